@@ -1,0 +1,453 @@
+//! The conservation law as a data type: `seen = stored + filtered + lost{ring, decode, queue, sink}`.
+//!
+//! Whoever holds records holds a [`Claim`] on their tracer's [`Account`]. A claim that is dropped before its
+//! records were settled books them as lost at the place they were in: a panic, a stopped actor, an early
+//! return can't make records vanish unaccounted.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BootNs, SinkName, TracerName};
+
+/// Where a record was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// The kernel's ring (or a child's pipe) was full.
+    Ring,
+    /// It could not be decoded.
+    Decode,
+    /// A queue between actors refused it or went down with it.
+    Queue,
+    /// The sink failed to store it.
+    Sink,
+}
+
+impl Place {
+    /// Lower-case name, as in `lost.ring`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ring => "ring",
+            Self::Decode => "decode",
+            Self::Queue => "queue",
+            Self::Sink => "sink",
+        }
+    }
+}
+
+/// Records missing between two moments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Whose.
+    pub tracer: TracerName,
+    /// Where.
+    pub place: Place,
+    /// In which sink (or its queue), if one.
+    pub sink: Option<SinkName>,
+    /// Why: the first cause of the gap.
+    pub cause: String,
+    /// How many.
+    pub count: u64,
+    /// Not before.
+    pub from: BootNs,
+    /// Not after.
+    pub to: BootNs,
+}
+
+type GapKey = (Place, Option<SinkName>);
+
+/// One tracer's books. Counters only ever grow.
+#[derive(Debug)]
+pub struct Account {
+    tracer: TracerName,
+    seen: AtomicU64,
+    filtered: AtomicU64,
+    lost: [AtomicU64; 4],
+    sinks: Vec<Arc<SinkAccount>>,
+    gaps: Mutex<BTreeMap<GapKey, Gap>>,
+}
+
+/// One tracer's books with one sink.
+#[derive(Debug)]
+pub struct SinkAccount {
+    sink: SinkName,
+    stored: AtomicU64,
+    lost_queue: AtomicU64,
+    lost_sink: AtomicU64,
+}
+
+impl SinkAccount {
+    /// Whose books.
+    pub fn sink(&self) -> &SinkName {
+        &self.sink
+    }
+}
+
+impl Account {
+    fn new(tracer: TracerName, sinks: &[SinkName]) -> Self {
+        let sinks = sinks.iter().map(|sink| {
+            Arc::new(SinkAccount {
+                sink: sink.clone(),
+                stored: AtomicU64::new(0),
+                lost_queue: AtomicU64::new(0),
+                lost_sink: AtomicU64::new(0),
+            })
+        });
+        Self {
+            tracer,
+            seen: AtomicU64::new(0),
+            filtered: AtomicU64::new(0),
+            lost: Default::default(),
+            sinks: sinks.collect(),
+            gaps: Mutex::default(),
+        }
+    }
+
+    /// Whose books.
+    pub fn tracer(&self) -> &TracerName {
+        &self.tracer
+    }
+
+    /// The books with each sink.
+    pub fn sinks(&self) -> &[Arc<SinkAccount>] {
+        &self.sinks
+    }
+
+    /// Takes over the kernel's own count, which only grows; a smaller one is ignored.
+    pub fn set_seen(&self, kernel_count: u64) {
+        self.seen.fetch_max(kernel_count, Relaxed);
+    }
+
+    /// Books `count` records as seen; for tracers whose records are counted where they are made.
+    pub fn add_seen(&self, count: u64) {
+        self.seen.fetch_add(count, Relaxed);
+    }
+
+    /// Books `count` records as lost at `place`, and notes the gap.
+    pub fn lose(&self, place: Place, count: u64, span: (BootNs, BootNs), cause: &str) {
+        if count > 0 {
+            self.lost[place as usize].fetch_add(count, Relaxed);
+            self.note_gap(place, None, count, span, cause);
+        }
+    }
+
+    /// Puts back a gap whose `loss` row could not be stored: it is noted again, not counted again.
+    pub fn restore_gap(&self, gap: Gap) {
+        self.note_gap(gap.place, gap.sink, gap.count, (gap.from, gap.to), &gap.cause);
+    }
+
+    /// Takes the gaps noted since the last call; each is to become a `loss` row.
+    pub fn take_gaps(&self) -> Vec<Gap> {
+        std::mem::take(&mut *lock(&self.gaps)).into_values().collect()
+    }
+
+    fn note_gap(&self, place: Place, sink: Option<SinkName>, count: u64, span: (BootNs, BootNs), cause: &str) {
+        let mut gaps = lock(&self.gaps);
+        let gap = gaps.entry((place, sink.clone())).or_insert_with(|| Gap {
+            tracer: self.tracer.clone(),
+            place,
+            sink,
+            cause: cause.to_owned(),
+            count: 0,
+            from: span.0,
+            to: span.1,
+        });
+        gap.count += count;
+        gap.from = gap.from.min(span.0);
+        gap.to = gap.to.max(span.1);
+    }
+
+    /// The books as seen by `sink`; for a sink that is not among them nothing is stored.
+    ///
+    /// Read while records are on their way, the sum of stored, filtered and lost is at most `seen`.
+    pub fn snapshot(&self, sink: &SinkName) -> AccountSnapshot {
+        // What is settled is read before what is seen, so that a reader never finds more settled than seen.
+        let books = self.sinks.iter().find(|books| books.sink == *sink);
+        let read = |pick: fn(&SinkAccount) -> &AtomicU64| books.map_or(0, |books| pick(books).load(Relaxed));
+        let stored = read(|books| &books.stored);
+        let filtered = self.filtered.load(Relaxed);
+        let lost = Lost {
+            ring: self.lost[Place::Ring as usize].load(Relaxed),
+            decode: self.lost[Place::Decode as usize].load(Relaxed),
+            queue: self.lost[Place::Queue as usize].load(Relaxed) + read(|books| &books.lost_queue),
+            sink: self.lost[Place::Sink as usize].load(Relaxed) + read(|books| &books.lost_sink),
+        };
+        AccountSnapshot { seen: self.seen.load(Relaxed), stored, filtered, lost }
+    }
+}
+
+/// Records lost, by place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// The kernel's ring was full.
+    pub ring: u64,
+    /// Could not be decoded.
+    pub decode: u64,
+    /// A queue between actors.
+    pub queue: u64,
+    /// The sink failed.
+    pub sink: u64,
+}
+
+impl Lost {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.ring + self.decode + self.queue + self.sink
+    }
+}
+
+/// One tracer's books at one moment, as one sink has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountSnapshot {
+    /// Records that existed: the kernel's own count, or the number read from a child or a command.
+    pub seen: u64,
+    /// Records stored.
+    pub stored: u64,
+    /// Records a filter dropped on purpose.
+    pub filtered: u64,
+    /// Records lost.
+    pub lost: Lost,
+}
+
+impl AccountSnapshot {
+    /// Records neither stored, filtered nor lost yet; 0 once everything is flushed. Negative means a defect.
+    pub fn in_flight(&self) -> i64 {
+        self.seen as i64 - (self.stored + self.filtered + self.lost.total()) as i64
+    }
+}
+
+/// All books of a run. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Accounts {
+    sinks: Arc<[SinkName]>,
+    accounts: Arc<Mutex<BTreeMap<TracerName, Arc<Account>>>>,
+}
+
+impl Accounts {
+    /// Books for any number of tracers, each with these sinks.
+    pub fn new(sinks: &[SinkName]) -> Self {
+        Self { sinks: sinks.into(), accounts: Arc::default() }
+    }
+
+    /// The tracer's books, opened at the first call.
+    pub fn of(&self, tracer: &TracerName) -> Arc<Account> {
+        let mut accounts = lock(&self.accounts);
+        accounts.entry(tracer.clone()).or_insert_with(|| Arc::new(Account::new(tracer.clone(), &self.sinks))).clone()
+    }
+
+    /// All books, by tracer.
+    pub fn all(&self) -> Vec<Arc<Account>> {
+        lock(&self.accounts).values().cloned().collect()
+    }
+
+    /// The sinks, the first being the store.
+    pub fn sinks(&self) -> &[SinkName] {
+        &self.sinks
+    }
+}
+
+/// Responsibility for `count` records on their way to the collector.
+#[derive(Debug)]
+pub struct Claim {
+    account: Arc<Account>,
+    count: u64,
+    place: Place,
+    span: (BootNs, BootNs),
+}
+
+impl Claim {
+    /// A claim on records that `seen` already counts (the kernel's own count).
+    pub fn on_counted(account: Arc<Account>, count: u64, span: (BootNs, BootNs)) -> Self {
+        Self { account, count, place: Place::Queue, span }
+    }
+
+    /// A claim on records made just now: they are booked as seen.
+    pub fn on_new(account: Arc<Account>, count: u64, span: (BootNs, BootNs)) -> Self {
+        account.add_seen(count);
+        Self::on_counted(account, count, span)
+    }
+
+    /// The books.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// How many are open.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// First and last moment of the records.
+    pub fn span(&self) -> (BootNs, BootNs) {
+        self.span
+    }
+
+    /// Says where the records are now: where they are lost if this claim is dropped.
+    pub fn enter(&mut self, place: Place) {
+        self.place = place;
+    }
+
+    /// Books `count` of them as lost where they are.
+    pub fn lose(&mut self, count: u64, cause: &str) {
+        let count = count.min(self.count);
+        self.count -= count;
+        self.account.lose(self.place, count, self.span, cause);
+    }
+
+    /// Books `count` of them as filtered.
+    pub fn filter(&mut self, count: u64) {
+        let count = count.min(self.count);
+        self.count -= count;
+        self.account.filtered.fetch_add(count, Relaxed);
+    }
+
+    /// Hands the rest over to the sinks: one claim each, in the account's order.
+    pub fn route(mut self) -> Vec<SinkClaim> {
+        let count = std::mem::take(&mut self.count);
+        let claims = self.account.sinks.iter().map(|sink| SinkClaim {
+            account: self.account.clone(),
+            sink: sink.clone(),
+            count,
+            place: Place::Queue,
+            span: self.span,
+        });
+        claims.collect()
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let count = self.count;
+        self.lose(count, dropped_because());
+    }
+}
+
+/// Responsibility for `count` rows on their way into one sink.
+#[derive(Debug)]
+pub struct SinkClaim {
+    account: Arc<Account>,
+    sink: Arc<SinkAccount>,
+    count: u64,
+    place: Place,
+    span: (BootNs, BootNs),
+}
+
+impl SinkClaim {
+    /// The tracer's books.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// The sink.
+    pub fn sink(&self) -> &SinkName {
+        &self.sink.sink
+    }
+
+    /// How many are open.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Says where the rows are now: where they are lost if this claim is dropped.
+    pub fn enter(&mut self, place: Place) {
+        self.place = place;
+    }
+
+    /// Books `count` of them as stored.
+    pub fn store(&mut self, count: u64) {
+        let count = count.min(self.count);
+        self.count -= count;
+        self.sink.stored.fetch_add(count, Relaxed);
+    }
+
+    /// Books `count` of them as lost where they are.
+    pub fn lose(&mut self, count: u64, cause: &str) {
+        let count = count.min(self.count);
+        if count == 0 {
+            return;
+        }
+        self.count -= count;
+        let lost = if self.place == Place::Sink { &self.sink.lost_sink } else { &self.sink.lost_queue };
+        lost.fetch_add(count, Relaxed);
+        self.account.note_gap(self.place, Some(self.sink.sink.clone()), count, self.span, cause);
+    }
+}
+
+impl Drop for SinkClaim {
+    fn drop(&mut self) {
+        let count = self.count;
+        self.lose(count, dropped_because());
+    }
+}
+
+fn dropped_because() -> &'static str {
+    if std::thread::panicking() { "the actor that held them panicked" } else { "the actor that held them ended" }
+}
+
+/// Counters stay usable after a panic elsewhere: each update is a whole step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN: (BootNs, BootNs) = (BootNs(10), BootNs(20));
+
+    fn books() -> (Accounts, Arc<Account>, SinkName) {
+        let sink = SinkName::new("memory");
+        let accounts = Accounts::new(std::slice::from_ref(&sink));
+        let account = accounts.of(&"open".into());
+        (accounts, account, sink)
+    }
+
+    #[test]
+    fn a_claim_settled_step_by_step_balances() {
+        let (_, account, sink) = books();
+        let mut claim = Claim::on_new(account.clone(), 10, SPAN);
+        claim.filter(3);
+        claim.enter(Place::Decode);
+        claim.lose(1, "short record");
+        let mut rows = claim.route();
+        rows[0].store(5);
+        drop(rows);
+        let books = account.snapshot(&sink);
+        assert_eq!((books.seen, books.stored, books.filtered), (10, 5, 3));
+        assert_eq!(books.lost, Lost { decode: 1, queue: 1, ..Lost::default() });
+        assert_eq!(books.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_dropped_claim_is_a_loss_with_a_gap() {
+        let (_, account, sink) = books();
+        account.set_seen(4);
+        let mut claim = Claim::on_counted(account.clone(), 4, SPAN);
+        claim.enter(Place::Decode);
+        let thread = std::thread::spawn(move || {
+            let _claim = claim;
+            panic!("in a tracer");
+        });
+        assert!(thread.join().is_err());
+        assert_eq!(account.snapshot(&sink).lost.decode, 4);
+        let gaps = account.take_gaps();
+        assert_eq!(gaps.len(), 1);
+        assert_eq!((gaps[0].count, gaps[0].from, gaps[0].to), (4, SPAN.0, SPAN.1));
+        assert_eq!(gaps[0].cause, "the actor that held them panicked");
+        assert!(account.take_gaps().is_empty());
+    }
+
+    #[test]
+    fn nothing_can_be_settled_twice() {
+        let (_, account, sink) = books();
+        let mut claim = Claim::on_new(account.clone(), 2, SPAN);
+        claim.filter(5);
+        claim.lose(1, "never");
+        drop(claim);
+        assert_eq!(account.snapshot(&sink).filtered, 2);
+        assert_eq!(account.snapshot(&sink).in_flight(), 0);
+    }
+}

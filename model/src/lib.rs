@@ -1,0 +1,31 @@
+//! The nouns every crate shares: what a tracer emits ([`Record`]), the row it becomes ([`Tracking`]), what
+//! carries records between actors ([`Batch`]), who answers for them ([`Account`], [`Claim`]) and what is
+//! known of the processes behind them ([`ProcessTable`]).
+//!
+//! Nothing here does I/O, waits, or reads a clock.
+
+pub mod account;
+pub mod batch;
+pub mod details;
+pub mod extended;
+pub mod fields;
+pub mod ids;
+pub mod problem;
+pub mod process;
+pub mod record;
+pub mod schema;
+pub mod text;
+pub mod time;
+pub mod tracking;
+
+pub use account::{Account, AccountSnapshot, Accounts, Claim, Gap, Lost, Place, SinkAccount, SinkClaim};
+pub use batch::{Batch, Routed};
+pub use details::{Clone, Connect, Details, Exec, Exit, Loss, Open};
+pub use extended::Extended;
+pub use ids::{ExecId, SinkName, TracerName};
+pub use problem::Problem;
+pub use process::{ProcessInfo, ProcessTable};
+pub use record::{Identity, Moment, Record};
+pub use text::Text;
+pub use time::{BootClock, BootNs, WallTime};
+pub use tracking::Tracking;
