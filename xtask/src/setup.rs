@@ -1,0 +1,128 @@
+//! What a fresh machine lacks: found by looking for the thing itself, installed with apt-get where there is
+//! one, and named exactly where there is none.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::run::{self, as_root, find, run, say};
+
+/// Something that must be on the machine, and the packages that bring it.
+pub(crate) struct Need {
+    what: &'static str,
+    present: fn() -> bool,
+    /// Debian/Ubuntu, Fedora/RHEL, Arch, openSUSE, Alpine.
+    packages: [&'static str; 5],
+}
+
+/// What building needs. The C compiler and cargo itself are there, or xtask would not run.
+pub(crate) const BUILD: [Need; 2] = [
+    Need {
+        what: "clang (14 or later; compiles the kernel programs)",
+        present: || find("clang").is_some(),
+        packages: ["clang", "clang", "clang", "clang", "clang"],
+    },
+    Need {
+        what: "libbpf's headers",
+        present: || Path::new("/usr/include/bpf/bpf_core_read.h").exists(),
+        packages: ["libbpf-dev", "libbpf-devel", "libbpf", "libbpf-devel", "libbpf-dev linux-headers"],
+    },
+];
+
+/// What the tests need beyond that.
+pub(crate) const TEST: [Need; 3] = [
+    Need {
+        what: "Python 3 (runs the scripts that are traced)",
+        present: || find("python3").is_some() && Path::new("/usr/bin/python3").exists(),
+        packages: ["python3", "python3", "python", "python3", "python3"],
+    },
+    Need {
+        what: "Python's venv (for the Python duetector our file is read with)",
+        present: || {
+            let probe = ["-c", "import ensurepip, venv"];
+            Command::new("/usr/bin/python3").args(probe).output().is_ok_and(|done| done.status.success())
+        },
+        packages: ["python3-venv", "python3", "python", "python3", "python3"],
+    },
+    Need {
+        what: "setpriv and unshare (util-linux)",
+        present: || find("setpriv").is_some() && find("unshare").is_some() && find("mount").is_some(),
+        packages: ["util-linux mount", "util-linux", "util-linux", "util-linux", "util-linux setpriv"],
+    },
+];
+
+/// Makes sure that all of `needs` are there.
+pub(crate) fn provide(needs: &[Need]) -> Result<()> {
+    let missing: Vec<_> = needs.iter().filter(|need| !(need.present)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for need in &missing {
+        say(&format!("missing: {}", need.what));
+    }
+    let Some(apt_get) = find("apt-get") else { bail!(advice(&missing)) };
+    let mut update = as_root(&apt_get)?;
+    run(update.arg("update"))?;
+    let packages: Vec<_> = missing.iter().flat_map(|need| need.packages[0].split(' ')).collect();
+    apt_install(&packages)?;
+    match missing.iter().find(|need| !(need.present)()) {
+        Some(need) => bail!("apt-get installed {packages:?}, yet {} is still not here", need.what),
+        None => Ok(()),
+    }
+}
+
+fn apt_install(packages: &[&str]) -> Result<()> {
+    // `env` carries the variable over sudo, which would drop it.
+    let mut install = as_root(Path::new("/usr/bin/env"))?;
+    install.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends"]);
+    run(install.args(packages))
+}
+
+/// What to type on a distribution without apt-get.
+fn advice(missing: &[&Need]) -> String {
+    let id = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let systems = [
+        ("fedora rhel centos", "sudo dnf install", 1),
+        ("arch", "sudo pacman -S", 2),
+        ("suse", "sudo zypper install", 3),
+        ("alpine", "sudo apk add", 4),
+    ];
+    let line = |(_, command, column): &(&str, &str, usize)| {
+        let mut packages: Vec<_> = missing.iter().flat_map(|need| need.packages[*column].split(' ')).collect();
+        packages.dedup();
+        format!("{command} {}", packages.join(" "))
+    };
+    let is_this = |names: &str| {
+        let ids = id.lines().filter(|line| line.starts_with("ID=") || line.starts_with("ID_LIKE="));
+        ids.into_iter().any(|line| names.split(' ').any(|name| line.contains(name)))
+    };
+    match systems.iter().find(|(names, ..)| is_this(names)) {
+        Some(system) => format!("install what is missing with:  {}", line(system)),
+        None => {
+            let lines: Vec<_> = systems.iter().map(line).collect();
+            format!("install what is missing with one of:\n  {}", lines.join("\n  "))
+        }
+    }
+}
+
+/// rustfmt and clippy: parts of a rustup toolchain, packages of their own in distributions.
+pub(crate) fn provide_rust_tools() -> Result<()> {
+    let tools = [("fmt", "rustfmt", "rustfmt"), ("clippy", "clippy", "rust-clippy")];
+    for (subcommand, component, package) in tools {
+        let works = || run::output(run::cargo().args([subcommand, "--version"])).is_some();
+        if works() {
+            continue;
+        }
+        if let Some(rustup) = find("rustup") {
+            run(Command::new(rustup).args(["component", "add", component]))?;
+        } else if find("apt-get").is_some() {
+            apt_install(&[package])?;
+        }
+        if !works() {
+            bail!("cargo {subcommand} is missing: install {component} as your Rust was installed");
+        }
+    }
+    Ok(())
+}
