@@ -1,1 +1,63 @@
-//! Being written.
+//! The kit every moving part stands on: supervision with typed exits, bounded outboxes, batches, one clock.
+//!
+//! It knows nothing of kernels, SQL or tracers, and builds and tests without root.
+//!
+//! ```
+//! use actix::prelude::*;
+//! use actors::{Exit, Link, Shutdown, Spec, Supervisor};
+//!
+//! /// Counts what it is told to count.
+//! struct Counter {
+//!     link: Link<u64>,
+//! }
+//!
+//! #[derive(Message)]
+//! #[rtype(result = "u64")]
+//! struct Count(u64);
+//!
+//! impl Actor for Counter {
+//!     type Context = Context<Self>;
+//! }
+//! impl Handler<Count> for Counter {
+//!     type Result = u64;
+//!     fn handle(&mut self, Count(by): Count, _: &mut Self::Context) -> u64 {
+//!         self.link.update(|total| *total += by);
+//!         self.link.read()
+//!     }
+//! }
+//! impl Handler<Shutdown> for Counter {
+//!     type Result = ();
+//!     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
+//!         self.link.end(Exit::Stopped);
+//!     }
+//! }
+//!
+//! System::new().block_on(async {
+//!     let counter = Supervisor::new().spawn(Spec::new("counter"), |link| Counter { link });
+//!     assert_eq!(counter.ask(Count(3)).await.unwrap(), 3);
+//!     assert_eq!(counter.stop().await.exits.stopped, 1);
+//!     assert_eq!(counter.state(), 3);
+//! });
+//! ```
+
+pub mod backoff;
+pub mod batcher;
+pub mod child;
+pub mod clock;
+mod driver;
+pub mod exit;
+pub mod outbox;
+pub mod progress;
+pub mod stage;
+pub mod supervisor;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+
+pub use backoff::Backoff;
+pub use batcher::{Batcher, Limits};
+pub use child::{AnyChild, AskError, Child, ChildRef, ChildStatus, Link, Phase, Shutdown, State};
+pub use exit::{Exit, ExitCounts};
+pub use outbox::{Closed, Outbox, WhenFull};
+pub use progress::{Progress, Zone};
+pub use stage::Stage;
+pub use supervisor::{Placement, RestartPolicy, Spec, Supervisor};

@@ -1,0 +1,53 @@
+//! The only reader of time. What waits uses tokio's clock, which tests pause; what is stored uses the kernel's.
+
+use std::time::Duration;
+
+use model::{BootClock, BootNs, WallTime};
+use nix::time::{ClockId, clock_gettime};
+pub use tokio::time::Instant;
+
+/// Now, for measuring and waiting. Stands still in tests with a paused clock.
+#[expect(clippy::disallowed_methods, reason = "this is the clock module")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Waits.
+pub async fn sleep(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+/// Now on the kernel's boot clock, as `bpf_ktime_get_boot_ns` tells it.
+pub fn boot_ns() -> BootNs {
+    BootNs(read_ns(ClockId::CLOCK_BOOTTIME) as u64)
+}
+
+/// Wall-clock nanoseconds since 1970, UTC.
+pub fn unix_ns() -> i64 {
+    read_ns(ClockId::CLOCK_REALTIME)
+}
+
+/// What turns kernel time into local wall time, as clocks and zone stand now.
+pub fn boot_clock() -> BootClock {
+    // Read close together: whatever lies between the two becomes an error of the result.
+    let boot = read_ns(ClockId::CLOCK_BOOTTIME);
+    let unix = unix_ns();
+    BootClock { local_ns_at_boot: unix - boot + zone_offset_ns(unix) }
+}
+
+/// Local wall time now.
+pub fn wall() -> WallTime {
+    boot_clock().wall(boot_ns())
+}
+
+fn zone_offset_ns(unix_ns: i64) -> i64 {
+    let seconds = jiff::Timestamp::from_nanosecond(unix_ns.into())
+        .map(|now| jiff::tz::TimeZone::system().to_offset(now).seconds())
+        .unwrap_or(0);
+    i64::from(seconds) * 1_000_000_000
+}
+
+fn read_ns(clock: ClockId) -> i64 {
+    // Both clocks exist on every Linux since 2.6.39, so the call can't fail on a supported kernel.
+    clock_gettime(clock).map_or(0, |time| time.tv_sec() * 1_000_000_000 + time.tv_nsec())
+}

@@ -1,0 +1,98 @@
+//! Health is progress, not an answer to a ping.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{self, Instant};
+
+/// A child's marks. Two lanes: its context (marked by the kit, through the actor's own event loop) and its work
+/// (marked by the actor; watched from the first mark on). Either standing still for too long is a stall.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    context: AtomicU64,
+    work: AtomicU64,
+    zones: Mutex<Vec<&'static str>>,
+}
+
+impl Progress {
+    /// Work went on. Call it for each item and, while idle, at least every second.
+    pub fn mark(&self) {
+        self.inner.work.fetch_add(1, Relaxed);
+    }
+
+    /// Opens a protected zone around a call that is known to be slow; while it is open, standing still for ten
+    /// times as long is allowed.
+    #[must_use = "the zone ends when this is dropped"]
+    pub fn zone(&self, name: &'static str) -> Zone {
+        self.zones().push(name);
+        Zone { progress: self.clone(), name }
+    }
+
+    pub(crate) fn mark_context(&self) {
+        self.inner.context.fetch_add(1, Relaxed);
+    }
+
+    fn zones(&self) -> std::sync::MutexGuard<'_, Vec<&'static str>> {
+        self.inner.zones.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An open protected zone.
+#[derive(Debug)]
+pub struct Zone {
+    progress: Progress,
+    name: &'static str,
+}
+
+impl Drop for Zone {
+    fn drop(&mut self) {
+        self.progress.mark();
+        let mut zones = self.progress.zones();
+        if let Some(index) = zones.iter().rposition(|name| *name == self.name) {
+            zones.remove(index);
+        }
+    }
+}
+
+/// The supervisor's view of one incarnation's progress.
+pub(crate) struct Watch {
+    progress: Progress,
+    lanes: [(u64, Instant); 2],
+}
+
+/// How much longer a protected zone may take.
+const ZONE_FACTOR: u32 = 10;
+
+impl Watch {
+    pub(crate) fn new(progress: Progress) -> Self {
+        let now = clock::now();
+        Self { progress, lanes: [(0, now); 2] }
+    }
+
+    /// Looks at the marks; says what stands still if something has for `limit`.
+    pub(crate) fn stalled(&mut self, limit: Duration) -> Option<String> {
+        let now = clock::now();
+        let inner = &self.progress.inner;
+        let marks = [inner.context.load(Relaxed), inner.work.load(Relaxed)];
+        let zone = self.progress.zones().last().copied();
+        let limit = if zone.is_some() { limit.saturating_mul(ZONE_FACTOR) } else { limit };
+        for (lane, (mark, name)) in self.lanes.iter_mut().zip(marks.into_iter().zip(["event loop", "work"])) {
+            if lane.0 != mark {
+                *lane = (mark, now);
+            }
+            let never_marked_work = name == "work" && mark == 0;
+            let still = now.duration_since(lane.1);
+            if !never_marked_work && still >= limit {
+                let zone = zone.map(|zone| format!(" in {zone}")).unwrap_or_default();
+                return Some(format!("no progress of its {name}{zone} for {:.1} s", still.as_secs_f64()));
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,124 @@
+//! What actor tests need: a system on a paused clock, and an actor that misbehaves on command.
+
+use std::future::{Future, pending};
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, System, WrapFuture};
+
+use crate::{Exit, Link, Shutdown};
+
+/// Runs `test` in an actix system whose clock stands still and jumps to the next timer when nobody is busy.
+/// One thread: children must be placed [`crate::Placement::Here`].
+///
+/// # Panics
+/// When the runtime can't be built, or `test` panics.
+pub fn paused<T>(test: impl Future<Output = T>) -> T {
+    let system = System::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap_or_else(|cause| panic!("building a runtime: {cause}"))
+    });
+    system.block_on(test)
+}
+
+/// How to misbehave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub enum Fault {
+    /// Panic in a message handler.
+    PanicInHandler,
+    /// Panic in a future of the actor's.
+    PanicInFuture,
+    /// End with a fault that a restart may mend.
+    Fail,
+    /// End with one that it can't.
+    GiveUp,
+    /// Stop the context without a word.
+    Finish,
+    /// Never look at the mailbox again.
+    Freeze,
+    /// Stop marking work, with the mailbox alive.
+    Idle,
+    /// Block the thread for good.
+    Block,
+    /// Ignore the next request to stop.
+    IgnoreShutdown,
+    /// Nothing: to see that it answers.
+    None,
+}
+
+/// What [`Faulty`] shows: how often it was started and answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct FaultyState {
+    /// Incarnations.
+    pub started: u64,
+    /// Requests answered, over all incarnations.
+    pub answered: u64,
+}
+
+/// Misbehaves on command.
+pub struct Faulty {
+    link: Link<FaultyState>,
+    at_start: Fault,
+    ignores_shutdown: bool,
+}
+
+impl Faulty {
+    /// One that misbehaves by itself as soon as it has started.
+    pub fn at_start(link: Link<FaultyState>, at_start: Fault) -> Self {
+        Self { link, at_start, ignores_shutdown: false }
+    }
+
+    /// One that waits to be told.
+    pub fn new(link: Link<FaultyState>) -> Self {
+        Self::at_start(link, Fault::None)
+    }
+
+    fn misbehave(&mut self, fault: Fault, ctx: &mut Context<Self>) {
+        match fault {
+            Fault::PanicInHandler => panic!("as told, in a handler"),
+            Fault::PanicInFuture => {
+                ctx.spawn(async { panic!("as told, in a future") }.into_actor(self));
+            }
+            Fault::Fail => self.link.fail("as told"),
+            Fault::GiveUp => self.link.give_up("as told, for good"),
+            Fault::Finish => ctx.stop(),
+            Fault::Freeze => ctx.wait(pending::<()>().into_actor(self)),
+            Fault::Idle => self.link.progress().mark(),
+            Fault::Block => loop {
+                std::thread::park();
+            },
+            Fault::IgnoreShutdown => self.ignores_shutdown = true,
+            Fault::None => {}
+        }
+    }
+}
+
+impl Actor for Faulty {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.link.update(|state| state.started += 1);
+        self.misbehave(self.at_start, ctx);
+    }
+}
+
+impl Handler<Fault> for Faulty {
+    type Result = ();
+
+    fn handle(&mut self, fault: Fault, ctx: &mut Self::Context) {
+        self.misbehave(fault, ctx);
+        self.link.update(|state| state.answered += 1);
+    }
+}
+
+impl Handler<Shutdown> for Faulty {
+    type Result = ();
+
+    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
+        if !self.ignores_shutdown {
+            self.link.end(Exit::Stopped);
+        }
+    }
+}
