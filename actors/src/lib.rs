@@ -3,7 +3,7 @@
 //! It knows nothing of kernels, SQL or tracers, and builds and tests without root.
 //!
 //! ```
-//! use actix::prelude::*;
+//! use actix::{Actor, Context, Handler, Message, System};
 //! use actors::{Exit, Link, Shutdown, Spec, Supervisor};
 //!
 //! /// Counts what it is told to count.

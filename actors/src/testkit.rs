@@ -2,7 +2,9 @@
 
 use std::future::{Future, pending};
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, System, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, System, WrapFuture,
+};
 
 use crate::{Exit, Link, Shutdown};
 

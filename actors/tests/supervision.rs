@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, System, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, System, WrapFuture,
+};
 use actors::testkit::{Fault, Faulty, FaultyState, paused};
 use actors::{
     AskError, Backoff, ChildRef, Exit, ExitCounts, Link, Outbox, Phase, Placement, RestartPolicy, Shutdown,
@@ -159,12 +161,8 @@ fn an_actor_that_blocks_its_own_thread_is_replaced() {
         let spec =
             Spec { stall_after: Duration::from_millis(1500), placement: Placement::OwnThread, ..spec(3) };
         let child = Supervisor::new().spawn(spec, Faulty::new);
-        let blocked = child.addr();
-        let _ = child.until(|status| status.phase == Phase::Running).await;
-        assert!(blocked.is_none() || child.addr().is_some());
-        if let Some(addr) = child.addr() {
-            let _ = addr.try_send(Fault::Block);
-        }
+        assert_eq!(child.ask(Fault::None).await, Ok(()));
+        child.addr().unwrap().try_send(Fault::Block).unwrap();
         let status = child.until(|status| status.restarts == 1 && status.phase == Phase::Running).await;
         assert_eq!(status.exits.stalled, 1);
         assert_eq!(child.ask(Fault::None).await, Ok(()));
