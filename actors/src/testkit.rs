@@ -2,9 +2,7 @@
 
 use std::future::{Future, pending};
 
-use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, System, WrapFuture,
-};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, System, WrapFuture};
 
 use crate::{Exit, Link, Shutdown};
 
