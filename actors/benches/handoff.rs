@@ -1,7 +1,5 @@
 //! The cost of one hand-off: a batch through an outbox, and a record's share of it.
 
-#![expect(missing_docs, reason = "criterion's macros make an undocumented function")]
-
 use actors::{Outbox, WhenFull};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
