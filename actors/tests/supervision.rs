@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, System, WrapFuture,
-};
+use actix::{Actor, AsyncContext, Context, Handler, System, WrapFuture};
 use actors::testkit::{Fault, Faulty, FaultyState, paused};
 use actors::{
     AskError, Backoff, ChildRef, Exit, ExitCounts, Link, Outbox, Phase, Placement, RestartPolicy, Shutdown,

@@ -144,7 +144,14 @@ impl Account {
         std::mem::take(&mut *lock(&self.gaps)).into_values().collect()
     }
 
-    fn note_gap(&self, place: Place, sink: Option<SinkName>, count: u64, span: (BootNs, BootNs), cause: &str) {
+    fn note_gap(
+        &self,
+        place: Place,
+        sink: Option<SinkName>,
+        count: u64,
+        span: (BootNs, BootNs),
+        cause: &str,
+    ) {
         let mut gaps = lock(&self.gaps);
         let gap = gaps.entry((place, sink.clone())).or_insert_with(|| Gap {
             tracer: self.tracer.clone(),
@@ -235,7 +242,10 @@ impl Accounts {
     /// The tracer's books, opened at the first call.
     pub fn of(&self, tracer: &TracerName) -> Arc<Account> {
         let mut accounts = lock(&self.accounts);
-        accounts.entry(tracer.clone()).or_insert_with(|| Arc::new(Account::new(tracer.clone(), &self.sinks))).clone()
+        accounts
+            .entry(tracer.clone())
+            .or_insert_with(|| Arc::new(Account::new(tracer.clone(), &self.sinks)))
+            .clone()
     }
 
     /// All books, by tracer.
@@ -384,7 +394,11 @@ impl Drop for SinkClaim {
 }
 
 fn dropped_because() -> &'static str {
-    if std::thread::panicking() { "the actor that held them panicked" } else { "the actor that held them ended" }
+    if std::thread::panicking() {
+        "the actor that held them panicked"
+    } else {
+        "the actor that held them ended"
+    }
 }
 
 /// Counters stay usable after a panic elsewhere: each update is a whole step.

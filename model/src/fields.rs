@@ -230,7 +230,10 @@ mod tests {
         assert_eq!(open_flag_names(flags), ["O_WRONLY", "O_CREAT", "O_APPEND", "O_CLOEXEC"]);
         assert_eq!(open_flag_names(libc::O_SYNC as u64), ["O_RDONLY", "O_SYNC"]);
         assert_eq!(open_flag_names((libc::O_TMPFILE | libc::O_RDWR) as u64), ["O_RDWR", "O_TMPFILE"]);
-        assert_eq!(open_flag_names(libc::O_DIRECTORY as u64 | 1 << 40), ["O_RDONLY", "O_DIRECTORY", "0x10000000000"]);
+        assert_eq!(
+            open_flag_names(libc::O_DIRECTORY as u64 | 1 << 40),
+            ["O_RDONLY", "O_DIRECTORY", "0x10000000000"]
+        );
     }
 
     #[test]

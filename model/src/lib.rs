@@ -17,6 +17,7 @@ pub mod schema;
 pub mod text;
 pub mod time;
 pub mod tracking;
+pub mod units;
 
 pub use account::{Account, AccountSnapshot, Accounts, Claim, Gap, Lost, Place, SinkAccount, SinkClaim};
 pub use batch::{Batch, Routed};
@@ -29,3 +30,4 @@ pub use record::{Identity, Moment, Record};
 pub use text::Text;
 pub use time::{BootClock, BootNs, WallTime};
 pub use tracking::Tracking;
+pub use units::{Period, Size};
