@@ -40,7 +40,7 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 fn write(value: u64, units: &[(&str, u64)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let fits = |factor: u64| value % factor == 0 && (value > 0 || factor == 1);
+    let fits = |factor: u64| value.is_multiple_of(factor) && (value > 0 || factor == 1);
     match units.iter().find(|(_, factor)| fits(*factor)) {
         Some((unit, factor)) => write!(f, "{}{unit}", value / factor),
         None => write!(f, "{value}"),
