@@ -1,0 +1,78 @@
+//! Compiles the kernel side: every `src/*/probe.bpf.c` into one object, which the crate carries.
+//!
+//! With `DUETECTOR_SKIP_BPF=1` an empty file stands in for it, so that the rest can be checked without clang.
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const INSTALL: &str = "install them, on Debian and Ubuntu with: apt-get install clang libbpf-dev";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-env-changed=DUETECTOR_SKIP_BPF");
+    println!("cargo:rerun-if-env-changed=CLANG");
+    println!("cargo:rerun-if-changed=include");
+    println!("cargo:rerun-if-changed=src");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let object = out.join("probes.bpf.o");
+    if env::var("DUETECTOR_SKIP_BPF").is_ok_and(|value| value == "1") {
+        fs::write(&object, b"")?;
+        return Ok(());
+    }
+    let all = out.join("all.bpf.c");
+    fs::write(&all, include_all(&probes()?))?;
+    compile(&all, &object)
+}
+
+/// The kernel half of each tracer, in a fixed order.
+fn probes() -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut found = Vec::new();
+    for folder in fs::read_dir("src")? {
+        let probe = folder?.path().join("probe.bpf.c");
+        if probe.is_file() {
+            found.push(fs::canonicalize(probe)?);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// One source for all, so that they share maps and helpers, and clang alone makes the one object.
+fn include_all(probes: &[PathBuf]) -> String {
+    let mut text = String::new();
+    for probe in probes {
+        text += &format!("#include \"{}\"\n", probe.display());
+    }
+    text
+}
+
+fn compile(source: &Path, object: &Path) -> Result<(), Box<dyn Error>> {
+    let clang = env::var("CLANG").unwrap_or_else(|_| "clang".to_owned());
+    let arch = match env::var("CARGO_CFG_TARGET_ARCH")?.as_str() {
+        "x86_64" => "x86",
+        "aarch64" => "arm64",
+        other => return Err(format!("kernel tracers don't know the architecture {other}").into()),
+    };
+    // Distributions keep <asm/types.h> in a folder of the compiler's own architecture, which -target bpf misses.
+    let multiarch = format!("/usr/include/{}-linux-gnu", env::consts::ARCH);
+    let output = Command::new(&clang)
+        .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Wextra", "-Werror"])
+        .arg(format!("-D__TARGET_ARCH_{arch}"))
+        .args(["-I", "include", "-idirafter", &multiarch])
+        // The paths of this machine are nobody's business.
+        .arg(format!("-fdebug-prefix-map={}=.", env::current_dir()?.display()))
+        .arg("-c")
+        .arg(source)
+        .arg("-o")
+        .arg(object)
+        .output()
+        .map_err(|error| format!("can't run {clang} ({error}); {INSTALL}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&output.stderr);
+    let hint = if words.contains("file not found") { format!("headers are missing; {INSTALL}\n") } else { String::new() };
+    Err(format!("{clang} refused the kernel side\n{hint}{words}").into())
+}

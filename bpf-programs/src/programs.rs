@@ -1,0 +1,81 @@
+//! Every tracer of this crate and the programs that make it; the one place where a tracer is registered.
+
+use model::Record;
+
+use crate::wire::{Kind, WireError};
+use crate::{clone, connect, exec, exit, open};
+
+/// Where a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// The same program at each of these tracepoints of `category`. Those in `required` must exist, those in
+    /// `optional` only on some machines (arm64 has no `open` and no `creat`).
+    Tracepoints {
+        /// Folder below `events` in tracefs.
+        category: &'static str,
+        /// Must exist.
+        required: &'static [&'static str],
+        /// May be missing.
+        optional: &'static [&'static str],
+    },
+    /// A BTF tracepoint.
+    BtfTracepoint(&'static str),
+    /// An iterator over tasks: not attached, but read once to its end.
+    TaskIterator,
+}
+
+/// One program of the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Its name in the object.
+    pub name: &'static str,
+    /// Where it is attached.
+    pub hook: Hook,
+    /// What is missing without it, in words; `None` if its tracer can't do without it.
+    pub without: Option<&'static str>,
+}
+
+/// A kernel tracer.
+#[derive(Clone, Copy, Debug)]
+pub struct Tracer {
+    /// Its name, also of its config section.
+    pub name: &'static str,
+    /// What its records are; the index of its counters and of its bit in [`crate::wire::Settings::enabled`].
+    pub kind: Kind,
+    /// What it needs.
+    pub programs: &'static [Program],
+    /// Bytes to a record.
+    pub decode: fn(&[u8]) -> Result<Record, WireError>,
+}
+
+/// The object with all programs; empty in a build with `DUETECTOR_SKIP_BPF=1`.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probes.bpf.o"));
+
+/// All kernel tracers.
+pub fn tracers() -> impl Iterator<Item = &'static Tracer> {
+    [&open::TRACER, &exec::TRACER, &clone::TRACER, &exit::TRACER, &connect::TRACER].into_iter()
+}
+
+/// Programs that only keep the process table. `exec`, `clone` and `exit` keep it too, so that their programs
+/// are attached even if their tracers are disabled.
+pub const LIFECYCLE: &[Program] = crate::lifecycle::PROGRAMS;
+
+/// The iterator that reads the processes that are there already; its output is [`crate::wire::split`] into
+/// records of kind [`Kind::Process`].
+pub const PROCESSES: Program = crate::lifecycle::PROCESSES;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_kinds_are_used_once() {
+        let mut names: Vec<_> = tracers().map(|tracer| tracer.name).collect();
+        let mut kinds: Vec<_> = tracers().map(|tracer| tracer.kind as u32).collect();
+        names.sort_unstable();
+        names.dedup();
+        kinds.sort_unstable();
+        kinds.dedup();
+        assert_eq!((names.len(), kinds.len()), (tracers().count(), tracers().count()));
+    }
+}
