@@ -1,1 +1,18 @@
-//! Being written.
+//! The harness of the end-to-end tests: the real binary, the real kernel, a folder of its own for each agent.
+//!
+//! [`Setup`] starts an agent and waits until it is ready; [`Agent::finish`] stops it and checks its books;
+//! [`Store`] asks what was recorded, through the same commands a person uses. Nothing here knows how the
+//! agent is built inside.
+
+pub mod agent;
+pub mod binary;
+pub mod scratch;
+pub mod store;
+pub mod suite;
+pub mod wait;
+pub mod workload;
+
+pub use agent::{Agent, Ended, Setup};
+pub use scratch::Scratch;
+pub use store::{Account, Store};
+pub use wait::{until, within};

@@ -1,0 +1,141 @@
+//! Makes exactly known numbers of kernel events, and says how many, as one JSON object.
+
+use std::ffi::CString;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
+
+#[derive(Parser)]
+struct Options {
+    /// Become this user and group first
+    #[arg(long)]
+    uid: Option<u32>,
+    #[command(subcommand)]
+    work: Work,
+}
+
+#[derive(Subcommand)]
+enum Work {
+    /// Open and close one file as fast as one thread can, for a time or a number
+    Open {
+        file: PathBuf,
+        #[arg(long, default_value_t = u64::MAX)]
+        count: u64,
+        #[arg(long, default_value_t = f64::INFINITY)]
+        seconds: f64,
+    },
+    /// Open and close one file at a steady rate
+    Paced {
+        file: PathBuf,
+        #[arg(long)]
+        rate: u64,
+        #[arg(long)]
+        seconds: u64,
+    },
+    /// Run a program again and again, one after the other
+    Spawn {
+        program: PathBuf,
+        #[arg(long)]
+        count: u64,
+    },
+    /// Connect to a listener of its own on that address, and read to the end
+    Connect {
+        #[arg(long, default_value = "127.0.0.1")]
+        address: String,
+        #[arg(long)]
+        count: u64,
+    },
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let options = Options::parse();
+    // Bound while we still may; what a test counts comes after the change of user.
+    if let Some(uid) = options.uid {
+        setgroups(&[])?;
+        setgid(Gid::from_raw(uid))?;
+        setuid(Uid::from_raw(uid))?;
+    }
+    let start = now();
+    let count = match options.work {
+        Work::Open { file, count, seconds } => open_fast(&path(file)?, count, seconds)?,
+        Work::Paced { file, rate, seconds } => open_paced(&path(file)?, rate, seconds)?,
+        Work::Spawn { program, count } => spawn(&program, count)?,
+        Work::Connect { address, count } => connect(&address, count)?,
+    };
+    say(&format!(r#"{{"count": {count}, "pid": {}, "ns": {}}}"#, std::process::id(), start.elapsed().as_nanos()));
+    Ok(())
+}
+
+fn path(file: PathBuf) -> Result<CString, std::ffi::NulError> {
+    CString::new(file.into_os_string().into_encoded_bytes())
+}
+
+fn open_fast(file: &CString, count: u64, seconds: f64) -> Result<u64, Errno> {
+    let start = now();
+    let mut done = 0;
+    while done < count {
+        // The clock is asked now and then only, or it would be a good part of the work.
+        if done % 256 == 0 && start.elapsed().as_secs_f64() >= seconds {
+            break;
+        }
+        open_once(file)?;
+        done += 1;
+    }
+    Ok(done)
+}
+
+fn open_paced(file: &CString, rate: u64, seconds: u64) -> Result<u64, Errno> {
+    let start = now();
+    let total = rate * seconds;
+    let mut done = 0;
+    while done < total {
+        let due = (start.elapsed().as_secs_f64() * rate as f64) as u64;
+        while done < due.min(total) {
+            open_once(file)?;
+            done += 1;
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    Ok(done)
+}
+
+/// The descriptor is closed when dropped.
+fn open_once(file: &CString) -> Result<(), Errno> {
+    open(file.as_c_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map(drop)
+}
+
+fn spawn(program: &PathBuf, count: u64) -> std::io::Result<u64> {
+    for _ in 0..count {
+        Command::new(program).status()?;
+    }
+    Ok(count)
+}
+
+fn connect(address: &str, count: u64) -> std::io::Result<u64> {
+    let listener = TcpListener::bind((address, 0))?;
+    let there = listener.local_addr()?;
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(there)?;
+        drop(listener.accept()?);
+        stream.read_to_end(&mut Vec::new())?;
+    }
+    Ok(count)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a program of its own, not part of the agent")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::print_stdout, reason = "its result is its output")]
+fn say(result: &str) {
+    println!("{result}");
+}

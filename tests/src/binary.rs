@@ -1,0 +1,47 @@
+//! Where the programs under test are, built once if nobody did.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The agent: `DUETECTOR_TEST_BIN` (set by `cargo xtask test`), else built here the same way.
+///
+/// # Panics
+/// When it can't be built.
+pub fn agent() -> &'static Path {
+    static AGENT: OnceLock<PathBuf> = OnceLock::new();
+    AGENT.get_or_init(|| env::var_os("DUETECTOR_TEST_BIN").map_or_else(build_agent, PathBuf::from))
+}
+
+fn build_agent() -> PathBuf {
+    let target = beside_us().parent().expect("no target folder above the profile's").to_owned();
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let build = ["build", "--quiet", "--profile", "e2e", "--package", "duetector-actors"];
+    let mut command = Command::new(cargo);
+    command.current_dir(workspace()).args(build).args(["--features", "fault-injection"]);
+    let status = command.arg("--target-dir").arg(&target).status().expect("cargo can't be run");
+    assert!(status.success(), "the agent can't be built");
+    target.join("e2e/duetector-actors")
+}
+
+/// The workload generator, which cargo builds with the suites.
+pub fn generator() -> PathBuf {
+    beside_us().join("generator")
+}
+
+/// The workspace's top folder.
+///
+/// # Panics
+/// Never: this crate is in one.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate at the file system's root")
+}
+
+/// The profile's folder: suites are in its `deps`, programs in itself.
+fn beside_us() -> PathBuf {
+    let own = env::current_exe().expect("cannot tell where the test is");
+    let folder = own.parent().expect("a program without a folder");
+    let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+    profile.expect("no profile folder").to_owned()
+}

@@ -1,0 +1,181 @@
+//! What was recorded, asked through the agent's own commands, and whether its books balance.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::binary;
+
+/// A work folder, and how to ask about it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    workdir: PathBuf,
+}
+
+/// One tracer in `brief --format json`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// Whose.
+    pub tracer: String,
+    /// Written by which collector.
+    pub collector_id: String,
+    /// Rows in the store, all runs.
+    pub count: u64,
+    /// First `dt`.
+    pub start: Option<String>,
+    /// Last `dt`.
+    pub end: Option<String>,
+    /// Column types.
+    pub fields: Value,
+    /// The last run's books; none for the agent's own rows.
+    pub seen: Option<u64>,
+    /// Stored in the last run.
+    pub stored: Option<u64>,
+    /// Filtered in the last run.
+    pub filtered: Option<u64>,
+    /// Lost in the last run, by place.
+    pub lost: Option<Lost>,
+}
+
+/// Records lost, by place.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lost {
+    /// The kernel's ring.
+    pub ring: u64,
+    /// Decoding.
+    pub decode: u64,
+    /// A queue.
+    pub queue: u64,
+    /// The sink.
+    pub sink: u64,
+}
+
+impl Lost {
+    /// All of them.
+    pub fn total(self) -> u64 {
+        self.ring + self.decode + self.queue + self.sink
+    }
+}
+
+#[derive(Deserialize)]
+struct Brief {
+    tracers: Vec<Account>,
+}
+
+impl Account {
+    /// All that was lost in the last run.
+    pub fn lost_total(&self) -> u64 {
+        self.lost.map_or(0, Lost::total)
+    }
+
+    /// # Panics
+    /// When what was seen is not exactly what was stored, filtered and lost.
+    pub fn assert_balances(&self) {
+        let (Some(seen), Some(stored), Some(filtered)) = (self.seen, self.stored, self.filtered) else {
+            assert_eq!(self.tracer, "loss", "{} has rows but no books", self.tracer);
+            return;
+        };
+        assert_eq!(seen, stored + filtered + self.lost_total(), "the books do not balance: {self:?}");
+    }
+}
+
+impl Store {
+    /// The store in that work folder.
+    pub fn at(workdir: impl Into<PathBuf>) -> Self {
+        Self { workdir: workdir.into() }
+    }
+
+    /// The work folder.
+    pub fn workdir(&self) -> &Path {
+        &self.workdir
+    }
+
+    /// The SQLite file.
+    pub fn database(&self) -> PathBuf {
+        self.workdir.join("duetector-dbcollector.sqlite3")
+    }
+
+    /// Runs one of the agent's commands on this work folder.
+    ///
+    /// # Panics
+    /// When it can't be run at all.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary::agent());
+        command.args(arguments).arg("--workdir").arg(&self.workdir);
+        command.output().expect("the agent's binary can't be run")
+    }
+
+    /// Runs one of the agent's commands, which must succeed, and parses its standard output.
+    ///
+    /// # Panics
+    /// When it fails or prints something else than JSON.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?} ended with {}: {errors}", output.status);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|why| {
+            panic!("{arguments:?} printed no JSON: {why}: {}", String::from_utf8_lossy(&output.stdout))
+        })
+    }
+
+    /// The rows of `tracer` for which all of `conditions` (`column=value`) hold, in order of storing.
+    ///
+    /// # Panics
+    /// When the query fails or prints no array.
+    pub fn query(&self, tracer: &str, conditions: &[&str]) -> Vec<Value> {
+        let mut arguments = vec!["query", "--tracer", tracer, "--limit", "0", "--format", "json"];
+        for condition in conditions {
+            arguments.extend(["--where", condition]);
+        }
+        match self.json(&arguments) {
+            Value::Array(rows) => rows,
+            other => panic!("a query printed no array: {other}"),
+        }
+    }
+
+    /// Books and counts of every tracer.
+    ///
+    /// # Panics
+    /// When there are none to read.
+    pub fn brief(&self) -> Vec<Account> {
+        let brief = self.json(&["brief", "--format", "json"]);
+        serde_json::from_value::<Brief>(brief).expect("the brief is not as documented").tracers
+    }
+
+    /// Books and counts of one tracer.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn account(&self, tracer: &str) -> Account {
+        let brief = self.brief();
+        let found = brief.iter().find(|account| account.tracer == tracer).cloned();
+        found.unwrap_or_else(|| panic!("{tracer} is not in the brief: {brief:?}"))
+    }
+
+    /// The conservation law, for every tracer; of a stopped agent.
+    ///
+    /// # Panics
+    /// When it does not hold, or when there is nothing it could hold for.
+    pub fn assert_conserved(&self) {
+        let brief = self.brief();
+        assert!(brief.iter().any(|account| account.seen.is_some()), "no tracer has books");
+        brief.iter().for_each(Account::assert_balances);
+    }
+
+    /// The same, and the rows in the file are as many as the books say; of a store written by one run only.
+    ///
+    /// # Panics
+    /// When it does not hold.
+    pub fn assert_conserved_to_the_row(&self) {
+        self.assert_conserved();
+        for account in self.brief() {
+            if let Some(stored) = account.stored {
+                assert_eq!(account.count, stored, "rows and books differ: {account:?}");
+            }
+        }
+    }
+}

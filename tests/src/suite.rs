@@ -1,0 +1,87 @@
+//! Runs a suite's tests and prints cargo's usual result lines. A test whose needs this machine can't meet is
+//! counted as ignored, with the reason; in CI that is a failure.
+
+use std::env;
+use std::path::Path;
+use std::process::{ExitCode, Command};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+/// What a test can't do without.
+#[derive(Clone, Copy, Debug)]
+pub enum Need {
+    /// To be root.
+    Root,
+    /// A kernel with BTF in which we may load programs.
+    Kernel,
+    /// Debian's `/usr/bin/python3`, which every user can run.
+    Python,
+    /// Python duetector in a virtual environment, named by `DUETECTOR_TEST_VENV`.
+    Duetector,
+    /// To be allowed to mount, and to make mount namespaces.
+    Mounts,
+    /// setpriv, to run the agent with fewer privileges.
+    Setpriv,
+}
+
+/// A test: name, needs, function.
+pub type Case = (&'static str, &'static [Need], fn());
+
+/// Names a suite's tests: `suite! { threads: 2; name: [Kernel, Python]; other: [] }`.
+#[macro_export]
+macro_rules! suite {
+    (threads: $threads:expr; $($name:ident: [$($need:ident),*]);+ $(;)?) => {
+        fn main() -> std::process::ExitCode {
+            $crate::suite::run($threads, &[
+                $((stringify!($name), &[$($crate::suite::Need::$need),*], $name as fn())),+
+            ])
+        }
+    };
+}
+
+/// Runs the cases, at most `threads` at a time.
+pub fn run(threads: usize, cases: &[Case]) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(threads));
+    let trials = cases.iter().map(|&(name, needs, case)| {
+        Trial::ignorable_test(name, move || match needs.iter().find_map(|need| unmet(*need)) {
+            None => {
+                case();
+                Ok(Completion::Completed)
+            }
+            Some(why) if in_ci() => Err(Failed::from(format!("must run in CI, but {why}"))),
+            Some(why) => Ok(Completion::ignored_with(why)),
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// Why the need is not met here, if it is not.
+fn unmet(need: Need) -> Option<String> {
+    let lacking = |met: bool, why: &str| (!met).then(|| why.to_owned());
+    match need {
+        Need::Root => lacking(nix::unistd::geteuid().is_root(), "needs root"),
+        Need::Kernel => lacking(nix::unistd::geteuid().is_root(), "loading kernel programs needs root")
+            .or_else(|| lacking(capable(39) || capable(21), "neither CAP_BPF nor CAP_SYS_ADMIN is ours"))
+            .or_else(|| lacking(Path::new("/sys/kernel/btf/vmlinux").exists(), "the kernel has no BTF")),
+        Need::Python => lacking(Path::new(crate::workload::PYTHON).exists(), "there is no /usr/bin/python3"),
+        Need::Duetector => lacking(env::var_os("DUETECTOR_TEST_VENV").is_some(), "Python duetector is not installed"),
+        Need::Mounts => lacking(capable(21), "mounting needs CAP_SYS_ADMIN"),
+        Need::Setpriv => {
+            let works = Command::new("setpriv").arg("--version").output().is_ok_and(|done| done.status.success());
+            lacking(works, "there is no setpriv")
+        }
+    }
+}
+
+/// The capability of that number is effective for us.
+fn capable(capability: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let set = set.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    set.is_some_and(|set| set & (1 << capability) != 0)
+}
+
+fn in_ci() -> bool {
+    env::var("CI").is_ok_and(|ci| ci == "true" || ci == "1")
+}
