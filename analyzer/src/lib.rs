@@ -1,1 +1,34 @@
-//! Being written.
+//! The read side: what a store knows, told to people and programs. Opens a store read-only, asks it typed
+//! queries, sums it up and shows the answers. Never links the agent: it works on the file alone.
+//!
+//! ```
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path().join("store.sqlite3");
+//! # rusqlite::Connection::open(&path).unwrap().execute_batch(
+//! #     r#"CREATE TABLE "duetector_tracking:open@vm" (id INTEGER NOT NULL, pid INTEGER, dt DATETIME, PRIMARY KEY (id));
+//! #        INSERT INTO "duetector_tracking:open@vm" (pid, dt) VALUES (7, '2026-01-01 00:00:00.000000');"#).unwrap();
+//! use analyzer::{Condition, Query, Store};
+//!
+//! let store = Store::open(&path)?;
+//! let query = Query { wheres: vec!["pid=7".parse::<Condition>()?], ..Query::default() };
+//! let mut answer = store.query(&query)?;
+//! let rows = answer.rows()?.collect::<Result<Vec<_>, _>>()?;
+//! assert_eq!(rows.len(), 1);
+//! # Ok::<(), analyzer::Error>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod brief;
+pub mod error;
+pub mod query;
+pub mod render;
+pub mod rows;
+pub mod store;
+pub mod when;
+
+pub use brief::{Brief, TracerBrief};
+pub use error::Error;
+pub use query::{Condition, Query};
+pub use rows::{Answer, Cell, Row, Rows};
+pub use store::{Store, Table};

@@ -1,0 +1,168 @@
+//! Names in a question, looked up: columns, and fields of `extended`.
+
+use model::schema::{self, ColumnKind};
+
+use crate::error::reading;
+use crate::{Error, Store, Table};
+
+/// Rows looked at on each end of a table for the names of their fields. A name not among them is searched for
+/// in all rows, so this only decides how fast the answer is.
+const SAMPLE: u32 = 200;
+
+/// Fields that built-in tracers write: known even before the first row has them.
+const BUILT_IN_FIELDS: [&str; 34] = [
+    "argv",
+    "argv_bytes",
+    "argv_cut",
+    "cause",
+    "cgroup_id",
+    "child_exec_id",
+    "child_pid",
+    "child_tid",
+    "code",
+    "comm_bytes",
+    "core_dumped",
+    "daddr",
+    "dev",
+    "dport",
+    "duration_ns",
+    "errno",
+    "family",
+    "file_type",
+    "flags",
+    "fname_bytes",
+    "ino",
+    "lost_tracer",
+    "mnt_ns",
+    "mode",
+    "nonblocking",
+    "output",
+    "path_asked",
+    "path_incomplete",
+    "pid_ns",
+    "place",
+    "saddr",
+    "signal",
+    "sport",
+    "thread",
+];
+
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Target {
+    /// The tracer a row is stored under.
+    Tracer,
+    /// The collector that wrote it.
+    CollectorId,
+    /// Its number in its table.
+    Id,
+    /// A column.
+    Column { name: &'static str, kind: ColumnKind },
+    /// A field of `extended`, as JSON paths: the first that leads somewhere counts.
+    Field { paths: Vec<String> },
+}
+
+/// What a question without columns shows: a `Tracking`.
+pub(crate) fn tracking() -> Vec<(String, Target)> {
+    let columns = schema::COLUMNS.iter();
+    let columns = columns.map(|c| (c.name.to_owned(), Target::Column { name: c.name, kind: c.kind }));
+    // What is read first comes first; what is long comes last.
+    let (extended, rest): (Vec<_>, Vec<_>) = columns.partition(|(name, _)| name == "extended");
+    let tracer = ("tracer".to_owned(), Target::Tracer);
+    std::iter::once(tracer).chain(rest).chain(extended).collect()
+}
+
+/// Looks names up, in the tables that are asked.
+pub(crate) struct Names<'a> {
+    pub store: &'a Store,
+    pub tables: &'a [Table],
+}
+
+impl Names<'_> {
+    pub(crate) fn find(&self, name: &str) -> Result<Target, Error> {
+        let column = schema::COLUMNS.iter().find(|column| column.name == name);
+        match (name, column) {
+            ("tracer", _) => Ok(Target::Tracer),
+            ("collector_id", _) => Ok(Target::CollectorId),
+            ("id", _) => Ok(Target::Id),
+            (_, Some(column)) => Ok(Target::Column { name: column.name, kind: column.kind }),
+            (name, None) => self.find_field(name),
+        }
+    }
+
+    fn find_field(&self, name: &str) -> Result<Target, Error> {
+        let explicit = name.strip_prefix("extended.");
+        let field = explicit.unwrap_or(name);
+        // A JSON path has no way to write these.
+        if field.is_empty() || field.contains(['"', '\\', '\0']) {
+            return Err(Error::UnknownColumn { name: name.to_owned(), nearest: None });
+        }
+        let target = Target::Field { paths: paths(field) };
+        if explicit.is_some() || BUILT_IN_FIELDS.contains(&field) {
+            return Ok(target);
+        }
+        let seen = self.sampled_fields().map_err(reading("names of fields"))?;
+        if seen.iter().any(|seen| seen == field) || self.occurs(&target).map_err(reading("search of a field"))? {
+            return Ok(target);
+        }
+        Err(Error::UnknownColumn { name: name.to_owned(), nearest: nearest(name, &seen) })
+    }
+
+    fn sampled_fields(&self) -> rusqlite::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for table in self.tables.iter().filter(|table| table.has("extended")) {
+            let quoted = super::sql::quote(&table.name);
+            let sql = format!(
+                "WITH sample(extended) AS (
+                     SELECT extended FROM (SELECT extended FROM {quoted} ORDER BY rowid LIMIT {SAMPLE})
+                     UNION ALL
+                     SELECT extended FROM (SELECT extended FROM {quoted} ORDER BY rowid DESC LIMIT {SAMPLE}))
+                 SELECT DISTINCT key FROM sample,
+                     json_each(CASE WHEN json_valid(extended, 2) THEN extended ELSE '{{}}' END)
+                 WHERE typeof(key) = 'text'"
+            );
+            let mut statement = self.store.connection().prepare(&sql)?;
+            for name in statement.query_map((), |row| row.get(0))? {
+                names.push(name?);
+            }
+        }
+        Ok(names)
+    }
+
+    fn occurs(&self, target: &Target) -> rusqlite::Result<bool> {
+        for table in self.tables {
+            let mut sql = super::sql::Sql::default();
+            let field = sql.field_type(table, target);
+            let text =
+                format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {field} IS NOT NULL)", super::sql::quote(&table.name));
+            let found = self.store.connection().query_row(
+                &text,
+                rusqlite::params_from_iter(sql.params()),
+                |row| row.get::<_, bool>(0),
+            )?;
+            if found {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// `a.b` is a field of that name, or `b` inside `a`.
+fn paths(field: &str) -> Vec<String> {
+    let whole = format!("$.\"{field}\"");
+    let mut paths = vec![whole];
+    if field.contains('.') && field.split('.').all(|part| !part.is_empty()) {
+        let nested = field.split('.').map(|part| format!(".\"{part}\"")).collect::<String>();
+        paths.push(format!("${nested}"));
+    }
+    paths
+}
+
+fn nearest(name: &str, seen: &[String]) -> Option<String> {
+    let columns = schema::COLUMNS.iter().map(|column| column.name);
+    let known = columns.chain(["tracer", "collector_id", "id"]).chain(BUILT_IN_FIELDS);
+    let known = known.chain(seen.iter().map(String::as_str));
+    let distance = |known: &&str| strsim::damerau_levenshtein(known, name);
+    known.min_by_key(distance).map(str::to_owned)
+}

@@ -1,0 +1,196 @@
+//! From a question to one SQL statement over all the tables it concerns. SQLite merges them: each table is read
+//! in order (by its time index, if it has one) and only the rows asked for are touched.
+
+use model::schema::ColumnKind;
+use rusqlite::types::Value;
+
+use super::columns::{Names, Target, tracking};
+use super::sql::{Sql, quote};
+use super::{Condition, Query};
+use crate::rows::{Answer, Shown};
+use crate::{Error, Store, Table};
+
+impl Store {
+    /// Checks a question and makes ready to answer it.
+    ///
+    /// # Errors
+    /// When the question can't be asked ([`Error::is_usage`]), or the store not be read.
+    pub fn query(&self, query: &Query) -> Result<Answer<'_>, Error> {
+        let mut tables = self.tables()?;
+        tables.retain(|table| concerns(query, table));
+        let names = Names { store: self, tables: &tables };
+        let plan = Plan::of(query, &names)?;
+        let shown = plan.shown.iter().map(|(name, target)| Shown { name: name.clone(), kind: kind(target) });
+        let shown = shown.collect();
+        if tables.is_empty() {
+            return Ok(Answer::empty(self, shown));
+        }
+        let mut sql = Sql::default();
+        let text = plan.statement(query, &tables, &mut sql);
+        Answer::prepare(self, &text, sql.into_params(), shown)
+    }
+}
+
+fn concerns(query: &Query, table: &Table) -> bool {
+    (query.tracers.is_empty() || query.tracers.contains(&table.tracer))
+        && query.collector_id.as_ref().is_none_or(|id| *id == table.collector_id)
+}
+
+fn kind(target: &Target) -> ColumnKind {
+    match target {
+        Target::Tracer | Target::CollectorId => ColumnKind::Text,
+        Target::Id => ColumnKind::Integer,
+        Target::Column { kind, .. } => *kind,
+        Target::Field { .. } => ColumnKind::Json,
+    }
+}
+
+/// A question with its names looked up and its values checked.
+struct Plan {
+    shown: Vec<(String, Target)>,
+    tests: Vec<(Target, Test)>,
+    order: Vec<(String, Target)>,
+}
+
+/// What a value is tested for.
+enum Test {
+    Null,
+    Equal(Value),
+    NotBefore(String),
+    NotAfter(String),
+    /// A field: text equals text, a number equals the number, lists and objects their JSON.
+    Field(String),
+}
+
+impl Plan {
+    fn of(query: &Query, names: &Names<'_>) -> Result<Self, Error> {
+        let find = |name: &String| Ok((name.clone(), names.find(name)?));
+        let shown = match query.columns.as_slice() {
+            [] => tracking(),
+            columns => columns.iter().map(find).collect::<Result<_, Error>>()?,
+        };
+        let order = query.order_by.iter().map(find).collect::<Result<Vec<_>, Error>>()?;
+        if query.distinct
+            && let Some((column, _)) = order.iter().find(|(_, target)| shown.iter().all(|(_, s)| s != target))
+        {
+            return Err(Error::HiddenOrder { column: column.clone() });
+        }
+        let mut tests = Vec::new();
+        for condition in &query.wheres {
+            let target = names.find(&condition.column)?;
+            let test = test(condition, &target)?;
+            tests.push((target, test));
+        }
+        let dt = Target::Column { name: "dt", kind: ColumnKind::DateTime };
+        tests.extend(query.since.iter().map(|since| (dt.clone(), Test::NotBefore(since.clone()))));
+        tests.extend(query.until.iter().map(|until| (dt.clone(), Test::NotAfter(until.clone()))));
+        Ok(Self { shown, tests, order })
+    }
+
+    fn statement(&self, query: &Query, tables: &[Table], sql: &mut Sql) -> String {
+        let keys = self.sort_keys(query);
+        let arms = tables.iter().map(|table| self.arm(table, &keys, sql)).collect::<Vec<_>>();
+        let union = arms.join(" UNION ALL ");
+        let direction = if query.desc { "DESC" } else { "ASC" };
+        let places = |places: &mut dyn Iterator<Item = usize>| {
+            places.map(|place| format!("{place} {direction}")).collect::<Vec<_>>().join(", ")
+        };
+        let limit = match i64::try_from(query.limit) {
+            Ok(0) | Err(_) => -1,
+            Ok(limit) => limit,
+        };
+        let start = i64::try_from(query.start).unwrap_or(i64::MAX);
+        let (limit, start) = (sql.bind(limit), sql.bind(start));
+        if query.distinct {
+            let order = places(&mut self.distinct_order().into_iter().map(|place| place + 1));
+            format!("SELECT DISTINCT * FROM ({union}) ORDER BY {order} LIMIT {limit} OFFSET {start}")
+        } else {
+            let order = places(&mut (0..keys.len()).map(|key| self.shown.len() + key + 1));
+            format!("{union} ORDER BY {order} LIMIT {limit} OFFSET {start}")
+        }
+    }
+
+    /// What rows are sorted by, beside what is shown. The last three make the order total.
+    fn sort_keys(&self, query: &Query) -> Vec<Target> {
+        if query.distinct {
+            return Vec::new();
+        }
+        let order = self.order.iter().map(|(_, target)| target.clone());
+        let dt = Target::Column { name: "dt", kind: ColumnKind::DateTime };
+        order.chain([dt, Target::Tracer, Target::CollectorId, Target::Id]).collect()
+    }
+
+    /// Places (from 0) of the shown columns that distinct rows are sorted by: those asked for, else the time,
+    /// then all others.
+    fn distinct_order(&self) -> Vec<usize> {
+        let asked = self.order.iter().filter_map(|(_, target)| self.shown.iter().position(|(_, s)| s == target));
+        let dt = self.shown.iter().position(|(_, target)| matches!(target, Target::Column { name: "dt", .. }));
+        let mut places: Vec<usize> = asked.chain(dt).collect();
+        places.extend(0..self.shown.len());
+        let mut known = std::collections::HashSet::new();
+        places.retain(|place| known.insert(*place));
+        places
+    }
+
+    fn arm(&self, table: &Table, keys: &[Target], sql: &mut Sql) -> String {
+        let mut results = Vec::new();
+        for (place, (_, target)) in self.shown.iter().enumerate() {
+            results.push(format!("{} AS c{place}", sql.shown(table, target)));
+        }
+        for (place, target) in keys.iter().enumerate() {
+            results.push(format!("{} AS k{place}", sql.value(table, target)));
+        }
+        let tests: Vec<String> = self.tests.iter().map(|(target, test)| compare(table, target, test, sql)).collect();
+        let filter = if tests.is_empty() { String::new() } else { format!(" WHERE {}", tests.join(" AND ")) };
+        format!("SELECT {} FROM {}{filter}", results.join(", "), quote(&table.name))
+    }
+}
+
+fn test(condition: &Condition, target: &Target) -> Result<Test, Error> {
+    let Some(value) = &condition.value else { return Ok(Test::Null) };
+    let integer = || {
+        let bad = || Error::BadValue {
+            column: condition.column.clone(),
+            expected: "a whole number or null",
+            found: value.clone(),
+        };
+        value.trim().parse::<i64>().map(|number| Test::Equal(number.into())).map_err(|_| bad())
+    };
+    match target {
+        Target::Id => integer(),
+        Target::Column { kind: ColumnKind::Integer, .. } => integer(),
+        Target::Tracer | Target::CollectorId | Target::Column { .. } => Ok(Test::Equal(value.clone().into())),
+        Target::Field { .. } => Ok(Test::Field(value.clone())),
+    }
+}
+
+fn compare(table: &Table, target: &Target, test: &Test, sql: &mut Sql) -> String {
+    let value = sql.value(table, target);
+    match test {
+        Test::Null => format!("{value} IS NULL"),
+        Test::Equal(expected) => format!("{value} = {}", sql.bind(expected.clone())),
+        Test::NotBefore(dt) => format!("{value} >= {}", sql.bind(dt.clone())),
+        Test::NotAfter(dt) => format!("{value} <= {}", sql.bind(dt.clone())),
+        Test::Field(expected) => {
+            let kind = sql.field_type(table, target);
+            let text = sql.bind(expected.clone());
+            let mut cases = format!("WHEN 'text' THEN {value} = {text}");
+            if let Some(number) = number(expected) {
+                let number = sql.bind(number);
+                cases.push_str(&format!(" WHEN 'integer' THEN {value} = {number} WHEN 'real' THEN {value} = {number}"));
+            }
+            // Truth, by its name; lists and objects by their JSON, however it is spaced.
+            cases.push_str(&format!(" WHEN 'true' THEN {text} = 'true' WHEN 'false' THEN {text} = 'false'"));
+            for json in ["array", "object"] {
+                cases.push_str(&format!(" WHEN '{json}' THEN json_valid({text}) AND {value} = json({text})"));
+            }
+            format!("(CASE {kind} {cases} ELSE 0 END)")
+        }
+    }
+}
+
+fn number(text: &str) -> Option<Value> {
+    let text = text.trim();
+    let whole = text.parse::<i64>().map(Value::Integer);
+    whole.ok().or_else(|| text.parse::<f64>().ok().filter(|real| real.is_finite()).map(Value::Real))
+}

@@ -1,0 +1,149 @@
+//! Answers: rows as a stream, one in memory at a time.
+
+use model::schema::ColumnKind;
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Statement, params_from_iter};
+use serde::{Serialize, Serializer};
+use serde_json::Map;
+
+use crate::error::reading;
+use crate::{Error, Store};
+
+/// A column of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Its name, as asked.
+    pub name: String,
+    /// What its cells are.
+    pub kind: ColumnKind,
+}
+
+/// A question that was checked and is ready to be answered, any number of times.
+pub struct Answer<'a> {
+    store: &'a Store,
+    statement: Option<Statement<'a>>,
+    params: Vec<Value>,
+    shown: Vec<Shown>,
+}
+
+impl<'a> Answer<'a> {
+    pub(crate) fn prepare(store: &'a Store, sql: &str, params: Vec<Value>, shown: Vec<Shown>) -> Result<Self, Error> {
+        let statement = store.connection().prepare(sql).map_err(reading("preparing a query"))?;
+        Ok(Self { store, statement: Some(statement), params, shown })
+    }
+}
+
+impl Answer<'_> {
+    /// The columns of each row.
+    pub fn columns(&self) -> &[Shown] {
+        &self.shown
+    }
+
+    /// The rows.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn rows(&mut self) -> Result<Rows<'_>, Error> {
+        let rows = match &mut self.statement {
+            None => None,
+            Some(statement) => {
+                Some(statement.query(params_from_iter(self.params.iter())).map_err(reading("rows"))?)
+            }
+        };
+        Ok(Rows { store: self.store, shown: &self.shown, rows })
+    }
+}
+
+impl<'a> Answer<'a> {
+    pub(crate) fn empty(store: &'a Store, shown: Vec<Shown>) -> Self {
+        Self { store, statement: None, params: Vec::new(), shown }
+    }
+}
+
+/// Rows, read as they are asked for.
+pub struct Rows<'a> {
+    store: &'a Store,
+    shown: &'a [Shown],
+    rows: Option<rusqlite::Rows<'a>>,
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<Row, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.rows.as_mut()?.next() {
+            Ok(Some(row)) => {
+                let cells = self.shown.iter().enumerate();
+                let cells = cells.map(|(place, shown)| Ok(cell(self.store, shown.kind, row.get_ref(place)?)));
+                Some(cells.collect::<rusqlite::Result<_>>().map(|cells| Row { cells }).map_err(reading("a row")))
+            }
+            Ok(None) => None,
+            Err(error) => {
+                // Asking on after a failure would start over.
+                self.rows = None;
+                Some(Err(reading("rows")(error)))
+            }
+        }
+    }
+}
+
+fn cell(store: &Store, kind: ColumnKind, value: ValueRef<'_>) -> Cell {
+    match (kind, value) {
+        (_, ValueRef::Null) => Cell::Null,
+        (ColumnKind::Json, ValueRef::Text(text) | ValueRef::Blob(text)) => Cell::Json(json(store, text)),
+        (_, ValueRef::Integer(number)) => Cell::Integer(number),
+        (_, ValueRef::Real(number)) => Cell::Real(number),
+        (_, ValueRef::Text(text) | ValueRef::Blob(text)) => {
+            Cell::Text(model::Text::from_bytes(text).as_str().to_owned())
+        }
+    }
+}
+
+/// What is no JSON is still shown, under a name that says so.
+fn json(store: &Store, bytes: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(bytes).ok().or_else(|| lenient_json(store, bytes)).unwrap_or_else(|| {
+        let text = model::Text::from_bytes(bytes).as_str().to_owned();
+        serde_json::Value::Object(Map::from_iter([("_unreadable".to_owned(), text.into())]))
+    })
+}
+
+/// Python writes bare `NaN`, which only SQLite's reader understands (as null).
+fn lenient_json(store: &Store, bytes: &[u8]) -> Option<serde_json::Value> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let strict: String = store.connection().query_row("SELECT json(?1)", [text], |row| row.get(0)).ok()?;
+    serde_json::from_str(&strict).ok()
+}
+
+/// One row: a cell for each column of its answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// In the order of [`Answer::columns`].
+    pub cells: Vec<Cell>,
+}
+
+/// One value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Nothing.
+    Null,
+    /// A whole number.
+    Integer(i64),
+    /// Any other number.
+    Real(f64),
+    /// Text; bytes that are not UTF-8 are written as `\xNN`.
+    Text(String),
+    /// `extended`, or a field of it.
+    Json(serde_json::Value),
+}
+
+impl Serialize for Cell {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Integer(number) => serializer.serialize_i64(*number),
+            Self::Real(number) => serializer.serialize_f64(*number),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Json(value) => value.serialize(serializer),
+        }
+    }
+}

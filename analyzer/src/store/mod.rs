@@ -1,0 +1,5 @@
+//! Where rows are read from.
+
+mod sqlite;
+
+pub use sqlite::{Store, Table};

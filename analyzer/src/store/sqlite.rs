@@ -1,0 +1,145 @@
+//! A SQLite store, opened read-only: ours while the agent writes it, one that nobody has open, or one that
+//! Python duetector wrote.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use model::schema;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+
+use crate::Error;
+use crate::error::reading;
+
+/// How long to wait for a writer that does not use a write-ahead log (Python duetector) to let go of the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pages of cache, in KiB: bounds memory, and is what sorting spills to disk beyond.
+const CACHE_KIB: i64 = 16 * 1024;
+
+/// An open store. One connection; not shared between threads.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+}
+
+/// A table of rows: one tracer's, from one collector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Its name in the file.
+    pub name: String,
+    /// The tracer its rows are stored under.
+    pub tracer: String,
+    /// The collector that wrote them.
+    pub collector_id: String,
+    /// The columns it has, as the file tells them.
+    pub columns: Vec<String>,
+}
+
+impl Table {
+    /// Whether the file has this column. Files of other writers lack ours.
+    pub fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|name| name == column)
+    }
+}
+
+impl Store {
+    /// Opens a store. Nothing is ever written to it.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when there is no file, [`Error::Open`] when it is no store or can't be read.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::Open { path: path.to_owned(), source };
+        match path.try_exists() {
+            Ok(true) => {}
+            Ok(false) => return Err(Error::Missing { path: path.to_owned() }),
+            Err(source) => return Err(Error::Reach { path: path.to_owned(), source }),
+        }
+        let connection = match connect(path, false) {
+            // A file in write-ahead mode needs its index beside it. Where that is not there and can't be made
+            // (a folder we may not write in) nobody can be writing either: the file is whole by itself.
+            Err(error) if needs_index(&error) && !wal_in_use(path) => connect(path, true),
+            other => other,
+        };
+        Ok(Self { connection: connection.map_err(failed)?, path: path.to_owned() })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The tables of rows, by name.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn tables(&self) -> Result<Vec<Table>, Error> {
+        self.list_tables().map_err(reading("list of tables"))
+    }
+
+    fn list_tables(&self) -> rusqlite::Result<Vec<Table>> {
+        let mut names =
+            self.connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")?;
+        let mut columns = self.connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
+        let mut tables = Vec::new();
+        for name in names.query_map((), |row| row.get::<_, String>(0))? {
+            let name = name?;
+            if let Some((tracer, collector_id)) = schema::parse_table_name(&name) {
+                let columns = columns.query_map([&name], |row| row.get(0))?.collect::<Result<_, _>>()?;
+                let (tracer, collector_id) = (tracer.to_owned(), collector_id.to_owned());
+                tables.push(Table { tracer, collector_id, columns, name });
+            }
+        }
+        Ok(tables)
+    }
+
+    /// Whether there is a table of that name, for bookkeeping tables.
+    pub(crate) fn has_table(&self, name: &str) -> rusqlite::Result<bool> {
+        let sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1";
+        Ok(self.connection.query_row(sql, [name], |_| Ok(())).optional()?.is_some())
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let uri = uri(path, immutable);
+    let connection = Connection::open_with_flags(uri, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    // The first read is where a file that is no store, or can't be read, shows.
+    connection.query_row("SELECT count(*) FROM sqlite_master", (), |_| Ok(()))?;
+    Ok(connection)
+}
+
+/// The file as a URI; every byte that could mean something in one is escaped.
+fn uri(path: &Path, immutable: bool) -> String {
+    use std::fmt::Write as _;
+    use std::os::unix::ffi::OsStrExt;
+
+    let mut uri = String::from("file:");
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            // Writing to a String can't fail.
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
+    uri.push_str(if immutable { "?mode=ro&immutable=1" } else { "?mode=ro" });
+    uri
+}
+
+fn needs_index(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+}
+
+fn wal_in_use(path: &Path) -> bool {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    std::fs::metadata(wal).is_ok_and(|wal| wal.len() > 0)
+}
