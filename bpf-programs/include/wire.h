@@ -72,8 +72,8 @@ struct open_record {
 	__u32 fs_magic; /* of a detached file: tells pipe from socket */
 	__u16 file_mode;
 	__u16 has_file; /* dev, ino, file_mode are there */
-	struct text path; /* the file; of a failed open the folder that `asked` is relative to */
 	struct text asked;
+	struct text path; /* the file; of a failed open the folder that a relative `asked` starts from */
 };
 
 struct exec_record {

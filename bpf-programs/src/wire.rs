@@ -207,10 +207,10 @@ wire_structs! {
         file_mode: u16,
         /// Not 0: device, inode and mode are there.
         has_file: u16,
-        /// The file; of a failed open the folder that `asked` is relative to.
-        path: TextRef,
         /// The path as asked.
         asked: TextRef,
+        /// The file; of a failed open the folder that a relative `asked` starts from.
+        path: TextRef,
     }
 
     /// Kind [`Kind::Exec`].

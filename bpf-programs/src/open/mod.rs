@@ -33,7 +33,7 @@ pub const TRACER: Tracer = Tracer {
 /// They are no such record.
 pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, mut texts) = view::<OpenRecord>(bytes, &[Kind::Open])?;
-    let (path, asked) = (texts.take(raw.path)?, texts.take(raw.asked)?);
+    let (asked, path) = (texts.take(raw.asked)?, texts.take(raw.path)?);
     texts.end()?;
     let has_file = raw.has_file != 0;
     let whole =

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Whether a tracer wants to hear of what a task does. */
+#ifndef DUETECTOR_FILTER_H
+#define DUETECTOR_FILTER_H
+
+#include "maps.h"
+
+static __always_inline struct settings *get_settings(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&settings, &zero);
+}
+
+static __always_inline bool uid_passes(struct settings *set, __u32 uid)
+{
+	if (!set->uid_count)
+		return true;
+	for (int i = 0; i < MAX_UIDS; i++) {
+		if (i < (int)set->uid_count && set->uids[i] == uid)
+			return true;
+	}
+	return false;
+}
+
+/* The tracer of `kind` is on and the task is none that is left out. */
+static __always_inline bool is_traced(__u32 kind, struct task_struct *task)
+{
+	struct settings *set = get_settings();
+
+	if (!set || !(set->enabled & (1ULL << kind)) || (__u32)task->tgid == agent_tgid)
+		return false;
+	return uid_passes(set, task->cred->euid.val);
+}
+
+#endif

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* The few kernel structs that are read, with only the fields that are read. Where a field really is, is put
+ * right when the program is loaded (CO-RE): order and completeness here mean nothing.
+ */
+#ifndef DUETECTOR_KERNEL_TYPES_H
+#define DUETECTOR_KERNEL_TYPES_H
+
+#include <linux/types.h>
+#include <stdbool.h>
+
+#define CO_RE __attribute__((preserve_access_index))
+
+struct qstr {
+	__u32 len;
+	const unsigned char *name;
+} CO_RE;
+
+struct hlist_bl_node {
+	struct hlist_bl_node *next, **pprev;
+} CO_RE;
+
+struct dentry {
+	struct hlist_bl_node d_hash;
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+} CO_RE;
+
+struct super_block {
+	__u32 s_dev;
+	unsigned long s_magic;
+} CO_RE;
+
+struct inode {
+	__u16 i_mode;
+	struct super_block *i_sb;
+	unsigned long i_ino;
+} CO_RE;
+
+struct vfsmount {
+	struct dentry *mnt_root;
+} CO_RE;
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+} CO_RE;
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+} CO_RE;
+
+struct file {
+	struct path f_path;
+	void *private_data;
+	unsigned int f_flags;
+} CO_RE;
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+} CO_RE;
+
+struct files_struct {
+	struct fdtable *fdt;
+} CO_RE;
+
+struct fs_struct {
+	struct path root, pwd;
+} CO_RE;
+
+struct mm_struct {
+	unsigned long arg_start, arg_end;
+	struct file *exe_file;
+} CO_RE;
+
+struct linux_binprm {
+	const char *filename;
+} CO_RE;
+
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+typedef struct {
+	__u32 val;
+} kgid_t;
+
+struct cred {
+	kuid_t euid;
+	kgid_t egid;
+} CO_RE;
+
+struct ns_common {
+	__u32 inum;
+} CO_RE;
+
+struct mnt_namespace {
+	struct ns_common ns;
+} CO_RE;
+
+struct pid_namespace {
+	struct ns_common ns;
+} CO_RE;
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+} CO_RE;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+} CO_RE;
+
+struct pid {
+	__u32 level;
+	struct upid numbers[1];
+} CO_RE;
+
+struct kernfs_node {
+	struct kernfs_node *parent;
+	const char *name;
+	__u64 id;
+} CO_RE;
+
+struct cgroup {
+	int level;
+	struct kernfs_node *kn;
+} CO_RE;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+} CO_RE;
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[16];
+	struct cgroup *dfl_cgrp;
+} CO_RE;
+
+enum cgroup_subsys_id { cpu_cgrp_id = 1, memory_cgrp_id = 4, devices_cgrp_id = 5, pids_cgrp_id = 11 };
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	atomic_t live;
+	int nr_threads;
+	int group_exit_code;
+	unsigned int flags;
+} CO_RE;
+
+struct thread_info {
+	unsigned long flags;
+	__u32 status; /* x86 only */
+} CO_RE;
+
+struct task_struct {
+	struct thread_info thread_info;
+	int pid, tgid;
+	int exit_code;
+	unsigned int flags;
+	char comm[16];
+	__u64 start_boottime;
+	struct task_struct *real_parent, *group_leader;
+	struct pid *thread_pid;
+	const struct cred *cred;
+	struct mm_struct *mm;
+	struct fs_struct *fs;
+	struct files_struct *files;
+	struct nsproxy *nsproxy;
+	struct signal_struct *signal;
+	struct css_set *cgroups;
+} CO_RE;
+
+struct in6_addr {
+	__u8 bytes[16];
+};
+
+struct sock_common {
+	__u32 skc_daddr, skc_rcv_saddr;
+	__u16 skc_dport, skc_num, skc_family;
+	volatile unsigned char skc_state;
+	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
+} CO_RE;
+
+struct sock {
+	struct sock_common __sk_common;
+	__u16 sk_protocol;
+	int sk_err;
+} CO_RE;
+
+struct socket {
+	struct sock *sk;
+} CO_RE;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+} CO_RE;
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+} CO_RE;
+
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs {
+	unsigned long ax, di, si, dx, r10, orig_ax;
+} CO_RE;
+#elif defined(__TARGET_ARCH_arm64)
+struct pt_regs {
+	__u64 regs[31];
+	__u64 orig_x0;
+	__s32 syscallno;
+} CO_RE;
+#else
+#error "only x86-64 and arm64 are known"
+#endif
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* What all programs share. Sizes of the rings are set by the loader. */
+#ifndef DUETECTOR_MAPS_H
+#define DUETECTOR_MAPS_H
+
+#include "compat.h"
+#include "wire.h"
+
+/* A resolved path may be longer than the 4096 bytes one may ask for: a deep working folder comes on top. */
+#define PATH_LIMIT 6144
+#define ASKED_LIMIT 4096
+#define ARGV_LIMIT 8192
+#define CGROUP_LIMIT 4096
+/* The largest record (exec) and room for one name more, which the verifier wants to see. */
+#define RECORD_LIMIT 29696
+#define NAME_LIMIT 255
+/* A program can be interrupted by one in a soft interrupt, or (where tracepoints are preemptible) by another. */
+#define SCRATCH_SLOTS 4
+
+struct walk {
+	__u64 dentry;
+	__u64 mnt;
+	__u64 root_dentry;
+	__u64 root_mnt;
+};
+
+/* Where a record is put together: too large for a program's stack. */
+struct scratch {
+	__u32 busy;
+	__u32 size; /* of the record so far */
+	struct walk walk;
+	__u8 record[RECORD_LIMIT];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 2 << 20);
+} lifecycle SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} data SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNT_SLOTS);
+	__type(key, __u32);
+	__type(value, struct count);
+} counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct settings);
+} settings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SCRATCH_SLOTS);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+/* Set by the loader: the agent's own process, whose doings are nobody's business. */
+const volatile __u32 agent_tgid = 0;
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Paths, walked by hand through dentries and mounts: bpf_d_path is refused in most programs. */
+#ifndef DUETECTOR_PATH_H
+#define DUETECTOR_PATH_H
+
+#include "task.h"
+
+#define WALK_LIMIT 256 /* names and mounts of one path */
+#define CGROUP_DEPTH 32
+
+/* The part of a dentry that is read, as it lies in memory. */
+struct dentry_part {
+	__u64 pprev; /* 0: not in the hash, that is unlinked */
+	__u64 parent;
+	__u32 hash;
+	__u32 len;
+	__u64 name;
+	__u64 inode;
+};
+
+struct mount_part {
+	__u64 parent;
+	__u64 mountpoint;
+	__u64 root;
+};
+
+#define OFFSET(type, field) bpf_core_field_offset(type, field)
+#define READ(to, from, type, field) bpf_probe_read_kernel(to, sizeof(*(to)), (void *)(from) + OFFSET(type, field))
+
+/* One copy where the fields lie side by side, as they do on kernels without layout randomisation; the
+ * verifier knows the offsets and keeps only the branch that applies.
+ */
+static __always_inline long read_dentry(struct dentry_part *part, __u64 dentry)
+{
+	__u64 start = OFFSET(struct dentry, d_hash.pprev);
+	__u64 name = OFFSET(struct dentry, d_name.name);
+
+	if (OFFSET(struct dentry, d_parent) == start + 8 && OFFSET(struct dentry, d_name.len) == start + 20 &&
+	    name == start + 24 && OFFSET(struct dentry, d_inode) == start + 32)
+		return bpf_probe_read_kernel(part, sizeof(*part), (void *)dentry + start);
+	return READ(&part->pprev, dentry, struct dentry, d_hash.pprev) |
+	       READ(&part->parent, dentry, struct dentry, d_parent) |
+	       READ(&part->len, dentry, struct dentry, d_name.len) |
+	       READ(&part->name, dentry, struct dentry, d_name.name) |
+	       READ(&part->inode, dentry, struct dentry, d_inode);
+}
+
+/* `mnt` is the vfsmount inside the mount. */
+static __always_inline long read_mount(struct mount_part *part, __u64 mnt)
+{
+	__u64 mount = mnt - OFFSET(struct mount, mnt);
+	__u64 start = OFFSET(struct mount, mnt_parent);
+
+	if (OFFSET(struct mount, mnt_mountpoint) == start + 8 && OFFSET(struct mount, mnt.mnt_root) == start + 16)
+		return bpf_probe_read_kernel(part, sizeof(*part), (void *)mount + start);
+	return READ(&part->parent, mount, struct mount, mnt_parent) |
+	       READ(&part->mountpoint, mount, struct mount, mnt_mountpoint) |
+	       READ(&part->root, mnt, struct vfsmount, mnt_root);
+}
+
+/* Appends a name and a NUL at `at`; gives the place behind. Never at 0: a header is before. */
+static __always_inline __u64 put_name(struct scratch *s, __u64 at, __u64 len, __u64 name)
+{
+	BOUND(len, NAME_LIMIT);
+	BOUND(at, RECORD_LIMIT - NAME_LIMIT - 1);
+	bpf_probe_read_kernel(&s->record[at], len, (void *)name);
+	s->record[at + len] = 0;
+	return at + len + 1;
+}
+
+/* Appends the names from s->walk.dentry up to the task's root; gives TEXT_* bits. */
+static __noinline int walk_path(struct scratch *s)
+{
+	__u64 dentry = s->walk.dentry, mnt = s->walk.mnt;
+	__u64 root_dentry = s->walk.root_dentry, root_mnt = s->walk.root_mnt;
+	__u64 at = s->size, end = at + PATH_LIMIT;
+	struct mount_part mount = {};
+	struct dentry_part part = {};
+	int flags = TEXT_PATH | TEXT_INCOMPLETE;
+
+	if (read_mount(&mount, mnt))
+		return flags;
+	for (int i = 0; i < WALK_LIMIT; i++) {
+		if (dentry == root_dentry && mnt == root_mnt) {
+			flags &= ~TEXT_INCOMPLETE;
+			break;
+		}
+		if (dentry == mount.root) {
+			__u64 parent = mount.parent + OFFSET(struct mount, mnt);
+
+			if (parent == mnt) {
+				flags = (flags & ~TEXT_INCOMPLETE) | TEXT_OUTSIDE;
+				break;
+			}
+			dentry = mount.mountpoint;
+			mnt = parent;
+			if (read_mount(&mount, mnt))
+				break;
+			continue;
+		}
+		if (read_dentry(&part, dentry))
+			break;
+		if (at + part.len >= end)
+			break;
+		at = put_name(s, at, part.len, part.name);
+		if (part.parent == dentry) {
+			flags = (flags & ~TEXT_INCOMPLETE) | TEXT_DETACHED;
+			break;
+		}
+		if (i == 0 && !part.pprev)
+			flags |= TEXT_DELETED;
+		dentry = part.parent;
+	}
+	s->size = at;
+	return flags;
+}
+
+/* The names of what `s->walk` was set to, as one text of the record. */
+static __always_inline void put_path(struct scratch *s, struct task_struct *task, struct text *text)
+{
+	__u32 start = s->size;
+
+	s->walk.root_dentry = (__u64)task->fs->root.dentry;
+	s->walk.root_mnt = (__u64)task->fs->root.mnt;
+	text->flags = s->walk.dentry ? walk_path(s) : TEXT_PATH | TEXT_UNREADABLE;
+	text->len = s->size - start;
+}
+
+static __always_inline void put_cwd(struct scratch *s, struct task_struct *task, struct text *text)
+{
+	s->walk.dentry = (__u64)task->fs->pwd.dentry;
+	s->walk.mnt = (__u64)task->fs->pwd.mnt;
+	put_path(s, task, text);
+}
+
+static __always_inline void put_exe(struct scratch *s, struct task_struct *task, struct text *text)
+{
+	s->walk.dentry = (__u64)task->mm->exe_file->f_path.dentry;
+	s->walk.mnt = (__u64)task->mm->exe_file->f_path.mnt;
+	put_path(s, task, text);
+}
+
+/* The cgroup's names, in its hierarchy. */
+static __noinline int walk_cgroup(struct scratch *s)
+{
+	__u64 node = s->walk.dentry, parent = 0, name = 0;
+	__u64 at = s->size, end = at + CGROUP_LIMIT;
+
+	for (int i = 0; i < CGROUP_DEPTH; i++) {
+		long len;
+
+		if (bpf_probe_read_kernel(&parent, sizeof(parent), (void *)node + kernfs_parent_offset()) ||
+		    READ(&name, node, struct kernfs_node, name))
+			break;
+		if (!parent) {
+			s->size = at;
+			return TEXT_PATH;
+		}
+		BOUND(at, RECORD_LIMIT - NAME_LIMIT - 1);
+		len = bpf_probe_read_kernel_str(&s->record[at], NAME_LIMIT + 1, (void *)name);
+		if (len <= 0 || at + len > end)
+			break;
+		at += len;
+		node = parent;
+	}
+	s->size = at;
+	return TEXT_PATH | TEXT_INCOMPLETE;
+}
+
+static __always_inline void put_cgroup(struct scratch *s, struct task_struct *task, struct text *text)
+{
+	__u32 start = s->size;
+
+	s->walk.dentry = (__u64)cgroup_of(task)->kn;
+	text->flags = walk_cgroup(s);
+	text->len = s->size - start;
+}
+
+#endif

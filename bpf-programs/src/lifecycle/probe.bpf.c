@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: (MIT OR GPL-2.0)
+/* What keeps the process table besides exec, clone and exit. */
+#include "file.h"
+
+static __always_inline struct process_record *begin(struct scratch *s, struct task_struct *task, __u32 kind)
+{
+	struct process_record *r = (struct process_record *)s->record;
+	struct text none = {.flags = TEXT_PATH | TEXT_UNREADABLE};
+
+	fill_header(s, task, kind, false);
+	r->exe = r->cwd = r->cgroup = none;
+	r->pad = 0;
+	s->size = sizeof(*r);
+	return r;
+}
+
+SEC("tracepoint/syscalls/sys_exit_chdir")
+int chdir_exit(struct sys_exit *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct process_record *r;
+	struct scratch *s;
+
+	if (ctx->ret)
+		return 0;
+	s = take_scratch();
+	if (!s) {
+		lose_lifecycle(KIND_CHDIR, false);
+		return 0;
+	}
+	r = begin(s, task, KIND_CHDIR);
+	put_cwd(s, task, &r->cwd);
+	emit_lifecycle(s, KIND_CHDIR, false);
+	give_back(s);
+	return 0;
+}
+
+/* A process was moved: told for its leader, of which the table knows; by whom does not matter. */
+SEC("tp_btf/cgroup_attach_task")
+int cgroup_moved(__u64 *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx[2];
+	struct process_record *r;
+	struct scratch *s;
+
+	if (task->pid != task->tgid)
+		return 0;
+	s = take_scratch();
+	if (!s) {
+		lose_lifecycle(KIND_CGROUP, false);
+		return 0;
+	}
+	r = begin(s, task, KIND_CGROUP);
+	put_cgroup(s, task, &r->cgroup);
+	emit_lifecycle(s, KIND_CGROUP, false);
+	give_back(s);
+	return 0;
+}
+
+/* Processes that are there already; each leader is written to whoever reads the iterator. */
+SEC("iter/task")
+int processes(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct process_record *r;
+	struct scratch *s;
+	__u64 size;
+
+	if (!task || task->pid != task->tgid || !task->signal->live.counter)
+		return 0;
+	s = take_scratch();
+	if (!s) {
+		lose_lifecycle(KIND_PROCESS, false);
+		return 0;
+	}
+	r = begin(s, task, KIND_PROCESS);
+	if (task->mm)
+		put_exe(s, task, &r->exe);
+	put_cwd(s, task, &r->cwd);
+	put_cgroup(s, task, &r->cgroup);
+	size = s->size;
+	BOUND(size, RECORD_LIMIT);
+	r->header.size = size;
+	bpf_seq_write(ctx->meta->seq, s->record, size);
+	give_back(s);
+	return 0;
+}
