@@ -1,1 +1,26 @@
-//! Being written.
+//! Kernel tracers: what they record, the eBPF programs that see it, the actors that carry it out.
+//!
+//! [`spawn`] puts them under a supervisor; [`checks::check`] tells what this kernel and user allow. One folder a
+//! tracer (`open`, `exec`, …) has its kernel half and its decoder; [`programs`] lists them.
+
+pub mod checks;
+pub mod clone;
+pub mod config;
+pub mod connect;
+pub mod exec;
+pub mod exit;
+pub mod facts;
+pub mod host;
+pub mod lifecycle;
+pub mod loader;
+pub mod open;
+pub mod programs;
+mod spawn;
+mod text;
+pub mod tracer;
+pub mod wire;
+
+pub use config::{EbpfConfig, TracerConfig, TracersConfig};
+pub use host::{EbpfHost, HostState, SetLookInterval};
+pub use spawn::{EbpfTracers, TracerHandle, spawn};
+pub use tracer::{EbpfTracer, SetAttached, TracerState};

@@ -1,0 +1,116 @@
+//! What this kernel and this user allow, tracer by tracer: found by trying, changing nothing.
+
+use std::io;
+
+use serde::Serialize;
+
+use crate::facts::{self, Capabilities, Capability};
+use crate::loader::{AttachError, LoadError, NEEDED};
+use crate::programs::{Hook, Tracer, tracers};
+use crate::spawn::try_kernel;
+
+/// What one tracer finds here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// The tracer.
+    pub tracer: &'static str,
+    /// The tier of hooks it would use: 1 trampolines, 2 tracepoints, 3 kprobes.
+    pub tier: u8,
+    /// It can run.
+    pub ok: bool,
+    /// What keeps it from running, or what it would have to do without.
+    pub missing: Vec<String>,
+    /// What to do about it, a sentence each.
+    pub advice: Vec<String>,
+}
+
+/// Tries every kernel tracer: permissions, kernel, tracefs, hooks, and a load of its programs, which are let go
+/// at once.
+pub fn check() -> Vec<Check> {
+    match try_kernel() {
+        Ok(mut kernel) => tracers().map(|tracer| judge(tracer, kernel.try_load(tracer))).collect(),
+        Err(cause) => tracers().map(|tracer| hopeless(tracer, &cause)).collect(),
+    }
+}
+
+type Tried = Vec<(&'static crate::programs::Program, Result<(), AttachError>)>;
+
+fn judge(tracer: &Tracer, tried: Tried) -> Check {
+    let mut check = Check { tracer: tracer.name, tier: 2, ok: true, missing: Vec::new(), advice: Vec::new() };
+    for (program, result) in tried {
+        let Err(cause) = result else { continue };
+        match program.without {
+            Some(without) => check.missing.push(format!("{without} ({cause})")),
+            None => {
+                check.ok = false;
+                check.missing.push(cause.to_string());
+            }
+        }
+        check.advise(cause.advice());
+    }
+    check
+}
+
+/// The object itself can't be loaded: what can be told apart from that is told too, so that it is granted at once.
+fn hopeless(tracer: &Tracer, cause: &LoadError) -> Check {
+    let mut check =
+        Check { tracer: tracer.name, tier: 2, ok: false, missing: Vec::new(), advice: Vec::new() };
+    match cause {
+        LoadError::NotAllowed { .. } => {
+            let missing = Capabilities::effective().missing(&NEEDED);
+            check.missing.extend(missing.iter().map(Capability::to_string));
+        }
+        cause => check.missing.push(cause.to_string()),
+    }
+    if needs_tracefs(tracer)
+        && let Err(cause) = facts::tracefs()
+    {
+        check.missing.push(tracefs_missing(&cause));
+    }
+    check.advise(cause.advice());
+    check
+}
+
+impl Check {
+    fn advise(&mut self, advice: Vec<String>) {
+        let new: Vec<_> = advice.into_iter().filter(|line| !self.advice.contains(line)).collect();
+        self.advice.extend(new);
+    }
+}
+
+fn needs_tracefs(tracer: &Tracer) -> bool {
+    tracer.programs.iter().any(|program| matches!(program.hook, Hook::Tracepoints { .. }))
+}
+
+fn tracefs_missing(cause: &io::Error) -> String {
+    let capability = Capability::CapDacReadSearch;
+    if cause.kind() == io::ErrorKind::PermissionDenied && Capabilities::effective().has(capability) {
+        return format!("tracefs ({cause})");
+    }
+    format!("{capability} (for tracefs: {cause})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_permission_everything_missing_is_told_at_once() {
+        let cause = LoadError::NotAllowed { missing: NEEDED.to_vec(), source: None };
+        let tracer = tracers().next().unwrap();
+        let check = hopeless(tracer, &cause);
+        assert!(!check.ok);
+        assert!(check.advice.iter().any(|line| line.contains("setcap cap_bpf,cap_perfmon")), "{check:?}");
+        assert!(serde_json::to_value(&check).unwrap()["advice"].is_array());
+    }
+
+    #[test]
+    fn a_hook_one_can_do_without_does_not_stop_a_tracer() {
+        let tracer = tracers().find(|tracer| tracer.programs.iter().any(|p| p.without.is_none())).unwrap();
+        let program = tracer.programs.iter().find(|program| program.without.is_none()).unwrap();
+        let refused = AttachError::NoHook { program: program.name, hook: "syscalls/x".to_owned() };
+        let check = judge(tracer, vec![(program, Err(refused))]);
+        assert!(!check.ok);
+        assert!(check.missing[0].contains("no hook syscalls/x"), "{check:?}");
+    }
+}

@@ -1,0 +1,169 @@
+//! What this kernel and this user are: version, BTF, tracefs, capabilities. Read, never changed (but tracefs
+//! is mounted where it is not and may be).
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+/// Type information of the running kernel.
+pub(crate) const BTF: &str = "/sys/kernel/btf/vmlinux";
+/// Where tracefs belongs, and where old systems have it.
+const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+/// The oldest kernel that has all the helpers used.
+pub(crate) const OLDEST: KernelVersion = KernelVersion { major: 5, minor: 15 };
+
+/// A capability that matters here, by its number in `linux/capability.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Capability {
+    /// Reads any file; here: tracefs, which is root's.
+    CapDacReadSearch = 2,
+    /// May do what CAP_BPF and CAP_PERFMON allow, and mount.
+    CapSysAdmin = 21,
+    /// Traces.
+    CapPerfmon = 38,
+    /// Loads eBPF programs.
+    CapBpf = 39,
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CapDacReadSearch => "CAP_DAC_READ_SEARCH",
+            Self::CapSysAdmin => "CAP_SYS_ADMIN",
+            Self::CapPerfmon => "CAP_PERFMON",
+            Self::CapBpf => "CAP_BPF",
+        })
+    }
+}
+
+/// A set of capabilities, as the kernel writes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Capabilities(u64);
+
+impl Capabilities {
+    /// This process's effective ones; none where that can't be told.
+    pub(crate) fn effective() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Self::parse(&status).unwrap_or_default()
+    }
+
+    fn parse(status: &str) -> Option<Self> {
+        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+        u64::from_str_radix(line.trim(), 16).ok().map(Self)
+    }
+
+    pub(crate) fn has(self, capability: Capability) -> bool {
+        // Before 5.8 split it, CAP_SYS_ADMIN was both; it still implies them.
+        let own = self.0 & (1 << capability as u64) != 0;
+        let admin = self.0 & (1 << Capability::CapSysAdmin as u64) != 0;
+        own || (admin && matches!(capability, Capability::CapBpf | Capability::CapPerfmon))
+    }
+
+    /// Those of `wanted` that are missing.
+    pub(crate) fn missing(self, wanted: &[Capability]) -> Vec<Capability> {
+        wanted.iter().copied().filter(|capability| !self.has(*capability)).collect()
+    }
+}
+
+/// Capabilities count only in the first user namespace; root of a container may look privileged and not be.
+pub(crate) fn in_user_namespace() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    is_nested(&map)
+}
+
+fn is_nested(uid_map: &str) -> bool {
+    let first: Vec<&str> = uid_map.lines().next().unwrap_or_default().split_whitespace().collect();
+    !first.is_empty() && first != ["0", "0", "4294967295"]
+}
+
+/// A kernel's version, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct KernelVersion {
+    /// 6 of 6.18.
+    pub major: u32,
+    /// 18 of 6.18.
+    pub minor: u32,
+}
+
+impl fmt::Display for KernelVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl KernelVersion {
+    /// The running kernel's; `None` where it can't be told.
+    pub(crate) fn running() -> Option<Self> {
+        Self::parse(&fs::read_to_string("/proc/sys/kernel/osrelease").ok()?)
+    }
+
+    fn parse(release: &str) -> Option<Self> {
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+        Some(Self { major: numbers.next()?.parse().ok()?, minor: numbers.next()?.parse().ok()? })
+    }
+}
+
+/// Where tracefs is and can be read.
+///
+/// # Errors
+/// Why it can't: mounting it was refused, or reading it was.
+pub(crate) fn tracefs() -> io::Result<PathBuf> {
+    if let Some(found) = TRACEFS.iter().map(Path::new).find(|path| is_tracefs(path)) {
+        return readable(found);
+    }
+    let place = Path::new(TRACEFS[0]);
+    let none: Option<&str> = None;
+    match nix::mount::mount(Some("tracefs"), place, Some("tracefs"), nix::mount::MsFlags::empty(), none) {
+        Ok(()) => {
+            tracing::info!(path = TRACEFS[0], "mounted tracefs");
+            readable(place)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Its root folder is closed to all but root, so that what is in it can't be asked for.
+fn is_tracefs(path: &Path) -> bool {
+    const TRACEFS_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(0x7472_6163);
+    nix::sys::statfs::statfs(path).is_ok_and(|found| found.filesystem_type() == TRACEFS_MAGIC)
+}
+
+fn readable(path: &Path) -> io::Result<PathBuf> {
+    fs::read_dir(path.join("events")).map(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_read_from_status() {
+        let some = Capabilities::parse("Name:\tx\nCapEff:\t000000c000000004\n").unwrap();
+        assert!(
+            some.missing(&[Capability::CapBpf, Capability::CapPerfmon, Capability::CapDacReadSearch])
+                .is_empty()
+        );
+        assert!(!some.has(Capability::CapSysAdmin));
+        let admin = Capabilities::parse("CapEff:\t0000000000200000\n").unwrap();
+        assert!(admin.has(Capability::CapBpf));
+        assert_eq!(admin.missing(&[Capability::CapDacReadSearch]), [Capability::CapDacReadSearch]);
+    }
+
+    #[test]
+    fn versions_as_distributions_write_them() {
+        assert_eq!(KernelVersion::parse("6.18.44-fc"), Some(KernelVersion { major: 6, minor: 18 }));
+        assert_eq!(KernelVersion::parse("5.15-rc1"), Some(KernelVersion { major: 5, minor: 15 }));
+        assert!(KernelVersion { major: 5, minor: 4 } < OLDEST);
+        assert_eq!(KernelVersion::parse("x"), None);
+    }
+
+    #[test]
+    fn a_mapped_user_namespace_is_known() {
+        assert!(!is_nested("         0          0 4294967295\n"));
+        assert!(is_nested("         0     100000      65536\n"));
+    }
+}

@@ -1,0 +1,218 @@
+//! What the host does with records, free of actors and of the kernel: read both rings, feed the process table,
+//! cut batches, keep the books.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use actors::{Outbox, clock};
+use model::{BootNs, ProcessTable};
+
+use super::batch::RawBatch;
+use super::port::Port;
+use super::seat::Seat;
+use super::source::{Attached, Ring, Source};
+use crate::lifecycle;
+use crate::loader::AttachError;
+use crate::programs::Tracer;
+use crate::wire::{COUNT_LIFECYCLE, COUNT_SLOTS, Header};
+
+/// Lifecycle records read at a stretch, before control is answered and the books are kept.
+const LIFECYCLE_SLICE: usize = 8192;
+/// Data records read before lifecycle is looked at again.
+const DATA_SLICE: usize = 2048;
+
+/// What one look found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    /// There may be more to read at once.
+    pub(super) more: bool,
+    /// A tracer's queue is full, so that data is left in its ring.
+    pub(super) blocked: bool,
+}
+
+/// Counters of what no tracer's account can hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Strays {
+    /// Records of the lifecycle ring that found it full: the process table misses what they said.
+    pub(super) lifecycle_lost: u64,
+    /// Records too short or of an unknown kind.
+    pub(super) malformed: u64,
+    /// Lifecycle records that could not be read for the process table.
+    pub(super) unreadable: u64,
+}
+
+/// The loaded object with everything the host keeps about it. It outlives the actor: when that falls, its
+/// successor goes on with the record after.
+pub(super) struct Core {
+    source: Box<dyn Source>,
+    desk: Desk,
+    last_look: BootNs,
+    known_lifecycle_lost: u64,
+}
+
+/// Where records go: apart from the source, so that they are handled while they are being read.
+struct Desk {
+    ports: Vec<Port>,
+    /// Index into `ports`, by kind.
+    by_kind: [Option<usize>; COUNT_SLOTS as usize],
+    table: ProcessTable,
+    strays: Strays,
+}
+
+impl Desk {
+    fn take(&mut self, ring: Ring, record: &[u8]) {
+        let Ok(header) = Header::parse(record) else {
+            self.strays.malformed += 1;
+            return;
+        };
+        if header.is_traced() {
+            match self.by_kind.get(header.kind as usize).copied().flatten() {
+                Some(port) => self.ports[port].take(record, header.at()),
+                None => self.strays.malformed += 1,
+            }
+        }
+        if ring == Ring::Lifecycle {
+            self.learn(record);
+        }
+    }
+
+    /// After the tracer's copy is made: what fails here costs the table a change, but no tracer a record.
+    fn learn(&mut self, record: &[u8]) {
+        if lifecycle::apply(&self.table, record).is_err() {
+            self.strays.unreadable += 1;
+        }
+    }
+}
+
+impl Core {
+    /// Around a source that was just loaded.
+    pub(super) fn new(source: Box<dyn Source>, seats: &[Arc<Seat>], table: ProcessTable) -> Self {
+        let now = clock::boot_ns();
+        let mut by_kind = [None; COUNT_SLOTS as usize];
+        let mut ports = Vec::new();
+        for seat in seats {
+            by_kind[seat.tracer.kind as usize] = Some(ports.len());
+            ports.push(Port::new(seat.clone(), now));
+        }
+        let desk = Desk { ports, by_kind, table, strays: Strays::default() };
+        Self { source, desk, last_look: now, known_lifecycle_lost: 0 }
+    }
+
+    /// Reads the processes that are there already into the table; says how many.
+    pub(super) fn read_processes(&mut self) -> Result<usize, AttachError> {
+        let Self { source, desk, .. } = self;
+        source.processes(&mut |record| desk.learn(record))
+    }
+
+    /// Attaches a tracer; its records go to `outbox` from now on.
+    pub(super) fn attach(
+        &mut self,
+        tracer: &'static Tracer,
+        outbox: Outbox<RawBatch>,
+    ) -> Result<Attached, AttachError> {
+        let Some(port) = self.desk.by_kind[tracer.kind as usize].map(|port| &mut self.desk.ports[port])
+        else {
+            return Err(AttachError::Unknown { tracer: tracer.name });
+        };
+        // First, so that the first record has where to go.
+        port.outbox = Some(outbox);
+        let attached = self.source.attach(tracer);
+        if attached.is_err() {
+            port.outbox = None;
+        }
+        attached
+    }
+
+    /// Stops a tracer emitting. Its records that are still in a ring are read by the looks that follow, until
+    /// [`Core::is_drained`]; then [`Core::forget`] ends it.
+    pub(super) fn detach(&mut self, tracer: &'static Tracer) {
+        self.source.detach(tracer);
+    }
+
+    /// Whether everything the kernel counted for the tracer has been passed on or booked.
+    pub(super) fn is_drained(&self, tracer: &'static Tracer) -> bool {
+        self.port(tracer).is_none_or(|port| port.is_drained() && !port.is_blocked())
+    }
+
+    /// Lets go of a detached tracer's queue; what never came is booked as lost.
+    pub(super) fn forget(&mut self, tracer: &'static Tracer) {
+        let span = (self.last_look, clock::boot_ns());
+        if let Some(port) = self.desk.by_kind[tracer.kind as usize].map(|port| &mut self.desk.ports[port]) {
+            port.flush();
+            port.write_off(span, "the tracer was detached before they were read");
+            port.outbox = None;
+            port.offer();
+        }
+    }
+
+    /// Stops everything: nothing new gets into the rings.
+    pub(super) fn close(&mut self) {
+        self.source.close();
+    }
+
+    /// Whether nothing is left to read or to pass on.
+    pub(super) fn is_done(&self) -> bool {
+        self.desk.ports.iter().all(|port| port.is_drained() && !port.is_blocked())
+    }
+
+    /// Ends the books: what never came is lost, every queue is let go.
+    pub(super) fn finish(&mut self) {
+        let tracers: Vec<_> = self.desk.ports.iter().map(|port| port.tracer()).collect();
+        tracers.into_iter().for_each(|tracer| self.forget(tracer));
+    }
+
+    /// Reads a stretch of both rings, lifecycle first.
+    pub(super) fn look(&mut self) -> Look {
+        let Self { source, desk, .. } = self;
+        desk.ports.iter_mut().for_each(Port::offer);
+        let lifecycle =
+            source.drain(Ring::Lifecycle, LIFECYCLE_SLICE, &mut |record| desk.take(Ring::Lifecycle, record));
+        // While a queue is full its records stay in the ring, where the kernel counts what does not fit.
+        let blocked = desk.ports.iter().any(Port::is_blocked);
+        let limit = if blocked { 0 } else { DATA_SLICE };
+        let data = source.drain(Ring::Data, limit, &mut |record| desk.take(Ring::Data, record));
+        let more = lifecycle == LIFECYCLE_SLICE || (data == DATA_SLICE && !blocked);
+        if !more {
+            desk.ports.iter_mut().for_each(Port::flush);
+        }
+        self.keep_books();
+        Look { more, blocked: self.desk.ports.iter().any(Port::is_blocked) }
+    }
+
+    fn keep_books(&mut self) {
+        let now = clock::boot_ns();
+        let span = (self.last_look, now);
+        self.last_look = now;
+        for port in &mut self.desk.ports {
+            match self.source.count(port.tracer().kind as u32) {
+                Ok(count) => port.count(count, span),
+                Err(cause) => tracing::error!(%cause, tracer = port.tracer().name, "reading counters failed"),
+            }
+        }
+        let lost = self.source.count(COUNT_LIFECYCLE).map_or(self.known_lifecycle_lost, |count| count.lost);
+        if lost > self.known_lifecycle_lost {
+            let count = lost - self.known_lifecycle_lost;
+            tracing::warn!(
+                count,
+                "lifecycle ring was full: cwd, exe or container of some processes may be missing"
+            );
+            self.known_lifecycle_lost = lost;
+        }
+        self.desk.strays.lifecycle_lost = lost;
+    }
+
+    /// Counters of what no tracer's account holds.
+    pub(super) fn strays(&self) -> Strays {
+        self.desk.strays
+    }
+
+    /// What becomes readable when a ring fills up.
+    pub(super) fn wakers(&self) -> io::Result<[OwnedFd; 2]> {
+        self.source.wakers()
+    }
+
+    fn port(&self, tracer: &'static Tracer) -> Option<&Port> {
+        self.desk.by_kind.get(tracer.kind as usize).copied().flatten().map(|port| &self.desk.ports[port])
+    }
+}

@@ -1,0 +1,99 @@
+//! What one incarnation of the host leaves to the next: the loaded object with everything still in it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use model::ProcessTable;
+
+use super::core::Core;
+use super::seat::Seat;
+use super::source::Source;
+use crate::loader::LoadError;
+
+type Open = Box<dyn Fn() -> Result<Box<dyn Source>, LoadError> + Send + Sync>;
+
+/// Lives as long as the agent; every incarnation of the host has it.
+pub(crate) struct Handover {
+    pub(super) seats: Vec<Arc<Seat>>,
+    pub(super) interval: Duration,
+    table: ProcessTable,
+    open: Open,
+    left: Mutex<Left>,
+}
+
+#[derive(Default)]
+struct Left {
+    core: Option<Core>,
+    /// How often an object was loaded. Only the latest is of use.
+    generation: u64,
+}
+
+impl Handover {
+    pub(crate) fn new(seats: Vec<Arc<Seat>>, table: ProcessTable, interval: Duration, open: Open) -> Self {
+        Self { seats, interval, table, open, left: Mutex::default() }
+    }
+
+    /// What the predecessor left. If it left nothing (it is the first, or its thread is stuck with it) the
+    /// object is loaded, and the tracers that were attached are attached again.
+    pub(super) fn take(self: &Arc<Self>) -> Result<Kept, LoadError> {
+        let mut left = self.left();
+        if let Some(core) = left.core.take() {
+            return Ok(Kept {
+                core: Some(core),
+                processes: None,
+                generation: left.generation,
+                handover: self.clone(),
+            });
+        }
+        left.generation += 1;
+        let generation = left.generation;
+        drop(left);
+        let mut core = Core::new((self.open)()?, &self.seats, self.table.clone());
+        let processes = core.read_processes().map_err(|cause| {
+            // Not from /proc instead: it tells start times in ticks, so that no record's process would be found.
+            tracing::warn!(%cause, "processes older than the agent will lack executable and working folder");
+        });
+        for seat in &self.seats {
+            if let Some(outbox) = seat.outbox()
+                && let Err(cause) = core.attach(seat.tracer, outbox)
+            {
+                tracing::error!(tracer = seat.tracer.name, %cause, "attaching again failed");
+            }
+        }
+        Ok(Kept { core: Some(core), processes: processes.ok(), generation, handover: self.clone() })
+    }
+
+    pub(super) fn seat(&self, kind: crate::wire::Kind) -> Option<&Arc<Seat>> {
+        self.seats.iter().find(|seat| seat.tracer.kind == kind)
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The object in the hands of one incarnation; goes back when that ends, however it ends.
+pub(super) struct Kept {
+    /// `None` once it was let go on purpose.
+    pub(super) core: Option<Core>,
+    /// Processes read at loading, if it was loaded for this incarnation.
+    pub(super) processes: Option<usize>,
+    generation: u64,
+    handover: Arc<Handover>,
+}
+
+impl Kept {
+    /// Whether a successor has loaded an object of its own: this one was thought stuck.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.handover.left().generation != self.generation
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let mut left = self.handover.left();
+        if left.generation == self.generation {
+            left.core = self.core.take();
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Actor `EbpfHost`: owns the loaded object and its rings, reads them, hands each tracer its raw records.
+//!
+//! It runs on a thread of its own. Control (attach, detach, stop) comes through the mailbox and is answered
+//! between two stretches of reading, however much is in the rings.
+
+mod batch;
+mod core;
+mod handover;
+mod port;
+mod run;
+mod seat;
+mod source;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, WrapFuture};
+use actors::{Link, Outbox, Shutdown};
+use serde::Serialize;
+use std::sync::Arc;
+
+pub use batch::RawBatch;
+pub(crate) use handover::Handover;
+use run::Shared;
+pub(crate) use seat::Seat;
+pub use source::Attached;
+pub(crate) use source::{Count, Ring, Source};
+
+use crate::loader::AttachError;
+use crate::programs::Tracer;
+
+/// What the host shows of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HostState {
+    /// Tracers that are attached.
+    pub attached: Vec<String>,
+    /// Processes that were there when the object was loaded.
+    pub processes: usize,
+    /// Lifecycle records that found their ring full, so that the process table may miss something.
+    pub lifecycle_lost: u64,
+    /// Records too short or of an unknown kind.
+    pub malformed: u64,
+    /// Lifecycle records that could not be read for the process table.
+    pub unreadable: u64,
+    /// A tracer's queue is full: records are left in their ring.
+    pub blocked: bool,
+    /// How often the rings are looked at when there is little in them.
+    pub look_interval_ms: u64,
+    /// What could be done about its failure, if it failed.
+    pub advice: Vec<String>,
+}
+
+/// Attaches a tracer: its raw records go into this queue from now on. Again: the queue is replaced.
+#[derive(Message)]
+#[rtype(result = "Result<Attached, AttachError>")]
+pub struct Attach {
+    /// Which.
+    pub tracer: &'static Tracer,
+    /// Where its records go.
+    pub outbox: Outbox<RawBatch>,
+}
+
+/// Detaches a tracer; answered when what the kernel held of it has been handed over.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Detach {
+    /// Which.
+    pub tracer: &'static Tracer,
+}
+
+/// Sets how often the rings are looked at when there is little in them: lower while somebody watches live.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetLookInterval(pub Duration);
+
+/// Owns the loaded object. See the module.
+pub struct EbpfHost {
+    link: Link<HostState>,
+    shared: Rc<Shared>,
+}
+
+impl EbpfHost {
+    pub(crate) fn new(link: Link<HostState>, handover: Arc<Handover>) -> Self {
+        Self { shared: Rc::new(Shared::new(link.clone(), handover)), link }
+    }
+}
+
+impl Actor for EbpfHost {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let begun = {
+            let _zone = self.link.progress().zone("loading the eBPF object");
+            self.shared.begin()
+        };
+        match begun {
+            Ok(()) => {
+                ctx.spawn(self.shared.clone().run().into_actor(self));
+            }
+            Err(cause) => {
+                let advice = cause.advice();
+                tracing::error!(%cause, ?advice, "no kernel tracer can run");
+                self.link.update(|state| state.advice = advice);
+                self.link.give_up(cause);
+            }
+        }
+    }
+}
+
+impl Handler<Attach> for EbpfHost {
+    type Result = MessageResult<Attach>;
+
+    fn handle(&mut self, Attach { tracer, outbox }: Attach, _: &mut Self::Context) -> Self::Result {
+        let _zone = self.link.progress().zone("attaching a tracer");
+        MessageResult(self.shared.attach(tracer, outbox))
+    }
+}
+
+impl Handler<Detach> for EbpfHost {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Detach { tracer }: Detach, _: &mut Self::Context) -> Self::Result {
+        let drained = self.shared.detach(tracer);
+        Box::pin(async move {
+            // The other end is dropped only with the host, and then there is nothing left to wait for.
+            let _ = drained.await;
+        })
+    }
+}
+
+impl Handler<SetLookInterval> for EbpfHost {
+    type Result = ();
+
+    fn handle(&mut self, SetLookInterval(interval): SetLookInterval, _: &mut Self::Context) {
+        self.shared.set_interval(interval);
+    }
+}
+
+impl Handler<Shutdown> for EbpfHost {
+    type Result = ();
+
+    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
+        self.shared.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests;

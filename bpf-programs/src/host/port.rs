@@ -1,0 +1,133 @@
+//! One tracer at the host: its books, its batch in the making, what waits for room in its queue.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use actors::Outbox;
+use model::{BootNs, Place};
+
+use super::batch::{Cut, RawBatch};
+use super::seat::Seat;
+use super::source::Count;
+use crate::programs::Tracer;
+
+/// Bytes that may wait for room in one tracer's queue. Only lifecycle records get that far (the data ring is
+/// left alone while anything waits): they must be read for the process table's sake, and a tracer that is
+/// behind by this much loses them here, counted.
+const MAX_PENDING: usize = 16 << 20;
+
+pub(super) struct Port {
+    seat: Arc<Seat>,
+    pub(super) outbox: Option<Outbox<RawBatch>>,
+    cut: Cut,
+    pending: VecDeque<RawBatch>,
+    pending_bytes: usize,
+    books: Books,
+}
+
+/// What the kernel counted and what came out of the ring; the difference is still in it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Books {
+    /// What the account had seen before this object was loaded.
+    base: u64,
+    kernel: Count,
+    taken: u64,
+    lost: u64,
+}
+
+impl Port {
+    /// At an object that was just loaded: its counters begin at 0. What the one before it had counted and not
+    /// given out is lost.
+    pub(super) fn new(seat: Arc<Seat>, now: BootNs) -> Self {
+        let books = Books { base: seat.begin_anew(now), ..Books::default() };
+        Self { seat, outbox: None, cut: Cut::default(), pending: VecDeque::new(), pending_bytes: 0, books }
+    }
+
+    pub(super) fn tracer(&self) -> &'static Tracer {
+        self.seat.tracer
+    }
+
+    /// Takes in one record of this tracer.
+    pub(super) fn take(&mut self, record: &[u8], at: BootNs) {
+        self.books.taken += 1;
+        self.cut.push(record, at);
+        if self.cut.is_full() {
+            self.flush();
+        }
+    }
+
+    /// Cuts the batch at hand and passes it on.
+    pub(super) fn flush(&mut self) {
+        self.tell_seen();
+        let Some(mut batch) = self.cut.take(&self.seat.account) else { return };
+        if self.outbox.is_none() {
+            let count = batch.claim.count();
+            batch.claim.lose(count, "the tracer was detached");
+        } else if self.pending_bytes + batch.size() > MAX_PENDING {
+            let count = batch.claim.count();
+            batch.claim.lose(count, "the tracer's queue stayed full");
+        } else {
+            self.pending_bytes += batch.size();
+            self.pending.push_back(batch);
+            self.offer();
+        }
+    }
+
+    /// Passes on what waits, as far as there is room.
+    pub(super) fn offer(&mut self) {
+        let Some(outbox) = &self.outbox else { return self.give_up_pending() };
+        while let Some(batch) = self.pending.pop_front() {
+            let size = batch.size();
+            if let Err(batch) = outbox.offer(batch) {
+                self.pending.push_front(batch);
+                return;
+            }
+            self.pending_bytes -= size;
+        }
+    }
+
+    /// Drops what waits: the claims book it as lost.
+    fn give_up_pending(&mut self) {
+        self.pending.clear();
+        self.pending_bytes = 0;
+    }
+
+    /// Whether something waits for room.
+    pub(super) fn is_blocked(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Takes over the kernel's counters; books what the ring lost between `span`.
+    pub(super) fn count(&mut self, kernel: Count, span: (BootNs, BootNs)) {
+        self.books.kernel = kernel;
+        self.tell_seen();
+        let lost = kernel.lost.saturating_sub(self.books.lost);
+        self.books.lost += lost;
+        self.seat.account.lose(Place::Ring, lost, span, "the ring was full");
+        self.tell_seen();
+    }
+
+    /// Whether everything the kernel counted has come out of the ring or is booked as lost.
+    pub(super) fn is_drained(&self) -> bool {
+        self.books.kernel.seen <= self.books.taken + self.books.lost
+    }
+
+    /// Books as lost what the kernel counted and never gave.
+    pub(super) fn write_off(&mut self, span: (BootNs, BootNs), cause: &str) {
+        let missing = self.books.kernel.seen.saturating_sub(self.books.taken + self.books.lost);
+        self.books.lost += missing;
+        self.seat.account.lose(Place::Ring, missing, span, cause);
+    }
+
+    /// All records the kernel counted, over all objects that were loaded.
+    pub(super) fn seen(&self) -> u64 {
+        let books = &self.books;
+        // What came out of the ring or was refused by it has been seen, even if the counter was read before.
+        books.base + books.kernel.seen.max(books.taken + books.kernel.lost.max(books.lost))
+    }
+
+    fn tell_seen(&self) {
+        self.seat.account.set_seen(self.seen());
+        self.seat.note_out(self.books.base + self.books.taken + self.books.lost);
+    }
+}

@@ -1,0 +1,1 @@
+//! Host tests on a source that is no kernel.

@@ -1,0 +1,275 @@
+//! What can go wrong between the object in this binary and a program at its hook, and what to do about it.
+
+use std::io;
+
+use aya::EbpfError;
+use aya::maps::MapError;
+use aya::programs::ProgramError;
+use thiserror::Error;
+
+use crate::facts::{BTF, Capability, KernelVersion, OLDEST};
+
+/// Lines of the verifier's log that are kept: its verdict is at the end.
+const WORDS: usize = 6;
+
+/// Why no kernel tracer can run.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// Built without the kernel side.
+    #[error("load eBPF object: this binary was built without it")]
+    NotBuilt,
+    /// Too old.
+    #[error("load eBPF object: kernel {found} is too old, {OLDEST} or later is needed")]
+    KernelTooOld {
+        /// This one.
+        found: KernelVersion,
+    },
+    /// No type information.
+    #[error("load eBPF object: the kernel has no type information ({BTF})")]
+    NoBtf,
+    /// Not allowed.
+    #[error("load eBPF object: missing {}", names(missing))]
+    NotAllowed {
+        /// Capabilities this process lacks.
+        missing: Vec<Capability>,
+        /// The kernel's answer, where it was asked.
+        #[source]
+        source: Option<Box<EbpfError>>,
+    },
+    /// Refused for another reason.
+    #[error("load eBPF object: {}", chain(source.as_ref()))]
+    Object {
+        /// The kernel's or the library's answer.
+        #[source]
+        source: Box<EbpfError>,
+    },
+    /// A map is not as expected.
+    #[error("open eBPF map {map}: {}", chain(source.as_ref()))]
+    Map {
+        /// Its name.
+        map: &'static str,
+        /// Why.
+        #[source]
+        source: Box<MapError>,
+    },
+    /// The object lacks a map.
+    #[error("open eBPF map {map}: the object has none of that name")]
+    NoMap {
+        /// Its name.
+        map: &'static str,
+    },
+}
+
+/// Why a tracer can't run here.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// No such tracer.
+    #[error("attach tracer {tracer}: the host does not know it")]
+    Unknown {
+        /// Its name.
+        tracer: &'static str,
+    },
+    /// The object lacks the program.
+    #[error("load program {program}: the object has none of that name and type")]
+    NoProgram {
+        /// Its name.
+        program: &'static str,
+    },
+    /// The verifier refused it.
+    #[error("load program {program}: refused by the kernel's verifier: {}", words.join(" | "))]
+    Refused {
+        /// Its name.
+        program: &'static str,
+        /// The last meaningful lines of what the verifier said.
+        words: Vec<String>,
+    },
+    /// Not allowed.
+    #[error("{action} {program}: not permitted")]
+    NotPermitted {
+        /// What was tried: `load program`, `attach program`.
+        action: &'static str,
+        /// Its name.
+        program: &'static str,
+        /// The kernel's answer.
+        #[source]
+        source: Box<ProgramError>,
+    },
+    /// tracefs is needed and can't be read.
+    #[error("attach program {program}: tracefs can't be read: {source}")]
+    NoTracefs {
+        /// Its name.
+        program: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// This kernel has no such hook.
+    #[error("attach program {program}: this kernel has no hook {hook}")]
+    NoHook {
+        /// Its name.
+        program: &'static str,
+        /// The hook.
+        hook: String,
+    },
+    /// Failed for another reason.
+    #[error("{action} {program}: {}", chain(source.as_ref()))]
+    Program {
+        /// What was tried.
+        action: &'static str,
+        /// Its name.
+        program: &'static str,
+        /// The kernel's or the library's answer.
+        #[source]
+        source: Box<ProgramError>,
+    },
+    /// The iterator's output could not be read.
+    #[error("read processes: {source}")]
+    Iterate {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl LoadError {
+    /// What to do about it, a sentence each.
+    pub fn advice(&self) -> Vec<String> {
+        match self {
+            Self::NotBuilt => vec!["build without DUETECTOR_SKIP_BPF, with clang installed".to_owned()],
+            Self::KernelTooOld { .. } => vec![format!("run on Linux {OLDEST} or later")],
+            Self::NoBtf => vec!["run a kernel built with CONFIG_DEBUG_INFO_BTF=y".to_owned()],
+            Self::NotAllowed { .. } => grant(),
+            Self::Object { .. } | Self::Map { .. } | Self::NoMap { .. } => Vec::new(),
+        }
+    }
+}
+
+impl AttachError {
+    /// What to do about it, a sentence each.
+    pub fn advice(&self) -> Vec<String> {
+        match self {
+            Self::NotPermitted { .. } => grant(),
+            Self::NoTracefs { .. } => {
+                let mut advice =
+                    vec!["mount tracefs: mount -t tracefs tracefs /sys/kernel/tracing".to_owned()];
+                advice.extend(grant());
+                advice
+            }
+            Self::Refused { .. } => {
+                vec!["report it with the kernel's version; other tracers run on".to_owned()]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// How to get the permissions that all kernel tracers need together.
+pub(crate) fn grant() -> Vec<String> {
+    let mut advice = vec![
+        "run as root, or grant the binary what it needs: \
+         setcap cap_bpf,cap_perfmon,cap_dac_read_search+ep <path to duetector-actors>"
+            .to_owned(),
+    ];
+    if crate::facts::in_user_namespace() {
+        advice.push(
+            "this process is in a user namespace (a rootless container?), where capabilities don't count; \
+                     run it outside"
+                .to_owned(),
+        );
+    }
+    advice
+}
+
+/// What a failed load means.
+pub(super) fn of_object(cause: EbpfError, missing: Vec<Capability>) -> LoadError {
+    if is_permission(&cause) {
+        return LoadError::NotAllowed { missing, source: Some(Box::new(cause)) };
+    }
+    LoadError::Object { source: Box::new(cause) }
+}
+
+/// What a failed load or attach of a program means.
+pub(super) fn of_program(action: &'static str, program: &'static str, cause: ProgramError) -> AttachError {
+    if let ProgramError::LoadError { verifier_log, .. } = &cause {
+        let words = verdict(&verifier_log.to_string());
+        if !words.is_empty() {
+            return AttachError::Refused { program, words };
+        }
+    }
+    let source = Box::new(cause);
+    match is_permission(&*source) {
+        true => AttachError::NotPermitted { action, program, source },
+        false => AttachError::Program { action, program, source },
+    }
+}
+
+/// The end of a verifier's log without its statistics and state dumps.
+fn verdict(log: &str) -> Vec<String> {
+    let is_noise = |line: &str| {
+        let counted =
+            ["processed ", "verification time ", "stack depth ", "mark_precise", "max_states_per_insn"];
+        line.is_empty() || counted.iter().any(|start| line.starts_with(start))
+    };
+    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !is_noise(line)).collect();
+    lines[lines.len().saturating_sub(WORDS)..].iter().map(|line| (*line).to_owned()).collect()
+}
+
+/// Whether EPERM or EACCES is at the root.
+fn is_permission(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let mut link = Some(cause);
+    while let Some(error) = link {
+        if error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        {
+            return true;
+        }
+        link = error.source();
+    }
+    false
+}
+
+/// All causes in one line: the library's outer messages often hide what matters.
+fn chain(cause: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = cause.to_string();
+    let mut link = cause.source();
+    while let Some(error) = link {
+        let inner = error.to_string();
+        if !text.contains(&inner) {
+            text = format!("{text}: {inner}");
+        }
+        link = error.source();
+    }
+    text
+}
+
+fn names(missing: &[Capability]) -> String {
+    let names: Vec<String> = missing.iter().map(Capability::to_string).collect();
+    if names.is_empty() { "a permission".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verdict_is_what_is_left_of_a_log() {
+        let log = "0: R1=ctx() R10=fp0\n; int probe(void *ctx)\n3: (79) r1 = *(u64 *)(r1 +0)\n\
+                   R1 invalid mem access 'scalar'\nverification time 45 usec\nstack depth 0\n\
+                   processed 4 insns (limit 1000000) max_states_per_insn 0\n";
+        let words = verdict(log);
+        assert_eq!(words.last().unwrap(), "R1 invalid mem access 'scalar'");
+        assert_eq!(words.len(), 4);
+        assert!(verdict("processed 4 insns\n").is_empty());
+    }
+
+    #[test]
+    fn a_permission_is_found_at_the_root() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let cause = ProgramError::IOError(denied());
+        assert!(is_permission(&cause));
+        let error = of_program("attach program", "open_enter", cause);
+        assert!(matches!(error, AttachError::NotPermitted { .. }), "{error}");
+        assert!(error.advice()[0].contains("setcap"));
+    }
+}

@@ -1,0 +1,246 @@
+//! The object in this binary, loaded: maps, programs, hooks. Everything that touches aya is here.
+//!
+//! Each program is loaded and attached on its own, so that one refused by the verifier costs only its tracer.
+//! No limit is raised: since Linux 5.11 maps don't count as locked memory.
+
+mod errors;
+mod program;
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, RingBuf};
+use aya::{Btf, Ebpf, EbpfLoader};
+use model::units::Size;
+
+pub use errors::{AttachError, LoadError};
+use program::Held;
+
+use crate::config::EbpfConfig;
+use crate::facts::{self, Capabilities, Capability, KernelVersion, OLDEST};
+use crate::host::{Attached, Count, Ring, Source};
+use crate::programs::{LIFECYCLE, OBJECT, PROCESSES, Program, Tracer, tracers};
+use crate::wire::{self, Kind, MAX_UIDS, Settings};
+
+/// What loading and attaching needs. Reading tracefs needs more, see [`AttachError::NoTracefs`].
+pub(crate) const NEEDED: [Capability; 2] = [Capability::CapBpf, Capability::CapPerfmon];
+/// A ring wakes the agent when one part in so many is full.
+const WAKE_AT: u64 = 4;
+
+/// The loaded object, with its rings and links. Dropping it detaches everything.
+pub(crate) struct Kernel {
+    ebpf: Ebpf,
+    btf: Btf,
+    lifecycle: RingBuf<MapData>,
+    data: RingBuf<MapData>,
+    counts: PerCpuArray<MapData, wire::Count>,
+    settings_map: Array<MapData, Settings>,
+    settings: Settings,
+    /// Hooks that are attached, by program.
+    held: BTreeMap<&'static str, Vec<Held>>,
+}
+
+impl Kernel {
+    /// Loads the object's maps and attaches what keeps the process table.
+    ///
+    /// # Errors
+    /// When no tracer at all can run here.
+    pub(crate) fn load(config: &EbpfConfig) -> Result<Self, LoadError> {
+        if OBJECT.is_empty() {
+            return Err(LoadError::NotBuilt);
+        }
+        if let Some(found) = KernelVersion::running().filter(|found| *found < OLDEST) {
+            return Err(LoadError::KernelTooOld { found });
+        }
+        let missing = Capabilities::effective().missing(&NEEDED);
+        if !missing.is_empty() {
+            return Err(LoadError::NotAllowed { missing, source: None });
+        }
+        let btf = Btf::from_sys_fs().map_err(|_| LoadError::NoBtf)?;
+        let (data_size, lifecycle_size) = (ring_size(config.data_ring), ring_size(config.lifecycle_ring));
+        let own_pid = std::process::id();
+        let mut ebpf = EbpfLoader::new()
+            .btf(Some(&btf))
+            .override_global("agent_tgid", &own_pid, true)
+            .map_max_entries("data", data_size)
+            .map_max_entries("lifecycle", lifecycle_size)
+            .load(OBJECT)
+            .map_err(|cause| errors::of_object(cause, missing))?;
+        let settings = settings(config, data_size, lifecycle_size);
+        let mut kernel = Self {
+            lifecycle: map(&mut ebpf, "lifecycle")?,
+            data: map(&mut ebpf, "data")?,
+            counts: map(&mut ebpf, "counts")?,
+            settings_map: map(&mut ebpf, "settings")?,
+            settings,
+            held: BTreeMap::new(),
+            btf,
+            ebpf,
+        };
+        kernel.write_settings();
+        kernel.attach_lifecycle();
+        Ok(kernel)
+    }
+
+    /// What can't be attached here is told again, as an error, to the tracer that needs it.
+    fn attach_lifecycle(&mut self) {
+        let keepers = tracers().filter(|tracer| keeps_table(tracer)).flat_map(|tracer| tracer.programs);
+        for program in LIFECYCLE.iter().chain(keepers) {
+            if let Err(cause) = self.attach_program(program) {
+                let missing = program.without.unwrap_or("processes in the process table");
+                tracing::warn!(program = program.name, %cause, missing, "process table is incomplete");
+            }
+        }
+    }
+
+    fn attach_program(&mut self, program: &Program) -> Result<Vec<String>, AttachError> {
+        if !self.held.contains_key(program.name) {
+            let loaded = self.ebpf.program_mut(program.name);
+            let loaded = loaded.ok_or(AttachError::NoProgram { program: program.name })?;
+            let held = program::attach(loaded, program, &self.btf)?;
+            self.held.insert(program.name, held);
+        }
+        Ok(self.held[program.name].iter().map(|held| held.hook.clone()).collect())
+    }
+
+    fn write_settings(&mut self) {
+        if let Err(cause) = self.settings_map.set(0, self.settings, 0) {
+            // An array's only slot can always be written.
+            tracing::error!(%cause, "writing eBPF settings failed");
+        }
+    }
+
+    /// Loads a tracer's programs without attaching them; for `check`.
+    pub(crate) fn try_load(&mut self, tracer: &Tracer) -> Vec<(&'static Program, Result<(), AttachError>)> {
+        let Self { ebpf, btf, .. } = self;
+        let mut load = |program: &'static Program| match ebpf.program_mut(program.name) {
+            Some(loaded) => {
+                program::load(loaded, program, btf).and_then(|()| program::hooks(program).map(|_| ()))
+            }
+            None => Err(AttachError::NoProgram { program: program.name }),
+        };
+        tracer.programs.iter().map(|program| (program, load(program))).collect()
+    }
+}
+
+impl Source for Kernel {
+    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(&[u8])) -> usize {
+        let ring = match ring {
+            Ring::Lifecycle => &mut self.lifecycle,
+            Ring::Data => &mut self.data,
+        };
+        for taken in 0..limit {
+            match ring.next() {
+                Some(record) => visit(&record),
+                None => return taken,
+            }
+        }
+        limit
+    }
+
+    fn count(&mut self, slot: u32) -> io::Result<Count> {
+        let cpus = self.counts.get(&slot, 0).map_err(io::Error::other)?;
+        Ok(cpus.iter().fold(Count::default(), |sum, cpu| Count {
+            seen: sum.seen + cpu.seen,
+            lost: sum.lost + cpu.lost,
+        }))
+    }
+
+    fn processes(&mut self, visit: &mut dyn FnMut(&[u8])) -> Result<usize, AttachError> {
+        let program = PROCESSES.name;
+        let loaded = self.ebpf.program_mut(program).ok_or(AttachError::NoProgram { program })?;
+        let mut file = program::iterate(loaded, &PROCESSES, &self.btf)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|source| AttachError::Iterate { source })?;
+        let mut count = 0;
+        for record in wire::split(&bytes) {
+            visit(record.map_err(|cause| AttachError::Iterate { source: io::Error::other(cause) })?);
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn attach(&mut self, tracer: &'static Tracer) -> Result<Attached, AttachError> {
+        let mut attached = Attached::default();
+        for program in tracer.programs {
+            match (self.attach_program(program), program.without) {
+                (Ok(hooks), _) => attached.hooks.extend(hooks),
+                (Err(cause), Some(without)) => attached.without.push(format!("{without} ({cause})")),
+                (Err(cause), None) => {
+                    self.detach(tracer);
+                    return Err(cause);
+                }
+            }
+        }
+        self.settings.enable(tracer.kind, true);
+        self.write_settings();
+        Ok(attached)
+    }
+
+    fn detach(&mut self, tracer: &'static Tracer) {
+        self.settings.enable(tracer.kind, false);
+        self.write_settings();
+        if !keeps_table(tracer) {
+            tracer.programs.iter().for_each(|program| drop(self.held.remove(program.name)));
+        }
+    }
+
+    fn close(&mut self) {
+        self.settings.enabled = 0;
+        self.write_settings();
+        self.held.clear();
+    }
+
+    fn wakers(&self) -> io::Result<[OwnedFd; 2]> {
+        Ok([self.lifecycle.as_fd().try_clone_to_owned()?, self.data.as_fd().try_clone_to_owned()?])
+    }
+}
+
+/// These tracers' programs feed the process table, whether or not anybody wants their records.
+fn keeps_table(tracer: &Tracer) -> bool {
+    matches!(tracer.kind, Kind::Exec | Kind::Clone | Kind::Exit)
+}
+
+fn map<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError> {
+    let map = ebpf.take_map(name).ok_or(LoadError::NoMap { map: name })?;
+    T::try_from(map).map_err(|source| LoadError::Map { map: name, source: Box::new(source) })
+}
+
+fn settings(config: &EbpfConfig, data_size: u32, lifecycle_size: u32) -> Settings {
+    let mut uids = [0; MAX_UIDS];
+    let count = config.uids.len().min(MAX_UIDS);
+    uids[..count].copy_from_slice(&config.uids[..count]);
+    let wake_at = |size: u32| size / WAKE_AT as u32;
+    Settings {
+        data_wakeup: wake_at(data_size),
+        lifecycle_wakeup: wake_at(lifecycle_size),
+        uid_count: count as u32,
+        uids,
+        ..Settings::default()
+    }
+}
+
+/// The next size that the kernel takes: a power of two of memory pages.
+fn ring_size(wanted: Size) -> u32 {
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096) as u64;
+    let pages = wanted.0.div_ceil(page).max(1).next_power_of_two();
+    u32::try_from(pages * page).unwrap_or(1 << 31)
+}
+
+/// Where a tracepoint is in tracefs.
+fn tracepoint_exists(category: &str, name: &str) -> io::Result<bool> {
+    Ok(facts::tracefs()?.join("events").join(category).join(name).is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_get_sizes_the_kernel_takes() {
+        assert_eq!(ring_size(Size(8 << 20)), 8 << 20);
+        assert_eq!(ring_size(Size((4 << 20) + 1)), 8 << 20);
+        assert!(ring_size(Size(1)).is_power_of_two());
+    }
+}

@@ -1,0 +1,126 @@
+//! One program: loaded, attached to its hooks.
+
+use std::fs::File;
+use std::io;
+
+use aya::Btf;
+use aya::programs::tp_btf::BtfTracePointLink;
+use aya::programs::trace_point::TracePointLink;
+use aya::programs::{BtfTracePoint, Iter, ProgramError, TracePoint};
+
+use super::errors::{AttachError, of_program};
+use super::tracepoint_exists;
+use crate::programs::{Hook, Program};
+
+const LOAD: &str = "load program";
+const ATTACH: &str = "attach program";
+
+/// One attached hook. Dropping it detaches.
+pub(super) struct Held {
+    pub(super) hook: String,
+    #[expect(dead_code, reason = "held so that the program stays attached")]
+    link: Link,
+}
+
+#[expect(dead_code, reason = "held so that the program stays attached")]
+enum Link {
+    Tracepoint(TracePointLink),
+    Btf(BtfTracePointLink),
+}
+
+/// Loads a program if it isn't yet: here the verifier speaks.
+pub(super) fn load(
+    loaded: &mut aya::programs::Program,
+    program: &Program,
+    btf: &Btf,
+) -> Result<(), AttachError> {
+    let done = match program.hook {
+        Hook::Tracepoints { .. } => typed::<TracePoint>(loaded, program)?.load(),
+        Hook::BtfTracepoint(name) => typed::<BtfTracePoint>(loaded, program)?.load(name, btf),
+        Hook::TaskIterator => typed::<Iter>(loaded, program)?.load("task", btf),
+    };
+    match done {
+        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
+        Err(cause) => Err(of_program(LOAD, program.name, cause)),
+    }
+}
+
+/// Loads a program and attaches it to all of its hooks that are here.
+pub(super) fn attach(
+    loaded: &mut aya::programs::Program,
+    program: &Program,
+    btf: &Btf,
+) -> Result<Vec<Held>, AttachError> {
+    let hooks = hooks(program)?;
+    load(loaded, program, btf)?;
+    hooks.into_iter().map(|hook| attach_one(loaded, program, hook)).collect()
+}
+
+fn attach_one(
+    loaded: &mut aya::programs::Program,
+    program: &Program,
+    hook: String,
+) -> Result<Held, AttachError> {
+    let failed = |cause| of_program(ATTACH, program.name, cause);
+    let link = match program.hook {
+        Hook::Tracepoints { category, .. } => {
+            let tracepoint = typed::<TracePoint>(loaded, program)?;
+            let id = tracepoint.attach(category, &hook).map_err(failed)?;
+            Link::Tracepoint(tracepoint.take_link(id).map_err(failed)?)
+        }
+        _ => {
+            let tracepoint = typed::<BtfTracePoint>(loaded, program)?;
+            let id = tracepoint.attach().map_err(failed)?;
+            Link::Btf(tracepoint.take_link(id).map_err(failed)?)
+        }
+    };
+    Ok(Held { hook, link })
+}
+
+/// Opens the iterator's output.
+pub(super) fn iterate(
+    loaded: &mut aya::programs::Program,
+    program: &Program,
+    btf: &Btf,
+) -> Result<File, AttachError> {
+    load(loaded, program, btf)?;
+    let failed = |cause| of_program(ATTACH, program.name, cause);
+    let iterator = typed::<Iter>(loaded, program)?;
+    let id = iterator.attach().map_err(failed)?;
+    let link = iterator.take_link(id).map_err(failed)?;
+    link.into_file().map_err(|cause| AttachError::Iterate { source: io::Error::other(cause) })
+}
+
+/// The program's hooks that this kernel has.
+pub(super) fn hooks(program: &Program) -> Result<Vec<String>, AttachError> {
+    let Hook::Tracepoints { category, required, optional } = program.hook else {
+        return Ok(match program.hook {
+            Hook::BtfTracepoint(name) => vec![name.to_owned()],
+            _ => vec!["task iterator".to_owned()],
+        });
+    };
+    let here = |name: &str| {
+        tracepoint_exists(category, name)
+            .map_err(|source| AttachError::NoTracefs { program: program.name, source })
+    };
+    let mut hooks = Vec::new();
+    for name in required {
+        if !here(name)? {
+            return Err(AttachError::NoHook { program: program.name, hook: format!("{category}/{name}") });
+        }
+        hooks.push((*name).to_owned());
+    }
+    for name in optional {
+        if here(name)? {
+            hooks.push((*name).to_owned());
+        }
+    }
+    Ok(hooks)
+}
+
+fn typed<'a, T>(loaded: &'a mut aya::programs::Program, program: &Program) -> Result<&'a mut T, AttachError>
+where
+    &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    <&mut T>::try_from(loaded).map_err(|_| AttachError::NoProgram { program: program.name })
+}
