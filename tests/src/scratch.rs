@@ -19,7 +19,8 @@ impl Scratch {
     /// # Panics
     /// When none can be made.
     pub fn new() -> Self {
-        let guard = tempfile::Builder::new().prefix("duetector-test-").tempdir().expect("no temporary folder");
+        let guard =
+            tempfile::Builder::new().prefix("duetector-test-").tempdir().expect("no temporary folder");
         // As the kernel resolves it, which is what records show.
         let path = guard.path().canonicalize().expect("the temporary folder is not there");
         let scratch = Self { _guard: guard, path };

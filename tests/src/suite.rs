@@ -3,7 +3,7 @@
 
 use std::env;
 use std::path::Path;
-use std::process::{ExitCode, Command};
+use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -65,10 +65,13 @@ fn unmet(need: Need) -> Option<String> {
             .or_else(|| lacking(capable(39) || capable(21), "neither CAP_BPF nor CAP_SYS_ADMIN is ours"))
             .or_else(|| lacking(Path::new("/sys/kernel/btf/vmlinux").exists(), "the kernel has no BTF")),
         Need::Python => lacking(Path::new(crate::workload::PYTHON).exists(), "there is no /usr/bin/python3"),
-        Need::Duetector => lacking(env::var_os("DUETECTOR_TEST_VENV").is_some(), "Python duetector is not installed"),
+        Need::Duetector => {
+            lacking(env::var_os("DUETECTOR_TEST_VENV").is_some(), "Python duetector is not installed")
+        }
         Need::Mounts => lacking(capable(21), "mounting needs CAP_SYS_ADMIN"),
         Need::Setpriv => {
-            let works = Command::new("setpriv").arg("--version").output().is_ok_and(|done| done.status.success());
+            let works =
+                Command::new("setpriv").arg("--version").output().is_ok_and(|done| done.status.success());
             lacking(works, "there is no setpriv")
         }
     }

@@ -28,7 +28,10 @@ pub fn within<T>(deadline: Duration, mut probe: impl FnMut() -> Option<T>) -> Op
 }
 
 /// The test's own clock: the agent's can be paused, this one must not.
-#[expect(clippy::disallowed_methods, reason = "measures the agent from outside; its clock module is not ours")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "measures the agent from outside; its clock module is not ours"
+)]
 pub fn now() -> Instant {
     Instant::now()
 }

@@ -11,7 +11,11 @@ mod test;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Builds, runs, tests and measures duetector-actors", max_term_width = 100)]
+#[command(
+    name = "cargo xtask",
+    about = "Builds, runs, tests and measures duetector-actors",
+    max_term_width = 100
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -90,7 +90,8 @@ fn advice(missing: &[&Need]) -> String {
         ("alpine", "sudo apk add", 4),
     ];
     let line = |(_, command, column): &(&str, &str, usize)| {
-        let mut packages: Vec<_> = missing.iter().flat_map(|need| need.packages[*column].split(' ')).collect();
+        let mut packages: Vec<_> =
+            missing.iter().flat_map(|need| need.packages[*column].split(' ')).collect();
         packages.dedup();
         format!("{command} {}", packages.join(" "))
     };

@@ -70,7 +70,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Work::Spawn { program, count } => spawn(&program, count)?,
         Work::Connect { address, count } => connect(&address, count)?,
     };
-    say(&format!(r#"{{"count": {count}, "pid": {}, "ns": {}}}"#, std::process::id(), start.elapsed().as_nanos()));
+    say(&format!(
+        r#"{{"count": {count}, "pid": {}, "ns": {}}}"#,
+        std::process::id(),
+        start.elapsed().as_nanos()
+    ));
     Ok(())
 }
 

@@ -1,0 +1,183 @@
+//! The absolute path of an open, however it was asked for: relative, by descriptor, through symlinks, bind
+//! mounts, chroot and mount namespaces, by each of the four system calls, and when it fails.
+#![expect(clippy::unwrap_used, reason = "a failing test panics")]
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tests::workload::{PYTHON, python, succeed};
+use tests::{Agent, Setup, suite};
+
+suite! {
+    threads: 2;
+    relative_dirfd_and_symlink: [Kernel, Python];
+    each_system_call: [Kernel, Python];
+    failed_opens: [Kernel, Python];
+    bind_mount_and_mount_namespace: [Kernel, Python, Mounts];
+    chroot: [Kernel, Python, Mounts]
+}
+
+/// The rows of that user whose path as asked is `asked`.
+fn asked(agent: &Agent, uid: u32, asked: &str) -> Vec<Value> {
+    let rows = agent.store().query("open", &[&format!("uid={uid}")]);
+    rows.into_iter().filter(|row| row["extended"]["path_asked"] == asked).collect()
+}
+
+/// The one row of that user whose path as asked is `path`, and its absolute path.
+fn only(agent: &Agent, uid: u32, path: &str) -> (String, Value) {
+    let rows = asked(agent, uid, path);
+    assert_eq!(rows.len(), 1, "{path} was asked for once: {rows:?}");
+    (rows[0]["fname"].as_str().unwrap().to_owned(), rows[0].clone())
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+fn relative_dirfd_and_symlink() {
+    let agent = Setup::new().start();
+    let top = agent.scratch().folder("top");
+    let inner = agent.scratch().folder("top/inner");
+    std::fs::write(inner.join("file"), "").unwrap();
+    symlink(&inner, top.join("link")).unwrap();
+    symlink("inner/file", top.join("filelink")).unwrap();
+    let script = "
+import os
+def touch(path, **where): os.close(os.open(path, os.O_RDONLY, **where))
+touch('inner/file'); touch('./inner/../inner//file'); touch('link/file'); touch('filelink')
+folder = os.open('inner', os.O_PATH | os.O_DIRECTORY)
+os.chdir('/')
+touch('file', dir_fd=folder)
+os.fchdir(folder); touch('../inner/file')
+";
+    python(9989, &top, script, &[]);
+    let agent = agent.finish();
+    let file = text(&inner.join("file"));
+    for path in ["inner/file", "./inner/../inner//file", "link/file", "filelink", "file", "../inner/file"] {
+        assert_eq!(only(&agent, 9989, path).0, file, "{path}");
+    }
+    assert_eq!(only(&agent, 9989, "inner").1["extended"]["file_type"], "directory");
+}
+
+fn each_system_call() {
+    // open 2, creat 85 and openat2 437 have no function in libc that is sure to use them.
+    let script = "
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+def call(*words):
+    fd = libc.syscall(*words)
+    assert fd >= 0, os.strerror(ctypes.get_errno())
+    os.close(fd)
+if os.uname().machine == 'x86_64':
+    call(2, b'by-open', os.O_CREAT | os.O_RDWR, 0o640)
+    call(85, b'by-creat', 0o600)
+call(257 if os.uname().machine == 'x86_64' else 56, -100, b'by-openat', os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o604)
+how = (ctypes.c_uint64 * 3)(os.O_CREAT | os.O_RDWR, 0o620, 0x08)
+call(437, -100, b'by-openat2', ctypes.byref(how), ctypes.sizeof(how))
+";
+    let agent = Setup::new().start();
+    let folder = agent.scratch().folder("calls");
+    python(9988, &folder, script, &[]);
+    let agent = agent.finish();
+    let mut calls = vec![
+        ("by-openat", json!(["O_WRONLY", "O_CREAT", "O_EXCL"]), 0o604),
+        ("by-openat2", json!(["O_RDWR", "O_CREAT"]), 0o620),
+    ];
+    if cfg!(target_arch = "x86_64") {
+        calls.push(("by-open", json!(["O_RDWR", "O_CREAT"]), 0o640));
+        calls.push(("by-creat", json!(["O_WRONLY", "O_CREAT", "O_TRUNC"]), 0o600));
+    }
+    for (name, flags, mode) in calls {
+        let (path, row) = only(&agent, 9988, name);
+        assert_eq!(path, text(&folder.join(name)));
+        assert_eq!(
+            json!([row["extended"]["flags"], row["extended"]["mode"]]),
+            json!([flags, mode]),
+            "{name}"
+        );
+    }
+}
+
+fn failed_opens() {
+    let script = "
+import os
+for path, flags in (('missing/file', 0), ('secret', 0), ('there', os.O_CREAT | os.O_EXCL), ('/proc/self/nonesuch', 0)):
+    try: os.open(path, flags)
+    except OSError: pass
+    else: raise SystemExit(path)
+";
+    let agent = Setup::new().set("filter.pattern.disabled", "true").start();
+    let folder = agent.scratch().folder("failing");
+    std::fs::write(folder.join("secret"), "").unwrap();
+    std::fs::write(folder.join("there"), "").unwrap();
+    succeed(Command::new("chmod").arg("600").arg(folder.join("secret")));
+    python(9987, &folder, script, &[]);
+    let agent = agent.finish();
+    let expected = [
+        ("missing/file", text(&folder.join("missing/file")), -2, "ENOENT"),
+        ("secret", text(&folder.join("secret")), -13, "EACCES"),
+        ("there", text(&folder.join("there")), -17, "EEXIST"),
+        ("/proc/self/nonesuch", "/proc/self/nonesuch".to_owned(), -2, "ENOENT"),
+    ];
+    for (path, absolute, ret, errno) in expected {
+        let (fname, row) = only(&agent, 9987, path);
+        assert_eq!(
+            json!([fname, row["ret"], row["extended"]["errno"]]),
+            json!([absolute, ret, errno]),
+            "{path}"
+        );
+    }
+}
+
+/// Runs a shell script as root in a mount namespace of its own.
+fn in_namespace(script: &str, folder: &Path) {
+    let mut command = Command::new("unshare");
+    succeed(command.args(["--mount", "--propagation", "private", "sh", "-ec", script]).current_dir(folder));
+}
+
+fn bind_mount_and_mount_namespace() {
+    let agent = Setup::new().start();
+    let folder = agent.scratch().folder("mounts");
+    let source = agent.scratch().folder("mounts/source");
+    agent.scratch().folder("mounts/target");
+    std::fs::write(source.join("data"), "").unwrap();
+    // The same file by two ways; the mounts exist in this namespace only.
+    let open = "import os; os.setuid(9986)
+for path in ('target/data', 'source/data', 'target/tmp/fresh'): os.close(os.open(path, os.O_RDWR | os.O_CREAT))";
+    let script = format!(
+        "mount --bind source target; mkdir -m 777 -p target/tmp; mount -t tmpfs -o mode=777 none target/tmp; \
+         {PYTHON} -c \"{open}\""
+    );
+    let all = "chmod 666 source/data";
+    succeed(Command::new("sh").args(["-ec", all]).current_dir(&folder));
+    in_namespace(&script, &folder);
+    let agent = agent.finish();
+    let by_mount = only(&agent, 9986, "target/data");
+    let direct = only(&agent, 9986, "source/data");
+    assert_eq!((by_mount.0, direct.0), (text(&folder.join("target/data")), text(&source.join("data"))));
+    let identity = |row: &Value| json!([row["extended"]["dev"], row["extended"]["ino"]]);
+    assert_eq!(identity(&by_mount.1), identity(&direct.1), "one file, two identities");
+    assert_eq!(only(&agent, 9986, "target/tmp/fresh").0, text(&folder.join("target/tmp/fresh")));
+    let own = std::fs::read_link("/proc/self/ns/mnt").unwrap();
+    let own = own.to_str().unwrap().trim_matches(|c: char| !c.is_ascii_digit()).to_owned();
+    assert_ne!(by_mount.1["extended"]["mnt_ns"].to_string(), own);
+}
+
+fn chroot() {
+    let agent = Setup::new().start();
+    let jail = agent.scratch().folder("jail");
+    agent.scratch().folder("jail/in");
+    std::fs::write(jail.join("in/file"), "").unwrap();
+    let script = "
+import os
+os.chroot('.'); os.chdir('/in'); os.setuid(9985)
+os.close(os.open('/in/file', os.O_RDONLY)); os.close(os.open('file', os.O_RDONLY))
+";
+    succeed(Command::new(PYTHON).args(["-c", script]).current_dir(&jail));
+    let agent = agent.finish();
+    // The process's own view: paths start at its root.
+    assert_eq!(only(&agent, 9985, "/in/file").0, "/in/file");
+    assert_eq!(only(&agent, 9985, "file").0, "/in/file");
+}

@@ -1,0 +1,110 @@
+//! Criterion 7: without privileges everything says what it lacks and how to grant it, and what can run, runs.
+#![expect(clippy::unwrap_used, reason = "a failing test panics")]
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tests::workload::generate;
+use tests::{Scratch, Setup, binary, suite};
+
+const KERNEL_TRACERS: [&str; 5] = ["open", "exec", "clone", "exit", "connect"];
+/// nobody, on every system.
+const NOBODY: [&str; 6] = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+
+suite! {
+    threads: 2;
+    an_ordinary_user_is_told_what_is_missing: [Root, Setpriv];
+    shell_and_subprocess_tracers_need_no_privileges: [Root, Setpriv];
+    exit_code_3_when_nothing_can_run: [Root, Setpriv];
+    three_capabilities_are_enough: [Kernel, Setpriv, Mounts]
+}
+
+/// A copy of the agent that every user may run; the target folder may be closed to others.
+fn public_agent(scratch: &Scratch) -> PathBuf {
+    let copy = scratch.path().join("duetector-actors");
+    std::fs::copy(binary::agent(), &copy).unwrap();
+    std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
+    copy
+}
+
+fn as_nobody(scratch: &Scratch, arguments: &[&str]) -> Output {
+    let mut command = Command::new(NOBODY[0]);
+    command.args(&NOBODY[1..]).arg(public_agent(scratch)).args(arguments);
+    command.arg("--workdir").arg(scratch.path().join("nobodys-work")).output().unwrap()
+}
+
+fn an_ordinary_user_is_told_what_is_missing() {
+    let scratch = Scratch::new();
+    let output = as_nobody(&scratch, &["check", "--format", "json"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("check printed no JSON");
+    let text = answer.to_string();
+    for tracer in KERNEL_TRACERS {
+        assert!(text.contains(&format!("\"{tracer}\"")), "check does not speak of {tracer}: {text}");
+    }
+    let table = String::from_utf8(as_nobody(&scratch, &["check"]).stdout).unwrap();
+    for word in ["CAP_BPF", "CAP_PERFMON", "setcap", "sudo"] {
+        assert!(table.contains(word), "check does not say {word}:\n{table}");
+    }
+}
+
+fn shell_and_subprocess_tracers_need_no_privileges() {
+    let scratch = Scratch::new();
+    let child = r#"["sh", "-c", 'echo "{\"type\":\"event\",\"payload\":{\"fname\":\"/from/child\"}}"; cat > /dev/null']"#;
+    let mut agent = Setup::new()
+        .under(&NOBODY)
+        .binary(public_agent(&scratch))
+        .set("tracer.template.sp.child.comm", child)
+        .workdir(scratch.path().join("work"))
+        .start();
+    for tracer in KERNEL_TRACERS {
+        let told = agent.tracer(tracer);
+        assert_eq!(told["phase"], "degraded", "{told}");
+        assert!(told["cause"].as_str().unwrap().contains("CAP_"), "{told}");
+    }
+    assert!(agent.stderr().contains("CAP_BPF"), "start does not say what is missing:\n{}", agent.stderr());
+    let store = agent.store().clone();
+    tests::until("rows of both", std::time::Duration::from_secs(20), || {
+        let rows = |tracer| agent.tracer(tracer)["stored"].as_u64();
+        (rows("uname") == Some(1) && rows("child") == Some(1)).then_some(())
+    });
+    let ended = agent.stop(Signal::SIGTERM);
+    assert!(ended.status.success(), "ended with {}:\n{}", ended.status, ended.stderr);
+    store.assert_conserved_to_the_row();
+    assert_eq!(store.query("child", &["fname=/from/child"]).len(), 1);
+}
+
+fn exit_code_3_when_nothing_can_run() {
+    let scratch = Scratch::new();
+    let output = as_nobody(&scratch, &["start", "--set", "tracer.uname.disabled=true"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{errors}");
+    for tracer in KERNEL_TRACERS {
+        assert!(errors.contains(tracer), "nothing about {tracer}:\n{errors}");
+    }
+    assert!(errors.contains("CAP_BPF"), "{errors}");
+}
+
+fn three_capabilities_are_enough() {
+    // Only root can mount it, and this agent will not be; where it is mounted already, this fails and does no harm.
+    let _ = Command::new("mount").args(["-t", "tracefs", "none", "/sys/kernel/tracing"]).output();
+    let scratch = Scratch::new();
+    let capabilities = "+bpf,+perfmon,+dac_read_search";
+    let launcher = [&NOBODY[..], &["--inh-caps", capabilities, "--ambient-caps", capabilities]].concat();
+    let agent = Setup::new()
+        .under(&launcher)
+        .binary(public_agent(&scratch))
+        .workdir(scratch.path().join("work"))
+        .start();
+    for tracer in KERNEL_TRACERS {
+        let told = agent.tracer(tracer);
+        assert_eq!(told["phase"], "attached", "{told}");
+    }
+    let file = scratch.file("file", "");
+    generate(9975, &["open", file.to_str().unwrap(), "--count", "23"]);
+    let agent = agent.finish();
+    let rows = agent.store().query("open", &["uid=9975", &format!("fname={}", file.display())]);
+    assert_eq!(rows.len(), 23);
+}
