@@ -47,20 +47,7 @@ pub struct TracerBrief {
     /// Records dropped on purpose.
     pub filtered: Option<u64>,
     /// Records lost, by place.
-    pub lost: LostBrief,
-}
-
-/// Records lost, by place; null where nobody booked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LostBrief {
-    /// The kernel's ring was full.
-    pub ring: Option<u64>,
-    /// Could not be decoded.
-    pub decode: Option<u64>,
-    /// A queue between actors.
-    pub queue: Option<u64>,
-    /// The sink failed.
-    pub sink: Option<u64>,
+    pub lost: Option<Lost>,
 }
 
 impl Store {
@@ -120,7 +107,8 @@ fn table_brief(
 ) -> rusqlite::Result<TracerBrief> {
     let name = crate::query::quote(&table.name);
     // Two statements: together, SQLite would read every row for what each alone takes from an index.
-    let count = connection.query_row(&format!("SELECT count(*) FROM {name}"), (), |row| row.get::<_, i64>(0))?;
+    let count =
+        connection.query_row(&format!("SELECT count(*) FROM {name}"), (), |row| row.get::<_, i64>(0))?;
     let edge = |function: &str| -> rusqlite::Result<Option<String>> {
         if !table.has("dt") {
             return Ok(None);
@@ -142,12 +130,6 @@ fn table_brief(
 
 /// A brief with nothing but the books.
 fn booked(book: Option<AccountSnapshot>) -> TracerBrief {
-    let lost = book.map_or_else(LostBrief::default, |book| LostBrief {
-        ring: Some(book.lost.ring),
-        decode: Some(book.lost.decode),
-        queue: Some(book.lost.queue),
-        sink: Some(book.lost.sink),
-    });
     TracerBrief {
         tracer: String::new(),
         collector_id: String::new(),
@@ -158,7 +140,7 @@ fn booked(book: Option<AccountSnapshot>) -> TracerBrief {
         seen: book.map(|book| book.seen),
         stored: book.map(|book| book.stored),
         filtered: book.map(|book| book.filtered),
-        lost,
+        lost: book.map(|book| book.lost),
     }
 }
 

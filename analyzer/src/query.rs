@@ -4,6 +4,7 @@ mod columns;
 mod plan;
 mod sql;
 
+pub(crate) use columns::nearest;
 pub(crate) use sql::quote;
 
 use std::str::FromStr;

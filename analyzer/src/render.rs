@@ -45,6 +45,11 @@ pub struct Paper {
     pub terminal: Option<u16>,
 }
 
+/// How many characters stdout's terminal shows on a line, if it is one that tells.
+pub fn terminal_width() -> Option<u16> {
+    table::terminal_width()
+}
+
 /// Why writing an answer ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {

@@ -27,7 +27,12 @@ pub struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    pub(crate) fn prepare(store: &'a Store, sql: &str, params: Vec<Value>, shown: Vec<Shown>) -> Result<Self, Error> {
+    pub(crate) fn prepare(
+        store: &'a Store,
+        sql: &str,
+        params: Vec<Value>,
+        shown: Vec<Shown>,
+    ) -> Result<Self, Error> {
         let statement = store.connection().prepare(sql).map_err(reading("preparing a query"))?;
         Ok(Self { store, statement: Some(statement), params, shown })
     }
@@ -75,7 +80,12 @@ impl Iterator for Rows<'_> {
             Ok(Some(row)) => {
                 let cells = self.shown.iter().enumerate();
                 let cells = cells.map(|(place, shown)| Ok(cell(self.store, shown.kind, row.get_ref(place)?)));
-                Some(cells.collect::<rusqlite::Result<_>>().map(|cells| Row { cells }).map_err(reading("a row")))
+                Some(
+                    cells
+                        .collect::<rusqlite::Result<_>>()
+                        .map(|cells| Row { cells })
+                        .map_err(reading("a row")),
+                )
             }
             Ok(None) => None,
             Err(error) => {

@@ -1,14 +1,14 @@
 //! Moments as people write them, turned into the text form of the `dt` column: local wall time.
 
-use jiff::civil::DateTime;
+use jiff::civil::{DateTime, Time};
 use jiff::fmt::friendly::SpanParser;
 use jiff::{Timestamp, Zoned};
 
 use crate::Error;
 
-/// Reads a moment: a local date or time (`2026-01-31`, `2026-01-31 12:00`, `2026-01-31 12:00:05.25`), RFC 3339
-/// with a zone (converted to the zone of `now`), `now`, or a span before `now` (`-10m`, `10m`, `1h ago`).
-/// A date alone is its first moment.
+/// Reads a moment: a local date or time (`2026-01-31`, `2026-01-31 12:00`, `2026-01-31 12:00:05.25`), a time
+/// of the day of `now` (`12:00`), RFC 3339 with a zone (converted to the zone of `now`), `now`, or a span before
+/// `now` (`-10m`, `10m`, `1h ago`). A date alone is its first moment.
 ///
 /// ```
 /// let now: jiff::Zoned = "2026-01-31T12:00:00+01:00[Europe/Berlin]".parse().unwrap();
@@ -41,11 +41,18 @@ fn absolute(text: &str, now: &Zoned) -> Option<DateTime> {
     if let Ok(zoned) = text.parse::<Zoned>() {
         return Some(zoned.with_time_zone(now.time_zone().clone()).datetime());
     }
-    text.parse().ok()
+    if let Ok(local) = text.parse::<DateTime>() {
+        return Some(local);
+    }
+    // A bare number would be an hour.
+    let time = text.parse::<Time>().ok().filter(|_| text.contains(':'));
+    time.map(|time| now.date().to_datetime(time))
 }
 
 /// A store has nothing of the future, so a span without a sign means the past too.
 fn ago(text: &str, now: &Zoned) -> Option<DateTime> {
+    // `12:00:05` would be a span too, and is meant as a time of day.
+    let text = Some(text).filter(|text| !text.contains(':'))?;
     let span = SpanParser::new().parse_span(text).ok()?;
     now.checked_sub(span.abs()).ok().map(|then| then.datetime())
 }
@@ -62,6 +69,8 @@ mod tests {
     #[test]
     fn local_times_are_taken_as_they_are() {
         check("2026-01-31", "2026-01-31 00:00:00.000000");
+        check("07:05", "2026-03-29 07:05:00.000000");
+        check("07:05:09.5", "2026-03-29 07:05:09.500000");
         check("2026-01-31 07:05", "2026-01-31 07:05:00.000000");
         check("2026-01-31 07:05:09", "2026-01-31 07:05:09.000000");
         check("2026-01-31 07:05:09.25", "2026-01-31 07:05:09.250000");

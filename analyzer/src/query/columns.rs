@@ -102,10 +102,12 @@ impl Names<'_> {
             return Ok(target);
         }
         let seen = self.sampled_fields().map_err(reading("names of fields"))?;
-        if seen.iter().any(|seen| seen == field) || self.occurs(&target).map_err(reading("search of a field"))? {
+        if seen.iter().any(|seen| seen == field)
+            || self.occurs(&target).map_err(reading("search of a field"))?
+        {
             return Ok(target);
         }
-        Err(Error::UnknownColumn { name: name.to_owned(), nearest: nearest(name, &seen) })
+        Err(Error::UnknownColumn { name: name.to_owned(), nearest: nearest_name(name, &seen) })
     }
 
     fn sampled_fields(&self) -> rusqlite::Result<Vec<String>> {
@@ -133,8 +135,10 @@ impl Names<'_> {
         for table in self.tables {
             let mut sql = super::sql::Sql::default();
             let field = sql.field_type(table, target);
-            let text =
-                format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {field} IS NOT NULL)", super::sql::quote(&table.name));
+            let text = format!(
+                "SELECT EXISTS (SELECT 1 FROM {} WHERE {field} IS NOT NULL)",
+                super::sql::quote(&table.name)
+            );
             let found = self.store.connection().query_row(
                 &text,
                 rusqlite::params_from_iter(sql.params()),
@@ -159,10 +163,13 @@ fn paths(field: &str) -> Vec<String> {
     paths
 }
 
-fn nearest(name: &str, seen: &[String]) -> Option<String> {
+fn nearest_name(name: &str, seen: &[String]) -> Option<String> {
     let columns = schema::COLUMNS.iter().map(|column| column.name);
     let known = columns.chain(["tracer", "collector_id", "id"]).chain(BUILT_IN_FIELDS);
-    let known = known.chain(seen.iter().map(String::as_str));
-    let distance = |known: &&str| strsim::damerau_levenshtein(known, name);
-    known.min_by_key(distance).map(str::to_owned)
+    nearest(name, known.chain(seen.iter().map(String::as_str)))
+}
+
+/// The known name most like `name`.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    known.min_by_key(|known| strsim::damerau_levenshtein(known, name)).map(str::to_owned)
 }

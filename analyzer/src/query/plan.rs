@@ -123,8 +123,10 @@ impl Plan {
     /// Places (from 0) of the shown columns that distinct rows are sorted by: those asked for, else the time,
     /// then all others.
     fn distinct_order(&self) -> Vec<usize> {
-        let asked = self.order.iter().filter_map(|(_, target)| self.shown.iter().position(|(_, s)| s == target));
-        let dt = self.shown.iter().position(|(_, target)| matches!(target, Target::Column { name: "dt", .. }));
+        let asked =
+            self.order.iter().filter_map(|(_, target)| self.shown.iter().position(|(_, s)| s == target));
+        let dt =
+            self.shown.iter().position(|(_, target)| matches!(target, Target::Column { name: "dt", .. }));
         let mut places: Vec<usize> = asked.chain(dt).collect();
         places.extend(0..self.shown.len());
         let mut known = std::collections::HashSet::new();
@@ -140,7 +142,8 @@ impl Plan {
         for (place, target) in keys.iter().enumerate() {
             results.push(format!("{} AS k{place}", sql.value(table, target)));
         }
-        let tests: Vec<String> = self.tests.iter().map(|(target, test)| compare(table, target, test, sql)).collect();
+        let tests: Vec<String> =
+            self.tests.iter().map(|(target, test)| compare(table, target, test, sql)).collect();
         let filter = if tests.is_empty() { String::new() } else { format!(" WHERE {}", tests.join(" AND ")) };
         format!("SELECT {} FROM {}{filter}", results.join(", "), quote(&table.name))
     }
@@ -177,7 +180,9 @@ fn compare(table: &Table, target: &Target, test: &Test, sql: &mut Sql) -> String
             let mut cases = format!("WHEN 'text' THEN {value} = {text}");
             if let Some(number) = number(expected) {
                 let number = sql.bind(number);
-                cases.push_str(&format!(" WHEN 'integer' THEN {value} = {number} WHEN 'real' THEN {value} = {number}"));
+                cases.push_str(&format!(
+                    " WHEN 'integer' THEN {value} = {number} WHEN 'real' THEN {value} = {number}"
+                ));
             }
             // Truth, by its name; lists and objects by their JSON, however it is spaced.
             cases.push_str(&format!(" WHEN 'true' THEN {text} = 'true' WHEN 'false' THEN {text} = 'false'"));

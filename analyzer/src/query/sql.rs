@@ -39,7 +39,9 @@ impl Sql {
             Target::CollectorId => self.bind(table.collector_id.clone()),
             Target::Id => column(table, "id"),
             Target::Column { name, .. } => column(table, name),
-            Target::Field { paths } => self.json(table, paths, |path| format!("json_extract(extended, {path})")),
+            Target::Field { paths } => {
+                self.json(table, paths, |path| format!("json_extract(extended, {path})"))
+            }
         }
     }
 

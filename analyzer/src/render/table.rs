@@ -40,8 +40,17 @@ pub(super) fn rows(answer: &mut Answer<'_>, paper: Paper, out: &mut dyn Write) -
 }
 
 pub(super) fn brief(brief: &Brief, paper: Paper, out: &mut dyn Write) -> io::Result<()> {
-    let names =
-        ["tracer", "collector", "rows", "first", "last", "seen", "stored", "filtered", "lost (ring+decode+queue+sink)"];
+    let names = [
+        "tracer",
+        "collector",
+        "rows",
+        "first",
+        "last",
+        "seen",
+        "stored",
+        "filtered",
+        "lost (ring+decode+queue+sink)",
+    ];
     let mut table = new_table(paper, &names.map(str::to_owned));
     for place in [2, 5, 6, 7] {
         right(&mut table, place);
@@ -55,14 +64,15 @@ pub(super) fn brief(brief: &Brief, paper: Paper, out: &mut dyn Write) -> io::Res
 
 fn brief_row(tracer: &TracerBrief) -> Vec<String> {
     let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
-    let time = |time: &Option<String>| time.as_deref().map_or_else(|| "-".to_owned(), |t| escape::visible(t).into());
-    let lost = match (tracer.lost.ring, tracer.lost.decode, tracer.lost.queue, tracer.lost.sink) {
-        (Some(ring), Some(decode), Some(queue), Some(sink)) => match ring + decode + queue + sink {
+    let time =
+        |time: &Option<String>| time.as_deref().map_or_else(|| "-".to_owned(), |t| escape::visible(t).into());
+    let lost = tracer.lost.map_or_else(
+        || "-".to_owned(),
+        |lost| match lost.total() {
             0 => "0".to_owned(),
-            total => format!("{total} ({ring}+{decode}+{queue}+{sink})"),
+            total => format!("{total} ({}+{}+{}+{})", lost.ring, lost.decode, lost.queue, lost.sink),
         },
-        _ => "-".to_owned(),
-    };
+    );
     vec![
         escape::visible(&tracer.tracer).into_owned(),
         escape::visible(&tracer.collector_id).into_owned(),
@@ -100,7 +110,8 @@ impl Layout {
         if about.is_some() {
             names.push("about".to_owned());
         }
-        let numbers = places.iter().enumerate().filter(|(_, place)| columns[**place].kind == ColumnKind::Integer);
+        let numbers =
+            places.iter().enumerate().filter(|(_, place)| columns[**place].kind == ColumnKind::Integer);
         Self { names, numbers: numbers.map(|(at, _)| at).collect(), places, about }
     }
 
@@ -155,6 +166,10 @@ fn new_table(paper: Paper, names: &[String]) -> Table {
     };
     table.set_header(names.iter().map(|name| escape::visible(name).into_owned()));
     table
+}
+
+pub(super) fn terminal_width() -> Option<u16> {
+    Table::new().width()
 }
 
 fn right(table: &mut Table, place: usize) {

@@ -2,4 +2,4 @@
 
 mod sqlite;
 
-pub use sqlite::{Store, Table};
+pub use sqlite::{Store, Table, UnknownTracer};

@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::Error;
 use crate::error::reading;
+use crate::query::nearest;
 
 /// How long to wait for a writer that does not use a write-ahead log (Python duetector) to let go of the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,6 +35,15 @@ pub struct Table {
     pub collector_id: String,
     /// The columns it has, as the file tells them.
     pub columns: Vec<String>,
+}
+
+/// A tracer asked for that has no rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownTracer {
+    /// As asked.
+    pub name: String,
+    /// The tracer with rows that is named most like it.
+    pub nearest: Option<String>,
 }
 
 impl Table {
@@ -93,6 +103,20 @@ impl Store {
         Ok(tables)
     }
 
+    /// Those of `tracers` of which nothing is stored, each with the stored one most like it.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn unknown_tracers(&self, tracers: &[String]) -> Result<Vec<UnknownTracer>, Error> {
+        let tables = self.tables()?;
+        let unknown = tracers.iter().filter(|name| tables.iter().all(|table| table.tracer != **name));
+        let unknown = unknown.map(|name| UnknownTracer {
+            name: name.clone(),
+            nearest: nearest(name, tables.iter().map(|table| table.tracer.as_str())),
+        });
+        Ok(unknown.collect())
+    }
+
     /// Whether there is a table of that name, for bookkeeping tables.
     pub(crate) fn has_table(&self, name: &str) -> rusqlite::Result<bool> {
         let sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1";
@@ -105,7 +129,8 @@ impl Store {
 }
 
 fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let uri = uri(path, immutable);
     let connection = Connection::open_with_flags(uri, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;

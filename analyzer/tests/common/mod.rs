@@ -1,0 +1,74 @@
+//! Stores to ask, made the way their writers make them.
+
+#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test target uses its part")]
+
+use std::path::PathBuf;
+
+use analyzer::{Cell, Error, Query, Row, Store};
+use rusqlite::{Connection, params};
+use tempfile::TempDir;
+
+/// Python duetector's table, to the letter.
+pub const DUETECTOR_COLUMNS: &str = "id INTEGER NOT NULL, pid INTEGER, uid INTEGER, gid INTEGER, dt DATETIME, \
+     comm VARCHAR, cwd VARCHAR, fname VARCHAR, extended JSON NOT NULL, PRIMARY KEY (id)";
+
+/// What ours has more.
+pub const OWN_COLUMNS: &str = "id INTEGER NOT NULL, pid INTEGER, uid INTEGER, gid INTEGER, dt DATETIME, \
+     comm VARCHAR, cwd VARCHAR, fname VARCHAR, extended JSON NOT NULL, tid INTEGER, ppid INTEGER, exec_id VARCHAR, \
+     exe VARCHAR, container_id VARCHAR, ret INTEGER, count INTEGER, PRIMARY KEY (id)";
+
+pub struct File {
+    pub dir: TempDir,
+    pub path: PathBuf,
+    pub connection: Connection,
+}
+
+impl File {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store %?#.sqlite3");
+        let connection = Connection::open(&path).unwrap();
+        Self { dir, path, connection }
+    }
+
+    pub fn table(&self, tracer: &str, collector_id: &str, columns: &str) -> String {
+        let name = format!("\"duetector_tracking:{tracer}@{collector_id}\"");
+        self.connection.execute_batch(&format!("CREATE TABLE {name} ({columns})")).unwrap();
+        name
+    }
+
+    /// A row as both writers can make it.
+    pub fn row(&self, table: &str, pid: i64, dt: &str, comm: &str, fname: Option<&str>, extended: &str) {
+        let sql = format!(
+            "INSERT INTO {table} (pid, uid, gid, dt, comm, fname, extended) VALUES (?, 0, 0, ?, ?, ?, ?)"
+        );
+        self.connection.execute(&sql, params![pid, dt, comm, fname, extended]).unwrap();
+    }
+
+    pub fn store(&self) -> Store {
+        Store::open(&self.path).unwrap()
+    }
+}
+
+/// Times of one minute, by second.
+pub fn at(second: u32) -> String {
+    format!("2026-01-31 12:00:{second:02}.000000")
+}
+
+pub fn rows(store: &Store, query: &Query) -> Result<Vec<Row>, Error> {
+    store.query(query)?.rows()?.collect()
+}
+
+/// The first column of every row, as text.
+pub fn first(store: &Store, query: &Query) -> Vec<String> {
+    let rows = rows(store, query).unwrap();
+    rows.iter().map(|row| show(&row.cells[0])).collect()
+}
+
+pub fn show(cell: &Cell) -> String {
+    serde_json::to_string(cell).unwrap()
+}
+
+pub fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
