@@ -2,16 +2,27 @@
 
 use anyhow::Result;
 
-/// What to measure and where to put it.
+use crate::{run, start};
+
+/// How long to measure and where to put it.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Write the table to docs/BENCHMARKS.md, too
     #[arg(long)]
     write: bool,
+    /// Rounds of each comparison; medians are shown
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
 }
 
-/// Measures.
+/// Builds the agent as users have it, and measures it as root.
 pub(crate) fn bench(options: &Options) -> Result<()> {
-    let _ = options.write;
-    Ok(())
+    let agent = start::build_release()?;
+    run::run(run::cargo().args(["build", "--release", "--locked", "--package", "tests", "--bins"]))?;
+    let mut command = run::as_root(&run::target_dir()?.join("release/bench"))?;
+    if options.write {
+        command.arg("--write").arg(run::root().join("docs/BENCHMARKS.md"));
+    }
+    command.args(["--rounds", &options.rounds.to_string()]).env("DUETECTOR_TEST_BIN", agent);
+    run::run(&mut command)
 }

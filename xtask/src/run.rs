@@ -55,7 +55,9 @@ pub(crate) fn as_root(program: &Path) -> Result<Command> {
 /// sudo's option that keeps the variables which mean something to us.
 fn keep_variables() -> String {
     let ours = |name: &String| name.starts_with("DUETECTOR_") || name == "RUST_BACKTRACE";
-    let names: Vec<_> = env::vars().map(|(name, _)| name).filter(ours).collect();
+    let mut names: Vec<_> = env::vars().map(|(name, _)| name).filter(ours).collect();
+    // Set for the command itself, by `cargo xtask bench`.
+    names.push("DUETECTOR_TEST_BIN".to_owned());
     format!("--preserve-env={}", names.join(","))
 }
 

@@ -1,0 +1,238 @@
+//! What is measured, and what it may be (the budgets of the 2-core machine).
+
+use std::fs;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use rusqlite::{Connection, OpenFlags};
+use tests::wait::now;
+use tests::workload::{generate, generator};
+use tests::{Agent, Scratch, Setup, until, within};
+
+use crate::watchers::{Watcher, open_only};
+
+const DRAINED: Duration = Duration::from_secs(120);
+/// Rates tried, opens a second, until one is lost.
+const RATES: [u64; 10] =
+    [20_000, 50_000, 100_000, 150_000, 200_000, 250_000, 300_000, 400_000, 500_000, 700_000];
+
+/// Everything.
+pub(crate) struct Figures {
+    pub(crate) slowdowns: Vec<Slowdown>,
+    pub(crate) figures: Vec<Figure>,
+    /// Microseconds of open+close and of fork+exec, nobody watching.
+    pub(crate) bare: [f64; 2],
+}
+
+/// How much slower a loop is, by watcher.
+pub(crate) struct Slowdown {
+    pub(crate) what: &'static str,
+    pub(crate) must: &'static str,
+    pub(crate) goal: &'static str,
+    pub(crate) by_watcher: Vec<(&'static str, f64)>,
+    bare: f64,
+}
+
+/// One number of the agent's.
+pub(crate) struct Figure {
+    pub(crate) what: &'static str,
+    pub(crate) value: f64,
+    pub(crate) digits: usize,
+    pub(crate) unit: &'static str,
+    pub(crate) must: f64,
+    pub(crate) goal: f64,
+}
+
+impl Figure {
+    /// Which of the two limits it meets. A limit above its goal is a ceiling, one below a floor.
+    pub(crate) fn verdict(&self) -> &'static str {
+        let meets =
+            |limit: f64| if self.must >= self.goal { self.value <= limit } else { self.value >= limit };
+        match (meets(self.must), meets(self.goal)) {
+            (_, true) => "goal",
+            (true, false) => "must",
+            (false, false) => "**missed**",
+        }
+    }
+}
+
+impl Figures {
+    pub(crate) fn take(rounds: usize) -> Self {
+        let scratch = Scratch::new();
+        let file = scratch.file("file", "");
+        let open = ["open", file.to_str().unwrap_or_default(), "--count", "400000"];
+        let spawn = ["spawn", "/bin/true", "--count", "1000"];
+        let slowdowns = vec![
+            slowdown("open/close loop", ("2.0 (all: 2.2)", "1.5 (all: 1.6)"), &open, rounds),
+            slowdown("fork+exec loop", ("1.15", "1.05"), &spawn, rounds),
+        ];
+        let bare = [slowdowns[0].bare, slowdowns[1].bare];
+        let (cpu, bytes) = cpu_and_bytes(rounds);
+        let figures = vec![
+            figure("CPU per million events", cpu, 2, "s", (4.0, 2.5)),
+            figure("peak memory in a storm of 5 s", peak_memory(), 0, "MiB", (128.0, 64.0)),
+            figure("start to first stored event", start_to_first(rounds), 2, "s", (1.0, 0.3)),
+            figure(
+                "highest paced rate without loss, 10 s",
+                lossless_rate(),
+                0,
+                "opens/s",
+                (150_000.0, 300_000.0),
+            ),
+            figure("CPU with no events", idle(), 2, "% of a core", (0.5, 0.1)),
+            figure("bytes a stored row", bytes, 0, "bytes", (350.0, 200.0)),
+        ];
+        Self { slowdowns, figures, bare }
+    }
+}
+
+fn figure(
+    what: &'static str,
+    value: f64,
+    digits: usize,
+    unit: &'static str,
+    (must, goal): (f64, f64),
+) -> Figure {
+    Figure { what, value, digits, unit, must, goal }
+}
+
+/// Rounds of one run under each watcher in turn; medians, relative to nobody's.
+fn slowdown(
+    what: &'static str,
+    (must, goal): (&'static str, &'static str),
+    run: &[&str],
+    rounds: usize,
+) -> Slowdown {
+    let watchers = Watcher::all();
+    let mut micros = vec![Vec::new(); watchers.len()];
+    for _ in 0..rounds {
+        for (watcher, micros) in watchers.iter().zip(&mut micros) {
+            let watching = watcher.start();
+            let done = generate(0, run);
+            let of = |key: &str| done[key].as_f64().unwrap_or(f64::NAN);
+            micros.push(of("ns") / of("count") / 1000.0);
+            watching.stop();
+        }
+    }
+    let medians: Vec<_> = micros.into_iter().map(median).collect();
+    let by_watcher =
+        watchers.iter().zip(&medians).map(|(watcher, micros)| (watcher.name(), micros / medians[0]));
+    Slowdown { what, must, goal, by_watcher: by_watcher.collect(), bare: medians[0] }
+}
+
+/// Agent CPU seconds for a million paced opens, all stored; and what a row takes in the file.
+fn cpu_and_bytes(rounds: usize) -> (f64, f64) {
+    let runs = (0..rounds.min(3)).map(|_| {
+        let agent = only(9969).start();
+        let file =
+            agent.scratch().file("a-file-whose-whole-path-has-about-the-usual-hundred-bytes-in-it", "");
+        let before = cpu_seconds(&agent);
+        let path = file.to_str().unwrap_or_default();
+        generate(9969, &["paced", path, "--rate", "100000", "--seconds", "5"]);
+        let stored = drain(&agent);
+        let cpu = (cpu_seconds(&agent) - before) * 1e6 / stored as f64;
+        let agent = agent.finish();
+        let size = fs::metadata(agent.store().database()).map_or(0, |meta| meta.len());
+        (cpu, size as f64 / stored as f64)
+    });
+    let (cpu, bytes): (Vec<_>, Vec<_>) = runs.unzip();
+    (median(cpu), median(bytes))
+}
+
+fn peak_memory() -> f64 {
+    let agent = only(9968).start();
+    let file = agent.scratch().file("file", "");
+    generate(9968, &["open", file.to_str().unwrap_or_default(), "--seconds", "5"]);
+    let peak = agent.peak_mib() as f64;
+    agent.finish();
+    peak
+}
+
+/// Seconds from the start of the process to the first row that another program can read.
+fn start_to_first(rounds: usize) -> f64 {
+    let runs = (0..rounds).map(|_| {
+        let scratch = Scratch::new();
+        let file = scratch.file("file", "");
+        let path = file.to_str().unwrap_or_default();
+        let mut opens = generator(9967, &["paced", path, "--rate", "1000", "--seconds", "60"]);
+        let mut opens =
+            opens.stdout(std::process::Stdio::null()).spawn().expect("the generator can't be started");
+        let start = now();
+        let mut agent = only(9967).spawn();
+        let took =
+            within(Duration::from_secs(30), || has_rows(&agent).then(|| start.elapsed().as_secs_f64()));
+        opens.kill().and_then(|()| opens.wait()).expect("the generator can't be stopped");
+        agent.stop(Signal::SIGTERM);
+        took.unwrap_or(f64::INFINITY)
+    });
+    median(runs.collect())
+}
+
+fn has_rows(agent: &Agent) -> bool {
+    let open = || {
+        let database =
+            Connection::open_with_flags(agent.store().database(), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let find = "SELECT name FROM sqlite_master WHERE name LIKE 'duetector_tracking:open@%'";
+        let table: String = database.query_row(find, [], |row| row.get(0))?;
+        let quoted = table.replace('"', "\"\"");
+        database.query_row(&format!("SELECT 1 FROM \"{quoted}\" LIMIT 1"), [], |_| Ok(()))
+    };
+    open().is_ok()
+}
+
+/// The highest of the rates that loses nothing and that the generator really makes.
+fn lossless_rate() -> f64 {
+    let mut best = 0;
+    for rate in RATES {
+        let agent = only(9966).start();
+        let file = agent.scratch().file("file", "");
+        let path = file.to_str().unwrap_or_default();
+        let done = generate(9966, &["paced", path, "--rate", &rate.to_string(), "--seconds", "10"]);
+        let seconds = done["ns"].as_f64().unwrap_or(f64::INFINITY) / 1e9;
+        drain(&agent);
+        let agent = agent.finish();
+        if agent.store().account("open").lost_total() > 0 || seconds > 10.5 {
+            break;
+        }
+        best = rate;
+    }
+    best as f64
+}
+
+/// Percent of a core over ten seconds in which nobody does what is recorded.
+fn idle() -> f64 {
+    let agent = only(9965).start();
+    let (start, before) = (now(), cpu_seconds(&agent));
+    // What is waited for is the time itself: ten seconds of nothing.
+    std::thread::sleep(Duration::from_secs(10));
+    let share = (cpu_seconds(&agent) - before) / start.elapsed().as_secs_f64();
+    agent.finish();
+    share * 100.0
+}
+
+fn only(uid: u32) -> Setup {
+    open_only().set("ebpf.uids", &format!("[{uid}]"))
+}
+
+/// Waits until nothing is on its way any more; gives how many are stored.
+fn drain(agent: &Agent) -> u64 {
+    until("everything is stored", DRAINED, || {
+        let open = agent.tracer("open");
+        (open["in_flight"] == 0).then(|| open["stored"].as_u64()).flatten()
+    })
+}
+
+/// User and system time of the agent so far.
+fn cpu_seconds(agent: &Agent) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", agent.pid())).unwrap_or_default();
+    // After the name, which may hold anything: fields 14 and 15 of proc(5), in hundredths of a second.
+    let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let ticks =
+        |field: usize| fields.get(field).and_then(|text| text.parse::<f64>().ok()).unwrap_or(f64::NAN);
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
