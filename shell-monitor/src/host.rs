@@ -1,0 +1,191 @@
+//! The two hosts: who may attach and detach a tracer while the agent runs.
+//!
+//! A tracer's process belongs to the tracer's own actor, not to the host: so the supervisor tells one child's
+//! story apart from another's, and no host's fall can take down all children. What is left for a host to own is
+//! little, and this is all of it: which tracers there are, whether each is wanted, and the answer to whoever
+//! changes that. (The bound on commands that run side by side is a semaphore its tracers share.)
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use actors::{Child, ChildRef, Exit, Link, Shutdown, State, clock};
+use model::TracerName;
+use serde::Serialize;
+use thiserror::Error;
+use tokio::sync::watch;
+
+/// A tracer that is between two tries may take this long to be attached.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much longer than its tracers take to end a host waits for a detach.
+const DETACH_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Starts a tracer that was detached. Answered when it runs.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), HostError>")]
+pub struct Attach(
+    /// Its name.
+    pub TracerName,
+);
+
+/// Stops a tracer, its process too. Answered when nothing of it runs.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), HostError>")]
+pub struct Detach(
+    /// Its name.
+    pub TracerName,
+);
+
+/// Why a host could not do as asked.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum HostError {
+    /// It has no such tracer.
+    #[error("no tracer {0} on this host")]
+    Unknown(TracerName),
+    /// The tracer will not run again.
+    #[error("tracer {tracer} does not run: {cause}")]
+    Ended {
+        /// Its name.
+        tracer: TracerName,
+        /// Its first fault.
+        cause: String,
+    },
+    /// The tracer is not there yet.
+    #[error("tracer {0} takes its time: look at its status")]
+    Slow(TracerName),
+    /// The host itself does not answer.
+    #[error("host of tracer {tracer}: {cause}")]
+    Host {
+        /// The tracer asked about.
+        tracer: TracerName,
+        /// The kit's words.
+        cause: actors::AskError,
+    },
+}
+
+/// What a host shows of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HostState {
+    /// Tracers that are not to run now.
+    pub detached: BTreeSet<String>,
+    /// Attaches asked for while running.
+    pub attaches: u64,
+    /// Detaches asked for while running.
+    pub detaches: u64,
+}
+
+/// Between a host and one tracer. It outlives the incarnations of both.
+pub(crate) struct Switch {
+    wanted: watch::Sender<bool>,
+    attached: watch::Sender<bool>,
+}
+
+impl Switch {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { wanted: watch::Sender::new(true), attached: watch::Sender::new(false) })
+    }
+
+    pub(crate) fn is_wanted(&self) -> bool {
+        *self.wanted.borrow()
+    }
+
+    pub(crate) async fn until_wanted(&self, wanted: bool) {
+        until(&self.wanted, wanted).await;
+    }
+
+    /// Says that the tracer is attached for as long as the answer lives.
+    pub(crate) fn attach(self: &Arc<Self>) -> Attached {
+        self.attached.send_replace(true);
+        Attached(self.clone())
+    }
+}
+
+pub(crate) struct Attached(Arc<Switch>);
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.0.attached.send_replace(false);
+    }
+}
+
+pub(crate) async fn until(signal: &watch::Sender<bool>, value: bool) {
+    // The sender is borrowed, so waiting can't fail.
+    let _ = signal.subscribe().wait_for(|now| *now == value).await;
+}
+
+/// A tracer as its host knows it.
+pub(crate) struct Kept<A: Actor, S> {
+    pub(crate) child: ChildRef<A, S>,
+    pub(crate) switch: Arc<Switch>,
+}
+
+/// A host of tracers `A`.
+pub struct Host<A: Actor, S> {
+    link: Link<HostState>,
+    tracers: Arc<BTreeMap<TracerName, Kept<A, S>>>,
+}
+
+impl<A: Child, S: State> Host<A, S> {
+    pub(crate) fn new(link: Link<HostState>, tracers: Arc<BTreeMap<TracerName, Kept<A, S>>>) -> Self {
+        Self { link, tracers }
+    }
+
+    /// Sets the switch and waits until the tracer has followed it.
+    fn turn(&self, tracer: TracerName, on: bool) -> ResponseFuture<Result<(), HostError>> {
+        let Some(kept) = self.tracers.get(&tracer) else {
+            return Box::pin(async move { Err(HostError::Unknown(tracer)) });
+        };
+        let (child, switch) = (kept.child.clone(), kept.switch.clone());
+        switch.wanted.send_replace(on);
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                () = until(&switch.attached, on) => Ok(()),
+                status = child.ended(), if on => {
+                    let cause = status.first_cause.unwrap_or_else(|| "it has ended".to_owned());
+                    Err(HostError::Ended { tracer, cause })
+                }
+                () = clock::sleep(if on { ATTACH_TIMEOUT } else { DETACH_TIMEOUT }) => Err(HostError::Slow(tracer)),
+            }
+        })
+    }
+}
+
+impl<A: Child, S: State> Actor for Host<A, S> {
+    type Context = Context<Self>;
+}
+
+impl<A: Child, S: State> Handler<Attach> for Host<A, S> {
+    type Result = ResponseFuture<Result<(), HostError>>;
+
+    fn handle(&mut self, Attach(tracer): Attach, _: &mut Self::Context) -> Self::Result {
+        self.link.update(|state| {
+            state.attaches += 1;
+            state.detached.remove(tracer.as_str());
+        });
+        self.turn(tracer, true)
+    }
+}
+
+impl<A: Child, S: State> Handler<Detach> for Host<A, S> {
+    type Result = ResponseFuture<Result<(), HostError>>;
+
+    fn handle(&mut self, Detach(tracer): Detach, _: &mut Self::Context) -> Self::Result {
+        self.link.update(|state| {
+            state.detaches += 1;
+            if self.tracers.contains_key(&tracer) {
+                state.detached.insert(tracer.as_str().to_owned());
+            }
+        });
+        self.turn(tracer, false)
+    }
+}
+
+impl<A: Child, S: State> Handler<Shutdown> for Host<A, S> {
+    type Result = ();
+
+    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
+        self.link.end(Exit::Stopped);
+    }
+}

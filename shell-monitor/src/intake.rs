@@ -1,0 +1,228 @@
+//! What a child writes to stdout, from bytes to batches, with everything odd about it counted by kind.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use actors::clock;
+use model::{Accounts, Place, TracerName};
+use serde::Serialize;
+
+use crate::event;
+use crate::lines::{Line, LineReader};
+use crate::names::Names;
+use crate::pending::Pending;
+use crate::protocol::{self, Bad, Message};
+
+/// Lines a child wrote, by what they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LineCounts {
+    /// All of them, blank ones aside.
+    pub lines: u64,
+    /// Records.
+    pub events: u64,
+    /// `init` answers.
+    pub inits: u64,
+    /// `stopped` messages.
+    pub stopped: u64,
+    /// Lines that were no message; each is skipped.
+    pub bad: BadCounts,
+    /// Messages that were odd and taken all the same.
+    pub odd: OddCounts,
+}
+
+/// Lines that were no message, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BadCounts {
+    /// Not JSON, nor begun like it.
+    pub not_json: u64,
+    /// Begun like a message and not JSON. Accounted for as a lost record.
+    pub torn: u64,
+    /// JSON, but no object.
+    pub not_object: u64,
+    /// No `type`.
+    pub no_type: u64,
+    /// A `type` nobody knows.
+    pub unknown_type: u64,
+    /// An event's payload that is no object. Accounted for as a lost record.
+    pub bad_payload: u64,
+    /// Longer than the limit. Accounted for as a lost record.
+    pub too_long: u64,
+}
+
+/// Odd messages, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OddCounts {
+    /// `proto` or `version` are not ours.
+    pub mismatch: u64,
+    /// Had to be repaired to be JSON: bytes that are not UTF-8, lone surrogates, `NaN`.
+    pub repaired: u64,
+    /// A `tracer_name` that can't be one, or is a kernel tracer's: stored under the child's own name.
+    pub name_refused: u64,
+    /// A `timestamp` or `dt` that says no time: the time of reading counts.
+    pub time_refused: u64,
+}
+
+/// Takes in what a child writes.
+pub(crate) struct Intake {
+    reader: LineReader,
+    sorter: Sorter,
+}
+
+struct Sorter {
+    accounts: Accounts,
+    names: Names,
+    pending: Pending,
+    counts: LineCounts,
+}
+
+impl Intake {
+    /// For lines of up to `line_limit` bytes; goes on counting from `counts`.
+    pub(crate) fn new(
+        own: TracerName,
+        reserved: Arc<BTreeSet<TracerName>>,
+        accounts: Accounts,
+        line_limit: usize,
+        counts: LineCounts,
+    ) -> Self {
+        let pending = Pending::new(accounts.clone());
+        let sorter = Sorter { accounts, names: Names::new(own, reserved), pending, counts };
+        Self { reader: LineReader::new(line_limit), sorter }
+    }
+
+    /// Takes the next bytes.
+    pub(crate) fn feed(&mut self, chunk: &[u8]) {
+        self.reader.feed(chunk, |line| self.sorter.line(line));
+    }
+
+    /// There will be no more: a last line without an end is a line, and all batches are ready.
+    pub(crate) fn finish(&mut self) {
+        self.reader.finish(|line| self.sorter.line(line));
+        self.sorter.pending.ripen(true);
+    }
+
+    pub(crate) fn pending(&mut self) -> &mut Pending {
+        &mut self.sorter.pending
+    }
+
+    pub(crate) fn counts(&self) -> LineCounts {
+        self.sorter.counts
+    }
+}
+
+impl Sorter {
+    fn line(&mut self, line: Line<'_>) {
+        let bytes = match line {
+            Line::Whole(bytes) => bytes,
+            Line::TooLong(length) => {
+                self.counts.lines += 1;
+                self.counts.bad.too_long += 1;
+                tracing::warn!(tracer = %self.names.own(), length, "line too long, skipped");
+                return self.lose("line too long");
+            }
+        };
+        match protocol::parse(bytes) {
+            Err(Bad::Blank) => {}
+            Err(bad) => self.bad(bad, bytes),
+            Ok((message, odd)) => {
+                self.counts.lines += 1;
+                self.counts.odd.mismatch += u64::from(odd.mismatch);
+                self.counts.odd.repaired += u64::from(odd.repaired);
+                self.message(message, bytes.len());
+            }
+        }
+    }
+
+    fn message(&mut self, message: Message, weight: usize) {
+        match message {
+            Message::Init => self.counts.inits += 1,
+            Message::Stopped => self.counts.stopped += 1,
+            Message::Event(payload) => {
+                let now = clock::boot_ns();
+                let event = event::event(payload, &mut self.names, now);
+                self.counts.events += 1;
+                self.counts.odd.name_refused += u64::from(event.name_refused);
+                self.counts.odd.time_refused += u64::from(event.time_refused);
+                self.pending.push(&event.tracer, event.record, weight, now);
+            }
+        }
+    }
+
+    fn bad(&mut self, bad: Bad, line: &[u8]) {
+        self.counts.lines += 1;
+        let counts = &mut self.counts.bad;
+        let counter = match bad {
+            Bad::Blank => return,
+            Bad::NotJson => &mut counts.not_json,
+            Bad::Torn => &mut counts.torn,
+            Bad::NotObject => &mut counts.not_object,
+            Bad::NoType => &mut counts.no_type,
+            Bad::UnknownType => &mut counts.unknown_type,
+            Bad::BadPayload => &mut counts.bad_payload,
+        };
+        *counter += 1;
+        // The first of a kind is worth a look; a child that writes nothing else must not fill the log.
+        if *counter == 1 {
+            let start = crate::stderr::printable(&line[..line.len().min(200)]);
+            tracing::warn!(tracer = %self.names.own(), kind = ?bad, line = start, "line is no message, skipped");
+        }
+        if bad.cost_a_record() {
+            self.lose(if bad == Bad::Torn { "line torn" } else { "payload is no object" });
+        }
+    }
+
+    /// Books a record that could not be made out, under the child's own name.
+    fn lose(&mut self, cause: &str) {
+        let (account, now) = (self.accounts.of(self.names.own()), clock::boot_ns());
+        account.add_seen(1);
+        account.lose(Place::Decode, 1, (now, now), cause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{AccountSnapshot, Lost, SinkName};
+
+    use super::*;
+
+    /// Counts and the child's own books after these bytes.
+    fn taken(bytes: &[u8]) -> (LineCounts, AccountSnapshot) {
+        let sink = SinkName::new("memory");
+        let accounts = Accounts::new(std::slice::from_ref(&sink));
+        let mut intake =
+            Intake::new("it".into(), Arc::default(), accounts.clone(), 1024, LineCounts::default());
+        for chunk in bytes.chunks(7) {
+            intake.feed(chunk);
+        }
+        intake.finish();
+        let counts = intake.counts();
+        let mut batches = Vec::new();
+        while let Some(batch) = intake.pending().next() {
+            batches.push(batch);
+        }
+        (counts, accounts.of(&"it".into()).snapshot(&sink))
+    }
+
+    #[test]
+    fn each_line_is_counted_once_and_lost_records_are_accounted_for() {
+        let long = format!("{{\"type\":\"event\",\"payload\":{{\"a\":\"{}\"}}}}\n", "x".repeat(2000));
+        let lines = [
+            "garbage\n\n{\"type\":\"event\",\"pay\r\n",
+            "{\"type\":\"event\",\"payload\":null}\r7\n{}\n{\"type\":\"x\"}\n",
+            &long,
+            "{\"type\":\"init\"}\n{\"type\":\"event\",\"payload\":{\"a\":1}}\n{\"type\":\"event\"}\n{\"type\":\"stopped\"}",
+        ];
+        let (counts, books) = taken(lines.concat().as_bytes());
+        let bad = BadCounts {
+            not_json: 1,
+            torn: 1,
+            not_object: 1,
+            no_type: 1,
+            unknown_type: 1,
+            bad_payload: 1,
+            too_long: 1,
+        };
+        let odd = OddCounts { mismatch: 4, ..OddCounts::default() };
+        assert_eq!(counts, LineCounts { lines: 11, events: 2, inits: 1, stopped: 1, bad, odd });
+        assert_eq!((books.seen, books.lost), (5, Lost { decode: 3, ..Lost::default() }));
+    }
+}

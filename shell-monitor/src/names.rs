@@ -1,0 +1,108 @@
+//! Which name an event is stored under.
+//!
+//! The payload decides (the contract), but what it says comes from another program: a name must not break
+//! the store's table names, must not be made up without end, and must not claim to be a kernel tracer's, whose
+//! accounts are the kernel's own and whose rows are evidence.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::TracerName;
+use thiserror::Error;
+
+/// Longest name, bytes: it becomes part of a table's name.
+const LONGEST_NAME: usize = 128;
+/// A child may use so many names besides its own. Each costs a table and an account.
+const MOST_NAMES: usize = 64;
+
+/// Why a name can't be a tracer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum NameError {
+    /// Nothing.
+    #[error("expected a name of 1 to {LONGEST_NAME} bytes")]
+    Length,
+    /// It would be cut short, or worse, by whoever reads the table's name.
+    #[error("expected a name without \":\", \"@\" and control characters")]
+    Characters,
+}
+
+/// Whether `name` can be a tracer's.
+pub(crate) fn check_name(name: &str) -> Result<(), NameError> {
+    if name.is_empty() || name.len() > LONGEST_NAME {
+        return Err(NameError::Length);
+    }
+    if name.contains(|c: char| c == ':' || c == '@' || c.is_control()) {
+        return Err(NameError::Characters);
+    }
+    Ok(())
+}
+
+/// Names events of one child.
+pub(crate) struct Names {
+    own: TracerName,
+    reserved: Arc<BTreeSet<TracerName>>,
+    used: BTreeSet<TracerName>,
+}
+
+impl Names {
+    pub(crate) fn new(own: TracerName, reserved: Arc<BTreeSet<TracerName>>) -> Self {
+        Self { own, reserved, used: BTreeSet::new() }
+    }
+
+    /// The child's own name.
+    pub(crate) fn own(&self) -> &TracerName {
+        &self.own
+    }
+
+    /// The name to store an event under that asks for `asked`, or `None` when it can't have that one.
+    pub(crate) fn effective(&mut self, asked: &str) -> Option<TracerName> {
+        // A plain comparison first: children that name themselves do it with each event.
+        if asked == self.own.as_str() {
+            return Some(self.own.clone());
+        }
+        let lowered = asked.to_lowercase();
+        if lowered == self.own.as_str() {
+            return Some(self.own.clone());
+        }
+        check_name(&lowered).ok()?;
+        let name = TracerName::new(&lowered);
+        if let Some(used) = self.used.get(&name) {
+            return Some(used.clone());
+        }
+        if self.reserved.contains(&name) || self.used.len() >= MOST_NAMES {
+            return None;
+        }
+        self.used.insert(name.clone());
+        Some(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Names {
+        Names::new("child".into(), Arc::new(BTreeSet::from(["open".into()])))
+    }
+
+    #[test]
+    fn the_payload_decides_in_lower_case() {
+        assert_eq!(names().effective("Other"), Some("other".into()));
+        assert_eq!(names().effective("CHILD"), Some("child".into()));
+    }
+
+    #[test]
+    fn reserved_and_unfit_names_are_refused() {
+        for name in ["open", "OPEN", "", "a:b", "a@b", "a\nb", &"x".repeat(200)] {
+            assert_eq!(names().effective(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_not_made_up_without_end() {
+        let mut names = names();
+        let given = (0..1000).filter(|index| names.effective(&format!("name{index}")).is_some()).count();
+        assert_eq!(given, MOST_NAMES);
+        assert_eq!(names.effective("name3"), Some("name3".into()));
+    }
+}

@@ -1,0 +1,205 @@
+//! A child process in a process group of its own: started, watched, signalled and reaped as a whole.
+//!
+//! The end of a child is learnt through a pidfd, which leaves it unreaped. So its process id, and with it its
+//! group's, can't have been given to somebody else by the time the rest of the group is killed; only then is
+//! it reaped. Should the agent itself be killed, children are not (that would need a hook between fork and
+//! exec, which is unsafe code): a subprocess tracer's child sees its stdin end.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::{ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, pidfd_open};
+use thiserror::Error;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::process::{Child, ChildStdin};
+
+use crate::config::Command;
+use crate::pipe::Pipe;
+
+/// What a child gets of the agent's environment unless it is to have all of it.
+const CLEAN_ENV: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
+
+/// Why a program did not start. The text says what to do about it.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// There is no such program.
+    #[error("program {program:?} not found: install it, or correct comm in [{section}]")]
+    Missing {
+        /// The program.
+        program: String,
+        /// Where it is configured.
+        section: String,
+    },
+    /// It may not be run, or is no program.
+    #[error(
+        "program {program:?} can't be run ({source}): make it executable, or correct comm in [{section}]"
+    )]
+    NotRunnable {
+        /// The program.
+        program: String,
+        /// Where it is configured.
+        section: String,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// Its folder can't be entered.
+    #[error("folder {cwd:?} of program {program:?} can't be entered: make it, or correct cwd in [{section}]")]
+    Folder {
+        /// The folder.
+        cwd: String,
+        /// The program.
+        program: String,
+        /// Where it is configured.
+        section: String,
+    },
+    /// The system would not, now.
+    #[error("starting program {program:?}: {source}")]
+    System {
+        /// The program.
+        program: String,
+        /// The system's words.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    fn new(command: &Command, section: &str, source: io::Error) -> Self {
+        let (program, section) = (command.program().to_owned(), section.to_owned());
+        if let Some(cwd) = command.cwd.clone().filter(|cwd| !std::path::Path::new(cwd).is_dir()) {
+            return Self::Folder { cwd, program, section };
+        }
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Missing { program, section },
+            io::ErrorKind::PermissionDenied => Self::NotRunnable { program, section, source },
+            _ if source.raw_os_error() == Some(nix::libc::ENOEXEC) => {
+                Self::NotRunnable { program, section, source }
+            }
+            _ => Self::System { program, source },
+        }
+    }
+
+    /// Another try can't help: the settings or the machine have to change first.
+    pub fn is_permanent(&self) -> bool {
+        !matches!(self, Self::System { .. })
+    }
+}
+
+/// A child and its group.
+pub(crate) struct Process {
+    child: Child,
+    pidfd: AsyncFd<OwnedFd>,
+    group: Pid,
+    reaped: bool,
+}
+
+/// Our ends of its pipes.
+pub(crate) struct Pipes {
+    pub(crate) stdin: Option<ChildStdin>,
+    pub(crate) stdout: Pipe,
+    pub(crate) stderr: Pipe,
+}
+
+impl Process {
+    /// Starts it, with a pipe to its stdin or without anything there.
+    pub(crate) fn start(command: &Command, section: &str, stdin: Stdio) -> Result<(Self, Pipes), StartError> {
+        start(command, stdin).map_err(|source| StartError::new(command, section, source))
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.group.as_raw().unsigned_abs()
+    }
+
+    /// Waits until it has ended. It stays unreaped.
+    pub(crate) async fn ended(&self) {
+        // The descriptor stays readable once the process has ended. Waiting fails only when the runtime shuts
+        // down; then this is dropped with it.
+        if self.pidfd.ready(Interest::READABLE).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Signals all of its group.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if !self.reaped {
+            // Nobody left to signal is what was wanted.
+            let _ = killpg(self.group, signal);
+        }
+    }
+
+    /// Kills what is left of its group and reaps it. To be called when it has ended; else waits until it has.
+    pub(crate) async fn reap(&mut self) -> io::Result<ExitStatus> {
+        self.signal(Signal::SIGKILL);
+        let status = self.child.wait().await;
+        self.reaped = true;
+        status
+    }
+}
+
+impl Drop for Process {
+    /// An actor that fell leaves nobody behind: the runtime reaps what is killed here.
+    fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
+    }
+}
+
+fn start(command: &Command, stdin: Stdio) -> io::Result<(Process, Pipes)> {
+    let mut child = build(command, stdin).spawn()?;
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
+    let watched = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
+    let pidfd = pidfd_open(watched, PidfdFlags::NONBLOCK).map_err(io::Error::from);
+    #[expect(
+        deprecated,
+        reason = "sound for an OwnedFd, which keeps its descriptor; the successor is unsafe code"
+    )]
+    let pidfd = pidfd.and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE));
+    let (Ok(pidfd), Some(stdout), Some(stderr)) = (pidfd, child.stdout.take(), child.stderr.take()) else {
+        let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+        return Err(io::Error::other("no descriptor to watch it by"));
+    };
+    let stdin = child.stdin.take();
+    let process = Process { child, pidfd, group: Pid::from_raw(pid), reaped: false };
+    Ok((
+        process,
+        Pipes {
+            stdin,
+            stdout: Pipe::new(stdout.into_owned_fd()?)?,
+            stderr: Pipe::new(stderr.into_owned_fd()?)?,
+        },
+    ))
+}
+
+fn build(command: &Command, stdin: Stdio) -> tokio::process::Command {
+    let mut built = tokio::process::Command::new(command.program());
+    built.args(command.comm.iter().skip(1)).process_group(0);
+    built.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if !command.preserve_env {
+        built.env_clear();
+        built.envs(CLEAN_ENV.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    }
+    built.envs(&command.env);
+    if let Some(cwd) = &command.cwd {
+        built.current_dir(cwd);
+    }
+    built
+}
+
+/// How it ended, in words.
+pub(crate) fn describe(status: io::Result<ExitStatus>) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match status {
+        Ok(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => format!("exited with code {code}"),
+            (None, Some(signal)) => match Signal::try_from(signal) {
+                Ok(signal) => format!("killed by {signal}"),
+                Err(_) => format!("killed by signal {signal}"),
+            },
+            (None, None) => "ended".to_owned(),
+        },
+        Err(cause) => format!("ended, and could not be reaped: {cause}"),
+    }
+}

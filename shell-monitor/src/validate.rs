@@ -1,0 +1,202 @@
+//! What is wrong with this crate's settings, all of it at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::{Problem, TracerName};
+
+use crate::config::{
+    Command, Config, ShellConfig, ShellTemplate, SubprocessConfig, SubprocessTemplate, UnameConfig,
+};
+use crate::names::check_name;
+
+/// Shorter intervals would only keep the machine busy.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+/// A line limit below this could not hold an ordinary event.
+const SMALLEST_LINE_LIMIT: usize = 1024;
+
+impl ShellConfig {
+    /// What is wrong with it; `prefix` is its section's key.
+    pub fn validate(&self, prefix: &str) -> Vec<Problem> {
+        let mut problems = Problems::new(prefix);
+        problems.period("interval", self.interval.0);
+        problems.period("timeout", self.timeout.0);
+        problems.check("output_limit", self.output_limit.0 == 0, "expected at least 1 byte");
+        problems.check("max_running", self.max_running == 0, "expected at least 1");
+        problems.found
+    }
+}
+
+impl UnameConfig {
+    /// What is wrong with it; `prefix` is its section's key.
+    pub fn validate(&self, prefix: &str) -> Vec<Problem> {
+        let mut problems = Problems::new(prefix);
+        problems.name("name", &self.name);
+        problems.comm(&self.comm);
+        problems.period("interval", self.interval.0);
+        problems.found
+    }
+}
+
+impl SubprocessConfig {
+    /// What is wrong with it; `prefix` is its section's key.
+    pub fn validate(&self, prefix: &str) -> Vec<Problem> {
+        let mut problems = Problems::new(prefix);
+        problems.period("poll_interval", self.poll_interval.0);
+        problems.line_limit(self.line_limit.0);
+        problems.found
+    }
+}
+
+impl ShellTemplate {
+    fn validate(&self, prefix: &str, key: &str) -> Vec<Problem> {
+        let mut problems = Problems::new(prefix);
+        problems.name("name", self.name.as_deref().unwrap_or(key));
+        problems.comm(&self.comm);
+        problems.env(&self.env);
+        for (name, period) in [("interval", self.interval), ("timeout", self.timeout)] {
+            if let Some(period) = period {
+                problems.period(name, period.0);
+            }
+        }
+        problems.found
+    }
+}
+
+impl SubprocessTemplate {
+    fn validate(&self, prefix: &str, key: &str) -> Vec<Problem> {
+        let mut problems = Problems::new(prefix);
+        problems.name("name", self.name.as_deref().unwrap_or(key));
+        problems.comm(&self.comm);
+        problems.env(&self.env);
+        if let Some(period) = self.poll_interval {
+            problems.period("poll_interval", period.0);
+        }
+        if let Some(limit) = self.line_limit {
+            problems.line_limit(limit.0);
+        }
+        problems.found
+    }
+}
+
+impl Config {
+    /// What is wrong with all of it. Keys are the sections' own, from the root.
+    pub fn validate(&self) -> Vec<Problem> {
+        let mut problems = self.shell.validate("shell");
+        problems.extend(self.uname.validate("tracer.uname"));
+        problems.extend(self.subprocess.validate("subprocess"));
+        for (key, template) in &self.template.sh {
+            problems.extend(template.validate(&format!("tracer.template.sh.{key}"), key));
+        }
+        for (key, template) in &self.template.sp {
+            problems.extend(template.validate(&format!("tracer.template.sp.{key}"), key));
+        }
+        problems.extend(self.same_names());
+        problems
+    }
+
+    /// Two tracers under one name could not be told apart, in the store or in status.
+    fn same_names(&self) -> Vec<Problem> {
+        let shells = self.shells().into_iter().map(|shell| (shell.name, shell.section));
+        let children = self.subprocesses().into_iter().map(|child| (child.name, child.section));
+        let mut taken: BTreeMap<TracerName, String> = BTreeMap::new();
+        let mut problems = Vec::new();
+        for (name, section) in shells.chain(children) {
+            if let Some(first) = taken.get(&name) {
+                let message = format!("tracer name \"{name}\" is already that of {first}");
+                problems.push(Problem::new(format!("{section}.name"), message));
+            } else {
+                taken.insert(name, section);
+            }
+        }
+        problems
+    }
+}
+
+impl Command {
+    /// The program, for messages.
+    pub fn program(&self) -> &str {
+        self.comm.first().map_or("", String::as_str)
+    }
+}
+
+struct Problems<'a> {
+    prefix: &'a str,
+    found: Vec<Problem>,
+}
+
+impl<'a> Problems<'a> {
+    fn new(prefix: &'a str) -> Self {
+        Self { prefix, found: Vec::new() }
+    }
+
+    fn check(&mut self, key: &str, wrong: bool, message: &str) {
+        if wrong {
+            self.found.push(Problem::new(format!("{}.{key}", self.prefix), message));
+        }
+    }
+
+    fn period(&mut self, key: &str, period: Duration) {
+        self.check(key, period < SHORTEST_INTERVAL, "expected at least 10ms");
+    }
+
+    fn line_limit(&mut self, limit: u64) {
+        self.check("line_limit", limit < SMALLEST_LINE_LIMIT as u64, "expected at least 1KiB");
+    }
+
+    fn name(&mut self, key: &str, name: &str) {
+        if let Err(cause) = check_name(name) {
+            self.check(key, true, &cause.to_string());
+        }
+    }
+
+    fn comm(&mut self, comm: &[String]) {
+        let empty = comm.first().is_none_or(String::is_empty);
+        self.check("comm", empty, "expected a program and its arguments, such as [\"uname\", \"-a\"]");
+        let nul = comm.iter().any(|arg| arg.contains('\0'));
+        self.check("comm", nul, "expected arguments without NUL characters");
+    }
+
+    fn env(&mut self, env: &BTreeMap<String, String>) {
+        let bad = |(key, value): (&String, &String)| {
+            key.is_empty() || key.contains(['=', '\0']) || value.contains('\0')
+        };
+        self.check("env", env.iter().any(bad), "expected names without \"=\" and no NUL characters");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TemplateConfig;
+
+    fn problems(template: &str) -> Vec<String> {
+        let template: TemplateConfig = toml::from_str(template).unwrap();
+        let config = Config { template, ..Config::default() };
+        config.validate().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn defaults_and_a_plain_template_are_right() {
+        assert_eq!(problems("sh.date = { comm = [\"date\"] }"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_problem_is_told_with_its_key() {
+        let found = problems(
+            "sh.uname = { comm = [\"uname\"], interval = \"1ms\" }\n\
+             sp.\"a@b\" = { comm = [], env = { \"A=B\" = \"c\" }, line_limit = 10 }",
+        );
+        assert_eq!(
+            found,
+            [
+                "tracer.template.sh.uname.interval: expected at least 10ms",
+                "tracer.template.sp.a@b.name: expected a name without \":\", \"@\" and control characters",
+                "tracer.template.sp.a@b.comm: expected a program and its arguments, such as [\"uname\", \"-a\"]",
+                "tracer.template.sp.a@b.env: expected names without \"=\" and no NUL characters",
+                "tracer.template.sp.a@b.line_limit: expected at least 1KiB",
+                "tracer.template.sh.uname.name: tracer name \"uname\" is already that of tracer.uname",
+            ]
+        );
+    }
+}
