@@ -73,6 +73,10 @@ fn compile(source: &Path, object: &Path) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let words = String::from_utf8_lossy(&output.stderr);
-    let hint = if words.contains("file not found") { format!("headers are missing; {INSTALL}\n") } else { String::new() };
+    let hint = if words.contains("file not found") {
+        format!("headers are missing; {INSTALL}\n")
+    } else {
+        String::new()
+    };
     Err(format!("{clang} refused the kernel side\n{hint}{words}").into())
 }

@@ -17,11 +17,24 @@
 /* A program can be interrupted by one in a soft interrupt, or (where tracepoints are preemptible) by another. */
 #define SCRATCH_SLOTS 4
 
+/* The part of a mount that is read, as it lies in memory. */
+struct mount_part {
+	__u64 parent;
+	__u64 mountpoint;
+	__u64 root;
+};
+
+/* Where a walk up a path is. */
 struct walk {
-	__u64 dentry;
+	__u64 dentry; /* of a cgroup the kernfs node */
 	__u64 mnt;
 	__u64 root_dentry;
 	__u64 root_mnt;
+	struct mount_part mount; /* of `mnt` */
+	__u32 end;		 /* of the room for names */
+	__u32 names;
+	__u32 deleted; /* TEXT_DELETED or 0 */
+	__u32 pad;
 };
 
 /* Where a record is put together: too large for a program's stack. */

@@ -18,12 +18,6 @@ struct dentry_part {
 	__u64 inode;
 };
 
-struct mount_part {
-	__u64 parent;
-	__u64 mountpoint;
-	__u64 root;
-};
-
 #define OFFSET(type, field) bpf_core_field_offset(type, field)
 #define READ(to, from, type, field) bpf_probe_read_kernel(to, sizeof(*(to)), (void *)(from) + OFFSET(type, field))
 
@@ -68,51 +62,53 @@ static __always_inline __u64 put_name(struct scratch *s, __u64 at, __u64 len, __
 	return at + len + 1;
 }
 
+/* One name or mount up; gives TEXT_* bits when there is nothing more above, else 0. Global, so that the verifier
+ * looks at it once and not once a round.
+ */
+__noinline int walk_step(struct scratch *s)
+{
+	struct dentry_part part = {};
+	struct walk *walk;
+
+	if (!s)
+		return TEXT_INCOMPLETE;
+	walk = &s->walk;
+	if (walk->dentry == walk->root_dentry && walk->mnt == walk->root_mnt)
+		return TEXT_PATH;
+	if (walk->dentry == walk->mount.root) {
+		__u64 parent = walk->mount.parent + OFFSET(struct mount, mnt);
+
+		if (parent == walk->mnt)
+			return TEXT_PATH | TEXT_OUTSIDE;
+		walk->dentry = walk->mount.mountpoint;
+		walk->mnt = parent;
+		return read_mount(&walk->mount, parent) ? TEXT_PATH | TEXT_INCOMPLETE : 0;
+	}
+	if (read_dentry(&part, walk->dentry) || s->size + part.len >= walk->end)
+		return TEXT_PATH | TEXT_INCOMPLETE;
+	s->size = put_name(s, s->size, part.len, part.name);
+	if (part.parent == walk->dentry)
+		return TEXT_PATH | TEXT_DETACHED;
+	if (!walk->names++ && !part.pprev)
+		walk->deleted = TEXT_DELETED;
+	walk->dentry = part.parent;
+	return 0;
+}
+
 /* Appends the names from s->walk.dentry up to the task's root; gives TEXT_* bits. */
 static __noinline int walk_path(struct scratch *s)
 {
-	__u64 dentry = s->walk.dentry, mnt = s->walk.mnt;
-	__u64 root_dentry = s->walk.root_dentry, root_mnt = s->walk.root_mnt;
-	__u64 at = s->size, end = at + PATH_LIMIT;
-	struct mount_part mount = {};
-	struct dentry_part part = {};
-	int flags = TEXT_PATH | TEXT_INCOMPLETE;
-
-	if (read_mount(&mount, mnt))
-		return flags;
+	s->walk.end = s->size + PATH_LIMIT;
+	s->walk.names = s->walk.deleted = 0;
+	if (read_mount(&s->walk.mount, s->walk.mnt))
+		return TEXT_PATH | TEXT_INCOMPLETE;
 	for (int i = 0; i < WALK_LIMIT; i++) {
-		if (dentry == root_dentry && mnt == root_mnt) {
-			flags &= ~TEXT_INCOMPLETE;
-			break;
-		}
-		if (dentry == mount.root) {
-			__u64 parent = mount.parent + OFFSET(struct mount, mnt);
+		int flags = walk_step(s);
 
-			if (parent == mnt) {
-				flags = (flags & ~TEXT_INCOMPLETE) | TEXT_OUTSIDE;
-				break;
-			}
-			dentry = mount.mountpoint;
-			mnt = parent;
-			if (read_mount(&mount, mnt))
-				break;
-			continue;
-		}
-		if (read_dentry(&part, dentry))
-			break;
-		if (at + part.len >= end)
-			break;
-		at = put_name(s, at, part.len, part.name);
-		if (part.parent == dentry) {
-			flags = (flags & ~TEXT_INCOMPLETE) | TEXT_DETACHED;
-			break;
-		}
-		if (i == 0 && !part.pprev)
-			flags |= TEXT_DELETED;
-		dentry = part.parent;
+		if (flags)
+			return flags | s->walk.deleted;
 	}
-	s->size = at;
-	return flags;
+	return TEXT_PATH | TEXT_INCOMPLETE | s->walk.deleted;
 }
 
 /* The names of what `s->walk` was set to, as one text of the record. */
@@ -140,30 +136,40 @@ static __always_inline void put_exe(struct scratch *s, struct task_struct *task,
 	put_path(s, task, text);
 }
 
+/* One cgroup up, as walk_step. */
+__noinline int cgroup_step(struct scratch *s)
+{
+	__u64 node, parent = 0, name = 0, at;
+	long len;
+
+	if (!s)
+		return TEXT_INCOMPLETE;
+	node = s->walk.dentry;
+	at = s->size;
+	if (bpf_probe_read_kernel(&parent, sizeof(parent), (void *)node + kernfs_parent_offset()) ||
+	    READ(&name, node, struct kernfs_node, name))
+		return TEXT_PATH | TEXT_INCOMPLETE;
+	if (!parent)
+		return TEXT_PATH;
+	BOUND(at, RECORD_LIMIT - NAME_LIMIT - 1);
+	len = bpf_probe_read_kernel_str(&s->record[at], NAME_LIMIT + 1, (void *)name);
+	if (len <= 0 || at + len > s->walk.end)
+		return TEXT_PATH | TEXT_INCOMPLETE;
+	s->size = at + len;
+	s->walk.dentry = parent;
+	return 0;
+}
+
 /* The cgroup's names, in its hierarchy. */
 static __noinline int walk_cgroup(struct scratch *s)
 {
-	__u64 node = s->walk.dentry, parent = 0, name = 0;
-	__u64 at = s->size, end = at + CGROUP_LIMIT;
-
+	s->walk.end = s->size + CGROUP_LIMIT;
 	for (int i = 0; i < CGROUP_DEPTH; i++) {
-		long len;
+		int flags = cgroup_step(s);
 
-		if (bpf_probe_read_kernel(&parent, sizeof(parent), (void *)node + kernfs_parent_offset()) ||
-		    READ(&name, node, struct kernfs_node, name))
-			break;
-		if (!parent) {
-			s->size = at;
-			return TEXT_PATH;
-		}
-		BOUND(at, RECORD_LIMIT - NAME_LIMIT - 1);
-		len = bpf_probe_read_kernel_str(&s->record[at], NAME_LIMIT + 1, (void *)name);
-		if (len <= 0 || at + len > end)
-			break;
-		at += len;
-		node = parent;
+		if (flags)
+			return flags;
 	}
-	s->size = at;
 	return TEXT_PATH | TEXT_INCOMPLETE;
 }
 

@@ -2,7 +2,10 @@
 //!
 //! All of this crate's `unsafe` is here. Bytes from a ring are not trusted: whatever they are, the answer is a
 //! checked value or a [`WireError`].
-#![expect(unsafe_code, reason = "plain-data structs are read from bytes and written to maps here, nowhere else")]
+#![expect(
+    unsafe_code,
+    reason = "plain-data structs are read from bytes and written to maps here, nowhere else"
+)]
 
 use model::{BootNs, Identity, Text};
 
@@ -463,7 +466,14 @@ pub fn split(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], WireError>> {
 impl Default for Settings {
     /// No tracer emits; no filter.
     fn default() -> Self {
-        Self { enabled: 0, data_wakeup: 2 << 20, lifecycle_wakeup: 512 << 10, uid_count: 0, uids: [0; MAX_UIDS], pad: 0 }
+        Self {
+            enabled: 0,
+            data_wakeup: 2 << 20,
+            lifecycle_wakeup: 512 << 10,
+            uid_count: 0,
+            uids: [0; MAX_UIDS],
+            pad: 0,
+        }
     }
 }
 

@@ -11,9 +11,7 @@ use std::sync::Arc;
 use model::{BootNs, ExecId, ProcessInfo, ProcessTable, Text};
 
 use crate::programs::{Hook, Program};
-use crate::wire::{
-    Header, Kind, ProcessRecord, RawText, TEXT_INCOMPLETE, TEXT_UNREADABLE, WireError, view,
-};
+use crate::wire::{Header, Kind, ProcessRecord, RawText, TEXT_INCOMPLETE, TEXT_UNREADABLE, WireError, view};
 use crate::{clone, exec, text};
 
 /// Programs that only keep the process table.
@@ -35,11 +33,8 @@ pub const PROGRAMS: &[Program] = &[
 ];
 
 /// The iterator over processes.
-pub const PROCESSES: Program = Program {
-    name: "processes",
-    hook: Hook::TaskIterator,
-    without: Some("processes older than the agent"),
-};
+pub const PROCESSES: Program =
+    Program { name: "processes", hook: Hook::TaskIterator, without: Some("processes older than the agent") };
 
 /// Applies a record of the lifecycle ring, or of the iterator, to the table.
 ///
