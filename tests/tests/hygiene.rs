@@ -160,7 +160,6 @@ fn unsafe_is_in_one_file() {
 
 #[test]
 fn nothing_is_left_for_later_and_no_library_prints() {
-    let own = relative(Path::new(file!()));
     // Put together here, so that this file does not find itself.
     let later = ["TO", "FIX", "XX"].map(|start| start.to_owned()).into_iter().zip(["DO", "ME", "X"]);
     let later: Vec<_> = later.map(|(start, end)| start + end).collect();
@@ -177,7 +176,7 @@ fn nothing_is_left_for_later_and_no_library_prints() {
         let library = LIBRARIES.iter().any(|library| path.starts_with(&format!("{library}/src/")));
         let prints = ["println!", "print!(", "eprint!(", "dbg!("];
         let code = || production(&text).lines().filter(|line| !line.trim_start().starts_with("//"));
-        if library && path != own && code().any(|line| prints.iter().any(|print| line.contains(print))) {
+        if library && code().any(|line| prints.iter().any(|print| line.contains(print))) {
             complaints.push(format!("{path}: a library prints"));
         }
     }
@@ -208,7 +207,8 @@ fn each_kernel_tracer_has_its_folder_and_its_reasons() {
 }
 
 #[test]
-fn each_bpf_map_says_why_it_is_there() {
+fn each_bpf_hash_map_says_why_it_is_one() {
+    // Rings, counters and settings explain themselves; a hash map costs the most and can fill up.
     let mut maps = 0;
     let mut complaints = Vec::new();
     let folder = workspace().join("bpf-programs");
@@ -216,10 +216,12 @@ fn each_bpf_map_says_why_it_is_there() {
         let text = fs::read_to_string(&path).unwrap();
         let lines: Vec<_> = text.lines().collect();
         for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.contains("SEC(\".maps\")")) {
-            maps += 1;
-            // Above the struct that the line ends.
             let struct_at =
                 (0..=index).rev().find(|at| lines[*at].trim_start().starts_with("struct")).unwrap_or(index);
+            if !lines[struct_at..index].iter().any(|line| line.contains("HASH")) {
+                continue;
+            }
+            maps += 1;
             let above = struct_at.checked_sub(1).map_or("", |at| lines[at].trim());
             if !(above.ends_with("*/") || above.starts_with("//")) {
                 complaints.push(format!(
@@ -231,7 +233,7 @@ fn each_bpf_map_says_why_it_is_there() {
             }
         }
     }
-    assert!(maps >= 3, "only {maps} maps found");
+    assert!(maps >= 2, "only {maps} hash maps found");
     none(complaints);
 }
 
