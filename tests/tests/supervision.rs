@@ -69,7 +69,7 @@ fn a_shell_command_that_hangs_is_killed_with_its_group() {
         .start();
     until("the timeout is told", SOON, || {
         let tracer = agent.tracer("hanging");
-        (tracer["detail"]["timeouts"].as_u64() >= Some(1)).then_some(())
+        (tracer["detail"]["timed_out"].as_u64() >= Some(1)).then_some(())
     });
     until("the whole group is gone", SOON, || processes_with(&mark).is_empty().then_some(()));
     assert_others_work(&agent, "hanging");
