@@ -14,7 +14,7 @@ use crate::programs::Tracer;
 /// Bytes that may wait for room in one tracer's queue. Only lifecycle records get that far (the data ring is
 /// left alone while anything waits): they must be read for the process table's sake, and a tracer that is
 /// behind by this much loses them here, counted.
-const MAX_PENDING: usize = 16 << 20;
+pub(super) const MAX_PENDING: usize = 16 << 20;
 
 pub(super) struct Port {
     seat: Arc<Seat>,

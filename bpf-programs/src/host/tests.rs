@@ -1,1 +1,377 @@
-//! Host tests on a source that is no kernel.
+//! Host and tracer on a source that is no kernel.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actors::testkit::paused;
+use actors::{ChildRef, Outbox, Supervisor, WhenFull, clock};
+use model::{Account, AccountSnapshot, Accounts, Batch, ExecId, ProcessTable, SinkName};
+
+use super::{
+    Attach, Attached, Count, Detach, EbpfHost, Handover, HostState, RawBatch, Ring, Seat, SetLookInterval,
+};
+use super::{Source, port};
+use crate::loader::AttachError;
+use crate::programs::{Tracer, tracers};
+use crate::spawn::{spawn_host, spawn_tracer};
+use crate::wire::{FLAG_TRACED, Kind};
+
+/// What the test holds of its kernel.
+#[derive(Default)]
+struct Fake {
+    rings: [VecDeque<Vec<u8>>; 2],
+    counts: BTreeMap<u32, Count>,
+    attached: BTreeSet<u32>,
+    closed: bool,
+    /// The next look panics after it has read the rings.
+    panic: bool,
+    loads: usize,
+    wakers: Vec<File>,
+}
+
+type Kernel = Arc<Mutex<Fake>>;
+
+impl Source for Kernel {
+    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(&[u8])) -> usize {
+        let mut fake = self.lock().unwrap();
+        let records = &mut fake.rings[ring as usize];
+        let count = records.len().min(limit);
+        records.drain(..count).for_each(|record| visit(&record));
+        count
+    }
+
+    fn count(&mut self, slot: u32) -> io::Result<Count> {
+        let panic = std::mem::take(&mut self.lock().unwrap().panic);
+        assert!(!panic, "as told, while keeping the books");
+        Ok(self.lock().unwrap().counts.get(&slot).copied().unwrap_or_default())
+    }
+
+    fn processes(&mut self, _: &mut dyn FnMut(&[u8])) -> Result<usize, AttachError> {
+        Ok(0)
+    }
+
+    fn attach(&mut self, tracer: &'static Tracer) -> Result<Attached, AttachError> {
+        self.lock().unwrap().attached.insert(tracer.kind as u32);
+        Ok(Attached::default())
+    }
+
+    fn detach(&mut self, tracer: &'static Tracer) {
+        self.lock().unwrap().attached.remove(&(tracer.kind as u32));
+    }
+
+    fn close(&mut self) {
+        self.lock().unwrap().closed = true;
+    }
+
+    fn wakers(&self) -> io::Result<[OwnedFd; 2]> {
+        let ((lifecycle, one), (data, two)) = (nix::unistd::pipe()?, nix::unistd::pipe()?);
+        // Kept open, or the other ends would be readable for ever.
+        self.lock().unwrap().wakers.extend([File::from(one), File::from(two)]);
+        Ok([lifecycle, data])
+    }
+}
+
+/// A host under test.
+struct Rig {
+    kernel: Kernel,
+    supervisor: Supervisor,
+    host: ChildRef<EbpfHost, HostState>,
+    accounts: Accounts,
+    table: ProcessTable,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let (kernel, supervisor, table) = (Kernel::default(), Supervisor::new(), ProcessTable::default());
+        let accounts = Accounts::new(&[SinkName::new("memory")]);
+        let seats =
+            tracers().map(|tracer| Arc::new(Seat::new(tracer, accounts.of(&tracer.name.into())))).collect();
+        let source = kernel.clone();
+        let open = move || {
+            source.lock().unwrap().loads += 1;
+            Ok(Box::new(source.clone()) as Box<dyn Source>)
+        };
+        let handover = Handover::new(seats, table.clone(), Duration::from_millis(100), Box::new(open));
+        let host = spawn_host(&supervisor, handover);
+        Self { kernel, supervisor, host, accounts, table }
+    }
+
+    async fn attach(&self, kind: Kind, room: usize) -> flume::Receiver<RawBatch> {
+        let (outbox, batches) = Outbox::channel(room, WhenFull::Block);
+        self.host.ask(Attach { tracer: tracer(kind), outbox }).await.unwrap().unwrap();
+        batches
+    }
+
+    /// As the kernel does it: counted, then put into the ring.
+    fn emit(&self, kind: Kind, count: usize, make: impl Fn() -> Vec<u8>) {
+        let mut fake = self.kernel.lock().unwrap();
+        let ring = if matches!(kind, Kind::Open | Kind::Connect) { Ring::Data } else { Ring::Lifecycle };
+        fake.counts.entry(kind as u32).or_default().seen += count as u64;
+        (0..count).for_each(|_| fake.rings[ring as usize].push_back(make()));
+    }
+
+    fn account(&self, kind: Kind) -> Arc<Account> {
+        self.accounts.of(&tracer(kind).name.into())
+    }
+
+    fn books(&self, kind: Kind) -> AccountSnapshot {
+        self.account(kind).snapshot(&SinkName::new("memory"))
+    }
+
+    fn left(&self, ring: Ring) -> usize {
+        self.kernel.lock().unwrap().rings[ring as usize].len()
+    }
+}
+
+fn tracer(kind: Kind) -> &'static Tracer {
+    tracers().find(|tracer| tracer.kind == kind).unwrap()
+}
+
+/// A record's bytes as the kernel writes them.
+fn record(kind: Kind, fixed: usize, pid: u32) -> Vec<u8> {
+    let header_size = 80;
+    let mut bytes = Vec::new();
+    for word in [kind as u32, FLAG_TRACED, (header_size + fixed) as u32, pid] {
+        bytes.extend(word.to_ne_bytes());
+    }
+    bytes.extend(1_000_u64.to_ne_bytes());
+    bytes.extend(u64::from(pid).to_ne_bytes());
+    bytes.resize(header_size + fixed, 0);
+    bytes
+}
+
+fn exit_record() -> Vec<u8> {
+    record(Kind::Exit, 8, 7)
+}
+
+/// Not decodable, which is no matter to the host.
+fn open_record() -> Vec<u8> {
+    record(Kind::Open, 48, 7)
+}
+
+fn settle(batch: RawBatch) -> u64 {
+    let mut claim = batch.into_claim();
+    let count = claim.count();
+    claim.filter(count);
+    count
+}
+
+fn settle_all(batches: &flume::Receiver<RawBatch>) -> u64 {
+    batches.drain().map(settle).sum()
+}
+
+#[test]
+fn records_go_to_their_tracers_and_are_seen_before_they_are_settled() {
+    paused(async {
+        let rig = Rig::new();
+        let (opens, exits) = (rig.attach(Kind::Open, 8).await, rig.attach(Kind::Exit, 8).await);
+        rig.emit(Kind::Open, 1500, open_record);
+        rig.emit(Kind::Exit, 3, exit_record);
+        let (full, rest) = (opens.recv_async().await.unwrap(), opens.recv_async().await.unwrap());
+        assert_eq!((full.records().len(), rest.records().len()), (1024, 476));
+        assert!(rig.books(Kind::Open).seen >= 1500);
+        assert_eq!(full.records().next(), Some(&open_record()[..]));
+        settle(full);
+        settle(rest);
+        assert_eq!(settle(exits.recv_async().await.unwrap()), 3);
+        rig.host.stop().await;
+        assert_eq!((rig.books(Kind::Open).filtered, rig.books(Kind::Open).in_flight()), (1500, 0));
+        assert_eq!(rig.books(Kind::Exit).in_flight(), 0);
+    });
+}
+
+#[test]
+fn a_full_queue_leaves_data_in_its_ring_but_lifecycle_and_control_go_on() {
+    paused(async {
+        let rig = Rig::new();
+        let opens = rig.attach(Kind::Open, 1).await;
+        rig.emit(Kind::Open, 100_000, open_record);
+        while !rig.host.state().blocked {
+            clock::sleep(Duration::from_millis(1)).await;
+        }
+        let exits = rig.attach(Kind::Exit, 8).await;
+        rig.emit(Kind::Exit, 3, exit_record);
+        assert_eq!(settle(exits.recv_async().await.unwrap()), 3);
+        rig.host.ask(SetLookInterval(Duration::from_millis(10))).await.unwrap();
+        assert!(rig.left(Ring::Data) > 90_000);
+        // Room again: everything comes.
+        let mut count = 0;
+        while count < 100_000 {
+            count += settle(opens.recv_async().await.unwrap());
+        }
+        rig.host.stop().await;
+        assert_eq!((rig.books(Kind::Open).filtered, rig.books(Kind::Open).in_flight()), (100_000, 0));
+    });
+}
+
+#[test]
+fn lifecycle_records_wait_in_bounded_memory_and_what_is_more_is_counted() {
+    paused(async {
+        let rig = Rig::new();
+        let exits = rig.attach(Kind::Exit, 1).await;
+        let count = 2_000;
+        rig.emit(Kind::Exit, count, || record(Kind::Exit, 16 << 10, 7));
+        while rig.left(Ring::Lifecycle) > 0 || rig.books(Kind::Exit).lost.queue == 0 {
+            clock::sleep(Duration::from_millis(1)).await;
+        }
+        let lost = rig.books(Kind::Exit).lost.queue;
+        let held = (count as u64 - lost) * (16 << 10);
+        assert!(held <= port::MAX_PENDING as u64 + (1 << 20), "{held} bytes held");
+        assert_eq!(rig.account(Kind::Exit).take_gaps()[0].cause, "the tracer's queue stayed full");
+        let mut settled = 0;
+        while settled + lost < count as u64 {
+            settled += settle(exits.recv_async().await.unwrap());
+        }
+        rig.host.stop().await;
+        assert_eq!(rig.books(Kind::Exit).in_flight(), 0);
+    });
+}
+
+#[test]
+fn detaching_hands_over_what_the_ring_holds_before_it_is_answered() {
+    paused(async {
+        let rig = Rig::new();
+        let opens = rig.attach(Kind::Open, 64).await;
+        rig.emit(Kind::Open, 5000, open_record);
+        rig.host.ask(Detach { tracer: tracer(Kind::Open) }).await.unwrap();
+        assert_eq!(settle_all(&opens), 5000);
+        assert_eq!(rig.left(Ring::Data), 0);
+        assert!(rig.kernel.lock().unwrap().attached.is_empty());
+        assert!(rig.host.state().attached.is_empty());
+        let again = rig.attach(Kind::Open, 64).await;
+        rig.emit(Kind::Open, 23, open_record);
+        assert_eq!(settle(again.recv_async().await.unwrap()), 23);
+        assert_eq!(rig.books(Kind::Open).in_flight(), 0);
+    });
+}
+
+#[test]
+fn a_detach_answers_even_if_the_kernel_never_gives_what_it_counted() {
+    paused(async {
+        let rig = Rig::new();
+        let _opens = rig.attach(Kind::Open, 64).await;
+        rig.kernel.lock().unwrap().counts.insert(Kind::Open as u32, Count { seen: 2, lost: 0 });
+        rig.host.ask(Detach { tracer: tracer(Kind::Open) }).await.unwrap();
+        assert_eq!((rig.books(Kind::Open).lost.ring, rig.books(Kind::Open).in_flight()), (2, 0));
+    });
+}
+
+#[test]
+fn a_host_that_panics_goes_on_with_the_record_after() {
+    paused(async {
+        let rig = Rig::new();
+        let opens = rig.attach(Kind::Open, 64).await;
+        rig.kernel.lock().unwrap().panic = true;
+        rig.emit(Kind::Open, 300, open_record);
+        rig.host.until(|status| status.exits.panicked == 1).await;
+        rig.emit(Kind::Open, 23, open_record);
+        let mut count = 0;
+        while count < 323 {
+            count += settle(opens.recv_async().await.unwrap());
+        }
+        assert_eq!(rig.kernel.lock().unwrap().loads, 1);
+        rig.host.stop().await;
+        let books = rig.books(Kind::Open);
+        assert_eq!((books.seen, books.filtered, books.in_flight()), (323, 323, 0));
+    });
+}
+
+#[test]
+fn what_an_object_took_with_it_is_lost_and_counted() {
+    let accounts = Accounts::new(&[SinkName::new("memory")]);
+    let account = accounts.of(&"open".into());
+    let seat = Arc::new(Seat::new(tracer(Kind::Open), account.clone()));
+    let span = (model::BootNs(1), model::BootNs(2));
+    let mut first = port::Port::new(seat.clone(), span.0);
+    first.count(Count { seen: 10, lost: 1 }, span);
+    (0..4).for_each(|_| first.take(&open_record(), span.0));
+    first.flush();
+    let mut second = port::Port::new(seat, span.1);
+    second.count(Count { seen: 3, lost: 0 }, span);
+    let books = account.snapshot(&SinkName::new("memory"));
+    assert_eq!((books.seen, books.lost.ring), (13, 1 + 5));
+    assert_eq!(books.in_flight(), 3);
+}
+
+#[test]
+fn what_the_kernel_lost_is_booked_once_and_becomes_a_gap() {
+    paused(async {
+        let rig = Rig::new();
+        let _opens = rig.attach(Kind::Open, 64).await;
+        rig.kernel.lock().unwrap().counts.insert(Kind::Open as u32, Count { seen: 50, lost: 50 });
+        rig.host.stop().await;
+        let books = rig.books(Kind::Open);
+        assert_eq!((books.seen, books.lost.ring, books.in_flight()), (50, 50, 0));
+        let gaps = rig.account(Kind::Open).take_gaps();
+        assert_eq!((gaps.len(), gaps[0].count, gaps[0].cause.as_str()), (1, 50, "the ring was full"));
+    });
+}
+
+#[test]
+fn garbage_is_counted_and_the_table_is_fed() {
+    paused(async {
+        let rig = Rig::new();
+        let _exits = rig.attach(Kind::Exit, 8).await;
+        {
+            let mut fake = rig.kernel.lock().unwrap();
+            fake.rings[Ring::Lifecycle as usize].push_back(vec![1, 2, 3]);
+            fake.rings[Ring::Lifecycle as usize].push_back(record(Kind::Chdir, 16, 9));
+            fake.rings[Ring::Data as usize].push_back(record(Kind::Open, 0, 1));
+            fake.counts.insert(Kind::Open as u32, Count { seen: 1, lost: 0 });
+        }
+        while rig.host.state().malformed < 2 || rig.table.latest(ExecId { pid: 9, start_ns: 9 }).is_none() {
+            clock::sleep(Duration::from_millis(10)).await;
+        }
+        rig.host.stop().await;
+        // The open's tracer was not attached: its record is lost here.
+        assert_eq!((rig.books(Kind::Open).lost.queue, rig.books(Kind::Open).in_flight()), (1, 0));
+    });
+}
+
+#[test]
+fn a_tracer_decodes_loses_what_it_cannot_and_stops_when_its_queue_is_empty() {
+    paused(async {
+        let rig = Rig::new();
+        let (collector, batches) = Outbox::channel(8, WhenFull::Block);
+        let exit = spawn_tracer(&rig.supervisor, tracer(Kind::Exit), &rig.host, 8, &collector);
+        while !exit.state().attached {
+            clock::sleep(Duration::from_millis(1)).await;
+        }
+        rig.emit(Kind::Exit, 20, exit_record);
+        rig.emit(Kind::Exit, 3, || record(Kind::Exit, 1, 7));
+        rig.host.stop().await;
+        exit.stop().await;
+        let records: usize = batches.drain().map(|batch: Batch| batch.records.len()).sum();
+        assert_eq!((records, exit.state().decoded, exit.state().decode_errors), (20, 20, 3));
+        // The collector never settled its 20: they count as lost in the queue they were in.
+        let books = rig.books(Kind::Exit);
+        assert_eq!((books.lost.decode, books.lost.queue, books.in_flight()), (3, 20, 0));
+    });
+}
+
+fn panics(bytes: &[u8]) -> Result<model::Record, crate::wire::WireError> {
+    assert!(bytes[12] != 66, "as told, while decoding");
+    (tracer(Kind::Exit).decode)(bytes)
+}
+
+#[test]
+fn a_tracer_that_panics_costs_its_batch_and_comes_back() {
+    static PANICKY: Tracer = Tracer { name: "exit", kind: Kind::Exit, programs: &[], decode: panics };
+    paused(async {
+        let rig = Rig::new();
+        let (collector, batches) = Outbox::channel(8, WhenFull::Block);
+        let exit = spawn_tracer(&rig.supervisor, &PANICKY, &rig.host, 8, &collector);
+        while !exit.state().attached {
+            clock::sleep(Duration::from_millis(1)).await;
+        }
+        rig.emit(Kind::Exit, 5, || record(Kind::Exit, 8, 66));
+        exit.until(|status| status.exits.panicked == 1).await;
+        rig.emit(Kind::Exit, 23, exit_record);
+        assert_eq!(batches.recv_async().await.unwrap().records.len(), 23);
+        assert_eq!(rig.books(Kind::Exit).lost.decode, 5);
+    });
+}

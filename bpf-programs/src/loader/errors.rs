@@ -196,8 +196,10 @@ pub(super) fn of_program(action: &'static str, program: &'static str, cause: Pro
             return AttachError::Refused { program, words };
         }
     }
+    // The library's transparent variant hides the error itself from the chain of sources.
+    let denied = matches!(&cause, ProgramError::IOError(error) if is_denied(error)) || is_permission(&cause);
     let source = Box::new(cause);
-    match is_permission(&*source) {
+    match denied {
         true => AttachError::NotPermitted { action, program, source },
         false => AttachError::Program { action, program, source },
     }
@@ -227,6 +229,10 @@ fn is_permission(cause: &(dyn std::error::Error + 'static)) -> bool {
         link = error.source();
     }
     false
+}
+
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
 }
 
 /// All causes in one line: the library's outer messages often hide what matters.
@@ -267,7 +273,6 @@ mod tests {
     fn a_permission_is_found_at_the_root() {
         let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
         let cause = ProgramError::IOError(denied());
-        assert!(is_permission(&cause));
         let error = of_program("attach program", "open_enter", cause);
         assert!(matches!(error, AttachError::NotPermitted { .. }), "{error}");
         assert!(error.advice()[0].contains("setcap"));
