@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod batch;
+pub mod books;
 pub mod details;
 pub mod extended;
 pub mod fields;
@@ -19,8 +20,9 @@ pub mod time;
 pub mod tracking;
 pub mod units;
 
-pub use account::{Account, AccountSnapshot, Accounts, Claim, Gap, Lost, Place, SinkAccount, SinkClaim};
+pub use account::{Account, Accounts, Claim, SinkAccount, SinkClaim};
 pub use batch::{Batch, Routed};
+pub use books::{AccountSnapshot, Gap, Lost, Place};
 pub use details::{Clone, Connect, Details, Exec, Exit, Loss, Open};
 pub use extended::Extended;
 pub use ids::{ExecId, SinkName, TracerName};
