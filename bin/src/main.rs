@@ -1,2 +1,31 @@
-//! Being written.
-fn main() {}
+//! `duetector-actors`: records how data is used on a Linux host, and answers what happened.
+//!
+//! This crate links all others: it reads the configuration, assembles the actors, talks to people.
+
+mod agent;
+mod assemble;
+mod cli;
+mod cli_common;
+mod commands;
+mod config;
+mod control;
+mod daemon;
+mod exit;
+#[cfg(feature = "fault-injection")]
+mod faults;
+mod live;
+mod logging;
+mod output;
+mod status;
+mod workdir;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

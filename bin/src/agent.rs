@@ -1,0 +1,173 @@
+//! The running agent: everybody on stage, the control socket, and what is told of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use actors::{AnyChild, ChildStatus, Phase, Supervisor, clock};
+use anyhow::Context as _;
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::assemble::{self, Topology};
+use crate::config::Config;
+use crate::control::{self, Answer, Ask, ControlServer, Request};
+use crate::exit::Failure;
+use crate::status::{ActorStatus, Status, TracerPhase, TracerStatus};
+
+/// The agent. Dropping it does not stop it; [`Agent::stop`] does.
+pub(crate) struct Agent {
+    inner: Arc<Inner>,
+    control: Arc<dyn AnyChild>,
+}
+
+struct Inner {
+    topology: Topology,
+    workdir: PathBuf,
+    started: clock::Instant,
+    started_wall: String,
+    stop: watch::Sender<bool>,
+}
+
+impl Agent {
+    /// Starts everybody. Comes back before tracers have attached; [`Agent::status`] tells.
+    pub(crate) async fn start(config: &Config, workdir: &Path, watched: bool) -> Result<Self, Failure> {
+        let topology = assemble::assemble(config, workdir, watched).await?;
+        let inner = Arc::new(Inner {
+            topology,
+            workdir: workdir.to_owned(),
+            started: clock::now(),
+            started_wall: clock::wall().to_text(),
+            stop: watch::Sender::new(false),
+        });
+        let control = serve_control(&inner, workdir)?;
+        Ok(Self { inner, control })
+    }
+
+    /// How everybody stands.
+    pub(crate) fn status(&self) -> Status {
+        self.inner.status()
+    }
+
+    /// Where the store is, if there is one.
+    pub(crate) fn store(&self) -> Option<PathBuf> {
+        self.inner.topology.store.clone()
+    }
+
+    /// Waits until the agent is asked to stop over the control socket.
+    pub(crate) async fn stop_requested(&self) {
+        let mut stop = self.inner.stop.subscribe();
+        // The sender lives as long as `self`.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Waits until the agent can't go on: a tracer that must run has been given up.
+    pub(crate) async fn broken(&self) -> Failure {
+        loop {
+            if let Some(failure) = self.inner.broken() {
+                return failure;
+            }
+            clock::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Stops everybody in order; all that was seen is flushed when this returns.
+    pub(crate) async fn stop(&self) {
+        self.inner.topology.stop().await;
+        self.control.stop().await;
+        let _ = std::fs::remove_file(control::socket_path(&self.inner.workdir));
+    }
+}
+
+fn serve_control(inner: &Arc<Inner>, workdir: &Path) -> Result<Arc<dyn AnyChild>, Failure> {
+    let listener = control::bind(workdir).context("making the control socket")?;
+    let served = inner.clone();
+    let ask: Ask = Arc::new(move |request| served.clone().answer(request));
+    let spec = actors::Spec::new("control");
+    let server =
+        Supervisor::new().spawn(spec, move |link| ControlServer::new(link, listener.clone(), ask.clone()));
+    Ok(Arc::new(server))
+}
+
+impl Inner {
+    fn answer(self: Arc<Self>, request: Request) -> BoxFuture<'static, Answer> {
+        Box::pin(async move {
+            match request {
+                Request::Status => serde_json::to_value(self.status())
+                    .map_or_else(|cause| Answer::Error(cause.to_string()), Answer::Ok),
+                Request::Stop => {
+                    self.stop.send_replace(true);
+                    Answer::Ok(serde_json::Value::Null)
+                }
+                #[cfg(feature = "fault-injection")]
+                Request::InjectPanic { actor } => match self.topology.faults.inject(&actor).await {
+                    Ok(()) => Answer::Ok(serde_json::Value::Null),
+                    Err(why) => Answer::Error(why),
+                },
+            }
+        })
+    }
+
+    fn status(&self) -> Status {
+        let topology = &self.topology;
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            workdir: self.workdir.display().to_string(),
+            collector_id: topology.collector_id.clone(),
+            started: self.started_wall.clone(),
+            uptime_s: self.started.elapsed().as_secs_f64(),
+            tracers: topology.tracers.iter().map(|tracer| self.tracer_status(tracer)).collect(),
+            actors: self.actor_statuses(),
+        }
+    }
+
+    fn tracer_status(&self, tracer: &assemble::Tracer) -> TracerStatus {
+        let ChildStatus { phase, first_cause, last_cause, restarts, .. } = tracer.child.status();
+        let host = tracer.host.as_ref().map(|host| host.status());
+        // A tracer is no better off than the host it hangs on.
+        let host_down = host.as_ref().filter(|host| host.phase == Phase::GivenUp);
+        let detail = tracer.child.state_json();
+        let phase = if host_down.is_some() { TracerPhase::Degraded } else { TracerPhase::of(phase, (tracer.attached)()) };
+        let books = self.topology.accounts.of(&tracer.stored_as).snapshot(&self.topology.store_sink);
+        TracerStatus {
+            tracer: tracer.stored_as.as_str().to_owned(),
+            kind: tracer.kind.to_owned(),
+            phase,
+            cause: host_down.and_then(|host| host.first_cause.clone()).or(first_cause),
+            last_cause,
+            restarts,
+            in_flight: books.in_flight(),
+            books,
+            detail,
+        }
+    }
+
+    fn actor_statuses(&self) -> Vec<ActorStatus> {
+        let groups = self.topology.stage.groups().iter();
+        let actors = groups.flat_map(|(group, children)| children.iter().map(move |child| (group, child)));
+        actors
+            .map(|(group, child)| ActorStatus {
+                name: child.name().to_owned(),
+                group: (*group).to_owned(),
+                status: child.status(),
+                state: child.state_json(),
+            })
+            .collect()
+    }
+
+    fn broken(&self) -> Option<Failure> {
+        let given_up = |child: &Arc<dyn AnyChild>| {
+            let status = child.status();
+            (status.phase == Phase::GivenUp).then(|| status.first_cause.unwrap_or_default())
+        };
+        let strict = self.topology.tracers.iter().filter(|tracer| tracer.strict).find_map(|tracer| {
+            let cause = given_up(&tracer.child)?;
+            Some(format!("{} can't run, and `strict` is set: {cause}", tracer.stored_as))
+        });
+        let essential = self.topology.essential.iter().find_map(|child| {
+            let cause = given_up(child)?;
+            Some(format!("{} can't run, and nothing can be stored without it: {cause}", child.name()))
+        });
+        strict.or(essential).map(Failure::failed)
+    }
+}

@@ -1,0 +1,65 @@
+//! `status`, `stop` and what else talks to the running agent.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::cli::Output;
+use crate::control::{self, AskError, Request};
+use crate::exit::{Failure, Outcome};
+use crate::output;
+use crate::status::Status;
+use crate::workdir::running_pid;
+
+/// How long `stop` waits for the agent to end. The agent itself gives its actors 5 s a group.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Prints how the agent stands; fails unless every enabled tracer is attached or reported degraded.
+pub(crate) fn status(workdir: &Path, format: Output) -> Outcome {
+    let status = fetch(workdir)?;
+    match format {
+        Output::Json => output::print(&to_json(&status)?)?,
+        Output::Table => output::print(&crate::status::render(&status))?,
+    }
+    if status.is_settled() { Ok(()) } else { Err(Failure::No) }
+}
+
+/// Asks the agent how it stands.
+pub(crate) fn fetch(workdir: &Path) -> Result<Status, Failure> {
+    let value = control::ask(workdir, &Request::Status).map_err(failure)?;
+    serde_json::from_value(value)
+        .map_err(|cause| Failure::Failed(anyhow::Error::new(cause).context("reading the agent's answer")))
+}
+
+/// Stops the agent and waits until it has ended.
+pub(crate) fn stop(workdir: &Path) -> Outcome {
+    let pid = running_pid(workdir);
+    control::ask(workdir, &Request::Stop).map_err(failure)?;
+    let start = actors::clock::now();
+    while crate::workdir::is_locked(workdir) {
+        if start.elapsed() > STOP_PATIENCE {
+            let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+            return Err(Failure::failed(format!(
+                "the agent{pid} was asked to stop and still runs after {} s",
+                STOP_PATIENCE.as_secs()
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    output::complain("stopped");
+    Ok(())
+}
+
+/// Makes an actor of the running agent panic.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn inject_panic(workdir: &Path, actor: String) -> Outcome {
+    control::ask(workdir, &Request::InjectPanic { actor }).map(|_| ()).map_err(failure)
+}
+
+/// Pretty JSON.
+pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(value).map_err(|cause| Failure::Failed(cause.into()))
+}
+
+fn failure(cause: AskError) -> Failure {
+    Failure::Failed(cause.into())
+}

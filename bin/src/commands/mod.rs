@@ -1,0 +1,9 @@
+//! The commands, one file each.
+
+pub(crate) mod brief;
+pub(crate) mod check;
+pub(crate) mod config;
+pub(crate) mod control;
+pub(crate) mod query;
+pub(crate) mod start;
+pub(crate) mod tracers;

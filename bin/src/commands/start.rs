@@ -1,0 +1,207 @@
+//! `start`: runs the agent until it is told to stop, or its time is up.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use actors::clock;
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::agent::Agent;
+use crate::config::Config;
+use crate::exit::{Failure, Outcome};
+use crate::live::Screen;
+use crate::logging::{self, LogFormat};
+use crate::output;
+use crate::status::{Status, TracerPhase};
+use crate::workdir::Workdir;
+
+/// How often the live lines are drawn anew.
+const LIVE_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the agent is looked at while its tracers start.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(20);
+/// Tracers that have not started by then are reported as they are.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What `start` was asked for.
+pub(crate) struct Start {
+    /// The configuration.
+    pub(crate) config: Config,
+    /// The work folder.
+    pub(crate) workdir: PathBuf,
+    /// End by itself after this long.
+    pub(crate) duration: Option<Duration>,
+    /// How log lines look.
+    pub(crate) log_format: LogFormat,
+    /// Not on a terminal, even if there is one.
+    pub(crate) quiet: bool,
+}
+
+/// Runs the agent.
+pub(crate) fn run(start: Start) -> Outcome {
+    let screen = Screen::detect(!start.quiet);
+    logging::init(start.log_format, &screen).map_err(Failure::Usage)?;
+    let workdir = Workdir::claim(&start.workdir)?;
+    let ended = actix::System::new().block_on(serve(&start, &workdir, &screen));
+    screen.clear();
+    let store = ended?;
+    if !start.quiet {
+        if let Some(store) = store {
+            super::brief::print_table(&store)?;
+        }
+    }
+    Ok(())
+}
+
+/// Serves until the end; returns where the store is.
+async fn serve(start: &Start, workdir: &Workdir, screen: &Screen) -> Result<Option<PathBuf>, Failure> {
+    // Asked for first, so that a signal during start is not lost.
+    let mut signals = Signals::listen()?;
+    let agent = Agent::start(&start.config, workdir.path(), screen.is_live()).await?;
+    let settled = settle(&agent, &mut signals).await;
+    report(&settled);
+    let traces = settled.traces();
+    if traces {
+        let served = tokio::select! {
+            ended = wait_for_end(start, &agent, &mut signals) => ended,
+            broken = agent.broken() => Err(broken),
+            () = show(&agent, screen) => Ok(()),
+        };
+        stop(&agent, &mut signals).await?;
+        served?;
+    } else {
+        stop(&agent, &mut signals).await?;
+    }
+    screen.clear();
+    if traces { Ok(agent.store()) } else { Err(nothing_traced(&settled)) }
+}
+
+/// Waits until each tracer is attached or has said why not.
+async fn settle(agent: &Agent, signals: &mut Signals) -> Status {
+    let start = clock::now();
+    loop {
+        let status = agent.status();
+        if status.is_settled() || start.elapsed() > SETTLE_PATIENCE {
+            return status;
+        }
+        tokio::select! {
+            () = clock::sleep(SETTLE_INTERVAL) => {}
+            _ = signals.peek() => return status,
+        }
+    }
+}
+
+fn report(status: &Status) {
+    for tracer in &status.tracers {
+        let name = &tracer.tracer;
+        match (&tracer.phase, &tracer.cause) {
+            (TracerPhase::Attached, _) => tracing::info!(tracer = name, kind = tracer.kind, "attached"),
+            (phase, cause) => {
+                let cause = cause.as_deref().unwrap_or("it has not said why");
+                tracing::warn!(tracer = name, kind = tracer.kind, state = phase.as_str(), cause, "not attached");
+            }
+        }
+    }
+}
+
+fn nothing_traced(status: &Status) -> Failure {
+    if status.tracers.is_empty() {
+        return Failure::NothingTraced(anyhow::anyhow!("nothing to trace: every tracer is disabled"));
+    }
+    let mut words = String::from("nothing can be traced:");
+    for tracer in &status.tracers {
+        let cause = tracer.cause.as_deref().unwrap_or("unknown");
+        words.push_str(&format!("\n  {}: {}", tracer.tracer, cause.replace('\n', "\n    ")));
+    }
+    words.push_str("\n`duetector-actors check` says what is missing and how to grant it");
+    Failure::NothingTraced(anyhow::anyhow!(words))
+}
+
+async fn wait_for_end(start: &Start, agent: &Agent, signals: &mut Signals) -> Result<(), Failure> {
+    let time_is_up = async {
+        match start.duration {
+            Some(duration) => clock::sleep(duration).await,
+            None => std::future::pending().await,
+        }
+    };
+    let why = tokio::select! {
+        name = signals.next() => name,
+        () = time_is_up => "its time is up",
+        () = agent.stop_requested() => "asked over the control socket",
+    };
+    tracing::info!(why, "stopping");
+    Ok(())
+}
+
+/// Draws the live lines for ever.
+async fn show(agent: &Agent, screen: &Screen) {
+    if !screen.is_live() {
+        return std::future::pending().await;
+    }
+    loop {
+        screen.show(&agent.status());
+        clock::sleep(LIVE_INTERVAL).await;
+    }
+}
+
+/// Stops everybody; a second signal cuts that short.
+async fn stop(agent: &Agent, signals: &mut Signals) -> Result<(), Failure> {
+    tokio::select! {
+        () = agent.stop() => Ok(()),
+        name = signals.next() => {
+            Err(Failure::failed(format!("{name} while stopping: what was not yet flushed is lost")))
+        }
+    }
+}
+
+/// The signals that end the agent. SIGHUP too: the terminal is gone.
+struct Signals {
+    streams: [(&'static str, Signal); 3],
+    pending: Option<&'static str>,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind, name| -> anyhow::Result<_> {
+            Ok((name, signal(kind).with_context(|| format!("listening for {name}"))?))
+        };
+        Ok(Self {
+            streams: [
+                listen(SignalKind::interrupt(), "SIGINT")?,
+                listen(SignalKind::terminate(), "SIGTERM")?,
+                listen(SignalKind::hangup(), "SIGHUP")?,
+            ],
+            pending: None,
+        })
+    }
+
+    /// The next signal's name.
+    async fn next(&mut self) -> &'static str {
+        if let Some(name) = self.pending.take() {
+            return name;
+        }
+        let [(interrupt_name, interrupt), (terminate_name, terminate), (hangup_name, hangup)] = &mut self.streams;
+        tokio::select! {
+            _ = interrupt.recv() => interrupt_name,
+            _ = terminate.recv() => terminate_name,
+            _ = hangup.recv() => hangup_name,
+        }
+    }
+
+    /// Waits for a signal and leaves it for [`Signals::next`].
+    async fn peek(&mut self) -> &'static str {
+        let name = self.next().await;
+        self.pending = Some(name);
+        name
+    }
+}
+
+/// Parses `10s`, `5m`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    text.parse::<model::Period>().map(|period| period.0).map_err(|cause| cause.to_string())
+}
+
+/// Where the log of a daemon goes.
+pub(crate) fn daemon_log(workdir: &Path) -> PathBuf {
+    workdir.join("duetector-actors.log")
+}

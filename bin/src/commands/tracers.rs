@@ -1,0 +1,42 @@
+//! `tracers`: all of them, running or not.
+
+use crate::cli::Output;
+use crate::cli_common::Common;
+use crate::commands::control::{fetch, to_json};
+use crate::exit::Outcome;
+use crate::output;
+use crate::status::tracer_table;
+use crate::{assemble, control};
+
+/// Lists the running agent's tracers, or without one those the configuration asks for.
+pub(crate) fn run(common: &Common, format: Output) -> Outcome {
+    let workdir = common.workdir()?;
+    if control::socket_path(&workdir).exists()
+        && let Ok(status) = fetch(&workdir)
+    {
+        return match format {
+            Output::Json => output::print(&to_json(&status.tracers)?),
+            Output::Table => output::print(&tracer_table(&status.tracers).to_string()),
+        };
+    }
+    let configured = assemble::configured(&common.load()?);
+    match format {
+        Output::Json => output::print(&to_json(&configured)?),
+        Output::Table => {
+            output::complain("no agent runs: these are the tracers that the configuration asks for");
+            let mut table = comfy_table::Table::new();
+            table.load_preset(comfy_table::presets::NOTHING);
+            table.set_header(["tracer", "kind", "stored as", "disabled", "what it hooks or runs"]);
+            for tracer in configured {
+                table.add_row([
+                    tracer.name,
+                    tracer.kind.to_owned(),
+                    tracer.stored_as,
+                    tracer.disabled.to_string(),
+                    tracer.hooks.join(", "),
+                ]);
+            }
+            output::print(&table.to_string())
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The configuration: composed of the sections that the components own, layered from defaults, a file, the
+//! environment and `--set`, each value knowing where it came from.
+//!
+//! (Written by the lead, with `layers.rs`, `load.rs`, `show.rs`: extend rather than rewrite.)
+
+mod layers;
+mod load;
+mod sections;
+mod show;
+
+pub(crate) use load::{Loaded, Sources, load};
+pub(crate) use sections::Config;
+pub(crate) use show::{effective, to_toml};

@@ -1,0 +1,64 @@
+//! Logs: on stderr, text or JSON, as `DUETECTOR_LOG` filters them.
+
+use std::io::{self, IsTerminal as _};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::live::Screen;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Writes log lines above the live status lines, if there are any.
+#[derive(Clone)]
+struct ToScreen(Screen);
+
+impl io::Write for ToScreen {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.above(|| io::stderr().lock().write_all(line)).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().lock().flush()
+    }
+}
+
+impl MakeWriter<'_> for ToScreen {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// Sets logging up, and makes panics log lines: the supervisor catches them, and says who it was.
+pub(crate) fn init(format: LogFormat, screen: &Screen) -> anyhow::Result<()> {
+    let filter = match std::env::var("DUETECTOR_LOG") {
+        Ok(filter) => EnvFilter::try_new(&filter).with_context(|| format!("DUETECTOR_LOG={filter}"))?,
+        Err(_) => EnvFilter::new("info"),
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(ToScreen(screen.clone()))
+        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    match format {
+        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or("(no message)");
+        tracing::error!(place, message, "panicked");
+    }));
+    Ok(())
+}

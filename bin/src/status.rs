@@ -1,0 +1,161 @@
+//! What `status` tells, over the socket and on the terminal: one value for people, scripts and tests.
+
+use actors::{ChildStatus, Phase};
+use comfy_table::{CellAlignment, Table, presets};
+use model::AccountSnapshot;
+use serde::{Deserialize, Serialize};
+
+/// The agent at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// The agent's version.
+    pub(crate) version: String,
+    /// Its process id.
+    pub(crate) pid: u32,
+    /// Its work folder.
+    pub(crate) workdir: String,
+    /// Under which its rows are stored.
+    pub(crate) collector_id: String,
+    /// Local wall time of its start.
+    pub(crate) started: String,
+    /// Seconds since.
+    pub(crate) uptime_s: f64,
+    /// Everything that traces, or should.
+    pub(crate) tracers: Vec<TracerStatus>,
+    /// Everybody, in the order in which they are stopped.
+    pub(crate) actors: Vec<ActorStatus>,
+}
+
+/// Where a tracer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TracerPhase {
+    /// Not settled yet.
+    Starting,
+    /// Records.
+    Attached,
+    /// Fell, and will try again.
+    Restarting,
+    /// Does not record, and will not by itself.
+    Degraded,
+    /// Was stopped, or is done.
+    Ended,
+}
+
+impl TracerPhase {
+    /// Lower-case name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Attached => "attached",
+            Self::Restarting => "restarting",
+            Self::Degraded => "degraded",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// Where a tracer stands whose actor is in `phase`, and which has attached or not.
+    pub(crate) fn of(phase: Phase, attached: bool) -> Self {
+        match phase {
+            Phase::Running if attached => Self::Attached,
+            Phase::Starting | Phase::Running => Self::Starting,
+            Phase::BackingOff => Self::Restarting,
+            Phase::GivenUp => Self::Degraded,
+            Phase::Stopped | Phase::Finished => Self::Ended,
+        }
+    }
+}
+
+/// One tracer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TracerStatus {
+    /// Name it is stored under.
+    pub(crate) tracer: String,
+    /// Which host: `ebpf`, `shell`, `subprocess`.
+    pub(crate) kind: String,
+    /// Where it stands.
+    pub(crate) phase: TracerPhase,
+    /// Its first fault.
+    pub(crate) cause: Option<String>,
+    /// Its latest fault, where another.
+    pub(crate) last_cause: Option<String>,
+    /// How often it was built anew.
+    pub(crate) restarts: u64,
+    /// Its books with the store.
+    #[serde(flatten)]
+    pub(crate) books: AccountSnapshot,
+    /// Records on their way.
+    pub(crate) in_flight: i64,
+    /// What its actor shows: hooks, tier, counts of its own.
+    pub(crate) detail: serde_json::Value,
+}
+
+/// One actor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ActorStatus {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its group, in stop order.
+    pub(crate) group: String,
+    /// Its story.
+    #[serde(flatten)]
+    pub(crate) status: ChildStatus,
+    /// What it shows of itself.
+    pub(crate) state: serde_json::Value,
+}
+
+impl Status {
+    /// Every tracer is attached, or its trouble is reported.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.tracers.iter().all(|tracer| tracer.phase != TracerPhase::Starting)
+    }
+
+    /// At least one tracer records, or may again.
+    pub(crate) fn traces(&self) -> bool {
+        self.tracers.iter().any(|tracer| tracer.phase != TracerPhase::Degraded)
+    }
+}
+
+/// The status for people.
+pub(crate) fn render(status: &Status) -> String {
+    let mut text = format!(
+        "duetector-actors {} pid {}, up {:.0} s, work folder {}, collector {}\n\n{}",
+        status.version,
+        status.pid,
+        status.uptime_s,
+        status.workdir,
+        status.collector_id,
+        tracer_table(&status.tracers)
+    );
+    for actor in status.actors.iter().filter(|actor| actor.status.first_cause.is_some()) {
+        let story = &actor.status;
+        let first = story.first_cause.as_deref().unwrap_or_default();
+        text.push_str(&format!("\n\n{}: {:?}, restarts {}\n  first cause: {first}", actor.name, story.phase, story.restarts));
+        if let Some(last) = story.last_cause.as_deref().filter(|last| *last != first) {
+            text.push_str(&format!("\n  last cause:  {last}"));
+        }
+    }
+    text
+}
+
+/// One row a tracer.
+pub(crate) fn tracer_table(tracers: &[TracerStatus]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header([
+        "tracer", "kind", "state", "seen", "stored", "filtered", "lost", "ring", "decode", "queue", "sink", "cause",
+    ]);
+    for tracer in tracers {
+        let books = &tracer.books;
+        let lost = &books.lost;
+        let numbers = [books.seen, books.stored, books.filtered, lost.total(), lost.ring, lost.decode, lost.queue, lost.sink];
+        let mut row = vec![tracer.tracer.clone(), tracer.kind.clone(), tracer.phase.as_str().to_owned()];
+        row.extend(numbers.map(|number| number.to_string()));
+        row.push(tracer.cause.clone().unwrap_or_default());
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(3).take(8) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
