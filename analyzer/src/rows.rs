@@ -44,6 +44,22 @@ impl Answer<'_> {
         &self.shown
     }
 
+    /// How SQLite goes about it, step by step: tells whether an index is used.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn explain(&self) -> Result<Vec<String>, Error> {
+        let Some(statement) = &self.statement else { return Ok(Vec::new()) };
+        let sql = statement.expanded_sql().unwrap_or_default();
+        let mut explain = self
+            .store
+            .connection()
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .map_err(reading("preparing a query"))?;
+        let steps = explain.query_map((), |row| row.get("detail")).map_err(reading("a plan"))?;
+        steps.collect::<Result<_, _>>().map_err(reading("a plan"))
+    }
+
     /// The rows.
     ///
     /// # Errors

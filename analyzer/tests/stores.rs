@@ -116,3 +116,25 @@ fn a_brief_has_the_books_of_each_collectors_last_run() {
     assert_eq!((&open["seen"], &open["stored"], &open["filtered"]), (&15.into(), &1.into(), &4.into()));
     assert_eq!(open["lost"], serde_json::json!({"ring": 1, "decode": 2, "queue": 3, "sink": 4}));
 }
+
+#[test]
+fn the_first_rows_are_read_by_the_time_index_not_sorted() {
+    let file = File::new();
+    let tables = ["open", "exec", "exit"].map(|tracer| file.table(tracer, "vm", OWN_COLUMNS));
+    for (number, table) in tables.iter().enumerate() {
+        file.connection.execute_batch(&format!("CREATE INDEX time_{number} ON {table} (dt)")).unwrap();
+    }
+    let store = file.store();
+    for tracers in [names(&["open"]), Vec::new()] {
+        for (order_by, desc) in [(Vec::new(), false), (Vec::new(), true), (names(&["dt"]), false)] {
+            let query = Query { tracers: tracers.clone(), order_by, desc, ..Query::default() };
+            let plan = store.query(&query).unwrap().explain().unwrap();
+            let all = plan.join("\n");
+            // Rows of the same moment may be sorted ("for last terms"); all of them may not.
+            assert!(
+                all.contains("USING INDEX time_") && !all.contains("TEMP B-TREE FOR ORDER BY"),
+                "{query:?}: {all}"
+            );
+        }
+    }
+}

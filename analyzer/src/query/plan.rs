@@ -88,7 +88,7 @@ impl Plan {
     }
 
     fn statement(&self, query: &Query, tables: &[Table], sql: &mut Sql) -> String {
-        let keys = self.sort_keys(query);
+        let keys = self.sort_keys(query, tables.len() == 1);
         let arms = tables.iter().map(|table| self.arm(table, &keys, sql)).collect::<Vec<_>>();
         let union = arms.join(" UNION ALL ");
         let direction = if query.desc { "DESC" } else { "ASC" };
@@ -110,14 +110,26 @@ impl Plan {
         }
     }
 
-    /// What rows are sorted by, beside what is shown. The last three make the order total.
-    fn sort_keys(&self, query: &Query) -> Vec<Target> {
+    /// What rows are sorted by, beside what is shown. The last ones make the order total. They are left out where
+    /// all rows have them alike, because SQLite then sorts what it could read in order.
+    fn sort_keys(&self, query: &Query, one_table: bool) -> Vec<Target> {
         if query.distinct {
             return Vec::new();
         }
-        let order = self.order.iter().map(|(_, target)| target.clone());
+        let mut keys: Vec<Target> = self.order.iter().map(|(_, target)| target.clone()).collect();
         let dt = Target::Column { name: "dt", kind: ColumnKind::DateTime };
-        order.chain([dt, Target::Tracer, Target::CollectorId, Target::Id]).collect()
+        if !keys.contains(&dt) {
+            keys.push(dt);
+        }
+        if one_table {
+            keys.retain(|target| !matches!(target, Target::Tracer | Target::CollectorId));
+        } else {
+            keys.extend([Target::Tracer, Target::CollectorId]);
+        }
+        if !keys.contains(&Target::Id) {
+            keys.push(Target::Id);
+        }
+        keys
     }
 
     /// Places (from 0) of the shown columns that distinct rows are sorted by: those asked for, else the time,
