@@ -59,8 +59,13 @@ pub(crate) struct Leaf {
 pub(crate) struct Leaves(pub(crate) BTreeMap<Key, Leaf>);
 
 impl Leaves {
-    /// Puts a setting over those there are. One that was a table below this key gives way.
+    /// Puts a setting over those there are. One that was a table below this key gives way, but not to an empty
+    /// section, which says nothing.
     fn put(&mut self, key: Key, leaf: Leaf) {
+        let empty = leaf.value.as_table().is_some_and(Table::is_empty);
+        if empty && self.0.keys().any(|other| is_below(other, &key)) {
+            return;
+        }
         self.0.retain(|other, _| !(is_below(other, &key) || is_below(&key, other)));
         self.0.insert(key, leaf);
     }
@@ -70,6 +75,13 @@ impl Leaves {
         for (key, leaf) in over.0 {
             self.put(key, leaf);
         }
+    }
+
+    /// These but for one.
+    pub(crate) fn without(&self, key: &Key) -> Self {
+        let mut rest = self.clone();
+        rest.0.remove(key);
+        rest
     }
 
     /// The nested table of these settings.
@@ -88,12 +100,14 @@ impl Leaves {
         root
     }
 
-    /// The setting at `key`, or the nearest thing to it: one above or below.
+    /// The setting at `key`, or the nearest thing to it: one below that somebody gave, or one above.
     pub(crate) fn near(&self, key: &[String]) -> Option<(&Key, &Leaf)> {
         let exact = self.0.get_key_value(key);
+        let given = |leaf: &Leaf| leaf.origin != Origin::Default;
         exact
-            .or_else(|| self.0.iter().find(|(other, _)| is_below(other, key)))
+            .or_else(|| self.0.iter().find(|(other, leaf)| is_below(other, key) && given(leaf)))
             .or_else(|| self.0.iter().find(|(other, _)| is_below(key, other)))
+            .or_else(|| self.0.iter().find(|(other, _)| is_below(other, key)))
     }
 }
 

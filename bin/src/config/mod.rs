@@ -3,11 +3,15 @@
 //!
 //! (Written by the lead, with `layers.rs`, `load.rs`, `show.rs`: extend rather than rewrite.)
 
+mod check;
 mod layers;
 mod load;
 mod sections;
 mod show;
+mod words;
 
 pub(crate) use load::{Loaded, Sources, load};
 pub(crate) use sections::Config;
 pub(crate) use show::{effective, to_toml};
+#[cfg(test)]
+mod tests;
