@@ -1,0 +1,232 @@
+//! The actor in the middle: batches of records in, rows to every sink out.
+//!
+//! A panic costs the batch in hand, booked by its claim; the queue outlives it.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
+use actors::clock::{self, Instant};
+use actors::{Exit, Link, Shutdown};
+use flume::Receiver;
+use model::{Accounts, Batch, BootClock, Place};
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use crate::loss;
+use crate::pipeline::{Outcome, Pipeline};
+use crate::route::Route;
+
+/// How often gaps become `loss` rows and the boot clock is remade; also how often an idle collector says it is well.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What the collector shows of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CollectorState {
+    /// Batches taken.
+    pub batches: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Rows sent to sinks.
+    pub rows: u64,
+    /// Rows dropped on purpose, by filter.
+    pub filtered: BTreeMap<String, u64>,
+    /// Records that could not become rows.
+    pub refused: u64,
+    /// Why the latest of these could not.
+    pub last_refusal: Option<String>,
+    /// `loss` rows made.
+    pub loss_rows: u64,
+    /// Batches that wait.
+    pub queue: usize,
+}
+
+/// What all incarnations share.
+pub(crate) struct Fixture {
+    pub(crate) input: Receiver<Batch>,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) accounts: Accounts,
+}
+
+/// The collector.
+pub struct Collector {
+    link: Link<CollectorState>,
+    fixture: Arc<Fixture>,
+    pipeline: Option<Pipeline>,
+    orders: Rc<Orders>,
+}
+
+/// What the mailbox tells the loop.
+#[derive(Default)]
+struct Orders {
+    changed: Notify,
+    stop: Cell<bool>,
+    panic: Cell<bool>,
+}
+
+impl Collector {
+    pub(crate) fn new(link: Link<CollectorState>, fixture: Arc<Fixture>, pipeline: Pipeline) -> Self {
+        Self { link, fixture, pipeline: Some(pipeline), orders: Rc::default() }
+    }
+}
+
+impl Actor for Collector {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let Some(pipeline) = self.pipeline.take() else { return };
+        let work = Work {
+            link: self.link.clone(),
+            fixture: self.fixture.clone(),
+            pipeline,
+            clock: clock::boot_clock(),
+            tick: clock::now() + TICK,
+            orders: self.orders.clone(),
+        };
+        ctx.spawn(work.run().into_actor(self));
+    }
+}
+
+impl Handler<Shutdown> for Collector {
+    type Result = ();
+
+    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
+        self.orders.stop.set(true);
+        self.orders.changed.notify_one();
+    }
+}
+
+#[cfg(feature = "fault-injection")]
+impl Handler<crate::InjectPanic> for Collector {
+    type Result = ();
+
+    fn handle(&mut self, _: crate::InjectPanic, _: &mut Self::Context) {
+        self.orders.panic.set(true);
+        self.orders.changed.notify_one();
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        if self.orders.stop.get() {
+            // Nobody comes after a collector that was told to stop: what it could not get rid of in time is lost,
+            // and must be booked before the store closes its accounts.
+            while self.fixture.input.try_recv().is_ok() {}
+        }
+    }
+}
+
+/// The loop of one incarnation.
+struct Work {
+    link: Link<CollectorState>,
+    fixture: Arc<Fixture>,
+    pipeline: Pipeline,
+    clock: BootClock,
+    tick: Instant,
+    orders: Rc<Orders>,
+}
+
+impl Work {
+    async fn run(mut self) {
+        while !self.orders.stop.get() {
+            tokio::select! {
+                biased;
+                () = self.orders.changed.notified() => {}
+                () = tokio::time::sleep_until(self.tick) => self.tick().await,
+                batch = self.fixture.input.recv_async() => match batch {
+                    Ok(batch) => self.take(batch).await,
+                    Err(_) => break,
+                },
+            }
+            if self.orders.panic.get() {
+                panic!("as told");
+            }
+            self.link.progress().mark();
+            // The queue may never be empty; the mailbox must be looked at all the same.
+            tokio::task::yield_now().await;
+        }
+        while let Ok(batch) = self.fixture.input.try_recv() {
+            self.take(batch).await;
+        }
+        self.store_gaps().await;
+        self.fixture.routes.iter().for_each(Route::settle);
+        self.link.end(Exit::Stopped);
+    }
+
+    async fn tick(&mut self) {
+        self.tick = clock::now() + TICK;
+        self.clock = clock::boot_clock();
+        self.store_gaps().await;
+        let queue = self.fixture.input.len();
+        self.link.update(|state| state.queue = queue);
+    }
+
+    async fn take(&mut self, batch: Batch) {
+        let Batch { mut claim, records } = batch;
+        let count = records.len() as u64;
+        claim.enter(Place::Decode);
+        let tracer = claim.account().tracer().clone();
+        let outcome = self.pipeline.run(&tracer, records, self.clock);
+        claim.filter(outcome.filtered_total());
+        if let Some(refusal) = &outcome.first_refusal {
+            claim.lose(outcome.refused, &refusal.to_string());
+        }
+        // A claim on more records than there are: the difference got lost on its way here.
+        claim.enter(Place::Queue);
+        let rows = outcome.rows.len() as u64;
+        claim.lose(claim.count().saturating_sub(rows), "missing from their batch");
+        self.note(count, &outcome);
+        if outcome.rows.is_empty() {
+            return;
+        }
+        let rows: Arc<[_]> = outcome.rows.into();
+        let mut claims = claim.route();
+        for route in &self.fixture.routes {
+            let own = claims.iter().position(|claim| *claim.sink() == route.sink);
+            let claim = own.map(|own| claims.swap_remove(own));
+            // Whether the sink will ever store them is in its claim's books.
+            let _ = route.send(claim, rows.clone()).await;
+        }
+    }
+
+    /// Every gap becomes a `loss` row; what reaches no sink is tried again at the next tick.
+    async fn store_gaps(&mut self) {
+        let gaps = loss::take_gaps(&self.fixture.accounts);
+        if gaps.is_empty() {
+            return;
+        }
+        let rows: Arc<[_]> = gaps.iter().map(|gap| loss::row(gap, self.clock)).collect();
+        let mut taken = false;
+        for route in &self.fixture.routes {
+            taken |= route.send(None, rows.clone()).await;
+        }
+        if taken {
+            self.link.update(|state| state.loss_rows += rows.len() as u64);
+        } else {
+            loss::restore_gaps(&self.fixture.accounts, gaps);
+        }
+    }
+
+    fn note(&self, records: u64, outcome: &Outcome) {
+        let names: Vec<&str> = self.pipeline.filters().names().collect();
+        self.link.update(|state| {
+            state.batches += 1;
+            state.records += records;
+            state.rows += outcome.rows.len() as u64;
+            for (filter, count) in &outcome.filtered {
+                let name = names.get(*filter).copied().unwrap_or_default();
+                match state.filtered.get_mut(name) {
+                    Some(total) => *total += count,
+                    None => drop(state.filtered.insert(name.to_owned(), *count)),
+                }
+            }
+            state.refused += outcome.refused;
+            if let Some(refusal) = &outcome.first_refusal {
+                state.last_refusal = Some(refusal.to_string());
+            }
+        });
+    }
+}

@@ -1,0 +1,134 @@
+//! Gaps become rows of tracer `loss`: what is missing is itself on record.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use model::{Accounts, BootClock, Details, Extended, Gap, Loss, Place, SinkName, TracerName, Tracking};
+
+/// The tracer that `loss` rows are stored under.
+pub(crate) const LOSS_TRACER: &str = "loss";
+
+/// Takes every gap noted since the last time.
+pub(crate) fn take_gaps(accounts: &Accounts) -> Vec<Gap> {
+    accounts.all().iter().flat_map(|account| account.take_gaps()).collect()
+}
+
+/// Puts gaps back whose rows reached no sink.
+pub(crate) fn restore_gaps(accounts: &Accounts, gaps: Vec<Gap>) {
+    for gap in gaps {
+        accounts.of(&gap.tracer).restore_gap(gap);
+    }
+}
+
+/// The row of a gap.
+pub(crate) fn row(gap: &Gap, clock: BootClock) -> Tracking {
+    row_of(Loss {
+        tracer: gap.tracer.clone(),
+        place: gap.place,
+        sink: gap.sink.clone(),
+        cause: gap.cause.clone(),
+        count: gap.count,
+        from: clock.wall(gap.from),
+        to: clock.wall(gap.to),
+    })
+}
+
+fn row_of(loss: Loss) -> Tracking {
+    Tracking {
+        tracer: LOSS_TRACER.into(),
+        pid: None,
+        uid: None,
+        gid: None,
+        dt: Some(loss.to),
+        comm: None,
+        cwd: None,
+        fname: None,
+        tid: None,
+        ppid: None,
+        exec_id: None,
+        exe: None,
+        container_id: None,
+        ret: None,
+        count: Some(i64::try_from(loss.count).unwrap_or(i64::MAX)),
+        extended: Extended::new(Details::Loss(Box::new(loss))),
+    }
+}
+
+/// `loss` rows that a sink has taken over and not written yet. It outlives the sink's incarnations, and is bounded:
+/// gaps of one tracer at one place become one row while they wait.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unwritten {
+    losses: Arc<Mutex<BTreeMap<Key, Loss>>>,
+}
+
+type Key = (TracerName, Place, Option<SinkName>);
+
+impl Unwritten {
+    /// Takes over the `loss` rows among `rows`.
+    pub(crate) fn add(&self, rows: &[Tracking]) {
+        let mut losses = self.lock();
+        for row in rows {
+            let Details::Loss(loss) = &row.extended.details else { continue };
+            let key = (loss.tracer.clone(), loss.place, loss.sink.clone());
+            match losses.get_mut(&key) {
+                None => drop(losses.insert(key, (**loss).clone())),
+                Some(waiting) => {
+                    waiting.count += loss.count;
+                    waiting.from = waiting.from.min(loss.from);
+                    waiting.to = waiting.to.max(loss.to);
+                }
+            }
+        }
+    }
+
+    /// The rows that wait.
+    pub(crate) fn rows(&self) -> Vec<Tracking> {
+        self.lock().values().cloned().map(row_of).collect()
+    }
+
+    /// They are written.
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, Loss>> {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::BootNs;
+
+    use super::*;
+
+    fn gap(count: u64, from: u64, to: u64) -> Gap {
+        let (from, to) = (BootNs(from), BootNs(to));
+        Gap { tracer: "open".into(), place: Place::Ring, sink: None, cause: "full".into(), count, from, to }
+    }
+
+    #[test]
+    fn waiting_losses_of_one_place_become_one_row() {
+        let clock = BootClock::default();
+        let waiting = Unwritten::default();
+        waiting.add(&[row(&gap(2, 5_000, 9_000), clock)]);
+        waiting.add(&[row(&gap(3, 1_000, 7_000), clock)]);
+        let rows = waiting.rows();
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].count, Some(5));
+        assert_eq!(rows[0].extended.get("from").unwrap().to_plain(), "1970-01-01 00:00:00.000001");
+        assert_eq!(rows[0].extended.get("to").unwrap().to_plain(), "1970-01-01 00:00:00.000009");
+        waiting.clear();
+        assert!(waiting.rows().is_empty());
+    }
+
+    #[test]
+    fn gaps_come_back_when_nobody_took_them() {
+        let accounts = Accounts::new(&[]);
+        accounts.of(&"open".into()).lose(Place::Ring, 4, (BootNs(1), BootNs(2)), "full");
+        let gaps = take_gaps(&accounts);
+        assert_eq!((gaps.len(), take_gaps(&accounts).len()), (1, 0));
+        restore_gaps(&accounts, gaps);
+        assert_eq!(take_gaps(&accounts)[0].count, 4);
+    }
+}

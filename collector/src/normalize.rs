@@ -1,0 +1,257 @@
+//! A record becomes a row.
+//!
+//! Kernel records bring everything typed. Records of other programs ([`Details::Fields`]) follow duetector's
+//! rules, with these differences, each of which loses less:
+//! - `timestamp` (nanoseconds since boot) wins over `dt` when a record has both (duetector takes one at random);
+//! - a `dt` with a zone, or a number of seconds or milliseconds since 1970, is converted to local time (duetector
+//!   drops the zone);
+//! - a null `dt` or none is the moment the record arrived at (duetector stores NULL);
+//! - a field `extended` is merged with the other fields, which win (duetector drops those it met before);
+//! - fields named like columns of ours (`tid`, `ret`, `exe`, …) fill these too where they fit, and stay in
+//!   `extended`, where duetector has them.
+//!
+//! What duetector can't store (a `pid` that is no number, a `comm` that is no text, …) is an error here, which the
+//! collector counts as lost in decoding, with its cause.
+
+use std::borrow::Cow;
+
+use model::extended::ProcessPlace;
+use model::{
+    BootClock, BootNs, Details, ExecId, Extended, Identity, Moment, Record, Text, TracerName, Tracking,
+    WallTime,
+};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+/// Why a record can't become a row.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NormalizeError {
+    /// A field is not what its column holds.
+    #[error("field {field} is not {expected}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+fn refuse<T>(field: &'static str, expected: &'static str) -> Result<T, NormalizeError> {
+    Err(NormalizeError::Field { field, expected })
+}
+
+/// The row of a record that is stored under `tracer`.
+///
+/// # Errors
+/// When a field can't be what its column holds; only records of other programs can be so.
+pub fn row(tracer: &TracerName, record: Record, clock: BootClock) -> Result<Tracking, NormalizeError> {
+    let dt = match record.at {
+        Moment::Boot(at) => clock.wall(at),
+        Moment::Wall(at) => at,
+    };
+    let mut row = Tracking {
+        tracer: tracer.clone(),
+        pid: None,
+        uid: None,
+        gid: None,
+        dt: Some(dt),
+        comm: None,
+        cwd: None,
+        fname: None,
+        tid: None,
+        ppid: None,
+        exec_id: None,
+        exe: None,
+        container_id: None,
+        ret: None,
+        count: None,
+        extended: Extended::new(record.details),
+    };
+    if let Details::Fields(fields) = &mut row.extended.details {
+        let fields = std::mem::take(fields);
+        fill_from_fields(&mut row, fields, clock)?;
+    } else {
+        fill_from_details(&mut row);
+    }
+    if let Some(identity) = record.identity {
+        fill_from_identity(&mut row, identity);
+    }
+    Ok(row)
+}
+
+fn fill_from_identity(row: &mut Tracking, identity: Identity) {
+    row.pid = Some(identity.pid.into());
+    row.uid = Some(identity.uid.into());
+    row.gid = Some(identity.gid.into());
+    row.tid = Some(identity.tid.into());
+    row.ppid = Some(identity.ppid.into());
+    row.exec_id = Some(identity.exec_id());
+    let Identity { cgroup_id, pid_ns, mnt_ns, comm, .. } = identity;
+    row.extended.place = Some(ProcessPlace { cgroup_id, pid_ns, mnt_ns });
+    keep_bytes(&mut row.extended, "comm_bytes", Some(&comm));
+    row.comm = Some(comm);
+}
+
+fn fill_from_details(row: &mut Tracking) {
+    row.fname = row.extended.details.fname().cloned();
+    row.ret = row.extended.details.ret();
+    keep_bytes(&mut row.extended, "fname_bytes", row.fname.as_ref());
+    match &row.extended.details {
+        Details::Exec(exec) => {
+            (row.exe, row.cwd) = (Some(exec.exe.clone()), Some(exec.cwd.clone()));
+            keep_bytes(&mut row.extended, "exe_bytes", row.exe.as_ref());
+            keep_bytes(&mut row.extended, "cwd_bytes", row.cwd.as_ref());
+        }
+        Details::Loss(loss) => row.count = i64::try_from(loss.count).ok(),
+        _ => {}
+    }
+}
+
+/// Text columns are always valid UTF-8; where that is not what the bytes were, these go along.
+pub(crate) fn keep_bytes(extended: &mut Extended, name: &'static str, text: Option<&Text>) {
+    if let Some(hex) = text.and_then(Text::raw_hex) {
+        extended.extra.push((Cow::Borrowed(name), Value::String(hex)));
+    }
+}
+
+fn fill_from_fields(
+    row: &mut Tracking,
+    mut fields: Map<String, Value>,
+    clock: BootClock,
+) -> Result<(), NormalizeError> {
+    row.pid = integer("pid", fields.remove("pid"))?;
+    row.uid = integer("uid", fields.remove("uid"))?;
+    row.gid = integer("gid", fields.remove("gid"))?;
+    // duetector's word for a name nobody told; one that is null was told.
+    row.comm = match fields.remove("comm") {
+        None => Some("Unknown".into()),
+        told => text("comm", told)?,
+    };
+    row.cwd = text("cwd", fields.remove("cwd"))?;
+    row.fname = text("fname", fields.remove("fname"))?;
+    if let Some(at) = moment(fields.remove("timestamp"), fields.remove("dt"), clock)? {
+        row.dt = Some(at);
+    }
+    let fields = match fields.remove("extended") {
+        None => fields,
+        Some(Value::Object(mut extended)) => {
+            extended.extend(fields);
+            extended
+        }
+        Some(_) => return refuse("extended", "an object"),
+    };
+    let int =
+        |name: &str| fields.get(name).cloned().and_then(|value| integer("", Some(value)).ok().flatten());
+    let string = |name: &str| fields.get(name).and_then(Value::as_str);
+    row.tid = int("tid");
+    row.ppid = int("ppid");
+    row.ret = int("ret");
+    row.count = int("count");
+    row.exe = string("exe").map(Text::from);
+    row.container_id = string("container_id").map(Into::into);
+    row.exec_id = string("exec_id").and_then(exec_id);
+    row.extended.details = Details::Fields(fields);
+    Ok(())
+}
+
+/// Integer, float without fraction, or text that is one; within 63 bits.
+fn integer(field: &'static str, value: Option<Value>) -> Result<Option<i64>, NormalizeError> {
+    const EXPECTED: &str = "a whole number of at most 63 bits";
+    let number = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Number(number)) => number.as_i64().or_else(|| number.as_f64().and_then(whole)),
+        Some(Value::String(text)) => {
+            let text = text.trim();
+            // "12.0" is as good as 12.0; exponents and the like are not what anybody means by a number here.
+            let plain = text.split_once('.').filter(|(_, zeros)| zeros.bytes().all(|b| b == b'0'));
+            plain.map_or(text, |(number, _)| number).parse().ok()
+        }
+        Some(_) => None,
+    };
+    number.map_or_else(|| refuse(field, EXPECTED), |number| Ok(Some(number)))
+}
+
+fn whole(number: f64) -> Option<i64> {
+    // Beyond 2^63 a cast would hold it at the end of the range, which is another number.
+    let fits = number.fract() == 0.0 && number.abs() < 9_223_372_036_854_775_808.0;
+    fits.then_some(number as i64)
+}
+
+fn text(field: &'static str, value: Option<Value>) -> Result<Option<Text>, NormalizeError> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.into())),
+        Some(_) => refuse(field, "text"),
+    }
+}
+
+fn moment(
+    timestamp: Option<Value>,
+    dt: Option<Value>,
+    clock: BootClock,
+) -> Result<Option<WallTime>, NormalizeError> {
+    if let Some(timestamp) = timestamp {
+        const EXPECTED: &str = "nanoseconds since boot";
+        let ns = match &timestamp {
+            Value::Number(number) => number.as_u64().or_else(|| number.as_f64().and_then(unsigned)),
+            Value::String(text) => {
+                let text = text.trim();
+                text.parse().ok().or_else(|| text.parse::<f64>().ok().and_then(unsigned))
+            }
+            _ => None,
+        };
+        return ns.map_or_else(|| refuse("timestamp", EXPECTED), |ns| Ok(Some(clock.wall(BootNs(ns)))));
+    }
+    const EXPECTED: &str = "an ISO 8601 time or seconds or milliseconds since 1970";
+    let found = match dt {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Number(number)) => number.as_f64().and_then(since_1970),
+        Some(Value::String(text)) => from_text(text.trim()),
+        Some(_) => None,
+    };
+    found.map_or_else(|| refuse("dt", EXPECTED), |at| Ok(Some(at)))
+}
+
+fn unsigned(number: f64) -> Option<u64> {
+    (number >= 0.0 && number < u64::MAX as f64).then_some(number as u64)
+}
+
+/// Seconds; from 20,000,000,000 on milliseconds, as duetector's library takes them.
+fn since_1970(number: f64) -> Option<WallTime> {
+    let seconds = if number.abs() > 2e10 { number / 1e3 } else { number };
+    let micros = (seconds * 1e6).round();
+    if !micros.is_finite() {
+        return None;
+    }
+    jiff::Timestamp::from_microsecond(micros as i64).ok().map(local)
+}
+
+fn from_text(text: &str) -> Option<WallTime> {
+    if let Ok(number) = text.parse::<f64>() {
+        return since_1970(number);
+    }
+    // With a zone it is a moment, without one it is local already.
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Some(local(at));
+    }
+    text.parse::<jiff::civil::DateTime>().ok().map(micros)
+}
+
+fn local(at: jiff::Timestamp) -> WallTime {
+    micros(jiff::tz::TimeZone::system().to_datetime(at))
+}
+
+fn micros(at: jiff::civil::DateTime) -> WallTime {
+    // As if it were UTC: wall time is counted without a zone.
+    let counted = jiff::tz::TimeZone::UTC.to_timestamp(at);
+    WallTime(counted.map_or(0, |at| at.as_microsecond()))
+}
+
+/// `PID-START`, as [`ExecId`] is written.
+fn exec_id(text: &str) -> Option<ExecId> {
+    let (pid, start_ns) = text.split_once('-')?;
+    Some(ExecId { pid: pid.parse().ok()?, start_ns: start_ns.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! Records to rows, as tables: the contract's coercions, and kernel records' columns.
+
+use model::{BootClock, BootNs, Details, Exec, Identity, Moment, Open, Record, Text, Tracking, WallTime};
+use serde_json::{Value, json};
+
+use super::{NormalizeError, row};
+
+const CLOCK: BootClock = BootClock { local_ns_at_boot: 1_000_000_000_000 };
+
+fn from_fields(fields: Value) -> Result<Tracking, NormalizeError> {
+    let Value::Object(fields) = fields else { panic!("no object") };
+    let at = Moment::Wall(WallTime(7_000_000));
+    row(&"child".into(), Record { at, identity: None, details: Details::Fields(fields) }, CLOCK)
+}
+
+fn identity(comm: &[u8]) -> Identity {
+    let comm = Text::from_bytes(comm);
+    Identity {
+        pid: 7,
+        tid: 8,
+        ppid: 1,
+        start_ns: 99,
+        uid: 1000,
+        gid: 100,
+        comm,
+        cgroup_id: 5,
+        pid_ns: 6,
+        mnt_ns: 4,
+    }
+}
+
+#[test]
+fn numbers_as_the_contract_takes_them() {
+    let taken = [
+        (json!(12), Some(12)),
+        (json!(12.0), Some(12)),
+        (json!("12"), Some(12)),
+        (json!(" 12 "), Some(12)),
+        (json!("12.0"), Some(12)),
+        (json!(-1), Some(-1)),
+        (json!(null), None),
+        (json!(i64::MAX), Some(i64::MAX)),
+    ];
+    for (pid, expected) in taken {
+        assert_eq!(from_fields(json!({"pid": pid})).unwrap().pid, expected, "{pid}");
+    }
+    for pid in
+        [json!(1.5), json!("x"), json!(""), json!(true), json!([1]), json!({}), json!(u64::MAX), json!(1e300)]
+    {
+        let error = from_fields(json!({"pid": pid})).unwrap_err();
+        assert_eq!(error.to_string(), "field pid is not a whole number of at most 63 bits", "{pid}");
+    }
+}
+
+#[test]
+fn texts_as_the_contract_takes_them() {
+    let comm = |fields: Value| from_fields(fields).unwrap().comm.map(|comm| comm.to_string());
+    assert_eq!(comm(json!({})).as_deref(), Some("Unknown"));
+    assert_eq!(comm(json!({"comm": null})), None);
+    assert_eq!(comm(json!({"comm": "sh"})).as_deref(), Some("sh"));
+    for (field, value) in [("comm", json!(1)), ("fname", json!(["a"])), ("cwd", json!({}))] {
+        assert_eq!(
+            from_fields(json!({ field: value })).unwrap_err().to_string(),
+            format!("field {field} is not text")
+        );
+    }
+}
+
+#[test]
+fn times_as_the_contract_takes_them() {
+    jiff::tz::TimeZone::system(); // The zone of the machine the test runs on decides what is local.
+    let local = |utc: &str| {
+        let at: jiff::Timestamp = utc.parse().unwrap();
+        jiff::tz::TimeZone::system().to_datetime(at).strftime("%Y-%m-%d %H:%M:%S%.6f").to_string()
+    };
+    let taken = [
+        (json!({"timestamp": 5_000_000_000_u64}), "1970-01-01 00:16:45.000000".to_owned()),
+        (json!({"timestamp": "5000000000"}), "1970-01-01 00:16:45.000000".to_owned()),
+        (json!({"timestamp": 5e9, "dt": "2024-01-02 03:04:05"}), "1970-01-01 00:16:45.000000".to_owned()),
+        (json!({"dt": "2024-01-02 03:04:05.000006"}), "2024-01-02 03:04:05.000006".to_owned()),
+        (json!({"dt": "2024-01-02T03:04:05"}), "2024-01-02 03:04:05.000000".to_owned()),
+        (json!({"dt": "2024-01-02"}), "2024-01-02 00:00:00.000000".to_owned()),
+        (json!({"dt": "2024-01-02T03:04:05+08:00"}), local("2024-01-01T19:04:05Z")),
+        (json!({"dt": "2024-01-02T03:04:05Z"}), local("2024-01-02T03:04:05Z")),
+        (json!({"dt": 1_704_164_645}), local("2024-01-02T03:04:05Z")),
+        (json!({"dt": 1_704_164_645_500_u64}), local("2024-01-02T03:04:05.5Z")),
+        (json!({"dt": "1704164645"}), local("2024-01-02T03:04:05Z")),
+        (json!({"dt": null}), "1970-01-01 00:00:07.000000".to_owned()),
+        (json!({}), "1970-01-01 00:00:07.000000".to_owned()),
+    ];
+    for (fields, expected) in taken {
+        assert_eq!(from_fields(fields.clone()).unwrap().dt.unwrap().to_text(), expected, "{fields}");
+    }
+    for fields in [
+        json!({"timestamp": null}),
+        json!({"timestamp": "soon"}),
+        json!({"timestamp": -1}),
+        json!({"dt": "soon"}),
+        json!({"dt": ""}),
+        json!({"dt": [1]}),
+        json!({"dt": 1e300}),
+    ] {
+        assert!(from_fields(fields.clone()).is_err(), "{fields}");
+    }
+}
+
+#[test]
+fn what_has_no_column_is_extended() {
+    let row =
+        from_fields(json!({"tracer_name": "X", "pid": 1, "a": 1, "extended": {"a": 2, "b": [3]}})).unwrap();
+    assert_eq!(serde_json::to_value(&row.extended).unwrap(), json!({"a": 1, "b": [3], "tracer_name": "X"}));
+    for extended in [json!(null), json!([]), json!("x"), json!(1)] {
+        assert!(from_fields(json!({"extended": extended})).is_err(), "{extended}");
+    }
+}
+
+#[test]
+fn fields_named_like_our_columns_fill_them_where_they_fit() {
+    let row =
+        from_fields(json!({"ret": "-2", "tid": 3, "exe": "/x", "exec_id": "7-99", "count": "many"})).unwrap();
+    assert_eq!((row.ret, row.tid, row.count), (Some(-2), Some(3), None));
+    assert_eq!(row.exe, Some("/x".into()));
+    assert_eq!(row.exec_id.unwrap().to_string(), "7-99");
+    assert_eq!(row.extended.get("count").unwrap().to_plain(), "many");
+    assert_eq!(row.extended.get("ret").unwrap().to_plain(), "-2");
+}
+
+#[test]
+fn a_kernel_record_fills_the_columns() {
+    let open = Open {
+        path: Text::from_bytes(b"/data/caf\xe9"),
+        path_incomplete: false,
+        path_asked: "caf".into(),
+        flags: 0,
+        mode: 0,
+        ret: -2,
+        dev: None,
+        ino: None,
+        file_mode: None,
+    };
+    let details = Details::Open(Box::new(open));
+    let at = Moment::Boot(BootNs(2_000));
+    let row = row(&"open".into(), Record { at, identity: Some(identity(b"p\xff")), details }, CLOCK).unwrap();
+    assert_eq!(
+        (row.pid, row.tid, row.ppid, row.uid, row.gid),
+        (Some(7), Some(8), Some(1), Some(1000), Some(100))
+    );
+    assert_eq!(row.dt.unwrap().to_text(), "1970-01-01 00:16:40.000002");
+    assert_eq!((row.fname.unwrap().as_str(), row.comm.unwrap().as_str()), ("/data/caf\\xe9", "p\\xff"));
+    assert_eq!(row.ret, Some(-2));
+    let extended = serde_json::to_value(&row.extended).unwrap();
+    let expected = json!({
+        "path_asked": "caf", "flags": ["O_RDONLY"], "mode": 0, "errno": "ENOENT", "cgroup_id": 5, "pid_ns": 6,
+        "mnt_ns": 4, "fname_bytes": "2f646174612f636166e9", "comm_bytes": "70ff",
+    });
+    assert_eq!(extended, expected);
+}
+
+#[test]
+fn an_executed_program_brings_its_own_exe_and_cwd() {
+    let exec = Exec {
+        path_asked: "x".into(),
+        exe: "/bin/x".into(),
+        argv: vec!["x".into()],
+        argv_cut: false,
+        cwd: "/tmp".into(),
+        path_incomplete: false,
+    };
+    let details = Details::Exec(Box::new(exec));
+    let at = Moment::Boot(BootNs(0));
+    let row = row(&"exec".into(), Record { at, identity: Some(identity(b"x")), details }, CLOCK).unwrap();
+    assert_eq!(
+        (row.exe, row.cwd, row.fname),
+        (Some("/bin/x".into()), Some("/tmp".into()), Some("/bin/x".into()))
+    );
+}

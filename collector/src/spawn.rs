@@ -1,0 +1,236 @@
+//! Starts the write side: queues, the collector, a sink's actor each.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::{AnyChild, ChildRef, Outbox, Placement, Spec, Supervisor, WhenFull, clock};
+use flume::Receiver;
+use futures::future::BoxFuture;
+use model::{Accounts, Batch, Problem, ProcessTable, Routed, SinkName, TracerName, Tracking};
+
+use crate::collector::{self, Collector, CollectorState};
+use crate::config::{CollectorConfig, JSONL_FILE};
+use crate::filter::{Filters, FiltersConfig};
+use crate::loss::Unwritten;
+use crate::pipeline::Pipeline;
+use crate::route::{Route, Watch};
+use crate::sink::Sink;
+use crate::sink::jsonl::{self, Jsonl};
+use crate::sink::memory::{self, Memory};
+use crate::sink::sqlite::{self, Run, Sqlite};
+use crate::sink::writer::{self, Flush, Pace, SinkActor, SinkState};
+
+/// The write side from outside.
+pub struct CollectorHandle {
+    /// Where tracers send batches.
+    pub outbox: Outbox<Batch>,
+    /// The collector: to be stopped after all sources.
+    pub collector: ChildRef<Collector, CollectorState>,
+    /// The sinks, the store first: to be stopped after the collector. Stopping one writes what waits, and the run's
+    /// final accounts.
+    pub sinks: Vec<SinkHandle>,
+    /// Under which rows are stored.
+    pub collector_id: String,
+    /// The store's file, if there is a store.
+    pub store: Option<PathBuf>,
+    /// What the memory sink holds, if it is on.
+    memory: Option<Memory>,
+}
+
+/// A sink from outside.
+pub struct SinkHandle {
+    /// Its name.
+    pub name: SinkName,
+    /// The actor.
+    pub child: Arc<dyn AnyChild>,
+    control: Arc<dyn Control>,
+}
+
+/// What can be asked of a sink's actor, whatever the sink.
+trait Control: Send + Sync {
+    fn state(&self) -> SinkState;
+    fn flush(&self) -> BoxFuture<'static, ()>;
+    #[cfg(feature = "fault-injection")]
+    fn inject_panic(&self) -> BoxFuture<'static, ()>;
+}
+
+impl<S: Sink + Unpin> Control for ChildRef<SinkActor<S>, SinkState> {
+    fn state(&self) -> SinkState {
+        ChildRef::state(self)
+    }
+
+    fn flush(&self) -> BoxFuture<'static, ()> {
+        let child = self.clone();
+        // A sink that falls while it flushes has lost what it had: nothing waits any more either.
+        Box::pin(async move { drop(child.ask(Flush).await) })
+    }
+
+    #[cfg(feature = "fault-injection")]
+    fn inject_panic(&self) -> BoxFuture<'static, ()> {
+        let child = self.clone();
+        Box::pin(async move { drop(child.ask(crate::InjectPanic).await) })
+    }
+}
+
+impl SinkHandle {
+    /// What it shows of itself.
+    pub fn state(&self) -> SinkState {
+        self.control.state()
+    }
+
+    /// Waits until what it has been sent is written or lost.
+    pub async fn flush(&self) {
+        self.control.flush().await;
+    }
+}
+
+impl CollectorHandle {
+    /// The last rows of a tracer, oldest first, if the memory sink is on.
+    pub fn recent(&self, tracer: &TracerName) -> Vec<Tracking> {
+        self.memory.as_ref().map(|memory| memory.rows(tracer)).unwrap_or_default()
+    }
+
+    /// Makes the actor of that name (`collector`, or a sink's) panic. False if there is none.
+    #[cfg(feature = "fault-injection")]
+    pub async fn inject_panic(&self, actor: &str) -> bool {
+        if actor == COLLECTOR {
+            return self.collector.ask(crate::InjectPanic).await.is_ok();
+        }
+        match self.sinks.iter().find(|sink| sink.name.as_str() == actor || sink.child.name() == actor) {
+            Some(sink) => {
+                sink.control.inject_panic().await;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// The collector's name among children; a sink's is `sink:` and its own.
+const COLLECTOR: &str = "collector";
+/// Time to write what waits when asked to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Starts the collector and every sink that is on. `accounts` must have been made with [`CollectorConfig::sinks`].
+///
+/// A sink that can't be opened for good (no permission, not a database) is given up, which its child's status tells;
+/// rows meant for it are booked as lost.
+///
+/// # Errors
+/// What is wrong with the filters, below `filter`.
+///
+/// # Panics
+/// Outside an actix system.
+pub fn spawn(
+    supervisor: &Supervisor,
+    config: &CollectorConfig,
+    filters: &FiltersConfig,
+    accounts: &Accounts,
+    processes: &ProcessTable,
+    workdir: &Path,
+) -> Result<CollectorHandle, Vec<Problem>> {
+    // Compiled here for their problems; again for each incarnation, which owns its own.
+    Filters::compile(filters, "filter")?;
+    let collector_id = config.collector_id();
+    let mut start = Start { supervisor, accounts, routes: Vec::new(), sinks: Vec::new() };
+    start.sqlite(config, &collector_id, workdir);
+    let memory = start.memory(config);
+    start.jsonl(config, workdir);
+    let Start { routes, sinks, .. } = start;
+    let (outbox, input) = Outbox::channel(config.queue as usize, WhenFull::Block);
+    let fixture = Arc::new(collector::Fixture { input, routes, accounts: accounts.clone() });
+    let (filters, processes) = (filters.clone(), processes.clone());
+    let collector = supervisor.spawn(spec(COLLECTOR), move |link| {
+        let filters = Filters::compile(&filters, "filter").unwrap_or_default();
+        Collector::new(link, fixture.clone(), Pipeline::new(filters, processes.clone()))
+    });
+    Ok(CollectorHandle { outbox, collector, sinks, collector_id, store: config.store_path(workdir), memory })
+}
+
+fn spec(name: &str) -> Spec {
+    Spec { placement: Placement::OwnThread, stop_timeout: STOP_TIMEOUT, ..Spec::new(name) }
+}
+
+/// Sinks in the making.
+struct Start<'a> {
+    supervisor: &'a Supervisor,
+    accounts: &'a Accounts,
+    routes: Vec<Route>,
+    sinks: Vec<SinkHandle>,
+}
+
+impl Start<'_> {
+    fn sqlite(&mut self, config: &CollectorConfig, collector_id: &str, workdir: &Path) {
+        let settings = &config.sqlite;
+        let Some(path) = config.store_path(workdir) else { return };
+        let run = Run {
+            run_id: format!("{:x}-{}", clock::unix_ns(), std::process::id()),
+            collector_id: collector_id.to_owned(),
+            started: clock::wall(),
+        };
+        let pace = Pace {
+            batch: settings.batch as usize,
+            flush_interval: settings.flush_interval.0,
+            retry_for: settings.retry_for.0,
+        };
+        let synchronous = settings.synchronous;
+        let channel = Outbox::channel(settings.queue as usize, settings.when_full);
+        self.sink(sqlite::NAME, channel, pace, move || Sqlite::new(path.clone(), synchronous, run.clone()));
+    }
+
+    fn memory(&mut self, config: &CollectorConfig) -> Option<Memory> {
+        let settings = &config.memory;
+        if settings.disabled {
+            return None;
+        }
+        let memory = Memory::new(settings.maxlen as usize);
+        // Nothing is gained by waiting: rows are shared, not written.
+        let pace = Pace { batch: 1, flush_interval: Duration::ZERO, retry_for: Duration::ZERO };
+        let channel = Outbox::channel(settings.queue as usize, settings.when_full);
+        let shared = memory.clone();
+        self.sink(memory::NAME, channel, pace, move || shared.clone());
+        Some(memory)
+    }
+
+    fn jsonl(&mut self, config: &CollectorConfig, workdir: &Path) {
+        let settings = config.jsonl.clone();
+        if settings.disabled {
+            return;
+        }
+        let pace = Pace {
+            batch: settings.batch as usize,
+            flush_interval: settings.flush_interval.0,
+            retry_for: settings.retry_for.0,
+        };
+        let channel = Outbox::channel(settings.queue as usize, settings.when_full);
+        let path = workdir.join(if settings.path.is_empty() { JSONL_FILE } else { &settings.path });
+        self.sink(jsonl::NAME, channel, pace, move || match settings.path.as_str() {
+            "-" => Jsonl::stdout(),
+            _ => Jsonl::file(path.clone(), settings.rotate_size.0, settings.rotate_keep),
+        });
+    }
+
+    fn sink<S: Sink + Unpin>(
+        &mut self,
+        name: &str,
+        (outbox, input): (Outbox<Routed>, Receiver<Routed>),
+        pace: Pace,
+        make: impl Fn() -> S + Send + Sync + 'static,
+    ) {
+        let name = SinkName::new(name);
+        let fixture = Arc::new(writer::Fixture {
+            name: name.clone(),
+            input: input.clone(),
+            accounts: self.accounts.clone(),
+            pace,
+            unwritten: Unwritten::default(),
+        });
+        let child = self
+            .supervisor
+            .spawn(spec(&format!("sink:{name}")), move |link| SinkActor::new(link, fixture.clone(), make()));
+        let watch: Arc<dyn Watch> = Arc::new(child.clone());
+        self.routes.push(Route { sink: name.clone(), outbox, queue: input, watch });
+        self.sinks.push(SinkHandle { name, child: Arc::new(child.clone()), control: Arc::new(child) });
+    }
+}
