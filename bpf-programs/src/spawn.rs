@@ -60,8 +60,12 @@ pub fn spawn(
     if config.disabled || enabled.is_empty() {
         return None;
     }
-    let own = config.clone();
-    let open = move || Kernel::load(&own).map(|kernel| Box::new(kernel) as Box<dyn Source>);
+    let (own, wanted) = (config.clone(), enabled.clone());
+    let open = move || {
+        let mut kernel = Kernel::load(&own, &wanted)?;
+        kernel.attach_lifecycle();
+        Ok(Box::new(kernel) as Box<dyn Source>)
+    };
     let seat = |tracer: &'static Tracer| Seat::new(tracer, accounts.of(&sections.stored_as(tracer.name)));
     let seats = enabled.iter().map(|tracer| Arc::new(seat(tracer))).collect();
     let handover = Handover::new(seats, processes, config.look_interval.0, Box::new(open));
@@ -107,5 +111,5 @@ pub(crate) fn spawn_tracer(
 
 /// For [`crate::checks`]: the same object, loaded to try.
 pub(crate) fn try_kernel() -> Result<Kernel, LoadError> {
-    Kernel::load(&EbpfConfig::default())
+    Kernel::load(&EbpfConfig::default(), &tracers().collect::<Vec<_>>())
 }

@@ -94,6 +94,12 @@ pub enum AttachError {
         #[source]
         source: Box<ProgramError>,
     },
+    /// No type information.
+    #[error("load program {program}: the kernel has no type information ({BTF})")]
+    NoBtf {
+        /// Its name.
+        program: &'static str,
+    },
     /// tracefs is needed and can't be read.
     #[error("attach program {program}: tracefs can't be read: {source}")]
     NoTracefs {

@@ -6,7 +6,7 @@
 mod errors;
 mod program;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -31,7 +31,8 @@ const WAKE_AT: u64 = 4;
 /// The loaded object, with its rings and links. Dropping it detaches everything.
 pub(crate) struct Kernel {
     ebpf: Ebpf,
-    btf: Btf,
+    /// Programs the verifier has let pass.
+    loaded: BTreeSet<&'static str>,
     lifecycle: RingBuf<MapData>,
     data: RingBuf<MapData>,
     counts: PerCpuArray<MapData, wire::Count>,
@@ -42,49 +43,77 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the object's maps and attaches what keeps the process table.
+    /// Loads the object's maps and the programs of these tracers. Nothing is attached yet.
     ///
     /// # Errors
     /// When no tracer at all can run here.
-    pub(crate) fn load(config: &EbpfConfig) -> Result<Self, LoadError> {
+    pub(crate) fn load(config: &EbpfConfig, wanted: &[&'static Tracer]) -> Result<Self, LoadError> {
         if OBJECT.is_empty() {
             return Err(LoadError::NotBuilt);
         }
         if let Some(found) = KernelVersion::running().filter(|found| *found < OLDEST) {
             return Err(LoadError::KernelTooOld { found });
         }
+        if std::fs::File::open(facts::BTF).is_err() {
+            return Err(LoadError::NoBtf);
+        }
         let missing = Capabilities::effective().missing(&NEEDED);
         if !missing.is_empty() {
             return Err(LoadError::NotAllowed { missing, source: None });
         }
-        let btf = Btf::from_sys_fs().map_err(|_| LoadError::NoBtf)?;
         let (data_size, lifecycle_size) = (ring_size(config.data_ring), ring_size(config.lifecycle_ring));
         let own_pid = std::process::id();
+        // It reads the kernel's type information by itself and lets go of it at once: 16 MiB.
         let mut ebpf = EbpfLoader::new()
-            .btf(Some(&btf))
             .override_global("agent_tgid", &own_pid, true)
             .map_max_entries("data", data_size)
             .map_max_entries("lifecycle", lifecycle_size)
             .load(OBJECT)
             .map_err(|cause| errors::of_object(cause, missing))?;
-        let settings = settings(config, data_size, lifecycle_size);
         let mut kernel = Self {
             lifecycle: map(&mut ebpf, "lifecycle")?,
             data: map(&mut ebpf, "data")?,
             counts: map(&mut ebpf, "counts")?,
             settings_map: map(&mut ebpf, "settings")?,
-            settings,
+            settings: settings(config, data_size, lifecycle_size),
             held: BTreeMap::new(),
-            btf,
+            loaded: BTreeSet::new(),
             ebpf,
         };
+        kernel.load_programs(wanted)?;
         kernel.write_settings();
-        kernel.attach_lifecycle();
         Ok(kernel)
     }
 
-    /// What can't be attached here is told again, as an error, to the tracer that needs it.
-    fn attach_lifecycle(&mut self) {
+    /// Loads all programs at once, side by side: each costs the verifier 20 to 80 ms, alone on its thread. One
+    /// that is refused is tried again, and its refusal told, when its tracer is attached.
+    fn load_programs(&mut self, wanted: &[&'static Tracer]) -> Result<(), LoadError> {
+        let btf = kernel_types()?;
+        let keepers = tracers().filter(|tracer| keeps_table(tracer));
+        let of_tracers = keepers.chain(wanted.iter().copied()).flat_map(|tracer| tracer.programs);
+        let programs: BTreeMap<&str, &'static Program> =
+            of_tracers.chain(LIFECYCLE).chain([&PROCESSES]).map(|program| (program.name, program)).collect();
+        let found = self.ebpf.programs_mut();
+        let jobs = found.filter_map(|(name, loaded)| Some((*programs.get(name)?, loaded)));
+        self.loaded = program::load_all(jobs.collect(), &btf);
+        Ok(())
+    }
+
+    /// A program that the verifier has let pass.
+    fn loaded(&mut self, program: &'static Program) -> Result<&mut aya::programs::Program, AttachError> {
+        let found = self.ebpf.program_mut(program.name);
+        let found = found.ok_or(AttachError::NoProgram { program: program.name })?;
+        if !self.loaded.contains(program.name) {
+            let btf = kernel_types().map_err(|_| AttachError::NoBtf { program: program.name })?;
+            program::load(found, program, &btf)?;
+            self.loaded.insert(program.name);
+        }
+        Ok(found)
+    }
+
+    /// Attaches what keeps the process table. What can't be attached is told again, as an error, to the tracer
+    /// that needs it.
+    pub(crate) fn attach_lifecycle(&mut self) {
         let keepers = tracers().filter(|tracer| keeps_table(tracer)).flat_map(|tracer| tracer.programs);
         for program in LIFECYCLE.iter().chain(keepers) {
             if let Err(cause) = self.attach_program(program) {
@@ -94,11 +123,10 @@ impl Kernel {
         }
     }
 
-    fn attach_program(&mut self, program: &Program) -> Result<Vec<String>, AttachError> {
+    fn attach_program(&mut self, program: &'static Program) -> Result<Vec<String>, AttachError> {
         if !self.held.contains_key(program.name) {
-            let loaded = self.ebpf.program_mut(program.name);
-            let loaded = loaded.ok_or(AttachError::NoProgram { program: program.name })?;
-            let held = program::attach(loaded, program, &self.btf)?;
+            let hooks = program::hooks(program)?;
+            let held = program::attach(self.loaded(program)?, program, hooks)?;
             self.held.insert(program.name, held);
         }
         Ok(self.held[program.name].iter().map(|held| held.hook.clone()).collect())
@@ -113,12 +141,9 @@ impl Kernel {
 
     /// Loads a tracer's programs without attaching them; for `check`.
     pub(crate) fn try_load(&mut self, tracer: &Tracer) -> Vec<(&'static Program, Result<(), AttachError>)> {
-        let Self { ebpf, btf, .. } = self;
-        let mut load = |program: &'static Program| match ebpf.program_mut(program.name) {
-            Some(loaded) => {
-                program::load(loaded, program, btf).and_then(|()| program::hooks(program).map(|_| ()))
-            }
-            None => Err(AttachError::NoProgram { program: program.name }),
+        let mut load = |program| {
+            program::hooks(program)?;
+            self.loaded(program).map(|_| ())
         };
         tracer.programs.iter().map(|program| (program, load(program))).collect()
     }
@@ -148,9 +173,7 @@ impl Source for Kernel {
     }
 
     fn processes(&mut self, visit: &mut dyn FnMut(&[u8])) -> Result<usize, AttachError> {
-        let program = PROCESSES.name;
-        let loaded = self.ebpf.program_mut(program).ok_or(AttachError::NoProgram { program })?;
-        let mut file = program::iterate(loaded, &PROCESSES, &self.btf)?;
+        let mut file = program::iterate(self.loaded(&PROCESSES)?, &PROCESSES)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|source| AttachError::Iterate { source })?;
         let mut count = 0;
@@ -200,6 +223,11 @@ impl Source for Kernel {
 /// These tracers' programs feed the process table, whether or not anybody wants their records.
 fn keeps_table(tracer: &Tracer) -> bool {
     matches!(tracer.kind, Kind::Exec | Kind::Clone | Kind::Exit)
+}
+
+/// The kernel's type information, parsed: 16 MiB, so nobody keeps it.
+fn kernel_types() -> Result<Btf, LoadError> {
+    Btf::from_sys_fs().map_err(|_| LoadError::NoBtf)
 }
 
 fn map<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError> {

@@ -1,7 +1,11 @@
 //! One program: loaded, attached to its hooks.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use aya::Btf;
 use aya::programs::tp_btf::BtfTracePointLink;
@@ -14,6 +18,8 @@ use crate::programs::{Hook, Program};
 
 const LOAD: &str = "load program";
 const ATTACH: &str = "attach program";
+/// There are not more than about ten programs.
+const MAX_WORKERS: usize = 4;
 
 /// One attached hook. Dropping it detaches.
 pub(super) struct Held {
@@ -45,14 +51,35 @@ pub(super) fn load(
     }
 }
 
-/// Loads a program and attaches it to all of its hooks that are here.
+/// Loads programs side by side; returns the names of those that the verifier let pass.
+pub(super) fn load_all(
+    jobs: Vec<(&'static Program, &mut aya::programs::Program)>,
+    btf: &Btf,
+) -> BTreeSet<&'static str> {
+    let workers = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_WORKERS);
+    let (jobs, done) = (Mutex::new(jobs), Mutex::new(BTreeSet::new()));
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                // The lock is held for as long as it takes to pick one.
+                let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                while let Some((program, loaded)) = next() {
+                    if load(loaded, program, btf).is_ok() {
+                        done.lock().unwrap_or_else(PoisonError::into_inner).insert(program.name);
+                    }
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Attaches a loaded program to these hooks of its.
 pub(super) fn attach(
     loaded: &mut aya::programs::Program,
     program: &Program,
-    btf: &Btf,
+    hooks: Vec<String>,
 ) -> Result<Vec<Held>, AttachError> {
-    let hooks = hooks(program)?;
-    load(loaded, program, btf)?;
     hooks.into_iter().map(|hook| attach_one(loaded, program, hook)).collect()
 }
 
@@ -78,12 +105,7 @@ fn attach_one(
 }
 
 /// Opens the iterator's output.
-pub(super) fn iterate(
-    loaded: &mut aya::programs::Program,
-    program: &Program,
-    btf: &Btf,
-) -> Result<File, AttachError> {
-    load(loaded, program, btf)?;
+pub(super) fn iterate(loaded: &mut aya::programs::Program, program: &Program) -> Result<File, AttachError> {
     let failed = |cause| of_program(ATTACH, program.name, cause);
     let iterator = typed::<Iter>(loaded, program)?;
     let id = iterator.attach().map_err(failed)?;
