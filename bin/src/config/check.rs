@@ -18,7 +18,13 @@ pub(super) struct Located {
 
 impl Located {
     pub(super) fn of(leaves: &Leaves, key: &Key, message: String) -> Self {
-        let origin = leaves.near(key).map_or(Origin::Default, |(_, leaf)| leaf.origin.clone());
+        let given = |key: &[String]| {
+            let origin = leaves.near(key).map(|(_, leaf)| leaf.origin.clone());
+            origin.filter(|origin| *origin != Origin::Default)
+        };
+        // What is missing was said nowhere; its section was.
+        let section = key.split_last().map_or(&[][..], |(_, section)| section);
+        let origin = given(key).or_else(|| given(section)).unwrap_or(Origin::Default);
         Self { origin, key: key.clone(), message }
     }
 }

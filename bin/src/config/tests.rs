@@ -142,7 +142,7 @@ fn a_missing_file_is_told_as_such() {
 
 #[test]
 fn what_is_shown_can_be_loaded_again() {
-    let set = ["tracer.template.sp.\"a.b\".comm=[\"x\"]", "tracer.template.sp.c.config.depth=3", "collector.id=a#b"];
+    let set = ["tracer.template.sp.\"a.b\".comm=[\"x\"]", "tracer.template.sp.c.comm=y", "tracer.template.sp.c.config.depth=3", "collector.id=a#b"];
     let first = loaded(&[], &set);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("shown.toml");
