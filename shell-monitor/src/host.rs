@@ -189,3 +189,43 @@ impl<A: Child, S: State> Handler<Shutdown> for Host<A, S> {
         self.link.end(Exit::Stopped);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actors::testkit::paused;
+    use actors::{Phase, Spec, Supervisor};
+
+    use super::*;
+    use crate::{Config, ShellHost, ShellTracer};
+
+    #[test]
+    fn a_detached_tracer_rests_without_being_taken_for_stalled_until_it_is_attached() {
+        paused(async {
+            let mut config = Config::default();
+            config.uname.comm = vec!["/no/such/program".to_owned()];
+            let (name, settings) = (TracerName::new("uname"), Arc::new(config.shells().remove(0)));
+            let (outbox, _inbox) = actors::Outbox::channel(1, actors::WhenFull::Block);
+            let accounts = model::Accounts::new(&[]);
+            let wiring = crate::Wiring { accounts, outbox, reserved: Arc::default() };
+            let (switch, supervisor) = (Switch::new(), Supervisor::new());
+            switch.wanted.send_replace(false);
+            let child = supervisor.spawn(Spec::new("uname"), {
+                let (switch, shared) =
+                    (switch.clone(), (Default::default(), Arc::new(tokio::sync::Semaphore::new(1))));
+                move |link| {
+                    ShellTracer::new(link, settings.clone(), wiring.clone(), switch.clone(), shared.clone())
+                }
+            });
+            let kept = Arc::new(BTreeMap::from([(name.clone(), Kept { child: child.clone(), switch })]));
+            let host = supervisor.spawn(Spec::new("host"), move |link| ShellHost::new(link, kept.clone()));
+            clock::sleep(Duration::from_secs(600)).await;
+            assert_eq!((child.status().phase, child.state().runs), (Phase::Running, 0));
+            let refused = host.ask(Attach(name.clone())).await.unwrap();
+            assert!(matches!(refused, Err(HostError::Ended { cause, .. }) if cause.contains("not found")));
+            assert_eq!(child.status().phase, Phase::GivenUp);
+            assert_eq!(host.ask(Detach(name)).await, Ok(Ok(())));
+            assert_eq!(host.ask(Detach("other".into())).await, Ok(Err(HostError::Unknown("other".into()))));
+            host.stop().await;
+        });
+    }
+}

@@ -1,0 +1,189 @@
+//! What these tests share: tracers wired to a queue that the test reads, and waiting for events with a deadline.
+
+#![allow(dead_code, reason = "each test file uses its own part of it")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::{AnyChild, ChildStatus, Outbox, Supervisor, WhenFull, clock};
+use model::{AccountSnapshot, Accounts, Batch, Details, SinkName, TracerName};
+use serde_json::{Map, Value};
+use shell_monitor::{Config, Monitor, Wiring};
+
+/// No test waits longer than this for anything.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Runs a test in an actix system on the real clock, for real children need real time.
+pub(crate) fn real<T>(test: impl Future<Output = T>) -> T {
+    actix::System::new().block_on(test)
+}
+
+/// What each child's script begins with.
+const PREAMBLE: &str = r#"
+import json, os, signal, sys, time
+def event(**payload):
+    message = {"proto": "duetector", "version": "0.1.0", "type": "event", "payload": payload}
+    sys.stdout.write(json.dumps(message) + "\n")
+def say(text):
+    sys.stdout.buffer.write(text)
+    sys.stdout.flush()
+def wait():
+    sys.stdout.flush()
+    for line in sys.stdin:
+        if json.loads(line)["type"] == "stop":
+            say(b'{"proto":"duetector","version":"0.1.0","type":"stopped","payload":{}}\n')
+            sys.exit(0)
+def last():
+    sys.stdout.flush()
+    while True:
+        time.sleep(1000)
+"#;
+
+/// Configuration of one subprocess tracer `it` that runs this Python, with more lines of settings.
+pub(crate) fn child(dir: &Path, script: &str, settings: &str) -> Config {
+    let path = dir.join("child.py");
+    std::fs::write(&path, format!("{PREAMBLE}{script}")).unwrap();
+    let comm = format!("comm = [\"python3\", {:?}]", path.to_str().unwrap());
+    config(&format!("[sp.it]\n{comm}\n{settings}"))
+}
+
+/// Configuration of these templates and nothing else.
+pub(crate) fn config(templates: &str) -> Config {
+    let mut config = Config { template: toml::from_str(templates).unwrap(), ..Config::default() };
+    config.uname.disabled = true;
+    assert_eq!(config.validate(), []);
+    config
+}
+
+/// Tracers at work, and the queue in the collector's place.
+pub(crate) struct Stand {
+    pub(crate) monitor: Monitor,
+    pub(crate) accounts: Accounts,
+    inbox: flume::Receiver<Batch>,
+    sink: SinkName,
+    /// Records taken so far, by tracer.
+    pub(crate) taken: BTreeMap<TracerName, Vec<Map<String, Value>>>,
+}
+
+impl Stand {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self::with_queue(config, 64)
+    }
+
+    pub(crate) fn with_queue(config: &Config, capacity: usize) -> Self {
+        let sink = SinkName::new("memory");
+        let accounts = Accounts::new(std::slice::from_ref(&sink));
+        let (outbox, inbox) = Outbox::channel(capacity, WhenFull::Block);
+        let reserved = Arc::new([TracerName::new("open")].into());
+        let wiring = Wiring { accounts: accounts.clone(), outbox, reserved };
+        let monitor = shell_monitor::spawn(&Supervisor::new(), config, &wiring);
+        Self { monitor, accounts, inbox, sink, taken: BTreeMap::new() }
+    }
+
+    fn store(&mut self, batch: Batch) {
+        let name = batch.claim.account().tracer().clone();
+        assert_eq!(batch.claim.count(), batch.records.len() as u64);
+        for mut claim in batch.claim.route() {
+            claim.store(batch.records.len() as u64);
+        }
+        let taken = self.taken.entry(name).or_default();
+        for record in batch.records {
+            let Details::Fields(fields) = record.details else { panic!("no fields") };
+            taken.push(fields);
+        }
+    }
+
+    /// Takes batches until `name` has at least `count` records.
+    pub(crate) async fn take(&mut self, name: &str, count: usize) -> &[Map<String, Value>] {
+        let name = TracerName::new(name);
+        let end = clock::now() + DEADLINE;
+        while self.taken.get(&name).map_or(0, Vec::len) < count {
+            tokio::select! {
+                batch = self.inbox.recv_async() => self.store(batch.unwrap()),
+                () = clock::sleep(end - clock::now()) => {
+                    panic!("{} of {count} records of {name}", self.taken.get(&name).map_or(0, Vec::len));
+                }
+            }
+        }
+        &self.taken[&name]
+    }
+
+    /// Stops everybody as the agent does, taking what still comes, and checks that the books balance.
+    pub(crate) async fn stop(&mut self) -> Vec<ChildStatus> {
+        let children: Vec<_> = self.monitor.tracers().iter().map(|tracer| tracer.child.clone()).collect();
+        let mut ends = Vec::new();
+        for child in children.into_iter().chain(self.monitor.hosts()) {
+            ends.push(self.ended(child.stop()).await);
+        }
+        for account in self.accounts.all() {
+            let books = account.snapshot(&self.sink);
+            assert_eq!(books.in_flight(), 0, "{}: {books:?}", account.tracer());
+        }
+        ends
+    }
+
+    /// Waits until the tracer will not run again, taking what comes.
+    pub(crate) async fn given_up(&mut self, name: &str) -> ChildStatus {
+        let child = self.tracer(name);
+        let waiting = async move {
+            eventually("its end", || child.status().phase.is_terminal()).await;
+            child.status()
+        };
+        self.ended(waiting).await
+    }
+
+    async fn ended(&mut self, end: impl Future<Output = ChildStatus>) -> ChildStatus {
+        let mut end = std::pin::pin!(end);
+        let status = loop {
+            tokio::select! {
+                status = &mut end => break status,
+                batch = self.inbox.recv_async() => match batch {
+                    Ok(batch) => self.store(batch),
+                    // All tracers have ended: nothing comes any more.
+                    Err(_) => break end.await,
+                },
+            }
+        };
+        while let Ok(batch) = self.inbox.try_recv() {
+            self.store(batch);
+        }
+        status
+    }
+
+    pub(crate) fn tracer(&self, name: &str) -> Arc<dyn AnyChild> {
+        let tracer = self.monitor.tracers().iter().find(|tracer| tracer.name.as_str() == name);
+        tracer.unwrap().child.clone()
+    }
+
+    /// The tracer's state, by JSON pointer.
+    pub(crate) fn state(&self, name: &str, pointer: &str) -> Value {
+        self.tracer(name).state_json().pointer(pointer).unwrap().clone()
+    }
+
+    /// Waits until a counter in the tracer's state is at least `count`.
+    pub(crate) async fn counted(&self, name: &str, pointer: &str, count: u64) {
+        eventually(pointer, || self.state(name, pointer).as_u64().unwrap() >= count).await;
+    }
+
+    pub(crate) fn books(&self, name: &str) -> AccountSnapshot {
+        self.accounts.of(&name.into()).snapshot(&self.sink)
+    }
+}
+
+/// Waits until `condition` holds.
+pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = clock::now() + DEADLINE;
+    while !condition() {
+        assert!(clock::now() < end, "waited too long for {what}");
+        clock::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Waits until there is no process of this id, not even a zombie.
+pub(crate) async fn gone(pid: &Value) {
+    let path = format!("/proc/{pid}");
+    assert!(pid.is_u64(), "{pid}");
+    eventually(&path, || !Path::new(&path).exists()).await;
+}

@@ -1,0 +1,226 @@
+//! How real children live and end: none holds anybody up, none is left behind, each one's story is told.
+
+mod harness;
+
+use std::fs;
+
+use actors::{ExitCounts, Phase};
+use harness::{Stand, child, config, eventually, gone, real};
+use model::TracerName;
+use serde_json::json;
+
+#[test]
+fn one_that_exits_at_once_is_restarted_and_given_up_with_its_first_cause() {
+    real(async {
+        let dir = tempfile::tempdir().unwrap();
+        let counter = dir.path().join("starts");
+        let script = format!(
+            "with open({counter:?}, 'a') as f: f.write('x')\n\
+             n = os.path.getsize({counter:?})\n\
+             event(n=n); sys.stdout.flush()\n\
+             sys.stderr.write(f'no licence, try {{n}}\\n'); sys.stderr.flush()\n\
+             os._exit(n)"
+        );
+        let mut stand = Stand::new(&child(dir.path(), &script, "restart_times = 2"));
+        let status = stand.given_up("it").await;
+        assert_eq!((status.phase, status.restarts), (Phase::GivenUp, 2));
+        assert_eq!(status.exits, ExitCounts { failed: 3, ..ExitCounts::default() });
+        let cause = |n| format!("child exited with code {n}; last on stderr: no licence, try {n}");
+        assert_eq!((status.first_cause, status.last_cause), (Some(cause(1)), Some(cause(3))));
+        assert_eq!(stand.take("it", 3).await.len(), 3);
+        assert_eq!((stand.state("it", "/starts"), stand.state("it", "/stdout/events")), (json!(3), json!(3)));
+        stand.stop().await;
+    });
+}
+
+#[test]
+fn one_that_ignores_everything_is_killed_with_its_group() {
+    real(async {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
+                      child = os.fork()\n\
+                      if child: event(child=child, pid=os.getpid())\n\
+                      last()";
+        let mut stand = Stand::new(&child(dir.path(), script, "kill_timeout = \"100ms\""));
+        let taken = stand.take("it", 1).await[0].clone();
+        let ends = stand.stop().await;
+        assert_eq!(ends[0].exits, ExitCounts { stopped: 1, ..ExitCounts::default() });
+        assert_eq!(stand.state("it", "/last_exit"), "killed by SIGKILL");
+        gone(&taken["pid"]).await;
+        gone(&taken["child"]).await;
+    });
+}
+
+#[test]
+fn what_it_says_while_it_is_being_stopped_is_heard() {
+    real(async {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "event(n=0); sys.stdout.flush()\n\
+                      for line in sys.stdin: pass\n\
+                      for n in range(1, 2000): event(n=n)\n";
+        let mut stand = Stand::new(&child(dir.path(), script, ""));
+        stand.take("it", 1).await;
+        let ends = stand.stop().await;
+        assert_eq!(ends[0].phase, Phase::Stopped);
+        assert_eq!(stand.taken[&TracerName::new("it")].len(), 2000);
+        assert_eq!(stand.state("it", "/last_exit"), "exited with code 0");
+    });
+}
+
+#[test]
+fn one_that_closes_stdout_lives_on() {
+    real(async {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "event(n=0); sys.stdout.flush(); os.close(1)\nfor line in sys.stdin: pass";
+        let mut stand = Stand::new(&child(dir.path(), script, "poll_interval = \"10ms\""));
+        stand.counted("it", "/stdout_closed", 1).await;
+        let polls = stand.state("it", "/polls").as_u64().unwrap();
+        stand.counted("it", "/polls", polls + 3).await;
+        let ends = stand.stop().await;
+        assert_eq!((ends[0].exits.failed, ends[0].exits.stopped), (0, 1));
+        assert_eq!(stand.books("it").stored, 1);
+    });
+}
+
+#[test]
+fn a_grandchild_that_holds_the_pipe_does_no_harm() {
+    real(async {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "child = os.fork()\n\
+                      if not child:\n    \
+                          while True: say(b'noise\\n')\n\
+                      event(child=child); sys.stdout.flush()\n\
+                      os._exit(0)";
+        let mut stand = Stand::new(&child(dir.path(), script, "restart_times = 0"));
+        let status = stand.given_up("it").await;
+        assert_eq!(status.first_cause.as_deref(), Some("child exited with code 0"));
+        let taken = stand.take("it", 1).await[0].clone();
+        gone(&taken["child"]).await;
+        stand.stop().await;
+    });
+}
+
+#[test]
+fn one_that_never_reads_is_not_waited_for() {
+    real(async {
+        let dir = tempfile::tempdir().unwrap();
+        // The first message alone is more than a pipe holds.
+        let settings = format!(
+            "poll_interval = \"10ms\"\nkill_timeout = \"50ms\"\nconfig = {{ filler = {:?} }}",
+            "x".repeat(100_000)
+        );
+        let script = "for n in range(1000): event(n=n)\nlast()";
+        let mut stand = Stand::new(&child(dir.path(), script, &settings));
+        assert_eq!(stand.take("it", 1000).await.len(), 1000);
+        stand.counted("it", "/polls_skipped", 5).await;
+        assert_eq!(stand.state("it", "/polls"), 0);
+        stand.stop().await;
+        assert_eq!(stand.state("it", "/last_exit"), "killed by SIGTERM");
+    });
+}
+
+#[test]
+fn silent_and_missing_ones_hold_nobody_up() {
+    real(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = child(dir.path(), "event(n=0)\nwait()", "");
+        config.template.sp.extend(
+            self::config(
+                "[sp.silent]\ncomm = [\"sleep\", \"1000\"]\nkill_timeout = \"10ms\"\n\
+                 [sp.absent]\ncomm = [\"/no/such/program\"]\n\
+                 [sp.folder]\ncomm = [\"sleep\", \"1\"]\ncwd = \"/no/such/folder\"\n\
+                 [sp.data]\ncomm = [\"/etc/passwd\"]\n",
+            )
+            .template
+            .sp,
+        );
+        let mut stand = Stand::new(&config);
+        stand.take("it", 1).await;
+        stand.counted("silent", "/polls", 1).await;
+        for (name, cause) in [
+            (
+                "absent",
+                "program \"/no/such/program\" not found: install it, or correct comm in [tracer.template.sp.absent]",
+            ),
+            (
+                "folder",
+                "folder \"/no/such/folder\" of program \"sleep\" can't be entered: make it, or correct cwd in [tracer.template.sp.folder]",
+            ),
+            (
+                "data",
+                "program \"/etc/passwd\" can't be run (Permission denied (os error 13)): make it executable, or correct comm in [tracer.template.sp.data]",
+            ),
+        ] {
+            let status = stand.given_up(name).await;
+            assert_eq!((status.phase, status.restarts), (Phase::GivenUp, 0));
+            assert_eq!(status.first_cause.as_deref(), Some(cause));
+        }
+        assert_eq!(stand.tracer("silent").status().phase, Phase::Running);
+        stand.stop().await;
+    });
+}
+
+#[test]
+fn one_that_says_stopped_is_done() {
+    real(async {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "event(n=0); sys.stdout.flush()\nsay(b'{\"type\":\"stopped\"}\\n')\nlast()";
+        let mut stand = Stand::new(&child(dir.path(), script, ""));
+        let status = stand.given_up("it").await;
+        assert_eq!((status.phase, status.restarts), (Phase::Finished, 0));
+        assert_eq!(stand.books("it").stored, 1);
+        stand.stop().await;
+    });
+}
+
+#[test]
+fn attached_and_detached_at_run_time() {
+    real(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut stand = Stand::new(&child(dir.path(), "event(pid=os.getpid())\nwait()", ""));
+        let first = stand.take("it", 1).await[0]["pid"].clone();
+        let name = TracerName::new("it");
+        assert_eq!(stand.monitor.detach(&name).await, Ok(()));
+        gone(&first).await;
+        assert_eq!(stand.state("it", "/pid"), json!(null));
+        assert_eq!(stand.monitor.hosts()[0].state_json()["detached"], json!(["it"]));
+        assert_eq!(stand.monitor.attach(&name).await, Ok(()));
+        assert_ne!(stand.take("it", 2).await[1]["pid"], first);
+        let unknown = stand.monitor.attach(&TracerName::new("other")).await;
+        assert_eq!(unknown.unwrap_err().to_string(), "no tracer other on this host");
+        assert_eq!(stand.tracer("it").status().restarts, 0);
+        stand.stop().await;
+    });
+}
+
+#[test]
+fn many_lives_leak_no_descriptor_and_no_zombie() {
+    real(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut stand = Stand::new(&child(
+            dir.path(),
+            "event(pid=os.getpid())\nsys.stdout.flush()\nos._exit(1)",
+            "restart_times = 6",
+        ));
+        // Counted by what they are rather than how many there are: other tests run in this process too.
+        let mine = || {
+            let pid = stand.state("it", "/pid");
+            let fds = fs::read_dir("/proc/self/fd").unwrap().flatten();
+            let links = fds.filter_map(|fd| fs::read_link(fd.path()).ok());
+            (pid, links.filter(|link| link.to_string_lossy().contains("pidfd")).count())
+        };
+        eventually("a start", || mine().0.is_u64() || stand.tracer("it").status().restarts > 0).await;
+        let status = stand.given_up("it").await;
+        assert_eq!(status.restarts, 6);
+        for record in stand.take("it", 7).await.to_vec() {
+            gone(&record["pid"]).await;
+        }
+        stand.stop().await;
+        let children =
+            fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id())).unwrap();
+        let zombies = children.split_whitespace().filter(|pid| {
+            fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+        });
+        assert_eq!(zombies.count(), 0);
+    });
+}
