@@ -85,7 +85,10 @@ fn culprit(leaves: &Leaves, refusal: &Refusal) -> Option<Key> {
     let below = leaves.0.iter().filter(|(key, leaf)| {
         key.len() > refusal.key.len() && key.starts_with(&refusal.key) && leaf.origin != Origin::Default
     });
-    below.map(|(key, _)| key).find(|key| attempt(&leaves.without(key)).err().as_ref() != Some(refusal)).cloned()
+    below
+        .map(|(key, _)| key)
+        .find(|key| attempt(&leaves.without(key)).err().as_ref() != Some(refusal))
+        .cloned()
 }
 
 /// Takes typed text another way, where the first guess was wrong: text that looked like a number, a list whose
@@ -99,7 +102,8 @@ fn reread(leaf: &mut Leaf, message: &str) -> bool {
         leaf.typed = None;
         return true;
     }
-    let wants_text = message.rsplit_once(", expected ").is_some_and(|(_, expected)| expected.contains("string"));
+    let wants_text =
+        message.rsplit_once(", expected ").is_some_and(|(_, expected)| expected.contains("string"));
     if leaf.value.is_str() || !wants_text {
         return false;
     }

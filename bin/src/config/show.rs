@@ -50,7 +50,8 @@ pub(crate) fn to_toml(settings: &[Effective]) -> String {
         let gap = if text.is_empty() { "" } else { "\n" };
         text.push_str(&format!("{gap}[{}]\n", dotted(section)));
         for setting in settings {
-            let name = setting.parts.last().map(|name| dotted(std::slice::from_ref(name))).unwrap_or_default();
+            let name =
+                setting.parts.last().map(|name| dotted(std::slice::from_ref(name))).unwrap_or_default();
             text.push_str(&format!("{name} = {}  # {}\n", setting.value, one_line(&setting.origin)));
         }
     }

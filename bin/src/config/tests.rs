@@ -12,7 +12,8 @@ fn configs() -> PathBuf {
 
 fn toml_files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
+    let mut files: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
     files.sort();
     assert!(!files.is_empty(), "{}", folder.display());
     files
@@ -72,7 +73,8 @@ fn the_default_file_says_the_defaults_and_all_of_them() {
 fn a_file_yields_to_the_environment_and_that_to_set() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("c.toml");
-    let text = "[tracer.open]\nname = \"from-file\"\n[tracer.exec]\nname = \"file\"\n[tracer.exit]\nname = \"f\"\n";
+    let text =
+        "[tracer.open]\nname = \"from-file\"\n[tracer.exec]\nname = \"file\"\n[tracer.exit]\nname = \"f\"\n";
     std::fs::write(&file, text).unwrap();
     let env = [("DUETECTOR_TRACER__EXEC__NAME", "env"), ("DUETECTOR_TRACER__EXIT__NAME", "env2")];
     let loaded = load(&sources(Some(file.clone()), &env, &["tracer.exit.name=set"])).unwrap();
@@ -84,7 +86,10 @@ fn a_file_yields_to_the_environment_and_that_to_set() {
     assert_eq!(origin("tracer.open.name"), ("from-file".to_owned(), Origin::File(file, 2)));
     let env = Origin::Env("DUETECTOR_TRACER__EXEC__NAME".to_owned());
     assert_eq!(origin("tracer.exec.name"), ("env".to_owned(), env));
-    assert_eq!(origin("tracer.exit.name"), ("set".to_owned(), Origin::Set("tracer.exit.name=set".to_owned())));
+    assert_eq!(
+        origin("tracer.exit.name"),
+        ("set".to_owned(), Origin::Set("tracer.exit.name=set".to_owned()))
+    );
     assert_eq!(origin("tracer.connect.name"), ("connect".to_owned(), Origin::Default));
 }
 
@@ -96,7 +101,9 @@ fn text_becomes_what_the_setting_is() {
         ("DUETECTOR_EBPF__UIDS", "1,2"),
         ("DUETECTOR_EBPF__DATA_RING", "2MiB"),
     ];
-    let config = loaded(&env, &["ebpf.queue=3", "tracer.uname.comm=[\"uname\", \"-r\"]", "collector.id=\"x=y\""]).config;
+    let config =
+        loaded(&env, &["ebpf.queue=3", "tracer.uname.comm=[\"uname\", \"-r\"]", "collector.id=\"x=y\""])
+            .config;
     assert!(config.tracer.kernel.of("open").disabled);
     assert_eq!(config.tracer.kernel.of("open").name, "7");
     assert_eq!((config.ebpf.uids, config.ebpf.queue), (vec![1, 2], 3));
@@ -109,7 +116,10 @@ fn one_key_of_the_default_filter_leaves_the_others() {
     let config = loaded(&[], &["filter.pattern.exclude_uid=[0]"]).config;
     let filter = &config.filter.0["pattern"];
     assert_eq!(filter.excludes["exclude_uid"], serde_json::json!([0]));
-    assert_eq!(filter.excludes["re_exclude_fname"], Config::default().filter.0["pattern"].excludes["re_exclude_fname"]);
+    assert_eq!(
+        filter.excludes["re_exclude_fname"],
+        Config::default().filter.0["pattern"].excludes["re_exclude_fname"]
+    );
 }
 
 #[test]
@@ -142,7 +152,12 @@ fn a_missing_file_is_told_as_such() {
 
 #[test]
 fn what_is_shown_can_be_loaded_again() {
-    let set = ["tracer.template.sp.\"a.b\".comm=[\"x\"]", "tracer.template.sp.c.comm=y", "tracer.template.sp.c.config.depth=3", "collector.id=a#b"];
+    let set = [
+        "tracer.template.sp.\"a.b\".comm=[\"x\"]",
+        "tracer.template.sp.c.comm=y",
+        "tracer.template.sp.c.config.depth=3",
+        "collector.id=a#b",
+    ];
     let first = loaded(&[], &set);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("shown.toml");
