@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use actors::clock;
-use model::{Accounts, Place, TracerName};
+use model::{Accounts, Details, Moment, Place, Record, TracerName};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
-use crate::event;
 use crate::lines::{Line, LineReader};
 use crate::names::Names;
 use crate::pending::Pending;
@@ -58,8 +58,6 @@ pub struct OddCounts {
     pub repaired: u64,
     /// A `tracer_name` that can't be one, or is a kernel tracer's: stored under the child's own name.
     pub name_refused: u64,
-    /// A `timestamp` or `dt` that says no time: the time of reading counts.
-    pub time_refused: u64,
 }
 
 /// Takes in what a child writes.
@@ -136,15 +134,20 @@ impl Sorter {
         match message {
             Message::Init => self.counts.inits += 1,
             Message::Stopped => self.counts.stopped += 1,
-            Message::Event(payload) => {
-                let now = clock::boot_ns();
-                let event = event::event(payload, &mut self.names, now);
-                self.counts.events += 1;
-                self.counts.odd.name_refused += u64::from(event.name_refused);
-                self.counts.odd.time_refused += u64::from(event.time_refused);
-                self.pending.push(&event.tracer, event.record, weight, now);
-            }
+            Message::Event(payload) => self.event(payload, weight),
         }
+    }
+
+    /// The payload goes on as it is: its pid, time and the like are columns, which are the collector's business.
+    fn event(&mut self, payload: Map<String, Value>, weight: usize) {
+        self.counts.events += 1;
+        let asked = payload.get("tracer_name").and_then(Value::as_str).filter(|name| !name.is_empty());
+        let given = asked.map(|asked| self.names.effective(asked));
+        self.counts.odd.name_refused += u64::from(given == Some(None));
+        let tracer = given.flatten().unwrap_or_else(|| self.names.own().clone());
+        let now = clock::boot_ns();
+        let record = Record { at: Moment::Boot(now), identity: None, details: Details::Fields(payload) };
+        self.pending.push(&tracer, record, weight, now);
     }
 
     fn bad(&mut self, bad: Bad, line: &[u8]) {

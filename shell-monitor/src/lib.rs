@@ -8,7 +8,6 @@
 mod command;
 pub mod config;
 mod duty;
-mod event;
 pub mod host;
 pub mod intake;
 pub mod lines;

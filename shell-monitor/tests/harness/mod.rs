@@ -1,6 +1,7 @@
 //! What these tests share: tracers wired to a queue that the test reads, and waiting for events with a deadline.
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
+#![allow(clippy::unwrap_used, reason = "tests may; clippy does not know that this is one")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
