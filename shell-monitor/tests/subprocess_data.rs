@@ -1,5 +1,7 @@
 //! What real children write: every event comes through exactly, everything else is counted by kind.
 
+#![allow(clippy::unwrap_used, reason = "tests may; clippy does not know helpers for such")]
+
 mod harness;
 
 use std::fs;
