@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use crate::facts::{self, Capabilities, Capability};
-use crate::loader::{AttachError, LoadError, NEEDED};
+use crate::loader::{AttachError, LoadError};
 use crate::programs::{Hook, Tracer, tracers};
 use crate::spawn::try_kernel;
 
@@ -39,11 +39,15 @@ fn judge(tracer: &Tracer, tried: Tried) -> Check {
     let mut check = Check { tracer: tracer.name, tier: 2, ok: true, missing: Vec::new(), advice: Vec::new() };
     for (program, result) in tried {
         let Err(cause) = result else { continue };
+        let why = match &cause {
+            AttachError::NoTracefs { source, .. } => tracefs_missing(source),
+            cause => cause.to_string(),
+        };
         match program.without {
-            Some(without) => check.missing.push(format!("{without} ({cause})")),
+            Some(without) => check.missing.push(format!("{without} ({why})")),
             None => {
                 check.ok = false;
-                check.missing.push(cause.to_string());
+                check.missing.push(why);
             }
         }
         check.advise(cause.advice());
@@ -56,8 +60,7 @@ fn hopeless(tracer: &Tracer, cause: &LoadError) -> Check {
     let mut check =
         Check { tracer: tracer.name, tier: 2, ok: false, missing: Vec::new(), advice: Vec::new() };
     match cause {
-        LoadError::NotAllowed { .. } => {
-            let missing = Capabilities::effective().missing(&NEEDED);
+        LoadError::NotAllowed { missing, .. } if !missing.is_empty() => {
             check.missing.extend(missing.iter().map(Capability::to_string));
         }
         cause => check.missing.push(cause.to_string()),
@@ -93,6 +96,7 @@ fn tracefs_missing(cause: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loader::NEEDED;
 
     #[test]
     fn without_permission_everything_missing_is_told_at_once() {

@@ -23,4 +23,6 @@ pub mod wire;
 pub use config::{EbpfConfig, TracerConfig, TracersConfig};
 pub use host::{EbpfHost, HostState, SetLookInterval};
 pub use spawn::{EbpfTracers, TracerHandle, spawn};
+#[cfg(feature = "fault-injection")]
+pub use tracer::InjectPanic;
 pub use tracer::{EbpfTracer, SetAttached, TracerState};

@@ -27,6 +27,8 @@ const SOON: Duration = Duration::from_millis(1);
 const DETACH_WAIT: Duration = Duration::from_secs(5);
 /// The same when everything is stopped; what has not come out of a ring by then is booked as lost.
 const STOP_WAIT: Duration = Duration::from_millis(1500);
+/// Looks that have to find nothing, [`SOON`] apart, before a ring is taken to be drained.
+const QUIET_LOOKS: u32 = 2;
 /// Progress is marked at least this often.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -43,11 +45,15 @@ struct Inner {
     /// Being stopped, and until when the rings' ends are waited for.
     stopping: Option<Instant>,
     detaching: Vec<Detaching>,
+    /// Looks in a row that found nothing left to read. One is not enough: a program that was running when its
+    /// hook was taken away may be about to write its record.
+    quiet: u32,
 }
 
 struct Detaching {
     tracer: &'static Tracer,
     until: Instant,
+    quiet: u32,
     answer: oneshot::Sender<()>,
 }
 
@@ -61,7 +67,7 @@ enum Next {
 impl Shared {
     pub(super) fn new(link: Link<HostState>, handover: Arc<Handover>) -> Self {
         let interval = handover.interval;
-        let inner = Inner { kept: None, interval, stopping: None, detaching: Vec::new() };
+        let inner = Inner { kept: None, interval, stopping: None, detaching: Vec::new(), quiet: 0 };
         Self { link, handover, inner: RefCell::new(inner), wake: Notify::new() }
     }
 
@@ -88,6 +94,9 @@ impl Shared {
         let unknown = AttachError::Unknown { tracer: tracer.name };
         let Some(seat) = self.handover.seat(tracer.kind) else { return Err(unknown) };
         let mut inner = self.inner.borrow_mut();
+        if inner.stopping.is_some() {
+            return Err(AttachError::Stopping { tracer: tracer.name });
+        }
         let Some(core) = inner.core() else { return Err(unknown) };
         let attached = core.attach(tracer, outbox.clone())?;
         // Whoever waits for an earlier detach has been overtaken.
@@ -103,7 +112,7 @@ impl Shared {
         let mut inner = self.inner.borrow_mut();
         if let Some(core) = inner.core() {
             core.detach(tracer);
-            inner.detaching.push(Detaching { tracer, until: clock::now() + DETACH_WAIT, answer });
+            inner.detaching.push(Detaching { tracer, until: clock::now() + DETACH_WAIT, quiet: 0, answer });
         }
         self.wake.notify_one();
         answered
@@ -117,6 +126,7 @@ impl Shared {
 
     pub(super) fn stop(&self) {
         let mut inner = self.inner.borrow_mut();
+        inner.quiet = 0;
         inner.stopping = Some(clock::now() + STOP_WAIT);
         match inner.core() {
             Some(core) => core.close(),
@@ -181,7 +191,9 @@ impl Shared {
         let Some(core) = inner.core() else { return Next::End };
         let look = core.look();
         self.show(core, look);
-        let done = !look.more && core.is_done();
+        let empty = !look.more && core.is_done();
+        inner.quiet = if empty { inner.quiet.saturating_add(1) } else { 0 };
+        let done = inner.quiet >= QUIET_LOOKS;
         if inner.stopping.is_some_and(|until| done || clock::now() >= until) {
             inner.finish();
             return Next::End;
@@ -200,9 +212,10 @@ impl Shared {
             return;
         }
         let now = clock::now();
-        for waiting in std::mem::take(&mut inner.detaching) {
+        for mut waiting in std::mem::take(&mut inner.detaching) {
             let Some(core) = inner.core() else { return };
-            if !core.is_drained(waiting.tracer) && now < waiting.until {
+            waiting.quiet = if core.is_drained(waiting.tracer) { waiting.quiet + 1 } else { 0 };
+            if waiting.quiet < QUIET_LOOKS && now < waiting.until {
                 inner.detaching.push(waiting);
                 continue;
             }

@@ -69,6 +69,12 @@ pub enum AttachError {
         /// Its name.
         tracer: &'static str,
     },
+    /// The host is being stopped.
+    #[error("attach tracer {tracer}: the host is being stopped")]
+    Stopping {
+        /// Its name.
+        tracer: &'static str,
+    },
     /// The object lacks the program.
     #[error("load program {program}: the object has none of that name and type")]
     NoProgram {
