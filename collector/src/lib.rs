@@ -22,7 +22,7 @@ pub use config::{CollectorConfig, JsonlConfig, MemoryConfig, SqliteConfig, Synch
 pub use filter::{FilterConfig, Filters, FiltersConfig, default_filters};
 pub use pipeline::Pipeline;
 pub use sink::writer::{Flush, SinkActor, SinkState};
-pub use spawn::{CollectorHandle, SinkHandle, spawn};
+pub use spawn::{CollectorHandle, SinkHandle, SpawnError, spawn};
 
 /// Makes the actor that gets it panic, with whatever it has in hand. For tests of supervision only.
 #[cfg(feature = "fault-injection")]

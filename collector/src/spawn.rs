@@ -8,6 +8,7 @@ use actors::{AnyChild, ChildRef, Outbox, Placement, Spec, Supervisor, WhenFull, 
 use flume::Receiver;
 use futures::future::BoxFuture;
 use model::{Accounts, Batch, Problem, ProcessTable, Routed, SinkName, TracerName, Tracking};
+use thiserror::Error;
 
 use crate::collector::{self, Collector, CollectorState};
 use crate::config::{CollectorConfig, JSONL_FILE};
@@ -15,11 +16,11 @@ use crate::filter::{Filters, FiltersConfig};
 use crate::loss::Unwritten;
 use crate::pipeline::Pipeline;
 use crate::route::{Route, Watch};
-use crate::sink::Sink;
 use crate::sink::jsonl::{self, Jsonl};
 use crate::sink::memory::{self, Memory};
 use crate::sink::sqlite::{self, Run, Sqlite};
 use crate::sink::writer::{self, Flush, Pace, SinkActor, SinkState};
+use crate::sink::{Sink, SinkError, Trouble};
 
 /// The write side from outside.
 pub struct CollectorHandle {
@@ -38,7 +39,8 @@ pub struct CollectorHandle {
     memory: Option<Memory>,
 }
 
-/// A sink from outside.
+/// A sink from outside. Clones refer to the same one.
+#[derive(Clone)]
 pub struct SinkHandle {
     /// Its name.
     pub name: SinkName,
@@ -83,27 +85,18 @@ impl SinkHandle {
     pub async fn flush(&self) {
         self.control.flush().await;
     }
+
+    /// Makes its actor panic, with whatever it has in hand.
+    #[cfg(feature = "fault-injection")]
+    pub fn inject_panic(&self) -> BoxFuture<'static, ()> {
+        self.control.inject_panic()
+    }
 }
 
 impl CollectorHandle {
     /// The last rows of a tracer, oldest first, if the memory sink is on.
     pub fn recent(&self, tracer: &TracerName) -> Vec<Tracking> {
         self.memory.as_ref().map(|memory| memory.rows(tracer)).unwrap_or_default()
-    }
-
-    /// Makes the actor of that name (`collector`, or a sink's) panic. False if there is none.
-    #[cfg(feature = "fault-injection")]
-    pub async fn inject_panic(&self, actor: &str) -> bool {
-        if actor == COLLECTOR {
-            return self.collector.ask(crate::InjectPanic).await.is_ok();
-        }
-        match self.sinks.iter().find(|sink| sink.name.as_str() == actor || sink.child.name() == actor) {
-            Some(sink) => {
-                sink.control.inject_panic().await;
-                true
-            }
-            None => false,
-        }
     }
 }
 
@@ -112,13 +105,34 @@ const COLLECTOR: &str = "collector";
 /// Time to write what waits when asked to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Why the write side can't start.
+#[derive(Debug, Error)]
+pub enum SpawnError {
+    /// Filters that can't be compiled.
+    #[error("compiling filters: {}", problems_text(.0))]
+    Filters(Vec<Problem>),
+    /// A sink that can never work.
+    #[error("starting sink {sink}: {source}")]
+    Sink {
+        /// Which.
+        sink: SinkName,
+        /// Why not.
+        source: SinkError,
+    },
+}
+
+fn problems_text(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
 /// Starts the collector and every sink that is on. `accounts` must have been made with [`CollectorConfig::sinks`].
 ///
-/// A sink that can't be opened for good (no permission, not a database) is given up, which its child's status tells;
-/// rows meant for it are booked as lost.
+/// Every sink is opened once before anything starts, so that one that can never work (no permission, not a database)
+/// is told at once. A sink that can't work for now (no room, a locked file) is started all the same. One that stops
+/// working for good later, and falls too often, is given up; rows meant for it are then booked as lost.
 ///
 /// # Errors
-/// What is wrong with the filters, below `filter`.
+/// What is wrong with the filters, below `filter`, or with a sink.
 ///
 /// # Panics
 /// Outside an actix system.
@@ -126,21 +140,21 @@ pub fn spawn(
     supervisor: &Supervisor,
     config: &CollectorConfig,
     filters: &FiltersConfig,
-    accounts: &Accounts,
-    processes: &ProcessTable,
+    accounts: Accounts,
+    processes: ProcessTable,
     workdir: &Path,
-) -> Result<CollectorHandle, Vec<Problem>> {
+) -> Result<CollectorHandle, SpawnError> {
     // Compiled here for their problems; again for each incarnation, which owns its own.
-    Filters::compile(filters, "filter")?;
+    Filters::compile(filters, "filter").map_err(SpawnError::Filters)?;
     let collector_id = config.collector_id();
-    let mut start = Start { supervisor, accounts, routes: Vec::new(), sinks: Vec::new() };
-    start.sqlite(config, &collector_id, workdir);
-    let memory = start.memory(config);
-    start.jsonl(config, workdir);
+    let mut start = Start { supervisor, accounts: &accounts, routes: Vec::new(), sinks: Vec::new() };
+    start.sqlite(config, &collector_id, workdir)?;
+    let memory = start.memory(config)?;
+    start.jsonl(config, workdir)?;
     let Start { routes, sinks, .. } = start;
     let (outbox, input) = Outbox::channel(config.queue as usize, WhenFull::Block);
-    let fixture = Arc::new(collector::Fixture { input, routes, accounts: accounts.clone() });
-    let (filters, processes) = (filters.clone(), processes.clone());
+    let fixture = Arc::new(collector::Fixture { input, routes, accounts });
+    let filters = filters.clone();
     let collector = supervisor.spawn(spec(COLLECTOR), move |link| {
         let filters = Filters::compile(&filters, "filter").unwrap_or_default();
         Collector::new(link, fixture.clone(), Pipeline::new(filters, processes.clone()))
@@ -161,9 +175,14 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    fn sqlite(&mut self, config: &CollectorConfig, collector_id: &str, workdir: &Path) {
+    fn sqlite(
+        &mut self,
+        config: &CollectorConfig,
+        collector_id: &str,
+        workdir: &Path,
+    ) -> Result<(), SpawnError> {
         let settings = &config.sqlite;
-        let Some(path) = config.store_path(workdir) else { return };
+        let Some(path) = config.store_path(workdir) else { return Ok(()) };
         let run = Run {
             run_id: format!("{:x}-{}", clock::unix_ns(), std::process::id()),
             collector_id: collector_id.to_owned(),
@@ -176,27 +195,27 @@ impl Start<'_> {
         };
         let synchronous = settings.synchronous;
         let channel = Outbox::channel(settings.queue as usize, settings.when_full);
-        self.sink(sqlite::NAME, channel, pace, move || Sqlite::new(path.clone(), synchronous, run.clone()));
+        self.sink(sqlite::NAME, channel, pace, move || Sqlite::new(path.clone(), synchronous, run.clone()))
     }
 
-    fn memory(&mut self, config: &CollectorConfig) -> Option<Memory> {
+    fn memory(&mut self, config: &CollectorConfig) -> Result<Option<Memory>, SpawnError> {
         let settings = &config.memory;
         if settings.disabled {
-            return None;
+            return Ok(None);
         }
         let memory = Memory::new(settings.maxlen as usize);
         // Nothing is gained by waiting: rows are shared, not written.
         let pace = Pace { batch: 1, flush_interval: Duration::ZERO, retry_for: Duration::ZERO };
         let channel = Outbox::channel(settings.queue as usize, settings.when_full);
         let shared = memory.clone();
-        self.sink(memory::NAME, channel, pace, move || shared.clone());
-        Some(memory)
+        self.sink(memory::NAME, channel, pace, move || shared.clone())?;
+        Ok(Some(memory))
     }
 
-    fn jsonl(&mut self, config: &CollectorConfig, workdir: &Path) {
+    fn jsonl(&mut self, config: &CollectorConfig, workdir: &Path) -> Result<(), SpawnError> {
         let settings = config.jsonl.clone();
         if settings.disabled {
-            return;
+            return Ok(());
         }
         let pace = Pace {
             batch: settings.batch as usize,
@@ -208,7 +227,7 @@ impl Start<'_> {
         self.sink(jsonl::NAME, channel, pace, move || match settings.path.as_str() {
             "-" => Jsonl::stdout(),
             _ => Jsonl::file(path.clone(), settings.rotate_size.0, settings.rotate_keep),
-        });
+        })
     }
 
     fn sink<S: Sink + Unpin>(
@@ -217,8 +236,14 @@ impl Start<'_> {
         (outbox, input): (Outbox<Routed>, Receiver<Routed>),
         pace: Pace,
         make: impl Fn() -> S + Send + Sync + 'static,
-    ) {
+    ) -> Result<(), SpawnError> {
         let name = SinkName::new(name);
+        match make().check() {
+            Err(source) if source.trouble == Trouble::Permanent => {
+                return Err(SpawnError::Sink { sink: name, source });
+            }
+            _ => {}
+        }
         let fixture = Arc::new(writer::Fixture {
             name: name.clone(),
             input: input.clone(),
@@ -232,5 +257,6 @@ impl Start<'_> {
         let watch: Arc<dyn Watch> = Arc::new(child.clone());
         self.routes.push(Route { sink: name.clone(), outbox, queue: input, watch });
         self.sinks.push(SinkHandle { name, child: Arc::new(child.clone()), control: Arc::new(child) });
+        Ok(())
     }
 }

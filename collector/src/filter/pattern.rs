@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_bad_pattern_is_told_with_its_place() {
-        let problems = Patterns::compile(&["ok".into(), "(".into(), "a{2,1}".into()]).unwrap_err();
+        let problems = Patterns::compile(&["ok".into(), "(".into(), "[b-a]".into()]).unwrap_err();
         assert_eq!(problems.iter().map(|problem| problem.0).collect::<Vec<_>>(), [1, 2]);
         assert!(!problems[0].1.is_empty() && !problems[0].1.contains('\n'), "{problems:?}");
     }
