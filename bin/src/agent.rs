@@ -127,7 +127,11 @@ impl Inner {
         // A tracer is no better off than the host it hangs on.
         let host_down = host.as_ref().filter(|host| host.phase == Phase::GivenUp);
         let detail = tracer.child.state_json();
-        let phase = if host_down.is_some() { TracerPhase::Degraded } else { TracerPhase::of(phase, (tracer.attached)()) };
+        let phase = if host_down.is_some() {
+            TracerPhase::Degraded
+        } else {
+            TracerPhase::of(phase, (tracer.attached)())
+        };
         let books = self.topology.accounts.of(&tracer.stored_as).snapshot(&self.topology.store_sink);
         TracerStatus {
             tracer: tracer.stored_as.as_str().to_owned(),

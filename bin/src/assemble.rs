@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actors::{AnyChild, Stage, Supervisor};
+use bpf_programs::programs::Hook;
 use bpf_programs::{EbpfTracers, SetLookInterval};
 use collector::CollectorHandle;
 use model::{Accounts, ProcessTable, SinkName, TracerName};
@@ -65,7 +66,8 @@ impl Topology {
 pub(crate) async fn assemble(config: &Config, workdir: &Path, watched: bool) -> Result<Topology, Failure> {
     let sinks = config.collector.sinks();
     let store_sink = sinks.first().cloned().ok_or_else(|| Failure::failed("no sink is enabled"))?;
-    let (accounts, processes, supervisor) = (Accounts::new(&sinks), ProcessTable::default(), Supervisor::new());
+    let (accounts, processes, supervisor) =
+        (Accounts::new(&sinks), ProcessTable::default(), Supervisor::new());
 
     let collector = collector::spawn(
         &supervisor,
@@ -123,7 +125,7 @@ fn stage(ebpf: Option<&EbpfTracers>, monitor: &Monitor, collector: &CollectorHan
 
 fn tracers(config: &Config, ebpf: Option<&EbpfTracers>, monitor: &Monitor) -> Vec<Tracer> {
     let mut tracers = Vec::new();
-    for ebpf in ebpf {
+    if let Some(ebpf) = ebpf {
         tracers.extend(ebpf.tracers.iter().map(|tracer| {
             let child = tracer.child.clone();
             Tracer {
@@ -190,7 +192,7 @@ pub(crate) fn configured(config: &Config) -> Vec<Configured> {
             kind: EBPF,
             stored_as: section.name,
             disabled: config.ebpf.disabled || section.disabled,
-            hooks: tracer.programs.iter().flat_map(|program| program.hook.names()).collect(),
+            hooks: tracer.programs.iter().flat_map(|program| hook_names(&program.hook)).collect(),
         }
     });
     let mut all: Vec<Configured> = kernel.collect();
@@ -203,6 +205,19 @@ pub(crate) fn configured(config: &Config) -> Vec<Configured> {
         hooks: comm.to_vec(),
     };
     all.extend(own.shells().iter().map(|tracer| row(&tracer.name, Kind::Shell, &tracer.command.comm)));
-    all.extend(own.subprocesses().iter().map(|tracer| row(&tracer.name, Kind::Subprocess, &tracer.command.comm)));
+    all.extend(
+        own.subprocesses().iter().map(|tracer| row(&tracer.name, Kind::Subprocess, &tracer.command.comm)),
+    );
     all
+}
+
+/// The names of a program's hooks, as the kernel has them.
+fn hook_names(hook: &Hook) -> Vec<String> {
+    match hook {
+        Hook::Tracepoints { category, required, optional } => {
+            required.iter().chain(*optional).map(|name| format!("{category}/{name}")).collect()
+        }
+        Hook::BtfTracepoint(name) => vec![(*name).to_owned()],
+        Hook::TaskIterator => vec!["iter/task".to_owned()],
+    }
 }

@@ -34,8 +34,7 @@ impl Common {
 
     /// Loads the configuration, with where each value came from.
     pub(crate) fn load_with_origins(&self) -> Result<Loaded, Failure> {
-        let sources =
-            Sources { file: self.config.clone(), env: utf8_environment(), set: self.set.clone() };
+        let sources = Sources { file: self.config.clone(), env: utf8_environment(), set: self.set.clone() };
         load(&sources).map_err(Failure::Usage)
     }
 
@@ -76,6 +75,7 @@ fn default_workdir() -> anyhow::Result<PathBuf> {
     }
     let state = std::env::var_os("XDG_STATE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    let base = state.or_else(home).context("neither XDG_STATE_HOME nor HOME is set: say where with --workdir")?;
+    let base =
+        state.or_else(home).context("neither XDG_STATE_HOME nor HOME is set: say where with --workdir")?;
     Ok(base.join("duetector-actors"))
 }

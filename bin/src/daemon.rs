@@ -24,7 +24,8 @@ pub(crate) const MARK: &str = "--daemon-child";
 
 /// Starts the agent in the background with this process's own arguments, and waits until it answers.
 pub(crate) fn start(workdir: &Path) -> Outcome {
-    std::fs::create_dir_all(workdir).with_context(|| format!("making the work folder {}", workdir.display()))?;
+    std::fs::create_dir_all(workdir)
+        .with_context(|| format!("making the work folder {}", workdir.display()))?;
     let path = daemon_log(workdir);
     let log = open_log(&path).with_context(|| format!("opening the log {}", path.display()))?;
     let mut child = spawn(log).context("starting the agent")?;
@@ -63,13 +64,10 @@ pub(crate) fn detach() -> anyhow::Result<()> {
 
 fn spawn(log: File) -> anyhow::Result<Child> {
     let own = std::env::current_exe().context("finding the agent's own program")?;
-    let arguments = std::env::args_os().skip(1).map(|argument| if argument == "--daemon" { MARK.into() } else { argument });
-    Ok(Command::new(own)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()?)
+    let arguments = std::env::args_os()
+        .skip(1)
+        .map(|argument| if argument == "--daemon" { MARK.into() } else { argument });
+    Ok(Command::new(own).args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?)
 }
 
 fn open_log(path: &Path) -> std::io::Result<File> {

@@ -57,7 +57,10 @@ pub(crate) fn init(format: LogFormat, screen: &Screen) -> anyhow::Result<()> {
     }
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let message = panic.payload_as_str().unwrap_or("(no message)");
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let message =
+            text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)");
         tracing::error!(place, message, "panicked");
     }));
     Ok(())

@@ -7,7 +7,8 @@ use crate::exit::Failure;
 /// Prints data, with a newline.
 pub(crate) fn print(data: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    let written = out.write_all(data.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    let written =
+        out.write_all(data.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
     match written {
         Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Failed(anyhow::Error::new(cause).context("writing to stdout")))

@@ -130,7 +130,10 @@ pub(crate) fn render(status: &Status) -> String {
     for actor in status.actors.iter().filter(|actor| actor.status.first_cause.is_some()) {
         let story = &actor.status;
         let first = story.first_cause.as_deref().unwrap_or_default();
-        text.push_str(&format!("\n\n{}: {:?}, restarts {}\n  first cause: {first}", actor.name, story.phase, story.restarts));
+        text.push_str(&format!(
+            "\n\n{}: {:?}, restarts {}\n  first cause: {first}",
+            actor.name, story.phase, story.restarts
+        ));
         if let Some(last) = story.last_cause.as_deref().filter(|last| *last != first) {
             text.push_str(&format!("\n  last cause:  {last}"));
         }
@@ -141,14 +144,24 @@ pub(crate) fn render(status: &Status) -> String {
 /// One row a tracer.
 pub(crate) fn tracer_table(tracers: &[TracerStatus]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header([
-        "tracer", "kind", "state", "seen", "stored", "filtered", "lost", "ring", "decode", "queue", "sink", "cause",
+        "tracer", "kind", "state", "seen", "stored", "filtered", "lost", "ring", "decode", "queue", "sink",
+        "cause",
     ]);
     for tracer in tracers {
         let books = &tracer.books;
         let lost = &books.lost;
-        let numbers = [books.seen, books.stored, books.filtered, lost.total(), lost.ring, lost.decode, lost.queue, lost.sink];
+        let numbers = [
+            books.seen,
+            books.stored,
+            books.filtered,
+            lost.total(),
+            lost.ring,
+            lost.decode,
+            lost.queue,
+            lost.sink,
+        ];
         let mut row = vec![tracer.tracer.clone(), tracer.kind.clone(), tracer.phase.as_str().to_owned()];
         row.extend(numbers.map(|number| number.to_string()));
         row.push(tracer.cause.clone().unwrap_or_default());

@@ -41,7 +41,9 @@ impl Workdir {
             ),
             Err((_, cause)) => return Err(cause).with_context(|| format!("locking {}", lock.display())),
         };
-        lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())).context("writing the lock file")?;
+        lock.set_len(0)
+            .and_then(|()| write!(lock, "{}", std::process::id()))
+            .context("writing the lock file")?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 

@@ -81,7 +81,9 @@ fn judge_program(tracer: Configured) -> Finding {
 
 /// Looks a program up as `execvp` does.
 fn find_program(program: &str) -> Option<PathBuf> {
-    let runs = |path: &Path| path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
+    let runs = |path: &Path| {
+        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(|path| runs(path));
     }
@@ -91,7 +93,7 @@ fn find_program(program: &str) -> Option<PathBuf> {
 
 fn render(findings: &[Finding]) -> String {
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
+    table.load_style(comfy_table::presets::NOTHING);
     table.set_header(["tracer", "kind", "tier", "verdict"]);
     let mut advice: Vec<&String> = Vec::new();
     for finding in findings {
@@ -103,7 +105,8 @@ fn render(findings: &[Finding]) -> String {
         };
         let tier = finding.tier.map_or_else(|| "-".to_owned(), |tier| tier.to_string());
         table.add_row([finding.tracer.as_str(), finding.kind, &tier, &verdict]);
-        let new: Vec<_> = finding.advice.iter().filter(|line| !finding.disabled && !advice.contains(line)).collect();
+        let new: Vec<_> =
+            finding.advice.iter().filter(|line| !finding.disabled && !advice.contains(line)).collect();
         advice.extend(new);
     }
     let mut text = table.to_string();

@@ -12,7 +12,6 @@ use crate::config::Config;
 use crate::exit::{Failure, Outcome};
 use crate::live::Screen;
 use crate::logging::{self, LogFormat};
-use crate::output;
 use crate::status::{Status, TracerPhase};
 use crate::workdir::Workdir;
 
@@ -45,12 +44,10 @@ pub(crate) fn run(start: Start) -> Outcome {
     let ended = actix::System::new().block_on(serve(&start, &workdir, &screen));
     screen.clear();
     let store = ended?;
-    if !start.quiet {
-        if let Some(store) = store {
-            super::brief::print_table(&store)?;
-        }
+    match store {
+        Some(store) if !start.quiet => super::brief::print_table(&store),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Serves until the end; returns where the store is.
@@ -98,7 +95,13 @@ fn report(status: &Status) {
             (TracerPhase::Attached, _) => tracing::info!(tracer = name, kind = tracer.kind, "attached"),
             (phase, cause) => {
                 let cause = cause.as_deref().unwrap_or("it has not said why");
-                tracing::warn!(tracer = name, kind = tracer.kind, state = phase.as_str(), cause, "not attached");
+                tracing::warn!(
+                    tracer = name,
+                    kind = tracer.kind,
+                    state = phase.as_str(),
+                    cause,
+                    "not attached"
+                );
             }
         }
     }
@@ -180,7 +183,8 @@ impl Signals {
         if let Some(name) = self.pending.take() {
             return name;
         }
-        let [(interrupt_name, interrupt), (terminate_name, terminate), (hangup_name, hangup)] = &mut self.streams;
+        let [(interrupt_name, interrupt), (terminate_name, terminate), (hangup_name, hangup)] =
+            &mut self.streams;
         tokio::select! {
             _ = interrupt.recv() => interrupt_name,
             _ = terminate.recv() => terminate_name,

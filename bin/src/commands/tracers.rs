@@ -25,7 +25,7 @@ pub(crate) fn run(common: &Common, format: Output) -> Outcome {
         Output::Table => {
             output::complain("no agent runs: these are the tracers that the configuration asks for");
             let mut table = comfy_table::Table::new();
-            table.load_preset(comfy_table::presets::NOTHING);
+            table.load_style(comfy_table::presets::NOTHING);
             table.set_header(["tracer", "kind", "stored as", "disabled", "what it hooks or runs"]);
             for tracer in configured {
                 table.add_row([

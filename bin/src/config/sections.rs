@@ -96,17 +96,16 @@ impl<'de> Visitor<'de> for TracersVisitor {
                 tracers.uname = map.next_value()?;
             } else if name == TEMPLATE {
                 tracers.template = map.next_value()?;
-            } else if tracers.kernel.0.contains_key(&name) {
-                let mut section: TracerConfig = map.next_value()?;
-                if section.name.is_empty() {
-                    section.name.clone_from(&name);
-                }
-                tracers.kernel.0.insert(name, section);
+            } else if let Some(kernel) = tracers.kernel.0.get_mut(&name) {
+                let section: TracerConfig = map.next_value()?;
+                let name = if section.name.is_empty() { name } else { section.name };
+                *kernel = TracerConfig { name, ..section };
             } else {
                 let known: Vec<String> = tracers.kernel.0.keys().map(|known| format!("`{known}`")).collect();
                 let known = known.join(", ");
                 // In serde's own words, which the loader reads.
-                let message = format!("unknown field `{name}`, expected one of {known}, `{UNAME}`, `{TEMPLATE}`");
+                let message =
+                    format!("unknown field `{name}`, expected one of {known}, `{UNAME}`, `{TEMPLATE}`");
                 return Err(A::Error::custom(message));
             }
         }

@@ -39,7 +39,9 @@ pub(crate) enum AskError {
 /// Asks once.
 pub(crate) fn ask(workdir: &Path, request: &Request) -> Result<Value, AskError> {
     let answer = exchange(workdir, request).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::NotRunning(workdir.to_owned()),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            AskError::NotRunning(workdir.to_owned())
+        }
         io::ErrorKind::PermissionDenied => AskError::NotAllowed(workdir.to_owned()),
         _ => AskError::Broken { workdir: workdir.to_owned(), source },
     })?;

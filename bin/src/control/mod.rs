@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use client::{AskError, ask};
-pub(crate) use server::{Ask, ControlServer, ControlState, bind};
+pub(crate) use server::{Ask, ControlServer, bind};
 
 /// What can be asked of a running agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

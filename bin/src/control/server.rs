@@ -101,7 +101,8 @@ async fn serve_caller(mut stream: UnixStream, link: &Link<ControlState>, ask: &A
     let exchange = async {
         if !allowed {
             link.update(|state| state.refused += 1);
-            return reply(&mut stream, &Answer::Error("only root or the agent's own user may ask".into())).await;
+            return reply(&mut stream, &Answer::Error("only root or the agent's own user may ask".into()))
+                .await;
         }
         let mut line = Vec::new();
         BufReader::new(&mut stream).take(MAX_REQUEST).read_until(b'\n', &mut line).await?;
