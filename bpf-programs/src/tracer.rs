@@ -165,12 +165,16 @@ impl Body {
             }
         };
         answer.map(|attached| self.show_attached(attached)).map_err(|(cause, advice)| {
-            self.link.update(|state| {
-                state.last_error = Some(cause.to_string());
-                state.advice = advice;
-            });
+            self.show_fault(Some(cause.to_string()), advice);
             cause
         })
+    }
+
+    fn show_fault(&self, cause: Option<String>, advice: Vec<String>) {
+        self.link.update(|state| {
+            state.last_error = cause;
+            state.advice = advice;
+        });
     }
 
     fn show_attached(&self, attached: Attached) {
@@ -219,6 +223,7 @@ impl Body {
                     host_is_there = false;
                     if status.phase == Phase::GivenUp {
                         host_gone = Some(status.first_cause.unwrap_or_else(|| "the host ended".to_owned()));
+                        self.show_fault(host_gone.clone(), self.fixture.host.state().advice);
                     }
                 }
                 () = clock::sleep(MARK) => {}

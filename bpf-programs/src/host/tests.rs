@@ -8,17 +8,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actors::testkit::paused;
-use actors::{ChildRef, Outbox, Supervisor, WhenFull, clock};
+use actors::{ChildRef, Outbox, Phase, Supervisor, WhenFull, clock};
 use model::{Account, AccountSnapshot, Accounts, Batch, ExecId, ProcessTable, SinkName};
 
 use super::{
     Attach, Attached, Count, Detach, EbpfHost, Handover, HostState, RawBatch, Ring, Seat, SetLookInterval,
 };
 use super::{Source, port};
-use crate::loader::AttachError;
+use crate::loader::{AttachError, LoadError, NEEDED};
 use crate::programs::{Tracer, tracers};
 use crate::spawn::{spawn_host, spawn_tracer};
 use crate::wire::{FLAG_TRACED, Kind};
+
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What the test holds of its kernel.
 #[derive(Default)]
@@ -95,7 +97,7 @@ impl Rig {
             source.lock().unwrap().loads += 1;
             Ok(Box::new(source.clone()) as Box<dyn Source>)
         };
-        let handover = Handover::new(seats, table.clone(), Duration::from_millis(100), Box::new(open));
+        let handover = Handover::new(seats, table.clone(), LOOK, Box::new(open));
         let host = spawn_host(&supervisor, handover);
         Self { kernel, supervisor, host, accounts, table }
     }
@@ -350,6 +352,24 @@ fn a_tracer_decodes_loses_what_it_cannot_and_stops_when_its_queue_is_empty() {
         // The collector never settled its 20: they count as lost in the queue they were in.
         let books = rig.books(Kind::Exit);
         assert_eq!((books.lost.decode, books.lost.queue, books.in_flight()), (3, 20, 0));
+    });
+}
+
+#[test]
+fn without_a_host_every_tracer_says_why_and_what_to_do() {
+    paused(async {
+        let (supervisor, accounts) = (Supervisor::new(), Accounts::new(&[]));
+        let seats =
+            tracers().map(|tracer| Arc::new(Seat::new(tracer, accounts.of(&tracer.name.into())))).collect();
+        let missing = || LoadError::NotAllowed { missing: NEEDED.to_vec(), source: None };
+        let refuse = Box::new(move || Err(missing()));
+        let host = spawn_host(&supervisor, Handover::new(seats, ProcessTable::default(), LOOK, refuse));
+        let (collector, _batches) = Outbox::channel(8, WhenFull::Block);
+        let tracer = spawn_tracer(&supervisor, tracer(Kind::Open), &host, 8, &collector);
+        let status = tracer.ended().await;
+        assert_eq!((status.phase, status.restarts), (Phase::GivenUp, 0));
+        assert!(status.first_cause.unwrap().contains("missing CAP_BPF, CAP_PERFMON"));
+        assert!(tracer.state().advice[0].contains("setcap"));
     });
 }
 
