@@ -7,10 +7,10 @@ use actors::Progress;
 use actors::clock::{self, Instant};
 use nix::sys::signal::Signal;
 
-use crate::config::ShellSettings;
 use crate::duty::{Duty, MARK};
 use crate::pipe::{Look, Pipe};
 use crate::process::{self, Process, StartError};
+use crate::settings::ShellSettings;
 
 /// From SIGTERM to SIGKILL.
 const TERM_GRACE: Duration = Duration::from_secs(1);

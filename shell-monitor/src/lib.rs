@@ -18,6 +18,7 @@ pub mod process;
 pub mod protocol;
 mod repair;
 mod session;
+pub mod settings;
 pub mod shell;
 pub mod stderr;
 pub mod subprocess;

@@ -17,8 +17,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, ChildStdin};
 
-use crate::config::Command;
 use crate::pipe::Pipe;
+use crate::settings::Command;
 
 /// What a child gets of the agent's environment unless it is to have all of it.
 const CLEAN_ENV: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];

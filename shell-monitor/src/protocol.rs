@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::config::SubprocessSettings;
 use crate::repair;
+use crate::settings::SubprocessSettings;
 
 const PROTO: &str = "duetector";
 const VERSION: &str = "0.1.0";

@@ -12,13 +12,13 @@ use actors::{Closed, Link};
 use futures::future::BoxFuture;
 use nix::sys::signal::Signal;
 
-use crate::config::SubprocessSettings;
 use crate::duty::{Duty, MARK};
 use crate::intake::Intake;
 use crate::pending;
 use crate::pipe::{Look, Pipe};
 use crate::process::{self, Pipes, Process, StartError};
 use crate::protocol;
+use crate::settings::SubprocessSettings;
 use crate::stderr::StderrLog;
 use crate::subprocess::SubprocessState;
 use crate::talk::Talk;

@@ -10,11 +10,11 @@ use serde_json::Map;
 use tokio::sync::Semaphore;
 
 use crate::command::{self, Run, Why};
-use crate::config::ShellSettings;
 use crate::duty::{Duty, MARK};
 use crate::host::Switch;
 use crate::pending;
 use crate::process::StartError;
+use crate::settings::ShellSettings;
 use crate::wiring::Wiring;
 
 /// What a shell tracer shows of itself.

@@ -11,11 +11,11 @@ use actors::{Backoff, Exit, Link, Placement, RestartPolicy, Shutdown, Spec};
 use serde::Serialize;
 use std::time::Duration;
 
-use crate::config::SubprocessSettings;
 use crate::duty::Duty;
 use crate::host::Switch;
 use crate::intake::LineCounts;
 use crate::session::{self, End, TERM_GRACE};
+use crate::settings::SubprocessSettings;
 use crate::stderr::StderrCounts;
 use crate::wiring::Wiring;
 

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use model::{Problem, TracerName};
 
-use crate::config::{
-    Command, Config, ShellConfig, ShellTemplate, SubprocessConfig, SubprocessTemplate, UnameConfig,
-};
+use crate::config::{Config, ShellConfig, ShellTemplate, SubprocessConfig, SubprocessTemplate, UnameConfig};
 use crate::names::check_name;
 
 /// Shorter intervals would only keep the machine busy.
@@ -110,13 +108,6 @@ impl Config {
             }
         }
         problems
-    }
-}
-
-impl Command {
-    /// The program, for messages.
-    pub fn program(&self) -> &str {
-        self.comm.first().map_or("", String::as_str)
     }
 }
 
