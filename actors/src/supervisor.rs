@@ -57,6 +57,9 @@ pub struct Spec {
     pub stop_timeout: Duration,
     /// Its thread.
     pub placement: Placement,
+    /// Asked to stop while it has fallen, it is built once more: for children whose queue outlives them and must
+    /// not be left behind.
+    pub last_try: bool,
 }
 
 impl Spec {
@@ -68,6 +71,7 @@ impl Spec {
             stall_after: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(5),
             placement: Placement::default(),
+            last_try: false,
         }
     }
 }
@@ -127,6 +131,9 @@ impl<A: Child, S: State, F: Fn(Link<S>) -> A + Send + Sync + 'static> Keeper<A, 
             let exit = self.run_once().await;
             self.note(&exit);
             if *self.shared.stop.borrow() {
+                if matches!(exit, Exit::Panicked(_) | Exit::Failed { retry: true, .. }) {
+                    self.try_once_more().await;
+                }
                 break Phase::Stopped;
             }
             match exit {
@@ -140,6 +147,7 @@ impl<A: Child, S: State, F: Fn(Link<S>) -> A + Send + Sync + 'static> Keeper<A, 
                 break Phase::GivenUp;
             }
             if !self.back_off(restarts.len() as u32).await {
+                self.try_once_more().await;
                 break Phase::Stopped;
             }
             restarts.push(clock::now());
@@ -148,6 +156,14 @@ impl<A: Child, S: State, F: Fn(Link<S>) -> A + Send + Sync + 'static> Keeper<A, 
             arbiter.stop();
         }
         self.shared.status.send_modify(|status| status.phase = phase);
+    }
+
+    /// An incarnation for nothing but to be stopped in order.
+    async fn try_once_more(&mut self) {
+        if self.spec.last_try {
+            let exit = self.run_once().await;
+            self.note(&exit);
+        }
     }
 
     /// Waits before the next try; false if the child is to stop instead.

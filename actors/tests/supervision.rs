@@ -153,6 +153,22 @@ fn stopping_while_backing_off_does_not_wait() {
 }
 
 #[test]
+fn a_child_with_a_last_try_is_built_once_more_to_be_stopped_in_order() {
+    paused(async {
+        let slow = Backoff { base: Duration::from_secs(3600), cap: Duration::from_secs(3600), jitter: 0.0 };
+        let restart = RestartPolicy { backoff: slow, ..RestartPolicy::default() };
+        let child = Supervisor::new().spawn(Spec { restart, last_try: true, ..spec(1) }, Faulty::new);
+        let _ = child.ask(Fault::Fail).await;
+        child.until(|status| status.phase == Phase::BackingOff).await;
+        let start = clock::now();
+        let status = child.stop().await;
+        assert_eq!((status.phase, status.exits.failed, status.exits.stopped), (Phase::Stopped, 1, 1));
+        assert_eq!(child.state().started, 2);
+        assert!(start.elapsed() < Duration::from_secs(1));
+    });
+}
+
+#[test]
 fn an_actor_that_blocks_its_own_thread_is_replaced() {
     // Real threads, so a real clock: short limits, and only the order of events is asserted.
     System::new().block_on(async {

@@ -1,2 +1,130 @@
-//! Placeholder.
-fn main() {}
+//! What a row costs from record to sink: each step alone, and all together into each sink. Times are of one thread,
+//! which is what the agent pays; divide by the batch.
+
+#![expect(missing_docs, reason = "criterion's macros make undocumented functions")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use collector::sink::Sink;
+use collector::sink::jsonl::Jsonl;
+use collector::sink::memory::Memory;
+use collector::sink::sqlite::{Run, Sqlite};
+use collector::{Filters, Pipeline, Synchronous, default_filters};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use model::{
+    BootClock, BootNs, Details, ExecId, Identity, Moment, Open, ProcessInfo, ProcessTable, Record, Routed,
+    TracerName, Tracking, WallTime,
+};
+
+/// As many as a kernel tracer's batch has.
+const BATCH: u64 = 1024;
+/// As many as the store writes in one transaction.
+const BATCHES: u64 = 4;
+
+const CLOCK: BootClock = BootClock { local_ns_at_boot: 1_700_000_000_000_000_000 };
+
+fn record(number: u64) -> Record {
+    // 100 bytes, as asked and as resolved.
+    let path = format!("/data/sets/2024/{:0>64}/part-{number:08}.csv", "x");
+    let open = Open {
+        path: path.as_str().into(),
+        path_incomplete: false,
+        path_asked: path.as_str().into(),
+        flags: 0o2000000,
+        mode: 0,
+        ret: 3,
+        dev: Some(65024),
+        ino: Some(1_234_567 + number),
+        file_mode: Some(0o100644),
+    };
+    let identity = Identity {
+        pid: 4321,
+        tid: 4321,
+        ppid: 4000,
+        start_ns: 123_456_789_012,
+        uid: 1000,
+        gid: 1000,
+        comm: "python3".into(),
+        cgroup_id: 4711,
+        pid_ns: 4_026_531_836,
+        mnt_ns: 4_026_531_841,
+    };
+    let at = Moment::Boot(BootNs(200_000_000_000 + number * 1000));
+    Record { at, identity: Some(identity), details: Details::Open(Box::new(open)) }
+}
+
+fn processes() -> ProcessTable {
+    let table = ProcessTable::default();
+    let info = ProcessInfo {
+        exe: Some("/usr/bin/python3.11".into()),
+        cwd: Some("/home/alice/project".into()),
+        cgroup: Some("/user.slice/user-1000.slice/session-2.scope".into()),
+    };
+    table.change(ExecId { pid: 4321, start_ns: 123_456_789_012 }, BootNs(0), Arc::new(info));
+    table
+}
+
+fn pipeline() -> Pipeline {
+    let filters = Filters::compile(&default_filters(), "filter").expect("the defaults compile");
+    Pipeline::new(filters, processes())
+}
+
+fn records() -> Vec<Record> {
+    (0..BATCH).map(record).collect()
+}
+
+fn rows() -> Arc<[Tracking]> {
+    pipeline().run(&TracerName::new("open"), records(), CLOCK).rows.into()
+}
+
+fn steps(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pipeline");
+    group.throughput(Throughput::Elements(BATCH));
+    let tracer = TracerName::new("open");
+    let mut pipeline = pipeline();
+    group.bench_function("normalise, filter, enrich", |bencher| {
+        bencher.iter_batched(
+            records,
+            |records| black_box(pipeline.run(&tracer, records, CLOCK)),
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+fn write(criterion: &mut Criterion, name: &str, sink: &mut dyn Sink) {
+    let mut group = criterion.benchmark_group("sink");
+    group.throughput(Throughput::Elements(BATCH * BATCHES));
+    let batches: Vec<Routed> = (0..BATCHES).map(|_| Routed { claim: None, rows: rows() }).collect();
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| black_box(sink.write(&batches, &[]).expect("a write")));
+    });
+    group.finish();
+}
+
+fn sinks(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = Run { run_id: "bench".into(), collector_id: "bench".into(), started: WallTime(0) };
+    let path = folder.path().join("db");
+    write(criterion, "sqlite", &mut Sqlite::new(path.clone(), Synchronous::Normal, run));
+    report_size(&path);
+    write(criterion, "jsonl", &mut Jsonl::file(folder.path().join("lines"), 64 << 20, 1));
+    write(criterion, "memory", &mut Memory::new(1024));
+}
+
+/// Not a time, but measured on the way: what a row takes on disk.
+#[expect(clippy::print_stderr, reason = "a bench reports to the terminal")]
+fn report_size(path: &std::path::Path) {
+    let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+    let connection = rusqlite::Connection::open(path).expect("the store");
+    let sql = "SELECT count(*) FROM \"duetector_tracking:open@bench\"";
+    let rows: i64 = connection.query_row(sql, (), |row| row.get(0)).expect("a count");
+    eprintln!(
+        "bytes a stored row (100-byte path, as asked and as resolved): {:.0}",
+        bytes as f64 / rows as f64
+    );
+}
+
+criterion_group!(benches, steps, sinks);
+criterion_main!(benches);

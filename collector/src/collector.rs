@@ -109,13 +109,11 @@ impl Handler<crate::InjectPanic> for Collector {
     }
 }
 
-impl Drop for Collector {
+impl Drop for Fixture {
     fn drop(&mut self) {
-        if self.orders.stop.get() {
-            // Nobody comes after a collector that was told to stop: what it could not get rid of in time is lost,
-            // and must be booked before the store closes its accounts.
-            while self.fixture.input.try_recv().is_ok() {}
-        }
+        // Nobody comes after the last incarnation: what it left behind is lost, and must be booked before the store
+        // closes its accounts.
+        while self.input.try_recv().is_ok() {}
     }
 }
 

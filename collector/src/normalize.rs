@@ -119,20 +119,20 @@ fn fill_from_fields(
     mut fields: Map<String, Value>,
     clock: BootClock,
 ) -> Result<(), NormalizeError> {
-    row.pid = integer("pid", fields.remove("pid"))?;
-    row.uid = integer("uid", fields.remove("uid"))?;
-    row.gid = integer("gid", fields.remove("gid"))?;
+    row.pid = integer("pid", fields.shift_remove("pid"))?;
+    row.uid = integer("uid", fields.shift_remove("uid"))?;
+    row.gid = integer("gid", fields.shift_remove("gid"))?;
     // duetector's word for a name nobody told; one that is null was told.
-    row.comm = match fields.remove("comm") {
+    row.comm = match fields.shift_remove("comm") {
         None => Some("Unknown".into()),
         told => text("comm", told)?,
     };
-    row.cwd = text("cwd", fields.remove("cwd"))?;
-    row.fname = text("fname", fields.remove("fname"))?;
-    if let Some(at) = moment(fields.remove("timestamp"), fields.remove("dt"), clock)? {
+    row.cwd = text("cwd", fields.shift_remove("cwd"))?;
+    row.fname = text("fname", fields.shift_remove("fname"))?;
+    if let Some(at) = moment(fields.shift_remove("timestamp"), fields.shift_remove("dt"), clock)? {
         row.dt = Some(at);
     }
-    let fields = match fields.remove("extended") {
+    let fields = match fields.shift_remove("extended") {
         None => fields,
         Some(Value::Object(mut extended)) => {
             extended.extend(fields);

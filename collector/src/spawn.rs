@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::{AnyChild, ChildRef, Outbox, Placement, Spec, Supervisor, WhenFull, clock};
-use flume::Receiver;
+use actors::{AnyChild, AskError, ChildRef, Outbox, Placement, Spec, Supervisor, WhenFull, clock};
 use futures::future::BoxFuture;
 use model::{Accounts, Batch, Problem, ProcessTable, Routed, SinkName, TracerName, Tracking};
 use thiserror::Error;
@@ -15,7 +14,7 @@ use crate::config::{CollectorConfig, JSONL_FILE};
 use crate::filter::{Filters, FiltersConfig};
 use crate::loss::Unwritten;
 use crate::pipeline::Pipeline;
-use crate::route::{Route, Watch};
+use crate::route::Route;
 use crate::sink::jsonl::{self, Jsonl};
 use crate::sink::memory::{self, Memory};
 use crate::sink::sqlite::{self, Run, Sqlite};
@@ -64,8 +63,13 @@ impl<S: Sink + Unpin> Control for ChildRef<SinkActor<S>, SinkState> {
 
     fn flush(&self) -> BoxFuture<'static, ()> {
         let child = self.clone();
-        // A sink that falls while it flushes has lost what it had: nothing waits any more either.
-        Box::pin(async move { drop(child.ask(Flush).await) })
+        // A sink that falls while it flushes has lost what it had in hand, not what waits: its next incarnation is
+        // asked again.
+        Box::pin(async move {
+            while let Err(AskError::Fell { .. }) = child.ask(Flush).await {
+                clock::sleep(ASK_AGAIN).await;
+            }
+        })
     }
 
     #[cfg(feature = "fault-injection")]
@@ -102,6 +106,8 @@ impl CollectorHandle {
 
 /// The collector's name among children; a sink's is `sink:` and its own.
 const COLLECTOR: &str = "collector";
+/// Between two questions to a sink that fell over the first.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
 /// Time to write what waits when asked to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -163,7 +169,7 @@ pub fn spawn(
 }
 
 fn spec(name: &str) -> Spec {
-    Spec { placement: Placement::OwnThread, stop_timeout: STOP_TIMEOUT, ..Spec::new(name) }
+    Spec { placement: Placement::OwnThread, stop_timeout: STOP_TIMEOUT, last_try: true, ..Spec::new(name) }
 }
 
 /// Sinks in the making.
@@ -194,8 +200,8 @@ impl Start<'_> {
             retry_for: settings.retry_for.0,
         };
         let synchronous = settings.synchronous;
-        let channel = Outbox::channel(settings.queue as usize, settings.when_full);
-        self.sink(sqlite::NAME, channel, pace, move || Sqlite::new(path.clone(), synchronous, run.clone()))
+        let queue = (settings.queue, settings.when_full);
+        self.sink(sqlite::NAME, queue, pace, move || Sqlite::new(path.clone(), synchronous, run.clone()))
     }
 
     fn memory(&mut self, config: &CollectorConfig) -> Result<Option<Memory>, SpawnError> {
@@ -206,9 +212,9 @@ impl Start<'_> {
         let memory = Memory::new(settings.maxlen as usize);
         // Nothing is gained by waiting: rows are shared, not written.
         let pace = Pace { batch: 1, flush_interval: Duration::ZERO, retry_for: Duration::ZERO };
-        let channel = Outbox::channel(settings.queue as usize, settings.when_full);
+        let queue = (settings.queue, settings.when_full);
         let shared = memory.clone();
-        self.sink(memory::NAME, channel, pace, move || shared.clone())?;
+        self.sink(memory::NAME, queue, pace, move || shared.clone())?;
         Ok(Some(memory))
     }
 
@@ -222,9 +228,9 @@ impl Start<'_> {
             flush_interval: settings.flush_interval.0,
             retry_for: settings.retry_for.0,
         };
-        let channel = Outbox::channel(settings.queue as usize, settings.when_full);
+        let queue = (settings.queue, settings.when_full);
         let path = workdir.join(if settings.path.is_empty() { JSONL_FILE } else { &settings.path });
-        self.sink(jsonl::NAME, channel, pace, move || match settings.path.as_str() {
+        self.sink(jsonl::NAME, queue, pace, move || match settings.path.as_str() {
             "-" => Jsonl::stdout(),
             _ => Jsonl::file(path.clone(), settings.rotate_size.0, settings.rotate_keep),
         })
@@ -233,7 +239,7 @@ impl Start<'_> {
     fn sink<S: Sink + Unpin>(
         &mut self,
         name: &str,
-        (outbox, input): (Outbox<Routed>, Receiver<Routed>),
+        queue: (u32, WhenFull),
         pace: Pace,
         make: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<(), SpawnError> {
@@ -244,19 +250,39 @@ impl Start<'_> {
             }
             _ => {}
         }
-        let fixture = Arc::new(writer::Fixture {
-            name: name.clone(),
-            input: input.clone(),
-            accounts: self.accounts.clone(),
-            pace,
-            unwritten: Unwritten::default(),
-        });
-        let child = self
-            .supervisor
-            .spawn(spec(&format!("sink:{name}")), move |link| SinkActor::new(link, fixture.clone(), make()));
-        let watch: Arc<dyn Watch> = Arc::new(child.clone());
-        self.routes.push(Route { sink: name.clone(), outbox, queue: input, watch });
-        self.sinks.push(SinkHandle { name, child: Arc::new(child.clone()), control: Arc::new(child) });
+        let (sink, route) = start_sink(self.supervisor, name, queue, pace, self.accounts.clone(), make);
+        self.sinks.push(sink);
+        self.routes.push(route);
         Ok(())
     }
+}
+
+/// Starts one sink's actor, with a queue of its own: for sinks that the configuration does not know, and for tests.
+pub fn spawn_sink<S: Sink + Unpin>(
+    supervisor: &Supervisor,
+    name: SinkName,
+    queue: (u32, WhenFull),
+    pace: Pace,
+    accounts: Accounts,
+    make: impl Fn() -> S + Send + Sync + 'static,
+) -> (SinkHandle, Outbox<Routed>) {
+    let (sink, route) = start_sink(supervisor, name, queue, pace, accounts, make);
+    (sink, route.outbox)
+}
+
+fn start_sink<S: Sink + Unpin>(
+    supervisor: &Supervisor,
+    name: SinkName,
+    (capacity, when_full): (u32, WhenFull),
+    pace: Pace,
+    accounts: Accounts,
+    make: impl Fn() -> S + Send + Sync + 'static,
+) -> (SinkHandle, Route) {
+    let (outbox, queue) = Outbox::channel(capacity as usize, when_full);
+    let (input, unwritten) = (queue.clone(), Unwritten::default());
+    let fixture = Arc::new(writer::Fixture { name: name.clone(), input, accounts, pace, unwritten });
+    let child = supervisor
+        .spawn(spec(&format!("sink:{name}")), move |link| SinkActor::new(link, fixture.clone(), make()));
+    let route = Route { sink: name.clone(), outbox, queue, watch: Arc::new(child.clone()) };
+    (SinkHandle { name, child: Arc::new(child.clone()), control: Arc::new(child) }, route)
 }

@@ -280,3 +280,6 @@ fn trouble(error: &rusqlite::Error) -> Trouble {
         _ => Trouble::Permanent,
     }
 }
+
+#[cfg(test)]
+mod tests;

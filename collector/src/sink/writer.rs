@@ -49,13 +49,13 @@ pub struct Flush;
 
 /// When to write, and how patiently.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     /// So many rows at once.
-    pub(crate) batch: usize,
+    pub batch: usize,
     /// Fewer after this time.
-    pub(crate) flush_interval: Duration,
+    pub flush_interval: Duration,
     /// How long a batch may be tried again.
-    pub(crate) retry_for: Duration,
+    pub retry_for: Duration,
 }
 
 /// What all incarnations of one sink's actor share.
@@ -130,11 +130,9 @@ impl<S: Sink + Unpin> Handler<crate::InjectPanic> for SinkActor<S> {
     }
 }
 
-impl<S: Sink + Unpin> Drop for SinkActor<S> {
+impl Drop for Fixture {
     fn drop(&mut self) {
-        if self.orders.stop.get() {
-            // Nobody comes after a sink that was told to stop: what it left behind is lost, and booked so here.
-            while self.fixture.input.try_recv().is_ok() {}
-        }
+        // Nobody comes after the last incarnation: what it left behind is lost, and its claims book it so.
+        while self.input.try_recv().is_ok() {}
     }
 }

@@ -1,0 +1,146 @@
+//! The file as others find it: duetector's schema to the letter, private, and nothing in it that breaks its reader.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::Arc;
+
+use model::{AccountSnapshot, BootClock, Details, Lost, Moment, Record, Routed, WallTime};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use super::{Run, Sqlite, Synchronous};
+use crate::sink::{Book, Sink, Trouble};
+
+fn sink(path: &Path) -> Sqlite {
+    let run = Run { run_id: "r1".into(), collector_id: "vm".into(), started: WallTime(0) };
+    Sqlite::new(path.to_owned(), Synchronous::Normal, run)
+}
+
+fn routed(tracer: &str, rows: &[Value]) -> Routed {
+    let row = |fields: &Value| {
+        let details = Details::Fields(fields.as_object().unwrap().clone());
+        let record = Record { at: Moment::Wall(WallTime(1_709_210_096_000_007)), identity: None, details };
+        crate::normalize::row(&tracer.into(), record, BootClock::default()).unwrap()
+    };
+    Routed { claim: None, rows: rows.iter().map(row).collect::<Arc<[_]>>() }
+}
+
+fn texts(path: &Path, sql: &str) -> Vec<String> {
+    let connection = Connection::open(path).unwrap();
+    let mut statement = connection.prepare(sql).unwrap();
+    let rows = statement.query_map((), |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_row_in_duetectors_schema() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("new/db");
+    let mut sink = sink(&path);
+    let row = json!({"pid": 7, "uid": "0", "comm": "sh", "fname": "/data/ü", "a": "ü", "b": [1, 2]});
+    assert_eq!(sink.write(&[routed("open", &[row])], &[]).unwrap(), []);
+    sink.close(&[], WallTime(0)).unwrap();
+    let ddl = texts(&path, "SELECT sql FROM sqlite_master WHERE name = 'duetector_tracking:open@vm'");
+    let core = "CREATE TABLE \"duetector_tracking:open@vm\" (id INTEGER NOT NULL, pid INTEGER, uid INTEGER, \
+                gid INTEGER, dt DATETIME, comm VARCHAR, cwd VARCHAR, fname VARCHAR, extended JSON NOT NULL, tid INTEGER";
+    assert!(ddl[0].starts_with(core) && ddl[0].ends_with(", PRIMARY KEY (id))"), "{}", ddl[0]);
+    let table = "FROM \"duetector_tracking:open@vm\"";
+    assert_eq!(texts(&path, &format!("SELECT dt {table}")), ["2024-02-29 12:34:56.000007"]);
+    assert_eq!(texts(&path, &format!("SELECT fname {table}")), ["/data/ü"]);
+    assert_eq!(texts(&path, &format!("SELECT typeof(pid) || typeof(uid) {table}")), ["integerinteger"]);
+    assert_eq!(texts(&path, &format!("SELECT extended {table}")), [r#"{"a": "\u00fc", "b": [1, 2]}"#]);
+    let names = texts(&path, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name");
+    assert_eq!(names, ["duetector_actors_account", "duetector_actors_run", "duetector_tracking:open@vm"]);
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    assert!(!scratch.path().join("new/db-wal").exists(), "the log is written back at close");
+}
+
+#[test]
+fn a_table_that_python_made_gets_our_columns() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("db");
+    let python = "CREATE TABLE \"duetector_tracking:open@vm\" (id INTEGER NOT NULL, pid INTEGER, uid INTEGER, \
+                  gid INTEGER, dt DATETIME, comm VARCHAR, cwd VARCHAR, fname VARCHAR, extended JSON NOT NULL, \
+                  PRIMARY KEY (id)); INSERT INTO \"duetector_tracking:open@vm\" (pid, extended) VALUES (1, '{}');";
+    Connection::open(&path).unwrap().execute_batch(python).unwrap();
+    let mut sink = sink(&path);
+    sink.write(&[routed("open", &[json!({"pid": 2, "ret": -2})])], &[]).unwrap();
+    let pids = "SELECT group_concat(pid || ':' || ifnull(ret, '-'), ' ') FROM \"duetector_tracking:open@vm\"";
+    assert_eq!(texts(&path, pids), ["1:- 2:-2"]);
+}
+
+#[test]
+fn names_that_would_break_the_reader_are_made_harmless() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("db");
+    let mut sink = sink(&path);
+    let odd = [routed("A:b@C", &[json!({})]), routed("quo\"te; DROP", &[json!({})])];
+    assert_eq!(sink.write(&odd, &[]).unwrap(), []);
+    let names =
+        texts(&path, "SELECT name FROM sqlite_master WHERE name LIKE 'duetector_tracking%' ORDER BY name");
+    assert_eq!(names, ["duetector_tracking:a_b_c@vm", "duetector_tracking:quo\"te; drop@vm"]);
+}
+
+#[test]
+fn a_bad_row_costs_itself_and_a_failed_write_leaves_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("db");
+    let mut sink = sink(&path);
+    sink.write(&[routed("t", &[json!({"pid": 0})])], &[]).unwrap();
+    let other = Connection::open(&path).unwrap();
+    let trigger = "CREATE TRIGGER no13 BEFORE INSERT ON \"duetector_tracking:t@vm\" WHEN NEW.pid = 13 \
+                   BEGIN SELECT RAISE(ABORT, 'unlucky'); END";
+    other.execute_batch(trigger).unwrap();
+    let good = routed("u", &[json!({"pid": 1})]);
+    let rejected =
+        sink.write(&[good, routed("t", &[json!({"pid": 12}), json!({"pid": 13}), json!({"pid": 14})])], &[]);
+    let rejected = rejected.unwrap();
+    assert_eq!((rejected.len(), rejected[0].batch, rejected[0].rows), (1, 1, 1));
+    let pids = "SELECT group_concat(pid, ' ') FROM \"duetector_tracking:t@vm\"";
+    assert_eq!(texts(&path, pids), ["0 12 14"]);
+    // A writer of the same file in the way: trouble that may pass, nothing written, then all is.
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error =
+        sink.write(&[routed("t", &[json!({"pid": 15})]), routed("new", &[json!({})])], &[]).unwrap_err();
+    assert_eq!(error.trouble, Trouble::Transient);
+    assert!(error.to_string().starts_with("writing to /"), "{error}");
+    other.execute_batch("ROLLBACK").unwrap();
+    sink.write(&[routed("t", &[json!({"pid": 15})]), routed("new", &[json!({})])], &[]).unwrap();
+    assert_eq!(texts(&path, pids), ["0 12 14 15"]);
+}
+
+#[test]
+fn accounts_are_kept_by_run() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("db");
+    let mut sink = sink(&path);
+    let lost = Lost { ring: 1, decode: 2, queue: 3, sink: 4 };
+    let book = |tracer: &str| {
+        let snapshot = AccountSnapshot { seen: 21, stored: 10, filtered: 1, lost };
+        Book { tracer: tracer.into(), snapshot }
+    };
+    sink.write(&[], &[book("open")]).unwrap();
+    sink.close(&[book("open"), book("a:b"), book("a@b")], WallTime(1)).unwrap();
+    let lines = "SELECT tracer || ' ' || seen || ' ' || stored || ' ' || filtered || ' ' || lost_ring || ' ' || \
+                 lost_decode || ' ' || lost_queue || ' ' || lost_sink FROM duetector_actors_account ORDER BY tracer";
+    assert_eq!(texts(&path, lines), ["a_b 42 20 2 2 4 6 8", "open 21 10 1 1 2 3 4"]);
+    let run =
+        "SELECT run_id || ' ' || collector_id || ' ' || started || ' ' || ended FROM duetector_actors_run";
+    assert_eq!(texts(&path, run), ["r1 vm 1970-01-01 00:00:00.000000 1970-01-01 00:00:00.000001"]);
+}
+
+#[test]
+fn what_is_no_store_is_refused_for_good() {
+    let scratch = tempfile::tempdir().unwrap();
+    let real = scratch.path().join("real");
+    std::fs::write(&real, "").unwrap();
+    let link = scratch.path().join("link");
+    symlink(&real, &link).unwrap();
+    let error = sink(&link).check().unwrap_err();
+    assert_eq!((error.trouble, error.source.to_string().as_str()), (Trouble::Permanent, "is a symlink"));
+    let text = scratch.path().join("text");
+    std::fs::write(&text, "not a database, though long enough to be looked at. ".repeat(100)).unwrap();
+    assert_eq!(sink(&text).check().unwrap_err().trouble, Trouble::Permanent);
+    assert_eq!(sink(Path::new("/proc/nowhere/db")).check().unwrap_err().trouble, Trouble::Permanent);
+}
