@@ -2,15 +2,15 @@
 
 use std::io;
 
-use aya::EbpfError;
 use aya::maps::MapError;
 use aya::programs::ProgramError;
+use aya::{BtfError, EbpfError};
 use thiserror::Error;
 
 use crate::facts::{BTF, Capability, KernelVersion, OLDEST};
 
 /// Lines of the verifier's log that are kept: its verdict is at the end.
-const WORDS: usize = 6;
+const WORDS: usize = 3;
 
 /// Why no kernel tracer can run.
 #[derive(Debug, Error)]
@@ -208,6 +208,9 @@ pub(super) fn of_program(action: &'static str, program: &'static str, cause: Pro
             return AttachError::Refused { program, words };
         }
     }
+    if let ProgramError::Btf(BtfError::UnknownBtfTypeName { type_name }) = &cause {
+        return AttachError::NoHook { program, hook: type_name.clone() };
+    }
     // The library's transparent variant hides the error itself from the chain of sources.
     let denied = matches!(&cause, ProgramError::IOError(error) if is_denied(error)) || is_permission(&cause);
     let source = Box::new(cause);
@@ -277,7 +280,7 @@ mod tests {
                    processed 4 insns (limit 1000000) max_states_per_insn 0\n";
         let words = verdict(log);
         assert_eq!(words.last().unwrap(), "R1 invalid mem access 'scalar'");
-        assert_eq!(words.len(), 4);
+        assert_eq!(words.len(), 3);
         assert!(verdict("processed 4 insns\n").is_empty());
     }
 
