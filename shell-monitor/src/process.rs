@@ -203,3 +203,32 @@ pub(crate) fn describe(status: io::Result<ExitStatus>) -> String {
         Err(cause) => format!("ended, and could not be reaped: {cause}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use actors::clock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn dropped_by_an_actor_that_fell_it_leaves_nobody_behind() {
+        let comm = ["sh", "-c", "trap '' TERM; sleep 1000 & echo $!; wait"].map(str::to_owned).to_vec();
+        let command = Command { comm, ..Command::default() };
+        let (process, pipes) = Process::start(&command, "here", Stdio::null()).unwrap();
+        pipes.stdout.readable().await;
+        let mut buffer = [0; 64];
+        let crate::pipe::Look::Bytes(count) = pipes.stdout.read(&mut buffer) else { panic!("no grandchild") };
+        let grandchild = String::from_utf8_lossy(&buffer[..count]).trim().to_owned();
+        let all = [process.pid().to_string(), grandchild].map(|pid| PathBuf::from("/proc").join(pid));
+        assert!(all.iter().all(|path| path.is_dir()));
+        drop(process);
+        let end = clock::now() + Duration::from_secs(30);
+        while all.iter().any(|path| path.exists()) {
+            assert!(clock::now() < end, "{all:?}");
+            clock::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}

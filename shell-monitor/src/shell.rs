@@ -230,8 +230,11 @@ impl Work {
         }
     }
 
+    /// Counts it, and logs it unless it is what was logged last: a command may fail at each of its runs.
     fn fault(&self, cause: String, counter: impl FnOnce(&mut ShellState) -> &mut u64) {
-        tracing::warn!(tracer = %self.settings.name, cause, "command");
+        if self.link.read().last_fault.as_ref() != Some(&cause) {
+            tracing::warn!(tracer = %self.settings.name, cause, "command went wrong");
+        }
         self.link.update(|state| {
             *counter(state) += 1;
             state.last_fault = Some(cause);

@@ -224,3 +224,23 @@ fn many_lives_leak_no_descriptor_and_no_zombie() {
         assert_eq!(zombies.count(), 0);
     });
 }
+
+#[test]
+fn a_collector_that_never_takes_can_not_keep_a_child_alive() {
+    real(async {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = "kill_timeout = \"10ms\"";
+        let script = "while True: event(pid=os.getpid())";
+        let stand = Stand::with_queue(&child(dir.path(), script, settings), 1);
+        stand.counted("it", "/stdout/events", 2000).await;
+        let pid = stand.state("it", "/pid");
+        let status = stand.tracer("it").stop().await;
+        // Its records can't be handed over, and that is what its end says.
+        assert_eq!((status.phase, status.exits.stalled), (Phase::Stopped, 1));
+        gone(&pid).await;
+        // All that was read is accounted for: one batch in the queue, the others lost on the way to it.
+        let books = stand.books("it");
+        assert!(books.lost.queue > 0 && books.in_flight() > 0, "{books:?}");
+        assert_eq!(books.seen, stand.state("it", "/stdout/events").as_u64().unwrap());
+    });
+}
