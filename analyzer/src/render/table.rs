@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
+use model::Lost;
 use model::schema::ColumnKind;
 use serde_json::Value;
 
@@ -40,17 +41,7 @@ pub(super) fn rows(answer: &mut Answer<'_>, paper: Paper, out: &mut dyn Write) -
 }
 
 pub(super) fn brief(brief: &Brief, paper: Paper, out: &mut dyn Write) -> io::Result<()> {
-    let names = [
-        "tracer",
-        "collector",
-        "rows",
-        "first",
-        "last",
-        "seen",
-        "stored",
-        "filtered",
-        "lost (ring+decode+queue+sink)",
-    ];
+    let names = ["tracer", "collector", "rows", "first", "last", "seen", "stored", "filtered", "lost"];
     let mut table = new_table(paper, &names.map(str::to_owned));
     for place in [2, 5, 6, 7] {
         right(&mut table, place);
@@ -64,15 +55,12 @@ pub(super) fn brief(brief: &Brief, paper: Paper, out: &mut dyn Write) -> io::Res
 
 fn brief_row(tracer: &TracerBrief) -> Vec<String> {
     let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
-    let time =
-        |time: &Option<String>| time.as_deref().map_or_else(|| "-".to_owned(), |t| escape::visible(t).into());
-    let lost = tracer.lost.map_or_else(
-        || "-".to_owned(),
-        |lost| match lost.total() {
-            0 => "0".to_owned(),
-            total => format!("{total} ({}+{}+{}+{})", lost.ring, lost.decode, lost.queue, lost.sink),
-        },
-    );
+    // To the second: the table has many columns, and JSON has the rest.
+    let time = |time: &Option<String>| {
+        let seconds = time.as_deref().map(|time| time.split('.').next().unwrap_or(time));
+        seconds.map_or_else(|| "-".to_owned(), |time| escape::visible(time).into_owned())
+    };
+    let lost = tracer.lost.map_or_else(|| "-".to_owned(), |lost| lost_in_words(&lost));
     vec![
         escape::visible(&tracer.tracer).into_owned(),
         escape::visible(&tracer.collector_id).into_owned(),
@@ -84,6 +72,17 @@ fn brief_row(tracer: &TracerBrief) -> Vec<String> {
         number(tracer.filtered),
         lost,
     ]
+}
+
+/// `12 (ring 10, sink 2)`
+fn lost_in_words(lost: &Lost) -> String {
+    let places = [("ring", lost.ring), ("decode", lost.decode), ("queue", lost.queue), ("sink", lost.sink)];
+    let places =
+        places.iter().filter(|(_, count)| *count > 0).map(|(place, count)| format!("{place} {count}"));
+    match lost.total() {
+        0 => "0".to_owned(),
+        total => format!("{total} ({})", places.collect::<Vec<_>>().join(", ")),
+    }
 }
 
 /// Which cells of a row are shown.
