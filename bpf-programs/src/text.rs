@@ -55,8 +55,8 @@ pub(crate) fn file_path(raw: RawText<'_>, fs_magic: u32, ino: u64) -> Path {
         PIPEFS => format!("pipe:[{ino}]").into_bytes(),
         SOCKFS => format!("socket:[{ino}]").into_bytes(),
         ANON_INODE_FS => [b"anon_inode:", name].concat(),
-        // memfd and the like, which have the name of a file that was deleted at once.
-        _ => return path(raw),
+        // memfd and the like: to the kernel a file that was deleted at once.
+        _ => [b"/", name, b" (deleted)"].concat(),
     };
     Path { bytes, incomplete: false }
 }

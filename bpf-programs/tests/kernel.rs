@@ -1,239 +1,36 @@
-//! Host and tracer actors on the real kernel: trigger exactly 23 times, find 23. Needs root; says so and counts
-//! as skipped where there is none.
+//! The real kernel: each tracer's programs loaded and attached, each thing done 23 times, each field compared.
+//! Needs root; without it every test is counted as ignored.
 
-use std::future::Future;
-use std::process::Command;
-use std::time::Duration;
+#[path = "support/mod.rs"]
+mod support;
 
-use actors::{Outbox, Phase, Supervisor, WhenFull, clock};
-use bpf_programs::{EbpfConfig, EbpfTracers, SetAttached, TracersConfig};
+#[path = "support/files.rs"]
+mod files;
+#[path = "support/processes.rs"]
+mod processes;
+#[path = "support/sockets.rs"]
+mod sockets;
+
 use libtest_mimic::{Arguments, Failed, Trial};
-use model::{Accounts, Batch, Details, ExecId, ProcessTable, Record, SinkName};
 
+/// How often each thing is done.
 const TIMES: usize = 23;
-const DEADLINE: Duration = Duration::from_secs(20);
 
-fn main() {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        println!("skipped: kernel tests need root (CAP_BPF, CAP_PERFMON)");
+fn main() -> std::process::ExitCode {
+    let mut arguments = Arguments::from_args();
+    // One object at a time: what another test does is in every ring.
+    arguments.test_threads = Some(1);
+    let able = nix::unistd::geteuid().is_root();
+    if !able {
+        eprintln!("kernel tests are ignored: not root");
     }
-    let trial = |name: &str, test: fn()| {
-        Trial::test(name, move || {
-            test();
-            Ok::<(), Failed>(())
-        })
-        .with_ignored_flag(!root)
-    };
-    let trials = vec![
-        trial("every_open_arrives_once", every_open_arrives_once),
-        trial("detached_is_silent_attached_again_is_not", detached_is_silent_attached_again_is_not),
-        trial("short_lives_are_whole", short_lives_are_whole),
-        trial("a_storm_balances", a_storm_balances),
-        trial("check_finds_everything_here", check_finds_everything_here),
-    ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
-}
-
-/// A running set of kernel tracers and what came out of them.
-struct Rig {
-    ebpf: EbpfTracers,
-    accounts: Accounts,
-    table: ProcessTable,
-    batches: flume::Receiver<Batch>,
-    records: Vec<Record>,
-    sink: SinkName,
-}
-
-impl Rig {
-    async fn start() -> Self {
-        let sink = SinkName::new("memory");
-        let accounts = Accounts::new(std::slice::from_ref(&sink));
-        let table = ProcessTable::default();
-        let (collector, batches) = Outbox::channel(64, WhenFull::Block);
-        let (config, sections) = (EbpfConfig::default(), TracersConfig::default());
-        let supervisor = Supervisor::new();
-        let ebpf = bpf_programs::spawn(&supervisor, &config, &sections, &accounts, table.clone(), &collector);
-        let ebpf = ebpf.expect("tracers are enabled");
-        let rig = Self { ebpf, accounts, table, batches, records: Vec::new(), sink };
-        let all = |rig: &Self| rig.ebpf.tracers.iter().all(|tracer| tracer.child.state().attached);
-        let deadline = clock::now() + DEADLINE;
-        while !all(&rig) {
-            let given_up =
-                rig.ebpf.tracers.iter().find(|tracer| tracer.child.status().phase == Phase::GivenUp);
-            assert!(given_up.is_none(), "{:?}", given_up.map(|tracer| tracer.child.status()));
-            assert!(clock::now() < deadline, "not attached in time");
-            clock::sleep(Duration::from_millis(5)).await;
-        }
-        rig
+    let mut trials = Vec::new();
+    for (name, test) in files::TESTS.iter().chain(processes::TESTS).chain(sockets::TESTS) {
+        let run = || test().map_err(|error| Failed::from(format!("{error:#}")));
+        trials.push(Trial::test(*name, run).with_ignored_flag(!able));
     }
-
-    fn keep(&mut self, batch: Batch) {
-        // Stored, as a sink would say.
-        for mut claim in batch.claim.route() {
-            claim.store(batch.records.len() as u64);
-        }
-        self.records.extend(batch.records);
-    }
-
-    /// Waits until `count` records satisfy `wanted`.
-    async fn until(&mut self, count: usize, wanted: impl Fn(&Record) -> bool) {
-        let deadline = clock::now() + DEADLINE;
-        while self.records.iter().filter(|record| wanted(record)).count() < count {
-            tokio::select! {
-                batch = self.batches.recv_async() => self.keep(batch.expect("the collector's queue is open")),
-                () = tokio::time::sleep_until(deadline) => panic!("{count} records did not come in time"),
-            }
-        }
-    }
-
-    /// Stops host, then tracers, takes what is left, and checks the conservation law for each tracer.
-    async fn stop(mut self) -> Self {
-        let host = self.ebpf.host.clone();
-        self.drain_while(async move { drop(host.stop().await) }).await;
-        for tracer in self.ebpf.tracers.clone() {
-            self.drain_while(async move { drop(tracer.child.stop().await) }).await;
-        }
-        while let Ok(batch) = self.batches.try_recv() {
-            self.keep(batch);
-        }
-        for account in self.accounts.all() {
-            let books = account.snapshot(&self.sink);
-            assert_eq!(books.in_flight(), 0, "{}: {books:?}", account.tracer());
-        }
-        self
-    }
-
-    /// Takes batches until `done` is: a full queue would keep it waiting.
-    async fn drain_while(&mut self, done: impl Future<Output = ()>) {
-        let mut done = Box::pin(done);
-        loop {
-            tokio::select! {
-                () = &mut done => return,
-                Ok(batch) = self.batches.recv_async() => self.keep(batch),
-            }
-        }
-    }
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn run(test: impl Future<Output = ()>) {
-    actix::System::new().block_on(test);
-}
-
-fn opens_of(path: &str) -> impl Fn(&Record) -> bool + '_ {
-    move |record| matches!(&record.details, Details::Open(open) if open.path.as_str() == path)
-}
-
-/// Opens `path` `times` times from another process: the agent's own opens are not recorded.
-fn open_from_outside(path: &str, times: usize) -> u32 {
-    let script = "i=0; while [ $i -lt $1 ]; do : < \"$0\"; i=$((i+1)); done";
-    let mut child =
-        Command::new("/bin/sh").args(["-c", script, path, &times.to_string()]).spawn().expect("sh runs");
-    assert!(child.wait().expect("sh ends").success());
-    child.id()
-}
-
-fn scratch_file(name: &str) -> (tempfile::TempDir, String) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join(name);
-    std::fs::write(&path, "x").expect("a file");
-    let path = path.to_str().expect("plain path").to_owned();
-    (folder, path)
-}
-
-fn every_open_arrives_once() {
-    run(async {
-        let mut rig = Rig::start().await;
-        let (_folder, path) = scratch_file("counted");
-        let pid = open_from_outside(&path, TIMES);
-        rig.until(TIMES, opens_of(&path)).await;
-        let rig = rig.stop().await;
-        let found: Vec<_> = rig.records.iter().filter(|record| opens_of(&path)(record)).collect();
-        assert_eq!(found.len(), TIMES);
-        for record in found {
-            let identity = record.identity.as_ref().expect("kernel records have one");
-            assert_eq!(identity.pid, pid);
-            assert_eq!(identity.comm.as_str(), "sh");
-            let exe = rig.table.latest(identity.exec_id()).expect("the shell is known").exe.clone();
-            assert!(exe.is_some_and(|exe| exe.as_str().ends_with("sh")));
-        }
-    });
-}
-
-fn detached_is_silent_attached_again_is_not() {
-    run(async {
-        let mut rig = Rig::start().await;
-        let (_folder, path) = scratch_file("now-and-then");
-        let open =
-            rig.ebpf.tracers.iter().find(|tracer| tracer.name == "open").expect("there is one").child.clone();
-        open_from_outside(&path, TIMES);
-        let detach = open.clone();
-        rig.drain_while(
-            async move { detach.ask(SetAttached(false)).await.expect("answered").expect("detached") },
-        )
-        .await;
-        assert!(!open.state().attached);
-        open_from_outside(&path, TIMES);
-        open.ask(SetAttached(true)).await.expect("answered").expect("attached");
-        open_from_outside(&path, TIMES);
-        rig.until(2 * TIMES, opens_of(&path)).await;
-        let rig = rig.stop().await;
-        let found = rig.records.iter().filter(|record| opens_of(&path)(record)).count();
-        assert_eq!(found, 2 * TIMES);
-    });
-}
-
-fn short_lives_are_whole() {
-    run(async {
-        let mut rig = Rig::start().await;
-        let mut pids = Vec::new();
-        for _ in 0..TIMES {
-            let mut child = Command::new("/bin/true").spawn().expect("true runs");
-            pids.push(child.id());
-            child.wait().expect("true ends");
-        }
-        let is_ours = |record: &Record, pids: &[u32]| {
-            let identity = record.identity.as_ref().expect("kernel records have one");
-            pids.contains(&identity.pid)
-        };
-        let exec = |record: &Record| matches!(&record.details, Details::Exec(exec) if exec.argv[0].as_str() == "/bin/true");
-        let ended = |record: &Record| matches!(&record.details, Details::Exit(exit) if exit.code == 0);
-        rig.until(TIMES, |record| exec(record) && is_ours(record, &pids)).await;
-        rig.until(TIMES, |record| ended(record) && is_ours(record, &pids)).await;
-        let rig = rig.stop().await;
-        let count = |wanted: &dyn Fn(&Record) -> bool| {
-            rig.records.iter().filter(|record| wanted(record) && is_ours(record, &pids)).count()
-        };
-        assert_eq!((count(&exec), count(&ended)), (TIMES, TIMES));
-        for record in rig.records.iter().filter(|record| exec(record) && is_ours(record, &pids)) {
-            let identity = record.identity.as_ref().expect("kernel records have one");
-            let ExecId { pid, start_ns } = identity.exec_id();
-            assert!(start_ns > 0 && identity.ppid == std::process::id(), "{pid}");
-            assert!(rig.table.latest(identity.exec_id()).is_some_and(|info| info.cwd.is_some()));
-        }
-    });
-}
-
-/// As many opens as one thread can make for a while; a full ring may lose some, but none is unaccounted for.
-fn a_storm_balances() {
-    run(async {
-        let mut rig = Rig::start().await;
-        let (_folder, path) = scratch_file("stormy");
-        let count = 300_000;
-        let script = "import os,sys\nfor i in range(int(sys.argv[2])): os.close(os.open(sys.argv[1], 0))";
-        let mut storm = tokio::process::Command::new("python3");
-        let mut storm = storm.args(["-c", script, &path, &count.to_string()]).spawn().expect("python3 runs");
-        rig.drain_while(async move { assert!(storm.wait().await.expect("it ends").success()) }).await;
-        let rig = rig.stop().await;
-        let stored = rig.records.iter().filter(|record| opens_of(&path)(record)).count() as u64;
-        let books = rig.accounts.of(&"open".into()).snapshot(&rig.sink);
-        println!("storm: {stored} of {count} stored, {books:?}");
-        assert!(stored + books.lost.ring >= count && stored <= count, "{stored} {books:?}");
-    });
-}
-
-fn check_finds_everything_here() {
-    for check in bpf_programs::checks::check() {
-        assert!(check.ok, "{check:?}");
-    }
-}
+/// A test by name.
+type Test = (&'static str, fn() -> anyhow::Result<()>);

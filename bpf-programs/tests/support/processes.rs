@@ -1,0 +1,246 @@
+//! Tracers `exec`, `clone`, `exit`, and what keeps the process table.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use bpf_programs::wire::{Header, Kind};
+use bpf_programs::{clone, exec, exit, lifecycle};
+use model::{Details, ExecId, ProcessTable};
+
+use crate::support::Kernel;
+use crate::{TIMES, Test};
+
+pub const TESTS: &[Test] = &[
+    ("exec_each_field", exec_fields),
+    ("exec_500_as_fast_as_possible", short_lives),
+    ("exec_of_a_script", script),
+    ("exec_argv_is_cut_and_marked", long_argv),
+    ("clone_of_processes_and_threads", clones),
+    ("exit_codes_and_signals", exits),
+    ("exit_of_many_threads_is_told_once", threads),
+    ("lifecycle_keeps_the_process_table", table),
+    ("lifecycle_without_tracers_is_not_counted", untraced),
+];
+
+fn own() -> u32 {
+    std::process::id()
+}
+
+/// Runs it to its end.
+fn run(command: &mut Command) -> anyhow::Result<u32> {
+    let mut child = command.spawn()?;
+    let pid = child.id();
+    child.wait()?;
+    Ok(pid)
+}
+
+fn exec_of(kernel: &mut Kernel, pid: u32) -> anyhow::Result<model::Exec> {
+    let found = kernel.wait_for(pid, Kind::Exec, 1)?;
+    ensure!(found.len() == 1, "{}", found.len());
+    match exec::decode(&found[0])?.details {
+        Details::Exec(exec) => Ok(*exec),
+        other => anyhow::bail!("{other:?}"),
+    }
+}
+
+fn exec_fields() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut kernel = Kernel::start()?;
+    let program = fs::canonicalize("/bin/true")?;
+    for _ in 0..TIMES {
+        let pid = run(Command::new("/bin/true").args(["one", "", "three\n"]).current_dir(folder.path()))?;
+        let exec = exec_of(&mut kernel, pid)?;
+        let argv: Vec<_> = exec.argv.iter().map(|arg| arg.as_str()).collect();
+        ensure!(argv == ["/bin/true", "one", "", "three\n"], "{argv:?}");
+        ensure!(!exec.argv_cut && !exec.path_incomplete, "{exec:?}");
+        ensure!(exec.path_asked.as_str() == "/bin/true", "{exec:?}");
+        ensure!(Path::new(exec.exe.as_str()) == program, "{exec:?}");
+        ensure!(Path::new(exec.cwd.as_str()) == folder.path(), "{exec:?}");
+        let record = exec::decode(&kernel.of(pid, Kind::Exec)[0])?;
+        let identity = record.identity.context("identity")?;
+        ensure!((identity.pid, identity.tid, identity.ppid) == (pid, pid, own()), "{identity:?}");
+        ensure!(identity.comm.as_str() == "true" && identity.uid == 0, "{identity:?}");
+    }
+    Ok(())
+}
+
+fn short_lives() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    let pid = run(Command::new("/bin/sh").args(["-c", "for i in $(seq 500); do /bin/true $i; done"]))?;
+    kernel.wait_for(pid, Kind::Exit, 1)?;
+    let mut numbers = Vec::new();
+    let mut ended = 0;
+    for bytes in kernel.all(Kind::Exec) {
+        let record = exec::decode(&bytes)?;
+        let identity = record.identity.context("identity")?;
+        let Details::Exec(exec) = record.details else { continue };
+        if identity.ppid != pid || exec.path_asked.as_str() != "/bin/true" {
+            continue;
+        }
+        ensure!(exec.argv.len() == 2 && exec.argv[0].as_str() == "/bin/true", "{exec:?}");
+        ensure!(exec.exe.as_str().ends_with("/bin/true") && !exec.path_incomplete, "{exec:?}");
+        numbers.push(exec.argv[1].as_str().parse::<u32>()?);
+        ended += kernel.of(identity.pid, Kind::Exit).len();
+    }
+    numbers.sort_unstable();
+    ensure!(numbers == (1..=500).collect::<Vec<_>>(), "{}", numbers.len());
+    ensure!(ended == 500, "{ended}");
+    Ok(())
+}
+
+/// The executable of a script is its interpreter.
+fn script() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("script");
+    fs::write(&path, "#!/bin/sh\nexit 3\n")?;
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let mut kernel = Kernel::start()?;
+    let pid = run(Command::new(&path).arg("x"))?;
+    let exec = exec_of(&mut kernel, pid)?;
+    ensure!(Path::new(exec.path_asked.as_str()) == path, "{exec:?}");
+    ensure!(Path::new(exec.exe.as_str()) == fs::canonicalize("/bin/sh")?, "{exec:?}");
+    ensure!(exec.argv.len() == 3, "{exec:?}");
+    Ok(())
+}
+
+fn long_argv() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    for (length, cut) in [(8192 - 11, false), (8192 - 10, true), (100_000, true)] {
+        let pid = run(Command::new("/bin/true").arg("y".repeat(length)))?;
+        let exec = exec_of(&mut kernel, pid)?;
+        ensure!(exec.argv_cut == cut, "{length}");
+        ensure!(exec.argv[1].as_str().len() == length.min(8192 - 10), "{}", exec.argv[1].as_str().len());
+    }
+    Ok(())
+}
+
+fn clones() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    let mut pids = Vec::new();
+    for _ in 0..TIMES {
+        pids.push(run(&mut Command::new("/bin/true"))?);
+        std::thread::spawn(|| ()).join().map_err(|_| anyhow::anyhow!("panicked"))?;
+    }
+    kernel.wait_for(own(), Kind::Clone, 2 * TIMES)?;
+    let (mut processes, mut threads) = (Vec::new(), 0);
+    for bytes in kernel.of(own(), Kind::Clone) {
+        let record = clone::decode(&bytes)?;
+        let Details::Clone(clone) = record.details else { continue };
+        ensure!(clone.child_start_ns > 0 && clone.flags.is_some(), "{clone:?}");
+        let flag = clone.flags.context("flags")? & libc::CLONE_THREAD as u64 != 0;
+        ensure!(flag == clone.thread, "{clone:?}");
+        if clone.thread {
+            ensure!(clone.child_pid == own() && clone.child_tid != own(), "{clone:?}");
+            threads += 1;
+        } else {
+            ensure!(clone.child_pid == clone.child_tid, "{clone:?}");
+            processes.push(clone.child_pid);
+            let exit = kernel.wait_for(clone.child_pid, Kind::Exit, 1)?;
+            ensure!(Header::parse(&exit[0])?.start_ns == clone.child_start_ns, "{clone:?}");
+        }
+    }
+    ensure!(processes == pids, "{processes:?} {pids:?}");
+    ensure!(threads == TIMES, "{threads}");
+    Ok(())
+}
+
+fn exits() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    let cases = [("exit 0", 0, 0), ("exit 37", 37, 0), ("kill -9 $$", 0, 9), ("kill -15 $$", 0, 15)];
+    for (script, code, signal) in cases {
+        for _ in 0..TIMES {
+            let pid = run(Command::new("/bin/sh").args(["-c", script]))?;
+            let found = kernel.wait_for(pid, Kind::Exit, 1)?;
+            ensure!(found.len() == 1, "{}", found.len());
+            let record = exit::decode(&found[0])?;
+            let Details::Exit(exit) = record.details else { continue };
+            ensure!((exit.code, exit.signal, exit.core_dumped) == (code, signal, false), "{exit:?}");
+            ensure!((1..10_000_000_000).contains(&exit.duration_ns), "{exit:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Threads that die together are one exit.
+fn threads() -> anyhow::Result<()> {
+    let program = "import threading,os\n\
+        b=threading.Barrier(17)\n\
+        [threading.Thread(target=lambda:(b.wait(),threading.Event().wait()),daemon=True).start() for _ in range(16)]\n\
+        b.wait()\n\
+        os._exit(5)";
+    let mut kernel = Kernel::start()?;
+    let mut pids = Vec::new();
+    for _ in 0..TIMES {
+        pids.push(run(Command::new("python3").args(["-c", program]))?);
+    }
+    for pid in pids {
+        let found = kernel.wait_for(pid, Kind::Exit, 1)?;
+        kernel.drain();
+        ensure!(found.len() == 1 && kernel.of(pid, Kind::Exit).len() == 1, "{}", found.len());
+        let record = exit::decode(&found[0])?;
+        ensure!(matches!(record.details, Details::Exit(exit) if exit.code == 5), "{record:?}");
+    }
+    Ok(())
+}
+
+/// A process from before, its move to another folder, its child.
+fn table() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
+    let script = "read go < fifo; cd /proc; /bin/true";
+    let child = Command::new("/bin/sh").args(["-c", script]).current_dir(folder.path()).spawn()?;
+    let mut child = Guard(child);
+    let pid = child.0.id();
+    let mut kernel = Kernel::start()?;
+    let table = ProcessTable::default();
+    let mut id = None;
+    for record in kernel.processes()? {
+        lifecycle::apply(&table, &record)?;
+        let header = Header::parse(&record)?;
+        if header.pid == pid {
+            id = Some(ExecId { pid, start_ns: header.start_ns });
+        }
+    }
+    let id = id.context("not there")?;
+    let before = table.latest(id).context("not in the table")?;
+    ensure!(Path::new(before.cwd.as_ref().context("cwd")?.as_str()) == folder.path(), "{before:?}");
+    let shell = fs::canonicalize("/bin/sh")?;
+    ensure!(Path::new(before.exe.as_ref().context("exe")?.as_str()) == shell, "{before:?}");
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", pid))?;
+    let cgroup = before.cgroup.as_deref().context("cgroup")?;
+    ensure!(groups.lines().any(|line| line.splitn(3, ':').nth(2) == Some(cgroup)), "{cgroup} {groups}");
+    fs::write(&fifo, "\n")?;
+    child.0.wait()?;
+    kernel.wait_for(pid, Kind::Exit, 1)?;
+    let moved = kernel.of(pid, Kind::Chdir);
+    ensure!(moved.len() == 1, "{}", moved.len());
+    lifecycle::apply(&table, &moved[0])?;
+    let after = table.latest(id).context("gone")?;
+    ensure!(after.cwd.as_ref().context("cwd")?.as_str() == "/proc" && after.exe == before.exe, "{after:?}");
+    Ok(())
+}
+
+/// Ends it, should the test end first.
+struct Guard(std::process::Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn untraced() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    kernel.set(|settings| settings.enabled = 0)?;
+    let before = kernel.count(Kind::Exec)?;
+    let pid = run(&mut Command::new("/bin/true"))?;
+    let found = kernel.wait_for(pid, Kind::Exit, 1)?;
+    ensure!(!Header::parse(&found[0])?.is_traced());
+    ensure!(!Header::parse(&kernel.of(pid, Kind::Exec)[0])?.is_traced());
+    ensure!(kernel.count(Kind::Exec)? == before);
+    Ok(())
+}
