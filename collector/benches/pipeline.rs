@@ -1,8 +1,6 @@
 //! What a row costs from record to sink: each step alone, and all together into each sink. Times are of one thread,
 //! which is what the agent pays; divide by the batch.
 
-#![expect(missing_docs, reason = "criterion's macros make undocumented functions")]
-
 use std::hint::black_box;
 use std::sync::Arc;
 

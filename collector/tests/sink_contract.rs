@@ -1,6 +1,8 @@
 //! What every sink has to do, whatever it writes to: order, flush at the end, retries, bad rows, coming back after
 //! a panic; and always books that balance with what can be read back.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
