@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use crate::commands::control::fetch;
 use crate::commands::start::daemon_log;
 use crate::exit::{Failure, Outcome};
-use crate::output;
+use crate::{output, workdir};
 
 /// How long an agent may take until it answers; loading all programs takes well under a second.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -23,10 +23,9 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const MARK: &str = "--daemon-child";
 
 /// Starts the agent in the background with this process's own arguments, and waits until it answers.
-pub(crate) fn start(workdir: &Path) -> Outcome {
-    std::fs::create_dir_all(workdir)
-        .with_context(|| format!("making the work folder {}", workdir.display()))?;
-    let path = daemon_log(workdir);
+pub(crate) fn start(folder: &Path) -> Outcome {
+    workdir::make(folder)?;
+    let path = daemon_log(folder);
     let log = open_log(&path).with_context(|| format!("opening the log {}", path.display()))?;
     let mut child = spawn(log).context("starting the agent")?;
     let begun = actors::clock::now();
@@ -40,7 +39,7 @@ pub(crate) fn start(workdir: &Path) -> Outcome {
                 _ => Failure::Failed(cause),
             });
         }
-        if fetch(workdir).is_ok_and(|status| status.pid == child.id() && status.is_settled()) {
+        if fetch(folder).is_ok_and(|status| status.pid == child.id() && status.is_settled()) {
             output::complain(&format!("started, pid {}, log {}", child.id(), path.display()));
             return Ok(());
         }

@@ -57,10 +57,11 @@ impl Screen {
     /// Takes the live lines away.
     pub(crate) fn clear(&self) {
         if let Some((multi, bars)) = &self.lines {
-            for bar in bars.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-                bar.finish_and_clear();
-            }
+            // The terminal may be gone by now; then there is nothing to clear.
             let _ = multi.clear();
+            for bar in bars.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+                multi.remove(&bar);
+            }
         }
     }
 }

@@ -67,7 +67,8 @@ pub(crate) fn is_locked(workdir: &Path) -> bool {
     matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, nix::errno::Errno::EWOULDBLOCK)))
 }
 
-fn make(path: &Path) -> anyhow::Result<()> {
+/// Makes the folder, for its owner alone, if it is missing; refuses one that is somebody else's.
+pub(crate) fn make(path: &Path) -> anyhow::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| {
         format!("making the work folder {}: choose one that you may write with --workdir", path.display())
     })?;

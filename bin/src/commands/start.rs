@@ -64,12 +64,12 @@ async fn serve(start: &Start, workdir: &Workdir, screen: &Screen) -> Result<Opti
             broken = agent.broken() => Err(broken),
             () = show(&agent, screen) => Ok(()),
         };
+        screen.clear();
         stop(&agent, &mut signals).await?;
         served?;
     } else {
         stop(&agent, &mut signals).await?;
     }
-    screen.clear();
     if traces { Ok(agent.store()) } else { Err(nothing_traced(&settled)) }
 }
 
