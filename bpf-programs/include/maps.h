@@ -79,6 +79,16 @@ struct {
 /* Set by the loader: the agent's own process, whose doings are nobody's business. */
 const volatile __u32 agent_tgid = 0;
 
+/* Brings the records into the object's type information, where tests/layout.rs compares them with Rust's. */
+struct wire_types {
+	struct open_record open;
+	struct exec_record exec;
+	struct clone_record clone;
+	struct exit_record exit;
+	struct connect_record connect;
+	struct process_record process;
+} *wire_types;
+
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 #endif

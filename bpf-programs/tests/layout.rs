@@ -1,0 +1,44 @@
+//! C's sizes and offsets, from the type information in the object itself, equal Rust's.
+
+#[path = "support/btf.rs"]
+mod btf;
+
+use bpf_programs::programs::OBJECT;
+use bpf_programs::wire;
+
+/// A struct's name in C, its size in Rust, its fields as Rust has them.
+type Layout = (&'static str, usize, &'static [(&'static str, usize, usize)]);
+
+macro_rules! layouts {
+    ($($c:literal $rust:ident)*) => {
+        [$(($c, size_of::<wire::$rust>(), wire::$rust::LAYOUT)),*]
+    };
+}
+
+#[test]
+fn c_and_rust_agree() {
+    let layouts: [Layout; 10] = layouts! {
+        "text" TextRef
+        "header" Header
+        "open_record" OpenRecord
+        "exec_record" ExecRecord
+        "clone_record" CloneRecord
+        "exit_record" ExitRecord
+        "connect_record" ConnectRecord
+        "process_record" ProcessRecord
+        "settings" Settings
+        "count" Count
+    };
+    if OBJECT.is_empty() {
+        eprintln!("nothing to compare: built without the kernel side");
+        return;
+    }
+    let types = btf::types(OBJECT);
+    for (name, size, fields) in layouts {
+        let found = types.iter().find(|found| found.name == name).unwrap_or_else(|| panic!("no struct {name}"));
+        assert_eq!(found.size, size, "size of {name}");
+        let in_c: Vec<_> = found.fields.iter().map(|(name, at)| (name.as_str(), *at)).collect();
+        let in_rust: Vec<_> = fields.iter().map(|(name, at, _)| (*name, *at)).collect();
+        assert_eq!(in_c, in_rust, "fields of {name}");
+    }
+}
