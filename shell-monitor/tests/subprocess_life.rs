@@ -229,10 +229,17 @@ fn many_lives_leak_no_descriptor_and_no_zombie() {
 fn a_collector_that_never_takes_can_not_keep_a_child_alive() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
-        let settings = "kill_timeout = \"10ms\"";
+        let settings = "kill_timeout = \"10ms\"\npoll_interval = \"10ms\"";
         let script = "while True: event(pid=os.getpid())";
         let stand = Stand::with_queue(&child(dir.path(), script, settings), 1);
-        stand.counted("it", "/stdout/events", 2000).await;
+        stand.counted("it", "/stdout/events", 1).await;
+        // The way is blocked when polls go on being due and nothing is read any more.
+        let mut before = json!(null);
+        while stand.state("it", "/stdout/events") != before {
+            before = stand.state("it", "/stdout/events");
+            let polls = stand.state("it", "/polls").as_u64().unwrap();
+            stand.counted("it", "/polls", polls + 10).await;
+        }
         let pid = stand.state("it", "/pid");
         let status = stand.tracer("it").stop().await;
         // Its records can't be handed over, and that is what its end says.
