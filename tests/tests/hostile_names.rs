@@ -108,10 +108,10 @@ fn nothing_breaks_an_output(agent: &Agent, count: usize) {
 }
 
 fn a_path_longer_than_the_kernel_takes_is_marked() {
-    // 30 folders of 200 bytes: some 6,000 bytes, reached step by step.
+    // 50 folders of 200 bytes: some 10,000 bytes, reached step by step.
     let script = "
 import os
-for depth in range(30):
+for depth in range(50):
     os.mkdir('p' * 200); os.chdir('p' * 200)
 os.close(os.open('deepest', os.O_CREAT | os.O_WRONLY))
 ";

@@ -14,6 +14,13 @@ use tests::binary::workspace;
 const RUST_LINES: usize = 400;
 const BPF_LINES: usize = 200;
 const ARCHITECTURE_LINES: usize = 200;
+/// Files that may be longer, and why.
+const LONGER: [(&str, usize); 2] = [
+    // Everything unsafe has to be in this one.
+    ("bpf-programs/src/wire.rs", 500),
+    // Two hooks and two families, and what a socket's outcome needs between them.
+    ("bpf-programs/src/connect/probe.bpf.c", 240),
+];
 
 /// What each crate may link of ours (DESIGN §3). `bin`'s package is `duetector-actors`.
 const ARROWS: [(&str, &[&str]); 9] = [
@@ -116,13 +123,18 @@ fn the_promised_rust_version_is_enough_for_every_dependency() {
     );
 }
 
+/// How long that file may be.
+fn limit(path: &str, usual: usize) -> usize {
+    LONGER.iter().find(|(longer, _)| *longer == path).map_or(usual, |(_, lines)| *lines)
+}
+
 #[test]
 fn files_and_their_heads() {
     let mut complaints = Vec::new();
     for (path, text) in rust_files() {
-        let lines = production(&text).lines().count();
-        if lines > RUST_LINES {
-            complaints.push(format!("{path}: {lines} lines, at most {RUST_LINES}"));
+        let (lines, limit) = (production(&text).lines().count(), limit(&path, RUST_LINES));
+        if lines > limit {
+            complaints.push(format!("{path}: {lines} lines, at most {limit}"));
         }
         if !text.starts_with("//!") {
             complaints.push(format!("{path}: does not begin with what is here (`//!`)"));
@@ -130,8 +142,9 @@ fn files_and_their_heads() {
     }
     for path in files(workspace(), ".bpf.c") {
         let text = fs::read_to_string(&path).unwrap();
-        if text.lines().count() > BPF_LINES {
-            complaints.push(format!("{}: more than {BPF_LINES} lines", relative(&path)));
+        let limit = limit(&relative(&path), BPF_LINES);
+        if text.lines().count() > limit {
+            complaints.push(format!("{}: more than {limit} lines", relative(&path)));
         }
         if !text.starts_with("// SPDX-License-Identifier:")
             && !text.starts_with("/* SPDX-License-Identifier:")

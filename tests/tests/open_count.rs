@@ -82,7 +82,7 @@ fn python_duetector_reads_the_same() {
 
     // Their brief and ours count the same rows in the same tables.
     let theirs = answer["brief"].as_object().unwrap();
-    for ours in agent.store().brief() {
+    for ours in agent.store().brief().into_iter().filter(|account| account.count > 0) {
         let name = format!("{}@{}", ours.tracer, ours.collector_id);
         assert_eq!(theirs[&name]["count"], ours.count, "{name}");
     }

@@ -45,7 +45,7 @@ fn an_ordinary_user_is_told_what_is_missing() {
         assert!(text.contains(&format!("\"{tracer}\"")), "check does not speak of {tracer}: {text}");
     }
     let table = String::from_utf8(as_nobody(&scratch, &["check"]).stdout).unwrap();
-    for word in ["CAP_BPF", "CAP_PERFMON", "setcap", "sudo"] {
+    for word in ["CAP_BPF", "CAP_PERFMON", "setcap", "as root"] {
         assert!(table.contains(word), "check does not say {word}:\n{table}");
     }
 }

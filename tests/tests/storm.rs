@@ -31,11 +31,8 @@ fn five_seconds_at_full_speed_are_accounted_for_to_the_last_event() {
     assert_eq!(open.seen, Some(made), "the kernel's count is not the generator's");
     // A loss is a row, too: its counts add up to what the books lost.
     let losses = agent.store().query("loss", &[]);
-    let told: u64 = losses
-        .iter()
-        .filter(|row| row["extended"]["tracer"] == "open" || row["fname"] == "open")
-        .filter_map(|row| row["count"].as_u64())
-        .sum();
+    let of_open = losses.iter().filter(|row| row["extended"]["lost_tracer"] == "open");
+    let told: u64 = of_open.filter_map(|row| row["count"].as_u64()).sum();
     assert_eq!(told, open.lost_total(), "{losses:?}");
     assert!(open.stored > Some(0), "{open:?}");
     assert!(peak <= PEAK_MIB, "{peak} MiB resident at the peak");

@@ -114,7 +114,7 @@ fn a_panicking_tracer_comes_back() {
 fn a_panicking_sink_comes_back() {
     let agent = Setup::new().start();
     open_23(&agent, 9981);
-    let story = panic_and_return(&agent, "sqlite");
+    let story = panic_and_return(&agent, "sink:sqlite");
     assert!(story["first_cause"].as_str().unwrap().contains("panic"), "{story}");
     assert_others_work(&agent, "");
     open_23(&agent, 9980);
