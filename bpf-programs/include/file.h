@@ -19,6 +19,12 @@ static __always_inline __u64 file_of(struct task_struct *task, __s64 fd)
 
 static __always_inline void set_walk_to_file(struct scratch *s, __u64 file)
 {
+	__u64 start = OFFSET(struct file, f_path.mnt);
+
+	if (OFFSET(struct file, f_path.dentry) == start + 8) {
+		bpf_probe_read_kernel(&s->walk.mnt, 16, (void *)file + start);
+		return;
+	}
 	READ(&s->walk.dentry, file, struct file, f_path.dentry);
 	READ(&s->walk.mnt, file, struct file, f_path.mnt);
 }

@@ -26,11 +26,12 @@ struct mount_part {
 
 /* Where a walk up a path is. */
 struct walk {
+	__u64 mnt; /* these two as in struct path */
 	__u64 dentry; /* of a cgroup the kernfs node */
-	__u64 mnt;
 	__u64 root_dentry;
 	__u64 root_mnt;
 	struct mount_part mount; /* of `mnt` */
+	__u64 inode;		 /* of the first name, 0 if there was none */
 	__u32 end;		 /* of the room for names */
 	__u32 names;
 	__u32 deleted; /* TEXT_DELETED or 0 */

@@ -3,6 +3,8 @@
 #ifndef DUETECTOR_PATH_H
 #define DUETECTOR_PATH_H
 
+#include <stddef.h>
+
 #include "task.h"
 
 #define WALK_LIMIT 256 /* names and mounts of one path */
@@ -16,6 +18,7 @@ struct dentry_part {
 	__u32 len;
 	__u64 name;
 	__u64 inode;
+	__u64 short_name[4]; /* where `name` points if it is short */
 };
 
 #define OFFSET(type, field) bpf_core_field_offset(type, field)
@@ -52,14 +55,20 @@ static __always_inline long read_mount(struct mount_part *part, __u64 mnt)
 	       READ(&part->root, mnt, struct vfsmount, mnt_root);
 }
 
-/* Appends a name and a NUL at `at`; gives the place behind. Never at 0: a header is before. */
-static __always_inline __u64 put_name(struct scratch *s, __u64 at, __u64 len, __u64 name)
+/* Appends a name and a NUL; never at 0: a header is before. Most names are short, and are here already. */
+static __always_inline void put_name(struct scratch *s, struct dentry_part *part, __u64 dentry)
 {
+	__u64 at = s->size, len = part->len;
+	__u64 inside = dentry + OFFSET(struct dentry, d_hash.pprev) + offsetof(struct dentry_part, short_name);
+
 	BOUND(len, NAME_LIMIT);
 	BOUND(at, RECORD_LIMIT - NAME_LIMIT - 1);
-	bpf_probe_read_kernel(&s->record[at], len, (void *)name);
+	if (part->name == inside && len < sizeof(part->short_name))
+		__builtin_memcpy(&s->record[at], part->short_name, sizeof(part->short_name));
+	else
+		bpf_probe_read_kernel(&s->record[at], len, (void *)part->name);
 	s->record[at + len] = 0;
-	return at + len + 1;
+	s->size = at + len + 1;
 }
 
 /* One name or mount up; gives TEXT_* bits when there is nothing more above, else 0. Global, so that the verifier
@@ -86,7 +95,9 @@ __noinline int walk_step(struct scratch *s)
 	}
 	if (read_dentry(&part, walk->dentry) || s->size + part.len >= walk->end)
 		return TEXT_PATH | TEXT_INCOMPLETE;
-	s->size = put_name(s, s->size, part.len, part.name);
+	put_name(s, &part, walk->dentry);
+	if (!walk->inode)
+		walk->inode = part.inode;
 	if (part.parent == walk->dentry)
 		return TEXT_PATH | TEXT_DETACHED;
 	if (!walk->names++ && !part.pprev)
@@ -100,6 +111,7 @@ static __noinline int walk_path(struct scratch *s)
 {
 	s->walk.end = s->size + PATH_LIMIT;
 	s->walk.names = s->walk.deleted = 0;
+	s->walk.inode = 0;
 	if (read_mount(&s->walk.mount, s->walk.mnt))
 		return TEXT_PATH | TEXT_INCOMPLETE;
 	for (int i = 0; i < WALK_LIMIT; i++) {

@@ -53,7 +53,9 @@ static __always_inline void put_file(struct scratch *s, struct task_struct *task
 	set_walk_to_file(s, file);
 	dentry = s->walk.dentry;
 	put_path(s, task, &r->path);
-	READ(&inode, dentry, struct dentry, d_inode);
+	inode = s->walk.inode;
+	if (!inode) /* the root: no name was read */
+		READ(&inode, dentry, struct dentry, d_inode);
 	READ(&r->ino, inode, struct inode, i_ino);
 	READ(&r->file_mode, inode, struct inode, i_mode);
 	READ(&super, inode, struct inode, i_sb);
