@@ -9,8 +9,7 @@
 __u64 data_woken, lifecycle_woken;
 
 /* The compiler may prove a bound that the verifier can't see; this one neither can lose. */
-#define BOUND(value, limit)                                                                                  \
-	asm volatile("if %0 <= %1 goto +1\n%0 = %1" : "+r"(value) : "i"(limit))
+#define BOUND(value, limit) asm volatile("if %0 <= %1 goto +1\n%0 = %1" : "+r"(value) : "i"(limit))
 
 /* Atomic, because a program in a soft interrupt may come in between on the same CPU. */
 static __always_inline void count_seen(__u32 kind)
@@ -47,7 +46,8 @@ static __always_inline void give_back(struct scratch *s)
 	*(volatile __u32 *)&s->busy = 0;
 }
 
-/* One wake-up each time so much has come in, and none while the agent keeps up: it looks by itself besides. */
+/* One wake-up each time so much has come in, and none while the agent keeps up: it looks by itself besides.
+ */
 static __always_inline __u64 wakeup(void *ring, __u64 *woken, __u32 threshold)
 {
 	__u64 produced;

@@ -175,27 +175,6 @@ struct task_struct {
 	struct css_set *cgroups;
 } CO_RE;
 
-struct in6_addr {
-	__u8 bytes[16];
-};
-
-struct sock_common {
-	__u32 skc_daddr, skc_rcv_saddr;
-	__u16 skc_dport, skc_num, skc_family;
-	volatile unsigned char skc_state;
-	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
-} CO_RE;
-
-struct sock {
-	struct sock_common __sk_common;
-	__u16 sk_protocol;
-	int sk_err;
-} CO_RE;
-
-struct socket {
-	struct sock *sk;
-} CO_RE;
-
 struct bpf_iter_meta {
 	struct seq_file *seq;
 } CO_RE;

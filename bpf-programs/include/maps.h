@@ -14,7 +14,8 @@
 /* The largest record (exec) and room for one name more, which the verifier wants to see. */
 #define RECORD_LIMIT 29696
 #define NAME_LIMIT 255
-/* A program can be interrupted by one in a soft interrupt, or (where tracepoints are preemptible) by another. */
+/* A program can be interrupted by one in a soft interrupt, or (where tracepoints are preemptible) by another.
+ */
 #define SCRATCH_SLOTS 4
 
 /* The part of a mount that is read, as it lies in memory. */
@@ -26,7 +27,7 @@ struct mount_part {
 
 /* Where a walk up a path is. */
 struct walk {
-	__u64 mnt; /* these two as in struct path */
+	__u64 mnt;    /* these two as in struct path */
 	__u64 dentry; /* of a cgroup the kernfs node */
 	__u64 root_dentry;
 	__u64 root_mnt;
@@ -88,7 +89,7 @@ struct wire_types {
 	struct exit_record exit;
 	struct connect_record connect;
 	struct process_record process;
-} *wire_types;
+} * wire_types;
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 

@@ -22,7 +22,8 @@ struct dentry_part {
 };
 
 #define OFFSET(type, field) bpf_core_field_offset(type, field)
-#define READ(to, from, type, field) bpf_probe_read_kernel(to, sizeof(*(to)), (void *)(from) + OFFSET(type, field))
+#define READ(to, from, type, field)                                                                          \
+	bpf_probe_read_kernel(to, sizeof(*(to)), (void *)(from) + OFFSET(type, field))
 
 /* One copy where the fields lie side by side, as they do on kernels without layout randomisation; the
  * verifier knows the offsets and keeps only the branch that applies.
@@ -48,7 +49,8 @@ static __always_inline long read_mount(struct mount_part *part, __u64 mnt)
 	__u64 mount = mnt - OFFSET(struct mount, mnt);
 	__u64 start = OFFSET(struct mount, mnt_parent);
 
-	if (OFFSET(struct mount, mnt_mountpoint) == start + 8 && OFFSET(struct mount, mnt.mnt_root) == start + 16)
+	if (OFFSET(struct mount, mnt_mountpoint) == start + 8 &&
+	    OFFSET(struct mount, mnt.mnt_root) == start + 16)
 		return bpf_probe_read_kernel(part, sizeof(*part), (void *)mount + start);
 	return READ(&part->parent, mount, struct mount, mnt_parent) |
 	       READ(&part->mountpoint, mount, struct mount, mnt_mountpoint) |
@@ -59,7 +61,8 @@ static __always_inline long read_mount(struct mount_part *part, __u64 mnt)
 static __always_inline void put_name(struct scratch *s, struct dentry_part *part, __u64 dentry)
 {
 	__u64 at = s->size, len = part->len;
-	__u64 inside = dentry + OFFSET(struct dentry, d_hash.pprev) + offsetof(struct dentry_part, short_name);
+	__u64 inside =
+		dentry + OFFSET(struct dentry, d_hash.pprev) + offsetof(struct dentry_part, short_name);
 
 	BOUND(len, NAME_LIMIT);
 	BOUND(at, RECORD_LIMIT - NAME_LIMIT - 1);
@@ -71,8 +74,8 @@ static __always_inline void put_name(struct scratch *s, struct dentry_part *part
 	s->size = at + len + 1;
 }
 
-/* One name or mount up; gives TEXT_* bits when there is nothing more above, else 0. Global, so that the verifier
- * looks at it once and not once a round.
+/* One name or mount up; gives TEXT_* bits when there is nothing more above, else 0. Global, so that the
+ * verifier looks at it once and not once a round.
  */
 __noinline int walk_step(struct scratch *s)
 {

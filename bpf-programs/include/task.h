@@ -21,7 +21,8 @@ static __always_inline __u32 pid_ns_of(struct task_struct *task)
 			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 				      level * bpf_core_type_size(struct upid) +
 				      bpf_core_field_offset(struct upid, ns));
-	bpf_probe_read_kernel(&inum, sizeof(inum), (void *)ns + bpf_core_field_offset(struct pid_namespace, ns.inum));
+	bpf_probe_read_kernel(&inum, sizeof(inum),
+			      (void *)ns + bpf_core_field_offset(struct pid_namespace, ns.inum));
 	return inum;
 }
 

@@ -28,13 +28,13 @@
 #define FLAG_TRACED 1
 
 /* text.flags */
-#define TEXT_PATH 1	    /* names from the leaf up, each closed by a NUL */
-#define TEXT_INCOMPLETE 2   /* too deep, too long, or partly unreadable: what is there is right */
-#define TEXT_CUT 4	    /* the beginning of something longer */
-#define TEXT_DELETED 8	    /* the file has no name any more: this was its last */
-#define TEXT_OUTSIDE 16	    /* not below the process's root: as seen from the root of all mounts */
-#define TEXT_DETACHED 32    /* no folder leads there: a pipe, a socket, an anonymous inode */
-#define TEXT_UNREADABLE 64  /* could not be read at all */
+#define TEXT_PATH 1	   /* names from the leaf up, each closed by a NUL */
+#define TEXT_INCOMPLETE 2  /* too deep, too long, or partly unreadable: what is there is right */
+#define TEXT_CUT 4	   /* the beginning of something longer */
+#define TEXT_DELETED 8	   /* the file has no name any more: this was its last */
+#define TEXT_OUTSIDE 16	   /* not below the process's root: as seen from the root of all mounts */
+#define TEXT_DETACHED 32   /* no folder leads there: a pipe, a socket, an anonymous inode */
+#define TEXT_UNREADABLE 64 /* could not be read at all */
 
 #define COMM_LEN 16
 #define MAX_UIDS 16
@@ -89,7 +89,7 @@ struct exec_record {
 struct clone_record {
 	struct header header;
 	__u64 flags;
-	__u64 child_start_ns;	/* of the child's own task */
+	__u64 child_start_ns; /* of the child's own task */
 	__u64 child_cgroup_id;
 	__u32 child_pid;
 	__u32 child_tid;
@@ -126,7 +126,7 @@ struct process_record {
 
 /* The value of map `settings`; may be written at any time. */
 struct settings {
-	__u64 enabled; /* bit n: the tracer of kind n emits */
+	__u64 enabled;	   /* bit n: the tracer of kind n emits */
 	__u32 data_wakeup; /* bytes in the ring that wake the agent */
 	__u32 lifecycle_wakeup;
 	__u32 uid_count; /* 0: everybody */

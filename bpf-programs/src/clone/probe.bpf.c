@@ -20,7 +20,8 @@ static __always_inline void put_flags(struct clone_record *r, struct task_struct
 	if (nr == NR_CLONE)
 		r->flags = (__u32)syscall_arg(regs, 0);
 	else if (nr == NR_CLONE3) /* the first field of struct clone_args */
-		r->has_flags = !bpf_probe_read_user(&r->flags, sizeof(r->flags), (void *)syscall_arg(regs, 0));
+		r->has_flags =
+			!bpf_probe_read_user(&r->flags, sizeof(r->flags), (void *)syscall_arg(regs, 0));
 	else if (nr == NR_VFORK)
 		r->flags = CLONE_VFORK | CLONE_VM;
 	else if (nr != NR_FORK)

@@ -1,33 +1,15 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* TCP connections. A call that waits ends with its result. One that does not is kept until the socket's state
- * tells the outcome, which then happens in whatever context the network is in: who called has to be remembered.
+ * tells the outcome, which then happens in whatever context the network is in: who called has to be
+ * remembered.
  */
-#include <bpf/bpf_endian.h>
+#include "sock.h"
 
-#include "file.h"
-
-#define INET 2
-#define INET6 10
-#define IPPROTO_TCP 6
-#define TCP_ESTABLISHED 1
-#define TCP_SYN_SENT 2
-#define TCP_SYN_RECV 3
-#define TCP_CLOSE 7
 #define NONBLOCK 04000
-#define S_IFMT 0170000
-#define S_IFSOCK 0140000
 #define EINTR 4
-#define ECONNABORTED 103
 #define EALREADY 114
 #define EINPROGRESS 115
 #define ERESTARTSYS 512
-
-struct sockaddr_any {
-	__u16 family;
-	__u16 port;
-	__u32 addr4; /* of IPv6 the flow */
-	__u8 addr6[16];
-};
 
 struct pending {
 	struct connect_record record;
@@ -43,75 +25,6 @@ struct {
 	__type(key, __u64);
 	__type(value, struct pending);
 } connecting SEC(".maps");
-
-/* The TCP socket behind a file, 0 if it is none. */
-static __always_inline __u64 tcp_sock_of(__u64 file)
-{
-	__u64 dentry = 0, inode = 0, socket = 0, sock = 0;
-	__u16 mode = 0, protocol = 0, family = 0;
-
-	READ(&dentry, file, struct file, f_path.dentry);
-	READ(&inode, dentry, struct dentry, d_inode);
-	READ(&mode, inode, struct inode, i_mode);
-	if ((mode & S_IFMT) != S_IFSOCK)
-		return 0;
-	READ(&socket, file, struct file, private_data);
-	READ(&sock, socket, struct socket, sk);
-	READ(&protocol, sock, struct sock, sk_protocol);
-	READ(&family, sock, struct sock, __sk_common.skc_family);
-	return protocol == IPPROTO_TCP && (family == INET || family == INET6) ? sock : 0;
-}
-
-static __always_inline __u8 state_of(__u64 sock)
-{
-	__u8 state = 0;
-
-	READ(&state, sock, struct sock, __sk_common.skc_state);
-	return state;
-}
-
-/* 0 if connected, else why not; a socket closed before it was decided tells no error of its own. */
-static __always_inline __s32 outcome(__u64 sock, int state)
-{
-	__s32 error = 0;
-
-	if (state == TCP_ESTABLISHED)
-		return 0;
-	READ(&error, sock, struct sock, sk_err);
-	return error > 0 ? -error : -ECONNABORTED;
-}
-
-/* The addresses as the socket has them: complete from SYN_SENT on. */
-static __always_inline void put_addresses(struct connect_record *r, __u64 sock)
-{
-	__u16 dport = 0;
-
-	__builtin_memset(r->saddr, 0, sizeof(r->saddr));
-	__builtin_memset(r->daddr, 0, sizeof(r->daddr));
-	READ(&r->family, sock, struct sock, __sk_common.skc_family);
-	READ(&r->sport, sock, struct sock, __sk_common.skc_num);
-	READ(&dport, sock, struct sock, __sk_common.skc_dport);
-	r->dport = bpf_ntohs(dport);
-	if (r->family == INET) {
-		READ((__u32 *)r->saddr, sock, struct sock, __sk_common.skc_rcv_saddr);
-		READ((__u32 *)r->daddr, sock, struct sock, __sk_common.skc_daddr);
-	} else {
-		READ(&r->saddr, sock, struct sock, __sk_common.skc_v6_rcv_saddr);
-		READ(&r->daddr, sock, struct sock, __sk_common.skc_v6_daddr);
-	}
-}
-
-/* Where a call that failed wanted to go: the socket may never have learnt it, or forgotten it again. */
-static __always_inline void put_asked_address(struct connect_record *r, struct sockaddr_any *asked)
-{
-	if (asked->family == r->family && r->family == INET) {
-		__builtin_memcpy(r->daddr, &asked->addr4, 4);
-		r->dport = bpf_ntohs(asked->port);
-	} else if (asked->family == r->family) {
-		__builtin_memcpy(r->daddr, asked->addr6, sizeof(r->daddr));
-		r->dport = bpf_ntohs(asked->port);
-	}
-}
 
 /* Seen, and out. */
 static __always_inline void emit_connect(struct scratch *s)
@@ -207,7 +120,8 @@ int connect_state(__u64 *ctx)
 	struct connect_record *r;
 	struct scratch *s;
 
-	if ((before != TCP_SYN_SENT && before != TCP_SYN_RECV) || (after != TCP_ESTABLISHED && after != TCP_CLOSE))
+	if ((before != TCP_SYN_SENT && before != TCP_SYN_RECV) ||
+	    (after != TCP_ESTABLISHED && after != TCP_CLOSE))
 		return 0;
 	pending = bpf_map_lookup_elem(&connecting, &sock);
 	if (!pending)

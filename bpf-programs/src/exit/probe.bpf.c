@@ -4,9 +4,9 @@
 
 #define SIGNAL_GROUP_EXIT 4
 
-/* Hash: threads that end at the same time on several CPUs may each find none alive but themselves. The first to
- * put its process in here tells its end. Least recently used, because nothing needs to be taken out: it matters
- * for the moment between two threads' ends.
+/* Hash: threads that end at the same time on several CPUs may each find none alive but themselves. The first
+ * to put its process in here tells its end. Least recently used, because nothing needs to be taken out: it
+ * matters for the moment between two threads' ends.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -5,7 +5,7 @@
 #define O_ACCESS_CREAT 0100
 #define O_TMPFILE_BIT 020000000
 #define O_CREAT_CALL (0100 | 01000 | 01) /* what creat() stands for: O_CREAT | O_TRUNC | O_WRONLY */
-#define CWD -100			  /* AT_FDCWD */
+#define CWD -100			 /* AT_FDCWD */
 
 struct open_how {
 	__u64 flags;
