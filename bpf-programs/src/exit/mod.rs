@@ -2,7 +2,7 @@
 //!
 //! **Hook.** BTF tracepoint `sched_process_exit`, of a process's last thread only.
 //! **Kernel.** 5.15 with BTF.
-//! **Cost.** Being measured.
+//! **Cost.** 0.5 to 0.9 µs by `bpf_stats` on Linux 6.18, on a busy machine.
 
 use model::{Details, Exit, Moment, Record};
 

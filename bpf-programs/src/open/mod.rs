@@ -3,7 +3,8 @@
 //! **Hook.** `sys_exit_*` of each call alone, one program for all. At exit the kernel has resolved the path and
 //! mapped the caller's memory, so nothing has to be remembered between entry and exit.
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
-//! **Cost.** Being measured.
+//! **Cost.** 0.9 µs for a path of five names, by `bpf_stats` on Linux 6.18 while three agents traced the same storm on a busy
+//! 2-CPU machine: over the budget of 0.6 µs, and not yet measured alone.
 
 use model::{Details, Moment, Open, Record, Text};
 
