@@ -1,5 +1,6 @@
 //! The real kernel: each tracer's programs loaded and attached, each thing done 23 times, each field compared.
 //! Needs root; without it every test is counted as ignored.
+#![expect(unreachable_pub, reason = "what the modules beside it offer it is public to nobody else")]
 
 #[path = "support/mod.rs"]
 mod support;
@@ -22,7 +23,10 @@ fn main() -> std::process::ExitCode {
     arguments.test_threads = Some(1);
     let able = nix::unistd::geteuid().is_root();
     if !able {
-        eprintln!("kernel tests are ignored: not root");
+        #[expect(clippy::print_stderr, reason = "says why tests are not run")]
+        {
+            eprintln!("kernel tests are ignored: not root");
+        }
     }
     let mut trials = Vec::new();
     for (name, test) in files::TESTS.iter().chain(processes::TESTS).chain(sockets::TESTS) {

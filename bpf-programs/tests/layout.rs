@@ -1,4 +1,5 @@
 //! C's sizes and offsets, from the type information in the object itself, equal Rust's.
+#![expect(unreachable_pub, reason = "what the modules beside it offer it is public to nobody else")]
 
 #[path = "support/btf.rs"]
 mod btf;
@@ -35,7 +36,8 @@ fn c_and_rust_agree() {
     }
     let types = btf::types(OBJECT);
     for (name, size, fields) in layouts {
-        let found = types.iter().find(|found| found.name == name).unwrap_or_else(|| panic!("no struct {name}"));
+        let found =
+            types.iter().find(|found| found.name == name).unwrap_or_else(|| panic!("no struct {name}"));
         assert_eq!(found.size, size, "size of {name}");
         let in_c: Vec<_> = found.fields.iter().map(|(name, at)| (name.as_str(), *at)).collect();
         let in_rust: Vec<_> = fields.iter().map(|(name, at, _)| (*name, *at)).collect();

@@ -55,10 +55,10 @@ pub fn types(elf: &[u8]) -> Vec<Struct> {
 /// Bytes behind a type's fixed part, by its kind.
 fn behind(kind: usize, count: usize) -> usize {
     match kind {
-        1 | 14 | 17 => 4,           // int, var, decl_tag
-        3 => 12,                    // array
+        1 | 14 | 17 => 4,              // int, var, decl_tag
+        3 => 12,                       // array
         4 | 5 | 15 | 19 => count * 12, // struct, union, datasec, enum64
-        6 | 13 => count * 8,        // enum, function prototype
+        6 | 13 => count * 8,           // enum, function prototype
         _ => 0,
     }
 }
