@@ -34,24 +34,9 @@ pub(crate) fn row(gap: &Gap, clock: BootClock) -> Tracking {
 }
 
 fn row_of(loss: Loss) -> Tracking {
-    Tracking {
-        tracer: LOSS_TRACER.into(),
-        pid: None,
-        uid: None,
-        gid: None,
-        dt: Some(loss.to),
-        comm: None,
-        cwd: None,
-        fname: None,
-        tid: None,
-        ppid: None,
-        exec_id: None,
-        exe: None,
-        container_id: None,
-        ret: None,
-        count: Some(i64::try_from(loss.count).unwrap_or(i64::MAX)),
-        extended: Extended::new(Details::Loss(Box::new(loss))),
-    }
+    let count = i64::try_from(loss.count).unwrap_or(i64::MAX);
+    let row = Tracking::new(LOSS_TRACER.into(), loss.to, Extended::new(Details::Loss(Box::new(loss))));
+    Tracking { count: Some(count), ..row }
 }
 
 /// `loss` rows that a sink has taken over and not written yet. It outlives the sink's incarnations, and is bounded:

@@ -49,24 +49,7 @@ pub fn row(tracer: &TracerName, record: Record, clock: BootClock) -> Result<Trac
         Moment::Boot(at) => clock.wall(at),
         Moment::Wall(at) => at,
     };
-    let mut row = Tracking {
-        tracer: tracer.clone(),
-        pid: None,
-        uid: None,
-        gid: None,
-        dt: Some(dt),
-        comm: None,
-        cwd: None,
-        fname: None,
-        tid: None,
-        ppid: None,
-        exec_id: None,
-        exe: None,
-        container_id: None,
-        ret: None,
-        count: None,
-        extended: Extended::new(record.details),
-    };
+    let mut row = Tracking::new(tracer.clone(), dt, Extended::new(record.details));
     if let Details::Fields(fields) = &mut row.extended.details {
         let fields = std::mem::take(fields);
         fill_from_fields(&mut row, fields, clock)?;

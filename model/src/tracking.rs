@@ -42,3 +42,27 @@ pub struct Tracking {
     /// Everything else, as an object.
     pub extended: Extended,
 }
+
+impl Tracking {
+    /// A row of which only its tracer, its moment and its details are known.
+    pub fn new(tracer: TracerName, dt: WallTime, extended: Extended) -> Self {
+        Self {
+            tracer,
+            pid: None,
+            uid: None,
+            gid: None,
+            dt: Some(dt),
+            comm: None,
+            cwd: None,
+            fname: None,
+            tid: None,
+            ppid: None,
+            exec_id: None,
+            exe: None,
+            container_id: None,
+            ret: None,
+            count: None,
+            extended,
+        }
+    }
+}

@@ -18,6 +18,9 @@ const ROWS_PER_TABLE: usize = 500;
 /// What a person wants to see of a whole `Tracking`; the rest is a `--columns` away.
 const DIGEST: [&str; 6] = ["dt", "tracer", "pid", "uid", "comm", "ret"];
 
+/// Characters of a command line in the digest; `--columns argv` shows all of it.
+const ARGUMENTS_SHOWN: usize = 80;
+
 /// Fields that say where, not what: left out of the digest.
 const PLACE_FIELDS: [&str; 4] = ["cgroup_id", "pid_ns", "mnt_ns", "tracer_name"];
 
@@ -127,7 +130,8 @@ impl Layout {
         if let Some((fname, extended)) = self.about {
             cells.push(match &row.cells[fname] {
                 Cell::Null => fields(&row.cells[extended]),
-                fname => text(fname),
+                fname => arguments(&row.cells[extended])
+                    .map_or_else(|| text(fname), |line| format!("{} $ {line}", text(fname))),
             });
         }
         cells
@@ -140,6 +144,15 @@ fn text(cell: &Cell) -> String {
         Cell::Text(text) | Cell::Json(Value::String(text)) => escape::visible(text).into_owned(),
         cell => json::text(cell),
     }
+}
+
+/// What was run, on one line and cut where it is long.
+fn arguments(extended: &Cell) -> Option<String> {
+    let Cell::Json(Value::Object(fields)) = extended else { return None };
+    let arguments = fields.get("argv")?.as_array()?.iter().filter_map(Value::as_str);
+    let line = arguments.map(escape::visible).collect::<Vec<_>>().join(" ");
+    let cut = line.char_indices().nth(ARGUMENTS_SHOWN);
+    Some(cut.map_or_else(|| line.clone(), |(at, _)| format!("{}…", &line[..at])))
 }
 
 /// An object on one line: `daddr=10.0.0.1 dport=443`.
