@@ -119,11 +119,12 @@ fn a_full_disk_stops_the_sink_and_is_counted() {
     generate(9974, &["paced", file.to_str().unwrap(), "--rate", "20000", "--seconds", "3"]);
     let books = until("the loss is counted", SOON, || {
         let open = agent.tracer("open");
-        (open["lost"]["sink"].as_u64() > Some(0) && open["in_flight"] == 0).then_some(open)
+        // The kernel's count is taken over now and then: it has to have arrived, too.
+        (open["seen"] == 60_000 && open["in_flight"] == 0).then_some(open)
     });
     let count = |key: &str| books[key].as_u64().unwrap();
     let lost: u64 = books["lost"].as_object().unwrap().values().filter_map(|lost| lost.as_u64()).sum();
-    assert_eq!(count("seen"), 60_000);
+    assert!(books["lost"]["sink"].as_u64() > Some(0), "the disk was large enough: {books}");
     assert_eq!(count("stored") + count("filtered") + lost, 60_000, "{books}");
     let said = agent.status().to_string() + &agent.stderr();
     assert!(said.contains("full"), "nobody says that the disk is full:\n{said}");
