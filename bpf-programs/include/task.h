@@ -10,19 +10,18 @@
 
 static __always_inline __u32 pid_ns_of(struct task_struct *task)
 {
-	struct pid *pid = task->thread_pid;
-	__u64 level = pid->level;
-	struct pid_namespace *ns = NULL;
+	__u64 level = task->thread_pid->level, pid = 0, ns = 0;
 	__u32 inum = 0;
 
 	if (!level)
 		return FIRST_PID_NS;
+	/* As a number: 6.1 refuses to add what is not a constant to a typed pointer. */
+	bpf_probe_read_kernel(&pid, sizeof(pid), &task->thread_pid);
 	bpf_probe_read_kernel(&ns, sizeof(ns),
-			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				      level * bpf_core_type_size(struct upid) +
-				      bpf_core_field_offset(struct upid, ns));
-	bpf_probe_read_kernel(&inum, sizeof(inum),
-			      (void *)ns + bpf_core_field_offset(struct pid_namespace, ns.inum));
+			      (void *)(pid + bpf_core_field_offset(struct pid, numbers) +
+				       level * bpf_core_type_size(struct upid) +
+				       bpf_core_field_offset(struct upid, ns)));
+	bpf_probe_read_kernel(&inum, sizeof(inum), (void *)(ns + bpf_core_field_offset(struct pid_namespace, ns.inum)));
 	return inum;
 }
 

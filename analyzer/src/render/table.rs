@@ -18,6 +18,9 @@ const ROWS_PER_TABLE: usize = 500;
 /// What a person wants to see of a whole `Tracking`; the rest is a `--columns` away.
 const DIGEST: [&str; 6] = ["dt", "tracer", "pid", "uid", "comm", "ret"];
 
+/// A terminal narrower than this is taken for one that does not know its width.
+const NARROWEST: u16 = 40;
+
 /// Characters of a command line in the digest; `--columns argv` shows all of it.
 const ARGUMENTS_SHOWN: usize = 80;
 
@@ -181,7 +184,8 @@ fn new_table(paper: Paper, names: &[String]) -> Table {
 }
 
 pub(super) fn terminal_width() -> Option<u16> {
-    Table::new().width()
+    // Serial consoles say 0; nothing can be laid out in that.
+    Table::new().width().filter(|width| *width >= NARROWEST)
 }
 
 fn right(table: &mut Table, place: usize) {

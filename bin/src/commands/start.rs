@@ -88,23 +88,13 @@ async fn settle(agent: &Agent, signals: &mut Signals) -> Status {
     }
 }
 
+/// What the supervisor has not told: who is still starting, and how many record.
 fn report(status: &Status) {
-    for tracer in &status.tracers {
-        let name = &tracer.tracer;
-        match (&tracer.phase, &tracer.cause) {
-            (TracerPhase::Attached, _) => tracing::info!(tracer = name, kind = tracer.kind, "attached"),
-            (phase, cause) => {
-                let cause = cause.as_deref().unwrap_or("it has not said why");
-                tracing::warn!(
-                    tracer = name,
-                    kind = tracer.kind,
-                    state = phase.as_str(),
-                    cause,
-                    "not attached"
-                );
-            }
-        }
+    for tracer in status.tracers.iter().filter(|tracer| tracer.phase == TracerPhase::Starting) {
+        tracing::warn!(tracer = tracer.tracer, kind = tracer.kind, "has not started yet");
     }
+    let attached = status.tracers.iter().filter(|tracer| tracer.phase == TracerPhase::Attached).count();
+    tracing::info!(attached, of = status.tracers.len(), workdir = status.workdir, "recording");
 }
 
 fn nothing_traced(status: &Status) -> Failure {
