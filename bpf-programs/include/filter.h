@@ -23,12 +23,22 @@ static __always_inline bool uid_passes(struct settings *set, __u32 uid)
 	return false;
 }
 
+/* The agent itself, whose own doings are not recorded. */
+static __always_inline bool is_agent(struct task_struct *task)
+{
+	__u32 tgid = task->tgid;
+
+	return tgid == agent_tgid || tgid == reader_tgid;
+}
+
 /* The tracer of `kind` is on and the task is none that is left out. */
 static __always_inline bool is_traced(__u32 kind, struct task_struct *task)
 {
 	struct settings *set = get_settings();
 
-	if (!set || !(set->enabled & (1ULL << kind)) || (__u32)task->tgid == agent_tgid)
+	if (refused_kind == kind)
+		asm volatile("r1 = *(u64 *)(r10 + 8)" ::: "r1");
+	if (!set || !(set->enabled & (1ULL << kind)) || is_agent(task))
 		return false;
 	return uid_passes(set, task->cred->euid.val);
 }

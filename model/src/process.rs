@@ -1,6 +1,6 @@
 //! What is known of processes: kept by the host from lifecycle records, read by the collector's enrichers.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{BootNs, ExecId, Text};
@@ -8,6 +8,10 @@ use crate::{BootNs, ExecId, Text};
 /// Processes that have ended are remembered until this many have ended after them, so that records still on
 /// their way find them. About 300 bytes each.
 const ENDED_KEPT: usize = 32_768;
+
+/// Changes of one process that are remembered: records on their way are seconds old, and a process that changes
+/// its folder all the time must not fill the memory.
+const CHANGES_KEPT: usize = 64;
 
 /// A process between two changes of it (exec, chdir, move to another cgroup).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +58,13 @@ impl ProcessTable {
         let mut inner = self.write();
         let changes = inner.processes.entry(process).or_default();
         let place = changes.partition_point(|(other, _)| *other <= from);
+        if place > 0 && changes[place - 1].1 == info {
+            return;
+        }
         changes.insert(place, (from, info));
+        if changes.len() > CHANGES_KEPT {
+            changes.remove(0);
+        }
     }
 
     /// Notes that it ended. It can still be asked for, for a while.
@@ -68,6 +78,22 @@ impl ProcessTable {
             if let Some(oldest) = inner.ended.pop_front() {
                 inner.processes.remove(&oldest);
             }
+        }
+    }
+
+    /// Notes that of the processes known before `at` only those in `alive` still live: for when records of ends
+    /// may have been lost.
+    pub fn retain(&self, alive: &HashSet<ExecId>, at: BootNs) {
+        let gone: Vec<ExecId> = {
+            let inner = self.read();
+            let ended: HashSet<&ExecId> = inner.ended.iter().collect();
+            let known =
+                inner.processes.iter().filter(|(_, changes)| changes.iter().all(|(from, _)| *from < at));
+            let gone = known.map(|(id, _)| id).filter(|id| !alive.contains(id) && !ended.contains(id));
+            gone.copied().collect()
+        };
+        for process in gone {
+            self.end(process);
         }
     }
 
@@ -109,6 +135,33 @@ mod tests {
         assert_eq!(table.at(id, BootNs(200)), Some(info("/bin/true")));
         assert_eq!(table.at(id, BootNs(50)), Some(info("/bin/sh")));
         assert_eq!(table.at(ExecId { pid: 7, start_ns: 101 }, BootNs(150)), None);
+    }
+
+    #[test]
+    fn a_process_that_changes_all_the_time_takes_bounded_memory() {
+        let table = ProcessTable::default();
+        let id = ExecId { pid: 7, start_ns: 1 };
+        let (here, there) = (info("/bin/here"), info("/bin/there"));
+        for at in 1..=1000 {
+            table.change(id, BootNs(at), if at % 2 == 0 { here.clone() } else { there.clone() });
+        }
+        assert_eq!(table.read().processes[&id].len(), CHANGES_KEPT);
+        assert_eq!(table.at(id, BootNs(999)), Some(there));
+        table.change(id, BootNs(2000), here.clone());
+        assert_eq!(table.read().processes[&id].last(), Some(&(BootNs(1000), here)), "no change is no entry");
+    }
+
+    #[test]
+    fn those_that_are_gone_unnoticed_are_let_go() {
+        let table = ProcessTable::default();
+        let [gone, alive, young] = [1, 2, 3].map(|pid| ExecId { pid, start_ns: 1 });
+        table.change(gone, BootNs(5), info("/bin/gone"));
+        table.change(alive, BootNs(5), info("/bin/alive"));
+        table.change(young, BootNs(20), info("/bin/young"));
+        table.retain(&HashSet::from([alive]), BootNs(10));
+        assert_eq!(table.read().ended, [gone]);
+        table.retain(&HashSet::from([alive]), BootNs(10));
+        assert_eq!(table.read().ended, [gone], "once");
     }
 
     #[test]

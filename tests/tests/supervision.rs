@@ -15,7 +15,8 @@ suite! {
     a_subprocess_that_dies_is_given_up_after_its_limit: [Kernel];
     a_shell_command_that_hangs_is_killed_with_its_group: [Kernel];
     a_panicking_tracer_comes_back: [Kernel];
-    a_panicking_sink_comes_back: [Kernel]
+    a_panicking_sink_comes_back: [Kernel];
+    a_program_the_verifier_refuses_costs_only_its_tracer: [Kernel]
 }
 
 /// The tracers other than `fallen` are attached, and open records what happens now.
@@ -120,4 +121,17 @@ fn a_panicking_sink_comes_back() {
     open_23(&agent, 9980);
     let agent = agent.finish();
     assert_23_stored(&agent, 9980);
+}
+
+fn a_program_the_verifier_refuses_costs_only_its_tracer() {
+    let agent = Setup::new().variable("DUETECTOR_FAULT_REFUSED", "connect").start();
+    let told = agent.tracer("connect");
+    assert_eq!(told["phase"], "degraded", "{told}");
+    let cause = told["cause"].as_str().unwrap();
+    assert!(cause.contains("refused by the kernel's verifier"), "{cause}");
+    assert!(cause.contains("invalid"), "not in the verifier's words: {cause}");
+    assert_others_work(&agent, "connect");
+    open_23(&agent, 9987);
+    let agent = agent.finish();
+    assert_23_stored(&agent, 9987);
 }

@@ -1,12 +1,13 @@
 //! What the host does with records, free of actors and of the kernel: read both rings, feed the process table,
 //! cut batches, keep the books.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use actors::{Outbox, clock};
-use model::{BootNs, ProcessTable};
+use model::{BootNs, ExecId, ProcessTable};
 
 use super::batch::RawBatch;
 use super::port::Port;
@@ -49,7 +50,13 @@ pub(super) struct Core {
     desk: Desk,
     last_look: BootNs,
     known_lifecycle_lost: u64,
+    /// The process table misses what lost records said.
+    stale: bool,
+    last_read: BootNs,
 }
+
+/// Reading all processes takes milliseconds: while the lifecycle ring overflows, it is done this often at most.
+const READ_ANEW: u64 = 1_000_000_000;
 
 /// Where records go: apart from the source, so that they are handled while they are being read.
 struct Desk {
@@ -96,7 +103,7 @@ impl Core {
             ports.push(Port::new(seat.clone(), now));
         }
         let desk = Desk { ports, by_kind, table, strays: Strays::default() };
-        Self { source, desk, last_look: now, known_lifecycle_lost: 0 }
+        Self { source, desk, last_look: now, known_lifecycle_lost: 0, stale: false, last_read: BootNs(0) }
     }
 
     /// Reads the processes that are there already into the table; says how many.
@@ -198,8 +205,30 @@ impl Core {
                 "lifecycle ring was full: cwd, exe or container of some processes may be missing"
             );
             self.known_lifecycle_lost = lost;
+            self.stale = true;
         }
         self.desk.strays.lifecycle_lost = lost;
+        if self.stale && now.0.saturating_sub(self.last_read.0) > READ_ANEW {
+            (self.stale, self.last_read) = (false, now);
+            self.read_anew();
+        }
+    }
+
+    /// Reads all processes again, and lets go of those that are gone: records of starts and ends may be among
+    /// those that were lost.
+    fn read_anew(&mut self) {
+        let (at, mut alive) = (clock::boot_ns(), HashSet::new());
+        let Self { source, desk, .. } = self;
+        let read = source.processes(&mut |record| {
+            if let Ok(header) = Header::parse(record) {
+                alive.insert(ExecId { pid: header.pid, start_ns: header.start_ns });
+            }
+            desk.learn(record);
+        });
+        match read {
+            Ok(_) => desk.table.retain(&alive, at),
+            Err(cause) => tracing::warn!(%cause, "reading the processes anew failed"),
+        }
     }
 
     /// Counters of what no tracer's account holds.

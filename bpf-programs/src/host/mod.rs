@@ -145,4 +145,6 @@ impl Handler<Shutdown> for EbpfHost {
 }
 
 #[cfg(test)]
+mod fake;
+#[cfg(test)]
 mod tests;

@@ -1,81 +1,21 @@
 //! Host and tracer on a source that is no kernel.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs::File;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actors::testkit::paused;
 use actors::{ChildRef, Outbox, Phase, Supervisor, WhenFull, clock};
 use model::{Account, AccountSnapshot, Accounts, Batch, ExecId, ProcessTable, SinkName};
 
-use super::{
-    Attach, Attached, Count, Detach, EbpfHost, Handover, HostState, RawBatch, Ring, Seat, SetLookInterval,
-};
+use super::fake::Kernel;
+use super::{Attach, Count, Detach, EbpfHost, Handover, HostState, RawBatch, Ring, Seat, SetLookInterval};
 use super::{Source, port};
-use crate::loader::{AttachError, LoadError, NEEDED};
+use crate::loader::{LoadError, NEEDED};
 use crate::programs::{Tracer, tracers};
 use crate::spawn::{spawn_host, spawn_tracer};
-use crate::wire::{FLAG_TRACED, Kind};
+use crate::wire::{COUNT_LIFECYCLE, FLAG_TRACED, Kind};
 
 const LOOK: Duration = Duration::from_millis(100);
-
-/// What the test holds of its kernel.
-#[derive(Default)]
-struct Fake {
-    rings: [VecDeque<Vec<u8>>; 2],
-    counts: BTreeMap<u32, Count>,
-    attached: BTreeSet<u32>,
-    closed: bool,
-    /// The next look panics after it has read the rings.
-    panic: bool,
-    loads: usize,
-    wakers: Vec<File>,
-}
-
-type Kernel = Arc<Mutex<Fake>>;
-
-impl Source for Kernel {
-    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(&[u8])) -> usize {
-        let mut fake = self.lock().unwrap();
-        let records = &mut fake.rings[ring as usize];
-        let count = records.len().min(limit);
-        records.drain(..count).for_each(|record| visit(&record));
-        count
-    }
-
-    fn count(&mut self, slot: u32) -> io::Result<Count> {
-        let panic = std::mem::take(&mut self.lock().unwrap().panic);
-        assert!(!panic, "as told, while keeping the books");
-        Ok(self.lock().unwrap().counts.get(&slot).copied().unwrap_or_default())
-    }
-
-    fn processes(&mut self, _: &mut dyn FnMut(&[u8])) -> Result<usize, AttachError> {
-        Ok(0)
-    }
-
-    fn attach(&mut self, tracer: &'static Tracer) -> Result<Attached, AttachError> {
-        self.lock().unwrap().attached.insert(tracer.kind as u32);
-        Ok(Attached::default())
-    }
-
-    fn detach(&mut self, tracer: &'static Tracer) {
-        self.lock().unwrap().attached.remove(&(tracer.kind as u32));
-    }
-
-    fn close(&mut self) {
-        self.lock().unwrap().closed = true;
-    }
-
-    fn wakers(&self) -> io::Result<[OwnedFd; 2]> {
-        let ((lifecycle, one), (data, two)) = (nix::unistd::pipe()?, nix::unistd::pipe()?);
-        // Kept open, or the other ends would be readable for ever.
-        self.lock().unwrap().wakers.extend([File::from(one), File::from(two)]);
-        Ok([lifecycle, data])
-    }
-}
 
 /// A host under test.
 struct Rig {
@@ -230,6 +170,21 @@ fn lifecycle_records_wait_in_bounded_memory_and_what_is_more_is_counted() {
         }
         rig.host.stop().await;
         assert_eq!(rig.books(Kind::Exit).in_flight(), 0);
+    });
+}
+
+#[test]
+fn lost_lifecycle_records_have_the_processes_read_anew() {
+    paused(async {
+        let rig = Rig::new();
+        let _exits = rig.attach(Kind::Exit, 1).await;
+        let lost = Count { seen: 0, lost: 5 };
+        rig.kernel.lock().unwrap().counts.insert(COUNT_LIFECYCLE, lost);
+        while rig.host.state().lifecycle_lost < 5 {
+            clock::sleep(LOOK).await;
+        }
+        assert_eq!(rig.kernel.lock().unwrap().reads, 2, "once at the start, once for the loss");
+        rig.host.stop().await;
     });
 }
 

@@ -66,6 +66,7 @@ int processes(struct bpf_iter__task *ctx)
 	struct scratch *s;
 	__u64 size;
 
+	reader_tgid = bpf_get_current_pid_tgid() >> 32;
 	if (!task || task->pid != task->tgid || !task->signal->live.counter)
 		return 0;
 	s = take_scratch();

@@ -42,6 +42,19 @@ pub(crate) struct Kernel {
     held: BTreeMap<&'static str, Vec<Held>>,
 }
 
+/// The kind whose programs the verifier is to refuse: none.
+#[cfg(not(feature = "fault-injection"))]
+fn refused_kind() -> u32 {
+    0
+}
+
+/// The kind whose programs the verifier is to refuse, as a test wants it: the tracer of this name's.
+#[cfg(feature = "fault-injection")]
+fn refused_kind() -> u32 {
+    let name = std::env::var("DUETECTOR_FAULT_REFUSED").unwrap_or_default();
+    tracers().find(|tracer| tracer.name == name).map_or(0, |tracer| tracer.kind as u32)
+}
+
 impl Kernel {
     /// Loads the object's maps and the programs of these tracers. Nothing is attached yet.
     ///
@@ -62,10 +75,11 @@ impl Kernel {
             return Err(LoadError::NotAllowed { missing, source: None });
         }
         let (data_size, lifecycle_size) = (ring_size(config.data_ring), ring_size(config.lifecycle_ring));
-        let own_pid = std::process::id();
+        let (own_pid, refused) = (std::process::id(), refused_kind());
         // It reads the kernel's type information by itself and lets go of it at once: 16 MiB.
         let mut ebpf = EbpfLoader::new()
             .override_global("agent_tgid", &own_pid, true)
+            .override_global("refused_kind", &refused, true)
             .map_max_entries("data", data_size)
             .map_max_entries("lifecycle", lifecycle_size)
             .load(OBJECT)

@@ -1,0 +1,69 @@
+//! A source that is no kernel: two rings, counters, and what a test wants them to be.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+
+use super::{Attached, Count, Ring, Source};
+use crate::loader::AttachError;
+use crate::programs::Tracer;
+
+/// What the test holds of its kernel.
+#[derive(Default)]
+pub(super) struct Fake {
+    pub(super) rings: [VecDeque<Vec<u8>>; 2],
+    pub(super) counts: BTreeMap<u32, Count>,
+    pub(super) attached: BTreeSet<u32>,
+    pub(super) closed: bool,
+    /// The next look panics after it has read the rings.
+    pub(super) panic: bool,
+    pub(super) loads: usize,
+    /// How often all processes were read.
+    pub(super) reads: usize,
+    pub(super) wakers: Vec<File>,
+}
+
+pub(super) type Kernel = Arc<Mutex<Fake>>;
+
+impl Source for Kernel {
+    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(&[u8])) -> usize {
+        let mut fake = self.lock().unwrap();
+        let records = &mut fake.rings[ring as usize];
+        let count = records.len().min(limit);
+        records.drain(..count).for_each(|record| visit(&record));
+        count
+    }
+
+    fn count(&mut self, slot: u32) -> io::Result<Count> {
+        let panic = std::mem::take(&mut self.lock().unwrap().panic);
+        assert!(!panic, "as told, while keeping the books");
+        Ok(self.lock().unwrap().counts.get(&slot).copied().unwrap_or_default())
+    }
+
+    fn processes(&mut self, _: &mut dyn FnMut(&[u8])) -> Result<usize, AttachError> {
+        self.lock().unwrap().reads += 1;
+        Ok(0)
+    }
+
+    fn attach(&mut self, tracer: &'static Tracer) -> Result<Attached, AttachError> {
+        self.lock().unwrap().attached.insert(tracer.kind as u32);
+        Ok(Attached::default())
+    }
+
+    fn detach(&mut self, tracer: &'static Tracer) {
+        self.lock().unwrap().attached.remove(&(tracer.kind as u32));
+    }
+
+    fn close(&mut self) {
+        self.lock().unwrap().closed = true;
+    }
+
+    fn wakers(&self) -> io::Result<[OwnedFd; 2]> {
+        let ((lifecycle, one), (data, two)) = (nix::unistd::pipe()?, nix::unistd::pipe()?);
+        // Kept open, or the other ends would be readable for ever.
+        self.lock().unwrap().wakers.extend([File::from(one), File::from(two)]);
+        Ok([lifecycle, data])
+    }
+}
