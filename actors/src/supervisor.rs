@@ -271,7 +271,9 @@ impl<A: Child, S: State, F: Fn(Link<S>) -> A + Send + Sync + 'static> Keeper<A, 
         let cause = exit.cause();
         match &cause {
             // One that is given up at once is told then.
-            Some(cause) if exit.wants_restart() => tracing::warn!(child = self.spec.name, cause, "child fell"),
+            Some(cause) if exit.wants_restart() => {
+                tracing::warn!(child = self.spec.name, cause, "child fell")
+            }
             _ => tracing::debug!(child = self.spec.name, how = %exit, "child ended"),
         }
         self.shared.status.send_modify(|status| {
