@@ -40,14 +40,14 @@ pub struct TracerBrief {
     pub end: Option<String>,
     /// Columns, and what is in them, in duetector's words.
     pub fields: BTreeMap<String, &'static str>,
-    /// Records that existed.
-    pub seen: Option<u64>,
+    /// Records that existed in the last run; 0 where it had no such tracer, as for `loss`, and likewise below.
+    pub seen: u64,
     /// Records stored.
-    pub stored: Option<u64>,
+    pub stored: u64,
     /// Records dropped on purpose.
-    pub filtered: Option<u64>,
+    pub filtered: u64,
     /// Records lost, by place.
-    pub lost: Option<Lost>,
+    pub lost: Lost,
 }
 
 impl Store {
@@ -130,6 +130,7 @@ fn table_brief(
 
 /// A brief with nothing but the books.
 fn booked(book: Option<AccountSnapshot>) -> TracerBrief {
+    let AccountSnapshot { seen, stored, filtered, lost } = book.unwrap_or_default();
     TracerBrief {
         tracer: String::new(),
         collector_id: String::new(),
@@ -137,10 +138,10 @@ fn booked(book: Option<AccountSnapshot>) -> TracerBrief {
         start: None,
         end: None,
         fields: BTreeMap::new(),
-        seen: book.map(|book| book.seen),
-        stored: book.map(|book| book.stored),
-        filtered: book.map(|book| book.filtered),
-        lost: book.map(|book| book.lost),
+        seen,
+        stored,
+        filtered,
+        lost,
     }
 }
 

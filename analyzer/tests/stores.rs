@@ -84,7 +84,7 @@ fn pythons_files_lack_our_columns_and_are_read_all_the_same() {
             "tracer": "do_sys_openat2", "collector_id": "vm", "count": 2, "start": at(1), "end": at(2),
             "fields": {"pid": "int", "uid": "int", "gid": "int", "dt": "datetime", "comm": "str", "cwd": "str",
                        "fname": "str", "extended": "dict"},
-            "seen": null, "stored": null, "filtered": null, "lost": null,
+            "seen": 0, "stored": 0, "filtered": 0, "lost": {"ring": 0, "decode": 0, "queue": 0, "sink": 0},
         })
     );
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::scratch::Scratch;
+
 /// The agent: `DUETECTOR_TEST_BIN` (set by `cargo xtask test`), else built here the same way.
 ///
 /// # Panics
@@ -12,6 +14,19 @@ use std::sync::OnceLock;
 pub fn agent() -> &'static Path {
     static AGENT: OnceLock<PathBuf> = OnceLock::new();
     AGENT.get_or_init(|| env::var_os("DUETECTOR_TEST_BIN").map_or_else(build_agent, PathBuf::from))
+}
+
+/// A copy of the agent in `scratch` that every user may run; the target folder may be closed to others.
+///
+/// # Panics
+/// When it can't be made.
+pub fn public_agent(scratch: &Scratch) -> PathBuf {
+    let copy = scratch.path().join("duetector-actors");
+    // By another process: a descriptor of ours that is open for writing would be inherited by children that other
+    // tests start meanwhile, and the copy could not be run (ETXTBSY).
+    let copied = Command::new("install").args(["-m", "755"]).arg(agent()).arg(&copy).status();
+    assert!(copied.is_ok_and(|status| status.success()), "the agent can't be copied to {}", copy.display());
+    copy
 }
 
 fn build_agent() -> PathBuf {

@@ -73,8 +73,7 @@ fn told(output: &Output) -> String {
 
 fn an_unwritable_work_folder() {
     let scratch = Scratch::new();
-    let agent = scratch.path().join("duetector-actors");
-    std::fs::copy(binary::agent(), &agent).unwrap();
+    let agent = binary::public_agent(&scratch);
     let root_only = PathBuf::from("/var/lib/duetector-no-such-folder");
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(agent);

@@ -47,7 +47,7 @@ fn questions_need_no_agent() {
     let file = agent.scratch().file("file", "");
     generate(9970, &["open", file.to_str().unwrap(), "--count", "50"]);
     // While it runs and after its end.
-    assert!(agent.store().account("open").seen.is_some());
+    assert_eq!(agent.store().account("open").tracer, "open");
     let agent = agent.finish();
     let store = agent.store();
 

@@ -1,8 +1,6 @@
 //! Criterion 7: without privileges everything says what it lacks and how to grant it, and what can run, runs.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use nix::sys::signal::Signal;
@@ -22,17 +20,9 @@ suite! {
     three_capabilities_are_enough: [Kernel, Setpriv, Mounts]
 }
 
-/// A copy of the agent that every user may run; the target folder may be closed to others.
-fn public_agent(scratch: &Scratch) -> PathBuf {
-    let copy = scratch.path().join("duetector-actors");
-    std::fs::copy(binary::agent(), &copy).unwrap();
-    std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
-    copy
-}
-
 fn as_nobody(scratch: &Scratch, arguments: &[&str]) -> Output {
     let mut command = Command::new(NOBODY[0]);
-    command.args(&NOBODY[1..]).arg(public_agent(scratch)).args(arguments);
+    command.args(&NOBODY[1..]).arg(binary::public_agent(scratch)).args(arguments);
     command.arg("--workdir").arg(scratch.path().join("nobodys-work")).output().unwrap()
 }
 
@@ -55,7 +45,7 @@ fn shell_and_subprocess_tracers_need_no_privileges() {
     let child = r#"["sh", "-c", 'echo "{\"type\":\"event\",\"payload\":{\"fname\":\"/from/child\"}}"; cat > /dev/null']"#;
     let mut agent = Setup::new()
         .under(&NOBODY)
-        .binary(public_agent(&scratch))
+        .binary(binary::public_agent(&scratch))
         .set("tracer.template.sp.child.comm", child)
         .workdir(scratch.path().join("work"))
         .start();
@@ -95,7 +85,7 @@ fn three_capabilities_are_enough() {
     let launcher = [&NOBODY[..], &["--inh-caps", capabilities, "--ambient-caps", capabilities]].concat();
     let agent = Setup::new()
         .under(&launcher)
-        .binary(public_agent(&scratch))
+        .binary(binary::public_agent(&scratch))
         .workdir(scratch.path().join("work"))
         .start();
     for tracer in KERNEL_TRACERS {

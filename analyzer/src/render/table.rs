@@ -60,23 +60,21 @@ pub(super) fn brief(brief: &Brief, paper: Paper, out: &mut dyn Write) -> io::Res
 }
 
 fn brief_row(tracer: &TracerBrief) -> Vec<String> {
-    let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     // To the second: the table has many columns, and JSON has the rest.
     let time = |time: &Option<String>| {
         let seconds = time.as_deref().map(|time| time.split('.').next().unwrap_or(time));
         seconds.map_or_else(|| "-".to_owned(), |time| escape::visible(time).into_owned())
     };
-    let lost = tracer.lost.map_or_else(|| "-".to_owned(), |lost| lost_in_words(&lost));
     vec![
         escape::visible(&tracer.tracer).into_owned(),
         escape::visible(&tracer.collector_id).into_owned(),
         tracer.count.to_string(),
         time(&tracer.start),
         time(&tracer.end),
-        number(tracer.seen),
-        number(tracer.stored),
-        number(tracer.filtered),
-        lost,
+        tracer.seen.to_string(),
+        tracer.stored.to_string(),
+        tracer.filtered.to_string(),
+        lost_in_words(&tracer.lost),
     ]
 }
 
