@@ -1,7 +1,5 @@
 //! The configuration: composed of the sections that the components own, layered from defaults, a file, the
 //! environment and `--set`, each value knowing where it came from.
-//!
-//! (Written by the lead, with `layers.rs`, `load.rs`, `show.rs`: extend rather than rewrite.)
 
 mod check;
 mod layers;
