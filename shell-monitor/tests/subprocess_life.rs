@@ -215,7 +215,7 @@ fn many_lives_leave_no_process_and_no_pidfd_behind() {
 
 /// Descriptors of this process that refer to processes that are dead and reaped: `Pid: -1` (proc_pid_fdinfo(5)).
 fn pidfds_of_the_dead() -> usize {
-    let infos = fs::read_dir("/proc/self/fdinfo").unwrap().flatten();
+    let infos = fs::read_dir("/proc/self/fdinfo").expect("procfs is mounted").flatten();
     let texts = infos.filter_map(|info| fs::read_to_string(info.path()).ok());
     texts.filter(|text| text.lines().any(|line| line == "Pid:\t-1")).count()
 }
