@@ -12,6 +12,7 @@ use crate::assemble::{self, Topology};
 use crate::config::Config;
 use crate::control::{self, Answer, Ask, ControlServer, Request};
 use crate::exit::Failure;
+use crate::part::Tracer;
 use crate::status::{ActorStatus, Status, TracerPhase, TracerStatus};
 
 /// The agent. Dropping it does not stop it; [`Agent::stop`] does.
@@ -116,25 +117,23 @@ impl Inner {
             collector_id: topology.collector_id.clone(),
             started: self.started_wall.clone(),
             uptime_s: self.started.elapsed().as_secs_f64(),
-            tracers: topology.tracers.iter().map(|tracer| self.tracer_status(tracer)).collect(),
+            tracers: topology.tracers().iter().map(|tracer| self.tracer_status(tracer)).collect(),
             actors: self.actor_statuses(),
         }
     }
 
-    fn tracer_status(&self, tracer: &assemble::Tracer) -> TracerStatus {
+    fn tracer_status(&self, tracer: &Tracer) -> TracerStatus {
         let ChildStatus { phase, first_cause, last_cause, restarts, .. } = tracer.child.status();
         let host = tracer.host.as_ref().map(|host| host.status());
         // A tracer is no better off than the host it hangs on.
         let host_down = host.as_ref().filter(|host| host.phase == Phase::GivenUp);
         let detail = tracer.child.state_json();
-        let phase = if host_down.is_some() {
-            TracerPhase::Degraded
-        } else {
-            TracerPhase::of(phase, (tracer.attached)())
-        };
+        let phase =
+            if host_down.is_some() { TracerPhase::Degraded } else { TracerPhase::of(phase, tracer.attached) };
         let books = self.topology.accounts.of(&tracer.stored_as).snapshot(&self.topology.store_sink);
         TracerStatus {
             tracer: tracer.stored_as.as_str().to_owned(),
+            section: tracer.section.clone(),
             kind: tracer.kind.to_owned(),
             phase,
             cause: host_down.and_then(|host| host.first_cause.clone()).or(first_cause),
@@ -147,8 +146,11 @@ impl Inner {
     }
 
     fn actor_statuses(&self) -> Vec<ActorStatus> {
-        let groups = self.topology.stage.groups().iter();
-        let actors = groups.flat_map(|(group, children)| children.iter().map(move |child| (group, child)));
+        let stage = self.topology.stage();
+        let actors = stage
+            .groups()
+            .iter()
+            .flat_map(|(group, children)| children.iter().map(move |child| (group, child)));
         actors
             .map(|(group, child)| ActorStatus {
                 name: child.name().to_owned(),
@@ -164,7 +166,8 @@ impl Inner {
             let status = child.status();
             (status.phase == Phase::GivenUp).then(|| status.first_cause.unwrap_or_default())
         };
-        let strict = self.topology.tracers.iter().filter(|tracer| tracer.strict).find_map(|tracer| {
+        let tracers = self.topology.tracers();
+        let strict = tracers.iter().filter(|tracer| tracer.strict).find_map(|tracer| {
             let cause = given_up(&tracer.child)?;
             Some(format!("{} can't run, and `strict` is set: {cause}", tracer.stored_as))
         });

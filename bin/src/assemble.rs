@@ -13,37 +13,20 @@ use std::sync::Arc;
 use actors::{AnyChild, Stage, Supervisor};
 use bpf_programs::programs::Hook;
 use bpf_programs::{EbpfTracers, SetLookInterval};
-use collector::CollectorHandle;
 use model::{Accounts, ProcessTable, SinkName, TracerName};
 use serde::Serialize;
-use shell_monitor::{Kind, Monitor, Wiring};
+use shell_monitor::{Kind, Wiring};
 
 use crate::config::Config;
 use crate::exit::Failure;
-
-/// The host of kernel tracers, as `kind` tells it.
-pub(crate) const EBPF: &str = "ebpf";
+use crate::part::{EBPF, Group, Kernel, Part, Programs, Tracer, WriteSide, kind_name};
 
 /// While somebody watches the live lines, records are looked for this often at least.
 const WATCHED_LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// A tracer at work.
-pub(crate) struct Tracer {
-    pub(crate) stored_as: TracerName,
-    pub(crate) kind: &'static str,
-    pub(crate) child: Arc<dyn AnyChild>,
-    /// The actor it hangs on, if it can't do without one.
-    pub(crate) host: Option<Arc<dyn AnyChild>>,
-    /// Whether it has attached.
-    pub(crate) attached: Box<dyn Fn() -> bool + Send + Sync>,
-    /// If it can't run, the agent must not either.
-    pub(crate) strict: bool,
-}
-
 /// Everybody, and how they hang together.
 pub(crate) struct Topology {
-    pub(crate) stage: Stage,
-    pub(crate) tracers: Vec<Tracer>,
+    parts: Vec<Arc<dyn Part>>,
     pub(crate) accounts: Accounts,
     /// Actors without which nothing can be stored.
     pub(crate) essential: Vec<Arc<dyn AnyChild>>,
@@ -56,9 +39,25 @@ pub(crate) struct Topology {
 }
 
 impl Topology {
+    /// Everything that traces now, or should.
+    pub(crate) fn tracers(&self) -> Vec<Tracer> {
+        self.parts.iter().flat_map(|part| part.tracers()).collect()
+    }
+
+    /// Everybody there is now, in stop order.
+    pub(crate) fn stage(&self) -> Stage {
+        let children: Vec<_> = self.parts.iter().flat_map(|part| part.children()).collect();
+        let mut stage = Stage::new();
+        for group in Group::ALL {
+            let own = children.iter().filter(|(of, _)| *of == group);
+            stage.add(group.as_str(), own.map(|(_, child)| child.clone()).collect());
+        }
+        stage
+    }
+
     /// Stops everybody, sources first.
     pub(crate) async fn stop(&self) {
-        self.stage.stop().await;
+        self.stage().stop().await;
     }
 }
 
@@ -86,8 +85,8 @@ pub(crate) async fn assemble(config: &Config, workdir: &Path, watched: bool) -> 
         processes,
         &collector.outbox,
     );
-    if let (Some(ebpf), true) = (&ebpf, watched) {
-        watch_closely(ebpf, config);
+    if watched {
+        watch_closely(&ebpf, config);
     }
     let wiring = Wiring {
         accounts: accounts.clone(),
@@ -97,63 +96,19 @@ pub(crate) async fn assemble(config: &Config, workdir: &Path, watched: bool) -> 
     let monitor = shell_monitor::spawn(&supervisor, &config.shell_monitor(), &wiring);
 
     Ok(Topology {
-        tracers: tracers(config, ebpf.as_ref(), &monitor),
         #[cfg(feature = "fault-injection")]
-        faults: crate::faults::Faults::new(ebpf.as_ref(), &collector),
+        faults: crate::faults::Faults::new(&ebpf, &collector),
         essential: vec![Arc::new(collector.collector.clone())],
-        stage: stage(ebpf.as_ref(), &monitor, &collector),
+        parts: vec![
+            Arc::new(Kernel { tracers: ebpf, strict: config.ebpf.strict }),
+            Arc::new(Programs { monitor }),
+            Arc::new(WriteSide { handle: collector }),
+        ],
         accounts,
         store_sink,
         store: config.collector.store_path(workdir),
         collector_id: config.collector.collector_id(),
     })
-}
-
-/// Everybody in the order in which they stop.
-fn stage(ebpf: Option<&EbpfTracers>, monitor: &Monitor, collector: &CollectorHandle) -> Stage {
-    let mut stage = Stage::new();
-    let mut sources: Vec<Arc<dyn AnyChild>> = ebpf.map(EbpfTracers::host_child).into_iter().collect();
-    sources.extend(monitor.tracers().iter().map(|tracer| tracer.child.clone()));
-    stage.add("sources", sources);
-    let mut tracers = ebpf.map(EbpfTracers::tracer_children).unwrap_or_default();
-    tracers.extend(monitor.hosts());
-    stage.add("tracers", tracers);
-    stage.add("collector", vec![Arc::new(collector.collector.clone())]);
-    stage.add("sinks", collector.sinks.iter().map(|sink| sink.child.clone()).collect());
-    stage
-}
-
-fn tracers(config: &Config, ebpf: Option<&EbpfTracers>, monitor: &Monitor) -> Vec<Tracer> {
-    let mut tracers = Vec::new();
-    if let Some(ebpf) = ebpf {
-        tracers.extend(ebpf.tracers.iter().map(|tracer| {
-            let child = tracer.child.clone();
-            Tracer {
-                stored_as: tracer.stored_as.clone(),
-                kind: EBPF,
-                child: Arc::new(tracer.child.clone()),
-                host: Some(ebpf.host_child()),
-                attached: Box::new(move || child.state().attached),
-                strict: config.ebpf.strict,
-            }
-        }));
-    }
-    tracers.extend(monitor.tracers().iter().map(|tracer| Tracer {
-        stored_as: tracer.name.clone(),
-        kind: kind_name(tracer.kind),
-        child: tracer.child.clone(),
-        host: None,
-        attached: Box::new(|| true),
-        strict: false,
-    }));
-    tracers
-}
-
-fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Shell => "shell",
-        Kind::Subprocess => "subprocess",
-    }
 }
 
 /// Names that no child may store under: their books are kept elsewhere.
@@ -164,7 +119,7 @@ fn reserved_names(config: &Config) -> BTreeSet<TracerName> {
 
 /// Somebody watches: looks for records more often.
 fn watch_closely(ebpf: &EbpfTracers, config: &Config) {
-    let host = ebpf.host.clone();
+    let Some(host) = ebpf.host() else { return };
     let interval = config.ebpf.look_interval.0.min(WATCHED_LOOK);
     actix::spawn(async move {
         // A host that does not start has nothing to look at.

@@ -2,54 +2,44 @@
 //! feature `fault-injection`.
 
 use actix::Handler;
-use actors::{Child, ChildRef, State};
+use actors::{AnyChild as _, Child, ChildRef, State};
 use bpf_programs::EbpfTracers;
 use collector::CollectorHandle;
-use futures::future::BoxFuture;
-
-type Inject = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// How to hit whom.
 pub(crate) struct Faults {
-    targets: Vec<(String, Inject)>,
+    ebpf: EbpfTracers,
+    collector: CollectorHandle,
 }
 
 impl Faults {
     /// Kernel tracers, the collector and the sinks, by the names `status` gives them.
-    pub(crate) fn new(ebpf: Option<&EbpfTracers>, collector: &CollectorHandle) -> Self {
-        let mut targets: Vec<(String, Inject)> = Vec::new();
-        for tracer in ebpf.iter().flat_map(|ebpf| &ebpf.tracers) {
-            targets.push((tracer.name.to_owned(), inject(&tracer.child, bpf_programs::InjectPanic)));
-        }
-        targets.push(("collector".to_owned(), inject(&collector.collector, collector::InjectPanic)));
-        for sink in &collector.sinks {
-            let sink = sink.clone();
-            let name = sink.child.name().to_owned();
-            targets.push((name, Box::new(move || sink.inject_panic())));
-        }
-        Self { targets }
+    pub(crate) fn new(ebpf: &EbpfTracers, collector: &CollectorHandle) -> Self {
+        Self { ebpf: ebpf.clone(), collector: collector.clone() }
     }
 
     /// Makes the actor of that name panic.
     pub(crate) async fn inject(&self, actor: &str) -> Result<(), String> {
-        let target = self.targets.iter().find(|(name, _)| name == actor);
-        let (_, inject) = target.ok_or_else(|| format!("no actor {actor:?} that can be made to panic"))?;
-        inject().await;
+        if actor == self.collector.collector.name() {
+            inject(&self.collector.collector, collector::InjectPanic).await;
+        } else if let Some(tracer) = self.ebpf.tracers().iter().find(|tracer| tracer.name == actor) {
+            inject(&tracer.child, bpf_programs::InjectPanic).await;
+        } else if let Some(sink) = self.collector.sinks.iter().find(|sink| sink.child.name() == actor) {
+            sink.inject_panic().await;
+        } else {
+            return Err(format!("no actor {actor:?} that can be made to panic"));
+        }
         Ok(())
     }
 }
 
-fn inject<A, S, M>(child: &ChildRef<A, S>, message: M) -> Inject
+async fn inject<A, S, M>(child: &ChildRef<A, S>, message: M)
 where
     A: Child + Handler<M>,
     A::Context: actix::dev::ToEnvelope<A, M>,
     S: State,
-    M: actix::Message<Result = ()> + Copy + Send + Sync + 'static,
+    M: actix::Message<Result = ()> + Send + 'static,
 {
-    let child = child.clone();
-    Box::new(move || {
-        let child = child.clone();
-        // It falls while answering: that is the point.
-        Box::pin(async move { drop(child.ask(message).await) })
-    })
+    // It falls while answering: that is the point.
+    drop(child.ask(message).await);
 }

@@ -16,6 +16,7 @@ mod faults;
 mod live;
 mod logging;
 mod output;
+mod part;
 mod status;
 mod workdir;
 

@@ -71,6 +71,8 @@ impl TracerPhase {
 pub(crate) struct TracerStatus {
     /// Name it is stored under.
     pub(crate) tracer: String,
+    /// Its configuration section: `tracer.open`.
+    pub(crate) section: String,
     /// Which host: `ebpf`, `shell`, `subprocess`.
     pub(crate) kind: String,
     /// Where it stands.

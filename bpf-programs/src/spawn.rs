@@ -1,9 +1,9 @@
 //! Puts the host and its tracers under a supervisor: what bin calls.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use actors::{AnyChild, ChildRef, Outbox, Placement, Spec, Supervisor, WhenFull};
+use actors::{ChildRef, Outbox, Placement, Spec, Supervisor, WhenFull};
 use model::{Accounts, Batch, ProcessTable, TracerName};
 
 use crate::config::{EbpfConfig, TracersConfig};
@@ -12,12 +12,17 @@ use crate::loader::{Kernel, LoadError};
 use crate::programs::{Tracer, tracers};
 use crate::tracer::{EbpfTracer, Fixture, TracerState};
 
-/// All kernel tracers that are not disabled, and their host.
+/// All kernel tracers that are not disabled, and their host. Clones are the same.
+#[derive(Clone)]
 pub struct EbpfTracers {
-    /// The host: to be stopped first, alone. It ends when the rings are empty and all is handed to the tracers.
-    pub host: ChildRef<EbpfHost, HostState>,
-    /// The tracers: to be stopped after the host. Each hands on what it has before it ends.
-    pub tracers: Vec<TracerHandle>,
+    present: Arc<Mutex<Present>>,
+}
+
+/// Who is there now.
+#[derive(Default)]
+struct Present {
+    host: Option<ChildRef<EbpfHost, HostState>>,
+    tracers: Vec<TracerHandle>,
 }
 
 /// A kernel tracer at work.
@@ -32,18 +37,23 @@ pub struct TracerHandle {
 }
 
 impl EbpfTracers {
-    /// The host, for a list of children.
-    pub fn host_child(&self) -> Arc<dyn AnyChild> {
-        Arc::new(self.host.clone())
+    /// The host, while there is a tracer that needs it: to be stopped first, alone. It ends when the rings are empty
+    /// and all is handed to the tracers.
+    pub fn host(&self) -> Option<ChildRef<EbpfHost, HostState>> {
+        self.present().host.clone()
     }
 
-    /// The tracers, for a list of children.
-    pub fn tracer_children(&self) -> Vec<Arc<dyn AnyChild>> {
-        self.tracers.iter().map(|tracer| Arc::new(tracer.child.clone()) as Arc<dyn AnyChild>).collect()
+    /// The tracers: to be stopped after the host. Each hands on what it has before it ends.
+    pub fn tracers(&self) -> Vec<TracerHandle> {
+        self.present().tracers.clone()
+    }
+
+    fn present(&self) -> MutexGuard<'_, Present> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Starts the host and every enabled tracer; `None` when there is none. A tracer that can't run gives up, with
+/// Starts every enabled tracer, and the host if there is one. A tracer that can't run gives up, with
 /// the cause in its status and what to do in its state; the rest runs.
 ///
 /// # Panics
@@ -55,10 +65,10 @@ pub fn spawn(
     accounts: &Accounts,
     processes: ProcessTable,
     collector: &Outbox<Batch>,
-) -> Option<EbpfTracers> {
+) -> EbpfTracers {
     let enabled: Vec<_> = tracers().filter(|tracer| !sections.of(tracer.name).disabled).collect();
     if config.disabled || enabled.is_empty() {
-        return None;
+        return EbpfTracers { present: Arc::default() };
     }
     let (own, wanted) = (config.clone(), enabled.clone());
     let open = move || {
@@ -75,7 +85,8 @@ pub fn spawn(
         stored_as: sections.stored_as(tracer.name),
         child: spawn_tracer(supervisor, tracer, &host, config.queue, collector),
     });
-    Some(EbpfTracers { tracers: tracers.collect(), host })
+    let present = Present { tracers: tracers.collect(), host: Some(host) };
+    EbpfTracers { present: Arc::new(Mutex::new(present)) }
 }
 
 /// Puts a host under a supervisor.

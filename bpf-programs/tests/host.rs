@@ -59,13 +59,12 @@ impl Rig {
         let (config, sections) = (EbpfConfig::default(), TracersConfig::default());
         let supervisor = Supervisor::new();
         let ebpf = bpf_programs::spawn(&supervisor, &config, &sections, &accounts, table.clone(), &collector);
-        let ebpf = ebpf.expect("tracers are enabled");
         let rig = Self { ebpf, accounts, table, batches, records: Vec::new(), sink };
-        let all = |rig: &Self| rig.ebpf.tracers.iter().all(|tracer| tracer.child.state().attached);
+        let all = |rig: &Self| rig.ebpf.tracers().iter().all(|tracer| tracer.child.state().attached);
         let deadline = clock::now() + DEADLINE;
         while !all(&rig) {
-            let given_up =
-                rig.ebpf.tracers.iter().find(|tracer| tracer.child.status().phase == Phase::GivenUp);
+            let tracers = rig.ebpf.tracers();
+            let given_up = tracers.iter().find(|tracer| tracer.child.status().phase == Phase::GivenUp);
             assert!(given_up.is_none(), "{:?}", given_up.map(|tracer| tracer.child.status()));
             assert!(clock::now() < deadline, "not attached in time");
             clock::sleep(Duration::from_millis(5)).await;
@@ -94,9 +93,9 @@ impl Rig {
 
     /// Stops host, then tracers, takes what is left, and checks the conservation law for each tracer.
     async fn stop(mut self) -> Self {
-        let host = self.ebpf.host.clone();
+        let host = self.ebpf.host().expect("tracers are enabled");
         self.drain_while(async move { drop(host.stop().await) }).await;
-        for tracer in self.ebpf.tracers.clone() {
+        for tracer in self.ebpf.tracers() {
             self.drain_while(async move { drop(tracer.child.stop().await) }).await;
         }
         while let Ok(batch) = self.batches.try_recv() {
@@ -169,8 +168,14 @@ fn detached_is_silent_attached_again_is_not() {
     run(async {
         let mut rig = Rig::start().await;
         let (_folder, path) = scratch_file("now-and-then");
-        let open =
-            rig.ebpf.tracers.iter().find(|tracer| tracer.name == "open").expect("there is one").child.clone();
+        let open = rig
+            .ebpf
+            .tracers()
+            .iter()
+            .find(|tracer| tracer.name == "open")
+            .expect("there is one")
+            .child
+            .clone();
         open_from_outside(&path, TIMES);
         let detach = open.clone();
         rig.drain_while(

@@ -21,7 +21,8 @@ use crate::sink::sqlite::{self, Run, Sqlite};
 use crate::sink::writer::{self, Flush, Pace, SinkActor, SinkState};
 use crate::sink::{Sink, SinkError, Trouble};
 
-/// The write side from outside.
+/// The write side from outside. Clones are the same.
+#[derive(Clone)]
 pub struct CollectorHandle {
     /// Where tracers send batches.
     pub outbox: Outbox<Batch>,

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod batch;
 pub mod books;
+pub mod changes;
 pub mod details;
 pub mod extended;
 pub mod fields;
@@ -23,6 +24,7 @@ pub mod units;
 pub use account::{Account, Accounts, Claim, SinkAccount, SinkClaim};
 pub use batch::{Batch, Routed};
 pub use books::{AccountSnapshot, Gap, Lost, Place};
+pub use changes::Changes;
 pub use details::{Clone, Connect, Details, Exec, Exit, Loss, Open};
 pub use extended::Extended;
 pub use ids::{ExecId, SinkName, TracerName};

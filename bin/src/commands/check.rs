@@ -45,7 +45,7 @@ pub(crate) fn run(common: &Common, format: Output) -> Outcome {
 fn findings(config: &Config) -> Vec<Finding> {
     let kernel = checks::check();
     let judge = |tracer: Configured| match kernel.iter().find(|check| check.tracer == tracer.name) {
-        Some(check) if tracer.kind == assemble::EBPF => Finding {
+        Some(check) if tracer.kind == crate::part::EBPF => Finding {
             tracer: tracer.name,
             kind: tracer.kind,
             tier: Some(check.tier),
