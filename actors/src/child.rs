@@ -8,7 +8,7 @@ use actix::{Actor, Addr, Context, Handler, Message};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::driver::ExitSlot;
 use crate::{Exit, ExitCounts, Progress};
@@ -74,6 +74,8 @@ pub(crate) struct Shared<A: Actor, S> {
     pub(crate) status: watch::Sender<ChildStatus>,
     pub(crate) addr: watch::Sender<Option<Addr<A>>>,
     pub(crate) stop: watch::Sender<bool>,
+    /// Of a child that can be started again.
+    pub(crate) revival: Option<Notify>,
 }
 
 /// An incarnation's link to its supervisor.
@@ -199,8 +201,29 @@ impl<A: Child, S: State> ChildRef<A, S> {
 
     /// Asks it to stop and waits until it has.
     pub async fn stop(&self) -> ChildStatus {
-        self.shared.stop.send_replace(true);
+        // Under the status's lock, so that nobody revives it between the look and the deed.
+        self.shared.status.send_modify(|_| {
+            self.shared.stop.send_replace(true);
+        });
         self.ended().await
+    }
+
+    /// Starts a child again that was given up or has finished, if its [`crate::Spec`] lets it; says whether it did. Its
+    /// causes are forgotten, for they are those of the life before; its counts go on.
+    pub fn revive(&self) -> bool {
+        let Some(revival) = &self.shared.revival else { return false };
+        let revived = self.shared.status.send_if_modified(|status| {
+            let ended = matches!(status.phase, Phase::GivenUp | Phase::Finished);
+            let revived = ended && !*self.shared.stop.borrow();
+            if revived {
+                (status.phase, status.first_cause, status.last_cause) = (Phase::Starting, None, None);
+            }
+            revived
+        });
+        if revived {
+            revival.notify_one();
+        }
+        revived
     }
 
     /// Waits until it will not run again.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::{Arbiter, ArbiterHandle};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::child::{Shared, lock};
 use crate::clock::{self, Instant};
@@ -60,6 +60,8 @@ pub struct Spec {
     /// Asked to stop while it has fallen, it is built once more: for children whose queue outlives them and must
     /// not be left behind.
     pub last_try: bool,
+    /// Given up or finished, it can be started again ([`ChildRef::revive`]); its factory is kept until it is stopped.
+    pub revivable: bool,
 }
 
 impl Spec {
@@ -72,6 +74,7 @@ impl Spec {
             stop_timeout: Duration::from_secs(5),
             placement: Placement::default(),
             last_try: false,
+            revivable: false,
         }
     }
 }
@@ -103,14 +106,19 @@ impl Supervisor {
             status: watch::Sender::new(ChildStatus::default()),
             addr: watch::Sender::new(None),
             stop: watch::Sender::new(false),
+            revival: spec.revivable.then(Notify::new),
         });
         let child = ChildRef { shared: shared.clone() };
-        lock(&self.children).push(Arc::new(child.clone()));
+        let mut children = lock(&self.children);
+        // Those that were stopped never come back: a long run with many changes must not collect them.
+        children.retain(|child| child.status().phase != Phase::Stopped);
+        children.push(Arc::new(child.clone()));
+        drop(children);
         actix::spawn(Keeper { spec, shared, factory: Arc::new(factory), arbiter: None }.keep());
         child
     }
 
-    /// All children, in the order of their making.
+    /// All children that were not stopped, in the order of their making.
     pub fn children(&self) -> Vec<Arc<dyn AnyChild>> {
         lock(&self.children).clone()
     }
@@ -126,8 +134,38 @@ struct Keeper<A: actix::Actor, S, F> {
 
 impl<A: Child, S: State, F: Fn(Link<S>) -> A + Send + Sync + 'static> Keeper<A, S, F> {
     async fn keep(mut self) {
+        loop {
+            let phase = self.keep_until_it_ends().await;
+            if let Some(arbiter) = self.arbiter.take() {
+                arbiter.stop();
+            }
+            self.shared.status.send_modify(|status| status.phase = phase);
+            if phase == Phase::Stopped || !self.revived().await {
+                return;
+            }
+        }
+    }
+
+    /// Waits until it is wanted again; false when it never will be.
+    async fn revived(&self) -> bool {
+        let Some(revival) = &self.shared.revival else { return false };
+        tokio::select! {
+            () = revival.notified() => true,
+            () = stop_requested(&self.shared.stop) => {
+                // It may have been asked for both: then it is `Starting`, and somebody waits for its end.
+                self.shared.status.send_modify(|status| {
+                    if !status.phase.is_terminal() {
+                        status.phase = Phase::Stopped;
+                    }
+                });
+                false
+            }
+        }
+    }
+
+    async fn keep_until_it_ends(&mut self) -> Phase {
         let mut restarts: Vec<Instant> = Vec::new();
-        let phase = loop {
+        loop {
             let exit = self.run_once().await;
             self.note(&exit);
             if *self.shared.stop.borrow() {
@@ -151,11 +189,7 @@ impl<A: Child, S: State, F: Fn(Link<S>) -> A + Send + Sync + 'static> Keeper<A, 
                 break Phase::Stopped;
             }
             restarts.push(clock::now());
-        };
-        if let Some(arbiter) = self.arbiter.take() {
-            arbiter.stop();
         }
-        self.shared.status.send_modify(|status| status.phase = phase);
     }
 
     /// An incarnation for nothing but to be stopped in order.

@@ -280,3 +280,43 @@ fn a_stage_stops_its_groups_in_order() {
         assert!(matches!(sink.ask(Fault::None).await, Err(AskError::Ended { .. })));
     });
 }
+
+#[test]
+fn one_that_was_given_up_is_revived_with_its_causes_forgotten_until_it_is_stopped() {
+    paused(async {
+        let child = Supervisor::new().spawn(Spec { revivable: true, ..spec(0) }, Faulty::new);
+        assert!(!child.revive(), "it lives");
+        for life in 1..=2 {
+            let _ = child.ask(Fault::Fail).await;
+            let status = child.ended().await;
+            assert_eq!((status.phase, status.exits.failed), (Phase::GivenUp, life));
+            assert!(child.revive());
+            let status = child.until(|status| status.phase == Phase::Running).await;
+            assert_eq!((status.first_cause, status.last_cause), (None, None));
+            assert_eq!(child.ask(Fault::None).await, Ok(()));
+        }
+        assert_eq!(child.state().started, 3);
+        assert_eq!(child.stop().await.phase, Phase::Stopped);
+        assert!(!child.revive(), "it was stopped");
+
+        let mortal = spawn(0);
+        let _ = mortal.ask(Fault::Fail).await;
+        assert_eq!(mortal.ended().await.phase, Phase::GivenUp);
+        assert!(!mortal.revive());
+    });
+}
+
+#[test]
+fn a_child_asked_both_to_live_again_and_to_stop_ends() {
+    paused(async {
+        let supervisor = Supervisor::new();
+        let child = supervisor.spawn(Spec { revivable: true, ..spec(0) }, Faulty::new);
+        let _ = child.ask(Fault::GiveUp).await;
+        child.ended().await;
+        assert!(child.revive());
+        assert_eq!(child.stop().await.phase, Phase::Stopped);
+        let other = supervisor.spawn(spec(0), Faulty::new);
+        assert_eq!(supervisor.children().len(), 1, "those that were stopped are let go");
+        other.stop().await;
+    });
+}

@@ -15,7 +15,7 @@ use bpf_programs::programs::Hook;
 use bpf_programs::{EbpfTracers, SetLookInterval};
 use model::{Accounts, ProcessTable, SinkName, TracerName};
 use serde::Serialize;
-use shell_monitor::{Kind, Wiring};
+use shell_monitor::{Kind, Reserved, Wiring};
 
 use crate::config::Config;
 use crate::exit::Failure;
@@ -91,7 +91,7 @@ pub(crate) async fn assemble(config: &Config, workdir: &Path, watched: bool) -> 
     let wiring = Wiring {
         accounts: accounts.clone(),
         outbox: collector.outbox.clone(),
-        reserved: Arc::new(reserved_names(config)),
+        reserved: Reserved::new(reserved_names(config)),
     };
     let monitor = shell_monitor::spawn(&supervisor, &config.shell_monitor(), &wiring);
 

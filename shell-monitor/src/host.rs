@@ -2,11 +2,11 @@
 //!
 //! A tracer's process belongs to the tracer's own actor, not to the host: so the supervisor tells one child's
 //! story apart from another's, and no host's fall can take down all children. What is left for a host to own is
-//! little, and this is all of it: which tracers there are, whether each is wanted, and the answer to whoever
+//! little, and this is all of it: which tracers there are now, whether each is wanted, and the answer to whoever
 //! changes that. (The bound on commands that run side by side is a semaphore its tracers share.)
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
@@ -43,7 +43,7 @@ pub enum HostError {
     /// It has no such tracer.
     #[error("no tracer {0} on this host")]
     Unknown(TracerName),
-    /// The tracer will not run again.
+    /// The tracer was tried and fell at once.
     #[error("tracer {tracer} does not run: {cause}")]
     Ended {
         /// Its name.
@@ -90,6 +90,17 @@ impl Switch {
         *self.wanted.borrow()
     }
 
+    pub(crate) fn is_attached(&self) -> bool {
+        *self.attached.borrow()
+    }
+
+    /// One for the tracer that takes the place of this one's: as wanted as that was.
+    pub(crate) fn heir(&self) -> Arc<Self> {
+        let heir = Self::new();
+        heir.wanted.send_replace(self.is_wanted());
+        heir
+    }
+
     pub(crate) async fn until_wanted(&self, wanted: bool) {
         until(&self.wanted, wanted).await;
     }
@@ -120,24 +131,69 @@ pub(crate) struct Kept<A: Actor, S> {
     pub(crate) switch: Arc<Switch>,
 }
 
+impl<A: Actor, S> Clone for Kept<A, S> {
+    fn clone(&self) -> Self {
+        Self { child: self.child.clone(), switch: self.switch.clone() }
+    }
+}
+
+/// A host's tracers: a set that changes while the agent runs. Clones share it; it is never held over an await.
+pub(crate) struct Set<A: Actor, S> {
+    tracers: Arc<Mutex<BTreeMap<TracerName, Kept<A, S>>>>,
+}
+
+impl<A: Actor, S> Clone for Set<A, S> {
+    fn clone(&self) -> Self {
+        Self { tracers: self.tracers.clone() }
+    }
+}
+
+impl<A: Actor, S> Default for Set<A, S> {
+    fn default() -> Self {
+        Self { tracers: Arc::default() }
+    }
+}
+
+impl<A: Actor, S> Set<A, S> {
+    pub(crate) fn get(&self, tracer: &TracerName) -> Option<Kept<A, S>> {
+        self.lock().get(tracer).cloned()
+    }
+
+    pub(crate) fn add(&self, tracer: TracerName, kept: Kept<A, S>) {
+        self.lock().insert(tracer, kept);
+    }
+
+    pub(crate) fn remove(&self, tracer: &TracerName) {
+        self.lock().remove(tracer);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<TracerName, Kept<A, S>>> {
+        // Each change is one call: the map is whole though somebody panicked.
+        self.tracers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A host of tracers `A`.
 pub struct Host<A: Actor, S> {
     link: Link<HostState>,
-    tracers: Arc<BTreeMap<TracerName, Kept<A, S>>>,
+    tracers: Set<A, S>,
 }
 
 impl<A: Child, S: State> Host<A, S> {
-    pub(crate) fn new(link: Link<HostState>, tracers: Arc<BTreeMap<TracerName, Kept<A, S>>>) -> Self {
+    pub(crate) fn new(link: Link<HostState>, tracers: Set<A, S>) -> Self {
         Self { link, tracers }
     }
 
-    /// Sets the switch and waits until the tracer has followed it.
+    /// Sets the switch and waits until the tracer has followed it. One that was given up, or has finished, is
+    /// started again: whoever attaches it has mended what was wrong, or wants to see whether it still is.
     fn turn(&self, tracer: TracerName, on: bool) -> ResponseFuture<Result<(), HostError>> {
-        let Some(kept) = self.tracers.get(&tracer) else {
+        let Some(Kept { child, switch }) = self.tracers.get(&tracer) else {
             return Box::pin(async move { Err(HostError::Unknown(tracer)) });
         };
-        let (child, switch) = (kept.child.clone(), kept.switch.clone());
         switch.wanted.send_replace(on);
+        if on && child.revive() {
+            tracing::info!(tracer = %tracer, "tracer is started again");
+        }
         Box::pin(async move {
             tokio::select! {
                 biased;
@@ -174,7 +230,7 @@ impl<A: Child, S: State> Handler<Detach> for Host<A, S> {
     fn handle(&mut self, Detach(tracer): Detach, _: &mut Self::Context) -> Self::Result {
         self.link.update(|state| {
             state.detaches += 1;
-            if self.tracers.contains_key(&tracer) {
+            if self.tracers.get(&tracer).is_some() {
                 state.detached.insert(tracer.as_str().to_owned());
             }
         });
@@ -206,23 +262,27 @@ mod tests {
             let (name, settings) = (TracerName::new("uname"), Arc::new(config.shells().remove(0)));
             let (outbox, _inbox) = actors::Outbox::channel(1, actors::WhenFull::Block);
             let accounts = model::Accounts::new(&[]);
-            let wiring = crate::Wiring { accounts, outbox, reserved: Arc::default() };
+            let wiring = crate::Wiring { accounts, outbox, reserved: Default::default() };
             let (switch, supervisor) = (Switch::new(), Supervisor::new());
             switch.wanted.send_replace(false);
-            let child = supervisor.spawn(Spec::new("uname"), {
+            let child = supervisor.spawn(crate::shell::spec(&settings), {
                 let (switch, shared) =
                     (switch.clone(), (Default::default(), Arc::new(tokio::sync::Semaphore::new(1))));
                 move |link| {
                     ShellTracer::new(link, settings.clone(), wiring.clone(), switch.clone(), shared.clone())
                 }
             });
-            let kept = Arc::new(BTreeMap::from([(name.clone(), Kept { child: child.clone(), switch })]));
+            let kept = Set::default();
+            kept.add(name.clone(), Kept { child: child.clone(), switch });
             let host = supervisor.spawn(Spec::new("host"), move |link| ShellHost::new(link, kept.clone()));
             clock::sleep(Duration::from_secs(600)).await;
             assert_eq!((child.status().phase, child.state().runs), (Phase::Running, 0));
             let refused = host.ask(Attach(name.clone())).await.unwrap();
             assert!(matches!(refused, Err(HostError::Ended { cause, .. }) if cause.contains("not found")));
             assert_eq!(child.status().phase, Phase::GivenUp);
+            let again = host.ask(Attach(name.clone())).await.unwrap();
+            assert!(matches!(again, Err(HostError::Ended { cause, .. }) if cause.contains("not found")));
+            assert_eq!((child.status().phase, child.state().runs), (Phase::GivenUp, 2));
             assert_eq!(host.ask(Detach(name)).await, Ok(Ok(())));
             assert_eq!(host.ask(Detach("other".into())).await, Ok(Err(HostError::Unknown("other".into()))));
             host.stop().await;

@@ -1,8 +1,5 @@
 //! What a child writes to stdout, from bytes to batches, with everything odd about it counted by kind.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use actors::clock;
 use model::{Accounts, Details, Moment, Place, Record, TracerName};
 use serde::Serialize;
@@ -12,6 +9,7 @@ use crate::lines::{Line, LineReader};
 use crate::names::Names;
 use crate::pending::Pending;
 use crate::protocol::{self, Bad, Message};
+use crate::wiring::Reserved;
 
 /// Lines a child wrote, by what they were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -77,7 +75,7 @@ impl Intake {
     /// For lines of up to `line_limit` bytes; goes on counting from `counts`.
     pub(crate) fn new(
         own: TracerName,
-        reserved: Arc<BTreeSet<TracerName>>,
+        reserved: Reserved,
         accounts: Accounts,
         line_limit: usize,
         counts: LineCounts,
@@ -192,7 +190,7 @@ mod tests {
         let sink = SinkName::new("memory");
         let accounts = Accounts::new(std::slice::from_ref(&sink));
         let mut intake =
-            Intake::new("it".into(), Arc::default(), accounts.clone(), 1024, LineCounts::default());
+            Intake::new("it".into(), Reserved::default(), accounts.clone(), 1024, LineCounts::default());
         for chunk in bytes.chunks(7) {
             intake.feed(chunk);
         }

@@ -5,10 +5,11 @@
 //! accounts are the kernel's own and whose rows are evidence.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use model::TracerName;
 use thiserror::Error;
+
+use crate::wiring::Reserved;
 
 /// Longest name, bytes: it becomes part of a table's name.
 const LONGEST_NAME: usize = 128;
@@ -40,12 +41,12 @@ pub(crate) fn check_name(name: &str) -> Result<(), NameError> {
 /// Names events of one child.
 pub(crate) struct Names {
     own: TracerName,
-    reserved: Arc<BTreeSet<TracerName>>,
+    reserved: Reserved,
     used: BTreeSet<TracerName>,
 }
 
 impl Names {
-    pub(crate) fn new(own: TracerName, reserved: Arc<BTreeSet<TracerName>>) -> Self {
+    pub(crate) fn new(own: TracerName, reserved: Reserved) -> Self {
         Self { own, reserved, used: BTreeSet::new() }
     }
 
@@ -66,10 +67,14 @@ impl Names {
         }
         check_name(&lowered).ok()?;
         let name = TracerName::new(&lowered);
+        // Looked at each time: a tracer that was added meanwhile may have taken a name that was free.
+        if self.reserved.contains(&name) {
+            return None;
+        }
         if let Some(used) = self.used.get(&name) {
             return Some(used.clone());
         }
-        if self.reserved.contains(&name) || self.used.len() >= MOST_NAMES {
+        if self.used.len() >= MOST_NAMES {
             return None;
         }
         self.used.insert(name.clone());
@@ -82,7 +87,7 @@ mod tests {
     use super::*;
 
     fn names() -> Names {
-        Names::new("child".into(), Arc::new(BTreeSet::from(["open".into()])))
+        Names::new("child".into(), Reserved::new(["open".into()]))
     }
 
     #[test]

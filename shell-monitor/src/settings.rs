@@ -48,6 +48,15 @@ pub struct ShellSettings {
     pub output_limit: usize,
 }
 
+impl ShellSettings {
+    /// Whether the same runs would make the same records, so that what one has emitted the other need not.
+    pub(crate) fn emits_like(&self, other: &Self) -> bool {
+        let Self { name, command, enable_cache, output_limit, section: _, interval: _, timeout: _ } = self;
+        (name, command, *enable_cache, *output_limit)
+            == (&other.name, &other.command, other.enable_cache, other.output_limit)
+    }
+}
+
 /// A subprocess tracer with nothing left open.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubprocessSettings {

@@ -102,7 +102,7 @@ impl ShellTracer {
 
 /// How its supervisor is to keep it.
 pub(crate) fn spec(settings: &ShellSettings) -> Spec {
-    Spec::new(settings.name.as_str())
+    Spec { revivable: true, ..Spec::new(settings.name.as_str()) }
 }
 
 impl Work {

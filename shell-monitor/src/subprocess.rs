@@ -72,6 +72,7 @@ pub(crate) fn spec(settings: &SubprocessSettings) -> Spec {
         restart: RestartPolicy { max_restarts: settings.restart_times, window, backoff },
         stop_timeout: settings.kill_timeout + TERM_GRACE + STOP_MARGIN,
         placement: Placement::OwnThread,
+        revivable: true,
         ..Spec::new(settings.name.as_str())
     }
 }

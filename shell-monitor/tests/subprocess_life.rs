@@ -183,7 +183,7 @@ fn attached_and_detached_at_run_time() {
         assert_eq!(stand.monitor.detach(&name).await, Ok(()));
         gone(&first).await;
         assert_eq!(stand.state("it", "/pid"), json!(null));
-        assert_eq!(stand.monitor.hosts()[0].state_json()["detached"], json!(["it"]));
+        assert_eq!(stand.monitor.hosts()[1].state_json()["detached"], json!(["it"]));
         assert_eq!(stand.monitor.attach(&name).await, Ok(()));
         assert_ne!(stand.take("it", 2).await[1]["pid"], first);
         let unknown = stand.monitor.attach(&TracerName::new("other")).await;

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{AnyChild, ChildStatus, Outbox, Supervisor, WhenFull, clock};
-use model::{AccountSnapshot, Accounts, Batch, Details, SinkName, TracerName};
+use model::{AccountSnapshot, Accounts, Batch, Changes, Details, SinkName, TracerName};
 use serde_json::{Map, Value};
-use shell_monitor::{Config, Monitor, Wiring};
+use shell_monitor::{Config, Monitor, Reserved, Wiring};
 
 /// No test waits longer than this for anything.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -77,7 +77,7 @@ impl Stand {
         let sink = SinkName::new("memory");
         let accounts = Accounts::new(std::slice::from_ref(&sink));
         let (outbox, inbox) = Outbox::channel(capacity, WhenFull::Block);
-        let reserved = Arc::new([TracerName::new("open")].into());
+        let reserved = Reserved::new([TracerName::new("open")]);
         let wiring = Wiring { accounts: accounts.clone(), outbox, reserved };
         let monitor = shell_monitor::spawn(&Supervisor::new(), config, &wiring);
         Self { monitor, accounts, inbox, sink, taken: BTreeMap::new() }
@@ -135,7 +135,19 @@ impl Stand {
         self.ended(waiting).await
     }
 
+    /// Applies another configuration as the agent does, taking what comes meanwhile.
+    pub(crate) async fn apply(&mut self, config: &Config) -> Changes {
+        let monitor = self.monitor.clone();
+        let prepared = monitor.prepare(config).unwrap();
+        self.meanwhile(async move { monitor.apply(prepared).await }).await
+    }
+
     async fn ended(&mut self, end: impl Future<Output = ChildStatus>) -> ChildStatus {
+        self.meanwhile(end).await
+    }
+
+    /// Waits for that, taking what comes.
+    async fn meanwhile<T>(&mut self, end: impl Future<Output = T>) -> T {
         let mut end = std::pin::pin!(end);
         let status = loop {
             tokio::select! {
@@ -154,8 +166,8 @@ impl Stand {
     }
 
     pub(crate) fn tracer(&self, name: &str) -> Arc<dyn AnyChild> {
-        let tracer = self.monitor.tracers().iter().find(|tracer| tracer.name.as_str() == name);
-        tracer.unwrap().child.clone()
+        let mut tracers = self.monitor.tracers().into_iter();
+        tracers.find(|tracer| tracer.name.as_str() == name).unwrap().child
     }
 
     /// The tracer's state, by JSON pointer.
