@@ -14,20 +14,20 @@ pub(crate) struct Programs {
 
 impl Part for Programs {
     fn tracers(&self) -> Vec<Tracer> {
-        let tracer = |tracer: &shell_monitor::Tracer| Tracer {
-            stored_as: tracer.name.clone(),
-            section: tracer.section.clone(),
+        let tracer = |tracer: shell_monitor::Tracer| Tracer {
+            stored_as: tracer.name,
+            section: tracer.section,
             kind: kind_name(tracer.kind),
-            child: tracer.child.clone(),
+            child: tracer.child,
             host: None,
             attached: true,
             strict: false,
         };
-        self.monitor.tracers().iter().map(tracer).collect()
+        self.monitor.tracers().into_iter().map(tracer).collect()
     }
 
     fn children(&self) -> Vec<(Group, Arc<dyn AnyChild>)> {
-        let tracers = self.monitor.tracers().iter().map(|tracer| (Group::Sources, tracer.child.clone()));
+        let tracers = self.monitor.tracers().into_iter().map(|tracer| (Group::Sources, tracer.child));
         tracers.chain(self.monitor.hosts().into_iter().map(|host| (Group::Tracers, host))).collect()
     }
 }
