@@ -13,7 +13,7 @@ static __always_inline __u64 file_of(struct task_struct *task, __s64 fd)
 
 	if (fd < 0 || fd >= table->max_fds)
 		return 0;
-	bpf_probe_read_kernel(&file, sizeof(file), (void *)table->fd + fd * sizeof(file));
+	READ(&file, (void *)table->fd + fd * sizeof(file), struct hlist_head, first);
 	return file;
 }
 
@@ -22,7 +22,7 @@ static __always_inline void set_walk_to_file(struct scratch *s, __u64 file)
 	__u64 start = OFFSET(struct file, f_path.mnt);
 
 	if (OFFSET(struct file, f_path.dentry) == start + 8) {
-		bpf_probe_read_kernel(&s->walk.mnt, 16, (void *)file + start);
+		read_pair(&s->walk.mnt, file + start);
 		return;
 	}
 	READ(&s->walk.dentry, file, struct file, f_path.dentry);

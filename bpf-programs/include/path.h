@@ -21,10 +21,6 @@ struct dentry_part {
 	__u64 short_name[4]; /* where `name` points if it is short */
 };
 
-#define OFFSET(type, field) bpf_core_field_offset(type, field)
-#define READ(to, from, type, field)                                                                          \
-	bpf_probe_read_kernel(to, sizeof(*(to)), (void *)(from) + OFFSET(type, field))
-
 /* One copy where the fields lie side by side, as they do on kernels without layout randomisation; the
  * verifier knows the offsets and keeps only the branch that applies.
  */
@@ -33,9 +29,15 @@ static __always_inline long read_dentry(struct dentry_part *part, __u64 dentry)
 	__u64 start = OFFSET(struct dentry, d_hash.pprev);
 	__u64 name = OFFSET(struct dentry, d_name.name);
 
-	if (OFFSET(struct dentry, d_parent) == start + 8 && OFFSET(struct dentry, d_name.len) == start + 20 &&
+	if (!has_cast && OFFSET(struct dentry, d_parent) == start + 8 && OFFSET(struct dentry, d_name.len) == start + 20 &&
 	    name == start + 24 && OFFSET(struct dentry, d_inode) == start + 32)
 		return bpf_probe_read_kernel(part, sizeof(*part), (void *)dentry + start);
+	if (has_cast) {
+		__u64 short_name = dentry + start + offsetof(struct dentry_part, short_name);
+
+		read_pair(&part->short_name[0], short_name);
+		read_pair(&part->short_name[2], short_name + 16);
+	}
 	return READ(&part->pprev, dentry, struct dentry, d_hash.pprev) |
 	       READ(&part->parent, dentry, struct dentry, d_parent) |
 	       READ(&part->len, dentry, struct dentry, d_name.len) |
@@ -49,7 +51,7 @@ static __always_inline long read_mount(struct mount_part *part, __u64 mnt)
 	__u64 mount = mnt - OFFSET(struct mount, mnt);
 	__u64 start = OFFSET(struct mount, mnt_parent);
 
-	if (OFFSET(struct mount, mnt_mountpoint) == start + 8 &&
+	if (!has_cast && OFFSET(struct mount, mnt_mountpoint) == start + 8 &&
 	    OFFSET(struct mount, mnt.mnt_root) == start + 16)
 		return bpf_probe_read_kernel(part, sizeof(*part), (void *)mount + start);
 	return READ(&part->parent, mount, struct mount, mnt_parent) |
@@ -96,7 +98,8 @@ __noinline int walk_step(struct scratch *s)
 		walk->mnt = parent;
 		return read_mount(&walk->mount, parent) ? TEXT_PATH | TEXT_INCOMPLETE : 0;
 	}
-	if (read_dentry(&part, walk->dentry) || s->size + part.len >= walk->end)
+	/* Every dentry has a parent: a load that faulted gives 0. */
+	if (read_dentry(&part, walk->dentry) || !part.parent || s->size + part.len >= walk->end)
 		return TEXT_PATH | TEXT_INCOMPLETE;
 	put_name(s, &part, walk->dentry);
 	if (!walk->inode)

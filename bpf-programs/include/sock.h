@@ -78,8 +78,8 @@ static __always_inline void put_addresses(struct connect_record *r, __u64 sock)
 		READ((__u32 *)r->saddr, sock, struct sock, __sk_common.skc_rcv_saddr);
 		READ((__u32 *)r->daddr, sock, struct sock, __sk_common.skc_daddr);
 	} else {
-		READ(&r->saddr, sock, struct sock, __sk_common.skc_v6_rcv_saddr);
-		READ(&r->daddr, sock, struct sock, __sk_common.skc_v6_daddr);
+		COPY(&r->saddr, sock, struct sock, __sk_common.skc_v6_rcv_saddr);
+		COPY(&r->daddr, sock, struct sock, __sk_common.skc_v6_daddr);
 	}
 }
 

@@ -63,7 +63,7 @@ static __always_inline void fill_header(struct scratch *s, struct task_struct *t
 	h->cgroup_id = cgroup_of(task)->kn->id;
 	h->pid_ns = pid_ns_of(task);
 	h->mnt_ns = task->nsproxy->mnt_ns->ns.inum;
-	bpf_probe_read_kernel(h->comm, sizeof(h->comm), task->comm);
+	read_pair(h->comm, (__u64)task->comm);
 }
 
 #endif

@@ -3,6 +3,7 @@
 //! [`spawn`] puts them under a supervisor; [`checks::check`] tells what this kernel and user allow. One folder a
 //! tracer (`open`, `exec`, …) has its kernel half and its decoder; [`programs`] lists them.
 
+pub mod cast;
 pub mod checks;
 pub mod clone;
 pub mod config;

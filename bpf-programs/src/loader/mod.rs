@@ -17,6 +17,7 @@ use model::units::Size;
 pub use errors::{AttachError, LoadError};
 use program::Held;
 
+use crate::cast;
 use crate::config::EbpfConfig;
 use crate::facts::{self, Capabilities, Capability, KernelVersion, OLDEST};
 use crate::host::{Attached, Count, Ring, Source};
@@ -76,13 +77,16 @@ impl Kernel {
         }
         let (data_size, lifecycle_size) = (ring_size(config.data_ring), ring_size(config.lifecycle_ring));
         let (own_pid, refused) = (std::process::id(), refused_kind());
-        // It reads the kernel's type information by itself and lets go of it at once: 16 MiB.
+        let btf = kernel_types()?;
+        let (object, has_cast) = cast::resolve(OBJECT, &btf);
         let mut ebpf = EbpfLoader::new()
+            .btf(Some(&btf))
+            .override_global("has_cast", &u8::from(has_cast), true)
             .override_global("agent_tgid", &own_pid, true)
             .override_global("refused_kind", &refused, true)
             .map_max_entries("data", data_size)
             .map_max_entries("lifecycle", lifecycle_size)
-            .load(OBJECT)
+            .load(&object)
             .map_err(|cause| errors::of_object(cause, missing))?;
         let mut kernel = Self {
             lifecycle: map(&mut ebpf, "lifecycle")?,
@@ -94,23 +98,21 @@ impl Kernel {
             loaded: BTreeSet::new(),
             ebpf,
         };
-        kernel.load_programs(wanted)?;
+        kernel.load_programs(wanted, &btf);
         kernel.write_settings();
         Ok(kernel)
     }
 
     /// Loads all programs at once, side by side: each costs the verifier 20 to 80 ms, alone on its thread. One
     /// that is refused is tried again, and its refusal told, when its tracer is attached.
-    fn load_programs(&mut self, wanted: &[&'static Tracer]) -> Result<(), LoadError> {
-        let btf = kernel_types()?;
+    fn load_programs(&mut self, wanted: &[&'static Tracer], btf: &Btf) {
         let keepers = tracers().filter(|tracer| keeps_table(tracer));
         let of_tracers = keepers.chain(wanted.iter().copied()).flat_map(|tracer| tracer.programs);
         let programs: BTreeMap<&str, &'static Program> =
             of_tracers.chain(LIFECYCLE).chain([&PROCESSES]).map(|program| (program.name, program)).collect();
         let found = self.ebpf.programs_mut();
         let jobs = found.filter_map(|(name, loaded)| Some((*programs.get(name)?, loaded)));
-        self.loaded = program::load_all(jobs.collect(), &btf);
-        Ok(())
+        self.loaded = program::load_all(jobs.collect(), btf);
     }
 
     /// A program that the verifier has let pass.

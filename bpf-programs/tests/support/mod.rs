@@ -37,7 +37,12 @@ impl Kernel {
     /// With this size of the data ring.
     pub fn start_with(data_ring: u32) -> anyhow::Result<Self> {
         let btf = Btf::from_sys_fs()?;
-        let mut ebpf = EbpfLoader::new().btf(Some(&btf)).map_max_entries("data", data_ring).load(OBJECT)?;
+        let (object, has_cast) = bpf_programs::cast::resolve(OBJECT, &btf);
+        let mut ebpf = EbpfLoader::new()
+            .btf(Some(&btf))
+            .override_global("has_cast", &u8::from(has_cast), true)
+            .map_max_entries("data", data_ring)
+            .load(&object)?;
         let mut take = |name: &str| ebpf.take_map(name).ok_or(anyhow::anyhow!("no map {name}"));
         let mut kernel = Self {
             lifecycle: take("lifecycle")?.try_into()?,
