@@ -24,11 +24,13 @@ static __always_inline bool uid_passes(struct settings *set, __u32 uid)
 }
 
 /* The agent itself, whose own doings are not recorded. */
-static __always_inline bool is_agent(struct task_struct *task)
+static __always_inline bool is_agent(struct settings *set, struct task_struct *task)
 {
 	__u32 tgid = task->tgid;
 
-	return tgid == agent_tgid || tgid == reader_tgid;
+	if (tgid == set->reader_tgid)
+		return task->group_leader->start_boottime == set->reader_start_ns;
+	return tgid == set->agent_tgid;
 }
 
 /* The tracer of `kind` is on and the task is none that is left out. */
@@ -38,7 +40,7 @@ static __always_inline bool is_traced(__u32 kind, struct task_struct *task)
 
 	if (refused_kind == kind)
 		asm volatile("r1 = *(u64 *)(r10 + 8)" ::: "r1");
-	if (!set || !(set->enabled & (1ULL << kind)) || is_agent(task))
+	if (!set || !(set->enabled & (1ULL << kind)) || is_agent(set, task))
 		return false;
 	return uid_passes(set, task->cred->euid.val);
 }

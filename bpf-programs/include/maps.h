@@ -78,14 +78,6 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
-/* Set by the loader: the agent's own process, whose doings are nobody's business. */
-const volatile __u32 agent_tgid = 0;
-
-/* The same as the kernel's first pid namespace has it, for an agent in another one: known once the agent has read the
- * task iterator, which runs as the agent.
- */
-__u32 reader_tgid;
-
 /* For tests: the kind whose programs the verifier is to refuse. 0 in every other load, and then not even code. */
 const volatile __u32 refused_kind = 0;
 

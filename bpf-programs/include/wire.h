@@ -131,6 +131,12 @@ struct settings {
 	__u32 lifecycle_wakeup;
 	__u32 uid_count; /* 0: everybody */
 	__u32 uids[MAX_UIDS];
+	__u32 agent_tgid; /* the agent's process as it knows itself, until it has read the task iterator */
+	/* The agent's process, whose doings are nobody's business: who read the task iterator last. Its start tells it
+	 * from whoever has its number after it, while the programs outlive it.
+	 */
+	__u64 reader_start_ns;
+	__u32 reader_tgid;
 	__u32 pad;
 };
 

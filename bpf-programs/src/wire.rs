@@ -8,10 +8,12 @@
 )]
 
 mod kind;
+mod ring;
 
 use model::{BootNs, Identity, Text};
 
 pub use kind::{Kind, WireError};
+pub(crate) use ring::RingReader;
 
 /// User ids that fit into [`Settings::uids`].
 pub const MAX_UIDS: usize = 16;
@@ -233,6 +235,12 @@ wire_structs! {
         uid_count: u32,
         /// Effective user ids that are traced.
         uids: [u32; MAX_UIDS],
+        /// The agent's process as it knows itself, until it has read the task iterator.
+        agent_tgid: u32,
+        /// When the process started that read the task iterator last: the agent.
+        reader_start_ns: u64,
+        /// That process.
+        reader_tgid: u32,
         /// Nothing.
         pad: u32,
     }
@@ -393,6 +401,9 @@ impl Default for Settings {
             lifecycle_wakeup: 512 << 10,
             uid_count: 0,
             uids: [0; MAX_UIDS],
+            agent_tgid: 0,
+            reader_start_ns: 0,
+            reader_tgid: 0,
             pad: 0,
         }
     }

@@ -4,11 +4,17 @@
 //! records were settled books them as lost at the place they were in: a panic, a stopped actor, an early
 //! return can't make records vanish unaccounted.
 
+mod follow;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use follow::Pinned;
+use follow::SharedLine;
+
 use crate::books::{AccountSnapshot, Gap, Lost, Place};
+use crate::track::{Settled, Stretch, Track};
 use crate::{BootNs, SinkName, TracerName};
 
 type GapKey = (Place, Option<SinkName>);
@@ -22,6 +28,8 @@ pub struct Account {
     lost: [AtomicU64; 4],
     sinks: Vec<Arc<SinkAccount>>,
     gaps: Mutex<BTreeMap<GapKey, Gap>>,
+    /// Of a tracer whose ring outlives the agent.
+    track: Mutex<Option<Track>>,
 }
 
 /// One tracer's books with one sink.
@@ -57,6 +65,7 @@ impl Account {
             lost: Default::default(),
             sinks: sinks.collect(),
             gaps: Mutex::default(),
+            track: Mutex::default(),
         }
     }
 
@@ -145,12 +154,13 @@ impl Account {
 pub struct Accounts {
     sinks: Arc<[SinkName]>,
     accounts: Arc<Mutex<BTreeMap<TracerName, Arc<Account>>>>,
+    line: SharedLine,
 }
 
 impl Accounts {
     /// Books for any number of tracers, each with these sinks.
     pub fn new(sinks: &[SinkName]) -> Self {
-        Self { sinks: sinks.into(), accounts: Arc::default() }
+        Self { sinks: sinks.into(), accounts: Arc::default(), line: Arc::default() }
     }
 
     /// The tracer's books, opened at the first call.
@@ -180,12 +190,20 @@ pub struct Claim {
     count: u64,
     place: Place,
     span: (BootNs, BootNs),
+    /// The stretch of a followed ring they are from.
+    segment: Option<u64>,
 }
 
 impl Claim {
     /// A claim on records that `seen` already counts (the kernel's own count).
     pub fn on_counted(account: Arc<Account>, count: u64, span: (BootNs, BootNs)) -> Self {
-        Self { account, count, place: Place::Queue, span }
+        Self { account, count, place: Place::Queue, span, segment: None }
+    }
+
+    /// The same, on all of this tracer's records in a stretch of its ring; claims are made in ring order.
+    pub fn on_stretch(account: Arc<Account>, count: u64, span: (BootNs, BootNs), stretch: Stretch) -> Self {
+        let segment = lock(&account.track).as_mut().map(|track| track.open(stretch, count));
+        Self { account, count, place: Place::Queue, span, segment }
     }
 
     /// A claim on records made just now: they are booked as seen.
@@ -217,26 +235,38 @@ impl Claim {
     /// Books `count` of them as lost where they are.
     pub fn lose(&mut self, count: u64, cause: &str) {
         let count = count.min(self.count);
+        if count == 0 {
+            return;
+        }
         self.count -= count;
         self.account.lose(self.place, count, self.span, cause);
+        let more = Settled { lost: lost_at(self.place, count), ..Settled::default() };
+        self.account.settle(self.segment, more, self.count == 0);
     }
 
     /// Books `count` of them as filtered.
     pub fn filter(&mut self, count: u64) {
         let count = count.min(self.count);
+        if count == 0 {
+            return;
+        }
         self.count -= count;
         self.account.filtered.fetch_add(count, Relaxed);
+        let more = Settled { filtered: count, ..Settled::default() };
+        self.account.settle(self.segment, more, self.count == 0);
     }
 
     /// Hands the rest over to the sinks: one claim each, in the account's order.
     pub fn route(mut self) -> Vec<SinkClaim> {
         let count = std::mem::take(&mut self.count);
-        let claims = self.account.sinks.iter().map(|sink| SinkClaim {
+        let claims = self.account.sinks.iter().enumerate().map(|(index, sink)| SinkClaim {
             account: self.account.clone(),
             sink: sink.clone(),
             count,
             place: Place::Queue,
             span: self.span,
+            // How far a ring is settled is the store's to decide.
+            segment: self.segment.filter(|_| index == 0),
         });
         claims.collect()
     }
@@ -257,6 +287,7 @@ pub struct SinkClaim {
     count: u64,
     place: Place,
     span: (BootNs, BootNs),
+    segment: Option<u64>,
 }
 
 impl SinkClaim {
@@ -280,11 +311,20 @@ impl SinkClaim {
         self.place = place;
     }
 
+    /// Says that the rest is being stored just now, for [`Account::checkpoint`].
+    pub fn promise(&self) {
+        if let (Some(number), true) = (self.segment, self.count > 0) {
+            self.account.with_track(|track| track.in_hand(number, self.count));
+        }
+    }
+
     /// Books `count` of them as stored.
     pub fn store(&mut self, count: u64) {
         let count = count.min(self.count);
         self.count -= count;
         self.sink.stored.fetch_add(count, Relaxed);
+        let more = Settled { stored: count, ..Settled::default() };
+        self.account.settle(self.segment, more, self.count == 0);
     }
 
     /// Books `count` of them as lost where they are.
@@ -297,6 +337,8 @@ impl SinkClaim {
         let lost = if self.place == Place::Sink { &self.sink.lost_sink } else { &self.sink.lost_queue };
         lost.fetch_add(count, Relaxed);
         self.account.note_gap(self.place, Some(self.sink.sink.clone()), count, self.span, cause);
+        let more = Settled { lost: lost_at(self.place, count), ..Settled::default() };
+        self.account.settle(self.segment, more, self.count == 0);
     }
 }
 
@@ -305,6 +347,17 @@ impl Drop for SinkClaim {
         let count = self.count;
         self.lose(count, dropped_because());
     }
+}
+
+fn lost_at(place: Place, count: u64) -> Lost {
+    let mut lost = Lost::default();
+    match place {
+        Place::Ring => lost.ring = count,
+        Place::Decode => lost.decode = count,
+        Place::Queue => lost.queue = count,
+        Place::Sink => lost.sink = count,
+    }
+    lost
 }
 
 fn dropped_because() -> &'static str {

@@ -22,6 +22,8 @@ use crate::wire::{COUNT_LIFECYCLE, COUNT_SLOTS, Header};
 const LIFECYCLE_SLICE: usize = 8192;
 /// Data records read before lifecycle is looked at again.
 const DATA_SLICE: usize = 2048;
+/// Records of one ring read before the room of those before is given back.
+const STRIDE: usize = 256;
 
 /// What one look found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +92,20 @@ impl Desk {
             self.strays.unreadable += 1;
         }
     }
+}
+
+/// Reads up to `limit` records of a ring, giving back room on the way; says how many there were.
+fn read(source: &mut dyn Source, desk: &mut Desk, ring: Ring, limit: usize) -> usize {
+    let mut count = 0;
+    while count < limit {
+        let some = source.drain(ring, STRIDE.min(limit - count), &mut |_, record| desk.take(ring, record));
+        source.release(ring, source.cursor(ring));
+        count += some;
+        if some < STRIDE {
+            break;
+        }
+    }
+    count
 }
 
 impl Core {
@@ -173,12 +189,11 @@ impl Core {
     pub(super) fn look(&mut self) -> Look {
         let Self { source, desk, .. } = self;
         desk.ports.iter_mut().for_each(Port::offer);
-        let lifecycle =
-            source.drain(Ring::Lifecycle, LIFECYCLE_SLICE, &mut |record| desk.take(Ring::Lifecycle, record));
+        let lifecycle = read(source.as_mut(), desk, Ring::Lifecycle, LIFECYCLE_SLICE);
         // While a queue is full its records stay in the ring, where the kernel counts what does not fit.
         let blocked = desk.ports.iter().any(Port::is_blocked);
         let limit = if blocked { 0 } else { DATA_SLICE };
-        let data = source.drain(Ring::Data, limit, &mut |record| desk.take(Ring::Data, record));
+        let data = read(source.as_mut(), desk, Ring::Data, limit);
         let more = lifecycle == LIFECYCLE_SLICE || (data == DATA_SLICE && !blocked);
         if !more {
             desk.ports.iter_mut().for_each(Port::flush);

@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use super::{Attached, Count, Ring, Source};
+use model::Stretch;
+
 use crate::loader::AttachError;
 use crate::programs::Tracer;
 
@@ -14,6 +16,8 @@ use crate::programs::Tracer;
 #[derive(Default)]
 pub(super) struct Fake {
     pub(super) rings: [VecDeque<Vec<u8>>; 2],
+    pub(super) cursors: [u64; 2],
+    pub(super) released: [u64; 2],
     pub(super) counts: BTreeMap<u32, Count>,
     pub(super) attached: BTreeSet<u32>,
     pub(super) closed: bool,
@@ -28,12 +32,26 @@ pub(super) struct Fake {
 pub(super) type Kernel = Arc<Mutex<Fake>>;
 
 impl Source for Kernel {
-    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(&[u8])) -> usize {
+    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(Stretch, &[u8])) -> usize {
         let mut fake = self.lock().unwrap();
+        let fake = &mut *fake;
         let records = &mut fake.rings[ring as usize];
         let count = records.len().min(limit);
-        records.drain(..count).for_each(|record| visit(&record));
+        for record in records.drain(..count) {
+            let start = fake.cursors[ring as usize];
+            let end = start + (8 + record.len() as u64).next_multiple_of(8);
+            fake.cursors[ring as usize] = end;
+            visit(Stretch { start, end }, &record);
+        }
         count
+    }
+
+    fn release(&mut self, ring: Ring, upto: u64) {
+        self.lock().unwrap().released[ring as usize] = upto;
+    }
+
+    fn cursor(&self, ring: Ring) -> u64 {
+        self.lock().unwrap().cursors[ring as usize]
     }
 
     fn count(&mut self, slot: u32) -> io::Result<Count> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use model::Stretch;
 use serde::Serialize;
 
 use crate::loader::AttachError;
@@ -37,8 +38,14 @@ pub struct Attached {
 
 /// A loaded object, its rings and its links. [`crate::loader::Kernel`] outside of tests.
 pub(crate) trait Source: Send {
-    /// Takes up to `limit` records out of a ring; says how many there were.
-    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(&[u8])) -> usize;
+    /// Reads up to `limit` records of a ring; says how many there were. They stay in it until they are released.
+    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(Stretch, &[u8])) -> usize;
+
+    /// Gives the kernel back the room of what lies below `upto`, as far as it was read.
+    fn release(&mut self, ring: Ring, upto: u64);
+
+    /// Where the next record of a ring will be.
+    fn cursor(&self, ring: Ring) -> u64;
 
     /// The counters in one slot of map `counts`.
     fn count(&mut self, slot: u32) -> io::Result<Count>;

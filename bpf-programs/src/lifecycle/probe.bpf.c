@@ -62,11 +62,15 @@ SEC("iter/task")
 int processes(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
+	struct settings *set = get_settings();
 	struct process_record *r;
 	struct scratch *s;
 	__u64 size;
 
-	reader_tgid = bpf_get_current_pid_tgid() >> 32;
+	if (set) {
+		set->reader_start_ns = bpf_get_current_task_btf()->group_leader->start_boottime;
+		set->reader_tgid = bpf_get_current_pid_tgid() >> 32;
+	}
 	if (!task || task->pid != task->tgid || !task->signal->live.counter)
 		return 0;
 	s = take_scratch();

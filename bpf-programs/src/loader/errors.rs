@@ -52,6 +52,15 @@ pub enum LoadError {
         #[source]
         source: Box<MapError>,
     },
+    /// A ring can't be mapped into memory.
+    #[error("map eBPF ring {map} into memory: {source}")]
+    Ring {
+        /// Its name.
+        map: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The object lacks a map.
     #[error("open eBPF map {map}: the object has none of that name")]
     NoMap {
@@ -151,7 +160,7 @@ impl LoadError {
             Self::KernelTooOld { .. } => vec![format!("run on Linux {OLDEST} or later")],
             Self::NoBtf => vec!["run a kernel built with CONFIG_DEBUG_INFO_BTF=y".to_owned()],
             Self::NotAllowed { .. } => grant(),
-            Self::Object { .. } | Self::Map { .. } | Self::NoMap { .. } => Vec::new(),
+            Self::Object { .. } | Self::Map { .. } | Self::Ring { .. } | Self::NoMap { .. } => Vec::new(),
         }
     }
 }

@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 
-use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, RingBuf};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader};
+use model::Stretch;
 use model::units::Size;
 
 pub use errors::{AttachError, LoadError};
@@ -22,7 +23,7 @@ use crate::config::EbpfConfig;
 use crate::facts::{self, Capabilities, Capability, KernelVersion, OLDEST};
 use crate::host::{Attached, Count, Ring, Source};
 use crate::programs::{LIFECYCLE, OBJECT, PROCESSES, Program, Tracer, tracers};
-use crate::wire::{self, Kind, MAX_UIDS, Settings};
+use crate::wire::{self, Kind, MAX_UIDS, RingReader, Settings};
 
 /// What loading and attaching needs. Reading tracefs needs more, see [`AttachError::NoTracefs`].
 pub(crate) const NEEDED: [Capability; 2] = [Capability::CapBpf, Capability::CapPerfmon];
@@ -34,8 +35,8 @@ pub(crate) struct Kernel {
     ebpf: Ebpf,
     /// Programs the verifier has let pass.
     loaded: BTreeSet<&'static str>,
-    lifecycle: RingBuf<MapData>,
-    data: RingBuf<MapData>,
+    lifecycle: RingReader,
+    data: RingReader,
     counts: PerCpuArray<MapData, wire::Count>,
     settings_map: Array<MapData, Settings>,
     settings: Settings,
@@ -76,21 +77,20 @@ impl Kernel {
             return Err(LoadError::NotAllowed { missing, source: None });
         }
         let (data_size, lifecycle_size) = (ring_size(config.data_ring), ring_size(config.lifecycle_ring));
-        let (own_pid, refused) = (std::process::id(), refused_kind());
+        let refused = refused_kind();
         let btf = kernel_types()?;
         let (object, has_cast) = cast::resolve(OBJECT, &btf);
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
             .override_global("has_cast", &u8::from(has_cast), true)
-            .override_global("agent_tgid", &own_pid, true)
             .override_global("refused_kind", &refused, true)
             .map_max_entries("data", data_size)
             .map_max_entries("lifecycle", lifecycle_size)
             .load(&object)
             .map_err(|cause| errors::of_object(cause, missing))?;
         let mut kernel = Self {
-            lifecycle: map(&mut ebpf, "lifecycle")?,
-            data: map(&mut ebpf, "data")?,
+            lifecycle: ring(&ebpf, "lifecycle", lifecycle_size)?,
+            data: ring(&ebpf, "data", data_size)?,
             counts: map(&mut ebpf, "counts")?,
             settings_map: map(&mut ebpf, "settings")?,
             settings: settings(config, data_size, lifecycle_size),
@@ -148,6 +148,26 @@ impl Kernel {
         Ok(self.held[program.name].iter().map(|held| held.hook.clone()).collect())
     }
 
+    fn ring_mut(&mut self, ring: Ring) -> &mut RingReader {
+        match ring {
+            Ring::Lifecycle => &mut self.lifecycle,
+            Ring::Data => &mut self.data,
+        }
+    }
+
+    /// The iterator has just noted who reads it, as the kernel knows this process: that is exact, where our own idea
+    /// of our pid may be of another namespace, or somebody else's after our end.
+    fn know_ourselves(&mut self) {
+        match self.settings_map.get(&0, 0) {
+            Ok(Settings { reader_tgid, reader_start_ns, .. }) if reader_tgid != 0 => {
+                self.settings = Settings { agent_tgid: 0, reader_tgid, reader_start_ns, ..self.settings };
+                self.write_settings();
+            }
+            Ok(_) => {}
+            Err(cause) => tracing::error!(%cause, "reading eBPF settings failed"),
+        }
+    }
+
     fn write_settings(&mut self) {
         if let Err(cause) = self.settings_map.set(0, self.settings, 0) {
             // An array's only slot can always be written.
@@ -166,18 +186,26 @@ impl Kernel {
 }
 
 impl Source for Kernel {
-    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(&[u8])) -> usize {
-        let ring = match ring {
-            Ring::Lifecycle => &mut self.lifecycle,
-            Ring::Data => &mut self.data,
-        };
+    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(Stretch, &[u8])) -> usize {
+        let ring = self.ring_mut(ring);
         for taken in 0..limit {
             match ring.next() {
-                Some(record) => visit(&record),
+                Some((stretch, record)) => visit(stretch, record),
                 None => return taken,
             }
         }
         limit
+    }
+
+    fn release(&mut self, ring: Ring, upto: u64) {
+        self.ring_mut(ring).release(upto);
+    }
+
+    fn cursor(&self, ring: Ring) -> u64 {
+        match ring {
+            Ring::Lifecycle => self.lifecycle.cursor(),
+            Ring::Data => self.data.cursor(),
+        }
     }
 
     fn count(&mut self, slot: u32) -> io::Result<Count> {
@@ -197,6 +225,7 @@ impl Source for Kernel {
             visit(record.map_err(|cause| AttachError::Iterate { source: io::Error::other(cause) })?);
             count += 1;
         }
+        self.know_ourselves();
         Ok(count)
     }
 
@@ -251,6 +280,14 @@ fn map<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -
     T::try_from(map).map_err(|source| LoadError::Map { map: name, source: Box::new(source) })
 }
 
+/// A reader of its own; the object keeps the map, whose descriptor programs are loaded with.
+fn ring(ebpf: &Ebpf, name: &'static str, size: u32) -> Result<RingReader, LoadError> {
+    let Some(Map::RingBuf(map)) = ebpf.map(name) else { return Err(LoadError::NoMap { map: name }) };
+    let failed = |source| LoadError::Ring { map: name, source };
+    let fd = map.fd().as_fd().try_clone_to_owned().map_err(failed)?;
+    RingReader::open(fd, size, page_size()).map_err(failed)
+}
+
 fn settings(config: &EbpfConfig, data_size: u32, lifecycle_size: u32) -> Settings {
     let mut uids = [0; MAX_UIDS];
     let count = config.uids.len().min(MAX_UIDS);
@@ -261,15 +298,20 @@ fn settings(config: &EbpfConfig, data_size: u32, lifecycle_size: u32) -> Setting
         lifecycle_wakeup: wake_at(lifecycle_size),
         uid_count: count as u32,
         uids,
+        agent_tgid: std::process::id(),
         ..Settings::default()
     }
 }
 
 /// The next size that the kernel takes: a power of two of memory pages.
 fn ring_size(wanted: Size) -> u32 {
-    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096) as u64;
+    let page = page_size() as u64;
     let pages = wanted.0.div_ceil(page).max(1).next_power_of_two();
     u32::try_from(pages * page).unwrap_or(1 << 31)
+}
+
+fn page_size() -> usize {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096) as usize
 }
 
 /// Where a tracepoint is in tracefs.
