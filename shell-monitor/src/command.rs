@@ -45,18 +45,22 @@ pub(crate) enum Why {
 pub(crate) struct Kept {
     pub(crate) bytes: Vec<u8>,
     pub(crate) cut: u64,
+    /// Line ends in what is cut: so many lines are not whole, or not there at all.
+    pub(crate) cut_lines: u64,
     limit: usize,
 }
 
 impl Kept {
     fn new(limit: usize) -> Self {
-        Self { bytes: Vec::new(), cut: 0, limit }
+        Self { bytes: Vec::new(), cut: 0, cut_lines: 0, limit }
     }
 
     fn take(&mut self, chunk: &[u8]) {
         let room = chunk.len().min(self.limit - self.bytes.len());
         self.bytes.extend_from_slice(&chunk[..room]);
-        self.cut += (chunk.len() - room) as u64;
+        let cut = &chunk[room..];
+        self.cut += cut.len() as u64;
+        self.cut_lines += memchr::memchr_iter(b'\n', cut).count() as u64;
     }
 }
 

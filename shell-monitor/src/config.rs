@@ -121,6 +121,23 @@ pub struct TemplateConfig {
     pub sp: BTreeMap<String, SubprocessTemplate>,
 }
 
+/// What becomes of a command's output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ParseConfig {
+    /// All of it is one record's `output`.
+    #[default]
+    Text,
+    /// Each line that is not blank is a record's `line`.
+    Lines,
+    /// It is a JSON object, a record's fields; or an array of such.
+    Json,
+    /// Each line is a JSON object, a record's fields.
+    Jsonl,
+    /// Each line that `pattern` is found in is a record; the pattern's named groups are its fields.
+    Regex,
+}
+
 /// A shell tracer (`[tracer.template.sh.<name>]`), duetector's `name = { comm = [...], config = {...} }` or ours.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -132,20 +149,37 @@ pub struct ShellTemplate {
     /// The name it is stored under; its key, if not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The same output is not stored twice in a row; on, if not said.
+    /// What the run before had, too, is not stored again: the same output, or with `lines`, `json`, `jsonl` and
+    /// `regex` the same lines or elements; on, if not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_cache: Option<bool>,
+    /// What becomes of the output; `text`, if not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parse: Option<ParseConfig>,
+    /// With `parse = "regex"`: what is looked for in each line. `(?<name>…)` makes a field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// With `parse = "regex"`: groups that are stored as numbers where they are numbers; the others are text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub numbers: Vec<String>,
     /// From one start of the command to its next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<Period>,
     /// A run that takes longer is killed with its process group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Period>,
+    /// More output than this of one run is cut, and counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_limit: Option<Size>,
     /// Added to the command's small clean environment.
     pub env: BTreeMap<String, String>,
     /// Folder to run in; the agent's, if not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
+    /// Whom to run as: a name or number, with `:group` if not with its own; with its supplementary groups. The
+    /// agent's user, if not said; somebody else needs root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// duetector's place for `disabled` and `enable_cache`.
     pub config: ShellTemplateInner,
 }
@@ -179,6 +213,10 @@ pub struct SubprocessTemplate {
     /// Folder to run in; the agent's, if not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
+    /// Whom to run as: a name or number, with `:group` if not with its own; with its supplementary groups. The
+    /// agent's user, if not said; somebody else needs root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// How often it is started anew before it is given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart_times: Option<u32>,
@@ -191,6 +229,9 @@ pub struct SubprocessTemplate {
     /// A longer line is counted and skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line_limit: Option<Size>,
+    /// A child that says nothing for so long, on stdout or stderr, is ended and started anew; never, if not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<Period>,
     /// Handed to the child in `init` as it is. duetector's `disabled` in it counts.
     pub config: Map<String, Value>,
 }

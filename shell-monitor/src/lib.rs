@@ -13,6 +13,7 @@ pub mod intake;
 pub mod lines;
 mod monitor;
 mod names;
+mod output;
 mod pending;
 mod pipe;
 pub mod process;
@@ -24,6 +25,7 @@ pub mod shell;
 pub mod stderr;
 pub mod subprocess;
 mod talk;
+pub mod user;
 mod validate;
 pub mod wiring;
 

@@ -19,6 +19,7 @@ use tokio::process::{Child, ChildStdin};
 
 use crate::pipe::Pipe;
 use crate::settings::Command;
+use crate::user::{Identity, UserError};
 
 /// What a child gets of the agent's environment unless it is to have all of it.
 const CLEAN_ENV: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
@@ -55,6 +56,16 @@ pub enum StartError {
         program: String,
         /// Where it is configured.
         section: String,
+    },
+    /// It can't run as that user.
+    #[error("program {program:?}: {source}; see user in [{section}]")]
+    User {
+        /// The program.
+        program: String,
+        /// Where it is configured.
+        section: String,
+        /// What is wrong with the user.
+        source: UserError,
     },
     /// The system would not, now.
     #[error("starting program {program:?}: {source}")]
@@ -106,7 +117,14 @@ pub(crate) struct Pipes {
 impl Process {
     /// Starts it, with a pipe to its stdin or without anything there.
     pub(crate) fn start(command: &Command, section: &str, stdin: Stdio) -> Result<(Self, Pipes), StartError> {
-        start(command, stdin).map_err(|source| StartError::new(command, section, source))
+        let identity = match command.user.as_deref().map(Identity::find).transpose() {
+            Ok(identity) => identity,
+            Err(source) => {
+                let (program, section) = (command.program().to_owned(), section.to_owned());
+                return Err(StartError::User { program, section, source });
+            }
+        };
+        start(command, identity.as_ref(), stdin).map_err(|source| StartError::new(command, section, source))
     }
 
     /// Its process id.
@@ -147,8 +165,18 @@ impl Drop for Process {
     }
 }
 
-fn start(command: &Command, stdin: Stdio) -> io::Result<(Process, Pipes)> {
-    let mut child = build(command, stdin).spawn()?;
+fn start(command: &Command, identity: Option<&Identity>, stdin: Stdio) -> io::Result<(Process, Pipes)> {
+    let mut built = build(command, identity, stdin);
+    let mut child = match identity {
+        None => built.spawn()?,
+        Some(identity) => {
+            let runtime = tokio::runtime::Handle::current();
+            identity.run(move || {
+                let _runtime = runtime.enter();
+                built.spawn()
+            })?
+        }
+    };
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
     let watched = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
     let pidfd = pidfd_open(watched, PidfdFlags::NONBLOCK).map_err(io::Error::from);
@@ -173,7 +201,7 @@ fn start(command: &Command, stdin: Stdio) -> io::Result<(Process, Pipes)> {
     ))
 }
 
-fn build(command: &Command, stdin: Stdio) -> tokio::process::Command {
+fn build(command: &Command, identity: Option<&Identity>, stdin: Stdio) -> tokio::process::Command {
     let mut built = tokio::process::Command::new(command.program());
     built.args(command.comm.iter().skip(1)).process_group(0);
     built.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -181,6 +209,7 @@ fn build(command: &Command, stdin: Stdio) -> tokio::process::Command {
         built.env_clear();
         built.envs(CLEAN_ENV.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     }
+    built.envs(identity.map(Identity::environment).unwrap_or_default());
     built.envs(&command.env);
     if let Some(cwd) = &command.cwd {
         built.current_dir(cwd);

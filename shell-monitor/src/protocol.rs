@@ -131,7 +131,7 @@ fn parse_unusual(line: &[u8]) -> Result<(Message, Oddities), Bad> {
         return Err(Bad::Blank);
     }
     let (value, repaired) =
-        read_value(line).ok_or(if line.starts_with(b"{") { Bad::Torn } else { Bad::NotJson })?;
+        repair::read_value(line).ok_or(if line.starts_with(b"{") { Bad::Torn } else { Bad::NotJson })?;
     let Value::Object(mut object) = value else { return Err(Bad::NotObject) };
     let mismatch = object.get("proto").and_then(Value::as_str) != Some(PROTO)
         || object.get("version").and_then(Value::as_str) != Some(VERSION);
@@ -147,15 +147,6 @@ fn parse_unusual(line: &[u8]) -> Result<(Message, Oddities), Bad> {
         Some(_) => return Err(Bad::UnknownType),
     };
     Ok((message, Oddities { mismatch, repaired }))
-}
-
-/// The JSON value in a line, and whether the line had to be repaired for it.
-fn read_value(line: &[u8]) -> Option<(Value, bool)> {
-    if let Some(value) = std::str::from_utf8(line).ok().and_then(|text| serde_json::from_str(text).ok()) {
-        return Some((value, false));
-    }
-    let repaired = repair::repair(line)?;
-    Some((serde_json::from_str(&repaired).ok()?, true))
 }
 
 #[cfg(test)]

@@ -22,6 +22,15 @@ fn byte_of(stand_in: char) -> Option<u8> {
         .filter(|byte| *byte >= 0x80)
 }
 
+/// The JSON value in a line, and whether the line had to be repaired for it: then [`restore`] what it holds.
+pub(crate) fn read_value(line: &[u8]) -> Option<(Value, bool)> {
+    if let Some(value) = std::str::from_utf8(line).ok().and_then(|text| serde_json::from_str(text).ok()) {
+        return Some((value, false));
+    }
+    let repaired = repair(line)?;
+    Some((serde_json::from_str(&repaired).ok()?, true))
+}
+
 /// The line as JSON text should be; `None` when nothing about it can be mended.
 pub(crate) fn repair(line: &[u8]) -> Option<String> {
     let mut text = String::with_capacity(line.len() + 16);

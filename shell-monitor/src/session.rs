@@ -85,6 +85,10 @@ pub(crate) struct Session<'a> {
     /// What may still be read of an ended child's pipe: as much as it holds, in case a grandchild writes on.
     left: usize,
     next_poll: Instant,
+    /// When it last said something, or was not listened to.
+    heard: Instant,
+    /// Why it had to be ended though it was wanted.
+    fault: Option<String>,
     buffer: Box<[u8]>,
 }
 
@@ -146,6 +150,8 @@ impl<'a> Session<'a> {
             ended: false,
             unheard: false,
             next_poll: clock::now(),
+            heard: clock::now(),
+            fault: None,
             buffer: vec![0; CHUNK].into_boxed_slice(),
         }
     }
@@ -189,6 +195,7 @@ impl<'a> Session<'a> {
         let mut next = clock::now() + MARK;
         if self.phase == Phase::Running {
             next = next.min(self.next_poll);
+            next = self.settings.heartbeat.map_or(next, |heartbeat| next.min(self.heard + heartbeat));
         }
         if let Phase::Leaving(deadline) | Phase::Terminating(deadline) = self.phase {
             next = next.min(deadline);
@@ -210,6 +217,7 @@ impl<'a> Session<'a> {
                 }
             },
             Turn::Stderr => {
+                self.heard = clock::now();
                 self.stderr.read(self.settings.name.as_str(), &mut self.buffer);
                 let counts = self.stderr.counts;
                 self.link.update(|state| state.stderr = counts);
@@ -217,6 +225,8 @@ impl<'a> Session<'a> {
             Turn::Wrote => {}
             Turn::Sent(sent) => {
                 self.sending = None;
+                // Meanwhile it may have waited for us.
+                self.heard = clock::now();
                 if sent.is_err() {
                     self.unheard = true;
                     self.kill();
@@ -229,6 +239,7 @@ impl<'a> Session<'a> {
     }
 
     fn read(&mut self, count: usize) {
+        self.heard = clock::now();
         let said_stopped = self.intake.counts().stopped;
         self.intake.feed(&self.buffer[..count]);
         let counts = self.intake.counts();
@@ -253,6 +264,7 @@ impl<'a> Session<'a> {
         let now = clock::now();
         self.intake.pending().ripen(false);
         match self.phase {
+            Phase::Running if self.is_silent(now) => self.end_silent(now),
             Phase::Running if now >= self.next_poll => self.poll(now),
             Phase::Leaving(deadline) if now >= deadline => {
                 tracing::warn!(tracer = %self.settings.name, "child did not end by itself, terminating it");
@@ -271,6 +283,21 @@ impl<'a> Session<'a> {
         let said = self.talk.say_if_free(protocol::EVENT);
         self.link.update(|state| if said { state.polls += 1 } else { state.polls_skipped += 1 });
         self.next_poll = now + self.settings.poll_interval;
+    }
+
+    fn is_silent(&self, now: Instant) -> bool {
+        self.sending.is_none()
+            && self.settings.heartbeat.is_some_and(|heartbeat| now >= self.heard + heartbeat)
+    }
+
+    /// A child that says nothing for so long is taken for stuck: it is ended, and its supervisor starts another.
+    fn end_silent(&mut self, now: Instant) {
+        let silence = now.duration_since(self.heard).as_secs_f64();
+        tracing::warn!(tracer = %self.settings.name, silence, "child is silent, terminating it");
+        self.fault = Some(format!("child said nothing for {silence:.1} s"));
+        self.link.update(|state| state.silent += 1);
+        self.process.signal(Signal::SIGTERM);
+        self.phase = Phase::Terminating(now + TERM_GRACE);
     }
 
     fn ask_to_stop(&mut self) {
@@ -333,6 +360,8 @@ impl<'a> Session<'a> {
             End::Unheard
         } else if self.asked {
             End::Asked
+        } else if let Some(fault) = self.fault {
+            End::Fell(format!("{fault}, {status}{}", self.stderr.last_words()))
         } else if matches!(self.phase, Phase::Running) {
             End::Fell(format!("child {status}{}", self.stderr.last_words()))
         } else {

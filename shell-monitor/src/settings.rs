@@ -7,7 +7,9 @@ use model::TracerName;
 use model::units::Size;
 use serde_json::{Map, Value};
 
-use crate::config::{Config, ShellConfig, ShellTemplate, SubprocessConfig, SubprocessTemplate, UnameConfig};
+use crate::config::{
+    Config, ParseConfig, ShellConfig, ShellTemplate, SubprocessConfig, SubprocessTemplate, UnameConfig,
+};
 
 /// What to run and where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct Command {
     pub env: BTreeMap<String, String>,
     /// Folder to run in.
     pub cwd: Option<String>,
+    /// Whom to run as; see [`crate::user`].
+    pub user: Option<String>,
 }
 
 impl Command {
@@ -27,6 +31,27 @@ impl Command {
     pub fn program(&self) -> &str {
         self.comm.first().map_or("", String::as_str)
     }
+}
+
+/// What becomes of output.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Parse {
+    /// One record.
+    #[default]
+    Text,
+    /// A record a line.
+    Lines,
+    /// A record an object.
+    Json,
+    /// A record a line, which is an object.
+    Jsonl,
+    /// A record a line that the pattern is found in.
+    Regex {
+        /// With named groups.
+        pattern: String,
+        /// Groups that are numbers.
+        numbers: Vec<String>,
+    },
 }
 
 /// A shell tracer with nothing left open.
@@ -38,7 +63,9 @@ pub struct ShellSettings {
     pub section: String,
     /// The command.
     pub command: Command,
-    /// The same output is not stored twice in a row.
+    /// What becomes of its output.
+    pub parse: Parse,
+    /// What the run before had, too, is not stored again.
     pub enable_cache: bool,
     /// From start to start.
     pub interval: Duration,
@@ -51,9 +78,10 @@ pub struct ShellSettings {
 impl ShellSettings {
     /// Whether the same runs would make the same records, so that what one has emitted the other need not.
     pub(crate) fn emits_like(&self, other: &Self) -> bool {
-        let Self { name, command, enable_cache, output_limit, section: _, interval: _, timeout: _ } = self;
-        (name, command, *enable_cache, *output_limit)
-            == (&other.name, &other.command, other.enable_cache, other.output_limit)
+        let Self { name, command, parse, enable_cache, output_limit, section: _, interval: _, timeout: _ } =
+            self;
+        (name, command, parse, *enable_cache, *output_limit)
+            == (&other.name, &other.command, &other.parse, other.enable_cache, other.output_limit)
     }
 }
 
@@ -76,6 +104,8 @@ pub struct SubprocessSettings {
     pub restart_times: u32,
     /// Longest line, bytes.
     pub line_limit: usize,
+    /// Ended and started anew after so long without a word.
+    pub heartbeat: Option<Duration>,
     /// `init`'s `config`.
     pub config: Map<String, Value>,
 }
@@ -113,6 +143,7 @@ impl UnameConfig {
             name: tracer_name(&self.name),
             section: "tracer.uname".to_owned(),
             command: Command { comm: self.comm.clone(), ..Command::default() },
+            parse: Parse::Text,
             enable_cache: self.enable_cache,
             interval: self.interval.0,
             timeout: shell.timeout.0,
@@ -135,11 +166,26 @@ impl ShellTemplate {
                 preserve_env: false,
                 env: self.env.clone(),
                 cwd: self.cwd.clone(),
+                user: self.user.clone(),
             },
+            parse: self.parsing(),
             enable_cache: self.enable_cache.or(self.config.enable_cache).unwrap_or(true),
             interval: self.interval.unwrap_or(shell.interval).0,
             timeout: self.timeout.unwrap_or(shell.timeout).0,
-            output_limit: bytes(shell.output_limit),
+            output_limit: bytes(self.output_limit.unwrap_or(shell.output_limit)),
+        }
+    }
+
+    fn parsing(&self) -> Parse {
+        match self.parse.unwrap_or_default() {
+            ParseConfig::Text => Parse::Text,
+            ParseConfig::Lines => Parse::Lines,
+            ParseConfig::Json => Parse::Json,
+            ParseConfig::Jsonl => Parse::Jsonl,
+            ParseConfig::Regex => Parse::Regex {
+                pattern: self.pattern.clone().unwrap_or_default(),
+                numbers: self.numbers.clone(),
+            },
         }
     }
 }
@@ -161,12 +207,14 @@ impl SubprocessTemplate {
                 preserve_env: self.preserve_env,
                 env: self.env.clone(),
                 cwd: self.cwd.clone(),
+                user: self.user.clone(),
             },
             poll_interval: self.poll_interval.unwrap_or(host.poll_interval).0,
             poll_time: host.poll_time.0,
             kill_timeout: self.kill_timeout.unwrap_or(host.kill_timeout).0,
             restart_times: self.restart_times.unwrap_or(host.restart_times),
             line_limit: bytes(self.line_limit.unwrap_or(host.line_limit)),
+            heartbeat: self.heartbeat.map(|period| period.0),
             config,
         }
     }

@@ -1,21 +1,20 @@
-//! A shell tracer: a command run at an interval, whose output is a record when it has changed.
+//! A shell tracer: a command run at an interval, whose output is records when it has changed.
+
+mod work;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::{Actor, AsyncContext as _, Context, Handler, Message, WrapFuture as _};
-use actors::{Exit, Link, Shutdown, Spec, clock};
-use model::{Batch, Claim, Details, Moment, Record, Text};
+use actors::{Link, Shutdown, Spec};
 use serde::Serialize;
-use serde_json::Map;
 use tokio::sync::Semaphore;
 
-use crate::command::{self, Run, Why};
-use crate::duty::{Duty, MARK};
+use crate::duty::Duty;
 use crate::host::Switch;
-use crate::pending;
-use crate::process::StartError;
+use crate::output::Format;
 use crate::settings::ShellSettings;
 use crate::wiring::Wiring;
+use work::Work;
 
 /// What a shell tracer shows of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -26,8 +25,14 @@ pub struct ShellState {
     pub runs: u64,
     /// Records made.
     pub emitted: u64,
-    /// Runs whose output was that of the run before, with the cache on.
+    /// Runs that brought nothing that the run before had not, with the cache on.
     pub unchanged: u64,
+    /// Lines or elements that should have been records and were not JSON objects. Accounted for as lost records.
+    pub bad_lines: u64,
+    /// Lines that the pattern was not found in.
+    pub unmatched: u64,
+    /// Lines beyond the output limit. Accounted for as lost records.
+    pub cut_lines: u64,
     /// Runs that ended with another code than 0, or by a signal.
     pub failed: u64,
     /// Runs killed because they took too long.
@@ -42,10 +47,12 @@ pub struct ShellState {
     pub last_fault: Option<String>,
 }
 
-/// What was emitted last.
+/// The output of the last run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cached {
     output: Vec<u8>,
+    /// It was longer than this.
+    cut: bool,
     /// `None`: whatever the exit code.
     code: Option<i32>,
 }
@@ -53,12 +60,12 @@ pub(crate) struct Cached {
 /// The cache of one tracer, which outlives its incarnations.
 pub(crate) type Cache = Arc<Mutex<Option<Cached>>>;
 
-/// Asks for the output that is not emitted again. duetector's `get_cache`.
+/// Asks for the output whose like is not emitted again: the last run's. duetector's `get_cache`.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Option<Vec<u8>>")]
 pub struct GetCache;
 
-/// Sets the output that is not to be emitted. duetector's `set_cache`.
+/// Sets the output whose like is not to be emitted. duetector's `set_cache`.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct SetCache(
@@ -66,7 +73,7 @@ pub struct SetCache(
     pub Vec<u8>,
 );
 
-/// Forgets it: the next output is emitted, whatever it is.
+/// Forgets it: all of the next output is emitted.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct ClearCache;
@@ -74,17 +81,6 @@ pub struct ClearCache;
 /// The actor.
 pub struct ShellTracer {
     work: Work,
-}
-
-/// What the actor and its loop share.
-#[derive(Clone)]
-struct Work {
-    link: Link<ShellState>,
-    settings: Arc<ShellSettings>,
-    wiring: Wiring,
-    duty: Duty,
-    cache: Cache,
-    permits: Arc<Semaphore>,
 }
 
 impl ShellTracer {
@@ -95,158 +91,14 @@ impl ShellTracer {
         switch: Arc<Switch>,
         shared: (Cache, Arc<Semaphore>),
     ) -> Self {
-        let (cache, permits) = shared;
-        Self { work: Work { link, settings, wiring, duty: Duty::new(switch), cache, permits } }
+        let ((cache, permits), format) = (shared, Arc::new(Format::new(&settings.parse)));
+        Self { work: Work { link, settings, wiring, duty: Duty::new(switch), cache, permits, format } }
     }
 }
 
 /// How its supervisor is to keep it.
 pub(crate) fn spec(settings: &ShellSettings) -> Spec {
     Spec { revivable: true, ..Spec::new(settings.name.as_str()) }
-}
-
-impl Work {
-    async fn work(self) {
-        while self.duty.wanted(self.link.progress()).await {
-            let _attached = self.duty.switch().attach();
-            while !self.duty.is_halted() {
-                let next = clock::now() + self.settings.interval;
-                if !self.run_once().await {
-                    return;
-                }
-                self.rest_until(next).await;
-            }
-        }
-        self.link.end(Exit::Stopped);
-    }
-
-    /// Runs the command and emits what it said; false when this incarnation has ended.
-    async fn run_once(&self) -> bool {
-        let Some(_permit) = self.permit().await else { return true };
-        self.link.update(|state| {
-            state.runs += 1;
-            state.running = true;
-        });
-        let ran = command::run(&self.settings, &self.duty, self.link.progress()).await;
-        self.link.update(|state| state.running = false);
-        match ran {
-            Err(cause) => self.not_started(&cause),
-            Ok(run) => self.note(run).await,
-        }
-    }
-
-    /// Waits until not too many commands run; `None` when it is to leave off instead.
-    async fn permit(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        loop {
-            self.link.progress().mark();
-            tokio::select! {
-                // The semaphore is never closed.
-                permit = self.permits.acquire() => return permit.ok(),
-                () = self.duty.halted() => return None,
-                () = clock::sleep(MARK) => {}
-            }
-        }
-    }
-
-    /// A program that is not there on its first run is a mistake to be mended; one that has run before may be on
-    /// its way back, as during an upgrade.
-    fn not_started(&self, cause: &StartError) -> bool {
-        self.fault(cause.to_string(), |state| &mut state.not_started);
-        let state = self.link.read();
-        if cause.is_permanent() && state.not_started == state.runs {
-            self.link.give_up(cause);
-            return false;
-        }
-        true
-    }
-
-    async fn note(&self, run: Run) -> bool {
-        if run.why == Why::Halted {
-            return true;
-        }
-        self.log_stderr(&run);
-        if run.why == Why::TimedOut {
-            let limit = self.settings.timeout.as_secs_f64();
-            self.fault(format!("took longer than {limit:.1} s, {}", run.status), |state| {
-                &mut state.timed_out
-            });
-            return true;
-        }
-        if run.code != Some(0) {
-            self.fault(run.status.clone(), |state| &mut state.failed);
-        }
-        if run.output.cut > 0 {
-            let cause = format!("output longer by {} bytes than its limit", run.output.cut);
-            self.fault(cause, |state| &mut state.cut);
-        }
-        if self.is_unchanged(&run) {
-            self.link.update(|state| state.unchanged += 1);
-            return true;
-        }
-        self.emit(run).await
-    }
-
-    fn is_unchanged(&self, run: &Run) -> bool {
-        self.settings.enable_cache
-            && lock(&self.cache).as_ref().is_some_and(|cached| {
-                cached.output == run.output.bytes && (cached.code.is_none() || cached.code == run.code)
-            })
-    }
-
-    async fn emit(&self, run: Run) -> bool {
-        let text = Text::from_bytes(&run.output.bytes);
-        let mut fields = Map::new();
-        fields.insert("output".to_owned(), text.as_str().into());
-        if let Some(hex) = text.raw_hex() {
-            fields.insert("output_bytes".to_owned(), hex.into());
-            self.fault("output is not UTF-8".to_owned(), |state| &mut state.not_utf8);
-        }
-        if run.output.cut > 0 {
-            fields.insert("output_cut".to_owned(), run.output.cut.into());
-        }
-        if run.code != Some(0) {
-            fields.insert("exit".to_owned(), run.status.into());
-        }
-        let now = clock::boot_ns();
-        let record = Record { at: Moment::Boot(now), identity: None, details: Details::Fields(fields) };
-        let claim = Claim::on_new(self.wiring.accounts.of(&self.settings.name), 1, (now, now));
-        let batch = Batch { claim, records: vec![record] };
-        if pending::send(&self.wiring.outbox, batch, self.link.progress()).await.is_err() {
-            self.link.give_up("the collector takes no records any more");
-            return false;
-        }
-        *lock(&self.cache) = Some(Cached { output: run.output.bytes, code: run.code });
-        self.link.update(|state| state.emitted += 1);
-        true
-    }
-
-    async fn rest_until(&self, next: clock::Instant) {
-        while clock::now() < next {
-            self.link.progress().mark();
-            tokio::select! {
-                () = self.duty.halted() => return,
-                () = clock::sleep(next.saturating_duration_since(clock::now()).min(MARK)) => {}
-            }
-        }
-    }
-
-    /// Counts it, and logs it unless it is what was logged last: a command may fail at each of its runs.
-    fn fault(&self, cause: String, counter: impl FnOnce(&mut ShellState) -> &mut u64) {
-        if self.link.read().last_fault.as_ref() != Some(&cause) {
-            tracing::warn!(tracer = %self.settings.name, cause, "command went wrong");
-        }
-        self.link.update(|state| {
-            *counter(state) += 1;
-            state.last_fault = Some(cause);
-        });
-    }
-
-    fn log_stderr(&self, run: &Run) {
-        if !run.stderr.bytes.is_empty() {
-            let text = crate::stderr::printable(&run.stderr.bytes);
-            tracing::info!(tracer = %self.settings.name, text, cut = run.stderr.cut, "command wrote to stderr");
-        }
-    }
 }
 
 impl Actor for ShellTracer {
@@ -277,7 +129,7 @@ impl Handler<SetCache> for ShellTracer {
     type Result = ();
 
     fn handle(&mut self, SetCache(output): SetCache, _: &mut Self::Context) {
-        *lock(&self.work.cache) = Some(Cached { output, code: None });
+        *lock(&self.work.cache) = Some(Cached { output, cut: false, code: None });
     }
 }
 

@@ -41,6 +41,8 @@ pub struct SubprocessState {
     pub polls_skipped: u64,
     /// Children that closed stdout and lived on.
     pub stdout_closed: u64,
+    /// Children ended because they said nothing for too long.
+    pub silent: u64,
     /// How the last child ended.
     pub last_exit: Option<String>,
 }

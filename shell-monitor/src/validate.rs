@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{Problem, TracerName};
+use model::{Period, Problem, TracerName};
+use regex::Regex;
 
-use crate::config::{Config, ShellConfig, ShellTemplate, SubprocessConfig, SubprocessTemplate, UnameConfig};
+use crate::config::{
+    Config, ParseConfig, ShellConfig, ShellTemplate, SubprocessConfig, SubprocessTemplate, UnameConfig,
+};
 use crate::names::check_name;
+use crate::user::Identity;
 
 /// Shorter intervals would only keep the machine busy.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
@@ -52,6 +56,10 @@ impl ShellTemplate {
         problems.name("name", self.name.as_deref().unwrap_or(key));
         problems.comm(&self.comm);
         problems.env(&self.env);
+        problems.user(self.user.as_deref());
+        problems.parse(self);
+        let limit = self.output_limit.is_some_and(|limit| limit.0 == 0);
+        problems.check("output_limit", limit, "expected at least 1 byte");
         for (name, period) in [("interval", self.interval), ("timeout", self.timeout)] {
             if let Some(period) = period {
                 problems.period(name, period.0);
@@ -62,13 +70,21 @@ impl ShellTemplate {
 }
 
 impl SubprocessTemplate {
-    fn validate(&self, prefix: &str, key: &str) -> Vec<Problem> {
+    fn validate(&self, prefix: &str, key: &str, host: &SubprocessConfig) -> Vec<Problem> {
         let mut problems = Problems::new(prefix);
         problems.name("name", self.name.as_deref().unwrap_or(key));
         problems.comm(&self.comm);
         problems.env(&self.env);
+        problems.user(self.user.as_deref());
         if let Some(period) = self.poll_interval {
             problems.period("poll_interval", period.0);
+        }
+        if let Some(Period(heartbeat)) = self.heartbeat {
+            // A child that only speaks when it is polled must have had the time to.
+            let poll = self.poll_interval.unwrap_or(host.poll_interval);
+            let least = Period(poll.0 * 2);
+            let message = format!("expected at least {least}, twice the poll interval");
+            problems.check("heartbeat", heartbeat < least.0, &message);
         }
         if let Some(limit) = self.line_limit {
             problems.line_limit(limit.0);
@@ -87,7 +103,7 @@ impl Config {
             problems.extend(template.validate(&format!("tracer.template.sh.{key}"), key));
         }
         for (key, template) in &self.template.sp {
-            problems.extend(template.validate(&format!("tracer.template.sp.{key}"), key));
+            problems.extend(template.validate(&format!("tracer.template.sp.{key}"), key, &self.subprocess));
         }
         problems.extend(self.same_names());
         problems
@@ -148,6 +164,31 @@ impl<'a> Problems<'a> {
         self.check("comm", nul, "expected arguments without NUL characters");
     }
 
+    fn user(&mut self, user: Option<&str>) {
+        if let Some(Err(cause)) = user.map(Identity::check) {
+            self.check("user", true, &cause.to_string());
+        }
+    }
+
+    fn parse(&mut self, template: &ShellTemplate) {
+        if template.parse != Some(ParseConfig::Regex) {
+            let message = "expected only with parse = \"regex\"";
+            self.check("pattern", template.pattern.is_some(), message);
+            return self.check("numbers", !template.numbers.is_empty(), message);
+        }
+        let Some(pattern) = &template.pattern else {
+            return self.check("pattern", true, "expected a pattern, such as \"^(?<user>\\\\S+)\"");
+        };
+        let groups = match Regex::new(pattern) {
+            Ok(pattern) => pattern.capture_names().flatten().map(str::to_owned).collect::<Vec<_>>(),
+            Err(cause) => return self.check("pattern", true, &format!("no regular expression: {cause}")),
+        };
+        self.check("pattern", groups.is_empty(), "expected at least one named group, (?<name>…)");
+        for number in template.numbers.iter().filter(|number| !groups.contains(number)) {
+            self.check("numbers", true, &format!("the pattern has no group {number:?}"));
+        }
+    }
+
     fn env(&mut self, env: &BTreeMap<String, String>) {
         let bad = |(key, value): (&String, &String)| {
             key.is_empty() || key.contains(['=', '\0']) || value.contains('\0')
@@ -170,6 +211,35 @@ mod tests {
     #[test]
     fn defaults_and_a_plain_template_are_right() {
         assert_eq!(problems("sh.date = { comm = [\"date\"] }"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn parsing_and_users_are_checked_whole() {
+        let found = problems(
+            "sh.a = { comm = [\"a\"], parse = \"regex\" }\n\
+             sh.b = { comm = [\"b\"], parse = \"regex\", pattern = \"(\" }\n\
+             sh.c = { comm = [\"c\"], parse = \"regex\", pattern = \"(a)\", numbers = [\"x\"] }\n\
+             sh.d = { comm = [\"d\"], pattern = \"(?<a>b)\", numbers = [\"a\"] }\n\
+             sh.e = { comm = [\"e\"], user = \"no-such-user\", output_limit = 0 }\n\
+             sp.f = { comm = [\"f\"], user = \"no-such-user:0\", heartbeat = \"900ms\" }",
+        );
+        let found: Vec<_> = found.iter().map(|problem| problem.lines().next().unwrap_or_default()).collect();
+        let unknown = "expected a name, a number with its group (\"1000:1000\"), or neither";
+        assert_eq!(
+            found,
+            [
+                "tracer.template.sh.a.pattern: expected a pattern, such as \"^(?<user>\\\\S+)\"",
+                "tracer.template.sh.b.pattern: no regular expression: regex parse error:",
+                "tracer.template.sh.c.pattern: expected at least one named group, (?<name>…)",
+                "tracer.template.sh.c.numbers: the pattern has no group \"x\"",
+                "tracer.template.sh.d.pattern: expected only with parse = \"regex\"",
+                "tracer.template.sh.d.numbers: expected only with parse = \"regex\"",
+                &format!("tracer.template.sh.e.user: no user \"no-such-user\" on this system: {unknown}"),
+                "tracer.template.sh.e.output_limit: expected at least 1 byte",
+                &format!("tracer.template.sp.f.user: no user \"no-such-user:0\" on this system: {unknown}"),
+                "tracer.template.sp.f.heartbeat: expected at least 1s, twice the poll interval",
+            ]
+        );
     }
 
     #[test]

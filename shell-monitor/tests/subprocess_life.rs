@@ -246,3 +246,45 @@ fn a_collector_that_never_takes_can_not_keep_a_child_alive() {
         assert_eq!(books.seen, stand.state("it", "/stdout/events").as_u64().unwrap());
     });
 }
+
+#[test]
+fn one_that_falls_silent_is_ended_and_another_started() {
+    real(async {
+        // Says one thing, then hangs, deaf to everything.
+        let script = "trap '' TERM; echo \"{\\\"type\\\":\\\"event\\\",\\\"payload\\\":{\\\"pid\\\":$$}}\"; sleep 1000; sleep 1000";
+        let settings = "heartbeat = \"1s\"\npoll_interval = \"20ms\"\nrestart_times = 1";
+        let mut stand =
+            Stand::new(&config(&format!("[sp.it]\ncomm = [\"sh\", \"-c\", {script:?}]\n{settings}")));
+        let status = stand.given_up("it").await;
+        assert_eq!((status.restarts, status.exits.failed), (1, 2));
+        let cause = status.first_cause.unwrap();
+        assert!(cause.starts_with("child said nothing for "), "{cause}");
+        assert!(cause.ends_with("killed by SIGKILL"), "{cause}");
+        assert_eq!(stand.state("it", "/silent"), 2);
+        for record in stand.take("it", 2).await.to_vec() {
+            gone(&record["pid"]).await;
+        }
+        stand.stop().await;
+    });
+}
+
+#[test]
+fn one_that_only_answers_polls_is_alive_and_so_is_one_that_is_held_back() {
+    real(async {
+        let answers = "while read -r line; do echo '{\"type\":\"event\"}'; done";
+        let flood = r#"{"type":"event","payload":{"text":"not taken for a while"}}"#;
+        let template = format!(
+            "[sp.answers]\ncomm = [\"sh\", \"-c\", {answers:?}]\npoll_interval = \"500ms\"\nheartbeat = \"2s\"\n\
+             [sp.flood]\ncomm = [\"yes\", {flood:?}]\npoll_interval = \"20ms\"\nheartbeat = \"1s\"\n\
+             kill_timeout = \"10ms\"\n"
+        );
+        let mut stand = Stand::with_queue(&config(&template), 1);
+        // Nobody takes anything for longer than the flood's heartbeat.
+        stand.counted("flood", "/polls", 80).await;
+        stand.take("answers", 6).await;
+        for name in ["answers", "flood"] {
+            assert_eq!((stand.state(name, "/silent"), stand.state(name, "/starts")), (json!(0), json!(1)));
+        }
+        stand.stop().await;
+    });
+}

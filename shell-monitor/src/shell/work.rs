@@ -1,0 +1,227 @@
+//! The loop of a shell tracer's actor: runs the command, makes records of what is new in its output, rests.
+
+use std::sync::Arc;
+
+use actors::{Exit, Link, clock};
+use model::{Details, Moment, Place, Record};
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+
+use super::{Cache, Cached, ShellState, lock};
+use crate::command::{self, Run, Why};
+use crate::duty::{Duty, MARK};
+use crate::output::{self, Format, Skip, Unit};
+use crate::pending::{self, Pending};
+use crate::process::StartError;
+use crate::settings::{Parse, ShellSettings};
+use crate::wiring::Wiring;
+
+/// What the actor and its loop share.
+#[derive(Clone)]
+pub(super) struct Work {
+    pub(super) link: Link<ShellState>,
+    pub(super) settings: Arc<ShellSettings>,
+    pub(super) wiring: Wiring,
+    pub(super) duty: Duty,
+    pub(super) cache: Cache,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) format: Arc<Format>,
+}
+
+impl Work {
+    pub(super) async fn work(self) {
+        while self.duty.wanted(self.link.progress()).await {
+            let _attached = self.duty.switch().attach();
+            while !self.duty.is_halted() {
+                let next = clock::now() + self.settings.interval;
+                if !self.run_once().await {
+                    return;
+                }
+                self.rest_until(next).await;
+            }
+        }
+        self.link.end(Exit::Stopped);
+    }
+
+    /// Runs the command and emits what it said; false when this incarnation has ended.
+    async fn run_once(&self) -> bool {
+        let Some(_permit) = self.permit().await else { return true };
+        self.link.update(|state| {
+            state.runs += 1;
+            state.running = true;
+        });
+        let ran = command::run(&self.settings, &self.duty, self.link.progress()).await;
+        self.link.update(|state| state.running = false);
+        match ran {
+            Err(cause) => self.not_started(&cause),
+            Ok(run) => self.note(run).await,
+        }
+    }
+
+    /// Waits until not too many commands run; `None` when it is to leave off instead.
+    async fn permit(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        loop {
+            self.link.progress().mark();
+            tokio::select! {
+                // The semaphore is never closed.
+                permit = self.permits.acquire() => return permit.ok(),
+                () = self.duty.halted() => return None,
+                () = clock::sleep(MARK) => {}
+            }
+        }
+    }
+
+    /// A program that is not there on its first run is a mistake to be mended; one that has run before may be on
+    /// its way back, as during an upgrade.
+    fn not_started(&self, cause: &StartError) -> bool {
+        self.fault(cause.to_string(), |state| &mut state.not_started);
+        let state = self.link.read();
+        if cause.is_permanent() && state.not_started == state.runs {
+            self.link.give_up(cause);
+            return false;
+        }
+        true
+    }
+
+    async fn note(&self, run: Run) -> bool {
+        if run.why == Why::Halted {
+            return true;
+        }
+        self.log_stderr(&run);
+        if run.why == Why::TimedOut {
+            let limit = self.settings.timeout.as_secs_f64();
+            self.fault(format!("took longer than {limit:.1} s, {}", run.status), |state| {
+                &mut state.timed_out
+            });
+            return true;
+        }
+        if run.code != Some(0) {
+            self.fault(run.status.clone(), |state| &mut state.failed);
+        }
+        if run.output.cut > 0 {
+            let cause = format!("output longer by {} bytes than its limit", run.output.cut);
+            self.fault(cause, |state| &mut state.cut);
+        }
+        self.emit(run).await
+    }
+
+    /// Makes records of what is new, hands them on, and remembers the output.
+    async fn emit(&self, run: Run) -> bool {
+        let mut pending = self.records(&run);
+        // From here on the records are answered for by their batches: whatever happens to these, they are stored or
+        // counted as lost, and need not be made again.
+        let Run { output, code, .. } = run;
+        *lock(&self.cache) = Some(Cached { output: output.bytes, cut: output.cut > 0, code });
+        while let Some(batch) = pending.next() {
+            let count = batch.records.len() as u64;
+            if pending::send(&self.wiring.outbox, batch, self.link.progress()).await.is_err() {
+                self.link.give_up("the collector takes no records any more");
+                return false;
+            }
+            self.link.update(|state| state.emitted += count);
+        }
+        true
+    }
+
+    fn records(&self, run: &Run) -> Pending {
+        let mut pending = Pending::new(self.wiring.accounts.clone());
+        let units = self.new_units(run);
+        if units.is_empty() && self.settings.enable_cache {
+            self.link.update(|state| state.unchanged += 1);
+        }
+        let now = clock::boot_ns();
+        let (mut bad, mut unmatched) = (0, 0);
+        for unit in units {
+            match self.format.record(&unit) {
+                Ok(mut fields) => {
+                    if self.settings.parse == Parse::Text {
+                        self.note_odds(run, &mut fields);
+                    }
+                    let record =
+                        Record { at: Moment::Boot(now), identity: None, details: Details::Fields(fields) };
+                    pending.push(&self.settings.name, record, unit.len(), now);
+                }
+                Err(Skip::Unmatched) => unmatched += 1,
+                Err(Skip::NotJson | Skip::NotObject) => bad += 1,
+            }
+        }
+        pending.ripen(true);
+        self.link.update(|state| state.unmatched += unmatched);
+        if bad > 0 {
+            let cause = format!("{bad} lines or elements are no JSON objects");
+            self.lose(bad, cause, |state| &mut state.bad_lines);
+        }
+        if run.output.cut > 0 && self.settings.parse != Parse::Text {
+            self.lose(run.output.cut_lines, "output longer than its limit".to_owned(), |state| {
+                &mut state.cut_lines
+            });
+        }
+        pending
+    }
+
+    /// What the run before had not, or everything with the cache off.
+    fn new_units<'a>(&self, run: &'a Run) -> Vec<Unit<'a>> {
+        let cut = run.output.cut > 0;
+        let units = self.format.units(&run.output.bytes, cut);
+        let cache = lock(&self.cache);
+        let Some(before) = cache.as_ref().filter(|_| self.settings.enable_cache) else { return units };
+        let same_code = before.code.is_none() || before.code == run.code;
+        if self.settings.parse == Parse::Text && !same_code {
+            return units;
+        }
+        output::only_new(units, &self.format.units(&before.output, before.cut))
+    }
+
+    /// What is to be said about text besides itself.
+    fn note_odds(&self, run: &Run, fields: &mut Map<String, Value>) {
+        if fields.contains_key("output_bytes") {
+            self.fault("output is not UTF-8".to_owned(), |state| &mut state.not_utf8);
+        }
+        if run.output.cut > 0 {
+            fields.insert("output_cut".to_owned(), run.output.cut.into());
+        }
+        if run.code != Some(0) {
+            fields.insert("exit".to_owned(), run.status.as_str().into());
+        }
+    }
+
+    /// Books records that could not be made.
+    fn lose(&self, count: u64, cause: String, counter: impl FnOnce(&mut ShellState) -> &mut u64) {
+        let (account, now) = (self.wiring.accounts.of(&self.settings.name), clock::boot_ns());
+        account.add_seen(count);
+        account.lose(Place::Decode, count, (now, now), &cause);
+        self.count_fault(count, cause, counter);
+    }
+
+    async fn rest_until(&self, next: clock::Instant) {
+        while clock::now() < next {
+            self.link.progress().mark();
+            tokio::select! {
+                () = self.duty.halted() => return,
+                () = clock::sleep(next.saturating_duration_since(clock::now()).min(MARK)) => {}
+            }
+        }
+    }
+
+    fn fault(&self, cause: String, counter: impl FnOnce(&mut ShellState) -> &mut u64) {
+        self.count_fault(1, cause, counter);
+    }
+
+    /// Counts it, and logs it unless it is what was logged last: a command may fail at each of its runs.
+    fn count_fault(&self, count: u64, cause: String, counter: impl FnOnce(&mut ShellState) -> &mut u64) {
+        if self.link.read().last_fault.as_ref() != Some(&cause) {
+            tracing::warn!(tracer = %self.settings.name, cause, "command went wrong");
+        }
+        self.link.update(|state| {
+            *counter(state) += count;
+            state.last_fault = Some(cause);
+        });
+    }
+
+    fn log_stderr(&self, run: &Run) {
+        if !run.stderr.bytes.is_empty() {
+            let text = crate::stderr::printable(&run.stderr.bytes);
+            tracing::info!(tracer = %self.settings.name, text, cut = run.stderr.cut, "command wrote to stderr");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! As whom a program runs: `user = "name"`, `"uid"` or either with `":group"`.
+//!
+//! The identity is taken on by a thread that starts the program and ends: identities belong to threads, and a new
+//! process inherits its thread's. That way supplementary groups are set without a hook between fork and exec, which
+//! would be unsafe code.
+
+use std::ffi::CString;
+use std::io;
+
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups};
+use thiserror::Error;
+
+/// Why a program can't run as that user. The text says what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum UserError {
+    /// There is none.
+    #[error(
+        "no user {0:?} on this system: expected a name, a number with its group (\"1000:1000\"), or neither"
+    )]
+    Unknown(String),
+    /// There is no such group.
+    #[error("no group {0:?} on this system: expected a name or a number")]
+    UnknownGroup(String),
+    /// Only root may become somebody else.
+    #[error("running as {0:?} needs root: start the agent as root, or as that user")]
+    NotRoot(String),
+}
+
+/// Somebody to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    uid: Uid,
+    gid: Gid,
+    groups: Vec<Gid>,
+    /// Name and home folder, where the system knows them.
+    account: Option<(String, String)>,
+}
+
+impl Identity {
+    /// Whom `user` means.
+    ///
+    /// # Errors
+    /// When the system knows no such user or group.
+    pub fn find(user: &str) -> Result<Self, UserError> {
+        let (name, group) = user.split_once(':').map_or((user, None), |(name, group)| (name, Some(group)));
+        let account = match User::from_name(name) {
+            Ok(Some(account)) => Some(account),
+            _ => name.parse().ok().and_then(|uid| User::from_uid(Uid::from_raw(uid)).ok().flatten()),
+        };
+        let unknown = || UserError::Unknown(user.to_owned());
+        let gid = match (group, &account) {
+            (Some(group), _) => find_group(group)?,
+            (None, Some(account)) => account.gid,
+            (None, None) => return Err(unknown()),
+        };
+        let uid = match &account {
+            Some(account) => account.uid,
+            None => name.parse().map(Uid::from_raw).map_err(|_| unknown())?,
+        };
+        let groups = account.as_ref().map_or_else(|| Ok(vec![gid]), |account| groups_of(account, gid));
+        let groups = groups.map_err(|_| unknown())?;
+        let account = account.map(|account| (account.name, account.dir.to_string_lossy().into_owned()));
+        Ok(Self { uid, gid, groups, account })
+    }
+
+    /// Whether this process may run programs so.
+    ///
+    /// # Errors
+    /// When it is somebody else's and this is not root's.
+    pub fn check(user: &str) -> Result<(), UserError> {
+        let identity = Self::find(user)?;
+        if Uid::effective().is_root() || identity.is_own() {
+            Ok(())
+        } else {
+            Err(UserError::NotRoot(user.to_owned()))
+        }
+    }
+
+    /// What tells a program who it is: HOME, USER, LOGNAME.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, &str)> {
+        let account = self.account.iter();
+        account
+            .flat_map(|(name, home)| [("HOME", &**home), ("USER", &**name), ("LOGNAME", &**name)])
+            .collect()
+    }
+
+    /// Does `start` as this identity.
+    pub(crate) fn run<T: Send>(&self, start: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        if !Uid::effective().is_root() {
+            // [`Identity::check`] has seen that it is our own.
+            return start();
+        }
+        std::thread::scope(|scope| {
+            let started = scope.spawn(|| {
+                self.take_on()?;
+                start()
+            });
+            started.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts it panicked")))
+        })
+    }
+
+    /// For this thread, for good.
+    fn take_on(&self) -> io::Result<()> {
+        use rustix::process::{Gid, Uid};
+        use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+        let groups: Vec<Gid> = self.groups.iter().map(|gid| Gid::from_raw(gid.as_raw())).collect();
+        let (uid, gid) = (Uid::from_raw(self.uid.as_raw()), Gid::from_raw(self.gid.as_raw()));
+        // The user last: without root's rights the others could not be set.
+        set_thread_groups(&groups)?;
+        set_thread_res_gid(gid, gid, gid)?;
+        set_thread_res_uid(uid, uid, uid)?;
+        Ok(())
+    }
+
+    /// It is what this process is already.
+    fn is_own(&self) -> bool {
+        let group =
+            self.gid == Gid::effective() || getgroups().is_ok_and(|groups| groups.contains(&self.gid));
+        self.uid == Uid::effective() && group
+    }
+}
+
+fn find_group(group: &str) -> Result<Gid, UserError> {
+    let named = Group::from_name(group).ok().flatten().map(|group| group.gid);
+    let found = named.or_else(|| group.parse().ok().map(Gid::from_raw));
+    found.ok_or_else(|| UserError::UnknownGroup(group.to_owned()))
+}
+
+fn groups_of(account: &User, gid: Gid) -> io::Result<Vec<Gid>> {
+    let name = CString::new(account.name.as_str())?;
+    Ok(getgrouplist(&name, gid)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_numbers_and_groups_are_found() {
+        let root = Identity::find("root").unwrap();
+        assert_eq!((root.uid.as_raw(), root.gid.as_raw()), (0, 0));
+        assert_eq!(Identity::find("0").unwrap(), root);
+        let other = Identity::find("0:12345").unwrap();
+        assert_eq!((other.uid.as_raw(), other.gid.as_raw()), (0, 12345));
+        let stranger = Identity::find("54321:root").unwrap();
+        assert_eq!((stranger.uid.as_raw(), stranger.groups), (54321, vec![Gid::from_raw(0)]));
+        assert_eq!(stranger.account, None);
+    }
+
+    #[test]
+    fn nobody_that_is_not_there_is_made_up() {
+        for user in ["", "no-such-user", "54321", "-1", "no-such-user:0", ":0"] {
+            assert_eq!(Identity::find(user), Err(UserError::Unknown(user.to_owned())), "{user}");
+        }
+        assert_eq!(Identity::find("root:no-such"), Err(UserError::UnknownGroup("no-such".to_owned())));
+    }
+}
