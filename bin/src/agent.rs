@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::assemble::{self, Topology};
+use crate::commands::cache;
 use crate::config::Config;
 use crate::control::{self, Answer, Ask, ControlServer, Request};
 use crate::exit::Failure;
@@ -95,6 +96,12 @@ impl Inner {
             match request {
                 Request::Status => serde_json::to_value(self.status())
                     .map_or_else(|cause| Answer::Error(cause.to_string()), Answer::Ok),
+                Request::Cache { tracer, change } => {
+                    let cache = cache::answer(&self.topology.programs, tracer, change).await;
+                    cache
+                        .and_then(|cache| serde_json::to_value(cache).map_err(|cause| cause.to_string()))
+                        .map_or_else(Answer::Error, Answer::Ok)
+                }
                 Request::Stop => {
                     self.stop.send_replace(true);
                     Answer::Ok(serde_json::Value::Null)

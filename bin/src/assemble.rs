@@ -15,7 +15,7 @@ use bpf_programs::programs::Hook;
 use bpf_programs::{EbpfTracers, SetLookInterval};
 use model::{Accounts, ProcessTable, SinkName, TracerName};
 use serde::Serialize;
-use shell_monitor::{Kind, Reserved, Wiring};
+use shell_monitor::{Kind, Monitor, Reserved, Wiring};
 
 use crate::config::Config;
 use crate::exit::Failure;
@@ -27,6 +27,8 @@ const WATCHED_LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 /// Everybody, and how they hang together.
 pub(crate) struct Topology {
     parts: Vec<Arc<dyn Part>>,
+    /// Shell and subprocess tracers.
+    pub(crate) programs: Monitor,
     pub(crate) accounts: Accounts,
     /// Actors without which nothing can be stored.
     pub(crate) essential: Vec<Arc<dyn AnyChild>>,
@@ -101,9 +103,10 @@ pub(crate) async fn assemble(config: &Config, workdir: &Path, watched: bool) -> 
         essential: vec![Arc::new(collector.collector.clone())],
         parts: vec![
             Arc::new(Kernel { tracers: ebpf, strict: config.ebpf.strict }),
-            Arc::new(Programs { monitor }),
+            Arc::new(Programs { monitor: monitor.clone() }),
             Arc::new(WriteSide { handle: collector }),
         ],
+        programs: monitor,
         accounts,
         store_sink,
         store: config.collector.store_path(workdir),

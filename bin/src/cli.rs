@@ -42,8 +42,8 @@ enum Command {
     Status(FormatArgs),
     /// Stop the running agent and wait until everything is flushed
     Stop,
-    /// List all tracers: state, hooks, counts
-    Tracers(FormatArgs),
+    /// List all tracers: state, hooks, counts; or look into one
+    Tracers(tracers::TracersArgs),
     /// Per tracer and collector: count, first, last, fields, losses; needs no running agent
     Brief(brief::BriefArgs),
     /// Ask the store what happened; needs no running agent
@@ -91,7 +91,7 @@ impl Cli {
             Command::Check(args) => check::run(common, args.format),
             Command::Status(args) => control::status(&common.workdir()?, args.format),
             Command::Stop => control::stop(&common.workdir()?),
-            Command::Tracers(args) => tracers::run(common, args.format),
+            Command::Tracers(args) => tracers::run(common, &args),
             Command::Brief(args) => brief::run(common, &args),
             Command::Query(args) => query::run(common, &args),
             Command::Config(args) => commands::config::run(common, &args),

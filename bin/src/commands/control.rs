@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use crate::cli::Output;
 use crate::control::{self, AskError, Request};
 use crate::exit::{Failure, Outcome};
@@ -25,7 +27,12 @@ pub(crate) fn status(workdir: &Path, format: Output) -> Outcome {
 
 /// Asks the agent how it stands.
 pub(crate) fn fetch(workdir: &Path) -> Result<Status, Failure> {
-    let value = control::ask(workdir, &Request::Status).map_err(failure)?;
+    fetch_answer(workdir, &Request::Status)
+}
+
+/// Asks the agent anything.
+pub(crate) fn fetch_answer<T: DeserializeOwned>(workdir: &Path, request: &Request) -> Result<T, Failure> {
+    let value = control::ask(workdir, request).map_err(failure)?;
     serde_json::from_value(value)
         .map_err(|cause| Failure::Failed(anyhow::Error::new(cause).context("reading the agent's answer")))
 }

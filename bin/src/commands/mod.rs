@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod brief;
+pub(crate) mod cache;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod control;

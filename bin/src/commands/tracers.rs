@@ -2,14 +2,39 @@
 
 use crate::cli::Output;
 use crate::cli_common::Common;
+use crate::commands::cache::{self, CacheArgs};
 use crate::commands::control::{fetch, to_json};
 use crate::exit::Outcome;
 use crate::output;
 use crate::status::tracer_table;
 use crate::{assemble, control};
 
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct TracersArgs {
+    /// How the answer looks
+    #[arg(long, value_enum, default_value_t)]
+    format: Output,
+    #[command(subcommand)]
+    command: Option<TracersCommand>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum TracersCommand {
+    /// Show what a shell tracer's last run brought, whose like is not stored again; or set or clear it
+    Cache(CacheArgs),
+}
+
+/// Runs the subcommand; without one, lists.
+pub(crate) fn run(common: &Common, args: &TracersArgs) -> Outcome {
+    match &args.command {
+        Some(TracersCommand::Cache(args)) => cache::run(common, args),
+        None => list(common, args.format),
+    }
+}
+
 /// Lists the running agent's tracers, or without one those the configuration asks for.
-pub(crate) fn run(common: &Common, format: Output) -> Outcome {
+fn list(common: &Common, format: Output) -> Outcome {
     let workdir = common.workdir()?;
     if control::socket_path(&workdir).exists()
         && let Ok(status) = fetch(&workdir)

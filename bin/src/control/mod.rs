@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::commands::cache::Change;
+
 pub(crate) use client::{AskError, ask};
 pub(crate) use server::{Ask, ControlServer, bind};
 
@@ -16,6 +18,13 @@ pub(crate) use server::{Ask, ControlServer, bind};
 pub(crate) enum Request {
     /// How is everybody?
     Status,
+    /// A shell tracer's cache, changed first if it is to be.
+    Cache {
+        /// Its name in `status`.
+        tracer: String,
+        /// What is to be done first.
+        change: Change,
+    },
     /// Stop. Answered before the agent ends.
     Stop,
     /// Make this actor panic: to see that it comes back. Only with the feature `fault-injection`.
@@ -36,8 +45,9 @@ pub(crate) enum Answer {
     Error(String),
 }
 
-/// Longest request line: nobody has to say more, and nobody may make the agent hold more.
-const MAX_REQUEST: u64 = 64 << 10;
+/// Longest request line: nobody has to say more (a cache to be set, with every character escaped), and nobody may make
+/// the agent hold more.
+const MAX_REQUEST: u64 = 8 << 20;
 
 /// Where the socket is.
 pub(crate) fn socket_path(workdir: &Path) -> PathBuf {
