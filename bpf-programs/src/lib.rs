@@ -17,6 +17,7 @@ pub mod loader;
 pub mod open;
 pub mod programs;
 mod spawn;
+pub mod template;
 mod text;
 pub mod tracer;
 pub mod wire;

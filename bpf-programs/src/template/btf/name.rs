@@ -1,0 +1,45 @@
+//! Types as C says them, for people.
+
+use super::{Btf, Type, TypeId};
+
+/// Pointers to pointers and arrays of arrays that are spelled out.
+const SPELLED: usize = 8;
+
+impl Btf {
+    /// The type in C: `unsigned int`, `char[16]`, `struct task *`. Of what is malformed, a question mark.
+    pub fn c_name(&self, id: TypeId) -> String {
+        self.spell(id, SPELLED)
+    }
+
+    fn spell(&self, id: TypeId, left: usize) -> String {
+        let Some(left) = left.checked_sub(1) else { return "…".to_owned() };
+        let name = |name| self.name(name).unwrap_or("?").to_owned();
+        let tagged = |word: &str, of: String| {
+            if of.is_empty() { format!("{word} {{…}}") } else { format!("{word} {of}") }
+        };
+        match self.get(id) {
+            Err(_) => "?".to_owned(),
+            Ok(found) => match found {
+                Type::Void => "void".to_owned(),
+                Type::Int { name: of, .. }
+                | Type::Float { name: of, .. }
+                | Type::Typedef { name: of, .. } => name(*of),
+                Type::Pointer { to } => format!("{} *", self.spell(*to, left)),
+                Type::Array { element, count } => {
+                    // The outer dimension comes first in C.
+                    let of = self.spell(*element, left);
+                    let (base, dimensions) = of.split_at(of.find('[').unwrap_or(of.len()));
+                    format!("{base}[{count}]{dimensions}")
+                }
+                Type::Struct { name: of, union, .. } => {
+                    tagged(if *union { "union" } else { "struct" }, name(*of))
+                }
+                Type::Enum { name: of, .. } => tagged("enum", name(*of)),
+                Type::Forward { name: of } => tagged("struct", name(*of)),
+                Type::Modifier { to } => self.spell(*to, left),
+                Type::Var { name: of, .. } | Type::Section { name: of, .. } => name(*of),
+                Type::Other { what } => (*what).to_owned(),
+            },
+        }
+    }
+}

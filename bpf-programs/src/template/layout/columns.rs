@@ -1,0 +1,61 @@
+//! The names that are columns of a row. What would not fit in one would cost each record, so it is refused here.
+
+use super::describe::FieldLine;
+use super::error::LayoutError;
+use super::shape::{Field, Scalar, Shape, Span};
+
+const NUMBER: &str = "a whole number";
+const TEXT: &str = "text";
+
+/// Columns by name, what they hold, and whether a record whose field can't be that is lost. The others of these
+/// are filled where they fit.
+const COLUMNS: [(&str, &str, bool); 15] = [
+    ("pid", NUMBER, true),
+    ("uid", NUMBER, true),
+    ("gid", NUMBER, true),
+    ("comm", TEXT, true),
+    ("cwd", TEXT, true),
+    ("fname", TEXT, true),
+    ("timestamp", "nanoseconds since boot", true),
+    ("dt", "a time", true),
+    ("extended", "an object", true),
+    ("tid", NUMBER, false),
+    ("ppid", NUMBER, false),
+    ("ret", NUMBER, false),
+    ("count", NUMBER, false),
+    ("exe", TEXT, false),
+    ("container_id", TEXT, false),
+];
+
+/// Refuses a field that can't fill the column it is named after, and notes the columns that are filled.
+pub(crate) fn check(record: &str, fields: &[Field], lines: &mut [FieldLine]) -> Result<(), LayoutError> {
+    for field in fields {
+        let Some((column, expected, strict)) = COLUMNS.iter().find(|(name, ..)| *name == field.key) else {
+            continue;
+        };
+        let fits = fits(column, expected, &field.shape);
+        // Of two fields that come out by one name the lines know only one at the top: the other is nested.
+        let at_top = |line: &&mut FieldLine| line.name.as_deref() == Some(*column) && line.at == field.at;
+        let Some(line) = lines.iter_mut().find(at_top) else { continue };
+        if fits {
+            line.column = Some(if *column == "timestamp" { "dt" } else { column });
+        } else if *strict {
+            let (record, field, of) = (record.to_owned(), line.path.clone(), line.of.clone());
+            return Err(LayoutError::Column { record, field, of, column, expected });
+        }
+    }
+    Ok(())
+}
+
+fn fits(column: &str, expected: &str, shape: &Shape) -> bool {
+    match shape {
+        Shape::Scalar(_, Scalar::Number | Scalar::BootNs) => {
+            expected == NUMBER || column == "timestamp" || column == "dt"
+        }
+        Shape::Scalar(_, Scalar::Moment { .. }) => column == "dt",
+        Shape::Scalar(_, Scalar::Char | Scalar::Hex) => expected == TEXT,
+        Shape::Span(_, Span::Text | Span::Bytes | Span::Ipv4 | Span::Ipv6 | Span::Mac) => expected == TEXT,
+        Shape::Object(_) => column == "extended",
+        _ => false,
+    }
+}

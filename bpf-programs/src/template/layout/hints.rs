@@ -1,0 +1,193 @@
+//! What a configuration may say about a record: which struct it is, how fields are shown and named.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The `rename` and `show` tables of a template.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hints {
+    /// New names, by field. Nested fields by dotted path: `task.pid = "pid"` lifts one to the top,
+    /// `task.pid = "task.id"` renames it where it is.
+    #[serde(default)]
+    pub rename: BTreeMap<String, String>,
+    /// How fields are shown, by field; nested ones by dotted path. An array's elements have the array's path.
+    #[serde(default)]
+    pub show: BTreeMap<String, Show>,
+}
+
+/// How a field is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Show {
+    /// A number, whatever its name suggests.
+    Number,
+    /// `0x1f`; byte arrays as hex digits.
+    Hex,
+    /// Text up to the first NUL.
+    Text,
+    /// Text that is a path: shown the same.
+    Path,
+    /// Hex digits of the bytes as they lie in memory.
+    Bytes,
+    /// Four bytes in network order.
+    Ipv4,
+    /// Sixteen bytes in network order.
+    Ipv6,
+    /// Six bytes.
+    Mac,
+    /// A number with its most significant byte first: a port, a length off the wire.
+    BigEndian,
+    /// A moment on the boot clock (`bpf_ktime_get_boot_ns`), as local wall time.
+    TimeNs,
+    /// A moment on the monotonic clock (`bpf_ktime_get_ns`), as local wall time.
+    MonotonicNs,
+    /// A nested struct's fields as if they were the outer one's own.
+    Inline,
+    /// Left out: padding, reserved room.
+    Hide,
+}
+
+impl Show {
+    /// As written in a configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Hex => "hex",
+            Self::Text => "text",
+            Self::Path => "path",
+            Self::Bytes => "bytes",
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+            Self::Mac => "mac",
+            Self::BigEndian => "big_endian",
+            Self::TimeNs => "time_ns",
+            Self::MonotonicNs => "monotonic_ns",
+            Self::Inline => "inline",
+            Self::Hide => "hide",
+        }
+    }
+
+    /// What can be shown so.
+    pub(crate) fn fits(self) -> &'static str {
+        match self {
+            Self::Number => "whole numbers can",
+            Self::Hex => "whole numbers, pointers and arrays of bytes can",
+            Self::Text | Self::Path => "bytes and arrays of them can",
+            Self::Bytes => "whatever has bytes of its own can; a bit-field has none",
+            Self::Ipv4 => "four bytes can: a 32-bit integer, an array or struct of that size",
+            Self::Ipv6 => "sixteen bytes can: an array or struct of that size",
+            Self::Mac => "six bytes can: an array or struct of that size",
+            Self::BigEndian => "integers of 16 bits and more can",
+            Self::TimeNs | Self::MonotonicNs => "64-bit integers can",
+            Self::Inline => "structs and unions can, outside of arrays",
+            Self::Hide => "everything can",
+        }
+    }
+}
+
+/// Words in the name of a `*_ns` field that say it is a length of time, not a moment.
+const LENGTHS: [&str; 39] = [
+    "duration", "dur", "latency", "lat", "delta", "diff", "elapsed", "delay", "wait", "waited", "blocked",
+    "spent", "cpu", "run", "runtime", "vruntime", "user", "system", "utime", "stime", "idle", "busy",
+    "slice", "quota", "budget", "period", "interval", "timeout", "age", "ttl", "lag", "jitter", "rtt",
+    "cost", "total", "sum", "avg", "min", "max",
+];
+
+/// What a typedef's name says about how its values are shown.
+pub(crate) fn by_type_name(name: &str) -> Option<Show> {
+    let name = name.strip_suffix("_t").unwrap_or(name);
+    Some(match name {
+        "ipv4" | "ipv4_addr" | "in_addr" => Show::Ipv4,
+        "ipv6" | "ipv6_addr" | "in6_addr" => Show::Ipv6,
+        "mac" | "mac_addr" | "macaddr" => Show::Mac,
+        "__be16" | "__be32" | "__be64" => Show::BigEndian,
+        "path" => Show::Path,
+        _ if name.ends_with("_ns") || name == "ns" => moment(name)?,
+        _ => return None,
+    })
+}
+
+/// What a field's own name says; a typedef's says more.
+pub(crate) fn by_field_name(name: &str) -> Option<Show> {
+    let last = name.rsplit('_').next().unwrap_or(name);
+    match last {
+        "path" | "fname" | "filename" | "comm" | "cwd" | "exe" => Some(Show::Text),
+        "ns" if name.len() > 3 => moment(name),
+        _ => None,
+    }
+}
+
+/// Whether the name of a `__be32` is that of an address rather than of a number.
+pub(crate) fn is_address(name: &str) -> bool {
+    let last = name.rsplit('_').next().unwrap_or(name);
+    ["addr", "saddr", "daddr", "ip", "ip4", "ipv4"].contains(&last)
+}
+
+fn moment(name: &str) -> Option<Show> {
+    let mut words = name.split('_');
+    if words.clone().any(|word| LENGTHS.contains(&word)) {
+        return None;
+    }
+    let monotonic = words.any(|word| ["mono", "monotonic", "ktime"].contains(&word));
+    Some(if monotonic { Show::MonotonicNs } else { Show::TimeNs })
+}
+
+/// Which struct a ring's records are: the `record` of a template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum RecordChoice {
+    /// That struct: `record = "struct event"`.
+    Named(String),
+    /// Several, told apart by a field that all of them have in the same place:
+    /// `record = { kind = "type", 1 = "struct opened", EVENT_EXITED = "struct exited" }`.
+    Kinds(Kinds),
+}
+
+/// Several structs, told apart by a field.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Kinds {
+    /// The field that tells.
+    pub kind: String,
+    /// The structs by that field's value: a number, or the name of an enum's constant.
+    #[serde(flatten)]
+    pub structs: BTreeMap<String, String>,
+}
+
+impl<'de> Deserialize<'de> for RecordChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ChoiceVisitor)
+    }
+}
+
+/// By hand, because an untagged enum's error would not say what is wrong.
+struct ChoiceVisitor;
+
+impl<'de> Visitor<'de> for ChoiceVisitor {
+    type Value = RecordChoice;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a struct's name, or a table { kind = \"field\", 1 = \"struct a\", 2 = \"struct b\" }")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(RecordChoice::Named(name.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut kinds = Kinds::default();
+        while let Some((key, value)) = map.next_entry::<String, String>()? {
+            if key == "kind" {
+                kinds.kind = value;
+            } else {
+                kinds.structs.insert(key, value);
+            }
+        }
+        if kinds.kind.is_empty() {
+            return Err(serde::de::Error::missing_field("kind"));
+        }
+        Ok(RecordChoice::Kinds(kinds))
+    }
+}
