@@ -72,6 +72,11 @@ impl<T> Outbox<T> {
         self.sender.try_send(item).map_err(flume::TrySendError::into_inner)
     }
 
+    /// Whether nobody will ever read the queue again.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_disconnected()
+    }
+
     /// Items dropped because the queue was full.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)

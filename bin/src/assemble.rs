@@ -9,11 +9,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::{AnyChild, Stage, Supervisor};
+use bpf_programs::EbpfConfig;
 use bpf_programs::programs::Hook;
-use bpf_programs::{EbpfTracers, SetLookInterval};
-use model::{Accounts, ProcessTable, SinkName, TracerName};
+use model::{Accounts, Period, ProcessTable, SinkName, TracerName};
 use serde::Serialize;
 use shell_monitor::{Kind, Monitor, Reserved, Wiring};
 
@@ -22,7 +23,7 @@ use crate::exit::Failure;
 use crate::part::{EBPF, Group, Kernel, Part, Programs, Tracer, WriteSide, kind_name};
 
 /// While somebody watches the live lines, records are looked for this often at least.
-const WATCHED_LOOK: std::time::Duration = std::time::Duration::from_millis(50);
+const WATCHED_LOOK: Period = Period(Duration::from_millis(50));
 
 /// Everybody, and how they hang together.
 pub(crate) struct Topology {
@@ -81,15 +82,12 @@ pub(crate) async fn assemble(config: &Config, workdir: &Path, watched: bool) -> 
     .map_err(|cause| Failure::Failed(cause.into()))?;
     let ebpf = bpf_programs::spawn(
         &supervisor,
-        &config.ebpf,
+        &ebpf_config(config, watched),
         &config.tracer.kernel,
         &accounts,
         processes,
         &collector.outbox,
     );
-    if watched {
-        watch_closely(&ebpf, config);
-    }
     let wiring = Wiring {
         accounts: accounts.clone(),
         outbox: collector.outbox.clone(),
@@ -102,7 +100,7 @@ pub(crate) async fn assemble(config: &Config, workdir: &Path, watched: bool) -> 
         faults: crate::faults::Faults::new(&ebpf, &collector),
         essential: vec![Arc::new(collector.collector.clone())],
         parts: vec![
-            Arc::new(Kernel { tracers: ebpf, strict: config.ebpf.strict }),
+            Arc::new(Kernel { tracers: ebpf }),
             Arc::new(Programs { monitor: monitor.clone() }),
             Arc::new(WriteSide { handle: collector }),
         ],
@@ -120,14 +118,13 @@ fn reserved_names(config: &Config) -> BTreeSet<TracerName> {
     kernel.chain([TracerName::new("loss")]).collect()
 }
 
-/// Somebody watches: looks for records more often.
-fn watch_closely(ebpf: &EbpfTracers, config: &Config) {
-    let Some(host) = ebpf.host() else { return };
-    let interval = config.ebpf.look_interval.0.min(WATCHED_LOOK);
-    actix::spawn(async move {
-        // A host that does not start has nothing to look at.
-        let _ = host.ask(SetLookInterval(interval)).await;
-    });
+/// What the host of kernel tracers is told: if somebody watches, it looks for records more often.
+fn ebpf_config(config: &Config, watched: bool) -> EbpfConfig {
+    let mut ebpf = config.ebpf.clone();
+    if watched {
+        ebpf.look_interval = ebpf.look_interval.min(WATCHED_LOOK);
+    }
+    ebpf
 }
 
 /// A tracer the configuration knows.

@@ -11,6 +11,7 @@ pub mod connect;
 pub mod exec;
 pub mod exit;
 pub mod facts;
+mod fleet;
 pub mod host;
 pub mod lifecycle;
 pub mod loader;
@@ -23,8 +24,8 @@ pub mod tracer;
 pub mod wire;
 
 pub use config::{EbpfConfig, TracerConfig, TracersConfig};
-pub use host::{EbpfHost, HostState, SetLookInterval};
-pub use spawn::{EbpfTracers, TracerHandle, spawn};
+pub use fleet::{EbpfTracers, NotTurned, Prepared, TracerHandle, spawn};
+pub use host::{EbpfHost, HostState};
 #[cfg(feature = "fault-injection")]
 pub use tracer::InjectPanic;
 pub use tracer::{EbpfTracer, SetAttached, TracerState};

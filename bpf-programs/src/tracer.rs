@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
-use actors::{AskError, ChildRef, Exit, Link, Outbox, Phase, Shutdown, clock};
-use model::{Batch, Place, Record};
+use actors::{AskError, ChildRef, Exit, Link, Outbox, Phase, Shutdown, WhenFull, clock};
+use model::{Account, Batch, Place, Record};
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -57,12 +57,33 @@ pub struct InjectPanic;
 /// What all incarnations of a tracer share.
 pub(crate) struct Fixture {
     pub(crate) tracer: &'static Tracer,
+    pub(crate) account: Arc<Account>,
     pub(crate) host: ChildRef<EbpfHost, HostState>,
     /// Where the host puts raw batches, and where they come out.
     pub(crate) queue: (Outbox<RawBatch>, flume::Receiver<RawBatch>),
     pub(crate) collector: Outbox<Batch>,
     /// It is meant to be attached: kept, so that one that was detached stays so when it is built anew.
-    pub(crate) wanted: AtomicBool,
+    pub(crate) wanted: Arc<AtomicBool>,
+}
+
+impl Fixture {
+    /// A tracer that is to be attached, with a queue for so many raw batches.
+    pub(crate) fn new(
+        tracer: &'static Tracer,
+        account: Arc<Account>,
+        host: &ChildRef<EbpfHost, HostState>,
+        queue: usize,
+        collector: &Outbox<Batch>,
+    ) -> Self {
+        Self {
+            tracer,
+            account,
+            host: host.clone(),
+            queue: Outbox::channel(queue, WhenFull::Block),
+            collector: collector.clone(),
+            wanted: Arc::new(AtomicBool::new(true)),
+        }
+    }
 }
 
 /// Decodes one tracer's records. See the module.
@@ -140,6 +161,8 @@ impl Body {
     async fn attach_at_start(&self) {
         match self.attach().await {
             Ok(()) => {}
+            // Not wanted any more: whoever said so stops it.
+            Err(_) if !self.fixture.wanted.load(Relaxed) => {}
             // At shutdown the host goes first.
             Err(NotAttached::NoHost(AskError::Ended { cause: None, .. })) => {}
             Err(cause) => {
@@ -151,11 +174,11 @@ impl Body {
     }
 
     async fn attach(&self) -> Result<(), NotAttached> {
-        let Fixture { tracer, host, queue, .. } = &*self.fixture;
+        let Fixture { tracer, account, host, queue, .. } = &*self.fixture;
         let answer = loop {
-            match host.ask(Attach { tracer, outbox: queue.0.clone() }).await {
+            match host.ask(Attach { tracer, account: account.clone(), outbox: queue.0.clone() }).await {
                 // It is being built anew; the question is asked again as soon as it is there.
-                Err(AskError::Fell { .. }) => clock::sleep(MARK).await,
+                Err(AskError::Fell { .. }) if self.fixture.wanted.load(Relaxed) => clock::sleep(MARK).await,
                 Err(ended) => break Err((NotAttached::NoHost(ended), host.state().advice)),
                 Ok(Err(cause)) => {
                     let advice = cause.advice();

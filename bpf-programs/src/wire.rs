@@ -415,4 +415,12 @@ impl Settings {
         let bit = 1 << kind as u32;
         self.enabled = if on { self.enabled | bit } else { self.enabled & !bit };
     }
+
+    /// Traces only these users, as many as there is room for; none: everybody.
+    pub fn set_uids(&mut self, uids: &[u32]) {
+        let count = uids.len().min(MAX_UIDS);
+        self.uids = [0; MAX_UIDS];
+        self.uids[..count].copy_from_slice(&uids[..count]);
+        self.uid_count = count as u32;
+    }
 }

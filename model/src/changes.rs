@@ -1,8 +1,10 @@
 //! What a reload did, by name.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// What changed when a new configuration was applied: names such as `tracer open`, `sink jsonl`, `filter noise`,
 /// `setting ebpf.look_interval`. What is in none of the lists was not touched.
@@ -43,6 +45,17 @@ impl Changes {
     }
 }
 
+/// The keys of a section whose values differ. A section that can't be shown as a table has none.
+pub fn changed_keys<T: Serialize>(before: &T, after: &T) -> Vec<String> {
+    let table = |section: &T| match serde_json::to_value(section) {
+        Ok(Value::Object(table)) => table,
+        _ => Map::new(),
+    };
+    let (before, after) = (table(before), table(after));
+    let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    keys.into_iter().filter(|key| before.get(*key) != after.get(*key)).cloned().collect()
+}
+
 /// A line for each thing that changed: `added tracer x`; or `nothing changed`.
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,6 +75,15 @@ impl fmt::Display for Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_that_differ_are_named() {
+        let section = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let (before, after) =
+            (section(r#"{"a": 1, "b": [1], "c": 2}"#), section(r#"{"a": 1, "b": [], "d": 0}"#));
+        assert_eq!(changed_keys(&before, &after), ["b", "c", "d"]);
+        assert!(changed_keys(&before, &before).is_empty());
+    }
 
     #[test]
     fn every_change_is_a_line() {

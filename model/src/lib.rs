@@ -25,7 +25,7 @@ pub mod units;
 pub use account::{Account, Accounts, Claim, Pinned, SinkAccount, SinkClaim};
 pub use batch::{Batch, Routed};
 pub use books::{AccountSnapshot, Gap, Lost, Place};
-pub use changes::Changes;
+pub use changes::{Changes, changed_keys};
 pub use details::{Clone, Connect, Details, Exec, Exit, Loss, Open};
 pub use extended::Extended;
 pub use ids::{ExecId, SinkName, TracerName};

@@ -20,6 +20,11 @@ impl Problem {
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self { key: key.into(), message: message.into() }
     }
+
+    /// The setting can't change while the agent runs.
+    pub fn needs_restart(key: impl Into<String>) -> Self {
+        Self::new(key, "can't change while the agent runs: needs a restart of the agent")
+    }
 }
 
 impl fmt::Display for Problem {

@@ -13,13 +13,11 @@ pub(crate) const EBPF: &str = "ebpf";
 /// The part.
 pub(crate) struct Kernel {
     pub(crate) tracers: EbpfTracers,
-    /// A tracer that can't run ends the agent.
-    pub(crate) strict: bool,
 }
 
 impl Part for Kernel {
     fn tracers(&self) -> Vec<Tracer> {
-        let host = self.tracers.host();
+        let (host, strict) = (self.tracers.host(), self.tracers.is_strict());
         let tracer = |tracer: bpf_programs::TracerHandle| Tracer {
             stored_as: tracer.stored_as,
             section: format!("tracer.{}", tracer.name),
@@ -27,7 +25,7 @@ impl Part for Kernel {
             attached: tracer.child.state().attached,
             child: Arc::new(tracer.child),
             host: host.clone().map(|host| Arc::new(host) as Arc<dyn AnyChild>),
-            strict: self.strict,
+            strict,
         };
         self.tracers.tracers().into_iter().map(tracer).collect()
     }

@@ -131,20 +131,41 @@ impl Core {
     /// Attaches a tracer; its records go to `outbox` from now on.
     pub(super) fn attach(
         &mut self,
-        tracer: &'static Tracer,
+        seat: &Arc<Seat>,
         outbox: Outbox<RawBatch>,
     ) -> Result<Attached, AttachError> {
-        let Some(port) = self.desk.by_kind[tracer.kind as usize].map(|port| &mut self.desk.ports[port])
-        else {
-            return Err(AttachError::Unknown { tracer: tracer.name });
-        };
+        let port = self.port_for(seat);
         // First, so that the first record has where to go.
         port.outbox = Some(outbox);
-        let attached = self.source.attach(tracer);
+        let attached = self.source.attach(seat.tracer);
         if attached.is_err() {
-            port.outbox = None;
+            self.port_for(seat).outbox = None;
         }
         attached
+    }
+
+    /// The seat's port. A tracer that has none yet, or whose books are other ones now, gets one: what the kernel has
+    /// counted up to now is not this seat's.
+    fn port_for(&mut self, seat: &Arc<Seat>) -> &mut Port {
+        let kind = seat.tracer.kind as usize;
+        let known = self.desk.by_kind[kind];
+        if let Some(place) = known.filter(|place| self.desk.ports[*place].is_at(seat)) {
+            return &mut self.desk.ports[place];
+        }
+        let before = self.source.count(kind as u32).unwrap_or_default();
+        let port = Port::later(seat.clone(), clock::boot_ns(), before);
+        let place = known.unwrap_or(self.desk.ports.len());
+        match known {
+            Some(place) => self.desk.ports[place] = port,
+            None => self.desk.ports.push(port),
+        }
+        self.desk.by_kind[kind] = Some(place);
+        &mut self.desk.ports[place]
+    }
+
+    /// Changes whose doings are recorded.
+    pub(super) fn set_uids(&mut self, uids: &[u32]) {
+        self.source.set_uids(uids);
     }
 
     /// Stops a tracer emitting. Its records that are still in a ring are read by the looks that follow, until

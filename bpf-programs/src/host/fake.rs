@@ -21,6 +21,7 @@ pub(super) struct Fake {
     pub(super) counts: BTreeMap<u32, Count>,
     pub(super) attached: BTreeSet<u32>,
     pub(super) closed: bool,
+    pub(super) uids: Vec<u32>,
     /// The next look panics after it has read the rings.
     pub(super) panic: bool,
     pub(super) loads: usize,
@@ -72,6 +73,10 @@ impl Source for Kernel {
 
     fn detach(&mut self, tracer: &'static Tracer) {
         self.lock().unwrap().attached.remove(&(tracer.kind as u32));
+    }
+
+    fn set_uids(&mut self, uids: &[u32]) {
+        self.lock().unwrap().uids = uids.to_vec();
     }
 
     fn close(&mut self) {

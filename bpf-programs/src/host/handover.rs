@@ -3,19 +3,20 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::ProcessTable;
+use model::{Account, ProcessTable};
 
 use super::core::Core;
 use super::seat::Seat;
 use super::source::Source;
 use crate::loader::LoadError;
+use crate::programs::Tracer;
 
 type Open = Box<dyn Fn() -> Result<Box<dyn Source>, LoadError> + Send + Sync>;
 
 /// Lives as long as the agent; every incarnation of the host has it.
 pub(crate) struct Handover {
-    pub(super) seats: Vec<Arc<Seat>>,
-    pub(super) interval: Duration,
+    seats: Mutex<Vec<Arc<Seat>>>,
+    interval: Mutex<Duration>,
     table: ProcessTable,
     open: Open,
     left: Mutex<Left>,
@@ -30,6 +31,7 @@ struct Left {
 
 impl Handover {
     pub(crate) fn new(seats: Vec<Arc<Seat>>, table: ProcessTable, interval: Duration, open: Open) -> Self {
+        let (seats, interval) = (Mutex::new(seats), Mutex::new(interval));
         Self { seats, interval, table, open, left: Mutex::default() }
     }
 
@@ -48,14 +50,15 @@ impl Handover {
         left.generation += 1;
         let generation = left.generation;
         drop(left);
-        let mut core = Core::new((self.open)()?, &self.seats, self.table.clone());
+        let seats = self.seats();
+        let mut core = Core::new((self.open)()?, &seats, self.table.clone());
         let processes = core.read_processes().map_err(|cause| {
             // Not from /proc instead: it tells start times in ticks, so that no record's process would be found.
             tracing::warn!(%cause, "processes older than the agent will lack executable and working folder");
         });
-        for seat in &self.seats {
+        for seat in &seats {
             if let Some(outbox) = seat.outbox()
-                && let Err(cause) = core.attach(seat.tracer, outbox)
+                && let Err(cause) = core.attach(seat, outbox)
             {
                 tracing::error!(tracer = seat.tracer.name, %cause, "attaching again failed");
             }
@@ -63,13 +66,44 @@ impl Handover {
         Ok(Kept { core: Some(core), processes: processes.ok(), generation, handover: self.clone() })
     }
 
-    pub(super) fn seat(&self, kind: crate::wire::Kind) -> Option<&Arc<Seat>> {
-        self.seats.iter().find(|seat| seat.tracer.kind == kind)
+    /// Every tracer that is attached or was.
+    pub(super) fn seats(&self) -> Vec<Arc<Seat>> {
+        lock(&self.seats).clone()
+    }
+
+    pub(super) fn seat(&self, kind: crate::wire::Kind) -> Option<Arc<Seat>> {
+        lock(&self.seats).iter().find(|seat| seat.tracer.kind == kind).cloned()
+    }
+
+    /// The tracer's seat with these books: the one there is, or another, to be kept once it is attached.
+    pub(super) fn seat_for(&self, tracer: &'static Tracer, account: &Arc<Account>) -> Arc<Seat> {
+        let present = self.seat(tracer.kind).filter(|seat| Arc::ptr_eq(&seat.account, account));
+        present.unwrap_or_else(|| Arc::new(Seat::new(tracer, account.clone())))
+    }
+
+    /// Keeps a seat, in place of the one its tracer had.
+    pub(super) fn keep_seat(&self, seat: Arc<Seat>) {
+        let mut seats = lock(&self.seats);
+        seats.retain(|other| other.tracer.kind != seat.tracer.kind);
+        seats.push(seat);
+    }
+
+    /// How often an incarnation looks at the rings.
+    pub(super) fn interval(&self) -> Duration {
+        *lock(&self.interval)
+    }
+
+    pub(super) fn set_interval(&self, interval: Duration) {
+        *lock(&self.interval) = interval;
     }
 
     fn left(&self) -> MutexGuard<'_, Left> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.left)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The object in the hands of one incarnation; goes back when that ends, however it ends.

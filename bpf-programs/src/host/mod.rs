@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, WrapFuture};
 use actors::{Link, Outbox, Shutdown};
+use model::Account;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -50,12 +51,15 @@ pub struct HostState {
     pub advice: Vec<String>,
 }
 
-/// Attaches a tracer: its raw records go into this queue from now on. Again: the queue is replaced.
+/// Attaches a tracer: its raw records go into this queue and these books from now on. Again: they are replaced. Its
+/// programs are loaded if they aren't yet.
 #[derive(Message)]
 #[rtype(result = "Result<Attached, AttachError>")]
 pub struct Attach {
     /// Which.
     pub tracer: &'static Tracer,
+    /// Its books. Others than before only once it is detached.
+    pub account: Arc<Account>,
     /// Where its records go.
     pub outbox: Outbox<RawBatch>,
 }
@@ -72,6 +76,11 @@ pub struct Detach {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct SetLookInterval(pub Duration);
+
+/// Records from now on only what these users do; none: what everybody does.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetUids(pub Vec<u32>);
 
 /// Owns the loaded object. See the module.
 pub struct EbpfHost {
@@ -110,9 +119,9 @@ impl Actor for EbpfHost {
 impl Handler<Attach> for EbpfHost {
     type Result = MessageResult<Attach>;
 
-    fn handle(&mut self, Attach { tracer, outbox }: Attach, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Attach { tracer, account, outbox }: Attach, _: &mut Self::Context) -> Self::Result {
         let _zone = self.link.progress().zone("attaching a tracer");
-        MessageResult(self.shared.attach(tracer, outbox))
+        MessageResult(self.shared.attach(tracer, &account, outbox))
     }
 }
 
@@ -133,6 +142,14 @@ impl Handler<SetLookInterval> for EbpfHost {
 
     fn handle(&mut self, SetLookInterval(interval): SetLookInterval, _: &mut Self::Context) {
         self.shared.set_interval(interval);
+    }
+}
+
+impl Handler<SetUids> for EbpfHost {
+    type Result = ();
+
+    fn handle(&mut self, SetUids(uids): SetUids, _: &mut Self::Context) {
+        self.shared.set_uids(&uids);
     }
 }
 

@@ -30,6 +30,9 @@ pub(super) struct Port {
 struct Books {
     /// What the account had seen before this object was loaded.
     base: u64,
+    /// What the kernel had counted before this port was made.
+    before: Count,
+    /// What it has counted since.
     kernel: Count,
     taken: u64,
     lost: u64,
@@ -41,6 +44,17 @@ impl Port {
     pub(super) fn new(seat: Arc<Seat>, now: BootNs) -> Self {
         let books = Books { base: seat.begin_anew(now), ..Books::default() };
         Self { seat, outbox: None, cut: Cut::default(), pending: VecDeque::new(), pending_bytes: 0, books }
+    }
+
+    /// At an object that is in use: what its counters say now (`before`) is not this port's.
+    pub(super) fn later(seat: Arc<Seat>, now: BootNs, before: Count) -> Self {
+        let mut port = Self::new(seat, now);
+        port.books.before = before;
+        port
+    }
+
+    pub(super) fn is_at(&self, seat: &Arc<Seat>) -> bool {
+        Arc::ptr_eq(&self.seat, seat)
     }
 
     pub(super) fn tracer(&self) -> &'static Tracer {
@@ -75,7 +89,10 @@ impl Port {
 
     /// Passes on what waits, as far as there is room.
     pub(super) fn offer(&mut self) {
-        let Some(outbox) = &self.outbox else { return self.give_up_pending() };
+        // A tracer that was given up reads no more: what is for it must not hold up the others.
+        let Some(outbox) = self.outbox.as_ref().filter(|outbox| !outbox.is_closed()) else {
+            return self.give_up_pending();
+        };
         while let Some(batch) = self.pending.pop_front() {
             let size = batch.size();
             if let Err(batch) = outbox.offer(batch) {
@@ -99,6 +116,7 @@ impl Port {
 
     /// Takes over the kernel's counters; books what the ring lost between `span`.
     pub(super) fn count(&mut self, kernel: Count, span: (BootNs, BootNs)) {
+        let kernel = kernel.since(self.books.before);
         self.books.kernel = kernel;
         self.tell_seen();
         let lost = kernel.lost.saturating_sub(self.books.lost);

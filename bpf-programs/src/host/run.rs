@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actors::clock::{self, Instant};
 use actors::{Exit, Link, Outbox};
+use model::Account;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, oneshot};
@@ -66,7 +67,7 @@ enum Next {
 
 impl Shared {
     pub(super) fn new(link: Link<HostState>, handover: Arc<Handover>) -> Self {
-        let interval = handover.interval;
+        let interval = handover.interval();
         let inner = Inner { kept: None, interval, stopping: None, detaching: Vec::new(), quiet: 0 };
         Self { link, handover, inner: RefCell::new(inner), wake: Notify::new() }
     }
@@ -89,19 +90,20 @@ impl Shared {
     pub(super) fn attach(
         &self,
         tracer: &'static Tracer,
+        account: &Arc<Account>,
         outbox: Outbox<RawBatch>,
     ) -> Result<Attached, AttachError> {
-        let unknown = AttachError::Unknown { tracer: tracer.name };
-        let Some(seat) = self.handover.seat(tracer.kind) else { return Err(unknown) };
+        let seat = self.handover.seat_for(tracer, account);
         let mut inner = self.inner.borrow_mut();
         if inner.stopping.is_some() {
             return Err(AttachError::Stopping { tracer: tracer.name });
         }
-        let Some(core) = inner.core() else { return Err(unknown) };
-        let attached = core.attach(tracer, outbox.clone())?;
+        let Some(core) = inner.core() else { return Err(AttachError::Unknown { tracer: tracer.name }) };
+        let attached = core.attach(&seat, outbox.clone())?;
         // Whoever waits for an earlier detach has been overtaken.
         inner.detaching.retain(|waiting| waiting.tracer.kind != tracer.kind);
         seat.set_outbox(Some(outbox));
+        self.handover.keep_seat(seat);
         self.show_attached();
         tracing::info!(tracer = tracer.name, hooks = ?attached.hooks, "tracer attached");
         Ok(attached)
@@ -119,9 +121,16 @@ impl Shared {
     }
 
     pub(super) fn set_interval(&self, interval: Duration) {
+        self.handover.set_interval(interval);
         self.inner.borrow_mut().interval = interval;
         self.link.update(|state| state.look_interval_ms = interval.as_millis() as u64);
         self.wake.notify_one();
+    }
+
+    pub(super) fn set_uids(&self, uids: &[u32]) {
+        if let Some(core) = self.inner.borrow_mut().core() {
+            core.set_uids(uids);
+        }
     }
 
     pub(super) fn stop(&self) {
@@ -136,8 +145,8 @@ impl Shared {
     }
 
     fn show_attached(&self) {
-        let attached = self.handover.seats.iter().filter(|seat| seat.outbox().is_some());
-        let names = attached.map(|seat| seat.tracer.name.to_owned()).collect();
+        let seats = self.handover.seats().into_iter().filter(|seat| seat.outbox().is_some());
+        let names = seats.map(|seat| seat.tracer.name.to_owned()).collect();
         self.link.update(|state| state.attached = names);
     }
 
@@ -220,10 +229,11 @@ impl Shared {
                 continue;
             }
             core.forget(waiting.tracer);
-            if let Some(seat) = self.handover.seat(waiting.tracer.kind) {
+            let seat = self.handover.seat(waiting.tracer.kind);
+            if let Some(seat) = seat.filter(|seat| seat.outbox().is_some()) {
                 seat.set_outbox(None);
+                tracing::info!(tracer = waiting.tracer.name, "tracer detached");
             }
-            tracing::info!(tracer = waiting.tracer.name, "tracer detached");
             // Nobody may be waiting any more.
             let _ = waiting.answer.send(());
         }

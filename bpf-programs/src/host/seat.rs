@@ -20,8 +20,10 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
+    /// An account that is in use already goes on from where it stands.
     pub(crate) fn new(tracer: &'static Tracer, account: Arc<Account>) -> Self {
-        Self { tracer, account, outbox: Mutex::default(), out: AtomicU64::new(0) }
+        let out = AtomicU64::new(seen(&account));
+        Self { tracer, account, outbox: Mutex::default(), out }
     }
 
     pub(super) fn outbox(&self) -> Option<Outbox<RawBatch>> {
@@ -38,11 +40,15 @@ impl Seat {
 
     /// Books what went down with the object before; returns what was seen so far.
     pub(super) fn begin_anew(&self, now: BootNs) -> u64 {
-        // `seen` is the same whichever sink looks.
-        let seen = self.account.snapshot(&SinkName::new("")).seen;
+        let seen = seen(&self.account);
         let missing = seen.saturating_sub(self.out.load(Relaxed));
         self.account.lose(Place::Ring, missing, (now, now), "they went down with the host's eBPF object");
         self.note_out(seen);
         seen
     }
+}
+
+/// The same whichever sink looks.
+fn seen(account: &Account) -> u64 {
+    account.snapshot(&SinkName::new("")).seen
 }

@@ -27,6 +27,13 @@ pub(crate) struct Count {
     pub(crate) lost: u64,
 }
 
+impl Count {
+    /// What was counted after `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self { seen: self.seen.saturating_sub(before.seen), lost: self.lost.saturating_sub(before.lost) }
+    }
+}
+
 /// What a tracer got.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Attached {
@@ -58,6 +65,9 @@ pub(crate) trait Source: Send {
 
     /// Stops it emitting and detaches what it alone needs.
     fn detach(&mut self, tracer: &'static Tracer);
+
+    /// Records from now on only what these users do; none: what everybody does.
+    fn set_uids(&mut self, uids: &[u32]);
 
     /// Detaches everything. What is in the rings stays there.
     fn close(&mut self);

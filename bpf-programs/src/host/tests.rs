@@ -13,6 +13,7 @@ use super::{Source, port};
 use crate::loader::{LoadError, NEEDED};
 use crate::programs::{Tracer, tracers};
 use crate::spawn::{spawn_host, spawn_tracer};
+use crate::tracer::{EbpfTracer, Fixture, TracerState};
 use crate::wire::{COUNT_LIFECYCLE, FLAG_TRACED, Kind};
 
 const LOOK: Duration = Duration::from_millis(100);
@@ -44,8 +45,14 @@ impl Rig {
 
     async fn attach(&self, kind: Kind, room: usize) -> flume::Receiver<RawBatch> {
         let (outbox, batches) = Outbox::channel(room, WhenFull::Block);
-        self.host.ask(Attach { tracer: tracer(kind), outbox }).await.unwrap().unwrap();
+        let account = self.account(kind);
+        self.host.ask(Attach { tracer: tracer(kind), account, outbox }).await.unwrap().unwrap();
         batches
+    }
+
+    fn spawn(&self, tracer: &'static Tracer, collector: &Outbox<Batch>) -> ChildRef<EbpfTracer, TracerState> {
+        let fixture = Fixture::new(tracer, self.account(tracer.kind), &self.host, 8, collector);
+        spawn_tracer(&self.supervisor, fixture)
     }
 
     /// As the kernel does it: counted, then put into the ring.
@@ -294,7 +301,7 @@ fn a_tracer_decodes_loses_what_it_cannot_and_stops_when_its_queue_is_empty() {
     paused(async {
         let rig = Rig::new();
         let (collector, batches) = Outbox::channel(8, WhenFull::Block);
-        let exit = spawn_tracer(&rig.supervisor, tracer(Kind::Exit), &rig.host, 8, &collector);
+        let exit = rig.spawn(tracer(Kind::Exit), &collector);
         while !exit.state().attached {
             clock::sleep(Duration::from_millis(1)).await;
         }
@@ -320,7 +327,9 @@ fn without_a_host_every_tracer_says_why_and_what_to_do() {
         let refuse = Box::new(move || Err(missing()));
         let host = spawn_host(&supervisor, Handover::new(seats, ProcessTable::default(), LOOK, refuse));
         let (collector, _batches) = Outbox::channel(8, WhenFull::Block);
-        let tracer = spawn_tracer(&supervisor, tracer(Kind::Open), &host, 8, &collector);
+        let account = accounts.of(&"open".into());
+        let fixture = Fixture::new(tracer(Kind::Open), account, &host, 8, &collector);
+        let tracer = spawn_tracer(&supervisor, fixture);
         let status = tracer.ended().await;
         assert_eq!((status.phase, status.restarts), (Phase::GivenUp, 0));
         assert!(status.first_cause.unwrap().contains("missing CAP_BPF, CAP_PERFMON"));
@@ -339,7 +348,7 @@ fn a_tracer_that_panics_costs_its_batch_and_comes_back() {
     paused(async {
         let rig = Rig::new();
         let (collector, batches) = Outbox::channel(8, WhenFull::Block);
-        let exit = spawn_tracer(&rig.supervisor, &PANICKY, &rig.host, 8, &collector);
+        let exit = rig.spawn(&PANICKY, &collector);
         while !exit.state().attached {
             clock::sleep(Duration::from_millis(1)).await;
         }

@@ -23,7 +23,7 @@ use crate::config::EbpfConfig;
 use crate::facts::{self, Capabilities, Capability, KernelVersion, OLDEST};
 use crate::host::{Attached, Count, Ring, Source};
 use crate::programs::{LIFECYCLE, OBJECT, PROCESSES, Program, Tracer, tracers};
-use crate::wire::{self, Kind, MAX_UIDS, RingReader, Settings};
+use crate::wire::{self, Kind, RingReader, Settings};
 
 /// What loading and attaching needs. Reading tracefs needs more, see [`AttachError::NoTracefs`].
 pub(crate) const NEEDED: [Capability; 2] = [Capability::CapBpf, Capability::CapPerfmon];
@@ -254,6 +254,11 @@ impl Source for Kernel {
         }
     }
 
+    fn set_uids(&mut self, uids: &[u32]) {
+        self.settings.set_uids(uids);
+        self.write_settings();
+    }
+
     fn close(&mut self) {
         self.settings.enabled = 0;
         self.write_settings();
@@ -289,18 +294,15 @@ fn ring(ebpf: &Ebpf, name: &'static str, size: u32) -> Result<RingReader, LoadEr
 }
 
 fn settings(config: &EbpfConfig, data_size: u32, lifecycle_size: u32) -> Settings {
-    let mut uids = [0; MAX_UIDS];
-    let count = config.uids.len().min(MAX_UIDS);
-    uids[..count].copy_from_slice(&config.uids[..count]);
     let wake_at = |size: u32| size / WAKE_AT as u32;
-    Settings {
+    let mut settings = Settings {
         data_wakeup: wake_at(data_size),
         lifecycle_wakeup: wake_at(lifecycle_size),
-        uid_count: count as u32,
-        uids,
         agent_tgid: std::process::id(),
         ..Settings::default()
-    }
+    };
+    settings.set_uids(&config.uids);
+    settings
 }
 
 /// The next size that the kernel takes: a power of two of memory pages.

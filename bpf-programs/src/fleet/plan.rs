@@ -1,0 +1,176 @@
+//! What there is, what is wanted, and what has to be done for the one to become the other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use actors::ChildRef;
+use model::{Changes, TracerName};
+
+use crate::config::{EbpfConfig, TracersConfig};
+use crate::host::{EbpfHost, HostState};
+use crate::programs::{Tracer, tracers};
+use crate::tracer::{EbpfTracer, TracerState};
+
+/// What is there now, and why.
+#[derive(Default)]
+pub(super) struct Present {
+    pub(super) config: EbpfConfig,
+    pub(super) sections: TracersConfig,
+    /// What was said at run time against the section's `disabled`.
+    pub(super) told: BTreeMap<&'static str, bool>,
+    pub(super) host: Option<ChildRef<EbpfHost, HostState>>,
+    pub(super) tracers: BTreeMap<&'static str, TracerHandle>,
+}
+
+/// A kernel tracer.
+#[derive(Clone)]
+pub struct TracerHandle {
+    /// Its own name, that of its config section.
+    pub name: &'static str,
+    /// The name its rows and its account are under.
+    pub stored_as: TracerName,
+    /// The actor: its status says whether it runs, its state what it is attached to.
+    pub child: ChildRef<EbpfTracer, TracerState>,
+    /// It was disabled at run time.
+    pub off: bool,
+    pub(super) wanted: Arc<AtomicBool>,
+}
+
+/// A valid configuration, ready to be applied.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) config: EbpfConfig,
+    pub(super) sections: TracersConfig,
+}
+
+impl TracerHandle {
+    /// It records, or will without being told to.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.off && !self.child.status().phase.is_terminal()
+    }
+}
+
+impl Present {
+    fn wants(&self, tracer: &Tracer) -> bool {
+        let section = self.sections.of(tracer.name);
+        !self.config.disabled && self.told.get(tracer.name).copied().unwrap_or(!section.disabled)
+    }
+
+    pub(super) fn wanted(&self) -> Vec<&'static Tracer> {
+        tracers().filter(|tracer| self.wants(tracer)).collect()
+    }
+
+    /// Takes over new settings. What was said at run time holds for as long as the tracer's section says the same.
+    pub(super) fn become_like(&mut self, prepared: Prepared) {
+        let Prepared { config, sections } = prepared;
+        let same = config.disabled == self.config.disabled;
+        self.told.retain(|name, _| same && sections.of(name) == self.sections.of(name));
+        (self.config, self.sections) = (config, sections);
+    }
+
+    /// What has to be stopped and started for these settings.
+    pub(super) fn plan(&self) -> Plan {
+        let mut plan = Plan::default();
+        for tracer in tracers() {
+            let (present, wanted) = (self.tracers.get(tracer.name), self.wants(tracer));
+            let stored_as = self.sections.stored_as(tracer.name);
+            let told = format!("tracer {stored_as}");
+            match present {
+                None if wanted => plan.changes.added.push(told),
+                Some(old) if wanted && old.off => plan.changes.added.push(told),
+                Some(old) if wanted && old.stored_as != stored_as => {
+                    plan.changes.restarted.push(format!("{told} (was {})", old.stored_as));
+                }
+                Some(old) if !(wanted || old.off && self.told.contains_key(tracer.name)) => {
+                    plan.changes.removed.push(format!("tracer {}", old.stored_as));
+                }
+                _ => continue,
+            }
+            plan.stop.extend(present.is_some().then_some(tracer));
+            plan.start.extend(wanted.then_some(tracer));
+        }
+        plan
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) stop: Vec<&'static Tracer>,
+    pub(super) start: Vec<&'static Tracer>,
+    pub(super) changes: Changes,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use actors::testkit::paused;
+    use actors::{Outbox, Supervisor, WhenFull};
+    use model::{Accounts, ProcessTable};
+
+    use super::*;
+    use crate::host::Handover;
+    use crate::spawn::{spawn_host, spawn_tracer};
+    use crate::tracer::Fixture;
+
+    /// As configured, with everything that is wanted taken for running.
+    fn running(sections: &[(&str, bool, &str)]) -> Present {
+        let (supervisor, accounts) = (Supervisor::new(), Accounts::new(&[]));
+        let (collector, _) = Outbox::channel(1, WhenFull::Block);
+        // Without a host that loads anything: its tracers are not asked about.
+        let open = Box::new(|| Err(crate::loader::LoadError::NotBuilt));
+        let handover = Handover::new(Vec::new(), ProcessTable::default(), Duration::from_millis(5), open);
+        let host = spawn_host(&supervisor, handover);
+        let mut present = Present { sections: configured(sections), ..Present::default() };
+        for tracer in present.wanted() {
+            let stored_as = present.sections.stored_as(tracer.name);
+            let fixture = Fixture::new(tracer, accounts.of(&stored_as), &host, 1, &collector);
+            let wanted = fixture.wanted.clone();
+            let child = spawn_tracer(&supervisor, fixture);
+            let handle = TracerHandle { name: tracer.name, stored_as, child, off: false, wanted };
+            present.tracers.insert(tracer.name, handle);
+        }
+        present
+    }
+
+    fn configured(sections: &[(&str, bool, &str)]) -> TracersConfig {
+        let mut config = TracersConfig::default();
+        for (tracer, disabled, name) in sections {
+            let section = config.0.get_mut(*tracer).unwrap();
+            (section.disabled, section.name) = (*disabled, (*name).to_owned());
+        }
+        config
+    }
+
+    fn planned(present: &mut Present, sections: &[(&str, bool, &str)]) -> String {
+        present.become_like(Prepared { config: present.config.clone(), sections: configured(sections) });
+        present.plan().changes.to_string()
+    }
+
+    #[test]
+    fn only_what_differs_is_touched() {
+        paused(async {
+            let before = [("open", false, "open"), ("exec", true, "exec")];
+            let mut present = running(&before);
+            assert_eq!(planned(&mut present, &before), "nothing changed");
+            let after = [("open", false, "files"), ("exec", false, "exec"), ("exit", true, "exit")];
+            let expected = "added tracer exec\nremoved tracer exit\nrestarted tracer files (was open)";
+            assert_eq!(planned(&mut present, &after), expected);
+        });
+    }
+
+    #[test]
+    fn what_was_said_at_run_time_holds_until_the_section_changes() {
+        paused(async {
+            let mut present = running(&[("exec", true, "exec")]);
+            present.told.extend([("open", false), ("exec", true)]);
+            present.tracers.get_mut("open").unwrap().off = true;
+            // `exec` would be running by now; that it is not is what the plan finds.
+            assert_eq!(planned(&mut present, &[("exec", true, "exec")]), "added tracer exec");
+            let changed = planned(&mut present, &[("exec", true, "runs"), ("open", false, "files")]);
+            assert_eq!(changed, "added tracer files");
+            assert!(present.told.is_empty());
+        });
+    }
+}
