@@ -1,6 +1,7 @@
 //! Destinations. A sink writes rows; everything else about it (queue, batches, retries, accounts, restarts) is the
 //! same for all and is in [`writer`].
 
+pub mod host;
 pub mod json;
 pub mod jsonl;
 pub mod memory;

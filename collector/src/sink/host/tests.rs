@@ -1,0 +1,150 @@
+//! The sink against hosts of both kinds, each the other end of a real pipe.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use actors::clock;
+use model::{BootClock, Details, Moment, Record};
+use serde_json::{Map, Value};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn routed(numbers: std::ops::Range<u32>, filler: usize) -> Routed {
+    let row = |number: u32| {
+        let fields =
+            Map::from_iter([("number".into(), number.into()), ("filler".into(), "x".repeat(filler).into())]);
+        let record =
+            Record { at: Moment::Wall(WallTime(0)), identity: None, details: Details::Fields(fields) };
+        crate::normalize::row(&"t".into(), record, BootClock::default()).unwrap()
+    };
+    Routed { claim: None, rows: numbers.map(row).collect() }
+}
+
+fn number(line: &str) -> u64 {
+    let event: Value = serde_json::from_str(line).unwrap();
+    event["payload"]["number"].as_u64().unwrap()
+}
+
+/// What the sink says to such rows, from a thread of its own.
+fn write(pipe: &HostPipe, rows: Routed) -> mpsc::Receiver<Result<Vec<Rejected>, SinkError>> {
+    let (said, says) = mpsc::channel();
+    let mut sink = Host::new(pipe.clone(), "");
+    std::thread::spawn(move || drop(said.send(sink.write(&[rows], &[]))));
+    says
+}
+
+#[test]
+fn a_host_that_always_reads_gets_all_at_once() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let pipe = HostPipe::new(writer.into(), HostReads::Always).unwrap();
+    let says = write(&pipe, routed(0..5000, 100));
+    let lines = BufReader::new(reader).lines().take(5000);
+    let numbers: Vec<u64> = lines.map(|line| number(&line.unwrap())).collect();
+    assert_eq!(numbers, (0..5000).collect::<Vec<_>>());
+    assert_eq!(says.recv_timeout(SECOND).unwrap().unwrap(), []);
+}
+
+/// Reads as Python duetector does: a line, and more only while the pipe is not empty.
+fn poll(reader: &mut BufReader<std::io::PipeReader>, numbers: &mut Vec<u64>) {
+    let waits = |reader: &BufReader<std::io::PipeReader>| {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::new(reader.get_ref(), PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 10_000_000 })).unwrap() > 0
+    };
+    let mut line = String::new();
+    while waits(reader) {
+        line.clear();
+        reader.read_line(&mut line).unwrap();
+        numbers.push(number(&line));
+    }
+}
+
+#[test]
+fn nothing_stays_unseen_in_a_host_that_reads_ahead() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let pipe = HostPipe::new(writer.into(), HostReads::AtPolls).unwrap();
+    let mut reader = BufReader::with_capacity(8192, reader);
+    let mut numbers = Vec::new();
+    // Short lines, of which many would fit, and lines longer than the pipe.
+    for (from, filler) in [(0, 10), (100, 6000)] {
+        let says = write(&pipe, routed(from..from + 100, filler));
+        let answer = loop {
+            pipe.polled();
+            poll(&mut reader, &mut numbers);
+            assert!(reader.buffer().is_empty(), "read ahead, and not seen");
+            if let Ok(answer) = says.try_recv() {
+                break answer;
+            }
+        };
+        assert_eq!(answer.unwrap(), []);
+    }
+    assert_eq!(numbers, (0..200).collect::<Vec<_>>());
+}
+
+#[test]
+fn nothing_is_said_before_the_first_poll() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let pipe = HostPipe::new(writer.into(), HostReads::AtPolls).unwrap();
+    assert!(pipe.say(b"first\n", SECOND));
+    let mut first = [0; 6];
+    reader.read_exact(&mut first).unwrap();
+    let says = write(&pipe, routed(0..1, 0));
+    assert!(says.recv_timeout(Duration::from_millis(50)).is_err());
+    assert_eq!(rustix::io::ioctl_fionread(&reader).unwrap(), 0);
+    pipe.polled();
+    let mut line = String::new();
+    BufReader::new(reader).read_line(&mut line).unwrap();
+    assert_eq!(number(&line), 0);
+    assert_eq!(says.recv_timeout(SECOND).unwrap().unwrap(), []);
+}
+
+#[test]
+fn what_a_host_leaves_unread_at_the_end_is_counted_as_lost() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let pipe = HostPipe::new(writer.into(), HostReads::AtPolls).unwrap();
+    let says = write(&pipe, routed(0..1000, 100));
+    let mut lines = BufReader::new(reader).lines();
+    pipe.polled();
+    let told = lines.by_ref().take(50).map(|line| number(&line.unwrap())).collect::<Vec<_>>();
+    assert_eq!(told, (0..50).collect::<Vec<_>>());
+    pipe.end_by(clock::now() + SECOND);
+    let rejected = says.recv_timeout(5 * SECOND).unwrap().unwrap();
+    assert_eq!((rejected.len(), rejected[0].rows), (1, 950));
+    drop(lines);
+}
+
+#[test]
+fn a_host_that_reads_to_the_end_gets_all() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let pipe = HostPipe::new(writer.into(), HostReads::AtPolls).unwrap();
+    pipe.end_by(clock::now() + 20 * SECOND);
+    let says = write(&pipe, routed(0..1000, 100));
+    let lines = BufReader::new(reader).lines().take(1000);
+    assert_eq!(lines.map(|line| number(&line.unwrap())).collect::<Vec<_>>(), (0..1000).collect::<Vec<_>>());
+    assert_eq!(says.recv_timeout(5 * SECOND).unwrap().unwrap(), []);
+}
+
+#[test]
+fn a_host_that_has_gone_is_told() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let pipe = HostPipe::new(writer.into(), HostReads::AtPolls).unwrap();
+    drop(reader);
+    pipe.polled();
+    let error = write(&pipe, routed(0..3, 0)).recv_timeout(5 * SECOND).unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "writing to the host: the host has gone");
+    assert!(!pipe.say(b"x\n", SECOND));
+}
+
+#[test]
+fn a_line_without_end_is_refused() {
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let pipe = HostPipe::new(writer.into(), HostReads::Always).unwrap();
+    let mut rows = routed(0..1, 0).rows.to_vec();
+    rows.extend(routed(1..2, LONGEST_LINE).rows.to_vec());
+    let rows = Routed { claim: None, rows: rows.into() };
+    let rejected = Host::new(pipe, "").write(&[rows], &[]).unwrap();
+    assert_eq!((rejected[0].rows, rejected.len()), (1, 1));
+}
