@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actors::{AnyChild, ChildStatus, Phase, Supervisor, clock};
 use anyhow::Context as _;
+use collector::OwnSink;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
@@ -19,7 +20,8 @@ use crate::status::{ActorStatus, Status, TracerPhase, TracerStatus};
 /// The agent. Dropping it does not stop it; [`Agent::stop`] does.
 pub(crate) struct Agent {
     inner: Arc<Inner>,
-    control: Arc<dyn AnyChild>,
+    /// Answers over the socket; somebody's child has none.
+    control: Option<Arc<dyn AnyChild>>,
 }
 
 struct Inner {
@@ -33,16 +35,17 @@ struct Inner {
 impl Agent {
     /// Starts everybody. Comes back before tracers have attached; [`Agent::status`] tells.
     pub(crate) async fn start(config: &Config, workdir: &Path, watched: bool) -> Result<Self, Failure> {
-        let topology = assemble::assemble(config, workdir, watched).await?;
-        let inner = Arc::new(Inner {
-            topology,
-            workdir: workdir.to_owned(),
-            started: clock::now(),
-            started_wall: clock::wall().to_text(),
-            stop: watch::Sender::new(false),
-        });
-        let control = serve_control(&inner, workdir)?;
+        let topology = assemble::assemble(config, workdir, watched, None).await?;
+        let inner = Arc::new(Inner::new(topology, workdir));
+        let control = Some(serve_control(&inner, workdir)?);
         Ok(Self { inner, control })
+    }
+
+    /// Starts everybody as the child of `host`, which is told everything: nothing is stored, and no socket served.
+    pub(crate) async fn start_as_child(config: &Config, host: OwnSink) -> Result<Self, Failure> {
+        let nowhere = Path::new("/");
+        let topology = assemble::assemble(config, nowhere, false, Some(host)).await?;
+        Ok(Self { inner: Arc::new(Inner::new(topology, nowhere)), control: None })
     }
 
     /// How everybody stands.
@@ -75,8 +78,10 @@ impl Agent {
     /// Stops everybody in order; all that was seen is flushed when this returns.
     pub(crate) async fn stop(&self) {
         self.inner.topology.stop().await;
-        self.control.stop().await;
-        let _ = std::fs::remove_file(control::socket_path(&self.inner.workdir));
+        if let Some(control) = &self.control {
+            control.stop().await;
+            let _ = std::fs::remove_file(control::socket_path(&self.inner.workdir));
+        }
     }
 }
 
@@ -91,6 +96,16 @@ fn serve_control(inner: &Arc<Inner>, workdir: &Path) -> Result<Arc<dyn AnyChild>
 }
 
 impl Inner {
+    fn new(topology: Topology, workdir: &Path) -> Self {
+        Self {
+            topology,
+            workdir: workdir.to_owned(),
+            started: clock::now(),
+            started_wall: clock::wall().to_text(),
+            stop: watch::Sender::new(false),
+        }
+    }
+
     fn answer(self: Arc<Self>, request: Request) -> BoxFuture<'static, Answer> {
         Box::pin(async move {
             match request {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use actors::{AnyChild, Stage, Supervisor};
 use bpf_programs::EbpfConfig;
 use bpf_programs::programs::Hook;
+use collector::OwnSink;
 use model::{Accounts, Period, ProcessTable, SinkName, TracerName};
 use serde::Serialize;
 use shell_monitor::{Kind, Monitor, Reserved, Wiring};
@@ -64,9 +65,15 @@ impl Topology {
     }
 }
 
-/// Starts everybody.
-pub(crate) async fn assemble(config: &Config, workdir: &Path, watched: bool) -> Result<Topology, Failure> {
-    let sinks = config.collector.sinks();
+/// Starts everybody. `host` is the sink of a process that is somebody's child.
+pub(crate) async fn assemble(
+    config: &Config,
+    workdir: &Path,
+    watched: bool,
+    host: Option<OwnSink>,
+) -> Result<Topology, Failure> {
+    let mut sinks = config.collector.sinks();
+    sinks.extend(host.as_ref().map(|host| host.name.clone()));
     let store_sink = sinks.first().cloned().ok_or_else(|| Failure::failed("no sink is enabled"))?;
     let (accounts, processes, supervisor) =
         (Accounts::new(&sinks), ProcessTable::default(), Supervisor::new());
@@ -78,6 +85,7 @@ pub(crate) async fn assemble(config: &Config, workdir: &Path, watched: bool) -> 
         accounts.clone(),
         processes.clone(),
         workdir,
+        host,
     )
     .map_err(|cause| Failure::Failed(cause.into()))?;
     let ebpf = bpf_programs::spawn(

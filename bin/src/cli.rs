@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli_common::Common;
-use crate::commands::{self, brief, check, control, query, start, tracers};
+use crate::commands::{self, brief, check, child, control, query, start, tracers};
 use crate::exit::Outcome;
 use crate::logging::LogFormat;
 use crate::{daemon, output};
@@ -50,6 +50,8 @@ enum Command {
     Query(query::QueryArgs),
     /// Make, show or check a configuration
     Config(commands::config::ConfigArgs),
+    /// Run tracers as the child of another program that speaks duetector's subprocess protocol on stdin and stdout
+    Child(child::ChildArgs),
     /// Make an actor of the running agent panic
     #[cfg(feature = "fault-injection")]
     #[command(hide = true)]
@@ -95,6 +97,7 @@ impl Cli {
             Command::Brief(args) => brief::run(common, &args),
             Command::Query(args) => query::run(common, &args),
             Command::Config(args) => commands::config::run(common, &args),
+            Command::Child(args) => child::run(common, &args),
             #[cfg(feature = "fault-injection")]
             Command::InjectPanic { actor } => control::inject_panic(&common.workdir()?, actor),
         }

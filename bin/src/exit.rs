@@ -34,6 +34,25 @@ impl Failure {
         }
     }
 
+    /// What went wrong, in words.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Failed(cause) | Self::Usage(cause) | Self::NothingTraced(cause) => format!("{cause:#}"),
+            Self::No => String::new(),
+        }
+    }
+
+    /// The same, of which only the words are kept.
+    pub(crate) fn clone_words(&self) -> Self {
+        let cause = anyhow::Error::msg(self.words());
+        match self {
+            Self::Failed(_) => Self::Failed(cause),
+            Self::Usage(_) => Self::Usage(cause),
+            Self::NothingTraced(_) => Self::NothingTraced(cause),
+            Self::No => Self::No,
+        }
+    }
+
     /// Says on stderr what went wrong and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         match self {

@@ -43,18 +43,37 @@ impl MakeWriter<'_> for ToScreen {
 
 /// Sets logging up, and makes panics log lines: the supervisor catches them, and says who it was.
 pub(crate) fn init(format: LogFormat, screen: &Screen) -> anyhow::Result<()> {
-    let filter = match std::env::var("DUETECTOR_LOG") {
-        Ok(filter) => EnvFilter::try_new(&filter).with_context(|| format!("DUETECTOR_LOG={filter}"))?,
-        Err(_) => EnvFilter::new("info"),
-    };
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter("info")?)
         .with_writer(ToScreen(screen.clone()))
         .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     match format {
         LogFormat::Text => builder.with_target(false).init(),
         LogFormat::Json => builder.json().init(),
     }
+    log_panics();
+    Ok(())
+}
+
+/// The same as plain text to wherever; `default` is what is told when nobody says.
+pub(crate) fn init_plain<W>(writer: W, default: &str) -> anyhow::Result<()>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt().with_env_filter(filter(default)?).with_writer(writer);
+    builder.with_ansi(false).with_target(false).init();
+    log_panics();
+    Ok(())
+}
+
+fn filter(default: &str) -> anyhow::Result<EnvFilter> {
+    match std::env::var("DUETECTOR_LOG") {
+        Ok(filter) => EnvFilter::try_new(&filter).with_context(|| format!("DUETECTOR_LOG={filter}")),
+        Err(_) => Ok(EnvFilter::new(default)),
+    }
+}
+
+fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let payload = panic.payload();
@@ -63,5 +82,4 @@ pub(crate) fn init(format: LogFormat, screen: &Screen) -> anyhow::Result<()> {
             text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)");
         tracing::error!(place, message, "panicked");
     }));
-    Ok(())
 }

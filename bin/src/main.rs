@@ -4,6 +4,7 @@
 
 mod agent;
 mod assemble;
+mod child;
 mod cli;
 mod cli_common;
 mod commands;

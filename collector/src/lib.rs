@@ -22,7 +22,7 @@ pub use config::{CollectorConfig, JsonlConfig, MemoryConfig, SqliteConfig, Synch
 pub use filter::{FilterConfig, Filters, FiltersConfig, default_filters};
 pub use pipeline::Pipeline;
 pub use sink::writer::{Flush, Pace, SinkActor, SinkState};
-pub use spawn::{CollectorHandle, SinkHandle, SpawnError, spawn, spawn_sink};
+pub use spawn::{CollectorHandle, OwnSink, SinkHandle, SpawnError, spawn, spawn_sink};
 
 /// Makes the actor that gets it panic, with whatever it has in hand. For tests of supervision only.
 #[cfg(feature = "fault-injection")]

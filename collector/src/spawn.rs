@@ -132,7 +132,20 @@ fn problems_text(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// Starts the collector and every sink that is on. `accounts` must have been made with [`CollectorConfig::sinks`].
+/// A sink that the configuration does not know: the host that a child of its reports to.
+pub struct OwnSink {
+    /// Its name.
+    pub name: SinkName,
+    /// How many batches may wait for it, and what happens when they do.
+    pub queue: (u32, WhenFull),
+    /// When it is written to.
+    pub pace: Pace,
+    /// Makes it, for each incarnation of its actor.
+    pub make: Box<dyn Fn() -> Box<dyn Sink> + Send + Sync>,
+}
+
+/// Starts the collector and every sink that is on. `accounts` must have been made with [`CollectorConfig::sinks`],
+/// and the names of `own` behind these.
 ///
 /// Every sink is opened once before anything starts, so that one that can never work (no permission, not a database)
 /// is told at once. A sink that can't work for now (no room, a locked file) is started all the same. One that stops
@@ -150,6 +163,7 @@ pub fn spawn(
     accounts: Accounts,
     processes: ProcessTable,
     workdir: &Path,
+    own: Option<OwnSink>,
 ) -> Result<CollectorHandle, SpawnError> {
     // Compiled here for their problems; again for each incarnation, which owns its own.
     Filters::compile(filters, "filter").map_err(SpawnError::Filters)?;
@@ -158,6 +172,9 @@ pub fn spawn(
     start.sqlite(config, &collector_id, workdir)?;
     let memory = start.memory(config)?;
     start.jsonl(config, workdir)?;
+    if let Some(own) = own {
+        start.sink(own.name.as_str(), own.queue, own.pace, own.make)?;
+    }
     let Start { routes, sinks, .. } = start;
     let (outbox, input) = Outbox::channel(config.queue as usize, WhenFull::Block);
     let fixture = Arc::new(collector::Fixture { input, routes, accounts });

@@ -53,7 +53,7 @@ impl Stage {
     fn start(config: &CollectorConfig, workdir: &Path) -> Result<Self, SpawnError> {
         let accounts = Accounts::new(&config.sinks());
         let table = ProcessTable::default();
-        let handle = spawn(&Supervisor::new(), config, &filters(), accounts.clone(), table, workdir)?;
+        let handle = spawn(&Supervisor::new(), config, &filters(), accounts.clone(), table, workdir, None)?;
         Ok(Self { handle, accounts })
     }
 

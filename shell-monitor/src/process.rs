@@ -24,6 +24,9 @@ use crate::user::{Identity, UserError};
 /// What a child gets of the agent's environment unless it is to have all of it.
 const CLEAN_ENV: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 
+/// Tells a child the process id of the agent that started it.
+const HOST_VARIABLE: &str = "DUETECTOR_ACTORS_HOST";
+
 /// Why a program did not start. The text says what to do about it.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -210,6 +213,8 @@ fn build(command: &Command, identity: Option<&Identity>, stdin: Stdio) -> tokio:
         built.envs(CLEAN_ENV.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     }
     built.envs(identity.map(Identity::environment).unwrap_or_default());
+    // By which a child of ours that is an agent too knows that its host reads without pause.
+    built.env(HOST_VARIABLE, std::process::id().to_string());
     built.envs(&command.env);
     if let Some(cwd) = &command.cwd {
         built.current_dir(cwd);

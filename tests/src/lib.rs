@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod binary;
+pub mod duetector;
 pub mod scratch;
 pub mod store;
 pub mod suite;

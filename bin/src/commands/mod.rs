@@ -3,6 +3,7 @@
 pub(crate) mod brief;
 pub(crate) mod cache;
 pub(crate) mod check;
+pub(crate) mod child;
 pub(crate) mod config;
 pub(crate) mod control;
 pub(crate) mod query;

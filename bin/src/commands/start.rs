@@ -97,7 +97,8 @@ fn report(status: &Status) {
     tracing::info!(attached, of = status.tracers.len(), workdir = status.workdir, "recording");
 }
 
-fn nothing_traced(status: &Status) -> Failure {
+/// Why there is nothing to do, tracer by tracer.
+pub(crate) fn nothing_traced(status: &Status) -> Failure {
     if status.tracers.is_empty() {
         return Failure::NothingTraced(anyhow::anyhow!("nothing to trace: every tracer is disabled"));
     }

@@ -8,6 +8,8 @@ mod sections;
 mod show;
 mod words;
 
+#[cfg(test)]
+pub(crate) use load::from_toml;
 pub(crate) use load::{Loaded, Sources, load};
 pub(crate) use sections::Config;
 pub(crate) use show::{effective, to_toml};

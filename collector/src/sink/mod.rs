@@ -111,3 +111,21 @@ pub trait Sink: Send + 'static {
         false
     }
 }
+
+impl Sink for Box<dyn Sink> {
+    fn check(&mut self) -> Result<(), SinkError> {
+        (**self).check()
+    }
+
+    fn write(&mut self, batches: &[Routed], books: &[Book]) -> Result<Vec<Rejected>, SinkError> {
+        (**self).write(batches, books)
+    }
+
+    fn close(&mut self, books: &[Book], ended: WallTime) -> Result<(), SinkError> {
+        (**self).close(books, ended)
+    }
+
+    fn keeps_books(&self) -> bool {
+        (**self).keeps_books()
+    }
+}

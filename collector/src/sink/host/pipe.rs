@@ -36,7 +36,10 @@ const LAST_READ: Duration = Duration::from_millis(300);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostReads {
     /// Only for a moment after each `event` message of its own: Python duetector.
-    AtPolls,
+    AtPolls {
+        /// It is not to be told more than so many records a second, on average; 0: as many as it reads.
+        most_a_second: u32,
+    },
     /// Always: this agent.
     Always,
 }
@@ -94,11 +97,15 @@ impl HostPipe {
         let out = File::from(out);
         let is_pipe = out.metadata()?.file_type().is_fifo();
         let reads = if is_pipe { reads } else { HostReads::Always };
-        if reads == HostReads::AtPolls {
+        let most_a_second = match reads {
+            HostReads::AtPolls { most_a_second } => most_a_second,
+            HostReads::Always => 0,
+        };
+        if reads != HostReads::Always {
             // The least there is: one page. Where that is refused, waiting for it to be empty only takes longer.
             let _ = rustix::pipe::fcntl_setpipe_size(&out, ATOMIC);
         }
-        let turn = Turn { polls: Polls::default(), phase: Phase::Open };
+        let turn = Turn { polls: Polls::new(most_a_second), phase: Phase::Open };
         let watch = out.try_clone()?;
         let inner =
             Inner { out: Mutex::new(out), watch, reads, turn: Mutex::new(turn), changed: Condvar::new() };
@@ -164,6 +171,7 @@ impl HostPipe {
             let out = self.0.out();
             // A log line may have come between.
             if self.0.unread() == 0 {
+                self.0.turn().polls.note_line();
                 return self.0.push(out, line, None);
             }
         }
@@ -210,7 +218,7 @@ impl Inner {
             match (turn.phase, self.reads) {
                 (Phase::Gone, _) => return Err(Unsaid::Gone),
                 (Phase::Ending(_), _) | (Phase::Open, HostReads::Always) => return Ok(Go::Now),
-                (Phase::Open, HostReads::AtPolls) => {}
+                (Phase::Open, HostReads::AtPolls { .. }) => {}
             }
             if let Some(until) = turn.polls.open_until(clock::now()) {
                 return Ok(Go::WhenEmpty(until));
@@ -249,7 +257,7 @@ impl Inner {
             self.turn().phase = Phase::Gone;
             self.changed.notify_all();
         }
-        if ready && self.unread() > 0 && self.reads == HostReads::AtPolls {
+        if ready && self.unread() > 0 && self.reads != HostReads::Always {
             std::thread::sleep(LOOK_AGAIN);
         }
         ready && said.contains(PollFlags::OUT)

@@ -13,15 +13,24 @@ const SHARE: u32 = 60;
 const AT_FIRST: Duration = Duration::from_millis(250);
 
 /// The latest polls.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Polls {
     last: Option<Instant>,
     gaps: VecDeque<Duration>,
+    /// Lines since the last one.
+    lines: u32,
+    most_a_second: u32,
 }
 
 impl Polls {
+    /// None yet; and on average not more lines a second than that (0: as many as are read).
+    pub(super) fn new(most_a_second: u32) -> Self {
+        Self { last: None, gaps: VecDeque::new(), lines: 0, most_a_second }
+    }
+
     /// There was one.
     pub(super) fn note(&mut self, at: Instant) {
+        self.lines = 0;
         if let Some(last) = self.last.replace(at) {
             self.gaps.push_back(at.saturating_duration_since(last));
             if self.gaps.len() > REMEMBERED {
@@ -30,9 +39,19 @@ impl Polls {
         }
     }
 
+    /// A line was written.
+    pub(super) fn note_line(&mut self) {
+        self.lines += 1;
+    }
+
     /// Until when may be written, if now is such a time.
     pub(super) fn open_until(&self, now: Instant) -> Option<Instant> {
-        let open = self.gaps.iter().min().map_or(AT_FIRST, |gap| *gap * SHARE / 100);
+        let gap = self.gaps.iter().min().copied().unwrap_or(2 * AT_FIRST);
+        let share = (f64::from(self.most_a_second) * gap.as_secs_f64()).max(1.0);
+        if self.most_a_second > 0 && f64::from(self.lines) >= share {
+            return None;
+        }
+        let open = if self.gaps.is_empty() { AT_FIRST } else { gap * SHARE / 100 };
         self.last.map(|last| last + open).filter(|until| now < *until)
     }
 }
@@ -46,7 +65,7 @@ mod tests {
     #[test]
     fn nothing_is_written_before_the_first_poll_nor_late_between_two() {
         let start = actors::clock::now();
-        let mut polls = Polls::default();
+        let mut polls = Polls::new(0);
         assert_eq!(polls.open_until(start), None);
         polls.note(start);
         assert_eq!(polls.open_until(start + MS), Some(start + AT_FIRST));
@@ -57,9 +76,25 @@ mod tests {
     }
 
     #[test]
+    fn not_more_lines_a_second_than_asked_for() {
+        let start = actors::clock::now();
+        let mut polls = Polls::new(100);
+        for poll in 0..3 {
+            polls.note(start + poll * 200 * MS);
+            // 50 where duetector's 500 ms are taken for the time between polls, then 20.
+            let most = if poll == 0 { 50 } else { 20 };
+            for _ in 0..most {
+                assert!(polls.open_until(start + poll * 200 * MS).is_some());
+                polls.note_line();
+            }
+            assert_eq!(polls.open_until(start + poll * 200 * MS), None);
+        }
+    }
+
+    #[test]
     fn the_shortest_of_the_latest_gaps_counts() {
         let start = actors::clock::now();
-        let mut polls = Polls::default();
+        let mut polls = Polls::new(0);
         let mut now = start;
         for gap in [500, 10, 500, 500, 500, 500, 500, 500, 500, 500] {
             polls.note(now);

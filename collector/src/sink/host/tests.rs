@@ -65,7 +65,7 @@ fn poll(reader: &mut BufReader<std::io::PipeReader>, numbers: &mut Vec<u64>) {
 #[test]
 fn nothing_stays_unseen_in_a_host_that_reads_ahead() {
     let (reader, writer) = std::io::pipe().unwrap();
-    let pipe = HostPipe::new(writer.into(), HostReads::AtPolls).unwrap();
+    let pipe = HostPipe::new(writer.into(), HostReads::AtPolls { most_a_second: 0 }).unwrap();
     let mut reader = BufReader::with_capacity(8192, reader);
     let mut numbers = Vec::new();
     // Short lines, of which many would fit, and lines longer than the pipe.
@@ -87,7 +87,7 @@ fn nothing_stays_unseen_in_a_host_that_reads_ahead() {
 #[test]
 fn nothing_is_said_before_the_first_poll() {
     let (mut reader, writer) = std::io::pipe().unwrap();
-    let pipe = HostPipe::new(writer.into(), HostReads::AtPolls).unwrap();
+    let pipe = HostPipe::new(writer.into(), HostReads::AtPolls { most_a_second: 0 }).unwrap();
     assert!(pipe.say(b"first\n", SECOND));
     let mut first = [0; 6];
     reader.read_exact(&mut first).unwrap();
@@ -104,7 +104,7 @@ fn nothing_is_said_before_the_first_poll() {
 #[test]
 fn what_a_host_leaves_unread_at_the_end_is_counted_as_lost() {
     let (reader, writer) = std::io::pipe().unwrap();
-    let pipe = HostPipe::new(writer.into(), HostReads::AtPolls).unwrap();
+    let pipe = HostPipe::new(writer.into(), HostReads::AtPolls { most_a_second: 0 }).unwrap();
     let says = write(&pipe, routed(0..1000, 100));
     let mut lines = BufReader::new(reader).lines();
     pipe.polled();
@@ -119,7 +119,7 @@ fn what_a_host_leaves_unread_at_the_end_is_counted_as_lost() {
 #[test]
 fn a_host_that_reads_to_the_end_gets_all() {
     let (reader, writer) = std::io::pipe().unwrap();
-    let pipe = HostPipe::new(writer.into(), HostReads::AtPolls).unwrap();
+    let pipe = HostPipe::new(writer.into(), HostReads::AtPolls { most_a_second: 0 }).unwrap();
     pipe.end_by(clock::now() + 20 * SECOND);
     let says = write(&pipe, routed(0..1000, 100));
     let lines = BufReader::new(reader).lines().take(1000);
@@ -130,7 +130,7 @@ fn a_host_that_reads_to_the_end_gets_all() {
 #[test]
 fn a_host_that_has_gone_is_told() {
     let (reader, writer) = std::io::pipe().unwrap();
-    let pipe = HostPipe::new(writer.into(), HostReads::AtPolls).unwrap();
+    let pipe = HostPipe::new(writer.into(), HostReads::AtPolls { most_a_second: 0 }).unwrap();
     drop(reader);
     pipe.polled();
     let error = write(&pipe, routed(0..3, 0)).recv_timeout(5 * SECOND).unwrap().unwrap_err();

@@ -1,0 +1,194 @@
+//! Python duetector and we, each as the other's host: it runs our kernel tracers as its child and stores what they
+//! tell; our agent runs a child made of its own message classes. And our agent as the host of ourselves.
+#![expect(clippy::unwrap_used, reason = "a failing test panics")]
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Map, Value, json};
+use tests::duetector::{self, Duectl};
+use tests::workload::{python, succeed};
+use tests::{Setup, binary, suite, until};
+
+const UID: u32 = 9999;
+const TRIGGERED: usize = 23;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+suite! {
+    threads: 1;
+    python_duetector_hosts_our_kernel_tracers: [Kernel, Python, Duetector];
+    a_burst_reaches_python_duetector_whole: [Kernel, Python, Duetector];
+    a_child_that_can_trace_nothing_takes_its_leave: [Duetector];
+    a_host_that_is_killed_takes_its_child_with_it: [Kernel, Duetector];
+    our_agent_hosts_python_duetectors_child: [Duetector];
+    our_agent_hosts_our_child: [Kernel, Python]
+}
+
+/// Python duetector with `child` and these options; only what the workload's user does is told.
+fn host(options: &[&str]) -> Duectl {
+    let agent = binary::agent().to_str().unwrap();
+    let users = ["--set", "ebpf.uids=[9999]"];
+    let duectl = Duectl::start(&[&[agent, "child"], options, &users].concat());
+    for name in options.iter().skip(1).step_by(2).filter(|name| !name.contains("no-such")) {
+        duectl.until_log(&format!("tracer attached tracer=\"{name}\""));
+    }
+    duectl
+}
+
+/// Opens that file so often, as the workload's user; gives the process id.
+fn open(folder: &Path, times: usize) -> i64 {
+    let script =
+        format!("import os\nfor i in range({times}): open(f'file-{{i}}', 'w').close()\nprint(os.getpid())");
+    let output = python(UID, folder, &script, &[]);
+    String::from_utf8_lossy(&output.stdout).trim().parse().unwrap()
+}
+
+fn python_duetector_hosts_our_kernel_tracers() {
+    let mut duectl = host(&["--tracer", "open", "--tracer", "exec"]);
+    let folder = duectl.scratch().folder("data");
+    let pid = open(&folder, TRIGGERED);
+    let echo = Path::new("/bin/echo").canonicalize().unwrap();
+    for number in 0..TRIGGERED {
+        let mut command = Command::new("/bin/echo");
+        succeed(command.arg(format!("number {number}")).current_dir(&folder).uid(UID).gid(UID));
+    }
+    let own = |row: &Map<String, Value>| {
+        row["fname"].as_str().is_some_and(|name| name.starts_with(folder.to_str().unwrap()))
+    };
+    let is_echo = |row: &Map<String, Value>| row["extended"]["argv"][0] == "/bin/echo";
+    duectl.until_rows("open", TRIGGERED, own);
+    duectl.until_rows("exec", TRIGGERED, is_echo);
+    duectl.stop();
+
+    let mut opens: Vec<_> = duectl.rows("open").into_iter().filter(own).collect();
+    opens.sort_by_key(|row| {
+        row["fname"].as_str().unwrap()[folder.to_str().unwrap().len() + 6..].parse::<u32>().unwrap()
+    });
+    assert_eq!(opens.len(), TRIGGERED);
+    let python = Path::new(tests::workload::PYTHON).canonicalize().unwrap();
+    for (number, row) in opens.iter().enumerate() {
+        let name = format!("file-{number}");
+        let seen = json!([row["pid"], row["uid"], row["gid"], row["comm"], row["cwd"], row["fname"]]);
+        assert_eq!(seen, json!([pid, UID, UID, "python3", folder, folder.join(&name)]));
+        let extended = &row["extended"];
+        let seen =
+            json!([extended["tracer_name"], extended["path_asked"], extended["exe"], extended["file_type"]]);
+        assert_eq!(seen, json!(["open", name, python, "regular"]));
+        assert_eq!(extended["flags"], json!(["O_WRONLY", "O_CREAT", "O_TRUNC", "O_CLOEXEC"]));
+        assert_eq!(row["dt"].as_str().unwrap().len(), "2026-11-23 02:08:35.535361".len(), "{row:?}");
+    }
+    let execs: Vec<_> = duectl.rows("exec").into_iter().filter(is_echo).collect();
+    assert_eq!(execs.len(), TRIGGERED);
+    for row in &execs {
+        let seen = json!([row["uid"], row["comm"], row["cwd"], row["fname"], row["extended"]["ret"]]);
+        assert_eq!(seen, json!([UID, "echo", folder, echo, 0]));
+    }
+    let mut said: Vec<_> = execs.iter().map(|row| row["extended"]["argv"][1].as_str().unwrap()).collect();
+    let mut expected: Vec<_> = (0..TRIGGERED).map(|number| format!("number {number}")).collect();
+    said.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(said, expected);
+    assert!(!duectl.log().contains("Traceback"), "{}", duectl.log());
+}
+
+/// Written at once, of a hundred events 64 to 78 would arrive.
+fn a_burst_reaches_python_duetector_whole() {
+    let mut duectl = host(&["--tracer", "open", "--tracer", "exec"]);
+    let folder = duectl.scratch().folder("data");
+    let own = |row: &Map<String, Value>| {
+        row["fname"].as_str().is_some_and(|name| name.starts_with(folder.to_str().unwrap()))
+    };
+    open(&folder, 100);
+    duectl.until_rows("open", 100, own);
+    duectl.stop();
+    let mut names: Vec<_> =
+        duectl.rows("open").into_iter().filter(own).map(|row| row["fname"].to_string()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), 100);
+    assert!(!duectl.log().contains("Invalid json: {"), "{}", duectl.log());
+}
+
+/// It says `stopped` and waits to be asked: a child that is simply gone would make `duectl` hang at its end.
+fn a_child_that_can_trace_nothing_takes_its_leave() {
+    let mut duectl = host(&["--tracer", "no-such-tracer"]);
+    let child = duectl.child_pid();
+    duectl.until_log("there is no such tracer");
+    until("the child is gone", PATIENCE, || {
+        (!Path::new(&format!("/proc/{child}/exe")).exists()).then_some(())
+    });
+    duectl.stop();
+}
+
+fn a_host_that_is_killed_takes_its_child_with_it() {
+    let duectl = host(&["--tracer", "open"]);
+    let child = duectl.child_pid();
+    drop(duectl);
+    let gone = || kill(Pid::from_raw(child as i32), None::<Signal>).is_err();
+    until("the child is gone", PATIENCE, || gone().then_some(()));
+}
+
+fn our_agent_hosts_python_duetectors_child() {
+    let script = binary::workspace().join("tests/python/dummy_child.py");
+    let comm = json!([duetector::program("python"), script, TRIGGERED.to_string()]);
+    let agent = Setup::new()
+        .set("ebpf.disabled", "true")
+        .set("tracer.uname.disabled", "true")
+        .set("tracer.template.sp.dummy.comm", &comm.to_string())
+        .set("tracer.template.sp.dummy.poll_interval", "\"50ms\"")
+        .start();
+    until("all events are stored", PATIENCE, || (agent.tracer("dummy")["stored"] == TRIGGERED).then_some(()));
+    let lines = agent.tracer("dummy")["detail"]["stdout"].clone();
+    let agent = agent.finish();
+    let rows = agent.store().query("dummy", &[]);
+    let seen: Vec<_> = rows.iter().map(|row| json!([row["comm"], row["extended"]])).collect();
+    let expected: Vec<_> =
+        (0..TRIGGERED).rev().map(|left| json!(["dummy", {"extra": "nothing", "left": left}])).collect();
+    assert_eq!(seen, expected);
+    assert_eq!(json!([lines["inits"], lines["events"]]), json!([1, TRIGGERED]), "{lines}");
+}
+
+fn our_agent_hosts_our_child() {
+    let comm = json!([
+        binary::agent(),
+        "child",
+        "--tracer",
+        "open",
+        "--name-prefix",
+        "child_",
+        "--set",
+        "ebpf.uids=[9999]"
+    ]);
+    let agent = Setup::new()
+        .set("ebpf.uids", "[9999]")
+        .set("tracer.uname.disabled", "true")
+        .set("tracer.template.sp.inner.comm", &comm.to_string())
+        .start();
+    let folder = agent.scratch().folder("data");
+    let names = |tracer: &str| {
+        let rows = agent.store().query(tracer, &["uid=9999", "comm=python3"]);
+        let names = rows.iter().filter_map(|row| row["fname"].as_str());
+        let mut own: Vec<_> =
+            names.filter(|name| name.starts_with(folder.to_str().unwrap())).map(str::to_owned).collect();
+        own.sort_unstable();
+        own
+    };
+    until("the child records", PATIENCE, || {
+        open(&folder, 1);
+        (!names("child_open").is_empty()).then_some(())
+    });
+    open(&folder, 5000);
+    // The first name was opened more often, before the child recorded too.
+    let once = |tracer: &str| {
+        let mut names = names(tracer);
+        names.retain(|name| !name.ends_with("/file-0"));
+        names
+    };
+    until("the child has told all", PATIENCE, || (once("child_open").len() == 4999).then_some(()));
+    assert_eq!(once("child_open"), once("open"));
+    agent.finish();
+}
