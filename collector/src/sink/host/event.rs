@@ -75,7 +75,7 @@ fn payload(row: &Tracking, prefix: &str) -> Map<String, Value> {
 fn free_name(fields: &Map<String, Value>, name: &str) -> String {
     let mut free: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     if !free.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        free.insert_str(0, "f");
+        free.insert(0, 'f');
     }
     while TAKEN.contains(&free.as_str()) || KEYWORDS.contains(&free.as_str()) || fields.contains_key(&free) {
         free.push('_');
