@@ -22,6 +22,13 @@ pub fn boot_ns() -> BootNs {
     BootNs(read_ns(ClockId::CLOCK_BOOTTIME) as u64)
 }
 
+/// How long the machine has been suspended since boot: by so much the boot clock is ahead of the monotonic one
+/// (`bpf_ktime_get_ns`).
+pub fn suspended_ns() -> u64 {
+    let monotonic = read_ns(ClockId::CLOCK_MONOTONIC);
+    u64::try_from(read_ns(ClockId::CLOCK_BOOTTIME) - monotonic).unwrap_or(0)
+}
+
 /// Wall-clock nanoseconds since 1970, UTC.
 pub fn unix_ns() -> i64 {
     read_ns(ClockId::CLOCK_REALTIME)

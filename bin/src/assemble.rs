@@ -3,7 +3,8 @@
 //! ```text
 //! ebpf host ─► kernel tracers ─┐
 //!        shell tracers ────────┼─► collector ─► sinks (sqlite, memory, jsonl)
-//!        subprocess tracers ───┘
+//!        subprocess tracers ───┤
+//!        eBPF templates ───────┘
 //! ```
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use actors::{AnyChild, Stage, Supervisor};
 use bpf_programs::EbpfConfig;
 use bpf_programs::programs::Hook;
+use bpf_programs::template;
 use collector::OwnSink;
 use model::{Accounts, Period, ProcessTable, SinkName, TracerName};
 use serde::Serialize;
@@ -21,7 +23,9 @@ use shell_monitor::{Kind, Monitor, Reserved, Wiring};
 
 use crate::config::Config;
 use crate::exit::Failure;
-use crate::part::{EBPF, Group, Kernel, Part, Programs, Tracer, WriteSide, kind_name};
+use crate::part::{
+    BpfTemplates, EBPF, Group, Kernel, Part, Programs, TEMPLATE, Tracer, WriteSide, kind_name,
+};
 
 /// While somebody watches the live lines, records are looked for this often at least.
 const WATCHED_LOOK: Period = Period(Duration::from_millis(50));
@@ -102,14 +106,16 @@ pub(crate) async fn assemble(
         reserved: Reserved::new(reserved_names(config)),
     };
     let monitor = shell_monitor::spawn(&supervisor, &config.shell_monitor(), &wiring);
+    let templates = template::spawn(&supervisor, &config.bpf_templates(), &accounts, &collector.outbox);
 
     Ok(Topology {
         #[cfg(feature = "fault-injection")]
-        faults: crate::faults::Faults::new(&ebpf, &collector),
+        faults: crate::faults::Faults::new(&ebpf, &templates, &collector),
         essential: vec![Arc::new(collector.collector.clone())],
         parts: vec![
-            Arc::new(Kernel { tracers: ebpf }),
+            Arc::new(Kernel { tracers: ebpf.clone() }),
             Arc::new(Programs { monitor: monitor.clone() }),
+            Arc::new(BpfTemplates { templates, kernel: ebpf }),
             Arc::new(WriteSide { handle: collector }),
         ],
         programs: monitor,
@@ -123,7 +129,8 @@ pub(crate) async fn assemble(
 /// Names that no child may store under: their books are kept elsewhere.
 fn reserved_names(config: &Config) -> BTreeSet<TracerName> {
     let kernel = bpf_programs::programs::tracers().map(|tracer| config.tracer.kernel.stored_as(tracer.name));
-    kernel.chain([TracerName::new("loss")]).collect()
+    let templates = config.tracer.template.bpf.iter().map(|(section, template)| template.stored_as(section));
+    kernel.chain(templates).chain([TracerName::new("loss")]).collect()
 }
 
 /// What the host of kernel tracers is told: if somebody watches, it looks for records more often.
@@ -146,7 +153,7 @@ pub(crate) struct Configured {
     pub(crate) hooks: Vec<String>,
 }
 
-/// Every tracer the configuration knows, disabled ones too (templates only if enabled).
+/// Every tracer the configuration knows, disabled ones too (shell and subprocess templates only if enabled).
 pub(crate) fn configured(config: &Config) -> Vec<Configured> {
     let kernel = bpf_programs::programs::tracers().map(|tracer| {
         let section = config.tracer.kernel.of(tracer.name);
@@ -171,6 +178,13 @@ pub(crate) fn configured(config: &Config) -> Vec<Configured> {
     all.extend(
         own.subprocesses().iter().map(|tracer| row(&tracer.name, Kind::Subprocess, &tracer.command.comm)),
     );
+    all.extend(config.tracer.template.bpf.iter().map(|(section, template)| Configured {
+        name: section.clone(),
+        kind: TEMPLATE,
+        stored_as: template.stored_as(section).to_string(),
+        disabled: template.disabled || config.tracer.template.disabled,
+        hooks: vec![template.program.clone()],
+    }));
     all
 }
 

@@ -42,7 +42,7 @@ enum Command {
     Status(FormatArgs),
     /// Stop the running agent and wait until everything is flushed
     Stop,
-    /// List all tracers: state, hooks, counts; or look into one
+    /// List all tracers: state, hooks, counts; or look into one, or into a program for one
     Tracers(tracers::TracersArgs),
     /// Per tracer and collector: count, first, last, fields, losses; needs no running agent
     Brief(brief::BriefArgs),

@@ -4,18 +4,20 @@
 use actix::Handler;
 use actors::{AnyChild as _, Child, ChildRef, State};
 use bpf_programs::EbpfTracers;
+use bpf_programs::template::Templates;
 use collector::CollectorHandle;
 
 /// How to hit whom.
 pub(crate) struct Faults {
     ebpf: EbpfTracers,
+    templates: Templates,
     collector: CollectorHandle,
 }
 
 impl Faults {
-    /// Kernel tracers, the collector and the sinks, by the names `status` gives them.
-    pub(crate) fn new(ebpf: &EbpfTracers, collector: &CollectorHandle) -> Self {
-        Self { ebpf: ebpf.clone(), collector: collector.clone() }
+    /// Kernel tracers, eBPF templates, the collector and the sinks, by the names `status` gives them.
+    pub(crate) fn new(ebpf: &EbpfTracers, templates: &Templates, collector: &CollectorHandle) -> Self {
+        Self { ebpf: ebpf.clone(), templates: templates.clone(), collector: collector.clone() }
     }
 
     /// Makes the actor of that name panic.
@@ -23,6 +25,8 @@ impl Faults {
         if actor == self.collector.collector.name() {
             inject(&self.collector.collector, collector::InjectPanic).await;
         } else if let Some(tracer) = self.ebpf.tracers().iter().find(|tracer| tracer.name == actor) {
+            inject(&tracer.child, bpf_programs::InjectPanic).await;
+        } else if let Some(tracer) = self.templates.tracers().iter().find(|it| it.child.name() == actor) {
             inject(&tracer.child, bpf_programs::InjectPanic).await;
         } else if let Some(sink) = self.collector.sinks.iter().find(|sink| sink.child.name() == actor) {
             sink.inject_panic().await;

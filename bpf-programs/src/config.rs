@@ -127,10 +127,7 @@ impl TracersConfig {
             if !is_table_part(&section.name) {
                 problems.push(Problem::new(
                     key.clone(),
-                    format!(
-                        "{:?} is no tracer name, expected 1 to 64 letters, digits, '_', '-' or '.'",
-                        section.name
-                    ),
+                    format!("{:?} is no tracer name, expected {TABLE_PART}", section.name),
                 ));
             }
             if let Some(other) = taken.insert(section.name.as_str(), tracer) {
@@ -144,8 +141,11 @@ impl TracersConfig {
     }
 }
 
+/// What [`is_table_part`] wants.
+pub(crate) const TABLE_PART: &str = "1 to 64 letters, digits, '_', '-' or '.'";
+
 /// The name becomes part of a table's name, where `:` and `@` have a meaning.
-fn is_table_part(name: &str) -> bool {
+pub(crate) fn is_table_part(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     (1..=64).contains(&name.len()) && name.chars().all(plain)
 }

@@ -80,6 +80,12 @@ fn is_nested(uid_map: &str) -> bool {
     !first.is_empty() && first != ["0", "0", "4294967295"]
 }
 
+/// Device and inode of this process's pid namespace, by which the kernel side knows it.
+pub(crate) fn pid_namespace() -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata("/proc/self/ns/pid").ok().map(|namespace| (namespace.dev(), namespace.ino()))
+}
+
 /// A kernel's version, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct KernelVersion {

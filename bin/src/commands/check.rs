@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bpf_programs::checks;
+use bpf_programs::template::{self, TemplatesConfig};
 use serde::Serialize;
 
 use crate::assemble::{self, Configured};
@@ -13,6 +14,7 @@ use crate::commands::control::to_json;
 use crate::config::Config;
 use crate::exit::{Failure, Outcome};
 use crate::output;
+use crate::part::TEMPLATE;
 
 /// What one tracer finds here.
 #[derive(Debug, Serialize)]
@@ -44,6 +46,7 @@ pub(crate) fn run(common: &Common, format: Output) -> Outcome {
 
 fn findings(config: &Config) -> Vec<Finding> {
     let kernel = checks::check();
+    let templates = config.bpf_templates();
     let judge = |tracer: Configured| match kernel.iter().find(|check| check.tracer == tracer.name) {
         Some(check) if tracer.kind == crate::part::EBPF => Finding {
             tracer: tracer.name,
@@ -54,9 +57,27 @@ fn findings(config: &Config) -> Vec<Finding> {
             missing: check.missing.clone(),
             advice: check.advice.clone(),
         },
+        _ if tracer.kind == TEMPLATE => judge_template(tracer, &templates),
         _ => judge_program(tracer),
     };
     assemble::configured(config).into_iter().map(judge).collect()
+}
+
+/// An eBPF template: compiled, loaded and attached, and let go at once.
+fn judge_template(tracer: Configured, templates: &TemplatesConfig) -> Finding {
+    let config = templates.get(&tracer.name);
+    let check = config.map(|config| actix::System::new().block_on(template::check::check(config)));
+    // One that is disabled is not tried: to load somebody's program is more than to look.
+    let check = check.unwrap_or_default();
+    Finding {
+        tracer: tracer.name,
+        kind: tracer.kind,
+        tier: Some(check.tier).filter(|tier| *tier > 0),
+        disabled: tracer.disabled,
+        ok: check.ok,
+        missing: check.missing,
+        advice: check.advice,
+    }
 }
 
 /// A tracer that is another program: is the program there?

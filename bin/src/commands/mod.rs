@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod child;
 pub(crate) mod config;
 pub(crate) mod control;
+pub(crate) mod inspect;
 pub(crate) mod query;
 pub(crate) mod start;
 pub(crate) mod tracers;

@@ -1,5 +1,8 @@
-//! `tracers`: all of them, running or not.
+//! `tracers`: all of them, running or not; and what is told of programs that could be some.
 
+use clap::{Args, Subcommand};
+
+use super::inspect::{self, InspectArgs};
 use crate::cli::Output;
 use crate::cli_common::Common;
 use crate::commands::cache::{self, CacheArgs};
@@ -9,27 +12,34 @@ use crate::output;
 use crate::status::tracer_table;
 use crate::{assemble, control};
 
-#[derive(Debug, clap::Args)]
+/// Options of `tracers`.
+#[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct TracersArgs {
     /// How the answer looks
     #[arg(long, value_enum, default_value_t)]
     format: Output,
     #[command(subcommand)]
-    command: Option<TracersCommand>,
+    command: Option<Command>,
 }
 
-#[derive(Debug, clap::Subcommand)]
-enum TracersCommand {
+#[derive(Debug, Subcommand)]
+enum Command {
     /// Show what a shell tracer's last run brought, whose like is not stored again; or set or clear it
     Cache(CacheArgs),
+    /// Tell what is in an eBPF program: programs, hooks, maps, the records' fields, and a template to paste
+    Inspect(InspectArgs),
+    /// Print the header that programs of templates may include as "duetector.h"
+    Header,
 }
 
-/// Runs the subcommand; without one, lists.
+/// Runs `tracers`.
 pub(crate) fn run(common: &Common, args: &TracersArgs) -> Outcome {
     match &args.command {
-        Some(TracersCommand::Cache(args)) => cache::run(common, args),
         None => list(common, args.format),
+        Some(Command::Cache(args)) => cache::run(common, args),
+        Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Header) => output::print(bpf_programs::template::compile::HEADER.trim_end()),
     }
 }
 

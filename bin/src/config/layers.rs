@@ -84,6 +84,24 @@ impl Leaves {
         rest
     }
 
+    /// Makes files that settings name absolute: those in a file are relative to its folder, all others to where we
+    /// are. What runs must not depend on where the agent was started.
+    pub(crate) fn resolve_paths(&mut self) {
+        for (key, leaf) in &mut self.0 {
+            let is_path = matches!(&key[..], [a, b, c, _, e] if [a, b, c, e] == ["tracer", "template", "bpf", "program"]);
+            let Some(path) = leaf.value.as_str().filter(|path| is_path && !path.is_empty()) else { continue };
+            let base = match &leaf.origin {
+                Origin::File(file, _) => file.parent().unwrap_or(Path::new("")),
+                _ => Path::new(""),
+            };
+            // It can only fail where there is no current folder; then the path stays as it was said.
+            if let Ok(absolute) = std::path::absolute(base.join(path)) {
+                leaf.value = Value::String(absolute.to_string_lossy().into_owned());
+                leaf.typed = None;
+            }
+        }
+    }
+
     /// The nested table of these settings.
     pub(crate) fn to_table(&self) -> Table {
         let mut root = Table::new();

@@ -37,6 +37,7 @@ pub(crate) fn load(sources: &Sources) -> anyhow::Result<Loaded> {
     // Defaults are a layer too, so that one key of a section with defaults of its own (a filter) leaves the others.
     let mut leaves = layers::of_table(&Table::try_from(Config::default())?, &Origin::Default);
     leaves.merge(given);
+    leaves.resolve_paths();
     let (config, given, mut problems) = deserialize(leaves);
     for problem in config.validate() {
         // A place in a list is a part of its own, as serde has it.

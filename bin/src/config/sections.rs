@@ -1,15 +1,19 @@
 //! All sections together. Each belongs to its component; this file only says where it stands.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use bpf_programs::config::{EbpfConfig, TracerConfig, TracersConfig};
+use bpf_programs::template::{self, TemplatesConfig};
 use collector::config::CollectorConfig;
 use collector::filter::FiltersConfig;
-use model::Problem;
+use model::{Problem, TracerName};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use shell_monitor::config::{ShellConfig, SubprocessConfig, TemplateConfig, UnameConfig};
+use shell_monitor::config::{
+    ShellConfig, ShellTemplate, SubprocessConfig, SubprocessTemplate, TemplateConfig, UnameConfig,
+};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,11 +38,27 @@ pub(crate) struct Config {
 pub(crate) struct Tracers {
     pub(crate) kernel: TracersConfig,
     pub(crate) uname: UnameConfig,
-    pub(crate) template: TemplateConfig,
+    pub(crate) template: Templates,
+}
+
+/// `[tracer.template]`: tracers that a user adds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Templates {
+    /// Run none of them.
+    pub(crate) disabled: bool,
+    /// Shell tracers, by name.
+    pub(crate) sh: BTreeMap<String, ShellTemplate>,
+    /// Subprocess tracers, by name.
+    pub(crate) sp: BTreeMap<String, SubprocessTemplate>,
+    /// eBPF programs, by name.
+    pub(crate) bpf: TemplatesConfig,
 }
 
 const UNAME: &str = "uname";
 const TEMPLATE: &str = "template";
+/// Where eBPF templates are.
+const BPF: &str = "tracer.template.bpf";
 
 impl Config {
     /// Everything wrong with it that its types don't rule out.
@@ -46,6 +66,8 @@ impl Config {
         let mut problems = self.ebpf.validate("ebpf");
         problems.extend(self.tracer.kernel.validate("tracer"));
         problems.extend(self.shell_monitor().validate());
+        problems.extend(template::validate(&self.tracer.template.bpf, BPF));
+        problems.extend(self.names_taken());
         problems.extend(self.filter.validate("filter"));
         problems.extend(self.collector.validate("collector"));
         problems
@@ -57,8 +79,37 @@ impl Config {
             shell: self.shell.clone(),
             uname: self.tracer.uname.clone(),
             subprocess: self.subprocess.clone(),
-            template: self.tracer.template.clone(),
+            template: TemplateConfig {
+                disabled: self.tracer.template.disabled,
+                sh: self.tracer.template.sh.clone(),
+                sp: self.tracer.template.sp.clone(),
+            },
         }
+    }
+
+    /// The eBPF templates that are to run.
+    pub(crate) fn bpf_templates(&self) -> TemplatesConfig {
+        let enabled = |config: &template::TemplateConfig| !config.disabled && !self.tracer.template.disabled;
+        let all = self.tracer.template.bpf.iter().filter(|(_, config)| enabled(config));
+        all.map(|(name, config)| (name.clone(), config.clone())).collect()
+    }
+
+    /// eBPF templates that are stored under another tracer's name: their rows and books could not be told apart.
+    fn names_taken(&self) -> Vec<Problem> {
+        let kernel = self.tracer.kernel.0.keys();
+        let mut taken: BTreeMap<TracerName, String> =
+            kernel.map(|name| (self.tracer.kernel.stored_as(name), format!("tracer.{name}"))).collect();
+        taken.insert(TracerName::new("loss"), "the agent's own rows".to_owned());
+        let own = self.shell_monitor();
+        taken.extend(own.shells().into_iter().map(|shell| (shell.name, shell.section)));
+        taken.extend(own.subprocesses().into_iter().map(|child| (child.name, child.section)));
+        let problem = |(section, config): (&String, &template::TemplateConfig)| {
+            let name = config.stored_as(section);
+            let other = taken.get(&name).filter(|_| !config.disabled)?;
+            let message = format!("tracer name \"{name}\" is already that of {other}");
+            Some(Problem::new(format!("{BPF}.{section}.name"), message))
+        };
+        self.tracer.template.bpf.iter().filter_map(problem).collect()
     }
 }
 

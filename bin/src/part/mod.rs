@@ -5,6 +5,7 @@
 
 mod kernel;
 mod monitor;
+mod templates;
 mod write_side;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use model::TracerName;
 
 pub(crate) use kernel::{EBPF, Kernel};
 pub(crate) use monitor::{Programs, kind_name};
+pub(crate) use templates::{BpfTemplates, TEMPLATE};
 pub(crate) use write_side::WriteSide;
 
 /// A part of the running agent.

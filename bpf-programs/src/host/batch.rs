@@ -42,7 +42,7 @@ impl RawBatch {
 
 /// A batch in the making.
 #[derive(Debug, Default)]
-pub(super) struct Cut {
+pub(crate) struct Cut {
     bytes: Vec<u8>,
     ends: Vec<u32>,
     span: Option<(BootNs, BootNs)>,
@@ -52,7 +52,10 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    pub(super) fn push(&mut self, record: &[u8], at: BootNs) {
+    /// So many records fill a batch.
+    pub(crate) const RECORDS: usize = MAX_RECORDS;
+
+    pub(crate) fn push(&mut self, record: &[u8], at: BootNs) {
         if self.ends.is_empty() {
             self.ends.reserve(self.last.0);
             self.bytes.reserve(self.last.1);
@@ -70,7 +73,7 @@ impl Cut {
     }
 
     /// The batch, if there is anything in it. Its records must be booked as seen by now.
-    pub(super) fn take(&mut self, account: &Arc<Account>) -> Option<RawBatch> {
+    pub(crate) fn take(&mut self, account: &Arc<Account>) -> Option<RawBatch> {
         let span = self.span.take()?;
         self.last = (self.ends.len(), self.bytes.len());
         let (bytes, ends) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ends));

@@ -20,6 +20,7 @@ use model::Account;
 use serde::Serialize;
 use std::sync::Arc;
 
+pub(crate) use batch::Cut;
 pub use batch::RawBatch;
 pub(crate) use handover::Handover;
 use run::Shared;

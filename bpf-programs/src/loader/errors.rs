@@ -230,7 +230,7 @@ pub(super) fn of_program(action: &'static str, program: &'static str, cause: Pro
 }
 
 /// The end of a verifier's log without its statistics and state dumps.
-fn verdict(log: &str) -> Vec<String> {
+pub(crate) fn verdict(log: &str) -> Vec<String> {
     let is_noise = |line: &str| {
         let counted =
             ["processed ", "verification time ", "stack depth ", "mark_precise", "max_states_per_insn"];
@@ -241,7 +241,7 @@ fn verdict(log: &str) -> Vec<String> {
 }
 
 /// Whether EPERM or EACCES is at the root.
-fn is_permission(cause: &(dyn std::error::Error + 'static)) -> bool {
+pub(crate) fn is_permission(cause: &(dyn std::error::Error + 'static)) -> bool {
     let mut link = Some(cause);
     while let Some(error) = link {
         if error
@@ -260,7 +260,7 @@ fn is_denied(error: &io::Error) -> bool {
 }
 
 /// All causes in one line: the library's outer messages often hide what matters.
-fn chain(cause: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(cause: &(dyn std::error::Error + 'static)) -> String {
     let mut text = cause.to_string();
     let mut link = cause.source();
     while let Some(error) = link {
@@ -273,7 +273,7 @@ fn chain(cause: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-fn names(missing: &[Capability]) -> String {
+pub(crate) fn names(missing: &[Capability]) -> String {
     let names: Vec<String> = missing.iter().map(Capability::to_string).collect();
     if names.is_empty() { "a permission".to_owned() } else { names.join(", ") }
 }

@@ -3,7 +3,7 @@
 //! Each program is loaded and attached on its own, so that one refused by the verifier costs only its tracer.
 //! No limit is raised: since Linux 5.11 maps don't count as locked memory.
 
-mod errors;
+pub(crate) mod errors;
 mod program;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,27 @@
-//! Tracers from templates: a user's own BPF object, described in a few lines of configuration.
+//! Tracers from templates: a user's own eBPF program, described in a few lines of configuration.
+//!
+//! [`spawn`] puts one host for each under a supervisor; [`inspect`] tells what is in an object.
 
+mod attach;
 pub mod btf;
+pub mod check;
+pub mod compile;
+pub mod config;
+pub mod errors;
+pub mod hook;
+mod host;
+pub mod inspect;
 pub mod layout;
+pub mod object;
+pub mod plan;
+mod reader;
+mod run;
+mod set;
+pub mod validate;
+mod work;
+
+pub use config::{TemplateConfig, TemplatesConfig};
+pub use errors::TemplateError;
+pub use host::{SetTemplateAttached, TemplateHost, TemplateState};
+pub use set::{Prepared, TemplateHandle, Templates, spawn};
+pub use validate::validate;

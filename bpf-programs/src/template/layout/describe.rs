@@ -1,7 +1,9 @@
 //! A layout as a person sees it.
 
+use serde::Serialize;
+
 /// One field: for `tracers inspect` and for errors that name what there is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldLine {
     /// Its dotted path, as hints name it.
     pub path: String,

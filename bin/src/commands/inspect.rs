@@ -1,0 +1,93 @@
+//! `tracers inspect`: what is in somebody's eBPF program, and a template to begin with.
+
+use std::path::PathBuf;
+
+use bpf_programs::template::inspect::{Inspection, RecordLayout, inspect};
+use clap::Args;
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::cli::Output;
+use crate::commands::control::to_json;
+use crate::exit::{Failure, Outcome};
+use crate::output;
+
+/// Options of `tracers inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The object (.bpf.o), or its source (.bpf.c), which is compiled
+    file: PathBuf,
+    /// An argument for the compiler: -DX=1, -I/folder. May be repeated
+    #[arg(long = "cflag", value_name = "ARG", allow_hyphen_values = true)]
+    cflags: Vec<String>,
+    /// The same as --format json
+    #[arg(long)]
+    json: bool,
+    /// How the answer looks
+    #[arg(long, value_enum, default_value_t)]
+    format: Output,
+}
+
+/// Looks into the file.
+pub(crate) fn run(args: &InspectArgs) -> Outcome {
+    let inspected = actix::System::new().block_on(inspect(&args.file, &args.cflags));
+    let inspected = inspected.map_err(|cause| {
+        let advice: Vec<_> = cause.advice().iter().map(|line| format!("\n- {line}")).collect();
+        Failure::failed(format!("{cause}{}", advice.concat()))
+    })?;
+    match (args.json, args.format) {
+        (false, Output::Table) => output::print(&render(&inspected)),
+        _ => output::print(&to_json(&inspected)?),
+    }
+}
+
+fn render(inspected: &Inspection) -> String {
+    let mut parts = vec![format!("{}", inspected.file)];
+    let programs = inspected.programs.iter().map(|program| {
+        let hook = program.hook.clone().unwrap_or_else(|| "not told: say with `attach`".to_owned());
+        [program.name.clone(), program.section.clone(), hook]
+    });
+    parts.push(table(["program", "section", "hook"], programs).to_string());
+    let maps = inspected.maps.iter().map(|map| {
+        let numbers = [map.key_size, map.value_size, map.max_entries].map(|number| number.to_string());
+        let [key, value, entries] = numbers;
+        [map.name.clone(), map.kind.clone(), key, value, entries]
+    });
+    parts.push(aligned(table(["map", "type", "key", "value", "entries"], maps), 2..5).to_string());
+    if !inspected.constants.is_empty() {
+        let constants =
+            inspected.constants.iter().map(|constant| [constant.name.clone(), constant.bytes.to_string()]);
+        parts.push(aligned(table(["constant", "bytes"], constants), 1..2).to_string());
+    }
+    parts.extend(inspected.records.iter().map(record));
+    parts.extend(inspected.problems.iter().map(|problem| format!("record: {problem}")));
+    parts.push(format!("template:\n\n{}", inspected.template.trim_end()));
+    parts.join("\n\n")
+}
+
+fn record(record: &RecordLayout) -> String {
+    let rows = record.fields.iter().map(|field| {
+        let at = match field.bits {
+            Some((from, width)) => format!("{}:{from}+{width}", field.at),
+            None => field.at.to_string(),
+        };
+        let told = field.column.map_or_else(String::new, |column| format!("column {column}"));
+        [at, field.path.clone(), field.of.clone(), field.shown.clone(), told]
+    });
+    let rows = table(["at", "field", "type", "told as", ""], rows);
+    format!("record {} ({} bytes)\n{}", record.record, record.bytes, aligned(rows, 0..1))
+}
+
+fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header);
+    table.add_rows(rows);
+    table
+}
+
+fn aligned(mut table: Table, columns: std::ops::Range<usize>) -> Table {
+    for column in table.column_iter_mut().skip(columns.start).take(columns.len()) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}

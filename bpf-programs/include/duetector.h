@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* For programs of templates ([tracer.template.bpf.<name>]): the agent puts this on the include path when it compiles
+ * one; `duetector-actors tracers header` prints it for those who compile elsewhere.
+ *
+ * A struct becomes named fields by its own type information. Fields named timestamp (nanoseconds since boot), pid, uid,
+ * gid, comm, cwd, fname, tid, ppid, ret fill columns of these names; all others go into `extended`.
+ */
+#ifndef DUETECTOR_H
+#define DUETECTOR_H
+
+#include <linux/bpf.h>
+#include <linux/ptrace.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_tracing.h>
+
+/* Shown as addresses: four and sixteen bytes in network order. */
+typedef __be32 ipv4_t;
+typedef struct {
+	__u8 bytes[16];
+} ipv6_t;
+
+/* What most records begin with: when, which process and thread, whose, called what. */
+#define DUETECTOR_COMMON                                                                                     \
+	__u64 timestamp;                                                                                     \
+	__u32 pid, tid, uid, gid;                                                                            \
+	char comm[16]
+
+#define duetector_fill_common(record)                                                                        \
+	do {                                                                                                 \
+		__u64 task = bpf_get_current_pid_tgid(), user = bpf_get_current_uid_gid();                   \
+		(record)->timestamp = bpf_ktime_get_boot_ns();                                               \
+		(record)->pid = task >> 32;                                                                  \
+		(record)->tid = task;                                                                        \
+		(record)->uid = user;                                                                        \
+		(record)->gid = user >> 32;                                                                  \
+		bpf_get_current_comm((record)->comm, sizeof((record)->comm));                                \
+	} while (0)
+
+/* The ring that records of one type go through; `bytes` is a power of two of pages. */
+#define DUETECTOR_RING(name, record, bytes)                                                                  \
+	struct {                                                                                             \
+		__uint(type, BPF_MAP_TYPE_RINGBUF);                                                          \
+		__uint(max_entries, bytes);                                                                  \
+	} name SEC(".maps");                                                                                 \
+	DUETECTOR_RECORD(record)
+
+/* Brings a record's type into the object's type information. */
+#define DUETECTOR_RECORD(record) const struct record *duetector_record_##record __attribute__((unused))
+
+/* Records that found their ring full: the agent books them as lost. Without this map nobody knows of them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} duetector_lost SEC(".maps");
+
+/* Set by the agent: its process, by the id it has in its own pid namespace. */
+const volatile __u32 agent_tgid = 0;
+const volatile __u64 agent_pidns_dev = 0;
+const volatile __u64 agent_pidns_ino = 0;
+
+static __always_inline void duetector_count_lost(void)
+{
+	__u32 zero = 0;
+	__u64 *lost = bpf_map_lookup_elem(&duetector_lost, &zero);
+
+	if (lost)
+		__sync_fetch_and_add(lost, 1);
+}
+
+/* Room for a record in a ring, to be submitted or discarded (bpf_ringbuf_submit, bpf_ringbuf_discard); NULL, and counted
+ * as lost, if there is none.
+ */
+#define duetector_reserve(ring, size)                                                                        \
+	({                                                                                                   \
+		void *reserved = bpf_ringbuf_reserve(ring, size, 0);                                         \
+		if (!reserved)                                                                               \
+			duetector_count_lost();                                                              \
+		reserved;                                                                                    \
+	})
+
+/* Sends a record through a perf buffer (BPF_MAP_TYPE_PERF_EVENT_ARRAY); counted as lost if there is no room. */
+#define duetector_output(ctx, map, record, size)                                                             \
+	do {                                                                                                 \
+		if (bpf_perf_event_output(ctx, map, BPF_F_CURRENT_CPU, record, size))                        \
+			duetector_count_lost();                                                              \
+	} while (0)
+
+/* Whether the agent itself is at work here, whose own doings are nobody's business. */
+static __always_inline int duetector_is_agent(void)
+{
+	struct bpf_pidns_info own = {};
+
+	return !bpf_get_ns_current_pid_tgid(agent_pidns_dev, agent_pidns_ino, &own, sizeof(own)) &&
+	       own.tgid == agent_tgid;
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+#endif

@@ -1,0 +1,163 @@
+//! What is in an object file, told without loading it: programs, maps, constants.
+
+use std::collections::BTreeMap;
+
+use aya_obj::generated::bpf_map_type;
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind, SymbolKind};
+use serde::Serialize;
+
+use super::config::Poll;
+use super::hook::{Hook, section_type};
+
+/// The map in which a program counts the records that found no room: an unsigned 64-bit number for each CPU. See
+/// `duetector.h`.
+pub const LOST: &str = "duetector_lost";
+/// The constant that is set to the agent's process id, where there is one.
+pub const AGENT: &str = "agent_tgid";
+/// The constants that are set to the pid namespace in which that is its process id: device and inode.
+pub const AGENT_PIDNS: [&str; 2] = ["agent_pidns_dev", "agent_pidns_ino"];
+
+/// An object's contents.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Contents {
+    /// Programs, in the order of the file.
+    pub programs: Vec<Program>,
+    /// Maps, by name.
+    pub maps: Vec<Map>,
+    /// Read-only variables, by name.
+    pub constants: Vec<Constant>,
+}
+
+/// A program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Program {
+    /// Its function.
+    pub name: String,
+    /// Its section.
+    pub section: String,
+    /// The hook that its section names in full.
+    pub hook: Option<String>,
+}
+
+/// A map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Map {
+    /// Its name.
+    pub name: String,
+    /// Its type, as the kernel calls it.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value.
+    pub value_size: u32,
+    /// Entries; bytes of a ring buffer.
+    pub max_entries: u32,
+    /// Records can come through it.
+    pub poll: Option<Poll>,
+}
+
+/// A read-only variable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Constant {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl Program {
+    /// The hook that its section names in full.
+    pub(super) fn hook(&self) -> Option<Hook> {
+        Hook::of_section(&self.name, &self.section)
+    }
+
+    /// The first part of its section's name: what kind of program it is.
+    pub(super) fn kind(&self) -> &str {
+        self.section.split('/').next().unwrap_or_default()
+    }
+}
+
+impl Contents {
+    /// Reads an object file.
+    ///
+    /// # Errors
+    /// When it is none, in words.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        if !bytes.starts_with(b"\x7fELF") {
+            return Err(
+                "it is no ELF file: name an object made by `clang -target bpf -c`, or its source (.bpf.c)"
+                    .to_owned(),
+            );
+        }
+        let file = object::File::parse(bytes).map_err(|cause| cause.to_string())?;
+        if file.architecture() != object::Architecture::Bpf {
+            return Err(format!(
+                "it is for {:?}, not for eBPF: make it with `clang -target bpf -c`",
+                file.architecture()
+            ));
+        }
+        let maps = aya_obj::Object::parse(bytes).map_err(|cause| cause.to_string())?.maps;
+        Ok(Self { programs: programs(&file), maps: self::maps(maps), constants: constants(&file) })
+    }
+
+    /// Names of the programs.
+    pub(super) fn program_names(&self) -> Vec<String> {
+        self.programs.iter().map(|program| program.name.clone()).collect()
+    }
+}
+
+fn programs(file: &object::File<'_>) -> Vec<Program> {
+    let mut found: Vec<(usize, u64, Program)> = Vec::new();
+    for symbol in file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_global()) {
+        let section = symbol.section_index().and_then(|index| file.section_by_index(index).ok());
+        let Some(section) = section.filter(|section| section.kind() == SectionKind::Text) else { continue };
+        let (Ok(name), Ok(of)) = (symbol.name(), section.name()) else { continue };
+        // Functions that programs call are in `.text`.
+        if of == ".text" {
+            continue;
+        }
+        let hook = Hook::of_section(name, of).map(|hook| hook.to_string());
+        let program = Program { name: name.to_owned(), section: of.to_owned(), hook };
+        found.push((section.index().0, symbol.address(), program));
+    }
+    found.sort_by_key(|(section, address, _)| (*section, *address));
+    found.into_iter().map(|(_, _, program)| program).collect()
+}
+
+fn maps(maps: std::collections::HashMap<String, aya_obj::Map>) -> Vec<Map> {
+    let sorted: BTreeMap<String, aya_obj::Map> = maps.into_iter().collect();
+    // `.rodata` and the like are variables; those one may set are listed as constants.
+    let own = sorted.into_iter().filter(|(name, _)| !name.starts_with('.'));
+    own.map(|(name, map)| {
+        let kind = map.map_type();
+        let poll = match kind {
+            kind if kind == bpf_map_type::BPF_MAP_TYPE_RINGBUF as u32 => Some(Poll::RingBuffer),
+            kind if kind == bpf_map_type::BPF_MAP_TYPE_PERF_EVENT_ARRAY as u32 => Some(Poll::PerfBuffer),
+            _ => None,
+        };
+        let kind = bpf_map_type::try_from(kind).map_or_else(|_| kind.to_string(), |kind| format!("{kind:?}"));
+        let (key_size, value_size) = (map.key_size(), map.value_size());
+        Map { name, kind, key_size, value_size, max_entries: map.max_entries(), poll }
+    })
+    .collect()
+}
+
+fn constants(file: &object::File<'_>) -> Vec<Constant> {
+    let mut found = Vec::new();
+    for symbol in file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Data && symbol.size() > 0) {
+        let section = symbol.section_index().and_then(|index| file.section_by_index(index).ok());
+        let read_only = section.is_some_and(|section| section.name().is_ok_and(|n| n.starts_with(".rodata")));
+        // Local ones are the compiler's.
+        if let (true, true, Ok(name)) = (read_only, symbol.is_global(), symbol.name()) {
+            found.push(Constant { name: name.to_owned(), bytes: symbol.size() });
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+/// Whether a program in a section that begins so can be attached by a template at all.
+pub(super) fn is_attachable(program: &Program) -> bool {
+    section_type(program.kind()).is_some()
+}
