@@ -4,3 +4,4 @@
 mod choice;
 mod clang;
 mod fields;
+mod zoo;
