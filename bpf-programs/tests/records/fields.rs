@@ -59,6 +59,19 @@ fn bit_fields_across_bytes_and_words() {
 }
 
 #[test]
+fn a_bit_field_that_spans_seventeen_bytes() {
+    let source = "struct event { unsigned a : 5; unsigned __int128 b : 124; unsigned c : 3; } \
+                  __attribute__((packed)); EVENT(struct event);";
+    let mut bytes = [0; 17];
+    // b's lowest and highest bits, and c's.
+    (bytes[0], bytes[16]) = (1 << 5, 0b0101_0001);
+    let fields =
+        types(source).record(None, &Hints::default()).unwrap().decode(&bytes, &Clocks::default()).unwrap();
+    let expected = json!({ "a": 0, "b": (1u128 << 123 | 1).to_string(), "c": 0 });
+    assert_eq!(Value::Object(fields), expected);
+}
+
+#[test]
 fn enums_by_name_and_unknown_ones_by_number() {
     let members = "enum state { BAD = -2, RUN = 1, STOP = 0x7fffffff } a, b, c; enum packed { P = 200, Q = 3 } \
                    __attribute__((packed)) d; enum state e : 4; enum { ONE = 1 } f; enum u { U = 4 } g;";

@@ -4,4 +4,5 @@
 mod choice;
 mod clang;
 mod fields;
+mod hostile;
 mod zoo;

@@ -7,6 +7,7 @@ mod compile;
 mod decode;
 mod describe;
 mod error;
+pub mod fuzz;
 mod hints;
 mod kinds;
 mod measure;
