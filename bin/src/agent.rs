@@ -11,11 +11,14 @@ use tokio::sync::watch;
 
 use crate::assemble::{self, Topology};
 use crate::commands::cache;
-use crate::config::Config;
+use crate::commands::config::Running;
+use crate::config::{Config, Loaded, Sources};
 use crate::control::{self, Answer, Ask, ControlServer, Request};
 use crate::exit::Failure;
 use crate::part::Tracer;
+use crate::reload::{Reloaded, Reloader};
 use crate::status::{ActorStatus, Status, TracerPhase, TracerStatus};
+use crate::turn::{self, Turned};
 
 /// The agent. Dropping it does not stop it; [`Agent::stop`] does.
 pub(crate) struct Agent {
@@ -26,6 +29,7 @@ pub(crate) struct Agent {
 
 struct Inner {
     topology: Topology,
+    reloader: Reloader,
     workdir: PathBuf,
     started: clock::Instant,
     started_wall: String,
@@ -34,9 +38,15 @@ struct Inner {
 
 impl Agent {
     /// Starts everybody. Comes back before tracers have attached; [`Agent::status`] tells.
-    pub(crate) async fn start(config: &Config, workdir: &Path, watched: bool) -> Result<Self, Failure> {
-        let topology = assemble::assemble(config, workdir, watched, None).await?;
-        let inner = Arc::new(Inner::new(topology, workdir));
+    pub(crate) async fn start(
+        sources: &Sources,
+        loaded: &Arc<Loaded>,
+        workdir: &Path,
+        watched: bool,
+    ) -> Result<Self, Failure> {
+        let topology = assemble::assemble(&loaded.config, workdir, watched, None).await?;
+        let reloader = Reloader::new(sources.clone(), loaded.clone());
+        let inner = Arc::new(Inner::new(topology, reloader, workdir));
         let control = Some(serve_control(&inner, workdir)?);
         Ok(Self { inner, control })
     }
@@ -45,7 +55,9 @@ impl Agent {
     pub(crate) async fn start_as_child(config: &Config, host: OwnSink) -> Result<Self, Failure> {
         let nowhere = Path::new("/");
         let topology = assemble::assemble(config, nowhere, false, Some(host)).await?;
-        Ok(Self { inner: Arc::new(Inner::new(topology, nowhere)), control: None })
+        let loaded = Arc::new(Loaded::from(config.clone()));
+        let reloader = Reloader::new(Sources::default(), loaded);
+        Ok(Self { inner: Arc::new(Inner::new(topology, reloader, nowhere)), control: None })
     }
 
     /// How everybody stands.
@@ -56,6 +68,11 @@ impl Agent {
     /// Where the store is, if there is one.
     pub(crate) fn store(&self) -> Option<PathBuf> {
         self.inner.topology.store.clone()
+    }
+
+    /// Loads the configuration anew and applies it.
+    pub(crate) async fn reload(&self) {
+        self.inner.clone().reload().await;
     }
 
     /// Waits until the agent is asked to stop over the control socket.
@@ -77,6 +94,7 @@ impl Agent {
 
     /// Stops everybody in order; all that was seen is flushed when this returns.
     pub(crate) async fn stop(&self) {
+        self.inner.reloader.close().await;
         self.inner.topology.stop().await;
         if let Some(control) = &self.control {
             control.stop().await;
@@ -96,9 +114,10 @@ fn serve_control(inner: &Arc<Inner>, workdir: &Path) -> Result<Arc<dyn AnyChild>
 }
 
 impl Inner {
-    fn new(topology: Topology, workdir: &Path) -> Self {
+    fn new(topology: Topology, reloader: Reloader, workdir: &Path) -> Self {
         Self {
             topology,
+            reloader,
             workdir: workdir.to_owned(),
             started: clock::now(),
             started_wall: clock::wall().to_text(),
@@ -109,14 +128,13 @@ impl Inner {
     fn answer(self: Arc<Self>, request: Request) -> BoxFuture<'static, Answer> {
         Box::pin(async move {
             match request {
-                Request::Status => serde_json::to_value(self.status())
-                    .map_or_else(|cause| Answer::Error(cause.to_string()), Answer::Ok),
+                Request::Status => Answer::of(Ok(self.status())),
+                Request::Config => Answer::of(Ok(Running::of(&self.reloader.loaded()))),
                 Request::Cache { tracer, change } => {
-                    let cache = cache::answer(&self.topology.programs, tracer, change).await;
-                    cache
-                        .and_then(|cache| serde_json::to_value(cache).map_err(|cause| cause.to_string()))
-                        .map_or_else(Answer::Error, Answer::Ok)
+                    Answer::of(cache::answer(&self.topology.programs, tracer, change).await)
                 }
+                Request::Reload => Answer::of(Ok(self.reload().await)),
+                Request::Turn { tracers, on } => Answer::of(self.turn(tracers, on).await),
                 Request::Stop => {
                     self.stop.send_replace(true);
                     Answer::Ok(serde_json::Value::Null)
@@ -130,6 +148,25 @@ impl Inner {
         })
     }
 
+    /// To its end, even if whoever asked goes away.
+    async fn reload(self: Arc<Self>) -> Reloaded {
+        let reload = async move { self.reloader.reload(&self.topology.parts).await };
+        let ended = actix::spawn(reload).await;
+        ended.unwrap_or_else(|cause| Reloaded::Refused { problems: format!("the reload broke off: {cause}") })
+    }
+
+    /// The same for tracers that are turned on or off.
+    async fn turn(self: Arc<Self>, tracers: Vec<String>, on: bool) -> Result<Vec<Turned>, String> {
+        let turn = async move {
+            let Some(_turn) = self.reloader.turn().await else {
+                return Err("the agent is being stopped".to_owned());
+            };
+            let config = &self.reloader.loaded().config;
+            turn::turn(&self.topology.parts, config, &tracers, on).await
+        };
+        actix::spawn(turn).await.unwrap_or_else(|cause| Err(format!("it broke off: {cause}")))
+    }
+
     fn status(&self) -> Status {
         let topology = &self.topology;
         Status {
@@ -138,6 +175,7 @@ impl Inner {
             workdir: self.workdir.display().to_string(),
             collector_id: topology.collector_id.clone(),
             started: self.started_wall.clone(),
+            config: self.reloader.status(),
             uptime_s: self.started.elapsed().as_secs_f64(),
             tracers: topology.tracers().iter().map(|tracer| self.tracer_status(tracer)).collect(),
             actors: self.actor_statuses(),
@@ -150,15 +188,19 @@ impl Inner {
         // A tracer is no better off than the host it hangs on.
         let host_down = host.as_ref().filter(|host| host.phase == Phase::GivenUp);
         let detail = tracer.child.state_json();
-        let phase =
-            if host_down.is_some() { TracerPhase::Degraded } else { TracerPhase::of(phase, tracer.attached) };
+        let off = tracer.off.then(|| "disabled at run time".to_owned());
+        let phase = match (&off, host_down) {
+            (Some(_), _) => TracerPhase::Disabled,
+            (None, Some(_)) => TracerPhase::Degraded,
+            (None, None) => TracerPhase::of(phase, tracer.attached),
+        };
         let books = self.topology.accounts.of(&tracer.stored_as).snapshot(&self.topology.store_sink);
         TracerStatus {
             tracer: tracer.stored_as.as_str().to_owned(),
             section: tracer.section.clone(),
             kind: tracer.kind.to_owned(),
             phase,
-            cause: host_down.and_then(|host| host.first_cause.clone()).or(first_cause),
+            cause: off.or(host_down.and_then(|host| host.first_cause.clone())).or(first_cause),
             last_cause,
             restarts,
             in_flight: books.in_flight(),

@@ -7,32 +7,27 @@
 //!        eBPF templates ───────┘
 //! ```
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actors::{AnyChild, Stage, Supervisor};
-use bpf_programs::EbpfConfig;
 use bpf_programs::programs::Hook;
 use bpf_programs::template;
 use collector::OwnSink;
-use model::{Accounts, Period, ProcessTable, SinkName, TracerName};
+use model::{Accounts, ProcessTable, SinkName, TracerName};
 use serde::Serialize;
 use shell_monitor::{Kind, Monitor, Reserved, Wiring};
 
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::part::{
-    BpfTemplates, EBPF, Group, Kernel, Part, Programs, TEMPLATE, Tracer, WriteSide, kind_name,
+    BpfTemplates, EBPF, Group, Kernel, Part, Programs, TEMPLATE, Tracer, WriteSide, kind_name, reserved_names,
 };
-
-/// While somebody watches the live lines, records are looked for this often at least.
-const WATCHED_LOOK: Period = Period(Duration::from_millis(50));
 
 /// Everybody, and how they hang together.
 pub(crate) struct Topology {
-    parts: Vec<Arc<dyn Part>>,
+    /// In the order in which a new configuration is applied: what rows need first.
+    pub(crate) parts: Vec<Arc<dyn Part>>,
     /// Shell and subprocess tracers.
     pub(crate) programs: Monitor,
     pub(crate) accounts: Accounts,
@@ -94,7 +89,7 @@ pub(crate) async fn assemble(
     .map_err(|cause| Failure::Failed(cause.into()))?;
     let ebpf = bpf_programs::spawn(
         &supervisor,
-        &ebpf_config(config, watched),
+        &Kernel::settings(config, watched),
         &config.tracer.kernel,
         &accounts,
         processes,
@@ -113,10 +108,14 @@ pub(crate) async fn assemble(
         faults: crate::faults::Faults::new(&ebpf, &templates, &collector),
         essential: vec![Arc::new(collector.collector.clone())],
         parts: vec![
-            Arc::new(Kernel { tracers: ebpf.clone() }),
+            Arc::new(WriteSide {
+                handle: collector,
+                config: config.collector.clone(),
+                filters: config.filter.clone(),
+            }),
+            Arc::new(Kernel { tracers: ebpf.clone(), watched }),
             Arc::new(Programs { monitor: monitor.clone() }),
             Arc::new(BpfTemplates { templates, kernel: ebpf }),
-            Arc::new(WriteSide { handle: collector }),
         ],
         programs: monitor,
         accounts,
@@ -124,22 +123,6 @@ pub(crate) async fn assemble(
         store: config.collector.store_path(workdir),
         collector_id: config.collector.collector_id(),
     })
-}
-
-/// Names that no child may store under: their books are kept elsewhere.
-fn reserved_names(config: &Config) -> BTreeSet<TracerName> {
-    let kernel = bpf_programs::programs::tracers().map(|tracer| config.tracer.kernel.stored_as(tracer.name));
-    let templates = config.tracer.template.bpf.iter().map(|(section, template)| template.stored_as(section));
-    kernel.chain(templates).chain([TracerName::new("loss")]).collect()
-}
-
-/// What the host of kernel tracers is told: if somebody watches, it looks for records more often.
-fn ebpf_config(config: &Config, watched: bool) -> EbpfConfig {
-    let mut ebpf = config.ebpf.clone();
-    if watched {
-        ebpf.look_interval = ebpf.look_interval.min(WATCHED_LOOK);
-    }
-    ebpf
 }
 
 /// A tracer the configuration knows.

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and which command it runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -40,6 +41,8 @@ enum Command {
     Check(FormatArgs),
     /// Say how the running agent stands; exit 0 if every enabled tracer is attached or reported degraded
     Status(FormatArgs),
+    /// Have the running agent read its configuration again and apply what changed; exit 2 if anything in it is wrong
+    Reload(FormatArgs),
     /// Stop the running agent and wait until everything is flushed
     Stop,
     /// List all tracers: state, hooks, counts; or look into one, or into a program for one
@@ -92,6 +95,7 @@ impl Cli {
             Command::Start(args) => run_start(common, &args),
             Command::Check(args) => check::run(common, args.format),
             Command::Status(args) => control::status(&common.workdir()?, args.format),
+            Command::Reload(args) => control::reload(&common.workdir()?, args.format),
             Command::Stop => control::stop(&common.workdir()?),
             Command::Tracers(args) => tracers::run(common, &args),
             Command::Brief(args) => brief::run(common, &args),
@@ -106,7 +110,7 @@ impl Cli {
 
 fn run_start(common: &Common, args: &StartArgs) -> Outcome {
     // Loaded before the daemon is started as well, so that a bad configuration is told here.
-    let config = common.load()?;
+    let loaded = Arc::new(common.load_with_origins()?);
     let workdir = common.workdir()?;
     if args.daemon {
         return daemon::start(&workdir);
@@ -115,7 +119,8 @@ fn run_start(common: &Common, args: &StartArgs) -> Outcome {
         daemon::detach()?;
     }
     let start = start::Start {
-        config,
+        sources: common.sources(),
+        loaded,
         workdir,
         duration: args.duration,
         log_format: args.log_format,

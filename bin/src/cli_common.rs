@@ -34,8 +34,12 @@ impl Common {
 
     /// Loads the configuration, with where each value came from.
     pub(crate) fn load_with_origins(&self) -> Result<Loaded, Failure> {
-        let sources = Sources { file: self.config.clone(), env: utf8_environment(), set: self.set.clone() };
-        load(&sources).map_err(Failure::Usage)
+        load(&self.sources()).map_err(Failure::Usage)
+    }
+
+    /// What the configuration is made from.
+    pub(crate) fn sources(&self) -> Sources {
+        Sources { file: self.config.clone(), env: utf8_environment(), set: self.set.clone() }
     }
 
     /// The work folder, absolute.

@@ -14,11 +14,14 @@ mod daemon;
 mod exit;
 #[cfg(feature = "fault-injection")]
 mod faults;
+mod hangup;
 mod live;
 mod logging;
 mod output;
 mod part;
+mod reload;
 mod status;
+mod turn;
 mod workdir;
 
 use std::process::ExitCode;

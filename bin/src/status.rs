@@ -5,6 +5,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use model::AccountSnapshot;
 use serde::{Deserialize, Serialize};
 
+use crate::reload::{ConfigStatus, Reloaded};
+
 /// The agent at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Status {
@@ -20,6 +22,9 @@ pub(crate) struct Status {
     pub(crate) started: String,
     /// Seconds since.
     pub(crate) uptime_s: f64,
+    /// Its configuration: when it was loaded, what came of the latest reload.
+    #[serde(default)]
+    pub(crate) config: ConfigStatus,
     /// Everything that traces, or should.
     pub(crate) tracers: Vec<TracerStatus>,
     /// Everybody, in the order in which they are stopped.
@@ -38,6 +43,8 @@ pub(crate) enum TracerPhase {
     Restarting,
     /// Does not record, and will not by itself.
     Degraded,
+    /// Was turned off at run time.
+    Disabled,
     /// Was stopped, or is done.
     Ended,
 }
@@ -50,6 +57,7 @@ impl TracerPhase {
             Self::Attached => "attached",
             Self::Restarting => "restarting",
             Self::Degraded => "degraded",
+            Self::Disabled => "disabled",
             Self::Ended => "ended",
         }
     }
@@ -114,7 +122,8 @@ impl Status {
 
     /// At least one tracer records, or may again.
     pub(crate) fn traces(&self) -> bool {
-        self.tracers.iter().any(|tracer| tracer.phase != TracerPhase::Degraded)
+        let still = [TracerPhase::Degraded, TracerPhase::Disabled];
+        self.tracers.iter().any(|tracer| !still.contains(&tracer.phase))
     }
 }
 
@@ -129,6 +138,7 @@ pub(crate) fn render(status: &Status) -> String {
         status.collector_id,
         tracer_table(&status.tracers)
     );
+    text.push_str(&config_lines(&status.config));
     for actor in status.actors.iter().filter(|actor| actor.status.first_cause.is_some()) {
         let story = &actor.status;
         let first = story.first_cause.as_deref().unwrap_or_default();
@@ -141,6 +151,18 @@ pub(crate) fn render(status: &Status) -> String {
         }
     }
     text
+}
+
+/// Nothing, before the first reload.
+fn config_lines(config: &ConfigStatus) -> String {
+    let Some(last) = &config.last_reload else { return String::new() };
+    let result = match &last.result {
+        Reloaded::Applied { changes } => changes.to_string(),
+        Reloaded::Refused { problems } => format!("refused, nothing changed: {problems}"),
+    };
+    let (loaded, generation, at) = (&config.loaded, config.generation, &last.at);
+    let result = result.replace('\n', "\n  ");
+    format!("\n\nconfiguration loaded {loaded}, generation {generation}\n  reload at {at}: {result}")
 }
 
 /// One row a tracer.

@@ -1,11 +1,13 @@
 //! `config`: makes, shows and checks a configuration.
 
 use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
 
 use crate::cli::Output;
 use crate::cli_common::Common;
-use crate::commands::control::to_json;
-use crate::config::{effective, to_toml};
+use crate::commands::control::{fetch_answer, to_json};
+use crate::config::{Loaded, effective, to_toml};
+use crate::control::Request;
 use crate::exit::Outcome;
 use crate::output;
 
@@ -28,20 +30,42 @@ enum ConfigCommand {
         /// How it looks: TOML with comments, or JSON
         #[arg(long, value_enum, default_value_t)]
         format: Output,
+        /// What the running agent goes by, not what the files say now
+        #[arg(long)]
+        running: bool,
     },
     /// Check the configuration; exit 2 and everything that is wrong, if something is
     Validate,
+}
+
+/// A configuration that holds, in both forms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Running {
+    toml: String,
+    settings: serde_json::Value,
+}
+
+impl Running {
+    /// Each value with where it comes from.
+    pub(crate) fn of(loaded: &Loaded) -> Self {
+        let settings = effective(loaded);
+        let toml = to_toml(&settings);
+        Self { toml, settings: serde_json::to_value(settings).unwrap_or_default() }
+    }
 }
 
 /// Runs it.
 pub(crate) fn run(common: &Common, args: &ConfigArgs) -> Outcome {
     match &args.command {
         ConfigCommand::Generate => output::print(DEFAULT.trim_end()),
-        ConfigCommand::Show { format } => {
-            let settings = effective(&common.load_with_origins()?);
+        ConfigCommand::Show { format, running } => {
+            let shown = match running {
+                true => fetch_answer(&common.workdir()?, &Request::Config)?,
+                false => Running::of(&common.load_with_origins()?),
+            };
             match format {
-                Output::Table => output::print(to_toml(&settings).trim_end()),
-                Output::Json => output::print(&to_json(&settings)?),
+                Output::Table => output::print(shown.toml.trim_end()),
+                Output::Json => output::print(&to_json(&shown.settings)?),
             }
         }
         ConfigCommand::Validate => {

@@ -9,6 +9,7 @@ use crate::cli::Output;
 use crate::control::{self, AskError, Request};
 use crate::exit::{Failure, Outcome};
 use crate::output;
+use crate::reload::Reloaded;
 use crate::status::Status;
 use crate::workdir::running_pid;
 
@@ -32,9 +33,29 @@ pub(crate) fn fetch(workdir: &Path) -> Result<Status, Failure> {
 
 /// Asks the agent anything.
 pub(crate) fn fetch_answer<T: DeserializeOwned>(workdir: &Path, request: &Request) -> Result<T, Failure> {
-    let value = control::ask(workdir, request).map_err(failure)?;
+    read_answer(control::ask(workdir, request).map_err(failure)?)
+}
+
+/// Reads an answer as what it should be.
+pub(crate) fn read_answer<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Failure> {
     serde_json::from_value(value)
         .map_err(|cause| Failure::Failed(anyhow::Error::new(cause).context("reading the agent's answer")))
+}
+
+/// Has the agent load its configuration anew, and prints what changed; exit 2 and all that is wrong, if something is.
+pub(crate) fn reload(workdir: &Path, format: Output) -> Outcome {
+    let reloaded: Reloaded = fetch_answer(workdir, &Request::Reload)?;
+    match (format, &reloaded) {
+        (Output::Json, _) => output::print(&to_json(&reloaded)?)?,
+        (Output::Table, Reloaded::Applied { changes }) => output::print(&changes.to_string())?,
+        (Output::Table, Reloaded::Refused { .. }) => {}
+    }
+    match reloaded {
+        Reloaded::Applied { .. } => Ok(()),
+        Reloaded::Refused { problems } => {
+            Err(Failure::Usage(anyhow::anyhow!("{problems}\nnothing was changed")))
+        }
+    }
 }
 
 /// Stops the agent and waits until it has ended.

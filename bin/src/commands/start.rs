@@ -1,6 +1,7 @@
 //! `start`: runs the agent until it is told to stop, or its time is up.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actors::clock;
@@ -8,8 +9,9 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::agent::Agent;
-use crate::config::Config;
+use crate::config::{Loaded, Sources};
 use crate::exit::{Failure, Outcome};
+use crate::hangup::Hangups;
 use crate::live::Screen;
 use crate::logging::{self, LogFormat};
 use crate::status::{Status, TracerPhase};
@@ -24,8 +26,10 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What `start` was asked for.
 pub(crate) struct Start {
+    /// What the configuration is made from, for when it is read again.
+    pub(crate) sources: Sources,
     /// The configuration.
-    pub(crate) config: Config,
+    pub(crate) loaded: Arc<Loaded>,
     /// The work folder.
     pub(crate) workdir: PathBuf,
     /// End by itself after this long.
@@ -53,14 +57,15 @@ pub(crate) fn run(start: Start) -> Outcome {
 /// Serves until the end; returns where the store is.
 async fn serve(start: &Start, workdir: &Workdir, screen: &Screen) -> Result<Option<PathBuf>, Failure> {
     // Asked for first, so that a signal during start is not lost.
-    let mut signals = Signals::listen()?;
-    let agent = Agent::start(&start.config, workdir.path(), screen.is_live()).await?;
+    let (mut signals, mut hangups) = (Signals::listen()?, Hangups::listen()?);
+    let agent = Agent::start(&start.sources, &start.loaded, workdir.path(), screen.is_live()).await?;
     let settled = settle(&agent, &mut signals).await;
     report(&settled);
     let traces = settled.traces();
     if traces {
         let served = tokio::select! {
             ended = wait_for_end(start, &agent, &mut signals) => ended,
+            () = hangups.serve(&agent) => Ok(()),
             broken = agent.broken() => Err(broken),
             () = show(&agent, screen) => Ok(()),
         };
@@ -148,9 +153,9 @@ async fn stop(agent: &Agent, signals: &mut Signals) -> Result<(), Failure> {
     }
 }
 
-/// The signals that end the agent. SIGHUP too: the terminal is gone.
+/// The signals that end the agent.
 struct Signals {
-    streams: [(&'static str, Signal); 3],
+    streams: [(&'static str, Signal); 2],
     pending: Option<&'static str>,
 }
 
@@ -163,7 +168,6 @@ impl Signals {
             streams: [
                 listen(SignalKind::interrupt(), "SIGINT")?,
                 listen(SignalKind::terminate(), "SIGTERM")?,
-                listen(SignalKind::hangup(), "SIGHUP")?,
             ],
             pending: None,
         })
@@ -174,12 +178,10 @@ impl Signals {
         if let Some(name) = self.pending.take() {
             return name;
         }
-        let [(interrupt_name, interrupt), (terminate_name, terminate), (hangup_name, hangup)] =
-            &mut self.streams;
+        let [(interrupt_name, interrupt), (terminate_name, terminate)] = &mut self.streams;
         tokio::select! {
             _ = interrupt.recv() => interrupt_name,
             _ = terminate.recv() => terminate_name,
-            _ = hangup.recv() => hangup_name,
         }
     }
 

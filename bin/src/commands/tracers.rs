@@ -6,10 +6,12 @@ use super::inspect::{self, InspectArgs};
 use crate::cli::Output;
 use crate::cli_common::Common;
 use crate::commands::cache::{self, CacheArgs};
-use crate::commands::control::{fetch, to_json};
-use crate::exit::Outcome;
+use crate::commands::control::{fetch, read_answer, to_json};
+use crate::control::{AskError, Request};
+use crate::exit::{Failure, Outcome};
 use crate::output;
 use crate::status::tracer_table;
+use crate::turn::Turned;
 use crate::{assemble, control};
 
 /// Options of `tracers`.
@@ -31,16 +33,50 @@ enum Command {
     Inspect(InspectArgs),
     /// Print the header that programs of templates may include as "duetector.h"
     Header,
+    /// Attach tracers of the running agent, given-up ones too; answered when they record
+    Enable(TurnArgs),
+    /// Detach tracers of the running agent until they are enabled, their section changes, or the agent restarts
+    Disable(TurnArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct TurnArgs {
+    /// Which: names as in `status`, or their sections
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+    /// How the answer looks
+    #[arg(long, value_enum, default_value_t)]
+    format: Output,
 }
 
 /// Runs `tracers`.
 pub(crate) fn run(common: &Common, args: &TracersArgs) -> Outcome {
     match &args.command {
+        Some(Command::Enable(args)) => turn(common, args, true),
+        Some(Command::Disable(args)) => turn(common, args, false),
         None => list(common, args.format),
         Some(Command::Cache(args)) => cache::run(common, args),
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::Header) => output::print(bpf_programs::template::compile::HEADER.trim_end()),
     }
+}
+
+/// Turns tracers of the running agent on or off, and says what happened to each.
+fn turn(common: &Common, args: &TurnArgs, on: bool) -> Outcome {
+    let request = Request::Turn { tracers: args.names.clone(), on };
+    let turned: Vec<Turned> = match control::ask(&common.workdir()?, &request) {
+        Ok(value) => read_answer(value)?,
+        Err(AskError::Refused(why)) => return Err(Failure::Usage(anyhow::anyhow!(why))),
+        Err(cause) => return Err(Failure::Failed(cause.into())),
+    };
+    match args.format {
+        Output::Json => output::print(&to_json(&turned)?)?,
+        Output::Table => {
+            let lines = turned.iter().map(|it| format!("tracer {}: {}", it.tracer, it.outcome));
+            output::print(&lines.collect::<Vec<_>>().join("\n"))?;
+        }
+    }
+    if turned.iter().all(|it| it.ok) { Ok(()) } else { Err(Failure::No) }
 }
 
 /// Lists the running agent's tracers, or without one those the configuration asks for.

@@ -27,6 +27,11 @@ impl Located {
         let origin = given(key).or_else(|| given(section)).unwrap_or(Origin::Default);
         Self { origin, key: key.clone(), message }
     }
+
+    /// Whether it is about this key, its section, or something below it.
+    pub(super) fn concerns(&self, key: &Key) -> bool {
+        self.key.starts_with(key) || key.starts_with(&self.key)
+    }
 }
 
 impl fmt::Display for Located {

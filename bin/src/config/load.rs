@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
+use model::Problem;
 use toml::Table;
 
 use super::check::{Located, deserialize};
@@ -28,21 +29,49 @@ pub(crate) struct Loaded {
     pub(crate) given: Leaves,
 }
 
+impl From<Config> for Loaded {
+    /// A configuration that comes from nowhere.
+    fn from(config: Config) -> Self {
+        Self { config, given: Leaves::default() }
+    }
+}
+
 /// Loads a configuration.
 ///
 /// # Errors
 /// Everything that is wrong: each with where it was said, its key and what was expected.
 pub(crate) fn load(sources: &Sources) -> anyhow::Result<Loaded> {
+    load_for(sources, |_| Vec::new())
+}
+
+/// The same for somebody who has conditions of his own: what he says is wrong is told with the rest. He is asked even
+/// if something is wrong already; what is, then has its default.
+///
+/// # Errors
+/// Everything that is wrong.
+pub(crate) fn load_for(
+    sources: &Sources,
+    conditions: impl FnOnce(&Config) -> Vec<Problem>,
+) -> anyhow::Result<Loaded> {
     let given = gather(sources).map_err(|problems| complaint(&problems))?;
     // Defaults are a layer too, so that one key of a section with defaults of its own (a filter) leaves the others.
     let mut leaves = layers::of_table(&Table::try_from(Config::default())?, &Origin::Default);
     leaves.merge(given);
     leaves.resolve_paths();
     let (config, given, mut problems) = deserialize(leaves);
+    // A place in a list is a part of its own, as serde has it.
+    let key =
+        |problem: &Problem| -> Key { problem.key.replace('[', ".[").split('.').map(str::to_owned).collect() };
     for problem in config.validate() {
-        // A place in a list is a part of its own, as serde has it.
-        let key: Key = problem.key.replace('[', ".[").split('.').map(str::to_owned).collect();
-        problems.push(Located::of(&given, &key, in_words(&problem.message)));
+        problems.push(Located::of(&given, &key(&problem), in_words(&problem.message)));
+    }
+    // What is wrong as it is needs no second complaint, and what is not known no first.
+    let known = problems.len();
+    for problem in conditions(&config) {
+        let key = key(&problem);
+        if !problems[..known].iter().any(|wrong| wrong.concerns(&key)) {
+            problems.push(Located::of(&given, &key, in_words(&problem.message)));
+        }
     }
     if problems.is_empty() {
         return Ok(Loaded { config, given });

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::{Answer, Request, short_path};
 
-/// An agent that is too busy to answer for this long is in trouble worth telling.
+/// An agent that takes no request for this long is in trouble worth telling.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why there is no answer.
@@ -54,7 +54,7 @@ pub(crate) fn ask(workdir: &Path, request: &Request) -> Result<Value, AskError> 
 fn exchange(workdir: &Path, request: &Request) -> io::Result<Answer> {
     let (path, _folder) = short_path(workdir)?;
     let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(request.patience()))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');

@@ -4,6 +4,7 @@ mod client;
 mod server;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,17 @@ pub(crate) use server::{Ask, ControlServer, bind};
 pub(crate) enum Request {
     /// How is everybody?
     Status,
+    /// The configuration that holds.
+    Config,
+    /// Load the configuration anew and apply it. Answered when that is done.
+    Reload,
+    /// Turn these tracers on or off. Answered when that is done.
+    Turn {
+        /// Their names.
+        tracers: Vec<String>,
+        /// Which of the two.
+        on: bool,
+    },
     /// A shell tracer's cache, changed first if it is to be.
     Cache {
         /// Its name in `status`.
@@ -43,6 +55,25 @@ pub(crate) enum Answer {
     Ok(serde_json::Value),
     /// Not done, and why.
     Error(String),
+}
+
+impl Answer {
+    /// What was found out, or why nothing was.
+    pub(crate) fn of<T: Serialize>(found: Result<T, String>) -> Self {
+        let value = found.and_then(|found| serde_json::to_value(found).map_err(|cause| cause.to_string()));
+        value.map_or_else(Self::Error, Self::Ok)
+    }
+}
+
+impl Request {
+    /// How long the agent may take to answer. A change is answered when it is done: a sink may have to write what
+    /// waits, a tracer its last records.
+    pub(crate) fn patience(&self) -> Duration {
+        match self {
+            Self::Reload | Self::Turn { .. } => Duration::from_secs(120),
+            _ => Duration::from_secs(10),
+        }
+    }
 }
 
 /// Longest request line: nobody has to say more (a cache to be set, with every character escaped), and nobody may make

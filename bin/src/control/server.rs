@@ -105,25 +105,42 @@ async fn serve_caller(mut stream: UnixStream, link: &Link<ControlState>, ask: &A
                 .await;
         }
         let mut line = Vec::new();
-        BufReader::new(&mut stream).take(MAX_REQUEST).read_until(b'\n', &mut line).await?;
-        let answer = match serde_json::from_slice(&line) {
-            Ok(request) => ask(request).await,
+        let request =
+            async { BufReader::new(&mut stream).take(MAX_REQUEST).read_until(b'\n', &mut line).await };
+        within(PATIENCE, request).await?;
+        let answer = match serde_json::from_slice::<Request>(&line) {
+            Ok(request) => answer(ask, request).await,
             Err(cause) => Answer::Error(format!("no request: {cause}")),
         };
         link.update(|state| state.answered += 1);
         reply(&mut stream, &answer).await
     };
+    if let Err(cause) = exchange.await {
+        tracing::debug!(%cause, "a caller on the control socket went away");
+    }
+}
+
+async fn answer(ask: &Ask, request: Request) -> Answer {
+    let patience = request.patience();
     tokio::select! {
-        done = exchange => if let Err(cause) = done {
-            tracing::debug!(%cause, "a caller on the control socket went away");
-        },
-        () = clock::sleep(PATIENCE) => {}
+        answer = ask(request) => answer,
+        () = clock::sleep(patience) => Answer::Error(format!("not done within {} s", patience.as_secs())),
+    }
+}
+
+async fn within<T>(limit: Duration, exchange: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::select! {
+        done = exchange => done,
+        () = clock::sleep(limit) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 
 async fn reply(stream: &mut UnixStream, answer: &Answer) -> io::Result<()> {
     let mut line = serde_json::to_vec(answer)?;
     line.push(b'\n');
-    stream.write_all(&line).await?;
-    stream.shutdown().await
+    within(PATIENCE, async {
+        stream.write_all(&line).await?;
+        stream.shutdown().await
+    })
+    .await
 }

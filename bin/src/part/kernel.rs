@@ -1,18 +1,38 @@
 //! Kernel tracers and their host.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::AnyChild;
-use bpf_programs::EbpfTracers;
+use bpf_programs::{EbpfConfig, EbpfTracers};
+use futures::future::BoxFuture;
+use model::{Period, Problem};
 
-use super::{Group, Part, Tracer};
+use super::{Apply, Group, Named, Part, Tracer};
+use crate::config::Config;
 
 /// The host of kernel tracers, as `kind` tells it.
 pub(crate) const EBPF: &str = "ebpf";
 
+/// While somebody watches the live lines, records are looked for this often at least.
+const WATCHED_LOOK: Period = Period(Duration::from_millis(50));
+
 /// The part.
 pub(crate) struct Kernel {
     pub(crate) tracers: EbpfTracers,
+    /// Somebody watches the live lines.
+    pub(crate) watched: bool,
+}
+
+impl Kernel {
+    /// What the host is told.
+    pub(crate) fn settings(config: &Config, watched: bool) -> EbpfConfig {
+        let mut ebpf = config.ebpf.clone();
+        if watched {
+            ebpf.look_interval = ebpf.look_interval.min(WATCHED_LOOK);
+        }
+        ebpf
+    }
 }
 
 impl Part for Kernel {
@@ -20,11 +40,12 @@ impl Part for Kernel {
         let (host, strict) = (self.tracers.host(), self.tracers.is_strict());
         let tracer = |tracer: bpf_programs::TracerHandle| Tracer {
             stored_as: tracer.stored_as,
-            section: format!("tracer.{}", tracer.name),
+            section: section(tracer.name),
             kind: EBPF,
             attached: tracer.child.state().attached,
+            off: tracer.off,
             child: Arc::new(tracer.child),
-            host: host.clone().map(|host| Arc::new(host) as Arc<dyn AnyChild>),
+            host: host.clone().filter(|_| !tracer.off).map(|host| Arc::new(host) as Arc<dyn AnyChild>),
             strict,
         };
         self.tracers.tracers().into_iter().map(tracer).collect()
@@ -37,4 +58,28 @@ impl Part for Kernel {
         children.extend(tracers.map(|tracer| (Group::Tracers, Arc::new(tracer.child) as _)));
         children
     }
+
+    fn prepare(&self, config: &Config) -> Result<Apply, Vec<Problem>> {
+        let settings = Self::settings(config, self.watched);
+        let prepared = self.tracers.prepare(&settings, &config.tracer.kernel)?;
+        let tracers = self.tracers.clone();
+        Ok(Box::new(move || Box::pin(async move { tracers.apply(prepared).await })))
+    }
+
+    fn switchable(&self) -> Vec<Named> {
+        let all = self.tracers.catalog().into_iter();
+        all.map(|(name, stored_as)| Named { stored_as, section: section(name) }).collect()
+    }
+
+    fn turn(&self, tracer: Named, on: bool) -> BoxFuture<'static, Result<bool, String>> {
+        let (tracers, name) = (self.tracers.clone(), tracer.short().to_owned());
+        Box::pin(async move {
+            let turned = if on { tracers.enable(&name).await } else { tracers.disable(&name).await };
+            turned.map_err(|cause| cause.to_string())
+        })
+    }
+}
+
+fn section(name: &str) -> String {
+    format!("tracer.{name}")
 }

@@ -11,10 +11,13 @@ mod write_side;
 use std::sync::Arc;
 
 use actors::AnyChild;
-use model::TracerName;
+use futures::future::BoxFuture;
+use model::{Changes, Problem, TracerName};
+
+use crate::config::Config;
 
 pub(crate) use kernel::{EBPF, Kernel};
-pub(crate) use monitor::{Programs, kind_name};
+pub(crate) use monitor::{Programs, kind_name, reserved_names};
 pub(crate) use templates::{BpfTemplates, TEMPLATE};
 pub(crate) use write_side::WriteSide;
 
@@ -27,6 +30,41 @@ pub(crate) trait Part: Send + Sync {
 
     /// Its actors now, each with the group it is stopped in.
     fn children(&self) -> Vec<(Group, Arc<dyn AnyChild>)>;
+
+    /// Makes everything ready for another configuration. Touches nothing that runs.
+    ///
+    /// # Errors
+    /// All that is wrong with it, and every setting that can't change while the agent runs.
+    fn prepare(&self, config: &Config) -> Result<Apply, Vec<Problem>>;
+
+    /// Tracers of its that can be turned on and off: those there are, and those that would be there if enabled.
+    fn switchable(&self) -> Vec<Named> {
+        self.tracers().into_iter().map(|it| Named { stored_as: it.stored_as, section: it.section }).collect()
+    }
+
+    /// Turns a tracer on or off at run time; false if it was so already.
+    fn turn(&self, tracer: Named, on: bool) -> BoxFuture<'static, Result<bool, String>> {
+        let _ = on;
+        Box::pin(async move { Err(format!("tracer {} can't be turned on or off", tracer.stored_as)) })
+    }
+}
+
+/// What was made ready and is not done yet; dropped, it changes nothing. It can't fail: what does not work once it runs
+/// is told as a tracer's or sink's trouble.
+pub(crate) type Apply = Box<dyn FnOnce() -> BoxFuture<'static, Changes> + Send>;
+
+/// A tracer by its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) stored_as: TracerName,
+    pub(crate) section: String,
+}
+
+impl Named {
+    /// The last part of its section, by which people call it too.
+    pub(crate) fn short(&self) -> &str {
+        self.section.rsplit('.').next().unwrap_or_default()
+    }
 }
 
 /// Actors are stopped group after group, in this order: what one still holds flows through those behind it.
@@ -69,6 +107,8 @@ pub(crate) struct Tracer {
     pub(crate) host: Option<Arc<dyn AnyChild>>,
     /// Whether it has attached.
     pub(crate) attached: bool,
+    /// It was turned off at run time.
+    pub(crate) off: bool,
     /// If it can't run, the agent must not either.
     pub(crate) strict: bool,
 }

@@ -1,11 +1,15 @@
 //! Shell and subprocess tracers: each is its own source; their hosts end after them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use actors::AnyChild;
-use shell_monitor::{Kind, Monitor};
+use actors::{AnyChild, Phase};
+use futures::future::BoxFuture;
+use model::{Changes, Problem, TracerName};
+use shell_monitor::{Kind, Monitor, Prepared};
 
-use super::{Group, Part, Tracer};
+use super::{Apply, Group, Named, Part, Tracer};
+use crate::config::Config;
 
 /// The part.
 pub(crate) struct Programs {
@@ -15,12 +19,13 @@ pub(crate) struct Programs {
 impl Part for Programs {
     fn tracers(&self) -> Vec<Tracer> {
         let tracer = |tracer: shell_monitor::Tracer| Tracer {
+            attached: tracer.is_attached(),
+            off: !tracer.is_wanted(),
             stored_as: tracer.name,
             section: tracer.section,
             kind: kind_name(tracer.kind),
             child: tracer.child,
             host: None,
-            attached: true,
             strict: false,
         };
         self.monitor.tracers().into_iter().map(tracer).collect()
@@ -30,6 +35,51 @@ impl Part for Programs {
         let tracers = self.monitor.tracers().into_iter().map(|tracer| (Group::Sources, tracer.child));
         tracers.chain(self.monitor.hosts().into_iter().map(|host| (Group::Tracers, host))).collect()
     }
+
+    fn prepare(&self, config: &Config) -> Result<Apply, Vec<Problem>> {
+        let prepared = self.monitor.prepare(&config.shell_monitor())?;
+        let (monitor, reserved) = (self.monitor.clone(), reserved_names(config));
+        Ok(Box::new(move || Box::pin(apply(monitor, prepared, reserved))))
+    }
+
+    fn turn(&self, tracer: Named, on: bool) -> BoxFuture<'static, Result<bool, String>> {
+        let (monitor, name) = (self.monitor.clone(), tracer.stored_as);
+        Box::pin(async move {
+            let present = monitor.tracers().into_iter().find(|tracer| tracer.name == name);
+            let is_on = present.is_some_and(|tracer| is_on(&tracer));
+            if is_on == on {
+                return Ok(false);
+            }
+            let turned = if on { monitor.attach(&name).await } else { monitor.detach(&name).await };
+            turned.map(|()| true).map_err(|cause| cause.to_string())
+        })
+    }
+}
+
+/// One that was given up is not on, whatever was last said.
+fn is_on(tracer: &shell_monitor::Tracer) -> bool {
+    tracer.is_wanted() && !matches!(tracer.child.status().phase, Phase::GivenUp | Phase::Finished)
+}
+
+/// What was said at run time of a tracer whose settings are others now no longer holds.
+async fn apply(monitor: Monitor, prepared: Prepared, reserved: BTreeSet<TracerName>) -> Changes {
+    let off = monitor.tracers().into_iter().filter(|tracer| !tracer.is_wanted());
+    let off: Vec<TracerName> = off.map(|tracer| tracer.name).collect();
+    monitor.reserve(reserved);
+    let changes = monitor.apply(prepared).await;
+    for name in off.iter().filter(|name| changes.restarted.contains(&format!("tracer {name}"))) {
+        if let Err(cause) = monitor.attach(name).await {
+            tracing::warn!(tracer = name.as_str(), %cause, "tracer is not there yet");
+        }
+    }
+    changes
+}
+
+/// Names that no child may store under: their books are kept elsewhere.
+pub(crate) fn reserved_names(config: &Config) -> BTreeSet<TracerName> {
+    let kernel = bpf_programs::programs::tracers().map(|tracer| config.tracer.kernel.stored_as(tracer.name));
+    let templates = config.tracer.template.bpf.iter().map(|(section, template)| template.stored_as(section));
+    kernel.chain(templates).chain([TracerName::new("loss")]).collect()
 }
 
 /// A kind as `status` tells it.

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use actors::AnyChild;
+use actors::{AnyChild, Phase};
 use bpf_programs::EbpfTracers;
 use bpf_programs::template::{TemplateHandle, Templates};
+use futures::future::BoxFuture;
+use model::Problem;
 
-use super::{Group, Part, Tracer};
+use super::{Apply, Group, Named, Part, Tracer};
+use crate::config::Config;
 
 /// An eBPF template, as `kind` tells it.
 pub(crate) const TEMPLATE: &str = "bpf template";
@@ -26,6 +29,7 @@ impl Part for BpfTemplates {
             section: tracer.section,
             kind: TEMPLATE,
             attached: tracer.child.state().attached,
+            off: tracer.off,
             child: Arc::new(tracer.child),
             host: None,
             strict,
@@ -36,5 +40,24 @@ impl Part for BpfTemplates {
     fn children(&self) -> Vec<(Group, Arc<dyn AnyChild>)> {
         let tracers = self.templates.tracers().into_iter();
         tracers.map(|tracer| (Group::Sources, Arc::new(tracer.child) as Arc<dyn AnyChild>)).collect()
+    }
+
+    fn prepare(&self, config: &Config) -> Result<Apply, Vec<Problem>> {
+        let prepared = self.templates.prepare(&config.bpf_templates())?;
+        let templates = self.templates.clone();
+        Ok(Box::new(move || Box::pin(async move { templates.apply(prepared).await })))
+    }
+
+    fn turn(&self, tracer: Named, on: bool) -> BoxFuture<'static, Result<bool, String>> {
+        let (templates, name) = (self.templates.clone(), tracer.stored_as);
+        Box::pin(async move {
+            let present = templates.tracers().into_iter().find(|tracer| tracer.stored_as == name);
+            let is_on = present.is_some_and(|it| !it.off && it.child.status().phase != Phase::GivenUp);
+            if is_on == on {
+                return Ok(false);
+            }
+            let turned = if on { templates.attach(&name).await } else { templates.detach(&name).await };
+            turned.map(|()| true)
+        })
     }
 }

@@ -9,7 +9,7 @@ mod plan;
 use std::sync::{Arc, Mutex};
 
 use actors::{ChildRef, Outbox, Supervisor};
-use model::{Accounts, Batch, Changes, Problem, ProcessTable, changed_keys};
+use model::{Accounts, Batch, Changes, Problem, ProcessTable, TracerName, changed_keys};
 use thiserror::Error;
 
 use crate::config::{EbpfConfig, TracersConfig};
@@ -88,6 +88,12 @@ impl EbpfTracers {
     pub fn tracers(&self) -> Vec<TracerHandle> {
         let present = self.inner.present();
         tracers().filter_map(|tracer| present.tracers.get(tracer.name).cloned()).collect()
+    }
+
+    /// Every tracer, whether it runs or not: its own name, and the one it is stored under.
+    pub fn catalog(&self) -> Vec<(&'static str, TracerName)> {
+        let present = self.inner.present();
+        tracers().map(|tracer| (tracer.name, present.sections.stored_as(tracer.name))).collect()
     }
 
     /// Whether a tracer that can't run is to end the agent.

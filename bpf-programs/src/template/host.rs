@@ -56,7 +56,7 @@ pub(super) struct Fixture {
     pub(super) account: Arc<Account>,
     pub(super) collector: Outbox<Batch>,
     /// It is meant to be attached: kept, so that one that was detached stays so when it is built anew.
-    pub(super) wanted: AtomicBool,
+    pub(super) wanted: Arc<AtomicBool>,
     /// The loaded object: it outlives an incarnation, with all that is in its buffer.
     pub(super) work: Mutex<Option<Work>>,
 }

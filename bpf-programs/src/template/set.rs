@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actors::{AskError, ChildRef, Outbox, Placement, Spec, Supervisor};
@@ -40,6 +40,7 @@ struct Present {
     handle: TemplateHandle,
     config: TemplateConfig,
     stamp: Stamp,
+    wanted: Arc<AtomicBool>,
 }
 
 /// A template at work.
@@ -51,6 +52,8 @@ pub struct TemplateHandle {
     pub section: String,
     /// The actor: its status says whether it runs, its state what it is attached to.
     pub child: ChildRef<TemplateHost, TemplateState>,
+    /// It was detached at run time.
+    pub off: bool,
 }
 
 /// A valid configuration, ready to be applied.
@@ -113,7 +116,9 @@ fn enabled(config: &TemplatesConfig) -> TemplatesConfig {
 impl Templates {
     /// The templates as they are now, by section.
     pub fn tracers(&self) -> Vec<TemplateHandle> {
-        self.inner.present().values().map(|present| present.handle.clone()).collect()
+        let off = |present: &Present| !present.wanted.load(Relaxed);
+        let handle = |present: &Present| TemplateHandle { off: off(present), ..present.handle.clone() };
+        self.inner.present().values().map(handle).collect()
     }
 
     /// Loads and attaches a template that was detached or given up.
@@ -210,20 +215,21 @@ impl Inner {
         let stored_as = config.stored_as(section);
         let program = PathBuf::from(&config.program);
         let stamp = Stamp::of(&program);
+        let wanted = Arc::new(AtomicBool::new(true));
         let fixture = Arc::new(Fixture {
             name: stored_as.to_string(),
             program,
             config: config.clone(),
             account: self.accounts.of(&stored_as),
             collector: self.collector.clone(),
-            wanted: AtomicBool::new(true),
+            wanted: wanted.clone(),
             work: Mutex::default(),
         });
         // A thread of its own: the verifier may take seconds, and it harms nobody else.
         let spec =
             Spec { placement: Placement::OwnThread, revivable: true, ..Spec::new(stored_as.to_string()) };
         let child = self.supervisor.spawn(spec, move |link| TemplateHost::new(link, fixture.clone()));
-        let handle = TemplateHandle { stored_as, section: format!("{PREFIX}.{section}"), child };
-        self.present().insert(section.to_owned(), Present { handle, config, stamp });
+        let handle = TemplateHandle { stored_as, section: format!("{PREFIX}.{section}"), child, off: false };
+        self.present().insert(section.to_owned(), Present { handle, config, stamp, wanted });
     }
 }
