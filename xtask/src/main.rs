@@ -1,4 +1,4 @@
-//! The one front door for automation: `cargo xtask start | test | fmt | bench`. Each command does its own
+//! The one front door for automation: `cargo xtask start | test | vm | fmt | bench`. Each command does its own
 //! set-up, so that a fresh machine with cargo and a C compiler is enough.
 
 mod bench;
@@ -7,6 +7,7 @@ mod run;
 mod setup;
 mod start;
 mod test;
+mod vm;
 
 use clap::{Parser, Subcommand};
 
@@ -36,6 +37,8 @@ enum Command {
     },
     /// Format all Rust code
     Fmt,
+    /// Run the kernel suites inside virtual machines on other kernels, and here; print one table
+    Vm(vm::Options),
     /// Measure what the agent costs and print one table
     Bench(bench::Options),
 }
@@ -44,6 +47,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Start { args } => start::start(&args),
         Command::Test { filter } => test::test(filter.as_deref()),
+        Command::Vm(options) => vm::vm(&options),
         Command::Fmt => fmt::fmt(),
         Command::Bench(options) => bench::bench(&options),
     }

@@ -4,6 +4,7 @@ use std::env;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -69,6 +70,31 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("{} ended with {status}", words(command));
     }
     Ok(())
+}
+
+/// Runs the command without a word; anything but success is an error with the command's own words.
+pub(crate) fn quietly(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("cannot run {}", words(command)))?;
+    if !output.status.success() {
+        bail!("{}: {}", words(command), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
+/// How long something takes.
+pub(crate) struct Watch(Instant);
+
+impl Watch {
+    /// From now on.
+    #[expect(clippy::disallowed_methods, reason = "measures other programs; the agent's clock is not ours")]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Until now, rounded.
+    pub(crate) fn seconds(&self) -> u64 {
+        self.0.elapsed().as_secs_f64().round() as u64
+    }
 }
 
 /// Its standard output, trimmed; `None` if it can't be run or fails.

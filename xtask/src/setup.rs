@@ -53,6 +53,41 @@ pub(crate) const TEST: [Need; 3] = [
     },
 ];
 
+/// What booting other kernels needs.
+pub(crate) const VM: [Need; 3] = [
+    Need {
+        what: "QEMU for x86-64 (boots the kernels)",
+        present: || find("qemu-system-x86_64").is_some(),
+        packages: [
+            "qemu-system-x86",
+            "qemu-system-x86-core",
+            "qemu-system-x86",
+            "qemu-x86",
+            "qemu-system-x86_64",
+        ],
+    },
+    Need {
+        what: "busybox, linked statically (the guest's first process)",
+        present: || {
+            // One that is linked dynamically would need its libraries before there is a linker for them.
+            let is_static = |path| run::output(Command::new("ldd").arg(path)).is_none();
+            find("busybox").is_some_and(is_static)
+        },
+        packages: ["busybox-static", "busybox", "busybox", "busybox-static", "busybox-static"],
+    },
+    Need {
+        what: "cpio, strip and ldd (make the guest's file system)",
+        present: || find("cpio").is_some() && find("strip").is_some() && find("ldd").is_some(),
+        packages: [
+            "cpio binutils libc-bin",
+            "cpio binutils glibc-common",
+            "cpio binutils glibc",
+            "cpio binutils glibc",
+            "cpio binutils musl-utils",
+        ],
+    },
+];
+
 /// Makes sure that all of `needs` are there.
 pub(crate) fn provide(needs: &[Need]) -> Result<()> {
     let missing: Vec<_> = needs.iter().filter(|need| !(need.present)()).collect();

@@ -63,7 +63,7 @@ impl Tests<'_> {
 }
 
 /// The agent under test: optimised, and with the command that makes an actor panic.
-fn build_agent() -> Result<PathBuf> {
+pub(crate) fn build_agent() -> Result<PathBuf> {
     let features = ["--features", "fault-injection"];
     let build = ["build", "--locked", "--profile", "e2e", "--package", "duetector-actors"];
     run::run(run::cargo().args(build).args(features))?;

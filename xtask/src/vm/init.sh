@@ -1,0 +1,38 @@
+#!/busybox sh
+# The first process of the guest: makes a machine of the initramfs, runs the suites, turns it off.
+# ttyS0 is the kernel's console; on ttyS1 nobody writes but this script and the suites' result files; ttyS2 takes
+# what suites print.
+/busybox mkdir -p /proc /sys /dev /tmp /run /busybox.d
+/busybox --install -s /busybox.d
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/busybox.d
+/busybox.d/mount -t proc proc /proc
+/busybox.d/mount -t sysfs sysfs /sys
+/busybox.d/mount -t devtmpfs dev /dev
+/busybox.d/mount -t tmpfs -o mode=1777 tmp /tmp
+/busybox.d/mount -t tmpfs -o mode=755 run /run
+/busybox.d/mount -t cgroup2 cgroup2 /sys/fs/cgroup
+/busybox.d/mount -t tracefs tracefs /sys/kernel/tracing
+/busybox.d/mount -t securityfs securityfs /sys/kernel/security
+/busybox.d/mount -t bpf bpf /sys/fs/bpf
+ip link set lo up
+hostname guest
+stty -F /dev/ttyS1 raw
+stty -F /dev/ttyS2 raw
+exec </dev/null >/dev/ttyS2 2>&1
+export HOME=/root CI=true RUST_BACKTRACE=1 RUST_TEST_THREADS=2 DUETECTOR_TEST_BIN=/suites/duetector-actors
+cd /tmp
+
+# suite NAME ARGUMENT…
+suite() {
+    name=$1
+    shift
+    echo "begin $name" >/dev/ttyS1
+    echo "--- $name $(uname -r)"
+    "/suites/$name" "$@"
+    echo "end $name $?" >/dev/ttyS1
+}
+
+. /suites/run
+echo "done $(uname -r)" >/dev/ttyS1
+sync
+poweroff -f

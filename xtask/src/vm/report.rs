@@ -1,0 +1,235 @@
+//! What suites said, by kernel, and all of it as one table.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// How a test ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    /// It passed.
+    Passed,
+    /// Ignored: it can't run there.
+    Ignored,
+    /// It failed, with these words.
+    Failed(String),
+}
+
+/// One kernel's results.
+#[derive(Debug, Default)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) seconds: Option<u64>,
+    /// By suite and test, in the order of running.
+    tests: Vec<((String, String), Outcome)>,
+    /// Why there are not all results.
+    pub(crate) fault: Option<String>,
+    /// Why nothing ran at all: no failure, except where it must.
+    pub(crate) ignored: Option<String>,
+    /// To be shown below the table.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Column {
+    /// A kernel that can't be tried here.
+    pub(crate) fn ignored(name: &str, why: String) -> Self {
+        Self { name: name.to_owned(), ignored: Some(why), ..Self::default() }
+    }
+
+    /// A kernel that could not even be booted.
+    pub(crate) fn faulty(name: &str, why: String) -> Self {
+        Self { name: name.to_owned(), fault: Some(why), ..Self::default() }
+    }
+
+    /// Reads what the guest wrote: `begin SUITE`, JSON lines, `end SUITE CODE`. A suite without all its results is a
+    /// fault.
+    pub(crate) fn parse(name: &str, text: &str) -> Self {
+        let mut column = Self { name: name.to_owned(), ..Self::default() };
+        let mut suite = String::new();
+        let mut finished: BTreeMap<String, bool> = BTreeMap::new();
+        for line in text.lines() {
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["begin", name] => {
+                    suite = name.to_owned();
+                    finished.insert(suite.clone(), false);
+                }
+                ["end", name, code] => column.end(name, code, finished.get(name) == Some(&true)),
+                _ => {
+                    let Ok(message) = serde_json::from_str(line) else { continue };
+                    if column.take(&suite, &message) {
+                        finished.insert(suite.clone(), true);
+                    }
+                }
+            }
+        }
+        column
+    }
+
+    /// Takes one message; true if it is the suite's last.
+    fn take(&mut self, suite: &str, message: &Value) -> bool {
+        let event = message["event"].as_str().unwrap_or_default();
+        if message["type"] == "suite" {
+            return event != "started";
+        }
+        let key = (suite.to_owned(), message["name"].as_str().unwrap_or_default().to_owned());
+        let outcome = match event {
+            "ok" => Outcome::Passed,
+            "ignored" => Outcome::Ignored,
+            "failed" => Outcome::Failed(message["stdout"].as_str().unwrap_or_default().to_owned()),
+            // Overwritten by what follows; what stays so did not end.
+            _ => Outcome::Failed("did not end".to_owned()),
+        };
+        match self.tests.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, known)) => *known = outcome,
+            None => self.tests.push((key, outcome)),
+        }
+        false
+    }
+
+    fn end(&mut self, suite: &str, code: &str, whole: bool) {
+        let failed =
+            self.tests.iter().any(|((of, _), outcome)| of == suite && matches!(outcome, Outcome::Failed(_)));
+        if !whole || (code != "0" && !failed) {
+            self.fault = Some(format!(
+                "suite {suite} ended with code {code}{}",
+                if whole { "" } else { " and without all results" }
+            ));
+        }
+    }
+
+    /// All outcomes.
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        self.tests.iter().map(|(_, outcome)| outcome)
+    }
+
+    fn of(&self, key: &(String, String)) -> &'static str {
+        match self.tests.iter().find(|(known, _)| known == key) {
+            Some((_, Outcome::Passed)) => "ok",
+            Some((_, Outcome::Ignored)) => "ignored",
+            Some((_, Outcome::Failed(_))) => "FAILED",
+            None if self.ignored.is_some() => "ignored",
+            None => "-",
+        }
+    }
+
+    fn failures(&self) -> impl Iterator<Item = (&(String, String), &str)> {
+        self.tests.iter().filter_map(|(key, outcome)| match outcome {
+            Outcome::Failed(words) => Some((key, words.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Something is wrong; what can't run is wrong where everything must.
+    pub(crate) fn is_bad(&self, must_run: bool) -> bool {
+        self.fault.is_some()
+            || self.failures().next().is_some()
+            || (must_run && self.ignored.is_some())
+            // A kernel on which nothing ran proves nothing.
+            || (self.ignored.is_none() && self.tests.is_empty())
+    }
+}
+
+/// One table over all kernels, then what is to be said about each.
+pub(crate) fn render(columns: &[Column]) -> String {
+    let mut keys: Vec<&(String, String)> = Vec::new();
+    for (key, _) in columns.iter().flat_map(|column| &column.tests) {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    // Stable: tests stay in the order of running, suites stay together.
+    let order: Vec<&String> = keys.iter().map(|(suite, _)| suite).collect();
+    keys.sort_by_key(|(suite, _)| order.iter().position(|known| *known == suite));
+    let mut rows = vec![row("test", columns.iter().map(|column| column.name.clone()))];
+    rows.extend(keys.iter().map(|key| {
+        row(&format!("{} {}", key.0, key.1), columns.iter().map(|column| column.of(key).to_owned()))
+    }));
+    rows.push(row("passed, failed, ignored", columns.iter().map(counts)));
+    let seconds = |column: &Column| column.seconds.map_or_else(String::new, |seconds| format!("{seconds} s"));
+    rows.push(row("time", columns.iter().map(seconds)));
+    let mut text = align(&rows);
+    columns.iter().for_each(|column| remarks(column, &mut text));
+    text
+}
+
+fn counts(column: &Column) -> String {
+    let count = |wanted: fn(&Outcome) -> bool| column.outcomes().filter(|outcome| wanted(outcome)).count();
+    let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
+    format!(
+        "{}, {failed}, {}",
+        count(|outcome| *outcome == Outcome::Passed),
+        count(|outcome| *outcome == Outcome::Ignored)
+    )
+}
+
+fn remarks(column: &Column, text: &mut String) {
+    if let Some(why) = &column.ignored {
+        *text += &format!("\n{}: ignored: {why}\n", column.name);
+    }
+    if let Some(why) = &column.fault {
+        *text += &format!("\n{}: {why}\n", column.name);
+    }
+    for ((suite, test), words) in column.failures() {
+        *text += &format!("\n{}: {suite} {test}: {}\n", column.name, words.trim());
+    }
+    for note in &column.notes {
+        *text += &format!("\n{}: {note}\n", column.name);
+    }
+}
+
+fn row(head: &str, cells: impl Iterator<Item = String>) -> Vec<String> {
+    std::iter::once(head.to_owned()).chain(cells).collect()
+}
+
+fn align(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = "begin kernel\n\
+        { \"type\": \"suite\", \"event\": \"started\", \"test_count\": 3 }\n\
+        { \"type\": \"test\", \"event\": \"started\", \"name\": \"a\" }\n\
+        { \"type\": \"test\", \"name\": \"a\", \"event\": \"ok\" }\n\
+        { \"type\": \"test\", \"name\": \"b\", \"event\": \"ignored\" }\n";
+
+    #[test]
+    fn a_whole_suite_is_read() {
+        let text = format!(
+            "{WHOLE}{}end kernel 0\n",
+            r#"{ "type": "suite", "event": "ok", "passed": 1 }
+"#
+        );
+        let column = Column::parse("6.1", &text);
+        assert_eq!(column.outcomes().cloned().collect::<Vec<_>>(), [Outcome::Passed, Outcome::Ignored]);
+        assert!(!column.is_bad(true), "{column:?}");
+        let table = render(&[column]);
+        assert!(table.contains("kernel a") && table.contains("1, 0, 1"), "{table}");
+    }
+
+    #[test]
+    fn a_suite_that_broke_off_is_a_fault() {
+        let hung = format!("{WHOLE}{}\n", r#"{ "type": "test", "event": "started", "name": "c" }"#);
+        let column = Column::parse("6.1", &hung);
+        assert!(column.is_bad(false));
+        assert!(render(&[column]).contains("did not end"));
+        assert!(Column::parse("6.1", &format!("{WHOLE}end kernel 139\n")).is_bad(false));
+        assert!(Column::parse("6.1", "").is_bad(false), "nothing ran");
+    }
+
+    #[test]
+    fn what_cannot_run_is_bad_only_where_it_must() {
+        let column = Column::ignored("6.1", "no emulator".to_owned());
+        assert!(!column.is_bad(false) && column.is_bad(true));
+        assert!(render(&[column]).contains("6.1: ignored: no emulator"));
+    }
+}
