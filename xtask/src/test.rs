@@ -6,12 +6,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{run, setup};
+use crate::{run, setup, vm};
 
 /// The workspace's packages whose tests load kernel programs, and so run as root.
 const KERNEL_PACKAGES: [&str; 2] = ["bpf-programs", "tests"];
 
-/// Provides, checks, builds, runs. With a filter, only the tests it names are built and run.
+/// Provides, checks, builds, runs, here and on the other kernels. With a filter, only the tests it names are run, here.
 pub(crate) fn test(filter: Option<&str>) -> Result<()> {
     setup::provide(&setup::BUILD)?;
     setup::provide(&setup::TEST)?;
@@ -23,14 +23,12 @@ pub(crate) fn test(filter: Option<&str>) -> Result<()> {
         run::run(run::cargo().args(clippy))?;
     }
     let tests = Tests { agent: build_agent()?, venv, filter };
-    if run::is_root() {
-        return tests.run(&["--workspace"], None);
+    let here = tests.run_all();
+    if filter.is_some() {
+        // Guests are booted for the whole, or by `cargo xtask vm`.
+        return here;
     }
-    let others: Vec<_> = KERNEL_PACKAGES.iter().flat_map(|package| ["--exclude", package]).collect();
-    let kernel: Vec<_> = KERNEL_PACKAGES.iter().flat_map(|package| ["--package", package]).collect();
-    let unprivileged = tests.run(&[&["--workspace"], &*others].concat(), None);
-    let privileged = tests.run(&kernel, run::find("sudo"));
-    unprivileged.and(privileged)
+    here.and(vm::vm(&vm::Options::default()))
 }
 
 struct Tests<'a> {
@@ -40,6 +38,18 @@ struct Tests<'a> {
 }
 
 impl Tests<'_> {
+    /// All packages' tests, as root those that need it.
+    fn run_all(&self) -> Result<()> {
+        if run::is_root() {
+            return self.run(&["--workspace"], None);
+        }
+        let others: Vec<_> = KERNEL_PACKAGES.iter().flat_map(|package| ["--exclude", package]).collect();
+        let kernel: Vec<_> = KERNEL_PACKAGES.iter().flat_map(|package| ["--package", package]).collect();
+        let unprivileged = self.run(&[&["--workspace"], &*others].concat(), None);
+        let privileged = self.run(&kernel, run::find("sudo"));
+        unprivileged.and(privileged)
+    }
+
     /// Runs cargo's tests; with sudo, only the test programs run as root: cargo and what it writes stay ours.
     fn run(&self, packages: &[&str], sudo: Option<PathBuf>) -> Result<()> {
         let mut command = run::cargo();

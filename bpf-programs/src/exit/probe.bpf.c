@@ -24,8 +24,9 @@ static __always_inline bool is_last(struct task_struct *task)
 
 	if (task->signal->live.counter)
 		return false;
+	/* Alone from the start, or the others, which may have said so, have been taken off since. */
 	if (task->signal->nr_threads == 1)
-		return true;
+		return !bpf_map_lookup_elem(&ended, &process);
 	return !bpf_map_update_elem(&ended, &process, &one, BPF_NOEXIST);
 }
 
