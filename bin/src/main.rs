@@ -1,36 +1,5 @@
-//! `duetector-actors`: records how data is used on a Linux host, and answers what happened.
-//!
-//! This crate links all others: it reads the configuration, assembles the actors, talks to people.
+//! `duetector-actors`, the program.
 
-mod agent;
-mod assemble;
-mod child;
-mod cli;
-mod cli_common;
-mod commands;
-mod config;
-mod control;
-mod daemon;
-mod exit;
-#[cfg(feature = "fault-injection")]
-mod faults;
-mod hangup;
-mod live;
-mod logging;
-mod output;
-mod part;
-mod reload;
-mod status;
-mod turn;
-mod workdir;
-
-use std::process::ExitCode;
-
-use clap::Parser as _;
-
-fn main() -> ExitCode {
-    match cli::Cli::parse().run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
+fn main() -> std::process::ExitCode {
+    duetector_actors::main()
 }

@@ -53,7 +53,19 @@ pub(crate) fn load_for(
     sources: &Sources,
     conditions: impl FnOnce(&Config) -> Vec<Problem>,
 ) -> anyhow::Result<Loaded> {
-    let given = gather(sources).map_err(|problems| complaint(&problems))?;
+    checked(gather(sources).map_err(|problems| complaint(&problems))?, conditions)
+}
+
+/// Loads a configuration of nothing but a file with this text.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_text(file: &Path, text: &str) -> anyhow::Result<Loaded> {
+    let given = layers::of_file(file, text).map_err(|problem| complaint(&[problem.to_string()]))?;
+    checked(given, |_| Vec::new())
+}
+
+fn checked(given: Leaves, conditions: impl FnOnce(&Config) -> Vec<Problem>) -> anyhow::Result<Loaded> {
     // Defaults are a layer too, so that one key of a section with defaults of its own (a filter) leaves the others.
     let mut leaves = layers::of_table(&Table::try_from(Config::default())?, &Origin::Default);
     leaves.merge(given);

@@ -10,7 +10,7 @@ mod words;
 
 #[cfg(test)]
 pub(crate) use load::from_toml;
-pub(crate) use load::{Loaded, Sources, load, load_for};
+pub(crate) use load::{Loaded, Sources, load, load_for, load_text};
 pub(crate) use sections::Config;
 pub(crate) use show::{effective, to_toml};
 #[cfg(test)]

@@ -1,0 +1,30 @@
+//! Input from outside, taken apart from plain bytes: what fuzzers (`cargo xtask fuzz`) and the short runs in the tests
+//! feed. Each function panics where a promise is broken, and only there.
+
+use std::path::Path;
+
+use crate::config;
+
+/// One kind of input: its name, and what is done with bytes of it.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [Target; 1] = [("config", configuration)];
+
+/// A configuration file: it is refused with a place and a key for each thing that is wrong, or accepted; and then
+/// what `config show` makes of it is accepted, too, and is the same.
+pub fn configuration(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let place = Path::new("fuzzed.toml");
+    let loaded = match config::load_text(place, text) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            let told = format!("{problems:#}");
+            assert!(told.contains("fuzzed.toml:"), "without a place: {told}");
+            return;
+        }
+    };
+    let shown = config::to_toml(&config::effective(&loaded));
+    let again = config::load_text(place, &shown).unwrap_or_else(|why| panic!("{why:#}\n{shown}"));
+    assert_eq!(loaded.config, again.config, "{shown}");
+}
