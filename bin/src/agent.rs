@@ -34,6 +34,8 @@ struct Inner {
     started: clock::Instant,
     started_wall: String,
     stop: watch::Sender<bool>,
+    /// What whoever asked to stop wants with what is pinned.
+    keep: watch::Sender<Option<bool>>,
 }
 
 impl Agent {
@@ -95,7 +97,8 @@ impl Agent {
     /// Stops everybody in order; all that was seen is flushed when this returns.
     pub(crate) async fn stop(&self) {
         self.inner.reloader.close().await;
-        self.inner.topology.stop().await;
+        let keep = *self.inner.keep.borrow();
+        self.inner.topology.stop(keep, &self.inner.workdir).await;
         if let Some(control) = &self.control {
             control.stop().await;
             let _ = std::fs::remove_file(control::socket_path(&self.inner.workdir));
@@ -122,6 +125,7 @@ impl Inner {
             started: clock::now(),
             started_wall: clock::wall().to_text(),
             stop: watch::Sender::new(false),
+            keep: watch::Sender::new(None),
         }
     }
 
@@ -135,7 +139,8 @@ impl Inner {
                 }
                 Request::Reload => Answer::of(Ok(self.reload().await)),
                 Request::Turn { tracers, on } => Answer::of(self.turn(tracers, on).await),
-                Request::Stop => {
+                Request::Stop { keep } => {
+                    self.keep.send_replace(keep);
                     self.stop.send_replace(true);
                     Answer::Ok(serde_json::Value::Null)
                 }

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use actors::{AnyChild, Stage, Supervisor};
 use bpf_programs::programs::Hook;
 use bpf_programs::template;
-use collector::OwnSink;
+use bpf_programs::{EbpfTracers, Pinning};
+use collector::{CollectorHandle, OwnSink};
 use model::{Accounts, ProcessTable, SinkName, TracerName};
 use serde::Serialize;
 use shell_monitor::{Kind, Monitor, Reserved, Wiring};
@@ -37,6 +38,9 @@ pub(crate) struct Topology {
     pub(crate) store_sink: SinkName,
     pub(crate) store: Option<PathBuf>,
     pub(crate) collector_id: String,
+    ebpf: EbpfTracers,
+    pin_keep: bool,
+    may_unpin: bool,
     #[cfg(feature = "fault-injection")]
     pub(crate) faults: crate::faults::Faults,
 }
@@ -58,9 +62,15 @@ impl Topology {
         stage
     }
 
-    /// Stops everybody, sources first.
-    pub(crate) async fn stop(&self) {
+    /// Stops everybody, sources first. With `keep` what is pinned stays at work for the next start; else it is let go
+    /// when everything is flushed, so that a crash on the way costs nothing.
+    pub(crate) async fn stop(&self, keep: Option<bool>, workdir: &Path) {
+        let keep = keep.unwrap_or(self.pin_keep);
+        self.ebpf.set_keep(keep);
         self.stage().stop().await;
+        if self.may_unpin && !keep {
+            bpf_programs::unpin(workdir);
+        }
     }
 }
 
@@ -87,6 +97,8 @@ pub(crate) async fn assemble(
         host,
     )
     .map_err(|cause| Failure::Failed(cause.into()))?;
+    let pinning = pinning(config, workdir, &collector)?;
+    let may_unpin = pinning.is_some();
     let ebpf = bpf_programs::spawn(
         &supervisor,
         &Kernel::settings(config, watched),
@@ -94,6 +106,7 @@ pub(crate) async fn assemble(
         &accounts,
         processes,
         &collector.outbox,
+        pinning,
     );
     let wiring = Wiring {
         accounts: accounts.clone(),
@@ -115,14 +128,27 @@ pub(crate) async fn assemble(
             }),
             Arc::new(Kernel { tracers: ebpf.clone(), watched }),
             Arc::new(Programs { monitor: monitor.clone() }),
-            Arc::new(BpfTemplates { templates, kernel: ebpf }),
+            Arc::new(BpfTemplates { templates, kernel: ebpf.clone() }),
         ],
         programs: monitor,
+        ebpf,
+        pin_keep: config.ebpf.pin_keep,
+        may_unpin,
         accounts,
         store_sink,
         store: config.collector.store_path(workdir),
         collector_id: config.collector.collector_id(),
     })
+}
+
+/// What pinned rings need to know, if they are wanted: above all how far the store has got with them.
+fn pinning(config: &Config, workdir: &Path, collector: &CollectorHandle) -> Result<Option<Pinning>, Failure> {
+    // What an agent pinned before, and this one doesn't go on with, is to be booked as well.
+    if collector.store.is_none() || !config.ebpf.pin && !bpf_programs::is_pinned(workdir) {
+        return Ok(None);
+    }
+    let remembered = collector.remembered().map_err(|cause| Failure::Failed(cause.into()))?;
+    Ok(Some(Pinning::new(workdir.to_owned(), collector.collector_id.clone(), remembered)))
 }
 
 /// A tracer the configuration knows.

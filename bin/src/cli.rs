@@ -44,7 +44,7 @@ enum Command {
     /// Have the running agent read its configuration again and apply what changed; exit 2 if anything in it is wrong
     Reload(FormatArgs),
     /// Stop the running agent and wait until everything is flushed
-    Stop,
+    Stop(StopArgs),
     /// List all tracers: state, hooks, counts; or look into one, or into a program for one
     Tracers(tracers::TracersArgs),
     /// Per tracer and collector: count, first, last, fields, losses; needs no running agent
@@ -81,6 +81,23 @@ struct StartArgs {
 }
 
 #[derive(Debug, Args)]
+struct StopArgs {
+    /// With ebpf.pin: leave the kernel side at work; the next start goes on without a gap
+    #[arg(long, conflicts_with = "unpin")]
+    keep: bool,
+    /// Let go of everything pinned, whatever ebpf.pin_keep says; also what a killed agent left
+    #[arg(long)]
+    unpin: bool,
+}
+
+impl StopArgs {
+    /// What to do with what is pinned, if said.
+    fn keep(&self) -> Option<bool> {
+        (self.keep || self.unpin).then_some(self.keep)
+    }
+}
+
+#[derive(Debug, Args)]
 struct FormatArgs {
     /// How the answer looks
     #[arg(long, value_enum, default_value_t)]
@@ -96,7 +113,7 @@ impl Cli {
             Command::Check(args) => check::run(common, args.format),
             Command::Status(args) => control::status(&common.workdir()?, args.format),
             Command::Reload(args) => control::reload(&common.workdir()?, args.format),
-            Command::Stop => control::stop(&common.workdir()?),
+            Command::Stop(args) => control::stop(&common.workdir()?, args.keep()),
             Command::Tracers(args) => tracers::run(common, &args),
             Command::Brief(args) => brief::run(common, &args),
             Command::Query(args) => query::run(common, &args),

@@ -138,6 +138,7 @@ pub(crate) fn render(status: &Status) -> String {
         status.collector_id,
         tracer_table(&status.tracers)
     );
+    text.push_str(&pin_line(&status.actors).unwrap_or_default());
     text.push_str(&config_lines(&status.config));
     for actor in status.actors.iter().filter(|actor| actor.status.first_cause.is_some()) {
         let story = &actor.status;
@@ -163,6 +164,24 @@ fn config_lines(config: &ConfigStatus) -> String {
     let (loaded, generation, at) = (&config.loaded, config.generation, &last.at);
     let result = result.replace('\n', "\n  ");
     format!("\n\nconfiguration loaded {loaded}, generation {generation}\n  reload at {at}: {result}")
+}
+
+/// How it stands with rings that outlive the agent, if they are wanted.
+fn pin_line(actors: &[ActorStatus]) -> Option<String> {
+    let pin = actors.iter().find_map(|actor| actor.state.get("pin").filter(|pin| !pin.is_null()))?;
+    let word = |key: &str| pin[key].as_str();
+    let mut line = match (word("folder"), word("problem")) {
+        (_, Some(problem)) => format!("\n\nnot pinned: {problem}"),
+        (Some(folder), _) if pin["adopted"] == true => {
+            format!("\n\npinned in {folder}, gone on with from the run before")
+        }
+        (Some(folder), _) => format!("\n\npinned in {folder}"),
+        _ => "\n\nnot pinned".to_owned(),
+    };
+    if let Some(refused) = word("refused") {
+        line.push_str(&format!("; what was there before could not be gone on with: {refused}"));
+    }
+    Some(line)
 }
 
 /// One row a tracer.

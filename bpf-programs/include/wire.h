@@ -140,6 +140,19 @@ struct settings {
 	__u32 pad;
 };
 
+/* The value of map `mark`: whose the maps are, for an agent that finds them pinned. The kernel side doesn't read it. */
+struct mark {
+	__u64 pin;	/* unlike any other's */
+	__u64 object;	/* what these programs were made from */
+	__u64 store;	/* where the records go */
+	__u64 names;	/* what they are stored under */
+	__u64 made_ns;	/* since boot */
+	__u32 data_size;
+	__u32 lifecycle_size;
+	__u32 complete; /* written last */
+	__u32 pad;
+};
+
 /* A value of map `counts`, one a CPU. */
 struct count {
 	__u64 seen; /* events that passed the filters */

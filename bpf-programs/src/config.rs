@@ -31,6 +31,12 @@ pub struct EbpfConfig {
     pub uids: Vec<u32>,
     /// How many batches (of up to 1,024 records) may wait for each tracer. Where they do, the rings fill up.
     pub queue: usize,
+    /// Programs, rings and counters live in bpffs and outlive the agent: after a crash the next start goes on with the
+    /// first record that is not in the store. Needs the sqlite sink.
+    pub pin: bool,
+    /// With `pin`: an orderly stop leaves them at work as well, for a start that follows soon (an upgrade). What
+    /// happens meanwhile waits in the rings; what does not fit is lost, counted. `stop --keep` does so once.
+    pub pin_keep: bool,
     /// A kernel tracer that can't start ends the agent instead of being reported.
     pub strict: bool,
 }
@@ -44,6 +50,8 @@ impl Default for EbpfConfig {
             look_interval: Period(Duration::from_millis(100)),
             uids: Vec::new(),
             queue: 16,
+            pin: false,
+            pin_keep: false,
             strict: false,
         }
     }

@@ -26,6 +26,8 @@ pub mod wire;
 pub use config::{EbpfConfig, TracerConfig, TracersConfig};
 pub use fleet::{EbpfTracers, NotTurned, Prepared, TracerHandle, spawn};
 pub use host::{EbpfHost, HostState};
+pub use loader::Pinning;
+pub use spawn::{is_pinned, unpin};
 #[cfg(feature = "fault-injection")]
 pub use tracer::InjectPanic;
 pub use tracer::{EbpfTracer, SetAttached, TracerState};

@@ -245,6 +245,28 @@ wire_structs! {
         pad: u32,
     }
 
+    /// The value of the map `mark`: whose the maps are, for an agent that finds them pinned.
+    Mark {
+        /// Unlike any other's.
+        pin: u64,
+        /// What the programs were made from.
+        object: u64,
+        /// Where the records go.
+        store: u64,
+        /// What they are stored under.
+        names: u64,
+        /// When, since boot.
+        made_ns: u64,
+        /// Bytes of the data ring.
+        data_size: u32,
+        /// Bytes of the lifecycle ring.
+        lifecycle_size: u32,
+        /// Not 0: everything was pinned. Written last.
+        complete: u32,
+        /// Nothing.
+        pad: u32,
+    }
+
     /// One CPU's value of the map `counts`.
     Count {
         /// Events that passed the filters.

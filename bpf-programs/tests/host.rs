@@ -58,7 +58,8 @@ impl Rig {
         let (collector, batches) = Outbox::channel(64, WhenFull::Block);
         let (config, sections) = (EbpfConfig::default(), TracersConfig::default());
         let supervisor = Supervisor::new();
-        let ebpf = bpf_programs::spawn(&supervisor, &config, &sections, &accounts, table.clone(), &collector);
+        let ebpf =
+            bpf_programs::spawn(&supervisor, &config, &sections, &accounts, table.clone(), &collector, None);
         let rig = Self { ebpf, accounts, table, batches, records: Vec::new(), sink };
         let all = |rig: &Self| rig.ebpf.tracers().iter().all(|tracer| tracer.child.state().attached);
         let deadline = clock::now() + DEADLINE;

@@ -18,7 +18,7 @@ macro_rules! layouts {
 
 #[test]
 fn c_and_rust_agree() {
-    let layouts: [Layout; 10] = layouts! {
+    let layouts: [Layout; 11] = layouts! {
         "text" TextRef
         "header" Header
         "open_record" OpenRecord
@@ -29,6 +29,7 @@ fn c_and_rust_agree() {
         "process_record" ProcessRecord
         "settings" Settings
         "count" Count
+        "mark" Mark
     };
     if OBJECT.is_empty() {
         eprintln!("nothing to compare: built without the kernel side");

@@ -71,6 +71,17 @@ impl Unwritten {
         self.lock().values().cloned().map(row_of).collect()
     }
 
+    /// How many records the waiting rows say were lost of each tracer in its ring.
+    pub(crate) fn told(&self) -> BTreeMap<TracerName, u64> {
+        let mut told = BTreeMap::new();
+        for ((tracer, place, _), loss) in self.lock().iter() {
+            if *place == Place::Ring {
+                *told.entry(tracer.clone()).or_default() += loss.count;
+            }
+        }
+        told
+    }
+
     /// They are written.
     pub(crate) fn clear(&self) {
         self.lock().clear();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actors::{AnyChild, AskError, ChildRef, Outbox, Placement, Spec, Supervisor, WhenFull, clock};
 use futures::future::BoxFuture;
-use model::{Accounts, Batch, Problem, ProcessTable, Routed, SinkName, TracerName, Tracking};
+use model::{Accounts, Batch, Problem, ProcessTable, Remembered, Routed, SinkName, TracerName, Tracking};
 use thiserror::Error;
 
 use crate::collector::{self, Collector, CollectorState};
@@ -99,6 +99,17 @@ impl SinkHandle {
 }
 
 impl CollectorHandle {
+    /// What the store tells of rings that outlived the agent it got records from.
+    ///
+    /// # Errors
+    /// The store can't be read, or there is none.
+    pub fn remembered(&self) -> Result<Remembered, SinkError> {
+        match &self.store {
+            Some(store) => sqlite::remembered(store),
+            None => Ok(Remembered::default()),
+        }
+    }
+
     /// The last rows of a tracer, oldest first, if the memory sink is on.
     pub fn recent(&self, tracer: &TracerName) -> Vec<Tracking> {
         self.memory.as_ref().map(|memory| memory.rows(tracer)).unwrap_or_default()

@@ -34,6 +34,6 @@ pub use process::{ProcessInfo, ProcessTable};
 pub use record::{Identity, Moment, Record};
 pub use text::Text;
 pub use time::{BootClock, BootNs, WallTime};
-pub use track::{Checkpoint, Settled, Stretch};
+pub use track::{Checkpoint, Point, Remembered, Settled, Stretch};
 pub use tracking::Tracking;
 pub use units::{Period, Size};

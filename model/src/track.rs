@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::Lost;
+use crate::{BootNs, Lost, TracerName};
 
 /// Where records lie in a ring: positions count bytes since it was made, and never go back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,40 @@ pub struct Checkpoint {
     pub settled: Settled,
     /// Which stretches it covers, to be handed back to [`crate::Account::committed`].
     pub(crate) upto: u64,
+}
+
+impl Checkpoint {
+    /// Records of the ring that are settled.
+    pub fn seen(&self) -> u64 {
+        self.settled.out() + self.settled.lost.ring.saturating_sub(self.base)
+    }
+
+    /// As read back from a store.
+    pub fn new(position: u64, base: u64, settled: Settled) -> Self {
+        Self { position, base, settled, upto: 0 }
+    }
+}
+
+/// What a store tells of the rings it got records from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// Which store: unlike any other's.
+    pub store: String,
+    /// The last checkpoints of every ring and tracer.
+    pub points: Vec<Point>,
+}
+
+/// A checkpoint in a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// Of which rings, see [`crate::Pinned::pin`].
+    pub pin: String,
+    /// Of which tracer.
+    pub tracer: TracerName,
+    /// How far.
+    pub point: Checkpoint,
+    /// When it was written.
+    pub at: BootNs,
 }
 
 /// One tracer's stretches, in ring order.

@@ -59,9 +59,14 @@ pub(crate) fn reload(workdir: &Path, format: Output) -> Outcome {
 }
 
 /// Stops the agent and waits until it has ended.
-pub(crate) fn stop(workdir: &Path) -> Outcome {
+pub(crate) fn stop(workdir: &Path, keep: Option<bool>) -> Outcome {
+    if keep == Some(false) && !crate::workdir::is_locked(workdir) && bpf_programs::is_pinned(workdir) {
+        bpf_programs::unpin(workdir);
+        output::complain("no agent runs; what it had pinned is let go");
+        return Ok(());
+    }
     let pid = running_pid(workdir);
-    control::ask(workdir, &Request::Stop).map_err(failure)?;
+    control::ask(workdir, &Request::Stop { keep }).map_err(failure)?;
     let start = actors::clock::now();
     while crate::workdir::is_locked(workdir) {
         if start.elapsed() > STOP_PATIENCE {

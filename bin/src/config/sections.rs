@@ -70,6 +70,11 @@ impl Config {
         problems.extend(self.names_taken());
         problems.extend(self.filter.validate("filter"));
         problems.extend(self.collector.validate("collector"));
+        if self.ebpf.pin && self.collector.sqlite.disabled {
+            let message =
+                "needs the sqlite sink, which notes how far the rings are stored: enable collector.sqlite";
+            problems.push(Problem::new("ebpf.pin", message));
+        }
         problems
     }
 

@@ -38,7 +38,11 @@ pub(crate) enum Request {
         change: Change,
     },
     /// Stop. Answered before the agent ends.
-    Stop,
+    Stop {
+        /// Leave pinned rings and programs at work, or don't; else as configured.
+        #[serde(default)]
+        keep: Option<bool>,
+    },
     /// Make this actor panic: to see that it comes back. Only with the feature `fault-injection`.
     #[cfg(feature = "fault-injection")]
     InjectPanic {

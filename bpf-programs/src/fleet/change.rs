@@ -1,6 +1,6 @@
 //! Carries out changes: one at a time, what goes before what comes.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use model::{Accounts, Batch, Changes, ProcessTable, changed_keys};
 use super::NotTurned;
 use super::plan::{Prepared, Present, TracerHandle};
 use crate::host::{Detach, EbpfHost, Handover, HostState, Seat, SetLookInterval, SetUids, Source};
-use crate::loader::Kernel;
-use crate::programs::Tracer;
+use crate::loader::{Kernel, Pinning};
+use crate::programs::{Tracer, tracers};
 use crate::spawn::{spawn_host, spawn_tracer};
 use crate::tracer::{EbpfTracer, Fixture, TracerState};
 
@@ -27,6 +27,10 @@ pub(super) struct Inner {
     pub(super) accounts: Accounts,
     pub(super) processes: ProcessTable,
     pub(super) collector: Outbox<Batch>,
+    /// What pinned rings need to know, if they are wanted.
+    pub(super) pinning: Option<Pinning>,
+    /// A host that is stopped leaves them at work.
+    pub(super) keep: Arc<AtomicBool>,
     pub(super) present: Mutex<Present>,
     /// Held by whoever changes what is there: one at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
@@ -134,12 +138,16 @@ impl Inner {
         let interval = config.look_interval.0;
         let account = |tracer: &Tracer| self.accounts.of(&present.sections.stored_as(tracer.name));
         let seats = wanted.iter().map(|tracer| Arc::new(Seat::new(tracer, account(tracer)))).collect();
+        let names = tracers().map(|tracer| (tracer.kind as u32, present.sections.stored_as(tracer.name)));
+        let pinning = self.pinning.clone().map(|pinning| Pinning { names: names.collect(), ..pinning });
         let open = move || {
-            let mut kernel = Kernel::load(&config, &wanted)?;
+            let mut kernel = Kernel::start(&config, &wanted, pinning.as_ref())?;
             kernel.attach_lifecycle();
             Ok(Box::new(kernel) as Box<dyn Source>)
         };
-        spawn_host(&self.supervisor, Handover::new(seats, self.processes.clone(), interval, Box::new(open)))
+        let (processes, accounts) = (self.processes.clone(), self.accounts.clone());
+        let handover = Handover::new(seats, processes, accounts, interval, Box::new(open));
+        spawn_host(&self.supervisor, Arc::new(handover.keeping(self.keep.clone())))
     }
 
     /// Detaches and stops tracers, all at once, and forgets them.

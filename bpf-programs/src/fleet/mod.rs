@@ -6,6 +6,7 @@
 mod change;
 mod plan;
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use actors::{ChildRef, Outbox, Supervisor};
@@ -14,6 +15,7 @@ use thiserror::Error;
 
 use crate::config::{EbpfConfig, TracersConfig};
 use crate::host::{EbpfHost, HostState};
+use crate::loader::Pinning;
 use crate::programs::{Tracer, tracers};
 use change::Inner;
 use plan::Present;
@@ -61,6 +63,7 @@ pub fn spawn(
     accounts: &Accounts,
     processes: ProcessTable,
     collector: &Outbox<Batch>,
+    pinning: Option<Pinning>,
 ) -> EbpfTracers {
     let present = Present { config: config.clone(), sections: sections.clone(), ..Present::default() };
     let inner = Inner {
@@ -68,6 +71,8 @@ pub fn spawn(
         accounts: accounts.clone(),
         processes,
         collector: collector.clone(),
+        pinning,
+        keep: Arc::default(),
         present: Mutex::new(present),
         changing: tokio::sync::Mutex::default(),
     };
@@ -96,6 +101,11 @@ impl EbpfTracers {
         tracers().map(|tracer| (tracer.name, present.sections.stored_as(tracer.name))).collect()
     }
 
+    /// What the host does when it is stopped: with `keep` its pinned rings and programs stay at work for a successor.
+    pub fn set_keep(&self, keep: bool) {
+        self.inner.keep.store(keep, Relaxed);
+    }
+
     /// Whether a tracer that can't run is to end the agent.
     pub fn is_strict(&self) -> bool {
         self.inner.present().config.strict
@@ -113,6 +123,7 @@ impl EbpfTracers {
             let fixed = changed_keys(&present.config, config);
             let fixed = fixed.iter().filter(|key| !LIVE.contains(&key.as_str()));
             problems.extend(fixed.map(|key| Problem::needs_restart(format!("ebpf.{key}"))));
+            problems.extend(present.renamed(sections).into_iter().filter(|_| config.pin));
         }
         if !problems.is_empty() {
             return Err(problems);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use actors::ChildRef;
-use model::{Changes, TracerName};
+use model::{Changes, Problem, TracerName};
 
 use crate::config::{EbpfConfig, TracersConfig};
 use crate::host::{EbpfHost, HostState};
@@ -69,6 +69,13 @@ impl Present {
         (self.config, self.sections) = (config, sections);
     }
 
+    /// Tracers that would be stored under another name: pinned rings hold records that belong to the old one.
+    pub(super) fn renamed(&self, sections: &TracersConfig) -> Vec<Problem> {
+        let changed = tracers()
+            .filter(|tracer| self.sections.stored_as(tracer.name) != sections.stored_as(tracer.name));
+        changed.map(|tracer| Problem::needs_restart(format!("tracer.{}.name", tracer.name))).collect()
+    }
+
     /// What has to be stopped and started for these settings.
     pub(super) fn plan(&self) -> Plan {
         let mut plan = Plan::default();
@@ -120,8 +127,14 @@ mod tests {
         let (collector, _) = Outbox::channel(1, WhenFull::Block);
         // Without a host that loads anything: its tracers are not asked about.
         let open = Box::new(|| Err(crate::loader::LoadError::NotBuilt));
-        let handover = Handover::new(Vec::new(), ProcessTable::default(), Duration::from_millis(5), open);
-        let host = spawn_host(&supervisor, handover);
+        let handover = Handover::new(
+            Vec::new(),
+            ProcessTable::default(),
+            accounts.clone(),
+            Duration::from_millis(5),
+            open,
+        );
+        let host = spawn_host(&supervisor, Arc::new(handover));
         let mut present = Present { sections: configured(sections), ..Present::default() };
         for tracer in present.wanted() {
             let stored_as = present.sections.stored_as(tracer.name);

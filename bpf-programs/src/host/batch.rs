@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Account, BootNs, Claim};
+use model::{Account, BootNs, Claim, Stretch};
 
 /// A batch is full at so many records,
 const MAX_RECORDS: usize = 1024;
@@ -46,6 +46,7 @@ pub(crate) struct Cut {
     bytes: Vec<u8>,
     ends: Vec<u32>,
     span: Option<(BootNs, BootNs)>,
+    stretch: Option<Stretch>,
     /// Records and bytes the last batch had: what room to make for the next, so that a busy tracer's grows
     /// at most once and an idle one's stays small.
     last: (usize, usize),
@@ -54,6 +55,12 @@ pub(crate) struct Cut {
 impl Cut {
     /// So many records fill a batch.
     pub(crate) const RECORDS: usize = MAX_RECORDS;
+
+    /// A record of a ring that may outlive the agent, and where it lies there.
+    pub(super) fn push_from(&mut self, stretch: Stretch, record: &[u8], at: BootNs) {
+        self.stretch = Some(Stretch { start: self.stretch.unwrap_or(stretch).start, end: stretch.end });
+        self.push(record, at);
+    }
 
     pub(crate) fn push(&mut self, record: &[u8], at: BootNs) {
         if self.ends.is_empty() {
@@ -68,16 +75,25 @@ impl Cut {
         self.span = Some((from.min(at), to.max(at)));
     }
 
+    /// Where its first record begins in the ring.
+    pub(super) fn starts_at(&self) -> Option<u64> {
+        self.stretch.map(|stretch| stretch.start)
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.ends.len() >= MAX_RECORDS || self.bytes.len() >= MAX_BYTES
     }
 
     /// The batch, if there is anything in it. Its records must be booked as seen by now.
     pub(crate) fn take(&mut self, account: &Arc<Account>) -> Option<RawBatch> {
-        let span = self.span.take()?;
+        let (span, stretch) = (self.span.take()?, self.stretch.take());
         self.last = (self.ends.len(), self.bytes.len());
         let (bytes, ends) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ends));
-        let claim = Claim::on_counted(account.clone(), ends.len() as u64, span);
+        let count = ends.len() as u64;
+        let claim = match stretch {
+            Some(stretch) => Claim::on_stretch(account.clone(), count, span, stretch),
+            None => Claim::on_counted(account.clone(), count, span),
+        };
         Some(RawBatch { claim, bytes, ends })
     }
 }

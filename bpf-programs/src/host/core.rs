@@ -7,13 +7,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use actors::{Outbox, clock};
-use model::{BootNs, ExecId, ProcessTable};
+use model::{Accounts, BootNs, ExecId, Pinned, ProcessTable};
 
+use super::PinState;
 use super::batch::RawBatch;
+use super::desk::{Desk, read};
 use super::port::Port;
 use super::seat::Seat;
-use super::source::{Attached, Ring, Source};
-use crate::lifecycle;
+use super::source::{Attached, Footing, Ring, Source};
 use crate::loader::AttachError;
 use crate::programs::Tracer;
 use crate::wire::{COUNT_LIFECYCLE, COUNT_SLOTS, Header};
@@ -22,8 +23,8 @@ use crate::wire::{COUNT_LIFECYCLE, COUNT_SLOTS, Header};
 const LIFECYCLE_SLICE: usize = 8192;
 /// Data records read before lifecycle is looked at again.
 const DATA_SLICE: usize = 2048;
-/// Records of one ring read before the room of those before is given back.
-const STRIDE: usize = 256;
+/// One part in so many of a ring that waits for the store makes it hurry.
+const PRESSED_AT: u64 = 8;
 
 /// What one look found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(super) struct Look {
     pub(super) more: bool,
     /// A tracer's queue is full, so that data is left in its ring.
     pub(super) blocked: bool,
+    /// Much of a ring waits for the store.
+    pub(super) held: bool,
 }
 
 /// Counters of what no tracer's account can hold.
@@ -48,78 +51,57 @@ pub(super) struct Strays {
 /// The loaded object with everything the host keeps about it. It outlives the actor: when that falls, its
 /// successor goes on with the record after.
 pub(super) struct Core {
-    source: Box<dyn Source>,
-    desk: Desk,
-    last_look: BootNs,
+    pub(super) source: Box<dyn Source>,
+    pub(super) desk: Desk,
+    pub(super) last_look: BootNs,
     known_lifecycle_lost: u64,
     /// The process table misses what lost records said.
     stale: bool,
     last_read: BootNs,
+    pub(super) accounts: Accounts,
+    /// What the kernel side does is a successor's from now on: nothing is read any more.
+    kept: bool,
 }
 
 /// Reading all processes takes milliseconds: while the lifecycle ring overflows, it is done this often at most.
 const READ_ANEW: u64 = 1_000_000_000;
 
-/// Where records go: apart from the source, so that they are handled while they are being read.
-struct Desk {
-    ports: Vec<Port>,
-    /// Index into `ports`, by kind.
-    by_kind: [Option<usize>; COUNT_SLOTS as usize],
-    table: ProcessTable,
-    strays: Strays,
-}
-
-impl Desk {
-    fn take(&mut self, ring: Ring, record: &[u8]) {
-        let Ok(header) = Header::parse(record) else {
-            self.strays.malformed += 1;
-            return;
-        };
-        if header.is_traced() {
-            match self.by_kind.get(header.kind as usize).copied().flatten() {
-                Some(port) => self.ports[port].take(record, header.at()),
-                None => self.strays.malformed += 1,
-            }
-        }
-        if ring == Ring::Lifecycle {
-            self.learn(record);
-        }
-    }
-
-    /// After the tracer's copy is made: what fails here costs the table a change, but no tracer a record.
-    fn learn(&mut self, record: &[u8]) {
-        if lifecycle::apply(&self.table, record).is_err() {
-            self.strays.unreadable += 1;
-        }
-    }
-}
-
-/// Reads up to `limit` records of a ring, giving back room on the way; says how many there were.
-fn read(source: &mut dyn Source, desk: &mut Desk, ring: Ring, limit: usize) -> usize {
-    let mut count = 0;
-    while count < limit {
-        let some = source.drain(ring, STRIDE.min(limit - count), &mut |_, record| desk.take(ring, record));
-        source.release(ring, source.cursor(ring));
-        count += some;
-        if some < STRIDE {
-            break;
-        }
-    }
-    count
-}
-
 impl Core {
     /// Around a source that was just loaded.
-    pub(super) fn new(source: Box<dyn Source>, seats: &[Arc<Seat>], table: ProcessTable) -> Self {
+    pub(super) fn new(
+        source: Box<dyn Source>,
+        seats: &[Arc<Seat>],
+        table: ProcessTable,
+        accounts: Accounts,
+    ) -> Self {
         let now = clock::boot_ns();
-        let mut by_kind = [None; COUNT_SLOTS as usize];
-        let mut ports = Vec::new();
-        for seat in seats {
-            by_kind[seat.tracer.kind as usize] = Some(ports.len());
-            ports.push(Port::new(seat.clone(), now));
+        let footing = source.footing();
+        let desk = Desk {
+            ports: Vec::new(),
+            by_kind: [None; COUNT_SLOTS as usize],
+            table,
+            strays: Strays::default(),
+        };
+        let last_look = footing.points.values().map(|point| point.at).min().unwrap_or(now);
+        let (stale, last_read) = (false, BootNs(0));
+        let mut core = Self {
+            source,
+            desk,
+            last_look,
+            known_lifecycle_lost: 0,
+            stale,
+            last_read,
+            accounts,
+            kept: false,
+        };
+        if let Some(pin) = &footing.pin {
+            core.accounts.set_pinned(Pinned { pin: pin.clone(), adopted: footing.adopted });
         }
-        let desk = Desk { ports, by_kind, table, strays: Strays::default() };
-        Self { source, desk, last_look: now, known_lifecycle_lost: 0, stale: false, last_read: BootNs(0) }
+        for seat in seats {
+            core.seat(seat, &footing, now);
+        }
+        core.seat_the_disabled(&footing, now);
+        core
     }
 
     /// Reads the processes that are there already into the table; says how many.
@@ -142,25 +124,6 @@ impl Core {
             self.port_for(seat).outbox = None;
         }
         attached
-    }
-
-    /// The seat's port. A tracer that has none yet, or whose books are other ones now, gets one: what the kernel has
-    /// counted up to now is not this seat's.
-    fn port_for(&mut self, seat: &Arc<Seat>) -> &mut Port {
-        let kind = seat.tracer.kind as usize;
-        let known = self.desk.by_kind[kind];
-        if let Some(place) = known.filter(|place| self.desk.ports[*place].is_at(seat)) {
-            return &mut self.desk.ports[place];
-        }
-        let before = self.source.count(kind as u32).unwrap_or_default();
-        let port = Port::later(seat.clone(), clock::boot_ns(), before);
-        let place = known.unwrap_or(self.desk.ports.len());
-        match known {
-            Some(place) => self.desk.ports[place] = port,
-            None => self.desk.ports.push(port),
-        }
-        self.desk.by_kind[kind] = Some(place);
-        &mut self.desk.ports[place]
     }
 
     /// Changes whose doings are recorded.
@@ -190,37 +153,78 @@ impl Core {
         }
     }
 
-    /// Stops everything: nothing new gets into the rings.
-    pub(super) fn close(&mut self) {
-        self.source.close();
+    /// Stops everything: nothing new gets into the rings. With `keep` it is not they that stop but their reading:
+    /// a successor goes on with it.
+    pub(super) fn close(&mut self, keep: bool) {
+        self.kept = keep && self.source.footing().pin.is_some();
+        if !self.kept {
+            self.source.close();
+        }
     }
 
     /// Whether nothing is left to read or to pass on.
     pub(super) fn is_done(&self) -> bool {
-        self.desk.ports.iter().all(|port| port.is_drained() && !port.is_blocked())
+        self.desk.ports.iter().all(|port| (self.kept || port.is_drained()) && !port.is_blocked())
+    }
+
+    /// What is to be shown of pinned rings.
+    pub(super) fn pin_state(&self) -> Option<PinState> {
+        let Footing { pin, folder, adopted, refused, problem, .. } = self.source.footing();
+        (pin.is_some() || problem.is_some() || refused.is_some()).then_some(PinState {
+            pin,
+            folder,
+            adopted,
+            refused,
+            problem,
+        })
     }
 
     /// Ends the books: what never came is lost, every queue is let go.
     pub(super) fn finish(&mut self) {
+        if self.kept {
+            self.desk.ports.iter_mut().for_each(|port| port.outbox = None);
+            return;
+        }
         let tracers: Vec<_> = self.desk.ports.iter().map(|port| port.tracer()).collect();
         tracers.into_iter().for_each(|tracer| self.forget(tracer));
     }
 
     /// Reads a stretch of both rings, lifecycle first.
     pub(super) fn look(&mut self) -> Look {
-        let Self { source, desk, .. } = self;
+        let Self { source, desk, accounts, kept, .. } = self;
         desk.ports.iter_mut().for_each(Port::offer);
-        let lifecycle = read(source.as_mut(), desk, Ring::Lifecycle, LIFECYCLE_SLICE);
+        if accounts.is_store_down() {
+            desk.ports.iter().for_each(Port::let_go);
+        }
+        let limit = if *kept { 0 } else { LIFECYCLE_SLICE };
+        let lifecycle = read(source.as_mut(), desk, Ring::Lifecycle, limit);
         // While a queue is full its records stay in the ring, where the kernel counts what does not fit.
         let blocked = desk.ports.iter().any(Port::is_blocked);
-        let limit = if blocked { 0 } else { DATA_SLICE };
+        let limit = if blocked || *kept { 0 } else { DATA_SLICE };
         let data = read(source.as_mut(), desk, Ring::Data, limit);
-        let more = lifecycle == LIFECYCLE_SLICE || (data == DATA_SLICE && !blocked);
+        let more = !*kept && (lifecycle == LIFECYCLE_SLICE || (data == DATA_SLICE && !blocked));
         if !more {
             desk.ports.iter_mut().for_each(Port::flush);
         }
+        let held = self.release();
         self.keep_books();
-        Look { more, blocked: self.desk.ports.iter().any(Port::is_blocked) }
+        Look { more, held, blocked: self.desk.ports.iter().any(Port::is_blocked) }
+    }
+
+    /// Gives the kernel back what the store has by now. Where much waits for it, it is told to hurry.
+    fn release(&mut self) -> bool {
+        let Self { source, desk, accounts, .. } = self;
+        let mut pressed = false;
+        for ring in [Ring::Lifecycle, Ring::Data] {
+            let cursor = source.cursor(ring);
+            let upto = desk.held_from(ring).unwrap_or(cursor);
+            source.release(ring, upto);
+            pressed |= cursor - upto > source.size(ring) / PRESSED_AT;
+        }
+        if pressed {
+            accounts.press();
+        }
+        pressed
     }
 
     fn keep_books(&mut self) {

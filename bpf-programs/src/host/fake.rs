@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
-use super::{Attached, Count, Ring, Source};
+use super::{Attached, Count, Footing, Ring, Source};
 use model::Stretch;
 
 use crate::loader::AttachError;
@@ -18,6 +18,7 @@ pub(super) struct Fake {
     pub(super) rings: [VecDeque<Vec<u8>>; 2],
     pub(super) cursors: [u64; 2],
     pub(super) released: [u64; 2],
+    pub(super) footing: Footing,
     pub(super) counts: BTreeMap<u32, Count>,
     pub(super) attached: BTreeSet<u32>,
     pub(super) closed: bool,
@@ -53,6 +54,14 @@ impl Source for Kernel {
 
     fn cursor(&self, ring: Ring) -> u64 {
         self.lock().unwrap().cursors[ring as usize]
+    }
+
+    fn size(&self, _: Ring) -> u64 {
+        1 << 20
+    }
+
+    fn footing(&self) -> Footing {
+        self.lock().unwrap().footing.clone()
     }
 
     fn count(&mut self, slot: u32) -> io::Result<Count> {

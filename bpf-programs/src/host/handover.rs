@@ -1,9 +1,10 @@
 //! What one incarnation of the host leaves to the next: the loaded object with everything still in it.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::{Account, ProcessTable};
+use model::{Account, Accounts, ProcessTable};
 
 use super::core::Core;
 use super::seat::Seat;
@@ -18,6 +19,9 @@ pub(crate) struct Handover {
     seats: Mutex<Vec<Arc<Seat>>>,
     interval: Mutex<Duration>,
     table: ProcessTable,
+    accounts: Accounts,
+    /// Told to end, the host leaves the kernel side at work for a successor.
+    keep: Arc<AtomicBool>,
     open: Open,
     left: Mutex<Left>,
 }
@@ -30,9 +34,15 @@ struct Left {
 }
 
 impl Handover {
-    pub(crate) fn new(seats: Vec<Arc<Seat>>, table: ProcessTable, interval: Duration, open: Open) -> Self {
+    pub(crate) fn new(
+        seats: Vec<Arc<Seat>>,
+        table: ProcessTable,
+        accounts: Accounts,
+        interval: Duration,
+        open: Open,
+    ) -> Self {
         let (seats, interval) = (Mutex::new(seats), Mutex::new(interval));
-        Self { seats, interval, table, open, left: Mutex::default() }
+        Self { seats, interval, table, accounts, keep: Arc::default(), open, left: Mutex::default() }
     }
 
     /// What the predecessor left. If it left nothing (it is the first, or its thread is stuck with it) the
@@ -51,7 +61,7 @@ impl Handover {
         let generation = left.generation;
         drop(left);
         let seats = self.seats();
-        let mut core = Core::new((self.open)()?, &seats, self.table.clone());
+        let mut core = Core::new((self.open)()?, &seats, self.table.clone(), self.accounts.clone());
         let processes = core.read_processes().map_err(|cause| {
             // Not from /proc instead: it tells start times in ticks, so that no record's process would be found.
             tracing::warn!(%cause, "processes older than the agent will lack executable and working folder");
@@ -95,6 +105,15 @@ impl Handover {
 
     pub(super) fn set_interval(&self, interval: Duration) {
         *lock(&self.interval) = interval;
+    }
+
+    /// What the host leaves when it is told to end.
+    pub(crate) fn keeping(self, keep: Arc<AtomicBool>) -> Self {
+        Self { keep, ..self }
+    }
+
+    pub(super) fn keep(&self) -> bool {
+        self.keep.load(Relaxed)
     }
 
     fn left(&self) -> MutexGuard<'_, Left> {

@@ -5,10 +5,12 @@
 
 mod batch;
 mod core;
+mod desk;
 mod handover;
 mod port;
 mod run;
 mod seat;
+mod seating;
 mod source;
 
 use std::rc::Rc;
@@ -26,7 +28,7 @@ pub(crate) use handover::Handover;
 use run::Shared;
 pub(crate) use seat::Seat;
 pub use source::Attached;
-pub(crate) use source::{Count, Ring, Source};
+pub(crate) use source::{Count, Footing, Missing, Ring, Source};
 
 use crate::loader::AttachError;
 use crate::programs::Tracer;
@@ -50,6 +52,23 @@ pub struct HostState {
     pub look_interval_ms: u64,
     /// What could be done about its failure, if it failed.
     pub advice: Vec<String>,
+    /// How it stands with rings that outlive the agent, if they are wanted.
+    pub pin: Option<PinState>,
+}
+
+/// Rings that outlive the agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PinState {
+    /// Their name in the store; none if they can't be pinned.
+    pub pin: Option<String>,
+    /// Where they are pinned.
+    pub folder: Option<String>,
+    /// A predecessor made them, and this run goes on with them.
+    pub adopted: bool,
+    /// Why what a predecessor left could not be gone on with.
+    pub refused: Option<String>,
+    /// Why they can't be pinned.
+    pub problem: Option<String>,
 }
 
 /// Attaches a tracer: its raw records go into this queue and these books from now on. Again: they are replaced. Its

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use actors::Outbox;
-use model::{BootNs, Place};
+use model::{BootNs, Checkpoint, Place, SinkName, Stretch};
 
 use super::batch::{Cut, RawBatch};
 use super::seat::Seat;
-use super::source::Count;
+use super::source::{Count, Ring};
 use crate::programs::Tracer;
 
 /// Bytes that may wait for room in one tracer's queue. Only lifecycle records get that far (the data ring is
@@ -23,6 +23,8 @@ pub(super) struct Port {
     pending: VecDeque<RawBatch>,
     pending_bytes: usize,
     books: Books,
+    /// Records below this position of the ring were taken by a predecessor.
+    begins_at: u64,
 }
 
 /// What the kernel counted and what came out of the ring; the difference is still in it.
@@ -36,6 +38,15 @@ struct Books {
     kernel: Count,
     taken: u64,
     lost: u64,
+    /// What never came and was booked as lost.
+    written_off: u64,
+}
+
+impl Books {
+    /// Out of the ring, or never in it.
+    fn out(&self) -> u64 {
+        self.taken + self.lost + self.written_off
+    }
 }
 
 impl Port {
@@ -43,7 +54,62 @@ impl Port {
     /// given out is lost.
     pub(super) fn new(seat: Arc<Seat>, now: BootNs) -> Self {
         let books = Books { base: seat.begin_anew(now), ..Books::default() };
-        Self { seat, outbox: None, cut: Cut::default(), pending: VecDeque::new(), pending_bytes: 0, books }
+        Self {
+            seat,
+            outbox: None,
+            cut: Cut::default(),
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            books,
+            begins_at: 0,
+        }
+    }
+
+    /// At a ring that outlives the agent: goes on from a checkpoint, or where this process has got to already. The
+    /// kernel has counted `kernel` since the ring was made.
+    pub(super) fn resumed(seat: Arc<Seat>, from: Checkpoint, kernel: Count, since: (BootNs, BootNs)) -> Self {
+        let account = &seat.account;
+        if account.taken().is_none() {
+            account.follow(from);
+        }
+        let (begins_at, taken) = account.taken().unwrap_or_default();
+        // The same whichever sink looks.
+        let told = account.snapshot(&SinkName::new("")).lost.ring;
+        let base = from.base;
+        account.lose(
+            Place::Ring,
+            base.saturating_sub(told),
+            since,
+            "the rings before these could not be gone on with",
+        );
+        let lost_here = told.saturating_sub(base);
+        let lost = lost_here.min(kernel.lost);
+        let books = Books { base, taken, lost, written_off: lost_here - lost, ..Books::default() };
+        seat.note_out(base + books.out());
+        Self {
+            seat,
+            outbox: None,
+            cut: Cut::default(),
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            books,
+            begins_at,
+        }
+    }
+
+    /// Where its first record begins that must stay in the ring, which is `ring`.
+    pub(super) fn held_from(&self, ring: Ring) -> Option<u64> {
+        if Ring::of(self.seat.tracer.kind) != ring {
+            return None;
+        }
+        let held = self.seat.account.held_from();
+        let cut = self.cut.starts_at().filter(|_| self.seat.account.taken().is_some());
+        held.into_iter().chain(cut).min()
+    }
+
+    /// The store can't keep anything at present: the ring is not to wait for it.
+    pub(super) fn let_go(&self) {
+        self.seat.account.let_go();
     }
 
     /// At an object that is in use: what its counters say now (`before`) is not this port's.
@@ -53,8 +119,9 @@ impl Port {
         port
     }
 
+    /// It keeps these books.
     pub(super) fn is_at(&self, seat: &Arc<Seat>) -> bool {
-        Arc::ptr_eq(&self.seat, seat)
+        Arc::ptr_eq(&self.seat.account, &seat.account)
     }
 
     pub(super) fn tracer(&self) -> &'static Tracer {
@@ -62,9 +129,12 @@ impl Port {
     }
 
     /// Takes in one record of this tracer.
-    pub(super) fn take(&mut self, record: &[u8], at: BootNs) {
+    pub(super) fn take(&mut self, record: &[u8], at: BootNs, stretch: Stretch) {
+        if stretch.start < self.begins_at {
+            return;
+        }
         self.books.taken += 1;
-        self.cut.push(record, at);
+        self.cut.push_from(stretch, record, at);
         if self.cut.is_full() {
             self.flush();
         }
@@ -127,13 +197,13 @@ impl Port {
 
     /// Whether everything the kernel counted has come out of the ring or is booked as lost.
     pub(super) fn is_drained(&self) -> bool {
-        self.books.kernel.seen <= self.books.taken + self.books.lost
+        self.books.kernel.seen <= self.books.out()
     }
 
     /// Books as lost what the kernel counted and never gave.
     pub(super) fn write_off(&mut self, span: (BootNs, BootNs), cause: &str) {
-        let missing = self.books.kernel.seen.saturating_sub(self.books.taken + self.books.lost);
-        self.books.lost += missing;
+        let missing = self.books.kernel.seen.saturating_sub(self.books.out());
+        self.books.written_off += missing;
         self.seat.account.lose(Place::Ring, missing, span, cause);
     }
 
@@ -141,11 +211,12 @@ impl Port {
     pub(super) fn seen(&self) -> u64 {
         let books = &self.books;
         // What came out of the ring or was refused by it has been seen, even if the counter was read before.
-        books.base + books.kernel.seen.max(books.taken + books.kernel.lost.max(books.lost))
+        books.base
+            + books.kernel.seen.max(books.taken + books.written_off + books.kernel.lost.max(books.lost))
     }
 
     fn tell_seen(&self) {
         self.seat.account.set_seen(self.seen());
-        self.seat.note_out(self.books.base + self.books.taken + self.books.lost);
+        self.seat.note_out(self.books.base + self.books.out());
     }
 }

@@ -82,7 +82,11 @@ impl Shared {
             tracing::info!("eBPF object taken over from the host's last incarnation");
         }
         let mut inner = self.inner.borrow_mut();
-        self.link.update(|state| state.look_interval_ms = inner.interval.as_millis() as u64);
+        let pin = kept.core.as_ref().and_then(Core::pin_state);
+        self.link.update(|state| {
+            state.look_interval_ms = inner.interval.as_millis() as u64;
+            state.pin = pin;
+        });
         inner.kept = Some(kept);
         Ok(())
     }
@@ -137,8 +141,9 @@ impl Shared {
         let mut inner = self.inner.borrow_mut();
         inner.quiet = 0;
         inner.stopping = Some(clock::now() + STOP_WAIT);
+        let keep = self.handover.keep();
         match inner.core() {
-            Some(core) => core.close(),
+            Some(core) => core.close(keep),
             None => self.link.end(Exit::Stopped),
         }
         self.wake.notify_one();
@@ -211,7 +216,7 @@ impl Shared {
         if look.more {
             return Next::GoOn;
         }
-        let soon = look.blocked || inner.stopping.is_some() || !inner.detaching.is_empty();
+        let soon = look.blocked || look.held || inner.stopping.is_some() || !inner.detaching.is_empty();
         let time = if soon { SOON } else { inner.interval.min(LONGEST_WAIT) };
         Next::Wait { time, for_data: !look.blocked }
     }

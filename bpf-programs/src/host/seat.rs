@@ -38,6 +38,18 @@ impl Seat {
         self.out.fetch_max(out, Relaxed);
     }
 
+    /// Nothing was booked yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.account.snapshot(&SinkName::new("")).seen == 0
+    }
+
+    /// Books what was seen before there was this object, and never came.
+    pub(super) fn miss(&self, count: u64, span: (BootNs, BootNs)) {
+        self.account.add_seen(count);
+        self.out.fetch_add(count, Relaxed);
+        self.account.lose(Place::Ring, count, span, "the rings before these could not be gone on with");
+    }
+
     /// Books what went down with the object before; returns what was seen so far.
     pub(super) fn begin_anew(&self, now: BootNs) -> u64 {
         let seen = seen(&self.account);

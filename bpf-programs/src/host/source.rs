@@ -1,13 +1,15 @@
 //! Where the host's records come from: the kernel, or a test.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use model::Stretch;
+use model::{BootNs, Point, Stretch, TracerName};
 use serde::Serialize;
 
 use crate::loader::AttachError;
 use crate::programs::Tracer;
+use crate::wire::{self, Kind};
 
 /// The two ways out of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +29,53 @@ pub(crate) struct Count {
     pub(crate) lost: u64,
 }
 
+impl Ring {
+    /// Where records of a kind come through.
+    pub(crate) fn of(kind: Kind) -> Self {
+        if kind.is_lifecycle() { Self::Lifecycle } else { Self::Data }
+    }
+}
+
 impl Count {
+    /// Over all CPUs.
+    pub(crate) fn sum(cpus: &[wire::Count]) -> Self {
+        let sum = |pick: fn(&wire::Count) -> u64| cpus.iter().map(pick).sum();
+        Self { seen: sum(|cpu| cpu.seen), lost: sum(|cpu| cpu.lost) }
+    }
+
     /// What was counted after `before`.
     pub(crate) fn since(self, before: Self) -> Self {
         Self { seen: self.seen.saturating_sub(before.seen), lost: self.lost.saturating_sub(before.lost) }
     }
+}
+
+/// Whether a source's rings outlive the agent, and what became of those that were there before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Footing {
+    /// Their name in the store, if they do.
+    pub(crate) pin: Option<String>,
+    /// Where they are pinned.
+    pub(crate) folder: Option<String>,
+    /// They were there already.
+    pub(crate) adopted: bool,
+    /// Why those that were there could not be gone on with.
+    pub(crate) refused: Option<String>,
+    /// Why they can't be pinned.
+    pub(crate) problem: Option<String>,
+    /// What those that were refused had, and nobody will ever store.
+    pub(crate) missing: Vec<Missing>,
+    /// What tracers' records are stored under, by kind.
+    pub(crate) names: BTreeMap<u32, TracerName>,
+    /// Of adopted ones: how far each tracer was settled, by kind.
+    pub(crate) points: BTreeMap<u32, Point>,
+}
+
+/// Records that were seen, and are in no store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub(crate) kind: u32,
+    pub(crate) count: u64,
+    pub(crate) since: BootNs,
 }
 
 /// What a tracer got.
@@ -53,6 +97,12 @@ pub(crate) trait Source: Send {
 
     /// Where the next record of a ring will be.
     fn cursor(&self, ring: Ring) -> u64;
+
+    /// Bytes of a ring.
+    fn size(&self, ring: Ring) -> u64;
+
+    /// What it stands on: rings of its own, or such as outlive the agent.
+    fn footing(&self) -> Footing;
 
     /// The counters in one slot of map `counts`.
     fn count(&mut self, slot: u32) -> io::Result<Count>;

@@ -38,8 +38,8 @@ impl Rig {
             source.lock().unwrap().loads += 1;
             Ok(Box::new(source.clone()) as Box<dyn Source>)
         };
-        let handover = Handover::new(seats, table.clone(), LOOK, Box::new(open));
-        let host = spawn_host(&supervisor, handover);
+        let handover = Handover::new(seats, table.clone(), accounts.clone(), LOOK, Box::new(open));
+        let host = spawn_host(&supervisor, Arc::new(handover));
         Self { kernel, supervisor, host, accounts, table }
     }
 
@@ -252,7 +252,8 @@ fn what_an_object_took_with_it_is_lost_and_counted() {
     let span = (model::BootNs(1), model::BootNs(2));
     let mut first = port::Port::new(seat.clone(), span.0);
     first.count(Count { seen: 10, lost: 1 }, span);
-    (0..4).for_each(|_| first.take(&open_record(), span.0));
+    let stretch = model::Stretch { start: 0, end: 8 };
+    (0..4).for_each(|_| first.take(&open_record(), span.0, stretch));
     first.flush();
     let mut second = port::Port::new(seat, span.1);
     second.count(Count { seen: 3, lost: 0 }, span);
@@ -325,7 +326,10 @@ fn without_a_host_every_tracer_says_why_and_what_to_do() {
             tracers().map(|tracer| Arc::new(Seat::new(tracer, accounts.of(&tracer.name.into())))).collect();
         let missing = || LoadError::NotAllowed { missing: NEEDED.to_vec(), source: None };
         let refuse = Box::new(move || Err(missing()));
-        let host = spawn_host(&supervisor, Handover::new(seats, ProcessTable::default(), LOOK, refuse));
+        let host = spawn_host(
+            &supervisor,
+            Arc::new(Handover::new(seats, ProcessTable::default(), accounts.clone(), LOOK, refuse)),
+        );
         let (collector, _batches) = Outbox::channel(8, WhenFull::Block);
         let account = accounts.of(&"open".into());
         let fixture = Fixture::new(tracer(Kind::Open), account, &host, 8, &collector);

@@ -61,6 +61,9 @@ pub enum LoadError {
         #[source]
         source: io::Error,
     },
+    /// It can't be pinned.
+    #[error(transparent)]
+    Pin(#[from] super::pins::PinError),
     /// The object lacks a map.
     #[error("open eBPF map {map}: the object has none of that name")]
     NoMap {
@@ -160,7 +163,11 @@ impl LoadError {
             Self::KernelTooOld { .. } => vec![format!("run on Linux {OLDEST} or later")],
             Self::NoBtf => vec!["run a kernel built with CONFIG_DEBUG_INFO_BTF=y".to_owned()],
             Self::NotAllowed { .. } => grant(),
-            Self::Object { .. } | Self::Map { .. } | Self::Ring { .. } | Self::NoMap { .. } => Vec::new(),
+            Self::Object { .. }
+            | Self::Map { .. }
+            | Self::Ring { .. }
+            | Self::Pin(_)
+            | Self::NoMap { .. } => Vec::new(),
         }
     }
 }

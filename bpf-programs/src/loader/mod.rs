@@ -3,27 +3,34 @@
 //! Each program is loaded and attached on its own, so that one refused by the verifier costs only its tracer.
 //! No limit is raised: since Linux 5.11 maps don't count as locked memory.
 
+mod adopt;
 pub(crate) mod errors;
+mod pins;
 mod program;
+mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 use aya::maps::{Array, Map, MapData, MapError, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader};
 use model::Stretch;
 use model::units::Size;
 
+pub use adopt::Pinning;
 pub use errors::{AttachError, LoadError};
+pub use pins::PinError;
+pub(crate) use pins::Pins;
 use program::Held;
 
 use crate::cast;
 use crate::config::EbpfConfig;
 use crate::facts::{self, Capabilities, Capability, KernelVersion, OLDEST};
-use crate::host::{Attached, Count, Ring, Source};
+use crate::host::{Attached, Count, Footing, Ring, Source};
 use crate::programs::{LIFECYCLE, OBJECT, PROCESSES, Program, Tracer, tracers};
-use crate::wire::{self, Kind, RingReader, Settings};
+use crate::wire::{self, RingReader, Settings};
 
 /// What loading and attaching needs. Reading tracefs needs more, see [`AttachError::NoTracefs`].
 pub(crate) const NEEDED: [Capability; 2] = [Capability::CapBpf, Capability::CapPerfmon];
@@ -42,6 +49,9 @@ pub(crate) struct Kernel {
     settings: Settings,
     /// Hooks that are attached, by program.
     held: BTreeMap<&'static str, Vec<Held>>,
+    /// Where its maps and links are pinned, if they are.
+    pins: Option<Pins>,
+    footing: Footing,
 }
 
 /// The kind whose programs the verifier is to refuse: none.
@@ -63,6 +73,16 @@ impl Kernel {
     /// # Errors
     /// When no tracer at all can run here.
     pub(crate) fn load(config: &EbpfConfig, wanted: &[&'static Tracer]) -> Result<Self, LoadError> {
+        Self::load_on(config, wanted, None, &[])
+    }
+
+    /// The same, pinning its maps, or with maps that are there already: their names, and where they are pinned.
+    fn load_on(
+        config: &EbpfConfig,
+        wanted: &[&'static Tracer],
+        pins: Option<&Pins>,
+        pinned: &[(String, PathBuf)],
+    ) -> Result<Self, LoadError> {
         if OBJECT.is_empty() {
             return Err(LoadError::NotBuilt);
         }
@@ -80,7 +100,11 @@ impl Kernel {
         let refused = refused_kind();
         let btf = kernel_types()?;
         let (object, has_cast) = cast::resolve(OBJECT, &btf);
-        let mut ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        for (name, path) in pinned {
+            loader.map_pin_path(name, path);
+        }
+        let mut ebpf = loader
             .btf(Some(&btf))
             .override_global("has_cast", &u8::from(has_cast), true)
             .override_global("refused_kind", &refused, true)
@@ -88,6 +112,9 @@ impl Kernel {
             .map_max_entries("lifecycle", lifecycle_size)
             .load(&object)
             .map_err(|cause| errors::of_object(cause, missing))?;
+        if let Some(pins) = pins {
+            pins.pin_maps(&ebpf)?;
+        }
         let mut kernel = Self {
             lifecycle: ring(&ebpf, "lifecycle", lifecycle_size)?,
             data: ring(&ebpf, "data", data_size)?,
@@ -96,22 +123,27 @@ impl Kernel {
             settings: settings(config, data_size, lifecycle_size),
             held: BTreeMap::new(),
             loaded: BTreeSet::new(),
+            pins: None,
+            footing: Footing::default(),
             ebpf,
         };
-        kernel.load_programs(wanted, &btf);
-        kernel.write_settings();
+        if pinned.is_empty() {
+            kernel.load_programs(wanted, &btf, |_| true);
+            kernel.write_settings();
+        }
         Ok(kernel)
     }
 
     /// Loads all programs at once, side by side: each costs the verifier 20 to 80 ms, alone on its thread. One
     /// that is refused is tried again, and its refusal told, when its tracer is attached.
-    fn load_programs(&mut self, wanted: &[&'static Tracer], btf: &Btf) {
+    fn load_programs(&mut self, wanted: &[&'static Tracer], btf: &Btf, needed: impl Fn(&Program) -> bool) {
         let keepers = tracers().filter(|tracer| keeps_table(tracer));
         let of_tracers = keepers.chain(wanted.iter().copied()).flat_map(|tracer| tracer.programs);
         let programs: BTreeMap<&str, &'static Program> =
             of_tracers.chain(LIFECYCLE).chain([&PROCESSES]).map(|program| (program.name, program)).collect();
         let found = self.ebpf.programs_mut();
         let jobs = found.filter_map(|(name, loaded)| Some((*programs.get(name)?, loaded)));
+        let jobs = jobs.filter(|(program, _)| needed(program));
         self.loaded = program::load_all(jobs.collect(), btf);
     }
 
@@ -141,8 +173,18 @@ impl Kernel {
 
     fn attach_program(&mut self, program: &'static Program) -> Result<Vec<String>, AttachError> {
         if !self.held.contains_key(program.name) {
-            let hooks = program::hooks(program)?;
-            let held = program::attach(self.loaded(program)?, program, hooks)?;
+            let mut held = Vec::new();
+            let mut missing = Vec::new();
+            for hook in program::hooks(program)? {
+                match self.pins.as_ref().and_then(|pins| pins.link(program.name, &hook)) {
+                    Some(link) => held.push(Held::pinned(hook, link)),
+                    None => missing.push(hook),
+                }
+            }
+            if !missing.is_empty() {
+                let pins = self.pins.clone();
+                held.extend(program::attach(self.loaded(program)?, program, missing, pins.as_ref())?);
+            }
             self.held.insert(program.name, held);
         }
         Ok(self.held[program.name].iter().map(|held| held.hook.clone()).collect())
@@ -208,12 +250,20 @@ impl Source for Kernel {
         }
     }
 
+    fn size(&self, ring: Ring) -> u64 {
+        match ring {
+            Ring::Lifecycle => self.lifecycle.size(),
+            Ring::Data => self.data.size(),
+        }
+    }
+
+    fn footing(&self) -> Footing {
+        self.footing.clone()
+    }
+
     fn count(&mut self, slot: u32) -> io::Result<Count> {
         let cpus = self.counts.get(&slot, 0).map_err(io::Error::other)?;
-        Ok(cpus.iter().fold(Count::default(), |sum, cpu| Count {
-            seen: sum.seen + cpu.seen,
-            lost: sum.lost + cpu.lost,
-        }))
+        Ok(Count::sum(&cpus))
     }
 
     fn processes(&mut self, visit: &mut dyn FnMut(&[u8])) -> Result<usize, AttachError> {
@@ -250,7 +300,8 @@ impl Source for Kernel {
         self.settings.enable(tracer.kind, false);
         self.write_settings();
         if !keeps_table(tracer) {
-            tracer.programs.iter().for_each(|program| drop(self.held.remove(program.name)));
+            let held = tracer.programs.iter().filter_map(|program| self.held.remove(program.name));
+            held.flatten().collect::<Vec<_>>().into_iter().for_each(Held::detach);
         }
     }
 
@@ -262,7 +313,7 @@ impl Source for Kernel {
     fn close(&mut self) {
         self.settings.enabled = 0;
         self.write_settings();
-        self.held.clear();
+        std::mem::take(&mut self.held).into_values().flatten().for_each(Held::detach);
     }
 
     fn wakers(&self) -> io::Result<[OwnedFd; 2]> {
@@ -272,7 +323,7 @@ impl Source for Kernel {
 
 /// These tracers' programs feed the process table, whether or not anybody wants their records.
 fn keeps_table(tracer: &Tracer) -> bool {
-    matches!(tracer.kind, Kind::Exec | Kind::Clone | Kind::Exit)
+    tracer.kind.is_lifecycle()
 }
 
 /// The kernel's type information, parsed: 16 MiB, so nobody keeps it.

@@ -8,11 +8,13 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use aya::Btf;
+use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::trace_point::TracePointLink;
 use aya::programs::{BtfTracePoint, Iter, ProgramError, TracePoint};
 
 use super::errors::{AttachError, of_program};
+use super::pins::Pins;
 use super::tracepoint_exists;
 use crate::programs::{Hook, Program};
 
@@ -21,17 +23,32 @@ const ATTACH: &str = "attach program";
 /// There are not more than about ten programs.
 const MAX_WORKERS: usize = 4;
 
-/// One attached hook. Dropping it detaches.
+/// One attached hook. Dropping it detaches, but for a pinned one, which stays.
 pub(super) struct Held {
     pub(super) hook: String,
-    #[expect(dead_code, reason = "held so that the program stays attached")]
     link: Link,
 }
 
-#[expect(dead_code, reason = "held so that the program stays attached")]
 enum Link {
     Tracepoint(TracePointLink),
     Btf(BtfTracePointLink),
+    Pinned(PinnedLink),
+}
+
+impl Held {
+    /// A hook that a predecessor attached.
+    pub(super) fn pinned(hook: String, link: PinnedLink) -> Self {
+        Self { hook, link: Link::Pinned(link) }
+    }
+
+    /// Detaches it, whatever it is.
+    pub(super) fn detach(self) {
+        if let Link::Pinned(link) = self.link
+            && let Err(cause) = link.unpin()
+        {
+            tracing::warn!(hook = self.hook, %cause, "removing a pinned link failed");
+        }
+    }
 }
 
 /// Loads a program if it isn't yet: here the verifier speaks.
@@ -79,8 +96,40 @@ pub(super) fn attach(
     loaded: &mut aya::programs::Program,
     program: &Program,
     hooks: Vec<String>,
+    pins: Option<&Pins>,
 ) -> Result<Vec<Held>, AttachError> {
-    hooks.into_iter().map(|hook| attach_one(loaded, program, hook)).collect()
+    hooks.into_iter().map(|hook| attach_and_pin(loaded, program, hook, pins)).collect()
+}
+
+/// A link that can't be pinned (before 5.15) serves as long as the agent runs.
+fn attach_and_pin(
+    loaded: &mut aya::programs::Program,
+    program: &Program,
+    hook: String,
+    pins: Option<&Pins>,
+) -> Result<Held, AttachError> {
+    let held = attach_one(loaded, program, hook.clone())?;
+    let Some(pins) = pins else { return Ok(held) };
+    let plain = match held.link {
+        Link::Tracepoint(link) => FdLink::try_from(link).map_err(|cause| cause.to_string()),
+        Link::Btf(link) => Ok(link.into()),
+        Link::Pinned(_) => return Ok(held),
+    };
+    let pinned = plain.and_then(|link| {
+        pins.pin_link(link, program.name, &hook).map_err(|cause| super::errors::chain(&cause))
+    });
+    match pinned {
+        Ok(link) => Ok(Held::pinned(hook, link)),
+        Err(cause) => {
+            tracing::warn!(
+                program = program.name,
+                hook,
+                cause,
+                "pinning failed: what happens between two runs is missed"
+            );
+            attach_one(loaded, program, hook)
+        }
+    }
 }
 
 fn attach_one(

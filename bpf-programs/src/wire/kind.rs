@@ -22,6 +22,13 @@ pub enum Kind {
     Process = 34,
 }
 
+impl Kind {
+    /// Its records come through the lifecycle ring.
+    pub fn is_lifecycle(self) -> bool {
+        !matches!(self, Self::Open | Self::Connect)
+    }
+}
+
 impl TryFrom<u32> for Kind {
     type Error = WireError;
 

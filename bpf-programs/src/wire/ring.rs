@@ -87,6 +87,16 @@ impl RingReader {
         }
     }
 
+    /// Where the last record ends, as far as the kernel has got.
+    pub(crate) fn produced(&self) -> u64 {
+        self.producer.word(0).load(Ordering::Acquire)
+    }
+
+    /// Bytes of the data.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Where the next record begins.
     pub(crate) fn cursor(&self) -> u64 {
         self.cursor

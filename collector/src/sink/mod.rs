@@ -12,7 +12,7 @@ pub mod writer;
 use std::fmt;
 use std::io;
 
-use model::{AccountSnapshot, Routed, TracerName, WallTime};
+use model::{AccountSnapshot, Checkpoint, Pinned, Routed, TracerName, WallTime};
 use thiserror::Error;
 
 /// What kind of failure, which decides what is done about it.
@@ -81,6 +81,31 @@ pub struct Book {
     pub tracer: TracerName,
     /// The accounts.
     pub snapshot: AccountSnapshot,
+    /// How far its ring will be settled, if that outlives the agent.
+    pub mark: Option<Mark>,
+}
+
+/// How far a tracer's ring is settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Which rings, and whether a predecessor made them.
+    pub pinned: Pinned,
+    /// How far.
+    pub point: Checkpoint,
+}
+
+impl Book {
+    /// So many rows that were counted as stored were refused.
+    pub fn refuse(&mut self, rows: u64) {
+        let settled = self.mark.as_mut().map(|mark| &mut mark.point.settled);
+        let counts = settled.map(|settled| (&mut settled.stored, &mut settled.lost.sink));
+        for (stored, lost) in
+            counts.into_iter().chain([(&mut self.snapshot.stored, &mut self.snapshot.lost.sink)])
+        {
+            *stored = stored.saturating_sub(rows);
+            *lost += rows;
+        }
+    }
 }
 
 /// A destination of rows. Called from one thread, one call at a time; calls may block.

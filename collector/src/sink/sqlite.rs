@@ -2,12 +2,17 @@
 //! after its own; our bookkeeping is in tables of other names.
 
 mod accounts;
+mod positions;
 mod schema;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use positions::remembered;
+
+use actors::clock;
 use model::{Routed, TracerName, Tracking, WallTime};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, ffi};
@@ -97,6 +102,7 @@ impl Sqlite {
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         let transaction = connection.unchecked_transaction()?;
+        positions::begin(&transaction, &self.run)?;
         accounts::begin(&transaction, &self.run)?;
         transaction.commit()?;
         Ok(Store { connection, inserts: HashMap::new() })
@@ -166,7 +172,9 @@ impl Sink for Sqlite {
                     rejected.push(Rejected { batch: index, ..bad });
                 }
             }
-            accounts::write(&store.connection, &run.run_id, books)?;
+            let books = without(batches, books, &rejected);
+            accounts::write(&store.connection, &run.run_id, &books)?;
+            positions::write(&store.connection, run, &books, clock::boot_ns())?;
             Ok(rejected)
         })
     }
@@ -174,6 +182,7 @@ impl Sink for Sqlite {
     fn close(&mut self, books: &[Book], ended: WallTime) -> Result<(), SinkError> {
         self.transact("closing", |store, run, _| {
             accounts::write(&store.connection, &run.run_id, books)?;
+            positions::write(&store.connection, run, books, clock::boot_ns())?;
             accounts::end(&store.connection, &run.run_id, ended)
         })?;
         if let Some(store) = self.store.take() {
@@ -186,6 +195,19 @@ impl Sink for Sqlite {
     fn keeps_books(&self) -> bool {
         true
     }
+}
+
+/// The accounts without the rows that were refused.
+fn without<'a>(batches: &[Routed], books: &'a [Book], rejected: &[Rejected]) -> Cow<'a, [Book]> {
+    let mut books = Cow::Borrowed(books);
+    for bad in rejected {
+        let claim = batches.get(bad.batch).and_then(|batch| batch.claim.as_ref());
+        let Some(tracer) = claim.map(|claim| claim.account().tracer()) else { continue };
+        if let Some(book) = books.to_mut().iter_mut().find(|book| book.tracer == *tracer) {
+            book.refuse(bad.rows);
+        }
+    }
+    books
 }
 
 impl Store {

@@ -10,7 +10,8 @@ use super::{Book, Run};
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS duetector_actors_run (
-        run_id TEXT PRIMARY KEY, collector_id TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, version TEXT NOT NULL);
+        run_id TEXT PRIMARY KEY, collector_id TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, version TEXT NOT NULL,
+        adopted TEXT);
     CREATE TABLE IF NOT EXISTS duetector_actors_account (
         run_id TEXT NOT NULL, tracer TEXT NOT NULL, seen INTEGER NOT NULL, stored INTEGER NOT NULL,
         filtered INTEGER NOT NULL, lost_ring INTEGER NOT NULL, lost_decode INTEGER NOT NULL,
@@ -19,6 +20,11 @@ const SCHEMA: &str = "
 /// Notes that the run has begun. A later incarnation of the sink finds it noted.
 pub(super) fn begin(connection: &Connection, run: &Run) -> rusqlite::Result<()> {
     connection.execute_batch(SCHEMA)?;
+    // Files of versions before.
+    let known = "SELECT count(*) FROM pragma_table_info('duetector_actors_run') WHERE name = 'adopted'";
+    if connection.query_row(known, [], |row| row.get::<_, i64>(0))? == 0 {
+        connection.execute_batch("ALTER TABLE duetector_actors_run ADD COLUMN adopted TEXT")?;
+    }
     connection.execute(
         "INSERT OR IGNORE INTO duetector_actors_run (run_id, collector_id, started, version) VALUES (?, ?, ?, ?)",
         params![run.run_id, run.collector_id, run.started.to_text(), env!("CARGO_PKG_VERSION")],

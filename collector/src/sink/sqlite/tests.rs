@@ -50,7 +50,8 @@ fn a_row_in_duetectors_schema() {
     assert_eq!(texts(&path, &format!("SELECT typeof(pid) || typeof(uid) {table}")), ["integerinteger"]);
     assert_eq!(texts(&path, &format!("SELECT extended {table}")), [r#"{"a": "\u00fc", "b": [1, 2]}"#]);
     let names = texts(&path, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name");
-    assert_eq!(names, ["duetector_actors_account", "duetector_actors_run", "duetector_tracking:open@vm"]);
+    let (own, rows): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.starts_with("duetector_actors_"));
+    assert_eq!((own.len(), rows), (4, vec![&"duetector_tracking:open@vm".to_owned()]));
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
     assert!(!scratch.path().join("new/db-wal").exists(), "the log is written back at close");
@@ -118,7 +119,7 @@ fn accounts_are_kept_by_run() {
     let lost = Lost { ring: 1, decode: 2, queue: 3, sink: 4 };
     let book = |tracer: &str| {
         let snapshot = AccountSnapshot { seen: 21, stored: 10, filtered: 1, lost };
-        Book { tracer: tracer.into(), snapshot }
+        Book { tracer: tracer.into(), snapshot, mark: None }
     };
     sink.write(&[], &[book("open")]).unwrap();
     sink.close(&[book("open"), book("a:b"), book("a@b")], WallTime(1)).unwrap();

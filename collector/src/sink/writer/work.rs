@@ -1,21 +1,24 @@
 //! The loop of a sink's actor: takes rows off its queue, writes them in batches, tries again, books what became of
 //! them.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actors::clock::{self, Instant};
 use actors::{Backoff, Exit, Link};
-use model::{Place, Routed};
+use model::{Place, Routed, TracerName};
 use tokio::sync::oneshot;
 
 use super::{Fixture, Orders, SinkState};
 use crate::loss;
-use crate::sink::{Book, Rejected, Sink, SinkError, Trouble};
+use crate::sink::{Book, Mark, Rejected, Sink, SinkError, Trouble};
 
 /// How often an idle sink says it is well, and the accounts are kept though no row came.
 const TICK: Duration = Duration::from_secs(1);
+/// How often a sink that something waits for is asked whether a ring fills up behind it.
+const PRESSURE_LOOK: Duration = Duration::from_millis(20);
 /// Between tries of the same batch.
 const BACKOFF: Backoff =
     Backoff { base: Duration::from_millis(20), cap: Duration::from_millis(500), jitter: 0.2 };
@@ -49,7 +52,7 @@ impl<S: Sink> Writer<S> {
         }
         let mut tick = clock::now() + TICK;
         while !self.orders.stop.get() {
-            let wake = self.due.map_or(tick, |due| due.min(tick));
+            let wake = self.wake_at(tick);
             tokio::select! {
                 biased;
                 () = self.orders.changed.notified() => {}
@@ -68,6 +71,19 @@ impl<S: Sink> Writer<S> {
         self.close().await;
     }
 
+    /// When there is something to do though nothing comes.
+    fn wake_at(&self, tick: Instant) -> Instant {
+        let due = self.due.map_or(tick, |due| due.min(tick));
+        // A ring that waits for the store may fill up long before the next flush is due.
+        let waits = self.due.is_some() && self.sink.keeps_books() && self.fixture.accounts.pinned().is_some();
+        if waits { due.min(clock::now() + PRESSURE_LOOK) } else { due }
+    }
+
+    /// Much of a ring waits for this sink.
+    fn is_pressed(&self) -> bool {
+        self.sink.keeps_books() && self.fixture.accounts.relieve()
+    }
+
     fn check(&mut self) -> Result<(), SinkError> {
         let _zone = self.link.progress().zone("opening a sink");
         self.sink.check()
@@ -78,12 +94,13 @@ impl<S: Sink> Writer<S> {
         while self.rows < self.fixture.pace.batch || !flushes.is_empty() {
             let Ok(routed) = self.fixture.input.try_recv() else { break };
             self.take(routed);
-            if self.rows >= self.fixture.pace.batch {
+            if self.rows >= self.fixture.pace.batch || self.is_pressed() {
                 self.write().await;
             }
         }
         let now = clock::now();
         if self.rows >= self.fixture.pace.batch
+            || (self.due.is_some() && self.is_pressed())
             || self.due.is_some_and(|due| due <= now)
             || !flushes.is_empty()
         {
@@ -124,9 +141,9 @@ impl<S: Sink> Writer<S> {
     async fn write(&mut self) {
         self.due = None;
         self.rows = 0;
-        let books = if self.sink.keeps_books() { self.books_after() } else { Vec::new() };
+        let books = if self.sink.keeps_books() { self.promise() } else { Vec::new() };
         let mut batches = std::mem::take(&mut self.hand);
-        let losses = self.fixture.unwritten.rows();
+        let (losses, told) = (self.fixture.unwritten.rows(), self.fixture.unwritten.told());
         if !losses.is_empty() {
             batches.push(Routed { claim: None, rows: losses.into() });
         }
@@ -140,7 +157,7 @@ impl<S: Sink> Writer<S> {
                 self.sink.write(&batches, &books)
             };
             let error = match written {
-                Ok(rejected) => return self.settle(batches, books, &rejected),
+                Ok(rejected) => return self.settle(batches, books, &rejected, &told),
                 Err(error) => error,
             };
             let delay = BACKOFF.delay(retry, 0.5);
@@ -157,7 +174,13 @@ impl<S: Sink> Writer<S> {
         self.lose(batches, &error.to_string());
     }
 
-    fn settle(&mut self, mut batches: Vec<Routed>, books: Vec<Book>, rejected: &[Rejected]) {
+    fn settle(
+        &mut self,
+        mut batches: Vec<Routed>,
+        books: Vec<Book>,
+        rejected: &[Rejected],
+        told: &BTreeMap<TracerName, u64>,
+    ) {
         let mut lost = 0;
         for bad in rejected {
             let claim = batches.get_mut(bad.batch).and_then(|batch| batch.claim.as_mut());
@@ -182,6 +205,7 @@ impl<S: Sink> Writer<S> {
                 None => self.fixture.unwritten.clear(),
             }
         }
+        self.release(&books, told);
         // Rows that were refused were promised in these accounts; they are put right at the next write.
         self.books = books;
         let recovered = self.link.read().failing;
@@ -206,6 +230,23 @@ impl<S: Sink> Writer<S> {
             }
         }
         self.link.update(|state| state.lost += lost);
+        if self.sink.keeps_books() {
+            self.fixture.accounts.set_store_down(true);
+        }
+    }
+
+    /// What was written may leave the rings it is from.
+    fn release(&self, books: &[Book], told: &BTreeMap<TracerName, u64>) {
+        if !self.sink.keeps_books() {
+            return;
+        }
+        self.fixture.accounts.set_store_down(false);
+        for book in books {
+            if let Some(mark) = &book.mark {
+                let told = told.get(&book.tracer).copied().unwrap_or(0);
+                self.fixture.accounts.of(&book.tracer).committed(&mark.point, told);
+            }
+        }
     }
 
     fn note_failure(&self, error: &SinkError) {
@@ -225,15 +266,25 @@ impl<S: Sink> Writer<S> {
         });
     }
 
+    /// The accounts as they will be when what is in hand is written, which is about to happen.
+    fn promise(&self) -> Vec<Book> {
+        self.hand.iter().filter_map(|batch| batch.claim.as_ref()).for_each(model::SinkClaim::promise);
+        self.books_after()
+    }
+
     /// The accounts as they will be when what is in hand is written.
     fn books_after(&self) -> Vec<Book> {
         let accounts = self.fixture.accounts.all();
+        let (pinned, told) = (self.fixture.accounts.pinned(), self.fixture.unwritten.told());
         let books = accounts.iter().map(|account| {
             let mut snapshot = account.snapshot(&self.fixture.name);
             let own = self.hand.iter().filter_map(|batch| batch.claim.as_ref());
             let own = own.filter(|claim| Arc::ptr_eq(claim.account(), account));
             snapshot.stored += own.map(model::SinkClaim::count).sum::<u64>();
-            Book { tracer: account.tracer().clone(), snapshot }
+            let told = told.get(account.tracer()).copied().unwrap_or(0);
+            let mark = pinned.clone().zip(account.checkpoint(told));
+            let mark = mark.map(|(pinned, point)| Mark { pinned, point });
+            Book { tracer: account.tracer().clone(), snapshot, mark }
         });
         books.collect()
     }

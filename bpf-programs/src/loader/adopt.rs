@@ -1,0 +1,215 @@
+//! What an agent finds pinned when it starts: whether it may go on with it, and what is missing if not.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use actors::clock;
+use aya::maps::{Array, Map, MapData, PerCpuArray};
+use model::{BootNs, Point, Remembered, TracerName};
+use std::os::fd::AsFd as _;
+
+use super::pins::{PinError, Pins, fingerprint};
+use super::{page_size, ring_size};
+use crate::config::EbpfConfig;
+use crate::host::{Count, Footing, Missing};
+use crate::programs::{OBJECT, tracers};
+use crate::wire::{self, Header, Kind, Mark, RingReader};
+
+/// What pinning needs to know besides the configuration.
+#[derive(Clone, Debug)]
+pub struct Pinning {
+    /// The work folder: each has its own pins.
+    pub workdir: PathBuf,
+    /// Under which rows are stored.
+    pub collector_id: String,
+    /// What the store tells.
+    pub remembered: Remembered,
+    /// The names that tracers' rows are stored under, by kind.
+    pub(crate) names: BTreeMap<u32, TracerName>,
+}
+
+impl Pinning {
+    /// For an agent that works there.
+    pub fn new(workdir: PathBuf, collector_id: String, remembered: Remembered) -> Self {
+        Self { workdir, collector_id, remembered, names: BTreeMap::new() }
+    }
+
+    /// The last checkpoints of a pin, by kind.
+    pub(super) fn points(&self, pin: u64) -> BTreeMap<u32, Point> {
+        let pin = pin_name(pin);
+        let of = |tracer: &TracerName| {
+            self.remembered.points.iter().find(|point| point.pin == pin && point.tracer == *tracer).cloned()
+        };
+        self.names.iter().filter_map(|(kind, name)| Some((*kind, of(name)?))).collect()
+    }
+
+    /// What a mark of ours says.
+    pub(super) fn mark(&self, config: &EbpfConfig) -> Mark {
+        let names: Vec<&[u8]> = self.names.values().map(|name| name.as_str().as_bytes()).collect();
+        Mark {
+            pin: clock::unix_ns().unsigned_abs(),
+            object: fingerprint(&[OBJECT, &fault()]),
+            store: fingerprint(&[self.remembered.store.as_bytes(), self.collector_id.as_bytes()]),
+            names: fingerprint(&names),
+            made_ns: clock::boot_ns().0,
+            data_size: ring_size(config.data_ring),
+            lifecycle_size: ring_size(config.lifecycle_ring),
+            complete: 1,
+            pad: 0,
+        }
+    }
+}
+
+/// A build with another kernel side, for tests.
+#[cfg(feature = "fault-injection")]
+fn fault() -> Vec<u8> {
+    std::env::var("DUETECTOR_FAULT_OBJECT").unwrap_or_default().into_bytes()
+}
+
+#[cfg(not(feature = "fault-injection"))]
+fn fault() -> Vec<u8> {
+    Vec::new()
+}
+
+/// A pin's name in the store.
+pub(super) fn pin_name(pin: u64) -> String {
+    format!("{pin:016x}")
+}
+
+/// What to do with what was found.
+pub(super) struct Found {
+    pub(super) pins: Pins,
+    /// Go on with it.
+    pub(super) adopt: Option<Mark>,
+    /// Why what was there was not gone on with.
+    pub(super) refused: Option<String>,
+    /// What it had, and nobody will ever store.
+    pub(super) missing: Vec<Missing>,
+}
+
+/// Looks at what is pinned. Afterwards it is to be adopted, or nothing is left of it.
+pub(super) fn look(config: &EbpfConfig, pinning: &Pinning) -> Result<Found, PinError> {
+    let pins = Pins::of(&pinning.workdir);
+    pins.make()?;
+    let mut found = Found { pins, adopt: None, refused: None, missing: Vec::new() };
+    if found.pins.is_empty() {
+        return Ok(found);
+    }
+    let mark = read_mark(&found.pins);
+    match judge(&found.pins, mark, config, pinning) {
+        Ok(mark) => found.adopt = Some(mark),
+        Err(why) => found.refuse(mark, why, pinning),
+    }
+    Ok(found)
+}
+
+impl Found {
+    /// Lets go of what is there; notes what goes with it.
+    pub(super) fn refuse(&mut self, mark: Option<Mark>, why: String, pinning: &Pinning) {
+        tracing::warn!(folder = %self.pins.folder().display(), why, "pinned rings can't be gone on with");
+        // Nothing new gets in while it is counted.
+        self.pins.remove_links(|_| false);
+        self.missing = missing(&self.pins, mark, pinning);
+        self.pins.clear();
+        self.adopt = None;
+        self.refused = Some(why);
+    }
+
+    pub(super) fn footing(&self, mark: &Mark, pinning: &Pinning) -> Footing {
+        Footing {
+            pin: Some(pin_name(mark.pin)),
+            folder: Some(self.pins.folder().display().to_string()),
+            adopted: self.adopt.is_some(),
+            refused: self.refused.clone(),
+            problem: None,
+            missing: self.missing.clone(),
+            names: pinning.names.clone(),
+            points: if self.adopt.is_some() { pinning.points(mark.pin) } else { BTreeMap::new() },
+        }
+    }
+}
+
+fn read_mark(pins: &Pins) -> Option<Mark> {
+    let mark: Array<MapData, Mark> = Map::from_map_data(pins.map("mark")?).ok()?.try_into().ok()?;
+    mark.get(&0, 0).ok().filter(|mark| mark.complete != 0)
+}
+
+/// Whether this agent may go on with them; why not.
+fn judge(pins: &Pins, mark: Option<Mark>, config: &EbpfConfig, pinning: &Pinning) -> Result<Mark, String> {
+    if !config.pin {
+        return Err("`ebpf.pin` is off now".to_owned());
+    }
+    let found = mark.ok_or("they are not complete: an agent ended while it made them")?;
+    let ours = pinning.mark(config);
+    let expect = |same: bool, why: &str| if same { Ok(()) } else { Err(why.to_owned()) };
+    expect(found.object == ours.object, "they are of another version of the kernel programs")?;
+    expect(found.store == ours.store, "their records went to another store, or under another collector id")?;
+    expect(found.names == ours.names, "tracers were stored under other names")?;
+    let sizes = (found.data_size, found.lifecycle_size) == (ours.data_size, ours.lifecycle_size);
+    expect(sizes, "their rings have other sizes")?;
+    for (kind, point) in pinning.points(found.pin) {
+        let (name, size) = ring_of(kind, &found);
+        let end = reader(pins, name, size).map(|reader| reader.produced());
+        expect(
+            end.is_some_and(|end| point.point.position <= end),
+            "the store tells of records that were never in them",
+        )?;
+    }
+    Ok(found)
+}
+
+fn ring_of(kind: u32, mark: &Mark) -> (&'static str, u32) {
+    if Kind::try_from(kind).is_ok_and(Kind::is_lifecycle) {
+        ("lifecycle", mark.lifecycle_size)
+    } else {
+        ("data", mark.data_size)
+    }
+}
+
+fn reader(pins: &Pins, name: &str, size: u32) -> Option<RingReader> {
+    let map = pins.map(name)?;
+    RingReader::open(map.fd().as_fd().try_clone_to_owned().ok()?, size, page_size()).ok()
+}
+
+/// What the kernel has counted and the store has not, tracer by tracer.
+fn missing(pins: &Pins, mark: Option<Mark>, pinning: &Pinning) -> Vec<Missing> {
+    let Some(mark) = mark else { return Vec::new() };
+    let points = pinning.points(mark.pin);
+    // A store that knows nothing of them: then what is still in the rings is all that is known to be in no store.
+    let known = pinning.remembered.points.iter().any(|point| point.pin == pin_name(mark.pin));
+    let unread = if known { BTreeMap::new() } else { unread(pins, &mark) };
+    let mut all = Vec::new();
+    for tracer in tracers() {
+        let kind = tracer.kind as u32;
+        let seen = count(pins, kind).map_or(0, |count| count.seen);
+        let (settled, since) =
+            points.get(&kind).map_or((0, mark.made_ns), |point| (point.point.seen(), point.at.0));
+        let count =
+            if known { seen.saturating_sub(settled) } else { unread.get(&kind).copied().unwrap_or(0) };
+        if count > 0 {
+            all.push(Missing { kind, count, since: BootNs(since) });
+        }
+    }
+    all
+}
+
+fn count(pins: &Pins, kind: u32) -> Option<Count> {
+    let map = pins.map("counts")?;
+    let counts: PerCpuArray<MapData, wire::Count> = Map::from_map_data(map).ok()?.try_into().ok()?;
+    Some(Count::sum(&counts.get(&kind, 0).ok()?))
+}
+
+/// Traced records in both rings, by kind.
+fn unread(pins: &Pins, mark: &Mark) -> BTreeMap<u32, u64> {
+    let mut counts = BTreeMap::new();
+    for (name, size) in [("lifecycle", mark.lifecycle_size), ("data", mark.data_size)] {
+        let Some(mut reader) = reader(pins, name, size) else { continue };
+        while let Some((_, record)) = reader.next() {
+            match Header::parse(record) {
+                Ok(header) if header.is_traced() => *counts.entry(header.kind).or_default() += 1,
+                _ => {}
+            }
+        }
+    }
+    counts
+}

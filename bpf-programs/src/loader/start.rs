@@ -1,0 +1,135 @@
+//! How an object comes to be loaded: by itself, pinned, or on what was found pinned.
+
+use aya::maps::{Array, MapData};
+
+use super::adopt::{self, Found, Pinning};
+use super::errors::chain;
+use super::{Kernel, keeps_table, kernel_types, map, program};
+use crate::config::EbpfConfig;
+use crate::host::{Footing, Ring, Source};
+use crate::loader::LoadError;
+use crate::programs::{LIFECYCLE, PROCESSES, Program, Tracer, tracers};
+use crate::wire::{Mark, Settings};
+
+const MARK: &str = "mark";
+
+impl Kernel {
+    /// Loads the object, or goes on with the one that is pinned. Where pinning is not possible it says so and does
+    /// without.
+    ///
+    /// # Errors
+    /// When no tracer at all can run here.
+    pub(crate) fn start(
+        config: &EbpfConfig,
+        wanted: &[&'static Tracer],
+        pinning: Option<&Pinning>,
+    ) -> Result<Self, LoadError> {
+        let Some(pinning) = pinning else { return Self::load(config, wanted) };
+        match adopt::look(config, pinning) {
+            Ok(found) if !config.pin => {
+                found.pins.remove_all();
+                let Found { refused, missing, .. } = found;
+                let footing =
+                    Footing { refused, missing, names: pinning.names.clone(), ..Footing::default() };
+                Ok(Self { footing, ..Self::load(config, wanted)? })
+            }
+            Ok(found) => Self::start_on(found, config, wanted, pinning),
+            Err(cause) => Self::unpinned(config, wanted, chain(&cause), None, pinning),
+        }
+    }
+
+    fn start_on(
+        mut found: Found,
+        config: &EbpfConfig,
+        wanted: &[&'static Tracer],
+        pinning: &Pinning,
+    ) -> Result<Self, LoadError> {
+        if let Some(mark) = found.adopt {
+            match Self::adopt(&found, &mark, config, wanted, pinning) {
+                Ok(kernel) => return Ok(kernel),
+                Err(cause) => {
+                    found.refuse(Some(mark), format!("they can't be opened: {}", chain(&cause)), pinning)
+                }
+            }
+        }
+        let pinned = Self::load_on(config, wanted, Some(&found.pins), &[]).and_then(|mut kernel| {
+            kernel.mark(&found, config, pinning)?;
+            Ok(kernel)
+        });
+        match pinned {
+            Err(cause @ (LoadError::Pin(_) | LoadError::Map { map: MARK, .. })) => {
+                found.pins.clear();
+                Self::unpinned(config, wanted, chain(&cause), Some(found), pinning)
+            }
+            done => done,
+        }
+    }
+
+    fn unpinned(
+        config: &EbpfConfig,
+        wanted: &[&'static Tracer],
+        why: String,
+        found: Option<Found>,
+        pinning: &Pinning,
+    ) -> Result<Self, LoadError> {
+        tracing::error!(why, "pinning is not possible: what happens between two runs is missed");
+        let (refused, missing) = found.map(|found| (found.refused, found.missing)).unwrap_or_default();
+        let footing = Footing {
+            problem: Some(why),
+            refused,
+            missing,
+            names: pinning.names.clone(),
+            ..Footing::default()
+        };
+        Ok(Self { footing, ..Self::load(config, wanted)? })
+    }
+
+    /// Marks what was just loaded and pinned. The mark comes last: without it what is there is not complete.
+    fn mark(&mut self, found: &Found, config: &EbpfConfig, pinning: &Pinning) -> Result<(), LoadError> {
+        let mark = pinning.mark(config);
+        let mut marks: Array<MapData, Mark> = map(&mut self.ebpf, MARK)?;
+        marks.set(0, mark, 0).map_err(|source| LoadError::Map { map: MARK, source: Box::new(source) })?;
+        self.footing = found.footing(&mark, pinning);
+        self.pins = Some(found.pins.clone());
+        Ok(())
+    }
+
+    /// Goes on with what is pinned: programs that are attached stay so, and are not loaded again.
+    fn adopt(
+        found: &Found,
+        mark: &Mark,
+        config: &EbpfConfig,
+        wanted: &[&'static Tracer],
+        pinning: &Pinning,
+    ) -> Result<Self, LoadError> {
+        let pins = found.pins.clone();
+        let mut kernel = Self::load_on(config, wanted, None, &pins.maps())?;
+        let before = kernel.settings_map.get(&0, 0);
+        let before = before.map_err(|source| LoadError::Map { map: "settings", source: Box::new(source) })?;
+        let allowed = wanted.iter().fold(0, |bits, tracer| bits | 1_u64 << tracer.kind as u32);
+        let Settings { reader_tgid, reader_start_ns, .. } = before;
+        let enabled = before.enabled & allowed;
+        kernel.settings = Settings { enabled, reader_tgid, reader_start_ns, ..kernel.settings };
+        kernel.write_settings();
+        let keepers = tracers().filter(|tracer| keeps_table(tracer));
+        let of_tracers = keepers.chain(wanted.iter().copied()).flat_map(|tracer| tracer.programs);
+        let needed: Vec<&str> = of_tracers.chain(LIFECYCLE).map(|program| program.name).collect();
+        pins.remove_links(|program| needed.contains(&program));
+        let is_attached = |program: &Program| {
+            program.name != PROCESSES.name
+                && program::hooks(program)
+                    .is_ok_and(|hooks| hooks.iter().all(|hook| pins.has_link(program.name, hook)))
+        };
+        kernel.load_programs(wanted, &kernel_types()?, |program| !is_attached(program));
+        kernel.footing = found.footing(mark, pinning);
+        kernel.pins = Some(pins.clone());
+        let unread = |ring| kernel.cursor(ring);
+        tracing::info!(
+            folder = %pins.folder().display(),
+            data = unread(Ring::Data),
+            lifecycle = unread(Ring::Lifecycle),
+            "going on with the pinned rings"
+        );
+        Ok(kernel)
+    }
+}

@@ -1,0 +1,101 @@
+//! How far rings that outlive the agent are settled: written with the rows, read by the next run.
+
+use std::path::Path;
+
+use model::{BootNs, Checkpoint, Lost, Point, Remembered, Settled, TracerName};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+
+use super::super::{Book, SinkError};
+use super::{BUSY_TIMEOUT, Run, trouble};
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS duetector_actors_store (id TEXT PRIMARY KEY);
+    CREATE TABLE IF NOT EXISTS duetector_actors_position (
+        pin TEXT NOT NULL, tracer TEXT NOT NULL, position INTEGER NOT NULL, seen_before INTEGER NOT NULL,
+        stored INTEGER NOT NULL, filtered INTEGER NOT NULL, lost_ring INTEGER NOT NULL, lost_decode INTEGER NOT NULL,
+        lost_queue INTEGER NOT NULL, lost_sink INTEGER NOT NULL, at_ns INTEGER NOT NULL, run_id TEXT NOT NULL,
+        PRIMARY KEY (pin, tracer));";
+
+/// Makes what is missing. The store's own id tells it from any other, also from one that was put in its place.
+pub(super) fn begin(connection: &Connection, run: &Run) -> rusqlite::Result<()> {
+    connection.execute_batch(SCHEMA)?;
+    connection.execute(
+        "INSERT INTO duetector_actors_store (id) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM duetector_actors_store)",
+        [&run.run_id],
+    )?;
+    Ok(())
+}
+
+/// Keeps the checkpoints, and notes once whose rings this run goes on with.
+pub(super) fn write(connection: &Connection, run: &Run, books: &[Book], at: BootNs) -> rusqlite::Result<()> {
+    let marks = books.iter().filter_map(|book| Some((&book.tracer, book.mark.as_ref()?)));
+    for (tracer, mark) in marks {
+        let pin = &mark.pinned.pin;
+        if mark.pinned.adopted {
+            connection
+                .prepare_cached(
+                    "UPDATE duetector_actors_run SET adopted = (SELECT run_id FROM duetector_actors_position
+                     WHERE pin = ?1 AND run_id <> ?2) WHERE run_id = ?2 AND adopted IS NULL",
+                )?
+                .execute(params![pin, run.run_id])?;
+        }
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let Checkpoint { position, base, settled, .. } = mark.point;
+        connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO duetector_actors_position VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                pin,
+                tracer.as_str(),
+                number(position),
+                number(base),
+                number(settled.stored),
+                number(settled.filtered),
+                number(settled.lost.ring),
+                number(settled.lost.decode),
+                number(settled.lost.queue),
+                number(settled.lost.sink),
+                number(at.0),
+                run.run_id,
+            ])?;
+    }
+    Ok(())
+}
+
+/// What the file at `path` tells of the rings it got records from.
+///
+/// # Errors
+/// It can't be opened or read.
+pub fn remembered(path: &Path) -> Result<Remembered, SinkError> {
+    let failed = |source: rusqlite::Error| SinkError {
+        operation: "reading positions from",
+        object: path.display().to_string(),
+        trouble: trouble(&source),
+        source: source.into(),
+    };
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    read(&connection).map_err(failed)
+}
+
+fn read(connection: &Connection) -> rusqlite::Result<Remembered> {
+    let store =
+        connection.query_row("SELECT id FROM duetector_actors_store", [], |row| row.get(0)).optional()?;
+    let mut points = connection.prepare(
+        "SELECT pin, tracer, position, seen_before, stored, filtered, lost_ring, lost_decode, lost_queue, lost_sink,
+         at_ns FROM duetector_actors_position",
+    )?;
+    let points = points.query_map([], |row| {
+        let count = |place| row.get::<_, i64>(place).map(i64::unsigned_abs);
+        let lost = Lost { ring: count(6)?, decode: count(7)?, queue: count(8)?, sink: count(9)? };
+        let settled = Settled { stored: count(4)?, filtered: count(5)?, lost };
+        Ok(Point {
+            pin: row.get(0)?,
+            tracer: TracerName::new(&row.get::<_, String>(1)?),
+            point: Checkpoint::new(count(2)?, count(3)?, settled),
+            at: BootNs(count(10)?),
+        })
+    })?;
+    Ok(Remembered { store: store.unwrap_or_default(), points: points.collect::<rusqlite::Result<_>>()? })
+}
