@@ -108,9 +108,11 @@ fn nested_structs_unions_and_anonymous_ones() {
 fn names_of_types_and_fields_tell_how_to_show() {
     let source = "typedef __u32 ipv4_t; typedef struct { __u8 b[16]; } ipv6_t; struct in6_addr { __u8 b[16]; }; \
                   typedef __u8 mac_t[6]; struct event { ipv4_t a; __be32 saddr; __be32 size; __be16 port; mac_t mac; \
-                  __u8 daddr[4]; struct in6_addr six; ipv6_t also; __u8 path[8]; }; EVENT(struct event);";
+                  __u8 daddr[4]; __u8 daddr_v6[16]; struct in6_addr six; ipv6_t also; __u8 path[8]; }; EVENT(struct event);";
     let mut bytes =
         vec![127, 0, 0, 1, 10, 0, 0, 1, 0, 0, 1, 0, 0x1f, 0x90, 1, 2, 3, 4, 5, 0xff, 192, 168, 0, 9];
+    bytes.extend([0; 15]);
+    bytes.extend([2]);
     bytes.extend([0; 15]);
     bytes.extend([1, 0xfe, 0x80]);
     bytes.extend([0; 13]);
@@ -120,7 +122,7 @@ fn names_of_types_and_fields_tell_how_to_show() {
         types(source).record(None, &Hints::default()).unwrap().decode(&bytes, &Clocks::default()).unwrap();
     let expected = json!({
         "a": "127.0.0.1", "saddr": "10.0.0.1", "size": 256, "port": 8080, "mac": "01:02:03:04:05:ff",
-        "daddr": "192.168.0.9", "six": "::1", "also": "fe80::7", "path": "/etc",
+        "daddr": "192.168.0.9", "daddr_v6": "::2", "six": "::1", "also": "fe80::7", "path": "/etc",
     });
     assert_eq!(Value::Object(fields), expected);
 }

@@ -17,6 +17,8 @@ pub const RECORD_LIMIT: usize = 64 << 10;
 pub(crate) const DEPTH_LIMIT: usize = 32;
 /// Fields in all, nested ones too.
 const FIELD_LIMIT: usize = 4096;
+/// Bytes of a field's dotted path.
+const PATH_LIMIT: usize = 1024;
 /// What one record may come to, in rough bytes: unions show the same bytes several times.
 const WEIGHT_LIMIT: usize = 8 << 20;
 
@@ -114,6 +116,9 @@ impl Compiler<'_> {
                 return Err(self.whole(format!("it has more than {FIELD_LIMIT} fields")));
             }
             let path = format!("{}{}", place.prefix, btf.name(member.name)?);
+            if path.len() > PATH_LIMIT {
+                return Err(self.whole("the names of its nested fields are too long"));
+            }
             self.member(member, *size as usize, &path, place, out)?;
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// Structs that are named in an error before it says how many more there are.
+/// Structs or fields that are named in an error before it says how many more there are.
 const NAMED: usize = 24;
 
 /// Why an object's records can't be decoded.
@@ -49,7 +49,10 @@ pub enum LayoutError {
         known: Vec<String>,
     },
     /// No name was given, and several could be meant.
-    #[error("find the record's struct: the object declares several: {}; name one with `record`", candidates.join(", "))]
+    #[error(
+        "find the record's struct: the object declares several: {}; name one with `record`",
+        listed(candidates)
+    )]
     ManyCandidates {
         /// Which.
         candidates: Vec<String>,
@@ -75,7 +78,7 @@ pub enum LayoutError {
         why: String,
     },
     /// A hint for a field that is not there.
-    #[error("{hint}.\"{field}\": {record} has no such field; it has {}", known.join(", "))]
+    #[error("{hint}.\"{field}\": {record} has no such field; it has {}", listed(known))]
     NoSuchField {
         /// `show`, `rename` or `record.kind`.
         hint: &'static str,
@@ -140,10 +143,15 @@ const DECLARE: &str = "a struct that is used only through a local pointer is not
                        `const struct event *unused __attribute__((unused));`";
 
 fn there_are(known: &[String]) -> String {
-    match known.len() {
-        0 => "it has no named structs".to_owned(),
-        all if all <= NAMED => format!("it has {}", known.join(", ")),
-        all => format!("it has {} and {} more", known[..NAMED].join(", "), all - NAMED),
+    if known.is_empty() { "it has no named structs".to_owned() } else { format!("it has {}", listed(known)) }
+}
+
+fn listed(names: &[String]) -> String {
+    match names.get(..NAMED) {
+        Some(first) if first.len() < names.len() => {
+            format!("{} and {} more", first.join(", "), names.len() - first.len())
+        }
+        _ => names.join(", "),
     }
 }
 

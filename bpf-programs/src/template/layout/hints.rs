@@ -123,7 +123,7 @@ pub(crate) fn by_field_name(name: &str) -> Option<Show> {
 /// Whether the name of a `__be32` is that of an address rather than of a number.
 pub(crate) fn is_address(name: &str) -> bool {
     let last = name.rsplit('_').next().unwrap_or(name);
-    ["addr", "saddr", "daddr", "ip", "ip4", "ipv4"].contains(&last)
+    ["addr", "saddr", "daddr", "ip", "ip4", "ipv4", "v4", "ip6", "ipv6", "v6"].contains(&last)
 }
 
 fn moment(name: &str) -> Option<Show> {
@@ -189,5 +189,50 @@ impl<'de> Visitor<'de> for ChoiceVisitor {
             return Err(serde::de::Error::missing_field("kind"));
         }
         Ok(RecordChoice::Kinds(kinds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_named_in_one_way() {
+        let all = [
+            Show::Number,
+            Show::Hex,
+            Show::Text,
+            Show::Path,
+            Show::Bytes,
+            Show::Ipv4,
+            Show::Ipv6,
+            Show::Mac,
+            Show::BigEndian,
+            Show::TimeNs,
+            Show::MonotonicNs,
+            Show::Inline,
+            Show::Hide,
+        ];
+        let docs = include_str!("../../../../docs/RECORDS.md");
+        for show in all {
+            assert_eq!(serde_json::to_value(show).unwrap(), show.as_str());
+            assert!(docs.contains(&format!("`{}`", show.as_str())), "{show:?} is in the documentation");
+        }
+    }
+
+    #[test]
+    fn moments_and_lengths() {
+        for name in ["start_ns", "ts_ns", "boot_time_ns", "at_ns"] {
+            assert_eq!(by_field_name(name), Some(Show::TimeNs), "{name}");
+        }
+        for name in ["ktime_ns", "mono_ns", "start_mono_ns"] {
+            assert_eq!(by_field_name(name), Some(Show::MonotonicNs), "{name}");
+        }
+        for name in
+            ["duration_ns", "cpu_time_ns", "run_delay_ns", "max_latency_ns", "_ns", "ns", "dns", "columns"]
+        {
+            assert_eq!(by_field_name(name), None, "{name}");
+        }
+        assert_eq!(by_type_name("boot_ns_t"), Some(Show::TimeNs));
     }
 }
