@@ -9,6 +9,8 @@ pub mod batch;
 pub mod books;
 pub mod changes;
 pub mod details;
+#[cfg(feature = "expression")]
+pub mod expression;
 pub mod extended;
 pub mod fields;
 pub mod ids;

@@ -65,3 +65,60 @@ pub fn table_name(tracer: &str, collector_id: &str) -> String {
 pub fn parse_table_name(table: &str) -> Option<(&str, &str)> {
     table.strip_prefix(TABLE_PREFIX)?.strip_prefix(':')?.split_once('@')
 }
+
+/// What a field of `extended` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// true, false.
+    Bool,
+    /// A whole number.
+    Integer,
+    /// Text.
+    Text,
+    /// A list of texts.
+    Texts,
+}
+
+/// Fields of `extended` that built-in tracers write, by name: known before the first row has them.
+pub const FIELDS: [(&str, FieldKind); 40] = [
+    ("argv", FieldKind::Texts),
+    ("argv_bytes", FieldKind::Texts),
+    ("argv_cut", FieldKind::Bool),
+    ("cause", FieldKind::Text),
+    ("cgroup_id", FieldKind::Integer),
+    ("child_exec_id", FieldKind::Text),
+    ("child_pid", FieldKind::Integer),
+    ("child_tid", FieldKind::Integer),
+    ("code", FieldKind::Integer),
+    ("comm_bytes", FieldKind::Text),
+    ("core_dumped", FieldKind::Bool),
+    ("cwd_bytes", FieldKind::Text),
+    ("daddr", FieldKind::Text),
+    ("dev", FieldKind::Integer),
+    ("dport", FieldKind::Integer),
+    ("duration_ns", FieldKind::Integer),
+    ("errno", FieldKind::Text),
+    ("exe_bytes", FieldKind::Text),
+    ("family", FieldKind::Text),
+    ("file_type", FieldKind::Text),
+    ("flags", FieldKind::Texts),
+    ("fname_bytes", FieldKind::Text),
+    ("from", FieldKind::Text),
+    ("ino", FieldKind::Integer),
+    ("lost_tracer", FieldKind::Text),
+    ("mnt_ns", FieldKind::Integer),
+    ("mode", FieldKind::Integer),
+    ("nonblocking", FieldKind::Bool),
+    ("output", FieldKind::Text),
+    ("path_asked", FieldKind::Text),
+    ("path_asked_bytes", FieldKind::Text),
+    ("path_incomplete", FieldKind::Bool),
+    ("pid_ns", FieldKind::Integer),
+    ("place", FieldKind::Text),
+    ("saddr", FieldKind::Text),
+    ("signal", FieldKind::Integer),
+    ("sink", FieldKind::Text),
+    ("sport", FieldKind::Integer),
+    ("thread", FieldKind::Bool),
+    ("to", FieldKind::Text),
+];

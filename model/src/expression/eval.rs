@@ -1,0 +1,247 @@
+//! Applies a compiled expression to a row. No row makes it panic, hang or grow: work is counted, and ends in an
+//! error beyond a limit.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use super::error::EvalError;
+use super::ir::{Each, Literal, Node, Quantifier, Relation};
+use super::ops;
+use super::source::Source;
+use super::time::Localize;
+use super::value::{Items, Value};
+
+/// Steps an expression may take on one row: operations, elements of lists, and texts in pieces of [`TEXT_STEP`].
+const STEPS: u32 = 100_000;
+/// Bytes of text that are one step.
+const TEXT_STEP: usize = 256;
+
+type Result<T> = std::result::Result<T, EvalError>;
+
+/// One row's evaluation.
+pub(super) struct Run<'a, S: Source> {
+    source: &'a S,
+    pub(super) localize: Localize,
+    vars: Vec<Value<'a>>,
+    steps: u32,
+}
+
+impl<'a, S: Source> Run<'a, S> {
+    pub(super) fn new(source: &'a S, localize: Localize) -> Self {
+        Self { source, localize, vars: Vec::new(), steps: STEPS }
+    }
+
+    pub(super) fn spend(&mut self, steps: usize) -> Result<()> {
+        let left = u32::try_from(steps).ok().and_then(|steps| self.steps.checked_sub(steps));
+        self.steps = left.ok_or(EvalError::TooMuch)?;
+        Ok(())
+    }
+
+    pub(super) fn spend_text(&mut self, text: &str) -> Result<()> {
+        self.spend(text.len() / TEXT_STEP)
+    }
+
+    /// What a part says.
+    pub(super) fn eval(&mut self, node: &'a Node) -> Result<Value<'a>> {
+        self.spend(1)?;
+        Ok(match node {
+            Node::Const(literal) => literal.value(),
+            Node::Column(column) => self.source.column(*column),
+            Node::Field(name) => self.source.field(name),
+            Node::FieldAt(name) => match self.eval(name)? {
+                Value::Text(Cow::Borrowed(name)) => self.source.field(name),
+                // A computed name does not live as long as what it names.
+                Value::Text(Cow::Owned(name)) => self.source.field(&name),
+                Value::Null => Value::Null,
+                other => return wrong("extended[]", &other),
+            },
+            Node::Var(place) => self.vars.get(*place).cloned().unwrap_or(Value::Null),
+            Node::Member(of, name) => match self.eval(of)? {
+                of @ (Value::Null | Value::Object(_)) => of.member(name),
+                other => return wrong(".", &other),
+            },
+            Node::At(of, place) => {
+                let (of, place) = (self.eval(of)?, self.eval(place)?);
+                ops::at(&of, &place)?
+            }
+            Node::If(parts) => {
+                let [test, yes, no] = parts.as_ref();
+                if self.test(test)? { self.eval(yes)? } else { self.eval(no)? }
+            }
+            Node::Arithmetic(operation, sides) => {
+                let (a, b) = (self.eval(&sides[0])?, self.eval(&sides[1])?);
+                let sum = ops::arithmetic(*operation, a, b)?;
+                if let Value::Text(text) = &sum {
+                    self.spend_text(text)?;
+                }
+                sum
+            }
+            Node::Negative(of) => ops::negative(self.eval(of)?)?,
+            Node::List(elements) => {
+                let values = elements.iter().map(|element| self.eval(element)).collect::<Result<_>>()?;
+                Value::List(Items::Values(values))
+            }
+            Node::Each(each) => self.each(each)?,
+            Node::Call(function, arguments) => self.call(*function, arguments)?,
+            _ => Value::Bool(self.test(node)?),
+        })
+    }
+
+    /// Whether a part holds. Null holds not.
+    pub(super) fn test(&mut self, node: &'a Node) -> Result<bool> {
+        match node {
+            Node::And(parts) => self.settle(parts, false),
+            Node::Or(parts) => self.settle(parts, true),
+            Node::Not(of) => Ok(!self.test(of)?),
+            Node::Has(of) => Ok(self.eval(of)? != Value::Null),
+            Node::Compare(relation, sides) => {
+                let (a, b) = (self.eval(&sides[0])?, self.eval(&sides[1])?);
+                self.compare(*relation, &a, &b)
+            }
+            Node::In(sides) => {
+                let (what, list) = (self.eval(&sides[0])?, self.eval(&sides[1])?);
+                self.contained(&what, &list)
+            }
+            Node::InTexts(what, set) => match self.eval(what)? {
+                Value::Text(text) => Ok(set.contains(text.as_ref())),
+                _ => Ok(false),
+            },
+            Node::InInts(what, set) => match self.eval(what)? {
+                Value::Int(number) => Ok(set.contains(&number)),
+                number @ Value::Double(_) => Ok(set.iter().any(|known| number.equals(&Value::Int(*known)))),
+                _ => Ok(false),
+            },
+            Node::Matches(text, pattern) => match self.eval(text)? {
+                Value::Text(text) => {
+                    self.spend_text(&text)?;
+                    Ok(pattern.is_match(&text))
+                }
+                Value::Null => Ok(false),
+                other => wrong("matches", &other),
+            },
+            _ => match self.eval(node)? {
+                Value::Bool(truth) => Ok(truth),
+                Value::Null => Ok(false),
+                other => wrong("a condition", &other),
+            },
+        }
+    }
+
+    /// `&&` (until something is false) or `||` (until something is true). As in CEL, what settles it does so even if
+    /// another part fails.
+    fn settle(&mut self, parts: &'a [Node], by: bool) -> Result<bool> {
+        let mut failed = None;
+        for part in parts {
+            match self.test(part) {
+                Ok(truth) if truth == by => return Ok(by),
+                Ok(_) => {}
+                Err(EvalError::TooMuch) => return Err(EvalError::TooMuch),
+                Err(cause) => failed = failed.or(Some(cause)),
+            }
+        }
+        failed.map_or(Ok(!by), Err)
+    }
+
+    fn compare(&mut self, relation: Relation, a: &Value<'a>, b: &Value<'a>) -> Result<bool> {
+        if relation.is_equality() {
+            return Ok(self.equal(a, b)? == (relation == Relation::Equal));
+        }
+        let order = a.order(b, relation.sign())?;
+        Ok(match relation {
+            Relation::Less => order == Some(Ordering::Less),
+            Relation::LessEqual => matches!(order, Some(Ordering::Less | Ordering::Equal)),
+            Relation::Greater => order == Some(Ordering::Greater),
+            _ => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
+        })
+    }
+
+    fn equal(&mut self, a: &Value<'a>, b: &Value<'a>) -> Result<bool> {
+        self.spend(ops::weight(a).min(ops::weight(b)))?;
+        Ok(a.equals(b))
+    }
+
+    fn contained(&mut self, what: &Value<'a>, list: &Value<'a>) -> Result<bool> {
+        match (what, list) {
+            (_, Value::Null) => Ok(false),
+            (Value::Text(name), Value::Object(map)) => {
+                Ok(map.get(name.as_ref()).is_some_and(|v| !v.is_null()))
+            }
+            (Value::Null, Value::Object(_)) => Ok(false),
+            (what, Value::List(items)) => {
+                for item in items.iter() {
+                    self.spend(1)?;
+                    if self.equal(what, &item)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            (_, other) => wrong("in", other),
+        }
+    }
+
+    fn each(&mut self, each: &'a Each) -> Result<Value<'a>> {
+        let items = match self.eval(&each.range)? {
+            Value::List(items) => items,
+            Value::Null => Items::Values(Vec::new()),
+            Value::Object(map) => {
+                self.spend(map.len())?;
+                Items::Values(map.keys().map(|name| Value::Text(name.clone().into())).collect())
+            }
+            other => return wrong("a macro over a list", &other),
+        };
+        let depth = self.vars.len();
+        let result = self.over(each, &items);
+        self.vars.truncate(depth);
+        result
+    }
+
+    fn over(&mut self, each: &'a Each, items: &Items<'a>) -> Result<Value<'a>> {
+        let (mut kept, mut count, mut failed) = (Vec::new(), 0_u32, None);
+        for item in items.iter() {
+            self.spend(1)?;
+            let place = self.vars.len();
+            self.vars.push(item);
+            let holds = match (each.what, &each.only) {
+                (Quantifier::Map, None) => Ok(true),
+                (Quantifier::Map, Some(only)) => self.test(only),
+                _ => self.test(&each.body),
+            };
+            match (each.what, holds) {
+                (_, Err(EvalError::TooMuch)) => return Err(EvalError::TooMuch),
+                (Quantifier::All, Ok(false)) => return Ok(Value::Bool(false)),
+                (Quantifier::Exists, Ok(true)) => return Ok(Value::Bool(true)),
+                // As with && and ||: another element may settle it.
+                (Quantifier::All | Quantifier::Exists, Err(cause)) => failed = failed.or(Some(cause)),
+                (_, Err(cause)) => return Err(cause),
+                (Quantifier::ExistsOne, Ok(holds)) => count += u32::from(holds),
+                (Quantifier::Map, Ok(true)) => kept.push(self.eval(&each.body)?),
+                (Quantifier::Filter, Ok(true)) => kept.extend(self.vars.get(place).cloned()),
+                (_, Ok(_)) => {}
+            }
+            self.vars.truncate(place);
+        }
+        if let Some(cause) = failed {
+            return Err(cause);
+        }
+        Ok(match each.what {
+            Quantifier::All => Value::Bool(true),
+            Quantifier::Exists => Value::Bool(false),
+            Quantifier::ExistsOne => Value::Bool(count == 1),
+            Quantifier::Filter | Quantifier::Map => Value::List(Items::Values(kept)),
+        })
+    }
+}
+
+/// What is true or false without any row, if it is.
+pub(super) fn constant(node: &Node) -> Option<bool> {
+    match node {
+        Node::Const(Literal::Bool(truth)) => Some(*truth),
+        Node::Const(Literal::Null) => Some(false),
+        _ => None,
+    }
+}
+
+pub(super) fn wrong<T>(operation: &'static str, found: &Value<'_>) -> Result<T> {
+    Err(EvalError::Type { operation, found: found.kind_name() })
+}

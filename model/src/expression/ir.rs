@@ -1,0 +1,175 @@
+//! What an expression is compiled to: checked, with all that needs no row done beforehand.
+
+use std::collections::HashSet;
+
+use regex::Regex;
+
+use super::calls::Function;
+use super::source::Column;
+use super::value::Value;
+use crate::WallTime;
+
+/// One operation.
+#[derive(Debug)]
+pub(super) enum Node {
+    Const(Literal),
+    Column(Column),
+    /// A field of `extended`.
+    Field(Box<str>),
+    /// The field of `extended` whose name is only known at run time.
+    FieldAt(Box<Node>),
+    /// What a macro's name stands for, by the number of macros around it.
+    Var(usize),
+    Member(Box<Node>, Box<str>),
+    At(Box<Node>, Box<Node>),
+    /// Not null.
+    Has(Box<Node>),
+    Not(Box<Node>),
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    If(Box<[Node; 3]>),
+    Compare(Relation, Box<[Node; 2]>),
+    In(Box<[Node; 2]>),
+    InTexts(Box<Node>, HashSet<Box<str>>),
+    InInts(Box<Node>, HashSet<i64>),
+    Arithmetic(Operation, Box<[Node; 2]>),
+    Negative(Box<Node>),
+    List(Vec<Node>),
+    Matches(Box<Node>, Box<Regex>),
+    Each(Box<Each>),
+    Call(Function, Vec<Node>),
+}
+
+/// A macro over a list.
+#[derive(Debug)]
+pub(super) struct Each {
+    pub(super) what: Quantifier,
+    pub(super) range: Node,
+    /// What is asked of each element, or what it becomes.
+    pub(super) body: Node,
+    /// Of `map` with three arguments: which elements at all.
+    pub(super) only: Option<Node>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quantifier {
+    All,
+    Exists,
+    ExistsOne,
+    Filter,
+    Map,
+}
+
+/// A comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each says it")]
+pub enum Relation {
+    Equal,
+    NotEqual,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+}
+
+impl Relation {
+    pub(super) fn sign(self) -> &'static str {
+        match self {
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+            Self::Less => "<",
+            Self::LessEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterEqual => ">=",
+        }
+    }
+
+    pub(super) fn is_equality(self) -> bool {
+        matches!(self, Self::Equal | Self::NotEqual)
+    }
+
+    /// The same with its sides exchanged.
+    pub(super) fn turned(self) -> Self {
+        match self {
+            Self::Less => Self::Greater,
+            Self::LessEqual => Self::GreaterEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterEqual => Self::LessEqual,
+            same => same,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Modulo,
+}
+
+impl Operation {
+    pub(super) fn sign(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Subtract => "-",
+            Self::Multiply => "*",
+            Self::Divide => "/",
+            Self::Modulo => "%",
+        }
+    }
+}
+
+/// A value that stands in the expression itself.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Literal {
+    /// Nothing.
+    Null,
+    /// Truth.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// Any other number.
+    Double(f64),
+    /// Text.
+    Text(Box<str>),
+    /// Local time.
+    Time(WallTime),
+    /// Microseconds.
+    Span(i64),
+}
+
+impl Literal {
+    pub(super) fn value(&self) -> Value<'_> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(truth) => Value::Bool(*truth),
+            Self::Int(number) => Value::Int(*number),
+            Self::Double(number) => Value::Double(*number),
+            Self::Text(text) => Value::text(text),
+            Self::Time(at) => Value::Time(*at),
+            Self::Span(micros) => Value::Span(*micros),
+        }
+    }
+
+    /// The literal of a value, if there is one.
+    pub(super) fn of(value: &Value<'_>) -> Option<Self> {
+        Some(match value {
+            Value::Null => Self::Null,
+            Value::Bool(truth) => Self::Bool(*truth),
+            Value::Int(number) => Self::Int(*number),
+            Value::Double(number) => Self::Double(*number),
+            Value::Text(text) => Self::Text(text.as_ref().into()),
+            Value::Time(at) => Self::Time(*at),
+            Value::Span(micros) => Self::Span(*micros),
+            Value::Uint(_) | Value::List(_) | Value::Object(_) => return None,
+        })
+    }
+}
+
+impl Node {
+    pub(super) fn literal(&self) -> Option<&Literal> {
+        if let Self::Const(literal) = self { Some(literal) } else { None }
+    }
+}

@@ -1,0 +1,43 @@
+//! The names an expression can use, and their types.
+
+use super::kind::Kind;
+use super::source::Column;
+use super::time::Localize;
+use crate::WallTime;
+use crate::schema::{FIELDS, FieldKind};
+
+/// All fields that have no column.
+pub(super) const EXTENDED: &str = "extended";
+
+/// What an expression is compiled against. The names are those of [`crate::Tracking`] and of built-in tracers' fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Schema {
+    /// How a moment becomes local time; UTC unless told.
+    pub localize: Localize,
+}
+
+impl Default for Schema {
+    fn default() -> Self {
+        Self { localize: WallTime }
+    }
+}
+
+pub(super) fn field(name: &str) -> Option<Kind> {
+    let (_, kind) = FIELDS.iter().find(|(known, _)| *known == name)?;
+    Some(match kind {
+        FieldKind::Bool => Kind::Bool,
+        FieldKind::Integer => Kind::Int,
+        FieldKind::Text => Kind::Text,
+        FieldKind::Texts => Kind::texts(),
+    })
+}
+
+pub(super) fn names<'a>() -> impl Iterator<Item = &'a str> {
+    let columns = Column::ALL.iter().map(|column| column.name());
+    columns.chain(FIELDS.iter().map(|(name, _)| *name)).chain([EXTENDED])
+}
+
+/// The known name most like `name`.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
+    known.min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or_default()
+}

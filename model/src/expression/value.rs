@@ -1,0 +1,231 @@
+//! Values at run time: borrowed from the row wherever that can be.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use serde_json::{Map, Value as Json};
+
+use super::error::EvalError;
+use crate::extended::Field;
+use crate::{Text, WallTime};
+
+/// A value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// Not there.
+    Null,
+    /// Truth.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A whole number too large for the other.
+    Uint(u64),
+    /// Any other number.
+    Double(f64),
+    /// Text.
+    Text(Cow<'a, str>),
+    /// Local time.
+    Time(WallTime),
+    /// Microseconds.
+    Span(i64),
+    /// A list.
+    List(Items<'a>),
+    /// An object.
+    Object(Cow<'a, Map<String, Json>>),
+}
+
+/// What is in a list.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Items<'a> {
+    /// Values.
+    Values(Vec<Value<'a>>),
+    /// JSON.
+    Json(Cow<'a, [Json]>),
+    /// Texts of a row.
+    Texts(&'a [Text]),
+}
+
+impl<'a> Items<'a> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Values(values) => values.len(),
+            Self::Json(values) => values.len(),
+            Self::Texts(texts) => texts.len(),
+        }
+    }
+
+    pub(super) fn get(&self, place: usize) -> Option<Value<'a>> {
+        match self {
+            Self::Values(values) => values.get(place).cloned(),
+            Self::Json(Cow::Borrowed(values)) => values.get(place).map(Value::from),
+            Self::Json(Cow::Owned(values)) => values.get(place).map(|value| Value::from(value).into_owned()),
+            Self::Texts(texts) => texts.get(place).map(|text| Value::text(text.as_str())),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Value<'a>> {
+        (0..self.len()).map(|place| self.get(place).unwrap_or(Value::Null))
+    }
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn text(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+
+    /// The type, as CEL names it.
+    pub(super) fn kind_name(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "bool",
+            Self::Int(_) | Self::Uint(_) => "int",
+            Self::Double(_) => "double",
+            Self::Text(_) => "string",
+            Self::Time(_) => "timestamp",
+            Self::Span(_) => "duration",
+            Self::List(_) => "list",
+            Self::Object(_) => "map",
+        }
+    }
+
+    fn into_owned<'b>(self) -> Value<'b> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(truth) => Value::Bool(truth),
+            Self::Int(number) => Value::Int(number),
+            Self::Uint(number) => Value::Uint(number),
+            Self::Double(number) => Value::Double(number),
+            Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+            Self::Time(at) => Value::Time(at),
+            Self::Span(micros) => Value::Span(micros),
+            Self::Object(map) => Value::Object(Cow::Owned(map.into_owned())),
+            Self::List(items) => Value::List(Items::Values(items.iter().map(Value::into_owned).collect())),
+        }
+    }
+
+    /// The member of that name; of what has no members, null.
+    pub(super) fn member(&self, name: &str) -> Value<'a> {
+        match self {
+            Self::Object(Cow::Borrowed(map)) => map.get(name).map_or(Value::Null, Value::from),
+            Self::Object(Cow::Owned(map)) => {
+                map.get(name).map_or(Value::Null, |value| Value::from(value).into_owned())
+            }
+            _ => Value::Null,
+        }
+    }
+
+    /// Equal; null only to null, and values of different types never.
+    pub(super) fn equals(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Text(a), Self::Text(b)) => a == b,
+            (Self::Time(a), Self::Time(b)) => a == b,
+            (Self::Span(a), Self::Span(b)) => a == b,
+            (Self::Object(a), Self::Object(b)) => {
+                a.len() == b.len()
+                    && a.iter().all(|(name, value)| {
+                        b.get(name).is_some_and(|other| Value::from(value).equals(&Value::from(other)))
+                    })
+            }
+            (Self::List(a), Self::List(b)) => {
+                a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.equals(&b))
+            }
+            _ => self.number_order(other) == Some(Ordering::Equal),
+        }
+    }
+
+    /// Which comes first: `None` where one is null, or no number at all (NaN).
+    pub(super) fn order(&self, other: &Self, operation: &'static str) -> Result<Option<Ordering>, EvalError> {
+        Ok(match (self, other) {
+            (Self::Null, _) | (_, Self::Null) => None,
+            (Self::Bool(a), Self::Bool(b)) => Some(a.cmp(b)),
+            (Self::Text(a), Self::Text(b)) => Some(a.cmp(b)),
+            (Self::Time(a), Self::Time(b)) => Some(a.cmp(b)),
+            (Self::Span(a), Self::Span(b)) => Some(a.cmp(b)),
+            (a, b) if a.is_number() && b.is_number() => a.number_order(b),
+            (a, b) => {
+                let odd = if a.is_number() { b } else { a };
+                return Err(EvalError::Type { operation, found: odd.kind_name() });
+            }
+        })
+    }
+
+    fn is_number(&self) -> bool {
+        matches!(self, Self::Int(_) | Self::Uint(_) | Self::Double(_))
+    }
+
+    /// By value, exactly, whatever the types.
+    fn number_order(&self, other: &Self) -> Option<Ordering> {
+        let whole = |value: &Self| match value {
+            Self::Int(number) => Some(i128::from(*number)),
+            Self::Uint(number) => Some(i128::from(*number)),
+            _ => None,
+        };
+        match (self, other) {
+            (Self::Double(a), Self::Double(b)) => a.partial_cmp(b),
+            (Self::Double(a), b) => whole_order(whole(b)?, *a).map(Ordering::reverse),
+            (a, Self::Double(b)) => whole_order(whole(a)?, *b),
+            (a, b) => Some(whole(a)?.cmp(&whole(b)?)),
+        }
+    }
+}
+
+fn whole_order(whole: i128, real: f64) -> Option<Ordering> {
+    if real.is_nan() {
+        return None;
+    }
+    // Casts of what is too large stop at the ends of 128 bits, beyond all whole numbers here.
+    let order = whole.cmp(&(real.trunc() as i128));
+    Some(order.then(0.0_f64.partial_cmp(&real.fract())?))
+}
+
+impl From<Option<i64>> for Value<'_> {
+    fn from(number: Option<i64>) -> Self {
+        number.map_or(Self::Null, Self::Int)
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Value<'a> {
+    fn from(text: Option<&'a str>) -> Self {
+        text.map_or(Self::Null, Self::text)
+    }
+}
+
+impl From<u64> for Value<'_> {
+    fn from(number: u64) -> Self {
+        i64::try_from(number).map_or(Self::Uint(number), Self::Int)
+    }
+}
+
+impl<'a> From<&'a Json> for Value<'a> {
+    fn from(value: &'a Json) -> Self {
+        match value {
+            Json::Null => Self::Null,
+            Json::Bool(truth) => Self::Bool(*truth),
+            Json::String(text) => Self::text(text),
+            Json::Array(items) => Self::List(Items::Json(Cow::Borrowed(items))),
+            Json::Object(map) => Self::Object(Cow::Borrowed(map)),
+            Json::Number(number) => {
+                let real = || Self::Double(number.as_f64().unwrap_or(f64::NAN));
+                let whole = number.as_i64().map(Self::Int);
+                whole.or_else(|| number.as_u64().map(Self::Uint)).unwrap_or_else(real)
+            }
+        }
+    }
+}
+
+impl<'a> From<Field<'a>> for Value<'a> {
+    fn from(field: Field<'a>) -> Self {
+        match field {
+            Field::Bool(truth) => Self::Bool(truth),
+            Field::Int(number) => Self::Int(number),
+            Field::Uint(number) => number.into(),
+            Field::Str(text) => Self::Text(text),
+            Field::Names(names) => Self::List(Items::Values(names.into_iter().map(Self::Text).collect())),
+            Field::Texts(texts) => Self::List(Items::Texts(texts)),
+            Field::Json(Cow::Borrowed(value)) => Self::from(value),
+            Field::Json(Cow::Owned(value)) => Value::from(&value).into_owned(),
+        }
+    }
+}
