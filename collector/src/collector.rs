@@ -34,6 +34,8 @@ pub struct CollectorState {
     pub rows: u64,
     /// Rows dropped on purpose, by filter.
     pub filtered: BTreeMap<String, u64>,
+    /// Rows for which an expression had no answer, by filter. They are kept.
+    pub undecided: BTreeMap<String, Undecided>,
     /// Records that could not become rows.
     pub refused: u64,
     /// Why the latest of these could not.
@@ -42,6 +44,15 @@ pub struct CollectorState {
     pub loss_rows: u64,
     /// Batches that wait.
     pub queue: usize,
+}
+
+/// Rows for which a filter's expression had no answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Undecided {
+    /// How many.
+    pub rows: u64,
+    /// Why the first of them.
+    pub first_cause: String,
 }
 
 /// What all incarnations share.
@@ -230,6 +241,10 @@ impl Work {
                     Some(total) => *total += count,
                     None => drop(state.filtered.insert(name.to_owned(), *count)),
                 }
+            }
+            for (filter, failures) in self.pipeline.filters().take_failures() {
+                let first = || Undecided { rows: 0, first_cause: failures.first.to_string() };
+                state.undecided.entry(filter.to_owned()).or_insert_with(first).rows += failures.count;
             }
             state.refused += outcome.refused;
             if let Some(refusal) = &outcome.first_refusal {

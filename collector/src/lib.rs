@@ -17,7 +17,7 @@ mod route;
 pub mod sink;
 mod spawn;
 
-pub use collector::{Collector, CollectorState};
+pub use collector::{Collector, CollectorState, Undecided};
 pub use config::{CollectorConfig, JsonlConfig, MemoryConfig, SqliteConfig, Synchronous};
 pub use filter::{FilterConfig, Filters, FiltersConfig, default_filters};
 pub use pipeline::Pipeline;

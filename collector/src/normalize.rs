@@ -220,6 +220,11 @@ fn from_text(text: &str) -> Option<WallTime> {
     text.parse::<jiff::civil::DateTime>().ok().map(micros)
 }
 
+/// Microseconds since 1970 as local time; for expressions.
+pub(crate) fn local_micros(at: i64) -> WallTime {
+    jiff::Timestamp::from_microsecond(at).map_or(WallTime(at), local)
+}
+
 fn local(at: jiff::Timestamp) -> WallTime {
     micros(jiff::tz::TimeZone::system().to_datetime(at))
 }

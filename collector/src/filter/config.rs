@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Filters;
+use super::list::entries;
+use super::pattern::is_found_in_anything;
 
 /// What a first user does not want to see: what the system does for each process, not what the process does
 /// with data. Programs are not among it (an executed `/usr/lib/…/git` is shown), nor is `/run/secrets`.
@@ -40,28 +42,42 @@ impl FiltersConfig {
     pub fn validate(&self, prefix: &str) -> Vec<Problem> {
         Filters::compile(self, prefix).err().unwrap_or_default()
     }
+
+    /// What is no error and most likely not meant: to be told when the configuration is read.
+    pub fn warnings(&self, prefix: &str) -> Vec<Problem> {
+        let on = self.0.iter().filter(|(_, filter)| !filter.disabled);
+        on.flat_map(|(name, filter)| filter.warnings(&format!("{prefix}.{name}"))).collect()
+    }
 }
 
 /// What a filter understands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FilterKind {
     /// duetector's `PatternFilter`.
-    #[default]
     PatternFilter,
+    /// An expression in CEL: see [`model::expression`].
+    Cel,
 }
 
 /// A filter (`[filter.<name>]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FilterConfig {
-    /// What it understands: `patternfilter`.
-    pub kind: FilterKind,
+    /// What it understands: `patternfilter`, or `cel`. Without, what its other settings say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<FilterKind>,
     /// Do not use it.
     pub disabled: bool,
     /// Only rows of these tracers, by the names they are stored under; empty: all.
     pub tracers: Vec<String>,
-    /// Drop what the agent itself does.
+    /// An expression: drop rows for which it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop: Option<String>,
+    /// An expression: drop rows for which it does not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<String>,
+    /// Drop what the agent itself does. Of no meaning to an expression.
     pub ignore_current_pid: bool,
     /// Look at `exclude_<field>` and `re_exclude_<field>` of other fields than duetector's own five.
     pub enable_customize_exclude: bool,
@@ -75,9 +91,11 @@ pub struct FilterConfig {
 impl Default for FilterConfig {
     fn default() -> Self {
         Self {
-            kind: FilterKind::default(),
+            kind: None,
             disabled: false,
             tracers: Vec::new(),
+            drop: None,
+            keep: None,
             ignore_current_pid: true,
             enable_customize_exclude: true,
             excludes: BTreeMap::new(),
@@ -94,8 +112,54 @@ impl FilterConfig {
         for key in ["re_exclude_comm", "exclude_pid", "exclude_uid", "exclude_gid"] {
             excludes.insert(key.to_owned(), Value::Array(Vec::new()));
         }
-        Self { excludes, ..Self::default() }
+        Self { kind: Some(FilterKind::PatternFilter), excludes, ..Self::default() }
     }
+
+    /// What it understands: as it says, or as its settings do.
+    pub(super) fn kind(&self, prefix: &str) -> Result<FilterKind, Vec<Problem>> {
+        let expression =
+            [("drop", &self.drop), ("keep", &self.keep)].into_iter().find(|(_, text)| text.is_some());
+        match (self.kind, expression) {
+            (Some(FilterKind::PatternFilter), Some((key, _))) => {
+                let message =
+                    "this filter is a patternfilter; an expression is a filter of its own, [filter.<name>]";
+                Err(vec![Problem::new(format!("{prefix}.{key}"), message)])
+            }
+            (Some(FilterKind::Cel), _) | (None, Some(_)) => match self.excludes.keys().next() {
+                None => Ok(FilterKind::Cel),
+                // In serde's own words, which the loader reads.
+                Some(_) => Err(self.excludes.keys().map(|key| unknown_to_cel(prefix, key)).collect()),
+            },
+            (Some(FilterKind::PatternFilter) | None, None) => Ok(FilterKind::PatternFilter),
+        }
+    }
+
+    /// What is no error and most likely not meant.
+    fn warnings(&self, prefix: &str) -> Vec<Problem> {
+        let lists = self.excludes.iter().filter(|(key, _)| key.starts_with("re_exclude_"));
+        let patterns = lists.flat_map(|(key, value)| {
+            let entries = entries(value).unwrap_or_default();
+            entries
+                .into_iter()
+                .enumerate()
+                .map(move |(place, pattern)| (format!("{prefix}.{key}[{place}]"), pattern))
+        });
+        let found = patterns.filter(|(_, pattern)| is_found_in_anything(pattern));
+        let warning = |(key, pattern): (String, String)| {
+            let mut message =
+                format!("{pattern:?} is found in every text, so every row with this field is dropped");
+            if let Some(rest) = pattern.strip_prefix("(?!") {
+                message.push_str(&format!("; to keep only what it names, write \"^(?!{rest}\""));
+            }
+            Problem::new(key, message)
+        };
+        found.map(warning).collect()
+    }
+}
+
+fn unknown_to_cel(prefix: &str, key: &str) -> Problem {
+    let known = "expected one of `kind`, `disabled`, `tracers`, `drop`, `keep`";
+    Problem::new(format!("{prefix}.{key}"), format!("unknown field `{key}`, {known}"))
 }
 
 /// The filters that are there when nobody says otherwise.

@@ -3,6 +3,8 @@
 use fancy_regex::Regex as FancyRegex;
 use regex::{Regex, RegexSet};
 
+use super::python::translate;
+
 /// Patterns of one setting, compiled once.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
@@ -17,14 +19,10 @@ impl Patterns {
     pub(super) fn compile(patterns: &[String]) -> Result<Self, Vec<(usize, String)>> {
         let (mut plain, mut fancy, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         for (place, pattern) in patterns.iter().enumerate() {
-            let pattern = translate(pattern);
-            if Regex::new(&pattern).is_ok() {
-                plain.push(pattern);
-                continue;
-            }
-            match FancyRegex::new(&pattern) {
-                Ok(regex) => fancy.push(regex),
-                Err(cause) => problems.push((place, one_line(&cause.to_string()))),
+            match compile(pattern) {
+                Ok(Compiled::Plain(pattern)) => plain.push(pattern),
+                Ok(Compiled::Fancy(regex)) => fancy.push(*regex),
+                Err(cause) => problems.push((place, cause)),
             }
         }
         if !problems.is_empty() {
@@ -57,17 +55,27 @@ impl Patterns {
     }
 }
 
-/// Python's `\Z` (the very end) is `\z` here.
-fn translate(pattern: &str) -> String {
-    let mut out = String::with_capacity(pattern.len());
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        out.push(c);
-        if c == '\\' {
-            out.extend(chars.next().map(|escaped| if escaped == 'Z' { 'z' } else { escaped }));
-        }
+enum Compiled {
+    Plain(String),
+    Fancy(Box<FancyRegex>),
+}
+
+fn compile(pattern: &str) -> Result<Compiled, String> {
+    let translated = translate(pattern)?;
+    if !translated.backtracks && Regex::new(&translated.pattern).is_ok() {
+        return Ok(Compiled::Plain(translated.pattern));
     }
-    out
+    let fancy = FancyRegex::new(&translated.pattern).map_err(|cause| one_line(&cause.to_string()))?;
+    Ok(Compiled::Fancy(Box::new(fancy)))
+}
+
+/// Whether a pattern is found in just any text, which nobody means: most often an include without its `^`. Asked of
+/// some texts, and of what the pattern itself speaks of, which a proper include would not be found in.
+pub(super) fn is_found_in_anything(pattern: &str) -> bool {
+    let Ok(patterns) = Patterns::compile(&[pattern.to_owned()]) else { return false };
+    let spoken_of = pattern.split(|c: char| !(c.is_alphanumeric() || "/_-".contains(c)));
+    let texts = ["x", "0", "1000", "/", "/proc/self/maps", "/data/set.csv", "some text"];
+    texts.into_iter().chain(spoken_of.filter(|text| !text.is_empty())).all(|text| patterns.found_in(text))
 }
 
 /// Both engines explain themselves over several lines, with the pattern and an arrow; the last line says it.
@@ -102,6 +110,57 @@ mod tests {
         ];
         for (pattern, text, expected) in table {
             assert_eq!(found(pattern, text), expected, "{pattern} in {text}");
+        }
+    }
+
+    #[test]
+    fn what_python_writes_differently_means_what_it_means_there() {
+        let table = [
+            (r"^a{,2}$", "aa", true),
+            (r"^a{,2}$", "aaa", false),
+            // classes: no classes within, no operations
+            (r"[[a]x", "[x", true),
+            (r"^[[a]b]$", "b", false),
+            (r"^[[a]b]$", "ab]", true),
+            (r"^[]a]+$", "]a", true),
+            (r"^[^]a]$", "]", false),
+            (r"^[a&&b]$", "&", true),
+            (r"^[~~x]$", "~", true),
+            (r"[\b]", "a\u{8}b", true),
+            // escaped characters that are something else here
+            (r"\<x\>", "<x>", true),
+            (r"\<x", "x", false),
+            (r"\/proc\/\ \'\-\é", "/proc/ '-é", true),
+            // possessive
+            (r"a++a", "aaa", false),
+            (r"(?:ab)++c", "ababc", true),
+            (r"a+?b", "aab", true),
+            (r"(?P<a>x)(?P=a)", "xx", true),
+            (r"(?P<a>x)(?P=a)", "xy", false),
+            (r"(?i)ÄB", "äb", true),
+            (r"a|b$", "xb", true),
+            // no repetition, so what stands there
+            (r"^a{2$", "a{2", true),
+            (r"^{x}$", "{x}", true),
+        ];
+        for (pattern, text, expected) in table {
+            assert_eq!(found(pattern, text), expected, "{pattern} in {text}");
+        }
+        for pattern in [r"\h", r"\K", r"\G", r"x\", r"[a--b]", r"[b-a]", r"(?<=a+)b\y", r"(?a)x"] {
+            let problems = Patterns::compile(&[pattern.to_owned()]);
+            assert!(problems.is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_is_found_in_anything_is_known() {
+        for pattern in ["(?!/proc/)", ".*", "", "x*", ".", "^", "(?!/srv/only)", "$", "(?=)"] {
+            assert!(is_found_in_anything(pattern), "{pattern}");
+        }
+        for pattern in
+            ["^(?!/proc/)", "^(?!/srv/only)", "^/", "/lib", "^[0-9]+$", "[a-z]", "^(?!/a/|/b/)", "("]
+        {
+            assert!(!is_found_in_anything(pattern), "{pattern}");
         }
     }
 

@@ -55,6 +55,40 @@ fn the_contracts_semantics() {
             false,
         ),
         (json!({"exclude_uid": [7], "enable_customize_exclude": false}), json!({"uid": 7}), true),
+        // whatever the field is called, and whoever wrote it
+        (
+            json!({"exclude_inspector__docker__maybe_container_id": ["c1"]}),
+            json!({"inspector__docker__maybe_container_id": "c1"}),
+            true,
+        ),
+        (
+            json!({"re_exclude_inspector__proc__cgroup__cgroups": ["docker"]}),
+            json!({"inspector__proc__cgroup__cgroups": ["0::/docker/x"]}),
+            true,
+        ),
+        (json!({"exclude_a-b": ["x"]}), json!({"a-b": " x "}), true),
+        (json!({"exclude_errno": "ENOENT, EACCES"}), json!({"errno": "EACCES"}), true),
+        (json!({"exclude_ret": "['-2']"}), json!({"ret": -2}), true),
+        // missing and null never drop, whatever is asked of them
+        (json!({"exclude_fname": ["", "None", "null"]}), json!({"fname": null}), false),
+        (json!({"exclude_x": ["", "None", "null"], "re_exclude_x": ["^"]}), json!({}), false),
+        (json!({"exclude_container_id": ["", "None"]}), json!({"container_id": null}), false),
+        // empty text is text, and no pattern's
+        (json!({"exclude_fname": [""]}), json!({"fname": "  "}), true),
+        (json!({"re_exclude_fname": ["^$", "^ *$"]}), json!({"fname": "  "}), false),
+        // shown as Python shows it, which is how it is compared
+        (json!({"exclude_x": ["0.0", "False"]}), json!({"x": 0.0}), true),
+        (json!({"exclude_x": ["0.0", "False"]}), json!({"x": false}), true),
+        (json!({"exclude_x": "True"}), json!({"x": true}), true),
+        (json!({"exclude_uid": "1, 2"}), json!({"uid": 12}), false),
+        (json!({"exclude_uid": 12}), json!({"uid": "12"}), true),
+        (json!({"re_exclude_fname": "^/a/, ^/b/"}), json!({"fname": "/b/c"}), true),
+        // the five that always count
+        (json!({"exclude_gid": [7], "enable_customize_exclude": false}), json!({"gid": 7}), true),
+        (json!({"exclude_pid": [7], "enable_customize_exclude": false}), json!({"pid": 7}), true),
+        (json!({"re_exclude_comm": ["^s"], "enable_customize_exclude": false}), json!({"comm": "sh"}), true),
+        (json!({"re_exclude_fname": ["x"], "enable_customize_exclude": false}), json!({"fname": "x"}), true),
+        (json!({"exclude_fname": ["x"], "enable_customize_exclude": false}), json!({"fname": "x"}), false),
         // added by enrichers
         (json!({"exclude_cwd": ["/tmp"]}), json!({"cwd": "/tmp"}), true),
         // own pid
@@ -118,4 +152,157 @@ fn what_is_wrong_is_told_with_key_and_place() {
         ["filter.mine.exclud_uid", "filter.mine.exclude_uid", "filter.mine.re_exclude_fname[1]"]
     );
     assert!(problems[2].message.contains("\"(\" is no pattern: "), "{}", problems[2]);
+}
+
+#[test]
+fn expressions_drop_or_keep() {
+    let table = [
+        (json!({"drop": "uid == 0"}), json!({"uid": 0}), true),
+        (json!({"drop": "uid == 0"}), json!({"uid": 1}), false),
+        (json!({"drop": "uid == 0"}), json!({}), false),
+        (json!({"keep": "uid == 0"}), json!({"uid": 0}), false),
+        (json!({"keep": "uid == 0"}), json!({}), true),
+        (
+            json!({"kind": "cel", "keep": "fname.startsWith('/data/') && uid != 0"}),
+            json!({"fname": "/data/x", "uid": 1}),
+            false,
+        ),
+        (json!({"keep": "fname.startsWith('/data/')", "tracers": ["other"]}), json!({"fname": "/x"}), false),
+        (
+            json!({"keep": "fname.startsWith('/data/')", "tracers": ["t", "other"]}),
+            json!({"fname": "/x"}),
+            true,
+        ),
+        (json!({"drop": "cwd == '/tmp' || exe == '/bin/sh'"}), json!({"cwd": "/tmp"}), true),
+        (json!({"drop": "extended[comm] == 1"}), json!({"comm": "x", "x": 1}), true),
+        (json!({"drop": "extended.size > 100"}), json!({"size": 101}), true),
+        (json!({"drop": "uid == 0", "disabled": true}), json!({"uid": 0}), false),
+        // no answer: kept, either way
+        (json!({"drop": "extended.size > 100"}), json!({"size": "large"}), false),
+        (json!({"keep": "extended.size > 100"}), json!({"size": "large"}), false),
+    ];
+    for (section, fields, expected) in table {
+        let filters = compile(section.clone());
+        assert_eq!(dropped(&filters, &row(fields.clone())), expected, "{section} on {fields}");
+    }
+}
+
+#[test]
+fn what_an_expression_has_no_answer_for_is_counted_once() {
+    let filters = compile(json!({"drop": "extended.size > 100 && cwd != ''"}));
+    for size in [json!("large"), json!(1), json!([])] {
+        assert!(!dropped(&filters, &row(json!({"size": size}))));
+    }
+    let failures: Vec<_> =
+        filters.take_failures().map(|(name, found)| (name.to_owned(), found.count)).collect();
+    assert_eq!(failures, [("f".to_owned(), 2)]);
+    assert_eq!(filters.take_failures().count(), 0);
+}
+
+#[test]
+fn expressions_are_asked_as_early_as_can_be() {
+    let early = compile(json!({"drop": "fname == '/x' && extended.errno == null"}));
+    assert!(!early.look_twice());
+    assert_eq!(early.drops(&row(json!({"fname": "/x"})), Stage::Normalized), Some(0));
+    assert_eq!(early.drops(&row(json!({"fname": "/x"})), Stage::Enriched), None);
+    for text in
+        ["exe == null", "container_id == null", "extended.cwd_bytes == null", "extended[comm] == null"]
+    {
+        let late = compile(json!({"drop": text}));
+        assert!(late.look_twice(), "{text}");
+        assert_eq!(late.drops(&row(json!({})), Stage::Normalized), None);
+        assert_eq!(late.drops(&row(json!({})), Stage::Enriched), Some(0));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_expression_is_told_with_its_place() {
+    let table = [
+        (json!({"drop": "uid == 'root'"}), "filter.f.drop: 1:5: operator == does not take int and string"),
+        (json!({"keep": "uid == 0 &&\n pidd > 1"}), "filter.f.keep: 2:2: unknown field \"pidd\""),
+        (json!({"keep": "true", "drop": "true"}), "filter.f.keep: expected drop or keep, found both"),
+        (json!({"kind": "cel"}), "filter.f: an expression is missing"),
+        (json!({"drop": "true", "exclude_uid": [0]}), "filter.f.exclude_uid: unknown field `exclude_uid`"),
+        (json!({"drop": "true", "kind": "patternfilter"}), "filter.f.drop: this filter is a patternfilter"),
+        (json!({"drop": "true &&", "disabled": true}), "filter.f.drop: 1:8: unexpected end"),
+    ];
+    for (section, expected) in table {
+        let filter: FilterConfig = serde_json::from_value(section).unwrap();
+        let problems = FiltersConfig(BTreeMap::from([("f".to_owned(), filter)])).validate("filter");
+        assert!(problems[0].to_string().starts_with(expected), "{}", problems[0]);
+    }
+}
+
+#[test]
+fn an_include_without_its_anchor_is_warned_of() {
+    let section = json!({"re_exclude_fname": ["^/proc/", "(?!/data/)"], "re_exclude_comm": "^(?!sh)"});
+    let filter: FilterConfig = serde_json::from_value(section).unwrap();
+    let warnings = FiltersConfig(BTreeMap::from([("f".to_owned(), filter)])).warnings("filter");
+    assert_eq!(
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "filter.f.re_exclude_fname[1]: \"(?!/data/)\" is found in every text, so every row with this field is \
+          dropped; to keep only what it names, write \"^(?!/data/)\""
+        ]
+    );
+    assert_eq!(FiltersConfig::default().warnings("filter"), []);
+}
+
+mod random {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value};
+
+    fn value() -> BoxedStrategy<Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "[a-z0-9()\\[\\]{}^$*+?|\\\\.,'\"/&~-]{0,12}".prop_map(Value::from),
+            "(uid == 0|extended\\.x > 1|comm\\.startsWith\\('s'\\)|true|\\(\\?!x\\)|cwd)"
+                .prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 8, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-c]", inner, 0..3)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+        .boxed()
+    }
+
+    fn section() -> BoxedStrategy<Value> {
+        let key = prop::sample::select(vec![
+            "kind",
+            "disabled",
+            "tracers",
+            "drop",
+            "keep",
+            "ignore_current_pid",
+            "enable_customize_exclude",
+            "exclude_uid",
+            "re_exclude_fname",
+            "exclude_x",
+            "re_exclude_x",
+            "exclude_",
+            "other",
+        ]);
+        prop::collection::btree_map(key, value(), 0..4)
+            .prop_map(|map| {
+                map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>().into()
+            })
+            .boxed()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_configuration_breaks_filters(filter in section(), x in value(), fname in ".{0,20}") {
+            let config = Value::Object(Map::from_iter([("f".to_owned(), filter)]));
+            let fields = Map::from_iter([("x".to_owned(), x), ("fname".to_owned(), Value::from(fname))]);
+            super::super::exercise(config, fields);
+        }
+    }
 }

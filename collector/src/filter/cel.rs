@@ -1,0 +1,76 @@
+//! A filter that is an expression: `drop` what it holds for, or `keep` only what it holds for.
+
+use std::cell::Cell;
+
+use model::expression::{EvalError, Expression, Schema};
+use model::{Problem, Tracking};
+
+use super::config::FilterConfig;
+use super::{ENRICHED, Stage};
+use crate::normalize::local_micros;
+
+/// Rows for which an expression had no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failures {
+    /// How many.
+    pub count: u64,
+    /// Why the first of them.
+    pub first: EvalError,
+}
+
+/// One expression, compiled.
+#[derive(Debug)]
+pub(super) struct CelFilter {
+    expression: Expression,
+    /// What the expression says of rows that are dropped.
+    drops: bool,
+    stage: Stage,
+    failures: Cell<Option<Failures>>,
+}
+
+impl CelFilter {
+    pub(super) fn compile(config: &FilterConfig, prefix: &str) -> Result<Self, Vec<Problem>> {
+        let (key, text, drops) = match (&config.drop, &config.keep) {
+            (Some(text), None) => ("drop", text, true),
+            (None, Some(text)) => ("keep", text, false),
+            (Some(_), Some(_)) => {
+                let message = "expected drop or keep, found both; make two filters of them";
+                return Err(vec![Problem::new(format!("{prefix}.keep"), message)]);
+            }
+            (None, None) => {
+                let message = "an expression is missing: drop = \"uid == 0\", or keep = \"uid != 0\"";
+                return Err(vec![Problem::new(prefix, message)]);
+            }
+        };
+        let schema = Schema { localize: local_micros };
+        let expression = Expression::compile(text, &schema)
+            .map_err(|error| vec![Problem::new(format!("{prefix}.{key}"), error.to_string())])?;
+        let enriched =
+            expression.reads_any_field() || expression.fields().any(|name| ENRICHED.contains(&name));
+        let stage = if enriched { Stage::Enriched } else { Stage::Normalized };
+        Ok(Self { expression, drops, stage, failures: Cell::new(None) })
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// A row for which there is no answer stays, whichever way the filter goes: nothing goes away by accident.
+    pub(super) fn drops(&self, row: &Tracking, stage: Stage) -> bool {
+        if stage != self.stage {
+            return false;
+        }
+        match self.expression.matches(row) {
+            Ok(holds) => holds == self.drops,
+            Err(cause) => {
+                let before = self.failures.get().unwrap_or(Failures { count: 0, first: cause });
+                self.failures.set(Some(Failures { count: before.count + 1, ..before }));
+                false
+            }
+        }
+    }
+
+    pub(super) fn take_failures(&self) -> Option<Failures> {
+        self.failures.take()
+    }
+}

@@ -1,0 +1,33 @@
+//! Everything filters can be put through, for fuzzers and property tests.
+
+use model::{BootClock, Details, Moment, Record, TracerName, WallTime};
+use serde_json::{Map, Value};
+
+use super::{Filters, FiltersConfig, Stage};
+
+/// Reads `config` as the section `filter` of a configuration (JSON, in place of TOML), compiles it, and asks the
+/// filters about a record of other programs with these `fields`. False if the configuration is refused.
+///
+/// # Panics
+/// Where a promise is broken: what is refused has no key, or what compiles once does not compile again.
+pub fn exercise(config: Value, fields: Map<String, Value>) -> bool {
+    let Ok(config) = serde_json::from_value::<FiltersConfig>(config) else { return false };
+    let _ = config.warnings("filter");
+    let filters = match Filters::compile(&config, "filter") {
+        Ok(filters) => filters,
+        Err(problems) => {
+            assert!(
+                !problems.is_empty() && problems.iter().all(|problem| problem.key.starts_with("filter."))
+            );
+            return false;
+        }
+    };
+    assert!(config.validate("filter").is_empty());
+    let record = Record { at: Moment::Wall(WallTime(0)), identity: None, details: Details::Fields(fields) };
+    if let Ok(row) = crate::normalize::row(&TracerName::new("t"), record, BootClock::default()) {
+        let early = filters.drops(&row, Stage::Normalized);
+        let late = filters.drops(&row, Stage::Enriched);
+        assert!([early, late].into_iter().flatten().all(|filter| filters.names().nth(filter).is_some()));
+    }
+    true
+}

@@ -1,0 +1,122 @@
+//! duetector's `PatternFilter`, compiled: what fields must not be.
+
+use std::collections::HashSet;
+
+use model::{Problem, Tracking};
+
+use super::config::FilterConfig;
+use super::field::{FieldRef, Found};
+use super::pattern::Patterns;
+use super::{ENRICHED, Stage, list};
+
+/// The settings that count without `enable_customize_exclude`.
+const OWN_KEYS: [&str; 5] =
+    ["re_exclude_fname", "re_exclude_comm", "exclude_pid", "exclude_uid", "exclude_gid"];
+
+/// duetector's `PatternFilter`, compiled.
+#[derive(Debug)]
+pub(super) struct PatternFilter {
+    own_pid: Option<i64>,
+    rules: Vec<Rule>,
+}
+
+/// What one field must not be.
+#[derive(Debug)]
+struct Rule {
+    field: FieldRef,
+    stage: Stage,
+    texts: HashSet<String>,
+    numbers: HashSet<i64>,
+    patterns: Patterns,
+}
+
+impl PatternFilter {
+    pub(super) fn compile(config: &FilterConfig, prefix: &str) -> Result<Self, Vec<Problem>> {
+        let (mut rules, mut problems) = (Vec::new(), Vec::new());
+        for (key, value) in &config.excludes {
+            match Rule::compile(key, value, &format!("{prefix}.{key}")) {
+                Ok(rule) if rule.is_empty() => {}
+                Ok(rule) if config.enable_customize_exclude || OWN_KEYS.contains(&key.as_str()) => {
+                    rules.push(rule)
+                }
+                Ok(_) => {}
+                Err(mut found) => problems.append(&mut found),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let own_pid = config.ignore_current_pid.then(|| i64::from(std::process::id()));
+        Ok(Self { own_pid, rules })
+    }
+
+    pub(super) fn looks_at(&self, stage: Stage) -> bool {
+        self.rules.iter().any(|rule| rule.stage == stage)
+    }
+
+    pub(super) fn drops(&self, row: &Tracking, stage: Stage) -> bool {
+        let own = stage == Stage::Normalized && self.own_pid.is_some() && row.pid == self.own_pid;
+        own || self.rules.iter().any(|rule| rule.stage == stage && rule.matches(row))
+    }
+}
+
+impl Rule {
+    fn compile(key: &str, value: &serde_json::Value, full_key: &str) -> Result<Self, Vec<Problem>> {
+        let (field, is_regex) = match (key.strip_prefix("re_exclude_"), key.strip_prefix("exclude_")) {
+            (Some(field), _) if !field.is_empty() => (field, true),
+            (_, Some(field)) if !field.is_empty() => (field, false),
+            // In serde's own words, which the loader reads.
+            _ => {
+                let known = "expected one of `kind`, `disabled`, `tracers`, `drop`, `keep`, `ignore_current_pid`, \
+                             `enable_customize_exclude`, `exclude_<field>`, `re_exclude_<field>`";
+                return Err(vec![Problem::new(full_key, format!("unknown field `{key}`, {known}"))]);
+            }
+        };
+        let Some(entries) = list::entries(value) else {
+            return Err(vec![Problem::new(full_key, format!("{value} is no list of texts or numbers"))]);
+        };
+        let stage = if ENRICHED.contains(&field) { Stage::Enriched } else { Stage::Normalized };
+        let mut rule = Self {
+            field: FieldRef::named(field),
+            stage,
+            texts: HashSet::new(),
+            numbers: HashSet::new(),
+            patterns: Patterns::default(),
+        };
+        if is_regex {
+            rule.patterns = Patterns::compile(&entries).map_err(|problems| {
+                let at = |(place, cause): (usize, String)| {
+                    let pattern = entries.get(place).map_or("", String::as_str);
+                    let message = format!("{pattern:?} is no pattern: {cause}");
+                    Problem::new(format!("{full_key}[{place}]"), message)
+                };
+                problems.into_iter().map(at).collect::<Vec<_>>()
+            })?;
+        } else {
+            // Numbers are compared as text: "00" is not 0.
+            let number =
+                |entry: &String| entry.parse::<i64>().ok().filter(|number| number.to_string() == *entry);
+            rule.numbers = entries.iter().filter_map(number).collect();
+            rule.texts = entries.into_iter().collect();
+        }
+        Ok(rule)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.texts.is_empty() && self.patterns.is_empty()
+    }
+
+    fn matches(&self, row: &Tracking) -> bool {
+        match self.field.find(row) {
+            None => false,
+            Some(Found::Int(number)) => {
+                self.numbers.contains(&number)
+                    || (!self.patterns.is_empty() && self.patterns.found_in(&number.to_string()))
+            }
+            Some(Found::Text(text)) => {
+                let text = text.trim();
+                self.texts.contains(text) || self.patterns.found_in(text)
+            }
+        }
+    }
+}
