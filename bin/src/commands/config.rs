@@ -69,7 +69,9 @@ pub(crate) fn run(common: &Common, args: &ConfigArgs) -> Outcome {
             }
         }
         ConfigCommand::Validate => {
-            common.load()?;
+            for warning in common.load()?.warnings() {
+                output::complain(&format!("warning: {warning}"));
+            }
             output::complain("the configuration is valid");
             Ok(())
         }

@@ -44,6 +44,13 @@ pub(crate) struct Start {
 pub(crate) fn run(start: Start) -> Outcome {
     let screen = Screen::detect(!start.quiet);
     logging::init(start.log_format, &screen).map_err(Failure::Usage)?;
+    for warning in start.config.warnings() {
+        tracing::warn!(
+            key = warning.key,
+            warning = warning.message,
+            "the configuration may not mean what it says"
+        );
+    }
     let workdir = Workdir::claim(&start.workdir)?;
     let ended = actix::System::new().block_on(serve(&start, &workdir, &screen));
     screen.clear();

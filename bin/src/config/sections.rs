@@ -78,6 +78,11 @@ impl Config {
         problems
     }
 
+    /// What is no error and most likely not meant.
+    pub(crate) fn warnings(&self) -> Vec<Problem> {
+        self.filter.warnings("filter")
+    }
+
     /// The sections of shell and subprocess tracers, as their crate wants them.
     pub(crate) fn shell_monitor(&self) -> shell_monitor::Config {
         shell_monitor::Config {
