@@ -38,7 +38,7 @@ fn refused(env: &[(&str, &str)], set: &[&str]) -> String {
 
 #[test]
 fn every_file_we_ship_is_valid() {
-    for file in toml_files(&configs()) {
+    for file in toml_files(&configs()).into_iter().chain(toml_files(&configs().join("examples"))) {
         load(&sources(Some(file), &[], &[])).unwrap();
     }
 }
