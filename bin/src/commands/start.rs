@@ -44,7 +44,7 @@ pub(crate) struct Start {
 pub(crate) fn run(start: Start) -> Outcome {
     let screen = Screen::detect(!start.quiet);
     logging::init(start.log_format, &screen).map_err(Failure::Usage)?;
-    for warning in start.config.warnings() {
+    for warning in start.loaded.config.warnings() {
         tracing::warn!(
             key = warning.key,
             warning = warning.message,
