@@ -8,8 +8,15 @@
 #ifndef DUETECTOR_H
 #define DUETECTOR_H
 
+#ifndef __VMLINUX_H__
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
+
+struct task_struct {
+	struct task_struct *group_leader;
+	__u64 start_boottime;
+} __attribute__((preserve_access_index));
+#endif
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
@@ -21,18 +28,23 @@ typedef struct {
 	__u8 bytes[16];
 } ipv6_t;
 
-/* What most records begin with: when, which process and thread, whose, called what. */
+/* What most records begin with: when, which process and thread, whose, called what. A pid and its start_boottime become
+ * `exec_id`, by which the agent knows working folder, executable and container.
+ */
 #define DUETECTOR_COMMON                                                                                     \
 	__u64 timestamp;                                                                                     \
+	__u64 start_boottime;                                                                                \
 	__u32 pid, tid, uid, gid;                                                                            \
 	char comm[16]
 
 #define duetector_fill_common(record)                                                                        \
 	do {                                                                                                 \
-		__u64 task = bpf_get_current_pid_tgid(), user = bpf_get_current_uid_gid();                   \
+		__u64 ids = bpf_get_current_pid_tgid(), user = bpf_get_current_uid_gid();                    \
+		struct task_struct *task = (struct task_struct *)bpf_get_current_task();                     \
 		(record)->timestamp = bpf_ktime_get_boot_ns();                                               \
-		(record)->pid = task >> 32;                                                                  \
-		(record)->tid = task;                                                                        \
+		(record)->start_boottime = BPF_CORE_READ(task, group_leader, start_boottime);                \
+		(record)->pid = ids >> 32;                                                                   \
+		(record)->tid = ids;                                                                         \
 		(record)->uid = user;                                                                        \
 		(record)->gid = user >> 32;                                                                  \
 		bpf_get_current_comm((record)->comm, sizeof((record)->comm));                                \

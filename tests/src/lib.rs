@@ -10,6 +10,7 @@ pub mod duetector;
 pub mod scratch;
 pub mod store;
 pub mod suite;
+pub mod template;
 pub mod wait;
 pub mod workload;
 

@@ -1,8 +1,10 @@
-//! `tracers inspect`: what is in somebody's eBPF program, and a template to begin with.
+//! `tracers inspect`: what is in somebody's eBPF program, and a template to begin with; `tracers compile`.
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use bpf_programs::template::inspect::{Inspection, RecordLayout, inspect};
+use bpf_programs::template::{TemplateError, compile};
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -27,13 +29,38 @@ pub(crate) struct InspectArgs {
     format: Output,
 }
 
+/// Options of `tracers compile`.
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    /// The source (.bpf.c)
+    file: PathBuf,
+    /// The object; beside the source (.bpf.o), if not said
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// An argument for the compiler: -DX=1, -I/folder. May be repeated
+    #[arg(long = "cflag", value_name = "ARG", allow_hyphen_values = true)]
+    cflags: Vec<String>,
+}
+
+/// Compiles the file; prints the object's name.
+pub(crate) fn compile(args: &CompileArgs) -> Outcome {
+    if !compile::is_source(&args.file) {
+        return Err(Failure::Usage(anyhow::anyhow!("{}: expected a source (.bpf.c)", args.file.display())));
+    }
+    let object = actix::System::new().block_on(compile::object(&args.file, &args.cflags)).map_err(failed)?;
+    let path = args.output.clone().unwrap_or_else(|| args.file.with_extension("o"));
+    std::fs::write(&path, object).with_context(|| format!("writing {}", path.display()))?;
+    output::print(&path.display().to_string())
+}
+
+fn failed(cause: TemplateError) -> Failure {
+    let advice: Vec<_> = cause.advice().iter().map(|line| format!("\n- {line}")).collect();
+    Failure::failed(format!("{cause}{}", advice.concat()))
+}
+
 /// Looks into the file.
 pub(crate) fn run(args: &InspectArgs) -> Outcome {
-    let inspected = actix::System::new().block_on(inspect(&args.file, &args.cflags));
-    let inspected = inspected.map_err(|cause| {
-        let advice: Vec<_> = cause.advice().iter().map(|line| format!("\n- {line}")).collect();
-        Failure::failed(format!("{cause}{}", advice.concat()))
-    })?;
+    let inspected = actix::System::new().block_on(inspect(&args.file, &args.cflags)).map_err(failed)?;
     match (args.json, args.format) {
         (false, Output::Table) => output::print(&render(&inspected)),
         _ => output::print(&to_json(&inspected)?),

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::inspect::{self, InspectArgs};
+use super::inspect::{self, CompileArgs, InspectArgs};
 use crate::cli::Output;
 use crate::cli_common::Common;
 use crate::commands::cache::{self, CacheArgs};
@@ -31,6 +31,8 @@ enum Command {
     Cache(CacheArgs),
     /// Tell what is in an eBPF program: programs, hooks, maps, the records' fields, and a template to paste
     Inspect(InspectArgs),
+    /// Make an object (.bpf.o) of a source (.bpf.c), as the agent does at its start: for machines without clang
+    Compile(CompileArgs),
     /// Print the header that programs of templates may include as "duetector.h"
     Header,
     /// Attach tracers of the running agent, given-up ones too; answered when they record
@@ -57,6 +59,7 @@ pub(crate) fn run(common: &Common, args: &TracersArgs) -> Outcome {
         None => list(common, args.format),
         Some(Command::Cache(args)) => cache::run(common, args),
         Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Compile(args)) => inspect::compile(args),
         Some(Command::Header) => output::print(bpf_programs::template::compile::HEADER.trim_end()),
     }
 }

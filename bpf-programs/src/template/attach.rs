@@ -135,14 +135,17 @@ fn first(
     kind: HookType,
     mut attach: impl FnMut(&str) -> Result<String, TemplateError>,
 ) -> Result<String, TemplateError> {
-    let mut reason = String::new();
+    let (mut all, mut reason) = (Vec::new(), String::new());
     for name in names {
         match attach(name) {
-            Err(TemplateError::NoHook { why, .. }) => reason = why,
+            Err(TemplateError::NoHook { why, tried, .. }) => {
+                reason = why;
+                all.extend(tried);
+            }
             other => return other,
         }
     }
-    Err(TemplateError::NoHook { program: program.to_owned(), kind, tried: names.to_vec(), why: reason })
+    Err(TemplateError::NoHook { program: program.to_owned(), kind, tried: all, why: reason })
 }
 
 fn missing(program: &str, kind: HookType, name: &str, why: &str) -> TemplateError {

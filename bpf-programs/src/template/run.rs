@@ -37,6 +37,7 @@ enum End {
 
 impl Body {
     pub(super) async fn run(self: Rc<Self>) {
+        self.link.update(|state| state.program = self.fixture.program.display().to_string());
         let end = self.live().await;
         match end {
             End::Stopped => self.link.end(Exit::Stopped),

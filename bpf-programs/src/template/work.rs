@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::clock;
-use model::{Account, Batch, BootNs, Claim, Details, Moment, Place, Record};
+use model::{Account, Batch, BootNs, Claim, Details, ExecId, Moment, Place, Record};
 
 use super::config::Poll;
 use super::errors::TemplateError;
-use super::layout::Clocks;
+use super::layout::{Clocks, Fields};
 use super::plan::Plan;
 use super::reader::Loaded;
 use crate::host::{Attached, Cut};
@@ -82,8 +82,7 @@ impl Work {
         let taken = self.loaded.drain(Cut::RECORDS, &mut |record| cut.push(record, now));
         self.account.add_seen(taken as u64);
         let mut look = Look { more: taken == Cut::RECORDS, ..Look::default() };
-        assert!(!panic || taken == 0, "injected: panic while decoding");
-        self.decode(&mut look, now);
+        self.decode(&mut look, now, panic);
         let lost = self.loaded.lost()?.saturating_sub(self.lost);
         if lost > 0 {
             self.lost += lost;
@@ -93,19 +92,20 @@ impl Work {
         Ok(look)
     }
 
-    fn decode(&mut self, look: &mut Look, now: BootNs) {
+    fn decode(&mut self, look: &mut Look, now: BootNs, panic: bool) {
         let Some(mut raw) = self.cut.take(&self.account) else { return };
         // From here on a panic books the batch as lost in decoding.
         raw.claim.enter(Place::Decode);
         let clocks = Clocks { boot: clock::boot_clock(), suspended_ns: clock::suspended_ns() };
         let mut records = Vec::with_capacity(raw.records().len());
         for bytes in raw.records() {
+            assert!(!panic, "injected: panic while decoding");
             match self.plan.layout.decode(bytes, &clocks) {
-                Ok(fields) => records.push(Record {
-                    at: Moment::Boot(now),
-                    identity: None,
-                    details: Details::Fields(fields),
-                }),
+                Ok(mut fields) => {
+                    identify(&mut fields);
+                    let details = Details::Fields(fields);
+                    records.push(Record { at: Moment::Boot(now), identity: None, details });
+                }
                 Err(cause) => drop(look.error.get_or_insert_with(|| cause.to_string())),
             }
         }
@@ -119,4 +119,19 @@ impl Work {
             look.batch = Some(Batch { claim, records });
         }
     }
+}
+
+/// The process instance, where a record tells it: which process, and when that started.
+fn identify(fields: &mut Fields) {
+    const START: &str = "start_boottime";
+    if let (Some(pid), Some(start_ns)) = (number(fields, "pid"), number(fields, START))
+        && let Ok(pid) = u32::try_from(pid)
+    {
+        fields.shift_remove(START);
+        fields.entry("exec_id").or_insert_with(|| ExecId { pid, start_ns }.to_string().into());
+    }
+}
+
+fn number(fields: &Fields, name: &str) -> Option<u64> {
+    fields.get(name).and_then(serde_json::Value::as_u64)
 }
