@@ -12,7 +12,7 @@ use std::ops::Range;
 use object::LittleEndian;
 use object::elf::{EM_BPF, EM_NONE};
 use object::read::elf::{ElfFile64, FileHeader as _};
-use object::{Object as _, ObjectSection as _};
+use object::{Object as _, ObjectSection as _, SectionKind};
 
 use super::layout::LayoutError;
 
@@ -20,6 +20,9 @@ use super::layout::LayoutError;
 const CHAIN_LIMIT: usize = 64;
 /// The kernel's own limit of a symbol's name: what reads each name must not be made to read all of them each time.
 const NAME_LIMIT: usize = 512;
+
+/// Bytes of `.bss`.
+const EMPTY_LIMIT: u64 = 64 << 20;
 
 /// The types of one object.
 #[derive(Clone, Debug)]
@@ -148,6 +151,14 @@ impl Btf {
         if machine != EM_BPF && machine != EM_NONE {
             let why =
                 format!("it is for machine {machine}, not for eBPF; compile it with `clang -target bpf`");
+            return Err(LayoutError::NoObject { why });
+        }
+        // Room that no bytes of the file stand for: the loader would make it, and where it can't, end the agent.
+        let empty = file.sections().filter(|section| section.kind() == SectionKind::UninitializedData);
+        if let Some(size) = empty.map(|section| section.size()).find(|size| *size > EMPTY_LIMIT) {
+            let why = format!(
+                "its uninitialised data (.bss) has {size} bytes, at most {EMPTY_LIMIT} can be loaded"
+            );
             return Err(LayoutError::NoObject { why });
         }
         let section = file.section_by_name(".BTF").ok_or(LayoutError::NoBtf)?;

@@ -200,6 +200,14 @@ fn enums_of_newer_compilers_are_read() {
 }
 
 #[test]
+fn room_that_nothing_stands_for_is_not_made() {
+    let error =
+        Types::of_object(&object("struct event { int a; } *e; char room[1 << 30];")).unwrap_err().to_string();
+    let expected = "its uninitialised data (.bss) has 1073741832 bytes, at most 67108864 can be loaded";
+    assert_eq!(error, format!("read BPF object: {expected}"));
+}
+
+#[test]
 fn a_header_of_another_machine_is_told() {
     let mut other = btf(&[], NAMES);
     other.swap(0, 1);

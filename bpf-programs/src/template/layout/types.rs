@@ -157,11 +157,12 @@ impl Compiler<'_> {
         let (target, typedefs) = self.btf.resolve(element)?;
         if let (None, Type::Int { name, size: 1, boolean: false, signed, .. }) = (show, self.btf.get(target)?)
         {
-            let plain = self.btf.name(*name)? == "char";
-            if plain || (!signed && typedefs.is_empty()) {
-                return Ok(Shape::Span(count, Span::Text));
-            } else if !signed {
-                return Ok(Shape::Span(count, Span::Bytes));
+            // Other languages have a byte of their own: `u8` is no more text there than it is here.
+            match self.btf.name(*name)? {
+                "char" => return Ok(Shape::Span(count, Span::Text)),
+                "unsigned char" if typedefs.is_empty() => return Ok(Shape::Span(count, Span::Text)),
+                _ if !signed => return Ok(Shape::Span(count, Span::Bytes)),
+                _ => {}
             }
         }
         let depth = inner.depth + 1;
