@@ -1,6 +1,7 @@
 //! What is in an object file, told without loading it: programs, maps, constants.
 
 use std::collections::BTreeMap;
+use std::panic::catch_unwind;
 
 use aya_obj::generated::bpf_map_type;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind, SymbolKind};
@@ -97,13 +98,22 @@ impl Contents {
                 file.architecture()
             ));
         }
-        let maps = aya_obj::Object::parse(bytes).map_err(|cause| cause.to_string())?.maps;
+        let maps = as_the_loader_does(bytes)?.maps;
         Ok(Self { programs: programs(&file), maps: self::maps(maps), constants: constants(&file) })
     }
 
     /// Names of the programs.
     pub(super) fn program_names(&self) -> Vec<String> {
         self.programs.iter().map(|program| program.name.clone()).collect()
+    }
+}
+
+/// Reads it with the loader's own eyes. These panic at some objects that were tampered with (`aya-obj` 0.3 trusts
+/// offsets in `.BTF.ext` and section sizes), and one bad object must harm nobody else.
+fn as_the_loader_does(bytes: &[u8]) -> Result<aya_obj::Object, String> {
+    match catch_unwind(|| aya_obj::Object::parse(bytes)) {
+        Ok(read) => read.map_err(|cause| cause.to_string()),
+        Err(_) => Err("it is damaged: the loader can't make sense of it; compile it anew".to_owned()),
     }
 }
 

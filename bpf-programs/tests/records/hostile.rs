@@ -2,6 +2,7 @@
 
 use bpf_programs::template::layout::fuzz::exercise;
 use bpf_programs::template::layout::{Hints, LayoutError, Types};
+use bpf_programs::template::object::Contents;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
@@ -97,6 +98,23 @@ fn tampered_types_are_answered() {
     for bit in 0..24 * 8 {
         exercise(&harmed(&btf, &[Harm::Flip(bit / 8, (bit % 8) as u8)]));
     }
+}
+
+#[test]
+fn tampered_objects_are_answered_also_where_the_loader_panics() {
+    let object = object(SOURCE);
+    assert!(Contents::read(&object).is_ok());
+    let config =
+        Config { cases: 500, rng_seed: RngSeed::Fixed(23), failure_persistence: None, ..Config::default() };
+    let survived = TestRunner::new(config).run(&prop::collection::vec(harm(), 1..6), |harms| {
+        let harmed = harmed(&object, &harms);
+        // As a template is read: what the types refuse never gets to the loader.
+        if Types::of_object(&harmed).is_ok() {
+            let _ = std::hint::black_box(Contents::read(&harmed));
+        }
+        Ok(())
+    });
+    survived.unwrap();
 }
 
 /// Types by hand: words, then names.
