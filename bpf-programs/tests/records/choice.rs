@@ -83,7 +83,7 @@ fn what_is_no_object_is_refused() {
     assert!(error.contains("not for eBPF; compile it with `clang -target bpf`"), "{error}");
 }
 
-const KINDS: &str = "enum kind { OPENED = 1, EXITED = 2 }; struct opened { __u32 type; int fd; } *o; \
+const KINDS: &str = "enum kind { OPENED = 1, EXITED = 2 }; struct opened { int type; int fd; } *o; \
                      struct exited { enum kind type; char why[4]; } *e; struct odd { int x, type; } *odd;";
 
 fn choice(toml: serde_json::Value) -> RecordChoice {

@@ -29,13 +29,16 @@ impl Teller {
         let mut found: Option<(usize, Load)> = None;
         for record in records {
             let place = place_of(&kinds.kind, record)?;
-            if found.is_some_and(|found| found != place) {
+            // An enum here may be a plain number there.
+            let where_it_is = |(at, load): (usize, Load)| (at, load.width, load.bits, load.big_endian);
+            if found.is_some_and(|found| where_it_is(found) != where_it_is(place)) {
+                let field = &kinds.kind;
                 return refuse(
                     "kind",
-                    format!("{} does not have {} where the others have it", record.name, kinds.kind),
+                    format!("{} does not have {field} where the others have it", record.name),
                 );
             }
-            found = Some(place);
+            found.get_or_insert(place);
         }
         let Some((at, load)) = found else { return refuse("kind", "it names no structs") };
         let mut values = Vec::new();
