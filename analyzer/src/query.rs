@@ -1,13 +1,18 @@
 //! A question to the store, as data.
 
 mod columns;
+mod matching;
 mod plan;
 mod sql;
 
 pub(crate) use columns::nearest;
+pub use matching::Undecided;
+pub(crate) use matching::{Matching, Tally};
 pub(crate) use sql::quote;
 
 use std::str::FromStr;
+
+use model::expression::Expression;
 
 use crate::Error;
 
@@ -26,6 +31,8 @@ pub struct Query {
     pub collector_id: Option<String>,
     /// All of these hold.
     pub wheres: Vec<Condition>,
+    /// All of these hold, too.
+    pub expressions: Vec<Expression>,
     /// Not before: `dt` text, as [`crate::when::parse`] makes it.
     pub since: Option<String>,
     /// Not after: `dt` text.
@@ -42,6 +49,9 @@ pub struct Query {
     pub start: u64,
     /// Ends after so many, of all tables together; 0 is no limit.
     pub limit: u64,
+    /// Let the store narrow rows down by itself before it asks expressions about them. Changes nothing but the time
+    /// it takes.
+    pub narrow: bool,
 }
 
 impl Default for Query {
@@ -50,6 +60,7 @@ impl Default for Query {
             tracers: Vec::new(),
             collector_id: None,
             wheres: Vec::new(),
+            expressions: Vec::new(),
             since: None,
             until: None,
             columns: Vec::new(),
@@ -58,6 +69,7 @@ impl Default for Query {
             distinct: false,
             start: 0,
             limit: DEFAULT_LIMIT,
+            narrow: true,
         }
     }
 }

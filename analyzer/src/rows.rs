@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Map;
 
 use crate::error::reading;
+use crate::query::{Matching, Tally, Undecided};
 use crate::{Error, Store};
 
 /// A column of an answer.
@@ -24,6 +25,8 @@ pub struct Answer<'a> {
     statement: Option<Statement<'a>>,
     params: Vec<Value>,
     shown: Vec<Shown>,
+    matching: Vec<Matching>,
+    tally: Tally,
 }
 
 impl<'a> Answer<'a> {
@@ -32,9 +35,23 @@ impl<'a> Answer<'a> {
         sql: &str,
         params: Vec<Value>,
         shown: Vec<Shown>,
+        matching: Vec<Matching>,
     ) -> Result<Self, Error> {
-        let statement = store.connection().prepare(sql).map_err(reading("preparing a query"))?;
-        Ok(Self { store, statement: Some(statement), params, shown })
+        let mut answer = Self::empty(store, shown);
+        (answer.matching, answer.params) = (matching, params);
+        let connection = store.connection();
+        for matching in &answer.matching {
+            matching.register(connection, &answer.tally).map_err(reading("preparing an expression"))?;
+        }
+        answer.statement = Some(connection.prepare(sql).map_err(reading("preparing a query"))?);
+        Ok(answer)
+    }
+}
+
+impl Drop for Answer<'_> {
+    fn drop(&mut self) {
+        self.statement = None;
+        self.matching.iter().for_each(|matching| matching.forget(self.store.connection()));
     }
 }
 
@@ -42,6 +59,11 @@ impl Answer<'_> {
     /// The columns of each row.
     pub fn columns(&self) -> &[Shown] {
         &self.shown
+    }
+
+    /// Rows that were left out because an expression had no answer for them, as far as rows were read.
+    pub fn undecided(&self) -> Option<Undecided> {
+        self.tally.get()
     }
 
     /// How SQLite goes about it, step by step: tells whether an index is used.
@@ -77,7 +99,8 @@ impl Answer<'_> {
 
 impl<'a> Answer<'a> {
     pub(crate) fn empty(store: &'a Store, shown: Vec<Shown>) -> Self {
-        Self { store, statement: None, params: Vec::new(), shown }
+        let (matching, tally) = (Vec::new(), Tally::default());
+        Self { store, statement: None, params: Vec::new(), shown, matching, tally }
     }
 }
 

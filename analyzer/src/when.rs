@@ -34,6 +34,15 @@ pub fn now() -> Zoned {
     Zoned::now()
 }
 
+/// Microseconds since 1970 as local time, for expressions.
+pub fn local(at: i64) -> model::WallTime {
+    let moment = jiff::Timestamp::from_microsecond(at);
+    let local = moment.map(|moment| jiff::tz::TimeZone::system().to_datetime(moment));
+    // As if it were UTC: wall time is counted without a zone.
+    let counted = local.and_then(|local| jiff::tz::TimeZone::UTC.to_timestamp(local));
+    model::WallTime(counted.map_or(at, |counted| counted.as_microsecond()))
+}
+
 fn absolute(text: &str, now: &Zoned) -> Option<DateTime> {
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Some(instant.to_zoned(now.time_zone().clone()).datetime());

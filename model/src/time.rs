@@ -29,6 +29,28 @@ impl WallTime {
         out
     }
 
+    /// From exactly the form that [`WallTime::format`] gives; any other text is none.
+    ///
+    /// ```
+    /// use model::WallTime;
+    /// assert_eq!(WallTime::parse("1970-01-01 00:00:00.000001"), Some(WallTime(1)));
+    /// assert_eq!(WallTime::parse("1970-01-01T00:00:00.000001"), None);
+    /// ```
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes: &[u8; 26] = text.as_bytes().try_into().ok()?;
+        let number = |from: usize, to: usize| -> Option<i64> {
+            let digits =
+                bytes[from..to].iter().map(|byte| byte.is_ascii_digit().then(|| i64::from(byte - b'0')));
+            digits.sum::<Option<i64>>()?;
+            text.get(from..to)?.parse().ok()
+        };
+        let days = days_from_civil(number(0, 4)?, number(5, 7)?, number(8, 10)?);
+        let seconds = number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?;
+        let at = Self((days * 86_400 + seconds) * 1_000_000 + number(20, 26)?);
+        // Separators, and days and hours that there are not, show when it is written again.
+        (at.format() == *bytes).then_some(at)
+    }
+
     /// The same as an owned string.
     pub fn to_text(self) -> String {
         self.format().iter().map(|&b| char::from(b)).collect()
@@ -62,6 +84,15 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// The way back.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    year.div_euclid(400) * 146_097 + day_of_era - 719_468
+}
+
 /// What turns [`BootNs`] into [`WallTime`]: local wall time at the moment of boot, in nanoseconds. The clock
 /// module of `actors` makes it; it is remade now and then, because wall clocks are set and zones change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,6 +118,30 @@ mod tests {
         assert_eq!(WallTime(0).to_text(), "1970-01-01 00:00:00.000000");
         assert_eq!(WallTime(1_709_210_096_000_007).to_text(), "2024-02-29 12:34:56.000007");
         assert_eq!(WallTime(-1).to_text(), "1969-12-31 23:59:59.999999");
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_and_nothing_else() {
+        // Every 1000th day or so from year 0 to year 9999.
+        for at in (-62_167_219_200_000_000..253_402_300_799_999_999_i64).step_by(86_500_123_456_789) {
+            let at = WallTime(at);
+            assert_eq!(WallTime::parse(&at.to_text()), Some(at));
+        }
+        let wrong = [
+            "",
+            "2024-02-30 00:00:00.000000",
+            "2024-02-29 24:00:00.000000",
+            "2024-13-01 00:00:00.000000",
+            "2024-00-01 00:00:00.000000",
+            "2024-02-29T00:00:00.000000",
+            "2024-02-29 00:00:00.00000",
+            "2024-02-29 00:00:60.000000",
+            "+024-02-29 00:00:00.000000",
+            "2024-02-29 00:00:00.000000 ",
+        ];
+        for text in wrong {
+            assert_eq!(WallTime::parse(text), None, "{text}");
+        }
     }
 
     #[test]

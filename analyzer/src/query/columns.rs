@@ -9,44 +9,6 @@ use crate::{Error, Store, Table};
 /// in all rows, so this only decides how fast the answer is.
 const SAMPLE: u32 = 200;
 
-/// Fields that built-in tracers write: known even before the first row has them.
-const BUILT_IN_FIELDS: [&str; 34] = [
-    "argv",
-    "argv_bytes",
-    "argv_cut",
-    "cause",
-    "cgroup_id",
-    "child_exec_id",
-    "child_pid",
-    "child_tid",
-    "code",
-    "comm_bytes",
-    "core_dumped",
-    "daddr",
-    "dev",
-    "dport",
-    "duration_ns",
-    "errno",
-    "family",
-    "file_type",
-    "flags",
-    "fname_bytes",
-    "ino",
-    "lost_tracer",
-    "mnt_ns",
-    "mode",
-    "nonblocking",
-    "output",
-    "path_asked",
-    "path_incomplete",
-    "pid_ns",
-    "place",
-    "saddr",
-    "signal",
-    "sport",
-    "thread",
-];
-
 /// What a name stands for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Target {
@@ -98,7 +60,7 @@ impl Names<'_> {
             return Err(Error::UnknownColumn { name: name.to_owned(), nearest: None });
         }
         let target = Target::Field { paths: paths(field) };
-        if explicit.is_some() || BUILT_IN_FIELDS.contains(&field) {
+        if explicit.is_some() || built_in_fields().any(|known| known == field) {
             return Ok(target);
         }
         let seen = self.sampled_fields().map_err(reading("names of fields"))?;
@@ -163,9 +125,14 @@ fn paths(field: &str) -> Vec<String> {
     paths
 }
 
+/// Known even before the first row has them.
+fn built_in_fields<'a>() -> impl Iterator<Item = &'a str> {
+    schema::FIELDS.iter().map(|(name, _)| *name)
+}
+
 fn nearest_name(name: &str, seen: &[String]) -> Option<String> {
     let columns = schema::COLUMNS.iter().map(|column| column.name);
-    let known = columns.chain(["tracer", "collector_id", "id"]).chain(BUILT_IN_FIELDS);
+    let known = columns.chain(["tracer", "collector_id", "id"]).chain(built_in_fields());
     nearest(name, known.chain(seen.iter().map(String::as_str)))
 }
 

@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 
 use super::columns::{Names, Target, tracking};
 use super::sql::{Sql, quote};
-use super::{Condition, Query};
+use super::{Condition, Matching, Query};
 use crate::rows::{Answer, Shown};
 use crate::{Error, Store, Table};
 
@@ -27,7 +27,7 @@ impl Store {
         }
         let mut sql = Sql::default();
         let text = plan.statement(query, &tables, &mut sql);
-        Answer::prepare(self, &text, sql.into_params(), shown)
+        Answer::prepare(self, &text, sql.into_params(), shown, plan.matching)
     }
 }
 
@@ -50,6 +50,7 @@ struct Plan {
     shown: Vec<(String, Target)>,
     tests: Vec<(Target, Test)>,
     order: Vec<(String, Target)>,
+    matching: Vec<Matching>,
 }
 
 /// What a value is tested for.
@@ -84,7 +85,9 @@ impl Plan {
         let dt = Target::Column { name: "dt", kind: ColumnKind::DateTime };
         tests.extend(query.since.iter().map(|since| (dt.clone(), Test::NotBefore(since.clone()))));
         tests.extend(query.until.iter().map(|until| (dt.clone(), Test::NotAfter(until.clone()))));
-        Ok(Self { shown, tests, order })
+        let matching =
+            query.expressions.iter().map(|expression| Matching::new(expression, query.narrow)).collect();
+        Ok(Self { shown, tests, order, matching })
     }
 
     fn statement(&self, query: &Query, tables: &[Table], sql: &mut Sql) -> String {
@@ -154,8 +157,9 @@ impl Plan {
         for (place, target) in keys.iter().enumerate() {
             results.push(format!("{} AS k{place}", sql.value(table, target)));
         }
-        let tests: Vec<String> =
+        let mut tests: Vec<String> =
             self.tests.iter().map(|(target, test)| compare(table, target, test, sql)).collect();
+        tests.extend(self.matching.iter().map(|matching| matching.condition(table, sql)));
         let filter = if tests.is_empty() { String::new() } else { format!(" WHERE {}", tests.join(" AND ")) };
         format!("SELECT {} FROM {}{filter}", results.join(", "), quote(&table.name))
     }

@@ -1,10 +1,12 @@
 //! `query`: asks the store what happened.
 
 use std::io::{self, BufWriter, IsTerminal as _};
+use std::str::FromStr;
 
 use analyzer::render::{self, Format, Paper};
 use analyzer::{Condition, Query, Store, when};
 use clap::Args;
+use model::expression::{Expression, Schema};
 
 use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
@@ -19,10 +21,11 @@ pub(crate) struct QueryArgs {
     /// Only rows of this collector
     #[arg(long, value_name = "ID")]
     collector_id: Option<String>,
-    /// Only rows whose column has this value (null: has none). A column, or a field of `extended` such as
-    /// errno or extended.errno. May be repeated: all must hold
-    #[arg(long = "where", value_name = "COLUMN=VALUE")]
-    wheres: Vec<Condition>,
+    /// Only rows whose column has this value (null: has none): a column, or a field of `extended` such as
+    /// errno or extended.errno. Or an expression (CEL), as in filters: 'fname.startsWith("/data/") && uid != 0';
+    /// what a row does not have is null there. May be repeated: all must hold
+    #[arg(long = "where", value_name = "COLUMN=VALUE|CEL")]
+    wheres: Vec<Where>,
     /// Not before: 2026-01-31, 2026-01-31 12:00:05, 2026-01-31T12:00:05Z, -10m, "1h ago"
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
@@ -52,6 +55,43 @@ pub(crate) struct QueryArgs {
     format: Format,
 }
 
+/// One `--where`.
+#[derive(Clone, Debug)]
+enum Where {
+    Equal(Condition),
+    Expression(Expression),
+}
+
+impl FromStr for Where {
+    type Err = String;
+
+    /// A name and one `=` make a condition, whatever follows: `comm=a == b` asks for a comm of `a == b`. All else is
+    /// an expression, which has no `=` of its own.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let name = text.split('=').next().unwrap_or(text);
+        let is_name = |c: char| c.is_alphanumeric() || "_.-:@".contains(c);
+        let is_condition = name.len() < text.len()
+            && !name.trim().is_empty()
+            && name.trim().chars().all(is_name)
+            && !text[name.len() + 1..].starts_with('=');
+        if is_condition {
+            return text.parse().map(Self::Equal).map_err(|error: analyzer::Error| error.to_string());
+        }
+        let schema = Schema { localize: when::local };
+        Expression::compile(text, &schema).map(Self::Expression).map_err(|error| error.show(text))
+    }
+}
+
+impl Where {
+    fn condition(&self) -> Option<&Condition> {
+        if let Self::Equal(condition) = self { Some(condition) } else { None }
+    }
+
+    fn expression(&self) -> Option<&Expression> {
+        if let Self::Expression(expression) = self { Some(expression) } else { None }
+    }
+}
+
 impl QueryArgs {
     fn query(&self) -> Result<Query, analyzer::Error> {
         let now = when::now();
@@ -59,7 +99,8 @@ impl QueryArgs {
         Ok(Query {
             tracers: self.tracers.clone(),
             collector_id: self.collector_id.clone(),
-            wheres: self.wheres.clone(),
+            wheres: self.wheres.iter().filter_map(Where::condition).cloned().collect(),
+            expressions: self.wheres.iter().filter_map(Where::expression).cloned().collect(),
             since: moment(&self.since)?,
             until: moment(&self.until)?,
             columns: self.columns.clone(),
@@ -68,6 +109,7 @@ impl QueryArgs {
             distinct: self.distinct,
             start: self.start,
             limit: self.limit,
+            ..Query::default()
         })
     }
 }
@@ -80,10 +122,17 @@ pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
     let mut answer = store.query(&query).map_err(failure)?;
     let mut out = BufWriter::new(io::stdout().lock());
     match render::rows(&mut answer, args.format, paper(), &mut out) {
-        Ok(_) => Ok(()),
-        Err(error) if error.is_broken_pipe() => Ok(()),
-        Err(error) => Err(Failure::Failed(error.into())),
+        Ok(_) => {}
+        Err(error) if error.is_broken_pipe() => {}
+        Err(error) => return Err(Failure::Failed(error.into())),
     }
+    if let Some(undecided) = answer.undecided() {
+        let analyzer::query::Undecided { rows, first } = undecided;
+        output::complain(&format!(
+            "warning: --where has no answer for {rows} rows, which are left out; the first: {first}"
+        ));
+    }
+    Ok(())
 }
 
 /// Opens the store of a configuration.
@@ -117,4 +166,25 @@ fn warn_of_unknown_tracers(store: &Store, query: &Query) -> Outcome {
         output::complain(&format!("warning: nothing is stored of tracer {:?}{nearest}", tracer.name));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_and_one_equals_sign_is_a_condition_and_all_else_an_expression() {
+        for text in
+            ["uid=0", "comm=a == b", "extended.a-b=1", " fname = x", "comm=", "inspector__docker=true"]
+        {
+            assert!(matches!(text.parse::<Where>(), Ok(Where::Equal(_))), "{text}");
+        }
+        for text in
+            ["uid==0", "uid == 0", "comm.startsWith('a=b')", "true", "uid >= 0", "uid != 0", "'a=b' == comm"]
+        {
+            assert!(matches!(text.parse::<Where>(), Ok(Where::Expression(_))), "{text}");
+        }
+        let error = "uid == 'root'".parse::<Where>().unwrap_err();
+        assert_eq!(error, "1:5: operator == does not take int and string\n  uid == 'root'\n      ^");
+    }
 }

@@ -73,7 +73,8 @@ pub enum Relation {
 }
 
 impl Relation {
-    pub(super) fn sign(self) -> &'static str {
+    /// As it is written.
+    pub fn sign(self) -> &'static str {
         match self {
             Self::Equal => "==",
             Self::NotEqual => "!=",

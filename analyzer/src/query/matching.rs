@@ -1,0 +1,246 @@
+//! Expressions (CEL) in a question: SQLite asks them about each row, as a function of its own, so that order, limits
+//! and distinct rows stay its business and no row is kept here. What an expression says of single columns SQLite is
+//! told beforehand, so that most rows are never put before it.
+
+use std::cell::OnceCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use model::expression::{Column, Conjunct, EvalError, Expression, Literal, Relation, Source, Test, Value};
+use model::schema::{self, ColumnKind};
+use model::{Text, WallTime};
+use rusqlite::Connection;
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::{Value as SqlValue, ValueRef};
+use serde_json::Map;
+
+use super::columns::Target;
+use super::sql::Sql;
+use crate::Table;
+
+/// Functions of one process have names of their own: a connection may have many at once.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// Rows for which an expression had no answer; they are not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undecided {
+    /// How many.
+    pub rows: u64,
+    /// Why the first of them.
+    pub first: EvalError,
+}
+
+/// How often that happened while an answer was read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally(Arc<Mutex<Option<Undecided>>>);
+
+impl Tally {
+    fn add(&self, cause: EvalError) {
+        let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = tally.unwrap_or(Undecided { rows: 0, first: cause });
+        *tally = Some(Undecided { rows: before.rows + 1, ..before });
+    }
+
+    pub(crate) fn get(&self) -> Option<Undecided> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An expression in the words of one statement.
+#[derive(Debug)]
+pub(crate) struct Matching {
+    function: String,
+    columns: Vec<Column>,
+    /// It reads fields of `extended`.
+    fields: bool,
+    conjuncts: Vec<Conjunct>,
+    expression: Expression,
+}
+
+impl Matching {
+    pub(crate) fn new(expression: &Expression, narrow: bool) -> Self {
+        let columns = Column::ALL.iter().copied();
+        let columns: Vec<Column> =
+            columns.filter(|column| expression.fields().any(|name| name == column.name())).collect();
+        let fields = expression.reads_any_field() || expression.fields().count() > columns.len();
+        Self {
+            function: format!("duetector_matches_{}", NUMBER.fetch_add(1, Ordering::Relaxed)),
+            columns,
+            fields,
+            conjuncts: if narrow { expression.conjuncts() } else { Vec::new() },
+            expression: expression.clone(),
+        }
+    }
+
+    /// The condition: what SQLite can tell by itself first, because it goes from left to right.
+    pub(crate) fn condition(&self, table: &Table, sql: &mut Sql) -> String {
+        let mut parts: Vec<String> =
+            self.conjuncts.iter().filter_map(|conjunct| narrowed(table, conjunct, sql)).collect();
+        let mut arguments: Vec<String> =
+            self.columns.iter().map(|column| sql.value(table, &target(*column))).collect();
+        if self.fields {
+            arguments.push(json_of(table));
+        }
+        parts.push(format!("{}({})", self.function, arguments.join(", ")));
+        parts.join(" AND ")
+    }
+
+    /// Makes it callable.
+    pub(crate) fn register(&self, connection: &Connection, tally: &Tally) -> rusqlite::Result<()> {
+        let (expression, columns, tally) = (self.expression.clone(), self.columns.clone(), tally.clone());
+        let fields = self.fields.then_some(columns.len());
+        let arguments = columns.len() + usize::from(self.fields);
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+        let answer = move |context: &Context<'_>| {
+            let row = Cells { context, columns: &columns, fields, extended: OnceCell::new() };
+            Ok(expression.matches(&row).unwrap_or_else(|cause| {
+                tally.add(cause);
+                false
+            }))
+        };
+        connection.create_scalar_function(&*self.function, arguments as i32, flags, answer)
+    }
+
+    /// Ends that, once no statement calls it any more.
+    pub(crate) fn forget(&self, connection: &Connection) {
+        let arguments = self.columns.len() + usize::from(self.fields);
+        // A function that stays is never called; it only takes a little memory until the store is closed.
+        let _ = connection.remove_function(&*self.function, arguments as i32);
+    }
+}
+
+/// What is no JSON in the strict sense but is to SQLite (Python's bare `NaN`) is made so.
+fn json_of(table: &Table) -> String {
+    if !table.has("extended") {
+        return "NULL".to_owned();
+    }
+    "CASE WHEN json_valid(extended, 2) AND NOT json_valid(extended) THEN json(extended) ELSE extended END"
+        .to_owned()
+}
+
+fn target(column: Column) -> Target {
+    let name = column.name();
+    let known = schema::COLUMNS.iter().find(|known| known.name == name);
+    known.map_or(Target::Tracer, |known| Target::Column { name: known.name, kind: known.kind })
+}
+
+/// One row, as SQLite hands it over.
+struct Cells<'a> {
+    context: &'a Context<'a>,
+    columns: &'a [Column],
+    fields: Option<usize>,
+    extended: OnceCell<Option<Map<String, serde_json::Value>>>,
+}
+
+impl Source for Cells<'_> {
+    /// A cell that is not of its column's type, which only other writers make, is null.
+    fn column(&self, column: Column) -> Value<'_> {
+        let Some(place) = self.columns.iter().position(|known| *known == column) else { return Value::Null };
+        let kind = match target(column) {
+            Target::Column { kind, .. } => kind,
+            _ => ColumnKind::Text,
+        };
+        match (kind, self.context.get_raw(place)) {
+            (ColumnKind::Integer, ValueRef::Integer(number)) => Value::Int(number),
+            (ColumnKind::Integer, ValueRef::Real(number)) => Value::Double(number),
+            (ColumnKind::Text, ValueRef::Text(text)) => match std::str::from_utf8(text) {
+                Ok(text) => Value::Text(text.into()),
+                Err(_) => Value::Text(Text::from_bytes(text).as_str().to_owned().into()),
+            },
+            (ColumnKind::DateTime, ValueRef::Text(text)) => {
+                std::str::from_utf8(text).ok().and_then(WallTime::parse).map_or(Value::Null, Value::Time)
+            }
+            _ => Value::Null,
+        }
+    }
+
+    fn field(&self, name: &str) -> Value<'_> {
+        let read = || match self.context.get_raw(self.fields?) {
+            ValueRef::Text(text) | ValueRef::Blob(text) => serde_json::from_slice(text).ok(),
+            _ => None,
+        };
+        let extended = self.extended.get_or_init(read).as_ref();
+        extended.and_then(|extended| extended.get(name)).map_or(Value::Null, Value::from)
+    }
+}
+
+/// A conjunct for SQLite: true at least wherever the conjunct is. `None` where that can't be said.
+fn narrowed(table: &Table, conjunct: &Conjunct, sql: &mut Sql) -> Option<String> {
+    let target = target(conjunct.column);
+    let value = sql.value(table, &target);
+    match &conjunct.test {
+        Test::Compare(relation, literal) => {
+            let sign = match relation {
+                Relation::Equal => "=",
+                // What is null is not equal to it.
+                Relation::NotEqual => "IS NOT",
+                ordered => ordered.sign(),
+            };
+            // As stored, text that is not UTF-8 has another order than as shown.
+            let in_order = matches!(relation, Relation::Equal | Relation::NotEqual);
+            if matches!(literal, Literal::Text(_)) && !in_order {
+                return None;
+            }
+            Some(format!("{value} {sign} {}", sql.bind(bound(literal)?)))
+        }
+        Test::In(literals) => {
+            let literals: Option<Vec<SqlValue>> = literals.iter().map(bound).collect();
+            let places: Vec<String> = literals?.into_iter().map(|literal| sql.bind(literal)).collect();
+            Some(format!("{value} IN ({})", places.join(", ")))
+        }
+        Test::StartsWith(prefix) => {
+            let SqlValue::Text(prefix) = bound(&Literal::Text(prefix.clone()))? else { return None };
+            let length = i64::try_from(prefix.chars().count()).ok()?;
+            Some(format!("substr({value}, 1, {}) = {}", sql.bind(length), sql.bind(prefix)))
+        }
+    }
+}
+
+/// A literal as a column stores it; `None` for what can't be compared so.
+fn bound(literal: &Literal) -> Option<SqlValue> {
+    match literal {
+        Literal::Int(number) => Some(SqlValue::Integer(*number)),
+        Literal::Double(number) if number.is_finite() => Some(SqlValue::Real(*number)),
+        // What stands for bytes that are no text is stored as these bytes by other writers.
+        Literal::Text(text) if !text.contains("\\x") && !text.contains('\0') => {
+            Some(SqlValue::Text(text.as_ref().into()))
+        }
+        Literal::Time(at) if WallTime::parse(&at.to_text()) == Some(*at) => {
+            Some(SqlValue::Text(at.to_text()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::expression::Schema;
+
+    use super::*;
+
+    #[test]
+    fn what_single_columns_must_be_is_asked_first() {
+        let table = Table {
+            name: "duetector_tracking:open@vm".into(),
+            tracer: "open".into(),
+            collector_id: "vm".into(),
+            columns: schema::COLUMNS.iter().map(|column| column.name.to_owned()).collect(),
+        };
+        let cases = [
+            ("uid == 0 && 3 < pid", "\"uid\" = ?1 AND \"pid\" > ?2 AND f(\"pid\", \"uid\")"),
+            (
+                "uid != 0 && fname.startsWith('/d')",
+                "\"uid\" IS NOT ?1 AND substr(\"fname\", 1, ?2) = ?3 AND f(\"uid\", \"fname\")",
+            ),
+            ("comm in ['a', 'b', 'c']", "\"comm\" IN (?1, ?2, ?3) AND f(\"comm\")"),
+            ("comm < 'b' || uid == 0", "f(\"uid\", \"comm\")"),
+            ("comm == '\\\\xff'", "f(\"comm\")"),
+            ("container_id == null", "f(\"container_id\")"),
+        ];
+        for (text, expected) in cases {
+            let matching = Matching::new(&Expression::compile(text, &Schema::default()).unwrap(), true);
+            let condition = matching.condition(&table, &mut Sql::default());
+            assert_eq!(condition.replace(&matching.function, "f"), expected, "{text}");
+        }
+    }
+}
