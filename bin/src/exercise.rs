@@ -9,7 +9,26 @@ use crate::config;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 1] = [("config", configuration)];
+pub const TARGETS: [Target; 4] = [
+    ("config", configuration),
+    ("layout", layout),
+    ("protocol", shell_monitor::exercise),
+    ("wire", bpf_programs::exercise),
+];
+
+/// Puts `bytes` to the target of that name.
+///
+/// # Panics
+/// Where a promise is broken; and if there is no such target.
+pub fn run(target: &str, bytes: &[u8]) {
+    let found = TARGETS.iter().find(|(name, _)| *name == target);
+    found.unwrap_or_else(|| panic!("no target {target}")).1(bytes);
+}
+
+/// An object's type information, and a record.
+fn layout(bytes: &[u8]) {
+    bpf_programs::template::layout::fuzz::exercise(bytes);
+}
 
 /// A configuration file: it is refused with a place and a key for each thing that is wrong, or accepted; and then
 /// what `config show` makes of it is accepted, too, and is the same.

@@ -9,6 +9,7 @@ pub mod clone;
 pub mod config;
 pub mod connect;
 pub mod exec;
+mod exercise;
 pub mod exit;
 pub mod facts;
 mod fleet;
@@ -24,6 +25,7 @@ pub mod tracer;
 pub mod wire;
 
 pub use config::{EbpfConfig, TracerConfig, TracersConfig};
+pub use exercise::exercise;
 pub use fleet::{EbpfTracers, NotTurned, Prepared, TracerHandle, spawn};
 pub use host::{EbpfHost, HostState};
 pub use loader::Pinning;

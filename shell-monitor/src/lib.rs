@@ -8,6 +8,7 @@
 mod command;
 pub mod config;
 mod duty;
+mod exercise;
 pub mod host;
 pub mod intake;
 pub mod lines;
@@ -30,6 +31,7 @@ mod validate;
 pub mod wiring;
 
 pub use config::Config;
+pub use exercise::exercise;
 pub use host::{Attach, Detach, HostError, HostState};
 pub use monitor::{Kind, Monitor, Prepared, Tracer, spawn};
 pub use shell::{ClearCache, GetCache, SetCache, ShellState, ShellTracer};

@@ -1,8 +1,9 @@
-//! The one front door for automation: `cargo xtask start | test | vm | fmt | bench`. Each command does its own
+//! The one front door for automation: `cargo xtask start | test | vm | fuzz | fmt | bench`. Each command does its own
 //! set-up, so that a fresh machine with cargo and a C compiler is enough.
 
 mod bench;
 mod fmt;
+mod fuzz;
 mod run;
 mod setup;
 mod start;
@@ -39,6 +40,8 @@ enum Command {
     Fmt,
     /// Run the kernel suites inside virtual machines on other kernels, and here; print one table
     Vm(vm::Options),
+    /// Feed everything that reads what others write with made-up input, guided by coverage (nightly Rust)
+    Fuzz(fuzz::Options),
     /// Measure what the agent costs and print one table
     Bench(bench::Options),
 }
@@ -48,6 +51,7 @@ fn main() -> anyhow::Result<()> {
         Command::Start { args } => start::start(&args),
         Command::Test { filter } => test::test(filter.as_deref()),
         Command::Vm(options) => vm::vm(&options),
+        Command::Fuzz(options) => fuzz::fuzz(&options),
         Command::Fmt => fmt::fmt(),
         Command::Bench(options) => bench::bench(&options),
     }

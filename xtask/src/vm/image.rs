@@ -40,6 +40,7 @@ pub(crate) fn build(matrix: &Matrix, built: &Built, filters: &[String], folder: 
     tree.program(&built.agent, "suites/duetector-actors")?;
     tree.program(&built.generator, "suites/generator")?;
     tree.text("suites/run", &script)?;
+    matrix.examples.iter().try_for_each(|folder| tree.examples(&run::root().join(folder), &built.agent))?;
     tree.archive(&folder.join("initramfs"))
 }
 
@@ -124,6 +125,26 @@ impl Tree {
             }
             let path = line.split_whitespace().find(|word| word.starts_with('/'));
             path.map_or(Ok(()), |path| self.add(Path::new(path)))?;
+        }
+        Ok(())
+    }
+
+    /// Templates and their programs; each source becomes an object, and the template names that.
+    fn examples(&self, folder: &Path, agent: &Path) -> Result<()> {
+        let to = self.root.join("suites/examples");
+        fs::create_dir_all(&to).context("cannot make the examples' folder")?;
+        let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().context("no name")?.to_string_lossy().into_owned();
+            if name.ends_with(".toml") {
+                let text = fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
+                self.text(&format!("suites/examples/{name}"), &text.replace(".bpf.c\"", ".bpf.o\""))?;
+            } else if let Some(stem) = name.strip_suffix(".bpf.c") {
+                let object = to.join(format!("{stem}.bpf.o"));
+                run::quietly(
+                    Command::new(agent).args(["tracers", "compile"]).arg(&path).arg("-o").arg(object),
+                )?;
+            }
         }
         Ok(())
     }

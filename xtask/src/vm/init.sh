@@ -19,7 +19,7 @@ hostname guest
 stty -F /dev/ttyS1 raw
 stty -F /dev/ttyS2 raw
 exec </dev/null >/dev/ttyS2 2>&1
-export HOME=/root CI=true RUST_BACKTRACE=1 RUST_TEST_THREADS=2 DUETECTOR_TEST_BIN=/suites/duetector-actors
+export HOME=/root CI=true RUST_BACKTRACE=1 RUST_TEST_THREADS=2 DUETECTOR_TEST_BIN=/suites/duetector-actors DUETECTOR_TEST_EXAMPLES=/suites/examples
 cd /tmp
 
 # suite NAME ARGUMENT…

@@ -17,6 +17,7 @@ pub(crate) struct Matrix {
     pub(crate) kernels: Vec<Kernel>,
     pub(crate) runs: Vec<Run>,
     pub(crate) suites: Vec<Suite>,
+    pub(crate) examples: Vec<String>,
     pub(crate) files: Vec<String>,
     pub(crate) guest: Guest,
 }

@@ -1,0 +1,100 @@
+//! Each fuzz target for a second or so: its seeds, then mutations of them, the same ones each time. Long runs, guided by
+//! coverage, are `cargo xtask fuzz`.
+#![expect(clippy::unwrap_used, reason = "a failing test panics")]
+
+mod mutate;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use duetector_actors::exercise::{self, TARGETS};
+use mutate::Mutator;
+
+/// Where mutations begin; another number is another run.
+const START: u64 = 0x6475_6574;
+
+fn fuzz_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz")
+}
+
+/// The files of a folder and those below, in a fixed order, with their contents.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            found.push((path, bytes));
+        }
+    }
+    found.sort();
+    found
+}
+
+fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut seeds = files(&fuzz_folder().join("seeds").join(target));
+    if target == "config" {
+        let configs = files(&fuzz_folder().join("../../configs"));
+        seeds.extend(
+            configs.into_iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "toml")),
+        );
+    }
+    assert!(!seeds.is_empty(), "no seeds for {target}");
+    seeds
+}
+
+/// Every seed, then so many mutations.
+fn short_run(target: &str, mutations: usize) {
+    let seeds = seeds(target);
+    for (path, bytes) in &seeds {
+        guarded(target, bytes, &path.display().to_string());
+    }
+    let words =
+        mutate::dictionary(&fs::read_to_string(fuzz_folder().join("dictionaries").join(target)).unwrap());
+    let inputs: Vec<_> = seeds.into_iter().map(|(_, bytes)| bytes).collect();
+    let mut mutator = Mutator::new(START, inputs, words);
+    for number in 0..mutations {
+        let bytes = mutator.next();
+        guarded(target, &bytes, &format!("mutation {number}"));
+    }
+}
+
+/// Runs it; a panic is told with the input that can be put among the seeds.
+fn guarded(target: &str, bytes: &[u8], what: &str) {
+    let run = std::panic::catch_unwind(|| exercise::run(target, bytes));
+    assert!(run.is_ok(), "{target}, {what}: {}", bytes.escape_ascii());
+}
+
+#[test]
+fn config() {
+    short_run("config", 150);
+}
+
+#[test]
+fn layout() {
+    short_run("layout", 3_000);
+}
+
+#[test]
+fn protocol() {
+    short_run("protocol", 3_000);
+}
+
+#[test]
+fn wire() {
+    short_run("wire", 20_000);
+}
+
+#[test]
+fn every_target_has_its_short_run_its_long_run_and_its_words() {
+    let own =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exercise/main.rs")).unwrap();
+    let manifest = fs::read_to_string(fuzz_folder().join("Cargo.toml")).unwrap();
+    for (target, _) in TARGETS {
+        assert!(own.contains(&format!("short_run(\"{target}\"")), "{target} has no short run");
+        assert!(manifest.contains(&format!("name = \"{target}\"")), "{target} has no long run");
+        assert!(fuzz_folder().join("dictionaries").join(target).is_file(), "{target} has no dictionary");
+    }
+}
