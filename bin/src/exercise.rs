@@ -9,8 +9,10 @@ use crate::config;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 6] = [
     ("config", configuration),
+    ("expression", expression),
+    ("filter", filter),
     ("layout", layout),
     ("protocol", shell_monitor::exercise),
     ("wire", bpf_programs::exercise),
@@ -23,6 +25,22 @@ pub const TARGETS: [Target; 4] = [
 pub fn run(target: &str, bytes: &[u8]) {
     let found = TARGETS.iter().find(|(name, _)| *name == target);
     found.unwrap_or_else(|| panic!("no target {target}")).1(bytes);
+}
+
+/// An expression of filters and queries.
+fn expression(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        model::expression::exercise(text);
+    }
+}
+
+/// Filters as in a configuration file, a line of three dashes, and a record's fields as JSON.
+fn filter(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (config, fields) = text.split_once("\n---\n").unwrap_or((text, "{}"));
+    let Ok(config) = toml::from_str::<serde_json::Value>(config) else { return };
+    let fields = serde_json::from_str(fields).unwrap_or_default();
+    collector::filter::exercise(config, fields);
 }
 
 /// An object's type information, and a record.

@@ -73,6 +73,16 @@ fn config() {
 }
 
 #[test]
+fn expression() {
+    short_run("expression", 2_000);
+}
+
+#[test]
+fn filter() {
+    short_run("filter", 1_000);
+}
+
+#[test]
 fn layout() {
     short_run("layout", 3_000);
 }
