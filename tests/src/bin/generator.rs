@@ -1,9 +1,9 @@
 //! Makes exactly known numbers of kernel events, and says how many, as one JSON object.
 
 use std::ffi::CString;
-use std::io::Read;
+use std::io::{BufRead, BufWriter, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,14 @@ enum Work {
         #[arg(long)]
         count: u64,
     },
+    /// Be a subprocess tracer's child that writes numbered events as fast as it can, then waits for its end
+    Flood {
+        #[arg(long)]
+        count: u64,
+        /// Begin when this file is there
+        #[arg(long)]
+        when: Option<PathBuf>,
+    },
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -69,6 +77,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Work::Paced { file, rate, seconds } => open_paced(&path(file)?, rate, seconds)?,
         Work::Spawn { program, count } => spawn(&program, count)?,
         Work::Connect { address, count } => connect(&address, count)?,
+        // What it says is for its host alone.
+        Work::Flood { count, when } => return Ok(flood(count, when.as_deref())?),
     };
     say(&format!(
         r#"{{"count": {count}, "pid": {}, "ns": {}}}"#,
@@ -132,6 +142,26 @@ fn connect(address: &str, count: u64) -> std::io::Result<u64> {
         stream.read_to_end(&mut Vec::new())?;
     }
     Ok(count)
+}
+
+/// The events are of the size that the contract's own measurements used.
+fn flood(count: u64, when: Option<&Path>) -> std::io::Result<()> {
+    const HEAD: &[u8] =
+        b"{\"proto\":\"duetector\",\"version\":\"0.1.0\",\"type\":\"event\",\"payload\":{\"pid\":12345,\
+        \"uid\":1000,\"gid\":1000,\"comm\":\"python3\",\"fname\":\"/data/set/train/part-00017.parquet\",\
+        \"timestamp\":123456789012345,\"n\":";
+    let mut lines = std::io::stdin().lock();
+    lines.read_line(&mut String::new())?;
+    while when.is_some_and(|file| !file.exists()) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut out = BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
+    for number in 0..count {
+        out.write_all(HEAD)?;
+        writeln!(out, "{number}}}}}")?;
+    }
+    out.flush()?;
+    std::io::copy(&mut lines, &mut std::io::sink()).map(drop)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a program of its own, not part of the agent")]

@@ -1,6 +1,7 @@
 //! What the agent costs: one table, every ratio taken in one run, alternating with nobody watching and with
 //! other tools where they are installed. `cargo xtask bench` builds and runs this.
 
+mod children;
 mod machine;
 mod measures;
 mod watchers;
@@ -15,6 +16,9 @@ struct Options {
     /// Rounds of each comparison; medians are shown
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Only what subprocess tracers reach
+    #[arg(long)]
+    children: bool,
     /// Also write the table to this file
     #[arg(long)]
     write: Option<PathBuf>,
@@ -22,6 +26,10 @@ struct Options {
 
 fn main() -> std::io::Result<()> {
     let options = Options::parse();
+    if options.children {
+        say(&children::report(&children::take(options.rounds)));
+        return Ok(());
+    }
     let figures = Figures::take(options.rounds);
     let text = report(&figures);
     say(&text);
@@ -63,6 +71,7 @@ fn report(figures: &Figures) -> String {
             figure.verdict()
         ));
     }
+    text.push_str(&children::report(&figures.children));
     text.push_str("\nOpen/close alone, nobody watching: ");
     text.push_str(&format!(
         "{:.2} µs; fork+exec of `/bin/true`: {:.0} µs.\n",

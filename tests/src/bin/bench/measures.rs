@@ -9,6 +9,7 @@ use tests::wait::now;
 use tests::workload::{generate, generator};
 use tests::{Agent, Scratch, Setup, until, within};
 
+use crate::children::{self, Flood};
 use crate::watchers::{Watcher, open_only};
 
 const DRAINED: Duration = Duration::from_secs(120);
@@ -20,6 +21,8 @@ const RATES: [u64; 10] =
 pub(crate) struct Figures {
     pub(crate) slowdowns: Vec<Slowdown>,
     pub(crate) figures: Vec<Figure>,
+    /// What subprocess tracers reach.
+    pub(crate) children: Vec<Flood>,
     /// Microseconds of open+close and of fork+exec, nobody watching.
     pub(crate) bare: [f64; 2],
 }
@@ -82,7 +85,7 @@ impl Figures {
             figure("CPU with no events", idle(), 2, "% of a core", (0.5, 0.1)),
             figure("bytes a stored row", bytes, 0, "bytes", (350.0, 200.0)),
         ];
-        Self { slowdowns, figures, bare }
+        Self { slowdowns, figures, children: children::take(rounds), bare }
     }
 }
 
@@ -223,7 +226,7 @@ fn drain(agent: &Agent) -> u64 {
 }
 
 /// User and system time of the agent so far.
-fn cpu_seconds(agent: &Agent) -> f64 {
+pub(crate) fn cpu_seconds(agent: &Agent) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", agent.pid())).unwrap_or_default();
     // After the name, which may hold anything: fields 14 and 15 of proc(5), in hundredths of a second.
     let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
@@ -232,7 +235,7 @@ fn cpu_seconds(agent: &Agent) -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
