@@ -45,6 +45,25 @@ pub fn generator() -> PathBuf {
     beside_us().join("generator")
 }
 
+/// An example that is a program, which `cargo test` builds with the suites; one suite alone builds it here.
+///
+/// # Panics
+/// When it can't be built.
+pub fn example(name: &str) -> PathBuf {
+    let profile = beside_us();
+    let example = profile.join("examples").join(name);
+    if !example.exists() {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.current_dir(workspace()).args(["build", "--quiet", "--package", "tests", "--example", name]);
+        // The suites are built with the profile `dev`, whose folder is `debug`.
+        let target = profile.parent().expect("no target folder above the profile's");
+        let status = command.arg("--target-dir").arg(target).status().expect("cargo can't be run");
+        assert!(status.success(), "example {name} can't be built");
+    }
+    example
+}
+
 /// The workspace's top folder.
 ///
 /// # Panics

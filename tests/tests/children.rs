@@ -2,18 +2,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{Agent, Setup, suite, until};
+use tests::{Agent, Scratch, Setup, binary, suite, until, workload};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
 suite! {
     threads: 2;
-    the_cache_is_shown_replaced_and_cleared: []
+    the_cache_is_shown_replaced_and_cleared: [];
+    the_python_example_tells_each_new_line: [Python];
+    the_rust_example_tells_each_new_file: [];
+    an_example_child_ends_when_its_host_is_dead: [Python];
+    the_shell_example_makes_fields_of_lines: [];
+    a_flood_is_stored_whole_and_in_order: []
 }
 
 /// The agent with these templates and no other tracers.
@@ -32,7 +39,7 @@ fn stored(agent: &Agent, tracer: &str, count: u64) {
 }
 
 fn the_cache_is_shown_replaced_and_cleared() {
-    let scratch = tests::Scratch::new();
+    let scratch = Scratch::new();
     let log = scratch.file("log", "one\ntwo\n");
     let template = format!(
         "[tracer.template.sh.log]\ncomm = [\"cat\", {log:?}]\nparse = \"lines\"\ninterval = \"50ms\"\n\
@@ -62,4 +69,116 @@ fn the_cache_is_shown_replaced_and_cleared() {
     let rows = agent.store().query("log", &[]);
     let lines: Vec<&Value> = rows.iter().map(|row| &row["extended"]["line"]).collect();
     assert_eq!(lines, ["one", "two", "one", "one", "two"]);
+}
+
+/// An example from its TOML alone, but for where its files are here.
+fn example(name: &str, settings: &[(&str, &str)]) -> Setup {
+    let file = binary::workspace().join(format!("configs/examples/{name}.toml"));
+    let mut setup = Setup::new().set("ebpf.disabled", "true").set("tracer.uname.disabled", "true");
+    for (key, value) in settings {
+        setup = setup.set(&format!("tracer.template.sp.{name}.{key}"), value);
+    }
+    setup.options(&["--config", file.to_str().unwrap()])
+}
+
+fn the_python_example_tells_each_new_line() {
+    let scratch = Scratch::new();
+    let log = scratch.file("log", "old\n");
+    let (workspace, file) = (binary::workspace().to_str().unwrap(), log.to_str().unwrap());
+    let agent = example("log_follower", &[("cwd", workspace), ("config.file", file)]).start();
+    until("the child has begun", DEADLINE, || {
+        (agent.tracer("log_follower")["detail"]["stdout"]["inits"] == 1).then_some(())
+    });
+    let mut appended = File::options().append(true).open(&log).unwrap();
+    appended.write_all(b"one\ntwo \xff\nhalf a li").unwrap();
+    stored(&agent, "log_follower", 2);
+    appended.write_all(b"ne\nlast").unwrap();
+    stored(&agent, "log_follower", 3);
+    // What is new when it is told to stop is told, too.
+    appended.write_all(b" one\n").unwrap();
+    let agent = agent.finish();
+    let rows = agent.store().query("log_follower", &[]);
+    let lines: Vec<_> = rows.iter().map(|row| row["extended"]["line"].as_str().unwrap()).collect();
+    assert_eq!(lines, ["one", "two \\xff", "half a line", "last one"]);
+    assert_eq!(rows[1]["extended"]["line_bytes"], "74776f20ff");
+    assert!(rows.iter().all(|row| row["fname"] == file));
+}
+
+fn the_rust_example_tells_each_new_file() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder("watched");
+    fs::write(folder.join("old"), "").unwrap();
+    let comm = format!("[{:?}]", binary::example("folder_watcher").to_str().unwrap());
+    let settings = [("comm", comm.as_str()), ("config.folder", folder.to_str().unwrap())];
+    let agent = example("folder_watcher", &settings).start();
+    until("the child has begun", DEADLINE, || {
+        (agent.tracer("folder_watcher")["detail"]["stdout"]["inits"] == 1).then_some(())
+    });
+    fs::rename(scratch.file("a", "12345"), folder.join("a")).unwrap();
+    stored(&agent, "folder_watcher", 1);
+    fs::rename(scratch.file("b", ""), folder.join("b")).unwrap();
+    let agent = agent.finish();
+    let rows = agent.store().query("folder_watcher", &[]);
+    assert_eq!(rows.len(), 2);
+    for (row, (name, size)) in rows.iter().zip([("a", 5), ("b", 0)]) {
+        assert_eq!(row["fname"], folder.join(name).to_str().unwrap());
+        assert_eq!((&row["extended"]["size"], row["uid"].is_u64()), (&json!(size), true));
+    }
+}
+
+/// Both hear nothing for longer than their patience, though their input stays open.
+fn an_example_child_ends_when_its_host_is_dead() {
+    let python = binary::workspace().join("configs/examples/log_follower.py");
+    let mut follower = Command::new(workload::PYTHON);
+    follower.arg(python);
+    for mut command in [follower, Command::new(binary::example("folder_watcher"))] {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let init = json!({"type": "init", "payload": {"config": {"file": "/dev/null", "folder": "/", "patience": 1}}});
+        writeln!(stdin, "{init}").unwrap();
+        let mut said = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(child.wait().unwrap().success());
+        let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+        assert_eq!((&last["type"], &last["version"]), (&json!("stopped"), &json!("0.1.0")));
+        drop(stdin);
+    }
+}
+
+fn the_shell_example_makes_fields_of_lines() {
+    let agent = example("mounts", &[]).start();
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    stored(&agent, "mounts", mounts.lines().count() as u64);
+    let agent = agent.finish();
+    let rows = agent.store().query("mounts", &[]);
+    for line in mounts.lines() {
+        let fields: Vec<_> = line.split(' ').collect();
+        let found =
+            rows.iter().find(|row| row["fname"] == fields[1] && row["extended"]["device"] == fields[0]);
+        let found = found.unwrap_or_else(|| panic!("{line} is missing"));
+        assert_eq!(found["extended"]["type"], fields[2]);
+        assert_eq!(found["extended"]["dump"], 0);
+    }
+}
+
+fn a_flood_is_stored_whole_and_in_order() {
+    const EVENTS: u64 = 300_000;
+    let scratch = Scratch::new();
+    let comm = [
+        binary::generator().display().to_string(),
+        "flood".to_owned(),
+        "--count".to_owned(),
+        EVENTS.to_string(),
+    ];
+    let template = format!("[tracer.template.sp.flood]\ncomm = {comm:?}\n");
+    let agent = agent(scratch.path(), &template).start();
+    stored(&agent, "flood", EVENTS);
+    let agent = agent.finish();
+    let account = agent.store().account("flood");
+    assert_eq!((account.seen, account.stored, account.lost_total()), (EVENTS, EVENTS, 0));
+    let database = rusqlite::Connection::open(agent.store().database()).unwrap();
+    let find = "SELECT name FROM sqlite_master WHERE name LIKE 'duetector_tracking:flood@%'";
+    let table: String = database.query_row(find, [], |row| row.get(0)).unwrap();
+    let ordered = format!("SELECT count(*) FROM \"{table}\" WHERE json_extract(extended, '$.n') = id - 1");
+    assert_eq!(database.query_row(&ordered, [], |row| row.get::<_, i64>(0)).unwrap(), EVENTS as i64);
 }

@@ -147,7 +147,7 @@ impl Stand {
     }
 
     /// Waits for that, taking what comes.
-    async fn meanwhile<T>(&mut self, end: impl Future<Output = T>) -> T {
+    pub(crate) async fn meanwhile<T>(&mut self, end: impl Future<Output = T>) -> T {
         let mut end = std::pin::pin!(end);
         let status = loop {
             tokio::select! {

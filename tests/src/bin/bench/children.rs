@@ -69,7 +69,7 @@ fn flood(sink: &str) -> (f64, f64) {
     let comm =
         [&binary::generator().display().to_string(), "flood", "--count", &EVENTS.to_string(), "--when"];
     let comm: Vec<_> = comm.into_iter().map(str::to_owned).chain([go.display().to_string()]).collect();
-    let config = scratch.file("config.toml", &format!("[tracer.template.sp.flood]\ncomm = {comm:?}\n"));
+    let config = scratch.file("config.toml", format!("[tracer.template.sp.flood]\ncomm = {comm:?}\n"));
     let disabled = if sink == "memory" { "collector.sqlite.disabled" } else { "collector.memory.disabled" };
     let setup = Setup::new().set("ebpf.disabled", "true").set("tracer.uname.disabled", "true");
     let setup = setup.set(&format!("collector.{sink}.disabled"), "false").set(disabled, "true");
