@@ -69,7 +69,7 @@ impl Agent {
 
     /// Where the store is, if there is one.
     pub(crate) fn store(&self) -> Option<PathBuf> {
-        self.inner.topology.store.clone()
+        self.inner.topology.collector.store()
     }
 
     /// Loads the configuration anew and applies it.
@@ -178,7 +178,7 @@ impl Inner {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             workdir: self.workdir.display().to_string(),
-            collector_id: topology.collector_id.clone(),
+            collector_id: topology.collector.collector_id.clone(),
             started: self.started_wall.clone(),
             config: self.reloader.status(),
             uptime_s: self.started.elapsed().as_secs_f64(),
@@ -199,7 +199,7 @@ impl Inner {
             (None, Some(_)) => TracerPhase::Degraded,
             (None, None) => TracerPhase::of(phase, tracer.attached),
         };
-        let books = self.topology.accounts.of(&tracer.stored_as).snapshot(&self.topology.store_sink);
+        let books = self.topology.books(&tracer.stored_as);
         TracerStatus {
             tracer: tracer.stored_as.as_str().to_owned(),
             section: tracer.section.clone(),

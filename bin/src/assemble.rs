@@ -7,7 +7,7 @@
 //!        eBPF templates ───────┘
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use actors::{AnyChild, Stage, Supervisor};
@@ -15,7 +15,7 @@ use bpf_programs::programs::Hook;
 use bpf_programs::template;
 use bpf_programs::{EbpfTracers, Pinning};
 use collector::{CollectorHandle, OwnSink};
-use model::{Accounts, ProcessTable, SinkName, TracerName};
+use model::{AccountSnapshot, Accounts, ProcessTable, TracerName};
 use serde::Serialize;
 use shell_monitor::{Kind, Monitor, Reserved, Wiring};
 
@@ -34,10 +34,8 @@ pub(crate) struct Topology {
     pub(crate) accounts: Accounts,
     /// Actors without which nothing can be stored.
     pub(crate) essential: Vec<Arc<dyn AnyChild>>,
-    /// The sink whose books `status` shows.
-    pub(crate) store_sink: SinkName,
-    pub(crate) store: Option<PathBuf>,
-    pub(crate) collector_id: String,
+    /// The write side.
+    pub(crate) collector: CollectorHandle,
     ebpf: EbpfTracers,
     pin_keep: bool,
     may_unpin: bool,
@@ -62,6 +60,12 @@ impl Topology {
         stage
     }
 
+    /// A tracer's books with the first sink: those that people are told.
+    pub(crate) fn books(&self, tracer: &TracerName) -> AccountSnapshot {
+        let account = self.accounts.of(tracer);
+        self.collector.first_sink().map(|sink| account.snapshot(&sink)).unwrap_or_default()
+    }
+
     /// Stops everybody, sources first. With `keep` what is pinned stays at work for the next start; else it is let go
     /// when everything is flushed, so that a crash on the way costs nothing.
     pub(crate) async fn stop(&self, keep: Option<bool>, workdir: &Path) {
@@ -83,7 +87,9 @@ pub(crate) async fn assemble(
 ) -> Result<Topology, Failure> {
     let mut sinks = config.collector.sinks();
     sinks.extend(host.as_ref().map(|host| host.name.clone()));
-    let store_sink = sinks.first().cloned().ok_or_else(|| Failure::failed("no sink is enabled"))?;
+    if sinks.is_empty() {
+        return Err(Failure::failed("no sink is enabled"));
+    }
     let (accounts, processes, supervisor) =
         (Accounts::new(&sinks), ProcessTable::default(), Supervisor::new());
 
@@ -121,11 +127,7 @@ pub(crate) async fn assemble(
         faults: crate::faults::Faults::new(&ebpf, &templates, &collector),
         essential: vec![Arc::new(collector.collector.clone())],
         parts: vec![
-            Arc::new(WriteSide {
-                handle: collector,
-                config: config.collector.clone(),
-                filters: config.filter.clone(),
-            }),
+            Arc::new(WriteSide { handle: collector.clone() }),
             Arc::new(Kernel { tracers: ebpf.clone(), watched }),
             Arc::new(Programs { monitor: monitor.clone() }),
             Arc::new(BpfTemplates { templates, kernel: ebpf.clone() }),
@@ -135,16 +137,14 @@ pub(crate) async fn assemble(
         pin_keep: config.ebpf.pin_keep,
         may_unpin,
         accounts,
-        store_sink,
-        store: config.collector.store_path(workdir),
-        collector_id: config.collector.collector_id(),
+        collector,
     })
 }
 
 /// What pinned rings need to know, if they are wanted: above all how far the store has got with them.
 fn pinning(config: &Config, workdir: &Path, collector: &CollectorHandle) -> Result<Option<Pinning>, Failure> {
     // What an agent pinned before, and this one doesn't go on with, is to be booked as well.
-    if collector.store.is_none() || !config.ebpf.pin && !bpf_programs::is_pinned(workdir) {
+    if collector.store().is_none() || !config.ebpf.pin && !bpf_programs::is_pinned(workdir) {
         return Ok(None);
     }
     let remembered = collector.remembered().map_err(|cause| Failure::Failed(cause.into()))?;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture};
 use actors::clock::{self, Instant};
 use actors::{Exit, Link, Shutdown};
 use flume::Receiver;
@@ -16,6 +16,7 @@ use model::{Accounts, Batch, BootClock, Place};
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use crate::board::Board;
 use crate::loss;
 use crate::pipeline::{Outcome, Pipeline};
 use crate::route::Route;
@@ -58,7 +59,7 @@ pub struct Undecided {
 /// What all incarnations share.
 pub(crate) struct Fixture {
     pub(crate) input: Receiver<Batch>,
-    pub(crate) routes: Vec<Route>,
+    pub(crate) board: Arc<Board>,
     pub(crate) accounts: Accounts,
 }
 
@@ -69,6 +70,11 @@ pub struct Collector {
     pipeline: Option<Pipeline>,
     orders: Rc<Orders>,
 }
+
+/// Take up what was put on the board.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Rearrange;
 
 /// What the mailbox tells the loop.
 #[derive(Default)]
@@ -91,6 +97,7 @@ impl Actor for Collector {
         let Some(pipeline) = self.pipeline.take() else { return };
         let work = Work {
             link: self.link.clone(),
+            routes: self.fixture.board.routes(),
             fixture: self.fixture.clone(),
             pipeline,
             clock: clock::boot_clock(),
@@ -106,6 +113,14 @@ impl Handler<Shutdown> for Collector {
 
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
         self.orders.stop.set(true);
+        self.orders.changed.notify_one();
+    }
+}
+
+impl Handler<Rearrange> for Collector {
+    type Result = ();
+
+    fn handle(&mut self, _: Rearrange, _: &mut Self::Context) {
         self.orders.changed.notify_one();
     }
 }
@@ -133,6 +148,7 @@ struct Work {
     link: Link<CollectorState>,
     fixture: Arc<Fixture>,
     pipeline: Pipeline,
+    routes: Arc<[Arc<Route>]>,
     clock: BootClock,
     tick: Instant,
     orders: Rc<Orders>,
@@ -141,6 +157,7 @@ struct Work {
 impl Work {
     async fn run(mut self) {
         while !self.orders.stop.get() {
+            self.rearrange();
             tokio::select! {
                 biased;
                 () = self.orders.changed.notified() => {}
@@ -157,12 +174,21 @@ impl Work {
             // The queue may never be empty; the mailbox must be looked at all the same.
             tokio::task::yield_now().await;
         }
+        self.rearrange();
         while let Ok(batch) = self.fixture.input.try_recv() {
             self.take(batch).await;
         }
         self.store_gaps().await;
-        self.fixture.routes.iter().for_each(Route::settle);
+        self.routes.iter().for_each(|route| route.settle());
         self.link.end(Exit::Stopped);
+    }
+
+    /// Between two batches: other filters and sinks, if there are to be.
+    fn rearrange(&mut self) {
+        if self.fixture.board.take_up(&self.fixture.accounts) {
+            self.pipeline.set_filters(self.fixture.board.filters());
+            self.routes = self.fixture.board.routes();
+        }
     }
 
     async fn tick(&mut self) {
@@ -193,7 +219,7 @@ impl Work {
         }
         let rows: Arc<[_]> = outcome.rows.into();
         let mut claims = claim.route();
-        for route in &self.fixture.routes {
+        for route in self.routes.iter() {
             let own = claims.iter().position(|claim| *claim.sink() == route.sink);
             let claim = own.map(|own| claims.swap_remove(own));
             // Whether the sink will ever store them is in its claim's books.
@@ -204,7 +230,7 @@ impl Work {
     /// A ring that outlives the agent waits until the store has noted that its records were dropped on purpose.
     async fn tell_store(&self) {
         if self.fixture.accounts.pinned().is_some()
-            && let Some(store) = self.fixture.routes.first()
+            && let Some(store) = self.routes.first()
         {
             // A store that is gone keeps no notes, and nothing waits for it.
             let _ = store.send(None, Arc::new([])).await;
@@ -219,7 +245,7 @@ impl Work {
         }
         let rows: Arc<[_]> = gaps.iter().map(|gap| loss::row(gap, self.clock)).collect();
         let mut taken = false;
-        for route in &self.fixture.routes {
+        for route in self.routes.iter() {
             taken |= route.send(None, rows.clone()).await;
         }
         if taken {

@@ -6,6 +6,8 @@
 //! **Order of stopping**: sources, then [`CollectorHandle::collector`], then [`CollectorHandle::sinks`]. A sink
 //! that is stopped in its turn writes what still waits, and the store then writes the run's final accounts.
 
+mod board;
+mod change;
 pub mod collector;
 pub mod config;
 pub mod enrich;
@@ -15,8 +17,10 @@ pub mod normalize;
 pub mod pipeline;
 mod route;
 pub mod sink;
+mod sinks;
 mod spawn;
 
+pub use change::Prepared;
 pub use collector::{Collector, CollectorState, Undecided};
 pub use config::{CollectorConfig, JsonlConfig, MemoryConfig, SqliteConfig, Synchronous};
 pub use filter::{FilterConfig, Filters, FiltersConfig, default_filters};

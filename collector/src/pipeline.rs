@@ -4,6 +4,7 @@
 //! same, but what a record's own fields already decide is decided before anything is looked up.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::{BootClock, BootNs, Moment, ProcessTable, Record, TracerName, Tracking};
 
@@ -14,7 +15,7 @@ use crate::normalize::{self, NormalizeError};
 /// What a batch becomes on its way.
 #[derive(Debug)]
 pub struct Pipeline {
-    filters: Filters,
+    filters: Arc<Filters>,
     look_twice: bool,
     enricher: Enricher,
 }
@@ -41,8 +42,15 @@ impl Outcome {
 
 impl Pipeline {
     /// With these filters, asking this table.
-    pub fn new(filters: Filters, processes: ProcessTable) -> Self {
+    pub fn new(filters: impl Into<Arc<Filters>>, processes: ProcessTable) -> Self {
+        let filters = filters.into();
         Self { look_twice: filters.look_twice(), filters, enricher: Enricher::new(processes) }
+    }
+
+    /// Filters by these from the next record on.
+    pub fn set_filters(&mut self, filters: Arc<Filters>) {
+        self.look_twice = filters.look_twice();
+        self.filters = filters;
     }
 
     /// The filters.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use actors::{ChildStatus, Outbox, Phase};
 use flume::Receiver;
 use futures::future::BoxFuture;
-use model::{Place, Routed, SinkClaim, SinkName, Tracking};
+use model::{Place, Routed, SinkClaim, SinkId, Tracking};
 
 /// The way to one sink.
 pub(crate) struct Route {
-    pub(crate) sink: SinkName,
+    pub(crate) sink: SinkId,
     pub(crate) outbox: Outbox<Routed>,
     /// The sink's own end, to empty the queue when nobody will read it any more.
     pub(crate) queue: Receiver<Routed>,

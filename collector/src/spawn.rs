@@ -1,25 +1,29 @@
 //! Starts the write side: queues, the collector, a sink's actor each.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actors::{AnyChild, AskError, ChildRef, Outbox, Placement, Spec, Supervisor, WhenFull, clock};
 use futures::future::BoxFuture;
-use model::{Accounts, Batch, Problem, ProcessTable, Remembered, Routed, SinkName, TracerName, Tracking};
+use model::{
+    Accounts, Batch, Problem, ProcessTable, Remembered, Routed, SinkId, SinkName, TracerName, Tracking,
+};
 use thiserror::Error;
+use tokio::sync::watch;
 
+use crate::board::Board;
 use crate::collector::{self, Collector, CollectorState};
-use crate::config::{CollectorConfig, JSONL_FILE};
+use crate::config::CollectorConfig;
 use crate::filter::{Filters, FiltersConfig};
 use crate::loss::Unwritten;
 use crate::pipeline::Pipeline;
 use crate::route::Route;
-use crate::sink::jsonl::{self, Jsonl};
-use crate::sink::memory::{self, Memory};
-use crate::sink::sqlite::{self, Run, Sqlite};
+use crate::sink::sqlite;
 use crate::sink::writer::{self, Flush, Pace, SinkActor, SinkState};
 use crate::sink::{Sink, SinkError, Trouble};
+use crate::sinks::{self, Legacy, Seated};
 
 /// The write side from outside. Clones are the same.
 #[derive(Clone)]
@@ -28,15 +32,34 @@ pub struct CollectorHandle {
     pub outbox: Outbox<Batch>,
     /// The collector: to be stopped after all sources.
     pub collector: ChildRef<Collector, CollectorState>,
-    /// The sinks, the store first: to be stopped after the collector. Stopping one writes what waits, and the run's
-    /// final accounts.
-    pub sinks: Vec<SinkHandle>,
     /// Under which rows are stored.
     pub collector_id: String,
-    /// The store's file, if there is a store.
-    pub store: Option<PathBuf>,
-    /// What the memory sink holds, if it is on.
-    memory: Option<Memory>,
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What all clones of the handle share.
+pub(crate) struct Inner {
+    pub(crate) supervisor: Supervisor,
+    pub(crate) accounts: Accounts,
+    pub(crate) workdir: PathBuf,
+    pub(crate) board: Arc<Board>,
+    present: Mutex<Present>,
+    /// Held by whoever changes sinks or filters: one at a time.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+}
+
+/// What is there now, and what it was made from.
+pub(crate) struct Present {
+    pub(crate) config: CollectorConfig,
+    pub(crate) filters: FiltersConfig,
+    /// In the order in which rows are offered, the store first.
+    pub(crate) sinks: Vec<Seated>,
+}
+
+impl Inner {
+    pub(crate) fn present(&self) -> MutexGuard<'_, Present> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A sink from outside. Clones refer to the same one.
@@ -47,6 +70,8 @@ pub struct SinkHandle {
     /// The actor.
     pub child: Arc<dyn AnyChild>,
     control: Arc<dyn Control>,
+    /// It goes while others stay.
+    pub(crate) leaving: Arc<AtomicBool>,
 }
 
 /// What can be asked of a sink's actor, whatever the sink.
@@ -104,15 +129,33 @@ impl CollectorHandle {
     /// # Errors
     /// The store can't be read, or there is none.
     pub fn remembered(&self) -> Result<Remembered, SinkError> {
-        match &self.store {
+        match &self.store() {
             Some(store) => sqlite::remembered(store),
             None => Ok(Remembered::default()),
         }
     }
 
+    /// The sinks that are there, the store first: to be stopped after the collector. Stopping one writes what waits, and
+    /// the run's final accounts.
+    pub fn sinks(&self) -> Vec<SinkHandle> {
+        self.inner.present().sinks.iter().map(|sink| sink.handle.clone()).collect()
+    }
+
+    /// The first sink: the one whose accounts are those that people are told.
+    pub fn first_sink(&self) -> Option<SinkName> {
+        self.inner.accounts.sinks().first().cloned()
+    }
+
+    /// The store's file, if there is a store.
+    pub fn store(&self) -> Option<PathBuf> {
+        self.inner.present().config.store_path(&self.inner.workdir)
+    }
+
     /// The last rows of a tracer, oldest first, if the memory sink is on.
     pub fn recent(&self, tracer: &TracerName) -> Vec<Tracking> {
-        self.memory.as_ref().map(|memory| memory.rows(tracer)).unwrap_or_default()
+        let present = self.inner.present();
+        let memory = present.sinks.iter().find_map(|sink| sink.legacy.memory.as_ref());
+        memory.map(|memory| memory.rows(tracer)).unwrap_or_default()
     }
 }
 
@@ -176,114 +219,71 @@ pub fn spawn(
     workdir: &Path,
     own: Option<OwnSink>,
 ) -> Result<CollectorHandle, SpawnError> {
-    // Compiled here for their problems; again for each incarnation, which owns its own.
-    Filters::compile(filters, "filter").map_err(SpawnError::Filters)?;
-    let collector_id = config.collector_id();
-    let mut start = Start { supervisor, accounts: &accounts, routes: Vec::new(), sinks: Vec::new() };
-    start.sqlite(config, &collector_id, workdir)?;
-    let memory = start.memory(config)?;
-    start.jsonl(config, workdir)?;
-    if let Some(own) = own {
-        start.sink(own.name.as_str(), own.queue, own.pace, own.make)?;
-    }
-    let Start { routes, sinks, .. } = start;
+    let compiled = Filters::compile(filters, "filter").map_err(SpawnError::Filters)?;
     let (outbox, input) = Outbox::channel(config.queue as usize, WhenFull::Block);
-    let fixture = Arc::new(collector::Fixture { input, routes, accounts });
-    let filters = filters.clone();
+    let present = Present { config: config.clone(), filters: filters.clone(), sinks: Vec::new() };
+    let board = Arc::new(Board::new(compiled));
+    let inner = Inner {
+        supervisor: supervisor.clone(),
+        accounts: accounts.clone(),
+        workdir: workdir.to_owned(),
+        board: board.clone(),
+        present: Mutex::new(present),
+        changing: tokio::sync::Mutex::default(),
+    };
+    let sinks = inner.first_sinks(config, own)?;
+    board.set_routes(sinks.iter().map(|sink| sink.route.clone()).collect());
+    inner.present().sinks = sinks;
+    let fixture = Arc::new(collector::Fixture { input, board: board.clone(), accounts });
     let collector = supervisor.spawn(spec(COLLECTOR), move |link| {
-        let filters = Filters::compile(&filters, "filter").unwrap_or_default();
-        Collector::new(link, fixture.clone(), Pipeline::new(filters, processes.clone()))
+        Collector::new(link, fixture.clone(), Pipeline::new(board.filters(), processes.clone()))
     });
-    Ok(CollectorHandle { outbox, collector, sinks, collector_id, store: config.store_path(workdir), memory })
+    Ok(CollectorHandle { outbox, collector, collector_id: config.collector_id(), inner: Arc::new(inner) })
+}
+
+impl Inner {
+    /// Starts the sinks that are on at the start, each opened once before; and the one the configuration does not know.
+    fn first_sinks(&self, config: &CollectorConfig, own: Option<OwnSink>) -> Result<Vec<Seated>, SpawnError> {
+        let names = config.sinks();
+        let known = names
+            .iter()
+            .map(|name| sinks::blueprint(name.as_str(), config, &self.workdir, Legacy::default()));
+        let blueprints: Vec<_> = known.chain(own.map(|own| (own, Legacy::default()))).collect();
+        blueprints.iter().try_for_each(|(blueprint, _)| check(blueprint))?;
+        let start = |(blueprint, legacy): (OwnSink, Legacy)| {
+            let id = self.accounts.sink_id(&blueprint.name);
+            self.start(id, blueprint, legacy, watch::channel(true).1)
+        };
+        Ok(blueprints.into_iter().map(start).collect())
+    }
+
+    /// Starts one sink's actor; it waits until its file is `free`.
+    pub(crate) fn start(
+        &self,
+        id: SinkId,
+        blueprint: OwnSink,
+        legacy: Legacy,
+        free: watch::Receiver<bool>,
+    ) -> Seated {
+        let OwnSink { name, queue, pace, make } = blueprint;
+        let (handle, route) =
+            start_sink(&self.supervisor, id.clone(), queue, pace, self.accounts.clone(), make, free);
+        Seated { name, id, handle, route: Arc::new(route), legacy }
+    }
+}
+
+/// One that can never work is told before anything starts.
+fn check(blueprint: &OwnSink) -> Result<(), SpawnError> {
+    match (blueprint.make)().check() {
+        Err(source) if source.trouble == Trouble::Permanent => {
+            Err(SpawnError::Sink { sink: blueprint.name.clone(), source })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn spec(name: &str) -> Spec {
     Spec { placement: Placement::OwnThread, stop_timeout: STOP_TIMEOUT, last_try: true, ..Spec::new(name) }
-}
-
-/// Sinks in the making.
-struct Start<'a> {
-    supervisor: &'a Supervisor,
-    accounts: &'a Accounts,
-    routes: Vec<Route>,
-    sinks: Vec<SinkHandle>,
-}
-
-impl Start<'_> {
-    fn sqlite(
-        &mut self,
-        config: &CollectorConfig,
-        collector_id: &str,
-        workdir: &Path,
-    ) -> Result<(), SpawnError> {
-        let settings = &config.sqlite;
-        let Some(path) = config.store_path(workdir) else { return Ok(()) };
-        let run = Run {
-            run_id: format!("{:x}-{}", clock::unix_ns(), std::process::id()),
-            collector_id: collector_id.to_owned(),
-            started: clock::wall(),
-        };
-        let pace = Pace {
-            batch: settings.batch as usize,
-            flush_interval: settings.flush_interval.0,
-            retry_for: settings.retry_for.0,
-        };
-        let synchronous = settings.synchronous;
-        let queue = (settings.queue, settings.when_full);
-        self.sink(sqlite::NAME, queue, pace, move || Sqlite::new(path.clone(), synchronous, run.clone()))
-    }
-
-    fn memory(&mut self, config: &CollectorConfig) -> Result<Option<Memory>, SpawnError> {
-        let settings = &config.memory;
-        if settings.disabled {
-            return Ok(None);
-        }
-        let memory = Memory::new(settings.maxlen as usize);
-        // Nothing is gained by waiting: rows are shared, not written.
-        let pace = Pace { batch: 1, flush_interval: Duration::ZERO, retry_for: Duration::ZERO };
-        let queue = (settings.queue, settings.when_full);
-        let shared = memory.clone();
-        self.sink(memory::NAME, queue, pace, move || shared.clone())?;
-        Ok(Some(memory))
-    }
-
-    fn jsonl(&mut self, config: &CollectorConfig, workdir: &Path) -> Result<(), SpawnError> {
-        let settings = config.jsonl.clone();
-        if settings.disabled {
-            return Ok(());
-        }
-        let pace = Pace {
-            batch: settings.batch as usize,
-            flush_interval: settings.flush_interval.0,
-            retry_for: settings.retry_for.0,
-        };
-        let queue = (settings.queue, settings.when_full);
-        let path = workdir.join(if settings.path.is_empty() { JSONL_FILE } else { &settings.path });
-        self.sink(jsonl::NAME, queue, pace, move || match settings.path.as_str() {
-            "-" => Jsonl::stdout(),
-            _ => Jsonl::file(path.clone(), settings.rotate_size.0, settings.rotate_keep),
-        })
-    }
-
-    fn sink<S: Sink + Unpin>(
-        &mut self,
-        name: &str,
-        queue: (u32, WhenFull),
-        pace: Pace,
-        make: impl Fn() -> S + Send + Sync + 'static,
-    ) -> Result<(), SpawnError> {
-        let name = SinkName::new(name);
-        match make().check() {
-            Err(source) if source.trouble == Trouble::Permanent => {
-                return Err(SpawnError::Sink { sink: name, source });
-            }
-            _ => {}
-        }
-        let (sink, route) = start_sink(self.supervisor, name, queue, pace, self.accounts.clone(), make);
-        self.sinks.push(sink);
-        self.routes.push(route);
-        Ok(())
-    }
 }
 
 /// Starts one sink's actor, with a queue of its own: for sinks that the configuration does not know, and for tests.
@@ -295,23 +295,35 @@ pub fn spawn_sink<S: Sink + Unpin>(
     accounts: Accounts,
     make: impl Fn() -> S + Send + Sync + 'static,
 ) -> (SinkHandle, Outbox<Routed>) {
-    let (sink, route) = start_sink(supervisor, name, queue, pace, accounts, make);
+    let id = accounts.sink_id(&name);
+    let (sink, route) = start_sink(supervisor, id, queue, pace, accounts, make, watch::channel(true).1);
     (sink, route.outbox)
 }
 
 fn start_sink<S: Sink + Unpin>(
     supervisor: &Supervisor,
-    name: SinkName,
+    id: SinkId,
     (capacity, when_full): (u32, WhenFull),
     pace: Pace,
     accounts: Accounts,
     make: impl Fn() -> S + Send + Sync + 'static,
+    free: watch::Receiver<bool>,
 ) -> (SinkHandle, Route) {
     let (outbox, queue) = Outbox::channel(capacity as usize, when_full);
-    let (input, unwritten) = (queue.clone(), Unwritten::default());
-    let fixture = Arc::new(writer::Fixture { name: name.clone(), input, accounts, pace, unwritten });
+    let (input, unwritten, leaving) = (queue.clone(), Unwritten::default(), Arc::default());
+    let name = id.name.clone();
+    let fixture = Arc::new(writer::Fixture {
+        name: name.clone(),
+        id: id.clone(),
+        free,
+        leaving: Arc::clone(&leaving),
+        input,
+        accounts,
+        pace,
+        unwritten,
+    });
     let child = supervisor
         .spawn(spec(&format!("sink:{name}")), move |link| SinkActor::new(link, fixture.clone(), make()));
-    let route = Route { sink: name.clone(), outbox, queue, watch: Arc::new(child.clone()) };
-    (SinkHandle { name, child: Arc::new(child.clone()), control: Arc::new(child) }, route)
+    let route = Route { sink: id, outbox, queue, watch: Arc::new(child.clone()) };
+    (SinkHandle { name, child: Arc::new(child.clone()), control: Arc::new(child), leaving }, route)
 }

@@ -64,7 +64,7 @@ impl Stage {
 
     async fn stop(&self) {
         self.handle.collector.stop().await;
-        for sink in &self.handle.sinks {
+        for sink in &self.handle.sinks() {
             sink.child.stop().await;
         }
     }
@@ -72,7 +72,7 @@ impl Stage {
     fn assert_balances(&self) {
         for account in self.accounts.all() {
             for sink in self.accounts.sinks() {
-                let books = account.snapshot(sink);
+                let books = account.snapshot(&sink);
                 assert_eq!(books.in_flight(), 0, "{} in {sink}: {books:?}", account.tracer());
             }
         }
@@ -111,7 +111,7 @@ fn every_record_is_stored_filtered_or_lost_and_every_loss_is_on_record() {
         let refusal = "field uid is not a whole number of at most 63 bits";
         assert_eq!(state.last_refusal.as_deref(), Some(refusal));
 
-        let store = stage.handle.store.clone().unwrap();
+        let store = stage.handle.store().unwrap();
         let uids = "SELECT group_concat(uid, ' ') FROM \"duetector_tracking:open@vm\"";
         assert_eq!(ask(&store, uids), ["1 2"]);
         let losses = "SELECT (extended ->> 'place') || ' ' || count || ' ' || (extended ->> 'cause') \
@@ -194,7 +194,7 @@ fn a_full_disk_costs_rows_while_it_lasts_and_not_the_agent() {
         }
         stage.stop().await;
         stage.assert_balances();
-        let store = stage.handle.store.clone().unwrap();
+        let store = stage.handle.store().unwrap();
         assert_eq!(ask(&store, "PRAGMA integrity_check"), ["ok"]);
         let count = |uid: i64| {
             let sql = format!("SELECT count(*) || '' FROM \"duetector_tracking:t@vm\" WHERE uid = {uid}");
@@ -220,13 +220,13 @@ async fn flush(stage: &Stage) {
         assert!(clock::now() < deadline, "the collector stands still");
         clock::sleep(Duration::from_millis(2)).await;
     }
-    for sink in &stage.handle.sinks {
+    for sink in &stage.handle.sinks() {
         sink.flush().await;
     }
 }
 
 fn sink_state(stage: &Stage, name: &str) -> collector::SinkState {
-    stage.handle.sinks.iter().find(|sink| sink.name.as_str() == name).unwrap().state()
+    stage.handle.sinks().iter().find(|sink| sink.name.as_str() == name).unwrap().state()
 }
 
 proptest! {
@@ -260,7 +260,7 @@ proptest! {
             assert_eq!(books.lost.decode, all.iter().filter(|uid| **uid == 9).count() as u64);
             if !expected.is_empty() {
                 let sql = "SELECT uid || '' FROM \"duetector_tracking:t@vm\" ORDER BY id";
-                assert_eq!(ask(&stage.handle.store.clone().unwrap(), sql), expected);
+                assert_eq!(ask(&stage.handle.store().unwrap(), sql), expected);
             }
         });
     }

@@ -5,17 +5,19 @@
 //! return can't make records vanish unaccounted.
 
 mod follow;
+mod sinks;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 pub use follow::Pinned;
 use follow::SharedLine;
+use sinks::read;
 
 use crate::books::{AccountSnapshot, Gap, Lost, Place};
 use crate::track::{Settled, Stretch, Track};
-use crate::{BootNs, SinkName, TracerName};
+use crate::{BootNs, SinkId, SinkName, TracerName};
 
 type GapKey = (Place, Option<SinkName>);
 
@@ -26,7 +28,9 @@ pub struct Account {
     seen: AtomicU64,
     filtered: AtomicU64,
     lost: [AtomicU64; 4],
-    sinks: Vec<Arc<SinkAccount>>,
+    /// Records handed over to the sinks that were there.
+    routed: AtomicU64,
+    sinks: RwLock<Vec<Arc<SinkAccount>>>,
     gaps: Mutex<BTreeMap<GapKey, Gap>>,
     /// Of a tracer whose ring outlives the agent.
     track: Mutex<Option<Track>>,
@@ -35,35 +39,27 @@ pub struct Account {
 /// One tracer's books with one sink.
 #[derive(Debug)]
 pub struct SinkAccount {
-    sink: SinkName,
+    id: SinkId,
     stored: AtomicU64,
     lost_queue: AtomicU64,
     lost_sink: AtomicU64,
-}
-
-impl SinkAccount {
-    /// Whose books.
-    pub fn sink(&self) -> &SinkName {
-        &self.sink
-    }
+    /// What was settled when it joined.
+    before: AccountSnapshot,
+    /// What was settled when it left.
+    after: OnceLock<AccountSnapshot>,
 }
 
 impl Account {
-    fn new(tracer: TracerName, sinks: &[SinkName]) -> Self {
-        let sinks = sinks.iter().map(|sink| {
-            Arc::new(SinkAccount {
-                sink: sink.clone(),
-                stored: AtomicU64::new(0),
-                lost_queue: AtomicU64::new(0),
-                lost_sink: AtomicU64::new(0),
-            })
-        });
+    fn new(tracer: TracerName, sinks: &[SinkId]) -> Self {
+        let sinks =
+            sinks.iter().map(|sink| Arc::new(SinkAccount::new(sink.clone(), AccountSnapshot::default())));
         Self {
             tracer,
             seen: AtomicU64::new(0),
             filtered: AtomicU64::new(0),
             lost: Default::default(),
-            sinks: sinks.collect(),
+            routed: AtomicU64::new(0),
+            sinks: RwLock::new(sinks.collect()),
             gaps: Mutex::default(),
             track: Mutex::default(),
         }
@@ -72,11 +68,6 @@ impl Account {
     /// Whose books.
     pub fn tracer(&self) -> &TracerName {
         &self.tracer
-    }
-
-    /// The books with each sink.
-    pub fn sinks(&self) -> &[Arc<SinkAccount>] {
-        &self.sinks
     }
 
     /// Takes over the kernel's own count, which only grows; a smaller one is ignored.
@@ -129,30 +120,14 @@ impl Account {
         gap.from = gap.from.min(span.0);
         gap.to = gap.to.max(span.1);
     }
-
-    /// The books as seen by `sink`; for a sink that is not among them nothing is stored.
-    ///
-    /// Read while records are on their way, the sum of stored, filtered and lost is at most `seen`.
-    pub fn snapshot(&self, sink: &SinkName) -> AccountSnapshot {
-        // What is settled is read before what is seen, so that a reader never finds more settled than seen.
-        let books = self.sinks.iter().find(|books| books.sink == *sink);
-        let read = |pick: fn(&SinkAccount) -> &AtomicU64| books.map_or(0, |books| pick(books).load(Relaxed));
-        let stored = read(|books| &books.stored);
-        let filtered = self.filtered.load(Relaxed);
-        let lost = Lost {
-            ring: self.lost[Place::Ring as usize].load(Relaxed),
-            decode: self.lost[Place::Decode as usize].load(Relaxed),
-            queue: self.lost[Place::Queue as usize].load(Relaxed) + read(|books| &books.lost_queue),
-            sink: self.lost[Place::Sink as usize].load(Relaxed) + read(|books| &books.lost_sink),
-        };
-        AccountSnapshot { seen: self.seen.load(Relaxed), stored, filtered, lost }
-    }
 }
 
 /// All books of a run. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Accounts {
-    sinks: Arc<[SinkName]>,
+    sinks: Arc<RwLock<Vec<SinkId>>>,
+    /// Identities given to sinks.
+    turns: Arc<AtomicU32>,
     accounts: Arc<Mutex<BTreeMap<TracerName, Arc<Account>>>>,
     line: SharedLine,
 }
@@ -160,7 +135,9 @@ pub struct Accounts {
 impl Accounts {
     /// Books for any number of tracers, each with these sinks.
     pub fn new(sinks: &[SinkName]) -> Self {
-        Self { sinks: sinks.into(), accounts: Arc::default(), line: Arc::default() }
+        let ids = sinks.iter().map(|name| SinkId { name: name.clone(), turn: 0 }).collect();
+        let sinks = Arc::new(RwLock::new(ids));
+        Self { sinks, turns: Arc::default(), accounts: Arc::default(), line: Arc::default() }
     }
 
     /// The tracer's books, opened at the first call.
@@ -168,18 +145,13 @@ impl Accounts {
         let mut accounts = lock(&self.accounts);
         accounts
             .entry(tracer.clone())
-            .or_insert_with(|| Arc::new(Account::new(tracer.clone(), &self.sinks)))
+            .or_insert_with(|| Arc::new(Account::new(tracer.clone(), &read(&self.sinks))))
             .clone()
     }
 
     /// All books, by tracer.
     pub fn all(&self) -> Vec<Arc<Account>> {
         lock(&self.accounts).values().cloned().collect()
-    }
-
-    /// The sinks, the first being the store.
-    pub fn sinks(&self) -> &[SinkName] {
-        &self.sinks
     }
 }
 
@@ -259,7 +231,9 @@ impl Claim {
     /// Hands the rest over to the sinks: one claim each, in the account's order.
     pub fn route(mut self) -> Vec<SinkClaim> {
         let count = std::mem::take(&mut self.count);
-        let claims = self.account.sinks.iter().enumerate().map(|(index, sink)| SinkClaim {
+        self.account.routed.fetch_add(count, Relaxed);
+        let sinks = self.account.sinks();
+        let claims = sinks.iter().enumerate().map(|(index, sink)| SinkClaim {
             account: self.account.clone(),
             sink: sink.clone(),
             count,
@@ -297,8 +271,8 @@ impl SinkClaim {
     }
 
     /// The sink.
-    pub fn sink(&self) -> &SinkName {
-        &self.sink.sink
+    pub fn sink(&self) -> &SinkId {
+        &self.sink.id
     }
 
     /// How many are open.
@@ -336,7 +310,7 @@ impl SinkClaim {
         self.count -= count;
         let lost = if self.place == Place::Sink { &self.sink.lost_sink } else { &self.sink.lost_queue };
         lost.fetch_add(count, Relaxed);
-        self.account.note_gap(self.place, Some(self.sink.sink.clone()), count, self.span, cause);
+        self.account.note_gap(self.place, Some(self.sink.id.name.clone()), count, self.span, cause);
         let more = Settled { lost: lost_at(self.place, count), ..Settled::default() };
         self.account.settle(self.segment, more, self.count == 0);
     }

@@ -46,6 +46,15 @@ name! {
     SinkName
 }
 
+/// A sink of a run: of those that had its name one after the other, which.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SinkId {
+    /// Its name.
+    pub name: SinkName,
+    /// Grows with each that takes the name.
+    pub turn: u32,
+}
+
 /// A process instance: process id and the boot-clock nanoseconds at which it started. Unlike a bare pid it
 /// is not reused while the machine runs. Its text form is `PID-START`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

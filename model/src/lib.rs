@@ -30,7 +30,7 @@ pub use books::{AccountSnapshot, Gap, Lost, Place};
 pub use changes::{Changes, changed_keys};
 pub use details::{Clone, Connect, Details, Exec, Exit, Loss, Open};
 pub use extended::Extended;
-pub use ids::{ExecId, SinkName, TracerName};
+pub use ids::{ExecId, SinkId, SinkName, TracerName};
 pub use problem::Problem;
 pub use process::{ProcessInfo, ProcessTable};
 pub use record::{Identity, Moment, Record};

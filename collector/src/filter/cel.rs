@@ -1,6 +1,6 @@
 //! A filter that is an expression: `drop` what it holds for, or `keep` only what it holds for.
 
-use std::cell::Cell;
+use std::sync::{Mutex, PoisonError};
 
 use model::expression::{EvalError, Expression, Schema};
 use model::{Problem, Tracking};
@@ -25,7 +25,7 @@ pub(super) struct CelFilter {
     /// What the expression says of rows that are dropped.
     drops: bool,
     stage: Stage,
-    failures: Cell<Option<Failures>>,
+    failures: Mutex<Option<Failures>>,
 }
 
 impl CelFilter {
@@ -48,7 +48,7 @@ impl CelFilter {
         let enriched =
             expression.reads_any_field() || expression.fields().any(|name| ENRICHED.contains(&name));
         let stage = if enriched { Stage::Enriched } else { Stage::Normalized };
-        Ok(Self { expression, drops, stage, failures: Cell::new(None) })
+        Ok(Self { expression, drops, stage, failures: Mutex::new(None) })
     }
 
     pub(super) fn stage(&self) -> Stage {
@@ -63,14 +63,14 @@ impl CelFilter {
         match self.expression.matches(row) {
             Ok(holds) => holds == self.drops,
             Err(cause) => {
-                let before = self.failures.get().unwrap_or(Failures { count: 0, first: cause });
-                self.failures.set(Some(Failures { count: before.count + 1, ..before }));
+                let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+                failures.get_or_insert(Failures { count: 0, first: cause }).count += 1;
                 false
             }
         }
     }
 
     pub(super) fn take_failures(&self) -> Option<Failures> {
-        self.failures.take()
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -30,6 +30,11 @@ impl Memory {
         Self { maxlen, rings: Arc::default() }
     }
 
+    /// The same rows, with room for another number from now on.
+    pub(crate) fn resized(&self, maxlen: usize) -> Self {
+        Self { maxlen, rings: self.rings.clone() }
+    }
+
     /// The last rows of a tracer, oldest first.
     pub fn rows(&self, tracer: &TracerName) -> Vec<Tracking> {
         let rings = self.lock();

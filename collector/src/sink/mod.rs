@@ -6,6 +6,7 @@ pub mod json;
 pub mod jsonl;
 pub mod memory;
 mod private_file;
+pub(crate) mod probe;
 pub mod sqlite;
 pub mod writer;
 

@@ -8,14 +8,15 @@ mod work;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
 use actors::{Link, Shutdown};
 use flume::Receiver;
-use model::{Accounts, Routed, SinkName};
+use model::{Accounts, Routed, SinkId, SinkName};
 use serde::Serialize;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::Sink;
 use crate::loss::Unwritten;
@@ -61,6 +62,12 @@ pub struct Pace {
 /// What all incarnations of one sink's actor share.
 pub(crate) struct Fixture {
     pub(crate) name: SinkName,
+    /// Which of those that had the name.
+    pub(crate) id: SinkId,
+    /// True once whoever had the same file before has let go of it.
+    pub(crate) free: watch::Receiver<bool>,
+    /// It goes while others stay: gaps are the collector's to tell, to all of them.
+    pub(crate) leaving: Arc<AtomicBool>,
     pub(crate) input: Receiver<Routed>,
     pub(crate) accounts: Accounts,
     pub(crate) pace: Pace,

@@ -20,7 +20,9 @@ impl Account {
         {
             self.lost[place as usize].fetch_add(count, Relaxed);
         }
-        for (index, sink) in self.sinks.iter().enumerate() {
+        // Whoever joins later has no part in them.
+        self.routed.fetch_add(stored + lost.sink, Relaxed);
+        for (index, sink) in self.sinks().iter().enumerate() {
             // What other sinks than the store had got is not known: it is taken to be the same.
             let (stored, lost) = if index == 0 { (stored, lost.sink) } else { (stored + lost.sink, 0) };
             sink.stored.fetch_add(stored, Relaxed);

@@ -17,7 +17,8 @@ const SCHEMA: &str = "
         filtered INTEGER NOT NULL, lost_ring INTEGER NOT NULL, lost_decode INTEGER NOT NULL,
         lost_queue INTEGER NOT NULL, lost_sink INTEGER NOT NULL, PRIMARY KEY (run_id, tracer));";
 
-/// Notes that the run has begun. A later incarnation of the sink finds it noted.
+/// Notes that the run has begun. A later incarnation of the sink finds it noted; one that comes after an orderly end (its
+/// settings changed) goes on with it.
 pub(super) fn begin(connection: &Connection, run: &Run) -> rusqlite::Result<()> {
     connection.execute_batch(SCHEMA)?;
     // Files of versions before.
@@ -26,7 +27,8 @@ pub(super) fn begin(connection: &Connection, run: &Run) -> rusqlite::Result<()> 
         connection.execute_batch("ALTER TABLE duetector_actors_run ADD COLUMN adopted TEXT")?;
     }
     connection.execute(
-        "INSERT OR IGNORE INTO duetector_actors_run (run_id, collector_id, started, version) VALUES (?, ?, ?, ?)",
+        "INSERT INTO duetector_actors_run (run_id, collector_id, started, version) VALUES (?, ?, ?, ?)
+         ON CONFLICT (run_id) DO UPDATE SET ended = NULL",
         params![run.run_id, run.collector_id, run.started.to_text(), env!("CARGO_PKG_VERSION")],
     )?;
     Ok(())

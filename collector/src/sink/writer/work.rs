@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use actors::clock::{self, Instant};
@@ -43,6 +44,7 @@ impl<S: Sink> Writer<S> {
     }
 
     pub(super) async fn run(mut self) {
+        self.until_free().await;
         if let Err(error) = self.check() {
             // With no room left it may still be there later; with no permission it will not.
             if error.trouble == Trouble::Permanent {
@@ -82,6 +84,19 @@ impl<S: Sink> Writer<S> {
     /// Much of a ring waits for this sink.
     fn is_pressed(&self) -> bool {
         self.sink.keeps_books() && self.fixture.accounts.relieve()
+    }
+
+    /// Waits until nobody else writes where it will.
+    async fn until_free(&self) {
+        let mut free = self.fixture.free.clone();
+        while !*free.borrow_and_update() {
+            self.link.progress().mark();
+            tokio::select! {
+                // Whoever was to say so is gone.
+                done = free.changed() => if done.is_err() { return },
+                () = clock::sleep(TICK) => {}
+            }
+        }
     }
 
     fn check(&mut self) -> Result<(), SinkError> {
@@ -277,7 +292,7 @@ impl<S: Sink> Writer<S> {
         let accounts = self.fixture.accounts.all();
         let (pinned, told) = (self.fixture.accounts.pinned(), self.fixture.unwritten.told());
         let books = accounts.iter().map(|account| {
-            let mut snapshot = account.snapshot(&self.fixture.name);
+            let mut snapshot = account.snapshot_of(&self.fixture.id);
             let own = self.hand.iter().filter_map(|batch| batch.claim.as_ref());
             let own = own.filter(|claim| Arc::ptr_eq(claim.account(), account));
             snapshot.stored += own.map(model::SinkClaim::count).sum::<u64>();
@@ -299,7 +314,8 @@ impl<S: Sink> Writer<S> {
         }
         self.write_if_any().await;
         // Rows lost just now leave a gap that the collector, which has ended, will not come for.
-        let gaps = loss::take_gaps(&self.fixture.accounts);
+        let leaving = self.fixture.leaving.load(Relaxed);
+        let gaps = if leaving { Vec::new() } else { loss::take_gaps(&self.fixture.accounts) };
         let clock = clock::boot_clock();
         let rows: Vec<_> = gaps.iter().map(|gap| loss::row(gap, clock)).collect();
         self.fixture.unwritten.add(&rows);

@@ -1,0 +1,207 @@
+//! Filters and sinks that change while rows flow: no row is lost, none is written twice, and every sink's books balance
+//! for the time it was there.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use actors::{Supervisor, clock};
+use collector::{CollectorConfig, CollectorHandle, FilterConfig, FiltersConfig, spawn};
+use model::{
+    Accounts, Batch, BootNs, Changes, Claim, Details, Moment, ProcessTable, Record, TracerName, WallTime,
+};
+use serde_json::json;
+
+const TRACER: &str = "numbers";
+/// Records of a batch.
+const SIZE: u64 = 50;
+
+/// Numbered records, sent for as long as the test runs.
+struct Flow {
+    accounts: Accounts,
+    handle: CollectorHandle,
+    stop: Arc<AtomicBool>,
+    sender: actix::clock::Interval,
+}
+
+impl Flow {
+    /// Sends until told to stop; says how many.
+    async fn run(mut self) -> u64 {
+        let mut sent = 0;
+        while !self.stop.load(Relaxed) {
+            self.sender.tick().await;
+            let span = (BootNs(1), BootNs(2));
+            let claim = Claim::on_new(self.accounts.of(&TRACER.into()), SIZE, span);
+            let records = (sent..sent + SIZE).map(record).collect();
+            self.handle.outbox.send(Batch { claim, records }).await.unwrap();
+            sent += SIZE;
+        }
+        sent
+    }
+}
+
+fn record(number: u64) -> Record {
+    let details = json!({"uid": number % 10, "pid": number});
+    let details = Details::Fields(details.as_object().unwrap().clone());
+    Record { at: Moment::Wall(WallTime(5)), identity: None, details }
+}
+
+fn dropping(uid: u64) -> FiltersConfig {
+    let excludes = BTreeMap::from([("exclude_uid".to_owned(), json!([uid]))]);
+    FiltersConfig(BTreeMap::from([("one".to_owned(), FilterConfig { excludes, ..FilterConfig::default() })]))
+}
+
+fn stored(file: &Path) -> Vec<u64> {
+    let connection = rusqlite::Connection::open(file).unwrap();
+    let mut numbers = connection.prepare("SELECT pid FROM \"duetector_tracking:numbers@vm\"").unwrap();
+    let numbers = numbers.query_map((), |row| row.get::<_, i64>(0)).unwrap();
+    numbers.map(|number| number.unwrap() as u64).collect()
+}
+
+fn lines(file: &Path) -> Vec<u64> {
+    let text = std::fs::read_to_string(file).unwrap();
+    let number = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["pid"].as_u64();
+    text.lines().filter_map(number).collect()
+}
+
+/// The accounts that a store's file keeps, over all runs: seen, stored, filtered, lost.
+fn kept(file: &Path) -> (i64, i64, i64, i64) {
+    let connection = rusqlite::Connection::open(file).unwrap();
+    let sums = "SELECT sum(seen), sum(stored), sum(filtered), \
+                sum(lost_ring + lost_decode + lost_queue + lost_sink) FROM duetector_actors_account \
+                WHERE tracer = 'numbers'";
+    connection.query_row(sums, (), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap()
+}
+
+struct Rig {
+    accounts: Accounts,
+    handle: CollectorHandle,
+    config: CollectorConfig,
+    filters: FiltersConfig,
+}
+
+impl Rig {
+    fn start(workdir: &Path) -> Self {
+        let config = CollectorConfig { id: "vm".into(), ..CollectorConfig::default() };
+        let accounts = Accounts::new(&config.sinks());
+        let (table, filters) = (ProcessTable::default(), dropping(7));
+        let handle =
+            spawn(&Supervisor::new(), &config, &filters, accounts.clone(), table, workdir, None).unwrap();
+        Self { accounts, handle, config, filters }
+    }
+
+    async fn apply(&self) -> Changes {
+        let prepared = self.handle.prepare(&self.config, &self.filters).map_err(|wrong| wrong.len());
+        self.handle.apply(prepared.unwrap()).await
+    }
+
+    /// Lets some more flow.
+    async fn flow(&self) {
+        let seen = || self.accounts.of(&TRACER.into()).snapshot(&"sqlite".into()).stored;
+        let goal = seen() + 4 * SIZE;
+        while seen() < goal {
+            clock::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    async fn stop(&self) {
+        self.handle.collector.stop().await;
+        for sink in self.handle.sinks() {
+            sink.child.stop().await;
+            let books = self.accounts.of(&TRACER.into()).snapshot(&sink.name);
+            assert_eq!((books.in_flight(), books.lost.total()), (0, 0), "{}: {books:?}", sink.name);
+        }
+    }
+}
+
+#[test]
+fn rows_are_written_once_whatever_changes_while_they_flow() {
+    let scratch = tempfile::tempdir().unwrap();
+    let test = async {
+        let mut rig = Rig::start(scratch.path());
+        let stop = Arc::new(AtomicBool::new(false));
+        let flow = Flow {
+            accounts: rig.accounts.clone(),
+            handle: rig.handle.clone(),
+            stop: stop.clone(),
+            sender: actix::clock::interval(Duration::from_millis(1)),
+        };
+        let flow = actix::spawn(flow.run());
+        rig.flow().await;
+        assert!(rig.apply().await.is_empty());
+        rig.config.jsonl.disabled = false;
+        rig.config.memory.disabled = false;
+        assert_eq!(rig.apply().await.added, ["sink memory", "sink jsonl"]);
+        rig.flow().await;
+        // The same file, other settings: the next goes on where this one ends.
+        rig.config.sqlite.batch = 100;
+        rig.config.memory.maxlen = 20;
+        assert_eq!(rig.apply().await.restarted, ["sink sqlite", "sink memory"]);
+        rig.flow().await;
+        // Another file, and another filter.
+        rig.config.sqlite.path = "second.sqlite3".into();
+        rig.filters = dropping(3);
+        let changes = rig.apply().await;
+        assert_eq!((changes.restarted.len(), changes.changed), (1, vec!["filter one".to_owned()]));
+        rig.flow().await;
+        rig.config.jsonl.disabled = true;
+        assert_eq!(rig.apply().await.removed, ["sink jsonl"]);
+        rig.flow().await;
+        assert_eq!(rig.handle.recent(&TracerName::new(TRACER)).len(), 20);
+        stop.store(true, Relaxed);
+        let sent = flow.await.unwrap();
+        rig.stop().await;
+        let first = stored(&scratch.path().join("duetector-dbcollector.sqlite3"));
+        let second = stored(&scratch.path().join("second.sqlite3"));
+        let change = second[0];
+        let expected = |number: &u64| number % 10 != if *number < change { 7 } else { 3 };
+        let all: Vec<u64> = first.iter().chain(&second).copied().collect();
+        assert_eq!(all, (0..sent).filter(expected).collect::<Vec<_>>());
+        let told = lines(&scratch.path().join("duetector-tracking.jsonl"));
+        let whole = all.iter().copied().filter(|number| (told[0]..=told[told.len() - 1]).contains(number));
+        assert_eq!(told, whole.collect::<Vec<_>>(), "no gap while it was there");
+        for (file, rows) in [("duetector-dbcollector.sqlite3", first), ("second.sqlite3", second)] {
+            let (seen, stored, filtered, lost) = kept(&scratch.path().join(file));
+            assert_eq!((stored, lost, seen), (rows.len() as i64, 0, stored + filtered), "{file}");
+        }
+        let filtered = rig.handle.collector.state().filtered;
+        assert_eq!(filtered["one"], sent - all.len() as u64);
+    };
+    let within = async { tokio::time::timeout(Duration::from_secs(60), test).await.expect("took too long") };
+    actix::System::new().block_on(within);
+}
+
+#[test]
+fn what_is_wrong_is_told_whole_and_changes_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let mut rig = Rig::start(scratch.path());
+        rig.config.id = "other".into();
+        rig.config.jsonl.disabled = false;
+        rig.config.jsonl.path = scratch.path().display().to_string();
+        rig.config.sqlite.batch = 0;
+        rig.filters = dropping(1);
+        let filter = rig.filters.0.get_mut("one").unwrap();
+        filter.excludes.insert("re_exclude_fname".into(), json!(["("]));
+        let wrong = rig.handle.prepare(&rig.config, &rig.filters).err().unwrap();
+        let keys: Vec<&str> = wrong.iter().map(|problem| problem.key.as_str()).collect();
+        assert_eq!(
+            keys,
+            [
+                "collector.sqlite.batch",
+                "collector.id",
+                "collector.jsonl.path",
+                "filter.one.re_exclude_fname[0]"
+            ]
+        );
+        rig.config = CollectorConfig { id: "vm".into(), ..CollectorConfig::default() };
+        rig.config.sqlite.disabled = true;
+        let none = rig.handle.prepare(&rig.config, &dropping(7)).err().unwrap();
+        assert!(none[0].to_string().contains("no sink is enabled"), "{none:?}");
+        rig.stop().await;
+    });
+}
