@@ -162,6 +162,10 @@ impl<S: Sink> Writer<S> {
         if !losses.is_empty() {
             batches.push(Routed { claim: None, rows: losses.into() });
         }
+        if batches.is_empty() && books.is_empty() {
+            // To write nothing says nothing of whether it could.
+            return;
+        }
         let patience =
             if self.link.read().failing.is_some() { Duration::ZERO } else { self.fixture.pace.retry_for };
         let give_up_at = clock::now() + patience;
