@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::config::{Config, Loaded, Sources, load};
 use crate::exit::Failure;
+use crate::output;
 
 /// The store's file name in the work folder, as duetector names it.
 const STORE: &str = "duetector-dbcollector.sqlite3";
@@ -30,6 +31,15 @@ impl Common {
     /// Loads the configuration.
     pub(crate) fn load(&self) -> Result<Config, Failure> {
         self.load_with_origins().map(|loaded| loaded.config)
+    }
+
+    /// Loads the configuration, with where each value came from, and tells what of a file of duetector's is left out.
+    pub(crate) fn load_aloud(&self) -> Result<Loaded, Failure> {
+        let loaded = self.load_with_origins()?;
+        for warning in &loaded.warnings {
+            output::complain(&format!("warning: {warning}"));
+        }
+        Ok(loaded)
     }
 
     /// Loads the configuration, with where each value came from.

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use serde_json::{Map, Value, json};
 use tests::duetector::{self, Duectl};
 use tests::workload::{python, succeed};
-use tests::{Setup, binary, suite, until};
+use tests::{Scratch, Setup, binary, suite, until};
 
 const UID: u32 = 9999;
 const TRIGGERED: usize = 23;
@@ -25,6 +25,7 @@ suite! {
     a_child_that_can_trace_nothing_takes_its_leave: [Duetector];
     a_host_that_is_killed_takes_its_child_with_it: [Kernel, Duetector];
     our_agent_hosts_python_duetectors_child: [Duetector];
+    a_configuration_of_duetectors_works_as_it_is: [Kernel, Python, Duetector];
     our_agent_hosts_our_child: [Kernel, Python]
 }
 
@@ -150,6 +151,50 @@ fn our_agent_hosts_python_duetectors_child() {
         (0..TRIGGERED).rev().map(|left| json!(["dummy", {"extra": "nothing", "left": left}])).collect();
     assert_eq!(seen, expected);
     assert_eq!(json!([lines["inits"], lines["events"]]), json!([1, TRIGGERED]), "{lines}");
+}
+
+/// The one that duetector itself makes, with another place for the store and the test's folder not hidden.
+fn a_configuration_of_duetectors_works_as_it_is() {
+    let scratch = Scratch::new();
+    let (config, work) = (scratch.path().join("duetector.toml"), scratch.folder("work"));
+    succeed(Command::new(duetector::program("duectl")).args(["generate-config", "--path"]).arg(&config));
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replace("sqlite:///", &format!("sqlite:///{}/", work.display()));
+    std::fs::write(&config, text.replace("statis_id = \"\"", "statis_id = \"inplace\"")).unwrap();
+
+    let config = config.to_str().unwrap();
+    let agent = Setup::new().workdir(&work).options(&["--config", config]).start();
+    let folder = scratch.folder("data");
+    let pid = open(&folder, TRIGGERED);
+    let agent = agent.finish();
+    let log = agent.stderr();
+    assert_eq!(log.matches("monitor.subprocess.pool_size: has no equivalent").count(), 1, "{log}");
+
+    let rows = agent.store().query("do_sys_openat2", &["uid=9999"]);
+    let own = rows.iter().filter(|row| row["fname"].as_str().unwrap().starts_with(folder.to_str().unwrap()));
+    assert_eq!(own.filter(|row| row["pid"] == pid).count(), TRIGGERED);
+    let script = binary::workspace().join("tests/python/dbanalyzer.py");
+    let mut analyzer = Command::new(duetector::program("python"));
+    let answer = succeed(analyzer.arg(script).arg(agent.store().database()));
+    let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(answer["brief"]["do_sys_openat2@inplace"]["count"], rows.len());
+
+    // Its translation is the same.
+    let ours = scratch.path().join("ours.toml");
+    let ours = ours.to_str().unwrap();
+    let output = agent.store().run(&["config", "import", config, "--output", ours]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("monitor.subprocess.pool_size: has no equivalent")
+    );
+    let values = |config: &str| {
+        let shown = agent.store().json(&["config", "show", "--format", "json", "--config", config]);
+        let settings =
+            shown.as_array().unwrap().iter().map(|setting| json!([setting["key"], setting["value"]]));
+        settings.collect::<Vec<_>>()
+    };
+    assert_eq!(values(config), values(ours));
+    assert_eq!(agent.store().run(&["config", "import", ours]).status.code(), Some(2));
 }
 
 fn our_agent_hosts_our_child() {

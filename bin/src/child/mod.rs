@@ -21,8 +21,8 @@ use model::SinkName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::agent::Agent;
-use crate::commands::start::nothing_traced;
-use crate::config::Config;
+use crate::commands::start::{nothing_traced, tell_left_out};
+use crate::config::{Config, Warning};
 use crate::exit::{Failure, Outcome};
 use listen::{Ear, Heard};
 
@@ -47,6 +47,8 @@ const QUEUE: u32 = 2;
 pub(crate) struct ChildRun {
     /// The configuration, with only the tracers that are to run; or why there is none.
     pub(crate) config: Result<Config, Failure>,
+    /// What of a configuration of duetector's could not be kept.
+    pub(crate) left_out: Vec<Warning>,
     /// What each event's `tracer_name` begins with.
     pub(crate) name_prefix: String,
     /// How the host reads.
@@ -71,6 +73,7 @@ pub(crate) fn run(run: ChildRun) -> Outcome {
     let merged = same_pipe(std::io::stdout(), std::io::stderr());
     let pipe = HostPipe::new(out, run.reads).context("using standard output")?;
     log::init(merged.then(|| pipe.clone())).map_err(Failure::Usage)?;
+    tell_left_out(&run.left_out);
     actix::System::new().block_on(async {
         let mut guest = Guest { ear: Ear::open(pipe.clone()), pipe, signals: Signals::listen()?, run };
         guest.serve().await

@@ -31,7 +31,7 @@ struct Finding {
 
 /// Checks every tracer the configuration knows. Exit 0 if all that are enabled can run, 3 if none can, else 1.
 pub(crate) fn run(common: &Common, format: Output) -> Outcome {
-    let config = common.load()?;
+    let config = common.load_aloud()?.config;
     let findings = findings(&config);
     match format {
         Output::Json => output::print(&to_json(&findings)?)?,

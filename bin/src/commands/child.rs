@@ -43,7 +43,9 @@ enum Reads {
 
 /// Runs it.
 pub(crate) fn run(common: &Common, args: &ChildArgs) -> Outcome {
-    let config = common.load().and_then(|config| child::choose(config, &args.tracers));
+    let loaded = common.load_with_origins();
+    let left_out = loaded.as_ref().map(|loaded| loaded.warnings.clone()).unwrap_or_default();
+    let config = loaded.and_then(|loaded| child::choose(loaded.config, &args.tracers));
     if std::io::stdin().is_terminal() {
         // A host that is told the protocol's way would be a person.
         config.as_ref().map_err(crate::exit::Failure::clone_words)?;
@@ -53,6 +55,7 @@ pub(crate) fn run(common: &Common, args: &ChildArgs) -> Outcome {
     }
     child::run(ChildRun {
         config,
+        left_out,
         name_prefix: args.name_prefix.clone(),
         reads: match args.host_reads {
             Reads::Auto => child::host_reads(args.rate),

@@ -1,13 +1,20 @@
 //! `config`: makes, shows and checks a configuration.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Output;
 use crate::cli_common::Common;
 use crate::commands::control::{fetch_answer, to_json};
-use crate::config::{Loaded, effective, to_toml};
+use crate::config::{Loaded, Sources, effective, load, to_toml, translation_to_toml};
 use crate::control::Request;
+use crate::exit::Failure;
 use crate::exit::Outcome;
 use crate::output;
 
@@ -33,6 +40,14 @@ enum ConfigCommand {
         /// What the running agent goes by, not what the files say now
         #[arg(long)]
         running: bool,
+    },
+    /// Translate a configuration of Python duetector's to ours; what could not be kept is told on stderr
+    Import {
+        /// The file
+        file: PathBuf,
+        /// Write the translation to this new file
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Check the configuration; exit 2 and everything that is wrong, if something is
     Validate,
@@ -61,19 +76,34 @@ pub(crate) fn run(common: &Common, args: &ConfigArgs) -> Outcome {
         ConfigCommand::Show { format, running } => {
             let shown = match running {
                 true => fetch_answer(&common.workdir()?, &Request::Config)?,
-                false => Running::of(&common.load_with_origins()?),
+                false => Running::of(&common.load_aloud()?),
             };
             match format {
                 Output::Table => output::print(shown.toml.trim_end()),
                 Output::Json => output::print(&to_json(&shown.settings)?),
             }
         }
+        ConfigCommand::Import { file, output } => import(file, output.as_deref()),
         ConfigCommand::Validate => {
-            for warning in common.load()?.warnings() {
+            for warning in common.load_aloud()?.config.warnings() {
                 output::complain(&format!("warning: {warning}"));
             }
             output::complain("the configuration is valid");
             Ok(())
         }
     }
+}
+
+fn import(file: &Path, to: Option<&Path>) -> Outcome {
+    let translation = crate::config::import(file).map_err(Failure::Usage)?;
+    // What does not hold as ours is told in the lines of the file that is there.
+    load(&Sources { file: Some(file.to_owned()), ..Sources::default() }).map_err(Failure::Usage)?;
+    for warning in &translation.warnings {
+        output::complain(&format!("warning: {warning}"));
+    }
+    let text = translation_to_toml(&translation);
+    let Some(to) = to else { return output::print(text.trim_end()) };
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
+    let written = written.and_then(|mut out| out.write_all(text.as_bytes()));
+    Ok(written.with_context(|| format!("writing {}, which must be a new file", to.display()))?)
 }

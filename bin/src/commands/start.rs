@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::agent::Agent;
-use crate::config::{Loaded, Sources};
+use crate::config::{Loaded, Sources, Warning};
 use crate::exit::{Failure, Outcome};
 use crate::hangup::Hangups;
 use crate::live::Screen;
@@ -51,6 +51,7 @@ pub(crate) fn run(start: Start) -> Outcome {
             "the configuration may not mean what it says"
         );
     }
+    tell_left_out(&start.loaded.warnings);
     let workdir = Workdir::claim(&start.workdir)?;
     let ended = actix::System::new().block_on(serve(&start, &workdir, &screen));
     screen.clear();
@@ -58,6 +59,17 @@ pub(crate) fn run(start: Start) -> Outcome {
     match store {
         Some(store) if !start.quiet => super::brief::print_table(&store),
         _ => Ok(()),
+    }
+}
+
+/// Tells what of a configuration of duetector's could not be kept.
+pub(crate) fn tell_left_out(left_out: &[Warning]) {
+    for warning in left_out {
+        let setting = warning.to_string();
+        tracing::warn!(setting, "not kept of duetector's configuration");
+    }
+    if !left_out.is_empty() {
+        tracing::info!("`duetector-actors config import` makes it a configuration of ours, once and for all");
     }
 }
 

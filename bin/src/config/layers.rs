@@ -19,6 +19,8 @@ pub(crate) enum Origin {
     Default,
     /// A line of a file.
     File(PathBuf, usize),
+    /// Nobody said otherwise in a file of duetector's: its default.
+    Duetector(PathBuf),
     /// An environment variable.
     Env(String),
     /// `--set`.
@@ -30,6 +32,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Duetector(path) => write!(f, "{}, duetector's default", path.display()),
             Self::Env(name) => write!(f, "environment {name}"),
             Self::Set(argument) => write!(f, "--set {argument}"),
         }
@@ -61,7 +64,7 @@ pub(crate) struct Leaves(pub(crate) BTreeMap<Key, Leaf>);
 impl Leaves {
     /// Puts a setting over those there are. One that was a table below this key gives way, but not to an empty
     /// section, which says nothing.
-    fn put(&mut self, key: Key, leaf: Leaf) {
+    pub(super) fn put(&mut self, key: Key, leaf: Leaf) {
         let empty = leaf.value.as_table().is_some_and(Table::is_empty);
         if empty && self.0.keys().any(|other| is_below(other, &key)) {
             return;

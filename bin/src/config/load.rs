@@ -7,6 +7,7 @@ use model::Problem;
 use toml::Table;
 
 use super::check::{Located, deserialize};
+use super::duetector::{self, Translation, Warning};
 use super::layers::{self, Key, Leaves, Origin};
 use super::sections::Config;
 use super::words::in_words;
@@ -27,12 +28,14 @@ pub(crate) struct Sources {
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     pub(crate) given: Leaves,
+    /// What of a file of duetector's could not be kept.
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl From<Config> for Loaded {
     /// A configuration that comes from nowhere.
     fn from(config: Config) -> Self {
-        Self { config, given: Leaves::default() }
+        Self { config, given: Leaves::default(), warnings: Vec::new() }
     }
 }
 
@@ -61,11 +64,15 @@ pub(crate) fn load_for(
 /// # Errors
 /// As [`load`].
 pub(crate) fn load_text(file: &Path, text: &str) -> anyhow::Result<Loaded> {
-    let given = layers::of_file(file, text).map_err(|problem| complaint(&[problem.to_string()]))?;
-    checked(given, |_| Vec::new())
+    let said = layers::of_file(file, text).map_err(|problem| complaint(&[problem.to_string()]))?;
+    let layer = file_layer(file, said, &mut Leaves::default()).map_err(|problems| complaint(&problems))?;
+    checked(layer, |_| Vec::new())
 }
 
-fn checked(given: Leaves, conditions: impl FnOnce(&Config) -> Vec<Problem>) -> anyhow::Result<Loaded> {
+fn checked(
+    (given, warnings): (Leaves, Vec<Warning>),
+    conditions: impl FnOnce(&Config) -> Vec<Problem>,
+) -> anyhow::Result<Loaded> {
     // Defaults are a layer too, so that one key of a section with defaults of its own (a filter) leaves the others.
     let mut leaves = layers::of_table(&Table::try_from(Config::default())?, &Origin::Default);
     leaves.merge(given);
@@ -86,28 +93,61 @@ fn checked(given: Leaves, conditions: impl FnOnce(&Config) -> Vec<Problem>) -> a
         }
     }
     if problems.is_empty() {
-        return Ok(Loaded { config, given });
+        return Ok(Loaded { config, given, warnings });
     }
     // In the order in which they stand in the file.
     problems.sort();
     Err(complaint(&problems.iter().map(ToString::to_string).collect::<Vec<_>>()))
 }
 
-fn gather(sources: &Sources) -> Result<Leaves, Vec<String>> {
+fn gather(sources: &Sources) -> Result<(Leaves, Vec<Warning>), Vec<String>> {
     let mut problems = Vec::new();
-    let mut leaves = Leaves::default();
+    let (mut leaves, mut warnings) = (Leaves::default(), Vec::new());
+    let mut env = layers::of_env(sources.env.iter().cloned());
     if let Some(path) = &sources.file {
-        match read(path) {
-            Ok(file) => leaves.merge(file),
-            Err(problem) => problems.push(problem),
+        match read(path).map_err(|problem| vec![problem]).and_then(|file| file_layer(path, file, &mut env)) {
+            Ok((file, told)) => {
+                leaves.merge(file);
+                warnings = told;
+            }
+            Err(wrong) => problems.extend(wrong),
         }
     }
-    leaves.merge(layers::of_env(sources.env.iter().cloned()));
+    leaves.merge(env);
     match layers::of_set(&sources.set) {
         Ok(set) => leaves.merge(set),
         Err(wrong) => problems.extend(wrong.iter().map(ToString::to_string)),
     }
-    if problems.is_empty() { Ok(leaves) } else { Err(problems) }
+    if problems.is_empty() { Ok((leaves, warnings)) } else { Err(problems) }
+}
+
+/// A file's settings in our words. Variables that are duetector's settings belong to a file of duetector's.
+fn file_layer(path: &Path, file: Leaves, env: &mut Leaves) -> Result<(Leaves, Vec<Warning>), Vec<String>> {
+    if !duetector::recognise(&file).map_err(|problem| vec![format!("{}: {problem}", path.display())])? {
+        return Ok((file, Vec::new()));
+    }
+    let translation = duetector::translate(path, duetector::with_env(file, env), &current_folder())?;
+    Ok((translation.leaves(), translation.warnings))
+}
+
+/// Translates a file of duetector's, as it stands there.
+///
+/// # Errors
+/// When it is none, or everything that is wrong with it.
+pub(crate) fn import(path: &Path) -> anyhow::Result<Translation> {
+    let file = read(path).map_err(|problem| complaint(&[problem]))?;
+    if !duetector::recognise(&file)
+        .map_err(|problem| complaint(&[format!("{}: {problem}", path.display())]))?
+    {
+        let message = "none of duetector's own settings is in it: nothing needs to be translated";
+        return Err(complaint(&[format!("{}: {message}", path.display())]));
+    }
+    duetector::translate(path, file, &current_folder()).map_err(|problems| complaint(&problems))
+}
+
+/// Where duetector's relative paths begin. Where there is none (it was removed), paths stay as they are.
+fn current_folder() -> PathBuf {
+    std::env::current_dir().unwrap_or_default()
 }
 
 fn read(path: &Path) -> Result<Leaves, String> {

@@ -2,15 +2,17 @@
 //! environment and `--set`, each value knowing where it came from.
 
 mod check;
+mod duetector;
 mod layers;
 mod load;
 mod sections;
 mod show;
 mod words;
 
+pub(crate) use duetector::{Warning, to_toml as translation_to_toml};
 #[cfg(test)]
 pub(crate) use load::from_toml;
-pub(crate) use load::{Loaded, Sources, load, load_for, load_text};
+pub(crate) use load::{Loaded, Sources, import, load, load_for, load_text};
 pub(crate) use sections::Config;
 pub(crate) use show::{effective, to_toml};
 #[cfg(test)]

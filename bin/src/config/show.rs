@@ -59,7 +59,7 @@ pub(crate) fn to_toml(settings: &[Effective]) -> String {
 }
 
 /// A key as TOML has it: parts that are no bare keys in quotes.
-fn dotted(parts: &[String]) -> String {
+pub(super) fn dotted(parts: &[String]) -> String {
     let bare = |part: &str| {
         !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
     };
