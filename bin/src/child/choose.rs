@@ -20,6 +20,8 @@ pub(crate) fn choose(mut config: Config, tracers: &[String]) -> Result<Config, F
     if !tracers.is_empty() {
         only(&mut config, tracers).map_err(Failure::Usage)?;
     }
+    // What is pinned belongs to the agent of this host, not to one of several children.
+    (config.ebpf.pin, config.ebpf.pin_keep) = (false, false);
     let sinks = &mut config.collector;
     (sinks.sqlite.disabled, sinks.memory.disabled, sinks.jsonl.disabled) = (true, true, true);
     let host = Value::from(vec![nix::unistd::getppid().as_raw()]);
@@ -57,6 +59,10 @@ fn only(config: &mut Config, names: &[String]) -> anyhow::Result<()> {
         tracer.config.insert("disabled".to_owned(), Value::Bool(false));
         config.subprocess.disabled &= !wanted;
         template.disabled &= !wanted;
+    }
+    for (key, tracer) in &mut template.bpf {
+        tracer.disabled = !wanted(key, tracer.name.as_deref().unwrap_or(key));
+        template.disabled &= tracer.disabled;
     }
     if let Some(unknown) = left.first() {
         anyhow::bail!("--tracer {unknown}: there is no such tracer, expected one of: {}", known.join(", "));
