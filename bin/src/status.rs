@@ -140,6 +140,7 @@ pub(crate) fn render(status: &Status) -> String {
     );
     text.push_str(&pin_line(&status.actors).unwrap_or_default());
     text.push_str(&config_lines(&status.config));
+    text.push_str(&filter_lines(status));
     for actor in status.actors.iter().filter(|actor| actor.status.first_cause.is_some()) {
         let story = &actor.status;
         let first = story.first_cause.as_deref().unwrap_or_default();
@@ -182,6 +183,24 @@ fn pin_line(actors: &[ActorStatus]) -> Option<String> {
         line.push_str(&format!("; what was there before could not be gone on with: {refused}"));
     }
     Some(line)
+}
+
+/// What each filter dropped, and what its expression had no answer for.
+fn filter_lines(status: &Status) -> String {
+    let collector = status.actors.iter().find(|actor| actor.state.get("filtered").is_some());
+    let Some(state) = collector.map(|collector| &collector.state) else { return String::new() };
+    let part = |name: &str| state.get(name).and_then(serde_json::Value::as_object).into_iter().flatten();
+    let dropped: Vec<String> = part("filtered").map(|(filter, count)| format!("{filter} {count}")).collect();
+    let mut text = String::new();
+    if !dropped.is_empty() {
+        text.push_str(&format!("\n\nfiltered: {}", dropped.join(", ")));
+    }
+    for (filter, undecided) in part("undecided") {
+        let cause = undecided["first_cause"].as_str().unwrap_or_default();
+        let rows = &undecided["rows"];
+        text.push_str(&format!("\n\nfilter {filter} has no answer for {rows} rows, which are kept: {cause}"));
+    }
+    text
 }
 
 /// One row a tracer.

@@ -9,7 +9,7 @@ use collector::sink::Sink;
 use collector::sink::jsonl::Jsonl;
 use collector::sink::memory::Memory;
 use collector::sink::sqlite::{Run, Sqlite};
-use collector::{Filters, Pipeline, Synchronous, default_filters};
+use collector::{FilterConfig, Filters, Pipeline, Synchronous, default_filters};
 use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use model::{
     BootClock, BootNs, Details, ExecId, Identity, Moment, Open, ProcessInfo, ProcessTable, Record, Routed,
@@ -65,8 +65,17 @@ fn processes() -> ProcessTable {
 }
 
 fn pipeline() -> Pipeline {
-    let filters = Filters::compile(&default_filters(), "filter").expect("the defaults compile");
-    Pipeline::new(filters, processes())
+    pipeline_with(&[])
+}
+
+/// The default filter, and expressions that drop nothing.
+fn pipeline_with(expressions: &[&str]) -> Pipeline {
+    let mut filters = default_filters();
+    for (number, text) in expressions.iter().enumerate() {
+        let filter = FilterConfig { drop: Some((*text).to_owned()), ..FilterConfig::default() };
+        filters.0.insert(number.to_string(), filter);
+    }
+    Pipeline::new(Filters::compile(&filters, "filter").expect("filters compile"), processes())
 }
 
 /// Times grow from batch to batch, as they do in life: the store's index on them depends on it.
@@ -99,12 +108,23 @@ fn steps(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pipeline");
     group.throughput(Throughput::Elements(BATCH));
     let tracer = TracerName::new("open");
-    let mut pipeline = pipeline();
-    let mut next = 0;
-    group.bench_function("normalise, filter, enrich", |bencher| {
-        let make = || records(&mut next);
-        measure(bencher, make, |records| pipeline.run(&tracer, std::mem::take(records), CLOCK));
-    });
+    let cases: [(&str, &[&str]); 4] = [
+        ("normalise, filter, enrich", &[]),
+        ("the same with an expression on columns", &["fname.startsWith('/tmp/') && uid != 0"]),
+        ("the same with an expression on fields", &["errno == 'ENOENT' && 'O_CREAT' in flags"]),
+        (
+            "the same with an expression on what is enriched",
+            &["container_id != null && fname.matches('^/x.*y$')"],
+        ),
+    ];
+    for (name, expressions) in cases {
+        let mut pipeline = pipeline_with(expressions);
+        let mut next = 0;
+        group.bench_function(name, |bencher| {
+            let make = || records(&mut next);
+            measure(bencher, make, |records| pipeline.run(&tracer, std::mem::take(records), CLOCK));
+        });
+    }
     group.finish();
 }
 
