@@ -13,6 +13,9 @@ pub(crate) struct Options {
     /// Rounds of each comparison; medians are shown
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Only what a flooding child gets through; prints, never writes
+    #[arg(long, conflicts_with = "write")]
+    children: bool,
 }
 
 /// Builds the agent as users have it, and measures it as root.
@@ -22,6 +25,9 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     let mut command = run::as_root(&run::target_dir()?.join("release/bench"))?;
     if options.write {
         command.arg("--write").arg(run::root().join("docs/BENCHMARKS.md"));
+    }
+    if options.children {
+        command.arg("--children");
     }
     command.args(["--rounds", &options.rounds.to_string()]).env("DUETECTOR_TEST_BIN", agent);
     run::run(&mut command)
