@@ -219,11 +219,14 @@ impl Work {
         }
         let rows: Arc<[_]> = outcome.rows.into();
         let mut claims = claim.route();
-        for route in self.routes.iter() {
+        for (index, route) in self.routes.iter().enumerate() {
             let own = claims.iter().position(|claim| *claim.sink() == route.sink);
             let claim = own.map(|own| claims.swap_remove(own));
             // Whether the sink will ever store them is in its claim's books.
-            let _ = route.send(claim, rows.clone()).await;
+            let taken = route.send(claim, rows.clone()).await;
+            if index == 0 && !taken {
+                self.fixture.accounts.set_store_down(true);
+            }
         }
     }
 
@@ -232,8 +235,10 @@ impl Work {
         if self.fixture.accounts.pinned().is_some()
             && let Some(store) = self.routes.first()
         {
-            // A store that is gone keeps no notes, and nothing waits for it.
-            let _ = store.send(None, Arc::new([])).await;
+            // A store that is gone keeps no notes, and nothing is to wait for it.
+            if !store.send(None, Arc::new([])).await {
+                self.fixture.accounts.set_store_down(true);
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod binary;
 pub mod duetector;
+pub mod numbered;
 pub mod scratch;
 pub mod store;
 pub mod suite;
@@ -15,6 +16,7 @@ pub mod wait;
 pub mod workload;
 
 pub use agent::{Agent, Ended, Setup};
+pub use numbered::Crowd;
 pub use scratch::Scratch;
 pub use store::{Account, Store};
 pub use wait::{until, within};

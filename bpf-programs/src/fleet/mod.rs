@@ -17,6 +17,7 @@ use crate::config::{EbpfConfig, TracersConfig};
 use crate::host::{EbpfHost, HostState};
 use crate::loader::Pinning;
 use crate::programs::{Tracer, tracers};
+use crate::spawn::unpin;
 use change::Inner;
 use plan::Present;
 pub use plan::{Prepared, TracerHandle};
@@ -77,6 +78,12 @@ pub fn spawn(
         changing: tokio::sync::Mutex::default(),
     };
     let wanted = inner.present().wanted();
+    if wanted.is_empty()
+        && let Some(pinning) = &inner.pinning
+        && unpin(&pinning.workdir)
+    {
+        tracing::warn!("what was pinned before is let go, with what it held: no kernel tracer is wanted now");
+    }
     inner.start(&wanted);
     EbpfTracers { inner: Arc::new(inner) }
 }

@@ -185,3 +185,5 @@ impl Handler<Shutdown> for EbpfHost {
 mod fake;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_pinned;

@@ -76,7 +76,7 @@ impl Rig {
     }
 }
 
-fn tracer(kind: Kind) -> &'static Tracer {
+pub(super) fn tracer(kind: Kind) -> &'static Tracer {
     tracers().find(|tracer| tracer.kind == kind).unwrap()
 }
 
@@ -98,7 +98,7 @@ fn exit_record() -> Vec<u8> {
 }
 
 /// Not decodable, which is no matter to the host.
-fn open_record() -> Vec<u8> {
+pub(super) fn open_record() -> Vec<u8> {
     record(Kind::Open, 48, 7)
 }
 

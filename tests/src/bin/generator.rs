@@ -5,6 +5,8 @@ use std::io::{BufRead, BufWriter, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
@@ -39,6 +41,17 @@ enum Work {
         rate: u64,
         #[arg(long)]
         seconds: u64,
+    },
+    /// Open paths with running numbers at a steady rate, and run a program with the number every so often, until the
+    /// standard input ends; tells how far it is
+    Numbered {
+        /// Paths begin so; nothing needs to be there
+        prefix: String,
+        #[arg(long)]
+        rate: u64,
+        /// Run `/bin/true <number>` after so many opens
+        #[arg(long)]
+        spawn_every: u64,
     },
     /// Run a program again and again, one after the other
     Spawn {
@@ -75,6 +88,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count = match options.work {
         Work::Open { file, count, seconds } => open_fast(&path(file)?, count, seconds)?,
         Work::Paced { file, rate, seconds } => open_paced(&path(file)?, rate, seconds)?,
+        Work::Numbered { prefix, rate, spawn_every } => open_numbered(&prefix, rate, spawn_every)?,
         Work::Spawn { program, count } => spawn(&program, count)?,
         Work::Connect { address, count } => connect(&address, count)?,
         // What it says is for its host alone.
@@ -124,6 +138,32 @@ fn open_paced(file: &CString, rate: u64, seconds: u64) -> Result<u64, Errno> {
 /// The descriptor is closed when dropped.
 fn open_once(file: &CString) -> Result<(), Errno> {
     open(file.as_c_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map(drop)
+}
+
+fn open_numbered(prefix: &str, rate: u64, spawn_every: u64) -> Result<u64, Box<dyn std::error::Error>> {
+    let ended = Arc::new(AtomicBool::new(false));
+    let seen = ended.clone();
+    std::thread::spawn(move || {
+        // An error is an end as well.
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        seen.store(true, Ordering::Relaxed);
+    });
+    let start = now();
+    let mut done = 0;
+    while !ended.load(Ordering::Relaxed) {
+        let due = (start.elapsed().as_secs_f64() * rate as f64) as u64;
+        while done < due {
+            // That there is no such file is no matter: it was asked for.
+            let _ = open_once(&CString::new(format!("{prefix}{done}"))?);
+            if done % spawn_every == 0 {
+                Command::new("/bin/true").arg(format!("{prefix}{done}")).status()?;
+            }
+            done += 1;
+        }
+        say(&done.to_string());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(done)
 }
 
 fn spawn(program: &PathBuf, count: u64) -> std::io::Result<u64> {

@@ -1,0 +1,112 @@
+//! The host at rings that outlive the agent, on a source that is no kernel.
+
+use std::sync::Arc;
+
+use actors::{Outbox, WhenFull};
+use model::{Accounts, BootNs, Checkpoint, Point, ProcessTable, Settled, SinkName};
+
+use super::core::Core;
+use super::fake::Kernel;
+use super::source::Footing;
+use super::tests::{open_record, tracer};
+use super::{Count, Missing, RawBatch, Ring, Seat};
+use crate::wire::Kind;
+
+struct Rig {
+    kernel: Kernel,
+    accounts: Accounts,
+    core: Core,
+    opens: flume::Receiver<RawBatch>,
+}
+
+/// A host whose source stands on `footing`, with so many records of 136 bytes in the data ring.
+fn rig(footing: Footing, records: usize, count: Count) -> Rig {
+    let (kernel, accounts) = (Kernel::default(), Accounts::new(&[SinkName::new("sqlite")]));
+    {
+        let mut fake = kernel.lock().unwrap();
+        fake.footing = footing;
+        fake.rings[Ring::Data as usize].extend((0..records).map(|_| open_record()));
+        fake.counts.insert(Kind::Open as u32, count);
+    }
+    let seat = Arc::new(Seat::new(tracer(Kind::Open), accounts.of(&"open".into())));
+    let source = Box::new(kernel.clone());
+    let mut core = Core::new(source, std::slice::from_ref(&seat), ProcessTable::default(), accounts.clone());
+    let (outbox, opens) = Outbox::channel(8, WhenFull::Block);
+    core.attach(&seat, outbox).unwrap();
+    Rig { kernel, accounts, core, opens }
+}
+
+impl Rig {
+    fn released(&self) -> u64 {
+        self.kernel.lock().unwrap().released[Ring::Data as usize]
+    }
+}
+
+const ONE: u64 = 136;
+
+fn pinned(adopted: bool) -> Footing {
+    Footing { pin: Some("one".to_owned()), adopted, ..Footing::default() }
+}
+
+#[test]
+fn records_stay_in_their_ring_until_the_store_has_them() {
+    let mut rig = rig(pinned(false), 5, Count { seen: 5, lost: 0 });
+    rig.core.look();
+    let mut rows = rig.opens.try_recv().unwrap().into_claim().route();
+    assert_eq!((rows[0].count(), rig.released()), (5, 0));
+    rows[0].promise();
+    let account = rig.accounts.of(&"open".into());
+    let point = account.checkpoint(0).unwrap();
+    assert_eq!((point.position, point.settled.stored), (5 * ONE, 5));
+    rows[0].store(5);
+    rig.core.look();
+    assert_eq!(rig.released(), 0, "stored, but whether that will last is not said yet");
+    account.committed(&point, 0);
+    rig.core.look();
+    assert_eq!(rig.released(), 5 * ONE);
+}
+
+#[test]
+fn a_store_that_is_down_does_not_hold_the_ring() {
+    let mut rig = rig(pinned(false), 5, Count { seen: 5, lost: 0 });
+    rig.core.look();
+    drop(rig.opens.try_recv().unwrap());
+    rig.core.look();
+    assert_eq!(rig.released(), 0);
+    rig.accounts.set_store_down(true);
+    rig.core.look();
+    assert_eq!(rig.released(), 5 * ONE);
+}
+
+#[test]
+fn a_successor_begins_behind_what_is_settled_and_goes_on_with_the_books() {
+    let settled = Settled { stored: 2, filtered: 1, ..Settled::default() };
+    let point = Checkpoint::new(3 * ONE, 0, settled);
+    let point = Point { pin: "one".to_owned(), tracer: "open".into(), point, at: BootNs(7) };
+    let footing = Footing { points: [(Kind::Open as u32, point)].into(), ..pinned(true) };
+    let mut rig = rig(footing, 5, Count { seen: 9, lost: 4 });
+    rig.core.look();
+    let mut claim = rig.opens.try_recv().unwrap().into_claim();
+    assert_eq!(claim.count(), 2, "three of the five in the ring are settled");
+    claim.filter(2);
+    let books = rig.accounts.of(&"open".into()).snapshot(&SinkName::new("sqlite"));
+    assert_eq!((books.seen, books.stored, books.filtered, books.lost.ring), (9, 2, 3, 4));
+    assert_eq!(books.in_flight(), 0);
+    assert!(rig.core.is_done());
+}
+
+#[test]
+fn what_rings_had_that_are_not_gone_on_with_is_a_loss() {
+    let missing = Missing { kind: Kind::Open as u32, count: 40, since: BootNs(1) };
+    let footing = Footing { missing: vec![missing], ..pinned(false) };
+    let mut rig = rig(footing, 1, Count { seen: 1, lost: 0 });
+    rig.core.look();
+    let account = rig.accounts.of(&"open".into());
+    let gaps = account.take_gaps();
+    assert_eq!((gaps.len(), gaps[0].count, gaps[0].from), (1, 40, BootNs(1)));
+    let books = account.snapshot(&SinkName::new("sqlite"));
+    assert_eq!((books.seen, books.lost.ring, books.in_flight()), (41, 40, 1));
+    // A row that tells of it in the store is part of the next checkpoint.
+    let point = account.checkpoint(40).unwrap();
+    assert_eq!((point.base, point.settled.lost.ring, point.seen()), (40, 40, 0));
+}

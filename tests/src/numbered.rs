@@ -1,0 +1,101 @@
+//! Generators whose opens bear running numbers, so that one that is missing or there twice shows.
+
+use std::io::{BufRead as _, BufReader, Lines};
+use std::process::{Child, ChildStdout, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::wait::until;
+use crate::workload::generator;
+
+/// A generator ends within this long after its input.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Several generators side by side.
+pub struct Crowd {
+    workers: Vec<Worker>,
+}
+
+/// One generator.
+struct Worker {
+    prefix: String,
+    child: Child,
+    done: Arc<AtomicU64>,
+    reader: Option<JoinHandle<Option<u64>>>,
+}
+
+impl Crowd {
+    /// Starts `workers` of them, each at `rate` opens a second, as user `uid`. Every `spawn_every` opens one program is
+    /// run.
+    pub fn start(uid: u32, workers: u32, rate: u64, spawn_every: u64) -> Self {
+        let start = |worker| Worker::start(uid, format!("/seam-{uid}-{worker}/"), rate, spawn_every);
+        Self { workers: (0..workers).map(start).collect() }
+    }
+
+    /// Opens made so far, about.
+    pub fn done(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.done.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Waits for so many opens more.
+    ///
+    /// # Panics
+    /// When they don't come.
+    pub fn wait_for(&self, more: u64) {
+        let enough = self.done() + more;
+        until("opens are made", PATIENCE, || (self.done() >= enough).then_some(()));
+    }
+
+    /// Ends them: each one's prefix, and how many opens it made.
+    ///
+    /// # Panics
+    /// When one does not end in good order.
+    pub fn end(self) -> Vec<(String, u64)> {
+        self.workers.into_iter().map(Worker::end).collect()
+    }
+}
+
+impl Worker {
+    fn start(uid: u32, prefix: String, rate: u64, spawn_every: u64) -> Self {
+        let (rate, every) = (rate.to_string(), spawn_every.to_string());
+        let mut command = generator(uid, &["numbered", &prefix, "--rate", &rate, "--spawn-every", &every]);
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("the generator can't be started");
+        let lines = BufReader::new(child.stdout.take().expect("it has a pipe")).lines();
+        let done = Arc::new(AtomicU64::new(0));
+        let told = done.clone();
+        let reader = Some(std::thread::spawn(move || read(lines, &told)));
+        Self { prefix, child, done, reader }
+    }
+
+    fn end(mut self) -> (String, u64) {
+        drop(self.child.stdin.take());
+        let count = self.reader.take().and_then(|reader| reader.join().ok()).flatten();
+        assert!(self.child.wait().is_ok_and(|status| status.success()), "a generator failed");
+        (std::mem::take(&mut self.prefix), count.expect("a generator did not say how many opens it made"))
+    }
+}
+
+/// Follows what it says: numbers on the way, an object at the end.
+fn read(lines: Lines<BufReader<ChildStdout>>, done: &AtomicU64) -> Option<u64> {
+    for line in lines.map_while(Result::ok) {
+        match serde_json::from_str::<Value>(&line) {
+            Ok(Value::Object(end)) => return end.get("count")?.as_u64(),
+            Ok(number) => done.store(number.as_u64()?, Ordering::Relaxed),
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // After a test that failed; else it has ended, and there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,336 @@
+//! With `ebpf.pin` an agent that is killed is followed by one that goes on with the first record that is not stored:
+//! none is missing at the seam, none is there twice.
+#![expect(clippy::unwrap_used, reason = "a failing test panics")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use rusqlite::Connection;
+use tests::workload::generate;
+use tests::{Agent, Crowd, Scratch, Setup, Store, suite, until};
+
+const SOON: Duration = Duration::from_secs(30);
+const ROUNDS: u32 = 20;
+/// Opens a second: of each worker.
+const RATE: u64 = 1500;
+const WORKERS: u32 = 3;
+
+suite! {
+    threads: 2;
+    twenty_kills_lose_nothing_and_double_nothing: [Kernel];
+    what_a_full_ring_lost_while_nobody_read_it_is_counted: [Kernel];
+    another_version_starts_clean_and_books_the_gap: [Kernel];
+    a_store_that_is_gone_is_not_gone_on_with: [Kernel];
+    what_was_pinned_by_halves_is_cleared_away: [Kernel];
+    an_orderly_stop_lets_go_and_keep_does_not: [Kernel];
+    tracers_that_were_switched_between_two_runs: [Kernel]
+}
+
+/// A work folder whose agents pin, and what they pinned is let go at the end whatever happens.
+struct Site {
+    scratch: Scratch,
+    uid: u32,
+}
+
+impl Site {
+    fn new(uid: u32) -> Self {
+        Self { scratch: Scratch::new(), uid }
+    }
+
+    fn work(&self) -> PathBuf {
+        self.scratch.path().join("work")
+    }
+
+    fn store(&self) -> Store {
+        Store::at(self.work())
+    }
+
+    fn setup(&self) -> Setup {
+        let only = format!("[{}]", self.uid);
+        Setup::new().workdir(self.work()).set("ebpf.pin", "true").set("ebpf.uids", &only)
+    }
+
+    /// So many opens of one file by the user that is traced.
+    fn open(&self, count: u32) {
+        let file = self.scratch.file("file", "");
+        generate(self.uid, &["open", file.to_str().unwrap(), "--count", &count.to_string()]);
+    }
+
+    fn database(&self) -> Connection {
+        Connection::open(self.store().database()).unwrap()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // Nobody may run there any more: agents are dropped first.
+        self.store().run(&["stop", "--unpin"]);
+    }
+}
+
+fn kill(mut agent: Agent) {
+    agent.signal(Signal::SIGKILL);
+    agent.wait();
+}
+
+/// What `status` says of the pin.
+fn pin(agent: &Agent) -> serde_json::Value {
+    agent.actor("ebpf")["state"]["pin"].clone()
+}
+
+fn folder(agent: &Agent) -> PathBuf {
+    PathBuf::from(pin(agent)["folder"].as_str().expect("nothing is pinned"))
+}
+
+fn wait_for_stored(agent: &Agent, tracer: &str, least: u64) {
+    until("rows are stored", SOON, || (agent.tracer(tracer)["stored"].as_u64() >= Some(least)).then_some(()));
+}
+
+/// The same in every run: failures can be had again.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+fn texts(database: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = database.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+fn table(database: &Connection, tracer: &str) -> String {
+    let like = format!(
+        "SELECT name FROM sqlite_master WHERE name LIKE 'duetector\\_tracking:{tracer}@%' ESCAPE '\\'"
+    );
+    format!("\"{}\"", texts(database, &like)[0])
+}
+
+/// Every number of every worker is there once; says which are not.
+fn assert_once(found: &[String], expected: impl Iterator<Item = String>) {
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    found.iter().for_each(|name| *counts.entry(name).or_default() += 1);
+    let twice: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
+    let expected: Vec<String> = expected.collect();
+    let missing: Vec<_> = expected.iter().filter(|name| !counts.contains_key(name.as_str())).collect();
+    assert!(
+        twice.is_empty() && missing.is_empty(),
+        "{} are there more than once, {} are missing of {}: {:?} {:?}",
+        twice.len(),
+        missing.len(),
+        expected.len(),
+        &twice[..twice.len().min(5)],
+        &missing[..missing.len().min(5)]
+    );
+    assert_eq!(found.len(), expected.len(), "more than was asked for");
+}
+
+fn twenty_kills_lose_nothing_and_double_nothing() {
+    let (site, every) = (Site::new(9901), 50);
+    let mut agent = site.setup().start();
+    let crowd = Crowd::start(site.uid, WORKERS, RATE, every);
+    let mut dice = Dice(7);
+    for _ in 0..ROUNDS {
+        // Now and then it is killed before it has begun.
+        crowd.wait_for(dice.below(6) * 300 + dice.below(300));
+        kill(agent);
+        crowd.wait_for(dice.below(1500));
+        agent = site.setup().spawn();
+    }
+    crowd.wait_for(500);
+    let done = crowd.end();
+    let total: u64 = done.iter().map(|(_, count)| count).sum();
+    until("the last agent answers", SOON, || site.store().run(&["status"]).status.success().then_some(()));
+    assert_eq!(pin(&agent)["adopted"], true, "{}", agent.stderr());
+    wait_for_stored(&agent, "open", total);
+    let agent = agent.finish_run();
+
+    let database = site.database();
+    let opens = texts(
+        &database,
+        &format!("SELECT fname FROM {} WHERE fname LIKE '/seam-%'", table(&database, "open")),
+    );
+    let names = |step| {
+        let of = move |(prefix, count): &(String, u64)| {
+            let prefix = prefix.clone();
+            (0..*count).step_by(step).map(move |number| format!("{prefix}{number}")).collect::<Vec<_>>()
+        };
+        done.iter().flat_map(of).collect::<Vec<_>>()
+    };
+    assert_once(&opens, names(1).into_iter());
+    let runs = format!(
+        "SELECT extended ->> '$.argv[1]' FROM {} WHERE extended ->> '$.argv[1]' LIKE '/seam-%'",
+        table(&database, "exec")
+    );
+    assert_once(&texts(&database, &runs), names(every as usize).into_iter());
+    // Each of them ended once, by its identity.
+    let ended = format!(
+        "SELECT count(*) FROM {} AS run WHERE extended ->> '$.argv[1]' LIKE '/seam-%'
+         AND (SELECT count(*) FROM {} AS end WHERE end.exec_id = run.exec_id) = 1",
+        table(&database, "exec"),
+        table(&database, "exit")
+    );
+    let ended: i64 = database.query_row(&ended, [], |row| row.get(0)).unwrap();
+    assert_eq!(ended, names(every as usize).len() as i64);
+    for account in agent.store().brief().iter().filter(|account| account.tracer != "loss") {
+        assert_eq!(account.lost_total(), 0, "{account:?}");
+    }
+    let adopted = "SELECT count(*) FROM duetector_actors_run WHERE adopted IS NOT NULL";
+    let adopted: u32 = database.query_row(adopted, [], |row| row.get(0)).unwrap();
+    assert!(adopted > 0, "no run is noted as going on with another's rings");
+}
+
+/// The count of the `loss` rows of that tracer.
+fn told(store: &Store, tracer: &str) -> u64 {
+    let losses = store.query("loss", &[]);
+    let of_it = losses.iter().filter(|row| row["extended"]["lost_tracer"] == tracer);
+    of_it.filter_map(|row| row["count"].as_u64()).sum()
+}
+
+fn what_a_full_ring_lost_while_nobody_read_it_is_counted() {
+    let site = Site::new(9902);
+    let small = || site.setup().set("ebpf.data_ring", "\"64KiB\"");
+    let agent = small().start();
+    site.open(23);
+    wait_for_stored(&agent, "open", 23);
+    kill(agent);
+    site.open(5000);
+    let agent = small().start().finish_run();
+    let open = agent.store().account("open");
+    assert_eq!((open.seen - open.filtered, open.count), (5023, open.stored), "{open:?}");
+    assert!(open.lost.ring > 0 && open.stored > 23, "{open:?}");
+    assert_eq!(5023 - open.count, open.lost.ring, "what is missing is what was lost");
+    assert_eq!(told(agent.store(), "open"), open.lost.ring);
+}
+
+fn another_version_starts_clean_and_books_the_gap() {
+    let site = Site::new(9903);
+    let agent = site.setup().start();
+    site.open(100);
+    wait_for_stored(&agent, "open", 100);
+    let before = folder(&agent);
+    kill(agent);
+    site.open(23);
+    let agent = site.setup().variable("DUETECTOR_FAULT_OBJECT", "another").start();
+    let pin = pin(&agent);
+    assert_eq!((&pin["adopted"], folder(&agent)), (&false.into(), before));
+    assert!(pin["refused"].as_str().unwrap().contains("another version"), "{pin}");
+    assert!(agent.stderr().contains("another version"), "{}", agent.stderr());
+    let shown = String::from_utf8(site.store().run(&["status"]).stdout).unwrap();
+    assert!(shown.contains("another version"), "{shown}");
+    site.open(10);
+    let agent = agent.finish_run();
+    let open = agent.store().account("open");
+    assert_eq!((open.count, open.stored), (110, 10), "{open:?}");
+    // The generator's own start is among what was lost: its opens of libraries, which would have been filtered.
+    assert!((23..=80).contains(&open.lost.ring), "{open:?}");
+    assert_eq!(told(agent.store(), "open"), open.lost.ring);
+    let gap = agent.store().query("loss", &[]);
+    let gap = gap.iter().find(|row| row["extended"]["lost_tracer"] == "open").unwrap();
+    let (from, to) = (gap["extended"]["from"].as_str().unwrap(), gap["extended"]["to"].as_str().unwrap());
+    assert!(from < to, "{gap}");
+}
+
+fn a_store_that_is_gone_is_not_gone_on_with() {
+    let site = Site::new(9904);
+    let agent = site.setup().start();
+    site.open(100);
+    wait_for_stored(&agent, "open", 100);
+    kill(agent);
+    site.open(23);
+    for ending in ["", "-wal", "-shm"] {
+        let mut path = site.store().database().into_os_string();
+        path.push(ending);
+        // A log that was written back is not there.
+        let _ = std::fs::remove_file(path);
+    }
+    let agent = site.setup().start();
+    assert!(pin(&agent)["refused"].as_str().unwrap().contains("another store"));
+    let agent = agent.finish_run();
+    let open = agent.store().account("open");
+    assert_eq!((open.count, open.stored), (0, 0));
+    // What was in the rings, unread: these and the generator's own start.
+    assert!((23..=200).contains(&open.lost.ring), "{open:?}");
+}
+
+fn what_was_pinned_by_halves_is_cleared_away() {
+    let site = Site::new(9905);
+    let agent = site.setup().start();
+    let place = folder(&agent);
+    kill(agent);
+    std::fs::remove_file(place.join("map-mark")).unwrap();
+    std::fs::remove_file(place.join("map-data")).unwrap();
+    let agent = site.setup().start();
+    assert!(pin(&agent)["refused"].as_str().unwrap().contains("not complete"));
+    site.open(23);
+    let agent = agent.finish_run();
+    assert_eq!(agent.store().account("open").stored, 23);
+    assert!(!place.exists(), "an orderly stop leaves nothing behind");
+}
+
+fn an_orderly_stop_lets_go_and_keep_does_not() {
+    let site = Site::new(9906);
+    let mut agent = site.setup().start();
+    let place = folder(&agent);
+    site.open(10);
+    let stopped = site.store().run(&["stop", "--keep"]);
+    assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
+    agent.wait();
+    assert!(place.exists(), "it is to be kept");
+    site.open(23);
+    let mut agent = site.setup().start();
+    assert_eq!(pin(&agent)["adopted"], true);
+    wait_for_stored(&agent, "open", 33);
+    // Of a service that is restarted for an upgrade: a signal, and the setting.
+    agent.stop(Signal::SIGTERM);
+    assert!(!place.exists(), "let go");
+    let mut agent = site.setup().set("ebpf.pin_keep", "true").start();
+    agent.stop(Signal::SIGTERM);
+    site.open(7);
+    let agent = site.setup().start().finish_run();
+    let open = agent.store().account("open");
+    assert_eq!((open.count, open.stored, open.lost_total()), (40, 7, 0), "{open:?}");
+    let mut agent = site.setup().start();
+    agent.signal(Signal::SIGKILL);
+    agent.wait();
+    assert!(place.exists());
+    let cleared = site.store().run(&["stop", "--unpin"]);
+    assert!(cleared.status.success() && !place.exists(), "{}", String::from_utf8_lossy(&cleared.stderr));
+}
+
+fn has(place: &Path, start: &str) -> bool {
+    let mut entries = std::fs::read_dir(place).unwrap();
+    entries.any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with(start))
+}
+
+fn tracers_that_were_switched_between_two_runs() {
+    let site = Site::new(9907);
+    let agent = site.setup().set("tracer.connect.disabled", "true").start();
+    let place = folder(&agent);
+    assert!(has(&place, "link-open") && !has(&place, "link-connect"));
+    site.open(10);
+    wait_for_stored(&agent, "open", 10);
+    kill(agent);
+    site.open(5);
+    let agent = site.setup().set("tracer.open.disabled", "true").start();
+    assert!(!has(&place, "link-open") && has(&place, "link-connect"));
+    site.open(100);
+    generate(site.uid, &["connect", "--count", "3"]);
+    wait_for_stored(&agent, "connect", 3);
+    // What the tracer that is off now had left is lost, and said to be.
+    let open = site.store().account("open");
+    assert_eq!((open.count, open.lost.queue > 0), (10, true), "{open:?}");
+    kill(agent);
+    let agent = site.setup().start();
+    site.open(23);
+    let agent = agent.finish_run();
+    let open = agent.store().account("open");
+    assert_eq!((open.count, open.stored), (33, 33), "{open:?}");
+    let connect = agent.store().account("connect");
+    assert_eq!((connect.count, connect.stored), (3, 3), "{connect:?}");
+}
