@@ -66,6 +66,17 @@ enum Work {
         #[arg(long)]
         count: u64,
     },
+    /// Make files 0, 1, 2… in a folder at a steady rate, until standard input ends; each is opened once
+    Number {
+        folder: PathBuf,
+        #[arg(long)]
+        rate: u64,
+    },
+    /// Be a subprocess tracer's child that writes an event every so often, numbered, until it is told to stop
+    Tick {
+        #[arg(long)]
+        every_us: u64,
+    },
     /// Be a subprocess tracer's child that writes numbered events as fast as it can, then waits for its end
     Flood {
         #[arg(long)]
@@ -91,7 +102,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Work::Numbered { prefix, rate, spawn_every } => open_numbered(&prefix, rate, spawn_every)?,
         Work::Spawn { program, count } => spawn(&program, count)?,
         Work::Connect { address, count } => connect(&address, count)?,
+        Work::Number { folder, rate } => number(&folder, rate)?,
         // What it says is for its host alone.
+        Work::Tick { every_us } => return Ok(tick(Duration::from_micros(every_us))?),
         Work::Flood { count, when } => return Ok(flood(count, when.as_deref())?),
     };
     say(&format!(
@@ -182,6 +195,51 @@ fn connect(address: &str, count: u64) -> std::io::Result<u64> {
         stream.read_to_end(&mut Vec::new())?;
     }
     Ok(count)
+}
+
+fn number(folder: &Path, rate: u64) -> std::io::Result<u64> {
+    let ended = Arc::new(AtomicBool::new(false));
+    let told = ended.clone();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        told.store(true, Ordering::Relaxed);
+    });
+    let (start, mut done) = (now(), 0);
+    while !ended.load(Ordering::Relaxed) {
+        let due = (start.elapsed().as_secs_f64() * rate as f64) as u64;
+        while done < due {
+            let file = folder.join(done.to_string());
+            std::fs::File::create(&file)?;
+            std::fs::remove_file(&file)?;
+            done += 1;
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    Ok(done)
+}
+
+fn tick(every: Duration) -> std::io::Result<()> {
+    let message = |kind: &str, payload: &str| {
+        format!(r#"{{"proto":"duetector","version":"0.1.0","type":"{kind}","payload":{payload}}}"#)
+    };
+    let ended = Arc::new(AtomicBool::new(false));
+    let told = ended.clone();
+    std::thread::spawn(move || {
+        let lines = std::io::stdin().lines().map_while(Result::ok);
+        lines.take_while(|line| !line.contains(r#""type":"stop""#)).for_each(drop);
+        told.store(true, Ordering::Relaxed);
+    });
+    let mut out = std::io::stdout().lock();
+    for number in 0_u64.. {
+        if ended.load(Ordering::Relaxed) {
+            break;
+        }
+        writeln!(out, "{}", message("event", &format!(r#"{{"n":{number}}}"#)))?;
+        out.flush()?;
+        std::thread::sleep(every);
+    }
+    writeln!(out, "{}", message("stopped", "{}"))?;
+    out.flush()
 }
 
 /// The events are of the size that the contract's own measurements used.

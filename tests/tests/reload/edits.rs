@@ -1,0 +1,238 @@
+//! A configuration that changes at random, what two of them differ in, and ways to spoil one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Random numbers that are the same for the same seed.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// One of `0..limit`.
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        // xorshift64*
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % limit
+    }
+
+    pub(crate) fn one_in(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+}
+
+/// Kernel tracers that are edited. `open` is not.
+const KERNEL: [&str; 4] = ["clone", "connect", "exec", "exit"];
+
+/// What is in the file.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Model {
+    generator: PathBuf,
+    /// Disabled or not, and the name.
+    kernel: BTreeMap<&'static str, (bool, String)>,
+    /// A word to print, and the interval in ms.
+    shells: BTreeMap<String, (u64, u64)>,
+    /// What is in their environment.
+    children: BTreeMap<String, u64>,
+    /// What each drops: nothing that is counted here.
+    filters: BTreeMap<String, u64>,
+    /// Its file's number and its batch.
+    jsonl: Option<(u64, u64)>,
+    memory: Option<u64>,
+    sqlite_batch: u64,
+    look_ms: u64,
+    everybody: bool,
+    comment: u64,
+}
+
+impl Model {
+    pub(crate) fn new(generator: &Path) -> Self {
+        Self {
+            generator: generator.to_owned(),
+            kernel: KERNEL.iter().map(|name| (*name, (false, (*name).to_owned()))).collect(),
+            shells: BTreeMap::new(),
+            children: BTreeMap::new(),
+            filters: BTreeMap::new(),
+            jsonl: None,
+            memory: None,
+            sqlite_batch: 4096,
+            look_ms: 20,
+            everybody: true,
+            comment: 0,
+        }
+    }
+
+    /// One random edit.
+    pub(crate) fn edit(&mut self, dice: &mut Dice) {
+        let name = |dice: &mut Dice, of: &str| format!("{of}{}", dice.below(3));
+        match dice.below(12) {
+            0 | 1 => {
+                let (disabled, _) = self.kernel.get_mut(KERNEL[dice.below(4) as usize]).unwrap();
+                *disabled = !*disabled;
+            }
+            2 => {
+                let tracer = KERNEL[dice.below(4) as usize];
+                let (_, stored_as) = self.kernel.get_mut(tracer).unwrap();
+                *stored_as = format!("{tracer}_{}", dice.below(3));
+            }
+            3 | 4 => {
+                let settings = (dice.below(3), 50 + 50 * dice.below(3));
+                toggle(dice, &mut self.shells, |dice| name(dice, "shell"), settings);
+            }
+            5 => {
+                let value = dice.below(3);
+                toggle(dice, &mut self.children, |dice| name(dice, "child"), value);
+            }
+            6 | 7 => {
+                let value = dice.below(3);
+                toggle(dice, &mut self.filters, |dice| name(dice, "filter"), value);
+            }
+            8 => self.jsonl = (!dice.one_in(3)).then(|| (dice.below(2), 100 + dice.below(2))),
+            9 => self.memory = (!dice.one_in(3)).then(|| 10 + dice.below(2)),
+            10 => match dice.below(3) {
+                0 => self.sqlite_batch = 1000 + dice.below(3),
+                1 => self.look_ms = 10 + 10 * dice.below(3),
+                _ => self.everybody = !self.everybody,
+            },
+            _ => self.comment += 1,
+        }
+    }
+
+    /// What a reload from this to `other` has to report.
+    pub(crate) fn differences(&self, other: &Self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for (name, (disabled, old)) in &self.kernel {
+            let (now_disabled, new) = &other.kernel[name];
+            match (disabled, now_disabled) {
+                (false, false) if old != new => drop(found.insert(format!("tracer {new} (was {old})"))),
+                (false, true) => drop(found.insert(format!("tracer {old}"))),
+                (true, false) => drop(found.insert(format!("tracer {new}"))),
+                _ => {}
+            }
+        }
+        differ(&mut found, "tracer", &self.shells, &other.shells);
+        differ(&mut found, "tracer", &self.children, &other.children);
+        differ(&mut found, "filter", &self.filters, &other.filters);
+        let mut told = |differs: bool, what: &str| {
+            if differs {
+                found.insert(what.to_owned());
+            }
+        };
+        told(self.jsonl != other.jsonl, "sink jsonl");
+        told(self.memory != other.memory, "sink memory");
+        told(self.sqlite_batch != other.sqlite_batch, "sink sqlite");
+        told(self.look_ms != other.look_ms, "setting ebpf.look_interval");
+        told(self.everybody != other.everybody, "setting ebpf.uids");
+        found
+    }
+
+    pub(crate) fn to_toml(&self) -> String {
+        let generator = self.generator.display();
+        let uids = if self.everybody { "[]" } else { "[0, 9974]" };
+        let mut text = format!(
+            "# edit {}\n[ebpf]\nlook_interval = \"{}ms\"\nuids = {uids}\n",
+            self.comment, self.look_ms
+        );
+        // Writing to a string can't fail.
+        for (name, (disabled, stored_as)) in &self.kernel {
+            let _ = writeln!(text, "[tracer.{name}]\ndisabled = {disabled}\nname = \"{stored_as}\"");
+        }
+        let _ = writeln!(
+            text,
+            "[tracer.template.sp.steady]\ncomm = [\"{generator}\", \"tick\", \"--every-us\", \"2000\"]"
+        );
+        for (name, value) in &self.children {
+            let comm = format!("[\"{generator}\", \"tick\", \"--every-us\", \"20000\"]");
+            let _ =
+                writeln!(text, "[tracer.template.sp.{name}]\ncomm = {comm}\nenv = {{ VALUE = \"{value}\" }}");
+        }
+        for (name, (word, interval)) in &self.shells {
+            let _ = writeln!(text, "[tracer.template.sh.{name}]\ncomm = [\"echo\", \"{word}\"]");
+            let _ = writeln!(text, "interval = \"{interval}ms\"\nenable_cache = false");
+        }
+        for (name, value) in &self.filters {
+            let _ = writeln!(text, "[filter.{name}]\nre_exclude_fname = [\"^/no/such/{value}\"]");
+        }
+        let _ = writeln!(text, "[collector.sqlite]\nbatch = {}", self.sqlite_batch);
+        if let Some((number, batch)) = self.jsonl {
+            let path = format!("lines{number}.jsonl");
+            let _ = writeln!(text, "[collector.jsonl]\ndisabled = false\npath = \"{path}\"\nbatch = {batch}");
+        }
+        if let Some(maxlen) = self.memory {
+            let _ = writeln!(text, "[collector.memory]\ndisabled = false\nmaxlen = {maxlen}");
+        }
+        text
+    }
+}
+
+/// Adds, changes or removes one.
+fn toggle<T>(dice: &mut Dice, all: &mut BTreeMap<String, T>, name: impl Fn(&mut Dice) -> String, value: T) {
+    let name = name(dice);
+    if dice.one_in(3) {
+        all.remove(&name);
+    } else {
+        all.insert(name, value);
+    }
+}
+
+fn differ<T: PartialEq>(
+    found: &mut BTreeSet<String>,
+    what: &str,
+    before: &BTreeMap<String, T>,
+    after: &BTreeMap<String, T>,
+) {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let differing = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
+    found.extend(differing.map(|name| format!("{what} {name}")));
+}
+
+/// Puts something in the file's place that is wrong; says what.
+pub(crate) fn spoil(dice: &mut Dice, good: &str, file: &Path) -> String {
+    let wrong = [
+        "[ebpf\n",
+        "tracer = 3\n",
+        "[tracer.opne]\ndisabled = true\n",
+        "[tracer.open]\nnmae = \"x\"\n",
+        "[tracer.open]\ndisabled = \"maybe\"\n",
+        "[tracer.open]\nname = \"a:b\"\n",
+        "[tracer.uname]\ninterval = \"1ms\"\n",
+        "[shell]\nmax_running = 0\n",
+        "[subprocess]\nline_limit = \"1KB of\"\n",
+        "[tracer.template.sh.bad]\ncomm = []\n",
+        "[tracer.template.sp.uname]\ncomm = [\"true\"]\n",
+        "[tracer.template.bpf.bad]\nprogram = \"/no/such/file.txt\"\n",
+        "[filter.bad]\nre_exclude_fname = [\"(\"]\n",
+        "[filter.bad]\ndrop = \"nosuchfield == 3\"\n",
+        "[filter.bad]\ndorp = \"uid == 3\"\n",
+        "[collector]\nid = \"another\"\n",
+        "[collector]\nqueue = 9\n",
+        "[nosuchsection]\nx = 1\n",
+    ];
+    let replaced = [
+        ("look_interval = ", "look_interval = 1 # "),
+        ("look_interval = ", "data_ring = \"1MiB\"\nlook_interval = "),
+        ("look_interval = ", "queue = 3\nlook_interval = "),
+        ("[collector.sqlite]\n", "[collector.sqlite]\npath = \"/proc/self/mem/store\"\n"),
+    ];
+    let at = dice.below((wrong.len() + replaced.len() + 2) as u64) as usize;
+    if let Some(more) = wrong.get(at) {
+        fs::write(file, format!("{good}{more}")).unwrap();
+        return (*more).to_owned();
+    }
+    if let Some((from, to)) = replaced.get(at - wrong.len()) {
+        fs::write(file, good.replacen(from, to, 1)).unwrap();
+        return format!("{to:?} for {from:?}");
+    }
+    fs::remove_file(file).unwrap();
+    if at.is_multiple_of(2) {
+        fs::create_dir(file).unwrap();
+        return "a folder in its place".to_owned();
+    }
+    "no file".to_owned()
+}

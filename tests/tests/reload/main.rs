@@ -1,0 +1,203 @@
+//! Issue 3, criterion 6: 200 random edits of the configuration under load, valid and invalid ones. What an edit does not
+//! concern is not touched and loses nothing; an invalid one changes nothing; the books balance at the end.
+#![expect(clippy::unwrap_used, reason = "a failing test panics")]
+
+mod edits;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use edits::{Dice, Model, spoil};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tests::workload::generator;
+use tests::{Agent, Scratch, Setup, binary, suite, until};
+
+const SOON: Duration = Duration::from_secs(30);
+/// Whose files are counted; nothing else on the machine has this user id.
+const UID: u32 = 9974;
+const EDITS: u32 = 200;
+
+suite! {
+    threads: 1;
+    two_hundred_edits_under_load: [Kernel]
+}
+
+/// The agent under test, its configuration and its load.
+struct Rig {
+    agent: Agent,
+    file: PathBuf,
+    files: PathBuf,
+    load: Child,
+    _scratch: Scratch,
+}
+
+impl Rig {
+    fn start(model: &Model) -> Self {
+        let scratch = Scratch::new();
+        let (files, file) = (scratch.folder("files"), scratch.path().join("agent.toml"));
+        fs::write(&file, model.to_toml()).unwrap();
+        let agent = Setup::new().options(&["--config", file.to_str().unwrap()]).start();
+        let mut load = generator(UID, &["number", files.to_str().unwrap(), "--rate", "400"]);
+        let load = load.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        Self { agent, file, files, load, _scratch: scratch }
+    }
+
+    /// Puts a configuration in place, and has it read: by command or by signal. What came of it, as `status` tells it.
+    fn reload(&self, by_signal: bool) -> Value {
+        let last = || self.agent.status()["config"]["last_reload"].clone();
+        if !by_signal {
+            let done = self.agent.store().run(&["reload"]);
+            let told = last();
+            let (code, words) = (done.status.code(), String::from_utf8_lossy(&done.stderr));
+            let expected = if told["result"] == "applied" { 0 } else { 2 };
+            assert_eq!(code, Some(expected), "{told}: {words}");
+            let told_words = told["problems"].as_str().unwrap_or_default();
+            assert!(words.contains(told_words), "the caller is told all: {words}");
+            return told;
+        }
+        let before = last();
+        self.agent.signal(Signal::SIGHUP);
+        until("the signal is answered", SOON, || Some(last()).filter(|now| *now != before))
+    }
+
+    fn running(&self) -> String {
+        let shown = self.agent.store().run(&["config", "show", "--running"]);
+        assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+        String::from_utf8(shown.stdout).unwrap()
+    }
+
+    /// Ends the load; says how many files it made.
+    fn end_load(&mut self) -> u64 {
+        drop(self.load.stdin.take());
+        let mut told = String::new();
+        std::io::Read::read_to_string(self.load.stdout.as_mut().unwrap(), &mut told).unwrap();
+        assert!(self.load.wait().unwrap().success());
+        serde_json::from_str::<Value>(&told).unwrap()["count"].as_u64().unwrap()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        // It has ended, but for a test that failed.
+        let _ = self.load.kill();
+        let _ = self.load.wait();
+    }
+}
+
+/// What tells one life of a tracer from another: restarts, its process, and numbers that only grow.
+#[derive(Clone, Debug)]
+struct Life {
+    restarts: u64,
+    pid: Value,
+    numbers: BTreeMap<&'static str, u64>,
+}
+
+fn lives(agent: &Agent) -> BTreeMap<String, Life> {
+    let status = agent.status();
+    let tracers = status["tracers"].as_array().unwrap().iter();
+    let life = |tracer: &Value| {
+        let detail = &tracer["detail"];
+        let numbers = ["decoded", "runs", "emitted", "events"];
+        let numbers = numbers.into_iter().filter_map(|key| Some((key, detail[key].as_u64()?))).collect();
+        Life { restarts: tracer["restarts"].as_u64().unwrap(), pid: detail["pid"].clone(), numbers }
+    };
+    tracers.map(|tracer| (tracer["tracer"].as_str().unwrap().to_owned(), life(tracer))).collect()
+}
+
+/// Nobody lives a second life whom the edit did not concern.
+fn assert_untouched(
+    before: &BTreeMap<String, Life>,
+    after: &BTreeMap<String, Life>,
+    touched: &BTreeSet<String>,
+) {
+    let is_touched = |name: &str| {
+        let told = format!("tracer {name}");
+        touched.iter().any(|it| {
+            *it == told || it.starts_with(&format!("{told} ")) || it.contains(&format!("was {name})"))
+        })
+    };
+    for (name, old) in before.iter().filter(|(name, _)| !is_touched(name)) {
+        let new =
+            after.get(name).unwrap_or_else(|| panic!("{name} is gone, and only {touched:?} was edited"));
+        let same = old.restarts == new.restarts && old.pid == new.pid;
+        let grown = old.numbers.iter().all(|(key, number)| new.numbers.get(key) >= Some(number));
+        assert!(same && grown, "{name} was touched by an edit of {touched:?}: {old:?}, then {new:?}");
+    }
+}
+
+/// All that a reload says it changed.
+fn reported(result: &Value) -> BTreeSet<String> {
+    let lists = ["added", "removed", "restarted", "changed"];
+    let names = lists.iter().flat_map(|list| result["changes"][list].as_array().unwrap());
+    names.map(|name| name.as_str().unwrap().to_owned()).collect()
+}
+
+fn two_hundred_edits_under_load() {
+    let seed = std::env::var("DUETECTOR_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let mut dice = Dice::new(seed.unwrap_or(3));
+    let mut model = Model::new(&binary::generator());
+    let mut rig = Rig::start(&model);
+    let mut generation = 1;
+    for edit in 0..EDITS {
+        let by_signal = dice.one_in(3);
+        let before = lives(&rig.agent);
+        if dice.one_in(3) {
+            let (running, wrong) = (rig.running(), spoil(&mut dice, &model.to_toml(), &rig.file));
+            let told = rig.reload(by_signal);
+            assert_eq!(told["result"], "refused", "edit {edit}, {wrong}: {told}");
+            assert_eq!(rig.running(), running, "edit {edit}, {wrong}");
+            assert_untouched(&before, &lives(&rig.agent), &BTreeSet::new());
+        } else {
+            let old = model.clone();
+            (0..1 + dice.below(3)).for_each(|_| model.edit(&mut dice));
+            fs::write(&rig.file, model.to_toml()).unwrap();
+            let told = rig.reload(by_signal);
+            assert_eq!(told["result"], "applied", "edit {edit}: {told}");
+            generation += 1;
+            let expected = old.differences(&model);
+            assert_eq!(reported(&told), expected, "edit {edit}");
+            assert_untouched(&before, &lives(&rig.agent), &expected);
+        }
+        assert_eq!(rig.agent.status()["config"]["generation"], generation, "edit {edit}");
+        restore(&rig.file, &model);
+    }
+    check_the_end(&mut rig);
+}
+
+/// A spoiled file may be a folder by now.
+fn restore(file: &Path, model: &Model) {
+    if file.is_dir() {
+        fs::remove_dir(file).unwrap();
+    }
+    fs::write(file, model.to_toml()).unwrap();
+}
+
+/// Every numbered event of those who were never touched is there exactly once, and the books balance.
+fn check_the_end(rig: &mut Rig) {
+    let made = rig.end_load();
+    assert!(made > 500, "only {made} files under load");
+    let ended = rig.agent.stop(Signal::SIGTERM);
+    assert!(ended.status.success(), "the agent ended with {}:\n{}", ended.status, ended.stderr);
+    assert_eq!(ended.stderr.matches("tracer attached tracer=\"open\"").count(), 1);
+    assert_eq!(ended.stderr.matches("child started tracer=steady").count(), 1);
+    rig.agent.store().assert_conserved_to_the_row();
+    for tracer in ["open", "steady"] {
+        let account = rig.agent.store().account(tracer);
+        assert_eq!(account.lost_total(), 0, "{account:?}");
+    }
+    let prefix = format!("{}/", rig.files.display());
+    let rows = rig.agent.store().query("open", &[&format!("uid={UID}")]);
+    let number = |row: &Value| row["fname"].as_str()?.strip_prefix(&prefix)?.parse::<u64>().ok();
+    let mut opened: Vec<u64> = rows.iter().filter_map(number).collect();
+    opened.sort_unstable();
+    assert_eq!(opened, (0..made).collect::<Vec<_>>());
+    let rows = rig.agent.store().query("steady", &[]);
+    let mut ticks: Vec<u64> = rows.iter().map(|row| row["extended"]["n"].as_u64().unwrap()).collect();
+    ticks.sort_unstable();
+    assert!(ticks.len() > 500, "only {} ticks", ticks.len());
+    assert_eq!(ticks, (0..ticks.len() as u64).collect::<Vec<_>>());
+}

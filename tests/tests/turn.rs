@@ -1,0 +1,146 @@
+//! `tracers enable|disable NAME` in a running agent: what it is told of happens, the others lose nothing.
+#![expect(clippy::unwrap_used, reason = "a failing test panics")]
+
+use std::fs;
+use std::process::Output;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tests::workload::{generate, generator};
+use tests::{Agent, Scratch, Setup, binary, suite, until};
+
+const SOON: Duration = Duration::from_secs(20);
+const UID: u32 = 9973;
+
+suite! {
+    threads: 2;
+    a_kernel_tracer_is_turned_off_and_on_and_the_others_lose_nothing: [Kernel];
+    programs_are_turned_off_and_on_and_given_up_ones_start_again: [Kernel];
+    what_was_said_at_run_time_holds_until_its_section_changes: [Kernel];
+    a_hangup_reloads_and_a_change_that_waits_is_not_cut_by_a_stop: [Kernel]
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn turn(agent: &Agent, way: &str, names: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } = agent.store().run(&[&["tracers", way], names].concat());
+    (status.code(), text(&stdout) + &text(&stderr))
+}
+
+fn open_23(agent: &Agent, name: &str) -> String {
+    let file = agent.scratch().file(name, "");
+    generate(UID, &["open", file.to_str().unwrap(), "--count", "23"]);
+    file.display().to_string()
+}
+
+fn a_kernel_tracer_is_turned_off_and_on_and_the_others_lose_nothing() {
+    let agent = Setup::new().set("tracer.connect.disabled", "true").start();
+    let before = open_23(&agent, "before");
+    assert_eq!(
+        turn(&agent, "disable", &["open"]),
+        (Some(0), "tracer open: disabled: all it had seen is handed on\n".into())
+    );
+    let tracer = agent.tracer("open");
+    assert_eq!(
+        (tracer["phase"].as_str(), tracer["cause"].as_str()),
+        (Some("disabled"), Some("disabled at run time"))
+    );
+    assert!(agent.store().run(&["status"]).status.success(), "a tracer that was told to rest is no trouble");
+    assert_eq!(turn(&agent, "disable", &["open"]), (Some(0), "tracer open: already disabled\n".into()));
+    let between = open_23(&agent, "between");
+    generate(UID, &["spawn", "/bin/true", "--count", "23"]);
+    let (code, told) = turn(&agent, "enable", &["tracer.open", "connect"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(told.lines().count(), 2, "{told}");
+    let after = open_23(&agent, "after");
+    generate(UID, &["connect", "--count", "23"]);
+    let (code, told) = turn(&agent, "enable", &["opne"]);
+    assert_eq!((code, told.contains("did you mean \"open\"?")), (Some(2), true), "{told}");
+    let agent = agent.finish();
+    let count = |tracer: &str, conditions: &[&str]| agent.store().query(tracer, conditions).len();
+    for (file, expected) in [(before, 23), (between, 0), (after, 23)] {
+        assert_eq!(count("open", &[&format!("fname={file}")]), expected, "{file}");
+    }
+    assert_eq!(
+        count("exec", &[&format!("uid={UID}"), "fname=/usr/bin/true"])
+            + count("exec", &[&format!("uid={UID}"), "fname=/bin/true"]),
+        23
+    );
+    assert_eq!(count("connect", &[&format!("uid={UID}")]), 23);
+}
+
+fn programs_are_turned_off_and_on_and_given_up_ones_start_again() {
+    let scratch = Scratch::new();
+    let mark = scratch.path().join("may-run");
+    let once = format!(r#"["sh", "-c", "test -e {} && exec sleep 600"]"#, mark.display());
+    let agent = Setup::new()
+        .set("tracer.template.sp.fragile.comm", &once)
+        .set("tracer.template.sp.fragile.restart_times", "0")
+        .set("tracer.template.sh.clock.comm", r#"["date", "+%N"]"#)
+        .set("tracer.template.sh.clock.interval", r#""50ms""#)
+        .start();
+    until("it is given up", SOON, || (agent.tracer("fragile")["phase"] == "degraded").then_some(()));
+    let (code, told) = turn(&agent, "enable", &["fragile"]);
+    assert_eq!((code, told.contains("could not be enabled")), (Some(1), true), "{told}");
+    fs::write(&mark, "").unwrap();
+    let (code, told) = turn(&agent, "enable", &["fragile"]);
+    assert_eq!((code, told.as_str()), (Some(0), "tracer fragile: enabled: it records from now on\n"));
+    assert_eq!(agent.tracer("fragile")["phase"], "attached");
+    assert_eq!(turn(&agent, "disable", &["clock", "fragile"]).0, Some(0));
+    let runs = || agent.tracer("clock")["detail"]["runs"].as_u64().unwrap();
+    assert_eq!(agent.tracer("clock")["phase"], "disabled");
+    let rested = runs();
+    assert_eq!(turn(&agent, "enable", &["clock"]).0, Some(0));
+    until("it runs again", SOON, || (runs() > rested).then_some(()));
+    agent.finish();
+}
+
+fn what_was_said_at_run_time_holds_until_its_section_changes() {
+    let scratch = Scratch::new();
+    let file = scratch.file("agent.toml", "[tracer.exec]\ndisabled = false\n");
+    let agent = Setup::new().options(&["--config", file.to_str().unwrap()]).start();
+    assert_eq!(turn(&agent, "disable", &["open", "exec", "uname"]).0, Some(0));
+    let phase = |tracer: &str| agent.tracer(tracer)["phase"].as_str().unwrap().to_owned();
+    let reload = || text(&agent.store().run(&["reload"]).stdout);
+    assert_eq!(reload(), "nothing changed\n");
+    assert_eq!(["open", "exec", "uname"].map(phase), ["disabled"; 3]);
+    let text = "[tracer.exec]\nname = \"runs\"\n[tracer.uname]\ninterval = \"2m\"\n";
+    fs::write(&file, text).unwrap();
+    let mut told: Vec<String> = reload().lines().map(str::to_owned).collect();
+    told.sort();
+    assert_eq!(told, ["added tracer runs", "restarted tracer uname"]);
+    let phase = |tracer: &str| agent.tracer(tracer)["phase"].as_str().unwrap().to_owned();
+    assert_eq!(["open", "runs", "uname"].map(phase), ["disabled", "attached", "attached"]);
+    agent.finish();
+}
+
+fn a_hangup_reloads_and_a_change_that_waits_is_not_cut_by_a_stop() {
+    let scratch = Scratch::new();
+    let file = scratch.file("agent.toml", "");
+    let mut agent = Setup::new().options(&["--config", file.to_str().unwrap()]).start();
+    let mut load = generator(UID, &["open", file.to_str().unwrap(), "--seconds", "2"]).spawn().unwrap();
+    let config = |agent: &Agent| -> Value { agent.status()["config"].clone() };
+    assert_eq!(
+        (config(&agent)["generation"].as_u64(), &config(&agent)["last_reload"]),
+        (Some(1), &Value::Null)
+    );
+    let sp = format!(
+        "[tracer.template.sp.tick]\ncomm = [\"{}\", \"tick\", \"--every-us\", \"1000\"]\n",
+        binary::generator().display()
+    );
+    fs::write(&file, sp).unwrap();
+    agent.signal(Signal::SIGHUP);
+    until("the hangup is answered", SOON, || (config(&agent)["generation"] == 2).then_some(()));
+    until("the new child has said something", SOON, || {
+        (agent.tracer("tick")["seen"].as_u64() > Some(10)).then_some(())
+    });
+    fs::write(&file, "[collector.jsonl]\ndisabled = false\n[collector.sqlite]\nbatch = 100\n").unwrap();
+    agent.signal(Signal::SIGHUP);
+    let ended = agent.stop(Signal::SIGTERM);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(load.wait().unwrap().success());
+    agent.store().assert_conserved_to_the_row();
+}
