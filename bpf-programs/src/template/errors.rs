@@ -10,7 +10,8 @@ use thiserror::Error;
 
 use super::config::{HookType, Poll};
 use super::layout::LayoutError;
-use crate::facts::{BTF, Capability};
+use crate::facts::{BTF, Capabilities, Capability};
+use crate::loader::NEEDED;
 use crate::loader::errors::{chain, grant, is_permission, names as capabilities, verdict};
 
 /// Why a template can't run.
@@ -247,6 +248,11 @@ impl TemplateError {
                 one("compile it with `clang -g -target bpf`, and do not strip it of its section .BTF")
             }
             Self::NoBtf => one("run a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
+            // To whom nothing is missing the kernel itself says no.
+            Self::NotPermitted { .. } if Capabilities::effective().missing(&NEEDED).is_empty() => one(
+                "this kernel does not let anybody attach such a program (locked down, or built without): use another \
+                 type of hook, or mark it `optional = true`",
+            ),
             Self::NotPermitted { .. } | Self::NotAllowed { .. } => grant(),
             Self::Refused { .. } => one("mend the program: the verifier says what it can't prove safe"),
             Self::NoHook { .. } => {
