@@ -52,7 +52,9 @@ fn record(number: u64) -> Record {
 
 fn dropping(uid: u64) -> FiltersConfig {
     let excludes = BTreeMap::from([("exclude_uid".to_owned(), json!([uid]))]);
-    FiltersConfig(BTreeMap::from([("one".to_owned(), FilterConfig { excludes, ..FilterConfig::default() })]))
+    // One of the numbers is this process's own.
+    let filter = FilterConfig { excludes, ignore_current_pid: false, ..FilterConfig::default() };
+    FiltersConfig(BTreeMap::from([("one".to_owned(), filter)]))
 }
 
 fn stored(file: &Path) -> Vec<u64> {
