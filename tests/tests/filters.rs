@@ -63,7 +63,8 @@ fn expressions_drop_and_keep_and_are_counted() {
         19
     );
     // Other tracers' rows of these users are there, and say so themselves.
-    let others = store.json(&["query", "--where", "uid == 9961 && tracer == 'exec'", "--format", "json"]);
+    let others =
+        store.json(&["query", "--where", "uid == 9961 && tracer == 'exit' && code == 0", "--format", "json"]);
     assert!(others.as_array().is_some_and(|rows| !rows.is_empty()), "{others}");
     store.assert_conserved_to_the_row();
 }
