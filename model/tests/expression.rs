@@ -7,6 +7,7 @@ use cel::{Context, Env, Value as CelValue};
 use model::expression::{Expression, Schema, exercise};
 use model::{Details, Extended, TracerName, Tracking, WallTime};
 use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed, TestRunner};
 use serde_json::json;
 
 /// Pieces of which garbage is made that is nearly an expression.
@@ -81,52 +82,106 @@ fn garbage() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Numbers, texts, lists, moments, and what may be any of these.
-fn operand() -> BoxedStrategy<String> {
-    let leaf = prop::sample::select(vec![
-        "uid",
-        "pid",
-        "ret",
-        "ppid",
-        "comm",
-        "fname",
-        "container_id",
-        "dt",
-        "flags",
-        "mode",
-        "errno",
-        "argv",
-        "extended.x",
-        "extended.mode",
-        "extended['a-b']",
-        "null",
-        "0",
-        "7",
-        "-2",
-        "2.5",
-        "'sh'",
-        "'/data/'",
-        "''",
-        "timestamp('2026-01-31 12:00:00')",
-        "duration('90m')",
-        "[1, 2]",
-        "['a', 'sh']",
-        "x",
-    ]);
-    let leaf = leaf.prop_map(str::to_owned);
-    leaf.prop_recursive(3, 12, 3, |inner| {
-        let infix = prop::sample::select(vec!["+", "-", "*", "/", "%"]);
-        prop_oneof![
-            (inner.clone(), infix, inner.clone()).prop_map(|(a, sign, b)| format!("({a} {sign} {b})")),
-            inner.clone().prop_map(|a| format!("size({a})")),
-            inner.clone().prop_map(|a| format!("string({a})")),
-            inner.clone().prop_map(|a| format!("{a}.getHours()")),
-            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}.map(x, {b})")),
-            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}[{b}]")),
-            inner.prop_map(|a| format!("{a}.y")),
+fn one_of(texts: &'static [&'static str]) -> BoxedStrategy<String> {
+    prop::sample::select(texts).prop_map(str::to_owned).boxed()
+}
+
+/// Numbers, texts, lists, moments, and what may be any of these: of the right type more often than not.
+struct Operands {
+    number: BoxedStrategy<String>,
+    text: BoxedStrategy<String>,
+    list: BoxedStrategy<String>,
+    time: BoxedStrategy<String>,
+    any: BoxedStrategy<String>,
+}
+
+fn leaves() -> Operands {
+    Operands {
+        number: one_of(&[
+            "uid",
+            "pid",
+            "ret",
+            "ppid",
+            "mode",
+            "0",
+            "7",
+            "-2",
+            "gid",
+            "9223372036854775807",
+            "null",
+            "extended.x",
+            "extended.mode",
+            "extended.ino",
+        ]),
+        text: one_of(&[
+            "comm",
+            "fname",
+            "container_id",
+            "errno",
+            "'sh'",
+            "'/data/'",
+            "''",
+            "null",
+            "extended.errno",
+        ]),
+        list: one_of(&[
+            "flags",
+            "argv",
+            "extended.flags",
+            "extended.argv",
+            "[1, 2]",
+            "['a', null]",
+            "extended.x.y",
+        ]),
+        time: one_of(&["dt", "timestamp('2026-01-31 12:00:00')", "null"]),
+        any: one_of(&[
+            "extended.x",
+            "extended['a-b']",
+            "extended.flags",
+            "extended.mode",
+            "extended.x.y",
+            "null",
+        ]),
+    }
+}
+
+fn operands(depth: u32) -> Operands {
+    if depth == 0 {
+        return leaves();
+    }
+    let (plain, inner) = (leaves(), operands(depth - 1));
+    let Operands { number, text, list, time, any } = inner;
+    let sign = prop::sample::select(vec!["+", "-", "*", "/", "%"]);
+    Operands {
+        number: prop_oneof![
+            plain.number,
+            (number.clone(), sign, number.clone()).prop_map(|(a, sign, b)| format!("({a} {sign} {b})")),
+            list.clone().prop_map(|a| format!("size({a})")),
+            text.clone().prop_map(|a| format!("int({a})")),
+            time.clone().prop_map(|a| format!("({a}).getHours()")),
         ]
-    })
-    .boxed()
+        .boxed(),
+        text: prop_oneof![
+            plain.text,
+            number.clone().prop_map(|a| format!("string({a})")),
+            (text.clone(), text.clone()).prop_map(|(a, b)| format!("({a} + {b})")),
+        ]
+        .boxed(),
+        list: prop_oneof![
+            plain.list,
+            (list.clone(), any.clone()).prop_map(|(a, b)| format!("{a}.map(x, [x, {b}])")),
+            (list.clone(), any.clone()).prop_map(|(a, b)| format!("{a}.filter(x, dyn(x) != {b})")),
+        ]
+        .boxed(),
+        time: prop_oneof![plain.time, time.prop_map(|a| format!("({a} - duration('90m'))"))].boxed(),
+        any: prop_oneof![
+            plain.any,
+            number.clone().prop_map(|a| format!("dyn({a})")),
+            text.prop_map(|a| format!("extended[{a}]")),
+            (list, number).prop_map(|(a, b)| format!("dyn({a})[{b}]")),
+        ]
+        .boxed(),
+    }
 }
 
 fn combined(leaf: BoxedStrategy<String>) -> BoxedStrategy<String> {
@@ -142,29 +197,48 @@ fn combined(leaf: BoxedStrategy<String>) -> BoxedStrategy<String> {
 }
 
 fn expression() -> BoxedStrategy<String> {
-    let relation = prop::sample::select(vec!["==", "!=", "<", "<=", ">", ">=", "in"]);
+    let relation = || prop::sample::select(vec!["==", "!=", "<", "<=", ">", ">="]);
+    let related = move |a: BoxedStrategy<String>, b: BoxedStrategy<String>| {
+        (a, relation(), b).prop_map(|(a, sign, b)| format!("{a} {sign} {b}"))
+    };
+    let Operands { number, text, list, time, any } = operands(2);
+    let test = prop::sample::select(vec!["startsWith", "endsWith", "contains"]);
     let leaf = prop_oneof![
-        (operand(), relation, operand()).prop_map(|(a, sign, b)| format!("{a} {sign} {b}")),
-        (operand(), operand()).prop_map(|(a, b)| format!("{a}.startsWith({b})")),
-        operand().prop_map(|a| format!("{a}.matches('^s|a$')")),
-        operand().prop_map(|a| format!("has({a})")),
-        (operand(), operand()).prop_map(|(list, a)| format!("{list}.exists(x, {a} == x)")),
+        3 => related(number.clone(), number.clone()),
+        3 => related(text.clone(), text.clone()),
+        1 => related(time.clone(), time),
+        3 => related(any.clone(), any.clone()),
+        // Most often of types that don't go together.
+        1 => related(number, text.clone()),
+        1 => (text.clone(), test, text.clone()).prop_map(|(a, test, b)| format!("{a}.{test}({b})")),
+        1 => text.clone().prop_map(|a| format!("{a}.matches('^s|a$')")),
+        1 => text.prop_map(|a| format!("{a} in ['sh', '', 'x', 'ENOENT']")),
+        1 => (any.clone(), list.clone()).prop_map(|(a, b)| format!("{a} in {b}")),
+        1 => (list, any).prop_map(|(list, a)| format!("{list}.exists(x, dyn(x) == {a})")),
     ];
     combined(leaf.boxed())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, rng_seed: RngSeed::Fixed(23), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_text_breaks_the_compiler(text in garbage()) {
         exercise(&text);
     }
+}
 
-    #[test]
-    fn no_row_breaks_an_expression_and_its_conjuncts_hold_where_it_does(text in expression()) {
-        exercise(&text);
-    }
+#[test]
+fn no_row_breaks_an_expression_and_its_conjuncts_hold_where_it_does() {
+    let config =
+        Config { cases: 1500, rng_seed: RngSeed::Fixed(23), failure_persistence: None, ..Config::default() };
+    let compiled = std::cell::Cell::new(0);
+    let each = |text: String| {
+        compiled.set(compiled.get() + i32::from(exercise(&text)));
+        Ok(())
+    };
+    TestRunner::new(config).run(&expression(), each).unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(compiled.get() > 700, "only {} of 1500 can be compiled", compiled.get());
 }
 
 /// Of types known beforehand and without null, where CEL's own words apply.
@@ -227,7 +301,7 @@ fn theirs(text: &str, uid: i64, comm: &str, fname: &str, flag: &str) -> Option<b
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, rng_seed: RngSeed::Fixed(23), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn says_what_the_crates_interpreter_says(
