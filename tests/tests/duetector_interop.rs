@@ -212,6 +212,7 @@ fn our_agent_hosts_our_child() {
         .set("ebpf.uids", "[9999]")
         .set("tracer.uname.disabled", "true")
         .set("tracer.template.sp.inner.comm", &comm.to_string())
+        .set("tracer.template.sp.inner.heartbeat", "\"3s\"")
         .start();
     let folder = agent.scratch().folder("data");
     let names = |tracer: &str| {
@@ -235,5 +236,12 @@ fn our_agent_hosts_our_child() {
     };
     until("the child has told all", PATIENCE, || (once("child_open").len() == 4999).then_some(()));
     assert_eq!(once("child_open"), once("open"));
+    // It has nothing to say, and says that it lives.
+    let polls = || agent.tracer("inner")["detail"]["polls"].as_u64().unwrap();
+    let then = polls() + 10;
+    until("the child has been polled for longer than its heartbeat", PATIENCE, || {
+        (polls() > then).then_some(())
+    });
+    assert_eq!(agent.tracer("inner")["detail"]["starts"], 1);
     agent.finish();
 }

@@ -69,6 +69,7 @@ fn listen(pipe: &HostPipe, say: &flume::Sender<Heard>) {
         match understand(&line) {
             Some(Heard::Poll) => {
                 pipe.polled();
+                pipe.show_life();
                 // No room: those that wait say the same.
                 let _ = say.try_send(Heard::Poll);
             }
