@@ -11,6 +11,7 @@ use actors::clock;
 use model::{Changes, Problem};
 use serde::{Deserialize, Serialize};
 
+use crate::commands::start::tell_left_out;
 use crate::config::{Config, Loaded, Sources, load_for};
 use crate::part::{Apply, Part};
 
@@ -114,6 +115,7 @@ impl Reloader {
                 for apply in ready {
                     changes.merge(apply().await);
                 }
+                warn(&loaded);
                 let mut present = self.present();
                 present.loaded = Arc::new(loaded);
                 present.status.loaded = clock::wall().to_text();
@@ -158,6 +160,15 @@ impl Reloader {
     fn present(&self) -> MutexGuard<'_, Present> {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Says what is odd about a configuration, but not wrong.
+pub(crate) fn warn(loaded: &Loaded) {
+    for warning in loaded.config.warnings() {
+        let (key, warning) = (warning.key, warning.message);
+        tracing::warn!(key, warning, "the configuration may not mean what it says");
+    }
+    tell_left_out(&loaded.warnings);
 }
 
 /// A pipe gives what it has once; read again it would look like an empty file, which means all defaults.

@@ -14,6 +14,7 @@ use crate::exit::{Failure, Outcome};
 use crate::hangup::Hangups;
 use crate::live::Screen;
 use crate::logging::{self, LogFormat};
+use crate::reload;
 use crate::status::{Status, TracerPhase};
 use crate::workdir::Workdir;
 
@@ -44,14 +45,7 @@ pub(crate) struct Start {
 pub(crate) fn run(start: Start) -> Outcome {
     let screen = Screen::detect(!start.quiet);
     logging::init(start.log_format, &screen).map_err(Failure::Usage)?;
-    for warning in start.loaded.config.warnings() {
-        tracing::warn!(
-            key = warning.key,
-            warning = warning.message,
-            "the configuration may not mean what it says"
-        );
-    }
-    tell_left_out(&start.loaded.warnings);
+    reload::warn(&start.loaded);
     let workdir = Workdir::claim(&start.workdir)?;
     let ended = actix::System::new().block_on(serve(&start, &workdir, &screen));
     screen.clear();
