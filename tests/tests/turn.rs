@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -73,18 +74,18 @@ fn a_kernel_tracer_is_turned_off_and_on_and_the_others_lose_nothing() {
 
 fn programs_are_turned_off_and_on_and_given_up_ones_start_again() {
     let scratch = Scratch::new();
-    let mark = scratch.path().join("may-run");
-    let once = format!(r#"["sh", "-c", "test -e {} && exec sleep 600"]"#, mark.display());
+    let program = scratch.path().join("program");
+    let missing = format!(r#"["{}", "600"]"#, program.display());
     let agent = Setup::new()
-        .set("tracer.template.sp.fragile.comm", &once)
-        .set("tracer.template.sp.fragile.restart_times", "0")
+        .set("tracer.template.sp.fragile.comm", &missing)
+        .set("tracer.template.sp.fragile.kill_timeout", r#""100ms""#)
         .set("tracer.template.sh.clock.comm", r#"["date", "+%N"]"#)
         .set("tracer.template.sh.clock.interval", r#""50ms""#)
         .start();
     until("it is given up", SOON, || (agent.tracer("fragile")["phase"] == "degraded").then_some(()));
     let (code, told) = turn(&agent, "enable", &["fragile"]);
     assert_eq!((code, told.contains("could not be enabled")), (Some(1), true), "{told}");
-    fs::write(&mark, "").unwrap();
+    symlink("/bin/sleep", &program).unwrap();
     let (code, told) = turn(&agent, "enable", &["fragile"]);
     assert_eq!((code, told.as_str()), (Some(0), "tracer fragile: enabled: it records from now on\n"));
     assert_eq!(agent.tracer("fragile")["phase"], "attached");
