@@ -1,12 +1,16 @@
 //! How far rings that outlive the agent are settled: written with the rows, read by the next run.
 
 use std::path::Path;
+use std::time::Duration;
 
 use model::{BootNs, Checkpoint, Lost, Point, Remembered, Settled, TracerName};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use super::super::{Book, SinkError};
-use super::{BUSY_TIMEOUT, Run, trouble};
+use super::{Run, trouble};
+
+/// Without knowing how far the store is no run can begin: whoever holds the file is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS duetector_actors_store (id TEXT PRIMARY KEY);
@@ -75,7 +79,7 @@ pub fn remembered(path: &Path) -> Result<Remembered, SinkError> {
         source: source.into(),
     };
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    connection.busy_timeout(PATIENCE).map_err(failed)?;
     read(&connection).map_err(failed)
 }
 
