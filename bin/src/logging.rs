@@ -25,7 +25,9 @@ struct ToScreen(Screen);
 
 impl io::Write for ToScreen {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.above(|| io::stderr().lock().write_all(line)).map(|()| line.len())
+        // When stderr is gone there is nobody to tell; whoever logs would only try to tell of it there.
+        let _ = self.0.above(|| io::stderr().lock().write_all(line));
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

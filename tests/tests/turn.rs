@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tests::workload::{generate, generator};
-use tests::{Agent, Scratch, Setup, binary, suite, until};
+use tests::workload::{PYTHON, generate, generator, succeed};
+use tests::{Agent, Scratch, Setup, Store, binary, suite, until};
 
 const SOON: Duration = Duration::from_secs(20);
 const UID: u32 = 9973;
@@ -19,7 +19,8 @@ suite! {
     a_kernel_tracer_is_turned_off_and_on_and_the_others_lose_nothing: [Kernel];
     programs_are_turned_off_and_on_and_given_up_ones_start_again: [Kernel];
     what_was_said_at_run_time_holds_until_its_section_changes: [Kernel];
-    a_hangup_reloads_and_a_change_that_waits_is_not_cut_by_a_stop: [Kernel]
+    a_hangup_reloads_and_a_change_that_waits_is_not_cut_by_a_stop: [Kernel];
+    a_terminal_that_goes_away_ends_its_agent_in_order: [Kernel, Python]
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -146,4 +147,31 @@ fn a_hangup_reloads_and_a_change_that_waits_is_not_cut_by_a_stop() {
     assert!(ended.status.success(), "{}", ended.stderr);
     assert!(load.wait().unwrap().success());
     agent.store().assert_conserved_to_the_row();
+}
+
+/// Starts the agent on a terminal of its own, waits until it answers, and takes the terminal away.
+const TERMINAL: &str = r"
+import os, pty, select, subprocess, sys, time
+agent, workdir = sys.argv[1:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(agent, [agent, 'start', '--workdir', workdir])
+until = time.monotonic() + 30
+while subprocess.run([agent, 'status', '--workdir', workdir], capture_output=True).returncode:
+    assert time.monotonic() < until
+    if select.select([terminal], [], [], 0.05)[0]:
+        os.read(terminal, 65536)
+os.close(terminal)
+while os.waitpid(pid, os.WNOHANG)[0] == 0:
+    assert time.monotonic() < until, 'it outlives its terminal'
+    time.sleep(0.02)
+";
+
+fn a_terminal_that_goes_away_ends_its_agent_in_order() {
+    let scratch = Scratch::new();
+    let workdir = scratch.path().join("work");
+    let mut python = Command::new(PYTHON);
+    succeed(python.args(["-c", TERMINAL]).arg(binary::agent()).arg(&workdir));
+    let store = Store::at(workdir);
+    store.assert_conserved_to_the_row();
 }
