@@ -1,12 +1,16 @@
-//! Compiles the kernel side: every `src/*/probe.bpf.c` into one object, which the crate carries.
+//! Compiles the kernel side: every `src/*/probe.bpf.c` into one object for each kind of hooks (`include/tier.h`),
+//! which the crate carries.
 //!
-//! With `DUETECTOR_SKIP_BPF=1` an empty file stands in for it, so that the rest can be checked without clang.
+//! With `DUETECTOR_SKIP_BPF=1` empty files stand in for them, so that the rest can be checked without clang.
 
 use std::env;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// The objects, by the `TIER` they are compiled for.
+const TIERS: [(u8, &str); 3] = [(1, "trampoline"), (2, "tracepoint"), (3, "kprobe")];
 
 const INSTALL: &str = "install them, on Debian and Ubuntu with: apt-get install clang libbpf-dev";
 
@@ -16,14 +20,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=include");
     println!("cargo:rerun-if-changed=src");
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let object = out.join("probes.bpf.o");
+    let object = |name: &str| out.join(format!("{name}.bpf.o"));
     if env::var("DUETECTOR_SKIP_BPF").is_ok_and(|value| value == "1") {
-        fs::write(&object, b"")?;
+        for (_, name) in TIERS {
+            fs::write(object(name), b"")?;
+        }
         return Ok(());
     }
     let all = out.join("all.bpf.c");
     fs::write(&all, include_all(&probes()?))?;
-    compile(&all, &object)
+    for (tier, name) in TIERS {
+        compile(&all, tier, &object(name))?;
+    }
+    Ok(())
 }
 
 /// The kernel half of each tracer, in a fixed order.
@@ -48,7 +57,7 @@ fn include_all(probes: &[PathBuf]) -> String {
     text
 }
 
-fn compile(source: &Path, object: &Path) -> Result<(), Box<dyn Error>> {
+fn compile(source: &Path, tier: u8, object: &Path) -> Result<(), Box<dyn Error>> {
     let clang = env::var("CLANG").unwrap_or_else(|_| "clang".to_owned());
     let arch = match env::var("CARGO_CFG_TARGET_ARCH")?.as_str() {
         "x86_64" => "x86",
@@ -59,7 +68,7 @@ fn compile(source: &Path, object: &Path) -> Result<(), Box<dyn Error>> {
     let multiarch = format!("/usr/include/{}-linux-gnu", env::consts::ARCH);
     let output = Command::new(&clang)
         .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Wextra", "-Werror"])
-        .arg(format!("-D__TARGET_ARCH_{arch}"))
+        .args([format!("-D__TARGET_ARCH_{arch}"), format!("-DTIER={tier}")])
         .args(["-I", "include", "-idirafter", &multiarch])
         // The paths of this machine are nobody's business.
         .arg(format!("-fdebug-prefix-map={}=.", env::current_dir()?.display()))

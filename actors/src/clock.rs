@@ -36,9 +36,12 @@ pub fn unix_ns() -> i64 {
 
 /// What turns kernel time into local wall time, as clocks and zone stand now.
 pub fn boot_clock() -> BootClock {
-    // Read close together: whatever lies between the two becomes an error of the result.
-    let boot = read_ns(ClockId::CLOCK_BOOTTIME);
-    let unix = unix_ns();
+    // Whatever lies between the readings becomes an error of the result: the closest of some it is.
+    let readings = (0..5).map(|_| {
+        let (before, unix, after) = (read_ns(ClockId::CLOCK_BOOTTIME), unix_ns(), boot_ns().0 as i64);
+        (after - before, unix, before + (after - before) / 2)
+    });
+    let (_, unix, boot) = readings.min().unwrap_or_default();
     BootClock { local_ns_at_boot: unix - boot + zone_offset_ns(unix) }
 }
 

@@ -199,13 +199,18 @@ impl Inner {
             (None, Some(_)) => TracerPhase::Degraded,
             (None, None) => TracerPhase::of(phase, tracer.attached),
         };
+        let records = phase == TracerPhase::Attached;
+        let lacks =
+            (records && !tracer.lacks.is_empty()).then(|| format!("without {}", tracer.lacks.join("; ")));
+        let phase = if lacks.is_some() { TracerPhase::Degraded } else { phase };
         let books = self.topology.books(&tracer.stored_as);
         TracerStatus {
             tracer: tracer.stored_as.as_str().to_owned(),
             section: tracer.section.clone(),
             kind: tracer.kind.to_owned(),
             phase,
-            cause: off.or(host_down.and_then(|host| host.first_cause.clone())).or(first_cause),
+            records,
+            cause: off.or(lacks).or(host_down.and_then(|host| host.first_cause.clone())).or(first_cause),
             last_cause,
             restarts,
             in_flight: books.in_flight(),

@@ -200,10 +200,12 @@ pub(crate) fn configured(config: &Config) -> Vec<Configured> {
 /// The names of a program's hooks, as the kernel has them.
 fn hook_names(hook: &Hook) -> Vec<String> {
     match hook {
+        Hook::SyscallExits(_, calls) => bpf_programs::syscalls::hook_names(calls),
         Hook::Tracepoints { category, required, optional } => {
             required.iter().chain(*optional).map(|name| format!("{category}/{name}")).collect()
         }
         Hook::BtfTracepoint(name) => vec![(*name).to_owned()],
+        Hook::FirstBtfTracepoint(names) => names.first().map(|name| (*name).to_owned()).into_iter().collect(),
         Hook::TaskIterator => vec!["iter/task".to_owned()],
     }
 }

@@ -37,7 +37,7 @@ pub(crate) enum Output {
 enum Command {
     /// Run the agent; Ctrl-C stops it and prints the brief
     Start(StartArgs),
-    /// Say what this kernel and user allow, per tracer, and what to do about the rest
+    /// Say what this kernel and user allow, per tracer, and what to do about the rest; exit 0 if nothing is amiss
     Check(FormatArgs),
     /// Say how the running agent stands; exit 0 if every enabled tracer is attached or reported degraded
     Status(FormatArgs),

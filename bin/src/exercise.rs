@@ -9,8 +9,9 @@ use crate::config;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("config", configuration),
+    ("dns", bpf_programs::dns::exercise),
     ("expression", expression),
     ("filter", filter),
     ("layout", layout),

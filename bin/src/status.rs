@@ -1,8 +1,10 @@
 //! What `status` tells, over the socket and on the terminal: one value for people, scripts and tests.
 
 use actors::{ChildStatus, Phase};
+use bpf_programs::tier::Tier;
 use comfy_table::{CellAlignment, Table, presets};
 use model::AccountSnapshot;
+use model::pushdown::Split;
 use serde::{Deserialize, Serialize};
 
 use crate::reload::{ConfigStatus, Reloaded};
@@ -41,7 +43,7 @@ pub(crate) enum TracerPhase {
     Attached,
     /// Fell, and will try again.
     Restarting,
-    /// Does not record, and will not by itself.
+    /// Does not record, or not all that it should, and will not by itself.
     Degraded,
     /// Was turned off at run time.
     Disabled,
@@ -85,7 +87,10 @@ pub(crate) struct TracerStatus {
     pub(crate) kind: String,
     /// Where it stands.
     pub(crate) phase: TracerPhase,
-    /// Its first fault.
+    /// It records, be it not all that it should.
+    #[serde(default)]
+    pub(crate) records: bool,
+    /// Its first fault, or what it records nothing of.
     pub(crate) cause: Option<String>,
     /// Its latest fault, where another.
     pub(crate) last_cause: Option<String>,
@@ -123,7 +128,7 @@ impl Status {
     /// At least one tracer records, or may again.
     pub(crate) fn traces(&self) -> bool {
         let still = [TracerPhase::Degraded, TracerPhase::Disabled];
-        self.tracers.iter().any(|tracer| !still.contains(&tracer.phase))
+        self.tracers.iter().any(|tracer| tracer.records || !still.contains(&tracer.phase))
     }
 }
 
@@ -139,6 +144,7 @@ pub(crate) fn render(status: &Status) -> String {
         tracer_table(&status.tracers)
     );
     text.push_str(&pin_line(&status.actors).unwrap_or_default());
+    text.push_str(&host_lines(&status.actors));
     text.push_str(&config_lines(&status.config));
     text.push_str(&filter_lines(status));
     for actor in status.actors.iter().filter(|actor| actor.status.first_cause.is_some()) {
@@ -185,17 +191,47 @@ fn pin_line(actors: &[ActorStatus]) -> Option<String> {
     Some(line)
 }
 
-/// What each filter dropped, and what its expression had no answer for.
+/// What rows of all kernel tracers may lack.
+fn host_lines(actors: &[ActorStatus]) -> String {
+    let lists = actors
+        .iter()
+        .filter(|actor| actor.name == "ebpf")
+        .filter_map(|actor| actor.state.get("without")?.as_array());
+    let lines = lists.flatten().filter_map(|line| line.as_str());
+    let lines = lines.map(|line| format!("\n\nebpf: degraded, the process table is without {line}"));
+    lines.collect()
+}
+
+/// What each filter dropped, where, and what its expression had no answer for.
 fn filter_lines(status: &Status) -> String {
-    let collector = status.actors.iter().find(|actor| actor.state.get("filtered").is_some());
-    let Some(state) = collector.map(|collector| &collector.state) else { return String::new() };
-    let part = |name: &str| state.get(name).and_then(serde_json::Value::as_object).into_iter().flatten();
-    let dropped: Vec<String> = part("filtered").map(|(filter, count)| format!("{filter} {count}")).collect();
+    let part = |owner: &str, name: &str| -> serde_json::Map<String, serde_json::Value> {
+        let actor = status.actors.iter().find(|actor| actor.state.get(owner).is_some());
+        let part = actor.and_then(|actor| actor.state.get(name)?.as_object());
+        part.cloned().unwrap_or_default()
+    };
+    let (mut kernel, mut collector) = (part("splits", "filtered"), part("undecided", "filtered"));
+    let count = |part: &mut serde_json::Map<_, _>, name: &str| {
+        part.remove(name).and_then(|count| count.as_u64()).unwrap_or_default()
+    };
+    let splits = status.actors.iter().find_map(|actor| actor.state.get("splits"));
+    let splits: Vec<Split> =
+        splits.and_then(|splits| serde_json::from_value(splits.clone()).ok()).unwrap_or_default();
     let mut text = String::new();
-    if !dropped.is_empty() {
-        text.push_str(&format!("\n\nfiltered: {}", dropped.join(", ")));
+    for Split { filter, kernel: pushed, collector: left } in splits {
+        let (dropped, rest) = (count(&mut kernel, &filter), count(&mut collector, &filter));
+        let pushed = if pushed.is_empty() { "nothing".to_owned() } else { pushed.join("; ") };
+        let left = left.unwrap_or_else(|| "nothing more".to_owned());
+        text.push_str(&format!("\n\nfilter {filter}: {} filtered", dropped + rest));
+        text.push_str(&format!("\n  in the kernel:    {dropped}: {pushed}"));
+        text.push_str(&format!("\n  in the collector: {rest}: {left}"));
     }
-    for (filter, undecided) in part("undecided") {
+    // Of filters that are no more, or where no kernel tracer runs.
+    let others: Vec<String> =
+        kernel.iter().chain(&collector).map(|(filter, count)| format!("{filter} {count}")).collect();
+    if !others.is_empty() {
+        text.push_str(&format!("\n\nfiltered: {}", others.join(", ")));
+    }
+    for (filter, undecided) in part("undecided", "undecided") {
         let cause = undecided["first_cause"].as_str().unwrap_or_default();
         let rows = &undecided["rows"];
         text.push_str(&format!("\n\nfilter {filter} has no answer for {rows} rows, which are kept: {cause}"));
@@ -203,13 +239,19 @@ fn filter_lines(status: &Status) -> String {
     text
 }
 
+/// The kind of hooks it uses, if it uses any.
+fn tier(tracer: &TracerStatus) -> &'static str {
+    let number = tracer.detail["tier"].as_u64().and_then(|number| u8::try_from(number).ok());
+    number.and_then(Tier::of_number).map_or("-", Tier::name)
+}
+
 /// One row a tracer.
 pub(crate) fn tracer_table(tracers: &[TracerStatus]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header([
-        "tracer", "kind", "state", "seen", "stored", "filtered", "lost", "ring", "decode", "queue", "sink",
-        "cause",
+        "tracer", "kind", "tier", "state", "seen", "stored", "filtered", "lost", "ring", "decode", "queue",
+        "sink", "cause",
     ]);
     for tracer in tracers {
         let books = &tracer.books;
@@ -224,12 +266,13 @@ pub(crate) fn tracer_table(tracers: &[TracerStatus]) -> Table {
             lost.queue,
             lost.sink,
         ];
-        let mut row = vec![tracer.tracer.clone(), tracer.kind.clone(), tracer.phase.as_str().to_owned()];
+        let mut row = vec![tracer.tracer.clone(), tracer.kind.clone(), tier(tracer).to_owned()];
+        row.push(tracer.phase.as_str().to_owned());
         row.extend(numbers.map(|number| number.to_string()));
         row.push(tracer.cause.clone().unwrap_or_default());
         table.add_row(row);
     }
-    for column in table.column_iter_mut().skip(3).take(8) {
+    for column in table.column_iter_mut().skip(4).take(8) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table

@@ -4,6 +4,7 @@
 #define DUETECTOR_COMPAT_H
 
 #include "kernel_types.h"
+#include "syscalls.h"
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -43,6 +44,16 @@ struct hlist_head {
 	struct hlist_node *first;
 } CO_RE;
 
+#include "tier.h"
+
+/* Cast as well: the verifier asks of each pointer that is loaded by way of one it trusts whether it trusts that, too, and
+ * searches all of the kernel's types for the answer (btf_nested_type_is_trusted, 6.3 and later): most of a load's time.
+ */
+static __always_inline struct task_struct *current_task(void)
+{
+	return has_cast ? CAST(struct task_struct, bpf_get_current_task_btf()) : bpf_get_current_task_btf();
+}
+
 #define OFFSET(type, field) bpf_core_field_offset(type, field)
 #define READ(to, from, type, field)                                                                          \
 	(has_cast ? (*(to) = (typeof(*(to)))CAST(type, from)->field, 0L)                                     \
@@ -77,27 +88,10 @@ static __always_inline __u64 kernfs_parent_offset(void)
 	return bpf_core_field_offset(struct kernfs_node, parent);
 }
 
-/* What perf hands a program at `sys_exit_*`; its layout is part of the kernel's interface. */
-struct sys_exit {
-	__u64 common;
-	__s32 nr;
-	__u32 pad;
-	__s64 ret;
-};
-
 #if defined(__TARGET_ARCH_x86)
-#define NR_OPEN 2
-#define NR_CLONE 56
-#define NR_FORK 57
-#define NR_VFORK 58
-#define NR_FCHDIR 81
-#define NR_CREAT 85
-#define NR_CONNECT 42
-#define NR_OPENAT 257
-
 static __always_inline __u64 syscall_arg(struct pt_regs *regs, int n)
 {
-	return n == 0 ? regs->di : n == 1 ? regs->si : n == 2 ? regs->dx : regs->r10;
+	return n == 0 ? regs->di : n == 1 ? regs->si : n == 2 ? regs->dx : n == 3 ? regs->r10 : n == 4 ? regs->r8 : regs->r9;
 }
 
 static __always_inline int syscall_nr(struct pt_regs *regs)
@@ -105,22 +99,20 @@ static __always_inline int syscall_nr(struct pt_regs *regs)
 	return regs->orig_ax;
 }
 
+/* Of a 32-bit program's call. */
+static __always_inline __u64 syscall_compat_arg(struct pt_regs *regs, int n)
+{
+	return (__u32)(n == 0 ? regs->bx : n == 1 ? regs->cx : n == 2 ? regs->dx : n == 3 ? regs->si : n == 4 ? regs->di : regs->bp);
+}
+
+#define NR_COMPAT_SOCKETCALL 102
+
 /* A 32-bit program's call: its numbers mean other calls. */
 static __always_inline bool is_compat(struct task_struct *task)
 {
-	return task->thread_info.status & 2 /* TS_COMPAT */;
+	return GET(task, thread_info.status) & 2 /* TS_COMPAT */;
 }
 #else
-/* No such calls: numbers that none has. */
-#define NR_OPEN -2
-#define NR_CREAT -3
-#define NR_FORK -4
-#define NR_VFORK -5
-#define NR_CLONE 220
-#define NR_FCHDIR 50
-#define NR_CONNECT 203
-#define NR_OPENAT 56
-
 /* The result is in x0, where the first argument was. */
 static __always_inline __u64 syscall_arg(struct pt_regs *regs, int n)
 {
@@ -132,14 +124,18 @@ static __always_inline int syscall_nr(struct pt_regs *regs)
 	return regs->syscallno;
 }
 
+static __always_inline __u64 syscall_compat_arg(struct pt_regs *regs, int n)
+{
+	return (__u32)syscall_arg(regs, n);
+}
+
+#define NR_COMPAT_SOCKETCALL 102
+
 static __always_inline bool is_compat(struct task_struct *task)
 {
-	return task->thread_info.flags & (1 << 22) /* TIF_32BIT */;
+	return GET(task, thread_info.flags) & (1 << 22) /* TIF_32BIT */;
 }
 #endif
-
-#define NR_CLONE3 435
-#define NR_OPENAT2 437
 
 static __always_inline struct pt_regs *current_regs(void)
 {

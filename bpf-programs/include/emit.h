@@ -3,13 +3,11 @@
 #ifndef DUETECTOR_EMIT_H
 #define DUETECTOR_EMIT_H
 
-#include "filter.h"
+#include "hooks.h"
+#include "judge.h"
 
 /* Ring position at the last forced wake-up. CPUs may race here: the worst is one wake-up more. */
-__u64 data_woken, lifecycle_woken;
-
-/* The compiler may prove a bound that the verifier can't see; this one neither can lose. */
-#define BOUND(value, limit) asm volatile("if %0 <= %1 goto +1\n%0 = %1" : "+r"(value) : "i"(limit))
+__u64 data_woken[MAX_DATA_RINGS], lifecycle_woken;
 
 /* Atomic, because a program in a soft interrupt may come in between on the same CPU. */
 static __always_inline void count_seen(__u32 kind)
@@ -35,8 +33,11 @@ static __always_inline struct scratch *take_scratch(void)
 		__u32 slot = i;
 		struct scratch *s = bpf_map_lookup_elem(&scratches, &slot);
 
-		if (s && !__sync_lock_test_and_set(&s->busy, 1))
+		if (s && !__sync_lock_test_and_set(&s->busy, 1)) {
+			s->slot = i;
+			s->rules = s->judged = s->failed = s->has_path = s->place = s->tree_known = 0;
 			return s;
+		}
 	}
 	return NULL;
 }
@@ -70,14 +71,62 @@ static __always_inline long output(void *ring, struct scratch *s, __u64 flags)
 	return bpf_ringbuf_output(ring, s->record, size, flags);
 }
 
-/* A record of a tracer, already counted as seen. */
-static __always_inline void emit_data(struct scratch *s, __u32 kind)
+#define SAMPLED_OUT 1
+
+/* While a ring is nearly full, of the tracers that flood only some records get in, so that others find room. Which: by
+ * chance, so that no pattern of theirs decides.
+ */
+static __always_inline bool sampled_out(void *ring, struct settings *set, __u32 kind)
+{
+	if (!set->sample || !(set->sampled & (1ULL << (kind & 63))))
+		return false;
+	return bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > set->sample_at && bpf_get_prandom_u32() % set->sample;
+}
+
+#define PUT_INTO(ring, n)                                                                                    \
+	case n:                                                                                              \
+		if (sampled_out(&ring, set, kind))                                                           \
+			return SAMPLED_OUT;                                                                  \
+		return output(&ring, s, wakeup(&ring, &data_woken[n], set->data_wakeup))
+
+/* Into this CPU's ring. Global, so that the verifier looks at it once and not for each program. */
+__noinline int put_data(struct scratch *s, __u32 kind)
 {
 	struct settings *set = get_settings();
-	__u64 flags = wakeup(&data, &data_woken, set ? set->data_wakeup : 0);
+	__u32 ring = 0;
 
-	if (output(&data, s, flags))
-		count_lost(kind);
+	if (!s || !set)
+		return -1;
+	if (set->data_rings > 1 && set->cpus_a_ring)
+		ring = bpf_get_smp_processor_id() / set->cpus_a_ring;
+	switch (ring) {
+		PUT_INTO(data_1, 1);
+		PUT_INTO(data_2, 2);
+		PUT_INTO(data_3, 3);
+		PUT_INTO(data_4, 4);
+		PUT_INTO(data_5, 5);
+		PUT_INTO(data_6, 6);
+		PUT_INTO(data_7, 7);
+	default: /* also CPUs that came later than the agent */
+		PUT_INTO(data, 0);
+	}
+}
+
+/* A record of a tracer, already counted as seen. Global, as put_data. */
+__noinline int emit_data(struct scratch *s, __u32 kind)
+{
+	struct count *count;
+	int refused;
+
+	if (!s || (get_rules() && judge(s, true)))
+		return 0;
+	refused = put_data(s, kind);
+	if (!refused)
+		return 0;
+	count = bpf_map_lookup_elem(&counts, &kind);
+	if (count)
+		__sync_fetch_and_add(refused == SAMPLED_OUT ? &count->sampled : &count->lost, 1);
+	return 0;
 }
 
 /* A record for the process table, and for the tracer if it is FLAG_TRACED. */
@@ -86,6 +135,10 @@ static __always_inline void emit_lifecycle(struct scratch *s, __u32 kind, bool t
 	struct settings *set = get_settings();
 	__u64 flags = wakeup(&lifecycle, &lifecycle_woken, set ? set->lifecycle_wakeup : 0);
 
+	if (traced && set && set->rules && judge(s, true)) {
+		((struct header *)s->record)->flags &= ~FLAG_TRACED;
+		traced = false;
+	}
 	if (!output(&lifecycle, s, flags))
 		return;
 	count_lost(COUNT_LIFECYCLE);

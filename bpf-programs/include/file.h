@@ -3,7 +3,7 @@
 #ifndef DUETECTOR_FILE_H
 #define DUETECTOR_FILE_H
 
-#include "path.h"
+#include "overlay.h"
 
 /* The address of the file behind a descriptor of the current task, 0 if there is none. */
 static __always_inline __u64 file_of(struct task_struct *task, __s64 fd)
@@ -14,6 +14,21 @@ static __always_inline __u64 file_of(struct task_struct *task, __s64 fd)
 	if (fd < 0 || fd >= table->max_fds)
 		return 0;
 	READ(&file, (void *)table->fd + fd * sizeof(file), struct hlist_head, first);
+	return file;
+}
+
+/* The same by the address of a struct files_struct. */
+static __always_inline __u64 file_among(__u64 files, __s32 fd)
+{
+	__u64 table = 0, slots = 0, file = 0;
+	__u32 count = 0;
+
+	READ(&table, files, struct files_struct, fdt);
+	READ(&count, table, struct fdtable, max_fds);
+	READ(&slots, table, struct fdtable, fd);
+	if (fd < 0 || (__u32)fd >= count || !slots)
+		return 0;
+	READ(&file, slots + (__u32)fd * sizeof(file), struct hlist_head, first);
 	return file;
 }
 
@@ -29,8 +44,10 @@ static __always_inline void set_walk_to_file(struct scratch *s, __u64 file)
 	READ(&s->walk.mnt, file, struct file, f_path.mnt);
 }
 
-/* A string of the caller's memory as the next text. At exit the kernel has read it: the page is there. */
-static __always_inline void put_asked(struct scratch *s, __u64 from, struct text *text)
+/* A string of the caller's memory as the next text, or the kernel's copy of one. When a call ends the kernel has read
+ * it: the page is there.
+ */
+static __always_inline void put_asked(struct scratch *s, __u64 from, bool in_kernel, struct text *text)
 {
 	__u64 at = s->size;
 	long len;
@@ -38,12 +55,79 @@ static __always_inline void put_asked(struct scratch *s, __u64 from, struct text
 	text->len = 0;
 	text->flags = TEXT_UNREADABLE;
 	BOUND(at, RECORD_LIMIT - ASKED_LIMIT);
-	len = bpf_probe_read_user_str(&s->record[at], ASKED_LIMIT, (void *)from);
-	if (len <= 0)
+	if (in_kernel)
+		len = bpf_probe_read_kernel_str(&s->record[at], ASKED_LIMIT, (void *)from);
+	else
+		len = bpf_probe_read_user_str(&s->record[at], ASKED_LIMIT, (void *)from);
+	if (len < 0)
 		return;
+	/* An empty one has length 0 before 6.13, as if it had no NUL. */
+	len = len ?: 1;
 	text->flags = len == ASKED_LIMIT ? TEXT_CUT : 0;
 	text->len = len - 1;
 	s->size = at + len - 1;
+}
+
+/* Which file s->walk.inode is. Global, so that the verifier looks at it once a program. */
+__noinline int identify(struct scratch *s, struct file_id *id)
+{
+	__u64 inode, super = 0, magic = 0;
+	__u32 dev = 0;
+
+	if (!s || !id)
+		return 0;
+	inode = s->walk.inode;
+	READ(&id->ino, inode, struct inode, i_ino);
+	READ(&id->mode, inode, struct inode, i_mode);
+	READ(&id->generation, inode, struct inode, i_generation);
+	READ(&super, inode, struct inode, i_sb);
+	READ(&dev, super, struct super_block, s_dev);
+	READ(&magic, super, struct super_block, s_magic);
+	id->dev_major = dev >> 20;
+	id->dev_minor = dev & 0xfffff;
+	id->fs_magic = magic;
+	id->real_dev = id->real_ino = id->real_generation = id->layer = 0;
+	id->known = 1;
+	if (id->fs_magic == OVERLAYFS_MAGIC)
+		put_layer(id, inode);
+	return 0;
+}
+
+/* A file: which, and where. */
+static __always_inline void put_file(struct scratch *s, struct task_struct *task, __u64 file, struct file_id *id,
+				     struct text *path)
+{
+	__u64 dentry;
+
+	set_walk_to_file(s, file);
+	dentry = s->walk.dentry;
+	put_path(s, task, path);
+	note_path(s, path->flags);
+	if (!s->walk.inode) /* the root: no name was read */
+		READ(&s->walk.inode, dentry, struct dentry, d_inode);
+	identify(s, id);
+}
+
+#define CWD -100 /* AT_FDCWD */
+
+/* The folder that the path `asked`, which is at `start` of the record, begins from if it is relative. */
+static __always_inline void put_base(struct scratch *s, struct task_struct *task, __u64 start, struct text *asked,
+				     struct text *base, __s32 dirfd)
+{
+	__u64 file;
+
+	base->len = 0;
+	base->flags = TEXT_PATH | TEXT_UNREADABLE;
+	BOUND(start, RECORD_LIMIT - ASKED_LIMIT);
+	if (asked->len && s->record[start] == '/')
+		return;
+	if (dirfd == CWD)
+		return put_cwd(s, task, base);
+	file = file_of(task, dirfd);
+	if (!file)
+		return;
+	set_walk_to_file(s, file);
+	put_path(s, task, base);
 }
 
 #endif

@@ -4,6 +4,10 @@
 #define DUETECTOR_FILTER_H
 
 #include "maps.h"
+#include "tier.h"
+
+/* The compiler may prove a bound that the verifier can't see; this one neither can lose. */
+#define BOUND(value, limit) asm volatile("if %0 <= %1 goto +1\n%0 = %1" : "+r"(value) : "i"(limit))
 
 static __always_inline struct settings *get_settings(void)
 {
@@ -26,23 +30,29 @@ static __always_inline bool uid_passes(struct settings *set, __u32 uid)
 /* The agent itself, whose own doings are not recorded. */
 static __always_inline bool is_agent(struct settings *set, struct task_struct *task)
 {
-	__u32 tgid = task->tgid;
+	__u32 tgid = GET(task, tgid);
 
 	if (tgid == set->reader_tgid)
-		return task->group_leader->start_boottime == set->reader_start_ns;
+		return GET(task, group_leader, start_boottime) == set->reader_start_ns;
 	return tgid == set->agent_tgid;
 }
 
 /* The tracer of `kind` is on and the task is none that is left out. */
-static __always_inline bool is_traced(__u32 kind, struct task_struct *task)
+static __always_inline bool passes(__u32 kind, struct task_struct *task)
 {
 	struct settings *set = get_settings();
 
-	if (refused_kind == kind)
-		asm volatile("r1 = *(u64 *)(r10 + 8)" ::: "r1");
 	if (!set || !(set->enabled & (1ULL << kind)) || is_agent(set, task))
 		return false;
-	return uid_passes(set, task->cred->euid.val);
+	return uid_passes(set, GET(task, cred, euid.val));
+}
+
+/* The same, in a program that is one tracer's. */
+static __always_inline bool is_traced(__u32 kind, struct task_struct *task)
+{
+	if (refused_kind == kind)
+		asm volatile("r1 = *(u64 *)(r10 + 8)" ::: "r1");
+	return passes(kind, task);
 }
 
 #endif

@@ -32,9 +32,11 @@ struct super_block {
 } CO_RE;
 
 struct inode {
+	void *i_private;
 	__u16 i_mode;
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	__u32 i_generation;
 } CO_RE;
 
 struct vfsmount {
@@ -54,13 +56,16 @@ struct path {
 
 struct file {
 	struct path f_path;
+	struct inode *f_inode;
 	void *private_data;
 	unsigned int f_flags;
+	unsigned int f_mode;
 } CO_RE;
 
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;
+	unsigned long *open_fds;
 } CO_RE;
 
 struct files_struct {
@@ -68,6 +73,7 @@ struct files_struct {
 } CO_RE;
 
 struct fs_struct {
+	int umask;
 	struct path root, pwd;
 } CO_RE;
 
@@ -78,6 +84,7 @@ struct mm_struct {
 
 struct linux_binprm {
 	const char *filename;
+	const char *fdpath;
 } CO_RE;
 
 typedef struct {
@@ -88,9 +95,21 @@ typedef struct {
 	__u32 val;
 } kgid_t;
 
+/* Sixty-four bits; 6.3 renamed what is in it. */
+typedef struct {
+	__u32 cap[2];
+} kernel_cap_t;
+
 struct cred {
+	kuid_t uid;
+	kgid_t gid;
+	kuid_t suid;
+	kgid_t sgid;
 	kuid_t euid;
 	kgid_t egid;
+	kuid_t fsuid;
+	kgid_t fsgid;
+	kernel_cap_t cap_effective;
 } CO_RE;
 
 struct ns_common {
@@ -125,8 +144,13 @@ struct kernfs_node {
 	__u64 id;
 } CO_RE;
 
+struct cgroup_root {
+	int hierarchy_id;
+} CO_RE;
+
 struct cgroup {
 	int level;
+	struct cgroup_root *root;
 	struct kernfs_node *kn;
 } CO_RE;
 
@@ -177,6 +201,7 @@ struct task_struct {
 
 struct bpf_iter_meta {
 	struct seq_file *seq;
+	__u64 seq_num;
 } CO_RE;
 
 struct bpf_iter__task {
@@ -186,7 +211,7 @@ struct bpf_iter__task {
 
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
-	unsigned long ax, di, si, dx, r10, orig_ax;
+	unsigned long bp, bx, r10, r9, r8, ax, cx, dx, si, di, orig_ax;
 } CO_RE;
 #elif defined(__TARGET_ARCH_arm64)
 struct pt_regs {

@@ -13,17 +13,47 @@ struct sock_common {
 	__u32 skc_daddr, skc_rcv_saddr;
 	__u16 skc_dport, skc_num, skc_family;
 	volatile unsigned char skc_state;
+	unsigned long skc_flags;
 	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
 } CO_RE;
 
 struct sock {
 	struct sock_common __sk_common;
+	__u16 sk_type;
 	__u16 sk_protocol;
 	int sk_err;
+	struct pid *sk_peer_pid;
+	struct socket *sk_socket;
 } CO_RE;
 
 struct socket {
+	struct file *file;
 	struct sock *sk;
+} CO_RE;
+
+struct socket_alloc {
+	struct inode vfs_inode;
+} CO_RE;
+
+struct tcp_sock {
+	__u32 rcv_nxt, copied_seq, snd_una, write_seq;
+	__u64 bytes_received, bytes_acked;
+} CO_RE;
+
+/* The first field of the kernel's own is the family. */
+struct sockaddr_un {
+	char sun_path[108];
+} CO_RE;
+
+struct unix_address {
+	int len;
+	struct sockaddr_un name[1];
+} CO_RE;
+
+struct unix_sock {
+	struct unix_address *addr;
+	struct path path;
+	struct sock *peer;
 } CO_RE;
 
 #endif

@@ -7,7 +7,6 @@
 
 #include "task.h"
 
-#define WALK_LIMIT 256 /* names and mounts of one path */
 #define CGROUP_DEPTH 32
 
 /* The part of a dentry that is read, as it lies in memory. */
@@ -69,7 +68,7 @@ static __always_inline void put_name(struct scratch *s, struct dentry_part *part
 	BOUND(len, NAME_LIMIT);
 	BOUND(at, RECORD_LIMIT - NAME_LIMIT - 1);
 	if (part->name == inside && len < sizeof(part->short_name))
-		__builtin_memcpy(&s->record[at], part->short_name, sizeof(part->short_name));
+		copy_short(&s->record[at], part->short_name);
 	else
 		bpf_probe_read_kernel(&s->record[at], len, (void *)part->name);
 	s->record[at + len] = 0;
@@ -101,6 +100,7 @@ __noinline int walk_step(struct scratch *s)
 	/* Every dentry has a parent: a load that faulted gives 0. */
 	if (read_dentry(&part, walk->dentry) || !part.parent || s->size + part.len >= walk->end)
 		return TEXT_PATH | TEXT_INCOMPLETE;
+	s->name_at[walk->names & (WALK_LIMIT - 1)] = s->size;
 	put_name(s, &part, walk->dentry);
 	if (!walk->inode)
 		walk->inode = part.inode;
@@ -112,16 +112,32 @@ __noinline int walk_step(struct scratch *s)
 	return 0;
 }
 
-/* Appends the names from s->walk.dentry up to the task's root; gives TEXT_* bits. */
-static __noinline int walk_path(struct scratch *s)
+/* Some steps; the verifier follows every round of a loop, and so fewer of them. */
+__noinline int walk_on(struct scratch *s)
 {
+	for (int i = 0; i < STRIDE; i++) {
+		int flags = walk_step(s);
+
+		if (flags)
+			return flags;
+	}
+	return 0;
+}
+
+/* Appends the names from s->walk.dentry up to the task's root; gives TEXT_* bits. Global as well: once a program, not
+ * once for each path that a record has.
+ */
+__noinline int walk_path(struct scratch *s)
+{
+	if (!s)
+		return TEXT_INCOMPLETE;
 	s->walk.end = s->size + PATH_LIMIT;
 	s->walk.names = s->walk.deleted = 0;
 	s->walk.inode = 0;
 	if (read_mount(&s->walk.mount, s->walk.mnt))
 		return TEXT_PATH | TEXT_INCOMPLETE;
-	for (int i = 0; i < WALK_LIMIT; i++) {
-		int flags = walk_step(s);
+	for (int i = 0; i < WALK_LIMIT / STRIDE; i++) {
+		int flags = walk_on(s);
 
 		if (flags)
 			return flags | s->walk.deleted;
@@ -129,13 +145,20 @@ static __noinline int walk_path(struct scratch *s)
 	return TEXT_PATH | TEXT_INCOMPLETE | s->walk.deleted;
 }
 
-/* The names of what `s->walk` was set to, as one text of the record. */
+/* Where paths begin for a task. */
+static __always_inline void set_root(struct scratch *s, struct task_struct *task)
+{
+	s->walk.root_dentry = (__u64)task->fs->root.dentry;
+	s->walk.root_mnt = (__u64)task->fs->root.mnt;
+}
+
+/* The names of what `s->walk` was set to, as one text of the record; without a task the root was set, too. */
 static __always_inline void put_path(struct scratch *s, struct task_struct *task, struct text *text)
 {
 	__u32 start = s->size;
 
-	s->walk.root_dentry = (__u64)task->fs->root.dentry;
-	s->walk.root_mnt = (__u64)task->fs->root.mnt;
+	if (task)
+		set_root(s, task);
 	text->flags = s->walk.dentry ? walk_path(s) : TEXT_PATH | TEXT_UNREADABLE;
 	text->len = s->size - start;
 }
@@ -179,8 +202,10 @@ __noinline int cgroup_step(struct scratch *s)
 }
 
 /* The cgroup's names, in its hierarchy. */
-static __noinline int walk_cgroup(struct scratch *s)
+__noinline int walk_cgroup(struct scratch *s)
 {
+	if (!s)
+		return TEXT_INCOMPLETE;
 	s->walk.end = s->size + CGROUP_LIMIT;
 	for (int i = 0; i < CGROUP_DEPTH; i++) {
 		int flags = cgroup_step(s);
@@ -195,7 +220,7 @@ static __always_inline void put_cgroup(struct scratch *s, struct task_struct *ta
 {
 	__u32 start = s->size;
 
-	s->walk.dentry = (__u64)cgroup_of(task)->kn;
+	s->walk.dentry = (__u64)GET(cgroup_of(task), kn);
 	text->flags = walk_cgroup(s);
 	text->len = s->size - start;
 }

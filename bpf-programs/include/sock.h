@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* TCP sockets: which they are, where they lead, how they ended. */
+/* Sockets: which they are, where they lead, how they ended. */
 #ifndef DUETECTOR_SOCK_H
 #define DUETECTOR_SOCK_H
 
@@ -8,16 +8,25 @@
 #include "file.h"
 #include "net_types.h"
 
+#define UNIX 1
 #define INET 2
 #define INET6 10
 #define IPPROTO_TCP 6
-#define TCP_ESTABLISHED 1
-#define TCP_SYN_SENT 2
-#define TCP_SYN_RECV 3
-#define TCP_CLOSE 7
+#define IPPROTO_UDP 17
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
-#define ECONNABORTED 103
+#define EAGAIN 11
+
+/* A call on a socket. */
+struct sock_call {
+	__u64 file;    /* 0: none of these is looked at */
+	__u64 address; /* a struct sockaddr, 0 if there is none */
+	__u32 length;
+	__u32 nr;
+	__s32 ret;
+	bool in_kernel; /* the address: the kernel has copied it from the caller's memory */
+	bool uring;
+};
 
 struct sockaddr_any {
 	__u16 family;
@@ -26,51 +35,69 @@ struct sockaddr_any {
 	__u8 addr6[16];
 };
 
-/* The TCP socket behind a file, 0 if it is none. */
-static __always_inline __u64 tcp_sock_of(__u64 file)
+/* The socket behind a file, 0 if it is none. */
+static __always_inline __u64 sock_of(__u64 file)
 {
-	__u64 dentry = 0, inode = 0, socket = 0, sock = 0;
-	__u16 mode = 0, protocol = 0, family = 0;
+	__u64 inode = 0, socket = 0, sock = 0;
+	__u16 mode = 0;
 
-	READ(&dentry, file, struct file, f_path.dentry);
-	READ(&inode, dentry, struct dentry, d_inode);
+	READ(&inode, file, struct file, f_inode);
 	READ(&mode, inode, struct inode, i_mode);
 	if ((mode & S_IFMT) != S_IFSOCK)
 		return 0;
 	READ(&socket, file, struct file, private_data);
 	READ(&sock, socket, struct socket, sk);
-	READ(&protocol, sock, struct sock, sk_protocol);
+	return sock;
+}
+
+static __always_inline __u16 family_of(__u64 sock)
+{
+	__u16 family = 0;
+
 	READ(&family, sock, struct sock, __sk_common.skc_family);
-	return protocol == IPPROTO_TCP && (family == INET || family == INET6) ? sock : 0;
+	return family;
 }
 
-static __always_inline __u8 state_of(__u64 sock)
+static __always_inline __u16 protocol_of(__u64 sock)
 {
-	__u8 state = 0;
+	__u16 protocol = 0;
 
-	READ(&state, sock, struct sock, __sk_common.skc_state);
-	return state;
+	READ(&protocol, sock, struct sock, sk_protocol);
+	return protocol;
 }
 
-/* 0 if connected, else why not; a socket closed before it was decided tells no error of its own. */
-static __always_inline __s32 outcome(__u64 sock, int state)
+static __always_inline bool is_inet(__u16 family)
 {
-	__s32 error = 0;
-
-	if (state == TCP_ESTABLISHED)
-		return 0;
-	READ(&error, sock, struct sock, sk_err);
-	return error > 0 ? -error : -ECONNABORTED;
+	return family == INET || family == INET6;
 }
 
-/* The addresses as the socket has them: complete from SYN_SENT on. */
-static __always_inline void put_addresses(struct connect_record *r, __u64 sock)
+/* One of IPv4 and IPv6 that has ports, or a unix socket. */
+static __always_inline bool is_told(__u64 sock)
 {
+	__u16 family = family_of(sock), protocol = protocol_of(sock);
+
+	return family == UNIX || (is_inet(family) && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP));
+}
+
+/* The addresses as the socket `s->sock` has them: of TCP complete from SYN_SENT on. Global: many programs have this. */
+__noinline int put_addresses(struct scratch *s)
+{
+	struct sock_record *r;
 	__u16 dport = 0;
+	__u64 sock;
 
+	if (!s)
+		return 0;
+	sock = s->sock;
+	r = (struct sock_record *)s->record;
 	__builtin_memset(r->saddr, 0, sizeof(r->saddr));
 	__builtin_memset(r->daddr, 0, sizeof(r->daddr));
 	READ(&r->family, sock, struct sock, __sk_common.skc_family);
+	READ(&r->kind, sock, struct sock, sk_type);
+	READ(&r->protocol, sock, struct sock, sk_protocol);
+	r->sport = r->dport = 0;
+	if (!is_inet(r->family))
+		return 0;
 	READ(&r->sport, sock, struct sock, __sk_common.skc_num);
 	READ(&dport, sock, struct sock, __sk_common.skc_dport);
 	r->dport = bpf_ntohs(dport);
@@ -81,18 +108,72 @@ static __always_inline void put_addresses(struct connect_record *r, __u64 sock)
 		COPY(&r->saddr, sock, struct sock, __sk_common.skc_v6_rcv_saddr);
 		COPY(&r->daddr, sock, struct sock, __sk_common.skc_v6_daddr);
 	}
+	return 0;
 }
 
-/* Where a call that failed wanted to go: the socket may never have learnt it, or forgotten it again. */
-static __always_inline void put_asked_address(struct connect_record *r, struct sockaddr_any *asked)
+static __always_inline void read_address(struct sockaddr_any *to, __u64 from, bool in_kernel)
 {
-	if (asked->family == r->family && r->family == INET) {
-		__builtin_memcpy(r->daddr, &asked->addr4, 4);
-		r->dport = bpf_ntohs(asked->port);
-	} else if (asked->family == r->family) {
-		__builtin_memcpy(r->daddr, asked->addr6, sizeof(r->daddr));
-		r->dport = bpf_ntohs(asked->port);
+	__builtin_memset(to, 0, sizeof(*to));
+	if (in_kernel) {
+		bpf_probe_read_kernel(to, sizeof(*to), (void *)from);
+		return;
 	}
+	/* A shorter address than IPv6's can end at the end of a page. */
+	if (bpf_probe_read_user(to, sizeof(*to), (void *)from))
+		bpf_probe_read_user(to, 16, (void *)from);
+}
+
+/* An address of a call, for a socket of this family: one of IPv6 may be given one of IPv4, which it maps. */
+static __always_inline void put_address(__u8 *to, __u16 *port, __u16 family, struct sockaddr_any *from)
+{
+	if (!is_inet(from->family))
+		return;
+	*port = bpf_ntohs(from->port);
+	if (from->family == INET6) {
+		__builtin_memcpy(to, from->addr6, 16);
+	} else if (family == INET6) {
+		__builtin_memset(to, 0, 10);
+		to[10] = to[11] = 0xff;
+		__builtin_memcpy(to + 12, &from->addr4, 4);
+	} else {
+		__builtin_memset(to, 0, 16);
+		__builtin_memcpy(to, &from->addr4, 4);
+	}
+}
+
+/* The beginning of a record, NULL if there is no room for it. */
+static __always_inline struct scratch *begin_sock(__u32 kind, struct task_struct *task, __u64 sock, struct sock_call *call)
+{
+	struct sock_record *r;
+	struct scratch *s = take_scratch();
+
+	if (!s) {
+		count_seen(kind);
+		count_lost(kind);
+		return NULL;
+	}
+	r = (struct sock_record *)s->record;
+	__builtin_memset(r, 0, sizeof(*r));
+	fill_header(s, task, kind, true);
+	r->header.flags |= call->uring ? FLAG_URING : 0;
+	s->sock = sock;
+	put_addresses(s);
+	r->ret = call->ret;
+	r->call = call->nr;
+	s->size = sizeof(*r);
+	return s;
+}
+
+/* Seen, and out. */
+static __always_inline void emit_sock(struct scratch *s, __u32 kind)
+{
+	struct sock_record *r = (struct sock_record *)s->record;
+
+	/* One scratch may bring several records: each is judged by itself. */
+	s->rules = s->judged = s->failed = s->has_path = 0;
+	r->header.kind = kind;
+	count_seen(kind);
+	emit_data(s, kind);
 }
 
 #endif

@@ -7,62 +7,89 @@
 
 /* The first pid namespace always has this inode number (PROC_PID_INIT_INO). */
 #define FIRST_PID_NS 0xEFFFFFFCU
+/* A thread that the kernel has for io_uring. */
+#define PF_IO_WORKER 0x10
 
-static __always_inline __u32 pid_ns_of(struct task_struct *task)
+/* Whose doing it is: of a thread that works for its process the process, told as its first thread. */
+static __always_inline struct task_struct *process_of(struct task_struct *task)
 {
-	__u64 level = task->thread_pid->level, pid = 0, ns = 0;
-	__u32 inum = 0;
+	return task->flags & PF_IO_WORKER ? task->group_leader : task;
+}
 
+/* Which pid namespace, and the process's number in it. */
+static __always_inline void put_pid_ns(struct header *h, struct task_struct *task)
+{
+	struct task_struct *leader = GET(task, group_leader);
+	__u64 level = GET(leader, thread_pid, level), pid = 0, number;
+	__u64 ns = 0;
+
+	h->pid_ns = FIRST_PID_NS;
+	h->ns_pid = h->pid;
 	if (!level)
-		return FIRST_PID_NS;
+		return;
 	/* As a number: 6.1 refuses to add what is not a constant to a typed pointer. */
-	bpf_probe_read_kernel(&pid, sizeof(pid), &task->thread_pid);
-	bpf_probe_read_kernel(&ns, sizeof(ns),
-			      (void *)(pid + bpf_core_field_offset(struct pid, numbers) +
-				       level * bpf_core_type_size(struct upid) +
-				       bpf_core_field_offset(struct upid, ns)));
-	bpf_probe_read_kernel(&inum, sizeof(inum), (void *)(ns + bpf_core_field_offset(struct pid_namespace, ns.inum)));
-	return inum;
+	bpf_probe_read_kernel(&pid, sizeof(pid), &leader->thread_pid);
+	number = pid + OFFSET(struct pid, numbers) + level * bpf_core_type_size(struct upid);
+	bpf_probe_read_kernel(&h->ns_pid, sizeof(h->ns_pid), (void *)(number + OFFSET(struct upid, nr)));
+	bpf_probe_read_kernel(&ns, sizeof(ns), (void *)(number + OFFSET(struct upid, ns)));
+	bpf_probe_read_kernel(&h->pid_ns, sizeof(h->pid_ns), (void *)(ns + OFFSET(struct pid_namespace, ns.inum)));
+}
+
+static __always_inline struct cgroup *hierarchy(struct css_set *set, __u32 id)
+{
+#if TIER == RAW
+	struct cgroup_subsys_state *state = NULL;
+
+	if (!has_cast) {
+		bpf_probe_read_kernel(&state, sizeof(state), (void *)&set->subsys + id * sizeof(state));
+		return GET(state, cgroup);
+	}
+#endif
+	return set->subsys[id]->cgroup;
 }
 
 #define TRY_HIERARCHY(set, subsys_id)                                                                        \
 	if (bpf_core_enum_value_exists(enum cgroup_subsys_id, subsys_id)) {                                  \
 		struct cgroup *group =                                                                       \
-			(set)->subsys[bpf_core_enum_value(enum cgroup_subsys_id, subsys_id)]->cgroup;        \
-		if (group->level > 0)                                                                        \
+			hierarchy(set, bpf_core_enum_value(enum cgroup_subsys_id, subsys_id));               \
+		if (GET(group, level) > 0 && GET(group, root, hierarchy_id))                                 \
 			return group;                                                                        \
 	}
 
-/* The v2 cgroup; where that is the root, the first of the v1 hierarchies that container engines use. */
+/* The first of the v1 hierarchies that container engines use where the task is not at the root, else its v2 cgroup.
+ * In this order, because where both are mounted not all engines move containers in v2. A controller that v2 has says
+ * nothing: its cgroup is the nearest one above that has the controller.
+ */
 static __always_inline struct cgroup *cgroup_of(struct task_struct *task)
 {
-	struct css_set *set = task->cgroups;
+	struct css_set *set = GET(task, cgroups);
 
-	if (set->dfl_cgrp->level > 0)
-		return set->dfl_cgrp;
 	TRY_HIERARCHY(set, memory_cgrp_id)
 	TRY_HIERARCHY(set, pids_cgrp_id)
 	TRY_HIERARCHY(set, devices_cgrp_id)
 	TRY_HIERARCHY(set, cpu_cgrp_id)
-	return set->dfl_cgrp;
+	return GET(set, dfl_cgrp);
 }
 
 static __always_inline void fill_header(struct scratch *s, struct task_struct *task, __u32 kind, bool traced)
 {
 	struct header *h = (struct header *)s->record;
+	struct cgroup *group;
 
 	h->kind = kind;
-	h->flags = traced ? FLAG_TRACED : 0;
-	h->pid = task->tgid;
+	h->flags = (traced ? FLAG_TRACED : 0) | (is_compat(task) ? FLAG_COMPAT : 0);
+	h->pid = GET(task, tgid);
 	h->time_ns = bpf_ktime_get_boot_ns();
-	h->start_ns = task->group_leader->start_boottime;
-	h->tid = task->pid;
-	h->ppid = task->real_parent->tgid;
-	h->euid = task->cred->euid.val;
-	h->egid = task->cred->egid.val;
-	h->cgroup_id = cgroup_of(task)->kn->id;
-	h->pid_ns = pid_ns_of(task);
-	h->mnt_ns = task->nsproxy->mnt_ns->ns.inum;
+	h->start_ns = GET(task, group_leader, start_boottime);
+	h->tid = GET(task, pid);
+	h->ppid = GET(task, real_parent, tgid);
+	h->euid = GET(task, cred, euid.val);
+	h->egid = GET(task, cred, egid.val);
+	group = cgroup_of(task);
+	h->cgroup_id = GET(group, kn, id);
+	h->hierarchy = GET(group, root, hierarchy_id);
+	put_pid_ns(h, task);
+	h->mnt_ns = GET(task, nsproxy, mnt_ns, ns.inum);
 	read_pair(h->comm, (__u64)task->comm);
 }
 

@@ -4,10 +4,15 @@ use std::io;
 
 use serde::Serialize;
 
+use crate::config::EbpfConfig;
 use crate::facts::{self, Capabilities, Capability};
-use crate::loader::{AttachError, LoadError};
+use crate::loader::{AttachError, Hooked, LoadError};
 use crate::programs::{Hook, Tracer, tracers};
 use crate::spawn::try_kernel;
+use crate::tier::{Choice, Tier};
+
+/// What one kind of hooks lacks another may have.
+const OTHER_HOOKS: &str = "leave the choice of hooks to the agent: ebpf.tier = \"auto\"";
 
 /// What one tracer finds here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -20,34 +25,74 @@ pub struct Check {
     pub ok: bool,
     /// What keeps it from running, or what it would have to do without.
     pub missing: Vec<String>,
+    /// What it can't see with hooks of that tier.
+    pub unseen: Vec<String>,
     /// What to do about it, a sentence each.
     pub advice: Vec<String>,
 }
 
-/// Tries every kernel tracer: permissions, kernel, tracefs, hooks, and a load of its programs, which are let go
+/// What all of them find.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// Tracer by tracer.
+    pub tracers: Vec<Check>,
+    /// What the process table has to do without, from which rows have working folder, executable and container.
+    pub table: Vec<String>,
+}
+
+/// Tries every kernel tracer: permissions, kernel, and its programs, which are attached, record nothing, and are let go
 /// at once.
-pub fn check() -> Vec<Check> {
-    match try_kernel() {
-        Ok(mut kernel) => tracers().map(|tracer| judge(tracer, kernel.try_load(tracer))).collect(),
-        Err(cause) => tracers().map(|tracer| hopeless(tracer, &cause)).collect(),
+pub fn check(config: &EbpfConfig) -> Checks {
+    match try_kernel(config) {
+        Ok(mut kernel) => {
+            kernel.attach_lifecycle();
+            let tier = kernel.tier();
+            let tracers = tracers();
+            let mut judge = |one| {
+                let mut check = judge(one, tier, kernel.unseen(one), kernel.try_attach(one));
+                if config.tier != Choice::Auto && !check.missing.is_empty() {
+                    check.advise(vec![OTHER_HOOKS.to_owned()]);
+                }
+                check
+            };
+            let tracers = tracers.map(&mut judge).collect();
+            Checks { tracers, table: kernel.lacks() }
+        }
+        Err(cause) => {
+            let tracers = tracers().map(|tracer| hopeless(tracer, &cause)).collect();
+            Checks { tracers, table: Vec::new() }
+        }
     }
 }
 
-type Tried = Vec<(&'static crate::programs::Program, Result<(), AttachError>)>;
+type Tried = Vec<(&'static crate::programs::Program, Result<Hooked, AttachError>)>;
 
-fn judge(tracer: &Tracer, tried: Tried) -> Check {
-    let mut check = Check { tracer: tracer.name, tier: 2, ok: true, missing: Vec::new(), advice: Vec::new() };
+fn judge(tracer: &Tracer, tier: Tier, unseen: Vec<String>, tried: Tried) -> Check {
+    let mut check = Check {
+        tracer: tracer.name,
+        tier: tier.number(),
+        ok: true,
+        missing: Vec::new(),
+        unseen,
+        advice: Vec::new(),
+    };
     for (program, result) in tried {
-        let Err(cause) = result else { continue };
+        let cause = match result {
+            Ok(found) => {
+                found.missing.into_iter().for_each(|line| check.lack(line));
+                continue;
+            }
+            Err(cause) => cause,
+        };
         let why = match &cause {
             AttachError::NoTracefs { source, .. } => tracefs_missing(source),
             cause => cause.to_string(),
         };
         match program.without {
-            Some(without) => check.missing.push(format!("{without} ({why})")),
+            Some(without) => check.lack(format!("{without} ({why})")),
             None => {
                 check.ok = false;
-                check.missing.push(why);
+                check.lack(why);
             }
         }
         check.advise(cause.advice());
@@ -57,8 +102,14 @@ fn judge(tracer: &Tracer, tried: Tried) -> Check {
 
 /// The object itself can't be loaded: what can be told apart from that is told too, so that it is granted at once.
 fn hopeless(tracer: &Tracer, cause: &LoadError) -> Check {
-    let mut check =
-        Check { tracer: tracer.name, tier: 2, ok: false, missing: Vec::new(), advice: Vec::new() };
+    let mut check = Check {
+        tracer: tracer.name,
+        tier: 0,
+        ok: false,
+        missing: Vec::new(),
+        unseen: Vec::new(),
+        advice: Vec::new(),
+    };
     match cause {
         LoadError::NotAllowed { missing, .. } if !missing.is_empty() => {
             check.missing.extend(missing.iter().map(Capability::to_string));
@@ -75,6 +126,13 @@ fn hopeless(tracer: &Tracer, cause: &LoadError) -> Check {
 }
 
 impl Check {
+    /// Programs that share a hook lack the same.
+    fn lack(&mut self, line: String) {
+        if !self.missing.contains(&line) {
+            self.missing.push(line);
+        }
+    }
+
     fn advise(&mut self, advice: Vec<String>) {
         let new: Vec<_> = advice.into_iter().filter(|line| !self.advice.contains(line)).collect();
         self.advice.extend(new);
@@ -112,9 +170,15 @@ mod tests {
     fn a_hook_one_can_do_without_does_not_stop_a_tracer() {
         let tracer = tracers().find(|tracer| tracer.programs.iter().any(|p| p.without.is_none())).unwrap();
         let program = tracer.programs.iter().find(|program| program.without.is_none()).unwrap();
-        let refused = AttachError::NoHook { program: program.name, hook: "syscalls/x".to_owned() };
-        let check = judge(tracer, vec![(program, Err(refused))]);
+        let refused = || AttachError::NoHook { program: program.name, hook: "syscalls/x".to_owned() };
+        let check = judge(
+            tracer,
+            Tier::Tracepoint,
+            Vec::new(),
+            vec![(program, Err(refused())), (program, Err(refused()))],
+        );
         assert!(!check.ok);
+        assert_eq!(check.missing.len(), 1, "the same twice: {check:?}");
         assert!(check.missing[0].contains("no hook syscalls/x"), "{check:?}");
     }
 }

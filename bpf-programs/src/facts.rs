@@ -142,6 +142,11 @@ fn readable(path: &Path) -> io::Result<PathBuf> {
     fs::read_dir(path.join("events")).map(|_| path.to_owned())
 }
 
+/// CPUs that there are or may be plugged in.
+pub(crate) fn possible_cpus() -> u32 {
+    aya::util::nr_cpus().map_or(1, |count| u32::try_from(count).unwrap_or(u32::MAX)).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,15 +1,24 @@
 //! Every tracer of this crate and the programs that make it; the one place where a tracer is registered.
 
+use aya::Btf;
+use aya_obj::btf::BtfKind;
 use model::Record;
 
+use crate::syscalls::{self, Stage, Syscall};
+use crate::tier::Tier;
 use crate::wire::{Kind, WireError};
-use crate::{clone, connect, exec, exit, open};
+use crate::{
+    accept, attr, bind, bpf, clone, close, connect, dns, exec, exit, kill, link, memfd, mkdir, module, mount,
+    open, ptrace, rename, setuid, truncate, udp, unlink, usage,
+};
 
 /// Where a program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hook {
+    /// The ends of these system calls, by way of [`crate::syscalls`].
+    SyscallExits(Stage, &'static [Syscall]),
     /// The same program at each of these tracepoints of `category`. Those in `required` must exist, those in
-    /// `optional` only on some machines (arm64 has no `open` and no `creat`).
+    /// `optional` only on some machines.
     Tracepoints {
         /// Folder below `events` in tracefs.
         category: &'static str,
@@ -20,12 +29,29 @@ pub enum Hook {
     },
     /// A BTF tracepoint.
     BtfTracepoint(&'static str),
+    /// The first of these that the kernel has: names that one was given over time, the newest first.
+    FirstBtfTracepoint(&'static [&'static str]),
     /// An iterator over tasks: not attached, but read once to its end.
     TaskIterator,
 }
 
+impl Hook {
+    /// The BTF tracepoint that it is on a kernel of these types, if it is one.
+    pub fn btf_tracepoint(&self, kernel: &Btf) -> Option<&'static str> {
+        let has = |name: &&&str| {
+            kernel.id_by_type_name_kind(&format!("btf_trace_{name}"), BtfKind::Typedef).is_ok()
+        };
+        match self {
+            Self::SyscallExits(..) => Some(syscalls::HOOK),
+            Self::BtfTracepoint(name) => Some(name),
+            Self::FirstBtfTracepoint(names) => names.iter().find(has).or(names.first()).copied(),
+            Self::Tracepoints { .. } | Self::TaskIterator => None,
+        }
+    }
+}
+
 /// One program of the object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Program {
     /// Its name in the object.
     pub name: &'static str,
@@ -48,12 +74,49 @@ pub struct Tracer {
     pub decode: fn(&[u8]) -> Result<Record, WireError>,
 }
 
-/// The object with all programs; empty in a build with `DUETECTOR_SKIP_BPF=1`.
-pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probes.bpf.o"));
+/// The object with all programs, for hooks of tier tracepoint; empty in a build with `DUETECTOR_SKIP_BPF=1`.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracepoint.bpf.o"));
+static TRAMPOLINES: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/trampoline.bpf.o"));
+static RAW: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/kprobe.bpf.o"));
+
+/// The same programs, for hooks of that tier.
+pub fn object(tier: Tier) -> &'static [u8] {
+    match tier {
+        Tier::Trampoline => TRAMPOLINES,
+        Tier::Tracepoint => OBJECT,
+        Tier::Kprobe => RAW,
+    }
+}
 
 /// All kernel tracers.
 pub fn tracers() -> impl Iterator<Item = &'static Tracer> {
-    [&open::TRACER, &exec::TRACER, &clone::TRACER, &exit::TRACER, &connect::TRACER].into_iter()
+    [
+        &open::TRACER,
+        &exec::TRACER,
+        &clone::TRACER,
+        &exit::TRACER,
+        &connect::TRACER,
+        &rename::TRACER,
+        &unlink::TRACER,
+        &link::TRACER,
+        &truncate::TRACER,
+        &attr::TRACER,
+        &mkdir::TRACER,
+        &mount::TRACER,
+        &usage::TRACER,
+        &ptrace::TRACER,
+        &bpf::TRACER,
+        &module::TRACER,
+        &memfd::TRACER,
+        &setuid::TRACER,
+        &kill::TRACER,
+        &accept::TRACER,
+        &close::TRACER,
+        &bind::TRACER,
+        &udp::TRACER,
+        &dns::TRACER,
+    ]
+    .into_iter()
 }
 
 /// Programs that only keep the process table. `exec`, `clone` and `exit` keep it too, so that their programs

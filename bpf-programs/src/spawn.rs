@@ -30,8 +30,8 @@ pub(crate) fn spawn_tracer(supervisor: &Supervisor, fixture: Fixture) -> ChildRe
 }
 
 /// For [`crate::checks`]: the same object, loaded to try.
-pub(crate) fn try_kernel() -> Result<Kernel, LoadError> {
-    Kernel::load(&EbpfConfig::default(), &tracers().collect::<Vec<_>>())
+pub(crate) fn try_kernel(config: &EbpfConfig) -> Result<Kernel, LoadError> {
+    Kernel::load(config, &tracers().collect::<Vec<_>>())
 }
 
 /// Lets go of everything that an agent on that work folder has pinned; says whether there was anything. Programs that

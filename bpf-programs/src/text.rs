@@ -3,7 +3,7 @@
 
 use model::Text;
 
-use crate::wire::{RawText, TEXT_DELETED, TEXT_DETACHED, TEXT_INCOMPLETE, TEXT_UNREADABLE};
+use crate::wire::{FileId, RawText, TEXT_DELETED, TEXT_DETACHED, TEXT_INCOMPLETE, TEXT_UNREADABLE};
 
 /// A path, and whether it is whole.
 pub(crate) struct Path {
@@ -19,11 +19,14 @@ impl Path {
 }
 
 /// The names of a path as the kernel side walked them. One that is not whole has no `/` in front: it is the
-/// end of the real path. `(deleted)` is appended as the kernel does it.
+/// end of the real path. `(deleted)` is appended as the kernel does it, also to what never had a folder (memfd).
 pub(crate) fn path(raw: RawText<'_>) -> Path {
-    let incomplete = raw.is(TEXT_INCOMPLETE | TEXT_UNREADABLE);
     let mut bytes = Vec::with_capacity(raw.bytes.len() + 1);
     let names = raw.bytes.strip_suffix(&[0]).unwrap_or(raw.bytes);
+    // What was opened by its handle, and has folders that nobody has looked up yet.
+    let unconnected = raw.is(TEXT_DETACHED).then(|| names.strip_suffix(b"/")).flatten();
+    let incomplete = raw.is(TEXT_INCOMPLETE | TEXT_UNREADABLE) || unconnected.is_some();
+    let names = unconnected.map_or(names, |below| below.strip_suffix(&[0]).unwrap_or(below));
     if !names.is_empty() {
         for name in names.rsplit(|byte| *byte == 0) {
             bytes.push(b'/');
@@ -36,14 +39,14 @@ pub(crate) fn path(raw: RawText<'_>) -> Path {
     if incomplete && !bytes.is_empty() {
         bytes.remove(0);
     }
-    if raw.is(TEXT_DELETED) {
+    if raw.is(TEXT_DELETED) || raw.is(TEXT_DETACHED) && unconnected.is_none() {
         bytes.extend_from_slice(b" (deleted)");
     }
     Path { bytes, incomplete }
 }
 
 /// The path of what may be a file without a folder, named as in `/proc/PID/fd`.
-pub(crate) fn file_path(raw: RawText<'_>, fs_magic: u32, ino: u64) -> Path {
+pub(crate) fn file_path(raw: RawText<'_>, file: &FileId) -> Path {
     const PIPEFS: u32 = 0x5049_5045;
     const SOCKFS: u32 = 0x534F_434B;
     const ANON_INODE_FS: u32 = 0x0904_1934;
@@ -51,18 +54,18 @@ pub(crate) fn file_path(raw: RawText<'_>, fs_magic: u32, ino: u64) -> Path {
         return path(raw);
     }
     let name = raw.bytes.strip_suffix(&[0]).unwrap_or(raw.bytes);
-    let bytes = match fs_magic {
+    let ino = file.ino;
+    let bytes = match file.fs_magic {
         PIPEFS => format!("pipe:[{ino}]").into_bytes(),
         SOCKFS => format!("socket:[{ino}]").into_bytes(),
         ANON_INODE_FS => [b"anon_inode:", name].concat(),
-        // memfd and the like: to the kernel a file that was deleted at once.
-        _ => [b"/", name, b" (deleted)"].concat(),
+        _ => return path(raw),
     };
     Path { bytes, incomplete: false }
 }
 
 /// A path as it was asked for, made absolute from `base`. Only `.`, `..` and double slashes are resolved: what
-/// a symlink would have led to is not known of an open that failed.
+/// a symlink would have led to is not known of a call that names files without opening them.
 pub(crate) fn join(base: RawText<'_>, asked: &[u8]) -> Path {
     let (base, incomplete) = if asked.starts_with(b"/") {
         (Vec::new(), false)

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::host::{Attach, Attached, Detach, EbpfHost, HostState, RawBatch};
 use crate::loader::AttachError;
+use crate::manifest::Manifest;
 use crate::programs::Tracer;
 
 /// Progress is marked at least this often.
@@ -64,6 +65,8 @@ pub(crate) struct Fixture {
     pub(crate) collector: Outbox<Batch>,
     /// It is meant to be attached: kept, so that one that was detached stays so when it is built anew.
     pub(crate) wanted: Arc<AtomicBool>,
+    /// Tells the store what it runs with.
+    pub(crate) manifest: Option<Manifest>,
 }
 
 impl Fixture {
@@ -74,6 +77,7 @@ impl Fixture {
         host: &ChildRef<EbpfHost, HostState>,
         queue: usize,
         collector: &Outbox<Batch>,
+        manifest: Option<Manifest>,
     ) -> Self {
         Self {
             tracer,
@@ -82,6 +86,7 @@ impl Fixture {
             queue: Outbox::channel(queue, WhenFull::Block),
             collector: collector.clone(),
             wanted: Arc::new(AtomicBool::new(true)),
+            manifest,
         }
     }
 }
@@ -168,7 +173,7 @@ impl Body {
             Err(cause) => {
                 let advice = self.link.read().advice;
                 tracing::error!(tracer = self.fixture.tracer.name, %cause, ?advice, "tracer can't run");
-                self.link.give_up(cause);
+                self.give_up(cause).await;
             }
         }
     }
@@ -187,10 +192,27 @@ impl Body {
                 Ok(Ok(attached)) => break Ok(attached),
             }
         };
-        answer.map(|attached| self.show_attached(attached)).map_err(|(cause, advice)| {
-            self.show_fault(Some(cause.to_string()), advice);
-            cause
-        })
+        match answer {
+            Ok(attached) => {
+                if let Some(manifest) = &self.fixture.manifest {
+                    manifest.attached(&attached).await;
+                }
+                self.show_attached(attached);
+                Ok(())
+            }
+            Err((cause, advice)) => {
+                self.show_fault(Some(cause.to_string()), advice);
+                Err(cause)
+            }
+        }
+    }
+
+    /// It is given up: the store is to know as well.
+    async fn give_up(&self, cause: impl std::fmt::Display) {
+        if let Some(manifest) = &self.fixture.manifest {
+            manifest.refused(cause.to_string()).await;
+        }
+        self.link.give_up(cause);
     }
 
     fn show_fault(&self, cause: Option<String>, advice: Vec<String>) {
@@ -206,7 +228,7 @@ impl Body {
         }
         self.link.update(|state| {
             state.attached = true;
-            state.tier = 2;
+            state.tier = attached.tier;
             state.hooks = attached.hooks;
             state.without = attached.without;
         });
@@ -231,7 +253,7 @@ impl Body {
             self.link.progress().mark();
             if (self.stopping.get() || host_gone.is_some()) && raw.is_empty() {
                 return match host_gone {
-                    Some(cause) if !self.stopping.get() => self.link.give_up(cause),
+                    Some(cause) if !self.stopping.get() => self.give_up(cause).await,
                     _ => self.link.end(Exit::Stopped),
                 };
             }

@@ -7,37 +7,35 @@
     reason = "plain-data structs are read from bytes and written to maps here, nowhere else"
 )]
 
+mod barrier;
 mod kind;
 mod ring;
+mod texts;
+mod values;
 
-use model::{BootNs, Identity, Text};
-
+pub use barrier::wait_for_programs;
 pub use kind::{Kind, WireError};
 pub(crate) use ring::RingReader;
+pub(crate) use texts::{RawText, Texts, view};
+pub use texts::{
+    TEXT_CUT, TEXT_DELETED, TEXT_DETACHED, TEXT_HANDLE, TEXT_INCOMPLETE, TEXT_OUTSIDE, TEXT_PATH,
+    TEXT_UNREADABLE, split,
+};
 
-/// User ids that fit into [`Settings::uids`].
-pub const MAX_UIDS: usize = 16;
-/// Slots of the map `counts`, indexed by [`Kind`].
-pub const COUNT_SLOTS: u32 = 64;
-/// The slot of `counts` whose `lost` counts what did not fit into the lifecycle ring, traced or not.
-pub const COUNT_LIFECYCLE: u32 = 63;
 /// [`Header::flags`]: its tracer is enabled and the filters let it pass; it is counted in `seen`.
 pub const FLAG_TRACED: u32 = 1;
+/// Set in [`Header::flags`]: it was asked for through io_uring.
+pub const FLAG_URING: u32 = 2;
+/// Set in [`Header::flags`]: in a 32-bit program's call.
+pub const FLAG_COMPAT: u32 = 4;
 
-/// [`TextRef::flags`]: names from the leaf up, each closed by a NUL.
-pub const TEXT_PATH: u16 = 1;
-/// Too deep, too long, or partly unreadable.
-pub const TEXT_INCOMPLETE: u16 = 2;
-/// The beginning of something longer.
-pub const TEXT_CUT: u16 = 4;
-/// The file has no name any more: this was its last.
-pub const TEXT_DELETED: u16 = 8;
-/// Not below the process's root: as seen from the root of all mounts.
-pub const TEXT_OUTSIDE: u16 = 16;
-/// No folder leads there: a pipe, a socket, an anonymous inode.
-pub const TEXT_DETACHED: u16 = 32;
-/// Could not be read at all.
-pub const TEXT_UNREADABLE: u16 = 64;
+/// [`ExecRecord::call`] of one that succeeded: execveat was given the descriptor of a file or folder.
+pub const EXEC_BY_DESCRIPTOR: u32 = u32::MAX;
+
+/// [`FileId::layer`]: the layer that is written to.
+pub const LAYER_UPPER: u32 = 1;
+/// [`FileId::layer`]: one of those below.
+pub const LAYER_LOWER: u32 = 2;
 
 /// Structs that any bytes of their size make, so that reading one can't be wrong.
 ///
@@ -69,6 +67,11 @@ macro_rules! wire_structs {
         unsafe impl aya::Pod for $name {}
     )*};
 }
+
+mod maps;
+mod rules;
+pub use maps::*;
+pub use rules::*;
 
 wire_structs! {
     /// Length and nature of one text behind a record's fixed part.
@@ -107,8 +110,38 @@ wire_structs! {
         pid_ns: u32,
         /// Inode number of the mount namespace.
         mnt_ns: u32,
+        /// Process id in its own pid namespace.
+        ns_pid: u32,
+        /// Number of the cgroup's hierarchy; 0 is v2.
+        hierarchy: u32,
         /// Command name, closed by a NUL if shorter.
         comm: [u8; 16],
+    }
+
+    /// Which file a descriptor stands for.
+    FileId {
+        /// Inode number.
+        ino: u64,
+        /// Device, major number.
+        dev_major: u32,
+        /// Device, minor number.
+        dev_minor: u32,
+        /// Tells apart files that had the same number one after the other.
+        generation: u32,
+        /// Magic number of its filesystem.
+        fs_magic: u32,
+        /// The inode's mode.
+        mode: u16,
+        /// Not 0: the rest is there.
+        known: u16,
+        /// Device of the layer's file that an overlayfs takes it from, as the kernel has it.
+        real_dev: u32,
+        /// Inode number of that.
+        real_ino: u64,
+        /// Generation of that.
+        real_generation: u32,
+        /// Whose: `LAYER_*`.
+        layer: u32,
     }
 
     /// Kind [`Kind::Open`].
@@ -117,22 +150,14 @@ wire_structs! {
         header: Header,
         /// `O_*` bits as asked.
         flags: u64,
-        /// Inode number.
-        ino: u64,
+        /// The file that was opened.
+        file: FileId,
         /// Descriptor or negative errno.
         ret: i32,
         /// Permission bits as asked.
-        mode: u32,
-        /// Device, major number.
-        dev_major: u32,
-        /// Device, minor number.
-        dev_minor: u32,
-        /// Magic number of a detached file's filesystem.
-        fs_magic: u32,
-        /// The inode's mode.
-        file_mode: u16,
-        /// Not 0: device, inode and mode are there.
-        has_file: u16,
+        mode: u16,
+        /// What the process takes off a mode.
+        umask: u16,
         /// The path as asked.
         asked: TextRef,
         /// The file; of a failed open the folder that a relative `asked` starts from.
@@ -143,9 +168,17 @@ wire_structs! {
     ExecRecord {
         /// Who and when.
         header: Header,
+        /// What runs now; of a failed one what its descriptor stands for.
+        file: FileId,
+        /// 0 or negative errno.
+        ret: i32,
+        /// Of a failed one the system call's number, else 0 or [`EXEC_BY_DESCRIPTOR`].
+        call: u32,
+        /// Of a failed one: `AT_*` bits.
+        flags: u32,
         /// The path as asked.
         asked: TextRef,
-        /// The executable file.
+        /// The executable file; of a failed one the folder that a relative `asked` starts from, or the descriptor's file.
         exe: TextRef,
         /// The working folder.
         cwd: TextRef,
@@ -153,8 +186,6 @@ wire_structs! {
         cgroup: TextRef,
         /// Arguments, each closed by a NUL.
         argv: TextRef,
-        /// Nothing.
-        pad: u32,
     }
 
     /// Kind [`Kind::Clone`].
@@ -187,26 +218,170 @@ wire_structs! {
         pad: u32,
     }
 
-    /// Kind [`Kind::Connect`].
-    ConnectRecord {
+    /// Kinds [`Kind::Connect`], [`Kind::Accept`] to [`Kind::Dns`].
+    SockRecord {
         /// Who and when.
         header: Header,
         /// Local address; IPv4 in the first 4 bytes.
         saddr: [u8; 16],
         /// Remote address.
         daddr: [u8; 16],
+        /// Bytes that went.
+        sent: u64,
+        /// Bytes that came.
+        received: u64,
+        /// Datagrams that went.
+        datagrams_sent: u64,
+        /// Datagrams that came.
+        datagrams_received: u64,
+        /// When the connection or flow began, nanoseconds since boot.
+        since_ns: u64,
+        /// When its last datagram went or came.
+        last_ns: u64,
         /// Local port.
         sport: u16,
         /// Remote port.
         dport: u16,
-        /// 2 or 10.
+        /// 1, 2 or 10.
         family: u16,
-        /// Not 0: the caller did not wait.
-        nonblocking: u16,
-        /// 0 or negative errno.
+        /// `SOCK_STREAM` and its like.
+        kind: u16,
+        /// `IPPROTO_TCP` and its like.
+        protocol: u16,
+        /// `SOCK_*` bits.
+        flags: u16,
+        /// The call's result, or negative errno.
         ret: i32,
+        /// The system call's number.
+        call: u32,
+        /// Connections that may wait, of a listen.
+        backlog: u32,
+        /// Who made the other end of a unix socket.
+        peer_pid: u32,
+        /// A unix socket's name; of kind dns the datagram.
+        name: TextRef,
+        /// A unix socket's file, or the folder its name starts from.
+        base: TextRef,
         /// Nothing.
         pad: u32,
+    }
+
+    /// Kinds [`Kind::Rename`] to [`Kind::Mount`].
+    FsRecord {
+        /// Who and when.
+        header: Header,
+        /// A number it was called with; which, the call decides.
+        a: u64,
+        /// Another.
+        b: u64,
+        /// Another.
+        c: u64,
+        /// The file behind the descriptor it was called with.
+        file: FileId,
+        /// 0 or negative errno.
+        ret: i32,
+        /// The system call's number.
+        call: u32,
+        /// The path as asked.
+        asked: TextRef,
+        /// The folder it starts from; of a descriptor the file itself.
+        base: TextRef,
+        /// The second path as asked.
+        asked2: TextRef,
+        /// The folder it starts from.
+        base2: TextRef,
+        /// A word it was called with; which, the call decides.
+        word: TextRef,
+        /// Nothing.
+        pad: u32,
+    }
+
+    /// Kind [`Kind::Usage`].
+    UsageRecord {
+        /// Who, as it was when this began; and when it was told.
+        header: Header,
+        /// When the first of the calls ended.
+        first_ns: u64,
+        /// When the last did, to a clock tick.
+        last_ns: u64,
+        /// Returned by the calls; of maps what was mapped.
+        bytes: u64,
+        /// How many.
+        calls: u64,
+        /// Of maps: from where in the file,
+        low: u64,
+        /// to where.
+        high: u64,
+        /// The kernel side's.
+        tick: u64,
+        /// Which file.
+        file: FileId,
+        /// `O_*` bits it is open with.
+        flags: u32,
+        /// `USAGE_*`.
+        direction: u32,
+        /// A bit for each way, see [`crate::usage::WAYS`].
+        via: u32,
+        /// Of maps: `PROT_*` bits, and above them `MAP_*` bits.
+        protection: u32,
+        /// The file.
+        path: TextRef,
+        /// Nothing.
+        pad: u32,
+    }
+
+    /// The key of the ledger's maps: whose account with what.
+    UsageKey {
+        /// When the process started.
+        start_ns: u64,
+        /// Inode number.
+        ino: u64,
+        /// Process id.
+        tgid: u32,
+        /// Device, as the kernel has it.
+        dev: u32,
+        /// The inode's generation.
+        generation: u32,
+        /// `USAGE_*`.
+        direction: u32,
+    }
+
+    /// What the program that sweeps the ledger says it did.
+    Sweep {
+        /// Entries taken out.
+        told: u32,
+        /// Not 0: there are more.
+        left: u32,
+        /// Of which half.
+        side: u32,
+        /// Nothing.
+        pad: u32,
+    }
+
+    /// Kinds [`Kind::Ptrace`] to [`Kind::Kill`].
+    ActRecord {
+        /// Who and when.
+        header: Header,
+        /// What the call was given.
+        args: [u64; 6],
+        /// User and group afterwards: real, effective, saved, of files.
+        ids: [u64; 4],
+        /// Effective capabilities afterwards.
+        capabilities: u64,
+        /// The file it is about.
+        file: FileId,
+        /// What it returned, or negative errno.
+        ret: i32,
+        /// The system call's number.
+        call: u32,
+        /// Of a program or map of eBPF.
+        of_type: u32,
+        /// The process that a descriptor stands for.
+        target_pid: u32,
+        /// The file's path.
+        path: TextRef,
+        /// A word it was called with; which, the call decides.
+        word: TextRef,
     }
 
     /// Kinds [`Kind::Chdir`], [`Kind::Cgroup`], [`Kind::Process`].
@@ -222,58 +397,6 @@ wire_structs! {
         /// Nothing.
         pad: u32,
     }
-
-    /// The value of the map `settings`, which may be written at any time.
-    Settings {
-        /// Bit n: the tracer of kind n emits.
-        enabled: u64,
-        /// Bytes in the data ring that wake the agent.
-        data_wakeup: u32,
-        /// The same for the lifecycle ring.
-        lifecycle_wakeup: u32,
-        /// How many of `uids` count; 0 is everybody.
-        uid_count: u32,
-        /// Effective user ids that are traced.
-        uids: [u32; MAX_UIDS],
-        /// The agent's process as it knows itself, until it has read the task iterator.
-        agent_tgid: u32,
-        /// When the process started that read the task iterator last: the agent.
-        reader_start_ns: u64,
-        /// That process.
-        reader_tgid: u32,
-        /// Nothing.
-        pad: u32,
-    }
-
-    /// The value of the map `mark`: whose the maps are, for an agent that finds them pinned.
-    Mark {
-        /// Unlike any other's.
-        pin: u64,
-        /// What the programs were made from.
-        object: u64,
-        /// Where the records go.
-        store: u64,
-        /// What they are stored under.
-        names: u64,
-        /// When, since boot.
-        made_ns: u64,
-        /// Bytes of the data ring.
-        data_size: u32,
-        /// Bytes of the lifecycle ring.
-        lifecycle_size: u32,
-        /// Not 0: everything was pinned. Written last.
-        complete: u32,
-        /// Nothing.
-        pad: u32,
-    }
-
-    /// One CPU's value of the map `counts`.
-    Count {
-        /// Events that passed the filters.
-        seen: u64,
-        /// Those of them that found the ring full.
-        lost: u64,
-    }
 }
 
 /// Reads a `T` from the beginning.
@@ -285,164 +408,12 @@ fn read<T: Plain>(bytes: &[u8]) -> Result<T, WireError> {
     Ok(unsafe { fixed.as_ptr().cast::<T>().read_unaligned() })
 }
 
-impl Header {
-    /// The checked start of a record that is all of `bytes`.
+impl Sweep {
+    /// What the program wrote.
     ///
     /// # Errors
-    /// The bytes are too few, or not as many as the record says.
+    /// It is not all there.
     pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
-        let header: Self = read(bytes)?;
-        if header.size as usize != bytes.len() {
-            return Err(WireError::Size { found: bytes.len(), said: header.size });
-        }
-        Ok(header)
-    }
-
-    /// What the record is.
-    ///
-    /// # Errors
-    /// There is no such kind.
-    pub fn kind(&self) -> Result<Kind, WireError> {
-        Kind::try_from(self.kind)
-    }
-
-    /// It counts for its tracer, and is to be handed to it.
-    pub fn is_traced(&self) -> bool {
-        self.flags & FLAG_TRACED != 0
-    }
-
-    /// When it happened.
-    pub fn at(&self) -> BootNs {
-        BootNs(self.time_ns)
-    }
-
-    /// The process behind it.
-    pub fn identity(&self) -> Identity {
-        let comm = self.comm.split(|byte| *byte == 0).next().unwrap_or_default();
-        Identity {
-            pid: self.pid,
-            tid: self.tid,
-            ppid: self.ppid,
-            start_ns: self.start_ns,
-            uid: self.euid,
-            gid: self.egid,
-            comm: Text::from_bytes(comm),
-            cgroup_id: self.cgroup_id,
-            pid_ns: self.pid_ns,
-            mnt_ns: self.mnt_ns,
-        }
-    }
-}
-
-/// A record's fixed part, checked to be of one of `kinds`, and its texts.
-pub(crate) fn view<'a, T: Fixed>(bytes: &'a [u8], kinds: &[Kind]) -> Result<(T, Texts<'a>), WireError> {
-    let header = Header::parse(bytes)?;
-    let found = header.kind()?;
-    if !kinds.contains(&found) {
-        return Err(WireError::Unexpected { found, expected: kinds[0] });
-    }
-    T::fixed(bytes)
-}
-
-/// A struct that is the fixed part of a record.
-pub(crate) trait Fixed: Sized {
-    /// Takes it from the record's beginning; the rest are its texts.
-    fn fixed(bytes: &[u8]) -> Result<(Self, Texts<'_>), WireError>;
-}
-
-impl<T: Plain> Fixed for T {
-    fn fixed(bytes: &[u8]) -> Result<(Self, Texts<'_>), WireError> {
-        Ok((read(bytes)?, Texts { rest: &bytes[size_of::<T>()..] }))
-    }
-}
-
-/// The texts behind a record's fixed part, to be taken in order.
-#[derive(Debug)]
-pub(crate) struct Texts<'a> {
-    rest: &'a [u8],
-}
-
-/// One text: its bytes and `TEXT_*` bits.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RawText<'a> {
-    pub(crate) bytes: &'a [u8],
-    flags: u16,
-}
-
-impl RawText<'_> {
-    /// Any of these bits is set.
-    pub(crate) fn is(self, flags: u16) -> bool {
-        self.flags & flags != 0
-    }
-}
-
-impl<'a> Texts<'a> {
-    /// The next text.
-    pub(crate) fn take(&mut self, text: TextRef) -> Result<RawText<'a>, WireError> {
-        let needed = usize::from(text.len);
-        let error = WireError::Texts { found: self.rest.len(), needed };
-        let (bytes, rest) = self.rest.split_at_checked(needed).ok_or(error)?;
-        self.rest = rest;
-        Ok(RawText { bytes, flags: text.flags })
-    }
-
-    /// Nothing may be left.
-    pub(crate) fn end(self) -> Result<(), WireError> {
-        match self.rest.len() {
-            0 => Ok(()),
-            found => Err(WireError::Texts { found, needed: 0 }),
-        }
-    }
-}
-
-/// Splits bytes in which records stand one behind the other (what the task iterator gives). After an error
-/// nothing more comes: where the next record begins can't be known.
-pub fn split(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], WireError>> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let all = std::mem::take(&mut rest);
-        Some(read::<Header>(all).and_then(|header| {
-            let size = (header.size as usize).max(size_of::<Header>());
-            let error = WireError::Short { found: all.len(), needed: size };
-            let (record, behind) = all.split_at_checked(size).ok_or(error)?;
-            rest = behind;
-            Ok(record)
-        }))
-    })
-}
-
-impl Default for Settings {
-    /// No tracer emits; no filter.
-    fn default() -> Self {
-        Self {
-            enabled: 0,
-            data_wakeup: 2 << 20,
-            lifecycle_wakeup: 512 << 10,
-            uid_count: 0,
-            uids: [0; MAX_UIDS],
-            agent_tgid: 0,
-            reader_start_ns: 0,
-            reader_tgid: 0,
-            pad: 0,
-        }
-    }
-}
-
-impl Settings {
-    /// Lets the tracer of `kind` emit, or not.
-    pub fn enable(&mut self, kind: Kind, on: bool) {
-        let bit = 1 << kind as u32;
-        self.enabled = if on { self.enabled | bit } else { self.enabled & !bit };
-    }
-
-    /// Traces only these users, as many as there is room for; none: everybody.
-    pub fn set_uids(&mut self, uids: &[u32]) {
-        let count = uids.len().min(MAX_UIDS);
-        self.uids = [0; MAX_UIDS];
-        self.uids[..count].copy_from_slice(&uids[..count]);
-        self.uid_count = count as u32;
+        read(bytes)
     }
 }

@@ -26,8 +26,8 @@ proptest! {
     /// A right header, so that what is behind it is read too; and texts of any length and nature.
     #[test]
     fn random_records_never_panic(
-        kind in prop::sample::select(vec![1u32, 2, 3, 4, 5, 32, 33, 34]),
-        mut bytes in prop::collection::vec(any::<u8>(), 88..400),
+        kind in prop::sample::select(vec![1u32, 2, 3, 4, 5, 13, 14, 15, 16, 17, 18, 32, 33, 34]),
+        mut bytes in prop::collection::vec(any::<u8>(), 96..400),
         lengths in prop::collection::vec((0u16..60, 0u16..128), 6),
     ) {
         let size = bytes.len() as u32;
@@ -35,7 +35,13 @@ proptest! {
         bytes[8..12].copy_from_slice(&size.to_ne_bytes());
         // The text fields of all kinds are 4-byte aligned behind the header.
         for (index, (length, flags)) in lengths.iter().enumerate() {
-            let at = match kind { 1 => 120, 3 => 116, _ => 80 } + index * 4;
+            let first = match kind {
+                1 => std::mem::offset_of!(wire::OpenRecord, asked),
+                3 => std::mem::offset_of!(wire::CloneRecord, cgroup),
+                5 | 14..=18 => std::mem::offset_of!(wire::SockRecord, name),
+                _ => size_of::<wire::Header>(),
+            };
+            let at = first + index * 4;
             if let Some(field) = bytes.get_mut(at..at + 4) {
                 field[..2].copy_from_slice(&length.to_ne_bytes());
                 field[2..].copy_from_slice(&flags.to_ne_bytes());
@@ -48,6 +54,6 @@ proptest! {
 #[test]
 fn a_short_record_says_so() {
     let error = (tracers().next().expect("a tracer").decode)(&[0; 10]).expect_err("too short");
-    assert_eq!(error, wire::WireError::Short { found: 10, needed: 80 });
-    assert_eq!(error.to_string(), "record of 10 bytes is too short, 80 needed");
+    assert_eq!(error, wire::WireError::Short { found: 10, needed: 88 });
+    assert_eq!(error.to_string(), "record of 10 bytes is too short, 88 needed");
 }

@@ -5,12 +5,40 @@
 #[path = "support/mod.rs"]
 mod support;
 
+#[path = "support/acts.rs"]
+mod acts;
+#[path = "support/compat.rs"]
+mod compat;
+#[path = "support/compat_ways.rs"]
+mod compat_ways;
+#[path = "support/connections.rs"]
+mod connections;
+#[path = "support/datagrams.rs"]
+mod datagrams;
 #[path = "support/files.rs"]
 mod files;
+#[path = "support/filters.rs"]
+mod filters;
+#[path = "support/identity.rs"]
+mod identity;
+#[path = "support/ledger.rs"]
+mod ledger;
+#[path = "support/names.rs"]
+mod names;
+#[path = "support/overload.rs"]
+mod overload;
 #[path = "support/processes.rs"]
 mod processes;
+#[path = "support/rings.rs"]
+mod rings;
 #[path = "support/sockets.rs"]
 mod sockets;
+#[path = "support/tiers.rs"]
+mod tiers;
+#[path = "support/urings.rs"]
+mod urings;
+#[path = "support/usage.rs"]
+mod usage;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -29,7 +57,27 @@ fn main() -> std::process::ExitCode {
         }
     }
     let mut trials = Vec::new();
-    for (name, test) in files::TESTS.iter().chain(processes::TESTS).chain(sockets::TESTS) {
+    let groups = [
+        // In an order of which each half takes about half of the time.
+        names::TESTS,
+        acts::TESTS,
+        filters::TESTS,
+        compat::TESTS,
+        compat_ways::TESTS,
+        connections::TESTS,
+        datagrams::TESTS,
+        files::TESTS,
+        identity::TESTS,
+        ledger::TESTS,
+        overload::TESTS,
+        processes::TESTS,
+        rings::TESTS,
+        sockets::TESTS,
+        urings::TESTS,
+        usage::TESTS,
+        tiers::TESTS,
+    ];
+    for (name, test) in groups.into_iter().flatten() {
         let run = || test().map_err(|error| Failed::from(format!("{error:#}")));
         trials.push(Trial::test(*name, run).with_ignored_flag(!able));
     }

@@ -18,18 +18,29 @@ macro_rules! layouts {
 
 #[test]
 fn c_and_rust_agree() {
-    let layouts: [Layout; 11] = layouts! {
+    let layouts: [Layout; 22] = layouts! {
         "text" TextRef
         "header" Header
         "open_record" OpenRecord
         "exec_record" ExecRecord
         "clone_record" CloneRecord
         "exit_record" ExitRecord
-        "connect_record" ConnectRecord
+        "sock_record" SockRecord
+        "file_id" FileId
+        "fs_record" FsRecord
+        "usage_record" UsageRecord
+        "usage_key" UsageKey
+        "sweep" Sweep
+        "act_record" ActRecord
         "process_record" ProcessRecord
         "settings" Settings
         "count" Count
         "mark" Mark
+        "test" RuleTest
+        "cgroup_key" CgroupKey
+        "path_key" PathKey
+        "process_key" ProcessKey
+        "tree" Tree
     };
     if OBJECT.is_empty() {
         eprintln!("nothing to compare: built without the kernel side");

@@ -12,8 +12,8 @@ use collector::sink::sqlite::{Run, Sqlite};
 use collector::{FilterConfig, Filters, Pipeline, Synchronous, default_filters};
 use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use model::{
-    BootClock, BootNs, Details, ExecId, Identity, Moment, Open, ProcessInfo, ProcessTable, Record, Routed,
-    TracerName, Tracking, WallTime,
+    BootClock, BootNs, Details, ExecId, File, Identity, Moment, Open, ProcessInfo, ProcessTable, Record,
+    Routed, TracerName, Tracking, WallTime,
 };
 
 /// As many as a kernel tracer's batch has.
@@ -30,12 +30,18 @@ fn record(number: u64) -> Record {
         path: path.as_str().into(),
         path_incomplete: false,
         path_asked: path.as_str().into(),
+        handle: None,
         flags: 0o2000000,
         mode: 0,
+        umask: 0o22,
         ret: 3,
-        dev: Some(65024),
-        ino: Some(1_234_567 + number),
-        file_mode: Some(0o100644),
+        file: Some(File {
+            dev: 65024,
+            ino: 1_234_567 + number,
+            generation: 987_654_321,
+            mode: 0o100644,
+            real: None,
+        }),
     };
     let identity = Identity {
         pid: 4321,
@@ -45,9 +51,12 @@ fn record(number: u64) -> Record {
         uid: 1000,
         gid: 1000,
         comm: "python3".into(),
-        cgroup_id: 4711,
+        cgroup: model::CgroupId { hierarchy: 0, id: 4711 },
+        ns_pid: 1,
         pid_ns: 4_026_531_836,
         mnt_ns: 4_026_531_841,
+        uring: false,
+        compat: false,
     };
     let at = Moment::Boot(BootNs(200_000_000_000 + number * 1000));
     Record { at, identity: Some(identity), details: Details::Open(Box::new(open)) }

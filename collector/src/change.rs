@@ -22,7 +22,7 @@ use crate::sink::probe::probe;
 use crate::sinks::{self, Legacy, NAMES, Seated};
 use crate::spawn::{CollectorHandle, Inner};
 
-/// Keys of `[collector]` that are its own and can't change while it runs.
+/// Keys of `[collector]` that are its own and can't change while it runs; nor can those of `[collector.runtimes]`.
 const FIXED: [&str; 2] = ["id", "queue"];
 /// A collector that is still at one batch after this long is held up by a sink: one that goes must not hold it longer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -64,7 +64,9 @@ impl CollectorHandle {
             (present.config.clone(), present.filters.clone())
         };
         let mut problems = config.validate("collector");
-        let fixed = changed_keys(&before, config).into_iter().filter(|key| FIXED.contains(&key.as_str()));
+        let fixed = changed_keys(&before, config)
+            .into_iter()
+            .filter(|key| FIXED.contains(&key.as_str()) || key.starts_with("runtimes."));
         problems.extend(fixed.map(|key| Problem::needs_restart(format!("collector.{key}"))));
         if config.sinks().is_empty() {
             problems.push(Problem::new("collector", "no sink is enabled: nothing could be stored"));

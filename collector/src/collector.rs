@@ -193,7 +193,7 @@ impl Work {
 
     async fn tick(&mut self) {
         self.tick = clock::now() + TICK;
-        self.clock = clock::boot_clock();
+        self.clock = self.clock.unless_set(clock::boot_clock());
         self.store_gaps().await;
         let queue = self.fixture.input.len();
         self.link.update(|state| state.queue = queue);

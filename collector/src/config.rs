@@ -7,6 +7,7 @@ use actors::WhenFull;
 use model::{Period, Problem, SinkName, Size};
 use serde::{Deserialize, Serialize};
 
+pub use crate::enrich::runtime::RuntimesConfig;
 pub use crate::filter::FiltersConfig;
 use crate::sink::{jsonl, memory, sqlite};
 
@@ -29,6 +30,8 @@ pub struct CollectorConfig {
     pub memory: MemoryConfig,
     /// One JSON object a line.
     pub jsonl: JsonlConfig,
+    /// Who tells names and images of containers.
+    pub runtimes: RuntimesConfig,
 }
 
 impl Default for CollectorConfig {
@@ -39,6 +42,7 @@ impl Default for CollectorConfig {
             sqlite: SqliteConfig::default(),
             memory: MemoryConfig::default(),
             jsonl: JsonlConfig::default(),
+            runtimes: RuntimesConfig::default(),
         }
     }
 }
@@ -221,6 +225,7 @@ impl CollectorConfig {
         let intervals = [
             ("sqlite.flush_interval", self.sqlite.flush_interval),
             ("jsonl.flush_interval", self.jsonl.flush_interval),
+            ("runtimes.timeout", self.runtimes.timeout),
         ];
         for (key, interval) in intervals {
             if interval.0.is_zero() || interval.0 > Duration::from_secs(60) {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use model::{Accounts, BootClock, Details, Extended, Gap, Loss, Place, SinkName, TracerName, Tracking};
+use model::{
+    Accounts, BootClock, Details, Extended, Gap, Loss, Place, SAMPLED, SinkName, TracerName, Tracking,
+};
 
 /// The tracer that `loss` rows are stored under.
 pub(crate) const LOSS_TRACER: &str = "loss";
@@ -46,7 +48,8 @@ pub(crate) struct Unwritten {
     losses: Arc<Mutex<BTreeMap<Key, Loss>>>,
 }
 
-type Key = (TracerName, Place, Option<SinkName>);
+/// The last says that they were left out on purpose.
+type Key = (TracerName, Place, Option<SinkName>, bool);
 
 impl Unwritten {
     /// Takes over the `loss` rows among `rows`.
@@ -54,7 +57,7 @@ impl Unwritten {
         let mut losses = self.lock();
         for row in rows {
             let Details::Loss(loss) = &row.extended.details else { continue };
-            let key = (loss.tracer.clone(), loss.place, loss.sink.clone());
+            let key = (loss.tracer.clone(), loss.place, loss.sink.clone(), loss.cause == SAMPLED);
             match losses.get_mut(&key) {
                 None => drop(losses.insert(key, (**loss).clone())),
                 Some(waiting) => {
@@ -74,7 +77,7 @@ impl Unwritten {
     /// How many records the waiting rows say were lost of each tracer in its ring.
     pub(crate) fn told(&self) -> BTreeMap<TracerName, u64> {
         let mut told = BTreeMap::new();
-        for ((tracer, place, _), loss) in self.lock().iter() {
+        for ((tracer, place, ..), loss) in self.lock().iter() {
             if *place == Place::Ring {
                 *told.entry(tracer.clone()).or_default() += loss.count;
             }

@@ -20,8 +20,11 @@ use model::{
     BootClock, BootNs, Details, ExecId, Extended, Identity, Moment, Record, Text, TracerName, Tracking,
     WallTime,
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use thiserror::Error;
+
+/// What 32-bit programs' calls are told as: the kernels and programs of one machine share its architecture.
+const ABI_32: &str = if cfg!(target_arch = "x86_64") { "i386" } else { "arm" };
 
 /// Why a record can't become a row.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -54,7 +57,7 @@ pub fn row(tracer: &TracerName, record: Record, clock: BootClock) -> Result<Trac
         let fields = std::mem::take(fields);
         fill_from_fields(&mut row, fields, clock)?;
     } else {
-        fill_from_details(&mut row);
+        fill_from_details(&mut row, clock);
     }
     if let Some(identity) = record.identity {
         fill_from_identity(&mut row, identity);
@@ -69,21 +72,37 @@ fn fill_from_identity(row: &mut Tracking, identity: Identity) {
     row.tid = Some(identity.tid.into());
     row.ppid = Some(identity.ppid.into());
     row.exec_id = Some(identity.exec_id());
-    let Identity { cgroup_id, pid_ns, mnt_ns, comm, .. } = identity;
-    row.extended.place = Some(ProcessPlace { cgroup_id, pid_ns, mnt_ns });
+    let Identity { cgroup, pid_ns, mnt_ns, ns_pid, comm, uring, compat, .. } = identity;
+    row.extended.place =
+        Some(ProcessPlace { cgroup_id: cgroup, cgroup: None, container: None, pid_ns, mnt_ns, ns_pid });
+    if uring {
+        row.extended.extra.push((Cow::Borrowed("via"), json!(["io_uring"])));
+    }
+    if compat {
+        row.extended.extra.push((Cow::Borrowed("abi"), json!(ABI_32)));
+    }
     keep_bytes(&mut row.extended, "comm_bytes", Some(&comm));
     row.comm = Some(comm);
 }
 
-fn fill_from_details(row: &mut Tracking) {
+fn fill_from_details(row: &mut Tracking, clock: BootClock) {
     row.fname = row.extended.details.fname().cloned();
     row.ret = row.extended.details.ret();
     keep_bytes(&mut row.extended, "fname_bytes", row.fname.as_ref());
     match &row.extended.details {
         Details::Exec(exec) => {
-            (row.exe, row.cwd) = (Some(exec.exe.clone()), Some(exec.cwd.clone()));
-            keep_bytes(&mut row.extended, "exe_bytes", row.exe.as_ref());
+            row.cwd = Some(exec.cwd.clone());
+            // Who could not execute something is still what it was.
+            if exec.ret >= 0 {
+                row.exe = Some(exec.exe.clone());
+                keep_bytes(&mut row.extended, "exe_bytes", row.exe.as_ref());
+            }
             keep_bytes(&mut row.extended, "cwd_bytes", row.cwd.as_ref());
+        }
+        Details::Usage(usage) => {
+            let span = [("first", usage.first), ("last", usage.last)];
+            let told = span.map(|(name, at)| (Cow::Borrowed(name), json!(clock.wall(at).to_text())));
+            row.extended.extra.extend(told);
         }
         Details::Loss(loss) => row.count = i64::try_from(loss.count).ok(),
         _ => {}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use model::{BootClock, BootNs, Moment, ProcessTable, Record, TracerName, Tracking};
 
 use crate::enrich::Enricher;
+use crate::enrich::runtime::Names;
 use crate::filter::{Filters, Stage};
 use crate::normalize::{self, NormalizeError};
 
@@ -44,12 +45,22 @@ impl Pipeline {
     /// With these filters, asking this table.
     pub fn new(filters: impl Into<Arc<Filters>>, processes: ProcessTable) -> Self {
         let filters = filters.into();
-        Self { look_twice: filters.look_twice(), filters, enricher: Enricher::new(processes) }
+        let enricher = Enricher::new(processes);
+        let mut pipeline = Self { look_twice: false, filters: Arc::default(), enricher };
+        pipeline.set_filters(filters);
+        pipeline
+    }
+
+    /// Tells names and images of containers as well.
+    pub fn with_names(mut self, names: Option<Names>) -> Self {
+        self.enricher.set_names(names);
+        self
     }
 
     /// Filters by these from the next record on.
     pub fn set_filters(&mut self, filters: Arc<Filters>) {
         self.look_twice = filters.look_twice();
+        self.enricher.set_descent(filters.ask_for_descent());
         self.filters = filters;
     }
 

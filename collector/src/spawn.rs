@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::board::Board;
 use crate::collector::{self, Collector, CollectorState};
 use crate::config::CollectorConfig;
+use crate::enrich::runtime::Names;
 use crate::filter::{Filters, FiltersConfig};
 use crate::loss::Unwritten;
 use crate::pipeline::Pipeline;
@@ -235,8 +236,14 @@ pub fn spawn(
     board.set_routes(sinks.iter().map(|sink| sink.route.clone()).collect());
     inner.present().sinks = sinks;
     let fixture = Arc::new(collector::Fixture { input, board: board.clone(), accounts });
+    // On the caller's thread, which carries control: rows are made on others.
+    let names = Names::new(&config.runtimes).map(|(names, task)| {
+        actix::spawn(task);
+        names
+    });
     let collector = supervisor.spawn(spec(COLLECTOR), move |link| {
-        Collector::new(link, fixture.clone(), Pipeline::new(board.filters(), processes.clone()))
+        let pipeline = Pipeline::new(board.filters(), processes.clone()).with_names(names.clone());
+        Collector::new(link, fixture.clone(), pipeline)
     });
     Ok(CollectorHandle { outbox, collector, collector_id: config.collector_id(), inner: Arc::new(inner) })
 }

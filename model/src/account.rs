@@ -15,11 +15,11 @@ pub use follow::Pinned;
 use follow::SharedLine;
 use sinks::read;
 
-use crate::books::{AccountSnapshot, Gap, Lost, Place};
+use crate::books::{AccountSnapshot, Gap, Lost, Place, SAMPLED};
 use crate::track::{Settled, Stretch, Track};
 use crate::{BootNs, SinkId, SinkName, TracerName};
 
-type GapKey = (Place, Option<SinkName>);
+type GapKey = (Place, Option<SinkName>, bool);
 
 /// One tracer's books. Counters only ever grow.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Account {
     tracer: TracerName,
     seen: AtomicU64,
     filtered: AtomicU64,
+    /// Those of them that never left the kernel.
+    filtered_in_kernel: AtomicU64,
     lost: [AtomicU64; 4],
     /// Records handed over to the sinks that were there.
     routed: AtomicU64,
@@ -57,6 +59,7 @@ impl Account {
             tracer,
             seen: AtomicU64::new(0),
             filtered: AtomicU64::new(0),
+            filtered_in_kernel: AtomicU64::new(0),
             lost: Default::default(),
             routed: AtomicU64::new(0),
             sinks: RwLock::new(sinks.collect()),
@@ -78,6 +81,17 @@ impl Account {
     /// Books `count` records as seen; for tracers whose records are counted where they are made.
     pub fn add_seen(&self, count: u64) {
         self.seen.fetch_add(count, Relaxed);
+    }
+
+    /// Books `count` records as dropped on purpose where they were counted as seen: no claim is held on them.
+    pub fn filter_in_kernel(&self, count: u64) {
+        self.filtered_in_kernel.fetch_add(count, Relaxed);
+        self.filtered.fetch_add(count, Relaxed);
+    }
+
+    /// Records booked so.
+    pub fn filtered_in_kernel(&self) -> u64 {
+        self.filtered_in_kernel.load(Relaxed)
     }
 
     /// Books `count` records as lost at `place`, and notes the gap.
@@ -107,7 +121,9 @@ impl Account {
         cause: &str,
     ) {
         let mut gaps = lock(&self.gaps);
-        let gap = gaps.entry((place, sink.clone())).or_insert_with(|| Gap {
+        // What was left out on purpose is not to hide among what was lost for want of room.
+        let key = (place, sink.clone(), cause == SAMPLED);
+        let gap = gaps.entry(key).or_insert_with(|| Gap {
             tracer: self.tracer.clone(),
             place,
             sink,

@@ -30,6 +30,9 @@ impl Place {
     }
 }
 
+/// The cause of a gap that was made on purpose: while a ring was nearly full, only some records of a flood got in.
+pub const SAMPLED: &str = "sampled: the ring was nearly full";
+
 /// Records missing between two moments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {

@@ -1,11 +1,19 @@
 //! What happened: one variant for each kind of record. Adding a built-in tracer adds one here, with its row
 //! projection in `extended.rs`; nothing in the collector changes.
 
-use std::net::IpAddr;
+mod act;
+mod fs;
+mod socket;
+mod usage;
 
 use serde_json::{Map, Value};
 
-use crate::{Place, SinkName, Text, TracerName};
+pub use act::{Act, ActField};
+pub use fs::{FlagSet, Fs, FsArg, OtherPath};
+pub use socket::{Dns, DnsMessage, Ends, Socket, Traffic, Transfer};
+pub use usage::{Direction, Mapped, Usage};
+
+use crate::{File, Place, SinkName, Text, TracerName};
 
 /// A record's own fields, by kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,15 +26,23 @@ pub enum Details {
     Clone(Clone),
     /// A process ended.
     Exit(Exit),
-    /// A TCP connection was asked for.
-    Connect(Connect),
+    /// Something was done with a socket, or should have been.
+    Socket(Box<Socket>),
+    /// A datagram of the domain name system went or came.
+    Dns(Box<Dns>),
+    /// Names or attributes of files were changed, or should have been.
+    Fs(Box<Fs>),
+    /// What a process did with a file.
+    Usage(Box<Usage>),
+    /// A process, its credentials or the kernel were acted upon, or should have been.
+    Act(Box<Act>),
     /// Records are missing.
     Loss(Box<Loss>),
     /// Named fields: shell, subprocess and template tracers.
     Fields(Map<String, Value>),
 }
 
-/// open, openat, openat2, creat.
+/// open, openat, openat2, creat, open_by_handle_at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
     /// Absolute path as the kernel resolved it, seen from the process's root. Of a failed open: the asked
@@ -34,37 +50,55 @@ pub struct Open {
     pub path: Text,
     /// The path is not whole: it was too deep or too long, or a part could not be read.
     pub path_incomplete: bool,
-    /// The path as asked.
+    /// The path as asked; empty where a handle was given.
     pub path_asked: Text,
+    /// The handle that was given instead.
+    pub handle: Option<FileHandle>,
     /// `O_*` bits as asked.
     pub flags: u64,
     /// Permission bits asked for with `O_CREAT` or `O_TMPFILE`, else 0.
     pub mode: u32,
+    /// What the process takes off such bits (umask).
+    pub umask: u32,
     /// Returned descriptor, or negative errno.
     pub ret: i64,
-    /// Device as `stat` tells it (`st_dev`, `makedev(major, minor)`); absent when the open failed.
-    pub dev: Option<u64>,
-    /// Inode number; absent when the open failed.
-    pub ino: Option<u64>,
-    /// `S_IFMT` bits of the inode; absent when the open failed.
-    pub file_mode: Option<u16>,
+    /// Which file; absent when the open failed.
+    pub file: Option<File>,
 }
 
-/// execve, execveat that succeeded.
+/// What name_to_handle_at says of a file, and open_by_handle_at takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileHandle {
+    /// Its file system's business, like what follows.
+    pub kind: i32,
+    /// At most 128.
+    pub bytes: Vec<u8>,
+}
+
+/// execve, execveat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exec {
-    /// The path as asked (`linux_binprm.filename`).
+    /// The path as asked; of a descriptor that was executed what the kernel makes of it (`linux_binprm.filename`: `/dev/fd/3`).
     pub path_asked: Text,
-    /// The executable file, absolute.
+    /// The executable file, absolute. Of a failed one the asked path made absolute, or the descriptor's file.
     pub exe: Text,
     /// Arguments, with the program's name.
     pub argv: Vec<Text>,
-    /// The arguments did not fit into 8 KiB; what is there is their beginning.
+    /// The arguments did not fit into 8 KiB, or (of a failed one) could not be read; what is there is their beginning.
     pub argv_cut: bool,
     /// Working folder, absolute.
     pub cwd: Text,
     /// `exe` or `cwd` is not whole.
     pub path_incomplete: bool,
+    /// 0, or negative errno.
+    pub ret: i64,
+    /// It was an execveat, with these `AT_*` bits: of a failed one those asked for, else none; of one that succeeded this is
+    /// known only where it was given a descriptor.
+    pub execveat: Option<u32>,
+    /// The file lies in memory only: memfd_create made it.
+    pub memfd: bool,
+    /// Which file; of a failed one only what was given as a descriptor.
+    pub file: Option<File>,
 }
 
 /// clone, clone3, fork, vfork: told by the parent.
@@ -93,23 +127,6 @@ pub struct Exit {
     pub core_dumped: bool,
     /// Nanoseconds from start to end.
     pub duration_ns: u64,
-}
-
-/// connect on TCP over IPv4 or IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Connect {
-    /// Local address.
-    pub saddr: IpAddr,
-    /// Local port.
-    pub sport: u16,
-    /// Remote address.
-    pub daddr: IpAddr,
-    /// Remote port.
-    pub dport: u16,
-    /// 0, or negative errno as the attempt ended: a non-blocking one's final result, not its `EINPROGRESS`.
-    pub ret: i64,
-    /// The caller did not wait (`EINPROGRESS`).
-    pub nonblocking: bool,
 }
 
 /// Records that existed and reached no sink, or not this one. The agent's own making: no tracer accounts for it.

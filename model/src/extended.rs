@@ -4,13 +4,14 @@
 //! details, because this happens once a row on the hot path.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{Details, Text};
+use crate::{CgroupId, Details, Text};
 
 /// Everything of a row that has no column.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,14 +25,49 @@ pub struct Extended {
 }
 
 /// Where a process ran.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessPlace {
-    /// See [`crate::Identity::cgroup_id`].
-    pub cgroup_id: u64,
+    /// See [`crate::Identity::cgroup`].
+    pub cgroup_id: CgroupId,
+    /// That cgroup's path below its hierarchy's root, once it was looked up.
+    pub cgroup: Option<Arc<str>>,
+    /// The container, likewise; its id is a column.
+    pub container: Option<Arc<Container>>,
     /// Inode number of the pid namespace.
     pub pid_ns: u32,
     /// Inode number of the mount namespace.
     pub mnt_ns: u32,
+    /// Process id in its own pid namespace.
+    pub ns_pid: u32,
+}
+
+/// What is told of a container besides its id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Container {
+    /// Who runs it (`docker`, `containerd`, …), as its cgroup's name or its socket tells.
+    pub runtime: Option<&'static str>,
+    /// Of Kubernetes: its pod's uid.
+    pub pod_uid: Option<String>,
+    /// Its name, as its runtime answered.
+    pub name: Option<String>,
+    /// Its image, as its runtime answered.
+    pub image: Option<String>,
+}
+
+impl Container {
+    fn visit<'a>(&'a self, field: &mut impl FnMut(&'a str, Field<'a>)) {
+        let told = [
+            ("container_runtime", self.runtime),
+            ("container_name", self.name.as_deref()),
+            ("container_image", self.image.as_deref()),
+            ("pod_uid", self.pod_uid.as_deref()),
+        ];
+        for (name, value) in told {
+            if let Some(value) = value {
+                field(name, Field::Str(value.into()));
+            }
+        }
+    }
 }
 
 /// One field's value.
@@ -77,10 +113,17 @@ impl Extended {
     /// Visits each field once, by name. Later fields of the same name win over earlier ones.
     pub fn visit<'a>(&'a self, mut field: impl FnMut(&'a str, Field<'a>)) {
         self.details.visit(&mut field);
-        if let Some(place) = self.place {
-            field("cgroup_id", Field::Uint(place.cgroup_id));
+        if let Some(place) = &self.place {
+            field("cgroup_id", Field::Uint(place.cgroup_id.id));
+            if let Some(cgroup) = &place.cgroup {
+                field("cgroup", Field::Str(Cow::Borrowed(cgroup)));
+            }
+            if let Some(container) = &place.container {
+                container.visit(&mut field);
+            }
             field("pid_ns", Field::Uint(place.pid_ns.into()));
             field("mnt_ns", Field::Uint(place.mnt_ns.into()));
+            field("ns_pid", Field::Uint(place.ns_pid.into()));
         }
         for (name, value) in &self.extra {
             field(name, Field::Json(Cow::Borrowed(value)));

@@ -1,12 +1,15 @@
 //! How each kind of [`Details`] shows: which fields become columns, which go to `extended`, and by what names.
 //! These names are an interface that others script against.
 
+mod socket;
+
 use std::borrow::Cow;
 
 use serde_json::Value;
 
+use crate::details::{Direction, FlagSet, Usage};
 use crate::extended::{Field, errno_name};
-use crate::{Details, Text, text};
+use crate::{Details, File, Text, text};
 
 /// `O_*` bits with more than one bit first, as x86-64 and arm64 share them (asm-generic/fcntl.h).
 const OPEN_FLAGS: [(u64, &str); 16] = [
@@ -68,6 +71,10 @@ impl Details {
         match self {
             Self::Open(open) => Some(&open.path),
             Self::Exec(exec) => Some(&exec.exe),
+            Self::Fs(fs) => Some(&fs.path),
+            Self::Usage(usage) => Some(&usage.path),
+            Self::Act(act) => act.path.as_ref(),
+            Self::Socket(socket) => socket::path(socket),
             _ => None,
         }
     }
@@ -76,9 +83,12 @@ impl Details {
     pub fn ret(&self) -> Option<i64> {
         match self {
             Self::Open(open) => Some(open.ret),
-            Self::Exec(_) => Some(0),
+            Self::Exec(exec) => Some(exec.ret),
             Self::Clone(clone) => Some(clone.child_tid.into()),
-            Self::Connect(connect) => Some(connect.ret),
+            Self::Socket(socket) => socket.ret,
+            Self::Dns(dns) => Some(dns.ret),
+            Self::Fs(fs) => Some(fs.ret),
+            Self::Act(act) => Some(act.ret),
             _ => None,
         }
     }
@@ -97,7 +107,11 @@ impl Details {
                 }
                 field("duration_ns", Field::Uint(exit.duration_ns));
             }
-            Self::Connect(connect) => visit_connect(connect, field),
+            Self::Socket(sock) => socket::visit(sock, field),
+            Self::Dns(dns) => socket::visit_dns(dns, field),
+            Self::Fs(fs) => visit_fs(fs, field),
+            Self::Usage(usage) => visit_usage(usage, field),
+            Self::Act(act) => visit_act(act, field),
             Self::Loss(loss) => visit_loss(loss, field),
             Self::Fields(map) => {
                 for (name, value) in map {
@@ -111,22 +125,38 @@ impl Details {
     }
 }
 
-fn visit_open<'a>(open: &'a crate::Open, field: &mut dyn FnMut(&'a str, Field<'a>)) {
-    visit_text("path_asked", "path_asked_bytes", &open.path_asked, field);
-    field("flags", Field::Names(open_flag_names(open.flags)));
-    field("mode", Field::Uint(open.mode.into()));
-    if let (Some(dev), Some(ino), Some(mode)) = (open.dev, open.ino, open.file_mode) {
-        field("dev", Field::Uint(dev));
-        field("ino", Field::Uint(ino));
-        field("file_type", Field::Str(file_type(mode).into()));
+/// The path as it was asked for, where it is another than the one the row has as `fname`: most often it is the same, and
+/// would make a row by a third longer.
+fn visit_asked<'a>(asked: &'a Text, path: &'a Text, field: &mut dyn FnMut(&'a str, Field<'a>)) {
+    if asked.as_bytes() != path.as_bytes() {
+        visit_text("path_asked", "path_asked_bytes", asked, field);
     }
+}
+
+/// Flags of an open that may make a file; only then its mode means something (open(2)).
+const CREATES: u64 = 0o100 | 0o20_000_000;
+
+fn visit_open<'a>(open: &'a crate::Open, field: &mut dyn FnMut(&'a str, Field<'a>)) {
+    match &open.handle {
+        Some(handle) => {
+            field("handle_type", Field::Int(handle.kind.into()));
+            field("handle", Field::Str(text::hex(&handle.bytes).into()));
+        }
+        None => visit_asked(&open.path_asked, &open.path, field),
+    }
+    field("flags", Field::Names(open_flag_names(open.flags)));
+    if open.flags & CREATES != 0 {
+        field("mode", Field::Uint(open.mode.into()));
+        field("umask", Field::Uint(open.umask.into()));
+    }
+    visit_file(open.file.as_ref(), field);
     if open.path_incomplete {
         field("path_incomplete", Field::Bool(true));
     }
 }
 
 fn visit_exec<'a>(exec: &'a crate::Exec, field: &mut dyn FnMut(&'a str, Field<'a>)) {
-    visit_text("path_asked", "path_asked_bytes", &exec.path_asked, field);
+    visit_asked(&exec.path_asked, &exec.exe, field);
     field("argv", Field::Texts(&exec.argv));
     if exec.argv.iter().any(|arg| arg.raw().is_some()) {
         let bytes = exec.argv.iter().map(|arg| Value::String(text::hex(arg.as_bytes()))).collect();
@@ -135,6 +165,16 @@ fn visit_exec<'a>(exec: &'a crate::Exec, field: &mut dyn FnMut(&'a str, Field<'a
     if exec.argv_cut {
         field("argv_cut", Field::Bool(true));
     }
+    if let Some(flags) = exec.execveat {
+        field("call", Field::Str("execveat".into()));
+        if flags != 0 {
+            field("flags", Field::Names(names_of(flags.into(), FlagSet::At.known())));
+        }
+    }
+    if exec.memfd {
+        field("memfd", Field::Bool(true));
+    }
+    visit_file(exec.file.as_ref(), field);
     if exec.path_incomplete {
         field("path_incomplete", Field::Bool(true));
     }
@@ -151,14 +191,87 @@ fn visit_clone<'a>(clone: &'a crate::Clone, field: &mut dyn FnMut(&'a str, Field
     field("thread", Field::Bool(clone.thread));
 }
 
-fn visit_connect<'a>(connect: &'a crate::Connect, field: &mut dyn FnMut(&'a str, Field<'a>)) {
-    let family = if connect.daddr.is_ipv4() { "AF_INET" } else { "AF_INET6" };
-    field("family", Field::Str(family.into()));
-    field("saddr", Field::Str(connect.saddr.to_string().into()));
-    field("sport", Field::Uint(connect.sport.into()));
-    field("daddr", Field::Str(connect.daddr.to_string().into()));
-    field("dport", Field::Uint(connect.dport.into()));
-    field("nonblocking", Field::Bool(connect.nonblocking));
+fn visit_fs<'a>(fs: &'a crate::Fs, field: &mut dyn FnMut(&'a str, Field<'a>)) {
+    field("call", Field::Str(fs.call.into()));
+    if let Some(asked) = &fs.path_asked {
+        visit_asked(asked, &fs.path, field);
+    }
+    if let Some(other) = &fs.other {
+        visit_text(other.name, "other_bytes", &other.path, field);
+        if let Some((name, asked)) = &other.asked {
+            field(name, Field::Str(asked.as_str().into()));
+        }
+    }
+    if let Some((name, word)) = &fs.word {
+        visit_text(name, "word_bytes", word, field);
+    }
+    for (name, arg) in &fs.args {
+        let value = match *arg {
+            crate::FsArg::Uint(number) => Field::Uint(number),
+            crate::FsArg::Int(number) => Field::Int(number),
+            crate::FsArg::Flags(bits, set) => Field::Names(names_of(bits, set.known())),
+        };
+        field(name, value);
+    }
+    visit_file(fs.file.as_ref(), field);
+    if fs.path_incomplete {
+        field("path_incomplete", Field::Bool(true));
+    }
+}
+
+fn visit_act<'a>(act: &'a crate::Act, field: &mut dyn FnMut(&'a str, Field<'a>)) {
+    use crate::ActField;
+    field("call", Field::Str(act.call.into()));
+    for (name, value) in &act.fields {
+        match value {
+            ActField::Uint(number) => field(name, Field::Uint(*number)),
+            ActField::Int(number) => field(name, Field::Int(*number)),
+            ActField::Flags(bits, set) => field(name, Field::Names(names_of(*bits, set.known()))),
+            ActField::Name(one) => field(name, Field::Str((*one).into())),
+            ActField::Text(text) => visit_text(name, "word_bytes", text, field),
+        }
+    }
+    visit_file(act.file.as_ref(), field);
+    if act.path_incomplete {
+        field("path_incomplete", Field::Bool(true));
+    }
+}
+
+/// Which file it was, where that is known.
+pub(crate) fn visit_file<'a>(file: Option<&File>, field: &mut dyn FnMut(&'a str, Field<'a>)) {
+    let Some(file) = file else { return };
+    field("dev", Field::Uint(file.dev));
+    field("ino", Field::Uint(file.ino));
+    field("generation", Field::Uint(file.generation.into()));
+    field("file_type", Field::Str(file_type(file.mode).into()));
+    if let Some(real) = &file.real {
+        field("layer", Field::Str(real.layer.as_str().into()));
+        field("real_dev", Field::Uint(real.dev));
+        field("real_ino", Field::Uint(real.ino));
+        field("real_generation", Field::Uint(real.generation.into()));
+    }
+}
+
+fn visit_usage<'a>(usage: &'a Usage, field: &mut dyn FnMut(&'a str, Field<'a>)) {
+    let (bytes, calls) = match usage.direction {
+        Direction::Read => ("bytes_read", "calls_read"),
+        Direction::Written => ("bytes_written", "calls_written"),
+        Direction::Mapped(_) => ("bytes_mapped", "calls_mapped"),
+    };
+    field(bytes, Field::Uint(usage.bytes));
+    field(calls, Field::Uint(usage.calls));
+    field("via", Field::Names(usage.via.iter().map(|way| Cow::Borrowed(*way)).collect()));
+    if let Direction::Mapped(mapped) = &usage.direction {
+        field("mapped_from", Field::Uint(mapped.from));
+        field("mapped_to", Field::Uint(mapped.to));
+        let names = mapped.protection_names();
+        field("protection", Field::Names(names.into_iter().map(Cow::Borrowed).collect()));
+    }
+    field("flags", Field::Names(open_flag_names(usage.flags)));
+    visit_file(usage.file.as_ref(), field);
+    if usage.path_incomplete {
+        field("path_incomplete", Field::Bool(true));
+    }
 }
 
 fn visit_loss<'a>(loss: &'a crate::Loss, field: &mut dyn FnMut(&'a str, Field<'a>)) {

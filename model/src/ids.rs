@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
+/// The tracer of rows that say what kernel tracers run with, and can't see.
+pub const MANIFEST: &str = "manifest";
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -8,14 +8,17 @@ pub mod account;
 pub mod batch;
 pub mod books;
 pub mod changes;
+pub mod container;
 pub mod details;
 #[cfg(feature = "expression")]
 pub mod expression;
 pub mod extended;
 pub mod fields;
+pub mod file;
 pub mod ids;
 pub mod problem;
 pub mod process;
+pub mod pushdown;
 pub mod record;
 pub mod schema;
 pub mod text;
@@ -26,14 +29,19 @@ pub mod units;
 
 pub use account::{Account, Accounts, Claim, Pinned, SinkAccount, SinkClaim};
 pub use batch::{Batch, Routed};
-pub use books::{AccountSnapshot, Gap, Lost, Place};
+pub use books::{AccountSnapshot, Gap, Lost, Place, SAMPLED};
 pub use changes::{Changes, changed_keys};
-pub use details::{Clone, Connect, Details, Exec, Exit, Loss, Open};
-pub use extended::Extended;
-pub use ids::{ExecId, SinkId, SinkName, TracerName};
+pub use details::{
+    Act, ActField, Clone, Details, Direction, Dns, DnsMessage, Ends, Exec, Exit, FileHandle, FlagSet, Fs,
+    FsArg, Loss, Mapped, Open, OtherPath, Socket, Traffic, Transfer, Usage,
+};
+pub use extended::{Container, Extended};
+pub use file::{File, Layer, RealFile};
+pub use ids::{ExecId, MANIFEST, SinkId, SinkName, TracerName};
 pub use problem::Problem;
-pub use process::{ProcessInfo, ProcessTable};
-pub use record::{Identity, Moment, Record};
+pub use process::{Lineage, ProcessInfo, ProcessTable};
+pub use pushdown::Pushdown;
+pub use record::{CgroupId, Identity, Moment, Record};
 pub use text::Text;
 pub use time::{BootClock, BootNs, WallTime};
 pub use track::{Checkpoint, Point, Remembered, Settled, Stretch};

@@ -40,12 +40,27 @@ pub struct Identity {
     pub gid: u32,
     /// The thread's command name (at most 15 bytes).
     pub comm: Text,
-    /// Id of the cgroup (`kernfs_node.id`): the v2 one, or where that is the root, the first v1 hierarchy's that is not.
-    pub cgroup_id: u64,
+    /// The cgroup: of the v1 hierarchies of memory, pids, devices, cpu the first where it is not the root; else v2's.
+    pub cgroup: CgroupId,
+    /// Process id in its own pid namespace.
+    pub ns_pid: u32,
     /// Inode number of the pid namespace.
     pub pid_ns: u32,
     /// Inode number of the mount namespace.
     pub mnt_ns: u32,
+    /// It was asked for through io_uring; a thread of the kernel may have done it.
+    pub uring: bool,
+    /// By a call of a 32-bit program; of one that has just been executed: it is a 32-bit program.
+    pub compat: bool,
+}
+
+/// A cgroup, while it exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CgroupId {
+    /// Number of its hierarchy, as in `/proc/PID/cgroup`; 0 is v2.
+    pub hierarchy: u32,
+    /// `kernfs_node.id`, unique in the hierarchy.
+    pub id: u64,
 }
 
 impl Identity {

@@ -107,6 +107,13 @@ impl BootClock {
         let ns = i128::from(self.local_ns_at_boot) + i128::from(at.0);
         WallTime(ns.div_euclid(1000) as i64)
     }
+
+    /// This clock, unless `other` tells that somebody has set the time or the zone: both clocks below it run alike, so
+    /// that a smaller difference is an error of reading, and would put rows of one moment in another's order.
+    pub fn unless_set(self, other: Self) -> Self {
+        const SET: u64 = 1_000_000;
+        if self.local_ns_at_boot.abs_diff(other.local_ns_at_boot) < SET { self } else { other }
+    }
 }
 
 #[cfg(test)]
@@ -142,6 +149,13 @@ mod tests {
         for text in wrong {
             assert_eq!(WallTime::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_clock_is_kept_until_it_is_set() {
+        let clock = |local_ns_at_boot| BootClock { local_ns_at_boot };
+        assert_eq!(clock(5_000).unless_set(clock(900_000)), clock(5_000));
+        assert_eq!(clock(5_000).unless_set(clock(2_000_000)), clock(2_000_000));
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub struct Tracking {
     pub ret: Option<i64>,
     /// How many happenings this row stands for, where it is not one.
     pub count: Option<i64>,
+    /// The process, the one that made it, and so on, by pid: only where a filter asks for it, and not stored.
+    #[serde(skip)]
+    pub ancestors: Option<crate::Lineage>,
     /// Everything else, as an object.
     pub extended: Extended,
 }
@@ -62,6 +65,7 @@ impl Tracking {
             container_id: None,
             ret: None,
             count: None,
+            ancestors: None,
             extended,
         }
     }

@@ -13,8 +13,8 @@ use crate::wait::{now, until, within};
 use crate::{Scratch, Store, binary};
 
 /// Long enough for a loaded machine; only a failing test waits that long.
-const READY: Duration = Duration::from_secs(30);
-const ENDED: Duration = Duration::from_secs(30);
+const READY: Duration = Duration::from_secs(120);
+const ENDED: Duration = Duration::from_secs(60);
 
 /// How an agent is to be started.
 #[derive(Debug, Default)]

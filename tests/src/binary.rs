@@ -16,16 +16,24 @@ pub fn agent() -> &'static Path {
     AGENT.get_or_init(|| env::var_os("DUETECTOR_TEST_BIN").map_or_else(build_agent, PathBuf::from))
 }
 
-/// A copy of the agent in `scratch` that every user may run; the target folder may be closed to others.
+/// A copy of the agent in `scratch` that every user may run.
 ///
 /// # Panics
 /// When it can't be made.
 pub fn public_agent(scratch: &Scratch) -> PathBuf {
-    let copy = scratch.path().join("duetector-actors");
+    public_copy(scratch, agent())
+}
+
+/// A copy of a program in `scratch` that every user may run; the target folder may be closed to others.
+///
+/// # Panics
+/// When it can't be made.
+pub fn public_copy(scratch: &Scratch, program: &Path) -> PathBuf {
+    let copy = scratch.path().join(program.file_name().expect("a program without a name"));
     // By another process: a descriptor of ours that is open for writing would be inherited by children that other
     // tests start meanwhile, and the copy could not be run (ETXTBSY).
-    let copied = Command::new("install").args(["-m", "755"]).arg(agent()).arg(&copy).status();
-    assert!(copied.is_ok_and(|status| status.success()), "the agent can't be copied to {}", copy.display());
+    let copied = Command::new("install").args(["-m", "755"]).arg(program).arg(&copy).status();
+    assert!(copied.is_ok_and(|status| status.success()), "no copy at {}", copy.display());
     copy
 }
 
@@ -40,9 +48,14 @@ fn build_agent() -> PathBuf {
     target.join("e2e/duetector-actors")
 }
 
-/// The workload generator, which cargo builds with the suites.
+/// The workload generator.
 pub fn generator() -> PathBuf {
-    beside_us().join("generator")
+    program("generator")
+}
+
+/// A program of this crate, which cargo builds with the suites.
+pub fn program(name: &str) -> PathBuf {
+    beside_us().join(name)
 }
 
 /// An example that is a program, which `cargo test` builds with the suites; one suite alone builds it here.

@@ -110,10 +110,14 @@ impl Duectl {
     /// # Panics
     /// When it has none.
     pub fn child_pid(&self) -> u32 {
+        until("duectl has a child", PATIENCE, || self.children().first().copied())
+    }
+
+    /// The process ids of its children, those among them that have ended and were not waited for.
+    pub fn children(&self) -> Vec<u32> {
         let children = format!("/proc/{0}/task/{0}/children", self.child.id());
-        until("duectl has a child", PATIENCE, || {
-            std::fs::read_to_string(&children).ok()?.split_whitespace().next()?.parse().ok()
-        })
+        let list = std::fs::read_to_string(&children).unwrap_or_default();
+        list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
     }
 
     /// Asks it to end once, and waits.

@@ -6,6 +6,8 @@
 
 pub mod agent;
 pub mod binary;
+pub mod catalog;
+pub mod cgroups;
 pub mod duetector;
 pub mod numbered;
 pub mod scratch;
@@ -16,6 +18,7 @@ pub mod wait;
 pub mod workload;
 
 pub use agent::{Agent, Ended, Setup};
+pub use cgroups::Cgroups;
 pub use numbered::Crowd;
 pub use scratch::Scratch;
 pub use store::{Account, Store};

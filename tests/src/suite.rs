@@ -20,6 +20,10 @@ pub enum Need {
     Duetector,
     /// To be allowed to mount, and to make mount namespaces.
     Mounts,
+    /// fio and rsync.
+    Movers,
+    /// runc, and a static busybox to run in it.
+    Runc,
     /// setpriv, to run the agent with fewer privileges.
     Setpriv,
 }
@@ -68,7 +72,18 @@ fn unmet(need: Need) -> Option<String> {
         Need::Duetector => {
             lacking(env::var_os("DUETECTOR_TEST_VENV").is_some(), "Python duetector is not installed")
         }
+        Need::Movers => {
+            let works = |program| {
+                Command::new(program).arg("--version").output().is_ok_and(|done| done.status.success())
+            };
+            lacking(works("fio") && works("rsync"), "there is no fio, or no rsync")
+        }
         Need::Mounts => lacking(capable(21), "mounting needs CAP_SYS_ADMIN"),
+        Need::Runc => {
+            let works =
+                Command::new("runc").arg("--version").output().is_ok_and(|done| done.status.success());
+            lacking(works && Path::new("/bin/busybox").exists(), "there is no runc, or no busybox")
+        }
         Need::Setpriv => {
             let works =
                 Command::new("setpriv").arg("--version").output().is_ok_and(|done| done.status.success());
@@ -83,6 +98,18 @@ fn capable(capability: u32) -> bool {
     let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let set = set.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
     set.is_some_and(|set| set & (1 << capability) != 0)
+}
+
+/// How many seconds a test that gets better the longer it runs should take.
+pub fn seconds() -> u64 {
+    share(if in_ci() { 60 } else { 15 })
+}
+
+/// How much of so much is to be done here: an emulated processor, so many times slower as `DUETECTOR_TEST_SLOWNESS`
+/// says, does less of the same.
+pub fn share(whole: u64) -> u64 {
+    let slowness = env::var("DUETECTOR_TEST_SLOWNESS").ok().and_then(|told| told.parse().ok()).unwrap_or(1);
+    whole.div_ceil(slowness)
 }
 
 fn in_ci() -> bool {

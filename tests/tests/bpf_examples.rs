@@ -31,15 +31,15 @@ fn with_example(name: &str) -> Agent {
 }
 
 fn kill_tells_sender_signal_and_target() {
-    let agent = with_example("kill");
+    let agent = with_example("signals");
     let pid = signal_itself(9950, COUNT);
     let agent = agent.finish();
     let expected = json!({
         "pid": pid, "tid": pid, "uid": 9950, "gid": 9950, "comm": "python3", "signal": "SIGUSR2",
         "result": "DELIVERED", "code": 0, "target_tid": pid, "target_comm": "python3",
     });
-    assert_eq!(rows(agent.store(), "kill", &json!({"uid": 9950})).len(), COUNT);
-    let rows = rows(agent.store(), "kill", &expected);
+    assert_eq!(rows(agent.store(), "signals", &json!({"uid": 9950})).len(), COUNT);
+    let rows = rows(agent.store(), "signals", &expected);
     assert_eq!(rows.len(), COUNT);
     let columns = json!(["tracer", "pid", "uid", "gid", "dt", "comm", "cwd", "fname", "tid", "extended"]);
     assert!(columns.as_array().unwrap().iter().all(|column| rows[0].get(column.as_str().unwrap()).is_some()));
@@ -59,7 +59,7 @@ fn kill_tells_sender_signal_and_target() {
 }
 
 fn rename_tells_both_names_and_the_result() {
-    let agent = with_example("rename");
+    let agent = with_example("renames");
     let folder = agent.scratch().folder("renames");
     let script = "import os, sys
 for i in range(int(sys.argv[1])):
@@ -70,16 +70,16 @@ except FileNotFoundError: pass
 print(os.getpid())";
     let pid = pid_of(9951, &folder, script, &[&COUNT.to_string()]);
     let agent = agent.finish();
-    assert_eq!(rows(agent.store(), "rename", &json!({"uid": 9951})).len(), COUNT + 1);
+    assert_eq!(rows(agent.store(), "renames", &json!({"uid": 9951})).len(), COUNT + 1);
     for i in 0..COUNT {
         let expected = json!({
             "pid": pid, "tid": pid, "uid": 9951, "gid": 9951, "comm": "python3", "ret": 0,
             "fname": format!("old {i}"), "to": format!("new\u{e9} {i}"),
         });
-        assert_eq!(rows(agent.store(), "rename", &expected).len(), 1, "{expected}");
+        assert_eq!(rows(agent.store(), "renames", &expected).len(), 1, "{expected}");
     }
     let failed = json!({"pid": pid, "ret": -2, "fname": "/no/such/file", "to": "x"});
-    assert_eq!(rows(agent.store(), "rename", &failed).len(), 1);
+    assert_eq!(rows(agent.store(), "renames", &failed).len(), 1);
 }
 
 fn tcp_states_tells_addresses_ports_and_states() {

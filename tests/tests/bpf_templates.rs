@@ -40,7 +40,7 @@ fn with_templates(folder: &Scratch, toml: &str) -> Agent {
 }
 
 fn what_inspect_prints_works_as_pasted() {
-    let (scratch, source) = (Scratch::new(), example("kill.bpf.c"));
+    let (scratch, source) = (Scratch::new(), example("signals.bpf.c"));
     let store = Store::at(scratch.path());
     let printed = store.run(&["tracers", "inspect", source.to_str().unwrap()]);
     let printed = String::from_utf8(printed.stdout).unwrap();
@@ -57,7 +57,7 @@ fn what_inspect_prints_works_as_pasted() {
     let agent = with_templates(&scratch, template);
     signal_itself(9954, COUNT);
     let agent = agent.finish();
-    assert_eq!(rows(agent.store(), "kill", &json!({"uid": 9954, "signal": "SIGUSR2"})).len(), COUNT);
+    assert_eq!(rows(agent.store(), "signals", &json!({"uid": 9954, "signal": "SIGUSR2"})).len(), COUNT);
 }
 
 /// A program at `sys_enter_getppid` whose record is `fields`; `fill` fills `r` and may return.

@@ -19,8 +19,8 @@ fn every_built_in_tracer_attaches_and_records() {
     let status = agent.status();
     let tracers = status["tracers"].as_array().unwrap();
     let attached = |name: &str| tracers.iter().any(|one| one["tracer"] == name && one["phase"] == "attached");
-    for tracer in ["open", "exec", "clone", "exit", "connect", "uname"] {
-        assert!(attached(tracer), "{tracer} is not attached: {status:#}");
+    for tracer in tests::catalog::built_in() {
+        assert!(attached(&tracer), "{tracer} is not attached: {status:#}");
     }
     assert!(tracers.iter().all(|tracer| tracer["phase"] == "attached"), "{status:#}");
 

@@ -17,7 +17,7 @@ const ARCHITECTURE_LINES: usize = 200;
 /// Files that may be longer, and why.
 const LONGER: [(&str, usize); 2] = [
     // Everything unsafe has to be in this one.
-    ("bpf-programs/src/wire.rs", 500),
+    ("bpf-programs/src/wire.rs", 440),
     // Two hooks and two families, and what a socket's outcome needs between them.
     ("bpf-programs/src/connect/probe.bpf.c", 240),
 ];

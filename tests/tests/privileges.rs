@@ -5,10 +5,10 @@ use std::process::{Command, Output};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use tests::catalog::kernel_tracers;
 use tests::workload::generate;
 use tests::{Scratch, Setup, binary, suite};
 
-const KERNEL_TRACERS: [&str; 5] = ["open", "exec", "clone", "exit", "connect"];
 /// nobody, on every system.
 const NOBODY: [&str; 6] = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
 
@@ -31,7 +31,7 @@ fn an_ordinary_user_is_told_what_is_missing() {
     let output = as_nobody(&scratch, &["check", "--format", "json"]);
     let answer: Value = serde_json::from_slice(&output.stdout).expect("check printed no JSON");
     let text = answer.to_string();
-    for tracer in KERNEL_TRACERS {
+    for tracer in kernel_tracers() {
         assert!(text.contains(&format!("\"{tracer}\"")), "check does not speak of {tracer}: {text}");
     }
     let table = String::from_utf8(as_nobody(&scratch, &["check"]).stdout).unwrap();
@@ -49,8 +49,8 @@ fn shell_and_subprocess_tracers_need_no_privileges() {
         .set("tracer.template.sp.child.comm", child)
         .workdir(scratch.path().join("work"))
         .start();
-    for tracer in KERNEL_TRACERS {
-        let told = agent.tracer(tracer);
+    for tracer in kernel_tracers() {
+        let told = agent.tracer(&tracer);
         assert_eq!(told["phase"], "degraded", "{told}");
         assert!(told["cause"].as_str().unwrap().contains("CAP_"), "{told}");
     }
@@ -71,8 +71,8 @@ fn exit_code_3_when_nothing_can_run() {
     let output = as_nobody(&scratch, &["start", "--set", "tracer.uname.disabled=true"]);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{errors}");
-    for tracer in KERNEL_TRACERS {
-        assert!(errors.contains(tracer), "nothing about {tracer}:\n{errors}");
+    for tracer in kernel_tracers() {
+        assert!(errors.contains(&tracer), "nothing about {tracer}:\n{errors}");
     }
     assert!(errors.contains("CAP_BPF"), "{errors}");
 }
@@ -88,8 +88,8 @@ fn three_capabilities_are_enough() {
         .binary(binary::public_agent(&scratch))
         .workdir(scratch.path().join("work"))
         .start();
-    for tracer in KERNEL_TRACERS {
-        let told = agent.tracer(tracer);
+    for tracer in kernel_tracers() {
+        let told = agent.tracer(&tracer);
         assert_eq!(told["phase"], "attached", "{told}");
     }
     let file = scratch.file("file", "");

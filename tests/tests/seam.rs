@@ -143,7 +143,7 @@ fn rows(site: &Site) -> i64 {
 fn twenty_kills_lose_nothing_and_double_nothing() {
     let (site, every) = (Site::new(9901), 50);
     // Room for what a busy machine makes the agent wait for.
-    let setup = || site.setup().set("ebpf.data_ring", "\"32MiB\"");
+    let setup = || site.setup().set("ebpf.data_ring", "\"128MiB\"");
     let mut agent = setup().start();
     let crowd = Crowd::start(site.uid, WORKERS, RATE, every);
     let mut dice = Dice(7);
@@ -323,15 +323,17 @@ fn has(place: &Path, start: &str) -> bool {
 
 fn tracers_that_were_switched_between_two_runs() {
     let site = Site::new(9907);
-    let agent = site.setup().set("tracer.connect.disabled", "true").start();
+    // `close` needs what `connect` has.
+    let without = site.setup().set("tracer.connect.disabled", "true").set("tracer.close.disabled", "true");
+    let agent = without.start();
     let place = folder(&agent);
-    assert!(has(&place, "link-open") && !has(&place, "link-connect"));
+    assert!(has(&place, "link-syscall_exit") && !has(&place, "link-connect"));
     site.open(10);
     wait_for_stored(&agent, "open", 10);
     kill(agent);
     site.open(5);
     let agent = site.setup().set("tracer.open.disabled", "true").start();
-    assert!(!has(&place, "link-open") && has(&place, "link-connect"));
+    assert!(has(&place, "link-syscall_exit") && has(&place, "link-connect"));
     site.open(100);
     generate(site.uid, &["connect", "--count", "3"]);
     wait_for_stored(&agent, "connect", 3);

@@ -124,14 +124,35 @@ fn a_panicking_sink_comes_back() {
 }
 
 fn a_program_the_verifier_refuses_costs_only_its_tracer() {
-    let agent = Setup::new().variable("DUETECTOR_FAULT_REFUSED", "connect").start();
-    let told = agent.tracer("connect");
-    assert_eq!(told["phase"], "degraded", "{told}");
-    let cause = told["cause"].as_str().unwrap();
-    assert!(cause.contains("refused by the kernel's verifier"), "{cause}");
-    assert!(cause.contains("invalid"), "not in the verifier's words: {cause}");
-    assert_others_work(&agent, "connect");
+    let agent = with_refused("mount");
+    assert_others_work(&agent, "mount");
     open_23(&agent, 9987);
     let agent = agent.finish();
     assert_23_stored(&agent, 9987);
+    // Of this one a program is refused that is not its alone: what comes through io_uring. The others do without it,
+    // and say so.
+    let agent = with_refused("mkdir");
+    let status = agent.status();
+    let others = status["tracers"].as_array().unwrap().iter().filter(|tracer| tracer["tracer"] != "mkdir");
+    for tracer in others {
+        assert_eq!((&tracer["records"], &tracer["restarts"]), (&true.into(), &0.into()), "{tracer}");
+        let lacks = tracer["cause"].as_str().unwrap_or("without what is done through io_uring");
+        assert!(lacks.starts_with("without what is done through io_uring"), "{tracer}");
+        assert_eq!(lacks.matches("without").count(), 1, "{tracer}");
+    }
+    assert_eq!(agent.tracer("exec")["phase"], "attached");
+    open_23(&agent, 9986);
+    let agent = agent.finish();
+    assert_23_stored(&agent, 9986);
+}
+
+/// An agent of which the verifier refuses that tracer's programs.
+fn with_refused(tracer: &str) -> Agent {
+    let agent = Setup::new().variable("DUETECTOR_FAULT_REFUSED", tracer).start();
+    let told = agent.tracer(tracer);
+    assert_eq!((&told["phase"], &told["records"]), (&"degraded".into(), &false.into()), "{told}");
+    let cause = told["cause"].as_str().unwrap();
+    assert!(cause.contains("refused by the kernel's verifier"), "{cause}");
+    assert!(cause.contains("invalid"), "not in the verifier's words: {cause}");
+    agent
 }

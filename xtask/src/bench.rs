@@ -13,9 +13,15 @@ pub(crate) struct Options {
     /// Rounds of each comparison; medians are shown
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Seconds of each storm
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
     /// Only what a flooding child gets through; prints, never writes
     #[arg(long, conflicts_with = "write")]
     children: bool,
+    /// Only what each tracer's events cost in the kernel; prints, never writes
+    #[arg(long, conflicts_with = "write")]
+    kernel: bool,
 }
 
 /// Builds the agent as users have it, and measures it as root.
@@ -29,6 +35,11 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     if options.children {
         command.arg("--children");
     }
-    command.args(["--rounds", &options.rounds.to_string()]).env("DUETECTOR_TEST_BIN", agent);
+    if options.kernel {
+        command.arg("--kernel");
+    }
+    command
+        .args(["--rounds", &options.rounds.to_string(), "--seconds", &options.seconds.to_string()])
+        .env("DUETECTOR_TEST_BIN", agent);
     run::run(&mut command)
 }

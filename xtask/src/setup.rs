@@ -32,7 +32,18 @@ pub(crate) const BUILD: [Need; 2] = [
 ];
 
 /// What the tests need beyond that.
-pub(crate) const TEST: [Need; 3] = [
+pub(crate) const TEST: [Need; 5] = [
+    Need {
+        what: "runc and busybox (run containers of milliseconds)",
+        present: || find("runc").is_some() && Path::new("/bin/busybox").exists(),
+        packages: [
+            "runc busybox-static",
+            "runc busybox",
+            "runc busybox",
+            "runc busybox-static",
+            "runc busybox-static",
+        ],
+    },
     Need {
         what: "Python 3 (runs the scripts that are traced)",
         present: || find("python3").is_some() && Path::new("/usr/bin/python3").exists(),
@@ -50,6 +61,17 @@ pub(crate) const TEST: [Need; 3] = [
         what: "setpriv and unshare (util-linux)",
         present: || find("setpriv").is_some() && find("unshare").is_some() && find("mount").is_some(),
         packages: ["util-linux mount", "util-linux", "util-linux", "util-linux", "util-linux setpriv"],
+    },
+    Need {
+        what: "fio, rsync, tar and perl (move bytes in their own ways)",
+        present: || ["fio", "rsync", "tar", "perl"].iter().all(|program| find(program).is_some()),
+        packages: [
+            "fio rsync tar perl",
+            "fio rsync tar perl",
+            "fio rsync tar perl",
+            "fio rsync tar perl",
+            "fio rsync tar perl",
+        ],
     },
 ];
 
@@ -76,14 +98,14 @@ pub(crate) const VM: [Need; 3] = [
         packages: ["busybox-static", "busybox", "busybox", "busybox-static", "busybox-static"],
     },
     Need {
-        what: "cpio, strip and ldd (make the guest's file system)",
-        present: || find("cpio").is_some() && find("strip").is_some() && find("ldd").is_some(),
+        what: "cpio, strip, xz and ldd (make the guest's file system)",
+        present: || ["cpio", "strip", "xz", "ldd"].iter().all(|tool| find(tool).is_some()),
         packages: [
-            "cpio binutils libc-bin",
-            "cpio binutils glibc-common",
-            "cpio binutils glibc",
-            "cpio binutils glibc",
-            "cpio binutils musl-utils",
+            "cpio binutils xz-utils libc-bin",
+            "cpio binutils xz glibc-common",
+            "cpio binutils xz glibc",
+            "cpio binutils xz glibc",
+            "cpio binutils xz musl-utils",
         ],
     },
 ];

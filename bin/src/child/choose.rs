@@ -22,6 +22,8 @@ pub(crate) fn choose(mut config: Config, tracers: &[String]) -> Result<Config, F
     }
     // What is pinned belongs to the agent of this host, not to one of several children.
     (config.ebpf.pin, config.ebpf.pin_keep) = (false, false);
+    // A host stores events, and may refuse names that it keeps for itself.
+    config.ebpf.manifest = false;
     let sinks = &mut config.collector;
     (sinks.sqlite.disabled, sinks.memory.disabled, sinks.jsonl.disabled) = (true, true, true);
     let host = Value::from(vec![nix::unistd::getppid().as_raw()]);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bpf_programs::checks;
 use bpf_programs::template::{self, TemplatesConfig};
+use bpf_programs::tier::Tier;
 use serde::Serialize;
 
 use crate::assemble::{self, Configured};
@@ -26,10 +27,12 @@ struct Finding {
     disabled: bool,
     ok: bool,
     missing: Vec<String>,
+    /// What hooks of that tier can't see.
+    unseen: Vec<String>,
     advice: Vec<String>,
 }
 
-/// Checks every tracer the configuration knows. Exit 0 if all that are enabled can run, 3 if none can, else 1.
+/// Checks every tracer the configuration knows. Exit 0 if all that are enabled can run whole, 3 if none can, else 1.
 pub(crate) fn run(common: &Common, format: Output) -> Outcome {
     let config = common.load_aloud()?.config;
     let findings = findings(&config);
@@ -41,13 +44,15 @@ pub(crate) fn run(common: &Common, format: Output) -> Outcome {
     if enabled.peek().is_none() || enabled.clone().all(|finding| !finding.ok) {
         return Err(Failure::NothingTraced(anyhow::anyhow!("no tracer can run here")));
     }
-    if enabled.all(|finding| finding.ok) { Ok(()) } else { Err(Failure::No) }
+    // What a template lacks it was told to do without.
+    let is_whole = |finding: &Finding| finding.missing.is_empty() || finding.kind == TEMPLATE;
+    if enabled.all(|finding| finding.ok && is_whole(finding)) { Ok(()) } else { Err(Failure::No) }
 }
 
 fn findings(config: &Config) -> Vec<Finding> {
-    let kernel = checks::check();
+    let kernel = checks::check(&config.ebpf);
     let templates = config.bpf_templates();
-    let judge = |tracer: Configured| match kernel.iter().find(|check| check.tracer == tracer.name) {
+    let judge = |tracer: Configured| match kernel.tracers.iter().find(|check| check.tracer == tracer.name) {
         Some(check) if tracer.kind == crate::part::EBPF => Finding {
             tracer: tracer.name,
             kind: tracer.kind,
@@ -55,12 +60,31 @@ fn findings(config: &Config) -> Vec<Finding> {
             disabled: tracer.disabled,
             ok: check.ok,
             missing: check.missing.clone(),
+            unseen: check.unseen.clone(),
             advice: check.advice.clone(),
         },
         _ if tracer.kind == TEMPLATE => judge_template(tracer, &templates),
         _ => judge_program(tracer),
     };
-    assemble::configured(config).into_iter().map(judge).collect()
+    let mut findings: Vec<Finding> = assemble::configured(config).into_iter().map(judge).collect();
+    if !kernel.table.is_empty() {
+        findings.push(judge_host(kernel.table, config.ebpf.disabled));
+    }
+    findings
+}
+
+/// What all kernel tracers do without: told under the name of their host, when there is something.
+fn judge_host(missing: Vec<String>, disabled: bool) -> Finding {
+    Finding {
+        tracer: "ebpf".to_owned(),
+        kind: "host",
+        tier: None,
+        disabled,
+        ok: true,
+        missing,
+        unseen: Vec::new(),
+        advice: Vec::new(),
+    }
 }
 
 /// An eBPF template: compiled, loaded and attached, and let go at once.
@@ -76,6 +100,7 @@ fn judge_template(tracer: Configured, templates: &TemplatesConfig) -> Finding {
         disabled: tracer.disabled,
         ok: check.ok,
         missing: check.missing,
+        unseen: Vec::new(),
         advice: check.advice,
     }
 }
@@ -91,6 +116,7 @@ fn judge_program(tracer: Configured) -> Finding {
         disabled: tracer.disabled,
         ok,
         missing: Vec::new(),
+        unseen: Vec::new(),
         advice: Vec::new(),
     };
     if !ok {
@@ -112,6 +138,16 @@ fn find_program(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| runs(path))
 }
 
+/// What can't be seen, each once, with the tracers it is true of.
+fn unseen(findings: &[Finding]) -> String {
+    let mut told: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
+    for finding in findings.iter().filter(|finding| !finding.disabled) {
+        finding.unseen.iter().for_each(|line| told.entry(line).or_default().push(&finding.tracer));
+    }
+    let lines = told.iter().map(|(line, tracers)| format!("\n- {line} ({})", tracers.join(", ")));
+    if told.is_empty() { String::new() } else { format!("\n\nnot seen:{}", lines.collect::<String>()) }
+}
+
 fn render(findings: &[Finding]) -> String {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
@@ -121,16 +157,20 @@ fn render(findings: &[Finding]) -> String {
         let verdict = match (finding.disabled, finding.ok) {
             (true, _) => "disabled".to_owned(),
             (false, true) if finding.missing.is_empty() => "ok".to_owned(),
-            (false, true) => format!("ok, without {}", finding.missing.join("; ")),
+            (false, true) if finding.kind == TEMPLATE => {
+                format!("ok, without {}", finding.missing.join("; "))
+            }
+            (false, true) => format!("degraded, without {}", finding.missing.join("; ")),
             (false, false) => finding.missing.join("; "),
         };
-        let tier = finding.tier.map_or_else(|| "-".to_owned(), |tier| tier.to_string());
-        table.add_row([finding.tracer.as_str(), finding.kind, &tier, &verdict]);
+        let tier = finding.tier.and_then(Tier::of_number).map_or("-", Tier::name);
+        table.add_row([finding.tracer.as_str(), finding.kind, tier, &verdict]);
         let new: Vec<_> =
             finding.advice.iter().filter(|line| !finding.disabled && !advice.contains(line)).collect();
         advice.extend(new);
     }
     let mut text = table.to_string();
+    text.push_str(&unseen(findings));
     if !advice.is_empty() {
         text.push_str("\n\nwhat to do:");
         for line in advice {

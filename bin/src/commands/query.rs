@@ -77,7 +77,7 @@ impl FromStr for Where {
         if is_condition {
             return text.parse().map(Self::Equal).map_err(|error: analyzer::Error| error.to_string());
         }
-        let schema = Schema { localize: when::local };
+        let schema = Schema { localize: when::local, stored: true };
         Expression::compile(text, &schema).map(Self::Expression).map_err(|error| error.show(text))
     }
 }

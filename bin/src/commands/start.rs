@@ -111,7 +111,7 @@ fn report(status: &Status) {
     for tracer in status.tracers.iter().filter(|tracer| tracer.phase == TracerPhase::Starting) {
         tracing::warn!(tracer = tracer.tracer, kind = tracer.kind, "has not started yet");
     }
-    let attached = status.tracers.iter().filter(|tracer| tracer.phase == TracerPhase::Attached).count();
+    let attached = status.tracers.iter().filter(|tracer| tracer.records).count();
     tracing::info!(attached, of = status.tracers.len(), workdir = status.workdir, "recording");
 }
 

@@ -7,7 +7,7 @@ use bpf_programs::config::{EbpfConfig, TracerConfig, TracersConfig};
 use bpf_programs::template::{self, TemplatesConfig};
 use collector::config::CollectorConfig;
 use collector::filter::FiltersConfig;
-use model::{Problem, TracerName};
+use model::{MANIFEST, Problem, TracerName};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -109,7 +109,9 @@ impl Config {
         let kernel = self.tracer.kernel.0.keys();
         let mut taken: BTreeMap<TracerName, String> =
             kernel.map(|name| (self.tracer.kernel.stored_as(name), format!("tracer.{name}"))).collect();
-        taken.insert(TracerName::new("loss"), "the agent's own rows".to_owned());
+        taken.extend(
+            ["loss", MANIFEST].map(|name| (TracerName::new(name), "the agent's own rows".to_owned())),
+        );
         let own = self.shell_monitor();
         taken.extend(own.shells().into_iter().map(|shell| (shell.name, shell.section)));
         taken.extend(own.subprocesses().into_iter().map(|child| (child.name, child.section)));

@@ -70,6 +70,17 @@ fn the_default_file_says_the_defaults_and_all_of_them() {
 }
 
 #[test]
+fn in_place_of_duetector_only_its_tracers_run() {
+    let file = configs().join("duetector-compat.toml");
+    let kernel = load(&sources(Some(file), &[], &[])).unwrap().config.tracer.kernel;
+    let on: Vec<_> = bpf_programs::programs::tracers()
+        .map(|tracer| tracer.name)
+        .filter(|name| !kernel.of(name).disabled)
+        .collect();
+    assert_eq!(on, ["open", "clone", "connect"]);
+}
+
+#[test]
 fn a_file_yields_to_the_environment_and_that_to_set() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("c.toml");

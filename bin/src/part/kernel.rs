@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::AnyChild;
-use bpf_programs::{EbpfConfig, EbpfTracers};
+use bpf_programs::{EbpfConfig, EbpfTracers, TracerState};
 use futures::future::BoxFuture;
 use model::{Period, Problem};
 
@@ -31,6 +31,9 @@ impl Kernel {
         if watched {
             ebpf.look_interval = ebpf.look_interval.min(WATCHED_LOOK);
         }
+        if ebpf.pushdown {
+            ebpf.pushed = Arc::new(config.filter.pushdown());
+        }
         ebpf
     }
 }
@@ -38,15 +41,19 @@ impl Kernel {
 impl Part for Kernel {
     fn tracers(&self) -> Vec<Tracer> {
         let (host, strict) = (self.tracers.host(), self.tracers.is_strict());
-        let tracer = |tracer: bpf_programs::TracerHandle| Tracer {
-            stored_as: tracer.stored_as,
-            section: section(tracer.name),
-            kind: EBPF,
-            attached: tracer.child.state().attached,
-            off: tracer.off,
-            child: Arc::new(tracer.child),
-            host: host.clone().filter(|_| !tracer.off).map(|host| Arc::new(host) as Arc<dyn AnyChild>),
-            strict,
+        let tracer = |tracer: bpf_programs::TracerHandle| {
+            let TracerState { attached, without, .. } = tracer.child.state();
+            Tracer {
+                stored_as: tracer.stored_as,
+                section: section(tracer.name),
+                kind: EBPF,
+                attached,
+                lacks: without,
+                off: tracer.off,
+                child: Arc::new(tracer.child),
+                host: host.clone().filter(|_| !tracer.off).map(|host| Arc::new(host) as Arc<dyn AnyChild>),
+                strict,
+            }
         };
         self.tracers.tracers().into_iter().map(tracer).collect()
     }

@@ -107,6 +107,8 @@ pub(crate) struct Tracer {
     pub(crate) host: Option<Arc<dyn AnyChild>>,
     /// Whether it has attached.
     pub(crate) attached: bool,
+    /// What it records nothing of, for want of a hook, and why.
+    pub(crate) lacks: Vec<String>,
     /// It was turned off at run time.
     pub(crate) off: bool,
     /// If it can't run, the agent must not either.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actors::{AnyChild, Phase};
 use futures::future::BoxFuture;
-use model::{Changes, Problem, TracerName};
+use model::{Changes, MANIFEST, Problem, TracerName};
 use shell_monitor::{Kind, Monitor, Prepared};
 
 use super::{Apply, Group, Named, Part, Tracer};
@@ -20,6 +20,7 @@ impl Part for Programs {
     fn tracers(&self) -> Vec<Tracer> {
         let tracer = |tracer: shell_monitor::Tracer| Tracer {
             attached: tracer.is_attached(),
+            lacks: Vec::new(),
             off: !tracer.is_wanted(),
             stored_as: tracer.name,
             section: tracer.section,
@@ -79,7 +80,7 @@ async fn apply(monitor: Monitor, prepared: Prepared, reserved: BTreeSet<TracerNa
 pub(crate) fn reserved_names(config: &Config) -> BTreeSet<TracerName> {
     let kernel = bpf_programs::programs::tracers().map(|tracer| config.tracer.kernel.stored_as(tracer.name));
     let templates = config.tracer.template.bpf.iter().map(|(section, template)| template.stored_as(section));
-    kernel.chain(templates).chain([TracerName::new("loss")]).collect()
+    kernel.chain(templates).chain(["loss", MANIFEST].map(TracerName::new)).collect()
 }
 
 /// A kind as `status` tells it.

@@ -29,6 +29,8 @@ impl Part for BpfTemplates {
             section: tracer.section,
             kind: TEMPLATE,
             attached: tracer.child.state().attached,
+            // What it lacks it was told to do without.
+            lacks: Vec::new(),
             off: tracer.off,
             child: Arc::new(tracer.child),
             host: None,

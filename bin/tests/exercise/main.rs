@@ -88,6 +88,11 @@ fn layout() {
 }
 
 #[test]
+fn dns() {
+    short_run("dns", 20_000);
+}
+
+#[test]
 fn protocol() {
     short_run("protocol", 3_000);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* A process or thread was made; the child does not run yet. What it inherits is not repeated. */
 #include "path.h"
+#include "tree.h"
 
 #define PF_KTHREAD 0x00200000
 #define CLONE_VM 0x100
@@ -9,39 +10,42 @@
 /* The flags of the call the parent is in. It is none of these when the kernel makes a thread for itself. */
 static __always_inline void put_flags(struct clone_record *r, struct task_struct *parent)
 {
-	struct pt_regs *regs = current_regs();
-	int nr = syscall_nr(regs);
+	struct call call = {.regs = current_regs()};
 
 	r->flags = 0;
 	r->has_flags = 0;
-	if (parent->flags & PF_KTHREAD || is_compat(parent))
+	if (parent->flags & PF_KTHREAD)
 		return;
+	name_call(&call);
 	r->has_flags = 1;
-	if (nr == NR_CLONE)
-		r->flags = (__u32)syscall_arg(regs, 0);
-	else if (nr == NR_CLONE3) /* the first field of struct clone_args */
+	if (call.nr == NR_CLONE)
+		r->flags = (__u32)call_arg(&call, 0);
+	else if (call.nr == NR_CLONE3) /* the first field of struct clone_args */
 		r->has_flags =
-			!bpf_probe_read_user(&r->flags, sizeof(r->flags), (void *)syscall_arg(regs, 0));
-	else if (nr == NR_VFORK)
+			!bpf_probe_read_user(&r->flags, sizeof(r->flags), (void *)call_arg(&call, 0));
+	else if (call.nr == NR_VFORK)
 		r->flags = CLONE_VFORK | CLONE_VM;
-	else if (nr != NR_FORK)
+	else if (call.nr != NR_FORK)
 		r->has_flags = 0;
 }
 
-SEC("tp_btf/sched_process_fork")
+TRACEPOINT(sched_process_fork)
 int clone_done(__u64 *ctx)
 {
-	struct task_struct *parent = (struct task_struct *)ctx[0];
-	struct task_struct *child = (struct task_struct *)ctx[1];
+	struct task_struct *parent = current_task();
+	struct task_struct *child = ARG(ctx, 1, struct task_struct);
 	bool traced = is_traced(KIND_CLONE, parent);
 	struct clone_record *r;
+	struct cgroup *group;
 	struct scratch *s;
 
+	if (GET(child, tgid) != parent->tgid)
+		inherit_tree(parent, child);
+	/* A thread changes nothing in the process table. */
+	else if (!traced)
+		return 0;
 	if (traced)
 		count_seen(KIND_CLONE);
-	/* A thread changes nothing in the process table. */
-	else if (child->tgid == parent->tgid)
-		return 0;
 	s = take_scratch();
 	if (!s) {
 		lose_lifecycle(KIND_CLONE, traced);
@@ -50,14 +54,15 @@ int clone_done(__u64 *ctx)
 	r = (struct clone_record *)s->record;
 	fill_header(s, parent, KIND_CLONE, traced);
 	put_flags(r, parent);
-	r->child_start_ns = child->start_boottime;
-	r->child_cgroup_id = cgroup_of(child)->kn->id;
-	r->child_pid = child->tgid;
-	r->child_tid = child->pid;
+	r->child_start_ns = GET(child, start_boottime);
+	group = cgroup_of(child);
+	r->child_cgroup_id = GET(group, kn, id);
+	r->child_pid = GET(child, tgid);
+	r->child_tid = GET(child, pid);
 	s->size = sizeof(*r);
 	r->cgroup.len = 0;
 	r->cgroup.flags = TEXT_PATH | TEXT_UNREADABLE;
-	if (r->child_cgroup_id != r->header.cgroup_id)
+	if (group != cgroup_of(parent))
 		put_cgroup(s, child, &r->cgroup);
 	emit_lifecycle(s, KIND_CLONE, traced);
 	give_back(s);

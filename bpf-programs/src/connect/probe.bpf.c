@@ -1,43 +1,48 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* TCP connections. A call that waits ends with its result. One that does not is kept until the socket's state
- * tells the outcome, which then happens in whatever context the network is in: who called has to be
- * remembered.
+/* Connections of TCP and of unix sockets. A call that waits ends with its result. One of TCP that does not is kept until
+ * the socket's state tells the outcome.
  */
-#include "sock.h"
+#include "connection.h"
+#include "unix.h"
 
 #define NONBLOCK 04000
-#define EINTR 4
 #define EALREADY 114
 #define EINPROGRESS 115
 #define ERESTARTSYS 512
 
-struct pending {
-	struct connect_record record;
-};
-
-/* Hash, because outcomes come by socket, in any order and on any CPU. An entry lives from a call that did not
- * wait to its outcome or the socket's end, whichever deletes it first; a full map is counted as lost.
- */
+/* As `connections`: from a call that did not wait to its outcome or the socket's end. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
-	__type(value, struct pending);
+	__type(value, struct sock_record);
 } connecting SEC(".maps");
 
-/* Seen, and out. */
-static __always_inline void emit_connect(struct scratch *s)
+/* 0 if connected, else why not; a socket closed before it was decided tells no error of its own. */
+static __always_inline __s32 outcome(__u64 sock, int state)
 {
-	s->size = sizeof(struct connect_record);
-	count_seen(KIND_CONNECT);
-	emit_data(s, KIND_CONNECT);
+	if (state == TCP_ESTABLISHED)
+		return 0;
+	return error_of(sock) ?: -ECONNABORTED;
+}
+
+/* A connection of TCP is decided. */
+static __always_inline void decided(struct scratch *s, __u64 sock)
+{
+	struct sock_record *r = (struct sock_record *)s->record;
+
+	s->size = sizeof(*r);
+	if (r->header.flags & FLAG_TRACED)
+		emit_sock(s, KIND_CONNECT);
+	if (r->flags & SOCK_WATCHED && !r->ret)
+		watch(s, sock);
 }
 
 /* Whoever deletes the entry tells the outcome: this call, if it came before the entry, else the socket. */
 static __always_inline void wait_for_outcome(struct scratch *s, __u64 sock)
 {
-	struct connect_record *r = (struct connect_record *)s->record;
+	struct sock_record *r = (struct sock_record *)s->record;
 	__u8 state;
 
 	if (bpf_map_update_elem(&connecting, &sock, r, BPF_ANY)) {
@@ -51,95 +56,128 @@ static __always_inline void wait_for_outcome(struct scratch *s, __u64 sock)
 	if (bpf_map_delete_elem(&connecting, &sock))
 		return;
 	r->ret = outcome(sock, state == TCP_CLOSE ? TCP_CLOSE : TCP_ESTABLISHED);
-	emit_connect(s);
+	decided(s, sock);
 }
 
-SEC("tracepoint/syscalls/sys_exit_connect")
-int connect_exit(struct sys_exit *ctx)
+/* AF_UNSPEC takes a connection down. EALREADY, and success without waiting, ask for the outcome of an earlier call,
+ * which tells it itself: the kernel never connects within a call that does not wait. An interrupted call is made again.
+ */
+static __always_inline bool is_attempt(struct sock_call *call, struct sockaddr_any *asked)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct pt_regs *regs = current_regs();
-	struct sockaddr_any asked = {};
-	struct connect_record *r;
-	struct scratch *s;
-	__s64 ret = ctx->ret;
-	__u64 file, sock;
 	__u32 flags = 0;
 
-	if (!is_traced(KIND_CONNECT, task))
-		return 0;
-	file = file_of(task, (__s32)syscall_arg(regs, 0));
-	sock = file ? tcp_sock_of(file) : 0;
-	if (!sock)
-		return 0;
-	/* A shorter address than IPv6's can end at the end of a page. */
-	if (bpf_probe_read_user(&asked, sizeof(asked), (void *)syscall_arg(regs, 1)))
-		bpf_probe_read_user(&asked, 8, (void *)syscall_arg(regs, 1));
-	READ(&flags, file, struct file, f_flags);
-	/* AF_UNSPEC takes a connection down. EALREADY, and success without waiting, ask for the outcome of an
-	 * earlier call, which tells it itself: the kernel never connects within a call that does not wait. An
-	 * interrupted call is made again.
-	 */
-	if ((asked.family == 0 && ret == 0) || ret == -EALREADY || ret == -ERESTARTSYS)
-		return 0;
-	if (ret == 0 && flags & NONBLOCK)
-		return 0;
-	s = take_scratch();
-	if (!s) {
-		count_seen(KIND_CONNECT);
-		count_lost(KIND_CONNECT);
-		return 0;
-	}
-	r = (struct connect_record *)s->record;
-	fill_header(s, task, KIND_CONNECT, true);
-	put_addresses(r, sock);
-	r->nonblocking = ret == -EINPROGRESS;
-	r->ret = ret;
-	r->pad = 0;
-	r->header.size = sizeof(*r);
-	if (ret == -EINPROGRESS) {
-		/* Already refused: the socket has forgotten where to. */
-		if (!r->dport)
-			put_asked_address(r, &asked);
-		wait_for_outcome(s, sock);
-	} else {
-		if (ret)
-			put_asked_address(r, &asked);
-		emit_connect(s);
-	}
-	give_back(s);
-	return 0;
+	if ((asked->family == 0 && call->ret == 0) || call->ret == -EALREADY || call->ret == -ERESTARTSYS)
+		return false;
+	READ(&flags, call->file, struct file, f_flags);
+	return call->ret || call->uring || !(flags & NONBLOCK);
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int connect_state(__u64 *ctx)
+static __always_inline void connect_tcp(struct task_struct *task, __u64 sock, struct sock_call *call, bool told,
+					bool watched)
 {
-	__u64 sock = ctx[0];
-	int before = ctx[1], after = ctx[2];
-	struct pending *pending;
-	struct connect_record *r;
+	struct sockaddr_any asked;
+	struct sock_record *r;
 	struct scratch *s;
 
-	if ((before != TCP_SYN_SENT && before != TCP_SYN_RECV) ||
-	    (after != TCP_ESTABLISHED && after != TCP_CLOSE))
-		return 0;
-	pending = bpf_map_lookup_elem(&connecting, &sock);
+	read_address(&asked, call->address, call->in_kernel);
+	if (!is_attempt(call, &asked))
+		return;
+	s = begin_sock(told ? KIND_CONNECT : KIND_CLOSE, task, sock, call);
+	if (!s)
+		return;
+	r = (struct sock_record *)s->record;
+	if (!told)
+		r->header.flags &= ~FLAG_TRACED;
+	r->flags = (watched ? SOCK_WATCHED : 0) | (call->ret == -EINPROGRESS ? SOCK_NONBLOCKING : 0);
+	/* The socket may never have learnt where to, or have forgotten it again. */
+	if (call->ret && (call->ret != -EINPROGRESS || !r->dport))
+		put_address(r->daddr, &r->dport, r->family, &asked);
+	if (call->ret == -EINPROGRESS)
+		wait_for_outcome(s, sock);
+	else
+		decided(s, sock);
+	give_back(s);
+}
+
+static __always_inline void connect_unix(struct task_struct *task, __u64 sock, struct sock_call *call)
+{
+	struct scratch *s = begin_sock(KIND_CONNECT, task, sock, call);
+	__u64 peer = 0;
+
+	if (!s)
+		return;
+	if (call->ret == 0)
+		READ(&peer, sock, struct unix_sock, peer);
+	if (peer) {
+		s->sock = peer;
+		put_unix_name(s);
+		put_peer_pid(s, sock);
+	} else {
+		put_unix_asked(s, call->address, call->length, call->in_kernel);
+	}
+	emit_sock(s, KIND_CONNECT);
+	give_back(s);
+}
+
+/* A connect that has ended, of a system call or of io_uring. */
+static __always_inline void connect_ended(struct task_struct *task, struct sock_call *call, bool told)
+{
+	bool watched = passes(KIND_CLOSE, task);
+	__u64 sock = call->file && (told || watched) ? sock_of(call->file) : 0;
+
+	if (!sock)
+		return;
+	if (is_inet(family_of(sock)) && protocol_of(sock) == IPPROTO_TCP)
+		connect_tcp(task, sock, call, told, watched);
+	else if (told && family_of(sock) == UNIX)
+		connect_unix(task, sock, call);
+}
+
+SYSCALL_EXIT(connect_exit)
+{
+	struct task_struct *task = current_task();
+	struct sock_call as = {
+		.file = file_of(task, (__s32)call_arg(call, 0)),
+		.address = call_arg(call, 1),
+		.length = call_arg(call, 2),
+		.nr = call->nr,
+		.ret = call->ret,
+	};
+
+	connect_ended(task, &as, is_traced(KIND_CONNECT, task));
+}
+
+static __always_inline void tell_outcome(__u64 sock, int after)
+{
+	struct sock_record *pending = bpf_map_lookup_elem(&connecting, &sock);
+	struct sock_record *r;
+	struct scratch *s;
+
 	if (!pending)
-		return 0;
+		return;
 	s = take_scratch();
 	if (!s) {
 		if (!bpf_map_delete_elem(&connecting, &sock)) {
 			count_seen(KIND_CONNECT);
 			count_lost(KIND_CONNECT);
 		}
-		return 0;
+		return;
 	}
-	r = (struct connect_record *)s->record;
-	*r = pending->record;
+	r = (struct sock_record *)s->record;
+	*r = *pending;
 	r->header.time_ns = bpf_ktime_get_boot_ns();
 	r->ret = outcome(sock, after);
 	if (!bpf_map_delete_elem(&connecting, &sock))
-		emit_connect(s);
+		decided(s, sock);
 	give_back(s);
+}
+
+TRACEPOINT(inet_sock_set_state)
+int connect_state(__u64 *ctx)
+{
+	int before = ctx[1], after = ctx[2];
+
+	if ((before == TCP_SYN_SENT || before == TCP_SYN_RECV) && (after == TCP_ESTABLISHED || after == TCP_CLOSE))
+		tell_outcome(ctx[0], after);
 	return 0;
 }

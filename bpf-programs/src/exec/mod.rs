@@ -1,25 +1,31 @@
-//! Tracer `exec`: programs that were executed.
+//! Tracer `exec`: programs that were executed, or should have been.
 //!
 //! **Hook.** BTF tracepoint `sched_process_exec`: the new program is in place, path and arguments are the kernel's
-//! own copies. What `sys_enter_execve` sees is often not mapped yet.
+//! own copies. What `sys_enter_execve` sees is often not mapped yet. Of calls that fail their ends, by [`crate::syscalls`].
 //! **Kernel.** 5.15 with BTF.
 //! **Cost.** 2.0 to 3.1 µs by `bpf_stats` on Linux 6.18, on a busy machine: two path walks and the arguments' copy.
 
 use model::{Details, Exec, Moment, Record, Text};
 
 use crate::programs::{Hook, Program, Tracer};
+use crate::syscalls::{EXECVE, EXECVEAT, Stage};
 use crate::text;
-use crate::wire::{ExecRecord, Kind, RawText, TEXT_CUT, WireError, view};
+use crate::wire::{
+    EXEC_BY_DESCRIPTOR, ExecRecord, Kind, RawText, TEXT_CUT, TEXT_DETACHED, TEXT_UNREADABLE, WireError, view,
+};
 
 /// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "exec",
     kind: Kind::Exec,
-    programs: &[Program {
-        name: "exec_done",
-        hook: Hook::BtfTracepoint("sched_process_exec"),
-        without: None,
-    }],
+    programs: &[
+        Program { name: "exec_done", hook: Hook::BtfTracepoint("sched_process_exec"), without: None },
+        Program {
+            name: "exec_refused",
+            hook: Hook::SyscallExits(Stage::Events, &[EXECVE, EXECVEAT]),
+            without: Some("programs that could not be executed"),
+        },
+    ],
     decode,
 };
 
@@ -52,17 +58,41 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(ExecRecord, ExecTexts<'_>), WireErr
 /// They are no such record.
 pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, texts) = parse(bytes)?;
-    let (exe, cwd) = (text::path(texts.exe), text::path(texts.cwd));
+    let (asked, cwd) = (texts.asked, text::path(texts.cwd));
+    let known = raw.file.known != 0;
+    let exe = if known || raw.ret >= 0 { text::path(texts.exe) } else { text::join(texts.exe, asked.bytes) };
+    let asked_is_whole = known || raw.ret >= 0 || !asked.is(TEXT_CUT | TEXT_UNREADABLE);
     Ok(Record {
         at: Moment::Boot(raw.header.at()),
         identity: Some(raw.header.identity()),
         details: Details::Exec(Box::new(Exec {
-            path_asked: Text::from_bytes(texts.asked.bytes),
+            path_asked: Text::from_bytes(asked.bytes),
             exe: exe.text(),
             argv: text::list(texts.argv.bytes),
             argv_cut: texts.argv.is(TEXT_CUT),
             cwd: cwd.text(),
-            path_incomplete: exe.incomplete || cwd.incomplete,
+            path_incomplete: exe.incomplete || cwd.incomplete || !asked_is_whole,
+            ret: raw.ret.into(),
+            execveat: execveat(&raw),
+            memfd: is_memfd(&raw, texts.exe),
+            file: raw.file.file(),
         })),
     })
+}
+
+/// The flags of an execveat, as far as they are told.
+fn execveat(raw: &ExecRecord) -> Option<u32> {
+    let by_it = raw.call == EXEC_BY_DESCRIPTOR || Some(raw.call) == EXECVEAT.number;
+    by_it.then_some(raw.flags)
+}
+
+/// The file was made by memfd_create: in a file system that is mounted nowhere, and named so by the kernel.
+fn is_memfd(raw: &ExecRecord, exe: RawText<'_>) -> bool {
+    const TMPFS: u32 = 0x0102_1994;
+    const HUGETLBFS: u32 = 0x9584_58f6;
+    let file = &raw.file;
+    file.known != 0
+        && [TMPFS, HUGETLBFS].contains(&file.fs_magic)
+        && exe.is(TEXT_DETACHED)
+        && exe.bytes.starts_with(b"memfd:")
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* A program was executed: the caller's memory is already the new program's. */
+/* A program was executed: the caller's memory is already the new program's. Or it was not: the caller goes on. */
 #include "file.h"
+
+#define MAX_ARGS 256	  /* of an exec that failed */
+#define EMPTY_PATH 0x1000 /* AT_EMPTY_PATH */
 
 /* The arguments as they lie in the new program's memory; the kernel has just written them there. */
 static __always_inline void put_argv(struct scratch *s, struct task_struct *task, struct text *text)
@@ -26,7 +29,7 @@ static __always_inline void put_filename(struct scratch *s, struct linux_binprm 
 	text->len = 0;
 	text->flags = TEXT_UNREADABLE;
 	BOUND(at, RECORD_LIMIT - ASKED_LIMIT);
-	len = bpf_probe_read_kernel_str(&s->record[at], ASKED_LIMIT, bprm->filename);
+	len = bpf_probe_read_kernel_str(&s->record[at], ASKED_LIMIT, GET(bprm, filename));
 	if (len <= 0)
 		return;
 	text->flags = 0;
@@ -34,11 +37,11 @@ static __always_inline void put_filename(struct scratch *s, struct linux_binprm 
 	s->size = at + len - 1;
 }
 
-SEC("tp_btf/sched_process_exec")
+TRACEPOINT(sched_process_exec)
 int exec_done(__u64 *ctx)
 {
-	struct task_struct *task = (struct task_struct *)ctx[0];
-	struct linux_binprm *bprm = (struct linux_binprm *)ctx[2];
+	struct task_struct *task = current_task();
+	struct linux_binprm *bprm = ARG(ctx, 2, struct linux_binprm);
 	bool traced = is_traced(KIND_EXEC, task);
 	struct exec_record *r;
 	struct scratch *s;
@@ -52,14 +55,117 @@ int exec_done(__u64 *ctx)
 	}
 	r = (struct exec_record *)s->record;
 	fill_header(s, task, KIND_EXEC, traced);
-	r->pad = 0;
+	r->ret = r->flags = 0;
+	r->call = GET(bprm, fdpath) ? EXEC_BY_DESCRIPTOR : 0;
 	s->size = sizeof(*r);
 	put_filename(s, bprm, &r->asked);
-	put_exe(s, task, &r->exe);
+	put_file(s, task, (__u64)task->mm->exe_file, &r->file, &r->exe);
 	put_cwd(s, task, &r->cwd);
 	put_cgroup(s, task, &r->cgroup);
 	put_argv(s, task, &r->argv);
 	emit_lifecycle(s, KIND_EXEC, traced);
 	give_back(s);
 	return 0;
+}
+
+/* Some arguments from the `first` on; 1 when there are no more, or no room. Global, so that the verifier looks at the rounds
+ * of both loops in their sum. An argument that the kernel had not come to yet may not be there.
+ */
+__noinline int put_some_args(struct scratch *s, __u64 argv, __u32 abi, __u32 first)
+{
+	struct call call = {.abi = abi};
+	struct exec_record *r;
+
+	if (!s)
+		return 1;
+	r = (struct exec_record *)s->record;
+	for (int i = 0; i < STRIDE; i++) {
+		__u64 from = read_user_long(&call, argv, first + i), at = s->size;
+		long len;
+
+		if (!from)
+			return 1;
+		BOUND(at, RECORD_LIMIT - ASKED_LIMIT);
+		len = bpf_probe_read_user_str(&s->record[at], ASKED_LIMIT, (void *)from);
+		if (!len) /* an empty one, see put_asked */
+			s->record[at] = 0, len = 1;
+		if (len < 0 || len == ASKED_LIMIT || r->argv.len + len > ARGV_LIMIT) {
+			r->argv.flags = TEXT_CUT;
+			return 1;
+		}
+		r->argv.len += len;
+		s->size = at + len;
+	}
+	return 0;
+}
+
+/* The arguments it would have had. */
+__noinline int put_args(struct scratch *s, __u64 argv, __u32 abi)
+{
+	struct exec_record *r;
+
+	if (!s)
+		return 0;
+	r = (struct exec_record *)s->record;
+	r->argv.len = r->argv.flags = 0;
+	if (!argv)
+		return 0;
+	for (__u32 i = 0; i < MAX_ARGS; i += STRIDE)
+		if (put_some_args(s, argv, abi, i))
+			return 0;
+	r->argv.flags = TEXT_CUT;
+	return 0;
+}
+
+/* What was to be executed, and from where. */
+static __always_inline void put_refused(struct scratch *s, struct task_struct *task, const struct call *call)
+{
+	struct exec_record *r = (struct exec_record *)s->record;
+	int at = call->nr == NR_EXECVEAT ? 1 : 0;
+	__s32 fd = at ? (__s32)call_arg(call, 0) : CWD;
+	__u64 file = 0;
+
+	r->flags = at ? call_arg(call, 4) : 0;
+	put_asked(s, call_arg(call, at), false, &r->asked);
+	if (r->flags & EMPTY_PATH && !r->asked.len && !r->asked.flags)
+		file = file_of(task, fd);
+	if (file)
+		put_file(s, task, file, &r->file, &r->exe);
+	else
+		put_base(s, task, sizeof(*r), &r->asked, &r->exe, fd);
+	put_cwd(s, task, &r->cwd);
+	r->cgroup.len = 0;
+	r->cgroup.flags = TEXT_PATH | TEXT_UNREADABLE;
+	put_args(s, call_arg(call, at + 1), call->abi);
+}
+
+/* It changes nothing in the process table, so that it must not take that one's room: of the ring it gets half. */
+SYSCALL_EXIT(exec_refused)
+{
+	struct task_struct *task = current_task();
+	struct exec_record *r;
+	struct scratch *s;
+
+	if (call->ret >= 0 || !is_traced(KIND_EXEC, task))
+		return;
+	count_seen(KIND_EXEC);
+	s = take_scratch();
+	if (!s || bpf_ringbuf_query(&lifecycle, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&lifecycle, BPF_RB_RING_SIZE) / 2) {
+		count_lost(KIND_EXEC);
+		if (s)
+			give_back(s);
+		return;
+	}
+	r = (struct exec_record *)s->record;
+	fill_header(s, task, KIND_EXEC, true);
+	r->file = (struct file_id){};
+	r->ret = call->ret;
+	r->call = call->nr;
+	if (!drops_early(s)) {
+		s->size = sizeof(*r);
+		put_refused(s, task, call);
+		if (!get_rules() || !judge(s, true))
+			emit_lifecycle(s, KIND_EXEC, true);
+	}
+	give_back(s);
 }

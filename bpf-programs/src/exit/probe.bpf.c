@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* The last thread of a process ends. */
 #include "task.h"
+#include "tree.h"
 
 #define SIGNAL_GROUP_EXIT 4
 
@@ -38,10 +39,10 @@ static __always_inline __u32 status_of(struct task_struct *task)
 	return task->group_leader->exit_code;
 }
 
-SEC("tp_btf/sched_process_exit")
-int exit_done(__u64 *ctx)
+TRACEPOINT(sched_process_exit)
+int exit_done(__u64 *ctx __attribute__((unused)))
 {
-	struct task_struct *task = (struct task_struct *)ctx[0];
+	struct task_struct *task = current_task();
 	struct exit_record *r;
 	struct scratch *s;
 	bool traced;
@@ -58,10 +59,14 @@ int exit_done(__u64 *ctx)
 	}
 	r = (struct exit_record *)s->record;
 	fill_header(s, task, KIND_EXIT, traced);
+	/* It is the process that ends, whoever is last: even a worker of io_uring, whose name is the kernel's. */
+	r->header.tid = task->tgid;
+	read_pair(r->header.comm, (__u64)task->group_leader->comm);
 	r->status = status_of(task);
 	r->pad = 0;
 	s->size = sizeof(*r);
 	emit_lifecycle(s, KIND_EXIT, traced);
+	forget_tree(task);
 	give_back(s);
 	return 0;
 }

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use actors::{ChildRef, Outbox, Phase, Supervisor, clock};
 use futures::future::join_all;
-use model::{Accounts, Batch, Changes, ProcessTable, changed_keys};
+use model::{Accounts, Batch, Changes, MANIFEST, ProcessTable, TracerName, changed_keys};
 
 use super::NotTurned;
 use super::plan::{Prepared, Present, TracerHandle};
-use crate::host::{Detach, EbpfHost, Handover, HostState, Seat, SetLookInterval, SetUids, Source};
+use crate::host::{Detach, EbpfHost, Handover, HostState, Seat, SetLookInterval, SetRules, SetUids, Source};
 use crate::loader::{Kernel, Pinning};
+use crate::manifest::Manifest;
 use crate::programs::{Tracer, tracers};
+use crate::rules::Lowered;
 use crate::spawn::{spawn_host, spawn_tracer};
 use crate::tracer::{EbpfTracer, Fixture, TracerState};
 
@@ -20,6 +22,11 @@ use crate::tracer::{EbpfTracer, Fixture, TracerState};
 const ATTACH_WAIT: Duration = Duration::from_secs(10);
 /// How often it is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// What is behind it stays whole after a panic elsewhere: each change is one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What all clones of the handle share.
 pub(super) struct Inner {
@@ -31,6 +38,8 @@ pub(super) struct Inner {
     pub(super) pinning: Option<Pinning>,
     /// A host that is stopped leaves them at work.
     pub(super) keep: Arc<AtomicBool>,
+    /// What the kernel drops, for a host that has to load anew as well.
+    pub(super) rules: Arc<Mutex<Arc<Lowered>>>,
     pub(super) present: Mutex<Present>,
     /// Held by whoever changes what is there: one at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
@@ -38,7 +47,7 @@ pub(super) struct Inner {
 
 impl Inner {
     pub(super) fn present(&self) -> MutexGuard<'_, Present> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.present)
     }
 
     pub(super) async fn apply(&self, prepared: Prepared) -> Changes {
@@ -123,7 +132,9 @@ impl Inner {
         for tracer in wanted {
             let stored_as = present.sections.stored_as(tracer.name);
             let account = self.accounts.of(&stored_as);
-            let fixture = Fixture::new(tracer, account, &host, present.config.queue, &self.collector);
+            let manifest = present.config.manifest.then(|| self.manifest(&stored_as));
+            let queue = present.config.queue;
+            let fixture = Fixture::new(tracer, account, &host, queue, &self.collector, manifest);
             let wanted = fixture.wanted.clone();
             let child = spawn_tracer(&self.supervisor, fixture);
             detach_when_given_up(tracer, &child, &host);
@@ -133,6 +144,10 @@ impl Inner {
         present.host = Some(host);
     }
 
+    fn manifest(&self, tracer: &TracerName) -> Manifest {
+        Manifest::new(tracer.clone(), self.accounts.of(&MANIFEST.into()), &self.collector)
+    }
+
     fn spawn_host(&self, present: &Present, wanted: &[&'static Tracer]) -> ChildRef<EbpfHost, HostState> {
         let (config, wanted) = (present.config.clone(), wanted.to_vec());
         let interval = config.look_interval.0;
@@ -140,8 +155,11 @@ impl Inner {
         let seats = wanted.iter().map(|tracer| Arc::new(Seat::new(tracer, account(tracer)))).collect();
         let names = tracers().map(|tracer| (tracer.kind as u32, present.sections.stored_as(tracer.name)));
         let pinning = self.pinning.clone().map(|pinning| Pinning { names: names.collect(), ..pinning });
+        let (rules, table) = (self.rules.clone(), self.processes.clone());
+        *lock(&rules) = Arc::new(present.rules());
         let open = move || {
             let mut kernel = Kernel::start(&config, &wanted, pinning.as_ref())?;
+            kernel.set_rules(&lock(&rules), &table);
             kernel.attach_lifecycle();
             Ok(Box::new(kernel) as Box<dyn Source>)
         };
@@ -176,6 +194,10 @@ impl Inner {
         }
         if changed.iter().any(|key| key == "uids") {
             let _ = host.ask(SetUids(config.uids)).await;
+        }
+        let rules = Arc::new(self.present().rules());
+        if std::mem::replace(&mut *lock(&self.rules), rules.clone()) != rules {
+            let _ = host.ask(SetRules(rules)).await;
         }
     }
 

@@ -23,7 +23,7 @@ use plan::Present;
 pub use plan::{Prepared, TracerHandle};
 
 /// Keys of `[ebpf]` that can change while the host runs; what is not among them needs a restart of the agent.
-const LIVE: [&str; 4] = ["disabled", "look_interval", "strict", "uids"];
+const LIVE: [&str; 5] = ["disabled", "look_interval", "pushdown", "strict", "uids"];
 /// All kernel tracers that are to run, and their host. Clones are the same.
 #[derive(Clone)]
 pub struct EbpfTracers {
@@ -74,6 +74,7 @@ pub fn spawn(
         collector: collector.clone(),
         pinning,
         keep: Arc::default(),
+        rules: Arc::default(),
         present: Mutex::new(present),
         changing: tokio::sync::Mutex::default(),
     };

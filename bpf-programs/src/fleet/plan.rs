@@ -10,6 +10,7 @@ use model::{Changes, Problem, TracerName};
 use crate::config::{EbpfConfig, TracersConfig};
 use crate::host::{EbpfHost, HostState};
 use crate::programs::{Tracer, tracers};
+use crate::rules::Lowered;
 use crate::tracer::{EbpfTracer, TracerState};
 
 /// What is there now, and why.
@@ -55,6 +56,11 @@ impl Present {
     fn wants(&self, tracer: &Tracer) -> bool {
         let section = self.sections.of(tracer.name);
         !self.config.disabled && self.told.get(tracer.name).copied().unwrap_or(!section.disabled)
+    }
+
+    /// What the kernel is to drop.
+    pub(super) fn rules(&self) -> Lowered {
+        Lowered::new(&self.config.pushed, &self.sections)
     }
 
     pub(super) fn wanted(&self) -> Vec<&'static Tracer> {
@@ -138,7 +144,7 @@ mod tests {
         let mut present = Present { sections: configured(sections), ..Present::default() };
         for tracer in present.wanted() {
             let stored_as = present.sections.stored_as(tracer.name);
-            let fixture = Fixture::new(tracer, accounts.of(&stored_as), &host, 1, &collector);
+            let fixture = Fixture::new(tracer, accounts.of(&stored_as), &host, 1, &collector, None);
             let wanted = fixture.wanted.clone();
             let child = spawn_tracer(&supervisor, fixture);
             let handle = TracerHandle { name: tracer.name, stored_as, child, off: false, wanted };

@@ -1,12 +1,13 @@
 //! What the host does with records, free of actors and of the kernel: read both rings, feed the process table,
 //! cut batches, keep the books.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use actors::{Outbox, clock};
+use model::pushdown::Split;
 use model::{Accounts, BootNs, ExecId, Pinned, ProcessTable};
 
 use super::PinState;
@@ -17,7 +18,8 @@ use super::seat::Seat;
 use super::source::{Attached, Footing, Ring, Source};
 use crate::loader::AttachError;
 use crate::programs::Tracer;
-use crate::wire::{COUNT_LIFECYCLE, COUNT_SLOTS, Header};
+use crate::rules::Lowered;
+use crate::wire::{COUNT_LIFECYCLE, COUNT_SLOTS, Header, Kind};
 
 /// Lifecycle records read at a stretch, before control is answered and the books are kept.
 const LIFECYCLE_SLICE: usize = 8192;
@@ -55,10 +57,13 @@ pub(super) struct Core {
     pub(super) desk: Desk,
     pub(super) last_look: BootNs,
     known_lifecycle_lost: u64,
+    known_filtered: u64,
     /// The process table misses what lost records said.
     stale: bool,
     last_read: BootNs,
     pub(super) accounts: Accounts,
+    /// Nothing will come out of the ledger any more.
+    at_rest: bool,
     /// What the kernel side does is a successor's from now on: nothing is read any more.
     kept: bool,
 }
@@ -89,9 +94,11 @@ impl Core {
             desk,
             last_look,
             known_lifecycle_lost: 0,
+            known_filtered: 0,
             stale,
             last_read,
             accounts,
+            at_rest: true,
             kept: false,
         };
         if let Some(pin) = &footing.pin {
@@ -106,8 +113,24 @@ impl Core {
 
     /// Reads the processes that are there already into the table; says how many.
     pub(super) fn read_processes(&mut self) -> Result<usize, AttachError> {
+        let (_, count) = self.read_all()?;
+        Ok(count)
+    }
+
+    /// All processes that live, and how many records that were.
+    fn read_all(&mut self) -> Result<(HashSet<ExecId>, usize), AttachError> {
         let Self { source, desk, .. } = self;
-        source.processes(&mut |record| desk.learn(record))
+        let (mut alive, mut parents) = (HashSet::new(), Vec::new());
+        let count = source.processes(&mut |record| {
+            if let Ok(header) = Header::parse(record) {
+                let id = ExecId { pid: header.pid, start_ns: header.start_ns };
+                alive.insert(id);
+                parents.push((id, header.ppid));
+            }
+            desk.learn(record);
+        })?;
+        desk.table.settle(&parents);
+        Ok((alive, count))
     }
 
     /// Attaches a tracer; its records go to `outbox` from now on.
@@ -131,6 +154,25 @@ impl Core {
         self.source.set_uids(uids);
     }
 
+    /// Has the kernel side drop what these rules hold for.
+    pub(super) fn set_rules(&mut self, rules: &Lowered) {
+        self.source.set_rules(rules, &self.desk.table);
+    }
+
+    /// How filters are split by the rules that hold.
+    pub(super) fn splits(&self) -> Vec<Split> {
+        self.source.splits()
+    }
+
+    /// What was dropped in the kernel, by filter, if that is more than when it was asked last.
+    pub(super) fn filtered_by(&mut self) -> Option<BTreeMap<String, u64>> {
+        let filtered = self.desk.ports.iter().map(Port::filtered).sum();
+        if std::mem::replace(&mut self.known_filtered, filtered) == filtered {
+            return None;
+        }
+        Some(self.source.filtered_by())
+    }
+
     /// Stops a tracer emitting. Its records that are still in a ring are read by the looks that follow, until
     /// [`Core::is_drained`]; then [`Core::forget`] ends it.
     pub(super) fn detach(&mut self, tracer: &'static Tracer) {
@@ -139,7 +181,8 @@ impl Core {
 
     /// Whether everything the kernel counted for the tracer has been passed on or booked.
     pub(super) fn is_drained(&self, tracer: &'static Tracer) -> bool {
-        self.port(tracer).is_none_or(|port| port.is_drained() && !port.is_blocked())
+        let told = self.at_rest || tracer.kind != Kind::Usage;
+        told && self.port(tracer).is_none_or(|port| port.is_drained() && !port.is_blocked())
     }
 
     /// Lets go of a detached tracer's queue; what never came is booked as lost.
@@ -164,7 +207,8 @@ impl Core {
 
     /// Whether nothing is left to read or to pass on.
     pub(super) fn is_done(&self) -> bool {
-        self.desk.ports.iter().all(|port| (self.kept || port.is_drained()) && !port.is_blocked())
+        let told = self.kept || self.at_rest;
+        told && self.desk.ports.iter().all(|port| (self.kept || port.is_drained()) && !port.is_blocked())
     }
 
     /// What is to be shown of pinned rings.
@@ -191,21 +235,25 @@ impl Core {
 
     /// Reads a stretch of both rings, lifecycle first.
     pub(super) fn look(&mut self) -> Look {
-        let Self { source, desk, accounts, kept, .. } = self;
+        let Self { source, desk, accounts, kept, at_rest, .. } = self;
+        *at_rest = *kept || source.tend();
         desk.ports.iter_mut().for_each(Port::offer);
         if accounts.is_store_down() {
             desk.ports.iter().for_each(Port::let_go);
         }
         let limit = if *kept { 0 } else { LIFECYCLE_SLICE };
-        let lifecycle = read(source.as_mut(), desk, Ring::Lifecycle, limit);
+        source.mark();
+        read(source.as_mut(), desk, Ring::Lifecycle, limit);
+        let whole = source.is_lifecycle_read();
         // While a queue is full its records stay in the ring, where the kernel counts what does not fit.
         let blocked = desk.ports.iter().any(Port::is_blocked);
-        let limit = if blocked || *kept { 0 } else { DATA_SLICE };
+        let limit = if blocked || *kept || !whole { 0 } else { DATA_SLICE };
         let data = read(source.as_mut(), desk, Ring::Data, limit);
-        let more = !*kept && (lifecycle == LIFECYCLE_SLICE || (data == DATA_SLICE && !blocked));
+        let more = !*kept && (!whole || (data == DATA_SLICE && !blocked));
         if !more {
             desk.ports.iter_mut().for_each(Port::flush);
         }
+        self.source.learn(&self.desk.table);
         let held = self.release();
         self.keep_books();
         Look { more, held, blocked: self.desk.ports.iter().any(Port::is_blocked) }
@@ -257,18 +305,16 @@ impl Core {
     /// Reads all processes again, and lets go of those that are gone: records of starts and ends may be among
     /// those that were lost.
     fn read_anew(&mut self) {
-        let (at, mut alive) = (clock::boot_ns(), HashSet::new());
-        let Self { source, desk, .. } = self;
-        let read = source.processes(&mut |record| {
-            if let Ok(header) = Header::parse(record) {
-                alive.insert(ExecId { pid: header.pid, start_ns: header.start_ns });
-            }
-            desk.learn(record);
-        });
-        match read {
-            Ok(_) => desk.table.retain(&alive, at),
+        let at = clock::boot_ns();
+        match self.read_all() {
+            Ok((alive, _)) => self.desk.table.retain(&alive, at),
             Err(cause) => tracing::warn!(%cause, "reading the processes anew failed"),
         }
+    }
+
+    /// What the process table lacks.
+    pub(super) fn lacks(&self) -> Vec<String> {
+        self.source.lacks()
     }
 
     /// Counters of what no tracer's account holds.

@@ -7,10 +7,11 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use super::{Attached, Count, Footing, Ring, Source};
-use model::Stretch;
+use model::{ProcessTable, Stretch};
 
 use crate::loader::AttachError;
 use crate::programs::Tracer;
+use crate::rules::Lowered;
 
 /// What the test holds of its kernel.
 #[derive(Default)]
@@ -23,6 +24,8 @@ pub(super) struct Fake {
     pub(super) attached: BTreeSet<u32>,
     pub(super) closed: bool,
     pub(super) uids: Vec<u32>,
+    pub(super) rules: Lowered,
+    pub(super) filtered_by: BTreeMap<String, u64>,
     /// The next look panics after it has read the rings.
     pub(super) panic: bool,
     pub(super) loads: usize,
@@ -50,6 +53,12 @@ impl Source for Kernel {
 
     fn release(&mut self, ring: Ring, upto: u64) {
         self.lock().unwrap().released[ring as usize] = upto;
+    }
+
+    fn mark(&mut self) {}
+
+    fn is_lifecycle_read(&self) -> bool {
+        self.lock().unwrap().rings[Ring::Lifecycle as usize].is_empty()
     }
 
     fn cursor(&self, ring: Ring) -> u64 {
@@ -86,6 +95,20 @@ impl Source for Kernel {
 
     fn set_uids(&mut self, uids: &[u32]) {
         self.lock().unwrap().uids = uids.to_vec();
+    }
+
+    fn set_rules(&mut self, rules: &Lowered, _: &ProcessTable) {
+        self.lock().unwrap().rules = rules.clone();
+    }
+
+    fn learn(&mut self, _: &ProcessTable) {}
+
+    fn splits(&self) -> Vec<model::pushdown::Split> {
+        self.lock().unwrap().rules.splits.clone()
+    }
+
+    fn filtered_by(&mut self) -> BTreeMap<String, u64> {
+        self.lock().unwrap().filtered_by.clone()
     }
 
     fn close(&mut self) {

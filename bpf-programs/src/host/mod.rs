@@ -13,12 +13,14 @@ mod seat;
 mod seating;
 mod source;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, WrapFuture};
 use actors::{Link, Outbox, Shutdown};
 use model::Account;
+use model::pushdown::Split;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -32,6 +34,7 @@ pub(crate) use source::{Count, Footing, Missing, Ring, Source};
 
 use crate::loader::AttachError;
 use crate::programs::Tracer;
+use crate::rules::Lowered;
 
 /// What the host shows of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -40,6 +43,8 @@ pub struct HostState {
     pub attached: Vec<String>,
     /// Processes that were there when the object was loaded.
     pub processes: usize,
+    /// What the process table lacks for want of hooks, and why: rows may be without working folder, executable or container.
+    pub without: Vec<String>,
     /// Lifecycle records that found their ring full, so that the process table may miss something.
     pub lifecycle_lost: u64,
     /// Records too short or of an unknown kind.
@@ -50,6 +55,10 @@ pub struct HostState {
     pub blocked: bool,
     /// How often the rings are looked at when there is little in them.
     pub look_interval_ms: u64,
+    /// What filters dropped in the kernel, by filter.
+    pub filtered: BTreeMap<String, u64>,
+    /// How each filter is split between kernel and collector.
+    pub splits: Vec<Split>,
     /// What could be done about its failure, if it failed.
     pub advice: Vec<String>,
     /// How it stands with rings that outlive the agent, if they are wanted.
@@ -101,6 +110,11 @@ pub struct SetLookInterval(pub Duration);
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct SetUids(pub Vec<u32>);
+
+/// From now on what these rules hold for is dropped in the kernel.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct SetRules(pub(crate) Arc<Lowered>);
 
 /// Owns the loaded object. See the module.
 pub struct EbpfHost {
@@ -170,6 +184,14 @@ impl Handler<SetUids> for EbpfHost {
 
     fn handle(&mut self, SetUids(uids): SetUids, _: &mut Self::Context) {
         self.shared.set_uids(&uids);
+    }
+}
+
+impl Handler<SetRules> for EbpfHost {
+    type Result = ();
+
+    fn handle(&mut self, SetRules(rules): SetRules, _: &mut Self::Context) {
+        self.shared.set_rules(&rules);
     }
 }
 

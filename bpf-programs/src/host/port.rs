@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use actors::Outbox;
-use model::{BootNs, Checkpoint, Place, SinkName, Stretch};
+use model::{BootNs, Checkpoint, Place, SAMPLED, SinkName, Stretch};
 
 use super::batch::{Cut, RawBatch};
 use super::seat::Seat;
@@ -37,7 +37,11 @@ struct Books {
     /// What it has counted since.
     kernel: Count,
     taken: u64,
+    /// Never got into the ring, `sampled` among them.
     lost: u64,
+    sampled: u64,
+    /// Dropped by filters in the kernel.
+    filtered: u64,
     /// What never came and was booked as lost.
     written_off: u64,
 }
@@ -45,7 +49,7 @@ struct Books {
 impl Books {
     /// Out of the ring, or never in it.
     fn out(&self) -> u64 {
-        self.taken + self.lost + self.written_off
+        self.taken + self.lost + self.filtered + self.written_off
     }
 }
 
@@ -83,8 +87,12 @@ impl Port {
             "the rings before these could not be gone on with",
         );
         let lost_here = told.saturating_sub(base);
-        let lost = lost_here.min(kernel.lost);
-        let books = Books { base, taken, lost, written_off: lost_here - lost, ..Books::default() };
+        let lost = lost_here.min(kernel.kept_out());
+        let written_off = lost_here - lost;
+        // Those this process has booked before, of the same rings; a predecessor's are in the counter alone.
+        let filtered = account.filtered_in_kernel();
+        let sampled = kernel.sampled;
+        let books = Books { base, taken, lost, sampled, filtered, written_off, ..Books::default() };
         seat.note_out(base + books.out());
         Self {
             seat,
@@ -189,9 +197,15 @@ impl Port {
         let kernel = kernel.since(self.books.before);
         self.books.kernel = kernel;
         self.tell_seen();
-        let lost = kernel.lost.saturating_sub(self.books.lost);
-        self.books.lost += lost;
-        self.seat.account.lose(Place::Ring, lost, span, "the ring was full");
+        let kept_out = kernel.kept_out().saturating_sub(self.books.lost);
+        let sampled = kernel.sampled.saturating_sub(self.books.sampled).min(kept_out);
+        self.books.lost += kept_out;
+        self.books.sampled += sampled;
+        self.seat.account.lose(Place::Ring, kept_out - sampled, span, "the ring was full");
+        self.seat.account.lose(Place::Ring, sampled, span, SAMPLED);
+        let filtered = kernel.filtered.saturating_sub(self.books.filtered);
+        self.books.filtered += filtered;
+        self.seat.account.filter_in_kernel(filtered);
         self.tell_seen();
     }
 
@@ -207,12 +221,17 @@ impl Port {
         self.seat.account.lose(Place::Ring, missing, span, cause);
     }
 
+    /// What filters dropped in the kernel.
+    pub(super) fn filtered(&self) -> u64 {
+        self.books.filtered
+    }
+
     /// All records the kernel counted, over all objects that were loaded.
     pub(super) fn seen(&self) -> u64 {
         let books = &self.books;
         // What came out of the ring or was refused by it has been seen, even if the counter was read before.
-        books.base
-            + books.kernel.seen.max(books.taken + books.written_off + books.kernel.lost.max(books.lost))
+        let kept_out = books.kernel.kept_out().max(books.lost) + books.kernel.filtered.max(books.filtered);
+        books.base + books.kernel.seen.max(books.taken + books.written_off + kept_out)
     }
 
     fn tell_seen(&self) {

@@ -20,6 +20,7 @@ use super::source::Attached;
 use super::{HostState, RawBatch};
 use crate::loader::{AttachError, LoadError};
 use crate::programs::Tracer;
+use crate::rules::Lowered;
 
 /// How soon a full queue is tried again, and a ring that is being drained to its end is looked at again.
 const SOON: Duration = Duration::from_millis(1);
@@ -83,9 +84,13 @@ impl Shared {
         }
         let mut inner = self.inner.borrow_mut();
         let pin = kept.core.as_ref().and_then(Core::pin_state);
+        let splits = kept.core.as_ref().map(Core::splits).unwrap_or_default();
+        let without = kept.core.as_ref().map(Core::lacks).unwrap_or_default();
         self.link.update(|state| {
             state.look_interval_ms = inner.interval.as_millis() as u64;
             state.pin = pin;
+            state.splits = splits;
+            state.without = without;
         });
         inner.kept = Some(kept);
         Ok(())
@@ -135,6 +140,13 @@ impl Shared {
         if let Some(core) = self.inner.borrow_mut().core() {
             core.set_uids(uids);
         }
+    }
+
+    pub(super) fn set_rules(&self, rules: &Lowered) {
+        if let Some(core) = self.inner.borrow_mut().core() {
+            core.set_rules(rules);
+        }
+        self.link.update(|state| state.splits.clone_from(&rules.splits));
     }
 
     pub(super) fn stop(&self) {
@@ -245,9 +257,13 @@ impl Shared {
         self.show_attached();
     }
 
-    fn show(&self, core: &Core, look: Look) {
+    fn show(&self, core: &mut Core, look: Look) {
         let strays = core.strays();
+        let filtered = core.filtered_by();
         self.link.update(|state| {
+            if let Some(filtered) = filtered {
+                state.filtered = filtered;
+            }
             state.blocked = look.blocked;
             state.lifecycle_lost = strays.lifecycle_lost;
             state.malformed = strays.malformed;

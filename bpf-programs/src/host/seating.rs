@@ -46,7 +46,7 @@ impl Core {
         {
             let kind = tracer.kind as u32;
             let settled = footing.points.get(&kind).map_or(0, |point| point.point.seen());
-            let seen = self.source.count(kind).map_or(0, |count| count.seen);
+            let seen = self.source.count(kind).map_or(0, |count| count.seen.saturating_sub(count.filtered));
             let missing = footing.missing.iter().any(|missing| missing.kind == kind);
             if self.desk.by_kind[kind as usize].is_none() && (missing || (footing.adopted && seen > settled))
             {

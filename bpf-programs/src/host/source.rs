@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use model::{BootNs, Point, Stretch, TracerName};
+use model::pushdown::Split;
+use model::{BootNs, Point, ProcessTable, Stretch, TracerName};
 use serde::Serialize;
 
 use crate::loader::AttachError;
 use crate::programs::Tracer;
+use crate::rules::Lowered;
 use crate::wire::{self, Kind};
 
 /// The two ways out of the kernel.
@@ -23,10 +25,14 @@ pub(crate) enum Ring {
 /// Counters of one kind of record, over all CPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
-    /// Events that passed the kernel's filters.
+    /// Events of tracers that are on.
     pub(crate) seen: u64,
     /// Those of them that found the ring full.
     pub(crate) lost: u64,
+    /// Those of them that sampling left out while the ring was nearly full.
+    pub(crate) sampled: u64,
+    /// Those of them that filters dropped in the kernel.
+    pub(crate) filtered: u64,
 }
 
 impl Ring {
@@ -40,12 +46,27 @@ impl Count {
     /// Over all CPUs.
     pub(crate) fn sum(cpus: &[wire::Count]) -> Self {
         let sum = |pick: fn(&wire::Count) -> u64| cpus.iter().map(pick).sum();
-        Self { seen: sum(|cpu| cpu.seen), lost: sum(|cpu| cpu.lost) }
+        Self {
+            seen: sum(|cpu| cpu.seen),
+            lost: sum(|cpu| cpu.lost),
+            sampled: sum(|cpu| cpu.sampled),
+            filtered: sum(|cpu| cpu.filtered),
+        }
     }
 
     /// What was counted after `before`.
     pub(crate) fn since(self, before: Self) -> Self {
-        Self { seen: self.seen.saturating_sub(before.seen), lost: self.lost.saturating_sub(before.lost) }
+        Self {
+            seen: self.seen.saturating_sub(before.seen),
+            lost: self.lost.saturating_sub(before.lost),
+            sampled: self.sampled.saturating_sub(before.sampled),
+            filtered: self.filtered.saturating_sub(before.filtered),
+        }
+    }
+
+    /// Those that never got into the ring.
+    pub(crate) fn kept_out(self) -> u64 {
+        self.lost + self.sampled
     }
 }
 
@@ -81,16 +102,27 @@ pub(crate) struct Missing {
 /// What a tracer got.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Attached {
+    /// Their tier, see [`crate::tier::Tier::number`].
+    pub tier: u8,
     /// Hooks it is attached to.
     pub hooks: Vec<String>,
     /// What does not work without a hook that is missing here, and why it is missing.
     pub without: Vec<String>,
+    /// What it can't see with such hooks.
+    pub unseen: Vec<String>,
 }
 
 /// A loaded object, its rings and its links. [`crate::loader::Kernel`] outside of tests.
 pub(crate) trait Source: Send {
     /// Reads up to `limit` records of a ring; says how many there were. They stay in it until they are released.
     fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(Stretch, &[u8])) -> usize;
+
+    /// Where everything below the marks has been read, moves them to how far the rings are filled now, the data ring's
+    /// first: whatever lifecycle records come before a data record that is read are read before it.
+    fn mark(&mut self);
+
+    /// Everything in the lifecycle ring below its mark has been read.
+    fn is_lifecycle_read(&self) -> bool;
 
     /// Gives the kernel back the room of what lies below `upto`, as far as it was read.
     fn release(&mut self, ring: Ring, upto: u64);
@@ -100,6 +132,11 @@ pub(crate) trait Source: Send {
 
     /// Bytes of a ring.
     fn size(&self, ring: Ring) -> u64;
+
+    /// What the process table lacks for want of hooks, and why.
+    fn lacks(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// What it stands on: rings of its own, or such as outlive the agent.
     fn footing(&self) -> Footing;
@@ -118,6 +155,25 @@ pub(crate) trait Source: Send {
 
     /// Records from now on only what these users do; none: what everybody does.
     fn set_uids(&mut self, uids: &[u32]);
+
+    /// Does what has to be done now and then; says whether nothing will come of it any more, once it is closed or the
+    /// tracer that needs it is detached.
+    fn tend(&mut self) -> bool {
+        true
+    }
+
+    /// Has the kernel side drop what these rules hold for; what it did so for others before stays counted. Rules may ask
+    /// what the table knows of processes and cgroups.
+    fn set_rules(&mut self, rules: &Lowered, table: &ProcessTable);
+
+    /// Tells the kernel side what the table knows by now, as far as rules ask for it.
+    fn learn(&mut self, table: &ProcessTable);
+
+    /// How filters are split by the rules that hold.
+    fn splits(&self) -> Vec<Split>;
+
+    /// What was dropped in the kernel since this object was loaded, or taken over, by filter.
+    fn filtered_by(&mut self) -> BTreeMap<String, u64>;
 
     /// Detaches everything. What is in the rings stays there.
     fn close(&mut self);

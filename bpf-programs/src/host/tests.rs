@@ -14,7 +14,7 @@ use crate::loader::{LoadError, NEEDED};
 use crate::programs::{Tracer, tracers};
 use crate::spawn::{spawn_host, spawn_tracer};
 use crate::tracer::{EbpfTracer, Fixture, TracerState};
-use crate::wire::{COUNT_LIFECYCLE, FLAG_TRACED, Kind};
+use crate::wire::{COUNT_LIFECYCLE, FLAG_TRACED, Header, Kind};
 
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -51,7 +51,7 @@ impl Rig {
     }
 
     fn spawn(&self, tracer: &'static Tracer, collector: &Outbox<Batch>) -> ChildRef<EbpfTracer, TracerState> {
-        let fixture = Fixture::new(tracer, self.account(tracer.kind), &self.host, 8, collector);
+        let fixture = Fixture::new(tracer, self.account(tracer.kind), &self.host, 8, collector, None);
         spawn_tracer(&self.supervisor, fixture)
     }
 
@@ -82,7 +82,7 @@ pub(super) fn tracer(kind: Kind) -> &'static Tracer {
 
 /// A record's bytes as the kernel writes them.
 fn record(kind: Kind, fixed: usize, pid: u32) -> Vec<u8> {
-    let header_size = 80;
+    let header_size = size_of::<Header>();
     let mut bytes = Vec::new();
     for word in [kind as u32, FLAG_TRACED, (header_size + fixed) as u32, pid] {
         bytes.extend(word.to_ne_bytes());
@@ -185,7 +185,7 @@ fn lost_lifecycle_records_have_the_processes_read_anew() {
     paused(async {
         let rig = Rig::new();
         let _exits = rig.attach(Kind::Exit, 1).await;
-        let lost = Count { seen: 0, lost: 5 };
+        let lost = Count { seen: 0, lost: 5, sampled: 0, filtered: 0 };
         rig.kernel.lock().unwrap().counts.insert(COUNT_LIFECYCLE, lost);
         while rig.host.state().lifecycle_lost < 5 {
             clock::sleep(LOOK).await;
@@ -218,7 +218,11 @@ fn a_detach_answers_even_if_the_kernel_never_gives_what_it_counted() {
     paused(async {
         let rig = Rig::new();
         let _opens = rig.attach(Kind::Open, 64).await;
-        rig.kernel.lock().unwrap().counts.insert(Kind::Open as u32, Count { seen: 2, lost: 0 });
+        rig.kernel
+            .lock()
+            .unwrap()
+            .counts
+            .insert(Kind::Open as u32, Count { seen: 2, lost: 0, sampled: 0, filtered: 0 });
         rig.host.ask(Detach { tracer: tracer(Kind::Open) }).await.unwrap();
         assert_eq!((rig.books(Kind::Open).lost.ring, rig.books(Kind::Open).in_flight()), (2, 0));
     });
@@ -251,12 +255,12 @@ fn what_an_object_took_with_it_is_lost_and_counted() {
     let seat = Arc::new(Seat::new(tracer(Kind::Open), account.clone()));
     let span = (model::BootNs(1), model::BootNs(2));
     let mut first = port::Port::new(seat.clone(), span.0);
-    first.count(Count { seen: 10, lost: 1 }, span);
+    first.count(Count { seen: 10, lost: 1, sampled: 0, filtered: 0 }, span);
     let stretch = model::Stretch { start: 0, end: 8 };
     (0..4).for_each(|_| first.take(&open_record(), span.0, stretch));
     first.flush();
     let mut second = port::Port::new(seat, span.1);
-    second.count(Count { seen: 3, lost: 0 }, span);
+    second.count(Count { seen: 3, lost: 0, sampled: 0, filtered: 0 }, span);
     let books = account.snapshot(&SinkName::new("memory"));
     assert_eq!((books.seen, books.lost.ring), (13, 1 + 5));
     assert_eq!(books.in_flight(), 3);
@@ -267,12 +271,35 @@ fn what_the_kernel_lost_is_booked_once_and_becomes_a_gap() {
     paused(async {
         let rig = Rig::new();
         let _opens = rig.attach(Kind::Open, 64).await;
-        rig.kernel.lock().unwrap().counts.insert(Kind::Open as u32, Count { seen: 50, lost: 50 });
+        rig.kernel
+            .lock()
+            .unwrap()
+            .counts
+            .insert(Kind::Open as u32, Count { seen: 50, lost: 50, sampled: 0, filtered: 0 });
         rig.host.stop().await;
         let books = rig.books(Kind::Open);
         assert_eq!((books.seen, books.lost.ring, books.in_flight()), (50, 50, 0));
         let gaps = rig.account(Kind::Open).take_gaps();
         assert_eq!((gaps.len(), gaps[0].count, gaps[0].cause.as_str()), (1, 50, "the ring was full"));
+    });
+}
+
+#[test]
+fn what_sampling_left_out_is_a_gap_that_says_so() {
+    paused(async {
+        let rig = Rig::new();
+        let _opens = rig.attach(Kind::Open, 64).await;
+        rig.kernel
+            .lock()
+            .unwrap()
+            .counts
+            .insert(Kind::Open as u32, Count { seen: 9, lost: 2, sampled: 7, filtered: 0 });
+        rig.host.stop().await;
+        let books = rig.books(Kind::Open);
+        assert_eq!((books.seen, books.lost.ring, books.in_flight()), (9, 9, 0));
+        let gaps = rig.account(Kind::Open).take_gaps();
+        let told: Vec<_> = gaps.iter().map(|gap| (gap.count, gap.cause.as_str())).collect();
+        assert_eq!(told, [(2, "the ring was full"), (7, "sampled: the ring was nearly full")]);
     });
 }
 
@@ -286,7 +313,7 @@ fn garbage_is_counted_and_the_table_is_fed() {
             fake.rings[Ring::Lifecycle as usize].push_back(vec![1, 2, 3]);
             fake.rings[Ring::Lifecycle as usize].push_back(record(Kind::Chdir, 16, 9));
             fake.rings[Ring::Data as usize].push_back(record(Kind::Open, 0, 1));
-            fake.counts.insert(Kind::Open as u32, Count { seen: 1, lost: 0 });
+            fake.counts.insert(Kind::Open as u32, Count { seen: 1, lost: 0, sampled: 0, filtered: 0 });
         }
         while rig.host.state().malformed < 2 || rig.table.latest(ExecId { pid: 9, start_ns: 9 }).is_none() {
             clock::sleep(Duration::from_millis(10)).await;
@@ -332,7 +359,7 @@ fn without_a_host_every_tracer_says_why_and_what_to_do() {
         );
         let (collector, _batches) = Outbox::channel(8, WhenFull::Block);
         let account = accounts.of(&"open".into());
-        let fixture = Fixture::new(tracer(Kind::Open), account, &host, 8, &collector);
+        let fixture = Fixture::new(tracer(Kind::Open), account, &host, 8, &collector, None);
         let tracer = spawn_tracer(&supervisor, fixture);
         let status = tracer.ended().await;
         assert_eq!((status.phase, status.restarts), (Phase::GivenUp, 0));

@@ -19,7 +19,7 @@ struct Rig {
     opens: flume::Receiver<RawBatch>,
 }
 
-/// A host whose source stands on `footing`, with so many records of 136 bytes in the data ring.
+/// A host whose source stands on `footing`, with so many records of 144 bytes in the data ring.
 fn rig(footing: Footing, records: usize, count: Count) -> Rig {
     let (kernel, accounts) = (Kernel::default(), Accounts::new(&[SinkName::new("sqlite")]));
     {
@@ -42,7 +42,7 @@ impl Rig {
     }
 }
 
-const ONE: u64 = 136;
+const ONE: u64 = 144;
 
 fn pinned(adopted: bool) -> Footing {
     Footing { pin: Some("one".to_owned()), adopted, ..Footing::default() }
@@ -50,7 +50,7 @@ fn pinned(adopted: bool) -> Footing {
 
 #[test]
 fn records_stay_in_their_ring_until_the_store_has_them() {
-    let mut rig = rig(pinned(false), 5, Count { seen: 5, lost: 0 });
+    let mut rig = rig(pinned(false), 5, Count { seen: 5, lost: 0, sampled: 0, filtered: 0 });
     rig.core.look();
     let mut rows = rig.opens.try_recv().unwrap().into_claim().route();
     assert_eq!((rows[0].count(), rig.released()), (5, 0));
@@ -68,7 +68,7 @@ fn records_stay_in_their_ring_until_the_store_has_them() {
 
 #[test]
 fn a_store_that_is_down_does_not_hold_the_ring() {
-    let mut rig = rig(pinned(false), 5, Count { seen: 5, lost: 0 });
+    let mut rig = rig(pinned(false), 5, Count { seen: 5, lost: 0, sampled: 0, filtered: 0 });
     rig.core.look();
     drop(rig.opens.try_recv().unwrap());
     rig.core.look();
@@ -84,7 +84,7 @@ fn a_successor_begins_behind_what_is_settled_and_goes_on_with_the_books() {
     let point = Checkpoint::new(3 * ONE, 0, settled);
     let point = Point { pin: "one".to_owned(), tracer: "open".into(), point, at: BootNs(7) };
     let footing = Footing { points: [(Kind::Open as u32, point)].into(), ..pinned(true) };
-    let mut rig = rig(footing, 5, Count { seen: 9, lost: 4 });
+    let mut rig = rig(footing, 5, Count { seen: 9, lost: 4, sampled: 0, filtered: 0 });
     rig.core.look();
     let mut claim = rig.opens.try_recv().unwrap().into_claim();
     assert_eq!(claim.count(), 2, "three of the five in the ring are settled");
@@ -99,7 +99,7 @@ fn a_successor_begins_behind_what_is_settled_and_goes_on_with_the_books() {
 fn what_rings_had_that_are_not_gone_on_with_is_a_loss() {
     let missing = Missing { kind: Kind::Open as u32, count: 40, since: BootNs(1) };
     let footing = Footing { missing: vec![missing], ..pinned(false) };
-    let mut rig = rig(footing, 1, Count { seen: 1, lost: 0 });
+    let mut rig = rig(footing, 1, Count { seen: 1, lost: 0, sampled: 0, filtered: 0 });
     rig.core.look();
     let account = rig.accounts.of(&"open".into());
     let gaps = account.take_gaps();

@@ -1,7 +1,7 @@
 //! What keeps the process table besides exec, clone and exit: moves to another folder or cgroup, and the
 //! processes that were there before the agent.
 //!
-//! **Hook.** `sys_exit_chdir` and `sys_exit_fchdir`; BTF tracepoint `cgroup_attach_task`; an iterator over tasks,
+//! **Hook.** The ends of `chdir` and `fchdir`; BTF tracepoint `cgroup_attach_task`; an iterator over tasks,
 //! read once after everything else is attached.
 //! **Kernel.** 5.15 with BTF.
 //! **Cost.** A path walk for each chdir; nothing on hot paths.
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use model::{BootNs, ExecId, ProcessInfo, ProcessTable, Text};
 
 use crate::programs::{Hook, Program};
+use crate::syscalls::{CHDIR, FCHDIR, Stage};
 use crate::wire::{Header, Kind, ProcessRecord, RawText, TEXT_INCOMPLETE, TEXT_UNREADABLE, WireError, view};
 use crate::{clone, exec, text};
 
@@ -18,11 +19,7 @@ use crate::{clone, exec, text};
 pub const PROGRAMS: &[Program] = &[
     Program {
         name: "chdir_exit",
-        hook: Hook::Tracepoints {
-            category: "syscalls",
-            required: &["sys_exit_chdir", "sys_exit_fchdir"],
-            optional: &[],
-        },
+        hook: Hook::SyscallExits(Stage::Events, &[CHDIR, FCHDIR]),
         without: Some("working folders that change after exec"),
     },
     Program {
@@ -49,11 +46,11 @@ pub fn apply(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
         Kind::Exec => apply_exec(table, bytes),
         Kind::Clone => apply_clone(table, bytes),
         Kind::Exit => {
-            table.end(exec_id(&header));
+            table.end(exec_id(&header), header.at());
             Ok(())
         }
         Kind::Chdir | Kind::Cgroup | Kind::Process => apply_process(table, bytes),
-        found @ (Kind::Open | Kind::Connect) => Err(WireError::Unexpected { found, expected: Kind::Process }),
+        found => Err(WireError::Unexpected { found, expected: Kind::Process }),
     }
 }
 
@@ -63,7 +60,11 @@ fn exec_id(header: &Header) -> ExecId {
 
 fn apply_exec(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
     let (raw, texts) = exec::parse(bytes)?;
-    let info = ProcessInfo { exe: known(texts.exe), cwd: known(texts.cwd), cgroup: cgroup(texts.cgroup) };
+    if raw.ret < 0 {
+        return Ok(());
+    }
+    let cgroup = learnt(table, &raw.header, texts.cgroup);
+    let info = ProcessInfo { exe: known(texts.exe), cwd: known(texts.cwd), cgroup };
     table.change(exec_id(&raw.header), raw.header.at(), Arc::new(info));
     Ok(())
 }
@@ -73,13 +74,14 @@ fn apply_clone(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
     if clone::is_thread(&raw) {
         return Ok(());
     }
+    let child = ExecId { pid: raw.child_pid, start_ns: raw.child_start_ns };
+    table.born(child, exec_id(&raw.header));
     let mut info = table.at(exec_id(&raw.header), raw.header.at());
     if let Some(cgroup) = cgroup(moved) {
         let parent = info.as_deref().cloned().unwrap_or(UNKNOWN);
         info = Some(Arc::new(ProcessInfo { cgroup: Some(cgroup), ..parent }));
     }
     if let Some(info) = info {
-        let child = ExecId { pid: raw.child_pid, start_ns: raw.child_start_ns };
         table.change(child, BootNs(raw.child_start_ns), info);
     }
     Ok(())
@@ -96,7 +98,7 @@ fn apply_process(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
     let info = ProcessInfo {
         exe: known(exe).or(before.exe),
         cwd: known(cwd).or(before.cwd),
-        cgroup: cgroup(group).or(before.cgroup),
+        cgroup: learnt(table, &raw.header, group).or(before.cgroup),
     };
     table.change(id, at, Arc::new(info));
     Ok(())
@@ -105,6 +107,13 @@ fn apply_process(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
 /// A path, if it was read.
 fn known(raw: RawText<'_>) -> Option<Text> {
     (!raw.is(TEXT_UNREADABLE)).then(|| text::path(raw).text())
+}
+
+/// The path of the process's cgroup, which is that of all others in it.
+fn learnt(table: &ProcessTable, header: &Header, raw: RawText<'_>) -> Option<Arc<str>> {
+    let path = cgroup(raw)?;
+    table.learn_cgroup(header.cgroup(), &path);
+    Some(path)
 }
 
 /// A cgroup's path; one that is not whole could be mistaken for another.

@@ -14,36 +14,34 @@ static __always_inline struct process_record *begin(struct scratch *s, struct ta
 	return r;
 }
 
-SEC("tracepoint/syscalls/sys_exit_chdir")
-int chdir_exit(struct sys_exit *ctx)
+SYSCALL_EXIT(chdir_exit)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = current_task();
 	struct process_record *r;
 	struct scratch *s;
 
-	if (ctx->ret)
-		return 0;
+	if (call->ret)
+		return;
 	s = take_scratch();
 	if (!s) {
 		lose_lifecycle(KIND_CHDIR, false);
-		return 0;
+		return;
 	}
 	r = begin(s, task, KIND_CHDIR);
 	put_cwd(s, task, &r->cwd);
 	emit_lifecycle(s, KIND_CHDIR, false);
 	give_back(s);
-	return 0;
 }
 
 /* A process was moved: told for its leader, of which the table knows; by whom does not matter. */
-SEC("tp_btf/cgroup_attach_task")
+TRACEPOINT(cgroup_attach_task)
 int cgroup_moved(__u64 *ctx)
 {
-	struct task_struct *task = (struct task_struct *)ctx[2];
+	struct task_struct *task = ARG(ctx, 2, struct task_struct);
 	struct process_record *r;
 	struct scratch *s;
 
-	if (task->pid != task->tgid)
+	if (GET(task, pid) != GET(task, tgid))
 		return 0;
 	s = take_scratch();
 	if (!s) {
@@ -68,7 +66,7 @@ int processes(struct bpf_iter__task *ctx)
 	__u64 size;
 
 	if (set) {
-		set->reader_start_ns = bpf_get_current_task_btf()->group_leader->start_boottime;
+		set->reader_start_ns = current_task()->group_leader->start_boottime;
 		set->reader_tgid = bpf_get_current_pid_tgid() >> 32;
 	}
 	if (!task || task->pid != task->tgid || !task->signal->live.counter)

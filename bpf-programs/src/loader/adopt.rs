@@ -9,10 +9,10 @@ use model::{BootNs, Point, Remembered, TracerName};
 use std::os::fd::AsFd as _;
 
 use super::pins::{PinError, Pins, fingerprint};
-use super::{page_size, ring_size};
+use super::{page_size, ring_size, tiers};
 use crate::config::EbpfConfig;
 use crate::host::{Count, Footing, Missing};
-use crate::programs::{OBJECT, tracers};
+use crate::programs::{object, tracers};
 use crate::wire::{self, Header, Kind, Mark, RingReader};
 
 /// What pinning needs to know besides the configuration.
@@ -48,7 +48,7 @@ impl Pinning {
         let names: Vec<&[u8]> = self.names.values().map(|name| name.as_str().as_bytes()).collect();
         Mark {
             pin: clock::unix_ns().unsigned_abs(),
-            object: fingerprint(&[OBJECT, &fault()]),
+            object: fingerprint(&[object(tiers::choose(config.tier)), &fault()]),
             store: fingerprint(&[self.remembered.store.as_bytes(), self.collector_id.as_bytes()]),
             names: fingerprint(&names),
             made_ns: clock::boot_ns().0,
@@ -181,7 +181,7 @@ fn missing(pins: &Pins, mark: Option<Mark>, pinning: &Pinning) -> Vec<Missing> {
     let mut all = Vec::new();
     for tracer in tracers() {
         let kind = tracer.kind as u32;
-        let seen = count(pins, kind).map_or(0, |count| count.seen);
+        let seen = count(pins, kind).map_or(0, |count| count.seen.saturating_sub(count.filtered));
         let (settled, since) =
             points.get(&kind).map_or((0, mark.made_ns), |point| (point.point.seen(), point.at.0));
         let count =

@@ -7,7 +7,8 @@ use aya::programs::ProgramError;
 use aya::{BtfError, EbpfError};
 use thiserror::Error;
 
-use crate::facts::{BTF, Capability, KernelVersion, OLDEST};
+use super::NEEDED;
+use crate::facts::{BTF, Capabilities, Capability, KernelVersion, OLDEST};
 
 /// Lines of the verifier's log that are kept: its verdict is at the end.
 const WORDS: usize = 3;
@@ -118,6 +119,14 @@ pub enum AttachError {
         /// Its name.
         program: &'static str,
     },
+    /// It could not be put into the table of programs by system call.
+    #[error("enter program {program} into map {}: {cause}", crate::syscalls::TABLE)]
+    Table {
+        /// Its name.
+        program: &'static str,
+        /// The kernel's or the library's answer.
+        cause: String,
+    },
     /// tracefs is needed and can't be read.
     #[error("attach program {program}: tracefs can't be read: {source}")]
     NoTracefs {
@@ -162,6 +171,7 @@ impl LoadError {
             Self::NotBuilt => vec!["build without DUETECTOR_SKIP_BPF, with clang installed".to_owned()],
             Self::KernelTooOld { .. } => vec![format!("run on Linux {OLDEST} or later")],
             Self::NoBtf => vec!["run a kernel built with CONFIG_DEBUG_INFO_BTF=y".to_owned()],
+            Self::NotAllowed { missing, .. } if missing.is_empty() => denied(),
             Self::NotAllowed { .. } => grant(),
             Self::Object { .. }
             | Self::Map { .. }
@@ -176,7 +186,7 @@ impl AttachError {
     /// What to do about it, a sentence each.
     pub fn advice(&self) -> Vec<String> {
         match self {
-            Self::NotPermitted { .. } => grant(),
+            Self::NotPermitted { .. } => denied(),
             Self::NoTracefs { .. } => {
                 let mut advice =
                     vec!["mount tracefs: mount -t tracefs tracefs /sys/kernel/tracing".to_owned()];
@@ -206,6 +216,19 @@ pub(crate) fn grant() -> Vec<String> {
         );
     }
     advice
+}
+
+/// What to do about what the kernel refused. Who has the permissions already is not sent for them.
+fn denied() -> Vec<String> {
+    let has_all = Capabilities::effective().missing(&NEEDED).is_empty();
+    if !has_all || crate::facts::in_user_namespace() {
+        return grant();
+    }
+    vec![
+        "this process has the capabilities it needs: see whether lockdown, a security module or a container's \
+         seccomp filter refuses such programs (dmesg, /sys/kernel/security/lockdown)"
+            .to_owned(),
+    ]
 }
 
 /// What a failed load means.
@@ -306,6 +329,9 @@ mod tests {
         let cause = ProgramError::IOError(denied());
         let error = of_program("attach program", "open_enter", cause);
         assert!(matches!(error, AttachError::NotPermitted { .. }), "{error}");
-        assert!(error.advice()[0].contains("setcap"));
+        // What it is depends on who runs the test.
+        let has_all =
+            Capabilities::effective().missing(&NEEDED).is_empty() && !crate::facts::in_user_namespace();
+        assert_eq!(error.advice()[0].contains("setcap"), !has_all, "{:?}", error.advice());
     }
 }

@@ -6,52 +6,81 @@
 mod adopt;
 pub(crate) mod errors;
 mod pins;
+mod places;
 mod program;
+mod rings;
+mod rules;
+mod sizes;
+mod source;
 mod start;
+mod sweep;
+mod table;
+mod tiers;
+mod trees;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use aya::maps::{Array, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, ProgramArray};
 use aya::{Btf, Ebpf, EbpfLoader};
-use model::Stretch;
-use model::units::Size;
+use model::pushdown::Split;
 
 pub use adopt::Pinning;
 pub use errors::{AttachError, LoadError};
 pub use pins::PinError;
 pub(crate) use pins::Pins;
 use program::Held;
+use rings::DataRings;
+use rules::Rules;
+use sizes::{page_size, ring_size, settings};
+use table::Table;
+pub(crate) use tiers::Hooked;
 
 use crate::cast;
 use crate::config::EbpfConfig;
 use crate::facts::{self, Capabilities, Capability, KernelVersion, OLDEST};
-use crate::host::{Attached, Count, Footing, Ring, Source};
-use crate::programs::{LIFECYCLE, OBJECT, PROCESSES, Program, Tracer, tracers};
+use crate::host::Footing;
+use crate::ledger::{Ledger, SWEEP};
+use crate::programs::{Hook, LIFECYCLE, OBJECT, PROCESSES, Program, Tracer, object, tracers};
+use crate::syscalls::{self, Stage, Syscall};
+use crate::tier::{Choice, Tier};
+use crate::trampoline::{Functions, Part, TABLES};
 use crate::wire::{self, RingReader, Settings};
 
 /// What loading and attaching needs. Reading tracefs needs more, see [`AttachError::NoTracefs`].
 pub(crate) const NEEDED: [Capability; 2] = [Capability::CapBpf, Capability::CapPerfmon];
-/// A ring wakes the agent when one part in so many is full.
-const WAKE_AT: u64 = 4;
 
 /// The loaded object, with its rings and links. Dropping it detaches everything.
 pub(crate) struct Kernel {
     ebpf: Ebpf,
     /// Programs the verifier has let pass.
-    loaded: BTreeSet<&'static str>,
+    loaded: BTreeSet<String>,
+    tier: Tier,
+    /// Of tier trampoline: the functions there are, and those that are hooked.
+    functions: Option<Functions>,
+    stubs: tiers::Stubs,
     lifecycle: RingReader,
-    data: RingReader,
+    data: DataRings,
     counts: PerCpuArray<MapData, wire::Count>,
     settings_map: Array<MapData, Settings>,
     settings: Settings,
+    rules: Rules,
+    splits: Vec<Split>,
     /// Hooks that are attached, by program.
     held: BTreeMap<&'static str, Vec<Held>>,
+    /// Programs by system call, behind the one hook for all of them.
+    table: Table,
+    /// Which tracers use which programs: a program stays for as long as one does.
+    users: BTreeSet<(&'static str, &'static str)>,
+    ledger: Ledger,
+    /// Calls that found it full, as told in the log.
+    told_full: u64,
     /// Where its maps and links are pinned, if they are.
     pins: Option<Pins>,
     footing: Footing,
+    lacks: Vec<String>,
 }
 
 /// The kind whose programs the verifier is to refuse: none.
@@ -67,49 +96,72 @@ fn refused_kind() -> u32 {
     tracers().find(|tracer| tracer.name == name).map_or(0, |tracer| tracer.kind as u32)
 }
 
+/// There is an object, and a kernel that may take it.
+fn can_be_loaded() -> Result<(), LoadError> {
+    if OBJECT.is_empty() {
+        return Err(LoadError::NotBuilt);
+    }
+    if let Some(found) = KernelVersion::running().filter(|found| *found < OLDEST) {
+        return Err(LoadError::KernelTooOld { found });
+    }
+    if std::fs::File::open(facts::BTF).is_err() {
+        return Err(LoadError::NoBtf);
+    }
+    Ok(())
+}
+
 impl Kernel {
     /// Loads the object's maps and the programs of these tracers. Nothing is attached yet.
     ///
     /// # Errors
     /// When no tracer at all can run here.
     pub(crate) fn load(config: &EbpfConfig, wanted: &[&'static Tracer]) -> Result<Self, LoadError> {
-        Self::load_on(config, wanted, None, &[])
+        let mut refused = None;
+        for tier in config.tier.tiers() {
+            match Self::load_on(config, *tier, wanted, None, &[]) {
+                Ok(mut kernel) => match kernel.probe() {
+                    Err(cause) if config.tier == Choice::Auto => {
+                        tracing::warn!(tier = tier.name(), %cause, "this kernel lacks what the tier needs");
+                        refused.get_or_insert(Ok(kernel));
+                    }
+                    _ => return Ok(kernel),
+                },
+                Err(cause) => {
+                    refused.get_or_insert(Err(cause));
+                }
+            }
+        }
+        // As told for the tier that would be best.
+        refused.unwrap_or(Err(LoadError::NotBuilt))
     }
 
     /// The same, pinning its maps, or with maps that are there already: their names, and where they are pinned.
     fn load_on(
         config: &EbpfConfig,
+        tier: Tier,
         wanted: &[&'static Tracer],
         pins: Option<&Pins>,
         pinned: &[(String, PathBuf)],
     ) -> Result<Self, LoadError> {
-        if OBJECT.is_empty() {
-            return Err(LoadError::NotBuilt);
-        }
-        if let Some(found) = KernelVersion::running().filter(|found| *found < OLDEST) {
-            return Err(LoadError::KernelTooOld { found });
-        }
-        if std::fs::File::open(facts::BTF).is_err() {
-            return Err(LoadError::NoBtf);
-        }
+        can_be_loaded()?;
         let missing = Capabilities::effective().missing(&NEEDED);
         if !missing.is_empty() {
             return Err(LoadError::NotAllowed { missing, source: None });
         }
         let (data_size, lifecycle_size) = (ring_size(config.data_ring), ring_size(config.lifecycle_ring));
-        let refused = refused_kind();
         let btf = kernel_types()?;
-        let (object, has_cast) = cast::resolve(OBJECT, &btf);
+        let (object, has_cast) = cast::resolve(object(tier), &btf);
         let mut loader = EbpfLoader::new();
         for (name, path) in pinned {
             loader.map_pin_path(name, path);
         }
+        let used = config.data_rings.min(facts::possible_cpus());
+        sizes::set(&mut loader, config, used);
         let mut ebpf = loader
             .btf(Some(&btf))
             .override_global("has_cast", &u8::from(has_cast), true)
-            .override_global("refused_kind", &refused, true)
-            .map_max_entries("data", data_size)
-            .map_max_entries("lifecycle", lifecycle_size)
+            .override_global("compat_calls", &syscalls::COMPAT_CALLS[..], true)
+            .override_global("refused_kind", &refused_kind(), true)
             .load(&object)
             .map_err(|cause| errors::of_object(cause, missing))?;
         if let Some(pins) = pins {
@@ -117,14 +169,29 @@ impl Kernel {
         }
         let mut kernel = Self {
             lifecycle: ring(&ebpf, "lifecycle", lifecycle_size)?,
-            data: ring(&ebpf, "data", data_size)?,
+            data: DataRings::new(
+                rings::NAMES[..used as usize]
+                    .iter()
+                    .map(|name| ring(&ebpf, name, data_size))
+                    .collect::<Result<_, _>>()?,
+            ),
             counts: map(&mut ebpf, "counts")?,
             settings_map: map(&mut ebpf, "settings")?,
-            settings: settings(config, data_size, lifecycle_size),
+            rules: Rules::new(&mut ebpf)?,
+            splits: Vec::new(),
+            settings: settings(config, used, data_size, lifecycle_size),
             held: BTreeMap::new(),
+            table: Table::new(tables(&mut ebpf, tier)?),
+            tier,
+            functions: tiers::functions(tier),
+            stubs: tiers::Stubs::default(),
+            users: BTreeSet::new(),
             loaded: BTreeSet::new(),
+            ledger: Ledger::new(config.usage_interval.0.as_nanos() as u64),
+            told_full: 0,
             pins: None,
             footing: Footing::default(),
+            lacks: Vec::new(),
             ebpf,
         };
         if pinned.is_empty() {
@@ -139,22 +206,34 @@ impl Kernel {
     fn load_programs(&mut self, wanted: &[&'static Tracer], btf: &Btf, needed: impl Fn(&Program) -> bool) {
         let keepers = tracers().filter(|tracer| keeps_table(tracer));
         let of_tracers = keepers.chain(wanted.iter().copied()).flat_map(|tracer| tracer.programs);
-        let programs: BTreeMap<&str, &'static Program> =
-            of_tracers.chain(LIFECYCLE).chain([&PROCESSES]).map(|program| (program.name, program)).collect();
+        let programs = of_tracers.chain(LIFECYCLE).chain([&PROCESSES, &SWEEP, &syscalls::DISPATCHER]);
+        let programs: BTreeSet<&'static Program> = programs.filter(|program| needed(program)).collect();
+        let parts =
+            programs.iter().flat_map(|program| self.parts(program).into_iter().map(|part| (*program, part)));
+        let mut jobs: BTreeMap<String, program::Job> =
+            parts.map(|(program, part)| (part.name.clone(), (program, part))).collect();
+        jobs.extend(self.stubs_of(&programs));
         let found = self.ebpf.programs_mut();
-        let jobs = found.filter_map(|(name, loaded)| Some((*programs.get(name)?, loaded)));
-        let jobs = jobs.filter(|(program, _)| needed(program));
+        let jobs = found.filter_map(|(name, loaded)| Some((jobs.remove(name)?, loaded)));
         self.loaded = program::load_all(jobs.collect(), btf);
     }
 
     /// A program that the verifier has let pass.
     fn loaded(&mut self, program: &'static Program) -> Result<&mut aya::programs::Program, AttachError> {
-        let found = self.ebpf.program_mut(program.name);
+        self.loaded_part(program, &Part::whole(program))
+    }
+
+    fn loaded_part(
+        &mut self,
+        program: &'static Program,
+        part: &Part,
+    ) -> Result<&mut aya::programs::Program, AttachError> {
+        let found = self.ebpf.program_mut(&part.name);
         let found = found.ok_or(AttachError::NoProgram { program: program.name })?;
-        if !self.loaded.contains(program.name) {
+        if !self.loaded.contains(&part.name) {
             let btf = kernel_types().map_err(|_| AttachError::NoBtf { program: program.name })?;
-            program::load(found, program, &btf)?;
-            self.loaded.insert(program.name);
+            program::load(found, program, part.target.as_deref(), &btf)?;
+            self.loaded.insert(part.name.clone());
         }
         Ok(found)
     }
@@ -167,15 +246,30 @@ impl Kernel {
             if let Err(cause) = self.attach_program(program) {
                 let missing = program.without.unwrap_or("processes in the process table");
                 tracing::warn!(program = program.name, %cause, missing, "process table is incomplete");
+                self.lacks.push(format!("{missing} ({cause})"));
             }
         }
     }
 
-    fn attach_program(&mut self, program: &'static Program) -> Result<Vec<String>, AttachError> {
+    /// What the process table lacks.
+    pub(crate) fn lacks(&self) -> Vec<String> {
+        self.lacks.clone()
+    }
+
+    fn attach_program(&mut self, program: &'static Program) -> Result<Hooked, AttachError> {
+        match program.hook {
+            Hook::SyscallExits(stage, calls) => self.enter(program, stage, calls),
+            _ => self.hold(program).map(Hooked::all),
+        }
+    }
+
+    /// Attaches a program to its own hooks, those that are pinned excepted.
+    fn hold(&mut self, program: &'static Program) -> Result<Vec<String>, AttachError> {
         if !self.held.contains_key(program.name) {
             let mut held = Vec::new();
             let mut missing = Vec::new();
             for hook in program::hooks(program)? {
+                program::refuse_missing(program.name, self.tier, &hook)?;
                 match self.pins.as_ref().and_then(|pins| pins.link(program.name, &hook)) {
                     Some(link) => held.push(Held::pinned(hook, link)),
                     None => missing.push(hook),
@@ -190,10 +284,37 @@ impl Kernel {
         Ok(self.held[program.name].iter().map(|held| held.hook.clone()).collect())
     }
 
-    fn ring_mut(&mut self, ring: Ring) -> &mut RingReader {
-        match ring {
-            Ring::Lifecycle => &mut self.lifecycle,
-            Ring::Data => &mut self.data,
+    /// Puts a program into the table, and then the table's own program at its hook.
+    fn enter(
+        &mut self,
+        program: &'static Program,
+        stage: Stage,
+        calls: &'static [Syscall],
+    ) -> Result<Hooked, AttachError> {
+        if !self.table.has(program.name) {
+            let parts = self.parts(program);
+            for part in &parts {
+                self.loaded_part(program, part)?;
+            }
+            let found = parts.iter().filter_map(|part| Some((part.table, self.ebpf.program(&part.name)?)));
+            self.table.enter(program.name, &found.collect::<Vec<_>>(), stage, calls)?;
+        }
+        self.hook_calls(calls).inspect_err(|_| self.table.leave(program.name))
+    }
+
+    /// Takes a tracer's programs from their hooks, but for those that another tracer uses.
+    fn leave(&mut self, tracer: &'static Tracer) {
+        for program in tracer.programs {
+            self.users.remove(&(program.name, tracer.name));
+            if self.users.iter().any(|(name, _)| *name == program.name) {
+                continue;
+            }
+            self.table.leave(program.name);
+            self.held.remove(program.name).into_iter().flatten().for_each(Held::detach);
+        }
+        self.leave_functions();
+        if self.table.is_empty() {
+            self.held.remove(syscalls::DISPATCHER.name).into_iter().flatten().for_each(Held::detach);
         }
     }
 
@@ -217,107 +338,17 @@ impl Kernel {
         }
     }
 
-    /// Loads a tracer's programs without attaching them; for `check`.
-    pub(crate) fn try_load(&mut self, tracer: &Tracer) -> Vec<(&'static Program, Result<(), AttachError>)> {
-        let mut load = |program| {
-            program::hooks(program)?;
-            self.loaded(program).map(|_| ())
-        };
-        tracer.programs.iter().map(|program| (program, load(program))).collect()
-    }
-}
-
-impl Source for Kernel {
-    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(Stretch, &[u8])) -> usize {
-        let ring = self.ring_mut(ring);
-        for taken in 0..limit {
-            match ring.next() {
-                Some((stretch, record)) => visit(stretch, record),
-                None => return taken,
-            }
-        }
-        limit
+    /// The kind of hooks it uses.
+    pub(crate) fn tier(&self) -> Tier {
+        self.tier
     }
 
-    fn release(&mut self, ring: Ring, upto: u64) {
-        self.ring_mut(ring).release(upto);
-    }
-
-    fn cursor(&self, ring: Ring) -> u64 {
-        match ring {
-            Ring::Lifecycle => self.lifecycle.cursor(),
-            Ring::Data => self.data.cursor(),
-        }
-    }
-
-    fn size(&self, ring: Ring) -> u64 {
-        match ring {
-            Ring::Lifecycle => self.lifecycle.size(),
-            Ring::Data => self.data.size(),
-        }
-    }
-
-    fn footing(&self) -> Footing {
-        self.footing.clone()
-    }
-
-    fn count(&mut self, slot: u32) -> io::Result<Count> {
-        let cpus = self.counts.get(&slot, 0).map_err(io::Error::other)?;
-        Ok(Count::sum(&cpus))
-    }
-
-    fn processes(&mut self, visit: &mut dyn FnMut(&[u8])) -> Result<usize, AttachError> {
-        let mut file = program::iterate(self.loaded(&PROCESSES)?, &PROCESSES)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|source| AttachError::Iterate { source })?;
-        let mut count = 0;
-        for record in wire::split(&bytes) {
-            visit(record.map_err(|cause| AttachError::Iterate { source: io::Error::other(cause) })?);
-            count += 1;
-        }
-        self.know_ourselves();
-        Ok(count)
-    }
-
-    fn attach(&mut self, tracer: &'static Tracer) -> Result<Attached, AttachError> {
-        let mut attached = Attached::default();
-        for program in tracer.programs {
-            match (self.attach_program(program), program.without) {
-                (Ok(hooks), _) => attached.hooks.extend(hooks),
-                (Err(cause), Some(without)) => attached.without.push(format!("{without} ({cause})")),
-                (Err(cause), None) => {
-                    self.detach(tracer);
-                    return Err(cause);
-                }
-            }
-        }
-        self.settings.enable(tracer.kind, true);
-        self.write_settings();
-        Ok(attached)
-    }
-
-    fn detach(&mut self, tracer: &'static Tracer) {
-        self.settings.enable(tracer.kind, false);
-        self.write_settings();
-        if !keeps_table(tracer) {
-            let held = tracer.programs.iter().filter_map(|program| self.held.remove(program.name));
-            held.flatten().collect::<Vec<_>>().into_iter().for_each(Held::detach);
-        }
-    }
-
-    fn set_uids(&mut self, uids: &[u32]) {
-        self.settings.set_uids(uids);
-        self.write_settings();
-    }
-
-    fn close(&mut self) {
-        self.settings.enabled = 0;
-        self.write_settings();
-        std::mem::take(&mut self.held).into_values().flatten().for_each(Held::detach);
-    }
-
-    fn wakers(&self) -> io::Result<[OwnedFd; 2]> {
-        Ok([self.lifecycle.as_fd().try_clone_to_owned()?, self.data.as_fd().try_clone_to_owned()?])
+    /// Attaches a tracer's programs, of which none records anything; for `check`.
+    pub(crate) fn try_attach(
+        &mut self,
+        tracer: &Tracer,
+    ) -> Vec<(&'static Program, Result<Hooked, AttachError>)> {
+        tracer.programs.iter().map(|program| (program, self.attach_program(program))).collect()
     }
 }
 
@@ -329,6 +360,11 @@ fn keeps_table(tracer: &Tracer) -> bool {
 /// The kernel's type information, parsed: 16 MiB, so nobody keeps it.
 fn kernel_types() -> Result<Btf, LoadError> {
     Btf::from_sys_fs().map_err(|_| LoadError::NoBtf)
+}
+
+fn tables(ebpf: &mut Ebpf, tier: Tier) -> Result<Vec<ProgramArray<MapData>>, LoadError> {
+    let count = if tier == Tier::Trampoline { TABLES.len() } else { 1 };
+    TABLES.iter().take(count).map(|name| map(ebpf, name)).collect()
 }
 
 fn map<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError> {
@@ -344,42 +380,7 @@ fn ring(ebpf: &Ebpf, name: &'static str, size: u32) -> Result<RingReader, LoadEr
     RingReader::open(fd, size, page_size()).map_err(failed)
 }
 
-fn settings(config: &EbpfConfig, data_size: u32, lifecycle_size: u32) -> Settings {
-    let wake_at = |size: u32| size / WAKE_AT as u32;
-    let mut settings = Settings {
-        data_wakeup: wake_at(data_size),
-        lifecycle_wakeup: wake_at(lifecycle_size),
-        agent_tgid: std::process::id(),
-        ..Settings::default()
-    };
-    settings.set_uids(&config.uids);
-    settings
-}
-
-/// The next size that the kernel takes: a power of two of memory pages.
-fn ring_size(wanted: Size) -> u32 {
-    let page = page_size() as u64;
-    let pages = wanted.0.div_ceil(page).max(1).next_power_of_two();
-    u32::try_from(pages * page).unwrap_or(1 << 31)
-}
-
-fn page_size() -> usize {
-    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096) as usize
-}
-
 /// Where a tracepoint is in tracefs.
 fn tracepoint_exists(category: &str, name: &str) -> io::Result<bool> {
     Ok(facts::tracefs()?.join("events").join(category).join(name).is_dir())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rings_get_sizes_the_kernel_takes() {
-        assert_eq!(ring_size(Size(8 << 20)), 8 << 20);
-        assert_eq!(ring_size(Size((4 << 20) + 1)), 8 << 20);
-        assert!(ring_size(Size(1)).is_power_of_two());
-    }
 }

@@ -8,19 +8,24 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use aya::Btf;
+use aya::programs::fexit::FExitLink;
 use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::trace_point::TracePointLink;
-use aya::programs::{BtfTracePoint, Iter, ProgramError, TracePoint};
+use aya::programs::{BtfTracePoint, FExit, Iter, ProgramError, RawTracePoint, TracePoint};
 
 use super::errors::{AttachError, of_program};
 use super::pins::Pins;
 use super::tracepoint_exists;
 use crate::programs::{Hook, Program};
+use crate::syscalls;
+use crate::tier::Tier;
+use crate::trampoline::Part;
 
 const LOAD: &str = "load program";
 const ATTACH: &str = "attach program";
-/// There are not more than about ten programs.
+/// More would wait for each other in the kernel's allocator.
 const MAX_WORKERS: usize = 4;
 
 /// One attached hook. Dropping it detaches, but for a pinned one, which stays.
@@ -32,6 +37,8 @@ pub(super) struct Held {
 enum Link {
     Tracepoint(TracePointLink),
     Btf(BtfTracePointLink),
+    Raw(RawTracePointLink),
+    Function(FExitLink),
     Pinned(PinnedLink),
 }
 
@@ -51,16 +58,22 @@ impl Held {
     }
 }
 
-/// Loads a program if it isn't yet: here the verifier speaks.
+/// Loads a program if it isn't yet, for this function if it is of a trampoline: here the verifier speaks.
 pub(super) fn load(
     loaded: &mut aya::programs::Program,
     program: &Program,
+    target: Option<&str>,
     btf: &Btf,
 ) -> Result<(), AttachError> {
-    let done = match program.hook {
-        Hook::Tracepoints { .. } => typed::<TracePoint>(loaded, program)?.load(),
-        Hook::BtfTracepoint(name) => typed::<BtfTracePoint>(loaded, program)?.load(name, btf),
-        Hook::TaskIterator => typed::<Iter>(loaded, program)?.load("task", btf),
+    use aya::programs::Program as Loaded;
+    let of_btf = program.hook.btf_tracepoint(btf).unwrap_or_default();
+    let done = match (loaded, program.hook) {
+        (Loaded::TracePoint(loaded), Hook::Tracepoints { .. }) => loaded.load(),
+        (Loaded::Iter(loaded), Hook::TaskIterator) => loaded.load("task", btf),
+        (Loaded::BtfTracePoint(loaded), _) => loaded.load(of_btf, btf),
+        (Loaded::RawTracePoint(loaded), _) => loaded.load(),
+        (Loaded::FExit(loaded), _) => loaded.load(target.unwrap_or_default(), btf),
+        _ => return Err(AttachError::NoProgram { program: program.name }),
     };
     match done {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
@@ -68,11 +81,11 @@ pub(super) fn load(
     }
 }
 
+/// What is loaded of which program.
+pub(super) type Job = (&'static Program, Part);
+
 /// Loads programs side by side; returns the names of those that the verifier let pass.
-pub(super) fn load_all(
-    jobs: Vec<(&'static Program, &mut aya::programs::Program)>,
-    btf: &Btf,
-) -> BTreeSet<&'static str> {
+pub(super) fn load_all(jobs: Vec<(Job, &mut aya::programs::Program)>, btf: &Btf) -> BTreeSet<String> {
     let workers = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_WORKERS);
     let (jobs, done) = (Mutex::new(jobs), Mutex::new(BTreeSet::new()));
     thread::scope(|scope| {
@@ -80,9 +93,9 @@ pub(super) fn load_all(
             scope.spawn(|| {
                 // The lock is held for as long as it takes to pick one.
                 let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                while let Some((program, loaded)) = next() {
-                    if load(loaded, program, btf).is_ok() {
-                        done.lock().unwrap_or_else(PoisonError::into_inner).insert(program.name);
+                while let Some(((program, part), loaded)) = next() {
+                    if load(loaded, program, part.target.as_deref(), btf).is_ok() {
+                        done.lock().unwrap_or_else(PoisonError::into_inner).insert(part.name);
                     }
                 }
             });
@@ -113,6 +126,8 @@ fn attach_and_pin(
     let plain = match held.link {
         Link::Tracepoint(link) => FdLink::try_from(link).map_err(|cause| cause.to_string()),
         Link::Btf(link) => Ok(link.into()),
+        Link::Raw(link) => Ok(link.into()),
+        Link::Function(link) => Ok(link.into()),
         Link::Pinned(_) => return Ok(held),
     };
     let pinned = plain.and_then(|link| {
@@ -138,11 +153,32 @@ fn attach_one(
     hook: String,
 ) -> Result<Held, AttachError> {
     let failed = |cause| of_program(ATTACH, program.name, cause);
-    let link = match program.hook {
-        Hook::Tracepoints { category, .. } => {
+    let link = match (program.hook, &loaded) {
+        (Hook::Tracepoints { category, .. }, _) => {
             let tracepoint = typed::<TracePoint>(loaded, program)?;
             let id = tracepoint.attach(category, &hook).map_err(failed)?;
             Link::Tracepoint(tracepoint.take_link(id).map_err(failed)?)
+        }
+        (_, aya::programs::Program::RawTracePoint(_)) => {
+            let tracepoint = typed::<RawTracePoint>(loaded, program)?;
+            let first = tracepoint.attach(&hook);
+            let others = match program.hook {
+                Hook::FirstBtfTracepoint(names) => names,
+                _ => &[],
+            };
+            let attached = others.iter().fold(first, |done, name| done.or_else(|_| tracepoint.attach(name)));
+            let id = attached.map_err(|cause| match cause {
+                ProgramError::SyscallError(error) if error.io_error.kind() == io::ErrorKind::NotFound => {
+                    AttachError::NoHook { program: program.name, hook: hook.clone() }
+                }
+                cause => failed(cause),
+            })?;
+            Link::Raw(tracepoint.take_link(id).map_err(failed)?)
+        }
+        (_, aya::programs::Program::FExit(_)) => {
+            let function = typed::<FExit>(loaded, program)?;
+            let id = function.attach().map_err(failed)?;
+            Link::Function(function.take_link(id).map_err(failed)?)
         }
         _ => {
             let tracepoint = typed::<BtfTracePoint>(loaded, program)?;
@@ -162,11 +198,35 @@ pub(super) fn iterate(loaded: &mut aya::programs::Program, program: &Program) ->
     link.into_file().map_err(|cause| AttachError::Iterate { source: io::Error::other(cause) })
 }
 
+/// For tests: hooks that this kernel is to lack, by name or, of one tier only, as `tier:name`.
+#[cfg(feature = "fault-injection")]
+fn is_missing(tier: Tier, hook: &str) -> bool {
+    let missing = std::env::var("DUETECTOR_FAULT_HOOKS").unwrap_or_default();
+    missing.split(',').any(|name| name == hook || name.strip_prefix(tier.name()) == Some(&format!(":{hook}")))
+}
+
+#[cfg(not(feature = "fault-injection"))]
+fn is_missing(_: Tier, _: &str) -> bool {
+    false
+}
+
+/// The hook is one that this kernel does not have.
+pub(super) fn refuse_missing(program: &'static str, tier: Tier, hook: &str) -> Result<(), AttachError> {
+    if is_missing(tier, hook) {
+        return Err(AttachError::NoHook { program, hook: hook.to_owned() });
+    }
+    Ok(())
+}
+
 /// The program's hooks that this kernel has.
 pub(super) fn hooks(program: &Program) -> Result<Vec<String>, AttachError> {
     let Hook::Tracepoints { category, required, optional } = program.hook else {
         return Ok(match program.hook {
             Hook::BtfTracepoint(name) => vec![name.to_owned()],
+            Hook::FirstBtfTracepoint(names) => {
+                names.first().map(|name| (*name).to_owned()).into_iter().collect()
+            }
+            Hook::SyscallExits(_, calls) => syscalls::hook_names(calls),
             _ => vec!["task iterator".to_owned()],
         });
     };

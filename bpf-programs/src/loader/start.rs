@@ -1,14 +1,17 @@
 //! How an object comes to be loaded: by itself, pinned, or on what was found pinned.
 
+use std::collections::BTreeMap;
+
 use aya::maps::{Array, MapData};
 
 use super::adopt::{self, Found, Pinning};
 use super::errors::chain;
-use super::{Kernel, keeps_table, kernel_types, map, program};
+use super::{Kernel, keeps_table, kernel_types, map, program, tiers};
 use crate::config::EbpfConfig;
 use crate::host::{Footing, Ring, Source};
 use crate::loader::LoadError;
-use crate::programs::{LIFECYCLE, PROCESSES, Program, Tracer, tracers};
+use crate::programs::{Hook, LIFECYCLE, Program, Tracer, tracers};
+use crate::syscalls;
 use crate::wire::{Mark, Settings};
 
 const MARK: &str = "mark";
@@ -52,10 +55,11 @@ impl Kernel {
                 }
             }
         }
-        let pinned = Self::load_on(config, wanted, Some(&found.pins), &[]).and_then(|mut kernel| {
-            kernel.mark(&found, config, pinning)?;
-            Ok(kernel)
-        });
+        let pinned = Self::load_on(config, tiers::choose(config.tier), wanted, Some(&found.pins), &[])
+            .and_then(|mut kernel| {
+                kernel.mark(&found, config, pinning)?;
+                Ok(kernel)
+            });
         match pinned {
             Err(cause @ (LoadError::Pin(_) | LoadError::Map { map: MARK, .. })) => {
                 found.pins.clear();
@@ -103,20 +107,26 @@ impl Kernel {
         pinning: &Pinning,
     ) -> Result<Self, LoadError> {
         let pins = found.pins.clone();
-        let mut kernel = Self::load_on(config, wanted, None, &pins.maps())?;
+        let mut kernel = Self::load_on(config, tiers::choose(config.tier), wanted, None, &pins.maps())?;
         let before = kernel.settings_map.get(&0, 0);
         let before = before.map_err(|source| LoadError::Map { map: "settings", source: Box::new(source) })?;
+        kernel.rules.resume(&before);
         let allowed = wanted.iter().fold(0, |bits, tracer| bits | 1_u64 << tracer.kind as u32);
-        let Settings { reader_tgid, reader_start_ns, .. } = before;
+        let Settings { reader_tgid, reader_start_ns, usage_side, .. } = before;
         let enabled = before.enabled & allowed;
-        kernel.settings = Settings { enabled, reader_tgid, reader_start_ns, ..kernel.settings };
+        kernel.settings = Settings { enabled, reader_tgid, reader_start_ns, usage_side, ..kernel.settings };
         kernel.write_settings();
         let keepers = tracers().filter(|tracer| keeps_table(tracer));
         let of_tracers = keepers.chain(wanted.iter().copied()).flat_map(|tracer| tracer.programs);
-        let needed: Vec<&str> = of_tracers.chain(LIFECYCLE).map(|program| program.name).collect();
-        pins.remove_links(|program| needed.contains(&program));
+        let needed: BTreeMap<&str, &Program> = of_tracers
+            .chain(LIFECYCLE)
+            .chain([&syscalls::DISPATCHER])
+            .map(|program| (program.name, program))
+            .collect();
+        pins.remove_links(|program| needed.contains_key(program));
+        kernel.table.keep_only(needed.values().copied());
         let is_attached = |program: &Program| {
-            program.name != PROCESSES.name
+            is_linked(program)
                 && program::hooks(program)
                     .is_ok_and(|hooks| hooks.iter().all(|hook| pins.has_link(program.name, hook)))
         };
@@ -132,4 +142,10 @@ impl Kernel {
         );
         Ok(kernel)
     }
+}
+
+/// It is attached by links, which can be pinned. Those in the table are loaded again, because what is in a slot can't be
+/// told from outside; each takes its predecessor's place at once.
+fn is_linked(program: &Program) -> bool {
+    !matches!(program.hook, Hook::TaskIterator | Hook::SyscallExits(..))
 }

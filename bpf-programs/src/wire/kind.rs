@@ -1,9 +1,28 @@
 //! What a record is, and why bytes are none.
 
-/// What a record is.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
+        /// What a record is. The numbers are those of `include/wire.h`.
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Kind {
+            $($(#[$doc])* $name = $number,)*
+        }
+
+        impl TryFrom<u32> for Kind {
+            type Error = WireError;
+
+            fn try_from(number: u32) -> Result<Self, WireError> {
+                match number {
+                    $($number => Ok(Self::$name),)*
+                    _ => Err(WireError::Kind(number)),
+                }
+            }
+        }
+    };
+}
+
+kinds! {
     /// A file was opened, or not.
     Open = 1,
     /// A program was executed.
@@ -14,6 +33,44 @@ pub enum Kind {
     Exit = 4,
     /// A TCP connection was made, or not.
     Connect = 5,
+    /// A file got another name.
+    Rename = 6,
+    /// A name was taken away.
+    Unlink = 7,
+    /// A name was added.
+    Link = 8,
+    /// A file's length was set.
+    Truncate = 9,
+    /// A file's mode, owner, times or attributes were set.
+    Attr = 10,
+    /// A folder or special file was made.
+    Mkdir = 11,
+    /// The tree of mounts was changed.
+    Mount = 12,
+    /// What a process did with a file since it was last told.
+    Usage = 13,
+    /// A connection was taken.
+    Accept = 14,
+    /// A connection ended.
+    Close = 15,
+    /// A socket got an address, or began to listen.
+    Bind = 16,
+    /// A flow of datagrams began, or ended.
+    Udp = 17,
+    /// A name was asked for.
+    Dns = 18,
+    /// A process was traced, or its memory touched.
+    Ptrace = 19,
+    /// A program or map of eBPF was made or used.
+    Bpf = 20,
+    /// A kernel module was loaded or removed.
+    Module = 21,
+    /// A file without a name was made.
+    Memfd = 22,
+    /// A process got other ids or capabilities.
+    Setuid = 23,
+    /// A signal was sent.
+    Kill = 24,
     /// A process moved to another folder. Not for tracers, like all that follow.
     Chdir = 32,
     /// A process moved to another cgroup.
@@ -25,25 +82,7 @@ pub enum Kind {
 impl Kind {
     /// Its records come through the lifecycle ring.
     pub fn is_lifecycle(self) -> bool {
-        !matches!(self, Self::Open | Self::Connect)
-    }
-}
-
-impl TryFrom<u32> for Kind {
-    type Error = WireError;
-
-    fn try_from(number: u32) -> Result<Self, WireError> {
-        Ok(match number {
-            1 => Self::Open,
-            2 => Self::Exec,
-            3 => Self::Clone,
-            4 => Self::Exit,
-            5 => Self::Connect,
-            32 => Self::Chdir,
-            33 => Self::Cgroup,
-            34 => Self::Process,
-            _ => return Err(WireError::Kind(number)),
-        })
+        matches!(self, Self::Exec | Self::Clone | Self::Exit | Self::Chdir | Self::Cgroup | Self::Process)
     }
 }
 
@@ -85,6 +124,12 @@ pub enum WireError {
         /// Bytes the texts say.
         needed: usize,
     },
+    /// Not a call of the tracer's.
+    #[error("record of unknown system call {0}")]
+    Call(u32),
+    /// Neither read nor written nor mapped.
+    #[error("record of unknown direction {0}")]
+    Direction(u32),
     /// Neither IPv4 nor IPv6.
     #[error("record of unknown address family {0}")]
     Family(u16),

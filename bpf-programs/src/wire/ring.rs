@@ -32,6 +32,8 @@ pub(crate) struct RingReader {
     released: u64,
     /// The producer's position when it was looked at last.
     produced: u64,
+    /// How far is read: as far as there is something, or up to a mark.
+    upto: Option<u64>,
 }
 
 impl RingReader {
@@ -44,12 +46,35 @@ impl RingReader {
         let producer = Mapping::new(fd.as_fd(), page, page + 2 * size as usize, libc::PROT_READ)?;
         let released = consumer.word(0).load(Ordering::Acquire);
         let size = u64::from(size);
-        Ok(Self { fd, consumer, producer, page, size, cursor: released, released, produced: released })
+        Ok(Self {
+            fd,
+            consumer,
+            producer,
+            page,
+            size,
+            cursor: released,
+            released,
+            produced: released,
+            upto: None,
+        })
+    }
+
+    /// Reads no further than the kernel has got now, until the next mark.
+    pub(crate) fn mark(&mut self) {
+        self.upto = Some(self.produced());
+    }
+
+    /// Everything below the mark has been read.
+    pub(crate) fn is_at_mark(&self) -> bool {
+        self.upto.is_none_or(|upto| self.cursor >= upto)
     }
 
     /// The next record and where it lies; `None` when there is none yet. It stays where it is until it is released.
     pub(crate) fn next(&mut self) -> Option<(Stretch, &[u8])> {
         loop {
+            if self.upto.is_some_and(|upto| self.cursor >= upto) {
+                return None;
+            }
             if self.cursor == self.produced {
                 // Acquire: what was written before the position was moved is to be seen.
                 self.produced = self.producer.word(0).load(Ordering::Acquire);
@@ -75,6 +100,20 @@ impl RingReader {
                 return Some((stretch, self.producer.bytes(at + HEADER as usize, length as usize)));
             }
         }
+    }
+
+    /// The next record, without going on to the one after it.
+    pub(crate) fn peek(&mut self) -> Option<&[u8]> {
+        let stretch = self.next()?.0;
+        self.cursor = stretch.start;
+        let at = self.page + (stretch.start & (self.size - 1)) as usize;
+        let length = self.producer.half(at).load(Ordering::Relaxed);
+        Some(self.producer.bytes(at + HEADER as usize, length as usize))
+    }
+
+    /// Bytes written and not yet read.
+    pub(crate) fn unread(&self) -> u64 {
+        self.produced() - self.cursor
     }
 
     /// Gives the kernel back what lies below `upto`, as far as it was read.
@@ -214,6 +253,21 @@ mod tests {
             self.file.read_exact_at(&mut word, 0).unwrap();
             u64::from_ne_bytes(word)
         }
+    }
+
+    #[test]
+    fn it_reads_up_to_a_mark() {
+        let mut kernel = Kernel::new();
+        let mut reader = kernel.reader();
+        assert!(reader.is_at_mark(), "there is none");
+        kernel.put(0, b"one");
+        reader.mark();
+        kernel.put(0, b"two");
+        assert!(!reader.is_at_mark());
+        assert_eq!(reader.next().unwrap().1, b"one");
+        assert!(reader.is_at_mark() && reader.next().is_none());
+        reader.mark();
+        assert_eq!(reader.next().unwrap().1, b"two");
     }
 
     #[test]

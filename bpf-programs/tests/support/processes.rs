@@ -17,6 +17,8 @@ pub const TESTS: &[Test] = &[
     ("exec_500_as_fast_as_possible", short_lives),
     ("exec_of_a_script", script),
     ("exec_argv_is_cut_and_marked", long_argv),
+    ("exec_denied_each_way", denied),
+    ("exec_of_a_memfd", of_memory),
     ("clone_of_processes_and_threads", clones),
     ("exit_codes_and_signals", exits),
     ("exit_of_many_threads_is_told_once", threads),
@@ -113,6 +115,119 @@ fn long_argv() -> anyhow::Result<()> {
         ensure!(exec.argv_cut == cut, "{length}");
         ensure!(exec.argv[1].as_str().len() == length.min(8192 - 10), "{}", exec.argv[1].as_str().len());
     }
+    Ok(())
+}
+
+/// A way to fail, in words of Perl: `$d` is the folder's descriptor, `$f` that of `denied` in it. The errno, and what the
+/// record says: path, path asked, flags of an execveat, whether the file is known.
+type Denied = (&'static str, i32, &'static str, &'static str, Option<u32>, bool);
+
+const AT_EMPTY_PATH: u32 = 0x1000;
+
+/// By a 64-bit program; ARGV and NONE become arguments, and no environment.
+const DENIED: &[(u32, u32, Denied)] = &[
+    (59, 11, ("'no/such', ARGV, NONE", libc::ENOENT, "/no/such", "no/such", None, false)),
+    (59, 11, ("'./denied', ARGV, NONE", libc::EACCES, "/denied", "./denied", None, false)),
+    (59, 11, ("'junk', ARGV, NONE", libc::ENOEXEC, "/junk", "junk", None, false)),
+    (322, 358, ("$d, 'denied', ARGV, NONE, 0", libc::EACCES, "/denied", "denied", Some(0), false)),
+    (322, 358, ("$d, 'link', ARGV, NONE, 256", libc::ELOOP, "/link", "link", Some(256), false)),
+    (322, 358, ("$f, '', ARGV, NONE, 4096", libc::EACCES, "/denied", "", Some(AT_EMPTY_PATH), true)),
+];
+
+fn denied() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    for (name, mode) in [("denied", 0o644), ("junk", 0o755)] {
+        fs::write(at(name), "junk")?;
+        fs::set_permissions(at(name), std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    }
+    std::os::unix::fs::symlink("junk", at("link"))?;
+    let before = "$^F = 1000; chdir $ARGV[0]; sysopen(D, '.', 0200000); $d = fileno(D);
+        open(F, '<', 'denied'); $f = fileno(F); sub call { my @a = @_; syscall(shift @a, @a) }
+        ($x, $no, $y) = ('x', '', 'y z'); $argv = pack('PPPQ', $x, $no, $y, 0); $none = pack('Q', 0);";
+    let mut kernel = Kernel::start()?;
+    for (number, number32, case) in DENIED {
+        let native = case.0.replace("ARGV", "$argv").replace("NONE", "$none");
+        let script = format!("for (1..{TIMES}) {{ call({number}, {native}) }}");
+        let mut perl = Command::new("perl");
+        let pid = run(perl.args(["-e", &format!("{before} {script}")]).arg(folder.path()))?;
+        check_denied(&mut kernel, pid, case, folder.path(), false).context(case.0)?;
+        if cfg!(target_arch = "x86_64") {
+            let other = case.0.replace("ARGV", "['x', '', 'y z', 0]").replace("NONE", "0");
+            let script = format!("for (1..{TIMES}) {{ call32({number32}, {other}) }}");
+            let pid = crate::compat::run(folder.path(), before, &script)?;
+            check_denied(&mut kernel, pid, case, folder.path(), true).context(case.0)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_denied(
+    kernel: &mut Kernel,
+    pid: u32,
+    case: &Denied,
+    folder: &Path,
+    compat: bool,
+) -> anyhow::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (_, errno, path, asked, execveat, known) = *case;
+    kernel.wait_for(pid, Kind::Exit, 1)?;
+    let mut failed = 0;
+    for bytes in kernel.of(pid, Kind::Exec) {
+        let record = exec::decode(&bytes)?;
+        let Details::Exec(exec) = record.details else { anyhow::bail!("no exec") };
+        // Perl itself was looked for in several places.
+        if exec.ret == 0 || exec.path_asked.as_str().ends_with("/perl") {
+            continue;
+        }
+        failed += 1;
+        let identity = record.identity.context("identity")?;
+        ensure!(identity.compat == compat && identity.pid == pid, "{identity:?}");
+        let argv: Vec<_> = exec.argv.iter().map(|arg| arg.as_str()).collect();
+        ensure!(exec.ret == -i64::from(errno) && argv == ["x", "", "y z"] && !exec.argv_cut, "{exec:?}");
+        ensure!(exec.path_asked.as_str() == asked && exec.execveat == execveat, "{exec:?}");
+        ensure!(exec.exe.as_str() == format!("{}{path}", folder.display()), "{exec:?}");
+        ensure!(Path::new(exec.cwd.as_str()) == folder && !exec.path_incomplete && !exec.memfd, "{exec:?}");
+        let file = known.then(|| fs::metadata(folder.join("denied"))).transpose()?;
+        let file = file.map(|stat| (stat.dev(), stat.ino()));
+        ensure!(exec.file.map(|file| (file.dev, file.ino)) == file, "{exec:?}");
+    }
+    ensure!(failed == TIMES, "{failed} failed");
+    Ok(())
+}
+
+/// A program that has no name anywhere: runs, and does not.
+fn of_memory() -> anyhow::Result<()> {
+    let script = format!(
+        "my ($name, $empty, $x) = ('hidden', '', 'x'); my $argv = pack('PQ', $x, 0); my $none = pack('Q', 0);
+         open(T, '<', '/bin/true'); binmode T; local $/; my $true = <T>;
+         my ($good, $bad) = map {{ syscall({}, $name, 1) }} (1, 2); my $length = length $true;
+         syscall(1, $good, $true, $length) == $length or die; syscall(1, $bad, $true, 3);
+         for (1..{TIMES}) {{
+             for my $fd ($good, $bad) {{ unless (fork) {{ syscall(322, $fd, $empty, $argv, $none, 4096); exit 7 }} wait }}
+         }}",
+        libc::SYS_memfd_create
+    );
+    let mut kernel = Kernel::start()?;
+    let pid = run(Command::new("perl").args(["-e", &script]))?;
+    kernel.wait_for(pid, Kind::Exit, 1)?;
+    let mut counts = [0, 0];
+    for bytes in kernel.all(Kind::Exec) {
+        let record = exec::decode(&bytes)?;
+        let Details::Exec(exec) = record.details else { anyhow::bail!("no exec") };
+        if record.identity.is_none_or(|identity| identity.ppid != pid) {
+            continue;
+        }
+        ensure!(exec.memfd && exec.exe.as_str() == "/memfd:hidden (deleted)", "{exec:?}");
+        ensure!(exec.file.is_some_and(|file| file.ino != 0) && exec.argv[0].as_str() == "x", "{exec:?}");
+        let ran = exec.ret == 0;
+        let asked = if ran { (true, 0) } else { (false, AT_EMPTY_PATH) };
+        let found = (exec.path_asked.as_str().starts_with("/dev/fd/"), exec.execveat);
+        ensure!(found == (asked.0, Some(asked.1)), "{exec:?}");
+        ensure!(ran || exec.ret == -i64::from(libc::ENOEXEC), "{exec:?}");
+        counts[usize::from(ran)] += 1;
+    }
+    ensure!(counts == [TIMES; 2], "{counts:?}");
     Ok(())
 }
 

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpList
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use anyhow::ensure;
-use bpf_programs::connect;
+use bpf_programs::connect::TRACER;
 use bpf_programs::wire::Kind;
-use model::{Connect, Details};
+use model::{Details, Ends, Socket};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, socket};
 
@@ -27,25 +27,26 @@ fn own() -> u32 {
 }
 
 /// The connects of this process to `port`.
-fn to_port(kernel: &mut Kernel, port: u16) -> anyhow::Result<Vec<Connect>> {
+fn to_port(kernel: &mut Kernel, port: u16) -> anyhow::Result<Vec<Socket>> {
     kernel.drain();
     let mut found = Vec::new();
     for bytes in kernel.of(own(), Kind::Connect) {
-        if let Details::Connect(connect) = connect::decode(&bytes)?.details
-            && connect.dport == port
+        if let Details::Socket(connect) = (TRACER.decode)(&bytes)?.details
+            && matches!(connect.ends, Ends::Inet { remote: Some((_, to)), .. } if to == port)
         {
-            found.push(connect);
+            found.push(*connect);
         }
     }
     Ok(found)
 }
 
-fn check(connect: &Connect, from: Option<SocketAddr>, to: SocketAddr, ret: i64) -> anyhow::Result<()> {
-    ensure!((connect.daddr, connect.dport) == (to.ip(), to.port()), "{connect:?} {to}");
+fn check(connect: &Socket, from: Option<SocketAddr>, to: SocketAddr, ret: i64) -> anyhow::Result<()> {
+    let Ends::Inet { local, remote } = connect.ends else { anyhow::bail!("{connect:?}") };
+    ensure!(remote == Some((to.ip(), to.port())), "{connect:?} {to}");
     if let Some(from) = from {
-        ensure!((connect.saddr, connect.sport) == (from.ip(), from.port()), "{connect:?} {from}");
+        ensure!(local == (from.ip(), from.port()), "{connect:?} {from}");
     }
-    ensure!(connect.ret == ret, "{connect:?}");
+    ensure!(connect.ret == Some(ret), "{connect:?}");
     Ok(())
 }
 
@@ -62,7 +63,7 @@ fn both() -> anyhow::Result<()> {
         ensure!(found.len() == TIMES, "{}", found.len());
         for (connect, stream) in found.iter().zip(&streams) {
             check(connect, Some(stream.local_addr()?), to, 0)?;
-            ensure!(!connect.nonblocking);
+            ensure!(connect.nonblocking == Some(false));
         }
     }
     Ok(())
@@ -126,7 +127,7 @@ fn nonblocking() -> anyhow::Result<()> {
         ensure!(found.len() == TIMES, "{}", found.len());
         for (connect, from) in found.iter().zip(from) {
             check(connect, Some(from), to, 0)?;
-            ensure!(connect.nonblocking, "{connect:?}");
+            ensure!(connect.nonblocking == Some(true), "{connect:?}");
         }
     }
     Ok(())
@@ -142,7 +143,7 @@ fn nonblocking_refused() -> anyhow::Result<()> {
     ensure!(found.len() == TIMES, "{}", found.len());
     for connect in &found {
         check(connect, None, to, -i64::from(libc::ECONNREFUSED))?;
-        ensure!(connect.nonblocking, "{connect:?}");
+        ensure!(connect.nonblocking == Some(true), "{connect:?}");
     }
     Ok(())
 }
@@ -165,18 +166,17 @@ fn abandoned() -> anyhow::Result<()> {
     let open = waiting.len() - decided;
     drop(waiting);
     let found = to_port(&mut kernel, to.port())?;
-    let aborted = found.iter().filter(|connect| connect.ret == -i64::from(libc::ECONNABORTED)).count();
+    let aborted = found.iter().filter(|connect| connect.ret == Some(-i64::from(libc::ECONNABORTED))).count();
     ensure!(aborted == open, "{aborted} of {open}: {found:?}");
     Ok(())
 }
 
-/// UDP, unix sockets and things that are no sockets.
+/// UDP, and things that are no sockets.
 fn others() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let before = kernel.count(Kind::Connect)?.seen;
     let udp = std::net::UdpSocket::bind("127.0.0.1:0")?;
     udp.connect(SocketAddrV4::new([127, 0, 0, 1].into(), 9))?;
-    ensure!(std::os::unix::net::UnixStream::connect("/no/such/socket").is_err());
     let file = std::fs::File::open("/dev/null")?;
     let to = SockaddrIn::new(127, 0, 0, 1, 9);
     ensure!(nix::sys::socket::connect(file.as_raw_fd(), &to) == Err(Errno::ENOTSOCK));

@@ -1,65 +1,145 @@
 //! What a record lacks, looked up: working folder, executable, container. From the process table, never from
 //! `/proc`: the process may be gone by now, or another.
 
-mod container;
+pub mod runtime;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::{BootNs, ProcessTable, Tracking};
-
-pub use container::container_id;
+use model::container::{Found, container};
+use model::{ActField, BootNs, CgroupId, Container, Details, ProcessTable, Tracking};
+use serde_json::Value;
 
 use crate::normalize::keep_bytes;
 
 /// So many cgroups' containers are remembered; beyond, all are forgotten and looked up again.
 const CGROUPS_KEPT: usize = 4096;
 
+/// The first pid namespace always has this number (`PROC_PID_INIT_INO`).
+const FIRST_PID_NS: u32 = 0xEFFF_FFFC;
+
 /// Fills in what the process table knows.
 #[derive(Debug)]
 pub struct Enricher {
     processes: ProcessTable,
-    containers: HashMap<Arc<str>, Option<Arc<str>>>,
+    cgroups: HashMap<CgroupId, Arc<Cgroup>>,
+    names: Option<runtime::Names>,
+    descent: bool,
+}
+
+/// A cgroup, and whose it is.
+#[derive(Debug)]
+struct Cgroup {
+    path: Arc<str>,
+    container: Option<(Arc<str>, Arc<Container>)>,
+}
+
+impl Cgroup {
+    fn new(path: Arc<str>) -> Self {
+        let told = container(&path).map(|found| {
+            let Found { id, runtime, pod_uid } = found;
+            (Arc::from(id), Arc::new(Container { runtime, pod_uid, ..Container::default() }))
+        });
+        Self { path, container: told }
+    }
 }
 
 impl Enricher {
     /// One that asks `processes`.
     pub fn new(processes: ProcessTable) -> Self {
-        Self { processes, containers: HashMap::new() }
+        Self { processes, cgroups: HashMap::new(), names: None, descent: false }
+    }
+
+    /// Tells names and images of containers as well.
+    pub fn set_names(&mut self, names: Option<runtime::Names>) {
+        self.names = names;
+    }
+
+    /// Tells of whom processes descend, too.
+    pub fn set_descent(&mut self, wanted: bool) {
+        self.descent = wanted;
     }
 
     /// Fills in what the row does not have, as it was at `at`.
     pub fn enrich(&mut self, row: &mut Tracking, at: BootNs) {
-        let Some(process) = row.exec_id.and_then(|id| self.processes.at(id, at)) else { return };
-        if row.cwd.is_none() && process.cwd.is_some() {
-            row.cwd.clone_from(&process.cwd);
-            keep_bytes(&mut row.extended, "cwd_bytes", row.cwd.as_ref());
+        let process = row.exec_id.and_then(|id| self.processes.at(id, at));
+        if let Some(process) = &process {
+            if row.cwd.is_none() && process.cwd.is_some() {
+                row.cwd.clone_from(&process.cwd);
+                keep_bytes(&mut row.extended, "cwd_bytes", row.cwd.as_ref());
+            }
+            if row.exe.is_none() && process.exe.is_some() {
+                row.exe.clone_from(&process.exe);
+                keep_bytes(&mut row.extended, "exe_bytes", row.exe.as_ref());
+            }
         }
-        if row.exe.is_none() && process.exe.is_some() {
-            row.exe.clone_from(&process.exe);
-            keep_bytes(&mut row.extended, "exe_bytes", row.exe.as_ref());
+        let of_process = process.and_then(|process| process.cgroup.clone());
+        let cgroup = match row.extended.place.as_ref().map(|place| place.cgroup_id) {
+            Some(id) => self.cgroup(id, of_process),
+            None => of_process.map(|path| Arc::new(Cgroup::new(path))),
+        };
+        if let Some(cgroup) = cgroup {
+            place(row, &cgroup, self.names.as_ref());
         }
-        if row.container_id.is_none() {
-            row.container_id = process.cgroup.as_ref().and_then(|cgroup| self.container(cgroup));
+        if self.descent {
+            row.ancestors = row.exec_id.and_then(|id| self.processes.lineage(id));
+        }
+        if let Some(target) = target_pid(row).and_then(|pid| self.processes.of_pid(pid, at)) {
+            row.extended.extra.push((Cow::Borrowed("target_exec_id"), Value::String(target.to_string())));
         }
     }
 
-    fn container(&mut self, cgroup: &Arc<str>) -> Option<Arc<str>> {
-        if let Some(known) = self.containers.get(cgroup) {
-            return known.clone();
+    /// The cgroup of that id. Where its path was never told, that of the process's leader must do.
+    fn cgroup(&mut self, id: CgroupId, of_process: Option<Arc<str>>) -> Option<Arc<Cgroup>> {
+        if let Some(known) = self.cgroups.get(&id) {
+            return Some(known.clone());
         }
-        if self.containers.len() >= CGROUPS_KEPT {
-            self.containers.clear();
+        let Some(path) = self.processes.cgroup(id) else {
+            return of_process.map(|path| Arc::new(Cgroup::new(path)));
+        };
+        if self.cgroups.len() >= CGROUPS_KEPT {
+            self.cgroups.clear();
         }
-        let found: Option<Arc<str>> = container_id(cgroup).map(Arc::from);
-        self.containers.insert(cgroup.clone(), found.clone());
-        found
+        let cgroup = Arc::new(Cgroup::new(path));
+        self.cgroups.insert(id, cgroup.clone());
+        Some(cgroup)
+    }
+}
+
+/// Which process a call acted on, by its number in the first pid namespace. A caller in another one means another by that
+/// number; but a descriptor's process is told by the first one's.
+fn target_pid(row: &Tracking) -> Option<u32> {
+    let Details::Act(act) = &row.extended.details else { return None };
+    let is_first = row.extended.place.as_ref().is_some_and(|place| place.pid_ns == FIRST_PID_NS);
+    let was_there = act.ret != NO_SUCH_PROCESS && (is_first || act.call == "pidfd_send_signal");
+    let (_, pid) = act.fields.iter().find(|(name, _)| was_there && *name == "target_pid")?;
+    match pid {
+        // A group of processes, or everybody, is not one.
+        ActField::Int(pid) if *pid > 0 => u32::try_from(*pid).ok(),
+        ActField::Uint(pid) => u32::try_from(*pid).ok(),
+        _ => None,
+    }
+}
+
+/// `ESRCH`.
+const NO_SUCH_PROCESS: i64 = -3;
+
+fn place(row: &mut Tracking, cgroup: &Cgroup, names: Option<&runtime::Names>) {
+    if let Some(place) = &mut row.extended.place {
+        place.cgroup = Some(cgroup.path.clone());
+        place.container = cgroup.container.as_ref().map(|(id, container)| {
+            names.and_then(|names| names.of(id, container)).unwrap_or_else(|| container.clone())
+        });
+    }
+    if row.container_id.is_none() {
+        row.container_id = cgroup.container.as_ref().map(|(id, _)| id.clone());
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use model::{Details, ExecId, ProcessInfo, Text};
+    use model::{Act, ExecId, ProcessInfo, Text};
 
     use super::*;
 
@@ -73,21 +153,68 @@ mod tests {
         };
         table.change(id, BootNs(1), info("/bin/sh", b"/caf\xe9"));
         table.change(id, BootNs(50), info("/bin/true", b"/"));
-        let mut enricher = Enricher::new(table);
+        let mut enricher = Enricher::new(table.clone());
         let fields = Details::Fields(serde_json::Map::new());
         let record = model::Record { at: model::Moment::Boot(BootNs(20)), identity: None, details: fields };
         let mut row = crate::normalize::row(&"t".into(), record, model::BootClock::default()).unwrap();
         enricher.enrich(&mut row, BootNs(20));
         assert_eq!(row.exe, None, "without an identity there is nobody to look up");
         row.exec_id = Some(id);
+        let cgroup_id = CgroupId { hierarchy: 4, id: 9 };
+        row.extended.place = Some(model::extended::ProcessPlace {
+            cgroup_id,
+            cgroup: None,
+            container: None,
+            pid_ns: 1,
+            mnt_ns: 1,
+            ns_pid: 7,
+        });
         enricher.enrich(&mut row, BootNs(20));
         assert_eq!(
             (row.exe.clone(), row.cwd.clone().unwrap().as_str()),
             (Some("/bin/sh".into()), "/caf\\xe9")
         );
         assert_eq!(row.extended.get("cwd_bytes").unwrap().to_plain(), "2f636166e9");
-        assert_eq!(row.container_id.as_deref(), Some(&*"ab".repeat(32)));
+        assert_eq!(row.container_id.as_deref(), Some(&*"ab".repeat(32)), "as its process's leader");
+        row.container_id = None;
+        table.learn_cgroup(cgroup_id, &"/lxc/web".into());
+        enricher.enrich(&mut row, BootNs(20));
+        assert_eq!(row.container_id.as_deref(), Some("web"), "as its own cgroup");
+        assert_eq!(row.extended.get("cgroup").unwrap().to_plain(), "/lxc/web");
+        assert_eq!(row.extended.get("container_runtime").unwrap().to_plain(), "lxc");
         enricher.enrich(&mut row, BootNs(60));
         assert_eq!(row.exe, Some("/bin/sh".into()));
+    }
+
+    #[test]
+    fn who_was_acted_on() {
+        let id = ExecId { pid: 7, start_ns: 1 };
+        let table = ProcessTable::default();
+        table.change(id, BootNs(1), Arc::new(ProcessInfo { exe: None, cwd: None, cgroup: None }));
+        let mut enricher = Enricher::new(table);
+        let mut told = |call, pid, ret, pid_ns| {
+            let fields = vec![("target_pid", ActField::Int(pid))];
+            let act = Act { call, path: None, path_incomplete: false, fields, ret, file: None };
+            let details = Details::Act(Box::new(act));
+            let record = model::Record { at: model::Moment::Boot(BootNs(20)), identity: None, details };
+            let mut row = crate::normalize::row(&"kill".into(), record, model::BootClock::default()).unwrap();
+            row.extended.place = Some(model::extended::ProcessPlace {
+                cgroup_id: CgroupId { hierarchy: 0, id: 9 },
+                cgroup: None,
+                container: None,
+                pid_ns,
+                mnt_ns: 1,
+                ns_pid: 7,
+            });
+            enricher.enrich(&mut row, BootNs(20));
+            row.extended.get("target_exec_id").map(|field| field.to_plain().into_owned())
+        };
+        let known = Some("7-1".to_owned());
+        assert_eq!(told("kill", 7, 0, FIRST_PID_NS), known);
+        assert_eq!(told("kill", 7, -1, FIRST_PID_NS), known, "denied");
+        assert_eq!(told("pidfd_send_signal", 7, 0, 5), known);
+        assert_eq!(told("kill", 7, 0, 5), None, "another namespace's number");
+        assert_eq!(told("kill", -7, 0, FIRST_PID_NS), None, "a group");
+        assert_eq!(told("kill", 7, NO_SUCH_PROCESS, FIRST_PID_NS), None);
     }
 }

@@ -42,13 +42,17 @@ impl CelFilter {
                 return Err(vec![Problem::new(prefix, message)]);
             }
         };
-        let schema = Schema { localize: local_micros };
+        let schema = Schema { localize: local_micros, stored: false };
         let expression = Expression::compile(text, &schema)
             .map_err(|error| vec![Problem::new(format!("{prefix}.{key}"), error.to_string())])?;
         let enriched =
             expression.reads_any_field() || expression.fields().any(|name| ENRICHED.contains(&name));
         let stage = if enriched { Stage::Enriched } else { Stage::Normalized };
         Ok(Self { expression, drops, stage, failures: Mutex::new(None) })
+    }
+
+    pub(super) fn reads(&self, name: &str) -> bool {
+        self.expression.fields().any(|field| field == name)
     }
 
     pub(super) fn stage(&self) -> Stage {

@@ -7,12 +7,13 @@ mod exercise;
 mod field;
 mod list;
 mod pattern;
+mod pushdown;
 mod python;
 mod rules;
 
 use std::collections::HashSet;
 
-use model::{Problem, TracerName, Tracking};
+use model::{MANIFEST, Problem, TracerName, Tracking};
 
 use cel::CelFilter;
 pub use cel::Failures;
@@ -29,8 +30,24 @@ pub enum Stage {
     Enriched,
 }
 
+/// Its name in expressions: [`Tracking::ancestors`].
+const ANCESTORS: &str = "ancestors";
+
 /// Fields that enrichers add.
-const ENRICHED: [&str; 5] = ["cwd", "exe", "container_id", "cwd_bytes", "exe_bytes"];
+const ENRICHED: [&str; 12] = [
+    ANCESTORS,
+    "cwd",
+    "exe",
+    "container_id",
+    "cwd_bytes",
+    "exe_bytes",
+    "cgroup",
+    "container_runtime",
+    "container_name",
+    "container_image",
+    "pod_uid",
+    "target_exec_id",
+];
 
 /// All filters of a run.
 #[derive(Debug, Default)]
@@ -84,6 +101,14 @@ impl Filters {
         })
     }
 
+    /// Whether one of them asks of whom a process descends.
+    pub(crate) fn ask_for_descent(&self) -> bool {
+        self.filters.iter().any(|filter| match &filter.rule {
+            Rule::Pattern(_) => false,
+            Rule::Cel(cel) => cel.reads(ANCESTORS),
+        })
+    }
+
     /// The first filter that drops the row, by number. At [`Stage::Enriched`] only what could not be known before
     /// is looked at.
     pub fn drops(&self, row: &Tracking, stage: Stage) -> Option<usize> {
@@ -110,7 +135,13 @@ impl Filter {
     }
 
     fn drops(&self, row: &Tracking, stage: Stage) -> bool {
-        if !self.tracers.is_empty() && !self.tracers.contains(&row.tracer) {
+        // What says what can't be in the store is dropped only by those who name it.
+        let names_it = if self.tracers.is_empty() {
+            row.tracer.as_str() != MANIFEST
+        } else {
+            self.tracers.contains(&row.tracer)
+        };
+        if !names_it {
             return false;
         }
         match &self.rule {

@@ -10,7 +10,7 @@ use super::pattern::Patterns;
 use super::{ENRICHED, Stage, list};
 
 /// The settings that count without `enable_customize_exclude`.
-const OWN_KEYS: [&str; 5] =
+pub(super) const OWN_KEYS: [&str; 5] =
     ["re_exclude_fname", "re_exclude_comm", "exclude_pid", "exclude_uid", "exclude_gid"];
 
 /// duetector's `PatternFilter`, compiled.

@@ -23,9 +23,12 @@ fn identity(comm: &[u8]) -> Identity {
         uid: 1000,
         gid: 100,
         comm,
-        cgroup_id: 5,
+        cgroup: model::CgroupId { hierarchy: 0, id: 5 },
+        ns_pid: 1,
         pid_ns: 6,
         mnt_ns: 4,
+        uring: false,
+        compat: false,
     }
 }
 
@@ -131,12 +134,12 @@ fn a_kernel_record_fills_the_columns() {
         path: Text::from_bytes(b"/data/caf\xe9"),
         path_incomplete: false,
         path_asked: "caf".into(),
+        handle: None,
         flags: 0,
         mode: 0,
+        umask: 0o22,
         ret: -2,
-        dev: None,
-        ino: None,
-        file_mode: None,
+        file: None,
     };
     let details = Details::Open(Box::new(open));
     let at = Moment::Boot(BootNs(2_000));
@@ -150,8 +153,8 @@ fn a_kernel_record_fills_the_columns() {
     assert_eq!(row.ret, Some(-2));
     let extended = serde_json::to_value(&row.extended).unwrap();
     let expected = json!({
-        "path_asked": "caf", "flags": ["O_RDONLY"], "mode": 0, "errno": "ENOENT", "cgroup_id": 5, "pid_ns": 6,
-        "mnt_ns": 4, "fname_bytes": "2f646174612f636166e9", "comm_bytes": "70ff",
+        "path_asked": "caf", "flags": ["O_RDONLY"], "errno": "ENOENT", "cgroup_id": 5, "pid_ns": 6,
+        "mnt_ns": 4, "ns_pid": 1, "fname_bytes": "2f646174612f636166e9", "comm_bytes": "70ff",
     });
     assert_eq!(extended, expected);
 }
@@ -165,6 +168,10 @@ fn an_executed_program_brings_its_own_exe_and_cwd() {
         argv_cut: false,
         cwd: "/tmp".into(),
         path_incomplete: false,
+        ret: 0,
+        execveat: None,
+        memfd: false,
+        file: None,
     };
     let details = Details::Exec(Box::new(exec));
     let at = Moment::Boot(BootNs(0));

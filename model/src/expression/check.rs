@@ -92,6 +92,10 @@ impl<'a> Checker<'a> {
             return Ok((Node::Var(place), self.vars[place].1.clone()));
         }
         if let Some(column) = Column::named(name) {
+            if self.schema.stored && !column.is_stored() {
+                return self
+                    .fail(id, format!("{name} is not stored: only filters of the agent can ask for it"));
+            }
             self.used.insert(name.to_owned());
             return Ok((Node::Column(column), column.kind()));
         }

@@ -36,6 +36,7 @@ mod ir;
 mod kind;
 mod ops;
 mod parse;
+mod pushdown;
 mod schema;
 mod source;
 mod time;
@@ -110,6 +111,13 @@ impl Expression {
     /// What it says of every row, if it needs none to say it.
     pub fn constant(&self) -> Option<bool> {
         eval::constant(&self.0.root)
+    }
+
+    /// Where a kernel record certainly gives this answer: lists of tests, of which all in one hold. And whether it gives it
+    /// nowhere else.
+    pub fn certain(&self, answer: bool) -> (Vec<Vec<crate::pushdown::Test>>, bool) {
+        let pushdown::Certain { rules, exact } = pushdown::certain(&self.0.root, answer);
+        (rules, exact)
     }
 
     /// Conditions on single columns that hold wherever it holds: for a store to narrow down what must be looked at.

@@ -14,11 +14,13 @@ pub(super) const EXTENDED: &str = "extended";
 pub struct Schema {
     /// How a moment becomes local time; UTC unless told.
     pub localize: Localize,
+    /// The rows are those of a store, which has no [`Column::Ancestors`].
+    pub stored: bool,
 }
 
 impl Default for Schema {
     fn default() -> Self {
-        Self { localize: WallTime }
+        Self { localize: WallTime, stored: false }
     }
 }
 

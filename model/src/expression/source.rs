@@ -1,7 +1,7 @@
 //! Where an expression reads from: a row in memory, or one that a store hands out column by column.
 
 use super::kind::Kind;
-use super::value::Value;
+use super::value::{Items, Value};
 use crate::Tracking;
 
 /// What an expression can be applied to.
@@ -13,7 +13,7 @@ pub trait Source {
 }
 
 macro_rules! columns {
-    ($($variant:ident $name:literal $kind:ident),* $(,)?) => {
+    ($($variant:ident $name:literal $kind:expr),* $(,)?) => {
         /// A column that is a name of its own in an expression.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[expect(missing_docs, reason = "each is the column of its name")]
@@ -30,31 +30,37 @@ macro_rules! columns {
 
             /// Its type.
             pub fn kind(self) -> Kind {
-                match self { $(Self::$variant => Kind::$kind),* }
+                match self { $(Self::$variant => $kind),* }
             }
         }
     };
 }
 
 columns! {
-    Tracer "tracer" Text,
-    Pid "pid" Int,
-    Tid "tid" Int,
-    Ppid "ppid" Int,
-    Uid "uid" Int,
-    Gid "gid" Int,
-    Comm "comm" Text,
-    Cwd "cwd" Text,
-    Exe "exe" Text,
-    Fname "fname" Text,
-    Dt "dt" Time,
-    ExecId "exec_id" Text,
-    ContainerId "container_id" Text,
-    Ret "ret" Int,
-    Count "count" Int,
+    Tracer "tracer" Kind::Text,
+    Pid "pid" Kind::Int,
+    Tid "tid" Kind::Int,
+    Ppid "ppid" Kind::Int,
+    Uid "uid" Kind::Int,
+    Gid "gid" Kind::Int,
+    Comm "comm" Kind::Text,
+    Cwd "cwd" Kind::Text,
+    Exe "exe" Kind::Text,
+    Fname "fname" Kind::Text,
+    Dt "dt" Kind::Time,
+    ExecId "exec_id" Kind::Text,
+    ContainerId "container_id" Kind::Text,
+    Ret "ret" Kind::Int,
+    Count "count" Kind::Int,
+    Ancestors "ancestors" Kind::List(Box::new(Kind::Int)),
 }
 
 impl Column {
+    /// Whether stores have it; else only filters do, while the record is on its way.
+    pub fn is_stored(self) -> bool {
+        self != Self::Ancestors
+    }
+
     pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|column| column.name() == name)
     }
@@ -78,6 +84,9 @@ impl Source for Tracking {
             Column::ContainerId => self.container_id.as_deref().into(),
             Column::Ret => self.ret.into(),
             Column::Count => self.count.into(),
+            Column::Ancestors => {
+                self.ancestors.as_deref().map_or(Value::Null, |pids| Value::List(Items::Pids(pids)))
+            }
         }
     }
 
@@ -105,7 +114,8 @@ mod tests {
 
     #[test]
     fn every_column_of_a_row_has_a_name() {
-        let mut names: Vec<&str> = Column::ALL.iter().map(|column| column.name()).collect();
+        let stored = Column::ALL.iter().filter(|column| column.is_stored());
+        let mut names: Vec<&str> = stored.map(|column| column.name()).collect();
         let mut known: Vec<&str> = crate::schema::COLUMNS.iter().map(|column| column.name).collect();
         known.retain(|name| *name != "extended");
         known.push("tracer");

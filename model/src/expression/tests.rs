@@ -14,12 +14,12 @@ fn opened() -> Tracking {
         path: "/data/set.csv".into(),
         path_incomplete: false,
         path_asked: "../set.csv".into(),
+        handle: None,
         flags: 0o101,
         mode: 0o644,
+        umask: 0o22,
         ret: -13,
-        dev: None,
-        ino: None,
-        file_mode: None,
+        file: None,
     };
     let mut row = Tracking::new(TracerName::new("open"), AT, Extended::new(Details::Open(Box::new(open))));
     row.pid = Some(7);

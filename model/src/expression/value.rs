@@ -43,6 +43,8 @@ pub enum Items<'a> {
     Json(Cow<'a, [Json]>),
     /// Texts of a row.
     Texts(&'a [Text]),
+    /// Process ids.
+    Pids(&'a [u32]),
 }
 
 impl<'a> Items<'a> {
@@ -51,6 +53,7 @@ impl<'a> Items<'a> {
             Self::Values(values) => values.len(),
             Self::Json(values) => values.len(),
             Self::Texts(texts) => texts.len(),
+            Self::Pids(pids) => pids.len(),
         }
     }
 
@@ -60,6 +63,7 @@ impl<'a> Items<'a> {
             Self::Json(Cow::Borrowed(values)) => values.get(place).map(Value::from),
             Self::Json(Cow::Owned(values)) => values.get(place).map(|value| Value::from(value).into_owned()),
             Self::Texts(texts) => texts.get(place).map(|text| Value::text(text.as_str())),
+            Self::Pids(pids) => pids.get(place).map(|pid| Value::Int((*pid).into())),
         }
     }
 

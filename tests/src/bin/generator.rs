@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::io::{BufRead, BufWriter, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -66,6 +67,26 @@ enum Work {
         #[arg(long)]
         count: u64,
     },
+    /// Write and read 4 KiB at the beginning of a file, again and again
+    ReadWrite {
+        file: PathBuf,
+        #[arg(long)]
+        count: u64,
+    },
+    /// Write 8 bytes, then read and write single bytes of one file from several threads as fast as they can
+    Bytes {
+        file: PathBuf,
+        #[arg(long, default_value_t = 1)]
+        threads: u64,
+        /// Reads, and as many writes, of each thread
+        #[arg(long)]
+        calls: u64,
+    },
+    /// Make a call that concerns nobody (getppid), again and again
+    Unrelated {
+        #[arg(long)]
+        count: u64,
+    },
     /// Make files 0, 1, 2… in a folder at a steady rate, until standard input ends; each is opened once
     Number {
         folder: PathBuf,
@@ -102,6 +123,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Work::Numbered { prefix, rate, spawn_every } => open_numbered(&prefix, rate, spawn_every)?,
         Work::Spawn { program, count } => spawn(&program, count)?,
         Work::Connect { address, count } => connect(&address, count)?,
+        Work::ReadWrite { file, count } => read_write(&file, count)?,
+        Work::Bytes { file, threads, calls } => bytes(&file, threads, calls)?,
+        Work::Unrelated { count } => {
+            for _ in 0..count {
+                std::hint::black_box(nix::unistd::getppid());
+            }
+            count
+        }
         Work::Number { folder, rate } => number(&folder, rate)?,
         // What it says is for its host alone.
         Work::Tick { every_us } => return Ok(tick(Duration::from_micros(every_us))?),
@@ -195,6 +224,35 @@ fn connect(address: &str, count: u64) -> std::io::Result<u64> {
         stream.read_to_end(&mut Vec::new())?;
     }
     Ok(count)
+}
+
+fn read_write(file: &Path, count: u64) -> std::io::Result<u64> {
+    let file = std::fs::File::options().read(true).write(true).open(file)?;
+    let mut page = [b'x'; 4096];
+    for _ in 0..count {
+        file.write_all_at(&page, 0)?;
+        file.read_exact_at(&mut page, 0)?;
+    }
+    Ok(count)
+}
+
+fn bytes(file: &Path, threads: u64, calls: u64) -> std::io::Result<u64> {
+    let file = std::fs::File::options().read(true).write(true).open(file)?;
+    file.write_all_at(&[b'x'; 8], 0)?;
+    let work = || {
+        for _ in 0..calls {
+            file.read_exact_at(&mut [0], 3)?;
+            file.write_all_at(b"y", 4)?;
+        }
+        std::io::Result::Ok(())
+    };
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        running
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| std::io::Error::other("a thread panicked"))?)
+    })?;
+    Ok(threads * calls)
 }
 
 fn number(folder: &Path, rate: u64) -> std::io::Result<u64> {

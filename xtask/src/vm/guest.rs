@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use super::image;
 use super::matrix::{Guest, Run};
 use super::report::{Column, Outcome};
 use crate::run::{self, say};
@@ -26,7 +27,7 @@ pub(crate) fn boot(
     guest: &Guest,
     logs: &Path,
 ) -> Result<Column> {
-    let logs = logs.join(name.replace(' ', "-"));
+    let logs = logs.join(image::label(name));
     fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
     let place = |name: &str| logs.join(name);
     let mut command = Command::new("timeout");
@@ -45,7 +46,8 @@ pub(crate) fn boot(
     for serial in ["console", "results", "output"] {
         command.arg("-serial").arg(format!("file:{}", place(serial).display()));
     }
-    let parameters = format!("{PARAMETERS} {}", run.parameters);
+    // What the kernel does not know, and has no dot in it, becomes a variable of the first process.
+    let parameters = format!("{PARAMETERS} {} column={}", run.parameters, image::label(name));
     command.arg("-kernel").arg(kernel).arg("-initrd").arg(image).args(["-append", &parameters]);
     say(&format!("booting {name} (logs in {})", logs.display()));
     let watch = run::Watch::start();

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::matrix::Matrix;
+use super::matrix::{Matrix, Run, Suite};
 use super::suites::Built;
 use crate::run::{self, find};
 
@@ -18,7 +18,13 @@ const INIT: &str = include_str!("init.sh");
 const RESULTS: &str = "/dev/ttyS1";
 
 /// Builds it anew: that takes a second.
-pub(crate) fn build(matrix: &Matrix, built: &Built, filters: &[String], folder: &Path) -> Result<PathBuf> {
+pub(crate) fn build(
+    matrix: &Matrix,
+    built: &Built,
+    filter: Option<&str>,
+    modules: &[(String, PathBuf)],
+    folder: &Path,
+) -> Result<PathBuf> {
     let root = folder.join("root");
     if root.exists() {
         fs::remove_dir_all(&root).with_context(|| format!("cannot clear {}", root.display()))?;
@@ -30,18 +36,40 @@ pub(crate) fn build(matrix: &Matrix, built: &Built, filters: &[String], folder: 
         ensure!(!found.is_empty(), "no {pattern} here, which the guest needs");
         found.iter().try_for_each(|path| tree.add(path))?;
     }
-    let mut script = String::new();
-    for (suite, program) in matrix.suites.iter().zip(&built.suites) {
-        tree.program(program, &format!("suites/{}", suite.test))?;
-        let quoted = suite.arguments(RESULTS, filters).into_iter();
-        let quoted: Vec<_> = quoted.map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
-        script += &format!("suite {} {}\n", suite.test, quoted.join(" "));
+    modules.iter().try_for_each(|(release, path)| tree.module(release, path))?;
+    let suites = built.suites.iter().map(|suite| (&suite.name, &suite.path));
+    for (name, program) in suites.chain(built.helpers.iter().map(|(name, path)| (name, path))) {
+        tree.program(program, &format!("suites/{name}"))?;
     }
     tree.program(&built.agent, "suites/duetector-actors")?;
-    tree.program(&built.generator, "suites/generator")?;
-    tree.text("suites/run", &script)?;
+    for (kernel, run) in matrix.boots() {
+        let name = run.column(&kernel.name);
+        tree.text(&format!("suites/{}.run", label(&name)), &script(matrix, built, run, &name, filter))?;
+    }
     matrix.examples.iter().try_for_each(|folder| tree.examples(&run::root().join(folder), &built.agent))?;
     tree.archive(&folder.join("initramfs"))
+}
+
+/// The name of a column as a file's.
+pub(crate) fn label(column: &str) -> String {
+    column.replace(' ', "-")
+}
+
+/// What the guest of that column is to run.
+fn script(matrix: &Matrix, built: &Built, run: &Run, column: &str, filter: Option<&str>) -> String {
+    let mut script = String::new();
+    for (name, value) in run.variables() {
+        script += &format!("export {name}={value}\n");
+    }
+    for suite in matrix.suites_of(run) {
+        let tests =
+            built.suites.iter().find(|built| built.name == suite.test).map_or(&[][..], |built| &built.tests);
+        let skipped = suite.skipped(column).into_iter().map(|skip| skip.test.as_str());
+        let words = Suite::arguments(RESULTS, skipped.chain(run.others(tests)), filter);
+        let quoted: Vec<_> = words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
+        script += &format!("suite {} {}\n", suite.test, quoted.join(" "));
+    }
+    script
 }
 
 struct Tree {
@@ -79,6 +107,18 @@ impl Tree {
         fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
         fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
         Ok(())
+    }
+
+    /// A module of a guest's kernel, as that can load it.
+    fn module(&self, release: &str, from: &Path) -> Result<()> {
+        let name = from.file_name().context("no name")?.to_string_lossy().into_owned();
+        self.copy(from, &format!("modules/{release}/{name}"))?;
+        if !name.ends_with(".xz") {
+            return Ok(());
+        }
+        run::quietly(
+            Command::new("xz").arg("--decompress").arg(self.root.join("modules").join(release).join(name)),
+        )
     }
 
     /// One of ours, without its debugging symbols, which are most of it; and its libraries.

@@ -17,6 +17,29 @@ pub(crate) struct Unpacked {
     pub(crate) image: PathBuf,
 }
 
+impl Unpacked {
+    /// Its modules of these names, and under which release the running kernel finds each. What is built in has none.
+    pub(crate) fn modules(&self, names: &[String]) -> Result<Vec<(String, PathBuf)>> {
+        let root = self.image.ancestors().nth(2).context("no kernel's folder")?.join("lib/modules");
+        let mut found = Vec::new();
+        for release in
+            fs::read_dir(&root).with_context(|| format!("cannot read {}", root.display()))?.flatten()
+        {
+            let mut list = Command::new("find");
+            let listed =
+                run::output(list.arg(release.path()).args(["-name", "*.ko", "-o", "-name", "*.ko.xz"]));
+            let release = release.file_name().to_string_lossy().into_owned();
+            let is_wanted = |line: &&str| {
+                let name = line.rsplit('/').next().and_then(|name| name.split('.').next());
+                names.iter().any(|wanted| Some(wanted.as_str()) == name)
+            };
+            let listed = listed.unwrap_or_default();
+            found.extend(listed.lines().filter(is_wanted).map(|line| (release.clone(), PathBuf::from(line))));
+        }
+        Ok(found)
+    }
+}
+
 struct Package {
     name: String,
     version: String,

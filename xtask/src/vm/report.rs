@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::matrix::Suite;
+
 /// How a test ended.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Outcome {
@@ -28,6 +30,8 @@ pub(crate) struct Column {
     pub(crate) ignored: Option<String>,
     /// To be shown below the table.
     pub(crate) notes: Vec<String>,
+    /// Suites, their tests that are not run there, and why.
+    skipped: Vec<((String, String), String)>,
 }
 
 impl Column {
@@ -97,6 +101,15 @@ impl Column {
         }
     }
 
+    /// Takes in what of these suites is not run.
+    pub(crate) fn skip<'a>(&mut self, suites: impl Iterator<Item = &'a Suite>) {
+        for suite in suites {
+            let skipped = suite.skipped(&self.name).into_iter();
+            let keys = skipped.map(|skip| ((suite.test.clone(), skip.test.clone()), skip.why.clone()));
+            self.skipped.extend(keys);
+        }
+    }
+
     /// All outcomes.
     pub(crate) fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
         self.tests.iter().map(|(_, outcome)| outcome)
@@ -108,6 +121,7 @@ impl Column {
             Some((_, Outcome::Ignored)) => "ignored",
             Some((_, Outcome::Failed(_))) => "FAILED",
             None if self.ignored.is_some() => "ignored",
+            None if self.skipped.iter().any(|(known, _)| known == key) => "skipped",
             None => "-",
         }
     }
@@ -132,7 +146,8 @@ impl Column {
 /// One table over all kernels, then what is to be said about each.
 pub(crate) fn render(columns: &[Column]) -> String {
     let mut keys: Vec<&(String, String)> = Vec::new();
-    for (key, _) in columns.iter().flat_map(|column| &column.tests) {
+    let skipped = columns.iter().flat_map(|column| column.skipped.iter().map(|(key, _)| key));
+    for key in columns.iter().flat_map(|column| column.tests.iter().map(|(key, _)| key)).chain(skipped) {
         if !keys.contains(&key) {
             keys.push(key);
         }
@@ -144,7 +159,7 @@ pub(crate) fn render(columns: &[Column]) -> String {
     rows.extend(keys.iter().map(|key| {
         row(&format!("{} {}", key.0, key.1), columns.iter().map(|column| column.of(key).to_owned()))
     }));
-    rows.push(row("passed, failed, ignored", columns.iter().map(counts)));
+    rows.push(row("passed, failed, ignored, skipped", columns.iter().map(counts)));
     let seconds = |column: &Column| column.seconds.map_or_else(String::new, |seconds| format!("{seconds} s"));
     rows.push(row("time", columns.iter().map(seconds)));
     let mut text = align(&rows);
@@ -156,9 +171,10 @@ fn counts(column: &Column) -> String {
     let count = |wanted: fn(&Outcome) -> bool| column.outcomes().filter(|outcome| wanted(outcome)).count();
     let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
     format!(
-        "{}, {failed}, {}",
+        "{}, {failed}, {}, {}",
         count(|outcome| *outcome == Outcome::Passed),
-        count(|outcome| *outcome == Outcome::Ignored)
+        count(|outcome| *outcome == Outcome::Ignored),
+        column.skipped.len()
     )
 }
 
@@ -171,6 +187,9 @@ fn remarks(column: &Column, text: &mut String) {
     }
     for ((suite, test), words) in column.failures() {
         *text += &format!("\n{}: {suite} {test}: {}\n", column.name, words.trim());
+    }
+    for ((suite, test), why) in &column.skipped {
+        *text += &format!("\n{}: {suite} {test}: skipped: {why}\n", column.name);
     }
     for note in &column.notes {
         *text += &format!("\n{}: {note}\n", column.name);
@@ -213,7 +232,7 @@ mod tests {
         assert_eq!(column.outcomes().cloned().collect::<Vec<_>>(), [Outcome::Passed, Outcome::Ignored]);
         assert!(!column.is_bad(true), "{column:?}");
         let table = render(&[column]);
-        assert!(table.contains("kernel a") && table.contains("1, 0, 1"), "{table}");
+        assert!(table.contains("kernel a") && table.contains("1, 0, 1, 0"), "{table}");
     }
 
     #[test]

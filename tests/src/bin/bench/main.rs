@@ -2,23 +2,33 @@
 //! other tools where they are installed. `cargo xtask bench` builds and runs this.
 
 mod children;
+mod kernel;
 mod machine;
 mod measures;
+mod slowdowns;
 mod watchers;
 
 use std::path::PathBuf;
 
 use clap::Parser;
 use measures::Figures;
+use slowdowns::Slowdown;
+use watchers::Watcher;
 
 #[derive(Parser)]
 struct Options {
     /// Rounds of each comparison; medians are shown
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// How long each storm is
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
     /// Only what subprocess tracers reach
     #[arg(long)]
     children: bool,
+    /// Only what tracers' events cost in the kernel
+    #[arg(long)]
+    kernel: bool,
     /// Also write the table to this file
     #[arg(long)]
     write: Option<PathBuf>,
@@ -30,7 +40,11 @@ fn main() -> std::io::Result<()> {
         say(&children::report(&children::take(options.rounds)));
         return Ok(());
     }
-    let figures = Figures::take(options.rounds);
+    if options.kernel {
+        say(&kernel::report(&kernel::take()));
+        return Ok(());
+    }
+    let figures = Figures::take(options.rounds, options.seconds);
     let text = report(&figures);
     say(&text);
     match options.write {
@@ -44,40 +58,37 @@ fn report(figures: &Figures) -> String {
     let mut text = String::from("# Benchmarks\n\nMade by `cargo xtask bench --write`. ");
     text.push_str("Compare ratios, not absolute times: each was taken in one run, alternating.\n\n");
     text.push_str(&machine::describe());
-    text.push_str("\n| slower than with nobody watching × | must | goal |");
-    for (name, _) in &figures.slowdowns[0].by_watcher {
-        text.push_str(&format!(" {name} |"));
-    }
-    text.push_str("\n|---|---|---|");
-    text.push_str(&"---|".repeat(figures.slowdowns[0].by_watcher.len()));
-    for slowdown in &figures.slowdowns {
-        text.push_str(&format!("\n| {} | {} | {} |", slowdown.what, slowdown.must, slowdown.goal));
-        for (_, ratio) in &slowdown.by_watcher {
-            text.push_str(&format!(" {ratio:.2} |"));
-        }
-    }
-    text.push_str(
-        "\n\n| duetector-actors, into SQLite | measured | must | goal | met |\n|---|---|---|---|---|\n",
-    );
+    text.push_str("\n| budget | must | goal | measured | |\n|---|---|---|---|---|\n");
     for figure in &figures.figures {
+        let (must, goal, value) = (figure.must, figure.goal, figure.value);
+        let (what, digits, unit) = (&figure.what, figure.digits, figure.unit);
         text.push_str(&format!(
-            "| {} | {:.*} {} | {} | {} | {} |\n",
-            figure.what,
-            figure.digits,
-            figure.value,
-            figure.unit,
-            figure.must,
-            figure.goal,
+            "| {what} | {must} | {goal} | {value:.digits$} {unit} | {} |\n",
             figure.verdict()
         ));
     }
+    slower(&mut text, &figures.slowdowns);
+    text.push_str(&kernel::report(&figures.kernel));
     text.push_str(&children::report(&figures.children));
-    text.push_str("\nOpen/close alone, nobody watching: ");
-    text.push_str(&format!(
-        "{:.2} µs; fork+exec of `/bin/true`: {:.0} µs.\n",
-        figures.bare[0], figures.bare[1]
-    ));
     text
+}
+
+/// Everybody's slowdowns, and what they are relative to.
+fn slower(text: &mut String, slowdowns: &[Slowdown]) {
+    let watchers = Watcher::all();
+    let names: Vec<_> = watchers.iter().skip(1).map(|watcher| watcher.name()).collect();
+    let line = "---|".repeat(watchers.len() + 1);
+    let head = "\n| times slower than with nobody watching | nobody, µs |";
+    text.push_str(&format!("{head} {} |\n|{line}\n", names.join(" | ")));
+    for slowdown in slowdowns {
+        text.push_str(&format!("| {} | {:.2} |", slowdown.what, slowdown.micros[0].1));
+        for watcher in &watchers[1..] {
+            let ratio =
+                slowdown.ratio(*watcher).map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"));
+            text.push_str(&format!(" {ratio} |"));
+        }
+        text.push('\n');
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "its result is its output")]

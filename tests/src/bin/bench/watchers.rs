@@ -73,8 +73,9 @@ impl Watcher {
 
 /// The agent with its open tracer only.
 pub(crate) fn open_only() -> Setup {
-    ["exec", "clone", "exit", "connect", "uname"]
+    tests::catalog::built_in()
         .into_iter()
+        .filter(|tracer| tracer != "open")
         .fold(Setup::new(), |setup, tracer| setup.set(&format!("tracer.{tracer}.disabled"), "true"))
 }
 

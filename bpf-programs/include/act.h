@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Calls that act on processes, credentials and the kernel itself: their numbers as given, one text, one file. */
+#ifndef DUETECTOR_ACT_H
+#define DUETECTOR_ACT_H
+
+#include "fs.h"
+
+#define ACT_WORD 0x7	/* which argument, counted from 1, is the text's address; 0: there is none */
+#define ACT_GIVEN 0x8	/* the first argument is a descriptor of the file it is about */
+#define ACT_MADE 0x10	/* the result is */
+#define ACT_IDS 0x20	/* the ids afterwards are told */
+#define ACT_ATTR 0x40	/* as bpf() is called: the text lies in a struct */
+#define ACT_PIDFD 0x80	/* the first argument is a descriptor of the process it is about */
+
+/* Where the names are in union bpf_attr; each begins with a type. */
+#define BPF_MAP_CREATE 0
+#define BPF_PROG_LOAD 5
+#define MAP_NAME_AT 28
+#define PROG_NAME_AT 48
+
+static __always_inline __u64 both(__u32 uid, __u32 gid)
+{
+	return uid | (__u64)gid << 32;
+}
+
+static __always_inline void put_ids(struct act_record *r, struct task_struct *task, __u32 abi)
+{
+	const struct cred *cred = task->cred;
+
+	r->ids[0] = both(cred->uid.val, cred->gid.val);
+	r->ids[1] = both(cred->euid.val, cred->egid.val);
+	r->ids[2] = both(cred->suid.val, cred->sgid.val);
+	r->ids[3] = both(cred->fsuid.val, cred->fsgid.val);
+	COPY(&r->capabilities, (__u64)cred, struct cred, cap_effective);
+	if (!(abi & CALL_SMALL))
+		return;
+	for (int i = 0; i < 3; i++)
+		r->args[i] = (__u16)r->args[i] == (__u16)-1 ? (__u32)-1 : (__u16)r->args[i];
+}
+
+/* The process that a descriptor stands for, by the id it has here. */
+static __always_inline __u32 pid_behind(struct task_struct *task, __s32 fd)
+{
+	__u64 file = file_of(task, fd), pid = 0, dentry = 0, inode = 0;
+	__u32 nr = 0;
+
+	if (!file)
+		return 0;
+	READ(&pid, file, struct file, private_data);
+	if (!pid) { /* since 6.9, "pidfd: add pidfs" */
+		READ(&dentry, file, struct file, f_path.dentry);
+		READ(&inode, dentry, struct dentry, d_inode);
+		READ(&pid, inode, struct inode, i_private);
+	}
+	READ(&nr, pid, struct pid, numbers[0].nr);
+	return nr;
+}
+
+/* The record behind its header. Global, so that the verifier looks at it once. */
+__noinline int fill_act(struct scratch *s, __u32 how, __u32 abi)
+{
+	struct call call = {.regs = current_regs(), .abi = abi};
+	struct task_struct *task = current_task();
+	struct act_record *r;
+	__u64 word = 0, file = 0;
+
+	if (!s)
+		return 0;
+	r = (struct act_record *)s->record;
+	s->size = sizeof(*r);
+	for (int i = 0; i < 6; i++)
+		r->args[i] = call_arg(&call, i);
+	if (how & ACT_WORD)
+		word = r->args[((how & ACT_WORD) - 1) & 3];
+	if (how & ACT_ATTR && (r->args[0] == BPF_MAP_CREATE || r->args[0] == BPF_PROG_LOAD)) {
+		word = r->args[1] + (r->args[0] == BPF_PROG_LOAD ? PROG_NAME_AT : MAP_NAME_AT);
+		bpf_probe_read_user(&r->of_type, sizeof(r->of_type), (void *)r->args[1]);
+	}
+	if (how & ACT_IDS)
+		put_ids(r, task, abi);
+	if (how & ACT_PIDFD)
+		r->target_pid = pid_behind(task, r->args[0]);
+	if (how & ACT_GIVEN)
+		file = file_of(task, (__s32)r->args[0]);
+	if (how & ACT_MADE)
+		file = file_of(task, r->ret);
+	put_nothing(&r->path);
+	if (file)
+		put_file(s, task, file, &r->file, &r->path);
+	put_nothing(&r->word);
+	if (word)
+		put_asked(s, word, false, &r->word);
+	return 0;
+}
+
+static __always_inline void emit_act(__u32 kind, struct call *call, __u32 how)
+{
+	struct task_struct *task = current_task();
+	struct act_record *r;
+	struct scratch *s;
+
+	if (!is_traced(kind, task))
+		return;
+	count_seen(kind);
+	s = take_scratch();
+	if (!s) {
+		count_lost(kind);
+		return;
+	}
+	r = (struct act_record *)s->record;
+	__builtin_memset(r, 0, sizeof(*r));
+	fill_header(s, task, kind, true);
+	r->call = call->nr;
+	r->ret = call->ret;
+	if (!drops_early(s)) {
+		fill_act(s, how, call->abi);
+		emit_data(s, kind);
+	}
+	give_back(s);
+}
+
+#endif

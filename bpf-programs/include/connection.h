@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* TCP connections from their beginning to their end, which happens in whatever context the network is in: whose they
+ * are has to be remembered.
+ */
+#ifndef DUETECTOR_CONNECTION_H
+#define DUETECTOR_CONNECTION_H
+
+#include "sock.h"
+
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT 2
+#define TCP_SYN_RECV 3
+#define TCP_FIN_WAIT1 4
+#define TCP_FIN_WAIT2 5
+#define TCP_TIME_WAIT 6
+#define TCP_CLOSE 7
+#define TCP_LAST_ACK 9
+#define TCP_CLOSING 11
+#define SOCK_DONE 2 /* skc_flags: the other side's FIN has come */
+#define ECONNABORTED 103
+
+/* Hash, because ends come by socket, in any order and on any CPU. An entry lives from connect or accept to the socket's
+ * state TCP_CLOSE, whoever deletes it first; a full map is counted as lost.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct sock_record);
+} connections SEC(".maps");
+
+static __always_inline __u8 state_of(__u64 sock)
+{
+	__u8 state = 0;
+
+	READ(&state, sock, struct sock, __sk_common.skc_state);
+	return state;
+}
+
+/* The error that a socket ended with, negative. */
+static __always_inline __s32 error_of(__u64 sock)
+{
+	__s32 error = 0;
+
+	READ(&error, sock, struct sock, sk_err);
+	return error > 0 ? -error : 0;
+}
+
+/* A FIN takes a number as a byte does; in these states ours has been sent. */
+static __always_inline bool has_sent_fin(int state)
+{
+	return state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_TIME_WAIT || state == TCP_CLOSING ||
+	       state == TCP_LAST_ACK;
+}
+
+/* What the programs at this end wrote, and what they read, from the sequence numbers: whatever way it went. Those
+ * numbers have 32 bits, what was acknowledged and received has 64. The SYN of who connects is among what was
+ * acknowledged, and a FIN that was read among what was received.
+ */
+__noinline int put_bytes(struct scratch *s, int before)
+{
+	__u32 unacked = 0, written = 0, next = 0, copied = 0;
+	__u64 acked = 0, received = 0, flags = 0;
+	struct sock_record *r;
+	__u64 sock;
+
+	if (!s)
+		return 0;
+	sock = s->sock;
+	r = (struct sock_record *)s->record;
+	READ(&acked, sock, struct tcp_sock, bytes_acked);
+	READ(&unacked, sock, struct tcp_sock, snd_una);
+	READ(&written, sock, struct tcp_sock, write_seq);
+	READ(&received, sock, struct tcp_sock, bytes_received);
+	READ(&next, sock, struct tcp_sock, rcv_nxt);
+	READ(&copied, sock, struct tcp_sock, copied_seq);
+	READ(&flags, sock, struct sock, __sk_common.skc_flags);
+	r->sent = acked + (__u32)(written - unacked) - !(r->flags & SOCK_ACCEPTED) - has_sent_fin(before);
+	r->received = received - (__u32)(next - copied) - (flags & SOCK_DONE && next == copied);
+	return 0;
+}
+
+/* A connection of which `s` has what was remembered has ended, having been in state `before`. */
+static __always_inline void emit_close(struct scratch *s, __u64 sock, int before)
+{
+	struct sock_record *r = (struct sock_record *)s->record;
+
+	r->header.time_ns = bpf_ktime_get_boot_ns();
+	r->ret = error_of(sock);
+	s->sock = sock;
+	put_bytes(s, before);
+	s->size = sizeof(*r);
+	emit_sock(s, KIND_CLOSE);
+}
+
+/* The connection in `s` has begun. Whoever deletes the entry tells its end: here, if that came before the entry. */
+static __always_inline void watch(struct scratch *s, __u64 sock)
+{
+	struct sock_record *r = (struct sock_record *)s->record;
+
+	r->flags &= ~(SOCK_WATCHED | SOCK_NONBLOCKING);
+	r->since_ns = r->header.time_ns;
+	r->header.flags = FLAG_TRACED; /* whatever way it began */
+	r->call = 0;
+	if (bpf_map_update_elem(&connections, &sock, r, BPF_ANY)) {
+		count_seen(KIND_CLOSE);
+		count_lost(KIND_CLOSE);
+	} else if (state_of(sock) == TCP_CLOSE && !bpf_map_delete_elem(&connections, &sock)) {
+		emit_close(s, sock, TCP_CLOSE);
+	}
+}
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Calls that change names and attributes of files: one shape for all, told by which argument is what. */
+#ifndef DUETECTOR_FS_H
+#define DUETECTOR_FS_H
+
+#include "file.h"
+#include "fs_args.h"
+
+static __always_inline void put_nothing(struct text *text)
+{
+	text->len = 0;
+	text->flags = TEXT_UNREADABLE;
+}
+
+/* The file behind a descriptor instead of a path. */
+static __always_inline void put_held(struct scratch *s, struct task_struct *task, __u64 file)
+{
+	struct fs_record *r = (struct fs_record *)s->record;
+
+	if (file)
+		put_file(s, task, file, &r->file, &r->base);
+	else
+		r->base.flags = TEXT_PATH | TEXT_UNREADABLE;
+}
+
+static __always_inline void put_first(struct scratch *s, struct task_struct *task)
+{
+	struct fs_record *r = (struct fs_record *)s->record;
+	struct given *given = &s->given;
+	__u32 at = s->size;
+
+	if (!(given->has & HAS_PATH)) {
+		put_nothing(&r->asked);
+		put_held(s, task, given->file);
+		return;
+	}
+	put_asked(s, given->path, given->has & IN_KERNEL, &r->asked);
+	/* AT_EMPTY_PATH: the descriptor itself. */
+	if (!r->asked.len && !r->asked.flags && given->fd != CWD) {
+		put_held(s, task, file_of(task, given->fd));
+		return;
+	}
+	put_base(s, task, at, &r->asked, &r->base, given->fd);
+}
+
+static __always_inline void put_second(struct scratch *s, struct task_struct *task)
+{
+	struct fs_record *r = (struct fs_record *)s->record;
+	struct given *given = &s->given;
+	__u32 at = s->size;
+
+	put_nothing(&r->asked2);
+	put_nothing(&r->base2);
+	if (!(given->has & HAS_PATH2))
+		return;
+	put_asked(s, given->path2, given->has & IN_KERNEL, &r->asked2);
+	put_base(s, task, at, &r->asked2, &r->base2, given->fd2);
+}
+
+/* The texts of what was `given`. Global, so that the verifier looks at it once and not for each call that a tracer looks
+ * at; so it knows the task by itself: who called, or a thread that shares folders and descriptors with who did.
+ */
+__noinline int fill_fs(struct scratch *s)
+{
+	struct task_struct *task = current_task();
+	struct fs_record *r;
+
+	if (!s)
+		return 0;
+	r = (struct fs_record *)s->record;
+	s->size = sizeof(*r);
+	put_first(s, task);
+	put_second(s, task);
+	put_nothing(&r->word);
+	if (s->given.has & HAS_WORD)
+		put_asked(s, s->given.word, s->given.has & IN_KERNEL, &r->word);
+	return 0;
+}
+
+/* What the current system call was given, `as` being a struct fs_call. Global for the same reason. */
+__noinline int read_fs_call(struct scratch *s, __u64 as, __u32 abi)
+{
+	struct call call = {.regs = current_regs(), .abi = abi};
+	struct fs_record *r;
+	struct fs_call at;
+
+	if (!s)
+		return 0;
+	__builtin_memcpy(&at, &as, sizeof(at));
+	r = (struct fs_record *)s->record;
+	r->a = arg(&call, at.a);
+	r->b = arg(&call, at.b);
+	if (at.c)
+		r->c = arg(&call, at.c);
+	read_structure(r, &call);
+	s->given.path = arg(&call, at.path);
+	s->given.path2 = arg(&call, at.path2);
+	s->given.word = arg(&call, at.word);
+	s->given.fd = folder(&call, at.fd);
+	s->given.fd2 = folder(&call, at.fd2);
+	s->given.has = (at.path2 ? HAS_PATH2 : 0) | (at.word ? HAS_WORD : 0);
+	/* utimensat() with no path means the descriptor itself. */
+	if (at.path && (r->call != NR_UTIMENSAT || s->given.path))
+		s->given.has |= HAS_PATH;
+	else
+		s->given.file = file_of(current_task(), s->given.fd);
+	return 0;
+}
+
+/* The record of a call by `task`, without its texts; NULL if nobody wants it, or it is lost. */
+static __always_inline struct scratch *begin_fs(__u32 kind, struct task_struct *task, __u32 nr)
+{
+	struct fs_record *r;
+	struct scratch *s;
+
+	if (!is_traced(kind, task))
+		return NULL;
+	s = take_scratch();
+	if (!s) {
+		count_seen(kind);
+		count_lost(kind);
+		return NULL;
+	}
+	r = (struct fs_record *)s->record;
+	__builtin_memset(r, 0, sizeof(*r));
+	fill_header(s, task, kind, true);
+	r->call = nr;
+	if (kind == KIND_MKDIR)
+		r->c = task->fs->umask;
+	return s;
+}
+
+static __always_inline void emit_fs(__u32 kind, struct call *call, const struct fs_call *args)
+{
+	struct scratch *s = begin_fs(kind, current_task(), call->nr);
+	__u64 as;
+
+	if (!s)
+		return;
+	count_seen(kind);
+	((struct fs_record *)s->record)->ret = call->ret;
+	if (drops_early(s)) {
+		give_back(s);
+		return;
+	}
+	__builtin_memcpy(&as, args, sizeof(as));
+	read_fs_call(s, as, call->abi);
+	fill_fs(s);
+	emit_data(s, kind);
+	give_back(s);
+}
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Arguments of calls that change names and attributes of files. */
+#ifndef DUETECTOR_FS_ARGS_H
+#define DUETECTOR_FS_ARGS_H
+
+#include "file.h"
+
+/* Which argument is what, counted from 1; 0 is none: a path without descriptor starts from the working folder, a
+ * descriptor without path is the file itself.
+ */
+struct fs_call {
+	__u8 fd, path;
+	__u8 fd2, path2;
+	__u8 word;
+	__u8 a, b, c;
+};
+
+/* Of a 32-bit program, beside the argument's place: it and the next are the halves of one; it has a sign. */
+#define PAIR 0x10
+#define SIGNED 0x20
+/* A user or group id. */
+#define ID 0x40
+
+static __always_inline __u64 arg(const struct call *call, __u32 at)
+{
+	__u32 n = (at & 7) - 1;
+	__u64 value;
+
+	if (!at)
+		return 0;
+	value = call_arg(call, n);
+	if (!call->abi)
+		return value;
+	if (at & PAIR)
+		return value | call_arg(call, n + 1) << 32;
+	if (at & SIGNED)
+		return (__s64)(__s32)value;
+	if (at & ID && call->abi & CALL_SMALL)
+		return (__u16)value == (__u16)-1 ? (__u32)-1 : (__u16)value;
+	return value;
+}
+
+static __always_inline __s32 folder(const struct call *call, int at)
+{
+	return at ? (__s32)arg(call, at) : CWD;
+}
+
+/* What it was given in a structure: struct xattr_args, struct mount_attr. */
+static __always_inline void read_structure(struct fs_record *r, struct call *call)
+{
+	__u64 words[2] = {};
+
+	if (r->call == NR_SETXATTRAT) {
+		bpf_probe_read_user(words, sizeof(words), (void *)call_arg(call, 4));
+		r->a = (__u32)words[1];
+		r->b = words[1] >> 32;
+	} else if (r->call == NR_MOUNT_SETATTR) {
+		bpf_probe_read_user(words, sizeof(words), (void *)call_arg(call, 3));
+		r->b = words[0];
+		r->c = words[1];
+	}
+}
+
+#endif

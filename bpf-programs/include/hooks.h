@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* How a program comes to see the end of a system call: from the one hook, through the table, by the call's number. */
+#ifndef DUETECTOR_HOOKS_H
+#define DUETECTOR_HOOKS_H
+
+#include "filter.h"
+#include "tier.h"
+
+/* More than there are system calls. */
+#define SYSCALL_SLOTS 512
+/* Two halves, the ledger's and that of events; each has the calls of 64-bit programs, then those of 32-bit ones. */
+#define COMPAT SYSCALL_SLOTS
+#define EVENTS (2 * SYSCALL_SLOTS)
+
+/* Where a call is in the table. An empty slot, and one beyond the end, end the program. */
+#define TABLE(name)                                                                                          \
+	struct {                                                                                             \
+		__uint(type, BPF_MAP_TYPE_PROG_ARRAY);                                                       \
+		__uint(max_entries, 4 * SYSCALL_SLOTS);                                                      \
+		__type(key, __u32);                                                                          \
+		__type(value, __u32);                                                                        \
+	} name SEC(".maps")
+
+TABLE(syscall_exits);
+#if TIER == TRAMPOLINE
+/* Since 6.10 a table takes only programs for functions of one prototype. Those of system calls have two: their parameter
+ * has another name where a configuration may leave the call out.
+ */
+TABLE(syscall_exits_2);
+#endif
+
+/* Of a 32-bit program's call: which of ours it is, and how its arguments differ. Set by the loader from src/syscalls. */
+const volatile __u16 compat_calls[SYSCALL_SLOTS] = {};
+#define CALL_NR 0x1ff
+#define CALL_WIDE 0x200	   /* numbers of 64 bits come in two registers */
+#define CALL_SMALL 0x400   /* ids have 16 bits */
+#define CALL_SOCKET 0x800  /* the arguments lie in memory: socketcall()'s second one says where */
+#define CALL_FOUR 0x1000   /* there are only four of them */
+#define CALL_MEMORY 0x2000 /* the arguments lie in memory: the first register says where */
+#define CALL_PAGES 0x4000  /* the offset counts pages */
+#define CALL_ONE 0x8000	   /* there is only one */
+#define CALL_COMPAT 0x10000
+
+/* A 32-bit program's number, or the place of what it asks of socketcall(). */
+static __always_inline __u32 compat_nr(struct pt_regs *regs)
+{
+	__u32 nr = syscall_nr(regs);
+
+	if (nr != NR_COMPAT_SOCKETCALL)
+		return nr;
+	nr = syscall_compat_arg(regs, 0);
+	return SYSCALL_SLOTS - 21 + (nr <= 20 ? nr : 0);
+}
+
+static __always_inline __u32 slot_of(struct pt_regs *regs)
+{
+	__u32 nr = syscall_nr(regs);
+
+	if (nr >= SYSCALL_SLOTS)
+		return 4 * SYSCALL_SLOTS;
+	return is_compat(current_task()) ? compat_nr(regs) + COMPAT : nr;
+}
+
+/* A call that has ended. Its arguments are call_arg(call, n), n from 0. */
+struct call {
+	struct pt_regs *regs;
+	__s64 ret;
+	__u32 nr;  /* also of a 32-bit program's call: the number of ours */
+	__u32 abi; /* CALL_*, 0 of a 64-bit program's call */
+};
+
+static __always_inline void name_call(struct call *call)
+{
+	call->nr = syscall_nr(call->regs);
+	call->abi = 0;
+	if (!is_compat(current_task()))
+		return;
+	call->abi = compat_calls[compat_nr(call->regs) & CALL_NR];
+	call->nr = call->abi & CALL_NR;
+	call->abi = CALL_COMPAT | (call->abi & ~CALL_NR);
+}
+
+/* An argument of the current task's 32-bit call. Global, so that the verifier looks at it once a program. */
+__noinline __u64 compat_arg(__u32 abi, __u32 n)
+{
+	struct pt_regs *regs = current_regs();
+	__u32 value = 0;
+
+	if ((abi & CALL_FOUR && n > 3) || (abi & CALL_ONE && n))
+		return 0;
+	if (!(abi & (CALL_SOCKET | CALL_MEMORY)))
+		return syscall_compat_arg(regs, n);
+	bpf_probe_read_user(&value, sizeof(value),
+			    (void *)syscall_compat_arg(regs, abi & CALL_SOCKET ? 1 : 0) + n * sizeof(value));
+	return value;
+}
+
+static __always_inline __u64 call_arg(const struct call *call, int n)
+{
+	return call->abi ? compat_arg(call->abi, n) : syscall_arg(call->regs, n);
+}
+
+/* A pointer, or a number as long as one, that lies at `index` in an array of the caller's. */
+static __always_inline __u64 read_user_long(const struct call *call, __u64 array, __u32 index)
+{
+	__u64 value = 0;
+
+	if (call->abi)
+		bpf_probe_read_user(&value, 4, (void *)array + index * 4);
+	else
+		bpf_probe_read_user(&value, 8, (void *)array + index * 8);
+	return value;
+}
+
+#define EXIT_PROGRAM(name, of, then)                                                                         \
+	EXIT_SECTION int name(__u64 *ctx)                                                                    \
+	{                                                                                                    \
+		struct pt_regs *regs = EXIT_REGS(ctx);                                                       \
+		struct call call = {.regs = regs, .ret = ctx[1]};                                            \
+                                                                                                             \
+		name_call(&call);                                                                            \
+		of(&call);                                                                                   \
+		then;                                                                                        \
+		return 0;                                                                                    \
+	}
+
+#define NEXT(table) bpf_tail_call(ctx, &table, slot_of(regs) + EVENTS)
+#define NONE(table)
+
+#if TIER == TRAMPOLINE
+#define EXIT_PROGRAMS(name, then)                                                                            \
+	EXIT_PROGRAM(name, name##_of, then(syscall_exits))                                                   \
+	EXIT_PROGRAM(name##_2, name##_of, then(syscall_exits_2))
+#else
+#define EXIT_PROGRAMS(name, then) EXIT_PROGRAM(name, name##_of, then(syscall_exits))
+#endif
+
+#define AT_EXIT(name, then)                                                                                  \
+	static __always_inline void name##_of(struct call *call);                                            \
+	EXIT_PROGRAMS(name, then)                                                                            \
+	static __always_inline void name##_of(struct call *call)
+
+/* A program of stage Events: `SYSCALL_EXIT(name) { … }` with `call`. */
+#define SYSCALL_EXIT(name) AT_EXIT(name, NONE)
+
+/* A program of stage Ledger: the same, and then whoever has the call in stage Events. */
+#define LEDGER_EXIT(name) AT_EXIT(name, NEXT)
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Filters, as far as they can be decided here: rules, each of tests that must all hold, looked at in a record that is
+ * as it would be sent. What a rule holds for is dropped, and counted for the filter it is of.
+ */
+#ifndef DUETECTOR_JUDGE_H
+#define DUETECTOR_JUDGE_H
+
+#include "place.h"
+#include "tree.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * TEST_BANK);
+	__type(key, __u32);
+	__type(value, struct test);
+} tests SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FILTER_SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} filtered_by SEC(".maps");
+
+/* Which sets of prefixes a path is in. A trie, because the longest prefix that fits says it at one look; what is set
+ * for a prefix has the sets of all shorter ones, too. A path ends in NUL, so that a prefix may be all of one.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, PATH_PREFIXES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct path_key);
+	__type(value, __u64);
+} path_sets SEC(".maps");
+
+/* settings.rules, taken apart. */
+#define RULES_BASE(rules) ((__u32)(rules) & 0xffff)
+#define RULES_EARLY(rules) ((__u32)((rules) >> 16) & 0xffff)
+#define RULES_END(rules) ((__u32)((rules) >> 32) & 0xffff)
+#define RULES_PATHS(rules) ((rules) >> 48)
+
+static __always_inline __u64 get_rules(void)
+{
+	struct settings *set = get_settings();
+
+	return set ? set->rules : 0;
+}
+
+/* What the row will have as `ret`, where that is known. */
+static __always_inline bool ret_of(struct header *h, __s64 *ret)
+{
+	switch (h->kind) {
+	case KIND_OPEN:
+		*ret = ((struct open_record *)h)->ret;
+		return true;
+	case KIND_EXEC:
+		*ret = ((struct exec_record *)h)->ret;
+		return true;
+	case KIND_CONNECT:
+	case KIND_ACCEPT ... KIND_DNS:
+		*ret = ((struct sock_record *)h)->ret;
+		return h->kind != KIND_UDP || !(((struct sock_record *)h)->flags & SOCK_END);
+	case KIND_RENAME ... KIND_MOUNT:
+		*ret = ((struct fs_record *)h)->ret;
+		return true;
+	case KIND_PTRACE ... KIND_KILL:
+		*ret = ((struct act_record *)h)->ret;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static __always_inline bool number_of(struct header *h, __u32 field, __s64 *value)
+{
+	switch (field) {
+	case FIELD_PID:
+		*value = h->pid;
+		return true;
+	case FIELD_TID:
+		*value = h->tid;
+		return true;
+	case FIELD_PPID:
+		*value = h->ppid;
+		return true;
+	case FIELD_UID:
+		*value = h->euid;
+		return true;
+	case FIELD_GID:
+		*value = h->egid;
+		return true;
+	case FIELD_CGROUP:
+		*value = h->cgroup_id;
+		return true;
+	case FIELD_PID_NS:
+		*value = h->pid_ns;
+		return true;
+	case FIELD_MNT_NS:
+		*value = h->mnt_ns;
+		return true;
+	default:
+		return ret_of(h, value);
+	}
+}
+
+/* What is not known does not hold, whichever way it is asked. */
+static __always_inline bool holds(struct scratch *s, struct test *t)
+{
+	struct header *h = (struct header *)s->record;
+	__u64 *comm = (__u64 *)h->comm;
+	__s64 value = 0;
+	bool is;
+
+	if (t->field == FIELD_COMM) {
+		is = !(((comm[0] ^ t->a) & t->c) | ((comm[1] ^ t->b) & t->d));
+	} else if (t->field == FIELD_PATH) {
+		if (!s->has_path)
+			return false;
+		is = s->path_sets & t->a;
+	} else if (t->field == FIELD_PLACE) {
+		if (!look_up_place(s))
+			return false;
+		is = s->place_sets & t->a;
+	} else if (t->field == FIELD_TREE) {
+		if (!look_up_tree(s, t->b))
+			return false;
+		is = s->tree_bits & t->a;
+	} else {
+		if (!number_of(h, t->field, &value))
+			return false;
+		is = value >= (__s64)t->a && value <= (__s64)t->b;
+	}
+	return is != t->negate;
+}
+
+/* One test; gives the filter's slot and one more where it completes a rule that holds. Global, so that the verifier
+ * looks at it once.
+ */
+__noinline int judge_step(struct scratch *s, __u32 at)
+{
+	struct test *t = bpf_map_lookup_elem(&tests, &at);
+	__u32 failed;
+
+	if (!s || !t)
+		return 0;
+	if (!s->failed && (!(t->kinds >> (((struct header *)s->record)->kind & 63) & 1) || !holds(s, t)))
+		s->failed = 1;
+	if (!t->last)
+		return 0;
+	failed = s->failed;
+	s->failed = 0;
+	return failed ? 0 : t->filter + 1;
+}
+
+/* Some tests before the one at `end`; as judge_step. */
+__noinline int judge_on(struct scratch *s, __u32 end)
+{
+	if (!s)
+		return 0;
+	for (int i = 0; i < STRIDE && s->judged < end; i++) {
+		int found = judge_step(s, RULES_BASE(s->rules) + s->judged);
+
+		s->judged++;
+		if (found)
+			return found;
+	}
+	return 0;
+}
+
+/* Whether a filter drops the record: it is counted then. The tests that can be made before paths are known come
+ * first; with `all` those that were not made yet. Rules may change meanwhile: a record keeps to those it began with.
+ */
+__noinline int judge(struct scratch *s, __u32 all)
+{
+	struct count *count;
+	__u32 kind, slot, end;
+	__u64 *by;
+	int found = 0;
+
+	if (!s)
+		return 0;
+	if (!s->rules)
+		s->rules = get_rules();
+	end = all ? RULES_END(s->rules) : RULES_EARLY(s->rules);
+	for (int i = 0; i < TEST_BANK / STRIDE && s->judged < end && !found; i++)
+		found = judge_on(s, end);
+	if (!found)
+		return 0;
+	slot = found - 1;
+	kind = ((struct header *)s->record)->kind;
+	count = bpf_map_lookup_elem(&counts, &kind);
+	if (count)
+		__sync_fetch_and_add(&count->filtered, 1);
+	by = bpf_map_lookup_elem(&filtered_by, &slot);
+	if (by)
+		__sync_fetch_and_add(by, 1);
+	return 1;
+}
+
+/* For programs that have cheap fields before dear ones. The record is counted as seen already. */
+static __always_inline bool drops_early(struct scratch *s)
+{
+	return get_rules() && judge(s, false);
+}
+
+/* Appends the n-th name from the leaf to the path as one reads it; 0 when there is room for no more. */
+__noinline int put_key_name(struct scratch *s, __u32 n)
+{
+	__u64 at, len, pos;
+
+	if (!s)
+		return 0;
+	pos = s->key_len;
+	if (pos >= KEY_LIMIT)
+		return 0;
+	at = s->name_at[n & (WALK_LIMIT - 1)];
+	len = (n + 1 < s->walk.names ? s->name_at[(n + 1) & (WALK_LIMIT - 1)] : s->size) - at;
+	BOUND(len, KEY_LIMIT);
+	BOUND(at, RECORD_LIMIT - KEY_LIMIT);
+	BOUND(pos, KEY_LIMIT - 1);
+	s->key.bytes[pos] = '/';
+	if (len <= SHORT_NAME)
+		copy_short(&s->key.bytes[pos + 1], &s->record[at]);
+	else
+		bpf_probe_read_kernel(&s->key.bytes[pos + 1], len, &s->record[at]);
+	s->key_len = pos + len;
+	return 1;
+}
+
+/* Some names, the one before the n-th from the leaf first; 0 when there are no more, or is no room. */
+__noinline int put_key_names(struct scratch *s, __u32 n)
+{
+	for (__u32 i = 0; i < STRIDE; i++) {
+		if (i >= n || !put_key_name(s, n - 1 - i))
+			return 0;
+	}
+	return 1;
+}
+
+/* Which sets the path is in that was just walked: its names are the end of the record. One that is not whole, or has no
+ * name any more, is for the agent to look at.
+ */
+__noinline int look_up_path(struct scratch *s, __u32 flags)
+{
+	struct scratch *own;
+	__u64 *sets = NULL;
+	__u32 slot;
+
+	if (!s || flags & ~(TEXT_PATH | TEXT_OUTSIDE))
+		return 0;
+	s->key_len = 0;
+	s->key.bytes[0] = '/';
+	s->key.bytes[1] = 0;
+	for (__u32 i = 0; i < WALK_LIMIT / STRIDE; i++) {
+		__u32 named = i * STRIDE;
+
+		if (named >= s->walk.names || !put_key_names(s, s->walk.names - named))
+			break;
+	}
+	s->key.bits = 8 * KEY_LIMIT;
+	/* Before 6.5 what a global function was handed is no key for a map; what is found in a map is. */
+	slot = s->slot;
+	own = bpf_map_lookup_elem(&scratches, &slot);
+	if (own)
+		sets = bpf_map_lookup_elem(&path_sets, &own->key);
+	s->path_sets = sets ? *sets : 0;
+	s->has_path = 1;
+	return 0;
+}
+
+/* After the path that becomes the row's `fname`. */
+static __always_inline void note_path(struct scratch *s, __u32 flags)
+{
+	if (RULES_PATHS(get_rules()))
+		look_up_path(s, flags);
+}
+
+#endif

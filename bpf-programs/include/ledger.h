@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* The ledger: what each process did with each file, counted here and told now and then, so that sums stay exact
+ * however fast calls come. It has two halves. Programs write to one; the agent turns them about, waits until no program
+ * is left that saw it the other way, and has what is in the other told (src/ledger). So nobody counts in an entry that is
+ * being taken out.
+ */
+#ifndef DUETECTOR_LEDGER_H
+#define DUETECTOR_LEDGER_H
+
+#include "file.h"
+
+/* Of a path so much is in its entry; the rest of a longer one is in parts of this size. */
+#define USAGE_PART 256
+#define USAGE_PARTS (PATH_LIMIT / USAGE_PART + 1)
+#define PIPEFS_MAGIC 0x50495045
+
+/* An entry is the record it will be. */
+struct usage_entry {
+	struct usage_record record;
+	__u8 names[USAGE_PART];
+};
+
+struct usage_part_key {
+	struct usage_key key;
+	__u32 side;
+	__u32 part;
+};
+
+struct usage_part {
+	__u8 names[USAGE_PART];
+};
+
+/* Which entries there may be for what a descriptor stands for. Only a hint, for when it is closed: what it misses is told
+ * by the next sweep.
+ */
+struct usage_fd {
+	__u32 tgid;
+	__s32 fd;
+};
+
+struct usage_hint {
+	struct usage_key key;
+	__u32 directions;
+	__u32 pad;
+};
+
+/* Kernel memory as it is needed: few hold many at a time. */
+#define USAGE_MAP(map_type, flags, entries, name, key_type, value_type)                                      \
+	struct {                                                                                             \
+		__uint(type, map_type);                                                                      \
+		__uint(max_entries, entries);                                                                \
+		__uint(map_flags, flags);                                                                    \
+		__type(key, key_type);                                                                       \
+		__type(value, value_type);                                                                   \
+	} name SEC(".maps")
+
+USAGE_MAP(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, 16384, usage_0, struct usage_key, struct usage_entry);
+USAGE_MAP(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, 16384, usage_1, struct usage_key, struct usage_entry);
+USAGE_MAP(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, 4096, usage_parts, struct usage_part_key, struct usage_part);
+USAGE_MAP(BPF_MAP_TYPE_LRU_HASH, 0, 16384, usage_fds, struct usage_fd, struct usage_hint);
+
+static __always_inline struct usage_entry *find_entry(__u32 side, const struct usage_key *key)
+{
+	return side ? bpf_map_lookup_elem(&usage_1, key) : bpf_map_lookup_elem(&usage_0, key);
+}
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Datagrams that are given by struct msghdr, one or many. */
+#ifndef DUETECTOR_MESSAGE_H
+#define DUETECTOR_MESSAGE_H
+
+#include "udp.h"
+
+/* struct msghdr as programs have it, and as 32-bit ones do; in an array each has the datagram's length behind it. */
+struct message {
+	__u64 name;
+	__u32 name_length, pad;
+	__u64 vectors, count, control, control_length;
+	__u32 flags, pad2;
+};
+
+struct message32 {
+	__u32 name, name_length, vectors, count, control, control_length, flags;
+};
+
+/* The message at an address, as the datagram. Global, for the same reason as datagram(). */
+__noinline int take_message(struct scratch *s, __u64 from)
+{
+	struct message32 small = {};
+	struct message message = {};
+
+	if (!s)
+		return 0;
+	if (s->datagram.compat) {
+		bpf_probe_read_user(&small, sizeof(small), (void *)from);
+		message.name = small.name;
+		message.name_length = small.name_length;
+		message.vectors = small.vectors;
+		message.count = small.count;
+	} else {
+		bpf_probe_read_user(&message, sizeof(message), (void *)from);
+	}
+	s->datagram.address = message.name_length ? message.name : 0;
+	s->datagram.vectors = message.vectors;
+	s->datagram.count = message.count;
+	s->datagram.data = 0;
+	return 0;
+}
+
+/* One of the call's many. */
+__noinline int nth_message(struct scratch *s, __u64 from)
+{
+	__u32 length = 0;
+	__u64 size;
+
+	if (!s)
+		return 0;
+	size = s->datagram.compat ? sizeof(struct message32) : sizeof(struct message);
+	bpf_probe_read_user(&length, sizeof(length), (void *)from + size);
+	take_message(s, from);
+	s->datagram.ret = length;
+	return datagram(s);
+}
+
+/* Some of them. */
+__noinline int some_messages(struct scratch *s, __u64 from, __u32 count)
+{
+	__u64 size;
+
+	if (!s)
+		return 0;
+	size = s->datagram.compat ? sizeof(struct message32) + 4 : sizeof(struct message) + 8;
+	for (__u32 i = 0; i < STRIDE && i < count; i++)
+		nth_message(s, from + i * size);
+	return 0;
+}
+
+static __always_inline void each_message(struct scratch *s, __u64 from, __s64 ret)
+{
+	__u64 size = s->datagram.compat ? sizeof(struct message32) + 4 : sizeof(struct message) + 8;
+
+	for (__u32 i = 0; i < MESSAGES && i < ret; i += STRIDE)
+		some_messages(s, from + i * size, ret - i);
+}
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* The file of a layer behind one of an overlayfs. Where overlayfs is a module its types are not in the kernel's own type
+ * information: then they are taken for what they have been since 5.19, and what is found is checked.
+ */
+#ifndef DUETECTOR_OVERLAY_H
+#define DUETECTOR_OVERLAY_H
+
+#include "path.h"
+
+#define OVERLAYFS_MAGIC 0x794c7630
+#define S_IFMT 0170000
+#define S_IFDIR 0040000
+
+struct ovl_inode {
+	struct inode vfs_inode;
+	struct dentry *__upperdentry;
+} CO_RE;
+
+/* Came in 6.5, as did the layers' stack in a struct of its own ("ovl: move ovl_entry into ovl_inode"). */
+struct backing_file {
+	struct file file;
+} CO_RE;
+
+/* Where the upper layer's dentry is, behind the inode: there has never been anything in between. */
+static __always_inline __u64 upper_offset(void)
+{
+	if (bpf_core_field_exists(struct ovl_inode, __upperdentry))
+		return OFFSET(struct ovl_inode, __upperdentry) - OFFSET(struct ovl_inode, vfs_inode);
+	return bpf_core_type_size(struct inode);
+}
+
+/* The first lower layer's inode: `struct ovl_path { layer, dentry }`, in the inode or first in the stack. */
+static __always_inline __u64 lower_inode(__u64 lower)
+{
+	__u64 dentry = 0, stack = 0, inode = 0;
+
+	if (bpf_core_field_exists(struct backing_file, file)) {
+		bpf_probe_read_kernel(&stack, sizeof(stack), (void *)lower);
+		lower = stack + 8;
+	}
+	bpf_probe_read_kernel(&dentry, sizeof(dentry), (void *)lower + 8);
+	if (dentry)
+		READ(&inode, dentry, struct dentry, d_inode);
+	return inode;
+}
+
+static __always_inline void put_layer(struct file_id *id, __u64 overlay)
+{
+	__u64 at = overlay + upper_offset(), upper = 0, inode = 0, super = 0;
+	__u32 layer = LAYER_UPPER;
+	__u16 mode = 0;
+
+	bpf_probe_read_kernel(&upper, sizeof(upper), (void *)at);
+	if (upper) {
+		READ(&inode, upper, struct dentry, d_inode);
+	} else {
+		layer = LAYER_LOWER;
+		inode = lower_inode(at + 8);
+	}
+	if (!inode)
+		return;
+	READ(&mode, inode, struct inode, i_mode);
+	READ(&id->real_ino, inode, struct inode, i_ino);
+	/* A lower file lends the overlay's its number, unless it is a folder's; layers may be told apart in the upper half. */
+	if ((mode ^ id->mode) & S_IFMT || (layer == LAYER_LOWER && (mode & S_IFMT) != S_IFDIR &&
+					   (__u32)id->real_ino != (__u32)id->ino)) {
+		id->real_ino = 0;
+		return;
+	}
+	READ(&super, inode, struct inode, i_sb);
+	READ(&id->real_dev, super, struct super_block, s_dev);
+	READ(&id->real_generation, inode, struct inode, i_generation);
+	id->layer = layer;
+}
+
+#endif

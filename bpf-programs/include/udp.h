@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Datagrams of UDP, and the flows that they make: a socket and the address at the other end. */
+#ifndef DUETECTOR_UDP_H
+#define DUETECTOR_UDP_H
+
+#include "sock.h"
+
+#define DNS_PORT 53
+#define DNS_LIMIT 4096 /* of a datagram that is kept: what servers answer at most */
+#define VECTORS 8
+#define MILLISECOND 1000000ULL
+#define SWEEPS 15 /* in the time after which a flow is idle */
+
+/* When flows that are over were last looked for. */
+__u64 flows_swept_ns;
+
+struct flow_key {
+	__u64 sock;
+	__u8 daddr[16];
+	__u32 dport;
+	__u32 pad;
+};
+
+struct flow {
+	struct sock_record record; /* who began it, its addresses and sums */
+	__u64 ino;		   /* of the socket: tells it from the one that has its place in memory next */
+};
+
+/* Hash, because flows end in any order and on any CPU. An entry lives from a flow's first datagram until it is idle or
+ * its socket is gone; while the map is full, each datagram is told as a first one and its flow's sums as lost.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct flow_key);
+	__type(value, struct flow);
+} flows SEC(".maps");
+
+static __always_inline __u64 ino_of(__u64 sock)
+{
+	__u64 socket = 0, ino = 0;
+
+	READ(&socket, sock, struct sock, sk_socket);
+	if (socket)
+		READ(&ino, socket, struct socket_alloc, vfs_inode.i_ino);
+	return ino;
+}
+
+/* Tells a flow's sums, of which whoever deletes the entry does. */
+static __always_inline void end_flow(struct flow_key *key, struct flow *flow)
+{
+	struct sock_record *r;
+	struct scratch *s;
+
+	s = take_scratch();
+	if (s)
+		*(struct sock_record *)s->record = flow->record;
+	if (bpf_map_delete_elem(&flows, key)) {
+		if (s)
+			give_back(s);
+		return;
+	}
+	if (!s) {
+		count_seen(KIND_UDP);
+		count_lost(KIND_UDP);
+		return;
+	}
+	r = (struct sock_record *)s->record;
+	r->header.time_ns = bpf_ktime_get_boot_ns();
+	r->flags = SOCK_END;
+	s->size = sizeof(*r);
+	emit_sock(s, KIND_UDP);
+	give_back(s);
+}
+
+struct flow_sweep {
+	__u64 idle_since;
+};
+
+static long end_if_over(__attribute__((unused)) void *map, struct flow_key *key, struct flow *flow, struct flow_sweep *sweep)
+{
+	if (flow->record.last_ns < sweep->idle_since || ino_of(key->sock) != flow->ino)
+		end_flow(key, flow);
+	return 0;
+}
+
+/* Ends the flows that are over. */
+__noinline int sweep_flows(__u64 idle_since)
+{
+	struct flow_sweep sweep = {.idle_since = idle_since};
+
+	return bpf_for_each_map_elem(&flows, end_if_over, &sweep, 0);
+}
+
+/* The same now and then, by whoever comes by. */
+static __always_inline void sweep_now_and_then(void)
+{
+	__u64 now = bpf_ktime_get_boot_ns(), swept = flows_swept_ns, idle;
+	struct settings *set = get_settings();
+
+	idle = set ? set->flow_idle_ms * MILLISECOND : 0;
+	if (now - swept < idle / SWEEPS ||
+	    __sync_val_compare_and_swap(&flows_swept_ns, swept, now) != swept)
+		return;
+	/* In the first minute of a machine nothing is idle yet. */
+	sweep_flows(now > idle ? now - idle : 0);
+}
+
+/* One of the pieces that a datagram lies in, as address and length. */
+static __always_inline bool read_vector(__u64 *vector, struct datagram *d, __u32 n)
+{
+	__u32 small[2];
+
+	if (n >= d->count)
+		return false;
+	if (d->in_kernel)
+		return !bpf_probe_read_kernel(vector, 16, (void *)d->vectors + n * 16);
+	if (!d->compat)
+		return !bpf_probe_read_user(vector, 16, (void *)d->vectors + n * 16);
+	if (bpf_probe_read_user(small, 8, (void *)d->vectors + n * 8))
+		return false;
+	vector[0] = small[0];
+	vector[1] = small[1];
+	return true;
+}
+
+/* The datagram's n-th piece as the next of the record's text; 0 when there is no more. Global, so that the verifier looks
+ * at it once and not once a round.
+ */
+__noinline int put_piece(struct scratch *s, __u32 n)
+{
+	struct sock_record *r;
+	struct datagram *d;
+	__u64 at, len, vector[2];
+
+	if (!s)
+		return 0;
+	d = &s->datagram;
+	r = (struct sock_record *)s->record;
+	at = s->size;
+	vector[0] = d->data;
+	vector[1] = d->length;
+	if (!d->data && !read_vector(vector, d, n))
+		return 0;
+	len = vector[1] < d->left ? vector[1] : d->left;
+	d->left -= len;
+	if (at - sizeof(*r) + len > DNS_LIMIT) {
+		r->name.flags |= TEXT_CUT;
+		len = DNS_LIMIT + sizeof(*r) - at;
+	}
+	BOUND(len, DNS_LIMIT);
+	BOUND(at, RECORD_LIMIT - DNS_LIMIT);
+	if (bpf_probe_read_user(&s->record[at], len, (void *)vector[0])) {
+		r->name.flags |= TEXT_UNREADABLE;
+		return 0;
+	}
+	s->size = at + len;
+	return !d->data && d->left && !r->name.flags;
+}
+
+/* The datagram's bytes as the record's text. */
+__noinline int put_datagram(struct scratch *s)
+{
+	struct sock_record *r;
+	struct datagram *d;
+
+	if (!s)
+		return 0;
+	d = &s->datagram;
+	r = (struct sock_record *)s->record;
+	s->size = sizeof(*r);
+	d->left = d->ret >= 0 ? (__u64)d->ret : ~0ULL;
+	for (__u32 i = 0; i < VECTORS && d->left; i++) {
+		if (!put_piece(s, i))
+			break;
+	}
+	r->name.len = s->size - sizeof(*r);
+	return 0;
+}
+
+/* A new flow, whose record is in the scratch space. Before 6.5 what a global function was handed is no value for a map;
+ * what is found in a map is.
+ */
+static __always_inline struct flow *begin_flow(struct scratch *s, struct flow_key *key, __u64 ino)
+{
+	__u32 slot = s->slot;
+	struct scratch *own = bpf_map_lookup_elem(&scratches, &slot);
+	struct sock_record *r;
+	struct flow *flow;
+
+	if (!own)
+		return NULL;
+	flow = (struct flow *)own->record;
+	flow->ino = ino;
+	r = &flow->record;
+	r->since_ns = r->last_ns = r->header.time_ns;
+	r->sent = r->received = r->datagrams_sent = r->datagrams_received = 0;
+	bpf_map_update_elem(&flows, key, flow, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&flows, key);
+}
+
+/* Adds the datagram to its flow; whether it is the first in its direction. */
+static __always_inline bool add_to_flow(struct scratch *s, bool received)
+{
+	struct sock_record *r = (struct sock_record *)s->record;
+	struct flow_key key = {.sock = s->sock, .dport = r->dport};
+	struct flow *flow;
+	__u64 ino = ino_of(key.sock);
+
+	__builtin_memcpy(key.daddr, r->daddr, sizeof(key.daddr));
+	flow = bpf_map_lookup_elem(&flows, &key);
+	if (flow && flow->ino != ino) {
+		end_flow(&key, flow);
+		flow = NULL;
+	}
+	if (!flow)
+		flow = begin_flow(s, &key, ino);
+	if (!flow) {
+		count_seen(KIND_UDP);
+		count_lost(KIND_UDP);
+		return true;
+	}
+	flow->record.last_ns = r->header.time_ns;
+	if (received) {
+		__sync_fetch_and_add(&flow->record.received, s->datagram.ret);
+		return __sync_fetch_and_add(&flow->record.datagrams_received, 1) == 0;
+	}
+	__sync_fetch_and_add(&flow->record.sent, s->datagram.ret);
+	return __sync_fetch_and_add(&flow->record.datagrams_sent, 1) == 0;
+}
+
+/* A datagram, described in `s`, whose record has its header, call and SOCK_RECEIVED or not. Global: once a program, and
+ * not once for each datagram of a call.
+ */
+__noinline int datagram(struct scratch *s)
+{
+	struct sockaddr_any address;
+	struct sock_record *r;
+	struct datagram *d;
+	bool failed;
+	__u16 flags;
+
+	if (!s)
+		return 0;
+	d = &s->datagram;
+	r = (struct sock_record *)s->record;
+	flags = r->flags;
+	put_addresses(s);
+	failed = flags & SOCK_RECEIVED && d->ret < 0;
+	/* Nothing came: what is there is of before. */
+	if (d->address && !failed) {
+		read_address(&address, d->address, d->in_kernel);
+		put_address(r->daddr, &r->dport, r->family, &address);
+	}
+	r->ret = d->ret;
+	r->name.len = r->name.flags = 0;
+	if (d->kinds & (1 << KIND_DNS) && r->dport == DNS_PORT && !failed) {
+		put_datagram(s);
+		emit_sock(s, KIND_DNS);
+		r->name.len = r->name.flags = 0;
+	}
+	s->size = sizeof(*r);
+	r->header.kind = KIND_UDP;
+	r->header.size = sizeof(*r);
+	if (d->kinds & (1 << KIND_UDP) && (d->ret < 0 || add_to_flow(s, flags & SOCK_RECEIVED)))
+		emit_sock(s, KIND_UDP);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Requests of io_uring: whose they are, which file they are about, and what has to be remembered of them between
+ * submission, when names are there, and completion, when the result is.
+ */
+#ifndef DUETECTOR_URING_H
+#define DUETECTOR_URING_H
+
+#include "fs.h"
+#include "uring_types.h"
+
+#define KEPT_SMALL 768
+#define KEPT_LARGE 22528
+
+struct kept_small {
+	struct kept kept;
+	__u8 record[KEPT_SMALL];
+};
+
+struct kept_large {
+	struct kept kept;
+	__u8 record[KEPT_LARGE];
+};
+
+/* Hash, because requests complete in any order and on any CPU: by the request's address, from submission to
+ * completion. Of two sizes, because most paths are short: nearly all requests find room that is there already, and only
+ * long ones have theirs allocated. When both are full the record is counted as lost.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct kept_small);
+} uring_small SEC(".maps");
+
+/* Hash for the same reason: the large ones. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct kept_large);
+} uring_large SEC(".maps");
+
+/* Whose request it is: of a thread that submits for a process the process, told as its first thread. */
+static __always_inline struct task_struct *owner_of_submission(void)
+{
+	return process_of(current_task());
+}
+
+/* Whose a request is that completes in whatever task there is. Without casts only that task can be looked at: it is the
+ * owner, or a thread of its process; NULL if it is neither, as after the owner's end.
+ */
+static __always_inline struct task_struct *owner_of_completion(__u64 req)
+{
+	struct task_struct *task = current_task();
+	__u64 owner = 0, tctx = 0;
+	__s32 tgid = 0;
+
+	if (bpf_core_field_exists(struct io_kiocb, task)) {
+		READ(&owner, req, struct io_kiocb, task);
+	} else {
+		READ(&tctx, req, struct io_kiocb, tctx);
+		READ(&owner, tctx, struct io_uring_task, task);
+	}
+	if (owner == (__u64)task)
+		return process_of(task);
+	if (has_cast)
+		return owner ? process_of(CAST(struct task_struct, owner)) : NULL;
+	READ(&tgid, owner, struct task_struct, tgid);
+	return tgid == task->tgid ? task->group_leader : NULL;
+}
+
+/* The file in a slot of the ring's own table, 0 if there is none. */
+static __always_inline __u64 fixed_file(__u64 ring, __u32 slot)
+{
+	__u64 table = 0, file = 0;
+	__u32 slots = 0;
+
+	if (bpf_core_field_exists(struct io_file_table, files)) {
+		ASKED(slots, ring, struct io_ring_ctx, nr_user_files);
+		ASKED(table, ring, struct io_ring_ctx, file_table.files);
+		if (slot >= slots)
+			return 0;
+		ASKED(file, table + slot * 8, struct io_fixed_file, file_ptr);
+	} else {
+		ASKED(slots, ring, struct io_ring_ctx, file_table.data.nr);
+		ASKED(table, ring, struct io_ring_ctx, file_table.data.nodes);
+		if (slot >= slots)
+			return 0;
+		table = word_at(table + slot * 8);
+		if (!table)
+			return 0;
+		ASKED(file, table, struct io_rsrc_node, file_ptr);
+	}
+	return file & ~FILE_BITS;
+}
+
+/* The file a request is about, before it has been started. */
+static __always_inline __u64 file_asked(struct io_kiocb *req)
+{
+	__s32 fd = GET(req, cqe.fd);
+
+	if (GET(req, flags) & REQ_FIXED_FILE)
+		return fixed_file((__u64)GET(req, ctx), fd);
+	return file_of(current_task(), fd);
+}
+
+/* The file that a request has opened, into a slot (from 1) or as a descriptor. */
+static __always_inline __u64 file_opened(__u64 files, __u64 req, __u32 slot, __s32 res)
+{
+	__u64 ring = 0;
+
+	if (!slot)
+		return file_among(files, res);
+	READ(&ring, req, struct io_kiocb, ctx);
+	return fixed_file(ring, slot == ANY_SLOT ? (__u32)res : slot - 1);
+}
+
+/* Remembers the record so far. */
+static __always_inline void keep(struct scratch *s, __u64 req, __u32 kind)
+{
+	struct task_struct *task = current_task();
+	long failed = -1;
+
+	s->kept.files = (__u64)task->files;
+	s->kept.root_dentry = (__u64)task->fs->root.dentry;
+	s->kept.root_mnt = (__u64)task->fs->root.mnt;
+	s->kept.kind = kind;
+	s->kept.size = s->size;
+	if (s->size <= KEPT_SMALL)
+		failed = bpf_map_update_elem(&uring_small, &req, &s->kept, BPF_ANY);
+	if (failed && s->size <= KEPT_LARGE)
+		failed = bpf_map_update_elem(&uring_large, &req, &s->kept, BPF_ANY);
+	if (!failed)
+		return;
+	count_seen(kind);
+	count_lost(kind);
+}
+
+/* The record that was kept of a request, in scratch space again; NULL if there is none, or no room. */
+static __always_inline struct scratch *recall(__u64 req)
+{
+	struct kept *kept = bpf_map_lookup_elem(&uring_small, &req);
+	bool small = kept;
+	struct scratch *s;
+	__u64 size;
+
+	if (!kept)
+		kept = bpf_map_lookup_elem(&uring_large, &req);
+	if (!kept)
+		return NULL;
+	s = take_scratch();
+	if (s) {
+		size = kept->size;
+		BOUND(size, KEPT_LARGE);
+		s->kept = *kept;
+		s->size = size;
+		bpf_probe_read_kernel(s->record, size, kept + 1);
+		s->walk.root_dentry = s->kept.root_dentry;
+		s->walk.root_mnt = s->kept.root_mnt;
+	} else {
+		count_seen(kept->kind);
+		count_lost(kept->kind);
+	}
+	if (small)
+		bpf_map_delete_elem(&uring_small, &req);
+	else
+		bpf_map_delete_elem(&uring_large, &req);
+	return s;
+}
+
+#endif

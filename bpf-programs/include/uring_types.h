@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* As kernel_types.h, of io_uring. What a request was asked for is where `cmd` is, which is where the request begins. */
+#ifndef DUETECTOR_URING_TYPES_H
+#define DUETECTOR_URING_TYPES_H
+
+#include "open.h"
+
+/* Operations (linux/io_uring.h). */
+#define OP_FALLOCATE 17
+#define OP_OPENAT 18
+#define OP_OPENAT2 28
+#define OP_RENAMEAT 35
+#define OP_UNLINKAT 36
+#define OP_MKDIRAT 37
+#define OP_SYMLINKAT 38
+#define OP_LINKAT 39
+#define OP_FSETXATTR 41
+#define OP_SETXATTR 42
+#define OP_FTRUNCATE 55
+
+/* The kernel adds it to each open of io_uring. */
+#if defined(__TARGET_ARCH_x86)
+#define O_LARGEFILE_BIT 0100000
+#else
+#define O_LARGEFILE_BIT 0400000
+#endif
+
+#define REQ_FIXED_FILE 1
+#define ANY_SLOT 0xffffffffU /* IORING_FILE_INDEX_ALLOC */
+#define FILE_BITS 7UL	     /* of an address in the table: flags */
+
+struct io_fixed_file { /* until 6.12 */
+	unsigned long file_ptr;
+} CO_RE;
+
+struct io_rsrc_node { /* since 6.13 */
+	unsigned long file_ptr;
+} CO_RE;
+
+struct io_rsrc_data {
+	unsigned int nr;
+	struct io_rsrc_node **nodes;
+} CO_RE;
+
+struct io_file_table {
+	struct io_fixed_file *files;
+	struct io_rsrc_data data;
+} CO_RE;
+
+struct io_ring_ctx {
+	struct io_file_table file_table;
+	unsigned int nr_user_files;
+} CO_RE;
+
+struct io_cqe {
+	__u64 user_data;
+	__s32 res;
+	__s32 fd; /* of a request that is not done */
+} CO_RE;
+
+struct io_uring_task {
+	struct task_struct *task;
+} CO_RE;
+
+struct io_kiocb {
+	struct task_struct *task;   /* until 6.12 */
+	struct io_uring_task *tctx; /* since 6.13 */
+	struct file *file;
+	__u8 opcode;
+	__u32 flags;
+	struct io_cqe cqe;
+	struct io_ring_ctx *ctx;
+	void *async_data;
+} CO_RE;
+
+struct filename {
+	const char *name;
+} CO_RE;
+
+struct io_open {
+	int dfd;
+	__u32 file_slot;
+	struct filename *filename;
+	struct open_how how;
+} CO_RE;
+
+struct io_rename {
+	int old_dfd, new_dfd;
+	struct filename *oldpath, *newpath;
+	int flags;
+} CO_RE;
+
+struct io_link {
+	int old_dfd, new_dfd;
+	struct filename *oldpath, *newpath;
+	int flags;
+} CO_RE;
+
+struct io_unlink {
+	int dfd, flags;
+	struct filename *filename;
+} CO_RE;
+
+struct io_mkdir {
+	int dfd;
+	__u16 mode;
+	struct filename *filename;
+} CO_RE;
+
+struct io_sync {
+	__s64 len, off;
+	int mode;
+} CO_RE;
+
+struct io_ftrunc {
+	__s64 len;
+} CO_RE;
+
+struct xattr_ctx { /* since 6.13 kernel_xattr_ctx: members are found by name */
+	unsigned long size;
+	struct xattr_name *kname;
+	unsigned int flags;
+} CO_RE;
+
+struct io_xattr {
+	struct xattr_ctx ctx;
+	struct filename *filename;
+} CO_RE;
+
+/* What stands at an address, and may be less than all of it. */
+static __always_inline __u64 word_at(__u64 address)
+{
+	__u64 word = 0;
+
+	if (has_cast)
+		return CAST(struct timespec64, address)->tv_sec;
+	bpf_probe_read_kernel(&word, sizeof(word), (void *)address);
+	return word;
+}
+
+/* A field of io_uring's own; untouched on a kernel that has none such, or does not describe it. */
+#define ASKED(to, from, type, field)                                                                         \
+	do {                                                                                                 \
+		if (bpf_core_field_exists(type, field))                                                      \
+			(to) = (typeof(to))word_at((__u64)(from) + OFFSET(type, field));                     \
+	} while (0)
+
+/* Names as the kernel keeps them while a request is on its way. */
+#define NAME(to, req, type, field)                                                                           \
+	do {                                                                                                 \
+		__u64 filename = 0;                                                                          \
+		ASKED(filename, req, type, field);                                                           \
+		(to) = filename ? word_at(filename + OFFSET(struct filename, name)) : 0;                     \
+	} while (0)
+
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* How the ledger comes to know of a use. */
+#ifndef DUETECTOR_USAGE_H
+#define DUETECTOR_USAGE_H
+
+#include "ledger.h"
+
+/* What was done with a file. */
+struct use {
+	__u64 file;
+	__u64 bytes;
+	__u64 low; /* of maps */
+	__u64 high;
+	__u32 direction;
+	__u32 via;
+	__u32 protection;
+	__s32 fd; /* -1: none, or not known */
+};
+
+/* The account it belongs to; false if none is kept of such files. */
+static __always_inline bool usage_key_of(struct usage_key *key, struct task_struct *task, const struct use *use,
+					 __u32 files)
+{
+	__u64 inode = 0, super = 0, magic = 0;
+	__u32 type;
+	__u16 mode = 0;
+
+	READ(&inode, use->file, struct file, f_inode);
+	READ(&mode, inode, struct inode, i_mode);
+	READ(&super, inode, struct inode, i_sb);
+	type = mode >> 12;
+	if (type == 1 /* FIFO */) {
+		READ(&magic, super, struct super_block, s_magic);
+		if (magic == PIPEFS_MAGIC)
+			type = USAGE_PIPES;
+	}
+	if (!(files & 1U << type))
+		return false;
+	READ(&key->ino, inode, struct inode, i_ino);
+	READ(&key->generation, inode, struct inode, i_generation);
+	READ(&key->dev, super, struct super_block, s_dev);
+	key->tgid = task->tgid;
+	key->start_ns = task->group_leader->start_boottime;
+	key->direction = use->direction;
+	return true;
+}
+
+/* Several threads may be here at once. */
+static __always_inline void add_use(struct usage_record *r, const struct use *use)
+{
+	__u64 tick = bpf_jiffies64();
+
+	if (r->tick != tick) {
+		r->tick = tick;
+		r->last_ns = bpf_ktime_get_boot_ns();
+		if (!r->first_ns)
+			r->first_ns = r->last_ns;
+	}
+	if ((r->via & use->via) != use->via)
+		__sync_fetch_and_or(&r->via, use->via);
+	__sync_fetch_and_add(&r->calls, 1);
+	__sync_fetch_and_add(&r->bytes, use->bytes);
+	if (use->direction != USAGE_MAPPED)
+		return;
+	__sync_fetch_and_or(&r->protection, use->protection);
+	if (use->low < r->low)
+		r->low = use->low;
+	if (use->high > r->high)
+		r->high = use->high;
+}
+
+/* Puts a record into the ledger: 0, or why not (-EEXIST: somebody else just did). Not global: before 6.5 what a global
+ * function was handed is no key or value for a map.
+ */
+static __noinline int keep_entry(struct scratch *s, const struct usage_key *key, __u32 side)
+{
+	struct usage_part_key part = {.side = side};
+	struct usage_record *r;
+	long failed;
+
+	if (!s || !key)
+		return -1;
+	r = (struct usage_record *)s->record;
+	failed = side ? bpf_map_update_elem(&usage_1, key, s->record, BPF_NOEXIST)
+		      : bpf_map_update_elem(&usage_0, key, s->record, BPF_NOEXIST);
+	if (failed || r->path.len <= USAGE_PART)
+		return failed;
+	part.key = *key;
+	for (__u32 i = 1; i < USAGE_PARTS; i++) {
+		if (i * USAGE_PART >= r->path.len)
+			break;
+		part.part = i;
+		bpf_map_update_elem(&usage_parts, &part, &s->record[sizeof(*r) + i * USAGE_PART], BPF_ANY);
+	}
+	return 0;
+}
+
+/* The entry will be found when the descriptor is closed. */
+static __always_inline void remember_fd(const struct usage_key *key, __s32 fd)
+{
+	struct usage_fd at = {.tgid = key->tgid, .fd = fd};
+	struct usage_hint *known = bpf_map_lookup_elem(&usage_fds, &at);
+	struct usage_hint hint = {.key = *key, .directions = 1U << (key->direction & 31)};
+
+	if (known && known->key.ino == key->ino && known->key.dev == key->dev &&
+	    known->key.generation == key->generation && known->key.start_ns == key->start_ns)
+		hint.directions |= known->directions;
+	bpf_map_update_elem(&usage_fds, &at, &hint, BPF_ANY);
+}
+
+/* The first use of a file by a process, or the first since it was told. */
+static __always_inline void begin_entry(struct task_struct *task, const struct use *use, const struct usage_key *key,
+					__u32 side)
+{
+	struct scratch *s = take_scratch();
+	struct usage_entry *entry;
+	struct usage_record *r;
+	int failed;
+
+	if (!s) {
+		count_seen(KIND_USAGE);
+		return count_lost(KIND_USAGE);
+	}
+	r = (struct usage_record *)s->record;
+	__builtin_memset(r, 0, sizeof(*r));
+	fill_header(s, task, KIND_USAGE, true);
+	r->first_ns = r->last_ns = r->header.time_ns;
+	r->bytes = use->bytes;
+	r->calls = 1;
+	r->low = use->low;
+	r->high = use->high;
+	r->direction = use->direction;
+	r->via = use->via;
+	r->protection = use->protection;
+	READ(&r->flags, use->file, struct file, f_flags);
+	s->size = sizeof(*r);
+	put_file(s, task, use->file, &r->file, &r->path);
+	failed = keep_entry(s, key, side);
+	entry = failed == -17 /* EEXIST */ ? find_entry(side, key) : NULL;
+	if (entry) {
+		add_use(&entry->record, use);
+	} else if (failed) { /* no room: an event by itself */
+		count_seen(COUNT_USAGE_FULL);
+		count_seen(KIND_USAGE);
+		emit_data(s, KIND_USAGE);
+	} else if (use->fd >= 0) {
+		remember_fd(key, use->fd);
+	}
+	give_back(s);
+}
+
+/* Counts what `task` did with a file. */
+static __always_inline void count_use(struct task_struct *task, const struct use *use)
+{
+	struct settings *set = get_settings();
+	struct usage_entry *entry;
+	struct usage_key key;
+	__u32 side;
+
+	if (!set || !use->file || !is_traced(KIND_USAGE, task))
+		return;
+	if (!usage_key_of(&key, task, use, set->usage_files))
+		return;
+	side = set->usage_side;
+	entry = find_entry(side, &key);
+	if (entry)
+		add_use(&entry->record, use);
+	else
+		begin_entry(task, use, &key, side);
+}
+
+/* The same for whoever saw the call some other way: `file` is the address of a struct file, `direction` USAGE_READ or
+ * USAGE_WRITTEN, `bytes` what the call returned (0 or more), `via` one of VIA_*.
+ */
+static __always_inline void usage_add(struct task_struct *task, __u64 file, __u32 direction, __u64 bytes, __u32 via)
+{
+	struct use use = {.file = file, .bytes = bytes, .direction = direction, .via = via, .fd = -1};
+
+	count_use(task, &use);
+}
+
+#endif

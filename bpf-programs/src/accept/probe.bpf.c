@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: (MIT OR GPL-2.0)
+/* accept, accept4. */
+#include "connection.h"
+#include "unix.h"
+
+/* An accept that has ended, of a system call or of io_uring; `call` has the socket that listens, `accepted` is the new
+ * one's file. One that finds nobody waiting was no attempt.
+ */
+static __always_inline void accept_ended(struct task_struct *task, struct sock_call *call, __u64 accepted, bool told)
+{
+	bool watched = passes(KIND_CLOSE, task);
+	__u64 file = call->ret < 0 ? call->file : accepted;
+	__u64 sock = file && (told || watched) && call->ret != -EAGAIN ? sock_of(file) : 0;
+	struct sock_record *r;
+	struct scratch *s;
+
+	if (!sock || !is_told(sock))
+		return;
+	s = begin_sock(told ? KIND_ACCEPT : KIND_CLOSE, task, sock, call);
+	if (!s)
+		return;
+	r = (struct sock_record *)s->record;
+	r->flags = SOCK_ACCEPTED;
+	if (r->family == UNIX) {
+		put_unix_name(s);
+		if (call->ret >= 0)
+			put_peer_pid(s, sock);
+	}
+	if (told)
+		emit_sock(s, KIND_ACCEPT);
+	if (watched && call->ret >= 0 && r->family != UNIX)
+		watch(s, sock);
+	give_back(s);
+}
+
+SYSCALL_EXIT(accept_exit)
+{
+	struct task_struct *task = current_task();
+	struct sock_call as = {
+		.file = file_of(task, (__s32)call_arg(call, 0)),
+		.nr = call->nr,
+		.ret = call->ret,
+	};
+
+	accept_ended(task, &as, call->ret < 0 ? 0 : file_of(task, call->ret), is_traced(KIND_ACCEPT, task));
+}

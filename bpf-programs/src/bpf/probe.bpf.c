@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: (MIT OR GPL-2.0)
+/* bpf. */
+#include "act.h"
+
+SYSCALL_EXIT(bpf_exit)
+{
+	emit_act(KIND_BPF, call, ACT_ATTR);
+}

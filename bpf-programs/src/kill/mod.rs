@@ -1,0 +1,25 @@
+//! Tracer `kill`: a signal is sent; failed calls too.
+//!
+//! **Hook.** The ends of the calls, by [`crate::syscalls`].
+//! **Kernel.** 5.15: `bpf_task_pt_regs`.
+//! **Cost.** The header and the arguments; of a file its path.
+
+use crate::act;
+use crate::programs::{Hook, Program, Tracer};
+use crate::syscalls::{KILL, PIDFD_SEND_SIGNAL, RT_SIGQUEUEINFO, RT_TGSIGQUEUEINFO, Stage, TGKILL, TKILL};
+use crate::wire::Kind;
+
+/// The tracer.
+pub const TRACER: Tracer = Tracer {
+    name: "kill",
+    kind: Kind::Kill,
+    programs: &[Program {
+        name: "kill_exit",
+        hook: Hook::SyscallExits(
+            Stage::Events,
+            &[KILL, TKILL, TGKILL, RT_SIGQUEUEINFO, RT_TGSIGQUEUEINFO, PIDFD_SEND_SIGNAL],
+        ),
+        without: None,
+    }],
+    decode: act::decode,
+};

@@ -1,0 +1,180 @@
+//! The maps of filters' rules. Programs look at them while they are written, so nothing is changed that is in use:
+//! tests go into the bank that is not, sets of paths get the bits that are not, and one number says which hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aya::Ebpf;
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Array, MapData, MapError, PerCpuArray};
+use model::ProcessTable;
+
+use super::places::Places;
+use super::trees::Trees;
+use super::{LoadError, map};
+use crate::rules::Lowered;
+use crate::wire::{
+    FIELD_PATH, FIELD_PLACE, FIELD_TREE, FILTER_SLOTS, KEY_LIMIT, RuleTest, Settings, TEST_BANK,
+};
+
+/// Sets of paths in one bank.
+const SETS: usize = 32;
+/// Of filters beyond those that have slots of their own.
+const OTHERS: &str = "(others)";
+
+/// The maps, and what is in them.
+pub(super) struct Rules {
+    tests: Array<MapData, RuleTest>,
+    filtered_by: PerCpuArray<MapData, u64>,
+    paths: LpmTrie<MapData, [u8; KEY_LIMIT], u64>,
+    places: Places,
+    trees: Trees,
+    /// The prefixes in the trie, by number of the bank they are for.
+    present: [BTreeSet<Vec<u8>>; 2],
+    /// The bank that holds.
+    bank: usize,
+    /// Filters by slot: a filter keeps its own for as long as the maps are there.
+    slots: Vec<String>,
+    /// What was counted for others before these.
+    before: Vec<u64>,
+}
+
+impl Rules {
+    /// Of an object that was just loaded.
+    pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
+        Ok(Self {
+            tests: map(ebpf, "tests")?,
+            filtered_by: map(ebpf, "filtered_by")?,
+            paths: map(ebpf, "path_sets")?,
+            places: Places::new(ebpf)?,
+            trees: Trees::new(ebpf)?,
+            present: Default::default(),
+            bank: 0,
+            slots: Vec::new(),
+            before: Vec::new(),
+        })
+    }
+
+    /// The maps are a predecessor's, whose rules held as its settings say.
+    pub(super) fn resume(&mut self, settings: &Settings) {
+        self.bank = usize::from(settings.rules & 0xffff != 0);
+        let bytes = |key: Key<[u8; KEY_LIMIT]>| {
+            let (length, data) = (key.prefix_len() as usize / 8, key.data());
+            data[..length.min(KEY_LIMIT)].to_vec()
+        };
+        let keys: Vec<_> = self.paths.keys().filter_map(Result::ok).collect();
+        self.present[self.bank] = keys.into_iter().map(bytes).collect();
+        self.places.clear();
+        self.trees.clear();
+        self.before = (0..FILTER_SLOTS).map(|slot| self.counted(slot)).collect();
+    }
+
+    /// Puts rules beside those that hold, and has the settings say that they hold; they are still to be written.
+    /// They may ask what the table knows.
+    pub(super) fn put(
+        &mut self,
+        lowered: &Lowered,
+        table: &ProcessTable,
+        settings: &mut Settings,
+    ) -> Result<(), MapError> {
+        let next = 1 - self.bank;
+        self.put_paths(&lowered.sets, next)?;
+        self.places.put(&lowered.places, next, table);
+        settings.trees = self.trees.put(&lowered.roots, table);
+        for (at, test) in lowered.tests.iter().enumerate().take(TEST_BANK) {
+            let name = lowered.filters.get(test.filter as usize).map_or(OTHERS, String::as_str);
+            let mut test = RuleTest { filter: self.slot(name) as u32, ..*test };
+            if [FIELD_PATH, FIELD_PLACE].contains(&test.field) {
+                test.a = bit(next, test.a as usize);
+            } else if test.field == FIELD_TREE {
+                test.b = settings.trees;
+            }
+            self.tests.set((next * TEST_BANK + at) as u32, test, 0)?;
+        }
+        let paths = lowered.tests.iter().filter(|test| test.field == FIELD_PATH).count();
+        settings.set_rules(next * TEST_BANK, lowered.early, lowered.tests.len().min(TEST_BANK), paths);
+        self.bank = next;
+        Ok(())
+    }
+
+    /// The table may know more by now.
+    pub(super) fn learn(&mut self, table: &ProcessTable) {
+        self.places.learn_from(table);
+        self.trees.learn_from(table);
+    }
+
+    /// The trie has the prefixes of both banks from now on, each with all sets that are of it or of one before it; those
+    /// that were there for this bank's last rules go.
+    fn put_paths(&mut self, sets: &[BTreeSet<Vec<u8>>], next: usize) -> Result<(), MapError> {
+        let wanted: BTreeSet<Vec<u8>> = sets.iter().flatten().cloned().collect();
+        let held: BTreeMap<&Vec<u8>, u64> =
+            self.present[1 - next].iter().map(|prefix| (prefix, self.sets_of(prefix))).collect();
+        let mut values: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+        for prefix in wanted.iter().chain(&self.present[1 - next]) {
+            let mine = sets.iter().take(SETS).enumerate().filter(|(_, set)| begins_in(prefix, set));
+            let mine = mine.fold(0, |bits, (number, _)| bits | bit(next, number));
+            // The bits of the other bank: those of the longest prefix that it has, as the kernel finds them.
+            let theirs = held.iter().filter(|(other, _)| prefix.starts_with(other.as_slice()));
+            let theirs =
+                theirs.max_by_key(|(other, _)| other.len()).map_or(0, |(_, bits)| bits & bank_bits(1 - next));
+            values.insert(prefix.clone(), mine | theirs);
+        }
+        let gone: Vec<_> =
+            self.present[next].iter().filter(|prefix| !values.contains_key(*prefix)).cloned().collect();
+        // Longer ones first: what is looked up meanwhile never finds too little of what holds.
+        for (prefix, bits) in values.iter().rev() {
+            self.paths.insert(&trie_key(prefix), *bits, 0)?;
+        }
+        for prefix in gone {
+            self.paths.remove(&trie_key(&prefix))?;
+        }
+        self.present[next] = wanted;
+        Ok(())
+    }
+
+    fn sets_of(&self, prefix: &[u8]) -> u64 {
+        self.paths.get(&trie_key(prefix), 0).unwrap_or_default()
+    }
+
+    fn slot(&mut self, name: &str) -> usize {
+        let known = self.slots.iter().position(|slot| slot == name);
+        known.unwrap_or_else(|| {
+            if self.slots.len() + 1 < FILTER_SLOTS {
+                self.slots.push(name.to_owned());
+                self.slots.len() - 1
+            } else {
+                FILTER_SLOTS - 1
+            }
+        })
+    }
+
+    /// What was dropped, by filter.
+    pub(super) fn filtered_by(&self) -> BTreeMap<String, u64> {
+        let since = |slot: usize| self.counted(slot) - self.before.get(slot).copied().unwrap_or_default();
+        let own = self.slots.iter().enumerate().map(|(slot, name)| (name.clone(), since(slot)));
+        let others = (OTHERS.to_owned(), since(FILTER_SLOTS - 1));
+        own.chain([others]).filter(|(_, count)| *count > 0).collect()
+    }
+
+    fn counted(&self, slot: usize) -> u64 {
+        self.filtered_by.get(&(slot as u32), 0).map_or(0, |cpus| cpus.iter().sum())
+    }
+}
+
+fn bank_bits(bank: usize) -> u64 {
+    u64::from(u32::MAX) << (SETS * bank)
+}
+
+pub(super) fn bit(bank: usize, set: usize) -> u64 {
+    1 << (SETS * bank + set.min(SETS - 1))
+}
+
+/// The path is in the set, or below what is.
+fn begins_in(prefix: &[u8], set: &BTreeSet<Vec<u8>>) -> bool {
+    set.iter().any(|other| prefix.starts_with(other))
+}
+
+fn trie_key(prefix: &[u8]) -> Key<[u8; KEY_LIMIT]> {
+    let mut bytes = [0; KEY_LIMIT];
+    bytes[..prefix.len()].copy_from_slice(prefix);
+    Key::new(8 * prefix.len() as u32, bytes)
+}

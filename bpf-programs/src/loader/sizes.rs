@@ -1,0 +1,74 @@
+//! How large the object's maps are made, and what its programs are told at first.
+
+use aya::EbpfLoader;
+use model::units::Size;
+
+use super::rings;
+use crate::config::EbpfConfig;
+use crate::facts;
+use crate::programs::tracers;
+use crate::wire::Settings;
+
+/// A ring wakes the agent when one part in so many is full.
+const WAKE_AT: u64 = 4;
+
+/// Sizes of all maps that have none of their own; `used` data rings are used.
+pub(super) fn set(loader: &mut EbpfLoader<'_>, config: &EbpfConfig, used: u32) {
+    for (number, name) in rings::NAMES.iter().enumerate() {
+        let is_used = (number as u32) < used;
+        let size = if is_used { ring_size(config.data_ring) } else { page_size() as u32 };
+        loader.map_max_entries(name, size);
+    }
+    loader.map_max_entries("lifecycle", ring_size(config.lifecycle_ring));
+    for name in ["usage_0", "usage_1", "usage_fds"] {
+        loader.map_max_entries(name, config.usage_map);
+    }
+}
+
+/// What the kernel side is told at first.
+pub(super) fn settings(
+    config: &EbpfConfig,
+    data_rings: u32,
+    data_size: u32,
+    lifecycle_size: u32,
+) -> Settings {
+    let wake_at = |size: u32| size / WAKE_AT as u32;
+    let mut settings = Settings {
+        data_wakeup: wake_at(data_size),
+        lifecycle_wakeup: wake_at(lifecycle_size),
+        agent_tgid: std::process::id(),
+        sample_at: data_size / 8 * 7,
+        data_rings,
+        cpus_a_ring: facts::possible_cpus().div_ceil(data_rings),
+        usage_files: config.usage_files.iter().fold(0, |bits, files| bits | files.bit()),
+        ..Settings::default()
+    };
+    let sampled = tracers().filter(|tracer| config.sampled.iter().any(|name| name == tracer.name));
+    settings.set_sampling(config.sample, sampled.map(|tracer| tracer.kind));
+    settings.set_uids(&config.uids);
+    settings
+}
+
+/// The next size that the kernel takes: a power of two of memory pages.
+pub(super) fn ring_size(wanted: Size) -> u32 {
+    let page = page_size() as u64;
+    let pages = wanted.0.div_ceil(page).max(1).next_power_of_two();
+    u32::try_from(pages * page).unwrap_or(1 << 31)
+}
+
+/// Bytes of a page of memory.
+pub(super) fn page_size() -> usize {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_get_sizes_the_kernel_takes() {
+        assert_eq!(ring_size(Size(8 << 20)), 8 << 20);
+        assert_eq!(ring_size(Size((4 << 20) + 1)), 8 << 20);
+        assert!(ring_size(Size(1)).is_power_of_two());
+    }
+}

@@ -1,0 +1,112 @@
+//! The table of programs at the ends of system calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aya::maps::{MapData, ProgramArray};
+
+use super::errors::AttachError;
+use crate::programs::{Hook, Program};
+use crate::syscalls::{SLOTS, Stage, Syscall, TABLE};
+
+/// The table, and who is where in it.
+pub(super) struct Table {
+    tables: Vec<ProgramArray<MapData>>,
+    entered: BTreeMap<&'static str, Entered>,
+}
+
+struct Entered {
+    slots: Vec<u32>,
+    calls: &'static [Syscall],
+}
+
+impl Table {
+    pub(super) fn new(tables: Vec<ProgramArray<MapData>>) -> Self {
+        Self { tables, entered: BTreeMap::new() }
+    }
+
+    /// Puts a loaded program, in as many tables as it has parts for, into the slots of these calls. What was in a slot before is replaced at once, so that no
+    /// call is missed.
+    pub(super) fn enter(
+        &mut self,
+        name: &'static str,
+        programs: &[(usize, &aya::programs::Program)],
+        stage: Stage,
+        calls: &'static [Syscall],
+    ) -> Result<(), AttachError> {
+        let refused = |cause: &(dyn std::error::Error + 'static)| AttachError::Table {
+            program: name,
+            cause: super::errors::chain(cause),
+        };
+        let slots: Vec<u32> = calls.iter().flat_map(|call| call.slots(stage)).collect();
+        for (table, program) in programs {
+            let fd = program.fd().map_err(|cause| refused(&cause))?;
+            let Some(table) = self.tables.get_mut(*table) else { continue };
+            for slot in &slots {
+                table.set(*slot, fd, 0).map_err(|cause| refused(&cause))?;
+            }
+        }
+        self.entered.insert(name, Entered { slots, calls });
+        Ok(())
+    }
+
+    /// Whether a program is in the table.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entered.contains_key(name)
+    }
+
+    /// Empties a program's slots.
+    pub(super) fn leave(&mut self, name: &str) {
+        let entered = self.entered.remove(name);
+        self.empty(entered.into_iter().flat_map(|entered| entered.slots));
+    }
+
+    /// Empties every slot that none of these programs will have: what a predecessor left in a pinned table.
+    pub(super) fn keep_only<'a>(&mut self, programs: impl Iterator<Item = &'a Program>) {
+        let kept: BTreeSet<u32> = programs
+            .filter_map(|program| match program.hook {
+                Hook::SyscallExits(stage, calls) => Some((stage, calls)),
+                _ => None,
+            })
+            .flat_map(|(stage, calls)| calls.iter().flat_map(move |call| call.slots(stage)))
+            .collect();
+        self.empty((0..SLOTS).filter(|slot| !kept.contains(slot)));
+    }
+
+    /// Empties it.
+    pub(super) fn clear(&mut self) {
+        let entered = std::mem::take(&mut self.entered);
+        self.empty(entered.into_values().flat_map(|entered| entered.slots));
+    }
+
+    /// The calls that somebody looks at.
+    pub(super) fn calls(&self) -> impl Iterator<Item = &'static Syscall> + use<'_> {
+        self.entered.values().flat_map(|entered| entered.calls)
+    }
+
+    /// Nothing of ours is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entered.is_empty()
+    }
+
+    fn empty(&mut self, slots: impl IntoIterator<Item = u32>) {
+        for slot in slots {
+            for table in &mut self.tables {
+                if let Err(cause) = table.clear_index(&slot)
+                    && !is_empty_slot(&cause)
+                {
+                    tracing::warn!(table = TABLE, slot, %cause, "emptying a slot failed");
+                }
+            }
+        }
+    }
+}
+
+/// The kernel's answer where nothing was to be taken out.
+fn is_empty_slot(cause: &aya::maps::MapError) -> bool {
+    use aya::maps::MapError;
+    match cause {
+        MapError::ElementNotFound | MapError::KeyNotFound => true,
+        MapError::SyscallError(cause) => cause.io_error.kind() == std::io::ErrorKind::NotFound,
+        _ => false,
+    }
+}

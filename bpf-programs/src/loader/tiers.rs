@@ -1,0 +1,183 @@
+//! What differs between kinds of hooks: which objects are tried, and trampolines' programs, one a function.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Kernel;
+use super::errors::AttachError;
+use super::program::{self, Held, Job};
+use crate::facts;
+use crate::programs::{Hook, Program, Tracer};
+use crate::syscalls::{self, Syscall};
+use crate::tier::{Choice, Tier};
+use crate::trampoline::{Function, Functions, Part, STUBS, stub};
+use crate::unseen;
+
+/// The functions that trampolines may be at, where they are to be used.
+pub(super) fn functions(tier: Tier) -> Option<Functions> {
+    (tier == Tier::Trampoline).then(|| {
+        Functions::of_this_kernel().unwrap_or_else(|cause| {
+            tracing::error!(%cause, "reading the kernel's functions failed");
+            Functions::default()
+        })
+    })
+}
+
+/// The tier to use without trying any, from what the kernel's types say: what is pinned is of one tier.
+pub(super) fn choose(choice: Choice) -> Tier {
+    let [tier] = choice.tiers() else {
+        let types = std::fs::read(facts::BTF).unwrap_or_default();
+        let has = |name: &[u8]| types.windows(name.len()).any(|found| found == name);
+        return if has(b"\0btf_trace_sys_exit\0") { Tier::PREFERRED[0] } else { Tier::Kprobe };
+    };
+    *tier
+}
+
+/// What a program is attached to.
+#[derive(Debug, Default)]
+pub(crate) struct Hooked {
+    /// The hooks.
+    pub(crate) hooks: Vec<String>,
+    /// What is not seen for want of one, and why.
+    pub(crate) missing: Vec<String>,
+}
+
+impl Hooked {
+    /// None is missing.
+    pub(super) fn all(hooks: Vec<String>) -> Self {
+        Self { hooks, missing: Vec::new() }
+    }
+}
+
+/// Functions that are hooked, and by which stub.
+#[derive(Default)]
+pub(super) struct Stubs {
+    numbers: BTreeMap<String, (usize, usize)>,
+    held: BTreeMap<String, Held>,
+    taken: [usize; 2],
+}
+
+impl Stubs {
+    /// The function's stub: the one it had before, or the next.
+    fn number(&mut self, function: &Function) -> Option<(usize, usize)> {
+        if let Some(known) = self.numbers.get(&function.name) {
+            return Some(*known);
+        }
+        let next = &mut self.taken[function.table];
+        let number = (function.table, *next);
+        (*next < STUBS).then(|| {
+            *next += 1;
+            self.numbers.insert(function.name.clone(), number);
+            number
+        })
+    }
+
+    /// Lets go of the functions that none of `needed` is.
+    pub(super) fn keep_only(&mut self, needed: &BTreeSet<String>) {
+        let (kept, gone) =
+            std::mem::take(&mut self.held).into_iter().partition(|(function, _)| needed.contains(function));
+        self.held = kept;
+        let gone: BTreeMap<String, Held> = gone;
+        gone.into_values().for_each(Held::detach);
+    }
+}
+
+impl Kernel {
+    /// What a tracer can't see here.
+    pub(crate) fn unseen(&self, tracer: &Tracer) -> Vec<String> {
+        unseen::unseen(tracer, self.tier, self.functions.as_ref())
+    }
+
+    /// The parts that a program is loaded in.
+    pub(super) fn parts(&self, program: &Program) -> Vec<Part> {
+        self.functions.as_ref().map_or_else(|| vec![Part::whole(program)], |found| found.parts(program))
+    }
+
+    /// What is to be loaded for the functions of these programs' calls.
+    pub(super) fn stubs_of(&mut self, programs: &BTreeSet<&'static Program>) -> BTreeMap<String, Job> {
+        let Some(functions) = &self.functions else { return BTreeMap::new() };
+        let calls = programs.iter().flat_map(|program| match program.hook {
+            Hook::SyscallExits(_, calls) => calls,
+            _ => &[],
+        });
+        let wanted: Vec<_> = calls.flat_map(|call| functions.of(call)).collect();
+        let mut jobs = BTreeMap::new();
+        for function in wanted {
+            if let Some((table, number)) = self.stubs.number(&function) {
+                let name = stub(table, number);
+                let part = Part { name: name.clone(), table, target: Some(function.name) };
+                jobs.insert(name, (&syscalls::DISPATCHER, part));
+            }
+        }
+        jobs
+    }
+
+    /// Whether the tier's own hook is there: the one at the ends of all system calls, or trampolines at all.
+    pub(super) fn probe(&mut self) -> Result<(), AttachError> {
+        match self.tier {
+            Tier::Trampoline => self.hook_function(&self.first_function()?),
+            _ => self.hold(&syscalls::DISPATCHER).map(|_| ()),
+        }
+    }
+
+    fn first_function(&self) -> Result<Function, AttachError> {
+        let found = self.functions.as_ref().map(|found| found.of(&syscalls::OPENAT)).unwrap_or_default();
+        let none =
+            AttachError::NoHook { program: syscalls::DISPATCHER.name, hook: "__x64_sys_openat".to_owned() };
+        found.into_iter().next().ok_or(none)
+    }
+
+    /// Hooks what hands these calls' ends to the table. Of functions as many as can be had: one at least.
+    pub(super) fn hook_calls(&mut self, calls: &[Syscall]) -> Result<Hooked, AttachError> {
+        let Some(functions) = &self.functions else {
+            self.hold(&syscalls::DISPATCHER)?;
+            return Ok(Hooked::all(syscalls::hook_names(calls)));
+        };
+        let wanted: Vec<_> = calls.iter().flat_map(|call| functions.of(call)).collect();
+        let names = calls.iter().map(|call| call.name).collect::<Vec<_>>().join(", ");
+        let mut refused = AttachError::NoHook {
+            program: syscalls::DISPATCHER.name,
+            hook: format!("at a function of {names}"),
+        };
+        let mut found = Hooked::default();
+        for function in wanted {
+            match self.hook_function(&function) {
+                Ok(()) => found.hooks.push(format!("fexit {}", function.name)),
+                Err(cause) => {
+                    found.missing.push(format!("calls of {} ({cause})", function.name));
+                    refused = cause;
+                }
+            }
+        }
+        if found.hooks.is_empty() { Err(refused) } else { Ok(found) }
+    }
+
+    fn hook_function(&mut self, function: &Function) -> Result<(), AttachError> {
+        if self.stubs.held.contains_key(&function.name) {
+            return Ok(());
+        }
+        program::refuse_missing(syscalls::DISPATCHER.name, self.tier, &function.name)?;
+        let name = syscalls::DISPATCHER.name;
+        let no_room = AttachError::NoProgram { program: name };
+        let (table, number) = self.stubs.number(function).ok_or(no_room)?;
+        let pins = self.pins.clone();
+        let held = match pins.as_ref().and_then(|pins| pins.link(name, &function.name)) {
+            Some(link) => Held::pinned(function.name.clone(), link),
+            None => {
+                let part = Part { name: stub(table, number), table, target: Some(function.name.clone()) };
+                let loaded = self.loaded_part(&syscalls::DISPATCHER, &part)?;
+                let hooks = vec![function.name.clone()];
+                program::attach(loaded, &syscalls::DISPATCHER, hooks, pins.as_ref())?.remove(0)
+            }
+        };
+        self.stubs.held.insert(function.name.clone(), held);
+        Ok(())
+    }
+
+    /// Lets go of functions whose calls nobody has in the table any more.
+    pub(super) fn leave_functions(&mut self) {
+        let Some(functions) = &self.functions else { return };
+        let needed = self.table.calls().flat_map(|call| functions.of(call)).map(|function| function.name);
+        let needed = needed.collect();
+        self.stubs.keep_only(&needed);
+    }
+}

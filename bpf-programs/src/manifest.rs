@@ -1,0 +1,93 @@
+//! The rows of tracer `manifest`: what each kernel tracer runs with and what it can't see, told when it is attached, or
+//! can't be. They take the way of all records, so that the store itself says what it can't have.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actors::{Outbox, clock};
+use model::{Account, Batch, Claim, Details, Moment, Record, TracerName};
+use serde_json::{Map, Value, json};
+
+use crate::host::Attached;
+use crate::tier::Tier;
+
+/// The rows of one tracer.
+pub(crate) struct Manifest {
+    tracer: TracerName,
+    account: Arc<Account>,
+    collector: Outbox<Batch>,
+    /// Outlives the tracer's incarnations: what has not changed is not told again.
+    told: Mutex<Option<Map<String, Value>>>,
+}
+
+impl Manifest {
+    /// Of the tracer that is stored under that name; `account` is the books of [`MANIFEST`].
+    pub(crate) fn new(tracer: TracerName, account: Arc<Account>, collector: &Outbox<Batch>) -> Self {
+        Self { tracer, account, collector: collector.clone(), told: Mutex::default() }
+    }
+
+    /// It runs with these hooks.
+    pub(crate) async fn attached(&self, attached: &Attached) {
+        let tier = Tier::of_number(attached.tier).map(Tier::name);
+        self.tell(tier, &attached.hooks, &attached.unseen, &attached.without).await;
+    }
+
+    /// It does not run.
+    pub(crate) async fn refused(&self, cause: String) {
+        self.tell(None, &[], &[], &[cause]).await;
+    }
+
+    async fn tell(&self, tier: Option<&str>, hooks: &[String], unseen: &[String], degraded: &[String]) {
+        let state = if degraded.is_empty() { "attached" } else { "degraded" };
+        let row = json!({
+            // Nobody's: it is no process that did something.
+            "comm": null,
+            "tracer": self.tracer.as_str(), "state": state, "tier": tier, "kernel": kernel(),
+            "hooks": hooks, "unseen": unseen, "degraded": degraded,
+        });
+        let Value::Object(row) = row else { return };
+        let is_known =
+            |known: &Map<String, Value>| *known == row || (tier.is_none() && known["tier"].is_null());
+        if self.told.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(is_known) {
+            return;
+        }
+        let now = clock::boot_ns();
+        let claim = Claim::on_new(self.account.clone(), 1, (now, now));
+        let record = Record { at: Moment::Boot(now), identity: None, details: Details::Fields(row.clone()) };
+        // With the collector gone it is lost, as its claim notes.
+        if self.collector.send(Batch { claim, records: vec![record] }).await.is_ok() {
+            *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(row);
+        }
+    }
+}
+
+/// The release of the running kernel.
+fn kernel() -> Option<String> {
+    Some(std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use actors::WhenFull;
+    use model::{Accounts, MANIFEST, SinkName};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_has_not_changed_is_told_once() {
+        let accounts = Accounts::new(&[SinkName::new("memory")]);
+        let (collector, rows) = Outbox::channel(8, WhenFull::Block);
+        let manifest = Manifest::new("open".into(), accounts.of(&MANIFEST.into()), &collector);
+        let attached = Attached { tier: 2, unseen: vec!["x".to_owned()], ..Attached::default() };
+        manifest.refused("first".to_owned()).await;
+        manifest.refused("the same in other words".to_owned()).await;
+        manifest.attached(&attached).await;
+        manifest.attached(&attached).await;
+        let states: Vec<_> = rows.drain().map(|batch| field(&batch, "state")).collect();
+        assert_eq!(states, ["degraded", "attached"]);
+    }
+
+    fn field(batch: &Batch, name: &str) -> Value {
+        let Details::Fields(fields) = &batch.records[0].details else { panic!("no fields") };
+        fields[name].clone()
+    }
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: (MIT OR GPL-2.0)
+/* memfd_create. */
+#include "act.h"
+
+SYSCALL_EXIT(memfd_exit)
+{
+	emit_act(KIND_MEMFD, call, 1 | ACT_MADE);
+}

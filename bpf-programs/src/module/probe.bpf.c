@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: (MIT OR GPL-2.0)
+/* init_module, finit_module, delete_module. */
+#include "act.h"
+
+SYSCALL_EXIT(module_exit)
+{
+	__u32 how = call->nr == NR_FINIT_MODULE ? 2 | ACT_GIVEN : call->nr == NR_INIT_MODULE ? 3 : 1;
+
+	emit_act(KIND_MODULE, call, how);
+}

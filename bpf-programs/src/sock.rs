@@ -1,0 +1,137 @@
+//! What tracers `connect`, `accept`, `close`, `bind` and `udp` have in common: one record.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use model::{Details, Ends, Moment, Record, Socket, Text, Traffic, Transfer};
+
+use crate::text;
+use crate::wire::{Kind, SockRecord, TEXT_UNREADABLE, Texts, WireError, view};
+
+/// [`SockRecord::flags`]: the caller did not wait for its connection.
+const SOCK_NONBLOCKING: u16 = 1;
+/// The other side connected.
+const SOCK_ACCEPTED: u16 = 2;
+/// Of a flow of datagrams: its sums.
+const SOCK_END: u16 = 4;
+/// A datagram that came.
+const SOCK_RECEIVED: u16 = 8;
+/// `base` is the path of the socket's file.
+const SOCK_KNOWN_PATH: u16 = 16;
+
+const AF_UNIX: u16 = 1;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+
+/// Calls that are told by name, and their numbers.
+const CALLS: &[(&str, i64)] = &[
+    ("connect", libc::SYS_connect),
+    ("accept", libc::SYS_accept),
+    ("accept4", libc::SYS_accept4),
+    ("bind", libc::SYS_bind),
+    ("listen", libc::SYS_listen),
+    ("sendto", libc::SYS_sendto),
+    ("sendmsg", libc::SYS_sendmsg),
+    ("sendmmsg", libc::SYS_sendmmsg),
+    ("recvfrom", libc::SYS_recvfrom),
+    ("recvmsg", libc::SYS_recvmsg),
+    ("recvmmsg", libc::SYS_recvmmsg),
+    ("read", libc::SYS_read),
+    ("readv", libc::SYS_readv),
+    ("write", libc::SYS_write),
+    ("writev", libc::SYS_writev),
+];
+
+/// The call of that number.
+pub(crate) fn call_name(number: u32) -> Result<&'static str, WireError> {
+    let found = CALLS.iter().find(|(_, found)| *found == i64::from(number));
+    found.map(|(name, _)| *name).ok_or(WireError::Call(number))
+}
+
+/// An address of this family.
+pub(crate) fn address(family: u16, bytes: [u8; 16]) -> Result<IpAddr, WireError> {
+    let [a, b, c, d, ..] = bytes;
+    match family {
+        AF_INET => Ok(Ipv4Addr::new(a, b, c, d).into()),
+        AF_INET6 => Ok(Ipv6Addr::from(bytes).into()),
+        other => Err(WireError::Family(other)),
+    }
+}
+
+/// Local and remote address and port.
+pub(crate) fn inet(raw: &SockRecord) -> Result<Ends, WireError> {
+    Ok(Ends::Inet {
+        local: (address(raw.family, raw.saddr)?, raw.sport),
+        remote: (raw.dport != 0 || raw.daddr != [0; 16])
+            .then(|| Ok((address(raw.family, raw.daddr)?, raw.dport)))
+            .transpose()?,
+    })
+}
+
+/// Bytes to a record.
+///
+/// # Errors
+/// They are no such record.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
+    let kinds = [Kind::Connect, Kind::Accept, Kind::Close, Kind::Bind, Kind::Udp];
+    let (raw, mut texts) = view::<SockRecord>(bytes, &kinds)?;
+    let ends = if raw.family == AF_UNIX { unix(&raw, &mut texts)? } else { inet(&raw)? };
+    texts.end()?;
+    let kind = raw.header.kind()?;
+    let is_flow_end = kind == Kind::Udp && raw.flags & SOCK_END != 0;
+    let told = kind != Kind::Close && !is_flow_end;
+    let socket = Socket {
+        call: if told && kind != Kind::Connect { Some(call_name(raw.call)?) } else { None },
+        ends,
+        kind: raw.kind,
+        protocol: raw.protocol,
+        ret: (!is_flow_end).then_some(raw.ret.into()),
+        nonblocking: (kind == Kind::Connect).then_some(raw.flags & SOCK_NONBLOCKING != 0),
+        accepted: (kind == Kind::Close).then_some(raw.flags & SOCK_ACCEPTED != 0),
+        backlog: (i64::from(raw.call) == libc::SYS_listen).then_some(raw.backlog),
+        direction: (kind == Kind::Udp && !is_flow_end).then_some(direction(&raw)),
+        traffic: (!told).then_some(traffic(&raw, kind)),
+    };
+    Ok(Record {
+        at: Moment::Boot(raw.header.at()),
+        identity: Some(raw.header.identity()),
+        details: Details::Socket(Box::new(socket)),
+    })
+}
+
+/// Which way a datagram went.
+pub(crate) fn direction(raw: &SockRecord) -> Transfer {
+    if raw.flags & SOCK_RECEIVED == 0 { Transfer::Sent } else { Transfer::Received }
+}
+
+fn traffic(raw: &SockRecord, kind: Kind) -> Traffic {
+    let is_flow = kind == Kind::Udp;
+    let end = if is_flow { raw.last_ns } else { raw.header.time_ns };
+    Traffic {
+        bytes_sent: raw.sent,
+        bytes_received: raw.received,
+        datagrams: is_flow.then_some((raw.datagrams_sent, raw.datagrams_received)),
+        duration_ns: end.saturating_sub(raw.since_ns),
+    }
+}
+
+/// A name that begins with a NUL is abstract, and all of it counts; a path ends at its first NUL.
+fn unix(raw: &SockRecord, texts: &mut Texts<'_>) -> Result<Ends, WireError> {
+    let (name, base) = (texts.take(raw.name)?, texts.take(raw.base)?);
+    let is_abstract = name.bytes.first() == Some(&0);
+    let asked = match name.bytes.iter().position(|byte| *byte == 0) {
+        Some(end) if !is_abstract => &name.bytes[..end],
+        _ => name.bytes,
+    };
+    let path = if raw.flags & SOCK_KNOWN_PATH != 0 {
+        Some(text::path(base))
+    } else {
+        (!is_abstract && !asked.is_empty()).then(|| text::join(base, asked))
+    };
+    let shown = if is_abstract { [b"@", &asked[1..]].concat() } else { asked.to_vec() };
+    Ok(Ends::Unix {
+        path_incomplete: name.is(TEXT_UNREADABLE) || path.as_ref().is_some_and(|path| path.incomplete),
+        path: path.map(|path| path.text()),
+        name: Text::from_bytes(&shown),
+        peer_pid: (raw.peer_pid != 0).then_some(raw.peer_pid),
+    })
+}

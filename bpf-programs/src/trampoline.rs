@@ -1,0 +1,204 @@
+//! The functions of system calls, as trampolines know them: by name, in the kernel's type information.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use crate::facts;
+use crate::programs::{Hook, Program};
+use crate::syscalls::Syscall;
+
+/// How many stubs each table has (`src/syscalls/probe.bpf.c`).
+pub const STUBS: usize = 256;
+/// The tables, by the prototype of the functions whose programs they take.
+pub const TABLES: [&str; 2] = [crate::syscalls::TABLE, "syscall_exits_2"];
+/// Whose prototype is that of the first table.
+const FIRST: &str = if cfg!(target_arch = "x86_64") { "__x64_sys_openat" } else { "__arm64_sys_openat" };
+
+/// Before a 64-bit call's name.
+const NATIVE: &[&str] = if cfg!(target_arch = "x86_64") { &["__x64_sys_"] } else { &["__arm64_sys_"] };
+/// Before a 32-bit call's.
+const COMPAT: &[&str] = if cfg!(target_arch = "x86_64") {
+    &["__ia32_compat_sys_", "__ia32_sys_ia32_", "__ia32_compat_sys_ia32_", "__ia32_sys_"]
+} else {
+    &["__arm64_compat_sys_", "__arm64_sys_"]
+};
+/// Behind it: a call of 32-bit programs may come in several widths.
+const WIDTHS: [&str; 6] = ["", "16", "32", "64", "_time32", "_time64"];
+/// What 32-bit programs' socket calls may come through.
+const SOCKETCALL: &str = "__ia32_compat_sys_socketcall";
+/// Calls whose function has another name.
+const ALIASES: [(&str, &str); 5] = [
+    ("umount2", "umount"),
+    ("umount2", "oldumount"),
+    ("sendfile", "sendfile64"),
+    ("mmap", "mmap_pgoff"),
+    ("fadvise64", "fadvise64_64"),
+];
+
+/// A function of a system call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// Which of [`TABLES`] its programs use.
+    pub table: usize,
+}
+
+/// A program as it is loaded: for the functions of one prototype.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its name in the object.
+    pub name: String,
+    /// Which of [`TABLES`] it goes into.
+    pub table: usize,
+    /// The function it is verified for, where it is of a trampoline.
+    pub target: Option<String>,
+}
+
+impl Part {
+    /// All of a program that is of no trampoline.
+    pub fn whole(program: &Program) -> Self {
+        Self { name: program.name.to_owned(), table: 0, target: None }
+    }
+}
+
+/// All functions of system calls of a kernel.
+#[derive(Debug, Default)]
+pub struct Functions {
+    tables: BTreeMap<String, usize>,
+}
+
+impl Functions {
+    /// Those of the running kernel.
+    ///
+    /// # Errors
+    /// Its type information can't be read.
+    pub fn of_this_kernel() -> io::Result<Self> {
+        let bytes = std::fs::read(facts::BTF)?;
+        let found = functions(&bytes).ok_or_else(|| io::Error::other("no type information of functions"))?;
+        let first = found.get(FIRST).copied();
+        let first = first.ok_or_else(|| io::Error::other(format!("no function {FIRST}")))?;
+        let table = |prototype: u32| usize::from(prototype != first);
+        Ok(Self { tables: found.into_iter().map(|(name, of)| (name, table(of))).collect() })
+    }
+
+    /// Those of one call.
+    pub fn of(&self, call: &Syscall) -> Vec<Function> {
+        let mut names = vec![call.name];
+        names.extend(ALIASES.iter().filter(|(name, _)| *name == call.name).map(|(_, other)| *other));
+        let mut found = Vec::new();
+        if call.number.is_some() {
+            let native =
+                NATIVE.iter().flat_map(|before| names.iter().map(move |name| format!("{before}{name}")));
+            self.keep(native, &mut found);
+        }
+        let widths =
+            || WIDTHS.iter().flat_map(|width| names.iter().map(move |name| format!("{name}{width}")));
+        if !call.compat.is_empty() {
+            let compat = COMPAT.iter().flat_map(|before| widths().map(move |name| format!("{before}{name}")));
+            self.keep(compat, &mut found);
+        }
+        if call.compat.iter().any(|compat| compat.socketcall().is_some()) {
+            self.keep(std::iter::once(SOCKETCALL.to_owned()), &mut found);
+        }
+        found
+    }
+
+    /// The program's parts: one for each table that a function of its calls needs.
+    pub fn parts(&self, program: &Program) -> Vec<Part> {
+        let Hook::SyscallExits(_, calls) = program.hook else { return vec![Part::whole(program)] };
+        let of_calls: Vec<_> = calls.iter().flat_map(|call| self.of(call)).collect();
+        let part = |table: usize| {
+            let target = of_calls.iter().find(|function| function.table == table)?.name.clone();
+            let name = if table == 0 { program.name.to_owned() } else { format!("{}_2", program.name) };
+            Some(Part { name, table, target: Some(target) })
+        };
+        (0..TABLES.len()).filter_map(part).collect()
+    }
+
+    fn keep(&self, names: impl Iterator<Item = String>, found: &mut Vec<Function>) {
+        for name in names {
+            if let Some(table) = self.tables.get(&name)
+                && !found.iter().any(|known| known.name == name)
+            {
+                found.push(Function { name, table: *table });
+            }
+        }
+    }
+}
+
+/// The stub of that number, of that table.
+pub fn stub(table: usize, number: usize) -> String {
+    let before = if table == 0 { "at_" } else { "at_2_" };
+    format!("{before}{number:03o}")
+}
+
+/// Functions of system calls by name, with the number of their prototype. Types are read one after the other, each as
+/// long as its kind says (Documentation/bpf/btf.rst).
+fn functions(bytes: &[u8]) -> Option<BTreeMap<String, u32>> {
+    const FUNC: u32 = 12;
+    let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let header = word(4)? as usize;
+    let (types, length) = (header + word(8)? as usize, word(12)? as usize);
+    let strings = bytes.get(header + word(16)? as usize..)?;
+    let mut found = BTreeMap::new();
+    let mut at = types;
+    while at < types + length {
+        let (name, info, of) = (word(at)? as usize, word(at + 4)?, word(at + 8)?);
+        let (kind, count) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
+        if kind == FUNC
+            && let Some(name) = name_at(strings, name).filter(|name| name.contains("sys_"))
+            && NATIVE.iter().chain(COMPAT).any(|before| name.starts_with(before))
+        {
+            // Some kernels have a function twice, with another prototype each; the first is taken when it is hooked.
+            found.entry(name.to_owned()).or_insert(of);
+        }
+        at += 12 + size_behind(kind, count);
+    }
+    Some(found)
+}
+
+fn name_at(strings: &[u8], at: usize) -> Option<&str> {
+    let rest = strings.get(at..)?;
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    std::str::from_utf8(&rest[..end]).ok()
+}
+
+/// What follows a type's first three words.
+fn size_behind(kind: u32, count: usize) -> usize {
+    match kind {
+        1 | 14 | 17 => 4,              // INT, VAR, DECL_TAG
+        3 => 12,                       // ARRAY
+        4 | 5 | 15 | 19 => 12 * count, // STRUCT, UNION, DATASEC, ENUM64
+        6 | 13 => 8 * count,           // ENUM, FUNC_PROTO
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::programs::tracers;
+    use crate::syscalls;
+
+    #[test]
+    fn stubs_are_named_as_in_the_object() {
+        assert_eq!((stub(0, 0), stub(1, STUBS - 1)), ("at_000".to_owned(), "at_2_377".to_owned()));
+    }
+
+    #[test]
+    fn this_kernels_calls_have_functions() {
+        let Ok(functions) = Functions::of_this_kernel() else { return };
+        let openat = functions.of(&syscalls::OPENAT);
+        assert!(openat.iter().any(|function| function.name == FIRST && function.table == 0), "{openat:?}");
+        for program in tracers().flat_map(|tracer| tracer.programs) {
+            assert!(!functions.parts(program).is_empty(), "{}", program.name);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_types_are_answered() {
+        assert_eq!(functions(b"short"), None);
+        assert_eq!(functions(&[0xff; 64]), None);
+    }
+}

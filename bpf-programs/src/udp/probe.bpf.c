@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: (MIT OR GPL-2.0)
+/* Datagrams of UDP that go and come, by whatever call; for tracers udp and dns. */
+#include "message.h"
+
+#define EINTR 4
+#define RESTARTS 512 /* and the three after it: the call is made again */
+#define MSG_PEEK 2
+#define MSG_ERRQUEUE 0x2000
+
+/* A call on datagrams: which argument is what, counted from 1; 0: none. */
+struct datagram_call {
+	__u8 data, length; /* bytes */
+	__u8 vectors, count;
+	__u8 flags, address;
+	bool message, messages; /* `vectors` are struct msghdr, struct mmsghdr */
+	bool received;
+};
+
+static __always_inline struct datagram_call datagram_args(__u32 nr)
+{
+	switch (nr) {
+	case NR_SENDTO:
+		return (struct datagram_call){.data = 2, .length = 3, .flags = 4, .address = 5};
+	case NR_RECVFROM:
+		return (struct datagram_call){.data = 2, .length = 3, .flags = 4, .address = 5, .received = true};
+	case NR_SENDMSG:
+		return (struct datagram_call){.vectors = 2, .flags = 3, .message = true};
+	case NR_RECVMSG:
+		return (struct datagram_call){.vectors = 2, .flags = 3, .message = true, .received = true};
+	case NR_SENDMMSG:
+		return (struct datagram_call){.vectors = 2, .count = 3, .flags = 4, .messages = true};
+	case NR_RECVMMSG:
+		return (struct datagram_call){.vectors = 2, .count = 3, .flags = 4, .messages = true, .received = true};
+	case NR_WRITEV:
+		return (struct datagram_call){.vectors = 2, .count = 3};
+	case NR_READV:
+		return (struct datagram_call){.vectors = 2, .count = 3, .received = true};
+	case NR_READ:
+		return (struct datagram_call){.data = 2, .length = 3, .received = true};
+	default:
+		return (struct datagram_call){.data = 2, .length = 3};
+	}
+}
+
+static __always_inline __u64 nth(struct call *call, int at)
+{
+	return at ? call_arg(call, at - 1) : 0;
+}
+
+/* What is waited for, and what will be asked again. */
+static __always_inline bool is_no_result(__s64 ret)
+{
+	return ret == -EAGAIN || ret == -EINTR || (ret <= -RESTARTS && ret >= -RESTARTS - 4);
+}
+
+/* The UDP socket behind a descriptor, 0 if it is none. */
+static __always_inline __u64 udp_of(__u64 file)
+{
+	__u64 sock = file ? sock_of(file) : 0;
+
+	return sock && protocol_of(sock) == IPPROTO_UDP && is_inet(family_of(sock)) ? sock : 0;
+}
+
+/* Whose tracers are on, a bit each. */
+static __always_inline __u32 datagram_kinds(struct task_struct *task)
+{
+	return (is_traced(KIND_UDP, task) ? 1 << KIND_UDP : 0) | (passes(KIND_DNS, task) ? 1 << KIND_DNS : 0);
+}
+
+/* The record that datagrams of a call of a task's are told in; without a kind it stays untold. */
+static __always_inline struct scratch *begin_datagrams(struct task_struct *task, __u64 sock, __u32 kinds,
+						       struct sock_call *call, bool received)
+{
+	struct scratch *s = begin_sock(kinds & (1 << KIND_UDP) ? KIND_UDP : KIND_DNS, task, sock, call);
+
+	if (!s)
+		return NULL;
+	__builtin_memset(&s->datagram, 0, sizeof(s->datagram));
+	s->datagram.kinds = kinds;
+	s->datagram.ret = call->ret;
+	((struct sock_record *)s->record)->flags = received ? SOCK_RECEIVED : 0;
+	return s;
+}
+
+static __always_inline void tell_datagrams(struct scratch *s, struct datagram_call *args, struct call *call)
+{
+	__u64 from = nth(call, args->vectors);
+
+	s->datagram.compat = call->abi != 0;
+	if (args->messages && call->ret > 0) {
+		each_message(s, from, call->ret);
+		return;
+	}
+	if (args->message || args->messages) {
+		take_message(s, from);
+	} else {
+		s->datagram.address = nth(call, args->address);
+		s->datagram.data = nth(call, args->data);
+		s->datagram.length = nth(call, args->length);
+		s->datagram.vectors = from;
+		s->datagram.count = nth(call, args->count);
+	}
+	datagram(s);
+}
+
+SYSCALL_EXIT(udp_exit)
+{
+	struct task_struct *task = current_task();
+	__u64 sock = udp_of(file_of(task, (__s32)call_arg(call, 0)));
+	struct datagram_call args = datagram_args(call->nr);
+	struct sock_call as = {.nr = call->nr, .ret = call->ret};
+	struct scratch *s;
+	__u32 kinds;
+
+	if (!sock || is_no_result(call->ret))
+		return;
+	if (args.received && nth(call, args.flags) & (MSG_PEEK | MSG_ERRQUEUE))
+		return;
+	kinds = datagram_kinds(task);
+	if (!kinds)
+		return;
+	s = begin_datagrams(task, sock, kinds, &as, args.received);
+	if (!s)
+		return;
+	tell_datagrams(s, &args, call);
+	give_back(s);
+	sweep_now_and_then();
+}

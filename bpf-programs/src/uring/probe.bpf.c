@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: (MIT OR GPL-2.0)
+/* What is asked for through io_uring, told like the system call that does the same. */
+#include "uring_fs.h"
+#include "uring_sock.h"
+#include "uring_usage.h"
+
+#define TELLING_OPS                                                                                          \
+	(BIT(OP_OPENAT) | BIT(OP_OPENAT2) | BIT(OP_RENAMEAT) | BIT(OP_UNLINKAT) | BIT(OP_MKDIRAT) |          \
+	 BIT(OP_SYMLINKAT) | BIT(OP_LINKAT) | BIT(OP_FALLOCATE) | BIT(OP_FTRUNCATE) | BIT(OP_FSETXATTR) |    \
+	 BIT(OP_SETXATTR))
+
+static __always_inline void submit_open(struct io_kiocb *req)
+{
+	struct open_args args = {.in_kernel = true};
+	struct open_record *r;
+	struct scratch *s;
+
+	ASKED(args.dirfd, req, struct io_open, dfd);
+	NAME(args.path, req, struct io_open, filename);
+	ASKED(args.flags, req, struct io_open, how.flags);
+	ASKED(args.mode, req, struct io_open, how.mode);
+	args.flags &= ~O_LARGEFILE_BIT;
+	s = begin_open(owner_of_submission(), &args);
+	if (!s)
+		return;
+	r = (struct open_record *)s->record;
+	r->header.flags |= FLAG_URING;
+	ASKED(s->kept.slot, req, struct io_open, file_slot);
+	s->kept.held = 0;
+	put_unopened(s, current_task(), args.dirfd);
+	keep(s, (__u64)req, KIND_OPEN);
+	give_back(s);
+}
+
+static __always_inline int submit(struct io_kiocb *req)
+{
+	__u8 op = GET(req, opcode);
+
+	if (op == OP_OPENAT || op == OP_OPENAT2)
+		submit_open(req);
+	else if (op == OP_CONNECT || op == OP_BIND || op == OP_SEND || op == OP_SEND_ZC)
+		submit_sock(req, op);
+	else
+		submit_fs(req, op);
+	return 0;
+}
+
+/* Two names of one hook: a request is prepared, and is about to be started. */
+TRACEPOINT(io_uring_submit_req)
+int uring_submit(__u64 *ctx)
+{
+	return submit(ARG(ctx, 0, struct io_kiocb));
+}
+
+static __always_inline void complete_open(struct scratch *s, __u64 req, __s32 res)
+{
+	struct open_record *r = (struct open_record *)s->record;
+	__u64 file = 0;
+
+	r->ret = res;
+	if (res >= 0)
+		file = file_opened(s->kept.files, req, s->kept.slot, res);
+	if (!file)
+		return;
+	s->size = sizeof(*r) + r->asked.len;
+	put_file(s, NULL, file, &r->file, &r->path);
+}
+
+TRACEPOINT(io_uring_complete)
+int uring_complete(__u64 *ctx)
+{
+	__u64 req = ctx[1];
+	struct scratch *s;
+	__s32 res = 0;
+	__u32 kind;
+	__u8 op = 0;
+
+	if (!req)
+		return 0;
+	READ(&op, req, struct io_kiocb, opcode);
+	if (op > OP_LAST || !(BIT(op) & (USING_OPS | TELLING_OPS)))
+		return 0;
+	READ(&res, req, struct io_kiocb, cqe.res);
+	if (BIT(op) & USING_OPS) {
+		complete_use(req, op, res);
+		return 0;
+	}
+	s = recall(req);
+	if (!s)
+		return 0;
+	kind = s->kept.kind;
+	((struct header *)s->record)->time_ns = bpf_ktime_get_boot_ns();
+	if (kind == KIND_OPEN)
+		complete_open(s, req, res);
+	else
+		complete_fs(s, req, res);
+	count_seen(kind);
+	emit_data(s, kind);
+	give_back(s);
+	return 0;
+}

@@ -1,0 +1,14 @@
+//! What is asked of sockets through io_uring: told by the tracers of the system calls, like [`crate::uring`].
+//!
+//! **Hook.** BTF tracepoint `io_uring_complete`, a program of its own: it has what three tracers do at the ends of calls.
+//! **Kernel.** 6.0; `bind` and `listen` from 6.11, where io_uring has them.
+//! **Cost.** Other requests: one comparison.
+
+use crate::programs::{Hook, Program};
+
+/// When the result is there.
+pub const COMPLETE: Program = Program {
+    name: "uring_sock",
+    hook: Hook::BtfTracepoint("io_uring_complete"),
+    without: Some("what is done through io_uring"),
+};

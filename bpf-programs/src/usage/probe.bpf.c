@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: (MIT OR GPL-2.0)
+/* The ways to a file's bytes by system call, in the order they are called most. A call that failed moved nothing and does
+ * not count; one that returned 0 does.
+ */
+#include "aio.h"
+
+#define FMODE_WRITE 2
+#define READERS                                                                                              \
+	(VIA_READ | VIA_PREAD | VIA_READV | VIA_PREADV | VIA_PREADV2 | VIA_RECVFROM | VIA_RECVMSG | VIA_RECVMMSG)
+
+static __always_inline __u32 via_of(__u32 nr)
+{
+	switch (nr) {
+	case NR_READ:
+		return VIA_READ;
+	case NR_WRITE:
+		return VIA_WRITE;
+	case NR_PREAD64:
+		return VIA_PREAD;
+	case NR_PWRITE64:
+		return VIA_PWRITE;
+	case NR_READV:
+		return VIA_READV;
+	case NR_WRITEV:
+		return VIA_WRITEV;
+	case NR_SENDTO:
+		return VIA_SENDTO;
+	case NR_RECVFROM:
+		return VIA_RECVFROM;
+	case NR_SENDMSG:
+		return VIA_SENDMSG;
+	case NR_RECVMSG:
+		return VIA_RECVMSG;
+	case NR_PREADV:
+		return VIA_PREADV;
+	case NR_PWRITEV:
+		return VIA_PWRITEV;
+	case NR_PREADV2:
+		return VIA_PREADV2;
+	case NR_PWRITEV2:
+		return VIA_PWRITEV2;
+	case NR_SENDMMSG:
+		return VIA_SENDMMSG;
+	case NR_RECVMMSG:
+		return VIA_RECVMMSG;
+	default:
+		return VIA_VMSPLICE;
+	}
+}
+
+/* A use of the descriptor that is argument `at` of the call. */
+static __always_inline void use_arg(struct use *use, struct task_struct *task, struct call *call, int at)
+{
+	use->fd = call_arg(call, at);
+	use->file = file_of(task, use->fd);
+}
+
+LEDGER_EXIT(usage_io)
+{
+	struct task_struct *task = current_task();
+	struct use use = {.bytes = call->ret};
+	__u32 mode = 0;
+
+	if (call->ret < 0)
+		return;
+	use_arg(&use, task, call, 0);
+	use.via = via_of(call->nr);
+	use.direction = use.via & READERS ? USAGE_READ : USAGE_WRITTEN;
+	if (use.via == VIA_VMSPLICE) { /* to a pipe, or from it */
+		READ(&mode, use.file, struct file, f_mode);
+		use.direction = mode & FMODE_WRITE ? USAGE_WRITTEN : USAGE_READ;
+	}
+	count_use(task, &use);
+}
+
+/* What these calls return is how many messages there were; how long each was is in the caller's memory. The bytes of some
+ * messages; their lengths are `size` apart.
+ */
+__noinline __u64 bytes_of_messages(__u64 lengths, __u32 size, __u32 count)
+{
+	__u64 bytes = 0;
+
+	for (__u32 i = 0; i < STRIDE && i < count; i++) {
+		__u32 len = 0;
+
+		bpf_probe_read_user(&len, sizeof(len), (void *)(lengths + i * size));
+		bytes += len;
+	}
+	return bytes;
+}
+
+LEDGER_EXIT(usage_messages)
+{
+	struct task_struct *task = current_task();
+	struct use use = {};
+	/* In struct mmsghdr the length follows a msghdr of 56 bytes, or 28. */
+	__u64 lengths = call_arg(call, 1) + (call->abi ? 28 : 56);
+	__u32 size = call->abi ? 32 : 64;
+
+	if (call->ret < 0)
+		return;
+	use_arg(&use, task, call, 0);
+	use.via = via_of(call->nr);
+	use.direction = use.via & READERS ? USAGE_READ : USAGE_WRITTEN;
+	for (__u32 i = 0; i < MESSAGES && i < call->ret; i += STRIDE)
+		use.bytes += bytes_of_messages(lengths + i * size, size, call->ret - i);
+	count_use(task, &use);
+}
+
+/* From one descriptor to another. */
+LEDGER_EXIT(usage_copy)
+{
+	struct task_struct *task = current_task();
+	__u32 nr = call->nr;
+	/* sendfile(to, from, ...), tee(from, to, ...), splice(from, at, to, ...) */
+	int from = nr == NR_SENDFILE ? 1 : 0;
+	int to = nr == NR_SENDFILE ? 0 : nr == NR_TEE ? 1 : 2;
+
+	if (call->ret < 0)
+		return;
+	for (int i = 0; i < 2; i++) {
+		struct use use = {.bytes = call->ret, .direction = i ? USAGE_WRITTEN : USAGE_READ};
+
+		use_arg(&use, task, call, i ? to : from);
+		use.via = nr == NR_SENDFILE ? VIA_SENDFILE
+			  : nr == NR_TEE    ? VIA_TEE
+			  : nr == NR_SPLICE ? VIA_SPLICE
+					    : VIA_COPY_FILE_RANGE;
+		count_use(task, &use);
+	}
+}
+
+#define MAP_ANONYMOUS 0x20
+#define MAP_SHARED_BITS 0x3
+
+LEDGER_EXIT(usage_mmap)
+{
+	struct task_struct *task = current_task();
+	__u32 flags = call_arg(call, 3);
+	struct use use = {.via = VIA_MMAP, .direction = USAGE_MAPPED};
+
+	if ((__u64)call->ret >= -4095ULL || flags & MAP_ANONYMOUS)
+		return;
+	use_arg(&use, task, call, 4);
+	use.bytes = call_arg(call, 1);
+	use.low = call_arg(call, 5) << (call->abi & CALL_PAGES ? 12 : 0);
+	use.high = use.low + use.bytes;
+	use.protection = (call_arg(call, 2) & 0xff) | (flags & MAP_SHARED_BITS) << 8;
+	count_use(task, &use);
+}
+
+LEDGER_EXIT(usage_aio)
+{
+	__u64 events = call_arg(call, 3);
+
+	for (__u32 i = 0; i < AIO_EVENTS && i < call->ret; i += STRIDE)
+		some_events(events + i * sizeof(struct aio_event), call->ret - i);
+}

@@ -1,0 +1,100 @@
+//! A record's fixed part, and the texts behind it.
+
+use super::{Header, Kind, Plain, TextRef, WireError, read};
+
+/// [`TextRef::flags`]: names from the leaf up, each closed by a NUL.
+pub const TEXT_PATH: u16 = 1;
+/// Too deep, too long, or partly unreadable.
+pub const TEXT_INCOMPLETE: u16 = 2;
+/// The beginning of something longer.
+pub const TEXT_CUT: u16 = 4;
+/// The file has no name any more: this was its last.
+pub const TEXT_DELETED: u16 = 8;
+/// Not below the process's root: as seen from the root of all mounts.
+pub const TEXT_OUTSIDE: u16 = 16;
+/// No folder leads there: a pipe, a socket, an anonymous inode.
+pub const TEXT_DETACHED: u16 = 32;
+/// Could not be read at all.
+pub const TEXT_UNREADABLE: u16 = 64;
+/// No text but a `struct file_handle`.
+pub const TEXT_HANDLE: u16 = 128;
+
+/// A record's fixed part, checked to be of one of `kinds`, and its texts.
+pub(crate) fn view<'a, T: Fixed>(bytes: &'a [u8], kinds: &[Kind]) -> Result<(T, Texts<'a>), WireError> {
+    let header = Header::parse(bytes)?;
+    let found = header.kind()?;
+    if !kinds.contains(&found) {
+        return Err(WireError::Unexpected { found, expected: kinds[0] });
+    }
+    T::fixed(bytes)
+}
+
+/// A struct that is the fixed part of a record.
+pub(crate) trait Fixed: Sized {
+    /// Takes it from the record's beginning; the rest are its texts.
+    fn fixed(bytes: &[u8]) -> Result<(Self, Texts<'_>), WireError>;
+}
+
+impl<T: Plain> Fixed for T {
+    fn fixed(bytes: &[u8]) -> Result<(Self, Texts<'_>), WireError> {
+        Ok((read(bytes)?, Texts { rest: &bytes[size_of::<T>()..] }))
+    }
+}
+
+/// The texts behind a record's fixed part, to be taken in order.
+#[derive(Debug)]
+pub(crate) struct Texts<'a> {
+    rest: &'a [u8],
+}
+
+/// One text: its bytes and `TEXT_*` bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawText<'a> {
+    pub(crate) bytes: &'a [u8],
+    flags: u16,
+}
+
+impl RawText<'_> {
+    /// Any of these bits is set.
+    pub(crate) fn is(self, flags: u16) -> bool {
+        self.flags & flags != 0
+    }
+}
+
+impl<'a> Texts<'a> {
+    /// The next text.
+    pub(crate) fn take(&mut self, text: TextRef) -> Result<RawText<'a>, WireError> {
+        let needed = usize::from(text.len);
+        let error = WireError::Texts { found: self.rest.len(), needed };
+        let (bytes, rest) = self.rest.split_at_checked(needed).ok_or(error)?;
+        self.rest = rest;
+        Ok(RawText { bytes, flags: text.flags })
+    }
+
+    /// Nothing may be left.
+    pub(crate) fn end(self) -> Result<(), WireError> {
+        match self.rest.len() {
+            0 => Ok(()),
+            found => Err(WireError::Texts { found, needed: 0 }),
+        }
+    }
+}
+
+/// Splits bytes in which records stand one behind the other (what the task iterator gives). After an error
+/// nothing more comes: where the next record begins can't be known.
+pub fn split(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], WireError>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let all = std::mem::take(&mut rest);
+        Some(read::<Header>(all).and_then(|header| {
+            let size = (header.size as usize).max(size_of::<Header>());
+            let error = WireError::Short { found: all.len(), needed: size };
+            let (record, behind) = all.split_at_checked(size).ok_or(error)?;
+            rest = behind;
+            Ok(record)
+        }))
+    })
+}

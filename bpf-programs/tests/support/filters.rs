@@ -1,0 +1,272 @@
+//! Rules of filters, one test of each kind: what they hold for is counted as filtered and not sent, all else is.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use aya::maps::lpm_trie::Key;
+use bpf_programs::wire::{self, CgroupKey, KEY_LIMIT, Kind, ProcessKey, RuleTest, Tree};
+
+use crate::support::{Kernel, Shared};
+use crate::{TIMES, Test};
+
+/// See [`crate::main`].
+pub const TESTS: &[Test] = &[
+    ("filters_by_number", by_number),
+    ("filters_by_command", by_command),
+    ("filters_by_result", by_result),
+    ("filters_by_path", by_path),
+    ("filters_by_cgroup", by_cgroup),
+    ("filters_by_descent", by_descent),
+    ("filters_that_must_all_hold", all_of_a_rule),
+    ("filters_leave_the_process_table_alone", lifecycle),
+];
+
+const OPEN: u64 = 1 << Kind::Open as u32;
+
+fn number(field: u32, is: u32) -> RuleTest {
+    RuleTest { kinds: OPEN, a: is.into(), b: is.into(), field, last: 1, ..RuleTest::default() }
+}
+
+fn not(test: RuleTest) -> RuleTest {
+    RuleTest { negate: 1, ..test }
+}
+
+/// The object, whose rules are changed.
+struct Rig {
+    kernel: Shared,
+}
+
+impl Rig {
+    fn start() -> anyhow::Result<Self> {
+        Ok(Self { kernel: Kernel::start()? })
+    }
+
+    /// These tests are the rules from now on; so many of them are made before a path is known.
+    fn go_by(&mut self, tests: &[RuleTest], early: usize) -> anyhow::Result<()> {
+        self.kernel.set(|_| {})?;
+        for (at, test) in tests.iter().enumerate() {
+            self.kernel.tests.set(at as u32, test, 0)?;
+        }
+        let paths = tests.iter().filter(|test| test.field == wire::FIELD_PATH).count();
+        self.kernel.set(|settings| settings.set_rules(0, early, tests.len(), paths))
+    }
+
+    fn found(&self, path: &Path) -> usize {
+        let name = path.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
+        let of_path = |record: &Vec<u8>| record.windows(name.len()).any(|part| part == name);
+        self.kernel.of(std::process::id(), Kind::Open).iter().filter(|record| of_path(record)).count()
+    }
+
+    /// Opens a file so often; how much of that came through. A marker ends it, which no rule here is about.
+    fn opens(&mut self, path: &Path) -> anyhow::Result<usize> {
+        self.kernel.drain();
+        let before = self.found(path);
+        for _ in 0..TIMES {
+            // Whether there is such a file is the test's business.
+            let _ = File::open(path);
+        }
+        let missing = tempfile::tempdir()?.path().join("missing");
+        let ended = self.kernel.of(std::process::id(), Kind::Rename).len() + 1;
+        ensure!(std::fs::rename(missing, "/").is_err());
+        self.kernel.wait_for(std::process::id(), Kind::Rename, ended)?;
+        Ok(self.found(path) - before)
+    }
+
+    /// Where the rule holds nothing of the file comes through, and all of it is counted; else all comes through.
+    fn holds(&mut self, test: RuleTest, path: &Path, expected: bool) -> anyhow::Result<()> {
+        self.go_by(&[test], usize::from(test.field != wire::FIELD_PATH))?;
+        let before = self.kernel.count(Kind::Open)?.filtered;
+        let found = self.opens(path)?;
+        ensure!(found == if expected { 0 } else { TIMES }, "{test:?}: {found}");
+        let count = self.kernel.count(Kind::Open)?;
+        ensure!(!expected || count.filtered >= before + TIMES as u64, "{test:?}: {count:?}");
+        Ok(())
+    }
+}
+
+fn by_number() -> anyhow::Result<()> {
+    let (mut rig, file) = (Rig::start()?, tempfile::NamedTempFile::new()?);
+    let own = std::process::id();
+    let numbers = [
+        (wire::FIELD_PID, own),
+        (wire::FIELD_UID, 0),
+        (wire::FIELD_PPID, nix::unistd::getppid().as_raw() as u32),
+    ];
+    for (field, is) in numbers {
+        rig.holds(number(field, is), file.path(), true)?;
+        rig.holds(number(field, is + 1), file.path(), false)?;
+    }
+    rig.holds(not(number(wire::FIELD_GID, 0)), file.path(), false)?;
+    rig.holds(not(number(wire::FIELD_GID, 77)), file.path(), true)
+}
+
+fn comm(text: &[u8], mask: usize) -> RuleTest {
+    let (mut name, mut bits) = ([0_u8; 16], [0_u8; 16]);
+    name[..text.len()].copy_from_slice(text);
+    bits[..mask].fill(0xff);
+    let [a, b] = [0, 8].map(|at| u64::from_ne_bytes(std::array::from_fn(|byte| name[at + byte])));
+    let [c, d] = [0, 8].map(|at| u64::from_ne_bytes(std::array::from_fn(|byte| bits[at + byte])));
+    RuleTest { kinds: OPEN, a, b, c, d, field: wire::FIELD_COMM, last: 1, ..RuleTest::default() }
+}
+
+fn by_command() -> anyhow::Result<()> {
+    let (mut rig, file) = (Rig::start()?, tempfile::NamedTempFile::new()?);
+    std::fs::write("/proc/thread-self/comm", "filtered-thread")?;
+    rig.holds(comm(b"filtered-thread", 16), file.path(), true)?;
+    rig.holds(comm(b"filtered-threa", 15), file.path(), false)?;
+    rig.holds(comm(b"filtered-threa", 14), file.path(), true)?;
+    rig.holds(not(comm(b"filtered", 8)), file.path(), false)
+}
+
+fn by_result() -> anyhow::Result<()> {
+    let (mut rig, folder) = (Rig::start()?, tempfile::tempdir()?);
+    let enoent = (-2_i64).cast_unsigned();
+    let failed = RuleTest { a: enoent, b: enoent, ..number(wire::FIELD_RET, 0) };
+    rig.holds(failed, &folder.path().join("not-there"), true)?;
+    rig.holds(not(failed), &folder.path().join("not-there"), false)
+}
+
+/// Prefixes of any length, whole names, and the longest that fits deciding.
+fn by_path() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let deep = folder.path().join("d".repeat(100)).join("e".repeat(100));
+    std::fs::create_dir_all(&deep)?;
+    let file = deep.join("leaf");
+    std::fs::write(&file, "")?;
+    let path = file.to_str().unwrap_or_default();
+    let whole = format!("{path}\0");
+    let longer = format!("{path}-and-more");
+    let table = [
+        ("/", true),
+        (&path[..5], true),
+        (&path[..150], true),
+        (path, true),
+        (&whole, true),
+        (&whole[..whole.len() - 2], true),
+        (&longer, false),
+        ("/nowhere/", false),
+    ];
+    let mut rig = Rig::start()?;
+    for (prefix, expected) in table {
+        let mut bytes = [0; KEY_LIMIT];
+        bytes[..prefix.len()].copy_from_slice(prefix.as_bytes());
+        let key = Key::new(8 * prefix.len() as u32, bytes);
+        rig.kernel.path_sets.insert(&key, 4, 0)?;
+        let test = RuleTest { a: 4, ..number(wire::FIELD_PATH, 0) };
+        rig.holds(test, &file, expected)?;
+        rig.holds(not(test), &file, !expected)?;
+        rig.kernel.path_sets.remove(&key)?;
+    }
+    Ok(())
+}
+
+/// What is said of a cgroup is said by the agent; of one that it was not told of nothing holds.
+fn by_cgroup() -> anyhow::Result<()> {
+    let (mut rig, file) = (Rig::start()?, tempfile::NamedTempFile::new()?);
+    let test = RuleTest { a: 4, ..number(wire::FIELD_PLACE, 0) };
+    rig.holds(test, file.path(), false)?;
+    rig.holds(not(test), file.path(), false)?;
+    let records = rig.kernel.of(std::process::id(), Kind::Open);
+    let header = wire::Header::parse(records.last().context("nothing was opened")?)?;
+    let key = CgroupKey { id: header.cgroup_id, hierarchy: header.hierarchy, pad: 0 };
+    for (sets, expected) in [(4, true), (7, true), (3, false)] {
+        rig.kernel.place_sets.insert(key, sets, 0)?;
+        rig.holds(test, file.path(), expected)?;
+        rig.holds(not(test), file.path(), !expected)?;
+    }
+    Ok(())
+}
+
+/// What is said of a process holds for those it makes, and these it makes; to older questions it is no answer, and what has
+/// ended is forgotten.
+fn by_descent() -> anyhow::Result<()> {
+    const GENERATION: u64 = 7;
+    let (mut rig, file) = (Rig::start()?, tempfile::NamedTempFile::new()?);
+    let test = RuleTest { a: 2, b: GENERATION, ..number(wire::FIELD_TREE, 0) };
+    rig.holds(test, file.path(), false)?;
+    rig.holds(not(test), file.path(), false)?;
+    let records = rig.kernel.of(std::process::id(), Kind::Open);
+    let header = wire::Header::parse(records.last().context("nothing was opened")?)?;
+    let key = ProcessKey { start_ns: header.start_ns, pid: header.pid, pad: 0 };
+    let tree = |bits, generation| Tree { generation, bits, depth: 3, pad: 0 };
+    for (bits, expected) in [(2, true), (3, true), (1, false)] {
+        rig.kernel.trees.insert(key, tree(bits, GENERATION), 0)?;
+        rig.holds(test, file.path(), expected)?;
+        rig.holds(not(test), file.path(), !expected)?;
+    }
+    rig.kernel.trees.insert(key, tree(2, GENERATION - 1), 0)?;
+    rig.holds(test, file.path(), false)?;
+    rig.holds(not(test), file.path(), false)?;
+    // A child of ours, and a child of that one, each with a mark of its own from its first moment on.
+    rig.go_by(&[test], 1)?;
+    rig.kernel.set(|settings| {
+        settings.set_rules(0, 1, 1, 0);
+        settings.trees = GENERATION;
+    })?;
+    for (bits, expected) in [(2, 0), (1, 2)] {
+        rig.kernel.trees.insert(key, tree(bits, GENERATION), 0)?;
+        ensure!(opens_below(&mut rig, file.path())? == expected, "children of one with {bits}");
+    }
+    rig.kernel.trees.remove(&key)?;
+    ensure!(opens_below(&mut rig, file.path())? == 2, "children of nobody known");
+    let left: Vec<_> = rig.kernel.trees.keys().filter_map(Result::ok).collect();
+    ensure!(left.is_empty(), "not forgotten: {left:?}");
+    Ok(())
+}
+
+/// How many of a child's and a grandchild's opens are told.
+fn opens_below(rig: &mut Rig, path: &Path) -> anyhow::Result<usize> {
+    let script = format!("(exec 3<'{0}'; :); exec 3<'{0}'; :", path.display());
+    let mut child = std::process::Command::new("/bin/sh").args(["-c", &script]).spawn()?;
+    let pid = child.id();
+    child.wait()?;
+    rig.kernel.wait_for(pid, Kind::Exit, 1)?;
+    let mut pids = vec![pid];
+    for clone in rig.kernel.of(pid, Kind::Clone) {
+        if let model::Details::Clone(clone) = bpf_programs::clone::decode(&clone)?.details {
+            pids.push(clone.child_pid);
+        }
+    }
+    let name = path.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
+    let opens = pids.iter().flat_map(|pid| rig.kernel.of(*pid, Kind::Open));
+    Ok(opens.filter(|record| record.windows(name.len()).any(|part| part == name)).count())
+}
+
+fn all_of_a_rule() -> anyhow::Result<()> {
+    let (mut rig, file) = (Rig::start()?, tempfile::NamedTempFile::new()?);
+    let first = |test: RuleTest| RuleTest { last: 0, ..test };
+    let (us, nobody) = (number(wire::FIELD_PID, std::process::id()), number(wire::FIELD_UID, 65_534));
+    let rules: [(&[RuleTest], usize); 4] = [
+        (&[first(us), nobody], TIMES),
+        (&[first(us), not(nobody)], 0),
+        (&[first(nobody), us, us], 0),
+        (&[RuleTest { kinds: 1 << Kind::Rename as u32, ..first(us) }, first(us), nobody], TIMES),
+    ];
+    for (rules, expected) in rules {
+        rig.go_by(rules, rules.len())?;
+        let found = rig.opens(file.path())?;
+        ensure!(found == expected, "{rules:?}: {found}");
+    }
+    Ok(())
+}
+
+/// A record that is filtered is sent all the same, as one that is no tracer's.
+fn lifecycle() -> anyhow::Result<()> {
+    let all = RuleTest { kinds: 1 << Kind::Exec as u32, b: u32::MAX.into(), ..number(wire::FIELD_PID, 0) };
+    let Rig { mut kernel, .. } = {
+        let mut rig = Rig::start()?;
+        rig.go_by(&[all], 1)?;
+        rig
+    };
+    kernel.drain();
+    let mut child = std::process::Command::new("/bin/true").spawn()?;
+    let pid = child.id();
+    child.wait()?;
+    let records = kernel.wait_for(pid, Kind::Exec, 1)?;
+    ensure!(records.iter().all(|record| !wire::Header::parse(record).is_ok_and(|header| header.is_traced())));
+    let count = kernel.count(Kind::Exec)?;
+    ensure!(count.filtered > 0 && count.filtered <= count.seen, "{count:?}");
+    ensure!(kernel.count(Kind::Exit)?.filtered == 0);
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! A data ring that is full, or nearly: what waits, what is lost and counted, what is left out and counted.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
+use anyhow::ensure;
+use bpf_programs::programs::tracers;
+use bpf_programs::wire::Kind;
+
+use crate::ledger::of_file;
+use crate::support::{Kernel, SMALL_RING};
+use crate::{TIMES, Test};
+
+/// See [`crate::main`].
+pub const TESTS: &[Test] = &[
+    ("ledger_waits_for_room_in_the_ring", no_room),
+    ("open_counts_what_it_loses", storm),
+    ("data_is_sampled_while_a_ring_is_nearly_full", sampled),
+];
+
+/// A ring that takes a few rows only: the rest stays in the ledger, and comes later.
+fn no_room() -> anyhow::Result<()> {
+    const FILES: usize = 400;
+    let folder = tempfile::tempdir()?;
+    let mut kernel = Kernel::small()?;
+    let files: Vec<File> = (0..FILES)
+        .map(|number| File::create(folder.path().join(format!("{number}"))))
+        .collect::<Result<_, _>>()?;
+    for file in &files {
+        file.write_all_at(b"seven b", 0)?;
+    }
+    let mut sweep = kernel.sweep()?;
+    ensure!(sweep.left != 0, "the ring took {} rows", sweep.told);
+    let mut rounds = 0;
+    while sweep.left != 0 {
+        ensure!(rounds < 100, "still rows left");
+        kernel.drain();
+        sweep = kernel.tell()?;
+        rounds += 1;
+    }
+    kernel.drain();
+    for file in &files {
+        let of = of_file(&kernel, std::process::id(), &file.metadata()?)?;
+        let sum = of.iter().map(|usage| usage.bytes).sum::<u64>();
+        ensure!(of.len() == 1 && sum == 7, "{of:?}");
+    }
+    let count = kernel.count(Kind::Usage)?;
+    ensure!(count.lost == 0 && count.seen >= FILES as u64, "{count:?}");
+    Ok(())
+}
+
+/// A ring too small for what comes, while nobody drains it: all is seen, and what is not there is lost.
+fn storm() -> anyhow::Result<()> {
+    let mut kernel = Kernel::small()?;
+    for _ in 0..TIMES * 1000 {
+        File::open("/dev/null")?;
+    }
+    // The rest of the machine is at work, too.
+    kernel.set(|settings| settings.enabled = 0)?;
+    let (_, taken) = kernel.drain();
+    let open = kernel.count(Kind::Open)?;
+    let (mut seen, mut lost) = (0, 0);
+    for tracer in tracers().filter(|tracer| !tracer.kind.is_lifecycle()) {
+        let count = kernel.count(tracer.kind)?;
+        seen += count.seen;
+        lost += count.lost;
+    }
+    ensure!(open.seen >= (TIMES * 1000) as u64 && open.lost > 0, "{open:?}");
+    ensure!(seen == taken + lost, "{seen} {lost} {taken}");
+    Ok(())
+}
+
+/// While nobody reads: of the tracer that floods one in so many gets in, of another all.
+fn sampled() -> anyhow::Result<()> {
+    let mut kernel = Kernel::small()?;
+    kernel.set(|settings| {
+        settings.set_sampling(8, [Kind::Open].into_iter());
+        settings.sample_at = SMALL_RING / 2;
+    })?;
+    // What its own loading filled it with.
+    kernel.drain();
+    for _ in 0..TIMES * 26 {
+        File::open("/dev/null")?;
+    }
+    let missing = tempfile::tempdir()?.path().join("missing");
+    for _ in 0..TIMES {
+        ensure!(std::fs::rename(&missing, "/").is_err());
+    }
+    kernel.set(|settings| settings.enabled = 0)?;
+    kernel.drain();
+    let (open, rename) = (kernel.count(Kind::Open)?, kernel.count(Kind::Rename)?);
+    ensure!(open.sampled > 0 && open.seen >= (TIMES * 26) as u64, "{open:?}");
+    ensure!(rename.lost + rename.sampled == 0 && rename.seen >= TIMES as u64, "{rename:?}");
+    // By chance, so the share is only about one in eight of what came after half of the ring was full.
+    let kept = open.seen - open.sampled - open.lost;
+    ensure!(open.lost == 0 && kept > (SMALL_RING / 2 / 400).into() && kept < open.seen / 2, "{open:?}");
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Objects that tests share: to load one takes seconds, in a VM half a minute.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bpf_programs::wire::{self, COUNT_SLOTS, Kind};
+
+use super::{DATA_RING, ENTRIES, Kernel, tier};
+
+/// What fills rings and ledger, and something beside it.
+const FEW: [Kind; 3] = [Kind::Open, Kind::Rename, Kind::Usage];
+
+/// Bytes of a data ring that is soon full.
+pub const SMALL_RING: u32 = 64 << 10;
+
+static KERNEL: Mutex<Option<Kernel>> = Mutex::new(None);
+/// One whose data ring is [`SMALL_RING`].
+static SMALL: Mutex<Option<Kernel>> = Mutex::new(None);
+
+/// The object that tests share, in one test's hands.
+pub struct Shared(MutexGuard<'static, Option<Kernel>>);
+
+impl Deref for Shared {
+    type Target = Kernel;
+
+    fn deref(&self) -> &Kernel {
+        self.0.as_ref().expect("loaded at the start")
+    }
+}
+
+impl DerefMut for Shared {
+    fn deref_mut(&mut self) -> &mut Kernel {
+        self.0.as_mut().expect("loaded at the start")
+    }
+}
+
+impl Kernel {
+    /// Everything on, at the object that all tests share: the verifier takes seconds for it, in a VM half a minute.
+    /// Nothing is left in it of what was before.
+    pub fn start() -> anyhow::Result<Shared> {
+        *SMALL.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Self::shared(&KERNEL, || Self::start_on(tier(), DATA_RING, ENTRIES, |_| true))
+    }
+
+    /// One with a data ring that is soon full, and the tracers of [`FEW`]; for tests that follow each other, because the
+    /// next [`Self::start`] lets go of it.
+    pub fn small() -> anyhow::Result<Shared> {
+        Self::shared(&SMALL, || Self::start_few(SMALL_RING, ENTRIES))
+    }
+
+    /// Only the tracers of [`FEW`], with so many bytes of the data ring and entries in each half of the ledger.
+    pub fn start_few(data_ring: u32, entries: u32) -> anyhow::Result<Self> {
+        Self::start_on(tier(), data_ring, entries, |kind| FEW.contains(&kind))
+    }
+
+    fn shared(
+        which: &'static Mutex<Option<Self>>,
+        make: impl FnOnce() -> anyhow::Result<Self>,
+    ) -> anyhow::Result<Shared> {
+        let mut shared = Shared(which.lock().unwrap_or_else(PoisonError::into_inner));
+        if shared.0.is_none() {
+            *shared.0 = Some(make()?);
+        }
+        shared.begin_anew()?;
+        Ok(shared)
+    }
+
+    fn begin_anew(&mut self) -> anyhow::Result<()> {
+        self.set(|_| {})?;
+        // Both halves of the ledger, and what did not fit into the ring at once.
+        for _ in 0..2 {
+            let mut sweep = self.sweep()?;
+            while sweep.left != 0 {
+                self.drain();
+                sweep = self.tell()?;
+            }
+        }
+        // Their sockets are gone, and their ends would be told some time.
+        for flow in self.flows.keys().filter_map(Result::ok).collect::<Vec<_>>() {
+            // One that ended meanwhile is gone already.
+            let _ = self.flows.remove(&flow);
+        }
+        // What is counted from now on is what comes from now on.
+        self.set(|settings| settings.enabled = 0)?;
+        wire::wait_for_programs()?;
+        self.drain();
+        self.drain_second();
+        self.records.clear();
+        self.before.clear();
+        for slot in 0..COUNT_SLOTS {
+            let count = self.counted(slot)?;
+            self.before.insert(slot, count);
+        }
+        self.set(|_| {})
+    }
+}

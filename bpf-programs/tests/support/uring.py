@@ -1,0 +1,488 @@
+"""Does each operation of a table 23 times as a system call and 23 times through io_uring, good, bad, and good again but
+by who may not, in turn: the records of the two ways must be the same. By itself, with nothing but the kernel's own interface, because a library's
+idea of it is not what is tested.
+
+Started with a folder, it reads what to do line by line, does each in a process of its own (starting Python takes
+longest), and answers with that process's id and how it ended:
+
+    CASE plain|async|sqpoll
+    use NAME plain|async|sqpoll|fixed
+    slots
+"""
+import ctypes
+import fcntl
+import mmap
+import os
+import socket
+import struct
+import sys
+import time
+
+TIMES = 23
+UNKNOWN = 77  # how it ends if the kernel does not have the operation
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+SETUP, ENTER, REGISTER = 425, 426, 427
+SQPOLL, ASYNC, LINK, FIXED = 2, 16, 4, 1
+kept = {}
+
+
+def call(number, *arguments):
+    """The result, or the negative errno."""
+    result = libc.syscall(ctypes.c_long(number), *(ctypes.c_long(a) for a in arguments))
+    return result if result >= 0 else -ctypes.get_errno()
+
+
+def text(name):
+    """The address of a text; the kernel reads it."""
+    if name not in kept:
+        kept[name] = ctypes.create_string_buffer(name.encode())
+    return ctypes.addressof(kept[name])
+
+
+class Ring:
+    def __init__(self, flags=0, entries=64):
+        params = bytearray(struct.pack("<IIIII", entries, 0, flags, 0, 1) + bytes(100))
+        space = (ctypes.c_char * len(params)).from_buffer(params)
+        self.fd = call(SETUP, entries, ctypes.addressof(space))
+        if self.fd < 0:
+            sys.exit(f"io_uring_setup: {os.strerror(-self.fd)}")
+        (self.entries, cq_entries, self.flags) = struct.unpack_from("<III", params, 0)
+        self.sq = struct.unpack_from("<IIIIIII", params, 40)
+        self.cq = struct.unpack_from("<IIIIII", params, 80)
+        size = max(self.sq[6] + self.entries * 4, self.cq[5] + cq_entries * 16)
+        self.ring = mmap.mmap(self.fd, size, offset=0)
+        self.sqes = mmap.mmap(self.fd, self.entries * 64, offset=0x10000000)
+
+    def word(self, at):
+        return ctypes.c_uint32.from_buffer(self.ring, at).value
+
+    def set(self, at, value):
+        """At once: `struct` clears the place first, which a thread that polls would see."""
+        ctypes.c_uint32.from_buffer(self.ring, at).value = value
+
+    def push(self, entry):
+        tail = self.word(self.sq[1])
+        index = tail & self.word(self.sq[2])
+        self.sqes[index * 64 : index * 64 + 64] = entry
+        self.set(self.sq[6] + index * 4, index)
+        self.set(self.sq[1], (tail + 1) & 0xFFFFFFFF)
+
+    def run(self, *entries):
+        """Results of these requests, in the order they came in."""
+        for entry in entries:
+            self.push(entry)
+        results = []
+        to_submit, wake = len(entries), 2 if self.flags & SQPOLL else 0
+        while len(results) < len(entries):
+            done = call(ENTER, self.fd, to_submit, 1, 1 | wake, 0, 0)
+            if done < 0 and done != -4:
+                sys.exit(f"io_uring_enter: {os.strerror(-done)}")
+            to_submit = 0
+            results += self.reap()
+        return results
+
+    def reap(self):
+        found = []
+        while (head := self.word(self.cq[0])) != self.word(self.cq[1]):
+            at = self.cq[5] + (head & self.word(self.cq[2])) * 16
+            found.append(struct.unpack_from("<QiI", self.ring, at))
+            self.set(self.cq[0], (head + 1) & 0xFFFFFFFF)
+        return [res for _, res, _ in found]
+
+    def knows(self, op):
+        """Whether the kernel has the operation."""
+        probe = ctypes.create_string_buffer(16 + 256 * 8)
+        call(REGISTER, self.fd, 8, ctypes.addressof(probe), 256)
+        return op <= probe.raw[0]
+
+    def files(self, *descriptors):
+        """Registers the ring's own table of files."""
+        table = struct.pack(f"<{len(descriptors)}i", *descriptors)
+        done = call(REGISTER, self.fd, 2, text_of(table), len(descriptors))
+        if done < 0:
+            sys.exit(f"io_uring_register: {os.strerror(-done)}")
+
+
+def text_of(data):
+    if data not in kept:
+        kept[data] = ctypes.create_string_buffer(data, len(data))
+    return ctypes.addressof(kept[data])
+
+
+def sqe(op, fd=-1, off=0, addr=0, len=0, rw=0, flags=0, ioprio=0, index=0, addr3=0, user=1):
+    mask = 0xFFFFFFFFFFFFFFFF
+    return struct.pack(
+        "<BBHiQQIIQHHIQQ", op, flags, ioprio, fd, off & mask, addr & mask, len & 0xFFFFFFFF, rw, user, 0, 0, index, addr3, 0
+    )
+
+
+def touch(name):
+    os.close(os.open(name, os.O_CREAT | os.O_WRONLY))
+
+
+def gone(name):
+    if os.path.isdir(name):
+        os.rmdir(name)
+    elif os.path.lexists(name):
+        os.unlink(name)
+
+
+def folder(name):
+    if not os.path.isdir(name):
+        os.mkdir(name)
+
+
+HERE = -100
+T = text
+HOW = {True: text_of(struct.pack("<QQQ", 0o102, 0o640, 0)), False: text_of(struct.pack("<QQQ", 0, 0, 0))}
+
+
+ABORTS = struct.pack("ii", 1, 0)  # SO_LINGER: no TIME_WAIT keeps a port
+
+
+def stream():
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORTS)
+    return made
+
+
+def address(port, host=(127, 0, 0, 1)):
+    return text_of(struct.pack("<H", 2) + struct.pack(">H", port) + bytes(host) + bytes(8))
+
+
+def datagrams(port=0):
+    """A ring may hold on to the last socket of that port for a moment after it has answered."""
+    made, end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), time.monotonic() + 10
+    while True:
+        try:
+            made.bind(("127.0.0.1", port))
+            return made
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            os.sched_yield()
+
+
+class Net:
+    """A socket that listens, one that can be asked to, and ports that stay the same."""
+
+    def __init__(self):
+        self.listener, spare, closed = stream(), stream(), stream()
+        for each in (self.listener, spare, closed):
+            each.bind(("127.0.0.1", 0))
+        self.listener.listen()
+        self.port, self.own = self.listener.getsockname()[1], spare.getsockname()[1]
+        self.local = socket.socket(socket.AF_UNIX)
+        shut = text_of(struct.pack("<H14s", 1, b"shut.sock"))
+        self.to = {True: address(self.port), False: address(closed.getsockname()[1]), None: shut}
+        spare.close()
+        closed.close()
+        self.bindable = {True: address(self.own), False: address(self.port), None: address(1)}
+        self.client, self.udp = stream(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.server, self.sender, self.refused, closed = (datagrams() for _ in range(4))
+        self.unheard = closed.getsockname()
+        closed.close()
+
+    def fresh(self, bound=True):
+        """A new client, from the same port as the last; who was connected is let go."""
+        self.client.close()
+        self.listener.setblocking(False)
+        while (taken := call(43, self.listener.fileno(), 0, 0)) >= 0:
+            os.close(taken)
+        self.listener.setblocking(True)
+        self.client = stream()
+        if bound:
+            self.client.bind(("127.0.0.1", self.own))
+
+    def calling(self):
+        self.fresh()
+        self.client.connect(("127.0.0.1", self.port))
+
+    def fd(self):
+        return self.client.fileno()
+
+    def caller(self, good):
+        return self.local.fileno() if good is None else self.fd()
+
+    def flow(self):
+        """A new sender, from the same port as the last, that has a datagram to read; and one whose datagram was refused."""
+        for name, to in (("sender", self.server.getsockname()), ("refused", self.unheard)):
+            port = getattr(self, name).getsockname()[1]
+            getattr(self, name).close()
+            setattr(self, name, datagrams(port))
+            getattr(self, name).connect(to)
+        self.server.sendto(b"abc", self.sender.getsockname())
+        self.refused.send(b"abc")
+
+    def socket_of(self, good):
+        return (self.sender if good else self.refused).fileno()
+
+    def target(self, good, port=None):
+        """Of a broadcast, which has to be allowed."""
+        return address(port or self.server.getsockname()[1], (127, 0, 0, 1) if good else (255, 255, 255, 255))
+
+    def message(self, good, port=None):
+        return text_of(struct.pack("<QQQQQQQ", self.target(good, port), 16, IOV, 2, 0, 0, 0))
+
+
+def opened(result):
+    if result >= 0:
+        os.close(result)
+
+
+BUF = text_of(bytes(4096))
+# A question for the address of a.one, in two pieces.
+QUERY = bytes([0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 97, 3, 111, 110, 101, 0, 0, 28, 0, 1])
+ASK = text_of(QUERY)
+IOV = text_of(struct.pack("<QQQQ", ASK, 14, ASK + 14, len(QUERY) - 14))
+INTO = text_of(struct.pack("<QQQQ", BUF, 7, BUF, 5))
+MSGIN = text_of(struct.pack("<QQQQQQQ", 0, 0, INTO, 2, 0, 0, 0))
+
+def held(good):
+    return SEALED if good is None else F
+
+
+# What is done before; the system call; the request; each told whether it is to succeed. `None`: who may not is to try,
+# where it is more than who asks that decides.
+CASES = {
+    "openat": (
+        lambda: None,
+        lambda good: opened(call(257, D, T("new" if good else "no/new"), 0o102, 0o640)),
+        lambda good: sqe(18, D, addr=T("new" if good else "no/new"), len=0o640, rw=0o102),
+    ),
+    "openat2": (
+        lambda: None,
+        lambda good: opened(call(437, HERE, T("held" if good else "nothing"), HOW[good], 24)),
+        lambda good: sqe(28, HERE, addr=T("held" if good else "nothing"), off=HOW[good], len=24),
+    ),
+    "renameat2": (
+        lambda: (touch("a"), gone("b")),
+        lambda good: call(316, D, T("a"), HERE, T("b"), 1 if good else 16),
+        lambda good: sqe(35, D, addr=T("a"), len=HERE, off=T("b"), rw=1 if good else 16),
+    ),
+    "unlinkat": (
+        lambda: folder("e"),
+        lambda good: call(263, D, T("e"), 0x200 if good else 0),
+        lambda good: sqe(36, D, addr=T("e"), rw=0x200 if good else 0),
+    ),
+    "mkdirat": (
+        lambda: gone("e"),
+        lambda good: call(258, D, T("e" if good else "held"), 0o700),
+        lambda good: sqe(37, D, addr=T("e" if good else "held"), len=0o700),
+    ),
+    "symlinkat": (
+        lambda: gone("b"),
+        lambda good: call(266, T("to/nowhere"), D, T("b" if good else "held")),
+        lambda good: sqe(38, D, addr=T("to/nowhere"), off=T("b" if good else "held")),
+    ),
+    "linkat": (
+        lambda: gone("b"),
+        lambda good: call(265, D, T("held" if good else "no"), HERE, T("b"), 0x400),
+        lambda good: sqe(39, D, addr=T("held" if good else "no"), len=HERE, off=T("b"), rw=0x400),
+    ),
+    "fallocate": (
+        lambda: None,
+        lambda good: call(285, held(good), 1, 5, -1 if good is False else 77),
+        lambda good: sqe(17, held(good), off=5, addr=-1 if good is False else 77, len=1),
+    ),
+    "ftruncate": (
+        lambda: None,
+        lambda good: call(77, 999 if good is False else held(good), 3),
+        lambda good: sqe(55, 999 if good is False else held(good), off=3),
+    ),
+    "fsetxattr": (
+        lambda: None,
+        lambda good: call(190, F, T("trusted.x"), T("vv"), 2, 0 if good else 1),
+        lambda good: sqe(41, F, addr=T("trusted.x"), off=T("vv"), len=2, rw=0 if good else 1),
+    ),
+    "connect": (
+        lambda: NET.fresh(),
+        lambda good: call(42, NET.caller(good), NET.to[good], 16),
+        lambda good: sqe(16, NET.caller(good), addr=NET.to[good], off=16),
+    ),
+    "accept4": (
+        lambda: NET.calling(),
+        lambda good: opened(call(288, NET.listener.fileno() if good else NET.fd(), 0, 0, 0)),
+        lambda good: sqe(13, NET.listener.fileno() if good else NET.fd()),
+    ),
+    "bind": (
+        lambda: NET.fresh(False),
+        lambda good: call(49, NET.fd(), NET.bindable[good], 16),
+        lambda good: sqe(56, NET.fd(), addr=NET.bindable[good], off=16),
+    ),
+    "listen": (
+        lambda: NET.fresh(),
+        lambda good: call(50, NET.fd() if good else NET.udp.fileno(), 7),
+        lambda good: sqe(57, NET.fd() if good else NET.udp.fileno(), len=7),
+    ),
+    "sendto": (
+        lambda: NET.flow(),
+        lambda good: call(44, NET.socket_of(True), BUF, 5, 0, NET.target(good), 16),
+        lambda good: sqe(26, NET.socket_of(True), addr=BUF, len=5, off=NET.target(good), index=16),
+    ),
+    "sendmsg": (
+        lambda: NET.flow(),
+        lambda good: call(46, NET.socket_of(True), NET.message(good), 0),
+        lambda good: sqe(9, NET.socket_of(True), addr=NET.message(good), len=1),
+    ),
+    "write": (
+        lambda: NET.flow(),
+        lambda good: call(1, NET.socket_of(good), BUF, 5),
+        lambda good: sqe(23, NET.socket_of(good), addr=BUF, len=5),
+    ),
+    "writev": (
+        lambda: NET.flow(),
+        lambda good: call(20, NET.socket_of(good), IOV, 2),
+        lambda good: sqe(2, NET.socket_of(good), addr=IOV, len=2),
+    ),
+    "recvfrom": (
+        lambda: NET.flow(),
+        lambda good: call(45, NET.socket_of(good), BUF, 5, 0, 0, 0),
+        lambda good: sqe(27, NET.socket_of(good), addr=BUF, len=5),
+    ),
+    "recvmsg": (
+        lambda: NET.flow(),
+        lambda good: call(47, NET.socket_of(good), MSGIN, 0),
+        lambda good: sqe(10, NET.socket_of(good), addr=MSGIN, len=1),
+    ),
+    "read": (
+        lambda: NET.flow(),
+        lambda good: call(0, NET.socket_of(good), BUF, 5),
+        lambda good: sqe(22, NET.socket_of(good), addr=BUF, len=5),
+    ),
+    "readv": (
+        lambda: NET.flow(),
+        lambda good: call(19, NET.socket_of(good), INTO, 2),
+        lambda good: sqe(1, NET.socket_of(good), addr=INTO, len=2),
+    ),
+    "dns_sendto": (
+        lambda: NET.flow(),
+        lambda good: call(44, NET.socket_of(True), ASK, len(QUERY), 0, NET.target(good, 53), 16),
+        lambda good: sqe(26, NET.socket_of(True), addr=ASK, len=len(QUERY), off=NET.target(good, 53), index=16),
+    ),
+    "dns_sendmsg": (
+        lambda: NET.flow(),
+        lambda good: call(46, NET.socket_of(True), NET.message(good, 53), 0),
+        lambda good: sqe(9, NET.socket_of(True), addr=NET.message(good, 53), len=1),
+    ),
+    "setxattr": (
+        lambda: None,
+        lambda good: call(188, T("held" if good else "no"), T("trusted.x"), T("vv"), 2, 0),
+        lambda good: sqe(42, addr=T("trusted.x"), off=T("vv"), len=2, addr3=T("held" if good else "no")),
+    ),
+}
+
+
+WHOLE = text_of(struct.pack("<QQ", BUF, 4096))
+AS_IT_IS = 0xFFFFFFFFFFFFFFFF
+
+# Requests that move bytes, by the places of their files among `FILES`: held, other, a pipe, a pair of sockets.
+USES = {
+    "read": [dict(op=22, fd=0, addr=BUF, len=100)],
+    "readv": [dict(op=1, fd=0, off=3, addr=INTO, len=2)],
+    "read_fixed": [dict(op=4, fd=0, off=950, addr=BUF, len=100)],
+    "write": [dict(op=23, fd=0, addr=BUF, len=9)],
+    "writev": [dict(op=2, fd=0, off=3, addr=INTO, len=2)],
+    "write_fixed": [dict(op=5, fd=1, addr=BUF, len=77)],
+    "splice": [
+        dict(op=30, fd=3, off=AS_IT_IS, addr=0, len=50, source=0),
+        dict(op=30, fd=1, off=0, addr=AS_IT_IS, len=50, source=2),
+    ],
+    "send": [dict(op=26, fd=4, addr=BUF, len=33), dict(op=27, fd=5, addr=BUF, len=100)],
+    "sendmsg": [dict(op=9, fd=4, addr=MSGIN, len=1), dict(op=10, fd=5, addr=MSGIN, len=1)],
+    "nothing": [dict(op=22, fd=0, off=1000, addr=BUF, len=100)],
+    "bad": [dict(op=22, fd=None, addr=BUF, len=100), dict(op=23, fd=None, addr=BUF, len=100)],
+}
+
+
+NOBODY = 9999
+# Not who it is decides: sealed memory, who may write to a socket, a port.
+OTHERWISE = ("fallocate", "ftruncate", "connect", "bind")
+# Whoever has the descriptor may.
+MAY = ("accept4", "listen", "sendto", "sendmsg", "write", "writev", "recvfrom",
+       "recvmsg", "read", "readv", "dns_sendto", "dns_sendmsg")
+
+
+def as_user(user, what):
+    os.seteuid(user)
+    result = what()
+    os.seteuid(0)
+    return result
+
+
+def pairs(case, mode):
+    before, by_call, by_request = CASES[case]
+    # A thread that polls does all as who made the ring.
+    kind = SQPOLL if mode == "sqpoll" else 0
+    rings = {0: Ring(kind), NOBODY: as_user(NOBODY, lambda: Ring(kind))}
+    if not rings[0].knows(by_request(True)[0]):
+        sys.exit(UNKNOWN)
+    flags = ASYNC if mode == "async" else 0
+    turns = [(True, 0), (False, 0), (None if case in OTHERWISE else True, NOBODY)]
+    for _ in range(TIMES):
+        for good, user in turns[: 2 if case in MAY else 3]:
+            before()
+            as_user(user, lambda: by_call(good))
+            before()
+            entry = by_request(good)
+            [result] = as_user(user, lambda: rings[user].run(entry[:1] + bytes([entry[1] | flags]) + entry[2:]))
+            if case.startswith(("open", "accept")):
+                opened(result)
+
+
+def uses(name, mode):
+    ring = Ring(SQPOLL if mode == "sqpoll" else 0)
+    other, (r, w), (a, b) = os.open("other", os.O_RDWR), os.pipe(), socket.socketpair()
+    files = [F, other, r, w, a.fileno(), b.fileno()]
+    if mode == "fixed":
+        ring.files(*files)
+    if call(REGISTER, ring.fd, 0, WHOLE, 1) < 0:
+        sys.exit("io_uring_register of a buffer")
+    for _ in range(TIMES):
+        for use in USES[name]:
+            use, source, rw = dict(use), use.get("source"), 0
+            place = use["fd"]
+            use["fd"] = 999 if place is None else place if mode == "fixed" else files[place]
+            if source is not None:
+                del use["source"]
+                use["index"], rw = (source, 1 << 31) if mode == "fixed" else (files[source], 0)
+            [result] = ring.run(sqe(**use, rw=rw, flags={"async": ASYNC, "fixed": FIXED}.get(mode, 0)))
+            if (result < 0) != (place is None):
+                sys.exit(f"{name}: {result}")
+
+
+def slots():
+    """Opens into the ring's table, and the file is used by a request that is linked to it."""
+    ring = Ring()
+    ring.files(-1, -1)
+    for _ in range(TIMES):
+        done = ring.run(
+            sqe(18, D, addr=T("held"), rw=2, flags=LINK, index=2),
+            sqe(17, 1, off=5, addr=77, len=1, flags=FIXED),
+        )
+        if done != [0, 0]:
+            sys.exit(f"slots: {done}")
+
+
+def do(words):
+    global D, F, NET, SEALED
+    SEALED = os.memfd_create("sealed", os.MFD_ALLOW_SEALING)
+    fcntl.fcntl(SEALED, 1033, 2 | 4 | 8)  # F_ADD_SEALS: no other size, no other content
+    D = os.open(".", os.O_PATH | os.O_DIRECTORY)
+    F = os.open("held", os.O_RDWR)
+    NET = Net()
+    {"use": lambda: uses(*words[1:]), "slots": slots}.get(words[0], lambda: pairs(*words))()
+
+
+os.chdir(sys.argv[1])
+# Who may not write to it may not connect.
+SHUT = socket.socket(socket.AF_UNIX)
+SHUT.bind("shut.sock")
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        do(line.split())
+        sys.exit()
+    print(child, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)

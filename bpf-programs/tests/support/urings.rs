@@ -1,0 +1,244 @@
+//! io_uring: each operation of a table by system call and by request, 23 times good, 23 times bad and 23 times by who
+//! may not. The records of the two ways are the same but for the way.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use bpf_programs::programs::tracers;
+use bpf_programs::wire::Kind;
+use model::{Details, Dns, Record, Transfer};
+
+use crate::ledger::both_halves;
+use crate::support::Kernel;
+use crate::usage::{self, Sums};
+use crate::{TIMES, Test};
+
+pub const TESTS: &[Test] = &[
+    ("uring_each_operation_is_told_like_its_call", || each("plain")),
+    ("uring_workers_are_told_as_the_owner", || each("async")),
+    ("uring_a_polling_thread_is_told_as_the_owner", || each("sqpoll")),
+    ("uring_bytes_are_in_the_ledger", || ledger("plain")),
+    ("uring_bytes_of_workers_are_the_owners", || ledger("async")),
+    ("uring_bytes_of_a_polling_thread_are_the_owners", || ledger("sqpoll")),
+    ("uring_bytes_of_fixed_files_are_in_the_ledger", || ledger("fixed")),
+    ("uring_a_slot_is_a_file", slots),
+];
+
+const PROGRAM: &str = include_str!("uring.py");
+
+/// How it ends when the kernel is too old for an operation.
+const UNKNOWN: i32 = 77;
+
+/// Operations of `uring.py`, with their errno when they are to fail, and whether somebody may not.
+const CASES: &[(&str, Kind, i32, bool)] = &[
+    ("openat", Kind::Open, libc::ENOENT, true),
+    ("openat2", Kind::Open, libc::ENOENT, true),
+    ("renameat2", Kind::Rename, libc::EINVAL, true),
+    ("unlinkat", Kind::Unlink, libc::EISDIR, true),
+    ("mkdirat", Kind::Mkdir, libc::EEXIST, true),
+    ("symlinkat", Kind::Link, libc::EEXIST, true),
+    ("linkat", Kind::Link, libc::ENOENT, true),
+    ("fallocate", Kind::Truncate, libc::EINVAL, true),
+    ("ftruncate", Kind::Truncate, libc::EBADF, true),
+    ("fsetxattr", Kind::Attr, libc::EEXIST, true),
+    ("setxattr", Kind::Attr, libc::ENOENT, true),
+    ("connect", Kind::Connect, libc::ECONNREFUSED, true),
+    ("accept4", Kind::Accept, libc::EINVAL, false),
+    ("bind", Kind::Bind, libc::EADDRINUSE, true),
+    ("listen", Kind::Bind, libc::EOPNOTSUPP, false),
+    ("sendto", Kind::Udp, libc::EACCES, false),
+    ("sendmsg", Kind::Udp, libc::EACCES, false),
+    ("write", Kind::Udp, libc::ECONNREFUSED, false),
+    ("writev", Kind::Udp, libc::ECONNREFUSED, false),
+    ("recvfrom", Kind::Udp, libc::ECONNREFUSED, false),
+    ("recvmsg", Kind::Udp, libc::ECONNREFUSED, false),
+    ("read", Kind::Udp, libc::ECONNREFUSED, false),
+    ("readv", Kind::Udp, libc::ECONNREFUSED, false),
+    ("dns_sendto", Kind::Dns, libc::EACCES, false),
+    ("dns_sendmsg", Kind::Dns, libc::EACCES, false),
+];
+
+/// What one request moves, by file and direction.
+type Use = (&'static str, &'static [(&'static str, char, u64)]);
+
+const USES: &[Use] = &[
+    ("read", &[("held", 'r', 100)]),
+    ("readv", &[("held", 'r', 12)]),
+    ("read_fixed", &[("held", 'r', 50)]),
+    ("write", &[("held", 'w', 9)]),
+    ("writev", &[("held", 'w', 12)]),
+    ("write_fixed", &[("other", 'w', 77)]),
+    ("splice", &[("held", 'r', 50), ("other", 'w', 50), ("pipe", 'r', 50), ("pipe", 'w', 50)]),
+    ("send", &[("socket", 'r', 33), ("socket", 'w', 33)]),
+    ("sendmsg", &[("socket", 'r', 12), ("socket", 'w', 12)]),
+    ("nothing", &[("held", 'r', 0)]),
+    ("bad", &[]),
+];
+
+/// A running `uring.py`.
+pub struct Python {
+    child: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Python {
+    pub fn start(folder: &Path) -> anyhow::Result<Self> {
+        let mut python = Command::new("python3");
+        python.args(["-B", "-c", PROGRAM]).arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = python.spawn()?;
+        let answers = BufReader::new(child.stdout.take().context("no output")?);
+        Ok(Self { child, answers })
+    }
+
+    /// Has it do that; gives the process that did it, `None` if the kernel does not have the operation. What others have
+    /// filled the ring with is taken out first.
+    pub fn run(&mut self, kernel: &mut Kernel, what: &str) -> anyhow::Result<Option<u32>> {
+        kernel.drain();
+        let mut answer = String::new();
+        writeln!(self.child.stdin.as_mut().context("no input")?, "{what}")?;
+        self.answers.read_line(&mut answer)?;
+        let (pid, code) = answer.trim().split_once(' ').with_context(|| format!("{what}: no answer"))?;
+        let code: i32 = code.parse()?;
+        ensure!(code == 0 || code == UNKNOWN, "{what} failed");
+        Ok((code == 0).then_some(pid.parse()?))
+    }
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        // It waits for us, or has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn each(mode: &str) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("held"), "held")?;
+    let (mut kernel, mut python) = (Kernel::start()?, Python::start(folder.path())?);
+    for (case, kind, errno, denied) in CASES {
+        let Some(pid) = python.run(&mut kernel, &format!("{case} {mode}"))? else { continue };
+        kernel.drain();
+        let turns = if *denied { 3 } else { 2 };
+        let mut told = told(&kernel, pid, *kind, case)?;
+        // What made sockets ready came first.
+        if *kind == Kind::Bind {
+            told = told.split_off(told.len().saturating_sub(2 * turns * TIMES));
+        }
+        check(told, *errno, turns).context(*case)?;
+    }
+    Ok(())
+}
+
+fn ledger(mode: &str) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (mut kernel, mut python) = (Kernel::start()?, Python::start(folder.path())?);
+    for (name, expected) in USES {
+        usage::fill(folder.path())?;
+        let pid = python.run(&mut kernel, &format!("use {name} {mode}"))?.context("unknown operation")?;
+        // No descriptor leads to what a ring did: it is told by the sweep.
+        both_halves(&mut kernel)?;
+        let mut told = usage::told(&kernel, pid)?;
+        // What started Python reads by itself.
+        told.retain(|usage| usage.via.contains(&"io_uring"));
+        let found = usage::sums(&told);
+        let times = TIMES as u64;
+        let wanted: Sums = expected
+            .iter()
+            .map(|(file, way, bytes)| (((*file).to_owned(), *way), (bytes * times, times, vec!["io_uring"])))
+            .collect();
+        ensure!(found == wanted, "{name}: {found:?} is not {wanted:?}");
+    }
+    Ok(())
+}
+
+/// A file that only the ring has a number for.
+fn slots() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("held");
+    std::fs::write(&path, "held")?;
+    let ino = std::fs::metadata(&path)?.ino();
+    let (mut kernel, mut python) = (Kernel::start()?, Python::start(folder.path())?);
+    let pid = python.run(&mut kernel, "slots")?.context("no slots")?;
+    kernel.drain();
+    let is_it = |record: &Record| {
+        let (file, path_told) = match &record.details {
+            Details::Open(open) => (open.file.as_ref(), &open.path),
+            Details::Fs(fs) => (fs.file.as_ref(), &fs.path),
+            _ => return false,
+        };
+        path_told.as_bytes() == path.as_os_str().as_bytes() && file.is_some_and(|file| file.ino == ino)
+    };
+    let opens = told(&kernel, pid, Kind::Open, "slots")?;
+    let allocations = told(&kernel, pid, Kind::Truncate, "fallocate")?;
+    ensure!((opens.len(), allocations.len()) == (TIMES, TIMES), "{opens:?} {allocations:?}");
+    for record in opens.iter().chain(&allocations) {
+        ensure!(is_it(record) && record.details.ret() == Some(0), "{record:#?}");
+    }
+    Ok(())
+}
+
+/// The records of one case's calls.
+fn told(kernel: &Kernel, pid: u32, kind: Kind, case: &str) -> anyhow::Result<Vec<Record>> {
+    let decode = tracers().find(|tracer| tracer.kind == kind).context("no tracer")?.decode;
+    let mut found = Vec::new();
+    for bytes in kernel.of(pid, kind) {
+        let record = decode(&bytes)?;
+        let wanted = match &record.details {
+            Details::Open(open) => match case {
+                "openat" => open.mode == 0o640,
+                "slots" => record.identity.as_ref().is_some_and(|identity| identity.uring),
+                _ => {
+                    open.mode == 0
+                        && open.flags == 0
+                        && ["held", "nothing"].contains(&open.path_asked.as_str())
+                        || open.mode == 0o640
+                }
+            },
+            Details::Fs(fs) => fs.call == case,
+            // What is waited for has three bytes.
+            Details::Socket(socket) if kind == Kind::Udp => {
+                socket.traffic.is_none()
+                    && socket.call == Some(case)
+                    && (socket.direction == Some(Transfer::Received) || socket.ret != Some(3))
+            }
+            Details::Dns(dns) => case.strip_prefix("dns_") == Some(dns.call) && asks(dns),
+            Details::Socket(socket) => socket.call.is_none_or(|call| call == case),
+            _ => false,
+        };
+        if wanted {
+            found.push(record);
+        }
+    }
+    Ok(found)
+}
+
+/// Whole, although it is in pieces.
+fn asks(dns: &Dns) -> bool {
+    dns.message.as_ref().is_some_and(|message| message.name == "a.one" && !message.incomplete)
+}
+
+/// In turn: the call that succeeds, its request; the call that fails, its request; the call that is denied, its request.
+fn check(told: Vec<Record>, errno: i32, turns: usize) -> anyhow::Result<()> {
+    ensure!(told.len() == 2 * turns * TIMES, "{} records: {told:#?}", told.len());
+    for (at, pair) in told.chunks_exact(2).enumerate() {
+        let [call, request] = pair else { anyhow::bail!("no pair") };
+        let mut identity = request.identity.clone().context("identity")?;
+        ensure!(std::mem::take(&mut identity.uring), "not told as io_uring's: {request:#?}");
+        ensure!(Some(identity) == call.identity, "{request:#?} is not {call:#?}");
+        ensure!(request.details == call.details, "{request:#?} is not {call:#?}");
+        let ret = call.details.ret().context("result")?;
+        let (wanted, user) = match at % turns {
+            0 => (ret >= 0, 0),
+            1 => (ret == -i64::from(errno), 0),
+            _ => ([-1, -13].contains(&ret), 9999),
+        };
+        ensure!(wanted, "{call:#?}");
+        ensure!(call.identity.as_ref().is_some_and(|who| who.uid == user), "{call:#?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! Names and images of containers, asked of their runtimes: beside the data path, which never waits for an answer. A row
+//! that comes before the answer goes without, a later one of the same container has it.
+//!
+//! Docker and podman answer one HTTP request on a socket. containerd speaks gRPC there; what it would say is in the
+//! file that it starts the container from, so that is read instead.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actors::clock::{self, Instant};
+use model::container::{CONTAINERD, DOCKER, PODMAN};
+use model::{Container, Period};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+/// Containers that wait to be asked for; of one beyond that a later row asks again.
+const QUESTIONS: usize = 256;
+/// Containers whose answers are remembered; beyond, all are forgotten and asked for again.
+const ANSWERS: usize = 4096;
+/// An answer is some 20 KB.
+const ANSWER_LIMIT: u64 = 4 << 20;
+
+/// Whom to ask for names and images of containers (`[collector.runtimes]`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuntimesConfig {
+    /// Ask nobody.
+    pub disabled: bool,
+    /// Docker's socket; empty: do not ask it.
+    pub docker: String,
+    /// Podman's socket; empty: do not ask it.
+    pub podman: String,
+    /// The folder of containerd's running containers; empty: do not look there.
+    pub containerd: String,
+    /// A runtime that has not answered by then knows nothing.
+    pub timeout: Period,
+    /// A container that nobody knew is asked for again after this time.
+    pub ask_again: Period,
+}
+
+impl Default for RuntimesConfig {
+    fn default() -> Self {
+        Self {
+            disabled: false,
+            docker: "/run/docker.sock".to_owned(),
+            podman: "/run/podman/podman.sock".to_owned(),
+            containerd: "/run/containerd/io.containerd.runtime.v2.task".to_owned(),
+            timeout: Period(Duration::from_secs(2)),
+            ask_again: Period(Duration::from_secs(30)),
+        }
+    }
+}
+
+/// What is known of containers' names. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Names {
+    answers: Arc<Mutex<HashMap<Arc<str>, Answer>>>,
+    questions: flume::Sender<Question>,
+}
+
+#[derive(Clone, Debug)]
+enum Answer {
+    Asked,
+    Told(Arc<Container>),
+    /// Nobody knew it; to be asked again from then on.
+    Unknown(Instant),
+}
+
+#[derive(Debug)]
+struct Question {
+    id: Arc<str>,
+    found: Arc<Container>,
+}
+
+impl Names {
+    /// Those that runtimes tell, and the task that asks them, which ends when the last clone is gone; nothing to ask
+    /// where that is turned off.
+    pub fn new(config: &RuntimesConfig) -> Option<(Self, impl Future<Output = ()> + use<>)> {
+        if config.disabled {
+            return None;
+        }
+        let (questions, asked) = flume::bounded(QUESTIONS);
+        let answers = Arc::default();
+        let task = answer(config.clone(), Arc::clone(&answers), asked);
+        Some((Self { answers, questions }, task))
+    }
+
+    /// The container with its name and image, if its runtime has told them by now; else it will be asked.
+    pub(super) fn of(&self, id: &Arc<str>, found: &Arc<Container>) -> Option<Arc<Container>> {
+        if !matches!(found.runtime, None | Some(DOCKER | CONTAINERD | PODMAN)) || !is_plain(id) {
+            return None;
+        }
+        let mut answers = lock(&self.answers);
+        match answers.get(id) {
+            Some(Answer::Told(container)) => return Some(container.clone()),
+            Some(Answer::Asked) => return None,
+            Some(Answer::Unknown(until)) if clock::now() < *until => return None,
+            Some(Answer::Unknown(_)) | None => {}
+        }
+        if self.questions.try_send(Question { id: id.clone(), found: found.clone() }).is_ok() {
+            if answers.len() >= ANSWERS {
+                answers.clear();
+            }
+            answers.insert(id.clone(), Answer::Asked);
+        }
+        None
+    }
+}
+
+/// An id that can stand in a path: whoever names cgroups must not name files.
+fn is_plain(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn lock(answers: &Mutex<HashMap<Arc<str>, Answer>>) -> MutexGuard<'_, HashMap<Arc<str>, Answer>> {
+    answers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn answer(
+    config: RuntimesConfig,
+    answers: Arc<Mutex<HashMap<Arc<str>, Answer>>>,
+    questions: flume::Receiver<Question>,
+) {
+    while let Ok(Question { id, found }) = questions.recv_async().await {
+        let told = match ask(&config, &id, found.runtime).await {
+            Some((runtime, name, image)) => {
+                let runtime = found.runtime.or(Some(runtime));
+                Answer::Told(Arc::new(Container { runtime, name, image, ..Container::clone(&found) }))
+            }
+            None => Answer::Unknown(clock::now() + config.ask_again.0),
+        };
+        lock(&answers).insert(id, told);
+    }
+}
+
+type Told = (&'static str, Option<String>, Option<String>);
+
+/// Asks whoever it may be, one after the other.
+async fn ask(config: &RuntimesConfig, id: &str, runtime: Option<&str>) -> Option<Told> {
+    // Docker's containers run in its containerd, which knows no names of them.
+    for (name, place) in
+        [(DOCKER, &config.docker), (PODMAN, &config.podman), (CONTAINERD, &config.containerd)]
+    {
+        if place.is_empty() || runtime.is_some_and(|runtime| runtime != name) {
+            continue;
+        }
+        let asked = async {
+            match name {
+                CONTAINERD => from_bundle(place, id).await,
+                _ => from_socket(place, id).await,
+            }
+        };
+        match tokio::time::timeout(config.timeout.0, asked).await {
+            Ok(Ok(Some((title, image)))) => return Some((name, title, image)),
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(Err(error)) => tracing::debug!(runtime = name, place, %error, "a runtime can't be asked"),
+            Err(_) => tracing::debug!(runtime = name, place, "a runtime did not answer"),
+        }
+    }
+    None
+}
+
+type Labels = (Option<String>, Option<String>);
+
+async fn from_socket(socket: &str, id: &str) -> io::Result<Option<Labels>> {
+    let mut stream = UnixStream::connect(socket).await?;
+    // In HTTP/1.0 an answer is in one piece and ends with the connection: nothing to take apart.
+    let request = format!("GET /containers/{id}/json HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_LIMIT).read_to_end(&mut answer).await?;
+    Ok(inspected(&answer))
+}
+
+/// Name and image in what `GET /containers/ID/json` answers; docker puts a `/` before names.
+fn inspected(answer: &[u8]) -> Option<Labels> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&answer[..end]).ok()?;
+    let (version, rest) = head.split_once(' ')?;
+    if !version.starts_with("HTTP/1.") || !rest.starts_with("200") {
+        return None;
+    }
+    let body: Value = serde_json::from_slice(&answer[end + 4..]).ok()?;
+    let name = text(&body["Name"]).map(|name| name.trim_start_matches('/').to_owned());
+    let image = text(&body["Config"]["Image"]).or_else(|| text(&body["ImageName"]));
+    Some((name, image))
+}
+
+/// In whichever namespace it is.
+async fn from_bundle(folder: &str, id: &str) -> io::Result<Option<Labels>> {
+    let mut namespaces = tokio::fs::read_dir(folder).await?;
+    while let Some(namespace) = namespaces.next_entry().await? {
+        match read(&namespace.path().join(id).join("config.json")).await {
+            Ok(bytes) => return Ok(serde_json::from_slice(&bytes).ok().map(|config| annotated(&config))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+async fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    tokio::fs::File::open(path).await?.take(ANSWER_LIMIT).read_to_end(&mut bytes).await?;
+    Ok(bytes)
+}
+
+/// What containerd's CRI plug-in and nerdctl note of a container.
+fn annotated(config: &Value) -> Labels {
+    let of = |keys: &[&str]| keys.iter().find_map(|key| text(&config["annotations"][*key]));
+    (
+        of(&["io.kubernetes.cri.container-name", "nerdctl/name", "io.kubernetes.cri.sandbox-name"]),
+        of(&["io.kubernetes.cri.image-name", "nerdctl/image-ref"]),
+    )
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| !text.is_empty()).map(ToOwned::to_owned)
+}
+
+#[cfg(test)]
+#[path = "runtime_tests.rs"]
+mod tests;

@@ -1,0 +1,122 @@
+//! What of the filters the kernel can decide: a pattern filter's lists and anchored patterns, and the parts of an
+//! expression that settle it. The collector goes on asking all of every filter: what the kernel drops only never gets
+//! here.
+
+use std::collections::BTreeSet;
+
+use model::TracerName;
+use model::expression::{Expression, Schema};
+use model::pushdown::{Number, Place, Prefix, Pushdown, Test, prefixes_of};
+
+use super::config::{FilterConfig, FilterKind, FiltersConfig};
+use super::list::entries;
+use super::python::translate;
+use super::rules::OWN_KEYS;
+
+impl FiltersConfig {
+    /// What of them the kernel can decide. They were found valid.
+    pub fn pushdown(&self) -> Pushdown {
+        let mut sum = Pushdown::default();
+        for (name, filter) in self.0.iter().filter(|(_, filter)| !filter.disabled) {
+            let tracers: BTreeSet<_> = filter.tracers.iter().map(|name| TracerName::new(name)).collect();
+            let Planned { rules, rest } = match filter.kind("") {
+                Ok(FilterKind::PatternFilter) => of_patterns(filter),
+                Ok(FilterKind::Cel) => of_expression(filter),
+                Err(_) => continue,
+            };
+            sum.add(name, &tracers, rules, rest);
+        }
+        sum
+    }
+}
+
+/// Rules, and what is left.
+#[derive(Default)]
+struct Planned {
+    rules: Vec<Vec<Test>>,
+    rest: Option<String>,
+}
+
+fn of_expression(filter: &FilterConfig) -> Planned {
+    let (key, text, drops) = match (&filter.drop, &filter.keep) {
+        (Some(text), None) => ("drop", text, true),
+        (None, Some(text)) => ("keep", text, false),
+        _ => return Planned::default(),
+    };
+    let Ok(expression) = Expression::compile(text, &Schema::default()) else { return Planned::default() };
+    let (rules, exact) = expression.certain(drops);
+    Planned { rules, rest: (!exact).then(|| format!("{key} = {text:?}")) }
+}
+
+fn of_patterns(filter: &FilterConfig) -> Planned {
+    let (mut planned, mut left) = (Planned::default(), Vec::new());
+    let counts = |key: &str| filter.enable_customize_exclude || OWN_KEYS.contains(&key);
+    for (key, value) in filter.excludes.iter().filter(|(key, _)| counts(key)) {
+        let mut field = Field::default();
+        for entry in entries(value).unwrap_or_default() {
+            let exact = match (key.strip_prefix("re_exclude_"), key.strip_prefix("exclude_")) {
+                (Some(name), _) => field.pattern(name, &entry),
+                (_, Some(name)) => field.exactly(name, &entry),
+                _ => false,
+            };
+            if !exact {
+                left.push(format!("{key} {entry}"));
+            }
+        }
+        planned.rules.extend(field.rules());
+    }
+    planned.rest = (!left.is_empty()).then(|| left.join(", "));
+    planned
+}
+
+/// What one field must not be, as far as the kernel can tell.
+#[derive(Default)]
+struct Field {
+    tests: Vec<Test>,
+    prefixes: Vec<Prefix>,
+}
+
+impl Field {
+    /// A value; false if the kernel may let pass what the filter drops for it.
+    fn exactly(&mut self, name: &str, entry: &str) -> bool {
+        let number = || entry.parse::<i64>().ok().filter(|number| number.to_string() == entry);
+        let test = match name {
+            "comm" if !entry.is_empty() => Test::comm(entry, true),
+            "tracer" => Some(Test::Tracer { name: entry.to_owned(), not: false }),
+            "errno" => Test::errno(entry),
+            "fname" => {
+                // Spaces around it don't count for the filter.
+                self.prefixes.extend(Prefix::new(entry, true));
+                return Prefix::new(entry, true).is_some();
+            }
+            _ if Place::named(name).is_some() && !entry.is_empty() => {
+                Place::named(name).map(|place| Test::place(place, entry, true))
+            }
+            _ => Number::named(name).and_then(|name| Some(Test::number(name, number()?))),
+        };
+        let known = test.is_some();
+        self.tests.extend(test);
+        known
+    }
+
+    fn pattern(&mut self, name: &str, pattern: &str) -> bool {
+        let Some(translated) = (name == "fname").then(|| translate(pattern).ok()).flatten() else {
+            return false;
+        };
+        if translated.backtracks {
+            return false;
+        }
+        let (prefixes, exact) = prefixes_of(&translated.pattern);
+        // It is looked for in the text without the spaces at its ends.
+        let kept = |prefix: &Prefix| prefix.whole || !prefix.text.ends_with(char::is_whitespace);
+        let all = prefixes.iter().all(kept);
+        self.prefixes.extend(prefixes.into_iter().filter(kept));
+        exact && all
+    }
+
+    fn rules(self) -> impl Iterator<Item = Vec<Test>> {
+        let Self { tests, prefixes } = self;
+        let paths = (!prefixes.is_empty()).then_some(Test::Path { prefixes, not: false });
+        tests.into_iter().chain(paths).map(|test| vec![test])
+    }
+}

@@ -1,0 +1,243 @@
+//! Which container a cgroup belongs to, told by its path alone: no runtime is asked, and a container that lived for
+//! milliseconds is told as well as any other. A cgroup that was given any name by hand is nobody's.
+
+/// A container as its cgroup's path tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its id; for runtimes without ids (LXC, systemd-nspawn) its name.
+    pub id: String,
+    /// Who runs it; absent where several use such names.
+    pub runtime: Option<&'static str>,
+    /// The uid of the Kubernetes pod it is in.
+    pub pod_uid: Option<String>,
+}
+
+/// Endings that systemd gives units.
+const UNIT_ENDINGS: [&str; 3] = [".scope", ".service", ".slice"];
+/// What runtimes put before a container's id in a unit's name, and who they are.
+const ID_PREFIXES: [(&str, &str); 8] = [
+    ("docker-", DOCKER),
+    ("crio-", "cri-o"),
+    ("cri-containerd-", CONTAINERD),
+    ("libpod-payload-", PODMAN),
+    ("libpod-", PODMAN),
+    ("nerdctl-", CONTAINERD),
+    ("runc-", RUNC),
+    ("crun-", "crun"),
+];
+/// Folders whose cgroups are named by the id alone.
+const ID_FOLDERS: [(&str, &str); 4] =
+    [("docker", DOCKER), ("libpod_parent", PODMAN), ("default", CONTAINERD), ("k8s.io", CONTAINERD)];
+
+/// docker, as [`Found::runtime`] has it.
+pub const DOCKER: &str = "docker";
+/// containerd.
+pub const CONTAINERD: &str = "containerd";
+/// podman.
+pub const PODMAN: &str = "podman";
+const RUNC: &str = "runc";
+const LXC: &str = "lxc";
+
+/// The innermost container on a cgroup's path (below the hierarchy's root).
+///
+/// ```
+/// let id = "4f2b".repeat(16);
+/// let found = model::container::container(&format!("/system.slice/docker-{id}.scope")).unwrap();
+/// assert_eq!((found.id, found.runtime), (id, Some("docker")));
+/// assert_eq!(model::container::container("/user.slice/user-1000.slice/session-2.scope"), None);
+/// ```
+pub fn container(cgroup: &str) -> Option<Found> {
+    let parts: Vec<&str> = cgroup.split('/').filter(|part| !part.is_empty()).collect();
+    let (id, runtime) = (0..parts.len())
+        .rev()
+        .find_map(|at| in_part(parts[at], at.checked_sub(1).map(|before| parts[before])))?;
+    Some(Found { id, runtime, pod_uid: parts.iter().rev().find_map(|part| pod_uid(part)) })
+}
+
+type Named = (String, Option<&'static str>);
+
+fn in_part(part: &str, before: Option<&str>) -> Option<Named> {
+    let unit = UNIT_ENDINGS.iter().find_map(|ending| part.strip_suffix(ending)).unwrap_or(part);
+    by_id(unit, before).or_else(|| by_name(part, unit, before))
+}
+
+/// 64 hex digits, alone or behind a runtime's prefix; or any id behind `runc-` in a unit's name.
+fn by_id(unit: &str, before: Option<&str>) -> Option<Named> {
+    let hex = |id: &str| id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    // systemd's driver of runc writes `slice:runtime:ID` where it is not the service manager.
+    let mut words = unit.rsplit(':');
+    let last = words.next().unwrap_or(unit);
+    let said = words.next();
+    for (prefix, runtime) in ID_PREFIXES {
+        let behind = last.strip_prefix(prefix);
+        let behind = behind.or_else(|| (said == prefix.strip_suffix('-')).then_some(last));
+        if let Some(id) = behind
+            && !id.is_empty()
+            && ((id.len() == 64 && hex(id)) || prefix == "runc-")
+        {
+            return Some((id.to_owned(), Some(runtime)));
+        }
+    }
+    // Amazon's ECS: 32 hex digits, a minus, a number.
+    let is_ecs = last.split_once('-').is_some_and(|(task, number)| {
+        let digits = number.len() >= 5 && number.bytes().all(|byte| byte.is_ascii_digit());
+        task.len() == 32 && hex(task) && digits
+    });
+    let runtime = ID_FOLDERS.iter().find(|(folder, _)| before == Some(folder)).map(|(_, runtime)| *runtime);
+    ((last.len() == 64 && hex(last)) || is_ecs).then(|| (last.to_owned(), runtime))
+}
+
+fn by_name(part: &str, unit: &str, before: Option<&str>) -> Option<Named> {
+    if let Some(name) = part.strip_prefix("lxc.payload.") {
+        return Some((name.to_owned(), Some(LXC)));
+    }
+    if matches!(before, Some("lxc" | "lxc.payload")) {
+        return Some((part.to_owned(), Some(LXC)));
+    }
+    if before == Some(RUNC) {
+        return Some((part.to_owned(), Some(RUNC)));
+    }
+    const NSPAWN: &str = "systemd-nspawn";
+    if let Some(machine) = part.strip_suffix(".scope").and_then(|unit| unit.strip_prefix("machine-")) {
+        let name = unescape(machine);
+        // libvirt registers its machines alike; of these only those of its LXC driver are containers.
+        let runtime = if name.starts_with("lxc-") { "libvirt-lxc" } else { NSPAWN };
+        return (!name.starts_with("qemu-")).then_some((name, Some(runtime)));
+    }
+    let nspawn = unit.strip_prefix("systemd-nspawn@").filter(|_| part.ends_with(".service"));
+    nspawn.map(|name| (unescape(name), Some(NSPAWN)))
+}
+
+/// `podUID` below kubelet's cgroupfs driver, `kubepods-QOS-podUID.slice` with `_` for `-` below systemd's.
+fn pod_uid(part: &str) -> Option<String> {
+    let unit = part.split(':').next().unwrap_or(part);
+    let unit = unit.strip_suffix(".slice").unwrap_or(unit);
+    let uid = if unit.contains("kubepods") { unit.rsplit_once("-pod")?.1 } else { unit.strip_prefix("pod")? };
+    // A uid, or of a pod from a file the hash of that.
+    let uid = uid.replace('_', "-");
+    let digits = uid.bytes().filter(u8::is_ascii_hexdigit).count();
+    (digits == 32 && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')).then_some(uid)
+}
+
+/// systemd's `\xNN` in unit names.
+fn unescape(name: &str) -> String {
+    let mut out = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped = name_byte(rest);
+        out.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &rest[4..] } else { tail };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn name_byte(rest: &[u8]) -> Option<u8> {
+    let digits = rest.strip_prefix(b"\\x")?.get(..2)?;
+    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POD: &str = "3f1a2b4c-0d5e-4f60-8172-93a4b5c6d7e8";
+
+    fn told(cgroup: &str) -> Option<(String, Option<&'static str>, Option<String>)> {
+        container(cgroup).map(|found| (found.id, found.runtime, found.pod_uid))
+    }
+
+    #[test]
+    fn every_runtimes_paths() {
+        let id = "0123456789abcdef".repeat(4);
+        let ecs = format!("{}-1234567890", "ab".repeat(16));
+        let user = "/user.slice/user-1000.slice/user@1000.service/user.slice";
+        let table = [
+            (format!("/docker/{id}"), &*id, Some(DOCKER)),
+            (format!("/system.slice/docker-{id}.scope"), &*id, Some(DOCKER)),
+            (format!("/docker/{id}/init.scope"), &*id, Some(DOCKER)),
+            (format!("/process_api/some/docker/{id}"), &*id, Some(DOCKER)),
+            (format!("/machine.slice/libpod-{id}.scope/container"), &*id, Some(PODMAN)),
+            (format!("{user}/libpod-{id}.scope"), &*id, Some(PODMAN)),
+            (
+                format!("{user}/user-libpod_pod_{id}.slice/libpod-{}.scope", "e".repeat(64)),
+                &*"e".repeat(64),
+                Some(PODMAN),
+            ),
+            (format!("/libpod_parent/libpod-{id}"), &*id, Some(PODMAN)),
+            (format!("/libpod_parent/{id}"), &*id, Some(PODMAN)),
+            (format!("/system.slice/runc-{id}.scope"), &*id, Some(RUNC)),
+            ("/system.slice/runc-test1.scope".to_owned(), "test1", Some(RUNC)),
+            ("/runc/test1".to_owned(), "test1", Some(RUNC)),
+            ("/system.slice:runc:test1".to_owned(), "test1", Some(RUNC)),
+            (format!("/{id}"), &*id, None),
+            (format!("/default/{id}"), &*id, Some(CONTAINERD)),
+            (format!("/ecs/task/{ecs}"), &*ecs, None),
+            ("/lxc/web/init.scope".to_owned(), "web", Some(LXC)),
+            ("/lxc.payload.web/system.slice/cron.service".to_owned(), "web", Some(LXC)),
+            ("/lxc.payload/web".to_owned(), "web", Some(LXC)),
+            (r"/machine.slice/machine-my\x2dbox.scope/payload".to_owned(), "my-box", Some("systemd-nspawn")),
+            (
+                "/machine.slice/systemd-nspawn@web.service/payload/init.scope".to_owned(),
+                "web",
+                Some("systemd-nspawn"),
+            ),
+            (r"/machine.slice/machine-lxc\x2d1\x2dweb.scope".to_owned(), "lxc-1-web", Some("libvirt-lxc")),
+            (format!("/docker/{}/docker/{id}", "f".repeat(64)), &*id, Some(DOCKER)),
+        ];
+        for (cgroup, id, runtime) in table {
+            assert_eq!(told(&cgroup), Some((id.to_owned(), runtime, None)), "{cgroup}");
+        }
+    }
+
+    #[test]
+    fn kubernetes_pods() {
+        let (id, flat) = ("c0ffee00".repeat(8), POD.replace('-', "_"));
+        let slice = format!("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{flat}.slice");
+        let hash = "0123456789abcdef".repeat(2);
+        let kind = format!("/docker/{}", "f".repeat(64));
+        let table = [
+            (format!("/kubepods/burstable/pod{POD}/{id}"), None, POD),
+            (format!("/kubepods/pod{POD}/{id}"), None, POD),
+            (format!("/kubepods/besteffort/pod{hash}/{id}"), None, &*hash),
+            (format!("{slice}/cri-containerd-{id}.scope"), Some(CONTAINERD), POD),
+            (format!("{slice}/crio-{id}.scope/container"), Some("cri-o"), POD),
+            (format!("{slice}/docker-{id}.scope"), Some(DOCKER), POD),
+            (
+                format!("/system.slice/containerd.service/kubepods-pod{flat}.slice:cri-containerd:{id}"),
+                Some(CONTAINERD),
+                POD,
+            ),
+            (
+                format!(
+                    "{kind}/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{flat}.slice/cri-containerd-{id}.scope"
+                ),
+                Some(CONTAINERD),
+                POD,
+            ),
+            (format!("/kubepods/pod{POD}/{}/docker/{id}", "f".repeat(64)), Some(DOCKER), POD),
+        ];
+        for (cgroup, runtime, pod) in table {
+            assert_eq!(told(&cgroup), Some((id.clone(), runtime, Some(pod.to_owned()))), "{cgroup}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_container() {
+        let id = "0123456789abcdef".repeat(4);
+        for cgroup in [
+            "/",
+            "",
+            "/system.slice/docker.service",
+            "/system.slice/docker-short.scope",
+            "/user.slice/user-1000.slice/session-2.scope",
+            &format!("/system.slice/{}.service", "g".repeat(64)),
+            &format!("/machine.slice/libpod-conmon-{id}.scope"),
+            &format!("/system.slice/crio-conmon-{id}.scope"),
+            r"/machine.slice/machine-qemu\x2d1\x2dvm.scope",
+            "/lxc.monitor.web",
+            "/kubepods.slice/kubepods-burstable.slice",
+        ] {
+            assert_eq!(container(cgroup), None, "{cgroup}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Calls that change names and attributes of files.
+
+use crate::{File, Text};
+
+/// rename, unlink, link, symlink, truncate, chmod, chown, utime, setxattr, mkdir, mknod, mount and their kin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fs {
+    /// The system call (`renameat2`).
+    pub call: &'static str,
+    /// Absolute path, seen from the process's root: as asked, made absolute; of a descriptor as the kernel has it.
+    pub path: Text,
+    /// A path is not whole: it was too deep or too long, or a part could not be read.
+    pub path_incomplete: bool,
+    /// The path as asked; absent when the call was given a descriptor.
+    pub path_asked: Option<Text>,
+    /// The second path.
+    pub other: Option<OtherPath>,
+    /// A word of the call, by the name of its field: a symlink's `target`, an attribute's `name`, a `fs_type`.
+    pub word: Option<(&'static str, Text)>,
+    /// Numbers of the call, by the names of their fields.
+    pub args: Vec<(&'static str, FsArg)>,
+    /// 0, or negative errno.
+    pub ret: i64,
+    /// Which file; absent unless the call was given a descriptor.
+    pub file: Option<File>,
+}
+
+/// The second of two paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherPath {
+    /// What it is: the name of its field (`new_path`, `source`).
+    pub name: &'static str,
+    /// Absolute, as [`Fs::path`].
+    pub path: Text,
+    /// As asked, and the name of its field; absent where that is the same by nature (what is mounted).
+    pub asked: Option<(&'static str, Text)>,
+}
+
+/// A number of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FsArg {
+    /// A number.
+    Uint(u64),
+    /// A length or offset, which a wrong call makes negative.
+    Int(i64),
+    /// Bits that have names.
+    Flags(u64, FlagSet),
+}
+
+/// Which names bits have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlagSet {
+    /// `RENAME_*` (uapi/linux/fs.h).
+    Rename,
+    /// `AT_*` of calls that change files (uapi/linux/fcntl.h); 0x200 is `AT_REMOVEDIR`.
+    At,
+    /// `AT_*` of unlinkat.
+    Unlink,
+    /// `FALLOC_FL_*` (uapi/linux/falloc.h).
+    Fallocate,
+    /// `XATTR_*` (uapi/linux/xattr.h).
+    Xattr,
+    /// `MS_*` (uapi/linux/mount.h).
+    Mount,
+    /// `MNT_*` and `UMOUNT_NOFOLLOW` (linux/fs.h).
+    Umount,
+    /// `MOVE_MOUNT_*` (uapi/linux/mount.h).
+    MoveMount,
+    /// `OPEN_TREE_*` (uapi/linux/mount.h) and what goes with them.
+    OpenTree,
+    /// `MOUNT_ATTR_*` (uapi/linux/mount.h).
+    MountAttr,
+    /// `MFD_*` (uapi/linux/memfd.h).
+    Memfd,
+    /// `MODULE_INIT_*` of finit_module (uapi/linux/module.h).
+    FinitModule,
+    /// `O_*` of delete_module.
+    DeleteModule,
+    /// `PIDFD_SIGNAL_*` (uapi/linux/pidfd.h).
+    Pidfd,
+    /// `CAP_*` (uapi/linux/capability.h).
+    Capability,
+}
+
+impl FlagSet {
+    /// The bits that have a name.
+    pub fn known(self) -> &'static [(u64, &'static str)] {
+        match self {
+            Self::Rename => &[(1, "RENAME_NOREPLACE"), (2, "RENAME_EXCHANGE"), (4, "RENAME_WHITEOUT")],
+            Self::At => &[
+                (0x100, "AT_SYMLINK_NOFOLLOW"),
+                (0x400, "AT_SYMLINK_FOLLOW"),
+                (0x800, "AT_NO_AUTOMOUNT"),
+                (0x1000, "AT_EMPTY_PATH"),
+            ],
+            Self::Unlink => &[(0x200, "AT_REMOVEDIR")],
+            Self::Fallocate => &[
+                (0x1, "FALLOC_FL_KEEP_SIZE"),
+                (0x2, "FALLOC_FL_PUNCH_HOLE"),
+                (0x4, "FALLOC_FL_NO_HIDE_STALE"),
+                (0x8, "FALLOC_FL_COLLAPSE_RANGE"),
+                (0x10, "FALLOC_FL_ZERO_RANGE"),
+                (0x20, "FALLOC_FL_INSERT_RANGE"),
+                (0x40, "FALLOC_FL_UNSHARE_RANGE"),
+            ],
+            Self::Xattr => &[(1, "XATTR_CREATE"), (2, "XATTR_REPLACE")],
+            Self::Mount => &MOUNT_FLAGS,
+            Self::Memfd => &[
+                (1, "MFD_CLOEXEC"),
+                (2, "MFD_ALLOW_SEALING"),
+                (4, "MFD_HUGETLB"),
+                (8, "MFD_NOEXEC_SEAL"),
+                (16, "MFD_EXEC"),
+            ],
+            Self::FinitModule => &[
+                (1, "MODULE_INIT_IGNORE_MODVERSIONS"),
+                (2, "MODULE_INIT_IGNORE_VERMAGIC"),
+                (4, "MODULE_INIT_COMPRESSED_FILE"),
+            ],
+            Self::DeleteModule => &[(0o1000, "O_TRUNC"), (0o4000, "O_NONBLOCK")],
+            Self::Pidfd => &[
+                (1, "PIDFD_SIGNAL_THREAD"),
+                (2, "PIDFD_SIGNAL_THREAD_GROUP"),
+                (4, "PIDFD_SIGNAL_PROCESS_GROUP"),
+            ],
+            Self::Capability => &CAPABILITIES,
+            Self::Umount => &[(1, "MNT_FORCE"), (2, "MNT_DETACH"), (4, "MNT_EXPIRE"), (8, "UMOUNT_NOFOLLOW")],
+            Self::OpenTree => &OPEN_TREE_FLAGS,
+            Self::MountAttr => &MOUNT_ATTRS,
+            Self::MoveMount => &[
+                (0x1, "MOVE_MOUNT_F_SYMLINKS"),
+                (0x2, "MOVE_MOUNT_F_AUTOMOUNTS"),
+                (0x4, "MOVE_MOUNT_F_EMPTY_PATH"),
+                (0x10, "MOVE_MOUNT_T_SYMLINKS"),
+                (0x20, "MOVE_MOUNT_T_AUTOMOUNTS"),
+                (0x40, "MOVE_MOUNT_T_EMPTY_PATH"),
+                (0x100, "MOVE_MOUNT_SET_GROUP"),
+                (0x200, "MOVE_MOUNT_BENEATH"),
+            ],
+        }
+    }
+}
+
+const OPEN_TREE_FLAGS: [(u64, &str); 6] = [
+    (0x1, "OPEN_TREE_CLONE"),
+    (0x100, "AT_SYMLINK_NOFOLLOW"),
+    (0x800, "AT_NO_AUTOMOUNT"),
+    (0x1000, "AT_EMPTY_PATH"),
+    (0x8000, "AT_RECURSIVE"),
+    (0o2_000_000, "OPEN_TREE_CLOEXEC"),
+];
+
+const MOUNT_ATTRS: [(u64, &str); 9] = [
+    (0x1, "MOUNT_ATTR_RDONLY"),
+    (0x2, "MOUNT_ATTR_NOSUID"),
+    (0x4, "MOUNT_ATTR_NODEV"),
+    (0x8, "MOUNT_ATTR_NOEXEC"),
+    (0x10, "MOUNT_ATTR_NOATIME"),
+    (0x20, "MOUNT_ATTR_STRICTATIME"),
+    (0x80, "MOUNT_ATTR_NODIRATIME"),
+    (0x10_0000, "MOUNT_ATTR_IDMAP"),
+    (0x20_0000, "MOUNT_ATTR_NOSYMFOLLOW"),
+];
+
+const MOUNT_FLAGS: [(u64, &str); 21] = [
+    (1, "MS_RDONLY"),
+    (2, "MS_NOSUID"),
+    (4, "MS_NODEV"),
+    (8, "MS_NOEXEC"),
+    (16, "MS_SYNCHRONOUS"),
+    (32, "MS_REMOUNT"),
+    (64, "MS_MANDLOCK"),
+    (128, "MS_DIRSYNC"),
+    (256, "MS_NOSYMFOLLOW"),
+    (1024, "MS_NOATIME"),
+    (2048, "MS_NODIRATIME"),
+    (4096, "MS_BIND"),
+    (8192, "MS_MOVE"),
+    (16384, "MS_REC"),
+    (32768, "MS_SILENT"),
+    (1 << 16, "MS_POSIXACL"),
+    (1 << 17, "MS_UNBINDABLE"),
+    (1 << 18, "MS_PRIVATE"),
+    (1 << 19, "MS_SLAVE"),
+    (1 << 20, "MS_SHARED"),
+    (1 << 25, "MS_LAZYTIME"),
+];
+
+const CAPABILITIES: [(u64, &str); 41] = [
+    (1 << 0, "CAP_CHOWN"),
+    (1 << 1, "CAP_DAC_OVERRIDE"),
+    (1 << 2, "CAP_DAC_READ_SEARCH"),
+    (1 << 3, "CAP_FOWNER"),
+    (1 << 4, "CAP_FSETID"),
+    (1 << 5, "CAP_KILL"),
+    (1 << 6, "CAP_SETGID"),
+    (1 << 7, "CAP_SETUID"),
+    (1 << 8, "CAP_SETPCAP"),
+    (1 << 9, "CAP_LINUX_IMMUTABLE"),
+    (1 << 10, "CAP_NET_BIND_SERVICE"),
+    (1 << 11, "CAP_NET_BROADCAST"),
+    (1 << 12, "CAP_NET_ADMIN"),
+    (1 << 13, "CAP_NET_RAW"),
+    (1 << 14, "CAP_IPC_LOCK"),
+    (1 << 15, "CAP_IPC_OWNER"),
+    (1 << 16, "CAP_SYS_MODULE"),
+    (1 << 17, "CAP_SYS_RAWIO"),
+    (1 << 18, "CAP_SYS_CHROOT"),
+    (1 << 19, "CAP_SYS_PTRACE"),
+    (1 << 20, "CAP_SYS_PACCT"),
+    (1 << 21, "CAP_SYS_ADMIN"),
+    (1 << 22, "CAP_SYS_BOOT"),
+    (1 << 23, "CAP_SYS_NICE"),
+    (1 << 24, "CAP_SYS_RESOURCE"),
+    (1 << 25, "CAP_SYS_TIME"),
+    (1 << 26, "CAP_SYS_TTY_CONFIG"),
+    (1 << 27, "CAP_MKNOD"),
+    (1 << 28, "CAP_LEASE"),
+    (1 << 29, "CAP_AUDIT_WRITE"),
+    (1 << 30, "CAP_AUDIT_CONTROL"),
+    (1 << 31, "CAP_SETFCAP"),
+    (1 << 32, "CAP_MAC_OVERRIDE"),
+    (1 << 33, "CAP_MAC_ADMIN"),
+    (1 << 34, "CAP_SYSLOG"),
+    (1 << 35, "CAP_WAKE_ALARM"),
+    (1 << 36, "CAP_BLOCK_SUSPEND"),
+    (1 << 37, "CAP_AUDIT_READ"),
+    (1 << 38, "CAP_PERFMON"),
+    (1 << 39, "CAP_BPF"),
+    (1 << 40, "CAP_CHECKPOINT_RESTORE"),
+];

@@ -1,0 +1,101 @@
+//! How what is done with sockets shows.
+
+use std::borrow::Cow;
+
+use super::visit_text;
+use crate::extended::Field;
+use crate::{Dns, Ends, Socket, Text};
+
+type Visitor<'a, 'v> = &'v mut dyn FnMut(&'a str, Field<'a>);
+
+/// The path of a unix socket's file.
+pub(super) fn path(socket: &Socket) -> Option<&Text> {
+    match &socket.ends {
+        Ends::Unix { path, .. } => path.as_ref(),
+        Ends::Inet { .. } => None,
+    }
+}
+
+pub(super) fn visit<'a>(socket: &'a Socket, field: Visitor<'a, '_>) {
+    if let Some(call) = socket.call {
+        field("call", Field::Str(call.into()));
+    }
+    visit_ends(&socket.ends, field);
+    field("type", Field::Str(type_name(socket.kind)));
+    if let Some(nonblocking) = socket.nonblocking {
+        field("nonblocking", Field::Bool(nonblocking));
+    }
+    if let Some(accepted) = socket.accepted {
+        field("accepted", Field::Bool(accepted));
+    }
+    if let Some(backlog) = socket.backlog {
+        field("backlog", Field::Uint(backlog.into()));
+    }
+    if let Some(direction) = socket.direction {
+        field("direction", Field::Str(direction.as_str().into()));
+    }
+    if let Some(traffic) = &socket.traffic {
+        field("bytes_sent", Field::Uint(traffic.bytes_sent));
+        field("bytes_received", Field::Uint(traffic.bytes_received));
+        if let Some((sent, received)) = traffic.datagrams {
+            field("datagrams_sent", Field::Uint(sent));
+            field("datagrams_received", Field::Uint(received));
+        }
+        field("duration_ns", Field::Uint(traffic.duration_ns));
+    }
+}
+
+fn visit_ends<'a>(ends: &'a Ends, field: Visitor<'a, '_>) {
+    match ends {
+        Ends::Inet { local, remote } => {
+            let family = if local.0.is_ipv4() { "AF_INET" } else { "AF_INET6" };
+            field("family", Field::Str(family.into()));
+            field("saddr", Field::Str(local.0.to_string().into()));
+            field("sport", Field::Uint(local.1.into()));
+            if let Some((address, port)) = remote {
+                field("daddr", Field::Str(address.to_string().into()));
+                field("dport", Field::Uint((*port).into()));
+            }
+        }
+        Ends::Unix { path_incomplete, name, peer_pid, .. } => {
+            field("family", Field::Str("AF_UNIX".into()));
+            visit_text("sun_path", "sun_path_bytes", name, field);
+            if let Some(pid) = peer_pid {
+                field("peer_pid", Field::Uint((*pid).into()));
+            }
+            if *path_incomplete {
+                field("path_incomplete", Field::Bool(true));
+            }
+        }
+    }
+}
+
+pub(super) fn visit_dns<'a>(dns: &'a Dns, field: Visitor<'a, '_>) {
+    field("call", Field::Str(dns.call.into()));
+    visit_ends(&dns.ends, field);
+    field("direction", Field::Str(dns.direction.as_str().into()));
+    let Some(message) = &dns.message else {
+        field("malformed", Field::Bool(true));
+        return;
+    };
+    field("dns_id", Field::Uint(message.id.into()));
+    field("name", Field::Str(message.name.as_str().into()));
+    field("query_type", Field::Str(message.query_type.as_str().into()));
+    if let Some(code) = message.code {
+        field("rcode", Field::Str(code.into()));
+        let addresses = message.addresses.iter().map(|address| Cow::Owned(address.to_string()));
+        field("addresses", Field::Names(addresses.collect()));
+    }
+    if message.incomplete {
+        field("incomplete", Field::Bool(true));
+    }
+}
+
+fn type_name(kind: u16) -> Cow<'static, str> {
+    match kind {
+        1 => "SOCK_STREAM".into(),
+        2 => "SOCK_DGRAM".into(),
+        5 => "SOCK_SEQPACKET".into(),
+        other => other.to_string().into(),
+    }
+}

@@ -1,0 +1,87 @@
+//! The paths of cgroups.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::ProcessTable;
+use crate::CgroupId;
+
+/// Cgroups whose paths are remembered, those that are gone among them; then the first ones learnt are forgotten, whose
+/// processes still tell theirs.
+pub const CGROUPS_KEPT: usize = 16_384;
+
+#[derive(Debug, Default)]
+pub(super) struct Cgroups {
+    paths: HashMap<CgroupId, Arc<str>>,
+    by_age: VecDeque<CgroupId>,
+    /// How many were ever put here.
+    learnt: u64,
+}
+
+impl Cgroups {
+    fn learn(&mut self, id: CgroupId, path: &Arc<str>) {
+        if self.paths.insert(id, path.clone()).is_none() {
+            self.by_age.push_back(id);
+            self.learnt += 1;
+        }
+        if self.by_age.len() > CGROUPS_KEPT
+            && let Some(oldest) = self.by_age.pop_front()
+        {
+            self.paths.remove(&oldest);
+        }
+    }
+}
+
+impl ProcessTable {
+    /// Notes the path of a cgroup: of whoever is in it, known to this table or not, it is the same.
+    pub fn learn_cgroup(&self, id: CgroupId, path: &Arc<str>) {
+        if self.read().cgroups.paths.get(&id).is_none_or(|known| known != path) {
+            self.write().cgroups.learn(id, path);
+        }
+    }
+
+    /// All cgroups whose paths are known.
+    pub fn cgroups(&self) -> Vec<(CgroupId, Arc<str>)> {
+        self.read().cgroups.paths.iter().map(|(id, path)| (*id, path.clone())).collect()
+    }
+
+    /// Those that were noted after the first `seen`, and how many there were so far.
+    pub fn cgroups_since(&self, seen: u64) -> (u64, Vec<(CgroupId, Arc<str>)>) {
+        let cgroups = &self.read().cgroups;
+        let fresh = cgroups.learnt.saturating_sub(seen).min(cgroups.by_age.len() as u64) as usize;
+        let ids = cgroups.by_age.iter().rev().take(fresh);
+        (cgroups.learnt, ids.filter_map(|id| Some((*id, cgroups.paths.get(id)?.clone()))).collect())
+    }
+
+    /// The path of a cgroup below its hierarchy's root, if any process was seen in it.
+    pub fn cgroup(&self, id: CgroupId) -> Option<Arc<str>> {
+        self.read().cgroups.paths.get(&id).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cgroups_of_two_hierarchies_are_two_and_the_oldest_is_forgotten() {
+        let table = ProcessTable::default();
+        let [one, other] = [0, 4].map(|hierarchy| CgroupId { hierarchy, id: 1 });
+        table.learn_cgroup(one, &"/one".into());
+        table.learn_cgroup(other, &"/other".into());
+        table.learn_cgroup(one, &"/renamed".into());
+        assert_eq!(table.cgroup(one).as_deref(), Some("/renamed"));
+        for id in 2..=CGROUPS_KEPT as u64 {
+            table.learn_cgroup(CgroupId { hierarchy: 0, id }, &"/x".into());
+        }
+        assert_eq!(table.cgroup(one), None);
+        assert_eq!(table.cgroup(other).as_deref(), Some("/other"));
+        let (count, all) = table.cgroups_since(0);
+        assert_eq!(
+            (count, all.len(), table.cgroups().len()),
+            (CGROUPS_KEPT as u64 + 1, CGROUPS_KEPT, CGROUPS_KEPT)
+        );
+        let (_, last) = table.cgroups_since(count - 1);
+        assert_eq!(last, [(CgroupId { hierarchy: 0, id: CGROUPS_KEPT as u64 }, "/x".into())]);
+    }
+}

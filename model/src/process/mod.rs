@@ -1,0 +1,234 @@
+//! What is known of processes: kept by the host from lifecycle records, read by the collector's enrichers.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::{BootNs, ExecId, Text};
+use cgroups::Cgroups;
+
+mod cgroups;
+mod lineage;
+
+pub use cgroups::CGROUPS_KEPT;
+pub use lineage::{LINEAGE_LIMIT, Lineage};
+
+/// Processes that have ended are remembered until this many have ended after them, so that records still on
+/// their way find them. About 300 bytes each.
+const ENDED_KEPT: usize = 32_768;
+
+/// Changes of one process that are remembered: records on their way are seconds old, and a process that changes
+/// its folder all the time must not fill the memory.
+const CHANGES_KEPT: usize = 64;
+
+/// A call that ends a process may itself end later than that, on a busy machine so much later. No number is given to
+/// another process that soon.
+const ENDS_EARLIER_NS: u64 = 100_000_000;
+
+/// A process between two changes of it (exec, chdir, move to another cgroup).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessInfo {
+    /// Executable file, absolute.
+    pub exe: Option<Text>,
+    /// Working folder, absolute.
+    pub cwd: Option<Text>,
+    /// Path of its cgroup below the hierarchy's root; see [`crate::Identity::cgroup_id`] for which.
+    pub cgroup: Option<Arc<str>>,
+}
+
+/// Every process that lives, and those that ended lately, each with its changes by time.
+///
+/// A record is older than the table by the time it is enriched, so what is asked for is the process *at a
+/// moment*, not as it is now. Cheap to clone: clones share one table.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessTable {
+    inner: Arc<RwLock<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Newest last; the first is valid from the process's start on.
+    processes: HashMap<ExecId, Vec<(BootNs, Arc<ProcessInfo>)>>,
+    ended: VecDeque<ExecId>,
+    /// The same processes, and those of which only their descent is known.
+    lives: BTreeMap<ExecId, Life>,
+    /// Processes whose descent became known, or that ended; the last ones of so many.
+    births: VecDeque<ExecId>,
+    born: u64,
+    cgroups: Cgroups,
+}
+
+#[derive(Debug, Default)]
+struct Life {
+    ended: Option<BootNs>,
+    /// See [`ProcessTable::lineage`].
+    lineage: Option<Lineage>,
+}
+
+impl ProcessTable {
+    /// What is known of `process` at `at`. Before the first change that is known, the first one.
+    pub fn at(&self, process: ExecId, at: BootNs) -> Option<Arc<ProcessInfo>> {
+        let inner = self.read();
+        let changes = inner.processes.get(&process)?;
+        changes.iter().rev().find(|(from, _)| *from <= at).or(changes.first()).map(|(_, info)| info.clone())
+    }
+
+    /// The process as it is known last.
+    pub fn latest(&self, process: ExecId) -> Option<Arc<ProcessInfo>> {
+        self.read().processes.get(&process)?.last().map(|(_, info)| info.clone())
+    }
+
+    /// Notes that from `from` on the process is `info`. Changes may come in any order.
+    pub fn change(&self, process: ExecId, from: BootNs, info: Arc<ProcessInfo>) {
+        let mut inner = self.write();
+        inner.lives.entry(process).or_default();
+        let changes = inner.processes.entry(process).or_default();
+        let place = changes.partition_point(|(other, _)| *other <= from);
+        if place > 0 && changes[place - 1].1 == info {
+            return;
+        }
+        changes.insert(place, (from, info));
+        if changes.len() > CHANGES_KEPT {
+            changes.remove(0);
+        }
+    }
+
+    /// The process that had this number, in the first pid namespace, at that moment.
+    pub fn of_pid(&self, pid: u32, at: BootNs) -> Option<ExecId> {
+        let inner = self.read();
+        let until = ExecId { pid, start_ns: at.0 };
+        let (found, life) = inner.lives.range(ExecId { pid, start_ns: 0 }..=until).next_back()?;
+        let lives = life.ended.is_none_or(|ended| ended.0.saturating_add(ENDS_EARLIER_NS) >= at.0);
+        lives.then_some(*found)
+    }
+
+    /// Notes that it ended at that moment. It can still be asked for, for a while.
+    pub fn end(&self, process: ExecId, at: BootNs) {
+        let mut inner = self.write();
+        let Some(life) = inner.lives.get_mut(&process) else { return };
+        life.ended = Some(at);
+        inner.note(process);
+        inner.ended.push_back(process);
+        while inner.ended.len() > ENDED_KEPT {
+            if let Some(oldest) = inner.ended.pop_front() {
+                inner.processes.remove(&oldest);
+                inner.lives.remove(&oldest);
+            }
+        }
+    }
+
+    /// Notes that of the processes known before `at` only those in `alive` still live: for when records of ends
+    /// may have been lost.
+    pub fn retain(&self, alive: &HashSet<ExecId>, at: BootNs) {
+        let gone: Vec<ExecId> = {
+            let inner = self.read();
+            let ended: HashSet<&ExecId> = inner.ended.iter().collect();
+            let is_older = |id: &ExecId| {
+                let changes = inner.processes.get(id);
+                id.start_ns < at.0 && changes.is_none_or(|changes| changes.iter().all(|(from, _)| *from < at))
+            };
+            let known = inner.lives.keys().filter(|id| is_older(id));
+            let gone = known.filter(|id| !alive.contains(id) && !ended.contains(id));
+            gone.copied().collect()
+        };
+        for process in gone {
+            self.end(process, at);
+        }
+    }
+
+    /// How many processes are known.
+    pub fn len(&self) -> usize {
+        self.read().processes.len()
+    }
+
+    /// None is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(exe: &str) -> Arc<ProcessInfo> {
+        Arc::new(ProcessInfo { exe: Some(exe.into()), cwd: None, cgroup: None })
+    }
+
+    #[test]
+    fn a_process_is_asked_for_at_a_moment() {
+        let table = ProcessTable::default();
+        let id = ExecId { pid: 7, start_ns: 100 };
+        table.change(id, BootNs(200), info("/bin/true"));
+        table.change(id, BootNs(100), info("/bin/sh"));
+        table.end(id, BootNs(300));
+        assert_eq!(table.at(id, BootNs(150)), Some(info("/bin/sh")));
+        assert_eq!(table.at(id, BootNs(200)), Some(info("/bin/true")));
+        assert_eq!(table.at(id, BootNs(50)), Some(info("/bin/sh")));
+        assert_eq!(table.at(ExecId { pid: 7, start_ns: 101 }, BootNs(150)), None);
+    }
+
+    #[test]
+    fn a_process_that_changes_all_the_time_takes_bounded_memory() {
+        let table = ProcessTable::default();
+        let id = ExecId { pid: 7, start_ns: 1 };
+        let (here, there) = (info("/bin/here"), info("/bin/there"));
+        for at in 1..=1000 {
+            table.change(id, BootNs(at), if at % 2 == 0 { here.clone() } else { there.clone() });
+        }
+        assert_eq!(table.read().processes[&id].len(), CHANGES_KEPT);
+        assert_eq!(table.at(id, BootNs(999)), Some(there));
+        table.change(id, BootNs(2000), here.clone());
+        assert_eq!(table.read().processes[&id].last(), Some(&(BootNs(1000), here)), "no change is no entry");
+    }
+
+    #[test]
+    fn those_that_are_gone_unnoticed_are_let_go() {
+        let table = ProcessTable::default();
+        let [gone, alive, young] = [1, 2, 3].map(|pid| ExecId { pid, start_ns: 1 });
+        table.change(gone, BootNs(5), info("/bin/gone"));
+        table.change(alive, BootNs(5), info("/bin/alive"));
+        table.change(young, BootNs(20), info("/bin/young"));
+        table.retain(&HashSet::from([alive]), BootNs(10));
+        assert_eq!(table.read().ended, [gone]);
+        table.retain(&HashSet::from([alive]), BootNs(10));
+        assert_eq!(table.read().ended, [gone], "once");
+    }
+
+    #[test]
+    fn a_number_is_a_process_at_a_moment() {
+        let table = ProcessTable::default();
+        let [first, second, other] =
+            [(7, 100), (7, 2_000_000_000), (8, 50)].map(|(pid, start_ns)| ExecId { pid, start_ns });
+        for id in [second, other, first] {
+            table.change(id, BootNs(id.start_ns), info("/bin/true"));
+        }
+        table.end(first, BootNs(1000));
+        let of = |at| table.of_pid(7, BootNs(at));
+        assert_eq!(
+            (of(99), of(100), of(1500), of(2_000_000_000)),
+            (None, Some(first), Some(first), Some(second))
+        );
+        assert_eq!(of(1_000_000_000), None, "it had ended, and the next was not there yet");
+        assert_eq!(table.of_pid(9, BootNs(1000)), None);
+    }
+
+    #[test]
+    fn ended_processes_are_forgotten_in_order() {
+        let table = ProcessTable::default();
+        for pid in 0..=ENDED_KEPT as u32 {
+            let id = ExecId { pid, start_ns: 1 };
+            table.change(id, BootNs(1), info("/bin/true"));
+            table.end(id, BootNs(2));
+        }
+        assert_eq!((table.len(), table.read().lives.len()), (ENDED_KEPT, ENDED_KEPT));
+        assert_eq!(table.latest(ExecId { pid: 0, start_ns: 1 }), None);
+    }
+}
