@@ -20,7 +20,8 @@ suite! {
     programs_are_turned_off_and_on_and_given_up_ones_start_again: [Kernel];
     what_was_said_at_run_time_holds_until_its_section_changes: [Kernel];
     a_hangup_reloads_and_a_change_that_waits_is_not_cut_by_a_stop: [Kernel];
-    a_terminal_that_goes_away_ends_its_agent_in_order: [Kernel, Python]
+    a_terminal_that_goes_away_ends_its_agent_in_order: [Kernel, Python];
+    a_terminal_that_takes_nothing_holds_nobody_up: [Kernel, Python]
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -149,29 +150,53 @@ fn a_hangup_reloads_and_a_change_that_waits_is_not_cut_by_a_stop() {
     agent.store().assert_conserved_to_the_row();
 }
 
-/// Starts the agent on a terminal of its own, waits until it answers, and takes the terminal away.
+/// Starts the agent on a terminal of its own that takes nothing, as after Ctrl-S, and waits until it answers. Then:
+/// `away` takes the terminal away, `on` lets it go on (Ctrl-Q) when the agent was stopped, and prints what it shows.
 const TERMINAL: &str = r"
-import os, pty, select, subprocess, sys, time
-agent, workdir = sys.argv[1:]
+import os, pty, subprocess, sys, time
+agent, workdir, what = sys.argv[1:]
+STOP, GO_ON = b'\x13', b'\x11'
 pid, terminal = pty.fork()
 if pid == 0:
     os.execv(agent, [agent, 'start', '--workdir', workdir])
-until = time.monotonic() + 30
-while subprocess.run([agent, 'status', '--workdir', workdir], capture_output=True).returncode:
-    assert time.monotonic() < until
-    if select.select([terminal], [], [], 0.05)[0]:
-        os.read(terminal, 65536)
-os.close(terminal)
+os.write(terminal, STOP)
+def tell(word):
+    return subprocess.run([agent, word, '--workdir', workdir], capture_output=True).returncode
+until = time.monotonic() + 60
+while tell('status'):
+    assert time.monotonic() < until, 'it waits for its terminal'
+    time.sleep(0.02)
+if what == 'away':
+    os.close(terminal)
+else:
+    assert tell('stop') == 0, 'its end waits for its terminal'
+    os.write(terminal, GO_ON)
+    try:
+        while shown := os.read(terminal, 65536):
+            os.write(1, shown)
+    except OSError:
+        pass  # nobody has it open any more
 while os.waitpid(pid, os.WNOHANG)[0] == 0:
     assert time.monotonic() < until, 'it outlives its terminal'
     time.sleep(0.02)
 ";
 
-fn a_terminal_that_goes_away_ends_its_agent_in_order() {
+/// Runs the agent on a terminal; returns what that showed.
+fn on_a_terminal(what: &str) -> String {
     let scratch = Scratch::new();
     let workdir = scratch.path().join("work");
     let mut python = Command::new(PYTHON);
-    succeed(python.args(["-c", TERMINAL]).arg(binary::agent()).arg(&workdir));
-    let store = Store::at(workdir);
-    store.assert_conserved_to_the_row();
+    let done = succeed(python.args(["-c", TERMINAL]).arg(binary::agent()).arg(&workdir).arg(what));
+    Store::at(workdir).assert_conserved_to_the_row();
+    text(&done.stdout)
+}
+
+fn a_terminal_that_goes_away_ends_its_agent_in_order() {
+    on_a_terminal("away");
+}
+
+fn a_terminal_that_takes_nothing_holds_nobody_up() {
+    let shown = on_a_terminal("on");
+    let (recording, stopping) = (shown.find("recording"), shown.find("asked over the control socket"));
+    assert!(recording.is_some() && recording < stopping, "{shown}");
 }

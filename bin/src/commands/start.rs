@@ -45,15 +45,19 @@ pub(crate) struct Start {
 pub(crate) fn run(start: Start) -> Outcome {
     let screen = Screen::detect(!start.quiet);
     logging::init(start.log_format, &screen).map_err(Failure::Usage)?;
-    reload::warn(&start.loaded);
-    let workdir = Workdir::claim(&start.workdir)?;
-    let ended = actix::System::new().block_on(serve(&start, &workdir, &screen));
-    screen.clear();
-    let store = ended?;
-    match store {
+    // The work folder is free before anything is printed: who waits for that does not wait for a terminal.
+    match run_on(&start, &screen)? {
         Some(store) if !start.quiet => super::brief::print_table(&store),
         _ => Ok(()),
     }
+}
+
+/// Runs the agent on its work folder until the end; returns where the store is.
+fn run_on(start: &Start, screen: &Screen) -> Result<Option<PathBuf>, Failure> {
+    let _all_is_said = screen.until_the_end();
+    reload::warn(&start.loaded);
+    let workdir = Workdir::claim(&start.workdir)?;
+    actix::System::new().block_on(serve(start, &workdir, screen))
 }
 
 /// Tells what of a configuration of duetector's could not be kept.
