@@ -1,5 +1,6 @@
 //! The only reader of time. What waits uses tokio's clock, which tests pause; what is stored uses the kernel's.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use model::{BootClock, BootNs, WallTime};
@@ -15,6 +16,19 @@ pub fn now() -> Instant {
 /// Waits.
 pub async fn sleep(time: Duration) {
     tokio::time::sleep(time).await;
+}
+
+/// How long until the next tick of `period`, at most that long. All who go by ticks are woken together, so that the
+/// many who have nothing to do but say so cost the machine one wake-up and not one each.
+///
+/// # Panics
+/// When `period` is zero.
+pub fn until_tick(period: Duration) -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let now = now();
+    let since = now.saturating_duration_since(*START.get_or_init(|| now));
+    // The remainder is less than a period, and so fits.
+    period - Duration::from_nanos((since.as_nanos() % period.as_nanos()) as u64)
 }
 
 /// Now on the kernel's boot clock, as `bpf_ktime_get_boot_ns` tells it.

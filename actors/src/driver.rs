@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context};
 
-use crate::{Child, Exit, Link, Progress, State};
+use crate::{Child, Exit, Link, Progress, State, clock};
 
 /// How often a living event loop marks its progress.
 const CONTEXT_MARK: Duration = Duration::from_millis(500);
@@ -77,8 +77,15 @@ pub(crate) async fn drive<A: Child, S: State>(
 
 fn context<A: Actor<Context = Context<A>>>(progress: Progress) -> Context<A> {
     let mut context = Context::new();
-    context.run_interval(CONTEXT_MARK, move |_, _| progress.mark_context());
+    mark_ticks(&mut context, progress);
     context
+}
+
+fn mark_ticks<A: Actor<Context = Context<A>>>(context: &mut Context<A>, progress: Progress) {
+    context.run_later(clock::until_tick(CONTEXT_MARK), move |_, context| {
+        progress.mark_context();
+        mark_ticks(context, progress);
+    });
 }
 
 fn panic_message(payload: &(dyn Any + Send)) -> String {

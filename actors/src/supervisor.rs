@@ -252,7 +252,7 @@ impl<A: Child, S: State, F: Fn(Link<S>) -> A + Send + Sync + 'static> Keeper<A, 
             tokio::select! {
                 exit = &mut end => return exit.unwrap_or_else(|_| thread_died()),
                 () = stop_requested(&self.shared.stop) => return self.stop(end, slot).await,
-                () = clock::sleep(look) => {}
+                () = clock::sleep(clock::until_tick(look)) => {}
             }
             if let Some(how) = watch.stalled(self.spec.stall_after) {
                 return self.force(end, slot, Exit::Stalled(how)).await;

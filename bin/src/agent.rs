@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::{AnyChild, ChildStatus, Phase, Supervisor, clock};
 use anyhow::Context as _;
@@ -19,6 +20,9 @@ use crate::part::Tracer;
 use crate::reload::{Reloaded, Reloader};
 use crate::status::{ActorStatus, Status, TracerPhase, TracerStatus};
 use crate::turn::{self, Turned};
+
+/// How often it is looked at whether the agent can go on.
+const BROKEN_LOOK: Duration = Duration::from_millis(250);
 
 /// The agent. Dropping it does not stop it; [`Agent::stop`] does.
 pub(crate) struct Agent {
@@ -90,7 +94,7 @@ impl Agent {
             if let Some(failure) = self.inner.broken() {
                 return failure;
             }
-            clock::sleep(std::time::Duration::from_millis(200)).await;
+            clock::sleep(clock::until_tick(BROKEN_LOOK)).await;
         }
     }
 

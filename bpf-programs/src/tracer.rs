@@ -271,7 +271,7 @@ impl Body {
                         self.show_fault(host_gone.clone(), self.fixture.host.state().advice);
                     }
                 }
-                () = clock::sleep(MARK) => {}
+                () = clock::sleep(clock::until_tick(MARK)) => {}
             }
         }
     }
