@@ -153,11 +153,12 @@ fn a_hangup_reloads_and_a_change_that_waits_is_not_cut_by_a_stop() {
 /// Starts the agent on a terminal of its own that takes nothing, as after Ctrl-S, and waits until it answers. Then:
 /// `away` takes the terminal away, `on` lets it go on (Ctrl-Q) when the agent was stopped, and prints what it shows.
 const TERMINAL: &str = r"
-import os, pty, subprocess, sys, time
+import os, pty, signal, subprocess, sys, time
 agent, workdir, what = sys.argv[1:]
 STOP, GO_ON = b'\x13', b'\x11'
 pid, terminal = pty.fork()
 if pid == 0:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup is not meant for this one
     os.execv(agent, [agent, 'start', '--workdir', workdir])
 os.write(terminal, STOP)
 def tell(word):
