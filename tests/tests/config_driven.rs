@@ -78,7 +78,7 @@ fn what_config_show_says_is_what_runs() {
 }
 
 fn disabled_means_not_there() {
-    let agent = Setup::new().variable(DISABLED, "true").set("ebpf.look_interval", "'20ms'").start();
+    let agent = Setup::new().variable(DISABLED, "true").set("ebpf.poll_interval", "'20ms'").start();
     let status = agent.status();
     let tracers: Vec<_> =
         status["tracers"].as_array().unwrap().iter().map(|tracer| tracer["tracer"].clone()).collect();

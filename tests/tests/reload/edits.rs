@@ -46,7 +46,7 @@ pub(crate) struct Model {
     jsonl: Option<(u64, u64)>,
     memory: Option<u64>,
     sqlite_batch: u64,
-    look_ms: u64,
+    poll_ms: u64,
     everybody: bool,
     comment: u64,
 }
@@ -62,7 +62,7 @@ impl Model {
             jsonl: None,
             memory: None,
             sqlite_batch: 4096,
-            look_ms: 20,
+            poll_ms: 20,
             everybody: true,
             comment: 0,
         }
@@ -97,7 +97,7 @@ impl Model {
             9 => self.memory = (!dice.one_in(3)).then(|| 10 + dice.below(2)),
             10 => match dice.below(3) {
                 0 => self.sqlite_batch = 1000 + dice.below(3),
-                1 => self.look_ms = 10 + 10 * dice.below(3),
+                1 => self.poll_ms = 10 + 10 * dice.below(3),
                 _ => self.everybody = !self.everybody,
             },
             _ => self.comment += 1,
@@ -127,7 +127,7 @@ impl Model {
         told(self.jsonl != other.jsonl, "sink jsonl");
         told(self.memory != other.memory, "sink memory");
         told(self.sqlite_batch != other.sqlite_batch, "sink sqlite");
-        told(self.look_ms != other.look_ms, "setting ebpf.look_interval");
+        told(self.poll_ms != other.poll_ms, "setting ebpf.poll_interval");
         told(self.everybody != other.everybody, "setting ebpf.uids");
         found
     }
@@ -137,7 +137,7 @@ impl Model {
         let uids = if self.everybody { "[]" } else { "[0, 9974]" };
         let mut text = format!(
             "# edit {}\n[ebpf]\nlook_interval = \"{}ms\"\nuids = {uids}\n",
-            self.comment, self.look_ms
+            self.comment, self.poll_ms
         );
         // Writing to a string can't fail.
         for (name, (disabled, stored_as)) in &self.kernel {
@@ -215,9 +215,9 @@ pub(crate) fn spoil(dice: &mut Dice, good: &str, file: &Path) -> String {
         "[nosuchsection]\nx = 1\n",
     ];
     let replaced = [
-        ("look_interval = ", "look_interval = 1 # "),
-        ("look_interval = ", "data_ring = \"1MiB\"\nlook_interval = "),
-        ("look_interval = ", "queue = 3\nlook_interval = "),
+        ("poll_interval = ", "poll_interval = 1 # "),
+        ("poll_interval = ", "data_ring = \"1MiB\"\nlook_interval = "),
+        ("poll_interval = ", "queue = 3\nlook_interval = "),
         ("[collector.sqlite]\n", "[collector.sqlite]\npath = \"/proc/self/mem/store\"\n"),
     ];
     let at = dice.below((wrong.len() + replaced.len() + 2) as u64) as usize;
