@@ -8,12 +8,12 @@ use crate::{Scratch, Store};
 /// If the agent doesn't say.
 pub fn kernel_tracers() -> Vec<String> {
     let scratch = Scratch::new();
-    let told = Store::at(scratch.path().join("nothing")).json(&["tracers", "--format", "json"]);
-    let all = told.as_array().expect("`tracers` printed no list");
+    let listed = Store::at(scratch.path().join("nothing")).json(&["tracers", "--format", "json"]);
+    let all = listed.as_array().expect("`tracers` printed no list");
     let kernel = all.iter().filter(|tracer| tracer["kind"] == "ebpf");
     let names: Vec<_> = kernel.filter_map(|tracer| tracer["name"].as_str()).map(str::to_owned).collect();
     let known = ["open", "exec", "clone", "exit", "connect"];
-    assert!(known.iter().all(|name| names.iter().any(|found| found == name)), "{told}");
+    assert!(known.iter().all(|name| names.iter().any(|found| found == name)), "{listed}");
     names
 }
 

@@ -100,9 +100,9 @@ impl Duectl {
         count: usize,
         holds: impl Fn(&Map<String, Value>) -> bool,
     ) -> Vec<Map<String, Value>> {
-        let look = || self.rows(tracer).into_iter().filter(&holds).collect::<Vec<_>>();
-        let found = within(PATIENCE, || Some(look()).filter(|rows| rows.len() >= count));
-        found.unwrap_or_else(|| panic!("only {} of {count} rows of {tracer}:\n{}", look().len(), self.log()))
+        let matching = || self.rows(tracer).into_iter().filter(&holds).collect::<Vec<_>>();
+        let found = within(PATIENCE, || Some(matching()).filter(|rows| rows.len() >= count));
+        found.unwrap_or_else(|| panic!("only {} of {count} rows of {tracer}:\n{}", matching().len(), self.log()))
     }
 
     /// The process id of its child.

@@ -67,8 +67,8 @@ impl Worker {
         let mut child = child.expect("the generator can't be started");
         let lines = BufReader::new(child.stdout.take().expect("it has a pipe")).lines();
         let done = Arc::new(AtomicU64::new(0));
-        let told = done.clone();
-        let reader = Some(std::thread::spawn(move || read(lines, &told)));
+        let shared = done.clone();
+        let reader = Some(std::thread::spawn(move || read(lines, &shared)));
         Self { prefix, child, done, reader }
     }
 

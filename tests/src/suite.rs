@@ -108,7 +108,7 @@ pub fn seconds() -> u64 {
 /// How much of so much is to be done here: an emulated processor, so many times slower as `DUETECTOR_TEST_SLOWNESS`
 /// says, does less of the same.
 pub fn share(whole: u64) -> u64 {
-    let slowness = env::var("DUETECTOR_TEST_SLOWNESS").ok().and_then(|told| told.parse().ok()).unwrap_or(1);
+    let slowness = env::var("DUETECTOR_TEST_SLOWNESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     whole.div_ceil(slowness)
 }
 

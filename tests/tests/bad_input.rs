@@ -13,8 +13,8 @@ const SOON: Duration = Duration::from_secs(30);
 
 suite! {
     threads: 2;
-    a_bad_configuration_is_told_whole_and_refused: [];
-    a_bad_file_is_told_with_its_line: [];
+    a_bad_configuration_is_refused_with_every_error: [];
+    a_bad_file_is_reported_with_its_line: [];
     an_unwritable_work_folder: [Root, Setpriv];
     a_second_agent_on_the_same_folder: [Root];
     a_full_disk_stops_the_sink_and_is_counted: [Kernel, Mounts];
@@ -33,7 +33,7 @@ fn refused(arguments: &[&str]) -> String {
     errors
 }
 
-fn a_bad_configuration_is_told_whole_and_refused() {
+fn a_bad_configuration_is_refused_with_every_error() {
     let cases: [(&[&str], &[&str]); 6] = [
         (&["tracer.open.disabledd=true"], &["tracer.open.disabledd", "did you mean `disabled`"]),
         (&["tracer.opne.disabled=true"], &["tracer.opne", "did you mean `open`"]),
@@ -48,26 +48,26 @@ fn a_bad_configuration_is_told_whole_and_refused() {
     ];
     for (settings, expected) in cases {
         let arguments: Vec<_> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
-        let told = refused(&arguments);
+        let output_text = refused(&arguments);
         for words in expected {
-            assert!(told.contains(words), "{settings:?} is told without {words:?}:\n{told}");
+            assert!(output_text.contains(words), "{settings:?} is told without {words:?}:\n{output_text}");
         }
-        assert!(!told.contains("panicked"), "{told}");
+        assert!(!output_text.contains("panicked"), "{output_text}");
     }
 }
 
-fn a_bad_file_is_told_with_its_line() {
+fn a_bad_file_is_reported_with_its_line() {
     let scratch = Scratch::new();
     let file = |text: &str| scratch.file("config.toml", text).to_str().unwrap().to_owned();
-    let told = refused(&["--config", &file("[tracer.open]\n\ndisabled = \"maybe\"\n")]);
-    assert!(told.contains("config.toml:3"), "{told}");
-    let told = refused(&["--config", &file("[tracer.open]\ndisabled =\n")]);
-    assert!(told.contains("config.toml:2"), "{told}");
-    let told = refused(&["--config", "/nonexistent/config.toml"]);
-    assert!(told.contains("/nonexistent/config.toml") && told.contains("No such file"), "{told}");
+    let output_text = refused(&["--config", &file("[tracer.open]\n\ndisabled = \"maybe\"\n")]);
+    assert!(output_text.contains("config.toml:3"), "{output_text}");
+    let output_text = refused(&["--config", &file("[tracer.open]\ndisabled =\n")]);
+    assert!(output_text.contains("config.toml:2"), "{output_text}");
+    let output_text = refused(&["--config", "/nonexistent/config.toml"]);
+    assert!(output_text.contains("/nonexistent/config.toml") && output_text.contains("No such file"), "{output_text}");
 }
 
-fn told(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -78,16 +78,16 @@ fn an_unwritable_work_folder() {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(agent);
     let output = command.args(["start", "--workdir"]).arg(&root_only).output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
-    assert!(told(&output).contains(root_only.to_str().unwrap()), "{}", told(&output));
-    assert!(told(&output).contains("ermission denied"), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", output_text(&output));
+    assert!(output_text(&output).contains(root_only.to_str().unwrap()), "{}", output_text(&output));
+    assert!(output_text(&output).contains("ermission denied"), "{}", output_text(&output));
 }
 
 fn a_second_agent_on_the_same_folder() {
     let agent = Setup::new().set("ebpf.disabled", "true").start();
     let second = agent.store().run(&["start"]);
-    assert_eq!(second.status.code(), Some(1), "{}", told(&second));
-    assert!(told(&second).contains(&format!("pid {}", agent.pid())), "{}", told(&second));
+    assert_eq!(second.status.code(), Some(1), "{}", output_text(&second));
+    assert!(output_text(&second).contains(&format!("pid {}", agent.pid())), "{}", output_text(&second));
     assert!(agent.store().run(&["status"]).status.success(), "the first one suffered");
     agent.finish();
 }
@@ -96,10 +96,10 @@ fn a_second_agent_on_the_same_folder() {
 struct Tmpfs(PathBuf);
 
 impl Tmpfs {
-    fn mount(place: PathBuf, size: &str) -> Self {
+    fn mount(target: PathBuf, size: &str) -> Self {
         let options = format!("size={size},mode=700");
-        succeed(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(&place));
-        Self(place)
+        succeed(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(&target));
+        Self(target)
     }
 }
 
@@ -116,15 +116,15 @@ fn a_full_disk_stops_the_sink_and_is_counted() {
     let mut agent = Setup::new().set("ebpf.uids", "[9974]").workdir(&small.0).start();
     let file = scratch.file("file", "");
     generate(9974, &["paced", file.to_str().unwrap(), "--rate", "20000", "--seconds", "3"]);
-    let books = until("the loss is counted", SOON, || {
+    let account = until("the loss is counted", SOON, || {
         let open = agent.tracer("open");
         // The kernel's count is taken over now and then: it has to have arrived, too.
         (open["seen"] == 60_000 && open["in_flight"] == 0).then_some(open)
     });
-    let count = |key: &str| books[key].as_u64().unwrap();
-    let lost: u64 = books["lost"].as_object().unwrap().values().filter_map(|lost| lost.as_u64()).sum();
-    assert!(books["lost"]["sink"].as_u64() > Some(0), "the disk was large enough: {books}");
-    assert_eq!(count("stored") + count("filtered") + lost, 60_000, "{books}");
+    let count = |key: &str| account[key].as_u64().unwrap();
+    let lost: u64 = account["lost"].as_object().unwrap().values().filter_map(|lost| lost.as_u64()).sum();
+    assert!(account["lost"]["sink"].as_u64() > Some(0), "the disk was large enough: {account}");
+    assert_eq!(count("stored") + count("filtered") + lost, 60_000, "{account}");
     let said = agent.status().to_string() + &agent.stderr();
     assert!(said.contains("full"), "nobody says that the disk is full:\n{said}");
     let ended = agent.stop(Signal::SIGTERM);
@@ -166,8 +166,8 @@ fn a_child_that_prints_rubbish() {
     until("the good events are stored", SOON, || {
         (agent.tracer("rubbish")["stored"].as_u64() >= Some(23)).then_some(())
     });
-    let told = agent.tracer("rubbish");
-    assert_eq!((&told["phase"], &told["restarts"]), (&"attached".into(), &0.into()), "{told}");
+    let output_text = agent.tracer("rubbish");
+    assert_eq!((&output_text["phase"], &output_text["restarts"]), (&"attached".into(), &0.into()), "{output_text}");
     assert!(agent.peak_mib() < 128, "{} MiB resident at the peak", agent.peak_mib());
     let agent = agent.finish();
     assert_eq!(agent.store().query("rubbish", &["fname=/good"]).len(), 23);

@@ -16,8 +16,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 suite! {
     threads: 2;
     the_cache_is_shown_replaced_and_cleared: [];
-    the_python_example_tells_each_new_line: [Python];
-    the_rust_example_tells_each_new_file: [];
+    the_python_example_reports_each_new_line: [Python];
+    the_rust_example_reports_each_new_file: [];
     an_example_child_ends_when_its_host_is_dead: [Python];
     the_shell_example_makes_fields_of_lines: [];
     a_flood_is_stored_whole_and_in_order: []
@@ -59,11 +59,11 @@ fn the_cache_is_shown_replaced_and_cleared() {
     stored(&agent, "log", 3);
     cache(&["--clear"]);
     stored(&agent, "log", 5);
-    for (tracer, told) in [("child", "only shell tracers have a cache"), ("none", "no shell tracer \"none\"")]
+    for (tracer, message) in [("child", "only shell tracers have a cache"), ("none", "no shell tracer \"none\"")]
     {
         let refused = agent.store().run(&["tracers", "cache", tracer]);
         assert_eq!(refused.status.code(), Some(1));
-        assert!(String::from_utf8_lossy(&refused.stderr).contains(told), "{refused:?}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(message), "{refused:?}");
     }
     let agent = agent.finish();
     let rows = agent.store().query("log", &[]);
@@ -81,7 +81,7 @@ fn example(name: &str, settings: &[(&str, &str)]) -> Setup {
     setup.options(&["--config", file.to_str().unwrap()])
 }
 
-fn the_python_example_tells_each_new_line() {
+fn the_python_example_reports_each_new_line() {
     let scratch = Scratch::new();
     let log = scratch.file("log", "old\n");
     let (workspace, file) = (binary::workspace().to_str().unwrap(), log.to_str().unwrap());
@@ -104,7 +104,7 @@ fn the_python_example_tells_each_new_line() {
     assert!(rows.iter().all(|row| row["fname"] == file));
 }
 
-fn the_rust_example_tells_each_new_file() {
+fn the_rust_example_reports_each_new_file() {
     let scratch = Scratch::new();
     let folder = scratch.folder("watched");
     fs::write(folder.join("old"), "").unwrap();

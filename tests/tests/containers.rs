@@ -20,8 +20,8 @@ const POD: &str = "3f1a2b4c-0d5e-4f60-8172-93a4b5c6d7e8";
 
 suite! {
     threads: 1;
-    two_hundred_containers_of_20_ms_are_told_apart: [Kernel, Mounts, Runc];
-    a_runtimes_socket_tells_name_and_image: [Kernel, Mounts, Runc]
+    two_hundred_containers_of_20_ms_are_distinguished: [Kernel, Mounts, Runc];
+    name_and_image_come_from_the_runtimes_socket: [Kernel, Mounts, Runc]
 }
 
 /// Every other one is named as docker does it, the rest as Kubernetes' kubelet does.
@@ -82,7 +82,7 @@ fn root_folder(folder: &Path) {
     fs::copy("/bin/busybox", folder.join("rootfs/busybox")).unwrap();
 }
 
-fn two_hundred_containers_of_20_ms_are_told_apart() {
+fn two_hundred_containers_of_20_ms_are_distinguished() {
     // Only theirs: what a busy machine does besides may fill the ring.
     let setup = Setup::new().set("filter.pattern.disabled", "true");
     let agent = setup.set("ebpf.uids", &format!("[{UID}]")).start();
@@ -133,7 +133,7 @@ fn answer_as_docker(listener: &UnixListener) {
     }
 }
 
-fn a_runtimes_socket_tells_name_and_image() {
+fn name_and_image_come_from_the_runtimes_socket() {
     let scratch = tests::Scratch::new();
     let socket = scratch.path().join("docker.sock");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -150,9 +150,9 @@ fn a_runtimes_socket_tells_name_and_image() {
     let rows = agent.store().query("exec", &[&format!("uid={UID}")]);
     let last = rows.iter().find(|row| row["extended"]["argv"] == json!(["/busybox", "true"])).unwrap();
     assert_eq!(last["container_id"], json!(id(0)));
-    let told =
+    let reported =
         ["container_runtime", "container_name", "container_image"].map(|field| &last["extended"][field]);
-    assert_eq!(told, ["docker", "train", "registry/train:3"]);
+    assert_eq!(reported, ["docker", "train", "registry/train:3"]);
 }
 
 /// What the row says of its container, and that it is this one where the row tells.

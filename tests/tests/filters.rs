@@ -14,7 +14,7 @@ suite! {
     threads: 2;
     expressions_drop_and_keep_and_are_counted: [Kernel];
     what_has_no_answer_is_kept_and_counted: [];
-    a_wrong_expression_is_refused_with_its_place: [];
+    a_wrong_expression_is_refused_with_line_and_column: [];
     a_filter_that_drops_everything_is_warned_of: []
 }
 
@@ -103,7 +103,7 @@ fn what_has_no_answer_is_kept_and_counted() {
     agent.store().assert_conserved_to_the_row();
 }
 
-fn a_wrong_expression_is_refused_with_its_place() {
+fn a_wrong_expression_is_refused_with_line_and_column() {
     let scratch = Scratch::new();
     let store = Store::at(scratch.path().join("work"));
     let file = scratch.file(
@@ -115,23 +115,23 @@ fn a_wrong_expression_is_refused_with_its_place() {
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let told = refused(&["start", "--duration", "1ms", "--config", file.to_str().unwrap()]);
+    let output = refused(&["start", "--duration", "1ms", "--config", file.to_str().unwrap()]);
     for words in [
         "config.toml:3: filter.mine.keep: expected drop or keep, found both",
         "config.toml:5: filter.two.keep: 1:1: unknown field \"pidd\", did you mean \"pid\"?",
     ] {
-        assert!(told.contains(words), "{told}");
+        assert!(output.contains(words), "{output}");
     }
-    let told = refused(&["start", "--duration", "1ms", "--set", "filter.x.drop=uid == 'root'"]);
-    assert!(told.contains("filter.x.drop: 1:5: operator == does not take int and string"), "{told}");
+    let output = refused(&["start", "--duration", "1ms", "--set", "filter.x.drop=uid == 'root'"]);
+    assert!(output.contains("filter.x.drop: 1:5: operator == does not take int and string"), "{output}");
     assert!(!store.database().exists());
     // The place is shown to people.
-    let told = refused(&["query", "--where", "uid == 0 && fname > 3"]);
+    let output = refused(&["query", "--where", "uid == 0 && fname > 3"]);
     assert!(
-        told.contains(
+        output.contains(
             "1:19: operator > does not take string and int\n  uid == 0 && fname > 3\n                    ^"
         ),
-        "{told}"
+        "{output}"
     );
 }
 
@@ -140,7 +140,7 @@ fn a_filter_that_drops_everything_is_warned_of() {
     let store = Store::at(scratch.path().join("work"));
     let file = scratch.file("config.toml", "[filter.mine]\nre_exclude_fname = ['(?!/data/)']\n");
     let output = store.run(&["config", "validate", "--config", file.to_str().unwrap()]);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && told.contains("found in every text"), "{told}");
-    assert!(told.contains("write \"^(?!/data/)\""), "{told}");
+    let output = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && output.contains("found in every text"), "{output}");
+    assert!(output.contains("write \"^(?!/data/)\""), "{output}");
 }

@@ -14,7 +14,7 @@ const NOBODY: [&str; 6] = ["setpriv", "--reuid", "65534", "--regid", "65534", "-
 
 suite! {
     threads: 2;
-    an_ordinary_user_is_told_what_is_missing: [Root, Setpriv];
+    an_ordinary_user_learns_what_is_missing: [Root, Setpriv];
     shell_and_subprocess_tracers_need_no_privileges: [Root, Setpriv];
     exit_code_3_when_nothing_can_run: [Root, Setpriv];
     three_capabilities_are_enough: [Kernel, Setpriv, Mounts]
@@ -26,7 +26,7 @@ fn as_nobody(scratch: &Scratch, arguments: &[&str]) -> Output {
     command.arg("--workdir").arg(scratch.path().join("nobodys-work")).output().unwrap()
 }
 
-fn an_ordinary_user_is_told_what_is_missing() {
+fn an_ordinary_user_learns_what_is_missing() {
     let scratch = Scratch::new();
     let output = as_nobody(&scratch, &["check", "--format", "json"]);
     let answer: Value = serde_json::from_slice(&output.stdout).expect("check printed no JSON");
@@ -50,9 +50,9 @@ fn shell_and_subprocess_tracers_need_no_privileges() {
         .workdir(scratch.path().join("work"))
         .start();
     for tracer in kernel_tracers() {
-        let told = agent.tracer(&tracer);
-        assert_eq!(told["phase"], "degraded", "{told}");
-        assert!(told["cause"].as_str().unwrap().contains("CAP_"), "{told}");
+        let status = agent.tracer(&tracer);
+        assert_eq!(status["phase"], "degraded", "{status}");
+        assert!(status["cause"].as_str().unwrap().contains("CAP_"), "{status}");
     }
     assert!(agent.stderr().contains("CAP_BPF"), "start does not say what is missing:\n{}", agent.stderr());
     let store = agent.store().clone();
@@ -89,8 +89,8 @@ fn three_capabilities_are_enough() {
         .workdir(scratch.path().join("work"))
         .start();
     for tracer in kernel_tracers() {
-        let told = agent.tracer(&tracer);
-        assert_eq!(told["phase"], "attached", "{told}");
+        let status = agent.tracer(&tracer);
+        assert_eq!(status["phase"], "attached", "{status}");
     }
     let file = scratch.file("file", "");
     generate(9975, &["open", file.to_str().unwrap(), "--count", "23"]);

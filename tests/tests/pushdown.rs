@@ -56,14 +56,14 @@ for name in ("worker", "py", "fifteen-letters"):
 const POD: &str = "3f1a2b4c-0d5e-4f60-8172-93a4b5c6d7e8";
 
 /// A container of docker's, and one of a pod; between them, none.
-const PLACES: u32 = 3;
+const GROUPS: u32 = 3;
 
 fn id(number: usize) -> String {
     ["0123456789abcdef", "fedcba9876543210"][number].repeat(4)
 }
 
-fn enter(groups: &Cgroups, place: u32) {
-    match place {
+fn enter(groups: &Cgroups, group: u32) {
+    match group {
         0 => groups.leave(),
         1 => groups.enter(&format!("docker/{}", id(0))),
         _ => groups.enter(&format!("kubepods/burstable/pod{POD}/{}", id(1))),
@@ -95,8 +95,8 @@ impl Maker {
 
     fn python(&mut self, uid: u32, folder: &Path, arguments: [&str; 2]) {
         let [first, second] = arguments;
-        let told = serde_json::json!([uid, folder, PYTHON, "-c", EVENTS, first, second]);
-        writeln!(self.child.stdin.as_mut().unwrap(), "{told}").unwrap();
+        let request = serde_json::json!([uid, folder, PYTHON, "-c", EVENTS, first, second]);
+        writeln!(self.child.stdin.as_mut().unwrap(), "{request}").unwrap();
         let mut answer = String::new();
         self.answers.read_line(&mut answer).unwrap();
         assert_eq!(answer, "done\n");
@@ -278,7 +278,7 @@ fn random_filters_give_the_same_rows() {
     let groups = Cgroups::new();
     let mut maker = Maker::start();
     let mut dice = Dice { state: 7, pids: [maker.child.id(), std::process::id(), 1, u32::MAX] };
-    let mut told = Vec::new();
+    let mut request = Vec::new();
     let rounds = suite::share(ROUNDS.into()).max(3) as u32;
     for round in 0..rounds {
         let folder = scratch.folder(&format!("round-{round}"));
@@ -287,8 +287,8 @@ fn random_filters_give_the_same_rows() {
         let filters = dice.filters(name);
         kernel.filter_by(&filters);
         user.filter_by(&filters);
-        for (place, uid) in (round..).zip(USERS) {
-            enter(&groups, place % PLACES);
+        for (group, uid) in (round..).zip(USERS) {
+            enter(&groups, group % GROUPS);
             if (round + uid).is_multiple_of(2) {
                 maker.python(uid, &folder, [name, &uid.to_string()]);
             } else {
@@ -300,7 +300,7 @@ fn random_filters_give_the_same_rows() {
             let seen = kernel.settled(exits)?;
             (user.settled(exits)? == seen).then_some(())
         });
-        told.push(filters);
+        request.push(filters);
     }
     let shown = kernel.agent.store().run(&["status"]);
     assert!(String::from_utf8_lossy(&shown.stdout).contains("in the kernel:"), "{shown:?}");
@@ -317,7 +317,7 @@ fn random_filters_give_the_same_rows() {
     assert_eq!(
         with,
         without,
-        "only with: {:?}\nonly without: {:?}\n{told:#?}",
+        "only with: {:?}\nonly without: {:?}\n{request:#?}",
         only(&with, &without),
         only(&without, &with)
     );

@@ -10,7 +10,7 @@ use tests::{Agent, Setup, suite};
 suite! {
     threads: 1;
     several_rings_are_read_in_order_of_time: [Kernel];
-    what_sampling_leaves_out_is_told: [Kernel]
+    what_sampling_leaves_out_is_reported: [Kernel]
 }
 
 const OPENS: usize = 20_000;
@@ -45,11 +45,11 @@ fn several_rings_are_read_in_order_of_time() {
     let rows = agent.store().query("open", &["uid=9981"]);
     let times: Vec<_> = rows.iter().map(|row| (row["dt"].as_str().unwrap(), row["pid"].as_u64())).collect();
     assert!(times.is_sorted_by_key(|(time, _)| *time), "rows of two rings are not in order of time");
-    let turns = times.windows(2).filter(|pair| pair[0].1 != pair[1].1).count();
-    assert!(turns > 2, "the processes did not run at the same time, so that this showed nothing");
+    let switches = times.windows(2).filter(|pair| pair[0].1 != pair[1].1).count();
+    assert!(switches > 2, "the processes did not run at the same time, so that this showed nothing");
 }
 
-fn what_sampling_leaves_out_is_told() {
+fn what_sampling_leaves_out_is_reported() {
     let agent = only(9982).set("ebpf.data_ring", "\"64KiB\"").set("ebpf.sample", "16").start();
     let file = agent.scratch().file("flood", "");
     let done = generate(9982, &["open", file.to_str().unwrap(), "--count", "300000"]);
@@ -57,12 +57,12 @@ fn what_sampling_leaves_out_is_told() {
     let open = agent.store().account("open");
     assert_eq!(open.seen, done["count"].as_u64().unwrap());
     let losses = losses(&agent);
-    let told = |cause: &str| -> u64 {
+    let reported = |cause: &str| -> u64 {
         let rows = losses.iter().filter(|row| row["extended"]["cause"].as_str().unwrap().starts_with(cause));
         rows.filter_map(|row| row["count"].as_u64()).sum()
     };
-    assert!(told("sampled") > 0, "{losses:?}");
-    assert_eq!(told(""), open.lost_total(), "{losses:?}");
+    assert!(reported("sampled") > 0, "{losses:?}");
+    assert_eq!(reported(""), open.lost_total(), "{losses:?}");
     for row in &losses {
         assert!(
             row["extended"]["from"].as_str().unwrap() <= row["extended"]["to"].as_str().unwrap(),

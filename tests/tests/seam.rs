@@ -21,10 +21,10 @@ suite! {
     threads: 2;
     twenty_kills_lose_nothing_and_double_nothing: [Kernel];
     what_a_full_ring_lost_while_nobody_read_it_is_counted: [Kernel];
-    another_version_starts_clean_and_books_the_gap: [Kernel];
-    a_store_that_is_gone_is_not_gone_on_with: [Kernel];
-    what_was_pinned_by_halves_is_cleared_away: [Kernel];
-    an_orderly_stop_lets_go_and_keep_does_not: [Kernel];
+    another_version_starts_clean_and_counts_the_gap: [Kernel];
+    a_missing_store_is_not_resumed: [Kernel];
+    an_incomplete_pin_is_removed: [Kernel];
+    an_orderly_stop_unpins_and_keep_does_not: [Kernel];
     tracers_that_were_switched_between_two_runs: [Kernel]
 }
 
@@ -199,7 +199,7 @@ fn twenty_kills_lose_nothing_and_double_nothing() {
 }
 
 /// The count of the `loss` rows of that tracer.
-fn told(store: &Store, tracer: &str) -> u64 {
+fn reported_lost(store: &Store, tracer: &str) -> u64 {
     let losses = store.query("loss", &[]);
     let of_it = losses.iter().filter(|row| row["extended"]["lost_tracer"] == tracer);
     of_it.filter_map(|row| row["count"].as_u64()).sum()
@@ -218,10 +218,10 @@ fn what_a_full_ring_lost_while_nobody_read_it_is_counted() {
     assert_eq!((open.seen - open.filtered, open.count), (5023, open.stored), "{open:?}");
     assert!(open.lost.ring > 0 && open.stored > 23, "{open:?}");
     assert_eq!(5023 - open.count, open.lost.ring, "what is missing is what was lost");
-    assert_eq!(told(agent.store(), "open"), open.lost.ring);
+    assert_eq!(reported_lost(agent.store(), "open"), open.lost.ring);
 }
 
-fn another_version_starts_clean_and_books_the_gap() {
+fn another_version_starts_clean_and_counts_the_gap() {
     let site = Site::new(9903);
     let agent = site.setup().start();
     site.open(100);
@@ -242,14 +242,14 @@ fn another_version_starts_clean_and_books_the_gap() {
     assert_eq!((open.count, open.stored), (110, 10), "{open:?}");
     // The generator's own start is among what was lost: its opens of libraries, which would have been filtered.
     assert!((23..=80).contains(&open.lost.ring), "{open:?}");
-    assert_eq!(told(agent.store(), "open"), open.lost.ring);
+    assert_eq!(reported_lost(agent.store(), "open"), open.lost.ring);
     let gap = agent.store().query("loss", &[]);
     let gap = gap.iter().find(|row| row["extended"]["lost_tracer"] == "open").unwrap();
     let (from, to) = (gap["extended"]["from"].as_str().unwrap(), gap["extended"]["to"].as_str().unwrap());
     assert!(from < to, "{gap}");
 }
 
-fn a_store_that_is_gone_is_not_gone_on_with() {
+fn a_missing_store_is_not_resumed() {
     let site = Site::new(9904);
     let agent = site.setup().start();
     site.open(100);
@@ -271,37 +271,37 @@ fn a_store_that_is_gone_is_not_gone_on_with() {
     assert!((23..=200).contains(&open.lost.ring), "{open:?}");
 }
 
-fn what_was_pinned_by_halves_is_cleared_away() {
+fn an_incomplete_pin_is_removed() {
     let site = Site::new(9905);
     let agent = site.setup().start();
-    let place = folder(&agent);
+    let pinned = folder(&agent);
     kill(agent);
-    std::fs::remove_file(place.join("map-mark")).unwrap();
-    std::fs::remove_file(place.join("map-data")).unwrap();
+    std::fs::remove_file(pinned.join("map-mark")).unwrap();
+    std::fs::remove_file(pinned.join("map-data")).unwrap();
     let agent = site.setup().start();
     assert!(pin(&agent)["refused"].as_str().unwrap().contains("not complete"));
     site.open(23);
     let agent = agent.finish_run();
     assert_eq!(agent.store().account("open").stored, 23);
-    assert!(!place.exists(), "an orderly stop leaves nothing behind");
+    assert!(!pinned.exists(), "an orderly stop leaves nothing behind");
 }
 
-fn an_orderly_stop_lets_go_and_keep_does_not() {
+fn an_orderly_stop_unpins_and_keep_does_not() {
     let site = Site::new(9906);
     let mut agent = site.setup().start();
-    let place = folder(&agent);
+    let pinned = folder(&agent);
     site.open(10);
     let stopped = site.store().run(&["stop", "--keep"]);
     assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
     agent.wait();
-    assert!(place.exists(), "it is to be kept");
+    assert!(pinned.exists(), "it is to be kept");
     site.open(23);
     let mut agent = site.setup().start();
     assert_eq!(pin(&agent)["adopted"], true);
     wait_for_stored(&agent, "open", 33);
     // Of a service that is restarted for an upgrade: a signal, and the setting.
     agent.stop(Signal::SIGTERM);
-    assert!(!place.exists(), "let go");
+    assert!(!pinned.exists(), "let go");
     let mut agent = site.setup().set("ebpf.pin_keep", "true").start();
     agent.stop(Signal::SIGTERM);
     site.open(7);
@@ -311,13 +311,13 @@ fn an_orderly_stop_lets_go_and_keep_does_not() {
     let mut agent = site.setup().start();
     agent.signal(Signal::SIGKILL);
     agent.wait();
-    assert!(place.exists());
+    assert!(pinned.exists());
     let cleared = site.store().run(&["stop", "--unpin"]);
-    assert!(cleared.status.success() && !place.exists(), "{}", String::from_utf8_lossy(&cleared.stderr));
+    assert!(cleared.status.success() && !pinned.exists(), "{}", String::from_utf8_lossy(&cleared.stderr));
 }
 
-fn has(place: &Path, start: &str) -> bool {
-    let mut entries = std::fs::read_dir(place).unwrap();
+fn has(pinned: &Path, start: &str) -> bool {
+    let mut entries = std::fs::read_dir(pinned).unwrap();
     entries.any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with(start))
 }
 
@@ -326,14 +326,14 @@ fn tracers_that_were_switched_between_two_runs() {
     // `close` needs what `connect` has.
     let without = site.setup().set("tracer.connect.disabled", "true").set("tracer.close.disabled", "true");
     let agent = without.start();
-    let place = folder(&agent);
-    assert!(has(&place, "link-syscall_exit") && !has(&place, "link-connect"));
+    let pinned = folder(&agent);
+    assert!(has(&pinned, "link-syscall_exit") && !has(&pinned, "link-connect"));
     site.open(10);
     wait_for_stored(&agent, "open", 10);
     kill(agent);
     site.open(5);
     let agent = site.setup().set("tracer.open.disabled", "true").start();
-    assert!(has(&place, "link-syscall_exit") && has(&place, "link-connect"));
+    assert!(has(&pinned, "link-syscall_exit") && has(&pinned, "link-connect"));
     site.open(100);
     generate(site.uid, &["connect", "--count", "3"]);
     wait_for_stored(&agent, "connect", 3);

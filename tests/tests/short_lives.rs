@@ -13,7 +13,7 @@ const COUNT: u64 = 500;
 suite! {
     threads: 1;
     five_hundred_short_lives_are_complete: [Kernel];
-    exits_tell_code_and_signal: [Kernel, Python]
+    exits_have_code_and_signal: [Kernel, Python]
 }
 
 fn five_hundred_short_lives_are_complete() {
@@ -53,7 +53,7 @@ fn of_true(rows: Vec<Value>) -> Vec<Value> {
     rows.into_iter().filter(|row| row["comm"] == "true").collect()
 }
 
-fn exits_tell_code_and_signal() {
+fn exits_have_code_and_signal() {
     let script = "
 import os, signal
 for end in (lambda: os._exit(7), lambda: os.kill(os.getpid(), signal.SIGKILL)):

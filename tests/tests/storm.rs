@@ -32,8 +32,8 @@ fn five_seconds_at_full_speed_are_accounted_for_to_the_last_event() {
     // A loss is a row, too: its counts add up to what the books lost.
     let losses = agent.store().query("loss", &[]);
     let of_open = losses.iter().filter(|row| row["extended"]["lost_tracer"] == "open");
-    let told: u64 = of_open.filter_map(|row| row["count"].as_u64()).sum();
-    assert_eq!(told, open.lost_total(), "{losses:?}");
+    let reported: u64 = of_open.filter_map(|row| row["count"].as_u64()).sum();
+    assert_eq!(reported, open.lost_total(), "{losses:?}");
     assert!(open.stored > 0, "{open:?}");
     assert!(peak <= PEAK_MIB, "{peak} MiB resident at the peak");
 }

@@ -44,14 +44,14 @@ fn a_subprocess_that_dies_is_given_up_after_its_limit() {
         .set("tracer.template.sp.dying.comm", r#"["sh", "-c", "exit 3"]"#)
         .set("tracer.template.sp.dying.restart_times", "2")
         .start();
-    let told = until("the dying child is given up", SOON, || {
+    let status = until("the dying child is given up", SOON, || {
         let tracer = agent.tracer("dying");
         (tracer["phase"] == "degraded").then_some(tracer)
     });
-    assert_eq!(told["restarts"], 2, "{told}");
+    assert_eq!(status["restarts"], 2, "{status}");
     assert!(
-        told["cause"].as_str().unwrap().contains('3'),
-        "the first cause does not tell the exit code: {told}"
+        status["cause"].as_str().unwrap().contains('3'),
+        "the first cause does not tell the exit code: {status}"
     );
     assert_others_work(&agent, "dying");
     assert!(agent.store().run(&["status"]).status.success(), "a tracer reported as degraded is no failure");
@@ -149,9 +149,9 @@ fn a_program_the_verifier_refuses_costs_only_its_tracer() {
 /// An agent of which the verifier refuses that tracer's programs.
 fn with_refused(tracer: &str) -> Agent {
     let agent = Setup::new().variable("DUETECTOR_FAULT_REFUSED", tracer).start();
-    let told = agent.tracer(tracer);
-    assert_eq!((&told["phase"], &told["records"]), (&"degraded".into(), &false.into()), "{told}");
-    let cause = told["cause"].as_str().unwrap();
+    let status = agent.tracer(tracer);
+    assert_eq!((&status["phase"], &status["records"]), (&"degraded".into(), &false.into()), "{status}");
+    let cause = status["cause"].as_str().unwrap();
     assert!(cause.contains("refused by the kernel's verifier"), "{cause}");
     assert!(cause.contains("invalid"), "not in the verifier's words: {cause}");
     agent

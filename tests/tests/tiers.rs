@@ -25,7 +25,7 @@ suite! {
     what_one_tier_lacks_the_next_has: [Kernel];
     without_moves_between_cgroups_the_host_is_degraded: [Kernel];
     a_function_that_is_missing_costs_only_its_calls: [Kernel];
-    another_tier_comes_with_a_restart_and_is_told_everywhere: [Kernel];
+    another_tier_needs_a_restart_and_is_shown_everywhere: [Kernel];
     pins_of_another_tier_are_not_gone_on_with: [Kernel]
 }
 
@@ -35,8 +35,8 @@ fn check(missing: &str, options: &[&str]) -> (Option<i32>, Value) {
     command.args(["check", "--format", "json"]).args(options).env(FAULT, missing);
     let Output { status, stdout, stderr } =
         command.arg("--workdir").arg(scratch.folder("unused")).output().unwrap();
-    let told = serde_json::from_slice(&stdout);
-    (status.code(), told.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&stderr))))
+    let manifest_of = serde_json::from_slice(&stdout);
+    (status.code(), manifest_of.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&stderr))))
 }
 
 fn finding<'a>(findings: &'a Value, tracer: &str) -> &'a Value {
@@ -73,7 +73,7 @@ fn manifest(agent: &Agent) -> Vec<Value> {
     rows.into_iter().map(|row| row["extended"].clone()).collect()
 }
 
-fn told<'a>(manifest: &'a [Value], tracer: &str) -> &'a Value {
+fn manifest_of<'a>(manifest: &'a [Value], tracer: &str) -> &'a Value {
     manifest
         .iter()
         .find(|row| row["tracer"] == tracer)
@@ -103,9 +103,9 @@ fn the_store_says_what_it_cannot_have() {
             ["", "trampoline", "tracepoint", "kprobe"][found["tier"].as_u64().unwrap() as usize]
         );
     }
-    assert!(told(&rows, "usage")["unseen"].to_string().contains("libaio"));
-    let books = agent.store().account("manifest");
-    assert_eq!((books.seen, books.stored, books.filtered), (rows.len() as u64, rows.len() as u64, 0));
+    assert!(manifest_of(&rows, "usage")["unseen"].to_string().contains("libaio"));
+    let account = agent.store().account("manifest");
+    assert_eq!((account.seen, account.stored, account.filtered), (rows.len() as u64, rows.len() as u64, 0));
 }
 
 fn filters_keep_the_manifest() {
@@ -114,8 +114,8 @@ fn filters_keep_the_manifest() {
     let named = Setup::new().set("filter.none.drop", "\"tracer == 'manifest'\"");
     let named = named.set("filter.none.tracers", "[\"manifest\"]").start().finish();
     assert!(manifest(&named).is_empty());
-    let books = named.store().account("manifest");
-    assert_eq!((books.seen, books.stored), (books.filtered, 0));
+    let account = named.store().account("manifest");
+    assert_eq!((account.seen, account.stored), (account.filtered, 0));
 }
 
 fn a_tracepoint_that_is_missing_costs_only_its_tracer() {
@@ -131,10 +131,10 @@ fn a_tracepoint_that_is_missing_costs_only_its_tracer() {
     let agent = agent.finish();
     assert_23_opens(&agent, 9861);
     let rows = manifest(&agent);
-    let row = told(&rows, "clone");
+    let row = manifest_of(&rows, "clone");
     assert_eq!((&row["state"], &row["tier"]), (&"degraded".into(), &Value::Null), "{row:#}");
     assert!(row["degraded"][0].as_str().unwrap().contains(HOOK), "{row:#}");
-    assert_eq!(told(&rows, "open")["state"], "attached");
+    assert_eq!(manifest_of(&rows, "open")["state"], "attached");
     let (code, findings) = check(HOOK, &[]);
     assert_eq!((code, &finding(&findings, "clone")["ok"]), (Some(1), &false.into()), "{findings:#}");
     // Processes that are not told still begin: who keeps the table of them says so.
@@ -160,7 +160,7 @@ fn without_io_uring_s_tracepoints_calls_are_seen() {
     let agent = agent.finish();
     assert_23_opens(&agent, 9862);
     let rows = manifest(&agent);
-    let row = told(&rows, "open");
+    let row = manifest_of(&rows, "open");
     assert_eq!(row["state"], "degraded", "{row:#}");
     assert!(row["tier"].is_string() && row["degraded"].to_string().contains("io_uring"), "{row:#}");
     let (code, findings) = check(IO_URING, &[]);
@@ -172,9 +172,9 @@ fn without_io_uring_s_tracepoints_calls_are_seen() {
 fn without_sys_exit_processes_are_seen() {
     let agent = lacking("sys_exit");
     for tracer in ["open", "connect", "usage", "kill"] {
-        let told = agent.tracer(tracer);
-        assert_eq!((&told["phase"], &told["records"]), (&"degraded".into(), &false.into()), "{told:#}");
-        assert!(told["cause"].as_str().unwrap().contains("sys_exit"), "{told:#}");
+        let manifest_of = agent.tracer(tracer);
+        assert_eq!((&manifest_of["phase"], &manifest_of["records"]), (&"degraded".into(), &false.into()), "{manifest_of:#}");
+        assert!(manifest_of["cause"].as_str().unwrap().contains("sys_exit"), "{manifest_of:#}");
     }
     assert_eq!(agent.tracer("exec")["records"], true, "those that succeed");
     for tracer in ["clone", "exit"] {
@@ -243,15 +243,15 @@ fn a_function_that_is_missing_costs_only_its_calls() {
     }
     assert_eq!(code, Some(1), "{findings:#}");
     assert!(open["missing"][0].as_str().unwrap().starts_with(&format!("calls of {FUNCTION}")), "{open:#}");
-    let told = agent.tracer("open");
-    assert_eq!((&told["phase"], &told["records"]), (&"degraded".into(), &true.into()), "{told:#}");
+    let manifest_of = agent.tracer("open");
+    assert_eq!((&manifest_of["phase"], &manifest_of["records"]), (&"degraded".into(), &true.into()), "{manifest_of:#}");
     assert_eq!(agent.tracer("rename")["phase"], "attached");
     open_23(&agent, 9866);
     let agent = agent.finish();
     assert_23_opens(&agent, 9866);
 }
 
-fn another_tier_comes_with_a_restart_and_is_told_everywhere() {
+fn another_tier_needs_a_restart_and_is_shown_everywhere() {
     let scratch = Scratch::new();
     let workdir = scratch.folder("work");
     let config = scratch.file("agent.toml", "[ebpf]\ntier = \"tracepoint\"\n");
@@ -261,10 +261,10 @@ fn another_tier_comes_with_a_restart_and_is_told_everywhere() {
     assert_tier(&first, 2, "tracepoint");
     std::fs::write(&config, "[ebpf]\ntier = \"kprobe\"\n").unwrap();
     let reload = first.store().run(&["reload"]);
-    let told = String::from_utf8_lossy(&reload.stderr).into_owned();
+    let manifest_of = String::from_utf8_lossy(&reload.stderr).into_owned();
     assert!(
-        !reload.status.success() && told.contains("ebpf.tier") && told.contains("needs a restart"),
-        "{told}"
+        !reload.status.success() && manifest_of.contains("ebpf.tier") && manifest_of.contains("needs a restart"),
+        "{manifest_of}"
     );
     assert_tier(&first, 2, "tracepoint");
     let in_first = open_23(&first, 9871);

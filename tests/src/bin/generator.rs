@@ -257,10 +257,10 @@ fn bytes(file: &Path, threads: u64, calls: u64) -> std::io::Result<u64> {
 
 fn number(folder: &Path, rate: u64) -> std::io::Result<u64> {
     let ended = Arc::new(AtomicBool::new(false));
-    let told = ended.clone();
+    let stop = ended.clone();
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        told.store(true, Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
     });
     let (start, mut done) = (now(), 0);
     while !ended.load(Ordering::Relaxed) {
@@ -281,11 +281,11 @@ fn tick(every: Duration) -> std::io::Result<()> {
         format!(r#"{{"proto":"duetector","version":"0.1.0","type":"{kind}","payload":{payload}}}"#)
     };
     let ended = Arc::new(AtomicBool::new(false));
-    let told = ended.clone();
+    let stop = ended.clone();
     std::thread::spawn(move || {
         let lines = std::io::stdin().lines().map_while(Result::ok);
         lines.take_while(|line| !line.contains(r#""type":"stop""#)).for_each(drop);
-        told.store(true, Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
     });
     let mut out = std::io::stdout().lock();
     for number in 0_u64.. {

@@ -25,17 +25,17 @@ type Sums = BTreeMap<Key, (u64, u64)>;
 fn what_programs_move_is_what_is_recorded() {
     let (agent, folder) = start(programs::UID);
     let expected = programs::run(&folder);
-    let told = recorded(&agent.finish(), programs::UID, &folder);
-    assert_same(&expected, &told);
+    let recorded_sums = recorded(&agent.finish(), programs::UID, &folder);
+    assert_same(&expected, &recorded_sums);
 }
 
 fn what_fio_reports_is_what_is_recorded() {
     let (agent, folder) = start(fio::UID);
     let expected = fio::run(&folder);
-    let told = recorded(&agent.finish(), fio::UID, &folder);
+    let recorded_sums = recorded(&agent.finish(), fio::UID, &folder);
     // fio tells what its jobs did, not which of its processes they were.
     let mut by_file = Sums::new();
-    for ((_, ino, direction), (bytes, calls)) in told {
+    for ((_, ino, direction), (bytes, calls)) in recorded_sums {
         let sum = by_file.entry((0, ino, direction)).or_default();
         *sum = (sum.0 + bytes, sum.1 + calls);
     }
@@ -69,11 +69,11 @@ fn recorded(agent: &Agent, uid: u32, folder: &Path) -> Sums {
     sums
 }
 
-fn assert_same(expected: &Sums, told: &Sums) {
-    let keys: std::collections::BTreeSet<_> = expected.keys().chain(told.keys()).collect();
-    let differ = keys.into_iter().filter(|key| expected.get(*key) != told.get(*key));
+fn assert_same(expected: &Sums, recorded_sums: &Sums) {
+    let keys: std::collections::BTreeSet<_> = expected.keys().chain(recorded_sums.keys()).collect();
+    let differ = keys.into_iter().filter(|key| expected.get(*key) != recorded_sums.get(*key));
     let differ: Vec<_> =
-        differ.map(|key| format!("{key:?}: {:?}, recorded {:?}", expected.get(key), told.get(key))).collect();
+        differ.map(|key| format!("{key:?}: {:?}, recorded {:?}", expected.get(key), recorded_sums.get(key))).collect();
     assert!(differ.is_empty(), "(process, inode, direction): (bytes, calls) differ\n{}", differ.join("\n"));
     assert!(!expected.is_empty(), "there was nothing to compare");
 }

@@ -119,16 +119,16 @@ impl Model {
         differ(&mut found, "tracer", &self.shells, &other.shells);
         differ(&mut found, "tracer", &self.children, &other.children);
         differ(&mut found, "filter", &self.filters, &other.filters);
-        let mut told = |differs: bool, what: &str| {
+        let mut expect = |differs: bool, what: &str| {
             if differs {
                 found.insert(what.to_owned());
             }
         };
-        told(self.jsonl != other.jsonl, "sink jsonl");
-        told(self.memory != other.memory, "sink memory");
-        told(self.sqlite_batch != other.sqlite_batch, "sink sqlite");
-        told(self.poll_ms != other.poll_ms, "setting ebpf.poll_interval");
-        told(self.everybody != other.everybody, "setting ebpf.uids");
+        expect(self.jsonl != other.jsonl, "sink jsonl");
+        expect(self.memory != other.memory, "sink memory");
+        expect(self.sqlite_batch != other.sqlite_batch, "sink sqlite");
+        expect(self.poll_ms != other.poll_ms, "setting ebpf.poll_interval");
+        expect(self.everybody != other.everybody, "setting ebpf.uids");
         found
     }
 

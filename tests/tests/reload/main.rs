@@ -51,13 +51,13 @@ impl Rig {
         let last = || self.agent.status()["config"]["last_reload"].clone();
         if !by_signal {
             let done = self.agent.store().run(&["reload"]);
-            let told = last();
+            let outcome = last();
             let (code, words) = (done.status.code(), String::from_utf8_lossy(&done.stderr));
-            let expected = if told["result"] == "applied" { 0 } else { 2 };
-            assert_eq!(code, Some(expected), "{told}: {words}");
-            let told_words = told["problems"].as_str().unwrap_or_default();
-            assert!(words.contains(told_words), "the caller is told all: {words}");
-            return told;
+            let expected = if outcome["result"] == "applied" { 0 } else { 2 };
+            assert_eq!(code, Some(expected), "{outcome}: {words}");
+            let problems = outcome["problems"].as_str().unwrap_or_default();
+            assert!(words.contains(problems), "the caller is told all: {words}");
+            return outcome;
         }
         let before = last();
         self.agent.signal(Signal::SIGHUP);
@@ -73,10 +73,10 @@ impl Rig {
     /// Ends the load; says how many files it made.
     fn end_load(&mut self) -> u64 {
         drop(self.load.stdin.take());
-        let mut told = String::new();
-        std::io::Read::read_to_string(self.load.stdout.as_mut().unwrap(), &mut told).unwrap();
+        let mut outcome = String::new();
+        std::io::Read::read_to_string(self.load.stdout.as_mut().unwrap(), &mut outcome).unwrap();
         assert!(self.load.wait().unwrap().success());
-        serde_json::from_str::<Value>(&told).unwrap()["count"].as_u64().unwrap()
+        serde_json::from_str::<Value>(&outcome).unwrap()["count"].as_u64().unwrap()
     }
 }
 
@@ -115,9 +115,9 @@ fn assert_untouched(
     touched: &BTreeSet<String>,
 ) {
     let is_touched = |name: &str| {
-        let told = format!("tracer {name}");
+        let outcome = format!("tracer {name}");
         touched.iter().any(|it| {
-            *it == told || it.starts_with(&format!("{told} ")) || it.contains(&format!("was {name})"))
+            *it == outcome || it.starts_with(&format!("{outcome} ")) || it.contains(&format!("was {name})"))
         })
     };
     for (name, old) in before.iter().filter(|(name, _)| !is_touched(name)) {
@@ -147,19 +147,19 @@ fn two_hundred_edits_under_load() {
         let before = lives(&rig.agent);
         if dice.one_in(3) {
             let (running, wrong) = (rig.running(), spoil(&mut dice, &model.to_toml(), &rig.file));
-            let told = rig.reload(by_signal);
-            assert_eq!(told["result"], "refused", "edit {edit}, {wrong}: {told}");
+            let outcome = rig.reload(by_signal);
+            assert_eq!(outcome["result"], "refused", "edit {edit}, {wrong}: {outcome}");
             assert_eq!(rig.running(), running, "edit {edit}, {wrong}");
             assert_untouched(&before, &lives(&rig.agent), &BTreeSet::new());
         } else {
             let old = model.clone();
             (0..1 + dice.below(3)).for_each(|_| model.edit(&mut dice));
             fs::write(&rig.file, model.to_toml()).unwrap();
-            let told = rig.reload(by_signal);
-            assert_eq!(told["result"], "applied", "edit {edit}: {told}");
+            let outcome = rig.reload(by_signal);
+            assert_eq!(outcome["result"], "applied", "edit {edit}: {outcome}");
             generation += 1;
             let expected = old.differences(&model);
-            assert_eq!(reported(&told), expected, "edit {edit}");
+            assert_eq!(reported(&outcome), expected, "edit {edit}");
             assert_untouched(&before, &lives(&rig.agent), &expected);
         }
         assert_eq!(rig.agent.status()["config"]["generation"], generation, "edit {edit}");

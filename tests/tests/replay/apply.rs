@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::tree::{Identity, Index, KIND, Node, Place, Tree};
+use crate::tree::{Identity, Index, KIND, Node, Location, Tree};
 
 type Done = Result<(), String>;
 
@@ -93,12 +93,12 @@ fn open(tree: &mut Tree, row: &Row<'_>) -> Done {
         return learn(tree, node, identity);
     }
     // Where it led in the end: there is no symlink in it any more.
-    let place = tree.find(path, false)?;
-    let node = match place.node {
+    let location = tree.find(path, false)?;
+    let node = match location.node {
         Some(node) => node,
         None if row.has("O_CREAT") => {
-            let node = tree.make(place.folder, row.made(libc::S_IFREG)?);
-            tree.name(place, node)?;
+            let node = tree.make(location.folder, row.made(libc::S_IFREG)?);
+            tree.name(location, node)?;
             node
         }
         None => return Err("an open of what is not there".to_owned()),
@@ -107,7 +107,7 @@ fn open(tree: &mut Tree, row: &Row<'_>) -> Done {
     if row.has("O_TRUNC") && tree.nodes[node].is(libc::S_IFREG) {
         set_size(&mut tree.nodes[node], 0, row)?;
     }
-    let told = row.text("file_type")?;
+    let recorded = row.text("file_type")?;
     let kind = match tree.nodes[node].mode & KIND {
         libc::S_IFREG => "regular",
         libc::S_IFDIR => "directory",
@@ -115,7 +115,7 @@ fn open(tree: &mut Tree, row: &Row<'_>) -> Done {
         libc::S_IFIFO => "fifo",
         _ => "unknown",
     };
-    if told == kind { Ok(()) } else { Err(format!("it is {kind}, not {told}")) }
+    if recorded == kind { Ok(()) } else { Err(format!("it is {kind}, not {recorded}")) }
 }
 
 /// Who a file is; a file never becomes another.
@@ -159,8 +159,8 @@ fn rename(tree: &mut Tree, row: &Row<'_>) -> Done {
 }
 
 fn unlink(tree: &mut Tree, row: &Row<'_>) -> Done {
-    let place = tree.find(&row.path()?, false)?;
-    let gone = tree.unname(&place)?;
+    let location = tree.find(&row.path()?, false)?;
+    let gone = tree.unname(&location)?;
     let is_folder = row.call() == "rmdir" || row.has("AT_REMOVEDIR");
     if tree.nodes[gone].is(libc::S_IFDIR) != is_folder || !tree.nodes[gone].names.is_empty() {
         return Err(format!("it was {:?}", tree.nodes[gone]));
@@ -174,22 +174,22 @@ fn link(tree: &mut Tree, row: &Row<'_>) -> Done {
         Some(identity) => *tree.identities.get(&identity).ok_or("a link to nobody known")?,
         None => tree.node(&row.path()?, row.has("AT_SYMLINK_FOLLOW"))?,
     };
-    let place = tree.find(&row.new_path()?, false)?;
-    tree.name(place, node)
+    let location = tree.find(&row.new_path()?, false)?;
+    tree.name(location, node)
 }
 
 fn symlink(tree: &mut Tree, row: &Row<'_>) -> Done {
-    let place = tree.find(&row.path()?, false)?;
+    let location = tree.find(&row.path()?, false)?;
     let id = |name: &str| row.0[name].as_u64().ok_or("no owner");
     let target = row.text("target")?.to_owned();
     let mode = libc::S_IFLNK | 0o777;
     let node = Node { mode, uid: id("uid")?, gid: id("gid")?, target, ..Node::default() };
-    let node = tree.make(place.folder, node);
-    tree.name(place, node)
+    let node = tree.make(location.folder, node);
+    tree.name(location, node)
 }
 
 fn mkdir(tree: &mut Tree, row: &Row<'_>) -> Done {
-    let place: Place = tree.find(&row.path()?, false)?;
+    let location: Location = tree.find(&row.path()?, false)?;
     let mut node = if row.call().starts_with("mkdir") {
         let mut node = row.made(libc::S_IFDIR)?;
         node.mode &= !(libc::S_ISGID | libc::S_ISUID);
@@ -199,8 +199,8 @@ fn mkdir(tree: &mut Tree, row: &Row<'_>) -> Done {
         row.made(if kind == 0 { libc::S_IFREG } else { kind })?
     };
     node.device = row.field("device").as_u64().unwrap_or_default();
-    let node = tree.make(place.folder, node);
-    tree.name(place, node)
+    let node = tree.make(location.folder, node);
+    tree.name(location, node)
 }
 
 /// The file of a call that was given a path, or a descriptor.

@@ -31,10 +31,10 @@ const TRACERS: [&str; 8] = ["mkdir", "open", "usage", "rename", "unlink", "link"
 
 suite! {
     threads: 1;
-    the_records_alone_tell_the_last_state: [Kernel, Setpriv]
+    the_records_alone_give_the_last_state: [Kernel, Setpriv]
 }
 
-fn the_records_alone_tell_the_last_state() {
+fn the_records_alone_give_the_last_state() {
     let setup = Setup::new().set("ebpf.uids", &format!("[{UID}]")).set("filter.pattern.disabled", "true");
     let agent = setup.start();
     let top = agent.scratch().folder("tree");
@@ -93,18 +93,18 @@ fn compare(agent: &Agent, top: &str, made: &BTreeMap<String, u64>) {
             panic!("{why}: {tracer} {row}");
         }
     }
-    let (told, real) = (tree.list(), real(Path::new(top)));
-    let paths: std::collections::BTreeSet<_> = told.keys().chain(real.keys()).collect();
+    let (model, real) = (tree.list(), real(Path::new(top)));
+    let paths: std::collections::BTreeSet<_> = model.keys().chain(real.keys()).collect();
     let blurred = |line: &&String| line.contains(" size ? ");
-    let count = told.values().filter(|line| blurred(line)).count();
-    assert!(count * 10 < told.len(), "of {count} files of {} the size is not told", told.len());
-    let same = |path: &&String| match (told.get(*path), real.get(*path)) {
-        (Some(told), Some(real)) if blurred(&told) => *told == without_size(real),
-        (told, real) => told == real,
+    let count = model.values().filter(|line| blurred(line)).count();
+    assert!(count * 10 < model.len(), "of {count} files of {} the size is not told", model.len());
+    let same = |path: &&String| match (model.get(*path), real.get(*path)) {
+        (Some(model), Some(real)) if blurred(&model) => *model == without_size(real),
+        (model, real) => model == real,
     };
     let differ = paths.into_iter().filter(|path| !same(path));
     let differ: Vec<_> = differ
-        .map(|path| format!("{path}\n  told {:?}\n  real {:?}", told.get(path), real.get(path)))
+        .map(|path| format!("{path}\n  told {:?}\n  real {:?}", model.get(path), real.get(path)))
         .collect();
     assert!(
         differ.is_empty(),
@@ -158,12 +158,12 @@ fn real(top: &Path) -> BTreeMap<String, String> {
         list.insert(path, ((meta.dev(), meta.ino()), node));
     });
     let mut first = HashMap::new();
-    let told = |(path, (identity, node)): (String, _)| {
+    let model = |(path, (identity, node)): (String, _)| {
         let first: &mut String = first.entry(identity).or_insert_with(|| path.clone());
         let line = line(&node, first);
         (path, line)
     };
-    list.into_iter().map(told).collect()
+    list.into_iter().map(model).collect()
 }
 
 fn visit(folder: &Path, each: &mut dyn FnMut(&Path, &fs::Metadata)) {

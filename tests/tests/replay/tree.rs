@@ -42,7 +42,7 @@ impl Node {
 
 /// Where a path leads: a name in a folder, and what is there, if anything is.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub(crate) folder: Index,
     pub(crate) name: String,
     pub(crate) node: Option<Index>,
@@ -64,11 +64,11 @@ impl Tree {
     }
 
     /// Where `path` leads, through symlinks; through one at its end if `follow`.
-    pub(crate) fn find(&self, path: &str, follow: bool) -> Found<Place> {
+    pub(crate) fn find(&self, path: &str, follow: bool) -> Found<Location> {
         let mut left = names_of(self.below(path)?);
         let (mut way, mut links) = (vec![0], 0);
         // Of a path that is the top itself there is no name.
-        let mut place = Place { folder: 0, name: String::new(), node: Some(0) };
+        let mut location = Location { folder: 0, name: String::new(), node: Some(0) };
         while let Some(name) = left.pop() {
             if name == ".." {
                 way.pop()
@@ -82,7 +82,7 @@ impl Tree {
             }
             let node = self.nodes[folder].names.get(&name).copied();
             let is_last = left.is_empty();
-            place = Place { folder, name, node };
+            location = Location { folder, name, node };
             match node {
                 Some(at) if self.nodes[at].is(libc::S_IFLNK) && (follow || !is_last) => {
                     links += 1;
@@ -99,10 +99,10 @@ impl Tree {
                 }
                 Some(at) => way.push(at),
                 None if is_last => {}
-                None => return Err(format!("there is no {} on the way to {path}", place.name)),
+                None => return Err(format!("there is no {} on the way to {path}", location.name)),
             }
         }
-        Ok(place)
+        Ok(location)
     }
 
     /// What is there, which must be something.
@@ -121,19 +121,19 @@ impl Tree {
     }
 
     /// Gives a file a name, which must be free.
-    pub(crate) fn name(&mut self, place: Place, node: Index) -> Found<()> {
-        match self.nodes[place.folder].names.insert(place.name.clone(), node) {
+    pub(crate) fn name(&mut self, location: Location, node: Index) -> Found<()> {
+        match self.nodes[location.folder].names.insert(location.name.clone(), node) {
             None => Ok(()),
-            Some(_) => Err(format!("{} was there already", place.name)),
+            Some(_) => Err(format!("{} was there already", location.name)),
         }
     }
 
     /// Takes a name away.
-    pub(crate) fn unname(&mut self, place: &Place) -> Found<Index> {
-        self.nodes[place.folder]
+    pub(crate) fn unname(&mut self, location: &Location) -> Found<Index> {
+        self.nodes[location.folder]
             .names
-            .remove(&place.name)
-            .ok_or_else(|| format!("{} is not there", place.name))
+            .remove(&location.name)
+            .ok_or_else(|| format!("{} is not there", location.name))
     }
 
     /// Every file by its path, as `find -ls` would tell it; of one with several names each says which is the first.
@@ -141,12 +141,12 @@ impl Tree {
         let mut paths = BTreeMap::new();
         self.list_below(0, "", &mut paths);
         let mut first = HashMap::new();
-        let told = |(path, at): (String, Index)| {
+        let line = |(path, at): (String, Index)| {
             let first: &mut String = first.entry(at).or_insert_with(|| path.clone());
             let line = line(&self.nodes[at], first);
             (path, line)
         };
-        paths.into_iter().map(told).collect()
+        paths.into_iter().map(line).collect()
     }
 
     fn list_below(&self, folder: Index, path: &str, paths: &mut BTreeMap<String, Index>) {

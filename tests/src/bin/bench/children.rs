@@ -77,14 +77,14 @@ fn flood(sink: &str) -> (f64, f64) {
     let before = cpu_seconds(&agent);
     let start = now();
     scratch.file("go", "");
-    let books = until("all of the flood is stored", STORED, || {
-        let books = agent.tracer("flood");
-        let settled = books["seen"] == EVENTS && books["in_flight"] == 0;
+    let account = until("all of the flood is stored", STORED, || {
+        let account = agent.tracer("flood");
+        let settled = account["seen"] == EVENTS && account["in_flight"] == 0;
         // Asking costs time too: not too often.
         std::thread::sleep(Duration::from_millis(50));
-        settled.then_some(books)
+        settled.then_some(account)
     });
     let took = start.elapsed().as_secs_f64();
-    assert_eq!(books["stored"], Value::from(EVENTS), "not all are stored: {books}");
+    assert_eq!(account["stored"], Value::from(EVENTS), "not all are stored: {account}");
     (EVENTS as f64 / took, (cpu_seconds(&agent) - before) * 1e6 / EVENTS as f64)
 }

@@ -112,7 +112,7 @@ fn cost(tracers: &[String], tracer: &str) -> Option<f64> {
 }
 
 /// Nanoseconds in the agent's programs while the work is done, and how much of it was seen.
-fn run(tracers: &[String], on: &str, looked_at: &str, count: u32, work: &str) -> (f64, u64) {
+fn run(tracers: &[String], on: &str, watched: &str, count: u32, work: &str) -> (f64, u64) {
     let others = tracers.iter().filter(|tracer| *tracer != on);
     let setup =
         others.fold(Setup::new(), |setup, tracer| setup.set(&format!("tracer.{tracer}.disabled"), "true"));
@@ -125,7 +125,7 @@ fn run(tracers: &[String], on: &str, looked_at: &str, count: u32, work: &str) ->
     let took = run_time(&agent) - before;
     // Only now everything is counted.
     let agent = agent.finish_run();
-    let seen = if on == looked_at { agent.store().account(on).seen } else { 0 };
+    let seen = if on == watched { agent.store().account(on).seen } else { 0 };
     (took, seen)
 }
 
