@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* libaio: what the kernel returns of each, and what had been asked for. Who gets the events without the kernel, from
- * the memory it shares, is not seen.
+/* libaio: what the kernel returned of each request, and what had been requested. Events that a program takes
+ * from the shared ring itself, without a system call, are not seen.
  */
 #ifndef DUETECTOR_AIO_H
 #define DUETECTOR_AIO_H
 
-#include "tell_usage.h"
+#include "usage_flush.h"
 
 #define AIO_EVENTS 256
 
@@ -24,7 +24,7 @@ struct aio_asked {
 	__u32 fd;
 };
 
-/* Counts the event at this address. Global, so that the verifier looks at it once and not once a round. */
+/* Counts the event at this address. A global function, so that it is verified once and not once a round. */
 __noinline int use_event(__u64 at)
 {
 	struct task_struct *task = current_task();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Fields that the kernel renamed, and where architectures differ. */
+/* Fields that the kernel renamed, and differences between architectures. */
 #ifndef DUETECTOR_COMPAT_H
 #define DUETECTOR_COMPAT_H
 
@@ -10,13 +10,15 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
-/* Set by the loader where the kernel has bpf_rdonly_cast (6.2): a field at any address is then one load that may
- * fault, instead of a call of bpf_probe_read_kernel, of which the programs made so many that they were half their cost.
+/* Set by the loader where the kernel has bpf_rdonly_cast (6.2). A field at any address is then read by one load
+ * that may fault, instead of by a call of bpf_probe_read_kernel; those calls were half the cost of the
+ * programs.
  */
 const volatile bool has_cast = false;
 
-/* The call is spelled out, because the loader knows no kernel functions by name: it puts the function's number in place
- * of this one, or takes the call out (src/cast.rs). Without has_cast the verifier never gets here.
+/* The call is written as bytes, because the loader knows no kernel functions by name: it replaces the
+ * placeholder by the function's number, or removes the call (src/cast.rs). Without has_cast the verifier never
+ * gets here.
  */
 static __always_inline void *rdonly_cast(__u64 address, __u64 type)
 {
@@ -33,21 +35,22 @@ static __always_inline void *rdonly_cast(__u64 address, __u64 type)
 
 #define CAST(type, address) ((type *)rdonly_cast((__u64)(address), bpf_core_type_id_kernel(type)))
 
-/* Two numbers side by side, under the name of a kernel struct that is just that. */
+/* Reads two numbers side by side. The name is that of a kernel struct with just this layout. */
 struct timespec64 {
 	__s64 tv_sec;
 	long tv_nsec;
 } CO_RE;
 
-/* Likewise one pointer. */
+/* Reads one pointer, likewise. */
 struct hlist_head {
 	struct hlist_node *first;
 } CO_RE;
 
 #include "tier.h"
 
-/* Cast as well: the verifier asks of each pointer that is loaded by way of one it trusts whether it trusts that, too, and
- * searches all of the kernel's types for the answer (btf_nested_type_is_trusted, 6.3 and later): most of a load's time.
+/* Cast as well. For each pointer that is loaded through a trusted one, the verifier searches all of the
+ * kernel's types to decide whether the loaded one is trusted too (btf_nested_type_is_trusted, 6.3 and later).
+ * That was most of a load's time.
  */
 static __always_inline struct task_struct *current_task(void)
 {
@@ -59,11 +62,11 @@ static __always_inline struct task_struct *current_task(void)
 	(has_cast ? (*(to) = (typeof(*(to)))CAST(type, from)->field, 0L)                                     \
 		  : bpf_probe_read_kernel(to, sizeof(*(to)), (void *)(from) + OFFSET(type, field)))
 
-/* What is more than a number. */
+/* Copies a field that is more than a number. */
 #define COPY(to, from, type, field)                                                                          \
 	bpf_probe_read_kernel(to, sizeof(*(to)), (void *)(from) + OFFSET(type, field))
 
-/* Sixteen bytes. */
+/* Reads sixteen bytes. */
 static __always_inline long read_pair(void *to, __u64 from)
 {
 	struct timespec64 *pair;
@@ -99,7 +102,7 @@ static __always_inline int syscall_nr(struct pt_regs *regs)
 	return regs->orig_ax;
 }
 
-/* Of a 32-bit program's call. */
+/* An argument of a 32-bit program's call. */
 static __always_inline __u64 syscall_compat_arg(struct pt_regs *regs, int n)
 {
 	return (__u32)(n == 0 ? regs->bx : n == 1 ? regs->cx : n == 2 ? regs->dx : n == 3 ? regs->si : n == 4 ? regs->di : regs->bp);
@@ -107,13 +110,13 @@ static __always_inline __u64 syscall_compat_arg(struct pt_regs *regs, int n)
 
 #define NR_COMPAT_SOCKETCALL 102
 
-/* A 32-bit program's call: its numbers mean other calls. */
+/* True in a 32-bit program's call: there the numbers mean other calls. */
 static __always_inline bool is_compat(struct task_struct *task)
 {
 	return GET(task, thread_info.status) & 2 /* TS_COMPAT */;
 }
 #else
-/* The result is in x0, where the first argument was. */
+/* The result is in x0, which held the first argument. */
 static __always_inline __u64 syscall_arg(struct pt_regs *regs, int n)
 {
 	return n == 0 ? regs->orig_x0 : regs->regs[n];

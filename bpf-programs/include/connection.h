@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* TCP connections from their beginning to their end, which happens in whatever context the network is in: whose they
- * are has to be remembered.
+/* TCP connections from beginning to end. The end happens in whatever context the network code runs in, so the
+ * process that began the connection has to be remembered.
  */
 #ifndef DUETECTOR_CONNECTION_H
 #define DUETECTOR_CONNECTION_H
@@ -16,11 +16,11 @@
 #define TCP_CLOSE 7
 #define TCP_LAST_ACK 9
 #define TCP_CLOSING 11
-#define SOCK_DONE 2 /* skc_flags: the other side's FIN has come */
+#define SOCK_DONE 2 /* skc_flags: the other side's FIN has arrived */
 #define ECONNABORTED 103
 
-/* Hash, because ends come by socket, in any order and on any CPU. An entry lives from connect or accept to the socket's
- * state TCP_CLOSE, whoever deletes it first; a full map is counted as lost.
+/* A hash, because connections end in any order and on any CPU. An entry lives from connect or accept until the
+ * socket's state is TCP_CLOSE; whichever program deletes it emits the record. A full map is counted as lost.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -38,7 +38,7 @@ static __always_inline __u8 state_of(__u64 sock)
 	return state;
 }
 
-/* The error that a socket ended with, negative. */
+/* The error that a socket ended with, as a negative errno. */
 static __always_inline __s32 error_of(__u64 sock)
 {
 	__s32 error = 0;
@@ -47,16 +47,16 @@ static __always_inline __s32 error_of(__u64 sock)
 	return error > 0 ? -error : 0;
 }
 
-/* A FIN takes a number as a byte does; in these states ours has been sent. */
+/* True in the states in which our FIN has been sent. A FIN takes one sequence number, as a byte does. */
 static __always_inline bool has_sent_fin(int state)
 {
 	return state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_TIME_WAIT || state == TCP_CLOSING ||
 	       state == TCP_LAST_ACK;
 }
 
-/* What the programs at this end wrote, and what they read, from the sequence numbers: whatever way it went. Those
- * numbers have 32 bits, what was acknowledged and received has 64. The SYN of who connects is among what was
- * acknowledged, and a FIN that was read among what was received.
+/* Fills in the bytes written and read at this end from the sequence numbers, whichever calls moved them. Those
+ * numbers have 32 bits, the counts of acknowledged and received bytes 64. The connecting side's SYN is among
+ * the acknowledged bytes, and a FIN that was read is among the received ones.
  */
 __noinline int put_bytes(struct scratch *s, int before)
 {
@@ -81,7 +81,7 @@ __noinline int put_bytes(struct scratch *s, int before)
 	return 0;
 }
 
-/* A connection of which `s` has what was remembered has ended, having been in state `before`. */
+/* Emits the end of a connection that was in state `before`; `s` has the remembered record. */
 static __always_inline void emit_close(struct scratch *s, __u64 sock, int before)
 {
 	struct sock_record *r = (struct sock_record *)s->record;
@@ -94,14 +94,16 @@ static __always_inline void emit_close(struct scratch *s, __u64 sock, int before
 	emit_sock(s, KIND_CLOSE);
 }
 
-/* The connection in `s` has begun. Whoever deletes the entry tells its end: here, if that came before the entry. */
+/* Remembers the connection in `s`, which has just begun. Whichever program deletes the entry emits the end:
+ * this one, if the end came before the entry was there.
+ */
 static __always_inline void watch(struct scratch *s, __u64 sock)
 {
 	struct sock_record *r = (struct sock_record *)s->record;
 
 	r->flags &= ~(SOCK_WATCHED | SOCK_NONBLOCKING);
 	r->since_ns = r->header.time_ns;
-	r->header.flags = FLAG_TRACED; /* whatever way it began */
+	r->header.flags = FLAG_TRACED; /* however the connection began */
 	r->call = 0;
 	if (bpf_map_update_elem(&connections, &sock, r, BPF_ANY)) {
 		count_seen(KIND_CLOSE);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* For programs of templates ([tracer.template.bpf.<name>]): the agent puts this on the include path when it compiles
- * one; `duetector-actors tracers header` prints it for those who compile elsewhere.
+/* For the C programs of templates ([tracer.template.bpf.<name>]). The agent puts this file on the include path
+ * when it compiles one; `duetector-actors tracers header` prints it for use with another build system.
  *
- * A struct becomes named fields by its own type information. Fields named timestamp (nanoseconds since boot), pid, uid,
- * gid, comm, cwd, fname, tid, ppid, ret fill columns of these names; all others go into `extended`.
+ * A record's struct is decoded by its own type information: each field becomes a named field of the row. Fields
+ * named timestamp (nanoseconds since boot), pid, uid, gid, comm, cwd, fname, tid, ppid and ret fill the columns
+ * of these names; all others go into `extended`.
  */
 #ifndef DUETECTOR_H
 #define DUETECTOR_H
@@ -22,14 +23,14 @@ struct task_struct {
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
 
-/* Shown as addresses: four and sixteen bytes in network order. */
+/* Types that are shown as IP addresses: four and sixteen bytes in network order. */
 typedef __be32 ipv4_t;
 typedef struct {
 	__u8 bytes[16];
 } ipv6_t;
 
-/* What most records begin with: when, which process and thread, whose, called what. A pid and its start_boottime become
- * `exec_id`, by which the agent knows working folder, executable and container.
+/* The fields that most records begin with: time, process, thread, user, group and command name. A pid and its
+ * start_boottime become `exec_id`, by which the agent finds working folder, executable and container.
  */
 #define DUETECTOR_COMMON                                                                                     \
 	__u64 timestamp;                                                                                     \
@@ -50,7 +51,7 @@ typedef struct {
 		bpf_get_current_comm((record)->comm, sizeof((record)->comm));                                \
 	} while (0)
 
-/* The ring that records of one type go through; `bytes` is a power of two of pages. */
+/* Defines a ring for records of one type; `bytes` is a power of two and a multiple of the page size. */
 #define DUETECTOR_RING(name, record, bytes)                                                                  \
 	struct {                                                                                             \
 		__uint(type, BPF_MAP_TYPE_RINGBUF);                                                          \
@@ -61,7 +62,9 @@ typedef struct {
 /* Brings a record's type into the object's type information. */
 #define DUETECTOR_RECORD(record) const struct record *duetector_record_##record __attribute__((unused))
 
-/* Records that found their ring full: the agent books them as lost. Without this map nobody knows of them. */
+/* The count of records that found their ring full; the agent counts them as lost. Without this map such losses
+ * are not known.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -69,7 +72,7 @@ struct {
 	__type(value, __u64);
 } duetector_lost SEC(".maps");
 
-/* Set by the agent: its process, by the id it has in its own pid namespace. */
+/* Set by the agent: its own process, as numbered in its own pid namespace. */
 const volatile __u32 agent_tgid = 0;
 const volatile __u64 agent_pidns_dev = 0;
 const volatile __u64 agent_pidns_ino = 0;
@@ -83,8 +86,8 @@ static __always_inline void duetector_count_lost(void)
 		__sync_fetch_and_add(lost, 1);
 }
 
-/* Room for a record in a ring, to be submitted or discarded (bpf_ringbuf_submit, bpf_ringbuf_discard); NULL, and counted
- * as lost, if there is none.
+/* Reserves room for a record in a ring, to be passed to bpf_ringbuf_submit or bpf_ringbuf_discard. NULL, and
+ * counted as lost, if there is none.
  */
 #define duetector_reserve(ring, size)                                                                        \
 	({                                                                                                   \
@@ -101,7 +104,7 @@ static __always_inline void duetector_count_lost(void)
 			duetector_count_lost();                                                              \
 	} while (0)
 
-/* Whether the agent itself is at work here, whose own doings are nobody's business. */
+/* True if the current process is the agent, which should not be recorded. */
 static __always_inline int duetector_is_agent(void)
 {
 	struct bpf_pidns_info own = {};

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* The only way out: scratch space, counters, rings, wake-ups. */
+/* How records leave the programs: scratch space, counters, rings, wake-ups. Nothing else writes to the rings.
+ */
 #ifndef DUETECTOR_EMIT_H
 #define DUETECTOR_EMIT_H
 
 #include "hooks.h"
-#include "judge.h"
+#include "rules.h"
 
-/* Ring position at the last forced wake-up. CPUs may race here: the worst is one wake-up more. */
+/* Ring positions at the last forced wake-up. CPUs may race here: at worst there is one wake-up more. */
 __u64 data_woken[MAX_DATA_RINGS], lifecycle_woken;
 
-/* Atomic, because a program in a soft interrupt may come in between on the same CPU. */
+/* Atomic, because a program in a soft interrupt may interrupt this one on the same CPU. */
 static __always_inline void count_seen(__u32 kind)
 {
 	struct count *count = bpf_map_lookup_elem(&counts, &kind);
@@ -26,7 +27,8 @@ static __always_inline void count_lost(__u32 kind)
 		__sync_fetch_and_add(&count->lost, 1);
 }
 
-/* A slot is claimed by exchange and not by depth, so that no order of release is assumed. */
+/* Takes a free slot by an atomic exchange and not by nesting depth, so that slots may be released in any order.
+ */
 static __always_inline struct scratch *take_scratch(void)
 {
 	for (__u32 i = 0; i < SCRATCH_SLOTS; i++) {
@@ -35,7 +37,7 @@ static __always_inline struct scratch *take_scratch(void)
 
 		if (s && !__sync_lock_test_and_set(&s->busy, 1)) {
 			s->slot = i;
-			s->rules = s->judged = s->failed = s->has_path = s->place = s->tree_known = 0;
+			s->rules = s->tests_done = s->failed = s->has_path = s->cgroup_state = s->tree_known = 0;
 			return s;
 		}
 	}
@@ -47,7 +49,8 @@ static __always_inline void give_back(struct scratch *s)
 	*(volatile __u32 *)&s->busy = 0;
 }
 
-/* One wake-up each time so much has come in, and none while the agent keeps up: it looks by itself besides.
+/* Wakes the agent once each time `threshold` bytes have come in, and not while it keeps up: it also polls by
+ * itself.
  */
 static __always_inline __u64 wakeup(void *ring, __u64 *woken, __u32 threshold)
 {
@@ -73,8 +76,8 @@ static __always_inline long output(void *ring, struct scratch *s, __u64 flags)
 
 #define SAMPLED_OUT 1
 
-/* While a ring is nearly full, of the tracers that flood only some records get in, so that others find room. Which: by
- * chance, so that no pattern of theirs decides.
+/* While a ring is nearly full, lets in only a share of the records of tracers that flood, so that others find
+ * room. Records are chosen at random, so that no pattern in them decides.
  */
 static __always_inline bool sampled_out(void *ring, struct settings *set, __u32 kind)
 {
@@ -89,7 +92,7 @@ static __always_inline bool sampled_out(void *ring, struct settings *set, __u32 
 			return SAMPLED_OUT;                                                                  \
 		return output(&ring, s, wakeup(&ring, &data_woken[n], set->data_wakeup))
 
-/* Into this CPU's ring. Global, so that the verifier looks at it once and not for each program. */
+/* Outputs into this CPU's ring. A global function, so that it is verified once and not for each program. */
 __noinline int put_data(struct scratch *s, __u32 kind)
 {
 	struct settings *set = get_settings();
@@ -107,18 +110,20 @@ __noinline int put_data(struct scratch *s, __u32 kind)
 		PUT_INTO(data_5, 5);
 		PUT_INTO(data_6, 6);
 		PUT_INTO(data_7, 7);
-	default: /* also CPUs that came later than the agent */
+	default: /* also CPUs that came online after the agent started */
 		PUT_INTO(data, 0);
 	}
 }
 
-/* A record of a tracer, already counted as seen. Global, as put_data. */
+/* Emits a tracer's record that was already counted as seen, unless a filter drops it. A global function, as
+ * put_data.
+ */
 __noinline int emit_data(struct scratch *s, __u32 kind)
 {
 	struct count *count;
 	int refused;
 
-	if (!s || (get_rules() && judge(s, true)))
+	if (!s || (get_rules() && apply_rules(s, true)))
 		return 0;
 	refused = put_data(s, kind);
 	if (!refused)
@@ -129,13 +134,13 @@ __noinline int emit_data(struct scratch *s, __u32 kind)
 	return 0;
 }
 
-/* A record for the process table, and for the tracer if it is FLAG_TRACED. */
+/* Emits a record for the process table, and for the tracer too if it has FLAG_TRACED. */
 static __always_inline void emit_lifecycle(struct scratch *s, __u32 kind, bool traced)
 {
 	struct settings *set = get_settings();
 	__u64 flags = wakeup(&lifecycle, &lifecycle_woken, set ? set->lifecycle_wakeup : 0);
 
-	if (traced && set && set->rules && judge(s, true)) {
+	if (traced && set && set->rules && apply_rules(s, true)) {
 		((struct header *)s->record)->flags &= ~FLAG_TRACED;
 		traced = false;
 	}
@@ -146,7 +151,7 @@ static __always_inline void emit_lifecycle(struct scratch *s, __u32 kind, bool t
 		count_lost(kind);
 }
 
-/* No scratch space for a record of the lifecycle ring. */
+/* Counts a record of the lifecycle ring as lost because there was no scratch space. */
 static __always_inline void lose_lifecycle(__u32 kind, bool traced)
 {
 	count_lost(COUNT_LIFECYCLE);

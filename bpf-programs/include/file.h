@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* What a descriptor stands for. */
+/* Files behind descriptors: identity and path. */
 #ifndef DUETECTOR_FILE_H
 #define DUETECTOR_FILE_H
 
 #include "overlay.h"
 
-/* The address of the file behind a descriptor of the current task, 0 if there is none. */
+/* The address of the file behind a descriptor of the current task; 0 if there is none. */
 static __always_inline __u64 file_of(struct task_struct *task, __s64 fd)
 {
 	struct fdtable *table = task->files->fdt;
@@ -17,7 +17,7 @@ static __always_inline __u64 file_of(struct task_struct *task, __s64 fd)
 	return file;
 }
 
-/* The same by the address of a struct files_struct. */
+/* The same, for descriptors in the struct files_struct at this address. */
 static __always_inline __u64 file_among(__u64 files, __s32 fd)
 {
 	__u64 table = 0, slots = 0, file = 0;
@@ -44,8 +44,8 @@ static __always_inline void set_walk_to_file(struct scratch *s, __u64 file)
 	READ(&s->walk.mnt, file, struct file, f_path.mnt);
 }
 
-/* A string of the caller's memory as the next text, or the kernel's copy of one. When a call ends the kernel has read
- * it: the page is there.
+/* Appends a string as the next text: from the caller's memory, or the kernel's copy of it. When a call ends the
+ * kernel has read the string, so its page is present.
  */
 static __always_inline void put_asked(struct scratch *s, __u64 from, bool in_kernel, struct text *text)
 {
@@ -61,14 +61,14 @@ static __always_inline void put_asked(struct scratch *s, __u64 from, bool in_ker
 		len = bpf_probe_read_user_str(&s->record[at], ASKED_LIMIT, (void *)from);
 	if (len < 0)
 		return;
-	/* An empty one has length 0 before 6.13, as if it had no NUL. */
+	/* Before 6.13 an empty string has length 0, as if it had no NUL. */
 	len = len ?: 1;
 	text->flags = len == ASKED_LIMIT ? TEXT_CUT : 0;
 	text->len = len - 1;
 	s->size = at + len - 1;
 }
 
-/* Which file s->walk.inode is. Global, so that the verifier looks at it once a program. */
+/* Fills in the identity of the file s->walk.inode. A global function, so that it is verified once a program. */
 __noinline int identify(struct scratch *s, struct file_id *id)
 {
 	__u64 inode, super = 0, magic = 0;
@@ -93,7 +93,7 @@ __noinline int identify(struct scratch *s, struct file_id *id)
 	return 0;
 }
 
-/* A file: which, and where. */
+/* Fills in a file's identity and path. */
 static __always_inline void put_file(struct scratch *s, struct task_struct *task, __u64 file, struct file_id *id,
 				     struct text *path)
 {
@@ -110,7 +110,8 @@ static __always_inline void put_file(struct scratch *s, struct task_struct *task
 
 #define CWD -100 /* AT_FDCWD */
 
-/* The folder that the path `asked`, which is at `start` of the record, begins from if it is relative. */
+/* Appends the folder that the path `asked`, which is at `start` of the record, begins from if it is relative.
+ */
 static __always_inline void put_base(struct scratch *s, struct task_struct *task, __u64 start, struct text *asked,
 				     struct text *base, __s32 dirfd)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Whether a tracer wants to hear of what a task does. */
+/* Decides whether a tracer records what a task does. */
 #ifndef DUETECTOR_FILTER_H
 #define DUETECTOR_FILTER_H
 
 #include "maps.h"
 #include "tier.h"
 
-/* The compiler may prove a bound that the verifier can't see; this one neither can lose. */
+/* Clamps in asm: clang may drop a check that it can prove, and then the verifier rejects the access. */
 #define BOUND(value, limit) asm volatile("if %0 <= %1 goto +1\n%0 = %1" : "+r"(value) : "i"(limit))
 
 static __always_inline struct settings *get_settings(void)
@@ -27,7 +27,7 @@ static __always_inline bool uid_passes(struct settings *set, __u32 uid)
 	return false;
 }
 
-/* The agent itself, whose own doings are not recorded. */
+/* True for the agent itself, which is not recorded. */
 static __always_inline bool is_agent(struct settings *set, struct task_struct *task)
 {
 	__u32 tgid = GET(task, tgid);
@@ -37,7 +37,7 @@ static __always_inline bool is_agent(struct settings *set, struct task_struct *t
 	return tgid == set->agent_tgid;
 }
 
-/* The tracer of `kind` is on and the task is none that is left out. */
+/* True if the tracer of `kind` is on and the task is not excluded. */
 static __always_inline bool passes(__u32 kind, struct task_struct *task)
 {
 	struct settings *set = get_settings();
@@ -47,7 +47,7 @@ static __always_inline bool passes(__u32 kind, struct task_struct *task)
 	return uid_passes(set, GET(task, cred, euid.val));
 }
 
-/* The same, in a program that is one tracer's. */
+/* The same, in a program that belongs to one tracer. */
 static __always_inline bool is_traced(__u32 kind, struct task_struct *task)
 {
 	if (refused_kind == kind)

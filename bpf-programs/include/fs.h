@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Calls that change names and attributes of files: one shape for all, told by which argument is what. */
+/* Records of calls that change names and attributes of files. All have one layout; a table says which argument
+ * is what.
+ */
 #ifndef DUETECTOR_FS_H
 #define DUETECTOR_FS_H
 
@@ -12,7 +14,7 @@ static __always_inline void put_nothing(struct text *text)
 	text->flags = TEXT_UNREADABLE;
 }
 
-/* The file behind a descriptor instead of a path. */
+/* Fills in the file behind a descriptor, for a call without a path. */
 static __always_inline void put_held(struct scratch *s, struct task_struct *task, __u64 file)
 {
 	struct fs_record *r = (struct fs_record *)s->record;
@@ -35,7 +37,7 @@ static __always_inline void put_first(struct scratch *s, struct task_struct *tas
 		return;
 	}
 	put_asked(s, given->path, given->has & IN_KERNEL, &r->asked);
-	/* AT_EMPTY_PATH: the descriptor itself. */
+	/* AT_EMPTY_PATH: the descriptor itself is meant. */
 	if (!r->asked.len && !r->asked.flags && given->fd != CWD) {
 		put_held(s, task, file_of(task, given->fd));
 		return;
@@ -57,8 +59,9 @@ static __always_inline void put_second(struct scratch *s, struct task_struct *ta
 	put_base(s, task, at, &r->asked2, &r->base2, given->fd2);
 }
 
-/* The texts of what was `given`. Global, so that the verifier looks at it once and not for each call that a tracer looks
- * at; so it knows the task by itself: who called, or a thread that shares folders and descriptors with who did.
+/* Appends the texts that `given` points at. A global function, so that it is verified once and not for each
+ * call of a tracer. It therefore finds the task by itself: the caller, or a thread that shares folders and
+ * descriptors with the caller.
  */
 __noinline int fill_fs(struct scratch *s)
 {
@@ -77,7 +80,7 @@ __noinline int fill_fs(struct scratch *s)
 	return 0;
 }
 
-/* What the current system call was given, `as` being a struct fs_call. Global for the same reason. */
+/* Reads the arguments of the current system call; `as` is a struct fs_call. Global for the same reason. */
 __noinline int read_fs_call(struct scratch *s, __u64 as, __u32 abi)
 {
 	struct call call = {.regs = current_regs(), .abi = abi};
@@ -107,7 +110,7 @@ __noinline int read_fs_call(struct scratch *s, __u64 as, __u32 abi)
 	return 0;
 }
 
-/* The record of a call by `task`, without its texts; NULL if nobody wants it, or it is lost. */
+/* Begins the record of a call by `task`, without its texts; NULL if it is not traced, or lost. */
 static __always_inline struct scratch *begin_fs(__u32 kind, struct task_struct *task, __u32 nr)
 {
 	struct fs_record *r;

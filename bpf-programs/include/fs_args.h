@@ -5,8 +5,8 @@
 
 #include "file.h"
 
-/* Which argument is what, counted from 1; 0 is none: a path without descriptor starts from the working folder, a
- * descriptor without path is the file itself.
+/* The position of each argument, counted from 1; 0: the call has none. A path without a descriptor starts from
+ * the working folder; a descriptor without a path is the file itself.
  */
 struct fs_call {
 	__u8 fd, path;
@@ -15,7 +15,9 @@ struct fs_call {
 	__u8 a, b, c;
 };
 
-/* Of a 32-bit program, beside the argument's place: it and the next are the halves of one; it has a sign. */
+/* Flags beside an argument's position, for 32-bit programs: it and the next are two halves of one number; it is
+ * signed.
+ */
 #define PAIR 0x10
 #define SIGNED 0x20
 /* A user or group id. */
@@ -45,7 +47,7 @@ static __always_inline __s32 folder(const struct call *call, int at)
 	return at ? (__s32)arg(call, at) : CWD;
 }
 
-/* What it was given in a structure: struct xattr_args, struct mount_attr. */
+/* Reads the arguments that are passed in a structure: struct xattr_args, struct mount_attr. */
 static __always_inline void read_structure(struct fs_record *r, struct call *call)
 {
 	__u64 words[2] = {};

@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* How a program comes to see the end of a system call: from the one hook, through the table, by the call's number. */
+/* How a program gets to see the end of a system call: one hook sees all calls, and jumps through a table
+ * indexed by the call's number.
+ *
+ *     sys_exit ──► dispatcher ──tail call──► stage Ledger ──tail call──► stage Events ──► end
+ *                       └─────(no program in stage Ledger)───────────────────┘
+ */
 #ifndef DUETECTOR_HOOKS_H
 #define DUETECTOR_HOOKS_H
 
 #include "filter.h"
 #include "tier.h"
 
-/* More than there are system calls. */
+/* More than the number of system calls. */
 #define SYSCALL_SLOTS 512
-/* Two halves, the ledger's and that of events; each has the calls of 64-bit programs, then those of 32-bit ones. */
+/* Layout of the table: stage Ledger, then stage Events; in each the calls of 64-bit programs, then those of
+ * 32-bit ones.
+ */
 #define COMPAT SYSCALL_SLOTS
 #define EVENTS (2 * SYSCALL_SLOTS)
 
-/* Where a call is in the table. An empty slot, and one beyond the end, end the program. */
+/* Programs by call. An empty slot, or an index beyond the end, ends the program. */
 #define TABLE(name)                                                                                          \
 	struct {                                                                                             \
 		__uint(type, BPF_MAP_TYPE_PROG_ARRAY);                                                       \
@@ -23,25 +30,27 @@
 
 TABLE(syscall_exits);
 #if TIER == TRAMPOLINE
-/* Since 6.10 a table takes only programs for functions of one prototype. Those of system calls have two: their parameter
- * has another name where a configuration may leave the call out.
+/* Since 6.10 a table takes only programs for functions of one prototype. The functions of system calls have
+ * two: the parameter has another name in calls that the kernel's configuration may leave out.
  */
 TABLE(syscall_exits_2);
 #endif
 
-/* Of a 32-bit program's call: which of ours it is, and how its arguments differ. Set by the loader from src/syscalls. */
+/* For each call of 32-bit programs: the 64-bit call that it equals, and how its arguments differ. Set by the
+ * loader from src/syscalls.
+ */
 const volatile __u16 compat_calls[SYSCALL_SLOTS] = {};
 #define CALL_NR 0x1ff
-#define CALL_WIDE 0x200	   /* numbers of 64 bits come in two registers */
+#define CALL_WIDE 0x200	   /* 64-bit numbers come in two registers */
 #define CALL_SMALL 0x400   /* ids have 16 bits */
-#define CALL_SOCKET 0x800  /* the arguments lie in memory: socketcall()'s second one says where */
-#define CALL_FOUR 0x1000   /* there are only four of them */
-#define CALL_MEMORY 0x2000 /* the arguments lie in memory: the first register says where */
+#define CALL_SOCKET 0x800  /* the arguments are in memory, at the address in socketcall()'s second one */
+#define CALL_FOUR 0x1000   /* the call has only four arguments */
+#define CALL_MEMORY 0x2000 /* the arguments are in memory, at the address in the first register */
 #define CALL_PAGES 0x4000  /* the offset counts pages */
-#define CALL_ONE 0x8000	   /* there is only one */
+#define CALL_ONE 0x8000	   /* the call has only one argument */
 #define CALL_COMPAT 0x10000
 
-/* A 32-bit program's number, or the place of what it asks of socketcall(). */
+/* A 32-bit program's call number; for socketcall() a slot for each of its operations. */
 static __always_inline __u32 compat_nr(struct pt_regs *regs)
 {
 	__u32 nr = syscall_nr(regs);
@@ -61,12 +70,12 @@ static __always_inline __u32 slot_of(struct pt_regs *regs)
 	return is_compat(current_task()) ? compat_nr(regs) + COMPAT : nr;
 }
 
-/* A call that has ended. Its arguments are call_arg(call, n), n from 0. */
+/* A call that has ended. Arguments are read by call_arg(call, n), n from 0. */
 struct call {
 	struct pt_regs *regs;
 	__s64 ret;
-	__u32 nr;  /* also of a 32-bit program's call: the number of ours */
-	__u32 abi; /* CALL_*, 0 of a 64-bit program's call */
+	__u32 nr;  /* the 64-bit call's number, also in a 32-bit program */
+	__u32 abi; /* CALL_* of a 32-bit program's call, else 0 */
 };
 
 static __always_inline void name_call(struct call *call)
@@ -80,7 +89,7 @@ static __always_inline void name_call(struct call *call)
 	call->abi = CALL_COMPAT | (call->abi & ~CALL_NR);
 }
 
-/* An argument of the current task's 32-bit call. Global, so that the verifier looks at it once a program. */
+/* An argument of the current task's 32-bit call. A global function, so that it is verified once a program. */
 __noinline __u64 compat_arg(__u32 abi, __u32 n)
 {
 	struct pt_regs *regs = current_regs();
@@ -100,7 +109,7 @@ static __always_inline __u64 call_arg(const struct call *call, int n)
 	return call->abi ? compat_arg(call->abi, n) : syscall_arg(call->regs, n);
 }
 
-/* A pointer, or a number as long as one, that lies at `index` in an array of the caller's. */
+/* Reads the pointer or `long` at `index` of an array in the caller's memory. */
 static __always_inline __u64 read_user_long(const struct call *call, __u64 array, __u32 index)
 {
 	__u64 value = 0;
@@ -140,10 +149,10 @@ static __always_inline __u64 read_user_long(const struct call *call, __u64 array
 	EXIT_PROGRAMS(name, then)                                                                            \
 	static __always_inline void name##_of(struct call *call)
 
-/* A program of stage Events: `SYSCALL_EXIT(name) { … }` with `call`. */
+/* Defines a program of stage Events: `SYSCALL_EXIT(name) { … }`, which has `call`. */
 #define SYSCALL_EXIT(name) AT_EXIT(name, NONE)
 
-/* A program of stage Ledger: the same, and then whoever has the call in stage Events. */
+/* Defines a program of stage Ledger: the same, and then the call's program of stage Events runs. */
 #define LEDGER_EXIT(name) AT_EXIT(name, NEXT)
 
 #endif

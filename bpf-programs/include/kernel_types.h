@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* The few kernel structs that are read, with only the fields that are read. Where a field really is, is put
- * right when the program is loaded (CO-RE): order and completeness here mean nothing.
+/* The kernel structs that are read, with only the fields that are read. Offsets are corrected when a program is
+ * loaded (CO-RE), so order and completeness mean nothing here.
  */
 #ifndef DUETECTOR_KERNEL_TYPES_H
 #define DUETECTOR_KERNEL_TYPES_H
@@ -95,7 +95,7 @@ typedef struct {
 	__u32 val;
 } kgid_t;
 
-/* Sixty-four bits; 6.3 renamed what is in it. */
+/* Sixty-four bits; 6.3 renamed the field inside. */
 typedef struct {
 	__u32 cap[2];
 } kernel_cap_t;

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* The ledger: what each process did with each file, counted here and told now and then, so that sums stay exact
- * however fast calls come. It has two halves. Programs write to one; the agent turns them about, waits until no program
- * is left that saw it the other way, and has what is in the other told (src/ledger). So nobody counts in an entry that is
- * being taken out.
+/* The usage ledger: what each process did with each file, summed up here and flushed from time to time, so that
+ * sums stay exact however fast calls come. It has two buffers (`side` 0 and 1). Programs write to one. The
+ * agent swaps them, waits until no program is left that saw the old setting, and flushes the other
+ * (src/ledger). So nothing is added to an entry while it is taken out.
  */
 #ifndef DUETECTOR_LEDGER_H
 #define DUETECTOR_LEDGER_H
 
 #include "file.h"
 
-/* Of a path so much is in its entry; the rest of a longer one is in parts of this size. */
+/* An entry holds this many bytes of its path; the rest of a longer one is in parts of this size. */
 #define USAGE_PART 256
 #define USAGE_PARTS (PATH_LIMIT / USAGE_PART + 1)
 #define PIPEFS_MAGIC 0x50495045
 
-/* An entry is the record it will be. */
+/* The record as it will be emitted. */
 struct usage_entry {
 	struct usage_record record;
 	__u8 names[USAGE_PART];
@@ -30,8 +30,8 @@ struct usage_part {
 	__u8 names[USAGE_PART];
 };
 
-/* Which entries there may be for what a descriptor stands for. Only a hint, for when it is closed: what it misses is told
- * by the next sweep.
+/* The entries that may exist for a descriptor. Only a hint for when it is closed: what it misses is flushed by
+ * the next sweep.
  */
 struct usage_fd {
 	__u32 tgid;
@@ -44,7 +44,7 @@ struct usage_hint {
 	__u32 pad;
 };
 
-/* Kernel memory as it is needed: few hold many at a time. */
+/* Not preallocated: kernel memory is used as entries are added. */
 #define USAGE_MAP(map_type, flags, entries, name, key_type, value_type)                                      \
 	struct {                                                                                             \
 		__uint(type, map_type);                                                                      \

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Datagrams that are given by struct msghdr, one or many. */
+/* Datagrams that are passed as struct msghdr, one or many. */
 #ifndef DUETECTOR_MESSAGE_H
 #define DUETECTOR_MESSAGE_H
 
 #include "udp.h"
 
-/* struct msghdr as programs have it, and as 32-bit ones do; in an array each has the datagram's length behind it. */
+/* struct msghdr of 64-bit and of 32-bit programs; in an array each is followed by the datagram's length. */
 struct message {
 	__u64 name;
 	__u32 name_length, pad;
@@ -17,7 +17,7 @@ struct message32 {
 	__u32 name, name_length, vectors, count, control, control_length, flags;
 };
 
-/* The message at an address, as the datagram. Global, for the same reason as datagram(). */
+/* Sets the datagram from the message at an address. Global, for the same reason as datagram(). */
 __noinline int take_message(struct scratch *s, __u64 from)
 {
 	struct message32 small = {};
@@ -41,7 +41,7 @@ __noinline int take_message(struct scratch *s, __u64 from)
 	return 0;
 }
 
-/* One of the call's many. */
+/* Handles one of a call's many messages. */
 __noinline int nth_message(struct scratch *s, __u64 from)
 {
 	__u32 length = 0;
@@ -56,7 +56,7 @@ __noinline int nth_message(struct scratch *s, __u64 from)
 	return datagram(s);
 }
 
-/* Some of them. */
+/* Handles up to STRIDE messages. */
 __noinline int some_messages(struct scratch *s, __u64 from, __u32 count)
 {
 	__u64 size;

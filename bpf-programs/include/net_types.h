@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* As kernel_types.h, of the network. */
+/* Network structs, declared as those in kernel_types.h. */
 #ifndef DUETECTOR_NET_TYPES_H
 #define DUETECTOR_NET_TYPES_H
 
@@ -40,7 +40,7 @@ struct tcp_sock {
 	__u64 bytes_received, bytes_acked;
 } CO_RE;
 
-/* The first field of the kernel's own is the family. */
+/* In the kernel's own struct the family comes first. */
 struct sockaddr_un {
 	char sun_path[108];
 } CO_RE;

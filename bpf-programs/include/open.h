@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* The record of an open, however it was asked for. */
+/* The record of an open, for system calls and io_uring. */
 #ifndef DUETECTOR_OPEN_H
 #define DUETECTOR_OPEN_H
 
@@ -15,7 +15,7 @@ struct open_how {
 
 struct open_args {
 	__s32 dirfd;
-	__u64 path; /* an address: the kernel's or the caller's */
+	__u64 path; /* an address, in the kernel's or the caller's memory */
 	__u64 flags;
 	__u64 mode;
 	bool in_kernel;
@@ -25,7 +25,7 @@ struct open_args {
 #define HANDLE_HEAD 8
 #define HANDLE_LIMIT 128 /* MAX_HANDLE_SZ */
 
-/* The handle as the next text: how long it is, its type, and so many bytes. */
+/* Appends the handle as the next text: its length, its type, its bytes. */
 static __always_inline void put_handle(struct scratch *s, __u64 from, struct text *text)
 {
 	__u64 at = s->size;
@@ -45,7 +45,7 @@ static __always_inline void put_handle(struct scratch *s, __u64 from, struct tex
 	s->size = at + len;
 }
 
-/* An open by `task`, up to the text of what was asked for; NULL if nobody wants it, or it is lost. */
+/* Begins the record of an open by `task`, up to the path as requested; NULL if it is not traced, or lost. */
 static __always_inline struct scratch *begin_open(struct task_struct *task, const struct open_args *args)
 {
 	struct open_record *r;
@@ -72,13 +72,14 @@ static __always_inline struct scratch *begin_open(struct task_struct *task, cons
 	return s;
 }
 
-/* What is there of an open that failed: only where a relative path would have started is known. */
+/* Fills in what is known of an open that failed: only the folder that a relative path would have started from.
+ */
 static __always_inline void put_unopened(struct scratch *s, struct task_struct *task, __s32 dirfd)
 {
 	struct open_record *r = (struct open_record *)s->record;
 	struct text relative = r->asked;
 
-	/* Below the mount that this descriptor is in. */
+	/* The handle is resolved in the mount of this descriptor. */
 	if (r->asked.flags & TEXT_HANDLE)
 		relative.len = 0;
 	r->file = (struct file_id){};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* The file of a layer behind one of an overlayfs. Where overlayfs is a module its types are not in the kernel's own type
- * information: then they are taken for what they have been since 5.19, and what is found is checked.
+/* The file of a layer behind a file of overlayfs. Where overlayfs is a module, its types are not in the
+ * kernel's own type information: then the layout since 5.19 is assumed, and what is found is checked.
  */
 #ifndef DUETECTOR_OVERLAY_H
 #define DUETECTOR_OVERLAY_H
@@ -16,12 +16,14 @@ struct ovl_inode {
 	struct dentry *__upperdentry;
 } CO_RE;
 
-/* Came in 6.5, as did the layers' stack in a struct of its own ("ovl: move ovl_entry into ovl_inode"). */
+/* Added in 6.5, which also moved the stack of layers into a struct of its own ("ovl: move ovl_entry into
+ * ovl_inode").
+ */
 struct backing_file {
 	struct file file;
 } CO_RE;
 
-/* Where the upper layer's dentry is, behind the inode: there has never been anything in between. */
+/* The offset of the upper layer's dentry from the inode: it has always followed directly. */
 static __always_inline __u64 upper_offset(void)
 {
 	if (bpf_core_field_exists(struct ovl_inode, __upperdentry))
@@ -29,7 +31,9 @@ static __always_inline __u64 upper_offset(void)
 	return bpf_core_type_size(struct inode);
 }
 
-/* The first lower layer's inode: `struct ovl_path { layer, dentry }`, in the inode or first in the stack. */
+/* The first lower layer's inode: in `struct ovl_path { layer, dentry }`, which is in the inode or first in the
+ * stack.
+ */
 static __always_inline __u64 lower_inode(__u64 lower)
 {
 	__u64 dentry = 0, stack = 0, inode = 0;
@@ -61,7 +65,9 @@ static __always_inline void put_layer(struct file_id *id, __u64 overlay)
 		return;
 	READ(&mode, inode, struct inode, i_mode);
 	READ(&id->real_ino, inode, struct inode, i_ino);
-	/* A lower file lends the overlay's its number, unless it is a folder's; layers may be told apart in the upper half. */
+	/* A lower file gives its inode number to the overlay's, but for folders; layers may be encoded in the
+	 * upper half.
+	 */
 	if ((mode ^ id->mode) & S_IFMT || (layer == LAYER_LOWER && (mode & S_IFMT) != S_IFDIR &&
 					   (__u32)id->real_ino != (__u32)id->ino)) {
 		id->real_ino = 0;

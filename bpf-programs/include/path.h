@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Paths, walked by hand through dentries and mounts: bpf_d_path is refused in most programs. */
+/* Paths, read by walking dentries and mounts, because most programs may not call bpf_d_path. */
 #ifndef DUETECTOR_PATH_H
 #define DUETECTOR_PATH_H
 
@@ -9,9 +9,9 @@
 
 #define CGROUP_DEPTH 32
 
-/* The part of a dentry that is read, as it lies in memory. */
+/* The part of a dentry that is read, in the order in which it lies in memory. */
 struct dentry_part {
-	__u64 pprev; /* 0: not in the hash, that is unlinked */
+	__u64 pprev; /* 0: not in the hash, so unlinked */
 	__u64 parent;
 	__u32 hash;
 	__u32 len;
@@ -20,7 +20,7 @@ struct dentry_part {
 	__u64 short_name[4]; /* where `name` points if it is short */
 };
 
-/* One copy where the fields lie side by side, as they do on kernels without layout randomisation; the
+/* Reads all with one copy where the fields lie side by side, as on kernels without layout randomisation. The
  * verifier knows the offsets and keeps only the branch that applies.
  */
 static __always_inline long read_dentry(struct dentry_part *part, __u64 dentry)
@@ -58,7 +58,8 @@ static __always_inline long read_mount(struct mount_part *part, __u64 mnt)
 	       READ(&part->root, mnt, struct vfsmount, mnt_root);
 }
 
-/* Appends a name and a NUL; never at 0: a header is before. Most names are short, and are here already. */
+/* Appends a name and a NUL; never at 0, because a header comes first. Most names are short, and already read.
+ */
 static __always_inline void put_name(struct scratch *s, struct dentry_part *part, __u64 dentry)
 {
 	__u64 at = s->size, len = part->len;
@@ -75,8 +76,8 @@ static __always_inline void put_name(struct scratch *s, struct dentry_part *part
 	s->size = at + len + 1;
 }
 
-/* One name or mount up; gives TEXT_* bits when there is nothing more above, else 0. Global, so that the
- * verifier looks at it once and not once a round.
+/* Goes one name or mount up; returns TEXT_* bits at the end of the walk, else 0. A global function, so that it
+ * is verified once and not once a round.
  */
 __noinline int walk_step(struct scratch *s)
 {
@@ -97,7 +98,7 @@ __noinline int walk_step(struct scratch *s)
 		walk->mnt = parent;
 		return read_mount(&walk->mount, parent) ? TEXT_PATH | TEXT_INCOMPLETE : 0;
 	}
-	/* Every dentry has a parent: a load that faulted gives 0. */
+	/* Every dentry has a parent: 0 means that the load faulted. */
 	if (read_dentry(&part, walk->dentry) || !part.parent || s->size + part.len >= walk->end)
 		return TEXT_PATH | TEXT_INCOMPLETE;
 	s->name_at[walk->names & (WALK_LIMIT - 1)] = s->size;
@@ -112,7 +113,7 @@ __noinline int walk_step(struct scratch *s)
 	return 0;
 }
 
-/* Some steps; the verifier follows every round of a loop, and so fewer of them. */
+/* Makes up to STRIDE steps. The verifier follows every round of a loop; this keeps the rounds few. */
 __noinline int walk_on(struct scratch *s)
 {
 	for (int i = 0; i < STRIDE; i++) {
@@ -124,8 +125,8 @@ __noinline int walk_on(struct scratch *s)
 	return 0;
 }
 
-/* Appends the names from s->walk.dentry up to the task's root; gives TEXT_* bits. Global as well: once a program, not
- * once for each path that a record has.
+/* Appends the names from s->walk.dentry up to the task's root; returns TEXT_* bits. Global as well: verified
+ * once a program, and not once for each path of a record.
  */
 __noinline int walk_path(struct scratch *s)
 {
@@ -145,14 +146,16 @@ __noinline int walk_path(struct scratch *s)
 	return TEXT_PATH | TEXT_INCOMPLETE | s->walk.deleted;
 }
 
-/* Where paths begin for a task. */
+/* Sets the root that the task's paths begin at. */
 static __always_inline void set_root(struct scratch *s, struct task_struct *task)
 {
 	s->walk.root_dentry = (__u64)task->fs->root.dentry;
 	s->walk.root_mnt = (__u64)task->fs->root.mnt;
 }
 
-/* The names of what `s->walk` was set to, as one text of the record; without a task the root was set, too. */
+/* Appends the path that `s->walk` was set to, as one text of the record. Without a task, the root was already
+ * set.
+ */
 static __always_inline void put_path(struct scratch *s, struct task_struct *task, struct text *text)
 {
 	__u32 start = s->size;
@@ -177,7 +180,7 @@ static __always_inline void put_exe(struct scratch *s, struct task_struct *task,
 	put_path(s, task, text);
 }
 
-/* One cgroup up, as walk_step. */
+/* Goes one cgroup up, as walk_step. */
 __noinline int cgroup_step(struct scratch *s)
 {
 	__u64 node, parent = 0, name = 0, at;
@@ -201,7 +204,7 @@ __noinline int cgroup_step(struct scratch *s)
 	return 0;
 }
 
-/* The cgroup's names, in its hierarchy. */
+/* Appends the names of the cgroup in its hierarchy. */
 __noinline int walk_cgroup(struct scratch *s)
 {
 	if (!s)

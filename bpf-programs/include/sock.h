@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Sockets: which they are, where they lead, how they ended. */
+/* Sockets: family, protocol, addresses, and the records of calls on them. */
 #ifndef DUETECTOR_SOCK_H
 #define DUETECTOR_SOCK_H
 
@@ -19,23 +19,23 @@
 
 /* A call on a socket. */
 struct sock_call {
-	__u64 file;    /* 0: none of these is looked at */
-	__u64 address; /* a struct sockaddr, 0 if there is none */
+	__u64 file;    /* 0: the fields below are not used */
+	__u64 address; /* a struct sockaddr; 0: none */
 	__u32 length;
 	__u32 nr;
 	__s32 ret;
-	bool in_kernel; /* the address: the kernel has copied it from the caller's memory */
+	bool in_kernel; /* the address is the kernel's copy */
 	bool uring;
 };
 
 struct sockaddr_any {
 	__u16 family;
 	__u16 port;
-	__u32 addr4; /* of IPv6 the flow */
+	__u32 addr4; /* in IPv6 the flow label */
 	__u8 addr6[16];
 };
 
-/* The socket behind a file, 0 if it is none. */
+/* The socket behind a file; 0 if it is not a socket. */
 static __always_inline __u64 sock_of(__u64 file)
 {
 	__u64 inode = 0, socket = 0, sock = 0;
@@ -71,15 +71,17 @@ static __always_inline bool is_inet(__u16 family)
 	return family == INET || family == INET6;
 }
 
-/* One of IPv4 and IPv6 that has ports, or a unix socket. */
-static __always_inline bool is_told(__u64 sock)
+/* True for a socket that is recorded: TCP or UDP over IPv4 or IPv6, or a unix socket. */
+static __always_inline bool is_recorded(__u64 sock)
 {
 	__u16 family = family_of(sock), protocol = protocol_of(sock);
 
 	return family == UNIX || (is_inet(family) && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP));
 }
 
-/* The addresses as the socket `s->sock` has them: of TCP complete from SYN_SENT on. Global: many programs have this. */
+/* Fills in the addresses of the socket `s->sock`; for TCP they are complete from SYN_SENT on. Global: many
+ * programs use it.
+ */
 __noinline int put_addresses(struct scratch *s)
 {
 	struct sock_record *r;
@@ -118,12 +120,14 @@ static __always_inline void read_address(struct sockaddr_any *to, __u64 from, bo
 		bpf_probe_read_kernel(to, sizeof(*to), (void *)from);
 		return;
 	}
-	/* A shorter address than IPv6's can end at the end of a page. */
+	/* An address shorter than one of IPv6 can end at the end of a page. */
 	if (bpf_probe_read_user(to, sizeof(*to), (void *)from))
 		bpf_probe_read_user(to, 16, (void *)from);
 }
 
-/* An address of a call, for a socket of this family: one of IPv6 may be given one of IPv4, which it maps. */
+/* Fills in the address of a call on a socket of this family: an IPv6 socket may be given an IPv4 address, which
+ * it maps.
+ */
 static __always_inline void put_address(__u8 *to, __u16 *port, __u16 family, struct sockaddr_any *from)
 {
 	if (!is_inet(from->family))
@@ -141,7 +145,7 @@ static __always_inline void put_address(__u8 *to, __u16 *port, __u16 family, str
 	}
 }
 
-/* The beginning of a record, NULL if there is no room for it. */
+/* Begins a record; NULL, and counted as lost, if there is no scratch space. */
 static __always_inline struct scratch *begin_sock(__u32 kind, struct task_struct *task, __u64 sock, struct sock_call *call)
 {
 	struct sock_record *r;
@@ -164,13 +168,13 @@ static __always_inline struct scratch *begin_sock(__u32 kind, struct task_struct
 	return s;
 }
 
-/* Seen, and out. */
+/* Counts the record as seen and emits it. */
 static __always_inline void emit_sock(struct scratch *s, __u32 kind)
 {
 	struct sock_record *r = (struct sock_record *)s->record;
 
-	/* One scratch may bring several records: each is judged by itself. */
-	s->rules = s->judged = s->failed = s->has_path = 0;
+	/* A scratch space may bring several records: each passes the rules by itself. */
+	s->rules = s->tests_done = s->failed = s->has_path = 0;
 	r->header.kind = kind;
 	count_seen(kind);
 	emit_data(s, kind);

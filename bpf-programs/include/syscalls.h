@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Numbers of system calls: x86-64's own (arch/x86/entry/syscalls/syscall_64.tbl), and those that newer architectures
- * share (asm-generic/unistd.h). A call that an architecture lacks has a number that none has.
+/* Numbers of system calls: those of x86-64 (arch/x86/entry/syscalls/syscall_64.tbl), and those that newer
+ * architectures share (asm-generic/unistd.h). A call that an architecture lacks has a negative number, which
+ * matches nothing.
  */
 #ifndef DUETECTOR_SYSCALLS_H
 #define DUETECTOR_SYSCALLS_H
 
-/* The same everywhere. */
+/* Calls with the same number on all architectures. */
 #define NR_OPEN_TREE 428
 #define NR_MOUNT_SETATTR 442
 #define NR_SETXATTRAT 463
 #define NR_REMOVEXATTRAT 466
 
-#define MESSAGES 1024 /* of one sendmmsg or recvmmsg at most (UIO_MAXIOV) */
+#define MESSAGES 1024 /* limit of one sendmmsg or recvmmsg (UIO_MAXIOV) */
 
 #if defined(__TARGET_ARCH_x86)
 #define NR_ACCEPT 43

@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Who: the header of every record, read from the task without a single copy where types allow it. */
+/* The header of every record: process, user, cgroup and namespaces, read from the task without a single copy
+ * where types allow it.
+ */
 #ifndef DUETECTOR_TASK_H
 #define DUETECTOR_TASK_H
 
 #include "emit.h"
 
-/* The first pid namespace always has this inode number (PROC_PID_INIT_INO). */
+/* The inode number of the initial pid namespace, the same everywhere (PROC_PID_INIT_INO). */
 #define FIRST_PID_NS 0xEFFFFFFCU
-/* A thread that the kernel has for io_uring. */
+/* Set in the kernel's worker threads for io_uring. */
 #define PF_IO_WORKER 0x10
 
-/* Whose doing it is: of a thread that works for its process the process, told as its first thread. */
+/* The task that a record names: for an io_uring worker the first thread of the process that it works for. */
 static __always_inline struct task_struct *process_of(struct task_struct *task)
 {
 	return task->flags & PF_IO_WORKER ? task->group_leader : task;
 }
 
-/* Which pid namespace, and the process's number in it. */
+/* Fills in the pid namespace, and the process's id in it. */
 static __always_inline void put_pid_ns(struct header *h, struct task_struct *task)
 {
 	struct task_struct *leader = GET(task, group_leader);
@@ -27,7 +29,7 @@ static __always_inline void put_pid_ns(struct header *h, struct task_struct *tas
 	h->ns_pid = h->pid;
 	if (!level)
 		return;
-	/* As a number: 6.1 refuses to add what is not a constant to a typed pointer. */
+	/* A number, because 6.1 refuses to add a variable to a typed pointer. */
 	bpf_probe_read_kernel(&pid, sizeof(pid), &leader->thread_pid);
 	number = pid + OFFSET(struct pid, numbers) + level * bpf_core_type_size(struct upid);
 	bpf_probe_read_kernel(&h->ns_pid, sizeof(h->ns_pid), (void *)(number + OFFSET(struct upid, nr)));
@@ -56,9 +58,9 @@ static __always_inline struct cgroup *hierarchy(struct css_set *set, __u32 id)
 			return group;                                                                        \
 	}
 
-/* The first of the v1 hierarchies that container engines use where the task is not at the root, else its v2 cgroup.
- * In this order, because where both are mounted not all engines move containers in v2. A controller that v2 has says
- * nothing: its cgroup is the nearest one above that has the controller.
+/* The first of the v1 hierarchies that container engines use in which the task is not at the root, else its v2
+ * cgroup. In this order, because where both are mounted not all engines move containers in v2. A controller
+ * that v2 manages is skipped: its cgroup is the nearest ancestor that has the controller, which says nothing.
  */
 static __always_inline struct cgroup *cgroup_of(struct task_struct *task)
 {

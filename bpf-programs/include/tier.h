@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* The same programs for each kind of hook a kernel may offer: compiled once for each, with another TIER (build.rs).
+/* Compiles the same programs for each kind of hook that a kernel may offer (build.rs sets TIER).
  *
- * What works in all of them without knowing which: SYSCALL_EXIT and LEDGER_EXIT (hooks.h) for the ends of system calls;
- * TRACEPOINT(name) for any other tracepoint. A tracepoint's arguments have types only where BTF tracing gives them some:
- * take a task that is current from current_task(), another pointer by ARG(ctx, n, type), and what it points at
- * by GET(pointer, field, field…) or READ (compat.h).
+ * A program need not know its tier if it uses SYSCALL_EXIT and LEDGER_EXIT (hooks.h) for the ends of system
+ * calls and TRACEPOINT(name) for any other tracepoint. A tracepoint's arguments have types only where BTF
+ * tracing provides them: use current_task() for the current task, ARG(ctx, n, type) for another pointer, and
+ * GET(pointer, field, field…) or READ (compat.h) for what it points at.
  */
 #ifndef DUETECTOR_TIER_H
 #define DUETECTOR_TIER_H
@@ -17,7 +17,9 @@
 #define TIER BTF
 #endif
 
-/* Cast where the kernel can do it (6.2): raw tracepoints give no types, and of those that others give see current_task(). */
+/* Cast where the kernel can (6.2): raw tracepoints have no types; for the types of the others see
+ * current_task().
+ */
 #define ARG(ctx, n, type) (has_cast ? CAST(type, (ctx)[n]) : (type *)(ctx)[n])
 
 #if TIER == RAW

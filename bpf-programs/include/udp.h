@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Datagrams of UDP, and the flows that they make: a socket and the address at the other end. */
+/* UDP datagrams, and the flows they form: a socket and the address at the other end. */
 #ifndef DUETECTOR_UDP_H
 #define DUETECTOR_UDP_H
 
 #include "sock.h"
 
 #define DNS_PORT 53
-#define DNS_LIMIT 4096 /* of a datagram that is kept: what servers answer at most */
+#define DNS_LIMIT 4096 /* bytes kept of a datagram: the most that servers answer */
 #define VECTORS 8
 #define MILLISECOND 1000000ULL
-#define SWEEPS 15 /* in the time after which a flow is idle */
+#define SWEEPS 15 /* sweeps in the time after which a flow is idle */
 
-/* When flows that are over were last looked for. */
+/* Time of the last sweep for ended flows. */
 __u64 flows_swept_ns;
 
 struct flow_key {
@@ -22,12 +22,13 @@ struct flow_key {
 };
 
 struct flow {
-	struct sock_record record; /* who began it, its addresses and sums */
-	__u64 ino;		   /* of the socket: tells it from the one that has its place in memory next */
+	struct sock_record record; /* process that began it, addresses, sums */
+	__u64 ino;		   /* of the socket: a later socket at the same address has another one */
 };
 
-/* Hash, because flows end in any order and on any CPU. An entry lives from a flow's first datagram until it is idle or
- * its socket is gone; while the map is full, each datagram is told as a first one and its flow's sums as lost.
+/* A hash, because flows end in any order and on any CPU. An entry lives from a flow's first datagram until the
+ * flow is idle or its socket is gone. While the map is full, each datagram is emitted as a first one and its
+ * flow's sums are counted as lost.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -47,7 +48,7 @@ static __always_inline __u64 ino_of(__u64 sock)
 	return ino;
 }
 
-/* Tells a flow's sums, of which whoever deletes the entry does. */
+/* Emits a flow's sums, unless another program deleted the entry and does so. */
 static __always_inline void end_flow(struct flow_key *key, struct flow *flow)
 {
 	struct sock_record *r;
@@ -85,7 +86,7 @@ static long end_if_over(__attribute__((unused)) void *map, struct flow_key *key,
 	return 0;
 }
 
-/* Ends the flows that are over. */
+/* Ends all flows that are idle or have lost their socket. */
 __noinline int sweep_flows(__u64 idle_since)
 {
 	struct flow_sweep sweep = {.idle_since = idle_since};
@@ -93,7 +94,7 @@ __noinline int sweep_flows(__u64 idle_since)
 	return bpf_for_each_map_elem(&flows, end_if_over, &sweep, 0);
 }
 
-/* The same now and then, by whoever comes by. */
+/* Sweeps if the last sweep was long enough ago; called after datagrams. */
 static __always_inline void sweep_now_and_then(void)
 {
 	__u64 now = bpf_ktime_get_boot_ns(), swept = flows_swept_ns, idle;
@@ -103,11 +104,11 @@ static __always_inline void sweep_now_and_then(void)
 	if (now - swept < idle / SWEEPS ||
 	    __sync_val_compare_and_swap(&flows_swept_ns, swept, now) != swept)
 		return;
-	/* In the first minute of a machine nothing is idle yet. */
+	/* In the first minute after boot nothing is idle yet. */
 	sweep_flows(now > idle ? now - idle : 0);
 }
 
-/* One of the pieces that a datagram lies in, as address and length. */
+/* Reads the address and length of one piece of a datagram. */
 static __always_inline bool read_vector(__u64 *vector, struct datagram *d, __u32 n)
 {
 	__u32 small[2];
@@ -125,8 +126,8 @@ static __always_inline bool read_vector(__u64 *vector, struct datagram *d, __u32
 	return true;
 }
 
-/* The datagram's n-th piece as the next of the record's text; 0 when there is no more. Global, so that the verifier looks
- * at it once and not once a round.
+/* Appends the datagram's n-th piece to the record's text; 0 when there are no more. A global function, so that
+ * it is verified once and not once a round.
  */
 __noinline int put_piece(struct scratch *s, __u32 n)
 {
@@ -159,7 +160,7 @@ __noinline int put_piece(struct scratch *s, __u32 n)
 	return !d->data && d->left && !r->name.flags;
 }
 
-/* The datagram's bytes as the record's text. */
+/* Appends the datagram's bytes as the record's text. */
 __noinline int put_datagram(struct scratch *s)
 {
 	struct sock_record *r;
@@ -179,8 +180,8 @@ __noinline int put_datagram(struct scratch *s)
 	return 0;
 }
 
-/* A new flow, whose record is in the scratch space. Before 6.5 what a global function was handed is no value for a map;
- * what is found in a map is.
+/* Adds a flow; its record is in the scratch space. Before 6.5 a global function's argument cannot be a map's
+ * value; what was found in a map can.
  */
 static __always_inline struct flow *begin_flow(struct scratch *s, struct flow_key *key, __u64 ino)
 {
@@ -200,7 +201,7 @@ static __always_inline struct flow *begin_flow(struct scratch *s, struct flow_ke
 	return bpf_map_lookup_elem(&flows, key);
 }
 
-/* Adds the datagram to its flow; whether it is the first in its direction. */
+/* Adds the datagram to its flow; true if it is the first in its direction. */
 static __always_inline bool add_to_flow(struct scratch *s, bool received)
 {
 	struct sock_record *r = (struct sock_record *)s->record;
@@ -230,8 +231,8 @@ static __always_inline bool add_to_flow(struct scratch *s, bool received)
 	return __sync_fetch_and_add(&flow->record.datagrams_sent, 1) == 0;
 }
 
-/* A datagram, described in `s`, whose record has its header, call and SOCK_RECEIVED or not. Global: once a program, and
- * not once for each datagram of a call.
+/* Records the datagram that `s` describes; the record already has its header, its call, and SOCK_RECEIVED or
+ * not. Global: verified once a program, and not once for each datagram of a call.
  */
 __noinline int datagram(struct scratch *s)
 {
@@ -248,7 +249,7 @@ __noinline int datagram(struct scratch *s)
 	flags = r->flags;
 	put_addresses(s);
 	failed = flags & SOCK_RECEIVED && d->ret < 0;
-	/* Nothing came: what is there is of before. */
+	/* Nothing was received: the address in memory is an old one. */
 	if (d->address && !failed) {
 		read_address(&address, d->address, d->in_kernel);
 		put_address(r->daddr, &r->dport, r->family, &address);

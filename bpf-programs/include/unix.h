@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Names of unix sockets: paths, and abstract ones, which begin with a NUL. */
+/* Names of unix sockets: paths, and abstract names, which begin with a NUL. */
 #ifndef DUETECTOR_UNIX_H
 #define DUETECTOR_UNIX_H
 
 #include "sock.h"
 
 #define SUN_PATH_LIMIT 108
-#define SUN_PATH_AT 2 /* behind the family */
+#define SUN_PATH_AT 2 /* after the family */
 
-/* `length` bytes of sun_path. */
+/* Appends `length` bytes of sun_path. */
 static __always_inline void put_sun_path(struct scratch *s, __u64 from, __s64 length, bool in_kernel)
 {
 	struct sock_record *r = (struct sock_record *)s->record;
@@ -33,7 +33,7 @@ static __always_inline void put_sun_path(struct scratch *s, __u64 from, __s64 le
 	s->size = at + len;
 }
 
-/* The name that `s->sock` has, and the path of its file. Global, for many programs. */
+/* Appends the name of `s->sock`, and the path of its file. Global, because many programs use it. */
 __noinline int put_unix_name(struct scratch *s)
 {
 	struct sock_record *r;
@@ -58,7 +58,7 @@ __noinline int put_unix_name(struct scratch *s)
 	return 0;
 }
 
-/* The name that a call asked for. */
+/* Appends the name that was passed to a call. */
 __noinline int put_unix_asked(struct scratch *s, __u64 address, __u32 length, bool in_kernel)
 {
 	struct sock_record *r;
@@ -75,7 +75,7 @@ __noinline int put_unix_asked(struct scratch *s, __u64 address, __u32 length, bo
 	return 0;
 }
 
-/* Who made the other end, in the first pid namespace. */
+/* Fills in the process that made the other end, by its id in the initial pid namespace. */
 static __always_inline void put_peer_pid(struct scratch *s, __u64 sock)
 {
 	struct sock_record *r = (struct sock_record *)s->record;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Requests of io_uring: whose they are, which file they are about, and what has to be remembered of them between
- * submission, when names are there, and completion, when the result is.
+/* Requests of io_uring: owner, file, and the state that is kept of each between submission, when the names are
+ * known, and completion, when the result is.
+ *
+ *     submit_req:   names, arguments ──► keep(req)  ──► uring_small / uring_large
+ *     complete:     result, file     ◄── recall(req) ◄──┘   ──► record
  */
 #ifndef DUETECTOR_URING_H
 #define DUETECTOR_URING_H
@@ -21,9 +24,9 @@ struct kept_large {
 	__u8 record[KEPT_LARGE];
 };
 
-/* Hash, because requests complete in any order and on any CPU: by the request's address, from submission to
- * completion. Of two sizes, because most paths are short: nearly all requests find room that is there already, and only
- * long ones have theirs allocated. When both are full the record is counted as lost.
+/* Keyed by the request's address, from submission to completion. A hash, because requests complete in any order
+ * and on any CPU. There are two sizes, because most paths are short: nearly all requests use preallocated
+ * entries, and only long ones allocate theirs. When both maps are full the record is counted as lost.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -32,7 +35,7 @@ struct {
 	__type(value, struct kept_small);
 } uring_small SEC(".maps");
 
-/* Hash for the same reason: the large ones. */
+/* The same for large records. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
@@ -41,14 +44,15 @@ struct {
 	__type(value, struct kept_large);
 } uring_large SEC(".maps");
 
-/* Whose request it is: of a thread that submits for a process the process, told as its first thread. */
+/* The process that submits: for a worker thread the first thread of the process that it works for. */
 static __always_inline struct task_struct *owner_of_submission(void)
 {
 	return process_of(current_task());
 }
 
-/* Whose a request is that completes in whatever task there is. Without casts only that task can be looked at: it is the
- * owner, or a thread of its process; NULL if it is neither, as after the owner's end.
+/* The process that submitted a request, which may complete in any task. Without casts only the current task can
+ * be read: it is returned if it is the owner, its leader if it is a thread of the same process, else NULL, as
+ * after the owner's end.
  */
 static __always_inline struct task_struct *owner_of_completion(__u64 req)
 {
@@ -70,7 +74,7 @@ static __always_inline struct task_struct *owner_of_completion(__u64 req)
 	return tgid == task->tgid ? task->group_leader : NULL;
 }
 
-/* The file in a slot of the ring's own table, 0 if there is none. */
+/* The file in a slot of the ring's own table; 0 if there is none. */
 static __always_inline __u64 fixed_file(__u64 ring, __u32 slot)
 {
 	__u64 table = 0, file = 0;
@@ -95,7 +99,7 @@ static __always_inline __u64 fixed_file(__u64 ring, __u32 slot)
 	return file & ~FILE_BITS;
 }
 
-/* The file a request is about, before it has been started. */
+/* The file that a request is about, before it has been started. */
 static __always_inline __u64 file_asked(struct io_kiocb *req)
 {
 	__s32 fd = GET(req, cqe.fd);
@@ -116,7 +120,7 @@ static __always_inline __u64 file_opened(__u64 files, __u64 req, __u32 slot, __s
 	return fixed_file(ring, slot == ANY_SLOT ? (__u32)res : slot - 1);
 }
 
-/* Remembers the record so far. */
+/* Stores the record so far. */
 static __always_inline void keep(struct scratch *s, __u64 req, __u32 kind)
 {
 	struct task_struct *task = current_task();
@@ -137,7 +141,7 @@ static __always_inline void keep(struct scratch *s, __u64 req, __u32 kind)
 	count_lost(kind);
 }
 
-/* The record that was kept of a request, in scratch space again; NULL if there is none, or no room. */
+/* Takes a request's stored record back into scratch space; NULL if there is none, or no room. */
 static __always_inline struct scratch *recall(__u64 req)
 {
 	struct kept *kept = bpf_map_lookup_elem(&uring_small, &req);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Requests of io_uring that are calls on names or attributes of files. */
+/* Requests of io_uring that change names or attributes of files. */
 #ifndef DUETECTOR_URING_FS_H
 #define DUETECTOR_URING_FS_H
 
 #include "uring.h"
 
-#define WORD_LIMIT 256 /* of an attribute's name */
+#define WORD_LIMIT 256 /* length of an attribute's name */
 
-/* An operation that is a call on names or attributes: its number, and 0 in `kind` if it is none. */
+/* The system call that an operation equals; `kind` is 0 if the operation is not recorded. */
 struct fs_op {
 	__u32 kind;
 	__s32 nr;
@@ -164,8 +164,8 @@ static __always_inline void submit_fs(struct io_kiocb *req, __u8 op)
 	give_back(s);
 }
 
-/* A file that a request before this one has opened was not there yet at submission. Its path comes before the word,
- * which makes room.
+/* Completes the record. A file that an earlier linked request opened did not exist at submission; its path is
+ * inserted before the word, which is moved.
  */
 static __always_inline void complete_fs(struct scratch *s, __u64 req, __s32 res)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Requests of io_uring that connect, accept, bind, listen or send. Of an address that was given the kernel lets go before the
- * request completes: it is kept, in the place of a record.
+/* Requests of io_uring that connect, accept, bind, listen or send. The kernel frees the address before the
+ * request completes, so it is stored at submission, in place of a record.
  */
 #ifndef DUETECTOR_URING_SOCK_H
 #define DUETECTOR_URING_SOCK_H
@@ -21,7 +21,7 @@ struct io_connect {
 	int addr_len;
 } CO_RE;
 
-struct sockaddr_place {
+struct sockaddr_family {
 	__u16 family;
 };
 
@@ -31,13 +31,13 @@ struct msghdr {
 
 struct io_async_msghdr {
 	struct msghdr msg;
-	struct sockaddr_place addr;
+	struct sockaddr_family addr;
 } CO_RE;
 
 struct io_sr_msg {
-	void *umsg, *buf; /* the one or the other */
+	void *umsg, *buf; /* one or the other */
 	__u32 len, msg_flags;
-	void *addr; /* the caller's; newer kernels have copied it by then */
+	void *addr; /* the caller's memory; newer kernels have copied it before submission */
 } CO_RE;
 
 #define ADDRESS_IS_COPIED (!bpf_core_field_exists(struct io_sr_msg, addr))
@@ -76,8 +76,8 @@ static __always_inline void keep_address(struct io_kiocb *req, __u32 kind, __u64
 	give_back(s);
 }
 
-/* The kernel's copy of the address that bind was given: alone on newer kernels, else among what a message needs, which
- * begins with a pointer.
+/* The kernel's copy of the address that was passed to bind: alone on newer kernels, else inside the state of a
+ * message, which begins with a pointer.
  */
 static __always_inline __u64 address_at(__u64 data)
 {
@@ -88,7 +88,7 @@ static __always_inline __u64 address_at(__u64 data)
 	return data + OFFSET(struct io_async_msghdr, addr);
 }
 
-/* Where a datagram is to go. */
+/* Stores the address that a datagram is sent to. */
 static __always_inline void submit_send(struct io_kiocb *req, struct task_struct *owner)
 {
 	__u64 data = 0, name = 0;

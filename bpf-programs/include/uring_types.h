@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* As kernel_types.h, of io_uring. What a request was asked for is where `cmd` is, which is where the request begins. */
+/* io_uring structs, declared as those in kernel_types.h. A request's arguments are at `cmd`, which is at its
+ * start.
+ */
 #ifndef DUETECTOR_URING_TYPES_H
 #define DUETECTOR_URING_TYPES_H
 
@@ -18,7 +20,7 @@
 #define OP_SETXATTR 42
 #define OP_FTRUNCATE 55
 
-/* The kernel adds it to each open of io_uring. */
+/* The flag that the kernel adds to each open of io_uring. */
 #if defined(__TARGET_ARCH_x86)
 #define O_LARGEFILE_BIT 0100000
 #else
@@ -27,7 +29,7 @@
 
 #define REQ_FIXED_FILE 1
 #define ANY_SLOT 0xffffffffU /* IORING_FILE_INDEX_ALLOC */
-#define FILE_BITS 7UL	     /* of an address in the table: flags */
+#define FILE_BITS 7UL	     /* flags in an address of the table */
 
 struct io_fixed_file { /* until 6.12 */
 	unsigned long file_ptr;
@@ -55,7 +57,7 @@ struct io_ring_ctx {
 struct io_cqe {
 	__u64 user_data;
 	__s32 res;
-	__s32 fd; /* of a request that is not done */
+	__s32 fd; /* descriptor, until the request is done */
 } CO_RE;
 
 struct io_uring_task {
@@ -116,7 +118,7 @@ struct io_ftrunc {
 	__s64 len;
 } CO_RE;
 
-struct xattr_ctx { /* since 6.13 kernel_xattr_ctx: members are found by name */
+struct xattr_ctx { /* since 6.13 kernel_xattr_ctx; members are found by name */
 	unsigned long size;
 	struct xattr_name *kname;
 	unsigned int flags;
@@ -127,7 +129,7 @@ struct io_xattr {
 	struct filename *filename;
 } CO_RE;
 
-/* What stands at an address, and may be less than all of it. */
+/* Reads eight bytes at an address; a smaller field is in the low ones. */
 static __always_inline __u64 word_at(__u64 address)
 {
 	__u64 word = 0;
@@ -138,14 +140,16 @@ static __always_inline __u64 word_at(__u64 address)
 	return word;
 }
 
-/* A field of io_uring's own; untouched on a kernel that has none such, or does not describe it. */
+/* Reads a field of io_uring's own structs. Leaves `to` untouched on a kernel that lacks the field or does not
+ * describe it.
+ */
 #define ASKED(to, from, type, field)                                                                         \
 	do {                                                                                                 \
 		if (bpf_core_field_exists(type, field))                                                      \
 			(to) = (typeof(to))word_at((__u64)(from) + OFFSET(type, field));                     \
 	} while (0)
 
-/* Names as the kernel keeps them while a request is on its way. */
+/* Reads a name, as the kernel keeps it while a request is pending. */
 #define NAME(to, req, type, field)                                                                           \
 	do {                                                                                                 \
 		__u64 filename = 0;                                                                          \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Requests of io_uring that move a file's bytes: they go into the ledger when they complete. */
+/* Requests of io_uring that move a file's bytes: they are added to the ledger when they complete. */
 #ifndef DUETECTOR_URING_USAGE_H
 #define DUETECTOR_URING_USAGE_H
 
@@ -56,7 +56,7 @@ static __always_inline __u64 spliced_from(__u64 req, struct task_struct *owner)
 	return fixed_file(ring, fd);
 }
 
-/* A request that moved bytes has completed. */
+/* Adds a completed request that moved bytes to the ledger. */
 static __always_inline void complete_use(__u64 req, __u8 op, __s32 res)
 {
 	struct task_struct *owner = owner_of_completion(req);

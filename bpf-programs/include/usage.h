@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* How the ledger comes to know of a use. */
+/* Adds one read, write or map to the usage ledger. */
 #ifndef DUETECTOR_USAGE_H
 #define DUETECTOR_USAGE_H
 
 #include "ledger.h"
 
-/* What was done with a file. */
+/* A use of a file: what was moved or mapped, and how. */
 struct use {
 	__u64 file;
 	__u64 bytes;
-	__u64 low; /* of maps */
+	__u64 low; /* maps only */
 	__u64 high;
 	__u32 direction;
 	__u32 via;
 	__u32 protection;
-	__s32 fd; /* -1: none, or not known */
+	__s32 fd; /* -1: none or unknown */
 };
 
-/* The account it belongs to; false if none is kept of such files. */
+/* Fills in the ledger's key; false if files of this type are not recorded. */
 static __always_inline bool usage_key_of(struct usage_key *key, struct task_struct *task, const struct use *use,
 					 __u32 files)
 {
@@ -45,7 +45,7 @@ static __always_inline bool usage_key_of(struct usage_key *key, struct task_stru
 	return true;
 }
 
-/* Several threads may be here at once. */
+/* Adds a use to an entry. Several threads may do so at once. */
 static __always_inline void add_use(struct usage_record *r, const struct use *use)
 {
 	__u64 tick = bpf_jiffies64();
@@ -69,8 +69,8 @@ static __always_inline void add_use(struct usage_record *r, const struct use *us
 		r->high = use->high;
 }
 
-/* Puts a record into the ledger: 0, or why not (-EEXIST: somebody else just did). Not global: before 6.5 what a global
- * function was handed is no key or value for a map.
+/* Adds a record to the ledger: 0, or the error (-EEXIST: another CPU was first). Not global: before 6.5 a
+ * global function's argument cannot be a map's key or value.
  */
 static __noinline int keep_entry(struct scratch *s, const struct usage_key *key, __u32 side)
 {
@@ -95,7 +95,7 @@ static __noinline int keep_entry(struct scratch *s, const struct usage_key *key,
 	return 0;
 }
 
-/* The entry will be found when the descriptor is closed. */
+/* Remembers the entry for when the descriptor is closed. */
 static __always_inline void remember_fd(const struct usage_key *key, __s32 fd)
 {
 	struct usage_fd at = {.tgid = key->tgid, .fd = fd};
@@ -108,7 +108,7 @@ static __always_inline void remember_fd(const struct usage_key *key, __s32 fd)
 	bpf_map_update_elem(&usage_fds, &at, &hint, BPF_ANY);
 }
 
-/* The first use of a file by a process, or the first since it was told. */
+/* Adds an entry: for the first use of a file by a process, or the first since the entry was flushed. */
 static __always_inline void begin_entry(struct task_struct *task, const struct use *use, const struct usage_key *key,
 					__u32 side)
 {
@@ -139,7 +139,7 @@ static __always_inline void begin_entry(struct task_struct *task, const struct u
 	entry = failed == -17 /* EEXIST */ ? find_entry(side, key) : NULL;
 	if (entry) {
 		add_use(&entry->record, use);
-	} else if (failed) { /* no room: an event by itself */
+	} else if (failed) { /* no room: emitted as a record of its own */
 		count_seen(COUNT_USAGE_FULL);
 		count_seen(KIND_USAGE);
 		emit_data(s, KIND_USAGE);
@@ -149,7 +149,7 @@ static __always_inline void begin_entry(struct task_struct *task, const struct u
 	give_back(s);
 }
 
-/* Counts what `task` did with a file. */
+/* Counts a use of a file by `task`. */
 static __always_inline void count_use(struct task_struct *task, const struct use *use)
 {
 	struct settings *set = get_settings();
@@ -169,8 +169,8 @@ static __always_inline void count_use(struct task_struct *task, const struct use
 		begin_entry(task, use, &key, side);
 }
 
-/* The same for whoever saw the call some other way: `file` is the address of a struct file, `direction` USAGE_READ or
- * USAGE_WRITTEN, `bytes` what the call returned (0 or more), `via` one of VIA_*.
+/* The same for programs that saw the call in another way: `file` is the address of a struct file, `direction`
+ * USAGE_READ or USAGE_WRITTEN, `bytes` the call's result (0 or more), `via` one of VIA_*.
  */
 static __always_inline void usage_add(struct task_struct *task, __u64 file, __u32 direction, __u64 bytes, __u32 via)
 {

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* What passes between kernel and agent: records through the two rings, settings and counters through maps.
- * src/wire.rs has the same; tests/layout.rs holds them together. Fixed widths, explicit padding.
+/* Everything that passes between kernel and agent: records through the two rings, settings and counters through
+ * maps. src/wire.rs has the same; tests/layout.rs compares the two. Fixed widths, explicit padding.
  *
- * A record is a fixed part that starts with `struct header`, and after it texts, one behind the other in the
- * order of their `struct text` fields. A path is its names from the leaf up, each closed by a NUL.
+ * A record is a fixed part that starts with `struct header`, followed by its texts without gaps, in the order
+ * of their `struct text` fields. A path is its names from the leaf up, each ended by a NUL.
  */
 #ifndef DUETECTOR_WIRE_H
 #define DUETECTOR_WIRE_H
 
 #include <linux/types.h>
 
-/* Kinds: also the index of their counters, and of their bit in settings.enabled. */
+/* Kinds of records: also the index of their counters, and of their bit in settings.enabled. */
 #define KIND_OPEN 1
 #define KIND_EXEC 2
 #define KIND_CLONE 3
@@ -35,44 +35,44 @@
 #define KIND_MEMFD 22
 #define KIND_SETUID 23
 #define KIND_KILL 24
-/* Not for tracers: they only keep the process table. */
+/* No tracer's kinds: they only keep the process table up to date. */
 #define KIND_CHDIR 32
 #define KIND_CGROUP 33
 #define KIND_PROCESS 34
-/* Not a kind: the slot in `counts` whose `lost` counts the lifecycle ring's losses, traced or not. */
+/* A slot in `counts` that is no kind: its `lost` counts losses of the lifecycle ring, traced or not. */
 #define COUNT_LIFECYCLE 63
-/* Nor is this: its `seen` counts calls that found the ledger full, each told by itself. */
+/* Another such slot: its `seen` counts uses that found the ledger full and became a record each. */
 #define COUNT_USAGE_FULL 62
 #define COUNT_SLOTS 64
 
-/* header.flags: its tracer is enabled and the filters let it pass: it is counted in `seen`. */
+/* header.flags: the tracer is enabled and the filters let the event pass, so it is counted in `seen`. */
 #define FLAG_TRACED 1
-/* It was asked for through io_uring. */
+/* The operation was requested through io_uring. */
 #define FLAG_URING 2
-/* In a 32-bit program's call. */
+/* The operation was a 32-bit program's call. */
 #define FLAG_COMPAT 4
 
 /* text.flags */
-#define TEXT_PATH 1	   /* names from the leaf up, each closed by a NUL */
-#define TEXT_INCOMPLETE 2  /* too deep, too long, or partly unreadable: what is there is right */
-#define TEXT_CUT 4	   /* the beginning of something longer */
-#define TEXT_DELETED 8	   /* the file has no name any more: this was its last */
+#define TEXT_PATH 1	   /* names from the leaf up, each ended by a NUL */
+#define TEXT_INCOMPLETE 2  /* too deep, too long, or partly unreadable: the names that are there are right */
+#define TEXT_CUT 4	   /* only the beginning of a longer text */
+#define TEXT_DELETED 8	   /* the file has no name any more: this was its last one */
 #define TEXT_OUTSIDE 16	   /* not below the process's root: as seen from the root of all mounts */
-#define TEXT_DETACHED 32   /* no folder leads there: a pipe, a socket, an anonymous inode */
-#define TEXT_UNREADABLE 64 /* could not be read at all */
-#define TEXT_HANDLE 128	   /* no text but a struct file_handle */
+#define TEXT_DETACHED 32   /* not reachable from any folder: a pipe, a socket, an anonymous inode */
+#define TEXT_UNREADABLE 64 /* could not be read */
+#define TEXT_HANDLE 128	   /* not a text but a struct file_handle */
 
 #define COMM_LEN 16
 #define MAX_DATA_RINGS 8
 #define MAX_UIDS 16
-#define TEST_BANK 256	   /* tests of all rules that hold at a time; there are two banks of them */
+#define TEST_BANK 256	   /* tests of all rules in one bank; there are two banks */
 #define FILTER_SLOTS 64
-#define CGROUPS 16384	   /* whose texts are known to filters */
-#define TREE_PROCESSES 16384 /* whose descent is known to filters */
+#define CGROUPS 16384	   /* cgroups known to filters */
+#define TREE_PROCESSES 16384 /* processes with ancestors known to filters */
 #define TREE_ROOTS 64
 #define TREE_DEPTH 256 /* generations of processes */
 #define PATH_PREFIXES 8192
-#define KEY_LIMIT 256 /* bytes of a path that prefixes are looked for in */
+#define KEY_LIMIT 256 /* bytes of a path that prefixes are compared with */
 
 /* test.field */
 #define FIELD_PID 1
@@ -86,7 +86,7 @@
 #define FIELD_RET 9
 #define FIELD_COMM 10
 #define FIELD_PATH 11
-#define FIELD_PLACE 12
+#define FIELD_CGROUP_SET 12
 #define FIELD_TREE 13
 
 struct text {
@@ -100,7 +100,7 @@ struct header {
 	__u32 size; /* of the whole record */
 	__u32 pid;  /* tgid in the initial pid namespace */
 	__u64 time_ns;
-	__u64 start_ns; /* of the process: its group leader's start_boottime */
+	__u64 start_ns; /* the process's: start_boottime of its group leader */
 	__u32 tid;
 	__u32 ppid;
 	__u32 euid;
@@ -109,7 +109,7 @@ struct header {
 	__u32 pid_ns;
 	__u32 mnt_ns;
 	__u32 ns_pid;	 /* tgid in the process's own pid namespace */
-	__u32 hierarchy; /* of the cgroup; 0: v2. Ids of cgroups are unique in one */
+	__u32 hierarchy; /* the cgroup's hierarchy; 0: v2. Ids of cgroups are unique within one */
 	__u8 comm[COMM_LEN];
 };
 
@@ -117,21 +117,21 @@ struct header {
 #define LAYER_UPPER 1
 #define LAYER_LOWER 2
 
-/* Which file a descriptor stands for: device, inode and generation are its identity. On overlayfs these stay the same
- * when it is copied up; `real_*` is the file of the layer that has its data, which does not.
+/* A file's identity: device, inode and generation. On overlayfs these stay the same when the file is copied up;
+ * `real_*` is the file of the layer that has the data, which does change.
  */
 struct file_id {
 	__u64 ino;
 	__u32 dev_major;
 	__u32 dev_minor;
-	__u32 generation; /* tells apart files that had the same number one after the other */
-	__u32 fs_magic;	  /* tells pipe from socket, and overlayfs from others */
+	__u32 generation; /* distinguishes files that had the same number one after the other */
+	__u32 fs_magic;	  /* distinguishes pipes from sockets, and overlayfs from others */
 	__u16 mode;
-	__u16 known;	/* the rest is there */
-	__u32 real_dev; /* as the kernel has it: 20 bits of minor number */
+	__u16 known;	/* the other fields are filled in */
+	__u32 real_dev; /* in the kernel's encoding: 20 bits of minor number */
 	__u64 real_ino;
 	__u32 real_generation;
-	__u32 layer; /* 0: not on overlayfs, or not known */
+	__u32 layer; /* 0: not on overlayfs, or unknown */
 };
 
 struct open_record {
@@ -140,55 +140,55 @@ struct open_record {
 	struct file_id file;
 	__s32 ret;
 	__u16 mode;
-	__u16 umask; /* what the process takes off a mode */
-	struct text asked; /* of open_by_handle_at: the handle */
-	struct text path; /* the file; of a failed open the folder that a relative `asked` starts from */
+	__u16 umask; /* bits that the process removes from a mode */
+	struct text asked; /* open_by_handle_at: the handle */
+	struct text path; /* the file; if the open failed, the folder that a relative `asked` starts from */
 };
 
-/* `call` of an exec that succeeded: 0, or one of these; it is not told which call it was. */
+/* Values of `call` for an exec that succeeded: 0 or this; which call it was is not known. */
 #define EXEC_BY_DESCRIPTOR (-1U)
 
 struct exec_record {
 	struct header header;
-	struct file_id file; /* what runs now; of a failed one what its descriptor stands for */
+	struct file_id file; /* the program; if the exec failed, the file of its descriptor */
 	__s32 ret;
-	__u32 call;  /* of a failed one: its number on this architecture */
-	__u32 flags; /* likewise: AT_* */
+	__u32 call;  /* if it failed: the call's number on this architecture */
+	__u32 flags; /* if it failed: AT_* */
 	struct text asked;
-	struct text exe; /* of a failed one: the folder that a relative `asked` starts from, or the descriptor's file */
+	struct text exe; /* if it failed: the folder that a relative `asked` starts from, or the descriptor's file */
 	struct text cwd;
 	struct text cgroup;
-	struct text argv; /* each argument closed by a NUL */
+	struct text argv; /* each argument ended by a NUL */
 };
 
 struct clone_record {
 	struct header header;
 	__u64 flags;
-	__u64 child_start_ns; /* of the child's own task */
+	__u64 child_start_ns; /* start_boottime of the child task */
 	__u64 child_cgroup_id;
 	__u32 child_pid;
 	__u32 child_tid;
 	__u32 has_flags;
-	struct text cgroup; /* the child's, if it is not the parent's */
+	struct text cgroup; /* the child's, if it differs from the parent's */
 };
 
 struct exit_record {
 	struct header header;
-	__u32 status; /* as wait() tells it */
+	__u32 status; /* as wait() returns it */
 	__u32 pad;
 };
 
 /* sock_record.flags */
-#define SOCK_NONBLOCKING 1 /* the caller did not wait for its connection */
+#define SOCK_NONBLOCKING 1 /* the caller did not wait for the connection */
 #define SOCK_ACCEPTED 2	   /* the other side connected */
-#define SOCK_END 4	   /* of a flow of datagrams: its sums; else its first datagram in a direction, or a failure */
-#define SOCK_RECEIVED 8	   /* a datagram that came; else one that went */
+#define SOCK_END 4	   /* the sums of a flow of datagrams; else its first datagram in a direction, or a failure */
+#define SOCK_RECEIVED 8	   /* a received datagram; else one that was sent */
 #define SOCK_KNOWN_PATH 16 /* `base` is the path of the socket's file */
-#define SOCK_WATCHED 32	   /* within the kernel only: its end is to be told */
+#define SOCK_WATCHED 32	   /* only within the kernel: the connection's end is to be emitted */
 
-/* Kinds connect, accept, close, bind, udp, dns. `name` of a unix socket is its sun_path, as the kernel has it or, where
- * the call failed, as asked; `base` the socket's file, else the folder that a relative name starts from. Of kind dns
- * `name` is the datagram.
+/* Kinds connect, accept, close, bind, udp, dns. For a unix socket `name` is its sun_path, as the kernel has it
+ * or, if the call failed, as requested; `base` is the socket's file, else the folder that a relative name
+ * starts from. For kind dns `name` is the datagram.
  */
 struct sock_record {
 	struct header header;
@@ -198,39 +198,39 @@ struct sock_record {
 	__u64 received;
 	__u64 datagrams_sent;
 	__u64 datagrams_received;
-	__u64 since_ns; /* when the connection or flow began */
-	__u64 last_ns;	/* when its last datagram went or came */
+	__u64 since_ns; /* beginning of the connection or flow */
+	__u64 last_ns;	/* time of its last datagram */
 	__u16 sport; /* host byte order */
 	__u16 dport;
 	__u16 family; /* 1, 2 or 10 */
-	__u16 kind; /* SOCK_STREAM and its like */
+	__u16 kind; /* SOCK_STREAM etc. */
 	__u16 protocol;
 	__u16 flags;
 	__s32 ret;
-	__u32 call; /* its number on this architecture, if it is one call's record */
+	__u32 call; /* the call's number on this architecture, if the record is about one call */
 	__u32 backlog;
-	__u32 peer_pid; /* of a unix socket, as SO_PEERCRED tells it */
+	__u32 peer_pid; /* of a unix socket, as SO_PEERCRED returns it */
 	struct text name;
 	struct text base;
 	__u32 pad;
 };
 
-/* Kinds rename to mount: a call that changes names or attributes of files. Texts of a path come in pairs: as asked,
- * and the folder that one starts from if it is relative, or the file behind a descriptor.
+/* Kinds rename to mount: a call that changes names or attributes of files. Texts of a path come in pairs: the
+ * path as requested, and the folder that it starts from if it is relative, or the file behind a descriptor.
  */
 struct fs_record {
 	struct header header;
-	__u64 a; /* numbers it was called with, by call: see src/fs.rs */
+	__u64 a; /* arguments, by call: see src/fs.rs */
 	__u64 b;
 	__u64 c;
-	struct file_id file; /* the one behind a descriptor: `base` is its path then */
+	struct file_id file; /* the file behind a descriptor: `base` is then its path */
 	__s32 ret;
 	__u32 call; /* its number on this architecture */
 	struct text asked;
 	struct text base;
 	struct text asked2;
 	struct text base2;
-	struct text word; /* of an attribute, a file system, a symlink's target */
+	struct text word; /* name of an attribute or file system, or a symlink's target */
 	__u32 pad;
 };
 
@@ -240,7 +240,7 @@ struct fs_record {
 #define USAGE_MAPPED 2
 #define USAGE_DIRECTIONS 3
 
-/* usage_record.via: how, a bit each. */
+/* usage_record.via: the calls used, a bit each. */
 #define VIA_READ (1U << 0)
 #define VIA_PREAD (1U << 1)
 #define VIA_READV (1U << 2)
@@ -267,42 +267,46 @@ struct fs_record {
 #define VIA_MMAP (1U << 23)
 #define VIA_MPROTECT (1U << 24)
 
-/* Bits of settings.usage_files: types of files (stat's S_IFMT, shifted down), and of FIFOs those without a name. */
+/* Bits of settings.usage_files: file types (stat's S_IFMT, shifted right); for FIFOs without a name the
+ * following.
+ */
 #define USAGE_PIPES 16
 
-/* What a process did with a file, one way, since it was last told. Its path's first part follows it in the ledger too. */
+/* Bytes and calls in which a process read, wrote or mapped one file since the previous record. In the ledger
+ * too, the first part of the path follows.
+ */
 struct usage_record {
-	struct header header; /* who, as it was when this began; when it was told */
+	struct header header; /* the process, as it was at the first use; the time of the flush */
 	__u64 first_ns;
 	__u64 last_ns; /* to a clock tick */
-	__u64 bytes;   /* returned by the calls; of maps what was mapped */
+	__u64 bytes;   /* returned by the calls; for maps the bytes mapped */
 	__u64 calls;
-	__u64 low; /* of maps: from where to where in the file */
+	__u64 low; /* for maps: the range in the file */
 	__u64 high;
-	__u64 tick; /* of the last call */
+	__u64 tick; /* clock tick of the last use */
 	struct file_id file;
-	__u32 flags; /* as it was opened */
+	__u32 flags; /* flags that the file was opened with */
 	__u32 direction;
 	__u32 via;
-	__u32 protection; /* of maps: PROT_*, and above them MAP_* << 8 */
+	__u32 protection; /* for maps: PROT_*, and above them MAP_* << 8 */
 	struct text path;
 	__u32 pad;
 };
 
-/* Whose account with what, in the ledger. */
+/* The key of an entry of the ledger: process, file and direction. */
 struct usage_key {
 	__u64 start_ns;
 	__u64 ino;
 	__u32 tgid;
-	__u32 dev; /* as the kernel has it */
+	__u32 dev; /* in the kernel's encoding */
 	__u32 generation;
 	__u32 direction;
 };
 
-/* What a sweep of the ledger came to; written to who reads the iterator. */
+/* The result of a sweep of the ledger; written to the reader of the iterator. */
 struct sweep {
-	__u32 told;
-	__u32 left; /* there is more */
+	__u32 flushed;
+	__u32 left; /* entries remain */
 	__u32 side;
 	__u32 pad;
 };
@@ -311,18 +315,18 @@ struct sweep {
 struct act_record {
 	struct header header;
 	__u64 args[6];
-	__u64 ids[4]; /* real, effective, saved, of files: user and group, as they are afterwards */
-	__u64 capabilities; /* effective ones, afterwards */
-	struct file_id file; /* the one it is about: `path` is its path then */
+	__u64 ids[4]; /* real, effective, saved, file system: user and group, after the call */
+	__u64 capabilities; /* the effective ones, after the call */
+	struct file_id file; /* the file that the call is about: `path` is then its path */
 	__s32 ret;
 	__u32 call; /* its number on this architecture */
-	__u32 of_type; /* of a program or map of eBPF */
-	__u32 target_pid; /* the process that a descriptor stands for */
+	__u32 of_type; /* type of the eBPF program or map */
+	__u32 target_pid; /* the process behind a pidfd */
 	struct text path;
 	struct text word;
 };
 
-/* Kinds chdir, cgroup, process. A text that does not apply is empty, with TEXT_UNREADABLE. */
+/* Kinds chdir, cgroup, process. A text that does not apply is empty and has TEXT_UNREADABLE. */
 struct process_record {
 	struct header header;
 	struct text exe;
@@ -336,42 +340,43 @@ struct settings {
 	__u64 enabled;	   /* bit n: the tracer of kind n emits */
 	__u32 data_wakeup; /* bytes in the ring that wake the agent */
 	__u32 lifecycle_wakeup;
-	__u32 uid_count; /* 0: everybody */
+	__u32 uid_count; /* 0: all users are traced */
 	__u32 uids[MAX_UIDS];
-	__u32 agent_tgid; /* the agent's process as it knows itself, until it has read the task iterator */
-	/* The agent's process, whose doings are nobody's business: who read the task iterator last. Its start tells it
-	 * from whoever has its number after it, while the programs outlive it.
+	__u32 agent_tgid; /* the agent's process in its own pid namespace, until it has read the task iterator */
+	/* The agent's process, which is not traced: the last reader of the task iterator. The start time
+	 * distinguishes it from a later process with the same id, because the programs may outlive it.
 	 */
 	__u64 reader_start_ns;
 	__u32 reader_tgid;
-	__u32 sample;	   /* of `sampled` tracers one record in so many is kept; 0: all, for as long as there is room */
+	__u32 sample;	   /* one in this many records of `sampled` tracers is kept; 0: all, as long as there is room */
 	__u64 sampled;	   /* bit n: the tracer of kind n is sampled while a ring is fuller than `sample_at` */
 	__u32 sample_at;   /* bytes in a data ring */
-	__u32 data_rings;  /* how many are used; 0 is 1 */
-	__u32 cpus_a_ring; /* how many CPUs share one */
-	__u32 usage_side;  /* which half of the ledger is written to: 0 or 1 */
-	__u32 usage_files; /* of which files it is kept: see USAGE_PIPES */
-	__u32 flow_idle_ms; /* a flow of datagrams has ended when nothing came or went for so long */
-	/* Of map `tests`, 16 bits each: where the rules begin; how many tests come before those of paths, and in all; how
-	 * many are of paths. Written at once, when the tests are there.
+	__u32 data_rings;  /* data rings in use; 0 means 1 */
+	__u32 cpus_a_ring; /* CPUs that share one ring */
+	__u32 usage_side;  /* the ledger's buffer that is written to: 0 or 1 */
+	__u32 usage_files; /* file types that are recorded: see USAGE_PIPES */
+	__u32 flow_idle_ms; /* a flow of datagrams has ended when nothing was sent or received for this long */
+	/* Ranges of map `tests`, 16 bits each: the first test; the number of tests that need no path; the
+	 * number of all; the number of those on paths. Written at once, after the tests.
 	 */
 	__u64 rules;
-	__u64 trees; /* filters ask for descent: by which questions; 0: none does */
+	__u64 trees; /* generation of the filters that ask for ancestors; 0: none does */
 };
 
-/* A value of map `tests`. A number is between `a` and `b`; a path or a cgroup in the sets of `a`; a command name
- * like `a` and `b` where `c` and `d` have bits; descent has a bit of `a`, in the generation `b`.
+/* A value of map `tests`. A number is between `a` and `b`; a path or a cgroup is in one of the sets `a`; a
+ * command name equals `a` and `b` in the bits of `c` and `d`; ancestors have a bit of `a`, in the generation
+ * `b`.
  */
 struct test {
-	__u64 kinds; /* bit n: the rule is for the tracer of kind n */
+	__u64 kinds; /* bit n: the rule applies to the tracer of kind n */
 	__u64 a, b, c, d;
 	__u32 field;
 	__u32 filter;
 	__u32 negate;
-	__u32 last; /* of its rule */
+	__u32 last; /* last test of its rule */
 };
 
-/* A key of map `place_sets`. */
+/* A key of map `cgroup_sets`. */
 struct cgroup_key {
 	__u64 id;
 	__u32 hierarchy;
@@ -385,11 +390,13 @@ struct process_key {
 	__u32 pad;
 };
 
-/* A value of map `trees`: which of those that are asked for it descends of; of `tree_roots`: which it is. */
+/* A value of map `trees`: the ancestors that filters name, as bits; of `tree_roots`: the bits of one such
+ * process.
+ */
 struct tree {
-	__u64 generation; /* of the questions, as in settings.trees */
+	__u64 generation; /* of the filters, as in settings.trees */
 	__u64 bits;
-	__u32 depth; /* of how many processes it descends, itself among them */
+	__u32 depth; /* number of ancestors, itself among them */
 	__u32 pad;
 };
 
@@ -399,12 +406,14 @@ struct path_key {
 	__u8 bytes[KEY_LIMIT];
 };
 
-/* The value of map `mark`: whose the maps are, for an agent that finds them pinned. The kernel side doesn't read it. */
+/* The value of map `mark`: identifies the owner of pinned maps to an agent that finds them. Not read by the
+ * programs.
+ */
 struct mark {
-	__u64 pin;	/* unlike any other's */
-	__u64 object;	/* what these programs were made from */
-	__u64 store;	/* where the records go */
-	__u64 names;	/* what they are stored under */
+	__u64 pin;	/* random, different for each pinning */
+	__u64 object;	/* identifies the object that these programs came from */
+	__u64 store;	/* identifies the store of the records */
+	__u64 names;	/* identifies the names that they are stored under */
 	__u64 made_ns;	/* since boot */
 	__u32 data_size;
 	__u32 lifecycle_size;
@@ -412,12 +421,12 @@ struct mark {
 	__u32 pad;
 };
 
-/* A value of map `counts`, one a CPU. */
+/* A value of map `counts`, one for each CPU. */
 struct count {
-	__u64 seen; /* events of tracers that are on */
-	__u64 lost; /* those of them that found the ring full */
-	__u64 sampled; /* those of them that sampling left out */
-	__u64 filtered; /* those of them that filters dropped here */
+	__u64 seen; /* events of enabled tracers */
+	__u64 lost; /* those that found the ring full */
+	__u64 sampled; /* those that sampling left out */
+	__u64 filtered; /* those that filters dropped in the kernel */
 };
 
 #endif

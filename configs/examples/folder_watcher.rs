@@ -1,8 +1,8 @@
-//! A subprocess tracer in Rust, with nothing but the standard library and `serde_json`: tells each file that appears in
-//! a folder, with its size and owner.
+//! A subprocess tracer in Rust, with nothing but the standard library and `serde_json`: reports each file that appears
+//! in a folder, with its size and owner.
 //!
-//! It says something only when it is asked to (`event`), ends when it is told to (`stop`), when its input ends, and
-//! when it has heard nothing for `patience` seconds: whoever started it is dead then.
+//! The program writes only when asked to (`event`). It ends on `stop`, at the end of its input, and after `patience`
+//! seconds without a message: the agent that started it has then crashed.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -24,12 +24,12 @@ fn main() -> io::Result<()> {
                 let config = &message["payload"]["config"];
                 watcher.folder = PathBuf::from(config["folder"].as_str().unwrap_or("."));
                 patience = config["patience"].as_u64().map_or(patience, Duration::from_secs);
-                watcher.look();
+                watcher.new_names();
                 say(&mut out, "init", json!({"name": "folder_watcher", "version": "1"}))?;
             }
-            Some("event") => watcher.tell(&mut out)?,
+            Some("event") => watcher.report(&mut out)?,
             Some("stop") => {
-                watcher.tell(&mut out)?;
+                watcher.report(&mut out)?;
                 break;
             }
             _ => {}
@@ -40,7 +40,7 @@ fn main() -> io::Result<()> {
     out.flush()
 }
 
-/// What the agent says. A thread reads it, so that waiting for it can have an end.
+/// Returns the agent's messages. A thread reads them, so that waiting for one can time out.
 fn messages() -> Receiver<Value> {
     let (sender, messages) = mpsc::sync_channel(16);
     std::thread::spawn(move || {
@@ -67,8 +67,8 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// Names that were not there before.
-    fn look(&mut self) -> Vec<OsString> {
+    /// Returns the names that were not in the folder at the previous call.
+    fn new_names(&mut self) -> Vec<OsString> {
         let names = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let names: BTreeSet<OsString> = names.map(|entry| entry.file_name()).collect();
         let new = names.difference(&self.known).cloned().collect();
@@ -76,8 +76,8 @@ impl Watcher {
         new
     }
 
-    fn tell(&mut self, out: &mut impl Write) -> io::Result<()> {
-        for name in self.look() {
+    fn report(&mut self, out: &mut impl Write) -> io::Result<()> {
+        for name in self.new_names() {
             let path = self.folder.join(name);
             let meta = path.symlink_metadata().ok();
             let payload = json!({

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Which names processes look up: a record for each call of libc's getaddrinfo(). See lookup.toml. */
+/* Names that processes resolve: a record for each call of libc's getaddrinfo(). See lookup.toml. */
 #include "duetector.h"
 
 struct lookup {
 	DUETECTOR_COMMON;
-	char node[256];   /* the name asked for; empty if only a service was */
+	char node[256];   /* the name; empty if only a service was given */
 	char service[32];
 };
 DUETECTOR_RING(lookups, lookup, 256 * 1024);

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Which process renamed which file to what: a record for each call, also of those that failed. See renames.toml. */
+/* Renames of files: a record for each call, also for those that failed. See renames.toml. */
 #include "duetector.h"
 
 struct renamed {
 	DUETECTOR_COMMON;
 	long ret;
-	char fname[256]; /* the old name, as asked for */
+	char fname[256]; /* the old name, as passed to the call */
 	char to[256];
 };
 DUETECTOR_RING(renames, renamed, 1024 * 1024);
 
-/* As tracefs describes them: events/syscalls/sys_{enter,exit}_rename*. */
+/* Arguments as tracefs describes them: events/syscalls/sys_{enter,exit}_rename*. */
 struct trace_event_raw_sys_enter { unsigned long args[6]; } __attribute__((preserve_access_index));
 struct trace_event_raw_sys_exit { long ret; } __attribute__((preserve_access_index));
 
-/* Calls under way, by thread: one that never returns is pushed out by others. */
+/* Pending calls, by thread. LRU, so that a call that never returns is pushed out by others. */
 struct asked { const char *from, *to; };
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -35,7 +35,7 @@ static __always_inline int remember(unsigned long from, unsigned long to)
 SEC("tracepoint") int on_rename(struct trace_event_raw_sys_enter *ctx) { return remember(ctx->args[0], ctx->args[1]); }
 SEC("tracepoint") int on_renameat(struct trace_event_raw_sys_enter *ctx) { return remember(ctx->args[1], ctx->args[3]); }
 
-/* The names are read when the call returns: before it, their pages may not be there. */
+/* Names are read when the call returns: before it, their pages may not be present. */
 SEC("tracepoint") int on_return(struct trace_event_raw_sys_exit *ctx)
 {
 	__u64 thread = bpf_get_current_pid_tgid();

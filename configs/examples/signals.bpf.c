@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Who sends which signal to whom: a record for each signal that is generated. See signals.toml. */
+/* Signals: a record for each one that is generated, with sender and target. See signals.toml. */
 #include "duetector.h"
 
 enum signal_number {
@@ -18,7 +18,7 @@ struct sent {
 };
 DUETECTOR_RING(signals, sent, 256 * 1024);
 
-/* As tracefs describes it: events/signal/signal_generate/format. */
+/* Arguments as tracefs describes them: events/signal/signal_generate/format. */
 struct trace_event_raw_signal_generate {
 	int sig, code, pid, result;
 	char comm[16];

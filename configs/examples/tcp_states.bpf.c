@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Every change of a TCP connection's state: opened, established, closed, at both of its ends here. See tcp_states.toml. */
+/* State changes of TCP connections: opened, established, closed, at both ends on this machine. See
+ * tcp_states.toml.
+ */
 #include <linux/in.h>
 #include "duetector.h"
 
@@ -10,23 +12,23 @@ enum tcp_state {
 enum family { AF_INET = 2, AF_INET6 = 10 };
 
 struct changed {
-	DUETECTOR_COMMON; /* who was at work at that moment; of SYN_SENT and LISTEN the connection's own process */
+	DUETECTOR_COMMON; /* the process that was running; for SYN_SENT and LISTEN the connection's own process */
 	enum family family;
 	enum tcp_state from, to;
 	__u16 sport, dport;
-	ipv4_t saddr, daddr; /* 0.0.0.0 of an IPv6 connection */
+	ipv4_t saddr, daddr; /* 0.0.0.0 for an IPv6 connection */
 	ipv6_t saddr6, daddr6;
 };
 DUETECTOR_RING(states, changed, 1024 * 1024);
 
-/* As tracefs describes it: events/sock/inet_sock_set_state/format. */
+/* Arguments as tracefs describes them: events/sock/inet_sock_set_state/format. */
 struct trace_event_raw_inet_sock_set_state {
 	int oldstate, newstate;
 	__u16 sport, dport, family, protocol;
 	__u8 saddr[4], daddr[4], saddr_v6[16], daddr_v6[16];
 } __attribute__((preserve_access_index));
 
-/* Only connections with this port at either end; 0: all. */
+/* Record only connections with this port at either end; 0: all. */
 const volatile __u16 port = 0;
 
 SEC("tracepoint/sock/inet_sock_set_state")

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* One program for each kind of hook, all of which an unlink() meets; of one user. See tests/tests/bpf_examples.rs. */
+/* Has a program for each kind of hook; an unlink() by the given user reaches all of them. See
+ * tests/tests/bpf_examples.rs.
+ */
 #include "duetector.h"
 
 enum hook { TRACEPOINT, RAW_TRACEPOINT, BTF_TRACEPOINT, KPROBE, KRETPROBE, FENTRY, FEXIT, LSM, UPROBE, URETPROBE };

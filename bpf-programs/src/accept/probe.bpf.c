@@ -3,20 +3,20 @@
 #include "connection.h"
 #include "unix.h"
 
-/* An accept that has ended, of a system call or of io_uring; `call` has the socket that listens, `accepted` is the new
- * one's file. One that finds nobody waiting was no attempt.
+/* Records an accept that has ended, of a system call or of io_uring. `call` has the listening socket,
+ * `accepted` is the new socket's file. An accept that found no connection waiting is not recorded.
  */
-static __always_inline void accept_ended(struct task_struct *task, struct sock_call *call, __u64 accepted, bool told)
+static __always_inline void accept_ended(struct task_struct *task, struct sock_call *call, __u64 accepted, bool traced)
 {
 	bool watched = passes(KIND_CLOSE, task);
 	__u64 file = call->ret < 0 ? call->file : accepted;
-	__u64 sock = file && (told || watched) && call->ret != -EAGAIN ? sock_of(file) : 0;
+	__u64 sock = file && (traced || watched) && call->ret != -EAGAIN ? sock_of(file) : 0;
 	struct sock_record *r;
 	struct scratch *s;
 
-	if (!sock || !is_told(sock))
+	if (!sock || !is_recorded(sock))
 		return;
-	s = begin_sock(told ? KIND_ACCEPT : KIND_CLOSE, task, sock, call);
+	s = begin_sock(traced ? KIND_ACCEPT : KIND_CLOSE, task, sock, call);
 	if (!s)
 		return;
 	r = (struct sock_record *)s->record;
@@ -26,7 +26,7 @@ static __always_inline void accept_ended(struct task_struct *task, struct sock_c
 		if (call->ret >= 0)
 			put_peer_pid(s, sock);
 	}
-	if (told)
+	if (traced)
 		emit_sock(s, KIND_ACCEPT);
 	if (watched && call->ret >= 0 && r->family != UNIX)
 		watch(s, sock);

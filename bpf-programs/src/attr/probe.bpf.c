@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* Mode, owner, times and extended attributes: chmod, chown, utime, setxattr, removexattr, each with its kin. */
+/* Mode, owner, times and extended attributes: the calls of the chmod, chown, utime, setxattr and removexattr
+ * families.
+ */
 #include "fs.h"
 
 static __always_inline struct fs_call attr_args(int nr)

@@ -2,15 +2,15 @@
 /* bind, listen. */
 #include "unix.h"
 
-/* A bind or listen that has ended, of a system call or of io_uring. */
-static __always_inline void bind_ended(struct task_struct *task, struct sock_call *call, __u32 backlog, bool told)
+/* Records a bind or listen that has ended, of a system call or of io_uring. */
+static __always_inline void bind_ended(struct task_struct *task, struct sock_call *call, __u32 backlog, bool traced)
 {
-	__u64 sock = call->file && told ? sock_of(call->file) : 0;
+	__u64 sock = call->file && traced ? sock_of(call->file) : 0;
 	struct sockaddr_any asked;
 	struct sock_record *r;
 	struct scratch *s;
 
-	if (!sock || !is_told(sock))
+	if (!sock || !is_recorded(sock))
 		return;
 	s = begin_sock(KIND_BIND, task, sock, call);
 	if (!s)

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* A process or thread was made; the child does not run yet. What it inherits is not repeated. */
+/* A process or thread was made; the child does not run yet. Fields that it inherits are not repeated in the
+ * record.
+ */
 #include "path.h"
-#include "tree.h"
+#include "ancestry.h"
 
 #define PF_KTHREAD 0x00200000
 #define CLONE_VM 0x100
 #define CLONE_VFORK 0x4000
 
-/* The flags of the call the parent is in. It is none of these when the kernel makes a thread for itself. */
+/* Fills in the flags of the call that the parent is in. When the kernel makes a thread for itself there is no
+ * such call.
+ */
 static __always_inline void put_flags(struct clone_record *r, struct task_struct *parent)
 {
 	struct call call = {.regs = current_regs()};
@@ -40,8 +44,8 @@ int clone_done(__u64 *ctx)
 	struct scratch *s;
 
 	if (GET(child, tgid) != parent->tgid)
-		inherit_tree(parent, child);
-	/* A thread changes nothing in the process table. */
+		inherit_ancestors(parent, child);
+	/* A new thread changes nothing in the process table. */
 	else if (!traced)
 		return 0;
 	if (traced)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* Ends of TCP connections, told as the process that connected or accepted. */
+/* Ends of TCP connections, recorded for the process that connected or accepted. */
 #include "connection.h"
 
 TRACEPOINT(inet_sock_set_state)
@@ -19,7 +19,7 @@ int close_state(__u64 *ctx)
 	if (s)
 		*(struct sock_record *)s->record = *begun;
 	if (bpf_map_delete_elem(&connections, &sock)) {
-		/* Told by who began to watch it. */
+		/* Emitted by the program that remembered the connection. */
 	} else if (s) {
 		emit_close(s, sock, before);
 	} else {

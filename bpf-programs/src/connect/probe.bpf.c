@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* Connections of TCP and of unix sockets. A call that waits ends with its result. One of TCP that does not is kept until
- * the socket's state tells the outcome.
+/* Connections of TCP and of unix sockets. A call that waits ends with its result. A TCP connect that does not
+ * wait is remembered until the socket's state shows the outcome.
+ *
+ *     connect() ──waits──────────────────────────────► record
+ *        └──EINPROGRESS──► connecting[sock] ──state──► record
  */
 #include "connection.h"
 #include "unix.h"
@@ -19,7 +22,7 @@ struct {
 	__type(value, struct sock_record);
 } connecting SEC(".maps");
 
-/* 0 if connected, else why not; a socket closed before it was decided tells no error of its own. */
+/* 0 if connected, else the error; a socket that was closed before the outcome has no error of its own. */
 static __always_inline __s32 outcome(__u64 sock, int state)
 {
 	if (state == TCP_ESTABLISHED)
@@ -27,7 +30,7 @@ static __always_inline __s32 outcome(__u64 sock, int state)
 	return error_of(sock) ?: -ECONNABORTED;
 }
 
-/* A connection of TCP is decided. */
+/* Called when the outcome of a TCP connect is known. */
 static __always_inline void decided(struct scratch *s, __u64 sock)
 {
 	struct sock_record *r = (struct sock_record *)s->record;
@@ -39,7 +42,9 @@ static __always_inline void decided(struct scratch *s, __u64 sock)
 		watch(s, sock);
 }
 
-/* Whoever deletes the entry tells the outcome: this call, if it came before the entry, else the socket. */
+/* Remembers the connect. Whichever program deletes the entry emits the outcome: this one, if the outcome came
+ * before the entry was there, else the one at the socket's state.
+ */
 static __always_inline void wait_for_outcome(struct scratch *s, __u64 sock)
 {
 	struct sock_record *r = (struct sock_record *)s->record;
@@ -59,8 +64,9 @@ static __always_inline void wait_for_outcome(struct scratch *s, __u64 sock)
 	decided(s, sock);
 }
 
-/* AF_UNSPEC takes a connection down. EALREADY, and success without waiting, ask for the outcome of an earlier call,
- * which tells it itself: the kernel never connects within a call that does not wait. An interrupted call is made again.
+/* True if the call is to be recorded. AF_UNSPEC dissolves a connection. EALREADY, and success without waiting,
+ * are the outcome of an earlier call, which emits it itself: the kernel never connects within a call that does
+ * not wait. An interrupted call is made again.
  */
 static __always_inline bool is_attempt(struct sock_call *call, struct sockaddr_any *asked)
 {
@@ -72,7 +78,7 @@ static __always_inline bool is_attempt(struct sock_call *call, struct sockaddr_a
 	return call->ret || call->uring || !(flags & NONBLOCK);
 }
 
-static __always_inline void connect_tcp(struct task_struct *task, __u64 sock, struct sock_call *call, bool told,
+static __always_inline void connect_tcp(struct task_struct *task, __u64 sock, struct sock_call *call, bool traced,
 					bool watched)
 {
 	struct sockaddr_any asked;
@@ -82,14 +88,14 @@ static __always_inline void connect_tcp(struct task_struct *task, __u64 sock, st
 	read_address(&asked, call->address, call->in_kernel);
 	if (!is_attempt(call, &asked))
 		return;
-	s = begin_sock(told ? KIND_CONNECT : KIND_CLOSE, task, sock, call);
+	s = begin_sock(traced ? KIND_CONNECT : KIND_CLOSE, task, sock, call);
 	if (!s)
 		return;
 	r = (struct sock_record *)s->record;
-	if (!told)
+	if (!traced)
 		r->header.flags &= ~FLAG_TRACED;
 	r->flags = (watched ? SOCK_WATCHED : 0) | (call->ret == -EINPROGRESS ? SOCK_NONBLOCKING : 0);
-	/* The socket may never have learnt where to, or have forgotten it again. */
+	/* The socket may never have had the destination, or may have dropped it. */
 	if (call->ret && (call->ret != -EINPROGRESS || !r->dport))
 		put_address(r->daddr, &r->dport, r->family, &asked);
 	if (call->ret == -EINPROGRESS)
@@ -119,17 +125,17 @@ static __always_inline void connect_unix(struct task_struct *task, __u64 sock, s
 	give_back(s);
 }
 
-/* A connect that has ended, of a system call or of io_uring. */
-static __always_inline void connect_ended(struct task_struct *task, struct sock_call *call, bool told)
+/* Records a connect that has ended, of a system call or of io_uring. */
+static __always_inline void connect_ended(struct task_struct *task, struct sock_call *call, bool traced)
 {
 	bool watched = passes(KIND_CLOSE, task);
-	__u64 sock = call->file && (told || watched) ? sock_of(call->file) : 0;
+	__u64 sock = call->file && (traced || watched) ? sock_of(call->file) : 0;
 
 	if (!sock)
 		return;
 	if (is_inet(family_of(sock)) && protocol_of(sock) == IPPROTO_TCP)
-		connect_tcp(task, sock, call, told, watched);
-	else if (told && family_of(sock) == UNIX)
+		connect_tcp(task, sock, call, traced, watched);
+	else if (traced && family_of(sock) == UNIX)
 		connect_unix(task, sock, call);
 }
 
@@ -147,7 +153,7 @@ SYSCALL_EXIT(connect_exit)
 	connect_ended(task, &as, is_traced(KIND_CONNECT, task));
 }
 
-static __always_inline void tell_outcome(__u64 sock, int after)
+static __always_inline void emit_outcome(__u64 sock, int after)
 {
 	struct sock_record *pending = bpf_map_lookup_elem(&connecting, &sock);
 	struct sock_record *r;
@@ -178,6 +184,6 @@ int connect_state(__u64 *ctx)
 	int before = ctx[1], after = ctx[2];
 
 	if ((before == TCP_SYN_SENT || before == TCP_SYN_RECV) && (after == TCP_ESTABLISHED || after == TCP_CLOSE))
-		tell_outcome(ctx[0], after);
+		emit_outcome(ctx[0], after);
 	return 0;
 }

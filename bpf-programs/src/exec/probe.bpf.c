@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* A program was executed: the caller's memory is already the new program's. Or it was not: the caller goes on. */
+/* A program was executed: the caller's memory is already the new program's. Or the exec failed, and the caller
+ * continues.
+ */
 #include "file.h"
 
-#define MAX_ARGS 256	  /* of an exec that failed */
+#define MAX_ARGS 256	  /* limit for an exec that failed */
 #define EMPTY_PATH 0x1000 /* AT_EMPTY_PATH */
 
-/* The arguments as they lie in the new program's memory; the kernel has just written them there. */
+/* Appends the arguments from the new program's memory, where the kernel has just written them. */
 static __always_inline void put_argv(struct scratch *s, struct task_struct *task, struct text *text)
 {
 	__u64 from = task->mm->arg_start, len = task->mm->arg_end - from, at = s->size;
@@ -68,8 +70,9 @@ int exec_done(__u64 *ctx)
 	return 0;
 }
 
-/* Some arguments from the `first` on; 1 when there are no more, or no room. Global, so that the verifier looks at the rounds
- * of both loops in their sum. An argument that the kernel had not come to yet may not be there.
+/* Appends up to STRIDE arguments from the `first` on; 1 when there are no more, or no room. A global function,
+ * so that the verifier follows the sum of both loops' rounds. The page of an argument that the kernel had not
+ * reached may be absent.
  */
 __noinline int put_some_args(struct scratch *s, __u64 argv, __u32 abi, __u32 first)
 {
@@ -87,7 +90,7 @@ __noinline int put_some_args(struct scratch *s, __u64 argv, __u32 abi, __u32 fir
 			return 1;
 		BOUND(at, RECORD_LIMIT - ASKED_LIMIT);
 		len = bpf_probe_read_user_str(&s->record[at], ASKED_LIMIT, (void *)from);
-		if (!len) /* an empty one, see put_asked */
+		if (!len) /* an empty string, see put_asked */
 			s->record[at] = 0, len = 1;
 		if (len < 0 || len == ASKED_LIMIT || r->argv.len + len > ARGV_LIMIT) {
 			r->argv.flags = TEXT_CUT;
@@ -99,7 +102,7 @@ __noinline int put_some_args(struct scratch *s, __u64 argv, __u32 abi, __u32 fir
 	return 0;
 }
 
-/* The arguments it would have had. */
+/* Appends the arguments of an exec that failed. */
 __noinline int put_args(struct scratch *s, __u64 argv, __u32 abi)
 {
 	struct exec_record *r;
@@ -117,7 +120,7 @@ __noinline int put_args(struct scratch *s, __u64 argv, __u32 abi)
 	return 0;
 }
 
-/* What was to be executed, and from where. */
+/* Fills in what was to be executed, and the folder it was looked up in. */
 static __always_inline void put_refused(struct scratch *s, struct task_struct *task, const struct call *call)
 {
 	struct exec_record *r = (struct exec_record *)s->record;
@@ -139,7 +142,8 @@ static __always_inline void put_refused(struct scratch *s, struct task_struct *t
 	put_args(s, call_arg(call, at + 1), call->abi);
 }
 
-/* It changes nothing in the process table, so that it must not take that one's room: of the ring it gets half. */
+/* A failed exec changes nothing in the process table, so its records may use only half of the lifecycle ring.
+ */
 SYSCALL_EXIT(exec_refused)
 {
 	struct task_struct *task = current_task();
@@ -164,7 +168,7 @@ SYSCALL_EXIT(exec_refused)
 	if (!drops_early(s)) {
 		s->size = sizeof(*r);
 		put_refused(s, task, call);
-		if (!get_rules() || !judge(s, true))
+		if (!get_rules() || !apply_rules(s, true))
 			emit_lifecycle(s, KIND_EXEC, true);
 	}
 	give_back(s);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* The last thread of a process ends. */
 #include "task.h"
-#include "tree.h"
+#include "ancestry.h"
 
 #define SIGNAL_GROUP_EXIT 4
 
-/* Hash: threads that end at the same time on several CPUs may each find none alive but themselves. The first
- * to put its process in here tells its end. Least recently used, because nothing needs to be taken out: it
- * matters for the moment between two threads' ends.
+/* A hash: threads that end at the same time on several CPUs may each find no other alive. The first one to
+ * insert its process emits the record. Least recently used, because entries need not be removed: they matter
+ * only for the moment between the ends of two threads.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -16,7 +16,9 @@ struct {
 	__type(value, __u8);
 } ended SEC(".maps");
 
-/* No thread of the process is left, and no other has said so. `live` is lowered before this tracepoint. */
+/* True if no thread of the process is left and no other one has emitted the end. The kernel lowers `live`
+ * before this tracepoint.
+ */
 static __always_inline bool is_last(struct task_struct *task)
 {
 	struct task_struct *leader = task->group_leader;
@@ -25,13 +27,14 @@ static __always_inline bool is_last(struct task_struct *task)
 
 	if (task->signal->live.counter)
 		return false;
-	/* Alone from the start, or the others, which may have said so, have been taken off since. */
+	/* A process with one thread, or the others, which may have emitted the end, have been released since.
+	 */
 	if (task->signal->nr_threads == 1)
 		return !bpf_map_lookup_elem(&ended, &process);
 	return !bpf_map_update_elem(&ended, &process, &one, BPF_NOEXIST);
 }
 
-/* As wait() will tell it: of the group if it was ended as a whole, else of its leader. */
+/* As wait() returns it: of the group if it was ended as a whole, else of its leader. */
 static __always_inline __u32 status_of(struct task_struct *task)
 {
 	if (task->signal->flags & SIGNAL_GROUP_EXIT)
@@ -59,14 +62,16 @@ int exit_done(__u64 *ctx __attribute__((unused)))
 	}
 	r = (struct exit_record *)s->record;
 	fill_header(s, task, KIND_EXIT, traced);
-	/* It is the process that ends, whoever is last: even a worker of io_uring, whose name is the kernel's. */
+	/* The record is about the process, whichever thread is last: even an io_uring worker, which has a name
+	 * from the kernel.
+	 */
 	r->header.tid = task->tgid;
 	read_pair(r->header.comm, (__u64)task->group_leader->comm);
 	r->status = status_of(task);
 	r->pad = 0;
 	s->size = sizeof(*r);
 	emit_lifecycle(s, KIND_EXIT, traced);
-	forget_tree(task);
+	forget_ancestors(task);
 	give_back(s);
 	return 0;
 }

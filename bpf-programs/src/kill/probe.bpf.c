@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal. */
-#include "act.h"
+#include "misc_calls.h"
 
 SYSCALL_EXIT(kill_exit)
 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* When the ledger is told: as a descriptor is closed, as a process runs another program or ends, and when the agent says
- * so. Whatever is told early or late, sums are the same.
+/* Points at which the usage ledger is flushed: a descriptor is closed, a process runs another program or ends,
+ * or the agent asks for it. Sums are the same whenever that is.
  */
-#include "tell_usage.h"
+#include "usage_flush.h"
 
-#define FD_WORDS 16 /* of 64 descriptors; what higher ones stood for is told by the next sweep */
+#define FD_WORDS 16 /* words of 64 descriptors; entries of higher ones are flushed by the next sweep */
 #define SWEEP_LIMIT 4096
 #define STOP 1
 
@@ -12,31 +12,31 @@ LEDGER_EXIT(usage_close)
 {
 	struct task_struct *task = current_task();
 
-	tell_fd(task->tgid, call_arg(call, 0), how_of(task));
+	flush_fd(task->tgid, call_arg(call, 0), flush_mode(task));
 }
 
-/* These two are functions of their own so that no loop has branches: clang lays such out in a way that the verifier
+/* Two separate functions so that no loop contains branches: clang compiles those in a way that the verifier
  * refused before 6.2.
  */
-__noinline int tell_if_open(__u64 open, __u32 tgid, __u32 fd, __u32 how)
+__noinline int flush_if_open(__u64 open, __u32 tgid, __u32 fd, __u32 mode)
 {
-	return open >> (fd & 63) & 1 ? tell_fd(tgid, fd, how) : 0;
+	return open >> (fd & 63) & 1 ? flush_fd(tgid, fd, mode) : 0;
 }
 
-__noinline int tell_word(__u64 open, __u32 tgid, __u32 first, __u32 how)
+__noinline int flush_word(__u64 open, __u32 tgid, __u32 first, __u32 mode)
 {
 	if (!open)
 		return 0;
 	for (__u32 bit = 0; bit < 64; bit++)
-		tell_if_open(open, tgid, first + bit, how);
+		flush_if_open(open, tgid, first + bit, mode);
 	return 0;
 }
 
-/* What a process has open. */
-static __always_inline void tell_open(struct task_struct *task)
+/* Flushes the entries of all descriptors that a process has open. */
+static __always_inline void flush_open(struct task_struct *task)
 {
 	struct fdtable *table;
-	__u32 how = how_of(task);
+	__u32 mode = flush_mode(task);
 
 	if (!task->files)
 		return;
@@ -47,28 +47,28 @@ static __always_inline void tell_open(struct task_struct *task)
 		if (word * 64 >= table->max_fds)
 			return;
 		READ(&open, (void *)table->open_fds + word * sizeof(open), struct timespec64, tv_sec);
-		tell_word(open, task->tgid, word * 64, how);
+		flush_word(open, task->tgid, word * 64, mode);
 	}
 }
 
 #define UNUSED __attribute__((unused))
 
-/* The last thread of a process ends. If two do at once each tells, and what one took the other has not. */
+/* The last thread of a process ends. If two end at once, both flush: each takes only what the other has not. */
 TRACEPOINT(sched_process_exit)
 int usage_exit(UNUSED __u64 *ctx)
 {
 	struct task_struct *task = current_task();
 
 	if (!task->signal->live.counter)
-		tell_open(task);
+		flush_open(task);
 	return 0;
 }
 
-/* What the program before did is told under its name. */
+/* Uses by the previous program are flushed under that program's name. */
 TRACEPOINT(sched_process_exec)
 int usage_exec(UNUSED __u64 *ctx)
 {
-	tell_open(current_task());
+	flush_open(current_task());
 	return 0;
 }
 
@@ -76,15 +76,15 @@ static long sweep_entry(UNUSED void *map, const struct usage_key *key, UNUSED vo
 {
 	struct usage_key copy = *key;
 
-	if (sweep->told >= SWEEP_LIMIT || tell_entry(&copy, sweep->side, TELL_ALONE)) {
+	if (sweep->flushed >= SWEEP_LIMIT || flush_entry(&copy, sweep->side, FLUSH_REMOVE)) {
 		sweep->left = 1;
 		return STOP;
 	}
-	sweep->told++;
+	sweep->flushed++;
 	return 0;
 }
 
-/* Two calls, each with one map: one call with either is refused before 6.10. */
+/* Two calls, each with one map: before 6.10 one call that may use either is refused. */
 static __noinline long sweep_0(struct sweep *sweep)
 {
 	return bpf_for_each_map_elem(&usage_0, sweep_entry, sweep, 0);
@@ -95,8 +95,8 @@ static __noinline long sweep_1(struct sweep *sweep)
 	return bpf_for_each_map_elem(&usage_1, sweep_entry, sweep, 0);
 }
 
-/* Tells what is in the half that is not written to. An iterator, because that is a program the agent can run; of tasks,
- * because there always is one, and the first is enough.
+/* Flushes the buffer that is not written to. An iterator, because the agent can run it at will; over tasks,
+ * because there always is one, and only the first is used.
  */
 SEC("iter/task")
 int usage_sweep(struct bpf_iter__task *ctx)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* What keeps the process table besides exec, clone and exit. */
+/* Events that keep the process table up to date, besides exec, clone and exit. */
 #include "file.h"
 
 static __always_inline struct process_record *begin(struct scratch *s, struct task_struct *task, __u32 kind)
@@ -33,7 +33,7 @@ SYSCALL_EXIT(chdir_exit)
 	give_back(s);
 }
 
-/* A process was moved: told for its leader, of which the table knows; by whom does not matter. */
+/* A process was moved: recorded for its leader, which the table knows; the moving process does not matter. */
 TRACEPOINT(cgroup_attach_task)
 int cgroup_moved(__u64 *ctx)
 {
@@ -55,7 +55,7 @@ int cgroup_moved(__u64 *ctx)
 	return 0;
 }
 
-/* Processes that are there already; each leader is written to whoever reads the iterator. */
+/* Lists the processes that already run; each group leader is written to the reader of the iterator. */
 SEC("iter/task")
 int processes(struct bpf_iter__task *ctx)
 {

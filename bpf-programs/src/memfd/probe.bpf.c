@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* memfd_create. */
-#include "act.h"
+#include "misc_calls.h"
 
 SYSCALL_EXIT(memfd_exit)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* init_module, finit_module, delete_module. */
-#include "act.h"
+#include "misc_calls.h"
 
 SYSCALL_EXIT(module_exit)
 {

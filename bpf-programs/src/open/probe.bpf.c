@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* open, openat, openat2, creat, open_by_handle_at: one program at the ends of all. */
+/* open, openat, openat2, creat, open_by_handle_at: one program for the ends of all of them. */
 #include "open.h"
 
 #define O_CREAT_CALL (0100 | 01000 | 01) /* what creat() stands for: O_CREAT | O_TRUNC | O_WRONLY */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* ptrace, process_vm_readv, process_vm_writev. */
-#include "act.h"
+#include "misc_calls.h"
 
 SYSCALL_EXIT(ptrace_exit)
 {

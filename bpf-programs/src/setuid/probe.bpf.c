@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* setuid, setgid, capset and their kin. */
-#include "act.h"
+/* setuid, setgid, capset and related calls. */
+#include "misc_calls.h"
 
 SYSCALL_EXIT(setuid_exit)
 {

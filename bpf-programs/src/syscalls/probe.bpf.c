@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* Every system call's end comes by here, and goes on to the program that wants to see it. One hook for all, because
- * what a call pays for being looked at is paid by every call, however many programs are behind it; and a raw one,
- * because a tracepoint of one system call costs each of its calls more than the programs do.
+/* The end of every system call passes here, and jumps to the program that records it (hooks.h). One hook for
+ * all, because every call pays for a hook however many programs are behind it; and a raw one, because the
+ * tracepoint of a single system call costs each of its calls more than the programs do.
  */
 #include "hooks.h"
 
@@ -16,8 +16,8 @@
 	}
 
 #if TIER == TRAMPOLINE
-/* A trampoline's program is of one function: as many as there are functions of calls to look at, for each table. The
- * loader says which is whose.
+/* A program with a trampoline belongs to one function, so there are as many programs as functions of recorded
+ * calls, for each table. The loader assigns them.
  */
 #define EACH_8(name, table, tens)                                                                            \
 	DISPATCH(name##tens##0, table)                                                                       \

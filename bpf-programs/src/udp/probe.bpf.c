@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* Datagrams of UDP that go and come, by whatever call; for tracers udp and dns. */
+/* UDP datagrams that are sent and received, by any call; for the tracers udp and dns. */
 #include "message.h"
 
 #define EINTR 4
-#define RESTARTS 512 /* and the three after it: the call is made again */
+#define RESTARTS 512 /* and the three codes after it: the call is restarted */
 #define MSG_PEEK 2
 #define MSG_ERRQUEUE 0x2000
 
-/* A call on datagrams: which argument is what, counted from 1; 0: none. */
+/* The position of each argument of a call on datagrams, counted from 1; 0: the call has none. */
 struct datagram_call {
-	__u8 data, length; /* bytes */
+	__u8 data, length; /* the bytes */
 	__u8 vectors, count;
 	__u8 flags, address;
-	bool message, messages; /* `vectors` are struct msghdr, struct mmsghdr */
+	bool message, messages; /* `vectors` is a struct msghdr, struct mmsghdr */
 	bool received;
 };
 
@@ -47,13 +47,13 @@ static __always_inline __u64 nth(struct call *call, int at)
 	return at ? call_arg(call, at - 1) : 0;
 }
 
-/* What is waited for, and what will be asked again. */
+/* True if the call will be made again. */
 static __always_inline bool is_no_result(__s64 ret)
 {
 	return ret == -EAGAIN || ret == -EINTR || (ret <= -RESTARTS && ret >= -RESTARTS - 4);
 }
 
-/* The UDP socket behind a descriptor, 0 if it is none. */
+/* The UDP socket behind a file; 0 if it is not one. */
 static __always_inline __u64 udp_of(__u64 file)
 {
 	__u64 sock = file ? sock_of(file) : 0;
@@ -61,13 +61,13 @@ static __always_inline __u64 udp_of(__u64 file)
 	return sock && protocol_of(sock) == IPPROTO_UDP && is_inet(family_of(sock)) ? sock : 0;
 }
 
-/* Whose tracers are on, a bit each. */
+/* The tracers that want the task's datagrams, a bit each. */
 static __always_inline __u32 datagram_kinds(struct task_struct *task)
 {
 	return (is_traced(KIND_UDP, task) ? 1 << KIND_UDP : 0) | (passes(KIND_DNS, task) ? 1 << KIND_DNS : 0);
 }
 
-/* The record that datagrams of a call of a task's are told in; without a kind it stays untold. */
+/* Begins the record for a task's datagrams. */
 static __always_inline struct scratch *begin_datagrams(struct task_struct *task, __u64 sock, __u32 kinds,
 						       struct sock_call *call, bool received)
 {
@@ -82,7 +82,7 @@ static __always_inline struct scratch *begin_datagrams(struct task_struct *task,
 	return s;
 }
 
-static __always_inline void tell_datagrams(struct scratch *s, struct datagram_call *args, struct call *call)
+static __always_inline void emit_datagrams(struct scratch *s, struct datagram_call *args, struct call *call)
 {
 	__u64 from = nth(call, args->vectors);
 
@@ -122,7 +122,7 @@ SYSCALL_EXIT(udp_exit)
 	s = begin_datagrams(task, sock, kinds, &as, args.received);
 	if (!s)
 		return;
-	tell_datagrams(s, &args, call);
+	emit_datagrams(s, &args, call);
 	give_back(s);
 	sweep_now_and_then();
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* What is asked for through io_uring, told like the system call that does the same. */
+/* Operations on files through io_uring, recorded like the system call that does the same. */
 #include "uring_fs.h"
 #include "uring_sock.h"
 #include "uring_usage.h"
 
-#define TELLING_OPS                                                                                          \
+#define RECORDED_OPS                                                                                          \
 	(BIT(OP_OPENAT) | BIT(OP_OPENAT2) | BIT(OP_RENAMEAT) | BIT(OP_UNLINKAT) | BIT(OP_MKDIRAT) |          \
 	 BIT(OP_SYMLINKAT) | BIT(OP_LINKAT) | BIT(OP_FALLOCATE) | BIT(OP_FTRUNCATE) | BIT(OP_FSETXATTR) |    \
 	 BIT(OP_SETXATTR))
@@ -45,7 +45,7 @@ static __always_inline int submit(struct io_kiocb *req)
 	return 0;
 }
 
-/* Two names of one hook: a request is prepared, and is about to be started. */
+/* Prepares the record before the request is started. */
 TRACEPOINT(io_uring_submit_req)
 int uring_submit(__u64 *ctx)
 {
@@ -78,7 +78,7 @@ int uring_complete(__u64 *ctx)
 	if (!req)
 		return 0;
 	READ(&op, req, struct io_kiocb, opcode);
-	if (op > OP_LAST || !(BIT(op) & (USING_OPS | TELLING_OPS)))
+	if (op > OP_LAST || !(BIT(op) & (USING_OPS | RECORDED_OPS)))
 		return 0;
 	READ(&res, req, struct io_kiocb, cqe.res);
 	if (BIT(op) & USING_OPS) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* What is asked of sockets through io_uring, told like the system call that does the same; whose functions are in
- * src/accept, src/bind and src/connect, which come before this in the one object.
+/* Operations on sockets through io_uring, recorded like the system call that does the same. The functions are
+ * those of src/accept, src/bind and src/connect, which come earlier in the one object.
  */
 #include "uring_sock.h"
 
-/* A request that was given an address. */
+/* Completes a request that was given an address. */
 static __always_inline void complete_addressed(struct task_struct *owner, __u64 req, struct sock_call *call, __u8 op)
 {
 	struct scratch *s = recall(req);
@@ -12,7 +12,7 @@ static __always_inline void complete_addressed(struct task_struct *owner, __u64 
 
 	if (!s)
 		return;
-	/* A number, by way of memory: a typed pointer is no argument. */
+	/* The address as a number, by way of memory: a typed pointer cannot be an argument. */
 	bpf_probe_read_kernel(&call->address, sizeof(call->address), &at);
 	call->length = s->kept.slot;
 	call->in_kernel = true;

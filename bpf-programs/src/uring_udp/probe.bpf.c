@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* Datagrams of UDP that go and come through io_uring, told like the system call that does the same; whose functions are
- * in src/udp, which comes before this in the one object.
+/* UDP datagrams through io_uring, recorded like the system call that does the same. The functions are those of
+ * src/udp, which comes earlier in the one object.
  */
 #include "uring_sock.h"
 #include "uring_usage.h"
 
 struct io_rw {
-	__u64 addr; /* of the bytes, or of the pieces */
+	__u64 addr; /* address of the bytes, or of the vectors */
 	__u32 len;
 } CO_RE;
 
-/* Requests that have a call's arguments. */
+/* The system call that has the same arguments as a request. */
 static __always_inline __s32 datagram_call_of(__u8 op)
 {
 	switch (op) {
@@ -38,7 +38,7 @@ static __always_inline __s32 datagram_call_of(__u8 op)
 	}
 }
 
-/* What the request was given, at addresses in its program's memory. */
+/* Reads the request's arguments, which are addresses in its program's memory. */
 static __always_inline void ask_datagram(struct scratch *s, __u64 req, __s32 nr)
 {
 	struct datagram *d = &s->datagram;
@@ -58,13 +58,13 @@ static __always_inline void ask_datagram(struct scratch *s, __u64 req, __s32 nr)
 	d->count = (__u32)d->count;
 }
 
-static __always_inline void tell_requested(struct scratch *s, struct task_struct *owner, __u64 req, __s32 nr)
+static __always_inline void emit_requested(struct scratch *s, struct task_struct *owner, __u64 req, __s32 nr)
 {
 	struct scratch *kept = nr == NR_SENDTO && ADDRESS_IS_COPIED ? recall(req) : NULL;
 	__u64 message = 0;
 
 	s->datagram.compat = ((struct header *)s->record)->flags & FLAG_COMPAT;
-	/* In another program's hands its memory can't be read. */
+	/* The memory can be read only from a thread of the same process. */
 	if (owner->tgid == current_task()->tgid) {
 		if (nr == NR_SENDMSG || nr == NR_RECVMSG) {
 			ASKED(message, req, struct io_sr_msg, umsg);
@@ -74,7 +74,7 @@ static __always_inline void tell_requested(struct scratch *s, struct task_struct
 		}
 	}
 	if (kept) {
-		/* A number, by way of memory: a typed pointer is no argument. */
+		/* The address as a number, by way of memory: a typed pointer cannot be an argument. */
 		message = (__u64)kept->record;
 		bpf_probe_read_kernel(&s->datagram.address, sizeof(message), &message);
 		s->datagram.in_kernel = true;
@@ -116,7 +116,7 @@ int uring_udp(__u64 *ctx)
 	s = kinds ? begin_datagrams(owner, sock, kinds, &call, received) : NULL;
 	if (!s)
 		return 0;
-	tell_requested(s, owner, req, call.nr);
+	emit_requested(s, owner, req, call.nr);
 	give_back(s);
 	sweep_now_and_then();
 	return 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* The ways to a file's bytes by system call, in the order they are called most. A call that failed moved nothing and does
- * not count; one that returned 0 does.
+/* System calls that read, write or map a file's bytes, the most frequent first. A call that failed moved
+ * nothing and is not counted; one that returned 0 is.
  */
 #include "aio.h"
 
@@ -48,7 +48,7 @@ static __always_inline __u32 via_of(__u32 nr)
 	}
 }
 
-/* A use of the descriptor that is argument `at` of the call. */
+/* Sets the use to the descriptor that is argument `at` of the call. */
 static __always_inline void use_arg(struct use *use, struct task_struct *task, struct call *call, int at)
 {
 	use->fd = call_arg(call, at);
@@ -73,8 +73,8 @@ LEDGER_EXIT(usage_io)
 	count_use(task, &use);
 }
 
-/* What these calls return is how many messages there were; how long each was is in the caller's memory. The bytes of some
- * messages; their lengths are `size` apart.
+/* These calls return the number of messages; the length of each is in the caller's memory. Returns the bytes of
+ * up to STRIDE messages, which are `size` apart.
  */
 __noinline __u64 bytes_of_messages(__u64 lengths, __u32 size, __u32 count)
 {
@@ -107,7 +107,7 @@ LEDGER_EXIT(usage_messages)
 	count_use(task, &use);
 }
 
-/* From one descriptor to another. */
+/* Copies from one descriptor to another: a read of one and a write of the other. */
 LEDGER_EXIT(usage_copy)
 {
 	struct task_struct *task = current_task();

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Calls that act on processes, credentials and the kernel itself: their numbers as given, one text, one file. */
-#ifndef DUETECTOR_ACT_H
-#define DUETECTOR_ACT_H
+/* Records of calls that act on processes, credentials and the kernel itself: the arguments as given, at most
+ * one text and one file.
+ */
+#ifndef DUETECTOR_MISC_CALLS_H
+#define DUETECTOR_MISC_CALLS_H
 
 #include "fs.h"
 
-#define ACT_WORD 0x7	/* which argument, counted from 1, is the text's address; 0: there is none */
-#define ACT_GIVEN 0x8	/* the first argument is a descriptor of the file it is about */
-#define ACT_MADE 0x10	/* the result is */
-#define ACT_IDS 0x20	/* the ids afterwards are told */
+#define ACT_WORD 0x7	/* which argument, counted from 1, is the address of the text; 0: no text */
+#define ACT_GIVEN 0x8	/* the first argument is a descriptor of the file in the record */
+#define ACT_MADE 0x10	/* the result is a descriptor of the file in the record */
+#define ACT_IDS 0x20	/* the record has the ids as they are after the call */
 #define ACT_ATTR 0x40	/* as bpf() is called: the text lies in a struct */
-#define ACT_PIDFD 0x80	/* the first argument is a descriptor of the process it is about */
+#define ACT_PIDFD 0x80	/* the first argument is a descriptor of the target process */
 
-/* Where the names are in union bpf_attr; each begins with a type. */
+/* Offsets of the names in union bpf_attr; at both uses the union begins with a type. */
 #define BPF_MAP_CREATE 0
 #define BPF_PROG_LOAD 5
 #define MAP_NAME_AT 28
@@ -38,7 +40,7 @@ static __always_inline void put_ids(struct act_record *r, struct task_struct *ta
 		r->args[i] = (__u16)r->args[i] == (__u16)-1 ? (__u32)-1 : (__u16)r->args[i];
 }
 
-/* The process that a descriptor stands for, by the id it has here. */
+/* The process behind a pidfd, by its id in the initial pid namespace; 0 if there is none. */
 static __always_inline __u32 pid_behind(struct task_struct *task, __s32 fd)
 {
 	__u64 file = file_of(task, fd), pid = 0, dentry = 0, inode = 0;
@@ -56,7 +58,7 @@ static __always_inline __u32 pid_behind(struct task_struct *task, __s32 fd)
 	return nr;
 }
 
-/* The record behind its header. Global, so that the verifier looks at it once. */
+/* Fills the record behind its header. A global function, so that it is verified once. */
 __noinline int fill_act(struct scratch *s, __u32 how, __u32 abi)
 {
 	struct call call = {.regs = current_regs(), .abi = abi};

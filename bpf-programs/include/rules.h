@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Filters, as far as they can be decided here: rules, each of tests that must all hold, looked at in a record that is
- * as it would be sent. What a rule holds for is dropped, and counted for the filter it is of.
+/* Filters, as far as the kernel side can decide them. A filter is a set of rules, a rule is a series of tests
+ * that must all hold; they read the record as it would be sent. If a rule holds, the record is dropped and
+ * counted for its filter.
+ *
+ *     map tests:   | t t t* | t* | t t* |  …       * last test of a rule: with it the rule holds, or not
+ *     for a record:  ──early──────► paths known ──the rest──►     (tests_done remembers how far)
  */
-#ifndef DUETECTOR_JUDGE_H
-#define DUETECTOR_JUDGE_H
+#ifndef DUETECTOR_RULES_H
+#define DUETECTOR_RULES_H
 
-#include "place.h"
-#include "tree.h"
+#include "cgroup_rules.h"
+#include "ancestry.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -22,8 +26,9 @@ struct {
 	__type(value, __u64);
 } filtered_by SEC(".maps");
 
-/* Which sets of prefixes a path is in. A trie, because the longest prefix that fits says it at one look; what is set
- * for a prefix has the sets of all shorter ones, too. A path ends in NUL, so that a prefix may be all of one.
+/* The sets of prefixes that a path is in. A trie, because one lookup finds the longest prefix that fits; the
+ * value of a prefix has the sets of all shorter ones too. A path ends in NUL, so that a prefix can be a whole
+ * path.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -33,7 +38,7 @@ struct {
 	__type(value, __u64);
 } path_sets SEC(".maps");
 
-/* settings.rules, taken apart. */
+/* The parts of settings.rules. */
 #define RULES_BASE(rules) ((__u32)(rules) & 0xffff)
 #define RULES_EARLY(rules) ((__u32)((rules) >> 16) & 0xffff)
 #define RULES_END(rules) ((__u32)((rules) >> 32) & 0xffff)
@@ -46,7 +51,7 @@ static __always_inline __u64 get_rules(void)
 	return set ? set->rules : 0;
 }
 
-/* What the row will have as `ret`, where that is known. */
+/* The row's `ret`, for kinds where it is known. */
 static __always_inline bool ret_of(struct header *h, __s64 *ret)
 {
 	switch (h->kind) {
@@ -103,7 +108,7 @@ static __always_inline bool number_of(struct header *h, __u32 field, __s64 *valu
 	}
 }
 
-/* What is not known does not hold, whichever way it is asked. */
+/* True if the test holds. What is not known does not hold, negated or not. */
 static __always_inline bool holds(struct scratch *s, struct test *t)
 {
 	struct header *h = (struct header *)s->record;
@@ -117,12 +122,12 @@ static __always_inline bool holds(struct scratch *s, struct test *t)
 		if (!s->has_path)
 			return false;
 		is = s->path_sets & t->a;
-	} else if (t->field == FIELD_PLACE) {
-		if (!look_up_place(s))
+	} else if (t->field == FIELD_CGROUP_SET) {
+		if (!lookup_cgroup(s))
 			return false;
-		is = s->place_sets & t->a;
+		is = s->cgroup_sets & t->a;
 	} else if (t->field == FIELD_TREE) {
-		if (!look_up_tree(s, t->b))
+		if (!lookup_ancestors(s, t->b))
 			return false;
 		is = s->tree_bits & t->a;
 	} else {
@@ -133,10 +138,10 @@ static __always_inline bool holds(struct scratch *s, struct test *t)
 	return is != t->negate;
 }
 
-/* One test; gives the filter's slot and one more where it completes a rule that holds. Global, so that the verifier
- * looks at it once.
+/* Applies one test; returns the filter's slot + 1 if it completes a rule that holds, else 0. A global function,
+ * so that it is verified once.
  */
-__noinline int judge_step(struct scratch *s, __u32 at)
+__noinline int apply_test(struct scratch *s, __u32 at)
 {
 	struct test *t = bpf_map_lookup_elem(&tests, &at);
 	__u32 failed;
@@ -152,25 +157,26 @@ __noinline int judge_step(struct scratch *s, __u32 at)
 	return failed ? 0 : t->filter + 1;
 }
 
-/* Some tests before the one at `end`; as judge_step. */
-__noinline int judge_on(struct scratch *s, __u32 end)
+/* Applies up to STRIDE tests before the one at `end`; returns as apply_test. */
+__noinline int apply_tests(struct scratch *s, __u32 end)
 {
 	if (!s)
 		return 0;
-	for (int i = 0; i < STRIDE && s->judged < end; i++) {
-		int found = judge_step(s, RULES_BASE(s->rules) + s->judged);
+	for (int i = 0; i < STRIDE && s->tests_done < end; i++) {
+		int found = apply_test(s, RULES_BASE(s->rules) + s->tests_done);
 
-		s->judged++;
+		s->tests_done++;
 		if (found)
 			return found;
 	}
 	return 0;
 }
 
-/* Whether a filter drops the record: it is counted then. The tests that can be made before paths are known come
- * first; with `all` those that were not made yet. Rules may change meanwhile: a record keeps to those it began with.
+/* True if a filter drops the record, which is then counted. Without `all` only the tests that need no paths are
+ * made; with `all` those that were not made yet. Rules may change meanwhile: a record keeps to those it began
+ * with.
  */
-__noinline int judge(struct scratch *s, __u32 all)
+__noinline int apply_rules(struct scratch *s, __u32 all)
 {
 	struct count *count;
 	__u32 kind, slot, end;
@@ -182,8 +188,8 @@ __noinline int judge(struct scratch *s, __u32 all)
 	if (!s->rules)
 		s->rules = get_rules();
 	end = all ? RULES_END(s->rules) : RULES_EARLY(s->rules);
-	for (int i = 0; i < TEST_BANK / STRIDE && s->judged < end && !found; i++)
-		found = judge_on(s, end);
+	for (int i = 0; i < TEST_BANK / STRIDE && s->tests_done < end && !found; i++)
+		found = apply_tests(s, end);
 	if (!found)
 		return 0;
 	slot = found - 1;
@@ -197,13 +203,14 @@ __noinline int judge(struct scratch *s, __u32 all)
 	return 1;
 }
 
-/* For programs that have cheap fields before dear ones. The record is counted as seen already. */
+/* For programs in which the first fields cost less than the rest. The record must already be counted as seen.
+ */
 static __always_inline bool drops_early(struct scratch *s)
 {
-	return get_rules() && judge(s, false);
+	return get_rules() && apply_rules(s, false);
 }
 
-/* Appends the n-th name from the leaf to the path as one reads it; 0 when there is room for no more. */
+/* Appends the n-th name from the leaf to the path in reading order; 0 when there is no more room. */
 __noinline int put_key_name(struct scratch *s, __u32 n)
 {
 	__u64 at, len, pos;
@@ -227,7 +234,7 @@ __noinline int put_key_name(struct scratch *s, __u32 n)
 	return 1;
 }
 
-/* Some names, the one before the n-th from the leaf first; 0 when there are no more, or is no room. */
+/* Appends up to STRIDE names, beginning before the n-th from the leaf; 0 when there are no more, or no room. */
 __noinline int put_key_names(struct scratch *s, __u32 n)
 {
 	for (__u32 i = 0; i < STRIDE; i++) {
@@ -237,10 +244,10 @@ __noinline int put_key_names(struct scratch *s, __u32 n)
 	return 1;
 }
 
-/* Which sets the path is in that was just walked: its names are the end of the record. One that is not whole, or has no
- * name any more, is for the agent to look at.
+/* Finds the sets of the path that was just walked: its names are the end of the record. A path that is not
+ * whole, or whose file has no name any more, is left for the agent to check.
  */
-__noinline int look_up_path(struct scratch *s, __u32 flags)
+__noinline int lookup_path(struct scratch *s, __u32 flags)
 {
 	struct scratch *own;
 	__u64 *sets = NULL;
@@ -258,7 +265,7 @@ __noinline int look_up_path(struct scratch *s, __u32 flags)
 			break;
 	}
 	s->key.bits = 8 * KEY_LIMIT;
-	/* Before 6.5 what a global function was handed is no key for a map; what is found in a map is. */
+	/* Before 6.5 a global function's argument cannot be a map's key; a map's value can. */
 	slot = s->slot;
 	own = bpf_map_lookup_elem(&scratches, &slot);
 	if (own)
@@ -268,11 +275,11 @@ __noinline int look_up_path(struct scratch *s, __u32 flags)
 	return 0;
 }
 
-/* After the path that becomes the row's `fname`. */
+/* Called after the path that becomes the row's `fname`. */
 static __always_inline void note_path(struct scratch *s, __u32 flags)
 {
 	if (RULES_PATHS(get_rules()))
-		look_up_path(s, flags);
+		lookup_path(s, flags);
 }
 
 #endif

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Of which processes a process descends, as far as filters ask. The agent says it of processes it knows; what these make
- * is known from its first moment on.
+/* Filters on a process's ancestors. The agent sets the ancestors of processes that already run; for a process
+ * that is made later, the program at the fork copies them from its parent before its first event.
  */
-#ifndef DUETECTOR_TREE_H
-#define DUETECTOR_TREE_H
+#ifndef DUETECTOR_ANCESTRY_H
+#define DUETECTOR_ANCESTRY_H
 
 #include "filter.h"
 
-/* A hash, because a process is any number at any time; all its room is there from the start, because it is taken while a
- * process is made. Of one that is not here nothing is known, and the agent judges.
+/* The ancestors of each process, as bits. A hash, because process ids are reused in any order; preallocated,
+ * because entries are added while a process is made. If a process is missing here, nothing is known and the
+ * agent decides.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -17,7 +18,7 @@ struct {
 	__type(value, struct tree);
 } trees SEC(".maps");
 
-/* The processes that are asked for. A hash, because their numbers are any. */
+/* The processes that filters name. A hash, because their ids are sparse. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, TREE_ROOTS);
@@ -25,8 +26,8 @@ struct {
 	__type(value, struct tree);
 } tree_roots SEC(".maps");
 
-/* A process was made: it descends of whatever its maker does, and of itself. */
-static __always_inline void inherit_tree(struct task_struct *parent, struct task_struct *child)
+/* Called for a new process: it has its parent's ancestors, and itself. */
+static __always_inline void inherit_ancestors(struct task_struct *parent, struct task_struct *child)
 {
 	struct process_key key = {.start_ns = GET(parent, group_leader, start_boottime), .pid = parent->tgid};
 	struct settings *set = get_settings();
@@ -48,8 +49,8 @@ static __always_inline void inherit_tree(struct task_struct *parent, struct task
 	bpf_map_update_elem(&trees, &key, &tree, BPF_ANY);
 }
 
-/* It has ended, and its last record is written. */
-static __always_inline void forget_tree(struct task_struct *task)
+/* Called for a process that has ended, after its last record. */
+static __always_inline void forget_ancestors(struct task_struct *task)
 {
 	struct process_key key = {.start_ns = GET(task, group_leader, start_boottime), .pid = task->tgid};
 	struct settings *set = get_settings();
@@ -58,8 +59,8 @@ static __always_inline void forget_tree(struct task_struct *task)
 		bpf_map_delete_elem(&trees, &key);
 }
 
-/* What is known of a record's process: to questions of that generation. Once for a record. */
-static __always_inline bool look_up_tree(struct scratch *s, __u64 generation)
+/* Looks the record's process up, once for a record; false if it is not known in this generation of filters. */
+static __always_inline bool lookup_ancestors(struct scratch *s, __u64 generation)
 {
 	struct header *h = (struct header *)s->record;
 	struct process_key key = {.start_ns = h->start_ns, .pid = h->pid};

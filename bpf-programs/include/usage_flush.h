@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* How what is in the ledger becomes records: taken out in one step, or still there. */
-#ifndef DUETECTOR_TELL_USAGE_H
-#define DUETECTOR_TELL_USAGE_H
+/* Flushes the usage ledger: makes its entries into records. */
+#ifndef DUETECTOR_USAGE_FLUSH_H
+#define DUETECTOR_USAGE_FLUSH_H
 
 #include "usage.h"
 
-/* Nobody else can be counting in it: the entry can go. */
-#define TELL_ALONE 1
+/* No program can be adding to the entry: remove it too. */
+#define FLUSH_REMOVE 1
 
 #define TAKE(from) __sync_lock_test_and_set(&(from), 0)
 
-/* The parts of a long path behind its first, and out of their map. */
+/* Appends the parts of a long path, after the first. */
 __noinline int put_parts(struct scratch *s, const struct usage_key *key, __u32 side)
 {
 	struct usage_part_key part = {.side = side};
@@ -26,7 +26,7 @@ __noinline int put_parts(struct scratch *s, const struct usage_key *key, __u32 s
 			return 0;
 		part.part = i;
 		found = bpf_map_lookup_elem(&usage_parts, &part);
-		if (!found) { /* there was no room for it */
+		if (!found) { /* there was no room for this part */
 			r->path.len = i * USAGE_PART;
 			r->path.flags |= TEXT_INCOMPLETE;
 			return 0;
@@ -52,10 +52,10 @@ static __always_inline void drop_entry(const struct usage_key *key, __u32 side, 
 	}
 }
 
-/* Tells what an entry has; -1: there was no room in the ring, and it has it still. The key is copied, because before 6.5
- * what a global function was handed is no key for a map.
+/* Emits an entry's sums; -1 if the ring had no room, and the entry still has them. The key is copied, because
+ * before 6.5 a global function's argument cannot be a map's key.
  */
-__noinline int tell_entry(const struct usage_key *of, __u32 side, __u32 how)
+__noinline int flush_entry(const struct usage_key *of, __u32 side, __u32 mode)
 {
 	struct usage_key own, *key = &own;
 	struct usage_entry *entry;
@@ -87,19 +87,19 @@ __noinline int tell_entry(const struct usage_key *of, __u32 side, __u32 how)
 			__sync_fetch_and_add(&entry->record.calls, r->calls);
 			__sync_fetch_and_add(&entry->record.bytes, r->bytes);
 		} else {
-			/* Only now: what stays in the ledger was not seen yet. */
+			/* Counted only now: what stays in the ledger was not seen yet. */
 			count_seen(KIND_USAGE);
 			entry->record.first_ns = entry->record.tick = 0;
 		}
 	}
-	if (!refused && how == TELL_ALONE)
+	if (!refused && mode == FLUSH_REMOVE)
 		drop_entry(key, side, names);
 	give_back(s);
 	return refused ? -1 : 0;
 }
 
-/* Tells what there may be of what a descriptor stood for. */
-__noinline int tell_fd(__u32 tgid, __s32 fd, __u32 how)
+/* Flushes the entries for what a descriptor referred to. */
+__noinline int flush_fd(__u32 tgid, __s32 fd, __u32 mode)
 {
 	struct usage_fd at = {.tgid = tgid, .fd = fd};
 	struct usage_hint *hint = bpf_map_lookup_elem(&usage_fds, &at);
@@ -115,15 +115,15 @@ __noinline int tell_fd(__u32 tgid, __s32 fd, __u32 how)
 	for (__u32 i = 0; i < USAGE_DIRECTIONS; i++) {
 		key.direction = i;
 		if (directions & 1U << i)
-			tell_entry(&key, set->usage_side, how);
+			flush_entry(&key, set->usage_side, mode);
 	}
 	return 0;
 }
 
-/* Other threads of the process may be counting in its entries. */
-static __always_inline __u32 how_of(struct task_struct *task)
+/* Other threads of the process may be adding to its entries: then these stay. */
+static __always_inline __u32 flush_mode(struct task_struct *task)
 {
-	return task->signal->nr_threads == 1 ? TELL_ALONE : 0;
+	return task->signal->nr_threads == 1 ? FLUSH_REMOVE : 0;
 }
 
 #endif
