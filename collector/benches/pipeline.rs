@@ -1,5 +1,5 @@
-//! What a row costs from record to sink, step by step, in processor time of the thread that does it: that is what the
-//! agent pays, and it hardly depends on what else the machine does.
+//! Measures the cost of a row from record to sink, step by step, in processor time of the thread that does the work.
+//! That is what the agent pays, and it hardly depends on other load on the machine.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use model::{
     Routed, TracerName, Tracking, WallTime,
 };
 
-/// As many as a kernel tracer's batch has.
+/// Records in a kernel tracer's batch.
 const BATCH: u64 = 1024;
-/// As many as the store writes in one transaction.
+/// Batches that the store writes in one transaction.
 const BATCHES: u64 = 4;
 
 const CLOCK: BootClock = BootClock { local_ns_at_boot: 1_700_000_000_000_000_000 };
 
 fn record(number: u64) -> Record {
-    // 100 bytes, as asked and as resolved.
+    // The path has 100 bytes, both as passed to the call and as resolved.
     let path = format!("/data/sets/2024/{:0>64}/part-{number:08}.csv", "x");
     let open = Open {
         path: path.as_str().into(),
@@ -77,7 +77,7 @@ fn pipeline() -> Pipeline {
     pipeline_with(&[])
 }
 
-/// The default filter, and expressions that drop nothing.
+/// Returns a pipeline with the default filter and with expressions that drop nothing.
 fn pipeline_with(expressions: &[&str]) -> Pipeline {
     let mut filters = default_filters();
     for (number, text) in expressions.iter().enumerate() {
@@ -87,7 +87,8 @@ fn pipeline_with(expressions: &[&str]) -> Pipeline {
     Pipeline::new(Filters::compile(&filters, "filter").expect("filters compile"), processes())
 }
 
-/// Times grow from batch to batch, as they do in life: the store's index on them depends on it.
+/// Returns the next batch. Times increase from batch to batch as in real use, because the cost of the store's index
+/// on time depends on it.
 fn records(next: &mut u64) -> Vec<Record> {
     let first = *next;
     *next += BATCH;
@@ -99,7 +100,7 @@ fn cpu_time() -> Duration {
     nix::time::clock_gettime(clock).map(Duration::from).expect("the thread's clock")
 }
 
-/// Measures `work` on what `make` makes, without the making and the dropping.
+/// Measures `work` on the values that `make` returns, without the time to make and drop them.
 fn measure<I, O>(bencher: &mut Bencher<'_>, mut make: impl FnMut() -> I, mut work: impl FnMut(&mut I) -> O) {
     bencher.iter_custom(|iterations| {
         let mut total = Duration::ZERO;
@@ -159,7 +160,7 @@ fn sinks(criterion: &mut Criterion) {
     write(criterion, "memory", &mut Memory::new(1024));
 }
 
-/// Not a time, but measured on the way: what a row takes on disk.
+/// Prints the size of a stored row on disk.
 #[expect(clippy::print_stderr, reason = "a bench reports to the terminal")]
 fn report_size(path: &std::path::Path) {
     let bytes = path.metadata().map_or(0, |metadata| metadata.len());

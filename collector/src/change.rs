@@ -1,7 +1,16 @@
-//! Other filters and sinks while rows flow.
+//! Applies changed filters and sinks while rows flow.
 //!
-//! A sink that is new takes rows from one batch on; one that goes takes them up to there, writes all it has, and ends.
-//! One whose settings are others is replaced: rows wait in its successor's queue until it has let go of its file.
+//! Every change takes effect between two batches (see [`crate::live_routing`]). A new sink receives all rows from the
+//! next batch on. A removed sink receives rows up to that batch, writes everything it has, and stops. A sink whose
+//! settings changed is replaced by a successor. If both use the same file, the successor only queues rows until the
+//! old sink has closed the file, so that no row is lost, doubled or out of order:
+//!
+//! ```text
+//!               batch n  │  batch n + 1 …
+//!   old sink    queues   │  writes what it has, closes the file ──┐
+//!   new sink             │  queues rows …………………………………… free ◀───┘ writes
+//!                        └ the collector applies the change
+//! ```
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,46 +23,47 @@ use futures::future::join_all;
 use model::{Changes, Problem, SinkName, changed_keys};
 use tokio::sync::watch;
 
-use crate::board::Arrangement;
-use crate::collector::Rearrange;
+use crate::collector::ApplyPending;
 use crate::config::CollectorConfig;
 use crate::filter::{Filters, FiltersConfig};
+use crate::live_routing::PendingChange;
 use crate::sink::probe::probe;
-use crate::sinks::{self, Legacy, NAMES, Seated};
+use crate::sinks::{self, CarriedOver, NAMES, RunningSink};
 use crate::spawn::{CollectorHandle, Inner};
 
-/// Keys of `[collector]` that are its own and can't change while it runs; nor can those of `[collector.runtimes]`.
+/// Keys of `[collector]` that can't change while the collector runs. The keys of `[collector.runtimes]` can't either.
 const FIXED: [&str; 2] = ["id", "queue"];
-/// A collector that is still at one batch after this long is held up by a sink: one that goes must not hold it longer.
+/// After this time a collector that has not finished its batch is assumed to wait for a sink; sinks that leave are
+/// then stopped at once, so that it can go on.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two questions to a collector that fell over the first.
+/// Delay before asking again a collector that crashed while it was asked.
 const ASK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A valid configuration, ready to be applied.
 pub struct Prepared {
     config: CollectorConfig,
     filters: FiltersConfig,
-    /// Compiled, if they are others than before.
+    /// The compiled filters, if they differ from those in force.
     compiled: Option<Filters>,
 }
 
-/// What becomes of each sink.
+/// Lists what happens to each sink.
 #[derive(Default)]
 struct Plan {
     add: Vec<&'static str>,
-    remove: Vec<Seated>,
-    /// On another file: its successor need not wait.
-    replace: Vec<Seated>,
-    /// On the same file, with other settings.
-    restart: Vec<Seated>,
+    remove: Vec<RunningSink>,
+    /// Sinks that move to another file; the successor need not wait for the old file.
+    replace: Vec<RunningSink>,
+    /// Sinks that keep their file and get other settings.
+    restart: Vec<RunningSink>,
 }
 
 impl CollectorHandle {
-    /// Looks whether this configuration could be applied: compiles filters, looks whether files can be written. Touches
-    /// nothing that runs, and makes no file.
+    /// Checks whether this configuration could be applied: compiles the filters, and probes whether the files can be
+    /// written. Changes nothing that runs, and creates no file.
     ///
     /// # Errors
-    /// All that is wrong with it, and every setting that can't change while the agent runs.
+    /// Everything that is wrong with the configuration, and every setting that can't change while the agent runs.
     pub fn prepare(
         &self,
         config: &CollectorConfig,
@@ -74,7 +84,7 @@ impl CollectorHandle {
         problems.extend(self.inner.files_in_trouble(&before, config));
         let store = |config| sinks::file(NAMES[0], config, &self.inner.workdir);
         if self.inner.accounts.pinned().is_some() && store(&before) != store(config) {
-            // It knows how far the rings are read that outlive the agent.
+            // The store's positions say how far the pinned rings were read.
             problems.push(Problem::needs_restart("collector.sqlite.path"));
         }
         let compiled = if had == *filters { Ok(None) } else { Filters::compile(filters, "filter").map(Some) };
@@ -90,11 +100,11 @@ impl CollectorHandle {
         }
     }
 
-    /// Applies it: new filters and sinks from one batch on. Comes back when every sink that went has written all it had;
-    /// a caller that does not wait for that cuts nothing short.
+    /// Applies the configuration: new filters and sinks from the next batch on. Returns when every sink that left has
+    /// written all its rows. If the caller drops the future, the change is completed all the same.
     pub async fn apply(&self, prepared: Prepared) -> Changes {
         let handle = self.clone();
-        // It can only fail to be told what changed when the runtime shuts down.
+        // This fails only when the runtime shuts down; then nobody needs the list of changes.
         actix::spawn(async move { handle.change(prepared).await }).await.unwrap_or_default()
     }
 
@@ -108,45 +118,45 @@ impl CollectorHandle {
         };
         let plan = self.inner.plan(&before, &config);
         let changes = plan.changes(filter_changes(&had, &filters));
-        let next = self.inner.seat(&plan, &config, compiled);
-        let Some(Next { arrangement, seated, free }) = next else { return changes };
-        self.arrange(arrangement, &plan).await;
-        // Only now, so that whoever stops everybody meanwhile finds those that may have rows.
+        let next = self.inner.build_next(&plan, &config, compiled);
+        let Some(Next { pending, running, free }) = next else { return changes };
+        self.apply_between_batches(pending, &plan).await;
+        // Sinks are stopped only now, so that a concurrent shutdown still finds all sinks that may hold rows.
         let leaving = plan.leaving().cloned().collect::<Vec<_>>();
         stop(&leaving).await;
         free.send_replace(true);
         let gone = plan.remove.iter().chain(&plan.replace);
         gone.for_each(|sink| self.inner.accounts.forget(&sink.id));
-        self.inner.present().sinks = seated;
+        self.inner.present().sinks = running;
         changes
     }
 
-    /// Has the collector take up what is to hold, between two batches. One that waits for room in a sink that goes waits
-    /// no longer than that takes to end.
-    async fn arrange(&self, next: Arrangement, plan: &Plan) {
-        let asked = self.inner.board.put(next);
-        let taken = async {
-            while let Err(AskError::Fell { .. }) = self.collector.ask(Rearrange).await {
+    /// Makes the collector apply the change between two batches. If the collector waits for room in the queue of a
+    /// sink that leaves, that sink is stopped, which ends the wait.
+    async fn apply_between_batches(&self, next: PendingChange, plan: &Plan) {
+        let asked = self.inner.routing.put(next);
+        let applied = async {
+            while let Err(AskError::Fell { .. }) = self.collector.ask(ApplyPending).await {
                 clock::sleep(ASK_AGAIN).await;
             }
             tokio::select! {
-                () = self.inner.board.taken(asked) => {}
-                // It takes up nothing any more; rows go nowhere then.
-                _ = self.collector.ended() => drop(self.inner.board.take_up(&self.inner.accounts)),
+                () = self.inner.routing.applied(asked) => {}
+                // The collector applies nothing any more; it sends no rows either.
+                _ = self.collector.ended() => drop(self.inner.routing.apply_pending(&self.inner.accounts)),
             }
         };
-        tokio::pin!(taken);
+        tokio::pin!(applied);
         tokio::select! {
-            () = &mut taken => return,
+            () = &mut applied => return,
             () = clock::sleep(PATIENCE) => {}
         }
         let leaving = plan.leaving().cloned().collect::<Vec<_>>();
-        tokio::join!(taken, stop(&leaving));
+        tokio::join!(applied, stop(&leaving));
     }
 }
 
-/// Stops sinks that others outlive: they write what they have.
-async fn stop(leaving: &[Seated]) {
+/// Stops the sinks that leave; each writes what it has.
+async fn stop(leaving: &[RunningSink]) {
     join_all(leaving.iter().map(|sink| {
         sink.handle.leaving.store(true, Relaxed);
         sink.handle.child.stop()
@@ -154,24 +164,25 @@ async fn stop(leaving: &[Seated]) {
     .await;
 }
 
-/// What the new arrangement consists of.
+/// A prepared change, and the sinks that run after it.
 struct Next {
-    arrangement: Arrangement,
-    seated: Vec<Seated>,
-    /// To be set once the files of those that go are free.
+    pending: PendingChange,
+    running: Vec<RunningSink>,
+    /// Set to true once the sinks that leave have closed their files.
     free: watch::Sender<bool>,
 }
 
 impl Plan {
-    fn leaving(&self) -> impl Iterator<Item = &Seated> {
+    fn leaving(&self) -> impl Iterator<Item = &RunningSink> {
         self.remove.iter().chain(&self.replace).chain(&self.restart)
     }
 
     fn changes(&self, filters: Changes) -> Changes {
-        let told = |name: &str| format!("sink {name}");
-        let of = |sinks: &[Seated]| sinks.iter().map(|sink| told(sink.name.as_str())).collect::<Vec<_>>();
+        let label = |name: &str| format!("sink {name}");
+        let of =
+            |sinks: &[RunningSink]| sinks.iter().map(|sink| label(sink.name.as_str())).collect::<Vec<_>>();
         let mut changes = Changes {
-            added: self.add.iter().map(|name| told(name)).collect(),
+            added: self.add.iter().map(|name| label(name)).collect(),
             removed: of(&self.remove),
             restarted: [of(&self.replace), of(&self.restart)].concat(),
             changed: Vec::new(),
@@ -186,31 +197,31 @@ impl Inner {
         let mut plan = Plan::default();
         let present = self.present();
         for name in NAMES {
-            let seated = present.sinks.iter().find(|sink| sink.name.as_str() == name).cloned();
+            let running = present.sinks.iter().find(|sink| sink.name.as_str() == name).cloned();
             let same_file =
                 sinks::file(name, before, &self.workdir) == sinks::file(name, after, &self.workdir);
-            match (seated, sinks::is_on(name, after)) {
+            match (running, sinks::is_on(name, after)) {
                 (None, true) => plan.add.push(name),
-                (Some(seated), false) => plan.remove.push(seated),
+                (Some(running), false) => plan.remove.push(running),
                 (Some(_), true) if sinks::is_same(name, before, after) => {}
-                (Some(seated), true) if same_file => plan.restart.push(seated),
-                (Some(seated), true) => plan.replace.push(seated),
+                (Some(running), true) if same_file => plan.restart.push(running),
+                (Some(running), true) => plan.replace.push(running),
                 (None, false) => {}
             }
         }
         plan
     }
 
-    /// Makes the sinks that come, and what the collector is to go by; `None` if everything stays.
-    fn seat(&self, plan: &Plan, config: &CollectorConfig, filters: Option<Filters>) -> Option<Next> {
-        let mut arrangement = Arrangement { filters: filters.map(Arc::new), ..Arrangement::default() };
+    /// Starts the new sinks, and builds the change for the collector; `None` if nothing changes.
+    fn build_next(&self, plan: &Plan, config: &CollectorConfig, filters: Option<Filters>) -> Option<Next> {
+        let mut pending = PendingChange { filters: filters.map(Arc::new), ..PendingChange::default() };
         let (free, until_free) = watch::channel(false);
-        let mut seated: BTreeMap<usize, Seated> = BTreeMap::new();
+        let mut running: BTreeMap<usize, RunningSink> = BTreeMap::new();
         let present = self.present().sinks.clone();
-        let place =
+        let index =
             |name: &SinkName| NAMES.iter().position(|known| *known == name.as_str()).unwrap_or(NAMES.len());
         let untouched = present.iter().filter(|sink| !plan.leaving().any(|gone| gone.name == sink.name));
-        seated.extend(untouched.map(|sink| (place(&sink.name), sink.clone())));
+        running.extend(untouched.map(|sink| (index(&sink.name), sink.clone())));
         for (name, before) in plan
             .add
             .iter()
@@ -221,36 +232,37 @@ impl Inner {
             let waits = if before.is_some() { until_free.clone() } else { watch::channel(true).1 };
             let sink = self.make(&name, config, before, waits);
             if before.is_none() {
-                arrangement.join.push((sink.id.clone(), name.as_str() == NAMES[0]));
+                pending.join.push((sink.id.clone(), name.as_str() == NAMES[0]));
             }
-            seated.insert(place(&name), sink);
+            running.insert(index(&name), sink);
         }
-        arrangement.leave = plan.remove.iter().chain(&plan.replace).map(|sink| sink.id.clone()).collect();
-        let seated: Vec<Seated> = seated.into_values().collect();
+        pending.leave = plan.remove.iter().chain(&plan.replace).map(|sink| sink.id.clone()).collect();
+        let running: Vec<RunningSink> = running.into_values().collect();
         let sinks_change = !plan.add.is_empty() || plan.leaving().next().is_some();
         if sinks_change {
-            arrangement.routes = Some(seated.iter().map(|sink| sink.route.clone()).collect());
-            // Everybody who may have rows is in sight until those that go have ended.
-            self.present().sinks = seated.iter().chain(plan.leaving()).cloned().collect();
+            pending.routes = Some(running.iter().map(|sink| sink.route.clone()).collect());
+            // Sinks that leave stay listed until they have ended, so that a shutdown finds all sinks that may hold
+            // rows.
+            self.present().sinks = running.iter().chain(plan.leaving()).cloned().collect();
         }
-        (sinks_change || arrangement.filters.is_some()).then_some(Next { arrangement, seated, free })
+        (sinks_change || pending.filters.is_some()).then_some(Next { pending, running, free })
     }
 
-    /// Starts a sink of the configuration; in the place of `before`, with what that leaves.
+    /// Starts a sink of the configuration. A sink that replaces `before` takes over its id and state.
     fn make(
         &self,
         name: &SinkName,
         config: &CollectorConfig,
-        before: Option<&Seated>,
+        before: Option<&RunningSink>,
         free: watch::Receiver<bool>,
-    ) -> Seated {
+    ) -> RunningSink {
         let id = before.map_or_else(|| self.accounts.new_sink_id(name), |before| before.id.clone());
-        let legacy = before.map_or_else(Legacy::default, |before| before.legacy.clone());
-        let (blueprint, legacy) = sinks::blueprint(name.as_str(), config, &self.workdir, legacy);
-        self.start(id, blueprint, legacy, free)
+        let carried_over = before.map_or_else(CarriedOver::default, |before| before.carried_over.clone());
+        let (spec, carried_over) = sinks::spec(name.as_str(), config, &self.workdir, carried_over);
+        self.start(id, spec, carried_over, free)
     }
 
-    /// Files that sinks could not write which they do not write now.
+    /// Returns a problem for each file that a sink would newly use and can't write.
     fn files_in_trouble(&self, before: &CollectorConfig, after: &CollectorConfig) -> Vec<Problem> {
         let on = NAMES.iter().filter(|name| sinks::is_on(name, after));
         let new = |name: &&&str| {
@@ -260,28 +272,28 @@ impl Inner {
         let trouble = |name: &&str| {
             let file = sinks::file(name, after, &self.workdir)?;
             let cause = probe(&file).err()?;
-            Some(told(name, &file, &cause))
+            Some(unwritable(name, &file, &cause))
         };
         on.filter(new).filter_map(trouble).collect()
     }
 }
 
-fn told(name: &str, file: &Path, cause: &std::io::Error) -> Problem {
+fn unwritable(name: &str, file: &Path, cause: &std::io::Error) -> Problem {
     Problem::new(format!("collector.{name}.path"), format!("{} can't be written: {cause}", file.display()))
 }
 
-/// Filters that are on, by name.
+/// Compares the enabled filters, by name.
 fn filter_changes(before: &FiltersConfig, after: &FiltersConfig) -> Changes {
     let on = |config: &FiltersConfig| -> BTreeMap<String, crate::FilterConfig> {
         config.0.iter().filter(|(_, it)| !it.disabled).map(|(name, it)| (name.clone(), it.clone())).collect()
     };
     let (before, after) = (on(before), on(after));
-    let told = |name: &String| format!("filter {name}");
+    let label = |name: &String| format!("filter {name}");
     let differs = |name: &&String| before.get(*name).is_some_and(|old| Some(old) != after.get(*name));
     Changes {
-        added: after.keys().filter(|name| !before.contains_key(*name)).map(told).collect(),
-        removed: before.keys().filter(|name| !after.contains_key(*name)).map(told).collect(),
+        added: after.keys().filter(|name| !before.contains_key(*name)).map(label).collect(),
+        removed: before.keys().filter(|name| !after.contains_key(*name)).map(label).collect(),
         restarted: Vec::new(),
-        changed: after.keys().filter(differs).map(told).collect(),
+        changed: after.keys().filter(differs).map(label).collect(),
     }
 }

@@ -1,6 +1,7 @@
-//! The actor in the middle: batches of records in, rows to every sink out.
+//! The collector's actor: takes batches of records, and sends rows to every sink.
 //!
-//! A panic costs the batch in hand, booked by its claim; the queue outlives it.
+//! A panic loses the batch that was being processed; its claim counts the records as lost. The queue outlives the
+//! actor's incarnations.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -10,83 +11,84 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture};
 use actors::clock::{self, Instant};
-use actors::{Exit, Link, Shutdown};
+use actors::{ActorCtx, Exit, Shutdown};
 use flume::Receiver;
-use model::{Accounts, Batch, BootClock, Place};
+use model::{Accounts, Batch, BootClock, LossPoint};
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use crate::board::Board;
+use crate::live_routing::LiveRouting;
 use crate::loss;
 use crate::pipeline::{Outcome, Pipeline};
 use crate::route::Route;
 
-/// How often gaps become `loss` rows and the boot clock is remade; also how often an idle collector says it is well.
+/// Interval at which gaps become `loss` rows and the boot clock is refreshed; an idle collector also reports progress
+/// this often.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What the collector shows of itself.
+/// State that the collector publishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CollectorState {
-    /// Batches taken.
+    /// Number of batches processed.
     pub batches: u64,
-    /// Records in them.
+    /// Records in those batches.
     pub records: u64,
     /// Rows sent to sinks.
     pub rows: u64,
-    /// Rows dropped on purpose, by filter.
+    /// Rows that filters dropped, by filter.
     pub filtered: BTreeMap<String, u64>,
-    /// Rows for which an expression had no answer, by filter. They are kept.
+    /// Rows for which a filter's expression could not be evaluated, by filter. They are kept.
     pub undecided: BTreeMap<String, Undecided>,
     /// Records that could not become rows.
     pub refused: u64,
-    /// Why the latest of these could not.
+    /// Why the latest refused record could not become a row.
     pub last_refusal: Option<String>,
-    /// `loss` rows made.
+    /// `loss` rows written.
     pub loss_rows: u64,
-    /// Batches that wait.
+    /// Batches in the queue.
     pub queue: usize,
 }
 
-/// Rows for which a filter's expression had no answer.
+/// Rows for which a filter's expression could not be evaluated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Undecided {
-    /// How many.
+    /// Number of such rows.
     pub rows: u64,
-    /// Why the first of them.
+    /// Why the first such row could not be evaluated.
     pub first_cause: String,
 }
 
-/// What all incarnations share.
-pub(crate) struct Fixture {
+/// State shared by all incarnations of the collector.
+pub(crate) struct Shared {
     pub(crate) input: Receiver<Batch>,
-    pub(crate) board: Arc<Board>,
+    pub(crate) routing: Arc<LiveRouting>,
     pub(crate) accounts: Accounts,
 }
 
-/// The collector.
+/// Actor that turns batches of records into rows and sends them to the sinks.
 pub struct Collector {
-    link: Link<CollectorState>,
-    fixture: Arc<Fixture>,
+    ctx: ActorCtx<CollectorState>,
+    shared: Arc<Shared>,
     pipeline: Option<Pipeline>,
-    orders: Rc<Orders>,
+    control: Rc<Control>,
 }
 
-/// Take up what was put on the board.
+/// Wakes the collector to apply the pending change of its [`LiveRouting`].
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub(crate) struct Rearrange;
+pub(crate) struct ApplyPending;
 
-/// What the mailbox tells the loop.
+/// Requests from the mailbox to the loop.
 #[derive(Default)]
-struct Orders {
+struct Control {
     changed: Notify,
     stop: Cell<bool>,
     panic: Cell<bool>,
 }
 
 impl Collector {
-    pub(crate) fn new(link: Link<CollectorState>, fixture: Arc<Fixture>, pipeline: Pipeline) -> Self {
-        Self { link, fixture, pipeline: Some(pipeline), orders: Rc::default() }
+    pub(crate) fn new(ctx: ActorCtx<CollectorState>, shared: Arc<Shared>, pipeline: Pipeline) -> Self {
+        Self { ctx, shared, pipeline: Some(pipeline), control: Rc::default() }
     }
 }
 
@@ -96,13 +98,13 @@ impl Actor for Collector {
     fn started(&mut self, ctx: &mut Self::Context) {
         let Some(pipeline) = self.pipeline.take() else { return };
         let work = Work {
-            link: self.link.clone(),
-            routes: self.fixture.board.routes(),
-            fixture: self.fixture.clone(),
+            ctx: self.ctx.clone(),
+            routes: self.shared.routing.routes(),
+            shared: self.shared.clone(),
             pipeline,
             clock: clock::boot_clock(),
             tick: clock::now() + TICK,
-            orders: self.orders.clone(),
+            control: self.control.clone(),
         };
         ctx.spawn(work.run().into_actor(self));
     }
@@ -112,16 +114,16 @@ impl Handler<Shutdown> for Collector {
     type Result = ();
 
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.orders.stop.set(true);
-        self.orders.changed.notify_one();
+        self.control.stop.set(true);
+        self.control.changed.notify_one();
     }
 }
 
-impl Handler<Rearrange> for Collector {
+impl Handler<ApplyPending> for Collector {
     type Result = ();
 
-    fn handle(&mut self, _: Rearrange, _: &mut Self::Context) {
-        self.orders.changed.notify_one();
+    fn handle(&mut self, _: ApplyPending, _: &mut Self::Context) {
+        self.control.changed.notify_one();
     }
 }
 
@@ -130,64 +132,64 @@ impl Handler<crate::InjectPanic> for Collector {
     type Result = ();
 
     fn handle(&mut self, _: crate::InjectPanic, _: &mut Self::Context) {
-        self.orders.panic.set(true);
-        self.orders.changed.notify_one();
+        self.control.panic.set(true);
+        self.control.changed.notify_one();
     }
 }
 
-impl Drop for Fixture {
+impl Drop for Shared {
     fn drop(&mut self) {
-        // Nobody comes after the last incarnation: what it left behind is lost, and must be booked before the store
-        // closes its accounts.
+        // No incarnation follows: dropping the queued batches counts them as lost, before the store closes its
+        // accounts.
         while self.input.try_recv().is_ok() {}
     }
 }
 
-/// The loop of one incarnation.
+/// Loop of one incarnation.
 struct Work {
-    link: Link<CollectorState>,
-    fixture: Arc<Fixture>,
+    ctx: ActorCtx<CollectorState>,
+    shared: Arc<Shared>,
     pipeline: Pipeline,
     routes: Arc<[Arc<Route>]>,
     clock: BootClock,
     tick: Instant,
-    orders: Rc<Orders>,
+    control: Rc<Control>,
 }
 
 impl Work {
     async fn run(mut self) {
-        while !self.orders.stop.get() {
-            self.rearrange();
+        while !self.control.stop.get() {
+            self.apply_pending();
             tokio::select! {
                 biased;
-                () = self.orders.changed.notified() => {}
+                () = self.control.changed.notified() => {}
                 () = tokio::time::sleep_until(self.tick) => self.tick().await,
-                batch = self.fixture.input.recv_async() => match batch {
+                batch = self.shared.input.recv_async() => match batch {
                     Ok(batch) => self.take(batch).await,
                     Err(_) => break,
                 },
             }
-            if self.orders.panic.get() {
-                panic!("as told");
+            if self.control.panic.get() {
+                panic!("injected panic");
             }
-            self.link.progress().mark();
-            // The queue may never be empty; the mailbox must be looked at all the same.
+            self.ctx.progress().mark();
+            // The queue may never be empty; the mailbox must be served all the same.
             tokio::task::yield_now().await;
         }
-        self.rearrange();
-        while let Ok(batch) = self.fixture.input.try_recv() {
+        self.apply_pending();
+        while let Ok(batch) = self.shared.input.try_recv() {
             self.take(batch).await;
         }
         self.store_gaps().await;
         self.routes.iter().for_each(|route| route.settle());
-        self.link.end(Exit::Stopped);
+        self.ctx.end(Exit::Stopped);
     }
 
-    /// Between two batches: other filters and sinks, if there are to be.
-    fn rearrange(&mut self) {
-        if self.fixture.board.take_up(&self.fixture.accounts) {
-            self.pipeline.set_filters(self.fixture.board.filters());
-            self.routes = self.fixture.board.routes();
+    /// Applies a pending change of filters and sinks, if there is one. Called between two batches.
+    fn apply_pending(&mut self) {
+        if self.shared.routing.apply_pending(&self.shared.accounts) {
+            self.pipeline.set_filters(self.shared.routing.filters());
+            self.routes = self.shared.routing.routes();
         }
     }
 
@@ -195,56 +197,57 @@ impl Work {
         self.tick = clock::now() + TICK;
         self.clock = self.clock.unless_set(clock::boot_clock());
         self.store_gaps().await;
-        let queue = self.fixture.input.len();
-        self.link.update(|state| state.queue = queue);
+        let queue = self.shared.input.len();
+        self.ctx.update(|state| state.queue = queue);
     }
 
     async fn take(&mut self, batch: Batch) {
         let Batch { mut claim, records } = batch;
         let count = records.len() as u64;
-        claim.enter(Place::Decode);
+        claim.enter(LossPoint::Decode);
         let tracer = claim.account().tracer().clone();
         let outcome = self.pipeline.run(&tracer, records, self.clock);
         claim.filter(outcome.filtered_total());
         if let Some(refusal) = &outcome.first_refusal {
             claim.lose(outcome.refused, &refusal.to_string());
         }
-        // A claim on more records than there are: the difference got lost on its way here.
-        claim.enter(Place::Queue);
+        // The claim may cover more records than arrived: the difference was lost on the way.
+        claim.enter(LossPoint::Queue);
         let rows = outcome.rows.len() as u64;
         claim.lose(claim.count().saturating_sub(rows), "missing from their batch");
         self.note(count, &outcome);
         if outcome.rows.is_empty() {
-            return self.tell_store().await;
+            return self.notify_store().await;
         }
         let rows: Arc<[_]> = outcome.rows.into();
         let mut claims = claim.route();
         for (index, route) in self.routes.iter().enumerate() {
             let own = claims.iter().position(|claim| *claim.sink() == route.sink);
             let claim = own.map(|own| claims.swap_remove(own));
-            // Whether the sink will ever store them is in its claim's books.
+            // The claim counts the rows as stored or lost, whatever the sink does with them.
             let taken = route.send(claim, rows.clone()).await;
             if index == 0 && !taken {
-                self.fixture.accounts.set_store_down(true);
+                self.shared.accounts.set_store_down(true);
             }
         }
     }
 
-    /// A ring that outlives the agent waits until the store has noted that its records were dropped on purpose.
-    async fn tell_store(&self) {
-        if self.fixture.accounts.pinned().is_some()
+    /// Sends the store an empty batch when all records were filtered. A pinned ring can release the records only
+    /// after the store has committed that they were dropped on purpose.
+    async fn notify_store(&self) {
+        if self.shared.accounts.pinned().is_some()
             && let Some(store) = self.routes.first()
         {
-            // A store that is gone keeps no notes, and nothing is to wait for it.
+            // A store that has ended commits nothing, so nothing must wait for it.
             if !store.send(None, Arc::new([])).await {
-                self.fixture.accounts.set_store_down(true);
+                self.shared.accounts.set_store_down(true);
             }
         }
     }
 
-    /// Every gap becomes a `loss` row; what reaches no sink is tried again at the next tick.
+    /// Writes every gap as a `loss` row. Gaps that no sink took are tried again at the next tick.
     async fn store_gaps(&mut self) {
-        let gaps = loss::take_gaps(&self.fixture.accounts);
+        let gaps = loss::take_gaps(&self.shared.accounts);
         if gaps.is_empty() {
             return;
         }
@@ -254,15 +257,15 @@ impl Work {
             taken |= route.send(None, rows.clone()).await;
         }
         if taken {
-            self.link.update(|state| state.loss_rows += rows.len() as u64);
+            self.ctx.update(|state| state.loss_rows += rows.len() as u64);
         } else {
-            loss::restore_gaps(&self.fixture.accounts, gaps);
+            loss::restore_gaps(&self.shared.accounts, gaps);
         }
     }
 
     fn note(&self, records: u64, outcome: &Outcome) {
         let names: Vec<&str> = self.pipeline.filters().names().collect();
-        self.link.update(|state| {
+        self.ctx.update(|state| {
             state.batches += 1;
             state.records += records;
             state.rows += outcome.rows.len() as u64;

@@ -1,4 +1,4 @@
-//! Settings of the write side: `[collector]` with its sinks. Filters have their own in `filter/config.rs`.
+//! Settings of the write side (`[collector]`) and its sinks. The settings of filters are in `filter/config.rs`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,26 +11,26 @@ pub use crate::enrich::runtime::RuntimesConfig;
 pub use crate::filter::FiltersConfig;
 use crate::sink::{jsonl, memory, sqlite};
 
-/// The store's file in the work folder, where its section says nothing else. duetector's name for it.
+/// Name of the store's file in the work folder, unless the section sets a path. The name is duetector's.
 pub const STORE_FILE: &str = "duetector-dbcollector.sqlite3";
-/// The JSON lines' file in the work folder, where its section says nothing else.
+/// Name of the JSON lines file in the work folder, unless the section sets a path.
 pub const JSONL_FILE: &str = "duetector-tracking.jsonl";
 
-/// The write side (`[collector]`).
+/// Settings of the write side (`[collector]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CollectorConfig {
-    /// Under which id rows are stored; empty: the host's name.
+    /// Id that rows are stored under; empty: the machine's host name.
     pub id: String,
-    /// How many batches (of up to 1,024 records) may wait for the collector. Where they do, sources are held back.
+    /// Number of batches (of up to 1,024 records) that may wait for the collector. When it is reached, sources wait.
     pub queue: u32,
-    /// The store.
+    /// Settings of the SQLite store.
     pub sqlite: SqliteConfig,
-    /// The last rows, in memory.
+    /// Settings of the memory sink, which keeps the last rows.
     pub memory: MemoryConfig,
-    /// One JSON object a line.
+    /// Settings of the JSON lines file.
     pub jsonl: JsonlConfig,
-    /// Who tells names and images of containers.
+    /// Container runtimes to ask for names and images of containers.
     pub runtimes: RuntimesConfig,
 }
 
@@ -47,16 +47,16 @@ impl Default for CollectorConfig {
     }
 }
 
-/// How sure a commit is (`synchronous`). Whatever it is, rows survive the death of the agent.
+/// Durability of a commit (`synchronous`). With every value, committed rows survive a crash of the agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Synchronous {
-    /// After a power cut the file may be broken.
+    /// After a power cut the file may be corrupt.
     Off,
-    /// After a power cut the last rows may be missing; the file is whole.
+    /// After a power cut the last rows may be missing; the file is consistent.
     #[default]
     Normal,
-    /// After a power cut nothing that was committed is missing.
+    /// After a power cut no committed row is missing.
     Full,
 }
 
@@ -70,26 +70,26 @@ impl Synchronous {
     }
 }
 
-/// The store (`[collector.sqlite]`): a file with duetector's schema.
+/// Settings of the store (`[collector.sqlite]`): a SQLite file with duetector's schema.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SqliteConfig {
-    /// Do not store.
+    /// Disables the store.
     pub disabled: bool,
-    /// The file, relative to the work folder; empty: `duetector-dbcollector.sqlite3`.
+    /// Path of the file, relative to the work folder; empty: `duetector-dbcollector.sqlite3`.
     pub path: String,
-    /// So many rows are written in one transaction.
+    /// Rows written in one transaction.
     pub batch: u32,
-    /// Fewer rows are written after this time.
+    /// Fewer rows than a full batch are written after this time.
     pub flush_interval: Period,
-    /// How many batches may wait for it.
+    /// Number of batches that may wait for this sink.
     pub queue: u32,
-    /// What happens when they do: `block` holds the sources back, `drop` loses the newest batch, counted.
+    /// Action when the queue is full: `block` makes the sources wait, `drop` loses the newest batch and counts it.
     pub when_full: WhenFull,
-    /// How sure a commit is: `off`, `normal`, `full`.
+    /// Durability of a commit: `off`, `normal`, `full`.
     pub synchronous: Synchronous,
-    /// A write that fails for a reason that may pass (a locked file) is tried again for so long; then its rows
-    /// are lost, counted.
+    /// How long a write is retried after an error that may pass (a locked file). After that its rows are lost, and
+    /// counted.
     pub retry_for: Period,
 }
 
@@ -108,18 +108,18 @@ impl Default for SqliteConfig {
     }
 }
 
-/// The last rows, in memory (`[collector.memory]`): duetector's deque. What falls out of it was stored, and is
-/// not lost.
+/// Settings of the memory sink (`[collector.memory]`), which keeps the last rows like duetector's deque. Rows that
+/// leave the memory do not count as lost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MemoryConfig {
-    /// Do not keep rows in memory.
+    /// Disables the memory sink.
     pub disabled: bool,
-    /// So many rows of each tracer.
+    /// Number of rows kept of each tracer.
     pub maxlen: u32,
-    /// How many batches may wait for it.
+    /// Number of batches that may wait for this sink.
     pub queue: u32,
-    /// What happens when they do: `block` or `drop`.
+    /// Action when the queue is full: `block` or `drop`.
     pub when_full: WhenFull,
 }
 
@@ -129,28 +129,28 @@ impl Default for MemoryConfig {
     }
 }
 
-/// One JSON object a line (`[collector.jsonl]`).
+/// Settings of the JSON lines sink (`[collector.jsonl]`), which writes one JSON object per line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JsonlConfig {
-    /// Do not write JSON lines.
+    /// Disables the JSON lines sink.
     pub disabled: bool,
-    /// The file, relative to the work folder; `-` is standard output; empty: `duetector-tracking.jsonl`.
+    /// Path of the file, relative to the work folder; `-` is standard output; empty: `duetector-tracking.jsonl`.
     pub path: String,
-    /// A file of this size is put aside as `.1` and a new one begun; 0: never.
+    /// Size at which the file is renamed to `.1` and a new one begun; 0: never.
     pub rotate_size: Size,
-    /// So many files put aside are kept.
+    /// Number of renamed files to keep.
     pub rotate_keep: u32,
-    /// So many rows are written at once.
+    /// Rows written at once.
     pub batch: u32,
-    /// Fewer rows are written after this time.
+    /// Fewer rows than a full batch are written after this time.
     pub flush_interval: Period,
-    /// How many batches may wait for it.
+    /// Number of batches that may wait for this sink.
     pub queue: u32,
-    /// What happens when they do: `block` or `drop`. A reader of standard output that stops reading holds the
-    /// whole agent back with `block`.
+    /// Action when the queue is full: `block` or `drop`. With `block`, a reader of standard output that stops reading
+    /// makes the whole agent wait.
     pub when_full: WhenFull,
-    /// A write that fails for a reason that may pass is tried again for so long.
+    /// How long a write is retried after an error that may pass.
     pub retry_for: Period,
 }
 
@@ -171,8 +171,8 @@ impl Default for JsonlConfig {
 }
 
 impl CollectorConfig {
-    /// The id rows are stored under: the one that is set, else the host's name. What would break a table's name
-    /// is replaced by `_`.
+    /// Returns the id that rows are stored under: the configured one, or the machine's host name. Characters that a
+    /// table name can't contain are replaced by `_`.
     pub fn collector_id(&self) -> String {
         if !self.id.is_empty() {
             return table_part(&self.id);
@@ -182,7 +182,7 @@ impl CollectorConfig {
         if host.is_empty() { "unknown".to_owned() } else { table_part(&host) }
     }
 
-    /// The sinks that are on, the store first: what [`model::Accounts::new`] wants.
+    /// Returns the enabled sinks, the store first, as [`model::Accounts::new`] expects them.
     pub fn sinks(&self) -> Vec<SinkName> {
         let all = [
             (sqlite::NAME, self.sqlite.disabled),
@@ -192,7 +192,7 @@ impl CollectorConfig {
         all.iter().filter(|(_, disabled)| !disabled).map(|(name, _)| SinkName::new(name)).collect()
     }
 
-    /// Where the store is, if there is one.
+    /// Returns the path of the store, if it is enabled.
     pub fn store_path(&self, workdir: &Path) -> Option<PathBuf> {
         (!self.sqlite.disabled).then(|| match self.sqlite.path.as_str() {
             "" => workdir.join(STORE_FILE),
@@ -200,7 +200,7 @@ impl CollectorConfig {
         })
     }
 
-    /// All that is wrong with the settings.
+    /// Returns everything that is wrong with the settings.
     pub fn validate(&self, prefix: &str) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.id.contains([':', '@']) || self.id.contains(char::is_control) {
@@ -237,8 +237,8 @@ impl CollectorConfig {
     }
 }
 
-/// A tracer's name or a collector's id as it stands in a table's name `prefix:tracer@collector`: duetector's
-/// analyzer cuts such a name at the first `:` and `@`.
+/// Replaces characters that can't stand in a table name `prefix:tracer@collector`: duetector's analyzer splits such a
+/// name at the first `:` and `@`.
 pub(crate) fn table_part(name: &str) -> String {
     name.chars().map(|c| if c == ':' || c == '@' || c.is_control() { '_' } else { c }).collect()
 }

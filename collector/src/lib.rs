@@ -1,17 +1,18 @@
-//! The write side: batches of records in, rows in every sink out, nothing unaccounted.
+//! The write side: takes batches of records, writes rows to every sink, and accounts for each record.
 //!
-//! One actor ([`Collector`]) normalises, filters, enriches and routes; one actor a sink ([`SinkActor`]) writes.
-//! [`spawn`] starts them all. It knows records, never tracers.
+//! One actor ([`Collector`]) normalises, filters, enriches and routes records; one actor per sink ([`SinkActor`])
+//! writes rows. [`spawn`] starts them all. This crate knows records and rows, but no tracers.
 //!
-//! **Order of stopping**: sources, then [`CollectorHandle::collector`], then [`CollectorHandle::sinks`]. A sink
-//! that is stopped in its turn writes what still waits, and the store then writes the run's final accounts.
+//! **Order of stopping**: first the sources, then [`CollectorHandle::collector`], then [`CollectorHandle::sinks`]. A
+//! sink that is stopped in this order writes what is still queued, and the store then writes the run's final
+//! accounts.
 
-mod board;
 mod change;
 pub mod collector;
 pub mod config;
 pub mod enrich;
 pub mod filter;
+mod live_routing;
 mod loss;
 pub mod normalize;
 pub mod pipeline;
@@ -26,9 +27,9 @@ pub use config::{CollectorConfig, JsonlConfig, MemoryConfig, SqliteConfig, Synch
 pub use filter::{FilterConfig, Filters, FiltersConfig, default_filters};
 pub use pipeline::Pipeline;
 pub use sink::writer::{Flush, Pace, SinkActor, SinkState};
-pub use spawn::{CollectorHandle, OwnSink, SinkHandle, SpawnError, spawn, spawn_sink};
+pub use spawn::{CollectorHandle, SinkHandle, SinkSpec, SpawnError, spawn, spawn_sink};
 
-/// Makes the actor that gets it panic, with whatever it has in hand. For tests of supervision only.
+/// Makes the actor that receives it panic, with the rows it holds at that moment. Only for tests of supervision.
 #[cfg(feature = "fault-injection")]
 #[derive(Clone, Copy, Debug, actix::Message)]
 #[rtype(result = "()")]

@@ -1,32 +1,32 @@
-//! Gaps become rows of tracer `loss`: what is missing is itself on record.
+//! Makes rows of tracer `loss` from gaps, so that the store itself shows what is missing.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{
-    Accounts, BootClock, Details, Extended, Gap, Loss, Place, SAMPLED, SinkName, TracerName, Tracking,
+    Accounts, BootClock, Details, Extended, Gap, Loss, LossPoint, SAMPLED, SinkName, TracerName, Tracking,
 };
 
-/// The tracer that `loss` rows are stored under.
+/// Tracer name under which `loss` rows are stored.
 pub(crate) const LOSS_TRACER: &str = "loss";
 
-/// Takes every gap noted since the last time.
+/// Takes every gap noted since the previous call.
 pub(crate) fn take_gaps(accounts: &Accounts) -> Vec<Gap> {
     accounts.all().iter().flat_map(|account| account.take_gaps()).collect()
 }
 
-/// Puts gaps back whose rows reached no sink.
+/// Puts back gaps when no sink took their rows.
 pub(crate) fn restore_gaps(accounts: &Accounts, gaps: Vec<Gap>) {
     for gap in gaps {
         accounts.of(&gap.tracer).restore_gap(gap);
     }
 }
 
-/// The row of a gap.
+/// Makes the `loss` row of a gap.
 pub(crate) fn row(gap: &Gap, clock: BootClock) -> Tracking {
     row_of(Loss {
         tracer: gap.tracer.clone(),
-        place: gap.place,
+        point: gap.point,
         sink: gap.sink.clone(),
         cause: gap.cause.clone(),
         count: gap.count,
@@ -41,23 +41,23 @@ fn row_of(loss: Loss) -> Tracking {
     Tracking { count: Some(count), ..row }
 }
 
-/// `loss` rows that a sink has taken over and not written yet. It outlives the sink's incarnations, and is bounded:
-/// gaps of one tracer at one place become one row while they wait.
+/// `loss` rows that a sink has taken and not written yet. The list outlives the sink's incarnations. Its size is
+/// bounded: losses of one tracer at one point are merged into one row while they wait.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unwritten {
     losses: Arc<Mutex<BTreeMap<Key, Loss>>>,
 }
 
-/// The last says that they were left out on purpose.
-type Key = (TracerName, Place, Option<SinkName>, bool);
+/// Tracer, point of loss, sink, and whether the records were left out on purpose (sampled).
+type Key = (TracerName, LossPoint, Option<SinkName>, bool);
 
 impl Unwritten {
-    /// Takes over the `loss` rows among `rows`.
+    /// Adds the `loss` rows among `rows`.
     pub(crate) fn add(&self, rows: &[Tracking]) {
         let mut losses = self.lock();
         for row in rows {
             let Details::Loss(loss) = &row.extended.details else { continue };
-            let key = (loss.tracer.clone(), loss.place, loss.sink.clone(), loss.cause == SAMPLED);
+            let key = (loss.tracer.clone(), loss.point, loss.sink.clone(), loss.cause == SAMPLED);
             match losses.get_mut(&key) {
                 None => drop(losses.insert(key, (**loss).clone())),
                 Some(waiting) => {
@@ -69,23 +69,23 @@ impl Unwritten {
         }
     }
 
-    /// The rows that wait.
+    /// Returns the rows that wait.
     pub(crate) fn rows(&self) -> Vec<Tracking> {
         self.lock().values().cloned().map(row_of).collect()
     }
 
-    /// How many records the waiting rows say were lost of each tracer in its ring.
-    pub(crate) fn told(&self) -> BTreeMap<TracerName, u64> {
-        let mut told = BTreeMap::new();
-        for ((tracer, place, ..), loss) in self.lock().iter() {
-            if *place == Place::Ring {
-                *told.entry(tracer.clone()).or_default() += loss.count;
+    /// Returns how many records the waiting rows report as lost in each tracer's ring.
+    pub(crate) fn ring_losses(&self) -> BTreeMap<TracerName, u64> {
+        let mut losses = BTreeMap::new();
+        for ((tracer, point, ..), loss) in self.lock().iter() {
+            if *point == LossPoint::Ring {
+                *losses.entry(tracer.clone()).or_default() += loss.count;
             }
         }
-        told
+        losses
     }
 
-    /// They are written.
+    /// Forgets the waiting rows, which are now written.
     pub(crate) fn clear(&self) {
         self.lock().clear();
     }
@@ -103,11 +103,19 @@ mod tests {
 
     fn gap(count: u64, from: u64, to: u64) -> Gap {
         let (from, to) = (BootNs(from), BootNs(to));
-        Gap { tracer: "open".into(), place: Place::Ring, sink: None, cause: "full".into(), count, from, to }
+        Gap {
+            tracer: "open".into(),
+            point: LossPoint::Ring,
+            sink: None,
+            cause: "full".into(),
+            count,
+            from,
+            to,
+        }
     }
 
     #[test]
-    fn waiting_losses_of_one_place_become_one_row() {
+    fn waiting_losses_at_one_point_become_one_row() {
         let clock = BootClock::default();
         let waiting = Unwritten::default();
         waiting.add(&[row(&gap(2, 5_000, 9_000), clock)]);
@@ -124,7 +132,7 @@ mod tests {
     #[test]
     fn gaps_come_back_when_nobody_took_them() {
         let accounts = Accounts::new(&[]);
-        accounts.of(&"open".into()).lose(Place::Ring, 4, (BootNs(1), BootNs(2)), "full");
+        accounts.of(&"open".into()).lose(LossPoint::Ring, 4, (BootNs(1), BootNs(2)), "full");
         let gaps = take_gaps(&accounts);
         assert_eq!((gaps.len(), take_gaps(&accounts).len()), (1, 0));
         restore_gaps(&accounts, gaps);

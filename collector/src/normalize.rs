@@ -1,21 +1,21 @@
-//! A record becomes a row.
+//! Turns a record into a row.
 //!
-//! Kernel records bring everything typed. Records of other programs ([`Details::Fields`]) follow duetector's
-//! rules, with these differences, each of which loses less:
+//! Kernel records are fully typed. Records of other programs ([`Details::Fields`]) follow duetector's rules, except
+//! for these cases, in which duetector loses more:
 //! - `timestamp` (nanoseconds since boot) wins over `dt` when a record has both (duetector takes one at random);
-//! - a `dt` with a zone, or a number of seconds or milliseconds since 1970, is converted to local time (duetector
-//!   drops the zone);
-//! - a null `dt` or none is the moment the record arrived at (duetector stores NULL);
+//! - a `dt` with a time zone, or a number of seconds or milliseconds since 1970, is converted to local time
+//!   (duetector drops the zone);
+//! - if `dt` is null or missing, the row gets the time at which the record arrived (duetector stores NULL);
 //! - a field `extended` is merged with the other fields, which win (duetector drops those it met before);
-//! - fields named like columns of ours (`tid`, `ret`, `exe`, …) fill these too where they fit, and stay in
+//! - fields named like columns of ours (`tid`, `ret`, `exe`, …) fill these columns too if they fit, and also stay in
 //!   `extended`, where duetector has them.
 //!
-//! What duetector can't store (a `pid` that is no number, a `comm` that is no text, …) is an error here, which the
-//! collector counts as lost in decoding, with its cause.
+//! A record that duetector can't store (a `pid` that is not a number, a `comm` that is not text, …) is an error here.
+//! The collector counts it as lost in decoding, with the cause.
 
 use std::borrow::Cow;
 
-use model::extended::ProcessPlace;
+use model::extended::ProcessContext;
 use model::{
     BootClock, BootNs, Details, ExecId, Extended, Identity, Moment, Record, Text, TracerName, Tracking,
     WallTime,
@@ -23,18 +23,18 @@ use model::{
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-/// What 32-bit programs' calls are told as: the kernels and programs of one machine share its architecture.
+/// ABI name for calls of 32-bit programs. The kernels and programs of one machine share its architecture.
 const ABI_32: &str = if cfg!(target_arch = "x86_64") { "i386" } else { "arm" };
 
-/// Why a record can't become a row.
+/// Reasons why a record can't become a row.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NormalizeError {
-    /// A field is not what its column holds.
+    /// A field has a value that its column can't hold.
     #[error("field {field} is not {expected}")]
     Field {
-        /// The field.
+        /// The field's name.
         field: &'static str,
-        /// What it must be.
+        /// The kind of value that the column holds.
         expected: &'static str,
     },
 }
@@ -43,10 +43,10 @@ fn refuse<T>(field: &'static str, expected: &'static str) -> Result<T, Normalize
     Err(NormalizeError::Field { field, expected })
 }
 
-/// The row of a record that is stored under `tracer`.
+/// Makes the row of a record that is stored under `tracer`.
 ///
 /// # Errors
-/// When a field can't be what its column holds; only records of other programs can be so.
+/// A field has a value that its column can't hold. This happens only with records of other programs.
 pub fn row(tracer: &TracerName, record: Record, clock: BootClock) -> Result<Tracking, NormalizeError> {
     let dt = match record.at {
         Moment::Boot(at) => clock.wall(at),
@@ -73,8 +73,8 @@ fn fill_from_identity(row: &mut Tracking, identity: Identity) {
     row.ppid = Some(identity.ppid.into());
     row.exec_id = Some(identity.exec_id());
     let Identity { cgroup, pid_ns, mnt_ns, ns_pid, comm, uring, compat, .. } = identity;
-    row.extended.place =
-        Some(ProcessPlace { cgroup_id: cgroup, cgroup: None, container: None, pid_ns, mnt_ns, ns_pid });
+    row.extended.context =
+        Some(ProcessContext { cgroup_id: cgroup, cgroup: None, container: None, pid_ns, mnt_ns, ns_pid });
     if uring {
         row.extended.extra.push((Cow::Borrowed("via"), json!(["io_uring"])));
     }
@@ -92,7 +92,7 @@ fn fill_from_details(row: &mut Tracking, clock: BootClock) {
     match &row.extended.details {
         Details::Exec(exec) => {
             row.cwd = Some(exec.cwd.clone());
-            // Who could not execute something is still what it was.
+            // After a failed exec the process still runs its old program.
             if exec.ret >= 0 {
                 row.exe = Some(exec.exe.clone());
                 keep_bytes(&mut row.extended, "exe_bytes", row.exe.as_ref());
@@ -101,15 +101,15 @@ fn fill_from_details(row: &mut Tracking, clock: BootClock) {
         }
         Details::Usage(usage) => {
             let span = [("first", usage.first), ("last", usage.last)];
-            let told = span.map(|(name, at)| (Cow::Borrowed(name), json!(clock.wall(at).to_text())));
-            row.extended.extra.extend(told);
+            let times = span.map(|(name, at)| (Cow::Borrowed(name), json!(clock.wall(at).to_text())));
+            row.extended.extra.extend(times);
         }
         Details::Loss(loss) => row.count = i64::try_from(loss.count).ok(),
         _ => {}
     }
 }
 
-/// Text columns are always valid UTF-8; where that is not what the bytes were, these go along.
+/// Adds the text's bytes in hex when they are not valid UTF-8. Text columns always hold valid UTF-8.
 pub(crate) fn keep_bytes(extended: &mut Extended, name: &'static str, text: Option<&Text>) {
     if let Some(hex) = text.and_then(Text::raw_hex) {
         extended.extra.push((Cow::Borrowed(name), Value::String(hex)));
@@ -124,10 +124,10 @@ fn fill_from_fields(
     row.pid = integer("pid", fields.shift_remove("pid"))?;
     row.uid = integer("uid", fields.shift_remove("uid"))?;
     row.gid = integer("gid", fields.shift_remove("gid"))?;
-    // duetector's word for a name nobody told; one that is null was told.
+    // A missing name is stored as duetector's `Unknown`; a null stays null.
     row.comm = match fields.shift_remove("comm") {
         None => Some("Unknown".into()),
-        told => text("comm", told)?,
+        value => text("comm", value)?,
     };
     row.cwd = text("cwd", fields.shift_remove("cwd"))?;
     row.fname = text("fname", fields.shift_remove("fname"))?;
@@ -156,7 +156,7 @@ fn fill_from_fields(
     Ok(())
 }
 
-/// Integer, float without fraction, or text that is one; within 63 bits.
+/// Accepts an integer, a float without fraction, or text of either, within 63 bits.
 fn integer(field: &'static str, value: Option<Value>) -> Result<Option<i64>, NormalizeError> {
     const EXPECTED: &str = "a whole number of at most 63 bits";
     let number = match value {
@@ -164,7 +164,7 @@ fn integer(field: &'static str, value: Option<Value>) -> Result<Option<i64>, Nor
         Some(Value::Number(number)) => number.as_i64().or_else(|| number.as_f64().and_then(whole)),
         Some(Value::String(text)) => {
             let text = text.trim();
-            // "12.0" is as good as 12.0; exponents and the like are not what anybody means by a number here.
+            // "12.0" counts as 12; exponents and other notations are refused.
             let plain = text.split_once('.').filter(|(_, zeros)| zeros.bytes().all(|b| b == b'0'));
             plain.map_or(text, |(number, _)| number).parse().ok()
         }
@@ -174,7 +174,7 @@ fn integer(field: &'static str, value: Option<Value>) -> Result<Option<i64>, Nor
 }
 
 fn whole(number: f64) -> Option<i64> {
-    // Beyond 2^63 a cast would hold it at the end of the range, which is another number.
+    // A cast would saturate a number beyond 2^63 and so store a different one.
     let fits = number.fract() == 0.0 && number.abs() < 9_223_372_036_854_775_808.0;
     fits.then_some(number as i64)
 }
@@ -218,7 +218,7 @@ fn unsigned(number: f64) -> Option<u64> {
     (number >= 0.0 && number < u64::MAX as f64).then_some(number as u64)
 }
 
-/// Seconds; from 20,000,000,000 on milliseconds, as duetector's library takes them.
+/// Converts seconds since 1970; numbers above 20,000,000,000 are milliseconds, as in duetector's library.
 fn since_1970(number: f64) -> Option<WallTime> {
     let seconds = if number.abs() > 2e10 { number / 1e3 } else { number };
     let micros = (seconds * 1e6).round();
@@ -232,14 +232,14 @@ fn from_text(text: &str) -> Option<WallTime> {
     if let Ok(number) = text.parse::<f64>() {
         return since_1970(number);
     }
-    // With a zone it is a moment, without one it is local already.
+    // A time with a zone is converted to local time; one without a zone is local already.
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return Some(local(at));
     }
     text.parse::<jiff::civil::DateTime>().ok().map(micros)
 }
 
-/// Microseconds since 1970 as local time; for expressions.
+/// Converts microseconds since 1970 to local time, for expressions.
 pub(crate) fn local_micros(at: i64) -> WallTime {
     jiff::Timestamp::from_microsecond(at).map_or(WallTime(at), local)
 }
@@ -249,12 +249,12 @@ fn local(at: jiff::Timestamp) -> WallTime {
 }
 
 fn micros(at: jiff::civil::DateTime) -> WallTime {
-    // As if it were UTC: wall time is counted without a zone.
+    // Computed as if it were UTC, because wall time is counted without a zone.
     let counted = jiff::tz::TimeZone::UTC.to_timestamp(at);
     WallTime(counted.map_or(0, |at| at.as_microsecond()))
 }
 
-/// `PID-START`, as [`ExecId`] is written.
+/// Parses `PID-START`, the text form of [`ExecId`].
 fn exec_id(text: &str) -> Option<ExecId> {
     let (pid, start_ns) = text.split_once('-')?;
     Some(ExecId { pid: pid.parse().ok()?, start_ns: start_ns.parse().ok()? })

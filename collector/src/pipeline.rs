@@ -1,7 +1,7 @@
-//! normalise → filter → enrich → filter, over one batch: plain function calls, one pass.
+//! Processes one batch in a single pass of plain function calls: normalise → filter → enrich → filter.
 //!
-//! duetector enriches before it filters, so that a filter can name what enrichers add. The result here is the
-//! same, but what a record's own fields already decide is decided before anything is looked up.
+//! duetector enriches before it filters, so that filters can name enriched fields. This pipeline gives the same
+//! result, but decides everything that a record's own fields can decide before it looks anything up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,63 +13,63 @@ use crate::enrich::runtime::Names;
 use crate::filter::{Filters, Stage};
 use crate::normalize::{self, NormalizeError};
 
-/// What a batch becomes on its way.
+/// Turns records into rows, filters them and enriches them.
 #[derive(Debug)]
 pub struct Pipeline {
     filters: Arc<Filters>,
-    look_twice: bool,
+    needs_enriched: bool,
     enricher: Enricher,
 }
 
-/// What became of one batch.
+/// Result of processing one batch.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// To be stored.
+    /// Rows to be stored.
     pub rows: Vec<Tracking>,
-    /// Dropped on purpose, by filter number.
+    /// Number of rows dropped, by filter index.
     pub filtered: BTreeMap<usize, u64>,
-    /// Could not become rows.
+    /// Records that could not become rows.
     pub refused: u64,
-    /// Why the first of these could not.
+    /// Why the first refused record could not become a row.
     pub first_refusal: Option<NormalizeError>,
 }
 
 impl Outcome {
-    /// Dropped on purpose by all filters together.
+    /// Returns the number of rows dropped by all filters together.
     pub fn filtered_total(&self) -> u64 {
         self.filtered.values().sum()
     }
 }
 
 impl Pipeline {
-    /// With these filters, asking this table.
+    /// Makes a pipeline with these filters, which looks processes up in this table.
     pub fn new(filters: impl Into<Arc<Filters>>, processes: ProcessTable) -> Self {
         let filters = filters.into();
         let enricher = Enricher::new(processes);
-        let mut pipeline = Self { look_twice: false, filters: Arc::default(), enricher };
+        let mut pipeline = Self { needs_enriched: false, filters: Arc::default(), enricher };
         pipeline.set_filters(filters);
         pipeline
     }
 
-    /// Tells names and images of containers as well.
+    /// Adds names and images of containers to rows, if `names` is given.
     pub fn with_names(mut self, names: Option<Names>) -> Self {
         self.enricher.set_names(names);
         self
     }
 
-    /// Filters by these from the next record on.
+    /// Replaces the filters, from the next record on.
     pub fn set_filters(&mut self, filters: Arc<Filters>) {
-        self.look_twice = filters.look_twice();
+        self.needs_enriched = filters.needs_enriched();
         self.enricher.set_descent(filters.ask_for_descent());
         self.filters = filters;
     }
 
-    /// The filters.
+    /// Returns the filters in force.
     pub fn filters(&self) -> &Filters {
         &self.filters
     }
 
-    /// Runs one tracer's records through.
+    /// Processes one tracer's records.
     pub fn run(&mut self, tracer: &TracerName, records: Vec<Record>, clock: BootClock) -> Outcome {
         let mut outcome = Outcome { rows: Vec::with_capacity(records.len()), ..Outcome::default() };
         for record in records {
@@ -88,10 +88,10 @@ impl Pipeline {
     fn pass(&mut self, mut row: Tracking, at: Moment, outcome: &mut Outcome) {
         let mut dropped_by = self.filters.drops(&row, Stage::Normalized);
         if dropped_by.is_none() {
-            // A record without kernel time has no identity to look up by, so which moment is asked for hardly matters.
+            // A record without kernel time has no identity to look up, so the moment makes no difference.
             let at = if let Moment::Boot(at) = at { at } else { BootNs(u64::MAX) };
             self.enricher.enrich(&mut row, at);
-            if self.look_twice {
+            if self.needs_enriched {
                 dropped_by = self.filters.drops(&row, Stage::Enriched);
             }
         }

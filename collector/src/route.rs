@@ -1,22 +1,22 @@
-//! Which sinks get which rows: every sink gets every row, each through its own queue.
+//! Sends rows to the sinks: every sink gets every row, each through its own queue.
 
 use std::sync::Arc;
 
 use actors::{ChildStatus, Outbox, Phase};
 use flume::Receiver;
 use futures::future::BoxFuture;
-use model::{Place, Routed, SinkClaim, SinkId, Tracking};
+use model::{LossPoint, Routed, SinkClaim, SinkId, Tracking};
 
-/// The way to one sink.
+/// Queue to one sink, and the means to see whether the sink still runs.
 pub(crate) struct Route {
     pub(crate) sink: SinkId,
     pub(crate) outbox: Outbox<Routed>,
-    /// The sink's own end, to empty the queue when nobody will read it any more.
+    /// The sink's end of the queue, to empty it when the sink will not run again.
     pub(crate) queue: Receiver<Routed>,
     pub(crate) watch: Arc<dyn Watch>,
 }
 
-/// Whether a sink will ever read its queue again.
+/// Reports whether a sink will read its queue again.
 pub(crate) trait Watch: Send + Sync {
     fn status(&self) -> ChildStatus;
     fn ended(&self) -> BoxFuture<'static, ()>;
@@ -34,14 +34,15 @@ impl<A: actors::Child, S: actors::State> Watch for actors::ChildRef<A, S> {
 }
 
 impl Route {
-    /// Sends rows to the sink, or books them as lost in its queue when it will not run again. False if it will not.
+    /// Sends rows to the sink. Returns false if the sink will not run again; the rows then count as lost in its
+    /// queue.
     pub(crate) async fn send(&self, claim: Option<SinkClaim>, rows: Arc<[Tracking]>) -> bool {
         let routed = Routed { claim, rows };
         if self.watch.status().phase.is_terminal() {
             self.give_back(routed);
             return false;
         }
-        // The common case first: there is room.
+        // The common case first: the queue has room.
         let Err(routed) = self.outbox.offer(routed) else { return true };
         let sending = self.outbox.send(routed);
         tokio::select! {
@@ -53,7 +54,7 @@ impl Route {
         }
     }
 
-    /// Books what waits for a sink that will not run again.
+    /// Counts what is queued as lost if the sink will not run again.
     pub(crate) fn settle(&self) {
         if self.watch.status().phase.is_terminal() {
             self.drain();
@@ -62,13 +63,13 @@ impl Route {
 
     fn give_back(&self, mut routed: Routed) {
         if let Some(claim) = &mut routed.claim {
-            claim.enter(Place::Queue);
+            claim.enter(LossPoint::Queue);
             claim.lose(claim.count(), self.cause());
         }
         self.drain();
     }
 
-    /// Books what waits in the queue as lost.
+    /// Counts everything in the queue as lost.
     fn drain(&self) {
         while let Ok(mut routed) = self.queue.try_recv() {
             if let Some(claim) = &mut routed.claim {

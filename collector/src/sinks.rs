@@ -1,4 +1,4 @@
-//! The sinks that the configuration knows: which are on, where they write, how each is made.
+//! The sinks of the configuration: which are enabled, which file each writes, and how each is made.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,36 +13,36 @@ use crate::sink::jsonl::{self, Jsonl};
 use crate::sink::memory::{self, Memory};
 use crate::sink::sqlite::{self, Run, Sqlite};
 use crate::sink::writer::Pace;
-use crate::spawn::{OwnSink, SinkHandle};
+use crate::spawn::{SinkHandle, SinkSpec};
 
-/// Their names, the store first.
+/// Names of all sinks, the store first.
 pub(crate) const NAMES: [&str; 3] = [sqlite::NAME, memory::NAME, jsonl::NAME];
 
-/// A sink at work, with what its successor on the same file goes on with.
+/// A running sink, with the state that a successor on the same file takes over.
 #[derive(Clone)]
-pub(crate) struct Seated {
+pub(crate) struct RunningSink {
     pub(crate) name: SinkName,
     pub(crate) id: SinkId,
     pub(crate) handle: SinkHandle,
     pub(crate) route: Arc<Route>,
-    pub(crate) legacy: Legacy,
+    pub(crate) carried_over: CarriedOver,
 }
 
-/// What a sink goes on with when it is made anew.
+/// State that a sink takes over from its predecessor.
 #[derive(Clone, Default)]
-pub(crate) struct Legacy {
-    /// The store's run.
+pub(crate) struct CarriedOver {
+    /// The run that the store records rows for.
     run: Option<Run>,
-    /// The rows in memory.
+    /// The rows kept in memory.
     pub(crate) memory: Option<Memory>,
 }
 
-/// Whether the configuration has it on.
+/// Returns whether the configuration enables the sink.
 pub(crate) fn is_on(name: &str, config: &CollectorConfig) -> bool {
     config.sinks().iter().any(|sink| sink.as_str() == name)
 }
 
-/// Whether two configurations mean the same by it.
+/// Returns whether the sink's settings are the same in two configurations.
 pub(crate) fn is_same(name: &str, one: &CollectorConfig, other: &CollectorConfig) -> bool {
     match name {
         sqlite::NAME => one.sqlite == other.sqlite,
@@ -52,7 +52,7 @@ pub(crate) fn is_same(name: &str, one: &CollectorConfig, other: &CollectorConfig
     }
 }
 
-/// The file it writes; `None` for what is no file.
+/// Returns the file that the sink writes; `None` if it writes no file.
 pub(crate) fn file(name: &str, config: &CollectorConfig, workdir: &Path) -> Option<PathBuf> {
     match name {
         sqlite::NAME => config.store_path(workdir),
@@ -63,30 +63,30 @@ pub(crate) fn file(name: &str, config: &CollectorConfig, workdir: &Path) -> Opti
     }
 }
 
-/// How to make it.
-pub(crate) fn blueprint(
+/// Builds the sink's spec from the configuration.
+pub(crate) fn spec(
     name: &str,
     config: &CollectorConfig,
     workdir: &Path,
-    legacy: Legacy,
-) -> (OwnSink, Legacy) {
+    carried_over: CarriedOver,
+) -> (SinkSpec, CarriedOver) {
     match name {
-        memory::NAME => memory(config, legacy),
-        jsonl::NAME => (jsonl(config, workdir), legacy),
-        _ => sqlite(config, workdir, legacy),
+        memory::NAME => memory(config, carried_over),
+        jsonl::NAME => (jsonl(config, workdir), carried_over),
+        _ => sqlite(config, workdir, carried_over),
     }
 }
 
-fn sqlite(config: &CollectorConfig, workdir: &Path, legacy: Legacy) -> (OwnSink, Legacy) {
+fn sqlite(config: &CollectorConfig, workdir: &Path, carried_over: CarriedOver) -> (SinkSpec, CarriedOver) {
     let settings = &config.sqlite;
-    let run = legacy.run.unwrap_or_else(|| Run {
+    let run = carried_over.run.unwrap_or_else(|| Run {
         run_id: format!("{:x}-{}", clock::unix_ns(), std::process::id()),
         collector_id: config.collector_id(),
         started: clock::wall(),
     });
     let path = config.store_path(workdir).unwrap_or_default();
     let (synchronous, own) = (settings.synchronous, run.clone());
-    let blueprint = OwnSink {
+    let spec = SinkSpec {
         name: SinkName::new(sqlite::NAME),
         queue: (settings.queue, settings.when_full),
         pace: Pace {
@@ -96,28 +96,28 @@ fn sqlite(config: &CollectorConfig, workdir: &Path, legacy: Legacy) -> (OwnSink,
         },
         make: Box::new(move || Box::new(Sqlite::new(path.clone(), synchronous, own.clone()))),
     };
-    (blueprint, Legacy { run: Some(run), memory: None })
+    (spec, CarriedOver { run: Some(run), memory: None })
 }
 
-fn memory(config: &CollectorConfig, legacy: Legacy) -> (OwnSink, Legacy) {
+fn memory(config: &CollectorConfig, carried_over: CarriedOver) -> (SinkSpec, CarriedOver) {
     let settings = &config.memory;
     let maxlen = settings.maxlen as usize;
-    let memory = legacy.memory.map_or_else(|| Memory::new(maxlen), |memory| memory.resized(maxlen));
+    let memory = carried_over.memory.map_or_else(|| Memory::new(maxlen), |memory| memory.resized(maxlen));
     let shared = memory.clone();
-    let blueprint = OwnSink {
+    let spec = SinkSpec {
         name: SinkName::new(memory::NAME),
         queue: (settings.queue, settings.when_full),
-        // Nothing is gained by waiting: rows are shared, not written.
+        // Waiting would gain nothing: rows are shared, not written.
         pace: Pace { batch: 1, flush_interval: Duration::ZERO, retry_for: Duration::ZERO },
         make: Box::new(move || Box::new(shared.clone())),
     };
-    (blueprint, Legacy { run: None, memory: Some(memory) })
+    (spec, CarriedOver { run: None, memory: Some(memory) })
 }
 
-fn jsonl(config: &CollectorConfig, workdir: &Path) -> OwnSink {
+fn jsonl(config: &CollectorConfig, workdir: &Path) -> SinkSpec {
     let settings = config.jsonl.clone();
     let path = file(jsonl::NAME, config, workdir);
-    OwnSink {
+    SinkSpec {
         name: SinkName::new(jsonl::NAME),
         queue: (settings.queue, settings.when_full),
         pace: Pace {

@@ -1,4 +1,4 @@
-//! Starts the write side: queues, the collector, a sink's actor each.
+//! Starts the write side: the queues, the collector, and one actor per sink.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -13,48 +13,48 @@ use model::{
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::board::Board;
 use crate::collector::{self, Collector, CollectorState};
 use crate::config::CollectorConfig;
 use crate::enrich::runtime::Names;
 use crate::filter::{Filters, FiltersConfig};
+use crate::live_routing::LiveRouting;
 use crate::loss::Unwritten;
 use crate::pipeline::Pipeline;
 use crate::route::Route;
 use crate::sink::sqlite;
 use crate::sink::writer::{self, Flush, Pace, SinkActor, SinkState};
 use crate::sink::{Sink, SinkError, Trouble};
-use crate::sinks::{self, Legacy, Seated};
+use crate::sinks::{self, CarriedOver, RunningSink};
 
-/// The write side from outside. Clones are the same.
+/// Handle to the write side. Clones refer to the same one.
 #[derive(Clone)]
 pub struct CollectorHandle {
-    /// Where tracers send batches.
+    /// Queue to which tracers send batches.
     pub outbox: Outbox<Batch>,
-    /// The collector: to be stopped after all sources.
+    /// The collector. Stop it after all sources.
     pub collector: ChildRef<Collector, CollectorState>,
-    /// Under which rows are stored.
+    /// Collector id that rows are stored under.
     pub collector_id: String,
     pub(crate) inner: Arc<Inner>,
 }
 
-/// What all clones of the handle share.
+/// State shared by all clones of the handle.
 pub(crate) struct Inner {
     pub(crate) supervisor: Supervisor,
     pub(crate) accounts: Accounts,
     pub(crate) workdir: PathBuf,
-    pub(crate) board: Arc<Board>,
+    pub(crate) routing: Arc<LiveRouting>,
     present: Mutex<Present>,
-    /// Held by whoever changes sinks or filters: one at a time.
+    /// Held while sinks or filters change: one change at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }
 
-/// What is there now, and what it was made from.
+/// The configuration in force and the sinks made from it.
 pub(crate) struct Present {
     pub(crate) config: CollectorConfig,
     pub(crate) filters: FiltersConfig,
-    /// In the order in which rows are offered, the store first.
-    pub(crate) sinks: Vec<Seated>,
+    /// Sinks in the order in which rows are offered, the store first.
+    pub(crate) sinks: Vec<RunningSink>,
 }
 
 impl Inner {
@@ -63,35 +63,34 @@ impl Inner {
     }
 }
 
-/// A sink from outside. Clones refer to the same one.
+/// Handle to a sink. Clones refer to the same sink.
 #[derive(Clone)]
 pub struct SinkHandle {
-    /// Its name.
     pub name: SinkName,
-    /// The actor.
+    /// The sink's actor.
     pub child: Arc<dyn AnyChild>,
-    control: Arc<dyn Control>,
-    /// It goes while others stay.
+    control: Arc<dyn SinkControl>,
+    /// True once the sink is being removed while other sinks stay.
     pub(crate) leaving: Arc<AtomicBool>,
 }
 
-/// What can be asked of a sink's actor, whatever the sink.
-trait Control: Send + Sync {
+/// Requests that every sink's actor answers, whatever the kind of sink.
+trait SinkControl: Send + Sync {
     fn state(&self) -> SinkState;
     fn flush(&self) -> BoxFuture<'static, ()>;
     #[cfg(feature = "fault-injection")]
     fn inject_panic(&self) -> BoxFuture<'static, ()>;
 }
 
-impl<S: Sink + Unpin> Control for ChildRef<SinkActor<S>, SinkState> {
+impl<S: Sink + Unpin> SinkControl for ChildRef<SinkActor<S>, SinkState> {
     fn state(&self) -> SinkState {
         ChildRef::state(self)
     }
 
     fn flush(&self) -> BoxFuture<'static, ()> {
         let child = self.clone();
-        // A sink that falls while it flushes has lost what it had in hand, not what waits: its next incarnation is
-        // asked again.
+        // If the sink crashes while it flushes, only the rows it held are lost; its next incarnation is asked to
+        // flush the rest.
         Box::pin(async move {
             while let Err(AskError::Fell { .. }) = child.ask(Flush).await {
                 clock::sleep(ASK_AGAIN).await;
@@ -107,17 +106,17 @@ impl<S: Sink + Unpin> Control for ChildRef<SinkActor<S>, SinkState> {
 }
 
 impl SinkHandle {
-    /// What it shows of itself.
+    /// Returns the state that the sink publishes.
     pub fn state(&self) -> SinkState {
         self.control.state()
     }
 
-    /// Waits until what it has been sent is written or lost.
+    /// Waits until all rows sent to the sink so far are written or lost.
     pub async fn flush(&self) {
         self.control.flush().await;
     }
 
-    /// Makes its actor panic, with whatever it has in hand.
+    /// Makes the sink's actor panic, with the rows it holds at that moment.
     #[cfg(feature = "fault-injection")]
     pub fn inject_panic(&self) -> BoxFuture<'static, ()> {
         self.control.inject_panic()
@@ -125,10 +124,10 @@ impl SinkHandle {
 }
 
 impl CollectorHandle {
-    /// What the store tells of rings that outlived the agent it got records from.
+    /// Reads the store's positions in the pinned rings, which an earlier run saved.
     ///
     /// # Errors
-    /// The store can't be read, or there is none.
+    /// The store can't be read.
     pub fn remembered(&self) -> Result<Remembered, SinkError> {
         match &self.store() {
             Some(store) => sqlite::remembered(store),
@@ -136,49 +135,49 @@ impl CollectorHandle {
         }
     }
 
-    /// The sinks that are there, the store first: to be stopped after the collector. Stopping one writes what waits, and
-    /// the run's final accounts.
+    /// Returns the running sinks, the store first. Stop them after the collector: each writes what is queued and the
+    /// run's final accounts.
     pub fn sinks(&self) -> Vec<SinkHandle> {
         self.inner.present().sinks.iter().map(|sink| sink.handle.clone()).collect()
     }
 
-    /// The first sink: the one whose accounts are those that people are told.
+    /// Returns the first sink's name. Reports to the user show the accounts of this sink.
     pub fn first_sink(&self) -> Option<SinkName> {
         self.inner.accounts.sinks().first().cloned()
     }
 
-    /// The store's file, if there is a store.
+    /// Returns the store's file, if a store is enabled.
     pub fn store(&self) -> Option<PathBuf> {
         self.inner.present().config.store_path(&self.inner.workdir)
     }
 
-    /// The last rows of a tracer, oldest first, if the memory sink is on.
+    /// Returns the last rows of a tracer, oldest first; none unless the memory sink is enabled.
     pub fn recent(&self, tracer: &TracerName) -> Vec<Tracking> {
         let present = self.inner.present();
-        let memory = present.sinks.iter().find_map(|sink| sink.legacy.memory.as_ref());
+        let memory = present.sinks.iter().find_map(|sink| sink.carried_over.memory.as_ref());
         memory.map(|memory| memory.rows(tracer)).unwrap_or_default()
     }
 }
 
-/// The collector's name among children; a sink's is `sink:` and its own.
+/// The collector's name among the supervised children; a sink is called `sink:` and its name.
 const COLLECTOR: &str = "collector";
-/// Between two questions to a sink that fell over the first.
+/// Delay before asking again a sink that crashed while it was asked.
 const ASK_AGAIN: Duration = Duration::from_millis(10);
-/// Time to write what waits when asked to stop.
+/// Time that a stopped actor has to write what is queued.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why the write side can't start.
+/// Reasons why the write side can't start.
 #[derive(Debug, Error)]
 pub enum SpawnError {
-    /// Filters that can't be compiled.
+    /// Some filters can't be compiled.
     #[error("compiling filters: {}", problems_text(.0))]
     Filters(Vec<Problem>),
-    /// A sink that can never work.
+    /// A sink can never work, for example because it has no permission to write.
     #[error("starting sink {sink}: {source}")]
     Sink {
-        /// Which.
+        /// The sink's name.
         sink: SinkName,
-        /// Why not.
+        /// Why the sink can't work.
         source: SinkError,
     },
 }
@@ -187,27 +186,26 @@ fn problems_text(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// A sink that the configuration does not know: the host that a child of its reports to.
-pub struct OwnSink {
-    /// Its name.
+/// Describes a sink to start: one of the configuration, or the tracer's host that this agent reports to as its child.
+pub struct SinkSpec {
     pub name: SinkName,
-    /// How many batches may wait for it, and what happens when they do.
+    /// Capacity of the sink's queue in batches, and what happens when it is full.
     pub queue: (u32, WhenFull),
-    /// When it is written to.
+    /// When the sink writes, and how long it retries.
     pub pace: Pace,
-    /// Makes it, for each incarnation of its actor.
+    /// Makes the sink; called for each incarnation of its actor.
     pub make: Box<dyn Fn() -> Box<dyn Sink> + Send + Sync>,
 }
 
-/// Starts the collector and every sink that is on. `accounts` must have been made with [`CollectorConfig::sinks`],
-/// and the names of `own` behind these.
+/// Starts the collector and every enabled sink. `accounts` must have been made with [`CollectorConfig::sinks`],
+/// followed by the name of `own`.
 ///
 /// Every sink is opened once before anything starts, so that one that can never work (no permission, not a database)
-/// is told at once. A sink that can't work for now (no room, a locked file) is started all the same. One that stops
-/// working for good later, and falls too often, is given up; rows meant for it are then booked as lost.
+/// fails the start. A sink that can't work for now (no room, a locked file) is started all the same. If a sink fails
+/// permanently later and crashes too often, it is given up, and rows meant for it count as lost.
 ///
 /// # Errors
-/// What is wrong with the filters, below `filter`, or with a sink.
+/// What is wrong with the filters, with keys below `filter`, or with a sink.
 ///
 /// # Panics
 /// Outside an actix system.
@@ -218,82 +216,86 @@ pub fn spawn(
     accounts: Accounts,
     processes: ProcessTable,
     workdir: &Path,
-    own: Option<OwnSink>,
+    own: Option<SinkSpec>,
 ) -> Result<CollectorHandle, SpawnError> {
     let compiled = Filters::compile(filters, "filter").map_err(SpawnError::Filters)?;
     let (outbox, input) = Outbox::channel(config.queue as usize, WhenFull::Block);
     let present = Present { config: config.clone(), filters: filters.clone(), sinks: Vec::new() };
-    let board = Arc::new(Board::new(compiled));
+    let routing = Arc::new(LiveRouting::new(compiled));
     let inner = Inner {
         supervisor: supervisor.clone(),
         accounts: accounts.clone(),
         workdir: workdir.to_owned(),
-        board: board.clone(),
+        routing: routing.clone(),
         present: Mutex::new(present),
         changing: tokio::sync::Mutex::default(),
     };
     let sinks = inner.first_sinks(config, own)?;
-    board.set_routes(sinks.iter().map(|sink| sink.route.clone()).collect());
+    routing.set_routes(sinks.iter().map(|sink| sink.route.clone()).collect());
     inner.present().sinks = sinks;
-    let fixture = Arc::new(collector::Fixture { input, board: board.clone(), accounts });
-    // On the caller's thread, which carries control: rows are made on others.
+    let shared = Arc::new(collector::Shared { input, routing: routing.clone(), accounts });
+    // The task runs on the caller's thread, which does control work; rows are made on other threads.
     let names = Names::new(&config.runtimes).map(|(names, task)| {
         actix::spawn(task);
         names
     });
-    let collector = supervisor.spawn(spec(COLLECTOR), move |link| {
-        let pipeline = Pipeline::new(board.filters(), processes.clone()).with_names(names.clone());
-        Collector::new(link, fixture.clone(), pipeline)
+    let collector = supervisor.spawn(child_spec(COLLECTOR), move |ctx| {
+        let pipeline = Pipeline::new(routing.filters(), processes.clone()).with_names(names.clone());
+        Collector::new(ctx, shared.clone(), pipeline)
     });
     Ok(CollectorHandle { outbox, collector, collector_id: config.collector_id(), inner: Arc::new(inner) })
 }
 
 impl Inner {
-    /// Starts the sinks that are on at the start, each opened once before; and the one the configuration does not know.
-    fn first_sinks(&self, config: &CollectorConfig, own: Option<OwnSink>) -> Result<Vec<Seated>, SpawnError> {
+    /// Starts the enabled sinks, each opened once before, and the sink given by the caller.
+    fn first_sinks(
+        &self,
+        config: &CollectorConfig,
+        own: Option<SinkSpec>,
+    ) -> Result<Vec<RunningSink>, SpawnError> {
         let names = config.sinks();
         let known = names
             .iter()
-            .map(|name| sinks::blueprint(name.as_str(), config, &self.workdir, Legacy::default()));
-        let blueprints: Vec<_> = known.chain(own.map(|own| (own, Legacy::default()))).collect();
-        blueprints.iter().try_for_each(|(blueprint, _)| check(blueprint))?;
-        let start = |(blueprint, legacy): (OwnSink, Legacy)| {
-            let id = self.accounts.sink_id(&blueprint.name);
-            self.start(id, blueprint, legacy, watch::channel(true).1)
+            .map(|name| sinks::spec(name.as_str(), config, &self.workdir, CarriedOver::default()));
+        let specs: Vec<_> = known.chain(own.map(|own| (own, CarriedOver::default()))).collect();
+        specs.iter().try_for_each(|(spec, _)| check(spec))?;
+        let start = |(spec, carried_over): (SinkSpec, CarriedOver)| {
+            let id = self.accounts.sink_id(&spec.name);
+            self.start(id, spec, carried_over, watch::channel(true).1)
         };
-        Ok(blueprints.into_iter().map(start).collect())
+        Ok(specs.into_iter().map(start).collect())
     }
 
-    /// Starts one sink's actor; it waits until its file is `free`.
+    /// Starts one sink's actor, which waits until its file is `free`.
     pub(crate) fn start(
         &self,
         id: SinkId,
-        blueprint: OwnSink,
-        legacy: Legacy,
+        spec: SinkSpec,
+        carried_over: CarriedOver,
         free: watch::Receiver<bool>,
-    ) -> Seated {
-        let OwnSink { name, queue, pace, make } = blueprint;
+    ) -> RunningSink {
+        let SinkSpec { name, queue, pace, make } = spec;
         let (handle, route) =
             start_sink(&self.supervisor, id.clone(), queue, pace, self.accounts.clone(), make, free);
-        Seated { name, id, handle, route: Arc::new(route), legacy }
+        RunningSink { name, id, handle, route: Arc::new(route), carried_over }
     }
 }
 
-/// One that can never work is told before anything starts.
-fn check(blueprint: &OwnSink) -> Result<(), SpawnError> {
-    match (blueprint.make)().check() {
+/// Opens the sink once, so that one that can never work is reported before anything starts.
+fn check(spec: &SinkSpec) -> Result<(), SpawnError> {
+    match (spec.make)().check() {
         Err(source) if source.trouble == Trouble::Permanent => {
-            Err(SpawnError::Sink { sink: blueprint.name.clone(), source })
+            Err(SpawnError::Sink { sink: spec.name.clone(), source })
         }
         _ => Ok(()),
     }
 }
 
-fn spec(name: &str) -> Spec {
+fn child_spec(name: &str) -> Spec {
     Spec { placement: Placement::OwnThread, stop_timeout: STOP_TIMEOUT, last_try: true, ..Spec::new(name) }
 }
 
-/// Starts one sink's actor, with a queue of its own: for sinks that the configuration does not know, and for tests.
+/// Starts one sink's actor with its own queue; for sinks that are not in the configuration, and for tests.
 pub fn spawn_sink<S: Sink + Unpin>(
     supervisor: &Supervisor,
     name: SinkName,
@@ -319,7 +321,7 @@ fn start_sink<S: Sink + Unpin>(
     let (outbox, queue) = Outbox::channel(capacity as usize, when_full);
     let (input, unwritten, leaving) = (queue.clone(), Unwritten::default(), Arc::default());
     let name = id.name.clone();
-    let fixture = Arc::new(writer::Fixture {
+    let shared = Arc::new(writer::Shared {
         name: name.clone(),
         id: id.clone(),
         free,
@@ -330,7 +332,7 @@ fn start_sink<S: Sink + Unpin>(
         unwritten,
     });
     let child = supervisor
-        .spawn(spec(&format!("sink:{name}")), move |link| SinkActor::new(link, fixture.clone(), make()));
+        .spawn(child_spec(&format!("sink:{name}")), move |ctx| SinkActor::new(ctx, shared.clone(), make()));
     let route = Route { sink: id, outbox, queue, watch: Arc::new(child.clone()) };
     (SinkHandle { name, child: Arc::new(child.clone()), control: Arc::new(child), leaving }, route)
 }

@@ -1,5 +1,5 @@
-//! Filters and sinks that change while rows flow: no row is lost, none is written twice, and every sink's books balance
-//! for the time it was there.
+//! Filters and sinks that change while rows flow: no row is lost, none is written twice, and every sink's accounts
+//! balance for the time it was there.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -17,10 +17,10 @@ use model::{
 use serde_json::json;
 
 const TRACER: &str = "numbers";
-/// Records of a batch.
+/// Number of records in a batch.
 const SIZE: u64 = 50;
 
-/// Numbered records, sent for as long as the test runs.
+/// Sends numbered records for as long as the test runs.
 struct Flow {
     accounts: Accounts,
     handle: CollectorHandle,
@@ -29,7 +29,7 @@ struct Flow {
 }
 
 impl Flow {
-    /// Sends until told to stop; says how many.
+    /// Sends batches until `stop` is set; returns the number of records.
     async fn run(mut self) -> u64 {
         let mut sent = 0;
         while !self.stop.load(Relaxed) {
@@ -70,7 +70,7 @@ fn lines(file: &Path) -> Vec<u64> {
     text.lines().filter_map(number).collect()
 }
 
-/// The accounts that a store's file keeps, over all runs: seen, stored, filtered, lost.
+/// Returns the accounts in a store's file, over all runs: seen, stored, filtered, lost.
 fn kept(file: &Path) -> (i64, i64, i64, i64) {
     let connection = rusqlite::Connection::open(file).unwrap();
     let sums = "SELECT sum(seen), sum(stored), sum(filtered), \
@@ -101,7 +101,7 @@ impl Rig {
         self.handle.apply(prepared.unwrap()).await
     }
 
-    /// Lets some more flow.
+    /// Waits until some more rows are stored.
     async fn flow(&self) {
         let seen = || self.accounts.of(&TRACER.into()).snapshot(&"sqlite".into()).stored;
         let goal = seen() + 4 * SIZE;
@@ -114,8 +114,8 @@ impl Rig {
         self.handle.collector.stop().await;
         for sink in self.handle.sinks() {
             sink.child.stop().await;
-            let books = self.accounts.of(&TRACER.into()).snapshot(&sink.name);
-            assert_eq!((books.in_flight(), books.lost.total()), (0, 0), "{}: {books:?}", sink.name);
+            let account = self.accounts.of(&TRACER.into()).snapshot(&sink.name);
+            assert_eq!((account.in_flight(), account.lost.total()), (0, 0), "{}: {account:?}", sink.name);
         }
     }
 }
@@ -139,7 +139,7 @@ fn rows_are_written_once_whatever_changes_while_they_flow() {
         rig.config.memory.disabled = false;
         assert_eq!(rig.apply().await.added, ["sink memory", "sink jsonl"]);
         rig.flow().await;
-        // The same file, other settings: the next goes on where this one ends.
+        // The same file with other settings: the successor continues where the old sink ended.
         rig.config.sqlite.batch = 100;
         rig.config.memory.maxlen = 20;
         assert_eq!(rig.apply().await.restarted, ["sink sqlite", "sink memory"]);
@@ -163,9 +163,10 @@ fn rows_are_written_once_whatever_changes_while_they_flow() {
         let expected = |number: &u64| number % 10 != if *number < change { 7 } else { 3 };
         let all: Vec<u64> = first.iter().chain(&second).copied().collect();
         assert_eq!(all, (0..sent).filter(expected).collect::<Vec<_>>());
-        let told = lines(&scratch.path().join("duetector-tracking.jsonl"));
-        let whole = all.iter().copied().filter(|number| (told[0]..=told[told.len() - 1]).contains(number));
-        assert_eq!(told, whole.collect::<Vec<_>>(), "no gap while it was there");
+        let written = lines(&scratch.path().join("duetector-tracking.jsonl"));
+        let whole =
+            all.iter().copied().filter(|number| (written[0]..=written[written.len() - 1]).contains(number));
+        assert_eq!(written, whole.collect::<Vec<_>>(), "no gap while it was there");
         for (file, rows) in [("duetector-dbcollector.sqlite3", first), ("second.sqlite3", second)] {
             let (seen, stored, filtered, lost) = kept(&scratch.path().join(file));
             assert_eq!((stored, lost, seen), (rows.len() as i64, 0, stored + filtered), "{file}");
@@ -178,7 +179,7 @@ fn rows_are_written_once_whatever_changes_while_they_flow() {
 }
 
 #[test]
-fn what_is_wrong_is_told_whole_and_changes_nothing() {
+fn every_problem_is_reported_and_nothing_changes() {
     let scratch = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
         let mut rig = Rig::start(scratch.path());

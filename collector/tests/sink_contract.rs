@@ -1,5 +1,5 @@
-//! What every sink has to do, whatever it writes to: order, flush at the end, retries, bad rows, coming back after
-//! a panic; and always books that balance with what can be read back.
+//! The contract that every sink must fulfil, whatever its destination: order, flush at the end, retries, bad rows,
+//! recovery after a panic; and always accounts that agree with what can be read back.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -12,7 +12,7 @@ use actors::{Outbox, Supervisor, WhenFull, clock};
 use collector::sink::jsonl::Jsonl;
 use collector::sink::memory::Memory;
 use collector::sink::sqlite::{Run, Sqlite};
-use collector::sink::{Book, Rejected, Sink, SinkError, Trouble};
+use collector::sink::{Rejected, Sink, SinkError, TracerAccount, Trouble};
 use collector::{Pace, SinkHandle, Synchronous, spawn_sink};
 use model::{
     AccountSnapshot, Accounts, BootClock, BootNs, Claim, Details, Moment, Record, Routed, SinkName,
@@ -21,7 +21,7 @@ use model::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// What happens at a write.
+/// Fault injected into a write.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     Panic,
@@ -30,7 +30,7 @@ enum Fault {
     None,
 }
 
-/// A sink that misbehaves as planned and else does as the one it stands for.
+/// Wraps a sink, and fails as planned.
 struct Faulty<S> {
     sink: S,
     plan: Plan,
@@ -43,10 +43,10 @@ impl<S: Sink> Sink for Faulty<S> {
         self.sink.check()
     }
 
-    fn write(&mut self, batches: &[Routed], books: &[Book]) -> Result<Vec<Rejected>, SinkError> {
+    fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
         let fault = self.plan.lock().unwrap().pop_front().unwrap_or(Fault::None);
         match fault {
-            Fault::None => self.sink.write(batches, books),
+            Fault::None => self.sink.write(batches, accounts),
             Fault::Panic => panic!("as planned"),
             Fault::Fail(trouble) => {
                 let source = "as planned".into();
@@ -54,29 +54,29 @@ impl<S: Sink> Sink for Faulty<S> {
             }
             Fault::BadRow => {
                 let Some(bad) = batches.iter().position(|batch| batch.claim.is_some()) else {
-                    return self.sink.write(batches, books);
+                    return self.sink.write(batches, accounts);
                 };
                 let rest = |(index, batch): (usize, &Routed)| {
                     let rows = batch.rows[usize::from(index == bad)..].to_vec().into();
                     Routed { claim: None, rows }
                 };
                 let rest: Vec<Routed> = batches.iter().enumerate().map(rest).collect();
-                self.sink.write(&rest, books)?;
+                self.sink.write(&rest, accounts)?;
                 Ok(vec![Rejected { batch: bad, rows: 1, cause: "bad".into() }])
             }
         }
     }
 
-    fn close(&mut self, books: &[Book], ended: WallTime) -> Result<(), SinkError> {
-        self.sink.close(books, ended)
+    fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError> {
+        self.sink.close(account, ended)
     }
 
-    fn keeps_books(&self) -> bool {
-        self.sink.keeps_books()
+    fn keeps_accounts(&self) -> bool {
+        self.sink.keeps_accounts()
     }
 }
 
-/// A kind of sink, and how to read back what is in it: (tracer, number) in order.
+/// A kind of sink, and how to read back its rows as (tracer, number) in order.
 trait Kind {
     type Sink: Sink + Unpin;
     fn new(folder: &Path) -> Self;
@@ -145,7 +145,7 @@ impl Kind for MemoryKind {
     }
 }
 
-/// One sink at work, and what it was sent.
+/// A running sink, and the number of rows it was sent.
 struct Stage<K: Kind> {
     kind: Arc<K>,
     accounts: Accounts,
@@ -185,15 +185,15 @@ impl<K: Kind + Send + Sync + 'static> Stage<K> {
         self.outbox.send(Routed { claim, rows }).await.unwrap();
     }
 
-    /// Stops it; returns the numbers it holds, the counts of `loss` rows, and the books.
+    /// Stops the sink; returns the numbers it holds, the counts of its `loss` rows, and the account.
     async fn finish(self) -> (Vec<i64>, Vec<i64>, AccountSnapshot) {
         self.sink.child.stop().await;
-        let books = self.accounts.of(&"t".into()).snapshot(&self.sink.name);
+        let account = self.accounts.of(&"t".into()).snapshot(&self.sink.name);
         let stored = self.kind.read("t");
-        assert_eq!(books.in_flight(), 0, "{books:?}");
-        assert_eq!(books.stored, stored.len() as u64, "the books say what is there: {books:?}");
-        assert_eq!(books.seen, self.sent as u64);
-        (stored, self.kind.read("loss"), books)
+        assert_eq!(account.in_flight(), 0, "{account:?}");
+        assert_eq!(account.stored, stored.len() as u64, "the account matches the stored rows: {account:?}");
+        assert_eq!(account.seen, self.sent as u64);
+        (stored, self.kind.read("loss"), account)
     }
 }
 
@@ -220,9 +220,9 @@ fn one_bad_row_costs_itself<K: Kind + Send + Sync + 'static>() {
         stage.send(5).await;
         stage.sink.flush().await;
         stage.send(5).await;
-        let (stored, losses, books) = stage.finish().await;
+        let (stored, losses, account) = stage.finish().await;
         assert_eq!(stored, (1..10).collect::<Vec<_>>());
-        assert_eq!((books.lost.sink, losses), (1, vec![1]));
+        assert_eq!((account.lost.sink, losses), (1, vec![1]));
     });
 }
 
@@ -251,9 +251,9 @@ fn no_room_costs_rows_while_it_lasts<K: Kind + Send + Sync + 'static>() {
         stage.sink.flush().await;
         let state = stage.sink.state();
         assert_eq!((state.failing, state.recoveries), (None, 1));
-        let (stored, losses, books) = stage.finish().await;
+        let (stored, losses, account) = stage.finish().await;
         assert_eq!(stored, (10..15).collect::<Vec<_>>());
-        assert_eq!((books.lost.sink, losses), (10, vec![10]));
+        assert_eq!((account.lost.sink, losses), (10, vec![10]));
     });
 }
 
@@ -267,9 +267,9 @@ fn a_panic_costs_what_was_in_hand<K: Kind + Send + Sync + 'static>() {
         let status = stage.sink.child.status();
         assert_eq!((status.exits.panicked, status.restarts), (1, 1));
         assert_eq!(status.first_cause.as_deref(), Some("panicked: as planned"));
-        let (stored, losses, books) = stage.finish().await;
+        let (stored, losses, account) = stage.finish().await;
         assert_eq!(stored, (5..10).collect::<Vec<_>>());
-        assert_eq!((books.lost.sink, losses), (5, vec![5]));
+        assert_eq!((account.lost.sink, losses), (5, vec![5]));
     });
 }
 
@@ -278,9 +278,9 @@ fn stopping_does_not_wait_for_trouble_to_pass<K: Kind + Send + Sync + 'static>()
         let mut stage = Stage::<K>::start(&[Fault::Fail(Trouble::Transient)]);
         stage.send(5).await;
         let began = clock::now();
-        let (stored, losses, books) = stage.finish().await;
+        let (stored, losses, account) = stage.finish().await;
         assert!(began.elapsed() < Duration::from_secs(5));
-        assert_eq!((stored, books.lost.sink, losses), (vec![], 5, vec![5]));
+        assert_eq!((stored, account.lost.sink, losses), (vec![], 5, vec![5]));
     });
 }
 
@@ -341,11 +341,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_books_balance_whatever_happens(
+    fn the_accounts_balance_whatever_happens(
         plan in prop::collection::vec(any_fault(), 0..12),
         sends in prop::collection::vec((0_i64..40, any::<bool>()), 1..12),
     ) {
-        // More panics than this within a minute and the sink is given up, which is another story.
+        // With more panics within a minute the sink would be given up, which another test covers.
         prop_assume!(plan.iter().filter(|fault| **fault == Fault::Panic).count() <= 3);
         run(async {
             let mut stage = Stage::<SqliteKind>::start(&plan);
@@ -355,10 +355,10 @@ proptest! {
                     stage.sink.flush().await;
                 }
             }
-            let (stored, losses, books) = stage.finish().await;
+            let (stored, losses, account) = stage.finish().await;
             assert!(stored.is_sorted());
-            // Each loss is on record, but for those of the very last write.
-            assert!(losses.iter().sum::<i64>() <= books.lost.total() as i64);
+            // Each loss has a `loss` row, except losses of the very last write.
+            assert!(losses.iter().sum::<i64>() <= account.lost.total() as i64);
         });
     }
 }

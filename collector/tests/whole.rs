@@ -1,5 +1,5 @@
-//! The whole write side, as the agent starts it: batches in, rows in every sink out, books that balance, gaps on
-//! record, accounts in the store.
+//! The whole write side, as the agent starts it: every batch reaches every sink, accounts balance, gaps become `loss`
+//! rows, and the store holds the accounts.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 use actors::{Supervisor, clock};
 use collector::{CollectorConfig, CollectorHandle, FilterConfig, FiltersConfig, SpawnError, spawn};
 use model::{
-    Account, Accounts, Batch, BootNs, Claim, Details, Moment, Place, ProcessTable, Record, TracerName,
+    Account, Accounts, Batch, BootNs, Claim, Details, LossPoint, Moment, ProcessTable, Record, TracerName,
     WallTime,
 };
 use proptest::prelude::*;
@@ -72,8 +72,8 @@ impl Stage {
     fn assert_balances(&self) {
         for account in self.accounts.all() {
             for sink in self.accounts.sinks() {
-                let books = account.snapshot(&sink);
-                assert_eq!(books.in_flight(), 0, "{} in {sink}: {books:?}", account.tracer());
+                let account = account.snapshot(&sink);
+                assert_eq!(account.in_flight(), 0, "{} in {sink}: {account:?}", account.tracer());
             }
         }
     }
@@ -92,7 +92,7 @@ fn ask(store: &Path, sql: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_record_is_stored_filtered_or_lost_and_every_loss_is_on_record() {
+fn every_record_is_stored_filtered_or_lost_and_every_loss_has_a_row() {
     run(async {
         let scratch = tempfile::tempdir().unwrap();
         let stage = Stage::start(&config(), scratch.path()).unwrap();
@@ -101,7 +101,7 @@ fn every_record_is_stored_filtered_or_lost_and_every_loss_is_on_record() {
             .await;
         stage.send("quiet", vec![json!({"uid": 7})]).await;
         stage.accounts.of(&"open".into()).add_seen(40);
-        stage.accounts.of(&"open".into()).lose(Place::Ring, 40, SPAN, "the ring was full");
+        stage.accounts.of(&"open".into()).lose(LossPoint::Ring, 40, SPAN, "the ring was full");
         stage.accounts.of(&"idle".into());
         stage.stop().await;
         stage.assert_balances();
@@ -120,9 +120,9 @@ fn every_record_is_stored_filtered_or_lost_and_every_loss_is_on_record() {
             ask(&store, losses),
             [format!("decode 1 {refusal}"), "ring 40 the ring was full".to_owned()]
         );
-        let books = "SELECT tracer || ' ' || seen || ' ' || stored || ' ' || filtered || ' ' || lost_ring || ' ' || \
+        let account = "SELECT tracer || ' ' || seen || ' ' || stored || ' ' || filtered || ' ' || lost_ring || ' ' || \
                      lost_decode FROM duetector_actors_account ORDER BY tracer";
-        assert_eq!(ask(&store, books), ["idle 0 0 0 0 0", "open 44 2 1 40 1", "quiet 1 0 1 0 0"]);
+        assert_eq!(ask(&store, account), ["idle 0 0 0 0 0", "open 44 2 1 40 1", "quiet 1 0 1 0 0"]);
         assert_eq!(ask(&store, "SELECT count(ended) || '' FROM duetector_actors_run"), ["1"]);
         assert_eq!(stage.handle.recent(&TracerName::new("open")).len(), 2);
         let lines = std::fs::read_to_string(scratch.path().join("duetector-tracking.jsonl")).unwrap();
@@ -131,7 +131,7 @@ fn every_record_is_stored_filtered_or_lost_and_every_loss_is_on_record() {
 }
 
 #[test]
-fn what_can_never_work_is_told_before_anything_starts() {
+fn a_sink_that_can_never_work_fails_the_start() {
     run(async {
         let scratch = tempfile::tempdir().unwrap();
         std::fs::write(scratch.path().join("file"), "").unwrap();
@@ -143,7 +143,7 @@ fn what_can_never_work_is_told_before_anything_starts() {
     });
 }
 
-/// A file system of a few MiB; gone when dropped.
+/// A file system of a few MiB; unmounted when dropped.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -172,7 +172,7 @@ fn a_full_disk_costs_rows_while_it_lasts_and_not_the_agent() {
         let filler = disk.0.path().join("filler");
         stage.send("t", vec![json!({"uid": 1})]).await;
         flush(&stage).await;
-        // dd ends when no room is left, which is the point.
+        // dd fails when the disk is full, which is intended.
         let _ = Command::new("dd")
             .args(["if=/dev/zero", "bs=4k"])
             .arg(format!("of={}", filler.display()))
@@ -201,10 +201,10 @@ fn a_full_disk_costs_rows_while_it_lasts_and_not_the_agent() {
             ask(&store, &sql)[0].parse::<u64>().unwrap()
         };
         assert_eq!(count(2), 1);
-        let books = stage.accounts.of(&"t".into()).snapshot(&"sqlite".into());
-        assert_eq!(books.stored, count(1) + count(2));
+        let account = stage.accounts.of(&"t".into()).snapshot(&"sqlite".into());
+        assert_eq!(account.stored, count(1) + count(2));
         let lost = "SELECT sum(count) || '' FROM \"duetector_tracking:loss@vm\" WHERE extended ->> 'sink' = 'sqlite'";
-        assert_eq!(ask(&store, lost), [books.lost.sink.to_string()]);
+        assert_eq!(ask(&store, lost), [account.lost.sink.to_string()]);
         let lines = std::fs::read_to_string(disk.0.path().join("duetector-tracking.jsonl")).unwrap();
         let rows = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let stored = stage.accounts.of(&"t".into()).snapshot(&"jsonl".into()).stored;
@@ -213,11 +213,11 @@ fn a_full_disk_costs_rows_while_it_lasts_and_not_the_agent() {
 }
 
 async fn flush(stage: &Stage) {
-    // What the sinks are asked to flush must have gone through the collector first.
+    // The rows must have passed the collector before the sinks are asked to flush.
     let wanted = stage.accounts.of(&"t".into()).snapshot(&"sqlite".into()).seen;
     let deadline = clock::now() + Duration::from_secs(20);
     while stage.handle.collector.state().records < wanted {
-        assert!(clock::now() < deadline, "the collector stands still");
+        assert!(clock::now() < deadline, "the collector makes no progress");
         clock::sleep(Duration::from_millis(2)).await;
     }
     for sink in &stage.handle.sinks() {
@@ -233,7 +233,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_comes_the_books_balance_in_every_sink(
+    fn the_accounts_balance_in_every_sink_whatever_comes(
         batches in prop::collection::vec(prop::collection::vec(0_u8..10, 0..30), 0..20),
         drops in any::<bool>(),
     ) {
@@ -246,18 +246,18 @@ proptest! {
             }
             let stage = Stage::start(&config, scratch.path()).unwrap();
             for batch in &batches {
-                // 7 is filtered, 9 can't be a row.
+                // 7 is filtered, 9 can't become a row.
                 let record = |uid: &u8| if *uid == 9 { json!({"uid": "nine"}) } else { json!({"uid": uid}) };
                 stage.send("t", batch.iter().map(record).collect()).await;
             }
             stage.stop().await;
             stage.assert_balances();
             let all: Vec<u8> = batches.concat();
-            let books = stage.accounts.of(&"t".into()).snapshot(&"sqlite".into());
+            let account = stage.accounts.of(&"t".into()).snapshot(&"sqlite".into());
             let expected: Vec<String> =
                 all.iter().filter(|uid| **uid != 7 && **uid != 9).map(u8::to_string).collect();
-            assert_eq!(books.stored, expected.len() as u64);
-            assert_eq!(books.lost.decode, all.iter().filter(|uid| **uid == 9).count() as u64);
+            assert_eq!(account.stored, expected.len() as u64);
+            assert_eq!(account.lost.decode, all.iter().filter(|uid| **uid == 9).count() as u64);
             if !expected.is_empty() {
                 let sql = "SELECT uid || '' FROM \"duetector_tracking:t@vm\" ORDER BY id";
                 assert_eq!(ask(&stage.handle.store().unwrap(), sql), expected);

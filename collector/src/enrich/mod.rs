@@ -1,5 +1,5 @@
-//! What a record lacks, looked up: working folder, executable, container. From the process table, never from
-//! `/proc`: the process may be gone by now, or another.
+//! Adds working directory, executable and container to rows that lack them. It asks the process table, never `/proc`:
+//! by now the process may be gone or have executed another program.
 
 pub mod runtime;
 
@@ -13,13 +13,13 @@ use serde_json::Value;
 
 use crate::normalize::keep_bytes;
 
-/// So many cgroups' containers are remembered; beyond, all are forgotten and looked up again.
+/// Number of cgroups whose containers are remembered. Beyond it the cache is cleared.
 const CGROUPS_KEPT: usize = 4096;
 
-/// The first pid namespace always has this number (`PROC_PID_INIT_INO`).
+/// Inode number of the initial pid namespace, the same on every kernel (`PROC_PID_INIT_INO`).
 const FIRST_PID_NS: u32 = 0xEFFF_FFFC;
 
-/// Fills in what the process table knows.
+/// Fills in fields from the process table.
 #[derive(Debug)]
 pub struct Enricher {
     processes: ProcessTable,
@@ -28,7 +28,7 @@ pub struct Enricher {
     descent: bool,
 }
 
-/// A cgroup, and whose it is.
+/// A cgroup's path, and the container it belongs to.
 #[derive(Debug)]
 struct Cgroup {
     path: Arc<str>,
@@ -37,31 +37,31 @@ struct Cgroup {
 
 impl Cgroup {
     fn new(path: Arc<str>) -> Self {
-        let told = container(&path).map(|found| {
+        let container = container(&path).map(|found| {
             let Found { id, runtime, pod_uid } = found;
             (Arc::from(id), Arc::new(Container { runtime, pod_uid, ..Container::default() }))
         });
-        Self { path, container: told }
+        Self { path, container }
     }
 }
 
 impl Enricher {
-    /// One that asks `processes`.
+    /// Makes an enricher that looks processes up in `processes`.
     pub fn new(processes: ProcessTable) -> Self {
         Self { processes, cgroups: HashMap::new(), names: None, descent: false }
     }
 
-    /// Tells names and images of containers as well.
+    /// Adds names and images of containers to rows, if `names` is given.
     pub fn set_names(&mut self, names: Option<runtime::Names>) {
         self.names = names;
     }
 
-    /// Tells of whom processes descend, too.
+    /// Sets whether rows get the ancestors of their process.
     pub fn set_descent(&mut self, wanted: bool) {
         self.descent = wanted;
     }
 
-    /// Fills in what the row does not have, as it was at `at`.
+    /// Fills in fields that the row lacks, as they were at `at`.
     pub fn enrich(&mut self, row: &mut Tracking, at: BootNs) {
         let process = row.exec_id.and_then(|id| self.processes.at(id, at));
         if let Some(process) = &process {
@@ -75,12 +75,12 @@ impl Enricher {
             }
         }
         let of_process = process.and_then(|process| process.cgroup.clone());
-        let cgroup = match row.extended.place.as_ref().map(|place| place.cgroup_id) {
+        let cgroup = match row.extended.context.as_ref().map(|context| context.cgroup_id) {
             Some(id) => self.cgroup(id, of_process),
             None => of_process.map(|path| Arc::new(Cgroup::new(path))),
         };
         if let Some(cgroup) = cgroup {
-            place(row, &cgroup, self.names.as_ref());
+            set_cgroup(row, &cgroup, self.names.as_ref());
         }
         if self.descent {
             row.ancestors = row.exec_id.and_then(|id| self.processes.lineage(id));
@@ -90,7 +90,7 @@ impl Enricher {
         }
     }
 
-    /// The cgroup of that id. Where its path was never told, that of the process's leader must do.
+    /// Returns the cgroup of that id. If its path is unknown, the cgroup of the process's leader is used.
     fn cgroup(&mut self, id: CgroupId, of_process: Option<Arc<str>>) -> Option<Arc<Cgroup>> {
         if let Some(known) = self.cgroups.get(&id) {
             return Some(known.clone());
@@ -107,28 +107,28 @@ impl Enricher {
     }
 }
 
-/// Which process a call acted on, by its number in the first pid namespace. A caller in another one means another by that
-/// number; but a descriptor's process is told by the first one's.
+/// Returns the process that a call acted on, as its pid in the initial pid namespace. In another namespace the number
+/// means another process, except that `pidfd_send_signal` always reports the pid of the initial one.
 fn target_pid(row: &Tracking) -> Option<u32> {
     let Details::Act(act) = &row.extended.details else { return None };
-    let is_first = row.extended.place.as_ref().is_some_and(|place| place.pid_ns == FIRST_PID_NS);
+    let is_first = row.extended.context.as_ref().is_some_and(|context| context.pid_ns == FIRST_PID_NS);
     let was_there = act.ret != NO_SUCH_PROCESS && (is_first || act.call == "pidfd_send_signal");
     let (_, pid) = act.fields.iter().find(|(name, _)| was_there && *name == "target_pid")?;
     match pid {
-        // A group of processes, or everybody, is not one.
+        // Zero and negative numbers mean a group of processes, or all.
         ActField::Int(pid) if *pid > 0 => u32::try_from(*pid).ok(),
         ActField::Uint(pid) => u32::try_from(*pid).ok(),
         _ => None,
     }
 }
 
-/// `ESRCH`.
+/// The return value `-ESRCH`.
 const NO_SUCH_PROCESS: i64 = -3;
 
-fn place(row: &mut Tracking, cgroup: &Cgroup, names: Option<&runtime::Names>) {
-    if let Some(place) = &mut row.extended.place {
-        place.cgroup = Some(cgroup.path.clone());
-        place.container = cgroup.container.as_ref().map(|(id, container)| {
+fn set_cgroup(row: &mut Tracking, cgroup: &Cgroup, names: Option<&runtime::Names>) {
+    if let Some(context) = &mut row.extended.context {
+        context.cgroup = Some(cgroup.path.clone());
+        context.container = cgroup.container.as_ref().map(|(id, container)| {
             names.and_then(|names| names.of(id, container)).unwrap_or_else(|| container.clone())
         });
     }
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(row.exe, None, "without an identity there is nobody to look up");
         row.exec_id = Some(id);
         let cgroup_id = CgroupId { hierarchy: 4, id: 9 };
-        row.extended.place = Some(model::extended::ProcessPlace {
+        row.extended.context = Some(model::extended::ProcessContext {
             cgroup_id,
             cgroup: None,
             container: None,
@@ -192,13 +192,13 @@ mod tests {
         let table = ProcessTable::default();
         table.change(id, BootNs(1), Arc::new(ProcessInfo { exe: None, cwd: None, cgroup: None }));
         let mut enricher = Enricher::new(table);
-        let mut told = |call, pid, ret, pid_ns| {
+        let mut target = |call, pid, ret, pid_ns| {
             let fields = vec![("target_pid", ActField::Int(pid))];
             let act = Act { call, path: None, path_incomplete: false, fields, ret, file: None };
             let details = Details::Act(Box::new(act));
             let record = model::Record { at: model::Moment::Boot(BootNs(20)), identity: None, details };
             let mut row = crate::normalize::row(&"kill".into(), record, model::BootClock::default()).unwrap();
-            row.extended.place = Some(model::extended::ProcessPlace {
+            row.extended.context = Some(model::extended::ProcessContext {
                 cgroup_id: CgroupId { hierarchy: 0, id: 9 },
                 cgroup: None,
                 container: None,
@@ -210,11 +210,11 @@ mod tests {
             row.extended.get("target_exec_id").map(|field| field.to_plain().into_owned())
         };
         let known = Some("7-1".to_owned());
-        assert_eq!(told("kill", 7, 0, FIRST_PID_NS), known);
-        assert_eq!(told("kill", 7, -1, FIRST_PID_NS), known, "denied");
-        assert_eq!(told("pidfd_send_signal", 7, 0, 5), known);
-        assert_eq!(told("kill", 7, 0, 5), None, "another namespace's number");
-        assert_eq!(told("kill", -7, 0, FIRST_PID_NS), None, "a group");
-        assert_eq!(told("kill", 7, NO_SUCH_PROCESS, FIRST_PID_NS), None);
+        assert_eq!(target("kill", 7, 0, FIRST_PID_NS), known);
+        assert_eq!(target("kill", 7, -1, FIRST_PID_NS), known, "denied");
+        assert_eq!(target("pidfd_send_signal", 7, 0, 5), known);
+        assert_eq!(target("kill", 7, 0, 5), None, "another namespace's number");
+        assert_eq!(target("kill", -7, 0, FIRST_PID_NS), None, "a group");
+        assert_eq!(target("kill", 7, NO_SUCH_PROCESS, FIRST_PID_NS), None);
     }
 }

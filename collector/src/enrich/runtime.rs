@@ -1,8 +1,8 @@
-//! Names and images of containers, asked of their runtimes: beside the data path, which never waits for an answer. A row
-//! that comes before the answer goes without, a later one of the same container has it.
+//! Asks container runtimes for names and images of containers, outside the data path, which never waits for an
+//! answer. Rows that come before the answer lack name and image; later rows of the same container have them.
 //!
-//! Docker and podman answer one HTTP request on a socket. containerd speaks gRPC there; what it would say is in the
-//! file that it starts the container from, so that is read instead.
+//! Docker and podman answer one HTTP request on a socket. containerd speaks gRPC on its socket; the same information
+//! is in the file that it starts the container from, so that file is read instead.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,28 +18,28 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-/// Containers that wait to be asked for; of one beyond that a later row asks again.
+/// Number of containers that may wait to be asked for. If there are more, a later row asks again.
 const QUESTIONS: usize = 256;
-/// Containers whose answers are remembered; beyond, all are forgotten and asked for again.
+/// Number of containers whose answers are remembered. Beyond it the cache is cleared.
 const ANSWERS: usize = 4096;
-/// An answer is some 20 KB.
+/// Longest answer that is read, in bytes; a usual answer has about 20 KB.
 const ANSWER_LIMIT: u64 = 4 << 20;
 
-/// Whom to ask for names and images of containers (`[collector.runtimes]`).
+/// Container runtimes to ask for names and images of containers (`[collector.runtimes]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuntimesConfig {
-    /// Ask nobody.
+    /// Asks no runtime.
     pub disabled: bool,
-    /// Docker's socket; empty: do not ask it.
+    /// Path of docker's socket; empty: docker is not asked.
     pub docker: String,
-    /// Podman's socket; empty: do not ask it.
+    /// Path of podman's socket; empty: podman is not asked.
     pub podman: String,
-    /// The folder of containerd's running containers; empty: do not look there.
+    /// Folder of containerd's running containers; empty: containerd is not asked.
     pub containerd: String,
-    /// A runtime that has not answered by then knows nothing.
+    /// How long to wait for a runtime's answer.
     pub timeout: Period,
-    /// A container that nobody knew is asked for again after this time.
+    /// How long to wait before asking again for a container that no runtime knew.
     pub ask_again: Period,
 }
 
@@ -56,7 +56,7 @@ impl Default for RuntimesConfig {
     }
 }
 
-/// What is known of containers' names. Clones are the same.
+/// Cache of containers' names and images. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Names {
     answers: Arc<Mutex<HashMap<Arc<str>, Answer>>>,
@@ -66,8 +66,8 @@ pub struct Names {
 #[derive(Clone, Debug)]
 enum Answer {
     Asked,
-    Told(Arc<Container>),
-    /// Nobody knew it; to be asked again from then on.
+    Known(Arc<Container>),
+    /// No runtime knew the container; it may be asked for again from this time on.
     Unknown(Instant),
 }
 
@@ -78,8 +78,8 @@ struct Question {
 }
 
 impl Names {
-    /// Those that runtimes tell, and the task that asks them, which ends when the last clone is gone; nothing to ask
-    /// where that is turned off.
+    /// Makes an empty cache, and the task that asks the runtimes; the task ends when the last clone is dropped.
+    /// `None` if asking is disabled.
     pub fn new(config: &RuntimesConfig) -> Option<(Self, impl Future<Output = ()> + use<>)> {
         if config.disabled {
             return None;
@@ -90,14 +90,14 @@ impl Names {
         Some((Self { answers, questions }, task))
     }
 
-    /// The container with its name and image, if its runtime has told them by now; else it will be asked.
+    /// Returns the container with its name and image, if its runtime has answered; otherwise queues a question.
     pub(super) fn of(&self, id: &Arc<str>, found: &Arc<Container>) -> Option<Arc<Container>> {
         if !matches!(found.runtime, None | Some(DOCKER | CONTAINERD | PODMAN)) || !is_plain(id) {
             return None;
         }
         let mut answers = lock(&self.answers);
         match answers.get(id) {
-            Some(Answer::Told(container)) => return Some(container.clone()),
+            Some(Answer::Known(container)) => return Some(container.clone()),
             Some(Answer::Asked) => return None,
             Some(Answer::Unknown(until)) if clock::now() < *until => return None,
             Some(Answer::Unknown(_)) | None => {}
@@ -112,7 +112,7 @@ impl Names {
     }
 }
 
-/// An id that can stand in a path: whoever names cgroups must not name files.
+/// Returns whether the id can safely be part of a path: a user who can name cgroups must not be able to name files.
 fn is_plain(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
@@ -127,40 +127,39 @@ async fn answer(
     questions: flume::Receiver<Question>,
 ) {
     while let Ok(Question { id, found }) = questions.recv_async().await {
-        let told = match ask(&config, &id, found.runtime).await {
+        let answer = match ask(&config, &id, found.runtime).await {
             Some((runtime, name, image)) => {
                 let runtime = found.runtime.or(Some(runtime));
-                Answer::Told(Arc::new(Container { runtime, name, image, ..Container::clone(&found) }))
+                Answer::Known(Arc::new(Container { runtime, name, image, ..Container::clone(&found) }))
             }
             None => Answer::Unknown(clock::now() + config.ask_again.0),
         };
-        lock(&answers).insert(id, told);
+        lock(&answers).insert(id, answer);
     }
 }
 
-type Told = (&'static str, Option<String>, Option<String>);
+type Description = (&'static str, Option<String>, Option<String>);
 
-/// Asks whoever it may be, one after the other.
-async fn ask(config: &RuntimesConfig, id: &str, runtime: Option<&str>) -> Option<Told> {
-    // Docker's containers run in its containerd, which knows no names of them.
-    for (name, place) in
-        [(DOCKER, &config.docker), (PODMAN, &config.podman), (CONTAINERD, &config.containerd)]
+/// Asks the runtimes in order, until one of them knows the container.
+async fn ask(config: &RuntimesConfig, id: &str, runtime: Option<&str>) -> Option<Description> {
+    // Docker's containers run in its own containerd, which does not know their names.
+    for (name, path) in [(DOCKER, &config.docker), (PODMAN, &config.podman), (CONTAINERD, &config.containerd)]
     {
-        if place.is_empty() || runtime.is_some_and(|runtime| runtime != name) {
+        if path.is_empty() || runtime.is_some_and(|runtime| runtime != name) {
             continue;
         }
         let asked = async {
             match name {
-                CONTAINERD => from_bundle(place, id).await,
-                _ => from_socket(place, id).await,
+                CONTAINERD => from_bundle(path, id).await,
+                _ => from_socket(path, id).await,
             }
         };
         match tokio::time::timeout(config.timeout.0, asked).await {
             Ok(Ok(Some((title, image)))) => return Some((name, title, image)),
             Ok(Ok(None)) => {}
             Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            Ok(Err(error)) => tracing::debug!(runtime = name, place, %error, "a runtime can't be asked"),
-            Err(_) => tracing::debug!(runtime = name, place, "a runtime did not answer"),
+            Ok(Err(error)) => tracing::debug!(runtime = name, path, %error, "a runtime can't be asked"),
+            Err(_) => tracing::debug!(runtime = name, path, "a runtime did not answer"),
         }
     }
     None
@@ -170,7 +169,7 @@ type Labels = (Option<String>, Option<String>);
 
 async fn from_socket(socket: &str, id: &str) -> io::Result<Option<Labels>> {
     let mut stream = UnixStream::connect(socket).await?;
-    // In HTTP/1.0 an answer is in one piece and ends with the connection: nothing to take apart.
+    // An HTTP/1.0 answer is not chunked and ends with the connection, so no parsing of chunks is needed.
     let request = format!("GET /containers/{id}/json HTTP/1.0\r\nHost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
@@ -178,7 +177,7 @@ async fn from_socket(socket: &str, id: &str) -> io::Result<Option<Labels>> {
     Ok(inspected(&answer))
 }
 
-/// Name and image in what `GET /containers/ID/json` answers; docker puts a `/` before names.
+/// Reads name and image from the answer to `GET /containers/ID/json`. Docker puts a `/` before names.
 fn inspected(answer: &[u8]) -> Option<Labels> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).ok()?;
@@ -192,7 +191,7 @@ fn inspected(answer: &[u8]) -> Option<Labels> {
     Some((name, image))
 }
 
-/// In whichever namespace it is.
+/// Reads the container's bundle; the container may be in any of containerd's namespaces.
 async fn from_bundle(folder: &str, id: &str) -> io::Result<Option<Labels>> {
     let mut namespaces = tokio::fs::read_dir(folder).await?;
     while let Some(namespace) = namespaces.next_entry().await? {
@@ -211,7 +210,7 @@ async fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What containerd's CRI plug-in and nerdctl note of a container.
+/// Reads the annotations that containerd's CRI plug-in and nerdctl add to a container.
 fn annotated(config: &Value) -> Labels {
     let of = |keys: &[&str]| keys.iter().find_map(|key| text(&config["annotations"][*key]));
     (

@@ -1,4 +1,4 @@
-//! Runtimes that answer, know nothing, or say nothing at all, on real sockets.
+//! Runtimes that answer, do not know the container, or never answer, on real sockets.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,13 +8,13 @@ use super::*;
 
 const ID: &str = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
 
-/// Runs a test on a runtime with real sockets, and a clock of its own.
+/// Runs a test on a current-thread runtime with real sockets and real time.
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(tokio::task::LocalSet::new().run_until(test));
 }
 
-/// A runtime that answers every question with `answer`, or never; counts them.
+/// Serves as a runtime that answers every request with `answer`, or never; returns the number of requests.
 fn serve(socket: &Path, answer: Option<&'static str>) -> Arc<AtomicUsize> {
     let (listener, count) = (UnixListener::bind(socket).unwrap(), Arc::new(AtomicUsize::new(0)));
     let counted = count.clone();
@@ -50,7 +50,7 @@ fn found(runtime: Option<&'static str>) -> Arc<Container> {
     Arc::new(Container { runtime, ..Container::default() })
 }
 
-/// Asks as rows do, until there is an answer of whatever kind.
+/// Asks as rows do until the runtimes have answered.
 async fn settled(names: &Names, found: &Arc<Container>) -> Option<Arc<Container>> {
     let id = Arc::from(ID);
     assert_eq!(names.of(&id, found), None, "the first row does not wait");
@@ -71,8 +71,8 @@ fn a_later_row_has_what_docker_answered() {
         let asked = serve(&folder.path().join("docker.sock"), Some(DOCKERS));
         let (names, task) = Names::new(&config(folder.path())).unwrap();
         tokio::task::spawn_local(task);
-        let told = settled(&names, &found(Some(DOCKER))).await.unwrap();
-        assert_eq!((told.name.as_deref(), told.image.as_deref()), (Some("web"), Some("nginx:1.27")));
+        let known = settled(&names, &found(Some(DOCKER))).await.unwrap();
+        assert_eq!((known.name.as_deref(), known.image.as_deref()), (Some("web"), Some("nginx:1.27")));
         assert!(names.of(&Arc::from(ID), &found(Some(DOCKER))).is_some());
         assert_eq!(asked.load(Ordering::Relaxed), 1, "once");
     });
@@ -128,7 +128,7 @@ fn a_runtime_that_hangs_holds_up_nobody() {
 }
 
 #[test]
-fn containerd_tells_by_its_bundle() {
+fn a_container_of_containerd_is_named_from_its_bundle() {
     run(async {
         let folder = tempfile::tempdir().unwrap();
         let bundle = folder.path().join("containerd/k8s.io").join(ID);
@@ -141,8 +141,11 @@ fn containerd_tells_by_its_bundle() {
         std::fs::write(bundle.join("config.json"), annotations.to_string()).unwrap();
         let (names, task) = Names::new(&config(folder.path())).unwrap();
         tokio::task::spawn_local(task);
-        let told = settled(&names, &found(Some(CONTAINERD))).await.unwrap();
-        assert_eq!((told.name.as_deref(), told.image.as_deref()), (Some("train"), Some("registry/train:3")));
+        let known = settled(&names, &found(Some(CONTAINERD))).await.unwrap();
+        assert_eq!(
+            (known.name.as_deref(), known.image.as_deref()),
+            (Some("train"), Some("registry/train:3"))
+        );
     });
 }
 

@@ -1,4 +1,4 @@
-//! A filter that is an expression: `drop` what it holds for, or `keep` only what it holds for.
+//! A filter that is an expression: `drop` rows for which it is true, or `keep` only those.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,20 +9,20 @@ use super::config::FilterConfig;
 use super::{ENRICHED, Stage};
 use crate::normalize::local_micros;
 
-/// Rows for which an expression had no answer.
+/// Rows for which an expression could not be evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failures {
-    /// How many.
+    /// Number of such rows.
     pub count: u64,
-    /// Why the first of them.
+    /// Error of the first such row.
     pub first: EvalError,
 }
 
-/// One expression, compiled.
+/// A compiled expression, and whether it drops or keeps.
 #[derive(Debug)]
 pub(super) struct CelFilter {
     expression: Expression,
-    /// What the expression says of rows that are dropped.
+    /// Value of the expression for which a row is dropped.
     drops: bool,
     stage: Stage,
     failures: Mutex<Option<Failures>>,
@@ -59,7 +59,8 @@ impl CelFilter {
         self.stage
     }
 
-    /// A row for which there is no answer stays, whichever way the filter goes: nothing goes away by accident.
+    /// Returns whether the row is dropped. A row for which the expression can't be evaluated is kept, with `drop` and
+    /// with `keep`, so that no row is dropped by mistake.
     pub(super) fn drops(&self, row: &Tracking, stage: Stage) -> bool {
         if stage != self.stage {
             return false;

@@ -1,4 +1,5 @@
-//! Settings of filters: `[filter.<name>]`. duetector's keys, with what it reads wrongly read right.
+//! Settings of filters: `[filter.<name>]`. The keys are duetector's; values that duetector misreads are read
+//! correctly.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,8 @@ use super::Filters;
 use super::list::entries;
 use super::pattern::is_found_in_anything;
 
-/// What a first user does not want to see: what the system does for each process, not what the process does
-/// with data. Programs are not among it (an executed `/usr/lib/…/git` is shown), nor is `/run/secrets`.
+/// Paths hidden by default: files that the system opens for every process, rather than data that the process works
+/// on. Programs are not among them (an executed `/usr/lib/…/git` is shown), nor is `/run/secrets`.
 const NOISE: [&str; 10] = [
     "^/proc/",
     "^/sys/",
@@ -19,14 +20,14 @@ const NOISE: [&str; 10] = [
     "^/run/(systemd|udev|dbus|lock|log|nscd)/",
     r"^/etc/ld\.so\.(cache|preload)$",
     r"^/etc/(localtime|locale\.alias)$",
-    // Shared libraries, by the name all of them have; the loader itself has another and can be executed.
+    // Shared libraries, by their usual name. The dynamic loader has another name and can be executed, so it is shown.
     r"^/(usr/)?lib(32|64|x32)?/(.*/)?lib[^/]*\.so[.0-9]*$",
     "^/(usr/)?lib(32|64)?/(.*/)?(gconv|locale)/",
     "^/usr/lib(32|64)?/(.*/)?(python3[.0-9]*|perl[^/]*)/",
     "^/usr/share/(locale|zoneinfo|i18n|perl[^/]*)/",
 ];
 
-/// All filters (`[filter.<name>]`), by name. A row that any of them matches is dropped, and counted.
+/// All filters (`[filter.<name>]`), by name. A row that matches any of them is dropped and counted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FiltersConfig(pub BTreeMap<String, FilterConfig>);
@@ -38,52 +39,53 @@ impl Default for FiltersConfig {
 }
 
 impl FiltersConfig {
-    /// All that is wrong with the settings.
+    /// Returns everything that is wrong with the settings.
     pub fn validate(&self, prefix: &str) -> Vec<Problem> {
         Filters::compile(self, prefix).err().unwrap_or_default()
     }
 
-    /// What is no error and most likely not meant: to be told when the configuration is read.
+    /// Returns warnings: settings that are valid but probably a mistake. They are shown when the configuration is
+    /// read.
     pub fn warnings(&self, prefix: &str) -> Vec<Problem> {
         let on = self.0.iter().filter(|(_, filter)| !filter.disabled);
         on.flat_map(|(name, filter)| filter.warnings(&format!("{prefix}.{name}"))).collect()
     }
 }
 
-/// What a filter understands.
+/// Kind of filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FilterKind {
-    /// duetector's `PatternFilter`.
+    /// Lists and patterns, as in duetector's `PatternFilter`.
     PatternFilter,
-    /// An expression in CEL: see [`model::expression`].
+    /// An expression in CEL; see [`model::expression`].
     Cel,
 }
 
-/// A filter (`[filter.<name>]`).
+/// Settings of a filter (`[filter.<name>]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FilterConfig {
-    /// What it understands: `patternfilter`, or `cel`. Without, what its other settings say.
+    /// Kind of filter: `patternfilter` or `cel`; if absent, the other settings decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<FilterKind>,
-    /// Do not use it.
+    /// Disables the filter.
     pub disabled: bool,
-    /// Only rows of these tracers, by the names they are stored under; empty: all.
+    /// Tracers whose rows the filter checks, by the names they are stored under; empty: all.
     pub tracers: Vec<String>,
-    /// An expression: drop rows for which it holds.
+    /// Expression that is true for rows to drop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop: Option<String>,
-    /// An expression: drop rows for which it does not hold.
+    /// Expression that is true for rows to keep; all others are dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<String>,
-    /// Drop what the agent itself does. Of no meaning to an expression.
+    /// Drops rows of the agent's own process. Has no effect on expressions.
     pub ignore_current_pid: bool,
-    /// Look at `exclude_<field>` and `re_exclude_<field>` of other fields than duetector's own five.
+    /// Allows `exclude_<field>` and `re_exclude_<field>` for other fields than duetector's own five.
     pub enable_customize_exclude: bool,
-    /// `exclude_<field>`: drop rows whose field is one of these. `re_exclude_<field>`: drop rows in whose field one of
-    /// these patterns is found, anywhere unless it is anchored (`^`). Any column or field of `extended` will do; a
-    /// list, or text with commas.
+    /// Lists of values and patterns. `exclude_<field>` drops rows in which the field equals one of the values;
+    /// `re_exclude_<field>` drops rows in which one of the patterns is found anywhere in the field, unless it is
+    /// anchored (`^`). The field is a column or a field of `extended`; the value is a list, or text with commas.
     #[serde(flatten)]
     pub excludes: BTreeMap<String, Value>,
 }
@@ -104,8 +106,7 @@ impl Default for FilterConfig {
 }
 
 impl FilterConfig {
-    /// The one that is there when nobody says otherwise. Root is not excluded: on most machines a first run would
-    /// show nothing.
+    /// Returns the default filter. It does not exclude root: on most machines a first run would then show nothing.
     pub fn noise() -> Self {
         let patterns = NOISE.iter().map(|pattern| Value::from(*pattern)).collect();
         let mut excludes = BTreeMap::from([("re_exclude_fname".to_owned(), Value::Array(patterns))]);
@@ -115,7 +116,7 @@ impl FilterConfig {
         Self { kind: Some(FilterKind::PatternFilter), excludes, ..Self::default() }
     }
 
-    /// What it understands: as it says, or as its settings do.
+    /// Returns the kind that is set, or that the other settings imply.
     pub(super) fn kind(&self, prefix: &str) -> Result<FilterKind, Vec<Problem>> {
         let expression =
             [("drop", &self.drop), ("keep", &self.keep)].into_iter().find(|(_, text)| text.is_some());
@@ -127,14 +128,13 @@ impl FilterConfig {
             }
             (Some(FilterKind::Cel), _) | (None, Some(_)) => match self.excludes.keys().next() {
                 None => Ok(FilterKind::Cel),
-                // In serde's own words, which the loader reads.
+                // Worded like serde's error, which the configuration loader parses.
                 Some(_) => Err(self.excludes.keys().map(|key| unknown_to_cel(prefix, key)).collect()),
             },
             (Some(FilterKind::PatternFilter) | None, None) => Ok(FilterKind::PatternFilter),
         }
     }
 
-    /// What is no error and most likely not meant.
     fn warnings(&self, prefix: &str) -> Vec<Problem> {
         let lists = self.excludes.iter().filter(|(key, _)| key.starts_with("re_exclude_"));
         let patterns = lists.flat_map(|(key, value)| {
@@ -142,7 +142,7 @@ impl FilterConfig {
             entries
                 .into_iter()
                 .enumerate()
-                .map(move |(place, pattern)| (format!("{prefix}.{key}[{place}]"), pattern))
+                .map(move |(index, pattern)| (format!("{prefix}.{key}[{index}]"), pattern))
         });
         let found = patterns.filter(|(_, pattern)| is_found_in_anything(pattern));
         let warning = |(key, pattern): (String, String)| {
@@ -162,7 +162,7 @@ fn unknown_to_cel(prefix: &str, key: &str) -> Problem {
     Problem::new(format!("{prefix}.{key}"), format!("unknown field `{key}`, {known}"))
 }
 
-/// The filters that are there when nobody says otherwise.
+/// Returns the filters used when the configuration has none.
 pub fn default_filters() -> FiltersConfig {
     FiltersConfig::default()
 }

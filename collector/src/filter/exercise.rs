@@ -1,15 +1,16 @@
-//! Everything filters can be put through, for fuzzers and property tests.
+//! Runs filters on arbitrary input, for fuzzers and property tests.
 
 use model::{BootClock, Details, Moment, Record, TracerName, WallTime};
 use serde_json::{Map, Value};
 
 use super::{Filters, FiltersConfig, Stage};
 
-/// Reads `config` as the section `filter` of a configuration (JSON, in place of TOML), compiles it, and asks the
-/// filters about a record of other programs with these `fields`. False if the configuration is refused.
+/// Reads `config` as the section `filter` of a configuration (JSON instead of TOML), compiles it, and applies the
+/// filters to a record of another program with these `fields`. Returns false if the configuration is refused.
 ///
 /// # Panics
-/// Where a promise is broken: what is refused has no key, or what compiles once does not compile again.
+/// A documented property does not hold: a problem has no key, or a configuration that compiles once does not compile
+/// again.
 pub fn exercise(config: Value, fields: Map<String, Value>) -> bool {
     let Ok(config) = serde_json::from_value::<FiltersConfig>(config) else { return false };
     let _ = config.warnings("filter");

@@ -1,4 +1,4 @@
-//! A field that a filter names: a column, or whatever is called so in `extended`.
+//! A field that a filter names: a column, or a field of `extended`.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use model::extended::Field;
 use model::{Text, Tracking};
 use serde_json::Value;
 
-/// Where a named field is.
+/// Location of a named field in a row.
 #[derive(Clone, Debug)]
 pub(super) enum FieldRef {
     Tracer,
@@ -18,7 +18,7 @@ pub(super) enum FieldRef {
     Extended(String),
 }
 
-/// What is in it.
+/// Value of a field.
 pub(super) enum Found<'a> {
     Int(i64),
     Text(Cow<'a, str>),
@@ -46,7 +46,7 @@ impl FieldRef {
         }
     }
 
-    /// Null and absent are the same: `None`.
+    /// Returns the field's value; null and absent are both `None`.
     pub(super) fn find<'a>(&self, row: &'a Tracking) -> Option<Found<'a>> {
         match self {
             Self::Tracer => Some(Found::Text(row.tracer.as_str().into())),
@@ -78,7 +78,7 @@ fn found(field: Field<'_>) -> Option<Found<'_>> {
     }
 }
 
-/// duetector compares what Python shows.
+/// Formats a boolean as Python does, because duetector compares that text.
 fn python_bool(truth: bool) -> Found<'static> {
     Found::Text(if truth { "True" } else { "False" }.into())
 }

@@ -1,9 +1,9 @@
-//! A setting that is a list, or text that means one: duetector's forms without their traps (its text `1000` means
-//! "1" and "0").
+//! A setting that is a list, or text that stands for one. It accepts duetector's notations, except that duetector
+//! reads the text `1000` as the list "1" and "0".
 
 use serde_json::Value;
 
-/// The entries, stripped; `None` for what is no list.
+/// Returns the entries without surrounding spaces; `None` if the value is not a list.
 pub(super) fn entries(value: &Value) -> Option<Vec<String>> {
     match value {
         Value::Array(items) => items.iter().map(scalar).collect(),
@@ -16,13 +16,13 @@ fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.trim().to_owned()),
         Value::Number(number) => Some(number.to_string()),
-        // As Python shows it; what is compared with it is shown alike.
+        // Formatted as in Python; the values compared with it are formatted in the same way.
         Value::Bool(truth) => Some(if *truth { "True" } else { "False" }.to_owned()),
         _ => None,
     }
 }
 
-/// `['a', "b", 3]` and the like is a literal; all else is split at commas.
+/// Reads text such as `['a', "b", 3]` as a Python literal; splits any other text at commas.
 fn from_text(text: &str) -> Vec<String> {
     let text = text.trim();
     let brackets = [('[', ']'), ('(', ')'), ('{', '}')];
@@ -33,8 +33,8 @@ fn from_text(text: &str) -> Vec<String> {
     })
 }
 
-/// Items between the brackets of a literal: quoted text, or numbers. `None` when it is something else, such as a
-/// pattern that happens to stand in brackets.
+/// Reads the items between the brackets of a literal: quoted text, or numbers. Returns `None` for anything else, such
+/// as a pattern that happens to be in brackets.
 fn literal_items(mut rest: &str) -> Option<Vec<String>> {
     let mut items = Vec::new();
     loop {
@@ -61,7 +61,7 @@ fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
         match c {
             '\\' => match chars.next()?.1 {
                 escaped if escaped == quote || escaped == '\\' => item.push(escaped),
-                // As in Python, a backslash before anything else (`\d`) stays.
+                // As in Python, a backslash before any other character (`\d`) stays.
                 other => item.extend(['\\', other]),
             },
             _ if c == quote => return Some((item, &text[at + c.len_utf8()..])),

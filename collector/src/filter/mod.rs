@@ -1,5 +1,5 @@
-//! Filters: what is dropped on purpose. Compiled once when the configuration is read; a bad pattern or expression is
-//! refused there, never met by a record.
+//! Filters decide which rows are dropped on purpose. They are compiled once, when the configuration is read, so a bad
+//! pattern or expression is reported then and never while records flow.
 
 mod cel;
 mod config;
@@ -21,19 +21,20 @@ pub use config::{FilterConfig, FilterKind, FiltersConfig, default_filters};
 pub use exercise::exercise;
 use rules::PatternFilter;
 
-/// What a row knows by when; filters ask as early as they can, so that what is dropped is not enriched first.
+/// Stage of processing, which determines the fields that a row has. Each filter decides as early as it can, so that
+/// dropped rows need not be enriched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// The record's own fields.
+    /// The row has the record's own fields.
     Normalized,
-    /// Those that enrichers add too.
+    /// The row also has the fields that enrichment adds.
     Enriched,
 }
 
-/// Its name in expressions: [`Tracking::ancestors`].
+/// Field name in expressions for [`Tracking::ancestors`].
 const ANCESTORS: &str = "ancestors";
 
-/// Fields that enrichers add.
+/// Fields that enrichment adds.
 const ENRICHED: [&str; 12] = [
     ANCESTORS,
     "cwd",
@@ -49,22 +50,22 @@ const ENRICHED: [&str; 12] = [
     "target_exec_id",
 ];
 
-/// All filters of a run.
+/// All filters of a run, compiled.
 #[derive(Debug, Default)]
 pub struct Filters {
     filters: Vec<Filter>,
 }
 
-/// One filter.
+/// A compiled filter of the configuration.
 #[derive(Debug)]
 struct Filter {
     name: String,
-    /// Only rows of these; empty: of all.
+    /// Tracers whose rows the filter checks; empty: all.
     tracers: HashSet<TracerName>,
     rule: Rule,
 }
 
-/// What it asks.
+/// Condition under which the filter drops a row.
 #[derive(Debug)]
 enum Rule {
     Pattern(PatternFilter),
@@ -72,10 +73,10 @@ enum Rule {
 }
 
 impl Filters {
-    /// Compiles all that are on. Those that are off must be right too.
+    /// Compiles all enabled filters. Disabled filters must be valid too.
     ///
     /// # Errors
-    /// Everything that is wrong with them, each with its key below `prefix`.
+    /// Everything that is wrong with the filters, each with its key below `prefix`.
     pub fn compile(config: &FiltersConfig, prefix: &str) -> Result<Self, Vec<Problem>> {
         let (mut filters, mut problems) = (Vec::new(), Vec::new());
         for (name, section) in &config.0 {
@@ -88,20 +89,20 @@ impl Filters {
         if problems.is_empty() { Ok(Self { filters }) } else { Err(problems) }
     }
 
-    /// Their names; a filter's number is its place here.
+    /// Returns the filters' names; a filter's index is its position here.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.filters.iter().map(|filter| filter.name.as_str())
     }
 
-    /// Whether one of them wants to see rows again when they are enriched.
-    pub(crate) fn look_twice(&self) -> bool {
+    /// Returns whether a filter also needs rows after enrichment.
+    pub(crate) fn needs_enriched(&self) -> bool {
         self.filters.iter().any(|filter| match &filter.rule {
-            Rule::Pattern(pattern) => pattern.looks_at(Stage::Enriched),
+            Rule::Pattern(pattern) => pattern.reads_field(Stage::Enriched),
             Rule::Cel(cel) => cel.stage() == Stage::Enriched,
         })
     }
 
-    /// Whether one of them asks of whom a process descends.
+    /// Returns whether a filter reads the ancestors of processes.
     pub(crate) fn ask_for_descent(&self) -> bool {
         self.filters.iter().any(|filter| match &filter.rule {
             Rule::Pattern(_) => false,
@@ -109,13 +110,13 @@ impl Filters {
         })
     }
 
-    /// The first filter that drops the row, by number. At [`Stage::Enriched`] only what could not be known before
-    /// is looked at.
+    /// Returns the index of the first filter that drops the row. At [`Stage::Enriched`] only filters that could not
+    /// decide before are evaluated.
     pub fn drops(&self, row: &Tracking, stage: Stage) -> Option<usize> {
         self.filters.iter().position(|filter| filter.drops(row, stage))
     }
 
-    /// What expressions had no answer for since this was last asked, by filter. Such rows are kept.
+    /// Takes the evaluation errors of expressions since the previous call, by filter. The rows concerned are kept.
     pub fn take_failures(&self) -> impl Iterator<Item = (&str, Failures)> {
         self.filters.iter().filter_map(|filter| match &filter.rule {
             Rule::Pattern(_) => None,
@@ -135,7 +136,8 @@ impl Filter {
     }
 
     fn drops(&self, row: &Tracking, stage: Stage) -> bool {
-        // What says what can't be in the store is dropped only by those who name it.
+        // Rows of tracer `manifest` describe what the store can't contain. Only a filter that names this tracer may
+        // drop them.
         let names_it = if self.tracers.is_empty() {
             row.tracer.as_str() != MANIFEST
         } else {

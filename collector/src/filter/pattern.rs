@@ -1,28 +1,30 @@
-//! Patterns as Python's `re.search` finds them, many at once.
+//! Matches many patterns at once, with the meaning of Python's `re.search`.
 
 use fancy_regex::Regex as FancyRegex;
 use regex::{Regex, RegexSet};
 
 use super::python::translate;
 
-/// Patterns of one setting, compiled once.
+/// Compiled patterns of one setting.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
     set: Option<RegexSet>,
-    /// What the fast engine refuses: look-around, back-references.
+    /// Patterns that the fast engine does not support: look-around, back-references.
     fancy: Vec<FancyRegex>,
 }
 
 impl Patterns {
+    /// Compiles patterns.
+    ///
     /// # Errors
-    /// Each pattern that neither engine understands, by its place in the list, with what is wrong.
+    /// Each pattern that neither engine accepts, by its index in the list, with the cause.
     pub(super) fn compile(patterns: &[String]) -> Result<Self, Vec<(usize, String)>> {
         let (mut plain, mut fancy, mut problems) = (Vec::new(), Vec::new(), Vec::new());
-        for (place, pattern) in patterns.iter().enumerate() {
+        for (index, pattern) in patterns.iter().enumerate() {
             match compile(pattern) {
                 Ok(Compiled::Plain(pattern)) => plain.push(pattern),
                 Ok(Compiled::Fancy(regex)) => fancy.push(*regex),
-                Err(cause) => problems.push((place, cause)),
+                Err(cause) => problems.push((index, cause)),
             }
         }
         if !problems.is_empty() {
@@ -31,7 +33,7 @@ impl Patterns {
         let set = match RegexSet::new(&plain) {
             _ if plain.is_empty() => None,
             Ok(set) => Some(set),
-            // Each is fine by itself, so together they are too large.
+            // Each pattern is valid by itself, so together they are too large.
             Err(cause) => {
                 return Err(vec![(0, format!("all patterns together: {}", one_line(&cause.to_string())))]);
             }
@@ -43,14 +45,14 @@ impl Patterns {
         self.set.is_none() && self.fancy.is_empty()
     }
 
-    /// Whether one of them is found in `text`. Empty text holds nothing.
+    /// Returns whether a pattern is found in `text`. Nothing is found in empty text.
     pub(super) fn found_in(&self, text: &str) -> bool {
         if text.is_empty() {
             return false;
         }
         self.set.as_ref().is_some_and(|set| set.is_match(text))
-            // A search that goes on for too long (the text comes from a traced process) finds nothing: when in
-            // doubt the row is kept.
+            // A search that takes too long (the text comes from a traced process) counts as not found, so the row is
+            // kept.
             || self.fancy.iter().any(|regex| regex.is_match(text).unwrap_or(false))
     }
 }
@@ -69,8 +71,8 @@ fn compile(pattern: &str) -> Result<Compiled, String> {
     Ok(Compiled::Fancy(Box::new(fancy)))
 }
 
-/// Whether a pattern is found in just any text, which nobody means: most often an include without its `^`. Asked of
-/// some texts, and of what the pattern itself speaks of, which a proper include would not be found in.
+/// Returns whether a pattern is found in any text, which is most likely a mistake: usually an include without its
+/// `^`. Tries some texts, and the words of the pattern itself, in which a correct include is not found.
 pub(super) fn is_found_in_anything(pattern: &str) -> bool {
     let Ok(patterns) = Patterns::compile(&[pattern.to_owned()]) else { return false };
     let spoken_of = pattern.split(|c: char| !(c.is_alphanumeric() || "/_-".contains(c)));
@@ -78,7 +80,7 @@ pub(super) fn is_found_in_anything(pattern: &str) -> bool {
     texts.into_iter().chain(spoken_of.filter(|text| !text.is_empty())).all(|text| patterns.found_in(text))
 }
 
-/// Both engines explain themselves over several lines, with the pattern and an arrow; the last line says it.
+/// Shortens an engine's message, which spans several lines with the pattern and an arrow, to its last line.
 fn one_line(message: &str) -> String {
     let last = message.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or(message);
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn search_is_pythons() {
+    fn search_works_as_in_python() {
         let table = [
             ("/proc", "/srv/proc/x", true),
             ("^/proc", "/srv/proc/x", false),
@@ -114,11 +116,11 @@ mod tests {
     }
 
     #[test]
-    fn what_python_writes_differently_means_what_it_means_there() {
+    fn patterns_that_python_writes_differently_keep_their_meaning() {
         let table = [
             (r"^a{,2}$", "aa", true),
             (r"^a{,2}$", "aaa", false),
-            // classes: no classes within, no operations
+            // classes: not nested, no set operations
             (r"[[a]x", "[x", true),
             (r"^[[a]b]$", "b", false),
             (r"^[[a]b]$", "ab]", true),
@@ -127,7 +129,7 @@ mod tests {
             (r"^[a&&b]$", "&", true),
             (r"^[~~x]$", "~", true),
             (r"[\b]", "a\u{8}b", true),
-            // escaped characters that are something else here
+            // escaped characters that mean something else here
             (r"\<x\>", "<x>", true),
             (r"\<x", "x", false),
             (r"\/proc\/\ \'\-\é", "/proc/ '-é", true),
@@ -139,7 +141,7 @@ mod tests {
             (r"(?P<a>x)(?P=a)", "xy", false),
             (r"(?i)ÄB", "äb", true),
             (r"a|b$", "xb", true),
-            // no repetition, so what stands there
+            // not a repetition, so literal characters
             (r"^a{2$", "a{2", true),
             (r"^{x}$", "{x}", true),
         ];
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_is_found_in_anything_is_known() {
+    fn a_pattern_that_is_found_in_any_text_is_detected() {
         for pattern in ["(?!/proc/)", ".*", "", "x*", ".", "^", "(?!/srv/only)", "$", "(?=)"] {
             assert!(is_found_in_anything(pattern), "{pattern}");
         }
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_pattern_is_told_with_its_place() {
+    fn a_bad_pattern_is_reported_with_its_index() {
         let problems = Patterns::compile(&["ok".into(), "(".into(), "[b-a]".into()]).unwrap_err();
         assert_eq!(problems.iter().map(|problem| problem.0).collect::<Vec<_>>(), [1, 2]);
         assert!(!problems[0].1.is_empty() && !problems[0].1.contains('\n'), "{problems:?}");

@@ -1,12 +1,12 @@
-//! What of the filters the kernel can decide: a pattern filter's lists and anchored patterns, and the parts of an
-//! expression that settle it. The collector goes on asking all of every filter: what the kernel drops only never gets
-//! here.
+//! Finds the parts of the filters that the kernel can decide: the lists and anchored patterns of a pattern filter,
+//! and those parts of an expression that decide its result. The collector still applies every filter in full; it just
+//! never sees the records that the kernel has dropped.
 
 use std::collections::BTreeSet;
 
 use model::TracerName;
 use model::expression::{Expression, Schema};
-use model::pushdown::{Number, Place, Prefix, Pushdown, Test, prefixes_of};
+use model::pushdown::{CgroupField, Number, Prefix, Pushdown, Test, prefixes_of};
 
 use super::config::{FilterConfig, FilterKind, FiltersConfig};
 use super::list::entries;
@@ -14,7 +14,7 @@ use super::python::translate;
 use super::rules::OWN_KEYS;
 
 impl FiltersConfig {
-    /// What of them the kernel can decide. They were found valid.
+    /// Returns the parts that the kernel can decide. The filters must be valid.
     pub fn pushdown(&self) -> Pushdown {
         let mut sum = Pushdown::default();
         for (name, filter) in self.0.iter().filter(|(_, filter)| !filter.disabled) {
@@ -30,7 +30,7 @@ impl FiltersConfig {
     }
 }
 
-/// Rules, and what is left.
+/// Kernel rules for one filter, and the text of the rest.
 #[derive(Default)]
 struct Planned {
     rules: Vec<Vec<Test>>,
@@ -69,7 +69,7 @@ fn of_patterns(filter: &FilterConfig) -> Planned {
     planned
 }
 
-/// What one field must not be, as far as the kernel can tell.
+/// Values that one field must not have, as far as the kernel can check them.
 #[derive(Default)]
 struct Field {
     tests: Vec<Test>,
@@ -77,7 +77,7 @@ struct Field {
 }
 
 impl Field {
-    /// A value; false if the kernel may let pass what the filter drops for it.
+    /// Adds a value. Returns false if the kernel may pass records that the filter drops because of it.
     fn exactly(&mut self, name: &str, entry: &str) -> bool {
         let number = || entry.parse::<i64>().ok().filter(|number| number.to_string() == entry);
         let test = match name {
@@ -85,12 +85,12 @@ impl Field {
             "tracer" => Some(Test::Tracer { name: entry.to_owned(), not: false }),
             "errno" => Test::errno(entry),
             "fname" => {
-                // Spaces around it don't count for the filter.
+                // The filter ignores surrounding spaces.
                 self.prefixes.extend(Prefix::new(entry, true));
                 return Prefix::new(entry, true).is_some();
             }
-            _ if Place::named(name).is_some() && !entry.is_empty() => {
-                Place::named(name).map(|place| Test::place(place, entry, true))
+            _ if CgroupField::named(name).is_some() && !entry.is_empty() => {
+                CgroupField::named(name).map(|field| Test::field(field, entry, true))
             }
             _ => Number::named(name).and_then(|name| Some(Test::number(name, number()?))),
         };
@@ -107,7 +107,7 @@ impl Field {
             return false;
         }
         let (prefixes, exact) = prefixes_of(&translated.pattern);
-        // It is looked for in the text without the spaces at its ends.
+        // The filter searches the text without surrounding spaces.
         let kept = |prefix: &Prefix| prefix.whole || !prefix.text.ends_with(char::is_whitespace);
         let all = prefixes.iter().all(kept);
         self.prefixes.extend(prefixes.into_iter().filter(kept));

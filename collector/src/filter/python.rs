@@ -1,19 +1,21 @@
-//! Patterns as Python writes them, made into what the engines here understand; what means something else here and
-//! can't be made so is refused.
+//! Translates Python's patterns into the syntax of the regex engines used here. A pattern that has another meaning
+//! here and can't be translated is refused.
 
-/// Escapes that mean the same here, or that are more than Python has (`\p{…}`, `\z`).
+/// Escapes with the same meaning here, and those that Python does not have (`\p{…}`, `\z`).
 const ESCAPES: &str = "AbBdDsSwWZafnrtvxuUpPz";
 
-/// A pattern made ready.
+/// A translated pattern.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Translated {
     pub(super) pattern: String,
-    /// The fast engine would take it for something else.
+    /// True if the fast engine would give the pattern another meaning.
     pub(super) backtracks: bool,
 }
 
+/// Translates a pattern.
+///
 /// # Errors
-/// What has no meaning in Python, or another than here.
+/// The part of the pattern that is invalid in Python, or has another meaning here.
 pub(super) fn translate(pattern: &str) -> Result<Translated, String> {
     let mut out = Translated { pattern: String::with_capacity(pattern.len()), backtracks: false };
     let mut rest = pattern.chars().peekable();
@@ -43,12 +45,12 @@ pub(super) fn translate(pattern: &str) -> Result<Translated, String> {
                 class = None;
                 continue;
             }
-            // Classes within classes and operations on them are not Python's: there these are characters.
+            // Python has no nested classes and no set operations: there these are ordinary characters.
             ('[' | '&' | '~', Some(_)) => out.pattern.extend(['\\', c]),
             ('-', Some(_)) if rest.peek() == Some(&'-') => {
                 return Err("\"--\" in a class; write \"\\-\" for a minus".to_owned());
             }
-            // Python 3.11's possessive repetition, which the fast engine takes for a repetition of a repetition.
+            // Possessive repetition (Python 3.11), which the fast engine takes for a repetition of a repetition.
             ('+', None) if was_repeated => {
                 out.pattern.push('+');
                 out.backtracks = true;
@@ -58,7 +60,7 @@ pub(super) fn translate(pattern: &str) -> Result<Translated, String> {
             (c, _) => {
                 repeated = class.is_none() && matches!(c, '*' | '+' | '?' | '}') && !was_repeated;
                 out.pattern.push(c);
-                // `(?` begins a group; it repeats nothing.
+                // `(?` begins a group and repeats nothing.
                 repeated &= !(c == '?' && out.pattern.ends_with("(?"));
             }
         }
@@ -69,15 +71,15 @@ pub(super) fn translate(pattern: &str) -> Result<Translated, String> {
 
 fn escape(escaped: char, in_class: bool) -> Result<String, String> {
     match escaped {
-        // The very end, in Python's letter.
+        // Python's escape for the end of the text.
         'Z' if !in_class => Ok("\\z".to_owned()),
         'b' if in_class => Ok("\\x08".to_owned()),
         '0' => Ok("\\x00".to_owned()),
         c if c.is_ascii_alphabetic() && !ESCAPES.contains(c) => Err(format!("bad escape \\{c}")),
-        // Beginning and end of a word here, characters there.
+        // Word boundaries here, ordinary characters in Python.
         '<' | '>' => Ok(escaped.to_string()),
         c if c.is_ascii_alphanumeric() || c.is_ascii_punctuation() => Ok(format!("\\{c}")),
-        // What needs no escape.
+        // All other characters need no escape.
         c => Ok(regex::escape(c.encode_utf8(&mut [0; 4]))),
     }
 }

@@ -1,4 +1,4 @@
-//! duetector's `PatternFilter`, compiled: what fields must not be.
+//! duetector's `PatternFilter`, compiled.
 
 use std::collections::HashSet;
 
@@ -9,18 +9,18 @@ use super::field::{FieldRef, Found};
 use super::pattern::Patterns;
 use super::{ENRICHED, Stage, list};
 
-/// The settings that count without `enable_customize_exclude`.
+/// Settings that apply even without `enable_customize_exclude`.
 pub(super) const OWN_KEYS: [&str; 5] =
     ["re_exclude_fname", "re_exclude_comm", "exclude_pid", "exclude_uid", "exclude_gid"];
 
-/// duetector's `PatternFilter`, compiled.
+/// A pattern filter: drops rows by the values and patterns of its rules.
 #[derive(Debug)]
 pub(super) struct PatternFilter {
     own_pid: Option<i64>,
     rules: Vec<Rule>,
 }
 
-/// What one field must not be.
+/// Values and patterns that one field must not match.
 #[derive(Debug)]
 struct Rule {
     field: FieldRef,
@@ -50,7 +50,7 @@ impl PatternFilter {
         Ok(Self { own_pid, rules })
     }
 
-    pub(super) fn looks_at(&self, stage: Stage) -> bool {
+    pub(super) fn reads_field(&self, stage: Stage) -> bool {
         self.rules.iter().any(|rule| rule.stage == stage)
     }
 
@@ -65,7 +65,7 @@ impl Rule {
         let (field, is_regex) = match (key.strip_prefix("re_exclude_"), key.strip_prefix("exclude_")) {
             (Some(field), _) if !field.is_empty() => (field, true),
             (_, Some(field)) if !field.is_empty() => (field, false),
-            // In serde's own words, which the loader reads.
+            // Worded like serde's error, which the configuration loader parses.
             _ => {
                 let known = "expected one of `kind`, `disabled`, `tracers`, `drop`, `keep`, `ignore_current_pid`, \
                              `enable_customize_exclude`, `exclude_<field>`, `re_exclude_<field>`";
@@ -85,15 +85,15 @@ impl Rule {
         };
         if is_regex {
             rule.patterns = Patterns::compile(&entries).map_err(|problems| {
-                let at = |(place, cause): (usize, String)| {
-                    let pattern = entries.get(place).map_or("", String::as_str);
+                let at = |(index, cause): (usize, String)| {
+                    let pattern = entries.get(index).map_or("", String::as_str);
                     let message = format!("{pattern:?} is no pattern: {cause}");
-                    Problem::new(format!("{full_key}[{place}]"), message)
+                    Problem::new(format!("{full_key}[{index}]"), message)
                 };
                 problems.into_iter().map(at).collect::<Vec<_>>()
             })?;
         } else {
-            // Numbers are compared as text: "00" is not 0.
+            // Numbers are compared as text: "00" does not match 0.
             let number =
                 |entry: &String| entry.parse::<i64>().ok().filter(|number| number.to_string() == *entry);
             rule.numbers = entries.iter().filter_map(number).collect();

@@ -1,4 +1,4 @@
-//! What filters drop, as a table: the contract's semantics, and our defaults.
+//! Tables of filters, records, and whether the filter drops them: duetector's semantics, and our defaults.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ fn dropped(filters: &Filters, row: &Tracking) -> bool {
     filters.drops(row, Stage::Normalized).or_else(|| filters.drops(row, Stage::Enriched)).is_some()
 }
 
-/// Filter section, record's fields, whether it is dropped.
+/// Checks rows of (filter section, fields of the record, whether it is dropped).
 fn check(table: &[(Value, Value, bool)]) {
     for (section, fields, expected) in table {
         let filters = compile(section.clone());
@@ -33,7 +33,7 @@ fn check(table: &[(Value, Value, bool)]) {
 #[test]
 fn exact_values_and_patterns() {
     check(&[
-        // exact: stripped text in the set
+        // exact values: compared without surrounding spaces
         (json!({"exclude_uid": [0]}), json!({"uid": 0}), true),
         (json!({"exclude_uid": [0]}), json!({"uid": "0"}), true),
         (json!({"exclude_uid": [0]}), json!({"uid": 1000}), false),
@@ -73,7 +73,7 @@ fn any_field_while_customizing_is_on() {
         (json!({"re_exclude_comm": ["^s"], "enable_customize_exclude": false}), json!({"comm": "sh"}), true),
         (json!({"re_exclude_fname": ["x"], "enable_customize_exclude": false}), json!({"fname": "x"}), true),
         (json!({"exclude_fname": ["x"], "enable_customize_exclude": false}), json!({"fname": "x"}), false),
-        // whatever the field is called, and whoever wrote it
+        // any field name, including those that duetector's other parts use
         (
             json!({"exclude_inspector__docker__maybe_container_id": ["c1"]}),
             json!({"inspector__docker__maybe_container_id": "c1"}),
@@ -93,14 +93,14 @@ fn any_field_while_customizing_is_on() {
 #[test]
 fn what_is_missing_empty_or_shown_otherwise() {
     check(&[
-        // missing and null never drop, whatever is asked of them
+        // missing and null fields never match
         (json!({"exclude_fname": ["", "None", "null"]}), json!({"fname": null}), false),
         (json!({"exclude_x": ["", "None", "null"], "re_exclude_x": ["^"]}), json!({}), false),
         (json!({"exclude_container_id": ["", "None"]}), json!({"container_id": null}), false),
-        // empty text is text, and no pattern's
+        // empty text matches as a value but never as a pattern
         (json!({"exclude_fname": [""]}), json!({"fname": "  "}), true),
         (json!({"re_exclude_fname": ["^$", "^ *$"]}), json!({"fname": "  "}), false),
-        // shown as Python shows it, which is how it is compared
+        // compared in Python's format
         (json!({"exclude_x": ["0.0", "False"]}), json!({"x": 0.0}), true),
         (json!({"exclude_x": ["0.0", "False"]}), json!({"x": false}), true),
         (json!({"exclude_x": "True"}), json!({"x": true}), true),
@@ -162,7 +162,7 @@ fn the_defaults_hide_noise_and_nothing_else() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_key_and_place() {
+fn problems_are_reported_with_key_and_index() {
     let section = json!({"re_exclude_fname": ["ok", "("], "exclude_uid": {"a": 1}, "exclud_uid": [1]});
     let section: FilterConfig = serde_json::from_value(section).unwrap();
     let config = FiltersConfig(BTreeMap::from([("mine".to_owned(), section)]));
@@ -198,7 +198,7 @@ fn expressions_drop_or_keep() {
         (json!({"drop": "extended[comm] == 1"}), json!({"comm": "x", "x": 1}), true),
         (json!({"drop": "extended.size > 100"}), json!({"size": 101}), true),
         (json!({"drop": "uid == 0", "disabled": true}), json!({"uid": 0}), false),
-        // no answer: kept, either way
+        // can't be evaluated: kept with `drop` and with `keep`
         (json!({"drop": "extended.size > 100"}), json!({"size": "large"}), false),
         (json!({"keep": "extended.size > 100"}), json!({"size": "large"}), false),
     ]);
@@ -219,21 +219,21 @@ fn what_an_expression_has_no_answer_for_is_counted_once() {
 #[test]
 fn expressions_are_asked_as_early_as_can_be() {
     let early = compile(json!({"drop": "fname == '/x' && extended.errno == null"}));
-    assert!(!early.look_twice());
+    assert!(!early.needs_enriched());
     assert_eq!(early.drops(&row(json!({"fname": "/x"})), Stage::Normalized), Some(0));
     assert_eq!(early.drops(&row(json!({"fname": "/x"})), Stage::Enriched), None);
     for text in
         ["exe == null", "container_id == null", "extended.cwd_bytes == null", "extended[comm] == null"]
     {
         let late = compile(json!({"drop": text}));
-        assert!(late.look_twice(), "{text}");
+        assert!(late.needs_enriched(), "{text}");
         assert_eq!(late.drops(&row(json!({})), Stage::Normalized), None);
         assert_eq!(late.drops(&row(json!({})), Stage::Enriched), Some(0));
     }
 }
 
 #[test]
-fn what_is_wrong_with_an_expression_is_told_with_its_place() {
+fn errors_in_an_expression_are_reported_with_line_and_column() {
     let table = [
         (json!({"drop": "uid == 'root'"}), "filter.f.drop: 1:5: operator == does not take int and string"),
         (json!({"keep": "uid == 0 &&\n pidd > 1"}), "filter.f.keep: 2:2: unknown field \"pidd\""),

@@ -1,4 +1,4 @@
-//! Records to rows, as tables: the contract's coercions, and kernel records' columns.
+//! Tables of records and the rows they become: duetector's conversions, and the columns of kernel records.
 
 use model::{BootClock, BootNs, Details, Exec, Identity, Moment, Open, Record, Text, Tracking, WallTime};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! JSON text as duetector's library writes it: ASCII only, a blank behind each comma and colon.
+//! JSON text as duetector's library writes it: ASCII only, with a space after each comma and colon.
 
 use std::io::{self, Write};
 
@@ -6,16 +6,16 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-/// Writes `value` into `out`, which is emptied first and keeps its room: a row's text costs no allocation.
+/// Writes `value` into `out`, which is cleared first. Its capacity is reused, so a row's text costs no allocation.
 ///
 /// # Errors
-/// When a value can't be JSON (a map with keys that are no text).
+/// A value can't be JSON (a map with keys that are not text).
 pub fn write_python_style(out: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Result<()> {
     out.clear();
     value.serialize(&mut Serializer::with_formatter(out, PythonStyle))
 }
 
-/// Python's `json.dumps` with its defaults.
+/// Formats like Python's `json.dumps` with its defaults.
 #[derive(Clone, Copy, Debug)]
 struct PythonStyle;
 

@@ -1,4 +1,4 @@
-//! One JSON object a line, every column a key: to a file with rotation, or to standard output.
+//! Writes one JSON object per line, with every column as a key, to a file with rotation or to standard output.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -6,30 +6,31 @@ use std::path::{Path, PathBuf};
 
 use model::{Routed, WallTime};
 
-use super::{Book, Rejected, Sink, SinkError, Trouble, private_file};
+use super::{Rejected, Sink, SinkError, TracerAccount, Trouble, private_file};
 
-/// Its name.
+/// Name of this sink.
 pub const NAME: &str = "jsonl";
 
-/// Where lines go.
+/// Destination of the lines.
 enum Target {
     Stdout,
     File { path: PathBuf, open: Option<(File, u64)>, rotate_size: u64, keep: u32 },
 }
 
-/// The sink.
+/// Sink that writes rows as JSON lines.
 pub struct Jsonl {
     target: Target,
     buffer: Vec<u8>,
 }
 
 impl Jsonl {
-    /// To standard output.
+    /// Makes a sink that writes to standard output.
     pub fn stdout() -> Self {
         Self { target: Target::Stdout, buffer: Vec::new() }
     }
 
-    /// To a file that is put aside at `rotate_size` bytes (0: never); `keep` of those are kept.
+    /// Makes a sink that writes to a file, which is rotated at `rotate_size` bytes (0: never); `keep` old files are
+    /// kept.
     pub fn file(path: PathBuf, rotate_size: u64, keep: u32) -> Self {
         Self { target: Target::File { path, open: None, rotate_size, keep }, buffer: Vec::new() }
     }
@@ -40,14 +41,14 @@ impl Sink for Jsonl {
         self.target.open()
     }
 
-    fn write(&mut self, batches: &[Routed], _: &[Book]) -> Result<Vec<Rejected>, SinkError> {
+    fn write(&mut self, batches: &[Routed], _: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
         self.buffer.clear();
         let mut rejected = Vec::new();
         for (index, batch) in batches.iter().enumerate() {
             for row in &*batch.rows {
                 let start = self.buffer.len();
                 if let Err(cause) = serde_json::to_writer(&mut self.buffer, row) {
-                    // Half a line would break the next one.
+                    // Half a line would corrupt the next one.
                     self.buffer.truncate(start);
                     rejected.push(Rejected { batch: index, rows: 1, cause: cause.to_string() });
                     continue;
@@ -59,7 +60,7 @@ impl Sink for Jsonl {
         Ok(rejected)
     }
 
-    fn close(&mut self, _: &[Book], _: WallTime) -> Result<(), SinkError> {
+    fn close(&mut self, _: &[TracerAccount], _: WallTime) -> Result<(), SinkError> {
         self.buffer = Vec::new();
         if let Target::File { path, open, .. } = &mut self.target
             && let Some((file, _)) = open.take()
@@ -95,7 +96,7 @@ impl Target {
                 let mut out = io::stdout().lock();
                 out.write_all(lines).and_then(|()| out.flush()).map_err(|source| {
                     let mut error = SinkError::io("writing to", "standard output", source);
-                    // What part of it went out can't be taken back, so it must not be written again.
+                    // Some of the text may have been written, so a retry could write it twice.
                     error.trouble = Trouble::Permanent;
                     error
                 })
@@ -108,8 +109,8 @@ impl Target {
                         Ok(())
                     }
                     Err(source) => {
-                        // A failed write leaves nothing behind. Should that fail too, the file is opened anew and
-                        // begins with the rest of a line.
+                        // A failed write must leave nothing behind. If truncating fails too, the file is opened again
+                        // and then begins with the rest of a line.
                         if file.set_len(*len).is_err() {
                             *open = None;
                         }
@@ -120,7 +121,7 @@ impl Target {
         }
     }
 
-    /// Puts the file aside if `more` would make it too large.
+    /// Rotates the file if `more` bytes would make it too large.
     fn rotate(&mut self, more: u64) -> Result<(), SinkError> {
         let Self::File { path, open, rotate_size, keep } = self else { return Ok(()) };
         let len = open.as_ref().map_or(0, |(_, len)| *len);
@@ -133,7 +134,7 @@ impl Target {
     }
 }
 
-/// `x.jsonl` becomes `x.jsonl.1`, `x.jsonl.1` becomes `x.jsonl.2`, and so on; the last one goes.
+/// Renames `x.jsonl` to `x.jsonl.1`, `x.jsonl.1` to `x.jsonl.2`, and so on; the oldest file is removed.
 fn put_aside(path: &Path, keep: u32) -> io::Result<()> {
     let numbered = |number: u32| {
         let mut name = path.as_os_str().to_owned();

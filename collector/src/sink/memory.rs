@@ -1,23 +1,23 @@
-//! The last rows of each tracer, in memory: duetector's deque. What falls out of it was stored; it is not lost.
+//! Keeps the last rows of each tracer in memory, like duetector's deque. Rows that leave it do not count as lost.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{Routed, TracerName, Tracking, WallTime};
 
-use super::{Book, Rejected, Sink, SinkError};
+use super::{Rejected, Sink, SinkError, TracerAccount};
 
-/// Its name.
+/// Name of this sink.
 pub const NAME: &str = "memory";
 
-/// The ring. Clones share it, so it outlives the actor's incarnations.
+/// Ring buffers of rows. Clones share them, so they outlive the actor's incarnations.
 #[derive(Clone, Debug)]
 pub struct Memory {
     maxlen: usize,
     rings: Arc<Mutex<BTreeMap<TracerName, Ring>>>,
 }
 
-/// One tracer's rows, in the pieces they came in: rows are shared with the other sinks, not copied.
+/// Rows of one tracer, in the batches they came in: rows are shared with the other sinks, not copied.
 #[derive(Debug, Default)]
 struct Ring {
     pieces: VecDeque<Arc<[Tracking]>>,
@@ -25,17 +25,17 @@ struct Ring {
 }
 
 impl Memory {
-    /// With room for so many rows of each tracer.
+    /// Makes buffers with room for `maxlen` rows of each tracer.
     pub fn new(maxlen: usize) -> Self {
         Self { maxlen, rings: Arc::default() }
     }
 
-    /// The same rows, with room for another number from now on.
+    /// Returns buffers with the same rows and another capacity.
     pub(crate) fn resized(&self, maxlen: usize) -> Self {
         Self { maxlen, rings: self.rings.clone() }
     }
 
-    /// The last rows of a tracer, oldest first.
+    /// Returns the last rows of a tracer, oldest first.
     pub fn rows(&self, tracer: &TracerName) -> Vec<Tracking> {
         let rings = self.lock();
         let Some(ring) = rings.get(tracer) else { return Vec::new() };
@@ -43,7 +43,7 @@ impl Memory {
         ring.pieces.iter().flat_map(|piece| piece.iter()).skip(skipped).cloned().collect()
     }
 
-    /// Tracers with rows.
+    /// Returns the tracers that have rows.
     pub fn tracers(&self) -> Vec<TracerName> {
         self.lock().keys().cloned().collect()
     }
@@ -68,10 +68,10 @@ impl Sink for Memory {
         Ok(())
     }
 
-    fn write(&mut self, batches: &[Routed], _: &[Book]) -> Result<Vec<Rejected>, SinkError> {
+    fn write(&mut self, batches: &[Routed], _: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
         let mut rings = self.lock();
         for batch in batches {
-            // Batches are of one tracer each; `loss` rows that waited together are too.
+            // A batch holds rows of one tracer; so do `loss` rows that waited together.
             if let Some(first) = batch.rows.first() {
                 rings.entry(first.tracer.clone()).or_default().push(batch.rows.clone(), self.maxlen);
             }
@@ -79,7 +79,7 @@ impl Sink for Memory {
         Ok(Vec::new())
     }
 
-    fn close(&mut self, _: &[Book], _: WallTime) -> Result<(), SinkError> {
+    fn close(&mut self, _: &[TracerAccount], _: WallTime) -> Result<(), SinkError> {
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! Destinations. A sink writes rows; everything else about it (queue, batches, retries, accounts, restarts) is the
-//! same for all and is in [`writer`].
+//! Destinations of rows. A sink only writes rows; its queue, batches, retries, accounts and restarts are the same for
+//! all sinks and are in [`writer`].
 
 pub mod host;
 pub mod json;
@@ -16,14 +16,14 @@ use std::io;
 use model::{AccountSnapshot, Checkpoint, Pinned, Routed, TracerName, WallTime};
 use thiserror::Error;
 
-/// What kind of failure, which decides what is done about it.
+/// Kind of failure, which decides how the writer reacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// It may pass by itself, soon: a locked file. Tried again for a while.
+    /// The failure may pass soon, such as a locked file. The write is retried for a while.
     Transient,
-    /// There is no room. Rows are lost while it lasts; waiting would only hold the sources back.
+    /// No room is left. Rows are lost until there is room again; waiting would only delay the sources.
     Full,
-    /// Trying the same again is no use: not a database, no permission.
+    /// A retry can't help: not a database, no permission.
     Permanent,
 }
 
@@ -37,22 +37,21 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// Why a sink could not do what it was asked.
+/// Error of a sink's operation.
 #[derive(Debug, Error)]
 #[error("{operation} {object}: {source}")]
 pub struct SinkError {
-    /// What it was about to do: `writing to`.
+    /// The operation that failed, as in `writing to`.
     pub operation: &'static str,
-    /// With what.
+    /// The file or other object of the operation.
     pub object: String,
-    /// How it failed.
+    /// Kind of failure.
     pub trouble: Trouble,
-    /// Why.
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl SinkError {
-    /// From a failed system call, whose number tells what kind of trouble it is.
+    /// Makes an error from a failed system call; its error code decides the kind of failure.
     pub fn io(operation: &'static str, object: impl fmt::Display, source: io::Error) -> Self {
         use io::ErrorKind::{Interrupted, OutOfMemory, ResourceBusy, StorageFull, TimedOut, WouldBlock};
         let trouble = match source.kind() {
@@ -64,41 +63,40 @@ impl SinkError {
     }
 }
 
-/// Rows of one batch that could not be written though the others could.
+/// Rows of one batch that could not be written although the other rows could.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
-    /// Which batch of those given.
+    /// Index of the batch in the slice given to [`Sink::write`].
     pub batch: usize,
-    /// How many of its rows.
+    /// Number of rows rejected in the batch.
     pub rows: u64,
-    /// Why the first of them.
+    /// Why the first of these rows was rejected.
     pub cause: String,
 }
 
-/// A tracer's accounts with this sink, as they will be once what is being written is.
+/// A tracer's account with this sink, as it will be when the write in progress has succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Book {
-    /// Whose.
+pub struct TracerAccount {
     pub tracer: TracerName,
-    /// The accounts.
     pub snapshot: AccountSnapshot,
-    /// How far its ring will be settled, if that outlives the agent.
-    pub mark: Option<Mark>,
+    /// Position in the tracer's ring up to which every record will be accounted for; only for rings that outlive the
+    /// agent.
+    pub checkpoint: Option<PinnedCheckpoint>,
 }
 
-/// How far a tracer's ring is settled.
+/// Position in a tracer's pinned ring up to which every record is stored, filtered or counted as lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// Which rings, and whether a predecessor made them.
+pub struct PinnedCheckpoint {
+    /// The pinned rings, and whether an earlier agent made them.
     pub pinned: Pinned,
-    /// How far.
+    /// The position, and the counts up to it.
     pub point: Checkpoint,
 }
 
-impl Book {
-    /// So many rows that were counted as stored were refused.
+impl TracerAccount {
+    /// Corrects the account when `rows` that were counted as stored were rejected.
     pub fn refuse(&mut self, rows: u64) {
-        let settled = self.mark.as_mut().map(|mark| &mut mark.point.settled);
+        let settled = self.checkpoint.as_mut().map(|checkpoint| &mut checkpoint.point.settled);
         let counts = settled.map(|settled| (&mut settled.stored, &mut settled.lost.sink));
         for (stored, lost) in
             counts.into_iter().chain([(&mut self.snapshot.stored, &mut self.snapshot.lost.sink)])
@@ -109,31 +107,31 @@ impl Book {
     }
 }
 
-/// A destination of rows. Called from one thread, one call at a time; calls may block.
+/// A destination of rows. All calls come from one thread, one at a time; they may block.
 ///
-/// What `write` says is what is booked: rows of an `Ok` are stored (but for the rejected ones), rows of an `Err` are
-/// not, none of them. So a failed write must leave nothing behind.
+/// The accounts follow the result of `write`: after `Ok` all rows count as stored except the rejected ones; after
+/// `Err` none do. So a failed write must leave nothing behind.
 pub trait Sink: Send + 'static {
-    /// Makes sure that rows can be written, in the way they will be.
+    /// Checks that rows can be written, and opens the destination if needed.
     ///
     /// # Errors
-    /// When they can't.
+    /// The destination can't be written.
     fn check(&mut self) -> Result<(), SinkError>;
 
-    /// Writes all batches, and the accounts where this sink keeps them, or nothing.
+    /// Writes all batches, and the accounts if this sink keeps them, or nothing.
     ///
     /// # Errors
-    /// When nothing was written.
-    fn write(&mut self, batches: &[Routed], books: &[Book]) -> Result<Vec<Rejected>, SinkError>;
+    /// Nothing was written.
+    fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError>;
 
-    /// Nothing follows: keeps the run's final accounts and lets go of everything.
+    /// Writes the run's final accounts and closes the destination. No other call follows.
     ///
     /// # Errors
-    /// When the accounts could not be kept, or what was written may not last.
-    fn close(&mut self, books: &[Book], ended: WallTime) -> Result<(), SinkError>;
+    /// The accounts could not be written, or written rows may not be durable.
+    fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError>;
 
-    /// Whether it keeps accounts: then it is told of them while nothing else is to be written, too.
-    fn keeps_books(&self) -> bool {
+    /// Returns whether the sink keeps accounts. Such a sink is also called when only accounts have changed.
+    fn keeps_accounts(&self) -> bool {
         false
     }
 }
@@ -143,15 +141,15 @@ impl Sink for Box<dyn Sink> {
         (**self).check()
     }
 
-    fn write(&mut self, batches: &[Routed], books: &[Book]) -> Result<Vec<Rejected>, SinkError> {
-        (**self).write(batches, books)
+    fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
+        (**self).write(batches, accounts)
     }
 
-    fn close(&mut self, books: &[Book], ended: WallTime) -> Result<(), SinkError> {
-        (**self).close(books, ended)
+    fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError> {
+        (**self).close(accounts, ended)
     }
 
-    fn keeps_books(&self) -> bool {
-        (**self).keeps_books()
+    fn keeps_accounts(&self) -> bool {
+        (**self).keeps_accounts()
     }
 }

@@ -1,12 +1,12 @@
-//! Files that only their owner may read, at paths where nobody put a symlink.
+//! Opens files that only their owner may read, and refuses symlinks in their place.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Makes the folder of `path` if it is missing (0700), and returns the path with the folder's links resolved: what
-/// may be a link is how one gets there, never the file itself.
+/// Creates the folder of `path` if it is missing (0700), and returns the path with the folder's links resolved. The
+/// folder may be reached through symlinks, but the file itself must not be one.
 pub(crate) fn prepare(path: &Path) -> io::Result<PathBuf> {
     let name = path
         .file_name()
@@ -17,7 +17,7 @@ pub(crate) fn prepare(path: &Path) -> io::Result<PathBuf> {
     match path.symlink_metadata() {
         Ok(found) if found.is_symlink() => Err(io::Error::new(io::ErrorKind::InvalidInput, "is a symlink")),
         Ok(found) if !found.is_file() => {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, "is no ordinary file"))
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"))
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(path),
@@ -48,9 +48,9 @@ mod tests {
         symlink("a/b/file", &link).unwrap();
         assert_eq!(prepare(&link).unwrap_err().to_string(), "is a symlink");
         assert!(open(&link).is_err());
-        // A folder reached over a link is fine.
+        // A folder reached through a symlink is allowed.
         symlink("a", scratch.path().join("elsewhere")).unwrap();
         assert_eq!(prepare(&scratch.path().join("elsewhere/b/file")).unwrap(), path);
-        assert_eq!(prepare(scratch.path()).unwrap_err().to_string(), "is no ordinary file");
+        assert_eq!(prepare(scratch.path()).unwrap_err().to_string(), "is not a regular file");
     }
 }

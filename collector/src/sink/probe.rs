@@ -1,4 +1,4 @@
-//! Whether a file could be written, found out without making or changing it.
+//! Finds out whether a file could be written, without creating or changing it.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -7,12 +7,11 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
-/// # Errors
-/// Why it could not.
+/// The reason why the file could not be written.
 pub(crate) fn probe(file: &Path) -> io::Result<()> {
     match fs::symlink_metadata(file) {
         Ok(found) if found.is_symlink() => Err(io::Error::other("is a symlink")),
-        Ok(found) if !found.is_file() => Err(io::Error::other("is no regular file")),
+        Ok(found) if !found.is_file() => Err(io::Error::other("is not a regular file")),
         Ok(_) => {
             let flags = nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC;
             OpenOptions::new().read(true).write(true).custom_flags(flags).open(file).map(drop)
@@ -22,11 +21,11 @@ pub(crate) fn probe(file: &Path) -> io::Result<()> {
     }
 }
 
-/// The folder it would be in, or the nearest one there is: the rest would be made.
+/// Checks the file's folder, or the nearest existing one above it: missing folders would be created.
 fn folder(file: &Path) -> io::Result<()> {
     let near = file.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     if !near.is_dir() {
-        return Err(io::Error::other(format!("{} is no folder", near.display())));
+        return Err(io::Error::other(format!("{} is not a folder", near.display())));
     }
     access(near, AccessFlags::W_OK | AccessFlags::X_OK).map_err(io::Error::from)
 }
@@ -36,14 +35,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_judged_without_being_made() {
+    fn a_file_is_checked_without_being_created() {
         let scratch = tempfile::tempdir().unwrap();
         let path = |name: &str| scratch.path().join(name);
         assert!(probe(&path("new/deep/db")).is_ok());
         assert!(!path("new").exists());
         fs::write(path("there"), "x").unwrap();
         assert!(probe(&path("there")).is_ok());
-        assert_eq!(probe(scratch.path()).unwrap_err().to_string(), "is no regular file");
+        assert_eq!(probe(scratch.path()).unwrap_err().to_string(), "is not a regular file");
         std::os::unix::fs::symlink(path("there"), path("link")).unwrap();
         assert_eq!(probe(&path("link")).unwrap_err().to_string(), "is a symlink");
         assert!(probe(&path("there/below")).is_err());

@@ -1,5 +1,5 @@
-//! The store: a SQLite file with duetector's schema, which its DBAnalyzer reads unchanged. Our typed columns follow
-//! after its own; our bookkeeping is in tables of other names.
+//! The store: a SQLite file with duetector's schema, which duetector's DBAnalyzer reads unchanged. Our typed columns
+//! follow its columns; accounts and positions are in tables of other names.
 
 mod accounts;
 mod positions;
@@ -17,38 +17,40 @@ use model::{Routed, TracerName, Tracking, WallTime};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, ffi};
 
-use super::{Book, Rejected, Sink, SinkError, Trouble, json, private_file};
+use super::{Rejected, Sink, SinkError, TracerAccount, Trouble, json, private_file};
 use crate::config::Synchronous;
 
-/// Its name.
+/// Name of this sink.
 pub const NAME: &str = "sqlite";
 
-/// How long SQLite itself waits for a reader that holds the file (Python duetector, `sqlite3`) before it tells us.
+/// How long SQLite waits for another program that holds the file (Python duetector, `sqlite3`) before the write
+/// fails.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
-/// Bytes of a page of a new file. Each page written costs two system calls for the log and two more when it is written
-/// back: with SQLite's own 4 KiB they cost more than the rows.
+/// Page size of a new file, in bytes. Each page written costs two system calls for the log and two more when it is
+/// written back; with SQLite's default of 4 KiB these cost more than the rows.
 const PAGE_SIZE: u32 = 16 << 10;
-/// Pages in the write-ahead log before it is written back: with fewer, hot pages are written back again and again.
+/// Pages in the write-ahead log before a checkpoint. With fewer, frequently changed pages are written back again and
+/// again.
 const CHECKPOINT_PAGES: u32 = 1000;
-/// A log that grew beyond this while somebody read the file for long is cut back.
+/// Size to which the log is truncated after it grew while a long read was open, in bytes.
 const LOG_LIMIT: u64 = 64 << 20;
-/// Page cache, KiB: bounds memory.
+/// Page cache in KiB; bounds memory.
 const CACHE_KIB: i64 = 8 * 1024;
-/// One insert statement a tracer, and those of the accounts.
+/// Number of cached statements: one insert statement per tracer, and those of the accounts.
 const STATEMENTS_KEPT: usize = 128;
 
-/// What identifies this run in the file.
+/// Identity of this run in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Unlike any other run's.
+    /// Unique id of the run.
     pub run_id: String,
-    /// Under which rows are stored.
+    /// Id that rows are stored under.
     pub collector_id: String,
-    /// Local wall time of its start.
+    /// Local wall time at which the run started.
     pub started: WallTime,
 }
 
-/// The sink.
+/// Sink that writes rows and accounts to the SQLite file.
 pub struct Sqlite {
     path: PathBuf,
     synchronous: Synchronous,
@@ -57,15 +59,15 @@ pub struct Sqlite {
     extended: Vec<u8>,
 }
 
-/// An open file.
+/// An open database.
 struct Store {
     connection: Connection,
-    /// Insert statements of the tables that are there.
+    /// Insert statements of the tables known to exist.
     inserts: HashMap<TracerName, String>,
 }
 
 impl Sqlite {
-    /// Into `path`, as `run`. Opened by the first call.
+    /// Makes a sink that writes to `path` as `run`. The first call opens the file.
     pub fn new(path: PathBuf, synchronous: Synchronous, run: Run) -> Self {
         Self { path, synchronous, run, store: None, extended: Vec::new() }
     }
@@ -108,8 +110,8 @@ impl Sqlite {
         Ok(Store { connection, inserts: HashMap::new() })
     }
 
-    /// Runs `work` in one transaction on the open file. After a failure that says something of the file itself, it
-    /// is opened anew the next time.
+    /// Runs `work` in one transaction on the open file. After an error that may concern the file itself, the file is
+    /// opened again by the next call.
     fn transact<T>(
         &mut self,
         operation: &'static str,
@@ -143,14 +145,14 @@ fn in_transaction<T>(
     store: &mut Store,
     work: impl FnOnce(&mut Store) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    // Immediate: a lock that can't be had shows here, before any work.
+    // BEGIN IMMEDIATE: if the lock can't be taken, this shows before any work is done.
     store.connection.execute_batch("BEGIN IMMEDIATE")?;
     let done = work(store).and_then(|done| {
         store.connection.execute_batch("COMMIT")?;
         Ok(done)
     });
     if done.is_err() && !store.connection.is_autocommit() {
-        // What SQLite did not roll back by itself. If this fails too, the file is opened anew.
+        // SQLite did not roll back by itself. If this fails too, the file is opened again.
         let _ = store.connection.execute_batch("ROLLBACK");
     }
     done
@@ -164,7 +166,7 @@ impl Sink for Sqlite {
         Ok(())
     }
 
-    fn write(&mut self, batches: &[Routed], books: &[Book]) -> Result<Vec<Rejected>, SinkError> {
+    fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
         self.transact("writing to", |store, run, extended| {
             let mut rejected = Vec::new();
             for (index, batch) in batches.iter().enumerate() {
@@ -172,46 +174,51 @@ impl Sink for Sqlite {
                     rejected.push(Rejected { batch: index, ..bad });
                 }
             }
-            let books = without(batches, books, &rejected);
-            accounts::write(&store.connection, &run.run_id, &books)?;
-            positions::write(&store.connection, run, &books, clock::boot_ns())?;
+            let accounts = without(batches, accounts, &rejected);
+            accounts::write(&store.connection, &run.run_id, &accounts)?;
+            positions::write(&store.connection, run, &accounts, clock::boot_ns())?;
             Ok(rejected)
         })
     }
 
-    fn close(&mut self, books: &[Book], ended: WallTime) -> Result<(), SinkError> {
+    fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError> {
         self.transact("closing", |store, run, _| {
-            accounts::write(&store.connection, &run.run_id, books)?;
-            positions::write(&store.connection, run, books, clock::boot_ns())?;
+            accounts::write(&store.connection, &run.run_id, accounts)?;
+            positions::write(&store.connection, run, accounts, clock::boot_ns())?;
             accounts::end(&store.connection, &run.run_id, ended)
         })?;
         if let Some(store) = self.store.take() {
-            // The last connection writes the log back and removes it.
+            // Closing the last connection writes the log back and removes it.
             store.connection.close().map_err(|(_, source)| self.failed("closing", source))?;
         }
         Ok(())
     }
 
-    fn keeps_books(&self) -> bool {
+    fn keeps_accounts(&self) -> bool {
         true
     }
 }
 
-/// The accounts without the rows that were refused.
-fn without<'a>(batches: &[Routed], books: &'a [Book], rejected: &[Rejected]) -> Cow<'a, [Book]> {
-    let mut books = Cow::Borrowed(books);
+/// Returns the accounts without the rejected rows.
+fn without<'a>(
+    batches: &[Routed],
+    accounts: &'a [TracerAccount],
+    rejected: &[Rejected],
+) -> Cow<'a, [TracerAccount]> {
+    let mut accounts = Cow::Borrowed(accounts);
     for bad in rejected {
         let claim = batches.get(bad.batch).and_then(|batch| batch.claim.as_ref());
         let Some(tracer) = claim.map(|claim| claim.account().tracer()) else { continue };
-        if let Some(book) = books.to_mut().iter_mut().find(|book| book.tracer == *tracer) {
-            book.refuse(bad.rows);
+        if let Some(account) = accounts.to_mut().iter_mut().find(|account| account.tracer == *tracer) {
+            account.refuse(bad.rows);
         }
     }
-    books
+    accounts
 }
 
 impl Store {
-    /// Inserts rows of one tracer. Bad ones are left out, and told; anything else that fails fails the transaction.
+    /// Inserts rows of one tracer. Rows that can't be stored are skipped and reported; any other error fails the
+    /// transaction.
     fn insert(
         &mut self,
         batch: &Routed,
@@ -240,7 +247,7 @@ impl Store {
     }
 }
 
-/// Binds straight from the row, in the order of [`model::schema::COLUMNS`].
+/// Binds the values directly from the row, in the order of [`model::schema::COLUMNS`].
 fn insert_row(statement: &mut CachedStatement<'_>, row: &Tracking, extended: &[u8]) -> rusqlite::Result<()> {
     let dt = row.dt.map(WallTime::format);
     let exec_id = row.exec_id.map(|id| id.to_string());
@@ -275,7 +282,7 @@ fn text(value: Option<&[u8]>) -> ValueRef<'_> {
     value.map_or(ValueRef::Null, ValueRef::Text)
 }
 
-/// Whether it is this row that can't be stored, rather than any.
+/// Returns whether the error concerns only this row.
 fn is_bad_row(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -292,7 +299,7 @@ fn trouble(error: &rusqlite::Error) -> Trouble {
     let extended = error.sqlite_error().map(|error| error.extended_code);
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Trouble::Full,
-        // The log's index can't grow: in practice, no room.
+        // The log's index file can't grow: in practice the disk is full.
         _ if matches!(extended, Some(ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_WRITE)) => Trouble::Full,
         Some(
             ErrorCode::DatabaseBusy

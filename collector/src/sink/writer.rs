@@ -1,7 +1,25 @@
-//! The actor around a sink: its queue, batches, retries, accounts. The same for all sinks.
+//! The actor around a sink: its queue, batches, retries and accounts. It is the same for all sinks.
 //!
-//! It runs on a thread of its own, where a sink may block. What it has taken off its queue is its claims' to answer
-//! for: a panic while writing books it as lost in this sink; the queue outlives the actor.
+//! The actor runs on its own thread, where the sink may block. Every batch on the way carries a claim, which makes
+//! sure that each row is counted exactly once: a claim that is dropped, as when a write panics, counts its rows as
+//! lost in this sink. The queue outlives the actor's incarnations.
+//!
+//! A sink that keeps accounts writes them in the same transaction as the rows, so after a crash the file still agrees
+//! with itself. The accounts are therefore computed before the write, as they will be if it succeeds. Only after the
+//! commit do the claims count their rows as stored, and only then may a pinned ring release the records that the rows
+//! came from. After a failure the previous accounts in the file stay valid; rings then stop waiting for the store, so
+//! that they do not fill up because of it, until a write succeeds again.
+//!
+//! ```text
+//!   queue ──▶ held batches ──▶ promise: accounts including these batches
+//!                                  │
+//!                     sink.write(rows, accounts, positions)   one transaction
+//!                                  │
+//!             ┌────────────────────┼──────────────────────┐
+//!         committed          may pass soon          other failure
+//!   claims: stored         retry for `retry_for`,   claims: lost
+//!   rings: release         then as on the right     rings: do not wait
+//! ```
 
 mod work;
 
@@ -12,7 +30,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
-use actors::{Link, Shutdown};
+use actors::{ActorCtx, Shutdown};
 use flume::Receiver;
 use model::{Accounts, Routed, SinkId, SinkName};
 use serde::Serialize;
@@ -22,51 +40,52 @@ use super::Sink;
 use crate::loss::Unwritten;
 use work::Writer;
 
-/// What a sink shows of itself.
+/// State that a sink publishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SinkState {
-    /// Rows written.
+    /// Number of rows written.
     pub rows: u64,
     /// Writes that succeeded.
     pub writes: u64,
-    /// Rows it had and could not write.
+    /// Rows that could not be written.
     pub lost: u64,
-    /// Writes tried again.
+    /// Number of retries.
     pub retries: u64,
-    /// Batches that wait.
+    /// Batches in the queue.
     pub queue: usize,
-    /// Why it can't write at present.
+    /// Why the sink can't write now, if it can't.
     pub failing: Option<String>,
-    /// Why it could not write for the first time.
+    /// Why the sink could not write for the first time.
     pub first_failure: Option<String>,
-    /// How often it could write again.
+    /// How often the sink could write again after a failure.
     pub recoveries: u64,
 }
 
-/// Writes what waits, and answers when it is written or lost.
+/// Asks a sink to write everything that is queued; answered when all of it is written or lost.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Flush;
 
-/// When to write, and how patiently.
+/// When a sink writes, and how long it retries.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// So many rows at once.
+    /// Number of rows that are written at once.
     pub batch: usize,
-    /// Fewer after this time.
+    /// Time after which fewer rows are written.
     pub flush_interval: Duration,
-    /// How long a batch may be tried again.
+    /// How long a failed write is retried.
     pub retry_for: Duration,
 }
 
-/// What all incarnations of one sink's actor share.
-pub(crate) struct Fixture {
+/// State shared by all incarnations of one sink's actor.
+pub(crate) struct Shared {
     pub(crate) name: SinkName,
-    /// Which of those that had the name.
+    /// Tells apart the sinks that had this name during the run.
     pub(crate) id: SinkId,
-    /// True once whoever had the same file before has let go of it.
+    /// True once the previous sink on the same file has closed it.
     pub(crate) free: watch::Receiver<bool>,
-    /// It goes while others stay: gaps are the collector's to tell, to all of them.
+    /// True if the sink is removed while others stay. Then the collector, not this sink, writes the remaining gaps as
+    /// `loss` rows.
     pub(crate) leaving: Arc<AtomicBool>,
     pub(crate) input: Receiver<Routed>,
     pub(crate) accounts: Accounts,
@@ -74,17 +93,17 @@ pub(crate) struct Fixture {
     pub(crate) unwritten: Unwritten,
 }
 
-/// A sink's actor.
+/// Actor that writes the rows of one sink.
 pub struct SinkActor<S: Sink + Unpin> {
-    link: Link<SinkState>,
-    fixture: Arc<Fixture>,
+    ctx: ActorCtx<SinkState>,
+    shared: Arc<Shared>,
     sink: Option<S>,
-    orders: Rc<Orders>,
+    control: Rc<Control>,
 }
 
-/// What the mailbox tells the loop.
+/// Requests from the mailbox to the loop.
 #[derive(Default)]
-struct Orders {
+struct Control {
     changed: Notify,
     stop: Cell<bool>,
     panic: Cell<bool>,
@@ -92,8 +111,8 @@ struct Orders {
 }
 
 impl<S: Sink + Unpin> SinkActor<S> {
-    pub(crate) fn new(link: Link<SinkState>, fixture: Arc<Fixture>, sink: S) -> Self {
-        Self { link, fixture, sink: Some(sink), orders: Rc::default() }
+    pub(crate) fn new(ctx: ActorCtx<SinkState>, shared: Arc<Shared>, sink: S) -> Self {
+        Self { ctx, shared, sink: Some(sink), control: Rc::default() }
     }
 }
 
@@ -102,7 +121,7 @@ impl<S: Sink + Unpin> Actor for SinkActor<S> {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let Some(sink) = self.sink.take() else { return };
-        let writer = Writer::new(self.link.clone(), self.fixture.clone(), sink, self.orders.clone());
+        let writer = Writer::new(self.ctx.clone(), self.shared.clone(), sink, self.control.clone());
         ctx.spawn(writer.run().into_actor(self));
     }
 }
@@ -111,8 +130,8 @@ impl<S: Sink + Unpin> Handler<Shutdown> for SinkActor<S> {
     type Result = ();
 
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.orders.stop.set(true);
-        self.orders.changed.notify_one();
+        self.control.stop.set(true);
+        self.control.changed.notify_one();
     }
 }
 
@@ -121,8 +140,8 @@ impl<S: Sink + Unpin> Handler<Flush> for SinkActor<S> {
 
     fn handle(&mut self, _: Flush, _: &mut Self::Context) -> Self::Result {
         let (done, flushed) = oneshot::channel();
-        self.orders.flush.borrow_mut().push(done);
-        self.orders.changed.notify_one();
+        self.control.flush.borrow_mut().push(done);
+        self.control.changed.notify_one();
         Box::pin(async { drop(flushed.await) })
     }
 }
@@ -132,14 +151,14 @@ impl<S: Sink + Unpin> Handler<crate::InjectPanic> for SinkActor<S> {
     type Result = ();
 
     fn handle(&mut self, _: crate::InjectPanic, _: &mut Self::Context) {
-        self.orders.panic.set(true);
-        self.orders.changed.notify_one();
+        self.control.panic.set(true);
+        self.control.changed.notify_one();
     }
 }
 
-impl Drop for Fixture {
+impl Drop for Shared {
     fn drop(&mut self) {
-        // Nobody comes after the last incarnation: what it left behind is lost, and its claims book it so.
+        // No incarnation follows: dropping the queued batches counts them as lost.
         while self.input.try_recv().is_ok() {}
     }
 }

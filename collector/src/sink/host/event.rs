@@ -1,29 +1,29 @@
-//! A row as one flat `event` line, in the words that duetector's hosts survive.
+//! Encodes a row as one flat `event` line that duetector's hosts can handle.
 //!
-//! Its host makes a `namedtuple` of the payload's keys: one that is no Python identifier, is a keyword or begins with
-//! `_` loses the event without a word, so such keys are changed until they are none of these. `tracer`, `extended` and
-//! `timestamp` have a meaning of their own there, which a record's own field of that name must not take. Lines are
-//! ASCII: a host reads text in whatever its locale says.
+//! A host makes a `namedtuple` from the payload's keys. If a key is not a Python identifier, is a keyword or begins
+//! with `_`, the host silently loses the event, so such keys are changed until they are valid. `tracer`, `extended`
+//! and `timestamp` have a special meaning to a host, so a record's own field of that name gets another one. Lines are
+//! ASCII, because a host decodes text in the encoding of its locale.
 
 use model::{Text, Tracking};
 use serde_json::{Map, Value, json};
 
 use crate::sink::json::write_python_style;
 
-/// Keys that mean something to a host, and are never what a record's own field is called.
+/// Keys with a special meaning to a host; a record's own field is never named so.
 const TAKEN: [&str; 4] = ["tracer_name", "tracer", "extended", "timestamp"];
 
-/// Python's keywords, which no field can be called.
+/// Python's keywords, which are not valid as field names.
 const KEYWORDS: [&str; 35] = [
     "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def",
     "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is",
     "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
 ];
 
-/// Writes the row's line, with its end, into `out`, which is emptied first.
+/// Writes the row's line, including the newline, into `out`, which is cleared first.
 ///
 /// # Errors
-/// When it can't be JSON.
+/// The row can't be encoded as JSON.
 pub(super) fn write(out: &mut Vec<u8>, row: &Tracking, prefix: &str) -> serde_json::Result<()> {
     let message = json!({
         "proto": "duetector", "version": "0.1.0", "type": "event", "payload": payload(row, prefix),
@@ -33,7 +33,7 @@ pub(super) fn write(out: &mut Vec<u8>, row: &Tracking, prefix: &str) -> serde_js
     Ok(())
 }
 
-/// Everything the row has: columns first, by their names, then what is in `extended`.
+/// Returns all fields of the row: first the columns, by their names, then the fields of `extended`.
 fn payload(row: &Tracking, prefix: &str) -> Map<String, Value> {
     let mut fields = Map::new();
     fields.insert("tracer_name".to_owned(), format!("{prefix}{}", row.tracer).into());
@@ -58,12 +58,12 @@ fn payload(row: &Tracking, prefix: &str) -> Map<String, Value> {
         fields.extend(value.map(|value| (name.to_owned(), value)));
     }
     let mut extended = Map::new();
-    // The later of two fields of one name wins.
+    // If two fields have one name, the later one wins.
     row.extended.visit(|name, field| {
         extended.insert(name.to_owned(), serde_json::to_value(&field).unwrap_or_default());
     });
     for (name, value) in extended {
-        // What fills a column may be in `extended` as well.
+        // A field that fills a column may also be in `extended`.
         if fields.get(&name) != Some(&value) {
             fields.insert(free_name(&fields, &name), value);
         }
@@ -71,7 +71,7 @@ fn payload(row: &Tracking, prefix: &str) -> Map<String, Value> {
     fields
 }
 
-/// A Python identifier near `name` that is not taken.
+/// Returns a Python identifier similar to `name` that is not used yet.
 fn free_name(fields: &Map<String, Value>, name: &str) -> String {
     let mut free: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     if !free.starts_with(|c: char| c.is_ascii_alphabetic()) {

@@ -1,42 +1,43 @@
-//! The host that runs us as its child, as a sink: rows go out as events of duetector's subprocess protocol.
+//! The tracer's host that runs this agent as its child, as a sink: rows are sent to it as events of duetector's
+//! subprocess protocol.
 
 mod event;
 mod pipe;
 mod polls;
 
-pub use pipe::{HostPipe, HostReads, Unsaid, same_pipe};
+pub use pipe::{HostPipe, HostReads, NotSent, same_pipe};
 
 use model::{Routed, WallTime};
 
-use super::{Book, Rejected, Sink, SinkError, Trouble};
+use super::{Rejected, Sink, SinkError, TracerAccount, Trouble};
 
-/// Its name.
+/// Name of this sink.
 pub const NAME: &str = "host";
-/// A longer line is refused: hosts keep a line whole in memory, and some have a limit.
+/// Longest line that is sent, in bytes: hosts keep a whole line in memory, and some limit its length.
 const LONGEST_LINE: usize = 1 << 20;
 
-/// The sink.
+/// Sink that sends rows to the host.
 pub struct Host {
     pipe: HostPipe,
     prefix: String,
     line: Vec<u8>,
 }
 
-/// Lines written by one call, to tell which of them the host has not read.
+/// Batch index and length of each line that one call wrote, to find those that the host has not read.
 #[derive(Default)]
 struct Written(Vec<(usize, u64)>);
 
 impl Host {
-    /// Writes to that host; each event's `tracer_name` begins with `prefix`.
+    /// Makes a sink that writes to this host; each event's `tracer_name` begins with `prefix`.
     pub fn new(pipe: HostPipe, prefix: &str) -> Self {
         Self { pipe, prefix: prefix.to_owned(), line: Vec::new() }
     }
 
-    fn say(&mut self, row: &model::Tracking) -> Result<u64, String> {
+    fn send(&mut self, row: &model::Tracking) -> Result<u64, String> {
         event::write(&mut self.line, row, &self.prefix).map_err(|cause| cause.to_string())?;
         let length = self.line.len();
         if length > LONGEST_LINE {
-            return Err(format!("an event of {length} bytes, at most {LONGEST_LINE} are sent to a host"));
+            return Err(format!("an event of {length} bytes is longer than the limit of {LONGEST_LINE}"));
         }
         self.pipe.event(&self.line).map_err(|cause| cause.to_string())?;
         Ok(length as u64)
@@ -48,19 +49,19 @@ impl Sink for Host {
         Ok(())
     }
 
-    fn write(&mut self, batches: &[Routed], _: &[Book]) -> Result<Vec<Rejected>, SinkError> {
+    fn write(&mut self, batches: &[Routed], _: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
         let (mut written, mut rejected) = (Written::default(), Vec::new());
         for (batch, routed) in batches.iter().enumerate() {
             for row in &*routed.rows {
-                match self.say(row) {
+                match self.send(row) {
                     Ok(length) => written.0.push((batch, length)),
                     Err(cause) => reject(&mut rejected, batch, 1, &cause),
                 }
             }
         }
-        // What is written is not told yet: it is when the host has taken it.
+        // A row counts as sent only when the host has read it from the pipe.
         for batch in written.unread(self.pipe.unread()) {
-            reject(&mut rejected, batch, 1, &Unsaid::TimeIsUp.to_string());
+            reject(&mut rejected, batch, 1, &NotSent::Ended.to_string());
         }
         let refused: u64 = rejected.iter().map(|rejected| rejected.rows).sum();
         if refused > 0 && refused == batches.iter().map(|batch| batch.rows.len() as u64).sum::<u64>() {
@@ -75,12 +76,12 @@ impl Sink for Host {
         Ok(rejected)
     }
 
-    fn close(&mut self, _: &[Book], _: WallTime) -> Result<(), SinkError> {
+    fn close(&mut self, _: &[TracerAccount], _: WallTime) -> Result<(), SinkError> {
         Ok(())
     }
 }
 
-/// Counts a batch's rows that were not told, with the first cause.
+/// Counts a batch's rows that were not sent, with the first cause.
 fn reject(rejected: &mut Vec<Rejected>, batch: usize, rows: u64, cause: &str) {
     match rejected.iter_mut().find(|other| other.batch == batch) {
         Some(same) => same.rows += rows,
@@ -89,7 +90,7 @@ fn reject(rejected: &mut Vec<Rejected>, batch: usize, rows: u64, cause: &str) {
 }
 
 impl Written {
-    /// The batch of each line that is among the last `bytes`, in whole or in part.
+    /// Returns the batch index of each line that is, in whole or in part, among the last `bytes` bytes.
     fn unread(&self, mut bytes: u64) -> impl Iterator<Item = usize> {
         self.0.iter().rev().map_while(move |(batch, length)| {
             let unread = bytes > 0;

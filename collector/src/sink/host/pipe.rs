@@ -1,14 +1,22 @@
-//! The way to the host: whole lines, written so that none of them gets stuck or torn in Python duetector.
+//! The pipe to the host: writes whole lines so that Python duetector neither overlooks nor tears any of them.
 //!
-//! That host reads only while it polls, until its pipe has been empty for a moment, and looks at the pipe alone: lines
-//! that it read ahead, behind the one it took, wait unseen until more is written, and are lost when it stops. Polls
-//! that last longer than the time between them share one stream and tear its lines. So a line is written only
-//! - when the pipe is empty: then there is nothing to read ahead. The pipe is made as small as it can be, one page, so
-//!   that the kernel says at once when it has been emptied (it is writable exactly then);
-//! - in the first part of the time between two polls, so that a poll is over before the next one begins;
-//! - by one writer at a time, log lines included: they may share the pipe.
+//! Python duetector reads only while it polls, until its pipe has been empty for a moment, and it checks only the
+//! pipe: lines that it has read ahead into its buffer, behind the line it took, wait there until more is written, and
+//! are lost when it stops. If a poll takes longer than the interval between polls, two polls share one stream and
+//! tear its lines. So a line is written only
+//! - when the pipe is empty: then the host can't read ahead. The pipe is made as small as possible, one page, so that
+//!   the kernel reports at once when it has been emptied (only then is it writable);
+//! - in the first part of the interval between two polls, so that a poll ends before the next one begins;
+//! - by one writer at a time, including log lines, which may share the pipe.
 //!
-//! A host that reads always needs none of this, and gets lines as fast as it takes them.
+//! ```text
+//!   host         poll                              poll
+//!   time      ────┼───────────────────┬─────────────┼────────▶
+//!   pipe          │ open: line, wait  │ closed:     │ open …
+//!                 │ until empty, line │ rows wait   │
+//! ```
+//!
+//! A host that always reads needs none of this, and gets lines as fast as it takes them.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -22,53 +30,53 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::polls::Polls;
 
-/// So much can be written at once without waiting when a pipe says it is writable (POSIX's `PIPE_BUF`, a page).
+/// Number of bytes that can be written without waiting when a pipe is writable (POSIX's `PIPE_BUF`, a page).
 pub(crate) const ATOMIC: usize = 4096;
-/// How often who waits for the host looks whether it is still to wait.
-const LOOK: Duration = Duration::from_millis(20);
-/// Between two looks at a pipe that is writable and not empty: it has more than one page.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
-/// When asked to end: how long the host may take to make room. One that reads on after its `stop` does so at once;
-/// Python duetector never does.
+/// Interval at which a writer that waits for the host checks whether it should still wait.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// Interval between checks of a pipe that is writable but not empty, because it has more than one page.
+const EMPTY_POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// How long the host may take to make room once the pipe is to end. A host that goes on reading after its `stop` does
+/// so at once; Python duetector never does.
 const LAST_READ: Duration = Duration::from_millis(300);
 
-/// How the host reads.
+/// When the host reads from the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostReads {
-    /// Only for a moment after each `event` message of its own: Python duetector.
+    /// Only for a moment after each `event` message of its own, as Python duetector does.
     AtPolls {
-        /// It is not to be told more than so many records a second, on average; 0: as many as it reads.
+        /// Highest average number of records per second to send; 0: no limit.
         most_a_second: u32,
     },
-    /// Always: this agent.
+    /// All the time, as this agent does.
     Always,
 }
 
-/// Why a line was not written.
+/// Reasons why a line was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unsaid {
-    /// Nobody reads any more.
-    #[error("the host has gone")]
+pub enum NotSent {
+    /// The host has closed its end of the pipe.
+    #[error("the host is gone")]
     Gone,
-    /// The time to end is over.
-    #[error("the host did not read it before the end")]
-    TimeIsUp,
+    /// The pipe has ended before the line could be written.
+    #[error("the host did not read the line in time")]
+    Ended,
 }
 
-/// The way to the host. Clones are the same.
+/// Handle to the pipe to the host. Clones share it.
 #[derive(Clone)]
 pub struct HostPipe(Arc<Inner>);
 
 struct Inner {
     out: Mutex<File>,
-    /// For looking at it while somebody writes.
+    /// Duplicate of the descriptor, to poll the pipe while another thread writes.
     watch: File,
     reads: HostReads,
-    turn: Mutex<Turn>,
+    state: Mutex<State>,
     changed: Condvar,
 }
 
-struct Turn {
+struct State {
     polls: Polls,
     phase: Phase,
 }
@@ -76,23 +84,24 @@ struct Turn {
 #[derive(Clone, Copy)]
 enum Phase {
     Open,
-    /// All that is left is to be written by then.
+    /// The pipe is to end; all lines must be written by this time.
     Ending(Instant),
     Gone,
 }
 
-/// Whose turn it is.
-enum Go {
-    /// A line may be written once the pipe is empty, until then.
+/// When a line may be written.
+enum WriteWhen {
+    /// Once the pipe is empty, until this time.
     WhenEmpty(Instant),
     Now,
 }
 
 impl HostPipe {
-    /// The way out over `out`, to a host that reads so. What is no pipe is written to as it is.
+    /// Makes a pipe that writes to `out`, for a host that reads as `reads` says. If `out` is not a pipe, lines are
+    /// written at once.
     ///
     /// # Errors
-    /// When the descriptor can't be used.
+    /// The descriptor can't be used.
     pub fn new(out: OwnedFd, reads: HostReads) -> io::Result<Self> {
         let out = File::from(out);
         let is_pipe = out.metadata()?.file_type().is_fifo();
@@ -102,47 +111,48 @@ impl HostPipe {
             HostReads::Always => 0,
         };
         if reads != HostReads::Always {
-            // The least there is: one page. Where that is refused, waiting for it to be empty only takes longer.
+            // The smallest size is one page. If the kernel refuses it, waiting for an empty pipe only takes longer.
             let _ = rustix::pipe::fcntl_setpipe_size(&out, ATOMIC);
         }
-        let turn = Turn { polls: Polls::new(most_a_second), phase: Phase::Open };
+        let state = State { polls: Polls::new(most_a_second), phase: Phase::Open };
         let watch = out.try_clone()?;
         let inner =
-            Inner { out: Mutex::new(out), watch, reads, turn: Mutex::new(turn), changed: Condvar::new() };
+            Inner { out: Mutex::new(out), watch, reads, state: Mutex::new(state), changed: Condvar::new() };
         Ok(Self(Arc::new(inner)))
     }
 
-    /// The host has polled just now.
+    /// Records that the host has polled just now.
     pub fn polled(&self) {
-        self.0.turn().polls.note(clock::now());
+        self.0.state().polls.note(clock::now());
         self.0.changed.notify_all();
     }
 
-    /// Answers a poll with a blank line, by which a host that reads always knows that we live. Python duetector, which
-    /// does not ask for that, would log it.
+    /// Answers a poll with a blank line, which shows a host that always reads that this agent is alive. Python
+    /// duetector does not expect one and would log it.
     pub fn show_life(&self) {
         if self.0.reads == HostReads::Always {
-            self.say(b"\n", LOOK);
+            self.say(b"\n", CHECK_INTERVAL);
         }
     }
 
-    /// From now on nothing is waited for but room in the pipe, and that not longer than until `deadline`.
+    /// Ends the pipe: from now on writers wait only for room in the pipe, and at most until `deadline`.
     pub fn end_by(&self, deadline: Instant) {
-        let mut turn = self.0.turn();
-        if let Phase::Open = turn.phase {
-            turn.phase = Phase::Ending(deadline);
+        let mut state = self.0.state();
+        if let Phase::Open = state.phase {
+            state.phase = Phase::Ending(deadline);
         }
-        drop(turn);
+        drop(state);
         self.0.changed.notify_all();
     }
 
-    /// Nobody reads any more.
+    /// Marks the host as gone: nothing is written any more.
     pub fn gone(&self) {
-        self.0.turn().phase = Phase::Gone;
+        self.0.state().phase = Phase::Gone;
         self.0.changed.notify_all();
     }
 
-    /// Says something that is no record, as soon as the pipe is empty; says whether it could within `patience`.
+    /// Writes a line that is not a record as soon as the pipe is empty; returns whether that was possible within
+    /// `patience`.
     pub fn say(&self, line: &[u8], patience: Duration) -> bool {
         let give_up_at = clock::now() + patience;
         while clock::now() < give_up_at {
@@ -150,7 +160,7 @@ impl HostPipe {
                 Ok(out) => out,
                 Err(TryLockError::Poisoned(out)) => out.into_inner(),
                 Err(TryLockError::WouldBlock) => {
-                    std::thread::sleep(LOOK_AGAIN);
+                    std::thread::sleep(EMPTY_POLL_INTERVAL);
                     continue;
                 }
             };
@@ -158,34 +168,34 @@ impl HostPipe {
                 return self.0.push(out, line, Some(give_up_at)).is_ok();
             }
             drop(out);
-            self.0.wait_writable(LOOK.min(give_up_at.saturating_duration_since(clock::now())));
+            self.0.wait_writable(CHECK_INTERVAL.min(give_up_at.saturating_duration_since(clock::now())));
         }
         false
     }
 
-    /// Writes a record's line when it is its turn.
+    /// Writes a record's line as soon as the host can take it.
     ///
     /// # Errors
-    /// When that will not come any more.
-    pub(super) fn event(&self, line: &[u8]) -> Result<(), Unsaid> {
+    /// The host is gone, or the pipe has ended before.
+    pub(super) fn event(&self, line: &[u8]) -> Result<(), NotSent> {
         loop {
-            let until = match self.0.wait_for_turn()? {
-                Go::Now => return self.0.push(self.0.out(), line, None),
-                Go::WhenEmpty(until) => until,
+            let until = match self.0.wait_until_allowed()? {
+                WriteWhen::Now => return self.0.push(self.0.out(), line, None),
+                WriteWhen::WhenEmpty(until) => until,
             };
             if !self.0.wait_empty(until) {
                 continue;
             }
             let out = self.0.out();
-            // A log line may have come between.
+            // A log line may have been written in between.
             if self.0.unread() == 0 {
-                self.0.turn().polls.note_line();
+                self.0.state().polls.note_line();
                 return self.0.push(out, line, None);
             }
         }
     }
 
-    /// Waits until the host has read everything, if that is how it is to be; says how many bytes it has not.
+    /// Waits until the host has read everything, if it reads at polls; returns how many bytes it has not read.
     pub(super) fn unread(&self) -> u64 {
         if self.0.reads == HostReads::Always {
             return 0;
@@ -193,7 +203,7 @@ impl HostPipe {
         let mut give_up_at = None;
         loop {
             let unread = self.0.unread();
-            let phase = self.0.turn().phase;
+            let phase = self.0.state().phase;
             let now = clock::now();
             match phase {
                 _ if unread == 0 => return 0,
@@ -205,7 +215,7 @@ impl HostPipe {
                 }
                 Phase::Open => {}
             }
-            self.0.wait_writable(LOOK);
+            self.0.wait_writable(CHECK_INTERVAL);
         }
     }
 }
@@ -215,104 +225,106 @@ impl Inner {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn turn(&self) -> MutexGuard<'_, Turn> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until a record may be written.
-    fn wait_for_turn(&self) -> Result<Go, Unsaid> {
-        let mut turn = self.turn();
+    fn wait_until_allowed(&self) -> Result<WriteWhen, NotSent> {
+        let mut state = self.state();
         loop {
-            match (turn.phase, self.reads) {
-                (Phase::Gone, _) => return Err(Unsaid::Gone),
-                (Phase::Ending(_), _) | (Phase::Open, HostReads::Always) => return Ok(Go::Now),
+            match (state.phase, self.reads) {
+                (Phase::Gone, _) => return Err(NotSent::Gone),
+                (Phase::Ending(_), _) | (Phase::Open, HostReads::Always) => return Ok(WriteWhen::Now),
                 (Phase::Open, HostReads::AtPolls { .. }) => {}
             }
-            if let Some(until) = turn.polls.open_until(clock::now()) {
-                return Ok(Go::WhenEmpty(until));
+            if let Some(until) = state.polls.open_until(clock::now()) {
+                return Ok(WriteWhen::WhenEmpty(until));
             }
-            turn = self.changed.wait(turn).unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Waits until the host has emptied the pipe; false if it has not by then, or things have changed.
+    /// Waits until the host has emptied the pipe. Returns false if that did not happen in time, or the pipe is
+    /// ending.
     fn wait_empty(&self, until: Instant) -> bool {
         loop {
             if self.unread() == 0 {
                 return true;
             }
             let left = until.saturating_duration_since(clock::now());
-            if left.is_zero() || !matches!(self.turn().phase, Phase::Open) {
+            if left.is_zero() || !matches!(self.state().phase, Phase::Open) {
                 return false;
             }
-            self.wait_writable(left.min(LOOK));
+            self.wait_writable(left.min(CHECK_INTERVAL));
         }
     }
 
-    /// Bytes that wait in the pipe.
+    /// Returns the number of bytes in the pipe.
     fn unread(&self) -> u64 {
-        // What does not tell (no pipe) is not waited for.
+        // A descriptor that can't report it (not a pipe) counts as empty.
         rustix::io::ioctl_fionread(&self.watch).unwrap_or(0)
     }
 
-    /// Waits for room in the pipe, which in a pipe of one page is that it is empty. False if there is none by then.
+    /// Waits for room in the pipe; a pipe of one page has room only when it is empty. Returns false if there is none
+    /// in time.
     fn wait_writable(&self, patience: Duration) -> bool {
         let mut fds = [PollFd::new(&self.watch, PollFlags::OUT)];
         let patience = rustix::event::Timespec::try_from(patience).ok();
         let ready = rustix::event::poll(&mut fds, patience.as_ref()).is_ok_and(|ready| ready > 0);
-        let said = fds[0].revents();
-        if said.contains(PollFlags::ERR) {
-            self.turn().phase = Phase::Gone;
+        let events = fds[0].revents();
+        if events.contains(PollFlags::ERR) {
+            self.state().phase = Phase::Gone;
             self.changed.notify_all();
         }
         if ready && self.unread() > 0 && self.reads != HostReads::Always {
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(EMPTY_POLL_INTERVAL);
         }
-        ready && said.contains(PollFlags::OUT)
+        ready && events.contains(PollFlags::OUT)
     }
 
-    /// Writes a line in pieces that the pipe has room for, waiting for that room until `deadline` at most.
+    /// Writes a line in pieces that fit into the pipe, waiting for room until `deadline` at most.
     fn push(
         &self,
         mut out: MutexGuard<'_, File>,
         line: &[u8],
         deadline: Option<Instant>,
-    ) -> Result<(), Unsaid> {
+    ) -> Result<(), NotSent> {
         for piece in line.chunks(ATOMIC) {
             self.wait_for_room(deadline)?;
             if out.write_all(piece).is_err() {
-                self.turn().phase = Phase::Gone;
-                return Err(Unsaid::Gone);
+                self.state().phase = Phase::Gone;
+                return Err(NotSent::Gone);
             }
         }
         Ok(())
     }
 
-    fn wait_for_room(&self, deadline: Option<Instant>) -> Result<(), Unsaid> {
+    fn wait_for_room(&self, deadline: Option<Instant>) -> Result<(), NotSent> {
         let mut last_read = None;
         loop {
             let now = clock::now();
-            let deadline = match self.turn().phase {
-                Phase::Gone => return Err(Unsaid::Gone),
+            let deadline = match self.state().phase {
+                Phase::Gone => return Err(NotSent::Gone),
                 Phase::Open => deadline,
                 Phase::Ending(end) => Some(end.min(*last_read.get_or_insert(now + LAST_READ))),
             };
-            let left = deadline.map_or(LOOK, |deadline| deadline.saturating_duration_since(now));
-            if self.wait_writable(left.min(LOOK)) {
+            let left = deadline.map_or(CHECK_INTERVAL, |deadline| deadline.saturating_duration_since(now));
+            if self.wait_writable(left.min(CHECK_INTERVAL)) {
                 return Ok(());
             }
             if left.is_zero() {
                 if last_read.is_some() {
-                    // It does not read any more: nothing else needs to be tried.
-                    self.turn().phase = Phase::Gone;
+                    // The host has stopped reading, so further lines need not be tried.
+                    self.state().phase = Phase::Gone;
                 }
-                return Err(Unsaid::TimeIsUp);
+                return Err(NotSent::Ended);
             }
         }
     }
 }
 
-/// Whether two descriptors are the same pipe: then what is written to either is read as one.
+/// Returns whether two descriptors refer to the same pipe: then text written to either is read as one stream.
 pub fn same_pipe(one: impl AsFd, other: impl AsFd) -> bool {
     let (one, other) = (nix::sys::stat::fstat(one).ok(), nix::sys::stat::fstat(other).ok());
     one.zip(other).is_some_and(|(one, other)| (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))

@@ -1,34 +1,34 @@
-//! When a host that reads only while it polls may be written to.
+//! Decides when to write to a host that reads only while it polls.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use actors::clock::Instant;
 
-/// How the time between polls is told from the latest ones: the shortest of so many.
+/// Number of intervals between polls that are remembered; the shortest of them counts.
 const REMEMBERED: usize = 8;
-/// The part of that time in which to write, in percent. What is read last has the rest to be dealt with.
+/// Part of the interval, in percent, in which to write. The host has the rest to process what it read last.
 const SHARE: u32 = 60;
-/// How long to write after the first poll, when nothing is known: half of duetector's time between polls.
+/// How long to write after the first poll, when the interval is not known yet: half of duetector's default interval.
 const AT_FIRST: Duration = Duration::from_millis(250);
 
-/// The latest polls.
+/// The latest polls of the host, and the lines sent since the last one.
 #[derive(Debug)]
 pub(super) struct Polls {
     last: Option<Instant>,
     gaps: VecDeque<Duration>,
-    /// Lines since the last one.
+    /// Lines sent since the last poll.
     lines: u32,
     most_a_second: u32,
 }
 
 impl Polls {
-    /// None yet; and on average not more lines a second than that (0: as many as are read).
+    /// Starts without any polls. `most_a_second` limits the average number of lines per second (0: no limit).
     pub(super) fn new(most_a_second: u32) -> Self {
         Self { last: None, gaps: VecDeque::new(), lines: 0, most_a_second }
     }
 
-    /// There was one.
+    /// Records a poll.
     pub(super) fn note(&mut self, at: Instant) {
         self.lines = 0;
         if let Some(last) = self.last.replace(at) {
@@ -39,12 +39,12 @@ impl Polls {
         }
     }
 
-    /// A line was written.
+    /// Records that a line was written.
     pub(super) fn note_line(&mut self) {
         self.lines += 1;
     }
 
-    /// Until when may be written, if now is such a time.
+    /// Returns until when lines may be written, or `None` if not now.
     pub(super) fn open_until(&self, now: Instant) -> Option<Instant> {
         let gap = self.gaps.iter().min().copied().unwrap_or(2 * AT_FIRST);
         let share = (f64::from(self.most_a_second) * gap.as_secs_f64()).max(1.0);
@@ -81,7 +81,7 @@ mod tests {
         let mut polls = Polls::new(100);
         for poll in 0..3 {
             polls.note(start + poll * 200 * MS);
-            // 50 where duetector's 500 ms are taken for the time between polls, then 20.
+            // 50 while duetector's 500 ms are assumed to be the interval, then 20.
             let most = if poll == 0 { 50 } else { 20 };
             for _ in 0..most {
                 assert!(polls.open_until(start + poll * 200 * MS).is_some());

@@ -1,4 +1,4 @@
-//! The sink against hosts of both kinds, each the other end of a real pipe.
+//! The sink against hosts of both kinds, each at the other end of a real pipe.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::sync::mpsc;
@@ -28,26 +28,26 @@ fn number(line: &str) -> u64 {
     event["payload"]["number"].as_u64().unwrap()
 }
 
-/// What the sink says to such rows, from a thread of its own.
+/// Writes the rows from a thread of its own, and returns the sink's result through a channel.
 fn write(pipe: &HostPipe, rows: Routed) -> mpsc::Receiver<Result<Vec<Rejected>, SinkError>> {
-    let (said, says) = mpsc::channel();
+    let (result, results) = mpsc::channel();
     let mut sink = Host::new(pipe.clone(), "");
-    std::thread::spawn(move || drop(said.send(sink.write(&[rows], &[]))));
-    says
+    std::thread::spawn(move || drop(result.send(sink.write(&[rows], &[]))));
+    results
 }
 
 #[test]
 fn a_host_that_always_reads_gets_all_at_once() {
     let (reader, writer) = std::io::pipe().unwrap();
     let pipe = HostPipe::new(writer.into(), HostReads::Always).unwrap();
-    let says = write(&pipe, routed(0..5000, 100));
+    let results = write(&pipe, routed(0..5000, 100));
     let lines = BufReader::new(reader).lines().take(5000);
     let numbers: Vec<u64> = lines.map(|line| number(&line.unwrap())).collect();
     assert_eq!(numbers, (0..5000).collect::<Vec<_>>());
-    assert_eq!(says.recv_timeout(SECOND).unwrap().unwrap(), []);
+    assert_eq!(results.recv_timeout(SECOND).unwrap().unwrap(), []);
 }
 
-/// Reads as Python duetector does: a line, and more only while the pipe is not empty.
+/// Reads as Python duetector does: one line, and more lines only while the pipe is not empty.
 fn poll(reader: &mut BufReader<std::io::PipeReader>, numbers: &mut Vec<u64>) {
     let waits = |reader: &BufReader<std::io::PipeReader>| {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -63,19 +63,19 @@ fn poll(reader: &mut BufReader<std::io::PipeReader>, numbers: &mut Vec<u64>) {
 }
 
 #[test]
-fn nothing_stays_unseen_in_a_host_that_reads_ahead() {
+fn no_line_is_overlooked_by_a_host_that_reads_ahead() {
     let (reader, writer) = std::io::pipe().unwrap();
     let pipe = HostPipe::new(writer.into(), HostReads::AtPolls { most_a_second: 0 }).unwrap();
     let mut reader = BufReader::with_capacity(8192, reader);
     let mut numbers = Vec::new();
-    // Short lines, of which many would fit, and lines longer than the pipe.
+    // Short lines, many of which would fit into the pipe, and lines longer than the pipe.
     for (from, filler) in [(0, 10), (100, 6000)] {
-        let says = write(&pipe, routed(from..from + 100, filler));
+        let results = write(&pipe, routed(from..from + 100, filler));
         let answer = loop {
             pipe.polled();
             poll(&mut reader, &mut numbers);
-            assert!(reader.buffer().is_empty(), "read ahead, and not seen");
-            if let Ok(answer) = says.try_recv() {
+            assert!(reader.buffer().is_empty(), "read ahead and overlooked");
+            if let Ok(answer) = results.try_recv() {
                 break answer;
             }
         };
@@ -85,33 +85,33 @@ fn nothing_stays_unseen_in_a_host_that_reads_ahead() {
 }
 
 #[test]
-fn nothing_is_said_before_the_first_poll() {
+fn nothing_is_written_before_the_first_poll() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let pipe = HostPipe::new(writer.into(), HostReads::AtPolls { most_a_second: 0 }).unwrap();
     assert!(pipe.say(b"first\n", SECOND));
     let mut first = [0; 6];
     reader.read_exact(&mut first).unwrap();
-    let says = write(&pipe, routed(0..1, 0));
-    assert!(says.recv_timeout(Duration::from_millis(50)).is_err());
+    let results = write(&pipe, routed(0..1, 0));
+    assert!(results.recv_timeout(Duration::from_millis(50)).is_err());
     assert_eq!(rustix::io::ioctl_fionread(&reader).unwrap(), 0);
     pipe.polled();
     let mut line = String::new();
     BufReader::new(reader).read_line(&mut line).unwrap();
     assert_eq!(number(&line), 0);
-    assert_eq!(says.recv_timeout(SECOND).unwrap().unwrap(), []);
+    assert_eq!(results.recv_timeout(SECOND).unwrap().unwrap(), []);
 }
 
 #[test]
-fn what_a_host_leaves_unread_at_the_end_is_counted_as_lost() {
+fn rows_that_a_host_leaves_unread_at_the_end_count_as_lost() {
     let (reader, writer) = std::io::pipe().unwrap();
     let pipe = HostPipe::new(writer.into(), HostReads::AtPolls { most_a_second: 0 }).unwrap();
-    let says = write(&pipe, routed(0..1000, 100));
+    let results = write(&pipe, routed(0..1000, 100));
     let mut lines = BufReader::new(reader).lines();
     pipe.polled();
-    let told = lines.by_ref().take(50).map(|line| number(&line.unwrap())).collect::<Vec<_>>();
-    assert_eq!(told, (0..50).collect::<Vec<_>>());
+    let received = lines.by_ref().take(50).map(|line| number(&line.unwrap())).collect::<Vec<_>>();
+    assert_eq!(received, (0..50).collect::<Vec<_>>());
     pipe.end_by(clock::now() + SECOND);
-    let rejected = says.recv_timeout(5 * SECOND).unwrap().unwrap();
+    let rejected = results.recv_timeout(5 * SECOND).unwrap().unwrap();
     assert_eq!((rejected.len(), rejected[0].rows), (1, 950));
     drop(lines);
 }
@@ -121,25 +121,25 @@ fn a_host_that_reads_to_the_end_gets_all() {
     let (reader, writer) = std::io::pipe().unwrap();
     let pipe = HostPipe::new(writer.into(), HostReads::AtPolls { most_a_second: 0 }).unwrap();
     pipe.end_by(clock::now() + 20 * SECOND);
-    let says = write(&pipe, routed(0..1000, 100));
+    let results = write(&pipe, routed(0..1000, 100));
     let lines = BufReader::new(reader).lines().take(1000);
     assert_eq!(lines.map(|line| number(&line.unwrap())).collect::<Vec<_>>(), (0..1000).collect::<Vec<_>>());
-    assert_eq!(says.recv_timeout(5 * SECOND).unwrap().unwrap(), []);
+    assert_eq!(results.recv_timeout(5 * SECOND).unwrap().unwrap(), []);
 }
 
 #[test]
-fn a_host_that_has_gone_is_told() {
+fn a_closed_pipe_is_reported_as_a_host_that_is_gone() {
     let (reader, writer) = std::io::pipe().unwrap();
     let pipe = HostPipe::new(writer.into(), HostReads::AtPolls { most_a_second: 0 }).unwrap();
     drop(reader);
     pipe.polled();
     let error = write(&pipe, routed(0..3, 0)).recv_timeout(5 * SECOND).unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "writing to the host: the host has gone");
+    assert_eq!(error.to_string(), "writing to the host: the host is gone");
     assert!(!pipe.say(b"x\n", SECOND));
 }
 
 #[test]
-fn a_line_without_end_is_refused() {
+fn a_line_that_is_too_long_is_refused() {
     let (_reader, writer) = std::io::pipe().unwrap();
     let pipe = HostPipe::new(writer.into(), HostReads::Always).unwrap();
     let mut rows = routed(0..1, 0).rows.to_vec();

@@ -1,4 +1,4 @@
-//! The run and its accounts, in tables of our own beside the rows.
+//! The run and its accounts, in tables of their own beside the rows.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use model::{AccountSnapshot, WallTime};
 use rusqlite::{Connection, params};
 
 use super::schema::stored_name;
-use super::{Book, Run};
+use super::{Run, TracerAccount};
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS duetector_actors_run (
@@ -17,11 +17,11 @@ const SCHEMA: &str = "
         filtered INTEGER NOT NULL, lost_ring INTEGER NOT NULL, lost_decode INTEGER NOT NULL,
         lost_queue INTEGER NOT NULL, lost_sink INTEGER NOT NULL, PRIMARY KEY (run_id, tracer));";
 
-/// Notes that the run has begun. A later incarnation of the sink finds it noted; one that comes after an orderly end (its
-/// settings changed) goes on with it.
+/// Records that the run has begun. A later incarnation of the sink finds the entry; a sink that follows after an
+/// orderly end (because settings changed) reopens it.
 pub(super) fn begin(connection: &Connection, run: &Run) -> rusqlite::Result<()> {
     connection.execute_batch(SCHEMA)?;
-    // Files of versions before.
+    // Files of earlier versions lack this column.
     let known = "SELECT count(*) FROM pragma_table_info('duetector_actors_run') WHERE name = 'adopted'";
     if connection.query_row(known, [], |row| row.get::<_, i64>(0))? == 0 {
         connection.execute_batch("ALTER TABLE duetector_actors_run ADD COLUMN adopted TEXT")?;
@@ -34,13 +34,17 @@ pub(super) fn begin(connection: &Connection, run: &Run) -> rusqlite::Result<()> 
     Ok(())
 }
 
-/// Keeps the accounts as they are now.
-pub(super) fn write(connection: &Connection, run_id: &str, books: &[Book]) -> rusqlite::Result<()> {
-    // Two tracers may be stored under one name; what is theirs together is one line.
+/// Writes the accounts as they are now.
+pub(super) fn write(
+    connection: &Connection,
+    run_id: &str,
+    accounts: &[TracerAccount],
+) -> rusqlite::Result<()> {
+    // Two tracers may be stored under one name; their counts are added up in one row.
     let mut lines: BTreeMap<String, AccountSnapshot> = BTreeMap::new();
-    for book in books {
-        let line = lines.entry(stored_name(book.tracer.as_str())).or_default();
-        let more = book.snapshot;
+    for account in accounts {
+        let line = lines.entry(stored_name(account.tracer.as_str())).or_default();
+        let more = account.snapshot;
         line.seen += more.seen;
         line.stored += more.stored;
         line.filtered += more.filtered;
@@ -70,7 +74,7 @@ pub(super) fn write(connection: &Connection, run_id: &str, books: &[Book]) -> ru
     Ok(())
 }
 
-/// Notes that the run has ended.
+/// Records that the run has ended.
 pub(super) fn end(connection: &Connection, run_id: &str, ended: WallTime) -> rusqlite::Result<()> {
     connection.execute(
         "UPDATE duetector_actors_run SET ended = ? WHERE run_id = ?",

@@ -1,15 +1,15 @@
-//! How far rings that outlive the agent are settled: written with the rows, read by the next run.
+//! Positions in pinned rings up to which every record is accounted for: written with the rows, read by the next run.
 
 use std::path::Path;
 use std::time::Duration;
 
-use model::{BootNs, Checkpoint, Lost, Point, Remembered, Settled, TracerName};
+use model::{BootNs, Checkpoint, Lost, Outcomes, Point, Remembered, TracerName};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
-use super::super::{Book, SinkError};
+use super::super::{SinkError, TracerAccount};
 use super::{Run, trouble};
 
-/// Without knowing how far the store is no run can begin: whoever holds the file is waited for.
+/// How long to wait for another program that holds the file: without these positions no run can begin.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
@@ -20,7 +20,7 @@ const SCHEMA: &str = "
         lost_queue INTEGER NOT NULL, lost_sink INTEGER NOT NULL, at_ns INTEGER NOT NULL, run_id TEXT NOT NULL,
         PRIMARY KEY (pin, tracer));";
 
-/// Makes what is missing. The store's own id tells it from any other, also from one that was put in its place.
+/// Creates missing tables. The store's id distinguishes this file from any other, also from one that replaces it.
 pub(super) fn begin(connection: &Connection, run: &Run) -> rusqlite::Result<()> {
     connection.execute_batch(SCHEMA)?;
     connection.execute(
@@ -30,12 +30,18 @@ pub(super) fn begin(connection: &Connection, run: &Run) -> rusqlite::Result<()> 
     Ok(())
 }
 
-/// Keeps the checkpoints, and notes once whose rings this run goes on with.
-pub(super) fn write(connection: &Connection, run: &Run, books: &[Book], at: BootNs) -> rusqlite::Result<()> {
-    let marks = books.iter().filter_map(|book| Some((&book.tracer, book.mark.as_ref()?)));
-    for (tracer, mark) in marks {
-        let pin = &mark.pinned.pin;
-        if mark.pinned.adopted {
+/// Writes the positions, and records once which earlier run's rings this run has adopted.
+pub(super) fn write(
+    connection: &Connection,
+    run: &Run,
+    accounts: &[TracerAccount],
+    at: BootNs,
+) -> rusqlite::Result<()> {
+    let checkpoints =
+        accounts.iter().filter_map(|account| Some((&account.tracer, account.checkpoint.as_ref()?)));
+    for (tracer, checkpoint) in checkpoints {
+        let pin = &checkpoint.pinned.pin;
+        if checkpoint.pinned.adopted {
             connection
                 .prepare_cached(
                     "UPDATE duetector_actors_run SET adopted = (SELECT run_id FROM duetector_actors_position
@@ -44,7 +50,7 @@ pub(super) fn write(connection: &Connection, run: &Run, books: &[Book], at: Boot
                 .execute(params![pin, run.run_id])?;
         }
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let Checkpoint { position, base, settled, .. } = mark.point;
+        let Checkpoint { position, base, settled, .. } = checkpoint.point;
         connection
             .prepare_cached(
                 "INSERT OR REPLACE INTO duetector_actors_position VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -67,10 +73,10 @@ pub(super) fn write(connection: &Connection, run: &Run, books: &[Book], at: Boot
     Ok(())
 }
 
-/// What the file at `path` tells of the rings it got records from.
+/// Reads from the file at `path` the positions in the rings it got records from.
 ///
 /// # Errors
-/// It can't be opened or read.
+/// The file can't be opened or read.
 pub fn remembered(path: &Path) -> Result<Remembered, SinkError> {
     let failed = |source: rusqlite::Error| SinkError {
         operation: "reading positions from",
@@ -91,9 +97,9 @@ fn read(connection: &Connection) -> rusqlite::Result<Remembered> {
          at_ns FROM duetector_actors_position",
     )?;
     let points = points.query_map([], |row| {
-        let count = |place| row.get::<_, i64>(place).map(i64::unsigned_abs);
+        let count = |index| row.get::<_, i64>(index).map(i64::unsigned_abs);
         let lost = Lost { ring: count(6)?, decode: count(7)?, queue: count(8)?, sink: count(9)? };
-        let settled = Settled { stored: count(4)?, filtered: count(5)?, lost };
+        let settled = Outcomes { stored: count(4)?, filtered: count(5)?, lost };
         Ok(Point {
             pin: row.get(0)?,
             tracer: TracerName::new(&row.get::<_, String>(1)?),

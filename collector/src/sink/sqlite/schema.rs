@@ -1,11 +1,12 @@
-//! Tables of rows: duetector's DDL, with our columns behind, also where Python made the table.
+//! Tables of rows: duetector's DDL followed by our columns, which are also added to tables that Python duetector
+//! made.
 
 use model::schema::{self, COLUMNS, ColumnKind};
 use rusqlite::Connection;
 
 use crate::config::table_part;
 
-/// Makes the tracer's table if it is missing, and what is missing in it; returns the statement that inserts a row.
+/// Creates the tracer's table and its columns if they are missing; returns the statement that inserts a row.
 pub(super) fn ensure_table(
     connection: &Connection,
     tracer: &str,
@@ -25,17 +26,17 @@ pub(super) fn ensure_table(
     {
         connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {}", declaration(column)))?;
     }
-    // The only index: times are asked for by everybody, and an index on texts costs six times the insert. Its name
-    // must not begin with the prefix of tables.
+    // The only index: most queries select by time, and an index on text costs six times as much as the insert. The
+    // index name must not begin with the prefix of tables.
     let index = quote(&format!("duetector_actors_dt:{}", name));
     connection.execute_batch(&format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (dt)"))?;
     let names: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
-    let places = vec!["?"; COLUMNS.len()].join(", ");
-    Ok(format!("INSERT INTO {table} ({}) VALUES ({places})", names.join(", ")))
+    let placeholders = vec!["?"; COLUMNS.len()].join(", ");
+    Ok(format!("INSERT INTO {table} ({}) VALUES ({placeholders})", names.join(", ")))
 }
 
-/// A tracer's name as it stands in its table's name and in the accounts: lower case, as duetector has it, and
-/// nothing in it at which its analyzer would cut.
+/// Returns the tracer's name as used in its table's name and in the accounts: lower case, as in duetector, and
+/// without the characters at which duetector's analyzer splits.
 pub(super) fn stored_name(tracer: &str) -> String {
     table_part(&tracer.to_lowercase())
 }
@@ -50,7 +51,7 @@ fn declaration(column: &schema::Column) -> String {
     format!("{} {kind}", column.name)
 }
 
-/// An identifier, whatever is in it.
+/// Quotes an identifier, which may contain any characters.
 fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

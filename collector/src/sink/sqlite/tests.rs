@@ -1,4 +1,5 @@
-//! The file as others find it: duetector's schema to the letter, private, and nothing in it that breaks its reader.
+//! Tests of the file as other programs see it: exactly duetector's schema, private, and with nothing that breaks
+//! duetector's reader.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -9,7 +10,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::{Run, Sqlite, Synchronous};
-use crate::sink::{Book, Sink, Trouble};
+use crate::sink::{Sink, TracerAccount, Trouble};
 
 fn sink(path: &Path) -> Sqlite {
     let run = Run { run_id: "r1".into(), collector_id: "vm".into(), started: WallTime(0) };
@@ -100,7 +101,7 @@ fn a_bad_row_costs_itself_and_a_failed_write_leaves_nothing() {
     assert_eq!((rejected.len(), rejected[0].batch, rejected[0].rows), (1, 1, 1));
     let pids = "SELECT group_concat(pid, ' ') FROM \"duetector_tracking:t@vm\"";
     assert_eq!(texts(&path, pids), ["0 12 14"]);
-    // A writer of the same file in the way: trouble that may pass, nothing written, then all is.
+    // Another program holds the write lock: a transient failure writes nothing, and the retry writes all.
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error =
         sink.write(&[routed("t", &[json!({"pid": 15})]), routed("new", &[json!({})])], &[]).unwrap_err();
@@ -117,12 +118,12 @@ fn accounts_are_kept_by_run() {
     let path = scratch.path().join("db");
     let mut sink = sink(&path);
     let lost = Lost { ring: 1, decode: 2, queue: 3, sink: 4 };
-    let book = |tracer: &str| {
+    let account = |tracer: &str| {
         let snapshot = AccountSnapshot { seen: 21, stored: 10, filtered: 1, lost };
-        Book { tracer: tracer.into(), snapshot, mark: None }
+        TracerAccount { tracer: tracer.into(), snapshot, checkpoint: None }
     };
-    sink.write(&[], &[book("open")]).unwrap();
-    sink.close(&[book("open"), book("a:b"), book("a@b")], WallTime(1)).unwrap();
+    sink.write(&[], &[account("open")]).unwrap();
+    sink.close(&[account("open"), account("a:b"), account("a@b")], WallTime(1)).unwrap();
     let lines = "SELECT tracer || ' ' || seen || ' ' || stored || ' ' || filtered || ' ' || lost_ring || ' ' || \
                  lost_decode || ' ' || lost_queue || ' ' || lost_sink FROM duetector_actors_account ORDER BY tracer";
     assert_eq!(texts(&path, lines), ["a_b 42 20 2 2 4 6 8", "open 21 10 1 1 2 3 4"]);

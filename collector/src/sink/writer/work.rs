@@ -1,5 +1,4 @@
-//! The loop of a sink's actor: takes rows off its queue, writes them in batches, tries again, books what became of
-//! them.
+//! The loop of a sink's actor: takes batches off the queue, writes them, retries, and settles their claims.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -8,91 +7,92 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use actors::clock::{self, Instant};
-use actors::{Backoff, Exit, Link};
-use model::{Place, Routed, TracerName};
+use actors::{ActorCtx, Backoff, Exit};
+use model::{LossPoint, Routed, TracerName};
 use tokio::sync::oneshot;
 
-use super::{Fixture, Orders, SinkState};
+use super::{Control, Shared, SinkState};
 use crate::loss;
-use crate::sink::{Book, Mark, Rejected, Sink, SinkError, Trouble};
+use crate::sink::{PinnedCheckpoint, Rejected, Sink, SinkError, TracerAccount, Trouble};
 
-/// How often an idle sink says it is well, and the accounts are kept though no row came.
+/// Interval at which an idle sink reports progress, and at which accounts are written although no row came.
 const TICK: Duration = Duration::from_secs(1);
-/// How often a sink that something waits for is asked whether a ring fills up behind it.
-const PRESSURE_LOOK: Duration = Duration::from_millis(20);
-/// Between tries of the same batch.
+/// Interval at which a sink that holds rows checks whether a pinned ring fills up behind it.
+const PRESSURE_POLL: Duration = Duration::from_millis(20);
+/// Delays between retries of the same batches.
 const BACKOFF: Backoff =
     Backoff { base: Duration::from_millis(20), cap: Duration::from_millis(500), jitter: 0.2 };
 
-/// The loop of one incarnation.
+/// Loop of one incarnation.
 pub(super) struct Writer<S> {
-    link: Link<SinkState>,
-    fixture: Arc<Fixture>,
+    ctx: ActorCtx<SinkState>,
+    shared: Arc<Shared>,
     sink: S,
-    /// Taken off the queue and not written yet.
-    hand: Vec<Routed>,
+    /// Batches taken off the queue and not written yet.
+    held: Vec<Routed>,
     rows: usize,
     due: Option<Instant>,
-    /// The accounts as they were kept last.
-    books: Vec<Book>,
-    orders: Rc<Orders>,
+    /// Accounts as of the last successful write.
+    kept: Vec<TracerAccount>,
+    control: Rc<Control>,
 }
 
 impl<S: Sink> Writer<S> {
-    pub(super) fn new(link: Link<SinkState>, fixture: Arc<Fixture>, sink: S, orders: Rc<Orders>) -> Self {
-        Self { link, fixture, sink, hand: Vec::new(), rows: 0, due: None, books: Vec::new(), orders }
+    pub(super) fn new(ctx: ActorCtx<SinkState>, shared: Arc<Shared>, sink: S, control: Rc<Control>) -> Self {
+        Self { ctx, shared, sink, held: Vec::new(), rows: 0, due: None, kept: Vec::new(), control }
     }
 
     pub(super) async fn run(mut self) {
         self.until_free().await;
         if let Err(error) = self.check() {
-            // With no room left it may still be there later; with no permission it will not.
+            // A full disk may have room later; missing permission will stay.
             if error.trouble == Trouble::Permanent {
-                return self.link.give_up(&error);
+                return self.ctx.give_up(&error);
             }
             self.note_failure(&error);
         }
         let mut tick = clock::now() + TICK;
-        while !self.orders.stop.get() {
+        while !self.control.stop.get() {
             let wake = self.wake_at(tick);
             tokio::select! {
                 biased;
-                () = self.orders.changed.notified() => {}
+                () = self.control.changed.notified() => {}
                 () = tokio::time::sleep_until(wake) => {}
-                routed = self.fixture.input.recv_async() => match routed {
+                routed = self.shared.input.recv_async() => match routed {
                     Ok(routed) => self.take(routed),
                     Err(_) => break,
                 },
             }
-            self.panic_if_told();
+            self.panic_if_asked();
             self.step(&mut tick).await;
-            self.link.progress().mark();
-            // The queue may never be empty; the mailbox must be looked at all the same.
+            self.ctx.progress().mark();
+            // The queue may never be empty; the mailbox must be served all the same.
             tokio::task::yield_now().await;
         }
         self.close().await;
     }
 
-    /// When there is something to do though nothing comes.
+    /// Returns when to wake up although nothing arrives.
     fn wake_at(&self, tick: Instant) -> Instant {
         let due = self.due.map_or(tick, |due| due.min(tick));
         // A ring that waits for the store may fill up long before the next flush is due.
-        let waits = self.due.is_some() && self.sink.keeps_books() && self.fixture.accounts.pinned().is_some();
-        if waits { due.min(clock::now() + PRESSURE_LOOK) } else { due }
+        let waits =
+            self.due.is_some() && self.sink.keeps_accounts() && self.shared.accounts.pinned().is_some();
+        if waits { due.min(clock::now() + PRESSURE_POLL) } else { due }
     }
 
-    /// Much of a ring waits for this sink.
+    /// Returns whether a pinned ring is filling up because its records wait for this sink.
     fn is_pressed(&self) -> bool {
-        self.sink.keeps_books() && self.fixture.accounts.relieve()
+        self.sink.keeps_accounts() && self.shared.accounts.relieve()
     }
 
-    /// Waits until nobody else writes where it will.
+    /// Waits until no other sink writes to the same file.
     async fn until_free(&self) {
-        let mut free = self.fixture.free.clone();
+        let mut free = self.shared.free.clone();
         while !*free.borrow_and_update() {
-            self.link.progress().mark();
+            self.ctx.progress().mark();
             tokio::select! {
-                // Whoever was to say so is gone.
+                // The sender is gone, so no signal will come.
                 done = free.changed() => if done.is_err() { return },
                 () = clock::sleep(TICK) => {}
             }
@@ -100,21 +100,21 @@ impl<S: Sink> Writer<S> {
     }
 
     fn check(&mut self) -> Result<(), SinkError> {
-        let _zone = self.link.progress().zone("opening a sink");
+        let _zone = self.ctx.progress().zone("opening a sink");
         self.sink.check()
     }
 
     async fn step(&mut self, tick: &mut Instant) {
-        let flushes = std::mem::take(&mut *self.orders.flush.borrow_mut());
-        while self.rows < self.fixture.pace.batch || !flushes.is_empty() {
-            let Ok(routed) = self.fixture.input.try_recv() else { break };
+        let flushes = std::mem::take(&mut *self.control.flush.borrow_mut());
+        while self.rows < self.shared.pace.batch || !flushes.is_empty() {
+            let Ok(routed) = self.shared.input.try_recv() else { break };
             self.take(routed);
-            if self.rows >= self.fixture.pace.batch || self.is_pressed() {
+            if self.rows >= self.shared.pace.batch || self.is_pressed() {
                 self.write().await;
             }
         }
         let now = clock::now();
-        if self.rows >= self.fixture.pace.batch
+        if self.rows >= self.shared.pace.batch
             || (self.due.is_some() && self.is_pressed())
             || self.due.is_some_and(|due| due <= now)
             || !flushes.is_empty()
@@ -125,15 +125,16 @@ impl<S: Sink> Writer<S> {
         if *tick <= now {
             *tick = now + TICK;
             self.idle_write().await;
-            let queue = self.fixture.input.len();
-            self.link.update(|state| state.queue = queue);
+            let queue = self.shared.input.len();
+            self.ctx.update(|state| state.queue = queue);
         }
     }
 
-    /// Keeps accounts that changed though no row came (all were filtered), and `loss` rows that still wait.
+    /// Writes accounts that changed although no row came (all were filtered), and `loss` rows that still wait.
     async fn idle_write(&mut self) {
-        let waiting = !self.fixture.unwritten.rows().is_empty();
-        let changed = self.sink.keeps_books() && self.hand.is_empty() && self.books_after() != self.books;
+        let waiting = !self.shared.unwritten.rows().is_empty();
+        let changed =
+            self.sink.keeps_accounts() && self.held.is_empty() && self.accounts_after() != self.kept;
         if waiting || changed {
             self.write().await;
         }
@@ -141,53 +142,53 @@ impl<S: Sink> Writer<S> {
 
     fn take(&mut self, mut routed: Routed) {
         let Some(claim) = &mut routed.claim else {
-            // The agent's own rows have no claim; so that they outlive a panic they wait outside.
-            self.fixture.unwritten.add(&routed.rows);
-            self.due.get_or_insert_with(|| clock::now() + self.fixture.pace.flush_interval);
+            // The agent's own rows have no claim. They wait outside this loop, so that they outlive a panic.
+            self.shared.unwritten.add(&routed.rows);
+            self.due.get_or_insert_with(|| clock::now() + self.shared.pace.flush_interval);
             return;
         };
-        claim.enter(Place::Sink);
-        self.due.get_or_insert_with(|| clock::now() + self.fixture.pace.flush_interval);
+        claim.enter(LossPoint::Sink);
+        self.due.get_or_insert_with(|| clock::now() + self.shared.pace.flush_interval);
         self.rows += routed.rows.len();
-        self.hand.push(routed);
+        self.held.push(routed);
     }
 
-    /// Writes what is in hand. Afterwards nothing is: it is stored, or lost and counted.
+    /// Writes the held batches. Afterwards none is held: each row is stored, or counted as lost.
     async fn write(&mut self) {
         self.due = None;
         self.rows = 0;
-        let books = if self.sink.keeps_books() { self.promise() } else { Vec::new() };
-        let mut batches = std::mem::take(&mut self.hand);
-        let (losses, told) = (self.fixture.unwritten.rows(), self.fixture.unwritten.told());
+        let accounts = if self.sink.keeps_accounts() { self.promise() } else { Vec::new() };
+        let mut batches = std::mem::take(&mut self.held);
+        let (losses, ring_losses) = (self.shared.unwritten.rows(), self.shared.unwritten.ring_losses());
         if !losses.is_empty() {
             batches.push(Routed { claim: None, rows: losses.into() });
         }
-        if batches.is_empty() && books.is_empty() {
-            // To write nothing says nothing of whether it could.
+        if batches.is_empty() && accounts.is_empty() {
+            // An empty write would not show whether the sink can write.
             return;
         }
         let patience =
-            if self.link.read().failing.is_some() { Duration::ZERO } else { self.fixture.pace.retry_for };
+            if self.ctx.read().failing.is_some() { Duration::ZERO } else { self.shared.pace.retry_for };
         let give_up_at = clock::now() + patience;
         let mut retry = 0;
         let error = loop {
             let written = {
-                let _zone = self.link.progress().zone("writing to a sink");
-                self.sink.write(&batches, &books)
+                let _zone = self.ctx.progress().zone("writing to a sink");
+                self.sink.write(&batches, &accounts)
             };
             let error = match written {
-                Ok(rejected) => return self.settle(batches, books, &rejected, &told),
+                Ok(rejected) => return self.settle(batches, accounts, &rejected, &ring_losses),
                 Err(error) => error,
             };
             let delay = BACKOFF.delay(retry, 0.5);
             let hopeless = error.trouble != Trouble::Transient || clock::now() + delay > give_up_at;
-            if hopeless || self.orders.stop.get() {
+            if hopeless || self.control.stop.get() {
                 break error;
             }
             retry += 1;
-            self.link.update(|state| state.retries += 1);
+            self.ctx.update(|state| state.retries += 1);
             clock::sleep(delay).await;
-            self.panic_if_told();
+            self.panic_if_asked();
         };
         self.note_failure(&error);
         self.lose(batches, &error.to_string());
@@ -196,9 +197,9 @@ impl<S: Sink> Writer<S> {
     fn settle(
         &mut self,
         mut batches: Vec<Routed>,
-        books: Vec<Book>,
+        accounts: Vec<TracerAccount>,
         rejected: &[Rejected],
-        told: &BTreeMap<TracerName, u64>,
+        ring_losses: &BTreeMap<TracerName, u64>,
     ) {
         let mut lost = 0;
         for bad in rejected {
@@ -208,7 +209,7 @@ impl<S: Sink> Writer<S> {
                 lost += bad.rows;
             }
             tracing::warn!(
-                sink = self.fixture.name.as_str(),
+                sink = self.shared.name.as_str(),
                 rows = bad.rows,
                 cause = bad.cause,
                 "rows refused"
@@ -221,17 +222,17 @@ impl<S: Sink> Writer<S> {
                     rows += claim.count();
                     claim.store(claim.count());
                 }
-                None => self.fixture.unwritten.clear(),
+                None => self.shared.unwritten.clear(),
             }
         }
-        self.release(&books, told);
-        // Rows that were refused were promised in these accounts; they are put right at the next write.
-        self.books = books;
-        let recovered = self.link.read().failing;
+        self.release(&accounts, ring_losses);
+        // Rejected rows are still in these accounts; comparing shows the difference, so the next write corrects it.
+        self.kept = accounts;
+        let recovered = self.ctx.read().failing;
         if let Some(cause) = &recovered {
-            tracing::info!(sink = self.fixture.name.as_str(), cause, "sink writes again");
+            tracing::info!(sink = self.shared.name.as_str(), cause, "sink writes again");
         }
-        self.link.update(|state| {
+        self.ctx.update(|state| {
             state.rows += rows;
             state.lost += lost;
             state.writes += 1;
@@ -248,111 +249,111 @@ impl<S: Sink> Writer<S> {
                 claim.lose(claim.count(), cause);
             }
         }
-        self.link.update(|state| state.lost += lost);
-        if self.sink.keeps_books() {
-            self.fixture.accounts.set_store_down(true);
+        self.ctx.update(|state| state.lost += lost);
+        if self.sink.keeps_accounts() {
+            self.shared.accounts.set_store_down(true);
         }
     }
 
-    /// What was written may leave the rings it is from.
-    fn release(&self, books: &[Book], told: &BTreeMap<TracerName, u64>) {
-        if !self.sink.keeps_books() {
+    /// Allows pinned rings to release the records whose rows are committed.
+    fn release(&self, accounts: &[TracerAccount], ring_losses: &BTreeMap<TracerName, u64>) {
+        if !self.sink.keeps_accounts() {
             return;
         }
-        self.fixture.accounts.set_store_down(false);
-        for book in books {
-            if let Some(mark) = &book.mark {
-                let told = told.get(&book.tracer).copied().unwrap_or(0);
-                self.fixture.accounts.of(&book.tracer).committed(&mark.point, told);
+        self.shared.accounts.set_store_down(false);
+        for account in accounts {
+            if let Some(checkpoint) = &account.checkpoint {
+                let ring_losses = ring_losses.get(&account.tracer).copied().unwrap_or(0);
+                self.shared.accounts.of(&account.tracer).committed(&checkpoint.point, ring_losses);
             }
         }
     }
 
     fn note_failure(&self, error: &SinkError) {
         let cause = error.to_string();
-        if self.link.read().failing.is_none() {
+        if self.ctx.read().failing.is_none() {
             let trouble = error.trouble.to_string();
             tracing::error!(
-                sink = self.fixture.name.as_str(),
+                sink = self.shared.name.as_str(),
                 cause,
                 trouble,
                 "sink can't write; rows are lost"
             );
         }
-        self.link.update(|state| {
+        self.ctx.update(|state| {
             state.first_failure.get_or_insert_with(|| cause.clone());
             state.failing = Some(cause);
         });
     }
 
-    /// The accounts as they will be when what is in hand is written, which is about to happen.
-    fn promise(&self) -> Vec<Book> {
-        self.hand.iter().filter_map(|batch| batch.claim.as_ref()).for_each(model::SinkClaim::promise);
-        self.books_after()
+    /// Marks the held rows as about to be stored, and returns the accounts that include them.
+    fn promise(&self) -> Vec<TracerAccount> {
+        self.held.iter().filter_map(|batch| batch.claim.as_ref()).for_each(model::SinkClaim::promise);
+        self.accounts_after()
     }
 
-    /// The accounts as they will be when what is in hand is written.
-    fn books_after(&self) -> Vec<Book> {
-        let accounts = self.fixture.accounts.all();
-        let (pinned, told) = (self.fixture.accounts.pinned(), self.fixture.unwritten.told());
-        let books = accounts.iter().map(|account| {
-            let mut snapshot = account.snapshot_of(&self.fixture.id);
-            let own = self.hand.iter().filter_map(|batch| batch.claim.as_ref());
+    /// Returns the accounts as they will be when the held batches are written.
+    fn accounts_after(&self) -> Vec<TracerAccount> {
+        let accounts = self.shared.accounts.all();
+        let (pinned, ring_losses) = (self.shared.accounts.pinned(), self.shared.unwritten.ring_losses());
+        let accounts = accounts.iter().map(|account| {
+            let mut snapshot = account.snapshot_of(&self.shared.id);
+            let own = self.held.iter().filter_map(|batch| batch.claim.as_ref());
             let own = own.filter(|claim| Arc::ptr_eq(claim.account(), account));
             snapshot.stored += own.map(model::SinkClaim::count).sum::<u64>();
-            let told = told.get(account.tracer()).copied().unwrap_or(0);
-            let mark = pinned.clone().zip(account.checkpoint(told));
-            let mark = mark.map(|(pinned, point)| Mark { pinned, point });
-            Book { tracer: account.tracer().clone(), snapshot, mark }
+            let ring_losses = ring_losses.get(account.tracer()).copied().unwrap_or(0);
+            let checkpoint = pinned.clone().zip(account.checkpoint(ring_losses));
+            let checkpoint = checkpoint.map(|(pinned, point)| PinnedCheckpoint { pinned, point });
+            TracerAccount { tracer: account.tracer().clone(), snapshot, checkpoint }
         });
-        books.collect()
+        accounts.collect()
     }
 
-    /// Everybody before this sink has ended: writes what still waits, then the final accounts.
+    /// Writes what is still queued, then the final accounts. Everything that sends to this sink has ended.
     async fn close(mut self) {
-        while let Ok(routed) = self.fixture.input.try_recv() {
+        while let Ok(routed) = self.shared.input.try_recv() {
             self.take(routed);
-            if self.rows >= self.fixture.pace.batch {
+            if self.rows >= self.shared.pace.batch {
                 self.write().await;
             }
         }
         self.write_if_any().await;
-        // Rows lost just now leave a gap that the collector, which has ended, will not come for.
-        let leaving = self.fixture.leaving.load(Relaxed);
-        let gaps = if leaving { Vec::new() } else { loss::take_gaps(&self.fixture.accounts) };
+        // Rows lost just now leave gaps that the collector, which has ended, can't write any more.
+        let leaving = self.shared.leaving.load(Relaxed);
+        let gaps = if leaving { Vec::new() } else { loss::take_gaps(&self.shared.accounts) };
         let clock = clock::boot_clock();
         let rows: Vec<_> = gaps.iter().map(|gap| loss::row(gap, clock)).collect();
-        self.fixture.unwritten.add(&rows);
+        self.shared.unwritten.add(&rows);
         self.write_if_any().await;
-        let books = self.books_after();
+        let accounts = self.accounts_after();
         let closed = {
-            let _zone = self.link.progress().zone("closing a sink");
-            self.sink.close(&books, clock::wall())
+            let _zone = self.ctx.progress().zone("closing a sink");
+            self.sink.close(&accounts, clock::wall())
         };
         if let Err(error) = closed {
             self.note_failure(&error);
         }
-        answer(self.orders.flush.take());
-        self.link.update(|state| state.queue = 0);
-        self.link.end(Exit::Stopped);
+        answer(self.control.flush.take());
+        self.ctx.update(|state| state.queue = 0);
+        self.ctx.end(Exit::Stopped);
     }
 
     async fn write_if_any(&mut self) {
-        if !self.hand.is_empty() || !self.fixture.unwritten.rows().is_empty() {
+        if !self.held.is_empty() || !self.shared.unwritten.rows().is_empty() {
             self.write().await;
         }
     }
 
-    fn panic_if_told(&self) {
-        if self.orders.panic.get() {
-            panic!("as told");
+    fn panic_if_asked(&self) {
+        if self.control.panic.get() {
+            panic!("injected panic");
         }
     }
 }
 
 fn answer(flushes: Vec<oneshot::Sender<()>>) {
     for flushed in flushes {
-        // Whoever asked may have gone.
+        // The sender of the request may be gone.
         let _ = flushed.send(());
     }
 }
