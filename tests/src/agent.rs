@@ -1,4 +1,4 @@
-//! One running agent: started with options, waited for, stopped, never left behind.
+//! Starts an agent with options, waits for it, stops it, and never leaves it behind.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::{Scratch, Store, binary};
 const READY: Duration = Duration::from_secs(120);
 const ENDED: Duration = Duration::from_secs(60);
 
-/// How an agent is to be started.
+/// Options of an agent that is about to be started.
 #[derive(Debug, Default)]
 pub struct Setup {
     options: Vec<String>,
@@ -27,51 +27,51 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Defaults, in a work folder of its own.
+    /// Returns the defaults, with a work folder of its own.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// `--set key=value`; the value is TOML.
+    /// Adds `--set key=value`; the value is TOML.
     pub fn set(mut self, key: &str, value: &str) -> Self {
         self.options.extend(["--set".to_owned(), format!("{key}={value}")]);
         self
     }
 
-    /// Any other options of `start`.
+    /// Adds any other options of `start`.
     pub fn options(mut self, options: &[&str]) -> Self {
         self.options.extend(options.iter().map(|option| (*option).to_owned()));
         self
     }
 
-    /// An environment variable.
+    /// Adds an environment variable.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// A program that starts it (and becomes it): setpriv with its options.
+    /// Sets a program that starts the agent and becomes it, such as setpriv with its options.
     pub fn under(mut self, launcher: &[&str]) -> Self {
         self.launcher = launcher.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
-    /// Another copy of the binary.
+    /// Runs another copy of the binary.
     pub fn binary(mut self, binary: impl Into<PathBuf>) -> Self {
         self.binary = Some(binary.into());
         self
     }
 
-    /// A work folder that outlives the agent.
+    /// Sets a work folder that outlives the agent.
     pub fn workdir(mut self, workdir: impl Into<PathBuf>) -> Self {
         self.workdir = Some(workdir.into());
         self
     }
 
-    /// Starts it, without waiting for anything.
+    /// Starts the agent without waiting for anything.
     ///
     /// # Panics
-    /// When it can't be started.
+    /// If the agent cannot be started.
     pub fn spawn(self) -> Agent {
         let scratch = Scratch::new();
         let workdir = self.workdir.unwrap_or_else(|| scratch.folder("work"));
@@ -87,10 +87,10 @@ impl Setup {
         Agent { child, ended: None, store: Store::at(workdir), scratch }
     }
 
-    /// Starts it and waits until every enabled tracer is attached or reported as degraded.
+    /// Starts the agent and waits until every enabled tracer is attached or reported as degraded.
     ///
     /// # Panics
-    /// When that does not happen.
+    /// If that does not happen in time.
     pub fn start(self) -> Agent {
         let mut agent = self.spawn();
         until("the agent is ready", READY, || {
@@ -103,20 +103,19 @@ impl Setup {
     }
 }
 
-/// How an agent ended, and what it said.
+/// Exit status and outputs of an agent that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its exit status.
     pub status: ExitStatus,
-    /// How long it took from the signal.
+    /// Time from the signal to the end.
     pub took: Duration,
-    /// Data.
+    /// Standard output: data.
     pub stdout: String,
-    /// Logs.
+    /// Standard error: logs.
     pub stderr: String,
 }
 
-/// An agent; killed when dropped.
+/// A running agent, killed when dropped.
 #[derive(Debug)]
 pub struct Agent {
     child: Child,
@@ -126,30 +125,29 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// A folder for the test's own files.
+    /// Returns a folder for the files of the test.
     pub fn scratch(&self) -> &Scratch {
         &self.scratch
     }
 
-    /// What it recorded, and its commands.
+    /// Returns the store, through which the agent's commands are run too.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Its logs so far.
+    /// Returns the logs written so far.
     pub fn stderr(&self) -> String {
         read(&self.scratch.path().join("stderr"))
     }
 
-    /// `status --format json`.
+    /// Returns the output of `status --format json`, whatever its exit code.
     ///
     /// # Panics
-    /// When it does not answer with JSON; its exit code is not looked at.
+    /// If the output is not JSON.
     pub fn status(&self) -> Value {
         let output = self.store.run(&["status", "--format", "json"]);
         serde_json::from_slice(&output.stdout).unwrap_or_else(|why| {
@@ -157,18 +155,18 @@ impl Agent {
         })
     }
 
-    /// What `status` tells of the actor of that name.
+    /// Returns the actor of that name from `status`.
     ///
     /// # Panics
-    /// When there is no such actor.
+    /// If there is no such actor.
     pub fn actor(&self, name: &str) -> Value {
         self.entry("actors", "name", name)
     }
 
-    /// What `status` tells of the tracer whose rows are stored under that name.
+    /// Returns the tracer whose rows are stored under that name from `status`.
     ///
     /// # Panics
-    /// When there is no such tracer.
+    /// If there is no such tracer.
     pub fn tracer(&self, name: &str) -> Value {
         self.entry("tracers", "tracer", name)
     }
@@ -179,15 +177,15 @@ impl Agent {
         found.cloned().unwrap_or_else(|| panic!("no {name} among the {list} of {status}"))
     }
 
-    /// Sends it a signal.
+    /// Sends the agent a signal.
     ///
     /// # Panics
-    /// When it can't be sent.
+    /// If the signal cannot be sent.
     pub fn signal(&self, signal: Signal) {
         signal::kill(Pid::from_raw(self.pid() as i32), signal).expect("the agent can't be signalled");
     }
 
-    /// Its exit status, once it has ended.
+    /// Returns the exit status if the agent has ended.
     pub fn try_wait(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().expect("the agent can't be waited for");
@@ -195,10 +193,10 @@ impl Agent {
         self.ended
     }
 
-    /// Waits for its end.
+    /// Waits for the agent to end.
     ///
     /// # Panics
-    /// When it does not end.
+    /// If it does not end in time.
     pub fn wait(&mut self) -> Ended {
         let start = now();
         let status = within(ENDED, || self.try_wait());
@@ -208,17 +206,17 @@ impl Agent {
         Ended { status, took, stdout, stderr }
     }
 
-    /// Signals it and waits for its end.
+    /// Signals the agent and waits for it to end.
     pub fn stop(&mut self, signal: Signal) -> Ended {
         self.signal(signal);
         self.wait()
     }
 
-    /// Stops it in good order, checks that its books balance, and gives what it recorded; the [`Agent`] is
-    /// handed back because its folder goes with it.
+    /// Stops the agent in an orderly way and checks that its accounts balance. Returns the [`Agent`], because its
+    /// folder is removed with it.
     ///
     /// # Panics
-    /// When it ends badly or its books do not balance.
+    /// If the agent fails or its accounts do not balance.
     pub fn finish_run(mut self) -> Self {
         let ended = self.stop(Signal::SIGTERM);
         assert!(ended.status.success(), "the agent ended with {}:\n{}", ended.status, ended.stderr);
@@ -226,20 +224,21 @@ impl Agent {
         self
     }
 
-    /// The same, of the only run on its store: its rows are as many as the books say, too.
+    /// Does what [`Self::finish_run`] does for the only run on a store, and also checks that the store has as many rows
+    /// as the accounts say.
     ///
     /// # Panics
-    /// When it ends badly or its books do not balance.
+    /// If the agent fails or its accounts do not balance.
     pub fn finish(self) -> Self {
         let agent = self.finish_run();
         agent.store.assert_conserved_to_the_row();
         agent
     }
 
-    /// The most memory it ever had resident, in MiB.
+    /// Returns the most memory the agent has had resident so far, in MiB.
     ///
     /// # Panics
-    /// When it does not run.
+    /// If the agent does not run.
     pub fn peak_mib(&self) -> u64 {
         let status = read(Path::new(&format!("/proc/{}/status", self.pid())));
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,4 +1,4 @@
-//! Which tracers there are, by the agent's own word: a list kept by hand would miss the next one.
+//! The list of tracers, as the agent itself prints it: a list kept by hand would miss the next one.
 
 use crate::{Scratch, Store};
 

@@ -69,7 +69,7 @@ impl Duectl {
         &self.scratch
     }
 
-    /// What it and its child logged.
+    /// Returns what duetector and its child have logged.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.scratch.path().join("log")).unwrap_or_default())
             .into_owned()

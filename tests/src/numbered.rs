@@ -20,7 +20,7 @@ pub struct Crowd {
     workers: Vec<Worker>,
 }
 
-/// One generator.
+/// A running generator.
 struct Worker {
     prefix: String,
     child: Child,

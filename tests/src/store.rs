@@ -1,4 +1,4 @@
-//! What was recorded, asked through the agent's own commands, and whether its books balance.
+//! Reads recorded rows through the agent's own commands, and checks that accounts balance.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -8,49 +8,48 @@ use serde_json::Value;
 
 use crate::binary;
 
-/// A work folder, and how to ask about it.
+/// A work folder and the commands that query it.
 #[derive(Clone, Debug)]
 pub struct Store {
     workdir: PathBuf,
 }
 
-/// One tracer in `brief --format json`.
+/// Entry of one tracer in `brief --format json`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Account {
-    /// Whose.
     pub tracer: String,
-    /// Written by which collector.
+    /// Collector that wrote the rows.
     pub collector_id: String,
     /// Rows in the store, all runs.
     pub count: u64,
-    /// First `dt`.
+    /// `dt` of the first row.
     pub start: Option<String>,
-    /// Last `dt`.
+    /// `dt` of the last row.
     pub end: Option<String>,
-    /// Column types.
+    /// Types of the columns.
     pub fields: Value,
-    /// The last run's books; none for the agent's own rows.
+    /// Account of the last run; none for rows the agent makes itself.
     pub seen: u64,
     /// Stored in the last run.
     pub stored: u64,
     /// Filtered in the last run.
     pub filtered: u64,
-    /// Lost in the last run, by place.
+    /// Records lost in the last run, by point of loss.
     pub lost: Lost,
 }
 
-/// Records lost, by place.
+/// Records lost, by point of loss.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lost {
-    /// The kernel's ring.
+    /// Lost because the kernel's ring was full.
     pub ring: u64,
-    /// Decoding.
+    /// Lost in decoding.
     pub decode: u64,
-    /// A queue.
+    /// Lost in a queue.
     pub queue: u64,
-    /// The sink.
+    /// Lost in the sink.
     pub sink: u64,
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-/// What a test can't do without.
+/// Requirement of a test.
 #[derive(Clone, Copy, Debug)]
 pub enum Need {
     /// To be root.

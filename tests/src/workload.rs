@@ -1,4 +1,4 @@
-//! What the agent is to record: scripts and the generator, run under a uid nothing else on the machine has.
+//! Workloads to record: scripts and the generator, run under a uid that nothing else on the machine has.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;

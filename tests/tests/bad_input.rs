@@ -1,4 +1,5 @@
-//! Criterion 8: whatever is wrong is told clearly or counted; nothing crashes, hangs or grows without bound.
+//! Feeds the agent bad input: every error is reported clearly or counted; nothing crashes, hangs or grows without
+//! bound.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::path::{Path, PathBuf};

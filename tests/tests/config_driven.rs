@@ -1,5 +1,5 @@
-//! Criterion 9: the same setting by file, environment and `--set`, in that order of strength; `config show`
-//! says where each value comes from, and the agent does what it says.
+//! Sets the same setting by file, environment and `--set`, each overriding the one before; `config show` prints what
+//! runs.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::process::Command;

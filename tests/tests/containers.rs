@@ -74,7 +74,7 @@ fn run(state: &Path, bundle: &Path, number: usize) {
     succeed(&mut runc);
 }
 
-/// What containers of these tests share.
+/// Makes the root folder that the containers of these tests share.
 fn root_folder(folder: &Path) {
     for name in ["rootfs/proc", "rootfs/dev"] {
         fs::create_dir_all(folder.join(name)).unwrap();
@@ -155,7 +155,7 @@ fn name_and_image_come_from_the_runtimes_socket() {
     assert_eq!(reported, ["docker", "train", "registry/train:3"]);
 }
 
-/// What the row says of its container, and that it is this one where the row tells.
+/// Checks the container that the row names, where it names one.
 fn check(row: &Value, groups: &Cgroups, number: usize) {
     let extended = &row["extended"];
     let path = extended["cgroup"].as_str().unwrap();

@@ -114,7 +114,8 @@ fn a_burst_reaches_python_duetector_whole() {
     assert!(!duectl.log().contains("Invalid json: {"), "{}", duectl.log());
 }
 
-/// It says `stopped` and waits to be asked: a child that is simply gone would make `duectl` hang at its end.
+/// Checks that a child that can trace nothing writes `stopped` and waits to be asked: a child that simply exits would
+/// make `duectl` hang.
 fn a_child_that_can_trace_nothing_takes_its_leave() {
     let mut duectl = host(&["--tracer", "no-such-tracer"]);
     // It may be gone before anybody could see it.

@@ -23,7 +23,7 @@ fn counts(agent: &Agent, what: &str, filter: &str) -> Value {
     agent.actor("collector")["state"][what][filter].clone()
 }
 
-/// What one filter dropped, in the kernel and behind it.
+/// Returns how many records one filter dropped, in the kernel and in the collector.
 fn filtered(agent: &Agent, filter: &str) -> u64 {
     let in_kernel = agent.actor("ebpf")["state"]["filtered"][filter].as_u64().unwrap_or_default();
     in_kernel + counts(agent, "filtered", filter).as_u64().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Criterion 3: names made to break things come back byte for byte, and break nothing.
+//! Records hostile names: they come back byte for byte, and break nothing.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::collections::BTreeMap;

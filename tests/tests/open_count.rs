@@ -1,4 +1,4 @@
-//! Criterion 1: a script opens one file exactly 101 times; 101 rows come out, whole, here and in Python duetector.
+//! Records a script that opens one file exactly 101 times: 101 complete rows, read here and by Python duetector.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::env;

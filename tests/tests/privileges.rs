@@ -1,4 +1,4 @@
-//! Criterion 7: without privileges everything says what it lacks and how to grant it, and what can run, runs.
+//! Runs the agent with few privileges: it says what each tracer lacks and how to grant it, and runs the rest.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::process::{Command, Output};

@@ -199,7 +199,7 @@ impl Dice {
     }
 }
 
-/// One agent, and the file it is configured by.
+/// An agent and its configuration file.
 struct Side {
     agent: Agent,
     config: std::path::PathBuf,
@@ -221,8 +221,8 @@ impl Side {
         assert!(done.status.success(), "{filters}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
-    /// What each tracer has seen, once everything up to the end of so many processes has become rows or not: filters
-    /// that come later would judge what is still on its way.
+    /// Returns how many events each tracer has seen, once everything up to the end of `exits` processes is stored or
+    /// filtered: filters that change later would apply to records still in flight.
     fn settled(&self, exits: u64) -> Option<Vec<u64>> {
         let status = self.agent.status();
         let tracers = status["tracers"].as_array().unwrap();

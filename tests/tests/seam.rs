@@ -1,5 +1,5 @@
-//! With `ebpf.pin` an agent that is killed is followed by one that goes on with the first record that is not stored:
-//! none is missing at the seam, none is there twice.
+//! Restarts with `ebpf.pin`: the agent after a killed one resumes with the first record that is not stored; none is
+//! missing, none is stored twice.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use tests::{Agent, Crowd, Scratch, Setup, Store, suite, until};
 
 const SOON: Duration = Duration::from_secs(30);
 const ROUNDS: u32 = 20;
-/// Opens a second: of each worker.
+/// Opens per second of each worker.
 const RATE: u64 = 1500;
 const WORKERS: u32 = 3;
 
@@ -28,7 +28,7 @@ suite! {
     tracers_that_were_switched_between_two_runs: [Kernel]
 }
 
-/// A work folder whose agents pin, and what they pinned is let go at the end whatever happens.
+/// A work folder whose agents pin; the pins are removed at the end in any case.
 struct Site {
     scratch: Scratch,
     uid: u32,
@@ -56,7 +56,7 @@ impl Site {
             .set("collector.id", "seam")
     }
 
-    /// So many opens of one file by the user that is traced.
+    /// Opens one file `count` times as the traced user.
     fn open(&self, count: u32) {
         let file = self.scratch.file("file", "");
         generate(self.uid, &["open", file.to_str().unwrap(), "--count", &count.to_string()]);
@@ -79,7 +79,7 @@ fn kill(mut agent: Agent) {
     agent.wait();
 }
 
-/// What `status` says of the pin.
+/// Returns the state of the pin from `status`.
 fn pin(agent: &Agent) -> serde_json::Value {
     agent.actor("ebpf")["state"]["pin"].clone()
 }
@@ -92,7 +92,7 @@ fn wait_for_stored(agent: &Agent, tracer: &str, least: u64) {
     until("rows are stored", SOON, || (agent.tracer(tracer)["stored"].as_u64() >= Some(least)).then_some(()));
 }
 
-/// The same in every run: failures can be had again.
+/// Random numbers that are the same in every run, so that a failure can be repeated.
 struct Dice(u64);
 
 impl Dice {
@@ -134,7 +134,7 @@ fn assert_once(found: &[String], expected: &[String], lost: u64) {
     assert_eq!(found.len() + missing.len(), expected.len(), "names that nobody asked for");
 }
 
-/// Opens in the store; 0 while there is no table, or nobody may read it.
+/// Returns the number of opens in the store; 0 if there is no table, or it cannot be read.
 fn rows(site: &Site) -> i64 {
     let path = site.store().database();
     // Only looked at: the last to close a file that it may write would tidy it up, and be in an agent's way.
@@ -205,7 +205,7 @@ fn twenty_kills_lose_nothing_and_double_nothing() {
     assert!(adopted > 0, "no run is noted as going on with another's rings");
 }
 
-/// The count of the `loss` rows of that tracer.
+/// Returns the sum of the `loss` rows of that tracer.
 fn reported_lost(store: &Store, tracer: &str) -> u64 {
     let losses = store.query("loss", &[]);
     let of_it = losses.iter().filter(|row| row["extended"]["lost_tracer"] == tracer);

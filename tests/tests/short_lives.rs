@@ -1,4 +1,4 @@
-//! Criterion 2: processes that are gone before anybody could look are recorded whole.
+//! Records processes whole that are gone before anyone could examine them.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! Criterion 6: an orderly end loses nothing and is quick; a crash costs at most the last flush interval.
+//! Checks that an orderly end loses nothing and is quick, and that a crash costs at most the last flush interval.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::process::Stdio;
@@ -122,7 +122,7 @@ fn after_kill_9_mid_storm_the_store_is_whole_and_the_next_start_goes_on() {
     assert_eq!((after.count, after.seen, after.stored), (open.count + 23, 23, 23));
 }
 
-/// Local wall time, as SQLite tells it.
+/// Returns the local wall time in the form SQLite prints.
 fn local_now() -> String {
     let memory = Connection::open_in_memory().unwrap();
     memory

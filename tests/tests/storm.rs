@@ -1,4 +1,4 @@
-//! Criterion 4: more than can be kept up with, and just what can.
+//! Floods the agent with more than it can take, and with just as much as it can take.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use tests::workload::generate;

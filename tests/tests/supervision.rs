@@ -1,5 +1,5 @@
-//! Criterion 5: one part falls, hangs or panics; it comes back or is given up, the others never stop, and
-//! `status` tells its story with the first cause.
+//! Makes one actor crash, hang or panic: it is restarted or given up, the others never stop, and `status` shows the
+//! first cause.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::time::Duration;
@@ -89,7 +89,7 @@ fn processes_with(argument: &str) -> Vec<String> {
         .collect()
 }
 
-/// Makes the actor panic, and gives its story once it runs again.
+/// Makes the actor panic, and returns its state once it runs again.
 fn panic_and_return(agent: &Agent, actor: &str) -> Value {
     let injected = agent.store().run(&["inject-panic", actor]);
     assert!(injected.status.success(), "{}", String::from_utf8_lossy(&injected.stderr));

@@ -1,4 +1,4 @@
-//! Kinds of hooks: what the store says of what it can't have, and what a hook that a kernel lacks costs.
+//! Checks the kinds of hooks: the store lists what it cannot have, and a missing hook affects only what needs it.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::collections::BTreeSet;
@@ -65,7 +65,7 @@ fn opens_of(agent: &Agent, file: &str) -> usize {
     agent.store().query("open", &[&format!("fname={file}"), "uid != 0"]).len()
 }
 
-/// The manifest's rows, by tracer.
+/// Returns the rows of `manifest`.
 fn manifest(agent: &Agent) -> Vec<Value> {
     let rows = agent.store().query("manifest", &[]);
     let names: BTreeSet<&str> = rows.iter().map(|row| row["extended"]["tracer"].as_str().unwrap()).collect();
@@ -288,7 +288,7 @@ fn another_tier_needs_a_restart_and_is_shown_everywhere() {
     }
 }
 
-/// `status` and `tracers` tell that tier of all kernel tracers.
+/// Checks that `status` and `tracers` show that tier for all kernel tracers.
 fn assert_tier(agent: &Agent, number: u8, name: &str) {
     let status = agent.status();
     let text = String::from_utf8(agent.store().run(&["tracers"]).stdout).unwrap();

@@ -16,7 +16,7 @@ const SIZE: u64 = 4 << 20;
 
 /// Pieces of any size, beginning anywhere.
 const UNEVEN: &[&str] = &["--bsrange=1-9000", "--bs_unaligned"];
-/// What a disk takes as it is.
+/// Options that every file system accepts.
 const WHOLE: &[&str] = &["--bs=4k"];
 
 /// Engines with their options. Not vsync, whose report is short by what it had gathered last, and not mmap: `programs` has
@@ -66,7 +66,7 @@ fn takes_direct(file: &Path) -> bool {
     fs::File::options().read(true).custom_flags(nix::libc::O_DIRECT).open(file).is_ok()
 }
 
-/// What fio says of its job.
+/// Returns fio's own report of its job.
 fn report(file: &Path, engine: &str, options: &[&str], ways: &str) -> Value {
     let mut command = Command::new("fio");
     command.args(["--name=job", "--output-format=json"]);

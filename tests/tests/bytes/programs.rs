@@ -15,7 +15,7 @@ pub(crate) const UID: u32 = 9958;
 /// Neither a whole number of pages nor of anybody's buffers.
 const SIZE: usize = 3_141_593;
 
-/// What each does with `source`, in a folder of its own.
+/// Commands run on `source`, each in a folder of its own.
 const PROGRAMS: &[&[&str]] = &[
     &["dd", "if=source", "of=copy", "bs=1000", "status=none"],
     &["dd", "if=source", "of=copy", "bs=64K", "skip=3", "seek=5", "count=7", "conv=notrunc", "status=none"],
@@ -132,7 +132,7 @@ for t in threads: t.start()
 for t in threads: t.join()
 ";
 
-/// What fails counts nothing.
+/// Calls that fail, which count nothing.
 const FAILING: &str = "
 import os
 f, g = os.open('source', 0), os.open('copy', os.O_CREAT | os.O_WRONLY)

@@ -13,7 +13,7 @@ impl Dice {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
-    /// One of `0..limit`.
+    /// Returns a number in `0..limit`.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         // xorshift64*
         self.0 ^= self.0 >> 12;
@@ -30,7 +30,7 @@ impl Dice {
 /// Kernel tracers that are edited. `open` is not.
 const KERNEL: [&str; 4] = ["clone", "connect", "exec", "exit"];
 
-/// What is in the file.
+/// Content of the configuration file.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Model {
     generator: PathBuf,
@@ -38,11 +38,11 @@ pub(crate) struct Model {
     kernel: BTreeMap<&'static str, (bool, String)>,
     /// A word to print, and the interval in ms.
     shells: BTreeMap<String, (u64, u64)>,
-    /// What is in their environment.
+    /// Values in the environment of children.
     children: BTreeMap<String, u64>,
-    /// What each drops: nothing that is counted here.
+    /// Numbers in filters that drop nothing that is counted here.
     filters: BTreeMap<String, u64>,
-    /// Its file's number and its batch.
+    /// Number of the file, and the batch size.
     jsonl: Option<(u64, u64)>,
     memory: Option<u64>,
     sqlite_batch: u64,
@@ -68,7 +68,7 @@ impl Model {
         }
     }
 
-    /// One random edit.
+    /// Makes one random edit.
     pub(crate) fn edit(&mut self, dice: &mut Dice) {
         let name = |dice: &mut Dice, of: &str| format!("{of}{}", dice.below(3));
         match dice.below(12) {
@@ -104,7 +104,7 @@ impl Model {
         }
     }
 
-    /// What a reload from this to `other` has to report.
+    /// Returns the changes that a reload from this configuration to `other` must report.
     pub(crate) fn differences(&self, other: &Self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         for (name, (disabled, old)) in &self.kernel {
@@ -192,7 +192,7 @@ fn differ<T: PartialEq>(
     found.extend(differing.map(|name| format!("{what} {name}")));
 }
 
-/// Puts something in the file's place that is wrong; says what.
+/// Makes the file invalid in a random way; returns a description.
 pub(crate) fn spoil(dice: &mut Dice, good: &str, file: &Path) -> String {
     let wrong = [
         "[ebpf\n",

@@ -1,5 +1,5 @@
-//! Issue 3, criterion 6: 200 random edits of the configuration under load, valid and invalid ones. What an edit does not
-//! concern is not touched and loses nothing; an invalid one changes nothing; the books balance at the end.
+//! Makes 200 random edits of the configuration under load, valid and invalid ones. An edit touches only what it
+//! changes, which loses nothing; an invalid edit changes nothing; the accounts balance at the end.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 mod edits;
@@ -17,7 +17,7 @@ use tests::workload::generator;
 use tests::{Agent, Scratch, Setup, binary, suite, until};
 
 const SOON: Duration = Duration::from_secs(30);
-/// Whose files are counted; nothing else on the machine has this user id.
+/// User id whose files are counted; nothing else on the machine has it.
 const UID: u32 = 9974;
 const EDITS: u32 = 200;
 
@@ -46,7 +46,7 @@ impl Rig {
         Self { agent, file, files, load, _scratch: scratch }
     }
 
-    /// Puts a configuration in place, and has it read: by command or by signal. What came of it, as `status` tells it.
+    /// Writes a configuration and has it loaded, by command or by signal. Returns the result that `status` shows.
     fn reload(&self, by_signal: bool) -> Value {
         let last = || self.agent.status()["config"]["last_reload"].clone();
         if !by_signal {
@@ -88,7 +88,7 @@ impl Drop for Rig {
     }
 }
 
-/// What tells one life of a tracer from another: restarts, its process, and numbers that only grow.
+/// Facts that distinguish one incarnation of a tracer from another: restarts, its process, and numbers that only grow.
 #[derive(Clone, Debug)]
 struct Life {
     restarts: u64,
@@ -108,7 +108,7 @@ fn lives(agent: &Agent) -> BTreeMap<String, Life> {
     tracers.map(|tracer| (tracer["tracer"].as_str().unwrap().to_owned(), life(tracer))).collect()
 }
 
-/// Nobody lives a second life whom the edit did not concern.
+/// Fails if anything that the edit did not concern was restarted.
 fn assert_untouched(
     before: &BTreeMap<String, Life>,
     after: &BTreeMap<String, Life>,
@@ -129,7 +129,7 @@ fn assert_untouched(
     }
 }
 
-/// All that a reload says it changed.
+/// Returns everything that a reload reported as changed.
 fn reported(result: &Value) -> BTreeSet<String> {
     let lists = ["added", "removed", "restarted", "changed"];
     let names = lists.iter().flat_map(|list| result["changes"][list].as_array().unwrap());
@@ -176,7 +176,7 @@ fn restore(file: &Path, model: &Model) {
     fs::write(file, model.to_toml()).unwrap();
 }
 
-/// Every numbered event of those who were never touched is there exactly once, and the books balance.
+/// Checks that every numbered event of the untouched tracers is stored exactly once, and that the accounts balance.
 fn check_the_end(rig: &mut Rig) {
     let made = rig.end_load();
     assert!(made > 500, "only {made} files under load");

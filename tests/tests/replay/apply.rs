@@ -1,4 +1,4 @@
-//! What each row says happened, done to the model.
+//! Applies the rows to the model of the file system.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::tree::{Identity, Index, KIND, Node, Location, Tree};
 
 type Done = Result<(), String>;
 
-/// A row of a call that succeeded, done to the tree.
+/// Applies the row of a successful call to the tree.
 pub(crate) fn apply(tree: &mut Tree, tracer: &str, row: &Row<'_>) -> Done {
     match tracer {
         "open" => open(tree, row),
@@ -22,7 +22,7 @@ pub(crate) fn apply(tree: &mut Tree, tracer: &str, row: &Row<'_>) -> Done {
     }
 }
 
-/// A row, by what its fields mean.
+/// A row with accessors by the meaning of its fields.
 pub(crate) struct Row<'a>(pub(crate) &'a Value);
 
 impl Row<'_> {
@@ -58,7 +58,8 @@ impl Row<'_> {
         self.asked(self.text("new_path")?, "new_path_asked")
     }
 
-    /// `..` behind a symlink means something else than the shortest path says: then what was asked for tells.
+    /// Returns the path to follow. `..` behind a symlink leads elsewhere than the shortened path says; then the path as
+    /// asked is used.
     fn asked(&self, path: &str, asked: &str) -> Result<String, String> {
         match self.field(asked).as_str() {
             Some(asked) if asked.contains("..") && asked.starts_with('/') => Ok(asked.to_owned()),
@@ -74,7 +75,7 @@ impl Row<'_> {
         Some((number("dev")?, number("ino")?, number("generation")?))
     }
 
-    /// Something new, of that kind and with the mode that was asked for.
+    /// Returns a new node of that kind with the mode that was asked for.
     fn made(&self, kind: u32) -> Result<Node, String> {
         let owner = |name: &str| self.0[name].as_u64().ok_or_else(|| format!("no {name}"));
         let mode = self.number("mode")? & !self.number("umask")? & 0o7777;
@@ -118,7 +119,7 @@ fn open(tree: &mut Tree, row: &Row<'_>) -> Done {
     if recorded == kind { Ok(()) } else { Err(format!("it is {kind}, not {recorded}")) }
 }
 
-/// Who a file is; a file never becomes another.
+/// Notes the identity of a file; a file never becomes another.
 fn learn(tree: &mut Tree, node: Index, identity: Identity) -> Done {
     match tree.nodes[node].identity.replace(identity) {
         None => tree
@@ -203,7 +204,7 @@ fn mkdir(tree: &mut Tree, row: &Row<'_>) -> Done {
     tree.name(location, node)
 }
 
-/// The file of a call that was given a path, or a descriptor.
+/// Returns the file of a call that was given a path or a descriptor.
 fn file(tree: &Tree, row: &Row<'_>, follow: bool) -> Result<Index, String> {
     match row.identity() {
         Some(identity) => tree.identities.get(&identity).copied().ok_or("a file nobody knows".to_owned()),
@@ -239,7 +240,7 @@ fn resize(tree: &mut Tree, row: &Row<'_>) -> Done {
     Ok(())
 }
 
-/// The size is what the call says, whatever was written before.
+/// Sets the size that the call reported, whatever was written before.
 fn set_size(node: &mut Node, size: i64, row: &Row<'_>) -> Done {
     row.time()?.clone_into(&mut node.sized);
     (node.size, node.blurred) = (size, false);
@@ -262,8 +263,8 @@ fn attr(tree: &mut Tree, row: &Row<'_>) -> Done {
     Ok(())
 }
 
-/// What is written is written at the end. A row is about all uses since the one before: if the size was set meanwhile,
-/// it does not tell how much was written after.
+/// Appends written bytes at the end. A row covers all uses since the row before: if the size was set in between, the
+/// row does not say how much was written afterwards.
 fn usage(tree: &mut Tree, row: &Row<'_>) -> Done {
     let node = file(tree, row, true)?;
     let node = &mut tree.nodes[node];

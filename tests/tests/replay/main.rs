@@ -1,8 +1,9 @@
-//! The last state of a tree of files, from the records alone: they are read back from the store, done again, one after
-//! the other, to a model of a file system, and that must be what is on the disk.
+//! Derives the last state of a tree of files from the records alone: they are read back from the store and applied, one
+//! after the other, to a model of a file system, which must then equal the disk.
 //!
-//! A call's record is made when the call ends; what it did may have been done before another's that ended first. So the
-//! generator keeps apart what would depend on it: `file_ops` says how. Nothing else is made easy for the records.
+//! The record of a call is made when the call ends; its effect may precede that of another call that ended first. So
+//! the generator keeps apart whatever depends on that order (`file_ops` says how). Nothing else is made easy for the
+//! records.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 mod apply;
@@ -21,12 +22,12 @@ use tests::{Agent, Scratch, Setup, Store, binary, suite};
 use tree::{BLURRED, Node, Tree, line};
 
 const UID: u32 = 9960;
-/// Who only keeps the processors busy.
+/// User id of a process that only keeps the processors busy.
 const OTHER: u32 = 9959;
 const WORKERS: u64 = 3;
 /// All that it takes to do anything to anybody's files.
 const CAPABILITIES: &str = "+chown,+dac_override,+dac_read_search,+fowner,+fsetid,+mknod";
-/// Who tells what, in the order in which rows of the same microsecond are taken.
+/// Tracers in the order in which rows of the same microsecond are applied.
 const TRACERS: [&str; 8] = ["mkdir", "open", "usage", "rename", "unlink", "link", "truncate", "attr"];
 
 suite! {
@@ -58,7 +59,7 @@ fn the_records_alone_give_the_last_state() {
     compare(&agent, top.to_str().unwrap(), &made);
 }
 
-/// One of the programs that do something.
+/// Starts one of the programs that change files.
 fn work(program: &Path, top: &Path, lock: &Path, number: u64, seconds: u64) -> Child {
     let mut command = Command::new("setpriv");
     let id = UID.to_string();
@@ -71,7 +72,7 @@ fn work(program: &Path, top: &Path, lock: &Path, number: u64, seconds: u64) -> C
     command.spawn().unwrap()
 }
 
-/// Somebody who takes the time of a processor, with calls that nobody records.
+/// Starts a process that uses processor time, with calls that no tracer records.
 fn busy(scratch: &Scratch) -> Child {
     let file = scratch.file("busy", "");
     let mut command = generator(OTHER, &["open", file.to_str().unwrap()]);
@@ -116,13 +117,13 @@ fn compare(agent: &Agent, top: &str, made: &BTreeMap<String, u64>) {
     assert!(real.len() > 100, "there was not much to compare: {}", real.len());
 }
 
-/// The line of a file as the model tells it when it does not know how long it is.
+/// Returns the line of a file without its size, as the model prints it if the size is not known.
 fn without_size(line: &str) -> String {
     let (before, rest) = line.split_once(" size ").unwrap_or((line, ""));
     format!("{before} size {BLURRED}{}", rest.trim_start_matches(|digit: char| digit.is_ascii_digit()))
 }
 
-/// All rows about the tree, in the order of time: as many as calls were made.
+/// Returns all rows about the tree in order of time; there must be as many as calls were made.
 fn rows(store: &Store, top: &str, made: &BTreeMap<String, u64>) -> Vec<(String, &'static str, Value)> {
     let mut all = Vec::new();
     for tracer in TRACERS {
@@ -140,7 +141,7 @@ fn rows(store: &Store, top: &str, made: &BTreeMap<String, u64>) -> Vec<(String, 
     all
 }
 
-/// What is on the disk, told as the model tells it.
+/// Returns the files on disk, in the form in which the model prints them.
 fn real(top: &Path) -> BTreeMap<String, String> {
     let mut list = BTreeMap::new();
     visit(top, &mut |path, meta| {

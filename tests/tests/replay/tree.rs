@@ -22,15 +22,15 @@ pub(crate) struct Node {
     pub(crate) uid: u64,
     pub(crate) gid: u64,
     pub(crate) size: i64,
-    /// When a call last said what the size is; and since then it can't be told from what was written.
+    /// Time at which a call last reported the size, if writes since then leave the size unknown.
     pub(crate) sized: String,
     pub(crate) blurred: bool,
     pub(crate) device: u64,
-    /// Of a symlink.
+    /// Target of a symlink.
     pub(crate) target: String,
-    /// Of a folder.
+    /// Names in a folder.
     pub(crate) names: BTreeMap<String, Index>,
-    /// Of one that was opened.
+    /// Identity, once the file has been opened.
     pub(crate) identity: Option<Identity>,
 }
 
@@ -40,7 +40,7 @@ impl Node {
     }
 }
 
-/// Where a path leads: a name in a folder, and what is there, if anything is.
+/// Location that a path leads to: a name in a folder, and the file there, if there is one.
 #[derive(Clone, Debug)]
 pub(crate) struct Location {
     pub(crate) folder: Index,
@@ -48,7 +48,7 @@ pub(crate) struct Location {
     pub(crate) node: Option<Index>,
 }
 
-/// All of them; the first is the top, and none is ever taken out: it may still be open.
+/// All nodes; the first is the top. None is ever removed, because it may still be open.
 #[derive(Debug)]
 pub(crate) struct Tree {
     top: String,
@@ -63,7 +63,7 @@ impl Tree {
         Self { top: top.to_owned(), nodes: vec![node], identities: HashMap::new() }
     }
 
-    /// Where `path` leads, through symlinks; through one at its end if `follow`.
+    /// Returns the location of `path`, through symlinks; through one at its end only if `follow`.
     pub(crate) fn find(&self, path: &str, follow: bool) -> Found<Location> {
         let mut left = names_of(self.below(path)?);
         let (mut way, mut links) = (vec![0], 0);
@@ -105,7 +105,7 @@ impl Tree {
         Ok(location)
     }
 
-    /// What is there, which must be something.
+    /// Returns the node at `path`, which must exist.
     pub(crate) fn node(&self, path: &str, follow: bool) -> Found<Index> {
         self.find(path, follow)?.node.ok_or_else(|| format!("there is no {path}"))
     }
@@ -136,7 +136,8 @@ impl Tree {
             .ok_or_else(|| format!("{} is not there", location.name))
     }
 
-    /// Every file by its path, as `find -ls` would tell it; of one with several names each says which is the first.
+    /// Returns a line per file by its path, as `find -ls` would print it; a file with several names refers to the first
+    /// one.
     pub(crate) fn list(&self) -> BTreeMap<String, String> {
         let mut paths = BTreeMap::new();
         self.list_below(0, "", &mut paths);
@@ -163,7 +164,7 @@ impl Tree {
     }
 }
 
-/// The last one first.
+/// Returns the names of a path, the last one first.
 fn names_of(path: &str) -> Vec<String> {
     path.rsplit('/').filter(|name| !name.is_empty() && *name != ".").map(str::to_owned).collect()
 }

@@ -1,5 +1,5 @@
-//! What a subprocess tracer's child that floods can get through: events a second from its first byte to the last one
-//! stored, nothing lost, with the agent's default filters; and the child alone, which is the most there could be.
+//! Measures how fast a subprocess tracer's child can write: events per second from its first byte to the last one
+//! stored, nothing lost, with the default filters; and the same child alone, as the upper bound.
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
@@ -14,16 +14,16 @@ use crate::measures::{cpu_seconds, median};
 const EVENTS: u64 = 2_000_000;
 const STORED: Duration = Duration::from_secs(120);
 
-/// The rate into one sink.
+/// Rate and cost with one sink.
 pub(crate) struct Flood {
     into: &'static str,
     must: f64,
     rate: f64,
-    /// Agent CPU seconds a million events.
+    /// CPU seconds of the agent per million events.
     cpu: f64,
 }
 
-/// Medians of so many rounds, at most five.
+/// Returns medians of `rounds` rounds, at most five.
 pub(crate) fn take(rounds: usize) -> Vec<Flood> {
     let rounds = rounds.clamp(1, 5);
     let alone = median((0..rounds).map(|_| alone()).collect());
@@ -35,7 +35,7 @@ pub(crate) fn take(rounds: usize) -> Vec<Flood> {
     floods
 }
 
-/// As a table.
+/// Returns the figures as a table.
 pub(crate) fn report(floods: &[Flood]) -> String {
     let mut text = String::from(
         "\n| a flooding child, all events into | events/s | must | met | CPU s per million |\n|---|---|---|---|---|\n",

@@ -1,5 +1,5 @@
-//! What each tracer's events cost in the kernel: the run time of the agent's programs, as the kernel counts it while
-//! `kernel.bpf_stats_enabled` is set, with the tracer on, less the same with another one on.
+//! Measures what each tracer's events cost in the kernel: the run time of the agent's programs, which the kernel counts
+//! while `kernel.bpf_stats_enabled` is set, less the same with another tracer on.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -13,7 +13,7 @@ use crate::measures::{Figure, figure};
 const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
 const UID: u32 = 9963;
 
-/// What makes events of a tracer, in words of Perl, once for each `$n`: in a folder with a file `a` that `F` has open.
+/// Perl code that makes events of a tracer, run once for each `$n` in a folder with a file `a` that `F` has open.
 const WORKS: &[(&str, u32, &str)] = &[
     ("open", 20_000, "sysopen(G, 'a', 0); close G"),
     ("usage", 20_000, "sysseek(F, 0, 0); sysread(F, $b, 4096)"),
@@ -48,14 +48,14 @@ const DNS: &str = "socket(S, 2, 2, 0); send(S, \
 const PRELUDE: &str = "use Socket; $no = 'no'; open(F, '+>', 'a'); open(L, '>', 'l'); syswrite F, 'x' x 4096; \
      socket(L, 2, 1, 0); bind(L, sockaddr_in(0, INADDR_LOOPBACK)); listen(L, 100); $there = getsockname L;";
 
-/// Of one tracer.
+/// Cost of one tracer.
 pub(crate) struct Cost {
     pub(crate) tracer: String,
-    /// Nanoseconds an event; none where there is no work for it here, or it saw nothing.
+    /// Nanoseconds per event; none if there is no work for it here, or it saw nothing.
     pub(crate) ns: Option<f64>,
 }
 
-/// Of all tracers, in their own order.
+/// Measures all tracers, in the order of the catalogue.
 pub(crate) fn take() -> Vec<Cost> {
     let Some(_switch) = Switch::on() else { return Vec::new() };
     let tracers = catalog::kernel_tracers();
@@ -63,7 +63,7 @@ pub(crate) fn take() -> Vec<Cost> {
     costs.collect()
 }
 
-/// The kernel counts run times while this is held; as it was before when dropped.
+/// Makes the kernel count run times; restores the earlier setting when dropped.
 struct Switch(String);
 
 impl Switch {
@@ -80,7 +80,7 @@ impl Drop for Switch {
     }
 }
 
-/// A table.
+/// Returns the costs as a table.
 pub(crate) fn report(costs: &[Cost]) -> String {
     let mut text = String::from("\n| tracer | ns an event in the kernel |\n|---|---|\n");
     for cost in costs {
@@ -91,7 +91,7 @@ pub(crate) fn report(costs: &[Cost]) -> String {
     text
 }
 
-/// Those with a budget.
+/// Returns the costs that have a budget.
 pub(crate) fn figures(costs: &[Cost]) -> Vec<Figure> {
     let of = |tracer: &str, what: &str, budget| {
         let cost = costs.iter().find(|cost| cost.tracer == tracer)?;
@@ -101,7 +101,7 @@ pub(crate) fn figures(costs: &[Cost]) -> Vec<Figure> {
     open.into_iter().chain(of("usage", "kernel time of a read in the ledger", (250.0, 120.0))).collect()
 }
 
-/// What the tracer's own part is: another tracer's agent, doing the same, is taken off.
+/// Returns the tracer's own part: the cost less that of an agent with another tracer on that does the same work.
 fn cost(tracers: &[String], tracer: &str) -> Option<f64> {
     let (_, count, work) = WORKS.iter().find(|(name, ..)| *name == tracer)?;
     let other = if tracer == "mount" { "rename" } else { "mount" };
@@ -111,7 +111,7 @@ fn cost(tracers: &[String], tracer: &str) -> Option<f64> {
     (events > 0).then(|| (busy - idle).max(0.0) / events as f64)
 }
 
-/// Nanoseconds in the agent's programs while the work is done, and how much of it was seen.
+/// Returns the nanoseconds spent in the agent's programs while the work is done, and the number of events seen.
 fn run(tracers: &[String], on: &str, watched: &str, count: u32, work: &str) -> (f64, u64) {
     let others = tracers.iter().filter(|tracer| *tracer != on);
     let setup =
@@ -129,7 +129,7 @@ fn run(tracers: &[String], on: &str, watched: &str, count: u32, work: &str) -> (
     (took, seen)
 }
 
-/// Nanoseconds that the programs the agent holds have run so far (`run_time_ns` of their descriptors).
+/// Returns the nanoseconds that the agent's programs have run so far (`run_time_ns` of their descriptors).
 fn run_time(agent: &Agent) -> f64 {
     let folder = format!("/proc/{}/fdinfo", agent.pid());
     let files = fs::read_dir(folder).into_iter().flatten().flatten();

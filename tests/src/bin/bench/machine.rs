@@ -1,9 +1,9 @@
-//! On what it was measured.
+//! Describes the machine of a measurement.
 
 use std::fs;
 use std::process::Command;
 
-/// Machine, kernel, commit, date: one line each.
+/// Returns machine, kernel, commit and date, one line each.
 pub(crate) fn describe() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let models: Vec<_> = cpus.lines().filter(|line| line.starts_with("model name")).collect();

@@ -1,5 +1,5 @@
-//! What the agent costs: one table, every ratio taken in one run, alternating with nobody watching and with
-//! other tools where they are installed. `cargo xtask bench` builds and runs this.
+//! Measures what the agent costs: one table, every ratio taken in one run, alternating with no watcher and with other
+//! tools where they are installed. `cargo xtask bench` builds and runs this.
 
 mod children;
 mod kernel;
@@ -53,7 +53,7 @@ fn main() -> std::io::Result<()> {
     }
 }
 
-/// The whole document.
+/// Returns the whole document.
 fn report(figures: &Figures) -> String {
     let mut text = String::from("# Benchmarks\n\nMade by `cargo xtask bench --write`. ");
     text.push_str("Compare ratios, not absolute times: each was taken in one run, alternating.\n\n");
@@ -73,7 +73,7 @@ fn report(figures: &Figures) -> String {
     text
 }
 
-/// Everybody's slowdowns, and what they are relative to.
+/// Appends the slowdowns by watcher, and the time they are relative to.
 fn slower(text: &mut String, slowdowns: &[Slowdown]) {
     let watchers = Watcher::all();
     let names: Vec<_> = watchers.iter().skip(1).map(|watcher| watcher.name()).collect();

@@ -1,4 +1,4 @@
-//! What is measured, and what it may be (the budgets of the 2-core machine).
+//! Measurements and their budgets on the 2-core machine.
 
 use std::fs;
 use std::time::Duration;
@@ -15,21 +15,21 @@ use crate::slowdowns::{self, Slowdown};
 use crate::watchers::open_only;
 
 const DRAINED: Duration = Duration::from_secs(120);
-/// Rates tried, opens a second, until one is lost.
+/// Rates to try, in opens per second, until a record is lost.
 const RATES: [u64; 10] =
     [20_000, 50_000, 100_000, 150_000, 200_000, 250_000, 300_000, 400_000, 500_000, 700_000];
 
-/// Everything.
+/// All figures of one run of the benchmark.
 pub(crate) struct Figures {
     pub(crate) slowdowns: Vec<Slowdown>,
     pub(crate) figures: Vec<Figure>,
-    /// What each tracer's events cost in the kernel.
+    /// Cost of each tracer's events in the kernel.
     pub(crate) kernel: Vec<Cost>,
-    /// What subprocess tracers reach.
+    /// Rates that subprocess tracers reach.
     pub(crate) children: Vec<Flood>,
 }
 
-/// One number that has a budget.
+/// A figure that has a budget.
 pub(crate) struct Figure {
     pub(crate) what: String,
     pub(crate) value: f64,
@@ -40,7 +40,7 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    /// Which of the two limits it meets. A limit above its goal is a ceiling, one below a floor.
+    /// Returns which of the two limits the figure meets. A limit above its goal is a ceiling, one below it is a floor.
     pub(crate) fn verdict(&self) -> &'static str {
         let meets =
             |limit: f64| if self.must >= self.goal { self.value <= limit } else { self.value >= limit };
@@ -87,7 +87,7 @@ pub(crate) fn figure(
     Figure { what: what.into(), value, digits, unit, must, goal }
 }
 
-/// Agent CPU seconds for a million paced opens, all stored; and what a row takes in the file.
+/// Returns the agent's CPU seconds per million paced opens, all of them stored, and the bytes a row takes in the file.
 fn cpu_and_bytes(rounds: usize, seconds: u64) -> (f64, f64) {
     let runs = (0..rounds.min(3)).map(|_| {
         let agent = only(9969).start();
@@ -115,7 +115,7 @@ fn peak_memory(seconds: u64) -> f64 {
     peak
 }
 
-/// Seconds from the start of the process to the first row that another program can read.
+/// Returns the seconds from the start of the process to the first row that another program can read.
 fn start_to_first(rounds: usize) -> f64 {
     let runs = (0..rounds).map(|_| {
         let scratch = Scratch::new();
@@ -147,7 +147,7 @@ fn has_rows(agent: &Agent) -> bool {
     open().is_ok()
 }
 
-/// The highest of the rates that loses nothing and that the generator really makes.
+/// Returns the highest rate that loses nothing and that the generator really reaches.
 fn lossless_rate(seconds: u64) -> f64 {
     let mut best = 0;
     for rate in RATES {
@@ -167,7 +167,7 @@ fn lossless_rate(seconds: u64) -> f64 {
     best as f64
 }
 
-/// Percent of a core over a time in which nobody does what is recorded, with all tracers.
+/// Returns the CPU use in percent of a core while nothing is recorded, with all tracers on.
 fn idle(seconds: u64) -> f64 {
     let mut agent = Setup::new().set("ebpf.uids", "[9965]").start();
     let (start, before) = (now(), cpu_seconds(&agent));
@@ -183,7 +183,7 @@ fn only(uid: u32) -> Setup {
     open_only().set("ebpf.uids", &format!("[{uid}]"))
 }
 
-/// Waits until nothing is on its way any more; gives how many are stored.
+/// Waits until no record is in flight; returns the number of stored rows.
 fn drain(agent: &Agent) -> u64 {
     until("everything is stored", DRAINED, || {
         let open = agent.tracer("open");
@@ -191,7 +191,7 @@ fn drain(agent: &Agent) -> u64 {
     })
 }
 
-/// User and system time of the agent so far.
+/// Returns user and system time of the agent so far.
 pub(crate) fn cpu_seconds(agent: &Agent) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", agent.pid())).unwrap_or_default();
     // After the name, which may hold anything: fields 14 and 15 of proc(5), in hundredths of a second.

@@ -1,4 +1,4 @@
-//! How much slower programs are, by who watches.
+//! Measures how much slower programs run under each watcher.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -10,33 +10,33 @@ use tests::{Scratch, binary};
 use crate::measures::{Figure, figure, median};
 use crate::watchers::Watcher;
 
-/// What is run.
+/// A program whose slowdown is measured.
 enum Run {
-    /// The generator, so often.
+    /// The generator, repeating one operation.
     Loop(Vec<String>),
     /// A build of one of our crates with all that it depends on.
     Build,
 }
 
-/// How much slower a run is, by watcher.
+/// Slowdown of one program under each watcher.
 pub(crate) struct Slowdown {
     pub(crate) what: &'static str,
-    /// Must and goal with the open tracer only, where there are any.
+    /// Must and goal with only the open tracer, if there are any.
     open: Option<(f64, f64)>,
-    /// With all tracers.
+    /// Budget with all tracers on.
     all: Budget,
-    /// Microseconds of one, by watcher, nobody first.
+    /// Microseconds per operation by watcher, the run without a watcher first.
     pub(crate) micros: Vec<(Watcher, f64)>,
 }
 
 enum Budget {
     Times(f64, f64),
-    /// Nanoseconds that it takes longer.
+    /// Nanoseconds added to each operation.
     Nanoseconds(f64, f64),
 }
 
 impl Slowdown {
-    /// Relative to nobody watching.
+    /// Returns the time relative to the run without a watcher.
     pub(crate) fn ratio(&self, watcher: Watcher) -> Option<f64> {
         self.of(watcher).map(|micros| micros / self.micros[0].1)
     }
@@ -45,7 +45,7 @@ impl Slowdown {
         self.micros.iter().find(|(other, _)| *other == watcher).map(|(_, micros)| *micros)
     }
 
-    /// What of it has a budget.
+    /// Returns the figures that have a budget.
     pub(crate) fn figures(&self) -> Vec<Figure> {
         let times = |watcher: Watcher, budget| {
             let what = format!("{}, {}", self.what, watcher.name());
@@ -62,7 +62,7 @@ impl Slowdown {
     }
 }
 
-/// All of them.
+/// Measures all slowdowns.
 pub(crate) fn take(rounds: usize) -> Vec<Slowdown> {
     let scratch = Scratch::new();
     let file = scratch.file("file", "x");
@@ -110,10 +110,10 @@ pub(crate) fn take(rounds: usize) -> Vec<Slowdown> {
     rows.into_iter().map(take).collect()
 }
 
-/// Whose rows they are.
+/// User id of the generator.
 const GENERATOR: u32 = 9964;
 
-/// Rounds of one run under each watcher in turn; medians.
+/// Runs one program under each watcher in alternation; returns medians.
 fn micros(watchers: &[Watcher], run: &Run, rounds: usize) -> Vec<(Watcher, f64)> {
     let mut micros = vec![Vec::new(); watchers.len()];
     for _ in 0..rounds {
@@ -136,7 +136,7 @@ fn once(words: &[String]) -> f64 {
     of("ns") / of("count") / 1000.0
 }
 
-/// From nothing; what it downloads is there since this was built.
+/// Builds from an empty target folder; downloads are in cargo's cache since this program was built.
 fn build() -> f64 {
     let scratch = Scratch::new();
     let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);

@@ -1,4 +1,4 @@
-//! Who watches while something is measured: nobody, the agent, or another tool.
+//! Watchers that run during a measurement: none, the agent, or another tool.
 
 use std::fs::File;
 use std::path::Path;
@@ -22,11 +22,11 @@ pub(crate) enum Watcher {
     Agent,
     /// libbpf-tools' opensnoop.
     Opensnoop,
-    /// bpftrace's opensnoop.
+    /// opensnoop of bpftrace.
     Bpftrace,
 }
 
-/// A watcher at work.
+/// A running watcher.
 pub(crate) enum Watching {
     Nobody,
     Agent(Box<Agent>),
@@ -37,7 +37,7 @@ const OPENSNOOP: &str = "/usr/sbin/opensnoop";
 const BPFTRACE: [&str; 2] = ["/usr/bin/bpftrace", "/usr/sbin/opensnoop.bt"];
 
 impl Watcher {
-    /// All that can be had here, nobody first.
+    /// Returns all watchers available here, none first.
     pub(crate) fn all() -> Vec<Self> {
         let mut all = vec![Self::Nobody, Self::AgentOpen, Self::Agent];
         if Path::new(OPENSNOOP).exists() {
@@ -59,7 +59,7 @@ impl Watcher {
         }
     }
 
-    /// Starts it and waits until it watches.
+    /// Starts the watcher and waits until it records events.
     pub(crate) fn start(self) -> Watching {
         match self {
             Self::Nobody => Watching::Nobody,
@@ -96,7 +96,7 @@ fn tool(program: &str, arguments: &[&str]) -> Watching {
 }
 
 impl Watching {
-    /// Ends it.
+    /// Stops the watcher.
     pub(crate) fn stop(self) {
         match self {
             Self::Nobody => {}

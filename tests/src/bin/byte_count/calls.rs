@@ -1,4 +1,4 @@
-//! Which system calls move bytes of files, and where their arguments say so.
+//! System calls that move bytes of files, and the arguments that say so.
 
 use nix::libc::{self, c_long, user_regs_struct};
 
@@ -45,7 +45,7 @@ pub(crate) struct Use {
     pub(crate) length: Option<u64>,
 }
 
-/// What the call is going to do.
+/// Returns the descriptors the call is going to use.
 pub(crate) fn uses(stop: &Stop) -> Vec<Use> {
     let one = |at: usize, direction| Use { fd: stop.arguments[at] as i32, direction, length: None };
     match stop.number {

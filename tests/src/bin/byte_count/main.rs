@@ -69,14 +69,14 @@ struct Count {
     total: HashMap<Known, (u64, u64)>,
 }
 
-/// Whose use of which file, one way.
+/// Use of one file by one process in one direction.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Known {
     pid: i32,
     dev: u64,
     ino: u64,
     direction: &'static str,
-    /// What it adds: what the call returns, or a length that it was given.
+    /// Number of bytes added; without it, the value the call returns.
     length: Option<u64>,
 }
 
@@ -125,7 +125,7 @@ impl Count {
         Ok(())
     }
 
-    /// Which file the descriptor is, now that the call begins: at its end it may be another.
+    /// Returns the file behind the descriptor at the beginning of the call: at its end it may be another.
     fn known(&self, tid: Pid, of: Use) -> Option<Known> {
         let link = PathBuf::from(format!("/proc/{tid}/fd/{}", of.fd));
         let path = fs::read_link(&link).ok()?;

@@ -23,7 +23,7 @@ use crate::names;
 pub(crate) struct Calls(BTreeMap<&'static str, u64>);
 
 impl Calls {
-    /// By tracer.
+    /// Returns the number of calls by tracer.
     pub(crate) fn counts(self) -> BTreeMap<&'static str, u64> {
         self.0
     }
@@ -34,7 +34,7 @@ impl Calls {
         result.ok()
     }
 
-    /// One operation in `area`.
+    /// Does one random operation in `area`.
     pub(crate) fn step(&mut self, random: &mut StdRng, area: &Path) {
         match random.random_range(0..100) {
             0..12 => self.create(random, area),

@@ -23,10 +23,10 @@ use calls::Calls;
 struct Options {
     /// The folder that all is done in; there is one named `shared` in it
     tree: PathBuf,
-    /// Who does something in the shared folder holds a lock on this file
+    /// Lock file to hold while working in the shared folder
     #[arg(long)]
     lock: PathBuf,
-    /// Which of several such programs this is; its folders are named after it
+    /// Number of this program among several; its folders are named after it
     #[arg(long)]
     worker: u64,
     #[arg(long)]

@@ -17,7 +17,7 @@ pub(crate) fn folder(random: &mut StdRng, area: &Path) -> PathBuf {
     between(random, area).join(last)
 }
 
-/// Either.
+/// Returns an existing or a new path.
 pub(crate) fn any(random: &mut StdRng, area: &Path) -> PathBuf {
     if random.random_ratio(1, 3) { folder(random, area) } else { file(random, area) }
 }
@@ -34,7 +34,7 @@ pub(crate) fn folder_name(random: &mut StdRng) -> String {
     format!("d{}", random.random_range(0..4))
 }
 
-/// What a symlink says: never out of the area, or it would be touched without its lock.
+/// Returns a symlink's target, never outside of the area: it would be used without the area's lock.
 pub(crate) fn target(random: &mut StdRng, area: &Path) -> PathBuf {
     if random.random_ratio(1, 2) { any(random, area) } else { PathBuf::from(file_name(random)) }
 }
