@@ -1,4 +1,4 @@
-//! The running agent: everybody on stage, the control socket, and what is told of them.
+//! The running agent: all its actors, the control socket, and the status that it reports.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actors::{AnyChild, ChildStatus, Phase, Supervisor, clock};
 use anyhow::Context as _;
-use collector::OwnSink;
+use collector::SinkSpec;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
@@ -15,19 +15,19 @@ use crate::commands::cache;
 use crate::commands::config::Running;
 use crate::config::{Config, Loaded, Sources};
 use crate::control::{self, Answer, Ask, ControlServer, Request};
+use crate::enable::{self, EnableResult};
 use crate::exit::Failure;
-use crate::part::Tracer;
 use crate::reload::{Reloaded, Reloader};
 use crate::status::{ActorStatus, Status, TracerPhase, TracerStatus};
-use crate::turn::{self, Turned};
+use crate::subsystem::Tracer;
 
-/// How often it is looked at whether the agent can go on.
-const BROKEN_LOOK: Duration = Duration::from_millis(250);
+/// Interval between checks whether an actor that the agent needs has been given up.
+const BROKEN_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The agent. Dropping it does not stop it; [`Agent::stop`] does.
+/// A running agent. Dropping it does not stop the actors; [`Agent::stop`] does.
 pub(crate) struct Agent {
     inner: Arc<Inner>,
-    /// Answers over the socket; somebody's child has none.
+    /// The actor that answers on the control socket. The `child` command has none.
     control: Option<Arc<dyn AnyChild>>,
 }
 
@@ -38,12 +38,12 @@ struct Inner {
     started: clock::Instant,
     started_wall: String,
     stop: watch::Sender<bool>,
-    /// What whoever asked to stop wants with what is pinned.
+    /// Whether pinned programs and rings are kept at the stop, if the stop request says so.
     keep: watch::Sender<Option<bool>>,
 }
 
 impl Agent {
-    /// Starts everybody. Comes back before tracers have attached; [`Agent::status`] tells.
+    /// Starts all actors. Returns before tracers have attached; [`Agent::status`] reports their progress.
     pub(crate) async fn start(
         sources: &Sources,
         loaded: &Arc<Loaded>,
@@ -57,8 +57,9 @@ impl Agent {
         Ok(Self { inner, control })
     }
 
-    /// Starts everybody as the child of `host`, which is told everything: nothing is stored, and no socket served.
-    pub(crate) async fn start_as_child(config: &Config, host: OwnSink) -> Result<Self, Failure> {
+    /// Starts all actors as the child of another program. The only sink is `host`, which sends the rows to that program.
+    /// There is no control socket.
+    pub(crate) async fn start_as_child(config: &Config, host: SinkSpec) -> Result<Self, Failure> {
         let nowhere = Path::new("/");
         let topology = assemble::assemble(config, nowhere, false, Some(host)).await?;
         let loaded = Arc::new(Loaded::from(config.clone()));
@@ -66,17 +67,17 @@ impl Agent {
         Ok(Self { inner: Arc::new(Inner::new(topology, reloader, nowhere)), control: None })
     }
 
-    /// How everybody stands.
+    /// Returns the state of all tracers and actors.
     pub(crate) fn status(&self) -> Status {
         self.inner.status()
     }
 
-    /// Where the store is, if there is one.
+    /// Returns the path of the store, if there is one.
     pub(crate) fn store(&self) -> Option<PathBuf> {
         self.inner.topology.collector.store()
     }
 
-    /// Loads the configuration anew and applies it.
+    /// Loads the configuration again and applies it.
     pub(crate) async fn reload(&self) {
         self.inner.clone().reload().await;
     }
@@ -88,17 +89,17 @@ impl Agent {
         let _ = stop.wait_for(|stop| *stop).await;
     }
 
-    /// Waits until the agent can't go on: a tracer that must run has been given up.
+    /// Waits until an actor that the agent can't run without has been given up, and returns the reason.
     pub(crate) async fn broken(&self) -> Failure {
         loop {
             if let Some(failure) = self.inner.broken() {
                 return failure;
             }
-            clock::sleep(clock::until_tick(BROKEN_LOOK)).await;
+            clock::sleep(clock::until_tick(BROKEN_CHECK_INTERVAL)).await;
         }
     }
 
-    /// Stops everybody in order; all that was seen is flushed when this returns.
+    /// Stops all actors in order. When this returns, every record that was read has been flushed.
     pub(crate) async fn stop(&self) {
         self.inner.reloader.close().await;
         let keep = *self.inner.keep.borrow();
@@ -111,12 +112,13 @@ impl Agent {
 }
 
 fn serve_control(inner: &Arc<Inner>, workdir: &Path) -> Result<Arc<dyn AnyChild>, Failure> {
-    let listener = control::bind(workdir).context("making the control socket")?;
+    let listener = control::bind(workdir)
+        .with_context(|| format!("creating the control socket in {}", workdir.display()))?;
     let served = inner.clone();
     let ask: Ask = Arc::new(move |request| served.clone().answer(request));
     let spec = actors::Spec::new("control");
     let server =
-        Supervisor::new().spawn(spec, move |link| ControlServer::new(link, listener.clone(), ask.clone()));
+        Supervisor::new().spawn(spec, move |ctx| ControlServer::new(ctx, listener.clone(), ask.clone()));
     Ok(Arc::new(server))
 }
 
@@ -142,7 +144,7 @@ impl Inner {
                     Answer::of(cache::answer(&self.topology.programs, tracer, change).await)
                 }
                 Request::Reload => Answer::of(Ok(self.reload().await)),
-                Request::Turn { tracers, on } => Answer::of(self.turn(tracers, on).await),
+                Request::SetEnabled { tracers, on } => Answer::of(self.set_enabled(tracers, on).await),
                 Request::Stop { keep } => {
                     self.keep.send_replace(keep);
                     self.stop.send_replace(true);
@@ -157,23 +159,30 @@ impl Inner {
         })
     }
 
-    /// To its end, even if whoever asked goes away.
+    /// Reloads in a task of its own, so that the reload completes even if the caller disconnects.
     async fn reload(self: Arc<Self>) -> Reloaded {
-        let reload = async move { self.reloader.reload(&self.topology.parts).await };
+        let reload = async move { self.reloader.reload(&self.topology.subsystems).await };
         let ended = actix::spawn(reload).await;
-        ended.unwrap_or_else(|cause| Reloaded::Refused { problems: format!("the reload broke off: {cause}") })
+        ended.unwrap_or_else(|cause| Reloaded::Refused {
+            problems: format!("the reload was interrupted: {cause}"),
+        })
     }
 
-    /// The same for tracers that are turned on or off.
-    async fn turn(self: Arc<Self>, tracers: Vec<String>, on: bool) -> Result<Vec<Turned>, String> {
-        let turn = async move {
-            let Some(_turn) = self.reloader.turn().await else {
-                return Err("the agent is being stopped".to_owned());
+    /// Enables or disables tracers in a task of its own, for the same reason.
+    async fn set_enabled(
+        self: Arc<Self>,
+        tracers: Vec<String>,
+        on: bool,
+    ) -> Result<Vec<EnableResult>, String> {
+        let change = async move {
+            let Some(_guard) = self.reloader.change_lock().await else {
+                return Err("the agent is stopping".to_owned());
             };
             let config = &self.reloader.loaded().config;
-            turn::turn(&self.topology.parts, config, &tracers, on).await
+            enable::set_enabled(&self.topology.subsystems, config, &tracers, on).await
         };
-        actix::spawn(turn).await.unwrap_or_else(|cause| Err(format!("it broke off: {cause}")))
+        let done = actix::spawn(change).await;
+        done.unwrap_or_else(|cause| Err(format!("enabling or disabling was interrupted: {cause}")))
     }
 
     fn status(&self) -> Status {
@@ -194,7 +203,7 @@ impl Inner {
     fn tracer_status(&self, tracer: &Tracer) -> TracerStatus {
         let ChildStatus { phase, first_cause, last_cause, restarts, .. } = tracer.child.status();
         let host = tracer.host.as_ref().map(|host| host.status());
-        // A tracer is no better off than the host it hangs on.
+        // A tracer can't record if the actor that reads its records has been given up.
         let host_down = host.as_ref().filter(|host| host.phase == Phase::GivenUp);
         let detail = tracer.child.state_json();
         let off = tracer.off.then(|| "disabled at run time".to_owned());
@@ -207,7 +216,7 @@ impl Inner {
         let lacks =
             (records && !tracer.lacks.is_empty()).then(|| format!("without {}", tracer.lacks.join("; ")));
         let phase = if lacks.is_some() { TracerPhase::Degraded } else { phase };
-        let books = self.topology.books(&tracer.stored_as);
+        let account = self.topology.account(&tracer.stored_as);
         TracerStatus {
             tracer: tracer.stored_as.as_str().to_owned(),
             section: tracer.section.clone(),
@@ -217,8 +226,8 @@ impl Inner {
             cause: off.or(lacks).or(host_down.and_then(|host| host.first_cause.clone())).or(first_cause),
             last_cause,
             restarts,
-            in_flight: books.in_flight(),
-            books,
+            in_flight: account.in_flight(),
+            account,
             detail,
         }
     }
@@ -247,11 +256,11 @@ impl Inner {
         let tracers = self.topology.tracers();
         let strict = tracers.iter().filter(|tracer| tracer.strict).find_map(|tracer| {
             let cause = given_up(&tracer.child)?;
-            Some(format!("{} can't run, and `strict` is set: {cause}", tracer.stored_as))
+            Some(format!("tracer {} can't run, and ebpf.strict is set: {cause}", tracer.stored_as))
         });
         let essential = self.topology.essential.iter().find_map(|child| {
             let cause = given_up(child)?;
-            Some(format!("{} can't run, and nothing can be stored without it: {cause}", child.name()))
+            Some(format!("actor {} can't run, and nothing can be stored without it: {cause}", child.name()))
         });
         strict.or(essential).map(Failure::failed)
     }

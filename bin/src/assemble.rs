@@ -1,4 +1,4 @@
-//! From configuration to actors: the whole topology on one page.
+//! Creates all actors from a configuration and connects them:
 //!
 //! ```text
 //! ebpf host ─► kernel tracers ─┐
@@ -14,27 +14,29 @@ use actors::{AnyChild, Stage, Supervisor};
 use bpf_programs::programs::Hook;
 use bpf_programs::template;
 use bpf_programs::{EbpfTracers, Pinning};
-use collector::{CollectorHandle, OwnSink};
+use collector::{CollectorHandle, SinkSpec};
 use model::{AccountSnapshot, Accounts, ProcessTable, TracerName};
 use serde::Serialize;
 use shell_monitor::{Kind, Monitor, Reserved, Wiring};
 
 use crate::config::Config;
 use crate::exit::Failure;
-use crate::part::{
-    BpfTemplates, EBPF, Group, Kernel, Part, Programs, TEMPLATE, Tracer, WriteSide, kind_name, reserved_names,
+use crate::subsystem::{
+    BpfTemplates, EBPF, Group, Kernel, Programs, Subsystem, TEMPLATE, Tracer, WriteSide, kind_name,
+    reserved_names,
 };
 
-/// Everybody, and how they hang together.
+/// All actors of the agent and how they are connected.
 pub(crate) struct Topology {
-    /// In the order in which a new configuration is applied: what rows need first.
-    pub(crate) parts: Vec<Arc<dyn Part>>,
-    /// Shell and subprocess tracers.
+    /// All subsystems, in the order in which a new configuration is applied: the write side first, because the tracers
+    /// send to it.
+    pub(crate) subsystems: Vec<Arc<dyn Subsystem>>,
+    /// The shell and subprocess tracers.
     pub(crate) programs: Monitor,
     pub(crate) accounts: Accounts,
-    /// Actors without which nothing can be stored.
+    /// Actors without which nothing can be stored. The agent ends if one of them is given up.
     pub(crate) essential: Vec<Arc<dyn AnyChild>>,
-    /// The write side.
+    /// The collector and its sinks.
     pub(crate) collector: CollectorHandle,
     ebpf: EbpfTracers,
     pin_keep: bool,
@@ -44,14 +46,14 @@ pub(crate) struct Topology {
 }
 
 impl Topology {
-    /// Everything that traces now, or should.
+    /// Returns all tracers that exist at the moment, including those that can't run.
     pub(crate) fn tracers(&self) -> Vec<Tracer> {
-        self.parts.iter().flat_map(|part| part.tracers()).collect()
+        self.subsystems.iter().flat_map(|subsystem| subsystem.tracers()).collect()
     }
 
-    /// Everybody there is now, in stop order.
+    /// Returns all actors that exist at the moment, in the order in which they are stopped.
     pub(crate) fn stage(&self) -> Stage {
-        let children: Vec<_> = self.parts.iter().flat_map(|part| part.children()).collect();
+        let children: Vec<_> = self.subsystems.iter().flat_map(|subsystem| subsystem.children()).collect();
         let mut stage = Stage::new();
         for group in Group::ALL {
             let own = children.iter().filter(|(of, _)| *of == group);
@@ -60,14 +62,15 @@ impl Topology {
         stage
     }
 
-    /// A tracer's books with the first sink: those that people are told.
-    pub(crate) fn books(&self, tracer: &TracerName) -> AccountSnapshot {
+    /// Returns a tracer's account with the first sink, which is the one that `status` shows.
+    pub(crate) fn account(&self, tracer: &TracerName) -> AccountSnapshot {
         let account = self.accounts.of(tracer);
         self.collector.first_sink().map(|sink| account.snapshot(&sink)).unwrap_or_default()
     }
 
-    /// Stops everybody, sources first. With `keep` what is pinned stays at work for the next start; else it is let go
-    /// when everything is flushed, so that a crash on the way costs nothing.
+    /// Stops all actors, sources first. With `keep`, pinned programs keep recording into their rings for the next start.
+    /// Otherwise they are unpinned at the very end, after everything is flushed, so that a crash during the stop loses
+    /// nothing.
     pub(crate) async fn stop(&self, keep: Option<bool>, workdir: &Path) {
         let keep = keep.unwrap_or(self.pin_keep);
         self.ebpf.set_keep(keep);
@@ -78,17 +81,19 @@ impl Topology {
     }
 }
 
-/// Starts everybody. `host` is the sink of a process that is somebody's child.
+/// Starts all actors. `host` is the additional sink of the `child` command, which sends rows to the parent program.
 pub(crate) async fn assemble(
     config: &Config,
     workdir: &Path,
     watched: bool,
-    host: Option<OwnSink>,
+    host: Option<SinkSpec>,
 ) -> Result<Topology, Failure> {
     let mut sinks = config.collector.sinks();
     sinks.extend(host.as_ref().map(|host| host.name.clone()));
     if sinks.is_empty() {
-        return Err(Failure::failed("no sink is enabled"));
+        return Err(Failure::failed(
+            "no sink is enabled: set disabled = false in collector.sqlite, collector.memory or collector.jsonl",
+        ));
     }
     let (accounts, processes, supervisor) =
         (Accounts::new(&sinks), ProcessTable::default(), Supervisor::new());
@@ -126,7 +131,7 @@ pub(crate) async fn assemble(
         #[cfg(feature = "fault-injection")]
         faults: crate::faults::Faults::new(&ebpf, &templates, &collector),
         essential: vec![Arc::new(collector.collector.clone())],
-        parts: vec![
+        subsystems: vec![
             Arc::new(WriteSide { handle: collector.clone() }),
             Arc::new(Kernel { tracers: ebpf.clone(), watched }),
             Arc::new(Programs { monitor: monitor.clone() }),
@@ -141,9 +146,10 @@ pub(crate) async fn assemble(
     })
 }
 
-/// What pinned rings need to know, if they are wanted: above all how far the store has got with them.
+/// Returns what is needed to pin or adopt rings, in particular the ring positions that the store has recorded; `None` if
+/// nothing is to be pinned and nothing is pinned from an earlier run.
 fn pinning(config: &Config, workdir: &Path, collector: &CollectorHandle) -> Result<Option<Pinning>, Failure> {
-    // What an agent pinned before, and this one doesn't go on with, is to be booked as well.
+    // If an earlier run left rings that this one does not resume, the missing records are still accounted for.
     if collector.store().is_none() || !config.ebpf.pin && !bpf_programs::is_pinned(workdir) {
         return Ok(None);
     }
@@ -151,18 +157,18 @@ fn pinning(config: &Config, workdir: &Path, collector: &CollectorHandle) -> Resu
     Ok(Some(Pinning::new(workdir.to_owned(), collector.collector_id.clone(), remembered)))
 }
 
-/// A tracer the configuration knows.
+/// A tracer of the configuration, enabled or not.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Configured {
     pub(crate) name: String,
     pub(crate) kind: &'static str,
     pub(crate) stored_as: String,
     pub(crate) disabled: bool,
-    /// Hooks of a kernel tracer; the command of another.
+    /// Hooks of a kernel tracer; the program of any other.
     pub(crate) hooks: Vec<String>,
 }
 
-/// Every tracer the configuration knows, disabled ones too (shell and subprocess templates only if enabled).
+/// Returns every tracer of the configuration, including disabled ones; but shell and subprocess templates only if enabled.
 pub(crate) fn configured(config: &Config) -> Vec<Configured> {
     let kernel = bpf_programs::programs::tracers().map(|tracer| {
         let section = config.tracer.kernel.of(tracer.name);
@@ -197,7 +203,7 @@ pub(crate) fn configured(config: &Config) -> Vec<Configured> {
     all
 }
 
-/// The names of a program's hooks, as the kernel has them.
+/// Returns the names of a program's hooks as the kernel names them.
 fn hook_names(hook: &Hook) -> Vec<String> {
     match hook {
         Hook::SyscallExits(_, calls) => bpf_programs::syscalls::hook_names(calls),

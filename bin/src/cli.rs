@@ -1,4 +1,4 @@
-//! The command line: what can be typed, and which command it runs.
+//! The command line: all commands with their options, and the functions that run them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,13 @@ use crate::exit::Outcome;
 use crate::logging::LogFormat;
 use crate::{daemon, output};
 
-/// Records how data is used on this host: which process opened, ran and connected to what. Tells what happened.
+/// Records how data is used on this machine: which process opened, read, wrote, ran or connected to what. Answers
+/// questions about it afterwards.
 ///
-/// Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 nothing could be traced.
+/// A first try, as root: `duetector-actors check`, then `duetector-actors start`, stop it with Ctrl-C, then
+/// `duetector-actors query`.
+///
+/// Exit codes: 0 success, 1 failure, 2 wrong command line or configuration, 3 no tracer can run.
 #[derive(Debug, Parser)]
 #[command(name = "duetector-actors", version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -23,75 +27,83 @@ pub(crate) struct Cli {
     command: Command,
 }
 
-/// How an answer looks.
+/// Format of a command's output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// For people.
+    /// Text to read
     #[default]
     Table,
-    /// For scripts.
+    /// JSON for scripts
     Json,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the agent; Ctrl-C stops it and prints the brief
+    /// Start recording and keep running until Ctrl-C, SIGTERM or `stop`; then print a summary (`brief`)
     Start(StartArgs),
-    /// Say what this kernel and user allow, per tracer, and what to do about the rest; exit 0 if nothing is amiss
+    /// Check for each tracer whether this kernel and user allow it, and say what to do if not. Exit code 0: all enabled
+    /// tracers can run in full, 1: some can't, 3: none can
     Check(FormatArgs),
-    /// Say how the running agent stands; exit 0 if every enabled tracer is attached or reported degraded
+    /// Show the state of the running agent: tracers, counters, losses. Exit code 1 while tracers are still starting
     Status(FormatArgs),
-    /// Have the running agent read its configuration again and apply what changed; exit 2 if anything in it is wrong
+    /// Make the running agent read its configuration again and apply what changed, without a restart. With any error in
+    /// it nothing changes and the exit code is 2
     Reload(FormatArgs),
-    /// Stop the running agent and wait until everything is flushed
+    /// Stop the running agent and wait until all records are stored
     Stop(StopArgs),
-    /// List all tracers: state, hooks, counts; or look into one, or into a program for one
+    /// List the tracers with their state and counters; with a subcommand: enable or disable some, or work with eBPF
+    /// programs of your own
     Tracers(tracers::TracersArgs),
-    /// Per tracer and collector: count, first, last, fields, losses; needs no running agent
+    /// Print a summary of the store: for each tracer the number of rows, the first and last time, the columns, and the
+    /// losses. Works without a running agent
     Brief(brief::BriefArgs),
-    /// Ask the store what happened; needs no running agent
+    /// Print the rows of the store that match conditions. Works without a running agent
     Query(query::QueryArgs),
-    /// Make, show or check a configuration
+    /// Print, show, convert or validate a configuration
     Config(commands::config::ConfigArgs),
-    /// Run tracers as the child of another program that speaks duetector's subprocess protocol on stdin and stdout
+    /// Run tracers for another program, such as Python duetector, that starts this command and reads events from its
+    /// stdout (duetector's subprocess protocol). Not for use on a terminal
     Child(child::ChildArgs),
     /// Make an actor of the running agent panic
     #[cfg(feature = "fault-injection")]
     #[command(hide = true)]
     InjectPanic {
-        /// Its name in `status`.
+        /// Name of the actor in `status`
         actor: String,
     },
 }
 
 #[derive(Debug, Args)]
 struct StartArgs {
-    /// Stop by itself after this long (10s, 5m)
-    #[arg(long, value_parser = start::parse_duration)]
+    /// Stop automatically after this time, for example 10s, 5m or 1h. Default: run until stopped
+    #[arg(long, value_name = "TIME", value_parser = start::parse_duration)]
     duration: Option<Duration>,
-    /// Run in the background, in a session of its own; the log goes into the work folder
+    /// Run in the background. The command returns when the tracers have started; the log is written to
+    /// duetector-actors.log in the work folder
     #[arg(long)]
     daemon: bool,
-    /// This process is the one that runs in the background
+    /// Marks the process that runs in the background (set by --daemon)
     #[arg(long, hide = true)]
     daemon_child: bool,
-    /// How log lines look
+    /// Format of the log lines. Their level is set by the environment variable DUETECTOR_LOG (error, warn, info, debug)
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
 }
 
 #[derive(Debug, Args)]
 struct StopArgs {
-    /// With ebpf.pin: leave the kernel side at work; the next start goes on without a gap
+    /// Let the eBPF programs keep recording into kernel memory; the next start reads that first, so that nothing is
+    /// missing. Has an effect only with ebpf.pin = true. Default: as set by ebpf.pin_keep
     #[arg(long, conflicts_with = "unpin")]
     keep: bool,
-    /// Let go of everything pinned, whatever ebpf.pin_keep says; also what a killed agent left
+    /// Remove the eBPF programs and ring buffers that are pinned in /sys/fs/bpf, even if ebpf.pin_keep is true. Also works
+    /// without a running agent, for what a killed agent has left behind
     #[arg(long)]
     unpin: bool,
 }
 
 impl StopArgs {
-    /// What to do with what is pinned, if said.
+    /// Returns whether pinned programs are kept, if an option says so.
     fn keep(&self) -> Option<bool> {
         (self.keep || self.unpin).then_some(self.keep)
     }
@@ -99,13 +111,13 @@ impl StopArgs {
 
 #[derive(Debug, Args)]
 struct FormatArgs {
-    /// How the answer looks
+    /// Format of the output
     #[arg(long, value_enum, default_value_t)]
     format: Output,
 }
 
 impl Cli {
-    /// Runs the command.
+    /// Runs the command that was typed.
     pub(crate) fn run(self) -> Outcome {
         let common = &self.common;
         match self.command {
@@ -126,7 +138,7 @@ impl Cli {
 }
 
 fn run_start(common: &Common, args: &StartArgs) -> Outcome {
-    // Loaded before the daemon is started as well, so that a bad configuration is told here.
+    // Loaded even if only the daemon needs it, so that errors in the configuration are reported on this terminal.
     let loaded = Arc::new(common.load_with_origins()?);
     let workdir = common.workdir()?;
     if args.daemon {
@@ -145,7 +157,7 @@ fn run_start(common: &Common, args: &StartArgs) -> Outcome {
     };
     let outcome = start::run(start);
     if let (Err(failure), true) = (&outcome, args.daemon_child) {
-        output::complain(&format!("ended with exit code {}", failure.code()));
+        output::complain(&format!("the agent has ended with exit code {}", failure.code()));
     }
     outcome
 }

@@ -1,4 +1,4 @@
-//! What every command takes: `--config`, `--set`, `--workdir`; and what follows from them.
+//! The options of all commands, `--config`, `--set` and `--workdir`, and the configuration and paths that follow from them.
 
 use std::path::PathBuf;
 
@@ -9,20 +9,22 @@ use crate::config::{Config, Loaded, Sources, load};
 use crate::exit::Failure;
 use crate::output;
 
-/// The store's file name in the work folder, as duetector names it.
+/// File name of the store in the work folder, the same as duetector's.
 const STORE: &str = "duetector-dbcollector.sqlite3";
 
-/// Options of every command.
+/// The options of all commands.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Common {
-    /// Configuration file; without one, the defaults hold (`config generate` prints them)
+    /// Configuration file (TOML). Without it all settings have their defaults; `config generate` prints them. Environment
+    /// variables such as DUETECTOR_EBPF__PIN=true override the file
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Set one value: section.key=value; wins over environment and file. May be repeated
+    /// Set one value, for example --set ebpf.pin=true. Overrides the file and the environment. May be repeated
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Work folder: store, control socket, lock. Default: /var/lib/duetector-actors for root, else
-    /// $XDG_STATE_HOME/duetector-actors
+    /// Work folder with the store (an SQLite file), the control socket and the lock file. Commands find the running agent
+    /// by it. Default: /var/lib/duetector-actors for root, otherwise $XDG_STATE_HOME/duetector-actors or
+    /// ~/.local/state/duetector-actors
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) workdir: Option<PathBuf>,
 }
@@ -33,7 +35,8 @@ impl Common {
         self.load_with_origins().map(|loaded| loaded.config)
     }
 
-    /// Loads the configuration, with where each value came from, and tells what of a file of duetector's is left out.
+    /// Loads the configuration with the origin of each value, and prints a warning for each setting of a Python duetector
+    /// file that is not translated.
     pub(crate) fn load_aloud(&self) -> Result<Loaded, Failure> {
         let loaded = self.load_with_origins()?;
         for warning in &loaded.warnings {
@@ -42,32 +45,33 @@ impl Common {
         Ok(loaded)
     }
 
-    /// Loads the configuration, with where each value came from.
+    /// Loads the configuration with the origin of each value.
     pub(crate) fn load_with_origins(&self) -> Result<Loaded, Failure> {
         load(&self.sources()).map_err(Failure::Usage)
     }
 
-    /// What the configuration is made from.
+    /// Returns the file, environment variables and `--set` options that make up the configuration.
     pub(crate) fn sources(&self) -> Sources {
         Sources { file: self.config.clone(), env: utf8_environment(), set: self.set.clone() }
     }
 
-    /// The work folder, absolute.
+    /// Returns the absolute path of the work folder.
     pub(crate) fn workdir(&self) -> Result<PathBuf, Failure> {
         let path = match &self.workdir {
             Some(path) => path.clone(),
             None => default_workdir().map_err(Failure::Usage)?,
         };
-        Ok(std::path::absolute(&path).with_context(|| format!("making {} absolute", path.display()))?)
+        Ok(std::path::absolute(&path)
+            .with_context(|| format!("finding the absolute path of the work folder {}", path.display()))?)
     }
 
-    /// Where the store is: in the work folder, unless the configuration says otherwise.
+    /// Returns the path of the store: in the work folder, unless `collector.sqlite.path` says otherwise.
     pub(crate) fn store(&self) -> Result<PathBuf, Failure> {
         Ok(store_path(&self.load()?, &self.workdir()?))
     }
 }
 
-/// Where the store of a configuration is.
+/// Returns the path of the store under a configuration. A relative path is relative to the work folder.
 pub(crate) fn store_path(config: &Config, workdir: &std::path::Path) -> PathBuf {
     match config.collector.sqlite.path.as_str() {
         "" => workdir.join(STORE),
@@ -75,7 +79,7 @@ pub(crate) fn store_path(config: &Config, workdir: &std::path::Path) -> PathBuf 
     }
 }
 
-/// Variables that are no UTF-8 can't be settings of ours.
+/// Returns the environment variables that are valid UTF-8. Others can't be settings.
 fn utf8_environment() -> Vec<(String, String)> {
     let utf8 = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -90,6 +94,6 @@ fn default_workdir() -> anyhow::Result<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
     let base =
-        state.or_else(home).context("neither XDG_STATE_HOME nor HOME is set: say where with --workdir")?;
+        state.or_else(home).context("no default work folder, because neither XDG_STATE_HOME nor HOME is set: choose a folder with --workdir")?;
     Ok(base.join("duetector-actors"))
 }

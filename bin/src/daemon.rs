@@ -1,8 +1,8 @@
-//! `start --daemon`: the same agent, in a session of its own, with its log in the work folder.
+//! `start --daemon`: runs the agent in the background, in a session of its own, with its log in the work folder.
 //!
-//! The agent is started as a new process rather than forked: a fork would have to come before any thread, and
-//! is not safe Rust. It leaves the caller's session by itself (`setsid`). Whoever started it waits until it
-//! answers, so that a failing start is reported as one.
+//! The agent is started as a new process rather than forked, because a fork must happen before any thread exists and is
+//! not safe Rust. The new process leaves the caller's session by itself (`setsid`). The calling process waits until the
+//! agent answers on its control socket, so that a failed start is reported with its exit code.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -17,22 +17,25 @@ use crate::commands::start::daemon_log;
 use crate::exit::{Failure, Outcome};
 use crate::{output, workdir};
 
-/// How long an agent may take until it answers; loading all programs takes well under a second.
+/// Longest wait for the agent to answer. Loading all eBPF programs takes well under a second.
 const START_PATIENCE: Duration = Duration::from_secs(60);
-/// Tells the started process that it is the daemon.
+/// Hidden option that marks the started process as the daemon.
 pub(crate) const MARK: &str = "--daemon-child";
 
-/// Starts the agent in the background with this process's own arguments, and waits until it answers.
+/// Starts the agent in the background with the arguments of this process, and waits until it answers.
 pub(crate) fn start(folder: &Path) -> Outcome {
     workdir::make(folder)?;
     let path = daemon_log(folder);
     let log = open_log(&path).with_context(|| format!("opening the log {}", path.display()))?;
-    let mut child = spawn(log).context("starting the agent")?;
+    let mut child = spawn(log).context("starting the agent in the background")?;
     let begun = actors::clock::now();
     loop {
         if let Some(status) = child.try_wait().context("waiting for the agent")? {
             let code = status.code().unwrap_or(1);
-            let cause = anyhow::anyhow!("the agent ended at once ({status}):\n{}", last_lines(&path));
+            let cause = anyhow::anyhow!(
+                "the agent failed to start ({status}); the end of its log:\n{}",
+                last_lines(&path)
+            );
             return Err(match code {
                 2 => Failure::Usage(cause),
                 3 => Failure::NothingTraced(cause),
@@ -45,7 +48,7 @@ pub(crate) fn start(folder: &Path) -> Outcome {
         }
         if begun.elapsed() > START_PATIENCE {
             return Err(Failure::failed(format!(
-                "the agent (pid {}) does not answer after {} s; its log is {}",
+                "the agent (pid {}) has not answered within {} s and is still running; see its log {}",
                 child.id(),
                 START_PATIENCE.as_secs(),
                 path.display()
@@ -55,14 +58,14 @@ pub(crate) fn start(folder: &Path) -> Outcome {
     }
 }
 
-/// Leaves the session of whoever started this process.
+/// Starts a session of its own, so that the end of the caller's session does not end this process.
 pub(crate) fn detach() -> anyhow::Result<()> {
-    nix::unistd::setsid().context("leaving the caller's session")?;
+    nix::unistd::setsid().context("starting a session of its own (setsid)")?;
     Ok(())
 }
 
 fn spawn(log: File) -> anyhow::Result<Child> {
-    let own = std::env::current_exe().context("finding the agent's own program")?;
+    let own = std::env::current_exe().context("finding the path of this program")?;
     let arguments = std::env::args_os()
         .skip(1)
         .map(|argument| if argument == "--daemon" { MARK.into() } else { argument });

@@ -1,31 +1,31 @@
-//! How a command ends: DESIGN's exit codes as a type.
+//! The exit codes of all commands as a type.
 
 use std::fmt;
 use std::process::ExitCode;
 
-/// Why a command did not succeed; each has its exit code.
+/// The reason why a command did not succeed. Each variant has its exit code.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It was tried and failed: 1.
+    /// The operation failed: exit code 1.
     Failed(anyhow::Error),
-    /// It was asked for wrongly, on the command line or in the configuration: 2.
+    /// The command line or the configuration is wrong: exit code 2.
     Usage(anyhow::Error),
-    /// Nothing could be traced: 3.
+    /// No tracer can run: exit code 3.
     NothingTraced(anyhow::Error),
-    /// The answer is no, and it has been printed: 1.
+    /// The answer is negative and has been printed already: exit code 1.
     No,
 }
 
-/// What a command returns.
+/// The result of a command.
 pub(crate) type Outcome = Result<(), Failure>;
 
 impl Failure {
-    /// A failure in words.
+    /// Creates a failure with exit code 1 and that message.
     pub(crate) fn failed(message: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Self {
         Self::Failed(anyhow::Error::msg(message))
     }
 
-    /// The exit code.
+    /// Returns the exit code.
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Failed(_) | Self::No => 1,
@@ -34,7 +34,7 @@ impl Failure {
         }
     }
 
-    /// What went wrong, in words.
+    /// Returns the message with all its causes.
     pub(crate) fn words(&self) -> String {
         match self {
             Self::Failed(cause) | Self::Usage(cause) | Self::NothingTraced(cause) => format!("{cause:#}"),
@@ -42,7 +42,7 @@ impl Failure {
         }
     }
 
-    /// The same, of which only the words are kept.
+    /// Returns a copy with the same exit code and message, without the chain of causes.
     pub(crate) fn clone_words(&self) -> Self {
         let cause = anyhow::Error::msg(self.words());
         match self {
@@ -53,7 +53,7 @@ impl Failure {
         }
     }
 
-    /// Says on stderr what went wrong and returns the exit code.
+    /// Prints the message on stderr and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
             Self::Failed(cause) | Self::Usage(cause) | Self::NothingTraced(cause) => {

@@ -1,5 +1,5 @@
-//! Makes actors of the running agent panic on command, so that tests can see them come back. Only with the
-//! feature `fault-injection`.
+//! Makes actors of the running agent panic on command, so that tests can check that the supervisor restarts them. Only
+//! with the feature `fault-injection`.
 
 use actix::Handler;
 use actors::{AnyChild as _, Child, ChildRef, State};
@@ -7,7 +7,7 @@ use bpf_programs::EbpfTracers;
 use bpf_programs::template::Templates;
 use collector::CollectorHandle;
 
-/// How to hit whom.
+/// Handles of the actors that can be made to panic.
 pub(crate) struct Faults {
     ebpf: EbpfTracers,
     templates: Templates,
@@ -15,12 +15,12 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    /// Kernel tracers, eBPF templates, the collector and the sinks, by the names `status` gives them.
+    /// Covers kernel tracers, eBPF templates, the collector and the sinks, by their names in `status`.
     pub(crate) fn new(ebpf: &EbpfTracers, templates: &Templates, collector: &CollectorHandle) -> Self {
         Self { ebpf: ebpf.clone(), templates: templates.clone(), collector: collector.clone() }
     }
 
-    /// Makes the actor of that name panic.
+    /// Makes the actor of that name panic, or returns an error if there is none.
     pub(crate) async fn inject(&self, actor: &str) -> Result<(), String> {
         if actor == self.collector.collector.name() {
             inject(&self.collector.collector, collector::InjectPanic).await;
@@ -44,6 +44,6 @@ where
     S: State,
     M: actix::Message<Result = ()> + Send + 'static,
 {
-    // It falls while answering: that is the point.
+    // The actor panics while it answers, so there is never an answer.
     drop(child.ask(message).await);
 }

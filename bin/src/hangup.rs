@@ -1,5 +1,5 @@
-//! SIGHUP: the configuration is to be read again. A terminal that goes away sends it too: then an agent in its
-//! foreground ends, as anything there does, unless it was started to outlive it (nohup).
+//! SIGHUP makes the agent reload its configuration. The kernel sends the same signal when the terminal is closed; then an
+//! agent in the foreground stops, unless it was started with SIGHUP ignored (nohup).
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -7,29 +7,31 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::agent::Agent;
 use crate::exit::Failure;
 
-/// Listens for SIGHUP.
+/// Receives SIGHUP and decides what it means.
 pub(crate) struct Hangups {
     signal: Signal,
     terminal: Terminal,
 }
 
 impl Hangups {
-    /// From now on none ends the process.
+    /// Starts listening. From now on SIGHUP no longer ends the process by itself.
     pub(crate) fn listen() -> Result<Self, Failure> {
-        // Looked at first: listening changes it.
-        let terminal = Terminal { there: is_there(), outlived: is_ignored() };
+        // Read before listening, which changes how the process handles the signal.
+        let terminal = Terminal { attached: has_terminal(), ignores_hangup: is_ignored() };
         let signal = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
         Ok(Self { signal, terminal })
     }
 
-    /// Reloads at each; comes back when the agent is to end.
+    /// Reloads at each SIGHUP. Returns when the agent should stop because its terminal was closed.
     pub(crate) async fn serve(&mut self, agent: &Agent) {
         while self.signal.recv().await.is_some() {
-            match self.terminal.means(is_there()) {
+            match self.terminal.meaning(has_terminal()) {
                 Meaning::Reload => agent.reload().await,
-                Meaning::Nothing => tracing::info!("the terminal is gone"),
-                Meaning::End => {
-                    tracing::info!(why = "the terminal is gone", "stopping");
+                Meaning::Ignore => {
+                    tracing::info!("terminal closed, the agent continues (started with SIGHUP ignored)")
+                }
+                Meaning::Stop => {
+                    tracing::info!(why = "terminal closed", "stopping");
                     return;
                 }
             }
@@ -38,38 +40,39 @@ impl Hangups {
     }
 }
 
-/// What is known of the terminal the agent was started from.
+/// State of the terminal from which the agent was started.
 struct Terminal {
-    there: bool,
-    /// SIGHUP was ignored when the agent was started.
-    outlived: bool,
+    /// True if the process has a controlling terminal, as of the latest SIGHUP.
+    attached: bool,
+    /// True if SIGHUP was ignored when the agent was started (nohup).
+    ignores_hangup: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Meaning {
     Reload,
-    Nothing,
-    End,
+    Ignore,
+    Stop,
 }
 
 impl Terminal {
-    /// What a SIGHUP means, given whether the terminal is there now.
-    fn means(&mut self, there: bool) -> Meaning {
-        let gone = std::mem::replace(&mut self.there, there) && !there;
-        match (gone, self.outlived) {
+    /// Returns what a SIGHUP means, given whether the process still has its terminal.
+    fn meaning(&mut self, attached: bool) -> Meaning {
+        let closed = std::mem::replace(&mut self.attached, attached) && !attached;
+        match (closed, self.ignores_hangup) {
             (false, _) => Meaning::Reload,
-            (true, true) => Meaning::Nothing,
-            (true, false) => Meaning::End,
+            (true, true) => Meaning::Ignore,
+            (true, false) => Meaning::Stop,
         }
     }
 }
 
-/// Whether this process has a terminal that controls it.
-fn is_there() -> bool {
+/// Returns whether this process has a controlling terminal.
+fn has_terminal() -> bool {
     std::fs::File::open("/dev/tty").is_ok()
 }
 
-/// Whether SIGHUP is ignored, as proc(5) tells it: bit 0 of `SigIgn`.
+/// Returns whether SIGHUP is ignored: bit 0 of `SigIgn` in /proc/self/status, see proc(5).
 fn is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -81,13 +84,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_hangup_of_a_terminal_ends_the_agent() {
-        let mut daemon = Terminal { there: false, outlived: false };
-        assert_eq!(daemon.means(false), Meaning::Reload);
-        let mut foreground = Terminal { there: true, outlived: false };
-        assert_eq!(foreground.means(true), Meaning::Reload);
-        assert_eq!(foreground.means(false), Meaning::End);
-        let mut nohup = Terminal { there: true, outlived: true };
-        assert_eq!([nohup.means(false), nohup.means(false)], [Meaning::Nothing, Meaning::Reload]);
+    fn only_the_hangup_of_a_closed_terminal_stops_the_agent() {
+        let mut daemon = Terminal { attached: false, ignores_hangup: false };
+        assert_eq!(daemon.meaning(false), Meaning::Reload);
+        let mut foreground = Terminal { attached: true, ignores_hangup: false };
+        assert_eq!(foreground.meaning(true), Meaning::Reload);
+        assert_eq!(foreground.meaning(false), Meaning::Stop);
+        let mut nohup = Terminal { attached: true, ignores_hangup: true };
+        assert_eq!([nohup.meaning(false), nohup.meaning(false)], [Meaning::Ignore, Meaning::Reload]);
     }
 }

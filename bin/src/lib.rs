@@ -1,7 +1,7 @@
-//! `duetector-actors`: records how data is used on a Linux host, and answers what happened.
+//! `duetector-actors`: records how data is used on a Linux machine, and answers queries about what was recorded.
 //!
-//! This crate links all others: it reads the configuration, assembles the actors, talks to people. It is a library
-//! so that its own input (the configuration) can be put to the test like the other crates'; the program is [`main`].
+//! This crate uses all others: it reads the configuration, starts the actors, and implements the command line. It is a
+//! library so that fuzz targets and tests can call it; the program itself is only [`main`].
 
 mod agent;
 mod assemble;
@@ -12,7 +12,7 @@ mod commands;
 mod config;
 mod control;
 mod daemon;
-pub mod exercise;
+pub mod fuzz_targets;
 mod exit;
 #[cfg(feature = "fault-injection")]
 mod faults;
@@ -20,17 +20,17 @@ mod hangup;
 mod live;
 mod logging;
 mod output;
-mod part;
+mod subsystem;
 mod reload;
 mod status;
-mod turn;
+mod enable;
 mod workdir;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// The program.
+/// Parses the command line, runs the command, and returns its exit code.
 pub fn main() -> ExitCode {
     match cli::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -170,14 +170,14 @@ impl Terminal {
 /// One tracer's line.
 fn line(tracer: &TracerStatus, width: usize) -> String {
     let name = &tracer.tracer;
-    let books = &tracer.books;
+    let account = &tracer.account;
     let mut line = format!(
         "{name:<width$}  {:<10} seen {:>10}  stored {:>10}  filtered {:>10}  lost {:>6}",
         tracer.phase.as_str(),
-        books.seen,
-        books.stored,
-        books.filtered,
-        books.lost.total()
+        account.seen,
+        account.stored,
+        account.filtered,
+        account.lost.total()
     );
     if let Some(cause) = &tracer.cause {
         let first = cause.lines().next().unwrap_or_default();

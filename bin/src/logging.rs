@@ -1,4 +1,4 @@
-//! Logs: on stderr, text or JSON, as `DUETECTOR_LOG` filters them.
+//! Log lines on stderr, as text or JSON, filtered by the environment variable `DUETECTOR_LOG`.
 
 use std::io::{self, IsTerminal as _};
 
@@ -9,13 +9,13 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::live::Screen;
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
+    /// Plain text, one line per message
     #[default]
     Text,
-    /// One JSON object a line.
+    /// A JSON object per line
     Json,
 }
 
@@ -25,7 +25,7 @@ struct ToScreen(Screen);
 
 impl io::Write for ToScreen {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // When stderr is gone there is nobody to tell; whoever logs would only try to tell of it there.
+        // A failure to write to stderr can't be reported: the logger would report it on stderr.
         self.0.log(line);
         Ok(line.len())
     }
@@ -43,7 +43,7 @@ impl MakeWriter<'_> for ToScreen {
     }
 }
 
-/// Sets logging up, and makes panics log lines: the supervisor catches them, and says who it was.
+/// Sets up logging, and logs panics: the supervisor catches them and names the actor.
 pub(crate) fn init(format: LogFormat, screen: &Screen) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter("info")?)
@@ -57,7 +57,7 @@ pub(crate) fn init(format: LogFormat, screen: &Screen) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same as plain text to wherever; `default` is what is told when nobody says.
+/// Sets up logging as plain text to `writer`. `default` is the level if `DUETECTOR_LOG` is not set.
 pub(crate) fn init_plain<W>(writer: W, default: &str) -> anyhow::Result<()>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -77,11 +77,11 @@ fn filter(default: &str) -> anyhow::Result<EnvFilter> {
 
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
         let payload = panic.payload();
         let text = payload.downcast_ref::<&str>().copied();
         let message =
             text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)");
-        tracing::error!(place, message, "panicked");
+        tracing::error!(location, message, "panicked");
     }));
 }

@@ -1,10 +1,10 @@
-//! The two ways out: data on stdout, words on stderr. A reader that has gone away is no error.
+//! Output of commands: data on stdout, messages on stderr. A closed pipe is not an error.
 
 use std::io::{self, Write as _};
 
 use crate::exit::Failure;
 
-/// Prints data, with a newline.
+/// Prints data and a newline on stdout.
 pub(crate) fn print(data: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let written =
@@ -17,7 +17,7 @@ pub(crate) fn print(data: &str) -> Result<(), Failure> {
     }
 }
 
-/// Prints a line of words. When stderr is gone there is nobody to tell.
-pub(crate) fn complain(words: &str) {
-    let _ = writeln!(io::stderr().lock(), "{words}");
+/// Prints a message and a newline on stderr. A failure to do so can't be reported anywhere and is ignored.
+pub(crate) fn complain(message: &str) {
+    let _ = writeln!(io::stderr().lock(), "{message}");
 }

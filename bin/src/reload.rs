@@ -1,8 +1,17 @@
-//! A changed configuration, applied while the agent runs: all of it or nothing of it.
+//! `reload`: applies a changed configuration while the agent runs, either all of it or nothing.
 //!
-//! The same sources as at the start are read again. First everybody makes ready what the new one asks for, which touches
-//! nothing that runs; if anybody objects, all objections are told and everything stays as it is. Then everybody applies
-//! what was made ready, which can't fail: what does not work once it runs is a tracer's or a sink's own trouble.
+//! The sources of the start (file, environment, `--set`) are read again. Every subsystem then prepares its part of the
+//! change without touching what runs. If any of them finds a problem, all problems are reported and nothing changes.
+//! Otherwise every subsystem applies what it prepared. Applying can't fail: a tracer or sink that does not work with its
+//! new settings reports that in its own status.
+//!
+//! ```text
+//! read sources ─► prepare (each subsystem) ─┬─ no problem ─► apply (each subsystem) ─► the new configuration is in force
+//!                                           └─ problems ───► report all, change nothing
+//! ```
+//!
+//! One change happens at a time: `reload`, `tracers enable|disable` and the stop of the agent wait for each other on the
+//! change lock.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,132 +20,136 @@ use actors::clock;
 use model::{Changes, Problem};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::start::tell_left_out;
+use crate::commands::start::report_left_out;
 use crate::config::{Config, Loaded, Sources, load_for};
-use crate::part::{Apply, Part};
+use crate::subsystem::{Apply, Subsystem};
 
-/// Sections whose parts apply them; every other needs a restart.
+/// Configuration sections that can change while the agent runs. All others need a restart.
 const SECTIONS: [&str; 6] = ["collector", "ebpf", "filter", "shell", "subprocess", "tracer"];
 
-/// What of the configuration `status` tells.
+/// The `config` object of `status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ConfigStatus {
-    /// Local wall time at which the one that holds was loaded.
+    /// Local time at which the configuration in force was loaded.
     pub(crate) loaded: String,
-    /// 1 at the start, one more for each reload that was applied.
+    /// 1 at the start, increased by 1 with each reload that was applied.
     pub(crate) generation: u64,
-    /// What became of the latest reload.
+    /// The latest reload, if there was one.
     pub(crate) last_reload: Option<LastReload>,
 }
 
-/// A reload that was asked for.
+/// A reload and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LastReload {
-    /// Local wall time.
+    /// Local time at which it ended.
     pub(crate) at: String,
-    /// What came of it.
+    /// Applied or refused.
     #[serde(flatten)]
     pub(crate) result: Reloaded,
 }
 
-/// What came of a reload.
+/// The result of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub(crate) enum Reloaded {
-    /// It holds now.
+    /// The new configuration is in force.
     Applied {
-        /// What is different.
+        /// Tracers, sinks and settings that were added, removed or changed.
         changes: Changes,
     },
-    /// Something is wrong with it: nothing changed.
+    /// The new configuration has problems: nothing changed.
     Refused {
-        /// All that is wrong.
+        /// All problems, one a line.
         problems: String,
     },
 }
 
-/// The configuration that holds, and how it becomes another.
+/// Holds the configuration in force and replaces it on request.
 pub(crate) struct Reloader {
     sources: Sources,
-    present: Mutex<Present>,
-    /// Held by whoever changes what runs: one at a time.
-    changing: tokio::sync::Mutex<Stopping>,
+    current: Mutex<Current>,
+    /// Held while tracers, sinks or settings change, so that one change happens at a time.
+    change_lock: tokio::sync::Mutex<ChangeState>,
 }
 
-struct Present {
+struct Current {
     loaded: Arc<Loaded>,
     status: ConfigStatus,
 }
 
-/// Whether the agent is past all changes.
+/// State behind the change lock.
 #[derive(Default)]
-pub(crate) struct Stopping(bool);
+pub(crate) struct ChangeState {
+    /// True once the agent is stopping: no change is accepted any more.
+    stopping: bool,
+}
 
-/// The right to change what runs.
-pub(crate) type Turn<'a> = tokio::sync::MutexGuard<'a, Stopping>;
+/// Permission to change what runs, until dropped.
+pub(crate) type ChangeGuard<'a> = tokio::sync::MutexGuard<'a, ChangeState>;
 
 impl Reloader {
-    /// Of an agent that was started with this.
+    /// Creates the reloader of an agent that was started with this configuration.
     pub(crate) fn new(sources: Sources, loaded: Arc<Loaded>) -> Self {
         let status = ConfigStatus { loaded: clock::wall().to_text(), generation: 1, last_reload: None };
-        let present = Mutex::new(Present { loaded, status });
-        Self { sources, present, changing: tokio::sync::Mutex::default() }
+        let current = Mutex::new(Current { loaded, status });
+        Self { sources, current, change_lock: tokio::sync::Mutex::default() }
     }
 
-    /// What `status` tells.
+    /// Returns the `config` object of `status`.
     pub(crate) fn status(&self) -> ConfigStatus {
-        self.present().status.clone()
+        self.current().status.clone()
     }
 
-    /// The configuration that holds.
+    /// Returns the configuration in force.
     pub(crate) fn loaded(&self) -> Arc<Loaded> {
-        self.present().loaded.clone()
+        self.current().loaded.clone()
     }
 
-    /// Waits until nobody else changes anything; `None` when the agent is being stopped.
-    pub(crate) async fn turn(&self) -> Option<Turn<'_>> {
-        let turn = self.changing.lock().await;
-        if turn.0 { None } else { Some(turn) }
+    /// Waits until no other change is under way. Returns `None` if the agent is stopping.
+    pub(crate) async fn change_lock(&self) -> Option<ChangeGuard<'_>> {
+        let guard = self.change_lock.lock().await;
+        if guard.stopping { None } else { Some(guard) }
     }
 
-    /// Waits for the change that is under way; there will be no other.
+    /// Waits until no change is under way and refuses all later ones.
     pub(crate) async fn close(&self) {
-        self.changing.lock().await.0 = true;
+        self.change_lock.lock().await.stopping = true;
     }
 
-    /// Loads and applies, or tells all that is wrong.
-    pub(crate) async fn reload(&self, parts: &[Arc<dyn Part>]) -> Reloaded {
-        let Some(_turn) = self.turn().await else {
-            return Reloaded::Refused { problems: "the agent is being stopped".to_owned() };
+    /// Loads the configuration again and applies it, or returns all its problems.
+    pub(crate) async fn reload(&self, subsystems: &[Arc<dyn Subsystem>]) -> Reloaded {
+        let Some(_guard) = self.change_lock().await else {
+            return Reloaded::Refused { problems: "the agent is stopping".to_owned() };
         };
-        let result = match self.prepare(parts).await {
+        let result = match self.prepare(subsystems).await {
             Ok((loaded, ready)) => {
                 let mut changes = Changes::default();
                 for apply in ready {
                     changes.merge(apply().await);
                 }
                 warn(&loaded);
-                let mut present = self.present();
-                present.loaded = Arc::new(loaded);
-                present.status.loaded = clock::wall().to_text();
-                present.status.generation += 1;
-                tracing::info!(?changes, generation = present.status.generation, "configuration applied");
+                let mut current = self.current();
+                current.loaded = Arc::new(loaded);
+                current.status.loaded = clock::wall().to_text();
+                current.status.generation += 1;
+                tracing::info!(?changes, generation = current.status.generation, "configuration applied");
                 Reloaded::Applied { changes }
             }
             Err(cause) => {
                 let problems = format!("{cause:#}");
-                tracing::error!(problems, "configuration refused: nothing changed");
+                tracing::error!(problems, "configuration refused, nothing changed");
                 Reloaded::Refused { problems }
             }
         };
         let last = LastReload { at: clock::wall().to_text(), result: result.clone() };
-        self.present().status.last_reload = Some(last);
+        self.current().status.last_reload = Some(last);
         result
     }
 
-    /// Reads files and may compile programs: off the thread that everybody else is on.
-    async fn prepare(&self, parts: &[Arc<dyn Part>]) -> anyhow::Result<(Loaded, Vec<Apply>)> {
-        let (sources, parts, before) = (self.sources.clone(), parts.to_vec(), self.loaded());
+    /// Loads the configuration and has each subsystem prepare. Runs on a thread of its own, because it reads files and may
+    /// compile eBPF programs.
+    async fn prepare(&self, subsystems: &[Arc<dyn Subsystem>]) -> anyhow::Result<(Loaded, Vec<Apply>)> {
+        let (sources, subsystems, before) = (self.sources.clone(), subsystems.to_vec(), self.loaded());
         let prepared = tokio::task::spawn_blocking(move || {
             if let Some(file) = &sources.file {
                 check_readable_again(file)?;
@@ -144,8 +157,8 @@ impl Reloader {
             let mut ready = Vec::new();
             let loaded = load_for(&sources, |config| {
                 let mut problems = fixed_sections(&before.config, config);
-                for part in &parts {
-                    match part.prepare(config) {
+                for subsystem in &subsystems {
+                    match subsystem.prepare(config) {
                         Ok(apply) => ready.push(apply),
                         Err(wrong) => problems.extend(wrong),
                     }
@@ -157,27 +170,30 @@ impl Reloader {
         prepared.await?
     }
 
-    fn present(&self) -> MutexGuard<'_, Present> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Says what is odd about a configuration, but not wrong.
+/// Logs what is valid in a configuration but probably not intended, and what could not be translated from duetector.
 pub(crate) fn warn(loaded: &Loaded) {
     for warning in loaded.config.warnings() {
         let (key, warning) = (warning.key, warning.message);
-        tracing::warn!(key, warning, "the configuration may not mean what it says");
+        tracing::warn!(key, warning, "check this setting of the configuration");
     }
-    tell_left_out(&loaded.warnings);
+    report_left_out(&loaded.warnings);
 }
 
-/// A pipe gives what it has once; read again it would look like an empty file, which means all defaults.
+/// Refuses a configuration file that is a pipe: read a second time it would seem empty, which means all defaults.
 fn check_readable_again(file: &Path) -> anyhow::Result<()> {
     match std::fs::metadata(file) {
         Ok(found) if !found.is_file() => {
-            anyhow::bail!("{} is no regular file: it can't be read again", file.display())
+            anyhow::bail!(
+                "can't reload from {}: it is not a regular file and can't be read a second time",
+                file.display()
+            )
         }
-        // That there is none is told in the loader's words.
+        // A missing file is reported by the loader.
         _ => Ok(()),
     }
 }

@@ -96,9 +96,9 @@ pub(crate) struct TracerStatus {
     pub(crate) last_cause: Option<String>,
     /// How often it was built anew.
     pub(crate) restarts: u64,
-    /// Its books with the store.
+    /// Its account with the store.
     #[serde(flatten)]
-    pub(crate) books: AccountSnapshot,
+    pub(crate) account: AccountSnapshot,
     /// Records on their way.
     pub(crate) in_flight: i64,
     /// What its actor shows: hooks, tier, counts of its own.
@@ -254,12 +254,12 @@ pub(crate) fn tracer_table(tracers: &[TracerStatus]) -> Table {
         "sink", "cause",
     ]);
     for tracer in tracers {
-        let books = &tracer.books;
-        let lost = &books.lost;
+        let account = &tracer.account;
+        let lost = &account.lost;
         let numbers = [
-            books.seen,
-            books.stored,
-            books.filtered,
+            account.seen,
+            account.stored,
+            account.filtered,
             lost.total(),
             lost.ring,
             lost.decode,

@@ -1,4 +1,4 @@
-//! The work folder: ours alone, locked while an agent runs on it.
+//! The work folder of an agent: accessible to its owner alone, and locked while an agent uses it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use nix::fcntl::{Flock, FlockArg};
 
-/// Name of the lock file; it holds the agent's pid.
+/// Name of the lock file, which contains the agent's pid.
 const LOCK: &str = "lock";
 
-/// A work folder this process has to itself until it is dropped.
+/// A locked work folder. Dropping it releases the lock.
 pub(crate) struct Workdir {
     path: PathBuf,
     _lock: Flock<File>,
 }
 
 impl Workdir {
-    /// Makes the folder if it is missing, and locks it.
+    /// Creates the folder if it is missing, and locks it.
     pub(crate) fn claim(path: &Path) -> anyhow::Result<Self> {
         make(path)?;
         let lock = path.join(LOCK);
@@ -30,55 +30,71 @@ impl Workdir {
             .mode(0o600)
             .custom_flags(nix::libc::O_NOFOLLOW)
             .open(&lock)
-            .with_context(|| format!("opening {} (a symbolic link is refused)", lock.display()))?;
+            .with_context(|| {
+                format!("opening the lock file {} (it must not be a symbolic link)", lock.display())
+            })?;
         let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => bail!(
-                "another agent ({}) already runs on the work folder {}: stop it with `duetector-actors stop`, \
+                "another agent ({}) is already using the work folder {}: stop it with `duetector-actors stop`, \
                  or choose another folder with --workdir",
                 running_pid(path).map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}")),
                 path.display()
             ),
-            Err((_, cause)) => return Err(cause).with_context(|| format!("locking {}", lock.display())),
+            Err((_, cause)) => {
+                return Err(cause).with_context(|| format!("locking the lock file {}", lock.display()));
+            }
         };
         lock.set_len(0)
             .and_then(|()| write!(lock, "{}", std::process::id()))
-            .context("writing the lock file")?;
+            .with_context(|| format!("writing the pid to the lock file in {}", path.display()))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// The pid in the lock file: of the agent that runs there, or ran last.
+/// Returns the pid in the lock file: of the agent that uses the folder, or of the last one that did.
 pub(crate) fn running_pid(workdir: &Path) -> Option<u32> {
     let mut text = String::new();
     File::open(workdir.join(LOCK)).ok()?.take(16).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 
-/// Whether an agent runs on that work folder.
+/// Returns whether an agent is using that work folder.
 pub(crate) fn is_locked(workdir: &Path) -> bool {
     let Ok(file) = File::open(workdir.join(LOCK)) else { return false };
-    // A shared lock is enough to ask with, and needs no right to write; it is let go at once.
+    // A shared lock suffices for the test and needs no write permission. It is released at once.
     matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, nix::errno::Errno::EWOULDBLOCK)))
 }
 
-/// Makes the folder, for its owner alone, if it is missing; refuses one that is somebody else's.
+/// Creates the folder with mode 0700 if it is missing. Refuses a symbolic link and, unless root, a folder of another user.
 pub(crate) fn make(path: &Path) -> anyhow::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| {
-        format!("making the work folder {}: choose one that you may write with --workdir", path.display())
+        format!(
+            "creating the work folder {}: choose a folder that you may write to with --workdir",
+            path.display()
+        )
     })?;
-    let meta = path.symlink_metadata().with_context(|| format!("looking at {}", path.display()))?;
+    let meta = path
+        .symlink_metadata()
+        .with_context(|| format!("reading the owner of the work folder {}", path.display()))?;
     if !meta.is_dir() {
-        bail!("the work folder {} is a symbolic link or no folder: refused", path.display());
+        bail!(
+            "the work folder {} is a symbolic link or not a folder: choose another with --workdir",
+            path.display()
+        );
     }
     let own = nix::unistd::geteuid().as_raw();
     if meta.uid() != own && own != 0 {
-        bail!("the work folder {} belongs to user {}, not to you", path.display(), meta.uid());
+        bail!(
+            "the work folder {} belongs to uid {}, not to you: choose another with --workdir",
+            path.display(),
+            meta.uid()
+        );
     }
     Ok(())
 }
@@ -88,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_agent_at_a_time() {
+    fn a_work_folder_is_used_by_one_agent_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b");
         let first = Workdir::claim(&path).unwrap();
@@ -100,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_refused() {
+    fn a_symbolic_link_as_work_folder_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(folder.path(), &link).unwrap();

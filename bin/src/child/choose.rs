@@ -1,4 +1,4 @@
-//! Which tracers a child runs, and for what kind of host.
+//! Derives the configuration of `child` from the user's: the selected tracers, no sink, and the parent program excluded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,20 +9,20 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::exit::Failure;
 
-/// An agent of ours tells its children its process id by this variable.
+/// Environment variable in which a parent that is a duetector-actors agent passes its process id to its children.
 const HOST_VARIABLE: &str = "DUETECTOR_ACTORS_HOST";
-/// The filter that drops what the host itself does. No section of a file can have this name by accident.
+/// Name of the filter that drops events of the parent program. Users don't choose such a name by accident.
 const HOST_FILTER: &str = "(the host)";
 
-/// Leaves only these tracers of a configuration (all that it enables, if none is named), no sink, and nothing of what
-/// the host does: storing what it is told would make new records for ever.
+/// Reduces a configuration to the named tracers (if none is named, to all that it enables), disables every sink, and adds
+/// a filter that drops events of the parent program: each row that it stores would otherwise cause another row.
 pub(crate) fn choose(mut config: Config, tracers: &[String]) -> Result<Config, Failure> {
     if !tracers.is_empty() {
         only(&mut config, tracers).map_err(Failure::Usage)?;
     }
-    // What is pinned belongs to the agent of this host, not to one of several children.
+    // Pinned programs belong to the machine's agent, not to one of several children.
     (config.ebpf.pin, config.ebpf.pin_keep) = (false, false);
-    // A host stores events, and may refuse names that it keeps for itself.
+    // A parent that is an agent stores its own manifest and may refuse rows of that name.
     config.ebpf.manifest = false;
     let sinks = &mut config.collector;
     (sinks.sqlite.disabled, sinks.memory.disabled, sinks.jsonl.disabled) = (true, true, true);
@@ -32,7 +32,7 @@ pub(crate) fn choose(mut config: Config, tracers: &[String]) -> Result<Config, F
     Ok(config)
 }
 
-/// Enables what is named, by section or by the name it is stored under, and disables all else.
+/// Enables the named tracers, by section or by stored name, and disables all others.
 fn only(config: &mut Config, names: &[String]) -> anyhow::Result<()> {
     let mut left: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let mut known = Vec::new();
@@ -67,16 +67,16 @@ fn only(config: &mut Config, names: &[String]) -> anyhow::Result<()> {
         template.disabled &= tracer.disabled;
     }
     if let Some(unknown) = left.first() {
-        anyhow::bail!("--tracer {unknown}: there is no such tracer, expected one of: {}", known.join(", "));
+        anyhow::bail!("--tracer {unknown}: no such tracer, expected one of: {}", known.join(", "));
     }
     Ok(())
 }
 
-/// How the host reads, when nobody says: always if it is an agent of ours, else at polls.
+/// Returns how the parent reads, for `--host-reads auto`: always if it is a duetector-actors agent, else after its polls.
 pub(crate) fn host_reads(most_a_second: u32) -> HostReads {
-    let said = std::env::var(HOST_VARIABLE).ok();
-    // The variable may have come over from further up.
-    if said == Some(nix::unistd::getppid().to_string()) {
+    let parent = std::env::var(HOST_VARIABLE).ok();
+    // The variable may have been inherited from a process further up.
+    if parent == Some(nix::unistd::getppid().to_string()) {
         HostReads::Always
     } else {
         HostReads::AtPolls { most_a_second }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_named_runs_and_nothing_is_stored() {
+    fn only_named_tracers_run_and_no_sink_is_enabled() {
         let text = "[ebpf]\ndisabled = true\n[tracer.open]\nname = \"do_sys_openat2\"\n\
                     [tracer.template.sh.a]\ncomm = [\"true\"]\n[tracer.template.sp.b]\ncomm = [\"true\"]\n";
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
@@ -109,11 +109,11 @@ mod tests {
         assert_eq!(chosen.filter.0[HOST_FILTER].excludes.len(), 1);
         assert_eq!(chosen.validate(), []);
         let refused = choose(config(text), &names(&["nope"])).unwrap_err();
-        assert!(refused.words().starts_with("--tracer nope: there is no such tracer, expected one of: "));
+        assert!(refused.words().starts_with("--tracer nope: no such tracer, expected one of: "));
     }
 
     #[test]
-    fn without_names_the_configuration_decides() {
+    fn without_names_the_tracers_of_the_configuration_run() {
         let chosen = choose(config("[tracer.clone]\ndisabled = true\n"), &[]).unwrap();
         assert!(
             !enabled(&chosen).contains(&"clone".to_owned()) && enabled(&chosen).contains(&"open".to_owned())

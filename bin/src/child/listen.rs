@@ -1,4 +1,5 @@
-//! What the host says, read by a thread of its own: a poll counts from the moment it comes.
+//! Reads the parent program's messages from stdin on a thread of its own, so that a poll takes effect the moment it
+//! arrives.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::time::Duration;
@@ -7,91 +8,96 @@ use actors::clock::{self, Instant};
 use collector::sink::host::HostPipe;
 use serde_json::Value;
 
-/// A longer line is no message of a host's; its configuration would have to be that long.
+/// Longest line in bytes. Only `init` carries a configuration and could be long; no real one is longer.
 const LONGEST_LINE: u64 = 16 << 20;
-/// So many messages may wait. Polls that find no room are not told: they are all alike.
+/// Number of messages that may wait. Polls beyond it are dropped, because they are all alike.
 const QUEUE: usize = 16;
 
-/// What was heard.
+/// Reason why the parent counts as gone: end of file on stdin.
+const CLOSED: &str = "the parent program closed our stdin";
+/// Reason why the parent counts as gone: `--host-timeout` has passed.
+const SILENT: &str = "the parent program sent nothing for longer than --host-timeout";
+
+/// A message of the parent program, or its end.
 #[derive(Debug, PartialEq)]
-pub(super) enum Heard {
-    /// The first message.
+pub(super) enum HostMessage {
+    /// `init`, the first message.
     Init {
-        /// How long the host waits after `stop`.
+        /// Time that the parent waits after `stop` before it kills the child.
         kill_timeout: Option<Duration>,
     },
-    /// The host asks for what there is.
+    /// `event`: the parent is ready to read events.
     Poll,
-    /// The host asks for the end.
+    /// `stop`: the parent asks the child to end.
     Stop,
-    /// The host is no more, or seems so.
+    /// The parent has exited or appears to have, with the reason for thinking so.
     Gone(&'static str),
 }
 
-/// Listens to the host.
-pub(super) struct Ear {
-    heard: flume::Receiver<Heard>,
+/// Receives the parent's messages.
+pub(super) struct HostReader {
+    messages: flume::Receiver<HostMessage>,
     last: Instant,
 }
 
-impl Ear {
-    /// Begins to listen. The pipe is told of polls and of the host's end at once.
-    pub(super) fn open(pipe: HostPipe) -> Self {
-        let (say, heard) = flume::bounded(QUEUE);
-        // It ends with the process at the latest: a read can't be given up.
-        std::thread::spawn(move || listen(&pipe, &say));
-        Self { heard, last: clock::now() }
+impl HostReader {
+    /// Starts the thread that reads stdin. It notifies the pipe of each poll at once.
+    pub(super) fn start(pipe: HostPipe) -> Self {
+        let (sender, messages) = flume::bounded(QUEUE);
+        // The thread may end only with the process, because a blocking read can't be cancelled.
+        std::thread::spawn(move || read_messages(&pipe, &sender));
+        Self { messages, last: clock::now() }
     }
 
-    /// What is heard next; a host that says nothing for `patience` is taken for gone.
-    pub(super) async fn next(&mut self, patience: Duration) -> Heard {
+    /// Returns the next message. A parent that sends nothing for `timeout` counts as gone.
+    pub(super) async fn next(&mut self, timeout: Duration) -> HostMessage {
         tokio::select! {
-            heard = self.heard.recv_async() => {
+            message = self.messages.recv_async() => {
                 self.last = clock::now();
-                heard.unwrap_or(Heard::Gone("it closed its end"))
+                message.unwrap_or(HostMessage::Gone(CLOSED))
             }
-            () = tokio::time::sleep_until(self.last + patience) => Heard::Gone("it has said nothing for too long"),
+            () = tokio::time::sleep_until(self.last + timeout) => HostMessage::Gone(SILENT),
         }
     }
 }
 
-fn listen(pipe: &HostPipe, say: &flume::Sender<Heard>) {
+fn read_messages(pipe: &HostPipe, sender: &flume::Sender<HostMessage>) {
     let mut input = BufReader::new(std::io::stdin().lock());
     let mut line = Vec::new();
     loop {
         line.clear();
         let read = input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line);
         if !matches!(read, Ok(1..)) {
-            // Nobody is left to read either, unless it has closed but this one.
-            let _ = say.send(Heard::Gone("it closed its end"));
+            // End of file: the parent has most likely exited, so nobody reads our output either.
+            let _ = sender.send(HostMessage::Gone(CLOSED));
             return;
         }
-        match understand(&line) {
-            Some(Heard::Poll) => {
+        match parse(&line) {
+            Some(HostMessage::Poll) => {
                 pipe.polled();
                 pipe.show_life();
-                // No room: those that wait say the same.
-                let _ = say.try_send(Heard::Poll);
+                // If the queue is full, a poll is waiting in it already.
+                let _ = sender.try_send(HostMessage::Poll);
             }
-            Some(heard) => drop(say.send(heard)),
+            Some(message) => drop(sender.send(message)),
             None => {}
         }
     }
 }
 
-/// Only the type counts, as in duetector.
-fn understand(line: &[u8]) -> Option<Heard> {
+/// Parses a message by its type alone, as duetector does.
+fn parse(line: &[u8]) -> Option<HostMessage> {
     let message: Value = serde_json::from_slice(line).ok()?;
     match message["type"].as_str()? {
         "init" => {
             let seconds = message["payload"]["kill_timeout"].as_f64();
             let kill_timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-            Some(Heard::Init { kill_timeout: kill_timeout.filter(|timeout| !timeout.is_zero()) })
+            Some(HostMessage::Init { kill_timeout: kill_timeout.filter(|timeout| !timeout.is_zero()) })
         }
-        "event" => Some(Heard::Poll),
-        "stop" => Some(Heard::Stop),
+        "event" => Some(HostMessage::Poll),
+        "stop" => Some(HostMessage::Stop),
         other => {
-            tracing::warn!(kind = other, "the host says what is no message of its protocol");
+            tracing::warn!(message_type = other, "ignored a message of unknown type from the parent program");
             None
         }
     }
@@ -102,20 +108,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_told_by_their_type() {
-        let init = |seconds: u64| Heard::Init { kill_timeout: Some(Duration::from_secs(seconds)) };
+    fn messages_are_recognised_by_their_type() {
+        let init = |seconds: u64| HostMessage::Init { kill_timeout: Some(Duration::from_secs(seconds)) };
         let table = [
             (r#"{"type":"init","payload":{"poll_time":0.01,"kill_timeout":7,"config":{}}}"#, Some(init(7))),
-            (r#"{"type":"init"}"#, Some(Heard::Init { kill_timeout: None })),
-            (r#"{"type":"init","payload":{"kill_timeout":-1}}"#, Some(Heard::Init { kill_timeout: None })),
-            (r#"{"proto":"duetector","version":"0.1.0","type":"event","payload":{}}"#, Some(Heard::Poll)),
-            (r#"{"type":"stop"}"#, Some(Heard::Stop)),
+            (r#"{"type":"init"}"#, Some(HostMessage::Init { kill_timeout: None })),
+            (
+                r#"{"type":"init","payload":{"kill_timeout":-1}}"#,
+                Some(HostMessage::Init { kill_timeout: None }),
+            ),
+            (
+                r#"{"proto":"duetector","version":"0.1.0","type":"event","payload":{}}"#,
+                Some(HostMessage::Poll),
+            ),
+            (r#"{"type":"stop"}"#, Some(HostMessage::Stop)),
             (r#"{"type":"other"}"#, None),
             ("[1]", None),
             ("not JSON", None),
         ];
         for (line, expected) in table {
-            assert_eq!(understand(line.as_bytes()), expected, "{line}");
+            assert_eq!(parse(line.as_bytes()), expected, "{line}");
         }
     }
 }

@@ -1,7 +1,8 @@
-//! Logs of a child: lines that are never JSON, because Python duetector reads its children's stderr as messages.
+//! Log lines of the `child` command. A line is never valid JSON, because Python duetector parses its children's stderr as
+//! messages.
 //!
-//! Where stderr is the very pipe that events go through, log lines take their turn with them; they are few, wait in a
-//! bounded queue, and are dropped rather than waited for.
+//! If stderr and stdout are the same pipe, log lines and events are written by the same writer, one after the other. Log
+//! lines then wait in a bounded queue and are dropped when it is full.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -11,34 +12,34 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::logging;
 
-/// So many log lines may wait for their turn.
+/// Number of log lines that may wait.
 const QUEUE: usize = 64;
-/// A longer one is cut: what fits into a pipe of one page is written at once.
+/// Longest line in bytes, the rest is cut off: a line that fits into one page is written to a pipe at once.
 const LONGEST_LINE: usize = 4000;
-/// A host polls twice a second; one that does not read for so long misses the line.
+/// Longest wait for the parent to read; then the line is dropped. Parents poll about twice a second.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Every line begins with it, and no JSON does.
-const MARK: &str = "duetector-actors ";
+/// Prefix of every line. No JSON text begins with it.
+const PREFIX: &str = "duetector-actors ";
 
-/// Where log lines go.
+/// Destination of log lines.
 #[derive(Clone)]
 enum ToHost {
     Stderr,
     Pipe(flume::Sender<Vec<u8>>),
 }
 
-/// Sets logging up: over the pipe that events take too, if there is only that.
+/// Sets up logging: to stderr, or to `shared` if stderr is the pipe of the events.
 pub(super) fn init(shared: Option<HostPipe>) -> anyhow::Result<()> {
     let to = match shared {
         None => ToHost::Stderr,
         Some(pipe) => {
-            let (say, lines) = flume::bounded::<Vec<u8>>(QUEUE);
+            let (queue, lines) = flume::bounded::<Vec<u8>>(QUEUE);
             std::thread::spawn(move || {
                 for line in lines {
                     pipe.say(&line, PATIENCE);
                 }
             });
-            ToHost::Pipe(say)
+            ToHost::Pipe(queue)
         }
     };
     logging::init_plain(to, "warn")
@@ -46,11 +47,11 @@ pub(super) fn init(shared: Option<HostPipe>) -> anyhow::Result<()> {
 
 impl Write for ToHost {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let said = plain(line);
+        let text = plain(line);
         match self {
-            Self::Stderr => io::stderr().lock().write_all(&said)?,
-            // Full: a host that does not read needs no more of them.
-            Self::Pipe(say) => drop(say.try_send(said)),
+            Self::Stderr => io::stderr().lock().write_all(&text)?,
+            // Dropped if the queue is full, because the parent does not read.
+            Self::Pipe(queue) => drop(queue.try_send(text)),
         }
         Ok(line.len())
     }
@@ -68,23 +69,23 @@ impl MakeWriter<'_> for ToHost {
     }
 }
 
-/// One line of ASCII that is no JSON.
+/// Converts a log message to one line of ASCII that is not JSON.
 fn plain(line: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(line);
-    let mut said = MARK.to_owned();
+    let mut line = PREFIX.to_owned();
     for c in text.trim_end().chars() {
         if c.is_ascii_graphic() || c == ' ' {
-            said.push(c);
+            line.push(c);
         } else {
-            said.extend(c.escape_default());
+            line.extend(c.escape_default());
         }
-        if said.len() > LONGEST_LINE {
-            said.push_str("...");
+        if line.len() > LONGEST_LINE {
+            line.push_str("...");
             break;
         }
     }
-    said.push('\n');
-    said.into_bytes()
+    line.push('\n');
+    line.into_bytes()
 }
 
 #[cfg(test)]
@@ -92,9 +93,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_line_is_one_line_and_no_message() {
-        let said = plain("WARN x\n{\"type\":\"event\"} grün\n".as_bytes());
-        assert_eq!(said, b"duetector-actors WARN x\\n{\"type\":\"event\"} gr\\u{fc}n\n");
+    fn a_log_message_becomes_one_line_that_is_not_json() {
+        let line = plain("WARN x\n{\"type\":\"event\"} grün\n".as_bytes());
+        assert_eq!(line, b"duetector-actors WARN x\\n{\"type\":\"event\"} gr\\u{fc}n\n");
         assert!(plain(&[b'x'; 10_000]).len() < 4096);
     }
 }

@@ -1,10 +1,21 @@
-//! `child`: the same agent as a child of another program that speaks duetector's subprocess protocol 0.1.0 on
-//! stdin and stdout: Python duetector, or another agent. Its only sink is its host.
+//! The `child` command: runs tracers as the child process of a host, that is, of another program that speaks duetector's
+//! subprocess protocol 0.1.0 over stdin and stdout: Python duetector or another duetector-actors agent. The only sink is
+//! the host.
 //!
-//! What the protocol leaves open is done so that nothing gets lost in the real Python host; the collector's host sink
-//! says how. The rest is here: the first line answers `init`; there is no event before the host's first poll; whoever
-//! leaves of itself says `stopped` and waits to be asked to stop, because that host can't cope with a child that is
-//! not there any more; log lines are never JSON.
+//! ```text
+//! host                                   child
+//!   │ ── init (kill_timeout, config) ────► │
+//!   │ ◄─────────────── init (our version) ─│  tracers start
+//!   │ ── event (a poll) ─────────────────► │
+//!   │ ◄──────────────────────── event … ───│  one line per row
+//!   │ ── stop, SIGTERM or end of file ───► │  flush what is left
+//!   │ ◄───────────────────────── stopped ──│  exit
+//! ```
+//!
+//! Where the protocol leaves something open, the child does what loses nothing with the real Python host: the first line
+//! answers `init`; no event is sent before the first poll; a child that ends by itself sends `stopped` and then waits for
+//! `stop`, because that host can't handle a child that has exited; log lines are never JSON. How rows are written to the
+//! pipe is described in the collector's host sink.
 
 mod choose;
 mod listen;
@@ -16,92 +27,96 @@ use std::time::Duration;
 use actors::{WhenFull, clock};
 use anyhow::Context as _;
 use collector::sink::host::{Host, HostPipe, HostReads, NAME, same_pipe};
-use collector::{OwnSink, Pace};
+use collector::{Pace, SinkSpec};
 use model::SinkName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::agent::Agent;
-use crate::commands::start::{nothing_traced, tell_left_out};
+use crate::commands::start::{nothing_traced, report_left_out};
 use crate::config::{Config, Warning};
 use crate::exit::{Failure, Outcome};
-use listen::{Ear, Heard};
+use listen::{HostMessage, HostReader};
 
 pub(crate) use choose::{choose, host_reads};
 
-/// What is told of us in the answer to `init`.
+/// Version in the answer to `init`.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// How long a line of the protocol may wait for the host to read what is before it.
+/// Longest wait for the host to read the lines before a protocol line.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same of the last one, which nobody may read any more.
+/// The same for the last line, which perhaps nobody reads any more.
 const LAST_WORD: Duration = Duration::from_millis(300);
-/// duetector's `kill_timeout`, until `init` says another.
+/// Default of duetector's `kill_timeout`, used if `init` has none.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one that leaves of itself waits to be asked to stop.
+/// How long a child that ends by itself waits for `stop`.
 const LEAVE: Duration = Duration::from_secs(5);
-/// How often the tracers are looked at.
-const LOOK: Duration = Duration::from_millis(200);
-/// How many batches may wait for the host. Few: what waits when the host stops is lost, because it reads no more.
+/// Interval between checks whether any tracer runs.
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
+/// Number of batches that may wait for the host. Small, because what waits when the host stops is lost: the host no longer
+/// reads.
 const QUEUE: u32 = 2;
 
-/// What `child` was asked for.
+/// Settings of the `child` command.
 pub(crate) struct ChildRun {
-    /// The configuration, with only the tracers that are to run; or why there is none.
+    /// The configuration with only the selected tracers, or the reason why it could not be loaded.
     pub(crate) config: Result<Config, Failure>,
-    /// What of a configuration of duetector's could not be kept.
+    /// Settings of a Python duetector configuration that were not translated.
     pub(crate) left_out: Vec<Warning>,
-    /// What each event's `tracer_name` begins with.
+    /// Prefix of the `tracer_name` of each event.
     pub(crate) name_prefix: String,
-    /// How the host reads.
+    /// When the host reads its pipe.
     pub(crate) reads: HostReads,
-    /// A host that says nothing for so long is taken for dead.
+    /// A host that sends nothing for this long counts as dead.
     pub(crate) host_timeout: Duration,
 }
 
-/// Why it ends.
+/// The reason why the child ends.
 enum End {
-    /// The host asked for it, or a signal did.
+    /// The host sent `stop`, or a signal arrived.
     Asked(&'static str),
-    /// There is no host any more.
+    /// The host has exited or is silent.
     HostGone(&'static str),
-    /// It can't go on.
+    /// No tracer can run, or an essential actor has been given up.
     Failed(Failure),
 }
 
-/// Serves the host to the end.
+/// Runs the child until it ends.
 pub(crate) fn run(run: ChildRun) -> Outcome {
     let out = std::io::stdout().as_fd().try_clone_to_owned().context("using standard output")?;
     let merged = same_pipe(std::io::stdout(), std::io::stderr());
     let pipe = HostPipe::new(out, run.reads).context("using standard output")?;
     log::init(merged.then(|| pipe.clone())).map_err(Failure::Usage)?;
-    tell_left_out(&run.left_out);
+    report_left_out(&run.left_out);
     actix::System::new().block_on(async {
-        let mut guest = Guest { ear: Ear::open(pipe.clone()), pipe, signals: Signals::listen()?, run };
-        guest.serve().await
+        let host = HostReader::start(pipe.clone());
+        let mut session = ChildSession { host, pipe, signals: Signals::listen()?, run };
+        session.serve().await
     })
 }
 
-/// One at work for a host.
-struct Guest {
+/// The session with one host, from `init` to `stopped`.
+struct ChildSession {
     run: ChildRun,
     pipe: HostPipe,
-    ear: Ear,
+    host: HostReader,
     signals: Signals,
 }
 
-impl Guest {
+impl ChildSession {
     async fn serve(&mut self) -> Outcome {
         let kill_timeout = match self.wait_for_init().await {
             Ok(kill_timeout) => kill_timeout,
             Err(End::Asked(why)) => {
-                tracing::info!(why, "ended before the host's init");
+                tracing::info!(why, "stopping before the host has sent init");
                 return Ok(());
             }
-            Err(End::HostGone(why)) => return Err(Failure::failed(format!("no init: {why}"))),
+            Err(End::HostGone(why)) => {
+                return Err(Failure::failed(format!("received no init message: {why}")));
+            }
             Err(End::Failed(failure)) => return Err(failure),
         };
         let payload = serde_json::json!({"name": "duetector-actors", "version": VERSION});
         if !self.say("init", payload, PATIENCE) {
-            return Err(Failure::failed("the host does not read the answer to its init"));
+            return Err(Failure::failed("the parent program does not read our answer to its init message"));
         }
         let config = match &self.run.config {
             Ok(config) => config.clone(),
@@ -118,16 +133,16 @@ impl Guest {
         self.finish(&agent, end, kill_timeout).await
     }
 
-    /// Waits for the host's first word; gives its `kill_timeout`.
+    /// Waits for `init` and returns the host's `kill_timeout`.
     async fn wait_for_init(&mut self) -> Result<Duration, End> {
         loop {
             tokio::select! {
                 name = self.signals.next() => return Err(End::Asked(name)),
-                heard = self.ear.next(self.run.host_timeout) => match heard {
-                    Heard::Init { kill_timeout } => return Ok(kill_timeout.unwrap_or(KILL_TIMEOUT)),
-                    Heard::Stop => return Err(End::Asked("the host asked for it")),
-                    Heard::Gone(why) => return Err(End::HostGone(why)),
-                    Heard::Poll => {}
+                message = self.host.next(self.run.host_timeout) => match message {
+                    HostMessage::Init { kill_timeout } => return Ok(kill_timeout.unwrap_or(KILL_TIMEOUT)),
+                    HostMessage::Stop => return Err(End::Asked("stop message from the parent program")),
+                    HostMessage::Gone(why) => return Err(End::HostGone(why)),
+                    HostMessage::Poll => {}
                 },
             }
         }
@@ -137,10 +152,10 @@ impl Guest {
         loop {
             tokio::select! {
                 biased;
-                heard = self.ear.next(self.run.host_timeout) => match heard {
-                    Heard::Stop => return End::Asked("the host asked for it"),
-                    Heard::Gone(why) => return End::HostGone(why),
-                    Heard::Init { .. } | Heard::Poll => {}
+                message = self.host.next(self.run.host_timeout) => match message {
+                    HostMessage::Stop => return End::Asked("stop message from the parent program"),
+                    HostMessage::Gone(why) => return End::HostGone(why),
+                    HostMessage::Init { .. } | HostMessage::Poll => {}
                 },
                 name = self.signals.next() => return End::Asked(name),
                 failure = agent.broken() => return End::Failed(failure),
@@ -149,20 +164,23 @@ impl Guest {
         }
     }
 
-    /// Tells the host what is left, and that that was all, before it loses patience.
+    /// Sends the host the remaining rows, then `stopped`, before its `kill_timeout` ends.
     async fn finish(&mut self, agent: &Agent, end: End, kill_timeout: Duration) -> Outcome {
         let (why, outcome) = match end {
             End::Asked(why) => (why, Ok(())),
             End::HostGone(why) => (why, Ok(())),
-            End::Failed(failure) => ("nothing is left to do", Err(failure)),
+            End::Failed(failure) => ("the tracers can't run", Err(failure)),
         };
         tracing::info!(why, "stopping");
-        // A part of it is for what is between us and the process's end.
+        // The rest of the time is for ending the process.
         let deadline = clock::now() + kill_timeout * 4 / 5;
         self.pipe.end_by(deadline);
         let in_time = tokio::time::timeout_at(deadline, agent.stop()).await.is_ok();
         if !in_time {
-            tracing::warn!("not all could be flushed before the host's patience is at an end");
+            tracing::warn!(
+                deadline_s = (kill_timeout * 4 / 5).as_secs_f64(),
+                "could not send all rows before the parent program kills this process"
+            );
         }
         report(agent);
         if let Err(failure) = outcome {
@@ -172,14 +190,18 @@ impl Guest {
         Ok(())
     }
 
-    /// Leaves of itself: says so, and stays until the host has taken leave too.
+    /// Ends without being asked: sends `stopped` and waits until the host sends `stop`, exits, or `LEAVE` has passed.
     async fn leave(&mut self, failure: Failure) -> Outcome {
-        tracing::error!(cause = failure.words(), "can't trace");
+        tracing::error!(cause = failure.words(), "can't run the tracers");
         self.say("stopped", serde_json::json!({}), PATIENCE);
         let deadline = clock::now() + LEAVE;
         loop {
             tokio::select! {
-                heard = self.ear.next(LEAVE) => if !matches!(heard, Heard::Poll | Heard::Init { .. }) { break },
+                message = self.host.next(LEAVE) => {
+                    if !matches!(message, HostMessage::Poll | HostMessage::Init { .. }) {
+                        break;
+                    }
+                }
                 _ = self.signals.next() => break,
                 () = tokio::time::sleep_until(deadline) => break,
             }
@@ -187,52 +209,52 @@ impl Guest {
         Err(failure)
     }
 
-    /// A line of the protocol that is no event; false if the host would not read it.
+    /// Sends a protocol message that is not an event. Returns false if the host does not read it in time.
     fn say(&self, kind: &str, payload: serde_json::Value, patience: Duration) -> bool {
         let message =
             serde_json::json!({"proto": "duetector", "version": "0.1.0", "type": kind, "payload": payload});
         self.pipe.say(format!("{message}\n").as_bytes(), patience)
     }
 
-    fn sink(&self) -> OwnSink {
+    fn sink(&self) -> SinkSpec {
         let (pipe, prefix) = (self.pipe.clone(), self.run.name_prefix.clone());
-        OwnSink {
+        SinkSpec {
             name: SinkName::new(NAME),
             queue: (QUEUE, WhenFull::Block),
-            // Each batch as it comes: the host is the one that takes its time.
+            // Each batch is written at once: the host alone sets the pace.
             pace: Pace { batch: 1, flush_interval: Duration::ZERO, retry_for: Duration::ZERO },
             make: Box::new(move || Box::new(Host::new(pipe.clone(), &prefix))),
         }
     }
 }
 
-/// Ends when every tracer has said that it can't run.
+/// Waits until every tracer has reported that it can't run.
 async fn traces_nothing(agent: &Agent) -> Failure {
     loop {
         let status = agent.status();
         if status.is_settled() && !status.traces() {
             return nothing_traced(&status);
         }
-        clock::sleep(LOOK).await;
+        clock::sleep(CHECK_INTERVAL).await;
     }
 }
 
-/// What became of everything, for the host's log.
+/// Logs for each tracer how many records were read, sent to the host, filtered and lost.
 fn report(agent: &Agent) {
     for tracer in agent.status().tracers {
-        let books = &tracer.books;
-        let (seen, told, filtered) = (books.seen, books.stored, books.filtered);
-        let lost = books.lost.total();
+        let account = &tracer.account;
+        let (seen, sent, filtered) = (account.seen, account.stored, account.filtered);
+        let lost = account.lost.total();
         let tracer = tracer.tracer;
         if lost > 0 {
-            tracing::warn!(tracer, seen, told, filtered, lost, "the host was not told all");
+            tracing::warn!(tracer, seen, sent, filtered, lost, "records were lost");
         } else {
-            tracing::info!(tracer, seen, told, filtered, "told the host all");
+            tracing::info!(tracer, seen, sent, filtered, "all records were sent");
         }
     }
 }
 
-/// The signals that mean the same as `stop`. Python duetector sends one right behind it.
+/// Signals with the same meaning as `stop`. Python duetector sends one right after it.
 struct Signals([(&'static str, Signal); 3]);
 
 impl Signals {

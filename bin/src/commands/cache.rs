@@ -1,4 +1,5 @@
-//! `tracers cache NAME`: what a shell tracer's last run brought, whose like is not stored again; shown, set, cleared.
+//! `tracers cache NAME`: shows, sets or clears the cache of a shell tracer. The cache holds the output of the last run;
+//! lines of the next run that are in it are not stored again.
 
 use std::path::PathBuf;
 
@@ -15,48 +16,49 @@ use crate::control::Request;
 use crate::exit::{Failure, Outcome};
 use crate::output;
 
-/// Largest file whose text can be set: it has to fit into a request.
+/// Size limit of a cache file in bytes, so that it fits into a request on the control socket.
 const LARGEST: usize = 1 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CacheArgs {
-    /// The tracer's name in `status`
+    /// Name of the shell tracer in `status`
     name: String,
-    /// Forget it: all of the next run's output is stored
+    /// Empty the cache: everything that the next run prints is stored
     #[arg(long, conflicts_with = "load")]
     clear: bool,
-    /// Put this file's text in its place: what the next run has beyond it is stored
+    /// Replace the cache by the text of this file (UTF-8, at most 1 MiB): only lines of the next run that are not in it
+    /// are stored
     #[arg(long, value_name = "FILE")]
     load: Option<PathBuf>,
-    /// How the answer looks
+    /// Format of the output
     #[arg(long, value_enum, default_value_t)]
     format: Output,
 }
 
-/// What is to be done before the cache is told.
+/// Change to make before the cache is returned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Change {
-    /// Nothing.
+    /// Leave the cache as it is.
     Keep,
-    /// It is to be empty.
+    /// Empty the cache.
     Clear,
-    /// It is to hold this.
+    /// Replace the cache by this text.
     Set(String),
 }
 
-/// A cache as it is.
+/// The content of a cache.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cache {
     tracer: String,
-    /// Nothing, when it is empty: no run yet, or cleared.
+    /// The cached output; none before the first run and after clearing.
     output: Option<String>,
-    /// The exact bytes in hex, where they are not UTF-8.
+    /// The exact bytes in hexadecimal, if they are not valid UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     output_bytes: Option<String>,
 }
 
-/// Asks the running agent, and shows what it says.
+/// Requests the cache from the running agent and prints it.
 pub(crate) fn run(common: &Common, args: &CacheArgs) -> Outcome {
     let change = match &args.load {
         Some(file) => Change::Set(read(file)?),
@@ -72,38 +74,38 @@ pub(crate) fn run(common: &Common, args: &CacheArgs) -> Outcome {
             output::print(&lines.join("\n"))
         }
         (Output::Table, None) => {
-            output::complain(&format!("the cache of {} is empty", cache.tracer));
+            output::complain(&format!("the cache of tracer {} is empty", cache.tracer));
             Ok(())
         }
     }
 }
 
 fn read(file: &PathBuf) -> Result<String, Failure> {
-    let wrong = |why: String| Failure::failed(format!("{}: {why}", file.display()));
+    let wrong = |why: String| Failure::failed(format!("reading {}: {why}", file.display()));
     let bytes = std::fs::read(file).map_err(|cause| wrong(cause.to_string()))?;
     if bytes.len() > LARGEST {
-        return Err(wrong(format!("expected at most {LARGEST} bytes")));
+        return Err(wrong(format!("it has {} bytes, at most {LARGEST} are allowed", bytes.len())));
     }
-    String::from_utf8(bytes).map_err(|_| wrong("expected UTF-8 text".to_owned()))
+    String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8 text".to_owned()))
 }
 
-/// What the running agent answers.
+/// Answers the request in the running agent.
 pub(crate) async fn answer(monitor: &Monitor, tracer: String, change: Change) -> Result<Cache, String> {
     let name = TracerName::new(&tracer);
     let Some(shell) = monitor.shell(&name) else {
         return Err(if monitor.tracers().iter().any(|tracer| tracer.name == name) {
-            format!("tracer {tracer:?} runs no command again and again: only shell tracers have a cache")
+            format!("tracer {tracer:?} has no cache: only shell tracers have one")
         } else {
-            format!("no shell tracer {tracer:?}: `tracers` lists them")
+            format!("no shell tracer {tracer:?}: `duetector-actors tracers` lists all tracers")
         });
     };
-    let told = |cause: AskError| cause.to_string();
+    let in_words = |cause: AskError| cause.to_string();
     match change {
         Change::Keep => {}
-        Change::Clear => shell.ask(ClearCache).await.map_err(told)?,
-        Change::Set(text) => shell.ask(SetCache(text.into_bytes())).await.map_err(told)?,
+        Change::Clear => shell.ask(ClearCache).await.map_err(in_words)?,
+        Change::Set(text) => shell.ask(SetCache(text.into_bytes())).await.map_err(in_words)?,
     }
-    let text = shell.ask(GetCache).await.map_err(told)?.map(|bytes| Text::from_bytes(&bytes));
+    let text = shell.ask(GetCache).await.map_err(in_words)?.map(|bytes| Text::from_bytes(&bytes));
     Ok(Cache {
         tracer,
         output: text.as_ref().map(|text| text.as_str().to_owned()),

@@ -1,4 +1,4 @@
-//! `check`: what this kernel and this user allow, per tracer, and what to do about the rest.
+//! `check`: tests for each tracer whether this kernel and this user allow it, and says what to do if not.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -15,24 +15,24 @@ use crate::commands::control::to_json;
 use crate::config::Config;
 use crate::exit::{Failure, Outcome};
 use crate::output;
-use crate::part::TEMPLATE;
+use crate::subsystem::{EBPF, TEMPLATE};
 
-/// What one tracer finds here.
+/// The result of the check of one tracer.
 #[derive(Debug, Serialize)]
 struct Finding {
     tracer: String,
     kind: &'static str,
-    /// Tier of hooks: 1 trampolines, 2 tracepoints, 3 kprobes; none for other kinds.
+    /// Kind of hooks of a kernel tracer: 1 trampolines, 2 tracepoints, 3 kprobes.
     tier: Option<u8>,
     disabled: bool,
     ok: bool,
     missing: Vec<String>,
-    /// What hooks of that tier can't see.
+    /// Events that hooks of that kind can't observe.
     unseen: Vec<String>,
     advice: Vec<String>,
 }
 
-/// Checks every tracer the configuration knows. Exit 0 if all that are enabled can run whole, 3 if none can, else 1.
+/// Checks every tracer of the configuration. Exit code 0 if all enabled tracers can run in full, 3 if none can run, else 1.
 pub(crate) fn run(common: &Common, format: Output) -> Outcome {
     let config = common.load_aloud()?.config;
     let findings = findings(&config);
@@ -42,9 +42,11 @@ pub(crate) fn run(common: &Common, format: Output) -> Outcome {
     }
     let mut enabled = findings.iter().filter(|finding| !finding.disabled).peekable();
     if enabled.peek().is_none() || enabled.clone().all(|finding| !finding.ok) {
-        return Err(Failure::NothingTraced(anyhow::anyhow!("no tracer can run here")));
+        return Err(Failure::NothingTraced(anyhow::anyhow!(
+            "no enabled tracer can run on this machine as this user"
+        )));
     }
-    // What a template lacks it was told to do without.
+    // A template lists the hooks it can do without, so a missing one is no degradation.
     let is_whole = |finding: &Finding| finding.missing.is_empty() || finding.kind == TEMPLATE;
     if enabled.all(|finding| finding.ok && is_whole(finding)) { Ok(()) } else { Err(Failure::No) }
 }
@@ -52,8 +54,8 @@ pub(crate) fn run(common: &Common, format: Output) -> Outcome {
 fn findings(config: &Config) -> Vec<Finding> {
     let kernel = checks::check(&config.ebpf);
     let templates = config.bpf_templates();
-    let judge = |tracer: Configured| match kernel.tracers.iter().find(|check| check.tracer == tracer.name) {
-        Some(check) if tracer.kind == crate::part::EBPF => Finding {
+    let check = |tracer: Configured| match kernel.tracers.iter().find(|check| check.tracer == tracer.name) {
+        Some(check) if tracer.kind == EBPF => Finding {
             tracer: tracer.name,
             kind: tracer.kind,
             tier: Some(check.tier),
@@ -63,18 +65,18 @@ fn findings(config: &Config) -> Vec<Finding> {
             unseen: check.unseen.clone(),
             advice: check.advice.clone(),
         },
-        _ if tracer.kind == TEMPLATE => judge_template(tracer, &templates),
-        _ => judge_program(tracer),
+        _ if tracer.kind == TEMPLATE => check_template(tracer, &templates),
+        _ => check_program(tracer),
     };
-    let mut findings: Vec<Finding> = assemble::configured(config).into_iter().map(judge).collect();
+    let mut findings: Vec<Finding> = assemble::configured(config).into_iter().map(check).collect();
     if !kernel.table.is_empty() {
-        findings.push(judge_host(kernel.table, config.ebpf.disabled));
+        findings.push(check_host(kernel.table, config.ebpf.disabled));
     }
     findings
 }
 
-/// What all kernel tracers do without: told under the name of their host, when there is something.
-fn judge_host(missing: Vec<String>, disabled: bool) -> Finding {
+/// Reports the gaps that all kernel tracers share, under the name of their host.
+fn check_host(missing: Vec<String>, disabled: bool) -> Finding {
     Finding {
         tracer: "ebpf".to_owned(),
         kind: "host",
@@ -87,11 +89,11 @@ fn judge_host(missing: Vec<String>, disabled: bool) -> Finding {
     }
 }
 
-/// An eBPF template: compiled, loaded and attached, and let go at once.
-fn judge_template(tracer: Configured, templates: &TemplatesConfig) -> Finding {
+/// Checks an eBPF template by compiling, loading and attaching it; it is detached at once.
+fn check_template(tracer: Configured, templates: &TemplatesConfig) -> Finding {
     let config = templates.get(&tracer.name);
     let check = config.map(|config| actix::System::new().block_on(template::check::check(config)));
-    // One that is disabled is not tried: to load somebody's program is more than to look.
+    // A disabled template is not loaded: that would run a program which the user does not want to run.
     let check = check.unwrap_or_default();
     Finding {
         tracer: tracer.name,
@@ -105,8 +107,8 @@ fn judge_template(tracer: Configured, templates: &TemplatesConfig) -> Finding {
     }
 }
 
-/// A tracer that is another program: is the program there?
-fn judge_program(tracer: Configured) -> Finding {
+/// Checks whether the program of a shell or subprocess tracer exists and may be executed.
+fn check_program(tracer: Configured) -> Finding {
     let program = tracer.hooks.first().cloned().unwrap_or_default();
     let ok = find_program(&program).is_some();
     let mut finding = Finding {
@@ -120,13 +122,13 @@ fn judge_program(tracer: Configured) -> Finding {
         advice: Vec::new(),
     };
     if !ok {
-        finding.missing.push(format!("the program {program:?} is not found, or may not be run"));
-        finding.advice.push("install it, or give its full path in `comm`".to_owned());
+        finding.missing.push(format!("the program {program:?} does not exist or may not be executed"));
+        finding.advice.push("install the program, or set its full path in `comm`".to_owned());
     }
     finding
 }
 
-/// Looks a program up as `execvp` does.
+/// Searches a program in PATH as `execvp` does.
 fn find_program(program: &str) -> Option<PathBuf> {
     let runs = |path: &Path| {
         path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
@@ -138,14 +140,14 @@ fn find_program(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| runs(path))
 }
 
-/// What can't be seen, each once, with the tracers it is true of.
+/// Lists the events that can't be observed, each once, with the tracers concerned.
 fn unseen(findings: &[Finding]) -> String {
-    let mut told: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
+    let mut gaps: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
     for finding in findings.iter().filter(|finding| !finding.disabled) {
-        finding.unseen.iter().for_each(|line| told.entry(line).or_default().push(&finding.tracer));
+        finding.unseen.iter().for_each(|line| gaps.entry(line).or_default().push(&finding.tracer));
     }
-    let lines = told.iter().map(|(line, tracers)| format!("\n- {line} ({})", tracers.join(", ")));
-    if told.is_empty() { String::new() } else { format!("\n\nnot seen:{}", lines.collect::<String>()) }
+    let lines = gaps.iter().map(|(line, tracers)| format!("\n- {line} ({})", tracers.join(", ")));
+    if gaps.is_empty() { String::new() } else { format!("\n\nnot recorded:{}", lines.collect::<String>()) }
 }
 
 fn render(findings: &[Finding]) -> String {

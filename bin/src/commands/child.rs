@@ -1,4 +1,4 @@
-//! `child`: what can be said about it on the command line.
+//! `child`: the options of the command.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -12,45 +12,50 @@ use crate::commands::start::parse_duration;
 use crate::exit::Outcome;
 use crate::output;
 
-/// `child`.
+/// Options of `child`.
 #[derive(Debug, Args)]
 pub(crate) struct ChildArgs {
-    /// Run this tracer and no other but those named too: a kernel tracer, `uname` or a template of the configuration.
-    /// Without it, all that the configuration enables
+    /// Run only this tracer: a kernel tracer, `uname`, or a template of the configuration. May be repeated. Default: all
+    /// tracers that the configuration enables
     #[arg(long = "tracer", value_name = "NAME")]
     tracers: Vec<String>,
-    /// What the names that events are stored under begin with. An agent of ours keeps its own tracers' names to itself
+    /// Prefix of the tracer names in the events. Needed if the parent program is a duetector-actors agent, which refuses
+    /// events under the names of its own tracers
     #[arg(long, value_name = "TEXT", default_value = "")]
     name_prefix: String,
-    /// How the host reads: only after its polls (Python duetector), always, or as can be told of it
+    /// When the parent program reads our output
     #[arg(long, value_enum, default_value_t)]
     host_reads: Reads,
-    /// Tell a host that reads at polls at most so many records a second; 0: as many as it reads
+    /// Send at most NUMBER records per second to a parent program that reads only when it polls. 0: as many as it reads
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     rate: u32,
-    /// A host that says nothing for so long is taken for dead
+    /// Exit if the parent program sends no message for this time, for example 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "1m")]
     host_timeout: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Reads {
+    /// Always, if the parent program is a duetector-actors agent; otherwise polls
     #[default]
     Auto,
+    /// Only for a moment after each of its poll messages, as Python duetector does
     Polls,
+    /// At any time
     Always,
 }
 
-/// Runs it.
+/// Runs the command.
 pub(crate) fn run(common: &Common, args: &ChildArgs) -> Outcome {
     let loaded = common.load_with_origins();
     let left_out = loaded.as_ref().map(|loaded| loaded.warnings.clone()).unwrap_or_default();
     let config = loaded.and_then(|loaded| child::choose(loaded.config, &args.tracers));
     if std::io::stdin().is_terminal() {
-        // A host that is told the protocol's way would be a person.
+        // On a terminal a person sees an error of the configuration at once, without sending `init` first.
         config.as_ref().map_err(crate::exit::Failure::clone_words)?;
         output::complain(
-            "this speaks duetector's subprocess protocol on stdin and stdout: it is for a host to start",
+            "note: this command is meant to be started by another program: it expects messages of duetector's subprocess \
+             protocol on stdin",
         );
     }
     child::run(ChildRun {

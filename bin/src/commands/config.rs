@@ -1,4 +1,4 @@
-//! `config`: makes, shows and checks a configuration.
+//! `config`: prints, shows, converts and validates a configuration.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -18,10 +18,10 @@ use crate::exit::Failure;
 use crate::exit::Outcome;
 use crate::output;
 
-/// The commented default configuration; a test holds it equal to the defaults.
+/// The commented default configuration. A test checks that it equals the defaults in the code.
 const DEFAULT: &str = include_str!("../../../configs/default.toml");
 
-/// `config`.
+/// Options of `config`.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs {
     #[command(subcommand)]
@@ -30,30 +30,31 @@ pub(crate) struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Print a commented configuration file with every setting at its default
+    /// Print a configuration file with every setting, its default and a comment. A file of your own needs only the
+    /// settings that differ
     Generate,
-    /// Print the effective configuration, each value with where it comes from
+    /// Print the resulting configuration and where each value comes from: default, line of the file, environment, --set
     Show {
-        /// How it looks: TOML with comments, or JSON
+        /// Output format: TOML with comments (table), or JSON (json)
         #[arg(long, value_enum, default_value_t)]
         format: Output,
-        /// What the running agent goes by, not what the files say now
+        /// Show the configuration that the running agent is using, instead of the one it would load now
         #[arg(long)]
         running: bool,
     },
-    /// Translate a configuration of Python duetector's to ours; what could not be kept is told on stderr
+    /// Convert a configuration of Python duetector. Settings without an equivalent are listed as warnings on stderr
     Import {
-        /// The file
+        /// Configuration file of Python duetector
         file: PathBuf,
-        /// Write the translation to this new file
+        /// Write the result to this file, which must not exist. Default: print it on stdout
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Check the configuration; exit 2 and everything that is wrong, if something is
+    /// Check the configuration and list every error in it; exit code 2 if there is any
     Validate,
 }
 
-/// A configuration that holds, in both forms.
+/// A configuration in force, in both output formats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Running {
     toml: String,
@@ -61,7 +62,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Each value with where it comes from.
+    /// Describes a configuration with the origin of each value.
     pub(crate) fn of(loaded: &Loaded) -> Self {
         let settings = effective(loaded);
         let toml = to_toml(&settings);
@@ -69,7 +70,7 @@ impl Running {
     }
 }
 
-/// Runs it.
+/// Runs the command.
 pub(crate) fn run(common: &Common, args: &ConfigArgs) -> Outcome {
     match &args.command {
         ConfigCommand::Generate => output::print(DEFAULT.trim_end()),
@@ -96,7 +97,7 @@ pub(crate) fn run(common: &Common, args: &ConfigArgs) -> Outcome {
 
 fn import(file: &Path, to: Option<&Path>) -> Outcome {
     let translation = crate::config::import(file).map_err(Failure::Usage)?;
-    // What does not hold as ours is told in the lines of the file that is there.
+    // Loaded as well, so that errors are reported with the line numbers of the original file.
     load(&Sources { file: Some(file.to_owned()), ..Sources::default() }).map_err(Failure::Usage)?;
     for warning in &translation.warnings {
         output::complain(&format!("warning: {warning}"));
@@ -105,5 +106,5 @@ fn import(file: &Path, to: Option<&Path>) -> Outcome {
     let Some(to) = to else { return output::print(text.trim_end()) };
     let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
     let written = written.and_then(|mut out| out.write_all(text.as_bytes()));
-    Ok(written.with_context(|| format!("writing {}, which must be a new file", to.display()))?)
+    Ok(written.with_context(|| format!("writing {}, which must not exist yet", to.display()))?)
 }

@@ -1,4 +1,4 @@
-//! `status`, `stop` and what else talks to the running agent.
+//! `status`, `reload` and `stop`: commands that send a request to the running agent.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::reload::Reloaded;
 use crate::status::Status;
 use crate::workdir::running_pid;
 
-/// How long `stop` waits for the agent to end. The agent itself gives its actors 5 s a group.
+/// Longest wait of `stop` for the end of the agent. The agent itself allows each group of actors 5 s.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Prints how the agent stands; fails unless every enabled tracer is attached or reported degraded.
+/// Prints the state of the agent. Fails while a tracer is still starting.
 pub(crate) fn status(workdir: &Path, format: Output) -> Outcome {
     let status = fetch(workdir)?;
     match format {
@@ -26,23 +26,24 @@ pub(crate) fn status(workdir: &Path, format: Output) -> Outcome {
     if status.is_settled() { Ok(()) } else { Err(Failure::No) }
 }
 
-/// Asks the agent how it stands.
+/// Requests the state of the agent.
 pub(crate) fn fetch(workdir: &Path) -> Result<Status, Failure> {
     fetch_answer(workdir, &Request::Status)
 }
 
-/// Asks the agent anything.
+/// Sends any request to the agent and decodes the answer.
 pub(crate) fn fetch_answer<T: DeserializeOwned>(workdir: &Path, request: &Request) -> Result<T, Failure> {
     read_answer(control::ask(workdir, request).map_err(failure)?)
 }
 
-/// Reads an answer as what it should be.
+/// Decodes an answer of the agent.
 pub(crate) fn read_answer<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Failure> {
     serde_json::from_value(value)
-        .map_err(|cause| Failure::Failed(anyhow::Error::new(cause).context("reading the agent's answer")))
+        .map_err(|cause| Failure::Failed(anyhow::Error::new(cause).context("decoding the agent's answer")))
 }
 
-/// Has the agent load its configuration anew, and prints what changed; exit 2 and all that is wrong, if something is.
+/// Makes the agent load its configuration again, and prints what changed. If there are errors, prints them all and returns
+/// exit code 2.
 pub(crate) fn reload(workdir: &Path, format: Output) -> Outcome {
     let reloaded: Reloaded = fetch_answer(workdir, &Request::Reload)?;
     match (format, &reloaded) {
@@ -62,7 +63,9 @@ pub(crate) fn reload(workdir: &Path, format: Output) -> Outcome {
 pub(crate) fn stop(workdir: &Path, keep: Option<bool>) -> Outcome {
     if keep == Some(false) && !crate::workdir::is_locked(workdir) && bpf_programs::is_pinned(workdir) {
         bpf_programs::unpin(workdir);
-        output::complain("no agent runs; what it had pinned is let go");
+        output::complain(
+            "no agent is running; the eBPF programs and ring buffers that an earlier one had pinned were removed",
+        );
         return Ok(());
     }
     let pid = running_pid(workdir);
@@ -72,7 +75,7 @@ pub(crate) fn stop(workdir: &Path, keep: Option<bool>) -> Outcome {
         if start.elapsed() > STOP_PATIENCE {
             let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
             return Err(Failure::failed(format!(
-                "the agent{pid} was asked to stop and still runs after {} s",
+                "the agent{pid} was asked to stop but is still running after {} s; see its log",
                 STOP_PATIENCE.as_secs()
             )));
         }
@@ -88,7 +91,7 @@ pub(crate) fn inject_panic(workdir: &Path, actor: String) -> Outcome {
     control::ask(workdir, &Request::InjectPanic { actor }).map(|_| ()).map_err(failure)
 }
 
-/// Pretty JSON.
+/// Formats a value as indented JSON.
 pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String, Failure> {
     serde_json::to_string_pretty(value).map_err(|cause| Failure::Failed(cause.into()))
 }

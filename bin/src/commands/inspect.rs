@@ -1,4 +1,4 @@
-//! `tracers inspect`: what is in somebody's eBPF program, and a template to begin with; `tracers compile`.
+//! `tracers inspect` describes an eBPF program of the user and suggests a template for it; `tracers compile` compiles one.
 
 use std::path::PathBuf;
 
@@ -16,15 +16,15 @@ use crate::output;
 /// Options of `tracers inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// The object (.bpf.o), or its source (.bpf.c), which is compiled
+    /// eBPF object file (.bpf.o), or C source (.bpf.c), which is compiled first (needs clang)
     file: PathBuf,
-    /// An argument for the compiler: -DX=1, -I/folder. May be repeated
+    /// Additional argument for clang, for example -DX=1 or -I/folder. May be repeated
     #[arg(long = "cflag", value_name = "ARG", allow_hyphen_values = true)]
     cflags: Vec<String>,
-    /// The same as --format json
+    /// Same as --format json
     #[arg(long)]
     json: bool,
-    /// How the answer looks
+    /// Format of the output
     #[arg(long, value_enum, default_value_t)]
     format: Output,
 }
@@ -32,24 +32,27 @@ pub(crate) struct InspectArgs {
 /// Options of `tracers compile`.
 #[derive(Debug, Args)]
 pub(crate) struct CompileArgs {
-    /// The source (.bpf.c)
+    /// C source of the eBPF program (.bpf.c)
     file: PathBuf,
-    /// The object; beside the source (.bpf.o), if not said
+    /// Object file to write. Default: next to the source, with the ending .bpf.o
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// An argument for the compiler: -DX=1, -I/folder. May be repeated
+    /// Additional argument for clang, for example -DX=1 or -I/folder. May be repeated
     #[arg(long = "cflag", value_name = "ARG", allow_hyphen_values = true)]
     cflags: Vec<String>,
 }
 
-/// Compiles the file; prints the object's name.
+/// Compiles the source and prints the path of the object.
 pub(crate) fn compile(args: &CompileArgs) -> Outcome {
     if !compile::is_source(&args.file) {
-        return Err(Failure::Usage(anyhow::anyhow!("{}: expected a source (.bpf.c)", args.file.display())));
+        return Err(Failure::Usage(anyhow::anyhow!(
+            "{}: expected a C source file with the ending .bpf.c",
+            args.file.display()
+        )));
     }
     let object = actix::System::new().block_on(compile::object(&args.file, &args.cflags)).map_err(failed)?;
     let path = args.output.clone().unwrap_or_else(|| args.file.with_extension("o"));
-    std::fs::write(&path, object).with_context(|| format!("writing {}", path.display()))?;
+    std::fs::write(&path, object).with_context(|| format!("writing the object file {}", path.display()))?;
     output::print(&path.display().to_string())
 }
 
@@ -58,7 +61,7 @@ fn failed(cause: TemplateError) -> Failure {
     Failure::failed(format!("{cause}{}", advice.concat()))
 }
 
-/// Looks into the file.
+/// Prints programs, hooks, maps and records of the file.
 pub(crate) fn run(args: &InspectArgs) -> Outcome {
     let inspected = actix::System::new().block_on(inspect(&args.file, &args.cflags)).map_err(failed)?;
     match (args.json, args.format) {
@@ -70,7 +73,7 @@ pub(crate) fn run(args: &InspectArgs) -> Outcome {
 fn render(inspected: &Inspection) -> String {
     let mut parts = vec![format!("{}", inspected.file)];
     let programs = inspected.programs.iter().map(|program| {
-        let hook = program.hook.clone().unwrap_or_else(|| "not told: say with `attach`".to_owned());
+        let hook = program.hook.clone().unwrap_or_else(|| "unknown: set it with `attach`".to_owned());
         [program.name.clone(), program.section.clone(), hook]
     });
     parts.push(table(["program", "section", "hook"], programs).to_string());
@@ -97,10 +100,10 @@ fn record(record: &RecordLayout) -> String {
             Some((from, width)) => format!("{}:{from}+{width}", field.at),
             None => field.at.to_string(),
         };
-        let told = field.column.map_or_else(String::new, |column| format!("column {column}"));
-        [at, field.path.clone(), field.of.clone(), field.shown.clone(), told]
+        let column = field.column.map_or_else(String::new, |column| format!("column {column}"));
+        [at, field.path.clone(), field.of.clone(), field.shown.clone(), column]
     });
-    let rows = table(["at", "field", "type", "told as", ""], rows);
+    let rows = table(["offset", "field", "type", "stored as", ""], rows);
     format!("record {} ({} bytes)\n{}", record.record, record.bytes, aligned(rows, 0..1))
 }
 

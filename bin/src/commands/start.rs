@@ -1,4 +1,4 @@
-//! `start`: runs the agent until it is told to stop, or its time is up.
+//! `start`: runs the agent until it is asked to stop or its `--duration` has passed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,62 +18,63 @@ use crate::reload;
 use crate::status::{Status, TracerPhase};
 use crate::workdir::Workdir;
 
-/// How often the live lines are drawn anew.
+/// Interval at which the live lines are redrawn.
 const LIVE_INTERVAL: Duration = Duration::from_millis(500);
-/// How often the agent is looked at while its tracers start.
+/// Interval between checks whether all tracers have started.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(20);
-/// Tracers that have not started by then are reported as they are.
+/// Longest wait for tracers to start. Those that have not are reported as they are.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// What `start` was asked for.
+/// Settings of the `start` command.
 pub(crate) struct Start {
-    /// What the configuration is made from, for when it is read again.
+    /// Sources of the configuration, for reloading it.
     pub(crate) sources: Sources,
-    /// The configuration.
+    /// The configuration, already loaded.
     pub(crate) loaded: Arc<Loaded>,
-    /// The work folder.
+    /// Path of the work folder.
     pub(crate) workdir: PathBuf,
-    /// End by itself after this long.
+    /// Time after which the agent stops by itself.
     pub(crate) duration: Option<Duration>,
-    /// How log lines look.
+    /// Format of log lines.
     pub(crate) log_format: LogFormat,
-    /// Not on a terminal, even if there is one.
+    /// True if no live lines and no summary are shown, even on a terminal.
     pub(crate) quiet: bool,
 }
 
-/// Runs the agent.
+/// Runs the agent until its end, then prints the summary.
 pub(crate) fn run(start: Start) -> Outcome {
     let screen = Screen::detect(!start.quiet);
     logging::init(start.log_format, &screen).map_err(Failure::Usage)?;
-    // The work folder is free before anything is printed: who waits for that does not wait for a terminal.
+    // The work folder is unlocked before the summary is printed, so that a stopped terminal does not block the next start.
     match run_on(&start, &screen)? {
         Some(store) if !start.quiet => super::brief::print_table(&store),
         _ => Ok(()),
     }
 }
 
-/// Runs the agent on its work folder until the end; returns where the store is.
+/// Locks the work folder and runs the agent until its end. Returns the path of the store.
 fn run_on(start: &Start, screen: &Screen) -> Result<Option<PathBuf>, Failure> {
-    let _all_is_said = screen.until_the_end();
+    let _flush_log = screen.until_the_end();
     reload::warn(&start.loaded);
     let workdir = Workdir::claim(&start.workdir)?;
     actix::System::new().block_on(serve(start, &workdir, screen))
 }
 
-/// Tells what of a configuration of duetector's could not be kept.
-pub(crate) fn tell_left_out(left_out: &[Warning]) {
+/// Logs settings that were accepted, but not as they were written: renamed ones, and those of a Python duetector
+/// configuration that could not be kept.
+pub(crate) fn report_left_out(left_out: &[Warning]) {
     for warning in left_out {
         let setting = warning.to_string();
-        tracing::warn!(setting, "not kept of duetector's configuration");
+        tracing::warn!(setting, "{}", warning.headline());
     }
-    if !left_out.is_empty() {
-        tracing::info!("`duetector-actors config import` makes it a configuration of ours, once and for all");
+    if left_out.iter().any(Warning::is_duetector) {
+        tracing::info!("`duetector-actors config import FILE` converts the file, then these warnings end");
     }
 }
 
-/// Serves until the end; returns where the store is.
+/// Starts the agent and waits for its end. Returns the path of the store.
 async fn serve(start: &Start, workdir: &Workdir, screen: &Screen) -> Result<Option<PathBuf>, Failure> {
-    // Asked for first, so that a signal during start is not lost.
+    // Installed first, so that a signal during the start is not lost.
     let (mut signals, mut hangups) = (Signals::listen()?, Hangups::listen()?);
     let agent = Agent::start(&start.sources, &start.loaded, workdir.path(), screen.is_live()).await?;
     let settled = settle(&agent, &mut signals).await;
@@ -95,7 +96,7 @@ async fn serve(start: &Start, workdir: &Workdir, screen: &Screen) -> Result<Opti
     if traces { Ok(agent.store()) } else { Err(nothing_traced(&settled)) }
 }
 
-/// Waits until each tracer is attached or has said why not.
+/// Waits until each tracer is attached or has reported why it can't.
 async fn settle(agent: &Agent, signals: &mut Signals) -> Status {
     let start = clock::now();
     loop {
@@ -110,7 +111,7 @@ async fn settle(agent: &Agent, signals: &mut Signals) -> Status {
     }
 }
 
-/// What the supervisor has not told: who is still starting, and how many record.
+/// Logs the tracers that are still starting, and the number of those that record.
 fn report(status: &Status) {
     for tracer in status.tracers.iter().filter(|tracer| tracer.phase == TracerPhase::Starting) {
         tracing::warn!(tracer = tracer.tracer, kind = tracer.kind, "has not started yet");
@@ -119,17 +120,19 @@ fn report(status: &Status) {
     tracing::info!(attached, of = status.tracers.len(), workdir = status.workdir, "recording");
 }
 
-/// Why there is nothing to do, tracer by tracer.
+/// Returns the failure of an agent of which no tracer can run, with the cause for each tracer.
 pub(crate) fn nothing_traced(status: &Status) -> Failure {
     if status.tracers.is_empty() {
-        return Failure::NothingTraced(anyhow::anyhow!("nothing to trace: every tracer is disabled"));
+        return Failure::NothingTraced(anyhow::anyhow!(
+            "nothing to record: every tracer is disabled in the configuration"
+        ));
     }
-    let mut words = String::from("nothing can be traced:");
+    let mut words = String::from("no tracer can run:");
     for tracer in &status.tracers {
         let cause = tracer.cause.as_deref().unwrap_or("unknown");
         words.push_str(&format!("\n  {}: {}", tracer.tracer, cause.replace('\n', "\n    ")));
     }
-    words.push_str("\n`duetector-actors check` says what is missing and how to grant it");
+    words.push_str("\nrun `duetector-actors check` to see what is missing and how to grant it");
     Failure::NothingTraced(anyhow::anyhow!(words))
 }
 
@@ -142,14 +145,14 @@ async fn wait_for_end(start: &Start, agent: &Agent, signals: &mut Signals) -> Re
     };
     let why = tokio::select! {
         name = signals.next() => name,
-        () = time_is_up => "its time is up",
-        () = agent.stop_requested() => "asked over the control socket",
+        () = time_is_up => "--duration has passed",
+        () = agent.stop_requested() => "stop command",
     };
     tracing::info!(why, "stopping");
     Ok(())
 }
 
-/// Draws the live lines for ever.
+/// Redraws the live lines until cancelled.
 async fn show(agent: &Agent, screen: &Screen) {
     if !screen.is_live() {
         return std::future::pending().await;
@@ -160,17 +163,17 @@ async fn show(agent: &Agent, screen: &Screen) {
     }
 }
 
-/// Stops everybody; a second signal cuts that short.
+/// Stops the agent. A second signal ends that at once.
 async fn stop(agent: &Agent, signals: &mut Signals) -> Result<(), Failure> {
     tokio::select! {
         () = agent.stop() => Ok(()),
         name = signals.next() => {
-            Err(Failure::failed(format!("{name} while stopping: what was not yet flushed is lost")))
+            Err(Failure::failed(format!("received {name} while stopping: records that were not stored yet are lost")))
         }
     }
 }
 
-/// The signals that end the agent.
+/// Signals that stop the agent.
 struct Signals {
     streams: [(&'static str, Signal); 2],
     pending: Option<&'static str>,
@@ -190,7 +193,7 @@ impl Signals {
         })
     }
 
-    /// The next signal's name.
+    /// Waits for a signal and returns its name.
     async fn next(&mut self) -> &'static str {
         if let Some(name) = self.pending.take() {
             return name;
@@ -202,7 +205,7 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal and leaves it for [`Signals::next`].
+    /// Waits for a signal and keeps it for [`Signals::next`].
     async fn peek(&mut self) -> &'static str {
         let name = self.next().await;
         self.pending = Some(name);
@@ -210,12 +213,12 @@ impl Signals {
     }
 }
 
-/// Parses `10s`, `5m`.
+/// Parses a time such as `10s` or `5m`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     text.parse::<model::Period>().map(|period| period.0).map_err(|cause| cause.to_string())
 }
 
-/// Where the log of a daemon goes.
+/// Returns the path of the log file of `start --daemon`.
 pub(crate) fn daemon_log(workdir: &Path) -> PathBuf {
     workdir.join("duetector-actors.log")
 }

@@ -1,4 +1,4 @@
-//! `tracers`: all of them, running or not; and what is told of programs that could be some.
+//! `tracers`: lists tracers, enables and disables them, and helps to make eBPF programs of the user into tracers.
 
 use clap::{Args, Subcommand};
 
@@ -8,17 +8,17 @@ use crate::cli_common::Common;
 use crate::commands::cache::{self, CacheArgs};
 use crate::commands::control::{fetch, read_answer, to_json};
 use crate::control::{AskError, Request};
+use crate::enable::EnableResult;
 use crate::exit::{Failure, Outcome};
 use crate::output;
 use crate::status::tracer_table;
-use crate::turn::Turned;
 use crate::{assemble, control};
 
 /// Options of `tracers`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct TracersArgs {
-    /// How the answer looks
+    /// Format of the output
     #[arg(long, value_enum, default_value_t)]
     format: Output,
     #[command(subcommand)]
@@ -27,35 +27,39 @@ pub(crate) struct TracersArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show what a shell tracer's last run brought, whose like is not stored again; or set or clear it
+    /// Show, replace or clear the cache of a shell tracer: the output of its last run, which is not stored again when the
+    /// next run prints the same
     Cache(CacheArgs),
-    /// Tell what is in an eBPF program: programs, hooks, maps, the records' fields, and a template to paste
+    /// Describe an eBPF program of your own: programs, hooks, maps and record fields; and print a configuration section
+    /// for it, ready to paste
     Inspect(InspectArgs),
-    /// Make an object (.bpf.o) of a source (.bpf.c), as the agent does at its start: for machines without clang
+    /// Compile an eBPF program from C to an object file, as the agent does when it starts. For use on machines without
+    /// clang
     Compile(CompileArgs),
-    /// Print the header that programs of templates may include as "duetector.h"
+    /// Print the C header "duetector.h" that eBPF programs of templates may include
     Header,
-    /// Attach tracers of the running agent, given-up ones too; answered when they record
-    Enable(TurnArgs),
-    /// Detach tracers of the running agent until they are enabled, their section changes, or the agent restarts
-    Disable(TurnArgs),
+    /// Enable tracers of the running agent that were disabled or have failed. Returns when they record
+    Enable(EnableArgs),
+    /// Disable tracers of the running agent, until they are enabled again, their configuration changes, or the agent
+    /// restarts
+    Disable(EnableArgs),
 }
 
 #[derive(Debug, clap::Args)]
-struct TurnArgs {
-    /// Which: names as in `status`, or their sections
+struct EnableArgs {
+    /// Names of the tracers as in `status`, or their sections in the configuration (tracer.open)
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
-    /// How the answer looks
+    /// Format of the output
     #[arg(long, value_enum, default_value_t)]
     format: Output,
 }
 
-/// Runs `tracers`.
+/// Runs `tracers` or its subcommand.
 pub(crate) fn run(common: &Common, args: &TracersArgs) -> Outcome {
     match &args.command {
-        Some(Command::Enable(args)) => turn(common, args, true),
-        Some(Command::Disable(args)) => turn(common, args, false),
+        Some(Command::Enable(args)) => set_enabled(common, args, true),
+        Some(Command::Disable(args)) => set_enabled(common, args, false),
         None => list(common, args.format),
         Some(Command::Cache(args)) => cache::run(common, args),
         Some(Command::Inspect(args)) => inspect::run(args),
@@ -64,25 +68,25 @@ pub(crate) fn run(common: &Common, args: &TracersArgs) -> Outcome {
     }
 }
 
-/// Turns tracers of the running agent on or off, and says what happened to each.
-fn turn(common: &Common, args: &TurnArgs, on: bool) -> Outcome {
-    let request = Request::Turn { tracers: args.names.clone(), on };
-    let turned: Vec<Turned> = match control::ask(&common.workdir()?, &request) {
+/// Enables or disables tracers of the running agent, and prints the result for each.
+fn set_enabled(common: &Common, args: &EnableArgs, on: bool) -> Outcome {
+    let request = Request::SetEnabled { tracers: args.names.clone(), on };
+    let results: Vec<EnableResult> = match control::ask(&common.workdir()?, &request) {
         Ok(value) => read_answer(value)?,
         Err(AskError::Refused(why)) => return Err(Failure::Usage(anyhow::anyhow!(why))),
         Err(cause) => return Err(Failure::Failed(cause.into())),
     };
     match args.format {
-        Output::Json => output::print(&to_json(&turned)?)?,
+        Output::Json => output::print(&to_json(&results)?)?,
         Output::Table => {
-            let lines = turned.iter().map(|it| format!("tracer {}: {}", it.tracer, it.outcome));
+            let lines = results.iter().map(|it| format!("tracer {}: {}", it.tracer, it.outcome));
             output::print(&lines.collect::<Vec<_>>().join("\n"))?;
         }
     }
-    if turned.iter().all(|it| it.ok) { Ok(()) } else { Err(Failure::No) }
+    if results.iter().all(|it| it.ok) { Ok(()) } else { Err(Failure::No) }
 }
 
-/// Lists the running agent's tracers, or without one those the configuration asks for.
+/// Lists the tracers of the running agent; if there is none, those of the configuration.
 fn list(common: &Common, format: Output) -> Outcome {
     let workdir = common.workdir()?;
     if control::socket_path(&workdir).exists()
@@ -97,10 +101,10 @@ fn list(common: &Common, format: Output) -> Outcome {
     match format {
         Output::Json => output::print(&to_json(&configured)?),
         Output::Table => {
-            output::complain("no agent runs: these are the tracers that the configuration asks for");
+            output::complain("no agent is running: these are the tracers of the configuration");
             let mut table = comfy_table::Table::new();
             table.load_style(comfy_table::presets::NOTHING);
-            table.set_header(["tracer", "kind", "stored as", "disabled", "what it hooks or runs"]);
+            table.set_header(["tracer", "kind", "stored as", "disabled", "hooks or program"]);
             for tracer in configured {
                 table.add_row([
                     tracer.name,

@@ -1,4 +1,4 @@
-//! Asks the agent that runs on a work folder.
+//! Sends requests to the agent that uses a work folder.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
@@ -10,33 +10,37 @@ use thiserror::Error;
 
 use super::{Answer, Request, short_path};
 
-/// An agent that takes no request for this long is in trouble worth telling.
+/// Longest wait for the agent to take the request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug, Error)]
 pub(crate) enum AskError {
-    /// Nobody listens.
-    #[error("no agent runs on the work folder {}", .0.display())]
+    /// No process listens on the control socket.
+    #[error(
+        "no agent is running with the work folder {}: start one with `duetector-actors start`, or name its folder with \
+         --workdir",
+        .0.display()
+    )]
     NotRunning(PathBuf),
-    /// Not ours to ask.
-    #[error("the agent on {} runs as another user: ask as that user or as root", .0.display())]
+    /// The agent belongs to another user.
+    #[error("the agent with the work folder {} runs as another user: use this command as that user or as root", .0.display())]
     NotAllowed(PathBuf),
-    /// It broke off.
-    #[error("talking to the agent on {}", workdir.display())]
+    /// The connection failed, or there was no answer in time.
+    #[error("sending a request to the agent with the work folder {}", workdir.display())]
     Broken {
-        /// Where.
+        /// The work folder.
         workdir: PathBuf,
-        /// How.
+        /// The error of the connection.
         #[source]
         source: io::Error,
     },
-    /// It said no.
+    /// The agent answered with an error.
     #[error("the agent refused: {0}")]
     Refused(String),
 }
 
-/// Asks once.
+/// Sends one request and waits for the answer.
 pub(crate) fn ask(workdir: &Path, request: &Request) -> Result<Value, AskError> {
     let answer = exchange(workdir, request).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {

@@ -1,4 +1,5 @@
-//! The control socket: one JSON request a line, one JSON answer a line, root or the same user only.
+//! The control socket of the running agent, a Unix socket in the work folder. A caller sends one JSON request in one line
+//! and receives one JSON answer in one line. Only root and the agent's own user may connect.
 
 mod client;
 mod server;
@@ -13,56 +14,57 @@ use crate::commands::cache::Change;
 pub(crate) use client::{AskError, ask};
 pub(crate) use server::{Ask, ControlServer, bind};
 
-/// What can be asked of a running agent.
+/// A request to a running agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
 pub(crate) enum Request {
-    /// How is everybody?
+    /// Return the state of all tracers and actors.
     Status,
-    /// The configuration that holds.
+    /// Return the configuration in force.
     Config,
-    /// Load the configuration anew and apply it. Answered when that is done.
+    /// Load the configuration again and apply it. Answered when that is done.
     Reload,
-    /// Turn these tracers on or off. Answered when that is done.
-    Turn {
-        /// Their names.
+    /// Enable or disable tracers. Answered when that is done. Called `turn` on the wire.
+    #[serde(rename = "turn")]
+    SetEnabled {
+        /// Names or sections of the tracers.
         tracers: Vec<String>,
-        /// Which of the two.
+        /// True to enable, false to disable.
         on: bool,
     },
-    /// A shell tracer's cache, changed first if it is to be.
+    /// Change the cache of a shell tracer, if requested, and return it.
     Cache {
-        /// Its name in `status`.
+        /// Name of the tracer in `status`.
         tracer: String,
-        /// What is to be done first.
+        /// Change to make before the cache is returned.
         change: Change,
     },
-    /// Stop. Answered before the agent ends.
+    /// Stop the agent. Answered before it has ended.
     Stop {
-        /// Leave pinned rings and programs at work, or don't; else as configured.
+        /// True to keep pinned programs and rings, false to unpin them, none for what `ebpf.pin_keep` says.
         #[serde(default)]
         keep: Option<bool>,
     },
-    /// Make this actor panic: to see that it comes back. Only with the feature `fault-injection`.
+    /// Make an actor panic, to test that it is restarted. Only with the feature `fault-injection`.
     #[cfg(feature = "fault-injection")]
     InjectPanic {
-        /// Its name in `status`.
+        /// Name of the actor in `status`.
         actor: String,
     },
 }
 
-/// The answer.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Answer {
-    /// Done; what was asked for.
+    /// The request was carried out; the value depends on the request.
     Ok(serde_json::Value),
-    /// Not done, and why.
+    /// The request was refused or failed, with the reason.
     Error(String),
 }
 
 impl Answer {
-    /// What was found out, or why nothing was.
+    /// Converts a result to an answer.
     pub(crate) fn of<T: Serialize>(found: Result<T, String>) -> Self {
         let value = found.and_then(|found| serde_json::to_value(found).map_err(|cause| cause.to_string()));
         value.map_or_else(Self::Error, Self::Ok)
@@ -70,27 +72,27 @@ impl Answer {
 }
 
 impl Request {
-    /// How long the agent may take to answer. A change is answered when it is done: a sink may have to write what
-    /// waits, a tracer its last records.
+    /// Returns how long the agent may take to answer. A change is answered when it is complete, which may include flushing
+    /// a sink or the last records of a tracer.
     pub(crate) fn patience(&self) -> Duration {
         match self {
-            Self::Reload | Self::Turn { .. } => Duration::from_secs(120),
+            Self::Reload | Self::SetEnabled { .. } => Duration::from_secs(120),
             _ => Duration::from_secs(10),
         }
     }
 }
 
-/// Longest request line: nobody has to say more (a cache to be set, with every character escaped), and nobody may make
-/// the agent hold more.
+/// Longest request in bytes, which limits the agent's memory. The longest legitimate request sets a cache, with every
+/// character escaped.
 const MAX_REQUEST: u64 = 8 << 20;
 
-/// Where the socket is.
+/// Returns the path of the control socket.
 pub(crate) fn socket_path(workdir: &Path) -> PathBuf {
     workdir.join("control.sock")
 }
 
-/// A path to the socket that fits a socket address (108 bytes, unix(7)) however deep the work folder is: through
-/// the folder's own descriptor, which has to stay open meanwhile.
+/// Returns a path to the socket that fits into a socket address (108 bytes, see unix(7)) even for a deep work folder. The
+/// path leads through the returned descriptor of the folder, which must stay open while the path is used.
 fn short_path(workdir: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
     use std::os::fd::AsRawFd as _;
     let folder = std::fs::File::open(workdir)?;

@@ -1,4 +1,5 @@
-//! Answers on the control socket. An actor: if it falls, the agent records on and it comes back.
+//! The actor that answers requests on the control socket. If it panics, the agent keeps recording and the supervisor
+//! restarts it.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, WrapFuture as _};
-use actors::{Exit, Link, Shutdown, clock};
+use actors::{ActorCtx, Exit, Shutdown, clock};
 use futures::future::BoxFuture;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -15,31 +16,32 @@ use tokio::sync::Semaphore;
 
 use super::{Answer, MAX_REQUEST, Request, short_path, socket_path};
 
-/// Callers served at the same time; more wait in the socket's backlog.
+/// Number of callers served at the same time. Further ones wait in the socket's backlog.
 const MAX_CALLERS: usize = 16;
-/// A caller that sends or reads nothing for this long is hung up on.
+/// A caller that sends or reads nothing for this long is disconnected.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Answers a request.
+/// The function that answers a request.
 pub(crate) type Ask = Arc<dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync>;
 
-/// What the server shows of itself.
+/// Counters of the server, shown in `status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct ControlState {
-    /// Requests answered.
+    /// Number of requests answered.
     pub(crate) answered: u64,
-    /// Callers turned away: other users.
+    /// Number of callers refused because they are other users.
     pub(crate) refused: u64,
 }
 
-/// The actor.
+/// The control server actor.
 pub(crate) struct ControlServer {
-    link: Link<ControlState>,
+    ctx: ActorCtx<ControlState>,
     listener: Arc<UnixListener>,
     ask: Ask,
 }
 
-/// Binds the socket of a work folder that this process has locked, so that an old socket there is a dead agent's.
+/// Binds the control socket. This process must have locked the work folder: an old socket in it then belongs to an agent
+/// that has ended, and is removed.
 pub(crate) fn bind(workdir: &Path) -> io::Result<Arc<UnixListener>> {
     match std::fs::remove_file(socket_path(workdir)) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
@@ -52,9 +54,9 @@ pub(crate) fn bind(workdir: &Path) -> io::Result<Arc<UnixListener>> {
 }
 
 impl ControlServer {
-    /// Serves on `listener`, which outlives it.
-    pub(crate) fn new(link: Link<ControlState>, listener: Arc<UnixListener>, ask: Ask) -> Self {
-        Self { link, listener, ask }
+    /// Creates the actor. The listener outlives it, so that callers can connect while the actor is restarted.
+    pub(crate) fn new(ctx: ActorCtx<ControlState>, listener: Arc<UnixListener>, ask: Ask) -> Self {
+        Self { ctx, listener, ask }
     }
 }
 
@@ -62,22 +64,22 @@ impl Actor for ControlServer {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let (link, listener, ask) = (self.link.clone(), self.listener.clone(), self.ask.clone());
+        let (ctx, listener, ask) = (self.ctx.clone(), self.listener.clone(), self.ask.clone());
         let serve = async move {
             let callers = Arc::new(Semaphore::new(MAX_CALLERS));
             loop {
-                let Ok(place) = callers.clone().acquire_owned().await else { return };
+                let Ok(permit) = callers.clone().acquire_owned().await else { return };
                 match listener.accept().await {
                     Ok((stream, _)) => {
-                        let (link, ask) = (link.clone(), ask.clone());
+                        let (ctx, ask) = (ctx.clone(), ask.clone());
                         actix::spawn(async move {
-                            let _place = place;
-                            serve_caller(stream, &link, &ask).await;
+                            let _permit = permit;
+                            serve_caller(stream, &ctx, &ask).await;
                         });
                     }
                     Err(cause) => {
-                        // Out of descriptors, most likely: a pause keeps this from spinning.
-                        tracing::warn!(%cause, "accepting on the control socket failed");
+                        // Most likely out of file descriptors. The pause prevents a busy loop.
+                        tracing::warn!(%cause, "could not accept a connection on the control socket");
                         clock::sleep(Duration::from_millis(100)).await;
                     }
                 }
@@ -91,18 +93,21 @@ impl Handler<Shutdown> for ControlServer {
     type Result = ();
 
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.link.end(Exit::Stopped);
+        self.ctx.end(Exit::Stopped);
     }
 }
 
-async fn serve_caller(mut stream: UnixStream, link: &Link<ControlState>, ask: &Ask) {
+async fn serve_caller(mut stream: UnixStream, ctx: &ActorCtx<ControlState>, ask: &Ask) {
     let own = nix::unistd::geteuid().as_raw();
     let allowed = stream.peer_cred().is_ok_and(|caller| caller.uid() == 0 || caller.uid() == own);
     let exchange = async {
         if !allowed {
-            link.update(|state| state.refused += 1);
-            return reply(&mut stream, &Answer::Error("only root or the agent's own user may ask".into()))
-                .await;
+            ctx.update(|state| state.refused += 1);
+            return reply(
+                &mut stream,
+                &Answer::Error("only root and the user that runs the agent may send requests to it".into()),
+            )
+            .await;
         }
         let mut line = Vec::new();
         let request =
@@ -110,13 +115,13 @@ async fn serve_caller(mut stream: UnixStream, link: &Link<ControlState>, ask: &A
         within(PATIENCE, request).await?;
         let answer = match serde_json::from_slice::<Request>(&line) {
             Ok(request) => answer(ask, request).await,
-            Err(cause) => Answer::Error(format!("no request: {cause}")),
+            Err(cause) => Answer::Error(format!("not a valid request: {cause}")),
         };
-        link.update(|state| state.answered += 1);
+        ctx.update(|state| state.answered += 1);
         reply(&mut stream, &answer).await
     };
     if let Err(cause) = exchange.await {
-        tracing::debug!(%cause, "a caller on the control socket went away");
+        tracing::debug!(%cause, "lost the connection to a caller on the control socket");
     }
 }
 
@@ -124,7 +129,7 @@ async fn answer(ask: &Ask, request: Request) -> Answer {
     let patience = request.patience();
     tokio::select! {
         answer = ask(request) => answer,
-        () = clock::sleep(patience) => Answer::Error(format!("not done within {} s", patience.as_secs())),
+        () = clock::sleep(patience) => Answer::Error(format!("not done within {} s; it may still be completed", patience.as_secs())),
     }
 }
 

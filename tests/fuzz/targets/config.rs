@@ -1,4 +1,4 @@
-//! Fuzz target `config`; what is done with the bytes is in `duetector_actors::exercise`.
+//! Fuzz target `config`; what is done with the bytes is in `duetector_actors::fuzz_targets`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| duetector_actors::exercise::run("config", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| duetector_actors::fuzz_targets::run("config", bytes));

@@ -1,4 +1,4 @@
-//! Kernel tracers and their host.
+//! The built-in kernel tracers and the eBPF actor that hosts them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,28 +8,29 @@ use bpf_programs::{EbpfConfig, EbpfTracers, TracerState};
 use futures::future::BoxFuture;
 use model::{Period, Problem};
 
-use super::{Apply, Group, Named, Part, Tracer};
+use super::{Apply, Group, Named, Subsystem, Tracer};
 use crate::config::Config;
 
-/// The host of kernel tracers, as `kind` tells it.
+/// The `kind` of the built-in kernel tracers in `status`.
 pub(crate) const EBPF: &str = "ebpf";
 
-/// While somebody watches the live lines, records are looked for this often at least.
-const WATCHED_LOOK: Period = Period(Duration::from_millis(50));
+/// Longest interval between polls of the rings while live lines are shown on a terminal.
+const WATCHED_POLL_INTERVAL: Period = Period(Duration::from_millis(50));
 
-/// The part.
+/// The subsystem of the built-in kernel tracers.
 pub(crate) struct Kernel {
     pub(crate) tracers: EbpfTracers,
-    /// Somebody watches the live lines.
+    /// True if live lines are shown on a terminal.
     pub(crate) watched: bool,
 }
 
 impl Kernel {
-    /// What the host is told.
+    /// Returns the eBPF settings of a configuration, adapted to a watched terminal and with the filters that can run in
+    /// the kernel.
     pub(crate) fn settings(config: &Config, watched: bool) -> EbpfConfig {
         let mut ebpf = config.ebpf.clone();
         if watched {
-            ebpf.look_interval = ebpf.look_interval.min(WATCHED_LOOK);
+            ebpf.poll_interval = ebpf.poll_interval.min(WATCHED_POLL_INTERVAL);
         }
         if ebpf.pushdown {
             ebpf.pushed = Arc::new(config.filter.pushdown());
@@ -38,7 +39,7 @@ impl Kernel {
     }
 }
 
-impl Part for Kernel {
+impl Subsystem for Kernel {
     fn tracers(&self) -> Vec<Tracer> {
         let (host, strict) = (self.tracers.host(), self.tracers.is_strict());
         let tracer = |tracer: bpf_programs::TracerHandle| {
@@ -78,11 +79,11 @@ impl Part for Kernel {
         all.map(|(name, stored_as)| Named { stored_as, section: section(name) }).collect()
     }
 
-    fn turn(&self, tracer: Named, on: bool) -> BoxFuture<'static, Result<bool, String>> {
+    fn set_enabled(&self, tracer: Named, on: bool) -> BoxFuture<'static, Result<bool, String>> {
         let (tracers, name) = (self.tracers.clone(), tracer.short().to_owned());
         Box::pin(async move {
-            let turned = if on { tracers.enable(&name).await } else { tracers.disable(&name).await };
-            turned.map_err(|cause| cause.to_string())
+            let done = if on { tracers.enable(&name).await } else { tracers.disable(&name).await };
+            done.map_err(|cause| cause.to_string())
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The collector and its sinks: no tracers, but what all of them need.
+//! The collector and the sinks, through which the records of all tracers pass.
 
 use std::sync::Arc;
 
@@ -6,15 +6,15 @@ use actors::AnyChild;
 use collector::CollectorHandle;
 use model::Problem;
 
-use super::{Apply, Group, Part};
+use super::{Apply, Group, Subsystem};
 use crate::config::Config;
 
-/// The part.
+/// The subsystem of the collector and the sinks. It has no tracers.
 pub(crate) struct WriteSide {
     pub(crate) handle: CollectorHandle,
 }
 
-impl Part for WriteSide {
+impl Subsystem for WriteSide {
     fn children(&self) -> Vec<(Group, Arc<dyn AnyChild>)> {
         let mut children: Vec<(Group, Arc<dyn AnyChild>)> = Vec::new();
         children.push((Group::Collector, Arc::new(self.handle.collector.clone())));

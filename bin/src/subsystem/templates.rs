@@ -1,4 +1,4 @@
-//! eBPF templates: each is its own source and decodes what it reads.
+//! eBPF templates: tracers made of an eBPF program of the user. Each reads and decodes its own records.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use bpf_programs::template::{TemplateHandle, Templates};
 use futures::future::BoxFuture;
 use model::Problem;
 
-use super::{Apply, Group, Named, Part, Tracer};
+use super::{Apply, Group, Named, Subsystem, Tracer};
 use crate::config::Config;
 
-/// An eBPF template, as `kind` tells it.
+/// The `kind` of eBPF templates in `status`.
 pub(crate) const TEMPLATE: &str = "bpf template";
 
-/// The part.
+/// The subsystem of eBPF templates.
 pub(crate) struct BpfTemplates {
     pub(crate) templates: Templates,
-    /// Knows whether a kernel tracer that can't run ends the agent.
+    /// Read for `ebpf.strict`, which holds for templates too.
     pub(crate) kernel: EbpfTracers,
 }
 
-impl Part for BpfTemplates {
+impl Subsystem for BpfTemplates {
     fn tracers(&self) -> Vec<Tracer> {
         let strict = self.kernel.is_strict();
         let tracer = |tracer: TemplateHandle| Tracer {
@@ -29,7 +29,7 @@ impl Part for BpfTemplates {
             section: tracer.section,
             kind: TEMPLATE,
             attached: tracer.child.state().attached,
-            // What it lacks it was told to do without.
+            // A template lists the hooks it can do without, so a missing one is no degradation.
             lacks: Vec::new(),
             off: tracer.off,
             child: Arc::new(tracer.child),
@@ -50,16 +50,16 @@ impl Part for BpfTemplates {
         Ok(Box::new(move || Box::pin(async move { templates.apply(prepared).await })))
     }
 
-    fn turn(&self, tracer: Named, on: bool) -> BoxFuture<'static, Result<bool, String>> {
+    fn set_enabled(&self, tracer: Named, on: bool) -> BoxFuture<'static, Result<bool, String>> {
         let (templates, name) = (self.templates.clone(), tracer.stored_as);
         Box::pin(async move {
-            let present = templates.tracers().into_iter().find(|tracer| tracer.stored_as == name);
-            let is_on = present.is_some_and(|it| !it.off && it.child.status().phase != Phase::GivenUp);
+            let found = templates.tracers().into_iter().find(|tracer| tracer.stored_as == name);
+            let is_on = found.is_some_and(|it| !it.off && it.child.status().phase != Phase::GivenUp);
             if is_on == on {
                 return Ok(false);
             }
-            let turned = if on { templates.attach(&name).await } else { templates.detach(&name).await };
-            turned.map(|()| true)
+            let done = if on { templates.attach(&name).await } else { templates.detach(&name).await };
+            done.map(|()| true)
         })
     }
 }

@@ -1,14 +1,14 @@
-//! Inputs made of others: bytes changed, pieces moved, words of the target's own language put in. Seeded, so that a
-//! failure comes again.
+//! Mutations of inputs: changes bytes, moves pieces, and inserts words from the target's dictionary. The random generator
+//! is seeded, so that a failure can be reproduced.
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
-/// No input grows beyond this.
+/// Longest mutated input in bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// Makes inputs without end.
+/// An endless source of mutated inputs.
 pub(crate) struct Mutator {
     random: StdRng,
     inputs: Vec<Vec<u8>>,
@@ -16,12 +16,12 @@ pub(crate) struct Mutator {
 }
 
 impl Mutator {
-    /// From these inputs and words.
-    pub(crate) fn new(start: u64, inputs: Vec<Vec<u8>>, words: Vec<Vec<u8>>) -> Self {
-        Self { random: StdRng::seed_from_u64(start), inputs, words }
+    /// Creates a mutator of the inputs that inserts the words. Equal seeds give equal mutations.
+    pub(crate) fn new(seed: u64, inputs: Vec<Vec<u8>>, words: Vec<Vec<u8>>) -> Self {
+        Self { random: StdRng::seed_from_u64(seed), inputs, words }
     }
 
-    /// The next input.
+    /// Returns the next mutated input.
     pub(crate) fn next(&mut self) -> Vec<u8> {
         let mut bytes = self.inputs.choose(&mut self.random).cloned().unwrap_or_default();
         for _ in 0..self.random.random_range(1..6) {
@@ -31,51 +31,51 @@ impl Mutator {
         bytes
     }
 
-    fn place(&mut self, bytes: &[u8]) -> usize {
+    fn offset(&mut self, bytes: &[u8]) -> usize {
         self.random.random_range(0..=bytes.len())
     }
 
-    /// Two places in order, not too far apart.
+    /// Returns a random range of at most 63 bytes.
     fn piece(&mut self, bytes: &[u8]) -> std::ops::Range<usize> {
-        let start = self.place(bytes);
+        let start = self.offset(bytes);
         let end = (start + self.random.random_range(0..64)).min(bytes.len());
         start..end
     }
 
     fn change(&mut self, bytes: &mut Vec<u8>) {
-        let place = self.place(bytes);
+        let offset = self.offset(bytes);
         match self.random.random_range(0..8) {
             0 if !bytes.is_empty() => {
-                let at = place % bytes.len();
+                let at = offset % bytes.len();
                 bytes[at] ^= 1 << self.random.random_range(0..8);
             }
             1 if !bytes.is_empty() => {
-                let at = place % bytes.len();
+                let at = offset % bytes.len();
                 bytes[at] =
                     *[0, 1, 0x7f, 0x80, 0xff, b'"', b'\n', b'0'].choose(&mut self.random).unwrap_or(&0);
             }
             2 => drop(bytes.drain(self.piece(bytes))),
             3 => {
                 let copy = bytes[self.piece(bytes)].to_vec();
-                bytes.splice(place..place, copy);
+                bytes.splice(offset..offset, copy);
             }
-            4 => bytes.truncate(place),
+            4 => bytes.truncate(offset),
             5 => {
                 let other = self.inputs.choose(&mut self.random).cloned().unwrap_or_default();
                 let piece = self.piece(&other);
-                bytes.splice(place..place, other[piece].iter().copied());
+                bytes.splice(offset..offset, other[piece].iter().copied());
             }
             _ => {
                 let word = self.words.choose(&mut self.random).cloned().unwrap_or_default();
-                // In half of the cases over what is there: sizes elsewhere stay right.
-                let end = if self.random.random() { (place + word.len()).min(bytes.len()) } else { place };
-                bytes.splice(place..end, word);
+                // Half of the words overwrite bytes, so that sizes given elsewhere in the input stay right.
+                let end = if self.random.random() { (offset + word.len()).min(bytes.len()) } else { offset };
+                bytes.splice(offset..end, word);
             }
         }
     }
 }
 
-/// The words of a dictionary in libFuzzer's format: `"…"` a line, with `\xNN`, `\"` and `\\`.
+/// Parses a dictionary in libFuzzer's format: `"…"` per line, with `\xNN`, `\"` and `\\`.
 pub(crate) fn dictionary(text: &str) -> Vec<Vec<u8>> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| word(line.strip_prefix('"').and_then(|line| line.strip_suffix('"')).unwrap())).collect()
@@ -101,6 +101,6 @@ fn word(quoted: &str) -> Vec<u8> {
 }
 
 #[test]
-fn dictionaries_are_read_as_libfuzzer_does() {
+fn dictionaries_are_parsed_as_libfuzzer_does() {
     assert_eq!(dictionary("# no word\n\"a\\x00\\\\\\\"b\"\n"), [b"a\0\\\"b"]);
 }

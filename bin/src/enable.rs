@@ -1,80 +1,82 @@
-//! `tracers enable|disable NAME…` in the running agent: finds the tracers meant, then turns them.
+//! `tracers enable|disable NAME…` in the running agent: resolves the names, then enables or disables the tracers one after
+//! the other. If a name is unknown, no tracer is changed.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::part::{Named, Part};
+use crate::subsystem::{Named, Subsystem};
 
-/// What became of one tracer.
+/// The result for one tracer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Turned {
-    /// The name it is stored under.
+pub(crate) struct EnableResult {
+    /// The tracer's name in the store and in `status`.
     pub(crate) tracer: String,
-    /// What happened, in words.
+    /// A sentence that says what happened.
     pub(crate) outcome: String,
-    /// It is as it was to be.
+    /// True if the tracer is in the requested state now.
     pub(crate) ok: bool,
 }
 
-/// Turns all of these, one after the other; or none, if one of them is not known.
+/// Enables or disables the named tracers one after the other; none of them if one of the names is unknown.
 ///
 /// # Errors
-/// Which are not known, with the nearest known one.
-pub(crate) async fn turn(
-    parts: &[Arc<dyn Part>],
+/// Lists the unknown names, each with the nearest known one.
+pub(crate) async fn set_enabled(
+    subsystems: &[Arc<dyn Subsystem>],
     config: &Config,
     names: &[String],
     on: bool,
-) -> Result<Vec<Turned>, String> {
-    let known: Vec<(&Arc<dyn Part>, Named)> =
-        parts.iter().flat_map(|part| part.switchable().into_iter().map(move |named| (part, named))).collect();
+) -> Result<Vec<EnableResult>, String> {
+    let known: Vec<(&Arc<dyn Subsystem>, Named)> =
+        subsystems.iter().flat_map(|it| it.switchable().into_iter().map(move |named| (it, named))).collect();
     let all: Vec<&Named> = known.iter().map(|(_, named)| named).collect();
     let (mut found, mut wrong) = (Vec::new(), Vec::new());
     for name in names {
         match find(&all, config, name) {
-            Ok(place) => found.push(place),
+            Ok(index) => found.push(index),
             Err(why) => wrong.push(why),
         }
     }
     if !wrong.is_empty() {
         return Err(wrong.join("\n"));
     }
-    let mut turned = Vec::new();
-    for place in found {
-        let (part, named) = &known[place];
-        let done = part.turn(named.clone(), on).await;
-        turned.push(tell(named, on, done));
+    let mut results = Vec::new();
+    for index in found {
+        let (subsystem, named) = &known[index];
+        let done = subsystem.set_enabled(named.clone(), on).await;
+        results.push(result(named, on, done));
     }
-    Ok(turned)
+    Ok(results)
 }
 
-fn tell(named: &Named, on: bool, done: Result<bool, String>) -> Turned {
+fn result(named: &Named, on: bool, done: Result<bool, String>) -> EnableResult {
     let now = if on { "enabled" } else { "disabled" };
     let (outcome, ok) = match done {
         Ok(true) if on => ("enabled: it records from now on".to_owned(), true),
-        Ok(true) => ("disabled: all it had seen is handed on".to_owned(), true),
+        Ok(true) => ("disabled: what it had recorded before is kept".to_owned(), true),
         Ok(false) => (format!("already {now}"), true),
         Err(cause) => (format!("could not be {now}: {cause}"), false),
     };
-    tracing::info!(tracer = named.stored_as.as_str(), outcome, "tracer turned");
-    Turned { tracer: named.stored_as.to_string(), outcome, ok }
+    tracing::info!(tracer = named.stored_as.as_str(), outcome, "tracer enabled or disabled by command");
+    EnableResult { tracer: named.stored_as.to_string(), outcome, ok }
 }
 
-/// By the name it is stored under, else by its section or the last part of that.
+/// Returns the index of the tracer that is stored under that name; else of the one with that section, whole or its last
+/// part.
 fn find(known: &[&Named], config: &Config, name: &str) -> Result<usize, String> {
-    if let Some(place) = known.iter().position(|named| named.stored_as.as_str() == name) {
-        return Ok(place);
+    if let Some(index) = known.iter().position(|named| named.stored_as.as_str() == name) {
+        return Ok(index);
     }
     let by_section = |named: &&&Named| named.section == name || named.short() == name;
-    let places: Vec<usize> = (0..known.len()).filter(|place| by_section(&&known[*place])).collect();
-    match places[..] {
-        [place] => Ok(place),
+    let indexes: Vec<usize> = (0..known.len()).filter(|index| by_section(&&known[*index])).collect();
+    match indexes[..] {
+        [index] => Ok(index),
         [] => Err(unknown(known, config, name)),
         _ => {
-            let sections: Vec<&str> = places.iter().map(|place| known[*place].section.as_str()).collect();
-            Err(format!("{name:?} is more than one tracer: say {}", sections.join(" or ")))
+            let sections: Vec<&str> = indexes.iter().map(|index| known[*index].section.as_str()).collect();
+            Err(format!("{name:?} is the name of several tracers: use {}", sections.join(" or ")))
         }
     }
 }
@@ -92,11 +94,11 @@ fn unknown(known: &[&Named], config: &Config, name: &str) -> String {
         Some(nearest) if strsim::jaro_winkler(name, nearest) > 0.7 => {
             format!("no tracer {name:?}, did you mean {nearest:?}?")
         }
-        _ => format!("no tracer {name:?}: `tracers` lists them"),
+        _ => format!("no tracer {name:?}: `duetector-actors tracers` lists all"),
     }
 }
 
-/// A section of that name which asks for no tracer now.
+/// Returns the section of that name if the configuration has one; it is disabled, or the tracer would exist.
 fn disabled_section(config: &Config, name: &str) -> Option<String> {
     let tracers = serde_json::to_value(&config.tracer).ok()?;
     let template = tracers.get("template")?;
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tracer_is_found_by_any_of_its_names() {
+    fn a_tracer_is_found_by_stored_name_section_or_last_part() {
         let known = [
             named("files", "tracer.open"),
             named("kernel", "tracer.template.sh.kernel"),
@@ -131,18 +133,18 @@ mod tests {
         let known: Vec<&Named> = known.iter().collect();
         let config = Config::default();
         let found = |name: &str| find(&known, &config, name);
-        // The name it is stored under comes first.
+        // A stored name wins over a section.
         assert_eq!(found("open"), Ok(2));
         assert_eq!(found("tracer.open"), Ok(0));
         assert_eq!(found("jobs"), Ok(2));
         assert_eq!(found("kernel"), Ok(1));
         assert_eq!(found("x"), Ok(3));
         assert_eq!(found("fils").unwrap_err(), "no tracer \"fils\", did you mean \"files\"?");
-        assert_eq!(found("zzz").unwrap_err(), "no tracer \"zzz\": `tracers` lists them");
+        assert_eq!(found("zzz").unwrap_err(), "no tracer \"zzz\": `duetector-actors tracers` lists all");
     }
 
     #[test]
-    fn a_section_that_is_disabled_says_so() {
+    fn the_error_for_a_disabled_tracer_names_the_setting() {
         let mut config = Config::default();
         let template = shell_monitor::config::ShellTemplate { disabled: true, ..Default::default() };
         config.tracer.template.sh.insert("date".to_owned(), template);

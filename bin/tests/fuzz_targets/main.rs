@@ -1,5 +1,5 @@
-//! Each fuzz target for a second or so: its seeds, then mutations of them, the same ones each time. Long runs, guided by
-//! coverage, are `cargo xtask fuzz`.
+//! Runs each fuzz target for about a second: on its seeds, then on mutations of them, the same in every run. Long runs
+//! guided by coverage are started with `cargo xtask fuzz`.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 mod mutate;
@@ -7,17 +7,17 @@ mod mutate;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use duetector_actors::exercise::{self, TARGETS};
+use duetector_actors::fuzz_targets::{self, TARGETS};
 use mutate::Mutator;
 
-/// Where mutations begin; another number is another run.
-const START: u64 = 0x6475_6574;
+/// Seed of the mutations.
+const SEED: u64 = 0x6475_6574;
 
 fn fuzz_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz")
 }
 
-/// The files of a folder and those below, in a fixed order, with their contents.
+/// Returns all files below a folder with their contents, in a fixed order.
 fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -45,25 +45,25 @@ fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     seeds
 }
 
-/// Every seed, then so many mutations.
+/// Runs the target on every seed, then on N mutations.
 fn short_run(target: &str, mutations: usize) {
     let seeds = seeds(target);
     for (path, bytes) in &seeds {
-        guarded(target, bytes, &path.display().to_string());
+        run_one(target, bytes, &path.display().to_string());
     }
     let words =
         mutate::dictionary(&fs::read_to_string(fuzz_folder().join("dictionaries").join(target)).unwrap());
     let inputs: Vec<_> = seeds.into_iter().map(|(_, bytes)| bytes).collect();
-    let mut mutator = Mutator::new(START, inputs, words);
+    let mut mutator = Mutator::new(SEED, inputs, words);
     for number in 0..mutations {
         let bytes = mutator.next();
-        guarded(target, &bytes, &format!("mutation {number}"));
+        run_one(target, &bytes, &format!("mutation {number}"));
     }
 }
 
-/// Runs it; a panic is told with the input that can be put among the seeds.
-fn guarded(target: &str, bytes: &[u8], what: &str) {
-    let run = std::panic::catch_unwind(|| exercise::run(target, bytes));
+/// Runs the target on one input. If it panics, the test fails and shows the input, which can be added to the seeds.
+fn run_one(target: &str, bytes: &[u8], what: &str) {
+    let run = std::panic::catch_unwind(|| fuzz_targets::run(target, bytes));
     assert!(run.is_ok(), "{target}, {what}: {}", bytes.escape_ascii());
 }
 
@@ -103,9 +103,9 @@ fn wire() {
 }
 
 #[test]
-fn every_target_has_its_short_run_its_long_run_and_its_words() {
+fn every_fuzz_target_has_a_short_run_a_long_run_and_a_dictionary() {
     let own =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exercise/main.rs")).unwrap();
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz_targets/main.rs")).unwrap();
     let manifest = fs::read_to_string(fuzz_folder().join("Cargo.toml")).unwrap();
     for (target, _) in TARGETS {
         assert!(own.contains(&format!("short_run(\"{target}\"")), "{target} has no short run");

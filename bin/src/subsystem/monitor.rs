@@ -1,4 +1,5 @@
-//! Shell and subprocess tracers: each is its own source; their hosts end after them.
+//! Tracers that run other programs: shell commands and subprocesses. Each reads its own records; the two host actors end
+//! after them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,15 +9,15 @@ use futures::future::BoxFuture;
 use model::{Changes, MANIFEST, Problem, TracerName};
 use shell_monitor::{Kind, Monitor, Prepared};
 
-use super::{Apply, Group, Named, Part, Tracer};
+use super::{Apply, Group, Named, Subsystem, Tracer};
 use crate::config::Config;
 
-/// The part.
+/// The subsystem of shell and subprocess tracers.
 pub(crate) struct Programs {
     pub(crate) monitor: Monitor,
 }
 
-impl Part for Programs {
+impl Subsystem for Programs {
     fn tracers(&self) -> Vec<Tracer> {
         let tracer = |tracer: shell_monitor::Tracer| Tracer {
             attached: tracer.is_attached(),
@@ -43,26 +44,26 @@ impl Part for Programs {
         Ok(Box::new(move || Box::pin(apply(monitor, prepared, reserved))))
     }
 
-    fn turn(&self, tracer: Named, on: bool) -> BoxFuture<'static, Result<bool, String>> {
+    fn set_enabled(&self, tracer: Named, on: bool) -> BoxFuture<'static, Result<bool, String>> {
         let (monitor, name) = (self.monitor.clone(), tracer.stored_as);
         Box::pin(async move {
-            let present = monitor.tracers().into_iter().find(|tracer| tracer.name == name);
-            let is_on = present.is_some_and(|tracer| is_on(&tracer));
+            let found = monitor.tracers().into_iter().find(|tracer| tracer.name == name);
+            let is_on = found.is_some_and(|tracer| is_on(&tracer));
             if is_on == on {
                 return Ok(false);
             }
-            let turned = if on { monitor.attach(&name).await } else { monitor.detach(&name).await };
-            turned.map(|()| true).map_err(|cause| cause.to_string())
+            let done = if on { monitor.attach(&name).await } else { monitor.detach(&name).await };
+            done.map(|()| true).map_err(|cause| cause.to_string())
         })
     }
 }
 
-/// One that was given up is not on, whatever was last said.
+/// Returns whether a tracer is enabled and has not been given up.
 fn is_on(tracer: &shell_monitor::Tracer) -> bool {
     tracer.is_wanted() && !matches!(tracer.child.status().phase, Phase::GivenUp | Phase::Finished)
 }
 
-/// What was said at run time of a tracer whose settings are others now no longer holds.
+/// Applies new settings. A tracer that was disabled at run time is enabled again if its settings have changed.
 async fn apply(monitor: Monitor, prepared: Prepared, reserved: BTreeSet<TracerName>) -> Changes {
     let off = monitor.tracers().into_iter().filter(|tracer| !tracer.is_wanted());
     let off: Vec<TracerName> = off.map(|tracer| tracer.name).collect();
@@ -70,20 +71,20 @@ async fn apply(monitor: Monitor, prepared: Prepared, reserved: BTreeSet<TracerNa
     let changes = monitor.apply(prepared).await;
     for name in off.iter().filter(|name| changes.restarted.contains(&format!("tracer {name}"))) {
         if let Err(cause) = monitor.attach(name).await {
-            tracing::warn!(tracer = name.as_str(), %cause, "tracer is not there yet");
+            tracing::warn!(tracer = name.as_str(), %cause, "could not attach the tracer with its new settings");
         }
     }
     changes
 }
 
-/// Names that no child may store under: their books are kept elsewhere.
+/// Returns the names that no subprocess may store under, because other subsystems have tracers or tables of that name.
 pub(crate) fn reserved_names(config: &Config) -> BTreeSet<TracerName> {
     let kernel = bpf_programs::programs::tracers().map(|tracer| config.tracer.kernel.stored_as(tracer.name));
     let templates = config.tracer.template.bpf.iter().map(|(section, template)| template.stored_as(section));
     kernel.chain(templates).chain(["loss", MANIFEST].map(TracerName::new)).collect()
 }
 
-/// A kind as `status` tells it.
+/// Returns the name of a kind in `status`.
 pub(crate) fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Shell => "shell",

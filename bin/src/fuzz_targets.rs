@@ -1,14 +1,15 @@
-//! Input from outside, taken apart from plain bytes: what fuzzers (`cargo xtask fuzz`) and the short runs in the tests
-//! feed. Each function panics where a promise is broken, and only there.
+//! The fuzz targets: functions that feed plain bytes to code that reads untrusted input. `cargo xtask fuzz` runs them
+//! guided by coverage; the tests run each for about a second. A target panics if, and only if, the code under test
+//! violates a documented property.
 
 use std::path::Path;
 
 use crate::config;
 
-/// One kind of input: its name, and what is done with bytes of it.
+/// The name of a kind of input, and the function that feeds bytes of that kind to the code under test.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All of them.
+/// All fuzz targets.
 pub const TARGETS: [Target; 7] = [
     ("config", configuration),
     ("dns", bpf_programs::dns::exercise),
@@ -19,23 +20,24 @@ pub const TARGETS: [Target; 7] = [
     ("wire", bpf_programs::exercise),
 ];
 
-/// Puts `bytes` to the target of that name.
+/// Runs the target of that name on `bytes`.
 ///
 /// # Panics
-/// Where a promise is broken; and if there is no such target.
+/// Panics if a documented property is violated, and if there is no such target.
 pub fn run(target: &str, bytes: &[u8]) {
     let found = TARGETS.iter().find(|(name, _)| *name == target);
     found.unwrap_or_else(|| panic!("no target {target}")).1(bytes);
 }
 
-/// An expression of filters and queries.
+/// Compiles the bytes as an expression of a filter or query.
 fn expression(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
-        model::expression::exercise(text);
+        model::expression::fuzz_target(text);
     }
 }
 
-/// Filters as in a configuration file, a line of three dashes, and a record's fields as JSON.
+/// Applies filters to a record. The bytes hold filters as in a configuration file, a line of three dashes, and the
+/// fields of the record as JSON.
 fn filter(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (config, fields) = text.split_once("\n---\n").unwrap_or((text, "{}"));
@@ -44,25 +46,25 @@ fn filter(bytes: &[u8]) {
     collector::filter::exercise(config, fields);
 }
 
-/// An object's type information, and a record.
+/// Decodes a record by the type information of an eBPF object. The bytes hold both.
 fn layout(bytes: &[u8]) {
     bpf_programs::template::layout::fuzz::exercise(bytes);
 }
 
-/// A configuration file: it is refused with a place and a key for each thing that is wrong, or accepted; and then
-/// what `config show` makes of it is accepted, too, and is the same.
+/// Loads the bytes as a configuration file. The file is either refused with the file's name and line for the problems, or
+/// accepted; then the output of `config show` is accepted as well and means the same.
 pub fn configuration(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let place = Path::new("fuzzed.toml");
-    let loaded = match config::load_text(place, text) {
+    let file = Path::new("fuzzed.toml");
+    let loaded = match config::load_text(file, text) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            let told = format!("{problems:#}");
-            assert!(told.contains("fuzzed.toml:"), "without a place: {told}");
+            let text = format!("{problems:#}");
+            assert!(text.contains("fuzzed.toml:"), "no file and line in: {text}");
             return;
         }
     };
     let shown = config::to_toml(&config::effective(&loaded));
-    let again = config::load_text(place, &shown).unwrap_or_else(|why| panic!("{why:#}\n{shown}"));
+    let again = config::load_text(file, &shown).unwrap_or_else(|why| panic!("{why:#}\n{shown}"));
     assert_eq!(loaded.config, again.config, "{shown}");
 }
