@@ -1,5 +1,5 @@
-//! The store summed up: per tracer and collector, how many rows, from when to when, and the books of the last
-//! run. Counts and times come from indexes where the file has them, never from loading rows.
+//! A summary of the store: for each tracer and collector the number of rows, the times of the first and the last, and
+//! the accounts of the latest run. Counts and times come from indexes where the file has them; no rows are loaded.
 
 use std::collections::BTreeMap;
 
@@ -12,75 +12,82 @@ use crate::error::reading;
 use crate::store::Table;
 use crate::{Error, Store};
 
-/// Who ran, from when to when; written by the SQLite sink.
+/// Table of runs: collector, start, end; written by the SQLite sink.
 const RUNS: &str = "duetector_actors_run";
-/// The books of each tracer in each run.
+/// Table of accounts: the counters of each tracer in each run.
 const ACCOUNTS: &str = "duetector_actors_account";
 
-/// Everything in a store, summed up.
+/// A summary of everything in a store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Brief {
-    /// By tracer, then collector.
+    /// Ordered by tracer, then by collector.
     pub tracers: Vec<TracerBrief>,
 }
 
-/// One tracer's rows from one collector. What the last run booked is null where nobody booked: rows of other
-/// writers, of earlier runs, `loss` rows.
+/// The rows of one tracer from one collector. The counters of the latest run are 0 where it had no such tracer: for rows of
+/// other writers or of earlier runs, and for `loss` rows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TracerBrief {
-    /// The name rows are stored under.
+    /// The name that the rows are stored under.
     pub tracer: String,
-    /// Who wrote them.
+    /// The collector that wrote them.
     pub collector_id: String,
-    /// Rows.
+    /// Number of rows.
     pub count: u64,
-    /// First `dt`.
+    /// `dt` of the first row.
     pub start: Option<String>,
-    /// Last `dt`.
+    /// `dt` of the last row.
     pub end: Option<String>,
-    /// Columns, and what is in them, in duetector's words.
+    /// Type of each column, by duetector's names of types.
     pub fields: BTreeMap<String, &'static str>,
-    /// Records that existed in the last run; 0 where it had no such tracer, as for `loss`, and likewise below.
+    /// Records that the tracer made in the latest run.
     pub seen: u64,
-    /// Records stored.
+    /// Records that were stored.
     pub stored: u64,
-    /// Records dropped on purpose.
+    /// Records that filters dropped.
     pub filtered: u64,
-    /// Records lost, by place.
+    /// Records that were lost, by the point where it happened.
     pub lost: Lost,
 }
 
+impl TracerBrief {
+    /// True if there is nothing to say about this tracer: no rows, and no records in the latest run.
+    pub fn is_quiet(&self) -> bool {
+        self.count == 0 && self.seen == 0 && self.lost.total() == 0
+    }
+}
+
 impl Store {
-    /// Sums the store up, as of one moment.
+    /// Summarizes the store as of one moment.
     ///
     /// # Errors
     /// When the store can't be read.
     pub fn brief(&self) -> Result<Brief, Error> {
-        // One snapshot, so that counts and books are of the same moment while the agent writes on.
+        // One read transaction, so that counts and accounts are of the same moment while the agent goes on writing.
         let snapshot = self.connection().unchecked_transaction().map_err(reading("brief"))?;
         let tables = self.tables()?;
-        let mut books = self.last_books().map_err(reading("accounts"))?;
+        let mut accounts = self.last_accounts().map_err(reading("accounts"))?;
         let mut tracers = Vec::new();
         for table in &tables {
-            let book = books.remove(&(table.tracer.clone(), table.collector_id.clone()));
-            tracers.push(table_brief(&snapshot, table, book).map_err(reading("brief of a table"))?);
+            let account = accounts.remove(&(table.tracer.clone(), table.collector_id.clone()));
+            tracers.push(table_brief(&snapshot, table, account).map_err(reading("brief of a table"))?);
         }
-        // Tracers that ran and stored nothing yet have no table, and still have something to say.
-        tracers.extend(books.into_iter().map(|((tracer, collector_id), book)| TracerBrief {
+        // Tracers that ran and stored nothing yet have an account but no table.
+        tracers.extend(accounts.into_iter().map(|((tracer, collector_id), account)| TracerBrief {
             tracer,
             collector_id,
             count: 0,
             start: None,
             end: None,
             fields: BTreeMap::new(),
-            ..booked(Some(book))
+            ..counted(Some(account))
         }));
         tracers.sort_by(|a, b| (&a.tracer, &a.collector_id).cmp(&(&b.tracer, &b.collector_id)));
         Ok(Brief { tracers })
     }
 
-    /// The books of each collector's last run, by tracer and collector.
-    fn last_books(&self) -> rusqlite::Result<BTreeMap<(String, String), AccountSnapshot>> {
+    /// Returns the accounts of each collector's latest run, by tracer and collector.
+    fn last_accounts(&self) -> rusqlite::Result<BTreeMap<(String, String), AccountSnapshot>> {
         if !self.has_table(RUNS)? || !self.has_table(ACCOUNTS)? {
             return Ok(BTreeMap::new());
         }
@@ -90,23 +97,23 @@ impl Store {
              WHERE run.rowid IN (SELECT max(rowid) FROM {RUNS} GROUP BY collector_id)"
         );
         let mut statement = self.connection().prepare(&sql)?;
-        let books = statement.query_map((), |row| {
-            let count = |place| row.get::<_, i64>(place).map(i64::unsigned_abs);
+        let accounts = statement.query_map((), |row| {
+            let count = |index| row.get::<_, i64>(index).map(i64::unsigned_abs);
             let lost = Lost { ring: count(5)?, decode: count(6)?, queue: count(7)?, sink: count(8)? };
-            let book = AccountSnapshot { seen: count(2)?, stored: count(3)?, filtered: count(4)?, lost };
-            Ok(((row.get(0)?, row.get(1)?), book))
+            let account = AccountSnapshot { seen: count(2)?, stored: count(3)?, filtered: count(4)?, lost };
+            Ok(((row.get(0)?, row.get(1)?), account))
         })?;
-        books.collect()
+        accounts.collect()
     }
 }
 
 fn table_brief(
     connection: &Connection,
     table: &Table,
-    book: Option<AccountSnapshot>,
+    account: Option<AccountSnapshot>,
 ) -> rusqlite::Result<TracerBrief> {
     let name = crate::query::quote(&table.name);
-    // Two statements: together, SQLite would read every row for what each alone takes from an index.
+    // One statement for each aggregate: asked for together, SQLite reads every row; alone, each comes from an index.
     let count =
         connection.query_row(&format!("SELECT count(*) FROM {name}"), (), |row| row.get::<_, i64>(0))?;
     let edge = |function: &str| -> rusqlite::Result<Option<String>> {
@@ -124,13 +131,13 @@ fn table_brief(
         start: edge("min")?,
         end: edge("max")?,
         fields: fields.map(|column| (column.name.to_owned(), type_name(column.kind))).collect(),
-        ..booked(book)
+        ..counted(account)
     })
 }
 
-/// A brief with nothing but the books.
-fn booked(book: Option<AccountSnapshot>) -> TracerBrief {
-    let AccountSnapshot { seen, stored, filtered, lost } = book.unwrap_or_default();
+/// Returns a brief that has only the counters of an account.
+fn counted(account: Option<AccountSnapshot>) -> TracerBrief {
+    let AccountSnapshot { seen, stored, filtered, lost } = account.unwrap_or_default();
     TracerBrief {
         tracer: String::new(),
         collector_id: String::new(),
@@ -145,7 +152,7 @@ fn booked(book: Option<AccountSnapshot>) -> TracerBrief {
     }
 }
 
-/// duetector's words for what a column holds.
+/// Returns duetector's name for a type of column.
 fn type_name(kind: ColumnKind) -> &'static str {
     match kind {
         ColumnKind::Integer => "int",

@@ -1,87 +1,87 @@
-//! What can go wrong when a store is asked.
+//! Errors of opening and querying a store.
 
 use std::path::PathBuf;
 
-/// Why there is no answer.
+/// The reason why a query or summary failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no such file.
+    /// No file has that path.
     #[error("no store at {}", path.display())]
     Missing {
-        /// Where it was looked for.
+        /// The path that was tried.
         path: PathBuf,
     },
     /// The file can't be opened or read as a store.
     #[error("open store {}", path.display())]
     Open {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of SQLite.
         #[source]
         source: rusqlite::Error,
     },
-    /// The file can't be reached at all.
-    #[error("look at store {}", path.display())]
+    /// The file's folder can't be searched.
+    #[error("access store {}", path.display())]
     Reach {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system call.
         #[source]
         source: std::io::Error,
     },
-    /// Reading failed under way.
+    /// Reading from the open file failed.
     #[error("read store ({what})")]
     Read {
-        /// What was being read.
+        /// The part of the store that was being read.
         what: &'static str,
-        /// Why.
+        /// The error of SQLite.
         #[source]
         source: rusqlite::Error,
     },
-    /// Neither a column nor a field of any row.
+    /// A name is neither a column nor a field of any row.
     #[error("unknown column {name:?}{}", suggest(nearest))]
     UnknownColumn {
-        /// As asked.
+        /// The unknown name.
         name: String,
-        /// The known name most like it.
+        /// The known name that is spelled most like it.
         nearest: Option<String>,
     },
-    /// A value that the column can't be compared with.
+    /// A value has another type than the column it is compared with.
     #[error("column {column}: expected {expected}, found {found:?}")]
     BadValue {
-        /// The column.
+        /// Name of the column.
         column: String,
-        /// What it takes.
+        /// The type of value that the column takes.
         expected: &'static str,
-        /// What was given.
+        /// The value that was given.
         found: String,
     },
-    /// Not of the form `column=value`.
+    /// A condition is not of the form `column=value`.
     #[error("expected column=value, found {found:?}")]
     BadCondition {
-        /// What was given.
+        /// The text that was given.
         found: String,
     },
-    /// No moment in time.
+    /// A text is not a moment in time.
     #[error(
         "expected a time (2026-01-31, 2026-01-31 12:00:05.25, 2026-01-31T12:00:05Z, -10m, \"1h ago\", now), \
          found {found:?}"
     )]
     BadTime {
-        /// What was given.
+        /// The text that was given.
         found: String,
     },
-    /// Distinct rows can only be ordered by what they show.
-    #[error("distinct rows can only be ordered by a column they show, and {column:?} is none")]
+    /// Distinct rows are ordered by a column that is not among those shown.
+    #[error("distinct rows can only be ordered by a column that is shown, and {column:?} is not")]
     HiddenOrder {
-        /// The column asked for.
+        /// Name of that column.
         column: String,
     },
 }
 
 impl Error {
-    /// The question was wrong, not the store.
+    /// True if the query was wrong, not the store.
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Missing { .. } | Self::Open { .. } | Self::Reach { .. } | Self::Read { .. } => false,
@@ -98,7 +98,7 @@ fn suggest(nearest: &Option<String>) -> String {
     nearest.as_ref().map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
 }
 
-/// Gives a SQLite error its place.
+/// Adds to a SQLite error what was being read.
 pub(crate) fn reading(what: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
     move |source| Error::Read { what, source }
 }

@@ -1,5 +1,9 @@
-//! The read side: what a store knows, told to people and programs. Opens a store read-only, asks it typed
-//! queries, sums it up and shows the answers. Never links the agent: it works on the file alone.
+//! The read side: opens a store read-only, answers typed queries, summarizes it, and writes the answers for people and
+//! programs. It needs only the file, not a running agent, and links none of the agent's crates but `model`.
+//!
+//! ```text
+//! Query ─► names looked up, values checked ─► one SQL statement ─► Answer ─► rows, one at a time ─► table, json, csv
+//! ```
 //!
 //! ```
 //! # let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! A question to the store, as data.
+//! A query to the store, as data.
 
 mod columns;
 mod matching;
@@ -16,41 +16,40 @@ use model::expression::Expression;
 
 use crate::Error;
 
-/// Rows shown when nobody says how many.
+/// Number of rows in an answer unless the query sets another limit.
 pub const DEFAULT_LIMIT: u64 = 20;
 
-/// Which rows, which of their columns, in which order. Empty lists mean "all".
+/// A query: rows to select, columns to show, order. An empty list selects all.
 ///
 /// A column is one of [`model::schema::COLUMNS`], `tracer`, `collector_id`, `id`, or a field of `extended`:
 /// `extended.flags`, or `flags` alone where no column has that name and some row has the field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
-    /// Only these tracers, by the names they are stored under.
+    /// Only rows of these tracers, by the names they are stored under.
     pub tracers: Vec<String>,
-    /// Only rows of this collector.
+    /// Only rows that this collector wrote.
     pub collector_id: Option<String>,
-    /// All of these hold.
+    /// Conditions; all must be true of a row.
     pub wheres: Vec<Condition>,
-    /// All of these hold, too.
+    /// Expressions; all must be true of a row.
     pub expressions: Vec<Expression>,
-    /// Not before: `dt` text, as [`crate::when::parse`] makes it.
+    /// Only rows not before this `dt`, as text that [`crate::when::parse`] returns.
     pub since: Option<String>,
-    /// Not after: `dt` text.
+    /// Only rows not after this `dt`, as text.
     pub until: Option<String>,
-    /// Only these columns, in this order.
+    /// The columns to show, in this order.
     pub columns: Vec<String>,
-    /// Ordered by these; rows alike in them, and all rows if there are none, by `dt`, then as stored.
+    /// Columns to order by. Rows that are equal in them are ordered by `dt`, then as they are stored.
     pub order_by: Vec<String>,
-    /// The order turned round: newest first.
+    /// Reverses the order: newest first.
     pub desc: bool,
-    /// Rows alike in all columns shown are one.
+    /// Returns rows that are equal in all columns shown only once.
     pub distinct: bool,
-    /// Leaves out the first so many, of all tables together.
+    /// Skips this many rows, counted over all tables.
     pub start: u64,
-    /// Ends after so many, of all tables together; 0 is no limit.
+    /// Returns at most this many rows, counted over all tables; 0 is no limit.
     pub limit: u64,
-    /// Let the store narrow rows down by itself before it asks expressions about them. Changes nothing but the time
-    /// it takes.
+    /// Lets SQLite test single columns before it evaluates expressions. The answer is the same; it comes sooner.
     pub narrow: bool,
 }
 
@@ -74,7 +73,7 @@ impl Default for Query {
     }
 }
 
-/// A column equals a value, or is null.
+/// A condition: a column equals a value, or is null.
 ///
 /// ```
 /// use analyzer::Condition;
@@ -84,19 +83,19 @@ impl Default for Query {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// The column.
+    /// Name of the column or field.
     pub column: String,
-    /// What it equals; `None`: it is null, or not there.
+    /// The value it must equal; `None` if it must be null or absent.
     pub value: Option<String>,
 }
 
 impl Condition {
-    /// `column` equals `value`: as a number where the column or field is one, else as text.
+    /// Returns the condition that `column` equals `value`: as a number if the column or field holds one, else as text.
     pub fn equal(column: &str, value: &str) -> Self {
         Self { column: column.to_owned(), value: Some(value.to_owned()) }
     }
 
-    /// `column` is null.
+    /// Returns the condition that `column` is null.
     pub fn null(column: &str) -> Self {
         Self { column: column.to_owned(), value: None }
     }
@@ -114,7 +113,7 @@ impl FromStr for Condition {
     }
 }
 
-/// The columns of a question that names none, in order.
+/// Returns the columns that are shown if a query names none, in order.
 pub(crate) fn tracking_names() -> impl Iterator<Item = String> {
     columns::tracking().into_iter().map(|(name, _)| name)
 }

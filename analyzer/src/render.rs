@@ -1,26 +1,31 @@
-//! Answers on paper: a table for people, JSON, JSON lines and CSV for programs. Rows are written as they come.
+//! Answers in writing: a table for people; JSON, JSON lines and CSV for programs. Each row is written as soon as it is
+//! read, so an answer of any length needs little memory.
 
+mod about;
 mod delimited;
 pub mod escape;
 mod json;
+mod names;
 mod table;
 
 use std::io::{self, Write};
 use std::str::FromStr;
 
+pub use about::tracers_with_phrases;
+
 use crate::{Answer, Brief, Error};
 
-/// How rows are written.
+/// The form in which rows are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// A table for people, with the most useful columns.
     #[default]
     Table,
-    /// One array of objects.
+    /// A JSON array of objects.
     Json,
-    /// One object a line.
+    /// A JSON object per line.
     Jsonl,
-    /// Comma-separated, a header first.
+    /// Comma-separated values after a header.
     Csv,
 }
 
@@ -38,68 +43,72 @@ impl FromStr for Format {
     }
 }
 
-/// What is written to.
+/// Properties of the output that change how people see it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Paper {
-    /// A terminal so many columns wide; `None`: a file or pipe.
+pub struct Output {
+    /// Width of the terminal in columns; `None` for a file or pipe.
     pub terminal: Option<u16>,
+    /// Tables show users and groups by number rather than by name.
+    pub numeric: bool,
 }
 
-/// How many characters stdout's terminal shows on a line, if it is one that tells.
+/// Returns the width of the terminal on stdout, if there is one that reports it.
 pub fn terminal_width() -> Option<u16> {
     table::terminal_width()
 }
 
-/// Why writing an answer ended early.
+/// The reason why an answer could not be written to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// The store could not be read on.
+    /// Reading the store failed.
     #[error(transparent)]
     Read(#[from] Error),
-    /// Nobody takes what is written.
+    /// The output could not be written.
     #[error("write rows")]
     Write(#[from] io::Error),
 }
 
 impl RenderError {
-    /// The reader has gone, as `head` does: no failure.
+    /// True if the reader of a pipe has closed it, as `head` does; that is no failure.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 }
 
-/// Writes an answer; tells how many rows.
+/// Writes an answer; returns the number of rows.
 ///
 /// # Errors
-/// When the store can't be read, or the paper not be written.
+/// When the store can't be read or the output can't be written.
 pub fn rows(
     answer: &mut Answer<'_>,
     format: Format,
-    paper: Paper,
+    output: Output,
     out: &mut dyn Write,
 ) -> Result<u64, RenderError> {
     let count = match format {
-        Format::Table => table::rows(answer, paper, out)?,
+        Format::Table => table::rows(answer, output, out)?,
         Format::Json => json::array(answer, out)?,
         Format::Jsonl => json::lines(answer, out)?,
-        Format::Csv => delimited::rows(answer, paper, out)?,
+        Format::Csv => delimited::rows(answer, output, out)?,
     };
     out.flush()?;
     Ok(count)
 }
 
-/// Writes a brief as a table.
+/// Writes a brief as a table: the tracers that recorded or lost something, or `all`. Returns how many tracers are left out.
 ///
 /// # Errors
-/// When the paper can't be written.
-pub fn brief_table(brief: &Brief, paper: Paper, out: &mut dyn Write) -> io::Result<()> {
-    table::brief(brief, paper, out)
+/// When the output can't be written.
+pub fn brief_table(brief: &Brief, all: bool, output: Output, out: &mut dyn Write) -> io::Result<usize> {
+    let left_out = table::brief(brief, all, output, out)?;
+    out.flush()?;
+    Ok(left_out)
 }
 
 /// Writes a brief as one JSON object.
 ///
 /// # Errors
-/// When the paper can't be written.
+/// When the output can't be written.
 pub fn brief_json(brief: &Brief, out: &mut dyn Write) -> io::Result<()> {
     json::brief(brief, out)
 }

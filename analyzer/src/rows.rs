@@ -1,4 +1,4 @@
-//! Answers: rows as a stream, one in memory at a time.
+//! Answers: a stream of rows, with one row in memory at a time.
 
 use model::schema::ColumnKind;
 use rusqlite::types::{Value, ValueRef};
@@ -13,13 +13,13 @@ use crate::{Error, Store};
 /// A column of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// Its name, as asked.
+    /// Name of the column, as the query gave it.
     pub name: String,
-    /// What its cells are.
+    /// Type of the cells.
     pub kind: ColumnKind,
 }
 
-/// A question that was checked and is ready to be answered, any number of times.
+/// A query that was checked and compiled to a statement, which can be run any number of times.
 pub struct Answer<'a> {
     store: &'a Store,
     statement: Option<Statement<'a>>,
@@ -56,17 +56,17 @@ impl Drop for Answer<'_> {
 }
 
 impl Answer<'_> {
-    /// The columns of each row.
+    /// Returns the columns of each row.
     pub fn columns(&self) -> &[Shown] {
         &self.shown
     }
 
-    /// Rows that were left out because an expression had no answer for them, as far as rows were read.
+    /// Returns how many of the rows read so far were left out because an expression had no result for them.
     pub fn undecided(&self) -> Option<Undecided> {
         self.tally.get()
     }
 
-    /// How SQLite goes about it, step by step: tells whether an index is used.
+    /// Returns the steps of SQLite's plan, which show whether an index is used.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -82,7 +82,7 @@ impl Answer<'_> {
         steps.collect::<Result<_, _>>().map_err(reading("a plan"))
     }
 
-    /// The rows.
+    /// Runs the statement and returns its rows.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -104,7 +104,7 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// Rows, read as they are asked for.
+/// An iterator that reads each row when it is asked for.
 pub struct Rows<'a> {
     store: &'a Store,
     shown: &'a [Shown],
@@ -118,7 +118,7 @@ impl Iterator for Rows<'_> {
         match self.rows.as_mut()?.next() {
             Ok(Some(row)) => {
                 let cells = self.shown.iter().enumerate();
-                let cells = cells.map(|(place, shown)| Ok(cell(self.store, shown.kind, row.get_ref(place)?)));
+                let cells = cells.map(|(index, shown)| Ok(cell(self.store, shown.kind, row.get_ref(index)?)));
                 Some(
                     cells
                         .collect::<rusqlite::Result<_>>()
@@ -128,7 +128,7 @@ impl Iterator for Rows<'_> {
             }
             Ok(None) => None,
             Err(error) => {
-                // Asking on after a failure would start over.
+                // A further step after a failure would run the statement from its start.
                 self.rows = None;
                 Some(Err(reading("rows")(error)))
             }
@@ -148,7 +148,7 @@ fn cell(store: &Store, kind: ColumnKind, value: ValueRef<'_>) -> Cell {
     }
 }
 
-/// What is no JSON is still shown, under a name that says so.
+/// Parses JSON. Any other text becomes an object with one field, `_unreadable`.
 fn json(store: &Store, bytes: &[u8]) -> serde_json::Value {
     serde_json::from_slice(bytes).ok().or_else(|| lenient_json(store, bytes)).unwrap_or_else(|| {
         let text = model::Text::from_bytes(bytes).as_str().to_owned();
@@ -156,24 +156,24 @@ fn json(store: &Store, bytes: &[u8]) -> serde_json::Value {
     })
 }
 
-/// Python writes bare `NaN`, which only SQLite's reader understands (as null).
+/// Parses what Python's json module writes: it contains bare `NaN`, which SQLite reads as null.
 fn lenient_json(store: &Store, bytes: &[u8]) -> Option<serde_json::Value> {
     let text = std::str::from_utf8(bytes).ok()?;
     let strict: String = store.connection().query_row("SELECT json(?1)", [text], |row| row.get(0)).ok()?;
     serde_json::from_str(&strict).ok()
 }
 
-/// One row: a cell for each column of its answer.
+/// A row with a cell for each column of its answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// In the order of [`Answer::columns`].
+    /// Cells in the order of [`Answer::columns`].
     pub cells: Vec<Cell>,
 }
 
-/// One value.
+/// The value of one column in one row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
-    /// Nothing.
+    /// A null, or a column that the table lacks.
     Null,
     /// A whole number.
     Integer(i64),

@@ -1,4 +1,4 @@
-//! Moments as people write them, turned into the text form of the `dt` column: local wall time.
+//! Parses moments as people write them into the text form of the `dt` column, which is local wall time.
 
 use jiff::civil::{DateTime, Time};
 use jiff::fmt::friendly::SpanParser;
@@ -6,7 +6,7 @@ use jiff::{Timestamp, Zoned};
 
 use crate::Error;
 
-/// Reads a moment: a local date or time (`2026-01-31`, `2026-01-31 12:00`, `2026-01-31 12:00:05.25`), a time
+/// Parses a moment: a local date or time (`2026-01-31`, `2026-01-31 12:00`, `2026-01-31 12:00:05.25`), a time
 /// of the day of `now` (`12:00`), RFC 3339 with a zone (converted to the zone of `now`), `now`, or a span before
 /// `now` (`-10m`, `10m`, `1h ago`). A date alone is its first moment.
 ///
@@ -29,16 +29,16 @@ pub fn parse(text: &str, now: &Zoned) -> Result<String, Error> {
     Ok(format!("{}", found.strftime("%Y-%m-%d %H:%M:%S.%6f")))
 }
 
-/// The present moment, in the machine's zone.
+/// Returns the present moment in the machine's time zone.
 pub fn now() -> Zoned {
     Zoned::now()
 }
 
-/// Microseconds since 1970 as local time, for expressions.
+/// Converts microseconds since 1970 to local time, for expressions.
 pub fn local(at: i64) -> model::WallTime {
     let moment = jiff::Timestamp::from_microsecond(at);
     let local = moment.map(|moment| jiff::tz::TimeZone::system().to_datetime(moment));
-    // As if it were UTC: wall time is counted without a zone.
+    // `WallTime` has no zone; it counts local time as if it were UTC.
     let counted = local.and_then(|local| jiff::tz::TimeZone::UTC.to_timestamp(local));
     model::WallTime(counted.map_or(at, |counted| counted.as_microsecond()))
 }
@@ -53,14 +53,14 @@ fn absolute(text: &str, now: &Zoned) -> Option<DateTime> {
     if let Ok(local) = text.parse::<DateTime>() {
         return Some(local);
     }
-    // A bare number would be an hour.
+    // The library takes a bare number for an hour.
     let time = text.parse::<Time>().ok().filter(|_| text.contains(':'));
     time.map(|time| now.date().to_datetime(time))
 }
 
-/// A store has nothing of the future, so a span without a sign means the past too.
+/// Parses a span before `now`. A span without a sign means the past too, because a store has no rows of the future.
 fn ago(text: &str, now: &Zoned) -> Option<DateTime> {
-    // `12:00:05` would be a span too, and is meant as a time of day.
+    // The library would take `12:00:05` for a span; people mean a time of day.
     let text = Some(text).filter(|text| !text.contains(':'))?;
     let span = SpanParser::new().parse_span(text).ok()?;
     now.checked_sub(span.abs()).ok().map(|then| then.datetime())
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_refused() {
+    fn any_other_text_is_refused() {
         let now = "2026-03-29T12:00:00Z[UTC]".parse().unwrap();
         for text in ["", "yesterdayish", "2026-13-01", "12:00:99", "10", "-"] {
             assert!(matches!(parse(text, &now), Err(Error::BadTime { .. })), "{text}");

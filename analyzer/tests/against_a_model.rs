@@ -1,4 +1,4 @@
-//! Random rows and random questions: SQL's answer is that of a loop over the rows.
+//! Random rows and random queries: SQL returns the same rows as a loop over them.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -110,7 +110,7 @@ proptest! {
                 && since.is_none_or(|since| row.second >= since)
                 && until.is_none_or(|until| row.second <= until)
         }).collect();
-        // Stored in this order, so that the number in the vector orders like the id in each table.
+        // Rows are stored in this order, so that indexes of the vector are ordered like the ids in each table.
         expected.sort_by_key(|(number, row)| (if by_pid { row.pid } else { 0 }, row.second, row.table, *number));
         if desc {
             expected.reverse();

@@ -1,5 +1,5 @@
-//! Expressions in questions: what SQLite answers with them is what they say of the same rows in memory, narrowed down
-//! beforehand or not, whatever the order, the limits and the columns.
+//! Expressions in queries: SQLite selects exactly the rows for which the expression is true in memory, whether or not tests
+//! of single columns come first, and for any order, limit and columns.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -112,10 +112,10 @@ fn expression() -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// The rows in a store, each found again by its gid.
+/// Writes rows to a store; the gid of each is its index.
 fn store(rows: &[Tracking]) -> File {
     let file = File::new();
-    // Of no use to anybody after this.
+    // Speed matters, durability does not.
     file.connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY; BEGIN").unwrap();
     let tables = ["open", "exec"].map(|tracer| (tracer, file.table(tracer, "vm", OWN_COLUMNS)));
     for (number, row) in rows.iter().enumerate() {
@@ -167,7 +167,7 @@ proptest! {
         // Constant parts may be refused when they are compiled: "'x' > 'y'" is fine, "1 / 0" is not.
         let expressions: Vec<Expression> = texts.iter().map(|text| compiled(text)).collect();
         let mut own: Vec<Tracking> = rows.clone();
-        // gid is what rows are found by.
+        // Rows are identified by their gid.
         own.iter_mut().enumerate().for_each(|(number, row)| row.gid = Some(number as i64));
         let holds = |row: &Tracking| expressions.iter().all(|expression| expression.matches(row) == Ok(true));
         let mut expected: Vec<i64> = own.iter().filter(|row| holds(row)).filter_map(|row| row.gid).collect();
@@ -197,7 +197,7 @@ proptest! {
 }
 
 #[test]
-fn what_has_no_answer_is_left_out_and_counted() {
+fn rows_without_a_result_are_left_out_and_counted() {
     let file = File::new();
     let table = file.table("mine", "vm", OWN_COLUMNS);
     for (pid, size) in [(1, "5"), (2, "\"large\""), (3, "500"), (4, "[]"), (5, "null")] {
@@ -209,14 +209,14 @@ fn what_has_no_answer_is_left_out_and_counted() {
     let (found, undecided) = numbers(&store, &query);
     assert_eq!(found, [3]);
     assert_eq!(undecided, Some((2, EvalError::Type { operation: ">", found: "string" })));
-    // Any number of questions to one store.
+    // One store answers any number of queries at once.
     assert_eq!(numbers(&store, &query).0, [3]);
     let mut two = [store.query(&query).unwrap(), store.query(&query).unwrap()];
     assert_eq!(two.each_mut().map(|answer| answer.rows().unwrap().count()), [1, 1]);
 }
 
 #[test]
-fn other_writers_files_have_fewer_columns_and_odd_cells() {
+fn files_of_other_writers_may_have_fewer_columns_and_odd_cells() {
     let file = File::new();
     let table = file.table("open", "py", DUETECTOR_COLUMNS);
     file.row(&table, 1, "2026-01-31 12:00:00.000000", "a", Some("/data/x"), "{\"x\": NaN, \"y\": 1}");

@@ -1,4 +1,4 @@
-//! Questions and their answers, on small stores whose rows can be counted by hand.
+//! Queries and their answers, on small stores with rows that can be counted by hand.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -50,7 +50,7 @@ fn start_and_limit_count_over_all_tables() {
 }
 
 #[test]
-fn twenty_rows_unless_said_otherwise() {
+fn the_default_limit_is_twenty_rows() {
     let file = File::new();
     let table = file.table("open", "vm", OWN_COLUMNS);
     for pid in 0..30 {
@@ -61,7 +61,7 @@ fn twenty_rows_unless_said_otherwise() {
 }
 
 #[test]
-fn tracers_and_collectors_are_picked() {
+fn tracers_and_collectors_can_be_selected() {
     let of = |tracer: &str| Query { tracers: names(&[tracer]), ..Query::default() };
     assert_eq!(pids(&of("open")), ["1", "2", "3"]);
     assert_eq!(pids(&of("exit")), ["4"]);
@@ -79,7 +79,7 @@ fn conditions_are_joined_by_and() {
 }
 
 #[test]
-fn fields_of_extended_compare_as_what_they_are() {
+fn fields_of_extended_are_compared_by_their_type() {
     assert_eq!(pids_where(&["extended.dev=7"]), ["2", "3"]);
     assert_eq!(pids_where(&["dev=07"]), ["3"]);
     assert_eq!(pids_where(&["errno=ENOENT"]), ["3"]);
@@ -88,7 +88,7 @@ fn fields_of_extended_compare_as_what_they_are() {
     assert_eq!(pids_where(&["extended.deep.er=1.50"]), ["1"]);
     assert_eq!(pids_where(&["extended.dev=null"]), ["4"]);
     assert_eq!(pids_where(&["extended.nosuch=null"]), ["1", "2", "3", "4"]);
-    // Only rows have it, no list of ours.
+    // A field that only these rows have; it is in no list of known fields.
     assert_eq!(pids_where(&["tracer_name=open"]), ["2"]);
 }
 
@@ -126,7 +126,7 @@ fn fields_are_columns_too() {
 }
 
 #[test]
-fn what_nobody_knows_is_refused_with_the_nearest() {
+fn unknown_names_are_refused_with_the_nearest_known_one() {
     let refused = |query: Query| rows(&sample().store(), &query).unwrap_err();
     for (asked, nearest) in
         [("pidd", "pid"), ("fnam", "fname"), ("errn", "errno"), ("tracer_nam", "tracer_name")]

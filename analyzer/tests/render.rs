@@ -1,4 +1,4 @@
-//! Formats: what a program reads back is what was stored, and nothing moves a terminal's cursor.
+//! Formats: programs read back exactly the stored text, tables are for people, and nothing moves a terminal's cursor.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -7,8 +7,8 @@ mod common;
 use std::io;
 
 use analyzer::render::escape::is_hostile;
-use analyzer::render::{self, Format, Paper, RenderError};
-use analyzer::{Query, Store};
+use analyzer::render::{self, Format, Output, RenderError};
+use analyzer::{Brief, Query, Store};
 use common::{File, OWN_COLUMNS, at, names};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -24,7 +24,8 @@ fn file(fname: &str, extended: &Value) -> File {
 
 fn text(store: &Store, query: &Query, format: Format, terminal: Option<u16>) -> String {
     let mut out = Vec::new();
-    render::rows(&mut store.query(query).unwrap(), format, Paper { terminal }, &mut out).unwrap();
+    render::rows(&mut store.query(query).unwrap(), format, Output { terminal, numeric: false }, &mut out)
+        .unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -54,13 +55,73 @@ fn csv_has_a_header_and_extended_as_json() {
 }
 
 #[test]
-fn a_table_shows_what_a_row_is_about() {
+fn a_table_shows_time_and_phrase_of_each_row() {
     let file = file("/data/x", &json!({}));
     let shown = text(&file.store(), &Query::default(), Format::Table, None);
     assert!(shown.contains("about") && shown.contains("/data/x") && shown.contains(&at(1)), "{shown}");
     assert!(!shown.contains("container_id"), "{shown}");
     let query = Query { columns: names(&["container_id", "comm"]), ..Query::default() };
     assert!(text(&file.store(), &query, Format::Table, None).contains("container_id"));
+}
+
+#[test]
+fn a_table_shows_users_by_name_unless_numbers_are_wanted() {
+    let file = file("/data/x", &json!({}));
+    let store = file.store();
+    let shown = |columns: &[&str], numeric: bool| {
+        let query = Query { columns: names(columns), ..Query::default() };
+        let mut out = Vec::new();
+        let output = Output { terminal: None, numeric };
+        render::rows(&mut store.query(&query).unwrap(), Format::Table, output, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    // User and group 0 have this name on every machine that has names.
+    assert_eq!(shown(&["uid", "gid", "pid"], false), " uid   gid   pid\n root  root    1\n");
+    assert_eq!(shown(&["uid", "gid", "pid"], true), " uid  gid  pid\n   0    0    1\n");
+    assert!(shown(&[], false).contains("root"));
+    assert!(!shown(&[], true).contains("root"));
+}
+
+/// The outputs that programs read, byte for byte. These files were made before tables showed names and phrases.
+#[test]
+fn formats_for_programs_are_as_they_always_were() {
+    let file = file("/data/x", &json!({"flags": ["O_RDONLY"], "errno": "ENOENT", "deep": {"er": 1.5}}));
+    let exit = file.table("exit", "vm", OWN_COLUMNS);
+    file.row(&exit, 2, &at(2), "sh", None, r#"{"code": 3, "signal": 0, "duration_ns": 8765431}"#);
+    let store = file.store();
+    let golden = [
+        (Format::Json, include_str!("golden/rows.json")),
+        (Format::Jsonl, include_str!("golden/rows.jsonl")),
+        (Format::Csv, include_str!("golden/rows.csv")),
+    ];
+    for (format, expected) in golden {
+        for numeric in [false, true] {
+            let mut out = Vec::new();
+            let output = Output { terminal: None, numeric };
+            render::rows(&mut store.query(&Query::default()).unwrap(), format, output, &mut out).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{format:?}");
+        }
+    }
+    let mut brief = Vec::new();
+    render::brief_json(&store.brief().unwrap(), &mut brief).unwrap();
+    assert_eq!(String::from_utf8(brief).unwrap(), include_str!("golden/brief.json"));
+}
+
+#[test]
+fn a_brief_leaves_out_tracers_without_rows_or_losses() {
+    let file = file("/data/x", &json!({}));
+    file.table("accept", "vm", OWN_COLUMNS);
+    let mut brief = file.store().brief().unwrap();
+    let shown = |brief: &Brief, all: bool| {
+        let mut out = Vec::new();
+        let left_out = render::brief_table(brief, all, Output::default(), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        (left_out, ["accept", "open"].map(|tracer| text.contains(tracer)))
+    };
+    assert_eq!(shown(&brief, false), (1, [false, true]));
+    assert_eq!(shown(&brief, true), (0, [true, true]));
+    brief.tracers[0].lost.ring = 1;
+    assert_eq!(shown(&brief, false), (0, [true, true]));
 }
 
 #[test]
@@ -77,7 +138,7 @@ fn long_tables_are_written_in_parts_with_every_row() {
 }
 
 #[test]
-fn a_terminal_only_ever_gets_what_it_can_show() {
+fn a_terminal_gets_only_characters_that_it_can_show() {
     let file = file(HOSTILE, &json!({ HOSTILE: HOSTILE, "argv": [HOSTILE] }));
     let store = file.store();
     for format in [Format::Table, Format::Json, Format::Jsonl, Format::Csv] {
@@ -90,7 +151,8 @@ fn a_terminal_only_ever_gets_what_it_can_show() {
         }
     }
     let mut brief = Vec::new();
-    render::brief_table(&store.brief().unwrap(), Paper { terminal: Some(80) }, &mut brief).unwrap();
+    let output = Output { terminal: Some(80), numeric: false };
+    render::brief_table(&store.brief().unwrap(), true, output, &mut brief).unwrap();
     assert!(String::from_utf8(brief).unwrap().contains("open"));
 }
 
@@ -109,7 +171,7 @@ fn a_reader_that_leaves_is_no_failure() {
     for format in [Format::Table, Format::Json, Format::Jsonl, Format::Csv] {
         let store = file.store();
         let mut answer = store.query(&Query::default()).unwrap();
-        let error: RenderError = render::rows(&mut answer, format, Paper::default(), &mut Gone).unwrap_err();
+        let error: RenderError = render::rows(&mut answer, format, Output::default(), &mut Gone).unwrap_err();
         assert!(error.is_broken_pipe(), "{format:?}: {error:?}");
     }
 }
@@ -118,7 +180,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_programs_read_is_what_was_stored(fname in "[^\0]*", key in "[^\0]+", value in "[^\0]*") {
+    fn programs_read_exactly_the_text_that_was_stored(fname in "[^\0]*", key in "[^\0]+", value in "[^\0]*") {
         let extended = json!({ key: value });
         let file = file(&fname, &extended);
         let store = file.store();

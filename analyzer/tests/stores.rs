@@ -1,4 +1,4 @@
-//! Files of every kind: written at the moment, never opened before, not ours to write, Python's, broken.
+//! Stores of every kind: being written, closed, in a folder without write permission, written by Python, broken.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -50,7 +50,7 @@ fn nothing_is_written_to_a_store() {
 }
 
 #[test]
-fn what_is_no_store_is_told_apart() {
+fn each_kind_of_file_that_is_no_store_has_its_error() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing.sqlite3");
     assert!(matches!(Store::open(&missing), Err(Error::Missing { path }) if path == missing));
@@ -64,7 +64,7 @@ fn what_is_no_store_is_told_apart() {
 }
 
 #[test]
-fn pythons_files_lack_our_columns_and_are_read_all_the_same() {
+fn files_of_python_duetector_lack_our_columns_and_can_be_read() {
     let file = File::new();
     let table = file.table("do_sys_openat2", "vm", DUETECTOR_COLUMNS);
     file.row(&table, 1, &at(1), "Unknown", None, r#"{"tracer_name": "x", "value": NaN, "k": "\u00fc"}"#);
@@ -90,7 +90,7 @@ fn pythons_files_lack_our_columns_and_are_read_all_the_same() {
 }
 
 #[test]
-fn a_brief_has_the_books_of_each_collectors_last_run() {
+fn a_brief_has_the_accounts_of_each_collectors_last_run() {
     let file = File::new();
     let table = file.table("open", "vm", OWN_COLUMNS);
     file.row(&table, 1, &at(1), "cat", None, "{}");

@@ -1,40 +1,40 @@
-//! Names in a question, looked up: columns, and fields of `extended`.
+//! Looks up the names in a query: columns, and fields of `extended`.
 
 use model::schema::{self, ColumnKind};
 
 use crate::error::reading;
 use crate::{Error, Store, Table};
 
-/// Rows looked at on each end of a table for the names of their fields. A name not among them is searched for
-/// in all rows, so this only decides how fast the answer is.
+/// Rows read at each end of a table to collect names of fields. A name that is not among them is searched for in all
+/// rows, so this number affects only the time it takes.
 const SAMPLE: u32 = 200;
 
-/// What a name stands for.
+/// The thing that a name in a query stands for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Target {
     /// The tracer a row is stored under.
     Tracer,
-    /// The collector that wrote it.
+    /// The collector that wrote a row.
     CollectorId,
-    /// Its number in its table.
+    /// The number of a row in its table.
     Id,
-    /// A column.
+    /// A column of the table.
     Column { name: &'static str, kind: ColumnKind },
-    /// A field of `extended`, as JSON paths: the first that leads somewhere counts.
+    /// A field of `extended`, as JSON paths; the first path that finds a value is used.
     Field { paths: Vec<String> },
 }
 
-/// What a question without columns shows: a `Tracking`.
+/// Returns the columns that are shown if a query names none: those of a `Tracking`.
 pub(crate) fn tracking() -> Vec<(String, Target)> {
     let columns = schema::COLUMNS.iter();
     let columns = columns.map(|c| (c.name.to_owned(), Target::Column { name: c.name, kind: c.kind }));
-    // What is read first comes first; what is long comes last.
+    // The tracer comes first because people read it first; `extended` comes last because it is long.
     let (extended, rest): (Vec<_>, Vec<_>) = columns.partition(|(name, _)| name == "extended");
     let tracer = ("tracer".to_owned(), Target::Tracer);
     std::iter::once(tracer).chain(rest).chain(extended).collect()
 }
 
-/// Looks names up, in the tables that are asked.
+/// The names known in the tables that a query concerns.
 pub(crate) struct Names<'a> {
     pub store: &'a Store,
     pub tables: &'a [Table],
@@ -114,7 +114,7 @@ impl Names<'_> {
     }
 }
 
-/// `a.b` is a field of that name, or `b` inside `a`.
+/// Returns the JSON paths of a field: `a.b` is a field of that name, or `b` inside `a`.
 fn paths(field: &str) -> Vec<String> {
     let whole = format!("$.\"{field}\"");
     let mut paths = vec![whole];
@@ -125,7 +125,7 @@ fn paths(field: &str) -> Vec<String> {
     paths
 }
 
-/// Known even before the first row has them.
+/// Names of fields that built-in tracers write; known before the first row has them.
 fn built_in_fields<'a>() -> impl Iterator<Item = &'a str> {
     schema::FIELDS.iter().map(|(name, _)| *name)
 }
@@ -136,7 +136,7 @@ fn nearest_name(name: &str, seen: &[String]) -> Option<String> {
     nearest(name, known.chain(seen.iter().map(String::as_str)))
 }
 
-/// The known name most like `name`.
+/// Returns the known name that is spelled most like `name`.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     known.min_by_key(|known| strsim::damerau_levenshtein(known, name)).map(str::to_owned)
 }

@@ -1,6 +1,10 @@
-//! Expressions (CEL) in a question: SQLite asks them about each row, as a function of its own, so that order, limits
-//! and distinct rows stay its business and no row is kept here. What an expression says of single columns SQLite is
-//! told beforehand, so that most rows are never put before it.
+//! Expressions (CEL) in a query. Each becomes a scalar function of SQLite that is called in the WHERE clause, so that
+//! SQLite still does ordering, limits and distinct rows, and no rows are held here. Parts of an expression that test a
+//! single column are written as SQL before the call, so that SQLite calls the function for few rows:
+//!
+//! ```text
+//! uid == 0 && fname.endsWith(".csv")   ─►   "uid" = ?1 AND duetector_matches_7("uid", "fname")
+//! ```
 
 use std::cell::OnceCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,19 +22,19 @@ use super::columns::Target;
 use super::sql::Sql;
 use crate::Table;
 
-/// Functions of one process have names of their own: a connection may have many at once.
+/// Numbers the functions, because a connection may have several at once.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// Rows for which an expression had no answer; they are not shown.
+/// Rows that are left out because an expression had no result for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undecided {
-    /// How many.
+    /// Number of such rows.
     pub rows: u64,
-    /// Why the first of them.
+    /// The error of the first such row.
     pub first: EvalError,
 }
 
-/// How often that happened while an answer was read.
+/// Counts such rows while an answer is read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally(Arc<Mutex<Option<Undecided>>>);
 
@@ -46,12 +50,12 @@ impl Tally {
     }
 }
 
-/// An expression in the words of one statement.
+/// An expression as part of one statement.
 #[derive(Debug)]
 pub(crate) struct Matching {
     function: String,
     columns: Vec<Column>,
-    /// It reads fields of `extended`.
+    /// True if the expression reads fields of `extended`.
     fields: bool,
     conjuncts: Vec<Conjunct>,
     expression: Expression,
@@ -72,7 +76,7 @@ impl Matching {
         }
     }
 
-    /// The condition: what SQLite can tell by itself first, because it goes from left to right.
+    /// Returns the condition in SQL. Tests of single columns come first, because SQLite evaluates from left to right.
     pub(crate) fn condition(&self, table: &Table, sql: &mut Sql) -> String {
         let mut parts: Vec<String> =
             self.conjuncts.iter().filter_map(|conjunct| narrowed(table, conjunct, sql)).collect();
@@ -85,7 +89,7 @@ impl Matching {
         parts.join(" AND ")
     }
 
-    /// Makes it callable.
+    /// Registers the function with the connection.
     pub(crate) fn register(&self, connection: &Connection, tally: &Tally) -> rusqlite::Result<()> {
         let (expression, columns, tally) = (self.expression.clone(), self.columns.clone(), tally.clone());
         let fields = self.fields.then_some(columns.len());
@@ -101,15 +105,15 @@ impl Matching {
         connection.create_scalar_function(&*self.function, arguments as i32, flags, answer)
     }
 
-    /// Ends that, once no statement calls it any more.
+    /// Removes the function again; no statement may use it any more.
     pub(crate) fn forget(&self, connection: &Connection) {
         let arguments = self.columns.len() + usize::from(self.fields);
-        // A function that stays is never called; it only takes a little memory until the store is closed.
+        // If this fails, the function stays until the store is closed; it is never called.
         let _ = connection.remove_function(&*self.function, arguments as i32);
     }
 }
 
-/// What is no JSON in the strict sense but is to SQLite (Python's bare `NaN`) is made so.
+/// Returns SQL for `extended` as strict JSON. SQLite's reader accepts more, such as Python's bare `NaN`.
 fn json_of(table: &Table) -> String {
     if !table.has("extended") {
         return "NULL".to_owned();
@@ -124,7 +128,7 @@ fn target(column: Column) -> Target {
     known.map_or(Target::Tracer, |known| Target::Column { name: known.name, kind: known.kind })
 }
 
-/// One row, as SQLite hands it over.
+/// The arguments of one call of the function: the cells of a row.
 struct Cells<'a> {
     context: &'a Context<'a>,
     columns: &'a [Column],
@@ -133,14 +137,14 @@ struct Cells<'a> {
 }
 
 impl Source for Cells<'_> {
-    /// A cell that is not of its column's type, which only other writers make, is null.
+    /// Returns a cell; null if its type is not the column's, which happens only in files of other writers.
     fn column(&self, column: Column) -> Value<'_> {
-        let Some(place) = self.columns.iter().position(|known| *known == column) else { return Value::Null };
+        let Some(index) = self.columns.iter().position(|known| *known == column) else { return Value::Null };
         let kind = match target(column) {
             Target::Column { kind, .. } => kind,
             _ => ColumnKind::Text,
         };
-        match (kind, self.context.get_raw(place)) {
+        match (kind, self.context.get_raw(index)) {
             (ColumnKind::Integer, ValueRef::Integer(number)) => Value::Int(number),
             (ColumnKind::Integer, ValueRef::Real(number)) => Value::Double(number),
             (ColumnKind::Text, ValueRef::Text(text)) => match std::str::from_utf8(text) {
@@ -164,7 +168,7 @@ impl Source for Cells<'_> {
     }
 }
 
-/// A conjunct for SQLite: true at least wherever the conjunct is. `None` where that can't be said.
+/// Returns SQL that is true at least wherever the conjunct is; `None` if there is no such SQL.
 fn narrowed(table: &Table, conjunct: &Conjunct, sql: &mut Sql) -> Option<String> {
     let target = target(conjunct.column);
     let value = sql.value(table, &target);
@@ -172,11 +176,11 @@ fn narrowed(table: &Table, conjunct: &Conjunct, sql: &mut Sql) -> Option<String>
         Test::Compare(relation, literal) => {
             let sign = match relation {
                 Relation::Equal => "=",
-                // What is null is not equal to it.
+                // In an expression, null differs from every value.
                 Relation::NotEqual => "IS NOT",
                 ordered => ordered.sign(),
             };
-            // As stored, text that is not UTF-8 has another order than as shown.
+            // Text that is not UTF-8 is ordered one way as it is stored and another way as it is shown.
             let in_order = matches!(relation, Relation::Equal | Relation::NotEqual);
             if matches!(literal, Literal::Text(_)) && !in_order {
                 return None;
@@ -185,8 +189,8 @@ fn narrowed(table: &Table, conjunct: &Conjunct, sql: &mut Sql) -> Option<String>
         }
         Test::In(literals) => {
             let literals: Option<Vec<SqlValue>> = literals.iter().map(bound).collect();
-            let places: Vec<String> = literals?.into_iter().map(|literal| sql.bind(literal)).collect();
-            Some(format!("{value} IN ({})", places.join(", ")))
+            let bound: Vec<String> = literals?.into_iter().map(|literal| sql.bind(literal)).collect();
+            Some(format!("{value} IN ({})", bound.join(", ")))
         }
         Test::StartsWith(prefix) => {
             let SqlValue::Text(prefix) = bound(&Literal::Text(prefix.clone()))? else { return None };
@@ -196,12 +200,12 @@ fn narrowed(table: &Table, conjunct: &Conjunct, sql: &mut Sql) -> Option<String>
     }
 }
 
-/// A literal as a column stores it; `None` for what can't be compared so.
+/// Returns a literal in the form that a column stores; `None` if it can't be compared in that form.
 fn bound(literal: &Literal) -> Option<SqlValue> {
     match literal {
         Literal::Int(number) => Some(SqlValue::Integer(*number)),
         Literal::Double(number) if number.is_finite() => Some(SqlValue::Real(*number)),
-        // What stands for bytes that are no text is stored as these bytes by other writers.
+        // `\x` escapes stand for bytes that are not UTF-8; other writers store the bytes themselves.
         Literal::Text(text) if !text.contains("\\x") && !text.contains('\0') => {
             Some(SqlValue::Text(text.as_ref().into()))
         }
@@ -219,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_single_columns_must_be_is_asked_first() {
+    fn tests_of_single_columns_come_before_the_function() {
         let table = Table {
             name: "duetector_tracking:open@vm".into(),
             tracer: "open".into(),

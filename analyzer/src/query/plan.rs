@@ -1,5 +1,5 @@
-//! From a question to one SQL statement over all the tables it concerns. SQLite merges them: each table is read
-//! in order (by its time index, if it has one) and only the rows asked for are touched.
+//! Compiles a query to one SQL statement over all tables that it concerns. Each table is one arm of a `UNION ALL`; SQLite
+//! reads each arm in order (by its time index, if it has one), merges them, and stops at the limit.
 
 use model::schema::ColumnKind;
 use rusqlite::types::Value;
@@ -11,10 +11,10 @@ use crate::rows::{Answer, Shown};
 use crate::{Error, Store, Table};
 
 impl Store {
-    /// Checks a question and makes ready to answer it.
+    /// Checks a query and prepares its statement.
     ///
     /// # Errors
-    /// When the question can't be asked ([`Error::is_usage`]), or the store not be read.
+    /// When the query is wrong ([`Error::is_usage`]) or the store can't be read.
     pub fn query(&self, query: &Query) -> Result<Answer<'_>, Error> {
         let mut tables = self.tables()?;
         tables.retain(|table| concerns(query, table));
@@ -45,7 +45,7 @@ fn kind(target: &Target) -> ColumnKind {
     }
 }
 
-/// A question with its names looked up and its values checked.
+/// A query with its names looked up and its values checked.
 struct Plan {
     shown: Vec<(String, Target)>,
     tests: Vec<(Target, Test)>,
@@ -53,13 +53,13 @@ struct Plan {
     matching: Vec<Matching>,
 }
 
-/// What a value is tested for.
+/// A test of one value.
 enum Test {
     Null,
     Equal(Value),
     NotBefore(String),
     NotAfter(String),
-    /// A field: text equals text, a number equals the number, lists and objects their JSON.
+    /// Equality of a field: text with the text, a number with the number, lists and objects with their JSON.
     Field(String),
 }
 
@@ -95,8 +95,8 @@ impl Plan {
         let arms = tables.iter().map(|table| self.arm(table, &keys, sql)).collect::<Vec<_>>();
         let union = arms.join(" UNION ALL ");
         let direction = if query.desc { "DESC" } else { "ASC" };
-        let places = |places: &mut dyn Iterator<Item = usize>| {
-            places.map(|place| format!("{place} {direction}")).collect::<Vec<_>>().join(", ")
+        let terms = |columns: &mut dyn Iterator<Item = usize>| {
+            columns.map(|column| format!("{column} {direction}")).collect::<Vec<_>>().join(", ")
         };
         let limit = match i64::try_from(query.limit) {
             Ok(0) | Err(_) => -1,
@@ -105,16 +105,16 @@ impl Plan {
         let start = i64::try_from(query.start).unwrap_or(i64::MAX);
         let (limit, start) = (sql.bind(limit), sql.bind(start));
         if query.distinct {
-            let order = places(&mut self.distinct_order().into_iter().map(|place| place + 1));
+            let order = terms(&mut self.distinct_order().into_iter().map(|index| index + 1));
             format!("SELECT DISTINCT * FROM ({union}) ORDER BY {order} LIMIT {limit} OFFSET {start}")
         } else {
-            let order = places(&mut (0..keys.len()).map(|key| self.shown.len() + key + 1));
+            let order = terms(&mut (0..keys.len()).map(|key| self.shown.len() + key + 1));
             format!("{union} ORDER BY {order} LIMIT {limit} OFFSET {start}")
         }
     }
 
-    /// What rows are sorted by, beside what is shown. The last ones make the order total. They are left out where
-    /// all rows have them alike, because SQLite then sorts what it could read in order.
+    /// Returns the values that rows are sorted by, which are selected beside the columns shown. The last of them make the
+    /// order total. Those that are equal in all rows are left out: with them SQLite would sort instead of reading in order.
     fn sort_keys(&self, query: &Query, one_table: bool) -> Vec<Target> {
         if query.distinct {
             return Vec::new();
@@ -135,27 +135,27 @@ impl Plan {
         keys
     }
 
-    /// Places (from 0) of the shown columns that distinct rows are sorted by: those asked for, else the time,
-    /// then all others.
+    /// Returns the indexes (from 0) of the shown columns that distinct rows are sorted by: those that the query orders by,
+    /// then the time, then all others.
     fn distinct_order(&self) -> Vec<usize> {
         let asked =
             self.order.iter().filter_map(|(_, target)| self.shown.iter().position(|(_, s)| s == target));
         let dt =
             self.shown.iter().position(|(_, target)| matches!(target, Target::Column { name: "dt", .. }));
-        let mut places: Vec<usize> = asked.chain(dt).collect();
-        places.extend(0..self.shown.len());
+        let mut indexes: Vec<usize> = asked.chain(dt).collect();
+        indexes.extend(0..self.shown.len());
         let mut known = std::collections::HashSet::new();
-        places.retain(|place| known.insert(*place));
-        places
+        indexes.retain(|index| known.insert(*index));
+        indexes
     }
 
     fn arm(&self, table: &Table, keys: &[Target], sql: &mut Sql) -> String {
         let mut results = Vec::new();
-        for (place, (_, target)) in self.shown.iter().enumerate() {
-            results.push(format!("{} AS c{place}", sql.shown(table, target)));
+        for (index, (_, target)) in self.shown.iter().enumerate() {
+            results.push(format!("{} AS c{index}", sql.shown(table, target)));
         }
-        for (place, target) in keys.iter().enumerate() {
-            results.push(format!("{} AS k{place}", sql.value(table, target)));
+        for (index, target) in keys.iter().enumerate() {
+            results.push(format!("{} AS k{index}", sql.value(table, target)));
         }
         let mut tests: Vec<String> =
             self.tests.iter().map(|(target, test)| compare(table, target, test, sql)).collect();
@@ -200,7 +200,7 @@ fn compare(table: &Table, target: &Target, test: &Test, sql: &mut Sql) -> String
                     " WHEN 'integer' THEN {value} = {number} WHEN 'real' THEN {value} = {number}"
                 ));
             }
-            // Truth, by its name; lists and objects by their JSON, however it is spaced.
+            // Booleans are compared by name; lists and objects as JSON, whatever its white space.
             cases.push_str(&format!(" WHEN 'true' THEN {text} = 'true' WHEN 'false' THEN {text} = 'false'"));
             for json in ["array", "object"] {
                 cases.push_str(&format!(" WHEN '{json}' THEN json_valid({text}) AND {value} = json({text})"));

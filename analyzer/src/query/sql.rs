@@ -1,24 +1,24 @@
-//! Pieces of SQL. Identifiers come from the schema and the file's own table list and are quoted; values are
-//! only ever bound.
+//! Parts of SQL statements. Identifiers come from the schema and from the file's list of tables, and are quoted; values
+//! are always bound as parameters.
 
 use rusqlite::types::Value;
 
 use super::columns::Target;
 use crate::Table;
 
-/// Parameters gathered while a statement's text is put together.
+/// Parameters collected while the text of a statement is composed.
 #[derive(Debug, Default)]
 pub(crate) struct Sql {
     params: Vec<Value>,
 }
 
-/// An identifier in quotes.
+/// Returns an identifier in quotes.
 pub(crate) fn quote(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
 }
 
 impl Sql {
-    /// A place for `value`.
+    /// Adds a parameter with this value; returns its placeholder.
     pub(crate) fn bind(&mut self, value: impl Into<Value>) -> String {
         self.params.push(value.into());
         format!("?{}", self.params.len())
@@ -32,7 +32,7 @@ impl Sql {
         self.params
     }
 
-    /// A target's value: what it is compared with and ordered by.
+    /// Returns SQL for the value of a target, as it is compared and ordered.
     pub(crate) fn value(&mut self, table: &Table, target: &Target) -> String {
         match target {
             Target::Tracer => self.bind(table.tracer.clone()),
@@ -45,7 +45,7 @@ impl Sql {
         }
     }
 
-    /// A target as it is shown: fields as JSON, so that lists and objects stay what they are.
+    /// Returns SQL for a target as it is shown: fields as JSON, so that lists and objects keep their types.
     pub(crate) fn shown(&mut self, table: &Table, target: &Target) -> String {
         match target {
             Target::Field { paths } => self.json(table, paths, |path| format!("extended -> {path}")),
@@ -53,7 +53,7 @@ impl Sql {
         }
     }
 
-    /// The JSON type of a field: null where there is none.
+    /// Returns SQL for the JSON type of a field, which is null if the row lacks the field.
     pub(crate) fn field_type(&mut self, table: &Table, target: &Target) -> String {
         match target {
             Target::Field { paths } => self.json(table, paths, |path| format!("json_type(extended, {path})")),
@@ -61,7 +61,8 @@ impl Sql {
         }
     }
 
-    /// Python writes bare `NaN`, and anybody may have written anything: what is no JSON has no fields.
+    /// Returns SQL that reads a field by the first path that finds one. Text that is not JSON has no fields; Python's bare
+    /// `NaN` is accepted.
     fn json(&mut self, table: &Table, paths: &[String], read: impl Fn(&str) -> String) -> String {
         if !table.has("extended") {
             return "NULL".to_owned();

@@ -1,24 +1,24 @@
-//! Rows as CSV (RFC 4180): a header, quoting where needed, `extended` as JSON text. A file gets the text as it
-//! is; on a terminal it is made harmless.
+//! Rows as CSV (RFC 4180): a header, quotes where needed, `extended` as JSON text. A file or pipe gets text unchanged; on
+//! a terminal control characters are escaped.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use super::{Paper, RenderError, escape, json};
+use super::{Output, RenderError, escape, json};
 use crate::{Answer, Cell};
 
-pub(super) fn rows(answer: &mut Answer<'_>, paper: Paper, out: &mut dyn Write) -> Result<u64, RenderError> {
+pub(super) fn rows(answer: &mut Answer<'_>, output: Output, out: &mut dyn Write) -> Result<u64, RenderError> {
     let mut writer = csv::Writer::from_writer(out);
     let names: Vec<&str> = answer.columns().iter().map(|column| column.name.as_str()).collect();
     writer.write_record(names).map_err(io::Error::from)?;
     let mut count = 0;
     for row in answer.rows()? {
         let row = row?;
-        let cells = row.cells.iter().map(|cell| match (cell, paper.terminal) {
+        let cells = row.cells.iter().map(|cell| match (cell, output.terminal) {
             (Cell::Text(text), Some(_)) => escape::visible(text),
             (Cell::Text(text), None) => Cow::Borrowed(text.as_str()),
             (Cell::Null, _) => Cow::Borrowed(""),
-            // A field that is text is that text, not JSON in quotes.
+            // A field that holds text is written as that text, without JSON's quotes.
             (Cell::Json(serde_json::Value::String(text)), _) => escape::visible(text),
             (Cell::Json(serde_json::Value::Null), _) => Cow::Borrowed(""),
             (cell, _) => Cow::Owned(json::text(cell)),

@@ -1,10 +1,10 @@
-//! Text from traced processes, made harmless for terminals: nothing in it moves the cursor, changes colours,
-//! breaks a line or turns the reading direction round.
+//! Makes text from traced processes harmless for terminals: nothing in it moves the cursor, changes colours, breaks a
+//! line or reverses the reading direction.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Control characters and invisible characters, written out as `\n`, `\t`, `\x1b`, `\u{202e}`.
+/// Escapes control characters and invisible characters as `\n`, `\t`, `\x1b`, `\u{202e}`.
 ///
 /// ```
 /// assert_eq!(analyzer::render::escape::visible("a\x1b[2Jb\n"), r"a\x1b[2Jb\n");
@@ -29,12 +29,12 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether a terminal does anything with it but show it.
+/// True if a terminal does anything with the character but show it.
 pub fn is_hostile(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
-            // Separators that end lines, marks that turn the direction, characters without width.
+            // Separators that end lines, marks that change the reading direction, characters without width.
             '\u{2028}' | '\u{2029}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
             | '\u{061c}' | '\u{00ad}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
         )
@@ -47,14 +47,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_harmless_stays() {
+    fn harmless_text_is_unchanged() {
         assert!(matches!(visible("Zürich/日本/\\x"), Cow::Borrowed("Zürich/日本/\\x")));
         assert_eq!(visible("\u{9b}31m\u{202e}\u{7f}"), "\\u{9b}31m\\u{202e}\\x7f");
     }
 
     proptest! {
         #[test]
-        fn nothing_hostile_is_left(text in any::<String>()) {
+        fn nothing_hostile_remains(text in any::<String>()) {
             prop_assert!(!visible(&text).chars().any(is_hostile));
         }
     }

@@ -1,4 +1,4 @@
-//! Rows as JSON. What a terminal would act on is written as `\uNNNN`, which means the same to a program.
+//! Rows as JSON. Characters that a terminal would act on are written as `\uNNNN`, which programs read as the same text.
 
 use std::io::{self, Write};
 
@@ -39,7 +39,7 @@ pub(super) fn brief(brief: &Brief, out: &mut dyn Write) -> io::Result<()> {
     out.flush()
 }
 
-/// One value as JSON text, for cells of other formats.
+/// Returns a value as JSON text, for cells of other formats.
 pub(super) fn text(value: &impl Serialize) -> String {
     let mut out = Vec::new();
     // Writing to a Vec can't fail, and all keys are text.
@@ -63,7 +63,7 @@ fn write(out: &mut (impl Write + ?Sized), value: &impl Serialize) -> io::Result<
     value.serialize(&mut serializer).map_err(io::Error::from)
 }
 
-/// A row with its columns' names.
+/// A row with the names of its columns, serialized as an object.
 struct Object<'a> {
     columns: &'a [Shown],
     row: &'a Row,
@@ -79,7 +79,7 @@ impl Serialize for Object<'_> {
     }
 }
 
-/// Compact JSON that shows as it is on any terminal.
+/// Formats compact JSON without any character that a terminal would act on.
 struct Harmless;
 
 impl Formatter for Harmless {

@@ -1,39 +1,35 @@
-//! Rows and briefs for people. Long answers come as several tables, so that none is held in memory whole.
+//! Rows and briefs for people. A long answer is printed as several tables, so that memory never holds all of it.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use model::Lost;
 use model::schema::ColumnKind;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{Paper, RenderError, escape, json};
+use super::about::{self, Facts};
+use super::names::Names;
+use super::{Output, RenderError, escape, json};
 use crate::{Answer, Brief, Cell, Row, TracerBrief};
 
-/// Rows of one table: what decides how wide its columns are.
+/// Rows of one table; the widest cell among them decides the width of its column.
 const ROWS_PER_TABLE: usize = 500;
 
-/// What a person wants to see of a whole `Tracking`; the rest is a `--columns` away.
+/// Columns shown of a whole `Tracking`; `--columns` shows others.
 const DIGEST: [&str; 6] = ["dt", "tracer", "pid", "uid", "comm", "ret"];
 
-/// A terminal narrower than this is taken for one that does not know its width.
+/// A terminal that reports fewer columns than this is taken for one that does not know its width.
 const NARROWEST: u16 = 40;
 
-/// Characters of a command line in the digest; `--columns argv` shows all of it.
-const ARGUMENTS_SHOWN: usize = 80;
-
-/// Fields that say where, not what: left out of the digest.
-const PLACE_FIELDS: [&str; 4] = ["cgroup_id", "pid_ns", "mnt_ns", "tracer_name"];
-
-pub(super) fn rows(answer: &mut Answer<'_>, paper: Paper, out: &mut dyn Write) -> Result<u64, RenderError> {
-    let layout = Layout::of(answer);
-    let mut table = layout.table(paper);
+/// Prints an answer; returns the number of rows.
+pub(super) fn rows(answer: &mut Answer<'_>, output: Output, out: &mut dyn Write) -> Result<u64, RenderError> {
+    let layout = Layout::of(answer, output.numeric);
+    let mut table = layout.table(output);
     let (mut held, mut count) = (0, 0);
     for row in answer.rows()? {
         if held == ROWS_PER_TABLE {
-            print(&std::mem::replace(&mut table, layout.table(paper)), out)?;
+            print(&std::mem::replace(&mut table, layout.table(output)), out)?;
             held = 0;
         }
         table.add_row(layout.cells(&row?));
@@ -46,17 +42,20 @@ pub(super) fn rows(answer: &mut Answer<'_>, paper: Paper, out: &mut dyn Write) -
     Ok(count)
 }
 
-pub(super) fn brief(brief: &Brief, paper: Paper, out: &mut dyn Write) -> io::Result<()> {
+/// Prints the tracers that have something to show, or `all`; returns how many are left out.
+pub(super) fn brief(brief: &Brief, all: bool, output: Output, out: &mut dyn Write) -> io::Result<usize> {
     let names = ["tracer", "collector", "rows", "first", "last", "seen", "stored", "filtered", "lost"];
-    let mut table = new_table(paper, &names.map(str::to_owned));
-    for place in [2, 5, 6, 7] {
-        right(&mut table, place);
+    let mut table = new_table(output, &names.map(str::to_owned));
+    for index in [2, 5, 6, 7] {
+        right(&mut table, index);
     }
-    for tracer in &brief.tracers {
+    let (shown, left_out): (Vec<_>, Vec<_>) =
+        brief.tracers.iter().partition(|tracer| all || !tracer.is_quiet());
+    for tracer in shown {
         table.add_row(brief_row(tracer));
     }
     print(&table, out)?;
-    out.flush()
+    Ok(left_out.len())
 }
 
 fn brief_row(tracer: &TracerBrief) -> Vec<String> {
@@ -80,62 +79,114 @@ fn brief_row(tracer: &TracerBrief) -> Vec<String> {
 
 /// `12 (ring 10, sink 2)`
 fn lost_in_words(lost: &Lost) -> String {
-    let places = [("ring", lost.ring), ("decode", lost.decode), ("queue", lost.queue), ("sink", lost.sink)];
-    let places =
-        places.iter().filter(|(_, count)| *count > 0).map(|(place, count)| format!("{place} {count}"));
+    let points = [("ring", lost.ring), ("decode", lost.decode), ("queue", lost.queue), ("sink", lost.sink)];
+    let points =
+        points.iter().filter(|(_, count)| *count > 0).map(|(point, count)| format!("{point} {count}"));
     match lost.total() {
         0 => "0".to_owned(),
-        total => format!("{total} ({})", places.collect::<Vec<_>>().join(", ")),
+        total => format!("{total} ({})", points.collect::<Vec<_>>().join(", ")),
     }
 }
 
-/// Which cells of a row are shown.
+/// The cells of a row that are shown, and how.
 struct Layout {
-    names: Vec<String>,
-    numbers: Vec<usize>,
-    places: Vec<usize>,
-    /// Places of `fname` and `extended`, where a last column tells what it is about.
-    about: Option<(usize, usize)>,
+    shown: Vec<Shown>,
+    /// Indexes of the columns that the phrase in a last column is made from; `None` for an answer that names its columns.
+    about: Option<About>,
+    names: Names,
+}
+
+/// A column that is shown.
+struct Shown {
+    name: String,
+    index: usize,
+    kind: Kind,
+}
+
+/// How a cell is written.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Text,
+    Number,
+    User,
+    Group,
+}
+
+/// Indexes of columns.
+struct About {
+    tracer: usize,
+    path: usize,
+    count: usize,
+    extended: usize,
 }
 
 impl Layout {
-    /// The columns asked for; of a whole `Tracking`, its digest.
-    fn of(answer: &Answer<'_>) -> Self {
+    /// The columns that were named; of a whole `Tracking`, its digest and the phrase.
+    fn of(answer: &Answer<'_>, numeric: bool) -> Self {
         let columns = answer.columns();
-        let place = |name: &str| columns.iter().position(|column| column.name == name);
+        let index = |name: &str| columns.iter().position(|column| column.name == name);
         let whole = columns.iter().map(|column| column.name.as_str()).eq(crate::query::tracking_names());
-        let about = place("fname").zip(place("extended")).filter(|_| whole);
-        let places: Vec<usize> = match about {
-            Some(_) => DIGEST.iter().filter_map(|name| place(name)).collect(),
+        let about = || {
+            let (tracer, path) = (index("tracer")?, index("fname")?);
+            Some(About { tracer, path, count: index("count")?, extended: index("extended")? })
+        };
+        let about = if whole { about() } else { None };
+        let indexes: Vec<usize> = match about {
+            Some(_) => DIGEST.iter().filter_map(|name| index(name)).collect(),
             None => (0..columns.len()).collect(),
         };
-        let mut names: Vec<String> = places.iter().map(|&place| columns[place].name.clone()).collect();
-        if about.is_some() {
-            names.push("about".to_owned());
-        }
-        let numbers =
-            places.iter().enumerate().filter(|(_, place)| columns[**place].kind == ColumnKind::Integer);
-        Self { names, numbers: numbers.map(|(at, _)| at).collect(), places, about }
+        let shown = indexes.into_iter().map(|index| {
+            let column = &columns[index];
+            let kind = match (column.kind, column.name.as_str()) {
+                (ColumnKind::Integer, "uid") if !numeric => Kind::User,
+                (ColumnKind::Integer, "gid") if !numeric => Kind::Group,
+                (ColumnKind::Integer, _) => Kind::Number,
+                _ => Kind::Text,
+            };
+            Shown { name: column.name.clone(), index, kind }
+        });
+        Self { shown: shown.collect(), about, names: Names::new(numeric) }
     }
 
-    fn table(&self, paper: Paper) -> Table {
-        let mut table = new_table(paper, &self.names);
-        for &place in &self.numbers {
-            right(&mut table, place);
+    fn table(&self, output: Output) -> Table {
+        let names = self.shown.iter().map(|column| column.name.clone());
+        let names: Vec<String> = names.chain(self.about.iter().map(|_| "about".to_owned())).collect();
+        let mut table = new_table(output, &names);
+        for (index, column) in self.shown.iter().enumerate() {
+            if column.kind == Kind::Number {
+                right(&mut table, index);
+            }
         }
         table
     }
 
     fn cells(&self, row: &Row) -> Vec<String> {
-        let mut cells: Vec<String> = self.places.iter().map(|&place| text(&row.cells[place])).collect();
-        if let Some((fname, extended)) = self.about {
-            cells.push(match &row.cells[fname] {
-                Cell::Null => fields(&row.cells[extended]),
-                fname => arguments(&row.cells[extended])
-                    .map_or_else(|| text(fname), |line| format!("{} $ {line}", text(fname))),
-            });
-        }
+        let cell = |column: &Shown| match (column.kind, &row.cells[column.index]) {
+            (Kind::User, Cell::Integer(uid)) => escape::visible(&self.names.user(*uid)).into_owned(),
+            (Kind::Group, Cell::Integer(gid)) => escape::visible(&self.names.group(*gid)).into_owned(),
+            (_, cell) => text(cell),
+        };
+        let mut cells: Vec<String> = self.shown.iter().map(cell).collect();
+        cells.extend(self.about.as_ref().map(|about| self.phrase(about, row)));
         cells
+    }
+
+    fn phrase(&self, about: &About, row: &Row) -> String {
+        let none = Map::new();
+        let fields = match &row.cells[about.extended] {
+            Cell::Json(Value::Object(fields)) => fields,
+            _ => &none,
+        };
+        let text = |index: usize| match &row.cells[index] {
+            Cell::Text(text) => Some(text.as_str()),
+            _ => None,
+        };
+        let count = match row.cells[about.count] {
+            Cell::Integer(count) => Some(count),
+            _ => None,
+        };
+        let (tracer, path) = (text(about.tracer).unwrap_or_default(), text(about.path));
+        about::phrase(&Facts { tracer, path, count, fields, names: &self.names })
     }
 }
 
@@ -147,33 +198,10 @@ fn text(cell: &Cell) -> String {
     }
 }
 
-/// What was run, on one line and cut where it is long.
-fn arguments(extended: &Cell) -> Option<String> {
-    let Cell::Json(Value::Object(fields)) = extended else { return None };
-    let arguments = fields.get("argv")?.as_array()?.iter().filter_map(Value::as_str);
-    let line = arguments.map(escape::visible).collect::<Vec<_>>().join(" ");
-    let cut = line.char_indices().nth(ARGUMENTS_SHOWN);
-    Some(cut.map_or_else(|| line.clone(), |(at, _)| format!("{}…", &line[..at])))
-}
-
-/// An object on one line: `daddr=10.0.0.1 dport=443`.
-fn fields(extended: &Cell) -> String {
-    let Cell::Json(Value::Object(fields)) = extended else { return text(extended) };
-    let fields = fields.iter().filter(|(name, _)| !PLACE_FIELDS.contains(&name.as_str()));
-    let fields = fields.map(|(name, value)| {
-        let value = match value {
-            Value::String(text) => escape::visible(text),
-            value => Cow::Owned(json::text(value)),
-        };
-        format!("{}={value}", escape::visible(name))
-    });
-    fields.collect::<Vec<_>>().join(" ")
-}
-
-fn new_table(paper: Paper, names: &[String]) -> Table {
+fn new_table(output: Output, names: &[String]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
-    match paper.terminal {
+    match output.terminal {
         Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
         None => table.set_content_arrangement(ContentArrangement::Disabled),
     };
@@ -181,13 +209,14 @@ fn new_table(paper: Paper, names: &[String]) -> Table {
     table
 }
 
+/// Returns the width of the terminal, if it reports a useful one.
 pub(super) fn terminal_width() -> Option<u16> {
-    // Serial consoles say 0; nothing can be laid out in that.
+    // Serial consoles report 0.
     Table::new().width().filter(|width| *width >= NARROWEST)
 }
 
-fn right(table: &mut Table, place: usize) {
-    if let Some(column) = table.column_mut(place) {
+fn right(table: &mut Table, index: usize) {
+    if let Some(column) = table.column_mut(index) {
         column.set_cell_alignment(CellAlignment::Right);
     }
 }

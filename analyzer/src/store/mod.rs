@@ -1,4 +1,4 @@
-//! Where rows are read from.
+//! The store that rows are read from.
 
 mod sqlite;
 

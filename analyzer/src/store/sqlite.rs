@@ -1,5 +1,5 @@
-//! A SQLite store, opened read-only: ours while the agent writes it, one that nobody has open, or one that
-//! Python duetector wrote.
+//! A SQLite store, opened read-only: one that the agent is writing, one that no process has open, or one that Python
+//! duetector wrote.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,53 +11,53 @@ use crate::Error;
 use crate::error::reading;
 use crate::query::nearest;
 
-/// How long to wait for a writer that does not use a write-ahead log (Python duetector) to let go of the file.
+/// Time to wait for a writer without a write-ahead log (Python duetector) to release its lock on the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pages of cache, in KiB: bounds memory, and is what sorting spills to disk beyond.
+/// Size of the page cache in KiB. It bounds memory: a sort that needs more spills to disk.
 const CACHE_KIB: i64 = 16 * 1024;
 
-/// An open store. One connection; not shared between threads.
+/// An open store: one connection, which threads can't share.
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
     path: PathBuf,
 }
 
-/// A table of rows: one tracer's, from one collector.
+/// A table with the rows of one tracer from one collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// Its name in the file.
+    /// Name of the table in the file.
     pub name: String,
-    /// The tracer its rows are stored under.
+    /// The tracer that the rows are stored under.
     pub tracer: String,
     /// The collector that wrote them.
     pub collector_id: String,
-    /// The columns it has, as the file tells them.
+    /// The columns that the table has in this file.
     pub columns: Vec<String>,
 }
 
-/// A tracer asked for that has no rows.
+/// A tracer named in a query that has no table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownTracer {
-    /// As asked.
+    /// The name in the query.
     pub name: String,
-    /// The tracer with rows that is named most like it.
+    /// The stored tracer with the most similar name.
     pub nearest: Option<String>,
 }
 
 impl Table {
-    /// Whether the file has this column. Files of other writers lack ours.
+    /// True if the table has this column. Files of other writers lack some of ours.
     pub fn has(&self, column: &str) -> bool {
         self.columns.iter().any(|name| name == column)
     }
 }
 
 impl Store {
-    /// Opens a store. Nothing is ever written to it.
+    /// Opens a store, to which nothing is ever written.
     ///
     /// # Errors
-    /// [`Error::Missing`] when there is no file, [`Error::Open`] when it is no store or can't be read.
+    /// [`Error::Missing`] if there is no file, [`Error::Open`] if it is not a store or can't be read.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Open { path: path.to_owned(), source };
         match path.try_exists() {
@@ -66,20 +66,20 @@ impl Store {
             Err(source) => return Err(Error::Reach { path: path.to_owned(), source }),
         }
         let connection = match connect(path, false) {
-            // A file in write-ahead mode needs its index beside it. Where that is not there and can't be made
-            // (a folder we may not write in) nobody can be writing either: the file is whole by itself.
+            // A file in write-ahead mode needs its index beside it. If the index is missing and can't be created (in a
+            // folder that we may not write to), then no process is writing, and the file alone is complete.
             Err(error) if needs_index(&error) && !wal_in_use(path) => connect(path, true),
             other => other,
         };
         Ok(Self { connection: connection.map_err(failed)?, path: path.to_owned() })
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The tables of rows, by name.
+    /// Returns the tables with rows, ordered by name.
     ///
     /// # Errors
     /// When the file can't be read.
@@ -103,7 +103,7 @@ impl Store {
         Ok(tables)
     }
 
-    /// Those of `tracers` of which nothing is stored, each with the stored one most like it.
+    /// Returns those of `tracers` that have no table, each with the most similar stored name.
     ///
     /// # Errors
     /// When the file can't be read.
@@ -117,7 +117,7 @@ impl Store {
         Ok(unknown.collect())
     }
 
-    /// Whether there is a table of that name, for bookkeeping tables.
+    /// True if the file has a table of that name; for tables other than those with rows.
     pub(crate) fn has_table(&self, name: &str) -> rusqlite::Result<bool> {
         let sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1";
         Ok(self.connection.query_row(sql, [name], |_| Ok(())).optional()?.is_some())
@@ -136,12 +136,12 @@ fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    // The first read is where a file that is no store, or can't be read, shows.
+    // Opening is lazy: a file that is not a database, or can't be read, fails at the first read.
     connection.query_row("SELECT count(*) FROM sqlite_master", (), |_| Ok(()))?;
     Ok(connection)
 }
 
-/// The file as a URI; every byte that could mean something in one is escaped.
+/// Returns the path as a URI; every byte that could have a meaning in a URI is escaped.
 fn uri(path: &Path, immutable: bool) -> String {
     use std::fmt::Write as _;
     use std::os::unix::ffi::OsStrExt;

@@ -1,6 +1,6 @@
-//! Stores to ask, made the way their writers make them.
+//! Stores to query, made the way their writers make them.
 
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test target uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test target uses its part")]
 
 use std::path::PathBuf;
 
@@ -8,11 +8,11 @@ use analyzer::{Cell, Error, Query, Row, Store};
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-/// Python duetector's table, to the letter.
+/// The columns of Python duetector's tables, in its spelling.
 pub const DUETECTOR_COLUMNS: &str = "id INTEGER NOT NULL, pid INTEGER, uid INTEGER, gid INTEGER, dt DATETIME, \
      comm VARCHAR, cwd VARCHAR, fname VARCHAR, extended JSON NOT NULL, PRIMARY KEY (id)";
 
-/// What ours has more.
+/// The columns of the agent's own tables: duetector's and more.
 pub const OWN_COLUMNS: &str = "id INTEGER NOT NULL, pid INTEGER, uid INTEGER, gid INTEGER, dt DATETIME, \
      comm VARCHAR, cwd VARCHAR, fname VARCHAR, extended JSON NOT NULL, tid INTEGER, ppid INTEGER, exec_id VARCHAR, \
      exe VARCHAR, container_id VARCHAR, ret INTEGER, count INTEGER, PRIMARY KEY (id)";
@@ -37,7 +37,7 @@ impl File {
         name
     }
 
-    /// A row as both writers can make it.
+    /// Adds a row with the columns that both writers have; user and group are 0.
     pub fn row(&self, table: &str, pid: i64, dt: &str, comm: &str, fname: Option<&str>, extended: &str) {
         let sql = format!(
             "INSERT INTO {table} (pid, uid, gid, dt, comm, fname, extended) VALUES (?, 0, 0, ?, ?, ?, ?)"

@@ -1,0 +1,168 @@
+//! Short phrases that say what a row is about, for the last column of the table: what was done and to what, in the
+//! words of Linux. Each built-in tracer has a phrase of its own in [`PHRASES`]. A row of any other tracer, or one that
+//! lacks the fields its phrase needs, shows its path, else all its fields as `name=value`.
+
+mod agent;
+mod files;
+mod network;
+mod processes;
+mod units;
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::names::Names;
+use super::{escape, json};
+
+/// Characters of a command line that are shown; `--columns argv` shows all of it.
+const ARGUMENTS_SHOWN: usize = 80;
+
+/// Items of a long list that are shown before "and N more".
+const LISTED: usize = 4;
+
+/// Fields that say where a process runs, not what it did; left out where all fields of a row are listed.
+const CONTEXT_FIELDS: [&str; 6] = ["cgroup", "cgroup_id", "pid_ns", "mnt_ns", "ns_pid", "tracer_name"];
+
+/// Makes the phrase of one row; `None` where the row lacks a field that the phrase needs.
+type Phrase = fn(&Facts<'_>) -> Option<String>;
+
+/// The phrase of each built-in tracer, by the name its rows are stored under unless the configuration gives another.
+const PHRASES: [(&str, Phrase); 26] = [
+    ("open", files::open),
+    ("exec", processes::exec),
+    ("clone", processes::clone),
+    ("exit", processes::exit),
+    ("connect", network::connect),
+    ("rename", files::rename),
+    ("unlink", files::unlink),
+    ("link", files::link),
+    ("truncate", files::truncate),
+    ("attr", files::attr),
+    ("mkdir", files::mkdir),
+    ("mount", files::mount),
+    ("usage", files::usage),
+    ("ptrace", processes::ptrace),
+    ("bpf", processes::bpf),
+    ("module", processes::module),
+    ("memfd", processes::memfd),
+    ("setuid", processes::setuid),
+    ("kill", processes::kill),
+    ("accept", network::accept),
+    ("close", network::close),
+    ("bind", network::bind),
+    ("udp", network::udp),
+    ("dns", network::dns),
+    ("loss", agent::loss),
+    ("manifest", agent::manifest),
+];
+
+/// Names of the tracers that have a phrase of their own.
+pub fn tracers_with_phrases() -> impl Iterator<Item = &'static str> {
+    PHRASES.iter().map(|(tracer, _)| *tracer)
+}
+
+/// The columns of a row that its phrase is made from.
+pub(super) struct Facts<'a> {
+    pub(super) tracer: &'a str,
+    pub(super) path: Option<&'a str>,
+    pub(super) count: Option<i64>,
+    /// The fields of `extended`.
+    pub(super) fields: &'a Map<String, Value>,
+    pub(super) names: &'a Names,
+}
+
+impl Facts<'_> {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.fields.get(name)?.as_str()
+    }
+
+    fn unsigned(&self, name: &str) -> Option<u64> {
+        self.fields.get(name)?.as_u64()
+    }
+
+    fn signed(&self, name: &str) -> Option<i64> {
+        self.fields.get(name)?.as_i64()
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.fields.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// Texts of a list; none where there is no such list.
+    fn list(&self, name: &str) -> Vec<&str> {
+        let list = self.fields.get(name).and_then(Value::as_array);
+        list.map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+    }
+
+    /// ` (A|B)` for the flags in field `name`, nothing where none is set.
+    fn flags(&self, name: &str) -> String {
+        in_parentheses(&self.list(name).join("|"))
+    }
+
+    /// The system call, with a space after it.
+    fn call(&self) -> Option<&str> {
+        self.text("call")
+    }
+}
+
+/// The phrase of a row, harmless for terminals.
+pub(super) fn phrase(row: &Facts<'_>) -> String {
+    let found = PHRASES.iter().find(|(tracer, _)| *tracer == row.tracer);
+    let Some(mut words) = found.and_then(|(_, phrase)| phrase(row)) else { return general(row) };
+    words.push_str(&in_parentheses(row.text("errno").unwrap_or_default()));
+    escape::visible(&words).into_owned()
+}
+
+/// The phrase of a tracer that this module does not know.
+fn general(row: &Facts<'_>) -> String {
+    match (row.path, arguments(row)) {
+        (Some(path), Some(line)) => escape::visible(&format!("{path}: {line}")).into_owned(),
+        (Some(path), None) => escape::visible(path).into_owned(),
+        (None, _) => all_fields(row.fields),
+    }
+}
+
+/// An object on one line: `daddr=10.0.0.1 dport=443`.
+fn all_fields(fields: &Map<String, Value>) -> String {
+    let fields = fields.iter().filter(|(name, _)| !CONTEXT_FIELDS.contains(&name.as_str()));
+    let fields = fields.map(|(name, value)| {
+        let value = match value {
+            Value::String(text) => escape::visible(text),
+            value => Cow::Owned(json::text(value)),
+        };
+        format!("{}={value}", escape::visible(name))
+    });
+    fields.collect::<Vec<_>>().join(" ")
+}
+
+/// The command line in `argv`, with words quoted where they have spaces, and cut where it is long.
+fn arguments(row: &Facts<'_>) -> Option<String> {
+    let words = row.fields.get("argv")?.as_array()?.iter().filter_map(Value::as_str);
+    let line = words.map(quoted).collect::<Vec<_>>().join(" ");
+    let cut = line.char_indices().nth(ARGUMENTS_SHOWN);
+    Some(cut.map_or_else(|| line.clone(), |(at, _)| format!("{}…", &line[..at])))
+}
+
+fn quoted(word: &str) -> Cow<'_, str> {
+    if word.is_empty() || word.contains([' ', '\t', '\n', '\'']) {
+        Cow::Owned(format!("'{word}'"))
+    } else {
+        Cow::Borrowed(word)
+    }
+}
+
+fn in_parentheses(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" ({text})") }
+}
+
+/// The first few of a list, and how many there are beside them.
+fn shortened(list: &[&str]) -> String {
+    match list.split_at_checked(LISTED) {
+        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
+        _ => list.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! Phrases of the rows that the agent writes about itself: `loss`, `manifest`.
+
+use super::units::counted;
+use super::{Facts, shortened};
+
+/// `12 records of open lost in the ring buffer: it was full`
+pub(super) fn loss(row: &Facts<'_>) -> Option<String> {
+    let records = counted(u64::try_from(row.count?).ok()?, "record");
+    let (tracer, point) = (row.text("lost_tracer")?, row.text("place")?);
+    let sink = row.text("sink");
+    let point = match (point, sink) {
+        ("ring", _) => "in the ring buffer".to_owned(),
+        ("decode", _) => "in decoding".to_owned(),
+        ("queue", Some(sink)) => format!("in the queue of sink {sink}"),
+        ("queue", None) => "in a queue".to_owned(),
+        (_, Some(sink)) => format!("in sink {sink}"),
+        (other, None) => format!("in {other}"),
+    };
+    let cause = row.text("cause").map(|cause| format!(": {cause}")).unwrap_or_default();
+    Some(format!("{records} of {tracer} lost {point}{cause}"))
+}
+
+/// `open: attached by tracepoint: sys_exit_openat, sys_exit_openat2`, `open: degraded: …`
+pub(super) fn manifest(row: &Facts<'_>) -> Option<String> {
+    let (tracer, state) = (row.text("tracer")?, row.text("state")?);
+    let degraded = row.list("degraded");
+    if !degraded.is_empty() {
+        return Some(format!("{tracer}: {state}: {}", degraded.join("; ")));
+    }
+    let tier = row.text("tier").map(|tier| format!(" by {tier}")).unwrap_or_default();
+    let hooks = row.list("hooks");
+    Some(format!("{tracer}: {state}{tier}: {}", shortened(&hooks)))
+}
