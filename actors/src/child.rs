@@ -1,4 +1,4 @@
-//! A supervised actor, seen from inside ([`Link`]) and from outside ([`ChildRef`]).
+//! A supervised actor, seen from inside ([`ActorCtx`]) and from outside ([`ChildRef`]).
 
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use crate::driver::ExitSlot;
 use crate::{Exit, ExitCounts, Progress};
 
-/// Asks an actor to finish what it has in hand, flush, and end with [`Link::end`]`(Exit::Stopped)`.
+/// Asks an actor to finish what it has in hand, flush, and end with [`ActorCtx::end`]`(Exit::Stopped)`.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Shutdown;
@@ -78,15 +78,15 @@ pub(crate) struct Shared<A: Actor, S> {
     pub(crate) revival: Option<Notify>,
 }
 
-/// An incarnation's link to its supervisor.
-pub struct Link<S> {
+/// An incarnation's ctx to its supervisor.
+pub struct ActorCtx<S> {
     name: Arc<str>,
     state: Arc<Mutex<S>>,
     progress: Progress,
     exit: ExitSlot,
 }
 
-impl<S> Clone for Link<S> {
+impl<S> Clone for ActorCtx<S> {
     fn clone(&self) -> Self {
         Self {
             name: self.name.clone(),
@@ -97,7 +97,7 @@ impl<S> Clone for Link<S> {
     }
 }
 
-impl<S: State> Link<S> {
+impl<S: State> ActorCtx<S> {
     pub(crate) fn new(name: &str, state: Arc<Mutex<S>>, progress: Progress, exit: ExitSlot) -> Self {
         Self { name: name.into(), state, progress, exit }
     }
@@ -150,8 +150,8 @@ pub enum AskError {
         cause: Option<String>,
     },
     /// It fell while it answered.
-    #[error("{name} fell while answering")]
-    Fell {
+    #[error("{name} exited while answering")]
+    Exited {
         /// Its name.
         name: String,
     },
@@ -196,7 +196,7 @@ impl<A: Child, S: State> ChildRef<A, S> {
         M::Result: Send,
     {
         let addr = self.running().await?;
-        addr.send(message).await.map_err(|_| AskError::Fell { name: self.shared.name.clone() })
+        addr.send(message).await.map_err(|_| AskError::Exited { name: self.shared.name.clone() })
     }
 
     /// Asks it to stop and waits until it has.

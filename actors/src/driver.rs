@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context};
 
-use crate::{Child, Exit, Link, Progress, State, clock};
+use crate::{ActorCtx, Child, Exit, Progress, State, clock};
 
 /// How often a living event loop marks its progress.
 const CONTEXT_MARK: Duration = Duration::from_millis(500);
@@ -42,14 +42,14 @@ impl ExitSlot {
 
 /// Builds the actor, tells its address, runs it to its end.
 pub(crate) async fn drive<A: Child, S: State>(
-    factory: impl FnOnce(Link<S>) -> A + 'static,
-    link: Link<S>,
+    factory: impl FnOnce(ActorCtx<S>) -> A + 'static,
+    ctx: ActorCtx<S>,
     slot: ExitSlot,
     started: impl FnOnce(Addr<A>) + 'static,
 ) -> Exit {
-    let progress = link.progress().clone();
+    let progress = ctx.progress().clone();
     let mut body: Option<Pin<Box<dyn Future<Output = ()>>>> = Some(Box::pin(async move {
-        let actor = factory(link);
+        let actor = factory(ctx);
         let context = context::<A>(progress);
         started(context.address());
         context.into_future(actor).await;

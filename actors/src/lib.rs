@@ -4,11 +4,11 @@
 //!
 //! ```
 //! use actix::{Actor, Context, Handler, Message, System};
-//! use actors::{Exit, Link, Shutdown, Spec, Supervisor};
+//! use actors::{Exit, ActorCtx, Shutdown, Spec, Supervisor};
 //!
 //! /// Counts what it is told to count.
 //! struct Counter {
-//!     link: Link<u64>,
+//!     ctx: ActorCtx<u64>,
 //! }
 //!
 //! #[derive(Message)]
@@ -21,19 +21,19 @@
 //! impl Handler<Count> for Counter {
 //!     type Result = u64;
 //!     fn handle(&mut self, Count(by): Count, _: &mut Self::Context) -> u64 {
-//!         self.link.update(|total| *total += by);
-//!         self.link.read()
+//!         self.ctx.update(|total| *total += by);
+//!         self.ctx.read()
 //!     }
 //! }
 //! impl Handler<Shutdown> for Counter {
 //!     type Result = ();
 //!     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-//!         self.link.end(Exit::Stopped);
+//!         self.ctx.end(Exit::Stopped);
 //!     }
 //! }
 //!
 //! System::new().block_on(async {
-//!     let counter = Supervisor::new().spawn(Spec::new("counter"), |link| Counter { link });
+//!     let counter = Supervisor::new().spawn(Spec::new("counter"), |ctx| Counter { ctx });
 //!     assert_eq!(counter.ask(Count(3)).await.unwrap(), 3);
 //!     assert_eq!(counter.stop().await.exits.stopped, 1);
 //!     assert_eq!(counter.state(), 3);
@@ -55,7 +55,7 @@ pub mod testkit;
 
 pub use backoff::Backoff;
 pub use batcher::{Batcher, Limits};
-pub use child::{AnyChild, AskError, Child, ChildRef, ChildStatus, Link, Phase, Shutdown, State};
+pub use child::{ActorCtx, AnyChild, AskError, Child, ChildRef, ChildStatus, Phase, Shutdown, State};
 pub use exit::{Exit, ExitCounts};
 pub use outbox::{Closed, Outbox, WhenFull};
 pub use progress::{Progress, Zone};

@@ -10,7 +10,9 @@ use crate::child::{Shared, lock};
 use crate::clock::{self, Instant};
 use crate::driver::{self, ExitSlot};
 use crate::progress::Watch;
-use crate::{AnyChild, Backoff, Child, ChildRef, ChildStatus, Exit, Link, Phase, Progress, Shutdown, State};
+use crate::{
+    ActorCtx, AnyChild, Backoff, Child, ChildRef, ChildStatus, Exit, Phase, Progress, Shutdown, State,
+};
 
 /// How often a child's progress is looked at, as a share of `stall_after`.
 const LOOKS_PER_STALL: u32 = 4;
@@ -98,7 +100,7 @@ impl Supervisor {
     pub fn spawn<A: Child, S: State>(
         &self,
         spec: Spec,
-        factory: impl Fn(Link<S>) -> A + Send + Sync + 'static,
+        factory: impl Fn(ActorCtx<S>) -> A + Send + Sync + 'static,
     ) -> ChildRef<A, S> {
         let shared = Arc::new(Shared {
             name: spec.name.clone(),
@@ -114,7 +116,7 @@ impl Supervisor {
         children.retain(|child| child.status().phase != Phase::Stopped);
         children.push(Arc::new(child.clone()));
         drop(children);
-        actix::spawn(Keeper { spec, shared, factory: Arc::new(factory), arbiter: None }.keep());
+        actix::spawn(ChildTask { spec, shared, factory: Arc::new(factory), arbiter: None }.keep());
         child
     }
 
@@ -125,14 +127,14 @@ impl Supervisor {
 }
 
 /// Keeps one child.
-struct Keeper<A: actix::Actor, S, F> {
+struct ChildTask<A: actix::Actor, S, F> {
     spec: Spec,
     shared: Arc<Shared<A, S>>,
     factory: Arc<F>,
     arbiter: Option<Arbiter>,
 }
 
-impl<A: Child, S: State, F: Fn(Link<S>) -> A + Send + Sync + 'static> Keeper<A, S, F> {
+impl<A: Child, S: State, F: Fn(ActorCtx<S>) -> A + Send + Sync + 'static> ChildTask<A, S, F> {
     async fn keep(mut self) {
         loop {
             let phase = self.keep_until_it_ends().await;
@@ -219,14 +221,14 @@ impl<A: Child, S: State, F: Fn(Link<S>) -> A + Send + Sync + 'static> Keeper<A, 
     async fn run_once(&mut self) -> Exit {
         let (slot, progress) = (ExitSlot::default(), Progress::default());
         let (ended, end) = oneshot::channel();
-        let link = Link::new(&self.spec.name, self.shared.state.clone(), progress.clone(), slot.clone());
+        let ctx = ActorCtx::new(&self.spec.name, self.shared.state.clone(), progress.clone(), slot.clone());
         let (factory, shared, driven) = (self.factory.clone(), self.shared.clone(), slot.clone());
         let run = move || async move {
             let started = move |addr| {
                 shared.addr.send_replace(Some(addr));
                 shared.status.send_modify(|status| status.phase = Phase::Running);
             };
-            let exit = driver::drive(move |link| factory(link), link, driven, started).await;
+            let exit = driver::drive(move |ctx| factory(ctx), ctx, driven, started).await;
             let _ = ended.send(exit);
         };
         match self.arbiter() {

@@ -4,7 +4,7 @@ use std::future::{Future, pending};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, System, WrapFuture};
 
-use crate::{Exit, Link, Shutdown};
+use crate::{ActorCtx, Exit, Shutdown};
 
 /// Runs `test` in an actix system whose clock stands still and jumps to the next timer when nobody is busy.
 /// One thread: children must be placed [`crate::Placement::Here`].
@@ -59,20 +59,20 @@ pub struct FaultyState {
 
 /// Misbehaves on command.
 pub struct Faulty {
-    link: Link<FaultyState>,
+    ctx: ActorCtx<FaultyState>,
     at_start: Fault,
     ignores_shutdown: bool,
 }
 
 impl Faulty {
     /// One that misbehaves by itself as soon as it has started.
-    pub fn at_start(link: Link<FaultyState>, at_start: Fault) -> Self {
-        Self { link, at_start, ignores_shutdown: false }
+    pub fn at_start(ctx: ActorCtx<FaultyState>, at_start: Fault) -> Self {
+        Self { ctx, at_start, ignores_shutdown: false }
     }
 
     /// One that waits to be told.
-    pub fn new(link: Link<FaultyState>) -> Self {
-        Self::at_start(link, Fault::None)
+    pub fn new(ctx: ActorCtx<FaultyState>) -> Self {
+        Self::at_start(ctx, Fault::None)
     }
 
     fn misbehave(&mut self, fault: Fault, ctx: &mut Context<Self>) {
@@ -81,11 +81,11 @@ impl Faulty {
             Fault::PanicInFuture => {
                 ctx.spawn(async { panic!("as told, in a future") }.into_actor(self));
             }
-            Fault::Fail => self.link.fail("as told"),
-            Fault::GiveUp => self.link.give_up("as told, for good"),
+            Fault::Fail => self.ctx.fail("as told"),
+            Fault::GiveUp => self.ctx.give_up("as told, for good"),
             Fault::Finish => ctx.stop(),
             Fault::Freeze => ctx.wait(pending::<()>().into_actor(self)),
-            Fault::Idle => self.link.progress().mark(),
+            Fault::Idle => self.ctx.progress().mark(),
             Fault::Block => loop {
                 std::thread::park();
             },
@@ -99,7 +99,7 @@ impl Actor for Faulty {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.link.update(|state| state.started += 1);
+        self.ctx.update(|state| state.started += 1);
         self.misbehave(self.at_start, ctx);
     }
 }
@@ -109,7 +109,7 @@ impl Handler<Fault> for Faulty {
 
     fn handle(&mut self, fault: Fault, ctx: &mut Self::Context) {
         self.misbehave(fault, ctx);
-        self.link.update(|state| state.answered += 1);
+        self.ctx.update(|state| state.answered += 1);
     }
 }
 
@@ -118,7 +118,7 @@ impl Handler<Shutdown> for Faulty {
 
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
         if !self.ignores_shutdown {
-            self.link.end(Exit::Stopped);
+            self.ctx.end(Exit::Stopped);
         }
     }
 }

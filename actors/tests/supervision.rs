@@ -5,8 +5,8 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context, Handler, System, WrapFuture};
 use actors::testkit::{Fault, Faulty, FaultyState, paused};
 use actors::{
-    AskError, Backoff, ChildRef, Exit, ExitCounts, Link, Outbox, Phase, Placement, RestartPolicy, Shutdown,
-    Spec, Stage, Supervisor, WhenFull, clock,
+    ActorCtx, AskError, Backoff, ChildRef, Exit, ExitCounts, Outbox, Phase, Placement, RestartPolicy,
+    Shutdown, Spec, Stage, Supervisor, WhenFull, clock,
 };
 
 const BACKOFF: Backoff =
@@ -99,7 +99,7 @@ fn finished_and_stopped_are_no_faults() {
 fn failing_in_started_forever_ends_after_the_limit_with_the_first_cause() {
     paused(async {
         let start = clock::now();
-        let child = Supervisor::new().spawn(spec(5), |link| Faulty::at_start(link, Fault::PanicInHandler));
+        let child = Supervisor::new().spawn(spec(5), |ctx| Faulty::at_start(ctx, Fault::PanicInHandler));
         let status = child.ended().await;
         assert_eq!((status.phase, status.restarts), (Phase::GivenUp, 5));
         assert_eq!(status.exits, ExitCounts { panicked: 6, ..ExitCounts::default() });
@@ -186,22 +186,22 @@ fn an_actor_that_blocks_its_own_thread_is_replaced() {
 
 /// Reads numbers for ever.
 struct Reader {
-    link: Link<u64>,
+    ctx: ActorCtx<u64>,
     inbox: flume::Receiver<u64>,
 }
 
 impl Actor for Reader {
     type Context = Context<Self>;
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        let (link, inbox) = (self.link.clone(), self.inbox.clone());
+    fn started(&mut self, context: &mut Self::Context) {
+        let (ctx, inbox) = (self.ctx.clone(), self.inbox.clone());
         let read = async move {
             while inbox.recv_async().await.is_ok() {
-                link.update(|read| *read += 1);
-                link.progress().mark();
+                ctx.update(|read| *read += 1);
+                ctx.progress().mark();
             }
         };
-        ctx.spawn(read.into_actor(self));
+        context.spawn(read.into_actor(self));
     }
 }
 
@@ -209,7 +209,7 @@ impl Handler<Shutdown> for Reader {
     type Result = ();
 
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.link.end(Exit::Stopped);
+        self.ctx.end(Exit::Stopped);
     }
 }
 
@@ -219,7 +219,7 @@ fn a_stop_is_answered_while_data_floods_and_the_queue_outlives_its_reader() {
         let (outbox, inbox) = Outbox::channel(64, WhenFull::Block);
         let kept = inbox.clone();
         let spec = Spec { placement: Placement::OwnThread, ..Spec::new("reader") };
-        let reader = Supervisor::new().spawn(spec, move |link| Reader { link, inbox: inbox.clone() });
+        let reader = Supervisor::new().spawn(spec, move |ctx| Reader { ctx, inbox: inbox.clone() });
         let flood = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let mut sent = 0_u64;

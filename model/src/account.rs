@@ -15,11 +15,11 @@ pub use follow::Pinned;
 use follow::SharedLine;
 use sinks::read;
 
-use crate::books::{AccountSnapshot, Gap, Lost, Place, SAMPLED};
-use crate::track::{Settled, Stretch, Track};
+use crate::offsets::{OffsetRange, OffsetTracker, Outcomes};
+use crate::snapshot::{AccountSnapshot, Gap, LossPoint, Lost, SAMPLED};
 use crate::{BootNs, SinkId, SinkName, TracerName};
 
-type GapKey = (Place, Option<SinkName>, bool);
+type GapKey = (LossPoint, Option<SinkName>, bool);
 
 /// One tracer's books. Counters only ever grow.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct Account {
     sinks: RwLock<Vec<Arc<SinkAccount>>>,
     gaps: Mutex<BTreeMap<GapKey, Gap>>,
     /// Of a tracer whose ring outlives the agent.
-    track: Mutex<Option<Track>>,
+    track: Mutex<Option<OffsetTracker>>,
 }
 
 /// One tracer's books with one sink.
@@ -95,16 +95,16 @@ impl Account {
     }
 
     /// Books `count` records as lost at `place`, and notes the gap.
-    pub fn lose(&self, place: Place, count: u64, span: (BootNs, BootNs), cause: &str) {
+    pub fn lose(&self, point: LossPoint, count: u64, span: (BootNs, BootNs), cause: &str) {
         if count > 0 {
-            self.lost[place as usize].fetch_add(count, Relaxed);
-            self.note_gap(place, None, count, span, cause);
+            self.lost[point as usize].fetch_add(count, Relaxed);
+            self.note_gap(point, None, count, span, cause);
         }
     }
 
     /// Puts back a gap whose `loss` row could not be stored: it is noted again, not counted again.
     pub fn restore_gap(&self, gap: Gap) {
-        self.note_gap(gap.place, gap.sink, gap.count, (gap.from, gap.to), &gap.cause);
+        self.note_gap(gap.point, gap.sink, gap.count, (gap.from, gap.to), &gap.cause);
     }
 
     /// Takes the gaps noted since the last call; each is to become a `loss` row.
@@ -114,7 +114,7 @@ impl Account {
 
     fn note_gap(
         &self,
-        place: Place,
+        point: LossPoint,
         sink: Option<SinkName>,
         count: u64,
         span: (BootNs, BootNs),
@@ -122,10 +122,10 @@ impl Account {
     ) {
         let mut gaps = lock(&self.gaps);
         // What was left out on purpose is not to hide among what was lost for want of room.
-        let key = (place, sink.clone(), cause == SAMPLED);
+        let key = (point, sink.clone(), cause == SAMPLED);
         let gap = gaps.entry(key).or_insert_with(|| Gap {
             tracer: self.tracer.clone(),
-            place,
+            point,
             sink,
             cause: cause.to_owned(),
             count: 0,
@@ -143,7 +143,7 @@ impl Account {
 pub struct Accounts {
     sinks: Arc<RwLock<Vec<SinkId>>>,
     /// Identities given to sinks.
-    turns: Arc<AtomicU32>,
+    generations: Arc<AtomicU32>,
     accounts: Arc<Mutex<BTreeMap<TracerName, Arc<Account>>>>,
     line: SharedLine,
 }
@@ -151,9 +151,9 @@ pub struct Accounts {
 impl Accounts {
     /// Books for any number of tracers, each with these sinks.
     pub fn new(sinks: &[SinkName]) -> Self {
-        let ids = sinks.iter().map(|name| SinkId { name: name.clone(), turn: 0 }).collect();
+        let ids = sinks.iter().map(|name| SinkId { name: name.clone(), generation: 0 }).collect();
         let sinks = Arc::new(RwLock::new(ids));
-        Self { sinks, turns: Arc::default(), accounts: Arc::default(), line: Arc::default() }
+        Self { sinks, generations: Arc::default(), accounts: Arc::default(), line: Arc::default() }
     }
 
     /// The tracer's books, opened at the first call.
@@ -176,7 +176,7 @@ impl Accounts {
 pub struct Claim {
     account: Arc<Account>,
     count: u64,
-    place: Place,
+    point: LossPoint,
     span: (BootNs, BootNs),
     /// The stretch of a followed ring they are from.
     segment: Option<u64>,
@@ -185,13 +185,13 @@ pub struct Claim {
 impl Claim {
     /// A claim on records that `seen` already counts (the kernel's own count).
     pub fn on_counted(account: Arc<Account>, count: u64, span: (BootNs, BootNs)) -> Self {
-        Self { account, count, place: Place::Queue, span, segment: None }
+        Self { account, count, point: LossPoint::Queue, span, segment: None }
     }
 
     /// The same, on all of this tracer's records in a stretch of its ring; claims are made in ring order.
-    pub fn on_stretch(account: Arc<Account>, count: u64, span: (BootNs, BootNs), stretch: Stretch) -> Self {
-        let segment = lock(&account.track).as_mut().map(|track| track.open(stretch, count));
-        Self { account, count, place: Place::Queue, span, segment }
+    pub fn on_range(account: Arc<Account>, count: u64, span: (BootNs, BootNs), range: OffsetRange) -> Self {
+        let segment = lock(&account.track).as_mut().map(|track| track.open(range, count));
+        Self { account, count, point: LossPoint::Queue, span, segment }
     }
 
     /// A claim on records made just now: they are booked as seen.
@@ -216,8 +216,8 @@ impl Claim {
     }
 
     /// Says where the records are now: where they are lost if this claim is dropped.
-    pub fn enter(&mut self, place: Place) {
-        self.place = place;
+    pub fn enter(&mut self, point: LossPoint) {
+        self.point = point;
     }
 
     /// Books `count` of them as lost where they are.
@@ -227,8 +227,8 @@ impl Claim {
             return;
         }
         self.count -= count;
-        self.account.lose(self.place, count, self.span, cause);
-        let more = Settled { lost: lost_at(self.place, count), ..Settled::default() };
+        self.account.lose(self.point, count, self.span, cause);
+        let more = Outcomes { lost: lost_at(self.point, count), ..Outcomes::default() };
         self.account.settle(self.segment, more, self.count == 0);
     }
 
@@ -240,7 +240,7 @@ impl Claim {
         }
         self.count -= count;
         self.account.filtered.fetch_add(count, Relaxed);
-        let more = Settled { filtered: count, ..Settled::default() };
+        let more = Outcomes { filtered: count, ..Outcomes::default() };
         self.account.settle(self.segment, more, self.count == 0);
     }
 
@@ -253,7 +253,7 @@ impl Claim {
             account: self.account.clone(),
             sink: sink.clone(),
             count,
-            place: Place::Queue,
+            point: LossPoint::Queue,
             span: self.span,
             // How far a ring is settled is the store's to decide.
             segment: self.segment.filter(|_| index == 0),
@@ -275,7 +275,7 @@ pub struct SinkClaim {
     account: Arc<Account>,
     sink: Arc<SinkAccount>,
     count: u64,
-    place: Place,
+    point: LossPoint,
     span: (BootNs, BootNs),
     segment: Option<u64>,
 }
@@ -297,14 +297,14 @@ impl SinkClaim {
     }
 
     /// Says where the rows are now: where they are lost if this claim is dropped.
-    pub fn enter(&mut self, place: Place) {
-        self.place = place;
+    pub fn enter(&mut self, point: LossPoint) {
+        self.point = point;
     }
 
     /// Says that the rest is being stored just now, for [`Account::checkpoint`].
-    pub fn promise(&self) {
+    pub fn mark_writing(&self) {
         if let (Some(number), true) = (self.segment, self.count > 0) {
-            self.account.with_track(|track| track.in_hand(number, self.count));
+            self.account.with_track(|track| track.mark_writing(number, self.count));
         }
     }
 
@@ -313,7 +313,7 @@ impl SinkClaim {
         let count = count.min(self.count);
         self.count -= count;
         self.sink.stored.fetch_add(count, Relaxed);
-        let more = Settled { stored: count, ..Settled::default() };
+        let more = Outcomes { stored: count, ..Outcomes::default() };
         self.account.settle(self.segment, more, self.count == 0);
     }
 
@@ -324,10 +324,10 @@ impl SinkClaim {
             return;
         }
         self.count -= count;
-        let lost = if self.place == Place::Sink { &self.sink.lost_sink } else { &self.sink.lost_queue };
+        let lost = if self.point == LossPoint::Sink { &self.sink.lost_sink } else { &self.sink.lost_queue };
         lost.fetch_add(count, Relaxed);
-        self.account.note_gap(self.place, Some(self.sink.id.name.clone()), count, self.span, cause);
-        let more = Settled { lost: lost_at(self.place, count), ..Settled::default() };
+        self.account.note_gap(self.point, Some(self.sink.id.name.clone()), count, self.span, cause);
+        let more = Outcomes { lost: lost_at(self.point, count), ..Outcomes::default() };
         self.account.settle(self.segment, more, self.count == 0);
     }
 }
@@ -339,13 +339,13 @@ impl Drop for SinkClaim {
     }
 }
 
-fn lost_at(place: Place, count: u64) -> Lost {
+fn lost_at(point: LossPoint, count: u64) -> Lost {
     let mut lost = Lost::default();
-    match place {
-        Place::Ring => lost.ring = count,
-        Place::Decode => lost.decode = count,
-        Place::Queue => lost.queue = count,
-        Place::Sink => lost.sink = count,
+    match point {
+        LossPoint::Ring => lost.ring = count,
+        LossPoint::Decode => lost.decode = count,
+        LossPoint::Queue => lost.queue = count,
+        LossPoint::Sink => lost.sink = count,
     }
     lost
 }
@@ -381,7 +381,7 @@ mod tests {
         let (_, account, sink) = books();
         let mut claim = Claim::on_new(account.clone(), 10, SPAN);
         claim.filter(3);
-        claim.enter(Place::Decode);
+        claim.enter(LossPoint::Decode);
         claim.lose(1, "short record");
         let mut rows = claim.route();
         rows[0].store(5);
@@ -397,7 +397,7 @@ mod tests {
         let (_, account, sink) = books();
         account.set_seen(4);
         let mut claim = Claim::on_counted(account.clone(), 4, SPAN);
-        claim.enter(Place::Decode);
+        claim.enter(LossPoint::Decode);
         let thread = std::thread::spawn(move || {
             let _claim = claim;
             panic!("in a tracer");

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// What changed when a new configuration was applied: names such as `tracer open`, `sink jsonl`, `filter noise`,
-/// `setting ebpf.look_interval`. What is in none of the lists was not touched.
+/// `setting ebpf.poll_interval`. What is in none of the lists was not touched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Changes {

@@ -13,7 +13,7 @@ pub use fs::{FlagSet, Fs, FsArg, OtherPath};
 pub use socket::{Dns, DnsMessage, Ends, Socket, Traffic, Transfer};
 pub use usage::{Direction, Mapped, Usage};
 
-use crate::{File, Place, SinkName, Text, TracerName};
+use crate::{File, LossPoint, SinkName, Text, TracerName};
 
 /// A record's own fields, by kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,7 +135,7 @@ pub struct Loss {
     /// Whose records.
     pub tracer: TracerName,
     /// Where.
-    pub place: Place,
+    pub point: LossPoint,
     /// In which sink, where it was a sink or its queue.
     pub sink: Option<SinkName>,
     /// Why, in words.

@@ -19,14 +19,14 @@ pub struct Extended {
     /// The record's own fields; those that became columns are left out when fields are visited.
     pub details: Details,
     /// Cgroup and namespaces of the process, for kernel records.
-    pub place: Option<ProcessPlace>,
+    pub context: Option<ProcessContext>,
     /// What normalising and enriching added: exact bytes of escaped columns, enrichers' keys.
     pub extra: Vec<(Cow<'static, str>, Value)>,
 }
 
 /// Where a process ran.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProcessPlace {
+pub struct ProcessContext {
     /// See [`crate::Identity::cgroup`].
     pub cgroup_id: CgroupId,
     /// That cgroup's path below its hierarchy's root, once it was looked up.
@@ -107,23 +107,23 @@ impl Field<'_> {
 impl Extended {
     /// An extended object of nothing but `details`.
     pub fn new(details: Details) -> Self {
-        Self { details, place: None, extra: Vec::new() }
+        Self { details, context: None, extra: Vec::new() }
     }
 
     /// Visits each field once, by name. Later fields of the same name win over earlier ones.
     pub fn visit<'a>(&'a self, mut field: impl FnMut(&'a str, Field<'a>)) {
         self.details.visit(&mut field);
-        if let Some(place) = &self.place {
-            field("cgroup_id", Field::Uint(place.cgroup_id.id));
-            if let Some(cgroup) = &place.cgroup {
+        if let Some(context) = &self.context {
+            field("cgroup_id", Field::Uint(context.cgroup_id.id));
+            if let Some(cgroup) = &context.cgroup {
                 field("cgroup", Field::Str(Cow::Borrowed(cgroup)));
             }
-            if let Some(container) = &place.container {
+            if let Some(container) = &context.container {
                 container.visit(&mut field);
             }
-            field("pid_ns", Field::Uint(place.pid_ns.into()));
-            field("mnt_ns", Field::Uint(place.mnt_ns.into()));
-            field("ns_pid", Field::Uint(place.ns_pid.into()));
+            field("pid_ns", Field::Uint(context.pid_ns.into()));
+            field("mnt_ns", Field::Uint(context.mnt_ns.into()));
+            field("ns_pid", Field::Uint(context.ns_pid.into()));
         }
         for (name, value) in &self.extra {
             field(name, Field::Json(Cow::Borrowed(value)));

@@ -276,7 +276,7 @@ fn visit_usage<'a>(usage: &'a Usage, field: &mut dyn FnMut(&'a str, Field<'a>)) 
 
 fn visit_loss<'a>(loss: &'a crate::Loss, field: &mut dyn FnMut(&'a str, Field<'a>)) {
     field("lost_tracer", Field::Str(loss.tracer.as_str().into()));
-    field("place", Field::Str(loss.place.as_str().into()));
+    field("place", Field::Str(loss.point.as_str().into()));
     if let Some(sink) = &loss.sink {
         field("sink", Field::Str(sink.as_str().into()));
     }

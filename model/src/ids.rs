@@ -55,7 +55,7 @@ pub struct SinkId {
     /// Its name.
     pub name: SinkName,
     /// Grows with each that takes the name.
-    pub turn: u32,
+    pub generation: u32,
 }
 
 /// A process instance: process id and the boot-clock nanoseconds at which it started. Unlike a bare pid it

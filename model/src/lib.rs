@@ -6,7 +6,6 @@
 
 pub mod account;
 pub mod batch;
-pub mod books;
 pub mod changes;
 pub mod container;
 pub mod details;
@@ -16,20 +15,20 @@ pub mod extended;
 pub mod fields;
 pub mod file;
 pub mod ids;
+pub mod offsets;
 pub mod problem;
 pub mod process;
 pub mod pushdown;
 pub mod record;
 pub mod schema;
+pub mod snapshot;
 pub mod text;
 pub mod time;
-pub mod track;
 pub mod tracking;
 pub mod units;
 
 pub use account::{Account, Accounts, Claim, Pinned, SinkAccount, SinkClaim};
 pub use batch::{Batch, Routed};
-pub use books::{AccountSnapshot, Gap, Lost, Place, SAMPLED};
 pub use changes::{Changes, changed_keys};
 pub use details::{
     Act, ActField, Clone, Details, Direction, Dns, DnsMessage, Ends, Exec, Exit, FileHandle, FlagSet, Fs,
@@ -38,12 +37,13 @@ pub use details::{
 pub use extended::{Container, Extended};
 pub use file::{File, Layer, RealFile};
 pub use ids::{ExecId, MANIFEST, SinkId, SinkName, TracerName};
+pub use offsets::{Checkpoint, OffsetRange, Outcomes, Remembered, RingCheckpoint};
 pub use problem::Problem;
 pub use process::{Lineage, ProcessInfo, ProcessTable};
 pub use pushdown::Pushdown;
 pub use record::{CgroupId, Identity, Moment, Record};
+pub use snapshot::{AccountSnapshot, Gap, LossPoint, Lost, SAMPLED};
 pub use text::Text;
 pub use time::{BootClock, BootNs, WallTime};
-pub use track::{Checkpoint, Point, Remembered, Settled, Stretch};
 pub use tracking::Tracking;
 pub use units::{Period, Size};

@@ -20,7 +20,7 @@ pub const MAX_TESTS: usize = 256;
 /// Tests of paths among them.
 pub const MAX_PATH_TESTS: usize = 32;
 /// Tests of cgroups and containers among them.
-pub const MAX_PLACE_TESTS: usize = 32;
+pub const MAX_CGROUP_TESTS: usize = 32;
 /// Tests of descent among them.
 pub const MAX_TREE_TESTS: usize = 32;
 /// Prefixes of all of these.
@@ -32,7 +32,6 @@ const MAX_COMM: usize = 15;
 
 /// A number that every kernel record has, or may have ([`Number::Ret`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the column or field of its name")]
 pub enum Number {
     Pid,
     Tid,
@@ -89,19 +88,18 @@ pub struct Prefix {
 
 /// What a row says of its process's cgroup in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the column or field of its name")]
-pub enum Place {
+pub enum CgroupField {
     Cgroup,
     ContainerId,
     ContainerRuntime,
     PodUid,
 }
 
-impl Place {
+impl CgroupField {
     /// The one that a row has under this name.
     pub fn named(name: &str) -> Option<Self> {
         let all = [Self::Cgroup, Self::ContainerId, Self::ContainerRuntime, Self::PodUid];
-        all.into_iter().find(|place| place.name() == name)
+        all.into_iter().find(|field| field.name() == name)
     }
 
     /// Its name in a row.
@@ -156,9 +154,9 @@ pub enum Test {
         not: bool,
     },
     /// What is said of the cgroup begins like one of these.
-    Place {
+    CgroupField {
         /// Which.
-        place: Place,
+        field: CgroupField,
         /// Like what; [`None`]: it is missing.
         texts: Option<Vec<Prefix>>,
         /// It does not; what is missing begins like nothing.
@@ -207,13 +205,13 @@ impl Test {
     }
 
     /// What is said of the cgroup.
-    pub fn place(place: Place, text: &str, whole: bool) -> Self {
-        Self::Place { place, texts: Some(vec![Prefix { text: text.to_owned(), whole }]), not: false }
+    pub fn field(field: CgroupField, text: &str, whole: bool) -> Self {
+        Self::CgroupField { field, texts: Some(vec![Prefix { text: text.to_owned(), whole }]), not: false }
     }
 
     /// What is said of the cgroup is missing.
-    pub fn missing(place: Place) -> Self {
-        Self::Place { place, texts: None, not: false }
+    pub fn missing(field: CgroupField) -> Self {
+        Self::CgroupField { field, texts: None, not: false }
     }
 
     /// Becomes a test that holds where it or the other one does, if there is one for that.
@@ -224,9 +222,9 @@ impl Test {
                 true
             }
             (
-                Self::Place { place, texts: Some(texts), not: false },
-                Self::Place { place: other, texts: Some(more), not: false },
-            ) if place == other => {
+                Self::CgroupField { field, texts: Some(texts), not: false },
+                Self::CgroupField { field: other, texts: Some(more), not: false },
+            ) if field == other => {
                 texts.extend_from_slice(more);
                 true
             }
@@ -240,7 +238,7 @@ impl Test {
             Self::Number { not, .. }
             | Self::Comm { not, .. }
             | Self::Path { not, .. }
-            | Self::Place { not, .. }
+            | Self::CgroupField { not, .. }
             | Self::Tree { not, .. }
             | Self::Tracer { not, .. } => {
                 *not = !*not;
@@ -326,11 +324,11 @@ impl Pushdown {
     fn has_room_for(&self, rule: &Rule) -> bool {
         let all = || self.rules.iter().chain([rule]).flat_map(|rule| &rule.tests);
         let prefixes = |test: &Test| if let Test::Path { prefixes, .. } = test { prefixes.len() } else { 0 };
-        let places = all().filter(|test| matches!(test, Test::Place { .. })).count();
+        let fields = all().filter(|test| matches!(test, Test::CgroupField { .. })).count();
         let trees = all().filter(|test| matches!(test, Test::Tree { .. })).count();
         all().count() <= MAX_TESTS
             && trees <= MAX_TREE_TESTS
-            && places <= MAX_PLACE_TESTS
+            && fields <= MAX_CGROUP_TESTS
             && all().filter(|test| prefixes(test) > 0).count() <= MAX_PATH_TESTS
             && all().map(prefixes).sum::<usize>() <= MAX_PREFIXES
     }
@@ -338,8 +336,8 @@ impl Pushdown {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, test) in self.tests.iter().enumerate() {
-            write!(f, "{}{test}", if place == 0 { "" } else { " && " })?;
+        for (field, test) in self.tests.iter().enumerate() {
+            write!(f, "{}{test}", if field == 0 { "" } else { " && " })?;
         }
         Ok(())
     }
@@ -368,9 +366,11 @@ impl fmt::Display for Test {
             }
             Self::Comm { text, whole: true, not } => write!(f, "comm {} {text:?}", sign(*not)),
             Self::Comm { text, not, .. } => write!(f, "{}comm.startsWith({text:?})", bang(*not)),
-            Self::Place { place, texts: None, not } => write!(f, "{} {} null", place.name(), sign(*not)),
-            Self::Place { place, texts: Some(texts), not } => {
-                write!(f, "{} {}in {}", place.name(), if *not { "not " } else { "" }, shown(texts))
+            Self::CgroupField { field, texts: None, not } => {
+                write!(f, "{} {} null", field.name(), sign(*not))
+            }
+            Self::CgroupField { field, texts: Some(texts), not } => {
+                write!(f, "{} {}in {}", field.name(), if *not { "not " } else { "" }, shown(texts))
             }
             Self::Tree { pid, not } => write!(f, "{}{pid} in ancestors", bang(*not)),
             Self::Tracer { name, not } => write!(f, "tracer {} {name:?}", sign(*not)),

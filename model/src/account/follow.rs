@@ -4,21 +4,21 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use super::{Account, Accounts, lock};
-use crate::Place;
-use crate::track::{Checkpoint, Settled, Track};
+use crate::LossPoint;
+use crate::offsets::{Checkpoint, OffsetTracker, Outcomes};
 
 impl Account {
     /// From now on it is kept in mind how far this tracer's ring is settled, beginning with what a predecessor left:
     /// its books go on in these.
     pub fn follow(&self, from: Checkpoint) {
-        let Settled { stored, filtered, lost } = from.settled;
+        let Outcomes { stored, filtered, lost } = from.settled;
         // First, so that a reader never finds more settled than seen.
         self.seen.fetch_max(from.settled.out() + lost.ring.max(from.base), Relaxed);
         self.filtered.fetch_add(filtered, Relaxed);
-        for (place, count) in
-            [(Place::Ring, lost.ring), (Place::Decode, lost.decode), (Place::Queue, lost.queue)]
+        for (point, count) in
+            [(LossPoint::Ring, lost.ring), (LossPoint::Decode, lost.decode), (LossPoint::Queue, lost.queue)]
         {
-            self.lost[place as usize].fetch_add(count, Relaxed);
+            self.lost[point as usize].fetch_add(count, Relaxed);
         }
         // Whoever joins later has no part in them.
         self.routed.fetch_add(stored + lost.sink, Relaxed);
@@ -28,21 +28,21 @@ impl Account {
             sink.stored.fetch_add(stored, Relaxed);
             sink.lost_sink.fetch_add(lost, Relaxed);
         }
-        *lock(&self.track) = Some(Track::new(from));
+        *lock(&self.track) = Some(OffsetTracker::new(from));
     }
 
     /// Where to go on reading its ring (the end of the last stretch that was taken), and how many records were taken
     /// out of it so far; `None` if it is not followed.
     pub fn taken(&self) -> Option<(u64, u64)> {
-        lock(&self.track).as_ref().map(Track::taken)
+        lock(&self.track).as_ref().map(OffsetTracker::taken)
     }
 
     /// Where its first stretch begins that must stay in the ring.
     pub fn held_from(&self) -> Option<u64> {
-        lock(&self.track).as_ref().and_then(Track::held_from)
+        lock(&self.track).as_ref().and_then(OffsetTracker::held_from)
     }
 
-    /// How far it will be settled when the rows promised with [`SinkClaim::promise`] are stored, and `loss` rows that
+    /// How far it will be settled when the rows promised with [`SinkClaim::mark_writing`] are stored, and `loss` rows that
     /// tell of `told` more records lost in the ring.
     pub fn checkpoint(&self, told: u64) -> Option<Checkpoint> {
         lock(&self.track).as_ref().map(|track| track.checkpoint(told))
@@ -55,18 +55,18 @@ impl Account {
 
     /// The store can't keep anything for now: what is settled may be released all the same, so that the ring does not
     /// fill up for its sake.
-    pub fn let_go(&self) {
-        self.with_track(Track::let_go);
+    pub fn release_settled(&self) {
+        self.with_track(OffsetTracker::release_settled);
     }
 
-    pub(super) fn with_track(&self, change: impl FnOnce(&mut Track)) {
+    pub(super) fn with_track(&self, change: impl FnOnce(&mut OffsetTracker)) {
         if let Some(track) = lock(&self.track).as_mut() {
             change(track);
         }
     }
 
     /// For claims: what became of records of a stretch, if they are of one.
-    pub(super) fn settle(&self, segment: Option<u64>, more: Settled, all: bool) {
+    pub(super) fn settle(&self, segment: Option<u64>, more: Outcomes, all: bool) {
         if let Some(number) = segment {
             self.with_track(|track| track.settle(number, more, all));
         }
@@ -86,7 +86,7 @@ pub struct Pinned {
 #[derive(Debug, Default)]
 pub(super) struct Line {
     pinned: Mutex<Option<Pinned>>,
-    pressed: AtomicBool,
+    flush_requested: AtomicBool,
     store_down: AtomicBool,
 }
 
@@ -101,14 +101,14 @@ impl Accounts {
         lock(&self.line.pinned).clone()
     }
 
-    /// Much of a ring waits for the store: it should write soon. Taken back by [`Accounts::relieve`].
-    pub fn press(&self) {
-        self.line.pressed.store(true, Relaxed);
+    /// Much of a ring waits for the store: it should write soon. Taken back by [`Accounts::take_flush_request`].
+    pub fn request_flush(&self) {
+        self.line.flush_requested.store(true, Relaxed);
     }
 
     /// Whether the store should write soon; asked, it is no longer said.
-    pub fn relieve(&self) -> bool {
-        self.line.pressed.load(Relaxed) && self.line.pressed.swap(false, Relaxed)
+    pub fn take_flush_request(&self) -> bool {
+        self.line.flush_requested.load(Relaxed) && self.line.flush_requested.swap(false, Relaxed)
     }
 
     /// The store can't keep anything at present, or can again.

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{Account, Accounts, SinkAccount, lock};
-use crate::books::{AccountSnapshot, Lost, Place};
 use crate::ids::{SinkId, SinkName};
+use crate::snapshot::{AccountSnapshot, LossPoint, Lost};
 
 impl SinkAccount {
     /// Of a sink for which nothing counts that was settled `before`.
@@ -55,7 +55,7 @@ impl Account {
 
     fn snapshot_as(&self, is_meant: impl Fn(&SinkId) -> bool) -> AccountSnapshot {
         let sinks = read(&self.sinks);
-        let books = sinks.iter().filter(|books| is_meant(&books.id)).max_by_key(|books| books.id.turn);
+        let books = sinks.iter().filter(|books| is_meant(&books.id)).max_by_key(|books| books.id.generation);
         // What is settled is read before what is seen, so that a reader never finds more settled than seen.
         let own = books.map(|books| books.own()).unwrap_or_default();
         let settled = self.settled();
@@ -78,12 +78,12 @@ impl Account {
     /// What is settled, or left to the sinks that are there: for a sink that comes now, all that counts is what was
     /// not.
     fn settled(&self) -> AccountSnapshot {
-        let lost = |place: Place| self.lost[place as usize].load(Relaxed);
+        let lost = |point: LossPoint| self.lost[point as usize].load(Relaxed);
         let lost = Lost {
-            ring: lost(Place::Ring),
-            decode: lost(Place::Decode),
-            queue: lost(Place::Queue),
-            sink: lost(Place::Sink),
+            ring: lost(LossPoint::Ring),
+            decode: lost(LossPoint::Decode),
+            queue: lost(LossPoint::Queue),
+            sink: lost(LossPoint::Sink),
         };
         let filtered = self.filtered.load(Relaxed);
         AccountSnapshot {
@@ -97,8 +97,8 @@ impl Account {
     fn join(&self, sink: &SinkId, first: bool) {
         let books = Arc::new(SinkAccount::new(sink.clone(), self.settled()));
         let mut sinks = write(&self.sinks);
-        let place = if first { 0 } else { sinks.len() };
-        sinks.insert(place, books);
+        let point = if first { 0 } else { sinks.len() };
+        sinks.insert(point, books);
     }
 
     fn leave(&self, sink: &SinkId) {
@@ -118,12 +118,12 @@ impl Accounts {
     /// The identity of the sink of this name that is there, or was last, or comes first.
     pub fn sink_id(&self, name: &SinkName) -> SinkId {
         let present = read(&self.sinks).iter().find(|sink| sink.name == *name).cloned();
-        present.unwrap_or_else(|| SinkId { name: name.clone(), turn: 0 })
+        present.unwrap_or_else(|| SinkId { name: name.clone(), generation: 0 })
     }
 
     /// A new identity for a sink of this name: its books begin when it joins.
     pub fn new_sink_id(&self, name: &SinkName) -> SinkId {
-        SinkId { name: name.clone(), turn: self.turns.fetch_add(1, Relaxed) + 1 }
+        SinkId { name: name.clone(), generation: self.generations.fetch_add(1, Relaxed) + 1 }
     }
 
     /// From now on records are routed to this sink too; `first`, if it is the store. To be called by who routes them,
@@ -132,8 +132,8 @@ impl Accounts {
         // Held, so that no account is opened meanwhile.
         let accounts = lock(&self.accounts);
         let mut sinks = write(&self.sinks);
-        let place = if first { 0 } else { sinks.len() };
-        sinks.insert(place, sink.clone());
+        let point = if first { 0 } else { sinks.len() };
+        sinks.insert(point, sink.clone());
         accounts.values().for_each(|account| account.join(sink, first));
     }
 
@@ -177,7 +177,7 @@ mod tests {
         let accounts = Accounts::new(std::slice::from_ref(&store));
         let account = accounts.of(&"open".into());
         let mut early = routed(&account, 10);
-        account.lose(Place::Decode, 2, SPAN, "short");
+        account.lose(LossPoint::Decode, 2, SPAN, "short");
         account.add_seen(2);
         let jsonl = accounts.new_sink_id(&"jsonl".into());
         accounts.join(&jsonl, false);

@@ -62,7 +62,6 @@ pub(super) enum Quantifier {
 
 /// A comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each says it")]
 pub enum Relation {
     Equal,
     NotEqual,

@@ -31,7 +31,7 @@ mod check_calls;
 mod conjuncts;
 mod error;
 mod eval;
-mod exercise;
+mod fuzz_target;
 mod ir;
 mod kind;
 mod ops;
@@ -48,7 +48,7 @@ use std::sync::Arc;
 
 pub use conjuncts::{Conjunct, Test};
 pub use error::{EvalError, ExpressionError};
-pub use exercise::exercise;
+pub use fuzz_target::fuzz_target;
 pub use ir::{Literal, Relation};
 pub use kind::Kind;
 pub use parse::{MAX_DEPTH, MAX_LENGTH};

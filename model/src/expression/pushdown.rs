@@ -3,7 +3,7 @@
 use super::calls::Function;
 use super::ir::{Literal, Node, Relation};
 use super::source::Column;
-use crate::pushdown::{Number, Place, Test, prefixes_of};
+use crate::pushdown::{CgroupField, Number, Test, prefixes_of};
 
 /// Alternatives that one expression may come to.
 const MAX_RULES: usize = 64;
@@ -70,7 +70,7 @@ pub(super) fn certain(node: &Node, wanted: bool) -> Certain {
                 Certain::negated(Test::comm(prefix, false), wanted)
             }
             [of, Node::Const(Literal::Text(prefix))] => {
-                Certain::negated(place(of).map(|place| Test::place(place, prefix, false)), wanted)
+                Certain::negated(place(of).map(|place| Test::field(place, prefix, false)), wanted)
             }
             _ => Certain::nothing(),
         },
@@ -176,16 +176,16 @@ fn is(of: &Node, literal: &Literal) -> Option<Test> {
             Some(Test::Tracer { name: text.to_string(), not: false })
         }
         (Node::Field(name), Literal::Text(text)) if &**name == "errno" => Test::errno(text),
-        (of, Literal::Text(text)) => Some(Test::place(place(of)?, text, true)),
+        (of, Literal::Text(text)) => Some(Test::field(place(of)?, text, true)),
         (of, Literal::Null) => Some(Test::missing(place(of)?)),
         _ => None,
     }
 }
 
-fn place(of: &Node) -> Option<Place> {
+fn place(of: &Node) -> Option<CgroupField> {
     match of {
-        Node::Column(Column::ContainerId) => Place::named(Column::ContainerId.name()),
-        Node::Field(name) => Place::named(name),
+        Node::Column(Column::ContainerId) => CgroupField::named(Column::ContainerId.name()),
+        Node::Field(name) => CgroupField::named(name),
         _ => None,
     }
 }

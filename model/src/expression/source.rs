@@ -16,7 +16,6 @@ macro_rules! columns {
     ($($variant:ident $name:literal $kind:expr),* $(,)?) => {
         /// A column that is a name of its own in an expression.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[expect(missing_docs, reason = "each is the column of its name")]
         pub enum Column { $($variant),* }
 
         impl Column {

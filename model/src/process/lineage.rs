@@ -61,7 +61,7 @@ impl ProcessTable {
 
     /// Of processes that were there before: their parents' pids, 0 for who has none. Who made them is not known any more.
     /// What is known better stays.
-    pub fn settle(&self, parents: &[(ExecId, u32)]) {
+    pub fn learn_parents(&self, parents: &[(ExecId, u32)]) {
         let by_pid: HashMap<u32, u32> = parents.iter().map(|(id, parent)| (id.pid, *parent)).collect();
         let parent_of = |pid| by_pid.get(&pid).copied().or_else(|| (pid == FIRST).then_some(0));
         let mut inner = self.write();
@@ -115,7 +115,7 @@ mod tests {
         let table = ProcessTable::default();
         let id = |pid| ExecId { pid, start_ns: u64::from(pid) };
         // In any order; 30's parent is not among them.
-        table.settle(&[(id(20), 10), (id(1), 0), (id(10), 1), (id(31), 30)]);
+        table.learn_parents(&[(id(20), 10), (id(1), 0), (id(10), 1), (id(31), 30)]);
         let of = |pid| table.lineage(id(pid)).map(|pids| pids.to_vec());
         assert_eq!((of(20), of(1), of(31)), (Some(vec![20, 10, 1]), Some(vec![1]), None));
         table.born(id(21), id(20));
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!((seen, told.len(), table.lineages().len()), (4, 4, 4));
         // Its parent is another by now, and it is asked for again.
         table.end(id(20), BootNs(100));
-        table.settle(&[(id(1), 0), (id(21), 1)]);
+        table.learn_parents(&[(id(1), 0), (id(21), 1)]);
         assert_eq!(of(21), Some(vec![21, 20, 10, 1]));
         assert_eq!(table.lineages_since(seen), (5, vec![(id(20), None)]));
         assert_eq!(table.lineages().len(), 3);
@@ -135,7 +135,7 @@ mod tests {
     fn the_first_process_need_not_be_listed() {
         let table = ProcessTable::default();
         let id = |pid| ExecId { pid, start_ns: u64::from(pid) };
-        table.settle(&[(id(2), 0), (id(10), 1)]);
+        table.learn_parents(&[(id(2), 0), (id(10), 1)]);
         table.born(id(11), id(1));
         let of = |pid| table.lineage(id(pid)).map(|pids| pids.to_vec());
         assert_eq!(
@@ -148,15 +148,15 @@ mod tests {
     fn descent_has_an_end() {
         let table = ProcessTable::default();
         let id = |pid| ExecId { pid, start_ns: u64::from(pid) };
-        table.settle(&[(id(1), 0)]);
+        table.learn_parents(&[(id(1), 0)]);
         let last = LINEAGE_LIMIT as u32;
         (2..=last + 1).for_each(|pid| table.born(id(pid), id(pid - 1)));
         assert_eq!(table.lineage(id(last)).map(|pids| pids.len()), Some(LINEAGE_LIMIT));
         assert_eq!(table.lineage(id(last + 1)), None);
-        table.settle(&[(id(7), 7)]);
+        table.learn_parents(&[(id(7), 7)]);
         assert_eq!(table.lineage(id(7)).map(|pids| pids.len()), Some(7), "what is known stays");
-        let turning = ProcessTable::default();
-        turning.settle(&[(id(7), 8), (id(8), 7)]);
-        assert_eq!(turning.lineage(id(7)), None);
+        let cycle = ProcessTable::default();
+        cycle.learn_parents(&[(id(7), 8), (id(8), 7)]);
+        assert_eq!(cycle.lineage(id(7)), None);
     }
 }

@@ -7,7 +7,7 @@ use crate::{BootNs, SinkName, TracerName};
 /// Where a record was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Place {
+pub enum LossPoint {
     /// The kernel's ring (or a child's pipe) was full.
     Ring,
     /// It could not be decoded.
@@ -18,7 +18,7 @@ pub enum Place {
     Sink,
 }
 
-impl Place {
+impl LossPoint {
     /// Lower-case name, as in `lost.ring`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ pub struct Gap {
     /// Whose.
     pub tracer: TracerName,
     /// Where.
-    pub place: Place,
+    pub point: LossPoint,
     /// In which sink (or its queue), if one.
     pub sink: Option<SinkName>,
     /// Why: the first cause of the gap.

@@ -10,7 +10,7 @@ use crate::{Details, Extended, TracerName, Tracking, WallTime};
 /// # Panics
 /// Where a promise of this module is broken: an expression holds for a row, and one of its conjuncts does not; or its
 /// error has no place in the text.
-pub fn exercise(text: &str) -> bool {
+pub fn fuzz_target(text: &str) -> bool {
     let expression = match Expression::compile(text, &Schema::default()) {
         Ok(expression) => expression,
         Err(error) => {

@@ -10,7 +10,7 @@ use crate::{BootNs, Lost, TracerName};
 
 /// Where records lie in a ring: positions count bytes since it was made, and never go back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stretch {
+pub struct OffsetRange {
     /// Of the first record's beginning.
     pub start: u64,
     /// Behind the last record.
@@ -19,7 +19,7 @@ pub struct Stretch {
 
 /// What became of records, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
+pub struct Outcomes {
     /// Stored in the store.
     pub stored: u64,
     /// Dropped on purpose.
@@ -28,7 +28,7 @@ pub struct Settled {
     pub lost: Lost,
 }
 
-impl Settled {
+impl Outcomes {
     /// Those that came out of the ring.
     pub fn out(&self) -> u64 {
         self.stored + self.filtered + self.lost.decode + self.lost.queue + self.lost.sink
@@ -53,7 +53,7 @@ pub struct Checkpoint {
     pub base: u64,
     /// What became of all records below, since the ring was made. `lost.ring` is what `loss` rows in the store tell
     /// of, `base` included: the kernel's counter knows the rest.
-    pub settled: Settled,
+    pub settled: Outcomes,
     /// Which stretches it covers, to be handed back to [`crate::Account::committed`].
     pub(crate) upto: u64,
 }
@@ -65,7 +65,7 @@ impl Checkpoint {
     }
 
     /// As read back from a store.
-    pub fn new(position: u64, base: u64, settled: Settled) -> Self {
+    pub fn new(position: u64, base: u64, settled: Outcomes) -> Self {
         Self { position, base, settled, upto: 0 }
     }
 }
@@ -76,25 +76,25 @@ pub struct Remembered {
     /// Which store: unlike any other's.
     pub store: String,
     /// The last checkpoints of every ring and tracer.
-    pub points: Vec<Point>,
+    pub points: Vec<RingCheckpoint>,
 }
 
 /// A checkpoint in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Point {
+pub struct RingCheckpoint {
     /// Of which rings, see [`crate::Pinned::pin`].
     pub pin: String,
     /// Of which tracer.
     pub tracer: TracerName,
     /// How far.
-    pub point: Checkpoint,
+    pub checkpoint: Checkpoint,
     /// When it was written.
     pub at: BootNs,
 }
 
 /// One tracer's stretches, in ring order.
 #[derive(Debug, Default)]
-pub(crate) struct Track {
+pub(crate) struct OffsetTracker {
     /// The number of the first of `segments`.
     first: u64,
     segments: VecDeque<Segment>,
@@ -108,8 +108,8 @@ pub(crate) struct Track {
 
 #[derive(Debug)]
 struct Segment {
-    stretch: Stretch,
-    settled: Settled,
+    range: OffsetRange,
+    settled: Outcomes,
     state: State,
 }
 
@@ -118,27 +118,27 @@ enum State {
     /// On its way.
     Open,
     /// The store writes so many rows of it just now.
-    InHand(u64),
+    Writing(u64),
     /// All its records are settled.
     Done,
 }
 
-impl Track {
+impl OffsetTracker {
     pub(crate) fn new(from: Checkpoint) -> Self {
         let taken = from.settled.out();
         Self { done: from, taken_to: from.position, taken, ..Self::default() }
     }
 
     /// A stretch with so many records; returns its number.
-    pub(crate) fn open(&mut self, stretch: Stretch, count: u64) -> u64 {
-        self.segments.push_back(Segment { stretch, settled: Settled::default(), state: State::Open });
-        self.taken_to = self.taken_to.max(stretch.end);
+    pub(crate) fn open(&mut self, range: OffsetRange, count: u64) -> u64 {
+        self.segments.push_back(Segment { range, settled: Outcomes::default(), state: State::Open });
+        self.taken_to = self.taken_to.max(range.end);
         self.taken += count;
         self.first + self.segments.len() as u64 - 1
     }
 
     /// Notes what became of records of a stretch, and whether that was the last of them.
-    pub(crate) fn settle(&mut self, number: u64, more: Settled, all: bool) {
+    pub(crate) fn settle(&mut self, number: u64, more: Outcomes, all: bool) {
         if let Some(segment) = self.segment(number) {
             segment.settled.add(&more);
             if all {
@@ -148,38 +148,38 @@ impl Track {
     }
 
     /// Its rows are in the store's hand.
-    pub(crate) fn in_hand(&mut self, number: u64, rows: u64) {
+    pub(crate) fn mark_writing(&mut self, number: u64, rows: u64) {
         if let Some(segment) = self.segment(number) {
-            segment.state = State::InHand(rows);
+            segment.state = State::Writing(rows);
         }
     }
 
-    /// As it will be when what is in hand is stored, and loss rows that tell of `told` more.
-    pub(crate) fn checkpoint(&self, told: u64) -> Checkpoint {
+    /// As it will be when what is in hand is stored, and loss rows that tell of `reported` more.
+    pub(crate) fn checkpoint(&self, reported: u64) -> Checkpoint {
         let mut point = self.done;
         point.upto = self.first;
-        point.settled.lost.ring += told;
+        point.settled.lost.ring += reported;
         for segment in &self.segments {
             match segment.state {
                 State::Open => break,
-                State::InHand(rows) => point.settled.stored += rows,
+                State::Writing(rows) => point.settled.stored += rows,
                 State::Done => {}
             }
             point.settled.add(&segment.settled);
-            point.position = point.position.max(segment.stretch.end);
+            point.position = point.position.max(segment.range.end);
             point.upto += 1;
         }
         point
     }
 
     /// A checkpoint is in the store.
-    pub(crate) fn committed(&mut self, upto: u64, told: u64) {
-        self.done.settled.lost.ring += told;
+    pub(crate) fn committed(&mut self, upto: u64, reported: u64) {
+        self.done.settled.lost.ring += reported;
         while self.first < upto && self.pop() {}
     }
 
     /// Nothing will be stored for now: what is settled is let go of all the same.
-    pub(crate) fn let_go(&mut self) {
+    pub(crate) fn release_settled(&mut self) {
         while self.segments.front().is_some_and(|segment| segment.state == State::Done) && self.pop() {}
     }
 
@@ -187,13 +187,13 @@ impl Track {
         let Some(segment) = self.segments.pop_front() else { return false };
         self.first += 1;
         self.done.settled.add(&segment.settled);
-        self.done.position = self.done.position.max(segment.stretch.end);
+        self.done.position = self.done.position.max(segment.range.end);
         true
     }
 
     /// Where the first stretch begins that must not be released.
     pub(crate) fn held_from(&self) -> Option<u64> {
-        self.segments.front().map(|segment| segment.stretch.start)
+        self.segments.front().map(|segment| segment.range.start)
     }
 
     /// End of the last stretch, and how many records were taken in all.
@@ -211,18 +211,18 @@ impl Track {
 mod tests {
     use super::*;
 
-    fn stored(stored: u64) -> Settled {
-        Settled { stored, ..Settled::default() }
+    fn stored(stored: u64) -> Outcomes {
+        Outcomes { stored, ..Outcomes::default() }
     }
 
     #[test]
     fn a_checkpoint_ends_before_the_first_open_stretch() {
-        let mut track = Track::new(Checkpoint { position: 100, ..Checkpoint::default() });
+        let mut track = OffsetTracker::new(Checkpoint { position: 100, ..Checkpoint::default() });
         let [one, two, three] =
-            [0, 1, 2].map(|n| track.open(Stretch { start: 100 + n * 50, end: 150 + n * 50 }, 10));
-        track.settle(two, Settled { filtered: 10, ..Settled::default() }, true);
+            [0, 1, 2].map(|n| track.open(OffsetRange { start: 100 + n * 50, end: 150 + n * 50 }, 10));
+        track.settle(two, Outcomes { filtered: 10, ..Outcomes::default() }, true);
         assert_eq!(track.checkpoint(0).position, 100, "the first is still on its way");
-        track.in_hand(one, 10);
+        track.mark_writing(one, 10);
         let point = track.checkpoint(0);
         assert_eq!((point.position, point.settled.stored, point.settled.filtered), (200, 10, 10));
         assert_eq!(track.held_from(), Some(100), "not stored yet");
@@ -232,10 +232,10 @@ mod tests {
         track.settle(three, stored(4), false);
         track.settle(
             three,
-            Settled { lost: Lost { decode: 6, ..Lost::default() }, ..Settled::default() },
+            Outcomes { lost: Lost { decode: 6, ..Lost::default() }, ..Outcomes::default() },
             true,
         );
-        track.let_go();
+        track.release_settled();
         assert_eq!((track.held_from(), track.checkpoint(0).position), (None, 250));
         assert_eq!(track.checkpoint(0).settled.out(), 30);
         assert_eq!(track.taken(), (250, 30));
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn ring_losses_are_settled_when_a_row_tells_of_them() {
-        let mut track = Track::new(Checkpoint::default());
+        let mut track = OffsetTracker::new(Checkpoint::default());
         assert_eq!(track.checkpoint(7).settled.lost.ring, 7);
         assert_eq!(track.checkpoint(0).settled.lost.ring, 0, "not in the store yet");
         track.committed(0, 7);
