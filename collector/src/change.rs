@@ -136,7 +136,7 @@ impl CollectorHandle {
     async fn apply_between_batches(&self, next: PendingChange, plan: &Plan) {
         let asked = self.inner.routing.put(next);
         let applied = async {
-            while let Err(AskError::Fell { .. }) = self.collector.ask(ApplyPending).await {
+            while let Err(AskError::Exited { .. }) = self.collector.ask(ApplyPending).await {
                 clock::sleep(ASK_AGAIN).await;
             }
             tokio::select! {

@@ -92,7 +92,7 @@ impl<S: Sink + Unpin> SinkControl for ChildRef<SinkActor<S>, SinkState> {
         // If the sink crashes while it flushes, only the rows it held are lost; its next incarnation is asked to
         // flush the rest.
         Box::pin(async move {
-            while let Err(AskError::Fell { .. }) = child.ask(Flush).await {
+            while let Err(AskError::Exited { .. }) = child.ask(Flush).await {
                 clock::sleep(ASK_AGAIN).await;
             }
         })

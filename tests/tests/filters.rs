@@ -140,7 +140,7 @@ fn a_filter_that_drops_everything_is_warned_of() {
     let store = Store::at(scratch.path().join("work"));
     let file = scratch.file("config.toml", "[filter.mine]\nre_exclude_fname = ['(?!/data/)']\n");
     let output = store.run(&["config", "validate", "--config", file.to_str().unwrap()]);
-    let output = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && output.contains("found in every text"), "{output}");
-    assert!(output.contains("write \"^(?!/data/)\""), "{output}");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && text.contains("found in every text"), "{text}");
+    assert!(text.contains("write \"^(?!/data/)\""), "{text}");
 }

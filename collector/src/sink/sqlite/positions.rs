@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use model::{BootNs, Checkpoint, Lost, Outcomes, Point, Remembered, TracerName};
+use model::{BootNs, Checkpoint, Lost, Outcomes, Remembered, RingCheckpoint, TracerName};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use super::super::{SinkError, TracerAccount};
@@ -100,10 +100,10 @@ fn read(connection: &Connection) -> rusqlite::Result<Remembered> {
         let count = |index| row.get::<_, i64>(index).map(i64::unsigned_abs);
         let lost = Lost { ring: count(6)?, decode: count(7)?, queue: count(8)?, sink: count(9)? };
         let settled = Outcomes { stored: count(4)?, filtered: count(5)?, lost };
-        Ok(Point {
+        Ok(RingCheckpoint {
             pin: row.get(0)?,
             tracer: TracerName::new(&row.get::<_, String>(1)?),
-            point: Checkpoint::new(count(2)?, count(3)?, settled),
+            checkpoint: Checkpoint::new(count(2)?, count(3)?, settled),
             at: BootNs(count(10)?),
         })
     })?;

@@ -83,7 +83,7 @@ impl<S: Sink> Writer<S> {
 
     /// Returns whether a pinned ring is filling up because its records wait for this sink.
     fn is_pressed(&self) -> bool {
-        self.sink.keeps_accounts() && self.shared.accounts.relieve()
+        self.sink.keeps_accounts() && self.shared.accounts.take_flush_request()
     }
 
     /// Waits until no other sink writes to the same file.
@@ -288,7 +288,7 @@ impl<S: Sink> Writer<S> {
 
     /// Marks the held rows as about to be stored, and returns the accounts that include them.
     fn promise(&self) -> Vec<TracerAccount> {
-        self.held.iter().filter_map(|batch| batch.claim.as_ref()).for_each(model::SinkClaim::promise);
+        self.held.iter().filter_map(|batch| batch.claim.as_ref()).for_each(model::SinkClaim::mark_writing);
         self.accounts_after()
     }
 
