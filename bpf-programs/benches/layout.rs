@@ -1,4 +1,4 @@
-//! What it costs to lay a record out, and to decode one: an ordinary event, and one of everything.
+//! Measures laying out and decoding a record: an ordinary event, and one with every type.
 
 use std::hint::black_box;
 use std::process::Command;
@@ -32,7 +32,7 @@ fn decode(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for name in ["plain", "all"] {
         let layout = types.record(Some(name), &hints).expect("a layout");
-        // Text of middling length: ASCII, closed by a NUL every 32 bytes.
+        // ASCII text of middling length, with a NUL every 32 bytes.
         let bytes: Vec<u8> = (0..layout.size()).map(|at| if at % 32 == 31 { 0 } else { b'a' }).collect();
         group.bench_function(format!("decode {name}"), |bencher| {
             bencher.iter(|| layout.decode(black_box(&bytes), &Clocks::default()));

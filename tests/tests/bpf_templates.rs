@@ -13,18 +13,18 @@ use tests::workload::succeed;
 use tests::{Agent, Scratch, Setup, Store, binary, suite, until};
 
 const SOON: Duration = Duration::from_secs(30);
-/// So many events are triggered, and so many are expected.
+/// Number of events triggered and expected.
 const COUNT: usize = 23;
 
 suite! {
     threads: 2;
     what_inspect_prints_works_as_pasted: [Kernel, Python];
-    every_error_is_told_and_the_others_run: [Kernel, Python];
-    without_clang_a_source_is_told_and_an_object_runs: [Kernel, Python];
+    every_error_is_reported_and_the_others_run: [Kernel, Python];
+    without_clang_a_source_is_refused_and_an_object_runs: [Kernel, Python];
     perf_buffer_kinds_constants_and_fall_backs: [Kernel, Python];
     a_flooded_ring_counts_to_the_last_record: [Kernel, Python];
     a_panicking_template_comes_back_with_its_ring: [Kernel, Python];
-    turned_off_and_on_and_changed_while_it_runs: [Kernel, Python];
+    disabled_enabled_and_changed_while_the_agent_runs: [Kernel, Python];
     a_clock_samples: [Kernel]
 }
 
@@ -50,10 +50,10 @@ fn what_inspect_prints_works_as_pasted() {
         assert!(printed.contains(words), "{words} is not in\n{printed}");
     }
     let (_, template) = printed.split_once("template:").unwrap();
-    let told = store.json(&["tracers", "inspect", source.to_str().unwrap(), "--json"]);
-    assert_eq!(told["template"].as_str().unwrap().trim(), template.trim());
-    assert_eq!(told["programs"][0]["hook"], "tracepoint signal/signal_generate");
-    assert_eq!(told["records"][0]["record"], "struct sent");
+    let reported = store.json(&["tracers", "inspect", source.to_str().unwrap(), "--json"]);
+    assert_eq!(reported["template"].as_str().unwrap().trim(), template.trim());
+    assert_eq!(reported["programs"][0]["hook"], "tracepoint signal/signal_generate");
+    assert_eq!(reported["records"][0]["record"], "struct sent");
     let agent = with_templates(&scratch, template);
     signal_itself(9954, COUNT);
     let agent = agent.finish();
@@ -102,7 +102,7 @@ fn compile(source: &Path, options: &[&str]) -> PathBuf {
     object
 }
 
-fn every_error_is_told_and_the_others_run() {
+fn every_error_is_reported_and_the_others_run() {
     let scratch = Scratch::new();
     let good = source("DUETECTOR_COMMON;", "duetector_fill_common(r);");
     scratch.file("good.bpf.c", &good);
@@ -136,7 +136,7 @@ fn every_error_is_told_and_the_others_run() {
         (
             "program",
             "program = 'good.bpf.c'\nattach = [{ type = 'kprobe', function = 'f', program = 'on_call' }]",
-            &["on_call", "is for no kprobe"],
+            &["on_call", "is not for a kprobe"],
         ),
         ("show", "program = 'good.bpf.c'\nshow = { com = 'hex' }", &["show.\"com\"", "it has", "comm"]),
     ];
@@ -161,7 +161,7 @@ fn every_error_is_told_and_the_others_run() {
     assert_eq!(rows(agent.store(), "good", &json!({"uid": 9955, "comm": "python3"})).len(), COUNT);
 }
 
-fn without_clang_a_source_is_told_and_an_object_runs() {
+fn without_clang_a_source_is_refused_and_an_object_runs() {
     let scratch = Scratch::new();
     let source = scratch.file("a.bpf.c", source("DUETECTOR_COMMON;", "duetector_fill_common(r);"));
     compile(&source, &["-g"]);
@@ -300,16 +300,16 @@ fn a_flooded_ring_counts_to_the_last_record() {
     let toml = "[tracer.template.bpf.counted]\nprogram = 'counted.bpf.c'\nbuffer = '4KiB'\nconstants = { uid = 9958 }\n\
                 [tracer.template.bpf.blind]\nprogram = 'blind.bpf.c'\n";
     let agent = with_templates(&scratch, toml);
-    let told = |name| agent.tracer(name)["detail"]["ring_losses"].as_str().unwrap().to_owned();
-    assert_eq!(told("counted"), "counted by the program");
-    assert!(told("blind").starts_with("not known"), "{}", told("blind"));
+    let reported = |name| agent.tracer(name)["detail"]["ring_losses"].as_str().unwrap().to_owned();
+    assert_eq!(reported("counted"), "counted by the program");
+    assert!(reported("blind").starts_with("not known"), "{}", reported("blind"));
     call_getppid(9958, CALLS);
     let agent = agent.finish();
-    let books = agent.store().account("counted");
-    assert_eq!(books.seen, CALLS as u64, "{books:?}");
-    assert!(books.lost.ring > 0 && books.stored > 0, "{books:?}");
-    let told: u64 = agent.store().query("loss", &[]).iter().map(|row| row["count"].as_u64().unwrap()).sum();
-    assert_eq!(told, books.lost.total());
+    let account = agent.store().account("counted");
+    assert_eq!(account.seen, CALLS as u64, "{account:?}");
+    assert!(account.lost.ring > 0 && account.stored > 0, "{account:?}");
+    let reported: u64 = agent.store().query("loss", &[]).iter().map(|row| row["count"].as_u64().unwrap()).sum();
+    assert_eq!(reported, account.lost.total());
 }
 
 fn a_panicking_template_comes_back_with_its_ring() {
@@ -327,28 +327,28 @@ fn a_panicking_template_comes_back_with_its_ring() {
     });
     call_getppid(9959, COUNT);
     let agent = agent.finish();
-    let books = agent.store().account("calls");
-    assert_eq!((books.seen, books.lost.decode), (2 * COUNT as u64 + 1, 1), "{books:?}");
+    let account = agent.store().account("calls");
+    assert_eq!((account.seen, account.lost.decode), (2 * COUNT as u64 + 1, 1), "{account:?}");
 }
 
-fn turned_off_and_on_and_changed_while_it_runs() {
+fn disabled_enabled_and_changed_while_the_agent_runs() {
     let scratch = Scratch::new();
     scratch.file("calls.bpf.c", source("DUETECTOR_COMMON;", "duetector_fill_common(r);"));
     let section = |name: &str, uid: u32| {
         format!("[tracer.template.bpf.{name}]\nprogram = 'calls.bpf.c'\nconstants = {{ uid = {uid} }}\n")
     };
     let agent = with_templates(&scratch, &(section("one", 9960) + &section("other", 9960)));
-    let turn = |how: &str| {
-        let turned = agent.store().run(&["tracers", how, "one"]);
-        assert!(turned.status.success(), "{}", String::from_utf8_lossy(&turned.stderr));
+    let switch = |how: &str| {
+        let switched = agent.store().run(&["tracers", how, "one"]);
+        assert!(switched.status.success(), "{}", String::from_utf8_lossy(&switched.stderr));
     };
     call_getppid(9960, COUNT);
-    turn("disable");
+    switch("disable");
     // What was in its ring has been handed over by then.
     assert_eq!(agent.tracer("one")["seen"], COUNT);
     assert_eq!(agent.tracer("one")["detail"]["attached"], false);
     call_getppid(9960, COUNT);
-    turn("enable");
+    switch("enable");
     assert_eq!(agent.tracer("one")["phase"], "attached");
     call_getppid(9960, COUNT);
     until("all are in", SOON, || (agent.tracer("one")["seen"] == 2 * COUNT).then_some(()));
@@ -356,9 +356,9 @@ fn turned_off_and_on_and_changed_while_it_runs() {
     scratch.file("templates.toml", section("one", 9949) + &section("other", 9960) + &section("third", 9949));
     let reloaded = agent.store().run(&["reload"]);
     assert!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
-    let told = String::from_utf8_lossy(&reloaded.stdout).into_owned();
-    assert!(told.contains("restarted tracer one") && told.contains("added tracer third"), "{told}");
-    assert!(!told.contains("other"), "{told}");
+    let reported = String::from_utf8_lossy(&reloaded.stdout).into_owned();
+    assert!(reported.contains("restarted tracer one") && reported.contains("added tracer third"), "{reported}");
+    assert!(!reported.contains("other"), "{reported}");
     let settled =
         |name| until("it has begun anew", SOON, || (agent.tracer(name)["phase"] == "attached").then_some(()));
     settled("one");

@@ -1,9 +1,9 @@
-//! Tracer `accept`: connections taken, over TCP and of unix sockets; failed calls too, but for those that found nobody
-//! waiting (`EAGAIN`), which is how one asks.
+//! Tracer `accept`: accepted connections of TCP and unix sockets, and failed calls, except those that found no
+//! connection waiting (`EAGAIN`), because programs poll that way.
 //!
 //! **Hook.** The ends of `accept` and `accept4`, by [`crate::syscalls`].
 //! **Kernel.** 5.15 with BTF.
-//! **Cost.** The fields of one socket.
+//! **Cost.** Reading the fields of one socket; see `docs/BENCHMARKS.md`.
 
 use crate::programs::{Hook, Program, Tracer};
 use crate::sock;
@@ -11,14 +11,13 @@ use crate::syscalls::{ACCEPT, ACCEPT4, Stage};
 use crate::uring_sock;
 use crate::wire::Kind;
 
-/// Ends of calls.
+/// The program at the ends of the calls.
 pub(crate) const EXIT: Program = Program {
     name: "accept_exit",
     hook: Hook::SyscallExits(Stage::Events, &[ACCEPT, ACCEPT4]),
     without: None,
 };
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "accept",
     kind: Kind::Accept,

@@ -1,8 +1,8 @@
-//! Tracer `attr`: mode, owner, times and extended attributes; failed calls too.
+//! Tracer `attr`: changes of mode, owner, times and extended attributes, failed calls included.
 //!
-//! **Hook.** the ends of the calls, by [`crate::syscalls`].
+//! **Hook.** The ends of the calls, by [`crate::syscalls`].
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
-//! **Cost.** Two copied paths and the walk to the folder of each that is relative.
+//! **Cost.** Copying up to two paths, and walking to the folder of each relative one; see `docs/BENCHMARKS.md`.
 
 use crate::fs;
 use crate::programs::{Hook, Program, Tracer};
@@ -14,7 +14,6 @@ use crate::syscalls::{
 use crate::uring;
 use crate::wire::Kind;
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "attr",
     kind: Kind::Attr,

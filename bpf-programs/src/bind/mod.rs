@@ -1,8 +1,9 @@
-//! Tracer `bind`: TCP, UDP and unix sockets get an address, or listen; failed calls too.
+//! Tracer `bind`: TCP, UDP and unix sockets that are bound to an address or begin to listen, failed calls
+//! included.
 //!
 //! **Hook.** The ends of `bind` and `listen`, by [`crate::syscalls`].
 //! **Kernel.** 5.15 with BTF.
-//! **Cost.** The fields of one socket.
+//! **Cost.** Reading the fields of one socket; see `docs/BENCHMARKS.md`.
 
 use crate::programs::{Hook, Program, Tracer};
 use crate::sock;
@@ -10,7 +11,6 @@ use crate::syscalls::{BIND, LISTEN, Stage};
 use crate::wire::Kind;
 use crate::{uring, uring_sock};
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "bind",
     kind: Kind::Bind,

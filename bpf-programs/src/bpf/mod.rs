@@ -1,15 +1,15 @@
-//! Tracer `bpf`: a program or map of eBPF is made, looked at or attached; failed calls too. The agent's own are not told.
+//! Tracer `bpf`: calls of bpf(), which make, read or attach eBPF programs and maps, failed ones included. The
+//! agent's own calls are not recorded.
 //!
 //! **Hook.** The ends of the calls, by [`crate::syscalls`].
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
-//! **Cost.** The header and the arguments; of a file its path.
+//! **Cost.** Reading the header and the arguments; see `docs/BENCHMARKS.md`.
 
 use crate::act;
 use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::{BPF, Stage};
 use crate::wire::Kind;
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "bpf",
     kind: Kind::Bpf,

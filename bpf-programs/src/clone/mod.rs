@@ -1,16 +1,15 @@
-//! Tracer `clone`: processes and threads that were made.
+//! Tracer `clone`: new processes and threads.
 //!
-//! **Hook.** BTF tracepoint `sched_process_fork`: parent and child at once, the child not yet running; only calls
-//! that succeeded.
+//! **Hook.** BTF tracepoint `sched_process_fork`: it has parent and child at once, the child does not run yet,
+//! and only calls that succeed get there.
 //! **Kernel.** 5.15 with BTF.
-//! **Cost.** 0.7 to 1.2 µs by `bpf_stats` on Linux 6.18, on a busy machine.
+//! **Cost.** Reading two tasks; see `docs/BENCHMARKS.md`.
 
 use model::{Clone, Details, Moment, Record};
 
 use crate::programs::{Hook, Program, Tracer};
 use crate::wire::{CloneRecord, Kind, RawText, WireError, view};
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "clone",
     kind: Kind::Clone,
@@ -22,7 +21,7 @@ pub const TRACER: Tracer = Tracer {
     decode,
 };
 
-/// Takes a record apart; the text is the child's cgroup, empty where it is the parent's.
+/// Parses a record; the text is the child's cgroup, or empty if it is the parent's.
 pub(crate) fn parse(bytes: &[u8]) -> Result<(CloneRecord, RawText<'_>), WireError> {
     let (raw, mut texts) = view::<CloneRecord>(bytes, &[Kind::Clone])?;
     let cgroup = texts.take(raw.cgroup)?;
@@ -30,15 +29,15 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(CloneRecord, RawText<'_>), WireErro
     Ok((raw, cgroup))
 }
 
-/// The child is a thread of its parent's process.
+/// True if the child is a thread of its parent's process.
 pub(crate) fn is_thread(raw: &CloneRecord) -> bool {
     raw.child_pid == raw.header.pid
 }
 
-/// Bytes to a record.
+/// Decodes a record.
 ///
 /// # Errors
-/// They are no such record.
+/// The bytes are not such a record.
 pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, _) = parse(bytes)?;
     Ok(Record {

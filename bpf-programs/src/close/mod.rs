@@ -1,10 +1,11 @@
-//! Tracer `close`: ends of TCP connections, with the bytes that the programs here wrote and read, from connect or accept
-//! to the end. Connections that were there before the tracer are not told: whose they are is not known.
+//! Tracer `close`: ends of TCP connections, with the bytes that the programs at this end wrote and read, from
+//! connect or accept to the end. Connections that began before the tracer are not recorded: their process is
+//! not known.
 //!
-//! **Hook.** BTF tracepoint `inet_sock_set_state`, whatever ended the connection; who it belongs to is remembered where
-//! it began. The bytes come from the connection's own sequence numbers, so that no way of reading or writing is missed.
-//! Unix sockets have no hook at their end that could tell a connection's bytes: neither tracepoint nor counter, so their
-//! ends are not told. Bytes of connections that the kernel encrypts (kTLS) are those on the line.
+//! **Hook.** BTF tracepoint `inet_sock_set_state`, however the connection ends; its process is remembered from
+//! the beginning. The bytes come from the connection's own sequence numbers, so that no way of reading or
+//! writing is missed. Unix sockets are not recorded: neither a tracepoint nor a counter gives the bytes at
+//! their end. For a connection that the kernel encrypts (kTLS) the bytes are those sent over the network.
 //! **Kernel.** 5.15 with BTF.
 //! **Cost.** Two comparisons for other changes of state; an entry of 300 bytes while a connection lasts.
 
@@ -12,7 +13,6 @@ use crate::programs::{Hook, Program, Tracer};
 use crate::wire::Kind;
 use crate::{accept, connect, sock, uring, uring_sock};
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "close",
     kind: Kind::Close,

@@ -1,4 +1,4 @@
-//! Messages of the domain name system (RFC 1035), as any process may have put them together.
+//! Decodes messages of the domain name system (RFC 1035), which any process may have made up.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,13 +8,14 @@ use simple_dns::rdata::RData;
 use simple_dns::{Name, Packet, PacketFlag, QTYPE, Question, TYPE};
 
 const HEADER: usize = 12;
-/// Where in the header the numbers of records begin that are not questions.
+/// Offset in the header of the numbers of records other than questions.
 const RECORDS_AT: usize = 6;
-/// Real ones have a single question.
+/// Limit of questions; real messages have a single one.
 const MAX_QUESTIONS: usize = 16;
 const MAX_ADDRESSES: usize = 64;
 
-/// What a datagram says; `None` if that is no message. Of one whose answers can't be read, the questions.
+/// Decodes a datagram; `None` if it is no message. If its answers can't be read, only the questions are
+/// returned.
 pub(super) fn parse(datagram: &[u8]) -> Option<DnsMessage> {
     let code = *datagram.get(3)? & 0xf;
     if let Ok(packet) = Packet::parse(datagram) {
@@ -46,8 +47,8 @@ fn message(packet: &Packet<'_>, code: u8) -> DnsMessage {
     }
 }
 
-/// A name in the form of zone files, without the last dot: dots and backslashes within a label are escaped, other bytes
-/// that are no printable ASCII are numbers.
+/// Writes a name as zone files do, without the last dot: dots and backslashes within a label are escaped, bytes
+/// that are not printable ASCII are written as numbers.
 fn name_text(name: &Name<'_>) -> String {
     let mut text = String::new();
     for label in name.as_bytes() {
@@ -58,7 +59,7 @@ fn name_text(name: &Name<'_>) -> String {
             match byte {
                 b'.' | b'\\' => text.extend(['\\', char::from(*byte)]),
                 b'!'..=b'~' => text.push(char::from(*byte)),
-                // Writing into a String does not fail.
+                // Writing into a String cannot fail.
                 _ => write!(text, "\\{byte:03}").unwrap_or_default(),
             }
         }
@@ -69,7 +70,7 @@ fn name_text(name: &Name<'_>) -> String {
     text
 }
 
-/// A type's name; as RFC 3597 writes it where it has none here.
+/// Writes a type's name, or for an unknown type the form of RFC 3597.
 fn type_text(query: QTYPE) -> String {
     match query {
         QTYPE::TYPE(TYPE::Unknown(number)) => format!("TYPE{number}"),
@@ -78,7 +79,7 @@ fn type_text(query: QTYPE) -> String {
     }
 }
 
-/// As IANA names them.
+/// Returns the name of a response code, as IANA lists it.
 fn code_text(code: u8) -> &'static str {
     const CODES: [&str; 16] = [
         "NOERROR",
@@ -101,15 +102,15 @@ fn code_text(code: u8) -> &'static str {
     CODES[usize::from(code & 0xf)]
 }
 
-/// Puts any bytes to it, for fuzzers and property tests.
+/// The fuzz target: decodes any bytes and checks the result.
 ///
 /// # Panics
-/// Where a promise is broken: what is told is longer than what was there can say, or not plain text.
+/// The result is longer than the datagram allows, or is not plain text.
 pub fn exercise(datagram: &[u8]) {
     let Some(message) = parse(datagram) else { return };
     assert!(datagram.len() >= HEADER, "a message without a header");
     assert!(message.name.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{:?}", message.name);
-    // Four characters a byte at most, and 255 bytes a name.
+    // At most four characters for each byte, and 255 bytes for each name.
     assert!(message.name.len() <= MAX_QUESTIONS * 255 * 4, "{} characters", message.name.len());
     assert!(message.addresses.len() <= MAX_ADDRESSES);
     if message.code.is_none() {

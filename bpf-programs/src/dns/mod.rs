@@ -1,10 +1,10 @@
-//! Tracer `dns`: names that are asked for, and what is answered, from the datagrams to and from port 53.
+//! Tracer `dns`: names that are looked up and the answers, from the datagrams to and from port 53.
 //!
-//! **Hook.** That of `udp`: its program has the datagram's bytes in the caller's memory when the call ends. Another thread
-//! may have changed them by then, as with anything that a call is given. Names that are asked for by other ways (TCP,
-//! TLS, a resolver's own socket) are not seen here.
+//! **Hook.** That of `udp`: its program reads the datagram in the caller's memory when the call ends. As with
+//! any argument, another thread may have changed it by then. Names that are resolved in other ways (TCP, TLS, a
+//! resolver's own socket) are not seen here.
 //! **Kernel.** 5.15 with BTF.
-//! **Cost.** As `udp`, and a copy of the datagram, of which the first 4096 bytes are kept.
+//! **Cost.** That of `udp`, and a copy of the datagram's first 4096 bytes.
 
 mod message;
 
@@ -16,13 +16,12 @@ use crate::{sock, udp};
 
 pub use message::exercise;
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer { name: "dns", kind: Kind::Dns, programs: udp::PROGRAMS, decode };
 
-/// Bytes to a record.
+/// Decodes a record.
 ///
 /// # Errors
-/// They are no such record.
+/// The bytes are not such a record.
 pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, mut texts) = view::<SockRecord>(bytes, &[Kind::Dns])?;
     let datagram = texts.take(raw.name)?;

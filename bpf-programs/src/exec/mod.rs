@@ -1,9 +1,10 @@
-//! Tracer `exec`: programs that were executed, or should have been.
+//! Tracer `exec`: programs that were executed, and execs that failed.
 //!
-//! **Hook.** BTF tracepoint `sched_process_exec`: the new program is in place, path and arguments are the kernel's
-//! own copies. What `sys_enter_execve` sees is often not mapped yet. Of calls that fail their ends, by [`crate::syscalls`].
+//! **Hook.** BTF tracepoint `sched_process_exec`: there the new program is in place, and path and arguments are
+//! the kernel's own copies. At `sys_enter_execve` they are often not mapped yet. For calls that fail the end of
+//! the call, by [`crate::syscalls`].
 //! **Kernel.** 5.15 with BTF.
-//! **Cost.** 2.0 to 3.1 µs by `bpf_stats` on Linux 6.18, on a busy machine: two path walks and the arguments' copy.
+//! **Cost.** Two path walks and a copy of the arguments; see `docs/BENCHMARKS.md`.
 
 use model::{Details, Exec, Moment, Record, Text};
 
@@ -14,7 +15,6 @@ use crate::wire::{
     EXEC_BY_DESCRIPTOR, ExecRecord, Kind, RawText, TEXT_CUT, TEXT_DETACHED, TEXT_UNREADABLE, WireError, view,
 };
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "exec",
     kind: Kind::Exec,
@@ -38,7 +38,7 @@ pub(crate) struct ExecTexts<'a> {
     pub(crate) argv: RawText<'a>,
 }
 
-/// Takes a record apart.
+/// Parses a record.
 pub(crate) fn parse(bytes: &[u8]) -> Result<(ExecRecord, ExecTexts<'_>), WireError> {
     let (raw, mut texts) = view::<ExecRecord>(bytes, &[Kind::Exec])?;
     let taken = ExecTexts {
@@ -52,10 +52,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(ExecRecord, ExecTexts<'_>), WireErr
     Ok((raw, taken))
 }
 
-/// Bytes to a record.
+/// Decodes a record.
 ///
 /// # Errors
-/// They are no such record.
+/// The bytes are not such a record.
 pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, texts) = parse(bytes)?;
     let (asked, cwd) = (texts.asked, text::path(texts.cwd));
@@ -80,13 +80,14 @@ pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     })
 }
 
-/// The flags of an execveat, as far as they are told.
+/// Returns the flags of an execveat that are recorded.
 fn execveat(raw: &ExecRecord) -> Option<u32> {
     let by_it = raw.call == EXEC_BY_DESCRIPTOR || Some(raw.call) == EXECVEAT.number;
     by_it.then_some(raw.flags)
 }
 
-/// The file was made by memfd_create: in a file system that is mounted nowhere, and named so by the kernel.
+/// True if the file was made by memfd_create: in a file system that is mounted nowhere, with a name that the
+/// kernel chose.
 fn is_memfd(raw: &ExecRecord, exe: RawText<'_>) -> bool {
     const TMPFS: u32 = 0x0102_1994;
     const HUGETLBFS: u32 = 0x9584_58f6;

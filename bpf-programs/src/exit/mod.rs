@@ -2,14 +2,13 @@
 //!
 //! **Hook.** BTF tracepoint `sched_process_exit`, of a process's last thread only.
 //! **Kernel.** 5.15 with BTF.
-//! **Cost.** 0.5 to 0.9 µs by `bpf_stats` on Linux 6.18, on a busy machine.
+//! **Cost.** Reading the task; see `docs/BENCHMARKS.md`.
 
 use model::{Details, Exit, Moment, Record};
 
 use crate::programs::{Hook, Program, Tracer};
 use crate::wire::{ExitRecord, Kind, WireError, view};
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "exit",
     kind: Kind::Exit,
@@ -21,10 +20,10 @@ pub const TRACER: Tracer = Tracer {
     decode,
 };
 
-/// Bytes to a record.
+/// Decodes a record.
 ///
 /// # Errors
-/// They are no such record.
+/// The bytes are not such a record.
 pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, texts) = view::<ExitRecord>(bytes, &[Kind::Exit])?;
     texts.end()?;

@@ -1,15 +1,14 @@
-//! Tracer `kill`: a signal is sent; failed calls too.
+//! Tracer `kill`: signals that processes send, failed calls included.
 //!
 //! **Hook.** The ends of the calls, by [`crate::syscalls`].
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
-//! **Cost.** The header and the arguments; of a file its path.
+//! **Cost.** Reading the header and the arguments; see `docs/BENCHMARKS.md`.
 
 use crate::act;
 use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::{KILL, PIDFD_SEND_SIGNAL, RT_SIGQUEUEINFO, RT_TGSIGQUEUEINFO, Stage, TGKILL, TKILL};
 use crate::wire::Kind;
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "kill",
     kind: Kind::Kill,

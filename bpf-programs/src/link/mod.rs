@@ -1,8 +1,8 @@
-//! Tracer `link`: another name for a file, or a symlink; failed calls too.
+//! Tracer `link`: new hard links and symlinks, failed calls included.
 //!
-//! **Hook.** the ends of the calls, by [`crate::syscalls`].
+//! **Hook.** The ends of the calls, by [`crate::syscalls`].
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
-//! **Cost.** Two copied paths and the walk to the folder of each that is relative.
+//! **Cost.** Copying up to two paths, and walking to the folder of each relative one; see `docs/BENCHMARKS.md`.
 
 use crate::fs;
 use crate::programs::{Hook, Program, Tracer};
@@ -10,7 +10,6 @@ use crate::syscalls::{LINK, LINKAT, SYMLINK, SYMLINKAT, Stage};
 use crate::uring;
 use crate::wire::Kind;
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "link",
     kind: Kind::Link,

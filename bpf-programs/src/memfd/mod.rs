@@ -1,15 +1,14 @@
-//! Tracer `memfd`: a file without a folder is made in memory; failed calls too.
+//! Tracer `memfd`: files made by memfd_create, which are in memory only; failed calls included.
 //!
 //! **Hook.** The ends of the calls, by [`crate::syscalls`].
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
-//! **Cost.** The header and the arguments; of a file its path.
+//! **Cost.** Reading the header, the arguments and the name; see `docs/BENCHMARKS.md`.
 
 use crate::act;
 use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::{MEMFD_CREATE, Stage};
 use crate::wire::Kind;
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "memfd",
     kind: Kind::Memfd,

@@ -1,8 +1,8 @@
-//! Tracer `mkdir`: folders, special files and fifos; failed calls too.
+//! Tracer `mkdir`: new folders, special files and FIFOs, failed calls included.
 //!
-//! **Hook.** the ends of the calls, by [`crate::syscalls`].
+//! **Hook.** The ends of the calls, by [`crate::syscalls`].
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
-//! **Cost.** Two copied paths and the walk to the folder of each that is relative.
+//! **Cost.** Copying the path, and walking to the folder of a relative one; see `docs/BENCHMARKS.md`.
 
 use crate::fs;
 use crate::programs::{Hook, Program, Tracer};
@@ -10,7 +10,6 @@ use crate::syscalls::{MKDIR, MKDIRAT, MKNOD, MKNODAT, Stage};
 use crate::uring;
 use crate::wire::Kind;
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "mkdir",
     kind: Kind::Mkdir,

@@ -1,15 +1,14 @@
-//! Tracer `module`: a kernel module is loaded or removed; failed calls too.
+//! Tracer `module`: kernel modules that are loaded or removed, failed calls included.
 //!
 //! **Hook.** The ends of the calls, by [`crate::syscalls`].
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
-//! **Cost.** The header and the arguments; of a file its path.
+//! **Cost.** Reading the header and the arguments, and a file's path; see `docs/BENCHMARKS.md`.
 
 use crate::act;
 use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::{DELETE_MODULE, FINIT_MODULE, INIT_MODULE, Stage};
 use crate::wire::Kind;
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "module",
     kind: Kind::Module,

@@ -1,15 +1,14 @@
-//! Tracer `mount`: the tree of mounts changes; failed calls too.
+//! Tracer `mount`: changes of mounts, failed calls included.
 //!
-//! **Hook.** the ends of the calls, by [`crate::syscalls`].
+//! **Hook.** The ends of the calls, by [`crate::syscalls`].
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
-//! **Cost.** Two copied paths and the walk to the folder of each that is relative.
+//! **Cost.** Copying up to two paths, and walking to the folder of each relative one; see `docs/BENCHMARKS.md`.
 
 use crate::fs;
 use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::{MOUNT, MOUNT_SETATTR, MOVE_MOUNT, OPEN_TREE, PIVOT_ROOT, Stage, UMOUNT2};
 use crate::wire::Kind;
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "mount",
     kind: Kind::Mount,

@@ -1,9 +1,8 @@
-//! Tracer `open`: open, openat, openat2, creat, open_by_handle_at, failed ones too.
+//! Tracer `open`: calls of open, openat, openat2, creat and open_by_handle_at, failed ones included.
 //!
 //! **Hook.** The ends of the calls ([`crate::syscalls`]), one program for all.
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
-//! **Cost.** 0.9 µs for a path of five names, by `bpf_stats` on Linux 6.18 while three agents traced the same storm on a busy
-//! 2-CPU machine: over the budget of 0.6 µs, and not yet measured alone.
+//! **Cost.** Copying a path, and walking to the file; over its budget, see `docs/BENCHMARKS.md`.
 
 use model::{Details, FileHandle, Moment, Open, Record, Text};
 
@@ -13,7 +12,6 @@ use crate::text;
 use crate::uring;
 use crate::wire::{Kind, OpenRecord, RawText, TEXT_CUT, TEXT_HANDLE, TEXT_UNREADABLE, WireError, view};
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "open",
     kind: Kind::Open,
@@ -29,10 +27,10 @@ pub const TRACER: Tracer = Tracer {
     decode,
 };
 
-/// Bytes to a record.
+/// Decodes a record.
 ///
 /// # Errors
-/// They are no such record.
+/// The bytes are not such a record.
 pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, mut texts) = view::<OpenRecord>(bytes, &[Kind::Open])?;
     let (asked, path) = (texts.take(raw.asked)?, texts.take(raw.path)?);
@@ -60,7 +58,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     })
 }
 
-/// What open_by_handle_at was given, if it could be read.
+/// Returns the handle passed to open_by_handle_at, if it could be read.
 fn handle(asked: RawText<'_>) -> Option<FileHandle> {
     if !asked.is(TEXT_HANDLE) {
         return None;

@@ -1,15 +1,14 @@
-//! Tracer `ptrace`: a process is traced, or its memory read or written; failed calls too.
+//! Tracer `ptrace`: calls that trace a process, or read or write its memory, failed ones included.
 //!
 //! **Hook.** The ends of the calls, by [`crate::syscalls`].
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
-//! **Cost.** The header and the arguments; of a file its path.
+//! **Cost.** Reading the header and the arguments; see `docs/BENCHMARKS.md`.
 
 use crate::act;
 use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::{PROCESS_VM_READV, PROCESS_VM_WRITEV, PTRACE, Stage};
 use crate::wire::Kind;
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "ptrace",
     kind: Kind::Ptrace,

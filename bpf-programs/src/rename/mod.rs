@@ -1,8 +1,8 @@
-//! Tracer `rename`: a file or folder gets another name; failed calls too.
+//! Tracer `rename`: files and folders that get another name, failed calls included.
 //!
-//! **Hook.** the ends of the calls, by [`crate::syscalls`].
+//! **Hook.** The ends of the calls, by [`crate::syscalls`].
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
-//! **Cost.** Two copied paths and the walk to the folder of each that is relative.
+//! **Cost.** Copying two paths, and walking to the folder of each relative one; see `docs/BENCHMARKS.md`.
 
 use crate::fs;
 use crate::programs::{Hook, Program, Tracer};
@@ -10,7 +10,6 @@ use crate::syscalls::{RENAME, RENAMEAT, RENAMEAT2, Stage};
 use crate::uring;
 use crate::wire::Kind;
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "rename",
     kind: Kind::Rename,

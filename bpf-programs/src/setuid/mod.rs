@@ -1,8 +1,8 @@
-//! Tracer `setuid`: a process takes other ids or capabilities; failed calls too.
+//! Tracer `setuid`: processes that change their ids or capabilities, failed calls included.
 //!
 //! **Hook.** The ends of the calls, by [`crate::syscalls`].
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
-//! **Cost.** The header and the arguments; of a file its path.
+//! **Cost.** Reading the header, the arguments and the credentials; see `docs/BENCHMARKS.md`.
 
 use crate::act;
 use crate::programs::{Hook, Program, Tracer};
@@ -11,7 +11,6 @@ use crate::syscalls::{
 };
 use crate::wire::Kind;
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "setuid",
     kind: Kind::Setuid,

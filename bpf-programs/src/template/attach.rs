@@ -1,4 +1,4 @@
-//! A program meets its hook: the first of its names that is there.
+//! Attaches a template's programs to their hooks: to the first of a hook's names that exists.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,10 +12,10 @@ use aya::{Btf, BtfError};
 
 use super::config::HookType;
 use super::errors::{ATTACH, LOAD, TemplateError, of_program};
-use super::hook::{Hook, Place, Point};
+use super::hook::{Hook, Point, UprobeTarget};
 use crate::facts;
 
-/// Where libraries are, with the architecture's own folders first.
+/// Folders that are searched for libraries, the architecture's own first.
 const LIBRARIES: [&str; 7] = [
     "/lib/ARCH-linux-gnu",
     "/usr/lib/ARCH-linux-gnu",
@@ -25,20 +25,20 @@ const LIBRARIES: [&str; 7] = [
     "/usr/lib",
     "/usr/local/lib",
 ];
-/// Where the kernel says which security modules are at work.
+/// The kernel's list of active security modules.
 const LSM_LIST: &str = "/sys/kernel/security/lsm";
 
 /// Attaches the programs of one object.
 #[derive(Default)]
 pub(super) struct Attacher {
-    /// The kernel's type information: 16 MiB, read when it is needed and dropped with this.
+    /// The kernel's type information: 16 MiB, read on first use and dropped with this.
     btf: Option<Btf>,
-    /// The hooks of programs that the kernel binds to one when they are loaded.
+    /// Hooks by program, for programs that the kernel binds to a hook when they are loaded.
     bound: BTreeMap<String, String>,
 }
 
 impl Attacher {
-    /// Loads the program if it is not yet, and attaches it; returns the hook by the name that was there.
+    /// Loads the program if necessary, and attaches it; returns the hook with the name that was found.
     pub(super) fn attach(
         &mut self,
         program: &mut Program,
@@ -65,9 +65,9 @@ impl Attacher {
             Point::Named { names, .. } => {
                 first(names, name, kind, |candidate| self.typed(program, name, hook, candidate))
             }
-            Point::User { path, place, pid, .. } => {
+            Point::User { path, target, pid, .. } => {
                 load(program, name)?;
-                user(program, name, kind, path, place, *pid)
+                user(program, name, kind, path, target, *pid)
             }
             Point::Clock { frequency } => {
                 load(program, name)?;
@@ -77,7 +77,7 @@ impl Attacher {
         }
     }
 
-    /// Hooks that the kernel knows by their types: the program is bound to one when it is loaded.
+    /// Attaches at hooks that the kernel knows by their types: the program is bound to one when it is loaded.
     fn typed(
         &mut self,
         program: &mut Program,
@@ -85,9 +85,9 @@ impl Attacher {
         hook: &Hook,
         candidate: &str,
     ) -> Result<String, TemplateError> {
-        let (kind, told) = (hook.kind(), format!("{} {candidate}", hook.kind()));
-        if self.bound.get(name).is_some_and(|bound| *bound != told) {
-            return Err(TemplateError::OneHook { hook: told, program: name.to_owned(), kind });
+        let (kind, hook_text) = (hook.kind(), format!("{} {candidate}", hook.kind()));
+        if self.bound.get(name).is_some_and(|bound| *bound != hook_text) {
+            return Err(TemplateError::OneHook { hook: hook_text, program: name.to_owned(), kind });
         }
         if self.btf.is_none() {
             self.btf = Some(Btf::from_sys_fs().map_err(|_| TemplateError::NoBtf)?);
@@ -107,7 +107,7 @@ impl Attacher {
             }
             Err(cause) => return Err(of_program(LOAD, name, cause)),
         }
-        self.bound.insert(name.to_owned(), told.clone());
+        self.bound.insert(name.to_owned(), hook_text.clone());
         let attached = match program {
             Program::BtfTracePoint(program) => program.attach().map(drop),
             Program::FEntry(program) => program.attach().map(drop),
@@ -116,19 +116,20 @@ impl Attacher {
             _ => Err(ProgramError::UnexpectedProgramType),
         };
         attached.map_err(|cause| of_program(ATTACH, name, cause))?;
-        Ok(told)
+        Ok(hook_text)
     }
 }
 
-/// What an attached hook of this kind would still not see here, in words.
+/// Explains why an attached hook of this kind would still see nothing on this kernel, if so.
 pub(super) fn blind(kind: HookType) -> Option<String> {
-    // Programs at hooks of a module that is not at work are attached, and never run.
+    // A program at a hook of an inactive security module is attached and never runs.
     let list = std::fs::read_to_string(LSM_LIST).ok().filter(|_| kind == HookType::Lsm)?;
     let at_work = list.trim().split(',').any(|module| module == "bpf");
     (!at_work).then(|| format!("the kernel runs no lsm programs: boot it with lsm={},bpf", list.trim()))
 }
 
-/// The first candidate that is there. A failure of another kind ends the search: the next would fail the same way.
+/// Attaches at the first candidate that exists. A failure of another kind ends the search: the next candidate
+/// would fail the same way.
 fn first(
     names: &[String],
     program: &str,
@@ -153,7 +154,7 @@ fn missing(program: &str, kind: HookType, name: &str, why: &str) -> TemplateErro
     TemplateError::NoHook { program, kind, tried, why: why.to_owned() }
 }
 
-/// Loads a program that is not bound to its hook: here the verifier speaks.
+/// Loads a program that is not bound to its hook: this is where the verifier may refuse it.
 fn load(program: &mut Program, name: &str) -> Result<(), TemplateError> {
     let done = match program {
         Program::TracePoint(program) => program.load(),
@@ -212,7 +213,7 @@ fn kprobe(
     let Program::KProbe(program) = program else { return Err(unexpected(name)) };
     match program.attach(candidate, 0) {
         Ok(_) => Ok(format!("{kind} {candidate}")),
-        // The kernel's answers to a function it does not have, or that must not be probed.
+        // Errors of the kernel for a function that it lacks, or that must not be probed.
         Err(cause) if is(&cause, &[io::ErrorKind::NotFound, io::ErrorKind::InvalidInput]) => {
             Err(missing(name, kind, candidate, ""))
         }
@@ -225,13 +226,13 @@ fn user(
     name: &str,
     kind: HookType,
     path: &str,
-    place: &Place,
+    target: &UprobeTarget,
     pid: Option<u32>,
 ) -> Result<String, TemplateError> {
     if !has_probes("uprobe") {
-        let tried = match place {
-            Place::Functions(names) => names.join("|"),
-            Place::Offset(offset) => format!("{offset:#x}"),
+        let tried = match target {
+            UprobeTarget::Functions(names) => names.join("|"),
+            UprobeTarget::Offset(offset) => format!("{offset:#x}"),
         };
         let why = "this kernel has no uprobes (CONFIG_UPROBE_EVENTS)";
         return Err(missing(name, kind, &format!("{path}:{tried}"), why));
@@ -239,21 +240,22 @@ fn user(
     let file = library(path);
     let Program::UProbe(program) = program else { return Err(unexpected(name)) };
     let scope = pid.and_then(NonZeroU32::new).map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
-    let mut attach =
-        |location: UProbeAttachLocation<'_>, told: String| match program.attach(location, &file, scope) {
-            Ok(_) => Ok(format!("{kind} {told}")),
-            Err(ProgramError::UProbeError(cause)) => match cause {
-                UProbeError::SymbolError { error, .. } => Err(missing(name, kind, &told, &error.to_string())),
-                UProbeError::InvalidTarget { .. } => Err(missing(name, kind, &told, "there is no such file")),
-                other => Err(of_program(ATTACH, name, ProgramError::UProbeError(other))),
-            },
-            Err(cause) => Err(of_program(ATTACH, name, cause)),
-        };
-    match place {
-        Place::Functions(names) => first(names, name, kind, |function| {
+    let mut attach = |location: UProbeAttachLocation<'_>, point: String| match program
+        .attach(location, &file, scope)
+    {
+        Ok(_) => Ok(format!("{kind} {point}")),
+        Err(ProgramError::UProbeError(cause)) => match cause {
+            UProbeError::SymbolError { error, .. } => Err(missing(name, kind, &point, &error.to_string())),
+            UProbeError::InvalidTarget { .. } => Err(missing(name, kind, &point, "there is no such file")),
+            other => Err(of_program(ATTACH, name, ProgramError::UProbeError(other))),
+        },
+        Err(cause) => Err(of_program(ATTACH, name, cause)),
+    };
+    match target {
+        UprobeTarget::Functions(names) => first(names, name, kind, |function| {
             attach(UProbeAttachLocation::Symbol(function), format!("{path}:{function}"))
         }),
-        Place::Offset(offset) => {
+        UprobeTarget::Offset(offset) => {
             attach(UProbeAttachLocation::AbsoluteOffset(*offset), format!("{path}+{offset:#x}"))
         }
     }
@@ -271,13 +273,13 @@ fn clock(program: &mut Program, name: &str, frequency: u64) -> Result<(), Templa
     Ok(())
 }
 
-/// The kernel can make probes of this kind without tracefs.
+/// True if the kernel can make probes of this kind without tracefs.
 fn has_probes(kind: &str) -> bool {
     Path::new("/sys/bus/event_source/devices").join(kind).join("type").exists()
 }
 
-/// A library's file: as it is, or where libraries are. What is not there is left to the loader's cache, which
-/// knows names without their version (`libc`).
+/// Returns a library's file: the path itself, or the file of that name in [`LIBRARIES`]. What is not found is
+/// left to the loader's cache, which knows names without their version (`libc`).
 fn library(path: &str) -> PathBuf {
     let folders = LIBRARIES.map(|folder| PathBuf::from(folder.replace("ARCH", std::env::consts::ARCH)));
     let found = folders.into_iter().map(|folder| folder.join(path)).find(|file| file.is_file());
@@ -288,7 +290,7 @@ fn unexpected(name: &str) -> TemplateError {
     of_program(ATTACH, name, ProgramError::UnexpectedProgramType)
 }
 
-/// Whether the kernel's answer is one of these.
+/// True if the kernel's error is of one of these kinds.
 fn is(cause: &ProgramError, kinds: &[io::ErrorKind]) -> bool {
     let mut link: Option<&(dyn std::error::Error + 'static)> = Some(cause);
     while let Some(error) = link {

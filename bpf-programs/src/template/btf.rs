@@ -1,8 +1,8 @@
-//! An object's type information (BTF), read as what it is: input from a stranger. Every number in it is checked
-//! where it is used, nothing is followed without end, and no room is made before the bytes for it are there.
+//! Reads an object's type information (BTF) as untrusted input. Every number in it is checked where it is used,
+//! every chain is followed for a limited length, and memory is allocated only for bytes that are there.
 //!
-//! Own code, because none of the crates fits: `aya-obj` keeps its types to itself, `btf-rs` is under a licence
-//! that may not be linked here (and makes room by lengths that the input states), `btf` is no longer kept.
+//! Own code, because none of the crates fits: `aya-obj` keeps its types private, `btf-rs` has a licence that
+//! may not be linked here (and allocates by lengths that the input states), `btf` is no longer maintained.
 
 mod name;
 mod read;
@@ -16,12 +16,13 @@ use object::{Object as _, ObjectSection as _, SectionKind};
 
 use super::layout::LayoutError;
 
-/// Modifiers and typedefs between a name and what it means; C code has a handful.
+/// Limit of modifiers and typedefs between a name and its type; C code has a handful.
 const CHAIN_LIMIT: usize = 64;
-/// The kernel's own limit of a symbol's name: what reads each name must not be made to read all of them each time.
+/// The kernel's own limit of a symbol's name; without it, reading each name could mean reading all names each
+/// time.
 const NAME_LIMIT: usize = 512;
 
-/// Bytes of `.bss`.
+/// Limit of the size of `.bss` in bytes.
 const EMPTY_LIMIT: u64 = 64 << 20;
 
 /// The types of one object.
@@ -37,13 +38,12 @@ pub struct Btf {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TypeId(pub u32);
 
-/// Place of a name among the strings; 0 is no name.
+/// Offset of a name in the string section; 0 is no name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name(u32);
 
-/// One type, as far as record layouts need to know it.
+/// A type, as far as record layouts need it.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the words of the BTF specification")]
 pub enum Type {
     Void,
     Int {
@@ -81,7 +81,7 @@ pub enum Type {
         name: Name,
         to: TypeId,
     },
-    /// `const`, `volatile`, `restrict`, a type tag.
+    /// `const`, `volatile`, `restrict` or a type tag.
     Modifier {
         to: TypeId,
     },
@@ -99,31 +99,30 @@ pub enum Type {
         name: Name,
         vars: Vec<TypeId>,
     },
-    /// A function, its type, a tag: nothing that bytes could be.
+    /// A function, its type, or a tag: nothing that a record can contain.
     Other {
         what: &'static str,
     },
 }
 
-/// A struct's or union's member.
+/// A member of a struct or union.
 #[derive(Clone, Copy, Debug)]
 pub struct Member {
     /// Empty for an anonymous struct or union.
     pub name: Name,
-    /// Its type.
+    /// The member's type.
     pub of: TypeId,
-    /// From the struct's beginning.
+    /// Offset from the struct's beginning, in bits.
     pub bit_offset: u32,
-    /// Width of a bit-field as newer compilers write it; 0 of an ordinary member.
+    /// Width of a bit-field as newer compilers write it; 0 for an ordinary member.
     pub bits: u32,
 }
 
-/// One of an enum's constants.
+/// A constant of an enum.
 #[derive(Clone, Copy, Debug)]
 pub struct Constant {
-    /// Its name.
     pub name: Name,
-    /// Its value; of an unsigned 64-bit one the same bits.
+    /// The value; for an unsigned 64-bit enum the same bits.
     pub value: i64,
 }
 
@@ -132,17 +131,17 @@ fn malformed(what: &'static str) -> LayoutError {
 }
 
 impl Btf {
-    /// The section `.BTF` of an object file for this machine's eBPF.
+    /// Reads the section `.BTF` of an object file for this machine's eBPF.
     ///
     /// # Errors
-    /// When the file is no such object, or has no type information, or that is malformed.
+    /// The file is no such object, has no type information, or it is malformed.
     pub fn of_object(elf: &[u8]) -> Result<Self, LayoutError> {
         if elf.get(..4) != Some(b"\x7fELF") {
-            return Err(LayoutError::NoObject { why: "it is no ELF file".to_owned() });
+            return Err(LayoutError::NoObject { why: "it is not an ELF file".to_owned() });
         }
-        // Class and byte order stand here; the eBPF of the machines we run on is 64 bits, least byte first.
+        // Class and byte order are in these bytes; the machines we run on have 64-bit little-endian eBPF.
         if elf.get(4..6) != Some(&[2, 1]) {
-            let why = "it is no 64-bit little-endian file; compile it with `clang -target bpf`";
+            let why = "it is not a 64-bit little-endian file; compile it with `clang -target bpf`";
             return Err(LayoutError::NoObject { why: why.to_owned() });
         }
         let file = ElfFile64::<LittleEndian>::parse(elf)
@@ -153,7 +152,7 @@ impl Btf {
                 format!("it is for machine {machine}, not for eBPF; compile it with `clang -target bpf`");
             return Err(LayoutError::NoObject { why });
         }
-        // Room that no bytes of the file stand for: the loader would make it, and where it can't, end the agent.
+        // The loader allocates room for data that is not in the file; if it cannot, the agent would be aborted.
         let empty = file.sections().filter(|section| section.kind() == SectionKind::UninitializedData);
         if let Some(size) = empty.map(|section| section.size()).find(|size| *size > EMPTY_LIMIT) {
             let why = format!(
@@ -166,45 +165,46 @@ impl Btf {
         Self::parse(data)
     }
 
-    /// The type of that index.
+    /// Returns the type of that index.
     ///
     /// # Errors
-    /// When there is none.
+    /// There is no such type.
     pub fn get(&self, id: TypeId) -> Result<&Type, LayoutError> {
-        self.types.get(id.0 as usize).ok_or_else(|| malformed("a type refers to one that is not there"))
+        self.types.get(id.0 as usize).ok_or_else(|| malformed("a type refers to one that does not exist"))
     }
 
-    /// All types, with their index.
+    /// Iterates over all types with their index.
     pub fn all(&self) -> impl Iterator<Item = (TypeId, &Type)> {
         (0u32..).map(TypeId).zip(&self.types)
     }
 
-    /// The members of a struct or union.
+    /// Returns the members of a struct or union.
     pub fn members_of(&self, members: &Range<usize>) -> &[Member] {
         self.members.get(members.clone()).unwrap_or_default()
     }
 
-    /// The constants of an enum.
+    /// Returns the constants of an enum.
     pub fn constants_of(&self, constants: &Range<usize>) -> &[Constant] {
         self.constants.get(constants.clone()).unwrap_or_default()
     }
 
-    /// A name; empty for none.
+    /// Returns a name; empty if there is none.
     ///
     /// # Errors
-    /// When it lies outside, or is not UTF-8, which clang's never are.
+    /// The name lies outside of the section or is not UTF-8, which clang's names always are.
     pub fn name(&self, name: Name) -> Result<&str, LayoutError> {
         let rest = self.strings.get(name.0 as usize..).unwrap_or_default();
         let end = rest.iter().take(NAME_LIMIT).position(|byte| *byte == 0);
-        let bytes =
-            end.and_then(|end| rest.get(..end)).ok_or_else(|| malformed("a name lies outside of it"))?;
+        let bytes = end
+            .and_then(|end| rest.get(..end))
+            .ok_or_else(|| malformed("a name lies outside of the section"))?;
         std::str::from_utf8(bytes).map_err(|_| malformed("a name is not UTF-8"))
     }
 
-    /// What is behind modifiers and typedefs, and the typedefs' names on the way, outermost first.
+    /// Follows modifiers and typedefs to a type; also returns the names of the typedefs, outermost first.
     ///
     /// # Errors
-    /// When it goes in a circle, or nowhere.
+    /// The chain is circular or leads nowhere.
     pub fn resolve(&self, id: TypeId) -> Result<(TypeId, Vec<&str>), LayoutError> {
         let (mut id, mut names) = (id, Vec::new());
         for _ in 0..CHAIN_LIMIT {
@@ -217,6 +217,6 @@ impl Btf {
                 _ => return Ok((id, names)),
             };
         }
-        Err(malformed("a type is made of itself"))
+        Err(malformed("a type contains itself"))
     }
 }

@@ -1,4 +1,4 @@
-//! What this kernel, this user and this machine allow of a template: found by trying.
+//! Checks what this kernel, user and machine allow a template to do, by trying it.
 
 use std::path::Path;
 
@@ -10,21 +10,21 @@ use super::errors::TemplateError;
 use super::plan::Plan;
 use super::reader::Loaded;
 
-/// What one template finds here.
+/// The result for one template.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TemplateCheck {
-    /// The tier of hooks it uses: 1 trampolines, 2 tracepoints, 3 kprobes; of several kinds the last. 0 where that can't
-    /// be told.
+    /// The tier of its hooks: 1 trampolines, 2 tracepoints, 3 kprobes; the last one if there are several kinds;
+    /// 0 if unknown.
     pub tier: u8,
-    /// It can run.
+    /// The template can run.
     pub ok: bool,
-    /// What keeps it from running, or what it would have to do without.
+    /// Reasons why it can't run, or what it would run without.
     pub missing: Vec<String>,
-    /// What to do about it, a sentence each.
+    /// Possible remedies, a sentence each.
     pub advice: Vec<String>,
 }
 
-/// Compiles, loads and attaches a template, and lets go of it at once.
+/// Compiles, loads and attaches a template, and releases it at once.
 pub async fn check(config: &TemplateConfig) -> TemplateCheck {
     let mut check = TemplateCheck::default();
     match try_all(config, &mut check).await {

@@ -1,5 +1,4 @@
-//! A template's source becomes an object: by the machine's clang, in a folder nobody else can enter, within a
-//! time limit.
+//! Compiles a template's source with the machine's clang, in a private folder and within a time limit.
 
 use std::fs;
 use std::io;
@@ -12,19 +11,19 @@ use tokio::process::Command;
 
 use super::errors::TemplateError;
 
-/// What sources may include as `duetector.h`.
+/// The text of `duetector.h`, which sources may include.
 pub const HEADER: &str = include_str!("../../include/duetector.h");
-/// The header's name.
+/// The header's file name.
 pub const HEADER_NAME: &str = "duetector.h";
 
-/// An example takes a quarter of a second; whoever needs longer than this has another problem.
+/// Time limit of a compilation; the examples take a quarter of a second.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Lines of the compiler's that are kept.
+/// Limit of the compiler's lines that are kept.
 const WORDS: usize = 6;
-/// Nobody reads longer lines.
+/// Limit of the length of such a line.
 const LONGEST_LINE: usize = 400;
 
-/// The architecture as libbpf's headers call it.
+/// The architecture's name in libbpf's headers.
 #[cfg(target_arch = "x86_64")]
 const ARCH: &str = "x86";
 #[cfg(target_arch = "aarch64")]
@@ -32,7 +31,7 @@ const ARCH: &str = "arm64";
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("kernel tracers don't know this architecture");
 
-/// Whether this is a source, to be compiled before it can be loaded.
+/// True if this is a source, which must be compiled before it can be loaded.
 pub fn is_source(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "c")
 }
@@ -40,12 +39,12 @@ pub fn is_source(path: &Path) -> bool {
 /// Reads an object, or compiles its source.
 ///
 /// # Errors
-/// When the file can't be read, there is no compiler, or it refuses the source or takes too long.
+/// The file can't be read, there is no compiler, or it refuses the source or takes too long.
 pub async fn object(path: &Path, cflags: &[String]) -> Result<Vec<u8>, TemplateError> {
     if !is_source(path) {
         return read(path);
     }
-    // The compiler's own words for a missing file name the command line, not the setting.
+    // clang's own message for a missing file names the command line, not the setting.
     read(path)?;
     let folder = tempfile::Builder::new().prefix("duetector-bpf-").tempdir();
     let folder = folder.map_err(|source| TemplateError::Folder { path: path.to_owned(), source })?;
@@ -63,7 +62,8 @@ fn read(path: &Path) -> Result<Vec<u8>, TemplateError> {
 async fn compile(path: &Path, folder: &Path, object: &Path, cflags: &[String]) -> Result<(), TemplateError> {
     let no_clang = |source| TemplateError::NoClang { path: path.to_owned(), source };
     let clang = find("clang").ok_or_else(|| no_clang(io::Error::from(io::ErrorKind::NotFound)))?;
-    // Distributions keep <asm/types.h> in a folder of the compiler's own architecture, which -target bpf misses.
+    // Distributions keep <asm/types.h> in a folder of the compiler's own architecture, which -target bpf does
+    // not search.
     let multiarch = format!("/usr/include/{}-linux-gnu", std::env::consts::ARCH);
     let mut command = Command::new(clang);
     command.args(["-target", "bpf", "-mcpu=v3", "-g", "-O2", "-Wall", "-fno-color-diagnostics"]);
@@ -85,7 +85,7 @@ async fn compile(path: &Path, folder: &Path, object: &Path, cflags: &[String]) -
     Err(TemplateError::Compile { path: path.to_owned(), words })
 }
 
-/// The compiler's errors; all of its words where it calls nothing an error.
+/// Returns the compiler's errors, or all of its output if none of it is marked as an error.
 fn words(said: &str) -> Vec<String> {
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
     let is_error = |line: &&str| line.contains("error:");
@@ -94,7 +94,7 @@ fn words(said: &str) -> Vec<String> {
     if errors.is_empty() { lines().take(WORDS).map(short).collect() } else { errors }
 }
 
-/// Looks a program up as `execvp` does, so that a missing one is told apart from one that can't be run.
+/// Finds a program as `execvp` does, so that a missing one and one that can't be run give different errors.
 fn find(program: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())

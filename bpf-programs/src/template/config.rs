@@ -1,4 +1,4 @@
-//! The sections `[tracer.template.bpf.<name>]`: tracers that are somebody's own eBPF program.
+//! The sections `[tracer.template.bpf.<name>]`: tracers that are a user's own eBPF programs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,79 +13,80 @@ use serde_json::Value;
 
 use super::layout::{Hints, RecordChoice, Show};
 
-/// The longest wait for records, where a template says nothing else.
+/// Default of `poll_timeout_ms`.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// All templates, by the name of their section.
 pub type TemplatesConfig = BTreeMap<String, TemplateConfig>;
 
-/// `[tracer.template.bpf.<name>]`.
+/// A section `[tracer.template.bpf.<name>]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TemplateConfig {
     /// The program: an object (`.bpf.o`), or its source (`.bpf.c`), which is compiled when it is loaded.
     pub program: String,
-    /// Do not run it.
+    /// True to leave the template out.
     pub disabled: bool,
-    /// The name its rows are stored under; its section's, if not said.
+    /// Name that its rows are stored under; default: the section's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Where its programs are attached; where their sections say (`SEC("tracepoint/…")`), if not said.
+    /// Hooks of its programs; default: those that their sections name (`SEC("tracepoint/…")`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attach: Vec<HookConfig>,
-    /// What its records come through; what kind of map there is, if not said.
+    /// Kind of map that records come through; default: the kind that the object has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poll: Option<Poll>,
-    /// The longest wait for records.
+    /// Longest wait for records, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poll_timeout_ms: Option<u64>,
-    /// The map its records come through; the only one of that kind, if not said.
+    /// Map that records come through; default: the only one of that kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub map: Option<String>,
-    /// The size of that map, for each CPU if it is a perf buffer; as the object has it, if not said.
+    /// Size of that map, for a perf buffer on each CPU; default: as in the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub buffer: Option<Size>,
-    /// The records' struct, or several and the field that tells them apart; the only one that can be, if not said.
+    /// The records' struct, or several and the field that distinguishes them; default: the only one that the
+    /// object declares.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<RecordChoice>,
-    /// Read-only variables of the object, set before it is loaded.
+    /// Values of read-only variables of the object, set before it is loaded.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub constants: BTreeMap<String, Value>,
-    /// Fields that are stored under another name.
+    /// New names of fields.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rename: BTreeMap<String, String>,
-    /// Fields that are shown another way than their type says.
+    /// Ways to show fields that differ from those that their types suggest.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub show: BTreeMap<String, Show>,
-    /// More arguments for the compiler: `-DX=1`, `-I/folder`.
+    /// Additional arguments for the compiler: `-DX=1`, `-I/folder`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cflags: Vec<String>,
 }
 
 impl TemplateConfig {
-    /// What it says about the fields of its records.
+    /// Returns the settings about fields of records.
     pub(super) fn hints(&self) -> Hints {
         Hints { rename: self.rename.clone(), show: self.show.clone() }
     }
 
-    /// The name its rows are stored under, given its section's.
+    /// Returns the name that rows are stored under; `section` is the section's.
     pub fn stored_as(&self, section: &str) -> TracerName {
         TracerName::new(self.name.as_deref().unwrap_or(section))
     }
 
-    /// The longest wait for records.
+    /// Returns the longest wait for records.
     pub fn poll_timeout(&self) -> Duration {
         self.poll_timeout_ms.map_or(POLL_TIMEOUT, Duration::from_millis)
     }
 }
 
-/// What records come through.
+/// Kinds of maps that records come through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Poll {
-    /// One ring for all CPUs (`BPF_MAP_TYPE_RINGBUF`).
+    /// A single ring for all CPUs (`BPF_MAP_TYPE_RINGBUF`).
     RingBuffer,
-    /// One buffer for each CPU (`BPF_MAP_TYPE_PERF_EVENT_ARRAY`).
+    /// A buffer for each CPU (`BPF_MAP_TYPE_PERF_EVENT_ARRAY`).
     PerfBuffer,
 }
 
@@ -98,11 +99,10 @@ impl fmt::Display for Poll {
     }
 }
 
-/// One of `attach`: a hook and the program that belongs there. Which keys it has depends on its type.
+/// An entry of `attach`: a hook and its program. The keys depend on the type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HookConfig {
-    /// What kind of hook.
     #[serde(rename = "type")]
     pub kind: HookType,
     /// A tracepoint's folder below `events` in tracefs.
@@ -114,27 +114,26 @@ pub struct HookConfig {
     /// A function's name; several are tried in order.
     #[serde(default, skip_serializing_if = "Names::is_empty")]
     pub function: Names,
-    /// The file a user function is in: a path, or a library's name.
+    /// The file of a user function: a path, or a library's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Where in that file, in place of a function.
+    /// An offset in that file, instead of a function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
-    /// Only in this process.
+    /// Limits the hook to this process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// Samples a second, on each CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frequency: Option<u64>,
-    /// The program's function in the object; may be left out when it has one.
+    /// The program's function in the object; may be left out if only one fits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
-    /// The tracer can do without it.
+    /// True if the tracer can run without this hook.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
 }
 
-/// Kinds of hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookType {
@@ -146,19 +145,19 @@ pub enum HookType {
     BtfTracepoint,
     /// The entry of almost any kernel function.
     Kprobe,
-    /// Its return.
+    /// The return of a kernel function.
     Kretprobe,
     /// The entry of a kernel function, with its typed arguments.
     Fentry,
-    /// Its return, with arguments and result.
+    /// The return of a kernel function, with arguments and result.
     Fexit,
     /// A hook of the security framework.
     Lsm,
     /// A function of a program or library.
     Uprobe,
-    /// Its return.
+    /// The return of a function of a program or library.
     Uretprobe,
-    /// The clock, so many times a second.
+    /// A clock that fires at `frequency` on each CPU.
     PerfEvent,
 }
 
@@ -173,7 +172,7 @@ impl fmt::Display for HookType {
 pub struct Names(pub Vec<String>);
 
 impl Names {
-    /// None was said.
+    /// True if no name was given.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Why a template can't run, and what to do about it.
+//! Reasons why a template can't run, with possible remedies.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,176 +14,142 @@ use crate::facts::{BTF, Capabilities, Capability};
 use crate::loader::NEEDED;
 use crate::loader::errors::{chain, grant, is_permission, names as capabilities, verdict};
 
-/// Why a template can't run.
+/// Reason why a template can't run.
 #[derive(Debug, Error)]
 pub enum TemplateError {
     /// The file can't be read.
     #[error("read program {}: {source}", path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// No folder to compile in.
     #[error("compile {}: make a temporary folder: {source}", path.display())]
     Folder {
-        /// The source.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// There is no compiler.
     #[error("compile {}: run clang: {source}", path.display())]
     NoClang {
-        /// The source.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// The compiler refused it.
     #[error("compile {}: {}", path.display(), words.join(" | "))]
     Compile {
-        /// The source.
         path: PathBuf,
-        /// What it said, errors first.
+        /// The compiler's output, errors first.
         words: Vec<String>,
     },
-    /// The compiler went on for too long.
+    /// The compiler took too long.
     #[error("compile {}: clang did not end within {} s", path.display(), limit.as_secs())]
     Slow {
-        /// The source.
         path: PathBuf,
-        /// How long that is.
+        /// The time limit.
         limit: Duration,
     },
     /// The object can't be read.
     #[error("read object {}: {why}", path.display())]
-    Object {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
-    /// Its records can't be.
+    Object { path: PathBuf, why: String },
+    /// The object's records can't be decoded.
     #[error("read record type of {}: {source}", path.display())]
     Layout {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: Box<LayoutError>,
     },
-    /// The object lacks a program.
+    /// The object lacks the named program.
     #[error("hook {hook}: the object has no program {program}; it has {}", list(have))]
     NoProgram {
-        /// The hook.
         hook: String,
-        /// What was asked for.
+        /// The requested name.
         program: String,
-        /// What there is.
+        /// Names that exist.
         have: Vec<String>,
     },
-    /// It is not said which program is meant.
-    #[error("hook {hook}: say with `program` which is meant: the object has {}", list(have))]
+    /// More than one program fits, and none is named.
+    #[error("hook {hook}: name one with `program`: the object has {}", list(have))]
     WhichProgram {
-        /// The hook.
         hook: String,
-        /// What there is.
+        /// Names that exist.
         have: Vec<String>,
     },
     /// The program is of another kind.
-    #[error("hook {hook}: program {program} is in section {section:?}, which is for no {kind}")]
+    #[error("hook {hook}: program {program} is in section {section:?}, which is not for a {kind}")]
     WrongProgram {
-        /// The hook.
         hook: String,
-        /// The program.
         program: String,
-        /// Where it is.
+        /// The program's section.
         section: String,
-        /// What would be needed.
+        /// The hook's type, which another kind of program is for.
         kind: HookType,
     },
-    /// Neither configuration nor object say where to attach.
-    #[error("attach: say where with `attach`: section {section:?} of program {program} does not tell")]
+    /// Neither configuration nor object name a hook.
+    #[error("attach: name a hook with `attach`: section {section:?} of program {program} does not name one")]
     NoHooks {
-        /// The program.
         program: String,
-        /// Where it is.
+        /// The program's section.
         section: String,
     },
     /// The kernel binds such a program to one hook.
     #[error(
-        "hook {hook}: program {program} is at another hook already, and a {kind} has one: write a function each"
+        "hook {hook}: program {program} is at another hook already, and a {kind} has one: write a function for each hook"
     )]
     OneHook {
-        /// The hook.
         hook: String,
-        /// The program.
         program: String,
-        /// What kind of hook.
+        /// The hook's type.
         kind: HookType,
     },
-    /// There is nothing to attach.
+    /// The object has no program to attach.
     #[error("attach: the object has no program")]
     NoPrograms,
     /// The object lacks a map.
-    #[error("open map {wanted}: the object has none of that name that is a {poll}; it has {}", list(have))]
+    #[error("open map {wanted}: the object has no {poll} of that name; it has {}", list(have))]
     NoMap {
-        /// Its name.
         wanted: String,
-        /// What kind it would have to be.
+        /// The kind of map that is needed.
         poll: String,
-        /// What there is.
+        /// Names that exist.
         have: Vec<String>,
     },
-    /// There is none, or more than one.
+    /// No map, or more than one, could be meant.
     #[error("open map: {why}; the object has {}", list(have))]
     WhichMap {
-        /// What is wrong.
+        /// Describes what is wrong.
         why: String,
-        /// What there is.
+        /// Names that exist.
         have: Vec<String>,
     },
     /// A map can't be used.
     #[error("open map {map}: {why}")]
-    Map {
-        /// Its name.
-        map: String,
-        /// Why.
-        why: String,
-    },
+    Map { map: String, why: String },
     /// The object lacks a constant.
-    #[error("set constant {name}: the object has none of that name; it has {}", list(have))]
+    #[error("set constant {name}: the object has no such constant; it has {}", list(have))]
     NoConstant {
-        /// Its name.
         name: String,
-        /// What there is.
+        /// Names that exist.
         have: Vec<String>,
     },
-    /// The constant can't be that.
+    /// The value does not fit the constant.
     #[error("set constant {name}: {why}")]
-    Constant {
-        /// Its name.
-        name: String,
-        /// Why.
-        why: String,
-    },
+    Constant { name: String, why: String },
     /// The kernel has no type information.
     #[error("load object: the kernel has no type information ({BTF})")]
     NoBtf,
-    /// Not allowed.
+    /// The process lacks capabilities.
     #[error("{action}: missing {}", capabilities(missing))]
     NotAllowed {
-        /// What was tried.
+        /// The operation that failed.
         action: String,
         /// Capabilities this process lacks.
         missing: Vec<Capability>,
     },
-    /// The object was refused.
+    /// The kernel or the library refused the object.
     #[error("load object: {}", chain(source.as_ref()))]
     Load {
         /// The kernel's or the library's answer.
@@ -193,37 +159,33 @@ pub enum TemplateError {
     /// The verifier refused a program.
     #[error("load program {program}: refused by the kernel's verifier: {}", words.join(" | "))]
     Refused {
-        /// Its name.
         program: String,
         /// The last meaningful lines of what the verifier said.
         words: Vec<String>,
     },
-    /// Not permitted.
+    /// The kernel refused permission.
     #[error("{action} {program}: not permitted on this kernel, or to this user")]
     NotPermitted {
-        /// What was tried: `load program`, `attach program`.
+        /// The operation: `load program` or `attach program`.
         action: &'static str,
-        /// Its name.
         program: String,
     },
     /// This kernel, or this file, has no such hook.
     #[error("attach program {program}: there is no {kind} {} here{}", tried.join(", nor "), because(why))]
     NoHook {
-        /// The program.
         program: String,
-        /// What kind of hook.
+        /// The hook's type.
         kind: HookType,
         /// All names that were tried.
         tried: Vec<String>,
-        /// More, where there is more to say.
+        /// More about the cause, if there is more to say.
         why: String,
     },
-    /// Failed for another reason.
+    /// Loading or attaching failed for another reason.
     #[error("{action} {program}: {}", chain(source.as_ref()))]
     Program {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// Its name.
         program: String,
         /// The kernel's or the library's answer.
         #[source]
@@ -232,7 +194,7 @@ pub enum TemplateError {
 }
 
 impl TemplateError {
-    /// What to do about it, a sentence each.
+    /// Returns possible remedies, a sentence each.
     pub fn advice(&self) -> Vec<String> {
         let one = |sentence: &str| vec![sentence.to_owned()];
         match self {
@@ -250,11 +212,13 @@ impl TemplateError {
             Self::NoBtf => one("run a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
             // To whom nothing is missing the kernel itself says no.
             Self::NotPermitted { .. } if Capabilities::effective().missing(&NEEDED).is_empty() => one(
-                "this kernel does not let anybody attach such a program (locked down, or built without): use another \
+                "this kernel lets no process attach such a program (locked down, or built without): use another \
                  type of hook, or mark it `optional = true`",
             ),
             Self::NotPermitted { .. } | Self::NotAllowed { .. } => grant(),
-            Self::Refused { .. } => one("mend the program: the verifier says what it can't prove safe"),
+            Self::Refused { .. } => {
+                one("fix the program: the message shows what the verifier can't prove safe")
+            }
             Self::NoHook { .. } => {
                 one("give fall-backs as a list of names, or mark the hook `optional = true`")
             }
@@ -263,11 +227,11 @@ impl TemplateError {
     }
 }
 
-/// What was asked of a program, where it went wrong.
+/// The operation that failed, for errors.
 pub(super) const LOAD: &str = "load program";
 pub(super) const ATTACH: &str = "attach program";
 
-/// What a failed load or attach means.
+/// Converts an error of loading or attaching.
 pub(super) fn of_program(action: &'static str, program: &str, cause: ProgramError) -> TemplateError {
     let program = program.to_owned();
     if let ProgramError::LoadError { verifier_log, .. } = &cause {
@@ -284,7 +248,7 @@ pub(super) fn of_program(action: &'static str, program: &str, cause: ProgramErro
     TemplateError::Program { action, program, source: Box::new(cause) }
 }
 
-/// A kind of buffer as the kernel calls it.
+/// Returns the kernel's name of a kind of buffer.
 pub(super) fn map_type(poll: Poll) -> &'static str {
     match poll {
         Poll::RingBuffer => "BPF_MAP_TYPE_RINGBUF",

@@ -1,46 +1,43 @@
-//! Hooks: from the configuration, or from the names of the object's sections.
+//! Hooks of a template's programs: from the configuration, or from the names of the object's sections.
 
 use std::fmt;
 
 use super::config::{HookConfig, HookType};
 
-/// A hook a program of a template is meant for.
+/// A hook, and the program for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
-    /// Where.
     pub point: Point,
-    /// The program's function; `None`: the only one there is for such a hook.
+    /// The program's function; `None`: the only one for such a hook.
     pub program: Option<String>,
-    /// The tracer can do without it.
+    /// True if the tracer can run without this hook.
     pub optional: bool,
 }
 
-/// Where a program can be attached. Names that are lists are tried in order.
+/// A point at which a program can be attached. Names that are lists are tried in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Point {
     /// `type = "tracepoint"`
     Tracepoint {
         /// Folder below `events` in tracefs.
         category: String,
-        /// Names.
         names: Vec<String>,
     },
-    /// Hooks that are known by a name alone.
+    /// A hook that is identified by a name alone.
     Named {
-        /// Which of them.
+        /// The hook's type.
         kind: HookType,
-        /// Names.
         names: Vec<String>,
     },
     /// `uprobe` and `uretprobe`
     User {
-        /// At the function's return.
+        /// True: at the function's return.
         returns: bool,
         /// Program or library.
         path: String,
-        /// Where in it.
-        place: Place,
-        /// Only in this process.
+        /// The point in that file.
+        target: UprobeTarget,
+        /// Limits the hook to this process.
         pid: Option<u32>,
     },
     /// `type = "perf_event"`
@@ -50,17 +47,17 @@ pub enum Point {
     },
 }
 
-/// Where in a file.
+/// A point in a file of user code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// At the first of these functions that is there.
+pub enum UprobeTarget {
+    /// The first of these functions that exists.
     Functions(Vec<String>),
-    /// At this offset in the file.
+    /// An offset in the file.
     Offset(u64),
 }
 
 impl Hook {
-    /// The hook that a part of the configuration asks for; it must be valid.
+    /// Returns the hook of an entry of `attach`, which must be valid.
     pub(super) fn of_config(config: &HookConfig) -> Self {
         let names = |names: &super::config::Names| names.0.clone();
         let point = match config.kind {
@@ -74,7 +71,9 @@ impl Hook {
             kind @ (HookType::Uprobe | HookType::Uretprobe) => Point::User {
                 returns: kind == HookType::Uretprobe,
                 path: config.path.clone().unwrap_or_default(),
-                place: config.offset.map_or_else(|| Place::Functions(names(&config.function)), Place::Offset),
+                target: config
+                    .offset
+                    .map_or_else(|| UprobeTarget::Functions(names(&config.function)), UprobeTarget::Offset),
                 pid: config.pid,
             },
             HookType::PerfEvent => Point::Clock { frequency: config.frequency.unwrap_or_default() },
@@ -83,7 +82,7 @@ impl Hook {
         Self { point, program: config.program.clone(), optional: config.optional }
     }
 
-    /// The hook that a program's section names in full (`tracepoint/signal/signal_generate`), if it does.
+    /// Returns the hook that a program's section names in full (`tracepoint/signal/signal_generate`), if it does.
     pub fn of_section(program: &str, section: &str) -> Option<Self> {
         let (kind, rest) = section.split_once('/')?;
         let named = |kind| Point::Named { kind, names: vec![rest.to_owned()] };
@@ -97,7 +96,7 @@ impl Hook {
                 Point::User {
                     returns: kind == HookType::Uretprobe,
                     path: path.to_owned(),
-                    place: Place::Functions(vec![function.to_owned()]),
+                    target: UprobeTarget::Functions(vec![function.to_owned()]),
                     pid: None,
                 }
             }
@@ -107,7 +106,7 @@ impl Hook {
         Some(Self { point, program: Some(program.to_owned()), optional: false })
     }
 
-    /// What kind of hook.
+    /// Returns the hook's type.
     pub fn kind(&self) -> HookType {
         match &self.point {
             Point::Tracepoint { .. } => HookType::Tracepoint,
@@ -119,7 +118,7 @@ impl Hook {
     }
 }
 
-/// The kind of hook that programs in sections of this first part are for, if any.
+/// Returns the type of hook for programs in sections with this first part, if there is one.
 pub(super) fn section_type(kind: &str) -> Option<HookType> {
     Some(match kind {
         "tracepoint" | "tp" => HookType::Tracepoint,
@@ -143,10 +142,12 @@ impl fmt::Display for Hook {
         match &self.point {
             Point::Tracepoint { category, names } => write!(f, "{kind} {category}/{}", names.join("|")),
             Point::Named { names, .. } => write!(f, "{kind} {}", names.join("|")),
-            Point::User { path, place: Place::Functions(names), .. } => {
+            Point::User { path, target: UprobeTarget::Functions(names), .. } => {
                 write!(f, "{kind} {path}:{}", names.join("|"))
             }
-            Point::User { path, place: Place::Offset(offset), .. } => write!(f, "{kind} {path}+{offset:#x}"),
+            Point::User { path, target: UprobeTarget::Offset(offset), .. } => {
+                write!(f, "{kind} {path}+{offset:#x}")
+            }
             Point::Clock { frequency } => write!(f, "{kind} {frequency} Hz"),
         }
     }
@@ -157,13 +158,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sections_tell_hooks_as_libbpf_reads_them() {
-        let told = |section| Hook::of_section("f", section).map(|hook| hook.to_string());
-        assert_eq!(told("tp/signal/signal_generate").unwrap(), "tracepoint signal/signal_generate");
-        assert_eq!(told("raw_tp/sched_switch").unwrap(), "raw_tracepoint sched_switch");
-        assert_eq!(told("fexit.s/vfs_read").unwrap(), "fexit vfs_read");
-        assert_eq!(told("uretprobe//bin/bash:readline").unwrap(), "uretprobe /bin/bash:readline");
-        assert_eq!(told("kprobe"), None);
-        assert_eq!(told("xdp/x"), None);
+    fn sections_name_hooks_as_libbpf_reads_them() {
+        let parsed = |section| Hook::of_section("f", section).map(|hook| hook.to_string());
+        assert_eq!(parsed("tp/signal/signal_generate").unwrap(), "tracepoint signal/signal_generate");
+        assert_eq!(parsed("raw_tp/sched_switch").unwrap(), "raw_tracepoint sched_switch");
+        assert_eq!(parsed("fexit.s/vfs_read").unwrap(), "fexit vfs_read");
+        assert_eq!(parsed("uretprobe//bin/bash:readline").unwrap(), "uretprobe /bin/bash:readline");
+        assert_eq!(parsed("kprobe"), None);
+        assert_eq!(parsed("xdp/x"), None);
     }
 }

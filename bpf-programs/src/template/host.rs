@@ -1,6 +1,6 @@
 //! Actor `TemplateHost`: one template's object, from compiling it to its last record.
 //!
-//! It runs on a thread of its own and is nobody's but its template's: what goes wrong here harms no other tracer.
+//! Each template has a host of its own, on a thread of its own, so that a failure here affects no other tracer.
 
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
-use actors::{Link, Outbox, Shutdown};
+use actors::{ActorCtx, Outbox, Shutdown};
 use model::{Account, Batch};
 use serde::Serialize;
 use tokio::sync::{Notify, oneshot};
@@ -17,28 +17,27 @@ use tokio::sync::{Notify, oneshot};
 use super::config::TemplateConfig;
 use super::work::Work;
 
-/// What a template shows of itself.
+/// State of a template, as `status` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TemplateState {
-    /// Its hooks are attached.
+    /// True while its hooks are attached.
     pub attached: bool,
     /// The program's file.
     pub program: String,
-    /// The hooks.
     pub hooks: Vec<String>,
-    /// What does not work for want of a hook, and why.
+    /// Hooks that are missing, and what does not work without them.
     pub without: Vec<String>,
     /// The map its records come through.
     pub map: String,
-    /// What is known about records that found that map full.
+    /// Explains how records that found that map full are counted.
     pub ring_losses: String,
-    /// Records decoded.
+    /// Number of decoded records.
     pub decoded: u64,
-    /// Records that could not be.
+    /// Number of records that could not be decoded.
     pub decode_errors: u64,
-    /// The latest fault: a record that could not be decoded, or why it can't run.
+    /// The latest error: a record that could not be decoded, or the reason why the template can't run.
     pub last_error: Option<String>,
-    /// What could be done about it.
+    /// Possible remedies for that error.
     pub advice: Vec<String>,
 }
 
@@ -48,43 +47,43 @@ pub struct TemplateState {
 #[rtype(result = "Result<(), String>")]
 pub struct SetTemplateAttached(pub bool);
 
-/// What all incarnations of a template's host share.
-pub(super) struct Fixture {
+/// State that outlives an incarnation of a template's host.
+pub(super) struct Shared {
     pub(super) name: String,
     pub(super) program: PathBuf,
     pub(super) config: TemplateConfig,
     pub(super) account: Arc<Account>,
     pub(super) collector: Outbox<Batch>,
-    /// It is meant to be attached: kept, so that one that was detached stays so when it is built anew.
+    /// True if the template is to be attached; a host that is rebuilt after a detach stays detached.
     pub(super) wanted: Arc<AtomicBool>,
-    /// The loaded object: it outlives an incarnation, with all that is in its buffer.
+    /// The loaded object, which outlives an incarnation with all that is in its buffer.
     pub(super) work: Mutex<Option<Work>>,
 }
 
-/// Runs one template. See the module.
+/// Runs one template, see the module.
 pub struct TemplateHost {
-    body: Rc<Body>,
+    control: Rc<Control>,
 }
 
-/// Where an answer goes.
+/// Receives the result of a request.
 type Answer = oneshot::Sender<Result<(), String>>;
 
-/// What the loop and the message handlers share.
-pub(super) struct Body {
-    pub(super) link: Link<TemplateState>,
-    pub(super) fixture: Arc<Fixture>,
+/// State that the loop and the message handlers share.
+pub(super) struct Control {
+    pub(super) ctx: ActorCtx<TemplateState>,
+    pub(super) shared: Arc<Shared>,
     pub(super) stopping: Cell<bool>,
     pub(super) panic_next: Cell<bool>,
     pub(super) wake: Notify,
-    /// Who waits for it to be attached, or detached.
+    /// Pending requests to attach (true) or detach.
     pub(super) waiting: RefCell<Vec<(bool, Answer)>>,
 }
 
 impl TemplateHost {
-    pub(super) fn new(link: Link<TemplateState>, fixture: Arc<Fixture>) -> Self {
+    pub(super) fn new(ctx: ActorCtx<TemplateState>, shared: Arc<Shared>) -> Self {
         let (stopping, panic_next) = (Cell::new(false), Cell::new(false));
         let (wake, waiting) = (Notify::new(), RefCell::default());
-        Self { body: Rc::new(Body { link, fixture, stopping, panic_next, wake, waiting }) }
+        Self { control: Rc::new(Control { ctx, shared, stopping, panic_next, wake, waiting }) }
     }
 }
 
@@ -92,7 +91,7 @@ impl Actor for TemplateHost {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(self.body.clone().run().into_actor(self));
+        ctx.spawn(self.control.clone().run().into_actor(self));
     }
 }
 
@@ -100,8 +99,8 @@ impl Handler<Shutdown> for TemplateHost {
     type Result = ();
 
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.body.stopping.set(true);
-        self.body.wake.notify_one();
+        self.control.stopping.set(true);
+        self.control.wake.notify_one();
     }
 }
 
@@ -113,14 +112,14 @@ impl Handler<SetTemplateAttached> for TemplateHost {
         SetTemplateAttached(on): SetTemplateAttached,
         _: &mut Self::Context,
     ) -> Self::Result {
-        self.body.fixture.wanted.store(on, Relaxed);
+        self.control.shared.wanted.store(on, Relaxed);
         let (answer, answered) = oneshot::channel();
-        self.body.waiting.borrow_mut().push((on, answer));
-        self.body.wake.notify_one();
+        self.control.waiting.borrow_mut().push((on, answer));
+        self.control.wake.notify_one();
         Box::pin(async move {
             answered
                 .await
-                .unwrap_or_else(|_| Err("it ended before that was done: look at its status".to_owned()))
+                .unwrap_or_else(|_| Err("the tracer ended first; see `duetector-actors status`".to_owned()))
         })
     }
 }
@@ -130,6 +129,6 @@ impl Handler<crate::InjectPanic> for TemplateHost {
     type Result = ();
 
     fn handle(&mut self, _: crate::InjectPanic, _: &mut Self::Context) {
-        self.body.panic_next.set(true);
+        self.control.panic_next.set(true);
     }
 }

@@ -1,4 +1,4 @@
-//! What is in somebody's object, and a template to begin with: `tracers inspect`.
+//! `tracers inspect`: lists what is in a user's object, and drafts a template for it.
 
 use std::path::Path;
 
@@ -11,42 +11,37 @@ use super::hook::section_type;
 use super::layout::{FieldLine, Hints, LayoutError, RecordChoice, Types};
 use super::object::{Constant, Contents, Map, Program};
 
-/// An object's contents, told without loading it.
+/// An object's contents, read without loading it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Inspection {
-    /// The file.
     pub file: String,
-    /// Programs.
     pub programs: Vec<Program>,
-    /// Maps.
     pub maps: Vec<Map>,
     /// Read-only variables, which `constants` can set.
     pub constants: Vec<Constant>,
     /// Layouts of the structs that are declared to be records.
     pub records: Vec<RecordLayout>,
-    /// Why there is none, or not of all.
+    /// Reasons why layouts are missing.
     pub problems: Vec<String>,
     /// Names of all structs that `record` could name.
     pub structs: Vec<String>,
-    /// A section to paste into a configuration.
+    /// A configuration section to paste.
     pub template: String,
 }
 
-/// A struct as it would be decoded.
+/// Layout of a struct as it would be decoded.
 #[derive(Clone, Debug, Serialize)]
 pub struct RecordLayout {
-    /// Its name, as `record` can name it.
+    /// The struct's name, as `record` can name it.
     pub record: String,
-    /// Bytes.
     pub bytes: usize,
-    /// Its fields.
     pub fields: Vec<FieldLine>,
 }
 
-/// Reads an object, or compiles its source, and tells what is in it.
+/// Reads an object, or compiles its source, and lists its contents.
 ///
 /// # Errors
-/// When the file can't be read or compiled, or is no object.
+/// The file can't be read or compiled, or is no object.
 pub async fn inspect(path: &Path, cflags: &[String]) -> Result<Inspection, TemplateError> {
     let bytes = compile::object(path, cflags).await?;
     let types = match Types::of_object(&bytes) {
@@ -81,7 +76,7 @@ pub async fn inspect(path: &Path, cflags: &[String]) -> Result<Inspection, Templ
     Ok(Inspection { file, programs, maps, constants, records, problems, structs, template })
 }
 
-/// A section to paste: what the object says itself is left out, what it leaves open is there to be filled in.
+/// Drafts a section to paste: what the object says itself is left out, what it leaves open is to be filled in.
 fn template(path: &Path, contents: &Contents, records: &[RecordLayout]) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut text = format!("[tracer.template.bpf.{}]\n", name(path));
@@ -115,7 +110,7 @@ fn template(path: &Path, contents: &Contents, records: &[RecordLayout]) -> Strin
     text
 }
 
-/// One of `attach`; with capitals where its section does not tell.
+/// Writes an entry of `attach`, with capitals for what the program's section does not name.
 fn hook(program: &Program) -> String {
     let rest = program.section.split_once('/').map(|(_, rest)| rest);
     let Some(kind) = section_type(program.kind()) else {
@@ -138,7 +133,7 @@ fn hook(program: &Program) -> String {
     format!("{{ type = \"{kind}\", {keys}, program = {:?} }},", program.name)
 }
 
-/// A tracer's name from a file's.
+/// Derives a tracer's name from a file's.
 fn name(path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = file.split('.').next().unwrap_or_default();
@@ -166,12 +161,13 @@ mod tests {
              # attached where the sections say: tracepoint signal/signal_generate\n"
         );
         contents.programs.push(program("g", "uprobe"));
-        let told = template(Path::new("/x/a.bpf.o"), &contents, &[]);
-        assert!(told.contains(
+        let drafted = template(Path::new("/x/a.bpf.o"), &contents, &[]);
+        assert!(drafted.contains(
             r#"{ type = "tracepoint", category = "signal", name = "signal_generate", program = "f" },"#
         ));
         assert!(
-            told.contains(r#"{ type = "uprobe", path = "LIBRARY", function = "FUNCTION", program = "g" },"#)
+            drafted
+                .contains(r#"{ type = "uprobe", path = "LIBRARY", function = "FUNCTION", program = "g" },"#)
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What is in an object file, told without loading it: programs, maps, constants.
+//! The contents of an object file, read without loading it: programs, maps, constants.
 
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
@@ -10,15 +10,15 @@ use serde::Serialize;
 use super::config::Poll;
 use super::hook::{Hook, section_type};
 
-/// The map in which a program counts the records that found no room: an unsigned 64-bit number for each CPU. See
+/// Map in which a program counts the records that found no room: an unsigned 64-bit number for each CPU. See
 /// `duetector.h`.
 pub const LOST: &str = "duetector_lost";
-/// The constant that is set to the agent's process id, where there is one.
+/// Constant that is set to the agent's process id, if the object has it.
 pub const AGENT: &str = "agent_tgid";
-/// The constants that are set to the pid namespace in which that is its process id: device and inode.
+/// Constants that are set to the device and inode of the pid namespace of that process id.
 pub const AGENT_PIDNS: [&str; 2] = ["agent_pidns_dev", "agent_pidns_ino"];
 
-/// An object's contents.
+/// Contents of an object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Contents {
     /// Programs, in the order of the file.
@@ -29,51 +29,45 @@ pub struct Contents {
     pub constants: Vec<Constant>,
 }
 
-/// A program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Program {
-    /// Its function.
+    /// The program's function.
     pub name: String,
-    /// Its section.
     pub section: String,
-    /// The hook that its section names in full.
+    /// The hook that the section names in full.
     pub hook: Option<String>,
 }
 
-/// A map.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Map {
-    /// Its name.
     pub name: String,
-    /// Its type, as the kernel calls it.
+    /// The map's type, as the kernel calls it.
     #[serde(rename = "type")]
     pub kind: String,
     /// Bytes of a key.
     pub key_size: u32,
     /// Bytes of a value.
     pub value_size: u32,
-    /// Entries; bytes of a ring buffer.
+    /// Number of entries; for a ring buffer its bytes.
     pub max_entries: u32,
-    /// Records can come through it.
+    /// How records can come through it, if they can.
     pub poll: Option<Poll>,
 }
 
-/// A read-only variable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Constant {
-    /// Its name.
     pub name: String,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
 }
 
 impl Program {
-    /// The hook that its section names in full.
+    /// Returns the hook that the section names in full.
     pub(super) fn hook(&self) -> Option<Hook> {
         Hook::of_section(&self.name, &self.section)
     }
 
-    /// The first part of its section's name: what kind of program it is.
+    /// Returns the first part of the section's name: the kind of program.
     pub(super) fn kind(&self) -> &str {
         self.section.split('/').next().unwrap_or_default()
     }
@@ -83,11 +77,11 @@ impl Contents {
     /// Reads an object file.
     ///
     /// # Errors
-    /// When it is none, in words.
+    /// The file is no eBPF object; the text says why.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         if !bytes.starts_with(b"\x7fELF") {
             return Err(
-                "it is no ELF file: name an object made by `clang -target bpf -c`, or its source (.bpf.c)"
+                "it is not an ELF file: name an object made by `clang -target bpf -c`, or its source (.bpf.c)"
                     .to_owned(),
             );
         }
@@ -102,18 +96,18 @@ impl Contents {
         Ok(Self { programs: programs(&file), maps: self::maps(maps), constants: constants(&file) })
     }
 
-    /// Names of the programs.
+    /// Returns the names of the programs.
     pub(super) fn program_names(&self) -> Vec<String> {
         self.programs.iter().map(|program| program.name.clone()).collect()
     }
 }
 
-/// Reads it with the loader's own eyes. These panic at some objects that were tampered with (`aya-obj` 0.3 trusts
-/// offsets in `.BTF.ext` and section sizes), and one bad object must harm nobody else.
+/// Parses the file with the loader's own parser. That panics at some damaged objects (`aya-obj` 0.3 trusts
+/// offsets in `.BTF.ext` and section sizes), and one bad object must not affect other tracers.
 fn as_the_loader_does(bytes: &[u8]) -> Result<aya_obj::Object, String> {
     match catch_unwind(|| aya_obj::Object::parse(bytes)) {
         Ok(read) => read.map_err(|cause| cause.to_string()),
-        Err(_) => Err("it is damaged: the loader can't make sense of it; compile it anew".to_owned()),
+        Err(_) => Err("it is damaged: the loader can't parse it; compile it again".to_owned()),
     }
 }
 
@@ -137,7 +131,7 @@ fn programs(file: &object::File<'_>) -> Vec<Program> {
 
 fn maps(maps: std::collections::HashMap<String, aya_obj::Map>) -> Vec<Map> {
     let sorted: BTreeMap<String, aya_obj::Map> = maps.into_iter().collect();
-    // `.rodata` and the like are variables; those one may set are listed as constants.
+    // `.rodata` and other sections of variables; those that can be set are listed as constants.
     let own = sorted.into_iter().filter(|(name, _)| !name.starts_with('.'));
     own.map(|(name, map)| {
         let kind = map.map_type();
@@ -158,7 +152,7 @@ fn constants(file: &object::File<'_>) -> Vec<Constant> {
     for symbol in file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Data && symbol.size() > 0) {
         let section = symbol.section_index().and_then(|index| file.section_by_index(index).ok());
         let read_only = section.is_some_and(|section| section.name().is_ok_and(|n| n.starts_with(".rodata")));
-        // Local ones are the compiler's.
+        // Local symbols are the compiler's own.
         if let (true, true, Ok(name)) = (read_only, symbol.is_global(), symbol.name()) {
             found.push(Constant { name: name.to_owned(), bytes: symbol.size() });
         }
@@ -167,7 +161,7 @@ fn constants(file: &object::File<'_>) -> Vec<Constant> {
     found
 }
 
-/// Whether a program in a section that begins so can be attached by a template at all.
+/// True if a template can attach the program, judging by its section.
 pub(super) fn is_attachable(program: &Program) -> bool {
     section_type(program.kind()).is_some()
 }

@@ -1,4 +1,4 @@
-//! What a template asks for, matched with what its object has: all that can be known without the kernel.
+//! Matches a template with its object: all checks that need no kernel.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,13 +18,13 @@ pub struct Plan {
     /// The map that records come through.
     pub(super) map: String,
     pub(super) poll: Poll,
-    /// Its size, if it is not to be the object's.
+    /// The map's size, if it differs from the object's.
     pub(super) buffer: Option<u32>,
     pub(super) poll_timeout: Duration,
     pub(super) layout: Layout,
     pub(super) hooks: Vec<(Hook, String)>,
     pub(super) constants: Vec<(String, Vec<u8>)>,
-    /// The object counts the records that its map had no room for.
+    /// True if the object counts the records that its map had no room for.
     pub(super) counts_lost: bool,
 }
 
@@ -32,10 +32,10 @@ impl Plan {
     /// Matches a template with its object, read from `path`.
     ///
     /// # Errors
-    /// What does not fit.
+    /// The template does not fit the object.
     pub fn new(config: &TemplateConfig, path: &Path, bytes: Vec<u8>) -> Result<Self, TemplateError> {
         let of_layout = |source| TemplateError::Layout { path: path.to_owned(), source: Box::new(source) };
-        // Before anything else looks at it: nothing says so clearly what is wrong with a file.
+        // The loader's parser first: its errors say most clearly what is wrong with a file.
         let types = Types::of_object(&bytes).map_err(of_layout)?;
         let contents =
             Contents::read(&bytes).map_err(|why| TemplateError::Object { path: PathBuf::from(path), why })?;
@@ -56,7 +56,7 @@ impl Plan {
     }
 }
 
-/// The map that records come through.
+/// Returns the map that records come through, and its kind.
 fn buffer(config: &TemplateConfig, contents: &Contents) -> Result<(String, Poll), TemplateError> {
     let fits = |poll: Poll| config.poll.is_none_or(|wanted| wanted == poll);
     let buffers: Vec<_> =
@@ -71,14 +71,13 @@ fn buffer(config: &TemplateConfig, contents: &Contents) -> Result<(String, Poll)
     match &buffers[..] {
         [(map, poll)] => Ok((map.name.clone(), *poll)),
         [] => Err(TemplateError::WhichMap { why: format!("there is no {wanted}"), have: have() }),
-        _ => Err(TemplateError::WhichMap {
-            why: "say with `map` through which the records come".to_owned(),
-            have: have(),
-        }),
+        _ => {
+            Err(TemplateError::WhichMap { why: "name the records' map with `map`".to_owned(), have: have() })
+        }
     }
 }
 
-/// Each hook with its program.
+/// Returns each hook with its program.
 fn hooks(config: &TemplateConfig, contents: &Contents) -> Result<Vec<(Hook, String)>, TemplateError> {
     if contents.programs.is_empty() {
         return Err(TemplateError::NoPrograms);
@@ -98,22 +97,27 @@ fn by_section(program: &Program) -> Result<(Hook, String), TemplateError> {
     }
 }
 
-/// The program that a hook names; or the only one there is for hooks of that kind.
+/// Returns the program that a hook names, or the only one for hooks of that kind.
 fn program(hook: &Hook, contents: &Contents) -> Result<String, TemplateError> {
-    let (told, kind) = (hook.to_string(), hook.kind());
+    let (hook_text, kind) = (hook.to_string(), hook.kind());
     let fits = |program: &&Program| section_type(program.kind()) == Some(kind);
     let found = match &hook.program {
         Some(name) => contents.programs.iter().find(|program| program.name == *name).ok_or_else(|| {
             let (program, have) = (name.clone(), contents.program_names());
-            TemplateError::NoProgram { hook: told.clone(), program, have }
+            TemplateError::NoProgram { hook: hook_text.clone(), program, have }
         })?,
         None => {
             let fitting: Vec<&Program> = contents.programs.iter().filter(fits).collect();
             match (&fitting[..], &contents.programs[..]) {
                 ([one], _) => one,
-                // Told below that it does not fit.
+                // Refused below, because it does not fit.
                 ([], [one]) => one,
-                _ => return Err(TemplateError::WhichProgram { hook: told, have: contents.program_names() }),
+                _ => {
+                    return Err(TemplateError::WhichProgram {
+                        hook: hook_text,
+                        have: contents.program_names(),
+                    });
+                }
             }
         }
     };
@@ -121,10 +125,10 @@ fn program(hook: &Hook, contents: &Contents) -> Result<String, TemplateError> {
         return Ok(found.name.clone());
     }
     let (program, section) = (found.name.clone(), found.section.clone());
-    Err(TemplateError::WrongProgram { hook: told, program, section, kind })
+    Err(TemplateError::WrongProgram { hook: hook_text, program, section, kind })
 }
 
-/// The constants that are to be set, as bytes: those of the template, and what tells a program who the agent is.
+/// Returns the constants to set, as bytes: those of the template, and those that identify the agent.
 fn constants(config: &TemplateConfig, contents: &Contents) -> Result<Vec<(String, Vec<u8>)>, TemplateError> {
     let mut set = Vec::new();
     for (name, value) in &config.constants {
@@ -150,7 +154,7 @@ fn constants(config: &TemplateConfig, contents: &Contents) -> Result<Vec<(String
     Ok(set)
 }
 
-/// A value as a variable of that size holds it.
+/// Encodes a value for a variable of that size.
 fn constant(value: &Value, size: usize) -> Result<Vec<u8>, String> {
     match value {
         Value::Bool(value) => constant(&u64::from(*value).into(), size),
@@ -160,26 +164,26 @@ fn constant(value: &Value, size: usize) -> Result<Vec<u8>, String> {
             Ok(bytes)
         }
         Value::String(text) => {
-            Err(format!("it has room for {} bytes and a NUL, not for {}", size - 1, text.len()))
+            Err(format!("the variable has room for {} bytes and a NUL, not for {}", size - 1, text.len()))
         }
         Value::Array(items) => {
             if items.is_empty() || !size.is_multiple_of(items.len()) {
-                return Err(format!("its {size} bytes can't be {} numbers", items.len()));
+                return Err(format!("a variable of {size} bytes can't hold {} numbers", items.len()));
             }
             let parts = items.iter().map(|item| constant(item, size / items.len()));
             Ok(parts.collect::<Result<Vec<_>, _>>()?.concat())
         }
         number => {
             let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
-            let whole = whole.ok_or_else(|| format!("{number} is no whole number"))?;
+            let whole = whole.ok_or_else(|| format!("{number} is not a whole number"))?;
             if ![1, 2, 4, 8].contains(&size) {
-                return Err(format!("its {size} bytes are no number"));
+                return Err(format!("a variable of {size} bytes is not a number"));
             }
             let bits = size as u32 * 8;
             if whole >= 1 << bits || whole < -(1 << (bits - 1)) {
                 return Err(format!("{whole} does not fit into {size} bytes"));
             }
-            // eBPF has the machine's own byte order; what is cut off is the sign's repetition.
+            // eBPF has the machine's byte order; the bytes that are cut off only repeat the sign.
             let bytes = whole.to_ne_bytes();
             let start = if cfg!(target_endian = "big") { bytes.len() - size } else { 0 };
             Ok(bytes[start..start + size].to_vec())
@@ -205,9 +209,9 @@ mod tests {
         for (value, size, why) in [
             (json!(256), 1, "256 does not fit into 1 bytes"),
             (json!(-129), 1, "-129 does not fit into 1 bytes"),
-            (json!("abcd"), 4, "it has room for 3 bytes and a NUL, not for 4"),
-            (json!([1, 2, 3]), 4, "its 4 bytes can't be 3 numbers"),
-            (json!(1), 3, "its 3 bytes are no number"),
+            (json!("abcd"), 4, "the variable has room for 3 bytes and a NUL, not for 4"),
+            (json!([1, 2, 3]), 4, "a variable of 4 bytes can't hold 3 numbers"),
+            (json!(1), 3, "a variable of 3 bytes is not a number"),
         ] {
             assert_eq!(constant(&value, size).unwrap_err(), why);
         }
@@ -238,32 +242,32 @@ mod tests {
     fn the_only_buffer_or_the_one_that_is_named() {
         let (ring, perf) = (Some(Poll::RingBuffer), Some(Poll::PerfBuffer));
         let both = contents(&[("a", ring), ("b", perf), ("c", None)], &[]);
-        let told = |text| buffer(&config(text), &both).map_err(|cause| cause.to_string());
-        assert_eq!(told(r#"{"poll": "perf_buffer"}"#), Ok(("b".to_owned(), Poll::PerfBuffer)));
-        assert_eq!(told(r#"{"map": "a"}"#), Ok(("a".to_owned(), Poll::RingBuffer)));
-        assert!(told("{}").unwrap_err().contains("say with `map`"));
-        assert!(told(r#"{"map": "c"}"#).unwrap_err().contains("has none of that name"));
-        assert!(told(r#"{"map": "a", "poll": "perf_buffer"}"#).unwrap_err().contains("PERF_EVENT_ARRAY"));
+        let result = |text| buffer(&config(text), &both).map_err(|cause| cause.to_string());
+        assert_eq!(result(r#"{"poll": "perf_buffer"}"#), Ok(("b".to_owned(), Poll::PerfBuffer)));
+        assert_eq!(result(r#"{"map": "a"}"#), Ok(("a".to_owned(), Poll::RingBuffer)));
+        assert!(result("{}").unwrap_err().contains("map with `map`"));
+        assert!(result(r#"{"map": "c"}"#).unwrap_err().contains("of that name; it has"));
+        assert!(result(r#"{"map": "a", "poll": "perf_buffer"}"#).unwrap_err().contains("PERF_EVENT_ARRAY"));
     }
 
     #[test]
     fn a_hook_finds_its_program_or_says_what_there_is() {
         let two = contents(&[], &[("f", "tp/a/b"), ("g", "kprobe/c")]);
-        let told = |text: &str| {
+        let result = |text: &str| {
             hooks(&config(text), &two)
                 .map(|hooks| {
                     hooks.into_iter().map(|(hook, program)| format!("{hook}: {program}")).collect::<Vec<_>>()
                 })
                 .map_err(|cause| cause.to_string())
         };
-        assert_eq!(told("{}").unwrap(), ["tracepoint a/b: f", "kprobe c: g"]);
+        assert_eq!(result("{}").unwrap(), ["tracepoint a/b: f", "kprobe c: g"]);
         let named = r#"{"attach": [{"type": "kprobe", "function": ["x", "y"]}]}"#;
-        assert_eq!(told(named).unwrap(), ["kprobe x|y: g"]);
+        assert_eq!(result(named).unwrap(), ["kprobe x|y: g"]);
         let wrong = r#"{"attach": [{"type": "kprobe", "function": "x", "program": "f"}]}"#;
-        assert!(told(wrong).unwrap_err().contains("is in section \"tp/a/b\", which is for no kprobe"));
+        assert!(result(wrong).unwrap_err().contains("is in section \"tp/a/b\", which is not for a kprobe"));
         let unknown = r#"{"attach": [{"type": "kprobe", "function": "x", "program": "h"}]}"#;
-        assert!(told(unknown).unwrap_err().contains("no program h; it has f, g"));
+        assert!(result(unknown).unwrap_err().contains("no program h; it has f, g"));
         let unclear = r#"{"attach": [{"type": "fentry", "function": "x"}]}"#;
-        assert!(told(unclear).unwrap_err().contains("say with `program`"));
+        assert!(result(unclear).unwrap_err().contains("name one with `program`"));
     }
 }

@@ -19,16 +19,16 @@ use crate::host::Attached;
 use crate::loader::NEEDED;
 use crate::loader::errors::is_permission;
 
-/// A perf buffer's size for each CPU, where neither template nor object say.
+/// Default size of a perf buffer for each CPU, if neither template nor object name one.
 const PERF_BYTES: u32 = 256 << 10;
 
-/// An object at work. Dropping it detaches everything and lets the kernel free it.
+/// A loaded object. Dropping it detaches everything and lets the kernel free it.
 pub(super) struct Loaded {
     /// The programs and their hooks, while they are attached.
     programs: Option<Ebpf>,
     buffer: Buffer,
     lost: Option<PerCpuArray<MapData, u64>>,
-    /// Records that found no room, as a perf buffer's own messages say.
+    /// Records that found no room, according to a perf buffer's own messages.
     reported: u64,
 }
 
@@ -41,7 +41,7 @@ impl Loaded {
     /// Loads the object and attaches its programs.
     ///
     /// # Errors
-    /// When that is refused, or a hook is missing that the tracer can't do without.
+    /// The kernel refuses, or a required hook is missing.
     pub(super) fn load(plan: &Plan) -> Result<(Self, Attached), TemplateError> {
         let mut ebpf = object(plan)?;
         let buffer = Buffer::open(&mut ebpf, plan)?;
@@ -56,18 +56,18 @@ impl Loaded {
         Ok((Self { programs: Some(ebpf), buffer, lost, reported: 0 }, attached))
     }
 
-    /// Detaches everything. What is in the buffer stays there.
+    /// Detaches everything. The buffer's content stays.
     pub(super) fn detach(&mut self) {
         self.programs = None;
     }
 
-    /// Takes up to `limit` records out of the buffer; says how many there were.
+    /// Takes up to `limit` records out of the buffer; returns their number.
     pub(super) fn drain(&mut self, limit: usize, visit: &mut dyn FnMut(&[u8])) -> usize {
         match &mut self.buffer {
             Buffer::Ring(ring) => drain_ring(ring, limit, visit),
             Buffer::Perf { cpus, next } => {
                 let mut taken = 0;
-                // Each time another CPU goes first: one that is flooded must not hide the others.
+                // Each call begins with another CPU, so that one that is flooded can't starve the others.
                 for _ in 0..cpus.len() {
                     *next = (*next + 1) % cpus.len();
                     let (count, lost) = drain_perf(&mut cpus[*next], limit - taken, visit);
@@ -82,7 +82,8 @@ impl Loaded {
         }
     }
 
-    /// Records that found the buffer full, as far as that is known: by the program's own count, or the kernel's.
+    /// Returns the number of records that found the buffer full, as far as known: by the program's own count,
+    /// or the kernel's.
     pub(super) fn lost(&self) -> io::Result<u64> {
         match &self.lost {
             Some(map) => Ok(map.get(&0, 0).map_err(io::Error::other)?.iter().sum()),
@@ -90,7 +91,7 @@ impl Loaded {
         }
     }
 
-    /// What becomes readable when there are records.
+    /// Returns a descriptor that is readable when there are records.
     pub(super) fn waker(&self) -> io::Result<OwnedFd> {
         match &self.buffer {
             Buffer::Ring(ring) => ring.as_fd().try_clone_to_owned(),
@@ -108,7 +109,7 @@ impl Loaded {
 impl Buffer {
     fn open(ebpf: &mut Ebpf, plan: &Plan) -> Result<Self, TemplateError> {
         let failed = |why: String| TemplateError::Map { map: plan.map.clone(), why };
-        let map = ebpf.take_map(&plan.map).ok_or_else(|| failed("the object lost it".to_owned()))?;
+        let map = ebpf.take_map(&plan.map).ok_or_else(|| failed("the object no longer has it".to_owned()))?;
         match plan.poll {
             Poll::RingBuffer => typed(map).map(Self::Ring).map_err(failed),
             Poll::PerfBuffer => {
@@ -160,8 +161,8 @@ fn attach(ebpf: &mut Ebpf, plan: &Plan) -> Result<Attached, TemplateError> {
             return Err(TemplateError::NoProgram { hook, program, have: Vec::new() });
         };
         match attacher.attach(program, name, hook) {
-            Ok(told) => {
-                attached.hooks.push(told);
+            Ok(hook_text) => {
+                attached.hooks.push(hook_text);
                 attached.without.extend(blind(hook.kind()));
             }
             Err(cause) if hook.optional => attached.without.push(cause.to_string()),
@@ -181,7 +182,8 @@ fn drain_ring(ring: &mut RingBuf<MapData>, limit: usize, visit: &mut dyn FnMut(&
     limit
 }
 
-/// Takes up to `limit` records of one CPU's; tells how many there were, and how many the kernel says are lost.
+/// Takes up to `limit` records of one CPU; returns their number, and the number that the kernel reports as
+/// lost.
 fn drain_perf(
     buffer: &mut PerfEventArrayBuffer<MapData>,
     limit: usize,

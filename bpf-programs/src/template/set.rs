@@ -1,6 +1,6 @@
-//! All templates: made from a configuration, and brought in line with another one while the agent runs.
+//! All templates: started from a configuration, and changed to follow another one while the agent runs.
 //!
-//! A template whose section is the same before and after, and whose program's file too, is not touched.
+//! A template is not touched if its section and its program's file are the same before and after.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,13 +14,13 @@ use futures::future::join_all;
 use model::{Accounts, Batch, Changes, Problem, TracerName};
 
 use super::config::{TemplateConfig, TemplatesConfig};
-use super::host::{Fixture, SetTemplateAttached, TemplateHost, TemplateState};
+use super::host::{SetTemplateAttached, Shared, TemplateHost, TemplateState};
 use super::validate::validate;
 
-/// The sections' place in the configuration.
+/// The path of the sections in the configuration.
 const PREFIX: &str = "tracer.template.bpf";
 
-/// All templates that are not disabled. Clones are of the same ones.
+/// All templates that are not disabled. Clones share them.
 #[derive(Clone)]
 pub struct Templates {
     inner: Arc<Inner>,
@@ -31,11 +31,11 @@ struct Inner {
     accounts: Accounts,
     collector: Outbox<Batch>,
     present: Mutex<BTreeMap<String, Present>>,
-    /// Held by whoever changes which there are: one at a time.
+    /// Serialises changes to the set of templates.
     changing: tokio::sync::Mutex<()>,
 }
 
-/// A template and what it was made of.
+/// A template and what it was made from.
 struct Present {
     handle: TemplateHandle,
     config: TemplateConfig,
@@ -43,16 +43,16 @@ struct Present {
     wanted: Arc<AtomicBool>,
 }
 
-/// A template at work.
+/// A running template.
 #[derive(Clone)]
 pub struct TemplateHandle {
-    /// The name its rows and its account are under.
+    /// Name of its rows and of its account.
     pub stored_as: TracerName,
-    /// Its configuration section.
+    /// The template's configuration section.
     pub section: String,
-    /// The actor: its status says whether it runs, its state what it is attached to.
+    /// The actor: its status says whether it runs, its state which hooks are attached.
     pub child: ChildRef<TemplateHost, TemplateState>,
-    /// It was detached at run time.
+    /// True if it was detached at run time.
     pub off: bool,
 }
 
@@ -62,7 +62,7 @@ pub struct Prepared {
     wanted: TemplatesConfig,
 }
 
-/// What a file was like: another one under the same name is another program.
+/// Identifies the content of a file: another file under the same name is another program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
@@ -79,8 +79,8 @@ impl Stamp {
     }
 }
 
-/// Starts every template that is not disabled. `config` must be valid ([`validate`]). One that can't run says so
-/// in its status; the others do.
+/// Starts every template that is not disabled. `config` must be valid ([`validate`]). A template that can't run
+/// reports it in its status; the others run.
 ///
 /// # Panics
 /// Outside an actix system.
@@ -114,7 +114,7 @@ fn enabled(config: &TemplatesConfig) -> TemplatesConfig {
 }
 
 impl Templates {
-    /// The templates as they are now, by section.
+    /// Returns the templates as they are now, by section.
     pub fn tracers(&self) -> Vec<TemplateHandle> {
         let off = |present: &Present| !present.wanted.load(Relaxed);
         let handle = |present: &Present| TemplateHandle { off: off(present), ..present.handle.clone() };
@@ -124,19 +124,19 @@ impl Templates {
     /// Loads and attaches a template that was detached or given up.
     ///
     /// # Errors
-    /// When there is none that is stored under that name, or it can't run.
+    /// No template is stored under that name, or it can't run.
     pub async fn attach(&self, name: &TracerName) -> Result<(), String> {
         let _changing = self.inner.changing.lock().await;
         let child = self.child(name)?;
-        // One that was given up begins anew, with what it is asked.
+        // A template that was given up starts again with this request.
         child.revive();
         ask(&child, true).await
     }
 
-    /// Detaches a template until it is attached again; its records are handed over by then.
+    /// Detaches a template until it is attached again; returns after its records were passed on.
     ///
     /// # Errors
-    /// When there is none that is stored under that name, or it can't be detached.
+    /// No template is stored under that name, or it can't be detached.
     pub async fn detach(&self, name: &TracerName) -> Result<(), String> {
         let _changing = self.inner.changing.lock().await;
         ask(&self.child(name)?, false).await
@@ -148,20 +148,20 @@ impl Templates {
         found.map(|present| present.handle.child.clone()).ok_or_else(|| format!("no template tracer {name}"))
     }
 
-    /// Looks whether `config` could be applied. Nothing that runs is touched.
+    /// Checks whether `config` could be applied. Running templates are not touched.
     ///
     /// # Errors
-    /// All that is wrong with it.
+    /// All problems of the configuration.
     pub fn prepare(&self, config: &TemplatesConfig) -> Result<Prepared, Vec<Problem>> {
         let problems = validate(config, PREFIX);
         if problems.is_empty() { Ok(Prepared { wanted: enabled(config) }) } else { Err(problems) }
     }
 
-    /// Removes, restarts and adds what differs from before. Comes back when all that went has ended and what it held
-    /// is handed over.
+    /// Removes, restarts and adds what differs. Returns when all that was removed has ended and its records
+    /// were passed on.
     pub async fn apply(&self, prepared: Prepared) -> Changes {
         let inner = self.inner.clone();
-        // A caller that does not wait for the end must not leave things half done.
+        // A task of its own: a caller that stops waiting must not leave the change half done.
         actix::spawn(async move { inner.apply(prepared.wanted).await }).await.unwrap_or_default()
     }
 }
@@ -169,7 +169,7 @@ impl Templates {
 async fn ask(child: &ChildRef<TemplateHost, TemplateState>, attached: bool) -> Result<(), String> {
     match child.ask(SetTemplateAttached(attached)).await {
         Ok(answer) => answer,
-        // What does not run is detached.
+        // A template that does not run is detached.
         Err(AskError::Ended { .. }) if !attached => Ok(()),
         Err(cause) => Err(cause.to_string()),
     }
@@ -216,7 +216,7 @@ impl Inner {
         let program = PathBuf::from(&config.program);
         let stamp = Stamp::of(&program);
         let wanted = Arc::new(AtomicBool::new(true));
-        let fixture = Arc::new(Fixture {
+        let shared = Arc::new(Shared {
             name: stored_as.to_string(),
             program,
             config: config.clone(),
@@ -225,10 +225,10 @@ impl Inner {
             wanted: wanted.clone(),
             work: Mutex::default(),
         });
-        // A thread of its own: the verifier may take seconds, and it harms nobody else.
+        // A thread of its own: the verifier may take seconds, and must not delay other tracers.
         let spec =
             Spec { placement: Placement::OwnThread, revivable: true, ..Spec::new(stored_as.to_string()) };
-        let child = self.supervisor.spawn(spec, move |link| TemplateHost::new(link, fixture.clone()));
+        let child = self.supervisor.spawn(spec, move |link| TemplateHost::new(link, shared.clone()));
         let handle = TemplateHandle { stored_as, section: format!("{PREFIX}.{section}"), child, off: false };
         self.present().insert(section.to_owned(), Present { handle, config, stamp, wanted });
     }

@@ -1,4 +1,4 @@
-//! What is wrong with templates' sections, all of it at once.
+//! Finds everything that is wrong with templates' sections.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use serde_json::Value;
 use super::config::{HookConfig, HookType, TemplateConfig, TemplatesConfig};
 use crate::config::{TABLE_PART, is_table_part};
 
-/// Waits longer than this would look like a stall.
+/// Limit of `poll_timeout_ms`: a longer wait would count as a stall.
 const LONGEST_POLL: Duration = Duration::from_secs(10);
-/// Ring sizes the kernel takes, and that can hold a record.
+/// Ring sizes that the kernel accepts and that can hold a record.
 const BUFFERS: (Size, Size) = (Size(4 << 10), Size(1 << 30));
-/// The kernel's own limit on sampling is higher, and its users' patience lower.
+/// Limits of `frequency`; the kernel's own limit is higher.
 const FREQUENCIES: std::ops::RangeInclusive<u64> = 1..=10_000;
 
-/// Everything wrong with the sections, which are found below `prefix` (`tracer.template.bpf`).
+/// Returns everything that is wrong with the sections, which are found below `prefix` (`tracer.template.bpf`).
 pub fn validate(templates: &TemplatesConfig, prefix: &str) -> Vec<Problem> {
     let mut taken: BTreeMap<String, &str> = BTreeMap::new();
     let mut problems = Vec::new();
@@ -52,7 +52,7 @@ impl Found<'_> {
         }
         let name = config.stored_as(section);
         if !is_table_part(name.as_str()) {
-            self.add("name", format!("{:?} is no tracer name, expected {TABLE_PART}", name.as_str()));
+            self.add("name", format!("{:?} is not a tracer name, expected {TABLE_PART}", name.as_str()));
         }
         if let Some(timeout) = config.poll_timeout_ms
             && !(1..=LONGEST_POLL.as_millis() as u64).contains(&timeout)
@@ -99,7 +99,7 @@ impl Found<'_> {
                 (false, true, _) => self.add(&key, format!("missing: a {kind} needs it")),
                 (true, false, false) => {
                     let known = [needs, may].concat().join(", ");
-                    self.add(&key, format!("a {kind} has no such key, but {known}, program, optional"));
+                    self.add(&key, format!("a {kind} has no such key, only {known}, program, optional"));
                 }
                 _ => {}
             }
@@ -111,7 +111,7 @@ impl Found<'_> {
         if hook.function.0.iter().chain(&hook.name.0).any(|name| name.is_empty() || name.contains('\0')) {
             self.add(key, "expected names that are not empty");
         }
-        // They become parts of a path in tracefs.
+        // Both become parts of a path in tracefs.
         let is_path = |part: &String| part.contains('/') || part.starts_with('.');
         if kind == HookType::Tracepoint && hook.category.iter().chain(&hook.name.0).any(is_path) {
             self.add(key, "expected category and name without \"/\"");
@@ -128,7 +128,7 @@ impl Found<'_> {
     }
 }
 
-/// The keys that depend on a hook's type, and whether they are there.
+/// Returns the keys that depend on a hook's type, and whether each is given.
 fn given(hook: &HookConfig) -> [(&'static str, bool); 7] {
     [
         ("category", hook.category.is_some()),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_told_with_its_key() {
+    fn every_problem_is_reported_with_its_key() {
         let found = problems(
             r#"{"a@b": {"program": "a", "poll_timeout_ms": 0, "buffer": 1, "constants": {"x": 1.5}, "cflags": ["-g"]},
                 "h": {"program": "h.bpf.o", "attach": [
@@ -176,13 +176,13 @@ mod tests {
         );
         let expected = [
             "t.a@b.program: expected an object (.bpf.o) or its source (.bpf.c)",
-            "t.a@b.name: \"a@b\" is no tracer name, expected 1 to 64 letters, digits, '_', '-' or '.'",
+            "t.a@b.name: \"a@b\" is not a tracer name, expected 1 to 64 letters, digits, '_', '-' or '.'",
             "t.a@b.poll_timeout_ms: 0 is out of range, expected 1 to 10000",
             "t.a@b.buffer: 1B is out of range, expected 4KiB to 1GiB",
             "t.a@b.constants.x: expected a whole number, true, false, text or a list of numbers",
             "t.a@b.cflags: an object is not compiled: leave this out, or name its source in `program`",
             "t.h.attach[0].category: missing: a tracepoint needs it",
-            "t.h.attach[1].name: a kprobe has no such key, but function, program, optional",
+            "t.h.attach[1].name: a kprobe has no such key, only function, program, optional",
             "t.h.attach[1].function: missing: a kprobe needs it",
             "t.h.attach[2]: a uprobe needs either function or offset",
             "t.h.attach[3].frequency: 0 is out of range, expected 1 to 10000",

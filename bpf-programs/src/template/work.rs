@@ -1,4 +1,4 @@
-//! A loaded template at work: records out of its buffer become a batch, and its books are kept.
+//! A loaded template: makes batches of the records in its buffer and keeps its account.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -6,55 +6,55 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::clock;
-use model::{Account, Batch, BootNs, Claim, Details, ExecId, Moment, Place, Record};
+use model::{Account, Batch, BootNs, Claim, Details, ExecId, LossPoint, Moment, Record};
 
 use super::config::Poll;
 use super::errors::TemplateError;
 use super::layout::{Clocks, Fields};
 use super::plan::Plan;
 use super::reader::Loaded;
-use crate::host::{Attached, Cut};
+use crate::host::{Attached, BatchBuilder};
 
-/// The object and what came of it.
+/// The loaded object and its counters.
 pub(super) struct Work {
     plan: Plan,
     loaded: Loaded,
     pub(super) attached: Attached,
     account: Arc<Account>,
-    cut: Cut,
-    /// Records that found the buffer full and are booked as lost.
+    builder: BatchBuilder,
+    /// Records that found the buffer full and were counted as lost.
     lost: u64,
-    looked: BootNs,
+    polled: BootNs,
 }
 
-/// What a look into the buffer brought.
+/// The result of reading the buffer once.
 #[derive(Default)]
-pub(super) struct Look {
+pub(super) struct PollResult {
     pub(super) batch: Option<Batch>,
     pub(super) decoded: u64,
     pub(super) errors: u64,
     pub(super) error: Option<String>,
-    /// There may be more.
+    /// True if there may be more records.
     pub(super) more: bool,
 }
 
 impl Work {
     pub(super) fn load(plan: Plan, account: Arc<Account>) -> Result<Self, TemplateError> {
         let (loaded, attached) = Loaded::load(&plan)?;
-        let looked = clock::boot_ns();
-        Ok(Self { plan, loaded, attached, account, cut: Cut::default(), lost: 0, looked })
+        let polled = clock::boot_ns();
+        Ok(Self { plan, loaded, attached, account, builder: BatchBuilder::default(), lost: 0, polled })
     }
 
     pub(super) fn map(&self) -> String {
         format!("{} ({})", self.plan.map, self.plan.poll)
     }
 
-    /// How `seen` comes to know of records that found no room.
+    /// Explains how records that found no room are counted.
     pub(super) fn how_losses_are_known(&self) -> &'static str {
         match (self.plan.counts_lost, self.plan.poll) {
             (true, _) => "counted by the program",
             (false, Poll::PerfBuffer) => {
-                "told by the kernel, each with the next record that finds room: the last ones may stay untold"
+                "reported by the kernel with the next record that finds room: the last ones may go unreported"
             }
             (false, Poll::RingBuffer) => {
                 "not known: the object does not count them (it has no map duetector_lost, see duetector.h)"
@@ -74,28 +74,28 @@ impl Work {
         self.loaded.detach();
     }
 
-    /// One look: up to a batch of records, and the counters. With `panic` it falls over the first record.
-    pub(super) fn look(&mut self, panic: bool) -> io::Result<Look> {
-        let (from, now) = (self.looked, clock::boot_ns());
-        self.looked = now;
-        let cut = &mut self.cut;
-        let taken = self.loaded.drain(Cut::RECORDS, &mut |record| cut.push(record, now));
+    /// Takes up to a batch of records, and the counters. With `panic` it panics at the first record.
+    pub(super) fn poll(&mut self, panic: bool) -> io::Result<PollResult> {
+        let (from, now) = (self.polled, clock::boot_ns());
+        self.polled = now;
+        let builder = &mut self.builder;
+        let taken = self.loaded.drain(BatchBuilder::RECORDS, &mut |record| builder.push(record, now));
         self.account.add_seen(taken as u64);
-        let mut look = Look { more: taken == Cut::RECORDS, ..Look::default() };
-        self.decode(&mut look, now, panic);
+        let mut result = PollResult { more: taken == BatchBuilder::RECORDS, ..PollResult::default() };
+        self.decode(&mut result, now, panic);
         let lost = self.loaded.lost()?.saturating_sub(self.lost);
         if lost > 0 {
             self.lost += lost;
             self.account.add_seen(lost);
-            self.account.lose(Place::Ring, lost, (from, now), "the template's buffer was full");
+            self.account.lose(LossPoint::Ring, lost, (from, now), "the template's buffer was full");
         }
-        Ok(look)
+        Ok(result)
     }
 
-    fn decode(&mut self, look: &mut Look, now: BootNs, panic: bool) {
-        let Some(mut raw) = self.cut.take(&self.account) else { return };
-        // From here on a panic books the batch as lost in decoding.
-        raw.claim.enter(Place::Decode);
+    fn decode(&mut self, result: &mut PollResult, now: BootNs, panic: bool) {
+        let Some(mut raw) = self.builder.take(&self.account) else { return };
+        // From here on a panic counts the batch as lost in decoding.
+        raw.claim.enter(LossPoint::Decode);
         let clocks = Clocks { boot: clock::boot_clock(), suspended_ns: clock::suspended_ns() };
         let mut records = Vec::with_capacity(raw.records().len());
         for bytes in raw.records() {
@@ -106,22 +106,22 @@ impl Work {
                     let details = Details::Fields(fields);
                     records.push(Record { at: Moment::Boot(now), identity: None, details });
                 }
-                Err(cause) => drop(look.error.get_or_insert_with(|| cause.to_string())),
+                Err(cause) => drop(result.error.get_or_insert_with(|| cause.to_string())),
             }
         }
         let mut claim: Claim = raw.into_claim();
-        (look.decoded, look.errors) = (records.len() as u64, claim.count() - records.len() as u64);
-        if let Some(cause) = &look.error {
-            claim.lose(look.errors, cause);
+        (result.decoded, result.errors) = (records.len() as u64, claim.count() - records.len() as u64);
+        if let Some(cause) = &result.error {
+            claim.lose(result.errors, cause);
         }
-        claim.enter(Place::Queue);
+        claim.enter(LossPoint::Queue);
         if !records.is_empty() {
-            look.batch = Some(Batch { claim, records });
+            result.batch = Some(Batch { claim, records });
         }
     }
 }
 
-/// The process instance, where a record tells it: which process, and when that started.
+/// Derives the process instance from pid and start time, if the record has both.
 fn identify(fields: &mut Fields) {
     const START: &str = "start_boottime";
     if let (Some(pid), Some(start_ns)) = (number(fields, "pid"), number(fields, START))

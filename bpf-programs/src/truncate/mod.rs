@@ -1,8 +1,9 @@
-//! Tracer `truncate`: a file's length is set, or room made or given back; failed calls too.
+//! Tracer `truncate`: changes of a file's length or allocated space, failed calls included.
 //!
-//! **Hook.** the ends of the calls, by [`crate::syscalls`].
+//! **Hook.** The ends of the calls, by [`crate::syscalls`].
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
-//! **Cost.** Two copied paths and the walk to the folder of each that is relative.
+//! **Cost.** Copying the path, and walking to the file or to the folder of a relative one; see
+//! `docs/BENCHMARKS.md`.
 
 use crate::fs;
 use crate::programs::{Hook, Program, Tracer};
@@ -10,7 +11,6 @@ use crate::syscalls::{FALLOCATE, FTRUNCATE, Stage, TRUNCATE};
 use crate::uring;
 use crate::wire::Kind;
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer {
     name: "truncate",
     kind: Kind::Truncate,

@@ -1,13 +1,14 @@
-//! Tracer `udp`: flows of datagrams over IPv4 and IPv6: the first datagram in each direction, and bytes and datagrams
-//! each way when the socket is gone or nothing came or went for 15 s. A flow is a socket and the address at its other
-//! end. Calls that failed are told each, but for those that found nothing to do yet (`EAGAIN`).
+//! Tracer `udp`: flows of datagrams over IPv4 and IPv6. A flow is a socket and the address at its other end.
+//! The first datagram in each direction is recorded, and the sums of bytes and datagrams each way when the
+//! socket is gone or the flow was idle for 15 s. Failed calls are recorded each, except those that found
+//! nothing to do yet (`EAGAIN`).
 //!
-//! **Hook.** The ends of all calls that send or receive: `read` and `write` are among them, because programs use them on
-//! connected sockets (Go's resolver does). Flows that are over are looked for once a second, by whoever sends or
-//! receives next: UDP sockets have no hook at their end. Who receives without asking from whom, on a socket that is not
-//! connected, has a flow without the other address.
+//! **Hook.** The ends of all calls that send or receive, `read` and `write` included, because programs use them
+//! on connected sockets (Go's resolver does). UDP sockets have no hook at their end: ended flows are found by a
+//! sweep once a second, which the next call that sends or receives makes. A program that receives on an
+//! unconnected socket without asking for the sender has a flow without the other address.
 //! **Kernel.** 5.15 with BTF.
-//! **Cost.** A `read` or `write` of something else: four loads. A datagram: two look-ups.
+//! **Cost.** Four loads for a `read` or `write` of something else; two map lookups for a datagram.
 
 use crate::programs::{Hook, Program, Tracer};
 use crate::sock;
@@ -17,7 +18,7 @@ use crate::syscalls::{
 use crate::wire::Kind;
 use crate::{uring, uring_udp};
 
-/// Ends of calls.
+/// The program at the ends of calls.
 pub(crate) const EXIT: Program = Program {
     name: "udp_exit",
     hook: Hook::SyscallExits(
@@ -27,8 +28,7 @@ pub(crate) const EXIT: Program = Program {
     without: None,
 };
 
-/// The tracer.
 pub const TRACER: Tracer = Tracer { name: "udp", kind: Kind::Udp, programs: PROGRAMS, decode: sock::decode };
 
-/// What `dns` has, too.
+/// The programs, which `dns` shares.
 pub(crate) const PROGRAMS: &[Program] = &[EXIT, uring::SUBMIT, uring_udp::COMPLETE];

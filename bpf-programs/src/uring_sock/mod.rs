@@ -1,12 +1,13 @@
-//! What is asked of sockets through io_uring: told by the tracers of the system calls, like [`crate::uring`].
+//! Operations on sockets through io_uring: recorded by the tracers of the system calls, like [`crate::uring`].
 //!
-//! **Hook.** BTF tracepoint `io_uring_complete`, a program of its own: it has what three tracers do at the ends of calls.
+//! **Hook.** BTF tracepoint `io_uring_complete`, a program of its own, because it does what three tracers do at
+//! the ends of calls.
 //! **Kernel.** 6.0; `bind` and `listen` from 6.11, where io_uring has them.
-//! **Cost.** Other requests: one comparison.
+//! **Cost.** One comparison for other requests.
 
 use crate::programs::{Hook, Program};
 
-/// When the result is there.
+/// The program at the result of a request.
 pub const COMPLETE: Program = Program {
     name: "uring_sock",
     hook: Hook::BtfTracepoint("io_uring_complete"),

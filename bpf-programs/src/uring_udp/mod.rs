@@ -1,12 +1,12 @@
-//! Datagrams of UDP that go and come through io_uring: told by the tracers of the system calls, like [`crate::uring`].
+//! UDP datagrams through io_uring: recorded by the tracers of the system calls, like [`crate::uring`].
 //!
-//! **Hook.** BTF tracepoint `io_uring_complete`, a program of its own for the reason that [`crate::uring_sock`] is one.
+//! **Hook.** BTF tracepoint `io_uring_complete`, a program of its own like [`crate::uring_sock`].
 //! **Kernel.** 6.0.
-//! **Cost.** Other requests: one comparison; those that move bytes of something else: four loads.
+//! **Cost.** One comparison for other requests; four loads for those that move bytes of something else.
 
 use crate::programs::{Hook, Program};
 
-/// When the result is there.
+/// The program at the result of a request.
 pub const COMPLETE: Program = Program {
     name: "uring_udp",
     hook: Hook::BtfTracepoint("io_uring_complete"),

@@ -1,12 +1,12 @@
-//! Types as C says them, for people.
+//! Writes types as C does, for people.
 
 use super::{Btf, Type, TypeId};
 
-/// Pointers to pointers and arrays of arrays that are spelled out.
+/// Limit of pointers to pointers and arrays of arrays that are written out.
 const SPELLED: usize = 8;
 
 impl Btf {
-    /// The type in C: `unsigned int`, `char[16]`, `struct task *`. Of what is malformed, a question mark.
+    /// Writes the type in C: `unsigned int`, `char[16]`, `struct task *`; a malformed one as a question mark.
     pub fn c_name(&self, id: TypeId) -> String {
         self.spell(id, SPELLED)
     }

@@ -1,5 +1,5 @@
-//! The bytes of the section become types. Each of the specification's kinds is read, so that the next one begins
-//! where it does; what no record can hold is kept as little more than its place.
+//! Parses the section's bytes into types. All kinds of the specification are read, so that the next type starts
+//! at the right byte; of a type that no record can contain only its index and size are kept.
 
 use std::ops::Range;
 
@@ -10,28 +10,29 @@ const MAGIC: u16 = 0xeb9f;
 const HEADER: usize = 24;
 
 impl Btf {
-    /// Type information as it stands in the section.
+    /// Parses a whole type section.
     ///
     /// # Errors
-    /// When it is malformed.
+    /// It is malformed.
     pub fn parse(data: &[u8]) -> Result<Self, LayoutError> {
         let header = Words { data };
         if data.len() < HEADER || data[..2] == MAGIC.to_be_bytes() {
-            return Err(malformed("its header is cut, or of a machine with another byte order"));
+            return Err(malformed("the header is truncated, or has another byte order"));
         }
         if data[..2] != MAGIC.to_le_bytes() || data[2] != 1 || data[3] != 0 {
-            return Err(malformed("its header is not that of BTF version 1"));
+            return Err(malformed("the header is not that of BTF version 1"));
         }
         let whole = header.word(4)? as usize;
-        let body = data.get(whole.max(HEADER)..).ok_or_else(|| malformed("its header is cut"))?;
+        let body = data.get(whole.max(HEADER)..).ok_or_else(|| malformed("the header is truncated"))?;
         let part = |at: usize| -> Result<&[u8], LayoutError> {
             let (start, length) = (header.word(at)? as usize, header.word(at + 4)? as usize);
             let end = start.checked_add(length);
-            end.and_then(|end| body.get(start..end)).ok_or_else(|| malformed("a part lies outside of it"))
+            end.and_then(|end| body.get(start..end))
+                .ok_or_else(|| malformed("a part lies outside of the section"))
         };
         let strings = part(16)?.to_vec();
         if strings.first() != Some(&0) || strings.last() != Some(&0) {
-            return Err(malformed("its names are not closed"));
+            return Err(malformed("the strings do not end with a NUL"));
         }
         let void = vec![Type::Void];
         let mut btf = Self { types: void, members: Vec::new(), constants: Vec::new(), strings };
@@ -98,7 +99,7 @@ impl Btf {
                 wide: true,
                 constants: self.wide_constants(from, count)?,
             },
-            _ => return Err(malformed("it holds a kind of type that BTF version 1 does not have")),
+            _ => return Err(malformed("a type has a kind that BTF version 1 does not have")),
         })
     }
 
@@ -106,7 +107,7 @@ impl Btf {
         let start = self.members.len();
         for _ in 0..count {
             let [name, of, offset] = from.take()?;
-            // With the flag the upper byte is the width of a bit-field.
+            // With the flag, the upper byte is the width of a bit-field.
             let (bit_offset, bits) = if bits { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
             self.members.push(Member { name: Name(name), of: TypeId(of), bit_offset, bits });
         }
@@ -117,7 +118,7 @@ impl Btf {
         let start = self.constants.len();
         for _ in 0..count {
             let [name, value] = from.take()?;
-            // Put right by `settle_signs` where the enum is unsigned.
+            // Corrected by `settle_signs` if the enum is unsigned.
             self.constants.push(Constant { name: Name(name), value: i64::from(value.cast_signed()) });
         }
         Ok(start..self.constants.len())
@@ -133,18 +134,18 @@ impl Btf {
         Ok(start..self.constants.len())
     }
 
-    /// Compilers before clang 16 don't tell whether an enum is signed. Where one of a later one is among the
-    /// types, no flag means unsigned; else an enum with a constant from 2^31 up is taken for one with negative
+    /// Decides which enums are signed, which compilers before clang 16 do not record. If any enum has the flag,
+    /// no flag means unsigned; else an enum with a constant from 2^31 up is taken for one with negative
     /// constants, which are far more common.
     fn settle_signs(&mut self) {
-        let told = self
+        let flagged = self
             .types
             .iter()
             .any(|found| matches!(found, Type::Enum { signed, wide, .. } if *signed || *wide));
         for found in &mut self.types {
             let Type::Enum { signed, wide: false, constants, .. } = found else { continue };
             let constants = &mut self.constants[constants.clone()];
-            if !*signed && !told && constants.iter().any(|constant| constant.value < 0) {
+            if !*signed && !flagged && constants.iter().any(|constant| constant.value < 0) {
                 *signed = true;
             }
             if !*signed {
@@ -164,7 +165,7 @@ impl Words<'_> {
         let bytes = self.data.get(at..).and_then(<[u8]>::first_chunk);
         bytes
             .map(|bytes| u32::from_le_bytes(*bytes))
-            .ok_or_else(|| malformed("it ends in the middle of a type"))
+            .ok_or_else(|| malformed("the section ends in the middle of a type"))
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u32; N], LayoutError> {

@@ -1,26 +1,25 @@
-//! Which struct a record is: by name, or the only one that the object declares to be it.
+//! Chooses the struct of a record: by name, or the only one that the object declares to be a record.
 //!
-//! What clang writes into an object's type information decides what can be found. Left out are structs that are
-//! used only through a local pointer, as a ring's records are: `struct event *e = bpf_ringbuf_reserve(…)`. There
-//! are those behind global variables, in map definitions, in the parameters of functions, and those marked
-//! `preserve_access_index`. Of these, two are said on purpose to be a ring's records, and only they are taken
-//! without being named:
+//! Only structs that clang writes into the type information can be found. A struct that is used only through a
+//! local pointer is not written, as in `struct event *e = bpf_ringbuf_reserve(…)`. Structs behind global
+//! variables, in map definitions, in the parameters of functions, and those marked `preserve_access_index` are.
+//! Two of these declare a ring's records, and only they are chosen without being named:
 //! 1. `__type(value, struct event)` in the definition of the ring (or perf event array, where the kernel refuses
 //!    it on loading);
 //! 2. a global pointer: `const struct event *unused __attribute__((unused));`.
 //!
-//! Values of other maps are state, parameters are contexts, `preserve_access_index` marks the kernel's own: all of
-//! these can be named, none is guessed at.
+//! Values of other maps are state, parameters are contexts, and `preserve_access_index` marks the kernel's
+//! structs: all of these can be named, but are never guessed.
 
 use super::error::LayoutError;
 use crate::template::btf::{Btf, Type, TypeId};
 
-/// `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, `BPF_MAP_TYPE_RINGBUF`.
+/// Map types of rings: `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, `BPF_MAP_TYPE_RINGBUF`.
 const RINGS: [u32; 2] = [4, 27];
-/// Longest list that is searched for others of the same name, and shown.
+/// Limit of a list that is searched for other structs of the same name, and shown.
 const LISTED: usize = 1000;
 
-/// The struct of that name: `event`, `struct event`, `union event` or a typedef's.
+/// Finds the struct of that name: `event`, `struct event`, `union event` or a typedef's.
 pub(crate) fn named(btf: &Btf, wanted: &str) -> Result<(TypeId, String), LayoutError> {
     let wanted = wanted.trim();
     let (word, name) = match wanted.split_once(char::is_whitespace) {
@@ -45,7 +44,7 @@ pub(crate) fn named(btf: &Btf, wanted: &str) -> Result<(TypeId, String), LayoutE
             _ => {}
         }
     }
-    // `typedef struct {…} event` beside `struct event`: the word without `struct` is the typedef's first.
+    // `typedef struct {…} event` beside `struct event`: the name without `struct` means the typedef.
     let found = if typedefs.is_empty() { structs } else { typedefs };
     match *found {
         [id] => Ok((id, display(btf, id, name)?)),
@@ -58,7 +57,7 @@ pub(crate) fn named(btf: &Btf, wanted: &str) -> Result<(TypeId, String), LayoutE
     }
 }
 
-/// The only struct that is declared to be the record; of that map, if one is named.
+/// Finds the only struct that is declared to be a record; with `map`, that map's.
 pub(crate) fn only(btf: &Btf, map: Option<&str>) -> Result<(TypeId, String), LayoutError> {
     let mut candidates = candidates(btf, map)?;
     match candidates.len() {
@@ -71,7 +70,7 @@ pub(crate) fn only(btf: &Btf, map: Option<&str>) -> Result<(TypeId, String), Lay
     }
 }
 
-/// The structs that are declared to be records: the rings' before those behind global pointers.
+/// Returns the structs that are declared to be records: first the rings', then those behind global pointers.
 pub(crate) fn candidates(btf: &Btf, map: Option<&str>) -> Result<Vec<(TypeId, String)>, LayoutError> {
     let (mut rings, mut pointers, mut maps) = (Vec::new(), Vec::new(), Vec::new());
     for (_, section) in btf.all() {
@@ -102,7 +101,7 @@ pub(crate) fn candidates(btf: &Btf, map: Option<&str>) -> Result<Vec<(TypeId, St
     Ok(if rings.is_empty() { pointers } else { rings })
 }
 
-/// What a pointer points at, if that is a struct.
+/// Returns the struct that a pointer points at, if any.
 fn pointed_at(btf: &Btf, id: TypeId) -> Result<Option<(TypeId, String)>, LayoutError> {
     let (pointer, _) = btf.resolve(id)?;
     let Type::Pointer { to } = *btf.get(pointer)? else { return Ok(None) };
@@ -113,7 +112,8 @@ fn pointed_at(btf: &Btf, id: TypeId) -> Result<Option<(TypeId, String)>, LayoutE
     Ok(Some((target, display(btf, target, typedefs.first().copied().unwrap_or(""))?)))
 }
 
-/// The value type of a map definition, if it is of a ring: `__uint(type, …)` is a pointer to an array of that length.
+/// Returns the value type of a ring's map definition: `__uint(type, …)` is a pointer to an array of that
+/// length.
 fn ring_value(btf: &Btf, id: TypeId) -> Result<Option<(TypeId, String)>, LayoutError> {
     let (target, _) = btf.resolve(id)?;
     let Type::Struct { members, .. } = btf.get(target)? else { return Ok(None) };
@@ -138,7 +138,7 @@ fn is_struct(btf: &Btf, id: TypeId) -> Result<bool, LayoutError> {
     Ok(matches!(btf.get(id)?, Type::Struct { .. }))
 }
 
-/// As C says it; an anonymous one by its typedef.
+/// Writes a struct's name as C does; for an anonymous one its typedef.
 fn display(btf: &Btf, id: TypeId, typedef: &str) -> Result<String, LayoutError> {
     Ok(match btf.get(id)? {
         Type::Struct { name, union, .. } if !btf.name(*name)?.is_empty() => {
@@ -149,7 +149,7 @@ fn display(btf: &Btf, id: TypeId, typedef: &str) -> Result<String, LayoutError> 
     })
 }
 
-/// All that can be named, those declared to be records first.
+/// Returns all structs that can be named, those declared to be records first.
 pub(crate) fn structs_of(btf: &Btf) -> Result<Vec<String>, LayoutError> {
     let mut known: Vec<_> = candidates(btf, None)?.into_iter().map(|(_, name)| name).collect();
     for (id, found) in btf.all() {

@@ -1,4 +1,4 @@
-//! The names that are columns of a row. What would not fit in one would cost each record, so it is refused here.
+//! Fields that become columns of a row. A field that can't fill its column is refused here, before any record.
 
 use super::describe::FieldLine;
 use super::error::LayoutError;
@@ -7,8 +7,8 @@ use super::shape::{Field, Scalar, Shape, Span};
 const NUMBER: &str = "a whole number";
 const TEXT: &str = "text";
 
-/// Columns by name, what they hold, and whether a record whose field can't be that is lost. The others of these
-/// are filled where they fit.
+/// Columns: name, content, and whether a record is lost if its field has another type. The others are filled if
+/// they fit.
 const COLUMNS: [(&str, &str, bool); 15] = [
     ("pid", NUMBER, true),
     ("uid", NUMBER, true),
@@ -27,14 +27,14 @@ const COLUMNS: [(&str, &str, bool); 15] = [
     ("container_id", TEXT, false),
 ];
 
-/// Refuses a field that can't fill the column it is named after, and notes the columns that are filled.
+/// Refuses a field that can't fill the column of its name, and notes the columns that are filled.
 pub(crate) fn check(record: &str, fields: &[Field], lines: &mut [FieldLine]) -> Result<(), LayoutError> {
     for field in fields {
         let Some((column, expected, strict)) = COLUMNS.iter().find(|(name, ..)| *name == field.key) else {
             continue;
         };
         let fits = fits(column, expected, &field.shape);
-        // Of two fields that come out by one name the lines know only one at the top: the other is nested.
+        // The lines list a field at the top only; if two fields have the name, the other is nested.
         let at_top = |line: &&mut FieldLine| line.name.as_deref() == Some(*column) && line.at == field.at;
         let Some(line) = lines.iter_mut().find(at_top) else { continue };
         if fits {

@@ -1,5 +1,5 @@
-//! A struct's type information becomes a compiled layout. Every size, place and depth is checked against the
-//! struct it is in, because what tells them is input.
+//! Compiles a struct's type information into a layout. Every size, offset and depth is checked against the
+//! enclosing struct, because type information is untrusted input.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use super::hints::{Hints, Show};
 use super::shape::{Field, Names};
 use crate::template::btf::{Btf, Member, Type, TypeId};
 
-/// The largest record: what a perf buffer can carry, and more than anybody's ring should.
+/// Size limit of a record: what a perf buffer can carry.
 pub const RECORD_LIMIT: usize = 64 << 10;
-/// Structs in structs, arrays in arrays.
+/// Limit of structs in structs and arrays in arrays.
 pub(crate) const DEPTH_LIMIT: usize = 32;
-/// Fields in all, nested ones too.
+/// Limit of all fields, nested ones included.
 const FIELD_LIMIT: usize = 4096;
-/// Bytes of a field's dotted path.
+/// Length limit of a field's dotted path.
 const PATH_LIMIT: usize = 1024;
-/// What one record may come to, in rough bytes: unions show the same bytes several times.
+/// Limit of one record's decoded size, roughly in bytes: unions show the same bytes several times.
 const WEIGHT_LIMIT: usize = 8 << 20;
 
-/// One struct's compiled layout.
+/// Compiled layout of one struct.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Record {
-    /// As C says it: `struct event`.
+    /// The name as C writes it: `struct event`.
     pub(crate) name: String,
     pub(crate) size: usize,
     pub(crate) fields: Vec<Field>,
@@ -45,32 +45,32 @@ pub(crate) fn record(btf: &Btf, id: TypeId, name: &str, hints: &Hints) -> Result
         fields: 0,
     };
     let Type::Struct { size, .. } = btf.get(id)? else {
-        return Err(compiler.whole("it is no struct"));
+        return Err(compiler.whole("it is not a struct"));
     };
     let size = *size as usize;
     if size == 0 || size > RECORD_LIMIT {
         return Err(compiler.whole(format!("it has {size} bytes; a record has 1 to {RECORD_LIMIT}")));
     }
     let mut fields = Vec::new();
-    compiler.members(id, Place { prefix: "", at: 0, start: Some(0), depth: 0 }, &mut fields)?;
+    compiler.members(id, Parent { prefix: "", at: 0, start: Some(0), depth: 0 }, &mut fields)?;
     fields.append(&mut compiler.lifted);
     compiler.unique(&mut fields, "")?;
     if fields.iter().fold(0, |sum: usize, field| sum.saturating_add(field.shape.weight())) > WEIGHT_LIMIT {
-        return Err(compiler.whole("its overlapping members come to too much"));
+        return Err(compiler.whole("its overlapping members decode to too much data"));
     }
     let mut lines = compiler.lines;
     columns::check(name, &fields, &mut lines)?;
     Ok(Record { name: name.to_owned(), size, fields, lines })
 }
 
-/// Where a struct's members stand.
+/// Location of a struct's members.
 #[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
-    /// Dotted path of the struct, with a dot behind it; of anonymous ones that of the outer one.
+pub(crate) struct Parent<'a> {
+    /// Dotted path of the struct, with a dot at the end; for an anonymous struct the path of the outer one.
     pub(crate) prefix: &'a str,
-    /// From the beginning of the object that the members come out in.
+    /// Offset from the beginning of the object that the members go into.
     pub(crate) at: usize,
-    /// From the beginning of the record; `None` inside of an array, where there are several.
+    /// Offset from the beginning of the record; `None` inside an array, where there are several.
     pub(crate) start: Option<usize>,
     pub(crate) depth: usize,
 }
@@ -83,7 +83,7 @@ pub(crate) struct Compiler<'a> {
     /// Fields that a hint moved to the top.
     lifted: Vec<Field>,
     pub(crate) names: HashMap<TypeId, Arc<Names>>,
-    /// Enum constants so far.
+    /// Number of enum constants so far.
     pub(crate) constants: usize,
     fields: usize,
 }
@@ -98,16 +98,16 @@ impl Compiler<'_> {
         LayoutError::Undecodable { record, field: path.to_owned(), of, why: why.into() }
     }
 
-    /// The members of a struct or union, into the object they come out in.
+    /// Compiles the members of a struct or union into the fields `out`.
     pub(crate) fn members(
         &mut self,
         id: TypeId,
-        place: Place<'_>,
+        parent: Parent<'_>,
         out: &mut Vec<Field>,
     ) -> Result<(), LayoutError> {
         let btf = self.btf;
         let Type::Struct { size, members, .. } = btf.get(id)? else { return Ok(()) };
-        if place.depth > DEPTH_LIMIT {
+        if parent.depth > DEPTH_LIMIT {
             return Err(self.whole("its structs are nested too deep, or one contains itself"));
         }
         for member in btf.members_of(members) {
@@ -115,11 +115,11 @@ impl Compiler<'_> {
             if self.fields > FIELD_LIMIT {
                 return Err(self.whole(format!("it has more than {FIELD_LIMIT} fields")));
             }
-            let path = format!("{}{}", place.prefix, btf.name(member.name)?);
+            let path = format!("{}{}", parent.prefix, btf.name(member.name)?);
             if path.len() > PATH_LIMIT {
                 return Err(self.whole("the names of its nested fields are too long"));
             }
-            self.member(member, *size as usize, &path, place, out)?;
+            self.member(member, *size as usize, &path, parent, out)?;
         }
         Ok(())
     }
@@ -129,7 +129,7 @@ impl Compiler<'_> {
         member: &Member,
         within: usize,
         path: &str,
-        place: Place<'_>,
+        parent: Parent<'_>,
         out: &mut Vec<Field>,
     ) -> Result<(), LayoutError> {
         let (target, _) = self.btf.resolve(member.of)?;
@@ -137,46 +137,47 @@ impl Compiler<'_> {
         let is_struct = matches!(self.btf.get(target)?, Type::Struct { .. });
         let show = self.hints.show.get(path).copied();
         let at = member.bit_offset as usize / 8;
-        let depth = place.depth + 1;
+        let depth = parent.depth + 1;
         if is_struct && (name.is_empty() || show == Some(Show::Inline)) {
             self.whole_member(member, path, within)?;
-            let prefix = if name.is_empty() { place.prefix.to_owned() } else { format!("{path}.") };
-            let start = place.start.map(|start| start + at);
-            return self.members(target, Place { prefix: &prefix, at: place.at + at, start, depth }, out);
+            let prefix = if name.is_empty() { parent.prefix.to_owned() } else { format!("{path}.") };
+            let start = parent.start.map(|start| start + at);
+            return self.members(target, Parent { prefix: &prefix, at: parent.at + at, start, depth }, out);
         }
         if name.is_empty() {
-            // An unnamed bit-field: room that nobody can refer to.
+            // An unnamed bit-field is padding.
             return Ok(());
         }
-        let mut line = FieldLine::new(path, self.btf.c_name(member.of), place.start.unwrap_or(place.at) + at);
+        let mut line =
+            FieldLine::new(path, self.btf.c_name(member.of), parent.start.unwrap_or(parent.at) + at);
         let index = self.lines.len();
         self.lines.push(line.clone());
         if show == Some(Show::Hide) {
             return Ok(());
         }
         let (shape, at) = if let Some((load, at)) = self.bit_field(member, path, within)? {
-            line.at = place.start.unwrap_or(place.at) + at;
+            line.at = parent.start.unwrap_or(parent.at) + at;
             line.bits = load.bits;
             (self.bits(member.of, path, load, show)?, at)
         } else {
             line.size = self.whole_member(member, path, within)?;
-            let start = place.start.map(|start| start + at);
-            let inner = Place { prefix: &format!("{path}."), at: 0, start, depth };
+            let start = parent.start.map(|start| start + at);
+            let inner = Parent { prefix: &format!("{path}."), at: 0, start, depth };
             (self.shape(member.of, path, show, inner)?, at)
         };
         line.shown = shape.shown();
-        let field = Field { key: name.to_owned(), bytes_key: String::new(), at: place.at + at, shape };
-        line.name = Some(self.put(field, path, place, out)?);
+        let field = Field { key: name.to_owned(), bytes_key: String::new(), at: parent.at + at, shape };
+        line.name = Some(self.put(field, path, parent, out)?);
         self.lines[index] = line;
         Ok(())
     }
 
-    /// Puts a field where it comes out: where it is, or at the top. Gives the name it has there.
+    /// Adds a field to `out`, or to the top if it is renamed so. Returns its name there.
     fn put(
         &mut self,
         mut field: Field,
         path: &str,
-        place: Place<'_>,
+        parent: Parent<'_>,
         out: &mut Vec<Field>,
     ) -> Result<String, LayoutError> {
         let Some(to) = self.hints.rename.get(path) else {
@@ -187,16 +188,16 @@ impl Compiler<'_> {
         let refuse = |why: &str| {
             Err(LayoutError::BadRename { field: path.to_owned(), to: to.clone(), why: why.to_owned() })
         };
-        let here = to.strip_prefix(place.prefix);
+        let here = to.strip_prefix(parent.prefix);
         field.key = here.unwrap_or(to).to_owned();
         if field.key.is_empty() || field.key.contains('.') {
-            return refuse("a new name has no dots, but for the path of the struct the field is in");
+            return refuse("a new name may have dots only as the path of the field's own struct");
         }
         if here.is_some() {
             out.push(field);
-        } else if let Some(start) = place.start {
-            // `at` counts from the object it would have come out in.
-            field.at = start + field.at - place.at;
+        } else if let Some(start) = parent.start {
+            // `at` counts from the object that it would have gone into.
+            field.at = start + field.at - parent.at;
             self.lifted.push(field);
         } else {
             return refuse("a field inside of an array can't be moved out of it");
@@ -204,7 +205,7 @@ impl Compiler<'_> {
         Ok(here.unwrap_or(to).to_owned())
     }
 
-    /// No two fields of an object may have one name; the names for exact bytes are chosen beside them.
+    /// Refuses two fields of one name in an object, and chooses the names for exact bytes.
     pub(crate) fn unique(&self, fields: &mut [Field], prefix: &str) -> Result<(), LayoutError> {
         let mut taken = BTreeSet::new();
         for field in &*fields {

@@ -1,4 +1,4 @@
-//! A record's bytes become fields. Nothing is looked up here and no byte outside of the record can be asked for:
+//! Decodes a record's bytes into fields. Nothing is searched here and no byte outside the record can be read:
 //! the layout was checked when it was compiled.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -8,16 +8,16 @@ use serde_json::{Map, Number, Value};
 
 use super::shape::{Field, Load, Scalar, Shape, Span};
 
-/// What turns a kernel time into local wall time, as clocks and zone stand now.
+/// Converts kernel times to local wall time, with the present clocks and time zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clocks {
-    /// For the boot clock.
+    /// The boot clock.
     pub boot: BootClock,
-    /// How far the monotonic clock is behind the boot clock: nanoseconds spent in suspend.
+    /// Nanoseconds spent in suspend: the distance from the monotonic clock to the boot clock.
     pub suspended_ns: u64,
 }
 
-/// The fields of one struct.
+/// Decodes the fields of one struct.
 pub(crate) fn object(fields: &[Field], bytes: &[u8], clocks: &Clocks) -> Map<String, Value> {
     let mut map = Map::with_capacity(fields.len());
     for field in fields {
@@ -31,7 +31,7 @@ pub(crate) fn object(fields: &[Field], bytes: &[u8], clocks: &Clocks) -> Map<Str
     map
 }
 
-/// `odd` becomes true where text holds bytes that are not UTF-8.
+/// Decodes a value; sets `odd` if text holds bytes that are not UTF-8.
 fn value(shape: &Shape, bytes: &[u8], clocks: &Clocks, odd: &mut bool) -> Value {
     match shape {
         Shape::Scalar(load, scalar) => number(*load, scalar, bytes, clocks, odd),
@@ -74,7 +74,7 @@ fn number(load: Load, scalar: &Scalar, bytes: &[u8], clocks: &Clocks, odd: &mut 
 }
 
 impl Load {
-    /// The value, zero-extended: of a signed number its own bits only.
+    /// Returns the value, zero-extended: for a signed number its own bits only.
     pub(crate) fn unsigned(self, bytes: &[u8]) -> u128 {
         if let Some((shift, bits)) = self.bits {
             return bit_field(bytes, shift, bits);
@@ -89,7 +89,7 @@ impl Load {
         if self.big_endian { value.swap_bytes() >> (128 - u32::from(self.width) * 8) } else { value }
     }
 
-    /// The value, sign-extended where it is signed.
+    /// Returns the value, sign-extended if it is signed.
     pub(crate) fn signed(self, bytes: &[u8]) -> i128 {
         let value = self.unsigned(bytes);
         if !self.signed {
@@ -105,7 +105,7 @@ fn read<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.first_chunk().copied().unwrap_or([0; N])
 }
 
-/// As little-endian compilers lay them out: from the lowest bit of the lowest byte up.
+/// Reads a bit-field as little-endian compilers lay it out: from the lowest bit of the lowest byte up.
 fn bit_field(bytes: &[u8], shift: u8, bits: u8) -> u128 {
     let length = (usize::from(shift) + usize::from(bits)).div_ceil(8).min(bytes.len());
     let mut low = [0; 16];
@@ -118,7 +118,7 @@ fn bit_field(bytes: &[u8], shift: u8, bits: u8) -> u128 {
     if bits < 128 { value & ((1 << bits) - 1) } else { value }
 }
 
-/// JSON has no words for what is no number.
+/// Converts a float; JSON has no numbers for infinity and NaN, so these become text.
 fn float(load: Load, bytes: &[u8]) -> Value {
     let number = if load.width == 4 {
         f32::from_le_bytes(read(bytes)).into()
@@ -128,7 +128,7 @@ fn float(load: Load, bytes: &[u8]) -> Value {
     Number::from_f64(number).map_or_else(|| number.to_string().into(), Value::Number)
 }
 
-/// Local wall time to the nanosecond; a moment of 0 was never set.
+/// Returns local wall time to the nanosecond; 0 means never set.
 fn moment(ns: u64, suspended_ns: u64, clock: BootClock) -> Value {
     if ns == 0 {
         return Value::Null;
@@ -169,7 +169,7 @@ fn text_value(bytes: &[u8], odd: &mut bool) -> Value {
     }
 }
 
-/// The exact bytes of a text, or of each of several.
+/// Returns the exact bytes of a text, or of each of several, in hex.
 fn exact(shape: &Shape, bytes: &[u8]) -> Value {
     match shape {
         Shape::Span(length, _) => text::hex(c_string(bytes.get(..*length).unwrap_or_default())).into(),

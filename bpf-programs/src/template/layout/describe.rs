@@ -1,25 +1,25 @@
-//! A layout as a person sees it.
+//! Describes a layout to people.
 
 use serde::Serialize;
 
-/// One field: for `tracers inspect` and for errors that name what there is.
+/// A field, as shown by `tracers inspect` and in errors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldLine {
-    /// Its dotted path, as hints name it.
+    /// The field's dotted path, as hints name it.
     pub path: String,
-    /// Under what name it comes out, without those of the structs it is in; `None` if it is left out.
+    /// Name of the decoded field, without those of its outer structs; `None` if it is left out.
     pub name: Option<String>,
-    /// Byte it begins in, from the beginning of the record; inside of an array from that of the element.
+    /// Byte offset from the beginning of the record; inside an array from that of the element.
     pub at: usize,
-    /// Of a bit-field: bits into that byte, and width.
+    /// For a bit-field: bit offset in that byte, and width.
     pub bits: Option<(u8, u8)>,
-    /// Bytes; 0 of a bit-field.
+    /// Size in bytes; 0 for a bit-field.
     pub size: usize,
-    /// Its type in C.
+    /// The type in C.
     pub of: String,
-    /// What it comes out as, in words.
+    /// Describes the decoded value.
     pub shown: String,
-    /// The row's column it fills.
+    /// The column of the row that it fills.
     pub column: Option<&'static str>,
 }
 

@@ -1,12 +1,12 @@
-//! What a fuzzer drives: everything that reads an object, on bytes from anywhere.
+//! The fuzz target for everything that reads an object.
 
 use super::{Clocks, Hints, RECORD_LIMIT, Types};
 
-/// Structs of one object that are laid out.
+/// Limit of structs that are laid out.
 const STRUCTS: usize = 64;
 
-/// Reads `data` as an object, else as bare type information; lays out the structs it finds and decodes `data`
-/// itself by each layout. Gives how many layouts there were. Whatever the bytes, it returns, and soon.
+/// Reads `data` as an object, else as bare type information; lays out the structs that it finds and decodes
+/// `data` itself by each layout. Returns the number of layouts. Must return soon, whatever the bytes.
 pub fn exercise(data: &[u8]) -> usize {
     let Ok(types) = Types::of_object(data).or_else(|_| Types::of_btf(data)) else { return 0 };
     let hints = Hints::default();

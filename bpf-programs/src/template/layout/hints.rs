@@ -1,4 +1,4 @@
-//! What a configuration may say about a record: which struct it is, how fields are shown and named.
+//! Settings about a record: its struct, and the names and presentation of its fields.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,16 +9,16 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// The `rename` and `show` tables of a template.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hints {
-    /// New names, by field. Nested fields by dotted path: `task.pid = "pid"` lifts one to the top,
-    /// `task.pid = "task.id"` renames it where it is.
+    /// New names, by field; nested fields by dotted path: `task.pid = "pid"` moves one to the top, `task.pid =
+    /// "task.id"` renames it inside its struct.
     #[serde(default)]
     pub rename: BTreeMap<String, String>,
-    /// How fields are shown, by field; nested ones by dotted path. An array's elements have the array's path.
+    /// Presentation by field; nested fields by dotted path. An array's elements have the array's path.
     #[serde(default)]
     pub show: BTreeMap<String, Show>,
 }
 
-/// How a field is shown.
+/// Presentation of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Show {
@@ -36,22 +36,22 @@ pub enum Show {
     Ipv4,
     /// Sixteen bytes in network order.
     Ipv6,
-    /// Six bytes.
+    /// A hardware address of six bytes.
     Mac,
-    /// A number with its most significant byte first: a port, a length off the wire.
+    /// A number with its most significant byte first, such as a port or a length in a packet.
     BigEndian,
-    /// A moment on the boot clock (`bpf_ktime_get_boot_ns`), as local wall time.
+    /// A time on the boot clock (`bpf_ktime_get_boot_ns`), as local wall time.
     TimeNs,
-    /// A moment on the monotonic clock (`bpf_ktime_get_ns`), as local wall time.
+    /// A time on the monotonic clock (`bpf_ktime_get_ns`), as local wall time.
     MonotonicNs,
-    /// A nested struct's fields as if they were the outer one's own.
+    /// Moves a nested struct's fields into the outer one.
     Inline,
-    /// Left out: padding, reserved room.
+    /// Leaves padding and reserved bytes out.
     Hide,
 }
 
 impl Show {
-    /// As written in a configuration.
+    /// Returns the value as a configuration has it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Number => "number",
@@ -70,13 +70,13 @@ impl Show {
         }
     }
 
-    /// What can be shown so.
+    /// Describes the types that can be shown this way.
     pub(crate) fn fits(self) -> &'static str {
         match self {
             Self::Number => "whole numbers can",
             Self::Hex => "whole numbers, pointers and arrays of bytes can",
             Self::Text | Self::Path => "bytes and arrays of them can",
-            Self::Bytes => "whatever has bytes of its own can; a bit-field has none",
+            Self::Bytes => "everything but a bit-field can",
             Self::Ipv4 => "four bytes can: a 32-bit integer, an array or struct of that size",
             Self::Ipv6 => "sixteen bytes can: an array or struct of that size",
             Self::Mac => "six bytes can: an array or struct of that size",
@@ -88,7 +88,7 @@ impl Show {
     }
 }
 
-/// Words in the name of a `*_ns` field that say it is a length of time, not a moment.
+/// Words in the name of a `*_ns` field that make it a duration instead of a time.
 const LENGTHS: [&str; 39] = [
     "duration", "dur", "latency", "lat", "delta", "diff", "elapsed", "delay", "wait", "waited", "blocked",
     "spent", "cpu", "run", "runtime", "vruntime", "user", "system", "utime", "stime", "idle", "busy",
@@ -96,7 +96,7 @@ const LENGTHS: [&str; 39] = [
     "cost", "total", "sum", "avg", "min", "max",
 ];
 
-/// What a typedef's name says about how its values are shown.
+/// Guesses the presentation of values from a typedef's name.
 pub(crate) fn by_type_name(name: &str) -> Option<Show> {
     let name = name.strip_suffix("_t").unwrap_or(name);
     Some(match name {
@@ -110,7 +110,7 @@ pub(crate) fn by_type_name(name: &str) -> Option<Show> {
     })
 }
 
-/// What a field's own name says; a typedef's says more.
+/// Guesses it from a field's name; a typedef's name has precedence.
 pub(crate) fn by_field_name(name: &str) -> Option<Show> {
     let last = name.rsplit('_').next().unwrap_or(name);
     match last {
@@ -120,7 +120,7 @@ pub(crate) fn by_field_name(name: &str) -> Option<Show> {
     }
 }
 
-/// Whether the name of a `__be32` is that of an address rather than of a number.
+/// True if the name of a `__be32` is that of an address rather than of a number.
 pub(crate) fn is_address(name: &str) -> bool {
     let last = name.rsplit('_').next().unwrap_or(name);
     ["addr", "saddr", "daddr", "ip", "ip4", "ipv4", "v4", "ip6", "ipv6", "v6"].contains(&last)
@@ -135,21 +135,21 @@ fn moment(name: &str) -> Option<Show> {
     Some(if monotonic { Show::MonotonicNs } else { Show::TimeNs })
 }
 
-/// Which struct a ring's records are: the `record` of a template.
+/// The `record` of a template: the struct or structs of a ring's records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum RecordChoice {
-    /// That struct: `record = "struct event"`.
+    /// A single struct: `record = "struct event"`.
     Named(String),
-    /// Several, told apart by a field that all of them have in the same place:
-    /// `record = { kind = "type", 1 = "struct opened", EVENT_EXITED = "struct exited" }`.
+    /// Several, distinguished by a field at the same offset in all of them: `record = { kind = "type", 1 =
+    /// "struct opened", EVENT_EXITED = "struct exited" }`.
     Kinds(Kinds),
 }
 
-/// Several structs, told apart by a field.
+/// Several structs, distinguished by a field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Kinds {
-    /// The field that tells.
+    /// The field that distinguishes them.
     pub kind: String,
     /// The structs by that field's value: a number, or the name of an enum's constant.
     #[serde(flatten)]
@@ -162,7 +162,7 @@ impl<'de> Deserialize<'de> for RecordChoice {
     }
 }
 
-/// By hand, because an untagged enum's error would not say what is wrong.
+/// Deserializes by hand, because an untagged enum's error would not say what is wrong.
 struct ChoiceVisitor;
 
 impl<'de> Visitor<'de> for ChoiceVisitor {

@@ -1,4 +1,4 @@
-//! Several structs on one ring, told apart by a field that all of them have in the same place.
+//! Several structs on one ring, distinguished by a field at the same offset in all of them.
 
 use super::compile::Record;
 use super::error::{DecodeError, LayoutError};
@@ -6,9 +6,9 @@ use super::hints::Kinds;
 use super::shape::{Field, Load, Scalar, Shape};
 use crate::template::btf::{Btf, Type};
 
-/// Tells which struct a record is.
+/// Finds the struct of a record.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Teller {
+pub(crate) struct KindSelector {
     field: String,
     at: usize,
     load: Load,
@@ -20,25 +20,25 @@ fn refuse<T>(key: &str, why: impl Into<String>) -> Result<T, LayoutError> {
     Err(LayoutError::Kind { key: key.to_owned(), why: why.into() })
 }
 
-impl Teller {
-    /// `records` are those of the table, in its order.
+impl KindSelector {
+    /// Builds the selector; `records` are the structs of `kinds`, in its order.
     pub(crate) fn new(btf: &Btf, kinds: &Kinds, records: &[Record]) -> Result<Self, LayoutError> {
         if records.is_empty() {
             return refuse("kind", "it names no structs; add `1 = \"struct event\"` for each kind");
         }
         let mut found: Option<(usize, Load)> = None;
         for record in records {
-            let place = place_of(&kinds.kind, record)?;
-            // An enum here may be a plain number there.
-            let where_it_is = |(at, load): (usize, Load)| (at, load.width, load.bits, load.big_endian);
-            if found.is_some_and(|found| where_it_is(found) != where_it_is(place)) {
+            let location = locate(&kinds.kind, record)?;
+            // The field may be an enum in one struct and a plain number in another.
+            let layout_of = |(at, load): (usize, Load)| (at, load.width, load.bits, load.big_endian);
+            if found.is_some_and(|found| layout_of(found) != layout_of(location)) {
                 let field = &kinds.kind;
                 return refuse(
                     "kind",
                     format!("{} does not have {field} where the others have it", record.name),
                 );
             }
-            found.get_or_insert(place);
+            found.get_or_insert(location);
         }
         let Some((at, load)) = found else { return refuse("kind", "it names no structs") };
         let mut values = Vec::new();
@@ -52,8 +52,8 @@ impl Teller {
         Ok(Self { field: kinds.kind.clone(), at, load, kinds: values })
     }
 
-    /// The index of the record's struct.
-    pub(crate) fn tell(&self, bytes: &[u8]) -> Result<usize, DecodeError> {
+    /// Returns the index of the record's struct.
+    pub(crate) fn select(&self, bytes: &[u8]) -> Result<usize, DecodeError> {
         let value = self.load.signed(bytes.get(self.at..).unwrap_or_default());
         match self.kinds.binary_search_by_key(&value, |(value, _)| *value) {
             Ok(found) => Ok(self.kinds[found].1),
@@ -62,8 +62,8 @@ impl Teller {
     }
 }
 
-/// Where that field of the struct is, and how it is read.
-fn place_of(field: &str, record: &Record) -> Result<(usize, Load), LayoutError> {
+/// Returns the field's offset in the struct, and how to read it.
+fn locate(field: &str, record: &Record) -> Result<(usize, Load), LayoutError> {
     let line = record.lines.iter().find(|line| line.path == field);
     let Some(line) = line else {
         let known = record.lines.iter().map(|line| line.path.clone()).collect();
@@ -75,11 +75,11 @@ fn place_of(field: &str, record: &Record) -> Result<(usize, Load), LayoutError> 
         Some(Shape::Scalar(load, Scalar::Number | Scalar::Names(_) | Scalar::Hex | Scalar::Char)) => {
             Ok((line.at, *load))
         }
-        _ => refuse("kind", format!("{field} of {} is no whole number or enum of its own", record.name)),
+        _ => refuse("kind", format!("{field} of {} is not a whole number or enum by itself", record.name)),
     }
 }
 
-/// A number, or the name of an enum's constant.
+/// Parses a number, or finds the enum constant of that name.
 fn value_of(btf: &Btf, key: &str) -> Result<i128, LayoutError> {
     let hex = key.strip_prefix("0x").map(|digits| i128::from_str_radix(digits, 16));
     if let Ok(value) = hex.unwrap_or_else(|| key.parse()) {
@@ -98,9 +98,10 @@ fn value_of(btf: &Btf, key: &str) -> Result<i128, LayoutError> {
     }
     match *found {
         [value] => Ok(value),
-        [] => {
-            refuse(key, "it is no number, and no enum among the object's types has a constant of that name")
-        }
+        [] => refuse(
+            key,
+            "it is not a number, and no enum among the object's types has a constant of that name",
+        ),
         _ => refuse(key, "several enums have constants of that name; use the number"),
     }
 }

@@ -1,4 +1,4 @@
-//! How large types are, and where members lie.
+//! Computes the sizes of types and the offsets of members.
 
 use super::compile::{Compiler, DEPTH_LIMIT, RECORD_LIMIT};
 use super::error::LayoutError;
@@ -8,7 +8,7 @@ use crate::template::btf::{Member, Type, TypeId};
 const NO_NUMBER: &str = "numbers have 1, 2, 4, 8 or 16 bytes";
 
 impl Compiler<'_> {
-    /// Bytes of a member that is no bit-field; all of it lies inside of its struct.
+    /// Returns the size of a member that is no bit-field, after checking that it lies inside its struct.
     pub(crate) fn whole_member(
         &self,
         member: &Member,
@@ -17,7 +17,7 @@ impl Compiler<'_> {
     ) -> Result<usize, LayoutError> {
         let refuse = |why: &str| Err(self.undecodable(path, member.of, why));
         if !member.bit_offset.is_multiple_of(8) {
-            return refuse("it begins within a byte");
+            return refuse("it does not begin at a byte");
         }
         let size = self.size(member.of, path, 0)?;
         let end = (member.bit_offset as usize / 8).checked_add(size);
@@ -27,7 +27,8 @@ impl Compiler<'_> {
         Ok(size)
     }
 
-    /// A bit-field's number and the byte it begins in, if it is one; both ways of writing them.
+    /// Returns how to read a bit-field, and the byte it begins in; `None` for other members. Handles both
+    /// encodings.
     pub(crate) fn bit_field(
         &self,
         member: &Member,
@@ -59,7 +60,7 @@ impl Compiler<'_> {
         Ok(Some((Load { width, signed, bits, big_endian: false }, start / 8)))
     }
 
-    /// How a whole number, enum or pointer is read; `None` of other types.
+    /// Returns how to read a whole number, enum or pointer; `None` for other types.
     pub(crate) fn load(&self, id: TypeId, path: &str) -> Result<Option<Load>, LayoutError> {
         let (target, _) = self.btf.resolve(id)?;
         let (size, signed) = match *self.btf.get(target)? {
@@ -71,7 +72,7 @@ impl Compiler<'_> {
         Ok(Some(Load { width, signed, bits: None, big_endian: false }))
     }
 
-    /// Bytes of a type; at least one.
+    /// Returns the size of a type in bytes; at least one.
     pub(crate) fn size(&self, id: TypeId, path: &str, depth: usize) -> Result<usize, LayoutError> {
         let (target, _) = self.btf.resolve(id)?;
         let refuse = |why: String| Err(self.undecodable(path, id, why));
@@ -82,14 +83,16 @@ impl Compiler<'_> {
             | Type::Float { size, .. } => *size as usize,
             Type::Pointer { .. } => 8,
             Type::Array { count: 0, .. } => {
-                return refuse("the record does not tell how long it is; give it a length".to_owned());
+                return refuse("its length is unknown; give it one".to_owned());
             }
             Type::Array { .. } if depth > DEPTH_LIMIT => return Err(self.whole("an array contains itself")),
             Type::Array { element, count } => {
                 self.size(*element, path, depth + 1)?.saturating_mul(*count as usize)
             }
             Type::Forward { .. } => return refuse("its struct is declared but not defined".to_owned()),
-            Type::Void => return refuse("void has no bytes, or clang has no word for this type".to_owned()),
+            Type::Void => {
+                return refuse("void has no bytes, or clang does not describe this type".to_owned());
+            }
             Type::Other { what } => return refuse(format!("{what} has no bytes")),
             _ => return refuse("it has no bytes".to_owned()),
         };

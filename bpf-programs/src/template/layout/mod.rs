@@ -1,5 +1,11 @@
-//! A record's layout, read from the object's own type information: [`Types::of_object`], then [`Types::record`],
-//! then [`Layout::decode`] for each record.
+//! A record's layout, read from the object's own type information: [`Types::of_object`], then
+//! [`Types::record`], then [`Layout::decode`] for each record.
+//!
+//! ```text
+//! .BTF bytes ──► Btf ──choose──► struct ──compile──► Layout (offsets, shapes)    once, when the object is loaded
+//!                        hints ─────────────┘           │
+//!                                        record bytes ──┴──decode──► fields        for each record
+//! ```
 
 mod choose;
 mod columns;
@@ -23,39 +29,38 @@ use serde_json::{Map, Value};
 
 use crate::template::btf::Btf;
 use compile::Record;
-use kinds::Teller;
+use kinds::KindSelector;
 
 /// Fields of a record, as [`model::Details::Fields`] has them.
 pub type Fields = Map<String, Value>;
 
-/// The types of an object.
 #[derive(Clone, Debug)]
 pub struct Types {
     btf: Btf,
 }
 
 impl Types {
-    /// Those of an object file (`.bpf.o`).
+    /// Reads the types of an object file (`.bpf.o`).
     ///
     /// # Errors
-    /// When it is no eBPF object, or has no type information, or that is malformed.
+    /// The file is no eBPF object, has no type information, or it is malformed.
     pub fn of_object(elf: &[u8]) -> Result<Self, LayoutError> {
         Ok(Self { btf: Btf::of_object(elf)? })
     }
 
-    /// Those of bare type information.
+    /// Reads bare type information.
     ///
     /// # Errors
-    /// When it is malformed.
+    /// It is malformed.
     pub fn of_btf(btf: &[u8]) -> Result<Self, LayoutError> {
         Ok(Self { btf: Btf::parse(btf)? })
     }
 
-    /// The layout of one struct: `event`, `struct event`, a typedef's name; or, without a name, of the only one
-    /// that the object declares to be a ring's record.
+    /// Returns the layout of one struct: `event`, `struct event` or a typedef's name; without a name, of the
+    /// only one that the object declares to be a ring's record.
     ///
     /// # Errors
-    /// When there is none or no single one of that name, when a field can't be decoded, when a hint does not fit.
+    /// No struct, or more than one, has that name; a field can't be decoded; a hint does not fit.
     pub fn record(&self, name: Option<&str>, hints: &Hints) -> Result<Layout, LayoutError> {
         match name {
             Some(name) => self.layout(Some(&RecordChoice::Named(name.to_owned())), None, hints),
@@ -63,17 +68,17 @@ impl Types {
         }
     }
 
-    /// The layout that a template's `record` asks for, of the records on the ring `map`, where that is known.
+    /// Returns the layout that a template's `record` asks for, for the ring `map` if that is known.
     ///
     /// # Errors
-    /// As [`Types::record`].
+    /// As for [`Types::record`].
     pub fn layout(
         &self,
         choice: Option<&RecordChoice>,
         map: Option<&str>,
         hints: &Hints,
     ) -> Result<Layout, LayoutError> {
-        let (structs, teller) = match choice {
+        let (structs, selector) = match choice {
             None => (vec![choose::only(&self.btf, map)?], None),
             Some(RecordChoice::Named(name)) => (vec![choose::named(&self.btf, name)?], None),
             Some(RecordChoice::Kinds(kinds)) => {
@@ -87,23 +92,23 @@ impl Types {
             .map(|(id, name)| compile::record(&self.btf, *id, name, hints))
             .collect::<Result<Vec<_>, _>>()?;
         check_hints(&records, hints)?;
-        let teller = teller.map(|kinds| Teller::new(&self.btf, kinds, &records)).transpose()?;
-        Ok(Layout { records, teller })
+        let selector = selector.map(|kinds| KindSelector::new(&self.btf, kinds, &records)).transpose()?;
+        Ok(Layout { records, selector })
     }
 
-    /// The structs that the object declares to be records, as `record` can name them.
+    /// Returns the structs that the object declares to be records, as `record` can name them.
     pub fn candidates(&self) -> Vec<String> {
         let found = choose::candidates(&self.btf, None).unwrap_or_default();
         found.into_iter().map(|(_, name)| name).collect()
     }
 
-    /// All structs that `record` can name, those declared to be records first.
+    /// Returns all structs that `record` can name, those declared to be records first.
     pub fn structs(&self) -> Vec<String> {
         choose::structs_of(&self.btf).unwrap_or_default()
     }
 }
 
-/// Each hint must be for a field of one of the structs.
+/// Checks that each hint is for a field of one of the structs.
 fn check_hints(records: &[Record], hints: &Hints) -> Result<(), LayoutError> {
     let known =
         |path: &String| records.iter().any(|record| record.lines.iter().any(|line| line.path == *path));
@@ -125,22 +130,22 @@ fn check_hints(records: &[Record], hints: &Hints) -> Result<(), LayoutError> {
     Ok(())
 }
 
-/// How the records of a ring are decoded.
+/// Decodes the records of a ring.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
-    /// At least one.
+    /// The structs; at least one.
     records: Vec<Record>,
-    /// Which of them a record is, where there are several.
-    teller: Option<Teller>,
+    /// Chooses the struct of a record, if there are several.
+    selector: Option<KindSelector>,
 }
 
 impl Layout {
-    /// A record's fields. Bytes behind the struct are fine: rings round up.
+    /// Decodes a record. Bytes after the struct are ignored: rings round up.
     ///
     /// # Errors
-    /// When there are too few bytes, or the record is of a kind that the configuration does not name.
+    /// There are too few bytes, or the record is of a kind that the configuration does not name.
     pub fn decode(&self, bytes: &[u8], clocks: &Clocks) -> Result<Fields, DecodeError> {
-        let index = self.teller.as_ref().map_or(Ok(0), |teller| teller.tell(bytes))?;
+        let index = self.selector.as_ref().map_or(Ok(0), |selector| selector.select(bytes))?;
         let short = |record: &Record| DecodeError::Short {
             record: record.name.clone(),
             found: bytes.len(),
@@ -153,12 +158,12 @@ impl Layout {
         }
     }
 
-    /// The structs, each with its fields.
+    /// Iterates over the structs: name, size, fields.
     pub fn describe(&self) -> impl Iterator<Item = (&str, usize, &[FieldLine])> {
         self.records.iter().map(|record| (record.name.as_str(), record.size, record.lines.as_slice()))
     }
 
-    /// The largest number of bytes a record needs.
+    /// Returns the largest number of bytes that a record needs.
     pub fn size(&self) -> usize {
         self.records.iter().map(|record| record.size).max().unwrap_or_default()
     }

@@ -1,44 +1,43 @@
-//! A record's layout, compiled: where each field lies and what its bytes become.
+//! A compiled layout: where each field lies and what its bytes become.
 
 use std::sync::Arc;
 
-/// One field.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Field {
-    /// Under what name it comes out.
+    /// Name of the decoded field.
     pub(crate) key: String,
-    /// Under what name its exact bytes come out, where it is text that is not UTF-8.
+    /// Name of the field with the exact bytes, for text that is not UTF-8.
     pub(crate) bytes_key: String,
-    /// From the beginning of the struct it is in.
+    /// Offset from the beginning of its struct.
     pub(crate) at: usize,
     pub(crate) shape: Shape,
 }
 
-/// What bytes become.
+/// The value that bytes are decoded to.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Shape {
-    /// One number.
+    /// A single number.
     Scalar(Load, Scalar),
-    /// Some bytes in a row.
+    /// A run of bytes that is one value.
     Span(usize, Span),
-    /// The same thing several times.
+    /// Several elements of the same shape.
     Array { count: usize, stride: usize, element: Box<Shape> },
     /// A struct or union.
     Object(Vec<Field>),
 }
 
-/// How a number is read.
+/// Describes how a number is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Load {
-    /// Bytes: 1, 2, 4, 8 or 16; of a bit-field those of its declared type.
+    /// Bytes: 1, 2, 4, 8 or 16; for a bit-field those of its declared type.
     pub(crate) width: u8,
     pub(crate) signed: bool,
-    /// Of a bit-field: how far in, and how wide.
+    /// For a bit-field: offset in bits, and width.
     pub(crate) bits: Option<(u8, u8)>,
     pub(crate) big_endian: bool,
 }
 
-/// What a number means.
+/// The meaning of a number.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Scalar {
     Number,
@@ -50,11 +49,11 @@ pub(crate) enum Scalar {
     Moment {
         monotonic: bool,
     },
-    /// A number on the monotonic clock that comes out as one on the boot clock.
+    /// A number on the monotonic clock that is shown as one on the boot clock.
     BootNs,
 }
 
-/// What bytes in a row mean.
+/// The meaning of a run of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Span {
     Text,
@@ -71,7 +70,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Of several names of one value the first is kept.
+    /// Sorts constants by value, keeping the first name of each.
     pub(crate) fn new(mut named: Vec<(i64, String)>) -> Self {
         named.sort_by_key(|(value, _)| *value);
         named.dedup_by_key(|(value, _)| *value);
@@ -85,7 +84,7 @@ impl Names {
 }
 
 impl Shape {
-    /// What it comes out as, in words.
+    /// Describes the decoded value.
     pub(crate) fn shown(&self) -> String {
         match self {
             Self::Scalar(load, scalar) => match scalar {
@@ -114,7 +113,7 @@ impl Shape {
         }
     }
 
-    /// Whether its text may hold bytes that are not UTF-8.
+    /// True if its text may hold bytes that are not UTF-8.
     pub(crate) fn is_text(&self) -> bool {
         match self {
             Self::Span(_, span) => *span == Span::Text,
@@ -124,7 +123,7 @@ impl Shape {
         }
     }
 
-    /// Values and bytes it can come to, so that overlapping members can't make a small record large.
+    /// Estimates the size of the decoded value, so that overlapping members can't make a small record large.
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Scalar(..) => 16,

@@ -1,24 +1,25 @@
-//! What the values of a type are shown as: by a hint, by the type's or the field's name, or by the type alone.
+//! Chooses the presentation of a type's values: by a hint, by the type's or the field's name, or by the type
+//! alone.
 
 use std::sync::Arc;
 
-use super::compile::{Compiler, Place};
+use super::compile::{Compiler, Parent};
 use super::error::LayoutError;
 use super::hints::{self, Show};
 use super::shape::{Load, Names, Scalar, Shape, Span};
 use crate::template::btf::{Type, TypeId};
 
-/// Enum constants of all the fields of a record.
+/// Limit of the enum constants of all fields of a record.
 const CONSTANT_LIMIT: usize = 1 << 16;
 
 impl Compiler<'_> {
-    /// The shape of a field that is no bit-field. `show` is what the configuration says.
+    /// Returns the shape of a field that is no bit-field; `show` is the configured presentation.
     pub(crate) fn shape(
         &mut self,
         id: TypeId,
         path: &str,
         show: Option<Show>,
-        inner: Place<'_>,
+        inner: Parent<'_>,
     ) -> Result<Shape, LayoutError> {
         let shows = match show {
             Some(show) => vec![show],
@@ -44,7 +45,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// The shape of a bit-field.
+    /// Returns the shape of a bit-field.
     pub(crate) fn bits(
         &mut self,
         id: TypeId,
@@ -68,7 +69,7 @@ impl Compiler<'_> {
         LayoutError::BadShow { field, of, show: show.as_str(), fits: show.fits() }
     }
 
-    /// What names suggest, the typedefs' before the field's.
+    /// Returns the presentations that names suggest, the typedefs' before the field's.
     fn by_names(&self, id: TypeId, path: &str) -> Result<Vec<Show>, LayoutError> {
         let name = path.rsplit('.').next().unwrap_or(path);
         let (target, mut types) = self.btf.resolve(id)?;
@@ -91,7 +92,7 @@ impl Compiler<'_> {
         Ok(shows)
     }
 
-    /// The shape that shows it so, if it can be shown so.
+    /// Returns the shape for a presentation, if the type can be shown that way.
     fn fit(&self, show: Show, id: TypeId, path: &str) -> Result<Option<Shape>, LayoutError> {
         let size = self.size(id, path, 0)?;
         let (target, _) = self.btf.resolve(id)?;
@@ -105,7 +106,7 @@ impl Compiler<'_> {
         let span = |length: usize, span: Span| (is_flat && size == length).then_some(Shape::Span(size, span));
         let text = self.is_bytes(target, None)?;
         let number = load.filter(|_| is_int && !is_bool);
-        // The column of that name holds a number, on the boot clock.
+        // The column of that name holds a number on the boot clock.
         let is_column = self.hints.rename.get(path).map_or(path, String::as_str) == "timestamp";
         Ok(match show {
             Show::Number => scalar(Scalar::Number),
@@ -133,7 +134,7 @@ impl Compiler<'_> {
         })
     }
 
-    /// Whether it is an array of single bytes, signed or not or either.
+    /// True if it is an array of single bytes of that signedness, or of any.
     fn is_bytes(&self, id: TypeId, wanted: Option<bool>) -> Result<bool, LayoutError> {
         let (target, _) = self.btf.resolve(id)?;
         let Type::Array { element, .. } = *self.btf.get(target)? else { return Ok(false) };
@@ -144,20 +145,21 @@ impl Compiler<'_> {
         })
     }
 
-    /// `char` and `unsigned char` are text, a typedef's (`__u8`) are bytes, `signed char` are numbers.
+    /// Returns the shape of an array: `char` and `unsigned char` are text, a typedef's (`__u8`) are bytes,
+    /// `signed char` are numbers.
     fn array(
         &mut self,
         element: TypeId,
         count: u32,
         path: &str,
         show: Option<Show>,
-        inner: Place<'_>,
+        inner: Parent<'_>,
     ) -> Result<Shape, LayoutError> {
         let (stride, count) = (self.size(element, path, 0)?, count as usize);
         let (target, typedefs) = self.btf.resolve(element)?;
         if let (None, Type::Int { name, size: 1, boolean: false, signed, .. }) = (show, self.btf.get(target)?)
         {
-            // Other languages have a byte of their own: `u8` is no more text there than it is here.
+            // Other languages name their bytes differently; such a `u8` is no more text than it is in C.
             match self.btf.name(*name)? {
                 "char" => return Ok(Shape::Span(count, Span::Text)),
                 "unsigned char" if typedefs.is_empty() => return Ok(Shape::Span(count, Span::Text)),
@@ -166,7 +168,7 @@ impl Compiler<'_> {
             }
         }
         let depth = inner.depth + 1;
-        let inner = Place { start: None, depth, ..inner };
+        let inner = Parent { start: None, depth, ..inner };
         if depth > super::compile::DEPTH_LIMIT {
             return Err(self.whole("its arrays are nested too deep"));
         }
@@ -174,8 +176,8 @@ impl Compiler<'_> {
         Ok(Shape::Array { count, stride, element })
     }
 
-    /// The shape that a type has of itself.
-    fn by_type(&mut self, id: TypeId, path: &str, inner: Place<'_>) -> Result<Shape, LayoutError> {
+    /// Returns the shape by the type alone.
+    fn by_type(&mut self, id: TypeId, path: &str, inner: Parent<'_>) -> Result<Shape, LayoutError> {
         let (target, _) = self.btf.resolve(id)?;
         if let Some(load) = self.load(target, path)? {
             return Ok(Shape::Scalar(load, self.meaning(target)?));
@@ -192,18 +194,19 @@ impl Compiler<'_> {
                 Ok(Shape::Scalar(load, Scalar::Float))
             }
             Type::Float { .. } => Err(self.undecodable(path, id, "floats have 4 or 8 bytes")),
-            _ => Err(self.undecodable(path, id, "there is no way to show it")),
+            _ => Err(self.undecodable(path, id, "this type can't be shown")),
         }
     }
 
-    /// What the numbers of a type mean.
+    /// Returns the meaning of a type's numbers.
     fn meaning(&mut self, id: TypeId) -> Result<Scalar, LayoutError> {
         let (target, _) = self.btf.resolve(id)?;
         let btf = self.btf;
         Ok(match btf.get(target)? {
             Type::Int { boolean: true, .. } => Scalar::Bool,
             Type::Pointer { .. } => Scalar::Hex,
-            // Compilers before clang 16 keep only the lower half of 64-bit constants: such names can't be trusted.
+            // Compilers before clang 16 keep only the lower half of 64-bit constants: such names can't be
+            // trusted.
             Type::Enum { size, wide, .. } if *size == 8 && !wide => Scalar::Number,
             Type::Enum { constants, .. } => {
                 if let Some(names) = self.names.get(&target) {
