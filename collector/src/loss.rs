@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_come_back_when_nobody_took_them() {
+    fn gaps_are_restored_when_no_sink_took_them() {
         let accounts = Accounts::new(&[]);
         accounts.of(&"open".into()).lose(LossPoint::Ring, 4, (BootNs(1), BootNs(2)), "full");
         let gaps = take_gaps(&accounts);

@@ -68,7 +68,7 @@ impl<S: Sink> Sink for Faulty<S> {
     }
 
     fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError> {
-        self.sink.close(account, ended)
+        self.sink.close(accounts, ended)
     }
 
     fn keeps_accounts(&self) -> bool {
@@ -257,7 +257,7 @@ fn no_room_costs_rows_while_it_lasts<K: Kind + Send + Sync + 'static>() {
     });
 }
 
-fn a_panic_costs_what_was_in_hand<K: Kind + Send + Sync + 'static>() {
+fn a_panic_loses_only_the_held_rows<K: Kind + Send + Sync + 'static>() {
     run(async {
         let mut stage = Stage::<K>::start(&[Fault::Panic]);
         stage.send(5).await;
@@ -311,7 +311,7 @@ macro_rules! contract {
 
             #[test]
             fn panic() {
-                a_panic_costs_what_was_in_hand::<$kind>();
+                a_panic_loses_only_the_held_rows::<$kind>();
             }
 
             #[test]

@@ -72,8 +72,8 @@ impl Stage {
     fn assert_balances(&self) {
         for account in self.accounts.all() {
             for sink in self.accounts.sinks() {
-                let account = account.snapshot(&sink);
-                assert_eq!(account.in_flight(), 0, "{} in {sink}: {account:?}", account.tracer());
+                let snapshot = account.snapshot(&sink);
+                assert_eq!(snapshot.in_flight(), 0, "{} in {sink}: {snapshot:?}", account.tracer());
             }
         }
     }

@@ -1,5 +1,5 @@
-//! A child that writes events as fast as it can, into an outbox whose reader only counts: what the way from a pipe to
-//! batches costs an event. The lines are of the size the contract's own measurements used.
+//! Measures the cost of an event from the pipe to the batch: a child writes events as fast as it can, into a queue
+//! whose reader only counts. The lines have the size that duetector's own measurements used.
 
 use std::hint::black_box;
 
@@ -14,7 +14,7 @@ const LINE: &str = r#"{"proto":"duetector","version":"0.1.0","type":"event","pay
 async fn take(inbox: &flume::Receiver<Batch>) {
     let mut taken = 0;
     while taken < EVENTS {
-        let Ok(batch) = inbox.recv_async().await else { panic!("the child has gone") };
+        let Ok(batch) = inbox.recv_async().await else { panic!("the child is gone") };
         taken += black_box(batch).records.len() as u64;
     }
 }

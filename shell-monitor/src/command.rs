@@ -1,4 +1,4 @@
-//! One run of a shell tracer's command: bounded in time and in output, and nothing of it left behind.
+//! Runs a shell tracer's command once: with limits on time and output, and without leaving any process behind.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -7,45 +7,45 @@ use actors::Progress;
 use actors::clock::{self, Instant};
 use nix::sys::signal::Signal;
 
-use crate::duty::{Duty, MARK};
-use crate::pipe::{Look, Pipe};
+use crate::control::{Control, PROGRESS_INTERVAL};
+use crate::pipe::{Pipe, PollResult};
 use crate::process::{self, Process, StartError};
 use crate::settings::ShellSettings;
 
-/// From SIGTERM to SIGKILL.
+/// Time from SIGTERM to SIGKILL.
 const TERM_GRACE: Duration = Duration::from_secs(1);
-/// So much of stderr is kept for the log.
+/// Bytes of stderr kept for the log.
 const STDERR_KEPT: usize = 4096;
-/// As much as a pipe usually holds.
+/// Bytes read at once: the usual capacity of a pipe.
 const CHUNK: usize = 64 * 1024;
 
-/// What a run came to.
+/// Result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) output: Kept,
     pub(crate) stderr: Kept,
-    /// Its exit code, if it ended by itself and by no signal.
+    /// Exit code, unless a signal ended the command.
     pub(crate) code: Option<i32>,
-    /// How it ended, in words.
+    /// How the command ended, in words.
     pub(crate) status: String,
     pub(crate) why: Why,
 }
 
-/// Why a run ended.
+/// Reasons why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
     Itself,
     TimedOut,
-    /// The tracer was to leave off.
+    /// The tracer had to stop.
     Halted,
 }
 
-/// Bytes up to a limit; the rest is read and counted only.
+/// Keeps bytes up to a limit; the rest is read and only counted.
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) bytes: Vec<u8>,
     pub(crate) cut: u64,
-    /// Line ends in what is cut: so many lines are not whole, or not there at all.
+    /// Number of line ends in the part that was cut: the number of lines that are incomplete or missing.
     pub(crate) cut_lines: u64,
     limit: usize,
 }
@@ -64,7 +64,7 @@ impl Kept {
     }
 }
 
-/// One of the command's two pipes.
+/// Read end of the command's stdout or stderr, and what was read from it.
 struct Stream {
     pipe: Pipe,
     open: bool,
@@ -78,28 +78,29 @@ impl Stream {
 
     fn read(&mut self, buffer: &mut [u8]) {
         match self.pipe.read(buffer) {
-            Look::Bytes(count) => self.kept.take(&buffer[..count]),
-            Look::Empty => {}
-            Look::End => self.open = false,
+            PollResult::Bytes(count) => self.kept.take(&buffer[..count]),
+            PollResult::Empty => {}
+            PollResult::End => self.open = false,
         }
     }
 
-    /// Takes what an ended command has left; not more than the pipe holds, in case a grandchild writes on.
+    /// Reads what a command that has exited has left; at most the pipe's capacity, in case a grandchild goes on
+    /// writing.
     fn drain(&mut self, buffer: &mut [u8]) {
         let mut left = self.pipe.capacity();
         while left > 0 {
             let room = left.min(buffer.len());
-            let Look::Bytes(count) = self.pipe.read_now(&mut buffer[..room]) else { return };
+            let PollResult::Bytes(count) = self.pipe.read_now(&mut buffer[..room]) else { return };
             self.kept.take(&buffer[..count]);
             left -= count;
         }
     }
 }
 
-/// Runs the command to its end, or to what ends it.
+/// Runs the command until it exits, or until it is ended by its timeout or a stop.
 pub(crate) async fn run(
     settings: &ShellSettings,
-    duty: &Duty,
+    control: &Control,
     progress: &Progress,
 ) -> Result<Run, StartError> {
     let (mut process, pipes) = Process::start(&settings.command, &settings.section, Stdio::null())?;
@@ -108,14 +109,16 @@ pub(crate) async fn run(
     let mut buffer = vec![0; CHUNK];
     let mut end = Ending { why: Why::Itself, next: Some((clock::now() + settings.timeout, Signal::SIGTERM)) };
     loop {
-        let next = end.next.map_or(MARK, |(at, _)| at.saturating_duration_since(clock::now()).min(MARK));
+        let next = end.next.map_or(PROGRESS_INTERVAL, |(at, _)| {
+            at.saturating_duration_since(clock::now()).min(PROGRESS_INTERVAL)
+        });
         progress.mark();
         tokio::select! {
             () = stdout.pipe.readable(), if stdout.open => stdout.read(&mut buffer),
             () = stderr.pipe.readable(), if stderr.open => stderr.read(&mut buffer),
             () = process.ended() => break,
-            () = duty.halted(), if end.why == Why::Itself => end.hurry(&process, Why::Halted),
-            () = clock::sleep(next) => end.look_at_time(&process),
+            () = control.halted(), if end.why == Why::Itself => end.hurry(&process, Why::Halted),
+            () = clock::sleep(next) => end.on_timer(&process),
         }
     }
     stdout.drain(&mut buffer);
@@ -126,14 +129,14 @@ pub(crate) async fn run(
     Ok(Run { output: stdout.kept, stderr: stderr.kept, code, status, why: end.why })
 }
 
-/// How the command is brought to its end, if it has to be.
+/// Signals that end the command if necessary.
 struct Ending {
     why: Why,
     next: Option<(Instant, Signal)>,
 }
 
 impl Ending {
-    fn look_at_time(&mut self, process: &Process) {
+    fn on_timer(&mut self, process: &Process) {
         let Some((at, signal)) = self.next else { return };
         if clock::now() < at {
             return;

@@ -1,6 +1,7 @@
-//! Settings of the two hosts, of the built-in `uname`, and of templates: tracers a user adds with no Rust.
+//! Settings of the two hosts, of the built-in `uname`, and of templates: tracers that a user adds without writing
+//! Rust.
 //!
-//! A template says only where it differs; what it leaves open comes from its host's section, see [`crate::settings`].
+//! A template contains only what differs; everything else comes from its host's section, see [`crate::settings`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,32 +10,32 @@ use model::units::{Period, Size};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Everything this crate can be told.
+/// Settings of this crate, by section.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
-    /// `[shell]`
+    /// Settings in `[shell]`, for all shell tracers.
     pub shell: ShellConfig,
-    /// `[tracer.uname]`
+    /// Settings in `[tracer.uname]`, the built-in shell tracer.
     pub uname: UnameConfig,
-    /// `[subprocess]`
+    /// Settings in `[subprocess]`, for all subprocess tracers.
     pub subprocess: SubprocessConfig,
-    /// `[tracer.template]`
+    /// Templates in `[tracer.template]`.
     pub template: TemplateConfig,
 }
 
-/// What all shell tracers share (`[shell]`).
+/// Settings that all shell tracers share (`[shell]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShellConfig {
-    /// Run no shell tracer at all.
+    /// Disables all shell tracers.
     pub disabled: bool,
-    /// From one start of a command to its next, where its tracer says nothing else.
+    /// Time from one start of a command to the next, unless its tracer sets another.
     pub interval: Period,
-    /// A command that runs longer is killed with its whole process group, where its tracer says nothing else.
+    /// Time after which a command is killed with its process group, unless its tracer sets another.
     pub timeout: Period,
-    /// More output than this of one run is cut, and counted.
+    /// Bytes of output kept of one run; more is cut, and counted.
     pub output_limit: Size,
-    /// So many commands run side by side; one tracer's own runs never overlap.
+    /// Number of commands that may run at the same time; runs of one tracer never overlap.
     pub max_running: u32,
 }
 
@@ -50,19 +51,19 @@ impl Default for ShellConfig {
     }
 }
 
-/// The built-in shell tracer (`[tracer.uname]`).
+/// Settings of the built-in shell tracer (`[tracer.uname]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UnameConfig {
-    /// Do not run it.
+    /// Disables the tracer.
     pub disabled: bool,
-    /// The name it is stored under.
+    /// Name that its rows are stored under.
     pub name: String,
-    /// The command: program and arguments, no shell.
+    /// Program and arguments of the command; no shell is used.
     pub comm: Vec<String>,
-    /// The same output is not stored twice in a row.
+    /// Skips output that is the same as that of the previous run.
     pub enable_cache: bool,
-    /// From one start of the command to its next.
+    /// Time from one start of the command to the next.
     pub interval: Period,
 }
 
@@ -78,21 +79,21 @@ impl Default for UnameConfig {
     }
 }
 
-/// What all subprocess tracers share (`[subprocess]`).
+/// Settings that all subprocess tracers share (`[subprocess]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SubprocessConfig {
-    /// Run no subprocess tracer at all.
+    /// Disables all subprocess tracers.
     pub disabled: bool,
-    /// From one `event` message to the child to the next.
+    /// Time from one `event` message to the next.
     pub poll_interval: Period,
-    /// What `init` tells the child as `poll_time`. duetector's meaning: how long one look at its pipe takes.
+    /// Value of `poll_time` in the `init` message; in duetector, how long one poll of its pipe takes.
     pub poll_time: Period,
-    /// From `stop` to SIGTERM, where a child's template says nothing else.
+    /// Time from `stop` to SIGTERM, unless a child's template sets another.
     pub kill_timeout: Period,
-    /// How often a child that ended is started anew before it is given up.
+    /// Number of restarts of a child before it is given up.
     pub restart_times: u32,
-    /// A longer line is counted and skipped.
+    /// Longest line in bytes; a longer one is counted and skipped.
     pub line_limit: Size,
 }
 
@@ -109,11 +110,11 @@ impl Default for SubprocessConfig {
     }
 }
 
-/// Tracers a user adds (`[tracer.template]`).
+/// Tracers that a user adds (`[tracer.template]`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TemplateConfig {
-    /// Run none of them.
+    /// Disables all templates.
     pub disabled: bool,
     /// Shell tracers, by name.
     pub sh: BTreeMap<String, ShellTemplate>,
@@ -121,118 +122,119 @@ pub struct TemplateConfig {
     pub sp: BTreeMap<String, SubprocessTemplate>,
 }
 
-/// What becomes of a command's output.
+/// How records are made of a command's output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ParseConfig {
-    /// All of it is one record's `output`.
+    /// The whole output is one record, as its `output`.
     #[default]
     Text,
-    /// Each line that is not blank is a record's `line`.
+    /// Each line that is not blank is one record, as its `line`.
     Lines,
-    /// It is a JSON object, a record's fields; or an array of such.
+    /// The output is a JSON object, whose fields are one record; or an array of such objects.
     Json,
-    /// Each line is a JSON object, a record's fields.
+    /// Each line is a JSON object, whose fields are one record.
     Jsonl,
-    /// Each line that `pattern` is found in is a record; the pattern's named groups are its fields.
+    /// Each line in which `pattern` is found is one record; the pattern's named groups are its fields.
     Regex,
 }
 
-/// A shell tracer (`[tracer.template.sh.<name>]`), duetector's `name = { comm = [...], config = {...} }` or ours.
+/// Settings of a shell tracer (`[tracer.template.sh.<name>]`), in duetector's form `name = { comm = [...], config =
+/// {...} }` or ours.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShellTemplate {
-    /// The command: program and arguments, no shell.
+    /// Program and arguments of the command; no shell is used.
     pub comm: Vec<String>,
-    /// Do not run it.
+    /// Disables the tracer.
     pub disabled: bool,
-    /// The name it is stored under; its key, if not said.
+    /// Name that its rows are stored under; default: its key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What the run before had, too, is not stored again: the same output, or with `lines`, `json`, `jsonl` and
-    /// `regex` the same lines or elements; on, if not said.
+    /// Skips output that the previous run also had: the whole output, or with `lines`, `json`, `jsonl` and `regex`
+    /// the same lines or elements. Enabled by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_cache: Option<bool>,
-    /// What becomes of the output; `text`, if not said.
+    /// How records are made of the output; default: `text`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parse: Option<ParseConfig>,
-    /// With `parse = "regex"`: what is looked for in each line. `(?<name>…)` makes a field.
+    /// Pattern to find in each line, with `parse = "regex"`. `(?<name>…)` makes a field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
-    /// With `parse = "regex"`: groups that are stored as numbers where they are numbers; the others are text.
+    /// Groups that are stored as numbers if they are numbers, with `parse = "regex"`; the others are text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub numbers: Vec<String>,
-    /// From one start of the command to its next.
+    /// Time from one start of the command to the next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<Period>,
-    /// A run that takes longer is killed with its process group.
+    /// Time after which a run is killed with its process group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Period>,
-    /// More output than this of one run is cut, and counted.
+    /// Bytes of output kept of one run; more is cut, and counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_limit: Option<Size>,
-    /// Added to the command's small clean environment.
+    /// Variables added to the command's minimal environment.
     pub env: BTreeMap<String, String>,
-    /// Folder to run in; the agent's, if not said.
+    /// Working folder; default: the agent's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
-    /// Whom to run as: a name or number, with `:group` if not with its own; with its supplementary groups. The
-    /// agent's user, if not said; somebody else needs root.
+    /// User to run as, with the supplementary groups: a name or number, with `:group` for another group than the
+    /// user's own. Default: the agent's user; another one needs root.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// duetector's place for `disabled` and `enable_cache`.
+    /// duetector's table for `disabled` and `enable_cache`.
     pub config: ShellTemplateInner,
 }
 
-/// The `config` table inside a shell template.
+/// Table `config` of a shell template.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShellTemplateInner {
-    /// Do not run it.
+    /// Disables the tracer.
     pub disabled: bool,
-    /// The same output is not stored twice in a row.
+    /// Skips output that is the same as that of the previous run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_cache: Option<bool>,
 }
 
-/// A subprocess tracer (`[tracer.template.sp.<name>]`), in duetector's form or ours.
+/// Settings of a subprocess tracer (`[tracer.template.sp.<name>]`), in duetector's form or ours.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SubprocessTemplate {
-    /// The child: program and arguments, no shell.
+    /// Program and arguments of the child; no shell is used.
     pub comm: Vec<String>,
-    /// Do not run it.
+    /// Disables the tracer.
     pub disabled: bool,
-    /// The name its events are stored under unless they bring a `tracer_name`; its key, if not said.
+    /// Name that its events are stored under unless they contain a `tracer_name`; default: its key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Give the child the agent's whole environment instead of a small clean one.
+    /// Passes the agent's whole environment to the child instead of a minimal one.
     pub preserve_env: bool,
-    /// Added to the child's environment.
+    /// Variables added to the child's environment.
     pub env: BTreeMap<String, String>,
-    /// Folder to run in; the agent's, if not said.
+    /// Working folder; default: the agent's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
-    /// Whom to run as: a name or number, with `:group` if not with its own; with its supplementary groups. The
-    /// agent's user, if not said; somebody else needs root.
+    /// User to run as, with the supplementary groups: a name or number, with `:group` for another group than the
+    /// user's own. Default: the agent's user; another one needs root.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// How often it is started anew before it is given up.
+    /// Number of restarts before the child is given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart_times: Option<u32>,
-    /// From `stop` to SIGTERM.
+    /// Time from `stop` to SIGTERM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kill_timeout: Option<Period>,
-    /// From one `event` message to the next.
+    /// Time from one `event` message to the next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poll_interval: Option<Period>,
-    /// A longer line is counted and skipped.
+    /// Longest line in bytes; a longer one is counted and skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line_limit: Option<Size>,
-    /// A child that says nothing for so long, on stdout or stderr, is ended and started anew; never, if not said.
+    /// Time without output on stdout or stderr after which the child is ended and restarted; default: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<Period>,
-    /// Handed to the child in `init` as it is. duetector's `disabled` in it counts.
+    /// Table passed unchanged to the child in `init`. `disabled` in it disables the tracer, as in duetector.
     pub config: Map<String, Value>,
 }
 

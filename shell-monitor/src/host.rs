@@ -1,81 +1,83 @@
-//! The two hosts: who may attach and detach a tracer while the agent runs.
+//! The two hosts, which attach and detach tracers while the agent runs.
 //!
-//! A tracer's process belongs to the tracer's own actor, not to the host: so the supervisor tells one child's
-//! story apart from another's, and no host's fall can take down all children. What is left for a host to own is
-//! little, and this is all of it: which tracers there are now, whether each is wanted, and the answer to whoever
-//! changes that. (The bound on commands that run side by side is a semaphore its tracers share.)
+//! A tracer's process belongs to the tracer's own actor, not to the host. So the supervisor keeps a separate status
+//! for each child, and the crash of a host can't end all children. A host therefore owns only the set of its tracers
+//! and, for each, a switch: whether the tracer is wanted, and whether it runs. It answers [`Attach`] and [`Detach`]
+//! when the tracer has followed its switch. (The limit on commands that run at the same time is a semaphore that the
+//! tracers share.)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
-use actors::{Child, ChildRef, Exit, Link, Shutdown, State, clock};
+use actors::{ActorCtx, Child, ChildRef, Exit, Shutdown, State, clock};
 use model::TracerName;
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::watch;
 
-/// A tracer that is between two tries may take this long to be attached.
+/// How long an attach waits, for a tracer that is between two restarts.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much longer than its tracers take to end a host waits for a detach.
+/// How long a detach waits for a tracer to end.
 const DETACH_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Starts a tracer that was detached. Answered when it runs.
+/// Starts a tracer that was detached. Answered when the tracer runs.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<(), HostError>")]
 pub struct Attach(
-    /// Its name.
+    /// Name of the tracer.
     pub TracerName,
 );
 
-/// Stops a tracer, its process too. Answered when nothing of it runs.
+/// Stops a tracer and its process. Answered when nothing of it runs any more.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<(), HostError>")]
 pub struct Detach(
-    /// Its name.
+    /// Name of the tracer.
     pub TracerName,
 );
 
-/// Why a host could not do as asked.
+/// Reasons why a host could not attach or detach a tracer.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum HostError {
-    /// It has no such tracer.
+    /// The host has no such tracer.
     #[error("no tracer {0} on this host")]
     Unknown(TracerName),
-    /// The tracer was tried and fell at once.
+    /// The tracer was started and ended at once.
     #[error("tracer {tracer} does not run: {cause}")]
     Ended {
-        /// Its name.
+        /// Name of the tracer.
         tracer: TracerName,
-        /// Its first fault.
+        /// First cause of its end.
         cause: String,
     },
-    /// The tracer is not there yet.
-    #[error("tracer {0} takes its time: look at its status")]
+    /// The tracer has not followed in time.
+    #[error("timed out waiting for tracer {0}; see `duetector-actors status`")]
     Slow(TracerName),
     /// The host itself does not answer.
     #[error("host of tracer {tracer}: {cause}")]
     Host {
-        /// The tracer asked about.
+        /// Name of the tracer to attach or detach.
         tracer: TracerName,
-        /// The kit's words.
+        /// Why the host did not answer.
         cause: actors::AskError,
     },
 }
 
-/// What a host shows of itself.
+/// State that a host publishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HostState {
-    /// Tracers that are not to run now.
+    /// Tracers that are detached.
     pub detached: BTreeSet<String>,
-    /// Attaches asked for while running.
+    /// Number of attach requests.
     pub attaches: u64,
-    /// Detaches asked for while running.
+    /// Number of detach requests.
     pub detaches: u64,
 }
 
-/// Between a host and one tracer. It outlives the incarnations of both.
+/// Signals between a host and one tracer: whether the tracer is wanted, and whether it runs. It outlives the
+/// incarnations of both.
 pub(crate) struct Switch {
     wanted: watch::Sender<bool>,
     attached: watch::Sender<bool>,
@@ -94,18 +96,18 @@ impl Switch {
         *self.attached.borrow()
     }
 
-    /// One for the tracer that takes the place of this one's: as wanted as that was.
-    pub(crate) fn heir(&self) -> Arc<Self> {
-        let heir = Self::new();
-        heir.wanted.send_replace(self.is_wanted());
-        heir
+    /// Makes a switch for the tracer that replaces this one: it is wanted if this one was.
+    pub(crate) fn successor(&self) -> Arc<Self> {
+        let successor = Self::new();
+        successor.wanted.send_replace(self.is_wanted());
+        successor
     }
 
     pub(crate) async fn until_wanted(&self, wanted: bool) {
         until(&self.wanted, wanted).await;
     }
 
-    /// Says that the tracer is attached for as long as the answer lives.
+    /// Marks the tracer as attached until the returned value is dropped.
     pub(crate) fn attach(self: &Arc<Self>) -> Attached {
         self.attached.send_replace(true);
         Attached(self.clone())
@@ -125,7 +127,7 @@ pub(crate) async fn until(signal: &watch::Sender<bool>, value: bool) {
     let _ = signal.subscribe().wait_for(|now| *now == value).await;
 }
 
-/// A tracer as its host knows it.
+/// A tracer's actor and its switch.
 pub(crate) struct Kept<A: Actor, S> {
     pub(crate) child: ChildRef<A, S>,
     pub(crate) switch: Arc<Switch>,
@@ -137,7 +139,8 @@ impl<A: Actor, S> Clone for Kept<A, S> {
     }
 }
 
-/// A host's tracers: a set that changes while the agent runs. Clones share it; it is never held over an await.
+/// The tracers of a host, which change while the agent runs. Clones share the set; its lock is never held over an
+/// await.
 pub(crate) struct Set<A: Actor, S> {
     tracers: Arc<Mutex<BTreeMap<TracerName, Kept<A, S>>>>,
 }
@@ -168,25 +171,25 @@ impl<A: Actor, S> Set<A, S> {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TracerName, Kept<A, S>>> {
-        // Each change is one call: the map is whole though somebody panicked.
+        // Each change is one call, so the map is consistent even after a panic.
         self.tracers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A host of tracers `A`.
+/// Actor that attaches and detaches tracers of type `A`.
 pub struct Host<A: Actor, S> {
-    link: Link<HostState>,
+    ctx: ActorCtx<HostState>,
     tracers: Set<A, S>,
 }
 
 impl<A: Child, S: State> Host<A, S> {
-    pub(crate) fn new(link: Link<HostState>, tracers: Set<A, S>) -> Self {
-        Self { link, tracers }
+    pub(crate) fn new(ctx: ActorCtx<HostState>, tracers: Set<A, S>) -> Self {
+        Self { ctx, tracers }
     }
 
-    /// Sets the switch and waits until the tracer has followed it. One that was given up, or has finished, is
-    /// started again: whoever attaches it has mended what was wrong, or wants to see whether it still is.
-    fn turn(&self, tracer: TracerName, on: bool) -> ResponseFuture<Result<(), HostError>> {
+    /// Sets the switch and waits until the tracer has followed. An attach also restarts a tracer that was given up or
+    /// has finished: its cause may have been removed meanwhile.
+    fn set_enabled(&self, tracer: TracerName, on: bool) -> ResponseFuture<Result<(), HostError>> {
         let Some(Kept { child, switch }) = self.tracers.get(&tracer) else {
             return Box::pin(async move { Err(HostError::Unknown(tracer)) });
         };
@@ -216,11 +219,11 @@ impl<A: Child, S: State> Handler<Attach> for Host<A, S> {
     type Result = ResponseFuture<Result<(), HostError>>;
 
     fn handle(&mut self, Attach(tracer): Attach, _: &mut Self::Context) -> Self::Result {
-        self.link.update(|state| {
+        self.ctx.update(|state| {
             state.attaches += 1;
             state.detached.remove(tracer.as_str());
         });
-        self.turn(tracer, true)
+        self.set_enabled(tracer, true)
     }
 }
 
@@ -228,13 +231,13 @@ impl<A: Child, S: State> Handler<Detach> for Host<A, S> {
     type Result = ResponseFuture<Result<(), HostError>>;
 
     fn handle(&mut self, Detach(tracer): Detach, _: &mut Self::Context) -> Self::Result {
-        self.link.update(|state| {
+        self.ctx.update(|state| {
             state.detaches += 1;
             if self.tracers.get(&tracer).is_some() {
                 state.detached.insert(tracer.as_str().to_owned());
             }
         });
-        self.turn(tracer, false)
+        self.set_enabled(tracer, false)
     }
 }
 
@@ -242,7 +245,7 @@ impl<A: Child, S: State> Handler<Shutdown> for Host<A, S> {
     type Result = ();
 
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.link.end(Exit::Stopped);
+        self.ctx.end(Exit::Stopped);
     }
 }
 
@@ -255,7 +258,7 @@ mod tests {
     use crate::{Config, ShellHost, ShellTracer};
 
     #[test]
-    fn a_detached_tracer_rests_without_being_taken_for_stalled_until_it_is_attached() {
+    fn a_detached_tracer_is_not_taken_for_stalled_and_starts_when_attached() {
         paused(async {
             let mut config = Config::default();
             config.uname.comm = vec!["/no/such/program".to_owned()];
@@ -268,13 +271,13 @@ mod tests {
             let child = supervisor.spawn(crate::shell::spec(&settings), {
                 let (switch, shared) =
                     (switch.clone(), (Default::default(), Arc::new(tokio::sync::Semaphore::new(1))));
-                move |link| {
-                    ShellTracer::new(link, settings.clone(), wiring.clone(), switch.clone(), shared.clone())
+                move |ctx| {
+                    ShellTracer::new(ctx, settings.clone(), wiring.clone(), switch.clone(), shared.clone())
                 }
             });
             let kept = Set::default();
             kept.add(name.clone(), Kept { child: child.clone(), switch });
-            let host = supervisor.spawn(Spec::new("host"), move |link| ShellHost::new(link, kept.clone()));
+            let host = supervisor.spawn(Spec::new("host"), move |ctx| ShellHost::new(ctx, kept.clone()));
             clock::sleep(Duration::from_secs(600)).await;
             assert_eq!((child.status().phase, child.state().runs), (Phase::Running, 0));
             let refused = host.ask(Attach(name.clone())).await.unwrap();

@@ -1,16 +1,16 @@
-//! Tracers that are other programs: *shell* tracers run a command at an interval, *subprocess* tracers keep a
-//! child that speaks duetector's JSON-lines protocol. Whatever such a program does, it costs no one but itself.
+//! Tracers that are other programs. A *shell* tracer runs a command at an interval; a *subprocess* tracer keeps a
+//! child process that speaks duetector's JSON-lines protocol. No misbehaviour of such a program affects another
+//! tracer or the agent.
 //!
-//! [`spawn`] makes them all from their settings; each is a supervised actor of its own, with its story in its
-//! status. [`Monitor::prepare`] and [`Monitor::apply`] bring others while the agent runs. The hosts are actors too,
-//! and answer [`Attach`] and [`Detach`]; see [`host`] for why they own so little.
+//! [`spawn`] starts all of them from their settings; each is a supervised actor with its own status.
+//! [`Monitor::prepare`] and [`Monitor::apply`] change the set while the agent runs. The hosts of the two kinds are
+//! actors too, and answer [`Attach`] and [`Detach`]; see [`host`].
 
 mod command;
 pub mod config;
-mod duty;
+mod control;
 mod exercise;
 pub mod host;
-pub mod intake;
 pub mod lines;
 mod monitor;
 mod names;
@@ -24,8 +24,9 @@ mod session;
 pub mod settings;
 pub mod shell;
 pub mod stderr;
+mod stdin_writer;
+pub mod stdout_parser;
 pub mod subprocess;
-mod talk;
 pub mod user;
 mod validate;
 pub mod wiring;
@@ -40,7 +41,7 @@ pub use wiring::{Reserved, Wiring};
 
 use host::Host;
 
-/// Host of shell tracers.
+/// Actor that hosts the shell tracers.
 pub type ShellHost = Host<ShellTracer, ShellState>;
-/// Host of subprocess tracers.
+/// Actor that hosts the subprocess tracers.
 pub type SubprocessHost = Host<SubprocessTracer, SubprocessState>;

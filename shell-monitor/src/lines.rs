@@ -1,41 +1,42 @@
-//! Cuts a stream of bytes into lines: exact to the byte, bounded, whatever the chunks it comes in.
+//! Splits a stream of bytes into lines: exactly, with a length limit, and independently of how the stream is cut into
+//! chunks.
 //!
-//! As with Python's universal newlines, `\n`, `\r\n` and a lone `\r` end a line. A line longer than the limit is
-//! not kept: it is read past and told as [`Line::TooLong`].
+//! As with Python's universal newlines, `\n`, `\r\n` and a lone `\r` end a line. A line longer than the limit is not
+//! kept: it is skipped and reported as [`Line::TooLong`].
 
 use memchr::memchr2;
 
-/// A buffer that a long line made larger than this is given back after it.
+/// Capacity in bytes up to which the buffer is kept after a long line.
 const KEPT_CAPACITY: usize = 256 * 1024;
 
-/// A line, without its end.
+/// A line, without its line end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// Its bytes.
+    /// Bytes of the line.
     Whole(&'a [u8]),
-    /// It had so many bytes, which is more than the limit.
+    /// Length of a line that exceeds the limit, in bytes.
     TooLong(u64),
 }
 
-/// Cuts lines.
+/// Splits chunks of bytes into lines.
 #[derive(Debug)]
 pub struct LineReader {
     limit: usize,
-    /// The line at hand, as far as it has come in earlier chunks.
+    /// Beginning of the current line, from earlier chunks.
     partial: Vec<u8>,
-    /// Bytes read past of a line that is too long; 0 when none is.
+    /// Bytes skipped of a line that is too long; 0 if the current line is not.
     skipped: u64,
-    /// The last chunk ended in `\r`: a `\n` at the start of the next belongs to it.
+    /// True if the last chunk ended in `\r`: a `\n` at the start of the next chunk belongs to it.
     after_cr: bool,
 }
 
 impl LineReader {
-    /// For lines of up to `limit` bytes.
+    /// Makes a reader for lines of up to `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self { limit, partial: Vec::new(), skipped: 0, after_cr: false }
     }
 
-    /// Takes the next chunk and hands over each line it completes.
+    /// Reads the next chunk and calls `line` for each line that it completes.
     pub fn feed(&mut self, mut chunk: &[u8], mut line: impl FnMut(Line<'_>)) {
         if std::mem::take(&mut self.after_cr) && chunk.first() == Some(&b'\n') {
             chunk = &chunk[1..];
@@ -55,7 +56,7 @@ impl LineReader {
         self.keep(chunk);
     }
 
-    /// Hands over what came after the last line end, if anything: a writer's last line may lack one.
+    /// Calls `line` for a last line without a line end, if there is one.
     pub fn finish(&mut self, mut line: impl FnMut(Line<'_>)) {
         self.after_cr = false;
         if self.skipped > 0 || !self.partial.is_empty() {
@@ -103,7 +104,7 @@ mod tests {
 
     const LIMIT: usize = 8;
 
-    /// Lines as text; one that is too long as its length.
+    /// Returns the lines; one that is too long as its length.
     fn cut<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Result<Vec<u8>, u64>> {
         let mut lines = Vec::new();
         let mut reader = LineReader::new(LIMIT);
@@ -120,17 +121,17 @@ mod tests {
         lines
     }
 
-    /// The same by the definition: split, and look at the length.
+    /// Computes the same by definition: splits, then measures each line.
     fn expected(bytes: &[u8]) -> Vec<Result<Vec<u8>, u64>> {
         let (mut lines, mut line, mut at) = (Vec::new(), Vec::new(), 0);
-        let judge = |line: &mut Vec<u8>| {
+        let measure = |line: &mut Vec<u8>| {
             let line = std::mem::take(line);
             if line.len() > LIMIT { Err(line.len() as u64) } else { Ok(line) }
         };
         while at < bytes.len() {
             match bytes[at] {
                 b'\r' | b'\n' => {
-                    lines.push(judge(&mut line));
+                    lines.push(measure(&mut line));
                     at += usize::from(bytes[at] == b'\r' && bytes.get(at + 1) == Some(&b'\n'));
                 }
                 byte => line.push(byte),
@@ -138,7 +139,7 @@ mod tests {
             at += 1;
         }
         if !line.is_empty() {
-            lines.push(judge(&mut line));
+            lines.push(measure(&mut line));
         }
         lines
     }

@@ -1,8 +1,9 @@
-//! All tracers of this crate and their hosts: made from a configuration, and brought in line with another one while
-//! the agent runs.
+//! All tracers of this crate and their hosts: started from a configuration, and adapted to another one while the
+//! agent runs.
 //!
-//! A tracer whose settings are the same before and after, those it inherits included, is not touched. One that goes,
-//! or comes back with other settings, stops in order first: what it holds is sent. Its account stays.
+//! A tracer with the same settings before and after, including inherited ones, is not touched. A tracer that is
+//! removed, or restarted with other settings, first stops in order, so that all its records are sent. Its account
+//! stays.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,44 +20,44 @@ use crate::subprocess::{self, SubprocessState, SubprocessTracer};
 use crate::wiring::Wiring;
 use crate::{ShellHost, SubprocessHost};
 
-/// What kind of program a tracer is.
+/// Kind of a tracer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A command, run at an interval.
+    /// Runs a command at an interval.
     Shell,
-    /// A child that is kept.
+    /// Keeps a child process running.
     Subprocess,
 }
 
-/// A tracer of this crate.
+/// A shell or subprocess tracer.
 #[derive(Clone)]
 pub struct Tracer {
-    /// The name it is stored under.
+    /// Name that its rows are stored under.
     pub name: TracerName,
-    /// The configuration section it comes from.
+    /// Configuration section that defines it.
     pub section: String,
-    /// What kind it is.
+    /// Kind of the tracer.
     pub kind: Kind,
-    /// The program and its arguments.
+    /// Program and arguments.
     pub comm: Vec<String>,
-    /// The actor.
+    /// The tracer's actor.
     pub child: Arc<dyn AnyChild>,
     switch: Arc<Switch>,
 }
 
 impl Tracer {
-    /// Whether it is at work: a shell tracer between its runs is.
+    /// Returns whether the tracer runs; a shell tracer also does between its runs.
     pub fn is_attached(&self) -> bool {
         self.switch.is_attached()
     }
 
-    /// Whether it is to be at work: nobody has detached it.
+    /// Returns whether the tracer should run, which is true unless it was detached.
     pub fn is_wanted(&self) -> bool {
         self.switch.is_wanted()
     }
 }
 
-/// All tracers of this crate and their hosts. Clones are of the same ones.
+/// Handle to all tracers of this crate and their hosts. Clones refer to the same ones.
 #[derive(Clone)]
 pub struct Monitor {
     inner: Arc<Inner>,
@@ -71,7 +72,7 @@ struct Inner {
     shell_host: ChildRef<ShellHost, HostState>,
     subprocess_host: ChildRef<SubprocessHost, HostState>,
     present: Mutex<Present>,
-    /// Held by whoever changes which tracers there are, or whether one is wanted: one at a time.
+    /// Held while the set of tracers or a switch changes: one change at a time.
     changing: tokio::sync::Mutex<()>,
 }
 
@@ -81,7 +82,7 @@ struct Present {
     caches: BTreeMap<TracerName, Cache>,
 }
 
-/// The tracers that a configuration asks for.
+/// Tracers that a configuration asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Wanted {
     max_running: u32,
@@ -109,9 +110,9 @@ impl Wanted {
     }
 }
 
-/// Makes every tracer that is not disabled, and both hosts.
+/// Starts every enabled tracer, and both hosts.
 ///
-/// `config` must be valid ([`Config::validate`]). A tracer that can't run says so in its status; the others do.
+/// `config` must be valid ([`Config::validate`]). A tracer that can't run reports this in its status; the others run.
 ///
 /// # Panics
 /// Outside an actix system.
@@ -142,36 +143,36 @@ fn spawn_host<A: actors::Child, S: actors::State>(
     tracers: &Set<A, S>,
 ) -> ChildRef<Host<A, S>, HostState> {
     let tracers = tracers.clone();
-    supervisor.spawn(Spec::new(name), move |link| Host::new(link, tracers.clone()))
+    supervisor.spawn(Spec::new(name), move |ctx| Host::new(ctx, tracers.clone()))
 }
 
 impl Monitor {
-    /// The tracers as they are now, by name.
+    /// Returns the current tracers, by name.
     pub fn tracers(&self) -> Vec<Tracer> {
         let present = self.inner.present();
         let tracers = present.wanted.tracers.iter();
         tracers.filter_map(|(name, settings)| self.inner.tracer(name, settings)).collect()
     }
 
-    /// The hosts: to be stopped after the tracers.
+    /// Returns the hosts. Stop them after the tracers.
     pub fn hosts(&self) -> Vec<Arc<dyn AnyChild>> {
         vec![Arc::new(self.inner.shell_host.clone()), Arc::new(self.inner.subprocess_host.clone())]
     }
 
-    /// A shell tracer's actor, for its cache.
+    /// Returns a shell tracer's actor, to read or set its cache.
     pub fn shell(&self, name: &TracerName) -> Option<ChildRef<ShellTracer, ShellState>> {
         self.inner.shells.get(name).map(|kept| kept.child)
     }
 
-    /// Names no child may store under from now on.
+    /// Sets the names that no child may store events under.
     pub fn reserve(&self, names: impl IntoIterator<Item = TracerName>) {
         self.inner.wiring.reserved.replace(names);
     }
 
-    /// Starts a tracer that was detached, given up, or has finished.
+    /// Starts a tracer that was detached or given up, or has finished.
     ///
     /// # Errors
-    /// When there is none of that name, it falls again at once, or takes too long.
+    /// No tracer has this name, the tracer ends again at once, or it does not start in time.
     pub async fn attach(&self, name: &TracerName) -> Result<(), HostError> {
         let _changing = self.inner.changing.lock().await;
         let answered = match self.inner.kind(name)? {
@@ -181,10 +182,10 @@ impl Monitor {
         answer(name, answered)
     }
 
-    /// Stops a tracer, its process too, until it is attached again.
+    /// Stops a tracer and its process until it is attached again.
     ///
     /// # Errors
-    /// When there is none of that name, or it takes too long.
+    /// No tracer has this name, or it does not end in time.
     pub async fn detach(&self, name: &TracerName) -> Result<(), HostError> {
         let _changing = self.inner.changing.lock().await;
         let answered = match self.inner.kind(name)? {
@@ -194,38 +195,38 @@ impl Monitor {
         answer(name, answered)
     }
 
-    /// Looks whether `config` could be applied. Nothing that runs is touched.
+    /// Checks whether `config` could be applied. Nothing that runs is touched.
     ///
     /// # Errors
-    /// All that is wrong with it.
+    /// Everything that is wrong with it.
     pub fn prepare(&self, config: &Config) -> Result<Prepared, Vec<Problem>> {
         let problems = config.validate();
         if problems.is_empty() { Ok(Prepared { wanted: Wanted::of(config) }) } else { Err(problems) }
     }
 
-    /// Removes, restarts and adds what differs from before, in that order. Comes back when all that went has ended
-    /// and what it held is sent; a caller that does not wait for that cuts nothing short. A tracer that was detached
-    /// and has other settings now stays detached.
+    /// Removes, restarts and adds tracers that differ from before, in this order. Returns when all tracers that were
+    /// stopped have ended and their records are sent. If the caller drops the future, the change is completed all the
+    /// same. A detached tracer whose settings change stays detached.
     pub async fn apply(&self, prepared: Prepared) -> Changes {
         let inner = self.inner.clone();
-        // It can only fail to be told what changed when the runtime shuts down.
+        // This fails only when the runtime shuts down; then nobody needs the list of changes.
         actix::spawn(async move { inner.apply(prepared.wanted).await }).await.unwrap_or_default()
     }
 }
 
-/// What is different, in words.
+/// Describes the differences in words.
 fn changes(before: &Wanted, after: &Wanted) -> Changes {
     let mut changes = Changes::default();
-    let told = |name: &TracerName| format!("tracer {name}");
+    let label = |name: &TracerName| format!("tracer {name}");
     for (name, settings) in &after.tracers {
         match before.tracers.get(name) {
-            None => changes.added.push(told(name)),
-            Some(old) if old != settings => changes.restarted.push(told(name)),
+            None => changes.added.push(label(name)),
+            Some(old) if old != settings => changes.restarted.push(label(name)),
             Some(_) => {}
         }
     }
     changes.removed =
-        before.tracers.keys().filter(|name| !after.tracers.contains_key(name)).map(told).collect();
+        before.tracers.keys().filter(|name| !after.tracers.contains_key(name)).map(label).collect();
     if before.max_running != after.max_running {
         changes.changed.push("setting shell.max_running".to_owned());
     }
@@ -274,7 +275,7 @@ impl Inner {
             if before.tracers.get(name) == Some(settings) {
                 continue;
             }
-            let switch = switches.get(name).map_or_else(Switch::new, |switch| switch.heir());
+            let switch = switches.get(name).map_or_else(Switch::new, |switch| switch.successor());
             let cache = self.inherited_cache(before.tracers.get(name), settings);
             self.start(settings, switch, cache);
         }
@@ -286,7 +287,7 @@ impl Inner {
         changes
     }
 
-    /// Makes a tracer's actor.
+    /// Starts a tracer's actor.
     fn start(&self, settings: &Settings, switch: Arc<Switch>, cache: Cache) {
         let (wiring, kept_switch) = (self.wiring.clone(), switch.clone());
         match settings.clone() {
@@ -294,22 +295,22 @@ impl Inner {
                 let (name, spec) = (settings.name.clone(), shell::spec(&settings));
                 self.present().caches.insert(name.clone(), cache.clone());
                 let shared = (cache, self.permits.clone());
-                let child = self.supervisor.spawn(spec, move |link| {
-                    ShellTracer::new(link, settings.clone(), wiring.clone(), switch.clone(), shared.clone())
+                let child = self.supervisor.spawn(spec, move |ctx| {
+                    ShellTracer::new(ctx, settings.clone(), wiring.clone(), switch.clone(), shared.clone())
                 });
                 self.shells.add(name, Kept { child, switch: kept_switch });
             }
             Settings::Subprocess(settings) => {
                 let (name, spec) = (settings.name.clone(), subprocess::spec(&settings));
-                let child = self.supervisor.spawn(spec, move |link| {
-                    SubprocessTracer::new(link, settings.clone(), wiring.clone(), switch.clone())
+                let child = self.supervisor.spawn(spec, move |ctx| {
+                    SubprocessTracer::new(ctx, settings.clone(), wiring.clone(), switch.clone())
                 });
                 self.subprocesses.add(name, Kept { child, switch: kept_switch });
             }
         }
     }
 
-    /// Stops tracers in order, all at once, and forgets them; gives back their switches.
+    /// Stops these tracers at the same time, removes them, and returns their switches.
     async fn stop(&self, names: &[&TracerName]) -> BTreeMap<TracerName, Arc<Switch>> {
         let leaving: Vec<Tracer> = {
             let present = self.present();
@@ -324,8 +325,8 @@ impl Inner {
         leaving.into_iter().map(|tracer| (tracer.name, tracer.switch)).collect()
     }
 
-    /// A shell tracer that does the same as before, only at other times, goes on with its cache: what was emitted is
-    /// not emitted again.
+    /// Returns the cache for a new shell tracer. If it makes the same records as its predecessor, only at other
+    /// times, it keeps the cache, so that no record is emitted twice.
     fn inherited_cache(&self, before: Option<&Settings>, after: &Settings) -> Cache {
         let mut present = self.present();
         match (before, after) {
@@ -336,7 +337,8 @@ impl Inner {
         }
     }
 
-    /// Changes how many commands run side by side. Those that run go on; there are fewer as they end.
+    /// Changes how many commands may run at the same time. Running commands continue; a lower limit takes effect as
+    /// they end.
     fn bound(&self, before: u32, after: u32) {
         self.permits.add_permits(after.saturating_sub(before) as usize);
         let fewer = before.saturating_sub(after);

@@ -1,8 +1,8 @@
-//! Which name an event is stored under.
+//! Determines the name that an event is stored under.
 //!
-//! The payload decides (the contract), but what it says comes from another program: a name must not break
-//! the store's table names, must not be made up without end, and must not claim to be a kernel tracer's, whose
-//! accounts are the kernel's own and whose rows are evidence.
+//! duetector's rule is that the payload decides, but its text comes from another program. So a name must not break
+//! the store's table names, the number of names is limited, and a name must not be a kernel tracer's, whose rows are
+//! evidence and whose accounts the kernel's counters must match.
 
 use std::collections::BTreeSet;
 
@@ -11,23 +11,23 @@ use thiserror::Error;
 
 use crate::wiring::Reserved;
 
-/// Longest name, bytes: it becomes part of a table's name.
+/// Longest name in bytes: it becomes part of a table's name.
 const LONGEST_NAME: usize = 128;
-/// A child may use so many names besides its own. Each costs a table and an account.
+/// Number of names that a child may use besides its own. Each costs a table and an account.
 const MOST_NAMES: usize = 64;
 
-/// Why a name can't be a tracer's.
+/// Reasons why a name can't be a tracer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum NameError {
-    /// Nothing.
+    /// The name is empty or too long.
     #[error("expected a name of 1 to {LONGEST_NAME} bytes")]
     Length,
-    /// It would be cut short, or worse, by whoever reads the table's name.
+    /// The name contains characters at which readers split a table's name, or control characters.
     #[error("expected a name without \":\", \"@\" and control characters")]
     Characters,
 }
 
-/// Whether `name` can be a tracer's.
+/// Checks whether `name` can be a tracer's.
 pub(crate) fn check_name(name: &str) -> Result<(), NameError> {
     if name.is_empty() || name.len() > LONGEST_NAME {
         return Err(NameError::Length);
@@ -38,7 +38,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// Names events of one child.
+/// Chooses the names for the events of one child.
 pub(crate) struct Names {
     own: TracerName,
     reserved: Reserved,
@@ -50,14 +50,14 @@ impl Names {
         Self { own, reserved, used: BTreeSet::new() }
     }
 
-    /// The child's own name.
+    /// Returns the child's own name.
     pub(crate) fn own(&self) -> &TracerName {
         &self.own
     }
 
-    /// The name to store an event under that asks for `asked`, or `None` when it can't have that one.
+    /// Returns the name to store an event under that asks for `asked`, or `None` if it can't have that one.
     pub(crate) fn effective(&mut self, asked: &str) -> Option<TracerName> {
-        // A plain comparison first: children that name themselves do it with each event.
+        // The exact comparison comes first: children that name themselves do so in every event.
         if asked == self.own.as_str() {
             return Some(self.own.clone());
         }
@@ -67,7 +67,7 @@ impl Names {
         }
         check_name(&lowered).ok()?;
         let name = TracerName::new(&lowered);
-        // Looked at each time: a tracer that was added meanwhile may have taken a name that was free.
+        // Checked each time: a tracer that was added meanwhile may have taken a name that was free.
         if self.reserved.contains(&name) {
             return None;
         }

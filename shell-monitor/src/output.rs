@@ -1,8 +1,9 @@
-//! What a command wrote, as records: the whole of it, its lines, or what JSON or a pattern finds in it.
+//! Makes records of a command's output: of all of it, of its lines, or of the fields that JSON or a pattern finds in
+//! it.
 //!
-//! Output is cut into *units*: the whole text, a line, an element of a JSON array. With the cache on, a unit that the
-//! run before had, too, is not emitted again: as many times as it was there then. So a log that grows brings its new
-//! lines, `ps` its new processes, and a line that was away for one run is new when it is back.
+//! Output is cut into *units*: the whole text, a line, or an element of a JSON array. With the cache enabled, a unit
+//! is emitted only as often as it occurs more than in the previous run. So a growing log yields its new lines, `ps`
+//! yields new processes, and a line that was missing in one run is new when it is back.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,39 +16,39 @@ use crate::lines::{Line, LineReader};
 use crate::repair;
 use crate::settings::Parse;
 
-/// Makes records of output.
+/// Cuts output into units and makes records of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Format {
     parse: Parse,
-    /// Of [`Parse::Regex`].
+    /// Compiled pattern of [`Parse::Regex`].
     pattern: Option<Regex>,
 }
 
-/// One piece of output that may become a record.
+/// Piece of output that may become a record.
 pub(crate) type Unit<'a> = Cow<'a, [u8]>;
 
-/// Why a unit is no record.
+/// Reasons why a unit does not become a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Skip {
-    /// The pattern is not found in it; headings are so.
+    /// The pattern is not found, as in headings.
     Unmatched,
-    /// It should be JSON.
+    /// The unit is not JSON.
     NotJson,
-    /// It is JSON, but no object, so its fields have no names.
+    /// The unit is JSON but not an object, so its fields have no names.
     NotObject,
 }
 
 impl Format {
     pub(crate) fn new(parse: &Parse) -> Self {
         let pattern = match parse {
-            // Validated before; one that is none after all finds nothing, which is counted.
+            // The pattern was validated before; an invalid one would match nothing, which is counted.
             Parse::Regex { pattern, .. } => Regex::new(pattern).ok(),
             _ => None,
         };
         Self { parse: parse.clone(), pattern }
     }
 
-    /// Cuts output into units. Of output that was cut short the last line is left out, for it is only part of one.
+    /// Cuts output into units. If the output was cut short, its incomplete last line is left out.
     pub(crate) fn units<'a>(&self, output: &'a [u8], cut: bool) -> Vec<Unit<'a>> {
         match self.parse {
             Parse::Text => vec![Cow::Borrowed(output)],
@@ -56,7 +57,7 @@ impl Format {
         }
     }
 
-    /// The fields of a unit's record.
+    /// Returns the fields of a unit's record.
     pub(crate) fn record(&self, unit: &[u8]) -> Result<Map<String, Value>, Skip> {
         match &self.parse {
             Parse::Text => Ok(text_fields("output", unit)),
@@ -71,7 +72,8 @@ impl Format {
         }
     }
 
-    /// The pattern's named groups that took part, as text; those among `numbers` as numbers, where they are.
+    /// Returns the pattern's named groups that matched, as text; those among `numbers` as numbers, if they are
+    /// numbers.
     fn matched(&self, line: &[u8], numbers: &[String]) -> Option<Map<String, Value>> {
         let (text, pattern) = (Text::from_bytes(line), self.pattern.as_ref()?);
         let found = pattern.captures(text.as_str())?;
@@ -85,7 +87,7 @@ impl Format {
     }
 }
 
-/// Those of `units` that are not among `before`, each counted as often as it is there.
+/// Returns the units that are not among `before`; a unit that occurs several times must occur there as often.
 pub(crate) fn only_new<'a>(units: Vec<Unit<'a>>, before: &[Unit<'_>]) -> Vec<Unit<'a>> {
     let mut known: HashMap<&[u8], usize> = HashMap::with_capacity(before.len());
     for unit in before {
@@ -102,7 +104,7 @@ pub(crate) fn only_new<'a>(units: Vec<Unit<'a>>, before: &[Unit<'_>]) -> Vec<Uni
     units.into_iter().filter(|unit| is_new(unit)).collect()
 }
 
-/// Text under `name`, and its exact bytes beside it where they are not UTF-8.
+/// Returns the text as field `name`, and its bytes in hex as another field if they are not UTF-8.
 pub(crate) fn text_fields(name: &str, bytes: &[u8]) -> Map<String, Value> {
     let text = Text::from_bytes(bytes);
     let mut fields = Map::new();
@@ -128,7 +130,7 @@ fn lines(output: &[u8], cut: bool) -> Vec<Unit<'_>> {
     lines
 }
 
-/// The elements of a JSON array; anything else as it is.
+/// Returns the elements of a JSON array; any other output is one unit.
 fn elements(output: &[u8]) -> Vec<Unit<'_>> {
     let output = output.trim_ascii();
     if output.is_empty() {
@@ -206,17 +208,17 @@ mod tests {
     }
 
     #[test]
-    fn of_cut_output_the_broken_line_is_left_out() {
+    fn the_broken_last_line_of_cut_output_is_left_out() {
         let format = Format::new(&Parse::Lines);
         assert_eq!(format.units(b"one\ntwo", true), [&b"one"[..]]);
     }
 
-    /// By the definition: take each unit that was there before out of a list of them.
+    /// Computes the same by definition: removes each unit that was there before from a list.
     fn new_by_definition(now: &[u8], before: &[u8]) -> Vec<Vec<u8>> {
         let mut before: Vec<u8> = before.to_vec();
         let is_new = |unit: &&u8| match before.iter().position(|known| known == *unit) {
-            Some(place) => {
-                before.swap_remove(place);
+            Some(index) => {
+                before.swap_remove(index);
                 false
             }
             None => true,
@@ -226,7 +228,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_new_is_the_difference_of_two_multisets(
+        fn new_units_are_the_difference_of_two_multisets(
             now in proptest::collection::vec(0_u8..6, 0..20),
             before in proptest::collection::vec(0_u8..6, 0..20),
         ) {
@@ -237,7 +239,7 @@ mod tests {
         }
 
         #[test]
-        fn no_output_makes_anybody_panic(output in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn no_output_causes_a_panic(output in proptest::collection::vec(any::<u8>(), 0..200)) {
             let regex = Parse::Regex { pattern: "(?<a>.)(?<b>.*)".to_owned(), numbers: vec!["a".to_owned()] };
             for parse in [Parse::Text, Parse::Lines, Parse::Json, Parse::Jsonl, regex] {
                 records(parse, &output);

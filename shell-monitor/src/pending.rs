@@ -1,4 +1,5 @@
-//! Records that have been read and wait to be sent: by tracer, as batches, answered for.
+//! Collects records that have been read into batches, by tracer, until they are sent. Their claims count them from
+//! here on.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -8,20 +9,21 @@ use actors::clock::{self, Instant};
 use actors::{Batcher, Closed, Limits, Outbox, Progress};
 use model::{Account, Accounts, Batch, BootNs, Claim, Record, TracerName};
 
-/// How often a tracer that waits for the collector says that it lives: the queue being full is not its fault.
-const MARK: Duration = Duration::from_secs(1);
+/// Interval at which a tracer that waits for the collector reports progress: a full queue is not its fault.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// When a batch goes. Its age is what an event waits at most on a quiet day.
+/// Limits at which a batch is sent. The age is the longest time that an event waits when there are few.
 const LIMITS: Limits = Limits { count: 1024, bytes: 1 << 20, age: Duration::from_millis(50) };
 
-/// Batches being made.
+/// Batches that are being filled, and those that are ready.
 pub(crate) struct Pending {
     accounts: Accounts,
     open: BTreeMap<TracerName, Open>,
     ready: VecDeque<Batch>,
 }
 
-/// The batch at hand of one tracer. Dropped with records in it, as when its actor falls, it books them as lost.
+/// The batch of one tracer that is being filled. If it is dropped with records in it, as when its actor crashes, the
+/// records count as lost.
 struct Open {
     account: Arc<Account>,
     batcher: Batcher<Record>,
@@ -66,12 +68,12 @@ impl Pending {
         }
     }
 
-    /// When the oldest batch at hand must go.
+    /// Returns when the oldest unfinished batch must be sent.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.open.values().filter_map(|open| open.batcher.due()).min()
     }
 
-    /// Makes batches that are due ready; with `all`, all of them.
+    /// Makes the batches that are due ready; with `all`, every batch.
     pub(crate) fn ripen(&mut self, all: bool) {
         let now = clock::now();
         for open in self.open.values_mut() {
@@ -83,20 +85,20 @@ impl Pending {
         }
     }
 
-    /// The next batch to send.
+    /// Returns the next batch to send.
     pub(crate) fn next(&mut self) -> Option<Batch> {
         self.ready.pop_front()
     }
 }
 
-/// Sends a batch, however long the collector takes.
+/// Sends a batch, however long the collector takes, and reports progress meanwhile.
 pub(crate) async fn send(outbox: &Outbox<Batch>, batch: Batch, progress: &Progress) -> Result<(), Closed> {
     let mut sending = std::pin::pin!(outbox.send(batch));
     loop {
         progress.mark();
         tokio::select! {
             sent = &mut sending => return sent,
-            () = clock::sleep(MARK) => {}
+            () = clock::sleep(PROGRESS_INTERVAL) => {}
         }
     }
 }
@@ -139,11 +141,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_dropped_with_its_actor_is_a_loss() {
+    async fn records_dropped_with_their_actor_count_as_lost() {
         let (mut pending, accounts, sink) = pending();
         pending.push(&"a".into(), record(), 1, BootNs(1));
         drop(pending);
-        let books = accounts.of(&"a".into()).snapshot(&sink);
-        assert_eq!((books.seen, books.lost.queue, books.in_flight()), (1, 1, 0));
+        let account = accounts.of(&"a".into()).snapshot(&sink);
+        assert_eq!((account.seen, account.lost.queue, account.in_flight()), (1, 1, 0));
     }
 }

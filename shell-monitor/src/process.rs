@@ -1,9 +1,9 @@
-//! A child process in a process group of its own: started, watched, signalled and reaped as a whole.
+//! A child process in its own process group: started, watched, signalled and reaped as a whole.
 //!
-//! The end of a child is learnt through a pidfd, which leaves it unreaped. So its process id, and with it its
-//! group's, can't have been given to somebody else by the time the rest of the group is killed; only then is
-//! it reaped. Should the agent itself be killed, children are not (that would need a hook between fork and
-//! exec, which is unsafe code): a subprocess tracer's child sees its stdin end.
+//! The exit of a child is noticed through a pidfd, which does not reap it. So its process id, which is also the id of
+//! its group, can't be reused before the rest of the group is killed; only then is the child reaped. If the agent
+//! itself is killed, its children are not (that would need a hook between fork and exec, which is unsafe code): a
+//! subprocess tracer's child then reads the end of its stdin.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -21,61 +21,61 @@ use crate::pipe::Pipe;
 use crate::settings::Command;
 use crate::user::{Identity, UserError};
 
-/// What a child gets of the agent's environment unless it is to have all of it.
+/// Environment variables of the agent that a child inherits, unless it inherits all of them.
 const CLEAN_ENV: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 
-/// Tells a child the process id of the agent that started it.
+/// Environment variable that holds the process id of the agent that started the child.
 const HOST_VARIABLE: &str = "DUETECTOR_ACTORS_HOST";
 
-/// Why a program did not start. The text says what to do about it.
+/// Reasons why a program could not be started. The text says what to do about it.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// There is no such program.
+    /// The program does not exist.
     #[error("program {program:?} not found: install it, or correct comm in [{section}]")]
     Missing {
-        /// The program.
+        /// Program that was to be started.
         program: String,
-        /// Where it is configured.
+        /// Configuration section that names the program.
         section: String,
     },
-    /// It may not be run, or is no program.
+    /// The file is not executable, or not a program.
     #[error(
         "program {program:?} can't be run ({source}): make it executable, or correct comm in [{section}]"
     )]
     NotRunnable {
-        /// The program.
+        /// Program that was to be started.
         program: String,
-        /// Where it is configured.
+        /// Configuration section that names the program.
         section: String,
-        /// The system's words.
+        /// Error that the system returned.
         source: io::Error,
     },
-    /// Its folder can't be entered.
+    /// The working folder can't be entered.
     #[error("folder {cwd:?} of program {program:?} can't be entered: make it, or correct cwd in [{section}]")]
     Folder {
-        /// The folder.
+        /// Working folder of the program.
         cwd: String,
-        /// The program.
+        /// Program that was to be started.
         program: String,
-        /// Where it is configured.
+        /// Configuration section that names the program.
         section: String,
     },
-    /// It can't run as that user.
+    /// The program can't run as the configured user.
     #[error("program {program:?}: {source}; see user in [{section}]")]
     User {
-        /// The program.
+        /// Program that was to be started.
         program: String,
-        /// Where it is configured.
+        /// Configuration section that names the program.
         section: String,
-        /// What is wrong with the user.
+        /// Why the user can't be used.
         source: UserError,
     },
-    /// The system would not, now.
+    /// The system refused for the moment.
     #[error("starting program {program:?}: {source}")]
     System {
-        /// The program.
+        /// Program that was to be started.
         program: String,
-        /// The system's words.
+        /// Error that the system returned.
         source: io::Error,
     },
 }
@@ -96,13 +96,13 @@ impl StartError {
         }
     }
 
-    /// Another try can't help: the settings or the machine have to change first.
+    /// Returns whether a retry can't help: the settings or the machine have to change first.
     pub fn is_permanent(&self) -> bool {
         !matches!(self, Self::System { .. })
     }
 }
 
-/// A child and its group.
+/// A child process and its process group.
 pub(crate) struct Process {
     child: Child,
     pidfd: AsyncFd<OwnedFd>,
@@ -110,7 +110,7 @@ pub(crate) struct Process {
     reaped: bool,
 }
 
-/// Our ends of its pipes.
+/// The agent's ends of the child's pipes.
 pub(crate) struct Pipes {
     pub(crate) stdin: Option<ChildStdin>,
     pub(crate) stdout: Pipe,
@@ -118,7 +118,7 @@ pub(crate) struct Pipes {
 }
 
 impl Process {
-    /// Starts it, with a pipe to its stdin or without anything there.
+    /// Starts the program with this stdin.
     pub(crate) fn start(command: &Command, section: &str, stdin: Stdio) -> Result<(Self, Pipes), StartError> {
         let identity = match command.user.as_deref().map(Identity::find).transpose() {
             Ok(identity) => identity,
@@ -130,29 +130,30 @@ impl Process {
         start(command, identity.as_ref(), stdin).map_err(|source| StartError::new(command, section, source))
     }
 
-    /// Its process id.
+    /// Returns the child's process id.
     pub(crate) fn pid(&self) -> u32 {
         self.group.as_raw().unsigned_abs()
     }
 
-    /// Waits until it has ended. It stays unreaped.
+    /// Waits until the child has exited, without reaping it.
     pub(crate) async fn ended(&self) {
-        // The descriptor stays readable once the process has ended. Waiting fails only when the runtime shuts
-        // down; then this is dropped with it.
+        // The descriptor stays readable once the process has exited. Waiting fails only when the runtime shuts down;
+        // then this is dropped with it.
         if self.pidfd.ready(Interest::READABLE).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Signals all of its group.
+    /// Sends a signal to the whole process group.
     pub(crate) fn signal(&self, signal: Signal) {
         if !self.reaped {
-            // Nobody left to signal is what was wanted.
+            // If no process is left, there is nothing to signal.
             let _ = killpg(self.group, signal);
         }
     }
 
-    /// Kills what is left of its group and reaps it. To be called when it has ended; else waits until it has.
+    /// Kills the rest of the process group and reaps the child. To be called after the child has exited; otherwise it
+    /// waits for that.
     pub(crate) async fn reap(&mut self) -> io::Result<ExitStatus> {
         self.signal(Signal::SIGKILL);
         let status = self.child.wait().await;
@@ -162,7 +163,7 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// An actor that fell leaves nobody behind: the runtime reaps what is killed here.
+    /// Kills the process group, so that an actor that crashed leaves no process behind; the runtime reaps the child.
     fn drop(&mut self) {
         self.signal(Signal::SIGKILL);
     }
@@ -190,7 +191,7 @@ fn start(command: &Command, identity: Option<&Identity>, stdin: Stdio) -> io::Re
     let pidfd = pidfd.and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE));
     let (Ok(pidfd), Some(stdout), Some(stderr)) = (pidfd, child.stdout.take(), child.stderr.take()) else {
         let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
-        return Err(io::Error::other("no descriptor to watch it by"));
+        return Err(io::Error::other("no pidfd or pipe for the child"));
     };
     let stdin = child.stdin.take();
     let process = Process { child, pidfd, group: Pid::from_raw(pid), reaped: false };
@@ -213,7 +214,7 @@ fn build(command: &Command, identity: Option<&Identity>, stdin: Stdio) -> tokio:
         built.envs(CLEAN_ENV.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     }
     built.envs(identity.map(Identity::environment).unwrap_or_default());
-    // By which a child of ours that is an agent too knows that its host reads without pause.
+    // A child that is an agent of this kind learns from this that its host reads all the time.
     built.env(HOST_VARIABLE, std::process::id().to_string());
     built.envs(&command.env);
     if let Some(cwd) = &command.cwd {
@@ -222,7 +223,7 @@ fn build(command: &Command, identity: Option<&Identity>, stdin: Stdio) -> tokio:
     built
 }
 
-/// How it ended, in words.
+/// Describes how the process ended.
 pub(crate) fn describe(status: io::Result<ExitStatus>) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match status {
@@ -248,13 +249,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn dropped_by_an_actor_that_fell_it_leaves_nobody_behind() {
+    async fn a_dropped_process_leaves_no_process_of_its_group_behind() {
         let comm = ["sh", "-c", "trap '' TERM; sleep 1000 & echo $!; wait"].map(str::to_owned).to_vec();
         let command = Command { comm, ..Command::default() };
         let (process, pipes) = Process::start(&command, "here", Stdio::null()).unwrap();
         pipes.stdout.readable().await;
         let mut buffer = [0; 64];
-        let crate::pipe::Look::Bytes(count) = pipes.stdout.read(&mut buffer) else { panic!("no grandchild") };
+        let crate::pipe::PollResult::Bytes(count) = pipes.stdout.read(&mut buffer) else {
+            panic!("no grandchild")
+        };
         let grandchild = String::from_utf8_lossy(&buffer[..count]).trim().to_owned();
         let all = [process.pid().to_string(), grandchild].map(|pid| PathBuf::from("/proc").join(pid));
         assert!(all.iter().all(|path| path.is_dir()));

@@ -1,5 +1,5 @@
-//! duetector's subprocess protocol 0.1.0: what is written to a child, byte for byte, and what is understood of
-//! what it writes. Strict in what it says, liberal in what it hears: only `type` and, of events, `payload` count.
+//! duetector's subprocess protocol 0.1.0: the exact bytes of the messages to a child, and the messages accepted from
+//! it. Sent messages are strict; in received ones only `type` and, in events, `payload` matter.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -10,13 +10,13 @@ use crate::settings::SubprocessSettings;
 const PROTO: &str = "duetector";
 const VERSION: &str = "0.1.0";
 
-/// Asks a child for what it has.
+/// Message that polls a child for events.
 pub const EVENT: &[u8] =
     b"{\"proto\":\"duetector\",\"version\":\"0.1.0\",\"type\":\"event\",\"payload\":{}}\n";
-/// Asks a child to end.
+/// Message that asks a child to end.
 pub const STOP: &[u8] = b"{\"proto\":\"duetector\",\"version\":\"0.1.0\",\"type\":\"stop\",\"payload\":{}}\n";
 
-/// The first message to a child.
+/// Returns the first message to a child.
 pub fn init(settings: &SubprocessSettings) -> Vec<u8> {
     #[derive(Serialize)]
     struct Init<'a> {
@@ -43,53 +43,53 @@ pub fn init(settings: &SubprocessSettings) -> Vec<u8> {
     line
 }
 
-/// What a child says.
+/// A message from a child.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
-    /// It is ready, in its own time.
+    /// The child is ready.
     Init,
-    /// Something happened: the record, flat or nested.
+    /// An event: one record, flat or nested.
     Event(Map<String, Value>),
-    /// It ends.
+    /// The child is about to exit.
     Stopped,
 }
 
-/// What was odd about a message that was understood all the same.
+/// Irregularities of a message that was accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Oddities {
-    /// `proto` or `version` are not ours.
+    /// `proto` or `version` differ from those of this agent.
     pub mismatch: bool,
-    /// It held bytes that are not UTF-8, lone surrogates, or numbers that are not JSON's.
+    /// The line contained bytes that are not UTF-8, lone surrogates, or numbers that JSON does not have.
     pub repaired: bool,
 }
 
-/// Why a line is no message.
+/// Reasons why a line is not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bad {
-    /// Nothing but white space. Not counted as anything.
+    /// Only white space. Not counted.
     Blank,
-    /// Not JSON, and nothing that began like a message.
+    /// Not JSON, and not begun like an object.
     NotJson,
-    /// It began like a message and is not JSON: torn, most likely.
+    /// Begun like a message but not JSON: most likely torn.
     Torn,
-    /// JSON, but no object.
+    /// JSON, but not an object.
     NotObject,
-    /// Without a `type`.
+    /// An object without `type`.
     NoType,
-    /// With a `type` nobody knows.
+    /// An unknown `type`.
     UnknownType,
-    /// An event whose `payload` is no object.
+    /// An event whose `payload` is not an object.
     BadPayload,
 }
 
 impl Bad {
-    /// Whether a record was lost with it, as far as one can tell.
+    /// Returns whether the line was, as far as can be known, a record.
     pub fn cost_a_record(self) -> bool {
         matches!(self, Self::Torn | Self::BadPayload)
     }
 }
 
-/// A message of the usual form, read in one go.
+/// A message of the usual form, which is deserialized in one step.
 #[derive(Deserialize)]
 struct Usual<'a> {
     proto: Option<&'a str>,
@@ -99,10 +99,10 @@ struct Usual<'a> {
     payload: Map<String, Value>,
 }
 
-/// Understands a line.
+/// Parses a line.
 ///
 /// # Errors
-/// What kind of no message it is.
+/// The reason why the line is not a message.
 pub fn parse(line: &[u8]) -> Result<(Message, Oddities), Bad> {
     if let Ok(text) = std::str::from_utf8(line)
         && let Ok(usual) = serde_json::from_str::<Usual<'_>>(text)
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_forbids_and_python_writes_comes_through() {
+    fn text_that_json_forbids_and_python_writes_is_accepted() {
         assert_eq!(
             event(b"{\"type\":\"event\",\"payload\":{\"fname\":\"/a\xff\",\"x\":NaN,\"y\":-Infinity}}"),
             r#"{"fname":"/a\\xff","fname_bytes":"2f61ff","x":null,"y":null}"#
@@ -229,13 +229,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_judged_and_none_panic(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_classified_and_none_panic(line in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = parse(&line);
         }
 
         #[test]
-        fn any_bytes_in_a_field_come_back_exactly(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            // As Python writes a file's name: what JSON must escape is, what is no UTF-8 is written as it is.
+        fn any_bytes_in_a_field_are_restored_exactly(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            // As Python writes a file's name: characters that JSON must escape are escaped, bytes that are not UTF-8
+            // are written unchanged.
             let mut line = b"{\"type\":\"event\",\"payload\":{\"fname\":\"".to_vec();
             for &byte in &bytes {
                 match byte {

@@ -1,14 +1,14 @@
-//! Makes JSON of a line that almost is: bytes that are not UTF-8, lone surrogates (how Python writes such bytes
-//! in file names), `NaN` and `Infinity` (how it writes those numbers). Nothing of a file's name is lost by it.
+//! Repairs lines that are almost JSON: bytes that are not UTF-8, lone surrogates (as which Python writes such bytes
+//! in file names), `NaN` and `Infinity` (as which it writes these numbers). No byte of a file's name is lost.
 //!
-//! A byte from 0x80 up that can't stand in JSON text stands there as one of the last 128 characters of the last
-//! private-use plane, and becomes the byte again in [`restore`]. A line that brings such a character itself has it
-//! taken apart into its four bytes first, so that the way there and back is exact.
+//! A byte of 0x80 or above that is not valid JSON text is replaced by one of the last 128 characters of the last
+//! private-use plane, and [`restore`] turns the character into the byte again. If the line itself contains such a
+//! character, its four bytes are replaced first, so that the round trip is exact.
 
 use model::Text;
 use serde_json::{Map, Value};
 
-/// Stand-in of byte 0x80.
+/// Character that stands for byte 0x80.
 const FIRST: u32 = 0x10_FF80;
 
 fn stand_in(byte: u8) -> char {
@@ -22,7 +22,8 @@ fn byte_of(stand_in: char) -> Option<u8> {
         .filter(|byte| *byte >= 0x80)
 }
 
-/// The JSON value in a line, and whether the line had to be repaired for it: then [`restore`] what it holds.
+/// Reads the JSON value in a line, and returns whether the line had to be repaired; then its strings need
+/// [`restore`].
 pub(crate) fn read_value(line: &[u8]) -> Option<(Value, bool)> {
     if let Some(value) = std::str::from_utf8(line).ok().and_then(|text| serde_json::from_str(text).ok()) {
         return Some((value, false));
@@ -31,7 +32,7 @@ pub(crate) fn read_value(line: &[u8]) -> Option<(Value, bool)> {
     Some((serde_json::from_str(&repaired).ok()?, true))
 }
 
-/// The line as JSON text should be; `None` when nothing about it can be mended.
+/// Returns the line as valid JSON text; `None` if there is nothing to repair.
 pub(crate) fn repair(line: &[u8]) -> Option<String> {
     let mut text = String::with_capacity(line.len() + 16);
     for chunk in line.utf8_chunks() {
@@ -73,7 +74,7 @@ fn mend_tokens(text: &str) -> String {
     out
 }
 
-/// The escape at the start of `text` as it should be, and the bytes it takes there.
+/// Returns the repaired escape at the start of `text`, and its length there in bytes.
 fn mend_escape(text: &str) -> (String, usize) {
     let unit = |at: usize| {
         let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
@@ -90,7 +91,7 @@ fn mend_escape(text: &str) -> (String, usize) {
     }
 }
 
-/// Puts the bytes back: text as `\xNN`, with the exact bytes as hex beside it under `<key>_bytes`.
+/// Restores the bytes: text shows them as `\xNN`, and a field `<key>_bytes` has the exact bytes in hex.
 pub(crate) fn restore(map: Map<String, Value>) -> Map<String, Value> {
     let mut restored = Map::with_capacity(map.len());
     for (key, value) in map {
@@ -139,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_wrong_is_changed() {
+    fn repair_changes_only_invalid_parts() {
         assert_eq!(repair(br#"{"a":"NaN \ud83d\ude00 \"Infinity\""}"#), None);
         assert_eq!(repair(b"[NaN,-Infinity]").as_deref(), Some("[null,null]"));
     }

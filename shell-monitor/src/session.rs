@@ -1,61 +1,80 @@
-//! One life of a subprocess tracer's child, from its start to its last words.
+//! Serves a subprocess tracer's child from its start to its exit.
 //!
-//! A single loop waits for whatever comes next, so that nothing a child does or leaves undone holds up anything
-//! else: it is polled though it floods, its stderr is read though it is silent, and its end is seen though the
-//! collector is slow. While a batch waits for the collector stdout is not read: the pipe fills, the child waits.
+//! A single loop waits for the next event, whichever it is, so that nothing a child does or fails to do delays
+//! anything else: it is polled while it floods stdout, its stderr is read while stdout is silent, and its exit is
+//! noticed while the collector is slow. While a batch waits for room in the collector's queue, stdout is not read, so
+//! the pipe fills up and the child waits.
+//!
+//! ```text
+//!   child                  session loop
+//!   stdin  ◀────────────── StdinWriter: init, event (a poll), stop
+//!   stdout ──────────────▶ StdoutParser ──▶ batch ──▶ collector
+//!                          (not read while a batch waits)
+//!   stderr ──────────────▶ StderrLog ──▶ the agent's log
+//!   exit   ── pidfd ─────▶ reads the rest, kills the process group, reaps
+//! ```
+//!
+//! A child is ended in steps, each of which it may pre-empt by exiting:
+//!
+//! ```text
+//!   Running ────────▶ Leaving ────────────▶ Terminating ──────▶ Killed
+//!      │  `stop` sent, or     after kill_timeout:     after 1 s:
+//!      │  `stopped` read      SIGTERM                 SIGKILL
+//!      └── silent longer than `heartbeat`: SIGTERM ──▶ Terminating
+//! ```
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use actors::clock::{self, Instant};
-use actors::{Closed, Link};
+use actors::{ActorCtx, Closed};
 use futures::future::BoxFuture;
 use nix::sys::signal::Signal;
 
-use crate::duty::{Duty, MARK};
-use crate::intake::Intake;
+use crate::control::{Control, PROGRESS_INTERVAL};
 use crate::pending;
-use crate::pipe::{Look, Pipe};
+use crate::pipe::{Pipe, PollResult};
 use crate::process::{self, Pipes, Process, StartError};
 use crate::protocol;
 use crate::settings::SubprocessSettings;
 use crate::stderr::StderrLog;
+use crate::stdin_writer::StdinWriter;
+use crate::stdout_parser::StdoutParser;
 use crate::subprocess::SubprocessState;
-use crate::talk::Talk;
 use crate::wiring::Wiring;
 
-/// From SIGTERM to SIGKILL, and from `stopped` to SIGTERM.
+/// Time from SIGTERM to SIGKILL, and from `stopped` to SIGTERM.
 pub(crate) const TERM_GRACE: Duration = Duration::from_secs(1);
-/// As much as a pipe usually holds.
+/// Bytes read at once: the usual capacity of a pipe.
 const CHUNK: usize = 64 * 1024;
 
-/// How a child's life ended.
+/// How a session ended.
 pub(crate) enum End {
-    /// As it was asked to.
+    /// The child was asked to stop, and did.
     Asked,
-    /// By its own will: it said `stopped`.
+    /// The child ended by itself after it sent `stopped`.
     Finished,
-    /// By itself, which it should not have.
-    Fell(String),
-    /// It never began.
+    /// The child exited without being asked, or had to be ended; with the cause.
+    Failed(String),
+    /// The child could not be started.
     Refused(StartError),
-    /// Nobody takes its records any more.
-    Unheard,
+    /// The collector takes no records any more.
+    CollectorGone,
 }
 
-/// What is being done about a child's end, until when.
+/// Progress of ending a child, with the time of the next step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
     Running,
-    /// It was told `stop`, or said `stopped`; next is SIGTERM.
+    /// The child got `stop`, or sent `stopped`; SIGTERM is next.
     Leaving(Instant),
-    /// It got SIGTERM; next is SIGKILL.
+    /// The child got SIGTERM; SIGKILL is next.
     Terminating(Instant),
     Killed,
 }
 
-/// What came next.
-enum Turn {
+/// Event that the session's loop waits for.
+enum Event {
     Stdout,
     Stderr,
     Wrote,
@@ -67,65 +86,66 @@ enum Turn {
 
 pub(crate) struct Session<'a> {
     settings: &'a SubprocessSettings,
-    link: &'a Link<SubprocessState>,
-    duty: &'a Duty,
+    ctx: &'a ActorCtx<SubprocessState>,
+    control: &'a Control,
     wiring: &'a Wiring,
     process: Process,
     stdout: Pipe,
     stdout_open: bool,
     stderr: StderrLog,
-    talk: Talk,
-    intake: Intake,
+    stdin: StdinWriter,
+    parser: StdoutParser,
     sending: Option<BoxFuture<'static, Result<(), Closed>>>,
     phase: Phase,
-    /// It was told to stop, or said that it does.
+    /// True once the child was asked to stop.
     asked: bool,
     ended: bool,
-    unheard: bool,
-    /// What may still be read of an ended child's pipe: as much as it holds, in case a grandchild writes on.
-    left: usize,
+    collector_gone: bool,
+    /// Bytes that may still be read from an exited child's pipe: at most its capacity, in case a grandchild goes on
+    /// writing.
+    unread: usize,
     next_poll: Instant,
-    /// When it last said something, or was not listened to.
-    heard: Instant,
-    /// Why it had to be ended though it was wanted.
+    /// Last time of output, or of a stop in reading that was not the child's fault.
+    last_output: Instant,
+    /// Why the child had to be ended although it should run.
     fault: Option<String>,
     buffer: Box<[u8]>,
 }
 
-/// Starts the child and lives its life.
+/// Starts the child and serves it until it has exited.
 pub(crate) async fn run(
     settings: &SubprocessSettings,
-    link: &Link<SubprocessState>,
-    duty: &Duty,
+    ctx: &ActorCtx<SubprocessState>,
+    control: &Control,
     wiring: &Wiring,
 ) -> End {
     let (process, pipes) = match Process::start(&settings.command, &settings.section, Stdio::piped()) {
         Ok(started) => started,
         Err(refused) => return End::Refused(refused),
     };
-    let _attached = duty.switch().attach();
+    let _attached = control.switch().attach();
     let pid = process.pid();
     tracing::info!(tracer = %settings.name, pid, "child started");
-    link.update(|state| {
+    ctx.update(|state| {
         state.pid = Some(pid);
         state.starts += 1;
     });
-    let end = Session::new(settings, link, duty, wiring, process, pipes).live().await;
-    link.update(|state| state.pid = None);
+    let end = Session::new(settings, ctx, control, wiring, process, pipes).run_loop().await;
+    ctx.update(|state| state.pid = None);
     end
 }
 
 impl<'a> Session<'a> {
     fn new(
         settings: &'a SubprocessSettings,
-        link: &'a Link<SubprocessState>,
-        duty: &'a Duty,
+        ctx: &'a ActorCtx<SubprocessState>,
+        control: &'a Control,
         wiring: &'a Wiring,
         process: Process,
         pipes: Pipes,
     ) -> Self {
-        let before = link.read();
-        let intake = Intake::new(
+        let before = ctx.read();
+        let parser = StdoutParser::new(
             settings.name.clone(),
             wiring.reserved.clone(),
             wiring.accounts.clone(),
@@ -134,135 +154,135 @@ impl<'a> Session<'a> {
         );
         Self {
             settings,
-            link,
-            duty,
+            ctx,
+            control,
             wiring,
             process,
-            left: pipes.stdout.capacity(),
+            unread: pipes.stdout.capacity(),
             stdout: pipes.stdout,
             stdout_open: true,
             stderr: StderrLog::new(pipes.stderr, before.stderr),
-            talk: Talk::new(pipes.stdin, protocol::init(settings)),
-            intake,
+            stdin: StdinWriter::new(pipes.stdin, protocol::init(settings)),
+            parser,
             sending: None,
             phase: Phase::Running,
             asked: false,
             ended: false,
-            unheard: false,
+            collector_gone: false,
             next_poll: clock::now(),
-            heard: clock::now(),
+            last_output: clock::now(),
             fault: None,
             buffer: vec![0; CHUNK].into_boxed_slice(),
         }
     }
 
-    async fn live(mut self) -> End {
+    async fn run_loop(mut self) -> End {
         loop {
             self.send_next();
             if self.ended && self.sending.is_none() {
-                if self.read_last() {
+                if self.read_remaining() {
                     continue;
                 }
                 break;
             }
-            let turn = self.next_turn().await;
-            self.link.progress().mark();
-            self.take(turn);
-            // A child that always has more to say must not keep this thread from its mailbox.
+            let event = self.next_event().await;
+            self.ctx.progress().mark();
+            self.handle(event);
+            // A child that always has more output must not keep this thread from its mailbox.
             tokio::task::yield_now().await;
         }
-        self.last_words().await
+        self.finish().await
     }
 
-    async fn next_turn(&mut self) -> Turn {
+    async fn next_event(&mut self) -> Event {
         let wait = self.next_time().saturating_duration_since(clock::now());
         let may_read = self.stdout_open && self.sending.is_none();
-        let Self { process, stdout, stderr, talk, sending, duty, .. } = self;
+        let Self { process, stdout, stderr, stdin, sending, control, .. } = self;
         tokio::select! {
-            () = stdout.readable(), if may_read => Turn::Stdout,
+            () = stdout.readable(), if may_read => Event::Stdout,
             sent = async { match sending { Some(sending) => sending.await, None => Ok(()) } },
-                if sending.is_some() => Turn::Sent(sent),
-            () = stderr.readable(), if stderr.is_open() => Turn::Stderr,
-            () = talk.write(), if talk.has_work() => Turn::Wrote,
-            () = process.ended(), if !self.ended => Turn::Ended,
-            () = duty.halted(), if !self.asked => Turn::Halted,
-            () = clock::sleep(wait) => Turn::Time,
+                if sending.is_some() => Event::Sent(sent),
+            () = stderr.readable(), if stderr.is_open() => Event::Stderr,
+            () = stdin.write(), if stdin.has_work() => Event::Wrote,
+            () = process.ended(), if !self.ended => Event::Ended,
+            () = control.halted(), if !self.asked => Event::Halted,
+            () = clock::sleep(wait) => Event::Time,
         }
     }
 
-    /// When something is to be done though nothing came: at the latest to mark that this lives.
+    /// Returns when the loop must wake up although no event arrives, at the latest to report progress.
     fn next_time(&mut self) -> Instant {
-        let mut next = clock::now() + MARK;
+        let mut next = clock::now() + PROGRESS_INTERVAL;
         if self.phase == Phase::Running {
             next = next.min(self.next_poll);
-            next = self.settings.heartbeat.map_or(next, |heartbeat| next.min(self.heard + heartbeat));
+            next = self.settings.heartbeat.map_or(next, |heartbeat| next.min(self.last_output + heartbeat));
         }
         if let Phase::Leaving(deadline) | Phase::Terminating(deadline) = self.phase {
             next = next.min(deadline);
         }
         if self.sending.is_none() {
-            next = self.intake.pending().due().map_or(next, |due| next.min(due));
+            next = self.parser.pending().due().map_or(next, |due| next.min(due));
         }
         next
     }
 
-    fn take(&mut self, turn: Turn) {
-        match turn {
-            Turn::Stdout => match self.stdout.read(&mut self.buffer) {
-                Look::Bytes(count) => self.read(count),
-                Look::Empty => {}
-                Look::End => {
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Stdout => match self.stdout.read(&mut self.buffer) {
+                PollResult::Bytes(count) => self.read(count),
+                PollResult::Empty => {}
+                PollResult::End => {
                     self.stdout_open = false;
-                    self.link.update(|state| state.stdout_closed += 1);
+                    self.ctx.update(|state| state.stdout_closed += 1);
                 }
             },
-            Turn::Stderr => {
-                self.heard = clock::now();
+            Event::Stderr => {
+                self.last_output = clock::now();
                 self.stderr.read(self.settings.name.as_str(), &mut self.buffer);
                 let counts = self.stderr.counts;
-                self.link.update(|state| state.stderr = counts);
+                self.ctx.update(|state| state.stderr = counts);
             }
-            Turn::Wrote => {}
-            Turn::Sent(sent) => {
+            Event::Wrote => {}
+            Event::Sent(sent) => {
                 self.sending = None;
-                // Meanwhile it may have waited for us.
-                self.heard = clock::now();
+                // The child may have waited for the agent meanwhile.
+                self.last_output = clock::now();
                 if sent.is_err() {
-                    self.unheard = true;
+                    self.collector_gone = true;
                     self.kill();
                 }
             }
-            Turn::Ended => self.ended = true,
-            Turn::Halted => self.ask_to_stop(),
-            Turn::Time => self.look_at_time(),
+            Event::Ended => self.ended = true,
+            Event::Halted => self.ask_to_stop(),
+            Event::Time => self.on_timer(),
         }
     }
 
     fn read(&mut self, count: usize) {
-        self.heard = clock::now();
-        let said_stopped = self.intake.counts().stopped;
-        self.intake.feed(&self.buffer[..count]);
-        let counts = self.intake.counts();
-        self.link.update(|state| state.stdout = counts);
-        if counts.stopped > said_stopped {
-            self.heard_stopped();
+        self.last_output = clock::now();
+        let stopped_before = self.parser.counts().stopped;
+        self.parser.feed(&self.buffer[..count]);
+        let counts = self.parser.counts();
+        self.ctx.update(|state| state.stdout = counts);
+        if counts.stopped > stopped_before {
+            self.on_stopped();
         }
     }
 
-    /// Hands the next batch to the collector, if there is one and none is on its way.
+    /// Starts sending the next batch to the collector, if there is one and no other is being sent.
     fn send_next(&mut self) {
-        if self.sending.is_some() || self.unheard {
+        if self.sending.is_some() || self.collector_gone {
             return;
         }
-        if let Some(batch) = self.intake.pending().next() {
+        if let Some(batch) = self.parser.pending().next() {
             let outbox = self.wiring.outbox.clone();
             self.sending = Some(Box::pin(async move { outbox.send(batch).await }));
         }
     }
 
-    fn look_at_time(&mut self) {
+    fn on_timer(&mut self) {
         let now = clock::now();
-        self.intake.pending().ripen(false);
+        self.parser.pending().ripen(false);
         match self.phase {
             Phase::Running if self.is_silent(now) => self.end_silent(now),
             Phase::Running if now >= self.next_poll => self.poll(now),
@@ -280,36 +300,37 @@ impl<'a> Session<'a> {
     }
 
     fn poll(&mut self, now: Instant) {
-        let said = self.talk.say_if_free(protocol::EVENT);
-        self.link.update(|state| if said { state.polls += 1 } else { state.polls_skipped += 1 });
+        let sent = self.stdin.send_if_idle(protocol::EVENT);
+        self.ctx.update(|state| if sent { state.polls += 1 } else { state.polls_skipped += 1 });
         self.next_poll = now + self.settings.poll_interval;
     }
 
     fn is_silent(&self, now: Instant) -> bool {
         self.sending.is_none()
-            && self.settings.heartbeat.is_some_and(|heartbeat| now >= self.heard + heartbeat)
+            && self.settings.heartbeat.is_some_and(|heartbeat| now >= self.last_output + heartbeat)
     }
 
-    /// A child that says nothing for so long is taken for stuck: it is ended, and its supervisor starts another.
+    /// Ends a child that has written nothing for longer than the heartbeat, because it is probably stuck; the
+    /// supervisor starts another.
     fn end_silent(&mut self, now: Instant) {
-        let silence = now.duration_since(self.heard).as_secs_f64();
+        let silence = now.duration_since(self.last_output).as_secs_f64();
         tracing::warn!(tracer = %self.settings.name, silence, "child is silent, terminating it");
         self.fault = Some(format!("child said nothing for {silence:.1} s"));
-        self.link.update(|state| state.silent += 1);
+        self.ctx.update(|state| state.silent += 1);
         self.process.signal(Signal::SIGTERM);
         self.phase = Phase::Terminating(now + TERM_GRACE);
     }
 
     fn ask_to_stop(&mut self) {
         self.asked = true;
-        self.talk.say_last(protocol::STOP);
+        self.stdin.send_last(protocol::STOP);
         if self.phase == Phase::Running {
             self.phase = Phase::Leaving(clock::now() + self.settings.kill_timeout);
         }
     }
 
-    /// It has said `stopped`: what is left is to end.
-    fn heard_stopped(&mut self) {
+    /// Expects the child to exit soon, after it has sent `stopped`.
+    fn on_stopped(&mut self) {
         let soon = clock::now() + TERM_GRACE;
         match self.phase {
             Phase::Running => self.phase = Phase::Leaving(soon),
@@ -323,47 +344,47 @@ impl<'a> Session<'a> {
         self.phase = Phase::Killed;
     }
 
-    /// Reads on what an ended child has left in its pipe; false when that is all.
-    fn read_last(&mut self) -> bool {
-        if self.left == 0 || self.unheard {
+    /// Reads the rest that an exited child has left in its pipe; returns false when all is read.
+    fn read_remaining(&mut self) -> bool {
+        if self.unread == 0 || self.collector_gone {
             return false;
         }
-        let room = self.left.min(self.buffer.len());
+        let room = self.unread.min(self.buffer.len());
         match self.stdout.read_now(&mut self.buffer[..room]) {
-            Look::Bytes(count) => {
-                self.left -= count;
+            PollResult::Bytes(count) => {
+                self.unread -= count;
                 self.read(count);
                 true
             }
-            Look::Empty | Look::End => false,
+            PollResult::Empty | PollResult::End => false,
         }
     }
 
-    /// Hands over what is left, kills what is left of the group, reaps, and says how it was.
-    async fn last_words(mut self) -> End {
-        self.intake.finish();
+    /// Sends the last batches, kills the rest of the process group, reaps the child, and returns how it ended.
+    async fn finish(mut self) -> End {
+        self.parser.finish();
         self.stderr.drain(self.settings.name.as_str(), &mut self.buffer);
         let status = process::describe(self.process.reap().await);
-        let (stdout, stderr) = (self.intake.counts(), self.stderr.counts);
-        self.link.update(|state| {
+        let (stdout, stderr) = (self.parser.counts(), self.stderr.counts);
+        self.ctx.update(|state| {
             state.stdout = stdout;
             state.stderr = stderr;
             state.last_exit = Some(status.clone());
         });
         tracing::info!(tracer = %self.settings.name, status, "child ended");
-        while let Some(batch) = self.intake.pending().next() {
-            if pending::send(&self.wiring.outbox, batch, self.link.progress()).await.is_err() {
-                self.unheard = true;
+        while let Some(batch) = self.parser.pending().next() {
+            if pending::send(&self.wiring.outbox, batch, self.ctx.progress()).await.is_err() {
+                self.collector_gone = true;
             }
         }
-        if self.unheard {
-            End::Unheard
+        if self.collector_gone {
+            End::CollectorGone
         } else if self.asked {
             End::Asked
         } else if let Some(fault) = self.fault {
-            End::Fell(format!("{fault}, {status}{}", self.stderr.last_words()))
+            End::Failed(format!("{fault}, {status}{}", self.stderr.last_line()))
         } else if matches!(self.phase, Phase::Running) {
-            End::Fell(format!("child {status}{}", self.stderr.last_words()))
+            End::Failed(format!("child {status}{}", self.stderr.last_line()))
         } else {
             End::Finished
         }

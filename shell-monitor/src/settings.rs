@@ -1,4 +1,4 @@
-//! Each tracer's settings with nothing left open: what its template says over what its host's section says.
+//! Complete settings of each tracer: its template's settings, completed from its host's section.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,72 +11,73 @@ use crate::config::{
     Config, ParseConfig, ShellConfig, ShellTemplate, SubprocessConfig, SubprocessTemplate, UnameConfig,
 };
 
-/// What to run and where.
+/// Program to run, and its environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Command {
-    /// Program and arguments.
+    /// Program and its arguments.
     pub comm: Vec<String>,
-    /// With the agent's whole environment, not a small clean one.
+    /// Passes the agent's whole environment instead of a minimal one.
     pub preserve_env: bool,
-    /// Added to the environment.
+    /// Variables added to the environment.
     pub env: BTreeMap<String, String>,
-    /// Folder to run in.
+    /// Working folder of the program.
     pub cwd: Option<String>,
-    /// Whom to run as; see [`crate::user`].
+    /// User to run as; see [`crate::user`].
     pub user: Option<String>,
 }
 
 impl Command {
-    /// The program, for messages.
+    /// Returns the program's name, for messages.
     pub fn program(&self) -> &str {
         self.comm.first().map_or("", String::as_str)
     }
 }
 
-/// What becomes of output.
+/// How records are made of output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Parse {
-    /// One record.
+    /// The whole output is one record.
     #[default]
     Text,
-    /// A record a line.
+    /// Each line is one record.
     Lines,
-    /// A record an object.
+    /// Each JSON object is one record.
     Json,
-    /// A record a line, which is an object.
+    /// Each line is a JSON object and one record.
     Jsonl,
-    /// A record a line that the pattern is found in.
+    /// Each line in which the pattern is found is one record.
     Regex {
-        /// With named groups.
+        /// Pattern with named groups.
         pattern: String,
-        /// Groups that are numbers.
+        /// Groups that are stored as numbers.
         numbers: Vec<String>,
     },
 }
 
-/// A shell tracer with nothing left open.
+/// Complete settings of a shell tracer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShellSettings {
-    /// The name it is stored under.
+    /// Name that its rows are stored under.
     pub name: TracerName,
-    /// The section it comes from.
+    /// Configuration section that defines it.
     pub section: String,
-    /// The command.
+    /// Command to run.
     pub command: Command,
-    /// What becomes of its output.
+    /// How records are made of its output.
     pub parse: Parse,
-    /// What the run before had, too, is not stored again.
+    /// Skips output that the previous run also had.
     pub enable_cache: bool,
-    /// From start to start.
+    /// Time from one start to the next.
     pub interval: Duration,
-    /// A run that takes longer is killed.
+    /// Time after which a run is killed.
     pub timeout: Duration,
-    /// Bytes of output kept.
+    /// Bytes of output that are kept.
     pub output_limit: usize,
 }
 
 impl ShellSettings {
-    /// Whether the same runs would make the same records, so that what one has emitted the other need not.
+    /// Returns whether both would make the same records of the same runs, so that records already emitted need not be
+    /// emitted again.
     pub(crate) fn emits_like(&self, other: &Self) -> bool {
         let Self { name, command, parse, enable_cache, output_limit, section: _, interval: _, timeout: _ } =
             self;
@@ -85,33 +86,33 @@ impl ShellSettings {
     }
 }
 
-/// A subprocess tracer with nothing left open.
+/// Complete settings of a subprocess tracer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubprocessSettings {
-    /// The name its events are stored under unless they bring their own.
+    /// Name that its events are stored under unless they contain another.
     pub name: TracerName,
-    /// The section it comes from.
+    /// Configuration section that defines it.
     pub section: String,
-    /// The child.
+    /// Command of the child.
     pub command: Command,
-    /// From one `event` message to the next.
+    /// Time from one `event` message to the next.
     pub poll_interval: Duration,
-    /// `init`'s `poll_time`.
+    /// Value of `poll_time` in `init`.
     pub poll_time: Duration,
-    /// From `stop` to SIGTERM.
+    /// Time from `stop` to SIGTERM.
     pub kill_timeout: Duration,
-    /// Restarts before it is given up.
+    /// Number of restarts before it is given up.
     pub restart_times: u32,
-    /// Longest line, bytes.
+    /// Longest line in bytes.
     pub line_limit: usize,
-    /// Ended and started anew after so long without a word.
+    /// Time without output after which the child is ended and restarted.
     pub heartbeat: Option<Duration>,
-    /// `init`'s `config`.
+    /// Table `config` in `init`.
     pub config: Map<String, Value>,
 }
 
 impl Config {
-    /// Every shell tracer that is to run.
+    /// Returns the settings of all enabled shell tracers.
     pub fn shells(&self) -> Vec<ShellSettings> {
         let mut shells = Vec::new();
         if self.shell.disabled {
@@ -127,7 +128,7 @@ impl Config {
         shells
     }
 
-    /// Every subprocess tracer that is to run.
+    /// Returns the settings of all enabled subprocess tracers.
     pub fn subprocesses(&self) -> Vec<SubprocessSettings> {
         if self.subprocess.disabled || self.template.disabled {
             return Vec::new();
@@ -196,7 +197,7 @@ impl SubprocessTemplate {
     }
 
     fn settings(&self, key: &str, host: &SubprocessConfig) -> SubprocessSettings {
-        // duetector lays the user's keys over the tracer's defaults, of which there is one.
+        // duetector merges the user's keys over the tracer's defaults, of which there is one.
         let mut config = Map::from_iter([("disabled".to_owned(), Value::Bool(false))]);
         config.extend(self.config.clone());
         SubprocessSettings {
@@ -220,7 +221,7 @@ impl SubprocessTemplate {
     }
 }
 
-/// A name as it is stored: lower case.
+/// Returns the name in lower case, as it is stored.
 fn tracer_name(name: &str) -> TracerName {
     TracerName::new(&name.to_lowercase())
 }

@@ -1,39 +1,39 @@
-//! A shell tracer: a command run at an interval, whose output is records when it has changed.
+//! A shell tracer: runs a command at an interval, and makes records of output that has changed.
 
 mod work;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::{Actor, AsyncContext as _, Context, Handler, Message, WrapFuture as _};
-use actors::{Link, Shutdown, Spec};
+use actors::{ActorCtx, Shutdown, Spec};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use crate::duty::Duty;
+use crate::control::Control;
 use crate::host::Switch;
 use crate::output::Format;
 use crate::settings::ShellSettings;
 use crate::wiring::Wiring;
 use work::Work;
 
-/// What a shell tracer shows of itself.
+/// State that a shell tracer publishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ShellState {
-    /// A run is under way.
+    /// True while the command runs.
     pub running: bool,
-    /// Runs begun.
+    /// Number of runs begun.
     pub runs: u64,
-    /// Records made.
+    /// Number of records made.
     pub emitted: u64,
-    /// Runs that brought nothing that the run before had not, with the cache on.
+    /// Runs without any output that the previous run did not have, with the cache enabled.
     pub unchanged: u64,
-    /// Lines or elements that should have been records and were not JSON objects. Accounted for as lost records.
+    /// Lines or elements that should have been records but were not JSON objects. They count as lost records.
     pub bad_lines: u64,
-    /// Lines that the pattern was not found in.
+    /// Lines in which the pattern was not found.
     pub unmatched: u64,
-    /// Lines beyond the output limit. Accounted for as lost records.
+    /// Lines beyond the output limit. They count as lost records.
     pub cut_lines: u64,
-    /// Runs that ended with another code than 0, or by a signal.
+    /// Runs that ended with an exit code other than 0, or by a signal.
     pub failed: u64,
     /// Runs killed because they took too long.
     pub timed_out: u64,
@@ -41,62 +41,62 @@ pub struct ShellState {
     pub cut: u64,
     /// Runs whose output was not UTF-8.
     pub not_utf8: u64,
-    /// Runs that could not begin.
+    /// Runs that could not be started.
     pub not_started: u64,
-    /// What the latest of these facts was, in words.
+    /// Description of the latest of these faults.
     pub last_fault: Option<String>,
 }
 
-/// The output of the last run.
+/// Output of the last run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cached {
     output: Vec<u8>,
-    /// It was longer than this.
+    /// True if the output was longer and has been cut.
     cut: bool,
-    /// `None`: whatever the exit code.
+    /// Exit code of the run; `None` matches any.
     code: Option<i32>,
 }
 
-/// The cache of one tracer, which outlives its incarnations.
+/// Cache of one tracer; it outlives the tracer's incarnations.
 pub(crate) type Cache = Arc<Mutex<Option<Cached>>>;
 
-/// Asks for the output whose like is not emitted again: the last run's. duetector's `get_cache`.
+/// Reads the cached output, which is not emitted again; duetector's `get_cache`.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Option<Vec<u8>>")]
 pub struct GetCache;
 
-/// Sets the output whose like is not to be emitted. duetector's `set_cache`.
+/// Sets the cached output, which is not emitted again; duetector's `set_cache`.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct SetCache(
-    /// The output, exact to the byte.
+    /// Exact bytes of the output.
     pub Vec<u8>,
 );
 
-/// Forgets it: all of the next output is emitted.
+/// Clears the cache, so that all of the next output is emitted.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct ClearCache;
 
-/// The actor.
+/// Actor that runs one command at an interval.
 pub struct ShellTracer {
     work: Work,
 }
 
 impl ShellTracer {
     pub(crate) fn new(
-        link: Link<ShellState>,
+        ctx: ActorCtx<ShellState>,
         settings: Arc<ShellSettings>,
         wiring: Wiring,
         switch: Arc<Switch>,
         shared: (Cache, Arc<Semaphore>),
     ) -> Self {
         let ((cache, permits), format) = (shared, Arc::new(Format::new(&settings.parse)));
-        Self { work: Work { link, settings, wiring, duty: Duty::new(switch), cache, permits, format } }
+        Self { work: Work { ctx, settings, wiring, control: Control::new(switch), cache, permits, format } }
     }
 }
 
-/// How its supervisor is to keep it.
+/// Returns how the supervisor runs the tracer.
 pub(crate) fn spec(settings: &ShellSettings) -> Spec {
     Spec { revivable: true, ..Spec::new(settings.name.as_str()) }
 }
@@ -105,7 +105,7 @@ impl Actor for ShellTracer {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(self.work.clone().work().into_actor(self));
+        ctx.spawn(self.work.clone().run().into_actor(self));
     }
 }
 
@@ -113,7 +113,7 @@ impl Handler<Shutdown> for ShellTracer {
     type Result = ();
 
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.work.duty.stop();
+        self.work.control.stop();
     }
 }
 
@@ -141,7 +141,7 @@ impl Handler<ClearCache> for ShellTracer {
     }
 }
 
-/// The cache stays usable after a panic: it is replaced whole.
+/// Locks the cache. It stays usable after a panic, because it is always replaced as a whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

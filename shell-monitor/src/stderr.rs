@@ -1,4 +1,4 @@
-//! What a child writes to stderr: to the log, line by line, with bounds on line and rate.
+//! Writes a child's stderr to the log, line by line, with limits on length and rate.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use actors::clock::{self, Instant};
 use serde::Serialize;
 
 use crate::lines::{Line, LineReader};
-use crate::pipe::{Look, Pipe};
+use crate::pipe::{Pipe, PollResult};
 
-/// Longer lines are not logged.
+/// Length in bytes above which a line is not logged.
 const LINE_LIMIT: usize = 4096;
-/// So many lines a second are logged, the others only counted.
+/// Number of lines logged per second; further ones are only counted.
 const LINES_PER_SECOND: u32 = 20;
-/// So much of a line goes into a child's story.
+/// Number of characters of the last line that are quoted in the cause of a child's end.
 const QUOTED: usize = 200;
 
-/// Lines on stderr.
+/// Number of lines on stderr.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StderrCounts {
-    /// All of them.
+    /// All lines except blank ones.
     pub lines: u64,
-    /// Not logged: too long, or too many at a time.
+    /// Lines that were not logged, because they were too long or too many.
     pub suppressed: u64,
 }
 
-/// Reads stderr.
+/// Reads and logs a child's stderr.
 pub(crate) struct StderrLog {
     pipe: Pipe,
     open: bool,
@@ -40,30 +40,30 @@ impl StderrLog {
         Self { pipe, open: true, reader, counts, window: (clock::now(), 0), last: None }
     }
 
-    /// More may come.
+    /// Returns whether more output may follow.
     pub(crate) fn is_open(&self) -> bool {
         self.open
     }
 
-    /// Waits until there is something to read.
+    /// Waits until there may be something to read.
     pub(crate) async fn readable(&self) {
         self.pipe.readable().await;
     }
 
-    /// Reads and logs what is there, after [`StderrLog::readable`].
+    /// Reads and logs what is available, after [`StderrLog::readable`].
     pub(crate) fn read(&mut self, tracer: &str, buffer: &mut [u8]) {
         match self.pipe.read(buffer) {
-            Look::Bytes(count) => self.feed(tracer, &buffer[..count]),
-            Look::Empty => {}
-            Look::End => self.open = false,
+            PollResult::Bytes(count) => self.feed(tracer, &buffer[..count]),
+            PollResult::Empty => {}
+            PollResult::End => self.open = false,
         }
     }
 
-    /// Reads what an ended child has left.
+    /// Reads what an exited child has left in the pipe.
     pub(crate) fn drain(&mut self, tracer: &str, buffer: &mut [u8]) {
         let mut left = self.pipe.capacity();
         while left > 0
-            && let Look::Bytes(count) = self.pipe.read_now(buffer)
+            && let PollResult::Bytes(count) = self.pipe.read_now(buffer)
         {
             left = left.saturating_sub(count);
             self.feed(tracer, &buffer[..count]);
@@ -73,8 +73,8 @@ impl StderrLog {
         self.reader.finish(|line| log.line(line));
     }
 
-    /// The last line that said something, as a story's end.
-    pub(crate) fn last_words(&self) -> String {
+    /// Returns the last line that was not blank, to be added to the cause of a child's end.
+    pub(crate) fn last_line(&self) -> String {
         self.last.as_ref().map(|line| format!("; last on stderr: {line}")).unwrap_or_default()
     }
 
@@ -120,7 +120,7 @@ impl Log<'_> {
     }
 }
 
-/// Text that can do a terminal or a log no harm.
+/// Returns the text with control characters escaped, so that it can't disturb a terminal or a log.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     let text = model::Text::from_bytes(bytes.trim_ascii_end());
     text.as_str()

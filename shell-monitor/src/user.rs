@@ -1,8 +1,8 @@
-//! As whom a program runs: `user = "name"`, `"uid"` or either with `":group"`.
+//! The user that a program runs as: `user = "name"` or `"uid"`, either with `":group"`.
 //!
-//! The identity is taken on by a thread that starts the program and ends: identities belong to threads, and a new
-//! process inherits its thread's. That way supplementary groups are set without a hook between fork and exec, which
-//! would be unsafe code.
+//! A thread takes on the identity, starts the program and ends: identities belong to threads, and a new process
+//! inherits its thread's. That way supplementary groups are set without a hook between fork and exec, which would be
+//! unsafe code.
 
 use std::ffi::CString;
 use std::io;
@@ -10,37 +10,37 @@ use std::io;
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups};
 use thiserror::Error;
 
-/// Why a program can't run as that user. The text says what to do about it.
+/// Reasons why a program can't run as a user. The text says what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UserError {
-    /// There is none.
+    /// The user does not exist.
     #[error(
         "no user {0:?} on this system: expected a name, a number with its group (\"1000:1000\"), or neither"
     )]
     Unknown(String),
-    /// There is no such group.
+    /// The group does not exist.
     #[error("no group {0:?} on this system: expected a name or a number")]
     UnknownGroup(String),
-    /// Only root may become somebody else.
+    /// Running as another user needs root.
     #[error("running as {0:?} needs root: start the agent as root, or as that user")]
     NotRoot(String),
 }
 
-/// Somebody to be.
+/// User, group and supplementary groups to run as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     uid: Uid,
     gid: Gid,
     groups: Vec<Gid>,
-    /// Name and home folder, where the system knows them.
+    /// Name and home folder, if the system knows them.
     account: Option<(String, String)>,
 }
 
 impl Identity {
-    /// Whom `user` means.
+    /// Finds the user that `user` names.
     ///
     /// # Errors
-    /// When the system knows no such user or group.
+    /// The system does not know the user or group.
     pub fn find(user: &str) -> Result<Self, UserError> {
         let (name, group) = user.split_once(':').map_or((user, None), |(name, group)| (name, Some(group)));
         let account = match User::from_name(name) {
@@ -63,10 +63,10 @@ impl Identity {
         Ok(Self { uid, gid, groups, account })
     }
 
-    /// Whether this process may run programs so.
+    /// Checks whether this process may run programs as `user`.
     ///
     /// # Errors
-    /// When it is somebody else's and this is not root's.
+    /// The user is unknown, or another one than the agent's, which is not root.
     pub fn check(user: &str) -> Result<(), UserError> {
         let identity = Self::find(user)?;
         if Uid::effective().is_root() || identity.is_own() {
@@ -76,7 +76,7 @@ impl Identity {
         }
     }
 
-    /// What tells a program who it is: HOME, USER, LOGNAME.
+    /// Returns the environment variables that name the user: HOME, USER, LOGNAME.
     pub(crate) fn environment(&self) -> Vec<(&'static str, &str)> {
         let account = self.account.iter();
         account
@@ -84,10 +84,10 @@ impl Identity {
             .collect()
     }
 
-    /// Does `start` as this identity.
+    /// Calls `start` with this identity.
     pub(crate) fn run<T: Send>(&self, start: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         if !Uid::effective().is_root() {
-            // [`Identity::check`] has seen that it is our own.
+            // [`Identity::check`] has made sure that it is the agent's own.
             return start();
         }
         std::thread::scope(|scope| {
@@ -99,20 +99,20 @@ impl Identity {
         })
     }
 
-    /// For this thread, for good.
+    /// Changes the identity of the current thread, permanently.
     fn take_on(&self) -> io::Result<()> {
         use rustix::process::{Gid, Uid};
         use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
         let groups: Vec<Gid> = self.groups.iter().map(|gid| Gid::from_raw(gid.as_raw())).collect();
         let (uid, gid) = (Uid::from_raw(self.uid.as_raw()), Gid::from_raw(self.gid.as_raw()));
-        // The user last: without root's rights the others could not be set.
+        // The user is changed last: without root the others could not be set.
         set_thread_groups(&groups)?;
         set_thread_res_gid(gid, gid, gid)?;
         set_thread_res_uid(uid, uid, uid)?;
         Ok(())
     }
 
-    /// It is what this process is already.
+    /// Returns whether the agent already runs with this identity.
     fn is_own(&self) -> bool {
         let group =
             self.gid == Gid::effective() || getgroups().is_ok_and(|groups| groups.contains(&self.gid));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_that_is_not_there_is_made_up() {
+    fn unknown_users_and_groups_are_errors() {
         for user in ["", "no-such-user", "54321", "-1", "no-such-user:0", ":0"] {
             assert_eq!(Identity::find(user), Err(UserError::Unknown(user.to_owned())), "{user}");
         }

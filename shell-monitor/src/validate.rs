@@ -1,4 +1,4 @@
-//! What is wrong with this crate's settings, all of it at once.
+//! Validates this crate's settings, and reports all problems at once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::config::{
 use crate::names::check_name;
 use crate::user::Identity;
 
-/// Shorter intervals would only keep the machine busy.
+/// Shortest interval; shorter ones would only use up processor time.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
-/// A line limit below this could not hold an ordinary event.
+/// Smallest line limit in bytes; with less an ordinary event would not fit.
 const SMALLEST_LINE_LIMIT: usize = 1024;
 
 impl ShellConfig {
-    /// What is wrong with it; `prefix` is its section's key.
+    /// Returns the problems of this section; `prefix` is its key.
     pub fn validate(&self, prefix: &str) -> Vec<Problem> {
         let mut problems = Problems::new(prefix);
         problems.period("interval", self.interval.0);
@@ -30,7 +30,7 @@ impl ShellConfig {
 }
 
 impl UnameConfig {
-    /// What is wrong with it; `prefix` is its section's key.
+    /// Returns the problems of this section; `prefix` is its key.
     pub fn validate(&self, prefix: &str) -> Vec<Problem> {
         let mut problems = Problems::new(prefix);
         problems.name("name", &self.name);
@@ -41,7 +41,7 @@ impl UnameConfig {
 }
 
 impl SubprocessConfig {
-    /// What is wrong with it; `prefix` is its section's key.
+    /// Returns the problems of this section; `prefix` is its key.
     pub fn validate(&self, prefix: &str) -> Vec<Problem> {
         let mut problems = Problems::new(prefix);
         problems.period("poll_interval", self.poll_interval.0);
@@ -80,7 +80,7 @@ impl SubprocessTemplate {
             problems.period("poll_interval", period.0);
         }
         if let Some(Period(heartbeat)) = self.heartbeat {
-            // A child that only speaks when it is polled must have had the time to.
+            // A child that writes only when it is polled needs time for that.
             let poll = self.poll_interval.unwrap_or(host.poll_interval);
             let least = Period(poll.0 * 2);
             let message = format!("expected at least {least}, twice the poll interval");
@@ -94,7 +94,7 @@ impl SubprocessTemplate {
 }
 
 impl Config {
-    /// What is wrong with all of it. Keys are the sections' own, from the root.
+    /// Returns all problems. Keys begin at the root of the configuration.
     pub fn validate(&self) -> Vec<Problem> {
         let mut problems = self.shell.validate("shell");
         problems.extend(self.uname.validate("tracer.uname"));
@@ -109,7 +109,7 @@ impl Config {
         problems
     }
 
-    /// Two tracers under one name could not be told apart, in the store or in status.
+    /// Reports tracers with the same name, which could not be told apart in the store or in status.
     fn same_names(&self) -> Vec<Problem> {
         let shells = self.shells().into_iter().map(|shell| (shell.name, shell.section));
         let children = self.subprocesses().into_iter().map(|child| (child.name, child.section));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_told_with_its_key() {
+    fn every_problem_is_reported_with_its_key() {
         let found = problems(
             "sh.uname = { comm = [\"uname\"], interval = \"1ms\" }\n\
              sp.\"a@b\" = { comm = [], env = { \"A=B\" = \"c\" }, line_limit = 10 }",

@@ -1,4 +1,4 @@
-//! What the tracers of this crate need of the rest of the agent.
+//! The parts of the agent that the tracers of this crate depend on.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -6,36 +6,37 @@ use std::sync::{Arc, PoisonError, RwLock};
 use actors::Outbox;
 use model::{Accounts, Batch, TracerName};
 
-/// Where records go, and who answers for them.
+/// Destination and accounts of records.
 #[derive(Clone, Debug)]
 pub struct Wiring {
-    /// The run's books.
+    /// Accounts of the run.
     pub accounts: Accounts,
-    /// To the collector.
+    /// Queue to the collector.
     pub outbox: Outbox<Batch>,
-    /// Names no child may store events under.
+    /// Names that no child may store events under.
     pub reserved: Reserved,
 }
 
-/// Names no child may store events under: those of kernel tracers, whose books are the kernel's own and whose rows
-/// are evidence, and of the agent's own `loss`. Clones share them, so that they change for children at work, too.
+/// Names that no child may store events under: those of kernel tracers, whose rows are evidence and whose accounts
+/// the kernel's counters must match, and that of the agent's own `loss`. Clones share the names, so a change also
+/// affects running children.
 #[derive(Clone, Debug, Default)]
 pub struct Reserved {
     names: Arc<RwLock<BTreeSet<TracerName>>>,
 }
 
 impl Reserved {
-    /// These.
+    /// Reserves these names.
     pub fn new(names: impl IntoIterator<Item = TracerName>) -> Self {
         Self { names: Arc::new(RwLock::new(names.into_iter().collect())) }
     }
 
-    /// These from now on.
+    /// Replaces the reserved names.
     pub fn replace(&self, names: impl IntoIterator<Item = TracerName>) {
         *self.names.write().unwrap_or_else(PoisonError::into_inner) = names.into_iter().collect();
     }
 
-    /// Whether it is one.
+    /// Returns whether the name is reserved.
     pub fn contains(&self, name: &TracerName) -> bool {
         self.names.read().unwrap_or_else(PoisonError::into_inner).contains(name)
     }

@@ -1,4 +1,5 @@
-//! What runs changes while the rest runs on: tracers come, go, come back with other settings, and live again.
+//! Changes of the configuration while tracers run: tracers are added, removed, restarted with other settings, and
+//! attached again.
 
 #![allow(clippy::unwrap_used, reason = "tests may; clippy does not know helpers for such")]
 
@@ -19,9 +20,9 @@ const STEADY: &str = "[sp.steady]\ncomm = [\"sh\", \"-c\", \"echo '{\\\"type\\\"
                       [sh.tick]\ncomm = [\"echo\", \"tick\"]\ninterval = \"10ms\"\nenable_cache = false\n";
 
 #[test]
-fn only_what_differs_is_touched_and_nothing_is_lost() {
+fn only_changed_tracers_are_touched_and_nothing_is_lost() {
     real(async {
-        // Three that each write a thousand numbered records on their way out.
+        // Tracers that each write a thousand numbered records before they exit.
         let dir = tempfile::tempdir().unwrap();
         let talker = dir.path().join("talker.sh");
         let script = "i=0; echo '{\"type\":\"event\",\"payload\":{\"n\":-1}}'; cat >/dev/null\n\
@@ -52,19 +53,19 @@ fn only_what_differs_is_touched_and_nothing_is_lost() {
         assert_eq!(changes, expected);
         let present: Vec<_> = stand.monitor.tracers().iter().map(|it| it.name.to_string()).collect();
         assert_eq!(present, ["again", "comes", "steady", "tick"]);
-        // What went has handed on its last word before the change was answered.
+        // The removed tracer's last records were sent before the change was answered.
         assert_eq!(stand.taken[&TracerName::new("goes")].len(), 1001);
         stand.take("again", 1002).await;
         stand.take("comes", 1).await;
         assert_eq!((stand.state("steady", "/pid"), stand.state("steady", "/starts")), (steady, json!(1)));
         assert!(stand.state("tick", "/runs").as_u64().unwrap() >= tick);
         stand.stop().await;
-        assert_eq!((stand.books("goes").stored, stand.books("again").stored), (1001, 2002));
+        assert_eq!((stand.account("goes").stored, stand.account("again").stored), (1001, 2002));
     });
 }
 
 #[test]
-fn a_host_section_counts_for_those_that_inherit_it_and_a_bad_one_for_nobody() {
+fn a_changed_host_section_affects_tracers_that_inherit_it_and_an_invalid_one_none() {
     real(async {
         let template = "[sp.own]\ncomm = [\"cat\"]\nkill_timeout = \"1s\"\n[sp.inherits]\ncomm = [\"cat\"]\n";
         let mut stand = Stand::new(&config(template));
@@ -93,7 +94,7 @@ fn from_nothing_to_both_kinds_and_back() {
         stand.take("steady", 1).await;
         stand.take("tick", 3).await;
         let pid = stand.state("steady", "/pid");
-        // The same name as another kind of program.
+        // The same name for another kind of program.
         let swapped = "[sh.steady]\ncomm = [\"echo\", \"hello\"]\n";
         let changes = stand.apply(&config(swapped)).await;
         assert_eq!((changes.restarted, changes.removed), (names(&["steady"]), names(&["tick"])));
@@ -106,7 +107,7 @@ fn from_nothing_to_both_kinds_and_back() {
 }
 
 #[test]
-fn what_was_emitted_is_not_emitted_again_because_its_interval_changed() {
+fn a_changed_interval_emits_no_output_again() {
     real(async {
         let template = |interval, text| {
             config(&format!("[sh.it]\ncomm = [\"echo\", \"{text}\"]\ninterval = \"{interval}\""))
@@ -142,7 +143,7 @@ fn a_detached_tracer_stays_detached_whatever_else_changes_about_it() {
 }
 
 #[test]
-fn one_that_was_given_up_can_be_attached_again_once_it_is_mended() {
+fn a_tracer_that_was_given_up_can_be_attached_once_its_program_exists() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("program");
@@ -168,7 +169,7 @@ fn one_that_was_given_up_can_be_attached_again_once_it_is_mended() {
 }
 
 #[test]
-fn one_that_has_finished_can_be_attached_again() {
+fn a_tracer_that_has_finished_can_be_attached_again() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
         let script = "event(pid=os.getpid()); sys.stdout.flush()\nsay(b'{\"type\":\"stopped\"}\\n')";

@@ -1,5 +1,5 @@
-//! A thousand lives of children that misbehave in every way the contract knows: what they said is all there, exactly,
-//! the rest is counted, and nothing of them is left: no process, no descriptor, no memory.
+//! A thousand children that misbehave in every way duetector's protocol allows: all valid records arrive unchanged,
+//! the rest is counted, and neither processes, descriptors nor memory are left behind.
 
 #![allow(clippy::unwrap_used, reason = "tests may; clippy does not know helpers for such")]
 
@@ -12,13 +12,13 @@ use harness::{Stand, config, eventually, real};
 use model::TracerName;
 use serde_json::{Value, json};
 
-/// Lives that are not looked at: until then buffers and caches have grown to their size.
+/// Children started before the first measurement, so that buffers and caches have grown to their size.
 const WARM_UP: u64 = 200;
-const LIVES: u64 = 1000;
-/// Resident memory that may come and go, KiB. A leak of one pipe's buffer a life would be ten times as much.
-const BREATHING: u64 = 6 * 1024;
+const CHILDREN: u64 = 1000;
+/// Allowed difference in resident memory, in KiB. A leak of one pipe's buffer per child would be ten times as much.
+const TOLERANCE: u64 = 6 * 1024;
 
-/// Each life misbehaves in one way, in turn, between two records that must be there. `$n` is the life's number.
+/// Each child misbehaves in one way, between two records that must arrive. `$n` is the child's number.
 const CHILD: &str = r#"
 n=$(cat "$1"); echo $((n + 1)) > "$1"
 e() { echo "{\"type\":\"event\",\"payload\":{\"n\":$n,\"part\":$1}}"; }
@@ -38,52 +38,52 @@ esac
 "#;
 
 #[test]
-fn a_thousand_lives_leave_nothing_behind_but_their_records() {
+fn a_thousand_children_leave_nothing_behind_but_their_records() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
-        let (script, counter) = (dir.path().join("child.sh"), dir.path().join("lives"));
+        let (script, counter) = (dir.path().join("child.sh"), dir.path().join("count"));
         fs::write(&script, CHILD).unwrap();
         fs::write(&counter, "0").unwrap();
-        // How long grandchildren would sleep, and what they are known by.
+        // Time that grandchildren sleep, which also identifies them.
         let marker = format!("1000.{}", std::process::id());
         let comm = json!(["sh", script, counter, marker]);
         let template = format!("[sp.it]\ncomm = {comm}\nrestart_times = 0\nline_limit = \"64KiB\"\n");
         let mut stand = Stand::new(&config(&template));
         let mut warm = None;
-        for life in 1..=LIVES {
+        for number in 1..=CHILDREN {
             let status = stand.given_up("it").await;
-            assert_eq!((status.phase, status.exits.failed), (Phase::GivenUp, life));
-            if life == WARM_UP {
+            assert_eq!((status.phase, status.exits.failed), (Phase::GivenUp, number));
+            if number == WARM_UP {
                 warm = Some((descriptors(), resident()));
             }
-            if life < LIVES {
-                // The supervisor's back-off would make this test wait; whoever attaches one again does not.
+            if number < CHILDREN {
+                // The supervisor's back-off would make this test wait; an attach does not.
                 let name = TracerName::new("it");
                 let monitor = stand.monitor.clone();
                 let attached = stand.meanwhile(async move { monitor.attach(&name).await }).await;
-                // It may have ended before anybody saw it run, which is what these do.
+                // The child may have exited before the attach noticed that it ran.
                 assert!(attached.is_ok() || attached.unwrap_err().to_string().contains("child "));
             }
         }
-        let taken = stand.take("it", 2 * LIVES as usize).await.to_vec();
+        let taken = stand.take("it", 2 * CHILDREN as usize).await.to_vec();
         check_records(&taken);
         check_counts(&stand);
         let (descriptors_then, resident_then) = warm.unwrap();
         eventually("no descriptor more than before", || descriptors() <= descriptors_then).await;
         eventually("no child left, nor its children", || of_our_children(&marker).is_empty()).await;
         let grown = resident().saturating_sub(resident_then);
-        assert!(grown < BREATHING, "{grown} KiB more than after {WARM_UP} lives");
+        assert!(grown < TOLERANCE, "{grown} KiB more than after {WARM_UP} children");
         stand.stop().await;
-        let books = stand.books("it");
-        assert_eq!((books.seen, books.stored), (2 * LIVES + LIVES / 10 * 4, 2 * LIVES));
+        let account = stand.account("it");
+        assert_eq!((account.seen, account.stored), (2 * CHILDREN + CHILDREN / 10 * 4, 2 * CHILDREN));
     });
 }
 
-/// Two of each life, in order, with every field as it was written.
+/// Checks that there are two records of each child, in order, with every field as written.
 fn check_records(taken: &[serde_json::Map<String, Value>]) {
-    assert_eq!(taken.len() as u64, 2 * LIVES);
-    for (place, record) in taken.iter().enumerate() {
-        let (n, part) = (place as u64 / 2, place as u64 % 2 + 1);
+    assert_eq!(taken.len() as u64, 2 * CHILDREN);
+    for (index, record) in taken.iter().enumerate() {
+        let (n, part) = (index as u64 / 2, index as u64 % 2 + 1);
         let mut expected = json!({"n": n, "part": part});
         if (n % 10, part) == (4, 2) {
             expected["a-b"] = "/\\xff".into();
@@ -95,30 +95,30 @@ fn check_records(taken: &[serde_json::Map<String, Value>]) {
 }
 
 fn check_counts(stand: &Stand) {
-    let each = LIVES / 10;
+    let each = CHILDREN / 10;
     let bad = json!({
         "not_json": each, "torn": each, "not_object": 3 * each, "no_type": each, "unknown_type": 2 * each,
         "bad_payload": 2 * each, "too_long": each
     });
     assert_eq!(stand.state("it", "/stdout/bad"), bad);
     assert_eq!(stand.state("it", "/stdout/odd/repaired"), each);
-    assert_eq!(stand.state("it", "/stdout/events"), 2 * LIVES);
+    assert_eq!(stand.state("it", "/stdout/events"), 2 * CHILDREN);
     assert_eq!(stand.state("it", "/stderr/lines"), 2 * each);
-    assert_eq!(stand.state("it", "/starts"), LIVES);
+    assert_eq!(stand.state("it", "/starts"), CHILDREN);
 }
 
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Resident memory of this process, KiB.
+/// Returns the resident memory of this process in KiB.
 fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches("kB").trim().parse().unwrap()
 }
 
-/// Processes of this test's: children, zombies too, and what they left behind.
+/// Returns the processes of this test: children, zombies included, and grandchildren.
 fn of_our_children(marker: &str) -> Vec<String> {
     let own = std::process::id().to_string();
     let processes = fs::read_dir("/proc").unwrap().flatten();

@@ -1,4 +1,4 @@
-//! Real commands: run at their interval, bounded in time and output, never a crash.
+//! Shell tracers with real commands: run at their interval, limited in time and output, never the cause of a crash.
 
 mod harness;
 
@@ -78,12 +78,12 @@ fn a_hanging_command_is_killed_with_its_whole_group() {
         for pid in fs::read_to_string(&pids).unwrap().split_whitespace() {
             gone(&pid.parse::<u64>().unwrap().into()).await;
         }
-        assert_eq!(stand.books("it").seen, 0);
+        assert_eq!(stand.account("it").seen, 0);
     });
 }
 
 #[test]
-fn whatever_a_command_does_is_a_counted_fact() {
+fn every_failure_of_a_command_is_counted() {
     real(async {
         let mut config = config(
             "[sh.fails]\ncomm = [\"sh\", \"-c\", \"echo partly; echo why >&2; exit 3\"]\n\
@@ -126,7 +126,7 @@ fn whatever_a_command_does_is_a_counted_fact() {
 fn commands_run_side_by_side_up_to_the_bound_and_one_tracers_never_overlap() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
-        // Each notes its begin and end; with a bound of 2, three tracers can't all be between the two.
+        // Each command logs its begin and end; with a limit of 2, three tracers can't all be between the two.
         let log = dir.path().join("log");
         let line = |name| {
             let script = format!("echo +{name} >> {0}; sleep 0.03; echo -{name} >> {0}", log.display());
@@ -138,7 +138,7 @@ fn commands_run_side_by_side_up_to_the_bound_and_one_tracers_never_overlap() {
         for name in ["a", "b", "c"] {
             stand.counted(name, "/runs", 4).await;
         }
-        // Read before the stop, which ends runs without their word.
+        // Read before the stop, which ends runs before they log their end.
         let noted = fs::read_to_string(&log).unwrap();
         stand.stop().await;
         let (mut running, mut most) = (Vec::new(), 0);

@@ -1,4 +1,4 @@
-//! Commands whose output becomes fields, of which only what is new is stored, and which run as somebody else.
+//! Commands whose output becomes fields, of which only new parts are stored, and commands that run as another user.
 
 #![allow(clippy::unwrap_used, reason = "tests may; clippy does not know helpers for such")]
 
@@ -16,13 +16,13 @@ fn values(records: &[serde_json::Map<String, Value>]) -> Vec<Value> {
     records.iter().cloned().map(Value::Object).collect()
 }
 
-/// A tracer `it` that shows a file, with more settings.
+/// Starts a tracer `it` that prints a file, with more settings.
 fn shows(file: &std::path::Path, settings: &str) -> Stand {
     let comm = format!("comm = [\"cat\", {:?}]", file.to_str().unwrap());
     Stand::new(&config(&format!("[sh.it]\n{comm}\ninterval = \"10ms\"\n{settings}")))
 }
 
-/// Puts the whole text there at once, so that no run sees half of it.
+/// Replaces the file's text atomically, so that no run reads half of it.
 fn put(file: &std::path::Path, text: &str) {
     let whole = file.with_extension("new");
     fs::write(&whole, text).unwrap();
@@ -30,14 +30,14 @@ fn put(file: &std::path::Path, text: &str) {
 }
 
 #[test]
-fn of_a_growing_log_only_the_new_lines_are_stored() {
+fn only_the_new_lines_of_a_growing_log_are_stored() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
         put(&log, "one\ntwo\n");
         let mut stand = shows(&log, "parse = \"lines\"");
         assert_eq!(values(stand.take("it", 2).await), [json!({"line": "one"}), json!({"line": "two"})]);
-        // The same line again is one more line; a rotated log is all new but for what it kept.
+        // A repeated line is new; of a rotated log only the lines it kept are not.
         put(&log, "one\ntwo\ntwo\nthree\n");
         assert_eq!(
             values(&stand.take("it", 4).await[2..]),
@@ -49,7 +49,7 @@ fn of_a_growing_log_only_the_new_lines_are_stored() {
         put(&log, "one\nthree\nfour\n");
         assert_eq!(values(&stand.take("it", 6).await[5..]), [json!({"line": "one"})]);
         stand.stop().await;
-        assert_eq!((stand.state("it", "/emitted"), stand.books("it").stored), (json!(6), 6));
+        assert_eq!((stand.state("it", "/emitted"), stand.account("it").stored), (json!(6), 6));
     });
 }
 
@@ -81,12 +81,12 @@ fn json_lines_become_fields_and_bad_ones_are_counted_as_lost() {
         let first = json!({"pid": 7, "fname": "/a", "more": {"x": [1]}});
         assert_eq!(values(stand.take("it", 2).await), [first, json!({"pid": 8})]);
         stand.counted("it", "/unchanged", 3).await;
-        // A bad line that is no news is not lost again.
+        // A bad line that the previous run had too is not lost again.
         assert_eq!(stand.state("it", "/bad_lines"), 2);
-        assert_eq!(stand.state("it", "/last_fault"), "2 lines or elements are no JSON objects");
+        assert_eq!(stand.state("it", "/last_fault"), "2 lines or elements are not JSON objects");
         stand.stop().await;
-        let books = stand.books("it");
-        assert_eq!((books.seen, books.stored, books.lost.decode), (4, 2, 2));
+        let account = stand.account("it");
+        assert_eq!((account.seen, account.stored, account.lost.decode), (4, 2, 2));
     });
 }
 
@@ -101,7 +101,7 @@ fn elements_of_a_json_array_are_records_of_their_own() {
         put(&file, "[{\"ifname\": \"eth0\"},\n {\"ifname\": \"eth1\"}]\n");
         assert_eq!(values(&stand.take("it", 3).await[2..]), [json!({"ifname": "eth1"})]);
         stand.stop().await;
-        assert_eq!(stand.books("it").seen, 3);
+        assert_eq!(stand.account("it").seen, 3);
     });
 }
 
@@ -121,7 +121,7 @@ fn a_pattern_makes_fields_of_each_line_it_is_found_in() {
         assert_eq!(values(&stand.take("it", 4).await[2..]), expected);
         stand.counted("it", "/unmatched", 2).await;
         stand.stop().await;
-        assert_eq!(stand.books("it").lost.total(), 0);
+        assert_eq!(stand.account("it").lost.total(), 0);
     });
 }
 
@@ -132,21 +132,21 @@ fn lines_beyond_the_limit_are_counted_as_lost() {
         let mut stand = Stand::new(&config(template));
         stand.counted("it", "/cut_lines", 1).await;
         stand.stop().await;
-        let books = stand.books("it");
+        let account = stand.account("it");
         // 1 to 9 take two bytes each, 10 to 36 three; of 37 one byte is within the limit.
-        assert_eq!((books.seen, books.stored, books.lost.decode), (1000, 36, 964));
+        assert_eq!((account.seen, account.stored, account.lost.decode), (1000, 36, 964));
     });
 }
 
 #[test]
-fn a_command_and_a_child_run_as_whom_they_are_told_with_their_groups() {
+fn a_command_and_a_child_run_as_the_configured_user_with_its_groups() {
     if !nix::unistd::geteuid().is_root() {
         return;
     }
     real(async {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        // The groups this system gives `nobody`.
+        // The groups of `nobody` on this system.
         let nobody = |arguments: &[&str]| {
             let output = std::process::Command::new("id").args(arguments).arg("nobody").output().unwrap();
             String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -166,7 +166,7 @@ fn a_command_and_a_child_run_as_whom_they_are_told_with_their_groups() {
         assert_eq!(stand.take("named", 1).await[0]["output"], format!("{expected}\n"));
         assert_eq!(stand.take("numbered", 1).await[0]["output"], "54321 54322 54322\n");
         assert_eq!(stand.take("child", 1).await[0]["is"], expected);
-        // Nobody else became somebody else by it.
+        // The other tracer and the agent still run as root.
         assert_eq!(stand.take("plain", 1).await[0]["output"], "0\n");
         assert!(nix::unistd::geteuid().is_root());
         stand.stop().await;

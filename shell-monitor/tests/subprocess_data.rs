@@ -1,4 +1,4 @@
-//! What real children write: every event comes through exactly, everything else is counted by kind.
+//! The output of real children: every event arrives unchanged, everything else is counted by kind.
 
 #![allow(clippy::unwrap_used, reason = "tests may; clippy does not know helpers for such")]
 
@@ -25,7 +25,7 @@ fn a_flood_comes_through_whole_and_in_order() {
         let ends = stand.stop().await;
         assert_eq!((ends[0].exits.stopped, ends[0].restarts), (1, 0));
         assert_eq!(stand.state("it", "/stdout/events"), 100_000);
-        assert_eq!((stand.books("it").seen, stand.books("it").stored), (100_000, 100_000));
+        assert_eq!((stand.account("it").seen, stand.account("it").stored), (100_000, 100_000));
     });
 }
 
@@ -35,7 +35,7 @@ fn a_slow_collector_holds_the_child_back_and_loses_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let script = "for n in range(30_000): event(n=n, text='x' * 100)\nwait()";
         let mut stand = Stand::with_queue(&child(dir.path(), script, "poll_interval = \"10ms\""), 1);
-        // Nobody takes anything: what is read stays bounded, and the child is still polled.
+        // Nothing is taken from the queue: the amount that is read stays limited, and the child is still polled.
         stand.counted("it", "/stdout/events", 1).await;
         let polls = stand.state("it", "/polls").as_u64().unwrap();
         stand.counted("it", "/polls", polls + 20).await;
@@ -80,8 +80,8 @@ wait()
                    "too_long": 0})
         );
         assert_eq!(stand.state("it", "/stdout/odd/repaired"), 2);
-        let books = stand.books("it");
-        assert_eq!((books.seen, books.stored, books.lost.decode), (12, 9, 3));
+        let account = stand.account("it");
+        assert_eq!((account.seen, account.stored, account.lost.decode), (12, 9, 3));
     });
 }
 
@@ -102,13 +102,13 @@ wait()
         assert_eq!(numbers(stand.take("it", 2).await), [0, 1]);
         stand.stop().await;
         assert_eq!(stand.state("it", "/stdout/bad/too_long"), 1);
-        assert_eq!(stand.books("it").lost.decode, 1);
-        // Other tests of this process may run beside it, one of them with a line of 10 MB in several copies.
+        assert_eq!(stand.account("it").lost.decode, 1);
+        // Other tests of this process may run at the same time, one of them with several copies of a line of 10 MB.
         assert!(memory_peak() - before < 90_000, "{} KiB", memory_peak() - before);
     });
 }
 
-/// Peak resident memory of this process, KiB.
+/// Returns the peak resident memory of this process in KiB.
 fn memory_peak() -> i64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -116,7 +116,7 @@ fn memory_peak() -> i64 {
 }
 
 #[test]
-fn last_words_are_heard_and_a_last_line_needs_no_end() {
+fn the_last_output_is_read_and_needs_no_line_end() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
         let script = "for n in range(50): event(n=n)\nsys.stdout.flush()\nsay(b'{\"type\":\"event\",\"payload\":{\"n\":50}}')\nos._exit(3)";
@@ -129,7 +129,7 @@ fn last_words_are_heard_and_a_last_line_needs_no_end() {
 }
 
 #[test]
-fn stderr_is_for_the_log_alone_and_holds_nothing_up() {
+fn stderr_goes_only_to_the_log_and_delays_nothing() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
         let script = r#"
@@ -143,7 +143,7 @@ wait()
         stand.counted("it", "/stderr/lines", 10_001).await;
         assert!(stand.state("it", "/stderr/suppressed").as_u64().unwrap() > 9_000);
         stand.stop().await;
-        assert_eq!(stand.books("it").seen, 1);
+        assert_eq!(stand.account("it").seen, 1);
     });
 }
 
@@ -158,7 +158,7 @@ fn the_payloads_name_decides_where_it_is_stored_and_accounted_for() {
         stand.stop().await;
         assert_eq!(stand.state("mine", "/stdout/odd/name_refused"), 1);
         assert_eq!(
-            (stand.books("mine").stored, stand.books("other").stored, stand.books("open").seen),
+            (stand.account("mine").stored, stand.account("other").stored, stand.account("open").seen),
             (2, 1, 0)
         );
     });
@@ -196,7 +196,7 @@ fn the_environment_is_clean_unless_it_is_to_be_preserved() {
             let taken = &stand.take("it", 1).await[0];
             assert_eq!((&taken["cwd"], &taken["group"]), (&json!(cwd), &json!(true)));
             assert_eq!((&taken["env"]["MORE"], taken["env"]["PATH"].is_string()), (&json!("1"), true));
-            // What the runner of this test gave it beyond the clean four.
+            // A variable of this test's environment other than the four clean ones.
             let clean = ["PATH", "HOME", "LANG", "TZ"];
             let mut others = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
             let other = others.find(|name| !clean.contains(&name.as_str()) && !name.starts_with("LC_"));

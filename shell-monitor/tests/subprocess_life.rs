@@ -1,4 +1,4 @@
-//! How real children live and end: none holds anybody up, none is left behind, each one's story is told.
+//! How real children run and exit: none delays another, none is left behind, and each one's end is reported.
 
 mod harness;
 
@@ -10,7 +10,7 @@ use model::TracerName;
 use serde_json::json;
 
 #[test]
-fn one_that_exits_at_once_is_restarted_and_given_up_with_its_first_cause() {
+fn a_child_that_exits_at_once_is_restarted_and_given_up_with_its_first_cause() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
         let counter = dir.path().join("starts");
@@ -34,7 +34,7 @@ fn one_that_exits_at_once_is_restarted_and_given_up_with_its_first_cause() {
 }
 
 #[test]
-fn one_that_ignores_everything_is_killed_with_its_group() {
+fn a_child_that_ignores_everything_is_killed_with_its_group() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
         let script = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
@@ -52,7 +52,7 @@ fn one_that_ignores_everything_is_killed_with_its_group() {
 }
 
 #[test]
-fn what_it_says_while_it_is_being_stopped_is_heard() {
+fn output_during_the_stop_is_read() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
         let script = "event(n=0); sys.stdout.flush()\n\
@@ -68,7 +68,7 @@ fn what_it_says_while_it_is_being_stopped_is_heard() {
 }
 
 #[test]
-fn one_that_closes_stdout_lives_on() {
+fn a_child_that_closes_stdout_keeps_running() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
         let script = "event(n=0); sys.stdout.flush(); os.close(1)\nfor line in sys.stdin: pass";
@@ -78,12 +78,12 @@ fn one_that_closes_stdout_lives_on() {
         stand.counted("it", "/polls", polls + 3).await;
         let ends = stand.stop().await;
         assert_eq!((ends[0].exits.failed, ends[0].exits.stopped), (0, 1));
-        assert_eq!(stand.books("it").stored, 1);
+        assert_eq!(stand.account("it").stored, 1);
     });
 }
 
 #[test]
-fn a_grandchild_that_holds_the_pipe_does_no_harm() {
+fn a_grandchild_that_holds_the_pipe_is_no_problem() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
         let script = "child = os.fork()\n\
@@ -101,10 +101,10 @@ fn a_grandchild_that_holds_the_pipe_does_no_harm() {
 }
 
 #[test]
-fn one_that_never_reads_is_not_waited_for() {
+fn a_child_that_never_reads_is_not_waited_for() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
-        // The first message alone is more than a pipe holds.
+        // The first message alone is larger than a pipe.
         let settings = format!(
             "poll_interval = \"10ms\"\nkill_timeout = \"50ms\"\nconfig = {{ filler = {:?} }}",
             "x".repeat(100_000)
@@ -120,7 +120,7 @@ fn one_that_never_reads_is_not_waited_for() {
 }
 
 #[test]
-fn silent_and_missing_ones_hold_nobody_up() {
+fn silent_and_missing_programs_delay_no_other() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
         let mut config = child(dir.path(), "event(n=0)\nwait()", "");
@@ -161,14 +161,14 @@ fn silent_and_missing_ones_hold_nobody_up() {
 }
 
 #[test]
-fn one_that_says_stopped_is_done() {
+fn a_child_that_sends_stopped_is_finished() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
         let script = "event(n=0); sys.stdout.flush()\nsay(b'{\"type\":\"stopped\"}\\n')\nlast()";
         let mut stand = Stand::new(&child(dir.path(), script, ""));
         let status = stand.given_up("it").await;
         assert_eq!((status.phase, status.restarts), (Phase::Finished, 0));
-        assert_eq!(stand.books("it").stored, 1);
+        assert_eq!(stand.account("it").stored, 1);
         stand.stop().await;
     });
 }
@@ -194,7 +194,7 @@ fn attached_and_detached_at_run_time() {
 }
 
 #[test]
-fn many_lives_leave_no_process_and_no_pidfd_behind() {
+fn many_children_leave_no_process_and_no_pidfd_behind() {
     real(async {
         let dir = tempfile::tempdir().unwrap();
         let mut stand = Stand::new(&child(
@@ -208,12 +208,13 @@ fn many_lives_leave_no_process_and_no_pidfd_behind() {
             gone(&record["pid"]).await;
         }
         stand.stop().await;
-        // Other tests run in this process too, and hold pidfds for a while; one that leaked is never let go.
+        // Other tests run in this process too and hold pidfds for a while; a leaked one would stay.
         eventually("no pidfd of a dead process", || pidfds_of_the_dead() == 0).await;
     });
 }
 
-/// Descriptors of this process that refer to processes that are dead and reaped: `Pid: -1` (proc_pid_fdinfo(5)).
+/// Counts descriptors of this process that refer to processes that are dead and reaped: `Pid: -1`
+/// (proc_pid_fdinfo(5)).
 fn pidfds_of_the_dead() -> usize {
     let infos = fs::read_dir("/proc/self/fdinfo").expect("procfs is mounted").flatten();
     let texts = infos.filter_map(|info| fs::read_to_string(info.path()).ok());
@@ -228,7 +229,7 @@ fn a_collector_that_never_takes_can_not_keep_a_child_alive() {
         let script = "while True: event(pid=os.getpid())";
         let stand = Stand::with_queue(&child(dir.path(), script, settings), 1);
         stand.counted("it", "/stdout/events", 1).await;
-        // The way is blocked when polls go on being due and nothing is read any more.
+        // The queue is full when polls continue and nothing more is read.
         let mut before = json!(null);
         while stand.state("it", "/stdout/events") != before {
             before = stand.state("it", "/stdout/events");
@@ -237,20 +238,20 @@ fn a_collector_that_never_takes_can_not_keep_a_child_alive() {
         }
         let pid = stand.state("it", "/pid");
         let status = stand.tracer("it").stop().await;
-        // Its records can't be handed over, and that is what its end says.
+        // The records can't be sent, and the tracer's end reports that.
         assert_eq!((status.phase, status.exits.stalled), (Phase::Stopped, 1));
         gone(&pid).await;
-        // All that was read is accounted for: one batch in the queue, the others lost on the way to it.
-        let books = stand.books("it");
-        assert!(books.lost.queue > 0 && books.in_flight() > 0, "{books:?}");
-        assert_eq!(books.seen, stand.state("it", "/stdout/events").as_u64().unwrap());
+        // Everything that was read is accounted for: one batch in the queue, the others lost before it.
+        let account = stand.account("it");
+        assert!(account.lost.queue > 0 && account.in_flight() > 0, "{account:?}");
+        assert_eq!(account.seen, stand.state("it", "/stdout/events").as_u64().unwrap());
     });
 }
 
 #[test]
-fn one_that_falls_silent_is_ended_and_another_started() {
+fn a_child_that_falls_silent_is_ended_and_replaced() {
     real(async {
-        // Says one thing, then hangs, deaf to everything.
+        // Writes one event, then hangs and ignores signals.
         let script = "trap '' TERM; echo \"{\\\"type\\\":\\\"event\\\",\\\"payload\\\":{\\\"pid\\\":$$}}\"; sleep 1000; sleep 1000";
         let settings = "heartbeat = \"1s\"\npoll_interval = \"20ms\"\nrestart_times = 1";
         let mut stand =
@@ -269,7 +270,7 @@ fn one_that_falls_silent_is_ended_and_another_started() {
 }
 
 #[test]
-fn one_that_only_answers_polls_is_alive_and_so_is_one_that_is_held_back() {
+fn a_child_that_only_answers_polls_or_waits_for_the_collector_is_alive() {
     real(async {
         let answers = "while read -r line; do echo '{\"type\":\"event\"}'; done";
         let flood = r#"{"type":"event","payload":{"text":"not taken for a while"}}"#;
@@ -279,7 +280,7 @@ fn one_that_only_answers_polls_is_alive_and_so_is_one_that_is_held_back() {
              kill_timeout = \"10ms\"\n"
         );
         let mut stand = Stand::with_queue(&config(&template), 1);
-        // Nobody takes anything for longer than the flood's heartbeat.
+        // Nothing is taken from the queue for longer than the flood's heartbeat.
         stand.counted("flood", "/polls", 80).await;
         stand.take("answers", 6).await;
         for name in ["answers", "flood"] {

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_it_was_at_that_moment_and_only_what_is_missing() {
+    fn only_missing_fields_are_filled_as_of_the_given_time() {
         let id = ExecId { pid: 7, start_ns: 1 };
         let table = ProcessTable::default();
         let info = |exe: &str, cwd: &[u8]| {
@@ -158,7 +158,7 @@ mod tests {
         let record = model::Record { at: model::Moment::Boot(BootNs(20)), identity: None, details: fields };
         let mut row = crate::normalize::row(&"t".into(), record, model::BootClock::default()).unwrap();
         enricher.enrich(&mut row, BootNs(20));
-        assert_eq!(row.exe, None, "without an identity there is nobody to look up");
+        assert_eq!(row.exe, None, "without an identity there is no process to look up");
         row.exec_id = Some(id);
         let cgroup_id = CgroupId { hierarchy: 4, id: 9 };
         row.extended.context = Some(model::extended::ProcessContext {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_acted_on() {
+    fn the_target_process_of_a_call_is_found() {
         let id = ExecId { pid: 7, start_ns: 1 };
         let table = ProcessTable::default();
         table.change(id, BootNs(1), Arc::new(ProcessInfo { exe: None, cwd: None, cgroup: None }));

@@ -79,7 +79,7 @@ fn a_later_row_has_what_docker_answered() {
 }
 
 #[test]
-fn who_knows_a_container_of_no_known_runtime_is_it() {
+fn the_runtime_that_knows_a_container_is_its_runtime() {
     run(async {
         let folder = tempfile::tempdir().unwrap();
         serve(&folder.path().join("docker.sock"), Some(NOBODYS));
@@ -91,7 +91,7 @@ fn who_knows_a_container_of_no_known_runtime_is_it() {
 }
 
 #[test]
-fn what_nobody_knows_is_not_asked_again_soon() {
+fn an_unknown_container_is_not_asked_for_again_soon() {
     run(async {
         let folder = tempfile::tempdir().unwrap();
         let asked = serve(&folder.path().join("docker.sock"), Some(NOBODYS));
@@ -109,7 +109,7 @@ fn what_nobody_knows_is_not_asked_again_soon() {
 }
 
 #[test]
-fn a_runtime_that_hangs_holds_up_nobody() {
+fn a_runtime_that_hangs_delays_no_row() {
     run(async {
         let folder = tempfile::tempdir().unwrap();
         let asked = serve(&folder.path().join("docker.sock"), None);

@@ -91,7 +91,7 @@ fn any_field_while_customizing_is_on() {
 }
 
 #[test]
-fn what_is_missing_empty_or_shown_otherwise() {
+fn missing_and_empty_fields_and_pythons_format() {
     check(&[
         // missing and null fields never match
         (json!({"exclude_fname": ["", "None", "null"]}), json!({"fname": null}), false),
@@ -205,7 +205,7 @@ fn expressions_drop_or_keep() {
 }
 
 #[test]
-fn what_an_expression_has_no_answer_for_is_counted_once() {
+fn rows_that_an_expression_can_not_evaluate_are_counted_once() {
     let filters = compile(json!({"drop": "extended.size > 100 && cwd != ''"}));
     for size in [json!("large"), json!(1), json!([])] {
         assert!(!dropped(&filters, &row(json!({"size": size}))));
@@ -251,7 +251,7 @@ fn errors_in_an_expression_are_reported_with_line_and_column() {
 }
 
 #[test]
-fn an_include_without_its_anchor_is_warned_of() {
+fn an_include_without_its_anchor_causes_a_warning() {
     let section = json!({"re_exclude_fname": ["^/proc/", "(?!/data/)"], "re_exclude_comm": "^(?!sh)"});
     let filter: FilterConfig = serde_json::from_value(section).unwrap();
     let warnings = FiltersConfig(BTreeMap::from([("f".to_owned(), filter)])).warnings("filter");

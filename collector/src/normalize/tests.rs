@@ -108,7 +108,7 @@ fn times_as_the_contract_takes_them() {
 }
 
 #[test]
-fn what_has_no_column_is_extended() {
+fn fields_without_a_column_go_to_extended() {
     let row =
         from_fields(json!({"tracer_name": "X", "pid": 1, "a": 1, "extended": {"a": 2, "b": [3]}})).unwrap();
     assert_eq!(serde_json::to_value(&row.extended).unwrap(), json!({"a": 1, "b": [3], "tracer_name": "X"}));

@@ -30,9 +30,9 @@ pub enum Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Transient => "for now",
-            Self::Full => "no room is left",
-            Self::Permanent => "for good",
+            Self::Transient => "temporary",
+            Self::Full => "no room left",
+            Self::Permanent => "permanent",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Opens files that only their owner may read, and refuses symlinks in their place.
+//! Opens files that only their owner may read, and refuses symlinks.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;

@@ -1,83 +1,83 @@
-//! The loop of a shell tracer's actor: runs the command, makes records of what is new in its output, rests.
+//! The loop of a shell tracer's actor: runs the command, makes records of new output, and waits for the next run.
 
 use std::sync::Arc;
 
-use actors::{Exit, Link, clock};
-use model::{Details, Moment, Place, Record};
+use actors::{ActorCtx, Exit, clock};
+use model::{Details, LossPoint, Moment, Record};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use super::{Cache, Cached, ShellState, lock};
 use crate::command::{self, Run, Why};
-use crate::duty::{Duty, MARK};
+use crate::control::{Control, PROGRESS_INTERVAL};
 use crate::output::{self, Format, Skip, Unit};
 use crate::pending::{self, Pending};
 use crate::process::StartError;
 use crate::settings::{Parse, ShellSettings};
 use crate::wiring::Wiring;
 
-/// What the actor and its loop share.
+/// State shared by the actor and its loop.
 #[derive(Clone)]
 pub(super) struct Work {
-    pub(super) link: Link<ShellState>,
+    pub(super) ctx: ActorCtx<ShellState>,
     pub(super) settings: Arc<ShellSettings>,
     pub(super) wiring: Wiring,
-    pub(super) duty: Duty,
+    pub(super) control: Control,
     pub(super) cache: Cache,
     pub(super) permits: Arc<Semaphore>,
     pub(super) format: Arc<Format>,
 }
 
 impl Work {
-    pub(super) async fn work(self) {
-        while self.duty.wanted(self.link.progress()).await {
-            let _attached = self.duty.switch().attach();
-            while !self.duty.is_halted() {
+    pub(super) async fn run(self) {
+        while self.control.wanted(self.ctx.progress()).await {
+            let _attached = self.control.switch().attach();
+            while !self.control.is_halted() {
                 let next = clock::now() + self.settings.interval;
                 if !self.run_once().await {
                     return;
                 }
-                self.rest_until(next).await;
+                self.wait_until(next).await;
             }
         }
-        self.link.end(Exit::Stopped);
+        self.ctx.end(Exit::Stopped);
     }
 
-    /// Runs the command and emits what it said; false when this incarnation has ended.
+    /// Runs the command and emits its new output; returns false when this incarnation has ended.
     async fn run_once(&self) -> bool {
         let Some(_permit) = self.permit().await else { return true };
-        self.link.update(|state| {
+        self.ctx.update(|state| {
             state.runs += 1;
             state.running = true;
         });
-        let ran = command::run(&self.settings, &self.duty, self.link.progress()).await;
-        self.link.update(|state| state.running = false);
+        let ran = command::run(&self.settings, &self.control, self.ctx.progress()).await;
+        self.ctx.update(|state| state.running = false);
         match ran {
             Err(cause) => self.not_started(&cause),
             Ok(run) => self.note(run).await,
         }
     }
 
-    /// Waits until not too many commands run; `None` when it is to leave off instead.
+    /// Waits until fewer than the maximum number of commands run; returns `None` if the tracer should stop instead.
     async fn permit(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
         loop {
-            self.link.progress().mark();
+            self.ctx.progress().mark();
             tokio::select! {
                 // The semaphore is never closed.
                 permit = self.permits.acquire() => return permit.ok(),
-                () = self.duty.halted() => return None,
-                () = clock::sleep(MARK) => {}
+                () = self.control.halted() => return None,
+                () = clock::sleep(PROGRESS_INTERVAL) => {}
             }
         }
     }
 
-    /// A program that is not there on its first run is a mistake to be mended; one that has run before may be on
-    /// its way back, as during an upgrade.
+    /// Handles a command that could not be started. If the program is missing at the first run, the tracer is given
+    /// up, because the settings are probably wrong; later it may only be missing for a while, as during an upgrade.
     fn not_started(&self, cause: &StartError) -> bool {
         self.fault(cause.to_string(), |state| &mut state.not_started);
-        let state = self.link.read();
+        let state = self.ctx.read();
         if cause.is_permanent() && state.not_started == state.runs {
-            self.link.give_up(cause);
+            self.ctx.give_up(cause);
             return false;
         }
         true
@@ -105,20 +105,19 @@ impl Work {
         self.emit(run).await
     }
 
-    /// Makes records of what is new, hands them on, and remembers the output.
+    /// Makes records of new output, sends them, and remembers the output.
     async fn emit(&self, run: Run) -> bool {
         let mut pending = self.records(&run);
-        // From here on the records are answered for by their batches: whatever happens to these, they are stored or
-        // counted as lost, and need not be made again.
+        // From here on the batches' claims count the records as stored or lost, so they must not be made again.
         let Run { output, code, .. } = run;
         *lock(&self.cache) = Some(Cached { output: output.bytes, cut: output.cut > 0, code });
         while let Some(batch) = pending.next() {
             let count = batch.records.len() as u64;
-            if pending::send(&self.wiring.outbox, batch, self.link.progress()).await.is_err() {
-                self.link.give_up("the collector takes no records any more");
+            if pending::send(&self.wiring.outbox, batch, self.ctx.progress()).await.is_err() {
+                self.ctx.give_up("the collector takes no records any more");
                 return false;
             }
-            self.link.update(|state| state.emitted += count);
+            self.ctx.update(|state| state.emitted += count);
         }
         true
     }
@@ -127,7 +126,7 @@ impl Work {
         let mut pending = Pending::new(self.wiring.accounts.clone());
         let units = self.new_units(run);
         if units.is_empty() && self.settings.enable_cache {
-            self.link.update(|state| state.unchanged += 1);
+            self.ctx.update(|state| state.unchanged += 1);
         }
         let now = clock::boot_ns();
         let (mut bad, mut unmatched) = (0, 0);
@@ -135,7 +134,7 @@ impl Work {
             match self.format.record(&unit) {
                 Ok(mut fields) => {
                     if self.settings.parse == Parse::Text {
-                        self.note_odds(run, &mut fields);
+                        self.note_irregularities(run, &mut fields);
                     }
                     let record =
                         Record { at: Moment::Boot(now), identity: None, details: Details::Fields(fields) };
@@ -146,9 +145,9 @@ impl Work {
             }
         }
         pending.ripen(true);
-        self.link.update(|state| state.unmatched += unmatched);
+        self.ctx.update(|state| state.unmatched += unmatched);
         if bad > 0 {
-            let cause = format!("{bad} lines or elements are no JSON objects");
+            let cause = format!("{bad} lines or elements are not JSON objects");
             self.lose(bad, cause, |state| &mut state.bad_lines);
         }
         if run.output.cut > 0 && self.settings.parse != Parse::Text {
@@ -159,7 +158,7 @@ impl Work {
         pending
     }
 
-    /// What the run before had not, or everything with the cache off.
+    /// Returns the output that the previous run did not have; all of it if the cache is disabled.
     fn new_units<'a>(&self, run: &'a Run) -> Vec<Unit<'a>> {
         let cut = run.output.cut > 0;
         let units = self.format.units(&run.output.bytes, cut);
@@ -172,8 +171,8 @@ impl Work {
         output::only_new(units, &self.format.units(&before.output, before.cut))
     }
 
-    /// What is to be said about text besides itself.
-    fn note_odds(&self, run: &Run, fields: &mut Map<String, Value>) {
+    /// Adds what else is known about the text of a run: bytes cut, and how the command failed.
+    fn note_irregularities(&self, run: &Run, fields: &mut Map<String, Value>) {
         if fields.contains_key("output_bytes") {
             self.fault("output is not UTF-8".to_owned(), |state| &mut state.not_utf8);
         }
@@ -185,20 +184,20 @@ impl Work {
         }
     }
 
-    /// Books records that could not be made.
+    /// Counts records that could not be made as lost.
     fn lose(&self, count: u64, cause: String, counter: impl FnOnce(&mut ShellState) -> &mut u64) {
         let (account, now) = (self.wiring.accounts.of(&self.settings.name), clock::boot_ns());
         account.add_seen(count);
-        account.lose(Place::Decode, count, (now, now), &cause);
+        account.lose(LossPoint::Decode, count, (now, now), &cause);
         self.count_fault(count, cause, counter);
     }
 
-    async fn rest_until(&self, next: clock::Instant) {
+    async fn wait_until(&self, next: clock::Instant) {
         while clock::now() < next {
-            self.link.progress().mark();
+            self.ctx.progress().mark();
             tokio::select! {
-                () = self.duty.halted() => return,
-                () = clock::sleep(next.saturating_duration_since(clock::now()).min(MARK)) => {}
+                () = self.control.halted() => return,
+                () = clock::sleep(next.saturating_duration_since(clock::now()).min(PROGRESS_INTERVAL)) => {}
             }
         }
     }
@@ -207,12 +206,12 @@ impl Work {
         self.count_fault(1, cause, counter);
     }
 
-    /// Counts it, and logs it unless it is what was logged last: a command may fail at each of its runs.
+    /// Counts a fault, and logs it unless it is the same as the last one: a command may fail in every run.
     fn count_fault(&self, count: u64, cause: String, counter: impl FnOnce(&mut ShellState) -> &mut u64) {
-        if self.link.read().last_fault.as_ref() != Some(&cause) {
-            tracing::warn!(tracer = %self.settings.name, cause, "command went wrong");
+        if self.ctx.read().last_fault.as_ref() != Some(&cause) {
+            tracing::warn!(tracer = %self.settings.name, cause, "command failed");
         }
-        self.link.update(|state| {
+        self.ctx.update(|state| {
             *counter(state) += count;
             state.last_fault = Some(cause);
         });

@@ -1,4 +1,4 @@
-//! What these tests share: tracers wired to a queue that the test reads, and waiting for events with a deadline.
+//! Shared by these tests: tracers that send to a queue which the test reads, and waiting for events with a deadline.
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 #![allow(clippy::unwrap_used, reason = "tests may; clippy does not know that this is one")]
@@ -13,15 +13,15 @@ use model::{AccountSnapshot, Accounts, Batch, Changes, Details, SinkName, Tracer
 use serde_json::{Map, Value};
 use shell_monitor::{Config, Monitor, Reserved, Wiring};
 
-/// No test waits longer than this for anything.
+/// Longest time that a test waits for anything.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Runs a test in an actix system on the real clock, for real children need real time.
+/// Runs a test in an actix system with the real clock, because real children need real time.
 pub(crate) fn real<T>(test: impl Future<Output = T>) -> T {
     actix::System::new().block_on(test)
 }
 
-/// What each child's script begins with.
+/// Beginning of each child's script.
 const PREAMBLE: &str = r#"
 import json, os, signal, sys, time
 def event(**payload):
@@ -42,7 +42,7 @@ def last():
         time.sleep(1000)
 "#;
 
-/// Configuration of one subprocess tracer `it` that runs this Python, with more lines of settings.
+/// Returns a configuration of one subprocess tracer `it` that runs this Python script, with more settings.
 pub(crate) fn child(dir: &Path, script: &str, settings: &str) -> Config {
     let path = dir.join("child.py");
     std::fs::write(&path, format!("{PREAMBLE}{script}")).unwrap();
@@ -50,7 +50,7 @@ pub(crate) fn child(dir: &Path, script: &str, settings: &str) -> Config {
     config(&format!("[sp.it]\n{comm}\n{settings}"))
 }
 
-/// Configuration of these templates and nothing else.
+/// Returns a configuration of only these templates.
 pub(crate) fn config(templates: &str) -> Config {
     let mut config = Config { template: toml::from_str(templates).unwrap(), ..Config::default() };
     config.uname.disabled = true;
@@ -58,7 +58,7 @@ pub(crate) fn config(templates: &str) -> Config {
     config
 }
 
-/// Tracers at work, and the queue in the collector's place.
+/// Running tracers, and the queue in place of the collector.
 pub(crate) struct Stand {
     pub(crate) monitor: Monitor,
     pub(crate) accounts: Accounts,
@@ -111,7 +111,8 @@ impl Stand {
         &self.taken[&name]
     }
 
-    /// Stops everybody as the agent does, taking what still comes, and checks that the books balance.
+    /// Stops all tracers as the agent does, taking the records that still arrive, and checks that the accounts
+    /// balance.
     pub(crate) async fn stop(&mut self) -> Vec<ChildStatus> {
         let children: Vec<_> = self.monitor.tracers().iter().map(|tracer| tracer.child.clone()).collect();
         let mut ends = Vec::new();
@@ -119,13 +120,13 @@ impl Stand {
             ends.push(self.ended(child.stop()).await);
         }
         for account in self.accounts.all() {
-            let books = account.snapshot(&self.sink);
-            assert_eq!(books.in_flight(), 0, "{}: {books:?}", account.tracer());
+            let snapshot = account.snapshot(&self.sink);
+            assert_eq!(snapshot.in_flight(), 0, "{}: {snapshot:?}", account.tracer());
         }
         ends
     }
 
-    /// Waits until the tracer will not run again, taking what comes.
+    /// Waits until the tracer will not run again, taking records meanwhile.
     pub(crate) async fn given_up(&mut self, name: &str) -> ChildStatus {
         let child = self.tracer(name);
         let waiting = async move {
@@ -135,7 +136,7 @@ impl Stand {
         self.ended(waiting).await
     }
 
-    /// Applies another configuration as the agent does, taking what comes meanwhile.
+    /// Applies another configuration as the agent does, taking records meanwhile.
     pub(crate) async fn apply(&mut self, config: &Config) -> Changes {
         let monitor = self.monitor.clone();
         let prepared = monitor.prepare(config).unwrap();
@@ -146,7 +147,7 @@ impl Stand {
         self.meanwhile(end).await
     }
 
-    /// Waits for that, taking what comes.
+    /// Waits for the future, taking records meanwhile.
     pub(crate) async fn meanwhile<T>(&mut self, end: impl Future<Output = T>) -> T {
         let mut end = std::pin::pin!(end);
         let status = loop {
@@ -154,7 +155,7 @@ impl Stand {
                 status = &mut end => break status,
                 batch = self.inbox.recv_async() => match batch {
                     Ok(batch) => self.store(batch),
-                    // All tracers have ended: nothing comes any more.
+                    // All tracers have ended, so nothing more arrives.
                     Err(_) => break end.await,
                 },
             }
@@ -170,7 +171,7 @@ impl Stand {
         tracers.find(|tracer| tracer.name.as_str() == name).unwrap().child
     }
 
-    /// The tracer's state, by JSON pointer.
+    /// Returns a value of the tracer's state, by JSON pointer.
     pub(crate) fn state(&self, name: &str, pointer: &str) -> Value {
         self.tracer(name).state_json().pointer(pointer).unwrap().clone()
     }
@@ -180,12 +181,12 @@ impl Stand {
         eventually(pointer, || self.state(name, pointer).as_u64().unwrap() >= count).await;
     }
 
-    pub(crate) fn books(&self, name: &str) -> AccountSnapshot {
+    pub(crate) fn account(&self, name: &str) -> AccountSnapshot {
         self.accounts.of(&name.into()).snapshot(&self.sink)
     }
 }
 
-/// Waits until `condition` holds.
+/// Waits until `condition` is true.
 pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = clock::now() + DEADLINE;
     while !condition() {
@@ -194,7 +195,7 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
     }
 }
 
-/// Waits until there is no process of this id, not even a zombie.
+/// Waits until no process has this id, not even a zombie.
 pub(crate) async fn gone(pid: &Value) {
     let path = format!("/proc/{pid}");
     assert!(pid.is_u64(), "{pid}");

@@ -133,7 +133,7 @@ fn accounts_are_kept_by_run() {
 }
 
 #[test]
-fn what_is_no_store_is_refused_for_good() {
+fn files_that_are_not_a_store_are_refused_permanently() {
     let scratch = tempfile::tempdir().unwrap();
     let real = scratch.path().join("real");
     std::fs::write(&real, "").unwrap();

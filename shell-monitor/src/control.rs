@@ -1,4 +1,4 @@
-//! Whether a tracer is to be at work: wanted by its host, and not asked to stop by its supervisor.
+//! Whether a tracer should run: its host wants it, and its supervisor has not asked it to stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,22 +8,22 @@ use tokio::sync::watch;
 
 use crate::host::{Switch, until};
 
-/// How often somebody who only waits says that it lives.
-pub(crate) const MARK: Duration = Duration::from_secs(1);
+/// Interval at which a tracer that only waits reports progress.
+pub(crate) const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// One incarnation's duty. Clones share it.
+/// Stop signal and host's switch of one incarnation. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Duty {
+pub(crate) struct Control {
     switch: Arc<Switch>,
     stop: Arc<watch::Sender<bool>>,
 }
 
-impl Duty {
+impl Control {
     pub(crate) fn new(switch: Arc<Switch>) -> Self {
         Self { switch, stop: Arc::new(watch::Sender::new(false)) }
     }
 
-    /// The supervisor wants it to end.
+    /// Asks the tracer to end.
     pub(crate) fn stop(&self) {
         self.stop.send_replace(true);
     }
@@ -36,7 +36,7 @@ impl Duty {
         self.is_stopped() || !self.switch.is_wanted()
     }
 
-    /// Waits until it is to leave off: for good, or until it is wanted again.
+    /// Waits until the tracer should not run: because it must end, or until its host wants it again.
     pub(crate) async fn halted(&self) {
         tokio::select! {
             () = until(&self.stop, true) => {}
@@ -44,7 +44,7 @@ impl Duty {
         }
     }
 
-    /// Waits until it is wanted; false when it is to end instead.
+    /// Waits until the host wants the tracer; returns false if it must end instead.
     pub(crate) async fn wanted(&self, progress: &Progress) -> bool {
         loop {
             progress.mark();
@@ -52,7 +52,7 @@ impl Duty {
                 biased;
                 () = until(&self.stop, true) => return false,
                 () = self.switch.until_wanted(true) => return true,
-                () = clock::sleep(MARK) => {}
+                () = clock::sleep(PROGRESS_INTERVAL) => {}
             }
         }
     }

@@ -1,7 +1,7 @@
-//! What a child writes to stdout, from bytes to batches, with everything odd about it counted by kind.
+//! Turns the bytes that a child writes to stdout into batches of records, and counts every irregular line by kind.
 
 use actors::clock;
-use model::{Accounts, Details, Moment, Place, Record, TracerName};
+use model::{Accounts, Details, LossPoint, Moment, Record, TracerName};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -11,55 +11,55 @@ use crate::pending::Pending;
 use crate::protocol::{self, Bad, Message};
 use crate::wiring::Reserved;
 
-/// Lines a child wrote, by what they were.
+/// Number of lines that a child wrote, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LineCounts {
-    /// All of them, blank ones aside.
+    /// All lines except blank ones.
     pub lines: u64,
-    /// Records.
+    /// Number of `event` messages, which are records.
     pub events: u64,
-    /// `init` answers.
+    /// Number of `init` answers.
     pub inits: u64,
-    /// `stopped` messages.
+    /// Number of `stopped` messages.
     pub stopped: u64,
-    /// Lines that were no message; each is skipped.
+    /// Lines that were not a message; each is skipped.
     pub bad: BadCounts,
-    /// Messages that were odd and taken all the same.
+    /// Messages that were irregular and accepted all the same.
     pub odd: OddCounts,
 }
 
-/// Lines that were no message, by kind.
+/// Number of lines that were not a message, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BadCounts {
-    /// Not JSON, nor begun like it.
+    /// Not JSON, and not begun like an object.
     pub not_json: u64,
-    /// Begun like a message and not JSON. Accounted for as a lost record.
+    /// Begun like a message but not JSON. Counts as a lost record.
     pub torn: u64,
-    /// JSON, but no object.
+    /// JSON, but not an object.
     pub not_object: u64,
-    /// No `type`.
+    /// An object without `type`.
     pub no_type: u64,
-    /// A `type` nobody knows.
+    /// An unknown `type`.
     pub unknown_type: u64,
-    /// An event's payload that is no object. Accounted for as a lost record.
+    /// An event whose payload is not an object. Counts as a lost record.
     pub bad_payload: u64,
-    /// Longer than the limit. Accounted for as a lost record.
+    /// Longer than the limit. Counts as a lost record.
     pub too_long: u64,
 }
 
-/// Odd messages, by kind.
+/// Number of irregular messages, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OddCounts {
-    /// `proto` or `version` are not ours.
+    /// `proto` or `version` differ from those of this agent.
     pub mismatch: u64,
-    /// Had to be repaired to be JSON: bytes that are not UTF-8, lone surrogates, `NaN`.
+    /// Repaired to be JSON: bytes that are not UTF-8, lone surrogates, `NaN`.
     pub repaired: u64,
-    /// A `tracer_name` that can't be one, or is a kernel tracer's: stored under the child's own name.
+    /// A `tracer_name` that is invalid or a kernel tracer's; the event is stored under the child's own name.
     pub name_refused: u64,
 }
 
-/// Takes in what a child writes.
-pub(crate) struct Intake {
+/// Parses the stdout of one child.
+pub(crate) struct StdoutParser {
     reader: LineReader,
     sorter: Sorter,
 }
@@ -71,8 +71,8 @@ struct Sorter {
     counts: LineCounts,
 }
 
-impl Intake {
-    /// For lines of up to `line_limit` bytes; goes on counting from `counts`.
+impl StdoutParser {
+    /// Makes a parser for lines of up to `line_limit` bytes, which adds to `counts`.
     pub(crate) fn new(
         own: TracerName,
         reserved: Reserved,
@@ -85,12 +85,12 @@ impl Intake {
         Self { reader: LineReader::new(line_limit), sorter }
     }
 
-    /// Takes the next bytes.
+    /// Parses the next bytes.
     pub(crate) fn feed(&mut self, chunk: &[u8]) {
         self.reader.feed(chunk, |line| self.sorter.line(line));
     }
 
-    /// There will be no more: a last line without an end is a line, and all batches are ready.
+    /// Ends the stream: a last line without a line end counts as a line, and all batches become ready.
     pub(crate) fn finish(&mut self) {
         self.reader.finish(|line| self.sorter.line(line));
         self.sorter.pending.ripen(true);
@@ -136,7 +136,7 @@ impl Sorter {
         }
     }
 
-    /// The payload goes on as it is: its pid, time and the like are columns, which are the collector's business.
+    /// The payload is passed on unchanged; the collector turns its pid, time and similar fields into columns.
     fn event(&mut self, payload: Map<String, Value>, weight: usize) {
         self.counts.events += 1;
         let asked = payload.get("tracer_name").and_then(Value::as_str).filter(|name| !name.is_empty());
@@ -161,21 +161,21 @@ impl Sorter {
             Bad::BadPayload => &mut counts.bad_payload,
         };
         *counter += 1;
-        // The first of a kind is worth a look; a child that writes nothing else must not fill the log.
+        // Only the first line of a kind is logged, so that a child that writes nothing else can't fill the log.
         if *counter == 1 {
             let start = crate::stderr::printable(&line[..line.len().min(200)]);
-            tracing::warn!(tracer = %self.names.own(), kind = ?bad, line = start, "line is no message, skipped");
+            tracing::warn!(tracer = %self.names.own(), kind = ?bad, line = start, "line is not a message, skipped");
         }
         if bad.cost_a_record() {
             self.lose(if bad == Bad::Torn { "line torn" } else { "payload is no object" });
         }
     }
 
-    /// Books a record that could not be made out, under the child's own name.
+    /// Counts a record that could not be read as lost, under the child's own name.
     fn lose(&mut self, cause: &str) {
         let (account, now) = (self.accounts.of(self.names.own()), clock::boot_ns());
         account.add_seen(1);
-        account.lose(Place::Decode, 1, (now, now), cause);
+        account.lose(LossPoint::Decode, 1, (now, now), cause);
     }
 }
 
@@ -185,19 +185,24 @@ mod tests {
 
     use super::*;
 
-    /// Counts and the child's own books after these bytes.
-    fn taken(bytes: &[u8]) -> (LineCounts, AccountSnapshot) {
+    /// Returns the counts and the child's own account after these bytes.
+    fn parsed(bytes: &[u8]) -> (LineCounts, AccountSnapshot) {
         let sink = SinkName::new("memory");
         let accounts = Accounts::new(std::slice::from_ref(&sink));
-        let mut intake =
-            Intake::new("it".into(), Reserved::default(), accounts.clone(), 1024, LineCounts::default());
+        let mut parser = StdoutParser::new(
+            "it".into(),
+            Reserved::default(),
+            accounts.clone(),
+            1024,
+            LineCounts::default(),
+        );
         for chunk in bytes.chunks(7) {
-            intake.feed(chunk);
+            parser.feed(chunk);
         }
-        intake.finish();
-        let counts = intake.counts();
+        parser.finish();
+        let counts = parser.counts();
         let mut batches = Vec::new();
-        while let Some(batch) = intake.pending().next() {
+        while let Some(batch) = parser.pending().next() {
             batches.push(batch);
         }
         (counts, accounts.of(&"it".into()).snapshot(&sink))
@@ -212,7 +217,7 @@ mod tests {
             &long,
             "{\"type\":\"init\"}\n{\"type\":\"event\",\"payload\":{\"a\":1}}\n{\"type\":\"event\"}\n{\"type\":\"stopped\"}",
         ];
-        let (counts, books) = taken(lines.concat().as_bytes());
+        let (counts, account) = parsed(lines.concat().as_bytes());
         let bad = BadCounts {
             not_json: 1,
             torn: 1,
@@ -224,6 +229,6 @@ mod tests {
         };
         let odd = OddCounts { mismatch: 4, ..OddCounts::default() };
         assert_eq!(counts, LineCounts { lines: 11, events: 2, inits: 1, stopped: 1, bad, odd });
-        assert_eq!((books.seen, books.lost), (5, Lost { decode: 3, ..Lost::default() }));
+        assert_eq!((account.seen, account.lost), (5, Lost { decode: 3, ..Lost::default() }));
     }
 }
