@@ -410,7 +410,7 @@ struct path_key {
  * programs.
  */
 struct mark {
-	__u64 pin;	/* random, different for each pinning */
+	__u64 pin;	/* different for each pinning: the time it was made */
 	__u64 object;	/* identifies the object that these programs came from */
 	__u64 store;	/* identifies the store of the records */
 	__u64 names;	/* identifies the names that they are stored under */

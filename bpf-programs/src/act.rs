@@ -1,7 +1,7 @@
-//! What the tracers `ptrace`, `bpf`, `module`, `memfd`, `setuid` and `kill` share: their records, and what each call's
-//! arguments mean. `include/act.h` is the other half.
+//! Decodes the records shared by tracers `ptrace`, `bpf`, `module`, `memfd`, `setuid` and `kill`, with a table of each
+//! call's arguments. `include/misc_calls.h` writes them.
 //!
-//! Numbers of processes are those the caller used: of its pid namespace; behind a descriptor the first one's.
+//! Process ids are those the caller used, in its pid namespace; that of a process behind a pidfd is in the initial one.
 
 mod names;
 
@@ -16,23 +16,28 @@ const KINDS: [Kind; 6] = [Kind::Ptrace, Kind::Bpf, Kind::Module, Kind::Memfd, Ki
 const BPF_MAP_CREATE: u64 = 0;
 const BPF_PROG_LOAD: u64 = 5;
 
-/// What one argument of a call is, by its place.
+/// A field of a row, and the index of the argument it is made from.
 #[derive(Clone, Copy)]
 enum Part {
     Uint(&'static str, usize),
-    /// A pid or a signal: an int.
+    /// A pid or a signal, which is an int.
     Int(&'static str, usize),
-    /// A user or group id; the largest number leaves it as it is.
+    /// A user or group id; the largest number leaves the id unchanged.
     Id(&'static str, usize),
     Flags(FlagSet, usize),
-    /// The text.
+    /// The record's text.
     Word(&'static str),
+    /// The request of ptrace().
     Request,
+    /// The command of bpf(), and what it created.
     Command,
-    /// The ids of users, or of groups, as they are afterwards.
+    /// The four user ids after the call.
     Users,
+    /// The four group ids after the call.
     Groups,
+    /// The effective capabilities after the call.
     Capabilities,
+    /// The process behind a pidfd.
     Behind,
 }
 
@@ -77,10 +82,10 @@ const CALLS: &[Call] = calls! {
     pidfd_send_signal SYS_pidfd_send_signal [Behind, Int("signal", 1), Flags(FlagSet::Pidfd, 3)];
 };
 
-/// Bytes to a record.
+/// Decodes the bytes of a record.
 ///
 /// # Errors
-/// They are no such record, or of a call that is none of these.
+/// Fails if the bytes are not a valid record of these kinds, or the call is not in the table.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, mut texts) = view::<ActRecord>(bytes, &KINDS)?;
     let (path, word) = (texts.take(raw.path)?, texts.take(raw.word)?);
@@ -147,7 +152,7 @@ fn command(raw: &ActRecord, word: RawText<'_>, fields: &mut Vec<(&'static str, A
         _ => return,
     };
     fields.push(("type", name(types, raw.of_type.into())));
-    // The kernel takes 16 bytes with a NUL; what is longer is something else of the struct.
+    // A name has at most 16 bytes with its NUL; longer texts are other parts of the struct.
     if !word.is(TEXT_UNREADABLE) && (1..16).contains(&word.bytes.len()) {
         fields.push(("name", ActField::Text(Text::from_bytes(word.bytes))));
     }

@@ -1,7 +1,7 @@
-//! The kernel function `bpf_rdonly_cast` for the programs: it turns a number into a typed pointer, whose fields are
-//! then single loads instead of calls of `bpf_probe_read_kernel`.
+//! Resolves calls of the kernel function `bpf_rdonly_cast` in the object. It converts a number to a typed pointer, so that a
+//! field is read by one load instead of a call of `bpf_probe_read_kernel`.
 //!
-//! aya (0.14) resolves no kernel functions, so `include/compat.h` spells the call out with a number of its own, which is
+//! aya (0.14) does not resolve kernel functions. Therefore `include/compat.h` encodes the call with a placeholder, which is
 //! replaced here by the function's id in the kernel's type information.
 
 use aya::Btf;
@@ -9,12 +9,13 @@ use aya_obj::btf::BtfKind;
 
 /// `call` of a kernel function (`BPF_JMP | BPF_CALL`, source register `BPF_PSEUDO_KFUNC_CALL`), number "duet".
 const PLACEHOLDER: [u8; 8] = [0x85, 0x20, 0, 0, 0x64, 0x75, 0x65, 0x74];
-/// `call bpf_get_smp_processor_id`, which every kernel and program type has: stands where nobody comes by.
+/// `call bpf_get_smp_processor_id`, which every kernel and program type has; replaces calls that are never reached.
 const NOTHING: [u8; 8] = [0x85, 0, 0, 0, 8, 0, 0, 0];
-/// In vmlinux since 6.2, for every type of program ("bpf: Add a kfunc for generic type cast").
+/// The function's name. It is in vmlinux since 6.2, for every type of program ("bpf: Add a kfunc for generic type cast").
 const NAME: &str = "bpf_rdonly_cast";
 
-/// The object with its casts made calls, and whether the kernel has the function: what `has_cast` is to be set to.
+/// Returns the object with its casts resolved, and whether the kernel has the function, which is the value for the object's
+/// constant `has_cast`.
 pub fn resolve(object: &[u8], kernel: &Btf) -> (Vec<u8>, bool) {
     let id = kernel.id_by_type_name_kind(NAME, BtfKind::Func).ok();
     let call = match id {

@@ -1,4 +1,4 @@
-//! What this kernel and this user allow, tracer by tracer: found by trying, changing nothing.
+//! Checks which tracers can run with this kernel and these permissions, by attaching their programs without recording.
 
 use std::io;
 
@@ -11,51 +11,51 @@ use crate::programs::{Hook, Tracer, tracers};
 use crate::spawn::try_kernel;
 use crate::tier::{Choice, Tier};
 
-/// What one kind of hooks lacks another may have.
+/// Advice if a configured tier lacks hooks, which another tier may have.
 const OTHER_HOOKS: &str = "leave the choice of hooks to the agent: ebpf.tier = \"auto\"";
 
-/// What one tracer finds here.
+/// Result of the check of one tracer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// The tracer.
+    /// Name of the tracer.
     pub tracer: &'static str,
-    /// The tier of hooks it would use: 1 trampolines, 2 tracepoints, 3 kprobes.
+    /// Tier of hooks it would use: 1 trampolines, 2 tracepoints, 3 kprobes; 0 if none.
     pub tier: u8,
-    /// It can run.
+    /// True if the tracer can run.
     pub ok: bool,
-    /// What keeps it from running, or what it would have to do without.
+    /// Causes that prevent it from running, or functions it would lack.
     pub missing: Vec<String>,
-    /// What it can't see with hooks of that tier.
+    /// Events it can't see with hooks of that tier.
     pub unseen: Vec<String>,
-    /// What to do about it, a sentence each.
+    /// Suggestions for an administrator, one sentence each.
     pub advice: Vec<String>,
 }
 
-/// What all of them find.
+/// Result of the check of all tracers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checks {
-    /// Tracer by tracer.
+    /// Results by tracer.
     pub tracers: Vec<Check>,
-    /// What the process table has to do without, from which rows have working folder, executable and container.
+    /// Missing parts of the process table, from which rows get working directory, executable and container.
     pub table: Vec<String>,
 }
 
-/// Tries every kernel tracer: permissions, kernel, and its programs, which are attached, record nothing, and are let go
-/// at once.
+/// Checks every kernel tracer: permissions, kernel version, and programs, which are attached without recording and
+/// detached again at once.
 pub fn check(config: &EbpfConfig) -> Checks {
     match try_kernel(config) {
         Ok(mut kernel) => {
             kernel.attach_lifecycle();
             let tier = kernel.tier();
             let tracers = tracers();
-            let mut judge = |one| {
-                let mut check = judge(one, tier, kernel.unseen(one), kernel.try_attach(one));
+            let mut with_advice = |one| {
+                let mut check = assess(one, tier, kernel.unseen(one), kernel.try_attach(one));
                 if config.tier != Choice::Auto && !check.missing.is_empty() {
                     check.advise(vec![OTHER_HOOKS.to_owned()]);
                 }
                 check
             };
-            let tracers = tracers.map(&mut judge).collect();
+            let tracers = tracers.map(&mut with_advice).collect();
             Checks { tracers, table: kernel.lacks() }
         }
         Err(cause) => {
@@ -67,7 +67,8 @@ pub fn check(config: &EbpfConfig) -> Checks {
 
 type Tried = Vec<(&'static crate::programs::Program, Result<Hooked, AttachError>)>;
 
-fn judge(tracer: &Tracer, tier: Tier, unseen: Vec<String>, tried: Tried) -> Check {
+/// Turns the results of attaching a tracer's programs into a check.
+fn assess(tracer: &Tracer, tier: Tier, unseen: Vec<String>, tried: Tried) -> Check {
     let mut check = Check {
         tracer: tracer.name,
         tier: tier.number(),
@@ -100,7 +101,8 @@ fn judge(tracer: &Tracer, tier: Tier, unseen: Vec<String>, tried: Tried) -> Chec
     check
 }
 
-/// The object itself can't be loaded: what can be told apart from that is told too, so that it is granted at once.
+/// Returns the check of a tracer when the object can't be loaded. It also lists other missing permissions, so that an
+/// administrator can grant all at once.
 fn hopeless(tracer: &Tracer, cause: &LoadError) -> Check {
     let mut check = Check {
         tracer: tracer.name,
@@ -126,7 +128,7 @@ fn hopeless(tracer: &Tracer, cause: &LoadError) -> Check {
 }
 
 impl Check {
-    /// Programs that share a hook lack the same.
+    /// Adds a missing function unless it is listed already: programs that share a hook lack the same.
     fn lack(&mut self, line: String) {
         if !self.missing.contains(&line) {
             self.missing.push(line);
@@ -157,7 +159,7 @@ mod tests {
     use crate::loader::NEEDED;
 
     #[test]
-    fn without_permission_everything_missing_is_told_at_once() {
+    fn without_permission_everything_missing_is_reported_at_once() {
         let cause = LoadError::NotAllowed { missing: NEEDED.to_vec(), source: None };
         let tracer = tracers().next().unwrap();
         let check = hopeless(tracer, &cause);
@@ -167,11 +169,11 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_one_can_do_without_does_not_stop_a_tracer() {
+    fn a_missing_hook_is_listed_once() {
         let tracer = tracers().find(|tracer| tracer.programs.iter().any(|p| p.without.is_none())).unwrap();
         let program = tracer.programs.iter().find(|program| program.without.is_none()).unwrap();
         let refused = || AttachError::NoHook { program: program.name, hook: "syscalls/x".to_owned() };
-        let check = judge(
+        let check = assess(
             tracer,
             Tier::Tracepoint,
             Vec::new(),

@@ -1,4 +1,4 @@
-//! The sections `[ebpf]` and `[tracer.<kernel tracer>]`.
+//! Configuration sections `[ebpf]` and `[tracer.<kernel tracer>]`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,38 +10,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::tier::Choice;
 
-/// Rings smaller than this can't hold one record of the largest kind; larger ones the kernel refuses.
+/// Smallest and largest ring: a smaller one can't hold a record of the largest kind, a larger one is refused by the kernel.
 const RING_SIZES: (Size, Size) = (Size(64 << 10), Size(1 << 30));
 
-/// How many user ids the kernel side's allow-list holds; a fact of `include/wire.h`.
+/// Maximum number of user ids in `uids`, from `include/wire.h`.
 pub const MAX_UIDS: usize = crate::wire::MAX_UIDS;
 
-/// How many data rings there can be; a fact of `include/wire.h`.
+/// Maximum number of data rings, from `include/wire.h`.
 const MAX_DATA_RINGS: u32 = crate::wire::MAX_DATA_RINGS as u32;
 
-/// Entries of the usage ledger.
+/// Smallest and largest number of entries of the usage ledger.
 const USAGE_MAPS: (u32, u32) = (16, 1 << 20);
 
-/// Files that the usage ledger may be kept of.
+/// Types of files that the usage ledger can record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UsageFiles {
-    /// Regular files, those without a name (memfd, `O_TMPFILE`, deleted) among them.
+    /// Regular files, including those without a name (memfd, `O_TMPFILE`, deleted).
     Regular,
-    /// Disks and partitions as such.
+    /// Block devices, as a whole or by partition.
     Block,
-    /// Terminals, `/dev/null` and the like.
+    /// Character devices: terminals, `/dev/null` etc.
     Char,
     /// Pipes without a name.
     Pipe,
-    /// Pipes that are found by a name.
+    /// Named pipes (FIFOs).
     Fifo,
-    /// Sockets.
+    /// Sockets of all families.
     Socket,
 }
 
 impl UsageFiles {
-    /// Its bit in [`crate::wire::Settings::usage_files`]: the type of file in stat's mode; of pipes one that no type has.
+    /// Returns the bit in [`crate::wire::Settings::usage_files`]: its number is the file type in stat's mode, or one that no
+    /// file type has for pipes without a name.
     pub fn bit(self) -> u32 {
         match self {
             Self::Fifo => 1 << 0o1,
@@ -54,55 +55,57 @@ impl UsageFiles {
     }
 }
 
-/// `[ebpf]`: the host of all kernel tracers.
+/// Section `[ebpf]`: settings of all kernel tracers together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EbpfConfig {
-    /// No kernel tracer runs.
+    /// If true, no kernel tracer runs.
     pub disabled: bool,
-    /// Kernel memory for records on their way to the agent. Too small a ring loses records (counted) when
-    /// much happens at once. Rounded up to what the kernel takes: a power of two of memory pages.
+    /// Size of the kernel memory for records on their way to the agent. A ring that is too small loses records (counted)
+    /// during bursts. Rounded up to a power of two of memory pages.
     pub data_ring: Size,
-    /// How many data rings there are, of that size each: the CPUs are shared out among them. One keeps the order of
-    /// all records; several spare many CPUs the wait for one ring's lock, and are read in order of time.
+    /// Number of data rings of that size, among which the CPUs are divided. One ring keeps the order of all records;
+    /// several reduce contention for the ring's lock on machines with many CPUs, and are read in order of time.
     pub data_rings: u32,
-    /// While a data ring is nearly full (7/8), of the tracers in `sampled` one record in so many is kept, so that
-    /// others find room. What is left out is counted as lost, with that cause. 0: none is left out on purpose.
+    /// While a data ring is nearly full (7/8), keeps one record in N of the tracers in `sampled`, so that others find
+    /// room. Records left out are counted as lost, with that cause. 0: no sampling.
     pub sample: u32,
-    /// Tracers of single events that may come in floods, and whose sums `usage` keeps.
+    /// Tracers to sample: those with floods of single events that `usage` sums up anyway.
     pub sampled: Vec<String>,
-    /// The same for records of processes that start, run a program and end, which are never mixed with the rest.
+    /// Size of the ring for records of processes that start, execute a program or exit, which are kept apart from others.
     pub lifecycle_ring: Size,
-    /// How often the agent looks for records when there are few. Lower shows them sooner and costs more;
+    /// Interval at which the agent polls for records when there are few. A lower value shows them sooner and costs more;
     /// a ring that fills up wakes the agent at once in any case.
-    pub look_interval: Period,
-    /// How often the usage ledger is told besides at the close of a file and the end of a process.
+    pub poll_interval: Period,
+    /// Interval at which the usage ledger is flushed, besides when a file is closed or a process ends.
     pub usage_interval: Period,
-    /// How many files in use by processes it holds, each way. One that is full tells each call by itself; it is counted.
+    /// Maximum number of entries (process, file and direction) in the usage ledger. When it is full, each further call
+    /// becomes a row of its own, and is counted.
     pub usage_map: u32,
-    /// Of which files it is kept.
+    /// Types of files recorded in the usage ledger.
     pub usage_files: Vec<UsageFiles>,
-    /// Record only what these users (effective user ids) do; empty records everybody.
+    /// Records only events of these users (effective user ids); empty records all users.
     pub uids: Vec<u32>,
-    /// Filters drop in the kernel what can be decided there; off, the collector decides everything. The rows are the same.
+    /// Lets the kernel drop records as far as it can decide filters. If false, the collector decides all filters; the
+    /// rows are the same.
     pub pushdown: bool,
-    /// What of the filters the kernel can decide; worked out by whoever knows them.
+    /// The part of the filters that the kernel can decide; computed at run time, not configured.
     #[serde(skip)]
     pub pushed: Arc<Pushdown>,
-    /// How many batches (of up to 1,024 records) may wait for each tracer. Where they do, the rings fill up.
+    /// Maximum number of batches (of up to 1,024 records) that wait for each tracer. When it is reached, the rings fill up.
     pub queue: usize,
-    /// Programs, rings and counters live in bpffs and outlive the agent: after a crash the next start goes on with the
-    /// first record that is not in the store. Needs the sqlite sink.
+    /// Keeps programs, rings and counters in bpffs, so that they outlive the agent: after a crash the next start resumes
+    /// with the first record that is not in the store. Needs the sqlite sink.
     pub pin: bool,
-    /// With `pin`: an orderly stop leaves them at work as well, for a start that follows soon (an upgrade). What
-    /// happens meanwhile waits in the rings; what does not fit is lost, counted. `stop --keep` does so once.
+    /// With `pin`, leaves the programs running after an orderly stop, too, for a start soon afterwards (an upgrade).
+    /// Events meanwhile wait in the rings; those that don't fit are lost and counted. `stop --keep` does so once.
     pub pin_keep: bool,
-    /// Which kind of hooks is used: `trampoline`, `tracepoint`, `kprobe`, or `auto` for the first of them that this
-    /// kernel offers (docs/DECISIONS.md has the order). What is not there is told by `check` and `status`.
+    /// Kind of hooks: `trampoline`, `tracepoint`, `kprobe`, or `auto` for the first that this kernel offers
+    /// (docs/DECISIONS.md has the order). `check` and `status` show what the kernel lacks.
     pub tier: Choice,
-    /// A kernel tracer that can't start ends the agent instead of being reported.
+    /// Ends the agent if a kernel tracer can't start, instead of only reporting it.
     pub strict: bool,
-    /// Tracers tell the store what they run with; not if whoever stores is another program.
+    /// Emits rows of tracer `manifest`; false if another program stores the rows. Set at run time, not configured.
     #[serde(skip)]
     pub manifest: bool,
 }
@@ -116,7 +119,7 @@ impl Default for EbpfConfig {
             sample: 64,
             sampled: vec!["open".to_owned()],
             lifecycle_ring: Size(4 << 20),
-            look_interval: Period(Duration::from_millis(100)),
+            poll_interval: Period(Duration::from_millis(100)),
             usage_interval: Period(Duration::from_secs(5)),
             usage_map: 16384,
             usage_files: vec![
@@ -140,7 +143,7 @@ impl Default for EbpfConfig {
 }
 
 impl EbpfConfig {
-    /// Everything wrong with the section, which is found at `prefix` (`ebpf`).
+    /// Returns all problems of the section, which is found at `prefix` (`ebpf`).
     pub fn validate(&self, prefix: &str) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut expect = |ok: bool, key: &str, message: String| {
@@ -168,14 +171,10 @@ impl EbpfConfig {
         for name in &self.sampled {
             let found = crate::programs::tracers().find(|tracer| tracer.name == name);
             let known = found.is_some_and(|tracer| !tracer.kind.is_lifecycle());
-            expect(
-                known,
-                "sampled",
-                format!("{name:?} is no kernel tracer whose records go into a data ring"),
-            );
+            expect(known, "sampled", format!("{name:?} is no kernel tracer with records in a data ring"));
         }
         let spans = [
-            ("look_interval", self.look_interval, Duration::from_millis(1), Duration::from_secs(60)),
+            ("poll_interval", self.poll_interval, Duration::from_millis(1), Duration::from_secs(60)),
             ("usage_interval", self.usage_interval, Duration::from_millis(100), Duration::from_secs(3600)),
         ];
         for (key, interval, shortest, longest) in spans {
@@ -198,13 +197,13 @@ impl EbpfConfig {
     }
 }
 
-/// `[tracer.<name>]` of a kernel tracer.
+/// Section `[tracer.<name>]` of a kernel tracer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TracerConfig {
-    /// This tracer does not run.
+    /// If true, the tracer does not run.
     pub disabled: bool,
-    /// The name its rows are stored under.
+    /// Name under which the tracer's rows are stored.
     pub name: String,
 }
 
@@ -223,7 +222,7 @@ impl Default for TracersConfig {
 }
 
 impl TracersConfig {
-    /// The section of the tracer `name`; its defaults where there is none.
+    /// Returns the section of tracer `name`, or its defaults.
     pub fn of(&self, name: &str) -> TracerConfig {
         let mut section = self.0.get(name).cloned().unwrap_or_default();
         if section.name.is_empty() {
@@ -232,12 +231,12 @@ impl TracersConfig {
         section
     }
 
-    /// The name the tracer's rows are stored under.
+    /// Returns the name under which the tracer's rows are stored.
     pub fn stored_as(&self, name: &str) -> TracerName {
         TracerName::new(&self.of(name).name)
     }
 
-    /// Everything wrong with the sections, which are found below `prefix` (`tracer`).
+    /// Returns all problems of the sections, which are found below `prefix` (`tracer`).
     pub fn validate(&self, prefix: &str) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut taken = BTreeMap::new();
@@ -260,10 +259,10 @@ impl TracersConfig {
     }
 }
 
-/// What [`is_table_part`] wants.
+/// Description of the names that [`is_table_part`] accepts.
 pub(crate) const TABLE_PART: &str = "1 to 64 letters, digits, '_', '-' or '.'";
 
-/// The name becomes part of a table's name, where `:` and `@` have a meaning.
+/// Returns whether a name can be part of a table's name, in which `:` and `@` are separators.
 pub(crate) fn is_table_part(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     (1..=64).contains(&name.len()) && name.chars().all(plain)
@@ -274,23 +273,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_right() {
+    fn the_defaults_are_valid() {
         assert_eq!(EbpfConfig::default().validate("ebpf"), []);
         assert_eq!(TracersConfig::default().validate("tracer"), []);
         assert_eq!(TracersConfig::default().stored_as("open").as_str(), "open");
     }
 
     #[test]
-    fn every_problem_is_told_at_once() {
+    fn every_problem_is_reported_at_once() {
         let config = EbpfConfig {
             data_ring: Size(1),
-            look_interval: Period(Duration::from_secs(90)),
+            poll_interval: Period(Duration::from_secs(90)),
             uids: vec![0; MAX_UIDS + 1],
             queue: 0,
             ..EbpfConfig::default()
         };
         let keys: Vec<_> = config.validate("ebpf").into_iter().map(|problem| problem.key).collect();
-        assert_eq!(keys, ["ebpf.data_ring", "ebpf.look_interval", "ebpf.uids", "ebpf.queue"]);
+        assert_eq!(keys, ["ebpf.data_ring", "ebpf.poll_interval", "ebpf.uids", "ebpf.queue"]);
     }
 
     #[test]
@@ -305,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_is_read_as_written() {
+    fn a_section_is_parsed_and_unknown_keys_are_refused() {
         let config: EbpfConfig = serde_json::from_str(r#"{"data_ring": "2MiB", "uids": [0, 9999]}"#).unwrap();
         assert_eq!((config.data_ring, config.uids), (Size(2 << 20), vec![0, 9999]));
         assert!(serde_json::from_str::<EbpfConfig>(r#"{"dataring": 1}"#).is_err());

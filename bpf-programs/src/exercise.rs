@@ -1,4 +1,4 @@
-//! Everything that bytes from a ring can be put through, for fuzzers and property tests.
+//! Runs arbitrary bytes through everything that handles bytes from a ring, for fuzzers and property tests.
 
 use model::ProcessTable;
 
@@ -6,12 +6,12 @@ use crate::lifecycle;
 use crate::programs::tracers;
 use crate::wire::{self, Header, Kind};
 
-/// Splits `bytes` into records, decodes each as the tracer it is for would, and applies it to a process table; then the
-/// same with a copy whose first record says the size and kind that let it through.
+/// Splits `bytes` into records, decodes each with its tracer's decoder, and applies it to a process table. Then repeats this
+/// with a copy in which the header of the first record has a valid kind and size.
 ///
 /// # Panics
-/// Where a promise is broken: a record is for more than one tracer, or tells of another process than its bytes do, or is
-/// decoded although a byte of it is missing.
+/// Panics if an invariant is violated: a record belongs to more than one tracer, its decoded process differs from the
+/// header's, or it is decoded although a byte is missing.
 pub fn exercise(bytes: &[u8]) {
     feed(bytes);
     let Some(&choice) = bytes.first() else { return };
@@ -32,7 +32,7 @@ fn feed(bytes: &[u8]) {
     let mut taken = 0;
     for record in wire::split(bytes) {
         let Ok(record) = record else { break };
-        assert_eq!(record, &bytes[taken..taken + record.len()], "records are not what stood there");
+        assert_eq!(record, &bytes[taken..taken + record.len()], "a record differs from the bytes");
         taken += record.len();
         decode(record);
         // A record of the wrong kind or shape is refused; the table stays usable.

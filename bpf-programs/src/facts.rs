@@ -1,5 +1,5 @@
-//! What this kernel and this user are: version, BTF, tracefs, capabilities. Read, never changed (but tracefs
-//! is mounted where it is not and may be).
+//! Facts about the kernel and this process: kernel version, BTF, tracefs, capabilities. Nothing is changed, except that
+//! tracefs is mounted if it is not and permissions allow it.
 
 use std::fmt;
 use std::fs;
@@ -10,22 +10,22 @@ use serde::Serialize;
 
 /// Type information of the running kernel.
 pub(crate) const BTF: &str = "/sys/kernel/btf/vmlinux";
-/// Where tracefs belongs, and where old systems have it.
+/// Mount points of tracefs, the second on old systems.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 /// The oldest kernel that has all the helpers used.
 pub(crate) const OLDEST: KernelVersion = KernelVersion { major: 5, minor: 15 };
 
-/// A capability that matters here, by its number in `linux/capability.h`.
+/// A capability that kernel tracers need, by its number in `linux/capability.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Capability {
-    /// Reads any file; here: tracefs, which is root's.
+    /// Allows reading any file, here tracefs, which only root can read.
     CapDacReadSearch = 2,
-    /// May do what CAP_BPF and CAP_PERFMON allow, and mount.
+    /// Implies CAP_BPF and CAP_PERFMON, and allows mounting.
     CapSysAdmin = 21,
-    /// Traces.
+    /// Allows eBPF programs that trace.
     CapPerfmon = 38,
-    /// Loads eBPF programs.
+    /// Allows loading eBPF programs.
     CapBpf = 39,
 }
 
@@ -40,12 +40,12 @@ impl fmt::Display for Capability {
     }
 }
 
-/// A set of capabilities, as the kernel writes it.
+/// A set of capabilities as a bit mask, as in `/proc/PID/status`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Capabilities(u64);
 
 impl Capabilities {
-    /// This process's effective ones; none where that can't be told.
+    /// Returns this process's effective capabilities; an empty set if they can't be read.
     pub(crate) fn effective() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         Self::parse(&status).unwrap_or_default()
@@ -57,19 +57,20 @@ impl Capabilities {
     }
 
     pub(crate) fn has(self, capability: Capability) -> bool {
-        // Before 5.8 split it, CAP_SYS_ADMIN was both; it still implies them.
+        // CAP_SYS_ADMIN, from which 5.8 split off the other two, still implies them.
         let own = self.0 & (1 << capability as u64) != 0;
         let admin = self.0 & (1 << Capability::CapSysAdmin as u64) != 0;
         own || (admin && matches!(capability, Capability::CapBpf | Capability::CapPerfmon))
     }
 
-    /// Those of `wanted` that are missing.
+    /// Returns the capabilities of `wanted` that are missing.
     pub(crate) fn missing(self, wanted: &[Capability]) -> Vec<Capability> {
         wanted.iter().copied().filter(|capability| !self.has(*capability)).collect()
     }
 }
 
-/// Capabilities count only in the first user namespace; root of a container may look privileged and not be.
+/// Returns whether this process is in a user namespace other than the initial one, where capabilities don't count for
+/// eBPF: root of a container may appear privileged without being so.
 pub(crate) fn in_user_namespace() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     is_nested(&map)
@@ -80,18 +81,18 @@ fn is_nested(uid_map: &str) -> bool {
     !first.is_empty() && first != ["0", "0", "4294967295"]
 }
 
-/// Device and inode of this process's pid namespace, by which the kernel side knows it.
+/// Returns device and inode of this process's pid namespace, by which the kernel side identifies it.
 pub(crate) fn pid_namespace() -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     fs::metadata("/proc/self/ns/pid").ok().map(|namespace| (namespace.dev(), namespace.ino()))
 }
 
-/// A kernel's version, as far as it matters.
+/// The first two numbers of a kernel's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct KernelVersion {
-    /// 6 of 6.18.
+    /// The 6 of 6.18.
     pub major: u32,
-    /// 18 of 6.18.
+    /// The 18 of 6.18.
     pub minor: u32,
 }
 
@@ -102,7 +103,7 @@ impl fmt::Display for KernelVersion {
 }
 
 impl KernelVersion {
-    /// The running kernel's; `None` where it can't be told.
+    /// Returns the version of the running kernel; `None` if it can't be read.
     pub(crate) fn running() -> Option<Self> {
         Self::parse(&fs::read_to_string("/proc/sys/kernel/osrelease").ok()?)
     }
@@ -113,26 +114,26 @@ impl KernelVersion {
     }
 }
 
-/// Where tracefs is and can be read.
+/// Returns the mount point of tracefs, mounting it if necessary.
 ///
 /// # Errors
-/// Why it can't: mounting it was refused, or reading it was.
+/// Fails if tracefs can't be mounted or read.
 pub(crate) fn tracefs() -> io::Result<PathBuf> {
     if let Some(found) = TRACEFS.iter().map(Path::new).find(|path| is_tracefs(path)) {
         return readable(found);
     }
-    let place = Path::new(TRACEFS[0]);
+    let path = Path::new(TRACEFS[0]);
     let none: Option<&str> = None;
-    match nix::mount::mount(Some("tracefs"), place, Some("tracefs"), nix::mount::MsFlags::empty(), none) {
+    match nix::mount::mount(Some("tracefs"), path, Some("tracefs"), nix::mount::MsFlags::empty(), none) {
         Ok(()) => {
             tracing::info!(path = TRACEFS[0], "mounted tracefs");
-            readable(place)
+            readable(path)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Its root folder is closed to all but root, so that what is in it can't be asked for.
+/// Returns whether tracefs is mounted there. Asks for the filesystem's type, because only root can see its files.
 fn is_tracefs(path: &Path) -> bool {
     const TRACEFS_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(0x7472_6163);
     nix::sys::statfs::statfs(path).is_ok_and(|found| found.filesystem_type() == TRACEFS_MAGIC)
@@ -142,7 +143,7 @@ fn readable(path: &Path) -> io::Result<PathBuf> {
     fs::read_dir(path.join("events")).map(|_| path.to_owned())
 }
 
-/// CPUs that there are or may be plugged in.
+/// Returns the number of CPUs that are present or may be plugged in.
 pub(crate) fn possible_cpus() -> u32 {
     aya::util::nr_cpus().map_or(1, |count| u32::try_from(count).unwrap_or(u32::MAX)).max(1)
 }
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_as_distributions_write_them() {
+    fn versions_are_parsed_as_distributions_write_them() {
         assert_eq!(KernelVersion::parse("6.18.44-fc"), Some(KernelVersion { major: 6, minor: 18 }));
         assert_eq!(KernelVersion::parse("5.15-rc1"), Some(KernelVersion { major: 5, minor: 15 }));
         assert!(KernelVersion { major: 5, minor: 4 } < OLDEST);
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_user_namespace_is_known() {
+    fn a_mapped_user_namespace_is_detected() {
         assert!(!is_nested("         0          0 4294967295\n"));
         assert!(is_nested("         0     100000      65536\n"));
     }

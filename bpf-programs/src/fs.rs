@@ -1,8 +1,8 @@
-//! What the tracers of names and attributes share (`rename`, `unlink`, `link`, `truncate`, `attr`, `mkdir`, `mount`):
-//! their records, and what each call's arguments mean. `include/fs.h` and the `*_args` of each probe are the other half.
+//! Decodes the records shared by the tracers of names and attributes (`rename`, `unlink`, `link`, `truncate`, `attr`,
+//! `mkdir`, `mount`), with a table of each call's arguments. `include/fs.h` and the `*_args` of each probe write them.
 //!
-//! A path is as it was asked for, made absolute from the folder the process was in or named by descriptor. These hooks
-//! don't tell where a symlink on the way led.
+//! A path is as it was requested, made absolute from the working directory or the directory of a descriptor. Symbolic links
+//! on the way are not resolved: these hooks don't see them.
 
 use model::{Details, FlagSet, Fs, FsArg, Moment, OtherPath, Record, Text};
 
@@ -13,21 +13,21 @@ use crate::wire::{FsRecord, Kind, RawText, TEXT_CUT, TEXT_UNREADABLE, WireError,
 const KINDS: [Kind; 7] =
     [Kind::Rename, Kind::Unlink, Kind::Link, Kind::Truncate, Kind::Attr, Kind::Mkdir, Kind::Mount];
 
-/// What one number of a call is.
+/// Meaning of one number of a call.
 #[derive(Clone, Copy)]
 enum Arg {
-    /// There is none.
+    /// The call has no such number.
     Nothing,
     Uint(&'static str),
     Int(&'static str),
-    /// A user or group id; the largest number leaves it as it is.
+    /// A user or group id; the largest number leaves the id unchanged.
     Id(&'static str),
     Flags(FlagSet),
-    /// Further flags.
+    /// Further flags, in a field of this name.
     More(&'static str, FlagSet),
 }
 
-/// What the arguments of a call are.
+/// A system call and the meaning of its arguments.
 struct Call {
     number: i64,
     name: &'static str,
@@ -50,7 +50,7 @@ macro_rules! calls {
 
 use Arg::{Flags, Id, Int, More, Nothing, Uint};
 
-/// All calls, with what the probes put into `a`, `b`, `c`.
+/// All calls, with the numbers that the probes put into `a`, `b`, `c`.
 const CALLS: &[Call] = calls! {
     #[cfg(target_arch = "x86_64")] rename SYS_rename "new_path" "" [];
     renameat SYS_renameat "new_path" "" [];
@@ -97,10 +97,10 @@ const CALLS: &[Call] = calls! {
     mount_setattr SYS_mount_setattr "" "" [Flags(FlagSet::OpenTree), More("attributes_set", FlagSet::MountAttr), More("attributes_cleared", FlagSet::MountAttr)];
 };
 
-/// Bytes to a record.
+/// Decodes the bytes of a record.
 ///
 /// # Errors
-/// They are no such record, or of a call that is none of these.
+/// Fails if the bytes are not a valid record of these kinds, or the call is not in the table.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, mut texts) = view::<FsRecord>(bytes, &KINDS)?;
     let (asked, base) = (texts.take(raw.asked)?, texts.take(raw.base)?);
@@ -135,7 +135,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     })
 }
 
-/// The second path. What is mounted need not be one: `proc`, `tmpfs`.
+/// Returns the second path. The source of a mount need not be a path: `proc`, `tmpfs`.
 fn other(call: &Call, asked: RawText<'_>, path: &text::Path) -> OtherPath {
     let asked = Text::from_bytes(asked.bytes);
     let asked_name = match call.other {
@@ -152,7 +152,7 @@ fn args(call: &Call, values: [u64; 3]) -> Vec<(&'static str, FsArg)> {
         Uint(name) => Some((name, FsArg::Uint(value))),
         Int(name) => Some((name, FsArg::Int(value.cast_signed()))),
         Id(name) => (value as u32 != u32::MAX).then_some((name, FsArg::Uint((value as u32).into()))),
-        // Flags are ints: what is above them in the register is nothing.
+        // Flags are ints: the upper half of the register is undefined.
         Flags(set) => Some(("flags", FsArg::Flags(value & 0xffff_ffff, set))),
         More(name, set) => Some((name, FsArg::Flags(value & 0xffff_ffff, set))),
     };

@@ -1,7 +1,13 @@
-//! Kernel tracers: what they record, the eBPF programs that see it, the actors that carry it out.
+//! Kernel tracers: their records, their eBPF programs, and the actors that read and decode the records.
 //!
-//! [`spawn`] puts them under a supervisor; [`checks::check`] tells what this kernel and user allow. One folder a
-//! tracer (`open`, `exec`, …) has its kernel half and its decoder; [`programs`] lists them.
+//! [`spawn`] starts them under a supervisor; [`checks::check`] reports which can run with this kernel and these permissions.
+//! Each tracer (`open`, `exec`, …) has a directory with its eBPF program in C and its decoder in Rust; [`programs`] lists
+//! all of them.
+//!
+//! ```text
+//!  eBPF programs ─▶ ring buffers ─▶ EbpfHost ─▶ a queue per tracer ─▶ EbpfTracer ─▶ the collector
+//!  (probe.bpf.c)                    (host)                            (tracer, <name>/mod.rs)
+//! ```
 
 pub mod accept;
 mod act;
@@ -58,7 +64,7 @@ pub mod wire;
 
 pub use config::{EbpfConfig, TracerConfig, TracersConfig, UsageFiles};
 pub use exercise::exercise;
-pub use fleet::{EbpfTracers, NotTurned, Prepared, TracerHandle, spawn};
+pub use fleet::{EbpfTracers, NotSwitched, Prepared, TracerHandle, spawn};
 pub use host::{EbpfHost, HostState};
 pub use loader::Pinning;
 pub use spawn::{is_pinned, unpin};

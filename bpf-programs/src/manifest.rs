@@ -1,5 +1,5 @@
-//! The rows of tracer `manifest`: what each kernel tracer runs with and what it can't see, told when it is attached, or
-//! can't be. They take the way of all records, so that the store itself says what it can't have.
+//! Emits the rows of tracer `manifest`: the hooks of each kernel tracer and the events it can't see, written when it is
+//! attached or can't be. They are stored like all rows, so the store itself shows what it can't contain.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,36 +10,36 @@ use serde_json::{Map, Value, json};
 use crate::host::Attached;
 use crate::tier::Tier;
 
-/// The rows of one tracer.
+/// Emits the manifest rows of one tracer.
 pub(crate) struct Manifest {
     tracer: TracerName,
     account: Arc<Account>,
     collector: Outbox<Batch>,
-    /// Outlives the tracer's incarnations: what has not changed is not told again.
-    told: Mutex<Option<Map<String, Value>>>,
+    /// The last row. It outlives the tracer's incarnations, so that an unchanged row is not emitted again.
+    reported: Mutex<Option<Map<String, Value>>>,
 }
 
 impl Manifest {
-    /// Of the tracer that is stored under that name; `account` is the books of [`MANIFEST`].
+    /// Creates the manifest of the tracer stored under this name; `account` is the account of tracer `manifest`.
     pub(crate) fn new(tracer: TracerName, account: Arc<Account>, collector: &Outbox<Batch>) -> Self {
-        Self { tracer, account, collector: collector.clone(), told: Mutex::default() }
+        Self { tracer, account, collector: collector.clone(), reported: Mutex::default() }
     }
 
-    /// It runs with these hooks.
+    /// Reports that the tracer runs with these hooks.
     pub(crate) async fn attached(&self, attached: &Attached) {
         let tier = Tier::of_number(attached.tier).map(Tier::name);
-        self.tell(tier, &attached.hooks, &attached.unseen, &attached.without).await;
+        self.report(tier, &attached.hooks, &attached.unseen, &attached.without).await;
     }
 
-    /// It does not run.
+    /// Reports that the tracer does not run, and the cause.
     pub(crate) async fn refused(&self, cause: String) {
-        self.tell(None, &[], &[], &[cause]).await;
+        self.report(None, &[], &[], &[cause]).await;
     }
 
-    async fn tell(&self, tier: Option<&str>, hooks: &[String], unseen: &[String], degraded: &[String]) {
+    async fn report(&self, tier: Option<&str>, hooks: &[String], unseen: &[String], degraded: &[String]) {
         let state = if degraded.is_empty() { "attached" } else { "degraded" };
         let row = json!({
-            // Nobody's: it is no process that did something.
+            // No process caused the row.
             "comm": null,
             "tracer": self.tracer.as_str(), "state": state, "tier": tier, "kernel": kernel(),
             "hooks": hooks, "unseen": unseen, "degraded": degraded,
@@ -47,20 +47,20 @@ impl Manifest {
         let Value::Object(row) = row else { return };
         let is_known =
             |known: &Map<String, Value>| *known == row || (tier.is_none() && known["tier"].is_null());
-        if self.told.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(is_known) {
+        if self.reported.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(is_known) {
             return;
         }
         let now = clock::boot_ns();
         let claim = Claim::on_new(self.account.clone(), 1, (now, now));
         let record = Record { at: Moment::Boot(now), identity: None, details: Details::Fields(row.clone()) };
-        // With the collector gone it is lost, as its claim notes.
+        // If the collector is gone the row is lost, and its claim counts it.
         if self.collector.send(Batch { claim, records: vec![record] }).await.is_ok() {
-            *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(row);
+            *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = Some(row);
         }
     }
 }
 
-/// The release of the running kernel.
+/// Returns the release of the running kernel.
 fn kernel() -> Option<String> {
     Some(std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?.trim().to_owned())
 }
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_has_not_changed_is_told_once() {
+    async fn what_has_not_changed_is_reported_once() {
         let accounts = Accounts::new(&[SinkName::new("memory")]);
         let (collector, rows) = Outbox::channel(8, WhenFull::Block);
         let manifest = Manifest::new("open".into(), accounts.of(&MANIFEST.into()), &collector);

@@ -1,4 +1,4 @@
-//! Every tracer of this crate and the programs that make it; the one place where a tracer is registered.
+//! The catalogue of kernel tracers and their eBPF programs. A tracer is registered here and nowhere else.
 
 use aya::Btf;
 use aya_obj::btf::BtfKind;
@@ -12,31 +12,30 @@ use crate::{
     open, ptrace, rename, setuid, truncate, udp, unlink, usage,
 };
 
-/// Where a program is attached.
+/// The kind of hook a program is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hook {
-    /// The ends of these system calls, by way of [`crate::syscalls`].
+    /// The ends of these system calls, through the table of [`crate::syscalls`].
     SyscallExits(Stage, &'static [Syscall]),
-    /// The same program at each of these tracepoints of `category`. Those in `required` must exist, those in
-    /// `optional` only on some machines.
+    /// Several tracepoints of `category`, with the same program.
     Tracepoints {
-        /// Folder below `events` in tracefs.
+        /// Directory below `events` in tracefs.
         category: &'static str,
-        /// Must exist.
+        /// Tracepoints that must exist.
         required: &'static [&'static str],
-        /// May be missing.
+        /// Tracepoints that exist only on some machines.
         optional: &'static [&'static str],
     },
-    /// A BTF tracepoint.
+    /// The BTF tracepoint of this name.
     BtfTracepoint(&'static str),
-    /// The first of these that the kernel has: names that one was given over time, the newest first.
+    /// The first of these BTF tracepoints that the kernel has: successive names of one tracepoint, newest first.
     FirstBtfTracepoint(&'static [&'static str]),
-    /// An iterator over tasks: not attached, but read once to its end.
+    /// An iterator over tasks, which is not attached but read to its end.
     TaskIterator,
 }
 
 impl Hook {
-    /// The BTF tracepoint that it is on a kernel of these types, if it is one.
+    /// Returns the BTF tracepoint used on a kernel with these types, if the hook is one.
     pub fn btf_tracepoint(&self, kernel: &Btf) -> Option<&'static str> {
         let has = |name: &&&str| {
             kernel.id_by_type_name_kind(&format!("btf_trace_{name}"), BtfKind::Typedef).is_ok()
@@ -50,27 +49,26 @@ impl Hook {
     }
 }
 
-/// One program of the object.
+/// A program of the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Program {
-    /// Its name in the object.
+    /// Name of the program in the object.
     pub name: &'static str,
-    /// Where it is attached.
     pub hook: Hook,
-    /// What is missing without it, in words; `None` if its tracer can't do without it.
+    /// Description of the events that are missing without the program; `None` if its tracer needs it.
     pub without: Option<&'static str>,
 }
 
-/// A kernel tracer.
+/// A kernel tracer: name, programs and decoder.
 #[derive(Clone, Copy, Debug)]
 pub struct Tracer {
-    /// Its name, also of its config section.
+    /// Name of the tracer and of its config section.
     pub name: &'static str,
-    /// What its records are; the index of its counters and of its bit in [`crate::wire::Settings::enabled`].
+    /// Kind of its records; also the index of its counters and of its bit in [`crate::wire::Settings::enabled`].
     pub kind: Kind,
-    /// What it needs.
+    /// Programs to attach.
     pub programs: &'static [Program],
-    /// Bytes to a record.
+    /// Decodes the bytes of a record.
     pub decode: fn(&[u8]) -> Result<Record, WireError>,
 }
 
@@ -79,7 +77,7 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 static TRAMPOLINES: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/trampoline.bpf.o"));
 static RAW: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/kprobe.bpf.o"));
 
-/// The same programs, for hooks of that tier.
+/// Returns the object with the programs for hooks of a tier.
 pub fn object(tier: Tier) -> &'static [u8] {
     match tier {
         Tier::Trampoline => TRAMPOLINES,
@@ -88,7 +86,7 @@ pub fn object(tier: Tier) -> &'static [u8] {
     }
 }
 
-/// All kernel tracers.
+/// Returns all kernel tracers.
 pub fn tracers() -> impl Iterator<Item = &'static Tracer> {
     [
         &open::TRACER,
@@ -119,12 +117,12 @@ pub fn tracers() -> impl Iterator<Item = &'static Tracer> {
     .into_iter()
 }
 
-/// Programs that only keep the process table. `exec`, `clone` and `exit` keep it too, so that their programs
-/// are attached even if their tracers are disabled.
+/// Programs that only feed the process table. Those of `exec`, `clone` and `exit` feed it as well, so they are attached even
+/// if their tracers are disabled.
 pub const LIFECYCLE: &[Program] = crate::lifecycle::PROGRAMS;
 
-/// The iterator that reads the processes that are there already; its output is [`crate::wire::split`] into
-/// records of kind [`Kind::Process`].
+/// The iterator that reads the existing processes; [`crate::wire::split`] splits its output into records of kind
+/// [`Kind::Process`].
 pub const PROCESSES: Program = crate::lifecycle::PROCESSES;
 
 #[cfg(test)]
@@ -132,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_kinds_are_used_once() {
+    fn each_name_and_kind_is_used_once() {
         let mut names: Vec<_> = tracers().map(|tracer| tracer.name).collect();
         let mut kinds: Vec<_> = tracers().map(|tracer| tracer.kind as u32).collect();
         names.sort_unstable();

@@ -1,47 +1,57 @@
-//! Rules of filters as the kernel side takes them: `include/judge.h` is the other half.
+//! Compiles filter rules into the kernel's form; `include/rules.h` evaluates them.
+//!
+//! The configuration's filters reach the kernel in four steps. This module is the third; tests on paths are put last,
+//! because a path is walked only if all other tests of earlier rules leave the record undecided.
+//!
+//! ```text
+//!  [filter.x] drop = "…" ─▶ Pushdown: rules the kernel can decide (model)
+//!      ─▶ Lowered: tests by number, sets of prefixes and cgroups (here)
+//!      ─▶ maps tests, path_sets, cgroup_sets, trees (loader/rules.rs) ─▶ programs drop the record, counted
+//! ```
 
 use std::collections::BTreeSet;
 
 use model::container::Found;
-use model::pushdown::{Number, Place, Prefix, Pushdown, Rule, Split, Test, is_like};
+use model::pushdown::{CgroupField, Number, Prefix, Pushdown, Rule, Split, Test, is_like};
 
 use crate::config::TracersConfig;
 use crate::programs::tracers;
 use crate::wire::{self, Kind, RuleTest};
 
-/// Rules, tests of paths last, with sets of prefixes still by number.
+/// Rules as numbered tests, those with paths last, with the sets that the tests refer to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lowered {
-    /// [`RuleTest::filter`] is a place in `filters`, and [`RuleTest::a`] of a path one in `sets`.
+    /// The tests of all rules; [`RuleTest::filter`] is an index into `filters`.
     pub(crate) tests: Vec<RuleTest>,
-    /// How many come before the first rule with a path.
+    /// Number of tests before the first rule with a path.
     pub(crate) early: usize,
+    /// Sets of path prefixes; [`RuleTest::a`] of a test on a path is an index into them.
     pub(crate) sets: Vec<BTreeSet<Vec<u8>>>,
-    /// What is asked of cgroups; [`RuleTest::a`] is a place here.
-    pub(crate) places: Vec<PlaceSet>,
-    /// Processes of which descent is asked for; bit n of [`RuleTest::a`] is the one that is there.
+    /// Sets of cgroups; [`RuleTest::a`] of a test on a cgroup is an index into them.
+    pub(crate) cgroup_sets: Vec<CgroupSet>,
+    /// Processes that filters on ancestors name; bit n of [`RuleTest::a`] stands for the nth of them.
     pub(crate) roots: Vec<u32>,
     pub(crate) filters: Vec<String>,
-    /// For people.
+    /// Description for `status`: which part of each filter is decided in the kernel.
     pub(crate) splits: Vec<Split>,
 }
 
-/// Cgroups of which this is said.
+/// The cgroups with one of these texts in a field, or without the field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PlaceSet {
-    place: Place,
+pub(crate) struct CgroupSet {
+    field: CgroupField,
     texts: Option<Vec<Prefix>>,
 }
 
-impl PlaceSet {
-    /// Whether it is said of the cgroup of that path, whose container is that.
+impl CgroupSet {
+    /// Returns whether the set contains a cgroup, given its path and its container.
     pub(crate) fn has(&self, cgroup: &str, found: Option<&Found>) -> bool {
-        is_like(self.place.of(cgroup, found), self.texts.as_deref())
+        is_like(self.field.of(cgroup, found), self.texts.as_deref())
     }
 }
 
 impl Lowered {
-    /// For tracers that are stored under these names.
+    /// Compiles the rules for tracers with these sections, which have the names that rows are stored under.
     pub(crate) fn new(pushed: &Pushdown, sections: &TracersConfig) -> Self {
         let mut lowered = Self { splits: pushed.splits.clone(), ..Self::default() };
         let (early, late): (Vec<&Rule>, Vec<&Rule>) =
@@ -65,7 +75,7 @@ impl Lowered {
                 self.tests.push(RuleTest { kinds, filter: filter as u32, ..test });
             }
         }
-        // Of tracers' names alone: what holds for each number.
+        // A rule on tracers' names alone gets a test that is always true.
         if self.tests.len() == first {
             let always =
                 RuleTest { field: wire::FIELD_PID, b: i64::MAX.cast_unsigned(), ..RuleTest::default() };
@@ -87,11 +97,11 @@ impl Lowered {
                 ..RuleTest::default()
             },
             Test::Comm { text, whole, not } => comm(text, *whole, *not),
-            Test::Place { place, texts, not } => {
-                self.places.push(PlaceSet { place: *place, texts: texts.clone() });
-                let set = self.places.len() as u64 - 1;
+            Test::CgroupField { field, texts, not } => {
+                self.cgroup_sets.push(CgroupSet { field: *field, texts: texts.clone() });
+                let set = self.cgroup_sets.len() as u64 - 1;
                 let negate = u32::from(*not);
-                RuleTest { field: wire::FIELD_PLACE, a: set, negate, ..RuleTest::default() }
+                RuleTest { field: wire::FIELD_CGROUP_SET, a: set, negate, ..RuleTest::default() }
             }
             Test::Tree { pid, not } => {
                 let known = self.roots.iter().position(|root| root == pid);
@@ -116,12 +126,12 @@ fn is_path(test: &Test) -> bool {
     matches!(test, Test::Path { .. })
 }
 
-/// The path that is walked in the kernel becomes the row's `fname`.
+/// Returns whether records of this kind have the path that is walked in the kernel and becomes the row's `fname`.
 fn has_path(kind: Kind) -> bool {
     kind == Kind::Open || (Kind::Rename as u32..=Kind::Mount as u32).contains(&(kind as u32))
 }
 
-/// Tracers that a rule is for, as bits.
+/// Returns the tracers that a rule applies to, one bit each.
 fn kinds(rule: &Rule, sections: &TracersConfig) -> u64 {
     let by_path = rule.tests.iter().any(is_path);
     let of = tracers().filter(|tracer| {
@@ -130,7 +140,7 @@ fn kinds(rule: &Rule, sections: &TracersConfig) -> u64 {
             Test::Tracer { name: wanted, not } => (wanted == name.as_str()) != *not,
             _ => true,
         };
-        // Sums over time: what a record says was not so for all that it sums up.
+        // A usage record is a sum over time: its fields need not hold for every call in it.
         tracer.kind != Kind::Usage
             && (!by_path || has_path(tracer.kind))
             && (rule.tracers.is_empty() || rule.tracers.contains(&name))
@@ -153,7 +163,7 @@ fn field(number: Number) -> u32 {
     }
 }
 
-/// The NUL behind a whole name counts; what is behind that does not.
+/// Returns a test of the command name. For a whole name the NUL behind it is compared, too; bytes after that are not.
 fn comm(text: &str, whole: bool, not: bool) -> RuleTest {
     let (mut name, mut mask) = ([0_u8; 16], [0_u8; 16]);
     name[..text.len()].copy_from_slice(text.as_bytes());

@@ -1,4 +1,4 @@
-//! What tracers `connect`, `accept`, `close`, `bind` and `udp` have in common: one record.
+//! Decodes the records shared by tracers `connect`, `accept`, `close`, `bind` and `udp`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,22 +7,22 @@ use model::{Details, Ends, Moment, Record, Socket, Text, Traffic, Transfer};
 use crate::text;
 use crate::wire::{Kind, SockRecord, TEXT_UNREADABLE, Texts, WireError, view};
 
-/// [`SockRecord::flags`]: the caller did not wait for its connection.
+/// Bit of [`SockRecord::flags`], like the following: the caller did not wait for the connection.
 const SOCK_NONBLOCKING: u16 = 1;
 /// The other side connected.
 const SOCK_ACCEPTED: u16 = 2;
-/// Of a flow of datagrams: its sums.
+/// The record has the sums of a flow of datagrams.
 const SOCK_END: u16 = 4;
-/// A datagram that came.
+/// The datagram was received, not sent.
 const SOCK_RECEIVED: u16 = 8;
-/// `base` is the path of the socket's file.
+/// The text `base` is the path of the socket's file.
 const SOCK_KNOWN_PATH: u16 = 16;
 
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
-/// Calls that are told by name, and their numbers.
+/// Calls with a name in rows, and their numbers.
 const CALLS: &[(&str, i64)] = &[
     ("connect", libc::SYS_connect),
     ("accept", libc::SYS_accept),
@@ -41,13 +41,13 @@ const CALLS: &[(&str, i64)] = &[
     ("writev", libc::SYS_writev),
 ];
 
-/// The call of that number.
+/// Returns the name of a call.
 pub(crate) fn call_name(number: u32) -> Result<&'static str, WireError> {
     let found = CALLS.iter().find(|(_, found)| *found == i64::from(number));
     found.map(|(name, _)| *name).ok_or(WireError::Call(number))
 }
 
-/// An address of this family.
+/// Decodes an address of this family.
 pub(crate) fn address(family: u16, bytes: [u8; 16]) -> Result<IpAddr, WireError> {
     let [a, b, c, d, ..] = bytes;
     match family {
@@ -57,7 +57,7 @@ pub(crate) fn address(family: u16, bytes: [u8; 16]) -> Result<IpAddr, WireError>
     }
 }
 
-/// Local and remote address and port.
+/// Decodes local and remote address and port.
 pub(crate) fn inet(raw: &SockRecord) -> Result<Ends, WireError> {
     Ok(Ends::Inet {
         local: (address(raw.family, raw.saddr)?, raw.sport),
@@ -67,10 +67,10 @@ pub(crate) fn inet(raw: &SockRecord) -> Result<Ends, WireError> {
     })
 }
 
-/// Bytes to a record.
+/// Decodes the bytes of a record.
 ///
 /// # Errors
-/// They are no such record.
+/// Fails if the bytes are not a valid record of these kinds.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let kinds = [Kind::Connect, Kind::Accept, Kind::Close, Kind::Bind, Kind::Udp];
     let (raw, mut texts) = view::<SockRecord>(bytes, &kinds)?;
@@ -78,9 +78,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     texts.end()?;
     let kind = raw.header.kind()?;
     let is_flow_end = kind == Kind::Udp && raw.flags & SOCK_END != 0;
-    let told = kind != Kind::Close && !is_flow_end;
+    let is_single = kind != Kind::Close && !is_flow_end;
     let socket = Socket {
-        call: if told && kind != Kind::Connect { Some(call_name(raw.call)?) } else { None },
+        call: if is_single && kind != Kind::Connect { Some(call_name(raw.call)?) } else { None },
         ends,
         kind: raw.kind,
         protocol: raw.protocol,
@@ -89,7 +89,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
         accepted: (kind == Kind::Close).then_some(raw.flags & SOCK_ACCEPTED != 0),
         backlog: (i64::from(raw.call) == libc::SYS_listen).then_some(raw.backlog),
         direction: (kind == Kind::Udp && !is_flow_end).then_some(direction(&raw)),
-        traffic: (!told).then_some(traffic(&raw, kind)),
+        traffic: (!is_single).then_some(traffic(&raw, kind)),
     };
     Ok(Record {
         at: Moment::Boot(raw.header.at()),
@@ -98,7 +98,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     })
 }
 
-/// Which way a datagram went.
+/// Returns whether a datagram was sent or received.
 pub(crate) fn direction(raw: &SockRecord) -> Transfer {
     if raw.flags & SOCK_RECEIVED == 0 { Transfer::Sent } else { Transfer::Received }
 }
@@ -114,7 +114,8 @@ fn traffic(raw: &SockRecord, kind: Kind) -> Traffic {
     }
 }
 
-/// A name that begins with a NUL is abstract, and all of it counts; a path ends at its first NUL.
+/// Decodes the name of a unix socket. A name that begins with a NUL is abstract and is used whole; a path ends at its first
+/// NUL.
 fn unix(raw: &SockRecord, texts: &mut Texts<'_>) -> Result<Ends, WireError> {
     let (name, base) = (texts.take(raw.name)?, texts.take(raw.base)?);
     let is_abstract = name.bytes.first() == Some(&0);

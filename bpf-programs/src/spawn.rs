@@ -1,4 +1,4 @@
-//! Puts a host and a tracer under a supervisor.
+//! Starts host and tracers under a supervisor, and removes pins.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,38 +9,38 @@ use crate::config::EbpfConfig;
 use crate::host::{EbpfHost, Handover, HostState};
 use crate::loader::{Kernel, LoadError, Pins};
 use crate::programs::tracers;
-use crate::tracer::{EbpfTracer, Fixture, TracerState};
+use crate::tracer::{EbpfTracer, Shared, TracerState};
 
-/// Puts a host under a supervisor.
+/// Starts a host under a supervisor.
 pub(crate) fn spawn_host(supervisor: &Supervisor, handover: Arc<Handover>) -> ChildRef<EbpfHost, HostState> {
-    // A thread of its own: what else the agent does must not keep the rings waiting.
+    // On a thread of its own, so that nothing else in the agent delays reading the rings.
     let spec = Spec { placement: placement(), ..Spec::new("ebpf") };
     supervisor.spawn(spec, move |link| EbpfHost::new(link, handover.clone()))
 }
 
-/// Tests run on a paused clock, which is one thread's.
+/// Returns the host's thread: its own, except in tests, where the paused clock belongs to one thread.
 fn placement() -> Placement {
     if cfg!(test) { Placement::Here } else { Placement::OwnThread }
 }
 
-/// Puts a tracer under a supervisor.
-pub(crate) fn spawn_tracer(supervisor: &Supervisor, fixture: Fixture) -> ChildRef<EbpfTracer, TracerState> {
-    let fixture = Arc::new(fixture);
-    supervisor.spawn(Spec::new(fixture.tracer.name), move |link| EbpfTracer::new(link, fixture.clone()))
+/// Starts a tracer under a supervisor.
+pub(crate) fn spawn_tracer(supervisor: &Supervisor, shared: Shared) -> ChildRef<EbpfTracer, TracerState> {
+    let shared = Arc::new(shared);
+    supervisor.spawn(Spec::new(shared.tracer.name), move |link| EbpfTracer::new(link, shared.clone()))
 }
 
-/// For [`crate::checks`]: the same object, loaded to try.
+/// Loads the object with the programs of all tracers, for [`crate::checks`].
 pub(crate) fn try_kernel(config: &EbpfConfig) -> Result<Kernel, LoadError> {
     Kernel::load(config, &tracers().collect::<Vec<_>>())
 }
 
-/// Lets go of everything that an agent on that work folder has pinned; says whether there was anything. Programs that
-/// were still attached are detached. No agent may run there.
+/// Removes everything that an agent with this work directory has pinned, detaching programs that are still attached;
+/// returns whether there was anything. No agent may be running there.
 pub fn unpin(workdir: &Path) -> bool {
     Pins::of(workdir).remove_all()
 }
 
-/// Whether an agent on that work folder has pinned anything.
+/// Returns whether an agent with this work directory has pinned anything.
 pub fn is_pinned(workdir: &Path) -> bool {
     !Pins::of(workdir).is_empty()
 }

@@ -1,29 +1,29 @@
-//! Raw texts of records to what is meant: names from the leaf up to an absolute path, a failed open's path
-//! made absolute.
+//! Converts raw texts of records: names from the leaf up to absolute paths, and requested paths to absolute ones.
 
 use model::Text;
 
 use crate::wire::{FileId, RawText, TEXT_DELETED, TEXT_DETACHED, TEXT_INCOMPLETE, TEXT_UNREADABLE};
 
-/// A path, and whether it is whole.
+/// A path, and whether part of it is missing.
 pub(crate) struct Path {
     pub(crate) bytes: Vec<u8>,
     pub(crate) incomplete: bool,
 }
 
 impl Path {
-    /// As text.
+    /// Returns the path as text.
     pub(crate) fn text(&self) -> Text {
         Text::from_bytes(&self.bytes)
     }
 }
 
-/// The names of a path as the kernel side walked them. One that is not whole has no `/` in front: it is the
-/// end of the real path. `(deleted)` is appended as the kernel does it, also to what never had a folder (memfd).
+/// Joins the names of a path in the order in which the kernel side walked them, from the leaf up. An incomplete path has no
+/// leading `/`: it is the end of the real path. `(deleted)` is appended as the kernel does, also to files that never had a
+/// directory (memfd).
 pub(crate) fn path(raw: RawText<'_>) -> Path {
     let mut bytes = Vec::with_capacity(raw.bytes.len() + 1);
     let names = raw.bytes.strip_suffix(&[0]).unwrap_or(raw.bytes);
-    // What was opened by its handle, and has folders that nobody has looked up yet.
+    // A file opened by its handle, with parent directories that no lookup has connected to the root yet.
     let unconnected = raw.is(TEXT_DETACHED).then(|| names.strip_suffix(b"/")).flatten();
     let incomplete = raw.is(TEXT_INCOMPLETE | TEXT_UNREADABLE) || unconnected.is_some();
     let names = unconnected.map_or(names, |below| below.strip_suffix(&[0]).unwrap_or(below));
@@ -45,7 +45,7 @@ pub(crate) fn path(raw: RawText<'_>) -> Path {
     Path { bytes, incomplete }
 }
 
-/// The path of what may be a file without a folder, named as in `/proc/PID/fd`.
+/// Returns the path of a file; one without a directory is named as in `/proc/PID/fd`.
 pub(crate) fn file_path(raw: RawText<'_>, file: &FileId) -> Path {
     const PIPEFS: u32 = 0x5049_5045;
     const SOCKFS: u32 = 0x534F_434B;
@@ -64,8 +64,8 @@ pub(crate) fn file_path(raw: RawText<'_>, file: &FileId) -> Path {
     Path { bytes, incomplete: false }
 }
 
-/// A path as it was asked for, made absolute from `base`. Only `.`, `..` and double slashes are resolved: what
-/// a symlink would have led to is not known of a call that names files without opening them.
+/// Returns a requested path, made absolute from `base`. Only `.`, `..` and double slashes are resolved: the targets of
+/// symbolic links are unknown for a call that names files without opening them.
 pub(crate) fn join(base: RawText<'_>, asked: &[u8]) -> Path {
     let (base, incomplete) = if asked.starts_with(b"/") {
         (Vec::new(), false)
@@ -93,7 +93,7 @@ pub(crate) fn join(base: RawText<'_>, asked: &[u8]) -> Path {
     Path { bytes, incomplete }
 }
 
-/// Texts that are each closed by a NUL.
+/// Splits texts that are each ended by a NUL.
 pub(crate) fn list(bytes: &[u8]) -> Vec<Text> {
     if bytes.is_empty() {
         return Vec::new();

@@ -1,37 +1,37 @@
-//! The kinds of hooks that a kernel may offer. The kernel side is compiled once for each; `unseen` says what none or one
-//! of them can't see.
+//! Tiers: the kinds of hooks that a kernel may offer. The kernel side is compiled once for each tier; `unseen` lists the
+//! events that each can't see.
 
 use serde::{Deserialize, Serialize};
 
-/// A kind of hooks.
+/// A kind of hooks, for which the kernel side is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
     /// Trampolines at the functions of system calls, BTF tracepoints for the rest.
     Trampoline,
-    /// BTF tracepoints.
+    /// BTF tracepoints for everything.
     Tracepoint,
-    /// For kernels without BTF tracing: raw tracepoints.
+    /// Raw tracepoints, for kernels without BTF tracing.
     Kprobe,
 }
 
-/// Which tier is to be used.
+/// The configured choice of a tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
-    /// The first that works, see [`Tier::PREFERRED`].
+    /// Uses the first tier that works, see [`Tier::PREFERRED`].
     #[default]
     Auto,
-    /// [`Tier::Trampoline`].
+    /// Uses [`Tier::Trampoline`] only.
     Trampoline,
-    /// [`Tier::Tracepoint`].
+    /// Uses [`Tier::Tracepoint`] only.
     Tracepoint,
-    /// [`Tier::Kprobe`].
+    /// Uses [`Tier::Kprobe`] only.
     Kprobe,
 }
 
 impl Choice {
-    /// The tiers to try, in this order.
+    /// Returns the tiers to try, in order.
     pub fn tiers(self) -> &'static [Tier] {
         match self {
             Self::Auto => &Tier::PREFERRED,
@@ -43,12 +43,12 @@ impl Choice {
 }
 
 impl Tier {
-    /// Every one.
+    /// All tiers, by number.
     pub const ALL: [Self; 3] = [Self::Trampoline, Self::Tracepoint, Self::Kprobe];
-    /// What `auto` tries, in this order; `docs/DECISIONS.md` says why.
+    /// Tiers that `auto` tries, in this order; see `docs/DECISIONS.md` for the reasons.
     pub const PREFERRED: [Self; 2] = [Self::Tracepoint, Self::Kprobe];
 
-    /// Its name in configuration and in rows.
+    /// Returns the name in configuration and rows.
     pub fn name(self) -> &'static str {
         match self {
             Self::Trampoline => "trampoline",
@@ -57,12 +57,12 @@ impl Tier {
         }
     }
 
-    /// The tier of this number, see [`Tier::number`].
+    /// Returns the tier with this number, see [`Tier::number`].
     pub fn of_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|tier| tier.number() == number)
     }
 
-    /// Its number in the design: 1 is the first.
+    /// Returns the number in status and rows: 1 trampoline, 2 tracepoint, 3 kprobe.
     pub fn number(self) -> u8 {
         match self {
             Self::Trampoline => 1,

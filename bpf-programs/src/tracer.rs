@@ -1,6 +1,7 @@
-//! Actor `EbpfTracer`: one tracer's raw batches in, checked records out.
+//! Actor `EbpfTracer`: decodes one tracer's raw batches and sends the records to the collector.
 //!
-//! What it can't decode is lost, counted and named; a panic costs the batch in hand. Its queue outlives it.
+//! Records that can't be decoded are counted as lost, with the first cause. A panic loses the batch being decoded. The
+//! tracer's queue outlives the actor, so a restarted incarnation continues with the next batch.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
-use actors::{AskError, ChildRef, Exit, Link, Outbox, Phase, Shutdown, WhenFull, clock};
-use model::{Account, Batch, Place, Record};
+use actors::{ActorCtx, AskError, ChildRef, Exit, Outbox, Phase, Shutdown, WhenFull, clock};
+use model::{Account, Batch, LossPoint, Record};
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -19,58 +20,58 @@ use crate::loader::AttachError;
 use crate::manifest::Manifest;
 use crate::programs::Tracer;
 
-/// Progress is marked at least this often.
+/// Maximum time between two marks of progress.
 const MARK: Duration = Duration::from_millis(500);
 
-/// What a tracer shows of itself.
+/// The tracer's state, as `status` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TracerState {
-    /// Its hooks are attached.
+    /// True if the tracer's programs are attached.
     pub attached: bool,
-    /// Which tier of hooks it uses: 1 trampolines, 2 tracepoints, 3 kprobes; 0 before it is attached.
+    /// Tier of the hooks: 1 trampolines, 2 tracepoints, 3 kprobes; 0 before the tracer is attached.
     pub tier: u8,
-    /// The hooks.
+    /// Names of the hooks.
     pub hooks: Vec<String>,
-    /// What does not work for want of a hook, and why.
+    /// Functions that are missing for lack of a hook, each with the cause.
     pub without: Vec<String>,
-    /// Records decoded.
+    /// Number of records decoded.
     pub decoded: u64,
-    /// Records that could not be.
+    /// Number of records that could not be decoded.
     pub decode_errors: u64,
-    /// The latest fault: a record that could not be decoded, or why it can't be attached, in the kernel's words.
+    /// The latest error: of decoding a record, or the kernel's error of attaching.
     pub last_error: Option<String>,
-    /// What could be done about it.
+    /// Suggestions for an administrator.
     pub advice: Vec<String>,
 }
 
-/// Attaches the tracer again, or detaches it; answered when that is done and, on detaching, all its records have
-/// been handed over.
+/// Attaches the tracer again, or detaches it; answered when that is done and, on detaching, all its records have been
+/// passed on.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Result<(), String>")]
 pub struct SetAttached(pub bool);
 
-/// Panics while it decodes the next batch.
+/// Makes the tracer panic while decoding the next batch.
 #[cfg(feature = "fault-injection")]
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct InjectPanic;
 
-/// What all incarnations of a tracer share.
-pub(crate) struct Fixture {
+/// State shared by all incarnations of a tracer.
+pub(crate) struct Shared {
     pub(crate) tracer: &'static Tracer,
     pub(crate) account: Arc<Account>,
     pub(crate) host: ChildRef<EbpfHost, HostState>,
-    /// Where the host puts raw batches, and where they come out.
+    /// Queue of raw batches from the host.
     pub(crate) queue: (Outbox<RawBatch>, flume::Receiver<RawBatch>),
     pub(crate) collector: Outbox<Batch>,
-    /// It is meant to be attached: kept, so that one that was detached stays so when it is built anew.
+    /// True if the tracer is to be attached. A detached tracer stays detached when it is restarted.
     pub(crate) wanted: Arc<AtomicBool>,
-    /// Tells the store what it runs with.
+    /// Emits the tracer's rows of tracer `manifest`, if enabled.
     pub(crate) manifest: Option<Manifest>,
 }
 
-impl Fixture {
-    /// A tracer that is to be attached, with a queue for so many raw batches.
+impl Shared {
+    /// Creates the state of a tracer to be attached, with a queue for `queue` raw batches.
     pub(crate) fn new(
         tracer: &'static Tracer,
         account: Arc<Account>,
@@ -91,23 +92,24 @@ impl Fixture {
     }
 }
 
-/// Decodes one tracer's records. See the module.
+/// The actor that decodes one tracer's records; see the module documentation.
 pub struct EbpfTracer {
-    body: Rc<Body>,
+    control: Rc<Control>,
 }
 
-struct Body {
-    link: Link<TracerState>,
-    fixture: Arc<Fixture>,
+/// State of one incarnation, shared by its loop and its message handlers.
+struct Control {
+    ctx: ActorCtx<TracerState>,
+    shared: Arc<Shared>,
     stopping: Cell<bool>,
     panic_next: Cell<bool>,
     wake: Notify,
 }
 
 impl EbpfTracer {
-    pub(crate) fn new(link: Link<TracerState>, fixture: Arc<Fixture>) -> Self {
+    pub(crate) fn new(ctx: ActorCtx<TracerState>, shared: Arc<Shared>) -> Self {
         let (stopping, panic_next) = (Cell::new(false), Cell::new(false));
-        Self { body: Rc::new(Body { link, fixture, stopping, panic_next, wake: Notify::new() }) }
+        Self { control: Rc::new(Control { ctx, shared, stopping, panic_next, wake: Notify::new() }) }
     }
 }
 
@@ -115,11 +117,11 @@ impl Actor for EbpfTracer {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if self.body.fixture.wanted.load(Relaxed) {
-            let body = self.body.clone();
-            ctx.spawn(async move { body.attach_at_start().await }.into_actor(self));
+        if self.control.shared.wanted.load(Relaxed) {
+            let control = self.control.clone();
+            ctx.spawn(async move { control.attach_at_start().await }.into_actor(self));
         }
-        ctx.spawn(self.body.clone().run().into_actor(self));
+        ctx.spawn(self.control.clone().run().into_actor(self));
     }
 }
 
@@ -127,8 +129,8 @@ impl Handler<Shutdown> for EbpfTracer {
     type Result = ();
 
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.body.stopping.set(true);
-        self.body.wake.notify_one();
+        self.control.stopping.set(true);
+        self.control.wake.notify_one();
     }
 }
 
@@ -136,10 +138,14 @@ impl Handler<SetAttached> for EbpfTracer {
     type Result = ResponseFuture<Result<(), String>>;
 
     fn handle(&mut self, SetAttached(on): SetAttached, _: &mut Self::Context) -> Self::Result {
-        let body = self.body.clone();
+        let control = self.control.clone();
         Box::pin(async move {
-            body.fixture.wanted.store(on, Relaxed);
-            if on { body.attach().await.map_err(|cause| cause.to_string()) } else { body.detach().await }
+            control.shared.wanted.store(on, Relaxed);
+            if on {
+                control.attach().await.map_err(|cause| cause.to_string())
+            } else {
+                control.detach().await
+            }
         })
     }
 }
@@ -149,11 +155,11 @@ impl Handler<InjectPanic> for EbpfTracer {
     type Result = ();
 
     fn handle(&mut self, _: InjectPanic, _: &mut Self::Context) {
-        self.body.panic_next.set(true);
+        self.control.panic_next.set(true);
     }
 }
 
-/// Why a tracer is not attached.
+/// Error of attaching a tracer.
 #[derive(Debug, thiserror::Error)]
 enum NotAttached {
     #[error(transparent)]
@@ -162,28 +168,28 @@ enum NotAttached {
     NoHost(AskError),
 }
 
-impl Body {
+impl Control {
     async fn attach_at_start(&self) {
         match self.attach().await {
             Ok(()) => {}
-            // Not wanted any more: whoever said so stops it.
-            Err(_) if !self.fixture.wanted.load(Relaxed) => {}
-            // At shutdown the host goes first.
+            // Disabled meanwhile: the one who disabled it stops it.
+            Err(_) if !self.shared.wanted.load(Relaxed) => {}
+            // At shutdown the host ends first.
             Err(NotAttached::NoHost(AskError::Ended { cause: None, .. })) => {}
             Err(cause) => {
-                let advice = self.link.read().advice;
-                tracing::error!(tracer = self.fixture.tracer.name, %cause, ?advice, "tracer can't run");
+                let advice = self.ctx.read().advice;
+                tracing::error!(tracer = self.shared.tracer.name, %cause, ?advice, "tracer can't run");
                 self.give_up(cause).await;
             }
         }
     }
 
     async fn attach(&self) -> Result<(), NotAttached> {
-        let Fixture { tracer, account, host, queue, .. } = &*self.fixture;
+        let Shared { tracer, account, host, queue, .. } = &*self.shared;
         let answer = loop {
             match host.ask(Attach { tracer, account: account.clone(), outbox: queue.0.clone() }).await {
-                // It is being built anew; the question is asked again as soon as it is there.
-                Err(AskError::Fell { .. }) if self.fixture.wanted.load(Relaxed) => clock::sleep(MARK).await,
+                // The host is being restarted; the request is repeated until it is there.
+                Err(AskError::Exited { .. }) if self.shared.wanted.load(Relaxed) => clock::sleep(MARK).await,
                 Err(ended) => break Err((NotAttached::NoHost(ended), host.state().advice)),
                 Ok(Err(cause)) => {
                     let advice = cause.advice();
@@ -194,7 +200,7 @@ impl Body {
         };
         match answer {
             Ok(attached) => {
-                if let Some(manifest) = &self.fixture.manifest {
+                if let Some(manifest) = &self.shared.manifest {
                     manifest.attached(&attached).await;
                 }
                 self.show_attached(attached);
@@ -207,16 +213,16 @@ impl Body {
         }
     }
 
-    /// It is given up: the store is to know as well.
+    /// Gives up the tracer, and reports it in the manifest.
     async fn give_up(&self, cause: impl std::fmt::Display) {
-        if let Some(manifest) = &self.fixture.manifest {
+        if let Some(manifest) = &self.shared.manifest {
             manifest.refused(cause.to_string()).await;
         }
-        self.link.give_up(cause);
+        self.ctx.give_up(cause);
     }
 
     fn show_fault(&self, cause: Option<String>, advice: Vec<String>) {
-        self.link.update(|state| {
+        self.ctx.update(|state| {
             state.last_error = cause;
             state.advice = advice;
         });
@@ -224,9 +230,9 @@ impl Body {
 
     fn show_attached(&self, attached: Attached) {
         for without in &attached.without {
-            tracing::warn!(tracer = self.fixture.tracer.name, without, "tracer runs without");
+            tracing::warn!(tracer = self.shared.tracer.name, without, "tracer runs without");
         }
-        self.link.update(|state| {
+        self.ctx.update(|state| {
             state.attached = true;
             state.tier = attached.tier;
             state.hooks = attached.hooks;
@@ -235,40 +241,40 @@ impl Body {
     }
 
     async fn detach(&self) -> Result<(), String> {
-        let Fixture { tracer, host, .. } = &*self.fixture;
+        let Shared { tracer, host, .. } = &*self.shared;
         host.ask(Detach { tracer }).await.map_err(|cause| cause.to_string())?;
-        self.link.update(|state| {
+        self.ctx.update(|state| {
             state.attached = false;
             state.hooks.clear();
         });
         Ok(())
     }
 
-    /// Decodes batches until told to stop, then what is left.
+    /// Decodes batches until the tracer is stopped, then those left in the queue.
     async fn run(self: Rc<Self>) {
-        let raw = self.fixture.queue.1.clone();
-        let mut host_ended = Box::pin(self.fixture.host.ended());
+        let raw = self.shared.queue.1.clone();
+        let mut host_ended = Box::pin(self.shared.host.ended());
         let (mut host_is_there, mut host_gone) = (true, None);
         loop {
-            self.link.progress().mark();
+            self.ctx.progress().mark();
             if (self.stopping.get() || host_gone.is_some()) && raw.is_empty() {
                 return match host_gone {
                     Some(cause) if !self.stopping.get() => self.give_up(cause).await,
-                    _ => self.link.end(Exit::Stopped),
+                    _ => self.ctx.end(Exit::Stopped),
                 };
             }
             tokio::select! {
                 batch = raw.recv_async() => match batch {
                     Ok(batch) => self.pass_on(batch).await,
-                    // Can't be: the fixture holds a sender.
-                    Err(_) => return self.link.end(Exit::Finished),
+                    // Cannot happen: the shared state holds a sender.
+                    Err(_) => return self.ctx.end(Exit::Finished),
                 },
                 () = self.wake.notified() => {}
                 status = &mut host_ended, if host_is_there => {
                     host_is_there = false;
                     if status.phase == Phase::GivenUp {
                         host_gone = Some(status.first_cause.unwrap_or_else(|| "the host ended".to_owned()));
-                        self.show_fault(host_gone.clone(), self.fixture.host.state().advice);
+                        self.show_fault(host_gone.clone(), self.shared.host.state().advice);
                     }
                 }
                 () = clock::sleep(clock::until_tick(MARK)) => {}
@@ -281,29 +287,29 @@ impl Body {
         if batch.records.is_empty() {
             return;
         }
-        let mut sent = Box::pin(self.fixture.collector.send(batch));
+        let mut sent = Box::pin(self.shared.collector.send(batch));
         loop {
             tokio::select! {
                 done = &mut sent => {
                     if done.is_err() {
-                        self.link.give_up("the collector is gone for good");
+                        self.ctx.give_up("the collector has ended");
                     }
                     return;
                 }
-                // Waiting for room is no stall.
-                () = clock::sleep(MARK) => self.link.progress().mark(),
+                // Waiting for room is not a hang.
+                () = clock::sleep(MARK) => self.ctx.progress().mark(),
             }
         }
     }
 
     fn decode(&self, mut raw: RawBatch) -> Batch {
-        // From here on a panic books the batch as lost in decoding.
-        raw.claim.enter(Place::Decode);
+        // From here on, a panic counts the batch as lost in decoding.
+        raw.claim.enter(LossPoint::Decode);
         let (mut records, mut first_error): (Vec<Record>, _) =
             (Vec::with_capacity(raw.records().len()), None);
         for bytes in raw.records() {
             assert!(!self.panic_next.get(), "injected: panic while decoding");
-            match (self.fixture.tracer.decode)(bytes) {
+            match (self.shared.tracer.decode)(bytes) {
                 Ok(record) => records.push(record),
                 Err(cause) => drop(first_error.get_or_insert(cause)),
             }
@@ -313,15 +319,15 @@ impl Body {
         let error = first_error.map(|cause| cause.to_string());
         if let Some(cause) = &error {
             tracing::warn!(
-                tracer = self.fixture.tracer.name,
+                tracer = self.shared.tracer.name,
                 count = errors,
                 cause,
                 "records could not be decoded"
             );
             claim.lose(errors, cause);
         }
-        claim.enter(Place::Queue);
-        self.link.update(|state| {
+        claim.enter(LossPoint::Queue);
+        self.ctx.update(|state| {
             state.decoded += decoded;
             state.decode_errors += errors;
             state.last_error = error.or(state.last_error.take());

@@ -1,4 +1,8 @@
-//! The functions of system calls, as trampolines know them: by name, in the kernel's type information.
+//! Finds the kernel functions of system calls, to which trampolines are attached, in the kernel's type information.
+//!
+//! The function of a call has a name made of a prefix by architecture and ABI, and the call's name: `__x64_sys_openat`,
+//! `__ia32_compat_sys_openat`. A program attached to a function's end (fexit) is verified for the function's prototype. Two
+//! prototypes occur, so each program is loaded for up to two of them, in as many [`Part`]s, each with its own table.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,26 +11,26 @@ use crate::facts;
 use crate::programs::{Hook, Program};
 use crate::syscalls::Syscall;
 
-/// How many stubs each table has (`src/syscalls/probe.bpf.c`).
+/// Number of stubs per table (`src/syscalls/probe.bpf.c`).
 pub const STUBS: usize = 256;
-/// The tables, by the prototype of the functions whose programs they take.
+/// Names of the tables, one for each prototype of functions.
 pub const TABLES: [&str; 2] = [crate::syscalls::TABLE, "syscall_exits_2"];
-/// Whose prototype is that of the first table.
+/// The function that defines the prototype of the first table.
 const FIRST: &str = if cfg!(target_arch = "x86_64") { "__x64_sys_openat" } else { "__arm64_sys_openat" };
 
-/// Before a 64-bit call's name.
+/// Prefix of the functions of 64-bit calls.
 const NATIVE: &[&str] = if cfg!(target_arch = "x86_64") { &["__x64_sys_"] } else { &["__arm64_sys_"] };
-/// Before a 32-bit call's.
+/// Prefixes of the functions of 32-bit calls.
 const COMPAT: &[&str] = if cfg!(target_arch = "x86_64") {
     &["__ia32_compat_sys_", "__ia32_sys_ia32_", "__ia32_compat_sys_ia32_", "__ia32_sys_"]
 } else {
     &["__arm64_compat_sys_", "__arm64_sys_"]
 };
-/// Behind it: a call of 32-bit programs may come in several widths.
+/// Suffixes of the functions of 32-bit calls, which exist for several widths of arguments.
 const WIDTHS: [&str; 6] = ["", "16", "32", "64", "_time32", "_time64"];
-/// What 32-bit programs' socket calls may come through.
+/// Function of socketcall(), through which 32-bit programs may call all socket functions.
 const SOCKETCALL: &str = "__ia32_compat_sys_socketcall";
-/// Calls whose function has another name.
+/// Calls with another name in their function.
 const ALIASES: [(&str, &str); 5] = [
     ("umount2", "umount"),
     ("umount2", "oldumount"),
@@ -35,44 +39,43 @@ const ALIASES: [(&str, &str); 5] = [
     ("fadvise64", "fadvise64_64"),
 ];
 
-/// A function of a system call.
+/// A kernel function of a system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
-    /// Its name.
     pub name: String,
-    /// Which of [`TABLES`] its programs use.
+    /// Index in [`TABLES`] of the table for its prototype.
     pub table: usize,
 }
 
-/// A program as it is loaded: for the functions of one prototype.
+/// A program as it is loaded, for the functions of one prototype.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Its name in the object.
+    /// Name of the program in the object.
     pub name: String,
-    /// Which of [`TABLES`] it goes into.
+    /// Index in [`TABLES`] of the table it goes into.
     pub table: usize,
-    /// The function it is verified for, where it is of a trampoline.
+    /// The function it is verified for, with tier trampoline.
     pub target: Option<String>,
 }
 
 impl Part {
-    /// All of a program that is of no trampoline.
+    /// Returns the single part of a program that is not attached by a trampoline.
     pub fn whole(program: &Program) -> Self {
         Self { name: program.name.to_owned(), table: 0, target: None }
     }
 }
 
-/// All functions of system calls of a kernel.
+/// All functions of system calls in a kernel.
 #[derive(Debug, Default)]
 pub struct Functions {
     tables: BTreeMap<String, usize>,
 }
 
 impl Functions {
-    /// Those of the running kernel.
+    /// Reads the functions of the running kernel.
     ///
     /// # Errors
-    /// Its type information can't be read.
+    /// Fails if the kernel's type information can't be read.
     pub fn of_this_kernel() -> io::Result<Self> {
         let bytes = std::fs::read(facts::BTF)?;
         let found = functions(&bytes).ok_or_else(|| io::Error::other("no type information of functions"))?;
@@ -82,7 +85,7 @@ impl Functions {
         Ok(Self { tables: found.into_iter().map(|(name, of)| (name, table(of))).collect() })
     }
 
-    /// Those of one call.
+    /// Returns the functions of one call.
     pub fn of(&self, call: &Syscall) -> Vec<Function> {
         let mut names = vec![call.name];
         names.extend(ALIASES.iter().filter(|(name, _)| *name == call.name).map(|(_, other)| *other));
@@ -104,7 +107,7 @@ impl Functions {
         found
     }
 
-    /// The program's parts: one for each table that a function of its calls needs.
+    /// Returns the program's parts: one for each table that a function of its calls needs.
     pub fn parts(&self, program: &Program) -> Vec<Part> {
         let Hook::SyscallExits(_, calls) = program.hook else { return vec![Part::whole(program)] };
         let of_calls: Vec<_> = calls.iter().flat_map(|call| self.of(call)).collect();
@@ -127,14 +130,14 @@ impl Functions {
     }
 }
 
-/// The stub of that number, of that table.
+/// Returns the name of a stub by table and number.
 pub fn stub(table: usize, number: usize) -> String {
     let before = if table == 0 { "at_" } else { "at_2_" };
     format!("{before}{number:03o}")
 }
 
-/// Functions of system calls by name, with the number of their prototype. Types are read one after the other, each as
-/// long as its kind says (Documentation/bpf/btf.rst).
+/// Returns functions of system calls by name, with the BTF id of their prototype. Types are read sequentially; the length
+/// of each depends on its kind (Documentation/bpf/btf.rst).
 fn functions(bytes: &[u8]) -> Option<BTreeMap<String, u32>> {
     const FUNC: u32 = 12;
     let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
@@ -150,7 +153,7 @@ fn functions(bytes: &[u8]) -> Option<BTreeMap<String, u32>> {
             && let Some(name) = name_at(strings, name).filter(|name| name.contains("sys_"))
             && NATIVE.iter().chain(COMPAT).any(|before| name.starts_with(before))
         {
-            // Some kernels have a function twice, with another prototype each; the first is taken when it is hooked.
+            // Some kernels have a function twice, with different prototypes; a hook is attached to the first.
             found.entry(name.to_owned()).or_insert(of);
         }
         at += 12 + size_behind(kind, count);
@@ -164,7 +167,7 @@ fn name_at(strings: &[u8], at: usize) -> Option<&str> {
     std::str::from_utf8(&rest[..end]).ok()
 }
 
-/// What follows a type's first three words.
+/// Returns the size of the data behind a type's first three words.
 fn size_behind(kind: u32, count: usize) -> usize {
     match kind {
         1 | 14 | 17 => 4,              // INT, VAR, DECL_TAG
@@ -197,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_types_are_answered() {
+    fn bytes_that_are_no_types_are_refused() {
         assert_eq!(functions(b"short"), None);
         assert_eq!(functions(&[0xff; 64]), None);
     }

@@ -1,7 +1,7 @@
-//! What passes between kernel and agent: `include/wire.h` in Rust, and bytes to checked structs.
+//! The data exchanged between kernel and agent: the structs of `include/wire.h` in Rust, and their checked decoding.
 //!
-//! All of this crate's `unsafe` is here. Bytes from a ring are not trusted: whatever they are, the answer is a
-//! checked value or a [`WireError`].
+//! All `unsafe` code of this crate is here. Bytes from a ring are not trusted: decoding returns a checked value or a
+//! [`WireError`], whatever the bytes.
 #![expect(
     unsafe_code,
     reason = "plain-data structs are read from bytes and written to maps here, nowhere else"
@@ -22,22 +22,22 @@ pub use texts::{
     TEXT_UNREADABLE, split,
 };
 
-/// [`Header::flags`]: its tracer is enabled and the filters let it pass; it is counted in `seen`.
+/// Bit of [`Header::flags`]: the tracer is enabled and the filters let the event pass, so it is counted in `seen`.
 pub const FLAG_TRACED: u32 = 1;
-/// Set in [`Header::flags`]: it was asked for through io_uring.
+/// Bit of [`Header::flags`]: the operation was requested through io_uring.
 pub const FLAG_URING: u32 = 2;
-/// Set in [`Header::flags`]: in a 32-bit program's call.
+/// Bit of [`Header::flags`]: the operation was a 32-bit program's call.
 pub const FLAG_COMPAT: u32 = 4;
 
-/// [`ExecRecord::call`] of one that succeeded: execveat was given the descriptor of a file or folder.
+/// Value of [`ExecRecord::call`] if the exec succeeded and execveat was given the descriptor of a file or directory.
 pub const EXEC_BY_DESCRIPTOR: u32 = u32::MAX;
 
-/// [`FileId::layer`]: the layer that is written to.
+/// Value of [`FileId::layer`]: overlayfs's upper layer, which is written to.
 pub const LAYER_UPPER: u32 = 1;
-/// [`FileId::layer`]: one of those below.
+/// Value of [`FileId::layer`]: one of overlayfs's lower layers.
 pub const LAYER_LOWER: u32 = 2;
 
-/// Structs that any bytes of their size make, so that reading one can't be wrong.
+/// Structs for which any bytes of the right size are a valid value.
 ///
 /// # Safety
 /// `repr(C)`, only integers and arrays of integers and of such structs, no padding.
@@ -51,7 +51,7 @@ macro_rules! wire_structs {
         pub struct $name { $($(#[$field_doc])* pub $field: $kind,)* }
 
         impl $name {
-            /// Name, offset and size of each field, to compare with C's.
+            /// Name, offset and size of each field, to be compared with the C struct.
             pub const LAYOUT: &'static [(&'static str, usize, usize)] = &[
                 $((stringify!($field), std::mem::offset_of!($name, $field), size_of::<$kind>()),)*
             ];
@@ -74,9 +74,9 @@ pub use maps::*;
 pub use rules::*;
 
 wire_structs! {
-    /// Length and nature of one text behind a record's fixed part.
+    /// Length and flags of one text behind a record's fixed part.
     TextRef {
-        /// Bytes.
+        /// Length in bytes.
         len: u16,
         /// `TEXT_*` bits.
         flags: u16,
@@ -84,19 +84,18 @@ wire_structs! {
 
     /// The start of every record.
     Header {
-        /// A [`Kind`].
+        /// Number of the [`Kind`].
         kind: u32,
-        /// `FLAG_*` bits.
+        /// `FLAG_*` bits of this record.
         flags: u32,
-        /// Bytes of the whole record.
+        /// Size of the whole record in bytes.
         size: u32,
-        /// Process id (`tgid`).
+        /// Process id (`tgid`) in the initial pid namespace.
         pid: u32,
-        /// When, nanoseconds since boot.
+        /// Time of the event in nanoseconds since boot.
         time_ns: u64,
-        /// When the process started, nanoseconds since boot.
+        /// Start of the process in nanoseconds since boot.
         start_ns: u64,
-        /// Thread id.
         tid: u32,
         /// Process id of the real parent.
         ppid: u32,
@@ -104,302 +103,295 @@ wire_structs! {
         euid: u32,
         /// Effective group id.
         egid: u32,
-        /// See [`Identity::cgroup_id`].
+        /// Id of the cgroup in its hierarchy.
         cgroup_id: u64,
         /// Inode number of the pid namespace.
         pid_ns: u32,
         /// Inode number of the mount namespace.
         mnt_ns: u32,
-        /// Process id in its own pid namespace.
+        /// Process id in the process's own pid namespace.
         ns_pid: u32,
         /// Number of the cgroup's hierarchy; 0 is v2.
         hierarchy: u32,
-        /// Command name, closed by a NUL if shorter.
+        /// Command name, ended by a NUL if shorter.
         comm: [u8; 16],
     }
 
-    /// Which file a descriptor stands for.
+    /// Identity of a file: device, inode and generation. `real_*` is the file of the overlayfs layer that has the data.
     FileId {
-        /// Inode number.
+        /// Inode number of the file.
         ino: u64,
-        /// Device, major number.
+        /// Major number of the device.
         dev_major: u32,
-        /// Device, minor number.
+        /// Minor number of the device.
         dev_minor: u32,
-        /// Tells apart files that had the same number one after the other.
+        /// Generation of the inode; distinguishes files that had the same inode number one after the other.
         generation: u32,
-        /// Magic number of its filesystem.
+        /// Magic number of the filesystem.
         fs_magic: u32,
         /// The inode's mode.
         mode: u16,
-        /// Not 0: the rest is there.
+        /// Not 0 if the other fields are filled in.
         known: u16,
-        /// Device of the layer's file that an overlayfs takes it from, as the kernel has it.
+        /// Device of the layer's file, in the kernel's encoding.
         real_dev: u32,
-        /// Inode number of that.
+        /// Inode number of the layer's file.
         real_ino: u64,
-        /// Generation of that.
+        /// Generation of the layer's file.
         real_generation: u32,
-        /// Whose: `LAYER_*`.
+        /// The layer: `LAYER_*`, or 0 if the file is not on overlayfs or the layer is unknown.
         layer: u32,
     }
 
-    /// Kind [`Kind::Open`].
+    /// Record of kind [`Kind::Open`].
     OpenRecord {
-        /// Who and when.
+        /// Process, thread and time.
         header: Header,
-        /// `O_*` bits as asked.
+        /// `O_*` bits as requested.
         flags: u64,
         /// The file that was opened.
         file: FileId,
         /// Descriptor or negative errno.
         ret: i32,
-        /// Permission bits as asked.
+        /// Permission bits as requested.
         mode: u16,
-        /// What the process takes off a mode.
+        /// Bits that the process removes from a mode.
         umask: u16,
-        /// The path as asked.
+        /// The path as requested.
         asked: TextRef,
-        /// The file; of a failed open the folder that a relative `asked` starts from.
+        /// Path of the file; if the open failed, of the directory that a relative `asked` starts from.
         path: TextRef,
     }
 
-    /// Kind [`Kind::Exec`].
+    /// Record of kind [`Kind::Exec`].
     ExecRecord {
-        /// Who and when.
+        /// Process, thread and time.
         header: Header,
-        /// What runs now; of a failed one what its descriptor stands for.
+        /// The executed file; if the exec failed, the file of its descriptor.
         file: FileId,
         /// 0 or negative errno.
         ret: i32,
-        /// Of a failed one the system call's number, else 0 or [`EXEC_BY_DESCRIPTOR`].
+        /// If the exec failed, the number of the system call, else 0 or [`EXEC_BY_DESCRIPTOR`].
         call: u32,
-        /// Of a failed one: `AT_*` bits.
+        /// `AT_*` bits, if the exec failed.
         flags: u32,
-        /// The path as asked.
+        /// The path as requested.
         asked: TextRef,
-        /// The executable file; of a failed one the folder that a relative `asked` starts from, or the descriptor's file.
+        /// Path of the executable; if the exec failed, of the directory that a relative `asked` starts from, or of the
+        /// descriptor's file.
         exe: TextRef,
-        /// The working folder.
+        /// Path of the working directory.
         cwd: TextRef,
-        /// The cgroup.
+        /// Path of the cgroup.
         cgroup: TextRef,
-        /// Arguments, each closed by a NUL.
+        /// Arguments, each ended by a NUL.
         argv: TextRef,
     }
 
-    /// Kind [`Kind::Clone`].
+    /// Record of kind [`Kind::Clone`].
     CloneRecord {
-        /// Who (the parent) and when.
+        /// The parent, and the time.
         header: Header,
         /// `CLONE_*` bits.
         flags: u64,
-        /// When the child's task started.
+        /// Start of the child's task in nanoseconds since boot.
         child_start_ns: u64,
-        /// The child's cgroup.
+        /// Id of the child's cgroup.
         child_cgroup_id: u64,
         /// The child's process id.
         child_pid: u32,
         /// The child's thread id.
         child_tid: u32,
-        /// Not 0: `flags` is there.
+        /// Not 0 if `flags` is known.
         has_flags: u32,
-        /// The child's cgroup's path, if it is not the parent's.
+        /// Path of the child's cgroup, if it differs from the parent's.
         cgroup: TextRef,
     }
 
-    /// Kind [`Kind::Exit`].
+    /// Record of kind [`Kind::Exit`].
     ExitRecord {
-        /// Who and when.
+        /// Process, thread and time.
         header: Header,
-        /// As `wait` tells it.
+        /// Exit status as `wait()` returns it.
         status: u32,
-        /// Nothing.
         pad: u32,
     }
 
-    /// Kinds [`Kind::Connect`], [`Kind::Accept`] to [`Kind::Dns`].
+    /// Record of kinds [`Kind::Connect`] and [`Kind::Accept`] to [`Kind::Dns`].
     SockRecord {
-        /// Who and when.
+        /// Process, thread and time.
         header: Header,
-        /// Local address; IPv4 in the first 4 bytes.
+        /// Local address; an IPv4 address is in the first 4 bytes.
         saddr: [u8; 16],
-        /// Remote address.
+        /// Remote address, in the same format.
         daddr: [u8; 16],
-        /// Bytes that went.
+        /// Number of bytes sent.
         sent: u64,
-        /// Bytes that came.
+        /// Number of bytes received.
         received: u64,
-        /// Datagrams that went.
+        /// Number of datagrams sent.
         datagrams_sent: u64,
-        /// Datagrams that came.
+        /// Number of datagrams received.
         datagrams_received: u64,
-        /// When the connection or flow began, nanoseconds since boot.
+        /// Start of the connection or flow in nanoseconds since boot.
         since_ns: u64,
-        /// When its last datagram went or came.
+        /// Time of the flow's last datagram.
         last_ns: u64,
-        /// Local port.
+        /// Local port in host byte order.
         sport: u16,
-        /// Remote port.
+        /// Remote port in host byte order.
         dport: u16,
-        /// 1, 2 or 10.
+        /// Address family: `AF_UNIX`, `AF_INET` or `AF_INET6`.
         family: u16,
-        /// `SOCK_STREAM` and its like.
+        /// Socket type: `SOCK_STREAM` etc.
         kind: u16,
-        /// `IPPROTO_TCP` and its like.
+        /// Protocol: `IPPROTO_TCP` etc.
         protocol: u16,
-        /// `SOCK_*` bits.
+        /// Bits `SOCK_NONBLOCKING` to `SOCK_KNOWN_PATH` of `include/wire.h`.
         flags: u16,
-        /// The call's result, or negative errno.
+        /// Result of the call, or negative errno.
         ret: i32,
-        /// The system call's number.
+        /// Number of the system call, if the record is about one.
         call: u32,
-        /// Connections that may wait, of a listen.
+        /// The limit on waiting connections that listen() was given.
         backlog: u32,
-        /// Who made the other end of a unix socket.
+        /// Process at the other end of a unix socket, as `SO_PEERCRED` returns it.
         peer_pid: u32,
-        /// A unix socket's name; of kind dns the datagram.
+        /// Name of a unix socket; for kind dns the datagram.
         name: TextRef,
-        /// A unix socket's file, or the folder its name starts from.
+        /// Path of a unix socket's file, or of the directory its name starts from.
         base: TextRef,
-        /// Nothing.
         pad: u32,
     }
 
-    /// Kinds [`Kind::Rename`] to [`Kind::Mount`].
+    /// Record of kinds [`Kind::Rename`] to [`Kind::Mount`].
     FsRecord {
-        /// Who and when.
+        /// Process, thread and time.
         header: Header,
-        /// A number it was called with; which, the call decides.
+        /// First argument in the order of the table in `src/fs.rs`, as are `b` and `c`.
         a: u64,
-        /// Another.
         b: u64,
-        /// Another.
         c: u64,
-        /// The file behind the descriptor it was called with.
+        /// The file behind the descriptor that the call was given.
         file: FileId,
         /// 0 or negative errno.
         ret: i32,
-        /// The system call's number.
+        /// Number of the system call.
         call: u32,
-        /// The path as asked.
+        /// The path as requested.
         asked: TextRef,
-        /// The folder it starts from; of a descriptor the file itself.
+        /// Path of the directory that `asked` starts from, or of the file behind a descriptor.
         base: TextRef,
-        /// The second path as asked.
+        /// The second path as requested.
         asked2: TextRef,
-        /// The folder it starts from.
+        /// Path of the directory that `asked2` starts from.
         base2: TextRef,
-        /// A word it was called with; which, the call decides.
+        /// Name of an attribute or filesystem, or target of a symbolic link, by call.
         word: TextRef,
-        /// Nothing.
         pad: u32,
     }
 
-    /// Kind [`Kind::Usage`].
+    /// Record of kind [`Kind::Usage`].
     UsageRecord {
-        /// Who, as it was when this began; and when it was told.
+        /// The process as it was at the first use, and the time of the flush.
         header: Header,
-        /// When the first of the calls ended.
+        /// Time at which the first of the calls ended.
         first_ns: u64,
-        /// When the last did, to a clock tick.
+        /// Time at which the last of the calls ended, to a clock tick.
         last_ns: u64,
-        /// Returned by the calls; of maps what was mapped.
+        /// Sum of the bytes that the calls returned; for maps the bytes mapped.
         bytes: u64,
-        /// How many.
+        /// Number of calls.
         calls: u64,
-        /// Of maps: from where in the file,
+        /// For maps: lowest offset mapped from the file.
         low: u64,
-        /// to where.
+        /// For maps: highest offset mapped from the file.
         high: u64,
-        /// The kernel side's.
+        /// Clock tick of the last use; only for the kernel side.
         tick: u64,
-        /// Which file.
+        /// Identity of the file.
         file: FileId,
-        /// `O_*` bits it is open with.
+        /// `O_*` bits that the file is open with.
         flags: u32,
-        /// `USAGE_*`.
+        /// Read, written or mapped: `USAGE_*` of `include/wire.h`.
         direction: u32,
-        /// A bit for each way, see [`crate::usage::WAYS`].
+        /// The calls used, a bit each, see [`crate::usage::WAYS`].
         via: u32,
-        /// Of maps: `PROT_*` bits, and above them `MAP_*` bits.
+        /// For maps: `PROT_*` bits, and above them `MAP_*` bits.
         protection: u32,
-        /// The file.
+        /// Path of the file.
         path: TextRef,
-        /// Nothing.
         pad: u32,
     }
 
-    /// The key of the ledger's maps: whose account with what.
+    /// The key of the ledger's maps: process, file and direction.
     UsageKey {
-        /// When the process started.
+        /// Start of the process in nanoseconds since boot.
         start_ns: u64,
-        /// Inode number.
+        /// Inode number of the file.
         ino: u64,
-        /// Process id.
+        /// Process id (`tgid`).
         tgid: u32,
-        /// Device, as the kernel has it.
+        /// Device of the file, in the kernel's encoding.
         dev: u32,
         /// The inode's generation.
         generation: u32,
-        /// `USAGE_*`.
+        /// Read, written or mapped: `USAGE_*` of `include/wire.h`.
         direction: u32,
     }
 
-    /// What the program that sweeps the ledger says it did.
+    /// Result of the program that flushes the usage ledger.
     Sweep {
-        /// Entries taken out.
-        told: u32,
-        /// Not 0: there are more.
+        /// Number of entries flushed.
+        flushed: u32,
+        /// Not 0 if entries remain.
         left: u32,
-        /// Of which half.
+        /// Number of the buffer that was flushed.
         side: u32,
-        /// Nothing.
         pad: u32,
     }
 
-    /// Kinds [`Kind::Ptrace`] to [`Kind::Kill`].
+    /// Record of kinds [`Kind::Ptrace`] to [`Kind::Kill`].
     ActRecord {
-        /// Who and when.
+        /// Process, thread and time.
         header: Header,
-        /// What the call was given.
+        /// Arguments of the call.
         args: [u64; 6],
-        /// User and group afterwards: real, effective, saved, of files.
+        /// Real, effective, saved and file system ids after the call: user in the low half, group in the high half.
         ids: [u64; 4],
-        /// Effective capabilities afterwards.
+        /// Effective capabilities after the call.
         capabilities: u64,
-        /// The file it is about.
+        /// The file that the call is about.
         file: FileId,
-        /// What it returned, or negative errno.
+        /// Result of the call, or negative errno.
         ret: i32,
-        /// The system call's number.
+        /// Number of the system call.
         call: u32,
-        /// Of a program or map of eBPF.
+        /// Type of the eBPF program or map.
         of_type: u32,
-        /// The process that a descriptor stands for.
+        /// The process behind a pidfd.
         target_pid: u32,
-        /// The file's path.
+        /// Path of `file`.
         path: TextRef,
-        /// A word it was called with; which, the call decides.
+        /// A name or parameters, by call.
         word: TextRef,
     }
 
-    /// Kinds [`Kind::Chdir`], [`Kind::Cgroup`], [`Kind::Process`].
+    /// Record of kinds [`Kind::Chdir`], [`Kind::Cgroup`] and [`Kind::Process`].
     ProcessRecord {
-        /// Who and when.
+        /// Process, thread and time.
         header: Header,
-        /// The executable file.
+        /// Path of the executable.
         exe: TextRef,
-        /// The working folder.
+        /// Path of the working directory.
         cwd: TextRef,
-        /// The cgroup.
+        /// Path of the cgroup.
         cgroup: TextRef,
-        /// Nothing.
         pad: u32,
     }
 }
 
-/// Reads a `T` from the beginning.
+/// Reads a `T` from the beginning of `bytes`.
 fn read<T: Plain>(bytes: &[u8]) -> Result<T, WireError> {
     let Some(fixed) = bytes.get(..size_of::<T>()) else {
         return Err(WireError::Short { found: bytes.len(), needed: size_of::<T>() });
@@ -409,10 +401,10 @@ fn read<T: Plain>(bytes: &[u8]) -> Result<T, WireError> {
 }
 
 impl Sweep {
-    /// What the program wrote.
+    /// Parses the output of the flush program.
     ///
     /// # Errors
-    /// It is not all there.
+    /// Fails if the output is too short.
     pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
         read(bytes)
     }

@@ -1,20 +1,20 @@
-//! What the kernel's headers call the numbers of such calls.
+//! Names of numbers in the arguments of bpf() and ptrace(), as in the kernel's headers.
 
 use model::ActField;
 
-/// A number by its name, where it has one.
+/// Returns a number's name, or the number if it has none.
 pub(super) fn name(names: &[&'static str], number: u64) -> ActField {
     let name = usize::try_from(number).ok().and_then(|at| names.get(at));
     name.map_or(ActField::Uint(number), |name| ActField::Name(name))
 }
 
-/// What is asked of ptrace().
+/// Returns the name of a ptrace() request, or the number if it has none.
 pub(super) fn ptrace_request(number: u64) -> ActField {
     let found = PTRACE_REQUESTS.iter().find(|(request, _)| *request == number);
     found.map_or(ActField::Uint(number), |(_, name)| ActField::Name(name))
 }
 
-/// uapi/linux/ptrace.h; numbers below 0x4000 that architectures have of their own are x86's.
+/// Requests of uapi/linux/ptrace.h; numbers below 0x4000 that differ between architectures are x86's.
 const PTRACE_REQUESTS: &[(u64, &str)] = &[
     (0x0, "PTRACE_TRACEME"),
     (0x1, "PTRACE_PEEKTEXT"),
@@ -54,7 +54,7 @@ const PTRACE_REQUESTS: &[(u64, &str)] = &[
     (0x4212, "PTRACE_SET_SYSCALL_INFO"),
 ];
 
-/// `enum bpf_cmd` (uapi/linux/bpf.h).
+/// Names of `enum bpf_cmd` (uapi/linux/bpf.h).
 pub(super) const BPF_COMMANDS: &[&str] = &[
     "BPF_MAP_CREATE",
     "BPF_MAP_LOOKUP_ELEM",
@@ -96,7 +96,7 @@ pub(super) const BPF_COMMANDS: &[&str] = &[
     "BPF_PROG_STREAM_READ_BY_FD",
 ];
 
-/// `enum bpf_map_type`.
+/// Names of `enum bpf_map_type` (uapi/linux/bpf.h).
 pub(super) const MAP_TYPES: &[&str] = &[
     "BPF_MAP_TYPE_UNSPEC",
     "BPF_MAP_TYPE_HASH",
@@ -134,7 +134,7 @@ pub(super) const MAP_TYPES: &[&str] = &[
     "BPF_MAP_TYPE_ARENA",
 ];
 
-/// `enum bpf_prog_type`.
+/// Names of `enum bpf_prog_type` (uapi/linux/bpf.h).
 pub(super) const PROGRAM_TYPES: &[&str] = &[
     "BPF_PROG_TYPE_UNSPEC",
     "BPF_PROG_TYPE_SOCKET_FILTER",

@@ -1,4 +1,4 @@
-//! Carries out changes: one at a time, what goes before what comes.
+//! Carries out changes to the set of running tracers, one change at a time; tracers are stopped before others are started.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,40 +8,42 @@ use actors::{ChildRef, Outbox, Phase, Supervisor, clock};
 use futures::future::join_all;
 use model::{Accounts, Batch, Changes, MANIFEST, ProcessTable, TracerName, changed_keys};
 
-use super::NotTurned;
+use super::NotSwitched;
 use super::plan::{Prepared, Present, TracerHandle};
-use crate::host::{Detach, EbpfHost, Handover, HostState, Seat, SetLookInterval, SetRules, SetUids, Source};
+use crate::host::{
+    Detach, EbpfHost, Handover, HostState, SetPollInterval, SetRules, SetUids, Source, TracerSlot,
+};
 use crate::loader::{Kernel, Pinning};
 use crate::manifest::Manifest;
 use crate::programs::{Tracer, tracers};
 use crate::rules::Lowered;
 use crate::spawn::{spawn_host, spawn_tracer};
-use crate::tracer::{EbpfTracer, Fixture, TracerState};
+use crate::tracer::{EbpfTracer, Shared, TracerState};
 
-/// How long whoever starts a tracer waits for it to be attached; a host that loads takes less than a second.
+/// Limit on the wait for a started tracer to be attached; a host takes less than a second to load the object.
 const ATTACH_WAIT: Duration = Duration::from_secs(10);
-/// How often it is looked at meanwhile.
-const LOOK: Duration = Duration::from_millis(5);
+/// Interval at which the tracer's status is polled meanwhile.
+const POLL: Duration = Duration::from_millis(5);
 
-/// What is behind it stays whole after a panic elsewhere: each change is one step.
+/// Locks a mutex, ignoring poison: each change of the data is a single step, so it is consistent after a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What all clones of the handle share.
+/// State shared by all clones of the handle.
 pub(super) struct Inner {
     pub(super) supervisor: Supervisor,
     pub(super) accounts: Accounts,
     pub(super) processes: ProcessTable,
     pub(super) collector: Outbox<Batch>,
-    /// What pinned rings need to know, if they are wanted.
+    /// Facts needed for pinning, if pinning is possible.
     pub(super) pinning: Option<Pinning>,
-    /// A host that is stopped leaves them at work.
+    /// If set, a host that is stopped leaves pinned programs running.
     pub(super) keep: Arc<AtomicBool>,
-    /// What the kernel drops, for a host that has to load anew as well.
+    /// The filter rules in force, also for a host that loads a new object.
     pub(super) rules: Arc<Mutex<Arc<Lowered>>>,
     pub(super) present: Mutex<Present>,
-    /// Held by whoever changes what is there: one at a time.
+    /// Held during a change, so that there is one at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
 }
 
@@ -56,30 +58,30 @@ impl Inner {
             let mut present = self.present();
             let settings = |key: &String| key != "disabled";
             let changed = changed_keys(&present.config, &prepared.config);
-            present.become_like(prepared);
+            present.take_over(prepared);
             (changed.into_iter().filter(settings).collect::<Vec<_>>(), present.plan())
         };
-        self.tell_host(&changed).await;
+        self.send_settings(&changed).await;
         self.stop(&plan.stop).await;
         self.start(&plan.start);
         join_all(plan.start.iter().map(|tracer| self.settled(tracer))).await;
-        self.rest().await;
+        self.stop_idle_host().await;
         let changed = changed.into_iter().map(|key| format!("setting ebpf.{key}")).collect();
         Changes { changed, ..plan.changes }
     }
 
-    pub(super) async fn enable(&self, tracer: &'static Tracer) -> Result<bool, NotTurned> {
+    pub(super) async fn enable(&self, tracer: &'static Tracer) -> Result<bool, NotSwitched> {
         let _changing = self.changing.lock().await;
         let runs = {
             let mut present = self.present();
             if present.config.disabled {
-                return Err(NotTurned::AllDisabled);
+                return Err(NotSwitched::AllDisabled);
             }
             let says_so = !present.sections.of(tracer.name).disabled;
             if says_so {
-                present.told.remove(tracer.name)
+                present.overrides.remove(tracer.name)
             } else {
-                present.told.insert(tracer.name, true)
+                present.overrides.insert(tracer.name, true)
             };
             present.tracers.get(tracer.name).is_some_and(TracerHandle::is_alive)
         };
@@ -99,27 +101,27 @@ impl Inner {
                 return false;
             };
             if says_so {
-                present.told.remove(tracer.name)
+                present.overrides.remove(tracer.name)
             } else {
-                present.told.insert(tracer.name, false)
+                present.overrides.insert(tracer.name, false)
             };
             handle
         };
         self.stop(&[tracer]).await;
         self.keep_off(TracerHandle { off: true, ..handle });
-        self.rest().await;
+        self.stop_idle_host().await;
         true
     }
 
-    /// Keeps a tracer in sight that was disabled at run time.
+    /// Keeps the handle of a tracer that was disabled at run time, so that it is still listed.
     fn keep_off(&self, handle: TracerHandle) {
         let mut present = self.present();
-        if present.told.contains_key(handle.name) {
+        if present.overrides.contains_key(handle.name) {
             present.tracers.insert(handle.name, handle);
         }
     }
 
-    /// Starts tracers, and a host for them if there is none that runs.
+    /// Starts tracers, and a host for them unless one is running.
     pub(super) fn start(&self, wanted: &[&'static Tracer]) {
         let mut present = self.present();
         if wanted.is_empty() {
@@ -134,9 +136,9 @@ impl Inner {
             let account = self.accounts.of(&stored_as);
             let manifest = present.config.manifest.then(|| self.manifest(&stored_as));
             let queue = present.config.queue;
-            let fixture = Fixture::new(tracer, account, &host, queue, &self.collector, manifest);
-            let wanted = fixture.wanted.clone();
-            let child = spawn_tracer(&self.supervisor, fixture);
+            let shared = Shared::new(tracer, account, &host, queue, &self.collector, manifest);
+            let wanted = shared.wanted.clone();
+            let child = spawn_tracer(&self.supervisor, shared);
             detach_when_given_up(tracer, &child, &host);
             let handle = TracerHandle { name: tracer.name, stored_as, child, off: false, wanted };
             present.tracers.insert(tracer.name, handle);
@@ -150,9 +152,9 @@ impl Inner {
 
     fn spawn_host(&self, present: &Present, wanted: &[&'static Tracer]) -> ChildRef<EbpfHost, HostState> {
         let (config, wanted) = (present.config.clone(), wanted.to_vec());
-        let interval = config.look_interval.0;
+        let interval = config.poll_interval.0;
         let account = |tracer: &Tracer| self.accounts.of(&present.sections.stored_as(tracer.name));
-        let seats = wanted.iter().map(|tracer| Arc::new(Seat::new(tracer, account(tracer)))).collect();
+        let slots = wanted.iter().map(|tracer| Arc::new(TracerSlot::new(tracer, account(tracer)))).collect();
         let names = tracers().map(|tracer| (tracer.kind as u32, present.sections.stored_as(tracer.name)));
         let pinning = self.pinning.clone().map(|pinning| Pinning { names: names.collect(), ..pinning });
         let (rules, table) = (self.rules.clone(), self.processes.clone());
@@ -164,11 +166,11 @@ impl Inner {
             Ok(Box::new(kernel) as Box<dyn Source>)
         };
         let (processes, accounts) = (self.processes.clone(), self.accounts.clone());
-        let handover = Handover::new(seats, processes, accounts, interval, Box::new(open));
+        let handover = Handover::new(slots, processes, accounts, interval, Box::new(open));
         spawn_host(&self.supervisor, Arc::new(handover.keeping(self.keep.clone())))
     }
 
-    /// Detaches and stops tracers, all at once, and forgets them.
+    /// Detaches and stops tracers in parallel, and removes them.
     async fn stop(&self, leaving: &[&'static Tracer]) {
         let (host, handles): (_, Vec<_>) = {
             let present = self.present();
@@ -181,16 +183,16 @@ impl Inner {
         leaving.iter().for_each(|tracer| drop(present.tracers.remove(tracer.name)));
     }
 
-    /// Tells the host of settings that changed. One that starts later knows them.
-    async fn tell_host(&self, changed: &[String]) {
+    /// Sends changed settings to the host. A host that starts later reads them from the configuration.
+    async fn send_settings(&self, changed: &[String]) {
         let (host, config) = {
             let present = self.present();
             (present.host.clone(), present.config.clone())
         };
         let Some(host) = host else { return };
-        if changed.iter().any(|key| key == "look_interval") {
-            // A host that does not run looks at nothing.
-            let _ = host.ask(SetLookInterval(config.look_interval.0)).await;
+        if changed.iter().any(|key| key == "poll_interval") {
+            // A host that has ended polls nothing.
+            let _ = host.ask(SetPollInterval(config.poll_interval.0)).await;
         }
         if changed.iter().any(|key| key == "uids") {
             let _ = host.ask(SetUids(config.uids)).await;
@@ -201,8 +203,8 @@ impl Inner {
         }
     }
 
-    /// Stops the host when nobody needs it.
-    async fn rest(&self) {
+    /// Stops the host if no tracer needs it.
+    async fn stop_idle_host(&self) {
         let idle = {
             let mut present = self.present();
             let idle = present.tracers.values().all(|handle| handle.off);
@@ -213,45 +215,45 @@ impl Inner {
         }
     }
 
-    /// Waits until a tracer is attached or has said why not.
-    async fn settled(&self, tracer: &Tracer) -> Result<(), NotTurned> {
+    /// Waits until a tracer is attached or has failed.
+    async fn settled(&self, tracer: &Tracer) -> Result<(), NotSwitched> {
         let name = || tracer.name.to_owned();
         let handle = self.present().tracers.get(tracer.name).cloned();
-        let Some(TracerHandle { child, .. }) = handle else { return Err(NotTurned::Unknown(name())) };
+        let Some(TracerHandle { child, .. }) = handle else { return Err(NotSwitched::Unknown(name())) };
         let begun = clock::now();
         loop {
             let status = child.status();
             if status.phase.is_terminal() {
                 let cause = status.first_cause.unwrap_or_else(|| "it has ended".to_owned());
-                return Err(NotTurned::Fell { tracer: name(), cause });
+                return Err(NotSwitched::Failed { tracer: name(), cause });
             }
             if status.phase == Phase::Running && child.state().attached {
                 return Ok(());
             }
             if begun.elapsed() > ATTACH_WAIT {
-                return Err(NotTurned::Slow(name()));
+                return Err(NotSwitched::TimedOut(name()));
             }
-            clock::sleep(LOOK).await;
+            clock::sleep(POLL).await;
         }
     }
 }
 
-/// Detaches a tracer, so that nothing more comes for it, and stops it when it has handed on what it has.
+/// Detaches a tracer, so that no more records arrive for it, and stops it when it has passed on all it has.
 async fn stop(tracer: &'static Tracer, handle: TracerHandle, host: Option<&ChildRef<EbpfHost, HostState>>) {
     handle.wanted.store(false, Relaxed);
     let detach = async || {
         if let Some(host) = host {
-            // A host that has ended holds nothing.
+            // A host that has ended holds no records.
             let _ = host.ask(Detach { tracer }).await;
         }
     };
     detach().await;
     handle.child.stop().await;
-    // An incarnation that was about to attach itself may have done so after that.
+    // An incarnation that was about to attach itself may have done so since then.
     detach().await;
 }
 
-/// A tracer that was given up gets no more records: its queue would fill, and what is in the rings behind them wait.
+/// Detaches a tracer when its supervisor gives it up: its queue would fill up and block the records of all tracers.
 fn detach_when_given_up(
     tracer: &'static Tracer,
     child: &ChildRef<EbpfTracer, TracerState>,

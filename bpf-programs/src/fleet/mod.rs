@@ -1,7 +1,14 @@
-//! The kernel tracers of a running agent: which there are, and how that changes.
+//! The kernel tracers of a running agent, and changes to them by reload, `enable` and `disable`.
 //!
-//! A tracer whose section is the same before and after is not touched. One that goes is detached first: what the
-//! kernel holds of it is read, decoded and sent; its account stays in the books. The host is there while a tracer is.
+//! A change leaves every tracer running that has the same section before and after. A tracer to be stopped is detached
+//! first; then the records the kernel still holds of it are read, decoded and sent. Its account remains. The host runs while
+//! any tracer does.
+//!
+//! ```text
+//!  new configuration ─ prepare() ─▶ Prepared ─ apply() ─▶ plan: stop […], start […]
+//!                      (checks only)                        │
+//!       settings to the host ─▶ detach, drain, stop ─▶ start, attach ─▶ stop an idle host ─▶ Changes
+//! ```
 
 mod change;
 mod plan;
@@ -22,41 +29,41 @@ use change::Inner;
 use plan::Present;
 pub use plan::{Prepared, TracerHandle};
 
-/// Keys of `[ebpf]` that can change while the host runs; what is not among them needs a restart of the agent.
-const LIVE: [&str; 5] = ["disabled", "look_interval", "pushdown", "strict", "uids"];
-/// All kernel tracers that are to run, and their host. Clones are the same.
+/// Keys of `[ebpf]` that can change while the host runs; all others need a restart of the agent.
+const LIVE: [&str; 5] = ["disabled", "poll_interval", "pushdown", "strict", "uids"];
+
+/// Handle to the kernel tracers of an agent and their host. Clones share the same tracers.
 #[derive(Clone)]
 pub struct EbpfTracers {
     inner: Arc<Inner>,
 }
 
-/// Why a tracer is not as it was told to be.
+/// Error of enabling or disabling a tracer.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum NotTurned {
-    /// There is none of that name.
+pub enum NotSwitched {
+    /// There is no tracer of that name.
     #[error("no kernel tracer {0}")]
     Unknown(String),
-    /// No kernel tracer may run.
-    #[error("kernel tracers are off: ebpf.disabled is set")]
+    /// Kernel tracers are disabled as a whole.
+    #[error("kernel tracers are disabled: ebpf.disabled is set")]
     AllDisabled,
-    /// It can't run.
+    /// The tracer can't run.
     #[error("tracer {tracer} can't run: {cause}")]
-    Fell {
-        /// Its name.
+    Failed {
         tracer: String,
-        /// Its first fault.
+        /// The tracer's first error.
         cause: String,
     },
-    /// It is not there yet.
-    #[error("tracer {0} takes its time: look at its status")]
-    Slow(String),
+    /// The tracer was not attached in time.
+    #[error("timed out waiting for tracer {0}; see `duetector-actors status`")]
+    TimedOut(String),
 }
 
-/// Starts every enabled tracer, and the host if there is one. A tracer that can't run gives up, with the cause in
-/// its status and what to do in its state; the rest runs.
+/// Starts every enabled tracer, and the host unless none is enabled. A tracer that can't run gives up, with the cause in
+/// its status and advice in its state; the others run.
 ///
 /// # Panics
-/// Outside an actix system.
+/// Panics outside an actix system.
 pub fn spawn(
     supervisor: &Supervisor,
     config: &EbpfConfig,
@@ -83,46 +90,46 @@ pub fn spawn(
         && let Some(pinning) = &inner.pinning
         && unpin(&pinning.workdir)
     {
-        tracing::warn!("what was pinned before is let go, with what it held: no kernel tracer is wanted now");
+        tracing::warn!("removed pinned rings and the records in them: no kernel tracer is enabled now");
     }
     inner.start(&wanted);
     EbpfTracers { inner: Arc::new(inner) }
 }
 
 impl EbpfTracers {
-    /// The host, while there is a tracer that needs it: to be stopped first, alone. It ends when the rings are empty
-    /// and all is handed to the tracers.
+    /// Returns the host, if a tracer needs it. It has to be stopped first, alone: it ends when the rings are empty and all
+    /// records have been passed to the tracers.
     pub fn host(&self) -> Option<ChildRef<EbpfHost, HostState>> {
         self.inner.present().host.clone()
     }
 
-    /// The tracers, those that were disabled at run time too: to be stopped after the host. Each hands on what it has
-    /// before it ends.
+    /// Returns the tracers, including those disabled at run time. They have to be stopped after the host; each passes on
+    /// its records before it ends.
     pub fn tracers(&self) -> Vec<TracerHandle> {
         let present = self.inner.present();
         tracers().filter_map(|tracer| present.tracers.get(tracer.name).cloned()).collect()
     }
 
-    /// Every tracer, whether it runs or not: its own name, and the one it is stored under.
+    /// Returns every tracer, running or not: its own name, and the name it is stored under.
     pub fn catalog(&self) -> Vec<(&'static str, TracerName)> {
         let present = self.inner.present();
         tracers().map(|tracer| (tracer.name, present.sections.stored_as(tracer.name))).collect()
     }
 
-    /// What the host does when it is stopped: with `keep` its pinned rings and programs stay at work for a successor.
+    /// Sets whether a stopped host leaves its pinned programs running for the next agent.
     pub fn set_keep(&self, keep: bool) {
         self.inner.keep.store(keep, Relaxed);
     }
 
-    /// Whether a tracer that can't run is to end the agent.
+    /// Returns whether a tracer that can't run ends the agent.
     pub fn is_strict(&self) -> bool {
         self.inner.present().config.strict
     }
 
-    /// Looks whether these settings could be applied. Nothing that runs is touched.
+    /// Checks whether these settings could be applied, without changing anything.
     ///
     /// # Errors
-    /// All that is wrong with them, and every setting that can't change while the agent runs.
+    /// Returns all problems with the settings, including every one that can't change while the agent runs.
     pub fn prepare(&self, config: &EbpfConfig, sections: &TracersConfig) -> Result<Prepared, Vec<Problem>> {
         let mut problems = config.validate("ebpf");
         problems.extend(sections.validate("tracer"));
@@ -139,37 +146,37 @@ impl EbpfTracers {
         Ok(Prepared { config: config.clone(), sections: sections.clone() })
     }
 
-    /// Changes settings, then removes, restarts and adds what differs from before. Comes back when what went has
-    /// handed on all it had and what came is attached, or has said why not; a caller that does not wait for that cuts
-    /// nothing short.
+    /// Changes settings, then stops, restarts and starts the tracers that differ. Returns when the stopped ones have passed
+    /// on all their records and the started ones are attached or have failed. A caller that drops the future does not
+    /// interrupt the change.
     pub async fn apply(&self, prepared: Prepared) -> Changes {
         let inner = self.inner.clone();
-        // It can only fail to be told what changed when the runtime shuts down.
+        // The task's result is missing only when the runtime shuts down.
         actix::spawn(async move { inner.apply(prepared).await }).await.unwrap_or_default()
     }
 
-    /// Starts a tracer that is disabled, was disabled at run time, or was given up; false if it runs already.
+    /// Starts a tracer that is disabled, was disabled at run time, or was given up; returns false if it runs already.
     ///
     /// # Errors
-    /// When there is none of that name, none may run, it can't run, or takes too long.
-    pub async fn enable(&self, name: &str) -> Result<bool, NotTurned> {
+    /// Fails if there is no such tracer, kernel tracers are disabled, or the tracer can't run or takes too long.
+    pub async fn enable(&self, name: &str) -> Result<bool, NotSwitched> {
         let (inner, tracer) = (self.inner.clone(), known(name)?);
         let enabled = actix::spawn(async move { inner.enable(tracer).await });
-        enabled.await.unwrap_or(Err(NotTurned::Slow(name.to_owned())))
+        enabled.await.unwrap_or(Err(NotSwitched::TimedOut(name.to_owned())))
     }
 
-    /// Stops a tracer until it is enabled again, its section changes, or the agent restarts; false if it does not run.
-    /// Answered when all it had is handed on.
+    /// Stops a tracer until it is enabled again, its section changes, or the agent restarts. Returns when it has passed on
+    /// all its records; false if it was not running.
     ///
     /// # Errors
-    /// When there is none of that name.
-    pub async fn disable(&self, name: &str) -> Result<bool, NotTurned> {
+    /// Fails if there is no tracer of that name.
+    pub async fn disable(&self, name: &str) -> Result<bool, NotSwitched> {
         let (inner, tracer) = (self.inner.clone(), known(name)?);
         let disabled = actix::spawn(async move { inner.disable(tracer).await });
-        disabled.await.map_err(|_| NotTurned::Slow(name.to_owned()))
+        disabled.await.map_err(|_| NotSwitched::TimedOut(name.to_owned()))
     }
 }
 
-fn known(name: &str) -> Result<&'static Tracer, NotTurned> {
-    tracers().find(|tracer| tracer.name == name).ok_or_else(|| NotTurned::Unknown(name.to_owned()))
+fn known(name: &str) -> Result<&'static Tracer, NotSwitched> {
+    tracers().find(|tracer| tracer.name == name).ok_or_else(|| NotSwitched::Unknown(name.to_owned()))
 }

@@ -1,4 +1,4 @@
-//! What there is, what is wanted, and what has to be done for the one to become the other.
+//! The tracers that exist and the settings they follow, and the plan of stops and starts for new settings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use crate::programs::{Tracer, tracers};
 use crate::rules::Lowered;
 use crate::tracer::{EbpfTracer, TracerState};
 
-/// What is there now, and why.
+/// Present settings, host and tracers.
 #[derive(Default)]
 pub(super) struct Present {
     pub(super) config: EbpfConfig,
     pub(super) sections: TracersConfig,
-    /// What was said at run time against the section's `disabled`.
-    pub(super) told: BTreeMap<&'static str, bool>,
+    /// Tracers enabled (true) or disabled at run time, contrary to their section.
+    pub(super) overrides: BTreeMap<&'static str, bool>,
     pub(super) host: Option<ChildRef<EbpfHost, HostState>>,
     pub(super) tracers: BTreeMap<&'static str, TracerHandle>,
 }
@@ -27,13 +27,13 @@ pub(super) struct Present {
 /// A kernel tracer.
 #[derive(Clone)]
 pub struct TracerHandle {
-    /// Its own name, that of its config section.
+    /// Own name, which is that of the config section.
     pub name: &'static str,
-    /// The name its rows and its account are under.
+    /// Name under which rows and account are kept.
     pub stored_as: TracerName,
-    /// The actor: its status says whether it runs, its state what it is attached to.
+    /// The actor, with its status and state.
     pub child: ChildRef<EbpfTracer, TracerState>,
-    /// It was disabled at run time.
+    /// True if the tracer was disabled at run time.
     pub off: bool,
     pub(super) wanted: Arc<AtomicBool>,
 }
@@ -46,7 +46,7 @@ pub struct Prepared {
 }
 
 impl TracerHandle {
-    /// It records, or will without being told to.
+    /// Returns whether the tracer records, or is about to without further action.
     pub(super) fn is_alive(&self) -> bool {
         !self.off && !self.child.status().phase.is_terminal()
     }
@@ -55,10 +55,10 @@ impl TracerHandle {
 impl Present {
     fn wants(&self, tracer: &Tracer) -> bool {
         let section = self.sections.of(tracer.name);
-        !self.config.disabled && self.told.get(tracer.name).copied().unwrap_or(!section.disabled)
+        !self.config.disabled && self.overrides.get(tracer.name).copied().unwrap_or(!section.disabled)
     }
 
-    /// What the kernel is to drop.
+    /// Returns the filter rules for the kernel.
     pub(super) fn rules(&self) -> Lowered {
         Lowered::new(&self.config.pushed, &self.sections)
     }
@@ -67,35 +67,35 @@ impl Present {
         tracers().filter(|tracer| self.wants(tracer)).collect()
     }
 
-    /// Takes over new settings. What was said at run time holds for as long as the tracer's section says the same.
-    pub(super) fn become_like(&mut self, prepared: Prepared) {
+    /// Takes over new settings. A change made at run time is kept as long as the tracer's section stays the same.
+    pub(super) fn take_over(&mut self, prepared: Prepared) {
         let Prepared { config, sections } = prepared;
         let same = config.disabled == self.config.disabled;
-        self.told.retain(|name, _| same && sections.of(name) == self.sections.of(name));
+        self.overrides.retain(|name, _| same && sections.of(name) == self.sections.of(name));
         (self.config, self.sections) = (config, sections);
     }
 
-    /// Tracers that would be stored under another name: pinned rings hold records that belong to the old one.
+    /// Returns a problem for each tracer with another stored name: pinned rings hold records that belong to the old name.
     pub(super) fn renamed(&self, sections: &TracersConfig) -> Vec<Problem> {
         let changed = tracers()
             .filter(|tracer| self.sections.stored_as(tracer.name) != sections.stored_as(tracer.name));
         changed.map(|tracer| Problem::needs_restart(format!("tracer.{}.name", tracer.name))).collect()
     }
 
-    /// What has to be stopped and started for these settings.
+    /// Returns the tracers to stop and to start for the present settings.
     pub(super) fn plan(&self) -> Plan {
         let mut plan = Plan::default();
         for tracer in tracers() {
             let (present, wanted) = (self.tracers.get(tracer.name), self.wants(tracer));
             let stored_as = self.sections.stored_as(tracer.name);
-            let told = format!("tracer {stored_as}");
+            let name = format!("tracer {stored_as}");
             match present {
-                None if wanted => plan.changes.added.push(told),
-                Some(old) if wanted && old.off => plan.changes.added.push(told),
+                None if wanted => plan.changes.added.push(name),
+                Some(old) if wanted && old.off => plan.changes.added.push(name),
                 Some(old) if wanted && old.stored_as != stored_as => {
-                    plan.changes.restarted.push(format!("{told} (was {})", old.stored_as));
+                    plan.changes.restarted.push(format!("{name} (was {})", old.stored_as));
                 }
-                Some(old) if !(wanted || old.off && self.told.contains_key(tracer.name)) => {
+                Some(old) if !(wanted || old.off && self.overrides.contains_key(tracer.name)) => {
                     plan.changes.removed.push(format!("tracer {}", old.stored_as));
                 }
                 _ => continue,
@@ -125,13 +125,13 @@ mod tests {
     use super::*;
     use crate::host::Handover;
     use crate::spawn::{spawn_host, spawn_tracer};
-    use crate::tracer::Fixture;
+    use crate::tracer::Shared;
 
-    /// As configured, with everything that is wanted taken for running.
+    /// Returns a state in which all enabled tracers are running.
     fn running(sections: &[(&str, bool, &str)]) -> Present {
         let (supervisor, accounts) = (Supervisor::new(), Accounts::new(&[]));
         let (collector, _) = Outbox::channel(1, WhenFull::Block);
-        // Without a host that loads anything: its tracers are not asked about.
+        // The host's object never loads, which does not matter for a plan.
         let open = Box::new(|| Err(crate::loader::LoadError::NotBuilt));
         let handover = Handover::new(
             Vec::new(),
@@ -144,9 +144,9 @@ mod tests {
         let mut present = Present { sections: configured(sections), ..Present::default() };
         for tracer in present.wanted() {
             let stored_as = present.sections.stored_as(tracer.name);
-            let fixture = Fixture::new(tracer, accounts.of(&stored_as), &host, 1, &collector, None);
-            let wanted = fixture.wanted.clone();
-            let child = spawn_tracer(&supervisor, fixture);
+            let shared = Shared::new(tracer, accounts.of(&stored_as), &host, 1, &collector, None);
+            let wanted = shared.wanted.clone();
+            let child = spawn_tracer(&supervisor, shared);
             let handle = TracerHandle { name: tracer.name, stored_as, child, off: false, wanted };
             present.tracers.insert(tracer.name, handle);
         }
@@ -163,12 +163,12 @@ mod tests {
     }
 
     fn planned(present: &mut Present, sections: &[(&str, bool, &str)]) -> String {
-        present.become_like(Prepared { config: present.config.clone(), sections: configured(sections) });
+        present.take_over(Prepared { config: present.config.clone(), sections: configured(sections) });
         present.plan().changes.to_string()
     }
 
     #[test]
-    fn only_what_differs_is_touched() {
+    fn only_tracers_that_differ_are_stopped_or_started() {
         paused(async {
             let before = [("open", false, "open"), ("exec", true, "exec")];
             let mut present = running(&before);
@@ -180,16 +180,16 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_at_run_time_holds_until_the_section_changes() {
+    fn a_run_time_change_lasts_until_the_section_changes() {
         paused(async {
             let mut present = running(&[("exec", true, "exec")]);
-            present.told.extend([("open", false), ("exec", true)]);
+            present.overrides.extend([("open", false), ("exec", true)]);
             present.tracers.get_mut("open").unwrap().off = true;
-            // `exec` would be running by now; that it is not is what the plan finds.
+            // `exec` was enabled at run time and is not running, so the plan starts it.
             assert_eq!(planned(&mut present, &[("exec", true, "exec")]), "added tracer exec");
             let changed = planned(&mut present, &[("exec", true, "runs"), ("open", false, "files")]);
             assert_eq!(changed, "added tracer files");
-            assert!(present.told.is_empty());
+            assert!(present.overrides.is_empty());
         });
     }
 }

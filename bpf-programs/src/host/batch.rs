@@ -1,25 +1,25 @@
-//! One tracer's raw records on their way from host to tracer: one vector of bytes, whatever their number.
+//! Batches of one tracer's raw records on their way from host to tracer, each in a single vector of bytes.
 
 use std::sync::Arc;
 
-use model::{Account, BootNs, Claim, Stretch};
+use model::{Account, BootNs, Claim, OffsetRange};
 
-/// A batch is full at so many records,
+/// Number of records at which a batch is full.
 const MAX_RECORDS: usize = 1024;
-/// or at so many bytes. One more record fits: the largest is about 20 KiB.
+/// Number of bytes at which a batch is full. One more record still fits; the largest has about 20 KiB.
 const MAX_BYTES: usize = 256 << 10;
 
-/// Records as the kernel wrote them, with the claim that answers for them.
+/// Records as the kernel wrote them, with the claim that accounts for them.
 #[derive(Debug)]
 pub struct RawBatch {
-    /// Answers for the records; as many as there are.
+    /// Claim for as many records as the batch holds.
     pub claim: Claim,
     bytes: Vec<u8>,
     ends: Vec<u32>,
 }
 
 impl RawBatch {
-    /// The records, in ring order.
+    /// Returns the records, in ring order.
     pub fn records(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         let mut start = 0;
         self.ends.iter().map(move |end| {
@@ -29,69 +29,70 @@ impl RawBatch {
         })
     }
 
-    /// Lets go of the bytes and hands over the claim.
+    /// Drops the bytes and returns the claim.
     pub fn into_claim(self) -> Claim {
         self.claim
     }
 
-    /// Bytes of all records.
+    /// Returns the number of bytes of all records.
     pub fn size(&self) -> usize {
         self.bytes.len()
     }
 }
 
-/// A batch in the making.
+/// A batch under construction.
 #[derive(Debug, Default)]
-pub(crate) struct Cut {
+pub(crate) struct BatchBuilder {
     bytes: Vec<u8>,
     ends: Vec<u32>,
     span: Option<(BootNs, BootNs)>,
-    stretch: Option<Stretch>,
-    /// Records and bytes the last batch had: what room to make for the next, so that a busy tracer's grows
-    /// at most once and an idle one's stays small.
+    range: Option<OffsetRange>,
+    /// Records and bytes of the last batch: the capacity reserved for the next, so that the vectors of a busy tracer grow
+    /// at most once and those of an idle one stay small.
     last: (usize, usize),
 }
 
-impl Cut {
-    /// So many records fill a batch.
+impl BatchBuilder {
+    /// Number of records at which a batch is full.
     pub(crate) const RECORDS: usize = MAX_RECORDS;
 
-    /// A record of a ring that may outlive the agent, and where it lies there.
-    pub(super) fn push_from(&mut self, stretch: Stretch, record: &[u8], at: BootNs) {
-        self.stretch = Some(Stretch { start: self.stretch.unwrap_or(stretch).start, end: stretch.end });
+    /// Adds a record that occupies `range` of a ring that may be pinned.
+    pub(super) fn push_from(&mut self, range: OffsetRange, record: &[u8], at: BootNs) {
+        self.range = Some(OffsetRange { start: self.range.unwrap_or(range).start, end: range.end });
         self.push(record, at);
     }
 
+    /// Adds a record whose position in a ring does not matter.
     pub(crate) fn push(&mut self, record: &[u8], at: BootNs) {
         if self.ends.is_empty() {
             self.ends.reserve(self.last.0);
             self.bytes.reserve(self.last.1);
         }
         self.bytes.extend_from_slice(record);
-        // Cannot overflow: a batch is cut long before.
+        // Cannot overflow: a batch is full long before.
         self.ends.push(self.bytes.len() as u32);
-        // Ring order is not time order: records of two CPUs may be reserved one way and stamped the other.
+        // Ring order is not time order: records of two CPUs may be reserved in one order and stamped in the other.
         let (from, to) = self.span.unwrap_or((at, at));
         self.span = Some((from.min(at), to.max(at)));
     }
 
-    /// Where its first record begins in the ring.
+    /// Returns the position of the batch's first record in the ring.
     pub(super) fn starts_at(&self) -> Option<u64> {
-        self.stretch.map(|stretch| stretch.start)
+        self.range.map(|range| range.start)
     }
 
     pub(super) fn is_full(&self) -> bool {
         self.ends.len() >= MAX_RECORDS || self.bytes.len() >= MAX_BYTES
     }
 
-    /// The batch, if there is anything in it. Its records must be booked as seen by now.
+    /// Returns the batch unless it is empty, and starts the next. The account must have counted its records as seen.
     pub(crate) fn take(&mut self, account: &Arc<Account>) -> Option<RawBatch> {
-        let (span, stretch) = (self.span.take()?, self.stretch.take());
+        let (span, range) = (self.span.take()?, self.range.take());
         self.last = (self.ends.len(), self.bytes.len());
         let (bytes, ends) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ends));
         let count = ends.len() as u64;
-        let claim = match stretch {
-            Some(stretch) => Claim::on_stretch(account.clone(), count, span, stretch),
+        let claim = match range {
+            Some(range) => Claim::on_range(account.clone(), count, span, range),
             None => Claim::on_counted(account.clone(), count, span),
         };
         Some(RawBatch { claim, bytes, ends })
@@ -106,12 +107,12 @@ mod tests {
     fn records_come_out_as_they_went_in() {
         let account = model::Accounts::new(&[]).of(&"open".into());
         account.set_seen(3);
-        let mut cut = Cut::default();
-        assert!(cut.take(&account).is_none());
+        let mut builder = BatchBuilder::default();
+        assert!(builder.take(&account).is_none());
         for (record, at) in [(&b"one"[..], 5), (b"", 4), (b"three", 9)] {
-            cut.push(record, BootNs(at));
+            builder.push(record, BootNs(at));
         }
-        let mut batch = cut.take(&account).unwrap();
+        let mut batch = builder.take(&account).unwrap();
         assert_eq!(batch.records().collect::<Vec<_>>(), [&b"one"[..], b"", b"three"]);
         assert_eq!((batch.claim.count(), batch.claim.span()), (3, (BootNs(4), BootNs(9))));
         assert_eq!((batch.records().len(), batch.size()), (3, 8));
@@ -119,14 +120,14 @@ mod tests {
     }
 
     #[test]
-    fn full_by_count_or_by_bytes() {
-        let mut cut = Cut::default();
-        (1..MAX_RECORDS).for_each(|_| cut.push(b"x", BootNs(1)));
-        assert!(!cut.is_full());
-        cut.push(b"x", BootNs(1));
-        assert!(cut.is_full());
-        let mut cut = Cut::default();
-        cut.push(&vec![0; MAX_BYTES], BootNs(1));
-        assert!(cut.is_full());
+    fn a_batch_is_full_by_count_or_by_bytes() {
+        let mut builder = BatchBuilder::default();
+        (1..MAX_RECORDS).for_each(|_| builder.push(b"x", BootNs(1)));
+        assert!(!builder.is_full());
+        builder.push(b"x", BootNs(1));
+        assert!(builder.is_full());
+        let mut builder = BatchBuilder::default();
+        builder.push(&vec![0; MAX_BYTES], BootNs(1));
+        assert!(builder.is_full());
     }
 }

@@ -1,5 +1,5 @@
-//! What the host does with records, free of actors and of the kernel: read both rings, feed the process table,
-//! cut batches, keep the books.
+//! The host's work on records, without actors and without the kernel: reads both rings, updates the process table, builds
+//! batches, and keeps each tracer's account up to date.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -12,37 +12,37 @@ use model::{Accounts, BootNs, ExecId, Pinned, ProcessTable};
 
 use super::PinState;
 use super::batch::RawBatch;
-use super::desk::{Desk, read};
-use super::port::Port;
-use super::seat::Seat;
-use super::source::{Attached, Footing, Ring, Source};
+use super::demux::{Demux, read};
+use super::source::{Attached, PinInfo, Ring, Source};
+use super::tracer_channel::TracerChannel;
+use super::tracer_slot::TracerSlot;
 use crate::loader::AttachError;
 use crate::programs::Tracer;
 use crate::rules::Lowered;
 use crate::wire::{COUNT_LIFECYCLE, COUNT_SLOTS, Header, Kind};
 
-/// Lifecycle records read at a stretch, before control is answered and the books are kept.
+/// Lifecycle records read in one slice, before control messages are answered and accounts are updated.
 const LIFECYCLE_SLICE: usize = 8192;
-/// Data records read before lifecycle is looked at again.
+/// Data records read before the lifecycle ring is polled again.
 const DATA_SLICE: usize = 2048;
-/// One part in so many of a ring that waits for the store makes it hurry.
+/// The store is asked to hurry when more than 1/N of a ring waits for it.
 const PRESSED_AT: u64 = 8;
 
-/// What one look found.
+/// Result of one poll of the rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Look {
-    /// There may be more to read at once.
+pub(super) struct PollResult {
+    /// There may be more to read immediately.
     pub(super) more: bool,
-    /// A tracer's queue is full, so that data is left in its ring.
+    /// A tracer's queue is full, so data stays in its ring.
     pub(super) blocked: bool,
-    /// Much of a ring waits for the store.
+    /// A large part of a ring waits for the store.
     pub(super) held: bool,
 }
 
-/// Counters of what no tracer's account can hold.
+/// Counters of records that belong to no tracer's account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Strays {
-    /// Records of the lifecycle ring that found it full: the process table misses what they said.
+pub(super) struct HostCounters {
+    /// Records lost because the lifecycle ring was full; the process table misses their contents.
     pub(super) lifecycle_lost: u64,
     /// Records too short or of an unknown kind.
     pub(super) malformed: u64,
@@ -50,76 +50,76 @@ pub(super) struct Strays {
     pub(super) unreadable: u64,
 }
 
-/// The loaded object with everything the host keeps about it. It outlives the actor: when that falls, its
-/// successor goes on with the record after.
+/// The loaded object with all state the host keeps about it. It outlives the actor: after a crash the next incarnation
+/// continues with the following record.
 pub(super) struct Core {
     pub(super) source: Box<dyn Source>,
-    pub(super) desk: Desk,
-    pub(super) last_look: BootNs,
+    pub(super) demux: Demux,
+    pub(super) last_poll: BootNs,
     known_lifecycle_lost: u64,
     known_filtered: u64,
-    /// The process table misses what lost records said.
+    /// Lifecycle records were lost, so the process table has to be read again.
     stale: bool,
     last_read: BootNs,
     pub(super) accounts: Accounts,
-    /// Nothing will come out of the ledger any more.
-    at_rest: bool,
-    /// What the kernel side does is a successor's from now on: nothing is read any more.
+    /// The usage ledger is off and completely flushed.
+    ledger_drained: bool,
+    /// The kernel side is left running for the next agent, so this one reads no more.
     kept: bool,
 }
 
-/// Reading all processes takes milliseconds: while the lifecycle ring overflows, it is done this often at most.
-const READ_ANEW: u64 = 1_000_000_000;
+/// Minimum time between two reads of all processes, which take milliseconds each, while the lifecycle ring overflows.
+const REREAD_INTERVAL_NS: u64 = 1_000_000_000;
 
 impl Core {
-    /// Around a source that was just loaded.
+    /// Creates the core for a source that was just loaded, with a channel for each slot.
     pub(super) fn new(
         source: Box<dyn Source>,
-        seats: &[Arc<Seat>],
+        slots: &[Arc<TracerSlot>],
         table: ProcessTable,
         accounts: Accounts,
     ) -> Self {
         let now = clock::boot_ns();
-        let footing = source.footing();
-        let desk = Desk {
-            ports: Vec::new(),
+        let pin_info = source.pin_info();
+        let demux = Demux {
+            channels: Vec::new(),
             by_kind: [None; COUNT_SLOTS as usize],
             table,
-            strays: Strays::default(),
+            counters: HostCounters::default(),
         };
-        let last_look = footing.points.values().map(|point| point.at).min().unwrap_or(now);
+        let last_poll = pin_info.points.values().map(|point| point.at).min().unwrap_or(now);
         let (stale, last_read) = (false, BootNs(0));
         let mut core = Self {
             source,
-            desk,
-            last_look,
+            demux,
+            last_poll,
             known_lifecycle_lost: 0,
             known_filtered: 0,
             stale,
             last_read,
             accounts,
-            at_rest: true,
+            ledger_drained: true,
             kept: false,
         };
-        if let Some(pin) = &footing.pin {
-            core.accounts.set_pinned(Pinned { pin: pin.clone(), adopted: footing.adopted });
+        if let Some(pin) = &pin_info.pin {
+            core.accounts.set_pinned(Pinned { pin: pin.clone(), adopted: pin_info.adopted });
         }
-        for seat in seats {
-            core.seat(seat, &footing, now);
+        for slot in slots {
+            core.open_channel(slot, &pin_info, now);
         }
-        core.seat_the_disabled(&footing, now);
+        core.open_disabled_channels(&pin_info, now);
         core
     }
 
-    /// Reads the processes that are there already into the table; says how many.
+    /// Reads all existing processes into the process table and returns their number.
     pub(super) fn read_processes(&mut self) -> Result<usize, AttachError> {
         let (_, count) = self.read_all()?;
         Ok(count)
     }
 
-    /// All processes that live, and how many records that were.
+    /// Reads all existing processes; returns their ids and the number of records.
     fn read_all(&mut self) -> Result<(HashSet<ExecId>, usize), AttachError> {
-        let Self { source, desk, .. } = self;
+        let Self { source, demux, .. } = self;
         let (mut alive, mut parents) = (HashSet::new(), Vec::new());
         let count = source.processes(&mut |record| {
             if let Ok(header) = Header::parse(record) {
@@ -127,93 +127,100 @@ impl Core {
                 alive.insert(id);
                 parents.push((id, header.ppid));
             }
-            desk.learn(record);
+            demux.learn(record);
         })?;
-        desk.table.settle(&parents);
+        demux.table.learn_parents(&parents);
         Ok((alive, count))
     }
 
-    /// Attaches a tracer; its records go to `outbox` from now on.
+    /// Attaches a tracer; from now on its records go to `outbox`.
     pub(super) fn attach(
         &mut self,
-        seat: &Arc<Seat>,
+        slot: &Arc<TracerSlot>,
         outbox: Outbox<RawBatch>,
     ) -> Result<Attached, AttachError> {
-        let port = self.port_for(seat);
-        // First, so that the first record has where to go.
-        port.outbox = Some(outbox);
-        let attached = self.source.attach(seat.tracer);
+        let channel = self.channel_for(slot);
+        // Before attaching, so that the first record finds the queue.
+        channel.outbox = Some(outbox);
+        let attached = self.source.attach(slot.tracer);
         if attached.is_err() {
-            self.port_for(seat).outbox = None;
+            self.channel_for(slot).outbox = None;
         }
         attached
     }
 
-    /// Changes whose doings are recorded.
+    /// Restricts recording to these users; an empty list records every user.
     pub(super) fn set_uids(&mut self, uids: &[u32]) {
         self.source.set_uids(uids);
     }
 
-    /// Has the kernel side drop what these rules hold for.
+    /// Replaces the rules by which the kernel drops records.
     pub(super) fn set_rules(&mut self, rules: &Lowered) {
-        self.source.set_rules(rules, &self.desk.table);
+        self.source.set_rules(rules, &self.demux.table);
     }
 
-    /// How filters are split by the rules that hold.
+    /// Returns how the rules in force split each filter between kernel and collector.
     pub(super) fn splits(&self) -> Vec<Split> {
         self.source.splits()
     }
 
-    /// What was dropped in the kernel, by filter, if that is more than when it was asked last.
+    /// Returns the records dropped in the kernel by filter, or `None` if nothing was dropped since the previous call.
     pub(super) fn filtered_by(&mut self) -> Option<BTreeMap<String, u64>> {
-        let filtered = self.desk.ports.iter().map(Port::filtered).sum();
+        let filtered = self.demux.channels.iter().map(TracerChannel::filtered).sum();
         if std::mem::replace(&mut self.known_filtered, filtered) == filtered {
             return None;
         }
         Some(self.source.filtered_by())
     }
 
-    /// Stops a tracer emitting. Its records that are still in a ring are read by the looks that follow, until
-    /// [`Core::is_drained`]; then [`Core::forget`] ends it.
+    /// Stops a tracer from emitting. Following polls read its records that are still in a ring, until
+    /// [`Core::is_drained`]; then [`Core::forget`] completes the detach.
     pub(super) fn detach(&mut self, tracer: &'static Tracer) {
         self.source.detach(tracer);
     }
 
-    /// Whether everything the kernel counted for the tracer has been passed on or booked.
+    /// Returns whether every record the kernel counted for the tracer has been passed on or counted as lost.
     pub(super) fn is_drained(&self, tracer: &'static Tracer) -> bool {
-        let told = self.at_rest || tracer.kind != Kind::Usage;
-        told && self.port(tracer).is_none_or(|port| port.is_drained() && !port.is_blocked())
+        let flushed = self.ledger_drained || tracer.kind != Kind::Usage;
+        flushed && self.channel(tracer).is_none_or(|channel| channel.is_drained() && !channel.is_blocked())
     }
 
-    /// Lets go of a detached tracer's queue; what never came is booked as lost.
+    /// Drops a detached tracer's queue; records that never arrived are counted as lost.
     pub(super) fn forget(&mut self, tracer: &'static Tracer) {
-        let span = (self.last_look, clock::boot_ns());
-        if let Some(port) = self.desk.by_kind[tracer.kind as usize].map(|port| &mut self.desk.ports[port]) {
-            port.flush();
-            port.write_off(span, "the tracer was detached before they were read");
-            port.outbox = None;
-            port.offer();
+        let span = (self.last_poll, clock::boot_ns());
+        if let Some(channel) =
+            self.demux.by_kind[tracer.kind as usize].map(|channel| &mut self.demux.channels[channel])
+        {
+            channel.flush();
+            channel.write_off(span, "the tracer was detached before they were read");
+            channel.outbox = None;
+            channel.offer();
         }
     }
 
-    /// Stops everything: nothing new gets into the rings. With `keep` it is not they that stop but their reading:
-    /// a successor goes on with it.
+    /// Stops all programs, so that nothing new gets into the rings. With `keep` and pinned rings the programs keep running
+    /// and only reading stops: the next agent resumes it.
     pub(super) fn close(&mut self, keep: bool) {
-        self.kept = keep && self.source.footing().pin.is_some();
+        self.kept = keep && self.source.pin_info().pin.is_some();
         if !self.kept {
             self.source.close();
         }
     }
 
-    /// Whether nothing is left to read or to pass on.
+    /// Returns whether nothing is left to read or to pass on.
     pub(super) fn is_done(&self) -> bool {
-        let told = self.kept || self.at_rest;
-        told && self.desk.ports.iter().all(|port| (self.kept || port.is_drained()) && !port.is_blocked())
+        let flushed = self.kept || self.ledger_drained;
+        flushed
+            && self
+                .demux
+                .channels
+                .iter()
+                .all(|channel| (self.kept || channel.is_drained()) && !channel.is_blocked())
     }
 
-    /// What is to be shown of pinned rings.
+    /// Returns the state of pinned rings for `status`; `None` if pinning is not used.
     pub(super) fn pin_state(&self) -> Option<PinState> {
-        let Footing { pin, folder, adopted, refused, problem, .. } = self.source.footing();
+        let PinInfo { pin, folder, adopted, refused, problem, .. } = self.source.pin_info();
         (pin.is_some() || problem.is_some() || refused.is_some()).then_some(PinState {
             pin,
             folder,
@@ -223,66 +230,69 @@ impl Core {
         })
     }
 
-    /// Ends the books: what never came is lost, every queue is let go.
+    /// Closes all accounts: records that never arrived are counted as lost, and every queue is dropped.
     pub(super) fn finish(&mut self) {
         if self.kept {
-            self.desk.ports.iter_mut().for_each(|port| port.outbox = None);
+            self.demux.channels.iter_mut().for_each(|channel| channel.outbox = None);
             return;
         }
-        let tracers: Vec<_> = self.desk.ports.iter().map(|port| port.tracer()).collect();
+        let tracers: Vec<_> = self.demux.channels.iter().map(|channel| channel.tracer()).collect();
         tracers.into_iter().for_each(|tracer| self.forget(tracer));
     }
 
-    /// Reads a stretch of both rings, lifecycle first.
-    pub(super) fn look(&mut self) -> Look {
-        let Self { source, desk, accounts, kept, at_rest, .. } = self;
-        *at_rest = *kept || source.tend();
-        desk.ports.iter_mut().for_each(Port::offer);
+    /// Reads a slice of both rings, lifecycle first.
+    pub(super) fn poll(&mut self) -> PollResult {
+        let Self { source, demux, accounts, kept, ledger_drained, .. } = self;
+        *ledger_drained = *kept || source.tend();
+        demux.channels.iter_mut().for_each(TracerChannel::offer);
         if accounts.is_store_down() {
-            desk.ports.iter().for_each(Port::let_go);
+            demux.channels.iter().for_each(TracerChannel::stop_holding);
         }
         let limit = if *kept { 0 } else { LIFECYCLE_SLICE };
         source.mark();
-        read(source.as_mut(), desk, Ring::Lifecycle, limit);
+        read(source.as_mut(), demux, Ring::Lifecycle, limit);
         let whole = source.is_lifecycle_read();
-        // While a queue is full its records stay in the ring, where the kernel counts what does not fit.
-        let blocked = desk.ports.iter().any(Port::is_blocked);
+        // While a queue is full, records stay in the ring; the kernel counts those that no longer fit.
+        let blocked = demux.channels.iter().any(TracerChannel::is_blocked);
         let limit = if blocked || *kept || !whole { 0 } else { DATA_SLICE };
-        let data = read(source.as_mut(), desk, Ring::Data, limit);
+        let data = read(source.as_mut(), demux, Ring::Data, limit);
         let more = !*kept && (!whole || (data == DATA_SLICE && !blocked));
         if !more {
-            desk.ports.iter_mut().for_each(Port::flush);
+            demux.channels.iter_mut().for_each(TracerChannel::flush);
         }
-        self.source.learn(&self.desk.table);
+        self.source.learn(&self.demux.table);
         let held = self.release();
-        self.keep_books();
-        Look { more, held, blocked: self.desk.ports.iter().any(Port::is_blocked) }
+        self.update_accounts();
+        PollResult { more, held, blocked: self.demux.channels.iter().any(TracerChannel::is_blocked) }
     }
 
-    /// Gives the kernel back what the store has by now. Where much waits for it, it is told to hurry.
+    /// Returns to the kernel the room of records that the store has committed. Asks the store to hurry, and returns true,
+    /// if a large part of a ring waits for it.
     fn release(&mut self) -> bool {
-        let Self { source, desk, accounts, .. } = self;
+        let Self { source, demux, accounts, .. } = self;
         let mut pressed = false;
         for ring in [Ring::Lifecycle, Ring::Data] {
             let cursor = source.cursor(ring);
-            let upto = desk.held_from(ring).unwrap_or(cursor);
+            let upto = demux.held_from(ring).unwrap_or(cursor);
             source.release(ring, upto);
             pressed |= cursor - upto > source.size(ring) / PRESSED_AT;
         }
         if pressed {
-            accounts.press();
+            accounts.request_flush();
         }
         pressed
     }
 
-    fn keep_books(&mut self) {
+    fn update_accounts(&mut self) {
         let now = clock::boot_ns();
-        let span = (self.last_look, now);
-        self.last_look = now;
-        for port in &mut self.desk.ports {
-            match self.source.count(port.tracer().kind as u32) {
-                Ok(count) => port.count(count, span),
-                Err(cause) => tracing::error!(%cause, tracer = port.tracer().name, "reading counters failed"),
+        let span = (self.last_poll, now);
+        self.last_poll = now;
+        for channel in &mut self.demux.channels {
+            match self.source.count(channel.tracer().kind as u32) {
+                Ok(count) => channel.count(count, span),
+                Err(cause) => {
+                    tracing::error!(%cause, tracer = channel.tracer().name, "reading counters failed")
+                }
             }
         }
         let lost = self.source.count(COUNT_LIFECYCLE).map_or(self.known_lifecycle_lost, |count| count.lost);
@@ -295,39 +305,43 @@ impl Core {
             self.known_lifecycle_lost = lost;
             self.stale = true;
         }
-        self.desk.strays.lifecycle_lost = lost;
-        if self.stale && now.0.saturating_sub(self.last_read.0) > READ_ANEW {
+        self.demux.counters.lifecycle_lost = lost;
+        if self.stale && now.0.saturating_sub(self.last_read.0) > REREAD_INTERVAL_NS {
             (self.stale, self.last_read) = (false, now);
-            self.read_anew();
+            self.reread_processes();
         }
     }
 
-    /// Reads all processes again, and lets go of those that are gone: records of starts and ends may be among
-    /// those that were lost.
-    fn read_anew(&mut self) {
+    /// Reads all processes again and removes those that are gone, because records of starts and exits may have been lost.
+    fn reread_processes(&mut self) {
         let at = clock::boot_ns();
         match self.read_all() {
-            Ok((alive, _)) => self.desk.table.retain(&alive, at),
-            Err(cause) => tracing::warn!(%cause, "reading the processes anew failed"),
+            Ok((alive, _)) => self.demux.table.retain(&alive, at),
+            Err(cause) => tracing::warn!(%cause, "reading all processes again failed"),
         }
     }
 
-    /// What the process table lacks.
+    /// Returns the missing parts of the process table, each with the cause.
     pub(super) fn lacks(&self) -> Vec<String> {
         self.source.lacks()
     }
 
-    /// Counters of what no tracer's account holds.
-    pub(super) fn strays(&self) -> Strays {
-        self.desk.strays
+    /// Returns the counters of records that belong to no tracer's account.
+    pub(super) fn counters(&self) -> HostCounters {
+        self.demux.counters
     }
 
-    /// What becomes readable when a ring fills up.
+    /// Returns descriptors that become readable when a ring fills up.
     pub(super) fn wakers(&self) -> io::Result<[OwnedFd; 2]> {
         self.source.wakers()
     }
 
-    fn port(&self, tracer: &'static Tracer) -> Option<&Port> {
-        self.desk.by_kind.get(tracer.kind as usize).copied().flatten().map(|port| &self.desk.ports[port])
+    fn channel(&self, tracer: &'static Tracer) -> Option<&TracerChannel> {
+        self.demux
+            .by_kind
+            .get(tracer.kind as usize)
+            .copied()
+            .flatten()
+            .map(|channel| &self.demux.channels[channel])
     }
 }

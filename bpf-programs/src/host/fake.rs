@@ -1,4 +1,4 @@
-//! A source that is no kernel: two rings, counters, and what a test wants them to be.
+//! A fake source for tests: two rings and counters that a test fills.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
@@ -6,30 +6,30 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
-use super::{Attached, Count, Footing, Ring, Source};
-use model::{ProcessTable, Stretch};
+use super::{Attached, Count, PinInfo, Ring, Source};
+use model::{OffsetRange, ProcessTable};
 
 use crate::loader::AttachError;
 use crate::programs::Tracer;
 use crate::rules::Lowered;
 
-/// What the test holds of its kernel.
+/// State of the fake kernel, shared with the test.
 #[derive(Default)]
 pub(super) struct Fake {
     pub(super) rings: [VecDeque<Vec<u8>>; 2],
     pub(super) cursors: [u64; 2],
     pub(super) released: [u64; 2],
-    pub(super) footing: Footing,
+    pub(super) pin_info: PinInfo,
     pub(super) counts: BTreeMap<u32, Count>,
     pub(super) attached: BTreeSet<u32>,
     pub(super) closed: bool,
     pub(super) uids: Vec<u32>,
     pub(super) rules: Lowered,
     pub(super) filtered_by: BTreeMap<String, u64>,
-    /// The next look panics after it has read the rings.
+    /// Makes the next poll panic after it has read the rings.
     pub(super) panic: bool,
     pub(super) loads: usize,
-    /// How often all processes were read.
+    /// Number of times all processes were read.
     pub(super) reads: usize,
     pub(super) wakers: Vec<File>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Fake {
 pub(super) type Kernel = Arc<Mutex<Fake>>;
 
 impl Source for Kernel {
-    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(Stretch, &[u8])) -> usize {
+    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(OffsetRange, &[u8])) -> usize {
         let mut fake = self.lock().unwrap();
         let fake = &mut *fake;
         let records = &mut fake.rings[ring as usize];
@@ -46,7 +46,7 @@ impl Source for Kernel {
             let start = fake.cursors[ring as usize];
             let end = start + (8 + record.len() as u64).next_multiple_of(8);
             fake.cursors[ring as usize] = end;
-            visit(Stretch { start, end }, &record);
+            visit(OffsetRange { start, end }, &record);
         }
         count
     }
@@ -69,13 +69,13 @@ impl Source for Kernel {
         1 << 20
     }
 
-    fn footing(&self) -> Footing {
-        self.lock().unwrap().footing.clone()
+    fn pin_info(&self) -> PinInfo {
+        self.lock().unwrap().pin_info.clone()
     }
 
     fn count(&mut self, slot: u32) -> io::Result<Count> {
         let panic = std::mem::take(&mut self.lock().unwrap().panic);
-        assert!(!panic, "as told, while keeping the books");
+        assert!(!panic, "injected: panic while updating accounts");
         Ok(self.lock().unwrap().counts.get(&slot).copied().unwrap_or_default())
     }
 
@@ -117,7 +117,7 @@ impl Source for Kernel {
 
     fn wakers(&self) -> io::Result<[OwnedFd; 2]> {
         let ((lifecycle, one), (data, two)) = (nix::unistd::pipe()?, nix::unistd::pipe()?);
-        // Kept open, or the other ends would be readable for ever.
+        // Kept open, or the other ends would always be readable.
         self.lock().unwrap().wakers.extend([File::from(one), File::from(two)]);
         Ok([lifecycle, data])
     }

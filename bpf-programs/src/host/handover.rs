@@ -1,4 +1,13 @@
-//! What one incarnation of the host leaves to the next: the loaded object with everything still in it.
+//! Passes the loaded object, with everything still in its rings, from one incarnation of the host to the next.
+//!
+//! An incarnation takes the object out of the [`Handover`] as [`Kept`], which puts it back when dropped, also by a panic.
+//! The supervisor may start a successor while an incarnation hangs with the object; then the successor loads a new one, and
+//! the generation number makes the old incarnation discard its own:
+//!
+//! ```text
+//!  incarnation 1 ── take() ──▶ Kept { core, generation 1 } ── drop ──▶ Handover ── take() ──▶ incarnation 2
+//!  hangs with generation 1;  incarnation 2 loads generation 2;  on drop 1 ≠ 2: the old object is closed
+//! ```
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,20 +16,20 @@ use std::time::Duration;
 use model::{Account, Accounts, ProcessTable};
 
 use super::core::Core;
-use super::seat::Seat;
 use super::source::Source;
+use super::tracer_slot::TracerSlot;
 use crate::loader::LoadError;
 use crate::programs::Tracer;
 
 type Open = Box<dyn Fn() -> Result<Box<dyn Source>, LoadError> + Send + Sync>;
 
-/// Lives as long as the agent; every incarnation of the host has it.
+/// State shared by all incarnations of the host; lives as long as the host's supervisor entry.
 pub(crate) struct Handover {
-    seats: Mutex<Vec<Arc<Seat>>>,
+    slots: Mutex<Vec<Arc<TracerSlot>>>,
     interval: Mutex<Duration>,
     table: ProcessTable,
     accounts: Accounts,
-    /// Told to end, the host leaves the kernel side at work for a successor.
+    /// If set, a stopping host leaves the pinned kernel side running for the next agent.
     keep: Arc<AtomicBool>,
     open: Open,
     left: Mutex<Left>,
@@ -29,24 +38,24 @@ pub(crate) struct Handover {
 #[derive(Default)]
 struct Left {
     core: Option<Core>,
-    /// How often an object was loaded. Only the latest is of use.
+    /// Number of objects loaded so far. Only the latest is used.
     generation: u64,
 }
 
 impl Handover {
     pub(crate) fn new(
-        seats: Vec<Arc<Seat>>,
+        slots: Vec<Arc<TracerSlot>>,
         table: ProcessTable,
         accounts: Accounts,
         interval: Duration,
         open: Open,
     ) -> Self {
-        let (seats, interval) = (Mutex::new(seats), Mutex::new(interval));
-        Self { seats, interval, table, accounts, keep: Arc::default(), open, left: Mutex::default() }
+        let (slots, interval) = (Mutex::new(slots), Mutex::new(interval));
+        Self { slots, interval, table, accounts, keep: Arc::default(), open, left: Mutex::default() }
     }
 
-    /// What the predecessor left. If it left nothing (it is the first, or its thread is stuck with it) the
-    /// object is loaded, and the tracers that were attached are attached again.
+    /// Takes the object the previous incarnation left. If there is none (this is the first incarnation, or the previous
+    /// one hangs with it), loads an object and attaches the attached tracers again.
     pub(super) fn take(self: &Arc<Self>) -> Result<Kept, LoadError> {
         let mut left = self.left();
         if let Some(core) = left.core.take() {
@@ -60,45 +69,45 @@ impl Handover {
         left.generation += 1;
         let generation = left.generation;
         drop(left);
-        let seats = self.seats();
-        let mut core = Core::new((self.open)()?, &seats, self.table.clone(), self.accounts.clone());
+        let slots = self.slots();
+        let mut core = Core::new((self.open)()?, &slots, self.table.clone(), self.accounts.clone());
         let processes = core.read_processes().map_err(|cause| {
-            // Not from /proc instead: it tells start times in ticks, so that no record's process would be found.
+            // /proc is no substitute: its start times are in clock ticks, so records would not match any process.
             tracing::warn!(%cause, "processes older than the agent will lack executable and working folder");
         });
-        for seat in &seats {
-            if let Some(outbox) = seat.outbox()
-                && let Err(cause) = core.attach(seat, outbox)
+        for slot in &slots {
+            if let Some(outbox) = slot.outbox()
+                && let Err(cause) = core.attach(slot, outbox)
             {
-                tracing::error!(tracer = seat.tracer.name, %cause, "attaching again failed");
+                tracing::error!(tracer = slot.tracer.name, %cause, "attaching again failed");
             }
         }
         Ok(Kept { core: Some(core), processes: processes.ok(), generation, handover: self.clone() })
     }
 
-    /// Every tracer that is attached or was.
-    pub(super) fn seats(&self) -> Vec<Arc<Seat>> {
-        lock(&self.seats).clone()
+    /// Returns the slots of all tracers that are attached or have been.
+    pub(super) fn slots(&self) -> Vec<Arc<TracerSlot>> {
+        lock(&self.slots).clone()
     }
 
-    pub(super) fn seat(&self, kind: crate::wire::Kind) -> Option<Arc<Seat>> {
-        lock(&self.seats).iter().find(|seat| seat.tracer.kind == kind).cloned()
+    pub(super) fn slot(&self, kind: crate::wire::Kind) -> Option<Arc<TracerSlot>> {
+        lock(&self.slots).iter().find(|slot| slot.tracer.kind == kind).cloned()
     }
 
-    /// The tracer's seat with these books: the one there is, or another, to be kept once it is attached.
-    pub(super) fn seat_for(&self, tracer: &'static Tracer, account: &Arc<Account>) -> Arc<Seat> {
-        let present = self.seat(tracer.kind).filter(|seat| Arc::ptr_eq(&seat.account, account));
-        present.unwrap_or_else(|| Arc::new(Seat::new(tracer, account.clone())))
+    /// Returns the tracer's slot with this account: the existing one, or a new one to be stored once it is attached.
+    pub(super) fn slot_for(&self, tracer: &'static Tracer, account: &Arc<Account>) -> Arc<TracerSlot> {
+        let present = self.slot(tracer.kind).filter(|slot| Arc::ptr_eq(&slot.account, account));
+        present.unwrap_or_else(|| Arc::new(TracerSlot::new(tracer, account.clone())))
     }
 
-    /// Keeps a seat, in place of the one its tracer had.
-    pub(super) fn keep_seat(&self, seat: Arc<Seat>) {
-        let mut seats = lock(&self.seats);
-        seats.retain(|other| other.tracer.kind != seat.tracer.kind);
-        seats.push(seat);
+    /// Stores a slot, replacing its tracer's previous one.
+    pub(super) fn store_slot(&self, slot: Arc<TracerSlot>) {
+        let mut slots = lock(&self.slots);
+        slots.retain(|other| other.tracer.kind != slot.tracer.kind);
+        slots.push(slot);
     }
 
-    /// How often an incarnation looks at the rings.
+    /// Returns the interval at which an incarnation polls quiet rings.
     pub(super) fn interval(&self) -> Duration {
         *lock(&self.interval)
     }
@@ -107,7 +116,7 @@ impl Handover {
         *lock(&self.interval) = interval;
     }
 
-    /// What the host leaves when it is told to end.
+    /// Sets the flag that makes a stopping host leave the pinned kernel side running.
     pub(crate) fn keeping(self, keep: Arc<AtomicBool>) -> Self {
         Self { keep, ..self }
     }
@@ -125,18 +134,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The object in the hands of one incarnation; goes back when that ends, however it ends.
+/// The object while one incarnation uses it; dropping this returns it to the [`Handover`].
 pub(super) struct Kept {
-    /// `None` once it was let go on purpose.
+    /// The object with the host's state; `None` after an orderly stop.
     pub(super) core: Option<Core>,
-    /// Processes read at loading, if it was loaded for this incarnation.
+    /// Number of processes read at loading, if the object was loaded for this incarnation.
     pub(super) processes: Option<usize>,
     generation: u64,
     handover: Arc<Handover>,
 }
 
 impl Kept {
-    /// Whether a successor has loaded an object of its own: this one was thought stuck.
+    /// Returns whether a successor has loaded its own object, because this incarnation seemed to hang.
     pub(super) fn is_outdated(&self) -> bool {
         self.handover.left().generation != self.generation
     }

@@ -1,130 +1,171 @@
-//! Actor `EbpfHost`: owns the loaded object and its rings, reads them, hands each tracer its raw records.
+//! Actor `EbpfHost`: owns the loaded eBPF object and its ring buffers, reads them, and passes each tracer its raw records.
 //!
-//! It runs on a thread of its own. Control (attach, detach, stop) comes through the mailbox and is answered
-//! between two stretches of reading, however much is in the rings.
+//! All kernel tracers share two rings, so the host demultiplexes: [`demux::Demux`] finds the [`TracerChannel`] of a record
+//! by the kind in its header. A channel appends the bytes to the batch in progress and counts them; a full batch goes into
+//! the tracer's bounded queue. Lifecycle records (exec, clone, exit, …) also update the process table; they are read before
+//! the data records that were written after them.
+//!
+//! ```text
+//!  lifecycle ring ──┐           ┌─ by kind ─▶ TracerChannel(exec) ─▶ BatchBuilder ─▶ queue ─▶ EbpfTracer(exec)
+//!                   ├─▶ Demux ──┤
+//!  data ring ───────┘     │     └─ by kind ─▶ TracerChannel(open) ─▶ BatchBuilder ─▶ queue ─▶ EbpfTracer(open)
+//!                         └─ lifecycle records ─▶ process table
+//! ```
+//!
+//! A queue that is full holds back the data ring: its records stay in the ring, and the kernel counts what no longer fits.
+//! Lifecycle records are read regardless, for the process table; their batches wait in bounded memory.
+//!
+//! With pinned rings the host also keeps positions. A record's room is returned to the kernel only when the store has
+//! committed its row; [`TracerChannel::held_from`] is the lowest position that is still needed:
+//!
+//! ```text
+//!  released            held_from                cursor             produced
+//!     │ committed          │ rows not committed    │ not read yet      │
+//!  ───┴────────────────────┴───────────────────────┴───────────────────┴──▶ position in the ring
+//! ```
+//!
+//! After a crash the next agent opens the same ring and starts at the position that the store has recorded.
+//!
+//! The actor runs on a thread of its own. Control messages (attach, detach, stop) are answered between two slices of
+//! reading, however much is in the rings. [`Handover`] passes the object from a crashed incarnation to the next.
+//!
+//! [`TracerChannel`]: tracer_channel::TracerChannel
+//! [`TracerChannel::held_from`]: tracer_channel::TracerChannel::held_from
 
 mod batch;
 mod core;
-mod desk;
+mod demux;
 mod handover;
-mod port;
 mod run;
-mod seat;
-mod seating;
+mod slots;
 mod source;
+mod tracer_channel;
+mod tracer_slot;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, WrapFuture};
-use actors::{Link, Outbox, Shutdown};
+use actors::{ActorCtx, Outbox, Shutdown};
 use model::Account;
 use model::pushdown::Split;
 use serde::Serialize;
 use std::sync::Arc;
 
-pub(crate) use batch::Cut;
+pub(crate) use batch::BatchBuilder;
 pub use batch::RawBatch;
 pub(crate) use handover::Handover;
 use run::Shared;
-pub(crate) use seat::Seat;
 pub use source::Attached;
-pub(crate) use source::{Count, Footing, Missing, Ring, Source};
+pub(crate) use source::{Count, Missing, PinInfo, Ring, Source};
+pub(crate) use tracer_slot::TracerSlot;
 
 use crate::loader::AttachError;
 use crate::programs::Tracer;
 use crate::rules::Lowered;
 
-/// What the host shows of itself.
+/// The host's state, as `status` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HostState {
-    /// Tracers that are attached.
+    /// Names of the attached tracers.
     pub attached: Vec<String>,
-    /// Processes that were there when the object was loaded.
+    /// Number of processes that existed when the object was loaded.
     pub processes: usize,
-    /// What the process table lacks for want of hooks, and why: rows may be without working folder, executable or container.
+    /// Parts of the process table that are missing because a hook could not be attached, each with the cause. Rows may
+    /// then lack working directory, executable or container.
     pub without: Vec<String>,
-    /// Lifecycle records that found their ring full, so that the process table may miss something.
+    /// Lifecycle records lost because their ring was full; the process table may be incomplete.
     pub lifecycle_lost: u64,
     /// Records too short or of an unknown kind.
     pub malformed: u64,
     /// Lifecycle records that could not be read for the process table.
     pub unreadable: u64,
-    /// A tracer's queue is full: records are left in their ring.
+    /// True while a tracer's queue is full and records stay in their ring.
     pub blocked: bool,
-    /// How often the rings are looked at when there is little in them.
-    pub look_interval_ms: u64,
-    /// What filters dropped in the kernel, by filter.
+    /// Interval at which the rings are polled when there is little in them.
+    pub poll_interval_ms: u64,
+    /// The former name of `poll_interval_ms`, with the same value.
+    #[serde(rename = "look_interval_ms")]
+    pub former_interval_ms: u64,
+    /// Records that filters dropped in the kernel, by filter.
     pub filtered: BTreeMap<String, u64>,
-    /// How each filter is split between kernel and collector.
+    /// For each filter, which part the kernel decides and which the collector.
     pub splits: Vec<Split>,
-    /// What could be done about its failure, if it failed.
+    /// Suggestions for an administrator, if the host failed.
     pub advice: Vec<String>,
-    /// How it stands with rings that outlive the agent, if they are wanted.
+    /// State of pinned rings, if pinning is enabled.
     pub pin: Option<PinState>,
 }
 
-/// Rings that outlive the agent.
+impl HostState {
+    /// Sets the poll interval under its present and its former name.
+    fn set_poll_interval(&mut self, interval: Duration) {
+        self.poll_interval_ms = interval.as_millis() as u64;
+        self.former_interval_ms = self.poll_interval_ms;
+    }
+}
+
+/// State of the rings that are pinned in bpffs and outlive the agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PinState {
-    /// Their name in the store; none if they can't be pinned.
+    /// Name of the pin in the store; `None` if pinning failed.
     pub pin: Option<String>,
-    /// Where they are pinned.
+    /// Directory in bpffs that holds the pins.
     pub folder: Option<String>,
-    /// A predecessor made them, and this run goes on with them.
+    /// True if an earlier agent created the rings and this one resumed them.
     pub adopted: bool,
-    /// Why what a predecessor left could not be gone on with.
+    /// Reason why the rings of an earlier agent could not be resumed.
     pub refused: Option<String>,
-    /// Why they can't be pinned.
+    /// Reason why the rings can't be pinned.
     pub problem: Option<String>,
 }
 
-/// Attaches a tracer: its raw records go into this queue and these books from now on. Again: they are replaced. Its
-/// programs are loaded if they aren't yet.
+/// Attaches a tracer: from now on its raw records go into `outbox` and are counted in `account`. Attaching again replaces
+/// both. The tracer's programs are loaded if they are not loaded yet.
 #[derive(Message)]
 #[rtype(result = "Result<Attached, AttachError>")]
 pub struct Attach {
-    /// Which.
+    /// The tracer to attach.
     pub tracer: &'static Tracer,
-    /// Its books. Others than before only once it is detached.
+    /// Account of the tracer's records. It may change only while the tracer is detached.
     pub account: Arc<Account>,
-    /// Where its records go.
+    /// Queue that receives the records.
     pub outbox: Outbox<RawBatch>,
 }
 
-/// Detaches a tracer; answered when what the kernel held of it has been handed over.
+/// Detaches a tracer; answered when all records the kernel still held of it have been passed on.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Detach {
-    /// Which.
+    /// The tracer to detach.
     pub tracer: &'static Tracer,
 }
 
-/// Sets how often the rings are looked at when there is little in them: lower while somebody watches live.
+/// Sets the interval at which quiet rings are polled. It is lowered while someone follows events live.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub struct SetLookInterval(pub Duration);
+pub struct SetPollInterval(pub Duration);
 
-/// Records from now on only what these users do; none: what everybody does.
+/// Restricts recording to these users from now on; an empty list records every user.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct SetUids(pub Vec<u32>);
 
-/// From now on what these rules hold for is dropped in the kernel.
+/// Replaces the filter rules: records that match them are dropped in the kernel from now on.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct SetRules(pub(crate) Arc<Lowered>);
 
-/// Owns the loaded object. See the module.
+/// The actor that owns the loaded object; see the module documentation.
 pub struct EbpfHost {
-    link: Link<HostState>,
+    ctx: ActorCtx<HostState>,
     shared: Rc<Shared>,
 }
 
 impl EbpfHost {
-    pub(crate) fn new(link: Link<HostState>, handover: Arc<Handover>) -> Self {
-        Self { shared: Rc::new(Shared::new(link.clone(), handover)), link }
+    pub(crate) fn new(ctx: ActorCtx<HostState>, handover: Arc<Handover>) -> Self {
+        Self { shared: Rc::new(Shared::new(ctx.clone(), handover)), ctx }
     }
 }
 
@@ -133,7 +174,7 @@ impl Actor for EbpfHost {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let begun = {
-            let _zone = self.link.progress().zone("loading the eBPF object");
+            let _zone = self.ctx.progress().zone("loading the eBPF object");
             self.shared.begin()
         };
         match begun {
@@ -143,8 +184,8 @@ impl Actor for EbpfHost {
             Err(cause) => {
                 let advice = cause.advice();
                 tracing::error!(%cause, ?advice, "no kernel tracer can run");
-                self.link.update(|state| state.advice = advice);
-                self.link.give_up(cause);
+                self.ctx.update(|state| state.advice = advice);
+                self.ctx.give_up(cause);
             }
         }
     }
@@ -154,7 +195,7 @@ impl Handler<Attach> for EbpfHost {
     type Result = MessageResult<Attach>;
 
     fn handle(&mut self, Attach { tracer, account, outbox }: Attach, _: &mut Self::Context) -> Self::Result {
-        let _zone = self.link.progress().zone("attaching a tracer");
+        let _zone = self.ctx.progress().zone("attaching a tracer");
         MessageResult(self.shared.attach(tracer, &account, outbox))
     }
 }
@@ -165,16 +206,16 @@ impl Handler<Detach> for EbpfHost {
     fn handle(&mut self, Detach { tracer }: Detach, _: &mut Self::Context) -> Self::Result {
         let drained = self.shared.detach(tracer);
         Box::pin(async move {
-            // The other end is dropped only with the host, and then there is nothing left to wait for.
+            // The sender is dropped only with the host, and then nothing is left to wait for.
             let _ = drained.await;
         })
     }
 }
 
-impl Handler<SetLookInterval> for EbpfHost {
+impl Handler<SetPollInterval> for EbpfHost {
     type Result = ();
 
-    fn handle(&mut self, SetLookInterval(interval): SetLookInterval, _: &mut Self::Context) {
+    fn handle(&mut self, SetPollInterval(interval): SetPollInterval, _: &mut Self::Context) {
         self.shared.set_interval(interval);
     }
 }

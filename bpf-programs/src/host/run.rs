@@ -1,4 +1,4 @@
-//! The host's loop, and what the loop and the message handlers share.
+//! The host's read loop, and the state that the loop and the message handlers share.
 
 use std::cell::RefCell;
 use std::io;
@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::clock::{self, Instant};
-use actors::{Exit, Link, Outbox};
+use actors::{ActorCtx, Exit, Outbox};
 use model::Account;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, oneshot};
 
-use super::core::{Core, Look};
+use super::core::{Core, PollResult};
 use super::handover::{Handover, Kept};
 use super::source::Attached;
 use super::{HostState, RawBatch};
@@ -22,20 +22,21 @@ use crate::loader::{AttachError, LoadError};
 use crate::programs::Tracer;
 use crate::rules::Lowered;
 
-/// How soon a full queue is tried again, and a ring that is being drained to its end is looked at again.
+/// Wait before a full queue is tried again, and before a ring that is being drained is polled again.
 const SOON: Duration = Duration::from_millis(1);
-/// How long a detached tracer's last records are waited for: a program that was running when it was detached
-/// ends within microseconds, but a queue in the agent may be full.
+/// Limit on the wait for a detached tracer's last records: a program that was running when it was detached ends within
+/// microseconds, but a queue in the agent may be full.
 const DETACH_WAIT: Duration = Duration::from_secs(5);
-/// The same when everything is stopped; what has not come out of a ring by then is booked as lost.
+/// Limit on the wait for last records when everything stops; records not read by then are counted as lost.
 const STOP_WAIT: Duration = Duration::from_millis(1500);
-/// Looks that have to find nothing, [`SOON`] apart, before a ring is taken to be drained.
-const QUIET_LOOKS: u32 = 2;
+/// Number of empty polls, [`SOON`] apart, after which a ring counts as drained.
+const QUIET_POLLS: u32 = 2;
 /// Progress is marked at least this often.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
+/// State shared by the read loop and the message handlers.
 pub(super) struct Shared {
-    link: Link<HostState>,
+    ctx: ActorCtx<HostState>,
     handover: Arc<Handover>,
     inner: RefCell<Inner>,
     wake: Notify,
@@ -44,14 +45,15 @@ pub(super) struct Shared {
 struct Inner {
     kept: Option<Kept>,
     interval: Duration,
-    /// Being stopped, and until when the rings' ends are waited for.
+    /// Set while the host stops: the deadline for draining the rings.
     stopping: Option<Instant>,
     detaching: Vec<Detaching>,
-    /// Looks in a row that found nothing left to read. One is not enough: a program that was running when its
-    /// hook was taken away may be about to write its record.
+    /// Successive polls that found nothing to read. One is not enough: a program that was running when its hook was
+    /// detached may still write its record.
     quiet: u32,
 }
 
+/// A detach that waits for the tracer's last records.
 struct Detaching {
     tracer: &'static Tracer,
     until: Instant,
@@ -59,7 +61,7 @@ struct Detaching {
     answer: oneshot::Sender<()>,
 }
 
-/// What to do after a look.
+/// Next action after a poll.
 enum Next {
     GoOn,
     Wait { time: Duration, for_data: bool },
@@ -67,27 +69,27 @@ enum Next {
 }
 
 impl Shared {
-    pub(super) fn new(link: Link<HostState>, handover: Arc<Handover>) -> Self {
+    pub(super) fn new(ctx: ActorCtx<HostState>, handover: Arc<Handover>) -> Self {
         let interval = handover.interval();
         let inner = Inner { kept: None, interval, stopping: None, detaching: Vec::new(), quiet: 0 };
-        Self { link, handover, inner: RefCell::new(inner), wake: Notify::new() }
+        Self { ctx, handover, inner: RefCell::new(inner), wake: Notify::new() }
     }
 
-    /// Takes over from the predecessor, or loads.
+    /// Takes over the object of the previous incarnation, or loads one.
     pub(super) fn begin(&self) -> Result<(), LoadError> {
         let kept = self.handover.take()?;
         if let Some(processes) = kept.processes {
             tracing::info!(processes, "eBPF object loaded");
-            self.link.update(|state| state.processes = processes);
+            self.ctx.update(|state| state.processes = processes);
         } else {
-            tracing::info!("eBPF object taken over from the host's last incarnation");
+            tracing::info!("eBPF object taken over from the host's previous incarnation");
         }
         let mut inner = self.inner.borrow_mut();
         let pin = kept.core.as_ref().and_then(Core::pin_state);
         let splits = kept.core.as_ref().map(Core::splits).unwrap_or_default();
         let without = kept.core.as_ref().map(Core::lacks).unwrap_or_default();
-        self.link.update(|state| {
-            state.look_interval_ms = inner.interval.as_millis() as u64;
+        self.ctx.update(|state| {
+            state.set_poll_interval(inner.interval);
             state.pin = pin;
             state.splits = splits;
             state.without = without;
@@ -102,17 +104,17 @@ impl Shared {
         account: &Arc<Account>,
         outbox: Outbox<RawBatch>,
     ) -> Result<Attached, AttachError> {
-        let seat = self.handover.seat_for(tracer, account);
+        let slot = self.handover.slot_for(tracer, account);
         let mut inner = self.inner.borrow_mut();
         if inner.stopping.is_some() {
             return Err(AttachError::Stopping { tracer: tracer.name });
         }
         let Some(core) = inner.core() else { return Err(AttachError::Unknown { tracer: tracer.name }) };
-        let attached = core.attach(&seat, outbox.clone())?;
-        // Whoever waits for an earlier detach has been overtaken.
+        let attached = core.attach(&slot, outbox.clone())?;
+        // An earlier detach that still waits is superseded.
         inner.detaching.retain(|waiting| waiting.tracer.kind != tracer.kind);
-        seat.set_outbox(Some(outbox));
-        self.handover.keep_seat(seat);
+        slot.set_outbox(Some(outbox));
+        self.handover.store_slot(slot);
         self.show_attached();
         tracing::info!(tracer = tracer.name, hooks = ?attached.hooks, "tracer attached");
         Ok(attached)
@@ -132,7 +134,7 @@ impl Shared {
     pub(super) fn set_interval(&self, interval: Duration) {
         self.handover.set_interval(interval);
         self.inner.borrow_mut().interval = interval;
-        self.link.update(|state| state.look_interval_ms = interval.as_millis() as u64);
+        self.ctx.update(|state| state.set_poll_interval(interval));
         self.wake.notify_one();
     }
 
@@ -146,7 +148,7 @@ impl Shared {
         if let Some(core) = self.inner.borrow_mut().core() {
             core.set_rules(rules);
         }
-        self.link.update(|state| state.splits.clone_from(&rules.splits));
+        self.ctx.update(|state| state.splits.clone_from(&rules.splits));
     }
 
     pub(super) fn stop(&self) {
@@ -156,32 +158,32 @@ impl Shared {
         let keep = self.handover.keep();
         match inner.core() {
             Some(core) => core.close(keep),
-            None => self.link.end(Exit::Stopped),
+            None => self.ctx.end(Exit::Stopped),
         }
         self.wake.notify_one();
     }
 
     fn show_attached(&self) {
-        let seats = self.handover.seats().into_iter().filter(|seat| seat.outbox().is_some());
-        let names = seats.map(|seat| seat.tracer.name.to_owned()).collect();
-        self.link.update(|state| state.attached = names);
+        let slots = self.handover.slots().into_iter().filter(|slot| slot.outbox().is_some());
+        let names = slots.map(|slot| slot.tracer.name.to_owned()).collect();
+        self.ctx.update(|state| state.attached = names);
     }
 
-    /// Reads the rings until told to stop.
+    /// Reads the rings until the host is stopped.
     pub(super) async fn run(self: Rc<Self>) {
         let wakers = match self.wakers() {
             Ok(wakers) => wakers,
-            Err(cause) => return self.link.fail(format!("watching eBPF rings: {cause}")),
+            Err(cause) => return self.ctx.fail(format!("watching eBPF rings: {cause}")),
         };
         self.show_attached();
         loop {
             let next = self.step();
-            self.link.progress().mark();
+            self.ctx.progress().mark();
             match next {
-                // Control first: a flood in the rings may go on for ever.
+                // Yields to control messages: a flood in the rings may never end.
                 Next::GoOn => tokio::task::yield_now().await,
                 Next::Wait { time, for_data } => self.wait(&wakers, time, for_data).await,
-                Next::End => return self.link.end(Exit::Stopped),
+                Next::End => return self.ctx.end(Exit::Stopped),
             }
         }
     }
@@ -201,73 +203,73 @@ impl Shared {
     async fn wait(&self, [lifecycle, data]: &[AsyncFd<OwnedFd>; 2], time: Duration, for_data: bool) {
         tokio::select! {
             Ok(mut ready) = lifecycle.readable() => ready.clear_ready(),
-            // With a queue full, data stays in its ring: that it is there is no news.
+            // While a queue is full, data stays in its ring, which is then always readable.
             Ok(mut ready) = data.readable(), if for_data => ready.clear_ready(),
             () = self.wake.notified() => {}
             () = clock::sleep(time) => {}
         }
     }
 
-    /// One look at the rings and what follows from it.
+    /// Polls the rings once and decides what to do next.
     fn step(&self) -> Next {
         let mut inner = self.inner.borrow_mut();
         if inner.kept.as_ref().is_none_or(Kept::is_outdated) {
             return Next::End;
         }
         let Some(core) = inner.core() else { return Next::End };
-        let look = core.look();
-        self.show(core, look);
-        let empty = !look.more && core.is_done();
+        let polled = core.poll();
+        self.show(core, polled);
+        let empty = !polled.more && core.is_done();
         inner.quiet = if empty { inner.quiet.saturating_add(1) } else { 0 };
-        let done = inner.quiet >= QUIET_LOOKS;
+        let done = inner.quiet >= QUIET_POLLS;
         if inner.stopping.is_some_and(|until| done || clock::now() >= until) {
             inner.finish();
             return Next::End;
         }
-        self.answer_detached(&mut inner, look);
-        if look.more {
+        self.answer_detached(&mut inner, polled);
+        if polled.more {
             return Next::GoOn;
         }
-        let soon = look.blocked || look.held || inner.stopping.is_some() || !inner.detaching.is_empty();
+        let soon = polled.blocked || polled.held || inner.stopping.is_some() || !inner.detaching.is_empty();
         let time = if soon { SOON } else { inner.interval.min(LONGEST_WAIT) };
-        Next::Wait { time, for_data: !look.blocked }
+        Next::Wait { time, for_data: !polled.blocked }
     }
 
-    fn answer_detached(&self, inner: &mut Inner, look: Look) {
-        if inner.detaching.is_empty() || look.more {
+    fn answer_detached(&self, inner: &mut Inner, polled: PollResult) {
+        if inner.detaching.is_empty() || polled.more {
             return;
         }
         let now = clock::now();
         for mut waiting in std::mem::take(&mut inner.detaching) {
             let Some(core) = inner.core() else { return };
             waiting.quiet = if core.is_drained(waiting.tracer) { waiting.quiet + 1 } else { 0 };
-            if waiting.quiet < QUIET_LOOKS && now < waiting.until {
+            if waiting.quiet < QUIET_POLLS && now < waiting.until {
                 inner.detaching.push(waiting);
                 continue;
             }
             core.forget(waiting.tracer);
-            let seat = self.handover.seat(waiting.tracer.kind);
-            if let Some(seat) = seat.filter(|seat| seat.outbox().is_some()) {
-                seat.set_outbox(None);
+            let slot = self.handover.slot(waiting.tracer.kind);
+            if let Some(slot) = slot.filter(|slot| slot.outbox().is_some()) {
+                slot.set_outbox(None);
                 tracing::info!(tracer = waiting.tracer.name, "tracer detached");
             }
-            // Nobody may be waiting any more.
+            // The receiver may be gone.
             let _ = waiting.answer.send(());
         }
         self.show_attached();
     }
 
-    fn show(&self, core: &mut Core, look: Look) {
-        let strays = core.strays();
+    fn show(&self, core: &mut Core, polled: PollResult) {
+        let counters = core.counters();
         let filtered = core.filtered_by();
-        self.link.update(|state| {
+        self.ctx.update(|state| {
             if let Some(filtered) = filtered {
                 state.filtered = filtered;
             }
-            state.blocked = look.blocked;
-            state.lifecycle_lost = strays.lifecycle_lost;
-            state.malformed = strays.malformed;
-            state.unreadable = strays.unreadable;
+            state.blocked = polled.blocked;
+            state.lifecycle_lost = counters.lifecycle_lost;
+            state.malformed = counters.malformed;
+            state.unreadable = counters.unreadable;
         });
     }
 }
@@ -277,7 +279,7 @@ impl Inner {
         self.kept.as_mut().and_then(|kept| kept.core.as_mut())
     }
 
-    /// Ends the books and lets the object go.
+    /// Closes all accounts and drops the object.
     fn finish(&mut self) {
         if let Some(mut core) = self.kept.as_mut().and_then(|kept| kept.core.take()) {
             core.finish();

@@ -1,11 +1,11 @@
-//! Where the host's records come from: the kernel, or a test.
+//! The trait through which the host reads records: implemented by the loaded object, and by a fake in tests.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 
 use model::pushdown::Split;
-use model::{BootNs, Point, ProcessTable, Stretch, TracerName};
+use model::{BootNs, OffsetRange, ProcessTable, RingCheckpoint, TracerName};
 use serde::Serialize;
 
 use crate::loader::AttachError;
@@ -13,37 +13,38 @@ use crate::programs::Tracer;
 use crate::rules::Lowered;
 use crate::wire::{self, Kind};
 
-/// The two ways out of the kernel.
+/// The two kinds of ring buffers through which records leave the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ring {
-    /// Processes that start, run a program, move, end. Read first, always: a flood of files can't touch it.
+    /// Records of processes that start, execute a program, move or exit. Always read first, and never filled up by floods
+    /// of file events.
     Lifecycle,
-    /// Everything else.
+    /// All other records.
     Data,
 }
 
-/// Counters of one kind of record, over all CPUs.
+/// The kernel's counters of one kind of record, summed over all CPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
-    /// Events of tracers that are on.
+    /// Events while the tracer was enabled.
     pub(crate) seen: u64,
-    /// Those of them that found the ring full.
+    /// Seen events that found the ring full.
     pub(crate) lost: u64,
-    /// Those of them that sampling left out while the ring was nearly full.
+    /// Seen events that sampling left out while the ring was nearly full.
     pub(crate) sampled: u64,
-    /// Those of them that filters dropped in the kernel.
+    /// Seen events that filters dropped in the kernel.
     pub(crate) filtered: u64,
 }
 
 impl Ring {
-    /// Where records of a kind come through.
+    /// Returns the ring that carries records of a kind.
     pub(crate) fn of(kind: Kind) -> Self {
         if kind.is_lifecycle() { Self::Lifecycle } else { Self::Data }
     }
 }
 
 impl Count {
-    /// Over all CPUs.
+    /// Sums the counters of all CPUs.
     pub(crate) fn sum(cpus: &[wire::Count]) -> Self {
         let sum = |pick: fn(&wire::Count) -> u64| cpus.iter().map(pick).sum();
         Self {
@@ -54,7 +55,7 @@ impl Count {
         }
     }
 
-    /// What was counted after `before`.
+    /// Returns the counts since `before`.
     pub(crate) fn since(self, before: Self) -> Self {
         Self {
             seen: self.seen.saturating_sub(before.seen),
@@ -64,34 +65,34 @@ impl Count {
         }
     }
 
-    /// Those that never got into the ring.
+    /// Returns the records that never got into the ring.
     pub(crate) fn kept_out(self) -> u64 {
         self.lost + self.sampled
     }
 }
 
-/// Whether a source's rings outlive the agent, and what became of those that were there before.
+/// Pinning of a source's rings: whether they outlive the agent, and what happened to rings found at the start.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Footing {
-    /// Their name in the store, if they do.
+pub(crate) struct PinInfo {
+    /// Name of the pin in the store; `None` if the rings are not pinned.
     pub(crate) pin: Option<String>,
-    /// Where they are pinned.
+    /// Directory that holds the pins.
     pub(crate) folder: Option<String>,
-    /// They were there already.
+    /// True if the rings existed already and were resumed.
     pub(crate) adopted: bool,
-    /// Why those that were there could not be gone on with.
+    /// Reason why existing rings could not be resumed.
     pub(crate) refused: Option<String>,
-    /// Why they can't be pinned.
+    /// Reason why the rings can't be pinned.
     pub(crate) problem: Option<String>,
-    /// What those that were refused had, and nobody will ever store.
+    /// Records of refused rings, which no one will store.
     pub(crate) missing: Vec<Missing>,
-    /// What tracers' records are stored under, by kind.
+    /// Names under which tracers' records are stored, by kind.
     pub(crate) names: BTreeMap<u32, TracerName>,
-    /// Of adopted ones: how far each tracer was settled, by kind.
-    pub(crate) points: BTreeMap<u32, Point>,
+    /// Last checkpoint of each tracer, by kind; only for adopted rings.
+    pub(crate) points: BTreeMap<u32, RingCheckpoint>,
 }
 
-/// Records that were seen, and are in no store.
+/// Records that the kernel counted and that are in no store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Missing {
     pub(crate) kind: u32,
@@ -99,85 +100,86 @@ pub(crate) struct Missing {
     pub(crate) since: BootNs,
 }
 
-/// What a tracer got.
+/// The hooks a tracer was attached to, and what it can't do without the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Attached {
-    /// Their tier, see [`crate::tier::Tier::number`].
+    /// Tier of the hooks, see [`crate::tier::Tier::number`].
     pub tier: u8,
-    /// Hooks it is attached to.
+    /// Names of the hooks.
     pub hooks: Vec<String>,
-    /// What does not work without a hook that is missing here, and why it is missing.
+    /// Functions that are missing for lack of a hook, each with the cause.
     pub without: Vec<String>,
-    /// What it can't see with such hooks.
+    /// Events the tracer can't see with hooks of this tier.
     pub unseen: Vec<String>,
 }
 
-/// A loaded object, its rings and its links. [`crate::loader::Kernel`] outside of tests.
+/// A loaded object, its rings and its links: [`crate::loader::Kernel`], except in tests.
 pub(crate) trait Source: Send {
-    /// Reads up to `limit` records of a ring; says how many there were. They stay in it until they are released.
-    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(Stretch, &[u8])) -> usize;
+    /// Reads up to `limit` records of a ring and returns how many there were. They stay in the ring until released.
+    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(OffsetRange, &[u8])) -> usize;
 
-    /// Where everything below the marks has been read, moves them to how far the rings are filled now, the data ring's
-    /// first: whatever lifecycle records come before a data record that is read are read before it.
+    /// Moves the read limits (marks) to the current ends of the rings, if everything below the old ones has been read.
+    /// The data ring's mark is taken first, so that every lifecycle record written before a data record is also read
+    /// before it.
     fn mark(&mut self);
 
-    /// Everything in the lifecycle ring below its mark has been read.
+    /// Returns whether everything below the lifecycle ring's mark has been read.
     fn is_lifecycle_read(&self) -> bool;
 
-    /// Gives the kernel back the room of what lies below `upto`, as far as it was read.
+    /// Returns to the kernel the room of records below `upto`, as far as they were read.
     fn release(&mut self, ring: Ring, upto: u64);
 
-    /// Where the next record of a ring will be.
+    /// Returns the position of the next record to read from a ring.
     fn cursor(&self, ring: Ring) -> u64;
 
-    /// Bytes of a ring.
+    /// Returns the size of a ring in bytes.
     fn size(&self, ring: Ring) -> u64;
 
-    /// What the process table lacks for want of hooks, and why.
+    /// Returns the parts of the process table that are missing for lack of a hook, each with the cause.
     fn lacks(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// What it stands on: rings of its own, or such as outlive the agent.
-    fn footing(&self) -> Footing;
+    /// Returns whether the rings are pinned, and what happened to rings found at the start.
+    fn pin_info(&self) -> PinInfo;
 
-    /// The counters in one slot of map `counts`.
+    /// Reads the counters in one slot of map `counts`.
     fn count(&mut self, slot: u32) -> io::Result<Count>;
 
-    /// Visits a record for each process that is there already.
+    /// Visits a record for each existing process; returns their number.
     fn processes(&mut self, visit: &mut dyn FnMut(&[u8])) -> Result<usize, AttachError>;
 
-    /// Attaches a tracer's programs and lets it emit. Attaching twice changes nothing.
+    /// Attaches a tracer's programs and enables it. Attaching twice changes nothing.
     fn attach(&mut self, tracer: &'static Tracer) -> Result<Attached, AttachError>;
 
-    /// Stops it emitting and detaches what it alone needs.
+    /// Disables a tracer and detaches the programs that only it needs.
     fn detach(&mut self, tracer: &'static Tracer);
 
-    /// Records from now on only what these users do; none: what everybody does.
+    /// Restricts recording to these users; an empty list records every user.
     fn set_uids(&mut self, uids: &[u32]);
 
-    /// Does what has to be done now and then; says whether nothing will come of it any more, once it is closed or the
-    /// tracer that needs it is detached.
+    /// Does periodic work (swapping and flushing the usage ledger). Returns true if no more records will come of it,
+    /// because the source is closed or the tracer that needs it is detached.
     fn tend(&mut self) -> bool {
         true
     }
 
-    /// Has the kernel side drop what these rules hold for; what it did so for others before stays counted. Rules may ask
-    /// what the table knows of processes and cgroups.
+    /// Replaces the rules by which the kernel drops records; counts of earlier rules are kept. Rules may test facts from
+    /// the table of processes and cgroups.
     fn set_rules(&mut self, rules: &Lowered, table: &ProcessTable);
 
-    /// Tells the kernel side what the table knows by now, as far as rules ask for it.
+    /// Passes new facts of the process table to the kernel, as far as rules test them.
     fn learn(&mut self, table: &ProcessTable);
 
-    /// How filters are split by the rules that hold.
+    /// Returns how the rules in force split each filter between kernel and collector.
     fn splits(&self) -> Vec<Split>;
 
-    /// What was dropped in the kernel since this object was loaded, or taken over, by filter.
+    /// Returns the records dropped in the kernel since this object was loaded or resumed, by filter.
     fn filtered_by(&mut self) -> BTreeMap<String, u64>;
 
-    /// Detaches everything. What is in the rings stays there.
+    /// Detaches everything. Records in the rings stay there.
     fn close(&mut self);
 
-    /// What becomes readable when a ring fills up: of [`Ring::Lifecycle`], of [`Ring::Data`].
+    /// Returns descriptors that become readable when a ring fills up: of [`Ring::Lifecycle`], then of [`Ring::Data`].
     fn wakers(&self) -> io::Result<[OwnedFd; 2]>;
 }

@@ -1,4 +1,4 @@
-//! Host and tracer on a source that is no kernel.
+//! Tests of host and tracer on a fake source.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +8,19 @@ use actors::{ChildRef, Outbox, Phase, Supervisor, WhenFull, clock};
 use model::{Account, AccountSnapshot, Accounts, Batch, ExecId, ProcessTable, SinkName};
 
 use super::fake::Kernel;
-use super::{Attach, Count, Detach, EbpfHost, Handover, HostState, RawBatch, Ring, Seat, SetLookInterval};
-use super::{Source, port};
+use super::{
+    Attach, Count, Detach, EbpfHost, Handover, HostState, RawBatch, Ring, SetPollInterval, TracerSlot,
+};
+use super::{Source, tracer_channel};
 use crate::loader::{LoadError, NEEDED};
 use crate::programs::{Tracer, tracers};
 use crate::spawn::{spawn_host, spawn_tracer};
-use crate::tracer::{EbpfTracer, Fixture, TracerState};
+use crate::tracer::{EbpfTracer, Shared, TracerState};
 use crate::wire::{COUNT_LIFECYCLE, FLAG_TRACED, Header, Kind};
 
-const LOOK: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(100);
 
-/// A host under test.
+/// A host on a fake kernel, with its supervisor.
 struct Rig {
     kernel: Kernel,
     supervisor: Supervisor,
@@ -31,14 +33,15 @@ impl Rig {
     fn new() -> Self {
         let (kernel, supervisor, table) = (Kernel::default(), Supervisor::new(), ProcessTable::default());
         let accounts = Accounts::new(&[SinkName::new("memory")]);
-        let seats =
-            tracers().map(|tracer| Arc::new(Seat::new(tracer, accounts.of(&tracer.name.into())))).collect();
+        let slots = tracers()
+            .map(|tracer| Arc::new(TracerSlot::new(tracer, accounts.of(&tracer.name.into()))))
+            .collect();
         let source = kernel.clone();
         let open = move || {
             source.lock().unwrap().loads += 1;
             Ok(Box::new(source.clone()) as Box<dyn Source>)
         };
-        let handover = Handover::new(seats, table.clone(), accounts.clone(), LOOK, Box::new(open));
+        let handover = Handover::new(slots, table.clone(), accounts.clone(), POLL, Box::new(open));
         let host = spawn_host(&supervisor, Arc::new(handover));
         Self { kernel, supervisor, host, accounts, table }
     }
@@ -51,11 +54,11 @@ impl Rig {
     }
 
     fn spawn(&self, tracer: &'static Tracer, collector: &Outbox<Batch>) -> ChildRef<EbpfTracer, TracerState> {
-        let fixture = Fixture::new(tracer, self.account(tracer.kind), &self.host, 8, collector, None);
-        spawn_tracer(&self.supervisor, fixture)
+        let shared = Shared::new(tracer, self.account(tracer.kind), &self.host, 8, collector, None);
+        spawn_tracer(&self.supervisor, shared)
     }
 
-    /// As the kernel does it: counted, then put into the ring.
+    /// Counts records, then puts them into the ring, as the kernel does.
     fn emit(&self, kind: Kind, count: usize, make: impl Fn() -> Vec<u8>) {
         let mut fake = self.kernel.lock().unwrap();
         let ring = if matches!(kind, Kind::Open | Kind::Connect) { Ring::Data } else { Ring::Lifecycle };
@@ -67,7 +70,7 @@ impl Rig {
         self.accounts.of(&tracer(kind).name.into())
     }
 
-    fn books(&self, kind: Kind) -> AccountSnapshot {
+    fn snapshot(&self, kind: Kind) -> AccountSnapshot {
         self.account(kind).snapshot(&SinkName::new("memory"))
     }
 
@@ -80,7 +83,7 @@ pub(super) fn tracer(kind: Kind) -> &'static Tracer {
     tracers().find(|tracer| tracer.kind == kind).unwrap()
 }
 
-/// A record's bytes as the kernel writes them.
+/// Returns a record's bytes as the kernel writes them.
 fn record(kind: Kind, fixed: usize, pid: u32) -> Vec<u8> {
     let header_size = size_of::<Header>();
     let mut bytes = Vec::new();
@@ -97,7 +100,7 @@ fn exit_record() -> Vec<u8> {
     record(Kind::Exit, 8, 7)
 }
 
-/// Not decodable, which is no matter to the host.
+/// Returns a record that can't be decoded, which the host does not notice.
 pub(super) fn open_record() -> Vec<u8> {
     record(Kind::Open, 48, 7)
 }
@@ -122,19 +125,19 @@ fn records_go_to_their_tracers_and_are_seen_before_they_are_settled() {
         rig.emit(Kind::Exit, 3, exit_record);
         let (full, rest) = (opens.recv_async().await.unwrap(), opens.recv_async().await.unwrap());
         assert_eq!((full.records().len(), rest.records().len()), (1024, 476));
-        assert!(rig.books(Kind::Open).seen >= 1500);
+        assert!(rig.snapshot(Kind::Open).seen >= 1500);
         assert_eq!(full.records().next(), Some(&open_record()[..]));
         settle(full);
         settle(rest);
         assert_eq!(settle(exits.recv_async().await.unwrap()), 3);
         rig.host.stop().await;
-        assert_eq!((rig.books(Kind::Open).filtered, rig.books(Kind::Open).in_flight()), (1500, 0));
-        assert_eq!(rig.books(Kind::Exit).in_flight(), 0);
+        assert_eq!((rig.snapshot(Kind::Open).filtered, rig.snapshot(Kind::Open).in_flight()), (1500, 0));
+        assert_eq!(rig.snapshot(Kind::Exit).in_flight(), 0);
     });
 }
 
 #[test]
-fn a_full_queue_leaves_data_in_its_ring_but_lifecycle_and_control_go_on() {
+fn a_full_queue_holds_back_the_data_ring_but_not_lifecycle_or_control() {
     paused(async {
         let rig = Rig::new();
         let opens = rig.attach(Kind::Open, 1).await;
@@ -145,50 +148,50 @@ fn a_full_queue_leaves_data_in_its_ring_but_lifecycle_and_control_go_on() {
         let exits = rig.attach(Kind::Exit, 8).await;
         rig.emit(Kind::Exit, 3, exit_record);
         assert_eq!(settle(exits.recv_async().await.unwrap()), 3);
-        rig.host.ask(SetLookInterval(Duration::from_millis(10))).await.unwrap();
+        rig.host.ask(SetPollInterval(Duration::from_millis(10))).await.unwrap();
         assert!(rig.left(Ring::Data) > 90_000);
-        // Room again: everything comes.
+        // With room again, all records arrive.
         let mut count = 0;
         while count < 100_000 {
             count += settle(opens.recv_async().await.unwrap());
         }
         rig.host.stop().await;
-        assert_eq!((rig.books(Kind::Open).filtered, rig.books(Kind::Open).in_flight()), (100_000, 0));
+        assert_eq!((rig.snapshot(Kind::Open).filtered, rig.snapshot(Kind::Open).in_flight()), (100_000, 0));
     });
 }
 
 #[test]
-fn lifecycle_records_wait_in_bounded_memory_and_what_is_more_is_counted() {
+fn lifecycle_records_wait_in_bounded_memory_and_the_excess_is_counted() {
     paused(async {
         let rig = Rig::new();
         let exits = rig.attach(Kind::Exit, 1).await;
         let count = 2_000;
         rig.emit(Kind::Exit, count, || record(Kind::Exit, 16 << 10, 7));
-        while rig.left(Ring::Lifecycle) > 0 || rig.books(Kind::Exit).lost.queue == 0 {
+        while rig.left(Ring::Lifecycle) > 0 || rig.snapshot(Kind::Exit).lost.queue == 0 {
             clock::sleep(Duration::from_millis(1)).await;
         }
-        let lost = rig.books(Kind::Exit).lost.queue;
+        let lost = rig.snapshot(Kind::Exit).lost.queue;
         let held = (count as u64 - lost) * (16 << 10);
-        assert!(held <= port::MAX_PENDING as u64 + (1 << 20), "{held} bytes held");
+        assert!(held <= tracer_channel::MAX_PENDING as u64 + (1 << 20), "{held} bytes held");
         assert_eq!(rig.account(Kind::Exit).take_gaps()[0].cause, "the tracer's queue stayed full");
         let mut settled = 0;
         while settled + lost < count as u64 {
             settled += settle(exits.recv_async().await.unwrap());
         }
         rig.host.stop().await;
-        assert_eq!(rig.books(Kind::Exit).in_flight(), 0);
+        assert_eq!(rig.snapshot(Kind::Exit).in_flight(), 0);
     });
 }
 
 #[test]
-fn lost_lifecycle_records_have_the_processes_read_anew() {
+fn after_lost_lifecycle_records_all_processes_are_read_again() {
     paused(async {
         let rig = Rig::new();
         let _exits = rig.attach(Kind::Exit, 1).await;
         let lost = Count { seen: 0, lost: 5, sampled: 0, filtered: 0 };
         rig.kernel.lock().unwrap().counts.insert(COUNT_LIFECYCLE, lost);
         while rig.host.state().lifecycle_lost < 5 {
-            clock::sleep(LOOK).await;
+            clock::sleep(POLL).await;
         }
         assert_eq!(rig.kernel.lock().unwrap().reads, 2, "once at the start, once for the loss");
         rig.host.stop().await;
@@ -196,7 +199,7 @@ fn lost_lifecycle_records_have_the_processes_read_anew() {
 }
 
 #[test]
-fn detaching_hands_over_what_the_ring_holds_before_it_is_answered() {
+fn a_detach_is_answered_after_the_rings_records_are_passed_on() {
     paused(async {
         let rig = Rig::new();
         let opens = rig.attach(Kind::Open, 64).await;
@@ -209,12 +212,12 @@ fn detaching_hands_over_what_the_ring_holds_before_it_is_answered() {
         let again = rig.attach(Kind::Open, 64).await;
         rig.emit(Kind::Open, 23, open_record);
         assert_eq!(settle(again.recv_async().await.unwrap()), 23);
-        assert_eq!(rig.books(Kind::Open).in_flight(), 0);
+        assert_eq!(rig.snapshot(Kind::Open).in_flight(), 0);
     });
 }
 
 #[test]
-fn a_detach_answers_even_if_the_kernel_never_gives_what_it_counted() {
+fn a_detach_is_answered_even_if_the_kernel_never_delivers_what_it_counted() {
     paused(async {
         let rig = Rig::new();
         let _opens = rig.attach(Kind::Open, 64).await;
@@ -224,12 +227,12 @@ fn a_detach_answers_even_if_the_kernel_never_gives_what_it_counted() {
             .counts
             .insert(Kind::Open as u32, Count { seen: 2, lost: 0, sampled: 0, filtered: 0 });
         rig.host.ask(Detach { tracer: tracer(Kind::Open) }).await.unwrap();
-        assert_eq!((rig.books(Kind::Open).lost.ring, rig.books(Kind::Open).in_flight()), (2, 0));
+        assert_eq!((rig.snapshot(Kind::Open).lost.ring, rig.snapshot(Kind::Open).in_flight()), (2, 0));
     });
 }
 
 #[test]
-fn a_host_that_panics_goes_on_with_the_record_after() {
+fn a_host_that_panicked_continues_with_the_next_record() {
     paused(async {
         let rig = Rig::new();
         let opens = rig.attach(Kind::Open, 64).await;
@@ -243,31 +246,31 @@ fn a_host_that_panics_goes_on_with_the_record_after() {
         }
         assert_eq!(rig.kernel.lock().unwrap().loads, 1);
         rig.host.stop().await;
-        let books = rig.books(Kind::Open);
-        assert_eq!((books.seen, books.filtered, books.in_flight()), (323, 323, 0));
+        let account = rig.snapshot(Kind::Open);
+        assert_eq!((account.seen, account.filtered, account.in_flight()), (323, 323, 0));
     });
 }
 
 #[test]
-fn what_an_object_took_with_it_is_lost_and_counted() {
+fn records_lost_with_an_object_are_counted() {
     let accounts = Accounts::new(&[SinkName::new("memory")]);
     let account = accounts.of(&"open".into());
-    let seat = Arc::new(Seat::new(tracer(Kind::Open), account.clone()));
+    let slot = Arc::new(TracerSlot::new(tracer(Kind::Open), account.clone()));
     let span = (model::BootNs(1), model::BootNs(2));
-    let mut first = port::Port::new(seat.clone(), span.0);
+    let mut first = tracer_channel::TracerChannel::new(slot.clone(), span.0);
     first.count(Count { seen: 10, lost: 1, sampled: 0, filtered: 0 }, span);
-    let stretch = model::Stretch { start: 0, end: 8 };
-    (0..4).for_each(|_| first.take(&open_record(), span.0, stretch));
+    let range = model::OffsetRange { start: 0, end: 8 };
+    (0..4).for_each(|_| first.take(&open_record(), span.0, range));
     first.flush();
-    let mut second = port::Port::new(seat, span.1);
+    let mut second = tracer_channel::TracerChannel::new(slot, span.1);
     second.count(Count { seen: 3, lost: 0, sampled: 0, filtered: 0 }, span);
-    let books = account.snapshot(&SinkName::new("memory"));
-    assert_eq!((books.seen, books.lost.ring), (13, 1 + 5));
-    assert_eq!(books.in_flight(), 3);
+    let account = account.snapshot(&SinkName::new("memory"));
+    assert_eq!((account.seen, account.lost.ring), (13, 1 + 5));
+    assert_eq!(account.in_flight(), 3);
 }
 
 #[test]
-fn what_the_kernel_lost_is_booked_once_and_becomes_a_gap() {
+fn records_the_kernel_lost_are_counted_once_and_become_a_gap() {
     paused(async {
         let rig = Rig::new();
         let _opens = rig.attach(Kind::Open, 64).await;
@@ -277,15 +280,15 @@ fn what_the_kernel_lost_is_booked_once_and_becomes_a_gap() {
             .counts
             .insert(Kind::Open as u32, Count { seen: 50, lost: 50, sampled: 0, filtered: 0 });
         rig.host.stop().await;
-        let books = rig.books(Kind::Open);
-        assert_eq!((books.seen, books.lost.ring, books.in_flight()), (50, 50, 0));
+        let account = rig.snapshot(Kind::Open);
+        assert_eq!((account.seen, account.lost.ring, account.in_flight()), (50, 50, 0));
         let gaps = rig.account(Kind::Open).take_gaps();
         assert_eq!((gaps.len(), gaps[0].count, gaps[0].cause.as_str()), (1, 50, "the ring was full"));
     });
 }
 
 #[test]
-fn what_sampling_left_out_is_a_gap_that_says_so() {
+fn records_left_out_by_sampling_become_a_gap_with_that_cause() {
     paused(async {
         let rig = Rig::new();
         let _opens = rig.attach(Kind::Open, 64).await;
@@ -295,16 +298,16 @@ fn what_sampling_left_out_is_a_gap_that_says_so() {
             .counts
             .insert(Kind::Open as u32, Count { seen: 9, lost: 2, sampled: 7, filtered: 0 });
         rig.host.stop().await;
-        let books = rig.books(Kind::Open);
-        assert_eq!((books.seen, books.lost.ring, books.in_flight()), (9, 9, 0));
+        let account = rig.snapshot(Kind::Open);
+        assert_eq!((account.seen, account.lost.ring, account.in_flight()), (9, 9, 0));
         let gaps = rig.account(Kind::Open).take_gaps();
-        let told: Vec<_> = gaps.iter().map(|gap| (gap.count, gap.cause.as_str())).collect();
-        assert_eq!(told, [(2, "the ring was full"), (7, "sampled: the ring was nearly full")]);
+        let reported: Vec<_> = gaps.iter().map(|gap| (gap.count, gap.cause.as_str())).collect();
+        assert_eq!(reported, [(2, "the ring was full"), (7, "sampled: the ring was nearly full")]);
     });
 }
 
 #[test]
-fn garbage_is_counted_and_the_table_is_fed() {
+fn malformed_records_are_counted_and_the_process_table_is_updated() {
     paused(async {
         let rig = Rig::new();
         let _exits = rig.attach(Kind::Exit, 8).await;
@@ -320,12 +323,12 @@ fn garbage_is_counted_and_the_table_is_fed() {
         }
         rig.host.stop().await;
         // The open's tracer was not attached: its record is lost here.
-        assert_eq!((rig.books(Kind::Open).lost.queue, rig.books(Kind::Open).in_flight()), (1, 0));
+        assert_eq!((rig.snapshot(Kind::Open).lost.queue, rig.snapshot(Kind::Open).in_flight()), (1, 0));
     });
 }
 
 #[test]
-fn a_tracer_decodes_loses_what_it_cannot_and_stops_when_its_queue_is_empty() {
+fn a_tracer_counts_what_it_cannot_decode_and_stops_when_its_queue_is_empty() {
     paused(async {
         let rig = Rig::new();
         let (collector, batches) = Outbox::channel(8, WhenFull::Block);
@@ -340,27 +343,28 @@ fn a_tracer_decodes_loses_what_it_cannot_and_stops_when_its_queue_is_empty() {
         let records: usize = batches.drain().map(|batch: Batch| batch.records.len()).sum();
         assert_eq!((records, exit.state().decoded, exit.state().decode_errors), (20, 20, 3));
         // The collector never settled its 20: they count as lost in the queue they were in.
-        let books = rig.books(Kind::Exit);
-        assert_eq!((books.lost.decode, books.lost.queue, books.in_flight()), (3, 20, 0));
+        let account = rig.snapshot(Kind::Exit);
+        assert_eq!((account.lost.decode, account.lost.queue, account.in_flight()), (3, 20, 0));
     });
 }
 
 #[test]
-fn without_a_host_every_tracer_says_why_and_what_to_do() {
+fn without_a_host_a_tracer_reports_the_cause_and_advice() {
     paused(async {
         let (supervisor, accounts) = (Supervisor::new(), Accounts::new(&[]));
-        let seats =
-            tracers().map(|tracer| Arc::new(Seat::new(tracer, accounts.of(&tracer.name.into())))).collect();
+        let slots = tracers()
+            .map(|tracer| Arc::new(TracerSlot::new(tracer, accounts.of(&tracer.name.into()))))
+            .collect();
         let missing = || LoadError::NotAllowed { missing: NEEDED.to_vec(), source: None };
         let refuse = Box::new(move || Err(missing()));
         let host = spawn_host(
             &supervisor,
-            Arc::new(Handover::new(seats, ProcessTable::default(), accounts.clone(), LOOK, refuse)),
+            Arc::new(Handover::new(slots, ProcessTable::default(), accounts.clone(), POLL, refuse)),
         );
         let (collector, _batches) = Outbox::channel(8, WhenFull::Block);
         let account = accounts.of(&"open".into());
-        let fixture = Fixture::new(tracer(Kind::Open), account, &host, 8, &collector, None);
-        let tracer = spawn_tracer(&supervisor, fixture);
+        let shared = Shared::new(tracer(Kind::Open), account, &host, 8, &collector, None);
+        let tracer = spawn_tracer(&supervisor, shared);
         let status = tracer.ended().await;
         assert_eq!((status.phase, status.restarts), (Phase::GivenUp, 0));
         assert!(status.first_cause.unwrap().contains("missing CAP_BPF, CAP_PERFMON"));
@@ -369,12 +373,12 @@ fn without_a_host_every_tracer_says_why_and_what_to_do() {
 }
 
 fn panics(bytes: &[u8]) -> Result<model::Record, crate::wire::WireError> {
-    assert!(bytes[12] != 66, "as told, while decoding");
+    assert!(bytes[12] != 66, "injected: panic while decoding");
     (tracer(Kind::Exit).decode)(bytes)
 }
 
 #[test]
-fn a_tracer_that_panics_costs_its_batch_and_comes_back() {
+fn a_tracer_that_panics_loses_its_batch_and_is_restarted() {
     static PANICKY: Tracer = Tracer { name: "exit", kind: Kind::Exit, programs: &[], decode: panics };
     paused(async {
         let rig = Rig::new();
@@ -387,6 +391,6 @@ fn a_tracer_that_panics_costs_its_batch_and_comes_back() {
         exit.until(|status| status.exits.panicked == 1).await;
         rig.emit(Kind::Exit, 23, exit_record);
         assert_eq!(batches.recv_async().await.unwrap().records.len(), 23);
-        assert_eq!(rig.books(Kind::Exit).lost.decode, 5);
+        assert_eq!(rig.snapshot(Kind::Exit).lost.decode, 5);
     });
 }

@@ -1,15 +1,15 @@
-//! The host at rings that outlive the agent, on a source that is no kernel.
+//! Tests of the host with pinned rings, on a fake source.
 
 use std::sync::Arc;
 
 use actors::{Outbox, WhenFull};
-use model::{Accounts, BootNs, Checkpoint, Point, ProcessTable, Settled, SinkName};
+use model::{Accounts, BootNs, Checkpoint, Outcomes, ProcessTable, RingCheckpoint, SinkName};
 
 use super::core::Core;
 use super::fake::Kernel;
-use super::source::Footing;
+use super::source::PinInfo;
 use super::tests::{open_record, tracer};
-use super::{Count, Missing, RawBatch, Ring, Seat};
+use super::{Count, Missing, RawBatch, Ring, TracerSlot};
 use crate::wire::Kind;
 
 struct Rig {
@@ -19,20 +19,20 @@ struct Rig {
     opens: flume::Receiver<RawBatch>,
 }
 
-/// A host whose source stands on `footing`, with so many records of 144 bytes in the data ring.
-fn rig(footing: Footing, records: usize, count: Count) -> Rig {
+/// Starts a host whose source has this `pin_info`, with `records` records of 144 bytes in the data ring.
+fn rig(pin_info: PinInfo, records: usize, count: Count) -> Rig {
     let (kernel, accounts) = (Kernel::default(), Accounts::new(&[SinkName::new("sqlite")]));
     {
         let mut fake = kernel.lock().unwrap();
-        fake.footing = footing;
+        fake.pin_info = pin_info;
         fake.rings[Ring::Data as usize].extend((0..records).map(|_| open_record()));
         fake.counts.insert(Kind::Open as u32, count);
     }
-    let seat = Arc::new(Seat::new(tracer(Kind::Open), accounts.of(&"open".into())));
+    let slot = Arc::new(TracerSlot::new(tracer(Kind::Open), accounts.of(&"open".into())));
     let source = Box::new(kernel.clone());
-    let mut core = Core::new(source, std::slice::from_ref(&seat), ProcessTable::default(), accounts.clone());
+    let mut core = Core::new(source, std::slice::from_ref(&slot), ProcessTable::default(), accounts.clone());
     let (outbox, opens) = Outbox::channel(8, WhenFull::Block);
-    core.attach(&seat, outbox).unwrap();
+    core.attach(&slot, outbox).unwrap();
     Rig { kernel, accounts, core, opens }
 }
 
@@ -44,69 +44,70 @@ impl Rig {
 
 const ONE: u64 = 144;
 
-fn pinned(adopted: bool) -> Footing {
-    Footing { pin: Some("one".to_owned()), adopted, ..Footing::default() }
+fn pinned(adopted: bool) -> PinInfo {
+    PinInfo { pin: Some("one".to_owned()), adopted, ..PinInfo::default() }
 }
 
 #[test]
 fn records_stay_in_their_ring_until_the_store_has_them() {
     let mut rig = rig(pinned(false), 5, Count { seen: 5, lost: 0, sampled: 0, filtered: 0 });
-    rig.core.look();
+    rig.core.poll();
     let mut rows = rig.opens.try_recv().unwrap().into_claim().route();
     assert_eq!((rows[0].count(), rig.released()), (5, 0));
-    rows[0].promise();
+    rows[0].mark_writing();
     let account = rig.accounts.of(&"open".into());
     let point = account.checkpoint(0).unwrap();
     assert_eq!((point.position, point.settled.stored), (5 * ONE, 5));
     rows[0].store(5);
-    rig.core.look();
+    rig.core.poll();
     assert_eq!(rig.released(), 0, "stored, but whether that will last is not said yet");
     account.committed(&point, 0);
-    rig.core.look();
+    rig.core.poll();
     assert_eq!(rig.released(), 5 * ONE);
 }
 
 #[test]
-fn a_store_that_is_down_does_not_hold_the_ring() {
+fn a_store_that_is_down_does_not_hold_records_in_the_ring() {
     let mut rig = rig(pinned(false), 5, Count { seen: 5, lost: 0, sampled: 0, filtered: 0 });
-    rig.core.look();
+    rig.core.poll();
     drop(rig.opens.try_recv().unwrap());
-    rig.core.look();
+    rig.core.poll();
     assert_eq!(rig.released(), 0);
     rig.accounts.set_store_down(true);
-    rig.core.look();
+    rig.core.poll();
     assert_eq!(rig.released(), 5 * ONE);
 }
 
 #[test]
-fn a_successor_begins_behind_what_is_settled_and_goes_on_with_the_books() {
-    let settled = Settled { stored: 2, filtered: 1, ..Settled::default() };
+fn a_successor_starts_behind_the_settled_records_and_continues_the_account() {
+    let settled = Outcomes { stored: 2, filtered: 1, ..Outcomes::default() };
     let point = Checkpoint::new(3 * ONE, 0, settled);
-    let point = Point { pin: "one".to_owned(), tracer: "open".into(), point, at: BootNs(7) };
-    let footing = Footing { points: [(Kind::Open as u32, point)].into(), ..pinned(true) };
-    let mut rig = rig(footing, 5, Count { seen: 9, lost: 4, sampled: 0, filtered: 0 });
-    rig.core.look();
+    let point =
+        RingCheckpoint { pin: "one".to_owned(), tracer: "open".into(), checkpoint: point, at: BootNs(7) };
+    let pin_info = PinInfo { points: [(Kind::Open as u32, point)].into(), ..pinned(true) };
+    let mut rig = rig(pin_info, 5, Count { seen: 9, lost: 4, sampled: 0, filtered: 0 });
+    rig.core.poll();
     let mut claim = rig.opens.try_recv().unwrap().into_claim();
     assert_eq!(claim.count(), 2, "three of the five in the ring are settled");
     claim.filter(2);
-    let books = rig.accounts.of(&"open".into()).snapshot(&SinkName::new("sqlite"));
-    assert_eq!((books.seen, books.stored, books.filtered, books.lost.ring), (9, 2, 3, 4));
-    assert_eq!(books.in_flight(), 0);
+    let account = rig.accounts.of(&"open".into()).snapshot(&SinkName::new("sqlite"));
+    assert_eq!((account.seen, account.stored, account.filtered, account.lost.ring), (9, 2, 3, 4));
+    assert_eq!(account.in_flight(), 0);
     assert!(rig.core.is_done());
 }
 
 #[test]
-fn what_rings_had_that_are_not_gone_on_with_is_a_loss() {
+fn records_of_rings_that_are_not_resumed_are_a_loss() {
     let missing = Missing { kind: Kind::Open as u32, count: 40, since: BootNs(1) };
-    let footing = Footing { missing: vec![missing], ..pinned(false) };
-    let mut rig = rig(footing, 1, Count { seen: 1, lost: 0, sampled: 0, filtered: 0 });
-    rig.core.look();
+    let pin_info = PinInfo { missing: vec![missing], ..pinned(false) };
+    let mut rig = rig(pin_info, 1, Count { seen: 1, lost: 0, sampled: 0, filtered: 0 });
+    rig.core.poll();
     let account = rig.accounts.of(&"open".into());
     let gaps = account.take_gaps();
     assert_eq!((gaps.len(), gaps[0].count, gaps[0].from), (1, 40, BootNs(1)));
-    let books = account.snapshot(&SinkName::new("sqlite"));
-    assert_eq!((books.seen, books.lost.ring, books.in_flight()), (41, 40, 1));
-    // A row that tells of it in the store is part of the next checkpoint.
+    let snapshot = account.snapshot(&SinkName::new("sqlite"));
+    assert_eq!((snapshot.seen, snapshot.lost.ring, snapshot.in_flight()), (41, 40, 1));
+    // The store's row about this loss is part of the next checkpoint.
     let point = account.checkpoint(40).unwrap();
     assert_eq!((point.base, point.settled.lost.ring, point.seen()), (40, 40, 0));
 }

@@ -1,9 +1,24 @@
-//! The ledger's host half: when it is told.
+//! The usage ledger's schedule: decides when its two maps are swapped and flushed.
 //!
-//! The kernel half keeps its entries in two maps, of which programs write to one. A sweep turns them about, waits until
-//! no program is left that began before, and has what is in the other told by a program that runs where the entries are:
-//! what it tells is in a ring, what finds no room there stays in the ledger. So nothing is lost or told twice, wherever
-//! the agent is killed.
+//! The ledger sums up bytes and calls per process, file and direction in the kernel. It is double-buffered: programs add to
+//! one of two hash maps, `usage_0` and `usage_1`; `usage_side` in map `settings` says which. Each interval the agent swaps the
+//! buffers. Programs that started before the swap may still be writing to the old buffer, so the agent then waits for an RCU
+//! grace period (`membarrier`); every eBPF program is an RCU reader, so none of the old ones is left after that. Now
+//! nothing writes to the old buffer, and a program, run by reading a task iterator, flushes it: it moves each entry
+//! into the data ring as a record and deletes it from the map.
+//!
+//! ```text
+//!               swap            RCU grace period          flush
+//!  programs ─▶ usage_0  │ ─▶ usage_1                 │ ─▶ usage_1              │ ─▶ usage_1
+//!              usage_1  │    usage_0 ◀─ old programs │    usage_0: unchanging  │    usage_0 ─▶ data ring, deleted
+//!  Phase:      Idle     │    Waiting                 │    Flushing             │    Idle
+//! ```
+//!
+//! An entry that finds no room in the ring stays in its map for the next flush. The entry leaves the map and enters the ring
+//! within the kernel, so nothing is lost or reported twice, wherever the agent is killed.
+//!
+//! Entries are also flushed early: when a descriptor is closed, and when a process executes a new program
+//! or exits. Early or late, the sums over all rows are the same.
 //!
 //! **Hook.** A task iterator, read by the agent; the end of `close`; BTF tracepoints `sched_process_exec`, `sched_process_exit`.
 //! **Kernel.** 5.15: `bpf_for_each_map_elem` (5.13).
@@ -18,60 +33,61 @@ use model::BootNs;
 use crate::programs::{Hook, Program};
 use crate::wire::{self, Sweep};
 
-/// The program that tells what is in the half that is not written to.
+/// The program that flushes the buffer that programs don't write to.
 pub const SWEEP: Program = Program { name: "usage_sweep", hook: Hook::TaskIterator, without: None };
 
-/// Turns that leave nothing behind once nobody writes any more: a program that still ran may have written to either half.
-const LAST_TURNS: u8 = 2;
-/// How long programs are given to end where the kernel can't be asked (it has CPUs without a clock tick): they run
-/// for microseconds.
+/// Swaps before the ledger is off: a program that was still running may have written to either buffer.
+const LAST_SWAPS: u8 = 2;
+/// Wait for old programs, in nanoseconds, where the kernel refuses to report a grace period (it has CPUs without a clock
+/// tick, `nohz_full`). Programs run for microseconds.
 const GRACE: u64 = 2_000_000_000;
 
-/// Answers of the thread that waits for programs.
+// Results of the thread that waits for a grace period.
 const WAITING: u8 = 0;
 const ENDED: u8 = 1;
 const UNKNOWN: u8 = 2;
 
 #[derive(Debug, Default)]
 enum Phase {
-    /// The tracer is not attached, and nothing is left.
+    /// The tracer is not attached, and both buffers are empty.
     #[default]
     Off,
-    /// Between two sweeps.
-    Resting { since: BootNs },
-    /// For programs that began before the turn.
+    /// Between a flush and the next swap.
+    Idle { since: BootNs },
+    /// Waits for programs that started before the swap.
     Waiting { since: BootNs, answer: Arc<AtomicU8> },
-    /// The other half is being told.
-    Sweeping,
+    /// The buffer that is not written to is being flushed.
+    Flushing,
 }
 
-/// What is to be done next.
+/// The next action for the loader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Nothing.
-    Rest,
-    /// Turn the halves about.
-    Turn,
-    /// Have the other half told.
-    Sweep,
+    /// There is nothing to do.
+    Nothing,
+    /// Swap the buffers.
+    Swap,
+    /// Flush the buffer that is not written to.
+    Flush,
 }
 
-/// When the ledger is told.
+/// State machine of the ledger: when its buffers are swapped and flushed.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     interval: u64,
     phase: Phase,
-    /// Of one that ends: turns to go.
+    /// While shutting down: the buffer swaps still to do.
     ending: Option<u8>,
 }
 
 impl Ledger {
-    /// One that is told this often (nanoseconds).
+    /// Creates a ledger, switched off, with this flush interval in nanoseconds.
     pub(crate) fn new(interval: u64) -> Self {
         Self { interval, phase: Phase::Off, ending: None }
     }
 
-    /// It is written to from now on. What a predecessor may have left in the other half is told first.
+    /// Starts the schedule, as programs write to the ledger from now on. Entries an earlier agent may have left in the
+    /// other buffer are flushed first.
     pub(crate) fn begin(&mut self, now: BootNs) {
         self.ending = None;
         if matches!(self.phase, Phase::Off) {
@@ -79,25 +95,25 @@ impl Ledger {
         }
     }
 
-    /// It is not written to any more: what is in it is told.
+    /// Shuts down the schedule, as programs no longer write to the ledger: both buffers are flushed, then it is off.
     pub(crate) fn end(&mut self) {
         if !matches!(self.phase, Phase::Off) {
-            self.ending.get_or_insert(LAST_TURNS);
+            self.ending.get_or_insert(LAST_SWAPS);
         }
     }
 
-    /// Nothing will come out of it.
+    /// Returns whether no more records will come out of the ledger.
     pub(crate) fn is_off(&self) -> bool {
         matches!(self.phase, Phase::Off)
     }
 
-    /// What is to be done now.
+    /// Returns what to do now.
     pub(crate) fn step(&mut self, now: BootNs) -> Step {
         match &self.phase {
-            Phase::Off => Step::Rest,
-            Phase::Resting { since } => {
+            Phase::Off => Step::Nothing,
+            Phase::Idle { since } => {
                 let due = self.ending.is_some() || now.0.saturating_sub(since.0) >= self.interval;
-                if due { Step::Turn } else { Step::Rest }
+                if due { Step::Swap } else { Step::Nothing }
             }
             Phase::Waiting { since, answer } => {
                 let over = match answer.load(Relaxed) {
@@ -106,31 +122,31 @@ impl Ledger {
                     _ => now.0.saturating_sub(since.0) >= GRACE,
                 };
                 if !over {
-                    return Step::Rest;
+                    return Step::Nothing;
                 }
-                self.phase = Phase::Sweeping;
-                Step::Sweep
+                self.phase = Phase::Flushing;
+                Step::Flush
             }
-            Phase::Sweeping => Step::Sweep,
+            Phase::Flushing => Step::Flush,
         }
     }
 
-    /// The halves were turned about.
-    pub(crate) fn turned(&mut self, now: BootNs) {
-        if let Some(turns) = &mut self.ending {
-            *turns = turns.saturating_sub(1);
+    /// Notes that the buffers were swapped, and starts to wait for a grace period.
+    pub(crate) fn swapped(&mut self, now: BootNs) {
+        if let Some(swaps) = &mut self.ending {
+            *swaps = swaps.saturating_sub(1);
         }
         self.wait(now);
     }
 
-    /// A sweep was made.
-    pub(crate) fn swept(&mut self, sweep: Sweep, now: BootNs) {
+    /// Notes the result of a flush; if entries are left, the next step flushes again.
+    pub(crate) fn flushed(&mut self, sweep: Sweep, now: BootNs) {
         if sweep.left == 0 {
-            self.phase = if self.ending == Some(0) { Phase::Off } else { Phase::Resting { since: now } };
+            self.phase = if self.ending == Some(0) { Phase::Off } else { Phase::Idle { since: now } };
         }
     }
 
-    /// On a thread of its own: it takes the kernel some 20 ms, in which rings fill up.
+    /// Waits for a grace period on a separate thread: it takes the kernel about 20 ms, in which rings would fill up.
     fn wait(&mut self, now: BootNs) {
         let answer = Arc::new(AtomicU8::new(WAITING));
         let theirs = answer.clone();
@@ -149,14 +165,14 @@ impl Ledger {
 mod tests {
     use super::*;
 
-    const NONE: Sweep = Sweep { told: 0, left: 0, side: 0, pad: 0 };
+    const NONE: Sweep = Sweep { flushed: 0, left: 0, side: 0, pad: 0 };
 
     /// Steps until there is something to do.
     fn next(ledger: &mut Ledger, now: BootNs) -> Step {
         let end = actors::clock::boot_ns().0 + 10_000_000_000;
         loop {
             let step = ledger.step(now);
-            if step != Step::Rest || !matches!(ledger.phase, Phase::Waiting { .. }) {
+            if step != Step::Nothing || !matches!(ledger.phase, Phase::Waiting { .. }) {
                 return step;
             }
             assert!(actors::clock::boot_ns().0 < end, "programs never end");
@@ -165,23 +181,23 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_each_interval() {
+    fn the_ledger_is_flushed_each_interval() {
         let mut ledger = Ledger::new(100);
-        assert_eq!((ledger.step(BootNs(1000)), ledger.is_off()), (Step::Rest, true));
+        assert_eq!((ledger.step(BootNs(1000)), ledger.is_off()), (Step::Nothing, true));
         ledger.begin(BootNs(1000));
-        assert_eq!(next(&mut ledger, BootNs(1000)), Step::Sweep);
-        ledger.swept(Sweep { left: 1, ..NONE }, BootNs(1000));
-        assert_eq!(next(&mut ledger, BootNs(1000)), Step::Sweep);
-        ledger.swept(NONE, BootNs(1000));
-        assert_eq!(next(&mut ledger, BootNs(1099)), Step::Rest);
-        assert_eq!(next(&mut ledger, BootNs(1100)), Step::Turn);
-        ledger.turned(BootNs(1100));
-        assert_eq!(next(&mut ledger, BootNs(1100)), Step::Sweep);
+        assert_eq!(next(&mut ledger, BootNs(1000)), Step::Flush);
+        ledger.flushed(Sweep { left: 1, ..NONE }, BootNs(1000));
+        assert_eq!(next(&mut ledger, BootNs(1000)), Step::Flush);
+        ledger.flushed(NONE, BootNs(1000));
+        assert_eq!(next(&mut ledger, BootNs(1099)), Step::Nothing);
+        assert_eq!(next(&mut ledger, BootNs(1100)), Step::Swap);
+        ledger.swapped(BootNs(1100));
+        assert_eq!(next(&mut ledger, BootNs(1100)), Step::Flush);
         assert!(!ledger.is_off());
     }
 
     #[test]
-    fn both_halves_are_told_before_it_is_off() {
+    fn both_buffers_are_flushed_before_the_ledger_is_off() {
         let mut ledger = Ledger::new(u64::MAX);
         ledger.begin(BootNs(0));
         ledger.end();
@@ -189,11 +205,11 @@ mod tests {
         while !ledger.is_off() {
             let step = next(&mut ledger, BootNs(0));
             match step {
-                Step::Turn => ledger.turned(BootNs(0)),
-                _ => ledger.swept(NONE, BootNs(0)),
+                Step::Swap => ledger.swapped(BootNs(0)),
+                _ => ledger.flushed(NONE, BootNs(0)),
             }
             steps.push(step);
         }
-        assert_eq!(steps, [Step::Sweep, Step::Turn, Step::Sweep, Step::Turn, Step::Sweep]);
+        assert_eq!(steps, [Step::Flush, Step::Swap, Step::Flush, Step::Swap, Step::Flush]);
     }
 }

@@ -1,5 +1,5 @@
-//! What keeps the process table besides exec, clone and exit: moves to another folder or cgroup, and the
-//! processes that were there before the agent.
+//! Keeps the process table: applies lifecycle records to it, and has the programs that only feed it: changes of working
+//! directory and cgroup, and the processes that existed before the agent.
 //!
 //! **Hook.** The ends of `chdir` and `fchdir`; BTF tracepoint `cgroup_attach_task`; an iterator over tasks,
 //! read once after everything else is attached.
@@ -15,7 +15,7 @@ use crate::syscalls::{CHDIR, FCHDIR, Stage};
 use crate::wire::{Header, Kind, ProcessRecord, RawText, TEXT_INCOMPLETE, TEXT_UNREADABLE, WireError, view};
 use crate::{clone, exec, text};
 
-/// Programs that only keep the process table.
+/// Programs that only feed the process table.
 pub const PROGRAMS: &[Program] = &[
     Program {
         name: "chdir_exit",
@@ -29,17 +29,17 @@ pub const PROGRAMS: &[Program] = &[
     },
 ];
 
-/// The iterator over processes.
+/// The iterator over existing processes.
 pub const PROCESSES: Program =
     Program { name: "processes", hook: Hook::TaskIterator, without: Some("processes older than the agent") };
 
 /// Applies a record of the lifecycle ring, or of the iterator, to the table.
 ///
-/// The iterator's output is to be applied before the ring is first drained: a process that was there has to
-/// be known when its child's record comes. A child starts as its parent was; no record repeats that.
+/// The iterator's output has to be applied before the ring is first drained: a child inherits its parent's entry when its
+/// record is applied, so the parent must be known by then.
 ///
 /// # Errors
-/// The bytes are no record of the lifecycle ring.
+/// Fails if the bytes are no record of the lifecycle ring.
 pub fn apply(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
     let header = Header::parse(bytes)?;
     match header.kind()? {
@@ -104,19 +104,19 @@ fn apply_process(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
     Ok(())
 }
 
-/// A path, if it was read.
+/// Returns a path, if it could be read.
 fn known(raw: RawText<'_>) -> Option<Text> {
     (!raw.is(TEXT_UNREADABLE)).then(|| text::path(raw).text())
 }
 
-/// The path of the process's cgroup, which is that of all others in it.
+/// Returns the path of the process's cgroup, and notes it for all other processes in the cgroup.
 fn learnt(table: &ProcessTable, header: &Header, raw: RawText<'_>) -> Option<Arc<str>> {
     let path = cgroup(raw)?;
     table.learn_cgroup(header.cgroup(), &path);
     Some(path)
 }
 
-/// A cgroup's path; one that is not whole could be mistaken for another.
+/// Returns a cgroup's path, if it is complete: part of a path could be mistaken for another cgroup.
 fn cgroup(raw: RawText<'_>) -> Option<Arc<str>> {
     if raw.is(TEXT_UNREADABLE | TEXT_INCOMPLETE) {
         return None;

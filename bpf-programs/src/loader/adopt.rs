@@ -1,41 +1,53 @@
-//! What an agent finds pinned when it starts: whether it may go on with it, and what is missing if not.
+//! Decides at the start whether pinned maps and links can be resumed, and counts what is lost if they can't.
+//!
+//! Before maps are pinned, map `mark` is empty; it is written last, with the name of the pin and fingerprints of everything
+//! that has to be the same: kernel programs, store and collector id, names of tracers, sizes of the rings. The store keeps
+//! a checkpoint for each tracer under the name of the pin: a position in the ring, and the counts of all records before it.
+//!
+//! ```text
+//!  nothing pinned ─────────────────────────────────▶ load, pin, write the mark
+//!  pinned, mark equal, checkpoints within the rings ▶ resume at the checkpoints        (adopted)
+//!  pinned, anything else ─▶ detach, count what the store lacks, remove ─▶ load, pin …  (refused)
+//! ```
+//!
+//! For refused rings the loss of a tracer is what the kernel counted minus what the store's checkpoint accounts for.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use actors::clock;
 use aya::maps::{Array, Map, MapData, PerCpuArray};
-use model::{BootNs, Point, Remembered, TracerName};
+use model::{BootNs, Remembered, RingCheckpoint, TracerName};
 use std::os::fd::AsFd as _;
 
 use super::pins::{PinError, Pins, fingerprint};
 use super::{page_size, ring_size, tiers};
 use crate::config::EbpfConfig;
-use crate::host::{Count, Footing, Missing};
+use crate::host::{Count, Missing, PinInfo};
 use crate::programs::{object, tracers};
 use crate::wire::{self, Header, Kind, Mark, RingReader};
 
-/// What pinning needs to know besides the configuration.
+/// Facts needed for pinning besides the configuration.
 #[derive(Clone, Debug)]
 pub struct Pinning {
-    /// The work folder: each has its own pins.
+    /// The agent's work directory; each has its own pins.
     pub workdir: PathBuf,
-    /// Under which rows are stored.
+    /// Collector id under which rows are stored.
     pub collector_id: String,
-    /// What the store tells.
+    /// The store's identity, and the checkpoints it holds.
     pub remembered: Remembered,
-    /// The names that tracers' rows are stored under, by kind.
+    /// Names under which tracers' rows are stored, by kind.
     pub(crate) names: BTreeMap<u32, TracerName>,
 }
 
 impl Pinning {
-    /// For an agent that works there.
+    /// Collects the facts for an agent with this work directory.
     pub fn new(workdir: PathBuf, collector_id: String, remembered: Remembered) -> Self {
         Self { workdir, collector_id, remembered, names: BTreeMap::new() }
     }
 
-    /// The last checkpoints of a pin, by kind.
-    pub(super) fn points(&self, pin: u64) -> BTreeMap<u32, Point> {
+    /// Returns the last checkpoints of a pin, by kind.
+    pub(super) fn points(&self, pin: u64) -> BTreeMap<u32, RingCheckpoint> {
         let pin = pin_name(pin);
         let of = |tracer: &TracerName| {
             self.remembered.points.iter().find(|point| point.pin == pin && point.tracer == *tracer).cloned()
@@ -43,7 +55,7 @@ impl Pinning {
         self.names.iter().filter_map(|(kind, name)| Some((*kind, of(name)?))).collect()
     }
 
-    /// What a mark of ours says.
+    /// Returns the mark of this agent: fingerprints of everything that a successor must have in common with it.
     pub(super) fn mark(&self, config: &EbpfConfig) -> Mark {
         let names: Vec<&[u8]> = self.names.values().map(|name| name.as_str().as_bytes()).collect();
         Mark {
@@ -60,7 +72,7 @@ impl Pinning {
     }
 }
 
-/// A build with another kernel side, for tests.
+/// Returns bytes that make the object's fingerprint differ, to simulate another version in tests.
 #[cfg(feature = "fault-injection")]
 fn fault() -> Vec<u8> {
     std::env::var("DUETECTOR_FAULT_OBJECT").unwrap_or_default().into_bytes()
@@ -71,24 +83,24 @@ fn fault() -> Vec<u8> {
     Vec::new()
 }
 
-/// A pin's name in the store.
+/// Returns a pin's name in the store.
 pub(super) fn pin_name(pin: u64) -> String {
     format!("{pin:016x}")
 }
 
-/// What to do with what was found.
+/// Result of inspecting the pins.
 pub(super) struct Found {
     pub(super) pins: Pins,
-    /// Go on with it.
+    /// The mark of the pinned rings, if they can be resumed.
     pub(super) adopt: Option<Mark>,
-    /// Why what was there was not gone on with.
+    /// Reason why pinned rings can't be resumed.
     pub(super) refused: Option<String>,
-    /// What it had, and nobody will ever store.
+    /// Records of the refused rings, which no one will store.
     pub(super) missing: Vec<Missing>,
 }
 
-/// Looks at what is pinned. Afterwards it is to be adopted, or nothing is left of it.
-pub(super) fn look(config: &EbpfConfig, pinning: &Pinning) -> Result<Found, PinError> {
+/// Inspects the pins. Afterwards they can be adopted, or they have been removed.
+pub(super) fn inspect(config: &EbpfConfig, pinning: &Pinning) -> Result<Found, PinError> {
     let pins = Pins::of(&pinning.workdir);
     pins.make()?;
     let mut found = Found { pins, adopt: None, refused: None, missing: Vec::new() };
@@ -96,7 +108,7 @@ pub(super) fn look(config: &EbpfConfig, pinning: &Pinning) -> Result<Found, PinE
         return Ok(found);
     }
     let mark = read_mark(&found.pins);
-    match judge(&found.pins, mark, config, pinning) {
+    match verify(&found.pins, mark, config, pinning) {
         Ok(mark) => found.adopt = Some(mark),
         Err(why) => found.refuse(mark, why, pinning),
     }
@@ -104,10 +116,10 @@ pub(super) fn look(config: &EbpfConfig, pinning: &Pinning) -> Result<Found, PinE
 }
 
 impl Found {
-    /// Lets go of what is there; notes what goes with it.
+    /// Removes the pins, and notes the records lost with them.
     pub(super) fn refuse(&mut self, mark: Option<Mark>, why: String, pinning: &Pinning) {
-        tracing::warn!(folder = %self.pins.folder().display(), why, "pinned rings can't be gone on with");
-        // Nothing new gets in while it is counted.
+        tracing::warn!(folder = %self.pins.folder().display(), why, "pinned rings can't be resumed");
+        // Detached first, so that nothing new gets in during counting.
         self.pins.remove_links(|_| false);
         self.missing = missing(&self.pins, mark, pinning);
         self.pins.clear();
@@ -115,8 +127,8 @@ impl Found {
         self.refused = Some(why);
     }
 
-    pub(super) fn footing(&self, mark: &Mark, pinning: &Pinning) -> Footing {
-        Footing {
+    pub(super) fn pin_info(&self, mark: &Mark, pinning: &Pinning) -> PinInfo {
+        PinInfo {
             pin: Some(pin_name(mark.pin)),
             folder: Some(self.pins.folder().display().to_string()),
             adopted: self.adopt.is_some(),
@@ -134,25 +146,25 @@ fn read_mark(pins: &Pins) -> Option<Mark> {
     mark.get(&0, 0).ok().filter(|mark| mark.complete != 0)
 }
 
-/// Whether this agent may go on with them; why not.
-fn judge(pins: &Pins, mark: Option<Mark>, config: &EbpfConfig, pinning: &Pinning) -> Result<Mark, String> {
+/// Returns the mark if this agent may resume the rings, otherwise the reason why not.
+fn verify(pins: &Pins, mark: Option<Mark>, config: &EbpfConfig, pinning: &Pinning) -> Result<Mark, String> {
     if !config.pin {
         return Err("`ebpf.pin` is off now".to_owned());
     }
-    let found = mark.ok_or("they are not complete: an agent ended while it made them")?;
+    let found = mark.ok_or("they are incomplete: an agent ended while creating them")?;
     let ours = pinning.mark(config);
     let expect = |same: bool, why: &str| if same { Ok(()) } else { Err(why.to_owned()) };
-    expect(found.object == ours.object, "they are of another version of the kernel programs")?;
+    expect(found.object == ours.object, "they belong to another version of the kernel programs")?;
     expect(found.store == ours.store, "their records went to another store, or under another collector id")?;
     expect(found.names == ours.names, "tracers were stored under other names")?;
     let sizes = (found.data_size, found.lifecycle_size) == (ours.data_size, ours.lifecycle_size);
-    expect(sizes, "their rings have other sizes")?;
+    expect(sizes, "the sizes of the rings differ")?;
     for (kind, point) in pinning.points(found.pin) {
         let (name, size) = ring_of(kind, &found);
         let end = reader(pins, name, size).map(|reader| reader.produced());
         expect(
-            end.is_some_and(|end| point.point.position <= end),
-            "the store tells of records that were never in them",
+            end.is_some_and(|end| point.checkpoint.position <= end),
+            "the store has checkpoints beyond the end of the rings",
         )?;
     }
     Ok(found)
@@ -171,11 +183,11 @@ fn reader(pins: &Pins, name: &str, size: u32) -> Option<RingReader> {
     RingReader::open(map.fd().as_fd().try_clone_to_owned().ok()?, size, page_size()).ok()
 }
 
-/// What the kernel has counted and the store has not, tracer by tracer.
+/// Returns for each tracer the number of records that the kernel counted and the store lacks.
 fn missing(pins: &Pins, mark: Option<Mark>, pinning: &Pinning) -> Vec<Missing> {
     let Some(mark) = mark else { return Vec::new() };
     let points = pinning.points(mark.pin);
-    // A store that knows nothing of them: then what is still in the rings is all that is known to be in no store.
+    // If the store has no checkpoint of these rings, only the records still in them are known to be in no store.
     let known = pinning.remembered.points.iter().any(|point| point.pin == pin_name(mark.pin));
     let unread = if known { BTreeMap::new() } else { unread(pins, &mark) };
     let mut all = Vec::new();
@@ -183,7 +195,7 @@ fn missing(pins: &Pins, mark: Option<Mark>, pinning: &Pinning) -> Vec<Missing> {
         let kind = tracer.kind as u32;
         let seen = count(pins, kind).map_or(0, |count| count.seen.saturating_sub(count.filtered));
         let (settled, since) =
-            points.get(&kind).map_or((0, mark.made_ns), |point| (point.point.seen(), point.at.0));
+            points.get(&kind).map_or((0, mark.made_ns), |point| (point.checkpoint.seen(), point.at.0));
         let count =
             if known { seen.saturating_sub(settled) } else { unread.get(&kind).copied().unwrap_or(0) };
         if count > 0 {
@@ -199,7 +211,7 @@ fn count(pins: &Pins, kind: u32) -> Option<Count> {
     Some(Count::sum(&counts.get(&kind, 0).ok()?))
 }
 
-/// Traced records in both rings, by kind.
+/// Counts the tracers' records in both rings, by kind.
 fn unread(pins: &Pins, mark: &Mark) -> BTreeMap<u32, u64> {
     let mut counts = BTreeMap::new();
     for (name, size) in [("lifecycle", mark.lifecycle_size), ("data", mark.data_size)] {

@@ -1,4 +1,4 @@
-//! What can go wrong between the object in this binary and a program at its hook, and what to do about it.
+//! Errors of loading the object and attaching its programs, with advice for an administrator.
 
 use std::io;
 
@@ -10,162 +10,128 @@ use thiserror::Error;
 use super::NEEDED;
 use crate::facts::{BTF, Capabilities, Capability, KernelVersion, OLDEST};
 
-/// Lines of the verifier's log that are kept: its verdict is at the end.
+/// Number of lines kept from the end of the verifier's log, where it gives the reason.
 const WORDS: usize = 3;
 
-/// Why no kernel tracer can run.
+/// Error because of which no kernel tracer can run.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// Built without the kernel side.
+    /// The binary was built without the kernel side.
     #[error("load eBPF object: this binary was built without it")]
     NotBuilt,
-    /// Too old.
+    /// The running kernel is too old.
     #[error("load eBPF object: kernel {found} is too old, {OLDEST} or later is needed")]
-    KernelTooOld {
-        /// This one.
-        found: KernelVersion,
-    },
-    /// No type information.
+    KernelTooOld { found: KernelVersion },
+    /// The kernel has no type information.
     #[error("load eBPF object: the kernel has no type information ({BTF})")]
     NoBtf,
-    /// Not allowed.
+    /// The process lacks capabilities, or the kernel refused for another reason.
     #[error("load eBPF object: missing {}", names(missing))]
     NotAllowed {
         /// Capabilities this process lacks.
         missing: Vec<Capability>,
-        /// The kernel's answer, where it was asked.
+        /// The kernel's error, if loading was tried.
         #[source]
         source: Option<Box<EbpfError>>,
     },
-    /// Refused for another reason.
+    /// Loading failed for another reason.
     #[error("load eBPF object: {}", chain(source.as_ref()))]
     Object {
-        /// The kernel's or the library's answer.
+        /// The kernel's or the library's error.
         #[source]
         source: Box<EbpfError>,
     },
-    /// A map is not as expected.
+    /// A map has another type or layout than expected.
     #[error("open eBPF map {map}: {}", chain(source.as_ref()))]
     Map {
-        /// Its name.
         map: &'static str,
-        /// Why.
         #[source]
         source: Box<MapError>,
     },
-    /// A ring can't be mapped into memory.
+    /// A ring buffer can't be mapped into memory.
     #[error("map eBPF ring {map} into memory: {source}")]
     Ring {
-        /// Its name.
         map: &'static str,
-        /// Why.
         #[source]
         source: io::Error,
     },
-    /// It can't be pinned.
+    /// The object can't be pinned.
     #[error(transparent)]
     Pin(#[from] super::pins::PinError),
     /// The object lacks a map.
     #[error("open eBPF map {map}: the object has none of that name")]
-    NoMap {
-        /// Its name.
-        map: &'static str,
-    },
+    NoMap { map: &'static str },
 }
 
-/// Why a tracer can't run here.
+/// Error because of which a tracer can't be attached.
 #[derive(Debug, Error)]
 pub enum AttachError {
-    /// No such tracer.
+    /// The host has no tracer of this name.
     #[error("attach tracer {tracer}: the host does not know it")]
-    Unknown {
-        /// Its name.
-        tracer: &'static str,
-    },
+    Unknown { tracer: &'static str },
     /// The host is being stopped.
     #[error("attach tracer {tracer}: the host is being stopped")]
-    Stopping {
-        /// Its name.
-        tracer: &'static str,
-    },
+    Stopping { tracer: &'static str },
     /// The object lacks the program.
     #[error("load program {program}: the object has none of that name and type")]
-    NoProgram {
-        /// Its name.
-        program: &'static str,
-    },
-    /// The verifier refused it.
+    NoProgram { program: &'static str },
+    /// The verifier refused the program.
     #[error("load program {program}: refused by the kernel's verifier: {}", words.join(" | "))]
     Refused {
-        /// Its name.
         program: &'static str,
-        /// The last meaningful lines of what the verifier said.
+        /// The last meaningful lines of the verifier's log.
         words: Vec<String>,
     },
-    /// Not allowed.
+    /// The kernel refused for lack of permission.
     #[error("{action} {program}: not permitted")]
     NotPermitted {
-        /// What was tried: `load program`, `attach program`.
+        /// The operation that failed: `load program` or `attach program`.
         action: &'static str,
-        /// Its name.
         program: &'static str,
-        /// The kernel's answer.
+        /// The kernel's error.
         #[source]
         source: Box<ProgramError>,
     },
-    /// No type information.
+    /// The kernel has no type information.
     #[error("load program {program}: the kernel has no type information ({BTF})")]
-    NoBtf {
-        /// Its name.
-        program: &'static str,
-    },
-    /// It could not be put into the table of programs by system call.
+    NoBtf { program: &'static str },
+    /// The program could not be put into the table of programs by system call.
     #[error("enter program {program} into map {}: {cause}", crate::syscalls::TABLE)]
     Table {
-        /// Its name.
         program: &'static str,
-        /// The kernel's or the library's answer.
+        /// The kernel's or the library's error.
         cause: String,
     },
-    /// tracefs is needed and can't be read.
+    /// The program's tracepoints need tracefs, which can't be read.
     #[error("attach program {program}: tracefs can't be read: {source}")]
     NoTracefs {
-        /// Its name.
         program: &'static str,
-        /// Why.
         #[source]
         source: io::Error,
     },
-    /// This kernel has no such hook.
+    /// This kernel lacks the hook.
     #[error("attach program {program}: this kernel has no hook {hook}")]
-    NoHook {
-        /// Its name.
-        program: &'static str,
-        /// The hook.
-        hook: String,
-    },
-    /// Failed for another reason.
+    NoHook { program: &'static str, hook: String },
+    /// Loading or attaching failed for another reason.
     #[error("{action} {program}: {}", chain(source.as_ref()))]
     Program {
-        /// What was tried.
+        /// The operation that failed: `load program` or `attach program`.
         action: &'static str,
-        /// Its name.
         program: &'static str,
-        /// The kernel's or the library's answer.
+        /// The kernel's or the library's error.
         #[source]
         source: Box<ProgramError>,
     },
     /// The iterator's output could not be read.
     #[error("read processes: {source}")]
     Iterate {
-        /// Why.
         #[source]
         source: io::Error,
     },
 }
 
 impl LoadError {
-    /// What to do about it, a sentence each.
+    /// Returns suggestions for an administrator, one sentence each.
     pub fn advice(&self) -> Vec<String> {
         match self {
             Self::NotBuilt => vec!["build without DUETECTOR_SKIP_BPF, with clang installed".to_owned()],
@@ -183,7 +149,7 @@ impl LoadError {
 }
 
 impl AttachError {
-    /// What to do about it, a sentence each.
+    /// Returns suggestions for an administrator, one sentence each.
     pub fn advice(&self) -> Vec<String> {
         match self {
             Self::NotPermitted { .. } => denied(),
@@ -201,7 +167,7 @@ impl AttachError {
     }
 }
 
-/// How to get the permissions that all kernel tracers need together.
+/// Returns advice on how to get the permissions that kernel tracers need.
 pub(crate) fn grant() -> Vec<String> {
     let mut advice = vec![
         "run as root, or grant the binary what it needs: \
@@ -218,20 +184,20 @@ pub(crate) fn grant() -> Vec<String> {
     advice
 }
 
-/// What to do about what the kernel refused. Who has the permissions already is not sent for them.
+/// Returns advice after the kernel refused permission. A process that has all capabilities is not advised to get them.
 fn denied() -> Vec<String> {
     let has_all = Capabilities::effective().missing(&NEEDED).is_empty();
     if !has_all || crate::facts::in_user_namespace() {
         return grant();
     }
     vec![
-        "this process has the capabilities it needs: see whether lockdown, a security module or a container's \
+        "this process has the capabilities it needs: check whether lockdown, a security module or a container's \
          seccomp filter refuses such programs (dmesg, /sys/kernel/security/lockdown)"
             .to_owned(),
     ]
 }
 
-/// What a failed load means.
+/// Converts the library's error of loading an object.
 pub(super) fn of_object(cause: EbpfError, missing: Vec<Capability>) -> LoadError {
     if is_permission(&cause) {
         return LoadError::NotAllowed { missing, source: Some(Box::new(cause)) };
@@ -239,7 +205,7 @@ pub(super) fn of_object(cause: EbpfError, missing: Vec<Capability>) -> LoadError
     LoadError::Object { source: Box::new(cause) }
 }
 
-/// What a failed load or attach of a program means.
+/// Converts the library's error of loading or attaching a program.
 pub(super) fn of_program(action: &'static str, program: &'static str, cause: ProgramError) -> AttachError {
     if let ProgramError::LoadError { verifier_log, .. } = &cause {
         let words = verdict(&verifier_log.to_string());
@@ -259,7 +225,7 @@ pub(super) fn of_program(action: &'static str, program: &'static str, cause: Pro
     }
 }
 
-/// The end of a verifier's log without its statistics and state dumps.
+/// Returns the end of a verifier's log without statistics and state dumps.
 pub(crate) fn verdict(log: &str) -> Vec<String> {
     let is_noise = |line: &str| {
         let counted =
@@ -270,7 +236,7 @@ pub(crate) fn verdict(log: &str) -> Vec<String> {
     lines[lines.len().saturating_sub(WORDS)..].iter().map(|line| (*line).to_owned()).collect()
 }
 
-/// Whether EPERM or EACCES is at the root.
+/// Returns whether EPERM or EACCES is among the causes.
 pub(crate) fn is_permission(cause: &(dyn std::error::Error + 'static)) -> bool {
     let mut link = Some(cause);
     while let Some(error) = link {
@@ -289,7 +255,7 @@ fn is_denied(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
 }
 
-/// All causes in one line: the library's outer messages often hide what matters.
+/// Joins all causes in one line: the library's outer messages often hide the one that matters.
 pub(crate) fn chain(cause: &(dyn std::error::Error + 'static)) -> String {
     let mut text = cause.to_string();
     let mut link = cause.source();
@@ -303,6 +269,7 @@ pub(crate) fn chain(cause: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
+/// Lists capabilities for a message.
 pub(crate) fn names(missing: &[Capability]) -> String {
     let names: Vec<String> = missing.iter().map(Capability::to_string).collect();
     if names.is_empty() { "a permission".to_owned() } else { names.join(", ") }
@@ -313,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_verdict_is_what_is_left_of_a_log() {
+    fn the_verdict_is_the_end_of_a_log_without_statistics() {
         let log = "0: R1=ctx() R10=fp0\n; int probe(void *ctx)\n3: (79) r1 = *(u64 *)(r1 +0)\n\
                    R1 invalid mem access 'scalar'\nverification time 45 usec\nstack depth 0\n\
                    processed 4 insns (limit 1000000) max_states_per_insn 0\n";
@@ -324,12 +291,12 @@ mod tests {
     }
 
     #[test]
-    fn a_permission_is_found_at_the_root() {
+    fn a_permission_error_is_found_among_the_causes() {
         let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
         let cause = ProgramError::IOError(denied());
         let error = of_program("attach program", "open_enter", cause);
         assert!(matches!(error, AttachError::NotPermitted { .. }), "{error}");
-        // What it is depends on who runs the test.
+        // The advice depends on the permissions of the test.
         let has_all =
             Capabilities::effective().missing(&NEEDED).is_empty() && !crate::facts::in_user_namespace();
         assert_eq!(error.advice()[0].contains("setcap"), !has_all, "{:?}", error.advice());

@@ -1,12 +1,13 @@
-//! The object in this binary, loaded: maps, programs, hooks. Everything that touches aya is here.
+//! Loads the eBPF object built into this binary: creates its maps, loads its programs, attaches them to their hooks. All
+//! use of aya is in this module.
 //!
-//! Each program is loaded and attached on its own, so that one refused by the verifier costs only its tracer.
-//! No limit is raised: since Linux 5.11 maps don't count as locked memory.
+//! Each program is loaded and attached separately, so that a program refused by the verifier disables only its tracer.
+//! `RLIMIT_MEMLOCK` is not raised: since Linux 5.11 maps don't count as locked memory.
 
 mod adopt;
+mod cgroup_sets;
 pub(crate) mod errors;
 mod pins;
-mod places;
 mod program;
 mod rings;
 mod rules;
@@ -41,7 +42,7 @@ pub(crate) use tiers::Hooked;
 use crate::cast;
 use crate::config::EbpfConfig;
 use crate::facts::{self, Capabilities, Capability, KernelVersion, OLDEST};
-use crate::host::Footing;
+use crate::host::PinInfo;
 use crate::ledger::{Ledger, SWEEP};
 use crate::programs::{Hook, LIFECYCLE, OBJECT, PROCESSES, Program, Tracer, object, tracers};
 use crate::syscalls::{self, Stage, Syscall};
@@ -49,16 +50,16 @@ use crate::tier::{Choice, Tier};
 use crate::trampoline::{Functions, Part, TABLES};
 use crate::wire::{self, RingReader, Settings};
 
-/// What loading and attaching needs. Reading tracefs needs more, see [`AttachError::NoTracefs`].
+/// Capabilities needed to load and attach programs. Reading tracefs needs another, see [`AttachError::NoTracefs`].
 pub(crate) const NEEDED: [Capability; 2] = [Capability::CapBpf, Capability::CapPerfmon];
 
 /// The loaded object, with its rings and links. Dropping it detaches everything.
 pub(crate) struct Kernel {
     ebpf: Ebpf,
-    /// Programs the verifier has let pass.
+    /// Programs the verifier has accepted.
     loaded: BTreeSet<String>,
     tier: Tier,
-    /// Of tier trampoline: the functions there are, and those that are hooked.
+    /// For tier trampoline: the functions of system calls in this kernel.
     functions: Option<Functions>,
     stubs: tiers::Stubs,
     lifecycle: RingReader,
@@ -68,35 +69,35 @@ pub(crate) struct Kernel {
     settings: Settings,
     rules: Rules,
     splits: Vec<Split>,
-    /// Hooks that are attached, by program.
+    /// Attached hooks, by program.
     held: BTreeMap<&'static str, Vec<Held>>,
-    /// Programs by system call, behind the one hook for all of them.
+    /// Programs by system call, reached by tail call from the one hook for all calls.
     table: Table,
-    /// Which tracers use which programs: a program stays for as long as one does.
+    /// Pairs of program and tracer that uses it: a program stays attached while it has a user.
     users: BTreeSet<(&'static str, &'static str)>,
     ledger: Ledger,
-    /// Calls that found it full, as told in the log.
-    told_full: u64,
-    /// Where its maps and links are pinned, if they are.
+    /// Calls that found the ledger full, as far as they were logged.
+    reported_full: u64,
+    /// The directory of pinned maps and links, if they are pinned.
     pins: Option<Pins>,
-    footing: Footing,
+    pin_info: PinInfo,
     lacks: Vec<String>,
 }
 
-/// The kind whose programs the verifier is to refuse: none.
+/// Returns the kind whose programs the verifier is made to refuse: none.
 #[cfg(not(feature = "fault-injection"))]
 fn refused_kind() -> u32 {
     0
 }
 
-/// The kind whose programs the verifier is to refuse, as a test wants it: the tracer of this name's.
+/// Returns the kind whose programs the verifier is made to refuse: that of the tracer named by a test.
 #[cfg(feature = "fault-injection")]
 fn refused_kind() -> u32 {
     let name = std::env::var("DUETECTOR_FAULT_REFUSED").unwrap_or_default();
     tracers().find(|tracer| tracer.name == name).map_or(0, |tracer| tracer.kind as u32)
 }
 
-/// There is an object, and a kernel that may take it.
+/// Checks that this binary has an object and that the kernel is new enough and has type information.
 fn can_be_loaded() -> Result<(), LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::NotBuilt);
@@ -131,11 +132,11 @@ impl Kernel {
                 }
             }
         }
-        // As told for the tier that would be best.
+        // The error of the preferred tier.
         refused.unwrap_or(Err(LoadError::NotBuilt))
     }
 
-    /// The same, pinning its maps, or with maps that are there already: their names, and where they are pinned.
+    /// Loads the object for one tier: pins its maps in `pins`, or uses the maps in `pinned` (names and paths).
     fn load_on(
         config: &EbpfConfig,
         tier: Tier,
@@ -188,9 +189,9 @@ impl Kernel {
             users: BTreeSet::new(),
             loaded: BTreeSet::new(),
             ledger: Ledger::new(config.usage_interval.0.as_nanos() as u64),
-            told_full: 0,
+            reported_full: 0,
             pins: None,
-            footing: Footing::default(),
+            pin_info: PinInfo::default(),
             lacks: Vec::new(),
             ebpf,
         };
@@ -201,8 +202,8 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// Loads all programs at once, side by side: each costs the verifier 20 to 80 ms, alone on its thread. One
-    /// that is refused is tried again, and its refusal told, when its tracer is attached.
+    /// Loads all programs in parallel: each takes the verifier 20 to 80 ms on one thread. A program that is refused is
+    /// tried again, and the error reported, when its tracer is attached.
     fn load_programs(&mut self, wanted: &[&'static Tracer], btf: &Btf, needed: impl Fn(&Program) -> bool) {
         let keepers = tracers().filter(|tracer| keeps_table(tracer));
         let of_tracers = keepers.chain(wanted.iter().copied()).flat_map(|tracer| tracer.programs);
@@ -218,7 +219,7 @@ impl Kernel {
         self.loaded = program::load_all(jobs.collect(), btf);
     }
 
-    /// A program that the verifier has let pass.
+    /// Returns a program that the verifier has accepted, loading it if necessary.
     fn loaded(&mut self, program: &'static Program) -> Result<&mut aya::programs::Program, AttachError> {
         self.loaded_part(program, &Part::whole(program))
     }
@@ -238,8 +239,8 @@ impl Kernel {
         Ok(found)
     }
 
-    /// Attaches what keeps the process table. What can't be attached is told again, as an error, to the tracer
-    /// that needs it.
+    /// Attaches the programs that feed the process table. One that can't be attached is logged here, and is reported
+    /// again, as an error, when a tracer that needs it is attached.
     pub(crate) fn attach_lifecycle(&mut self) {
         let keepers = tracers().filter(|tracer| keeps_table(tracer)).flat_map(|tracer| tracer.programs);
         for program in LIFECYCLE.iter().chain(keepers) {
@@ -251,7 +252,7 @@ impl Kernel {
         }
     }
 
-    /// What the process table lacks.
+    /// Returns the missing parts of the process table, each with the cause.
     pub(crate) fn lacks(&self) -> Vec<String> {
         self.lacks.clone()
     }
@@ -263,7 +264,7 @@ impl Kernel {
         }
     }
 
-    /// Attaches a program to its own hooks, those that are pinned excepted.
+    /// Attaches a program to its own hooks, except those with a pinned link.
     fn hold(&mut self, program: &'static Program) -> Result<Vec<String>, AttachError> {
         if !self.held.contains_key(program.name) {
             let mut held = Vec::new();
@@ -284,7 +285,7 @@ impl Kernel {
         Ok(self.held[program.name].iter().map(|held| held.hook.clone()).collect())
     }
 
-    /// Puts a program into the table, and then the table's own program at its hook.
+    /// Puts a program into the table, and then attaches the dispatcher that calls it.
     fn enter(
         &mut self,
         program: &'static Program,
@@ -302,7 +303,7 @@ impl Kernel {
         self.hook_calls(calls).inspect_err(|_| self.table.leave(program.name))
     }
 
-    /// Takes a tracer's programs from their hooks, but for those that another tracer uses.
+    /// Detaches a tracer's programs, except those that another tracer uses.
     fn leave(&mut self, tracer: &'static Tracer) {
         for program in tracer.programs {
             self.users.remove(&(program.name, tracer.name));
@@ -318,9 +319,9 @@ impl Kernel {
         }
     }
 
-    /// The iterator has just noted who reads it, as the kernel knows this process: that is exact, where our own idea
-    /// of our pid may be of another namespace, or somebody else's after our end.
-    fn know_ourselves(&mut self) {
+    /// Takes over this process's identity as the task iterator has just noted it, by which programs skip the agent's own
+    /// events. Unlike our own pid it is valid outside our pid namespace, and the start time distinguishes a reused pid.
+    fn note_own_identity(&mut self) {
         match self.settings_map.get(&0, 0) {
             Ok(Settings { reader_tgid, reader_start_ns, .. }) if reader_tgid != 0 => {
                 self.settings = Settings { agent_tgid: 0, reader_tgid, reader_start_ns, ..self.settings };
@@ -333,17 +334,17 @@ impl Kernel {
 
     fn write_settings(&mut self) {
         if let Err(cause) = self.settings_map.set(0, self.settings, 0) {
-            // An array's only slot can always be written.
+            // The only element of an array can always be written.
             tracing::error!(%cause, "writing eBPF settings failed");
         }
     }
 
-    /// The kind of hooks it uses.
+    /// Returns the tier of hooks in use.
     pub(crate) fn tier(&self) -> Tier {
         self.tier
     }
 
-    /// Attaches a tracer's programs, of which none records anything; for `check`.
+    /// Attaches a tracer's programs without enabling the tracer, so nothing is recorded; for `check`.
     pub(crate) fn try_attach(
         &mut self,
         tracer: &Tracer,
@@ -352,12 +353,12 @@ impl Kernel {
     }
 }
 
-/// These tracers' programs feed the process table, whether or not anybody wants their records.
+/// Returns whether the tracer's programs feed the process table and stay attached even if the tracer is disabled.
 fn keeps_table(tracer: &Tracer) -> bool {
     tracer.kind.is_lifecycle()
 }
 
-/// The kernel's type information, parsed: 16 MiB, so nobody keeps it.
+/// Parses the kernel's type information. It takes 16 MiB, so the result is not kept.
 fn kernel_types() -> Result<Btf, LoadError> {
     Btf::from_sys_fs().map_err(|_| LoadError::NoBtf)
 }
@@ -372,7 +373,7 @@ fn map<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -
     T::try_from(map).map_err(|source| LoadError::Map { map: name, source: Box::new(source) })
 }
 
-/// A reader of its own; the object keeps the map, whose descriptor programs are loaded with.
+/// Opens a reader for a ring. The object keeps the map, whose descriptor is needed to load programs.
 fn ring(ebpf: &Ebpf, name: &'static str, size: u32) -> Result<RingReader, LoadError> {
     let Some(Map::RingBuf(map)) = ebpf.map(name) else { return Err(LoadError::NoMap { map: name }) };
     let failed = |source| LoadError::Ring { map: name, source };
@@ -380,7 +381,7 @@ fn ring(ebpf: &Ebpf, name: &'static str, size: u32) -> Result<RingReader, LoadEr
     RingReader::open(fd, size, page_size()).map_err(failed)
 }
 
-/// Where a tracepoint is in tracefs.
+/// Returns whether tracefs has the tracepoint.
 fn tracepoint_exists(category: &str, name: &str) -> io::Result<bool> {
     Ok(facts::tracefs()?.join("events").join(category).join(name).is_dir())
 }

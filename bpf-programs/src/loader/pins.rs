@@ -1,6 +1,16 @@
-//! The folder in bpffs where maps and links outlive the agent: `map-<name>`, `link-<program>-<hook>`.
+//! The directory in bpffs in which maps and links outlive the agent.
 //!
-//! Ours alone: made for its owner only, anything else found in its place is refused.
+//! Each agent has one, named by a fingerprint of its work directory. A pinned map keeps its contents, and a pinned link
+//! keeps its program attached, so programs go on writing to the rings while no agent runs:
+//!
+//! ```text
+//!  /sys/fs/bpf/duetector-actors/<fingerprint of the work directory>/
+//!      map-data  map-lifecycle  map-counts  map-settings  map-mark  …
+//!      link-<program>-<hook>  …
+//! ```
+//!
+//! The directory is created with mode 0700. A symbolic link, a file, or a directory with another owner or mode under its
+//! name is refused. See [`super::adopt`] for when a new agent resumes what it finds here.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -13,66 +23,58 @@ use aya::pin::PinError as AyaPinError;
 use aya::programs::links::{FdLink, PinnedLink};
 use thiserror::Error;
 
-/// Where bpffs belongs.
+/// Mount point of bpffs.
 const BPFFS: &str = "/sys/fs/bpf";
-/// All agents' pins, each in a folder of its own.
+/// Parent of all agents' directories.
 const ROOT: &str = "/sys/fs/bpf/duetector-actors";
 const MAP: &str = "map-";
 const LINK: &str = "link-";
 
-/// Why nothing can be pinned.
+/// Error of pinning.
 #[derive(Debug, Error)]
 pub enum PinError {
-    /// No bpffs.
+    /// Mounting bpffs failed.
     #[error("mount bpffs at {BPFFS}: {source}")]
     Mount {
-        /// Why not.
         #[source]
         source: io::Error,
     },
-    /// The folder can't be had.
+    /// The directory can't be created or read.
     #[error("{operation} {}: {source}", path.display())]
     Folder {
-        /// What was tried.
+        /// The operation that failed, as a verb.
         operation: &'static str,
-        /// Which.
         path: PathBuf,
-        /// Why not.
         #[source]
         source: io::Error,
     },
-    /// Something else is there.
-    #[error("use {}: it is a symbolic link, no folder, or not its owner's alone", path.display())]
-    NotOurs {
-        /// Which.
-        path: PathBuf,
-    },
+    /// Something else has the directory's name.
+    #[error("use {}: it is a symbolic link, not a directory, or accessible to other users", path.display())]
+    NotOurs { path: PathBuf },
     /// The kernel refused to pin a map.
     #[error("pin map {name}: {}", super::errors::chain(source))]
     Map {
-        /// Which.
         name: String,
-        /// Why.
         #[source]
         source: AyaPinError,
     },
 }
 
-/// One agent's folder.
+/// The directory of one agent's pins.
 #[derive(Clone, Debug)]
 pub(crate) struct Pins {
     folder: PathBuf,
 }
 
 impl Pins {
-    /// The folder of the agent that works in `workdir`. Nothing is made yet.
+    /// Returns the directory for an agent with this work directory. Nothing is created yet.
     pub(crate) fn of(workdir: &Path) -> Self {
         let whole = fs::canonicalize(workdir).unwrap_or_else(|_| workdir.to_owned());
         let name = format!("{:016x}", fingerprint(&[whole.as_os_str().as_encoded_bytes()]));
         Self { folder: Path::new(ROOT).join(name) }
     }
 
-    /// Makes the folder, mounting bpffs where it is not.
+    /// Creates the directory, mounting bpffs if it is not mounted.
     pub(crate) fn make(&self) -> Result<(), PinError> {
         if !is_bpffs(Path::new(BPFFS)) {
             let none: Option<&str> = None;
@@ -84,22 +86,22 @@ impl Pins {
         make_own(&self.folder)
     }
 
-    /// Where.
+    /// Returns the path of the directory.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where a map is pinned.
+    /// Returns the path at which a map is pinned.
     pub(crate) fn map_path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{MAP}{name}"))
     }
 
-    /// A pinned map.
+    /// Opens a pinned map.
     pub(crate) fn map(&self, name: &str) -> Option<MapData> {
         MapData::from_pin(self.map_path(name)).ok()
     }
 
-    /// Names and places of all pinned maps.
+    /// Returns names and paths of all pinned maps.
     pub(crate) fn maps(&self) -> Vec<(String, PathBuf)> {
         let maps = self.entries().into_iter().filter_map(|name| name.strip_prefix(MAP).map(str::to_owned));
         maps.map(|name| (name.clone(), self.map_path(&name))).collect()
@@ -114,7 +116,7 @@ impl Pins {
         Ok(())
     }
 
-    /// Pins a link. If that fails the link is gone.
+    /// Pins a link. On failure the link is lost, and its program detached.
     pub(crate) fn pin_link(
         &self,
         link: FdLink,
@@ -124,17 +126,17 @@ impl Pins {
         link.pin(self.link_path(program, hook))
     }
 
-    /// A link that is pinned.
+    /// Opens a pinned link.
     pub(crate) fn link(&self, program: &str, hook: &str) -> Option<PinnedLink> {
         PinnedLink::from_pin(self.link_path(program, hook)).ok()
     }
 
-    /// Whether a link is pinned.
+    /// Returns whether a link is pinned.
     pub(crate) fn has_link(&self, program: &str, hook: &str) -> bool {
         self.link_path(program, hook).symlink_metadata().is_ok()
     }
 
-    /// Detaches every pinned program but those that `keep` names.
+    /// Detaches every pinned program, except those for which `keep` returns true.
     pub(crate) fn remove_links(&self, keep: impl Fn(&str) -> bool) {
         for name in self.entries() {
             let Some(link) = name.strip_prefix(LINK) else { continue };
@@ -145,7 +147,7 @@ impl Pins {
         }
     }
 
-    /// Detaches everything, and lets everything go.
+    /// Detaches all pinned programs and removes all pins.
     pub(crate) fn clear(&self) {
         self.remove_links(|_| false);
         for name in self.entries() {
@@ -153,19 +155,19 @@ impl Pins {
         }
     }
 
-    /// The same, and takes the folder away.
+    /// Removes all pins and the directory; returns whether there was a directory.
     pub(crate) fn remove_all(&self) -> bool {
         let there = self.folder.symlink_metadata().is_ok_and(|meta| meta.is_dir());
         if there {
             self.clear();
             if let Err(cause) = fs::remove_dir(&self.folder) {
-                tracing::warn!(folder = %self.folder.display(), %cause, "removing the folder of pins failed");
+                tracing::warn!(folder = %self.folder.display(), %cause, "removing the directory of pins failed");
             }
         }
         there
     }
 
-    /// Nothing is pinned.
+    /// Returns whether nothing is pinned.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries().is_empty()
     }
@@ -186,11 +188,11 @@ impl Pins {
     }
 }
 
-/// Tells pieces of data apart; the same in every build, which the standard library's hashes don't promise (FNV-1a).
+/// Returns the FNV-1a hash of the pieces. It is the same in every build, which the standard library's hashes don't promise.
 pub(crate) fn fingerprint(pieces: &[&[u8]]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for piece in pieces {
-        // The length in between, so that what ends one piece can't begin the next.
+        // The length follows each piece, so that bytes can't move from one piece to the next unnoticed.
         for byte in piece.iter().copied().chain((piece.len() as u64).to_le_bytes()) {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
@@ -203,14 +205,14 @@ fn is_bpffs(path: &Path) -> bool {
     nix::sys::statfs::statfs(path).is_ok_and(|found| found.filesystem_type() == BPFFS_MAGIC)
 }
 
-/// Makes a folder for its owner alone, or finds one.
+/// Creates a directory with mode 0700, or checks an existing one.
 fn make_own(path: &Path) -> Result<(), PinError> {
     let failed = |operation| move |source| PinError::Folder { operation, path: path.to_owned(), source };
     match DirBuilder::new().mode(0o700).create(path) {
         Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => return Err(failed("make")(cause)),
         _ => {}
     }
-    let meta = path.symlink_metadata().map_err(failed("look at"))?;
+    let meta = path.symlink_metadata().map_err(failed("stat"))?;
     let own = nix::unistd::geteuid().as_raw();
     if !meta.is_dir() || meta.uid() != own || meta.mode() & 0o077 != 0 {
         return Err(PinError::NotOurs { path: path.to_owned() });
@@ -225,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_is_not_ours_alone_is_refused() {
+    fn a_folder_that_others_can_access_is_refused() {
         let scratch = tempfile::tempdir().unwrap();
         let own = scratch.path().join("own");
         make_own(&own).unwrap();
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn fingerprints_tell_pieces_apart() {
+    fn fingerprints_distinguish_pieces() {
         assert_ne!(fingerprint(&[b"ab", b"c"]), fingerprint(&[b"a", b"bc"]));
         assert_eq!(fingerprint(&[b"ab"]), fingerprint(&[b"ab"]));
     }

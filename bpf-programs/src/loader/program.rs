@@ -1,4 +1,4 @@
-//! One program: loaded, attached to its hooks.
+//! Loads single programs and attaches them to their hooks.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -25,10 +25,10 @@ use crate::trampoline::Part;
 
 const LOAD: &str = "load program";
 const ATTACH: &str = "attach program";
-/// More would wait for each other in the kernel's allocator.
+/// Number of threads that load programs; more would wait for each other in the kernel's allocator.
 const MAX_WORKERS: usize = 4;
 
-/// One attached hook. Dropping it detaches, but for a pinned one, which stays.
+/// A hook a program is attached to. Dropping it detaches the program, unless the link is pinned.
 pub(super) struct Held {
     pub(super) hook: String,
     link: Link,
@@ -43,12 +43,12 @@ enum Link {
 }
 
 impl Held {
-    /// A hook that a predecessor attached.
+    /// Takes over a hook attached by an earlier agent through a pinned link.
     pub(super) fn pinned(hook: String, link: PinnedLink) -> Self {
         Self { hook, link: Link::Pinned(link) }
     }
 
-    /// Detaches it, whatever it is.
+    /// Detaches the program, also if the link is pinned.
     pub(super) fn detach(self) {
         if let Link::Pinned(link) = self.link
             && let Err(cause) = link.unpin()
@@ -58,7 +58,7 @@ impl Held {
     }
 }
 
-/// Loads a program if it isn't yet, for this function if it is of a trampoline: here the verifier speaks.
+/// Loads a program unless it is loaded; one for a trampoline is loaded for function `target`. The verifier checks it here.
 pub(super) fn load(
     loaded: &mut aya::programs::Program,
     program: &Program,
@@ -81,10 +81,10 @@ pub(super) fn load(
     }
 }
 
-/// What is loaded of which program.
+/// A program to load, and the part of it.
 pub(super) type Job = (&'static Program, Part);
 
-/// Loads programs side by side; returns the names of those that the verifier let pass.
+/// Loads programs in parallel; returns the names of those that the verifier accepted.
 pub(super) fn load_all(jobs: Vec<(Job, &mut aya::programs::Program)>, btf: &Btf) -> BTreeSet<String> {
     let workers = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_WORKERS);
     let (jobs, done) = (Mutex::new(jobs), Mutex::new(BTreeSet::new()));
@@ -104,7 +104,7 @@ pub(super) fn load_all(jobs: Vec<(Job, &mut aya::programs::Program)>, btf: &Btf)
     done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Attaches a loaded program to these hooks of its.
+/// Attaches a loaded program to these of its hooks.
 pub(super) fn attach(
     loaded: &mut aya::programs::Program,
     program: &Program,
@@ -114,7 +114,7 @@ pub(super) fn attach(
     hooks.into_iter().map(|hook| attach_and_pin(loaded, program, hook, pins)).collect()
 }
 
-/// A link that can't be pinned (before 5.15) serves as long as the agent runs.
+/// Attaches a program to a hook and pins the link. A link that can't be pinned (before 5.15) lasts while the agent runs.
 fn attach_and_pin(
     loaded: &mut aya::programs::Program,
     program: &Program,
@@ -140,7 +140,7 @@ fn attach_and_pin(
                 program = program.name,
                 hook,
                 cause,
-                "pinning failed: what happens between two runs is missed"
+                "pinning failed: events between two runs will be missed"
             );
             attach_one(loaded, program, hook)
         }
@@ -198,7 +198,7 @@ pub(super) fn iterate(loaded: &mut aya::programs::Program, program: &Program) ->
     link.into_file().map_err(|cause| AttachError::Iterate { source: io::Error::other(cause) })
 }
 
-/// For tests: hooks that this kernel is to lack, by name or, of one tier only, as `tier:name`.
+/// Returns whether a test wants the hook to be missing: listed by name, or for one tier only as `tier:name`.
 #[cfg(feature = "fault-injection")]
 fn is_missing(tier: Tier, hook: &str) -> bool {
     let missing = std::env::var("DUETECTOR_FAULT_HOOKS").unwrap_or_default();
@@ -210,7 +210,7 @@ fn is_missing(_: Tier, _: &str) -> bool {
     false
 }
 
-/// The hook is one that this kernel does not have.
+/// Fails if a test wants the hook to be missing.
 pub(super) fn refuse_missing(program: &'static str, tier: Tier, hook: &str) -> Result<(), AttachError> {
     if is_missing(tier, hook) {
         return Err(AttachError::NoHook { program, hook: hook.to_owned() });
@@ -218,7 +218,7 @@ pub(super) fn refuse_missing(program: &'static str, tier: Tier, hook: &str) -> R
     Ok(())
 }
 
-/// The program's hooks that this kernel has.
+/// Returns the program's hooks that this kernel has.
 pub(super) fn hooks(program: &Program) -> Result<Vec<String>, AttachError> {
     let Hook::Tracepoints { category, required, optional } = program.hook else {
         return Ok(match program.hook {

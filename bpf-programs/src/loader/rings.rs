@@ -1,38 +1,50 @@
-//! The data ring, or several of them read as one, in order of time.
+//! Reads the data ring, or several data rings as one, merged in order of time.
+//!
+//! One ring has a single order, and its positions are byte offsets since it was created: a checkpoint can name one. With
+//! several rings (one per group of CPUs) a record is taken from the ring whose head is the oldest. A writer stamps a record
+//! before it reserves room, so an older record may still appear in another ring; the oldest head is therefore delivered only
+//! when it is older than [`WITHIN_NS`], or when a ring is more than half full. Positions of the merged stream count bytes
+//! read and mean nothing after a restart, which is why pinning requires one ring.
+//!
+//! ```text
+//!  data    ── 12.1 ─ 12.4 ──┐
+//!  data_1  ── 12.2 ─────────┼─▶ 12.1, 12.2, 12.3, 12.4 …   (each at least WITHIN_NS old)
+//!  data_2  ── 12.3 ─────────┘
+//! ```
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use actors::clock;
-use model::Stretch;
+use model::OffsetRange;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use crate::wire::{Header, MAX_DATA_RINGS, RingReader};
 
-/// The maps, in the order of the CPUs that use them.
+/// Names of the maps, in the order of the CPUs that use them.
 pub(super) const NAMES: [&str; MAX_DATA_RINGS] =
     ["data", "data_1", "data_2", "data_3", "data_4", "data_5", "data_6", "data_7"];
 
-/// With several rings a record waits this long for older ones of other rings. A record gets its time microseconds
-/// before it is in its ring, or later if its writer was interrupted in between.
+/// With several rings, a record waits this long for older ones in other rings. A record is stamped microseconds before it
+/// is in its ring, or longer before if its writer was interrupted in between.
 const WITHIN_NS: u64 = 10_000_000;
 
-/// Where the record at a ring's head stands in time.
+/// Time of the record at a ring's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Head {
-    /// Not looked at.
+    /// Not read yet.
     Unknown,
-    /// There is none.
+    /// The ring is empty.
     None,
-    /// When it was made, since boot.
+    /// The record's time, in nanoseconds since boot.
     At(u64),
 }
 
-/// All data rings.
+/// All data rings, read as one.
 pub(super) struct DataRings {
     rings: Vec<RingReader>,
     heads: Vec<Head>,
-    /// Bytes read over all rings: the place of the next record, where there are several.
+    /// Bytes read over all rings: the position of the next record if there are several.
     read: u64,
 }
 
@@ -41,34 +53,34 @@ impl DataRings {
         Self { heads: vec![Head::Unknown; rings.len()], rings, read: 0 }
     }
 
-    /// Reads up to `limit` records; says how many there were. Of one ring they come in its order; of several in order
-    /// of time, and none before others could be older than it.
-    pub(super) fn drain(&mut self, limit: usize, visit: &mut dyn FnMut(Stretch, &[u8])) -> usize {
+    /// Reads up to `limit` records and returns how many there were: in ring order from one ring, in order of time from
+    /// several.
+    pub(super) fn drain(&mut self, limit: usize, visit: &mut dyn FnMut(OffsetRange, &[u8])) -> usize {
         self.heads.fill(Head::Unknown);
         let horizon = clock::boot_ns().0.saturating_sub(WITHIN_NS);
         for taken in 0..limit {
             let Some(index) = self.next_ring(horizon) else { return taken };
-            let Some((stretch, record)) = self.rings[index].next() else { return taken };
+            let Some((range, record)) = self.rings[index].next() else { return taken };
             self.heads[index] = Head::Unknown;
-            let (start, length) = (self.read, stretch.end - stretch.start);
+            let (start, length) = (self.read, range.end - range.start);
             self.read += length;
-            let stretch = match self.heads.len() {
-                1 => stretch,
-                _ => Stretch { start, end: self.read },
+            let range = match self.heads.len() {
+                1 => range,
+                _ => OffsetRange { start, end: self.read },
             };
-            visit(stretch, record);
+            visit(range, record);
         }
         limit
     }
 
-    /// The ring whose record is the oldest, if that is old enough or its ring too full to wait.
+    /// Returns the ring whose head is the oldest, if that is old enough or a ring is too full to wait.
     fn next_ring(&mut self, horizon: u64) -> Option<usize> {
         if self.rings.len() == 1 {
             return Some(0);
         }
         for (ring, head) in self.rings.iter_mut().zip(&mut self.heads) {
             if *head == Head::Unknown {
-                // What is no record goes out at once; the host counts it.
+                // A malformed record is delivered at once; the host counts it.
                 *head = ring.peek().map_or(Head::None, |record| {
                     Head::At(Header::parse(record).map_or(0, |header| header.time_ns))
                 });
@@ -84,13 +96,13 @@ impl DataRings {
         (time <= horizon || pressed()).then_some(index)
     }
 
-    /// Reads no further than the kernel has got now, until the next mark.
+    /// Limits reading to the rings' current ends, until the next mark.
     pub(super) fn mark(&mut self) {
         self.rings.iter_mut().for_each(RingReader::mark);
     }
 
-    /// Gives the kernel back what lies below `upto`, as far as it was read. Of several rings all or nothing: nobody
-    /// keeps a place in them.
+    /// Returns to the kernel the room below `upto`, as far as it was read. With several rings, everything that was read is
+    /// released at once or nothing, because no position in them is kept.
     pub(super) fn release(&mut self, upto: u64) {
         if let [ring] = &mut self.rings[..] {
             return ring.release(upto);
@@ -100,7 +112,7 @@ impl DataRings {
         }
     }
 
-    /// Where the next record will be.
+    /// Returns the position of the next record.
     pub(super) fn cursor(&self) -> u64 {
         match &self.rings[..] {
             [ring] => ring.cursor(),
@@ -108,19 +120,19 @@ impl DataRings {
         }
     }
 
-    /// Bytes of all.
+    /// Returns the size of all rings together, in bytes.
     pub(super) fn size(&self) -> u64 {
         self.rings.iter().map(RingReader::size).sum()
     }
 
-    /// What becomes readable when one of them fills up.
+    /// Returns a descriptor that becomes readable when one of the rings fills up.
     pub(super) fn waker(&self) -> io::Result<OwnedFd> {
         if let [ring] = &self.rings[..] {
             return ring.as_fd().try_clone_to_owned();
         }
         let all = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         for ring in &self.rings {
-            // By edge: that there is something in a ring is no news, that it was filled up is.
+            // Edge-triggered: a ring that is merely not empty must not wake the agent, one that was filled up must.
             all.add(ring.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
         }
         Ok(all.0)

@@ -1,5 +1,17 @@
-//! The maps of filters' rules. Programs look at them while they are written, so nothing is changed that is in use:
-//! tests go into the bank that is not, sets of paths get the bits that are not, and one number says which hold.
+//! Maps of the filter rules, and how rules change while programs read them.
+//!
+//! A rule is a series of tests. The tests of all rules in force lie in one of two banks of map `tests`; programs find the
+//! bank in one field of map `settings`. New rules are written to the other bank, with the sets of path prefixes and cgroups
+//! they test, and then the field is changed in one write. A program sees either all the old rules or all the new ones.
+//!
+//! ```text
+//!  settings.rules ──▶ tests[0..256]    bank 0: rules in force      sets: bits  0..31 of path_sets, cgroup_sets
+//!                     tests[256..512]  bank 1: written, not in use sets: bits 32..63
+//!  one write:
+//!  settings.rules ──▶ bank 1
+//! ```
+//!
+//! A value in maps `path_sets` and `cgroup_sets` holds the bits of both banks, so one lookup serves old and new rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,44 +20,44 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, MapData, MapError, PerCpuArray};
 use model::ProcessTable;
 
-use super::places::Places;
+use super::cgroup_sets::CgroupSets;
 use super::trees::Trees;
 use super::{LoadError, map};
 use crate::rules::Lowered;
 use crate::wire::{
-    FIELD_PATH, FIELD_PLACE, FIELD_TREE, FILTER_SLOTS, KEY_LIMIT, RuleTest, Settings, TEST_BANK,
+    FIELD_CGROUP_SET, FIELD_PATH, FIELD_TREE, FILTER_SLOTS, KEY_LIMIT, RuleTest, Settings, TEST_BANK,
 };
 
-/// Sets of paths in one bank.
+/// Number of sets of paths, and of cgroups, per bank.
 const SETS: usize = 32;
-/// Of filters beyond those that have slots of their own.
+/// Name under which filters beyond the number of slots are counted together.
 const OTHERS: &str = "(others)";
 
-/// The maps, and what is in them.
+/// The maps of filter rules, and what was written to them.
 pub(super) struct Rules {
     tests: Array<MapData, RuleTest>,
     filtered_by: PerCpuArray<MapData, u64>,
     paths: LpmTrie<MapData, [u8; KEY_LIMIT], u64>,
-    places: Places,
+    cgroup_sets: CgroupSets,
     trees: Trees,
-    /// The prefixes in the trie, by number of the bank they are for.
+    /// Prefixes in the trie, by bank.
     present: [BTreeSet<Vec<u8>>; 2],
-    /// The bank that holds.
+    /// The bank in force.
     bank: usize,
-    /// Filters by slot: a filter keeps its own for as long as the maps are there.
+    /// Filters by counter slot: a filter keeps its slot while the maps exist.
     slots: Vec<String>,
-    /// What was counted for others before these.
+    /// Counts by slot that are due to an earlier agent.
     before: Vec<u64>,
 }
 
 impl Rules {
-    /// Of an object that was just loaded.
+    /// Takes the maps of an object that was just loaded.
     pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
         Ok(Self {
             tests: map(ebpf, "tests")?,
             filtered_by: map(ebpf, "filtered_by")?,
             paths: map(ebpf, "path_sets")?,
-            places: Places::new(ebpf)?,
+            cgroup_sets: CgroupSets::new(ebpf)?,
             trees: Trees::new(ebpf)?,
             present: Default::default(),
             bank: 0,
@@ -54,7 +66,7 @@ impl Rules {
         })
     }
 
-    /// The maps are a predecessor's, whose rules held as its settings say.
+    /// Takes over pinned maps, in which the rules of an earlier agent are in force as its settings say.
     pub(super) fn resume(&mut self, settings: &Settings) {
         self.bank = usize::from(settings.rules & 0xffff != 0);
         let bytes = |key: Key<[u8; KEY_LIMIT]>| {
@@ -63,13 +75,13 @@ impl Rules {
         };
         let keys: Vec<_> = self.paths.keys().filter_map(Result::ok).collect();
         self.present[self.bank] = keys.into_iter().map(bytes).collect();
-        self.places.clear();
+        self.cgroup_sets.clear();
         self.trees.clear();
         self.before = (0..FILTER_SLOTS).map(|slot| self.counted(slot)).collect();
     }
 
-    /// Puts rules beside those that hold, and has the settings say that they hold; they are still to be written.
-    /// They may ask what the table knows.
+    /// Writes rules to the bank that is not in use, and switches to it in `settings`, which the caller writes to the kernel.
+    /// Rules may test facts from the process table.
     pub(super) fn put(
         &mut self,
         lowered: &Lowered,
@@ -78,12 +90,12 @@ impl Rules {
     ) -> Result<(), MapError> {
         let next = 1 - self.bank;
         self.put_paths(&lowered.sets, next)?;
-        self.places.put(&lowered.places, next, table);
+        self.cgroup_sets.put(&lowered.cgroup_sets, next, table);
         settings.trees = self.trees.put(&lowered.roots, table);
         for (at, test) in lowered.tests.iter().enumerate().take(TEST_BANK) {
             let name = lowered.filters.get(test.filter as usize).map_or(OTHERS, String::as_str);
             let mut test = RuleTest { filter: self.slot(name) as u32, ..*test };
-            if [FIELD_PATH, FIELD_PLACE].contains(&test.field) {
+            if [FIELD_PATH, FIELD_CGROUP_SET].contains(&test.field) {
                 test.a = bit(next, test.a as usize);
             } else if test.field == FIELD_TREE {
                 test.b = settings.trees;
@@ -96,14 +108,14 @@ impl Rules {
         Ok(())
     }
 
-    /// The table may know more by now.
+    /// Adds facts the process table has learnt since the last call.
     pub(super) fn learn(&mut self, table: &ProcessTable) {
-        self.places.learn_from(table);
+        self.cgroup_sets.learn_from(table);
         self.trees.learn_from(table);
     }
 
-    /// The trie has the prefixes of both banks from now on, each with all sets that are of it or of one before it; those
-    /// that were there for this bank's last rules go.
+    /// Writes the sets of prefixes of bank `next` to the trie, which then has the prefixes of both banks. The value of a
+    /// prefix has the bits of all sets that contain it or a prefix of it. Prefixes of the bank's former rules are removed.
     fn put_paths(&mut self, sets: &[BTreeSet<Vec<u8>>], next: usize) -> Result<(), MapError> {
         let wanted: BTreeSet<Vec<u8>> = sets.iter().flatten().cloned().collect();
         let held: BTreeMap<&Vec<u8>, u64> =
@@ -112,7 +124,7 @@ impl Rules {
         for prefix in wanted.iter().chain(&self.present[1 - next]) {
             let mine = sets.iter().take(SETS).enumerate().filter(|(_, set)| begins_in(prefix, set));
             let mine = mine.fold(0, |bits, (number, _)| bits | bit(next, number));
-            // The bits of the other bank: those of the longest prefix that it has, as the kernel finds them.
+            // Bits of the other bank: those of its longest matching prefix, as a lookup finds them.
             let theirs = held.iter().filter(|(other, _)| prefix.starts_with(other.as_slice()));
             let theirs =
                 theirs.max_by_key(|(other, _)| other.len()).map_or(0, |(_, bits)| bits & bank_bits(1 - next));
@@ -120,7 +132,7 @@ impl Rules {
         }
         let gone: Vec<_> =
             self.present[next].iter().filter(|prefix| !values.contains_key(*prefix)).cloned().collect();
-        // Longer ones first: what is looked up meanwhile never finds too little of what holds.
+        // Longer prefixes first, so that a concurrent lookup never misses bits of the bank in force.
         for (prefix, bits) in values.iter().rev() {
             self.paths.insert(&trie_key(prefix), *bits, 0)?;
         }
@@ -147,7 +159,7 @@ impl Rules {
         })
     }
 
-    /// What was dropped, by filter.
+    /// Returns the records dropped, by filter.
     pub(super) fn filtered_by(&self) -> BTreeMap<String, u64> {
         let since = |slot: usize| self.counted(slot) - self.before.get(slot).copied().unwrap_or_default();
         let own = self.slots.iter().enumerate().map(|(slot, name)| (name.clone(), since(slot)));
@@ -168,7 +180,7 @@ pub(super) fn bit(bank: usize, set: usize) -> u64 {
     1 << (SETS * bank + set.min(SETS - 1))
 }
 
-/// The path is in the set, or below what is.
+/// Returns whether a prefix of `prefix` is in the set.
 fn begins_in(prefix: &[u8], set: &BTreeSet<Vec<u8>>) -> bool {
     set.iter().any(|other| prefix.starts_with(other))
 }

@@ -1,4 +1,4 @@
-//! How large the object's maps are made, and what its programs are told at first.
+//! Sizes of the object's maps, and the initial settings of its programs.
 
 use aya::EbpfLoader;
 use model::units::Size;
@@ -9,10 +9,10 @@ use crate::facts;
 use crate::programs::tracers;
 use crate::wire::Settings;
 
-/// A ring wakes the agent when one part in so many is full.
+/// A ring wakes the agent when 1/N of it is full.
 const WAKE_AT: u64 = 4;
 
-/// Sizes of all maps that have none of their own; `used` data rings are used.
+/// Sets the sizes of all maps that the object leaves open; `used` data rings are used.
 pub(super) fn set(loader: &mut EbpfLoader<'_>, config: &EbpfConfig, used: u32) {
     for (number, name) in rings::NAMES.iter().enumerate() {
         let is_used = (number as u32) < used;
@@ -25,7 +25,7 @@ pub(super) fn set(loader: &mut EbpfLoader<'_>, config: &EbpfConfig, used: u32) {
     }
 }
 
-/// What the kernel side is told at first.
+/// Returns the initial settings of the kernel side.
 pub(super) fn settings(
     config: &EbpfConfig,
     data_rings: u32,
@@ -49,14 +49,14 @@ pub(super) fn settings(
     settings
 }
 
-/// The next size that the kernel takes: a power of two of memory pages.
+/// Rounds a ring size up to one that the kernel accepts: a power of two of memory pages.
 pub(super) fn ring_size(wanted: Size) -> u32 {
     let page = page_size() as u64;
     let pages = wanted.0.div_ceil(page).max(1).next_power_of_two();
     u32::try_from(pages * page).unwrap_or(1 << 31)
 }
 
-/// Bytes of a page of memory.
+/// Returns the size of a memory page in bytes.
 pub(super) fn page_size() -> usize {
     nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096) as usize
 }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rings_get_sizes_the_kernel_takes() {
+    fn rings_get_sizes_the_kernel_accepts() {
         assert_eq!(ring_size(Size(8 << 20)), 8 << 20);
         assert_eq!(ring_size(Size((4 << 20) + 1)), 8 << 20);
         assert!(ring_size(Size(1)).is_power_of_two());

@@ -1,4 +1,4 @@
-//! The kernel as the host's source of records.
+//! Implements the host's [`Source`] for the loaded object.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -6,23 +6,23 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use actors::clock;
 use model::pushdown::Split;
-use model::{ProcessTable, Stretch};
+use model::{OffsetRange, ProcessTable};
 
 use super::{AttachError, Held, Kernel, keeps_table, program};
-use crate::host::{Attached, Count, Footing, Ring, Source};
+use crate::host::{Attached, Count, PinInfo, Ring, Source};
 use crate::programs::{PROCESSES, Tracer};
 use crate::rules::Lowered;
 use crate::wire::{self, Kind};
 
 impl Source for Kernel {
-    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(Stretch, &[u8])) -> usize {
+    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(OffsetRange, &[u8])) -> usize {
         let ring = match ring {
             Ring::Lifecycle => &mut self.lifecycle,
             Ring::Data => return self.data.drain(limit, visit),
         };
         for taken in 0..limit {
             match ring.next() {
-                Some((stretch, record)) => visit(stretch, record),
+                Some((range, record)) => visit(range, record),
                 None => return taken,
             }
         }
@@ -61,8 +61,8 @@ impl Source for Kernel {
         }
     }
 
-    fn footing(&self) -> Footing {
-        self.footing.clone()
+    fn pin_info(&self) -> PinInfo {
+        self.pin_info.clone()
     }
 
     fn count(&mut self, slot: u32) -> io::Result<Count> {
@@ -79,7 +79,7 @@ impl Source for Kernel {
             visit(record.map_err(|cause| AttachError::Iterate { source: io::Error::other(cause) })?);
             count += 1;
         }
-        self.know_ourselves();
+        self.note_own_identity();
         Ok(count)
     }
 
@@ -126,8 +126,8 @@ impl Source for Kernel {
 
     fn set_rules(&mut self, lowered: &Lowered, table: &ProcessTable) {
         if let Err(cause) = self.rules.put(lowered, table, &mut self.settings) {
-            // What is not dropped here the collector drops.
-            tracing::error!(%cause, "rules of filters can't be put into the kernel");
+            // Without rules in the kernel, the collector drops the records.
+            tracing::error!(%cause, "filter rules can't be written to the kernel");
             self.settings.set_rules(0, 0, 0, 0);
         }
         self.splits.clone_from(&lowered.splits);

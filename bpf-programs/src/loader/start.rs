@@ -1,4 +1,4 @@
-//! How an object comes to be loaded: by itself, pinned, or on what was found pinned.
+//! Starts the kernel side: loads the object without pins, loads and pins it, or resumes what is pinned.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::adopt::{self, Found, Pinning};
 use super::errors::chain;
 use super::{Kernel, keeps_table, kernel_types, map, program, tiers};
 use crate::config::EbpfConfig;
-use crate::host::{Footing, Ring, Source};
+use crate::host::{PinInfo, Ring, Source};
 use crate::loader::LoadError;
 use crate::programs::{Hook, LIFECYCLE, Program, Tracer, tracers};
 use crate::syscalls;
@@ -17,8 +17,7 @@ use crate::wire::{Mark, Settings};
 const MARK: &str = "mark";
 
 impl Kernel {
-    /// Loads the object, or goes on with the one that is pinned. Where pinning is not possible it says so and does
-    /// without.
+    /// Loads the object, or resumes the pinned one. If pinning is not possible, logs an error and runs unpinned.
     ///
     /// # Errors
     /// When no tracer at all can run here.
@@ -28,13 +27,13 @@ impl Kernel {
         pinning: Option<&Pinning>,
     ) -> Result<Self, LoadError> {
         let Some(pinning) = pinning else { return Self::load(config, wanted) };
-        match adopt::look(config, pinning) {
+        match adopt::inspect(config, pinning) {
             Ok(found) if !config.pin => {
                 found.pins.remove_all();
                 let Found { refused, missing, .. } = found;
-                let footing =
-                    Footing { refused, missing, names: pinning.names.clone(), ..Footing::default() };
-                Ok(Self { footing, ..Self::load(config, wanted)? })
+                let pin_info =
+                    PinInfo { refused, missing, names: pinning.names.clone(), ..PinInfo::default() };
+                Ok(Self { pin_info, ..Self::load(config, wanted)? })
             }
             Ok(found) => Self::start_on(found, config, wanted, pinning),
             Err(cause) => Self::unpinned(config, wanted, chain(&cause), None, pinning),
@@ -76,29 +75,29 @@ impl Kernel {
         found: Option<Found>,
         pinning: &Pinning,
     ) -> Result<Self, LoadError> {
-        tracing::error!(why, "pinning is not possible: what happens between two runs is missed");
+        tracing::error!(why, "pinning is not possible: events between two runs will be missed");
         let (refused, missing) = found.map(|found| (found.refused, found.missing)).unwrap_or_default();
-        let footing = Footing {
+        let pin_info = PinInfo {
             problem: Some(why),
             refused,
             missing,
             names: pinning.names.clone(),
-            ..Footing::default()
+            ..PinInfo::default()
         };
-        Ok(Self { footing, ..Self::load(config, wanted)? })
+        Ok(Self { pin_info, ..Self::load(config, wanted)? })
     }
 
-    /// Marks what was just loaded and pinned. The mark comes last: without it what is there is not complete.
+    /// Writes the mark of what was just loaded and pinned. It is written last: pins without a mark are incomplete.
     fn mark(&mut self, found: &Found, config: &EbpfConfig, pinning: &Pinning) -> Result<(), LoadError> {
         let mark = pinning.mark(config);
         let mut marks: Array<MapData, Mark> = map(&mut self.ebpf, MARK)?;
         marks.set(0, mark, 0).map_err(|source| LoadError::Map { map: MARK, source: Box::new(source) })?;
-        self.footing = found.footing(&mark, pinning);
+        self.pin_info = found.pin_info(&mark, pinning);
         self.pins = Some(found.pins.clone());
         Ok(())
     }
 
-    /// Goes on with what is pinned: programs that are attached stay so, and are not loaded again.
+    /// Resumes what is pinned: programs with pinned links stay attached and are not loaded again.
     fn adopt(
         found: &Found,
         mark: &Mark,
@@ -131,21 +130,21 @@ impl Kernel {
                     .is_ok_and(|hooks| hooks.iter().all(|hook| pins.has_link(program.name, hook)))
         };
         kernel.load_programs(wanted, &kernel_types()?, |program| !is_attached(program));
-        kernel.footing = found.footing(mark, pinning);
+        kernel.pin_info = found.pin_info(mark, pinning);
         kernel.pins = Some(pins.clone());
         let unread = |ring| kernel.cursor(ring);
         tracing::info!(
             folder = %pins.folder().display(),
             data = unread(Ring::Data),
             lifecycle = unread(Ring::Lifecycle),
-            "going on with the pinned rings"
+            "resuming the pinned rings"
         );
         Ok(kernel)
     }
 }
 
-/// It is attached by links, which can be pinned. Those in the table are loaded again, because what is in a slot can't be
-/// told from outside; each takes its predecessor's place at once.
+/// Returns whether the program is attached by links, which can be pinned. Programs in the table are loaded again, because
+/// the program in a slot can't be identified from user space; each atomically replaces its predecessor.
 fn is_linked(program: &Program) -> bool {
     !matches!(program.hook, Hook::TaskIterator | Hook::SyscallExits(..))
 }

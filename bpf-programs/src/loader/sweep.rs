@@ -1,4 +1,4 @@
-//! Has the ledger told.
+//! Carries out the usage ledger's schedule: swaps its buffers and runs the program that flushes one.
 
 use std::io::{self, Read as _};
 
@@ -9,35 +9,35 @@ use crate::host::Source as _;
 use crate::ledger::{SWEEP, Step};
 use crate::wire::{COUNT_USAGE_FULL, Sweep};
 
-/// Sweeps at a stretch, of up to 4,096 entries each (src/ledger/probe.bpf.c).
-const STRETCH: usize = 4;
+/// Runs of the flush program per step, each of up to 4,096 entries (`SWEEP_LIMIT` in src/ledger/probe.bpf.c).
+const SWEEPS: usize = 4;
 
 impl Kernel {
-    /// Does what is due; says whether nothing will come out of the ledger any more.
+    /// Takes the next step of the ledger's schedule; returns true if no more records will come out of the ledger.
     pub(super) fn tend_ledger(&mut self) -> bool {
         let now = clock::boot_ns();
         match self.ledger.step(now) {
-            Step::Rest => {}
-            Step::Turn => {
+            Step::Nothing => {}
+            Step::Swap => {
                 self.settings.usage_side = 1 - self.settings.usage_side.min(1);
                 self.write_settings();
-                self.ledger.turned(now);
-                self.tell_full();
+                self.ledger.swapped(now);
+                self.warn_if_full();
             }
-            Step::Sweep => self.sweep_all(),
+            Step::Flush => self.sweep_all(),
         }
         self.ledger.is_off()
     }
 
     fn sweep_all(&mut self) {
-        for _ in 0..STRETCH {
+        for _ in 0..SWEEPS {
             let sweep = self.sweep_once().unwrap_or_else(|cause| {
-                tracing::error!(%cause, "telling the usage ledger failed: it is tried again");
-                Sweep { told: 0, left: 0, side: 0, pad: 0 }
+                tracing::error!(%cause, "flushing the usage ledger failed; retrying");
+                Sweep { flushed: 0, left: 0, side: 0, pad: 0 }
             });
-            self.ledger.swept(sweep, clock::boot_ns());
-            // What is left found no room in the ring.
-            if sweep.left == 0 || sweep.told == 0 {
+            self.ledger.flushed(sweep, clock::boot_ns());
+            // Entries that are left found no room in the ring.
+            if sweep.left == 0 || sweep.flushed == 0 {
                 return;
             }
         }
@@ -50,15 +50,15 @@ impl Kernel {
         Sweep::parse(&bytes).map_err(|cause| AttachError::Iterate { source: io::Error::other(cause) })
     }
 
-    fn tell_full(&mut self) {
-        let full = self.count(COUNT_USAGE_FULL).map_or(self.told_full, |count| count.seen);
-        if full > self.told_full {
-            let count = full - self.told_full;
+    fn warn_if_full(&mut self) {
+        let full = self.count(COUNT_USAGE_FULL).map_or(self.reported_full, |count| count.seen);
+        if full > self.reported_full {
+            let count = full - self.reported_full;
             tracing::warn!(
                 count,
-                "usage ledger was full: so many calls were told one by one (`ebpf.usage_map`)"
+                "usage ledger was full: these calls were recorded one by one; raise `ebpf.usage_map`"
             );
-            self.told_full = full;
+            self.reported_full = full;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The table of programs at the ends of system calls.
+//! The table of programs that run at the ends of system calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::errors::AttachError;
 use crate::programs::{Hook, Program};
 use crate::syscalls::{SLOTS, Stage, Syscall, TABLE};
 
-/// The table, and who is where in it.
+/// The table's maps, and the slots of each program.
 pub(super) struct Table {
     tables: Vec<ProgramArray<MapData>>,
     entered: BTreeMap<&'static str, Entered>,
@@ -24,8 +24,8 @@ impl Table {
         Self { tables, entered: BTreeMap::new() }
     }
 
-    /// Puts a loaded program, in as many tables as it has parts for, into the slots of these calls. What was in a slot before is replaced at once, so that no
-    /// call is missed.
+    /// Puts a loaded program into the slots of these calls, each part into its table. A program already in a slot is
+    /// replaced atomically, so that no call is missed.
     pub(super) fn enter(
         &mut self,
         name: &'static str,
@@ -49,7 +49,7 @@ impl Table {
         Ok(())
     }
 
-    /// Whether a program is in the table.
+    /// Returns whether a program is in the table.
     pub(super) fn has(&self, name: &str) -> bool {
         self.entered.contains_key(name)
     }
@@ -60,7 +60,7 @@ impl Table {
         self.empty(entered.into_iter().flat_map(|entered| entered.slots));
     }
 
-    /// Empties every slot that none of these programs will have: what a predecessor left in a pinned table.
+    /// Empties every slot of a pinned table that none of these programs will use.
     pub(super) fn keep_only<'a>(&mut self, programs: impl Iterator<Item = &'a Program>) {
         let kept: BTreeSet<u32> = programs
             .filter_map(|program| match program.hook {
@@ -72,18 +72,18 @@ impl Table {
         self.empty((0..SLOTS).filter(|slot| !kept.contains(slot)));
     }
 
-    /// Empties it.
+    /// Empties all slots of this agent's programs.
     pub(super) fn clear(&mut self) {
         let entered = std::mem::take(&mut self.entered);
         self.empty(entered.into_values().flat_map(|entered| entered.slots));
     }
 
-    /// The calls that somebody looks at.
+    /// Returns the calls that have a program in the table.
     pub(super) fn calls(&self) -> impl Iterator<Item = &'static Syscall> + use<'_> {
         self.entered.values().flat_map(|entered| entered.calls)
     }
 
-    /// Nothing of ours is in it.
+    /// Returns whether no program of this agent is in the table.
     pub(super) fn is_empty(&self) -> bool {
         self.entered.is_empty()
     }
@@ -101,7 +101,7 @@ impl Table {
     }
 }
 
-/// The kernel's answer where nothing was to be taken out.
+/// Returns whether the error means that the slot was empty already.
 fn is_empty_slot(cause: &aya::maps::MapError) -> bool {
     use aya::maps::MapError;
     match cause {

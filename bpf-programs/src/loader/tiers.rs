@@ -1,4 +1,4 @@
-//! What differs between kinds of hooks: which objects are tried, and trampolines' programs, one a function.
+//! Differences between the tiers of hooks: the choice of a tier, and the programs of tier trampoline, one per function.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::tier::{Choice, Tier};
 use crate::trampoline::{Function, Functions, Part, STUBS, stub};
 use crate::unseen;
 
-/// The functions that trampolines may be at, where they are to be used.
+/// Reads the functions that trampolines may be attached to, for tier trampoline.
 pub(super) fn functions(tier: Tier) -> Option<Functions> {
     (tier == Tier::Trampoline).then(|| {
         Functions::of_this_kernel().unwrap_or_else(|cause| {
@@ -22,7 +22,7 @@ pub(super) fn functions(tier: Tier) -> Option<Functions> {
     })
 }
 
-/// The tier to use without trying any, from what the kernel's types say: what is pinned is of one tier.
+/// Chooses the tier from the kernel's type information without loading anything, because pins belong to one tier.
 pub(super) fn choose(choice: Choice) -> Tier {
     let [tier] = choice.tiers() else {
         let types = std::fs::read(facts::BTF).unwrap_or_default();
@@ -32,23 +32,23 @@ pub(super) fn choose(choice: Choice) -> Tier {
     *tier
 }
 
-/// What a program is attached to.
+/// The hooks a program was attached to.
 #[derive(Debug, Default)]
 pub(crate) struct Hooked {
-    /// The hooks.
+    /// Names of the hooks.
     pub(crate) hooks: Vec<String>,
-    /// What is not seen for want of one, and why.
+    /// Events not seen for lack of a hook, each with the cause.
     pub(crate) missing: Vec<String>,
 }
 
 impl Hooked {
-    /// None is missing.
+    /// Creates the result for a program with all its hooks.
     pub(super) fn all(hooks: Vec<String>) -> Self {
         Self { hooks, missing: Vec::new() }
     }
 }
 
-/// Functions that are hooked, and by which stub.
+/// Functions that are hooked, and the stub of each.
 #[derive(Default)]
 pub(super) struct Stubs {
     numbers: BTreeMap<String, (usize, usize)>,
@@ -57,7 +57,7 @@ pub(super) struct Stubs {
 }
 
 impl Stubs {
-    /// The function's stub: the one it had before, or the next.
+    /// Returns the function's stub: the one it had before, or the next free one.
     fn number(&mut self, function: &Function) -> Option<(usize, usize)> {
         if let Some(known) = self.numbers.get(&function.name) {
             return Some(*known);
@@ -71,7 +71,7 @@ impl Stubs {
         })
     }
 
-    /// Lets go of the functions that none of `needed` is.
+    /// Detaches from all functions except `needed`.
     pub(super) fn keep_only(&mut self, needed: &BTreeSet<String>) {
         let (kept, gone) =
             std::mem::take(&mut self.held).into_iter().partition(|(function, _)| needed.contains(function));
@@ -82,17 +82,17 @@ impl Stubs {
 }
 
 impl Kernel {
-    /// What a tracer can't see here.
+    /// Returns the events a tracer can't see on this kernel with this tier.
     pub(crate) fn unseen(&self, tracer: &Tracer) -> Vec<String> {
         unseen::unseen(tracer, self.tier, self.functions.as_ref())
     }
 
-    /// The parts that a program is loaded in.
+    /// Returns the parts in which a program is loaded.
     pub(super) fn parts(&self, program: &Program) -> Vec<Part> {
         self.functions.as_ref().map_or_else(|| vec![Part::whole(program)], |found| found.parts(program))
     }
 
-    /// What is to be loaded for the functions of these programs' calls.
+    /// Returns the stubs to load for the functions of these programs' calls.
     pub(super) fn stubs_of(&mut self, programs: &BTreeSet<&'static Program>) -> BTreeMap<String, Job> {
         let Some(functions) = &self.functions else { return BTreeMap::new() };
         let calls = programs.iter().flat_map(|program| match program.hook {
@@ -111,7 +111,7 @@ impl Kernel {
         jobs
     }
 
-    /// Whether the tier's own hook is there: the one at the ends of all system calls, or trampolines at all.
+    /// Checks that the tier works: attaches its hook at the ends of all system calls, or a trampoline.
     pub(super) fn probe(&mut self) -> Result<(), AttachError> {
         match self.tier {
             Tier::Trampoline => self.hook_function(&self.first_function()?),
@@ -126,7 +126,8 @@ impl Kernel {
         found.into_iter().next().ok_or(none)
     }
 
-    /// Hooks what hands these calls' ends to the table. Of functions as many as can be had: one at least.
+    /// Attaches the dispatcher that runs the table's programs at the ends of these calls. With tier trampoline it is
+    /// attached to as many of the calls' functions as possible, at least to one.
     pub(super) fn hook_calls(&mut self, calls: &[Syscall]) -> Result<Hooked, AttachError> {
         let Some(functions) = &self.functions else {
             self.hold(&syscalls::DISPATCHER)?;
@@ -173,7 +174,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Lets go of functions whose calls nobody has in the table any more.
+    /// Detaches from functions whose calls have no program in the table any more.
     pub(super) fn leave_functions(&mut self) {
         let Some(functions) = &self.functions else { return };
         let needed = self.table.calls().flat_map(|call| functions.of(call)).map(|function| function.name);

@@ -1,8 +1,8 @@
-//! Of which processes others descend, as far as filters ask: the agent says it of those the process table knows, the
-//! kernel side of what these make from then on.
+//! Filters on ancestors, in the kernel: map `trees` says for each process which of the processes named in filters it
+//! descends from. The agent writes the entries of processes it knows; for their children the programs copy them on fork.
 //!
-//! Questions have a generation: what is known of a process says to questions of which it is the answer. So nothing has to
-//! change at once: to all others it is no answer, and the collector judges.
+//! A set of named processes has a generation, and each entry carries the generation it was computed for. An entry of
+//! another generation counts as unknown, and the collector applies the filter; so the entries need not change all at once.
 
 use actors::clock;
 use aya::Ebpf;
@@ -12,37 +12,37 @@ use model::{ExecId, ProcessTable};
 use super::{LoadError, map};
 use crate::wire::{ProcessKey, Tree};
 
-/// The maps, and what their bits mean.
+/// Maps `trees` and `tree_roots`, and the processes that their bits stand for.
 pub(super) struct Trees {
     map: HashMap<MapData, ProcessKey, Tree>,
     roots: HashMap<MapData, u32, Tree>,
-    /// Bit n: descends of this one.
+    /// Bit n of an entry: the process descends from the nth of these.
     pids: Vec<u32>,
     generation: u64,
-    /// News of the table that were told.
+    /// Number of the process table's changes of descent that have been written so far.
     known: u64,
 }
 
 impl Trees {
-    /// Of an object that was just loaded.
+    /// Takes the maps of an object that was just loaded.
     pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
         let (map, roots) = (map(ebpf, "trees")?, map(ebpf, "tree_roots")?);
         Ok(Self { map, roots, pids: Vec::new(), generation: 0, known: 0 })
     }
 
-    /// What a predecessor said was about other questions.
+    /// Empties the maps: an earlier agent's entries are about other processes.
     pub(super) fn clear(&mut self) {
         self.keep(|_| false);
         self.set_roots(&[]);
     }
 
-    /// Questions of the rules that will hold, and the answers for the processes that are known; gives their generation, 0
-    /// if nothing is asked.
+    /// Sets the processes that the next rules name, and writes the entries of all known processes. Returns the generation,
+    /// 0 if no rule names one.
     pub(super) fn put(&mut self, pids: &[u32], table: &ProcessTable) -> u64 {
         if pids.is_empty() && self.generation == 0 {
             return 0;
         }
-        // Unlike any before, also of an agent before this one.
+        // Different from every generation before, also those of an earlier agent.
         self.generation = if pids.is_empty() { 0 } else { clock::boot_ns().0.max(1) };
         self.known = table.births();
         self.set_roots(pids);
@@ -50,12 +50,12 @@ impl Trees {
         let alive: std::collections::HashSet<ExecId> = lineages.iter().map(|(id, _)| *id).collect();
         self.keep(|key| alive.contains(&ExecId { pid: key.pid, start_ns: key.start_ns }));
         for (id, lineage) in lineages {
-            self.tell(id, Some(&lineage));
+            self.put_process(id, Some(&lineage));
         }
         self.generation
     }
 
-    /// Tells what the table has learnt, if anything is asked.
+    /// Writes the entries of processes the table has learnt of since the last call, if any rule names a process.
     pub(super) fn learn_from(&mut self, table: &ProcessTable) {
         if self.generation == 0 || table.births() == self.known {
             return;
@@ -63,15 +63,16 @@ impl Trees {
         let (known, fresh) = table.lineages_since(self.known);
         self.known = known;
         for (id, lineage) in fresh {
-            self.tell(id, lineage.as_deref());
+            self.put_process(id, lineage.as_deref());
         }
     }
 
-    /// Of one that has ended, or of which nothing is known, nothing. Where there is no room nothing is known either.
-    fn tell(&mut self, id: ExecId, lineage: Option<&[u32]>) {
+    /// Writes a process's entry, or removes it if the process has ended or its ancestors are unknown. If the map is full
+    /// the process stays unknown.
+    fn put_process(&mut self, id: ExecId, lineage: Option<&[u32]>) {
         let key = ProcessKey { start_ns: id.start_ns, pid: id.pid, pad: 0 };
         let Some(lineage) = lineage else {
-            // That the kernel side has done so already is as good.
+            // The kernel side may have removed it already.
             let _ = self.map.remove(&key);
             return;
         };
@@ -79,21 +80,21 @@ impl Trees {
         let bits = asked.fold(0, |bits, (bit, _)| bits | 1 << bit);
         let tree = Tree { generation: self.generation, bits, depth: lineage.len() as u32, pad: 0 };
         if let Err(cause) = self.map.insert(key, tree, 0) {
-            tracing::debug!(%cause, process = %id, "no room for what filters ask of a process");
+            tracing::debug!(%cause, process = %id, "no room for a process in map trees");
         }
     }
 
     fn set_roots(&mut self, pids: &[u32]) {
         for pid in self.roots.keys().filter_map(Result::ok).collect::<Vec<_>>() {
             if let Err(cause) = self.roots.remove(&pid) {
-                tracing::debug!(%cause, pid, "a process that filters asked for can't be forgotten");
+                tracing::debug!(%cause, pid, "removing an entry of map tree_roots failed");
             }
         }
         pids.clone_into(&mut self.pids);
         for (bit, pid) in pids.iter().enumerate() {
             let tree = Tree { generation: self.generation, bits: 1 << bit, depth: 0, pad: 0 };
             if let Err(cause) = self.roots.insert(pid, tree, 0) {
-                tracing::warn!(%cause, pid, "filters can't ask for a process in the kernel");
+                tracing::warn!(%cause, pid, "adding an entry to map tree_roots failed: the collector applies the filter");
             }
         }
     }
@@ -101,7 +102,7 @@ impl Trees {
     fn keep(&mut self, wanted: impl Fn(&ProcessKey) -> bool) {
         let keys = self.map.keys().filter_map(Result::ok).filter(|key| !wanted(key));
         for key in keys.collect::<Vec<_>>() {
-            // One that ended meanwhile is gone already.
+            // The entry of a process that ended meanwhile is gone already.
             let _ = self.map.remove(&key);
         }
     }

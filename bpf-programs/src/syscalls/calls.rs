@@ -1,8 +1,8 @@
-//! Every system call that is looked at: its number here, and those that 32-bit programs know it by.
+//! The list of traced system calls, with their numbers on this architecture and for 32-bit programs.
 
 use super::{Compat, MEMORY, PAGES, SEND, SHORT, SMALL, SOCKET, Syscall, WIDE};
 
-/// libc's, and what it lacks.
+/// Numbers of system calls: libc's, and those that it lacks.
 #[expect(non_upper_case_globals, reason = "named as libc names them")]
 pub(crate) mod numbers {
     pub(crate) use libc::*;
@@ -18,7 +18,7 @@ macro_rules! syscalls {
         old { $($old:ident $old_number:ident [$($old_compat:literal $($old_how:ident)?),*];)* }
     ) => {
         $(
-            #[doc = concat!("`", stringify!($number), "`")]
+            #[doc = concat!("System call `", stringify!($number), "`.")]
             pub const $name: Syscall = Syscall {
                 name: name(stringify!($number)),
                 number: Some(numbers::$number as u32),
@@ -26,23 +26,24 @@ macro_rules! syscalls {
             };
         )*
         $(
-            #[doc = concat!("`", stringify!($old_number), "`, which newer architectures lack")]
+            #[doc = concat!("System call `", stringify!($old_number), "`, which newer architectures lack.")]
             #[cfg(target_arch = "x86_64")]
             pub const $old: Syscall = Syscall {
                 name: name(stringify!($old_number)),
                 number: Some(numbers::$old_number as u32),
                 compat: here(&[$(Compat::new($old_compat, 0 $(| $old_how)?)),*]),
             };
-            #[doc = concat!("`", stringify!($old_number), "`, which this architecture lacks")]
+            #[doc = concat!("System call `", stringify!($old_number), "`, which this architecture lacks.")]
             #[cfg(not(target_arch = "x86_64"))]
             pub const $old: Syscall = Syscall { name: name(stringify!($old_number)), number: None, compat: &[] };
         )*
-        /// All of them.
+        /// All calls in this list.
         pub(super) const ALL: &[Syscall] = &[$($name,)* $($old),*];
     };
 }
 
-// Numbers of i386 (arch/x86/entry/syscalls/syscall_32.tbl); of socketcall() those of its own list (linux/net.h).
+// Numbers of i386 (arch/x86/entry/syscalls/syscall_32.tbl); with SOCKET or SEND, numbers of calls of socketcall()
+// (linux/net.h).
 syscalls! {
     everywhere {
         ACCEPT SYS_accept [5 SOCKET];
@@ -169,12 +170,12 @@ syscalls! {
     }
 }
 
-/// 32-bit programs' numbers are known for x86 only.
+/// Returns the calls of 32-bit programs, whose numbers are known for x86 only.
 const fn here(compat: &'static [Compat]) -> &'static [Compat] {
     if cfg!(target_arch = "x86_64") { compat } else { &[] }
 }
 
-/// Without the `SYS_` of the constant.
+/// Returns a call's name: the constant's without `SYS_`.
 const fn name(constant: &'static str) -> &'static str {
     match constant.split_at_checked(4) {
         Some((_, name)) => name,

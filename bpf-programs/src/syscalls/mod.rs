@@ -1,12 +1,19 @@
-//! The ends of system calls, for the tracers that look at them: one hook, and behind it a table of programs by the
-//! number of the call.
+//! Hooks at the ends of system calls: one dispatcher, and a table of programs indexed by the number of the call.
+//!
+//! The dispatcher runs at the end of every call and makes a tail call into the table. The table has two halves, because two
+//! programs may trace the same call: one that adds to the usage ledger and one that emits events. Each half has slots for
+//! 64-bit calls and for calls of 32-bit programs, whose numbers and arguments differ.
+//!
+//! ```text
+//!  sys_exit ─▶ dispatcher ─▶ [ledger half: number] ─▶ usage_io … ─▶ [events half: number] ─▶ open_exit …
+//! ```
 //!
 //! **Hook.** BTF tracepoint `sys_exit`; from there a tail call. At a call's end the kernel has resolved its paths and
-//! mapped its caller's memory, so nothing has to be remembered between entry and exit.
+//! mapped its caller's memory, so nothing has to be kept between entry and exit.
 //! **Kernel.** 5.15 with BTF.
-//! **Cost.** For each system call of every process, looked at or not: see `docs/BENCHMARKS.md`. A tracepoint of one
-//! system call (`sys_exit_openat`) costs the other calls half of that and its own 100 ns more, and each is released only
-//! after a grace period of the kernel's: forty of them make a stop three seconds longer.
+//! **Cost.** For each system call of every process, traced or not: see `docs/BENCHMARKS.md`. A tracepoint for one system
+//! call (`sys_exit_openat`) costs the other calls half of that and its own call 100 ns more, and each is released only
+//! after an RCU grace period: forty of them make a stop three seconds longer.
 
 mod calls;
 
@@ -14,66 +21,65 @@ pub use calls::*;
 
 use crate::programs::{Hook, Program};
 
-/// The program at the hook.
+/// The program at the hook, which calls those in the table.
 pub const DISPATCHER: Program =
     Program { name: "syscall_exit", hook: Hook::BtfTracepoint(HOOK), without: None };
 
-/// The BTF tracepoint of it, and of every program in the table.
+/// The BTF tracepoint of the dispatcher and of every program in the table.
 pub const HOOK: &str = "sys_exit";
 
-/// The table's name in the object.
+/// Name of the table in the object.
 pub const TABLE: &str = "syscall_exits";
 
-/// As in `include/hooks.h`: more than there are system calls.
+/// Slots for 64-bit calls, and for 32-bit calls, in each half; more than there are calls (`include/hooks.h`).
 const CALLS: u32 = 512;
 
-/// How many slots the table has.
+/// Number of slots of the table.
 pub const SLOTS: u32 = 4 * CALLS;
 
-/// Which half of the table: a call's end passes both, so that the ledger and a tracer of events can look at the same.
+/// A half of the table. The end of a call runs the programs of both, so the ledger and another tracer can trace one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// First: what is used.
+    /// The first half: programs that add to the usage ledger.
     Ledger,
-    /// Then: what is told one by one.
+    /// The second half: programs that emit an event per call.
     Events,
 }
 
-/// A system call.
+/// A system call and its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Syscall {
-    /// Its name.
     pub name: &'static str,
-    /// Its number on this architecture; `None` where there is no such call.
+    /// Number on this architecture; `None` if it lacks the call.
     pub number: Option<u32>,
-    /// What 32-bit programs call it by.
+    /// The calls by which 32-bit programs make it.
     pub compat: &'static [Compat],
 }
 
 /// A call of 32-bit programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Compat {
-    /// Its number, or the place of one of socketcall()'s behind all numbers.
+    /// Number of the call; a call of socketcall() has a number of our own above all others.
     number: u32,
-    /// How its arguments differ: `CALL_*` in `include/hooks.h`.
+    /// Differences of its arguments: `CALL_*` in `include/hooks.h`.
     how: u16,
 }
 
 /// 64-bit arguments come in two registers.
 const WIDE: u16 = 0x200;
-/// Ids have 16 bits.
+/// User and group ids have 16 bits.
 const SMALL: u16 = 0x400;
-/// The arguments lie in memory: the last register of socketcall() says where.
+/// The arguments are in memory; the second argument of socketcall() is their address.
 const SOCKET: u16 = 0x800;
-/// Likewise, and there are only four.
+/// The same as [`SOCKET`], with only four arguments.
 const SEND: u16 = SOCKET | 0x1000;
-/// The arguments lie in memory, where the first register says.
+/// The arguments are in memory; the first register is their address.
 const MEMORY: u16 = 0x2000;
-/// The offset counts pages.
+/// The offset is in pages.
 const PAGES: u16 = 0x4000;
 /// There is only one argument.
 const SHORT: u16 = 0x8000;
-/// socketcall()'s calls have places at the end: as many as it has, and one for none.
+/// First number of the calls of socketcall(), at the end of the range: its 20 calls, and 0 for none.
 const SOCKET_CALLS: u32 = CALLS - 21;
 
 impl Compat {
@@ -82,29 +88,29 @@ impl Compat {
         Self { number, how }
     }
 
-    /// Its number; of what is asked of socketcall() that one's.
+    /// Returns the number of the system call, which is socketcall()'s for all its calls.
     pub const fn number(&self) -> u32 {
         if self.how & SOCKET == 0 { self.number } else { 102 }
     }
 
-    /// What is asked of socketcall().
+    /// Returns the first argument of socketcall(), if the call is made through it.
     pub const fn socketcall(&self) -> Option<u32> {
         if self.how & SOCKET == 0 { None } else { Some(self.number - SOCKET_CALLS) }
     }
 
-    /// 64-bit arguments come in two registers.
+    /// Returns whether 64-bit arguments come in two registers.
     pub const fn is_wide(&self) -> bool {
         self.how & WIDE != 0
     }
 
-    /// There is only one argument.
+    /// Returns whether there is only one argument.
     pub const fn is_short(&self) -> bool {
         self.how & SHORT != 0
     }
 }
 
 impl Syscall {
-    /// Its slots in the table.
+    /// Returns the call's slots in a half of the table.
     pub fn slots(&self, stage: Stage) -> impl Iterator<Item = u32> + use<> {
         let half = match stage {
             Stage::Ledger => 0,
@@ -115,22 +121,22 @@ impl Syscall {
     }
 }
 
-/// The names of these calls' hooks; those of calls this architecture lacks are not among them.
+/// Returns the names of these calls' hooks, except for calls this architecture lacks.
 pub fn hook_names(calls: &[Syscall]) -> Vec<String> {
     let here = calls.iter().filter(|call| call.number.is_some());
     here.map(|call| format!("sys_exit_{}", call.name)).collect()
 }
 
-/// The call of this name, if it is one that is looked at.
+/// Returns the call of this name, if it is in the list of traced calls.
 pub fn named(name: &str) -> Option<Syscall> {
     calls::ALL.iter().find(|call| call.name == name).copied()
 }
 
-/// What the kernel side is told of 32-bit programs' calls (`compat_calls` in `include/hooks.h`): by their number the
-/// number here, and how the arguments differ.
+/// The kernel side's constant `compat_calls` (`include/hooks.h`): for the number of each 32-bit call, the number on this
+/// architecture and the differences of the arguments.
 pub static COMPAT_CALLS: [u16; CALLS as usize] = compat_calls();
 
-/// Loops as constants have them.
+/// Computes [`COMPAT_CALLS`], with the loops that constant evaluation allows.
 const fn compat_calls() -> [u16; CALLS as usize] {
     let mut table = [0; CALLS as usize];
     let mut calls = calls::ALL;
@@ -159,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_of_32_bit_programs_are_calls_of_ours() {
+    fn numbers_of_32_bit_calls_are_mapped_to_ours() {
         let table = &COMPAT_CALLS;
         let here = |number: u32| cfg!(target_arch = "x86_64").then_some(number as u16).unwrap_or_default();
         assert_eq!(table[5], here(libc::SYS_open as u32));

@@ -1,15 +1,14 @@
-//! Tracer `usage`: what each process did with each file, one way (read, written, mapped): bytes that calls returned, how
-//! many calls, how, when first and last.
+//! Tracer `usage`: bytes and calls by which a process read, wrote or mapped a file since the previous row, with the calls
+//! used and the times of the first and the last.
 //!
-//! Counted in the kernel and told now and then, see [`crate::ledger`]: sums over rows are the account, however fast calls
-//! come. A call that failed counts nothing; one that returned 0 bytes is a call. A map counts the bytes that were mapped,
-//! which says nothing of how many were touched. Descriptors that were inherited, duplicated or passed on count for who uses
-//! them.
+//! The sums are kept in the kernel and flushed at intervals, see [`crate::ledger`]; added over all rows they are exact,
+//! however fast calls come. A failed call is not counted; a call that returned 0 bytes is. A mapping counts the bytes mapped,
+//! not those accessed. A descriptor that was inherited, duplicated or passed to another process counts for the process that
+//! uses it.
 //!
 //! **Hook.** The ends of the calls ([`crate::syscalls`]); BTF tracepoints `sched_process_exec`, `sched_process_exit`.
 //! **Kernel.** 5.15: `bpf_for_each_map_elem` (5.13), `bpf_task_pt_regs`.
-//! **Cost.** 230 ns for each call, the hook of all calls included, by `bpf_stats` on Linux 6.18 on a busy 2-CPU machine that read
-//! 4 KiB in a loop.
+//! **Cost.** For each call one update of a ledger entry; see `docs/BENCHMARKS.md`.
 
 use model::details::{Direction, Mapped, Usage};
 use model::{BootNs, Details, Moment, Record};
@@ -24,7 +23,7 @@ use crate::text;
 use crate::uring;
 use crate::wire::{Kind, UsageRecord, WireError, view};
 
-/// The tracer.
+/// The catalogue entry of the tracer.
 pub const TRACER: Tracer = Tracer {
     name: "usage",
     kind: Kind::Usage,
@@ -41,16 +40,16 @@ pub const TRACER: Tracer = Tracer {
         ledger("usage_mmap", &[MMAP], None),
         ledger("usage_messages", &[SENDMMSG, RECVMMSG], Some("bytes of sendmmsg and recvmmsg")),
         ledger("usage_aio", &[IO_GETEVENTS, IO_PGETEVENTS], Some("bytes of libaio")),
-        ledger("usage_close", &[CLOSE], Some("rows at close: they come by the interval")),
+        ledger("usage_close", &[CLOSE], Some("rows at close: they come at the next interval")),
         Program {
             name: "usage_exit",
             hook: Hook::BtfTracepoint("sched_process_exit"),
-            without: Some("rows at exit: they come by the interval"),
+            without: Some("rows at exit: they come at the next interval"),
         },
         Program {
             name: "usage_exec",
             hook: Hook::BtfTracepoint("sched_process_exec"),
-            without: Some("rows at exec: they come by the interval"),
+            without: Some("rows at exec: they come at the next interval"),
         },
         uring::COMPLETE,
     ],
@@ -61,7 +60,7 @@ const fn ledger(name: &'static str, calls: &'static [Syscall], without: Option<&
     Program { name, hook: Hook::SyscallExits(Stage::Ledger, calls), without }
 }
 
-/// What the bits of `via` mean, from the lowest.
+/// Names of the bits of `via`, from the lowest.
 pub const WAYS: [&str; 25] = [
     "read",
     "pread",
@@ -90,10 +89,10 @@ pub const WAYS: [&str; 25] = [
     "mprotect",
 ];
 
-/// Bytes to a record.
+/// Decodes the bytes of a record.
 ///
 /// # Errors
-/// They are no such record.
+/// Fails if the bytes are not a valid record of this kind.
 pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, mut texts) = view::<UsageRecord>(bytes, &[Kind::Usage])?;
     let path = texts.take(raw.path)?;

@@ -2,14 +2,14 @@
 
 use std::io;
 
-/// `MEMBARRIER_CMD_GLOBAL`.
+/// Value of `MEMBARRIER_CMD_GLOBAL` (linux/membarrier.h).
 const GLOBAL: libc::c_int = 1;
 
-/// Returns once every eBPF program that ran on any CPU as this was called has ended: the kernel does so by waiting for a
-/// grace period of RCU (kernel/sched/membarrier.c), and programs are readers.
+/// Returns once every eBPF program that was running on any CPU at the time of the call has ended: the kernel waits for an
+/// RCU grace period (kernel/sched/membarrier.c), and programs are RCU readers.
 ///
 /// # Errors
-/// A kernel with CPUs that have no clock tick (`nohz_full`) refuses.
+/// Fails on a kernel with CPUs that have no clock tick (`nohz_full`).
 pub fn wait_for_programs() -> io::Result<()> {
     // SAFETY: the call takes three numbers and touches no memory of ours.
     let done = unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) };

@@ -1,20 +1,20 @@
-//! What maps hold by which agent and programs agree: settings, whose they are, counts.
+//! Values of the maps through which agent and programs communicate: settings, owner of pinned maps, counters.
 
 use super::Plain;
 
-/// User ids that fit into [`Settings::uids`].
+/// Number of user ids that fit into [`Settings::uids`].
 pub const MAX_UIDS: usize = 16;
-/// How many data rings there can be.
+/// Maximum number of data rings.
 pub const MAX_DATA_RINGS: usize = 8;
-/// Slots of the map `counts`, indexed by [`super::Kind`].
+/// Number of slots of map `counts`, which is indexed by [`super::Kind`].
 pub const COUNT_SLOTS: u32 = 64;
-/// The slot of `counts` whose `lost` counts what did not fit into the lifecycle ring, traced or not.
+/// Slot of `counts` in which `lost` counts records that did not fit into the lifecycle ring, traced or not.
 pub const COUNT_LIFECYCLE: u32 = 63;
-/// The slot of `counts` whose `seen` counts calls that found the ledger full, each told by itself.
+/// Slot of `counts` in which `seen` counts calls that found the ledger full and became a record each.
 pub const COUNT_USAGE_FULL: u32 = 62;
 
 wire_structs! {
-    /// The value of the map `settings`, which may be written at any time.
+    /// The value of map `settings`, which may be written at any time.
     Settings {
         /// Bit n: the tracer of kind n emits.
         enabled: u64,
@@ -22,70 +22,69 @@ wire_structs! {
         data_wakeup: u32,
         /// The same for the lifecycle ring.
         lifecycle_wakeup: u32,
-        /// How many of `uids` count; 0 is everybody.
+        /// Number of `uids` in use; with 0 all users are traced.
         uid_count: u32,
         /// Effective user ids that are traced.
         uids: [u32; MAX_UIDS],
-        /// The agent's process as it knows itself, until it has read the task iterator.
+        /// Process id of the agent in its own pid namespace, until it has read the task iterator; else 0.
         agent_tgid: u32,
-        /// When the process started that read the task iterator last: the agent.
+        /// Start of the last process that read the task iterator, which is the agent, in nanoseconds since boot.
         reader_start_ns: u64,
-        /// That process.
+        /// Process id of that process.
         reader_tgid: u32,
-        /// Of `sampled` tracers one record in so many is kept; 0: all, for as long as there is room.
+        /// N: one record in N of `sampled` tracers is kept; 0: all are, as long as there is room.
         sample: u32,
         /// Bit n: the tracer of kind n is sampled while a data ring is fuller than `sample_at`.
         sampled: u64,
-        /// Bytes in a data ring.
+        /// Fill level of a data ring, in bytes, above which sampling begins.
         sample_at: u32,
-        /// How many data rings are used; 0 is 1.
+        /// Number of data rings in use; 0 means 1.
         data_rings: u32,
-        /// How many CPUs share one.
+        /// Number of CPUs that share one ring.
         cpus_a_ring: u32,
-        /// Which half of the ledger is written to: 0 or 1.
+        /// The ledger's buffer that is written to: 0 or 1.
         usage_side: u32,
-        /// Of which files it is kept: bits of their types.
+        /// File types recorded in the ledger, see [`crate::UsageFiles::bit`].
         usage_files: u32,
-        /// A flow of datagrams has ended when nothing came or went for so many milliseconds.
+        /// A flow of datagrams ends after this many milliseconds without one.
         flow_idle_ms: u32,
-        /// 16 bits each: where the rules begin in the map `tests`, how many tests come before those of paths, how many
-        /// there are, how many are of paths.
+        /// The rules in force, four numbers of 16 bits: index of their first test in map `tests`, number of tests that need
+        /// no path, number of all tests, number of tests on paths.
         rules: u64,
-        /// Filters ask for descent: by which questions; 0: none does.
+        /// Generation of the processes that filters on ancestors name; 0: no filter does.
         trees: u64,
     }
 
-    /// The value of the map `mark`: whose the maps are, for an agent that finds them pinned.
+    /// The value of map `mark`: identifies the owner of pinned maps to an agent that finds them.
     Mark {
-        /// Unlike any other's.
+        /// Identifies the pin: the time it was created.
         pin: u64,
-        /// What the programs were made from.
+        /// Fingerprint of the object that the programs came from.
         object: u64,
-        /// Where the records go.
+        /// Fingerprint of the store that receives the records.
         store: u64,
-        /// What they are stored under.
+        /// Fingerprint of the names under which records are stored.
         names: u64,
-        /// When, since boot.
+        /// Time the pin was created, in nanoseconds since boot.
         made_ns: u64,
-        /// Bytes of the data ring.
+        /// Size of the data ring in bytes.
         data_size: u32,
-        /// Bytes of the lifecycle ring.
+        /// Size of the lifecycle ring in bytes.
         lifecycle_size: u32,
-        /// Not 0: everything was pinned. Written last.
+        /// Not 0 once everything is pinned; written last.
         complete: u32,
-        /// Nothing.
         pad: u32,
     }
 
-    /// One CPU's value of the map `counts`.
+    /// Value of one CPU in map `counts`.
     Count {
-        /// Events of tracers that are on.
+        /// Events while the tracer was enabled.
         seen: u64,
-        /// Those of them that found the ring full.
+        /// Seen events that found the ring full.
         lost: u64,
-        /// Those of them that sampling left out.
+        /// Seen events that sampling left out.
         sampled: u64,
-        /// Those of them that filters dropped in the kernel.
+        /// Seen events that filters dropped in the kernel.
         filtered: u64,
     }
 }

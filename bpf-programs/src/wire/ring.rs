@@ -1,46 +1,53 @@
-//! A ring buffer's reader that reads ahead of what it releases: the kernel may use a record's room again only when
-//! the agent says so, and that is when the rows made from it are safe.
+//! Reads an eBPF ring buffer, and releases records separately from reading them. The kernel may reuse a record's room only
+//! after it was released; with pinned rings that is when the rows made from it are committed.
 //!
-//! The kernel's layout: a page with the consumer's position, which is ours to write; a page with the producer's; the
-//! data, mapped twice in a row, so that no record is broken at the end. Each record has a header of 8 bytes, whose
-//! first 4 are its length with two bits on top, and is padded to 8 bytes. Positions are bytes since the ring was made.
+//! ```text
+//!  page 0              page 1              data                     the same data again
+//!  consumer position   producer position   ┌───────┬───────┬─────┐  ┌───────┬─
+//!  (we write)          (kernel writes)     │ record│ record│     │  │ record│ …
+//!                                          └───────┴───────┴─────┘  └───────┴─
+//! ```
+//!
+//! The data is mapped twice in a row, so a record that wraps around the end is still contiguous. Each record has a header
+//! of 8 bytes, of which the first 4 hold the length and the bits [`BUSY`] and [`DISCARDED`], and is padded to 8 bytes.
+//! Positions count bytes since the ring was created.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use model::Stretch;
+use model::OffsetRange;
 
 const HEADER: u64 = 8;
-/// Reserved, and not yet written.
+/// The record is reserved and not written yet.
 const BUSY: u32 = 1 << 31;
-/// Given up by its writer.
+/// The record was discarded by its writer.
 const DISCARDED: u32 = 1 << 30;
 
-/// One ring, in one reader's hands.
+/// The reader of one ring.
 #[derive(Debug)]
 pub(crate) struct RingReader {
     fd: OwnedFd,
     consumer: Mapping,
-    /// Its position's page, then the data twice.
+    /// The page with the producer position, then the data twice.
     producer: Mapping,
     page: usize,
     size: u64,
-    /// Where the next record begins.
+    /// Position of the next record.
     cursor: u64,
     released: u64,
-    /// The producer's position when it was looked at last.
+    /// The producer position when it was read last.
     produced: u64,
-    /// How far is read: as far as there is something, or up to a mark.
+    /// Read limit (mark), if there is one.
     upto: Option<u64>,
 }
 
 impl RingReader {
-    /// Reads the ring buffer map behind `fd`, which has `size` bytes, from the first record that was not released.
+    /// Opens the ring buffer map behind `fd`, which has `size` bytes, at the first record that was not released.
     ///
     /// # Errors
-    /// It can't be mapped.
+    /// Fails if the ring can't be mapped into memory.
     pub(crate) fn open(fd: OwnedFd, size: u32, page: usize) -> io::Result<Self> {
         let consumer = Mapping::new(fd.as_fd(), 0, page, libc::PROT_READ | libc::PROT_WRITE)?;
         let producer = Mapping::new(fd.as_fd(), page, page + 2 * size as usize, libc::PROT_READ)?;
@@ -59,24 +66,25 @@ impl RingReader {
         })
     }
 
-    /// Reads no further than the kernel has got now, until the next mark.
+    /// Limits reading to the current end of the ring, until the next mark.
     pub(crate) fn mark(&mut self) {
         self.upto = Some(self.produced());
     }
 
-    /// Everything below the mark has been read.
+    /// Returns whether everything below the mark has been read.
     pub(crate) fn is_at_mark(&self) -> bool {
         self.upto.is_none_or(|upto| self.cursor >= upto)
     }
 
-    /// The next record and where it lies; `None` when there is none yet. It stays where it is until it is released.
-    pub(crate) fn next(&mut self) -> Option<(Stretch, &[u8])> {
+    /// Reads the next record; returns the range it occupies and its bytes, or `None` if there is none yet. The record stays
+    /// in the ring until it is released.
+    pub(crate) fn next(&mut self) -> Option<(OffsetRange, &[u8])> {
         loop {
             if self.upto.is_some_and(|upto| self.cursor >= upto) {
                 return None;
             }
             if self.cursor == self.produced {
-                // Acquire: what was written before the position was moved is to be seen.
+                // Acquire: makes everything visible that was written before the position was moved.
                 self.produced = self.producer.word(0).load(Ordering::Acquire);
                 if self.cursor == self.produced {
                     return None;
@@ -89,34 +97,34 @@ impl RingReader {
                 return None;
             }
             let length = u64::from(header & !DISCARDED);
-            let stretch =
-                Stretch { start: self.cursor, end: self.cursor + (HEADER + length).next_multiple_of(8) };
-            if stretch.end > self.produced {
-                // The kernel never writes this; nothing behind it could be found.
+            let range =
+                OffsetRange { start: self.cursor, end: self.cursor + (HEADER + length).next_multiple_of(8) };
+            if range.end > self.produced {
+                // The kernel never writes this; the following record could not be located.
                 return None;
             }
-            self.cursor = stretch.end;
+            self.cursor = range.end;
             if header & DISCARDED == 0 {
-                return Some((stretch, self.producer.bytes(at + HEADER as usize, length as usize)));
+                return Some((range, self.producer.bytes(at + HEADER as usize, length as usize)));
             }
         }
     }
 
-    /// The next record, without going on to the one after it.
+    /// Returns the next record without moving the cursor.
     pub(crate) fn peek(&mut self) -> Option<&[u8]> {
-        let stretch = self.next()?.0;
-        self.cursor = stretch.start;
-        let at = self.page + (stretch.start & (self.size - 1)) as usize;
+        let range = self.next()?.0;
+        self.cursor = range.start;
+        let at = self.page + (range.start & (self.size - 1)) as usize;
         let length = self.producer.half(at).load(Ordering::Relaxed);
         Some(self.producer.bytes(at + HEADER as usize, length as usize))
     }
 
-    /// Bytes written and not yet read.
+    /// Returns the bytes written and not yet read.
     pub(crate) fn unread(&self) -> u64 {
         self.produced() - self.cursor
     }
 
-    /// Gives the kernel back what lies below `upto`, as far as it was read.
+    /// Returns to the kernel the room below position `upto`, as far as it was read.
     pub(crate) fn release(&mut self, upto: u64) {
         let upto = upto.min(self.cursor);
         if upto > self.released {
@@ -126,17 +134,17 @@ impl RingReader {
         }
     }
 
-    /// Where the last record ends, as far as the kernel has got.
+    /// Returns the producer position: the end of the last record.
     pub(crate) fn produced(&self) -> u64 {
         self.producer.word(0).load(Ordering::Acquire)
     }
 
-    /// Bytes of the data.
+    /// Returns the size of the ring in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
-    /// Where the next record begins.
+    /// Returns the position of the next record.
     pub(crate) fn cursor(&self) -> u64 {
         self.cursor
     }
@@ -155,14 +163,14 @@ struct Mapping {
     length: usize,
 }
 
-// SAFETY: the memory belongs to no thread; what is written in it is only written through atomics, or by the kernel
-// before it says so.
+// SAFETY: the memory belongs to no thread; it is only written through atomics, or by the kernel before it moves the
+// producer position.
 unsafe impl Send for Mapping {}
 
 impl Mapping {
     fn new(fd: BorrowedFd<'_>, offset: usize, length: usize, access: i32) -> io::Result<Self> {
         let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
-        // SAFETY: a new mapping at a place of the kernel's choice touches no memory of ours.
+        // SAFETY: a new mapping at an address chosen by the kernel touches no memory of ours.
         let start = unsafe {
             libc::mmap(std::ptr::null_mut(), length, access, libc::MAP_SHARED, fd.as_raw_fd(), offset)
         };
@@ -173,22 +181,22 @@ impl Mapping {
         Ok(Self { start, length })
     }
 
-    /// The 8 bytes at `at`, which are a multiple of 8.
+    /// Returns the 8 bytes at `at`, which must be a multiple of 8.
     fn word(&self, at: usize) -> &AtomicU64 {
         assert!(at.is_multiple_of(8) && at + 8 <= self.length, "outside of a ring's memory");
-        // SAFETY: inside the mapping (just checked), which starts at a page's beginning, so it is aligned; it lives
-        // as long as `self`; others access it as atomics, too.
+        // SAFETY: inside the mapping (just checked), which starts at a page boundary, so it is aligned; it lives as long
+        // as `self`; all other accesses are atomic, too.
         unsafe { self.start.add(at).cast().as_ref() }
     }
 
-    /// The 4 bytes at `at`, which are a multiple of 4.
+    /// Returns the 4 bytes at `at`, which must be a multiple of 4.
     fn half(&self, at: usize) -> &AtomicU32 {
         assert!(at.is_multiple_of(4) && at + 4 <= self.length, "outside of a ring's memory");
         // SAFETY: as in `word`.
         unsafe { self.start.add(at).cast().as_ref() }
     }
 
-    /// Bytes that the kernel has finished writing.
+    /// Returns bytes that the kernel has finished writing.
     fn bytes(&self, at: usize, length: usize) -> &[u8] {
         assert!(at + length <= self.length, "outside of a ring's memory");
         // SAFETY: inside the mapping (just checked), which lives as long as `self`. The kernel writes a record's room
@@ -199,7 +207,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours alone, and every reference into it borrowed `self`.
+        // SAFETY: the mapping belongs to `self`, and every reference into it borrowed `self`.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
     }
 }
@@ -214,7 +222,7 @@ mod tests {
     const PAGE: usize = 4096;
     const SIZE: u64 = 4096;
 
-    /// A file laid out as the kernel lays out a ring; records are written twice, as they are mapped.
+    /// A file with the layout of a ring; records are written twice, as they are mapped.
     struct Kernel {
         file: File,
         produced: u64,
@@ -256,10 +264,10 @@ mod tests {
     }
 
     #[test]
-    fn it_reads_up_to_a_mark() {
+    fn reading_stops_at_the_mark() {
         let mut kernel = Kernel::new();
         let mut reader = kernel.reader();
-        assert!(reader.is_at_mark(), "there is none");
+        assert!(reader.is_at_mark(), "there is no mark");
         kernel.put(0, b"one");
         reader.mark();
         kernel.put(0, b"two");
@@ -271,29 +279,29 @@ mod tests {
     }
 
     #[test]
-    fn it_reads_ahead_and_a_successor_begins_at_what_was_released() {
+    fn reading_is_ahead_of_releasing_and_a_successor_starts_at_the_released_position() {
         let mut kernel = Kernel::new();
         let mut reader = kernel.reader();
         assert!(reader.next().is_none());
         kernel.put(0, b"one");
         kernel.put(DISCARDED, b"never mind");
         kernel.put(0, b"two");
-        assert_eq!(reader.next().unwrap(), (Stretch { start: 0, end: 16 }, &b"one"[..]));
+        assert_eq!(reader.next().unwrap(), (OffsetRange { start: 0, end: 16 }, &b"one"[..]));
         let (second, bytes) = reader.next().unwrap();
-        assert_eq!((second, bytes), (Stretch { start: 40, end: 56 }, &b"two"[..]));
+        assert_eq!((second, bytes), (OffsetRange { start: 40, end: 56 }, &b"two"[..]));
         assert!(reader.next().is_none());
         assert_eq!((kernel.released(), reader.cursor()), (0, 56));
         reader.release(40);
         reader.release(16);
-        assert_eq!(kernel.released(), 40, "it never goes back");
+        assert_eq!(kernel.released(), 40, "the position never goes back");
         let mut successor = kernel.reader();
         assert_eq!(successor.next().unwrap().1, b"two");
         successor.release(u64::MAX);
-        assert_eq!(kernel.released(), 56, "not beyond what was read");
+        assert_eq!(kernel.released(), 56, "not beyond the cursor");
     }
 
     #[test]
-    fn it_waits_for_a_record_in_the_making() {
+    fn reading_waits_for_a_record_being_written() {
         let mut kernel = Kernel::new();
         let mut reader = kernel.reader();
         let at = kernel.put(BUSY, b"slow");
@@ -305,14 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn records_lie_across_the_end() {
+    fn records_that_wrap_around_the_end_are_read_whole() {
         let mut kernel = Kernel::new();
         let mut reader = kernel.reader();
         for round in 0..50_u8 {
             kernel.put(0, &[round; 1000]);
-            let (stretch, bytes) = reader.next().unwrap();
+            let (range, bytes) = reader.next().unwrap();
             assert_eq!(bytes, [round; 1000]);
-            reader.release(stretch.end);
+            reader.release(range.end);
         }
         assert_eq!(kernel.released(), 50 * 1008);
     }

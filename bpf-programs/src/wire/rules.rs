@@ -1,102 +1,99 @@
-//! Numbers of `include/wire.h` that rules of filters are made of.
+//! Constants and structs of the filter rules, as in `include/wire.h`.
 
 use super::Plain;
 
-/// Tests of all rules that hold at a time.
+/// Number of tests in one bank: those of all rules in force at a time.
 pub const TEST_BANK: usize = 256;
-/// Filters whose drops are counted apart.
+/// Number of filters with a drop counter of their own.
 pub const FILTER_SLOTS: usize = 64;
-/// Prefixes of paths, of all rules.
+/// Number of path prefixes of all rules together.
 pub const PATH_PREFIXES: usize = 8192;
-/// Bytes of a path that prefixes are looked for in.
+/// Number of bytes of a path that prefixes are compared with.
 pub const KEY_LIMIT: usize = 256;
-/// [`super::RuleTest::field`]: a number, from [`super::Header::pid`] on.
+/// Value of [`super::RuleTest::field`], like the following: tests [`super::Header::pid`].
 pub const FIELD_PID: u32 = 1;
-/// [`super::Header::tid`].
+/// Tests the header field [`super::Header::tid`].
 pub const FIELD_TID: u32 = 2;
-/// [`super::Header::ppid`].
+/// Tests the header field [`super::Header::ppid`].
 pub const FIELD_PPID: u32 = 3;
-/// [`super::Header::euid`].
+/// Tests the header field [`super::Header::euid`].
 pub const FIELD_UID: u32 = 4;
-/// [`super::Header::egid`].
+/// Tests the header field [`super::Header::egid`].
 pub const FIELD_GID: u32 = 5;
-/// [`super::Header::cgroup_id`].
+/// Tests the header field [`super::Header::cgroup_id`].
 pub const FIELD_CGROUP: u32 = 6;
-/// [`super::Header::pid_ns`].
+/// Tests the header field [`super::Header::pid_ns`].
 pub const FIELD_PID_NS: u32 = 7;
-/// [`super::Header::mnt_ns`].
+/// Tests the header field [`super::Header::mnt_ns`].
 pub const FIELD_MNT_NS: u32 = 8;
-/// The result, of records that have one.
+/// Tests the call's result, in records that have one.
 pub const FIELD_RET: u32 = 9;
-/// [`super::Header::comm`].
+/// Tests the header field [`super::Header::comm`].
 pub const FIELD_COMM: u32 = 10;
-/// The path that becomes the row's `fname`.
+/// Tests the path that becomes the row's `fname`.
 pub const FIELD_PATH: u32 = 11;
-/// What is said in words of the record's cgroup.
-pub const FIELD_PLACE: u32 = 12;
-/// Of which processes its process descends.
+/// Tests the sets of cgroups that the record's cgroup is in.
+pub const FIELD_CGROUP_SET: u32 = 12;
+/// Tests the ancestors of the record's process.
 pub const FIELD_TREE: u32 = 13;
 
 wire_structs! {
-    /// A value of the map `tests`: one test of a rule.
+    /// A value of map `tests`: one test of a rule.
     RuleTest {
-        /// Bit n: the rule is for the tracer of kind n.
+        /// Bit n: the rule applies to the tracer of kind n.
         kinds: u64,
-        /// Least number; sets of paths or of cgroups; bits of [`Tree`]; first half of a command name.
+        /// Smallest number; or bits of sets of paths or cgroups; or bits of [`Tree`]; or first half of a command name.
         a: u64,
-        /// Largest number; generation of a [`Tree`]; second half.
+        /// Largest number; or generation of a [`Tree`]; or second half of a command name.
         b: u64,
-        /// Which bits of the first half count.
+        /// Bits of the first half of a command name that are compared.
         c: u64,
-        /// Which of the second.
+        /// Bits of the second half that are compared.
         d: u64,
-        /// `FIELD_*`.
+        /// The field that is tested: `FIELD_*`.
         field: u32,
-        /// The slot of the rule's filter.
+        /// Counter slot of the rule's filter.
         filter: u32,
-        /// Not 0: what is tested must not be so.
+        /// Not 0 if the test is negated.
         negate: u32,
-        /// Not 0: the last test of its rule.
+        /// Not 0 for the last test of a rule.
         last: u32,
     }
 
-    /// A key of the map `place_sets`.
+    /// A key of the map `cgroup_sets`.
     CgroupKey {
-        /// [`super::Header::cgroup_id`].
+        /// Id of the cgroup, [`super::Header::cgroup_id`].
         id: u64,
-        /// [`super::Header::hierarchy`].
+        /// Number of the hierarchy, [`super::Header::hierarchy`].
         hierarchy: u32,
-        /// 0.
         pad: u32,
     }
 
-    /// A key of the map `trees`: a process.
+    /// A key of map `trees`: a process.
     ProcessKey {
-        /// When it began, since boot.
+        /// Start of the process in nanoseconds since boot.
         start_ns: u64,
-        /// [`super::Header::pid`].
+        /// Process id, [`super::Header::pid`].
         pid: u32,
-        /// 0.
         pad: u32,
     }
 
-    /// A value of the map `trees`: which of the processes that filters ask for it descends of; of `tree_roots`: which it is.
+    /// A value of map `trees`: the ancestors of a process that filters name; in `tree_roots`: the bit of one such ancestor.
     Tree {
-        /// Of the questions, as in [`super::Settings::trees`].
+        /// Generation of the named processes, as in [`super::Settings::trees`].
         generation: u64,
-        /// One for each question.
+        /// Bits of the named processes.
         bits: u64,
-        /// Of how many processes it descends, itself among them.
+        /// Number of ancestors, including the process itself.
         depth: u32,
-        /// 0.
         pad: u32,
     }
 
-    /// A key of the map `path_sets`, as it is looked up.
+    /// A key of map `path_sets`, as used in a lookup.
     PathKey {
-        /// Bits of `bytes` that count.
+        /// Length of the prefix in bits.
         bits: u32,
-        /// A path as one reads it, closed by a NUL.
+        /// A path from the root down, ended by a NUL.
         bytes: [u8; KEY_LIMIT],
     }
 }

@@ -1,25 +1,25 @@
-//! A record's fixed part, and the texts behind it.
+//! Splits a record into its fixed part and the texts behind it.
 
 use super::{Header, Kind, Plain, TextRef, WireError, read};
 
-/// [`TextRef::flags`]: names from the leaf up, each closed by a NUL.
+/// Bit of [`TextRef::flags`], like the following: the text is a path as names from the leaf up, each ended by a NUL.
 pub const TEXT_PATH: u16 = 1;
-/// Too deep, too long, or partly unreadable.
+/// The path is too deep, too long, or partly unreadable.
 pub const TEXT_INCOMPLETE: u16 = 2;
-/// The beginning of something longer.
+/// The text is only the beginning of a longer one.
 pub const TEXT_CUT: u16 = 4;
-/// The file has no name any more: this was its last.
+/// The file has no name any more: this was its last one.
 pub const TEXT_DELETED: u16 = 8;
-/// Not below the process's root: as seen from the root of all mounts.
+/// The path is not below the process's root, and is as seen from the root of all mounts.
 pub const TEXT_OUTSIDE: u16 = 16;
-/// No folder leads there: a pipe, a socket, an anonymous inode.
+/// The file is not reachable from any directory: a pipe, a socket, an anonymous inode.
 pub const TEXT_DETACHED: u16 = 32;
-/// Could not be read at all.
+/// The text could not be read.
 pub const TEXT_UNREADABLE: u16 = 64;
-/// No text but a `struct file_handle`.
+/// The bytes are not a text but a `struct file_handle`.
 pub const TEXT_HANDLE: u16 = 128;
 
-/// A record's fixed part, checked to be of one of `kinds`, and its texts.
+/// Checks that a record is of one of `kinds`; returns its fixed part and its texts.
 pub(crate) fn view<'a, T: Fixed>(bytes: &'a [u8], kinds: &[Kind]) -> Result<(T, Texts<'a>), WireError> {
     let header = Header::parse(bytes)?;
     let found = header.kind()?;
@@ -31,7 +31,7 @@ pub(crate) fn view<'a, T: Fixed>(bytes: &'a [u8], kinds: &[Kind]) -> Result<(T, 
 
 /// A struct that is the fixed part of a record.
 pub(crate) trait Fixed: Sized {
-    /// Takes it from the record's beginning; the rest are its texts.
+    /// Reads the struct from the beginning of a record; the rest are the record's texts.
     fn fixed(bytes: &[u8]) -> Result<(Self, Texts<'_>), WireError>;
 }
 
@@ -41,13 +41,13 @@ impl<T: Plain> Fixed for T {
     }
 }
 
-/// The texts behind a record's fixed part, to be taken in order.
+/// The texts behind a record's fixed part, taken in order.
 #[derive(Debug)]
 pub(crate) struct Texts<'a> {
     rest: &'a [u8],
 }
 
-/// One text: its bytes and `TEXT_*` bits.
+/// Bytes and `TEXT_*` bits of one text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawText<'a> {
     pub(crate) bytes: &'a [u8],
@@ -55,14 +55,14 @@ pub(crate) struct RawText<'a> {
 }
 
 impl RawText<'_> {
-    /// Any of these bits is set.
+    /// Returns whether any of these bits is set.
     pub(crate) fn is(self, flags: u16) -> bool {
         self.flags & flags != 0
     }
 }
 
 impl<'a> Texts<'a> {
-    /// The next text.
+    /// Takes the next text.
     pub(crate) fn take(&mut self, text: TextRef) -> Result<RawText<'a>, WireError> {
         let needed = usize::from(text.len);
         let error = WireError::Texts { found: self.rest.len(), needed };
@@ -71,7 +71,7 @@ impl<'a> Texts<'a> {
         Ok(RawText { bytes, flags: text.flags })
     }
 
-    /// Nothing may be left.
+    /// Fails if bytes are left.
     pub(crate) fn end(self) -> Result<(), WireError> {
         match self.rest.len() {
             0 => Ok(()),
@@ -80,8 +80,8 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// Splits bytes in which records stand one behind the other (what the task iterator gives). After an error
-/// nothing more comes: where the next record begins can't be known.
+/// Splits concatenated records, as the task iterator writes them. After an error the iterator ends, because the start of the
+/// next record is unknown.
 pub fn split(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], WireError>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {

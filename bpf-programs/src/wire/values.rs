@@ -1,4 +1,4 @@
-//! What values that pass between kernel and agent mean.
+//! Conversions of the structs exchanged with the kernel to and from the types of the data model.
 
 use model::{BootNs, CgroupId, File, Identity, Layer, RealFile, Text};
 
@@ -8,7 +8,7 @@ use super::{
 };
 
 impl Default for Settings {
-    /// No tracer emits; no filter.
+    /// Returns settings with which no tracer emits and nothing is filtered.
     fn default() -> Self {
         Self {
             enabled: 0,
@@ -34,7 +34,7 @@ impl Default for Settings {
 }
 
 impl Default for RuleTest {
-    /// For no tracer.
+    /// Returns a test that applies to no tracer.
     fn default() -> Self {
         let (a, b, c, d) = Default::default();
         Self { kinds: 0, a, b, c, d, field: 0, filter: 0, negate: 0, last: 0 }
@@ -42,7 +42,7 @@ impl Default for RuleTest {
 }
 
 impl FileId {
-    /// Which file, if that is known.
+    /// Returns the file, if it is known.
     pub fn file(&self) -> Option<File> {
         let layer = match self.layer {
             LAYER_UPPER => Some(Layer::Upper),
@@ -66,26 +66,28 @@ impl FileId {
 }
 
 impl Settings {
-    /// Lets the tracer of `kind` emit, or not.
+    /// Enables or disables the tracer of `kind`.
     pub fn enable(&mut self, kind: Kind, on: bool) {
         let bit = 1 << kind as u32;
         self.enabled = if on { self.enabled | bit } else { self.enabled & !bit };
     }
 
-    /// While a ring is nearly full one record in `sample` of these kinds is kept; 0: each that there is room for.
+    /// Sets sampling: while a ring is nearly full, one record in `sample` of these kinds is kept; with 0, every record for
+    /// which there is room.
     pub fn set_sampling(&mut self, sample: u32, kinds: impl Iterator<Item = Kind>) {
         self.sample = sample;
         self.sampled = kinds.fold(0, |bits, kind| bits | 1 << kind as u32);
     }
 
-    /// Goes by the rules that begin at `base` of the map `tests`: so many tests before those of paths, in all, of paths.
+    /// Switches to the rules that start at index `base` of map `tests`. They have `early` tests before the first rule with a
+    /// path, `end` tests in all, and `paths` tests on paths.
     pub fn set_rules(&mut self, base: usize, early: usize, end: usize, paths: usize) {
         let part = |value: usize, at: u32| (value as u64 & 0xffff) << (16 * at);
         self.rules =
             if end == 0 { 0 } else { part(base, 0) | part(early, 1) | part(end, 2) | part(paths, 3) };
     }
 
-    /// Traces only these users, as many as there is room for; none: everybody.
+    /// Restricts tracing to these users, as many as there is room for; an empty list traces every user.
     pub fn set_uids(&mut self, uids: &[u32]) {
         let count = uids.len().min(MAX_UIDS);
         self.uids = [0; MAX_UIDS];
@@ -95,10 +97,10 @@ impl Settings {
 }
 
 impl Header {
-    /// The checked start of a record that is all of `bytes`.
+    /// Parses the header of a record that consists of all of `bytes`.
     ///
     /// # Errors
-    /// The bytes are too few, or not as many as the record says.
+    /// Fails if the bytes are too few, or not as many as the header says.
     pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
         let header: Self = read(bytes)?;
         if header.size as usize != bytes.len() {
@@ -107,30 +109,30 @@ impl Header {
         Ok(header)
     }
 
-    /// What the record is.
+    /// Returns the kind of the record.
     ///
     /// # Errors
-    /// There is no such kind.
+    /// Fails if the kind is unknown.
     pub fn kind(&self) -> Result<Kind, WireError> {
         Kind::try_from(self.kind)
     }
 
-    /// It counts for its tracer, and is to be handed to it.
+    /// Returns whether the record is for a tracer, and counted for it.
     pub fn is_traced(&self) -> bool {
         self.flags & FLAG_TRACED != 0
     }
 
-    /// When it happened.
+    /// Returns the time of the event.
     pub fn at(&self) -> BootNs {
         BootNs(self.time_ns)
     }
 
-    /// The cgroup of whoever is behind it.
+    /// Returns the cgroup of the process.
     pub fn cgroup(&self) -> CgroupId {
         CgroupId { hierarchy: self.hierarchy, id: self.cgroup_id }
     }
 
-    /// The process behind it.
+    /// Returns the process that caused the event.
     pub fn identity(&self) -> Identity {
         let comm = self.comm.split(|byte| *byte == 0).next().unwrap_or_default();
         Identity {

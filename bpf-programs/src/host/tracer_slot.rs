@@ -1,26 +1,26 @@
-//! What of a tracer outlives host, tracer actor and loaded object: its place at the host.
+//! The part of a tracer's state that outlives the host, the tracer's actor and the loaded object.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actors::Outbox;
-use model::{Account, BootNs, Place, SinkName};
+use model::{Account, BootNs, LossPoint, SinkName};
 
 use super::batch::RawBatch;
 use crate::programs::Tracer;
 
-/// A tracer's place at the host.
-pub(crate) struct Seat {
+/// A tracer's registration with the host: its account, and its queue while it is attached.
+pub(crate) struct TracerSlot {
     pub(crate) tracer: &'static Tracer,
     pub(crate) account: Arc<Account>,
-    /// Where its records go while it is attached; a host that has to load anew attaches it again.
+    /// Queue for the records while the tracer is attached; a host that loads a new object attaches the tracer again.
     outbox: Mutex<Option<Outbox<RawBatch>>>,
-    /// Records that came out of the kernel or were booked as lost there, over all objects.
+    /// Records read from the kernel or counted as lost there, over all objects.
     out: AtomicU64,
 }
 
-impl Seat {
-    /// An account that is in use already goes on from where it stands.
+impl TracerSlot {
+    /// Creates a slot; an account already in use continues from its current counts.
     pub(crate) fn new(tracer: &'static Tracer, account: Arc<Account>) -> Self {
         let out = AtomicU64::new(seen(&account));
         Self { tracer, account, outbox: Mutex::default(), out }
@@ -38,29 +38,30 @@ impl Seat {
         self.out.fetch_max(out, Relaxed);
     }
 
-    /// Nothing was booked yet.
+    /// Returns whether the account has counted nothing yet.
     pub(super) fn is_new(&self) -> bool {
         self.account.snapshot(&SinkName::new("")).seen == 0
     }
 
-    /// Books what was seen before there was this object, and never came.
+    /// Counts as lost `count` records of earlier rings that never arrived.
     pub(super) fn miss(&self, count: u64, span: (BootNs, BootNs)) {
         self.account.add_seen(count);
         self.out.fetch_add(count, Relaxed);
-        self.account.lose(Place::Ring, count, span, "the rings before these could not be gone on with");
+        self.account.lose(LossPoint::Ring, count, span, "the earlier pinned rings could not be resumed");
     }
 
-    /// Books what went down with the object before; returns what was seen so far.
-    pub(super) fn begin_anew(&self, now: BootNs) -> u64 {
+    /// Counts as lost the records that were still in the previous object's rings; returns the records seen so far.
+    pub(super) fn begin_new_object(&self, now: BootNs) -> u64 {
         let seen = seen(&self.account);
         let missing = seen.saturating_sub(self.out.load(Relaxed));
-        self.account.lose(Place::Ring, missing, (now, now), "they went down with the host's eBPF object");
+        let cause = "they were in the rings of the host's previous eBPF object";
+        self.account.lose(LossPoint::Ring, missing, (now, now), cause);
         self.note_out(seen);
         seen
     }
 }
 
-/// The same whichever sink looks.
+/// Returns the records an account has seen, which is the same for every sink.
 fn seen(account: &Account) -> u64 {
     account.snapshot(&SinkName::new("")).seen
 }

@@ -1,5 +1,5 @@
-//! What filters ask of cgroups in words: the agent answers for each cgroup it knows the path of, the kernel side looks
-//! the answer up by the cgroup's number.
+//! Filters on a cgroup's path, container or pod, in the kernel: for each cgroup with a known path the agent computes which
+//! [`CgroupSet`]s it is in and writes them, as bits, to map `cgroup_sets`. Programs look the bits up by the cgroup's id.
 
 use aya::Ebpf;
 use aya::maps::{HashMap, MapData};
@@ -8,43 +8,42 @@ use model::{CgroupId, ProcessTable};
 
 use super::rules::bit;
 use super::{LoadError, map};
-use crate::rules::PlaceSet;
+use crate::rules::CgroupSet;
 use crate::wire::CgroupKey;
 
-/// The map, and what its bits mean.
-pub(super) struct Places {
+/// Map `cgroup_sets`, and the sets that its bits stand for.
+pub(super) struct CgroupSets {
     map: HashMap<MapData, CgroupKey, u64>,
-    /// Cgroups of the table that were answered for.
+    /// Number of the process table's cgroups that have been written so far.
     known: u64,
-    /// By bank of rules.
-    sets: [Vec<PlaceSet>; 2],
+    /// The sets of each bank of rules.
+    sets: [Vec<CgroupSet>; 2],
 }
 
-impl Places {
-    /// Of an object that was just loaded.
+impl CgroupSets {
+    /// Takes the map of an object that was just loaded.
     pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
-        Ok(Self { map: map(ebpf, "place_sets")?, known: 0, sets: Default::default() })
+        Ok(Self { map: map(ebpf, "cgroup_sets")?, known: 0, sets: Default::default() })
     }
 
-    /// What a predecessor answered was about other questions.
+    /// Empties the map: an earlier agent's bits stand for other sets.
     pub(super) fn clear(&mut self) {
         for key in self.map.keys().filter_map(Result::ok).collect::<Vec<_>>() {
-            // Of one that stays it is not known which rules its bits are for: so it must not stay.
             if let Err(cause) = self.map.remove(&key) {
-                tracing::warn!(%cause, "a cgroup of an agent before this one can't be forgotten");
+                tracing::warn!(%cause, "removing an earlier agent's entry of map cgroup_sets failed");
             }
         }
     }
 
-    /// Questions of the rules that will be in this bank, and the answers for the cgroups that are known.
-    pub(super) fn put(&mut self, sets: &[PlaceSet], bank: usize, table: &ProcessTable) {
+    /// Sets the sets of the rules that will be in this bank, and updates all known cgroups.
+    pub(super) fn put(&mut self, sets: &[CgroupSet], bank: usize, table: &ProcessTable) {
         sets.clone_into(&mut self.sets[bank]);
         for (id, path) in table.cgroups() {
             self.learn(id, &path);
         }
     }
 
-    /// The answers for cgroups that the table has learnt of.
+    /// Adds the cgroups that the process table has learnt of since the last call.
     pub(super) fn learn_from(&mut self, table: &ProcessTable) {
         let (known, fresh) = table.cgroups_since(self.known);
         self.known = known;
@@ -53,7 +52,7 @@ impl Places {
         }
     }
 
-    /// The answers for one more. Where there is no room they are unknown, and the collector judges.
+    /// Writes the bits of one cgroup. If the map is full the cgroup stays unknown, and the collector applies the filters.
     fn learn(&mut self, id: CgroupId, path: &str) {
         if self.sets.iter().all(Vec::is_empty) {
             return;
@@ -67,7 +66,7 @@ impl Places {
         let bits = of(0) | of(1);
         let key = CgroupKey { id: id.id, hierarchy: id.hierarchy, pad: 0 };
         if let Err(cause) = self.map.insert(key, bits, 0) {
-            tracing::debug!(%cause, path, "no room for what filters ask of a cgroup");
+            tracing::debug!(%cause, path, "no room for a cgroup in map cgroup_sets");
         }
     }
 }

@@ -1,0 +1,262 @@
+//! A tracer's channel in the host: its counts, the batch in progress, and batches that wait for room in the tracer's queue.
+//!
+//! The kernel counts events in map `counts` *before* it writes records to the ring, so at any time more may be counted than
+//! has been read. [`Totals`] compares the two; what the kernel counted and never delivered is counted as lost in the end:
+//!
+//! ```text
+//!  counted by the kernel (seen)
+//!  ├─ dropped by filters
+//!  ├─ lost: the ring was full, or sampled
+//!  ├─ taken: read from the ring ──▶ BatchBuilder ──▶ pending ──▶ tracer's queue
+//!  └─ still in the ring; after a detach: written off as lost
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use actors::Outbox;
+use model::{BootNs, Checkpoint, LossPoint, OffsetRange, SAMPLED, SinkName};
+
+use super::batch::{BatchBuilder, RawBatch};
+use super::source::{Count, Ring};
+use super::tracer_slot::TracerSlot;
+use crate::programs::Tracer;
+
+/// Limit on the bytes that wait for room in one tracer's queue. Only lifecycle records accumulate here (the data ring is
+/// not read while anything waits): they must be read for the process table. A tracer that is behind by more than this
+/// loses them, and they are counted.
+pub(super) const MAX_PENDING: usize = 16 << 20;
+
+/// The host's end of one tracer: receives the tracer's records and passes them on in batches.
+pub(super) struct TracerChannel {
+    slot: Arc<TracerSlot>,
+    pub(super) outbox: Option<Outbox<RawBatch>>,
+    builder: BatchBuilder,
+    pending: VecDeque<RawBatch>,
+    pending_bytes: usize,
+    totals: Totals,
+    /// Records below this position of the ring were handled by an earlier agent or incarnation, and are skipped.
+    begins_at: u64,
+}
+
+/// Counts of one tracer's records by the kernel and by this process; the difference is still in the ring.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    /// Records the account had seen before this object was loaded.
+    base: u64,
+    /// The kernel's counters when this channel was created.
+    before: Count,
+    /// The kernel's counters since then.
+    kernel: Count,
+    /// Records read from the ring.
+    taken: u64,
+    /// Records that never got into the ring, including `sampled`.
+    lost: u64,
+    /// Records left out by sampling.
+    sampled: u64,
+    /// Records dropped by filters in the kernel.
+    filtered: u64,
+    /// Records that never arrived and were counted as lost.
+    written_off: u64,
+}
+
+impl Totals {
+    /// Returns the records that have left the ring or never got into it.
+    fn out(&self) -> u64 {
+        self.taken + self.lost + self.filtered + self.written_off
+    }
+}
+
+impl TracerChannel {
+    /// Creates a channel for an object that was just loaded, whose counters start at 0. Records that the previous object
+    /// had counted and not delivered are lost.
+    pub(super) fn new(slot: Arc<TracerSlot>, now: BootNs) -> Self {
+        let totals = Totals { base: slot.begin_new_object(now), ..Totals::default() };
+        Self {
+            slot,
+            outbox: None,
+            builder: BatchBuilder::default(),
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            totals,
+            begins_at: 0,
+        }
+    }
+
+    /// Creates a channel for a pinned ring: resumes from checkpoint `from`, or from the position this process has already
+    /// reached. The kernel has counted `kernel` since the ring was created.
+    pub(super) fn resumed(
+        slot: Arc<TracerSlot>,
+        from: Checkpoint,
+        kernel: Count,
+        since: (BootNs, BootNs),
+    ) -> Self {
+        let account = &slot.account;
+        if account.taken().is_none() {
+            account.follow(from);
+        }
+        let (begins_at, taken) = account.taken().unwrap_or_default();
+        // Records lost at the ring are the same for every sink, so any name will do.
+        let reported = account.snapshot(&SinkName::new("")).lost.ring;
+        let base = from.base;
+        account.lose(
+            LossPoint::Ring,
+            base.saturating_sub(reported),
+            since,
+            "the earlier pinned rings could not be resumed",
+        );
+        let lost_here = reported.saturating_sub(base);
+        let lost = lost_here.min(kernel.kept_out());
+        let written_off = lost_here - lost;
+        // Records of these rings that this process counted before; those of an earlier agent are only in the kernel's
+        // counter.
+        let filtered = account.filtered_in_kernel();
+        let sampled = kernel.sampled;
+        let totals = Totals { base, taken, lost, sampled, filtered, written_off, ..Totals::default() };
+        slot.note_out(base + totals.out());
+        Self {
+            slot,
+            outbox: None,
+            builder: BatchBuilder::default(),
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            totals,
+            begins_at,
+        }
+    }
+
+    /// Returns the position of the tracer's first record in `ring` that must stay there until the store has committed it.
+    pub(super) fn held_from(&self, ring: Ring) -> Option<u64> {
+        if Ring::of(self.slot.tracer.kind) != ring {
+            return None;
+        }
+        let held = self.slot.account.held_from();
+        let building = self.builder.starts_at().filter(|_| self.slot.account.taken().is_some());
+        held.into_iter().chain(building).min()
+    }
+
+    /// Stops holding records in the ring for the store, because the store is down.
+    pub(super) fn stop_holding(&self) {
+        self.slot.account.release_settled();
+    }
+
+    /// Creates a channel for an object already in use; ignores events the kernel counted before (`before`).
+    pub(super) fn joined_late(slot: Arc<TracerSlot>, now: BootNs, before: Count) -> Self {
+        let mut channel = Self::new(slot, now);
+        channel.totals.before = before;
+        channel
+    }
+
+    /// Returns whether the channel counts into the slot's account.
+    pub(super) fn has_account_of(&self, slot: &Arc<TracerSlot>) -> bool {
+        Arc::ptr_eq(&self.slot.account, &slot.account)
+    }
+
+    pub(super) fn tracer(&self) -> &'static Tracer {
+        self.slot.tracer
+    }
+
+    /// Adds one record of this tracer to the batch in progress.
+    pub(super) fn take(&mut self, record: &[u8], at: BootNs, range: OffsetRange) {
+        if range.start < self.begins_at {
+            return;
+        }
+        self.totals.taken += 1;
+        self.builder.push_from(range, record, at);
+        if self.builder.is_full() {
+            self.flush();
+        }
+    }
+
+    /// Completes the batch in progress and passes it on.
+    pub(super) fn flush(&mut self) {
+        self.report_seen();
+        let Some(mut batch) = self.builder.take(&self.slot.account) else { return };
+        if self.outbox.is_none() {
+            let count = batch.claim.count();
+            batch.claim.lose(count, "the tracer was detached");
+        } else if self.pending_bytes + batch.size() > MAX_PENDING {
+            let count = batch.claim.count();
+            batch.claim.lose(count, "the tracer's queue stayed full");
+        } else {
+            self.pending_bytes += batch.size();
+            self.pending.push_back(batch);
+            self.offer();
+        }
+    }
+
+    /// Passes on waiting batches, as far as the queue has room.
+    pub(super) fn offer(&mut self) {
+        // A tracer that was given up reads no more; its records must not block the others.
+        let Some(outbox) = self.outbox.as_ref().filter(|outbox| !outbox.is_closed()) else {
+            return self.give_up_pending();
+        };
+        while let Some(batch) = self.pending.pop_front() {
+            let size = batch.size();
+            if let Err(batch) = outbox.offer(batch) {
+                self.pending.push_front(batch);
+                return;
+            }
+            self.pending_bytes -= size;
+        }
+    }
+
+    /// Drops the waiting batches; their claims count the records as lost.
+    fn give_up_pending(&mut self) {
+        self.pending.clear();
+        self.pending_bytes = 0;
+    }
+
+    /// Returns whether a batch waits for room.
+    pub(super) fn is_blocked(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Takes over the kernel's counters and counts what the ring lost during `span`.
+    pub(super) fn count(&mut self, kernel: Count, span: (BootNs, BootNs)) {
+        let kernel = kernel.since(self.totals.before);
+        self.totals.kernel = kernel;
+        self.report_seen();
+        let kept_out = kernel.kept_out().saturating_sub(self.totals.lost);
+        let sampled = kernel.sampled.saturating_sub(self.totals.sampled).min(kept_out);
+        self.totals.lost += kept_out;
+        self.totals.sampled += sampled;
+        self.slot.account.lose(LossPoint::Ring, kept_out - sampled, span, "the ring was full");
+        self.slot.account.lose(LossPoint::Ring, sampled, span, SAMPLED);
+        let filtered = kernel.filtered.saturating_sub(self.totals.filtered);
+        self.totals.filtered += filtered;
+        self.slot.account.filter_in_kernel(filtered);
+        self.report_seen();
+    }
+
+    /// Returns whether every record the kernel counted has been read or counted as lost.
+    pub(super) fn is_drained(&self) -> bool {
+        self.totals.kernel.seen <= self.totals.out()
+    }
+
+    /// Counts as lost the records the kernel counted and never delivered.
+    pub(super) fn write_off(&mut self, span: (BootNs, BootNs), cause: &str) {
+        let missing = self.totals.kernel.seen.saturating_sub(self.totals.out());
+        self.totals.written_off += missing;
+        self.slot.account.lose(LossPoint::Ring, missing, span, cause);
+    }
+
+    /// Returns the records that filters dropped in the kernel.
+    pub(super) fn filtered(&self) -> u64 {
+        self.totals.filtered
+    }
+
+    /// Returns all records the kernel counted, over all objects that were loaded.
+    pub(super) fn seen(&self) -> u64 {
+        let totals = &self.totals;
+        // Records read from the ring or kept out of it have been seen, even if the counter was read earlier.
+        let kept_out =
+            totals.kernel.kept_out().max(totals.lost) + totals.kernel.filtered.max(totals.filtered);
+        totals.base + totals.kernel.seen.max(totals.taken + totals.written_off + kept_out)
+    }
+
+    fn report_seen(&self) {
+        self.slot.account.set_seen(self.seen());
+        self.slot.note_out(self.totals.base + self.totals.out());
+    }
+}
