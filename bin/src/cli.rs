@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli_common::Common;
-use crate::commands::{self, brief, check, child, control, query, start, tracers};
+use crate::commands::{self, brief, check, child, control, query, start, status, tracers};
 use crate::exit::Outcome;
 use crate::logging::LogFormat;
 use crate::{daemon, output};
@@ -45,7 +45,7 @@ enum Command {
     /// tracers can run in full, 1: some can't, 3: none can
     Check(FormatArgs),
     /// Show the state of the running agent: tracers, counters, losses. Exit code 1 while tracers are still starting
-    Status(FormatArgs),
+    Status(status::StatusArgs),
     /// Make the running agent read its configuration again and apply what changed, without a restart. With any error in
     /// it nothing changes and the exit code is 2
     Reload(FormatArgs),
@@ -123,7 +123,7 @@ impl Cli {
         match self.command {
             Command::Start(args) => run_start(common, &args),
             Command::Check(args) => check::run(common, args.format),
-            Command::Status(args) => control::status(&common.workdir()?, args.format),
+            Command::Status(args) => status::run(&common.workdir()?, &args),
             Command::Reload(args) => control::reload(&common.workdir()?, args.format),
             Command::Stop(args) => control::stop(&common.workdir()?, args.keep()),
             Command::Tracers(args) => tracers::run(common, &args),

@@ -12,18 +12,19 @@ mod commands;
 mod config;
 mod control;
 mod daemon;
-pub mod fuzz_targets;
+mod enable;
 mod exit;
 #[cfg(feature = "fault-injection")]
 mod faults;
+pub mod fuzz_targets;
 mod hangup;
 mod live;
 mod logging;
 mod output;
-mod subsystem;
 mod reload;
+mod startup;
 mod status;
-mod enable;
+mod subsystem;
 mod workdir;
 
 use std::process::ExitCode;

@@ -1,5 +1,12 @@
-//! What `start` shows on a terminal: the log, and below it one calm line for each tracer. A thread of its own writes
-//! there, so that a terminal that is stopped (Ctrl-S), slow or gone holds up nobody else.
+//! The output of `start` on a terminal: the log, and below it one line for each tracer that is updated in place.
+//!
+//! A thread of its own writes to the terminal, so that a terminal that is stopped (Ctrl-S), slow or closed blocks nothing
+//! else:
+//!
+//! ```text
+//! log lines, live lines ─► queue of 4096 ─► thread ─► stderr
+//!        (if the queue is full: counted and dropped)
+//! ```
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,135 +19,136 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::status::{Status, TracerStatus};
 
-/// How many log lines wait for the terminal; what is logged while it takes none is counted, and told when it does.
+/// Log lines that can wait for the terminal. Further lines are dropped and counted; the count is printed later.
 const WAITING: usize = 4096;
-/// How long the end waits for a terminal that takes nothing.
+/// Longest wait at the end for a terminal that accepts no output.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The terminal on stderr, if it is one. Clones share it.
+/// The terminal on stderr, if stderr is one. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Screen {
-    thread: Option<Sender<Said>>,
-    unsaid: Arc<AtomicU64>,
+    thread: Option<Sender<Message>>,
+    /// Number of dropped log lines that is not printed yet.
+    dropped: Arc<AtomicU64>,
     live: bool,
 }
 
-/// What the thread is told.
-enum Said {
+/// A message to the thread.
+enum Message {
     /// A log line, with its newline.
     Log(Vec<u8>),
-    /// The live lines, as they are now.
+    /// The current live lines.
     Lines(Vec<String>),
-    /// Takes the live lines away and drops the sender: all that was said before is on the terminal then.
+    /// Removes the live lines, then drops the sender, which signals that everything sent before is on the terminal.
     Clear(Sender<()>),
 }
 
 impl Screen {
-    /// The terminal on stderr, or none: then logs are written as they come. Live lines are shown if `wanted`.
+    /// Returns the terminal on stderr. If there is none, log lines are written directly. Live lines are shown if `wanted`.
     pub(crate) fn detect(wanted: bool) -> Self {
-        let unsaid = Arc::default();
-        let thread = io::stderr().is_terminal().then(|| start(Arc::clone(&unsaid))).flatten();
-        Self { live: wanted && thread.is_some(), thread, unsaid }
+        let dropped = Arc::default();
+        let thread = io::stderr().is_terminal().then(|| start(Arc::clone(&dropped))).flatten();
+        Self { live: wanted && thread.is_some(), thread, dropped }
     }
 
-    /// Whether somebody watches.
+    /// True if live lines are shown.
     pub(crate) fn is_live(&self) -> bool {
         self.live
     }
 
-    /// Writes a log line, above the live lines. Whether it was written nobody can be told: stderr is where one would.
+    /// Writes a log line above the live lines. Errors are ignored: stderr is where they would be reported.
     pub(crate) fn log(&self, line: &[u8]) {
         match &self.thread {
             None => drop(io::stderr().lock().write_all(line)),
-            Some(thread) if thread.try_send(Said::Log(line.to_vec())).is_err() => {
-                self.unsaid.fetch_add(1, Relaxed);
+            Some(thread) if thread.try_send(Message::Log(line.to_vec())).is_err() => {
+                self.dropped.fetch_add(1, Relaxed);
             }
             Some(_) => {}
         }
     }
 
-    /// Shows the agent as it stands, unless the terminal has not yet taken what came before.
+    /// Updates the live lines, unless the terminal has not yet accepted everything that was sent before.
     pub(crate) fn show(&self, status: &Status) {
         if let Some(thread) = self.thread.as_ref().filter(|thread| self.live && thread.is_empty()) {
             let width = status.tracers.iter().map(|tracer| tracer.tracer.len()).max().unwrap_or(0);
             let lines = status.tracers.iter().map(|tracer| line(tracer, width)).collect();
-            // Full just now: there will be newer ones.
-            let _ = thread.try_send(Said::Lines(lines));
+            // If the queue is full now, a later update will do.
+            let _ = thread.try_send(Message::Lines(lines));
         }
     }
 
-    /// Takes the live lines away when all that was said before is on the terminal, without waiting for it.
+    /// Removes the live lines after everything that was sent before. Does not wait for it.
     pub(crate) fn clear(&self) {
         if let Some(thread) = &self.thread {
-            // Too full for that: the end clears too.
-            let _ = thread.try_send(Said::Clear(flume::bounded(0).0));
+            // If the queue is full, the guard of `until_the_end` removes them.
+            let _ = thread.try_send(Message::Clear(flume::bounded(0).0));
         }
     }
 
-    /// However the caller ends, all that was said until then comes before whatever it says next; a terminal that takes
-    /// nothing is waited for a second.
+    /// Returns a guard that, when dropped, waits until everything sent so far is on the terminal, so that later output comes
+    /// after it. It waits at most a second for a terminal that accepts nothing.
     pub(crate) fn until_the_end(&self) -> impl Drop {
-        LastWords(self.clone())
+        FlushOnDrop(self.clone())
     }
 }
 
 /// Waits for the terminal when dropped.
-struct LastWords(Screen);
+struct FlushOnDrop(Screen);
 
-impl Drop for LastWords {
+impl Drop for FlushOnDrop {
     fn drop(&mut self) {
         let (done, cleared) = flume::bounded(0);
         if let Some(thread) = &self.0.thread
-            && thread.send_timeout(Said::Clear(done), PATIENCE).is_ok()
+            && thread.send_timeout(Message::Clear(done), PATIENCE).is_ok()
         {
             let _ = cleared.recv_timeout(PATIENCE);
         }
     }
 }
 
-/// Starts the thread that writes to the terminal; it ends with the last screen.
-fn start(unsaid: Arc<AtomicU64>) -> Option<Sender<Said>> {
-    let (thread, said) = flume::bounded(WAITING);
-    // Twice a second is lively enough for numbers that people read.
+/// Starts the thread that writes to the terminal. It ends when the last clone of the screen is dropped.
+fn start(dropped: Arc<AtomicU64>) -> Option<Sender<Message>> {
+    let (thread, messages) = flume::bounded(WAITING);
+    // People can't read numbers that change more than twice a second.
     let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(2));
-    let terminal = Terminal { lines, bars: Vec::new(), unsaid };
-    std::thread::Builder::new().name("terminal".to_owned()).spawn(move || terminal.serve(&said)).ok()?;
+    let terminal = Terminal { lines, bars: Vec::new(), dropped };
+    std::thread::Builder::new().name("terminal".to_owned()).spawn(move || terminal.serve(&messages)).ok()?;
     Some(thread)
 }
 
-/// What the thread has.
+/// The state of the thread.
 struct Terminal {
     lines: MultiProgress,
     bars: Vec<ProgressBar>,
-    unsaid: Arc<AtomicU64>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl Terminal {
-    fn serve(mut self, said: &Receiver<Said>) {
-        let mut there = true;
-        while let Ok(said) = said.recv() {
-            // Once it has gone, so has who would read this. One that goes at this very moment makes the library panic.
-            there = there
+    fn serve(mut self, messages: &Receiver<Message>) {
+        let mut open = true;
+        while let Ok(message) = messages.recv() {
+            // After the terminal was closed, messages are discarded. If it closes while the library writes, that panics.
+            open = open
                 && io::stderr().is_terminal()
-                && catch_unwind(AssertUnwindSafe(|| self.take(said))).is_ok();
+                && catch_unwind(AssertUnwindSafe(|| self.handle(message))).is_ok();
         }
     }
 
-    fn take(&mut self, said: Said) {
-        match said {
-            Said::Log(line) => self.log(&line),
-            Said::Lines(lines) => self.show(lines),
-            Said::Clear(_done) => self.clear(),
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Log(line) => self.log(&line),
+            Message::Lines(lines) => self.show(lines),
+            Message::Clear(_done) => self.clear(),
         }
     }
 
     fn log(&self, line: &[u8]) {
-        let unsaid = self.unsaid.swap(0, Relaxed);
+        let dropped = self.dropped.swap(0, Relaxed);
         self.lines.suspend(|| {
             let mut out = io::stderr().lock();
             let _ = out.write_all(line);
-            if unsaid > 0 {
-                let _ = writeln!(out, "({unsaid} log lines are missing: the terminal took no more)");
+            if dropped > 0 {
+                let _ = writeln!(out, "({dropped} log lines are missing: the terminal accepted no more)");
             }
         });
     }
@@ -159,7 +167,7 @@ impl Terminal {
     }
 
     fn clear(&mut self) {
-        // The terminal may go at this moment; then there is nothing to clear.
+        // This fails if the terminal closes now; then there is nothing to clear.
         let _ = self.lines.clear();
         for bar in self.bars.drain(..) {
             self.lines.remove(&bar);
@@ -167,7 +175,7 @@ impl Terminal {
     }
 }
 
-/// One tracer's line.
+/// Returns the line of a tracer, its name padded to `width`.
 fn line(tracer: &TracerStatus, width: usize) -> String {
     let name = &tracer.tracer;
     let account = &tracer.account;

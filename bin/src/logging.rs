@@ -1,13 +1,19 @@
 //! Log lines on stderr, as text or JSON, filtered by the environment variable `DUETECTOR_LOG`.
 
 use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::live::Screen;
+
+/// Environment variable with the levels that are logged.
+const LEVELS: &str = "DUETECTOR_LOG";
 
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -19,14 +25,44 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Writes log lines above the live status lines, if there are any.
-#[derive(Clone)]
-struct ToScreen(Screen);
+/// While the agent starts, keeps lines about single tracers out of the log; the summary of the start (`startup`) reports
+/// them together. Nothing is kept out if `DUETECTOR_LOG` sets what is logged.
+#[derive(Clone, Default)]
+pub(crate) struct HeldBack(Arc<AtomicBool>);
 
-impl io::Write for ToScreen {
+impl HeldBack {
+    /// Lets all lines through from now on.
+    pub(crate) fn end(&self) {
+        self.0.store(false, Relaxed);
+    }
+
+    /// True for a line of a supervisor or a kernel tracer that names one tracer. Lines with a count report losses, which
+    /// the summary does not mention.
+    fn holds(&self, line: &Metadata<'_>) -> bool {
+        let has = |field| line.fields().field(field).is_some();
+        let from = |part| line.target().starts_with(part);
+        self.0.load(Relaxed)
+            && (from("actors") || from("bpf_programs"))
+            && (has("tracer") || has("child"))
+            && !has("count")
+    }
+}
+
+/// Writes log lines above the live status lines, if there are any.
+struct ToScreen {
+    screen: Screen,
+    held_back: HeldBack,
+}
+
+/// The writer of one log line; `None` for a line that is not written.
+struct Line(Option<Screen>);
+
+impl io::Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         // A failure to write to stderr can't be reported: the logger would report it on stderr.
-        self.0.log(line);
+        if let Some(screen) = &self.0 {
+            screen.log(line);
+        }
         Ok(line.len())
     }
 
@@ -36,25 +72,31 @@ impl io::Write for ToScreen {
 }
 
 impl MakeWriter<'_> for ToScreen {
-    type Writer = Self;
+    type Writer = Line;
 
-    fn make_writer(&self) -> Self {
-        self.clone()
+    fn make_writer(&self) -> Line {
+        Line(Some(self.screen.clone()))
+    }
+
+    fn make_writer_for(&self, line: &Metadata<'_>) -> Line {
+        if self.held_back.holds(line) { Line(None) } else { self.make_writer() }
     }
 }
 
-/// Sets up logging, and logs panics: the supervisor catches them and names the actor.
-pub(crate) fn init(format: LogFormat, screen: &Screen) -> anyhow::Result<()> {
+/// Sets up logging, and logs panics: the supervisor catches them and names the actor. The caller ends what is held back
+/// when the start has been reported.
+pub(crate) fn init(format: LogFormat, screen: &Screen) -> anyhow::Result<HeldBack> {
+    let held_back = HeldBack(Arc::new(AtomicBool::new(std::env::var_os(LEVELS).is_none())));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter("info")?)
-        .with_writer(ToScreen(screen.clone()))
+        .with_writer(ToScreen { screen: screen.clone(), held_back: held_back.clone() })
         .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     match format {
         LogFormat::Text => builder.with_target(false).init(),
         LogFormat::Json => builder.json().init(),
     }
     log_panics();
-    Ok(())
+    Ok(held_back)
 }
 
 /// Sets up logging as plain text to `writer`. `default` is the level if `DUETECTOR_LOG` is not set.
@@ -69,8 +111,8 @@ where
 }
 
 fn filter(default: &str) -> anyhow::Result<EnvFilter> {
-    match std::env::var("DUETECTOR_LOG") {
-        Ok(filter) => EnvFilter::try_new(&filter).with_context(|| format!("DUETECTOR_LOG={filter}")),
+    match std::env::var(LEVELS) {
+        Ok(filter) => EnvFilter::try_new(&filter).with_context(|| format!("{LEVELS}={filter}")),
         Err(_) => Ok(EnvFilter::new(default)),
     }
 }

@@ -1,4 +1,4 @@
-//! What `status` tells, over the socket and on the terminal: one value for people, scripts and tests.
+//! The state of the running agent: the value that the control socket sends, and its text for people.
 
 use actors::{ChildStatus, Phase};
 use bpf_programs::tier::Tier;
@@ -9,50 +9,50 @@ use serde::{Deserialize, Serialize};
 
 use crate::reload::{ConfigStatus, Reloaded};
 
-/// The agent at one moment.
+/// The state of the agent at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Status {
     /// The agent's version.
     pub(crate) version: String,
-    /// Its process id.
+    /// Process id of the agent.
     pub(crate) pid: u32,
-    /// Its work folder.
+    /// Path of the work folder.
     pub(crate) workdir: String,
-    /// Under which its rows are stored.
+    /// Id of the collector, under which rows are stored.
     pub(crate) collector_id: String,
-    /// Local wall time of its start.
+    /// Local time of the start.
     pub(crate) started: String,
-    /// Seconds since.
+    /// Seconds since the start.
     pub(crate) uptime_s: f64,
-    /// Its configuration: when it was loaded, what came of the latest reload.
+    /// Time of the configuration and result of the latest reload.
     #[serde(default)]
     pub(crate) config: ConfigStatus,
-    /// Everything that traces, or should.
+    /// All tracers that run or should run.
     pub(crate) tracers: Vec<TracerStatus>,
-    /// Everybody, in the order in which they are stopped.
+    /// All actors, in the order in which they are stopped.
     pub(crate) actors: Vec<ActorStatus>,
 }
 
-/// Where a tracer stands.
+/// The phase of a tracer's life cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum TracerPhase {
-    /// Not settled yet.
+    /// Has not attached or failed yet.
     Starting,
-    /// Records.
+    /// Attached to all its hooks, and recording.
     Attached,
-    /// Fell, and will try again.
+    /// Failed; the supervisor will start it again.
     Restarting,
-    /// Does not record, or not all that it should, and will not by itself.
+    /// Records nothing, or not everything, and will not recover by itself.
     Degraded,
-    /// Was turned off at run time.
+    /// Was disabled at run time.
     Disabled,
-    /// Was stopped, or is done.
+    /// Was stopped or has finished.
     Ended,
 }
 
 impl TracerPhase {
-    /// Lower-case name.
+    /// Returns the name in lower case.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -64,7 +64,7 @@ impl TracerPhase {
         }
     }
 
-    /// Where a tracer stands whose actor is in `phase`, and which has attached or not.
+    /// Returns the phase of a tracer from its actor's phase and whether it has attached.
     pub(crate) fn of(phase: Phase, attached: bool) -> Self {
         match phase {
             Phase::Running if attached => Self::Attached,
@@ -76,64 +76,84 @@ impl TracerPhase {
     }
 }
 
-/// One tracer.
+/// The state of one tracer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TracerStatus {
-    /// Name it is stored under.
+    /// Name that its rows are stored under.
     pub(crate) tracer: String,
-    /// Its configuration section: `tracer.open`.
+    /// Section of the configuration, such as `tracer.open`.
     pub(crate) section: String,
-    /// Which host: `ebpf`, `shell`, `subprocess`.
+    /// Kind of tracer: `ebpf`, `shell`, `subprocess`, `template`.
     pub(crate) kind: String,
-    /// Where it stands.
+    /// Phase of the life cycle.
     pub(crate) phase: TracerPhase,
-    /// It records, be it not all that it should.
+    /// True if it records, even if not everything.
     #[serde(default)]
     pub(crate) records: bool,
-    /// Its first fault, or what it records nothing of.
+    /// Cause of the first failure, or the part that it does not record.
     pub(crate) cause: Option<String>,
-    /// Its latest fault, where another.
+    /// Cause of the latest failure, if it is another.
     pub(crate) last_cause: Option<String>,
-    /// How often it was built anew.
+    /// Number of restarts by the supervisor.
     pub(crate) restarts: u64,
-    /// Its account with the store.
+    /// Counters of its records, as far as the store is concerned.
     #[serde(flatten)]
     pub(crate) account: AccountSnapshot,
-    /// Records on their way.
+    /// Records that are on their way to the store.
     pub(crate) in_flight: i64,
-    /// What its actor shows: hooks, tier, counts of its own.
+    /// State of its actor: hooks, tier, its own counters.
     pub(crate) detail: serde_json::Value,
 }
 
-/// One actor.
+/// The state of one actor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ActorStatus {
-    /// Its name.
+    /// Name of the actor.
     pub(crate) name: String,
-    /// Its group, in stop order.
+    /// Group of actors that are stopped together.
     pub(crate) group: String,
-    /// Its story.
+    /// Phase, restarts and causes of failures.
     #[serde(flatten)]
     pub(crate) status: ChildStatus,
-    /// What it shows of itself.
+    /// State that the actor publishes.
     pub(crate) state: serde_json::Value,
 }
 
+impl TracerStatus {
+    /// True if there is nothing to say about the tracer but that it runs: it has seen no records and has no problem.
+    fn is_quiet(&self) -> bool {
+        self.phase == TracerPhase::Attached
+            && self.cause.is_none()
+            && self.account == AccountSnapshot::default()
+    }
+}
+
 impl Status {
-    /// Every tracer is attached, or its trouble is reported.
+    /// True if every tracer has attached or reported why it can't.
     pub(crate) fn is_settled(&self) -> bool {
         self.tracers.iter().all(|tracer| tracer.phase != TracerPhase::Starting)
     }
 
-    /// At least one tracer records, or may again.
+    /// True if at least one tracer records, or may record after a restart.
     pub(crate) fn traces(&self) -> bool {
         let still = [TracerPhase::Degraded, TracerPhase::Disabled];
         self.tracers.iter().any(|tracer| tracer.records || !still.contains(&tracer.phase))
     }
 }
 
-/// The status for people.
-pub(crate) fn render(status: &Status) -> String {
+/// The parts of the text that are shown in full.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Detail {
+    /// All tracers, also those that have nothing to show.
+    pub(crate) all: bool,
+    /// The conditions of each filter.
+    pub(crate) filters: bool,
+}
+
+/// Returns the text of `status`.
+pub(crate) fn render(status: &Status, detail: Detail) -> String {
+    let (shown, left_out): (Vec<_>, Vec<_>) =
+        status.tracers.iter().partition(|tracer| detail.all || !tracer.is_quiet());
     let mut text = format!(
         "duetector-actors {} pid {}, up {:.0} s, work folder {}, collector {}\n\n{}",
         status.version,
@@ -141,12 +161,13 @@ pub(crate) fn render(status: &Status) -> String {
         status.uptime_s,
         status.workdir,
         status.collector_id,
-        tracer_table(&status.tracers)
+        tracer_table(shown)
     );
+    text.push_str(&left_out_line(&left_out));
     text.push_str(&pin_line(&status.actors).unwrap_or_default());
     text.push_str(&host_lines(&status.actors));
     text.push_str(&config_lines(&status.config));
-    text.push_str(&filter_lines(status));
+    text.push_str(&filter_lines(status, detail.filters));
     for actor in status.actors.iter().filter(|actor| actor.status.first_cause.is_some()) {
         let story = &actor.status;
         let first = story.first_cause.as_deref().unwrap_or_default();
@@ -161,7 +182,18 @@ pub(crate) fn render(status: &Status) -> String {
     text
 }
 
-/// Nothing, before the first reload.
+/// Returns a line that counts the tracers that are not listed; nothing if there are none.
+fn left_out_line(tracers: &[&TracerStatus]) -> String {
+    match tracers.len() {
+        0 => String::new(),
+        1 => "\n\n1 more tracer runs and has seen nothing yet; `status --all` lists it too".to_owned(),
+        count => {
+            format!("\n\n{count} more tracers run and have seen nothing yet; `status --all` lists them too")
+        }
+    }
+}
+
+/// Returns the result of the latest reload; nothing before the first one.
 fn config_lines(config: &ConfigStatus) -> String {
     let Some(last) = &config.last_reload else { return String::new() };
     let result = match &last.result {
@@ -173,25 +205,25 @@ fn config_lines(config: &ConfigStatus) -> String {
     format!("\n\nconfiguration loaded {loaded}, generation {generation}\n  reload at {at}: {result}")
 }
 
-/// How it stands with rings that outlive the agent, if they are wanted.
+/// Returns the state of pinned rings, which outlive the agent; `None` if `ebpf.pin` is not set.
 fn pin_line(actors: &[ActorStatus]) -> Option<String> {
     let pin = actors.iter().find_map(|actor| actor.state.get("pin").filter(|pin| !pin.is_null()))?;
     let word = |key: &str| pin[key].as_str();
     let mut line = match (word("folder"), word("problem")) {
         (_, Some(problem)) => format!("\n\nnot pinned: {problem}"),
         (Some(folder), _) if pin["adopted"] == true => {
-            format!("\n\npinned in {folder}, gone on with from the run before")
+            format!("\n\npinned in {folder}, resumed from the previous run")
         }
         (Some(folder), _) => format!("\n\npinned in {folder}"),
         _ => "\n\nnot pinned".to_owned(),
     };
     if let Some(refused) = word("refused") {
-        line.push_str(&format!("; what was there before could not be gone on with: {refused}"));
+        line.push_str(&format!("; what the previous run had pinned could not be resumed: {refused}"));
     }
     Some(line)
 }
 
-/// What rows of all kernel tracers may lack.
+/// Returns what rows of all kernel tracers may lack.
 fn host_lines(actors: &[ActorStatus]) -> String {
     let lists = actors
         .iter()
@@ -202,8 +234,9 @@ fn host_lines(actors: &[ActorStatus]) -> String {
     lines.collect()
 }
 
-/// What each filter dropped, where, and what its expression had no answer for.
-fn filter_lines(status: &Status) -> String {
+/// Returns the number of records that each filter dropped, in the kernel and in the collector, and the number of records
+/// for which its expression had no result. With `full`, the conditions that are tested in each as well.
+fn filter_lines(status: &Status, full: bool) -> String {
     let part = |owner: &str, name: &str| -> serde_json::Map<String, serde_json::Value> {
         let actor = status.actors.iter().find(|actor| actor.state.get(owner).is_some());
         let part = actor.and_then(|actor| actor.state.get(name)?.as_object());
@@ -217,15 +250,24 @@ fn filter_lines(status: &Status) -> String {
     let splits: Vec<Split> =
         splits.and_then(|splits| serde_json::from_value(splits.clone()).ok()).unwrap_or_default();
     let mut text = String::new();
-    for Split { filter, kernel: pushed, collector: left } in splits {
+    let short = !full && !splits.is_empty();
+    for (index, Split { filter, kernel: pushed, collector: left }) in splits.into_iter().enumerate() {
         let (dropped, rest) = (count(&mut kernel, &filter), count(&mut collector, &filter));
+        let gap = if full || index == 0 { "\n\n" } else { "\n" };
+        text.push_str(&format!("{gap}filter {filter}: {} filtered", dropped + rest));
+        if !full {
+            text.push_str(&format!(" ({dropped} in the kernel, {rest} in the collector)"));
+            continue;
+        }
         let pushed = if pushed.is_empty() { "nothing".to_owned() } else { pushed.join("; ") };
         let left = left.unwrap_or_else(|| "nothing more".to_owned());
-        text.push_str(&format!("\n\nfilter {filter}: {} filtered", dropped + rest));
         text.push_str(&format!("\n  in the kernel:    {dropped}: {pushed}"));
         text.push_str(&format!("\n  in the collector: {rest}: {left}"));
     }
-    // Of filters that are no more, or where no kernel tracer runs.
+    if short {
+        text.push_str("\n  (`status --filters` shows their conditions)");
+    }
+    // Filters that a reload has removed, and all filters if no kernel tracer runs.
     let others: Vec<String> =
         kernel.iter().chain(&collector).map(|(filter, count)| format!("{filter} {count}")).collect();
     if !others.is_empty() {
@@ -239,14 +281,14 @@ fn filter_lines(status: &Status) -> String {
     text
 }
 
-/// The kind of hooks it uses, if it uses any.
+/// Returns the tier of the tracer's hooks, `-` if it has none.
 fn tier(tracer: &TracerStatus) -> &'static str {
     let number = tracer.detail["tier"].as_u64().and_then(|number| u8::try_from(number).ok());
     number.and_then(Tier::of_number).map_or("-", Tier::name)
 }
 
-/// One row a tracer.
-pub(crate) fn tracer_table(tracers: &[TracerStatus]) -> Table {
+/// Returns a table with a row for each tracer.
+pub(crate) fn tracer_table<'a>(tracers: impl IntoIterator<Item = &'a TracerStatus>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header([

@@ -1,4 +1,4 @@
-//! `status`, `reload` and `stop`: commands that send a request to the running agent.
+//! `reload` and `stop`: commands that send a request to the running agent.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,16 +15,6 @@ use crate::workdir::running_pid;
 
 /// Longest wait of `stop` for the end of the agent. The agent itself allows each group of actors 5 s.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Prints the state of the agent. Fails while a tracer is still starting.
-pub(crate) fn status(workdir: &Path, format: Output) -> Outcome {
-    let status = fetch(workdir)?;
-    match format {
-        Output::Json => output::print(&to_json(&status)?)?,
-        Output::Table => output::print(&crate::status::render(&status))?,
-    }
-    if status.is_settled() { Ok(()) } else { Err(Failure::No) }
-}
 
 /// Requests the state of the agent.
 pub(crate) fn fetch(workdir: &Path) -> Result<Status, Failure> {

@@ -9,4 +9,5 @@ pub(crate) mod control;
 pub(crate) mod inspect;
 pub(crate) mod query;
 pub(crate) mod start;
+pub(crate) mod status;
 pub(crate) mod tracers;

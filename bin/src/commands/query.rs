@@ -1,9 +1,9 @@
-//! `query`: asks the store what happened.
+//! `query`: prints the rows of the store that match conditions.
 
 use std::io::{self, BufWriter, IsTerminal as _};
 use std::str::FromStr;
 
-use analyzer::render::{self, Format, Paper};
+use analyzer::render::{self, Format};
 use analyzer::{Condition, Query, Store, when};
 use clap::Args;
 use model::expression::{Expression, Schema};
@@ -12,50 +12,56 @@ use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
 use crate::output;
 
-/// `query`.
+/// Options of `query`.
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
-    /// Only rows of this tracer, by the name it is stored under. May be repeated
+    /// Print only rows of this tracer (open, exec, ...). May be repeated: rows of any of them
     #[arg(long = "tracer", value_name = "NAME")]
     tracers: Vec<String>,
-    /// Only rows of this collector
+    /// Print only rows that this collector wrote; by default its id is the machine's host name
     #[arg(long, value_name = "ID")]
     collector_id: Option<String>,
-    /// Only rows whose column has this value (null: has none): a column, or a field of `extended` such as
-    /// errno or extended.errno. Or an expression (CEL), as in filters: 'fname.startsWith("/data/") && uid != 0';
-    /// what a row does not have is null there. May be repeated: all must hold
+    /// Print only rows in which this column equals this value. A column may also be a field of `extended`, such as errno
+    /// or extended.errno; column=null selects rows without a value. Or an expression (CEL) as in filters, for example
+    /// 'fname.startsWith("/data/") && uid != 0', in which absent fields are null. May be repeated: all must be true
     #[arg(long = "where", value_name = "COLUMN=VALUE|CEL")]
     wheres: Vec<Where>,
-    /// Not before: 2026-01-31, 2026-01-31 12:00:05, 2026-01-31T12:00:05Z, -10m, "1h ago"
+    /// Print only rows from this time on: 2026-01-31, "2026-01-31 12:00:05" (local time), 2026-01-31T12:00:05Z, -10m,
+    /// "1h ago"
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
-    /// Not after; written like --since
+    /// Print only rows up to this time, written as for --since
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
-    /// Only these columns, separated by commas; fields of `extended` too
+    /// Print these columns, which may be fields of `extended`. Default: the most useful ones for a table, all for other
+    /// formats
     #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
     columns: Vec<String>,
-    /// Order by this column, then by time. Separated by commas, or repeated
+    /// Order rows by these columns, then by time
     #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
     order_by: Vec<String>,
-    /// Turn the order round: newest first
+    /// Reverse the order: newest first
     #[arg(long)]
     desc: bool,
-    /// Rows alike in all columns shown are one
+    /// Print identical rows once
     #[arg(long)]
     distinct: bool,
-    /// Leave out the first so many
+    /// Skip the first N rows
     #[arg(long, value_name = "N", default_value_t = 0)]
     start: u64,
-    /// So many at most; 0 is all
+    /// Print at most N rows (0: no limit)
     #[arg(long, value_name = "N", default_value_t = analyzer::query::DEFAULT_LIMIT)]
     limit: u64,
-    /// How rows are written: table, json, jsonl, csv
+    /// Show users and groups by number. Without this, tables show the names that this machine has for them; other formats
+    /// always have the numbers
+    #[arg(long)]
+    numeric: bool,
+    /// Format of the rows: table, json (one array), jsonl (one object per line) or csv
     #[arg(long, default_value = "table", value_name = "FORMAT")]
     format: Format,
 }
 
-/// One `--where`.
+/// The value of one `--where`.
 #[derive(Clone, Debug)]
 enum Where {
     Equal(Condition),
@@ -65,8 +71,8 @@ enum Where {
 impl FromStr for Where {
     type Err = String;
 
-    /// A name and one `=` make a condition, whatever follows: `comm=a == b` asks for a comm of `a == b`. All else is
-    /// an expression, which has no `=` of its own.
+    /// Parses a condition or an expression. A name and a single `=` begin a condition, whatever follows: `comm=a == b`
+    /// compares with the text `a == b`. Anything else is an expression; expressions have no operator `=`.
     fn from_str(text: &str) -> Result<Self, String> {
         let name = text.split('=').next().unwrap_or(text);
         let is_name = |c: char| c.is_alphanumeric() || "_.-:@".contains(c);
@@ -114,14 +120,14 @@ impl QueryArgs {
     }
 }
 
-/// Runs it.
+/// Prints the rows.
 pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
     let query = args.query().map_err(failure)?;
     let store = open(common)?;
     warn_of_unknown_tracers(&store, &query)?;
     let mut answer = store.query(&query).map_err(failure)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    match render::rows(&mut answer, args.format, paper(), &mut out) {
+    match render::rows(&mut answer, args.format, stdout(args.numeric), &mut out) {
         Ok(_) => {}
         Err(error) if error.is_broken_pipe() => {}
         Err(error) => return Err(Failure::Failed(error.into())),
@@ -135,31 +141,31 @@ pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
     Ok(())
 }
 
-/// Opens the store of a configuration.
+/// Opens the store that the configuration and the work folder determine.
 pub(crate) fn open(common: &Common) -> Result<Store, Failure> {
     Store::open(&common.store()?).map_err(failure)
 }
 
-/// What stdout is.
-pub(crate) fn paper() -> Paper {
-    // A terminal that does not tell its width is as wide as terminals always were.
+/// Returns the properties of stdout.
+pub(crate) fn stdout(numeric: bool) -> render::Output {
+    // 80 columns are usual for a terminal that does not report its width.
     let terminal = io::stdout().is_terminal().then(|| render::terminal_width().unwrap_or(80));
-    Paper { terminal }
+    render::Output { terminal, numeric }
 }
 
-/// A wrong question is the caller's to mend (2), all else is a failure (1).
+/// Returns the failure for an error: exit code 2 if the query was wrong, else 1.
 pub(crate) fn failure(error: analyzer::Error) -> Failure {
     if let analyzer::Error::Missing { path } = &error {
         return Failure::failed(format!(
-            "no store at {}: nothing was recorded there yet; `duetector-actors start` records, --workdir says where",
+            "no store at {}: nothing was recorded there yet; `duetector-actors start` records, --workdir sets the folder",
             path.display()
         ));
     }
     if error.is_usage() { Failure::Usage(error.into()) } else { Failure::Failed(error.into()) }
 }
 
-/// A tracer that nobody has heard of gives no rows, which looks as if nothing happened. Scripts ask for tracers
-/// that have not stored yet, so it is no failure.
+/// Warns about tracers without a table: without the warning, a misspelled name looks as if nothing happened. It is not a
+/// failure, because scripts query tracers that have not stored anything yet.
 fn warn_of_unknown_tracers(store: &Store, query: &Query) -> Outcome {
     for tracer in store.unknown_tracers(&query.tracers).map_err(failure)? {
         let nearest = tracer.nearest.map(|name| format!(", did you mean {name:?}?")).unwrap_or_default();
@@ -170,10 +176,19 @@ fn warn_of_unknown_tracers(store: &Store, query: &Query) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
-    fn a_name_and_one_equals_sign_is_a_condition_and_all_else_an_expression() {
+    fn every_built_in_tracer_has_a_phrase_of_its_own() {
+        let built_in = bpf_programs::programs::tracers().map(|tracer| tracer.name);
+        let expected: BTreeSet<&str> = built_in.chain(["loss", model::MANIFEST]).collect();
+        assert_eq!(render::tracers_with_phrases().collect::<BTreeSet<_>>(), expected);
+    }
+
+    #[test]
+    fn a_name_and_one_equals_sign_is_a_condition_and_anything_else_an_expression() {
         for text in
             ["uid=0", "comm=a == b", "extended.a-b=1", " fname = x", "comm=", "inspector__docker=true"]
         {

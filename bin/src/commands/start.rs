@@ -13,10 +13,10 @@ use crate::config::{Loaded, Sources, Warning};
 use crate::exit::{Failure, Outcome};
 use crate::hangup::Hangups;
 use crate::live::Screen;
-use crate::logging::{self, LogFormat};
-use crate::reload;
-use crate::status::{Status, TracerPhase};
+use crate::logging::{self, HeldBack, LogFormat};
+use crate::status::Status;
 use crate::workdir::Workdir;
+use crate::{reload, startup};
 
 /// Interval at which the live lines are redrawn.
 const LIVE_INTERVAL: Duration = Duration::from_millis(500);
@@ -44,20 +44,20 @@ pub(crate) struct Start {
 /// Runs the agent until its end, then prints the summary.
 pub(crate) fn run(start: Start) -> Outcome {
     let screen = Screen::detect(!start.quiet);
-    logging::init(start.log_format, &screen).map_err(Failure::Usage)?;
+    let held_back = logging::init(start.log_format, &screen).map_err(Failure::Usage)?;
     // The work folder is unlocked before the summary is printed, so that a stopped terminal does not block the next start.
-    match run_on(&start, &screen)? {
+    match run_on(&start, &screen, &held_back)? {
         Some(store) if !start.quiet => super::brief::print_table(&store),
         _ => Ok(()),
     }
 }
 
 /// Locks the work folder and runs the agent until its end. Returns the path of the store.
-fn run_on(start: &Start, screen: &Screen) -> Result<Option<PathBuf>, Failure> {
+fn run_on(start: &Start, screen: &Screen, held_back: &HeldBack) -> Result<Option<PathBuf>, Failure> {
     let _flush_log = screen.until_the_end();
     reload::warn(&start.loaded);
     let workdir = Workdir::claim(&start.workdir)?;
-    actix::System::new().block_on(serve(start, &workdir, screen))
+    actix::System::new().block_on(serve(start, &workdir, screen, held_back))
 }
 
 /// Logs settings that were accepted, but not as they were written: renamed ones, and those of a Python duetector
@@ -73,12 +73,18 @@ pub(crate) fn report_left_out(left_out: &[Warning]) {
 }
 
 /// Starts the agent and waits for its end. Returns the path of the store.
-async fn serve(start: &Start, workdir: &Workdir, screen: &Screen) -> Result<Option<PathBuf>, Failure> {
+async fn serve(
+    start: &Start,
+    workdir: &Workdir,
+    screen: &Screen,
+    held_back: &HeldBack,
+) -> Result<Option<PathBuf>, Failure> {
     // Installed first, so that a signal during the start is not lost.
     let (mut signals, mut hangups) = (Signals::listen()?, Hangups::listen()?);
     let agent = Agent::start(&start.sources, &start.loaded, workdir.path(), screen.is_live()).await?;
     let settled = settle(&agent, &mut signals).await;
-    report(&settled);
+    startup::report(&settled, agent.store().as_deref());
+    held_back.end();
     let traces = settled.traces();
     if traces {
         let served = tokio::select! {
@@ -111,16 +117,7 @@ async fn settle(agent: &Agent, signals: &mut Signals) -> Status {
     }
 }
 
-/// Logs the tracers that are still starting, and the number of those that record.
-fn report(status: &Status) {
-    for tracer in status.tracers.iter().filter(|tracer| tracer.phase == TracerPhase::Starting) {
-        tracing::warn!(tracer = tracer.tracer, kind = tracer.kind, "has not started yet");
-    }
-    let attached = status.tracers.iter().filter(|tracer| tracer.records).count();
-    tracing::info!(attached, of = status.tracers.len(), workdir = status.workdir, "recording");
-}
-
-/// Returns the failure of an agent of which no tracer can run, with the cause for each tracer.
+/// Returns the failure to report if no tracer can run, with the cause for each tracer.
 pub(crate) fn nothing_traced(status: &Status) -> Failure {
     if status.tracers.is_empty() {
         return Failure::NothingTraced(anyhow::anyhow!(

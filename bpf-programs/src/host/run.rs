@@ -79,7 +79,7 @@ impl Shared {
     pub(super) fn begin(&self) -> Result<(), LoadError> {
         let kept = self.handover.take()?;
         if let Some(processes) = kept.processes {
-            tracing::info!(processes, "eBPF object loaded");
+            tracing::debug!(processes, "eBPF object loaded");
             self.ctx.update(|state| state.processes = processes);
         } else {
             tracing::info!("eBPF object taken over from the host's previous incarnation");
@@ -116,7 +116,8 @@ impl Shared {
         slot.set_outbox(Some(outbox));
         self.handover.store_slot(slot);
         self.show_attached();
-        tracing::info!(tracer = tracer.name, hooks = ?attached.hooks, "tracer attached");
+        tracing::info!(tracer = tracer.name, "tracer attached");
+        tracing::debug!(tracer = tracer.name, hooks = ?attached.hooks, "hooks of the tracer");
         Ok(attached)
     }
 

@@ -115,7 +115,8 @@ impl Control {
         for without in &work.attached.without {
             tracing::warn!(tracer = shared.name, without, "tracer runs without a hook");
         }
-        tracing::info!(tracer = shared.name, hooks = ?work.attached.hooks, "tracer attached");
+        tracing::info!(tracer = shared.name, "tracer attached");
+        tracing::debug!(tracer = shared.name, hooks = ?work.attached.hooks, "hooks of the tracer");
         self.ctx.update(|state| {
             state.attached = true;
             state.hooks.clone_from(&work.attached.hooks);
