@@ -1,4 +1,4 @@
-//! Whatever bytes come out of a ring: a record or a typed error, never a panic.
+//! Decoding of arbitrary bytes from a ring: the result is a record or a typed error, never a panic.
 
 use bpf_programs::programs::tracers;
 use bpf_programs::{lifecycle, wire};
@@ -23,7 +23,7 @@ proptest! {
         feed(&bytes);
     }
 
-    /// A right header, so that what is behind it is read too; and texts of any length and nature.
+    /// A correct header, so that the rest is read too, and texts of any length and content.
     #[test]
     fn random_records_never_panic(
         kind in prop::sample::select(vec![1u32, 2, 3, 4, 5, 13, 14, 15, 16, 17, 18, 32, 33, 34]),
@@ -33,7 +33,7 @@ proptest! {
         let size = bytes.len() as u32;
         bytes[0..4].copy_from_slice(&kind.to_ne_bytes());
         bytes[8..12].copy_from_slice(&size.to_ne_bytes());
-        // The text fields of all kinds are 4-byte aligned behind the header.
+        // The text fields of all kinds are 4-byte aligned after the header.
         for (index, (length, flags)) in lengths.iter().enumerate() {
             let first = match kind {
                 1 => std::mem::offset_of!(wire::OpenRecord, asked),

@@ -1,5 +1,5 @@
-//! Host and tracer actors on the real kernel: trigger exactly 23 times, find 23. Needs root; says so and counts
-//! as skipped where there is none.
+//! Host and tracer actors on the real kernel: each test triggers exactly 23 events and finds 23. Needs root;
+//! without it the tests count as ignored.
 
 use std::future::Future;
 use std::process::{Command, ExitCode};
@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // One object at a time: what another test does is in every ring.
+    // One test at a time, because events of other tests would be in every ring.
     arguments.test_threads = Some(1);
     let trials = vec![
         trial("every_open_arrives_once", every_open_arrives_once),
@@ -40,7 +40,7 @@ fn trial(name: &str, test: fn()) -> Trial {
     })
 }
 
-/// A running set of kernel tracers and what came out of them.
+/// A running set of kernel tracers, and the records that they produced.
 struct Rig {
     ebpf: EbpfTracers,
     accounts: Accounts,
@@ -74,7 +74,7 @@ impl Rig {
     }
 
     fn keep(&mut self, batch: Batch) {
-        // Stored, as a sink would say.
+        // Stored, as a sink would report.
         for mut claim in batch.claim.route() {
             claim.store(batch.records.len() as u64);
         }
@@ -92,7 +92,8 @@ impl Rig {
         }
     }
 
-    /// Stops host, then tracers, takes what is left, and checks the conservation law for each tracer.
+    /// Stops the host, then the tracers, takes the remaining batches, and checks the conservation law for each
+    /// tracer.
     async fn stop(mut self) -> Self {
         let host = self.ebpf.host().expect("tracers are enabled");
         self.drain_while(async move { drop(host.stop().await) }).await;
@@ -103,13 +104,13 @@ impl Rig {
             self.keep(batch);
         }
         for account in self.accounts.all() {
-            let books = account.snapshot(&self.sink);
-            assert_eq!(books.in_flight(), 0, "{}: {books:?}", account.tracer());
+            let snapshot = account.snapshot(&self.sink);
+            assert_eq!(snapshot.in_flight(), 0, "{}: {snapshot:?}", account.tracer());
         }
         self
     }
 
-    /// Takes batches until `done` is: a full queue would keep it waiting.
+    /// Takes batches until `done` completes: a full queue would block it.
     async fn drain_while(&mut self, done: impl Future<Output = ()>) {
         let mut done = Box::pin(done);
         loop {
@@ -129,7 +130,7 @@ fn opens_of(path: &str) -> impl Fn(&Record) -> bool + '_ {
     move |record| matches!(&record.details, Details::Open(open) if open.path.as_str() == path)
 }
 
-/// Opens `path` `times` times from another process: the agent's own opens are not recorded.
+/// Opens `path` `times` times from another process, because the agent's own opens are not recorded.
 fn open_from_outside(path: &str, times: usize) -> u32 {
     let script = "i=0; while [ $i -lt $1 ]; do : < \"$0\"; i=$((i+1)); done";
     let mut child =
@@ -174,7 +175,7 @@ fn detached_is_silent_attached_again_is_not() {
             .tracers()
             .iter()
             .find(|tracer| tracer.name == "open")
-            .expect("there is one")
+            .expect("an open was recorded")
             .child
             .clone();
         open_from_outside(&path, TIMES);
@@ -225,7 +226,7 @@ fn short_lives_are_whole() {
     });
 }
 
-/// As many opens as one thread can make for a while; a full ring may lose some, but none is unaccounted for.
+/// 300,000 opens by one thread: a full ring may lose some, but all are accounted for.
 fn a_storm_balances() {
     run(async {
         let mut rig = Rig::start().await;
@@ -237,8 +238,8 @@ fn a_storm_balances() {
         rig.drain_while(async move { assert!(storm.wait().await.expect("it ends").success()) }).await;
         let rig = rig.stop().await;
         let stored = rig.records.iter().filter(|record| opens_of(&path)(record)).count() as u64;
-        let books = rig.accounts.of(&"open".into()).snapshot(&rig.sink);
-        assert!(stored + books.lost.ring >= count && stored <= count, "{stored} {books:?}");
+        let account = rig.accounts.of(&"open".into()).snapshot(&rig.sink);
+        assert!(stored + account.lost.ring >= count && stored <= count, "{stored} {account:?}");
     });
 }
 

@@ -1,5 +1,5 @@
-//! The real kernel: each tracer's programs loaded and attached, each thing done 23 times, each field compared.
-//! Needs root; without it every test is counted as ignored.
+//! The programs on the real kernel: each tracer's programs are loaded and attached, each operation is done 23
+//! times, each field compared. Needs root; without it every test counts as ignored.
 #![expect(unreachable_pub, reason = "what the modules beside it offer it is public to nobody else")]
 
 #[path = "support/mod.rs"]
@@ -42,12 +42,12 @@ mod usage;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// How often each thing is done.
+/// How often each operation is done.
 const TIMES: usize = 23;
 
 fn main() -> std::process::ExitCode {
     let mut arguments = Arguments::from_args();
-    // One object at a time: what another test does is in every ring.
+    // One test at a time, because events of other tests would be in every ring.
     arguments.test_threads = Some(1);
     let able = nix::unistd::geteuid().is_root();
     if !able {
@@ -58,7 +58,7 @@ fn main() -> std::process::ExitCode {
     }
     let mut trials = Vec::new();
     let groups = [
-        // In an order of which each half takes about half of the time.
+        // Ordered so that each half takes about half of the time.
         names::TESTS,
         acts::TESTS,
         filters::TESTS,
@@ -84,5 +84,5 @@ fn main() -> std::process::ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// A test by name.
+/// Name and function of a test.
 type Test = (&'static str, fn() -> anyhow::Result<()>);

@@ -1,4 +1,5 @@
-//! C's sizes and offsets, from the type information in the object itself, equal Rust's.
+//! Compares the sizes and offsets of C's structs, from the type information in the object itself, with those of
+//! Rust's.
 #![expect(unreachable_pub, reason = "what the modules beside it offer it is public to nobody else")]
 
 #[path = "support/btf.rs"]
@@ -7,7 +8,7 @@ mod btf;
 use bpf_programs::programs::OBJECT;
 use bpf_programs::wire;
 
-/// A struct's name in C, its size in Rust, its fields as Rust has them.
+/// A struct's name in C, its size in Rust, its fields in Rust.
 type Layout = (&'static str, usize, &'static [(&'static str, usize, usize)]);
 
 macro_rules! layouts {

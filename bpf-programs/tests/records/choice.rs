@@ -1,4 +1,4 @@
-//! Which struct a record is.
+//! How the struct of a record is chosen.
 
 use bpf_programs::template::layout::{Clocks, DecodeError, Hints, LayoutError, RecordChoice};
 use serde_json::json;
@@ -7,7 +7,7 @@ use crate::clang::{object, types};
 use bpf_programs::template::layout::Types;
 
 const RING: &str = "struct { __uint(type, 27); __uint(max_entries, 4096); __type(value, struct event); } events SEC(\".maps\");";
-/// Neither is a record: the state in a hash map, the kernel's own, the context of a program.
+/// Structs that are no records: the state in a hash map, one of the kernel's, the context of a program.
 const OTHERS: &str = r#"
 struct state { int s; }; struct task_struct { int pid; } __attribute__((preserve_access_index)); struct context { int id; };
 struct { __uint(type, 1); __uint(max_entries, 4); __type(key, int); __type(value, struct state); } states SEC(".maps");
@@ -29,16 +29,16 @@ fn the_only_declared_struct_is_found_among_the_others() {
         chosen(&format!("typedef struct {{ int a; }} event_t; {OTHERS} EVENT(event_t);")).unwrap(),
         "event_t"
     );
-    // The ring's own word is worth more than a pointer to something else.
+    // The ring's own declaration has precedence over a pointer to another struct.
     let other = "struct other { int b; }; const struct other *unused;";
     assert_eq!(chosen(&format!("{event}{other}{RING}")).unwrap(), "struct event");
 }
 
 #[test]
-fn none_or_several_are_told_with_what_there_is() {
+fn no_or_several_declared_records_are_an_error_that_lists_them() {
     let none = chosen(OTHERS).unwrap_err().to_string();
     assert!(
-        none.starts_with("find the record's struct: the object does not tell which it is; it has struct "),
+        none.starts_with("find the record's struct: the object does not declare one; it has struct "),
         "{none}"
     );
     assert!(none.contains("struct state") && none.contains("const struct event *unused"), "{none}");
@@ -69,8 +69,8 @@ fn what_is_no_object_is_refused() {
     let empty = object("");
     let cut = &object("struct event { int a; } *e;")[..200];
     let table: [(&[u8], &str); 4] = [
-        (b"not an object", "read BPF object: it is no ELF file"),
-        (b"", "read BPF object: it is no ELF file"),
+        (b"not an object", "read BPF object: it is not an ELF file"),
+        (b"", "read BPF object: it is not an ELF file"),
         (&empty, "read BPF object: it has no type information (section .BTF); compile it with `clang -g`"),
         (cut, "read BPF object: "),
     ];
@@ -104,7 +104,7 @@ fn several_kinds_on_one_ring() {
 }
 
 #[test]
-fn a_table_of_kinds_that_does_not_fit_is_told() {
+fn a_table_of_kinds_that_does_not_fit_is_refused() {
     let types = types(KINDS);
     let table = [
         (
@@ -113,7 +113,7 @@ fn a_table_of_kinds_that_does_not_fit_is_told() {
         ),
         (
             json!({ "kind": "why", "1": "exited" }),
-            "record.\"kind\": why of struct exited is no whole number or enum of its own",
+            "record.\"kind\": why of struct exited is not a whole number or enum by itself",
         ),
         (
             json!({ "kind": "type" }),
@@ -129,7 +129,7 @@ fn a_table_of_kinds_that_does_not_fit_is_told() {
         ),
         (
             json!({ "kind": "type", "CLOSED": "opened" }),
-            "record.\"CLOSED\": it is no number, and no enum among the object's types has a constant of that name",
+            "record.\"CLOSED\": it is not a number, and no enum among the object's types has a constant of that name",
         ),
     ];
     for (toml, expected) in table {

@@ -1,4 +1,4 @@
-//! What each kind of field comes out as.
+//! How each kind of field is decoded.
 
 use bpf_programs::template::layout::{Clocks, Hints, Show};
 use model::BootClock;
@@ -63,7 +63,7 @@ fn a_bit_field_that_spans_seventeen_bytes() {
     let source = "struct event { unsigned a : 5; unsigned __int128 b : 124; unsigned c : 3; } \
                   __attribute__((packed)); EVENT(struct event);";
     let mut bytes = [0; 17];
-    // b's lowest and highest bits, and c's.
+    // The lowest and highest bits of b, and those of c.
     (bytes[0], bytes[16]) = (1 << 5, 0b0101_0001);
     let fields =
         types(source).record(None, &Hints::default()).unwrap().decode(&bytes, &Clocks::default()).unwrap();
@@ -105,7 +105,7 @@ fn nested_structs_unions_and_anonymous_ones() {
 }
 
 #[test]
-fn names_of_types_and_fields_tell_how_to_show() {
+fn names_of_types_and_fields_choose_how_to_show() {
     let source = "typedef __u32 ipv4_t; typedef struct { __u8 b[16]; } ipv6_t; struct in6_addr { __u8 b[16]; }; \
                   typedef __u8 mac_t[6]; struct event { ipv4_t a; __be32 saddr; __be32 size; __be16 port; mac_t mac; \
                   __u8 daddr[4]; __u8 daddr_v6[16]; struct in6_addr six; ipv6_t also; __u8 path[8]; }; EVENT(struct event);";
@@ -128,7 +128,7 @@ fn names_of_types_and_fields_tell_how_to_show() {
 }
 
 #[test]
-fn times_are_local_wall_time_unless_they_are_lengths() {
+fn times_are_local_wall_time_unless_they_are_durations() {
     let source =
         "struct event { __u64 start_ns, ktime_ns, duration_ns, timestamp, never_ns; }; EVENT(struct event);";
     let hints = hints(&[("timestamp", Show::MonotonicNs)], &[]);
@@ -187,18 +187,18 @@ fn a_nested_field_is_lifted_to_the_top_by_its_new_name() {
 }
 
 #[test]
-fn what_can_not_be_decoded_is_told_with_its_place() {
+fn fields_that_can_not_be_decoded_are_reported_with_their_path() {
     let none = Hints::default();
     let table = [
         (
             "",
             "int a; char data[];",
-            "lay out struct event: field data (char[0]): the record does not tell how long it is; give it a length",
+            "lay out struct event: field data (char[0]): its length is unknown; give it one",
         ),
         (
             "struct far;",
             "struct { struct far *fine; int n[0]; } in;",
-            "lay out struct event: field in.n (int[0]): the record does not tell how long it is; give it a length",
+            "lay out struct event: field in.n (int[0]): its length is unknown; give it one",
         ),
         ("", "char big[70000];", "lay out struct event: it has 70000 bytes; a record has 1 to 65536"),
         ("", "struct {} empty; int a;", "lay out struct event: field empty (struct {…}): it has no bytes"),
@@ -219,7 +219,7 @@ fn what_can_not_be_decoded_is_told_with_its_place() {
 }
 
 #[test]
-fn a_hint_that_does_not_fit_is_told() {
+fn a_hint_that_does_not_fit_is_refused() {
     let members = "int a; struct { int b; unsigned bits : 3; } in; char name[4];";
     let table = [
         (
@@ -248,7 +248,7 @@ fn a_hint_that_does_not_fit_is_told() {
         ),
         (
             hints(&[], &[("a", "x.y")]),
-            "rename.\"a\" = \"x.y\": a new name has no dots, but for the path of the struct the field is in",
+            "rename.\"a\" = \"x.y\": a new name may have dots only as the path of the field's own struct",
         ),
     ];
     for (hints, expected) in table {

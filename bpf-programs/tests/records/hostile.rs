@@ -1,4 +1,5 @@
-//! Type information that was tampered with: whatever it says, we answer, soon, and in little memory.
+//! Type information that was tampered with: reading it must end soon, with a result or an error, and in little
+//! memory.
 
 use bpf_programs::template::layout::fuzz::exercise;
 use bpf_programs::template::layout::{Hints, LayoutError, Types};
@@ -16,7 +17,7 @@ struct { __uint(type, 27); __uint(max_entries, 4096); __type(value, struct event
 SEC("tracepoint/a/b") int program(struct inner *ctx) { return ctx->a; }
 "#;
 
-/// The section `.BTF` of an object and where it lies.
+/// Returns the section `.BTF` of an object as a range of its bytes.
 fn type_information(object: &[u8]) -> std::ops::Range<usize> {
     let magic = [0x9f, 0xeb, 1, 0, 24, 0, 0, 0];
     let at = object.windows(8).position(|window| window == magic).unwrap();
@@ -24,7 +25,7 @@ fn type_information(object: &[u8]) -> std::ops::Range<usize> {
     at..at + 24 + word(at + 16) + word(at + 20)
 }
 
-/// What is done to the bytes.
+/// A way to damage the bytes.
 #[derive(Clone, Debug)]
 enum Harm {
     Flip(usize, u8),
@@ -53,7 +54,7 @@ fn harmed(whole: &[u8], harms: &[Harm]) -> Vec<u8> {
     let mut bytes = whole.to_vec();
     for harm in harms {
         let words = (bytes.len() / 4).max(1);
-        // Words as the types have them; the last one of an odd length is whole all the same.
+        // Words as in the types; if the length is odd, the last one is completed.
         let range = |at: usize| (at % words) * 4..(at % words) * 4 + 4;
         match *harm {
             Harm::Flip(at, bit) if !bytes.is_empty() => {
@@ -90,7 +91,7 @@ fn tampered_types_are_answered() {
         Ok(())
     });
     survived.unwrap();
-    // Each cut, and each single bit of the header.
+    // Each truncation, and each single bit of the header.
     for end in 0..btf.len() {
         laid_out += exercise(&btf[..end]);
     }
@@ -108,7 +109,7 @@ fn tampered_objects_are_answered_also_where_the_loader_panics() {
         Config { cases: 500, rng_seed: RngSeed::Fixed(23), failure_persistence: None, ..Config::default() };
     let survived = TestRunner::new(config).run(&prop::collection::vec(harm(), 1..6), |harms| {
         let harmed = harmed(&object, &harms);
-        // As a template is read: what the types refuse never gets to the loader.
+        // As a template is read: what the type reader refuses never gets to the loader.
         if Types::of_object(&harmed).is_ok() {
             let _ = std::hint::black_box(Contents::read(&harmed));
         }
@@ -117,7 +118,7 @@ fn tampered_objects_are_answered_also_where_the_loader_panics() {
     survived.unwrap();
 }
 
-/// Types by hand: words, then names.
+/// Builds a type section from words and names.
 fn btf(types: &[u32], names: &str) -> Vec<u8> {
     let length = types.len() as u32 * 4;
     let header = [24, 0, length, length, names.len() as u32];
@@ -138,7 +139,7 @@ fn error(types: &[u32]) -> String {
 
 #[test]
 fn circles_and_towers_end() {
-    // struct event { struct event a; }, as no C is.
+    // struct event { struct event a; }, which C does not allow.
     let itself = [1, STRUCT | 1, 8, 7, 1, 0];
     assert_eq!(
         error(&itself),
@@ -147,7 +148,7 @@ fn circles_and_towers_end() {
     );
     // typedef b a; typedef a b; struct event { a a; }
     let circle = [1, STRUCT | 1, 8, 7, 2, 0, 7, TYPEDEF, 3, 9, TYPEDEF, 2];
-    assert_eq!(error(&circle), "read type information of BPF object: a type is made of itself");
+    assert_eq!(error(&circle), "read type information of BPF object: a type contains itself");
     // An array of itself.
     let array = [1, STRUCT | 1, 8, 7, 2, 0, 0, ARRAY, 0, 2, 2, 5];
     assert_eq!(error(&array), "lay out struct event: an array contains itself");
@@ -162,7 +163,7 @@ fn circles_and_towers_end() {
 
 #[test]
 fn overlaps_and_sizes_are_bounded() {
-    // A thousand lists of 16,384 numbers in the same 64 KiB.
+    // A thousand arrays of 16,384 numbers in the same 64 KiB.
     let mut lists = vec![0, INT, 4, 32, 0, ARRAY, 0, 1, 1, 16_384, 1, STRUCT | 1000, 65_536];
     let names: String = NAMES
         .chars()
@@ -173,15 +174,15 @@ fn overlaps_and_sizes_are_bounded() {
     }
     let types = Types::of_btf(&btf(&lists, &names)).unwrap();
     let error = types.record(Some("event"), &Hints::default()).unwrap_err();
-    assert_eq!(error.to_string(), "lay out struct event: its overlapping members come to too much");
-    // Four thousand million elements, an int at the end of the world, a number of three bytes.
+    assert_eq!(error.to_string(), "lay out struct event: its overlapping members decode to too much data");
+    // Four thousand million elements, an int at the largest offset, a number of three bytes.
     let table: [(&[u32], &str); 4] = [
         (
             &[0, INT, 4, 32, 0, ARRAY, 0, 1, 1, u32::MAX, 1, STRUCT | 1, 8, 7, 2, 0],
             "it has 17179869180 bytes; a whole record has at most 65536",
         ),
         (&[7, INT, 4, 32, 1, STRUCT | 1, 8, 7, 1, 40], "it lies outside of the struct it is in"),
-        (&[7, INT, 4, 32, 1, STRUCT | 1, 8, 7, 1, 3], "it begins within a byte"),
+        (&[7, INT, 4, 32, 1, STRUCT | 1, 8, 7, 1, 3], "it does not begin at a byte"),
         (&[7, INT, 3, 24, 1, STRUCT | 1, 8, 7, 1, 0], "numbers have 1, 2, 4, 8 or 16 bytes"),
     ];
     for (types, expected) in table {
@@ -192,7 +193,7 @@ fn overlaps_and_sizes_are_bounded() {
 
 #[test]
 fn bit_fields_of_older_compilers_are_read() {
-    // No flag at the struct: the integer's own type tells 5 bits, 3 bits in.
+    // Without the flag at the struct, the integer's own type has width and offset: 5 bits, 3 bits in.
     let old = [7, INT, 4, 1 << 24 | 3 << 16 | 5, 1, STRUCT | 1, 4, 7, 1, 8];
     let types = Types::of_btf(&btf(&old, NAMES)).unwrap();
     let layout = types.record(Some("event"), &Hints::default()).unwrap();
@@ -209,7 +210,7 @@ fn enums_of_newer_compilers_are_read() {
     for (value, expected) in [(1i64 << 32, "a".into()), (-1, "b".into()), (-7, serde_json::json!(-7))] {
         assert_eq!(layout.decode(&value.to_le_bytes(), &Default::default()).unwrap()["a"], expected);
     }
-    // Beside it, an enum without the flag is unsigned: { a = 0xffffffff }.
+    // If such an enum is present, an enum without the flag is unsigned: { a = 0xffffffff }.
     let high = [0, 19 << 24, 8, 0, 6 << 24 | 1, 4, 7, u32::MAX, 1, STRUCT | 1, 4, 7, 2, 0];
     let types = Types::of_btf(&btf(&high, NAMES)).unwrap();
     let layout = types.record(Some("event"), &Hints::default()).unwrap();
@@ -218,7 +219,7 @@ fn enums_of_newer_compilers_are_read() {
 }
 
 #[test]
-fn room_that_nothing_stands_for_is_not_made() {
+fn oversized_bss_is_refused_before_it_is_allocated() {
     let error =
         Types::of_object(&object("struct event { int a; } *e; char room[1 << 30];")).unwrap_err().to_string();
     let expected = "its uninitialised data (.bss) has 1073741832 bytes, at most 67108864 can be loaded";
@@ -226,12 +227,9 @@ fn room_that_nothing_stands_for_is_not_made() {
 }
 
 #[test]
-fn a_header_of_another_machine_is_told() {
+fn a_header_of_another_machine_is_refused() {
     let mut other = btf(&[], NAMES);
     other.swap(0, 1);
     let error = Types::of_btf(&other).unwrap_err();
-    assert_eq!(
-        error,
-        LayoutError::Malformed { what: "its header is cut, or of a machine with another byte order" }
-    );
+    assert_eq!(error, LayoutError::Malformed { what: "the header is truncated, or has another byte order" });
 }

@@ -1,8 +1,8 @@
-//! Record layouts: read from what clang makes of C, and records decoded by them.
+//! Record layouts: made from the type information that clang writes for C, and records decoded by them.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 mod choice;
 mod clang;
 mod fields;
+mod generated;
 mod hostile;
-mod zoo;

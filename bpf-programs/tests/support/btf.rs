@@ -1,4 +1,4 @@
-//! Just enough of ELF and BTF to read the structs of an object.
+//! Reads the structs of an object: as much of ELF and BTF as that needs.
 
 /// A struct's name, size, and fields with their byte offsets.
 pub struct Struct {
@@ -16,7 +16,7 @@ fn text(bytes: &[u8], at: usize) -> String {
     String::from_utf8_lossy(&bytes[at..at + end]).into_owned()
 }
 
-/// The section `.BTF` of a little-endian 64-bit object.
+/// Finds the section `.BTF` of a little-endian 64-bit object.
 fn section(elf: &[u8]) -> &[u8] {
     let (table, size) = (number(elf, 0x28, 8), number(elf, 0x3a, 2));
     let (count, names) = (number(elf, 0x3c, 2), number(elf, 0x3e, 2));
@@ -27,7 +27,7 @@ fn section(elf: &[u8]) -> &[u8] {
     &elf[number(found, 0x18, 8)..][..number(found, 0x20, 8)]
 }
 
-/// All structs of the object.
+/// Returns all structs of the object.
 pub fn types(elf: &[u8]) -> Vec<Struct> {
     let btf = section(elf);
     let header = number(btf, 4, 4);
@@ -52,7 +52,7 @@ pub fn types(elf: &[u8]) -> Vec<Struct> {
     found
 }
 
-/// Bytes behind a type's fixed part, by its kind.
+/// Returns the size of the data after a type's fixed part, by its kind.
 fn behind(kind: usize, count: usize) -> usize {
     match kind {
         1 | 14 | 17 => 4,              // int, var, decl_tag

@@ -1,5 +1,5 @@
-//! A 32-bit program that makes whatever system call it is told to, and the words of Perl that tell it. Written byte by
-//! byte: no 32-bit compiler, linker or library is needed, here or in a guest.
+//! A 32-bit program that makes any system call it is sent, and the Perl code that sends it calls. The program
+//! is written byte by byte, so that no 32-bit compiler, linker or library is needed, here or in a guest.
 
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
@@ -17,12 +17,13 @@ use model::{Details, Ends, Open, Record, Socket};
 use crate::support::Kernel;
 use crate::{TIMES, Test};
 
-/// Where the program is in its memory; its messages are a page further.
+/// Address at which the program is loaded; its messages are one page further.
 const BASE: u32 = 0x2000_0000;
 const MESSAGE: u32 = BASE + 4096;
 
-/// Reads a message of 4096 bytes from its standard input, whose first seven words are the number of a call and its
-/// arguments; makes the call; writes the result; and so on until its input ends. Its source, for `as --32`:
+/// Machine code that reads a message of 4096 bytes from standard input, the first seven words of which are a
+/// call's number and arguments, makes the call, writes the result, and repeats that until the input ends. Its
+/// source, for `as --32`:
 ///
 /// ```text
 /// _start: mov $3, %eax; xor %ebx, %ebx; mov $MESSAGE, %ecx; mov $4096, %edx; int $0x80; cmp $4096, %eax; jne end
@@ -43,9 +44,10 @@ const CODE: [u8; 105] = [
     0xb8, 0x01, 0x00, 0x00, 0x00, 0xcd, 0x80,
 ];
 
-/// Perl that starts the program `$ARGV[1]` with all descriptors that are open then, prints its pid, and sends it calls:
-/// `call32(number, argument…)`, texts by their address; `wide(place, argument…)` makes two of the arguments from that
-/// place on, counted from 0; `socketcall(number, argument…)`.
+/// Perl code that starts the program `$ARGV[1]` with all descriptors that are open then, prints its pid, and
+/// sends it calls: `call32(number, argument…)` passes texts by address; `wide(position, argument…)` splits the
+/// argument at that position, counted from 0, into two; `socketcall(number, argument…)` puts the arguments into
+/// memory.
 const PRELUDE: &str = r#"
 pipe(my $r, W32); pipe(R32, my $w); $| = 1;
 $pid32 = fork; unless ($pid32) { open(STDIN, '<&', $r); open(STDOUT, '>&', $w); exec $ARGV[1] or die; }
@@ -62,21 +64,21 @@ sub words { my ($at, @a) = @_; my $texts = ''; my @words;
 sub call32 { my ($nr, @a) = @_; push @a, 0 while @a < 6;
     my ($words, $texts) = words(0x20001004, @a);
     my $message = pack('L*', $nr, @$words) . $texts; $message .= "\0" x (4096 - length $message);
-    syswrite(W32, $message) == 4096 or die; sysread(R32, my $told, 4) == 4 or die; return unpack('l', $told); }
+    syswrite(W32, $message) == 4096 or die; sysread(R32, my $result, 4) == 4 or die; return unpack('l', $result); }
 sub wide { my ($at, @a) = @_; (@a[0 .. $at - 1], map { ($_ & 0xffffffff, ($_ >> 32) & 0xffffffff) } @a[$at .. $#a]) }
 sub socketcall { my ($nr, @a) = @_; call32(102, $nr, \@a) }
 "#;
 
-/// Runs a script in which a 32-bit program makes calls; gives that program's pid. `before` says what is open when it
-/// starts, and where it is; descriptors must be left open (`$^F`).
+/// Runs a script in which a 32-bit program makes calls; returns that program's pid. `before` is Perl code that
+/// runs before it starts; it must leave descriptors open (`$^F`).
 pub fn run(folder: &Path, before: &str, script: &str) -> anyhow::Result<u32> {
     output(folder, before, script)?.parse().context("no pid")
 }
 
-/// The same; gives all that is printed, that pid at the end.
+/// Does the same and returns all output, which ends with that pid.
 pub fn output(folder: &Path, before: &str, script: &str) -> anyhow::Result<String> {
-    let place = tempfile::tempdir()?;
-    let program = place.path().join("caller32");
+    let home = tempfile::tempdir()?;
+    let program = home.path().join("caller32");
     write_program(&program)?;
     let script = format!("{before} {PRELUDE} {script}");
     let output = Command::new("perl").arg("-e").arg(&script).arg(folder).arg(&program).output()?;
@@ -85,7 +87,7 @@ pub fn output(folder: &Path, before: &str, script: &str) -> anyhow::Result<Strin
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Writes the program.
+/// Writes the program to a file.
 fn write_program(path: &Path) -> anyhow::Result<()> {
     let mut elf = b"\x7fELF\x01\x01\x01".to_vec();
     elf.resize(16, 0);
@@ -94,13 +96,13 @@ fn write_program(path: &Path) -> anyhow::Result<()> {
         elf.extend_from_slice(if half { &bytes[..2] } else { &bytes });
     };
     let start = 52 + 32;
-    // The header: an executable for i386, its entry, one part, no sections.
+    // The header: an executable for i386, its entry, one segment, no sections.
     for (half, value) in [(true, 2), (true, 3), (false, 1), (false, BASE + start), (false, 52), (false, 0)] {
         put(&mut elf, half, value);
     }
     put(&mut elf, false, 0);
     [52, 32, 1, 0, 0, 0].into_iter().for_each(|value| put(&mut elf, true, value));
-    // The part: everything, and room for messages behind it; read, write, execute.
+    // The segment: the whole file, and room for messages after it; read, write, execute.
     let size = start + CODE.len() as u32;
     for value in [1, 0, BASE, BASE, size, MESSAGE - BASE + 4096, 7, 4096] {
         put(&mut elf, false, value);
@@ -110,8 +112,8 @@ fn write_program(path: &Path) -> anyhow::Result<()> {
     Ok(fs::set_permissions(path, Permissions::from_mode(0o755))?)
 }
 
-/// The call in words of Perl, `arguments` being those of a 64-bit program; `wide_at` is where the first of them is that
-/// takes two registers.
+/// Writes a call as Perl code; `arguments` are those of a 64-bit program, and `wide_at` is the position of the
+/// first one that takes two registers.
 pub fn perl(compat: &Compat, arguments: &str, wide_at: u32) -> String {
     if let Some(number) = compat.socketcall() {
         return format!("socketcall({number}, {arguments})");
@@ -125,16 +127,16 @@ pub fn perl(compat: &Compat, arguments: &str, wide_at: u32) -> String {
 
 pub const TESTS: &[Test] = &[("open_by_a_32_bit_program", open), ("connect_by_a_32_bit_program", connect)];
 
-/// The records of one kind that a script's 32-bit program made.
+/// Returns the records of one kind that a script's 32-bit program made.
 fn records(kind: Kind, folder: &Path, before: &str, script: &str) -> anyhow::Result<Vec<Record>> {
     let mut kernel = Kernel::start()?;
     let pid = run(folder, before, script)?;
     kernel.drain();
     let decode = tracers().find(|tracer| tracer.kind == kind).context("no tracer")?.decode;
-    let told: Vec<Record> =
+    let reported: Vec<Record> =
         kernel.of(pid, kind).iter().map(|bytes| decode(bytes)).collect::<Result<_, _>>()?;
-    ensure!(told.iter().all(|one| one.identity.as_ref().is_some_and(|who| who.compat)), "{told:?}");
-    Ok(told)
+    ensure!(reported.iter().all(|one| one.identity.as_ref().is_some_and(|who| who.compat)), "{reported:?}");
+    Ok(reported)
 }
 
 fn open() -> anyhow::Result<()> {
@@ -149,7 +151,7 @@ fn open() -> anyhow::Result<()> {
         ("437, $d, 'file', [2, 0, 0, 0, 0, 0], 24", "437, $d, 'no', [2, 0, 0, 0, 0, 0], 24", 2, 0),
     ] {
         let script = format!("for (1..{TIMES}) {{ call32(6, call32({good})); call32({bad}); }}");
-        let told: Vec<Open> = records(Kind::Open, folder.path(), before, &script)?
+        let reported: Vec<Open> = records(Kind::Open, folder.path(), before, &script)?
             .into_iter()
             .filter_map(|record| match record.details {
                 Details::Open(open)
@@ -160,8 +162,8 @@ fn open() -> anyhow::Result<()> {
                 _ => None,
             })
             .collect();
-        let (good_ones, bad_ones): (Vec<&Open>, Vec<&Open>) = told.iter().partition(|open| open.ret >= 0);
-        ensure!((good_ones.len(), bad_ones.len()) == (TIMES, TIMES), "{good}: {told:?}");
+        let (good_ones, bad_ones): (Vec<&Open>, Vec<&Open>) = reported.iter().partition(|open| open.ret >= 0);
+        ensure!((good_ones.len(), bad_ones.len()) == (TIMES, TIMES), "{good}: {reported:?}");
         ensure!(
             bad_ones.iter().all(|open| open.ret == -i64::from(libc::ENOENT) && open.file.is_none()),
             "{bad_ones:?}"
@@ -179,14 +181,14 @@ fn connect() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let (to, refused) = (listener.local_addr()?, TcpListener::bind("127.0.0.1:0")?.local_addr()?);
-    // An address in network order, as the words of memory that it takes.
+    // An address in network order, as the words that it takes in memory.
     let address = |to: std::net::SocketAddr| {
         format!("[2 | unpack('v', pack('n', {})) << 16, 0x0100007f, 0, 0]", to.port())
     };
     for call in ["call32(362, ", "socketcall(3, "] {
         let one = |to| format!("$s = call32(359, 2, 1, 0); {call} $s, {}, 16); call32(6, $s);", address(to));
         let script = format!("for (1..{TIMES}) {{ {} {} }}", one(to), one(refused));
-        let told: Vec<Socket> = records(Kind::Connect, folder.path(), "", &script)?
+        let reported: Vec<Socket> = records(Kind::Connect, folder.path(), "", &script)?
             .into_iter()
             .filter_map(|record| match record.details {
                 Details::Socket(connect) => Some(*connect),
@@ -198,10 +200,10 @@ fn connect() -> anyhow::Result<()> {
                 matches!(one.ends, Ends::Inet { remote: Some(remote), .. } if remote == (to.ip(), to.port()))
                     && one.ret == Some(ret.into())
             };
-            told.iter().filter(same).count()
+            reported.iter().filter(same).count()
         };
-        let counts = (count(to, 0), count(refused, -libc::ECONNREFUSED), told.len());
-        ensure!(counts == (TIMES, TIMES, 2 * TIMES), "{call}: {counts:?} {told:?}");
+        let counts = (count(to, 0), count(refused, -libc::ECONNREFUSED), reported.len());
+        ensure!(counts == (TIMES, TIMES, 2 * TIMES), "{call}: {counts:?} {reported:?}");
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What 32-bit programs do with bytes and sockets: every number that they know a call by, 23 times, good and bad, told as
-//! a 64-bit program's call is.
+//! Bytes and sockets in 32-bit programs: each number of each call, 23 times, successful and failing, recorded
+//! like a 64-bit program's call.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -27,10 +27,10 @@ pub const TESTS: &[Test] = if cfg!(target_arch = "x86_64") {
     &[]
 };
 
-/// What is called in words of Perl, and what that does each time: file, direction, bytes, way.
+/// Perl code of the calls, and their effect each time: file, direction, bytes, call.
 type Case = (&'static str, &'static [(&'static str, char, u64, &'static str)]);
 
-/// Buffers in the 32-bit program's memory, and a page there that stays as it is.
+/// Buffers in the 32-bit program's memory, and a page there that stays unchanged.
 const PRELUDE: &str = r#"
 $iov = ['yyyyyyy', 7, 'zzzzz', 5]; @msg = (0, 0, $iov, 2, 0, 0, 0); @many = (@msg, 0, @msg, 0, @msg, 0);
 sub memory { open(my $h, '+<', "/proc/$pid32/mem") or die; binmode $h; sysseek($h, $_[0], 0); $h }
@@ -75,7 +75,7 @@ const CASES: &[Case] = &[
     ("aio(0, 416)", &[("held", 'r', 10, "aio")]),
     ("$m = call32(192, 0, 300, 1, 2, $f, 1); call32(91, $m, 300)", &[("held", 'm', 300, "mmap")]),
     ("$m = call32(90, [0, 300, 1, 2, $f, 4096]); call32(91, $m, 300)", &[("held", 'm', 300, "mmap")]),
-    // What fails moves nothing.
+    // Calls that fail move nothing.
     ("call32(3, -1, 'x' x 9, 9); call32(4, 999, 'x' x 9, 9); call32(377, -1, [0, 0], $g, [0, 0], 77, 0); socketcall(9, $f, 'x', 1, 0)", &[]),
 ];
 
@@ -87,13 +87,13 @@ fn bytes() -> anyhow::Result<()> {
         let script_32 = format!("{PRELUDE} for (1..{TIMES}) {{ {script}; }}");
         let pid = compat::run(folder.path(), usage::PRELUDE, &script_32)?;
         kernel.drain();
-        let mut told = usage::told(&kernel, pid)?;
-        // How it is told what to do, and answers.
-        told.retain(|usage| {
+        let mut reported = usage::reported(&kernel, pid)?;
+        // The program's own reads and writes of messages.
+        reported.retain(|usage| {
             let path = usage.path.as_str();
             !(path.starts_with("pipe:") && usage.via.iter().all(|via| ["read", "write"].contains(via)))
         });
-        let found = usage::sums(&told);
+        let found = usage::sums(&reported);
         let times = TIMES as u64;
         let wanted: Sums = expected
             .iter()
@@ -104,7 +104,7 @@ fn bytes() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every number of every call that moves bytes is in the table.
+/// Checks that every number of every call that moves bytes is in the table.
 fn complete() -> anyhow::Result<()> {
     let words = CASES.iter().flat_map(|(script, _)| script.split(';')).map(str::trim);
     let words: Vec<&str> = words.map(|word| word.strip_prefix("$m = ").unwrap_or(word)).collect();
@@ -132,7 +132,8 @@ fn complete() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A listener, a socket that does not listen, one of UDP, and one whom datagrams are sent to; prints their ports.
+/// Opens a listening socket, one that does not listen, one of UDP, and one that datagrams are sent to; prints
+/// their ports.
 const SOCKETS: &str = r#"
 $^F = 1000;
 sub at { pack('SnC4x8', 2, $_[0], 127, 0, 0, 1) } sub port { unpack('x2n', getsockname($_[0])) }
@@ -142,8 +143,8 @@ socket(I, 2, 1, 0); bind(I, at(0)); $i = fileno I; socket(U, 2, 2, 0); bind(U, a
 print "$port ", port(I), ' ', port(U), ' ';
 "#;
 
-/// The records that a script makes of one kind, and the three ports.
-fn told(kind: Kind, script: &str) -> anyhow::Result<(Vec<Socket>, [u16; 3])> {
+/// Returns the records of one kind that a script makes, and the three ports.
+fn reported(kind: Kind, script: &str) -> anyhow::Result<(Vec<Socket>, [u16; 3])> {
     let folder = tempfile::tempdir()?;
     let mut kernel = Kernel::start()?;
     let said = compat::output(folder.path(), SOCKETS, &format!("for (1..{TIMES}) {{ {script} }}"))?;
@@ -163,7 +164,7 @@ fn told(kind: Kind, script: &str) -> anyhow::Result<(Vec<Socket>, [u16; 3])> {
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// All numbers of a call, as the beginning of a call in Perl.
+/// Returns all ways to make a call, as the beginning of a call in Perl.
 fn ways(call: Syscall) -> impl Iterator<Item = String> {
     call.compat.iter().map(|one| match one.socketcall() {
         Some(asked) => format!("socketcall({asked}, "),
@@ -177,12 +178,15 @@ fn accepts() -> anyhow::Result<()> {
             let script = format!(
                 "socket(C, 2, 1, 0); connect(C, at($port)); $s = {way} $l, 0, 0, 0); call32(6, $s); close C; {way} $i, 0, 0, 0);"
             );
-            let (found, [listens, idle, _]) = told(Kind::Accept, &script)?;
+            let (found, [listens, idle, _]) = reported(Kind::Accept, &script)?;
             ensure!(found.len() == 2 * TIMES, "{way}: {found:?}");
             for pair in found.chunks_exact(2) {
                 let [good, bad] = pair else { anyhow::bail!("no pair") };
-                let told = |one: &Socket| (one.call, one.kind, one.protocol);
-                ensure!(told(good) == (Some(call.name), 1, 6) && told(bad) == told(good), "{way}: {pair:?}");
+                let fields = |one: &Socket| (one.call, one.kind, one.protocol);
+                ensure!(
+                    fields(good) == (Some(call.name), 1, 6) && fields(bad) == fields(good),
+                    "{way}: {pair:?}"
+                );
                 ensure!(good.ret.is_some_and(|fd| fd > 2) && bad.ret == Some(-22), "{way}: {pair:?}");
                 let Ends::Inet { local, remote: Some(remote) } = good.ends else { anyhow::bail!("{good:?}") };
                 ensure!(local == (HERE, listens) && remote.0 == HERE && remote.1 != 0, "{way}: {good:?}");
@@ -200,7 +204,7 @@ fn binds() -> anyhow::Result<()> {
              {listen} $s, 7); {listen} $u, 7); call32(6, $s); call32(208, -1, 9999, -1); {bind} $t, address(1), 16);
              call32(208, -1, 0, -1); call32(6, $t);"
         );
-        let (found, [taken, _, udp]) = told(Kind::Bind, &script)?;
+        let (found, [taken, _, udp]) = reported(Kind::Bind, &script)?;
         ensure!(found.len() == 5 * TIMES, "{bind}: {found:?}");
         for calls in found.chunks_exact(5) {
             let results: Vec<_> = calls.iter().map(|one| (one.call, one.ret, one.backlog)).collect();
@@ -209,7 +213,7 @@ fn binds() -> anyhow::Result<()> {
                 (Some("bind"), Some(-i64::from(libc::EADDRINUSE)), None),
                 (Some("listen"), Some(0), Some(7)),
                 (Some("listen"), Some(-i64::from(libc::EOPNOTSUPP)), Some(7)),
-                // A port that not everybody may have.
+                // A port below 1024, which needs a capability.
                 (Some("bind"), Some(-i64::from(libc::EACCES)), None),
             ];
             ensure!(results == wanted, "{bind}: {calls:?}");
@@ -228,7 +232,7 @@ fn binds() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The first datagram of each of so many flows, and as many to a port that none is.
+/// The first datagram of each of 23 flows, and as many failed ones to port 0.
 fn datagrams() -> anyhow::Result<()> {
     let to = |port: &str| {
         [
@@ -248,7 +252,7 @@ fn datagrams() -> anyhow::Result<()> {
     };
     for ((call, good), (_, bad)) in to("port(U)").into_iter().zip(to("0")) {
         let script = format!("$s = call32(359, 2, 2, 0); {good}; {bad}; call32(6, $s);");
-        let (found, [_, _, port]) = told(Kind::Udp, &script)?;
+        let (found, [_, _, port]) = reported(Kind::Udp, &script)?;
         let firsts: Vec<&Socket> = found.iter().filter(|one| one.traffic.is_none()).collect();
         ensure!(firsts.len() == 2 * TIMES, "{good}: {} {found:?}", firsts.len());
         for pair in firsts.chunks_exact(2) {
@@ -257,9 +261,9 @@ fn datagrams() -> anyhow::Result<()> {
                 Ends::Unix { .. } => None,
             });
             ensure!(remotes.eq([Some((HERE, port)), Some((HERE, 0))]), "{good}: {pair:?}");
-            let told = |one: &Socket| (one.call, one.kind, one.direction);
+            let fields = |one: &Socket| (one.call, one.kind, one.direction);
             ensure!(
-                pair.iter().all(|one| told(one) == (Some(call), 2, Some(Transfer::Sent))),
+                pair.iter().all(|one| fields(one) == (Some(call), 2, Some(Transfer::Sent))),
                 "{good}: {pair:?}"
             );
             ensure!(

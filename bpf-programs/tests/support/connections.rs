@@ -27,13 +27,13 @@ pub const TESTS: &[Test] = &[
     ("unix_sockets_with_paths", || unix(false)),
     ("unix_sockets_with_abstract_names", || unix(true)),
     ("unix_sockets_failed", unix_failed),
-    ("close_tells_the_bytes_that_were_written_and_read", bytes),
+    ("close_counts_the_bytes_written_and_read", bytes),
     ("close_of_a_connection_that_was_reset", reset),
-    ("close_of_one_that_nobody_read", unread),
+    ("close_of_a_connection_with_unread_bytes", unread),
 ];
 
-/// What this process did, as the tracer of that kind tells it.
-pub fn told(kernel: &mut Kernel, kind: Kind) -> anyhow::Result<Vec<Socket>> {
+/// Returns the records of this process by the tracer of that kind.
+pub fn reported(kernel: &mut Kernel, kind: Kind) -> anyhow::Result<Vec<Socket>> {
     kernel.drain();
     let decode = tracers().find(|tracer| tracer.kind == kind).context("no tracer")?.decode;
     let mut found = Vec::new();
@@ -56,13 +56,13 @@ fn accepted() -> anyhow::Result<()> {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let listener = TcpListener::bind(address)?;
         let to = listener.local_addr()?;
-        let before = told(&mut kernel, Kind::Accept)?.len();
+        let before = reported(&mut kernel, Kind::Accept)?.len();
         let mut streams = Vec::new();
         for _ in 0..TIMES {
             let client = TcpStream::connect(to)?;
             streams.push((listener.accept()?.0, client));
         }
-        let found = told(&mut kernel, Kind::Accept)?.split_off(before);
+        let found = reported(&mut kernel, Kind::Accept)?.split_off(before);
         ensure!(found.len() == TIMES, "{}", found.len());
         for (accept, (server, client)) in found.iter().zip(&streams) {
             ensure!(accept.ends == inet(to, Some(client.local_addr()?)), "{accept:?}");
@@ -80,12 +80,12 @@ fn accept_failed() -> anyhow::Result<()> {
     for _ in 0..TIMES {
         ensure!(accept(idle.as_raw_fd()) == Err(Errno::EINVAL));
     }
-    // Asking is no attempt.
+    // A poll that finds no connection is not recorded.
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     ensure!(listener.accept().is_err());
     let local = TcpListener::from(idle).local_addr()?;
-    let found = told(&mut kernel, Kind::Accept)?;
+    let found = reported(&mut kernel, Kind::Accept)?;
     ensure!(found.len() == TIMES, "{}", found.len());
     let failed = |accept: &Socket| {
         accept.ends == inet(local, None)
@@ -106,34 +106,40 @@ fn bound() -> anyhow::Result<()> {
         let udp = std::net::UdpSocket::bind("[::1]:0")?;
         bound.push((TcpListener::from(socket), udp));
     }
-    let found = told(&mut kernel, Kind::Bind)?;
+    let found = reported(&mut kernel, Kind::Bind)?;
     ensure!(found.len() == 3 * TIMES, "{}", found.len());
     for (calls, (tcp, udp)) in found.chunks(3).zip(&bound) {
         let (tcp, udp) = (inet(tcp.local_addr()?, None), inet(udp.local_addr()?, None));
-        let told = |call: &Socket| (call.call, call.kind, call.protocol, call.backlog, call.ret);
-        ensure!(told(&calls[0]) == (Some("bind"), 1, 6, None, Some(0)) && calls[0].ends == tcp, "{calls:?}");
+        let fields = |call: &Socket| (call.call, call.kind, call.protocol, call.backlog, call.ret);
         ensure!(
-            told(&calls[1]) == (Some("listen"), 1, 6, Some(77), Some(0)) && calls[1].ends == tcp,
+            fields(&calls[0]) == (Some("bind"), 1, 6, None, Some(0)) && calls[0].ends == tcp,
             "{calls:?}"
         );
-        ensure!(told(&calls[2]) == (Some("bind"), 2, 17, None, Some(0)) && calls[2].ends == udp, "{calls:?}");
+        ensure!(
+            fields(&calls[1]) == (Some("listen"), 1, 6, Some(77), Some(0)) && calls[1].ends == tcp,
+            "{calls:?}"
+        );
+        ensure!(
+            fields(&calls[2]) == (Some("bind"), 2, 17, None, Some(0)) && calls[2].ends == udp,
+            "{calls:?}"
+        );
     }
     Ok(())
 }
 
-/// An address that is taken, told as asked.
+/// An address that is taken, recorded as requested.
 fn bind_failed() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let taken = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let _keeps = TcpListener::bind(taken)?;
-    let before = told(&mut kernel, Kind::Bind)?.len();
+    let before = reported(&mut kernel, Kind::Bind)?.len();
     let loser = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     for _ in 0..TIMES {
         ensure!(
             bind(loser.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, taken.port())) == Err(Errno::EADDRINUSE)
         );
     }
-    let found = told(&mut kernel, Kind::Bind)?.split_off(before);
+    let found = reported(&mut kernel, Kind::Bind)?.split_off(before);
     ensure!(found.len() == TIMES, "{}", found.len());
     let failed =
         |bind: &Socket| bind.ends == inet(taken, None) && bind.ret == Some(-i64::from(libc::EADDRINUSE));
@@ -141,7 +147,7 @@ fn bind_failed() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All that a unix socket has: its file, its name, who is at the other end.
+/// Checks all fields of a unix socket: its file, its name, the process at the other end.
 fn check_unix(socket: &Socket, path: Option<&Path>, name: &str, peer: Option<u32>) -> anyhow::Result<()> {
     let Ends::Unix { path: found, path_incomplete, name: found_name, peer_pid } = &socket.ends else {
         anyhow::bail!("{socket:?}")
@@ -170,17 +176,17 @@ fn unix(is_abstract: bool) -> anyhow::Result<()> {
         let listener = UnixListener::bind_addr(&address)?;
         let _client = UnixStream::connect_addr(&address)?;
         let (server, _) = listener.accept()?;
-        let binds = told(&mut kernel, Kind::Bind)?;
+        let binds = reported(&mut kernel, Kind::Bind)?;
         ensure!(binds.len() == 2 * (i + 1), "{}", binds.len());
         let calls: Vec<_> = binds[2 * i..].iter().map(|bind| (bind.call, bind.ret)).collect();
         ensure!(calls == [(Some("bind"), Some(0)), (Some("listen"), Some(0))], "{calls:?}");
         for bind in &binds[2 * i..] {
             check_unix(bind, path, &shown, None)?;
         }
-        let connects = told(&mut kernel, Kind::Connect)?;
+        let connects = reported(&mut kernel, Kind::Connect)?;
         ensure!(connects.len() == i + 1 && connects[i].ret == Some(0), "{connects:?}");
         check_unix(&connects[i], path, &shown, Some(own))?;
-        let accepts = told(&mut kernel, Kind::Accept)?;
+        let accepts = reported(&mut kernel, Kind::Accept)?;
         let fd = i64::from(server.as_raw_fd());
         ensure!(accepts.len() == i + 1 && accepts[i].ret == Some(fd), "{accepts:?}");
         check_unix(&accepts[i], path, &shown, Some(own))?;
@@ -188,7 +194,7 @@ fn unix(is_abstract: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Names as asked, made absolute.
+/// Names as requested, made absolute.
 fn unix_failed() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let here = std::env::current_dir()?;
@@ -203,7 +209,7 @@ fn unix_failed() -> anyhow::Result<()> {
         ensure!(connect(any()?.as_raw_fd(), &nobody) == Err(Errno::ECONNREFUSED));
         ensure!(accept(any()?.as_raw_fd()) == Err(Errno::EINVAL));
     }
-    let connects = told(&mut kernel, Kind::Connect)?;
+    let connects = reported(&mut kernel, Kind::Connect)?;
     ensure!(connects.len() == 2 * TIMES, "{}", connects.len());
     for connect in connects.chunks(2) {
         let errors = [connect[0].ret, connect[1].ret];
@@ -211,23 +217,23 @@ fn unix_failed() -> anyhow::Result<()> {
         check_unix(&connect[0], Some(&here.join("no/such.sock")), "no/such.sock", None)?;
         check_unix(&connect[1], None, "@nobody here", None)?;
     }
-    let binds = told(&mut kernel, Kind::Bind)?;
+    let binds = reported(&mut kernel, Kind::Bind)?;
     ensure!(binds.len() == TIMES && binds.iter().all(|bind| bind.ret == Some(-98)), "{binds:?}");
     binds.iter().try_for_each(|bind| check_unix(bind, Some(Path::new("/dev/null")), "/dev/null", None))?;
-    let accepts = told(&mut kernel, Kind::Accept)?;
+    let accepts = reported(&mut kernel, Kind::Accept)?;
     ensure!(accepts.len() == TIMES && accepts.iter().all(|accept| accept.ret == Some(-22)), "{accepts:?}");
     Ok(())
 }
 
-/// The ends of both sides' connections, once there are so many.
+/// Returns the ends of both sides' connections, once there are `count`.
 fn ends(kernel: &mut Kernel, count: usize) -> anyhow::Result<Vec<Socket>> {
     kernel.wait_for(std::process::id(), Kind::Close, count)?;
-    let found = told(kernel, Kind::Close)?;
+    let found = reported(kernel, Kind::Close)?;
     ensure!(found.len() == count, "{}", found.len());
     Ok(found)
 }
 
-/// What one side sent and received.
+/// Returns the bytes that one side sent and received.
 fn sums(found: &[Socket], local: SocketAddr, remote: SocketAddr) -> anyhow::Result<(u64, u64, &Socket)> {
     let of: Vec<_> = found.iter().filter(|close| close.ends == inet(local, Some(remote))).collect();
     ensure!(of.len() == 1, "{of:?} of {local} {remote}");
@@ -235,7 +241,7 @@ fn sums(found: &[Socket], local: SocketAddr, remote: SocketAddr) -> anyhow::Resu
     Ok((traffic.bytes_sent, traffic.bytes_received, of[0]))
 }
 
-/// Both families; who ends it first, and whether its end was read, differs.
+/// Both families; each side closes first once, and with or without the other's end being read.
 fn bytes() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let mut expected = Vec::new();
@@ -299,7 +305,7 @@ fn reset() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What came and was not read does not count as received.
+/// Bytes that arrived and were not read do not count as received.
 fn unread() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;

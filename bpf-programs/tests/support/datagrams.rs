@@ -1,4 +1,4 @@
-//! Tracers `udp` and `dns`: datagrams by every call, real sockets on loopback.
+//! Tracers `udp` and `dns`: datagrams by every call, on real sockets over loopback.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -14,7 +14,7 @@ use nix::sys::socket::{
     MsgFlags, MultiHeaders, SockaddrIn, SockaddrStorage, recvmmsg, recvmsg, sendmmsg, sendmsg,
 };
 
-use crate::connections::told;
+use crate::connections::reported;
 use crate::support::{DEADLINE, Kernel};
 use crate::{TIMES, Test};
 
@@ -28,14 +28,14 @@ pub const TESTS: &[Test] = &[
     ("dns_of_any_bytes", hostile),
 ];
 
-/// The flows' sums, once there are so many: while flows are looked for, the next call finds those that are over.
+/// Returns the flows' sums, once there are `count`: each call meanwhile sweeps for ended flows.
 fn sums(kernel: &mut Kernel, count: usize) -> anyhow::Result<Vec<Socket>> {
     kernel.set(|settings| settings.flow_idle_ms = 1)?;
     let poke = UdpSocket::bind("127.0.0.1:0")?;
     let end = clock::now() + DEADLINE;
     loop {
         poke.send_to(b"x", poke.local_addr()?)?;
-        let ended = told(kernel, Kind::Udp)?.into_iter().filter(|flow| flow.traffic.is_some());
+        let ended = reported(kernel, Kind::Udp)?.into_iter().filter(|flow| flow.traffic.is_some());
         let ended: Vec<_> = ended.filter(|flow| !is_to_itself(flow)).collect();
         if ended.len() >= count {
             ensure!(ended.len() == count, "{} flows ended", ended.len());
@@ -45,7 +45,7 @@ fn sums(kernel: &mut Kernel, count: usize) -> anyhow::Result<Vec<Socket>> {
     }
 }
 
-/// What [`sums`] sends.
+/// True for the datagrams that [`sums`] sends.
 fn is_to_itself(flow: &Socket) -> bool {
     matches!(flow.ends, Ends::Inet { local, remote: Some(remote) } if local == remote)
 }
@@ -54,7 +54,7 @@ fn inet(local: SocketAddr, remote: SocketAddr) -> Ends {
     Ends::Inet { local: (local.ip(), local.port()), remote: Some((remote.ip(), remote.port())) }
 }
 
-/// Sent, received, datagrams sent, received.
+/// Returns bytes sent and received, datagrams sent and received.
 fn traffic(flow: &Socket) -> anyhow::Result<(u64, u64, u64, u64)> {
     let found = flow.traffic.context("no sums")?;
     let (sent, received) = found.datagrams.context("no datagrams")?;
@@ -65,7 +65,7 @@ fn by_ends<'a>(found: &'a [Socket], ends: &Ends) -> anyhow::Result<&'a Socket> {
     found.iter().find(|flow| flow.ends == *ends).with_context(|| format!("none of {ends:?}"))
 }
 
-/// Of each flow the first datagram each way, and the sums when its socket is gone.
+/// The first datagram of each flow in each direction, and the sums when its socket is gone.
 fn flows() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let mut expected = Vec::new();
@@ -83,7 +83,7 @@ fn flows() -> anyhow::Result<()> {
             expected.push((inet(from, to), inet(to, from), i as u64 + 1));
         }
     }
-    let firsts = told(&mut kernel, Kind::Udp)?;
+    let firsts = reported(&mut kernel, Kind::Udp)?;
     ensure!(firsts.len() == 4 * expected.len(), "{}", firsts.len());
     let sums = sums(&mut kernel, 2 * expected.len())?;
     for (there, back, count) in expected {
@@ -107,7 +107,7 @@ fn flows() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every call that sends and every one that receives, each 23 times, in one flow; a look at what is there is none.
+/// Every call that sends and every one that receives, 23 times each, in one flow; peeking is not counted.
 fn each_call() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let (server, client) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
@@ -160,7 +160,7 @@ fn each_call() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each attempt that failed is told.
+/// Each failed attempt is recorded.
 fn failed() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let client = UdpSocket::bind("127.0.0.1:0")?;
@@ -172,7 +172,7 @@ fn failed() -> anyhow::Result<()> {
     }
     client.set_nonblocking(true)?;
     ensure!(client.recv_from(&mut [0; 9]).is_err(), "something came");
-    let found = told(&mut kernel, Kind::Udp)?;
+    let found = reported(&mut kernel, Kind::Udp)?;
     ensure!(found.len() == TIMES, "{}", found.len());
     let is_so = |flow: &Socket| {
         flow.ends == inet(client.local_addr().expect("bound"), to)
@@ -183,7 +183,7 @@ fn failed() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A flow ends when nothing goes any more, though its socket stays; what goes then begins another.
+/// A flow ends when it is idle, though its socket stays; a later datagram begins another flow.
 fn idle() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let client = UdpSocket::bind("127.0.0.1:0")?;
@@ -201,7 +201,7 @@ fn idle() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server on port 53 of an address of loopback that nobody else has.
+/// Binds a server to port 53 of a loopback address that nothing else uses.
 fn server() -> anyhow::Result<UdpSocket> {
     let own = std::process::id().to_be_bytes();
     let mut refused = None;
@@ -269,16 +269,16 @@ fn names() -> anyhow::Result<()> {
             ensure!((message.id, message.name.as_str()) == (i as u16, name.as_str()), "{dns:?}");
             ensure!(message.query_type == "A", "{dns:?}");
         }
-        let told = |dns: &Dns| {
+        let fields = |dns: &Dns| {
             let message = dns.message.clone().expect("seen above");
             (dns.direction, dns.call, message.code, message.addresses)
         };
-        ensure!(told(&pair[0]) == (Transfer::Sent, "sendto", None, vec![]), "{pair:?}");
+        ensure!(fields(&pair[0]) == (Transfer::Sent, "sendto", None, vec![]), "{pair:?}");
         let (code, addresses) = match i % 2 {
             0 => ("NOERROR", vec![IpAddr::from([10, 0, 0, i as u8])]),
             _ => ("NXDOMAIN", vec![]),
         };
-        ensure!(told(&pair[1]) == (Transfer::Received, "recvfrom", Some(code), addresses), "{pair:?}");
+        ensure!(fields(&pair[1]) == (Transfer::Received, "recvfrom", Some(code), addresses), "{pair:?}");
     }
     Ok(())
 }
@@ -328,7 +328,7 @@ fn dns_each_call() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is no message says so; what is longer than what is kept, too.
+/// Datagrams that are no messages or longer than the limit are marked as such.
 fn hostile() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let server = server()?;

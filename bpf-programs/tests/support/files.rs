@@ -1,4 +1,4 @@
-//! Tracer `open`.
+//! Tests of tracer `open`.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -36,7 +36,7 @@ fn own() -> u32 {
     std::process::id()
 }
 
-/// The opens of this process that asked for `asked`.
+/// Returns the opens of this process that asked for `asked`.
 fn asked_for(kernel: &Kernel, asked: &[u8]) -> anyhow::Result<Vec<(Identity, Open)>> {
     let mut found = Vec::new();
     for bytes in kernel.of(own(), Kind::Open) {
@@ -50,7 +50,7 @@ fn asked_for(kernel: &Kernel, asked: &[u8]) -> anyhow::Result<Vec<(Identity, Ope
     Ok(found)
 }
 
-/// Exactly one open that asked for `asked`.
+/// Returns the only open that asked for `asked`.
 fn only(kernel: &mut Kernel, asked: &[u8]) -> anyhow::Result<Open> {
     kernel.drain();
     let mut found = asked_for(kernel, asked)?;
@@ -163,7 +163,7 @@ fn hostile() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Absolute and relative paths of about 4,000 bytes, of 250-byte and of 20-byte names.
+/// Absolute and relative paths of about 4,000 bytes, with 250-byte and with 20-byte names.
 fn long() -> anyhow::Result<()> {
     for (name, depth) in [("n".repeat(250), 15), ("m".repeat(20), 187)] {
         let folder = tempfile::tempdir()?;
@@ -243,7 +243,7 @@ fn old_call(
     Ok(())
 }
 
-/// What has no folder is named as the kernel names it.
+/// A file without a folder has the kernel's name for it.
 fn detached() -> anyhow::Result<()> {
     let (pipe, _other) = nix::unistd::pipe()?;
     let memory = nix::sys::memfd::memfd_create(c"hidden", nix::sys::memfd::MFdFlags::empty())?;
@@ -259,8 +259,8 @@ fn detached() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// In a file system whose handles are known to work. By a 64-bit program and by a 32-bit one, each of a file that is there
-/// and of one that is not.
+/// Opens by handle in a file system that supports it, by a 64-bit program and by a 32-bit one, of a file that
+/// exists and of one that does not.
 fn by_handle() -> anyhow::Result<()> {
     use nix::mount::{MntFlags, MsFlags, mount, umount2};
     let folder = tempfile::tempdir()?;
@@ -315,7 +315,7 @@ fn check_handles(kernel: &mut Kernel, said: &str, path: &Path, compat: bool) -> 
             check_file(&open, path)?;
             ensure!(hex == handle, "{open:?} {handle}");
         } else {
-            // Where it would have been is not known, but for the file system.
+            // Only the file system of the missing file is known.
             ensure!(open.ret == -i64::from(libc::ESTALE) && hex == "ff".repeat(handle.len() / 2), "{open:?}");
             ensure!(open.file.is_none() && open.path_incomplete, "{open:?}");
             ensure!(Some(Path::new(open.path.as_str())) == path.parent(), "{open:?}");

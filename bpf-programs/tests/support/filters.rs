@@ -1,4 +1,5 @@
-//! Rules of filters, one test of each kind: what they hold for is counted as filtered and not sent, all else is.
+//! Rules of filters, with one test for each kind: matching events are counted as filtered and not sent, all
+//! others are sent.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,7 +11,6 @@ use bpf_programs::wire::{self, CgroupKey, KEY_LIMIT, Kind, ProcessKey, RuleTest,
 use crate::support::{Kernel, Shared};
 use crate::{TIMES, Test};
 
-/// See [`crate::main`].
 pub const TESTS: &[Test] = &[
     ("filters_by_number", by_number),
     ("filters_by_command", by_command),
@@ -32,7 +32,7 @@ fn not(test: RuleTest) -> RuleTest {
     RuleTest { negate: 1, ..test }
 }
 
-/// The object, whose rules are changed.
+/// The object with changeable rules.
 struct Rig {
     kernel: Shared,
 }
@@ -42,7 +42,7 @@ impl Rig {
         Ok(Self { kernel: Kernel::start()? })
     }
 
-    /// These tests are the rules from now on; so many of them are made before a path is known.
+    /// Makes these tests the rules; the first `early` of them need no path.
     fn go_by(&mut self, tests: &[RuleTest], early: usize) -> anyhow::Result<()> {
         self.kernel.set(|_| {})?;
         for (at, test) in tests.iter().enumerate() {
@@ -58,12 +58,13 @@ impl Rig {
         self.kernel.of(std::process::id(), Kind::Open).iter().filter(|record| of_path(record)).count()
     }
 
-    /// Opens a file so often; how much of that came through. A marker ends it, which no rule here is about.
+    /// Opens a file 23 times and returns the number of records. An open of a marker file, which no rule
+    /// matches, ends the count.
     fn opens(&mut self, path: &Path) -> anyhow::Result<usize> {
         self.kernel.drain();
         let before = self.found(path);
         for _ in 0..TIMES {
-            // Whether there is such a file is the test's business.
+            // The file may be missing on purpose.
             let _ = File::open(path);
         }
         let missing = tempfile::tempdir()?.path().join("missing");
@@ -73,7 +74,8 @@ impl Rig {
         Ok(self.found(path) - before)
     }
 
-    /// Where the rule holds nothing of the file comes through, and all of it is counted; else all comes through.
+    /// Checks that a rule that matches drops all opens of the file and counts them, and that one that does not
+    /// drops none.
     fn holds(&mut self, test: RuleTest, path: &Path, expected: bool) -> anyhow::Result<()> {
         self.go_by(&[test], usize::from(test.field != wire::FIELD_PATH))?;
         let before = self.kernel.count(Kind::Open)?.filtered;
@@ -127,7 +129,7 @@ fn by_result() -> anyhow::Result<()> {
     rig.holds(not(failed), &folder.path().join("not-there"), false)
 }
 
-/// Prefixes of any length, whole names, and the longest that fits deciding.
+/// Prefixes of any length, whole names, and precedence of the longest prefix.
 fn by_path() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let deep = folder.path().join("d".repeat(100)).join("e".repeat(100));
@@ -161,25 +163,25 @@ fn by_path() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is said of a cgroup is said by the agent; of one that it was not told of nothing holds.
+/// The agent sets what is known of a cgroup; nothing matches a cgroup that is not known.
 fn by_cgroup() -> anyhow::Result<()> {
     let (mut rig, file) = (Rig::start()?, tempfile::NamedTempFile::new()?);
-    let test = RuleTest { a: 4, ..number(wire::FIELD_PLACE, 0) };
+    let test = RuleTest { a: 4, ..number(wire::FIELD_CGROUP_SET, 0) };
     rig.holds(test, file.path(), false)?;
     rig.holds(not(test), file.path(), false)?;
     let records = rig.kernel.of(std::process::id(), Kind::Open);
     let header = wire::Header::parse(records.last().context("nothing was opened")?)?;
     let key = CgroupKey { id: header.cgroup_id, hierarchy: header.hierarchy, pad: 0 };
     for (sets, expected) in [(4, true), (7, true), (3, false)] {
-        rig.kernel.place_sets.insert(key, sets, 0)?;
+        rig.kernel.cgroup_sets.insert(key, sets, 0)?;
         rig.holds(test, file.path(), expected)?;
         rig.holds(not(test), file.path(), !expected)?;
     }
     Ok(())
 }
 
-/// What is said of a process holds for those it makes, and these it makes; to older questions it is no answer, and what has
-/// ended is forgotten.
+/// Ancestors are inherited by children and their children; entries of an older generation do not count, and
+/// those of ended processes are removed.
 fn by_descent() -> anyhow::Result<()> {
     const GENERATION: u64 = 7;
     let (mut rig, file) = (Rig::start()?, tempfile::NamedTempFile::new()?);
@@ -198,7 +200,7 @@ fn by_descent() -> anyhow::Result<()> {
     rig.kernel.trees.insert(key, tree(2, GENERATION - 1), 0)?;
     rig.holds(test, file.path(), false)?;
     rig.holds(not(test), file.path(), false)?;
-    // A child of ours, and a child of that one, each with a mark of its own from its first moment on.
+    // A child and a grandchild, each with a mark of its own from its first moment on.
     rig.go_by(&[test], 1)?;
     rig.kernel.set(|settings| {
         settings.set_rules(0, 1, 1, 0);
@@ -215,7 +217,7 @@ fn by_descent() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many of a child's and a grandchild's opens are told.
+/// Returns the number of a child's and a grandchild's opens that are recorded.
 fn opens_below(rig: &mut Rig, path: &Path) -> anyhow::Result<usize> {
     let script = format!("(exec 3<'{0}'; :); exec 3<'{0}'; :", path.display());
     let mut child = std::process::Command::new("/bin/sh").args(["-c", &script]).spawn()?;
@@ -251,7 +253,7 @@ fn all_of_a_rule() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A record that is filtered is sent all the same, as one that is no tracer's.
+/// A filtered lifecycle record is sent all the same, without its tracer's flag.
 fn lifecycle() -> anyhow::Result<()> {
     let all = RuleTest { kinds: 1 << Kind::Exec as u32, b: u32::MAX.into(), ..number(wire::FIELD_PID, 0) };
     let Rig { mut kernel, .. } = {

@@ -1,4 +1,5 @@
-//! A file is its device, inode and generation, whatever leads to it; and the path says how it was reached.
+//! A file is identified by device, inode and generation, whichever path leads to it; the path shows how it was
+//! reached.
 
 use std::fs::{self, File as Opened};
 use std::os::fd::AsRawFd as _;
@@ -25,7 +26,7 @@ pub const TESTS: &[Test] = &[
     ("identity_inside_a_pid_namespace", inside),
 ];
 
-/// Does it in a thread with root, working folder and mounts of its own, which end with it.
+/// Runs a function in a thread with its own root, working folder and mounts, which end with the thread.
 fn apart(what: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
     let thread = std::thread::spawn(move || {
         unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS)?;
@@ -39,7 +40,7 @@ fn tmpfs(at: &Path) -> anyhow::Result<()> {
     Ok(mount(Some("none"), at, Some("tmpfs"), MsFlags::empty(), None::<&str>)?)
 }
 
-/// Opens of this process, as they were asked for.
+/// Returns the opens of this process that asked for a path.
 fn opens(kernel: &mut Kernel, asked: &Path) -> anyhow::Result<Vec<Open>> {
     kernel.drain();
     let mut found = Vec::new();
@@ -133,7 +134,7 @@ fn fs_of(kernel: &Kernel, kind: Kind) -> anyhow::Result<Vec<Fs>> {
         .collect())
 }
 
-/// Where the file system gives a number out again, the generation tells one file from the next.
+/// If the file system reuses an inode number, the generation distinguishes the files.
 fn used_again() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("file");
@@ -150,7 +151,7 @@ fn used_again() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Read below, written above: one identity over both, and whose file it really was.
+/// Read in the lower layer, written in the upper: one identity for both, and the real file of each.
 fn copied_up() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let root = folder.path().to_owned();
@@ -226,7 +227,8 @@ fn pivoted() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// 200 names are whole, and more bytes than a call takes; what is deeper or longer is the end of the path, and says so.
+/// Paths of 200 names are whole, and so are more bytes than a call takes; of longer paths the end is kept and
+/// marked.
 fn deep() -> anyhow::Result<()> {
     for (name, depth, whole) in [
         ("d".to_owned(), 200, true),
@@ -258,7 +260,7 @@ fn deep() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A process has its number in the first pid namespace, and the one it knows itself by.
+/// A process has its id in the initial pid namespace, and the one in its own.
 fn inside() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let script = r#"open(my $f, "<", "/proc/self/inside-$$")"#;

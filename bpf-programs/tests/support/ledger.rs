@@ -1,4 +1,4 @@
-//! The usage ledger: exact whatever happens to it, and whose account a use goes to.
+//! The usage ledger: exact under concurrency, overflow and sweeps, and attributed to the right process.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;
@@ -11,19 +11,19 @@ use bpf_programs::wire::Kind;
 use model::details::{Direction, Usage};
 
 use crate::support::Kernel;
-use crate::usage::{fill, perl, sums, told};
+use crate::usage::{fill, perl, reported, sums};
 use crate::{TIMES, Test};
 
 pub const TESTS: &[Test] = &[
     ("ledger_is_exact_while_it_is_swept", storm),
-    ("ledger_that_is_full_tells_each_call", full),
-    ("ledger_is_told_at_close_and_at_exec", close_and_exec),
+    ("ledger_that_is_full_emits_each_call", full),
+    ("ledger_is_flushed_at_close_and_at_exec", close_and_exec),
     ("ledger_knows_who_uses_a_descriptor", users),
     ("ledger_knows_files_without_a_name", nameless),
     ("ledger_keeps_long_paths", long_path),
 ];
 
-/// Threads of one process, on one file.
+/// Several threads of one process, on one file.
 fn storm() -> anyhow::Result<()> {
     const CALLS: u64 = 100_000;
     let file = tempfile::NamedTempFile::new()?;
@@ -53,7 +53,7 @@ fn storm() -> anyhow::Result<()> {
         }
         Ok(())
     })?;
-    both_halves(&mut kernel)?;
+    flush_both_buffers(&mut kernel)?;
     let of = of_file(&kernel, std::process::id(), &file.path().metadata()?)?;
     let total = |wanted: Direction| {
         let some = of.iter().filter(|usage| usage.direction == wanted);
@@ -72,7 +72,7 @@ fn storm() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// More files than it has room for.
+/// More files than the ledger has room for.
 fn full() -> anyhow::Result<()> {
     const FILES: usize = 64;
     let folder = tempfile::tempdir()?;
@@ -85,7 +85,7 @@ fn full() -> anyhow::Result<()> {
             file.write_all_at(b"abc", at as u64 * 3)?;
         }
     }
-    both_halves(&mut kernel)?;
+    flush_both_buffers(&mut kernel)?;
     let mut rows = 0;
     for file in &files {
         let of = of_file(&kernel, std::process::id(), &file.metadata()?)?;
@@ -101,18 +101,19 @@ fn close_and_exec() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     fill(folder.path())?;
     let mut kernel = Kernel::start()?;
-    // Each close tells; what is open as another program is run is told under the name of the one before.
+    // Each close flushes; what is open when another program is run is flushed under the previous program's
+    // name.
     let script = format!(
         "for (1..{TIMES}) {{ open(my $h, '<', 'held'); sysread($h, $x, 10); close $h }}
          call(WRITE(), $g, $buf, 5); exec '/bin/true'"
     );
     let pid = perl(&script, folder.path())?;
     kernel.drain();
-    let told = told(&kernel, pid)?;
-    let held = of_path(&told, "held");
+    let reported = reported(&kernel, pid)?;
+    let held = of_path(&reported, "held");
     ensure!(held.len() == TIMES, "{} rows", held.len());
     ensure!(held.iter().all(|usage| (usage.bytes, usage.calls) == (10, 1)), "{held:?}");
-    let other = of_path(&told, "other");
+    let other = of_path(&reported, "other");
     ensure!(other.len() == 1 && (other[0].bytes, other[0].calls) == (5, 1), "{other:?}");
     let named = kernel.of(pid, Kind::Usage).into_iter().map(|bytes| Ok(bpf_programs::usage::decode(&bytes)?));
     for record in named.collect::<anyhow::Result<Vec<_>>>()? {
@@ -125,12 +126,13 @@ fn close_and_exec() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Inherited over fork, duplicated, passed through a socket: it counts for who reads.
+/// Descriptors that are inherited over fork, duplicated, or passed through a socket: the reading process is
+/// counted.
 fn users() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     fill(folder.path())?;
     let mut kernel = Kernel::start()?;
-    // A child's own id goes to its parent by its exit: the parent prints nothing, so both are told apart by rows.
+    // The parent prints nothing, so that its rows differ from the child's, which prints its id.
     let script = format!(
         "sysread(F, $x, 1); if (!fork) {{ for (1..{TIMES}) {{ call(PREAD64(), $f, $buf, 10, 0) }}
             open(D, '<&', F); call(PREAD64(), fileno(D), $buf, 3, 0); close D; exit }} wait;
@@ -142,7 +144,7 @@ fn users() -> anyhow::Result<()> {
     );
     let pid = perl(&script, folder.path())?;
     kernel.drain();
-    let own = sums(&told(&kernel, pid)?);
+    let own = sums(&reported(&kernel, pid)?);
     ensure!(own.get(&("held".to_owned(), 'r')).is_some_and(|sum| sum.0 == 1), "{own:?}");
     ensure!(!own.contains_key(&("other".to_owned(), 'r')), "{own:?}");
     let times = TIMES as u64;
@@ -162,7 +164,7 @@ fn users() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Deleted but open, memfd, O_TMPFILE.
+/// Files that are deleted but open, memfd, O_TMPFILE.
 fn nameless() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     fill(folder.path())?;
@@ -177,12 +179,12 @@ fn nameless() -> anyhow::Result<()> {
     );
     let pid = perl(&script, folder.path())?;
     kernel.drain();
-    let told = told(&kernel, pid)?;
-    let wrote: Vec<_> = told
+    let reported = reported(&kernel, pid)?;
+    let wrote: Vec<_> = reported
         .iter()
         .filter(|usage| usage.direction == Direction::Written && usage.bytes == 11 * TIMES as u64)
         .collect();
-    ensure!(wrote.len() == 3, "{told:?}");
+    ensure!(wrote.len() == 3, "{reported:?}");
     for usage in &wrote {
         ensure!(
             usage.path.as_str().ends_with(" (deleted)") || usage.path.as_str().contains('#'),
@@ -194,7 +196,7 @@ fn nameless() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Of more than 256 bytes.
+/// A path of more than 256 bytes.
 fn long_path() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let deep = (0..8).fold(folder.path().to_owned(), |path, _| path.join("n".repeat(200)));
@@ -202,7 +204,7 @@ fn long_path() -> anyhow::Result<()> {
     let file = File::create(deep.join("held"))?;
     let mut kernel = Kernel::start()?;
     file.write_all_at(b"x", 0)?;
-    both_halves(&mut kernel)?;
+    flush_both_buffers(&mut kernel)?;
     let of = of_file(&kernel, std::process::id(), &file.metadata()?)?;
     ensure!(of.len() == 1, "{of:?}");
     let known = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
@@ -210,13 +212,13 @@ fn long_path() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has everything told that is in the ledger.
-pub fn both_halves(kernel: &mut Kernel) -> anyhow::Result<()> {
+/// Flushes both buffers of the ledger.
+pub fn flush_both_buffers(kernel: &mut Kernel) -> anyhow::Result<()> {
     for _ in 0..2 {
         let mut sweep = kernel.sweep()?;
         kernel.drain();
         while sweep.left != 0 {
-            sweep = kernel.tell()?;
+            sweep = kernel.flush()?;
             kernel.drain();
         }
     }
@@ -224,12 +226,12 @@ pub fn both_halves(kernel: &mut Kernel) -> anyhow::Result<()> {
 }
 
 pub fn of_file(kernel: &Kernel, pid: u32, meta: &fs::Metadata) -> anyhow::Result<Vec<Usage>> {
-    let mut told = told(kernel, pid)?;
-    told.retain(|usage| usage.file.is_some_and(|file| (file.ino, file.dev) == (meta.ino(), meta.dev())));
-    Ok(told)
+    let mut reported = reported(kernel, pid)?;
+    reported.retain(|usage| usage.file.is_some_and(|file| (file.ino, file.dev) == (meta.ino(), meta.dev())));
+    Ok(reported)
 }
 
-fn of_path<'a>(told: &'a [Usage], name: &str) -> Vec<&'a Usage> {
+fn of_path<'a>(reported: &'a [Usage], name: &str) -> Vec<&'a Usage> {
     let name = format!("/{name}");
-    told.iter().filter(|usage| usage.path.as_str().ends_with(&name)).collect()
+    reported.iter().filter(|usage| usage.path.as_str().ends_with(&name)).collect()
 }

@@ -1,4 +1,4 @@
-//! The object loaded and attached, without the actors: what the kernel side does, seen at its rings.
+//! The object loaded and attached, without the actors: tests of the kernel side, observed at its rings.
 
 mod shared;
 
@@ -30,13 +30,13 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 /// The size of the data ring that tests share.
 pub const DATA_RING: u32 = 8 << 20;
 
-/// Entries in each half of the ledger, where it is not to overflow.
+/// Entries in each buffer of the ledger, if it is not to overflow.
 pub const ENTRIES: u32 = 16384;
 
-/// All types of files that a ledger can be kept of.
+/// All file types of the ledger.
 const FILES: u32 = u32::MAX;
 
-/// The kind of hooks to test.
+/// Returns the kind of hooks to test.
 pub fn tier() -> Tier {
     let name = std::env::var("DUETECTOR_TEST_TIER").unwrap_or_default();
     Tier::ALL.into_iter().find(|tier| tier.name() == name).unwrap_or(Tier::Tracepoint)
@@ -52,29 +52,29 @@ pub struct Kernel {
     btf: Btf,
     lifecycle: RingBuf<MapData>,
     data: RingBuf<MapData>,
-    /// Used where `settings.data_rings` says so.
+    /// The second data ring, used if `settings.data_rings` says so.
     second: RingBuf<MapData>,
     counts: PerCpuArray<MapData, Count>,
     settings: Array<MapData, Settings>,
     /// Rules of filters, and their sets of paths.
     pub tests: Array<MapData, RuleTest>,
     pub path_sets: LpmTrie<MapData, [u8; KEY_LIMIT], u64>,
-    pub place_sets: Table<MapData, CgroupKey, u64>,
+    pub cgroup_sets: Table<MapData, CgroupKey, u64>,
     pub trees: Table<MapData, ProcessKey, Tree>,
     flows: Table<MapData, FlowKey, Flow>,
     tables: Vec<ProgramArray<MapData>>,
-    /// Where trampolines are to be used.
+    /// Functions to attach trampolines to.
     functions: Option<Functions>,
     /// The functions that are hooked.
     hooked: Vec<Function>,
     /// Records by process, in ring order.
     records: HashMap<u32, Vec<(Kind, Vec<u8>)>>,
-    /// What was counted before this test.
+    /// Counters at the start of this test.
     before: HashMap<u32, Count>,
 }
 
 impl Kernel {
-    /// These hooks, for these kinds of records.
+    /// Loads these hooks, for these kinds of records.
     pub fn start_on(
         tier: Tier,
         data_ring: u32,
@@ -102,7 +102,7 @@ impl Kernel {
             settings: take("settings")?.try_into()?,
             tests: take("tests")?.try_into()?,
             path_sets: take("path_sets")?.try_into()?,
-            place_sets: take("place_sets")?.try_into()?,
+            cgroup_sets: take("cgroup_sets")?.try_into()?,
             trees: take("trees")?.try_into()?,
             flows: take("flows")?.try_into()?,
             tables: TABLES[..tables]
@@ -128,7 +128,7 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// All tracers on, and what `change` makes of that.
+    /// Enables all tracers, with the settings changed by `change`.
     pub fn set(&mut self, change: impl FnOnce(&mut Settings)) -> anyhow::Result<()> {
         let mut settings =
             Settings { data_wakeup: 1, lifecycle_wakeup: 1, usage_files: FILES, ..Settings::default() };
@@ -180,16 +180,16 @@ impl Kernel {
         Ok(())
     }
 
-    /// Turns the ledger's halves about and has what was written to told; what it has no room for stays.
+    /// Swaps the ledger's buffers and flushes the one that was written to; entries that found no room stay.
     pub fn sweep(&mut self) -> anyhow::Result<Sweep> {
         let settings = self.settings.get(&0, 0)?;
         self.settings.set(0, Settings { usage_side: 1 - settings.usage_side, ..settings }, 0)?;
         wire::wait_for_programs()?;
-        self.tell()
+        self.flush()
     }
 
-    /// Has the half told that is not written to.
-    pub fn tell(&mut self) -> anyhow::Result<Sweep> {
+    /// Flushes the buffer that is not written to.
+    pub fn flush(&mut self) -> anyhow::Result<Sweep> {
         let bytes = self.iterate(&SWEEP)?;
         Ok(Sweep::parse(&bytes)?)
     }
@@ -207,7 +207,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// What the task iterator gives.
+    /// Returns the records of the task iterator.
     pub fn processes(&mut self) -> anyhow::Result<Vec<Vec<u8>>> {
         let bytes = self.iterate(&PROCESSES)?;
         wire::split(&bytes).map(|record| Ok(record?.to_vec())).collect()
@@ -226,7 +226,7 @@ impl Kernel {
         Ok(bytes)
     }
 
-    /// The tracer's counters.
+    /// Returns the tracer's counters since the start of this test.
     pub fn count(&self, kind: Kind) -> anyhow::Result<Count> {
         let (now, before) = (self.counted(kind as u32)?, self.before.get(&(kind as u32)));
         let since = |pick: fn(&Count) -> u64| pick(&now) - before.map_or(0, pick);
@@ -238,7 +238,7 @@ impl Kernel {
         })
     }
 
-    /// One slot's counters over all CPUs.
+    /// Returns one slot's counters, summed over all CPUs.
     fn counted(&self, slot: u32) -> anyhow::Result<Count> {
         let cpus = self.counts.get(&slot, 0)?;
         let sum = |pick: fn(&Count) -> u64| cpus.iter().map(pick).sum();
@@ -250,7 +250,7 @@ impl Kernel {
         })
     }
 
-    /// Takes what is in the second data ring; gives how many records that was.
+    /// Takes all records of the second data ring; returns their number.
     pub fn drain_second(&mut self) -> u64 {
         let mut taken = 0;
         while let Some(bytes) = self.second.next() {
@@ -260,7 +260,7 @@ impl Kernel {
         taken
     }
 
-    /// Takes what is in the rings; gives how many records that was, by ring.
+    /// Takes all records of the rings; returns their number by ring.
     pub fn drain(&mut self) -> (u64, u64) {
         let mut taken = (0, 0);
         while let Some(bytes) = self.lifecycle.next() {
@@ -274,7 +274,7 @@ impl Kernel {
         taken
     }
 
-    /// The records of process `pid` and `kind`, once there are at least `count`.
+    /// Returns the records of process `pid` and `kind`, once there are at least `count`.
     pub fn wait_for(&mut self, pid: u32, kind: Kind, count: usize) -> anyhow::Result<Vec<Vec<u8>>> {
         let end = clock::now() + DEADLINE;
         loop {
@@ -292,13 +292,13 @@ impl Kernel {
         }
     }
 
-    /// The records of process `pid` and `kind` taken so far.
+    /// Returns the records of process `pid` and `kind` taken so far.
     pub fn of(&self, pid: u32, kind: Kind) -> Vec<Vec<u8>> {
         let all = self.records.get(&pid).map(Vec::as_slice).unwrap_or_default();
         all.iter().filter(|(found, _)| *found == kind).map(|(_, bytes)| bytes.clone()).collect()
     }
 
-    /// All records of `kind` taken so far.
+    /// Returns all records of `kind` taken so far.
     pub fn all(&self, kind: Kind) -> Vec<Vec<u8>> {
         let all = self.records.values().flatten();
         all.filter(|(found, _)| *found == kind).map(|(_, bytes)| bytes.clone()).collect()
@@ -311,7 +311,7 @@ fn keep(records: &mut HashMap<u32, Vec<(Kind, Vec<u8>)>>, bytes: &[u8]) {
     records.entry(header.pid).or_default().push((kind, bytes.to_vec()));
 }
 
-/// A file's generation, from the kernel's own mouth: asked for by ioctl, else found in its handle; 0 where there is none.
+/// Returns a file's generation from the kernel itself: by ioctl, else from its handle; 0 if neither works.
 pub fn generation(path: &std::path::Path) -> anyhow::Result<u32> {
     const ASK: &str = r#"
         open(my $file, "<", $ARGV[0]) or die;

@@ -1,4 +1,5 @@
-//! A data ring that is full, or nearly: what waits, what is lost and counted, what is left out and counted.
+//! A data ring that is full, or nearly: entries that wait, records that are lost and counted, records that
+//! sampling leaves out and counts.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -11,14 +12,13 @@ use crate::ledger::of_file;
 use crate::support::{Kernel, SMALL_RING};
 use crate::{TIMES, Test};
 
-/// See [`crate::main`].
 pub const TESTS: &[Test] = &[
     ("ledger_waits_for_room_in_the_ring", no_room),
     ("open_counts_what_it_loses", storm),
     ("data_is_sampled_while_a_ring_is_nearly_full", sampled),
 ];
 
-/// A ring that takes a few rows only: the rest stays in the ledger, and comes later.
+/// A ring with room for a few rows only: the others stay in the ledger, and come later.
 fn no_room() -> anyhow::Result<()> {
     const FILES: usize = 400;
     let folder = tempfile::tempdir()?;
@@ -30,12 +30,12 @@ fn no_room() -> anyhow::Result<()> {
         file.write_all_at(b"seven b", 0)?;
     }
     let mut sweep = kernel.sweep()?;
-    ensure!(sweep.left != 0, "the ring took {} rows", sweep.told);
+    ensure!(sweep.left != 0, "the ring took {} rows", sweep.flushed);
     let mut rounds = 0;
     while sweep.left != 0 {
         ensure!(rounds < 100, "still rows left");
         kernel.drain();
-        sweep = kernel.tell()?;
+        sweep = kernel.flush()?;
         rounds += 1;
     }
     kernel.drain();
@@ -49,13 +49,14 @@ fn no_room() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A ring too small for what comes, while nobody drains it: all is seen, and what is not there is lost.
+/// A ring that is too small while nothing drains it: every event is seen, and what is missing is counted as
+/// lost.
 fn storm() -> anyhow::Result<()> {
     let mut kernel = Kernel::small()?;
     for _ in 0..TIMES * 1000 {
         File::open("/dev/null")?;
     }
-    // The rest of the machine is at work, too.
+    // Other processes of the machine open files too.
     kernel.set(|settings| settings.enabled = 0)?;
     let (_, taken) = kernel.drain();
     let open = kernel.count(Kind::Open)?;
@@ -70,14 +71,14 @@ fn storm() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// While nobody reads: of the tracer that floods one in so many gets in, of another all.
+/// While nothing reads: of the tracer that floods one in 8 gets in, of another all.
 fn sampled() -> anyhow::Result<()> {
     let mut kernel = Kernel::small()?;
     kernel.set(|settings| {
         settings.set_sampling(8, [Kind::Open].into_iter());
         settings.sample_at = SMALL_RING / 2;
     })?;
-    // What its own loading filled it with.
+    // Events of the loading itself.
     kernel.drain();
     for _ in 0..TIMES * 26 {
         File::open("/dev/null")?;
@@ -91,7 +92,7 @@ fn sampled() -> anyhow::Result<()> {
     let (open, rename) = (kernel.count(Kind::Open)?, kernel.count(Kind::Rename)?);
     ensure!(open.sampled > 0 && open.seen >= (TIMES * 26) as u64, "{open:?}");
     ensure!(rename.lost + rename.sampled == 0 && rename.seen >= TIMES as u64, "{rename:?}");
-    // By chance, so the share is only about one in eight of what came after half of the ring was full.
+    // By chance: of the records after the ring was half full only about one in eight.
     let kept = open.seen - open.sampled - open.lost;
     ensure!(open.lost == 0 && kept > (SMALL_RING / 2 / 400).into() && kept < open.seen / 2, "{open:?}");
     Ok(())

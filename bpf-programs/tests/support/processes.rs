@@ -1,4 +1,4 @@
-//! Tracers `exec`, `clone`, `exit`, and what keeps the process table.
+//! Tracers `exec`, `clone`, `exit`, and the events that keep the process table up to date.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub const TESTS: &[Test] = &[
     ("exec_of_a_memfd", of_memory),
     ("clone_of_processes_and_threads", clones),
     ("exit_codes_and_signals", exits),
-    ("exit_of_many_threads_is_told_once", threads),
+    ("exit_of_many_threads_is_recorded_once", threads),
     ("lifecycle_keeps_the_process_table", table),
     ("lifecycle_without_tracers_is_not_counted", untraced),
 ];
@@ -30,7 +30,7 @@ fn own() -> u32 {
     std::process::id()
 }
 
-/// Runs it to its end.
+/// Runs a command to its end and returns its pid.
 fn run(command: &mut Command) -> anyhow::Result<u32> {
     let mut child = command.spawn()?;
     let pid = child.id();
@@ -118,13 +118,13 @@ fn long_argv() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A way to fail, in words of Perl: `$d` is the folder's descriptor, `$f` that of `denied` in it. The errno, and what the
-/// record says: path, path asked, flags of an execveat, whether the file is known.
+/// An exec that fails, as Perl code: `$d` is the folder's descriptor, `$f` that of the file `denied` in it. The
+/// errno, and the record's path, path as requested, flags of an execveat, whether the file is known.
 type Denied = (&'static str, i32, &'static str, &'static str, Option<u32>, bool);
 
 const AT_EMPTY_PATH: u32 = 0x1000;
 
-/// By a 64-bit program; ARGV and NONE become arguments, and no environment.
+/// The execs by a 64-bit program; ARGV and NONE become arguments, and an empty environment.
 const DENIED: &[(u32, u32, Denied)] = &[
     (59, 11, ("'no/such', ARGV, NONE", libc::ENOENT, "/no/such", "no/such", None, false)),
     (59, 11, ("'./denied', ARGV, NONE", libc::EACCES, "/denied", "./denied", None, false)),
@@ -176,7 +176,7 @@ fn check_denied(
     for bytes in kernel.of(pid, Kind::Exec) {
         let record = exec::decode(&bytes)?;
         let Details::Exec(exec) = record.details else { anyhow::bail!("no exec") };
-        // Perl itself was looked for in several places.
+        // Perl itself was searched for in several folders.
         if exec.ret == 0 || exec.path_asked.as_str().ends_with("/perl") {
             continue;
         }
@@ -196,7 +196,7 @@ fn check_denied(
     Ok(())
 }
 
-/// A program that has no name anywhere: runs, and does not.
+/// A program in memory that has no name anywhere, executed successfully and not.
 fn of_memory() -> anyhow::Result<()> {
     let script = format!(
         "my ($name, $empty, $x) = ('hidden', '', 'x'); my $argv = pack('PQ', $x, 0); my $none = pack('Q', 0);
@@ -278,7 +278,7 @@ fn exits() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Threads that die together are one exit.
+/// Threads that end together are one exit.
 fn threads() -> anyhow::Result<()> {
     let program = "import threading,os\n\
         b=threading.Barrier(17)\n\
@@ -300,7 +300,7 @@ fn threads() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A process from before, its move to another folder, its child.
+/// A process that already ran, its change of folder, its child.
 fn table() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let fifo = folder.path().join("fifo");
@@ -338,7 +338,7 @@ fn table() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends it, should the test end first.
+/// Ends the process, should the test end first.
 struct Guard(std::process::Child);
 
 impl Drop for Guard {

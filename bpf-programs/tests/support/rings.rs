@@ -1,4 +1,4 @@
-//! What gets into which data ring.
+//! The distribution of records over data rings.
 
 use std::fs::File;
 
@@ -8,10 +8,9 @@ use bpf_programs::wire::Kind;
 use crate::support::Kernel;
 use crate::{TIMES, Test};
 
-/// See [`crate::main`].
 pub const TESTS: &[Test] = &[("data_goes_to_its_cpus_ring", by_cpu)];
 
-/// Two rings, each for every other CPU's records: everything is in one of them, whole.
+/// Two rings, each for every other CPU's records: each record is in one of them, whole.
 fn by_cpu() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let cpus = std::thread::available_parallelism()?.get();

@@ -1,4 +1,4 @@
-//! Objects that tests share: to load one takes seconds, in a VM half a minute.
+//! Objects that tests share, because loading one takes seconds, in a VM half a minute.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,17 +7,17 @@ use bpf_programs::wire::{self, COUNT_SLOTS, Kind};
 
 use super::{DATA_RING, ENTRIES, Kernel, tier};
 
-/// What fills rings and ledger, and something beside it.
+/// Kinds that fill rings and ledger, and one beside them.
 const FEW: [Kind; 3] = [Kind::Open, Kind::Rename, Kind::Usage];
 
-/// Bytes of a data ring that is soon full.
+/// Size in bytes of a data ring that is soon full.
 pub const SMALL_RING: u32 = 64 << 10;
 
 static KERNEL: Mutex<Option<Kernel>> = Mutex::new(None);
-/// One whose data ring is [`SMALL_RING`].
+/// The object with a data ring of [`SMALL_RING`].
 static SMALL: Mutex<Option<Kernel>> = Mutex::new(None);
 
-/// The object that tests share, in one test's hands.
+/// The shared object, locked for one test.
 pub struct Shared(MutexGuard<'static, Option<Kernel>>);
 
 impl Deref for Shared {
@@ -35,20 +35,21 @@ impl DerefMut for Shared {
 }
 
 impl Kernel {
-    /// Everything on, at the object that all tests share: the verifier takes seconds for it, in a VM half a minute.
-    /// Nothing is left in it of what was before.
+    /// Returns the object that all tests share, with all tracers enabled and nothing left from the previous
+    /// test.
     pub fn start() -> anyhow::Result<Shared> {
         *SMALL.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Self::shared(&KERNEL, || Self::start_on(tier(), DATA_RING, ENTRIES, |_| true))
     }
 
-    /// One with a data ring that is soon full, and the tracers of [`FEW`]; for tests that follow each other, because the
-    /// next [`Self::start`] lets go of it.
+    /// Returns an object with a data ring that is soon full, and the tracers of [`FEW`]; for tests that follow
+    /// each other, because the next [`Self::start`] drops it.
     pub fn small() -> anyhow::Result<Shared> {
         Self::shared(&SMALL, || Self::start_few(SMALL_RING, ENTRIES))
     }
 
-    /// Only the tracers of [`FEW`], with so many bytes of the data ring and entries in each half of the ledger.
+    /// Loads only the tracers of [`FEW`], with `data_ring` bytes of the data ring and `entries` in each buffer
+    /// of the ledger.
     pub fn start_few(data_ring: u32, entries: u32) -> anyhow::Result<Self> {
         Self::start_on(tier(), data_ring, entries, |kind| FEW.contains(&kind))
     }
@@ -61,26 +62,26 @@ impl Kernel {
         if shared.0.is_none() {
             *shared.0 = Some(make()?);
         }
-        shared.begin_anew()?;
+        shared.reset()?;
         Ok(shared)
     }
 
-    fn begin_anew(&mut self) -> anyhow::Result<()> {
+    fn reset(&mut self) -> anyhow::Result<()> {
         self.set(|_| {})?;
-        // Both halves of the ledger, and what did not fit into the ring at once.
+        // Both buffers of the ledger, and entries that did not fit into the ring at once.
         for _ in 0..2 {
             let mut sweep = self.sweep()?;
             while sweep.left != 0 {
                 self.drain();
-                sweep = self.tell()?;
+                sweep = self.flush()?;
             }
         }
-        // Their sockets are gone, and their ends would be told some time.
+        // Flows of closed sockets, which would otherwise end during a later test.
         for flow in self.flows.keys().filter_map(Result::ok).collect::<Vec<_>>() {
-            // One that ended meanwhile is gone already.
+            // An entry may be gone already.
             let _ = self.flows.remove(&flow);
         }
-        // What is counted from now on is what comes from now on.
+        // Counters are compared from here on.
         self.set(|settings| settings.enabled = 0)?;
         wire::wait_for_programs()?;
         self.drain();

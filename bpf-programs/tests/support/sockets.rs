@@ -1,4 +1,4 @@
-//! Tracer `connect`.
+//! Tests of tracer `connect`.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -19,14 +19,14 @@ pub const TESTS: &[Test] = &[
     ("connect_without_waiting", nonblocking),
     ("connect_without_waiting_refused", nonblocking_refused),
     ("connect_closed_before_decided", abandoned),
-    ("connect_of_others_is_not_told", others),
+    ("connect_of_other_sockets_is_not_recorded", others),
 ];
 
 fn own() -> u32 {
     std::process::id()
 }
 
-/// The connects of this process to `port`.
+/// Returns the connects of this process to `port`.
 fn to_port(kernel: &mut Kernel, port: u16) -> anyhow::Result<Vec<Socket>> {
     kernel.drain();
     let mut found = Vec::new();
@@ -69,7 +69,7 @@ fn both() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A port nobody listens on.
+/// Returns a port on which nothing listens.
 fn free_port() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
@@ -99,7 +99,7 @@ fn again(socket: &OwnedFd, to: SocketAddr) -> Result<(), Errno> {
     }
 }
 
-/// Including an address of IPv4 written as IPv6.
+/// Connects without waiting, also with an IPv4 address written as IPv6.
 fn nonblocking() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -117,7 +117,7 @@ fn nonblocking() -> anyhow::Result<()> {
         for _ in 0..TIMES {
             let (socket, result) = start(to)?;
             ensure!(result == Err(Errno::EINPROGRESS), "{result:?}");
-            // Asking how it went is not another connection.
+            // Asking for the outcome is not another connection.
             ensure!(again(&socket, to).is_ok());
             let stream = TcpStream::from(socket);
             from.push(stream.local_addr()?);
@@ -148,7 +148,7 @@ fn nonblocking_refused() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A full queue of connections nobody accepts: the next stays undecided until its socket is closed.
+/// A full queue of connections that are not accepted: the next one stays undecided until its socket is closed.
 fn abandoned() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
@@ -157,7 +157,7 @@ fn abandoned() -> anyhow::Result<()> {
     let listener = TcpListener::from(socket);
     let to = listener.local_addr()?;
     let mut waiting = Vec::new();
-    // One is accepted into the queue; those after it are not answered.
+    // One connection fits into the queue; the ones after it are not answered.
     for _ in 0..TIMES + 1 {
         waiting.push(start(to)?.0);
     }
@@ -171,7 +171,7 @@ fn abandoned() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// UDP, and things that are no sockets.
+/// UDP sockets, and files that are no sockets.
 fn others() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let before = kernel.count(Kind::Connect)?.seen;

@@ -1,4 +1,4 @@
-"""Does one of each thing that is told, in the folder it is given; prints the processes that did."""
+"""Does each recorded operation once, in the given folder; prints the ids of its child processes."""
 import ctypes
 import os
 import signal
@@ -26,7 +26,7 @@ def child(what):
     os._exit(3)
 
 
-# Files, good and bad.
+# Files: calls that succeed and calls that fail.
 held = os.open("held", os.O_RDWR | os.O_CREAT, 0o640)
 attempt(os.open, "missing/file", os.O_RDONLY)
 os.write(held, b"x" * 5000)

@@ -1,9 +1,9 @@
-"""Does each operation of a table 23 times as a system call and 23 times through io_uring, good, bad, and good again but
-by who may not, in turn: the records of the two ways must be the same. By itself, with nothing but the kernel's own interface, because a library's
-idea of it is not what is tested.
+"""Does each operation of a table 23 times as a system call and 23 times through io_uring: successful, failing, and
+without permission, one after the other. The records of the two ways must be the same. Uses the kernel's own interface
+only, because libraries are not what is tested.
 
-Started with a folder, it reads what to do line by line, does each in a process of its own (starting Python takes
-longest), and answers with that process's id and how it ended:
+The argument is a folder. Each line of input names a case, which is run in a process of its own (starting Python takes
+longest); the answer is that process's id and exit status:
 
     CASE plain|async|sqpoll
     use NAME plain|async|sqpoll|fixed
@@ -19,7 +19,7 @@ import sys
 import time
 
 TIMES = 23
-UNKNOWN = 77  # how it ends if the kernel does not have the operation
+UNKNOWN = 77  # exit status if the kernel does not have the operation
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 SETUP, ENTER, REGISTER = 425, 426, 427
@@ -58,7 +58,7 @@ class Ring:
         return ctypes.c_uint32.from_buffer(self.ring, at).value
 
     def set(self, at, value):
-        """At once: `struct` clears the place first, which a thread that polls would see."""
+        """Writes the value in one step: `struct` clears the bytes first, which a polling thread would see."""
         ctypes.c_uint32.from_buffer(self.ring, at).value = value
 
     def push(self, entry):
@@ -138,7 +138,7 @@ T = text
 HOW = {True: text_of(struct.pack("<QQQ", 0o102, 0o640, 0)), False: text_of(struct.pack("<QQQ", 0, 0, 0))}
 
 
-ABORTS = struct.pack("ii", 1, 0)  # SO_LINGER: no TIME_WAIT keeps a port
+ABORTS = struct.pack("ii", 1, 0)  # SO_LINGER: leaves no TIME_WAIT on the port
 
 
 def stream():
@@ -244,8 +244,8 @@ def held(good):
     return SEALED if good is None else F
 
 
-# What is done before; the system call; the request; each told whether it is to succeed. `None`: who may not is to try,
-# where it is more than who asks that decides.
+# For each case: preparation; the system call; the request. Call and request get whether they are to succeed, or
+# `None` if a user without permission tries, where that depends on more than the user.
 CASES = {
     "openat": (
         lambda: None,
@@ -378,7 +378,7 @@ CASES = {
 WHOLE = text_of(struct.pack("<QQ", BUF, 4096))
 AS_IT_IS = 0xFFFFFFFFFFFFFFFF
 
-# Requests that move bytes, by the places of their files among `FILES`: held, other, a pipe, a pair of sockets.
+# Requests that move bytes, by the indices of their files in `FILES`: held, other, a pipe, a pair of sockets.
 USES = {
     "read": [dict(op=22, fd=0, addr=BUF, len=100)],
     "readv": [dict(op=1, fd=0, off=3, addr=INTO, len=2)],
@@ -398,9 +398,9 @@ USES = {
 
 
 NOBODY = 9999
-# Not who it is decides: sealed memory, who may write to a socket, a port.
+# Cases in which permission does not depend on the user: sealed memory, write permission on a socket, a port.
 OTHERWISE = ("fallocate", "ftruncate", "connect", "bind")
-# Whoever has the descriptor may.
+# Cases that need no permission beyond the descriptor.
 MAY = ("accept4", "listen", "sendto", "sendmsg", "write", "writev", "recvfrom",
        "recvmsg", "read", "readv", "dns_sendto", "dns_sendmsg")
 
@@ -414,15 +414,15 @@ def as_user(user, what):
 
 def pairs(case, mode):
     before, by_call, by_request = CASES[case]
-    # A thread that polls does all as who made the ring.
+    # A polling thread acts as the user that made the ring.
     kind = SQPOLL if mode == "sqpoll" else 0
     rings = {0: Ring(kind), NOBODY: as_user(NOBODY, lambda: Ring(kind))}
     if not rings[0].knows(by_request(True)[0]):
         sys.exit(UNKNOWN)
     flags = ASYNC if mode == "async" else 0
-    turns = [(True, 0), (False, 0), (None if case in OTHERWISE else True, NOBODY)]
+    variants = [(True, 0), (False, 0), (None if case in OTHERWISE else True, NOBODY)]
     for _ in range(TIMES):
-        for good, user in turns[: 2 if case in MAY else 3]:
+        for good, user in variants[: 2 if case in MAY else 3]:
             before()
             as_user(user, lambda: by_call(good))
             before()
@@ -443,18 +443,18 @@ def uses(name, mode):
     for _ in range(TIMES):
         for use in USES[name]:
             use, source, rw = dict(use), use.get("source"), 0
-            place = use["fd"]
-            use["fd"] = 999 if place is None else place if mode == "fixed" else files[place]
+            index = use["fd"]
+            use["fd"] = 999 if index is None else index if mode == "fixed" else files[index]
             if source is not None:
                 del use["source"]
                 use["index"], rw = (source, 1 << 31) if mode == "fixed" else (files[source], 0)
             [result] = ring.run(sqe(**use, rw=rw, flags={"async": ASYNC, "fixed": FIXED}.get(mode, 0)))
-            if (result < 0) != (place is None):
+            if (result < 0) != (index is None):
                 sys.exit(f"{name}: {result}")
 
 
 def slots():
-    """Opens into the ring's table, and the file is used by a request that is linked to it."""
+    """Opens a file into the ring's table; a linked request then uses it."""
     ring = Ring()
     ring.files(-1, -1)
     for _ in range(TIMES):
@@ -469,7 +469,7 @@ def slots():
 def do(words):
     global D, F, NET, SEALED
     SEALED = os.memfd_create("sealed", os.MFD_ALLOW_SEALING)
-    fcntl.fcntl(SEALED, 1033, 2 | 4 | 8)  # F_ADD_SEALS: no other size, no other content
+    fcntl.fcntl(SEALED, 1033, 2 | 4 | 8)  # F_ADD_SEALS: no change of size or content
     D = os.open(".", os.O_PATH | os.O_DIRECTORY)
     F = os.open("held", os.O_RDWR)
     NET = Net()
@@ -477,7 +477,7 @@ def do(words):
 
 
 os.chdir(sys.argv[1])
-# Who may not write to it may not connect.
+# Connecting needs write permission on the socket.
 SHUT = socket.socket(socket.AF_UNIX)
 SHUT.bind("shut.sock")
 for line in sys.stdin:

@@ -1,5 +1,5 @@
-//! io_uring: each operation of a table by system call and by request, 23 times good, 23 times bad and 23 times by who
-//! may not. The records of the two ways are the same but for the way.
+//! io_uring: each operation of a table by system call and by request, 23 times successful, 23 times failing and
+//! 23 times without permission. The records of the two ways differ only in `via`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,7 +12,7 @@ use bpf_programs::programs::tracers;
 use bpf_programs::wire::Kind;
 use model::{Details, Dns, Record, Transfer};
 
-use crate::ledger::both_halves;
+use crate::ledger::flush_both_buffers;
 use crate::support::Kernel;
 use crate::usage::{self, Sums};
 use crate::{TIMES, Test};
@@ -30,10 +30,11 @@ pub const TESTS: &[Test] = &[
 
 const PROGRAM: &str = include_str!("uring.py");
 
-/// How it ends when the kernel is too old for an operation.
+/// Exit status if the kernel is too old for an operation.
 const UNKNOWN: i32 = 77;
 
-/// Operations of `uring.py`, with their errno when they are to fail, and whether somebody may not.
+/// Operations of `uring.py`, with the errno of their failure, and whether they are also tried without
+/// permission.
 const CASES: &[(&str, Kind, i32, bool)] = &[
     ("openat", Kind::Open, libc::ENOENT, true),
     ("openat2", Kind::Open, libc::ENOENT, true),
@@ -62,7 +63,7 @@ const CASES: &[(&str, Kind, i32, bool)] = &[
     ("dns_sendmsg", Kind::Dns, libc::EACCES, false),
 ];
 
-/// What one request moves, by file and direction.
+/// The bytes that one request moves, by file and direction.
 type Use = (&'static str, &'static [(&'static str, char, u64)]);
 
 const USES: &[Use] = &[
@@ -94,8 +95,8 @@ impl Python {
         Ok(Self { child, answers })
     }
 
-    /// Has it do that; gives the process that did it, `None` if the kernel does not have the operation. What others have
-    /// filled the ring with is taken out first.
+    /// Makes it run a case; returns the process that ran it, or `None` if the kernel does not have the
+    /// operation. Drains the rings first, so that earlier events leave room.
     pub fn run(&mut self, kernel: &mut Kernel, what: &str) -> anyhow::Result<Option<u32>> {
         kernel.drain();
         let mut answer = String::new();
@@ -110,7 +111,7 @@ impl Python {
 
 impl Drop for Python {
     fn drop(&mut self) {
-        // It waits for us, or has ended.
+        // The process waits for input, or has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -123,13 +124,13 @@ fn each(mode: &str) -> anyhow::Result<()> {
     for (case, kind, errno, denied) in CASES {
         let Some(pid) = python.run(&mut kernel, &format!("{case} {mode}"))? else { continue };
         kernel.drain();
-        let turns = if *denied { 3 } else { 2 };
-        let mut told = told(&kernel, pid, *kind, case)?;
-        // What made sockets ready came first.
+        let variants = if *denied { 3 } else { 2 };
+        let mut reported = reported(&kernel, pid, *kind, case)?;
+        // Records from the preparation of sockets come first.
         if *kind == Kind::Bind {
-            told = told.split_off(told.len().saturating_sub(2 * turns * TIMES));
+            reported = reported.split_off(reported.len().saturating_sub(2 * variants * TIMES));
         }
-        check(told, *errno, turns).context(*case)?;
+        check(reported, *errno, variants).context(*case)?;
     }
     Ok(())
 }
@@ -140,12 +141,12 @@ fn ledger(mode: &str) -> anyhow::Result<()> {
     for (name, expected) in USES {
         usage::fill(folder.path())?;
         let pid = python.run(&mut kernel, &format!("use {name} {mode}"))?.context("unknown operation")?;
-        // No descriptor leads to what a ring did: it is told by the sweep.
-        both_halves(&mut kernel)?;
-        let mut told = usage::told(&kernel, pid)?;
-        // What started Python reads by itself.
-        told.retain(|usage| usage.via.contains(&"io_uring"));
-        let found = usage::sums(&told);
+        // No close of a descriptor flushes what a ring did: the sweep does.
+        flush_both_buffers(&mut kernel)?;
+        let mut reported = usage::reported(&kernel, pid)?;
+        // Without the files that Python reads at its start.
+        reported.retain(|usage| usage.via.contains(&"io_uring"));
+        let found = usage::sums(&reported);
         let times = TIMES as u64;
         let wanted: Sums = expected
             .iter()
@@ -156,7 +157,7 @@ fn ledger(mode: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A file that only the ring has a number for.
+/// A file that has a slot in the ring's table and no descriptor.
 fn slots() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("held");
@@ -166,15 +167,15 @@ fn slots() -> anyhow::Result<()> {
     let pid = python.run(&mut kernel, "slots")?.context("no slots")?;
     kernel.drain();
     let is_it = |record: &Record| {
-        let (file, path_told) = match &record.details {
+        let (file, name) = match &record.details {
             Details::Open(open) => (open.file.as_ref(), &open.path),
             Details::Fs(fs) => (fs.file.as_ref(), &fs.path),
             _ => return false,
         };
-        path_told.as_bytes() == path.as_os_str().as_bytes() && file.is_some_and(|file| file.ino == ino)
+        name.as_bytes() == path.as_os_str().as_bytes() && file.is_some_and(|file| file.ino == ino)
     };
-    let opens = told(&kernel, pid, Kind::Open, "slots")?;
-    let allocations = told(&kernel, pid, Kind::Truncate, "fallocate")?;
+    let opens = reported(&kernel, pid, Kind::Open, "slots")?;
+    let allocations = reported(&kernel, pid, Kind::Truncate, "fallocate")?;
     ensure!((opens.len(), allocations.len()) == (TIMES, TIMES), "{opens:?} {allocations:?}");
     for record in opens.iter().chain(&allocations) {
         ensure!(is_it(record) && record.details.ret() == Some(0), "{record:#?}");
@@ -182,8 +183,8 @@ fn slots() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The records of one case's calls.
-fn told(kernel: &Kernel, pid: u32, kind: Kind, case: &str) -> anyhow::Result<Vec<Record>> {
+/// Returns the records of one case's calls.
+fn reported(kernel: &Kernel, pid: u32, kind: Kind, case: &str) -> anyhow::Result<Vec<Record>> {
     let decode = tracers().find(|tracer| tracer.kind == kind).context("no tracer")?.decode;
     let mut found = Vec::new();
     for bytes in kernel.of(pid, kind) {
@@ -200,7 +201,7 @@ fn told(kernel: &Kernel, pid: u32, kind: Kind, case: &str) -> anyhow::Result<Vec
                 }
             },
             Details::Fs(fs) => fs.call == case,
-            // What is waited for has three bytes.
+            // Preparing datagrams have three bytes.
             Details::Socket(socket) if kind == Kind::Udp => {
                 socket.traffic.is_none()
                     && socket.call == Some(case)
@@ -217,22 +218,22 @@ fn told(kernel: &Kernel, pid: u32, kind: Kind, case: &str) -> anyhow::Result<Vec
     Ok(found)
 }
 
-/// Whole, although it is in pieces.
+/// True if the name is complete, although it was sent in pieces.
 fn asks(dns: &Dns) -> bool {
     dns.message.as_ref().is_some_and(|message| message.name == "a.one" && !message.incomplete)
 }
 
-/// In turn: the call that succeeds, its request; the call that fails, its request; the call that is denied, its request.
-fn check(told: Vec<Record>, errno: i32, turns: usize) -> anyhow::Result<()> {
-    ensure!(told.len() == 2 * turns * TIMES, "{} records: {told:#?}", told.len());
-    for (at, pair) in told.chunks_exact(2).enumerate() {
+/// Compares call and request: pairs that succeed, that fail, and that lack permission follow one another.
+fn check(reported: Vec<Record>, errno: i32, variants: usize) -> anyhow::Result<()> {
+    ensure!(reported.len() == 2 * variants * TIMES, "{} records: {reported:#?}", reported.len());
+    for (at, pair) in reported.chunks_exact(2).enumerate() {
         let [call, request] = pair else { anyhow::bail!("no pair") };
         let mut identity = request.identity.clone().context("identity")?;
-        ensure!(std::mem::take(&mut identity.uring), "not told as io_uring's: {request:#?}");
+        ensure!(std::mem::take(&mut identity.uring), "not recorded as io_uring's: {request:#?}");
         ensure!(Some(identity) == call.identity, "{request:#?} is not {call:#?}");
         ensure!(request.details == call.details, "{request:#?} is not {call:#?}");
         let ret = call.details.ret().context("result")?;
-        let (wanted, user) = match at % turns {
+        let (wanted, user) = match at % variants {
             0 => (ret >= 0, 0),
             1 => (ret == -i64::from(errno), 0),
             _ => ([-1, -13].contains(&ret), 9999),

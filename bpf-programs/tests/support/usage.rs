@@ -1,4 +1,4 @@
-//! Tracer `usage`: every way to a file's bytes, 23 times each, counted to the byte.
+//! Tracer `usage`: every call that reads, writes or maps a file's bytes, 23 times each, counted to the byte.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,10 +16,10 @@ use crate::{TIMES, Test};
 
 pub const TESTS: &[Test] = &[("usage_each_way", each_way)];
 
-/// Bytes, calls and ways, by file (what its name ends with) and direction.
+/// Bytes, calls and names of calls, by file (the end of its name) and direction.
 pub type Sums = BTreeMap<(String, char), (u64, u64, Vec<&'static str>)>;
 
-/// A way: its name, what is called in words of Perl, and what that does each time: file, direction, bytes, way.
+/// A case: its name, Perl code of the calls, and their effect each time: file, direction, bytes, call.
 type Case = (&'static str, &'static str, &'static [(&'static str, char, u64, &'static str)]);
 
 pub const PRELUDE: &str = r#"
@@ -38,7 +38,7 @@ sub aio {
 sub message { pack('QQPQQQQ', 0, 0, $iov, 2, 0, 0, 0) }
 "#;
 
-/// Numbers of system calls, by the names they have in the scripts.
+/// Numbers of system calls, by their names in the scripts.
 const NUMBERS: &[(&str, i64)] = &[
     ("COPY_FILE_RANGE", libc::SYS_copy_file_range),
     ("IO_DESTROY", libc::SYS_io_destroy),
@@ -138,10 +138,10 @@ fn each_way() -> anyhow::Result<()> {
     for (name, script, expected) in CASES {
         fill(folder.path())?;
         let pid = perl(&format!("for (1..{TIMES}) {{ {script}; }}"), folder.path())?;
-        // At its end everything is told; the ledger has nothing left of it.
+        // At the process's end all is flushed; nothing of it is left in the ledger.
         kernel.drain();
-        let told = told(&kernel, pid)?;
-        let found = sums(&told);
+        let reported = reported(&kernel, pid)?;
+        let found = sums(&reported);
         let wanted: Sums = expected
             .iter()
             .map(|(file, direction, bytes, via)| {
@@ -158,13 +158,13 @@ fn each_way() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The two files that the prelude opens.
+/// Writes the two files that the prelude opens.
 pub fn fill(folder: &Path) -> anyhow::Result<()> {
     fs::write(folder.join("held"), "h".repeat(1000))?;
     Ok(fs::write(folder.join("other"), "o".repeat(1000))?)
 }
 
-/// Runs a script behind the prelude; gives its process's id.
+/// Runs a script after the prelude; returns its process's id.
 pub fn perl(script: &str, folder: &Path) -> anyhow::Result<u32> {
     let numbers: String =
         NUMBERS.iter().map(|(name, number)| format!("sub {name}() {{ {number} }} ")).collect();
@@ -175,22 +175,22 @@ pub fn perl(script: &str, folder: &Path) -> anyhow::Result<u32> {
     Ok(pid)
 }
 
-/// What was told of a process.
-pub fn told(kernel: &Kernel, pid: u32) -> anyhow::Result<Vec<Usage>> {
-    let mut told = Vec::new();
+/// Returns the usage records of a process.
+pub fn reported(kernel: &Kernel, pid: u32) -> anyhow::Result<Vec<Usage>> {
+    let mut reported = Vec::new();
     for bytes in kernel.of(pid, Kind::Usage) {
         match decode(&bytes)?.details {
-            Details::Usage(usage) => told.push(*usage),
+            Details::Usage(usage) => reported.push(*usage),
             other => anyhow::bail!("{other:?}"),
         }
     }
-    Ok(told)
+    Ok(reported)
 }
 
-/// Sums over rows, of the files that a test makes.
-pub fn sums(told: &[Usage]) -> Sums {
+/// Sums up rows, for the files that a test makes.
+pub fn sums(reported: &[Usage]) -> Sums {
     let mut sums = Sums::new();
-    for usage in told {
+    for usage in reported {
         let path = usage.path.as_str();
         let name = match path.rsplit_once('/') {
             _ if path.starts_with("pipe:") => "pipe",

@@ -1,24 +1,24 @@
-//! A made-up struct as C: its declaration, and the lines that fill and show each of its leaves.
+//! Writes a generated struct as C: its declaration, and the code that fills and prints each of its leaves.
 
 use std::fmt::Write as _;
 
-use super::animal::{Enum, Member, Of, Record};
+use super::structs::{Enum, Member, Of, Record};
 
-/// A struct in C.
-pub(crate) struct Cage {
+/// A generated struct, as C.
+pub(crate) struct CStruct {
     pub(crate) declaration: String,
     pub(crate) leaves: Vec<Leaf>,
-    /// Keys and elements that all of its objects and lists have together.
+    /// The number of keys and elements of all its objects and lists.
     shown: usize,
     names: usize,
     index: usize,
 }
 
-/// Something with one value.
+/// A part of the struct that has one value.
 pub(crate) struct Leaf {
-    /// As C says it: `v.f1.f2[3]`.
+    /// The expression in C: `v.f1.f2[3]`.
     pub(crate) c: String,
-    /// The keys and indices on the way to it.
+    /// The keys and indices that lead to the value.
     pub(crate) path: Vec<Step>,
     pub(crate) what: What,
 }
@@ -29,7 +29,7 @@ pub(crate) enum Step {
     Index(usize),
 }
 
-/// What a leaf is, as far as comparing needs to know it.
+/// The kind of a leaf, which decides how values are compared.
 #[derive(Clone, Debug)]
 pub(crate) enum What {
     Int,
@@ -37,19 +37,19 @@ pub(crate) enum What {
     Float,
     Double,
     Pointer,
-    /// Constants by value, and the size in bits is over 32.
+    /// Constants by value; true if the enum has more than 32 bits.
     Enum(Vec<(i128, String)>, bool),
     Text,
     Bytes,
 }
 
-/// Makes the C of one struct.
-pub(crate) fn build(index: usize, record: &Record) -> Cage {
+/// Writes the C of one struct.
+pub(crate) fn build(index: usize, record: &Record) -> CStruct {
     let (declaration, leaves) = (String::new(), Vec::new());
-    let mut cage = Cage { declaration, leaves, shown: 0, names: 0, index };
-    let body = cage.members(record, "v.", &[]);
-    cage.declaration = format!("struct zoo{index} {{\n{body}}}{};\n", attributes(record));
-    cage
+    let mut c_struct = CStruct { declaration, leaves, shown: 0, names: 0, index };
+    let body = c_struct.members(record, "v.", &[]);
+    c_struct.declaration = format!("struct generated{index} {{\n{body}}}{};\n", attributes(record));
+    c_struct
 }
 
 fn attributes(record: &Record) -> String {
@@ -61,7 +61,7 @@ fn aligned(to: Option<u8>) -> String {
     to.map(|to| format!(" __attribute__((aligned({to})))")).unwrap_or_default()
 }
 
-impl Cage {
+impl CStruct {
     pub(crate) fn shown(&self) -> usize {
         self.shown
     }
@@ -71,7 +71,7 @@ impl Cage {
         format!("f{}", self.names)
     }
 
-    /// The members' lines; notes the leaves on the way.
+    /// Writes the members' declarations, and collects the leaves.
     fn members(&mut self, record: &Record, c: &str, path: &[Step]) -> String {
         let mut text = String::new();
         for member in &record.members {
@@ -98,7 +98,7 @@ impl Cage {
         text
     }
 
-    /// What stands before and behind the name.
+    /// Returns the parts of a declaration before and after the name.
     fn of(&mut self, of: &Of, c: &str, path: &[Step]) -> (String, String) {
         self.shown += 1;
         let (what, base, dimensions) = match of {
@@ -123,9 +123,9 @@ impl Cage {
         (base, dimensions)
     }
 
-    /// Each element has leaves of its own; declared is only one of them.
+    /// Each element has leaves of its own; the declaration is that of the last one.
     fn array(&mut self, element: &Of, count: usize, c: &str, path: &[Step]) -> (String, String) {
-        // `char` and `u8` in a row are one value, as are these in an array.
+        // An array of `char` or `u8` is one value, also as an element of an array.
         let names = self.names;
         let mut declared = (String::new(), String::new());
         for index in 0..count {
@@ -166,29 +166,29 @@ fn word(record: &Record) -> &'static str {
     if record.union { "union" } else { "struct" }
 }
 
-/// One C file: the types for eBPF, and with a `main` for this machine.
-pub(crate) fn program(cages: &[Cage]) -> String {
-    let mut text = include_str!("zoo.c").to_owned();
-    for cage in cages {
-        text += &cage.declaration;
-        text += &format!("struct zoo{0} *pointer{0};\n", cage.index);
+/// Writes the C file: the types for eBPF, and with a `main` for this machine.
+pub(crate) fn program(c_structs: &[CStruct]) -> String {
+    let mut text = include_str!("prelude.c").to_owned();
+    for c_struct in c_structs {
+        text += &c_struct.declaration;
+        text += &format!("struct generated{0} *pointer{0};\n", c_struct.index);
     }
     text += "#ifndef TYPES_ONLY\n";
-    for cage in cages {
+    for c_struct in c_structs {
         text += &format!(
-            "static void show{0}(void) {{\nstruct zoo{0} v;\nfill(&v, sizeof v);\n{1}printf(\"{0} \");\nhex(&v, sizeof \
+            "static void show{0}(void) {{\nstruct generated{0} v;\nfill(&v, sizeof v);\n{1}printf(\"{0} \");\nhex(&v, sizeof \
              v);\n{2}printf(\"\\n\");\n}}\n",
-            cage.index,
-            cage.leaves.iter().enumerate().map(|(at, leaf)| filled(at, leaf)).collect::<String>(),
-            cage.leaves.iter().map(printed).collect::<String>(),
+            c_struct.index,
+            c_struct.leaves.iter().enumerate().map(|(at, leaf)| filled(at, leaf)).collect::<String>(),
+            c_struct.leaves.iter().map(printed).collect::<String>(),
         );
     }
     text += "int main(void) {\n";
-    text.extend(cages.iter().map(|cage| format!("show{}();\n", cage.index)));
+    text.extend(c_structs.iter().map(|c_struct| format!("show{}();\n", c_struct.index)));
     text + "return 0;\n}\n#endif\n"
 }
 
-/// C writes the leaf, over what is there.
+/// Writes C that sets the leaf; the struct is already filled with random bytes.
 fn filled(at: usize, leaf: &Leaf) -> String {
     let c = &leaf.c;
     match &leaf.what {
@@ -196,7 +196,7 @@ fn filled(at: usize, leaf: &Leaf) -> String {
         What::Bool => format!("{c} = random128() & 1;\n"),
         What::Enum(constants, wide) => {
             let high = !wide && constants.iter().any(|(value, _)| *value > i32::MAX.into());
-            // A value that has no name, now and then.
+            // Sometimes a value that has no name.
             match constants.get(at % (constants.len() + usize::from(!high))) {
                 Some((_, name)) => format!("{c} = {name};\n"),
                 None => String::new(),
@@ -206,7 +206,7 @@ fn filled(at: usize, leaf: &Leaf) -> String {
     }
 }
 
-/// C reads the leaf and writes down what it read.
+/// Writes C that reads the leaf and prints its value.
 fn printed(leaf: &Leaf) -> String {
     let c = &leaf.c;
     match leaf.what {

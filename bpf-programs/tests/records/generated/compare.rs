@@ -1,15 +1,15 @@
-//! What C read against what we read.
+//! Compares the values that C read with those that were decoded.
 
 use model::Text;
 use serde_json::Value;
 
-use super::cage::{Leaf, Step, What};
+use super::c_source::{Leaf, Step, What};
 
 pub(crate) fn unhex(digits: &str) -> Vec<u8> {
     (0..digits.len() / 2).map(|at| u8::from_str_radix(&digits[at * 2..at * 2 + 2], 16).unwrap()).collect()
 }
 
-/// Keys and elements of all objects and lists, without those for exact bytes.
+/// Counts keys and elements of all objects and lists, without the keys for exact bytes.
 pub(crate) fn count(value: &Value) -> usize {
     match value {
         Value::Object(map) => {
@@ -20,7 +20,7 @@ pub(crate) fn count(value: &Value) -> usize {
     }
 }
 
-/// Compares one leaf; `expected` is as the C program wrote it.
+/// Compares one leaf; `expected` is the C program's output.
 pub(crate) fn leaf(leaf: &Leaf, expected: &str, fields: &Value) -> Result<(), String> {
     let found = follow(fields, &leaf.path).ok_or("it is missing")?;
     let number = || u128::from_str_radix(expected, 16).unwrap();
@@ -58,7 +58,7 @@ fn value(found: &Value) -> Option<u128> {
     }
 }
 
-/// Of a 64-bit enum's number the sign is not known where the compiler does not tell it, nor are names to be had.
+/// Compares an enum. For a 64-bit enum older compilers record neither sign nor names.
 fn enumerated(found: &Value, value: i128, constants: &[(i128, String)], wide: bool) -> bool {
     let names: Vec<_> =
         constants.iter().filter(|(constant, _)| *constant == value).map(|(_, name)| name).collect();
@@ -86,7 +86,7 @@ fn text(leaf: &Leaf, bytes: &[u8], found: &Value, fields: &Value) -> Result<(), 
     if *found != Value::String(expected.as_str().to_owned()) {
         return Err(format!("C reads {expected}, we read {found}"));
     }
-    // The exact bytes stand beside the key; of lists, as a list of the same form.
+    // The exact bytes are beside the key; for lists, as a list of the same form.
     let key = leaf.path.iter().rposition(|step| matches!(step, Step::Key(_))).unwrap();
     let (to_key, rest) = leaf.path.split_at(key + 1);
     let Some(Step::Key(name)) = to_key.last() else { unreachable!() };

@@ -35,7 +35,7 @@ static void hex(const volatile void *from, unsigned long size)
 		printf("%02x", *byte++);
 }
 
-/* All 128 bits, the sign all the way up. */
+/* Prints all 128 bits, sign-extended. */
 static void number(__int128 value)
 {
 	printf(" %016llx%016llx", (u64)((unsigned __int128)value >> 64), (u64)value);

@@ -1,4 +1,4 @@
-//! What a made-up struct can hold.
+//! Random C structs, as data.
 
 use proptest::prelude::*;
 
@@ -27,10 +27,10 @@ pub(crate) enum Member {
     Gap(u8),
 }
 
-/// A type.
+/// The type of a member.
 #[derive(Clone, Debug)]
 pub(crate) enum Of {
-    /// By its name in C.
+    /// An integer type by its name in C.
     Int(&'static str),
     Bool,
     Float,
@@ -57,7 +57,8 @@ impl Enum {
         self.values.iter().any(|value| *value < low || *value > high)
     }
 
-    /// Compilers before clang 16 don't tell that this one is unsigned, so only its names are sure.
+    /// True if a constant is over the signed range: compilers before clang 16 do not record that the enum is
+    /// unsigned, so only its names are certain.
     pub(crate) fn is_high(&self) -> bool {
         !self.is_wide() && self.values.iter().any(|value| *value > i32::MAX.into())
     }
@@ -110,7 +111,7 @@ fn scalar(with_bool: bool) -> impl Strategy<Value = Of> {
     ]
 }
 
-/// Whole numbers of fewer bits than their type.
+/// Generates bit-fields of integer types.
 fn bits(with_bool: bool) -> impl Strategy<Value = Member> {
     let ints = (prop::sample::select(INTS.to_vec()), any::<u8>())
         .prop_map(|((name, bits), some)| Member::Bits { of: Of::Int(name), bits: some % bits + 1 });
@@ -124,7 +125,8 @@ fn bits(with_bool: bool) -> impl Strategy<Value = Member> {
     ]
 }
 
-/// In a union other members overwrite what a `_Bool` may hold, so there is none in one.
+/// Generates members. A union gets no `_Bool`, because other members overwrite it with values that it may not
+/// hold.
 fn members(depth: u32, with_bool: bool) -> BoxedStrategy<Vec<Member>> {
     let aligned = || prop::option::weighted(0.1, prop::sample::select(vec![2u8, 4, 8, 16, 32]));
     let plain = (of(depth, with_bool), aligned()).prop_map(|(of, aligned)| Member::Plain { of, aligned });
@@ -158,14 +160,14 @@ fn record_of(depth: u32, with_bool: bool) -> BoxedStrategy<Record> {
     prop_oneof![3 => one(false), 1 => one(true)].boxed()
 }
 
-/// A struct with something in it.
+/// Generates a struct with at least one byte.
 pub(crate) fn record() -> impl Strategy<Value = Record> {
     (members(2, true), prop::bool::weighted(0.2))
         .prop_map(|(members, packed)| Record { union: false, packed, aligned: None, members })
         .prop_filter("gaps have no bytes to fill", has_bytes)
 }
 
-/// Whether all of it, to the innermost, has something that is no gap.
+/// True if every nested struct has a member that is not a gap.
 fn has_bytes(record: &Record) -> bool {
     let deep = |of: &Of| {
         let mut of = of;
