@@ -1,9 +1,9 @@
-//! The cost of one hand-off: a batch through an outbox, and a record's share of it.
+//! Measures one hand-off: a batch through an outbox, in total and per record.
 
 use actors::{Outbox, WhenFull};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
-/// Records in a batch, as the kernel host cuts them.
+/// Records in a batch, as many as the kernel host puts into one.
 const BATCH: u64 = 1024;
 
 fn handoff(criterion: &mut Criterion) {

@@ -1,13 +1,13 @@
-//! How long to wait before the next try: a pure function of how many failed.
+//! The delay before the next restart: a pure function of the number of failed attempts.
 
 use std::time::Duration;
 
-/// Exponential back-off with a cap, and jitter so that children that fell together don't rise together.
+/// Exponential back-off with a cap, and jitter so that children that crashed together do not restart together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backoff {
-    /// Before the first retry.
+    /// Delay before the first retry.
     pub base: Duration,
-    /// Never longer than this, jitter aside.
+    /// Longest delay, before jitter is applied.
     pub cap: Duration,
     /// Share of the delay that is random, 0 to 1: the delay lies between `1 - jitter` and `1 + jitter` of its nominal value.
     pub jitter: f64,
@@ -20,7 +20,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The delay before retry number `retry` (the first is 0), given a random number from 0 to 1.
+    /// Returns the delay before retry number `retry` (the first is 0), given a random number from 0 to 1.
     pub fn delay(&self, retry: u32, random: f64) -> Duration {
         let nominal = self.base.saturating_mul(2_u32.saturating_pow(retry.min(31))).min(self.cap);
         nominal.mul_f64(1.0 + self.jitter.clamp(0.0, 1.0) * (2.0 * random.clamp(0.0, 1.0) - 1.0))

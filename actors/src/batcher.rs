@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use crate::clock::{self, Instant};
 
-/// When a batch is full.
+/// Thresholds at which a batch is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Items.
+    /// Number of items.
     pub count: usize,
-    /// Sum of what the items say they weigh.
+    /// Sum of the sizes given to [`Batcher::push`].
     pub bytes: usize,
-    /// Since its first item.
+    /// Time since the batch's first item.
     pub age: Duration,
 }
 
-/// Collects items.
+/// Collects items and returns them as a batch when one of the [`Limits`] is reached.
 #[derive(Debug)]
 pub struct Batcher<T> {
     limits: Limits,
@@ -25,12 +25,12 @@ pub struct Batcher<T> {
 }
 
 impl<T> Batcher<T> {
-    /// An empty one.
+    /// Creates an empty batcher.
     pub fn new(limits: Limits) -> Self {
         Self { limits, items: Vec::new(), bytes: 0, due: None }
     }
 
-    /// Adds an item that weighs `bytes`; returns the batch if that filled it.
+    /// Adds an item of `bytes` bytes; returns the batch if that filled it.
     pub fn push(&mut self, item: T, bytes: usize) -> Option<Vec<T>> {
         if self.items.is_empty() {
             self.due = Some(clock::now() + self.limits.age);
@@ -41,24 +41,24 @@ impl<T> Batcher<T> {
         if full { self.take() } else { None }
     }
 
-    /// When the batch at hand must go, full or not; `None` while empty.
+    /// Returns when the current batch must be taken even if it is not full; `None` while it is empty.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Takes the batch at hand, if it has items.
+    /// Takes the current batch, if it has items.
     pub fn take(&mut self) -> Option<Vec<T>> {
         self.due = None;
         self.bytes = 0;
         if self.items.is_empty() { None } else { Some(std::mem::take(&mut self.items)) }
     }
 
-    /// Items at hand.
+    /// Returns the number of items in the current batch.
     pub fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// None is at hand.
+    /// Returns whether the current batch has no items.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }

@@ -1,4 +1,4 @@
-//! A supervised actor, seen from inside ([`ActorCtx`]) and from outside ([`ChildRef`]).
+//! Handles to a supervised actor: [`ActorCtx`] for the actor itself, [`ChildRef`] for all others.
 
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,72 +13,72 @@ use tokio::sync::{Notify, watch};
 use crate::driver::ExitSlot;
 use crate::{Exit, ExitCounts, Progress};
 
-/// Asks an actor to finish what it has in hand, flush, and end with [`ActorCtx::end`]`(Exit::Stopped)`.
+/// Asks an actor to finish its current work, flush, and end with [`ActorCtx::end`]`(Exit::Stopped)`.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Shutdown;
 
-/// What the supervisor can build, watch and stop: any actor that understands [`Shutdown`].
+/// An actor that a supervisor can build, watch and stop: any actor that handles [`Shutdown`].
 pub trait Child: Actor<Context = Context<Self>> + Handler<Shutdown> {}
 impl<A: Actor<Context = Context<A>> + Handler<Shutdown>> Child for A {}
 
-/// What an actor shows of itself: the one value that status, metrics and tests read. It outlives restarts.
+/// The state that an actor publishes for status, metrics and tests. Survives restarts.
 pub trait State: Serialize + Clone + PartialEq + Default + Send + 'static {}
 impl<S: Serialize + Clone + PartialEq + Default + Send + 'static> State for S {}
 
-/// Where a child stands.
+/// Phase of a child's life cycle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Being built.
+    /// A new incarnation is being built.
     #[default]
     Starting,
-    /// At work.
+    /// An incarnation runs.
     Running,
-    /// Fell, and waits for its next try.
+    /// The last incarnation crashed; the next one starts after a delay.
     BackingOff,
-    /// Fell too often, or for a reason no restart mends.
+    /// Crashed too often, or for a reason that no restart fixes.
     GivenUp,
-    /// Was asked to stop, and has.
+    /// Stopped on request.
     Stopped,
-    /// Did what it was for.
+    /// Completed its work.
     Finished,
 }
 
 impl Phase {
-    /// It will not run again.
+    /// Returns whether a child in this phase will not run again.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::GivenUp | Self::Stopped | Self::Finished)
     }
 }
 
-/// A child's story so far.
+/// Status of a child: its phase, its exits and their causes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildStatus {
-    /// Where it stands.
+    /// Phase the child is in.
     pub phase: Phase,
-    /// How its incarnations ended.
+    /// Number of incarnations that ended in each way.
     pub exits: ExitCounts,
-    /// The first fault of all, kept: later ones are often only its consequences.
+    /// The first fault, kept because later ones are often only its consequences.
     pub first_cause: Option<String>,
-    /// The latest fault.
+    /// The most recent fault.
     pub last_cause: Option<String>,
-    /// How often it was built anew.
+    /// Number of restarts.
     pub restarts: u64,
 }
 
-/// What survives a child's incarnations, shared by supervisor, actor and whoever observes.
+/// Data that survives a child's incarnations, shared by the supervisor, the actor and its observers.
 pub(crate) struct Shared<A: Actor, S> {
     pub(crate) name: String,
     pub(crate) state: Arc<Mutex<S>>,
     pub(crate) status: watch::Sender<ChildStatus>,
     pub(crate) addr: watch::Sender<Option<Addr<A>>>,
     pub(crate) stop: watch::Sender<bool>,
-    /// Of a child that can be started again.
+    /// Wakes the supervisor for a revival; `None` if the child cannot be revived.
     pub(crate) revival: Option<Notify>,
 }
 
-/// An incarnation's ctx to its supervisor.
+/// An incarnation's handle to its supervisor: publishes state, marks progress, ends the incarnation.
 pub struct ActorCtx<S> {
     name: Arc<str>,
     state: Arc<Mutex<S>>,
@@ -102,62 +102,62 @@ impl<S: State> ActorCtx<S> {
         Self { name: name.into(), state, progress, exit }
     }
 
-    /// The child's name.
+    /// Returns the child's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Changes what the actor shows of itself.
+    /// Changes the published state.
     pub fn update(&self, change: impl FnOnce(&mut S)) {
         change(&mut lock(&self.state));
     }
 
-    /// What the actor shows of itself.
+    /// Returns a copy of the published state.
     pub fn read(&self) -> S {
         lock(&self.state).clone()
     }
 
-    /// Where to mark progress.
+    /// Returns the counters to mark progress on.
     pub fn progress(&self) -> &Progress {
         &self.progress
     }
 
-    /// Ends this incarnation, from anywhere: the actor is dropped at its next poll. The first call counts.
+    /// Ends this incarnation; can be called from anywhere. The actor is dropped at its next poll. The first call counts.
     pub fn end(&self, exit: Exit) {
         self.exit.set(exit);
     }
 
-    /// Ends it with a fault that another try may mend.
+    /// Ends this incarnation with a fault that a restart may fix.
     pub fn fail(&self, cause: impl Display) {
         self.end(Exit::Failed { cause: cause.to_string(), retry: true });
     }
 
-    /// Ends it with a fault that no restart mends: a missing permission, a bad command.
+    /// Ends this incarnation with a fault that no restart fixes: a missing permission, a bad command.
     pub fn give_up(&self, cause: impl Display) {
         self.end(Exit::Failed { cause: cause.to_string(), retry: false });
     }
 }
 
-/// Why a question got no answer.
+/// Why a message got no answer.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum AskError {
     /// The child will not run again.
     #[error("{name} does not run: {}", cause.as_deref().unwrap_or("it has ended"))]
     Ended {
-        /// Its name.
+        /// The child's name.
         name: String,
-        /// Its first fault.
+        /// The child's first fault.
         cause: Option<String>,
     },
-    /// It fell while it answered.
+    /// The incarnation ended before it had answered.
     #[error("{name} exited while answering")]
     Exited {
-        /// Its name.
+        /// The child's name.
         name: String,
     },
 }
 
-/// A supervised actor from outside. Clones refer to the same child.
+/// A handle to a supervised actor. Clones refer to the same child.
 pub struct ChildRef<A: Actor, S> {
     pub(crate) shared: Arc<Shared<A, S>>,
 }
@@ -169,25 +169,25 @@ impl<A: Actor, S> Clone for ChildRef<A, S> {
 }
 
 impl<A: Child, S: State> ChildRef<A, S> {
-    /// The address of the incarnation at work, if there is one.
+    /// Returns the address of the running incarnation, if there is one.
     pub fn addr(&self) -> Option<Addr<A>> {
         self.shared.addr.borrow().clone()
     }
 
-    /// What the actor shows of itself.
+    /// Returns a copy of the state the actor has published.
     pub fn state(&self) -> S {
         lock(&self.shared.state).clone()
     }
 
-    /// Where it stands.
+    /// Returns the child's current status.
     pub fn status(&self) -> ChildStatus {
         self.shared.status.borrow().clone()
     }
 
-    /// Asks the incarnation at work, or the next one, and waits for the answer.
+    /// Sends a message to the running incarnation, or to the next one, and waits for the answer.
     ///
     /// # Errors
-    /// When the child will not run again, or falls before it has answered.
+    /// When the child will not run again, or the incarnation ends before it has answered.
     pub async fn ask<M>(&self, message: M) -> Result<M::Result, AskError>
     where
         A: Handler<M>,
@@ -199,17 +199,17 @@ impl<A: Child, S: State> ChildRef<A, S> {
         addr.send(message).await.map_err(|_| AskError::Exited { name: self.shared.name.clone() })
     }
 
-    /// Asks it to stop and waits until it has.
+    /// Asks the child to stop and waits until it has.
     pub async fn stop(&self) -> ChildStatus {
-        // Under the status's lock, so that nobody revives it between the look and the deed.
+        // Set under the status's lock, which `revive` holds from its check to its change.
         self.shared.status.send_modify(|_| {
             self.shared.stop.send_replace(true);
         });
         self.ended().await
     }
 
-    /// Starts a child again that was given up or has finished, if its [`crate::Spec`] lets it; says whether it did. Its
-    /// causes are forgotten, for they are those of the life before; its counts go on.
+    /// Starts a child again that was given up or has finished, if its [`crate::Spec`] allows it; returns whether it did.
+    /// Clears the causes, which describe earlier incarnations, and keeps the counts.
     pub fn revive(&self) -> bool {
         let Some(revival) = &self.shared.revival else { return false };
         let revived = self.shared.status.send_if_modified(|status| {
@@ -226,12 +226,12 @@ impl<A: Child, S: State> ChildRef<A, S> {
         revived
     }
 
-    /// Waits until it will not run again.
+    /// Waits until the child will not run again.
     pub async fn ended(&self) -> ChildStatus {
         self.until(|status| status.phase.is_terminal()).await
     }
 
-    /// Waits until its status satisfies `condition`.
+    /// Waits until the child's status satisfies `condition`.
     pub async fn until(&self, condition: impl FnMut(&ChildStatus) -> bool) -> ChildStatus {
         let mut status = self.shared.status.subscribe();
         let found = status.wait_for(condition).await.map(|status| status.clone());
@@ -255,15 +255,15 @@ impl<A: Child, S: State> ChildRef<A, S> {
     }
 }
 
-/// A child of any kind: for lists.
+/// A child of any actor type, for lists of children.
 pub trait AnyChild: Send + Sync {
-    /// Its name.
+    /// Returns the child's name.
     fn name(&self) -> &str;
-    /// Where it stands.
+    /// Returns the child's current status.
     fn status(&self) -> ChildStatus;
-    /// What it shows of itself.
+    /// Returns the published state as JSON.
     fn state_json(&self) -> serde_json::Value;
-    /// Asks it to stop and waits until it has.
+    /// Asks the child to stop and waits until it has.
     fn stop(&self) -> BoxFuture<'static, ChildStatus>;
 }
 
@@ -286,7 +286,7 @@ impl<A: Child, S: State> AnyChild for ChildRef<A, S> {
     }
 }
 
-/// A state stays readable after a panic: at worst one update is half done.
+/// Locks a mutex even if it is poisoned: after a panic at most one update of the state is half done.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,5 @@
-//! The only reader of time. What waits uses tokio's clock, which tests pause; what is stored uses the kernel's.
+//! The only module that reads clocks. Code that waits uses tokio's clock, which tests can pause; stored times come from the
+//! kernel's clocks.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -7,19 +8,19 @@ use model::{BootClock, BootNs, WallTime};
 use nix::time::{ClockId, clock_gettime};
 pub use tokio::time::Instant;
 
-/// Now, for measuring and waiting. Stands still in tests with a paused clock.
+/// Returns the current instant, for measuring and waiting. Does not advance in tests with a paused clock.
 #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
 pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Waits.
+/// Waits for `time`.
 pub async fn sleep(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// How long until the next tick of `period`, at most that long. All who go by ticks are woken together, so that the
-/// many who have nothing to do but say so cost the machine one wake-up and not one each.
+/// Returns the time until the next tick of `period`. Actors that wait for ticks wake up together, so that many idle
+/// actors cost the machine one wake-up instead of one each.
 ///
 /// # Panics
 /// When `period` is zero.
@@ -31,26 +32,26 @@ pub fn until_tick(period: Duration) -> Duration {
     period - Duration::from_nanos((since.as_nanos() % period.as_nanos()) as u64)
 }
 
-/// Now on the kernel's boot clock, as `bpf_ktime_get_boot_ns` tells it.
+/// Returns the current time of the kernel's boot clock, the one that `bpf_ktime_get_boot_ns` reads.
 pub fn boot_ns() -> BootNs {
     BootNs(read_ns(ClockId::CLOCK_BOOTTIME) as u64)
 }
 
-/// How long the machine has been suspended since boot: by so much the boot clock is ahead of the monotonic one
+/// Returns for how long the machine has been suspended since boot: the boot clock minus the monotonic clock
 /// (`bpf_ktime_get_ns`).
 pub fn suspended_ns() -> u64 {
     let monotonic = read_ns(ClockId::CLOCK_MONOTONIC);
     u64::try_from(read_ns(ClockId::CLOCK_BOOTTIME) - monotonic).unwrap_or(0)
 }
 
-/// Wall-clock nanoseconds since 1970, UTC.
+/// Returns wall-clock nanoseconds since 1970, UTC.
 pub fn unix_ns() -> i64 {
     read_ns(ClockId::CLOCK_REALTIME)
 }
 
-/// What turns kernel time into local wall time, as clocks and zone stand now.
+/// Returns the conversion from kernel time to local wall time, by the current clocks and time zone.
 pub fn boot_clock() -> BootClock {
-    // Whatever lies between the readings becomes an error of the result: the closest of some it is.
+    // The time between the two readings is the error of the result, so the closest of several pairs is used.
     let readings = (0..5).map(|_| {
         let (before, unix, after) = (read_ns(ClockId::CLOCK_BOOTTIME), unix_ns(), boot_ns().0 as i64);
         (after - before, unix, before + (after - before) / 2)
@@ -59,7 +60,7 @@ pub fn boot_clock() -> BootClock {
     BootClock { local_ns_at_boot: unix - boot + zone_offset_ns(unix) }
 }
 
-/// Local wall time now.
+/// Returns the current local wall time.
 pub fn wall() -> WallTime {
     boot_clock().wall(boot_ns())
 }

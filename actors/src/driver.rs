@@ -1,4 +1,4 @@
-//! Runs one incarnation of an actor and says how it ended. Runs on the actor's own arbiter.
+//! Runs one incarnation of an actor on its arbiter and returns how it ended.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -12,10 +12,10 @@ use actix::{Actor, Addr, AsyncContext, Context};
 
 use crate::{ActorCtx, Child, Exit, Progress, State, clock};
 
-/// How often a living event loop marks its progress.
+/// Interval at which a running event loop marks its progress.
 const CONTEXT_MARK: Duration = Duration::from_millis(500);
 
-/// Where an incarnation's exit is left, by the actor itself or by its supervisor. The first one counts.
+/// Holds an incarnation's exit once the actor or its supervisor has set one. The first one set counts.
 #[derive(Clone, Default)]
 pub(crate) struct ExitSlot {
     inner: Arc<Mutex<(Option<Exit>, Option<Waker>)>>,
@@ -40,7 +40,7 @@ impl ExitSlot {
     }
 }
 
-/// Builds the actor, tells its address, runs it to its end.
+/// Builds the actor, reports its address through `started`, and runs it until it ends.
 pub(crate) async fn drive<A: Child, S: State>(
     factory: impl FnOnce(ActorCtx<S>) -> A + 'static,
     ctx: ActorCtx<S>,

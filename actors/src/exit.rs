@@ -1,4 +1,4 @@
-//! How an incarnation of a child ended: a value, not a log line.
+//! Exits: how an incarnation of a child ended, as a value rather than a log line.
 
 use std::fmt;
 
@@ -7,25 +7,25 @@ use serde::{Deserialize, Serialize};
 /// Why an actor's incarnation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Its work is done; it is not restarted.
+    /// The actor's work is done; it is not restarted.
     Finished,
-    /// It was asked to stop and did.
+    /// The actor was asked to stop and did.
     Stopped,
-    /// It could not go on.
+    /// The actor could not continue.
     Failed {
-        /// What went wrong.
+        /// Description of the fault.
         cause: String,
-        /// Another try may help. If not (a missing permission, a bad command), the supervisor gives up at once.
+        /// True if a restart may help. If not (a missing permission, a bad command), the supervisor gives up at once.
         retry: bool,
     },
-    /// It panicked, with this message.
+    /// The actor panicked, with this message.
     Panicked(String),
-    /// It made no progress, in the words of who noticed.
+    /// The actor made no progress; the text says what stood still and for how long.
     Stalled(String),
 }
 
 impl Exit {
-    /// Whether a new incarnation should be tried.
+    /// Returns whether a new incarnation should be tried.
     pub fn wants_restart(&self) -> bool {
         match self {
             Self::Finished | Self::Stopped => false,
@@ -34,7 +34,7 @@ impl Exit {
         }
     }
 
-    /// The cause in words; `None` for ends that are no fault.
+    /// Returns the cause as text; `None` for exits that are not faults.
     pub fn cause(&self) -> Option<String> {
         match self {
             Self::Finished | Self::Stopped => None,
@@ -55,18 +55,18 @@ impl fmt::Display for Exit {
     }
 }
 
-/// How often a child's incarnations ended in which way.
+/// Number of a child's incarnations that ended in each way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitCounts {
-    /// Work done.
+    /// Incarnations that finished their work.
     pub finished: u64,
-    /// Asked to stop.
+    /// Incarnations that stopped when asked to.
     pub stopped: u64,
-    /// Could not go on.
+    /// Incarnations that could not continue.
     pub failed: u64,
-    /// Panicked.
+    /// Incarnations that panicked.
     pub panicked: u64,
-    /// Made no progress.
+    /// Incarnations that were ended because they made no progress.
     pub stalled: u64,
 }
 

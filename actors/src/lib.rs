@@ -1,12 +1,12 @@
-//! The kit every moving part stands on: supervision with typed exits, bounded outboxes, batches, one clock.
+//! The actor toolkit of the other crates: supervision with typed exits, bounded outboxes, batches, one clock.
 //!
-//! It knows nothing of kernels, SQL or tracers, and builds and tests without root.
+//! This crate knows nothing of kernels, SQL or tracers, and its tests need no root.
 //!
 //! ```
 //! use actix::{Actor, Context, Handler, Message, System};
 //! use actors::{Exit, ActorCtx, Shutdown, Spec, Supervisor};
 //!
-//! /// Counts what it is told to count.
+//! /// Adds up the numbers it is sent.
 //! struct Counter {
 //!     ctx: ActorCtx<u64>,
 //! }

@@ -1,4 +1,4 @@
-//! The sending end of a bounded data channel, with a named policy for when it is full.
+//! The sending end of a bounded data channel, with a configurable policy for a full queue.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,23 +7,23 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// What to do with an item when the queue is full.
+/// Policy for an item that is sent while the queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WhenFull {
-    /// Wait. Back-pressure goes up to the source: a ring fills, a child's pipe fills.
+    /// Waits for room. Back-pressure reaches the source: a ring or a child's pipe fills up.
     #[default]
     Block,
-    /// Drop the newest item. Its claim books its records as lost.
+    /// Drops the item; its claim counts its records as lost.
     Drop,
 }
 
-/// Nobody will ever read the queue again.
+/// The queue has no receiver any more.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("the receiving actor is gone for good")]
+#[error("the receiving actor has ended and will not run again")]
 pub struct Closed;
 
-/// The sending end. Clones send into the same queue and share the counters.
+/// Sends items into a bounded queue. Clones send into the same queue and share the counters.
 pub struct Outbox<T> {
     sender: flume::Sender<T>,
     when_full: WhenFull,
@@ -31,14 +31,14 @@ pub struct Outbox<T> {
 }
 
 impl<T> Outbox<T> {
-    /// A queue for `capacity` items (at least one). Whoever supervises the reader keeps a clone of the receiver,
-    /// so that the queue outlives the reader.
+    /// Creates a queue for `capacity` items (at least one). The reader's supervisor keeps a clone of the receiver, so that
+    /// the queue outlives a crashed reader.
     pub fn channel(capacity: usize, when_full: WhenFull) -> (Self, flume::Receiver<T>) {
         let (sender, receiver) = flume::bounded(capacity.max(1));
         (Self { sender, when_full, dropped: Arc::default() }, receiver)
     }
 
-    /// Sends one item; what happens when the queue is full is the outbox's policy.
+    /// Sends one item; if the queue is full, the outbox's [`WhenFull`] policy applies.
     ///
     /// # Errors
     /// [`Closed`] when no receiver is left; the item is dropped, and with it its claim.
@@ -49,7 +49,7 @@ impl<T> Outbox<T> {
         }
     }
 
-    /// Sends one item if there is room now, else drops it and counts; says which of the two.
+    /// Sends one item if there is room now; otherwise drops and counts it. Returns whether it was sent.
     ///
     /// # Errors
     /// [`Closed`] when no receiver is left.
@@ -64,30 +64,30 @@ impl<T> Outbox<T> {
         }
     }
 
-    /// Offers one item: it comes back when the queue is full, whatever the policy.
+    /// Sends one item if there is room now; otherwise returns it to the caller, whatever the policy.
     ///
     /// # Errors
-    /// The item, when the queue is full or nobody reads it any more.
+    /// The item, when the queue is full or has no receiver any more.
     pub fn offer(&self, item: T) -> Result<(), T> {
         self.sender.try_send(item).map_err(flume::TrySendError::into_inner)
     }
 
-    /// Whether nobody will ever read the queue again.
+    /// Returns whether the queue has no receiver any more.
     pub fn is_closed(&self) -> bool {
         self.sender.is_disconnected()
     }
 
-    /// Items dropped because the queue was full.
+    /// Returns the number of items dropped because the queue was full.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
     }
 
-    /// Items waiting.
+    /// Returns the number of items in the queue.
     pub fn len(&self) -> usize {
         self.sender.len()
     }
 
-    /// None is waiting.
+    /// Returns whether the queue has no items.
     pub fn is_empty(&self) -> bool {
         self.sender.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Health is progress, not an answer to a ping.
+//! Health measured by progress rather than by answers to a ping.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::clock::{self, Instant};
 
-/// A child's marks. Two lanes: its context (marked by the kit, through the actor's own event loop) and its work
-/// (marked by the actor; watched from the first mark on). Either standing still for too long is a stall.
+/// Counts a child's steps in two lanes: its event loop (marked by this crate, through a timer on the actor's own
+/// context) and its work (marked by the actor; watched from the first mark on). A child is stalled if either lane
+/// does not advance for too long.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     inner: Arc<Inner>,
@@ -21,13 +22,13 @@ struct Inner {
 }
 
 impl Progress {
-    /// Work went on. Call it for each item and, while idle, at least every second.
+    /// Marks progress of the actor's work. Call it for each item and, while idle, at least every second.
     pub fn mark(&self) {
         self.inner.work.fetch_add(1, Relaxed);
     }
 
-    /// Opens a protected zone around a call that is known to be slow; while it is open, standing still for ten
-    /// times as long is allowed.
+    /// Opens a protected zone around a call that is known to be slow; while it is open, the stall limit is ten times
+    /// as long.
     #[must_use = "the zone ends when this is dropped"]
     pub fn zone(&self, name: &'static str) -> Zone {
         self.zones().push(name);
@@ -66,7 +67,7 @@ pub(crate) struct Watch {
     lanes: [(u64, Instant); 2],
 }
 
-/// How much longer a protected zone may take.
+/// Factor by which a protected zone extends the stall limit.
 const ZONE_FACTOR: u32 = 10;
 
 impl Watch {
@@ -75,7 +76,7 @@ impl Watch {
         Self { progress, lanes: [(0, now); 2] }
     }
 
-    /// Looks at the marks; says what stands still if something has for `limit`.
+    /// Reads both lanes; returns a description of the first that has not advanced for `limit`.
     pub(crate) fn stalled(&mut self, limit: Duration) -> Option<String> {
         let now = clock::now();
         let inner = &self.progress.inner;

@@ -1,38 +1,38 @@
-//! All children of a run, in the order in which they are stopped.
+//! The list of all children of a run, in the order in which they are stopped.
 
 use std::sync::Arc;
 
 use crate::{AnyChild, ChildStatus};
 
-/// Named groups of children. Stopping goes group by group, in the order in which groups were added: sources
-/// first, so that what they still hold flows through those behind them.
+/// Holds named groups of children. They are stopped group by group, in the order in which groups were added: sources
+/// first, so that the records they still hold flow through the later groups.
 #[derive(Default)]
 pub struct Stage {
     groups: Vec<(&'static str, Vec<Arc<dyn AnyChild>>)>,
 }
 
 impl Stage {
-    /// Nobody on it.
+    /// Creates a stage without children.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a group behind those there are.
+    /// Adds a group that is stopped after all groups added before.
     pub fn add(&mut self, group: &'static str, children: Vec<Arc<dyn AnyChild>>) {
         self.groups.push((group, children));
     }
 
-    /// The groups, in stop order.
+    /// Returns the groups, in stop order.
     pub fn groups(&self) -> &[(&'static str, Vec<Arc<dyn AnyChild>>)] {
         &self.groups
     }
 
-    /// Every child.
+    /// Iterates over the children of all groups.
     pub fn children(&self) -> impl Iterator<Item = &Arc<dyn AnyChild>> {
         self.groups.iter().flat_map(|(_, children)| children)
     }
 
-    /// Stops everybody: group after group, within a group side by side. Returns each one's last status.
+    /// Stops all children: group after group, those of one group at the same time. Returns the last status of each.
     pub async fn stop(&self) -> Vec<(String, ChildStatus)> {
         let mut ends = Vec::new();
         for (group, children) in &self.groups {

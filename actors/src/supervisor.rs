@@ -1,4 +1,21 @@
-//! Builds children from factories, watches them, builds them anew, gives up on them, stops them.
+//! Supervision: builds children from factories, watches their progress, restarts, gives up and stops them.
+//!
+//! A [`ChildTask`] owns each child. It builds an incarnation with the factory, waits for its [`Exit`], and decides what
+//! follows. An incarnation ends by itself (finished, failed, panicked), because it stalled (neither lane of its
+//! [`Progress`] may stand still longer than `stall_after`), or because it was asked to stop. Crashes are followed by a
+//! restart after a growing delay; more than `max_restarts` within `window`, or a fault that no restart fixes, and the
+//! child is given up, with its first cause kept. Name, published state and status live outside the incarnations, so
+//! they survive restarts; a child that blocks its own thread is abandoned with that thread and rebuilt on a new one.
+//!
+//! ```text
+//!              factory             stop requested
+//!   Starting ───────────▶ Running ────────────────▶ Stopped
+//!      ▲                     │ exit
+//!      │                     ├─ finished ──────────▶ Finished ──┐
+//!      │ delay is over       ├─ crashed, stalled                │ revive()
+//!      └───── BackingOff ◀───┤                                  ├─────────▶ Starting
+//!                            └─ too often, no retry ▶ GivenUp ──┘
+//! ```
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,19 +31,19 @@ use crate::{
     ActorCtx, AnyChild, Backoff, Child, ChildRef, ChildStatus, Exit, Phase, Progress, Shutdown, State,
 };
 
-/// How often a child's progress is looked at, as a share of `stall_after`.
-const LOOKS_PER_STALL: u32 = 4;
-/// How long a child that was told to end may take to be dropped before its thread is given up as blocked.
+/// Number of progress checks within `stall_after`.
+const CHECKS_PER_STALL: u32 = 4;
+/// Time a child that is being ended may take until its thread is considered blocked and abandoned.
 const ABANDON_AFTER: Duration = Duration::from_secs(1);
 
-/// When to stop trying.
+/// How often a child may be restarted before it is given up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RestartPolicy {
-    /// More restarts than this within `window`, and the child is given up.
+    /// Restarts allowed within `window`; the next crash makes the supervisor give up.
     pub max_restarts: u32,
-    /// Restarts older than this are forgotten.
+    /// Period over which restarts are counted; older ones are forgotten.
     pub window: Duration,
-    /// How long to wait before each.
+    /// Delay before each restart.
     pub backoff: Backoff,
 }
 
@@ -36,38 +53,38 @@ impl Default for RestartPolicy {
     }
 }
 
-/// Which thread a child runs on.
+/// The thread that a child runs on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Placement {
-    /// The supervisor's.
+    /// Runs the child on the supervisor's thread.
     #[default]
     Here,
-    /// One of its own. A child that blocks its thread can be replaced only here.
+    /// Runs the child on a thread of its own, the only way to replace a child that blocks its thread.
     OwnThread,
 }
 
-/// How a child is to be kept.
+/// Settings of a supervised child.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
-    /// Its name in status and logs.
+    /// Name of the child in status and logs.
     pub name: String,
-    /// When to stop trying.
+    /// How often the child may be restarted.
     pub restart: RestartPolicy,
-    /// No progress for this long is a stall.
+    /// Time without progress after which the child counts as stalled.
     pub stall_after: Duration,
-    /// Asked to stop, it has this long to flush.
+    /// Time the child has to flush once it was asked to stop.
     pub stop_timeout: Duration,
-    /// Its thread.
+    /// The thread the child runs on.
     pub placement: Placement,
-    /// Asked to stop while it has fallen, it is built once more: for children whose queue outlives them and must
-    /// not be left behind.
+    /// Builds the child once more if it is asked to stop after a crash, so that it can drain a queue that outlives its
+    /// incarnations.
     pub last_try: bool,
-    /// Given up or finished, it can be started again ([`ChildRef::revive`]); its factory is kept until it is stopped.
+    /// Allows [`ChildRef::revive`] after the child was given up or has finished; keeps its factory until it is stopped.
     pub revivable: bool,
 }
 
 impl Spec {
-    /// With the usual settings: stall after 30 s, stop within 5 s, on the supervisor's thread.
+    /// Creates a spec with the default settings: stall after 30 s, stop within 5 s, on the supervisor's thread.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -81,19 +98,19 @@ impl Spec {
     }
 }
 
-/// Keeps children. Clones keep the same ones.
+/// Builds and watches children. Clones share the same children.
 #[derive(Clone, Default)]
 pub struct Supervisor {
     children: Arc<Mutex<Vec<Arc<dyn AnyChild>>>>,
 }
 
 impl Supervisor {
-    /// Without children.
+    /// Creates a supervisor without children.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Builds a child and keeps it. The factory runs once for each incarnation, on the child's thread.
+    /// Builds a child and supervises it. The factory runs once for each incarnation, on the child's thread.
     ///
     /// # Panics
     /// Outside an actix system.
@@ -112,7 +129,7 @@ impl Supervisor {
         });
         let child = ChildRef { shared: shared.clone() };
         let mut children = lock(&self.children);
-        // Those that were stopped never come back: a long run with many changes must not collect them.
+        // Stopped children never run again, so they are removed here: a long run with many changes must not collect them.
         children.retain(|child| child.status().phase != Phase::Stopped);
         children.push(Arc::new(child.clone()));
         drop(children);
@@ -120,13 +137,13 @@ impl Supervisor {
         child
     }
 
-    /// All children that were not stopped, in the order of their making.
+    /// Returns all children that were not stopped, in the order in which they were spawned.
     pub fn children(&self) -> Vec<Arc<dyn AnyChild>> {
         lock(&self.children).clone()
     }
 }
 
-/// Keeps one child.
+/// Supervises one child until it will not run again.
 struct ChildTask<A: actix::Actor, S, F> {
     spec: Spec,
     shared: Arc<Shared<A, S>>,
@@ -148,13 +165,13 @@ impl<A: Child, S: State, F: Fn(ActorCtx<S>) -> A + Send + Sync + 'static> ChildT
         }
     }
 
-    /// Waits until it is wanted again; false when it never will be.
+    /// Waits until the child is revived; returns false if it is stopped instead or cannot be revived.
     async fn revived(&self) -> bool {
         let Some(revival) = &self.shared.revival else { return false };
         tokio::select! {
             () = revival.notified() => true,
             () = stop_requested(&self.shared.stop) => {
-                // It may have been asked for both: then it is `Starting`, and somebody waits for its end.
+                // If it was both revived and stopped, its phase is `Starting`, and `stop` waits for a terminal one.
                 self.shared.status.send_modify(|status| {
                     if !status.phase.is_terminal() {
                         status.phase = Phase::Stopped;
@@ -194,7 +211,7 @@ impl<A: Child, S: State, F: Fn(ActorCtx<S>) -> A + Send + Sync + 'static> ChildT
         }
     }
 
-    /// An incarnation for nothing but to be stopped in order.
+    /// Runs one more incarnation, only so that it can stop in order, if the spec asks for that.
     async fn try_once_more(&mut self) {
         if self.spec.last_try {
             let exit = self.run_once().await;
@@ -202,7 +219,7 @@ impl<A: Child, S: State, F: Fn(ActorCtx<S>) -> A + Send + Sync + 'static> ChildT
         }
     }
 
-    /// Waits before the next try; false if the child is to stop instead.
+    /// Waits before the next restart; returns false if the child is to stop instead.
     async fn back_off(&self, retry: u32) -> bool {
         let delay = self.spec.restart.backoff.delay(retry, rand::random());
         self.shared.status.send_modify(|status| status.phase = Phase::BackingOff);
@@ -247,14 +264,14 @@ impl<A: Child, S: State, F: Fn(ActorCtx<S>) -> A + Send + Sync + 'static> ChildT
         }
     }
 
-    /// Waits for the incarnation's end; ends it when it stalls, or when it is asked to stop and does not.
+    /// Waits for the incarnation's end; ends it if it stalls, or if it does not stop in time when asked to.
     async fn watch(&mut self, mut end: oneshot::Receiver<Exit>, slot: &ExitSlot, mut watch: Watch) -> Exit {
-        let look = (self.spec.stall_after / LOOKS_PER_STALL).max(Duration::from_millis(1));
+        let interval = (self.spec.stall_after / CHECKS_PER_STALL).max(Duration::from_millis(1));
         loop {
             tokio::select! {
                 exit = &mut end => return exit.unwrap_or_else(|_| thread_died()),
                 () = stop_requested(&self.shared.stop) => return self.stop(end, slot).await,
-                () = clock::sleep(clock::until_tick(look)) => {}
+                () = clock::sleep(clock::until_tick(interval)) => {}
             }
             if let Some(how) = watch.stalled(self.spec.stall_after) {
                 return self.force(end, slot, Exit::Stalled(how)).await;
@@ -262,13 +279,13 @@ impl<A: Child, S: State, F: Fn(ActorCtx<S>) -> A + Send + Sync + 'static> ChildT
         }
     }
 
-    /// Asks it to stop. It may still be starting, in which case it is asked as soon as it has an address.
+    /// Asks the incarnation to stop; one that is still starting is asked as soon as it has an address.
     async fn stop(&mut self, mut end: oneshot::Receiver<Exit>, slot: &ExitSlot) -> Exit {
         let mut addrs = self.shared.addr.subscribe();
         let ask = async {
             let addr = addrs.wait_for(Option::is_some).await.ok().and_then(|addr| addr.clone());
             if let Some(addr) = addr {
-                // The answer says only that the request was taken; the end is what counts.
+                // The answer says only that the request was received; the exit follows separately.
                 let _ = addr.send(Shutdown).await;
             }
             std::future::pending::<()>().await;
@@ -287,7 +304,7 @@ impl<A: Child, S: State, F: Fn(ActorCtx<S>) -> A + Send + Sync + 'static> ChildT
         }
     }
 
-    /// Ends it from outside. One that blocks its thread can't be ended: its thread is left behind.
+    /// Ends the incarnation from outside. If it blocks its own thread, the thread is abandoned.
     async fn force(&mut self, mut end: oneshot::Receiver<Exit>, slot: &ExitSlot, exit: Exit) -> Exit {
         slot.set(exit.clone());
         if self.spec.placement == Placement::Here {
@@ -296,7 +313,7 @@ impl<A: Child, S: State, F: Fn(ActorCtx<S>) -> A + Send + Sync + 'static> ChildT
         tokio::select! {
             ended = &mut end => ended.unwrap_or(exit),
             () = clock::sleep(ABANDON_AFTER) => {
-                tracing::error!(child = self.spec.name, "thread is blocked and left behind");
+                tracing::error!(child = self.spec.name, "the actor blocks its thread; the thread is abandoned");
                 self.arbiter = None;
                 exit
             }
@@ -306,11 +323,11 @@ impl<A: Child, S: State, F: Fn(ActorCtx<S>) -> A + Send + Sync + 'static> ChildT
     fn note(&self, exit: &Exit) {
         let cause = exit.cause();
         match &cause {
-            // One that is given up at once is told then.
+            // A fault without retry is logged where the child is given up.
             Some(cause) if exit.wants_restart() => {
-                tracing::warn!(child = self.spec.name, cause, "child fell")
+                tracing::warn!(child = self.spec.name, cause, "child crashed")
             }
-            _ => tracing::debug!(child = self.spec.name, how = %exit, "child ended"),
+            _ => tracing::debug!(child = self.spec.name, how = %exit, "child exited"),
         }
         self.shared.status.send_modify(|status| {
             status.exits.count(exit);
@@ -330,5 +347,5 @@ async fn stop_requested(stop: &watch::Sender<bool>) {
 }
 
 fn thread_died() -> Exit {
-    Exit::Panicked("its thread ended".to_owned())
+    Exit::Panicked("the actor's thread ended".to_owned())
 }

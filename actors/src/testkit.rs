@@ -1,4 +1,4 @@
-//! What actor tests need: a system on a paused clock, and an actor that misbehaves on command.
+//! Helpers for actor tests: a system on a paused clock, and an actor that misbehaves on command.
 
 use std::future::{Future, pending};
 
@@ -6,7 +6,7 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, System
 
 use crate::{ActorCtx, Exit, Shutdown};
 
-/// Runs `test` in an actix system whose clock stands still and jumps to the next timer when nobody is busy.
+/// Runs `test` in an actix system whose clock is paused and jumps to the next timer when all tasks are idle.
 /// One thread: children must be placed [`crate::Placement::Here`].
 ///
 /// # Panics
@@ -22,36 +22,36 @@ pub fn paused<T>(test: impl Future<Output = T>) -> T {
     system.block_on(test)
 }
 
-/// How to misbehave.
+/// A way to misbehave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub enum Fault {
     /// Panic in a message handler.
     PanicInHandler,
-    /// Panic in a future of the actor's.
+    /// Panic in a future that the actor has spawned.
     PanicInFuture,
-    /// End with a fault that a restart may mend.
+    /// End with a fault that a restart may fix.
     Fail,
-    /// End with one that it can't.
+    /// End with a fault that no restart fixes.
     GiveUp,
-    /// Stop the context without a word.
+    /// Stop the context without setting an exit.
     Finish,
-    /// Never look at the mailbox again.
+    /// Never poll the mailbox again.
     Freeze,
-    /// Stop marking work, with the mailbox alive.
+    /// Stop marking work, while the mailbox is still answered.
     Idle,
-    /// Block the thread for good.
+    /// Block the thread forever.
     Block,
     /// Ignore the next request to stop.
     IgnoreShutdown,
-    /// Nothing: to see that it answers.
+    /// Do nothing but answer.
     None,
 }
 
-/// What [`Faulty`] shows: how often it was started and answered.
+/// Published state of [`Faulty`]: how often it was started and has answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct FaultyState {
-    /// Incarnations.
+    /// Number of incarnations started.
     pub started: u64,
     /// Requests answered, over all incarnations.
     pub answered: u64,
@@ -65,24 +65,24 @@ pub struct Faulty {
 }
 
 impl Faulty {
-    /// One that misbehaves by itself as soon as it has started.
+    /// Creates an actor that misbehaves by itself as soon as it has started.
     pub fn at_start(ctx: ActorCtx<FaultyState>, at_start: Fault) -> Self {
         Self { ctx, at_start, ignores_shutdown: false }
     }
 
-    /// One that waits to be told.
+    /// Creates an actor that misbehaves only when it is sent a [`Fault`].
     pub fn new(ctx: ActorCtx<FaultyState>) -> Self {
         Self::at_start(ctx, Fault::None)
     }
 
     fn misbehave(&mut self, fault: Fault, ctx: &mut Context<Self>) {
         match fault {
-            Fault::PanicInHandler => panic!("as told, in a handler"),
+            Fault::PanicInHandler => panic!("on command, in a handler"),
             Fault::PanicInFuture => {
-                ctx.spawn(async { panic!("as told, in a future") }.into_actor(self));
+                ctx.spawn(async { panic!("on command, in a future") }.into_actor(self));
             }
-            Fault::Fail => self.ctx.fail("as told"),
-            Fault::GiveUp => self.ctx.give_up("as told, for good"),
+            Fault::Fail => self.ctx.fail("on command"),
+            Fault::GiveUp => self.ctx.give_up("on command, without retry"),
             Fault::Finish => ctx.stop(),
             Fault::Freeze => ctx.wait(pending::<()>().into_actor(self)),
             Fault::Idle => self.ctx.progress().mark(),

@@ -1,4 +1,4 @@
-//! One test for each way an incarnation can end, on a paused clock: what the supervisor counts, keeps and does next.
+//! Tests one by one the ways an incarnation can end, on a paused clock: what the supervisor counts, keeps and does next.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ fn spawn(max_restarts: u32) -> ChildRef<Faulty, FaultyState> {
     Supervisor::new().spawn(spec(max_restarts), Faulty::new)
 }
 
-/// Tells the child to misbehave, waits for its second incarnation, and returns how the first one ended.
-async fn fall_and_rise(fault: Fault) -> (ExitCounts, Option<String>) {
+/// Makes the child misbehave, waits for its second incarnation, and returns how the first one ended.
+async fn crash_and_restart(fault: Fault) -> (ExitCounts, Option<String>) {
     let child = spawn(3);
     let _ = child.ask(fault).await;
     let status = child.until(|status| status.restarts == 1 && status.phase == Phase::Running).await;
@@ -34,54 +34,54 @@ async fn fall_and_rise(fault: Fault) -> (ExitCounts, Option<String>) {
 
 #[test]
 fn a_panic_in_a_handler_is_an_exit_and_a_restart() {
-    let (exits, cause) = paused(fall_and_rise(Fault::PanicInHandler));
+    let (exits, cause) = paused(crash_and_restart(Fault::PanicInHandler));
     assert_eq!(exits, ExitCounts { panicked: 1, ..ExitCounts::default() });
-    assert_eq!(cause.as_deref(), Some("panicked: as told, in a handler"));
+    assert_eq!(cause.as_deref(), Some("panicked: on command, in a handler"));
 }
 
 #[test]
 fn a_panic_in_a_future_is_an_exit_and_a_restart() {
-    let (exits, cause) = paused(fall_and_rise(Fault::PanicInFuture));
+    let (exits, cause) = paused(crash_and_restart(Fault::PanicInFuture));
     assert_eq!(exits, ExitCounts { panicked: 1, ..ExitCounts::default() });
-    assert_eq!(cause.as_deref(), Some("panicked: as told, in a future"));
+    assert_eq!(cause.as_deref(), Some("panicked: on command, in a future"));
 }
 
 #[test]
 fn a_failure_is_an_exit_and_a_restart() {
-    let (exits, cause) = paused(fall_and_rise(Fault::Fail));
+    let (exits, cause) = paused(crash_and_restart(Fault::Fail));
     assert_eq!(exits, ExitCounts { failed: 1, ..ExitCounts::default() });
-    assert_eq!(cause.as_deref(), Some("as told"));
+    assert_eq!(cause.as_deref(), Some("on command"));
 }
 
 #[test]
 fn a_frozen_actor_is_stalled_and_rebuilt() {
-    let (exits, cause) = paused(fall_and_rise(Fault::Freeze));
+    let (exits, cause) = paused(crash_and_restart(Fault::Freeze));
     assert_eq!(exits, ExitCounts { stalled: 1, ..ExitCounts::default() });
     assert!(cause.is_some_and(|cause| cause.starts_with("stalled: no progress of its event loop")));
 }
 
 #[test]
-fn work_that_stands_still_is_stalled_though_the_mailbox_lives() {
-    let (exits, cause) = paused(fall_and_rise(Fault::Idle));
+fn work_that_stands_still_is_stalled_though_the_mailbox_is_answered() {
+    let (exits, cause) = paused(crash_and_restart(Fault::Idle));
     assert_eq!(exits, ExitCounts { stalled: 1, ..ExitCounts::default() });
     assert!(cause.is_some_and(|cause| cause.starts_with("stalled: no progress of its work")));
 }
 
 #[test]
-fn a_fault_no_restart_mends_is_given_up_at_once() {
+fn after_a_fault_that_no_restart_fixes_the_child_is_given_up_at_once() {
     paused(async {
         let child = spawn(3);
         let _ = child.ask(Fault::GiveUp).await;
         let status = child.ended().await;
         assert_eq!((status.phase, status.restarts), (Phase::GivenUp, 0));
-        assert_eq!(status.first_cause.as_deref(), Some("as told, for good"));
+        assert_eq!(status.first_cause.as_deref(), Some("on command, without retry"));
         let refused = child.ask(Fault::None).await;
-        assert_eq!(refused.unwrap_err().to_string(), "faulty does not run: as told, for good");
+        assert_eq!(refused.unwrap_err().to_string(), "faulty does not run: on command, without retry");
     });
 }
 
 #[test]
-fn finished_and_stopped_are_no_faults() {
+fn finished_and_stopped_are_not_faults() {
     paused(async {
         let finished = spawn(3);
         let _ = finished.ask(Fault::Finish).await;
@@ -103,7 +103,7 @@ fn failing_in_started_forever_ends_after_the_limit_with_the_first_cause() {
         let status = child.ended().await;
         assert_eq!((status.phase, status.restarts), (Phase::GivenUp, 5));
         assert_eq!(status.exits, ExitCounts { panicked: 6, ..ExitCounts::default() });
-        assert_eq!(status.first_cause.as_deref(), Some("panicked: as told, in a handler"));
+        assert_eq!(status.first_cause.as_deref(), Some("panicked: on command, in a handler"));
         let waited = start.elapsed();
         assert!(waited >= Duration::from_millis(100 + 200 + 400 + 800 + 1600), "back-off: {waited:?}");
         assert!(waited < Duration::from_secs(4), "back-off: {waited:?}");
@@ -115,9 +115,9 @@ fn old_restarts_are_forgotten() {
     paused(async {
         let restart = RestartPolicy { max_restarts: 1, window: Duration::from_secs(10), backoff: BACKOFF };
         let child = Supervisor::new().spawn(Spec { restart, ..spec(1) }, Faulty::new);
-        for fall in 1..=3 {
+        for crash in 1..=3 {
             let _ = child.ask(Fault::Fail).await;
-            child.until(|status| status.restarts == fall && status.phase == Phase::Running).await;
+            child.until(|status| status.restarts == crash && status.phase == Phase::Running).await;
             clock::sleep(Duration::from_secs(11)).await;
         }
         let _ = child.ask(Fault::Fail).await;
@@ -153,7 +153,7 @@ fn stopping_while_backing_off_does_not_wait() {
 }
 
 #[test]
-fn a_child_with_a_last_try_is_built_once_more_to_be_stopped_in_order() {
+fn a_child_with_a_last_try_is_built_once_more_to_stop_in_order() {
     paused(async {
         let slow = Backoff { base: Duration::from_secs(3600), cap: Duration::from_secs(3600), jitter: 0.0 };
         let restart = RestartPolicy { backoff: slow, ..RestartPolicy::default() };
@@ -170,7 +170,7 @@ fn a_child_with_a_last_try_is_built_once_more_to_be_stopped_in_order() {
 
 #[test]
 fn an_actor_that_blocks_its_own_thread_is_replaced() {
-    // Real threads, so a real clock: short limits, and only the order of events is asserted.
+    // Real threads need a real clock, so limits are short and only the order of events is asserted.
     System::new().block_on(async {
         let spec =
             Spec { stall_after: Duration::from_millis(1500), placement: Placement::OwnThread, ..spec(3) };
@@ -184,7 +184,7 @@ fn an_actor_that_blocks_its_own_thread_is_replaced() {
     });
 }
 
-/// Reads numbers for ever.
+/// Reads numbers forever.
 struct Reader {
     ctx: ActorCtx<u64>,
     inbox: flume::Receiver<u64>,
@@ -214,7 +214,7 @@ impl Handler<Shutdown> for Reader {
 }
 
 #[test]
-fn a_stop_is_answered_while_data_floods_and_the_queue_outlives_its_reader() {
+fn a_reader_stops_during_a_flood_and_the_queue_outlives_it() {
     System::new().block_on(async {
         let (outbox, inbox) = Outbox::channel(64, WhenFull::Block);
         let kept = inbox.clone();
@@ -223,7 +223,7 @@ fn a_stop_is_answered_while_data_floods_and_the_queue_outlives_its_reader() {
         let flood = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let mut sent = 0_u64;
-            // Ends when both the reader and the receiver that outlives it are gone.
+            // Ends when both the reader and the receiver that outlives it have been dropped.
             while runtime.block_on(outbox.send(sent)).is_ok() {
                 sent += 1;
             }
@@ -239,14 +239,14 @@ fn a_stop_is_answered_while_data_floods_and_the_queue_outlives_its_reader() {
             tokio::task::yield_now().await;
         }
         let left: Vec<u64> = kept.drain().collect();
-        assert_eq!(left.first(), Some(&read), "what is left begins where the reader ended");
+        assert_eq!(left.first(), Some(&read), "the first item left is the one after the last read");
         drop((kept, reader));
         assert!(flood.join().unwrap() >= read + 64);
     });
 }
 
 #[test]
-fn a_full_queue_drops_and_counts_when_told_to() {
+fn a_full_queue_with_the_drop_policy_drops_and_counts() {
     paused(async {
         let (outbox, inbox) = Outbox::channel(2, WhenFull::Drop);
         for number in 0..5 {
@@ -282,14 +282,14 @@ fn a_stage_stops_its_groups_in_order() {
 }
 
 #[test]
-fn one_that_was_given_up_is_revived_with_its_causes_forgotten_until_it_is_stopped() {
+fn a_child_that_was_given_up_can_be_revived_without_its_causes_until_it_is_stopped() {
     paused(async {
         let child = Supervisor::new().spawn(Spec { revivable: true, ..spec(0) }, Faulty::new);
-        assert!(!child.revive(), "it lives");
-        for life in 1..=2 {
+        assert!(!child.revive(), "still running");
+        for incarnation in 1..=2 {
             let _ = child.ask(Fault::Fail).await;
             let status = child.ended().await;
-            assert_eq!((status.phase, status.exits.failed), (Phase::GivenUp, life));
+            assert_eq!((status.phase, status.exits.failed), (Phase::GivenUp, incarnation));
             assert!(child.revive());
             let status = child.until(|status| status.phase == Phase::Running).await;
             assert_eq!((status.first_cause, status.last_cause), (None, None));
@@ -297,17 +297,17 @@ fn one_that_was_given_up_is_revived_with_its_causes_forgotten_until_it_is_stoppe
         }
         assert_eq!(child.state().started, 3);
         assert_eq!(child.stop().await.phase, Phase::Stopped);
-        assert!(!child.revive(), "it was stopped");
+        assert!(!child.revive(), "stopped");
 
-        let mortal = spawn(0);
-        let _ = mortal.ask(Fault::Fail).await;
-        assert_eq!(mortal.ended().await.phase, Phase::GivenUp);
-        assert!(!mortal.revive());
+        let not_revivable = spawn(0);
+        let _ = not_revivable.ask(Fault::Fail).await;
+        assert_eq!(not_revivable.ended().await.phase, Phase::GivenUp);
+        assert!(!not_revivable.revive());
     });
 }
 
 #[test]
-fn a_child_asked_both_to_live_again_and_to_stop_ends() {
+fn a_child_that_is_revived_and_stopped_at_once_ends() {
     paused(async {
         let supervisor = Supervisor::new();
         let child = supervisor.spawn(Spec { revivable: true, ..spec(0) }, Faulty::new);
@@ -316,7 +316,7 @@ fn a_child_asked_both_to_live_again_and_to_stop_ends() {
         assert!(child.revive());
         assert_eq!(child.stop().await.phase, Phase::Stopped);
         let other = supervisor.spawn(spec(0), Faulty::new);
-        assert_eq!(supervisor.children().len(), 1, "those that were stopped are let go");
+        assert_eq!(supervisor.children().len(), 1, "stopped children are removed");
         other.stop().await;
     });
 }

@@ -1,8 +1,21 @@
 //! The conservation law as a data type: `seen = stored + filtered + lost{ring, decode, queue, sink}`.
 //!
-//! Whoever holds records holds a [`Claim`] on their tracer's [`Account`]. A claim that is dropped before its
-//! records were settled books them as lost at the place they were in: a panic, a stopped actor, an early
-//! return can't make records vanish unaccounted.
+//! The holder of a batch of records also holds a [`Claim`] on their tracer's [`Account`]. A claim knows how many of its
+//! records are not settled yet and where they are ([`LossPoint`]). Settling moves records from the claim to a counter of
+//! the account; dropping a claim counts the rest as lost at that point and notes a [`Gap`], which becomes a `loss` row.
+//! So a panic, a stopped actor or an early return cannot make records vanish uncounted. When records are routed, the
+//! claim is replaced by one [`SinkClaim`] for each sink, because each sink stores or loses its rows on its own.
+//!
+//! ```text
+//!  kernel or child        collector                         sinks
+//!  ───────────────▶ Claim ───────────▶ route() ──┬─▶ SinkClaim ─▶ store()
+//!   seen += n         │                          └─▶ SinkClaim ─▶ store()
+//!                     ├─ filter()    filtered          │
+//!                     └─ lose(),     lost.decode       └─ lose(),   lost.queue
+//!                        dropped     lost.queue           dropped   lost.sink
+//! ```
+//!
+//! `lost.ring` has no claim: the kernel counts records that did not fit into its ring.
 
 mod follow;
 mod sinks;
@@ -12,7 +25,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 pub use follow::Pinned;
-use follow::SharedLine;
+use follow::SharedRings;
 use sinks::read;
 
 use crate::offsets::{OffsetRange, OffsetTracker, Outcomes};
@@ -21,33 +34,33 @@ use crate::{BootNs, SinkId, SinkName, TracerName};
 
 type GapKey = (LossPoint, Option<SinkName>, bool);
 
-/// One tracer's books. Counters only ever grow.
+/// Counts what became of one tracer's records. Counters only ever grow.
 #[derive(Debug)]
 pub struct Account {
     tracer: TracerName,
     seen: AtomicU64,
     filtered: AtomicU64,
-    /// Those of them that never left the kernel.
+    /// The part of `filtered` that never left the kernel.
     filtered_in_kernel: AtomicU64,
     lost: [AtomicU64; 4],
-    /// Records handed over to the sinks that were there.
+    /// Records handed over to the sinks present at that time.
     routed: AtomicU64,
     sinks: RwLock<Vec<Arc<SinkAccount>>>,
     gaps: Mutex<BTreeMap<GapKey, Gap>>,
-    /// Of a tracer whose ring outlives the agent.
+    /// How far the ring is settled; only for a tracer whose ring outlives the agent.
     track: Mutex<Option<OffsetTracker>>,
 }
 
-/// One tracer's books with one sink.
+/// Counts what one sink did with one tracer's rows.
 #[derive(Debug)]
 pub struct SinkAccount {
     id: SinkId,
     stored: AtomicU64,
     lost_queue: AtomicU64,
     lost_sink: AtomicU64,
-    /// What was settled when it joined.
+    /// The account's settled counts when the sink joined.
     before: AccountSnapshot,
-    /// What was settled when it left.
+    /// The account's settled counts when the sink left.
     after: OnceLock<AccountSnapshot>,
 }
 
@@ -68,33 +81,33 @@ impl Account {
         }
     }
 
-    /// Whose books.
+    /// Returns the tracer whose records are counted.
     pub fn tracer(&self) -> &TracerName {
         &self.tracer
     }
 
-    /// Takes over the kernel's own count, which only grows; a smaller one is ignored.
+    /// Sets `seen` to the kernel's own count, which only grows; ignores a smaller one.
     pub fn set_seen(&self, kernel_count: u64) {
         self.seen.fetch_max(kernel_count, Relaxed);
     }
 
-    /// Books `count` records as seen; for tracers whose records are counted where they are made.
+    /// Counts `count` records as seen; for tracers whose records the kernel does not count.
     pub fn add_seen(&self, count: u64) {
         self.seen.fetch_add(count, Relaxed);
     }
 
-    /// Books `count` records as dropped on purpose where they were counted as seen: no claim is held on them.
+    /// Counts `count` records as filtered in the kernel, which has counted them as seen: no claim is held on them.
     pub fn filter_in_kernel(&self, count: u64) {
         self.filtered_in_kernel.fetch_add(count, Relaxed);
         self.filtered.fetch_add(count, Relaxed);
     }
 
-    /// Records booked so.
+    /// Returns the number of records filtered in the kernel.
     pub fn filtered_in_kernel(&self) -> u64 {
         self.filtered_in_kernel.load(Relaxed)
     }
 
-    /// Books `count` records as lost at `place`, and notes the gap.
+    /// Counts `count` records as lost at `point`, and notes the gap.
     pub fn lose(&self, point: LossPoint, count: u64, span: (BootNs, BootNs), cause: &str) {
         if count > 0 {
             self.lost[point as usize].fetch_add(count, Relaxed);
@@ -102,7 +115,7 @@ impl Account {
         }
     }
 
-    /// Puts back a gap whose `loss` row could not be stored: it is noted again, not counted again.
+    /// Notes a gap again whose `loss` row could not be stored, without counting its records again.
     pub fn restore_gap(&self, gap: Gap) {
         self.note_gap(gap.point, gap.sink, gap.count, (gap.from, gap.to), &gap.cause);
     }
@@ -121,7 +134,7 @@ impl Account {
         cause: &str,
     ) {
         let mut gaps = lock(&self.gaps);
-        // What was left out on purpose is not to hide among what was lost for want of room.
+        // Records left out by sampling get a gap of their own, apart from those lost because the ring was full.
         let key = (point, sink.clone(), cause == SAMPLED);
         let gap = gaps.entry(key).or_insert_with(|| Gap {
             tracer: self.tracer.clone(),
@@ -138,25 +151,25 @@ impl Account {
     }
 }
 
-/// All books of a run. Cheap to clone.
+/// The accounts of all tracers of a run. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Accounts {
     sinks: Arc<RwLock<Vec<SinkId>>>,
-    /// Identities given to sinks.
+    /// Generations given to sinks so far.
     generations: Arc<AtomicU32>,
     accounts: Arc<Mutex<BTreeMap<TracerName, Arc<Account>>>>,
-    line: SharedLine,
+    rings: SharedRings,
 }
 
 impl Accounts {
-    /// Books for any number of tracers, each with these sinks.
+    /// Creates accounts for any number of tracers, each with these sinks.
     pub fn new(sinks: &[SinkName]) -> Self {
         let ids = sinks.iter().map(|name| SinkId { name: name.clone(), generation: 0 }).collect();
         let sinks = Arc::new(RwLock::new(ids));
-        Self { sinks, generations: Arc::default(), accounts: Arc::default(), line: Arc::default() }
+        Self { sinks, generations: Arc::default(), accounts: Arc::default(), rings: Arc::default() }
     }
 
-    /// The tracer's books, opened at the first call.
+    /// Returns the tracer's account, which the first call opens.
     pub fn of(&self, tracer: &TracerName) -> Arc<Account> {
         let mut accounts = lock(&self.accounts);
         accounts
@@ -165,7 +178,7 @@ impl Accounts {
             .clone()
     }
 
-    /// All books, by tracer.
+    /// Returns all accounts, ordered by tracer.
     pub fn all(&self) -> Vec<Arc<Account>> {
         lock(&self.accounts).values().cloned().collect()
     }
@@ -178,49 +191,49 @@ pub struct Claim {
     count: u64,
     point: LossPoint,
     span: (BootNs, BootNs),
-    /// The stretch of a followed ring they are from.
+    /// Number of the range of a followed ring that the records are from.
     segment: Option<u64>,
 }
 
 impl Claim {
-    /// A claim on records that `seen` already counts (the kernel's own count).
+    /// Creates a claim on records that `seen` already counts (the kernel's own count).
     pub fn on_counted(account: Arc<Account>, count: u64, span: (BootNs, BootNs)) -> Self {
         Self { account, count, point: LossPoint::Queue, span, segment: None }
     }
 
-    /// The same, on all of this tracer's records in a stretch of its ring; claims are made in ring order.
+    /// Creates such a claim on all of this tracer's records in a range of its ring. Claims must be made in ring order.
     pub fn on_range(account: Arc<Account>, count: u64, span: (BootNs, BootNs), range: OffsetRange) -> Self {
         let segment = lock(&account.track).as_mut().map(|track| track.open(range, count));
         Self { account, count, point: LossPoint::Queue, span, segment }
     }
 
-    /// A claim on records made just now: they are booked as seen.
+    /// Creates a claim on new records and counts them as seen.
     pub fn on_new(account: Arc<Account>, count: u64, span: (BootNs, BootNs)) -> Self {
         account.add_seen(count);
         Self::on_counted(account, count, span)
     }
 
-    /// The books.
+    /// Returns the account that the claim is on.
     pub fn account(&self) -> &Arc<Account> {
         &self.account
     }
 
-    /// How many are open.
+    /// Returns how many of them are not settled yet.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// First and last moment of the records.
+    /// Returns the times of the first and the last record.
     pub fn span(&self) -> (BootNs, BootNs) {
         self.span
     }
 
-    /// Says where the records are now: where they are lost if this claim is dropped.
+    /// Sets where the records are now, which is where they are lost if this claim is dropped.
     pub fn enter(&mut self, point: LossPoint) {
         self.point = point;
     }
 
-    /// Books `count` of them as lost where they are.
+    /// Counts `count` of them as lost at the current [`LossPoint`].
     pub fn lose(&mut self, count: u64, cause: &str) {
         let count = count.min(self.count);
         if count == 0 {
@@ -232,7 +245,7 @@ impl Claim {
         self.account.settle(self.segment, more, self.count == 0);
     }
 
-    /// Books `count` of them as filtered.
+    /// Counts `count` of the records as filtered.
     pub fn filter(&mut self, count: u64) {
         let count = count.min(self.count);
         if count == 0 {
@@ -244,7 +257,7 @@ impl Claim {
         self.account.settle(self.segment, more, self.count == 0);
     }
 
-    /// Hands the rest over to the sinks: one claim each, in the account's order.
+    /// Replaces the claim on the remaining records by one for each sink, in the order of [`Account::sinks`].
     pub fn route(mut self) -> Vec<SinkClaim> {
         let count = std::mem::take(&mut self.count);
         self.account.routed.fetch_add(count, Relaxed);
@@ -255,7 +268,7 @@ impl Claim {
             count,
             point: LossPoint::Queue,
             span: self.span,
-            // How far a ring is settled is the store's to decide.
+            // Only the first sink, the store, settles the ring's ranges.
             segment: self.segment.filter(|_| index == 0),
         });
         claims.collect()
@@ -281,34 +294,34 @@ pub struct SinkClaim {
 }
 
 impl SinkClaim {
-    /// The tracer's books.
+    /// Returns the tracer's account.
     pub fn account(&self) -> &Arc<Account> {
         &self.account
     }
 
-    /// The sink.
+    /// Returns the sink that the rows are for.
     pub fn sink(&self) -> &SinkId {
         &self.sink.id
     }
 
-    /// How many are open.
+    /// Returns how many of them are not settled yet.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Says where the rows are now: where they are lost if this claim is dropped.
+    /// Sets where the rows are now, which is where they are lost if this claim is dropped.
     pub fn enter(&mut self, point: LossPoint) {
         self.point = point;
     }
 
-    /// Says that the rest is being stored just now, for [`Account::checkpoint`].
+    /// Marks the remaining rows as being stored, so that the next [`Account::checkpoint`] counts them as stored.
     pub fn mark_writing(&self) {
         if let (Some(number), true) = (self.segment, self.count > 0) {
             self.account.with_track(|track| track.mark_writing(number, self.count));
         }
     }
 
-    /// Books `count` of them as stored.
+    /// Counts `count` of the rows as stored.
     pub fn store(&mut self, count: u64) {
         let count = count.min(self.count);
         self.count -= count;
@@ -317,7 +330,7 @@ impl SinkClaim {
         self.account.settle(self.segment, more, self.count == 0);
     }
 
-    /// Books `count` of them as lost where they are.
+    /// Counts `count` of them as lost at the current [`LossPoint`].
     pub fn lose(&mut self, count: u64, cause: &str) {
         let count = count.min(self.count);
         if count == 0 {
@@ -358,7 +371,7 @@ fn dropped_because() -> &'static str {
     }
 }
 
-/// Counters stay usable after a panic elsewhere: each update is a whole step.
+/// Locks a mutex even if it is poisoned: each update is complete in itself, so a panic elsewhere leaves the data usable.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -369,7 +382,7 @@ mod tests {
 
     const SPAN: (BootNs, BootNs) = (BootNs(10), BootNs(20));
 
-    fn books() -> (Accounts, Arc<Account>, SinkName) {
+    fn account_of_open() -> (Accounts, Arc<Account>, SinkName) {
         let sink = SinkName::new("memory");
         let accounts = Accounts::new(std::slice::from_ref(&sink));
         let account = accounts.of(&"open".into());
@@ -377,8 +390,8 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_settled_step_by_step_balances() {
-        let (_, account, sink) = books();
+    fn the_counts_of_a_claim_settled_in_steps_add_up() {
+        let (_, account, sink) = account_of_open();
         let mut claim = Claim::on_new(account.clone(), 10, SPAN);
         claim.filter(3);
         claim.enter(LossPoint::Decode);
@@ -386,15 +399,15 @@ mod tests {
         let mut rows = claim.route();
         rows[0].store(5);
         drop(rows);
-        let books = account.snapshot(&sink);
-        assert_eq!((books.seen, books.stored, books.filtered), (10, 5, 3));
-        assert_eq!(books.lost, Lost { decode: 1, queue: 1, ..Lost::default() });
-        assert_eq!(books.in_flight(), 0);
+        let snapshot = account.snapshot(&sink);
+        assert_eq!((snapshot.seen, snapshot.stored, snapshot.filtered), (10, 5, 3));
+        assert_eq!(snapshot.lost, Lost { decode: 1, queue: 1, ..Lost::default() });
+        assert_eq!(snapshot.in_flight(), 0);
     }
 
     #[test]
     fn a_dropped_claim_is_a_loss_with_a_gap() {
-        let (_, account, sink) = books();
+        let (_, account, sink) = account_of_open();
         account.set_seen(4);
         let mut claim = Claim::on_counted(account.clone(), 4, SPAN);
         claim.enter(LossPoint::Decode);
@@ -413,7 +426,7 @@ mod tests {
 
     #[test]
     fn nothing_can_be_settled_twice() {
-        let (_, account, sink) = books();
+        let (_, account, sink) = account_of_open();
         let mut claim = Claim::on_new(account.clone(), 2, SPAN);
         claim.filter(5);
         claim.lose(1, "never");

@@ -1,4 +1,4 @@
-//! What a reload did, by name.
+//! The result of a reload: names of the things it added, removed, restarted or changed.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,28 +6,28 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// What changed when a new configuration was applied: names such as `tracer open`, `sink jsonl`, `filter noise`,
-/// `setting ebpf.poll_interval`. What is in none of the lists was not touched.
+/// Things that changed when a new configuration was applied, by names such as `tracer open`, `sink jsonl`, `filter noise`,
+/// `setting ebpf.poll_interval`. A thing in none of the lists was not touched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Changes {
-    /// New.
+    /// Things that were not there before.
     pub added: Vec<String>,
-    /// Stopped and gone, everything it had handed on.
+    /// Stopped and removed, after all their records had been passed on.
     pub removed: Vec<String>,
-    /// Stopped and started again with other settings.
+    /// Stopped and started again with new settings.
     pub restarted: Vec<String>,
-    /// Changed while it ran on.
+    /// Changed without being stopped.
     pub changed: Vec<String>,
 }
 
 impl Changes {
-    /// Whether nothing changed.
+    /// Returns whether nothing changed.
     pub fn is_empty(&self) -> bool {
         self.groups().iter().all(|(_, names)| names.is_empty())
     }
 
-    /// Adds what another part changed.
+    /// Adds the changes made by another part of the agent.
     pub fn merge(&mut self, other: Self) {
         self.added.extend(other.added);
         self.removed.extend(other.removed);
@@ -45,7 +45,7 @@ impl Changes {
     }
 }
 
-/// The keys of a section whose values differ. A section that can't be shown as a table has none.
+/// Returns the keys of a section whose values differ. A section that does not serialize to a table has none.
 pub fn changed_keys<T: Serialize>(before: &T, after: &T) -> Vec<String> {
     let table = |section: &T| match serde_json::to_value(section) {
         Ok(Value::Object(table)) => table,
@@ -56,7 +56,7 @@ pub fn changed_keys<T: Serialize>(before: &T, after: &T) -> Vec<String> {
     keys.into_iter().filter(|key| before.get(*key) != after.get(*key)).cloned().collect()
 }
 
-/// A line for each thing that changed: `added tracer x`; or `nothing changed`.
+/// Writes one line for each thing that changed, such as `added tracer x`; or `nothing changed`.
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
@@ -64,8 +64,8 @@ impl fmt::Display for Changes {
         }
         let groups = self.groups();
         let lines = groups.iter().flat_map(|(what, names)| names.iter().map(move |name| (what, name)));
-        for (place, (what, name)) in lines.enumerate() {
-            let gap = if place == 0 { "" } else { "\n" };
+        for (index, (what, name)) in lines.enumerate() {
+            let gap = if index == 0 { "" } else { "\n" };
             write!(f, "{gap}{what} {name}")?;
         }
         Ok(())

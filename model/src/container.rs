@@ -1,20 +1,20 @@
-//! Which container a cgroup belongs to, told by its path alone: no runtime is asked, and a container that lived for
-//! milliseconds is told as well as any other. A cgroup that was given any name by hand is nobody's.
+//! Finds the container a cgroup belongs to by the cgroup's path alone. No runtime is asked, so containers that live for
+//! milliseconds are found as well. A cgroup with a name that no runtime uses belongs to no container.
 
-/// A container as its cgroup's path tells it.
+/// A container as found in a cgroup's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Its id; for runtimes without ids (LXC, systemd-nspawn) its name.
+    /// Container id; for runtimes without ids (LXC, systemd-nspawn) the container's name.
     pub id: String,
-    /// Who runs it; absent where several use such names.
+    /// Runtime of the container; absent if several runtimes use such names.
     pub runtime: Option<&'static str>,
-    /// The uid of the Kubernetes pod it is in.
+    /// Uid of the Kubernetes pod that the container is in.
     pub pod_uid: Option<String>,
 }
 
-/// Endings that systemd gives units.
+/// Suffixes of systemd unit names.
 const UNIT_ENDINGS: [&str; 3] = [".scope", ".service", ".slice"];
-/// What runtimes put before a container's id in a unit's name, and who they are.
+/// Prefixes that runtimes put before a container's id in a unit's name, with the runtimes.
 const ID_PREFIXES: [(&str, &str); 8] = [
     ("docker-", DOCKER),
     ("crio-", "cri-o"),
@@ -25,20 +25,20 @@ const ID_PREFIXES: [(&str, &str); 8] = [
     ("runc-", RUNC),
     ("crun-", "crun"),
 ];
-/// Folders whose cgroups are named by the id alone.
+/// Parent cgroups below which cgroups are named by the container's id alone, with the runtimes.
 const ID_FOLDERS: [(&str, &str); 4] =
     [("docker", DOCKER), ("libpod_parent", PODMAN), ("default", CONTAINERD), ("k8s.io", CONTAINERD)];
 
-/// docker, as [`Found::runtime`] has it.
+/// Name of docker in [`Found::runtime`].
 pub const DOCKER: &str = "docker";
-/// containerd.
+/// Name of containerd in [`Found::runtime`].
 pub const CONTAINERD: &str = "containerd";
-/// podman.
+/// Name of podman in [`Found::runtime`].
 pub const PODMAN: &str = "podman";
 const RUNC: &str = "runc";
 const LXC: &str = "lxc";
 
-/// The innermost container on a cgroup's path (below the hierarchy's root).
+/// Returns the innermost container on a cgroup's path (below the hierarchy's root).
 ///
 /// ```
 /// let id = "4f2b".repeat(16);
@@ -61,10 +61,10 @@ fn in_part(part: &str, before: Option<&str>) -> Option<Named> {
     by_id(unit, before).or_else(|| by_name(part, unit, before))
 }
 
-/// 64 hex digits, alone or behind a runtime's prefix; or any id behind `runc-` in a unit's name.
+/// Finds an id of 64 hex digits, alone or behind a runtime's prefix, or any id behind `runc-` in a unit's name.
 fn by_id(unit: &str, before: Option<&str>) -> Option<Named> {
     let hex = |id: &str| id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    // systemd's driver of runc writes `slice:runtime:ID` where it is not the service manager.
+    // runc's systemd driver writes `slice:runtime:ID` where systemd is not the service manager.
     let mut words = unit.rsplit(':');
     let last = words.next().unwrap_or(unit);
     let said = words.next();
@@ -100,7 +100,7 @@ fn by_name(part: &str, unit: &str, before: Option<&str>) -> Option<Named> {
     const NSPAWN: &str = "systemd-nspawn";
     if let Some(machine) = part.strip_suffix(".scope").and_then(|unit| unit.strip_prefix("machine-")) {
         let name = unescape(machine);
-        // libvirt registers its machines alike; of these only those of its LXC driver are containers.
+        // libvirt registers its machines under the same names; only those of its LXC driver are containers.
         let runtime = if name.starts_with("lxc-") { "libvirt-lxc" } else { NSPAWN };
         return (!name.starts_with("qemu-")).then_some((name, Some(runtime)));
     }
@@ -108,18 +108,18 @@ fn by_name(part: &str, unit: &str, before: Option<&str>) -> Option<Named> {
     nspawn.map(|name| (unescape(name), Some(NSPAWN)))
 }
 
-/// `podUID` below kubelet's cgroupfs driver, `kubepods-QOS-podUID.slice` with `_` for `-` below systemd's.
+/// Finds a pod's uid: `podUID` with kubelet's cgroupfs driver, `kubepods-QOS-podUID.slice` with `_` for `-` with systemd's.
 fn pod_uid(part: &str) -> Option<String> {
     let unit = part.split(':').next().unwrap_or(part);
     let unit = unit.strip_suffix(".slice").unwrap_or(unit);
     let uid = if unit.contains("kubepods") { unit.rsplit_once("-pod")?.1 } else { unit.strip_prefix("pod")? };
-    // A uid, or of a pod from a file the hash of that.
+    // Either a uid or, for a static pod (made from a file), a hash of that file.
     let uid = uid.replace('_', "-");
     let digits = uid.bytes().filter(u8::is_ascii_hexdigit).count();
     (digits == 32 && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')).then_some(uid)
 }
 
-/// systemd's `\xNN` in unit names.
+/// Replaces systemd's `\xNN` escapes in unit names.
 fn unescape(name: &str) -> String {
     let mut out = Vec::with_capacity(name.len());
     let mut rest = name.as_bytes();
@@ -142,12 +142,12 @@ mod tests {
 
     const POD: &str = "3f1a2b4c-0d5e-4f60-8172-93a4b5c6d7e8";
 
-    fn told(cgroup: &str) -> Option<(String, Option<&'static str>, Option<String>)> {
+    fn found_in(cgroup: &str) -> Option<(String, Option<&'static str>, Option<String>)> {
         container(cgroup).map(|found| (found.id, found.runtime, found.pod_uid))
     }
 
     #[test]
-    fn every_runtimes_paths() {
+    fn the_paths_of_every_runtime_are_recognised() {
         let id = "0123456789abcdef".repeat(4);
         let ecs = format!("{}-1234567890", "ab".repeat(16));
         let user = "/user.slice/user-1000.slice/user@1000.service/user.slice";
@@ -185,12 +185,12 @@ mod tests {
             (format!("/docker/{}/docker/{id}", "f".repeat(64)), &*id, Some(DOCKER)),
         ];
         for (cgroup, id, runtime) in table {
-            assert_eq!(told(&cgroup), Some((id.to_owned(), runtime, None)), "{cgroup}");
+            assert_eq!(found_in(&cgroup), Some((id.to_owned(), runtime, None)), "{cgroup}");
         }
     }
 
     #[test]
-    fn kubernetes_pods() {
+    fn pods_of_kubernetes_are_recognised() {
         let (id, flat) = ("c0ffee00".repeat(8), POD.replace('-', "_"));
         let slice = format!("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{flat}.slice");
         let hash = "0123456789abcdef".repeat(2);
@@ -217,12 +217,12 @@ mod tests {
             (format!("/kubepods/pod{POD}/{}/docker/{id}", "f".repeat(64)), Some(DOCKER), POD),
         ];
         for (cgroup, runtime, pod) in table {
-            assert_eq!(told(&cgroup), Some((id.clone(), runtime, Some(pod.to_owned()))), "{cgroup}");
+            assert_eq!(found_in(&cgroup), Some((id.clone(), runtime, Some(pod.to_owned()))), "{cgroup}");
         }
     }
 
     #[test]
-    fn what_is_no_container() {
+    fn other_cgroups_belong_to_no_container() {
         let id = "0123456789abcdef".repeat(4);
         for cgroup in [
             "/",

@@ -1,46 +1,46 @@
-//! Which file it was: its identity, not its name.
+//! Identities of files, independent of their names.
 
-/// A file as the kernel knows it. Device, inode number and generation together are the file, whatever its names:
-/// hard links, bind mounts, renames and copies to an overlay's upper layer don't change them.
+/// Identifies a file as the kernel does. Device, inode number and generation together identify a file under all its
+/// names: hard links, bind mounts, renames and copies to an overlay's upper layer don't change them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Device of its file system (`makedev(major, minor)`): what `stat` tells as `st_dev`, but for file systems that
-    /// tell another (btrfs' subvolumes, overlays of several file systems).
+    /// Device of its file system (`makedev(major, minor)`). Equals `stat`'s `st_dev`, except on file systems that report
+    /// another one there (btrfs subvolumes, overlays of several file systems).
     pub dev: u64,
-    /// Inode number.
+    /// Inode number of the file.
     pub ino: u64,
-    /// The inode's generation: another for the next file that gets the number. 0 where the file system has none.
+    /// Generation of the inode, different for the next file that gets the same number. 0 if the file system has none.
     pub generation: u32,
-    /// The inode's mode, with its `S_IFMT` bits.
+    /// Mode of the inode, with the `S_IFMT` bits.
     pub mode: u16,
-    /// On overlayfs, the file of the layer that has its data.
+    /// On overlayfs, the file in the layer that holds its data.
     pub real: Option<RealFile>,
 }
 
-/// The file below one of an overlay.
+/// Identifies the file in a layer of an overlay that holds the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RealFile {
-    /// Where.
+    /// Layer the file is in.
     pub layer: Layer,
-    /// As [`File::dev`].
+    /// Device, like [`File::dev`].
     pub dev: u64,
-    /// As [`File::ino`].
+    /// Inode number, like [`File::ino`].
     pub ino: u64,
-    /// As [`File::generation`].
+    /// Generation, like [`File::generation`].
     pub generation: u32,
 }
 
 /// A layer of an overlay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
-    /// The one that is written to: made here, or copied up.
+    /// The writable layer: the file was made there, or copied up.
     Upper,
-    /// One of those below.
+    /// One of the read-only layers.
     Lower,
 }
 
 impl Layer {
-    /// As rows say it.
+    /// Returns the name used in rows.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Upper => "upper",

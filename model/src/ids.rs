@@ -1,11 +1,11 @@
-//! Names and identities as types of their own.
+//! Names and identities, each with a type of its own.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-/// The tracer of rows that say what kernel tracers run with, and can't see.
+/// Name of the tracer whose rows record how each kernel tracer is attached and what it can't see.
 pub const MANIFEST: &str = "manifest";
 
 macro_rules! name {
@@ -15,12 +15,12 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Wraps a name as it is.
+            /// Wraps a name without checking it.
             pub fn new(name: &str) -> Self {
                 Self(Arc::from(name))
             }
 
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -41,7 +41,7 @@ macro_rules! name {
 }
 
 name! {
-    /// The name a tracer's rows are stored under: `open`, or `do_sys_openat2` in duetector's words.
+    /// The name a tracer's rows are stored under: `open`, or `do_sys_openat2` with duetector's names.
     TracerName
 }
 name! {
@@ -49,17 +49,17 @@ name! {
     SinkName
 }
 
-/// A sink of a run: of those that had its name one after the other, which.
+/// Identifies a sink of a run, even if several had the same name one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SinkId {
-    /// Its name.
+    /// Name of the sink.
     pub name: SinkName,
-    /// Grows with each that takes the name.
+    /// Number that grows with each new sink of a run.
     pub generation: u32,
 }
 
-/// A process instance: process id and the boot-clock nanoseconds at which it started. Unlike a bare pid it
-/// is not reused while the machine runs. Its text form is `PID-START`.
+/// Identifies a process instance by its process id and its start time on the boot clock. Unlike a bare pid it is not
+/// reused while the machine runs. The text form is `PID-START`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExecId {
     /// Process id (the kernel's `tgid`) in the initial pid namespace.

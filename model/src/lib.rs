@@ -1,8 +1,8 @@
-//! The nouns every crate shares: what a tracer emits ([`Record`]), the row it becomes ([`Tracking`]), what
-//! carries records between actors ([`Batch`]), who answers for them ([`Account`], [`Claim`]) and what is
-//! known of the processes behind them ([`ProcessTable`]).
+//! The types that all crates share: the record a tracer emits ([`Record`]), the row it becomes ([`Tracking`]), the
+//! batches that carry records between actors ([`Batch`]), the accounts that count what became of them ([`Account`],
+//! [`Claim`]) and the table of the processes behind them ([`ProcessTable`]).
 //!
-//! Nothing here does I/O, waits, or reads a clock.
+//! Code in this crate does no I/O, never waits, and reads no clock.
 
 pub mod account;
 pub mod batch;

@@ -1,35 +1,46 @@
-//! How far a tracer's records have been settled, for rings that outlive the agent: which stretches of the ring are
-//! in the agent's hands, and up to where every record is stored, filtered or lost for good.
+//! Offsets in rings that outlive the agent: which ranges of a ring are being processed, and up to which position every
+//! record is settled (stored, filtered or lost).
 //!
-//! A claim on records of such a ring holds a stretch of it. The store writes a [`Checkpoint`] in the same transaction
-//! as the rows; what is below its position is released to the kernel, and a successor begins there.
+//! A claim on records of such a ring holds an [`OffsetRange`] of it. Ranges are opened in ring order and settled in any
+//! order. A [`Checkpoint`] ends before the first range that is still open; ranges whose rows the store is writing count
+//! as settled, because the store writes the checkpoint in the same transaction as the rows. After the commit the ranges
+//! below the checkpoint's position are released to the kernel, and a later run continues reading there.
+//!
+//! ```text
+//!          released        committed, next to release        open
+//!   ring ──────────────┬────────┬─────────┬─────────┬─────────┬────────▶ offset
+//!                      │ done   │ writing │ done    │ open    │ not read
+//!                      ▲                            ▲         ▲
+//!                  held_from                position of the   taken
+//!                                           next checkpoint
+//! ```
 
 use std::collections::VecDeque;
 
 use crate::{BootNs, Lost, TracerName};
 
-/// Where records lie in a ring: positions count bytes since it was made, and never go back.
+/// A range of a ring. Offsets count bytes since the ring was made and only grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OffsetRange {
-    /// Of the first record's beginning.
+    /// Offset of the first record's first byte.
     pub start: u64,
-    /// Behind the last record.
+    /// Offset behind the last record.
     pub end: u64,
 }
 
-/// What became of records, in numbers.
+/// Counts of records by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes {
-    /// Stored in the store.
+    /// Records stored in the store.
     pub stored: u64,
-    /// Dropped on purpose.
+    /// Records dropped by filters.
     pub filtered: u64,
-    /// Lost, by place; as the store has it.
+    /// Records lost, by point, as the store counts them.
     pub lost: Lost,
 }
 
 impl Outcomes {
-    /// Those that came out of the ring.
+    /// Returns the number of records that came out of the ring.
     pub fn out(&self) -> u64 {
         self.stored + self.filtered + self.lost.decode + self.lost.queue + self.lost.sink
     }
@@ -44,65 +55,65 @@ impl Outcomes {
     }
 }
 
-/// Up to where a tracer's records are settled.
+/// The position up to which a tracer's records are settled, with their outcomes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Every record below this position of its ring is settled.
     pub position: u64,
-    /// Records that were seen before the ring was made, all of them lost with the ring before it.
+    /// Records that were seen before the ring was made; all of them were lost with the previous ring.
     pub base: u64,
-    /// What became of all records below, since the ring was made. `lost.ring` is what `loss` rows in the store tell
-    /// of, `base` included: the kernel's counter knows the rest.
+    /// Outcomes of all records below the position, since the ring was made. `lost.ring` is the number that `loss` rows in
+    /// the store report, `base` included; the kernel's counter has those not yet reported.
     pub settled: Outcomes,
-    /// Which stretches it covers, to be handed back to [`crate::Account::committed`].
+    /// Number of the first range it does not cover, to be passed to [`crate::Account::committed`].
     pub(crate) upto: u64,
 }
 
 impl Checkpoint {
-    /// Records of the ring that are settled.
+    /// Returns the number of records of the ring that are settled.
     pub fn seen(&self) -> u64 {
         self.settled.out() + self.settled.lost.ring.saturating_sub(self.base)
     }
 
-    /// As read back from a store.
+    /// Creates a checkpoint from values read from a store.
     pub fn new(position: u64, base: u64, settled: Outcomes) -> Self {
         Self { position, base, settled, upto: 0 }
     }
 }
 
-/// What a store tells of the rings it got records from.
+/// Checkpoints read from a store, for all rings it got records from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remembered {
-    /// Which store: unlike any other's.
+    /// Identity of the store, different for each store.
     pub store: String,
-    /// The last checkpoints of every ring and tracer.
+    /// The last checkpoint of each ring and tracer.
     pub points: Vec<RingCheckpoint>,
 }
 
-/// A checkpoint in a store.
+/// A stored checkpoint, with the ring and the tracer it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RingCheckpoint {
-    /// Of which rings, see [`crate::Pinned::pin`].
+    /// Identity of the set of rings, see [`crate::Pinned::pin`].
     pub pin: String,
-    /// Of which tracer.
+    /// Tracer whose ring it is.
     pub tracer: TracerName,
-    /// How far.
+    /// How far the ring is settled.
     pub checkpoint: Checkpoint,
-    /// When it was written.
+    /// When the checkpoint was written.
     pub at: BootNs,
 }
 
-/// One tracer's stretches, in ring order.
+/// One tracer's claimed ranges, in ring order.
 #[derive(Debug, Default)]
 pub(crate) struct OffsetTracker {
-    /// The number of the first of `segments`.
+    /// Number of the first element of `segments`.
     first: u64,
     segments: VecDeque<Segment>,
-    /// What is settled and out of `segments`.
+    /// Settled state below the first of `segments`.
     done: Checkpoint,
-    /// End of the last stretch that was taken.
+    /// End of the last range that was claimed.
     taken_to: u64,
-    /// Records in all stretches since the ring was made.
+    /// Records in all ranges since the ring was made.
     taken: u64,
 }
 
@@ -115,11 +126,11 @@ struct Segment {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// On its way.
+    /// Not all of its records are settled.
     Open,
-    /// The store writes so many rows of it just now.
+    /// The store is writing this number of its rows.
     Writing(u64),
-    /// All its records are settled.
+    /// All of its records are settled.
     Done,
 }
 
@@ -129,7 +140,7 @@ impl OffsetTracker {
         Self { done: from, taken_to: from.position, taken, ..Self::default() }
     }
 
-    /// A stretch with so many records; returns its number.
+    /// Opens a range with `count` records; returns its number.
     pub(crate) fn open(&mut self, range: OffsetRange, count: u64) -> u64 {
         self.segments.push_back(Segment { range, settled: Outcomes::default(), state: State::Open });
         self.taken_to = self.taken_to.max(range.end);
@@ -137,7 +148,7 @@ impl OffsetTracker {
         self.first + self.segments.len() as u64 - 1
     }
 
-    /// Notes what became of records of a stretch, and whether that was the last of them.
+    /// Adds the outcomes of records of a range; `all` if no records of it are left.
     pub(crate) fn settle(&mut self, number: u64, more: Outcomes, all: bool) {
         if let Some(segment) = self.segment(number) {
             segment.settled.add(&more);
@@ -147,18 +158,19 @@ impl OffsetTracker {
         }
     }
 
-    /// Its rows are in the store's hand.
+    /// Marks `rows` remaining rows of a range as being written by the store.
     pub(crate) fn mark_writing(&mut self, number: u64, rows: u64) {
         if let Some(segment) = self.segment(number) {
             segment.state = State::Writing(rows);
         }
     }
 
-    /// As it will be when what is in hand is stored, and loss rows that tell of `reported` more.
-    pub(crate) fn checkpoint(&self, reported: u64) -> Checkpoint {
+    /// Returns the checkpoint to store together with the rows being written and with `loss` rows that report
+    /// `ring_losses` more records.
+    pub(crate) fn checkpoint(&self, ring_losses: u64) -> Checkpoint {
         let mut point = self.done;
         point.upto = self.first;
-        point.settled.lost.ring += reported;
+        point.settled.lost.ring += ring_losses;
         for segment in &self.segments {
             match segment.state {
                 State::Open => break,
@@ -172,13 +184,13 @@ impl OffsetTracker {
         point
     }
 
-    /// A checkpoint is in the store.
-    pub(crate) fn committed(&mut self, upto: u64, reported: u64) {
-        self.done.settled.lost.ring += reported;
+    /// Releases the ranges below a checkpoint that the store has committed.
+    pub(crate) fn committed(&mut self, upto: u64, ring_losses: u64) {
+        self.done.settled.lost.ring += ring_losses;
         while self.first < upto && self.pop() {}
     }
 
-    /// Nothing will be stored for now: what is settled is let go of all the same.
+    /// Releases the settled ranges at the front without a checkpoint.
     pub(crate) fn release_settled(&mut self) {
         while self.segments.front().is_some_and(|segment| segment.state == State::Done) && self.pop() {}
     }
@@ -191,12 +203,12 @@ impl OffsetTracker {
         true
     }
 
-    /// Where the first stretch begins that must not be released.
+    /// Returns the start of the first range that must not be released.
     pub(crate) fn held_from(&self) -> Option<u64> {
         self.segments.front().map(|segment| segment.range.start)
     }
 
-    /// End of the last stretch, and how many records were taken in all.
+    /// Returns the end of the last range, and how many records were claimed in all.
     pub(crate) fn taken(&self) -> (u64, u64) {
         (self.taken_to, self.taken)
     }
@@ -216,12 +228,12 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_ends_before_the_first_open_stretch() {
+    fn a_checkpoint_ends_before_the_first_open_range() {
         let mut track = OffsetTracker::new(Checkpoint { position: 100, ..Checkpoint::default() });
         let [one, two, three] =
             [0, 1, 2].map(|n| track.open(OffsetRange { start: 100 + n * 50, end: 150 + n * 50 }, 10));
         track.settle(two, Outcomes { filtered: 10, ..Outcomes::default() }, true);
-        assert_eq!(track.checkpoint(0).position, 100, "the first is still on its way");
+        assert_eq!(track.checkpoint(0).position, 100, "the first is still open");
         track.mark_writing(one, 10);
         let point = track.checkpoint(0);
         assert_eq!((point.position, point.settled.stored, point.settled.filtered), (200, 10, 10));
@@ -242,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn ring_losses_are_settled_when_a_row_tells_of_them() {
+    fn ring_losses_are_settled_when_a_row_reports_them() {
         let mut track = OffsetTracker::new(Checkpoint::default());
         assert_eq!(track.checkpoint(7).settled.lost.ring, 7);
         assert_eq!(track.checkpoint(0).settled.lost.ring, 0, "not in the store yet");

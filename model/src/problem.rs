@@ -1,27 +1,26 @@
-//! What is wrong with a setting, told so that it can be mended.
+//! Problems of a configuration, described so that the user can fix them.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// One thing wrong with a configuration: the setting's full key and what was expected there. Components
-/// return all of theirs at once; where the value came from (file, environment, `--set`) is added by the
-/// configuration loader, which knows.
+/// One invalid setting: its full key and what was expected there. Components return all their problems at once; the
+/// configuration loader adds where the value came from (file, environment, `--set`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Dotted key from the root: `filter.pattern.re_exclude_fname`.
     pub key: String,
-    /// What was found, what was expected: lower case, no full stop.
+    /// Description of what was found and what was expected, in lower case without a full stop.
     pub message: String,
 }
 
 impl Problem {
-    /// A problem at `key`.
+    /// Creates a problem with the setting `key`.
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self { key: key.into(), message: message.into() }
     }
 
-    /// The setting can't change while the agent runs.
+    /// Creates the problem that a setting can't change while the agent runs.
     pub fn needs_restart(key: impl Into<String>) -> Self {
         Self::new(key, "can't change while the agent runs: needs a restart of the agent")
     }

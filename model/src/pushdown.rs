@@ -1,5 +1,17 @@
-//! What of the filters the kernel can decide by itself: rules, each of tests that must all hold. A rule holds only for
-//! rows that its filter drops for certain; what no rule says is left to the collector, which asks everything again.
+//! Push-down: the part of the filters that the kernel can apply itself, before a record is written to the ring.
+//!
+//! A [`Rule`] is a list of tests that must all hold. A rule matches only records that its filter certainly drops, so
+//! dropping them early changes nothing but the cost; everything else is left to the collector, which applies all filters
+//! again to every record it gets. A filter that needs more than the kernel's limits below is split ([`Split`]), so
+//! that users can see what runs where.
+//!
+//! ```text
+//!  configuration        collector                       agent           bpf-programs           kernel
+//!  [filter.x] ──▶ compiled filter ──▶ Pushdown::add ──▶ Pushdown ──▶ lowered to map ──▶ checked before a record
+//!                       │              rules, splits                 entries             is written to the ring
+//!                       │                                                                     │ not dropped
+//!                       └──────────▶ applied again to every record ◀──────────────────────────┘
+//! ```
 
 #[cfg(feature = "expression")]
 mod pattern;
@@ -15,22 +27,22 @@ use crate::extended::errno_name;
 #[cfg(feature = "expression")]
 pub use pattern::prefixes_of;
 
-/// Tests that all rules together may have.
+/// Largest number of tests in all rules together.
 pub const MAX_TESTS: usize = 256;
-/// Tests of paths among them.
+/// Largest number of path tests among them.
 pub const MAX_PATH_TESTS: usize = 32;
-/// Tests of cgroups and containers among them.
+/// Largest number of cgroup and container tests among them.
 pub const MAX_CGROUP_TESTS: usize = 32;
-/// Tests of descent among them.
+/// Largest number of ancestry tests among them.
 pub const MAX_TREE_TESTS: usize = 32;
-/// Prefixes of all of these.
+/// Largest number of path prefixes in all tests together.
 pub const MAX_PREFIXES: usize = 4000;
-/// Bytes of a path that are compared; the NUL behind one that is meant as a whole counts.
+/// Largest number of path bytes that are compared, including the NUL if the whole path must match.
 pub const MAX_PREFIX: usize = 256;
-/// Bytes of a command name.
+/// Largest number of bytes in a command name.
 const MAX_COMM: usize = 15;
 
-/// A number that every kernel record has, or may have ([`Number::Ret`]).
+/// A numeric field of a kernel record. Every record has it, except [`Number::Ret`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Number {
     Pid,
@@ -45,7 +57,7 @@ pub enum Number {
 }
 
 impl Number {
-    /// The one that a row has under this name.
+    /// Returns the field that rows have under this name.
     pub fn named(name: &str) -> Option<Self> {
         const ALL: [Number; 9] = [
             Number::Pid,
@@ -61,7 +73,7 @@ impl Number {
         ALL.into_iter().find(|number| number.name() == name)
     }
 
-    /// Its name in a row.
+    /// Returns the field's name in a row.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pid => "pid",
@@ -77,16 +89,16 @@ impl Number {
     }
 }
 
-/// The beginning of a text, or all of it.
+/// A text to compare with: a prefix, or the whole value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Prefix {
-    /// As in a row.
+    /// The text as it appears in a row.
     pub text: String,
-    /// It is all of it.
+    /// True if the whole value must be equal.
     pub whole: bool,
 }
 
-/// What a row says of its process's cgroup in words.
+/// A text field of a row that follows from the process's cgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CgroupField {
     Cgroup,
@@ -96,13 +108,13 @@ pub enum CgroupField {
 }
 
 impl CgroupField {
-    /// The one that a row has under this name.
+    /// Returns the field that rows have under this name.
     pub fn named(name: &str) -> Option<Self> {
         let all = [Self::Cgroup, Self::ContainerId, Self::ContainerRuntime, Self::PodUid];
         all.into_iter().find(|field| field.name() == name)
     }
 
-    /// Its name in a row.
+    /// Returns the field's name in a row.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cgroup => "cgroup",
@@ -112,7 +124,7 @@ impl CgroupField {
         }
     }
 
-    /// What it is in the cgroup of that path, whose container is that.
+    /// Returns the field's value for a cgroup path and the container found in it.
     pub fn of<'a>(self, cgroup: &'a str, found: Option<&'a Found>) -> Option<&'a str> {
         match self {
             Self::Cgroup => Some(cgroup),
@@ -123,74 +135,74 @@ impl CgroupField {
     }
 }
 
-/// Something asked of a record. With `not`: that it is known and not so.
+/// A condition on a record. With `not`, the value must be known and must not match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Test {
-    /// A number lies between these.
+    /// A number is within an inclusive range.
     Number {
-        /// Which.
+        /// The field to test.
         number: Number,
-        /// Least.
+        /// Smallest matching value.
         low: i64,
-        /// Largest.
+        /// Largest matching value.
         high: i64,
-        /// It does not.
+        /// Inverts the test.
         not: bool,
     },
-    /// The command name begins so, or is this as a `whole`.
+    /// The command name begins with a text, or equals it.
     Comm {
-        /// Text.
+        /// Text to compare with.
         text: String,
-        /// All of it.
+        /// True if the whole name must be equal.
         whole: bool,
-        /// It does not.
+        /// Inverts the test.
         not: bool,
     },
-    /// The path (`fname`) begins like one of these.
+    /// The path (`fname`) matches one of the prefixes.
     Path {
-        /// Which.
+        /// Prefixes, one of which must match.
         prefixes: Vec<Prefix>,
-        /// It does not.
+        /// Inverts the test.
         not: bool,
     },
-    /// What is said of the cgroup begins like one of these.
+    /// A cgroup field matches one of the texts.
     CgroupField {
-        /// Which.
+        /// The field to test.
         field: CgroupField,
-        /// Like what; [`None`]: it is missing.
+        /// Texts to compare with; [`None`] matches a missing value.
         texts: Option<Vec<Prefix>>,
-        /// It does not; what is missing begins like nothing.
+        /// Inverts the test; a missing value matches no text.
         not: bool,
     },
-    /// The process descends of the one of this number, or is it.
+    /// The process is the one with this pid or a descendant of it.
     Tree {
-        /// Which.
+        /// Pid of the ancestor.
         pid: u32,
-        /// It does not.
+        /// Inverts the test.
         not: bool,
     },
-    /// The record is of the tracer of this name.
+    /// The record is from the tracer of this name.
     Tracer {
-        /// Which.
+        /// Name of the tracer.
         name: String,
-        /// It is not.
+        /// Inverts the test.
         not: bool,
     },
 }
 
 impl Test {
-    /// A number is this one.
+    /// Creates a test that a number equals `is`.
     pub fn number(number: Number, is: i64) -> Self {
         Self::Number { number, low: is, high: is, not: false }
     }
 
-    /// The result is the error of this name.
+    /// Creates a test that the result is the error of this name; `None` for an unknown name.
     pub fn errno(name: &str) -> Option<Self> {
         let number = (1..4096).find(|number| errno_name(*number).as_deref() == Some(name))?;
         Some(Self::number(Number::Ret, -number))
     }
 
-    /// The command name; `None` if the kernel can't compare it as a row does.
+    /// Creates a test of the command name; `None` if the kernel can't compare it with the same result as the collector.
     pub fn comm(text: &str, whole: bool) -> Option<Self> {
         (is_plain(text) && text.len() <= MAX_COMM).then(|| Self::Comm {
             text: text.to_owned(),
@@ -199,22 +211,22 @@ impl Test {
         })
     }
 
-    /// The path; `None` if the kernel can't compare it as a row does.
+    /// Creates a test of the path; `None` if the kernel can't compare it with the same result as the collector.
     pub fn path(text: &str, whole: bool) -> Option<Self> {
         Some(Self::Path { prefixes: vec![Prefix::new(text, whole)?], not: false })
     }
 
-    /// What is said of the cgroup.
+    /// Creates a test of a cgroup field.
     pub fn field(field: CgroupField, text: &str, whole: bool) -> Self {
         Self::CgroupField { field, texts: Some(vec![Prefix { text: text.to_owned(), whole }]), not: false }
     }
 
-    /// What is said of the cgroup is missing.
+    /// Creates a test that a cgroup field is missing.
     pub fn missing(field: CgroupField) -> Self {
         Self::CgroupField { field, texts: None, not: false }
     }
 
-    /// Becomes a test that holds where it or the other one does, if there is one for that.
+    /// Extends this test to hold where it or `other` holds; returns false if one test can't express both.
     pub fn take(&mut self, other: &Self) -> bool {
         match (self, other) {
             (Self::Path { prefixes, not: false }, Self::Path { prefixes: more, not: false }) => {
@@ -232,7 +244,7 @@ impl Test {
         }
     }
 
-    /// The opposite, of what is known.
+    /// Returns the inverse test, which holds where the value is known and does not match.
     pub fn negated(mut self) -> Self {
         match &mut self {
             Self::Number { not, .. }
@@ -249,58 +261,59 @@ impl Test {
 }
 
 impl Prefix {
-    /// `None` if the kernel can't compare it as a row does.
+    /// Creates a prefix; `None` if the kernel can't compare it with the same result as the collector.
     pub fn new(text: &str, whole: bool) -> Option<Self> {
         let fits = text.len() + usize::from(whole) <= MAX_PREFIX;
         (is_plain(text) && fits && text.starts_with('/')).then(|| Self { text: text.to_owned(), whole })
     }
 }
 
-/// Whether a text that may be missing is one of these, or begins like one; of none, whether it is missing.
+/// Returns whether a text matches one of `texts`; if `texts` is `None`, returns whether the text is missing.
 pub fn is_like(text: Option<&str>, texts: Option<&[Prefix]>) -> bool {
     let (Some(text), Some(texts)) = (text, texts) else { return text.is_none() && texts.is_none() };
     texts.iter().any(|like| if like.whole { text == like.text } else { text.starts_with(&like.text) })
 }
 
-/// Bytes that are no UTF-8 are shown with a backslash: text that has one could be such.
+/// Returns whether a text compares equal to the raw bytes. Rows show invalid UTF-8 as backslash escapes, so a text with a
+/// backslash may stand for other bytes.
 fn is_plain(text: &str) -> bool {
     !text.contains(['\\', '\0'])
 }
 
-/// What holds for rows that a filter drops.
+/// Conditions under which a filter drops a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// The filter's name.
+    /// Name of the filter.
     pub filter: String,
-    /// The tracers it is for, by the names they are stored under; empty: all.
+    /// Tracers the rule applies to, by the names their rows are stored under; empty means all.
     pub tracers: BTreeSet<TracerName>,
-    /// All of these hold.
+    /// Tests that must all hold.
     pub tests: Vec<Test>,
 }
 
-/// How one filter is split, in words.
+/// Description of how one filter is split between kernel and collector.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
-    /// Its name.
+    /// Name of the filter.
     pub filter: String,
-    /// What the kernel drops.
+    /// Rules applied in the kernel, as text.
     pub kernel: Vec<String>,
-    /// What is left to the collector; nothing, if the kernel decides all of it.
+    /// Part left to the collector; `None` if the kernel decides the whole filter.
     pub collector: Option<String>,
 }
 
-/// All filters, as far as the kernel can apply them.
+/// All rules that the kernel applies, and how each filter is split.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pushdown {
-    /// In the filters' order.
+    /// Rules in the order of the filters.
     pub rules: Vec<Rule>,
-    /// For people.
+    /// Descriptions for users, one for each filter.
     pub splits: Vec<Split>,
 }
 
 impl Pushdown {
-    /// Adds a filter's rules: each is a list of tests. What there is no room for is left to the collector. `rest` is what
-    /// the collector has to decide in any case.
+    /// Adds a filter's rules, each a list of tests. Rules beyond the limits are left to the collector. `rest` describes
+    /// the part that the collector has to decide in any case.
     pub fn add(
         &mut self,
         filter: &str,
@@ -312,7 +325,7 @@ impl Pushdown {
         for tests in rules {
             let rule = Rule { filter: filter.to_owned(), tracers: tracers.clone(), tests };
             if rule.tests.is_empty() || !self.has_room_for(&rule) {
-                split.collector.get_or_insert_with(|| "what the kernel has no room for".to_owned());
+                split.collector.get_or_insert_with(|| "rules beyond the kernel's limits".to_owned());
                 continue;
             }
             split.kernel.push(rule.to_string());

@@ -1,25 +1,25 @@
-//! What a tracer emits.
+//! Records, as tracers emit them.
 
 use crate::{BootNs, Details, ExecId, Text, WallTime};
 
-/// One happening, as a tracer saw it: when, by whom, what. duetector's `data_t`.
+/// One event as a tracer saw it: its time, its process and its details. Corresponds to duetector's `data_t`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// When it happened.
+    /// When the event happened.
     pub at: Moment,
-    /// Who did it, as the kernel knew at that moment. Absent for tracers that are no kernel tracers: their
-    /// pid, uid and the like, if any, are among the details' fields.
+    /// The process, as the kernel knew it at that moment. Absent for records that do not come from the kernel; their pid,
+    /// uid and the like, if any, are among the fields of `details`.
     pub identity: Option<Identity>,
-    /// What happened.
+    /// What happened, by kind of event.
     pub details: Details,
 }
 
-/// When something happened.
+/// The time of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// Kernel time.
+    /// Kernel time, for kernel records.
     Boot(BootNs),
-    /// Wall time, for records that bring their own.
+    /// Wall time, for records that carry their own timestamp.
     Wall(WallTime),
 }
 
@@ -32,7 +32,7 @@ pub struct Identity {
     pub tid: u32,
     /// Process id of the real parent.
     pub ppid: u32,
-    /// When the process (its group leader) started, nanoseconds since boot.
+    /// Start time of the process (its group leader), nanoseconds since boot.
     pub start_ns: u64,
     /// Effective user id, in the initial user namespace.
     pub uid: u32,
@@ -40,7 +40,8 @@ pub struct Identity {
     pub gid: u32,
     /// The thread's command name (at most 15 bytes).
     pub comm: Text,
-    /// The cgroup: of the v1 hierarchies of memory, pids, devices, cpu the first where it is not the root; else v2's.
+    /// The process's cgroup: in the first of the v1 hierarchies memory, pids, devices, cpu in which it is not the root,
+    /// else in v2.
     pub cgroup: CgroupId,
     /// Process id in its own pid namespace.
     pub ns_pid: u32,
@@ -48,13 +49,13 @@ pub struct Identity {
     pub pid_ns: u32,
     /// Inode number of the mount namespace.
     pub mnt_ns: u32,
-    /// It was asked for through io_uring; a thread of the kernel may have done it.
+    /// True if the operation was submitted through io_uring; a kernel thread may have performed it.
     pub uring: bool,
-    /// By a call of a 32-bit program; of one that has just been executed: it is a 32-bit program.
+    /// True if a 32-bit system call caused the event; for an exec, if the new program is a 32-bit one.
     pub compat: bool,
 }
 
-/// A cgroup, while it exists.
+/// Identifies a cgroup while it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CgroupId {
     /// Number of its hierarchy, as in `/proc/PID/cgroup`; 0 is v2.
@@ -64,7 +65,7 @@ pub struct CgroupId {
 }
 
 impl Identity {
-    /// The process instance.
+    /// Returns the identity of the process instance.
     pub fn exec_id(&self) -> ExecId {
         ExecId { pid: self.pid, start_ns: self.start_ns }
     }

@@ -1,25 +1,25 @@
-//! What the books tell: where records were lost, between which moments, and how many in all.
+//! Snapshots of accounts: how many records were stored, filtered and lost, where they were lost, and when.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{BootNs, SinkName, TracerName};
 
-/// Where a record was lost.
+/// The point at which a record was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LossPoint {
     /// The kernel's ring (or a child's pipe) was full.
     Ring,
-    /// It could not be decoded.
+    /// The record could not be decoded.
     Decode,
-    /// A queue between actors refused it or went down with it.
+    /// A queue between actors was full, or was dropped with the record in it.
     Queue,
     /// The sink failed to store it.
     Sink,
 }
 
 impl LossPoint {
-    /// Lower-case name, as in `lost.ring`.
+    /// Returns the name in lower case, as in `lost.ring`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ring => "ring",
@@ -30,63 +30,63 @@ impl LossPoint {
     }
 }
 
-/// The cause of a gap that was made on purpose: while a ring was nearly full, only some records of a flood got in.
+/// Cause of a gap made by sampling: while a ring is nearly full, only some records of a flood are let in.
 pub const SAMPLED: &str = "sampled: the ring was nearly full";
 
-/// Records missing between two moments.
+/// A number of records that are missing between two times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// Whose.
+    /// Tracer of the records.
     pub tracer: TracerName,
-    /// Where.
+    /// Where they were lost.
     pub point: LossPoint,
-    /// In which sink (or its queue), if one.
+    /// The sink that lost them, itself or in its queue; `None` if they were lost before.
     pub sink: Option<SinkName>,
-    /// Why: the first cause of the gap.
+    /// The first cause of the gap.
     pub cause: String,
-    /// How many.
+    /// Number of records.
     pub count: u64,
-    /// Not before.
+    /// Earliest time at which one may be missing.
     pub from: BootNs,
-    /// Not after.
+    /// Latest time at which one may be missing.
     pub to: BootNs,
 }
 
-/// Records lost, by place.
+/// Numbers of lost records, by [`LossPoint`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
-    /// The kernel's ring was full.
+    /// Lost because the kernel's ring was full.
     pub ring: u64,
-    /// Could not be decoded.
+    /// Lost because they could not be decoded.
     pub decode: u64,
-    /// A queue between actors.
+    /// Lost in a queue between actors.
     pub queue: u64,
-    /// The sink failed.
+    /// Lost because the sink failed.
     pub sink: u64,
 }
 
 impl Lost {
-    /// All of them.
+    /// Returns the sum over all points.
     pub fn total(&self) -> u64 {
         self.ring + self.decode + self.queue + self.sink
     }
 }
 
-/// One tracer's books at one moment, as one sink has them.
+/// One tracer's account at one moment, for one sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountSnapshot {
-    /// Records that existed: the kernel's own count, or the number read from a child or a command.
+    /// Records that existed: the kernel's own count, or the number read from a child or a command's output.
     pub seen: u64,
-    /// Records stored.
+    /// Records stored in the sink.
     pub stored: u64,
-    /// Records a filter dropped on purpose.
+    /// Records dropped by filters.
     pub filtered: u64,
-    /// Records lost.
+    /// Records lost, by point.
     pub lost: Lost,
 }
 
 impl AccountSnapshot {
-    /// Records neither stored, filtered nor lost yet; 0 once everything is flushed. Negative means a defect.
+    /// Returns the records neither stored, filtered nor lost yet: 0 once everything is flushed, negative only by a defect.
     pub fn in_flight(&self) -> i64 {
         self.seen as i64 - (self.stored + self.filtered + self.lost.total()) as i64
     }

@@ -1,15 +1,14 @@
-//! Text that came from a traced process: any bytes at all, kept exactly, shown safely.
+//! Text from traced processes: arbitrary bytes, kept exactly, shown as valid UTF-8.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-/// Bytes that are meant to be read: a path, a command name, an argument.
+/// Bytes that are usually text: a path, a command name, an argument.
 ///
-/// The text form is always valid UTF-8: bytes that are not are written as `\xNN`. Where that happened
-/// [`Text::raw`] has the exact bytes. Control characters and newlines are valid UTF-8 and stay as they are;
-/// whoever prints to a terminal escapes them.
+/// The text form is always valid UTF-8: invalid bytes are written as `\xNN`, and then [`Text::raw`] has the exact bytes.
+/// Control characters and newlines are valid UTF-8 and stay as they are; code that prints to a terminal escapes them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Text {
     text: Arc<str>,
@@ -17,7 +16,7 @@ pub struct Text {
 }
 
 impl Text {
-    /// Takes bytes as they are.
+    /// Creates a text from any bytes.
     ///
     /// ```
     /// let text = model::Text::from_bytes(b"caf\xe9");
@@ -31,22 +30,22 @@ impl Text {
         }
     }
 
-    /// The text form, valid UTF-8.
+    /// Returns the text form, which is valid UTF-8.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The exact bytes, where the text form differs from them.
+    /// Returns the exact bytes if the text form differs from them.
     pub fn raw(&self) -> Option<&[u8]> {
         self.raw.as_deref()
     }
 
-    /// The exact bytes, always.
+    /// Returns the exact bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.raw.as_deref().unwrap_or(self.text.as_bytes())
     }
 
-    /// The exact bytes as lower-case hex, where the text form differs from them.
+    /// Returns the exact bytes as lower-case hex if the text form differs from them.
     pub fn raw_hex(&self) -> Option<String> {
         self.raw.as_deref().map(hex)
     }
@@ -88,7 +87,7 @@ fn escape_invalid(bytes: &[u8]) -> String {
     out
 }
 
-/// Lower-case hex of `bytes`.
+/// Returns `bytes` as lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() * 2);
     for byte in bytes {

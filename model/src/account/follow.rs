@@ -1,4 +1,10 @@
-//! Books of a tracer whose ring outlives the agent: how far it is settled, see [`crate::track`].
+//! Accounts of tracers whose rings outlive the agent (pinned rings): how far each ring is settled.
+//!
+//! Such an account owns an [`OffsetTracker`]. Each claim on records of the ring opens a range of offsets, and settling
+//! the claim settles the range. Before the store writes rows, it marks them with [`crate::SinkClaim::mark_writing`] and takes a
+//! [`Checkpoint`]; it writes rows and checkpoint in one transaction and then calls [`Account::committed`]. Only what is
+//! below a committed checkpoint is released to the kernel, so after a crash the next run starts at the last checkpoint
+//! with nothing lost and nothing stored twice. See [`crate::offsets`] for the ranges themselves.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -8,11 +14,11 @@ use crate::LossPoint;
 use crate::offsets::{Checkpoint, OffsetTracker, Outcomes};
 
 impl Account {
-    /// From now on it is kept in mind how far this tracer's ring is settled, beginning with what a predecessor left:
-    /// its books go on in these.
+    /// Starts tracking how far this tracer's ring is settled. The counts of the previous run, taken from its last
+    /// checkpoint, are added to this account's.
     pub fn follow(&self, from: Checkpoint) {
         let Outcomes { stored, filtered, lost } = from.settled;
-        // First, so that a reader never finds more settled than seen.
+        // `seen` comes first, so that a reader never finds more settled than seen.
         self.seen.fetch_max(from.settled.out() + lost.ring.max(from.base), Relaxed);
         self.filtered.fetch_add(filtered, Relaxed);
         for (point, count) in
@@ -20,10 +26,10 @@ impl Account {
         {
             self.lost[point as usize].fetch_add(count, Relaxed);
         }
-        // Whoever joins later has no part in them.
+        // Counted as routed, so that a sink that joins later does not count them.
         self.routed.fetch_add(stored + lost.sink, Relaxed);
         for (index, sink) in self.sinks().iter().enumerate() {
-            // What other sinks than the store had got is not known: it is taken to be the same.
+            // The checkpoint knows only what the store got; the other sinks are taken to have got the same.
             let (stored, lost) = if index == 0 { (stored, lost.sink) } else { (stored + lost.sink, 0) };
             sink.stored.fetch_add(stored, Relaxed);
             sink.lost_sink.fetch_add(lost, Relaxed);
@@ -31,30 +37,29 @@ impl Account {
         *lock(&self.track) = Some(OffsetTracker::new(from));
     }
 
-    /// Where to go on reading its ring (the end of the last stretch that was taken), and how many records were taken
-    /// out of it so far; `None` if it is not followed.
+    /// Returns where to continue reading the ring (the end of the last range that was claimed), and how many records
+    /// were read from it so far; `None` if the ring is not tracked.
     pub fn taken(&self) -> Option<(u64, u64)> {
         lock(&self.track).as_ref().map(OffsetTracker::taken)
     }
 
-    /// Where its first stretch begins that must stay in the ring.
+    /// Returns the start of the first range that must stay in the ring.
     pub fn held_from(&self) -> Option<u64> {
         lock(&self.track).as_ref().and_then(OffsetTracker::held_from)
     }
 
-    /// How far it will be settled when the rows promised with [`SinkClaim::mark_writing`] are stored, and `loss` rows that
-    /// tell of `told` more records lost in the ring.
-    pub fn checkpoint(&self, told: u64) -> Option<Checkpoint> {
-        lock(&self.track).as_ref().map(|track| track.checkpoint(told))
+    /// Returns how far the ring will be settled once the rows marked with [`crate::SinkClaim::mark_writing`] are stored, together with
+    /// `loss` rows that report `ring_losses` more records lost in the ring.
+    pub fn checkpoint(&self, ring_losses: u64) -> Option<Checkpoint> {
+        lock(&self.track).as_ref().map(|track| track.checkpoint(ring_losses))
     }
 
-    /// The store has kept this checkpoint: what is below it may be released.
-    pub fn committed(&self, point: &Checkpoint, told: u64) {
-        self.with_track(|track| track.committed(point.upto, told));
+    /// Notes that the store has committed this checkpoint: everything below it may be released to the kernel.
+    pub fn committed(&self, checkpoint: &Checkpoint, ring_losses: u64) {
+        self.with_track(|track| track.committed(checkpoint.upto, ring_losses));
     }
 
-    /// The store can't keep anything for now: what is settled may be released all the same, so that the ring does not
-    /// fill up for its sake.
+    /// Releases all settled ranges without a checkpoint, so that the ring does not fill up while the store can't write.
     pub fn release_settled(&self) {
         self.with_track(OffsetTracker::release_settled);
     }
@@ -65,7 +70,7 @@ impl Account {
         }
     }
 
-    /// For claims: what became of records of a stretch, if they are of one.
+    /// Notes for a claim what became of records of its range, if it has one.
     pub(super) fn settle(&self, segment: Option<u64>, more: Outcomes, all: bool) {
         if let Some(number) = segment {
             self.with_track(|track| track.settle(number, more, all));
@@ -73,54 +78,54 @@ impl Account {
     }
 }
 
-/// The rings that outlive the agent.
+/// Identifies the pinned rings, which outlive the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pinned {
-    /// Unlike any other's.
+    /// Identity of this set of rings; never used twice.
     pub pin: String,
-    /// They were there when this run began.
+    /// True if the rings already existed when this run began.
     pub adopted: bool,
 }
 
-/// What all accounts of a run share about them.
+/// State of the pinned rings that all accounts of a run share.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct Rings {
     pinned: Mutex<Option<Pinned>>,
     flush_requested: AtomicBool,
     store_down: AtomicBool,
 }
 
 impl Accounts {
-    /// The rings are these: checkpoints are theirs from now on.
+    /// Sets the pinned rings that checkpoints refer to from now on.
     pub fn set_pinned(&self, pinned: Pinned) {
-        *lock(&self.line.pinned) = Some(pinned);
+        *lock(&self.rings.pinned) = Some(pinned);
     }
 
-    /// The rings that outlive the agent, if there are such.
+    /// Returns the pinned rings, if there are any.
     pub fn pinned(&self) -> Option<Pinned> {
-        lock(&self.line.pinned).clone()
+        lock(&self.rings.pinned).clone()
     }
 
-    /// Much of a ring waits for the store: it should write soon. Taken back by [`Accounts::take_flush_request`].
+    /// Asks the store to write soon, because much of a ring waits for it. [`Accounts::take_flush_request`] clears the request.
     pub fn request_flush(&self) {
-        self.line.flush_requested.store(true, Relaxed);
+        self.rings.flush_requested.store(true, Relaxed);
     }
 
-    /// Whether the store should write soon; asked, it is no longer said.
+    /// Returns and clears the request that the store write soon.
     pub fn take_flush_request(&self) -> bool {
-        self.line.flush_requested.load(Relaxed) && self.line.flush_requested.swap(false, Relaxed)
+        self.rings.flush_requested.load(Relaxed) && self.rings.flush_requested.swap(false, Relaxed)
     }
 
-    /// The store can't keep anything at present, or can again.
+    /// Sets whether the store is unable to write at present.
     pub fn set_store_down(&self, down: bool) {
-        self.line.store_down.store(down, Relaxed);
+        self.rings.store_down.store(down, Relaxed);
     }
 
-    /// Whether waiting for the store is of no use at present.
+    /// Returns whether the store is unable to write at present, so that waiting for it is of no use.
     pub fn is_store_down(&self) -> bool {
-        self.line.store_down.load(Relaxed)
+        self.rings.store_down.load(Relaxed)
     }
 }
 
-/// Shared by all clones.
-pub(super) type SharedLine = Arc<Line>;
+/// The state of the pinned rings, shared by all clones of [`Accounts`].
+pub(super) type SharedRings = Arc<Rings>;

@@ -1,7 +1,18 @@
-//! Sinks that come and go while records flow: each one's books begin when it joins and end when it leaves.
+//! Sinks that join and leave while records flow: each sink's counts begin when it joins and end when it leaves.
 //!
-//! Who routes records says when that is, between two batches: every record is routed to all sinks that are there, so
-//! that the conservation law holds for each of them, from its first record to its last.
+//! The collector, which routes records, calls [`Accounts::join`] and [`Accounts::leave`] between two batches. Every
+//! record is routed to all sinks present at that time, so the conservation law holds for each sink over the records
+//! routed while it was present. On joining, a sink remembers the account's settled counts (`before`), on leaving it
+//! remembers them again (`after`); its own `seen`, `filtered` and `lost` are the difference:
+//!
+//! ```text
+//!   account  ──────┬───────────────────────┬──────────▶ time
+//!                join: before            leave: after
+//!                  │◀── counted for sink ─▶│
+//! ```
+//!
+//! A sink that is replaced by one of the same name keeps its [`SinkId`] until its last rows are settled, then
+//! [`Accounts::forget`] removes it.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -11,22 +22,22 @@ use crate::ids::{SinkId, SinkName};
 use crate::snapshot::{AccountSnapshot, LossPoint, Lost};
 
 impl SinkAccount {
-    /// Of a sink for which nothing counts that was settled `before`.
+    /// Creates counters for a sink; records settled `before` it joined are excluded.
     pub(super) fn new(id: SinkId, before: AccountSnapshot) -> Self {
         let (stored, lost_queue, lost_sink) = Default::default();
         Self { id, stored, lost_queue, lost_sink, before, after: OnceLock::new() }
     }
 
-    /// Whose books.
+    /// Returns the sink that these counts are of.
     pub fn id(&self) -> &SinkId {
         &self.id
     }
 
-    fn is_there(&self) -> bool {
+    fn is_present(&self) -> bool {
         self.after.get().is_none()
     }
 
-    /// What became of rows in this sink alone.
+    /// Returns the counts of this sink alone, without the account's.
     fn own(&self) -> AccountSnapshot {
         let (queue, sink) = (self.lost_queue.load(Relaxed), self.lost_sink.load(Relaxed));
         let lost = Lost { queue, sink, ..Lost::default() };
@@ -35,33 +46,33 @@ impl SinkAccount {
 }
 
 impl Account {
-    /// The books with each sink that is there, the store first.
+    /// Returns the counters of each present sink, the store first.
     pub fn sinks(&self) -> Vec<Arc<SinkAccount>> {
-        read(&self.sinks).iter().filter(|books| books.is_there()).cloned().collect()
+        read(&self.sinks).iter().filter(|sink| sink.is_present()).cloned().collect()
     }
 
-    /// The books as seen by the sink of this name, the latest if there were several; for one that never was nothing is
-    /// stored.
+    /// Returns the account as it is for the sink of this name, the latest if there were several. For an unknown sink
+    /// nothing is stored.
     ///
-    /// Read while records are on their way, the sum of stored, filtered and lost is at most `seen`.
+    /// While records are in flight, the sum of stored, filtered and lost is at most `seen`.
     pub fn snapshot(&self, sink: &SinkName) -> AccountSnapshot {
         self.snapshot_as(|id| id.name == *sink)
     }
 
-    /// The same for this very sink.
+    /// Returns the account as it is for exactly this sink.
     pub fn snapshot_of(&self, sink: &SinkId) -> AccountSnapshot {
         self.snapshot_as(|id| id == sink)
     }
 
     fn snapshot_as(&self, is_meant: impl Fn(&SinkId) -> bool) -> AccountSnapshot {
         let sinks = read(&self.sinks);
-        let books = sinks.iter().filter(|books| is_meant(&books.id)).max_by_key(|books| books.id.generation);
-        // What is settled is read before what is seen, so that a reader never finds more settled than seen.
-        let own = books.map(|books| books.own()).unwrap_or_default();
+        let sink = sinks.iter().filter(|sink| is_meant(&sink.id)).max_by_key(|sink| sink.id.generation);
+        // The settled counts are read before `seen`, so that a reader never finds more settled than seen.
+        let own = sink.map(|sink| sink.own()).unwrap_or_default();
         let settled = self.settled();
         let now = AccountSnapshot { seen: self.seen.load(Relaxed), ..settled };
-        let before = books.map(|books| books.before).unwrap_or_default();
-        let until = books.and_then(|books| books.after.get().copied()).unwrap_or(now);
+        let before = sink.map(|sink| sink.before).unwrap_or_default();
+        let until = sink.and_then(|sink| sink.after.get().copied()).unwrap_or(now);
         AccountSnapshot {
             seen: until.seen.saturating_sub(before.seen),
             stored: own.stored,
@@ -75,8 +86,8 @@ impl Account {
         }
     }
 
-    /// What is settled, or left to the sinks that are there: for a sink that comes now, all that counts is what was
-    /// not.
+    /// Returns the counts of records that are settled or already routed: those that a sink joining now is not
+    /// accountable for.
     fn settled(&self) -> AccountSnapshot {
         let lost = |point: LossPoint| self.lost[point as usize].load(Relaxed);
         let lost = Lost {
@@ -95,59 +106,59 @@ impl Account {
     }
 
     fn join(&self, sink: &SinkId, first: bool) {
-        let books = Arc::new(SinkAccount::new(sink.clone(), self.settled()));
+        let account = Arc::new(SinkAccount::new(sink.clone(), self.settled()));
         let mut sinks = write(&self.sinks);
-        let point = if first { 0 } else { sinks.len() };
-        sinks.insert(point, books);
+        let index = if first { 0 } else { sinks.len() };
+        sinks.insert(index, account);
     }
 
     fn leave(&self, sink: &SinkId) {
-        if let Some(books) = read(&self.sinks).iter().find(|books| books.id == *sink) {
-            // It leaves once.
-            let _ = books.after.set(self.settled());
+        if let Some(account) = read(&self.sinks).iter().find(|account| account.id == *sink) {
+            // Only the first call counts.
+            let _ = account.after.set(self.settled());
         }
     }
 }
 
 impl Accounts {
-    /// The sinks that are there, the store first.
+    /// Returns the names of the present sinks, the store first.
     pub fn sinks(&self) -> Vec<SinkName> {
         read(&self.sinks).iter().map(|sink| sink.name.clone()).collect()
     }
 
-    /// The identity of the sink of this name that is there, or was last, or comes first.
+    /// Returns the identity of the present sink of this name; if none is present, that of generation 0.
     pub fn sink_id(&self, name: &SinkName) -> SinkId {
         let present = read(&self.sinks).iter().find(|sink| sink.name == *name).cloned();
         present.unwrap_or_else(|| SinkId { name: name.clone(), generation: 0 })
     }
 
-    /// A new identity for a sink of this name: its books begin when it joins.
+    /// Returns a new identity for a sink of this name, to be given to [`Accounts::join`].
     pub fn new_sink_id(&self, name: &SinkName) -> SinkId {
         SinkId { name: name.clone(), generation: self.generations.fetch_add(1, Relaxed) + 1 }
     }
 
-    /// From now on records are routed to this sink too; `first`, if it is the store. To be called by who routes them,
-    /// between two batches.
+    /// Adds a sink that records are routed to from now on; `first` if it is the store. To be called by the router of
+    /// records, between two batches.
     pub fn join(&self, sink: &SinkId, first: bool) {
-        // Held, so that no account is opened meanwhile.
+        // The lock is held so that no account is opened in between.
         let accounts = lock(&self.accounts);
         let mut sinks = write(&self.sinks);
-        let point = if first { 0 } else { sinks.len() };
-        sinks.insert(point, sink.clone());
+        let index = if first { 0 } else { sinks.len() };
+        sinks.insert(index, sink.clone());
         accounts.values().for_each(|account| account.join(sink, first));
     }
 
-    /// From now on records are no longer routed to this sink. What it still has is its own to settle.
+    /// Removes a sink: no more records are routed to it, and it still settles the rows it has.
     pub fn leave(&self, sink: &SinkId) {
         let accounts = lock(&self.accounts);
         write(&self.sinks).retain(|other| other != sink);
         accounts.values().for_each(|account| account.leave(sink));
     }
 
-    /// A sink that left has settled all it had, and told its books: they are no longer needed.
+    /// Deletes the counters of a sink that has left, settled all its rows and stored its final counts.
     pub fn forget(&self, sink: &SinkId) {
         for account in lock(&self.accounts).values() {
-            write(&account.sinks).retain(|books| books.id != *sink);
+            write(&account.sinks).retain(|account| account.id != *sink);
         }
     }
 }
@@ -172,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_answers_for_what_was_routed_while_it_was_there() {
+    fn a_sink_counts_what_was_routed_while_it_was_present() {
         let store = SinkName::new("sqlite");
         let accounts = Accounts::new(std::slice::from_ref(&store));
         let account = accounts.of(&"open".into());
@@ -194,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_takes_anothers_place_begins_anew_while_the_other_still_settles() {
+    fn a_sink_that_replaces_another_starts_at_zero_while_the_other_still_settles() {
         let store = SinkName::new("sqlite");
         let accounts = Accounts::new(std::slice::from_ref(&store));
         let (account, old) = (accounts.of(&"open".into()), accounts.sink_id(&store));

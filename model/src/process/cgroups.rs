@@ -1,4 +1,4 @@
-//! The paths of cgroups.
+//! Remembers the paths of cgroups.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -6,15 +6,15 @@ use std::sync::Arc;
 use super::ProcessTable;
 use crate::CgroupId;
 
-/// Cgroups whose paths are remembered, those that are gone among them; then the first ones learnt are forgotten, whose
-/// processes still tell theirs.
+/// Largest number of cgroups whose paths are remembered, removed cgroups included. The oldest entries are dropped first;
+/// the processes in such a cgroup still have its path.
 pub const CGROUPS_KEPT: usize = 16_384;
 
 #[derive(Debug, Default)]
 pub(super) struct Cgroups {
     paths: HashMap<CgroupId, Arc<str>>,
     by_age: VecDeque<CgroupId>,
-    /// How many were ever put here.
+    /// Number of cgroups ever added.
     learnt: u64,
 }
 
@@ -33,19 +33,19 @@ impl Cgroups {
 }
 
 impl ProcessTable {
-    /// Notes the path of a cgroup: of whoever is in it, known to this table or not, it is the same.
+    /// Notes the path of a cgroup, which is the same for all processes in it, whether the table knows them or not.
     pub fn learn_cgroup(&self, id: CgroupId, path: &Arc<str>) {
         if self.read().cgroups.paths.get(&id).is_none_or(|known| known != path) {
             self.write().cgroups.learn(id, path);
         }
     }
 
-    /// All cgroups whose paths are known.
+    /// Returns all cgroups whose paths are known.
     pub fn cgroups(&self) -> Vec<(CgroupId, Arc<str>)> {
         self.read().cgroups.paths.iter().map(|(id, path)| (*id, path.clone())).collect()
     }
 
-    /// Those that were noted after the first `seen`, and how many there were so far.
+    /// Returns how many cgroups were noted so far, and those noted after the first `seen`.
     pub fn cgroups_since(&self, seen: u64) -> (u64, Vec<(CgroupId, Arc<str>)>) {
         let cgroups = &self.read().cgroups;
         let fresh = cgroups.learnt.saturating_sub(seen).min(cgroups.by_age.len() as u64) as usize;
@@ -53,7 +53,7 @@ impl ProcessTable {
         (cgroups.learnt, ids.filter_map(|id| Some((*id, cgroups.paths.get(id)?.clone()))).collect())
     }
 
-    /// The path of a cgroup below its hierarchy's root, if any process was seen in it.
+    /// Returns the path of a cgroup below its hierarchy's root, if any process was seen in it.
     pub fn cgroup(&self, id: CgroupId) -> Option<Arc<str>> {
         self.read().cgroups.paths.get(&id).cloned()
     }

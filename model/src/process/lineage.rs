@@ -1,4 +1,4 @@
-//! Of which processes others descend.
+//! Ancestry: the chain of processes that each process descends from.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,22 +6,22 @@ use std::sync::Arc;
 use super::{Inner, ProcessTable};
 use crate::ExecId;
 
-/// Generations of processes that are remembered; of what descends of more, nothing is known.
+/// Largest number of generations in a lineage; a process with more ancestors has no known lineage.
 pub const LINEAGE_LIMIT: usize = 256;
 
-/// The first process, which nobody made. Some kernels do not list it.
+/// Pid of the first process, which has no parent. Some kernels do not list it.
 const FIRST: u32 = 1;
 
-/// Processes whose descent became known lately, for who has to tell it on. Of what is not told on in time the kernel knows
-/// nothing, and the collector judges.
+/// Number of recent changes of lineages that are kept for [`ProcessTable::lineages_since`], whose caller copies them to the
+/// kernel. The kernel never learns changes that are dropped before; for those processes the collector applies the filters.
 const BIRTHS_KEPT: usize = 4096;
 
-/// Pids of a process and those it descends of, nearest first; see [`ProcessTable::lineage`].
+/// Pids of a process and its ancestors, nearest first; see [`ProcessTable::lineage`].
 pub type Lineage = Arc<[u32]>;
 
 impl Inner {
     fn set_lineage(&mut self, process: ExecId, lineage: Lineage) {
-        self.lives.entry(process).or_default().lineage = Some(lineage);
+        self.instances.entry(process).or_default().lineage = Some(lineage);
         self.note(process);
     }
 
@@ -34,7 +34,7 @@ impl Inner {
     }
 
     fn lineage(&self, process: ExecId) -> Option<Lineage> {
-        let known = self.lives.get(&process).and_then(|life| life.lineage.clone());
+        let known = self.instances.get(&process).and_then(|instance| instance.lineage.clone());
         known.or_else(|| (process.pid == FIRST).then(|| [FIRST].into()))
     }
 
@@ -45,13 +45,13 @@ impl Inner {
 }
 
 impl ProcessTable {
-    /// The process and those it descends of, nearest first, by pid: who made it, whoever is its parent now. `None` if that
-    /// is not known to the end.
+    /// Returns the pids of the process and its ancestors, nearest first. An ancestor is the process that created the one
+    /// before, even if that has another parent now. `None` if the chain is not known up to the first process.
     pub fn lineage(&self, process: ExecId) -> Option<Lineage> {
         self.read().lineage(process)
     }
 
-    /// Notes who made a process.
+    /// Notes that `parent` created `child`.
     pub fn born(&self, child: ExecId, parent: ExecId) {
         let mut inner = self.write();
         if let Some(lineage) = inner.lineage_below(parent, child.pid) {
@@ -59,14 +59,14 @@ impl ProcessTable {
         }
     }
 
-    /// Of processes that were there before: their parents' pids, 0 for who has none. Who made them is not known any more.
-    /// What is known better stays.
+    /// Notes the parents of processes that existed before the agent started, by pid, 0 for none. Who created them can't be
+    /// known any more, so the current parents are used. Known lineages stay as they are.
     pub fn learn_parents(&self, parents: &[(ExecId, u32)]) {
         let by_pid: HashMap<u32, u32> = parents.iter().map(|(id, parent)| (id.pid, *parent)).collect();
         let parent_of = |pid| by_pid.get(&pid).copied().or_else(|| (pid == FIRST).then_some(0));
         let mut inner = self.write();
         for (process, _) in parents {
-            if inner.lives.get(process).is_some_and(|life| life.lineage.is_some()) {
+            if inner.instances.get(process).is_some_and(|instance| instance.lineage.is_some()) {
                 continue;
             }
             let (mut pids, mut next) = (Vec::new(), process.pid);
@@ -80,26 +80,26 @@ impl ProcessTable {
         }
     }
 
-    /// All that live and whose descent is known.
+    /// Returns the lineages of all running processes that have a known one.
     pub fn lineages(&self) -> Vec<(ExecId, Lineage)> {
         let inner = self.read();
-        let alive = inner.lives.iter().filter(|(_, life)| life.ended.is_none());
-        alive.filter_map(|(id, life)| Some((*id, life.lineage.clone()?))).collect()
+        let alive = inner.instances.iter().filter(|(_, instance)| instance.ended.is_none());
+        alive.filter_map(|(id, instance)| Some((*id, instance.lineage.clone()?))).collect()
     }
 
-    /// Those whose descent became known, or that ended (`None`), after the first `seen` times; and how many times that was
-    /// so far.
+    /// Returns how many changes of lineages there were so far, and those after the first `seen`: the new lineage, or
+    /// `None` if the process ended.
     pub fn lineages_since(&self, seen: u64) -> (u64, Vec<(ExecId, Option<Lineage>)>) {
         let inner = self.read();
         let fresh = inner.born.saturating_sub(seen).min(inner.births.len() as u64) as usize;
-        let told = inner.births.iter().rev().take(fresh).map(|id| {
-            let life = inner.lives.get(id).filter(|life| life.ended.is_none());
-            (*id, life.and_then(|life| life.lineage.clone()))
+        let changed = inner.births.iter().rev().take(fresh).map(|id| {
+            let instance = inner.instances.get(id).filter(|instance| instance.ended.is_none());
+            (*id, instance.and_then(|instance| instance.lineage.clone()))
         });
-        (inner.born, told.collect())
+        (inner.born, changed.collect())
     }
 
-    /// How many times there was something for [`Self::lineages_since`].
+    /// Returns how many changes of lineages there were so far, see [`Self::lineages_since`].
     pub fn births(&self) -> u64 {
         self.read().born
     }
@@ -111,19 +111,19 @@ mod tests {
     use crate::BootNs;
 
     #[test]
-    fn who_made_whom() {
+    fn lineages_follow_the_creators_of_processes() {
         let table = ProcessTable::default();
         let id = |pid| ExecId { pid, start_ns: u64::from(pid) };
-        // In any order; 30's parent is not among them.
+        // The order does not matter; the parent of 31 is not listed.
         table.learn_parents(&[(id(20), 10), (id(1), 0), (id(10), 1), (id(31), 30)]);
         let of = |pid| table.lineage(id(pid)).map(|pids| pids.to_vec());
         assert_eq!((of(20), of(1), of(31)), (Some(vec![20, 10, 1]), Some(vec![1]), None));
         table.born(id(21), id(20));
         table.born(id(32), id(31));
         assert_eq!((of(21), of(32)), (Some(vec![21, 20, 10, 1]), None));
-        let (seen, told) = table.lineages_since(0);
-        assert_eq!((seen, told.len(), table.lineages().len()), (4, 4, 4));
-        // Its parent is another by now, and it is asked for again.
+        let (seen, changed) = table.lineages_since(0);
+        assert_eq!((seen, changed.len(), table.lineages().len()), (4, 4, 4));
+        // The process has another parent by now, and the parents are listed again.
         table.end(id(20), BootNs(100));
         table.learn_parents(&[(id(1), 0), (id(21), 1)]);
         assert_eq!(of(21), Some(vec![21, 20, 10, 1]));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn descent_has_an_end() {
+    fn lineages_are_limited_and_cycles_are_ignored() {
         let table = ProcessTable::default();
         let id = |pid| ExecId { pid, start_ns: u64::from(pid) };
         table.learn_parents(&[(id(1), 0)]);
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(table.lineage(id(last)).map(|pids| pids.len()), Some(LINEAGE_LIMIT));
         assert_eq!(table.lineage(id(last + 1)), None);
         table.learn_parents(&[(id(7), 7)]);
-        assert_eq!(table.lineage(id(7)).map(|pids| pids.len()), Some(7), "what is known stays");
+        assert_eq!(table.lineage(id(7)).map(|pids| pids.len()), Some(7), "a known lineage stays");
         let cycle = ProcessTable::default();
         cycle.learn_parents(&[(id(7), 8), (id(8), 7)]);
         assert_eq!(cycle.lineage(id(7)), None);

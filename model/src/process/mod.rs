@@ -1,4 +1,17 @@
-//! What is known of processes: kept by the host from lifecycle records, read by the collector's enrichers.
+//! The process table: the executable, working folder, cgroup and ancestry of each process, over time.
+//!
+//! The kernel host fills the table from records of the processes' lifecycle (exec, chdir, clone, exit) before it passes
+//! on the records behind them; the collector's enrichers read it. A record is older than the table when it is enriched,
+//! so each process has a list of changes by time, and readers ask for the state at the record's time. Ended processes are
+//! kept for a while for the same reason. Entries are bounded: [`ENDED_KEPT`] ended processes, [`CHANGES_KEPT`] changes of
+//! each, [`CGROUPS_KEPT`] cgroups.
+//!
+//! ```text
+//!   (pid 7, start 100)   exe=/bin/sh   exe=/bin/true   cwd=/tmp       ended
+//!   ─────────────────────┬─────────────┬───────────────┬──────────────┬───────▶ boot time
+//!                       100           200             250            300
+//!                                           ▲ at(…, 220): exe=/bin/true, the old cwd
+//! ```
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -12,33 +25,32 @@ mod lineage;
 pub use cgroups::CGROUPS_KEPT;
 pub use lineage::{LINEAGE_LIMIT, Lineage};
 
-/// Processes that have ended are remembered until this many have ended after them, so that records still on
-/// their way find them. About 300 bytes each.
+/// Number of ended processes that are remembered, so that records still in flight find them. About 300 bytes each.
 const ENDED_KEPT: usize = 32_768;
 
-/// Changes of one process that are remembered: records on their way are seconds old, and a process that changes
-/// its folder all the time must not fill the memory.
+/// Number of changes of one process that are remembered. Records in flight are only seconds old, and a process that
+/// changes its folder all the time must not fill the memory.
 const CHANGES_KEPT: usize = 64;
 
-/// A call that ends a process may itself end later than that, on a busy machine so much later. No number is given to
-/// another process that soon.
+/// Tolerance after a process's end within which its pid still refers to it: the system call that ends a process may be
+/// recorded later than the end, on a busy machine by this much. The kernel does not reuse a pid that soon.
 const ENDS_EARLIER_NS: u64 = 100_000_000;
 
-/// A process between two changes of it (exec, chdir, move to another cgroup).
+/// State of a process between two changes (exec, chdir, move to another cgroup).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessInfo {
     /// Executable file, absolute.
     pub exe: Option<Text>,
     /// Working folder, absolute.
     pub cwd: Option<Text>,
-    /// Path of its cgroup below the hierarchy's root; see [`crate::Identity::cgroup_id`] for which.
+    /// Path of the process's cgroup below the hierarchy's root; [`crate::Identity::cgroup`] says which hierarchy.
     pub cgroup: Option<Arc<str>>,
 }
 
-/// Every process that lives, and those that ended lately, each with its changes by time.
+/// Holds every running process and those that ended recently, each with its changes by time.
 ///
-/// A record is older than the table by the time it is enriched, so what is asked for is the process *at a
-/// moment*, not as it is now. Cheap to clone: clones share one table.
+/// Readers ask for a process at a moment, because a record is older than the table by the time it is enriched. Cheap to
+/// clone: clones share one table.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessTable {
     inner: Arc<RwLock<Inner>>,
@@ -46,33 +58,33 @@ pub struct ProcessTable {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Newest last; the first is valid from the process's start on.
+    /// Changes of each process, newest last; the first one is valid from the process's start.
     processes: HashMap<ExecId, Vec<(BootNs, Arc<ProcessInfo>)>>,
     ended: VecDeque<ExecId>,
-    /// The same processes, and those of which only their descent is known.
-    lives: BTreeMap<ExecId, Life>,
-    /// Processes whose descent became known, or that ended; the last ones of so many.
+    /// The same processes, and those of which only the lineage is known.
+    instances: BTreeMap<ExecId, Instance>,
+    /// The most recent of the `born` processes whose lineage became known or that ended.
     births: VecDeque<ExecId>,
     born: u64,
     cgroups: Cgroups,
 }
 
 #[derive(Debug, Default)]
-struct Life {
+struct Instance {
     ended: Option<BootNs>,
-    /// See [`ProcessTable::lineage`].
+    /// Lineage as in [`ProcessTable::lineage`].
     lineage: Option<Lineage>,
 }
 
 impl ProcessTable {
-    /// What is known of `process` at `at`. Before the first change that is known, the first one.
+    /// Returns the state of `process` at `at`. Before its first known change, returns the first one.
     pub fn at(&self, process: ExecId, at: BootNs) -> Option<Arc<ProcessInfo>> {
         let inner = self.read();
         let changes = inner.processes.get(&process)?;
         changes.iter().rev().find(|(from, _)| *from <= at).or(changes.first()).map(|(_, info)| info.clone())
     }
 
-    /// The process as it is known last.
+    /// Returns the last known state of a process.
     pub fn latest(&self, process: ExecId) -> Option<Arc<ProcessInfo>> {
         self.read().processes.get(&process)?.last().map(|(_, info)| info.clone())
     }
@@ -80,44 +92,44 @@ impl ProcessTable {
     /// Notes that from `from` on the process is `info`. Changes may come in any order.
     pub fn change(&self, process: ExecId, from: BootNs, info: Arc<ProcessInfo>) {
         let mut inner = self.write();
-        inner.lives.entry(process).or_default();
+        inner.instances.entry(process).or_default();
         let changes = inner.processes.entry(process).or_default();
-        let place = changes.partition_point(|(other, _)| *other <= from);
-        if place > 0 && changes[place - 1].1 == info {
+        let index = changes.partition_point(|(other, _)| *other <= from);
+        if index > 0 && changes[index - 1].1 == info {
             return;
         }
-        changes.insert(place, (from, info));
+        changes.insert(index, (from, info));
         if changes.len() > CHANGES_KEPT {
             changes.remove(0);
         }
     }
 
-    /// The process that had this number, in the first pid namespace, at that moment.
+    /// Returns the process that had this pid, in the initial pid namespace, at that moment.
     pub fn of_pid(&self, pid: u32, at: BootNs) -> Option<ExecId> {
         let inner = self.read();
         let until = ExecId { pid, start_ns: at.0 };
-        let (found, life) = inner.lives.range(ExecId { pid, start_ns: 0 }..=until).next_back()?;
-        let lives = life.ended.is_none_or(|ended| ended.0.saturating_add(ENDS_EARLIER_NS) >= at.0);
-        lives.then_some(*found)
+        let (found, instance) = inner.instances.range(ExecId { pid, start_ns: 0 }..=until).next_back()?;
+        let runs = instance.ended.is_none_or(|ended| ended.0.saturating_add(ENDS_EARLIER_NS) >= at.0);
+        runs.then_some(*found)
     }
 
-    /// Notes that it ended at that moment. It can still be asked for, for a while.
+    /// Notes that a process ended at that moment. The table keeps it for a while.
     pub fn end(&self, process: ExecId, at: BootNs) {
         let mut inner = self.write();
-        let Some(life) = inner.lives.get_mut(&process) else { return };
-        life.ended = Some(at);
+        let Some(instance) = inner.instances.get_mut(&process) else { return };
+        instance.ended = Some(at);
         inner.note(process);
         inner.ended.push_back(process);
         while inner.ended.len() > ENDED_KEPT {
             if let Some(oldest) = inner.ended.pop_front() {
                 inner.processes.remove(&oldest);
-                inner.lives.remove(&oldest);
+                inner.instances.remove(&oldest);
             }
         }
     }
 
-    /// Notes that of the processes known before `at` only those in `alive` still live: for when records of ends
-    /// may have been lost.
+    /// Notes that of the processes known before `at` only those in `alive` still run. For use when records of exits may
+    /// have been lost.
     pub fn retain(&self, alive: &HashSet<ExecId>, at: BootNs) {
         let gone: Vec<ExecId> = {
             let inner = self.read();
@@ -126,7 +138,7 @@ impl ProcessTable {
                 let changes = inner.processes.get(id);
                 id.start_ns < at.0 && changes.is_none_or(|changes| changes.iter().all(|(from, _)| *from < at))
             };
-            let known = inner.lives.keys().filter(|id| is_older(id));
+            let known = inner.instances.keys().filter(|id| is_older(id));
             let gone = known.filter(|id| !alive.contains(id) && !ended.contains(id));
             gone.copied().collect()
         };
@@ -135,12 +147,12 @@ impl ProcessTable {
         }
     }
 
-    /// How many processes are known.
+    /// Returns the number of known processes.
     pub fn len(&self) -> usize {
         self.read().processes.len()
     }
 
-    /// None is known.
+    /// Returns whether no process is known.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -163,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_asked_for_at_a_moment() {
+    fn the_state_of_a_process_is_that_of_the_given_moment() {
         let table = ProcessTable::default();
         let id = ExecId { pid: 7, start_ns: 100 };
         table.change(id, BootNs(200), info("/bin/true"));
@@ -186,11 +198,15 @@ mod tests {
         assert_eq!(table.read().processes[&id].len(), CHANGES_KEPT);
         assert_eq!(table.at(id, BootNs(999)), Some(there));
         table.change(id, BootNs(2000), here.clone());
-        assert_eq!(table.read().processes[&id].last(), Some(&(BootNs(1000), here)), "no change is no entry");
+        assert_eq!(
+            table.read().processes[&id].last(),
+            Some(&(BootNs(1000), here)),
+            "an equal state adds no entry"
+        );
     }
 
     #[test]
-    fn those_that_are_gone_unnoticed_are_let_go() {
+    fn processes_that_ended_unnoticed_are_marked_as_ended() {
         let table = ProcessTable::default();
         let [gone, alive, young] = [1, 2, 3].map(|pid| ExecId { pid, start_ns: 1 });
         table.change(gone, BootNs(5), info("/bin/gone"));
@@ -199,11 +215,11 @@ mod tests {
         table.retain(&HashSet::from([alive]), BootNs(10));
         assert_eq!(table.read().ended, [gone]);
         table.retain(&HashSet::from([alive]), BootNs(10));
-        assert_eq!(table.read().ended, [gone], "once");
+        assert_eq!(table.read().ended, [gone], "marked only once");
     }
 
     #[test]
-    fn a_number_is_a_process_at_a_moment() {
+    fn a_pid_refers_to_one_process_at_a_given_moment() {
         let table = ProcessTable::default();
         let [first, second, other] =
             [(7, 100), (7, 2_000_000_000), (8, 50)].map(|(pid, start_ns)| ExecId { pid, start_ns });
@@ -216,7 +232,7 @@ mod tests {
             (of(99), of(100), of(1500), of(2_000_000_000)),
             (None, Some(first), Some(first), Some(second))
         );
-        assert_eq!(of(1_000_000_000), None, "it had ended, and the next was not there yet");
+        assert_eq!(of(1_000_000_000), None, "the first had ended, and the second had not started yet");
         assert_eq!(table.of_pid(9, BootNs(1000)), None);
     }
 
@@ -228,7 +244,7 @@ mod tests {
             table.change(id, BootNs(1), info("/bin/true"));
             table.end(id, BootNs(2));
         }
-        assert_eq!((table.len(), table.read().lives.len()), (ENDED_KEPT, ENDED_KEPT));
+        assert_eq!((table.len(), table.read().instances.len()), (ENDED_KEPT, ENDED_KEPT));
         assert_eq!(table.latest(ExecId { pid: 0, start_ns: 1 }), None);
     }
 }

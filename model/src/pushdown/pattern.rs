@@ -1,25 +1,25 @@
-//! Anchored patterns as prefixes of the texts they are found in.
+//! Rewrites anchored regular expressions as the prefixes that matching texts begin with.
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use super::Prefix;
 
-/// Texts that one pattern may become.
+/// Largest number of texts that one pattern may be rewritten as.
 const MAX_TEXTS: usize = 256;
-/// Characters that one class may be.
+/// Largest number of characters in a class that is rewritten one by one.
 const MAX_CLASS: usize = 8;
 
-/// A text that is found if it begins so.
+/// A beginning of matching texts, as far as the pattern has been read.
 #[derive(Clone, Debug, Default)]
 struct Begun {
     text: String,
     anchored: bool,
-    /// It must end here.
+    /// True if the text must end here.
     ended: bool,
 }
 
-/// Beginnings of paths in which the pattern is found for certain, and whether it is found in no others. The pattern is
-/// one that [`regex`] takes; it is found anywhere unless it is anchored.
+/// Returns prefixes of paths in which the pattern certainly matches, and whether it matches in no other path. The pattern
+/// has the syntax of [`regex`] and may match anywhere in the path unless it is anchored.
 pub fn prefixes_of(pattern: &str) -> (Vec<Prefix>, bool) {
     let Ok(hir) = regex_syntax::Parser::new().parse(pattern) else { return (Vec::new(), false) };
     let mut exact = true;
@@ -32,8 +32,8 @@ pub fn prefixes_of(pattern: &str) -> (Vec<Prefix>, bool) {
     (found.into_iter().flatten().collect(), exact)
 }
 
-/// What those become that were found up to here. What can't be told goes, and it is not exact any more. Nothing follows
-/// what is `last`.
+/// Extends each beginning by one part of the pattern. Beginnings that a prefix can't express are dropped, and `exact`
+/// becomes false. `last` is true for the last part of the pattern.
 fn go_on(begun: Vec<Begun>, hir: &Hir, last: bool, exact: &mut bool) -> Vec<Begun> {
     let next = match hir.kind() {
         HirKind::Empty => begun,
@@ -68,7 +68,8 @@ fn go_on(begun: Vec<Begun>, hir: &Hir, last: bool, exact: &mut bool) -> Vec<Begu
     next
 }
 
-/// What may be there or not at the end of a pattern that is anchored only in front asks nothing.
+/// Extends each beginning by a sequence of parts. An optional part at the end of the pattern requires nothing, so it is
+/// skipped.
 fn concat(mut begun: Vec<Begun>, parts: &[Hir], last: bool, exact: &mut bool) -> Vec<Begun> {
     let asks = |part: &Hir| !last || !matches!(part.kind(), HirKind::Repetition(it) if it.min == 0);
     let end = parts.iter().rposition(asks).map_or(0, |last| last + 1);
@@ -86,7 +87,7 @@ fn append(begun: Vec<Begun>, texts: &[String], exact: &mut bool) -> Vec<Begun> {
     begun.into_iter().filter(open).flat_map(with).collect()
 }
 
-/// The characters of a small class; none of a large one.
+/// Returns the characters of a small class; none for a large one.
 fn members(class: &Class) -> Vec<String> {
     let Class::Unicode(class) = class else { return Vec::new() };
     let all = class.iter().flat_map(|range| range.start()..=range.end());
@@ -129,9 +130,9 @@ mod tests {
         }
     }
 
-    /// What is called a prefix is found; what is called exact is found nowhere else.
+    /// A text with one of the prefixes matches; if the prefixes are exact, no other text matches.
     #[test]
-    fn they_say_what_the_pattern_says() {
+    fn prefixes_match_what_the_pattern_matches() {
         let patterns = [
             "^/ab?(c|/d)",
             "^/(a|b|)x",
