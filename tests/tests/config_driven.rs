@@ -17,7 +17,8 @@ suite! {
     what_config_show_says_is_what_runs: [Kernel];
     disabled_means_not_there: [Kernel];
     the_generated_configuration_is_valid_and_changes_nothing: [];
-    duetectors_names: [Kernel]
+    duetectors_names: [Kernel];
+    an_old_name_is_accepted_at_start_and_at_reload: [Root]
 }
 
 /// Value and origin of a setting, as `config show` tells them.
@@ -116,4 +117,37 @@ fn duetectors_names() {
     assert_eq!(agent.store().query("do_sys_openat2", &["uid=9971", &condition]).len(), 23);
     assert_eq!(agent.store().query("tcp_v4_connect", &["uid=9971"]).len(), 1);
     assert!(!agent.store().query("__x64_sys_clone", &["uid=9971"]).is_empty());
+}
+
+fn an_old_name_is_accepted_at_start_and_at_reload() {
+    let scratch = Scratch::new();
+    let text = |interval: &str| format!("[ebpf]\ndisabled = true\nlook_interval = \"{interval}\"\n");
+    let file = scratch.file("config.toml", text("50ms"));
+    let agent = Setup::new().options(&["--config", file.to_str().unwrap()]).start();
+    let warnings = || agent.stderr().matches("ebpf.look_interval: is called ebpf.poll_interval now").count();
+    let running = || {
+        let shown = agent.store().run(&["config", "show", "--running"]);
+        String::from_utf8(shown.stdout).unwrap()
+    };
+    let reload = |text: String| {
+        std::fs::write(&file, text).unwrap();
+        let done = agent.store().run(&["reload"]);
+        (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    assert!(running().contains("poll_interval = \"50ms\""), "{}", running());
+    assert_eq!(warnings(), 1, "{}", agent.stderr());
+
+    let (code, words) = reload(text("70ms"));
+    assert_eq!(code, Some(0), "{words}");
+    assert!(running().contains("poll_interval = \"70ms\""), "{}", running());
+    assert_eq!(warnings(), 2, "{}", agent.stderr());
+
+    let (code, words) = reload(text("70ms") + "poll_interval = \"80ms\"\n");
+    assert_eq!(code, Some(2), "{words}");
+    assert!(
+        words.contains(":3: ebpf.look_interval: ") && words.contains("keep only ebpf.poll_interval"),
+        "{words}"
+    );
+    assert!(running().contains("poll_interval = \"70ms\""), "{}", running());
+    agent.finish();
 }

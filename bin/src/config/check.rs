@@ -1,34 +1,40 @@
-//! Layers checked against the sections' types: everything that does not fit, each with where it was said.
+//! Checks settings against the types of the sections, and finds everything that does not fit, each with its origin.
+//!
+//! serde stops at the first error. So the table is deserialized again and again: each time the refused setting is
+//! reported and removed, until the rest is accepted.
 
 use std::fmt;
 
 use toml::Value;
 
-use super::layers::{self, Key, Leaf, Leaves, Origin};
+use super::layers::{Key, Layer, Setting};
+use super::origin::Origin;
+use super::parse;
 use super::sections::Config;
 use super::words::{in_words, unknown_field};
 
-/// Something wrong at a key, and where that key was set.
+/// A problem with a key, and where that key was set.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Located {
-    origin: Origin,
-    key: Key,
-    message: String,
+    pub(super) origin: Origin,
+    pub(super) key: Key,
+    pub(super) message: String,
 }
 
 impl Located {
-    pub(super) fn of(leaves: &Leaves, key: &Key, message: String) -> Self {
+    /// Creates a problem, located at the setting `key` or at the nearest one that was given.
+    pub(super) fn of(settings: &Layer, key: &Key, message: String) -> Self {
         let given = |key: &[String]| {
-            let origin = leaves.near(key).map(|(_, leaf)| leaf.origin.clone());
+            let origin = settings.near(key).map(|(_, setting)| setting.origin.clone());
             origin.filter(|origin| *origin != Origin::Default)
         };
-        // What is missing was said nowhere; its section was.
+        // A setting that is missing has no origin, but its section has.
         let section = key.split_last().map_or(&[][..], |(_, section)| section);
         let origin = given(key).or_else(|| given(section)).unwrap_or(Origin::Default);
         Self { origin, key: key.clone(), message }
     }
 
-    /// Whether it is about this key, its section, or something below it.
+    /// Returns whether the problem is about this key, a section above it, or a setting below it.
     pub(super) fn concerns(&self, key: &Key) -> bool {
         self.key.starts_with(key) || key.starts_with(&self.key)
     }
@@ -36,26 +42,26 @@ impl Located {
 
 impl fmt::Display for Located {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // serde's `[1]` is a place in the list before it.
+        // serde's `[1]` is an index into the list before it.
         let key = self.key.join(".").replace(".[", "[");
         write!(f, "{}: {key}: {}", self.origin, self.message)
     }
 }
 
-/// Why serde refuses a table: at which key, and in its words.
+/// A table that serde refuses: the key, and serde's message.
 #[derive(Debug, PartialEq, Eq)]
 struct Refusal {
     key: Key,
     message: String,
 }
 
-/// Deserializes what can be: a setting that can't is taken out, complained about, and the rest tried again, so that
-/// all errors are found in one go.
-pub(super) fn deserialize(mut leaves: Leaves) -> (Config, Leaves, Vec<Located>) {
+/// Deserializes all settings that are acceptable. Returns the configuration, the settings it was made from, and the
+/// problems with the others.
+pub(super) fn deserialize(mut settings: Layer) -> (Config, Layer, Vec<Located>) {
     let mut problems = Vec::new();
     loop {
-        let refusal = match attempt(&leaves) {
-            Ok(config) => return (config, leaves, problems),
+        let refusal = match attempt(&settings) {
+            Ok(config) => return (config, settings, problems),
             Err(refusal) => refusal,
         };
         let unknown = unknown_field(&refusal.message);
@@ -63,55 +69,60 @@ pub(super) fn deserialize(mut leaves: Leaves) -> (Config, Leaves, Vec<Located>) 
         match &unknown {
             Some((name, _)) if key.last() != Some(name) => key.push(name.clone()),
             Some(_) => {}
-            None => key = culprit(&leaves, &refusal).unwrap_or(key),
+            None => key = culprit(&settings, &refusal).unwrap_or(key),
         }
-        let Some(found) = leaves.near(&key).map(|(found, _)| found.clone()) else {
+        let Some(found) = settings.near(&key).map(|(found, _)| found.clone()) else {
             problems.push(Located { origin: Origin::Default, key, message: refusal.message });
-            return (Config::default(), leaves, problems);
+            return (Config::default(), settings, problems);
         };
-        if unknown.is_none() && leaves.0.get_mut(&found).is_some_and(|leaf| reread(leaf, &refusal.message)) {
+        if unknown.is_none()
+            && settings.get_mut(&found).is_some_and(|setting| reinterpret(setting, &refusal.message))
+        {
             continue;
         }
-        problems.push(Located::of(&leaves, &key, in_words(&refusal.message)));
-        leaves.0.retain(|other, _| !other.starts_with(&key) && *other != found);
+        problems.push(Located::of(&settings, &key, in_words(&refusal.message)));
+        settings.remove_all(&key);
+        settings.remove(&found);
     }
 }
 
-fn attempt(leaves: &Leaves) -> Result<Config, Refusal> {
-    serde_path_to_error::deserialize(Value::Table(leaves.to_table())).map_err(|error| Refusal {
+fn attempt(settings: &Layer) -> Result<Config, Refusal> {
+    serde_path_to_error::deserialize(Value::Table(settings.to_table())).map_err(|error| Refusal {
         key: error.path().iter().map(|part| part.to_string()).filter(|part| part != "?").collect(),
         message: error.inner().message().trim().to_owned(),
     })
 }
 
-/// The setting that is refused, where serde only names its section (as it does for sections whose keys are not
-/// all known beforehand): the one without which there is no such refusal.
-fn culprit(leaves: &Leaves, refusal: &Refusal) -> Option<Key> {
-    let below = leaves.0.iter().filter(|(key, leaf)| {
-        key.len() > refusal.key.len() && key.starts_with(&refusal.key) && leaf.origin != Origin::Default
+/// Finds the refused setting if serde names only its section, as it does for sections with arbitrary keys: the
+/// setting without which this refusal does not occur.
+fn culprit(settings: &Layer, refusal: &Refusal) -> Option<Key> {
+    let without = |key: &Key| {
+        let mut rest = settings.clone();
+        rest.remove(key);
+        rest
+    };
+    let below = settings.iter().filter(|(key, setting)| {
+        key.len() > refusal.key.len() && key.starts_with(&refusal.key) && setting.origin != Origin::Default
     });
-    below
-        .map(|(key, _)| key)
-        .find(|key| attempt(&leaves.without(key)).err().as_ref() != Some(refusal))
-        .cloned()
+    below.map(|(key, _)| key).find(|key| attempt(&without(key)).err().as_ref() != Some(refusal)).cloned()
 }
 
-/// Takes typed text another way, where the first guess was wrong: text that looked like a number, a list whose
-/// items stand between commas.
-fn reread(leaf: &mut Leaf, message: &str) -> bool {
-    let Some(typed) = leaf.typed.clone() else { return false };
+/// Changes the value of a setting that was typed as text, if its type was guessed wrongly: a string that looks like a
+/// number, or a list with commas. Returns whether it changed anything.
+fn reinterpret(setting: &mut Setting, message: &str) -> bool {
+    let Some(typed) = setting.typed.clone() else { return false };
     if message.contains("expected a sequence") {
         let items = typed.split(',').map(str::trim).filter(|item| !item.is_empty());
-        // Tried once: from then on what was typed is the list.
-        leaf.value = Value::Array(items.map(layers::guess_value).collect());
-        leaf.typed = None;
+        // Done once only: from now on the list counts as what was typed.
+        setting.value = Value::Array(items.map(parse::guess_value).collect());
+        setting.typed = None;
         return true;
     }
     let wants_text =
         message.rsplit_once(", expected ").is_some_and(|(_, expected)| expected.contains("string"));
-    if leaf.value.is_str() || !wants_text {
+    if setting.value.is_str() || !wants_text {
         return false;
     }
-    leaf.value = Value::String(typed);
+    setting.value = Value::String(typed);
     true
 }

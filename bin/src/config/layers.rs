@@ -1,134 +1,196 @@
-//! Layers of settings, flattened to leaves: a dotted key, a value, and where it came from. An array is a leaf.
+//! Layers of settings, merged by the `config` crate.
+//!
+//! A [`Layer`] maps keys to values and remembers for each value where it comes from. It implements
+//! [`config::Source`]; [`Layer::stack`] gives the layers to `config`'s builder, the weakest first:
+//!
+//! ```text
+//! --set         ebpf.queue = 3                                       strongest
+//! environment                    tracer.open.name = "by_env"
+//! file          ebpf.queue = 9   tracer.open.name = "by_file"
+//! defaults      ebpf.queue = 16  tracer.open.name = "open"  …        weakest
+//! ─────────────────────────────────────────────────────────────────────────────
+//! stack         ebpf.queue = 3   tracer.open.name = "by_env"
+//!               (--set …)        (environment DUETECTOR_TRACER__OPEN__NAME)
+//! ```
+//!
+//! `config` merges tables key by key and replaces every other value, lists included. Its own `Value::origin` is a
+//! text and is dropped for tables, so the structured origin is found afterwards by key: a value that is left after
+//! the merge comes from the strongest layer that sets exactly this key.
+//!
+//! Three things are not left to the crate. Values are checked by [`super::check`], because `config` converts types
+//! silently ("yes" becomes true, 1.6 becomes 2) and stops at the first error. The environment is read by
+//! [`super::parse`], because `config::Environment` does not keep the variable's name. Everything lies below one
+//! root key ([`ROOT`]), because only top-level keys are parsed as path expressions: below it, a name such as "a.b"
+//! or "[0]" is taken literally and keeps its case.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use model::Problem;
-use serde::{Serialize, Serializer};
-use toml::de::{DeTable, DeValue};
-use toml::{Spanned, Table, Value};
+use config::{ConfigError, Map, ValueKind};
+use toml::{Table, Value};
 
-/// Prefix of environment variables that are settings; `__` stands between the parts of a key.
-const ENV_PREFIX: &str = "DUETECTOR_";
+use super::origin::Origin;
 
-/// Where a value came from. Later ones win.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Origin {
-    /// Nobody said otherwise.
-    Default,
-    /// A line of a file.
-    File(PathBuf, usize),
-    /// Nobody said otherwise in a file of duetector's: its default.
-    Duetector(PathBuf),
-    /// An environment variable.
-    Env(String),
-    /// `--set`.
-    Set(String),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
-            Self::Duetector(path) => write!(f, "{}, duetector's default", path.display()),
-            Self::Env(name) => write!(f, "environment {name}"),
-            Self::Set(argument) => write!(f, "--set {argument}"),
-        }
-    }
-}
-
-impl Serialize for Origin {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// A key's parts.
+/// The parts of a dotted key.
 pub(crate) type Key = Vec<String>;
 
-/// One setting.
+/// The top-level key under which a layer hands its settings to `config`.
+const ROOT: &str = "settings";
+
+/// A value and where it comes from.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Leaf {
+pub(crate) struct Setting {
     pub(crate) value: Value,
     pub(crate) origin: Origin,
-    /// What was typed, where the value's type had to be guessed from text.
+    /// The original text, if the type of `value` was guessed from it.
     pub(crate) typed: Option<String>,
 }
 
-/// Settings by key.
+/// Settings by key. No key lies below another one: a list is one value, and a table is one only if it is empty.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Leaves(pub(crate) BTreeMap<Key, Leaf>);
+pub(crate) struct Layer(BTreeMap<Key, Setting>);
 
-impl Leaves {
-    /// Puts a setting over those there are. One that was a table below this key gives way, but not to an empty
-    /// section, which says nothing.
-    pub(super) fn put(&mut self, key: Key, leaf: Leaf) {
-        let empty = leaf.value.as_table().is_some_and(Table::is_empty);
-        if empty && self.0.keys().any(|other| is_below(other, &key)) {
-            return;
+impl config::Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn config::Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, config::Value>, ConfigError> {
+        let mut settings = Map::new();
+        for (key, setting) in &self.0 {
+            let origin = setting.origin.to_string();
+            insert(&mut settings, key, config::Value::new(Some(&origin), kind(&setting.value)));
         }
-        self.0.retain(|other, _| !(is_below(other, &key) || is_below(&key, other)));
-        self.0.insert(key, leaf);
+        Ok(Map::from([(ROOT.to_owned(), ValueKind::Table(settings).into())]))
+    }
+}
+
+impl Layer {
+    /// Returns a layer with a single setting.
+    pub(super) fn of(key: Key, setting: Setting) -> Self {
+        Self(BTreeMap::from([(key, setting)]))
     }
 
-    /// Puts all of `over`'s settings over these.
-    pub(crate) fn merge(&mut self, over: Self) {
-        for (key, leaf) in over.0 {
-            self.put(key, leaf);
-        }
+    /// Flattens a table, all of which has the same origin.
+    pub(crate) fn of_table(table: &Table, origin: &Origin) -> Self {
+        let mut layer = Self::default();
+        layer.flatten(table, &mut Vec::new(), origin);
+        layer
     }
 
-    /// These but for one.
-    pub(crate) fn without(&self, key: &Key) -> Self {
-        let mut rest = self.clone();
-        rest.0.remove(key);
-        rest
-    }
-
-    /// Makes files that settings name absolute: those in a file are relative to its folder, all others to where we
-    /// are. What runs must not depend on where the agent was started.
-    pub(crate) fn resolve_paths(&mut self) {
-        for (key, leaf) in &mut self.0 {
-            let is_path = matches!(&key[..], [a, b, c, _, e] if [a, b, c, e] == ["tracer", "template", "bpf", "program"]);
-            let Some(path) = leaf.value.as_str().filter(|path| is_path && !path.is_empty()) else { continue };
-            let base = match &leaf.origin {
-                Origin::File(file, _) => file.parent().unwrap_or(Path::new("")),
-                _ => Path::new(""),
-            };
-            // It can only fail where there is no current folder; then the path stays as it was said.
-            if let Ok(absolute) = std::path::absolute(base.join(path)) {
-                leaf.value = Value::String(absolute.to_string_lossy().into_owned());
-                leaf.typed = None;
+    fn flatten(&mut self, table: &Table, key: &mut Key, origin: &Origin) {
+        for (name, value) in table {
+            key.push(name.clone());
+            match value {
+                Value::Table(inner) if !inner.is_empty() => self.flatten(inner, key, origin),
+                value => {
+                    let setting = Setting { value: value.clone(), origin: origin.clone(), typed: None };
+                    self.0.insert(key.clone(), setting);
+                }
             }
+            key.pop();
         }
     }
 
-    /// The nested table of these settings.
+    /// Merges layers, each over those before it.
+    pub(crate) fn stack(layers: impl IntoIterator<Item = Self>) -> Self {
+        let mut builder = config::Config::builder();
+        let mut given = BTreeMap::new();
+        for layer in layers {
+            given.extend(layer.0.iter().map(|(key, setting)| (key.clone(), setting.clone())));
+            builder = builder.add_source(layer);
+        }
+        // A layer can't fail to be collected; without any there is no root.
+        let merged = builder.build().and_then(|merged| merged.get_table(ROOT)).unwrap_or_default();
+        let mut stacked = Self::default();
+        stacked.take(merged, &mut Vec::new(), &given);
+        stacked
+    }
+
+    /// Adds what `config` made of all layers, with the origins of `given`.
+    fn take(&mut self, merged: Map<String, config::Value>, key: &mut Key, given: &BTreeMap<Key, Setting>) {
+        for (name, value) in merged {
+            key.push(name);
+            match value.kind {
+                ValueKind::Table(inner) if !inner.is_empty() => self.take(inner, key, given),
+                _ => {
+                    if let Some(setting) = given.get(key) {
+                        debug_assert!(value.origin().is_none_or(|it| it == setting.origin.to_string()));
+                        let value = plain(value);
+                        self.0.insert(key.clone(), Setting { value, ..setting.clone() });
+                    }
+                }
+            }
+            key.pop();
+        }
+    }
+
+    /// Returns the settings as one nested table.
     pub(crate) fn to_table(&self) -> Table {
-        let mut root = Table::new();
-        for (key, leaf) in &self.0 {
-            let Some((last, parents)) = key.split_last() else { continue };
-            let parent = parents.iter().try_fold(&mut root, |table, part| {
-                table.entry(part).or_insert_with(|| Value::Table(Table::new())).as_table_mut()
-            });
-            // Always there: `put` keeps leaves and tables apart.
-            if let Some(parent) = parent {
-                parent.insert(last.clone(), leaf.value.clone());
-            }
+        let collected = config::Source::collect(self).unwrap_or_default().remove(ROOT);
+        match collected.map(plain) {
+            Some(Value::Table(table)) => table,
+            _ => Table::new(),
         }
-        root
     }
 
-    /// The setting at `key`, or the nearest thing to it: one below that somebody gave, or one above.
-    pub(crate) fn near(&self, key: &[String]) -> Option<(&Key, &Leaf)> {
-        let exact = self.0.get_key_value(key);
-        let given = |leaf: &Leaf| leaf.origin != Origin::Default;
-        exact
-            .or_else(|| self.0.iter().find(|(other, leaf)| is_below(other, key) && given(leaf)))
+    /// Iterates over the settings, ordered by key.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &Setting)> {
+        self.0.iter()
+    }
+
+    pub(crate) fn get(&self, key: &[String]) -> Option<&Setting> {
+        self.0.get(key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &[String]) -> Option<&mut Setting> {
+        self.0.get_mut(key)
+    }
+
+    pub(crate) fn remove(&mut self, key: &[String]) -> Option<Setting> {
+        self.0.remove(key)
+    }
+
+    /// Removes the setting at `key` and all settings below it.
+    pub(crate) fn remove_all(&mut self, key: &[String]) {
+        self.0.retain(|other, _| !other.starts_with(key));
+    }
+
+    /// Returns the setting at `key`, or the nearest one: below it (preferably not a default), or above it.
+    pub(crate) fn near(&self, key: &[String]) -> Option<(&Key, &Setting)> {
+        let is_given = |setting: &Setting| setting.origin != Origin::Default;
+        self.0
+            .get_key_value(key)
+            .or_else(|| self.0.iter().find(|(other, setting)| is_below(other, key) && is_given(setting)))
             .or_else(|| self.0.iter().find(|(other, _)| is_below(key, other)))
             .or_else(|| self.0.iter().find(|(other, _)| is_below(other, key)))
+    }
+
+    /// Makes the file names in settings absolute, so that what runs does not depend on the current folder of the
+    /// agent: a name from a file is relative to that file's folder, every other one to the current folder.
+    pub(crate) fn resolve_paths(&mut self) {
+        for (key, setting) in &mut self.0 {
+            let is_path = matches!(&key[..], [a, b, c, _, e] if [a, b, c, e] == ["tracer", "template", "bpf", "program"]);
+            let Some(path) = setting.value.as_str().filter(|path| is_path && !path.is_empty()) else {
+                continue;
+            };
+            let base = match &setting.origin {
+                Origin::File { path, .. } => path.parent().unwrap_or(Path::new("")),
+                _ => Path::new(""),
+            };
+            // This fails only if there is no current folder; then the path stays as it was written.
+            if let Ok(absolute) = std::path::absolute(base.join(path)) {
+                setting.value = Value::String(absolute.to_string_lossy().into_owned());
+                setting.typed = None;
+            }
+        }
+    }
+}
+
+impl FromIterator<(Key, Setting)> for Layer {
+    /// Merges the settings, each over those before it.
+    fn from_iter<I: IntoIterator<Item = (Key, Setting)>>(settings: I) -> Self {
+        Self::stack(settings.into_iter().map(|(key, setting)| Self::of(key, setting)))
     }
 }
 
@@ -136,113 +198,39 @@ fn is_below(key: &[String], above: &[String]) -> bool {
     key.len() > above.len() && key.starts_with(above)
 }
 
-/// Flattens a table of known origin.
-pub(crate) fn of_table(table: &Table, origin: &Origin) -> Leaves {
-    let mut leaves = Leaves::default();
-    flatten(table, &mut Vec::new(), &mut |key, value| {
-        leaves.0.insert(key, Leaf { value, origin: origin.clone(), typed: None });
-    });
-    leaves
-}
-
-fn flatten(table: &Table, key: &mut Key, leaf: &mut impl FnMut(Key, Value)) {
-    for (name, value) in table {
-        key.push(name.clone());
-        match value {
-            Value::Table(inner) if !inner.is_empty() => flatten(inner, key, leaf),
-            other => leaf(key.clone(), other.clone()),
+/// Puts a value into a nested table.
+fn insert(table: &mut Map<String, config::Value>, key: &[String], value: config::Value) {
+    match key {
+        [] => {}
+        [name] => {
+            table.insert(name.clone(), value);
         }
-        key.pop();
-    }
-}
-
-/// Parses a file's text, remembering lines.
-pub(crate) fn of_file(path: &Path, text: &str) -> Result<Leaves, Problem> {
-    let table = DeTable::parse(text).map_err(|cause| {
-        let at = cause.span().map_or(0, |span| span.start);
-        let (line, column) = (line_of(text, at), column_of(text, at));
-        Problem::new(format!("{}:{line}:{column}", path.display()), format!("not TOML: {}", cause.message()))
-    })?;
-    let mut leaves = Leaves::default();
-    flatten_spanned(table.get_ref(), text, path, &mut Vec::new(), &mut leaves);
-    Ok(leaves)
-}
-
-fn flatten_spanned(table: &DeTable<'_>, text: &str, path: &Path, key: &mut Key, leaves: &mut Leaves) {
-    for (name, value) in table {
-        key.push(name.get_ref().to_string());
-        match value.get_ref() {
-            DeValue::Table(inner) if !inner.is_empty() => flatten_spanned(inner, text, path, key, leaves),
-            _ => {
-                let origin = Origin::File(path.to_owned(), line_of(text, name.span().start));
-                leaves.0.insert(key.clone(), Leaf { value: plain(value), origin, typed: None });
+        [section, rest @ ..] => {
+            let section = table.entry(section.clone()).or_insert_with(|| ValueKind::Table(Map::new()).into());
+            if let ValueKind::Table(inner) = &mut section.kind {
+                insert(inner, rest, value);
             }
         }
-        key.pop();
     }
 }
 
-/// A parsed value without its spans.
-fn plain(value: &Spanned<DeValue<'_>>) -> Value {
-    use serde::Deserialize as _;
-    let fallback = || Value::String(format!("{:?}", value.get_ref()));
-    Value::deserialize(toml::de::ValueDeserializer::from(value.clone())).unwrap_or_else(|_| fallback())
-}
-
-fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
-}
-
-fn column_of(text: &str, offset: usize) -> usize {
-    let line = text.get(..offset).and_then(|before| before.rsplit('\n').next());
-    line.map_or(1, |line| line.chars().count() + 1)
-}
-
-/// Settings from environment variables: `DUETECTOR_TRACER__OPEN__DISABLED=true`. Names without `__` are not
-/// settings (every setting is in a section).
-pub(crate) fn of_env(variables: impl Iterator<Item = (String, String)>) -> Leaves {
-    let mut leaves = Leaves::default();
-    for (name, text) in variables {
-        let Some(key) = name.strip_prefix(ENV_PREFIX).filter(|key| key.contains("__")) else { continue };
-        let key = key.to_lowercase().split("__").map(str::to_owned).collect();
-        leaves.put(key, guess(&text, Origin::Env(name)));
-    }
-    leaves
-}
-
-/// Settings from `--set a.b=c`.
-pub(crate) fn of_set(arguments: &[String]) -> Result<Leaves, Vec<Problem>> {
-    let (mut leaves, mut problems) = (Leaves::default(), Vec::new());
-    for argument in arguments {
-        let parts = argument.split_once('=').map(|(key, text)| (split_key(key.trim()), text));
-        match parts {
-            Some((Some(key), text)) => leaves.put(key, guess(text, Origin::Set(argument.clone()))),
-            _ => problems.push(Problem::new(
-                format!("--set {argument}"),
-                "expected section.key=value, as in --set tracer.open.disabled=true",
-            )),
+/// Converts TOML's value to one of `config`, which has no dates: a date becomes text, as in `config`'s own TOML reader.
+fn kind(value: &Value) -> ValueKind {
+    match value {
+        Value::String(text) => text.as_str().into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Float(number) => (*number).into(),
+        Value::Boolean(truth) => (*truth).into(),
+        Value::Datetime(date) => date.to_string().into(),
+        Value::Array(items) => ValueKind::Array(items.iter().map(|item| kind(item).into()).collect()),
+        Value::Table(table) => {
+            ValueKind::Table(table.iter().map(|(name, value)| (name.clone(), kind(value).into())).collect())
         }
     }
-    if problems.is_empty() { Ok(leaves) } else { Err(problems) }
 }
 
-/// Splits a dotted key; parts may be quoted as in TOML.
-fn split_key(key: &str) -> Option<Key> {
-    let table: Table = toml::from_str(&format!("{key} = 0")).ok()?;
-    let mut parts = Vec::new();
-    flatten(&table, &mut Vec::new(), &mut |key, _| parts = key);
-    Some(parts)
-}
-
-/// What a text means at first sight; what was typed is kept, for keys that want it another way.
-fn guess(text: &str, origin: Origin) -> Leaf {
-    Leaf { value: guess_value(text), origin, typed: Some(text.to_owned()) }
-}
-
-/// A TOML value if the text is one, else the text itself.
-pub(crate) fn guess_value(text: &str) -> Value {
-    let parsed = toml::from_str::<Table>(&format!("value = {text}")).ok();
-    // More than one key: the text had lines of its own.
-    let parsed = parsed.filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"));
-    parsed.filter(|value| !value.is_table()).unwrap_or_else(|| Value::String(text.to_owned()))
+/// Converts back. This can't fail: [`kind`] makes nothing that TOML does not have.
+fn plain(value: config::Value) -> Value {
+    let text = value.to_string();
+    value.try_deserialize().unwrap_or(Value::String(text))
 }

@@ -1,4 +1,4 @@
-//! All sections together. Each belongs to its component; this file only says where it stands.
+//! Composes the configuration from the sections, each of which is defined by its component.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,17 +19,15 @@ use shell_monitor::config::{
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The host of all kernel tracers.
+    /// Settings of the host of all kernel tracers.
     pub(crate) ebpf: EbpfConfig,
-    /// The host of shell tracers.
+    /// Settings common to all shell tracers.
     pub(crate) shell: ShellConfig,
-    /// The host of subprocess tracers.
+    /// Settings common to all subprocess tracers.
     pub(crate) subprocess: SubprocessConfig,
-    /// Tracers.
     pub(crate) tracer: Tracers,
-    /// Filters.
     pub(crate) filter: FiltersConfig,
-    /// The collector and its sinks.
+    /// Settings of the collector and its sinks.
     pub(crate) collector: CollectorConfig,
 }
 
@@ -45,7 +43,7 @@ pub(crate) struct Tracers {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Templates {
-    /// Run none of them.
+    /// Disables all of them.
     pub(crate) disabled: bool,
     /// Shell tracers, by name.
     pub(crate) sh: BTreeMap<String, ShellTemplate>,
@@ -57,11 +55,11 @@ pub(crate) struct Templates {
 
 const UNAME: &str = "uname";
 const TEMPLATE: &str = "template";
-/// Where eBPF templates are.
+/// The section of eBPF templates.
 const BPF: &str = "tracer.template.bpf";
 
 impl Config {
-    /// Everything wrong with it that its types don't rule out.
+    /// Returns all problems that the types of the settings do not rule out.
     pub(crate) fn validate(&self) -> Vec<Problem> {
         let mut problems = self.ebpf.validate("ebpf");
         problems.extend(self.tracer.kernel.validate("tracer"));
@@ -72,18 +70,18 @@ impl Config {
         problems.extend(self.collector.validate("collector"));
         if self.ebpf.pin && self.collector.sqlite.disabled {
             let message =
-                "needs the sqlite sink, which notes how far the rings are stored: enable collector.sqlite";
+                "needs the sqlite sink, which records how far the rings are stored: enable collector.sqlite";
             problems.push(Problem::new("ebpf.pin", message));
         }
         problems
     }
 
-    /// What is no error and most likely not meant.
+    /// Returns settings that are valid, but most likely not meant as they are.
     pub(crate) fn warnings(&self) -> Vec<Problem> {
         self.filter.warnings("filter")
     }
 
-    /// The sections of shell and subprocess tracers, as their crate wants them.
+    /// Returns the sections of shell and subprocess tracers in the form that their crate expects.
     pub(crate) fn shell_monitor(&self) -> shell_monitor::Config {
         shell_monitor::Config {
             shell: self.shell.clone(),
@@ -97,14 +95,15 @@ impl Config {
         }
     }
 
-    /// The eBPF templates that are to run.
+    /// Returns the eBPF templates that are enabled.
     pub(crate) fn bpf_templates(&self) -> TemplatesConfig {
         let enabled = |config: &template::TemplateConfig| !config.disabled && !self.tracer.template.disabled;
         let all = self.tracer.template.bpf.iter().filter(|(_, config)| enabled(config));
         all.map(|(name, config)| (name.clone(), config.clone())).collect()
     }
 
-    /// eBPF templates that are stored under another tracer's name: their rows and books could not be told apart.
+    /// Returns a problem for each eBPF template that has the name of another tracer: their rows and accounts could
+    /// not be distinguished.
     fn names_taken(&self) -> Vec<Problem> {
         let kernel = self.tracer.kernel.0.keys();
         let mut taken: BTreeMap<TracerName, String> =
@@ -166,7 +165,7 @@ impl<'de> Visitor<'de> for TracersVisitor {
             } else {
                 let known: Vec<String> = tracers.kernel.0.keys().map(|known| format!("`{known}`")).collect();
                 let known = known.join(", ");
-                // In serde's own words, which the loader reads.
+                // serde's wording, which `words` parses.
                 let message =
                     format!("unknown field `{name}`, expected one of {known}, `{UNAME}`, `{TEMPLATE}`");
                 return Err(A::Error::custom(message));

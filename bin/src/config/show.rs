@@ -1,45 +1,45 @@
-//! The effective configuration, each value with where it comes from.
+//! Lists the effective settings with their origins, for `config show`.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::layers::{self, Key, Leaves, Origin};
+use super::layers::{Key, Layer};
 use super::load::Loaded;
+use super::origin::Origin;
 
-/// One effective setting.
+/// A setting with the value that is in force.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Effective {
-    /// Dotted key.
+    /// The dotted key, with parts in quotes where TOML needs them.
     pub(crate) key: String,
-    /// The key's parts.
+    /// The parts of `key`, without quotes.
     #[serde(skip)]
     pub(crate) parts: Key,
-    /// Its value.
     pub(crate) value: Value,
-    /// Where it comes from.
     pub(crate) origin: Origin,
 }
 
-/// Every effective setting, by key.
+/// Returns all effective settings, ordered by key.
 pub(crate) fn effective(loaded: &Loaded) -> Vec<Effective> {
-    let whole = layers::of_table(&table_of(loaded), &Origin::Default);
-    whole
-        .0
-        .into_iter()
-        .map(|(key, leaf)| Effective {
-            origin: given(&loaded.given, &key),
-            key: dotted(&key),
-            value: leaf.value,
-            parts: key,
+    let origin =
+        |key: &Key| loaded.settings.get(key).map_or(Origin::Default, |setting| setting.origin.clone());
+    let table = Table::try_from(&loaded.config).unwrap_or_default();
+    Layer::of_table(&table, &Origin::Default)
+        .iter()
+        .map(|(key, setting)| Effective {
+            key: dotted(key),
+            parts: key.clone(),
+            value: setting.value.clone(),
+            origin: origin(key),
         })
         .collect()
 }
 
-/// The same as TOML, each line with its origin.
+/// Formats settings as TOML, each with its origin in a comment.
 pub(crate) fn to_toml(settings: &[Effective]) -> String {
-    // By section first: TOML has each section once.
+    // Grouped by section, because TOML allows each section once.
     let mut sections: BTreeMap<&[String], Vec<&Effective>> = BTreeMap::new();
     for setting in settings {
         let section = setting.parts.split_last().map_or(&[][..], |(_, section)| section);
@@ -58,7 +58,7 @@ pub(crate) fn to_toml(settings: &[Effective]) -> String {
     text
 }
 
-/// A key as TOML has it: parts that are no bare keys in quotes.
+/// Formats a key as TOML: parts that are not bare keys are in quotes.
 pub(super) fn dotted(parts: &[String]) -> String {
     let bare = |part: &str| {
         !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
@@ -67,15 +67,7 @@ pub(super) fn dotted(parts: &[String]) -> String {
     parts.iter().map(part).collect::<Vec<_>>().join(".")
 }
 
-/// A file's name, or what was typed, may have lines.
+/// Formats an origin without line breaks, which a file's name or a `--set` argument may contain.
 fn one_line(origin: &Origin) -> String {
     analyzer::render::escape::visible(&origin.to_string()).into_owned()
-}
-
-fn table_of(loaded: &Loaded) -> Table {
-    Table::try_from(&loaded.config).unwrap_or_default()
-}
-
-fn given(leaves: &Leaves, key: &[String]) -> Origin {
-    leaves.0.get(key).map_or(Origin::Default, |leaf| leaf.origin.clone())
 }

@@ -1,6 +1,6 @@
-//! serde's words, turned into those of people who write TOML.
+//! Rewrites serde's error messages in the terms of people who write TOML.
 
-/// A complaint in plain words.
+/// Rewrites a message of serde's; other messages are returned as they are.
 pub(super) fn in_words(message: &str) -> String {
     match unknown_field(message) {
         Some((name, known)) => unknown_message(&name, &known),
@@ -8,7 +8,7 @@ pub(super) fn in_words(message: &str) -> String {
     }
 }
 
-/// serde's words for a wrong type, for people who write TOML.
+/// Rewrites a message about a wrong type or value.
 fn plain_words(message: &str) -> String {
     let split = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     let Some((found, expected)) = split.and_then(|rest| rest.rsplit_once(", expected ")) else {
@@ -30,7 +30,7 @@ fn plain_words(message: &str) -> String {
     format!("expected {expected}, found {found}")
 }
 
-/// Name and known names from serde's "unknown field `x`, expected one of `a`, `b`".
+/// Returns the name and the known names from serde's "unknown field `x`, expected one of `a`, `b`".
 pub(super) fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
     let rest = message.strip_prefix("unknown field `")?;
     let (name, rest) = rest.split_once('`')?;

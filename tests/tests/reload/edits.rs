@@ -136,7 +136,7 @@ impl Model {
         let generator = self.generator.display();
         let uids = if self.everybody { "[]" } else { "[0, 9974]" };
         let mut text = format!(
-            "# edit {}\n[ebpf]\nlook_interval = \"{}ms\"\nuids = {uids}\n",
+            "# edit {}\n[ebpf]\npoll_interval = \"{}ms\"\nuids = {uids}\n",
             self.comment, self.poll_ms
         );
         // Writing to a string can't fail.
@@ -216,8 +216,8 @@ pub(crate) fn spoil(dice: &mut Dice, good: &str, file: &Path) -> String {
     ];
     let replaced = [
         ("poll_interval = ", "poll_interval = 1 # "),
-        ("poll_interval = ", "data_ring = \"1MiB\"\nlook_interval = "),
-        ("poll_interval = ", "queue = 3\nlook_interval = "),
+        ("poll_interval = ", "data_ring = \"1MiB\"\npoll_interval = "),
+        ("poll_interval = ", "queue = 3\npoll_interval = "),
         ("[collector.sqlite]\n", "[collector.sqlite]\npath = \"/proc/self/mem/store\"\n"),
     ];
     let at = dice.below((wrong.len() + replaced.len() + 2) as u64) as usize;

@@ -1,58 +1,57 @@
-//! What a file of duetector's says without saying it: duetector's defaults, where they are not ours.
+//! Duetector's defaults, where they differ from ours. They apply to settings that a file of duetector's leaves out.
 
 use std::path::Path;
 
 use toml::Value;
 
-use super::super::layers::{Key, Leaves};
+use super::super::layers::{Key, Layer};
 use super::rules::URL;
 use super::shape::Shape;
 
 /// The names under which duetector stores what its kernel tracers record.
 const NAMES: [(&str, &str); 3] =
     [("open", "do_sys_openat2"), ("clone", "__x64_sys_clone"), ("connect", "tcp_v4_connect")];
-/// From one look at a command or child to the next.
+/// Duetector's interval between two polls of a command or child.
 const INTERVAL: &str = "500ms";
-/// What duetector's filter hides, with root.
+/// Patterns of file names that duetector's filter drops. It also drops everything that root does.
 const PATTERNS: [&str; 7] = ["/proc", "/sys", "/lib", "/dev", "/run", "/usr/lib", "/etc/ld.so.cache"];
 
-/// Settings of ours, by key, that hold where the file (in duetector's words) does not say otherwise.
-pub(super) fn implied(file: &Leaves, folder: &Path) -> Vec<(Key, Value)> {
+/// Returns the settings of ours, by key, that stand for duetector's defaults. `file` has duetector's keys.
+pub(super) fn implied(file: &Layer, folder: &Path) -> Vec<(Key, Value)> {
     let mut implied: Vec<(Key, Value)> = Vec::new();
-    let mut say =
+    let mut add =
         |key: &str, value: Value| implied.push((key.split('.').map(str::to_owned).collect(), value));
     for tracer in bpf_programs::programs::tracers() {
         match NAMES.iter().find(|(name, _)| *name == tracer.name) {
-            Some((name, stored_as)) => say(&format!("tracer.{name}.name"), (*stored_as).into()),
+            Some((name, stored_as)) => add(&format!("tracer.{name}.name"), (*stored_as).into()),
             // duetector has no such tracer.
-            None => say(&format!("tracer.{}.disabled", tracer.name), true.into()),
+            None => add(&format!("tracer.{}.disabled", tracer.name), true.into()),
         }
     }
     let patterns = PATTERNS.map(Value::from).to_vec();
-    say("filter.pattern.re_exclude_fname", patterns.into());
-    say("filter.pattern.exclude_uid", vec![Value::from(0)].into());
-    say("filter.pattern.exclude_gid", vec![Value::from(0)].into());
-    say("shell.interval", INTERVAL.into());
-    say("tracer.uname.interval", INTERVAL.into());
-    say("subprocess.restart_times", 0.into());
-    // A file, relative to the folder one starts in; that has a name, or nothing could be stored.
+    add("filter.pattern.re_exclude_fname", patterns.into());
+    add("filter.pattern.exclude_uid", vec![Value::from(0)].into());
+    add("filter.pattern.exclude_gid", vec![Value::from(0)].into());
+    add("shell.interval", INTERVAL.into());
+    add("tracer.uname.interval", INTERVAL.into());
+    add("subprocess.restart_times", 0.into());
+    // A file in the current folder. Only a folder whose name is not UTF-8 is refused here.
     if let Ok(store) = Shape::Store.form(&URL.into(), folder) {
-        say("collector.sqlite.path", store.value);
+        add("collector.sqlite.path", store.value);
     }
     for name in children(file) {
-        // duetector never reads `preserve_env`: its children always have the whole environment.
+        // duetector ignores `preserve_env`: its children always get the whole environment.
         let key = ["tracer", "template", "sp", &name, "preserve_env"].map(str::to_owned).to_vec();
         implied.push((key, true.into()));
     }
     implied
 }
 
-/// Names of the file's subprocess tracers.
-fn children(file: &Leaves) -> Vec<String> {
+/// Returns the names of the file's subprocess tracers.
+fn children(file: &Layer) -> Vec<String> {
     let mut names: Vec<String> = file
-        .0
-        .keys()
-        .filter_map(|key| match key.as_slice() {
+        .iter()
+        .filter_map(|(key, _)| match key.as_slice() {
             [tracer, template, sp, name, _, ..] if [tracer, template, sp] == ["tracer", "template", "sp"] => {
                 Some(name.clone())
             }

@@ -1,10 +1,10 @@
-//! A configuration of Python duetector's, translated to ours before it is laid over the defaults, so that the
-//! environment and `--set` are stronger than it, in our words.
+//! Translates a configuration of Python duetector to the agent's own settings.
 //!
-//! A file is duetector's by its sections ([`recognise`]). What each of its settings is here stands in a table
-//! ([`rules`]), in which shape in [`shape`]. What is left out in it is what it is in duetector, not what it is here:
-//! such a file replaces duetector in place, down to the names of its tables. Every setting that asks for what there is
-//! nothing like is dropped, with one warning.
+//! The translation becomes the file's layer, so the environment and `--set`, in the agent's own terms, override it.
+//! [`recognise`] identifies such a file by its sections. [`rules`] is a table that maps each of duetector's settings to
+//! ours, and [`shape`] converts the values. Settings that the file leaves out get duetector's defaults ([`implied`]),
+//! not ours, because the agent takes duetector's place, with the same names of tables. A setting without an equivalent
+//! is dropped with one warning, if it asks for anything.
 
 mod implied;
 mod recognise;
@@ -13,83 +13,59 @@ mod shape;
 mod translate;
 mod write;
 
-use std::fmt;
-
-use super::layers::{Key, Leaf, Leaves, Origin};
+use super::layers::{Key, Layer, Setting};
+use super::origin::Warning;
 
 pub(super) use translate::translate;
 pub(crate) use write::to_toml;
 
-/// A setting of duetector's that could not be kept, or not whole.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Warning {
-    origin: Origin,
-    key: Key,
-    message: String,
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.origin, self.key.join("."), self.message)
-    }
-}
-
-/// What a file of duetector's is in our words.
+/// A translated file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Translation {
-    said: Vec<Said>,
-    /// In the order in which they stand in the file.
+    settings: Vec<Translated>,
+    /// In the order of the file.
     pub(crate) warnings: Vec<Warning>,
 }
 
-/// A setting of ours, and what it was.
+/// A setting of ours, made from one of duetector's.
 #[derive(Clone, Debug)]
-struct Said {
+struct Translated {
     key: Key,
-    leaf: Leaf,
-    /// duetector's setting; none if it is what duetector takes when nobody says.
+    setting: Setting,
+    /// The key in duetector's file; none for a default of duetector's.
     from: Option<Key>,
 }
 
 impl Translation {
-    /// As a layer.
-    pub(super) fn leaves(&self) -> Leaves {
-        let mut leaves = Leaves::default();
-        for said in &self.said {
-            leaves.put(said.key.clone(), said.leaf.clone());
-        }
-        leaves
+    /// Returns the settings as a layer.
+    pub(super) fn layer(&self) -> Layer {
+        self.settings.iter().map(|it| (it.key.clone(), it.setting.clone())).collect()
     }
 }
 
-/// Settings with their keys in lower case, as duetector reads them.
-pub(super) fn lower_cased(leaves: Leaves) -> Leaves {
-    let mut lowered = Leaves::default();
-    for (key, leaf) in leaves.0 {
-        lowered.put(key.iter().map(|part| part.to_lowercase()).collect(), leaf);
-    }
-    lowered
+/// Returns the settings with their keys in lower case, because duetector ignores case.
+pub(super) fn lower_cased(settings: &Layer) -> Layer {
+    let lower = |key: &Key| key.iter().map(|part| part.to_lowercase()).collect();
+    settings.iter().map(|(key, setting)| (lower(key), setting.clone())).collect()
 }
 
-/// A file's settings, with those of duetector's that stand in the environment over them; these are taken from there.
-/// Names in a file may be in any case, and variables are over them all the same.
-pub(super) fn with_env(file: Leaves, env: &mut Leaves) -> Leaves {
-    let mut file = lower_cased(file);
-    let theirs: Vec<Key> = env.0.keys().filter(|key| recognise::is_theirs_in_env(key)).cloned().collect();
+/// Moves duetector's settings from the environment to a file's, which they override whatever case the file uses.
+pub(super) fn with_env(file: Layer, env: &mut Layer) -> Layer {
+    let mut moved = Vec::new();
+    let theirs: Vec<Key> =
+        env.iter().map(|(key, _)| key).filter(|key| recognise::is_theirs_in_env(key)).cloned().collect();
     for key in theirs {
-        if let Some(leaf) = env.0.remove(&key) {
-            file.put(key, leaf);
-        }
+        moved.extend(env.remove(&key).map(|setting| Layer::of(key, setting)));
     }
-    file
+    Layer::stack(std::iter::once(lower_cased(&file)).chain(moved))
 }
 
-/// Whether a file's settings are duetector's.
+/// Returns whether a file's settings are duetector's.
 ///
 /// # Errors
-/// When they are both duetector's and ours.
-pub(super) fn recognise(leaves: &Leaves) -> Result<bool, String> {
-    recognise::is_duetectors(&lower_cased(leaves.clone()))
+/// That some settings are duetector's and some are ours.
+pub(super) fn recognise(file: &Layer) -> Result<bool, String> {
+    recognise::is_duetectors(&lower_cased(file))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Whose file it is: duetector's or ours, by its sections.
+//! Recognises a file in duetector's format by its sections.
 
 use toml::Table;
 
-use super::super::layers::{Key, Leaf, Leaves};
+use super::super::layers::{Key, Layer, Setting};
 use super::super::sections::Config;
 
 /// Sections and settings that only duetector has.
@@ -25,46 +25,47 @@ const THEIRS: [&str; 17] = [
     "collector.otelcollector",
     "collector.dequecollector",
 ];
-/// Sections that both have, with sections of their own below.
+/// Sections of both formats, in which the sections below them decide.
 const SHARED: [&str; 3] = ["tracer", "filter", "collector"];
-/// Settings of a filter that duetector's filters do not have.
+/// Settings that only our filters have.
 const OUR_FILTER_KEYS: [&str; 4] = ["kind", "tracers", "drop", "keep"];
-/// duetector's filter. One of ours can have that name.
+/// The section of duetector's filter, which can also be the name of a filter of ours.
 const EITHER: &str = "filter.patternfilter";
 
-/// Whether the settings (keys in lower case) are duetector's.
+/// Returns whether the settings (with keys in lower case) are duetector's.
 ///
 /// # Errors
-/// When some are duetector's and some are ours.
-pub(super) fn is_duetectors(leaves: &Leaves) -> Result<bool, String> {
+/// That some settings are duetector's and some are ours.
+pub(super) fn is_duetectors(settings: &Layer) -> Result<bool, String> {
     let own = Table::try_from(Config::default()).unwrap_or_default();
-    let find = |is: &dyn Fn(&Key) -> bool| leaves.0.iter().find(|(key, _)| is(key));
-    let said = |(key, leaf): (&Key, &Leaf)| format!("{} ({})", key.join("."), leaf.origin);
+    let find = |is: &dyn Fn(&Key) -> bool| settings.iter().find(|(key, _)| is(key));
+    let example = |(key, setting): (&Key, &Setting)| format!("{} ({})", key.join("."), setting.origin);
     match (find(&|key| is_theirs(key)), find(&|key| is_ours(key, &own))) {
         (Some(theirs), Some(ours)) => Err(format!(
-            "settings of duetector's, like {}, and of ours, like {}, in one file: keep to one of them; \
+            "settings of duetector's, like {}, and of ours, like {}, in one file: use one format only; \
              `duetector-actors config import` translates a file of duetector's",
-            said(theirs),
-            said(ours)
+            example(theirs),
+            example(ours)
         )),
         (Some(_), None) => Ok(true),
         (None, Some(_)) => Ok(false),
-        // A pattern filter alone is duetector's; templates alone mean the same in both.
+        // A file with only a pattern filter is duetector's; templates mean the same in both formats.
         (None, None) => Ok(find(&|key| is_in(key, EITHER)).is_some()),
     }
 }
 
-/// Whether a setting is one that only duetector has.
+/// Returns whether only duetector has this setting.
 fn is_theirs(key: &Key) -> bool {
     THEIRS.iter().any(|section| is_in(key, section))
 }
 
-/// The same beside a file that is known to be duetector's.
+/// Returns whether a variable is duetector's setting, given a file that is known to be duetector's.
 pub(super) fn is_theirs_in_env(key: &Key) -> bool {
     is_theirs(key) || is_in(key, EITHER)
 }
 
-/// Whether a setting is one that only we have. What neither has may be an extension's of duetector's, or a mistake.
+/// Returns whether only we have this setting. A setting of neither may belong to an extension of duetector's, or be a
+/// mistake.
 fn is_ours(key: &Key, own: &Table) -> bool {
     let (Some(section), name) = (key.first(), key.get(1)) else { return false };
     if is_theirs(key) {

@@ -1,51 +1,50 @@
-//! A value as duetector takes it, in the shape it has here. Where duetector reads one wrongly (the text `false` means
-//! true to it), it is read right.
+//! Converts duetector's values to ours. A value that duetector misreads (it takes the text `false` for true) is read as
+//! it was meant.
 
 use std::path::Path;
 
 use toml::Value;
 
-/// The shape of a value here.
+/// The type of a value, and its conversion.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Shape {
-    /// True or false.
+    /// A truth value.
     Truth,
-    /// The opposite.
+    /// A truth value, negated here.
     Untruth,
     /// A whole number.
     Whole,
-    /// Milliseconds, which become a length of time.
+    /// A number of milliseconds, which becomes a duration between `least` and `most`.
     Millis {
-        /// Not less than this.
         least: u64,
-        /// Nor more than this.
         most: u64,
     },
-    /// Seconds, likewise.
+    /// A number of seconds, which becomes a duration of at least `least_ms` milliseconds.
     Seconds {
-        /// Not less than so many milliseconds.
         least_ms: u64,
     },
-    /// Text.
     Text,
     /// A command: program and arguments.
     Words,
-    /// SQLAlchemy's address of a database, which becomes a file's path.
+    /// The URL of a database for SQLAlchemy, which becomes the path of a file.
     Store,
-    /// As it is.
+    /// Any value, unchanged.
     Any,
 }
 
-/// A value in its shape, and what of it could not be kept.
+/// A converted value.
 #[derive(Debug, PartialEq)]
 pub(super) struct Shaped {
     pub(super) value: Value,
+    /// The part of the value that could not be kept.
     pub(super) note: Option<String>,
 }
 
 impl Shape {
+    /// Converts a value. `folder` is the base of relative paths.
+    ///
     /// # Errors
-    /// What was expected.
+    /// The expected value.
     pub(super) fn form(self, value: &Value, folder: &Path) -> Result<Shaped, String> {
         let plain = |value: Value| Shaped { value, note: None };
         let found = |expected: &str| format!("expected {expected}, found {value}");
@@ -76,7 +75,7 @@ impl Shape {
                 _ => Err(found("text")),
             },
             Self::Words => match value {
-                // Popen runs text as the name of a program.
+                // Python's Popen takes a text as the name of a program without arguments.
                 Value::String(program) => Ok(plain(Value::Array(vec![program.as_str().into()]))),
                 Value::Array(_) => Ok(plain(value.clone())),
                 _ => Err(found("a list: the program and its arguments")),
@@ -87,7 +86,7 @@ impl Shape {
     }
 }
 
-/// True or false, however it is said.
+/// Reads a truth value in any of its spellings.
 pub(super) fn truth(value: &Value) -> Option<bool> {
     match value {
         Value::Boolean(truth) => Some(*truth),
@@ -111,9 +110,9 @@ fn number(value: &Value) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
-/// A length of time in the words of our settings, within its bounds.
+/// Formats a duration as our settings have it, limited to its bounds.
 fn period(millis: f64, least: u64, most: u64) -> Option<Shaped> {
-    // A day's worth of days; what is longer was not meant.
+    // Refuses more than 31 years, and numbers that a u64 can't hold.
     let micros = Some(millis * 1000.0).filter(|micros| (0.0..1e15).contains(micros))?.round() as u64;
     let bounded = micros.clamp(least * 1000, most.saturating_mul(1000));
     let words = match bounded {
@@ -121,18 +120,18 @@ fn period(millis: f64, least: u64, most: u64) -> Option<Shaped> {
         whole if whole % 1000 == 0 => format!("{}ms", whole / 1000),
         other => format!("{other}us"),
     };
-    let note = (bounded != micros).then(|| format!("out of bounds here: {words} is taken"));
+    let note = (bounded != micros).then(|| format!("out of range: {words} is used instead"));
     Some(Shaped { value: words.into(), note })
 }
 
-/// The file that SQLAlchemy would open, started in that folder.
+/// Returns the file that SQLAlchemy would open if it ran in that folder.
 fn store(url: &str, folder: &Path) -> Result<Shaped, String> {
     let not_sqlite = || {
         let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
-        // What stands behind the scheme may be a password.
+        // Only the scheme is shown: the rest may contain a password.
         format!(
             "a database of kind {scheme:?}: only SQLite files can be written, as sqlite:///file (relative to the \
-             folder one starts in) or sqlite:////path/of/file"
+             current folder) or sqlite:////path/of/file"
         )
     };
     let (scheme, rest) = url.split_once("://").ok_or_else(not_sqlite)?;
@@ -140,17 +139,17 @@ fn store(url: &str, folder: &Path) -> Result<Shaped, String> {
         return Err(not_sqlite());
     }
     let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
-    let path = path.strip_prefix('/').ok_or("a SQLite file on a host, expected sqlite:///file")?;
+    let path = path.strip_prefix('/').ok_or("a SQLite file on another machine, expected sqlite:///file")?;
     if path.is_empty() || path == ":memory:" {
-        return Err("a database in memory, which is gone when the agent ends: enable `collector.memory` in a file of \
-                    our own instead, or name a file"
+        return Err("a database in memory, which is lost when the agent stops: name a file, or enable `collector.memory` \
+                    in a configuration in the agent's own format"
             .to_owned());
     }
     if path.starts_with("file:") {
         return Err("a SQLite URI, expected a path: sqlite:///file".to_owned());
     }
     let path = folder.join(path);
-    let path = path.to_str().ok_or("the folder one starts in has no UTF-8 name: give the whole path")?;
+    let path = path.to_str().ok_or("the name of the current folder is not UTF-8: write the whole path")?;
     let note = query.map(|query| format!("the file is opened without {query:?}"));
     Ok(Shaped { value: path.into(), note })
 }
@@ -165,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn truth_is_what_is_said_not_whether_something_is() {
+    fn the_text_false_is_false() {
         for (value, expected) in [("false", false), ("False", false), ("1", true), ("", false)] {
             assert_eq!(formed(Shape::Truth, value), Ok((expected.into(), false)), "{value}");
         }
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_of_time() {
+    fn durations_are_formatted_and_limited() {
         let millis = Shape::Millis { least: 10, most: 60_000 };
         let table: [(Value, &str, bool); 6] = [
             (500.into(), "500ms", false),

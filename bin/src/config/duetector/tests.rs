@@ -1,5 +1,5 @@
-//! Whole files of duetector's: the packaged template, each of its settings, bad ones; and that a translation means what
-//! was translated.
+//! Tests with whole files of duetector's: the packaged template, each of its settings, and bad files; and that an
+//! imported file gives the same configuration.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use super::rules::{RULES, Rule};
 use super::shape::Shape;
 use super::{Warning, to_toml};
 
-/// The packaged template's settings.
+/// Duetector's packaged configuration template.
 const STOCK: &str = include_str!("stock.toml");
 
 struct File {
@@ -30,7 +30,7 @@ fn try_load(text: &str, env: &[(&str, &str)], set: &[&str]) -> Result<Loaded, St
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let set = set.iter().map(|argument| (*argument).to_owned()).collect();
     let loaded = load(&Sources { file: Some(file.path.clone()), env, set });
-    // The folder has another name each time.
+    // The folder has a random name.
     loaded.map_err(|error| error.to_string().replace(file.path.to_str().unwrap(), "F"))
 }
 
@@ -46,7 +46,7 @@ fn warned(text: &str) -> Vec<String> {
     loaded(text).warnings.iter().map(|warning: &Warning| warning.key.join(".")).collect()
 }
 
-/// Loads what `config import` makes of the file.
+/// Loads the translation that `config import` prints.
 fn imported(text: &str) -> (Config, String) {
     let theirs = file(text);
     let text = to_toml(&import(&theirs.path).unwrap());
@@ -77,7 +77,7 @@ fn the_packaged_template_works_as_it_is() {
 }
 
 #[test]
-fn each_setting_without_equivalent_is_warned_of_once() {
+fn each_setting_without_equivalent_gives_one_warning() {
     let mut keys = warned(STOCK);
     let all = keys.len();
     keys.sort();
@@ -104,18 +104,20 @@ fn each_setting_without_equivalent_is_warned_of_once() {
 }
 
 #[test]
-fn a_warning_says_what_where_and_why() {
+fn a_warning_names_the_setting_its_origin_and_a_reason() {
     let loaded = loaded("[monitor.sh]\n\nauto_init = false\n[tracer.mine]\nx = 1\n");
-    let said: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    assert!(said[0].ends_with(
-        "duetector.toml:3: monitor.sh.auto_init: has no equivalent and is left out: tracers start with the agent: \
-         disable those that should not"
+    let lines: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert!(lines[0].ends_with(
+        "duetector.toml:3: monitor.sh.auto_init: has no equivalent and is ignored: tracers start with the agent: \
+         disable those that should not run"
     ));
-    assert!(said[1].ends_with("duetector.toml:5: tracer.mine.x: has no equivalent and is left out: no setting of duetector's that is known here"));
-    assert_eq!(said.len(), 2);
+    assert!(lines[1].ends_with(
+        "duetector.toml:5: tracer.mine.x: has no equivalent and is ignored: not a known setting of duetector"
+    ));
+    assert_eq!(lines.len(), 2);
 }
 
-/// A file of duetector's, a setting of ours, and what it then is.
+/// A file of duetector's, a setting of ours, and the value of that setting.
 const BECOMES: [(&str, &str, &str); 24] = [
     ("[filter]\ndisabled = true", "filter.pattern.disabled", "true"),
     (
@@ -142,7 +144,7 @@ const BECOMES: [(&str, &str, &str); 24] = [
     ("[collector.dequecollector]\nmaxlen = 7", "collector.memory.maxlen", "7"),
     ("[monitor.bcc]\ndisabled = true", "ebpf.disabled", "true"),
     ("[monitor.bcc]\ncontinue_on_exception = false", "ebpf.strict", "true"),
-    ("[monitor.bcc.poller]\ninterval_ms = 50", "ebpf.look_interval", "\"50ms\""),
+    ("[monitor.bcc.poller]\ninterval_ms = 50", "ebpf.poll_interval", "\"50ms\""),
     ("[monitor.sh]\ntimeout = 2", "shell.timeout", "\"2s\""),
     ("[monitor.sh.poller]\ninterval_ms = 2000", "tracer.uname.interval", "\"2s\""),
     ("[monitor.subprocess]\nkill_timeout = 1.5", "subprocess.kill_timeout", "\"1500ms\""),
@@ -152,7 +154,7 @@ const BECOMES: [(&str, &str, &str); 24] = [
 ];
 
 #[test]
-fn each_setting_becomes_what_it_is_here() {
+fn each_setting_is_translated() {
     for (text, key, expected) in BECOMES {
         let settings = effective(&loaded(text));
         let found = settings.iter().find(|setting| setting.key == key).unwrap();
@@ -161,27 +163,27 @@ fn each_setting_becomes_what_it_is_here() {
 }
 
 #[test]
-fn templates_in_duetectors_form() {
+fn templates_in_duetectors_format_are_translated() {
     let text = "[monitor.sh]\n[tracer.template.sh]\n\
                 PsTracer = { comm = [\"ps\", \"-aux\"], config = { Enable_Cache = false }, extra = 1 }\n\
                 off = { comm = \"true\", config = { disabled = true } }\n\
                 [tracer.template.sp]\n\
                 mine = { comm = [\"prog\"], config = { depth = { Deep = 3 } } }\n\
                 clean = { comm = [\"prog\"], preserve_env = false }\n";
-    // A section without settings says nothing; the templates alone would be ours.
+    // An empty section asks for nothing; a file with templates only would be in our format.
     let loaded = loaded(&text.replace("[monitor.sh]\n", "[monitor.sh]\ntimeout = 5\n"));
     let template = &loaded.config.tracer.template;
     assert_eq!((template.sh["pstracer"].comm.len(), template.sh["pstracer"].enable_cache), (2, Some(false)));
     assert_eq!((template.sh["off"].comm.len(), template.sh["off"].disabled), (1, true));
     assert_eq!(serde_json::json!(template.sp["mine"].config), serde_json::json!({"depth": {"deep": 3}}));
-    // As it is in duetector, whatever its default for it says.
+    // As in duetector, which ignores its own default for it.
     assert!(template.sp["mine"].preserve_env && !template.sp["clean"].preserve_env);
     assert_eq!(loaded.warnings.len(), 1);
     assert_eq!(loaded.warnings[0].key.join("."), "tracer.template.sh.pstracer.extra");
 }
 
 #[test]
-fn what_is_switched_off_asks_for_nothing() {
+fn settings_in_disabled_sections_ask_for_nothing() {
     assert_eq!(warned("[collector.otelcollector]\nexporter = \"console\"\n"), [""; 0]);
     let keys = warned("[collector.otelcollector]\ndisabled = false\nexporter = \"console\"\n");
     assert_eq!(keys, ["collector.otelcollector.disabled", "collector.otelcollector.exporter"]);
@@ -191,7 +193,7 @@ fn what_is_switched_off_asks_for_nothing() {
 }
 
 #[test]
-fn the_environment_and_set_are_stronger_in_either_words() {
+fn the_environment_overrides_the_file_in_either_format() {
     let text = "[Filter.PatternFilter]\nExclude_UID = [5]\n[collector.dbcollector]\nstatis_id = \"file\"\n";
     let env = [
         ("DUETECTOR_FILTER__PATTERNFILTER__EXCLUDE_UID", "1000"),
@@ -208,7 +210,7 @@ fn the_environment_and_set_are_stronger_in_either_words() {
 }
 
 #[test]
-fn whose_file_it_is() {
+fn the_format_of_a_file_is_recognised() {
     let theirs = |text: &str| config(text).tracer.kernel.of("open").name == "do_sys_openat2";
     for text in [
         "[monitor.sh]\ntimeout = 5",
@@ -230,12 +232,12 @@ fn whose_file_it_is() {
 }
 
 #[test]
-fn bad_input_is_told_with_its_place() {
+fn bad_input_is_reported_with_its_origin() {
     let table = [
         (
             "[ebpf]\nqueue = 3\n[monitor.sh]\ntimeout = 5\n",
             "F: settings of duetector's, like monitor.sh.timeout (F:4), and of ours, like ebpf.queue (F:2), in one file: \
-             keep to one of them",
+             use one format only",
         ),
         (
             "[collector.dbcollector.db.engine]\nurl = \"postgresql://u:secret@h/db\"\n",
@@ -275,7 +277,7 @@ fn bad_input_is_told_with_its_place() {
 }
 
 #[test]
-fn what_is_imported_is_what_was() {
+fn the_imported_template_gives_the_same_configuration() {
     let (config, text) = imported(STOCK);
     assert_eq!(config, self::config(STOCK));
     assert!(text.contains("name = \"do_sys_openat2\"  # duetector's default"), "{text}");
@@ -285,7 +287,7 @@ fn what_is_imported_is_what_was() {
     assert!(refused.contains("none of duetector's own settings is in it"), "{refused}");
 }
 
-/// A value that a setting of that shape can have.
+/// Generates values that a setting of that shape can have.
 fn value(shape: Shape) -> BoxedStrategy<String> {
     match shape {
         Shape::Truth | Shape::Untruth => {
@@ -310,7 +312,7 @@ fn value(shape: Shape) -> BoxedStrategy<String> {
     }
 }
 
-/// One setting of each kind that is kept, or not.
+/// Generates files with a random selection of the settings that are kept.
 fn settings() -> impl Strategy<Value = String> {
     let kept = RULES.iter().filter_map(|(pattern, rule)| match rule {
         Rule::Is(_, shape) => {
@@ -341,7 +343,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn whatever_is_imported_is_what_was(text in settings()) {
+    fn an_imported_file_gives_the_same_configuration(text in settings()) {
         prop_assume!(try_load(&text, &[], &[]).is_ok());
         let (config, translated) = imported(&text);
         prop_assert_eq!(config, self::config(&text), "{}", translated);

@@ -1,28 +1,27 @@
-//! A translation as a file of ours, each line with what it was.
+//! Writes a translation as a configuration file, each line with duetector's key in a comment.
 
 use std::collections::BTreeMap;
 
 use super::super::show::dotted;
-use super::{Said, Translation};
+use super::{Translated, Translation};
 
-/// The translation as TOML. Loaded, it is what the file that was translated is.
+/// Formats the translation as TOML. Loading it gives the same configuration as loading the translated file.
 pub(crate) fn to_toml(translation: &Translation) -> String {
-    let mut sections: BTreeMap<&[String], Vec<&Said>> = BTreeMap::new();
-    for said in &translation.said {
-        let section = said.key.split_last().map_or(&[][..], |(_, section)| section);
-        sections.entry(section).or_default().push(said);
+    let mut sections: BTreeMap<&[String], Vec<&Translated>> = BTreeMap::new();
+    for it in &translation.settings {
+        let section = it.key.split_last().map_or(&[][..], |(_, section)| section);
+        sections.entry(section).or_default().push(it);
     }
     let mut text = String::from(
-        "# Translated from a configuration of Python duetector's; behind each setting is what it was there.\n\
-         # What is not here is at its default: see `duetector-actors config generate`.\n",
+        "# Translated from a configuration of Python duetector. The comment after each setting names duetector's.\n\
+         # Settings that are not listed have their defaults: see `duetector-actors config generate`.\n",
     );
     for (section, settings) in sections {
         text.push_str(&format!("\n[{}]\n", dotted(section)));
-        for said in settings {
-            let name = said.key.last().map(|name| dotted(std::slice::from_ref(name))).unwrap_or_default();
-            let from =
-                said.from.as_ref().map_or_else(|| "duetector's default".to_owned(), |from| dotted(from));
-            text.push_str(&format!("{name} = {}  # {from}\n", said.leaf.value));
+        for it in settings {
+            let name = it.key.last().map(|name| dotted(std::slice::from_ref(name))).unwrap_or_default();
+            let from = it.from.as_ref().map_or_else(|| "duetector's default".to_owned(), |from| dotted(from));
+            text.push_str(&format!("{name} = {}  # {from}\n", it.setting.value));
         }
     }
     text
