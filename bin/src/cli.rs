@@ -14,7 +14,11 @@ use crate::{daemon, output};
 /// Records how data is used on this machine: which process opened, read, wrote, ran or connected to what. Answers
 /// questions about it afterwards.
 ///
-/// A first try, as root: `duetector-actors check`, then `duetector-actors start`, stop it with Ctrl-C, then
+/// `start` runs the agent. Its tracers record: built-in kernel tracers, each for one kind of event (open, exec, connect, …);
+/// shell tracers, which run a command at intervals; and programs of your own. The agent writes all records to the store, an
+/// SQLite file in the work folder. `query` and `brief` read the store.
+///
+/// A first try, as root: `duetector-actors check`; then `duetector-actors start`, stopped with Ctrl-C; then
 /// `duetector-actors query`.
 ///
 /// Exit codes: 0 success, 1 failure, 2 wrong command line or configuration, 3 no tracer can run.
@@ -42,14 +46,15 @@ enum Command {
     /// Start recording and keep running until Ctrl-C, SIGTERM or `stop`; then print a summary (`brief`)
     Start(StartArgs),
     /// Check for each tracer whether this kernel and user allow it, and say what to do if not. Exit code 0: all enabled
-    /// tracers can run in full, 1: some can't, 3: none can
+    /// tracers can record everything, 1: some can't, 3: none can record
     Check(FormatArgs),
-    /// Show the state of the running agent: tracers, counters, losses. Exit code 1 while tracers are still starting
+    /// Show the state of the running agent: tracers, counters, losses. Exit code 1 if no agent is running or a tracer is
+    /// still starting
     Status(status::StatusArgs),
-    /// Make the running agent read its configuration again and apply what changed, without a restart. With any error in
-    /// it nothing changes and the exit code is 2
+    /// Make the running agent read its configuration again (the file it was started with) and apply what changed, without
+    /// a restart. If there is any error in it, nothing changes and the exit code is 2
     Reload(FormatArgs),
-    /// Stop the running agent and wait until all records are stored
+    /// Stop the running agent and wait until all records are stored and it has ended (at most 30 s)
     Stop(StopArgs),
     /// List the tracers with their state and counters; with a subcommand: enable or disable some, or work with eBPF
     /// programs of your own
@@ -85,15 +90,17 @@ struct StartArgs {
     /// Marks the process that runs in the background (set by --daemon)
     #[arg(long, hide = true)]
     daemon_child: bool,
-    /// Format of the log lines. Their level is set by the environment variable DUETECTOR_LOG (error, warn, info, debug)
-    #[arg(long, value_enum, default_value_t)]
+    /// Format of the log lines. The environment variable DUETECTOR_LOG sets the lowest level that is logged: error, warn,
+    /// info (the default), debug or trace
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     log_format: LogFormat,
 }
 
 #[derive(Debug, Args)]
 struct StopArgs {
-    /// Let the eBPF programs keep recording into kernel memory; the next start reads that first, so that nothing is
-    /// missing. Has an effect only with ebpf.pin = true. Default: as set by ebpf.pin_keep
+    /// Leave the eBPF programs recording into their ring buffers in kernel memory. The next start reads those first, so
+    /// that nothing is missing; what does not fit is lost and counted. Only with ebpf.pin = true. Default: what
+    /// ebpf.pin_keep says
     #[arg(long, conflicts_with = "unpin")]
     keep: bool,
     /// Remove the eBPF programs and ring buffers that are pinned in /sys/fs/bpf, even if ebpf.pin_keep is true. Also works

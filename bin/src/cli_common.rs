@@ -12,20 +12,24 @@ use crate::output;
 /// File name of the store in the work folder, the same as duetector's.
 const STORE: &str = "duetector-dbcollector.sqlite3";
 
+/// Heading of these options in the help of each command.
+const HEADING: &str = "Options of all commands";
+
 /// The options of all commands.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Common {
     /// Configuration file (TOML). Without it all settings have their defaults; `config generate` prints them. Environment
     /// variables such as DUETECTOR_EBPF__PIN=true override the file
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = HEADING)]
     pub(crate) config: Option<PathBuf>,
-    /// Set one value, for example --set ebpf.pin=true. Overrides the file and the environment. May be repeated
-    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    /// Set one value of the configuration, for example --set ebpf.pin=true. Overrides the file and the environment. May be
+    /// repeated
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", help_heading = HEADING)]
     pub(crate) set: Vec<String>,
     /// Work folder with the store (an SQLite file), the control socket and the lock file. Commands find the running agent
     /// by it. Default: /var/lib/duetector-actors for root, otherwise $XDG_STATE_HOME/duetector-actors or
     /// ~/.local/state/duetector-actors
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = HEADING)]
     pub(crate) workdir: Option<PathBuf>,
 }
 
@@ -37,7 +41,7 @@ impl Common {
 
     /// Loads the configuration with the origin of each value, and prints a warning for each setting of a Python duetector
     /// file that is not translated.
-    pub(crate) fn load_aloud(&self) -> Result<Loaded, Failure> {
+    pub(crate) fn load_and_warn(&self) -> Result<Loaded, Failure> {
         let loaded = self.load_with_origins()?;
         for warning in &loaded.warnings {
             output::complain(&format!("warning: {warning}"));

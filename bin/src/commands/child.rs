@@ -15,18 +15,19 @@ use crate::output;
 /// Options of `child`.
 #[derive(Debug, Args)]
 pub(crate) struct ChildArgs {
-    /// Run only this tracer: a kernel tracer, `uname`, or a template of the configuration. May be repeated. Default: all
-    /// tracers that the configuration enables
+    /// Run only this tracer: a kernel tracer such as open, the shell tracer uname, or a template (a tracer of your own in
+    /// the configuration). May be repeated. Default: all tracers that the configuration enables
     #[arg(long = "tracer", value_name = "NAME")]
     tracers: Vec<String>,
     /// Prefix of the tracer names in the events. Needed if the parent program is a duetector-actors agent, which refuses
     /// events under the names of its own tracers
     #[arg(long, value_name = "TEXT", default_value = "")]
     name_prefix: String,
-    /// When the parent program reads our output
-    #[arg(long, value_enum, default_value_t)]
+    /// When the parent program reads the output of this command
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     host_reads: Reads,
-    /// Send at most NUMBER records per second to a parent program that reads only when it polls. 0: as many as it reads
+    /// Send at most NUMBER records per second to a parent program that reads only after its polls; further ones wait. 0: no
+    /// limit
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     rate: u32,
     /// Exit if the parent program sends no message for this time, for example 30s or 5m

@@ -77,7 +77,7 @@ pub(crate) fn run(common: &Common, args: &ConfigArgs) -> Outcome {
         ConfigCommand::Show { format, running } => {
             let shown = match running {
                 true => fetch_answer(&common.workdir()?, &Request::Config)?,
-                false => Running::of(&common.load_aloud()?),
+                false => Running::of(&common.load_and_warn()?),
             };
             match format {
                 Output::Table => output::print(shown.toml.trim_end()),
@@ -86,7 +86,7 @@ pub(crate) fn run(common: &Common, args: &ConfigArgs) -> Outcome {
         }
         ConfigCommand::Import { file, output } => import(file, output.as_deref()),
         ConfigCommand::Validate => {
-            for warning in common.load_aloud()?.config.warnings() {
+            for warning in common.load_and_warn()?.config.warnings() {
                 output::complain(&format!("warning: {warning}"));
             }
             output::complain("the configuration is valid");

@@ -27,18 +27,18 @@ pub(crate) struct TracersArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show, replace or clear the cache of a shell tracer: the output of its last run, which is not stored again when the
-    /// next run prints the same
+    /// Show, replace or clear the cache of a shell tracer, which is the output of its last run. Of the next run's output,
+    /// only lines that are not in the cache are stored
     Cache(CacheArgs),
     /// Describe an eBPF program of your own: programs, hooks, maps and record fields; and print a configuration section
     /// for it, ready to paste
     Inspect(InspectArgs),
-    /// Compile an eBPF program from C to an object file, as the agent does when it starts. For use on machines without
-    /// clang
+    /// Compile an eBPF program from C to an object file, as the agent does when it starts (needs clang). Machines without
+    /// clang can then use the object file
     Compile(CompileArgs),
-    /// Print the C header "duetector.h" that eBPF programs of templates may include
+    /// Print the C header "duetector.h", which eBPF programs of your own may include
     Header,
-    /// Enable tracers of the running agent that were disabled or have failed. Returns when they record
+    /// Enable tracers of the running agent that were disabled or have failed. Returns when they have started to record
     Enable(EnableArgs),
     /// Disable tracers of the running agent, until they are enabled again, their configuration changes, or the agent
     /// restarts

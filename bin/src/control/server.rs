@@ -63,7 +63,7 @@ impl ControlServer {
 impl Actor for ControlServer {
     type Context = Context<Self>;
 
-    fn started(&mut self, ctx: &mut Self::Context) {
+    fn started(&mut self, context: &mut Self::Context) {
         let (ctx, listener, ask) = (self.ctx.clone(), self.listener.clone(), self.ask.clone());
         let serve = async move {
             let callers = Arc::new(Semaphore::new(MAX_CALLERS));
@@ -85,7 +85,7 @@ impl Actor for ControlServer {
                 }
             }
         };
-        ctx.spawn(serve.into_actor(self).map(|(), _, _| ()));
+        context.spawn(serve.into_actor(self).map(|(), _, _| ()));
     }
 }
 
