@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{Claim, Record, SinkClaim, Tracking};
 
-/// One tracer's records on their way to the collector, with the claim that accounts for them.
+/// A tracer's records on their way to the collector, with the claim that accounts for them.
 #[derive(Debug)]
 pub struct Batch {
     /// Accounts for the records; its count equals their number.
@@ -13,7 +13,7 @@ pub struct Batch {
     pub records: Vec<Record>,
 }
 
-/// One tracer's rows on their way into one sink. The rows are shared between sinks.
+/// A tracer's rows on their way into one sink. The rows are shared between sinks.
 #[derive(Debug)]
 pub struct Routed {
     /// Accounts for the rows in this sink. `None` for the agent's own rows (`loss`), which belong to no account.

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_that_differ_are_named() {
+    fn changed_keys_returns_the_keys_that_differ() {
         let section = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         let (before, after) =
             (section(r#"{"a": 1, "b": [1], "c": 2}"#), section(r#"{"a": 1, "b": [], "d": 0}"#));

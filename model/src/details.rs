@@ -1,5 +1,5 @@
-//! What happened: one variant for each kind of record. Adding a built-in tracer adds one here, with its row
-//! projection in `extended.rs`; nothing in the collector changes.
+//! Details of records: one variant for each kind of event. A built-in tracer with a new kind of event adds a variant here
+//! and its columns and fields in `fields.rs`; nothing in the collector changes.
 
 mod act;
 mod fs;
@@ -18,90 +18,91 @@ use crate::{File, LossPoint, SinkName, Text, TracerName};
 /// A record's own fields, by kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Details {
-    /// A file was opened, or should have been.
+    /// A file was opened, or the open failed.
     Open(Box<Open>),
     /// A program was executed.
     Exec(Box<Exec>),
-    /// A process or thread was made.
+    /// A process or thread was created.
     Clone(Clone),
     /// A process ended.
     Exit(Exit),
-    /// Something was done with a socket, or should have been.
+    /// A socket call was made, or a connection ended.
     Socket(Box<Socket>),
-    /// A datagram of the domain name system went or came.
+    /// A DNS datagram was sent or received.
     Dns(Box<Dns>),
-    /// Names or attributes of files were changed, or should have been.
+    /// Names or attributes of files were changed, or the call failed.
     Fs(Box<Fs>),
-    /// What a process did with a file.
+    /// A process read, wrote or mapped a file.
     Usage(Box<Usage>),
-    /// A process, its credentials or the kernel were acted upon, or should have been.
+    /// A call acted on processes, credentials or the kernel, or failed.
     Act(Box<Act>),
-    /// Records are missing.
+    /// Records were lost.
     Loss(Box<Loss>),
-    /// Named fields: shell, subprocess and template tracers.
+    /// Named fields, from shell, subprocess and template tracers.
     Fields(Map<String, Value>),
 }
 
 /// open, openat, openat2, creat, open_by_handle_at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
-    /// Absolute path as the kernel resolved it, seen from the process's root. Of a failed open: the asked
-    /// path made absolute.
+    /// Absolute path as the kernel resolved it, seen from the process's root. For a failed open, the requested path made
+    /// absolute.
     pub path: Text,
-    /// The path is not whole: it was too deep or too long, or a part could not be read.
+    /// True if the path is incomplete: it was too deep or too long, or a part could not be read.
     pub path_incomplete: bool,
-    /// The path as asked; empty where a handle was given.
+    /// The path as requested; empty if a handle was given.
     pub path_asked: Text,
-    /// The handle that was given instead.
+    /// The handle given instead of a path.
     pub handle: Option<FileHandle>,
-    /// `O_*` bits as asked.
+    /// `O_*` bits as requested.
     pub flags: u64,
-    /// Permission bits asked for with `O_CREAT` or `O_TMPFILE`, else 0.
+    /// Permission bits requested with `O_CREAT` or `O_TMPFILE`, else 0.
     pub mode: u32,
-    /// What the process takes off such bits (umask).
+    /// The process's umask, which is removed from the permission bits.
     pub umask: u32,
-    /// Returned descriptor, or negative errno.
+    /// The returned descriptor, or negative errno.
     pub ret: i64,
-    /// Which file; absent when the open failed.
+    /// Identity of the file; absent if the open failed.
     pub file: Option<File>,
 }
 
-/// What name_to_handle_at says of a file, and open_by_handle_at takes.
+/// A file handle as name_to_handle_at returns and open_by_handle_at takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileHandle {
-    /// Its file system's business, like what follows.
+    /// `handle_type`, which only the file system can interpret.
     pub kind: i32,
-    /// At most 128.
+    /// The opaque handle, at most 128 bytes.
     pub bytes: Vec<u8>,
 }
 
-/// execve, execveat.
+/// An execve or execveat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exec {
-    /// The path as asked; of a descriptor that was executed what the kernel makes of it (`linux_binprm.filename`: `/dev/fd/3`).
+    /// The path as requested; for a descriptor, the name that the kernel makes up (`linux_binprm.filename`: `/dev/fd/3`).
     pub path_asked: Text,
-    /// The executable file, absolute. Of a failed one the asked path made absolute, or the descriptor's file.
+    /// Absolute path of the executable file. If the exec failed, the requested path made absolute, or the descriptor's file.
     pub exe: Text,
-    /// Arguments, with the program's name.
+    /// Arguments, including the program's name.
     pub argv: Vec<Text>,
-    /// The arguments did not fit into 8 KiB, or (of a failed one) could not be read; what is there is their beginning.
+    /// True if `argv` holds only the first arguments, because they did not fit into 8 KiB or, for a failed exec, could not be
+    /// read.
     pub argv_cut: bool,
-    /// Working folder, absolute.
+    /// Absolute path of the working folder.
     pub cwd: Text,
-    /// `exe` or `cwd` is not whole.
+    /// True if `exe` or `cwd` is incomplete.
     pub path_incomplete: bool,
-    /// 0, or negative errno.
+    /// Result: 0 or negative errno.
     pub ret: i64,
-    /// It was an execveat, with these `AT_*` bits: of a failed one those asked for, else none; of one that succeeded this is
-    /// known only where it was given a descriptor.
+    /// `AT_*` bits of an execveat: those requested if it failed, else 0. For one that succeeded, present only if it was
+    /// given a descriptor.
     pub execveat: Option<u32>,
-    /// The file lies in memory only: memfd_create made it.
+    /// True if the file exists only in memory, made by memfd_create.
     pub memfd: bool,
-    /// Which file; of a failed one only what was given as a descriptor.
+    /// Identity of the file; for a failed exec, present only if a descriptor was given.
     pub file: Option<File>,
 }
 
-/// clone, clone3, fork, vfork: told by the parent.
+/// A clone, clone3, fork or vfork, as recorded in the parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clone {
     /// Process id of the child (equal to the parent's for a thread).
@@ -110,40 +111,40 @@ pub struct Clone {
     pub child_tid: u32,
     /// When the child started, nanoseconds since boot.
     pub child_start_ns: u64,
-    /// `CLONE_*` bits, where the kernel tells them.
+    /// `CLONE_*` bits, where the kernel reports them.
     pub flags: Option<u64>,
-    /// A thread rather than a process.
+    /// True for a thread, false for a process.
     pub thread: bool,
 }
 
-/// The last thread of a process ended.
+/// The end of a process, when its last thread has exited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {
     /// Exit code, 0 to 255.
     pub code: u32,
-    /// Number of the signal that ended it, 0 if none did.
+    /// Number of the signal that ended the process, 0 if none did.
     pub signal: u32,
-    /// A core was dumped.
+    /// True if a core was dumped.
     pub core_dumped: bool,
     /// Nanoseconds from start to end.
     pub duration_ns: u64,
 }
 
-/// Records that existed and reached no sink, or not this one. The agent's own making: no tracer accounts for it.
+/// Records that existed and reached no sink, or not this one. Made by the agent itself, so no account counts the row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// Whose records.
+    /// Tracer of the records.
     pub tracer: TracerName,
-    /// Where.
+    /// Where they were lost.
     pub point: LossPoint,
-    /// In which sink, where it was a sink or its queue.
+    /// The sink that lost them, itself or in its queue; `None` if they were lost before.
     pub sink: Option<SinkName>,
-    /// Why, in words.
+    /// Cause of the loss, as text.
     pub cause: String,
-    /// How many.
+    /// Number of records.
     pub count: u64,
-    /// Not before (local wall time).
+    /// Earliest time at which one may be missing (local wall time).
     pub from: crate::WallTime,
-    /// Not after (local wall time).
+    /// Latest time at which one may be missing (local wall time).
     pub to: crate::WallTime,
 }

@@ -1,7 +1,7 @@
-//! A row's `extended` object: what a record knows and the table has no column for.
+//! A row's `extended` object: the data of a record for which the table has no column.
 //!
-//! It is not built as a JSON tree: the fields are visited where they are needed, straight from the record's
-//! details, because this happens once a row on the hot path.
+//! The object is never built as a JSON tree. Code that needs the fields visits them in the record's details, because this
+//! happens for every row, on the hot path.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,25 +13,25 @@ use serde_json::Value;
 
 use crate::{CgroupId, Details, Text};
 
-/// Everything of a row that has no column.
+/// Holds all data of a row that has no column.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Extended {
-    /// The record's own fields; those that became columns are left out when fields are visited.
+    /// The record's own data; the parts that are columns are left out when fields are visited.
     pub details: Details,
     /// Cgroup and namespaces of the process, for kernel records.
     pub context: Option<ProcessContext>,
-    /// What normalising and enriching added: exact bytes of escaped columns, enrichers' keys.
+    /// Fields added by normalising and enriching: exact bytes of escaped columns, enrichers' keys.
     pub extra: Vec<(Cow<'static, str>, Value)>,
 }
 
-/// Where a process ran.
+/// Cgroup, container and namespaces of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessContext {
-    /// See [`crate::Identity::cgroup`].
+    /// The cgroup, as in [`crate::Identity::cgroup`].
     pub cgroup_id: CgroupId,
-    /// That cgroup's path below its hierarchy's root, once it was looked up.
+    /// The cgroup's path below its hierarchy's root, once an enricher has found it.
     pub cgroup: Option<Arc<str>>,
-    /// The container, likewise; its id is a column.
+    /// The container, once an enricher has found it; its id is a column.
     pub container: Option<Arc<Container>>,
     /// Inode number of the pid namespace.
     pub pid_ns: u32,
@@ -41,28 +41,28 @@ pub struct ProcessContext {
     pub ns_pid: u32,
 }
 
-/// What is told of a container besides its id.
+/// Data of a container besides its id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Container {
-    /// Who runs it (`docker`, `containerd`, …), as its cgroup's name or its socket tells.
+    /// Runtime (`docker`, `containerd`, …), taken from the cgroup's path or from the runtime's socket.
     pub runtime: Option<&'static str>,
-    /// Of Kubernetes: its pod's uid.
+    /// Uid of the Kubernetes pod.
     pub pod_uid: Option<String>,
-    /// Its name, as its runtime answered.
+    /// Name of the container, as reported by the runtime.
     pub name: Option<String>,
-    /// Its image, as its runtime answered.
+    /// Image of the container, as reported by the runtime.
     pub image: Option<String>,
 }
 
 impl Container {
     fn visit<'a>(&'a self, field: &mut impl FnMut(&'a str, Field<'a>)) {
-        let told = [
+        let fields = [
             ("container_runtime", self.runtime),
             ("container_name", self.name.as_deref()),
             ("container_image", self.image.as_deref()),
             ("pod_uid", self.pod_uid.as_deref()),
         ];
-        for (name, value) in told {
+        for (name, value) in fields {
             if let Some(value) = value {
                 field(name, Field::Str(value.into()));
             }
@@ -70,28 +70,28 @@ impl Container {
     }
 }
 
-/// One field's value.
+/// The value of a field.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Field<'a> {
-    /// Truth.
+    /// A boolean value.
     Bool(bool),
-    /// Signed number.
+    /// A signed number.
     Int(i64),
-    /// Unsigned number.
+    /// An unsigned number.
     Uint(u64),
-    /// Text.
+    /// A single text.
     Str(Cow<'a, str>),
-    /// Names: of flag bits.
+    /// Names of flag bits.
     Names(Vec<Cow<'static, str>>),
-    /// Texts: arguments.
+    /// A list of texts, such as arguments.
     Texts(&'a [Text]),
-    /// Anything.
+    /// Any JSON value.
     Json(Cow<'a, Value>),
 }
 
 impl Field<'_> {
-    /// The value as plain text, as filters compare it: strings as they are, all else as JSON.
+    /// Returns the value as the text that filters compare: strings unchanged, all else as JSON.
     pub fn to_plain(&self) -> Cow<'_, str> {
         match self {
             Self::Str(text) => Cow::Borrowed(text),
@@ -105,12 +105,12 @@ impl Field<'_> {
 }
 
 impl Extended {
-    /// An extended object of nothing but `details`.
+    /// Creates an extended object with only `details`.
     pub fn new(details: Details) -> Self {
         Self { details, context: None, extra: Vec::new() }
     }
 
-    /// Visits each field once, by name. Later fields of the same name win over earlier ones.
+    /// Calls `field` with the name and value of each field. If a name occurs twice, the later value is the valid one.
     pub fn visit<'a>(&'a self, mut field: impl FnMut(&'a str, Field<'a>)) {
         self.details.visit(&mut field);
         if let Some(context) = &self.context {
@@ -130,7 +130,7 @@ impl Extended {
         }
     }
 
-    /// The field of that name, if there is one.
+    /// Returns the field of that name, if there is one.
     pub fn get(&self, name: &str) -> Option<Field<'_>> {
         let mut found = None;
         self.visit(|key, value| {
@@ -156,7 +156,7 @@ impl Serialize for Extended {
     }
 }
 
-/// The kernel's name of an errno (`ENOENT`), given the positive number; `None` for a number it does not use.
+/// Returns the kernel's name for an errno (`ENOENT`), given as a positive number; `None` for an unused number.
 pub fn errno_name(number: i64) -> Option<String> {
     match Errno::from_raw(i32::try_from(number).ok()?) {
         Errno::UnknownErrno => None,

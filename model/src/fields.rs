@@ -1,5 +1,5 @@
-//! How each kind of [`Details`] shows: which fields become columns, which go to `extended`, and by what names.
-//! These names are an interface that others script against.
+//! Rows of each kind of [`Details`]: the values of the columns, and the names and values of the fields in `extended`.
+//! Users' scripts depend on these names.
 
 mod socket;
 
@@ -32,7 +32,7 @@ const OPEN_FLAGS: [(u64, &str); 16] = [
     (if cfg!(target_arch = "aarch64") { 0o100000 } else { 0o400000 }, "O_NOFOLLOW"),
 ];
 
-/// O_LARGEFILE, which the kernel adds by itself on 64-bit machines and which says nothing.
+/// `O_LARGEFILE`, which the kernel adds by itself on 64-bit machines, so it is not shown.
 const O_LARGEFILE: u64 = if cfg!(target_arch = "aarch64") { 0o400000 } else { 0o100000 };
 
 /// `CLONE_*` bits (uapi/linux/sched.h).
@@ -66,7 +66,7 @@ const CLONE_FLAGS: [(u64, &str); 26] = [
 ];
 
 impl Details {
-    /// What the row's `fname` column shows.
+    /// Returns the value of the row's `fname` column.
     pub fn fname(&self) -> Option<&Text> {
         match self {
             Self::Open(open) => Some(&open.path),
@@ -79,7 +79,7 @@ impl Details {
         }
     }
 
-    /// What the row's `ret` column shows.
+    /// Returns the value of the row's `ret` column.
     pub fn ret(&self) -> Option<i64> {
         match self {
             Self::Open(open) => Some(open.ret),
@@ -93,7 +93,7 @@ impl Details {
         }
     }
 
-    /// Visits each field that has no column of its own.
+    /// Calls `field` with each field that has no column of its own.
     pub(crate) fn visit<'a>(&'a self, field: &mut dyn FnMut(&'a str, Field<'a>)) {
         match self {
             Self::Open(open) => visit_open(open, field),
@@ -125,15 +125,15 @@ impl Details {
     }
 }
 
-/// The path as it was asked for, where it is another than the one the row has as `fname`: most often it is the same, and
-/// would make a row by a third longer.
+/// Visits the requested path if it differs from the one in the row's `fname` column. Most often they are equal, and
+/// showing both would make rows longer by a third.
 fn visit_asked<'a>(asked: &'a Text, path: &'a Text, field: &mut dyn FnMut(&'a str, Field<'a>)) {
     if asked.as_bytes() != path.as_bytes() {
         visit_text("path_asked", "path_asked_bytes", asked, field);
     }
 }
 
-/// Flags of an open that may make a file; only then its mode means something (open(2)).
+/// Flags of an open that may create a file; the mode has a meaning only with one of them (open(2)).
 const CREATES: u64 = 0o100 | 0o20_000_000;
 
 fn visit_open<'a>(open: &'a crate::Open, field: &mut dyn FnMut(&'a str, Field<'a>)) {
@@ -237,7 +237,7 @@ fn visit_act<'a>(act: &'a crate::Act, field: &mut dyn FnMut(&'a str, Field<'a>))
     }
 }
 
-/// Which file it was, where that is known.
+/// Visits the file's identity, if known.
 pub(crate) fn visit_file<'a>(file: Option<&File>, field: &mut dyn FnMut(&'a str, Field<'a>)) {
     let Some(file) = file else { return };
     field("dev", Field::Uint(file.dev));
@@ -297,7 +297,7 @@ fn visit_text<'a>(
     }
 }
 
-/// Names of the `O_*` bits, access mode first; bits without a name as hex.
+/// Returns the names of the `O_*` bits, access mode first; bits without a name as hex.
 pub fn open_flag_names(flags: u64) -> Vec<Cow<'static, str>> {
     let access = ["O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"][(flags & 3) as usize];
     let mut names = vec![Cow::Borrowed(access)];
@@ -319,7 +319,7 @@ fn names_of(mut bits: u64, known: &[(u64, &'static str)]) -> Vec<Cow<'static, st
     names
 }
 
-/// Kind of file by the `S_IFMT` bits of its inode.
+/// Returns the kind of file for the `S_IFMT` bits of an inode's mode.
 pub fn file_type(mode: u16) -> &'static str {
     match mode & 0o170000 {
         0o100000 => "regular",
@@ -338,7 +338,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_by_name_with_the_composite_ones_whole() {
+    fn flags_of_several_bits_are_named_as_one() {
         let flags = (libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC) as u64;
         assert_eq!(open_flag_names(flags), ["O_WRONLY", "O_CREAT", "O_APPEND", "O_CLOEXEC"]);
         assert_eq!(open_flag_names(libc::O_SYNC as u64), ["O_RDONLY", "O_SYNC"]);
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn errno_names() {
+    fn errors_have_the_kernels_names() {
         assert_eq!(errno_name(2).as_deref(), Some("ENOENT"));
         assert_eq!(errno_name(4095), None);
     }

@@ -35,7 +35,7 @@ pub struct RealFile {
 pub enum Layer {
     /// The writable layer: the file was made there, or copied up.
     Upper,
-    /// One of the read-only layers.
+    /// A read-only layer below.
     Lower,
 }
 

@@ -103,7 +103,7 @@ pub struct RingCheckpoint {
     pub at: BootNs,
 }
 
-/// One tracer's claimed ranges, in ring order.
+/// Keeps a tracer's claimed ranges, in ring order.
 #[derive(Debug, Default)]
 pub(crate) struct OffsetTracker {
     /// Number of the first element of `segments`.

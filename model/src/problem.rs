@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// One invalid setting: its full key and what was expected there. Components return all their problems at once; the
+/// An invalid setting: its full key and what was expected there. Components return all their problems at once; the
 /// configuration loader adds where the value came from (file, environment, `--set`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {

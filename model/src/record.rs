@@ -2,7 +2,7 @@
 
 use crate::{BootNs, Details, ExecId, Text, WallTime};
 
-/// One event as a tracer saw it: its time, its process and its details. Corresponds to duetector's `data_t`.
+/// An event as a tracer saw it: time, process and details. Corresponds to duetector's `data_t`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     /// When the event happened.
@@ -10,7 +10,7 @@ pub struct Record {
     /// The process, as the kernel knew it at that moment. Absent for records that do not come from the kernel; their pid,
     /// uid and the like, if any, are among the fields of `details`.
     pub identity: Option<Identity>,
-    /// What happened, by kind of event.
+    /// Data of the event, by kind.
     pub details: Details,
 }
 

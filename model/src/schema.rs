@@ -1,30 +1,30 @@
-//! The columns of a `Tracking` table, once: for SQL sinks, for the analyzer, for query's `--columns`.
+//! The columns of a `Tracking` table and the fields of `extended`, as used by SQL sinks, the analyzer and expressions.
 
-/// Prefix of every table that holds rows: `duetector_tracking:{tracer}@{collector_id}`. Nothing else in a
-/// store may begin with it, or duetector's analyzer fails on the whole file.
+/// Prefix of every table that holds rows: `duetector_tracking:{tracer}@{collector_id}`. No other table in a store may
+/// begin with it, or duetector's analyzer fails on the whole file.
 pub const TABLE_PREFIX: &str = "duetector_tracking";
 
-/// A column's kind.
+/// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnKind {
-    /// 64-bit signed integer.
+    /// A 64-bit signed integer.
     Integer,
-    /// Text, valid UTF-8.
+    /// A text in valid UTF-8.
     Text,
-    /// `YYYY-MM-DD HH:MM:SS.ffffff`, local.
+    /// A text of the form `YYYY-MM-DD HH:MM:SS.ffffff`, local time.
     DateTime,
     /// A JSON object.
     Json,
 }
 
-/// A column.
+/// A column of a `Tracking` table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// Its name, also the key in JSON output.
+    /// Name of the column, also the key in JSON output.
     pub name: &'static str,
-    /// Its kind.
+    /// Type of the column.
     pub kind: ColumnKind,
-    /// duetector has it too; ours follow after.
+    /// True if duetector has the column too; additional columns follow after those.
     pub core: bool,
 }
 
@@ -32,7 +32,7 @@ const fn column(name: &'static str, kind: ColumnKind, core: bool) -> Column {
     Column { name, kind, core }
 }
 
-/// Every column but `id`, in table order.
+/// All columns except `id`, in table order.
 pub const COLUMNS: [Column; 15] = [
     column("pid", ColumnKind::Integer, true),
     column("uid", ColumnKind::Integer, true),
@@ -51,12 +51,12 @@ pub const COLUMNS: [Column; 15] = [
     column("count", ColumnKind::Integer, false),
 ];
 
-/// The table of a tracer's rows from one collector.
+/// Returns the name of the table that holds a tracer's rows from one collector.
 pub fn table_name(tracer: &str, collector_id: &str) -> String {
     format!("{TABLE_PREFIX}:{tracer}@{collector_id}")
 }
 
-/// Tracer and collector id of a table, if it is one of rows.
+/// Returns the tracer and the collector id of a table; `None` if the table holds no rows.
 ///
 /// ```
 /// assert_eq!(model::schema::parse_table_name("duetector_tracking:open@vm"), Some(("open", "vm")));
@@ -66,20 +66,21 @@ pub fn parse_table_name(table: &str) -> Option<(&str, &str)> {
     table.strip_prefix(TABLE_PREFIX)?.strip_prefix(':')?.split_once('@')
 }
 
-/// What a field of `extended` holds.
+/// The type of a field of `extended`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldKind {
-    /// true, false.
+    /// A boolean value.
     Bool,
     /// A whole number.
     Integer,
-    /// Text.
+    /// A single text.
     Text,
     /// A list of texts.
     Texts,
 }
 
-/// Fields of `extended` that built-in tracers write, by name: known before the first row has them.
+/// Fields of `extended` that built-in tracers write, with their types, ordered by name. Other fields are known only when a
+/// row has them.
 pub const FIELDS: &[(&str, FieldKind)] = &[
     ("abi", FieldKind::Text),
     ("accepted", FieldKind::Bool),

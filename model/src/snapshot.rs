@@ -72,7 +72,7 @@ impl Lost {
     }
 }
 
-/// One tracer's account at one moment, for one sink.
+/// A tracer's account at one moment, for one sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountSnapshot {
     /// Records that existed: the kernel's own count, or the number read from a child or a command's output.

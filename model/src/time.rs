@@ -1,4 +1,4 @@
-//! Kernel time, wall time, and the way from one to the other.
+//! Kernel time, wall time, and the conversion between them.
 
 use serde::{Serialize, Serializer};
 
@@ -6,14 +6,13 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct BootNs(pub u64);
 
-/// Microseconds of *local* wall-clock time since 1970-01-01 00:00:00, without a zone: what duetector's `dt`
-/// column means.
+/// Microseconds of *local* wall-clock time since 1970-01-01 00:00:00, without a zone, as in duetector's `dt` column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WallTime(pub i64);
 
 impl WallTime {
-    /// The contract's exact text form, `YYYY-MM-DD HH:MM:SS.ffffff`, 26 bytes, always six digits.
-    /// Years outside 0 to 9999 are held at the ends of that range.
+    /// Returns the text form `YYYY-MM-DD HH:MM:SS.ffffff`: 26 bytes, always six digits of a second, as duetector requires.
+    /// Years outside 0 to 9999 are clamped to that range.
     pub fn format(self) -> [u8; 26] {
         let (days, micros) = (self.0.div_euclid(86_400_000_000), self.0.rem_euclid(86_400_000_000));
         let (year, month, day) = civil_from_days(days);
@@ -29,7 +28,7 @@ impl WallTime {
         out
     }
 
-    /// From exactly the form that [`WallTime::format`] gives; any other text is none.
+    /// Parses exactly the form that [`WallTime::format`] returns; any other text gives `None`.
     ///
     /// ```
     /// use model::WallTime;
@@ -47,11 +46,11 @@ impl WallTime {
         let days = days_from_civil(number(0, 4)?, number(5, 7)?, number(8, 10)?);
         let seconds = number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?;
         let at = Self((days * 86_400 + seconds) * 1_000_000 + number(20, 26)?);
-        // Separators, and days and hours that there are not, show when it is written again.
+        // Wrong separators and invalid days or hours give another text when formatted again.
         (at.format() == *bytes).then_some(at)
     }
 
-    /// The same as an owned string.
+    /// Returns the text form as an owned string.
     pub fn to_text(self) -> String {
         self.format().iter().map(|&b| char::from(b)).collect()
     }
@@ -70,8 +69,8 @@ fn put(out: &mut [u8], mut value: i64) {
     }
 }
 
-/// Proleptic Gregorian date of a day number (days since 1970-01-01), after Hinnant's `civil_from_days`.
-/// Own code here because it runs once a row on the hot path and needs no zone.
+/// Returns the proleptic Gregorian date of a day number (days since 1970-01-01), after Hinnant's `civil_from_days`.
+/// Written here because it runs for every row on the hot path and needs no time zone.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let z = days + 719_468;
     let era = z.div_euclid(146_097);
@@ -84,7 +83,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
-/// The way back.
+/// Returns the day number of a date, the inverse of [`civil_from_days`].
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = year - i64::from(month <= 2);
     let year_of_era = year.rem_euclid(400);
@@ -93,8 +92,8 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     year.div_euclid(400) * 146_097 + day_of_era - 719_468
 }
 
-/// What turns [`BootNs`] into [`WallTime`]: local wall time at the moment of boot, in nanoseconds. The clock
-/// module of `actors` makes it; it is remade now and then, because wall clocks are set and zones change.
+/// Converts [`BootNs`] to [`WallTime`]. The clock module of `actors` makes it, again and again, because wall clocks are set
+/// and time zones change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootClock {
     /// Local wall-clock nanoseconds (no zone) at boot.
@@ -102,14 +101,14 @@ pub struct BootClock {
 }
 
 impl BootClock {
-    /// Local wall time of a kernel time.
+    /// Returns the local wall time of a kernel time.
     pub fn wall(self, at: BootNs) -> WallTime {
         let ns = i128::from(self.local_ns_at_boot) + i128::from(at.0);
         WallTime(ns.div_euclid(1000) as i64)
     }
 
-    /// This clock, unless `other` tells that somebody has set the time or the zone: both clocks below it run alike, so
-    /// that a smaller difference is an error of reading, and would put rows of one moment in another's order.
+    /// Returns this clock, or `other` if the wall clock or the time zone has been set since. A difference below 1 ms is an
+    /// error of reading, because both kernel clocks run at the same rate; adopting it could reorder rows.
     pub fn unless_set(self, other: Self) -> Self {
         const SET: u64 = 1_000_000;
         if self.local_ns_at_boot.abs_diff(other.local_ns_at_boot) < SET { self } else { other }
@@ -121,14 +120,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_with_six_digits() {
+    fn times_are_formatted_with_six_digits() {
         assert_eq!(WallTime(0).to_text(), "1970-01-01 00:00:00.000000");
         assert_eq!(WallTime(1_709_210_096_000_007).to_text(), "2024-02-29 12:34:56.000007");
         assert_eq!(WallTime(-1).to_text(), "1969-12-31 23:59:59.999999");
     }
 
     #[test]
-    fn what_is_written_is_read_again_and_nothing_else() {
+    fn only_the_form_that_is_written_can_be_read_again() {
         // Every 1000th day or so from year 0 to year 9999.
         for at in (-62_167_219_200_000_000..253_402_300_799_999_999_i64).step_by(86_500_123_456_789) {
             let at = WallTime(at);
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn boot_time_adds_up() {
+    fn wall_time_is_the_time_at_boot_plus_the_time_since() {
         let clock = BootClock { local_ns_at_boot: 1_000_000_000 };
         assert_eq!(clock.wall(BootNs(2_000_000_999)), WallTime(3_000_000));
     }

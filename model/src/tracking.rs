@@ -1,4 +1,4 @@
-//! The normalised row: the same shape for every tracer.
+//! Normalised rows, with the same columns for every tracer.
 
 use std::sync::Arc;
 
@@ -6,40 +6,40 @@ use serde::Serialize;
 
 use crate::{ExecId, Extended, Text, TracerName, WallTime};
 
-/// One row. What it has no column for is in `extended`.
+/// A row. Data without a column of its own is in `extended`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tracking {
-    /// Tracer it is stored under.
+    /// Tracer that the row is stored under.
     pub tracer: TracerName,
-    /// Process id.
+    /// Id of the process.
     pub pid: Option<i64>,
     /// Effective user id.
     pub uid: Option<i64>,
     /// Effective group id.
     pub gid: Option<i64>,
-    /// When, local wall time.
+    /// Time of the event, local wall time.
     pub dt: Option<WallTime>,
-    /// Command name.
+    /// Command name of the thread.
     pub comm: Option<Text>,
     /// Working folder at that moment.
     pub cwd: Option<Text>,
-    /// The file, program or object it is about.
+    /// The file, program or object that the event is about.
     pub fname: Option<Text>,
-    /// Thread id.
+    /// Id of the thread.
     pub tid: Option<i64>,
-    /// Parent's process id.
+    /// Process id of the parent.
     pub ppid: Option<i64>,
-    /// Process instance.
+    /// Identity of the process instance.
     pub exec_id: Option<ExecId>,
     /// Executable file at that moment.
     pub exe: Option<Text>,
-    /// Container, if in one.
+    /// Id of the container, if the process is in one.
     pub container_id: Option<Arc<str>>,
-    /// Result: what the call returned, negative errno on failure.
+    /// Result of the call, negative errno on failure.
     pub ret: Option<i64>,
-    /// How many happenings this row stands for, where it is not one.
+    /// Number of events that the row stands for, if it is not one.
     pub count: Option<i64>,
-    /// The process, the one that made it, and so on, by pid: only where a filter asks for it, and not stored.
+    /// Pids of the process and its ancestors, nearest first; set only if a filter needs it, and not stored.
     #[serde(skip)]
     pub ancestors: Option<crate::Lineage>,
     /// Everything else, as an object.
@@ -47,7 +47,7 @@ pub struct Tracking {
 }
 
 impl Tracking {
-    /// A row of which only its tracer, its moment and its details are known.
+    /// Creates a row with only a tracer, a time and details.
     pub fn new(tracer: TracerName, dt: WallTime, extended: Extended) -> Self {
         Self {
             tracer,

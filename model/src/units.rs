@@ -1,4 +1,4 @@
-//! Sizes and durations as people write them: `8MiB`, `100ms`.
+//! Sizes and durations as they are written in configurations: `8MiB`, `100ms`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,18 +14,18 @@ pub struct Size(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(pub Duration);
 
-/// Why a text is no size or duration.
+/// Error for a text that is no size or no duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
-    /// Not a size.
+    /// The text is not a size.
     #[error("expected a size such as \"512KiB\" or \"8MiB\"")]
     Size,
-    /// Not a duration.
+    /// The text is not a duration.
     #[error("expected a duration such as \"100ms\" or \"2s\"")]
     Period,
 }
 
-/// Largest unit first, so that a value is written with the largest that divides it.
+/// Units of sizes, largest first, so that a value is written with the largest unit that divides it.
 const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 const PERIODS: [(&str, u64); 5] =
     [("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
@@ -106,7 +106,7 @@ macro_rules! as_text {
                         number.to_string().parse().map_err(E::custom)
                     }
                 }
-                // Any: an environment variable or `--set` may bring a number where a file brings text.
+                // A number is accepted too, because `--set` and environment variables may contain one instead of a text.
                 deserializer.deserialize_any(Visitor)
             }
         }
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn read_and_written_alike() {
+    fn texts_are_read_and_written_in_the_same_form() {
         for text in ["8MiB", "1GiB", "3KiB", "1025B", "0B"] {
             assert_eq!(text.parse::<Size>().unwrap().to_string(), text);
         }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_is_refused() {
+    fn other_texts_are_refused() {
         for text in ["", "MiB", "8MB", "-1", "99999999999GiB"] {
             assert_eq!(text.parse::<Size>(), Err(UnitError::Size), "{text}");
         }

@@ -1,5 +1,5 @@
-//! Expressions under random input: no text breaks the compiler, no row the evaluator; and what the checker lets pass
-//! says the same here as in the `cel` crate's own interpreter.
+//! Expressions under random input: no text makes the compiler panic, no row the evaluator, and expressions that pass the
+//! checker have the same result as in the `cel` crate's own interpreter.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use serde_json::json;
 
-/// Pieces of which garbage is made that is nearly an expression.
+/// Pieces of text that are almost an expression when put together at random.
 const PIECES: [&str; 58] = [
     "uid",
     "comm",
@@ -86,7 +86,7 @@ fn one_of(texts: &'static [&'static str]) -> BoxedStrategy<String> {
     prop::sample::select(texts).prop_map(str::to_owned).boxed()
 }
 
-/// Numbers, texts, lists, moments, and what may be any of these: of the right type more often than not.
+/// Operands by type: numbers, texts, lists, timestamps, and values of any type. Most have the right type.
 struct Operands {
     number: BoxedStrategy<String>,
     text: BoxedStrategy<String>,
@@ -208,7 +208,7 @@ fn expression() -> BoxedStrategy<String> {
         3 => related(text.clone(), text.clone()),
         1 => related(time.clone(), time),
         3 => related(any.clone(), any.clone()),
-        // Most often of types that don't go together.
+        // Mostly of types that don't match.
         1 => related(number, text.clone()),
         1 => (text.clone(), test, text.clone()).prop_map(|(a, test, b)| format!("{a}.{test}({b})")),
         1 => text.clone().prop_map(|a| format!("{a}.matches('^s|a$')")),
@@ -223,13 +223,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, rng_seed: RngSeed::Fixed(23), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_text_breaks_the_compiler(text in garbage()) {
+    fn no_text_makes_the_compiler_panic(text in garbage()) {
         fuzz_target(&text);
     }
 }
 
 #[test]
-fn no_row_breaks_an_expression_and_its_conjuncts_hold_where_it_does() {
+fn no_row_makes_an_expression_panic_and_its_conjuncts_hold_where_it_holds() {
     let config =
         Config { cases: 1500, rng_seed: RngSeed::Fixed(23), failure_persistence: None, ..Config::default() };
     let compiled = std::cell::Cell::new(0);
@@ -241,7 +241,7 @@ fn no_row_breaks_an_expression_and_its_conjuncts_hold_where_it_does() {
     assert!(compiled.get() > 700, "only {} of 1500 can be compiled", compiled.get());
 }
 
-/// Of types known beforehand and without null, where CEL's own words apply.
+/// Expressions with types known at compile time and without null, for which CEL's own semantics apply.
 fn strict() -> BoxedStrategy<String> {
     let plain = || prop::sample::select(vec!["uid", "pid", "-3", "0", "2", "9223372036854775807"]);
     let number = prop_oneof![
@@ -283,7 +283,7 @@ fn row(uid: i64, comm: &str, fname: &str, flag: &str) -> Tracking {
     row
 }
 
-/// What the crate's interpreter says; `None` where it fails.
+/// Returns the result of the crate's interpreter; `None` if it fails.
 fn theirs(text: &str, uid: i64, comm: &str, fname: &str, flag: &str) -> Option<bool> {
     let env = Arc::new(Env::stdlib());
     let program = env.compile(text).expect("it parses");
@@ -304,12 +304,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, rng_seed: RngSeed::Fixed(23), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn says_what_the_crates_interpreter_says(
+    fn results_equal_those_of_the_crates_interpreter(
         text in strict(), uid in -3..9_i64, comm in "(sh|/data/|x|)", fname in "(/data/sh|sh|é|)", flag in "(sh|O_RDWR)",
     ) {
         let ours = match Expression::compile(&text, &Schema::default()) {
             Ok(expression) => expression.matches(&row(uid, &comm, &fname, &flag)).ok(),
-            // What can be worked out beforehand fails beforehand.
+            // Constant parts that fail are refused at compile time.
             Err(error) => {
                 let known = ["zero", "overflow"].iter().any(|cause| error.message.contains(cause));
                 prop_assert!(known, "{}: {}", text, error);

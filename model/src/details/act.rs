@@ -1,35 +1,35 @@
-//! Calls that act on processes, credentials and the kernel itself.
+//! System calls that act on processes, credentials or the kernel itself.
 
 use crate::{File, FlagSet, Text};
 
-/// ptrace, kill, setuid, bpf, init_module, memfd_create and their kin.
+/// A ptrace, kill, setuid, bpf, init_module, memfd_create or similar call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Act {
-    /// The system call (`tgkill`).
+    /// Name of the system call (`tgkill`).
     pub call: &'static str,
-    /// The path of the file it is about.
+    /// Path of the file that the call is about.
     pub path: Option<Text>,
-    /// The path is not whole: it was too deep or too long, or a part could not be read.
+    /// True if the path is incomplete: it was too deep or too long, or a part could not be read.
     pub path_incomplete: bool,
-    /// What it was called with, and what came of it, by the names of the fields.
+    /// Arguments and results of the call, with the names of their fields.
     pub fields: Vec<(&'static str, ActField)>,
-    /// What the call returned, or negative errno.
+    /// Return value of the call, or negative errno.
     pub ret: i64,
-    /// Which file it is about.
+    /// Identity of the file that the call is about.
     pub file: Option<File>,
 }
 
-/// Something of a call.
+/// Value of an argument or a result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActField {
-    /// A number.
+    /// An unsigned number.
     Uint(u64),
-    /// One that may be negative.
+    /// A number that may be negative.
     Int(i64),
-    /// Bits that have names.
+    /// Flag bits with names.
     Flags(u64, FlagSet),
-    /// One of several things that have names.
+    /// A value that is shown by its name.
     Name(&'static str),
-    /// Text of the caller's.
+    /// A text that the caller passed.
     Text(Text),
 }

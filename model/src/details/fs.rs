@@ -1,53 +1,53 @@
-//! Calls that change names and attributes of files.
+//! System calls that change names and attributes of files.
 
 use crate::{File, Text};
 
-/// rename, unlink, link, symlink, truncate, chmod, chown, utime, setxattr, mkdir, mknod, mount and their kin.
+/// A rename, unlink, link, symlink, truncate, chmod, chown, utime, setxattr, mkdir, mknod, mount or similar call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fs {
-    /// The system call (`renameat2`).
+    /// Name of the system call (`renameat2`).
     pub call: &'static str,
-    /// Absolute path, seen from the process's root: as asked, made absolute; of a descriptor as the kernel has it.
+    /// Absolute path, seen from the process's root: the requested path made absolute, or the kernel's path of a descriptor.
     pub path: Text,
-    /// A path is not whole: it was too deep or too long, or a part could not be read.
+    /// True if a path is incomplete: it was too deep or too long, or a part could not be read.
     pub path_incomplete: bool,
-    /// The path as asked; absent when the call was given a descriptor.
+    /// The path as requested; absent if the call was given a descriptor.
     pub path_asked: Option<Text>,
-    /// The second path.
+    /// The second path, for calls with two.
     pub other: Option<OtherPath>,
-    /// A word of the call, by the name of its field: a symlink's `target`, an attribute's `name`, a `fs_type`.
+    /// A text argument, with the name of its field: a symlink's `target`, an attribute's `name`, a `fs_type`.
     pub word: Option<(&'static str, Text)>,
-    /// Numbers of the call, by the names of their fields.
+    /// Numeric arguments, with the names of their fields.
     pub args: Vec<(&'static str, FsArg)>,
-    /// 0, or negative errno.
+    /// Result: 0 or negative errno.
     pub ret: i64,
-    /// Which file; absent unless the call was given a descriptor.
+    /// Identity of the file; absent unless the call was given a descriptor.
     pub file: Option<File>,
 }
 
-/// The second of two paths.
+/// The second path of a call with two paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherPath {
-    /// What it is: the name of its field (`new_path`, `source`).
+    /// Name of its field (`new_path`, `source`).
     pub name: &'static str,
-    /// Absolute, as [`Fs::path`].
+    /// Absolute path, like [`Fs::path`].
     pub path: Text,
-    /// As asked, and the name of its field; absent where that is the same by nature (what is mounted).
+    /// The path as requested, with the name of its field; absent where it can't differ (the source of a mount).
     pub asked: Option<(&'static str, Text)>,
 }
 
-/// A number of a call.
+/// Value of a numeric argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FsArg {
-    /// A number.
+    /// An unsigned number.
     Uint(u64),
-    /// A length or offset, which a wrong call makes negative.
+    /// A length or offset, which may be negative in an invalid call.
     Int(i64),
-    /// Bits that have names.
+    /// Flag bits with names.
     Flags(u64, FlagSet),
 }
 
-/// Which names bits have.
+/// The set of names for flag bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlagSet {
     /// `RENAME_*` (uapi/linux/fs.h).
@@ -66,7 +66,7 @@ pub enum FlagSet {
     Umount,
     /// `MOVE_MOUNT_*` (uapi/linux/mount.h).
     MoveMount,
-    /// `OPEN_TREE_*` (uapi/linux/mount.h) and what goes with them.
+    /// `OPEN_TREE_*` (uapi/linux/mount.h) and the `AT_*` bits that open_tree takes.
     OpenTree,
     /// `MOUNT_ATTR_*` (uapi/linux/mount.h).
     MountAttr,
@@ -83,7 +83,7 @@ pub enum FlagSet {
 }
 
 impl FlagSet {
-    /// The bits that have a name.
+    /// Returns the known bits with their names.
     pub fn known(self) -> &'static [(u64, &'static str)] {
         match self {
             Self::Rename => &[(1, "RENAME_NOREPLACE"), (2, "RENAME_EXCHANGE"), (4, "RENAME_WHITEOUT")],

@@ -1,69 +1,69 @@
-//! What is done with sockets.
+//! Socket calls, connections and DNS datagrams.
 
 use std::net::IpAddr;
 
 use crate::Text;
 
-/// connect, accept, bind, listen, the end of a connection, datagrams.
+/// A connect, accept, bind or listen, a datagram, or the end of a connection or flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Socket {
-    /// The system call, where a tracer looks at several; absent from sums at an end.
+    /// Name of the system call, for tracers that trace several; absent from the record of an ended connection or flow.
     pub call: Option<&'static str>,
-    /// Between which ends.
+    /// The socket's two ends.
     pub ends: Ends,
-    /// `SOCK_STREAM` and its like, by number (linux/net.h).
+    /// Socket type: the number of `SOCK_STREAM` etc. (linux/net.h).
     pub kind: u16,
-    /// `IPPROTO_TCP` and its like, by number; 0 of unix sockets.
+    /// Protocol: the number of `IPPROTO_TCP` etc.; 0 for unix sockets.
     pub protocol: u16,
-    /// The call's result or negative errno; at a connection's end 0 or the errno that it ended with. A connect's is its
-    /// final result, not its `EINPROGRESS`. Absent from a flow's sums.
+    /// Result of the call or negative errno; for an ended connection, 0 or the errno that it ended with. For a connect this
+    /// is the final result, not `EINPROGRESS`. Absent for an ended flow.
     pub ret: Option<i64>,
-    /// Of a connect: the caller did not wait (`EINPROGRESS`).
+    /// For a connect: true if the caller did not wait (`EINPROGRESS`).
     pub nonblocking: Option<bool>,
-    /// Of a connection that ended: the other side had connected.
+    /// For an ended connection: true if the other side had connected.
     pub accepted: Option<bool>,
-    /// Of a listen: how many connections may wait.
+    /// For a listen: number of connections that may wait.
     pub backlog: Option<u32>,
-    /// Of a datagram: which way it went.
+    /// For a datagram: whether it was sent or received.
     pub direction: Option<Transfer>,
-    /// Sums at an end.
+    /// Traffic of an ended connection or flow.
     pub traffic: Option<Traffic>,
 }
 
 /// The two ends of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ends {
-    /// Addresses and ports.
+    /// IP addresses and ports.
     Inet {
-        /// Here.
+        /// Local address and port.
         local: (IpAddr, u16),
-        /// There, where that is known.
+        /// Remote address and port, if known.
         remote: Option<(IpAddr, u16)>,
     },
     /// A unix socket.
     Unix {
         /// Absolute path of the socket's file, seen from the process's root.
         path: Option<Text>,
-        /// The path is not whole.
+        /// True if the path is incomplete.
         path_incomplete: bool,
-        /// `sun_path`, an abstract one's NUL written as `@`; empty if it has no name.
+        /// `sun_path`, with the NUL of an abstract name written as `@`; empty for an unnamed socket.
         name: Text,
-        /// The process that made the other end, as `SO_PEERCRED` tells it, in the first pid namespace.
+        /// Pid, in the initial pid namespace, of the process that made the other end, as `SO_PEERCRED` reports it.
         peer_pid: Option<u32>,
     },
 }
 
-/// Which way a datagram went.
+/// Direction of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer {
-    /// Out.
+    /// Sent by the process.
     Sent,
-    /// In.
+    /// Received by the process.
     Received,
 }
 
 impl Transfer {
-    /// As rows show it.
+    /// Returns the name used in rows.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sent => "sent",
@@ -72,47 +72,47 @@ impl Transfer {
     }
 }
 
-/// What went and came.
+/// Amount of data that a connection or flow carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traffic {
-    /// Bytes that went.
+    /// Number of bytes sent.
     pub bytes_sent: u64,
-    /// Bytes that came.
+    /// Number of bytes received.
     pub bytes_received: u64,
-    /// Datagrams that went, and that came.
+    /// Number of datagrams sent and received, for datagram sockets.
     pub datagrams: Option<(u64, u64)>,
-    /// From the beginning to the end, or to the last datagram.
+    /// Time from the beginning to the end, or to the last datagram.
     pub duration_ns: u64,
 }
 
-/// A datagram of the domain name system, to or from port 53.
+/// A DNS datagram, to or from port 53.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dns {
-    /// The system call.
+    /// Name of the system call.
     pub call: &'static str,
-    /// Between which ends.
+    /// The socket's two ends.
     pub ends: Ends,
-    /// Which way it went.
+    /// Whether it was sent or received.
     pub direction: Transfer,
-    /// The call's result: bytes, or negative errno.
+    /// Result of the call: bytes or negative errno.
     pub ret: i64,
-    /// What it says; `None` where that is no such message.
+    /// The decoded message; `None` if the datagram is no DNS message.
     pub message: Option<DnsMessage>,
 }
 
-/// What a message says.
+/// A decoded DNS message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsMessage {
-    /// Its number, by which an answer is found.
+    /// Message id, which the answer to a query repeats.
     pub id: u16,
-    /// The names asked for, in the form of zone files (RFC 1035 5.1: what is not plain is escaped), a space between.
+    /// Queried names in the form of zone files (RFC 1035 5.1, special characters escaped), separated by spaces.
     pub name: String,
-    /// Their types (`A`), likewise.
+    /// Queried record types (`A`), separated by spaces.
     pub query_type: String,
-    /// The answer's code (`NOERROR`, `NXDOMAIN`); `None` for a question.
+    /// Response code (`NOERROR`, `NXDOMAIN`); `None` for a query.
     pub code: Option<&'static str>,
-    /// The addresses answered.
+    /// Addresses in the answer.
     pub addresses: Vec<IpAddr>,
-    /// Not all of it could be read: it is longer than what is kept, cut by who sent it, or wrong.
+    /// True if a part could not be read: the message is longer than what is kept, truncated by its sender, or malformed.
     pub incomplete: bool,
 }

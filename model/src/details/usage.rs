@@ -1,56 +1,56 @@
-//! What a process did with a file.
+//! File usage: what a process read, wrote or mapped of a file.
 
 use crate::{BootNs, File, Text};
 
-/// What a process did with a file, one way, since it was last told.
+/// Bytes and calls that a process read, wrote or mapped of one file since the previous row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Absolute path as it was at the first of the calls; a pipe's or socket's as `/proc/PID/fd` has it.
+    /// Absolute path as it was at the first of the calls; for a pipe or socket, its name as in `/proc/PID/fd`.
     pub path: Text,
-    /// The path is not whole.
+    /// True if the path is incomplete.
     pub path_incomplete: bool,
-    /// Which file.
+    /// Identity of the file.
     pub file: Option<File>,
-    /// `O_*` bits it is open with.
+    /// `O_*` bits that the file is open with.
     pub flags: u64,
-    /// Which way.
+    /// Whether it was read, written or mapped.
     pub direction: Direction,
-    /// Bytes that the calls returned; of maps what was mapped.
+    /// Bytes that the calls returned; for maps, the bytes mapped.
     pub bytes: u64,
-    /// How many calls, failed ones excepted.
+    /// Number of calls that succeeded.
     pub calls: u64,
-    /// By which calls.
+    /// Names of the calls used.
     pub via: Vec<&'static str>,
     /// When the first of them ended.
     pub first: BootNs,
-    /// When the last did, to a clock tick.
+    /// When the last of them ended, with the resolution of a clock tick.
     pub last: BootNs,
 }
 
-/// Which way bytes went.
+/// Whether a file was read, written or mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// From the file.
+    /// The process read from the file.
     Read,
-    /// To the file.
+    /// The process wrote to the file.
     Written,
-    /// Its pages became the process's memory.
+    /// The process mapped the file into its memory.
     Mapped(Mapped),
 }
 
-/// What was mapped, over all maps.
+/// The range and the protection of all mappings together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapped {
-    /// From where in the file.
+    /// Smallest offset in the file.
     pub from: u64,
-    /// To where: not included, and it may lie behind the file's end.
+    /// End of the range, exclusive; may be behind the end of the file.
     pub to: u64,
     /// `PROT_*` bits, and above the lowest 8 `MAP_SHARED` and `MAP_PRIVATE`.
     pub protection: u32,
 }
 
 impl Mapped {
-    /// Names of its bits.
+    /// Returns the names of the protection bits.
     pub fn protection_names(&self) -> Vec<&'static str> {
         let known = [
             (1, "PROT_READ"),

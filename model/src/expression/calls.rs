@@ -1,8 +1,8 @@
-//! The functions an expression can call, and what they take.
+//! The functions that an expression can call, with their arguments and results.
 
 use super::kind::Kind;
 
-/// A function.
+/// A function or method of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Function {
     Size,
@@ -23,7 +23,7 @@ pub(super) enum Function {
     Part(Part),
 }
 
-/// A part of a moment, or of a length of time.
+/// A part of a timestamp or a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Year,
@@ -38,13 +38,13 @@ pub(super) enum Part {
     Milliseconds,
 }
 
-/// How a function is written and what it takes.
+/// Syntax, argument types and result type of a function.
 pub(super) struct Signature {
     pub(super) name: &'static str,
     pub(super) function: Function,
     /// `a.f(b)`, `f(a, b)`, or both.
     pub(super) form: Form,
-    /// Kinds of each argument, the receiver first; lists stand for all lists.
+    /// Types accepted for each argument, the receiver first; a list stands for lists of any elements.
     takes: &'static [&'static [Take]],
     gives: Kind,
 }
@@ -140,7 +140,7 @@ pub(super) const FUNCTIONS: &[Signature] = &[
     clock_part("getMilliseconds", Part::Milliseconds),
 ];
 
-/// The macros, for suggestions.
+/// Names of the macros, for suggestions.
 pub(super) const MACROS: [&str; 6] = ["has", "all", "exists", "exists_one", "filter", "map"];
 
 impl Signature {
@@ -152,7 +152,7 @@ impl Signature {
         self.takes.len()
     }
 
-    /// What it gives; or the place of the first argument it does not take.
+    /// Returns the type of the result, or the index of the first argument with a wrong type.
     pub(super) fn check(&self, arguments: &[Kind]) -> Result<Kind, usize> {
         let refused = self
             .takes
@@ -162,7 +162,7 @@ impl Signature {
         refused.map_or_else(|| Ok(self.gives.clone()), Err)
     }
 
-    /// How it is called, for messages.
+    /// Returns how the function is called, for error messages.
     pub(super) fn usage(&self) -> String {
         let words: Vec<String> = self.takes.iter().map(|takes| words(takes)).collect();
         match (self.form, words.split_first()) {

@@ -1,4 +1,4 @@
-//! The checker: every part of the tree gets its type, or the expression is refused where it is wrong.
+//! The type checker: finds the type of every part of the tree, or refuses the expression with the position of the mistake.
 
 use std::collections::BTreeSet;
 
@@ -12,18 +12,18 @@ use super::parse::{MAX_DEPTH, Parsed};
 use super::source::{Column, Nothing};
 use super::{Schema, schema};
 
-/// A checked part.
+/// A checked part of an expression, with its type.
 pub(super) type Typed = (Node, Kind);
 
-/// Goes through a tree once.
+/// Checks a tree in one pass.
 pub(super) struct Checker<'a> {
     pub(super) parsed: &'a Parsed,
     pub(super) schema: &'a Schema,
-    /// What macros have named, with its type.
+    /// Variables of the enclosing macros, with their types.
     pub(super) vars: Vec<(String, Kind)>,
     /// Columns and fields of `extended` that are read.
     pub(super) used: BTreeSet<String>,
-    /// A field is read whose name is only known at run time.
+    /// True if a field is read with a name that is only known at run time.
     pub(super) any_field: bool,
     depth: usize,
 }
@@ -37,7 +37,7 @@ impl<'a> Checker<'a> {
         Err(self.parsed.error(part, message.into()))
     }
 
-    /// The whole: what it says must be true or false.
+    /// Checks the whole expression, which must give true or false.
     pub(super) fn root(&mut self) -> Result<Node, ExpressionError> {
         let root = &self.parsed.root;
         let (node, kind) = self.check(root)?;
@@ -77,10 +77,10 @@ impl<'a> Checker<'a> {
             LiteralValue::Int(number) => (Node::Const(Literal::Int(*number.inner())), Kind::Int),
             LiteralValue::Double(number) => (Node::Const(Literal::Double(*number.inner())), Kind::Double),
             LiteralValue::String(text) => (Node::Const(Literal::Text(text.inner().into())), Kind::Text),
-            // One type of whole numbers is enough for rows.
+            // Rows need only one type of whole numbers.
             LiteralValue::UInt(number) => match i64::try_from(*number.inner()) {
                 Ok(number) => (Node::Const(Literal::Int(number)), Kind::Int),
-                Err(_) => return self.fail(id, "numbers are of at most 63 bits"),
+                Err(_) => return self.fail(id, "numbers have at most 63 bits"),
             },
             LiteralValue::Bytes(_) => return self.fail(id, "there are no bytes in rows, only strings"),
         })
@@ -88,8 +88,8 @@ impl<'a> Checker<'a> {
 
     fn name(&mut self, id: u64, name: &str) -> Result<Typed, ExpressionError> {
         let name = name.trim_start_matches('.');
-        if let Some(place) = self.vars.iter().rposition(|(var, _)| var == name) {
-            return Ok((Node::Var(place), self.vars[place].1.clone()));
+        if let Some(index) = self.vars.iter().rposition(|(var, _)| var == name) {
+            return Ok((Node::Var(index), self.vars[index].1.clone()));
         }
         if let Some(column) = Column::named(name) {
             if self.schema.stored && !column.is_stored() {
@@ -120,7 +120,7 @@ impl<'a> Checker<'a> {
         Node::Field(name.into())
     }
 
-    /// Whether it is `extended` itself, and nothing that a macro named so.
+    /// Returns whether a part is `extended` itself rather than a macro's variable of that name.
     pub(super) fn is_extended(&self, part: &IdedExpr) -> bool {
         matches!(&part.expr, Expr::Ident(name) if name == schema::EXTENDED)
             && self.vars.iter().all(|(var, _)| var != schema::EXTENDED)
@@ -138,18 +138,18 @@ impl<'a> Checker<'a> {
     }
 
     pub(super) fn index(&mut self, id: u64, of: &IdedExpr, at: &IdedExpr) -> Result<Typed, ExpressionError> {
-        let place = self.check(at)?;
+        let (index, index_kind) = self.check(at)?;
         if self.is_extended(of) {
-            return self.extended_at(id, place.0, place.1);
+            return self.extended_at(id, index, index_kind);
         }
         let (node, kind) = self.check(of)?;
-        let gives = match (&kind, &place.1) {
+        let gives = match (&kind, &index_kind) {
             (Kind::List(element), Kind::Int | Kind::Any | Kind::Null) => element.as_ref().clone(),
             (Kind::Object, Kind::Text | Kind::Any | Kind::Null) => Kind::Any,
             (Kind::Any | Kind::Null, Kind::Int | Kind::Text | Kind::Any | Kind::Null) => Kind::Any,
-            (kind, place) => return self.fail(id, format!("{kind} can't be indexed by {place}")),
+            (kind, index) => return self.fail(id, format!("{kind} can't be indexed by {index}")),
         };
-        Ok((Node::At(Box::new(node), Box::new(place.0)), gives))
+        Ok((Node::At(Box::new(node), Box::new(index)), gives))
     }
 
     fn list(&mut self, elements: &[IdedExpr]) -> Result<Typed, ExpressionError> {
@@ -191,7 +191,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// `&&` and `||`, as flat as they were written.
+    /// Checks `&&` or `||`; a chain of the same operator becomes one flat node.
     fn all_of(&mut self, a: &IdedExpr, b: &IdedExpr, and: bool) -> Result<Node, ExpressionError> {
         let mut nodes = Vec::new();
         for part in [a, b] {
@@ -252,7 +252,7 @@ impl<'a> Checker<'a> {
         self.folded(id, Node::Arithmetic(operation, Box::new([a, b])), gives)
     }
 
-    /// What needs no row is done now, so that what would always fail is told now.
+    /// Evaluates a part that does not depend on a row, so that a part that always fails is reported at compile time.
     pub(super) fn folded(&self, id: u64, node: Node, kind: Kind) -> Result<Typed, ExpressionError> {
         let constant = match &node {
             Node::Arithmetic(_, sides) => sides.iter().all(|side| side.literal().is_some()),
@@ -275,7 +275,7 @@ fn operand(kind: &Kind) -> bool {
     !matches!(kind, Kind::Bool | Kind::List(_) | Kind::Object)
 }
 
-/// The first-written part of an expression: where a reader looks for it.
+/// Returns the part of an expression that is written first, where an error is marked.
 fn first(part: &IdedExpr) -> u64 {
     match &part.expr {
         Expr::Call(CallExpr { target: Some(target), .. }) => first(target),

@@ -1,4 +1,4 @@
-//! The checker's other half: functions, macros and `in`.
+//! The part of the checker for functions, macros and `in`.
 
 use std::collections::HashSet;
 
@@ -12,9 +12,9 @@ use super::ir::{Each, Literal, Node, Quantifier};
 use super::kind::Kind;
 use super::schema;
 
-/// A compiled pattern takes this much memory at most.
+/// Largest size of a compiled pattern, in bytes.
 const PATTERN_SIZE: usize = 1 << 20;
-/// From so many elements on a list of constants becomes a set.
+/// Smallest number of elements at which a list of constants becomes a set.
 const SET_FROM: usize = 3;
 
 impl Checker<'_> {
@@ -48,8 +48,8 @@ impl Checker<'_> {
         }
         let gives = match signature.check(&kinds) {
             Ok(gives) => gives,
-            Err(place) => {
-                let found = &kinds[place];
+            Err(index) => {
+                let found = &kinds[index];
                 return self.fail(id, format!("found {found}, expected {}", signature.usage()));
             }
         };
@@ -59,11 +59,11 @@ impl Checker<'_> {
         self.folded(id, Node::Call(signature.function, nodes), gives)
     }
 
-    /// Patterns are compiled once, so they must be there.
+    /// Compiles the pattern of `matches`, which must therefore be a literal.
     fn matches(&mut self, id: u64, mut arguments: Vec<Node>) -> Result<Typed, ExpressionError> {
         let (Some(Node::Const(Literal::Text(pattern))), Some(text)) = (arguments.pop(), arguments.pop())
         else {
-            return self.fail(id, "the pattern of matches() must be a string written there");
+            return self.fail(id, "the pattern of matches() must be a string literal");
         };
         match RegexBuilder::new(&pattern).size_limit(PATTERN_SIZE).build() {
             Ok(regex) => Ok((Node::Matches(Box::new(text), Box::new(regex)), Kind::Bool)),
@@ -120,7 +120,7 @@ impl Checker<'_> {
         Ok((Node::Each(Box::new(Each { what, range, body, only })), gives))
     }
 
-    /// What a macro does with each element: which at all, what, and what that gives.
+    /// Checks the arguments of a macro: returns the condition that selects elements, the body, and the body's type.
     fn bodies(
         &mut self,
         id: u64,
@@ -175,7 +175,7 @@ impl Checker<'_> {
     }
 }
 
-/// `in`: a set where the list is all texts or all whole numbers.
+/// Makes the node for `in`, with a set if all elements of the list are texts or all are whole numbers.
 fn among(node: Node, list: Node) -> Node {
     if let Node::List(elements) = &list
         && elements.len() >= SET_FROM

@@ -1,5 +1,5 @@
-//! What of an expression a store can be asked beforehand: conditions on single columns all of which must hold where
-//! the expression does.
+//! Conditions on single columns that follow from an expression. All of them hold wherever the expression holds, so a store
+//! can use them to select rows before the expression is applied.
 
 use super::calls::Function;
 use super::ir::{Literal, Node, Relation};
@@ -8,24 +8,24 @@ use super::source::Column;
 /// A condition that holds wherever the expression holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conjunct {
-    /// On which column.
+    /// Column that the condition is on.
     pub column: Column,
-    /// What.
+    /// Test of the column's value.
     pub test: Test,
 }
 
-/// What is asked of a column. Null is equal to no literal and stands in no order to one.
+/// A test of a column's value. Null equals no literal and is neither less nor greater than one.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
-    /// Stands to this literal as the relation says.
+    /// The value compares to the literal in this way.
     Compare(Relation, Literal),
-    /// Is one of these.
+    /// The value is one of these.
     In(Vec<Literal>),
-    /// Text that begins so.
+    /// The value is a text with this prefix.
     StartsWith(Box<str>),
 }
 
-/// Those of a compiled expression.
+/// Returns the conditions that follow from a compiled expression.
 pub(super) fn of(node: &Node) -> Vec<Conjunct> {
     match node {
         Node::And(parts) => parts.iter().filter_map(conjunct).collect(),
@@ -41,7 +41,7 @@ fn conjunct(node: &Node) -> Option<Conjunct> {
                 Some(Conjunct { column: *column, test: Test::Compare(*relation, literal.clone()) })
             }
             [Node::Const(literal), Node::Column(column)] => {
-                Some(Conjunct { column: *column, test: Test::Compare(relation.turned(), literal.clone()) })
+                Some(Conjunct { column: *column, test: Test::Compare(relation.mirrored(), literal.clone()) })
             }
             _ => None,
         },

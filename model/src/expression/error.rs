@@ -1,20 +1,20 @@
-//! What can be wrong with an expression, and what can go wrong when it is applied to a row.
+//! Errors of expressions: those found when compiling, and those that occur when one is applied to a row.
 
 use std::fmt;
 
-/// Why a text is no expression, and where in it.
+/// Error for a text that is no valid expression, with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpressionError {
-    /// Line, from 1.
+    /// Line number, from 1.
     pub line: usize,
     /// Column, in characters from 1.
     pub column: usize,
-    /// What was found, what was expected: lower case, no full stop.
+    /// Description of what was found and what was expected, in lower case without a full stop.
     pub message: String,
 }
 
 impl ExpressionError {
-    /// The error with the line of `text` it is in, and a caret below its place: for terminals.
+    /// Returns the error with its line of `text` and a caret below its column, for terminals.
     ///
     /// ```
     /// use model::expression::{Expression, Schema};
@@ -24,7 +24,7 @@ impl ExpressionError {
     /// ```
     pub fn show(&self, text: &str) -> String {
         let Some(line) = text.lines().nth(self.line.saturating_sub(1)) else { return self.to_string() };
-        // A tab is as wide below as above.
+        // Tabs are kept, so that the caret is below its column.
         let before = line.chars().take(self.column.saturating_sub(1));
         let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         format!("{self}\n  {line}\n  {indent}^")
@@ -39,27 +39,27 @@ impl fmt::Display for ExpressionError {
 
 impl std::error::Error for ExpressionError {}
 
-/// Why an expression has no answer for one row.
+/// Error when an expression has no result for a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvalError {
-    /// Values of types that don't go together: a field of `extended` was not what the expression took it for.
+    /// A value has the wrong type: a field of `extended` is not what the expression expects.
     #[error("{operation} does not take {found}")]
     Type {
-        /// What was to be done.
+        /// Operation that failed.
         operation: &'static str,
-        /// The type that was found.
+        /// Type of the value found.
         found: &'static str,
     },
-    /// A result too large for its type.
+    /// A result is too large for its type.
     #[error("{0} overflows")]
     Overflow(&'static str),
-    /// Division by zero.
+    /// A number was divided by zero.
     #[error("division by zero")]
     DivisionByZero,
-    /// Not what is to be converted.
+    /// A text can't be converted.
     #[error("{0} does not understand its text")]
     Conversion(&'static str),
-    /// Lists too long, texts too large.
+    /// The lists are too long or the texts too large for the limit of work.
     #[error("the row is too large for this expression")]
     TooMuch,
 }

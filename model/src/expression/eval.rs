@@ -1,5 +1,5 @@
-//! Applies a compiled expression to a row. No row makes it panic, hang or grow: work is counted, and ends in an
-//! error beyond a limit.
+//! Applies a compiled expression to a row. No row can make it panic, hang or use much memory: steps are counted, and
+//! beyond a limit the evaluation fails.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -11,14 +11,14 @@ use super::source::Source;
 use super::time::Localize;
 use super::value::{Items, Value};
 
-/// Steps an expression may take on one row: operations, elements of lists, and texts in pieces of [`TEXT_STEP`].
+/// Largest number of steps on one row: operations, elements of lists, and texts in pieces of [`TEXT_STEP`].
 const STEPS: u32 = 100_000;
-/// Bytes of text that are one step.
+/// Bytes of text that count as one step.
 const TEXT_STEP: usize = 256;
 
 type Result<T> = std::result::Result<T, EvalError>;
 
-/// One row's evaluation.
+/// The evaluation of an expression on a row.
 pub(super) struct Run<'a, S: Source> {
     source: &'a S,
     pub(super) localize: Localize,
@@ -41,7 +41,7 @@ impl<'a, S: Source> Run<'a, S> {
         self.spend(text.len() / TEXT_STEP)
     }
 
-    /// What a part says.
+    /// Evaluates a part of the expression.
     pub(super) fn eval(&mut self, node: &'a Node) -> Result<Value<'a>> {
         self.spend(1)?;
         Ok(match node {
@@ -50,19 +50,19 @@ impl<'a, S: Source> Run<'a, S> {
             Node::Field(name) => self.source.field(name),
             Node::FieldAt(name) => match self.eval(name)? {
                 Value::Text(Cow::Borrowed(name)) => self.source.field(name),
-                // A computed name does not live as long as what it names.
+                // The computed name is dropped before the value is.
                 Value::Text(Cow::Owned(name)) => self.source.field(&name),
                 Value::Null => Value::Null,
                 other => return wrong("extended[]", &other),
             },
-            Node::Var(place) => self.vars.get(*place).cloned().unwrap_or(Value::Null),
+            Node::Var(index) => self.vars.get(*index).cloned().unwrap_or(Value::Null),
             Node::Member(of, name) => match self.eval(of)? {
                 of @ (Value::Null | Value::Object(_)) => of.member(name),
                 other => return wrong(".", &other),
             },
-            Node::At(of, place) => {
-                let (of, place) = (self.eval(of)?, self.eval(place)?);
-                ops::at(&of, &place)?
+            Node::At(of, index) => {
+                let (of, index) = (self.eval(of)?, self.eval(index)?);
+                ops::at(&of, &index)?
             }
             Node::If(parts) => {
                 let [test, yes, no] = parts.as_ref();
@@ -87,11 +87,11 @@ impl<'a, S: Source> Run<'a, S> {
         })
     }
 
-    /// Whether a part holds. Null holds not.
+    /// Evaluates a part as a condition. Null counts as false.
     pub(super) fn test(&mut self, node: &'a Node) -> Result<bool> {
         match node {
-            Node::And(parts) => self.settle(parts, false),
-            Node::Or(parts) => self.settle(parts, true),
+            Node::And(parts) => self.decide(parts, false),
+            Node::Or(parts) => self.decide(parts, true),
             Node::Not(of) => Ok(!self.test(of)?),
             Node::Has(of) => Ok(self.eval(of)? != Value::Null),
             Node::Compare(relation, sides) => {
@@ -127,9 +127,9 @@ impl<'a, S: Source> Run<'a, S> {
         }
     }
 
-    /// `&&` (until something is false) or `||` (until something is true). As in CEL, what settles it does so even if
-    /// another part fails.
-    fn settle(&mut self, parts: &'a [Node], by: bool) -> Result<bool> {
+    /// Evaluates `&&` (until a part is false) or `||` (until a part is true). As in CEL, a part that decides the result
+    /// does so even if an earlier one fails.
+    fn decide(&mut self, parts: &'a [Node], by: bool) -> Result<bool> {
         let mut failed = None;
         for part in parts {
             match self.test(part) {
@@ -200,7 +200,7 @@ impl<'a, S: Source> Run<'a, S> {
         let (mut kept, mut count, mut failed) = (Vec::new(), 0_u32, None);
         for item in items.iter() {
             self.spend(1)?;
-            let place = self.vars.len();
+            let index = self.vars.len();
             self.vars.push(item);
             let holds = match (each.what, &each.only) {
                 (Quantifier::Map, None) => Ok(true),
@@ -211,15 +211,15 @@ impl<'a, S: Source> Run<'a, S> {
                 (_, Err(EvalError::TooMuch)) => return Err(EvalError::TooMuch),
                 (Quantifier::All, Ok(false)) => return Ok(Value::Bool(false)),
                 (Quantifier::Exists, Ok(true)) => return Ok(Value::Bool(true)),
-                // As with && and ||: another element may settle it.
+                // As with && and ||, another element may decide the result.
                 (Quantifier::All | Quantifier::Exists, Err(cause)) => failed = failed.or(Some(cause)),
                 (_, Err(cause)) => return Err(cause),
                 (Quantifier::ExistsOne, Ok(holds)) => count += u32::from(holds),
                 (Quantifier::Map, Ok(true)) => kept.push(self.eval(&each.body)?),
-                (Quantifier::Filter, Ok(true)) => kept.extend(self.vars.get(place).cloned()),
+                (Quantifier::Filter, Ok(true)) => kept.extend(self.vars.get(index).cloned()),
                 (_, Ok(_)) => {}
             }
-            self.vars.truncate(place);
+            self.vars.truncate(index);
         }
         if let Some(cause) = failed {
             return Err(cause);
@@ -233,7 +233,7 @@ impl<'a, S: Source> Run<'a, S> {
     }
 }
 
-/// What is true or false without any row, if it is.
+/// Returns the value of a constant condition; `None` if the node depends on the row.
 pub(super) fn constant(node: &Node) -> Option<bool> {
     match node {
         Node::Const(Literal::Bool(truth)) => Some(*truth),

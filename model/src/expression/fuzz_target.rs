@@ -1,15 +1,15 @@
-//! Everything an expression can be put through, for fuzzers and property tests.
+//! A fuzz target that runs everything an expression can be used for; also used by property tests.
 
 use serde_json::json;
 
 use super::{Expression, Relation, Schema, Source, Test, Value};
 use crate::{Details, Extended, TracerName, Tracking, WallTime};
 
-/// Compiles `text` and applies it to rows of every shape. False if it is refused.
+/// Compiles `text` and applies it to rows of every shape. Returns false if the text is refused.
 ///
 /// # Panics
-/// Where a promise of this module is broken: an expression holds for a row, and one of its conjuncts does not; or its
-/// error has no place in the text.
+/// When a property is violated: an expression holds for a row but one of its conjuncts does not, or an error has no
+/// position in the text.
 pub fn fuzz_target(text: &str) -> bool {
     let expression = match Expression::compile(text, &Schema::default()) {
         Ok(expression) => expression,
@@ -30,7 +30,7 @@ pub fn fuzz_target(text: &str) -> bool {
     true
 }
 
-/// As a store would ask it.
+/// Evaluates a conjunct as a store would.
 fn holds(row: &Tracking, conjunct: &super::Conjunct) -> bool {
     let value = row.column(conjunct.column);
     match &conjunct.test {
@@ -52,7 +52,7 @@ fn holds(row: &Tracking, conjunct: &super::Conjunct) -> bool {
     }
 }
 
-/// A row of nothing, one of everything, one whose fields are of other types than built-in tracers give them.
+/// Returns an empty row, a full row, and a row with fields of other types than built-in tracers give them.
 fn rows() -> [Tracking; 3] {
     let row = |fields| {
         let fields = if let serde_json::Value::Object(fields) = fields { fields } else { Default::default() };

@@ -1,4 +1,4 @@
-//! What an expression is compiled to: checked, with all that needs no row done beforehand.
+//! The compiled form of an expression: a checked tree with its constant parts evaluated.
 
 use std::collections::HashSet;
 
@@ -9,20 +9,20 @@ use super::source::Column;
 use super::value::Value;
 use crate::WallTime;
 
-/// One operation.
+/// An operation of a compiled expression.
 #[derive(Debug)]
 pub(super) enum Node {
     Const(Literal),
     Column(Column),
     /// A field of `extended`.
     Field(Box<str>),
-    /// The field of `extended` whose name is only known at run time.
+    /// A field of `extended` with a name that is only known at run time.
     FieldAt(Box<Node>),
-    /// What a macro's name stands for, by the number of macros around it.
+    /// A macro's variable, by the number of macros around that macro.
     Var(usize),
     Member(Box<Node>, Box<str>),
     At(Box<Node>, Box<Node>),
-    /// Not null.
+    /// True if the value is not null.
     Has(Box<Node>),
     Not(Box<Node>),
     And(Vec<Node>),
@@ -45,9 +45,9 @@ pub(super) enum Node {
 pub(super) struct Each {
     pub(super) what: Quantifier,
     pub(super) range: Node,
-    /// What is asked of each element, or what it becomes.
+    /// Condition for each element, or the value it is mapped to.
     pub(super) body: Node,
-    /// Of `map` with three arguments: which elements at all.
+    /// Condition that selects elements, for `map` with three arguments.
     pub(super) only: Option<Node>,
 }
 
@@ -60,7 +60,7 @@ pub(super) enum Quantifier {
     Map,
 }
 
-/// A comparison.
+/// A comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
     Equal,
@@ -72,7 +72,7 @@ pub enum Relation {
 }
 
 impl Relation {
-    /// As it is written.
+    /// Returns the operator as it is written.
     pub fn sign(self) -> &'static str {
         match self {
             Self::Equal => "==",
@@ -88,8 +88,8 @@ impl Relation {
         matches!(self, Self::Equal | Self::NotEqual)
     }
 
-    /// The same with its sides exchanged.
-    pub(super) fn turned(self) -> Self {
+    /// Returns the operator for exchanged operands.
+    pub(super) fn mirrored(self) -> Self {
         match self {
             Self::Less => Self::Greater,
             Self::LessEqual => Self::GreaterEqual,
@@ -121,22 +121,22 @@ impl Operation {
     }
 }
 
-/// A value that stands in the expression itself.
+/// A constant value in an expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Literal {
-    /// Nothing.
+    /// The null value.
     Null,
-    /// Truth.
+    /// A boolean value.
     Bool(bool),
     /// A whole number.
     Int(i64),
     /// Any other number.
     Double(f64),
-    /// Text.
+    /// A text value.
     Text(Box<str>),
-    /// Local time.
+    /// A local time.
     Time(WallTime),
-    /// Microseconds.
+    /// A duration in microseconds.
     Span(i64),
 }
 
@@ -153,7 +153,7 @@ impl Literal {
         }
     }
 
-    /// The literal of a value, if there is one.
+    /// Returns the literal for a value, if there is one.
     pub(super) fn of(value: &Value<'_>) -> Option<Self> {
         Some(match value {
             Value::Null => Self::Null,

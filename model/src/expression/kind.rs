@@ -1,39 +1,39 @@
-//! Types of expressions, as CEL names them. Any value may be null besides.
+//! Types of expressions, with CEL's names. A value of any type may also be null.
 
 use std::fmt;
 
-/// A type.
+/// The type of an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// true, false.
+    /// A boolean value.
     Bool,
     /// A whole number.
     Int,
     /// Any other number.
     Double,
-    /// Text.
+    /// A text value.
     Text,
-    /// A moment of local time.
+    /// A local time.
     Time,
-    /// A length of time.
+    /// A duration of time.
     Span,
-    /// A list.
+    /// A list of elements of one type.
     List(Box<Kind>),
-    /// An object: names and values.
+    /// An object with names and values.
     Object,
-    /// Nothing but null.
+    /// The type of null.
     Null,
-    /// Not known before a row is there.
+    /// A type that is only known for a given row.
     Any,
 }
 
 impl Kind {
-    /// A list of texts.
+    /// Returns the type of a list of texts.
     pub fn texts() -> Self {
         Self::List(Box::new(Self::Text))
     }
 
-    /// Known only at run time, or null.
+    /// Returns whether the type is only known at run time, or null.
     pub(super) fn is_open(&self) -> bool {
         matches!(self, Self::Any | Self::Null)
     }
@@ -42,7 +42,7 @@ impl Kind {
         matches!(self, Self::Int | Self::Double)
     }
 
-    /// Values of the two may be equal.
+    /// Returns whether values of the two types may be equal.
     pub(super) fn compares_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::List(a), Self::List(b)) => a.compares_with(b),
@@ -50,7 +50,7 @@ impl Kind {
         }
     }
 
-    /// One of two may be there.
+    /// Returns the type of a value that may have either of two types.
     pub(super) fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Null, kind) | (kind, Self::Null) => kind,

@@ -1,20 +1,20 @@
-//! Expressions over rows, in CEL: for filters and for `query --where`. Compiled once, with every name and type
-//! checked; then applied to one row after the other.
+//! Expressions over rows, in CEL, for filters and for `query --where`. An expression is compiled once, with every name and
+//! type checked, and then applied to each row.
 //!
-//! The `cel` crate parses. Checking and evaluating are done here: the crate has no checker, compiles patterns anew for
-//! each row, and knows nothing of columns that may be null.
+//! The `cel` crate does the parsing. Checking and evaluating are done here, because the crate has no checker, compiles
+//! patterns again for each row, and has no columns that may be null.
 //!
 //! **Names**: every column of [`Tracking`](crate::Tracking) (`uid`, `fname`, `dt`, …); fields that built-in tracers
 //! write (`flags`, `errno`, `dport`, …: [`crate::schema::FIELDS`]) with their type; every field as `extended.x` or
-//! `extended["any-key"]`, whose type is only known when the row is there. `dt` and every `timestamp(…)` are local time.
+//! `extended["any-key"]`, with a type that is only known for a given row. `dt` and every `timestamp(…)` are local time.
 //!
-//! **Null**: any value may be null, and what is missing is null. Null equals nothing but null; it is neither less nor
-//! greater than anything; a test on it (`startsWith`, `in`, …) does not hold; where true or false is asked for it is
-//! false; a macro finds no elements in it; all else of null is null. So no missing value is ever an error.
+//! **Null**: any value may be null, and a missing value is null. Null equals nothing but null; it is neither less nor
+//! greater than anything; tests on it (`startsWith`, `in`, …) are false; as a condition it is false; a macro finds no
+//! elements in it; every other operation on null gives null. A missing value is therefore never an error.
 //!
-//! **Errors at run time** are what is left: a field of `extended` of another type than the expression takes it for,
-//! an overflow, a division by zero, more work than is allowed. As in CEL, `&&` and `||` are settled by a part that
-//! settles them, even if another fails.
+//! **Errors at run time** have four causes: a field of `extended` has another type than the expression expects, an
+//! overflow, a division by zero, or more work than is allowed. As in CEL, an operand that decides the result of `&&` or
+//! `||` does so even if the other one fails.
 //!
 //! ```
 //! use model::expression::{Expression, Schema};
@@ -70,10 +70,10 @@ struct Compiled {
 }
 
 impl Expression {
-    /// Parses and checks.
+    /// Parses and checks an expression.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its place.
+    /// The first mistake, with its line and column.
     pub fn compile(text: &str, schema: &Schema) -> Result<Self, ExpressionError> {
         let compiled = parse::on_deep_stack(text, || {
             let parsed = parse::Parsed::of(text)?;
@@ -85,42 +85,42 @@ impl Expression {
         Ok(Self(Arc::new(compiled)))
     }
 
-    /// Whether it holds for a row.
+    /// Returns whether the expression holds for a row.
     ///
     /// # Errors
-    /// When it has no answer for this row: values that don't go together, or too much work.
+    /// When it has no result for this row: values of types that don't match, an overflow, or too much work.
     pub fn matches<S: Source>(&self, row: &S) -> Result<bool, EvalError> {
         eval::Run::new(row, self.0.localize).test(&self.0.root)
     }
 
-    /// The text it was compiled from.
+    /// Returns the text that the expression was compiled from.
     pub fn text(&self) -> &str {
         &self.0.text
     }
 
-    /// The columns and fields of `extended` it reads, by name.
+    /// Returns the names of the columns and fields of `extended` that the expression reads.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.0.used.iter().map(String::as_str)
     }
 
-    /// Whether it reads fields whose names are only known at run time (`extended[comm]`).
+    /// Returns whether the expression reads fields with names that are only known at run time (`extended[comm]`).
     pub fn reads_any_field(&self) -> bool {
         self.0.any_field
     }
 
-    /// What it says of every row, if it needs none to say it.
+    /// Returns the result for all rows if it does not depend on the row.
     pub fn constant(&self) -> Option<bool> {
         eval::constant(&self.0.root)
     }
 
-    /// Where a kernel record certainly gives this answer: lists of tests, of which all in one hold. And whether it gives it
-    /// nowhere else.
+    /// Returns alternatives, each a list of tests: where all tests of one list hold, the expression certainly has this
+    /// `answer` for a kernel record. The flag is true if it has the answer nowhere else.
     pub fn certain(&self, answer: bool) -> (Vec<Vec<crate::pushdown::Test>>, bool) {
         let pushdown::Certain { rules, exact } = pushdown::certain(&self.0.root, answer);
         (rules, exact)
     }
 
-    /// Conditions on single columns that hold wherever it holds: for a store to narrow down what must be looked at.
+    /// Returns conditions on single columns that hold wherever the expression holds, so that a store can select rows by them.
     pub fn conjuncts(&self) -> Vec<Conjunct> {
         conjuncts::of(&self.0.root)
     }

@@ -1,4 +1,4 @@
-//! Operators and functions on values. Null in, null out; of what gives true or false, false.
+//! Operators and functions on values. An operation on null gives null, or false if its result is a boolean.
 
 use std::borrow::Cow;
 
@@ -13,15 +13,15 @@ use crate::WallTime;
 
 type Result<T> = std::result::Result<T, EvalError>;
 
-pub(super) fn at<'a>(of: &Value<'a>, place: &Value<'a>) -> Result<Value<'a>> {
-    match (of, place) {
+pub(super) fn at<'a>(of: &Value<'a>, index: &Value<'a>) -> Result<Value<'a>> {
+    match (of, index) {
         (Value::Null, _) | (_, Value::Null) => Ok(Value::Null),
         (Value::Object(_), Value::Text(name)) => Ok(of.member(name)),
-        (Value::List(items), Value::Int(place)) => {
-            // What is not there is null, in lists as in objects.
-            Ok(usize::try_from(*place).ok().and_then(|place| items.get(place)).unwrap_or(Value::Null))
+        (Value::List(items), Value::Int(index)) => {
+            // A missing element is null, in lists as in objects.
+            Ok(usize::try_from(*index).ok().and_then(|index| items.get(index)).unwrap_or(Value::Null))
         }
-        (Value::List(_) | Value::Object(_), place) => wrong("[]", place),
+        (Value::List(_) | Value::Object(_), index) => wrong("[]", index),
         (of, _) => wrong("[]", of),
     }
 }
@@ -78,7 +78,7 @@ fn real(operation: Operation, a: f64, b: f64) -> Result<f64> {
     })
 }
 
-/// How much there is to compare in a value: at most what the limit of steps could bear.
+/// Returns the number of steps for comparing a value, capped above the limit of steps.
 pub(super) fn weight(value: &Value<'_>) -> usize {
     fn json(value: &serde_json::Value, left: &mut usize) {
         *left = left.saturating_sub(1);
@@ -146,7 +146,7 @@ impl<'a, S: Source> Run<'a, S> {
                 other => wrong("duration()", other),
             },
             Function::Part(part) => part_of(&first, part),
-            // Compiled into an operation of its own.
+            // `matches` is compiled to `Node::Matches`.
             Function::Matches => Ok(Value::Null),
         }
     }
@@ -211,7 +211,7 @@ fn to_int(value: Value<'_>) -> Result<Value<'_>> {
     match &value {
         Value::Int(_) | Value::Uint(_) => Ok(value),
         Value::Double(number) => {
-            // 2^63: from there on a cast would stop at the end of the range.
+            // From 2^63 on, a cast would saturate at the end of the range.
             let fits =
                 number.trunc() >= -9_223_372_036_854_775_808.0 && *number < 9_223_372_036_854_775_808.0;
             if fits { Ok(Value::Int(*number as i64)) } else { Err(EvalError::Overflow("int()")) }

@@ -1,5 +1,5 @@
-//! From text to a syntax tree, by the `cel` crate, within limits: text comes from files and command lines, and the
-//! parser goes as deep as its text is nested.
+//! Parses text to a syntax tree with the `cel` crate. Length and nesting are limited, because text comes from files and
+//! command lines, and the parser recurses as deep as its text is nested.
 
 use cel::common::ast::{IdedExpr, SourceInfo};
 use cel::{Env, ParseError};
@@ -8,9 +8,9 @@ use super::error::ExpressionError;
 
 /// Longest expression, in bytes.
 pub const MAX_LENGTH: usize = 4096;
-/// Deepest nesting.
+/// Deepest nesting of an expression.
 pub const MAX_DEPTH: usize = 64;
-/// Stack for parsing and checking: enough for the deepest text of the greatest length.
+/// Stack size for parsing and checking, enough for the deepest text of the greatest length.
 const STACK: usize = 64 << 20;
 
 /// A parsed text.
@@ -20,11 +20,10 @@ pub(super) struct Parsed {
 }
 
 impl Parsed {
-    /// Macros stay the calls they are written as: they are checked as such, each part where it was written.
+    /// Parses a text. Macros are kept as calls rather than expanded, so that errors name the positions in the text.
     pub(super) fn of(text: &str) -> Result<Self, ExpressionError> {
         if text.len() > MAX_LENGTH {
-            let message =
-                format!("expressions are of at most {MAX_LENGTH} bytes, this one has {}", text.len());
+            let message = format!("expressions have at most {MAX_LENGTH} bytes, this one has {}", text.len());
             return Err(ExpressionError { line: 1, column: 1, message });
         }
         let parser =
@@ -37,7 +36,7 @@ impl Parsed {
         }
     }
 
-    /// An error at a part of the tree.
+    /// Creates an error at the position of a part of the tree.
     pub(super) fn error(&self, part: u64, message: String) -> ExpressionError {
         let offset = self.info.offset_for(part).map_or(0, |(start, _)| start as usize);
         let before = self.info.source.get(..offset).unwrap_or_default();
@@ -50,7 +49,7 @@ impl Parsed {
     }
 }
 
-/// Runs `work` where it has enough stack, and where a panic of the parser is an error like any other.
+/// Runs `work` on a thread with enough stack. A panic of the parser becomes an ordinary error.
 pub(super) fn on_deep_stack<T: Send>(
     text: &str,
     work: impl FnOnce() -> Result<T, ExpressionError> + Send,
@@ -79,7 +78,7 @@ fn worded(text: &str, error: &ParseError) -> ExpressionError {
     ExpressionError { line, column, message }
 }
 
-/// The parser's message, without its lists of token names.
+/// Returns the parser's message without its lists of token names.
 fn in_words(message: &str) -> String {
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
     let quoted = |rest: &str| match rest.split(" expecting ").next().unwrap_or(rest) {

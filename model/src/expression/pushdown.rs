@@ -1,17 +1,34 @@
-//! What an expression says for certain of a kernel record, by tests that the kernel can make: see [`crate::pushdown`].
+//! Derives kernel tests from an expression, see [`crate::pushdown`].
+//!
+//! For an expression and an answer (true or false), [`certain`] finds alternatives, each a list of tests that the kernel can
+//! make: where all tests of one list hold, the expression certainly has that answer. The result is exact if the
+//! expression has the answer nowhere else. It walks the tree from the root; `!` swaps the answer, `&&` asked for true (and
+//! `||` asked for false) combines the alternatives of its parts, `||` asked for true (and `&&` asked for false) appends
+//! them, and a part that the kernel can't test contributes nothing and makes the result inexact.
+//!
+//! ```text
+//!  uid in [1, 2] && fname.startsWith('/a/')      certain(…, true)
+//!
+//!            &&                 {uid == 1, fname in /a/*}, {uid == 2, fname in /a/*}
+//!          ╱    ╲                                  ▲ combined
+//!        in    startsWith       {uid == 1}, {uid == 2}      {fname in /a/*}
+//! ```
+//!
+//! A filter whose rules are exact runs in the kernel alone; otherwise the collector applies the whole expression to the
+//! records that the kernel let through.
 
 use super::calls::Function;
 use super::ir::{Literal, Node, Relation};
 use super::source::Column;
 use crate::pushdown::{CgroupField, Number, Test, prefixes_of};
 
-/// Alternatives that one expression may come to.
+/// Largest number of alternatives for one expression.
 const MAX_RULES: usize = 64;
 
-/// Where all tests of one of these lists hold, the expression has the answer that was asked for.
+/// Alternatives under which an expression certainly has a given answer: all tests of one of the lists hold.
 pub(super) struct Certain {
     pub(super) rules: Vec<Vec<Test>>,
-    /// Nowhere else it has.
+    /// True if the expression has the answer nowhere else.
     pub(super) exact: bool,
 }
 
@@ -29,7 +46,7 @@ impl Certain {
     }
 }
 
-/// Where `node`, asked for true or false, certainly says `wanted`.
+/// Returns the alternatives under which `node` certainly evaluates to `wanted`.
 pub(super) fn certain(node: &Node, wanted: bool) -> Certain {
     match (node, wanted) {
         (Node::Not(of), _) => certain(of, !wanted),
@@ -37,10 +54,10 @@ pub(super) fn certain(node: &Node, wanted: bool) -> Certain {
         (Node::And(parts), false) | (Node::Or(parts), true) => any(parts, wanted),
         (Node::Compare(relation, sides), _) => match sides.as_ref() {
             [of, Node::Const(literal)] => compared(of, *relation, literal, wanted),
-            [Node::Const(literal), of] => compared(of, relation.turned(), literal, wanted),
+            [Node::Const(literal), of] => compared(of, relation.mirrored(), literal, wanted),
             _ => Certain::nothing(),
         },
-        // A list too short for a set.
+        // Lists too short to have become a set.
         (Node::In(sides), _) => match sides.as_ref() {
             [of, Node::List(elements)] => {
                 let test = |element: &Node| is(of, element.literal()?);
@@ -70,11 +87,13 @@ pub(super) fn certain(node: &Node, wanted: bool) -> Certain {
                 Certain::negated(Test::comm(prefix, false), wanted)
             }
             [of, Node::Const(Literal::Text(prefix))] => {
-                Certain::negated(place(of).map(|place| Test::field(place, prefix, false)), wanted)
+                Certain::negated(cgroup_field(of).map(|field| Test::field(field, prefix, false)), wanted)
             }
             _ => Certain::nothing(),
         },
-        (Node::Has(of), _) => Certain::negated(place(of).map(|place| Test::missing(place).negated()), wanted),
+        (Node::Has(of), _) => {
+            Certain::negated(cgroup_field(of).map(|field| Test::missing(field).negated()), wanted)
+        }
         (Node::Matches(of, pattern), _) if matches!(**of, Node::Column(Column::Fname)) => {
             let (prefixes, exact) = prefixes_of(pattern.as_str());
             if prefixes.is_empty() || !(wanted || exact) {
@@ -86,7 +105,7 @@ pub(super) fn certain(node: &Node, wanted: bool) -> Certain {
     }
 }
 
-/// All parts say so: each alternative of one with each of the others.
+/// Requires all parts: combines each alternative of one part with each of the others.
 fn all(parts: &[Node], wanted: bool) -> Certain {
     let mut sum = Certain { rules: vec![Vec::new()], exact: true };
     for part in parts {
@@ -100,7 +119,8 @@ fn all(parts: &[Node], wanted: bool) -> Certain {
     sum
 }
 
-/// One part that says so settles it, unless another before it goes beyond its limit of work.
+/// Requires any part: appends the alternatives. Stops after a part that may exceed the limit of work, because then the
+/// expression fails instead of having an answer.
 fn any(parts: &[Node], wanted: bool) -> Certain {
     let mut sum = Certain { rules: Vec::new(), exact: true };
     for part in parts {
@@ -149,7 +169,7 @@ fn one_of(tests: Vec<Option<Test>>, wanted: bool) -> Certain {
 
 fn compared(of: &Node, relation: Relation, literal: &Literal, wanted: bool) -> Certain {
     if let (Some(number), Literal::Int(is)) = (number(of), literal) {
-        // Never null where it is known, so each relation has its opposite.
+        // A known number is never null, so each relation has an inverse.
         let (low, high, not) = match relation {
             Relation::Equal => (*is, *is, false),
             Relation::NotEqual => (*is, *is, true),
@@ -176,13 +196,13 @@ fn is(of: &Node, literal: &Literal) -> Option<Test> {
             Some(Test::Tracer { name: text.to_string(), not: false })
         }
         (Node::Field(name), Literal::Text(text)) if &**name == "errno" => Test::errno(text),
-        (of, Literal::Text(text)) => Some(Test::field(place(of)?, text, true)),
-        (of, Literal::Null) => Some(Test::missing(place(of)?)),
+        (of, Literal::Text(text)) => Some(Test::field(cgroup_field(of)?, text, true)),
+        (of, Literal::Null) => Some(Test::missing(cgroup_field(of)?)),
         _ => None,
     }
 }
 
-fn place(of: &Node) -> Option<CgroupField> {
+fn cgroup_field(of: &Node) -> Option<CgroupField> {
     match of {
         Node::Column(Column::ContainerId) => CgroupField::named(Column::ContainerId.name()),
         Node::Field(name) => CgroupField::named(name),
@@ -211,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_can_tell_is_told() {
+    fn the_kernel_gets_the_tests_that_it_can_make() {
         let table = [
             (
                 "uid in [1, 2] && fname.startsWith('/a/')",

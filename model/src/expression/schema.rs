@@ -1,4 +1,4 @@
-//! The names an expression can use, and their types.
+//! The names that an expression can use, and their types.
 
 use super::kind::Kind;
 use super::source::Column;
@@ -6,15 +6,15 @@ use super::time::Localize;
 use crate::WallTime;
 use crate::schema::{FIELDS, FieldKind};
 
-/// All fields that have no column.
+/// Name of the object with all fields that have no column.
 pub(super) const EXTENDED: &str = "extended";
 
-/// What an expression is compiled against. The names are those of [`crate::Tracking`] and of built-in tracers' fields.
+/// Settings for compiling an expression. The names are always those of [`crate::Tracking`] and of built-in tracers' fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Schema {
-    /// How a moment becomes local time; UTC unless told.
+    /// Converts a moment to local time; by default, local time is UTC.
     pub localize: Localize,
-    /// The rows are those of a store, which has no [`Column::Ancestors`].
+    /// True if the rows come from a store, which has no [`Column::Ancestors`].
     pub stored: bool,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn names<'a>() -> impl Iterator<Item = &'a str> {
     columns.chain(FIELDS.iter().map(|(name, _)| *name)).chain([EXTENDED])
 }
 
-/// The known name most like `name`.
+/// Returns the known name that is most similar to `name`.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
     known.min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or_default()
 }

@@ -1,33 +1,33 @@
-//! Where an expression reads from: a row in memory, or one that a store hands out column by column.
+//! Sources of values for an expression: a row in memory, or a row of a store that is read column by column.
 
 use super::kind::Kind;
 use super::value::{Items, Value};
 use crate::Tracking;
 
-/// What an expression can be applied to.
+/// A row that an expression can be applied to.
 pub trait Source {
-    /// What is in a column.
+    /// Returns the value of a column.
     fn column(&self, column: Column) -> Value<'_>;
-    /// What is in a field of `extended`; null if there is none.
+    /// Returns the value of a field of `extended`; null if there is none.
     fn field(&self, name: &str) -> Value<'_>;
 }
 
 macro_rules! columns {
     ($($variant:ident $name:literal $kind:expr),* $(,)?) => {
-        /// A column that is a name of its own in an expression.
+        /// A column that can be named in an expression.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Column { $($variant),* }
 
         impl Column {
-            /// Every one.
+            /// All columns, in this order.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// Its name.
+            /// Returns the column's name.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),* }
             }
 
-            /// Its type.
+            /// Returns the column's type.
             pub fn kind(self) -> Kind {
                 match self { $(Self::$variant => $kind),* }
             }
@@ -55,7 +55,7 @@ columns! {
 }
 
 impl Column {
-    /// Whether stores have it; else only filters do, while the record is on its way.
+    /// Returns whether the column is stored; if not, only filters of the agent can use it.
     pub fn is_stored(self) -> bool {
         self != Self::Ancestors
     }
@@ -94,7 +94,7 @@ impl Source for Tracking {
     }
 }
 
-/// Nothing known at all: for what needs no row.
+/// A row without values, for evaluating parts that do not depend on a row.
 pub(super) struct Nothing;
 
 impl Source for Nothing {

@@ -1,11 +1,11 @@
-//! What expressions say of rows, and how wrong ones are refused.
+//! Tests of the results of expressions, and of the errors for invalid ones.
 
 use serde_json::{Value as Json, json};
 
 use super::{Expression, Schema};
 use crate::{Details, ExecId, Extended, Open, TracerName, Tracking, WallTime};
 
-/// 2026-01-31 12:00:05.25
+/// The time 2026-01-31 12:00:05.25.
 const AT: WallTime = WallTime(1_769_860_805_250_000);
 
 /// A file opened by root, in no container.
@@ -46,7 +46,7 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
-fn every_column_and_what_it_is() {
+fn columns_and_fields_have_their_values_and_types() {
     let row = opened();
     for text in [
         "tracer == 'open' && pid == 7 && uid == 0 && comm == \"python3\" && ret == -13",
@@ -106,7 +106,7 @@ fn null_matches_nothing_but_null_and_is_no_error() {
 }
 
 #[test]
-fn fields_of_other_tracers_are_what_they_turn_out_to_be() {
+fn fields_of_other_tracers_have_the_type_of_their_value() {
     let row = custom(json!({
         "a-b": 1, "n": 2.5, "big": u64::MAX, "list": [1, "x", null, {"k": [true]}], "obj": {"k": "v", "none": null},
         "truth": true, "mode": "rw", "flags": "none",
@@ -132,7 +132,7 @@ fn fields_of_other_tracers_are_what_they_turn_out_to_be() {
         ("extended.n", Err("a condition does not take double".to_owned())),
         ("1 / int(extended.truth ? 0 : 1) == 1", Err("division by zero".to_owned())),
         ("extended.big + 1 == 0", Err("+ does not take int".to_owned())),
-        // what settles it does so even if another part fails
+        // An operand that decides the result does so even if another one fails.
         ("extended.mode > 3 || uid == null", Ok(true)),
         ("extended.mode > 3 && uid != null", Ok(false)),
         ("[1, 'x'].exists(e, e > 0)", Ok(true)),
@@ -144,7 +144,7 @@ fn fields_of_other_tracers_are_what_they_turn_out_to_be() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_line_and_column() {
+fn errors_name_line_and_column() {
     let table = [
         ("uid ==", "1:7: unexpected end: expected a value"),
         ("uid == 0 fname", "1:10: unexpected 'fname': expected an operator"),
@@ -166,7 +166,7 @@ fn what_is_wrong_is_told_with_line_and_column() {
         ("startsWith(fname, 'x')", "1:11: expected string.startsWith(string)"),
         ("fname.startsWith(3)", "1:17: found int, expected string.startsWith(string)"),
         ("fname.matches('(')", "1:14: \"(\" is no pattern: unclosed group"),
-        ("fname.matches(comm)", "1:14: the pattern of matches() must be a string written there"),
+        ("fname.matches(comm)", "1:14: the pattern of matches() must be a string literal"),
         ("uid in ['root']", "1:5: operator in does not take int and list(string)"),
         ("uid.x == 1", "1:4: int has no field \"x\""),
         ("comm[0] == 'x'", "1:5: string can't be indexed by int"),
@@ -191,7 +191,7 @@ fn what_is_wrong_is_told_with_line_and_column() {
 }
 
 #[test]
-fn what_is_too_large_is_refused() {
+fn expressions_that_are_too_large_are_refused() {
     assert!(refused(&"a".repeat(5000)).contains("at most 4096 bytes"));
     for (open, middle, close) in
         [("(", "true", ")"), ("[", "1", "]"), ("size([", "1", "])"), ("-(", "1", ")")]

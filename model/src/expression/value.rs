@@ -1,4 +1,4 @@
-//! Values at run time: borrowed from the row wherever that can be.
+//! Values at run time, borrowed from the row where possible.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -9,41 +9,41 @@ use super::error::EvalError;
 use crate::extended::Field;
 use crate::{Text, WallTime};
 
-/// A value.
+/// The value of an expression or a part of it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
-    /// Not there.
+    /// A missing value.
     Null,
-    /// Truth.
+    /// A boolean value.
     Bool(bool),
     /// A whole number.
     Int(i64),
-    /// A whole number too large for the other.
+    /// A whole number too large for `Int`.
     Uint(u64),
     /// Any other number.
     Double(f64),
-    /// Text.
+    /// A text value.
     Text(Cow<'a, str>),
-    /// Local time.
+    /// A local time.
     Time(WallTime),
-    /// Microseconds.
+    /// A duration in microseconds.
     Span(i64),
-    /// A list.
+    /// A list of values.
     List(Items<'a>),
-    /// An object.
+    /// An object with names and values.
     Object(Cow<'a, Map<String, Json>>),
 }
 
-/// What is in a list.
+/// The elements of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Items<'a> {
-    /// Values.
+    /// Values made by the expression.
     Values(Vec<Value<'a>>),
-    /// JSON.
+    /// Elements of a JSON array.
     Json(Cow<'a, [Json]>),
-    /// Texts of a row.
+    /// Texts in a row.
     Texts(&'a [Text]),
-    /// Process ids.
+    /// Process ids in a row.
     Pids(&'a [u32]),
 }
 
@@ -57,18 +57,18 @@ impl<'a> Items<'a> {
         }
     }
 
-    pub(super) fn get(&self, place: usize) -> Option<Value<'a>> {
+    pub(super) fn get(&self, index: usize) -> Option<Value<'a>> {
         match self {
-            Self::Values(values) => values.get(place).cloned(),
-            Self::Json(Cow::Borrowed(values)) => values.get(place).map(Value::from),
-            Self::Json(Cow::Owned(values)) => values.get(place).map(|value| Value::from(value).into_owned()),
-            Self::Texts(texts) => texts.get(place).map(|text| Value::text(text.as_str())),
-            Self::Pids(pids) => pids.get(place).map(|pid| Value::Int((*pid).into())),
+            Self::Values(values) => values.get(index).cloned(),
+            Self::Json(Cow::Borrowed(values)) => values.get(index).map(Value::from),
+            Self::Json(Cow::Owned(values)) => values.get(index).map(|value| Value::from(value).into_owned()),
+            Self::Texts(texts) => texts.get(index).map(|text| Value::text(text.as_str())),
+            Self::Pids(pids) => pids.get(index).map(|pid| Value::Int((*pid).into())),
         }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Value<'a>> {
-        (0..self.len()).map(|place| self.get(place).unwrap_or(Value::Null))
+        (0..self.len()).map(|index| self.get(index).unwrap_or(Value::Null))
     }
 }
 
@@ -77,7 +77,7 @@ impl<'a> Value<'a> {
         Self::Text(Cow::Borrowed(text))
     }
 
-    /// The type, as CEL names it.
+    /// Returns CEL's name of the value's type.
     pub(super) fn kind_name(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -107,7 +107,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The member of that name; of what has no members, null.
+    /// Returns the member of that name; null if there is none or the value has no members.
     pub(super) fn member(&self, name: &str) -> Value<'a> {
         match self {
             Self::Object(Cow::Borrowed(map)) => map.get(name).map_or(Value::Null, Value::from),
@@ -118,7 +118,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Equal; null only to null, and values of different types never.
+    /// Returns whether two values are equal. Null equals only null; values of different types are never equal.
     pub(super) fn equals(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Null, Self::Null) => true,
@@ -139,7 +139,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Which comes first: `None` where one is null, or no number at all (NaN).
+    /// Compares two values; `None` if one of them is null or NaN.
     pub(super) fn order(&self, other: &Self, operation: &'static str) -> Result<Option<Ordering>, EvalError> {
         Ok(match (self, other) {
             (Self::Null, _) | (_, Self::Null) => None,
@@ -159,7 +159,7 @@ impl<'a> Value<'a> {
         matches!(self, Self::Int(_) | Self::Uint(_) | Self::Double(_))
     }
 
-    /// By value, exactly, whatever the types.
+    /// Compares two numbers exactly, even if they have different types.
     fn number_order(&self, other: &Self) -> Option<Ordering> {
         let whole = |value: &Self| match value {
             Self::Int(number) => Some(i128::from(*number)),
@@ -179,7 +179,7 @@ fn whole_order(whole: i128, real: f64) -> Option<Ordering> {
     if real.is_nan() {
         return None;
     }
-    // Casts of what is too large stop at the ends of 128 bits, beyond all whole numbers here.
+    // A cast of a larger number saturates at the ends of 128 bits, beyond all whole numbers here.
     let order = whole.cmp(&(real.trunc() as i128));
     Some(order.then(0.0_f64.partial_cmp(&real.fract())?))
 }

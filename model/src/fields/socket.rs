@@ -1,4 +1,4 @@
-//! How what is done with sockets shows.
+//! Fields of socket and DNS records.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::{Dns, Ends, Socket, Text};
 
 type Visitor<'a, 'v> = &'v mut dyn FnMut(&'a str, Field<'a>);
 
-/// The path of a unix socket's file.
+/// Returns the path of a unix socket's file.
 pub(super) fn path(socket: &Socket) -> Option<&Text> {
     match &socket.ends {
         Ends::Unix { path, .. } => path.as_ref(),
