@@ -1,6 +1,6 @@
 //! Actor `EbpfHost`: owns the loaded eBPF object and its ring buffers, reads them, and passes each tracer its raw records.
 //!
-//! All kernel tracers share two rings, so the host demultiplexes: [`demux::Demux`] finds the [`TracerChannel`] of a record
+//! All kernel tracers share two rings, so the host demultiplexes: `Demux` finds the `TracerChannel` of a record
 //! by the kind in its header. A channel appends the bytes to the batch in progress and counts them; a full batch goes into
 //! the tracer's bounded queue. Lifecycle records (exec, clone, exit, …) also update the process table; they are read before
 //! the data records that were written after them.
@@ -16,7 +16,7 @@
 //! Lifecycle records are read regardless, for the process table; their batches wait in bounded memory.
 //!
 //! With pinned rings the host also keeps positions. A record's room is returned to the kernel only when the store has
-//! committed its row; [`TracerChannel::held_from`] is the lowest position that is still needed:
+//! committed its row; `TracerChannel::held_from` is the lowest position that is still needed:
 //!
 //! ```text
 //!  released            held_from                cursor             produced
@@ -27,10 +27,7 @@
 //! After a crash the next agent opens the same ring and starts at the position that the store has recorded.
 //!
 //! The actor runs on a thread of its own. Control messages (attach, detach, stop) are answered between two slices of
-//! reading, however much is in the rings. [`Handover`] passes the object from a crashed incarnation to the next.
-//!
-//! [`TracerChannel`]: tracer_channel::TracerChannel
-//! [`TracerChannel::held_from`]: tracer_channel::TracerChannel::held_from
+//! reading, however much is in the rings. `Handover` passes the object from a crashed incarnation to the next.
 
 mod batch;
 mod core;
