@@ -6,10 +6,11 @@
 //! old sink has closed the file, so that no row is lost, doubled or out of order:
 //!
 //! ```text
-//!               batch n    │  batch n + 1, …
-//!   old sink    takes it   │  writes what it has, closes the file
-//!   new sink               │  queues rows ……………………………………………… │ writes them
-//!               the change is applied                   `free` is set
+//!              batch n   │  batch n + 1, …
+//!   old sink   takes it  │  writes what it has, closes the file │
+//!   new sink             │  queues rows                         │  writes them
+//!                        ▲                                      ▲
+//!              the change is applied                      `free` is set
 //! ```
 
 use std::collections::BTreeMap;

@@ -41,7 +41,7 @@ pub struct CollectorState {
     pub undecided: BTreeMap<String, Undecided>,
     /// Records that could not become rows.
     pub refused: u64,
-    /// Why the latest refused record could not become a row.
+    /// Error of the latest refused record.
     pub last_refusal: Option<String>,
     /// `loss` rows written.
     pub loss_rows: u64,
@@ -54,7 +54,7 @@ pub struct CollectorState {
 pub struct Undecided {
     /// Number of such rows.
     pub rows: u64,
-    /// Why the first such row could not be evaluated.
+    /// Error of the first such row.
     pub first_cause: String,
 }
 

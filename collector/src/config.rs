@@ -22,7 +22,8 @@ pub const JSONL_FILE: &str = "duetector-tracking.jsonl";
 pub struct CollectorConfig {
     /// Id that rows are stored under; empty: the machine's host name.
     pub id: String,
-    /// Number of batches (of up to 1,024 records) that may wait for the collector. When it is reached, sources wait.
+    /// Number of batches (of up to 1,024 records) that may wait for the collector. Sources wait when the queue is
+    /// full.
     pub queue: u32,
     /// Settings of the SQLite store.
     pub sqlite: SqliteConfig,
@@ -80,7 +81,7 @@ pub struct SqliteConfig {
     pub path: String,
     /// Rows written in one transaction.
     pub batch: u32,
-    /// Fewer rows than a full batch are written after this time.
+    /// Time after which fewer rows than a full batch are written.
     pub flush_interval: Period,
     /// Number of batches that may wait for this sink.
     pub queue: u32,
@@ -88,8 +89,8 @@ pub struct SqliteConfig {
     pub when_full: WhenFull,
     /// Durability of a commit: `off`, `normal`, `full`.
     pub synchronous: Synchronous,
-    /// How long a write is retried after an error that may pass (a locked file). After that its rows are lost, and
-    /// counted.
+    /// Time for which a write is retried after an error that may pass (a locked file). After that its rows are lost,
+    /// and counted.
     pub retry_for: Period,
 }
 
@@ -143,14 +144,14 @@ pub struct JsonlConfig {
     pub rotate_keep: u32,
     /// Rows written at once.
     pub batch: u32,
-    /// Fewer rows than a full batch are written after this time.
+    /// Time after which fewer rows than a full batch are written.
     pub flush_interval: Period,
     /// Number of batches that may wait for this sink.
     pub queue: u32,
     /// Action when the queue is full: `block` or `drop`. With `block`, a reader of standard output that stops reading
     /// makes the whole agent wait.
     pub when_full: WhenFull,
-    /// How long a write is retried after an error that may pass.
+    /// Time for which a write is retried after an error that may pass.
     pub retry_for: Period,
 }
 

@@ -30,7 +30,7 @@ pub struct Outcome {
     pub filtered: BTreeMap<usize, u64>,
     /// Records that could not become rows.
     pub refused: u64,
-    /// Why the first refused record could not become a row.
+    /// Error of the first refused record.
     pub first_refusal: Option<NormalizeError>,
 }
 

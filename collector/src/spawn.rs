@@ -177,7 +177,7 @@ pub enum SpawnError {
     Sink {
         /// The sink's name.
         sink: SinkName,
-        /// Why the sink can't work.
+        /// Cause reported by the sink.
         source: SinkError,
     },
 }
@@ -205,7 +205,7 @@ pub struct SinkSpec {
 /// permanently later and crashes too often, it is given up, and rows meant for it count as lost.
 ///
 /// # Errors
-/// What is wrong with the filters, with keys below `filter`, or with a sink.
+/// The filters have problems, whose keys begin with `filter`, or a sink can never work.
 ///
 /// # Panics
 /// Outside an actix system.

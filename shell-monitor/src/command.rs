@@ -26,7 +26,7 @@ pub(crate) struct Run {
     pub(crate) stderr: Kept,
     /// Exit code, unless a signal ended the command.
     pub(crate) code: Option<i32>,
-    /// How the command ended, in words.
+    /// Description of how the command ended.
     pub(crate) status: String,
     pub(crate) why: Why,
 }

@@ -122,7 +122,7 @@ pub struct TemplateConfig {
     pub sp: BTreeMap<String, SubprocessTemplate>,
 }
 
-/// How records are made of a command's output.
+/// Conversion of a command's output to records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ParseConfig {
@@ -155,7 +155,7 @@ pub struct ShellTemplate {
     /// the same lines or elements. Enabled by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_cache: Option<bool>,
-    /// How records are made of the output; default: `text`.
+    /// Conversion of the output to records; default: `text`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parse: Option<ParseConfig>,
     /// Pattern to find in each line, with `parse = "regex"`. `(?<name>…)` makes a field.

@@ -1,4 +1,4 @@
-//! Whether a tracer should run: its host wants it, and its supervisor has not asked it to stop.
+//! Control of a running tracer: it should run while its host wants it and its supervisor has not asked it to stop.
 
 use std::sync::Arc;
 use std::time::Duration;

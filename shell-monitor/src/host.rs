@@ -17,9 +17,9 @@ use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::watch;
 
-/// How long an attach waits, for a tracer that is between two restarts.
+/// Time that an attach waits, for a tracer that is between two restarts.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a detach waits for a tracer to end.
+/// Time that a detach waits for a tracer to end.
 const DETACH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts a tracer that was detached. Answered when the tracer runs.
@@ -60,7 +60,7 @@ pub enum HostError {
     Host {
         /// Name of the tracer to attach or detach.
         tracer: TracerName,
-        /// Why the host did not answer.
+        /// Reason why the host did not answer.
         cause: actors::AskError,
     },
 }

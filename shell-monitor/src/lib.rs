@@ -9,7 +9,7 @@
 mod command;
 pub mod config;
 mod control;
-mod exercise;
+mod fuzz_target;
 pub mod host;
 pub mod lines;
 mod monitor;
@@ -32,7 +32,7 @@ mod validate;
 pub mod wiring;
 
 pub use config::Config;
-pub use exercise::exercise;
+pub use fuzz_target::fuzz_target;
 pub use host::{Attach, Detach, HostError, HostState};
 pub use monitor::{Kind, Monitor, Prepared, Tracer, spawn};
 pub use shell::{ClearCache, GetCache, SetCache, ShellState, ShellTracer};

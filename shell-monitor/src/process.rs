@@ -67,7 +67,7 @@ pub enum StartError {
         program: String,
         /// Configuration section that names the program.
         section: String,
-        /// Why the user can't be used.
+        /// Reason why the user can't be used.
         source: UserError,
     },
     /// The system refused for the moment.

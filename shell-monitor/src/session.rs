@@ -48,7 +48,7 @@ pub(crate) const TERM_GRACE: Duration = Duration::from_secs(1);
 /// Bytes read at once: the usual capacity of a pipe.
 const CHUNK: usize = 64 * 1024;
 
-/// How a session ended.
+/// Result of a session.
 pub(crate) enum End {
     /// The child was asked to stop, and did.
     Asked,
@@ -105,9 +105,10 @@ pub(crate) struct Session<'a> {
     /// writing.
     unread: usize,
     next_poll: Instant,
-    /// Last time of output, or of a stop in reading that was not the child's fault.
+    /// Time of the child's last output, or of the last moment at which this loop was not reading because of the
+    /// collector.
     last_output: Instant,
-    /// Why the child had to be ended although it should run.
+    /// Reason why the child had to be ended although it should run.
     fault: Option<String>,
     buffer: Box<[u8]>,
 }

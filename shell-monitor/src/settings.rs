@@ -33,7 +33,7 @@ impl Command {
     }
 }
 
-/// How records are made of output.
+/// Conversion of output to records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Parse {
     /// The whole output is one record.
@@ -63,7 +63,7 @@ pub struct ShellSettings {
     pub section: String,
     /// Command to run.
     pub command: Command,
-    /// How records are made of its output.
+    /// Conversion of its output to records.
     pub parse: Parse,
     /// Skips output that the previous run also had.
     pub enable_cache: bool,

@@ -43,7 +43,7 @@ pub struct SubprocessState {
     pub stdout_closed: u64,
     /// Number of children ended because they wrote nothing for too long.
     pub silent: u64,
-    /// How the last child ended, in words.
+    /// Description of how the last child ended.
     pub last_exit: Option<String>,
 }
 

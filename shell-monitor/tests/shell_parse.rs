@@ -37,7 +37,7 @@ fn only_the_new_lines_of_a_growing_log_are_stored() {
         put(&log, "one\ntwo\n");
         let mut stand = shows(&log, "parse = \"lines\"");
         assert_eq!(values(stand.take("it", 2).await), [json!({"line": "one"}), json!({"line": "two"})]);
-        // A repeated line is new; of a rotated log only the lines it kept are not.
+        // A repeated line is new. After a rotation, all lines are new except those that were kept.
         put(&log, "one\ntwo\ntwo\nthree\n");
         assert_eq!(
             values(&stand.take("it", 4).await[2..]),

@@ -1,4 +1,5 @@
-//! How real children run and exit: none delays another, none is left behind, and each one's end is reported.
+//! Real children that run and exit in many ways: none delays another, none is left behind, and each one's end is
+//! reported.
 
 mod harness;
 

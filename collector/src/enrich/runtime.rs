@@ -37,9 +37,9 @@ pub struct RuntimesConfig {
     pub podman: String,
     /// Folder of containerd's running containers; empty: containerd is not asked.
     pub containerd: String,
-    /// How long to wait for a runtime's answer.
+    /// Time to wait for a runtime's answer.
     pub timeout: Period,
-    /// How long to wait before asking again for a container that no runtime knew.
+    /// Time after which a container that no runtime knew is asked for again.
     pub ask_again: Period,
 }
 

@@ -3,8 +3,8 @@
 
 mod cel;
 mod config;
-mod exercise;
 mod field;
+mod fuzz_target;
 mod list;
 mod pattern;
 mod pushdown;
@@ -18,7 +18,7 @@ use model::{MANIFEST, Problem, TracerName, Tracking};
 use cel::CelFilter;
 pub use cel::Failures;
 pub use config::{FilterConfig, FilterKind, FiltersConfig, default_filters};
-pub use exercise::exercise;
+pub use fuzz_target::fuzz_target;
 use rules::PatternFilter;
 
 /// Stage of processing, which determines the fields that a row has. Each filter decides as early as it can, so that

@@ -320,7 +320,7 @@ mod random {
         fn no_configuration_breaks_filters(filter in section(), x in value(), fname in ".{0,20}") {
             let config = Value::Object(Map::from_iter([("f".to_owned(), filter)]));
             let fields = Map::from_iter([("x".to_owned(), x), ("fname".to_owned(), Value::from(fname))]);
-            super::super::exercise(config, fields);
+            super::super::fuzz_target(config, fields);
         }
     }
 }

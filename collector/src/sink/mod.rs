@@ -70,7 +70,7 @@ pub struct Rejected {
     pub batch: usize,
     /// Number of rows rejected in the batch.
     pub rows: u64,
-    /// Why the first of these rows was rejected.
+    /// Error of the first of these rows.
     pub cause: String,
 }
 

@@ -7,7 +7,10 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
-/// The reason why the file could not be written.
+/// Checks whether the file could be written.
+///
+/// # Errors
+/// The reason why it could not.
 pub(crate) fn probe(file: &Path) -> io::Result<()> {
     match fs::symlink_metadata(file) {
         Ok(found) if found.is_symlink() => Err(io::Error::other("is a symlink")),

@@ -23,8 +23,7 @@ use crate::config::Synchronous;
 /// Name of this sink.
 pub const NAME: &str = "sqlite";
 
-/// How long SQLite waits for another program that holds the file (Python duetector, `sqlite3`) before the write
-/// fails.
+/// Time that SQLite waits for another program that holds the file (Python duetector, `sqlite3`) before a call fails.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// Page size of a new file, in bytes. Each page written costs two system calls for the log and two more when it is
 /// written back; with SQLite's default of 4 KiB these cost more than the rows.

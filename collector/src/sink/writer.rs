@@ -53,11 +53,11 @@ pub struct SinkState {
     pub retries: u64,
     /// Batches in the queue.
     pub queue: usize,
-    /// Why the sink can't write now, if it can't.
+    /// Error of the latest write, if it failed.
     pub failing: Option<String>,
-    /// Why the sink could not write for the first time.
+    /// Error of the first failed write.
     pub first_failure: Option<String>,
-    /// How often the sink could write again after a failure.
+    /// Number of times that the sink could write again after a failure.
     pub recoveries: u64,
 }
 
@@ -73,7 +73,7 @@ pub struct Pace {
     pub batch: usize,
     /// Time after which fewer rows are written.
     pub flush_interval: Duration,
-    /// How long a failed write is retried.
+    /// Time for which a failed write is retried.
     pub retry_for: Duration,
 }
 

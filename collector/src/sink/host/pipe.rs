@@ -36,8 +36,8 @@ pub(crate) const ATOMIC: usize = 4096;
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// Interval between checks of a pipe that is writable but not empty, because it has more than one page.
 const EMPTY_POLL_INTERVAL: Duration = Duration::from_millis(1);
-/// How long the host may take to make room once the pipe is to end. A host that goes on reading after its `stop` does
-/// so at once; Python duetector never does.
+/// Time that the host may take to make room once the pipe is to end. A host that reads on after its `stop` does so at
+/// once; Python duetector never does.
 const LAST_READ: Duration = Duration::from_millis(300);
 
 /// When the host reads from the pipe.

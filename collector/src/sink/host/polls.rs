@@ -9,7 +9,7 @@ use actors::clock::Instant;
 const REMEMBERED: usize = 8;
 /// Part of the interval, in percent, in which to write. The host has the rest to process what it read last.
 const SHARE: u32 = 60;
-/// How long to write after the first poll, when the interval is not known yet: half of duetector's default interval.
+/// Time to write after the first poll, when the interval is not known yet: half of duetector's default interval.
 const AT_FIRST: Duration = Duration::from_millis(250);
 
 /// The latest polls of the host, and the lines sent since the last one.

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use super::super::{SinkError, TracerAccount};
 use super::{Run, trouble};
 
-/// How long to wait for another program that holds the file: without these positions no run can begin.
+/// Time to wait for another program that holds the file: without these positions no run can begin.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "

@@ -226,7 +226,8 @@ impl<S: Sink> Writer<S> {
             }
         }
         self.release(&accounts, ring_losses);
-        // Rejected rows are still in these accounts; comparing shows the difference, so the next write corrects it.
+        // These accounts still count rejected rows as stored. The next comparison finds the difference, and they are
+        // written again.
         self.kept = accounts;
         let recovered = self.ctx.read().failing;
         if let Some(cause) = &recovered {

@@ -11,7 +11,7 @@ use super::{Filters, FiltersConfig, Stage};
 /// # Panics
 /// A documented property does not hold: a problem has no key, or a configuration that compiles once does not compile
 /// again.
-pub fn exercise(config: Value, fields: Map<String, Value>) -> bool {
+pub fn fuzz_target(config: Value, fields: Map<String, Value>) -> bool {
     let Ok(config) = serde_json::from_value::<FiltersConfig>(config) else { return false };
     let _ = config.warnings("filter");
     let filters = match Filters::compile(&config, "filter") {

@@ -15,7 +15,7 @@ const LINE_LIMIT: usize = 512;
 /// # Panics
 /// A documented property does not hold: the pieces make a difference; a line is counted twice or not at all; records
 /// are unaccounted for; or an accepted message is refused when it is written out again.
-pub fn exercise(bytes: &[u8]) {
+pub fn fuzz_target(bytes: &[u8]) {
     let (piece, stream) = match bytes.split_first() {
         Some((first, rest)) => (usize::from(*first) + 1, rest),
         None => (1, bytes),
