@@ -16,7 +16,7 @@ pub const TARGETS: [Target; 7] = [
     ("expression", expression),
     ("filter", filter),
     ("layout", layout),
-    ("protocol", shell_monitor::exercise),
+    ("protocol", shell_monitor::fuzz_target),
     ("wire", bpf_programs::exercise),
 ];
 
@@ -43,7 +43,7 @@ fn filter(bytes: &[u8]) {
     let (config, fields) = text.split_once("\n---\n").unwrap_or((text, "{}"));
     let Ok(config) = toml::from_str::<serde_json::Value>(config) else { return };
     let fields = serde_json::from_str(fields).unwrap_or_default();
-    collector::filter::exercise(config, fields);
+    collector::filter::fuzz_target(config, fields);
 }
 
 /// Decodes a record by the type information of an eBPF object. The bytes hold both.
