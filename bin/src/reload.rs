@@ -132,7 +132,12 @@ impl Reloader {
                 current.loaded = Arc::new(loaded);
                 current.status.loaded = clock::wall().to_text();
                 current.status.generation += 1;
-                tracing::info!(?changes, generation = current.status.generation, "configuration applied");
+                let summary = changes.to_string().replace('\n', ", ");
+                tracing::info!(
+                    changes = summary,
+                    generation = current.status.generation,
+                    "configuration applied"
+                );
                 Reloaded::Applied { changes }
             }
             Err(cause) => {

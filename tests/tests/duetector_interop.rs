@@ -119,7 +119,7 @@ fn a_burst_reaches_python_duetector_whole() {
 fn a_child_that_can_trace_nothing_takes_its_leave() {
     let mut duectl = host(&["--tracer", "no-such-tracer"]);
     // It may be gone before anybody could see it.
-    duectl.until_log("there is no such tracer");
+    duectl.until_log("no such tracer");
     let lives = |child: &u32| Path::new(&format!("/proc/{child}/exe")).exists();
     until("the child is gone", PATIENCE, || (!duectl.children().iter().any(lives)).then_some(()));
     duectl.stop();

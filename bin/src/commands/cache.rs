@@ -94,9 +94,9 @@ pub(crate) async fn answer(monitor: &Monitor, tracer: String, change: Change) ->
     let name = TracerName::new(&tracer);
     let Some(shell) = monitor.shell(&name) else {
         return Err(if monitor.tracers().iter().any(|tracer| tracer.name == name) {
-            format!("tracer {tracer:?} has no cache: only shell tracers have one")
+            format!("tracer {tracer:?} has no cache: only shell tracers have a cache")
         } else {
-            format!("no shell tracer {tracer:?}: `duetector-actors tracers` lists all tracers")
+            format!("no shell tracer {tracer:?}: `duetector-actors tracers` shows the kind of each")
         });
     };
     let in_words = |cause: AskError| cause.to_string();

@@ -146,7 +146,12 @@ fn unseen(findings: &[Finding]) -> String {
     for finding in findings.iter().filter(|finding| !finding.disabled) {
         finding.unseen.iter().for_each(|line| gaps.entry(line).or_default().push(&finding.tracer));
     }
-    let lines = gaps.iter().map(|(line, tracers)| format!("\n- {line} ({})", tracers.join(", ")));
+    let kernel = findings.iter().filter(|finding| !finding.disabled && finding.kind == EBPF).count();
+    let names = |tracers: &[&str]| match tracers.len() {
+        count if count > 1 && count == kernel => "all kernel tracers".to_owned(),
+        _ => tracers.join(", "),
+    };
+    let lines = gaps.iter().map(|(line, tracers)| format!("\n- {line} ({})", names(tracers)));
     if gaps.is_empty() { String::new() } else { format!("\n\nnot recorded:{}", lines.collect::<String>()) }
 }
 

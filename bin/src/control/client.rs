@@ -18,8 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) enum AskError {
     /// No process listens on the control socket.
     #[error(
-        "no agent is running with the work folder {}: start one with `duetector-actors start`, or name its folder with \
-         --workdir",
+        "no agent is running with the work folder {}; if it uses another folder, name that with --workdir",
         .0.display()
     )]
     NotRunning(PathBuf),

@@ -99,3 +99,15 @@ fn short_path(workdir: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
     let path = PathBuf::from(format!("/proc/self/fd/{}/control.sock", folder.as_raw_fd()));
     Ok((path, folder))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn set_enabled_keeps_its_first_name_on_the_wire() {
+        let request = Request::SetEnabled { tracers: vec!["open".to_owned()], on: false };
+        let wire = serde_json::json!({"command": "turn", "tracers": ["open"], "on": false});
+        assert_eq!(serde_json::to_value(request).unwrap(), wire);
+    }
+}
