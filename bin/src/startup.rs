@@ -1,6 +1,6 @@
 //! The summary that `start` logs when its tracers have started: what runs, what is degraded and why, where the rows go.
 //!
-//! It has at most [`MOST_CAUSES`] + 4 lines, however many tracers there are. Until it is logged, the log holds back lines
+//! It has at most [`MOST_CAUSES`] + 3 lines, however many tracers there are. Until it is logged, the log holds back lines
 //! about single tracers (`logging::HeldBack`), because the summary reports the same for all tracers together.
 
 use std::path::Path;
@@ -23,10 +23,7 @@ pub(crate) fn report(status: &Status, store: Option<&Path>) {
     let records: Vec<&str> =
         status.tracers.iter().filter(|one| one.records).map(|one| one.tracer.as_str()).collect();
     let (attached, of) = (records.len(), status.tracers.len());
-    tracing::info!(attached, of, pid = status.pid, workdir = status.workdir, "recording");
-    if attached > 0 {
-        tracing::info!(tracers = records.join(", "), "tracers that record");
-    }
+    tracing::info!(attached, of, workdir = status.workdir, tracers = records.join(", "), "recording");
     let trouble = trouble(&status.tracers);
     let (listed, rest) = trouble.split_at(trouble.len().min(MOST_CAUSES));
     for Trouble { state, cause, tracers } in listed {

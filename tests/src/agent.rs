@@ -144,6 +144,20 @@ impl Agent {
         read(&self.scratch.path().join("stderr"))
     }
 
+    /// Waits for the last line of the start's summary, and returns the log up to it.
+    ///
+    /// # Panics
+    /// When the agent does not log it.
+    pub fn log_of_the_start(&self) -> String {
+        const LAST: &str = "rows are stored";
+        until("the summary of the start", READY, || {
+            let log = self.stderr();
+            let last = log.find(LAST)?;
+            let end = last + log[last..].find('\n')?;
+            Some(log[..=end].to_owned())
+        })
+    }
+
     /// Returns the output of `status --format json`, whatever its exit code.
     ///
     /// # Panics

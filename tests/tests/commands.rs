@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
+use nix::unistd::{Uid, User};
 use serde_json::Value;
-use tests::workload::generate;
+use tests::workload::{generate, succeed};
 use tests::{Scratch, Setup, Store, suite};
 
 /// Every key of a row, in the table's order (`model/src/schema.rs`, after the tracer).
@@ -31,10 +33,14 @@ const COLUMNS: [&str; 16] = [
 suite! {
     threads: 2;
     questions_need_no_agent: [Kernel];
-    nothing_there_is_told: [];
+    nothing_there_is_reported: [];
     check_and_tracers_know_every_tracer: [Kernel];
     what_it_makes_is_its_owners_alone: [Kernel];
-    jsonl_gets_every_row_the_store_gets: [Kernel]
+    jsonl_gets_every_row_the_store_gets: [Kernel];
+    a_start_without_a_terminal_takes_ten_lines: [Kernel];
+    brief_and_status_list_tracers_with_rows_and_all_lists_the_rest: [Kernel];
+    users_have_names_in_tables_only: [Kernel];
+    status_shows_filters_in_full_if_asked: [Kernel]
 }
 
 fn ask(store: &Store, arguments: &[&str]) -> Vec<Value> {
@@ -76,14 +82,14 @@ fn questions_need_no_agent() {
     assert_eq!(wrong.status.code(), Some(2), "an unknown column is a usage error");
 }
 
-fn nothing_there_is_told() {
+fn nothing_there_is_reported() {
     let scratch = Scratch::new();
     let store = Store::at(scratch.path().join("nothing"));
     for command in ["status", "stop", "brief", "query"] {
         let output = store.run(&[command]);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{command}: {told}");
-        assert!(told.contains("nothing"), "{command} does not say where it looked: {told}");
+        let shown = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command}: {shown}");
+        assert!(shown.contains("nothing"), "{command} does not say where it looked: {shown}");
         assert!(output.stdout.is_empty(), "{command} prints data where there is none");
     }
     assert!(!store.workdir().exists(), "a question made the work folder");
@@ -93,9 +99,9 @@ fn nothing_there_is_told() {
 fn check_and_tracers_know_every_tracer() {
     let agent = Setup::new().start();
     for command in ["check", "tracers"] {
-        let told = agent.store().json(&[command, "--format", "json"]).to_string();
+        let shown = agent.store().json(&[command, "--format", "json"]).to_string();
         for tracer in tests::catalog::built_in() {
-            assert!(told.contains(&format!("\"{tracer}\"")), "{command} says nothing of {tracer}: {told}");
+            assert!(shown.contains(&format!("\"{tracer}\"")), "{command} says nothing of {tracer}: {shown}");
         }
     }
     agent.finish();
@@ -130,4 +136,94 @@ fn jsonl_gets_every_row_the_store_gets() {
     rows.retain(|row| row["tracer"] == "open");
     assert_eq!(rows, agent.store().query("open", &[]));
     assert_eq!(rows.len(), 23);
+}
+
+/// Standard output of a command that must succeed.
+fn text(store: &Store, arguments: &[&str]) -> String {
+    let output = store.run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// True if a table has a row that begins with this word.
+fn lists(table: &str, tracer: &str) -> bool {
+    table.lines().any(|line| line.split_whitespace().next() == Some(tracer))
+}
+
+fn a_start_without_a_terminal_takes_ten_lines() {
+    let agent = Setup::new().start();
+    let log = agent.log_of_the_start();
+    assert!(log.lines().count() <= 10, "{log}");
+    let count = tests::catalog::built_in().len();
+    let store = agent.store().database();
+    for part in [format!("recording attached={count} of={count}"), format!("path={}", store.display())] {
+        assert!(log.contains(&part), "no {part:?} in the log:\n{log}");
+    }
+    assert!(!log.contains("sys_exit"), "hooks are for level debug:\n{log}");
+    agent.finish();
+
+    // Each level can still be asked for.
+    let agent = Setup::new().variable("DUETECTOR_LOG", "debug").start();
+    let log = agent.log_of_the_start();
+    for part in ["tracer attached tracer=\"open\"", "hooks=[", "rows are stored"] {
+        assert!(log.contains(part), "no {part:?} in the log:\n{log}");
+    }
+    agent.finish();
+}
+
+fn brief_and_status_list_tracers_with_rows_and_all_lists_the_rest() {
+    let agent = Setup::new().set("ebpf.uids", "[9971]").start();
+    let file = agent.scratch().file("file", "");
+    generate(9971, &["open", file.to_str().unwrap(), "--count", "5"]);
+    let store = agent.store();
+    tests::until("rows are stored", std::time::Duration::from_secs(20), || {
+        (agent.tracer("open")["stored"].as_u64() > Some(0)).then_some(())
+    });
+    let shown = text(store, &["status"]);
+    assert!(lists(&shown, "open") && !lists(&shown, "module"), "{shown}");
+    assert!(shown.contains("have seen nothing yet; `status --all` lists them too"), "{shown}");
+    let shown = text(store, &["status", "--all"]);
+    assert!(lists(&shown, "open") && lists(&shown, "module") && !shown.contains("seen nothing"), "{shown}");
+
+    let agent = agent.finish();
+    let store = agent.store();
+    let shown = text(store, &["brief"]);
+    assert!(lists(&shown, "open") && !lists(&shown, "module"), "{shown}");
+    assert!(shown.contains("are not listed; `brief --all` lists them too"), "{shown}");
+    let shown = text(store, &["brief", "--all"]);
+    assert!(lists(&shown, "open") && lists(&shown, "module") && !shown.contains("not listed"), "{shown}");
+    let listed = |arguments: &[&str]| store.json(arguments)["tracers"].as_array().unwrap().len();
+    assert_eq!(listed(&["brief", "--format", "json"]), listed(&["brief", "--all", "--format", "json"]));
+}
+
+fn users_have_names_in_tables_only() {
+    let agent = Setup::new().start();
+    succeed(&mut Command::new("/bin/true"));
+    let agent = agent.finish();
+    let ask = |more: &[&str]| {
+        let all = ["query", "--tracer", "exec", "--where", "uid=0", "--columns", "uid", "--distinct"];
+        text(agent.store(), &[&all, more].concat())
+    };
+    let name = User::from_uid(Uid::from_raw(0)).unwrap().map_or("0".to_owned(), |user| user.name);
+    assert_eq!(ask(&[]).split_whitespace().collect::<Vec<_>>(), ["uid", &name]);
+    assert_eq!(ask(&["--numeric"]).split_whitespace().collect::<Vec<_>>(), ["uid", "0"]);
+    for (format, expected) in
+        [("json", "[\n{\"uid\":0}\n]\n"), ("jsonl", "{\"uid\":0}\n"), ("csv", "uid\n0\n")]
+    {
+        assert_eq!(ask(&["--format", format]), expected);
+        assert_eq!(ask(&["--format", format, "--numeric"]), expected);
+    }
+}
+
+fn status_shows_filters_in_full_if_asked() {
+    let agent = Setup::new().start();
+    let short = text(agent.store(), &["status"]);
+    let line = short.lines().find(|line| line.starts_with("filter pattern: ")).unwrap();
+    assert!(line.contains(" in the kernel, ") && line.ends_with(" in the collector)"), "{short}");
+    assert!(!short.contains("/etc/ld.so.cache"), "{short}");
+    let full = text(agent.store(), &["status", "--filters"]);
+    for part in ["  in the kernel:    ", "  in the collector: ", "/etc/ld.so.cache"] {
+        assert!(full.contains(part), "no {part:?} in:\n{full}");
+    }
+    agent.finish();
 }

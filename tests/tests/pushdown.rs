@@ -302,7 +302,7 @@ fn random_filters_give_the_same_rows() {
         });
         request.push(filters);
     }
-    let shown = kernel.agent.store().run(&["status"]);
+    let shown = kernel.agent.store().run(&["status", "--filters"]);
     assert!(String::from_utf8_lossy(&shown.stdout).contains("in the kernel:"), "{shown:?}");
     let (in_kernel, in_user) = (kernel.filtered_in_kernel(), user.filtered_in_kernel());
     let (kernel, user) = (kernel.agent.finish(), user.agent.finish());

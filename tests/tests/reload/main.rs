@@ -40,7 +40,9 @@ impl Rig {
         let scratch = Scratch::new();
         let (files, file) = (scratch.folder("files"), scratch.path().join("agent.toml"));
         fs::write(&file, model.to_toml()).unwrap();
-        let agent = Setup::new().options(&["--config", file.to_str().unwrap()]).start();
+        let options = ["--config", file.to_str().unwrap()];
+        // With a level set, the log has the lines about single tracers, which a start otherwise holds back.
+        let agent = Setup::new().variable("DUETECTOR_LOG", "info").options(&options).start();
         let mut load = generator(UID, &["number", files.to_str().unwrap(), "--rate", "400"]);
         let load = load.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         Self { agent, file, files, load, _scratch: scratch }
