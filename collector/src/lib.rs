@@ -1,7 +1,7 @@
 //! The write side: takes batches of records, writes rows to every sink, and accounts for each record.
 //!
 //! One actor ([`Collector`]) normalises, filters, enriches and routes records; one actor per sink ([`SinkActor`])
-//! writes rows. [`spawn`] starts them all. This crate knows records and rows, but no tracers.
+//! writes rows. [`spawn()`] starts them all. This crate knows records and rows, but no tracers.
 //!
 //! **Order of stopping**: first the sources, then [`CollectorHandle::collector`], then [`CollectorHandle::sinks`]. A
 //! sink that is stopped in this order writes what is still queued, and the store then writes the run's final
