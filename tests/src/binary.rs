@@ -1,4 +1,4 @@
-//! Where the programs under test are, built once if nobody did.
+//! The paths of the programs under test, which are built once if they were not built before.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -40,12 +40,17 @@ pub fn public_copy(scratch: &Scratch, program: &Path) -> PathBuf {
 fn build_agent() -> PathBuf {
     let target = beside_us().parent().expect("no target folder above the profile's").to_owned();
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let build = ["build", "--quiet", "--profile", "e2e", "--package", "duetector-actors"];
+    let build = ["build", "--quiet", "--release", "--package", "duetector-actors"];
     let mut command = Command::new(cargo);
     command.current_dir(workspace()).args(build).args(["--features", "fault-injection"]);
     let status = command.arg("--target-dir").arg(&target).status().expect("cargo can't be run");
     assert!(status.success(), "the agent can't be built");
-    target.join("e2e/duetector-actors")
+    // Out of the way of the agent without injected faults, which has the same name in the same folder.
+    let folder = target.join("under-test");
+    std::fs::create_dir_all(&folder).expect("no folder for the agent under test");
+    let agent = folder.join("duetector-actors");
+    std::fs::rename(target.join("release/duetector-actors"), &agent).expect("the agent can't be moved");
+    agent
 }
 
 /// The workload generator.
@@ -69,7 +74,10 @@ pub fn example(name: &str) -> PathBuf {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command.current_dir(workspace()).args(["build", "--quiet", "--package", "tests", "--example", name]);
-        // The suites are built with the profile `dev`, whose folder is `debug`.
+        // Suites are built with the profile `release`, or with `dev`, whose folder is `debug`.
+        if profile.ends_with("release") {
+            command.arg("--release");
+        }
         let target = profile.parent().expect("no target folder above the profile's");
         let status = command.arg("--target-dir").arg(target).status().expect("cargo can't be run");
         assert!(status.success(), "example {name} can't be built");

@@ -102,7 +102,9 @@ impl Duectl {
     ) -> Vec<Map<String, Value>> {
         let matching = || self.rows(tracer).into_iter().filter(&holds).collect::<Vec<_>>();
         let found = within(PATIENCE, || Some(matching()).filter(|rows| rows.len() >= count));
-        found.unwrap_or_else(|| panic!("only {} of {count} rows of {tracer}:\n{}", matching().len(), self.log()))
+        found.unwrap_or_else(|| {
+            panic!("only {} of {count} rows of {tracer}:\n{}", matching().len(), self.log())
+        })
     }
 
     /// The process id of its child.

@@ -65,7 +65,10 @@ fn a_bad_file_is_reported_with_its_line() {
     let output_text = refused(&["--config", &file("[tracer.open]\ndisabled =\n")]);
     assert!(output_text.contains("config.toml:2"), "{output_text}");
     let output_text = refused(&["--config", "/nonexistent/config.toml"]);
-    assert!(output_text.contains("/nonexistent/config.toml") && output_text.contains("No such file"), "{output_text}");
+    assert!(
+        output_text.contains("/nonexistent/config.toml") && output_text.contains("No such file"),
+        "{output_text}"
+    );
 }
 
 fn output_text(output: &Output) -> String {
@@ -168,7 +171,11 @@ fn a_child_that_prints_rubbish() {
         (agent.tracer("rubbish")["stored"].as_u64() >= Some(23)).then_some(())
     });
     let output_text = agent.tracer("rubbish");
-    assert_eq!((&output_text["phase"], &output_text["restarts"]), (&"attached".into(), &0.into()), "{output_text}");
+    assert_eq!(
+        (&output_text["phase"], &output_text["restarts"]),
+        (&"attached".into(), &0.into()),
+        "{output_text}"
+    );
     assert!(agent.peak_mib() < 128, "{} MiB resident at the peak", agent.peak_mib());
     let agent = agent.finish();
     assert_eq!(agent.store().query("rubbish", &["fname=/good"]).len(), 23);

@@ -9,14 +9,14 @@ use serde_json::json;
 use tests::template::{example, pid_of, rows, signal_itself};
 use tests::{Agent, Setup, suite};
 
-/// So many events are triggered, and so many are expected.
+/// Number of events triggered and expected.
 const COUNT: usize = 23;
 
 suite! {
     threads: 2;
-    kill_tells_sender_signal_and_target: [Kernel, Python];
-    rename_tells_both_names_and_the_result: [Kernel, Python];
-    tcp_states_tells_addresses_ports_and_states: [Kernel, Python];
+    kill_records_sender_signal_and_target: [Kernel, Python];
+    rename_records_both_names_and_the_result: [Kernel, Python];
+    tcp_states_records_addresses_ports_and_states: [Kernel, Python];
     lookup_records_or_says_why_it_can_not: [Kernel, Python];
     every_kind_of_hook_or_why_not: [Kernel, Python]
 }
@@ -30,7 +30,7 @@ fn with_example(name: &str) -> Agent {
     agent
 }
 
-fn kill_tells_sender_signal_and_target() {
+fn kill_records_sender_signal_and_target() {
     let agent = with_example("signals");
     let pid = signal_itself(9950, COUNT);
     let agent = agent.finish();
@@ -58,7 +58,7 @@ fn kill_tells_sender_signal_and_target() {
     assert!(times.is_sorted(), "{times:?}");
 }
 
-fn rename_tells_both_names_and_the_result() {
+fn rename_records_both_names_and_the_result() {
     let agent = with_example("renames");
     let folder = agent.scratch().folder("renames");
     let script = "import os, sys
@@ -82,7 +82,7 @@ print(os.getpid())";
     assert_eq!(rows(agent.store(), "renames", &failed).len(), 1);
 }
 
-fn tcp_states_tells_addresses_ports_and_states() {
+fn tcp_states_records_addresses_ports_and_states() {
     let agent = with_example("tcp_states");
     let script = "import socket, sys
 server = socket.create_server(('127.0.0.1', 0))

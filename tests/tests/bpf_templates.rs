@@ -308,7 +308,8 @@ fn a_flooded_ring_counts_to_the_last_record() {
     let account = agent.store().account("counted");
     assert_eq!(account.seen, CALLS as u64, "{account:?}");
     assert!(account.lost.ring > 0 && account.stored > 0, "{account:?}");
-    let reported: u64 = agent.store().query("loss", &[]).iter().map(|row| row["count"].as_u64().unwrap()).sum();
+    let reported: u64 =
+        agent.store().query("loss", &[]).iter().map(|row| row["count"].as_u64().unwrap()).sum();
     assert_eq!(reported, account.lost.total());
 }
 
@@ -357,7 +358,10 @@ fn disabled_enabled_and_changed_while_the_agent_runs() {
     let reloaded = agent.store().run(&["reload"]);
     assert!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
     let reported = String::from_utf8_lossy(&reloaded.stdout).into_owned();
-    assert!(reported.contains("restarted tracer one") && reported.contains("added tracer third"), "{reported}");
+    assert!(
+        reported.contains("restarted tracer one") && reported.contains("added tracer third"),
+        "{reported}"
+    );
     assert!(!reported.contains("other"), "{reported}");
     let settled =
         |name| until("it has begun anew", SOON, || (agent.tracer(name)["phase"] == "attached").then_some(()));

@@ -59,7 +59,8 @@ fn the_cache_is_shown_replaced_and_cleared() {
     stored(&agent, "log", 3);
     cache(&["--clear"]);
     stored(&agent, "log", 5);
-    for (tracer, message) in [("child", "only shell tracers have a cache"), ("none", "no shell tracer \"none\"")]
+    for (tracer, message) in
+        [("child", "only shell tracers have a cache"), ("none", "no shell tracer \"none\"")]
     {
         let refused = agent.store().run(&["tracers", "cache", tracer]);
         assert_eq!(refused.status.code(), Some(1));

@@ -173,7 +173,11 @@ fn without_sys_exit_processes_are_seen() {
     let agent = lacking("sys_exit");
     for tracer in ["open", "connect", "usage", "kill"] {
         let manifest_of = agent.tracer(tracer);
-        assert_eq!((&manifest_of["phase"], &manifest_of["records"]), (&"degraded".into(), &false.into()), "{manifest_of:#}");
+        assert_eq!(
+            (&manifest_of["phase"], &manifest_of["records"]),
+            (&"degraded".into(), &false.into()),
+            "{manifest_of:#}"
+        );
         assert!(manifest_of["cause"].as_str().unwrap().contains("sys_exit"), "{manifest_of:#}");
     }
     assert_eq!(agent.tracer("exec")["records"], true, "those that succeed");
@@ -244,7 +248,11 @@ fn a_function_that_is_missing_costs_only_its_calls() {
     assert_eq!(code, Some(1), "{findings:#}");
     assert!(open["missing"][0].as_str().unwrap().starts_with(&format!("calls of {FUNCTION}")), "{open:#}");
     let manifest_of = agent.tracer("open");
-    assert_eq!((&manifest_of["phase"], &manifest_of["records"]), (&"degraded".into(), &true.into()), "{manifest_of:#}");
+    assert_eq!(
+        (&manifest_of["phase"], &manifest_of["records"]),
+        (&"degraded".into(), &true.into()),
+        "{manifest_of:#}"
+    );
     assert_eq!(agent.tracer("rename")["phase"], "attached");
     open_23(&agent, 9866);
     let agent = agent.finish();
@@ -263,7 +271,9 @@ fn another_tier_needs_a_restart_and_is_shown_everywhere() {
     let reload = first.store().run(&["reload"]);
     let manifest_of = String::from_utf8_lossy(&reload.stderr).into_owned();
     assert!(
-        !reload.status.success() && manifest_of.contains("ebpf.tier") && manifest_of.contains("needs a restart"),
+        !reload.status.success()
+            && manifest_of.contains("ebpf.tier")
+            && manifest_of.contains("needs a restart"),
         "{manifest_of}"
     );
     assert_tier(&first, 2, "tracepoint");

@@ -72,8 +72,9 @@ fn recorded(agent: &Agent, uid: u32, folder: &Path) -> Sums {
 fn assert_same(expected: &Sums, recorded_sums: &Sums) {
     let keys: std::collections::BTreeSet<_> = expected.keys().chain(recorded_sums.keys()).collect();
     let differ = keys.into_iter().filter(|key| expected.get(*key) != recorded_sums.get(*key));
-    let differ: Vec<_> =
-        differ.map(|key| format!("{key:?}: {:?}, recorded {:?}", expected.get(key), recorded_sums.get(key))).collect();
+    let differ: Vec<_> = differ
+        .map(|key| format!("{key:?}: {:?}, recorded {:?}", expected.get(key), recorded_sums.get(key)))
+        .collect();
     assert!(differ.is_empty(), "(process, inode, direction): (bytes, calls) differ\n{}", differ.join("\n"));
     assert!(!expected.is_empty(), "there was nothing to compare");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::tree::{Identity, Index, KIND, Node, Location, Tree};
+use crate::tree::{Identity, Index, KIND, Location, Node, Tree};
 
 type Done = Result<(), String>;
 
