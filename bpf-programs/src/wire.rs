@@ -78,7 +78,7 @@ wire_structs! {
     TextRef {
         /// Length in bytes.
         len: u16,
-        /// `TEXT_*` bits.
+        /// Flags of a text (`TEXT_*`).
         flags: u16,
     }
 
@@ -192,7 +192,7 @@ wire_structs! {
     CloneRecord {
         /// The parent, and the time.
         header: Header,
-        /// `CLONE_*` bits.
+        /// Flags of the call (`CLONE_*`).
         flags: u64,
         /// Start of the child's task in nanoseconds since boot.
         child_start_ns: u64,

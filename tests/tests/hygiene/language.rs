@@ -66,8 +66,8 @@ const GLOSSARY_ENTRIES: usize = 25;
 
 /// Returns the reason why a doc comment with this text is refused, if there is one.
 fn opening_complaint(text: &str) -> Option<String> {
-    let words = text.split_whitespace().map(|word| word.trim_matches(|c: char| "`[]().,:;*".contains(c)));
-    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let word = Regex::new(r"[\w']+").unwrap();
+    let words: Vec<&str> = word.find_iter(text).map(|word| word.as_str()).collect();
     let first = words.first().copied().unwrap_or_default();
     if OPENINGS.contains(&first) {
         return Some(format!("begins with “{first}”: {text:.80}"));

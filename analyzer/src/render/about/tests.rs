@@ -1,3 +1,5 @@
+//! Tests of the phrases: each built-in tracer has its own, and says what happened.
+
 use serde_json::json;
 
 use super::*;
