@@ -109,7 +109,7 @@ pub const TABLE: &[Unseen] = &[
     ),
     always(
         Scope::Of(&["exec"]),
-        "which of the two calls (execve, execveat) ran a program that was named by its path alone",
+        "which of the two exec calls ran a program that was named by its path alone",
     ),
     always(Scope::Of(&["clone"]), "calls that failed to make a process or a thread"),
     always(Scope::Of(&["exit"]), "exits of single threads while the process continues"),

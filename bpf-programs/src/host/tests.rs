@@ -149,6 +149,8 @@ fn a_full_queue_holds_back_the_data_ring_but_not_lifecycle_or_control() {
         rig.emit(Kind::Exit, 3, exit_record);
         assert_eq!(settle(exits.recv_async().await.unwrap()), 3);
         rig.host.ask(SetPollInterval(Duration::from_millis(10))).await.unwrap();
+        let state = serde_json::to_value(rig.host.state()).unwrap();
+        assert_eq!([&state["poll_interval_ms"], &state["look_interval_ms"]], [10, 10], "new and former name");
         assert!(rig.left(Ring::Data) > 90_000);
         // With room again, all records arrive.
         let mut count = 0;
