@@ -12,12 +12,12 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All fuzz targets.
 pub const TARGETS: [Target; 7] = [
     ("config", configuration),
-    ("dns", bpf_programs::dns::exercise),
+    ("dns", bpf_programs::dns::fuzz_target),
     ("expression", expression),
     ("filter", filter),
     ("layout", layout),
     ("protocol", shell_monitor::fuzz_target),
-    ("wire", bpf_programs::exercise),
+    ("wire", bpf_programs::fuzz_target),
 ];
 
 /// Runs the target of that name on `bytes`.
@@ -48,7 +48,7 @@ fn filter(bytes: &[u8]) {
 
 /// Decodes a record by the type information of an eBPF object. The bytes hold both.
 fn layout(bytes: &[u8]) {
-    bpf_programs::template::layout::fuzz::exercise(bytes);
+    bpf_programs::template::layout::fuzz::fuzz_target(bytes);
 }
 
 /// Loads the bytes as a configuration file. The file is either refused with the file's name and line for the problems, or

@@ -1,4 +1,4 @@
-//! Tracer `dns`: names that are looked up and the answers, from the datagrams to and from port 53.
+//! Tracer `dns`: names that programs resolve, and the answers, from the datagrams to and from port 53.
 //!
 //! **Hook.** That of `udp`: its program reads the datagram in the caller's memory when the call ends. As with
 //! any argument, another thread may have changed it by then. Names that are resolved in other ways (TCP, TLS, a
@@ -14,7 +14,7 @@ use crate::programs::Tracer;
 use crate::wire::{Kind, SockRecord, TEXT_CUT, TEXT_UNREADABLE, WireError, view};
 use crate::{sock, udp};
 
-pub use message::exercise;
+pub use message::fuzz_target;
 
 pub const TRACER: Tracer = Tracer { name: "dns", kind: Kind::Dns, programs: udp::PROGRAMS, decode };
 

@@ -120,7 +120,7 @@ __noinline int put_args(struct scratch *s, __u64 argv, __u32 abi)
 	return 0;
 }
 
-/* Fills in what was to be executed, and the folder it was looked up in. */
+/* Fills in what was to be executed, and the folder that the search started from. */
 static __always_inline void put_refused(struct scratch *s, struct task_struct *task, const struct call *call)
 {
 	struct exec_record *r = (struct exec_record *)s->record;

@@ -223,7 +223,7 @@ impl Control {
     async fn pass_on(&self, batch: Batch) -> Result<(), End> {
         // Waiting for room in the queue is not a stall.
         let sent = self.marking(self.shared.collector.send(batch)).await;
-        sent.map_err(|Closed| End::GivenUp("the collector is gone for good".to_owned()))
+        sent.map_err(|Closed| End::GivenUp("the collector has ended".to_owned()))
     }
 
     /// Waits for `work`, marking progress meanwhile.

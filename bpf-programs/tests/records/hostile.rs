@@ -1,7 +1,7 @@
 //! Type information that was tampered with: reading it must end soon, with a result or an error, and in little
 //! memory.
 
-use bpf_programs::template::layout::fuzz::exercise;
+use bpf_programs::template::layout::fuzz::fuzz_target;
 use bpf_programs::template::layout::{Hints, LayoutError, Types};
 use bpf_programs::template::object::Contents;
 use proptest::prelude::*;
@@ -77,7 +77,7 @@ fn harmed(whole: &[u8], harms: &[Harm]) -> Vec<u8> {
 fn tampered_types_are_answered() {
     let object = object(SOURCE);
     let btf = object[type_information(&object)].to_vec();
-    assert!(exercise(&object) > 2 && exercise(&btf) > 2);
+    assert!(fuzz_target(&object) > 2 && fuzz_target(&btf) > 2);
     let mut runner = TestRunner::new(Config {
         cases: 6000,
         rng_seed: RngSeed::Fixed(23),
@@ -87,17 +87,17 @@ fn tampered_types_are_answered() {
     let mut laid_out = 0;
     let strategy = (any::<bool>(), prop::collection::vec(harm(), 1..6));
     let survived = runner.run(&strategy, |(bare, harms)| {
-        std::hint::black_box(exercise(&harmed(if bare { &btf } else { &object }, &harms)));
+        std::hint::black_box(fuzz_target(&harmed(if bare { &btf } else { &object }, &harms)));
         Ok(())
     });
     survived.unwrap();
     // Each truncation, and each single bit of the header.
     for end in 0..btf.len() {
-        laid_out += exercise(&btf[..end]);
+        laid_out += fuzz_target(&btf[..end]);
     }
     assert_eq!(laid_out, 0, "what is cut has lost its names at least");
     for bit in 0..24 * 8 {
-        exercise(&harmed(&btf, &[Harm::Flip(bit / 8, (bit % 8) as u8)]));
+        fuzz_target(&harmed(&btf, &[Harm::Flip(bit / 8, (bit % 8) as u8)]));
     }
 }
 

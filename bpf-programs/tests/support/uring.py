@@ -28,13 +28,13 @@ kept = {}
 
 
 def call(number, *arguments):
-    """The result, or the negative errno."""
+    """Makes a system call; returns its result, or the negative errno."""
     result = libc.syscall(ctypes.c_long(number), *(ctypes.c_long(a) for a in arguments))
     return result if result >= 0 else -ctypes.get_errno()
 
 
 def text(name):
-    """The address of a text; the kernel reads it."""
+    """Returns the address of a text, which stays valid."""
     if name not in kept:
         kept[name] = ctypes.create_string_buffer(name.encode())
     return ctypes.addressof(kept[name])
@@ -91,7 +91,7 @@ class Ring:
         return [res for _, res, _ in found]
 
     def knows(self, op):
-        """Whether the kernel has the operation."""
+        """Returns whether the kernel has the operation."""
         probe = ctypes.create_string_buffer(16 + 256 * 8)
         call(REGISTER, self.fd, 8, ctypes.addressof(probe), 256)
         return op <= probe.raw[0]
@@ -153,7 +153,7 @@ def address(port, host=(127, 0, 0, 1)):
 
 
 def datagrams(port=0):
-    """A ring may hold on to the last socket of that port for a moment after it has answered."""
+    """Binds a UDP socket; waits for the port, which a ring may hold for a moment after its answer."""
     made, end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), time.monotonic() + 10
     while True:
         try:
@@ -166,7 +166,7 @@ def datagrams(port=0):
 
 
 class Net:
-    """A socket that listens, one that can be asked to, and ports that stay the same."""
+    """Holds a listening socket, sockets that can be made to listen, and fixed ports."""
 
     def __init__(self):
         self.listener, spare, closed = stream(), stream(), stream()
@@ -186,7 +186,7 @@ class Net:
         closed.close()
 
     def fresh(self, bound=True):
-        """A new client, from the same port as the last; who was connected is let go."""
+        """Makes a client on the same port as the last one; closes what was connected."""
         self.client.close()
         self.listener.setblocking(False)
         while (taken := call(43, self.listener.fileno(), 0, 0)) >= 0:
@@ -207,7 +207,7 @@ class Net:
         return self.local.fileno() if good is None else self.fd()
 
     def flow(self):
-        """A new sender, from the same port as the last, that has a datagram to read; and one whose datagram was refused."""
+        """Makes a sender with a datagram to read, and one with a refused datagram, on the same ports as before."""
         for name, to in (("sender", self.server.getsockname()), ("refused", self.unheard)):
             port = getattr(self, name).getsockname()[1]
             getattr(self, name).close()
@@ -220,7 +220,7 @@ class Net:
         return (self.sender if good else self.refused).fileno()
 
     def target(self, good, port=None):
-        """Of a broadcast, which has to be allowed."""
+        """Returns the server's address, or a broadcast address, which needs a socket option."""
         return address(port or self.server.getsockname()[1], (127, 0, 0, 1) if good else (255, 255, 255, 255))
 
     def message(self, good, port=None):

@@ -18,9 +18,9 @@ use crate::usage::{self, Sums};
 use crate::{TIMES, Test};
 
 pub const TESTS: &[Test] = &[
-    ("uring_each_operation_is_told_like_its_call", || each("plain")),
-    ("uring_workers_are_told_as_the_owner", || each("async")),
-    ("uring_a_polling_thread_is_told_as_the_owner", || each("sqpoll")),
+    ("uring_each_operation_is_recorded_like_its_call", || each("plain")),
+    ("uring_workers_are_recorded_as_the_owner", || each("async")),
+    ("uring_a_polling_thread_is_recorded_as_the_owner", || each("sqpoll")),
     ("uring_bytes_are_in_the_ledger", || ledger("plain")),
     ("uring_bytes_of_workers_are_the_owners", || ledger("async")),
     ("uring_bytes_of_a_polling_thread_are_the_owners", || ledger("sqpoll")),

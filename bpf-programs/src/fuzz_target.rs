@@ -12,7 +12,7 @@ use crate::wire::{self, Header, Kind};
 /// # Panics
 /// Panics if an invariant is violated: a record belongs to more than one tracer, its decoded process differs from the
 /// header's, or it is decoded although a byte is missing.
-pub fn exercise(bytes: &[u8]) {
+pub fn fuzz_target(bytes: &[u8]) {
     feed(bytes);
     let Some(&choice) = bytes.first() else { return };
     let mut plausible = bytes.to_vec();
