@@ -138,7 +138,7 @@ impl<S: State> ActorCtx<S> {
     }
 }
 
-/// Why a message got no answer.
+/// Error of a message that got no answer.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum AskError {
     /// The child will not run again.

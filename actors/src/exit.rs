@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why an actor's incarnation ended.
+/// The way in which an actor's incarnation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// The actor's work is done; it is not restarted.

@@ -1,6 +1,6 @@
 //! Supervision: builds children from factories, watches their progress, restarts, gives up and stops them.
 //!
-//! A [`ChildTask`] owns each child. It builds an incarnation with the factory, waits for its [`Exit`], and decides what
+//! A `ChildTask` owns each child. It builds an incarnation with the factory, waits for its [`Exit`], and decides what
 //! follows. An incarnation ends by itself (finished, failed, panicked), because it stalled (neither lane of its
 //! [`Progress`] may stand still longer than `stall_after`), or because it was asked to stop. Crashes are followed by a
 //! restart after a growing delay; more than `max_restarts` within `window`, or a fault that no restart fixes, and the
@@ -36,7 +36,7 @@ const CHECKS_PER_STALL: u32 = 4;
 /// Time a child that is being ended may take until its thread is considered blocked and abandoned.
 const ABANDON_AFTER: Duration = Duration::from_secs(1);
 
-/// How often a child may be restarted before it is given up.
+/// Limits on the restarts of a child; beyond them it is given up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RestartPolicy {
     /// Restarts allowed within `window`; the next crash makes the supervisor give up.
@@ -68,7 +68,7 @@ pub enum Placement {
 pub struct Spec {
     /// Name of the child in status and logs.
     pub name: String,
-    /// How often the child may be restarted.
+    /// Limits on the child's restarts.
     pub restart: RestartPolicy,
     /// Time without progress after which the child counts as stalled.
     pub stall_after: Duration,

@@ -47,7 +47,7 @@ pub struct Account {
     routed: AtomicU64,
     sinks: RwLock<Vec<Arc<SinkAccount>>>,
     gaps: Mutex<BTreeMap<GapKey, Gap>>,
-    /// How far the ring is settled; only for a tracer whose ring outlives the agent.
+    /// Ranges of the ring and their settlement; only for a tracer with a ring that outlives the agent.
     track: Mutex<Option<OffsetTracker>>,
 }
 

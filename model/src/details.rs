@@ -135,7 +135,7 @@ pub struct Exit {
 pub struct Loss {
     /// Tracer of the records.
     pub tracer: TracerName,
-    /// Where they were lost.
+    /// Point at which they were lost.
     pub point: LossPoint,
     /// The sink that lost them, itself or in its queue; `None` if they were lost before.
     pub sink: Option<SinkName>,

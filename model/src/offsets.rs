@@ -97,7 +97,7 @@ pub struct RingCheckpoint {
     pub pin: String,
     /// Tracer whose ring it is.
     pub tracer: TracerName,
-    /// How far the ring is settled.
+    /// The ring's last settled position, with outcomes.
     pub checkpoint: Checkpoint,
     /// When the checkpoint was written.
     pub at: BootNs,

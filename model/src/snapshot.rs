@@ -38,7 +38,7 @@ pub const SAMPLED: &str = "sampled: the ring was nearly full";
 pub struct Gap {
     /// Tracer of the records.
     pub tracer: TracerName,
-    /// Where they were lost.
+    /// Point at which they were lost.
     pub point: LossPoint,
     /// The sink that lost them, itself or in its queue; `None` if they were lost before.
     pub sink: Option<SinkName>,

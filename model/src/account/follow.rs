@@ -4,7 +4,7 @@
 //! the claim settles the range. Before the store writes rows, it marks them with [`crate::SinkClaim::mark_writing`] and takes a
 //! [`Checkpoint`]; it writes rows and checkpoint in one transaction and then calls [`Account::committed`]. Only what is
 //! below a committed checkpoint is released to the kernel, so after a crash the next run starts at the last checkpoint
-//! with nothing lost and nothing stored twice. See [`crate::offsets`] for the ranges themselves.
+//! with nothing lost and nothing stored twice. While the store can't write, settled ranges are released without one. See [`crate::offsets`] for the ranges themselves.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};

@@ -92,7 +92,7 @@ pub struct Dns {
     pub call: &'static str,
     /// The socket's two ends.
     pub ends: Ends,
-    /// Whether it was sent or received.
+    /// Direction of the datagram.
     pub direction: Transfer,
     /// Result of the call: bytes or negative errno.
     pub ret: i64,

@@ -13,7 +13,7 @@ pub struct Usage {
     pub file: Option<File>,
     /// `O_*` bits that the file is open with.
     pub flags: u64,
-    /// Whether it was read, written or mapped.
+    /// Kind of use: read, written or mapped.
     pub direction: Direction,
     /// Bytes that the calls returned; for maps, the bytes mapped.
     pub bytes: u64,
@@ -27,7 +27,7 @@ pub struct Usage {
     pub last: BootNs,
 }
 
-/// Whether a file was read, written or mapped.
+/// Kind of a file's use: read, written or mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// The process read from the file.

@@ -14,8 +14,8 @@
 //!        in    startsWith       {uid == 1}, {uid == 2}      {fname in /a/*}
 //! ```
 //!
-//! A filter whose rules are exact runs in the kernel alone; otherwise the collector applies the whole expression to the
-//! records that the kernel let through.
+//! The collector applies the whole expression to every record that the kernel let through. If the result was exact, no
+//! kernel record is left for it to drop.
 
 use super::calls::Function;
 use super::ir::{Literal, Node, Relation};

@@ -3,14 +3,14 @@
 //! The kernel host fills the table from records of the processes' lifecycle (exec, chdir, clone, exit) before it passes
 //! on the records behind them; the collector's enrichers read it. A record is older than the table when it is enriched,
 //! so each process has a list of changes by time, and readers ask for the state at the record's time. Ended processes are
-//! kept for a while for the same reason. Entries are bounded: [`ENDED_KEPT`] ended processes, [`CHANGES_KEPT`] changes of
-//! each, [`CGROUPS_KEPT`] cgroups.
+//! kept for a while for the same reason. Memory is bounded: 32,768 ended processes, 64 changes of each process and
+//! [`CGROUPS_KEPT`] cgroups are kept.
 //!
 //! ```text
 //!   (pid 7, start 100)   exe=/bin/sh   exe=/bin/true   cwd=/tmp       ended
 //!   ─────────────────────┬─────────────┬───────────────┬──────────────┬───────▶ boot time
-//!                       100           200             250            300
-//!                                           ▲ at(…, 220): exe=/bin/true, the old cwd
+//!                        100           200   ▲         250            300
+//!                                            at(…, 220): exe=/bin/true, cwd as before
 //! ```
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -61,7 +61,7 @@ struct Inner {
     /// Changes of each process, newest last; the first one is valid from the process's start.
     processes: HashMap<ExecId, Vec<(BootNs, Arc<ProcessInfo>)>>,
     ended: VecDeque<ExecId>,
-    /// The same processes, and those of which only the lineage is known.
+    /// The same processes, and those with only a known lineage.
     instances: BTreeMap<ExecId, Instance>,
     /// The most recent of the `born` processes whose lineage became known or that ended.
     births: VecDeque<ExecId>,
