@@ -77,8 +77,8 @@ impl Inner {
             if present.config.disabled {
                 return Err(NotSwitched::AllDisabled);
             }
-            let says_so = !present.sections.of(tracer.name).disabled;
-            if says_so {
+            let configured = !present.sections.of(tracer.name).disabled;
+            if configured {
                 present.overrides.remove(tracer.name)
             } else {
                 present.overrides.insert(tracer.name, true)
@@ -96,11 +96,11 @@ impl Inner {
         let _changing = self.changing.lock().await;
         let handle = {
             let mut present = self.present();
-            let says_so = present.sections.of(tracer.name).disabled;
+            let configured = present.sections.of(tracer.name).disabled;
             let Some(handle) = present.tracers.get(tracer.name).filter(|handle| !handle.off).cloned() else {
                 return false;
             };
-            if says_so {
+            if configured {
                 present.overrides.remove(tracer.name)
             } else {
                 present.overrides.insert(tracer.name, false)
