@@ -13,6 +13,10 @@ use super::origin::Origin;
 /// The prefix of environment variables that are settings; `__` separates the parts of a key.
 const ENV_PREFIX: &str = "DUETECTOR_";
 
+/// The most parts of a variable's key, as many as TOML's parser allows: nested values are handled by recursion, and a
+/// longer key could overflow the stack. Further `__` belong to the last part.
+const MAX_PARTS: usize = 80;
+
 /// Parses a file's text.
 ///
 /// # Errors
@@ -61,7 +65,7 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
 pub(super) fn env(variables: impl Iterator<Item = (String, String)>) -> Layer {
     let setting = |(name, text): (String, String)| {
         let key = name.strip_prefix(ENV_PREFIX).filter(|key| key.contains("__"))?;
-        let key = key.to_lowercase().split("__").map(str::to_owned).collect();
+        let key = key.to_lowercase().splitn(MAX_PARTS, "__").map(str::to_owned).collect();
         Some((key, guess(&text, Origin::Env(name))))
     };
     variables.filter_map(setting).collect()

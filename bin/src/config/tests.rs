@@ -144,6 +144,12 @@ fn variables_that_are_not_settings_are_ignored() {
 }
 
 #[test]
+fn a_variable_with_very_many_parts_does_not_overflow_the_stack() {
+    let name = format!("DUETECTOR_{}X", "A__".repeat(40_000));
+    assert!(refused(&[(&name, "1")], &[]).contains(": a: unknown key"));
+}
+
+#[test]
 fn all_errors_are_reported_at_once_with_their_origins() {
     let env = [("DUETECTOR_TRACER__OPEN__DISABLED", "maybe"), ("DUETECTOR_NOPE__X", "1")];
     let found = refused(&env, &["ebpf.queue=x", "tracer.open.nam=x"]);
