@@ -9,7 +9,8 @@ pub struct Backoff {
     pub base: Duration,
     /// Longest delay, before jitter is applied.
     pub cap: Duration,
-    /// Share of the delay that is random, 0 to 1: the delay lies between `1 - jitter` and `1 + jitter` of its nominal value.
+    /// Share of the delay that is random, 0 to 1: the delay lies between `1 - jitter` and `1 + jitter` of its nominal
+    /// value.
     pub jitter: f64,
 }
 

@@ -122,7 +122,8 @@ impl<S: State> ActorCtx<S> {
         &self.progress
     }
 
-    /// Ends this incarnation; can be called from anywhere. The actor is dropped at its next poll. The first call counts.
+    /// Ends this incarnation; can be called from anywhere. The actor is dropped at its next poll. The first call
+    /// counts.
     pub fn end(&self, exit: Exit) {
         self.exit.set(exit);
     }
@@ -208,8 +209,8 @@ impl<A: Child, S: State> ChildRef<A, S> {
         self.ended().await
     }
 
-    /// Starts a child again that was given up or has finished, if its [`crate::Spec`] allows it; returns whether it did.
-    /// Clears the causes, which describe earlier incarnations, and keeps the counts.
+    /// Starts a child again that was given up or has finished, if its [`crate::Spec`] allows it; returns whether it
+    /// did. Clears the causes, which describe earlier incarnations, and keeps the counts.
     pub fn revive(&self) -> bool {
         let Some(revival) = &self.shared.revival else { return false };
         let revived = self.shared.status.send_if_modified(|status| {

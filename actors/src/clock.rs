@@ -1,5 +1,5 @@
-//! The only module that reads clocks. Code that waits uses tokio's clock, which tests can pause; stored times come from the
-//! kernel's clocks.
+//! The only module that reads clocks. Code that waits uses tokio's clock, which tests can pause; stored times come from
+//! the kernel's clocks.
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -31,8 +31,8 @@ pub struct Outbox<T> {
 }
 
 impl<T> Outbox<T> {
-    /// Creates a queue for `capacity` items (at least one). The reader's supervisor keeps a clone of the receiver, so that
-    /// the queue outlives a crashed reader.
+    /// Creates a queue for `capacity` items (at least one). The reader's supervisor keeps a clone of the receiver, so
+    /// that the queue outlives a crashed reader.
     pub fn channel(capacity: usize, when_full: WhenFull) -> (Self, flume::Receiver<T>) {
         let (sender, receiver) = flume::bounded(capacity.max(1));
         (Self { sender, when_full, dropped: Arc::default() }, receiver)

@@ -1,4 +1,5 @@
-//! Tests one by one the ways an incarnation can end, on a paused clock: what the supervisor counts, keeps and does next.
+//! Tests one by one the ways an incarnation can end, on a paused clock: what the supervisor counts, keeps and does
+//! next.
 
 use std::time::Duration;
 

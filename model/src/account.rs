@@ -1,10 +1,10 @@
 //! The conservation law as a data type: `seen = stored + filtered + lost{ring, decode, queue, sink}`.
 //!
 //! The holder of a batch of records also holds a [`Claim`] on their tracer's [`Account`]. A claim knows how many of its
-//! records are not settled yet and where they are ([`LossPoint`]). Settling moves records from the claim to a counter of
-//! the account; dropping a claim counts the rest as lost at that point and notes a [`Gap`], which becomes a `loss` row.
-//! So a panic, a stopped actor or an early return cannot make records vanish uncounted. When records are routed, the
-//! claim is replaced by one [`SinkClaim`] for each sink, because each sink stores or loses its rows on its own.
+//! records are not settled yet and where they are ([`LossPoint`]). Settling moves records from the claim to a counter
+//! of the account; dropping a claim counts the rest as lost at that point and notes a [`Gap`], which becomes a `loss`
+//! row. So a panic, a stopped actor or an early return cannot make records vanish uncounted. When records are routed,
+//! the claim is replaced by one [`SinkClaim`] for each sink, because each sink stores or loses its rows on its own.
 //!
 //! ```text
 //!  kernel or child        collector                         sinks
@@ -371,7 +371,8 @@ fn dropped_because() -> &'static str {
     }
 }
 
-/// Locks a mutex even if it is poisoned: each update is complete in itself, so a panic elsewhere leaves the data usable.
+/// Locks a mutex even if it is poisoned: each update is complete in itself, so a panic elsewhere leaves the data
+/// usable.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Things that changed when a new configuration was applied, by names such as `tracer open`, `sink jsonl`, `filter noise`,
-/// `setting ebpf.poll_interval`. A thing in none of the lists was not touched.
+/// Things that changed when a new configuration was applied, by names such as `tracer open`, `sink jsonl`, `filter
+/// noise`, `setting ebpf.poll_interval`. A thing in none of the lists was not touched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Changes {

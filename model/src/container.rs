@@ -108,7 +108,8 @@ fn by_name(part: &str, unit: &str, before: Option<&str>) -> Option<Named> {
     nspawn.map(|name| (unescape(name), Some(NSPAWN)))
 }
 
-/// Finds a pod's uid: `podUID` with kubelet's cgroupfs driver, `kubepods-QOS-podUID.slice` with `_` for `-` with systemd's.
+/// Finds a pod's uid: `podUID` with kubelet's cgroupfs driver, `kubepods-QOS-podUID.slice` with `_` for `-` with
+/// systemd's.
 fn pod_uid(part: &str) -> Option<String> {
     let unit = part.split(':').next().unwrap_or(part);
     let unit = unit.strip_suffix(".slice").unwrap_or(unit);

@@ -1,5 +1,5 @@
-//! Details of records: one variant for each kind of event. A built-in tracer with a new kind of event adds a variant here
-//! and its columns and fields in `fields.rs`; nothing in the collector changes.
+//! Details of records: one variant for each kind of event. A built-in tracer with a new kind of event adds a variant
+//! here and its columns and fields in `fields.rs`; nothing in the collector changes.
 
 mod act;
 mod fs;
@@ -45,8 +45,8 @@ pub enum Details {
 /// open, openat, openat2, creat, open_by_handle_at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
-    /// Absolute path as the kernel resolved it, seen from the process's root. For a failed open, the requested path made
-    /// absolute.
+    /// Absolute path as the kernel resolved it, seen from the process's root. For a failed open, the requested path
+    /// made absolute.
     pub path: Text,
     /// True if the path is incomplete: it was too deep or too long, or a part could not be read.
     pub path_incomplete: bool,
@@ -78,14 +78,16 @@ pub struct FileHandle {
 /// An execve or execveat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exec {
-    /// The path as requested; for a descriptor, the name that the kernel makes up (`linux_binprm.filename`: `/dev/fd/3`).
+    /// The path as requested; for a descriptor, the name that the kernel makes up (`linux_binprm.filename`:
+    /// `/dev/fd/3`).
     pub path_asked: Text,
-    /// Absolute path of the executable file. If the exec failed, the requested path made absolute, or the descriptor's file.
+    /// Absolute path of the executable file. If the exec failed, the requested path made absolute, or the descriptor's
+    /// file.
     pub exe: Text,
     /// Arguments, including the program's name.
     pub argv: Vec<Text>,
-    /// True if `argv` holds only the first arguments, because they did not fit into 8 KiB or, for a failed exec, could not be
-    /// read.
+    /// True if `argv` holds only the first arguments, because they did not fit into 8 KiB or, for a failed exec, could
+    /// not be read.
     pub argv_cut: bool,
     /// Absolute path of the working folder.
     pub cwd: Text,

@@ -1,7 +1,7 @@
 //! A row's `extended` object: the data of a record for which the table has no column.
 //!
-//! The object is never built as a JSON tree. Code that needs the fields visits them in the record's details, because this
-//! happens for every row, on the hot path.
+//! The object is never built as a JSON tree. Code that needs the fields visits them in the record's details, because
+//! this happens for every row, on the hot path.
 
 use std::borrow::Cow;
 use std::sync::Arc;

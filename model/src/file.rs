@@ -4,8 +4,8 @@
 /// names: hard links, bind mounts, renames and copies to an overlay's upper layer don't change them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Device of its file system (`makedev(major, minor)`). Equals `stat`'s `st_dev`, except on file systems that report
-    /// another one there (btrfs subvolumes, overlays of several file systems).
+    /// Device of its file system (`makedev(major, minor)`). Equals `stat`'s `st_dev`, except on file systems that
+    /// report another one there (btrfs subvolumes, overlays of several file systems).
     pub dev: u64,
     /// Inode number of the file.
     pub ino: u64,

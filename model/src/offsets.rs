@@ -62,8 +62,8 @@ pub struct Checkpoint {
     pub position: u64,
     /// Records that were seen before the ring was made; all of them were lost with the previous ring.
     pub base: u64,
-    /// Outcomes of all records below the position, since the ring was made. `lost.ring` is the number that `loss` rows in
-    /// the store report, `base` included; the kernel's counter has those not yet reported.
+    /// Outcomes of all records below the position, since the ring was made. `lost.ring` is the number that `loss` rows
+    /// in the store report, `base` included; the kernel's counter has those not yet reported.
     pub settled: Outcomes,
     /// Number of the first range it does not cover, to be passed to [`crate::Account::committed`].
     pub(crate) upto: u64,

@@ -1,9 +1,9 @@
 //! Push-down: the part of the filters that the kernel can apply itself, before a record is written to the ring.
 //!
 //! A [`Rule`] is a list of tests that must all hold. A rule matches only records that its filter certainly drops, so
-//! dropping them early changes nothing but the cost; everything else is left to the collector, which applies all filters
-//! again to every record it gets. A filter that needs more than the kernel's limits below is split ([`Split`]), so
-//! that users can see what runs where.
+//! dropping them early changes nothing but the cost; everything else is left to the collector, which applies all
+//! filters again to every record it gets. A filter that needs more than the kernel's limits below is split ([`Split`]),
+//! so that users can see what runs where.
 //!
 //! ```text
 //!  configuration        collector                       agent           bpf-programs           kernel
@@ -274,8 +274,8 @@ pub fn is_like(text: Option<&str>, texts: Option<&[Prefix]>) -> bool {
     texts.iter().any(|like| if like.whole { text == like.text } else { text.starts_with(&like.text) })
 }
 
-/// Returns whether a text compares equal to the raw bytes. Rows show invalid UTF-8 as backslash escapes, so a text with a
-/// backslash may stand for other bytes.
+/// Returns whether a text compares equal to the raw bytes. Rows show invalid UTF-8 as backslash escapes, so a text with
+/// a backslash may stand for other bytes.
 fn is_plain(text: &str) -> bool {
     !text.contains(['\\', '\0'])
 }

@@ -7,8 +7,8 @@ use crate::{BootNs, Details, ExecId, Text, WallTime};
 pub struct Record {
     /// When the event happened.
     pub at: Moment,
-    /// The process, as the kernel knew it at that moment. Absent for records that do not come from the kernel; their pid,
-    /// uid and the like, if any, are among the fields of `details`.
+    /// The process, as the kernel knew it at that moment. Absent for records that do not come from the kernel; their
+    /// pid, uid and the like, if any, are among the fields of `details`.
     pub identity: Option<Identity>,
     /// Data of the event, by kind.
     pub details: Details,

@@ -79,8 +79,8 @@ pub enum FieldKind {
     Texts,
 }
 
-/// Fields of `extended` that built-in tracers write, with their types, ordered by name. Other fields are known only when a
-/// row has them.
+/// Fields of `extended` that built-in tracers write, with their types, ordered by name. Other fields are known only
+/// when a row has them.
 pub const FIELDS: &[(&str, FieldKind)] = &[
     ("abi", FieldKind::Text),
     ("accepted", FieldKind::Bool),

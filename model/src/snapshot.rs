@@ -86,7 +86,8 @@ pub struct AccountSnapshot {
 }
 
 impl AccountSnapshot {
-    /// Returns the records neither stored, filtered nor lost yet: 0 once everything is flushed, negative only by a defect.
+    /// Returns the records neither stored, filtered nor lost yet: 0 once everything is flushed, negative only by a
+    /// defect.
     pub fn in_flight(&self) -> i64 {
         self.seen as i64 - (self.stored + self.filtered + self.lost.total()) as i64
     }

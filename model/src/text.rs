@@ -7,8 +7,9 @@ use serde::{Serialize, Serializer};
 
 /// Bytes that are usually text: a path, a command name, an argument.
 ///
-/// The text form is always valid UTF-8: invalid bytes are written as `\xNN`, and then [`Text::raw`] has the exact bytes.
-/// Control characters and newlines are valid UTF-8 and stay as they are; code that prints to a terminal escapes them.
+/// The text form is always valid UTF-8: invalid bytes are written as `\xNN`, and then [`Text::raw`] has the exact
+/// bytes. Control characters and newlines are valid UTF-8 and stay as they are; code that prints to a terminal escapes
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Text {
     text: Arc<str>,

@@ -11,8 +11,8 @@ pub struct BootNs(pub u64);
 pub struct WallTime(pub i64);
 
 impl WallTime {
-    /// Returns the text form `YYYY-MM-DD HH:MM:SS.ffffff`: 26 bytes, always six digits of a second, as duetector requires.
-    /// Years outside 0 to 9999 are clamped to that range.
+    /// Returns the text form `YYYY-MM-DD HH:MM:SS.ffffff`: 26 bytes, always six digits of a second, as duetector
+    /// requires. Years outside 0 to 9999 are clamped to that range.
     pub fn format(self) -> [u8; 26] {
         let (days, micros) = (self.0.div_euclid(86_400_000_000), self.0.rem_euclid(86_400_000_000));
         let (year, month, day) = civil_from_days(days);
@@ -92,8 +92,8 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     year.div_euclid(400) * 146_097 + day_of_era - 719_468
 }
 
-/// Converts [`BootNs`] to [`WallTime`]. The clock module of `actors` makes it, again and again, because wall clocks are set
-/// and time zones change.
+/// Converts [`BootNs`] to [`WallTime`]. The clock module of `actors` makes it, again and again, because wall clocks are
+/// set and time zones change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootClock {
     /// Local wall-clock nanoseconds (no zone) at boot.
@@ -107,8 +107,8 @@ impl BootClock {
         WallTime(ns.div_euclid(1000) as i64)
     }
 
-    /// Returns this clock, or `other` if the wall clock or the time zone has been set since. A difference below 1 ms is an
-    /// error of reading, because both kernel clocks run at the same rate; adopting it could reorder rows.
+    /// Returns this clock, or `other` if the wall clock or the time zone has been set since. A difference below 1 ms is
+    /// an error of reading, because both kernel clocks run at the same rate; adopting it could reorder rows.
     pub fn unless_set(self, other: Self) -> Self {
         const SET: u64 = 1_000_000;
         if self.local_ns_at_boot.abs_diff(other.local_ns_at_boot) < SET { self } else { other }

@@ -1,5 +1,5 @@
-//! Expressions under random input: no text makes the compiler panic, no row the evaluator, and expressions that pass the
-//! checker have the same result as in the `cel` crate's own interpreter.
+//! Expressions under random input: no text makes the compiler panic, no row the evaluator, and expressions that pass
+//! the checker have the same result as in the `cel` crate's own interpreter.
 
 use std::sync::Arc;
 

@@ -1,10 +1,11 @@
 //! Accounts of tracers whose rings outlive the agent (pinned rings): how far each ring is settled.
 //!
 //! Such an account owns an [`OffsetTracker`]. Each claim on records of the ring opens a range of offsets, and settling
-//! the claim settles the range. Before the store writes rows, it marks them with [`crate::SinkClaim::mark_writing`] and takes a
-//! [`Checkpoint`]; it writes rows and checkpoint in one transaction and then calls [`Account::committed`]. Only what is
-//! below a committed checkpoint is released to the kernel, so after a crash the next run starts at the last checkpoint
-//! with nothing lost and nothing stored twice. While the store can't write, settled ranges are released without one. See [`crate::offsets`] for the ranges themselves.
+//! the claim settles the range. Before the store writes rows, it marks them with [`crate::SinkClaim::mark_writing`] and
+//! takes a [`Checkpoint`]; it writes rows and checkpoint in one transaction and then calls [`Account::committed`]. Only
+//! what is below a committed checkpoint is released to the kernel, so after a crash the next run starts at the last
+//! checkpoint with nothing lost and nothing stored twice. While the store can't write, settled ranges are released
+//! without one. See [`crate::offsets`] for the ranges themselves.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -48,8 +49,8 @@ impl Account {
         lock(&self.track).as_ref().and_then(OffsetTracker::held_from)
     }
 
-    /// Returns how far the ring will be settled once the rows marked with [`crate::SinkClaim::mark_writing`] are stored, together with
-    /// `loss` rows that report `ring_losses` more records lost in the ring.
+    /// Returns how far the ring will be settled once the rows marked with [`crate::SinkClaim::mark_writing`] are
+    /// stored, together with `loss` rows that report `ring_losses` more records lost in the ring.
     pub fn checkpoint(&self, ring_losses: u64) -> Option<Checkpoint> {
         lock(&self.track).as_ref().map(|track| track.checkpoint(ring_losses))
     }
@@ -106,7 +107,8 @@ impl Accounts {
         lock(&self.rings.pinned).clone()
     }
 
-    /// Asks the store to write soon, because much of a ring waits for it. [`Accounts::take_flush_request`] clears the request.
+    /// Asks the store to write soon, because much of a ring waits for it. [`Accounts::take_flush_request`] clears the
+    /// request.
     pub fn request_flush(&self) {
         self.rings.flush_requested.store(true, Relaxed);
     }

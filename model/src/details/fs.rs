@@ -7,7 +7,8 @@ use crate::{File, Text};
 pub struct Fs {
     /// Name of the system call (`renameat2`).
     pub call: &'static str,
-    /// Absolute path, seen from the process's root: the requested path made absolute, or the kernel's path of a descriptor.
+    /// Absolute path, seen from the process's root: the requested path made absolute, or the kernel's path of a
+    /// descriptor.
     pub path: Text,
     /// True if a path is incomplete: it was too deep or too long, or a part could not be read.
     pub path_incomplete: bool,

@@ -15,8 +15,8 @@ pub struct Socket {
     pub kind: u16,
     /// Protocol: the number of `IPPROTO_TCP` etc.; 0 for unix sockets.
     pub protocol: u16,
-    /// Result of the call or negative errno; for an ended connection, 0 or the errno that it ended with. For a connect this
-    /// is the final result, not `EINPROGRESS`. Absent for an ended flow.
+    /// Result of the call or negative errno; for an ended connection, 0 or the errno that it ended with. For a connect
+    /// this is the final result, not `EINPROGRESS`. Absent for an ended flow.
     pub ret: Option<i64>,
     /// For a connect: true if the caller did not wait (`EINPROGRESS`).
     pub nonblocking: Option<bool>,
@@ -113,6 +113,7 @@ pub struct DnsMessage {
     pub code: Option<&'static str>,
     /// Addresses in the answer.
     pub addresses: Vec<IpAddr>,
-    /// True if a part could not be read: the message is longer than what is kept, truncated by its sender, or malformed.
+    /// True if a part could not be read: the message is longer than what is kept, truncated by its sender, or
+    /// malformed.
     pub incomplete: bool,
 }

@@ -1,4 +1,5 @@
-//! The type checker: finds the type of every part of the tree, or refuses the expression with the position of the mistake.
+//! The type checker: finds the type of every part of the tree, or refuses the expression with the position of the
+//! mistake.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! Conditions on single columns that follow from an expression. All of them hold wherever the expression holds, so a store
-//! can use them to select rows before the expression is applied.
+//! Conditions on single columns that follow from an expression. All of them hold wherever the expression holds, so a
+//! store can use them to select rows before the expression is applied.
 
 use super::calls::Function;
 use super::ir::{Literal, Node, Relation};

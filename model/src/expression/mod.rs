@@ -1,5 +1,5 @@
-//! Expressions over rows, in CEL, for filters and for `query --where`. An expression is compiled once, with every name and
-//! type checked, and then applied to each row.
+//! Expressions over rows, in CEL, for filters and for `query --where`. An expression is compiled once, with every name
+//! and type checked, and then applied to each row.
 //!
 //! The `cel` crate does the parsing. Checking and evaluating are done here, because the crate has no checker, compiles
 //! patterns again for each row, and has no columns that may be null.
@@ -120,7 +120,8 @@ impl Expression {
         (rules, exact)
     }
 
-    /// Returns conditions on single columns that hold wherever the expression holds, so that a store can select rows by them.
+    /// Returns conditions on single columns that hold wherever the expression holds, so that a store can select rows by
+    /// them.
     pub fn conjuncts(&self) -> Vec<Conjunct> {
         conjuncts::of(&self.0.root)
     }

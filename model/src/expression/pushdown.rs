@@ -1,10 +1,10 @@
 //! Derives kernel tests from an expression, see [`crate::pushdown`].
 //!
-//! For an expression and an answer (true or false), [`certain`] finds alternatives, each a list of tests that the kernel can
-//! make: where all tests of one list hold, the expression certainly has that answer. The result is exact if the
-//! expression has the answer nowhere else. It walks the tree from the root; `!` swaps the answer, `&&` asked for true (and
-//! `||` asked for false) combines the alternatives of its parts, `||` asked for true (and `&&` asked for false) appends
-//! them, and a part that the kernel can't test contributes nothing and makes the result inexact.
+//! For an expression and an answer (true or false), [`certain`] finds alternatives, each a list of tests that the
+//! kernel can make: where all tests of one list hold, the expression certainly has that answer. The result is exact if
+//! the expression has the answer nowhere else. It walks the tree from the root; `!` swaps the answer, `&&` asked for
+//! true (and `||` asked for false) combines the alternatives of its parts, `||` asked for true (and `&&` asked for
+//! false) appends them, and a part that the kernel can't test contributes nothing and makes the result inexact.
 //!
 //! ```text
 //!  uid in [1, 2] && fname.startsWith('/a/')      certain(…, true)

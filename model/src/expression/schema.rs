@@ -9,7 +9,8 @@ use crate::schema::{FIELDS, FieldKind};
 /// Name of the object with all fields that have no column.
 pub(super) const EXTENDED: &str = "extended";
 
-/// Settings for compiling an expression. The names are always those of [`crate::Tracking`] and of built-in tracers' fields.
+/// Settings for compiling an expression. The names are always those of [`crate::Tracking`] and of built-in tracers'
+/// fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Schema {
     /// Converts a moment to local time; by default, local time is UTC.

@@ -1,13 +1,13 @@
-//! Timestamps and durations. Rows have local wall time without a zone, so a timestamp is a local time too; text that names
-//! a zone is converted to the local time of that moment.
+//! Timestamps and durations. Rows have local wall time without a zone, so a timestamp is a local time too; text that
+//! names a zone is converted to the local time of that moment.
 
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 
 use super::calls::Part;
 use crate::WallTime;
 
-/// Converts microseconds since 1970-01-01 UTC to local time. Supplied by the caller that compiles an expression, because
-/// finding the machine's time zone takes reading files.
+/// Converts microseconds since 1970-01-01 UTC to local time. Supplied by the caller that compiles an expression,
+/// because finding the machine's time zone takes reading files.
 pub type Localize = fn(i64) -> WallTime;
 
 /// Parses ISO 8601, with or without a zone.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::ProcessTable;
 use crate::CgroupId;
 
-/// Largest number of cgroups whose paths are remembered, removed cgroups included. The oldest entries are dropped first;
-/// the processes in such a cgroup still have its path.
+/// Largest number of cgroups whose paths are remembered, removed cgroups included. The oldest entries are dropped
+/// first; the processes in such a cgroup still have its path.
 pub const CGROUPS_KEPT: usize = 16_384;
 
 #[derive(Debug, Default)]

@@ -12,8 +12,9 @@ pub const LINEAGE_LIMIT: usize = 256;
 /// Pid of the first process, which has no parent. Some kernels do not list it.
 const FIRST: u32 = 1;
 
-/// Number of recent changes of lineages that are kept for [`ProcessTable::lineages_since`], whose caller copies them to the
-/// kernel. The kernel never learns changes that are dropped before; for those processes the collector applies the filters.
+/// Number of recent changes of lineages that are kept for [`ProcessTable::lineages_since`], whose caller copies them to
+/// the kernel. The kernel never learns changes that are dropped before; for those processes the collector applies the
+/// filters.
 const BIRTHS_KEPT: usize = 4096;
 
 /// Pids of a process and its ancestors, nearest first; see [`ProcessTable::lineage`].
@@ -45,8 +46,8 @@ impl Inner {
 }
 
 impl ProcessTable {
-    /// Returns the pids of the process and its ancestors, nearest first. An ancestor is the process that created the one
-    /// before, even if that has another parent now. `None` if the chain is not known up to the first process.
+    /// Returns the pids of the process and its ancestors, nearest first. An ancestor is the process that created the
+    /// one before, even if that has another parent now. `None` if the chain is not known up to the first process.
     pub fn lineage(&self, process: ExecId) -> Option<Lineage> {
         self.read().lineage(process)
     }
@@ -59,8 +60,8 @@ impl ProcessTable {
         }
     }
 
-    /// Notes the parents of processes that existed before the agent started, by pid, 0 for none. Who created them can't be
-    /// known any more, so the current parents are used. Known lineages stay as they are.
+    /// Notes the parents of processes that existed before the agent started, by pid, 0 for none. Who created them can't
+    /// be known any more, so the current parents are used. Known lineages stay as they are.
     pub fn learn_parents(&self, parents: &[(ExecId, u32)]) {
         let by_pid: HashMap<u32, u32> = parents.iter().map(|(id, parent)| (id.pid, *parent)).collect();
         let parent_of = |pid| by_pid.get(&pid).copied().or_else(|| (pid == FIRST).then_some(0));

@@ -1,10 +1,10 @@
 //! The process table: the executable, working folder, cgroup and ancestry of each process, over time.
 //!
-//! The kernel host fills the table from records of the processes' lifecycle (exec, chdir, clone, exit) before it passes
-//! on the records behind them; the collector's enrichers read it. A record is older than the table when it is enriched,
-//! so each process has a list of changes by time, and readers ask for the state at the record's time. Ended processes are
-//! kept for a while for the same reason. Memory is bounded: 32,768 ended processes, 64 changes of each process and
-//! [`CGROUPS_KEPT`] cgroups are kept.
+//! The kernel host fills the table from lifecycle records (exec, chdir, clone, exit) as it reads them from the ring;
+//! the collector's enrichers read it. A record is older than the table when it is enriched, so each process has a list
+//! of changes by time, and readers ask for the state at the record's time. Ended processes are kept for a while for the
+//! same reason. Memory is bounded: 32,768 ended processes, 64 changes of each process and [`CGROUPS_KEPT`] cgroups are
+//! kept.
 //!
 //! ```text
 //!   (pid 7, start 100)   exe=/bin/sh   exe=/bin/true   cwd=/tmp       ended

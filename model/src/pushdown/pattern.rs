@@ -18,8 +18,8 @@ struct Begun {
     ended: bool,
 }
 
-/// Returns prefixes of paths in which the pattern certainly matches, and whether it matches in no other path. The pattern
-/// has the syntax of [`regex`] and may match anywhere in the path unless it is anchored.
+/// Returns prefixes of paths in which the pattern certainly matches, and whether it matches in no other path. The
+/// pattern has the syntax of [`regex`] and may match anywhere in the path unless it is anchored.
 pub fn prefixes_of(pattern: &str) -> (Vec<Prefix>, bool) {
     let Ok(hir) = regex_syntax::Parser::new().parse(pattern) else { return (Vec::new(), false) };
     let mut exact = true;
