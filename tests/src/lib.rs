@@ -1,6 +1,6 @@
 //! The harness of the end-to-end tests: the real binary, the real kernel, a folder of its own for each agent.
 //!
-//! [`Setup`] starts an agent and waits until it is ready; [`Agent::finish`] stops it and checks its books;
+//! [`Setup`] starts an agent and waits until it is ready; [`Agent::finish`] stops it and checks its accounts;
 //! [`Store`] asks what was recorded, through the same commands a person uses. Nothing here knows how the
 //! agent is built inside.
 
@@ -22,4 +22,4 @@ pub use cgroups::Cgroups;
 pub use numbered::Crowd;
 pub use scratch::Scratch;
 pub use store::{Account, Store};
-pub use wait::{until, within};
+pub use wait::{slowdown, until, within};

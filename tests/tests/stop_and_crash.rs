@@ -7,10 +7,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use tests::workload::{generate, generator};
-use tests::{Agent, Setup, Store, suite, until};
+use tests::{Agent, Ended, Setup, Store, slowdown, suite, until};
 
 const SOON: Duration = Duration::from_secs(20);
-/// An orderly end takes less.
+/// An orderly end takes less on an idle machine.
 const QUICK: Duration = Duration::from_secs(2);
 
 suite! {
@@ -27,17 +27,25 @@ fn only(uid: u32) -> Setup {
     Setup::new().set("ebpf.uids", &format!("[{uid}]"))
 }
 
-/// 40,000 opens, and the signal right after the last.
+/// Stops the agent within [`QUICK`], or as many times longer as the machine is slower just before or after.
+fn stop_quickly(agent: &mut Agent, signal: Signal) -> Ended {
+    let before = slowdown();
+    let ended = agent.stop(signal);
+    let limit = QUICK.mul_f64(before.max(slowdown()));
+    assert!(ended.status.success(), "ended with {}:\n{}", ended.status, ended.stderr);
+    assert!(ended.took < limit, "took {:?}, more than {limit:?}", ended.took);
+    ended
+}
+
+/// Makes 20,000 opens, which fit into the ring, and sends the signal right after the last.
 fn stop_after_opens(uid: u32, signal: Signal) -> (Agent, String) {
     let mut agent = only(uid).start();
     let file = agent.scratch().file("file", "");
-    generate(uid, &["paced", file.to_str().unwrap(), "--rate", "20000", "--seconds", "2"]);
-    let ended = agent.stop(signal);
-    assert!(ended.status.success(), "ended with {}:\n{}", ended.status, ended.stderr);
-    assert!(ended.took < QUICK, "took {:?}", ended.took);
+    generate(uid, &["open", file.to_str().unwrap(), "--count", "20000"]);
+    let ended = stop_quickly(&mut agent, signal);
     agent.store().assert_conserved_to_the_row();
     let open = agent.store().account("open");
-    assert_eq!((open.seen, open.stored), (40_000, 40_000), "{open:?}");
+    assert_eq!((open.seen, open.stored), (20_000, 20_000), "{open:?}");
     (agent, ended.stdout)
 }
 
@@ -48,7 +56,7 @@ fn sigterm_flushes_everything() {
 fn sigint_flushes_everything_and_prints_the_brief() {
     let (_agent, stdout) = stop_after_opens(9978, Signal::SIGINT);
     let line = stdout.lines().find(|line| line.contains("open")).expect("no line about open");
-    assert!(line.contains("40000") || line.contains("40,000"), "{line}");
+    assert!(line.contains("20000") || line.contains("20,000"), "{line}");
 }
 
 fn a_stop_mid_storm_is_quick_and_balances() {
@@ -57,14 +65,15 @@ fn a_stop_mid_storm_is_quick_and_balances() {
     let mut storm = generator(9977, &["open", file.to_str().unwrap(), "--seconds", "60"]);
     let mut storm = storm.stdout(Stdio::null()).spawn().unwrap();
     wait_for_stored(&agent, 10_000);
-    let ended = agent.stop(Signal::SIGTERM);
+    // Ends the storm also if the stop fails.
+    let ended =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stop_quickly(&mut agent, Signal::SIGTERM)));
     storm.kill().and_then(|()| storm.wait()).unwrap();
-    assert!(ended.status.success(), "ended with {}:\n{}", ended.status, ended.stderr);
-    assert!(ended.took < QUICK, "took {:?}", ended.took);
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     agent.store().assert_conserved_to_the_row();
 }
 
-/// Waits until `status` says that so many opens are in the store; gives the number.
+/// Waits until at least `least` opens are in the store; returns how many there are.
 fn wait_for_stored(agent: &Agent, least: u64) -> u64 {
     until("rows are stored", SOON, || {
         agent.tracer("open")["stored"].as_u64().filter(|stored| *stored >= least)
@@ -100,6 +109,7 @@ fn after_kill_9_mid_storm_the_store_is_whole_and_the_next_start_goes_on() {
     let mut storm = generator(9976, &["paced", file.to_str().unwrap(), "--rate", "20000", "--seconds", "60"]);
     let mut storm = storm.stdout(Stdio::null()).spawn().unwrap();
     let stored = wait_for_stored(&agent, 30_000);
+    let slow = slowdown();
     agent.signal(Signal::SIGKILL);
     let now = local_now();
     agent.wait();
@@ -111,9 +121,10 @@ fn after_kill_9_mid_storm_the_store_is_whole_and_the_next_start_goes_on() {
     assert_eq!(verdict, "ok");
     let open = store.account("open");
     assert!(open.count >= stored, "{stored} were stored before the crash, {} are there", open.count);
-    // A row's way takes the look interval (0.1 s) and the flush interval (1 s) at most; a busy machine adds some.
+    // A row takes the poll interval (0.1 s) and the flush interval (1 s) at most; a busy machine adds to that.
     let missing = age_of(&database, open.end.as_deref().unwrap(), &now);
-    assert!(missing < 2.5, "the last {missing} s before the crash are missing");
+    let limit = 2.5 * slow;
+    assert!(missing < limit, "the last {missing} s before the crash are missing, at most {limit}");
 
     let agent = only(9976).workdir(&work).start();
     generate(9976, &["open", file.to_str().unwrap(), "--count", "23"]);

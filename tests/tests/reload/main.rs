@@ -58,7 +58,7 @@ impl Rig {
             let expected = if outcome["result"] == "applied" { 0 } else { 2 };
             assert_eq!(code, Some(expected), "{outcome}: {words}");
             let problems = outcome["problems"].as_str().unwrap_or_default();
-            assert!(words.contains(problems), "the caller is told all: {words}");
+            assert!(words.contains(problems), "the caller sees all problems: {words}");
             return outcome;
         }
         let before = last();
@@ -72,7 +72,7 @@ impl Rig {
         String::from_utf8(shown.stdout).unwrap()
     }
 
-    /// Ends the load; says how many files it made.
+    /// Ends the load and returns how many files it made.
     fn end_load(&mut self) -> u64 {
         drop(self.load.stdin.take());
         let mut outcome = String::new();
@@ -84,7 +84,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        // It has ended, but for a test that failed.
+        // It has ended already, unless the test failed.
         let _ = self.load.kill();
         let _ = self.load.wait();
     }
@@ -170,7 +170,7 @@ fn two_hundred_edits_under_load() {
     check_the_end(&mut rig);
 }
 
-/// A spoiled file may be a folder by now.
+/// Writes the valid configuration again; a spoiled file may be a folder by now.
 fn restore(file: &Path, model: &Model) {
     if file.is_dir() {
         fs::remove_dir(file).unwrap();
@@ -178,7 +178,8 @@ fn restore(file: &Path, model: &Model) {
     fs::write(file, model.to_toml()).unwrap();
 }
 
-/// Checks that every numbered event of the untouched tracers is stored exactly once, and that the accounts balance.
+/// Checks that every numbered event of the untouched tracers is stored exactly once or counted as lost, and that the
+/// accounts balance.
 fn check_the_end(rig: &mut Rig) {
     let made = rig.end_load();
     assert!(made > 500, "only {made} files under load");
@@ -187,16 +188,17 @@ fn check_the_end(rig: &mut Rig) {
     assert_eq!(ended.stderr.matches("tracer attached tracer=\"open\"").count(), 1);
     assert_eq!(ended.stderr.matches("child started tracer=steady").count(), 1);
     rig.agent.store().assert_conserved_to_the_row();
-    for tracer in ["open", "steady"] {
-        let account = rig.agent.store().account(tracer);
-        assert_eq!(account.lost_total(), 0, "{account:?}");
-    }
+    let steady = rig.agent.store().account("steady");
+    assert_eq!(steady.lost_total(), 0, "{steady:?}");
     let prefix = format!("{}/", rig.files.display());
     let rows = rig.agent.store().query("open", &[&format!("uid={UID}")]);
     let number = |row: &Value| row["fname"].as_str()?.strip_prefix(&prefix)?.parse::<u64>().ok();
     let mut opened: Vec<u64> = rows.iter().filter_map(number).collect();
     opened.sort_unstable();
-    assert_eq!(opened, (0..made).collect::<Vec<_>>());
+    assert!(opened.windows(2).all(|pair| pair[0] < pair[1]), "an open was stored twice");
+    // Other programs' opens go into the same ring: a machine that is busy with them may fill it. Then it must be counted.
+    let (missing, lost) = (made - opened.len() as u64, rig.agent.store().account("open").lost_total());
+    assert!(missing <= lost, "{missing} of {made} opens are missing, {lost} are counted as lost");
     let rows = rig.agent.store().query("steady", &[]);
     let mut ticks: Vec<u64> = rows.iter().map(|row| row["extended"]["n"].as_u64().unwrap()).collect();
     ticks.sort_unstable();
