@@ -1,54 +1,78 @@
 //! Compiles the kernel side: every `src/*/probe.bpf.c` into one object for each kind of hooks (`include/tier.h`),
 //! which the crate carries.
 //!
-//! With `DUETECTOR_SKIP_BPF=1` empty files stand in for them, so that the rest can be checked without clang.
+//! The objects are compiled side by side, as many at a time as cargo allows jobs. They are kept in the target folder
+//! under a hash of everything that goes into them, so that other profiles and features of the crate, and changes to its
+//! Rust code, do not compile them again.
+//!
+//! With `DUETECTOR_SKIP_BPF=1` empty files take their place, so that the rest can be checked without clang.
 
 use std::env;
 use std::error::Error;
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 /// The objects, by the `TIER` they are compiled for.
 const TIERS: [(u8, &str); 3] = [(1, "trampoline"), (2, "tracepoint"), (3, "kprobe")];
 
 const INSTALL: &str = "install them, on Debian and Ubuntu with: apt-get install clang libbpf-dev";
 
-fn main() -> Result<(), Box<dyn Error>> {
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> Result<()> {
     println!("cargo:rerun-if-env-changed=DUETECTOR_SKIP_BPF");
     println!("cargo:rerun-if-env-changed=CLANG");
     println!("cargo:rerun-if-changed=include");
     println!("cargo:rerun-if-changed=src");
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let object = |name: &str| out.join(format!("{name}.bpf.o"));
     if env::var("DUETECTOR_SKIP_BPF").is_ok_and(|value| value == "1") {
         for (_, name) in TIERS {
-            fs::write(object(name), b"")?;
+            fs::write(out.join(object(name)), b"")?;
         }
         return Ok(());
     }
-    let all = out.join("all.bpf.c");
-    fs::write(&all, include_all(&probes()?))?;
-    for (tier, name) in TIERS {
-        compile(&all, tier, &object(name))?;
+    let source = include_all(&probes()?);
+    let clang = Clang::find()?;
+    let cache = cache(&out, &clang, &source)?;
+    if TIERS.iter().any(|(_, name)| !cache.join(object(name)).exists()) {
+        compile_all(&clang, &source, &out)?;
+        fs::create_dir_all(&cache)?;
+        for (_, name) in TIERS {
+            // Renamed, so that another build that runs at the same time never sees half an object.
+            let partial = cache.join(format!("{name}.{}", std::process::id()));
+            fs::copy(out.join(object(name)), &partial)?;
+            fs::rename(&partial, cache.join(object(name)))?;
+        }
+        return Ok(());
+    }
+    for (_, name) in TIERS {
+        fs::copy(cache.join(object(name)), out.join(object(name)))?;
     }
     Ok(())
 }
 
-/// The kernel half of each tracer, in a fixed order.
-fn probes() -> Result<Vec<PathBuf>, Box<dyn Error>> {
+fn object(tier: &str) -> String {
+    format!("{tier}.bpf.o")
+}
+
+/// The kernel half of each tracer, in a fixed order, relative to this crate.
+fn probes() -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for folder in fs::read_dir("src")? {
         let probe = folder?.path().join("probe.bpf.c");
         if probe.is_file() {
-            found.push(fs::canonicalize(probe)?);
+            found.push(probe);
         }
     }
     found.sort();
     Ok(found)
 }
 
-/// One source for all, so that they share maps and helpers, and clang alone makes the one object.
+/// One source that includes all, so that they share maps and helpers, and clang alone makes the one object.
 fn include_all(probes: &[PathBuf]) -> String {
     let mut text = String::new();
     for probe in probes {
@@ -57,35 +81,107 @@ fn include_all(probes: &[PathBuf]) -> String {
     text
 }
 
-fn compile(source: &Path, tier: u8, object: &Path) -> Result<(), Box<dyn Error>> {
-    let clang = env::var("CLANG").unwrap_or_else(|_| "clang".to_owned());
-    let arch = match env::var("CARGO_CFG_TARGET_ARCH")?.as_str() {
-        "x86_64" => "x86",
-        "aarch64" => "arm64",
-        other => return Err(format!("kernel tracers don't know the architecture {other}").into()),
-    };
-    // Distributions keep <asm/types.h> in a folder of the compiler's own architecture, which -target bpf misses.
-    let multiarch = format!("/usr/include/{}-linux-gnu", env::consts::ARCH);
-    let output = Command::new(&clang)
-        .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Wextra", "-Werror"])
-        .args([format!("-D__TARGET_ARCH_{arch}"), format!("-DTIER={tier}")])
-        .args(["-I", "include", "-idirafter", &multiarch])
-        // The paths of this machine are nobody's business.
-        .arg(format!("-fdebug-prefix-map={}=.", env::current_dir()?.display()))
-        .arg("-c")
-        .arg(source)
-        .arg("-o")
-        .arg(object)
-        .output()
-        .map_err(|error| format!("can't run {clang} ({error}); {INSTALL}"))?;
-    if output.status.success() {
-        return Ok(());
+/// The folder for objects of exactly these sources, compiled by this compiler with these options.
+fn cache(out: &Path, clang: &Clang, source: &str) -> Result<PathBuf> {
+    let mut hash = DefaultHasher::new();
+    (source, clang.version()?, &clang.options, fs::read("build.rs")?).hash(&mut hash);
+    for folder in ["include", "src", "/usr/include/bpf"] {
+        for file in sources(Path::new(folder))? {
+            (file.to_string_lossy(), fs::read(&file)?).hash(&mut hash);
+        }
     }
-    let words = String::from_utf8_lossy(&output.stderr);
-    let hint = if words.contains("file not found") {
-        format!("headers are missing; {INSTALL}\n")
-    } else {
-        String::new()
-    };
-    Err(format!("{clang} refused the kernel side\n{hint}{words}").into())
+    // OUT_DIR is `<target>/<profile>/build/<package>-<hash>/out`.
+    let target = out.ancestors().nth(4).ok_or("OUT_DIR is not below a target folder")?;
+    Ok(target.join("bpf-objects").join(format!("{:016x}", hash.finish())))
+}
+
+/// Every C file below the folder, in a fixed order; none if there is no such folder.
+fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    if folder.is_dir() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                found.extend(sources(&path)?);
+            } else if path.extension().is_some_and(|ending| ending == "c" || ending == "h") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Compiles the objects side by side.
+fn compile_all(clang: &Clang, source: &str, out: &Path) -> Result<()> {
+    let jobs = env::var("NUM_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(1);
+    let waiting = Mutex::new(TIERS.iter());
+    std::thread::scope(|scope| {
+        let work = || {
+            loop {
+                let next = waiting.lock().map_err(|_| "another compilation panicked")?.next();
+                let Some((tier, name)) = next else { return Ok(()) };
+                clang.compile(source, *tier, &out.join(object(name)))?;
+            }
+        };
+        let workers: Vec<_> = (0..TIERS.len().min(jobs)).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| "a compilation panicked")?)
+    })
+}
+
+struct Clang {
+    program: String,
+    /// The options that all objects share.
+    options: Vec<String>,
+}
+
+impl Clang {
+    fn find() -> Result<Self> {
+        let arch = match env::var("CARGO_CFG_TARGET_ARCH")?.as_str() {
+            "x86_64" => "x86",
+            "aarch64" => "arm64",
+            other => return Err(format!("kernel tracers don't know the architecture {other}").into()),
+        };
+        // Distributions keep <asm/types.h> in a folder of the compiler's own architecture, which -target bpf misses.
+        let multiarch = format!("/usr/include/{}-linux-gnu", env::consts::ARCH);
+        let fixed = "-target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -I include -I . -idirafter";
+        let mut options: Vec<_> = fixed.split(' ').map(str::to_owned).collect();
+        options.extend([multiarch, format!("-D__TARGET_ARCH_{arch}")]);
+        Ok(Self { program: env::var("CLANG").unwrap_or_else(|_| "clang".to_owned()), options })
+    }
+
+    fn version(&self) -> Result<Vec<u8>> {
+        let output = Command::new(&self.program).arg("--version").output();
+        Ok(output.map_err(|error| self.cannot_run(&error))?.stdout)
+    }
+
+    fn compile(&self, source: &str, tier: u8, object: &Path) -> Result<()> {
+        // The paths of the building machine do not belong in the object.
+        let no_paths = format!("-fdebug-prefix-map={}=.", env::current_dir()?.display());
+        let mut child = Command::new(&self.program)
+            .args(&self.options)
+            .args([no_paths, format!("-DTIER={tier}")])
+            .args(["-x", "c", "-c", "-", "-o"])
+            .arg(object)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| self.cannot_run(&error))?;
+        child.stdin.take().ok_or("clang has no standard input")?.write_all(source.as_bytes())?;
+        let output = child.wait_with_output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let messages = String::from_utf8_lossy(&output.stderr);
+        let hint = if messages.contains("file not found") {
+            format!("headers are missing; {INSTALL}\n")
+        } else {
+            String::new()
+        };
+        Err(format!("{} refused the kernel side\n{hint}{messages}", self.program).into())
+    }
+
+    fn cannot_run(&self, error: &std::io::Error) -> String {
+        format!("can't run {} ({error}); {INSTALL}", self.program)
+    }
 }
