@@ -1,34 +1,41 @@
-//! `cargo xtask bench`: what the agent costs, as one table with machine, kernel and commit.
+//! `cargo xtask bench`: measures what the agent costs, and prints one table with machine, kernel and commit.
 
 use anyhow::Result;
 
-use crate::{run, start};
+use crate::{run, setup};
 
-/// How long to measure and where to put it.
+/// The profile of packages, which is also the one that is measured: link-time optimisation, everything optimised.
+const PROFILE: &str = "dist";
+
+/// How long to measure, and where the table goes.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Write the table to docs/BENCHMARKS.md, too
     #[arg(long)]
     write: bool,
-    /// Rounds of each comparison; medians are shown
+    /// Rounds of each comparison; the table shows medians
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Seconds of each storm
+    /// Seconds that each load lasts
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// Only what a flooding child gets through; prints, never writes
+    /// Measure only how many records per second a subprocess tracer can deliver; print, don't write
     #[arg(long, conflicts_with = "write")]
     children: bool,
-    /// Only what each tracer's events cost in the kernel; prints, never writes
+    /// Measure only what each tracer's events cost in the kernel; print, don't write
     #[arg(long, conflicts_with = "write")]
     kernel: bool,
 }
 
-/// Builds the agent as users have it, and measures it as root.
+/// Builds the agent as it is packaged, and measures it as root.
 pub(crate) fn bench(options: &Options) -> Result<()> {
-    let agent = start::build_release()?;
-    run::run(run::cargo().args(["build", "--release", "--locked", "--package", "tests", "--bins"]))?;
-    let mut command = run::as_root(&run::target_dir()?.join("release/bench"))?;
+    setup::provide(&setup::BUILD)?;
+    run::say("building the agent as it is packaged, which takes several minutes the first time");
+    let build = ["build", "--profile", PROFILE, "--locked", "--package"];
+    run::run(run::cargo().args(build).arg("duetector-actors"))?;
+    run::run(run::cargo().args(build).args(["tests", "--bins"]))?;
+    let folder = run::target_dir()?.join(PROFILE);
+    let mut command = run::as_root(&folder.join("bench"))?;
     if options.write {
         command.arg("--write").arg(run::root().join("docs/BENCHMARKS.md"));
     }
@@ -40,6 +47,6 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     }
     command
         .args(["--rounds", &options.rounds.to_string(), "--seconds", &options.seconds.to_string()])
-        .env("DUETECTOR_TEST_BIN", agent);
+        .env("DUETECTOR_TEST_BIN", folder.join("duetector-actors"));
     run::run(&mut command)
 }

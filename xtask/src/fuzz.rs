@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: long runs, guided by coverage, of everything that reads what others write.
+//! `cargo xtask fuzz`: long runs, guided by code coverage, of everything that reads data from outside.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,23 +9,23 @@ use anyhow::{Context, Result, bail};
 use crate::run::{self, find, run, say};
 use crate::setup;
 
-/// Where the programs, their seeds and their words are, below the workspace.
+/// The folder of the fuzz targets, their seeds and dictionaries, below the workspace.
 const FOLDER: &str = "tests/fuzz";
 
-/// Which targets, for how long.
+/// Which targets run, and for how long.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only this target
+    /// Run only this target
     target: Option<String>,
-    /// How long each target runs
+    /// Seconds that each target runs
     #[arg(long, default_value_t = 300)]
     seconds: u32,
-    /// Name the targets, and do nothing
+    /// List the targets, and run none
     #[arg(long)]
     list: bool,
 }
 
-/// Runs them one after the other; a target that finds something ends, and the next begins.
+/// Runs the targets one after the other; one that finds something ends, and the next begins.
 pub(crate) fn fuzz(options: &Options) -> Result<()> {
     let targets = targets()?;
     if options.list {
@@ -47,12 +47,12 @@ pub(crate) fn fuzz(options: &Options) -> Result<()> {
         }
     }
     if !broken.is_empty() {
-        bail!("inputs were found that break {}; they are in {}", broken.join(", "), artifacts("")?.display());
+        bail!("found inputs on which {} failed; they are in {}", broken.join(", "), artifacts("")?.display());
     }
     Ok(())
 }
 
-/// The names of the programs in the fuzz workspace.
+/// The names of the targets.
 fn targets() -> Result<Vec<String>> {
     let folder = run::root().join(FOLDER).join("targets");
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
@@ -75,7 +75,7 @@ fn fuzz_one(target: &str, seconds: u32) -> Result<()> {
     command
         .args(["fuzz", "run", "--fuzz-dir", FOLDER, "--target-dir"])
         .arg(run::target_dir()?.join("fuzz/build"));
-    // What is found goes into the first folder; the others are only read.
+    // New inputs go into the first folder; the others are only read.
     command.arg(target).arg(&corpus).arg(fuzz.join("seeds").join(target));
     if target == "config" {
         command.arg(run::root().join("configs")).arg(run::root().join("configs/invalid"));
@@ -93,7 +93,7 @@ fn artifacts(target: &str) -> Result<PathBuf> {
     Ok(run::target_dir()?.join("fuzz/artifacts").join(target))
 }
 
-/// cargo of a nightly toolchain: rustup's proxy, not the cargo that runs us.
+/// The cargo of a nightly toolchain: rustup's proxy, not the cargo that runs us.
 fn nightly() -> Result<Command> {
     let cargo = find("cargo").context("no cargo on PATH")?;
     let mut command = Command::new(cargo);
@@ -104,7 +104,7 @@ fn nightly() -> Result<Command> {
 
 fn provide_tools() -> Result<()> {
     let Some(rustup) = find("rustup") else {
-        bail!("fuzzing needs a nightly Rust, which rustup brings: https://rustup.rs");
+        bail!("fuzzing needs a nightly Rust, which rustup installs: https://rustup.rs");
     };
     let nightly_works = || Ok::<_, anyhow::Error>(run::output(nightly()?.arg("--version")).is_some());
     if !nightly_works()? {

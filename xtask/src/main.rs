@@ -1,9 +1,11 @@
-//! The one front door for automation: `cargo xtask start | test | vm | fuzz | fmt | bench`. Each command does its own
-//! set-up, so that a fresh machine with cargo and a C compiler is enough.
+//! The commands that automate work on this repository: `cargo xtask start | test | vm | fuzz | fmt | bench`. Each
+//! installs what it needs, so that a fresh machine with cargo and a C compiler is enough.
 
 mod bench;
 mod fmt;
 mod fuzz;
+mod plan;
+mod programs;
 mod run;
 mod setup;
 mod start;
@@ -25,31 +27,29 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Install what the build needs, build, and run the agent (as root, so that the kernel tracers load)
+    /// Install what the build needs, build the agent and run it (as root, so that the kernel tracers load)
     Start {
-        /// Passed on to `duetector-actors start`, after `--`
+        /// Options for `duetector-actors start`, after `--`
         #[arg(last = true)]
         args: Vec<String>,
     },
-    /// Install what the tests need, then check format and lints and run every test
-    Test {
-        /// Run only the tests whose name contains this; format and lints are not checked then
-        filter: Option<String>,
-    },
+    /// Install what the tests need, check format, lints and documentation, and run every test here and the most
+    /// important ones on other kernels
+    Test(test::Options),
     /// Format all Rust code
     Fmt,
-    /// Run the kernel suites inside virtual machines on other kernels, and here; print one table
+    /// Run kernel suites inside virtual machines on other kernels, and print one table of the results
     Vm(vm::Options),
-    /// Feed everything that reads what others write with made-up input, guided by coverage (nightly Rust)
+    /// Feed generated input, guided by code coverage, to everything that reads data from outside (needs nightly Rust)
     Fuzz(fuzz::Options),
-    /// Measure what the agent costs and print one table
+    /// Measure what the agent costs, and print one table
     Bench(bench::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Start { args } => start::start(&args),
-        Command::Test { filter } => test::test(filter.as_deref()),
+        Command::Test(options) => test::test(&options),
         Command::Vm(options) => vm::vm(&options),
         Command::Fuzz(options) => fuzz::fuzz(&options),
         Command::Fmt => fmt::fmt(),

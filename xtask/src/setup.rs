@@ -1,5 +1,5 @@
-//! What a fresh machine lacks: found by looking for the thing itself, installed with apt-get where there is
-//! one, and named exactly where there is none.
+//! Installs what a fresh machine lacks: checks for each thing itself, installs what is missing with apt-get, and on a
+//! machine without apt-get says what to install.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use crate::run::{self, as_root, find, run, say};
 
-/// Something that must be on the machine, and the packages that bring it.
+/// Something that must be on the machine, and the packages that it is in.
 pub(crate) struct Need {
     what: &'static str,
     present: fn() -> bool,
@@ -17,7 +17,7 @@ pub(crate) struct Need {
     packages: [&'static str; 5],
 }
 
-/// What building needs. The C compiler and cargo itself are there, or xtask would not run.
+/// Everything that building needs, except a C compiler and cargo: without them xtask would not run.
 pub(crate) const BUILD: [Need; 2] = [
     Need {
         what: "clang (14 or later; compiles the kernel programs)",
@@ -31,7 +31,7 @@ pub(crate) const BUILD: [Need; 2] = [
     },
 ];
 
-/// What the tests need beyond that.
+/// Everything else that the tests need.
 pub(crate) const TEST: [Need; 5] = [
     Need {
         what: "runc and busybox (run containers of milliseconds)",
@@ -50,7 +50,7 @@ pub(crate) const TEST: [Need; 5] = [
         packages: ["python3", "python3", "python", "python3", "python3"],
     },
     Need {
-        what: "Python's venv (for the Python duetector our file is read with)",
+        what: "Python's venv (for Python duetector, which reads our database in one test)",
         present: || {
             let probe = ["-c", "import ensurepip, venv"];
             Command::new("/usr/bin/python3").args(probe).output().is_ok_and(|done| done.status.success())
@@ -63,19 +63,19 @@ pub(crate) const TEST: [Need; 5] = [
         packages: ["util-linux mount", "util-linux", "util-linux", "util-linux", "util-linux setpriv"],
     },
     Need {
-        what: "fio, rsync, tar and perl (move bytes in their own ways)",
-        present: || ["fio", "rsync", "tar", "perl"].iter().all(|program| find(program).is_some()),
+        what: "fio, rsync, tar, gzip and perl (read and write files in their own ways)",
+        present: || ["fio", "rsync", "tar", "gzip", "perl"].iter().all(|program| find(program).is_some()),
         packages: [
-            "fio rsync tar perl",
-            "fio rsync tar perl",
-            "fio rsync tar perl",
-            "fio rsync tar perl",
-            "fio rsync tar perl",
+            "fio rsync tar gzip perl",
+            "fio rsync tar gzip perl",
+            "fio rsync tar gzip perl",
+            "fio rsync tar gzip perl",
+            "fio rsync tar gzip perl",
         ],
     },
 ];
 
-/// What booting other kernels needs.
+/// Everything else that booting other kernels needs.
 pub(crate) const VM: [Need; 3] = [
     Need {
         what: "QEMU for x86-64 (boots the kernels)",
@@ -110,7 +110,7 @@ pub(crate) const VM: [Need; 3] = [
     },
 ];
 
-/// Makes sure that all of `needs` are there.
+/// Installs those of `needs` that are missing.
 pub(crate) fn provide(needs: &[Need]) -> Result<()> {
     let missing: Vec<_> = needs.iter().filter(|need| !(need.present)()).collect();
     if missing.is_empty() {
@@ -125,7 +125,7 @@ pub(crate) fn provide(needs: &[Need]) -> Result<()> {
     let packages: Vec<_> = missing.iter().flat_map(|need| need.packages[0].split(' ')).collect();
     apt_install(&packages)?;
     match missing.iter().find(|need| !(need.present)()) {
-        Some(need) => bail!("apt-get installed {packages:?}, yet {} is still not here", need.what),
+        Some(need) => bail!("apt-get installed {packages:?}, but {} is still missing", need.what),
         None => Ok(()),
     }
 }
@@ -137,7 +137,7 @@ fn apt_install(packages: &[&str]) -> Result<()> {
     run(install.args(packages))
 }
 
-/// What to type on a distribution without apt-get.
+/// The command that installs what is missing on a distribution without apt-get.
 fn advice(missing: &[&Need]) -> String {
     let id = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let systems = [
@@ -165,7 +165,7 @@ fn advice(missing: &[&Need]) -> String {
     }
 }
 
-/// rustfmt and clippy: parts of a rustup toolchain, packages of their own in distributions.
+/// Installs rustfmt and clippy, which are components of a rustup toolchain and packages of distributions.
 pub(crate) fn provide_rust_tools() -> Result<()> {
     let tools = [("fmt", "rustfmt", "rustfmt"), ("clippy", "clippy", "rust-clippy")];
     for (subcommand, component, package) in tools {

@@ -1,35 +1,38 @@
-//! One boot: the guest started, waited for, and read.
+//! One boot: starts the guest, waits for its end, and reads its results.
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
 
 use super::image;
-use super::matrix::{Guest, Run};
-use super::report::{Column, Outcome};
+use super::matrix::{Boot, Guest};
+use super::report::Column;
+use crate::plan::exactly;
 use crate::run::{self, say};
+use crate::test::Outcome;
 
-/// Every guest's. A busy machine may not let the emulator run while the kernel looks whether its timer ticks, and it
-/// would give up on it; what guards processors against spying only takes time here.
+/// Kernel parameters of every guest. On a busy machine the emulator may not run while the kernel checks that its timer
+/// ticks, and the kernel would give up; what protects processors against spying only takes time here.
 const PARAMETERS: &str = "console=ttyS0 quiet panic=-1 no_timer_check mitigations=off";
 
-/// How much of a console or of a suite's output is shown.
+/// How many lines of a console or of a suite's output are shown.
 const TAIL: usize = 40;
 
-/// Boots the kernel with that initramfs and gives what the suites in it found.
+/// Boots the kernel with that initramfs and returns a column for each step of the boot.
 pub(crate) fn boot(
-    name: &str,
+    kernel_name: &str,
     kernel: &Path,
     image: &Path,
-    run: &Run,
+    boot: &Boot,
     guest: &Guest,
     logs: &Path,
-) -> Result<Column> {
-    let logs = logs.join(image::label(name));
+) -> Result<Vec<Column>> {
+    let name = boot.label(kernel_name);
+    let logs = logs.join(image::label(&name));
     fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
-    let place = |name: &str| logs.join(name);
+    let log = |name: &str| logs.join(name);
     let mut command = Command::new("timeout");
     // Never assisted by hardware, so that it is the same everywhere.
     command.args([
@@ -44,29 +47,39 @@ pub(crate) fn boot(
     command.args(["-m", &guest.memory_mib.to_string(), "-smp", &guest.processors.to_string()]);
     command.args(["-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot"]);
     for serial in ["console", "results", "output"] {
-        command.arg("-serial").arg(format!("file:{}", place(serial).display()));
+        command.arg("-serial").arg(format!("file:{}", log(serial).display()));
     }
-    // What the kernel does not know, and has no dot in it, becomes a variable of the first process.
-    let parameters = format!("{PARAMETERS} {} column={}", run.parameters, image::label(name));
+    // A parameter that the kernel does not know, and that has no dot in it, becomes a variable of the first process.
+    let parameters = format!("{PARAMETERS} {} boot={}", boot.parameters, image::label(&name));
     command.arg("-kernel").arg(kernel).arg("-initrd").arg(image).args(["-append", &parameters]);
     say(&format!("booting {name} (logs in {})", logs.display()));
     let watch = run::Watch::start();
     let status = command.stdin(Stdio::null()).status().context("cannot run the emulator")?;
-    let results = read(&place("results"));
-    let mut column = Column::parse(name, &results);
-    column.seconds = Some(watch.seconds());
+    say(&format!("{name} ended after {}", exactly(watch.elapsed())));
+    let results = read(&log("results"));
+    let names: Vec<_> = boot.steps.iter().map(|step| boot.column(kernel_name, step)).collect();
+    let mut columns = Column::parse_steps(&names, &results);
     if !results.lines().any(|line| line.starts_with("done ")) {
-        let how = match status.code() {
-            Some(124 | 137) => format!("hung: no end within {} s", guest.seconds),
-            Some(0) => "ended early: panic, or a crash of its first process".to_owned(),
-            _ => format!("the emulator ended with {status}"),
-        };
-        column.fault = Some(format!("{how}\n{}", tail(&read(&place("console")))));
+        let how = how_it_ended(status, guest);
+        // The last step that began; none begins if the kernel does not boot.
+        let at = columns.iter().rposition(|column| column.outcomes().next().is_some()).unwrap_or(0);
+        columns[at].fault = Some(format!("{how}\n{}", tail(&read(&log("console")))));
     }
-    if column.fault.is_some() || column.outcomes().any(|outcome| matches!(outcome, Outcome::Failed(_))) {
-        column.notes.push(format!("what its suites printed last:\n{}", tail(&read(&place("output")))));
+    let failed = |column: &&mut Column| {
+        column.fault.is_some() || column.outcomes().any(|outcome| matches!(outcome, Outcome::Failed(_)))
+    };
+    if let Some(column) = columns.iter_mut().find(failed) {
+        column.notes.push(format!("what its suites printed last:\n{}", tail(&read(&log("output")))));
     }
-    Ok(column)
+    Ok(columns)
+}
+
+fn how_it_ended(status: ExitStatus, guest: &Guest) -> String {
+    match status.code() {
+        Some(124 | 137) => format!("hung: no end within {} s", guest.seconds),
+        Some(0) => "ended early: panic, or a crash of its first process".to_owned(),
+        _ => format!("the emulator ended with {status}"),
+    }
 }
 
 fn read(path: &Path) -> String {

@@ -1,5 +1,5 @@
-//! The guest's file system, an initramfs: suites, agent, and those of this machine's programs that tests use, with
-//! their libraries.
+//! The guest's file system, an initramfs: suites, agent, and the programs of this machine that tests use, with their
+//! libraries.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -9,23 +9,18 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::matrix::{Matrix, Run, Suite};
-use super::suites::Built;
+use super::Wanted;
+use super::matrix::{Boot, Suite, program};
 use crate::run::{self, find};
 
 const INIT: &str = include_str!("init.sh");
-/// Where suites write their results, in the guest.
+/// The file that suites write their results to, in the guest.
 const RESULTS: &str = "/dev/ttyS1";
 
-/// Builds it anew: that takes a second.
-pub(crate) fn build(
-    matrix: &Matrix,
-    built: &Built,
-    filter: Option<&str>,
-    modules: &[(String, PathBuf)],
-    folder: &Path,
-) -> Result<PathBuf> {
-    let root = folder.join("root");
+/// Builds it, which takes a few seconds, and returns its path.
+pub(crate) fn build(wanted: &Wanted<'_>, modules: &[(String, PathBuf)]) -> Result<PathBuf> {
+    let (matrix, programs) = (wanted.matrix, wanted.programs);
+    let root = wanted.folder().join("root");
     if root.exists() {
         fs::remove_dir_all(&root).with_context(|| format!("cannot clear {}", root.display()))?;
     }
@@ -37,39 +32,53 @@ pub(crate) fn build(
         found.iter().try_for_each(|path| tree.add(path))?;
     }
     modules.iter().try_for_each(|(release, path)| tree.module(release, path))?;
-    let suites = built.suites.iter().map(|suite| (&suite.name, &suite.path));
-    for (name, program) in suites.chain(built.helpers.iter().map(|(name, path)| (name, path))) {
-        tree.program(program, &format!("suites/{name}"))?;
+    for suite in &matrix.suites {
+        tree.program(&program(programs, &suite.test)?.path, &format!("suites/{}", suite.test))?;
     }
-    tree.program(&built.agent, "suites/duetector-actors")?;
-    for (kernel, run) in matrix.boots() {
-        let name = run.column(&kernel.name);
-        tree.text(&format!("suites/{}.run", label(&name)), &script(matrix, built, run, &name, filter))?;
+    for name in &matrix.helpers {
+        let found = programs.helpers.iter().find(|(known, _)| known == name);
+        let (_, path) = found.with_context(|| format!("cargo built no program {name}"))?;
+        tree.program(path, &format!("suites/{name}"))?;
     }
-    matrix.examples.iter().try_for_each(|folder| tree.examples(&run::root().join(folder), &built.agent))?;
-    tree.archive(&folder.join("initramfs"))
+    tree.program(&programs.agent, "suites/duetector-actors")?;
+    for kernel in &matrix.kernels {
+        for boot in &wanted.boots {
+            let name = label(&boot.label(&kernel.name));
+            tree.text(&format!("suites/{name}.boot"), &script(wanted, &kernel.name, boot)?)?;
+        }
+    }
+    matrix
+        .examples
+        .iter()
+        .try_for_each(|folder| tree.examples(&run::root().join(folder), &programs.agent))?;
+    tree.archive(&wanted.folder().join("initramfs"))
 }
 
-/// The name of a column as a file's.
-pub(crate) fn label(column: &str) -> String {
-    column.replace(' ', "-")
+/// The name of a boot as a file's.
+pub(crate) fn label(boot: &str) -> String {
+    boot.replace(' ', "-")
 }
 
-/// What the guest of that column is to run.
-fn script(matrix: &Matrix, built: &Built, run: &Run, column: &str, filter: Option<&str>) -> String {
+/// The shell commands of that boot: its steps and their suites, for the functions of `init.sh`.
+fn script(wanted: &Wanted<'_>, kernel: &str, boot: &Boot) -> Result<String> {
     let mut script = String::new();
-    for (name, value) in run.variables() {
-        script += &format!("export {name}={value}\n");
+    for (at, step) in boot.steps.iter().enumerate() {
+        script += &format!("step {at}\nunset DUETECTOR_TEST_TIER DUETECTOR_EBPF__TIER\n");
+        for (name, value) in step.variables() {
+            script += &format!("export {name}={value}\n");
+        }
+        let column = boot.column(kernel, step);
+        for suite in wanted.matrix.suites_of(step) {
+            let tests = program(wanted.programs, &suite.test)?.tests()?;
+            let skipped = suite.skipped(&column).into_iter().map(|skip| skip.test.as_str());
+            let words = Suite::arguments(RESULTS, skipped.chain(boot.others(step, &tests)), wanted.filter);
+            let quoted: Vec<_> =
+                words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
+            script += &format!("suite {} {}\n", suite.test, quoted.join(" "));
+        }
     }
-    for suite in matrix.suites_of(run) {
-        let tests =
-            built.suites.iter().find(|built| built.name == suite.test).map_or(&[][..], |built| &built.tests);
-        let skipped = suite.skipped(column).into_iter().map(|skip| skip.test.as_str());
-        let words = Suite::arguments(RESULTS, skipped.chain(run.others(tests)), filter);
-        let quoted: Vec<_> = words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
-        script += &format!("suite {} {}\n", suite.test, quoted.join(" "));
-    }
-    script
+    script += &format!("step {}\n", boot.steps.len());
+    Ok(script)
 }
 
 struct Tree {
@@ -78,7 +87,7 @@ struct Tree {
 }
 
 impl Tree {
-    /// Folders and links as on this machine, so that a path means the same here and there.
+    /// Makes folders and links as on this machine, so that a path means the same here and in the guest.
     fn lay_out(&mut self) -> Result<()> {
         for folder in ["usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "suites", "etc", "root"] {
             fs::create_dir_all(self.root.join(folder)).context("cannot make the guest's folders")?;
@@ -95,21 +104,21 @@ impl Tree {
         self.copy(&busybox, "busybox")
     }
 
-    fn text(&self, place: &str, text: &str) -> Result<()> {
-        let place = self.root.join(place);
-        fs::write(&place, text).with_context(|| format!("cannot write {}", place.display()))?;
-        fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).context("cannot set the mode")
+    fn text(&self, path: &str, text: &str) -> Result<()> {
+        let path = self.root.join(path);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).context("cannot set the mode")
     }
 
-    fn copy(&self, from: &Path, place: &str) -> Result<()> {
-        let to = self.root.join(place);
+    fn copy(&self, from: &Path, path: &str) -> Result<()> {
+        let to = self.root.join(path);
         let parent = to.parent().context("no folder")?;
         fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
         fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
         Ok(())
     }
 
-    /// A module of a guest's kernel, as that can load it.
+    /// Adds a module of a guest's kernel, uncompressed.
     fn module(&self, release: &str, from: &Path) -> Result<()> {
         let name = from.file_name().context("no name")?.to_string_lossy().into_owned();
         self.copy(from, &format!("modules/{release}/{name}"))?;
@@ -121,14 +130,14 @@ impl Tree {
         )
     }
 
-    /// One of ours, without its debugging symbols, which are most of it; and its libraries.
-    fn program(&mut self, from: &Path, place: &str) -> Result<()> {
-        self.copy(from, place)?;
-        run::quietly(Command::new("strip").arg("--strip-debug").arg(self.root.join(place)))?;
+    /// Adds a program of ours, without its debugging symbols, which are most of it; and its libraries.
+    fn program(&mut self, from: &Path, path: &str) -> Result<()> {
+        self.copy(from, path)?;
+        run::quietly(Command::new("strip").arg("--strip-debug").arg(self.root.join(path)))?;
         self.libraries(from)
     }
 
-    /// A file or folder of this machine, at its own place; links with what they point at.
+    /// Adds a file or folder of this machine at the same path; a link with its target.
     fn add(&mut self, path: &Path) -> Result<()> {
         let parent = path.parent().context("not a file")?;
         let name = path.file_name().context("not a file")?;
@@ -137,11 +146,11 @@ impl Tree {
         if !self.there.insert(path.clone()) {
             return Ok(());
         }
-        let place = path.strip_prefix("/").context("not absolute")?.to_owned();
+        let inside = path.strip_prefix("/").context("not absolute")?.to_owned();
         let kind = fs::symlink_metadata(&path).with_context(|| format!("no {}", path.display()))?.file_type();
         if kind.is_symlink() {
             let target = fs::read_link(&path).context("cannot read a link")?;
-            let to = self.root.join(&place);
+            let to = self.root.join(&inside);
             fs::create_dir_all(to.parent().context("no folder")?).context("cannot make a folder")?;
             symlink(&target, to).with_context(|| format!("cannot link {}", path.display()))?;
             return self.add(&parent.join(target));
@@ -150,12 +159,12 @@ impl Tree {
             let entries = fs::read_dir(&path).with_context(|| format!("cannot read {}", path.display()))?;
             return entries.flatten().try_for_each(|entry| self.add(&entry.path()));
         }
-        self.copy(&path, &place.to_string_lossy())?;
+        self.copy(&path, &inside.to_string_lossy())?;
         let is_program = fs::read(&path).is_ok_and(|bytes| bytes.starts_with(b"\x7fELF"));
         if is_program { self.libraries(&path) } else { Ok(()) }
     }
 
-    /// What the dynamic linker would load for it.
+    /// Adds the libraries that the dynamic linker would load for the program.
     fn libraries(&mut self, program: &Path) -> Result<()> {
         // A program that is linked statically makes ldd fail, and needs nothing.
         let listed = run::output(Command::new("ldd").arg(program)).unwrap_or_default();
@@ -169,7 +178,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Templates and their programs; each source becomes an object, and the template names that.
+    /// Adds templates and their programs; each source becomes an object, and the template names that.
     fn examples(&self, folder: &Path, agent: &Path) -> Result<()> {
         let to = self.root.join("suites/examples");
         fs::create_dir_all(&to).context("cannot make the examples' folder")?;
@@ -189,7 +198,7 @@ impl Tree {
         Ok(())
     }
 
-    /// All of it as the kernel unpacks it: everything root's, not compressed, since that costs the guest most.
+    /// Packs everything as the kernel unpacks it: owned by root, and not compressed, since that costs the guest most.
     fn archive(&self, to: &Path) -> Result<PathBuf> {
         let file = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
         let mut find = Command::new("find")
@@ -205,7 +214,7 @@ impl Tree {
     }
 }
 
-/// What the pattern stands for; `*` is any part of a name.
+/// The paths that match the pattern; `*` is any part of a name.
 fn glob(pattern: &str) -> Result<Vec<PathBuf>> {
     let mut found = vec![PathBuf::from("/")];
     for part in pattern.split('/').filter(|part| !part.is_empty()) {

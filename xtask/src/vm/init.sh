@@ -1,9 +1,9 @@
 #!/busybox sh
-# The first process of the guest: makes a machine of the initramfs, runs the suites, turns it off.
-# ttyS0 is the kernel's console; on ttyS1 nobody writes but this script and the suites' result files; ttyS2 takes
-# what suites print.
+# The first process of the guest: mounts what a machine has, runs the suites of this boot, powers off.
+# ttyS0 is the kernel's console; only this script and the suites' result files write to ttyS1; what suites print goes
+# to ttyS2.
 if [ "$1" != moved ]; then
-    # Nobody can pivot_root away from an initramfs: it has to be mounted on itself.
+    # pivot_root does not work in an initramfs: it has to be mounted on itself.
     /busybox mkdir /root.d
     /busybox mount --bind / /root.d
     cd /root.d || exit 1
@@ -33,6 +33,12 @@ export HOME=/root CI=true RUST_BACKTRACE=1 RUST_TEST_THREADS=2 DUETECTOR_TEST_SL
 ulimit -n 65536
 cd /tmp
 
+# step NUMBER: begins a step, with the seconds since the boot.
+step() {
+    read -r uptime rest </proc/uptime
+    echo "step $1 ${uptime%.*}" >/dev/ttyS1
+}
+
 # suite NAME ARGUMENT…
 suite() {
     name=$1
@@ -43,7 +49,7 @@ suite() {
     echo "end $name $?" >/dev/ttyS1
 }
 
-. "/suites/$column.run"
+. "/suites/$boot.boot"
 echo "done $(uname -r)" >/dev/ttyS1
 sync
 poweroff -f

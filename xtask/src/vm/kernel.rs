@@ -13,12 +13,13 @@ use crate::run::{self, find, run};
 pub(crate) struct Unpacked {
     /// The package's version.
     pub(crate) version: String,
-    /// What boots.
+    /// The file that boots.
     pub(crate) image: PathBuf,
 }
 
 impl Unpacked {
-    /// Its modules of these names, and under which release the running kernel finds each. What is built in has none.
+    /// Modules of these names, each with the release under which the running kernel finds it. A module that is built in
+    /// has no file.
     pub(crate) fn modules(&self, names: &[String]) -> Result<Vec<(String, PathBuf)>> {
         let root = self.image.ancestors().nth(2).context("no kernel's folder")?.join("lib/modules");
         let mut found = Vec::new();
@@ -45,13 +46,13 @@ struct Package {
     version: String,
 }
 
-/// The newest such kernel, from the cache if it is there. Only a complete one ever gets its final name.
+/// Provides the newest such kernel, from the cache if it is there. Only a complete one gets its final name.
 pub(crate) fn provide(kernel: &Kernel, cache: &Path) -> Result<Unpacked> {
     let cache = cache.join(&kernel.name);
     let package = newest(kernel)?;
     let folder = cache.join(format!("{}_{}", package.name, package.version));
     if !folder.exists() {
-        // Of an older version or cut short: this kernel's folder holds one thing only.
+        // An older version, or one whose download was interrupted.
         if cache.exists() {
             fs::remove_dir_all(&cache).with_context(|| format!("cannot clear {}", cache.display()))?;
         }

@@ -1,51 +1,86 @@
-//! What suites said, by kernel, and all of it as one table.
+//! The results of suites by kernel, and one table of all of them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::matrix::Suite;
+use crate::plan::exactly;
+use crate::test::Outcome;
 
-/// How a test ended.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Outcome {
-    /// It passed.
-    Passed,
-    /// Ignored: it can't run there.
-    Ignored,
-    /// It failed, with these words.
-    Failed(String),
-}
-
-/// One kernel's results.
+/// The results of one step of one boot, or of this machine.
 #[derive(Debug, Default)]
 pub(crate) struct Column {
     pub(crate) name: String,
-    pub(crate) seconds: Option<u64>,
+    pub(crate) time: Option<Duration>,
     /// By suite and test, in the order of running.
     tests: Vec<((String, String), Outcome)>,
-    /// Why there are not all results.
+    /// Why results are missing.
     pub(crate) fault: Option<String>,
-    /// Why nothing ran at all: no failure, except where it must.
+    /// Why nothing ran at all, which is a failure only where it must run.
     pub(crate) ignored: Option<String>,
-    /// To be shown below the table.
+    /// Texts for below the table.
     pub(crate) notes: Vec<String>,
-    /// Suites, their tests that are not run there, and why.
+    /// Suites and their tests that are not run there, and why.
     skipped: Vec<((String, String), String)>,
 }
 
 impl Column {
-    /// A kernel that can't be tried here.
+    /// A kernel that can't be booted on this machine.
     pub(crate) fn ignored(name: &str, why: String) -> Self {
         Self { name: name.to_owned(), ignored: Some(why), ..Self::default() }
     }
 
-    /// A kernel that could not even be booted.
+    /// A kernel whose boot failed.
     pub(crate) fn faulty(name: &str, why: String) -> Self {
         Self { name: name.to_owned(), fault: Some(why), ..Self::default() }
     }
 
-    /// Reads what the guest wrote: `begin SUITE`, JSON lines, `end SUITE CODE`. A suite without all its results is a
+    /// The results of suites that ran already: their names, tests and times.
+    pub(crate) fn of<'a>(
+        name: &str,
+        suites: impl Iterator<Item = (&'a str, &'a [(String, Outcome)], Duration)>,
+    ) -> Self {
+        let mut column = Self { name: name.to_owned(), time: Some(Duration::ZERO), ..Self::default() };
+        for (suite, tests, time) in suites {
+            column.time = column.time.map(|sum| sum + time);
+            column.tests.extend(
+                tests.iter().map(|(test, outcome)| ((suite.to_owned(), test.clone()), outcome.clone())),
+            );
+        }
+        column
+    }
+
+    /// Reads the results of a boot: `step NUMBER SECONDS` begins each step's, and ends the one before it. A step that did
+    /// not begin is a fault.
+    pub(crate) fn parse_steps(names: &[String], text: &str) -> Vec<Self> {
+        let mut starts: Vec<(usize, Duration)> = Vec::new();
+        let mut texts = vec![String::new(); names.len()];
+        for line in text.lines() {
+            if let ["step", at, seconds] = line.split(' ').collect::<Vec<_>>()[..]
+                && let (Ok(at), Ok(seconds)) = (at.parse(), seconds.parse())
+            {
+                starts.push((at, Duration::from_secs(seconds)));
+            } else if let Some(text) = starts.last().and_then(|(at, _)| texts.get_mut(*at)) {
+                *text += line;
+                text.push('\n');
+            }
+        }
+        let start = |at: usize| starts.iter().find(|(step, _)| *step == at).map(|(_, time)| *time);
+        let columns = names.iter().zip(&texts).enumerate().map(|(at, (name, text))| {
+            let mut column = Self::parse(name, text);
+            match (start(at), start(at + 1)) {
+                (None, _) => column.fault = Some("did not begin".to_owned()),
+                (Some(from), Some(to)) => column.time = Some(to.saturating_sub(from)),
+                (Some(_), None) => {}
+            }
+            column
+        });
+        columns.collect()
+    }
+
+    /// Reads the results of suites: `begin SUITE`, JSON lines, `end SUITE CODE`. A suite without all its results is a
     /// fault.
     pub(crate) fn parse(name: &str, text: &str) -> Self {
         let mut column = Self { name: name.to_owned(), ..Self::default() };
@@ -101,7 +136,7 @@ impl Column {
         }
     }
 
-    /// Takes in what of these suites is not run.
+    /// Notes which tests of these suites are not run.
     pub(crate) fn skip<'a>(&mut self, suites: impl Iterator<Item = &'a Suite>) {
         for suite in suites {
             let skipped = suite.skipped(&self.name).into_iter();
@@ -110,12 +145,12 @@ impl Column {
         }
     }
 
-    /// All outcomes.
+    /// The outcomes of all tests.
     pub(crate) fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
         self.tests.iter().map(|(_, outcome)| outcome)
     }
 
-    fn of(&self, key: &(String, String)) -> &'static str {
+    fn cell(&self, key: &(String, String)) -> &'static str {
         match self.tests.iter().find(|(known, _)| known == key) {
             Some((_, Outcome::Passed)) => "ok",
             Some((_, Outcome::Ignored)) => "ignored",
@@ -133,17 +168,17 @@ impl Column {
         })
     }
 
-    /// Something is wrong; what can't run is wrong where everything must.
+    /// True if a test failed or results are missing, or if nothing could run although it must.
     pub(crate) fn is_bad(&self, must_run: bool) -> bool {
         self.fault.is_some()
             || self.failures().next().is_some()
             || (must_run && self.ignored.is_some())
-            // A kernel on which nothing ran proves nothing.
+            // No result at all shows nothing about the kernel.
             || (self.ignored.is_none() && self.tests.is_empty())
     }
 }
 
-/// One table over all kernels, then what is to be said about each.
+/// One table of all columns, then the messages of each.
 pub(crate) fn render(columns: &[Column]) -> String {
     let mut keys: Vec<&(String, String)> = Vec::new();
     let skipped = columns.iter().flat_map(|column| column.skipped.iter().map(|(key, _)| key));
@@ -157,11 +192,11 @@ pub(crate) fn render(columns: &[Column]) -> String {
     keys.sort_by_key(|(suite, _)| order.iter().position(|known| *known == suite));
     let mut rows = vec![row("test", columns.iter().map(|column| column.name.clone()))];
     rows.extend(keys.iter().map(|key| {
-        row(&format!("{} {}", key.0, key.1), columns.iter().map(|column| column.of(key).to_owned()))
+        row(&format!("{} {}", key.0, key.1), columns.iter().map(|column| column.cell(key).to_owned()))
     }));
     rows.push(row("passed, failed, ignored, skipped", columns.iter().map(counts)));
-    let seconds = |column: &Column| column.seconds.map_or_else(String::new, |seconds| format!("{seconds} s"));
-    rows.push(row("time", columns.iter().map(seconds)));
+    let time = |column: &Column| column.time.map_or_else(String::new, exactly);
+    rows.push(row("time", columns.iter().map(time)));
     let mut text = align(&rows);
     columns.iter().for_each(|column| remarks(column, &mut text));
     text
@@ -233,6 +268,19 @@ mod tests {
         assert!(!column.is_bad(true), "{column:?}");
         let table = render(&[column]);
         assert!(table.contains("kernel a") && table.contains("1, 0, 1, 0"), "{table}");
+    }
+
+    #[test]
+    fn each_step_of_a_boot_is_a_column() {
+        let whole = format!("{WHOLE}{}end kernel 0\n", "{ \"type\": \"suite\", \"event\": \"ok\" }\n");
+        let text = format!("step 0 20\n{whole}step 1 31\n{whole}step 2 50\ndone 6.1\n");
+        let names = ["6.1 trampoline", "6.1 kprobe"].map(str::to_owned);
+        let columns = Column::parse_steps(&names, &text);
+        assert_eq!(columns[0].time, Some(Duration::from_secs(11)));
+        assert_eq!(columns[1].outcomes().count(), 2);
+        assert!(columns.iter().all(|column| !column.is_bad(true)), "{columns:?}");
+        let cut = Column::parse_steps(&names, &format!("step 0 20\n{whole}"));
+        assert!(!cut[0].is_bad(true) && cut[1].is_bad(false), "{cut:?}");
     }
 
     #[test]
