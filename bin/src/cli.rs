@@ -51,16 +51,18 @@ enum Command {
     /// Show the state of the running agent: tracers, counters, losses. Exit code 1 if no agent is running or a tracer is
     /// still starting
     Status(status::StatusArgs),
-    /// Make the running agent read its configuration again (the file it was started with) and apply what changed, without
-    /// a restart. If there is any error in it, nothing changes and the exit code is 2
+    /// Make the running agent read its configuration again, from the file that it was started with, and apply what changed,
+    /// without a restart. If there is any error in it, nothing changes and the exit code is 2. --config and --set have no
+    /// effect here: those given to `start` stay in force
     Reload(FormatArgs),
-    /// Stop the running agent and wait until all records are stored and it has ended (at most 30 s)
+    /// Stop the running agent. Returns when all records are stored and the agent has ended; exit code 1 if it still runs
+    /// after 30 s
     Stop(StopArgs),
     /// List the tracers with their state and counters; with a subcommand: enable or disable some, or work with eBPF
     /// programs of your own
     Tracers(tracers::TracersArgs),
-    /// Print a summary of the store: for each tracer the number of rows, the first and last time, the columns, and the
-    /// losses. Works without a running agent
+    /// Print a summary of the store: for each tracer the number of rows, the times of the first and the last, and how many
+    /// records the latest run has seen, stored, filtered and lost. Works without a running agent
     Brief(brief::BriefArgs),
     /// Print the rows of the store that match conditions. Works without a running agent
     Query(query::QueryArgs),
@@ -98,13 +100,13 @@ struct StartArgs {
 
 #[derive(Debug, Args)]
 struct StopArgs {
-    /// Leave the eBPF programs recording into their ring buffers in kernel memory. The next start reads those first, so
-    /// that nothing is missing; what does not fit is lost and counted. Only with ebpf.pin = true. Default: what
-    /// ebpf.pin_keep says
+    /// Let the eBPF programs go on recording, into their ring buffers in kernel memory, while no agent runs. The next start
+    /// reads these records first, so that none is missing; those that do not fit are lost, and counted. Needs
+    /// ebpf.pin = true. Without --keep and --unpin, ebpf.pin_keep decides
     #[arg(long, conflicts_with = "unpin")]
     keep: bool,
-    /// Remove the eBPF programs and ring buffers that are pinned in /sys/fs/bpf, even if ebpf.pin_keep is true. Also works
-    /// without a running agent, for what a killed agent has left behind
+    /// Remove the eBPF programs and ring buffers that are pinned in /sys/fs/bpf, even if ebpf.pin_keep is true. If no
+    /// agent is running, removes those that a killed agent has left behind
     #[arg(long)]
     unpin: bool,
 }

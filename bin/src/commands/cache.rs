@@ -26,8 +26,8 @@ pub(crate) struct CacheArgs {
     /// Empty the cache: everything that the next run prints is stored
     #[arg(long, conflicts_with = "load")]
     clear: bool,
-    /// Replace the cache by the text of this file (UTF-8, at most 1 MiB): only lines of the next run that are not in it
-    /// are stored
+    /// Replace the content of the cache with the text of this file (UTF-8, at most 1 MiB): lines of the next run that are
+    /// in the file are then not stored
     #[arg(long, value_name = "FILE")]
     load: Option<PathBuf>,
     /// Format of the output

@@ -26,8 +26,8 @@ pub(crate) struct ChildArgs {
     /// When the parent program reads the output of this command
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     host_reads: Reads,
-    /// Send at most NUMBER records per second to a parent program that reads only after its polls; further ones wait. 0: no
-    /// limit
+    /// Send at most NUMBER records per second; the others wait. 0: no limit. Has no effect on a parent program that reads at
+    /// any time (--host-reads always)
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     rate: u32,
     /// Exit if the parent program sends no message for this time, for example 30s or 5m
@@ -37,7 +37,7 @@ pub(crate) struct ChildArgs {
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Reads {
-    /// Always, if the parent program is a duetector-actors agent; otherwise polls
+    /// `always` if the parent program is a duetector-actors agent, otherwise `polls`
     #[default]
     Auto,
     /// Only for a moment after each of its poll messages, as Python duetector does

@@ -38,7 +38,8 @@ enum ConfigCommand {
         /// Output format: TOML with comments (table), or JSON (json)
         #[arg(long, value_enum, default_value_t)]
         format: Output,
-        /// Show the configuration that the running agent is using, instead of the one it would load now
+        /// Show the configuration that the running agent uses. Without this: the one that an agent would use if it were
+        /// started now with the same options
         #[arg(long)]
         running: bool,
     },
@@ -50,7 +51,8 @@ enum ConfigCommand {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Check the configuration and list every error in it; exit code 2 if there is any
+    /// Check the configuration (the file of --config, the environment and --set) and list every error in it. Exit code 2 if
+    /// there is any
     Validate,
 }
 

@@ -18,12 +18,14 @@ pub(crate) struct QueryArgs {
     /// Print only rows of this tracer (open, exec, ...). May be repeated: rows of any of them
     #[arg(long = "tracer", value_name = "NAME")]
     tracers: Vec<String>,
-    /// Print only rows that this collector wrote; by default its id is the machine's host name
+    /// Print only rows that were written under this collector id. It is the machine's host name, unless collector.id sets
+    /// another
     #[arg(long, value_name = "ID")]
     collector_id: Option<String>,
     /// Print only rows in which this column equals this value. A column may also be a field of `extended`, such as errno
-    /// or extended.errno; column=null selects rows without a value. Or an expression (CEL) as in filters, for example
-    /// 'fname.startsWith("/data/") && uid != 0', in which absent fields are null. May be repeated: all must be true
+    /// or extended.errno; column=null selects rows without a value. The condition can also be an expression (CEL) as in
+    /// filters, for example 'fname.startsWith("/data/") && uid != 0'; in it, a field that a row lacks is null. May be
+    /// repeated: all conditions must be true
     #[arg(long = "where", value_name = "COLUMN=VALUE|CEL")]
     wheres: Vec<Where>,
     /// Print only rows from this time on: 2026-01-31, "2026-01-31 12:00:05" (local time), 2026-01-31T12:00:05Z, -10m,

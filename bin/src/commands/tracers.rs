@@ -27,8 +27,8 @@ pub(crate) struct TracersArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show, replace or clear the cache of a shell tracer, which is the output of its last run. Of the next run's output,
-    /// only lines that are not in the cache are stored
+    /// Show, replace or clear the cache of a shell tracer. The cache is the output of the last run of its command; the next
+    /// run's lines are stored only if they are not in the cache
     Cache(CacheArgs),
     /// Describe an eBPF program of your own: programs, hooks, maps and record fields; and print a configuration section
     /// for it, ready to paste
