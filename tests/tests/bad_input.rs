@@ -117,9 +117,9 @@ impl Drop for Tmpfs {
 fn a_full_disk_stops_the_sink_and_is_counted() {
     let scratch = Scratch::new();
     let small = Tmpfs::mount(scratch.folder("small"), "3m");
-    let mut agent = Setup::new().set("ebpf.uids", "[9974]").workdir(&small.0).start();
+    let mut agent = Setup::new().set("ebpf.uids", "[9916]").workdir(&small.0).start();
     let file = scratch.file("file", "");
-    generate(9974, &["paced", file.to_str().unwrap(), "--rate", "20000", "--seconds", "3"]);
+    generate(9916, &["paced", file.to_str().unwrap(), "--rate", "20000", "--seconds", "3"]);
     let account = until("the loss is counted", SOON, || {
         let open = agent.tracer("open");
         // The kernel's count is taken over now and then: it has to have arrived, too.

@@ -32,13 +32,13 @@ fn with_example(name: &str) -> Agent {
 
 fn kill_records_sender_signal_and_target() {
     let agent = with_example("signals");
-    let pid = signal_itself(9950, COUNT);
+    let pid = signal_itself(9910, COUNT);
     let agent = agent.finish();
     let expected = json!({
-        "pid": pid, "tid": pid, "uid": 9950, "gid": 9950, "comm": "python3", "signal": "SIGUSR2",
+        "pid": pid, "tid": pid, "uid": 9910, "gid": 9910, "comm": "python3", "signal": "SIGUSR2",
         "result": "DELIVERED", "code": 0, "target_tid": pid, "target_comm": "python3",
     });
-    assert_eq!(rows(agent.store(), "signals", &json!({"uid": 9950})).len(), COUNT);
+    assert_eq!(rows(agent.store(), "signals", &json!({"uid": 9910})).len(), COUNT);
     let rows = rows(agent.store(), "signals", &expected);
     assert_eq!(rows.len(), COUNT);
     let columns = json!(["tracer", "pid", "uid", "gid", "dt", "comm", "cwd", "fname", "tid", "extended"]);

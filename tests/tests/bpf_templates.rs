@@ -244,7 +244,7 @@ fn perf_buffer_kinds_constants_and_fall_backs() {
 program = "many.bpf.c"
 poll = "ring_buffer"
 record = { kind = "kind", 1 = "struct entered", LEFT = "struct left" }
-constants = { uid = 9957, label = "told" }
+constants = { uid = 9922, label = "told" }
 rename = { label = "mark" }
 attach = [
   { type = "tracepoint", category = "syscalls", name = "sys_enter_getppid", program = "on_enter" },
@@ -260,7 +260,7 @@ poll = "perf_buffer"
 poll_timeout_ms = 20
 buffer = "64KiB"
 record = "sample"
-constants = { uid = 9957, flag = true, level = -7 }
+constants = { uid = 9922, flag = true, level = -7 }
 show = { flag = "hex" }
 attach = [{ type = "raw_tracepoint", name = ["no_such", "sys_enter"] }]
 "#;
@@ -271,14 +271,14 @@ attach = [{ type = "raw_tracepoint", name = ["no_such", "sys_enter"] }]
     assert!(without.contains("no_such_tracepoint"), "{without}");
     let samples = agent.tracer("samples");
     assert_eq!(samples["detail"]["hooks"], json!(["raw_tracepoint sys_enter"]), "{samples}");
-    let pid = call_getppid(9957, COUNT);
+    let pid = call_getppid(9922, COUNT);
     let agent = agent.finish();
-    let entered = json!({"kind": "ENTERED", "uid": 9957, "mark": "told"});
+    let entered = json!({"kind": "ENTERED", "uid": 9922, "mark": "told"});
     assert_eq!(rows(agent.store(), "kinds", &entered).len(), COUNT);
-    let left = json!({"kind": "LEFT", "uid": 9957, "ret": std::process::id()});
+    let left = json!({"kind": "LEFT", "uid": 9922, "ret": std::process::id()});
     assert_eq!(rows(agent.store(), "kinds", &left).len(), COUNT);
     assert_eq!(agent.store().account("kinds").seen, 2 * COUNT as u64);
-    let sample = json!({"pid": pid, "uid": 9957, "comm": "python3", "flag": "0x1", "level": -7});
+    let sample = json!({"pid": pid, "uid": 9922, "comm": "python3", "flag": "0x1", "level": -7});
     assert_eq!(rows(agent.store(), "samples", &sample).len(), COUNT);
     assert_eq!(agent.store().account("samples").seen, COUNT as u64);
 }
@@ -297,13 +297,13 @@ fn a_flooded_ring_counts_to_the_last_record() {
                 "#define duetector_lost other_name\n#include \"duetector.h\"",
             ),
     );
-    let toml = "[tracer.template.bpf.counted]\nprogram = 'counted.bpf.c'\nbuffer = '4KiB'\nconstants = { uid = 9958 }\n\
+    let toml = "[tracer.template.bpf.counted]\nprogram = 'counted.bpf.c'\nbuffer = '4KiB'\nconstants = { uid = 9923 }\n\
                 [tracer.template.bpf.blind]\nprogram = 'blind.bpf.c'\n";
     let agent = with_templates(&scratch, toml);
     let reported = |name| agent.tracer(name)["detail"]["ring_losses"].as_str().unwrap().to_owned();
     assert_eq!(reported("counted"), "counted by the program");
     assert!(reported("blind").starts_with("not known"), "{}", reported("blind"));
-    call_getppid(9958, CALLS);
+    call_getppid(9923, CALLS);
     let agent = agent.finish();
     let account = agent.store().account("counted");
     assert_eq!(account.seen, CALLS as u64, "{account:?}");
@@ -316,17 +316,17 @@ fn a_flooded_ring_counts_to_the_last_record() {
 fn a_panicking_template_comes_back_with_its_ring() {
     let scratch = Scratch::new();
     scratch.file("calls.bpf.c", source("DUETECTOR_COMMON;", "duetector_fill_common(r);"));
-    let toml = "[tracer.template.bpf.calls]\nprogram = 'calls.bpf.c'\nconstants = { uid = 9959 }\n";
+    let toml = "[tracer.template.bpf.calls]\nprogram = 'calls.bpf.c'\nconstants = { uid = 9924 }\n";
     let agent = with_templates(&scratch, toml);
-    call_getppid(9959, COUNT);
+    call_getppid(9924, COUNT);
     until("the first records are in", SOON, || (agent.tracer("calls")["stored"] == COUNT).then_some(()));
     assert!(agent.store().run(&["inject-panic", "calls"]).status.success());
-    call_getppid(9959, 1);
+    call_getppid(9924, 1);
     until("it fell and is back", SOON, || {
         let tracer = agent.tracer("calls");
         (tracer["restarts"] == 1 && tracer["phase"] == "attached").then_some(())
     });
-    call_getppid(9959, COUNT);
+    call_getppid(9924, COUNT);
     let agent = agent.finish();
     let account = agent.store().account("calls");
     assert_eq!((account.seen, account.lost.decode), (2 * COUNT as u64 + 1, 1), "{account:?}");
@@ -338,23 +338,23 @@ fn disabled_enabled_and_changed_while_the_agent_runs() {
     let section = |name: &str, uid: u32| {
         format!("[tracer.template.bpf.{name}]\nprogram = 'calls.bpf.c'\nconstants = {{ uid = {uid} }}\n")
     };
-    let agent = with_templates(&scratch, &(section("one", 9960) + &section("other", 9960)));
+    let agent = with_templates(&scratch, &(section("one", 9925) + &section("other", 9925)));
     let switch = |how: &str| {
         let switched = agent.store().run(&["tracers", how, "one"]);
         assert!(switched.status.success(), "{}", String::from_utf8_lossy(&switched.stderr));
     };
-    call_getppid(9960, COUNT);
+    call_getppid(9925, COUNT);
     switch("disable");
     // What was in its ring has been handed over by then.
     assert_eq!(agent.tracer("one")["seen"], COUNT);
     assert_eq!(agent.tracer("one")["detail"]["attached"], false);
-    call_getppid(9960, COUNT);
+    call_getppid(9925, COUNT);
     switch("enable");
     assert_eq!(agent.tracer("one")["phase"], "attached");
-    call_getppid(9960, COUNT);
+    call_getppid(9925, COUNT);
     until("all are in", SOON, || (agent.tracer("one")["seen"] == 2 * COUNT).then_some(()));
     // The one is changed, the other is not touched.
-    scratch.file("templates.toml", section("one", 9949) + &section("other", 9960) + &section("third", 9949));
+    scratch.file("templates.toml", section("one", 9949) + &section("other", 9925) + &section("third", 9949));
     let reloaded = agent.store().run(&["reload"]);
     assert!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
     let reported = String::from_utf8_lossy(&reloaded.stdout).into_owned();

@@ -124,12 +124,12 @@ fn jsonl_gets_every_row_the_store_gets() {
     let scratch = Scratch::new();
     let lines = scratch.path().join("rows.jsonl");
     let agent = Setup::new()
-        .set("ebpf.uids", "[9964]")
+        .set("ebpf.uids", "[9911]")
         .set("collector.jsonl.disabled", "false")
         .set("collector.jsonl.path", lines.to_str().unwrap())
         .start();
     let file = agent.scratch().file("file", "");
-    generate(9964, &["open", file.to_str().unwrap(), "--count", "23"]);
+    generate(9911, &["open", file.to_str().unwrap(), "--count", "23"]);
     let agent = agent.finish();
     let text = std::fs::read_to_string(&lines).unwrap();
     let mut rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -172,9 +172,9 @@ fn a_start_without_a_terminal_takes_ten_lines() {
 }
 
 fn brief_and_status_list_tracers_with_rows_and_all_lists_the_rest() {
-    let agent = Setup::new().set("ebpf.uids", "[9971]").start();
+    let agent = Setup::new().set("ebpf.uids", "[9912]").start();
     let file = agent.scratch().file("file", "");
-    generate(9971, &["open", file.to_str().unwrap(), "--count", "5"]);
+    generate(9912, &["open", file.to_str().unwrap(), "--count", "5"]);
     let store = agent.store();
     tests::until("rows are stored", std::time::Duration::from_secs(20), || {
         (agent.tracer("open")["stored"].as_u64() > Some(0)).then_some(())

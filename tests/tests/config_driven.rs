@@ -69,10 +69,10 @@ fn what_config_show_says_is_what_runs() {
     for (name, setup) in layers {
         let agent = setup.start();
         let file = agent.scratch().file("opened", "");
-        generate(9973, &["open", file.to_str().unwrap(), "--count", "23"]);
+        generate(9915, &["open", file.to_str().unwrap(), "--count", "23"]);
         let agent = agent.finish();
         let condition = format!("fname={}", file.display());
-        assert_eq!(agent.store().query(name, &["uid=9973", &condition]).len(), 23, "{name}");
+        assert_eq!(agent.store().query(name, &["uid=9915", &condition]).len(), 23, "{name}");
         let tracers: Vec<_> = agent.store().brief().into_iter().map(|account| account.tracer).collect();
         assert!(tracers.contains(&"ran".to_owned()) && !tracers.contains(&"open".to_owned()), "{tracers:?}");
     }
@@ -84,9 +84,9 @@ fn disabled_means_not_there() {
     let tracers: Vec<_> =
         status["tracers"].as_array().unwrap().iter().map(|tracer| tracer["tracer"].clone()).collect();
     assert!(!tracers.contains(&json!("open")) && tracers.contains(&json!("exec")), "{tracers:?}");
-    generate(9972, &["spawn", "/bin/true", "--count", "23"]);
+    generate(9914, &["spawn", "/bin/true", "--count", "23"]);
     let agent = agent.finish();
-    assert_eq!(agent.store().query("exec", &["uid=9972", "comm=true"]).len(), 23);
+    assert_eq!(agent.store().query("exec", &["uid=9914", "comm=true"]).len(), 23);
     assert!(agent.store().brief().iter().all(|account| account.tracer != "open"));
 }
 
@@ -109,14 +109,14 @@ fn duetectors_names() {
     let file = binary::workspace().join("configs/duetector-compat.toml");
     let agent = Setup::new().options(&["--config", file.to_str().unwrap()]).start();
     let file = agent.scratch().file("opened", "");
-    generate(9971, &["open", file.to_str().unwrap(), "--count", "23"]);
-    generate(9971, &["spawn", "/bin/true", "--count", "1"]);
-    generate(9971, &["connect", "--count", "1"]);
+    generate(9913, &["open", file.to_str().unwrap(), "--count", "23"]);
+    generate(9913, &["spawn", "/bin/true", "--count", "1"]);
+    generate(9913, &["connect", "--count", "1"]);
     let agent = agent.finish();
     let condition = format!("fname={}", file.display());
-    assert_eq!(agent.store().query("do_sys_openat2", &["uid=9971", &condition]).len(), 23);
-    assert_eq!(agent.store().query("tcp_v4_connect", &["uid=9971"]).len(), 1);
-    assert!(!agent.store().query("__x64_sys_clone", &["uid=9971"]).is_empty());
+    assert_eq!(agent.store().query("do_sys_openat2", &["uid=9913", &condition]).len(), 23);
+    assert_eq!(agent.store().query("tcp_v4_connect", &["uid=9913"]).len(), 1);
+    assert!(!agent.store().query("__x64_sys_clone", &["uid=9913"]).is_empty());
 }
 
 fn an_old_name_is_accepted_at_start_and_at_reload() {

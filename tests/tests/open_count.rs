@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tests::workload::{python, succeed};
 use tests::{Agent, Setup, suite};
 
-const UID: u32 = 9999;
+const UID: u32 = 9926;
 
 /// 100 times for append, once for reading, by a relative path.
 const SCRIPT: &str = "
@@ -43,7 +43,7 @@ fn a_hundred_and_one_opens_are_a_hundred_and_one_rows() {
     let meta = file.metadata().unwrap();
     let python = Path::new(tests::workload::PYTHON).canonicalize().unwrap();
 
-    let rows = agent.store().query("open", &["uid=9999", "comm=python3"]);
+    let rows = agent.store().query("open", &["uid=9926", "comm=python3"]);
     let rows: Vec<_> = rows.iter().filter(|row| row["fname"] == file.to_str().unwrap()).collect();
     assert_eq!(rows.len(), 101);
 
@@ -71,7 +71,7 @@ fn python_duetector_reads_the_same() {
     let venv = env::var_os("DUETECTOR_TEST_VENV").unwrap();
     let script = tests::binary::workspace().join("tests/python/dbanalyzer.py");
     let mut command = Command::new(Path::new(&venv).join("bin/python"));
-    command.arg(script).arg(agent.store().database()).args(["uid=9999", "comm=python3"]);
+    command.arg(script).arg(agent.store().database()).args(["uid=9926", "comm=python3"]);
     let answer: Value = serde_json::from_slice(&succeed(&mut command).stdout).unwrap();
 
     let rows = answer["rows"].as_array().unwrap();

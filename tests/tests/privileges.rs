@@ -95,8 +95,8 @@ fn three_capabilities_are_enough() {
         assert_eq!(status["phase"], "attached", "{status}");
     }
     let file = scratch.file("file", "");
-    generate(9975, &["open", file.to_str().unwrap(), "--count", "23"]);
+    generate(9917, &["open", file.to_str().unwrap(), "--count", "23"]);
     let agent = agent.finish();
-    let rows = agent.store().query("open", &["uid=9975", &format!("fname={}", file.display())]);
+    let rows = agent.store().query("open", &["uid=9917", &format!("fname={}", file.display())]);
     assert_eq!(rows.len(), 23);
 }

@@ -106,15 +106,15 @@ fn a_panicking_tracer_comes_back() {
     assert_eq!(story["restarts"], 1, "{story}");
     assert!(story["first_cause"].as_str().unwrap().contains("panic"), "{story}");
     assert_others_work(&agent, "open");
-    open_23(&agent, 9982);
+    open_23(&agent, 9919);
     // A panic may cost the batch in hand, which the books then show; what comes after is whole.
     let agent = agent.finish();
-    assert_23_stored(&agent, 9982);
+    assert_23_stored(&agent, 9919);
 }
 
 fn a_panicking_sink_comes_back() {
     let agent = Setup::new().start();
-    open_23(&agent, 9981);
+    open_23(&agent, 9918);
     let story = panic_and_return(&agent, "sink:sqlite");
     assert!(story["first_cause"].as_str().unwrap().contains("panic"), "{story}");
     assert_others_work(&agent, "");
@@ -126,9 +126,9 @@ fn a_panicking_sink_comes_back() {
 fn a_program_the_verifier_refuses_costs_only_its_tracer() {
     let agent = with_refused("mount");
     assert_others_work(&agent, "mount");
-    open_23(&agent, 9987);
+    open_23(&agent, 9921);
     let agent = agent.finish();
-    assert_23_stored(&agent, 9987);
+    assert_23_stored(&agent, 9921);
     // Of this one a program is refused that is not its alone: what comes through io_uring. The others do without it,
     // and say so.
     let agent = with_refused("mkdir");
@@ -141,9 +141,9 @@ fn a_program_the_verifier_refuses_costs_only_its_tracer() {
         assert_eq!(lacks.matches("without").count(), 1, "{tracer}");
     }
     assert_eq!(agent.tracer("exec")["phase"], "attached");
-    open_23(&agent, 9986);
+    open_23(&agent, 9920);
     let agent = agent.finish();
-    assert_23_stored(&agent, 9986);
+    assert_23_stored(&agent, 9920);
 }
 
 /// An agent of which the verifier refuses that tracer's programs.
