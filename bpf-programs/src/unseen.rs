@@ -47,23 +47,34 @@ pub const TABLE: &[Unseen] = &[
     always(Scope::All, "what the agent itself does"),
     always(
         Scope::Calls,
-        "what the kernel does by itself and not in a system call (NFS server, overlay and loop devices, swap, core dumps)",
+        "what the kernel does on its own, outside of system calls (NFS server, overlay and loop \
+         devices, swap, core dumps)",
     ),
-    always(Scope::Calls, "calls of the x32 ABI, where the kernel has it (Debian's: only with syscall.x32=y)"),
-    always(Scope::Calls, "calls that a debugger cancels: at their end the call's number is gone"),
-    by_trampolines("calls that seccomp refuses: they never reach the function that is hooked"),
+    always(
+        Scope::Calls,
+        "calls of the x32 ABI, if the kernel supports it (Debian's kernel: only if booted with \
+         syscall.x32=y)",
+    ),
+    always(
+        Scope::Calls,
+        "calls that a debugger cancels: when they return, the number of the call is no longer known",
+    ),
+    by_trampolines("calls that seccomp refuses: they never reach the hooked function"),
     by_trampolines(
-        "on a kernel with full preemption, a call whose end interrupts the end of the same call on the same CPU",
+        "on a kernel with full preemption, a call that returns while the return of another call of \
+         the same name is being recorded on the same CPU",
     ),
     Unseen {
         scope: Scope::Uring,
         tiers: &Tier::ALL,
         before: Some(KernelVersion { major: 6, minor: 0 }),
-        what: "what is done through io_uring: before Linux 6.0 its tracepoint of results does not identify the request",
+        what: "what is done through io_uring: before Linux 6.0 its tracepoint does not say which request a \
+         result belongs to",
     },
     always(
         Scope::Uring,
-        "results of io_uring's multishot requests except the last: its tracepoint does not identify the request",
+        "results of io_uring's multishot requests, except the last one: its tracepoint does not say \
+         which request the others belong to",
     ),
     always(
         Scope::Of(&["open"]),
@@ -71,29 +82,37 @@ pub const TABLE: &[Unseen] = &[
     ),
     always(
         Scope::Of(&["truncate"]),
-        "files that are truncated by open: rows of `open` have O_TRUNC among their flags",
+        "files that are truncated when they are opened: their rows of `open` have the flag O_TRUNC",
     ),
-    always(Scope::Of(&["attr"]), "changes by ioctl (chattr) and file_setattr"),
-    always(Scope::Of(&["mount"]), "mounts that are not attached to the tree yet (fsopen, fsconfig, fsmount)"),
+    always(Scope::Of(&["attr"]), "changes made by ioctl (chattr) or file_setattr"),
+    always(
+        Scope::Of(&["mount"]),
+        "mounts that exist but are not attached to the file tree yet (fsopen, fsconfig, fsmount)",
+    ),
     always(
         Scope::Of(&["usage"]),
-        "which bytes of a mapping are accessed: each mapping counts once, with the bytes mapped",
+        "which bytes of a mapping are accessed: each mapping counts as one call, with all the bytes \
+         that it maps",
     ),
     always(
         Scope::Of(&["usage"]),
-        "mappings created or changed by other calls than mmap: of a program and its loader (exec), made \
-         longer (mremap), or with another protection (mprotect)",
+        "mappings created or changed by other calls than mmap: those of a program and its loader \
+         (exec), those made longer (mremap), those given another protection (mprotect)",
     ),
-    always(Scope::Of(&["usage"]), "bytes that files share after an ioctl (cp --reflink)"),
     always(
         Scope::Of(&["usage"]),
-        "completions of libaio that a program reads from the ring in its own memory, without a call",
+        "bytes that a file gets by sharing them with another file, through an ioctl (cp --reflink)",
+    ),
+    always(
+        Scope::Of(&["usage"]),
+        "results of libaio that a program takes from the ring in its own memory, without a system \
+         call",
     ),
     always(Scope::Of(&["udp", "dns"]), "datagrams sent or received by splice or sendfile"),
     always(
         Scope::Of(&["dns"]),
-        "names resolved by other means than datagrams to and from port 53 (TCP, TLS, HTTPS, multicast, a \
-         resolver's socket)",
+        "names resolved by other means than datagrams to and from port 53 (over TCP, TLS, HTTPS or \
+         multicast, or by asking a resolver on its unix socket)",
     ),
     always(
         Scope::Of(&["connect", "accept"]),
@@ -105,11 +124,13 @@ pub const TABLE: &[Unseen] = &[
     ),
     always(
         Scope::Of(&["close"]),
-        "connections made before the tracer was attached, and ends of unix sockets' connections",
+        "the end of connections that were made before the tracer was attached, and of all connections of \
+         unix sockets",
     ),
     always(
         Scope::Of(&["exec"]),
-        "which of the two exec calls ran a program that was named by its path alone",
+        "which of the two exec calls (the one with a descriptor or the one without) ran a program \
+         that was named by its path alone",
     ),
     always(Scope::Of(&["clone"]), "calls that failed to make a process or a thread"),
     always(Scope::Of(&["exit"]), "exits of single threads while the process continues"),
@@ -119,13 +140,14 @@ pub const TABLE: &[Unseen] = &[
     ),
     always(
         Scope::Of(&["ptrace"]),
-        "memory of other processes that is read or written through /proc/PID/mem: see rows of `open` and `usage`",
+        "memory of other processes that is read or written through /proc/PID/mem: the tracers `open` \
+         and `usage` record it",
     ),
     always(Scope::Of(&["memfd"]), "memory made by memfd_secret"),
     always(
         Scope::Of(&["setuid"]),
-        "ids and capabilities gained by executing a program that has them (rows of `exec` have the new ids), \
-         by a user namespace (unshare, setns) or by prctl",
+        "ids and capabilities that a process gets by executing a program that confers them (rows of \
+         `exec` have the new ids), by entering a user namespace (unshare, setns) or by prctl",
     ),
 ];
 
