@@ -12,7 +12,7 @@ use crate::programs::{Hook, Program};
 use crate::syscalls::Syscall;
 
 /// Number of stubs per table (`src/syscalls/probe.bpf.c`).
-pub const STUBS: usize = 256;
+pub const STUBS: usize = 384;
 /// Names of the tables, one for each prototype of functions.
 pub const TABLES: [&str; 2] = [crate::syscalls::TABLE, "syscall_exits_2"];
 /// The function that defines the prototype of the first table.
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn stubs_are_named_as_in_the_object() {
-        assert_eq!((stub(0, 0), stub(1, STUBS - 1)), ("at_000".to_owned(), "at_2_377".to_owned()));
+        assert_eq!((stub(0, 0), stub(1, STUBS - 1)), ("at_000".to_owned(), "at_2_577".to_owned()));
     }
 
     #[test]
