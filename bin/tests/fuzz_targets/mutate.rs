@@ -3,7 +3,7 @@
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 
 /// Longest mutated input in bytes.
 const LONGEST: usize = 16 * 1024;

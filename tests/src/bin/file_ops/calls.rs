@@ -13,7 +13,7 @@ use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmod, fchmodat, mkdirat, mkno
 use nix::unistd::{
     Gid, Uid, UnlinkatFlags, fchown, fchownat, ftruncate, linkat, symlinkat, truncate, unlinkat, write,
 };
-use rand::Rng;
+use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::names;

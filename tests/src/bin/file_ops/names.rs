@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rand::Rng;
+use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 /// A path in `area` whose last name is most often that of a file.
