@@ -143,7 +143,7 @@ impl<S: State> ActorCtx<S> {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum AskError {
     /// The child will not run again.
-    #[error("{name} does not run: {}", cause.as_deref().unwrap_or("it has ended"))]
+    #[error("{name} is not running: {}", cause.as_deref().unwrap_or("it has ended"))]
     Ended {
         /// The child's name.
         name: String,
@@ -151,7 +151,7 @@ pub enum AskError {
         cause: Option<String>,
     },
     /// The incarnation ended before it had answered.
-    #[error("{name} exited while answering")]
+    #[error("{name} exited before it had answered")]
     Exited {
         /// The child's name.
         name: String,

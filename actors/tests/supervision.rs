@@ -77,7 +77,7 @@ fn after_a_fault_that_no_restart_fixes_the_child_is_given_up_at_once() {
         assert_eq!((status.phase, status.restarts), (Phase::GivenUp, 0));
         assert_eq!(status.first_cause.as_deref(), Some("on command, without retry"));
         let refused = child.ask(Fault::None).await;
-        assert_eq!(refused.unwrap_err().to_string(), "faulty does not run: on command, without retry");
+        assert_eq!(refused.unwrap_err().to_string(), "faulty is not running: on command, without retry");
     });
 }
 

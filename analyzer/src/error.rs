@@ -73,7 +73,9 @@ pub enum Error {
         found: String,
     },
     /// Distinct rows are ordered by a column that is not among those shown.
-    #[error("distinct rows can only be ordered by a column that is shown, and {column:?} is not")]
+    #[error(
+        "distinct rows can only be ordered by columns that are printed, and {column:?} is not one of them"
+    )]
     HiddenOrder {
         /// Name of that column.
         column: String,

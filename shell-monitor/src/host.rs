@@ -42,10 +42,10 @@ pub struct Detach(
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum HostError {
     /// The host has no such tracer.
-    #[error("no tracer {0} on this host")]
+    #[error("there is no tracer {0} of this kind")]
     Unknown(TracerName),
     /// The tracer was started and ended at once.
-    #[error("tracer {tracer} does not run: {cause}")]
+    #[error("tracer {tracer} is not running: {cause}")]
     Ended {
         /// Name of the tracer.
         tracer: TracerName,
@@ -56,7 +56,7 @@ pub enum HostError {
     #[error("timed out waiting for tracer {0}; see `duetector-actors status`")]
     Slow(TracerName),
     /// The host itself does not answer.
-    #[error("host of tracer {tracer}: {cause}")]
+    #[error("tracer {tracer}: the actor that starts and stops it: {cause}")]
     Host {
         /// Name of the tracer to attach or detach.
         tracer: TracerName,

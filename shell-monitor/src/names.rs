@@ -23,7 +23,7 @@ pub(crate) enum NameError {
     #[error("expected a name of 1 to {LONGEST_NAME} bytes")]
     Length,
     /// The name contains characters at which readers split a table's name, or control characters.
-    #[error("expected a name without \":\", \"@\" and control characters")]
+    #[error("expected a name without \":\", \"@\" or control characters")]
     Characters,
 }
 

@@ -51,7 +51,9 @@ pub enum StartError {
         source: io::Error,
     },
     /// The working folder can't be entered.
-    #[error("folder {cwd:?} of program {program:?} can't be entered: make it, or correct cwd in [{section}]")]
+    #[error(
+        "working folder {cwd:?} of program {program:?} can't be entered: create it, or correct cwd in [{section}]"
+    )]
     Folder {
         /// Working folder of the program.
         cwd: String,

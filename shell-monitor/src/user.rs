@@ -15,7 +15,7 @@ use thiserror::Error;
 pub enum UserError {
     /// The user does not exist.
     #[error(
-        "no user {0:?} on this system: expected a name, a number with its group (\"1000:1000\"), or neither"
+        "no user {0:?} on this system: expected the name of a user, or a number with a group (\"1000:1000\")"
     )]
     Unknown(String),
     /// The group does not exist.

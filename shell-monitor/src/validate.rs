@@ -224,7 +224,7 @@ mod tests {
              sp.f = { comm = [\"f\"], user = \"no-such-user:0\", heartbeat = \"900ms\" }",
         );
         let found: Vec<_> = found.iter().map(|problem| problem.lines().next().unwrap_or_default()).collect();
-        let unknown = "expected a name, a number with its group (\"1000:1000\"), or neither";
+        let unknown = "expected the name of a user, or a number with a group (\"1000:1000\")";
         assert_eq!(
             found,
             [
@@ -252,7 +252,7 @@ mod tests {
             found,
             [
                 "tracer.template.sh.uname.interval: expected at least 10ms",
-                "tracer.template.sp.a@b.name: expected a name without \":\", \"@\" and control characters",
+                "tracer.template.sp.a@b.name: expected a name without \":\", \"@\" or control characters",
                 "tracer.template.sp.a@b.comm: expected a program and its arguments, such as [\"uname\", \"-a\"]",
                 "tracer.template.sp.a@b.env: expected names without \"=\" and no NUL characters",
                 "tracer.template.sp.a@b.line_limit: expected at least 1KiB",

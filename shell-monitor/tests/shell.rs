@@ -183,7 +183,7 @@ fn a_program_that_is_not_there_is_given_up_and_can_not_be_attached() {
         assert_eq!((status.phase, status.exits.failed), (Phase::GivenUp, 1));
         let refused = stand.monitor.attach(&TracerName::new("it")).await.unwrap_err().to_string();
         assert!(
-            refused.starts_with("tracer it does not run: program \"/no/such/program\" not found"),
+            refused.starts_with("tracer it is not running: program \"/no/such/program\" not found"),
             "{refused}"
         );
         assert_eq!(stand.monitor.detach(&TracerName::new("it")).await, Ok(()));

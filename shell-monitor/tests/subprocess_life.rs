@@ -145,7 +145,7 @@ fn silent_and_missing_programs_delay_no_other() {
             ),
             (
                 "folder",
-                "folder \"/no/such/folder\" of program \"sleep\" can't be entered: make it, or correct cwd in [tracer.template.sp.folder]",
+                "working folder \"/no/such/folder\" of program \"sleep\" can't be entered: create it, or correct cwd in [tracer.template.sp.folder]",
             ),
             (
                 "data",
@@ -188,7 +188,7 @@ fn attached_and_detached_at_run_time() {
         assert_eq!(stand.monitor.attach(&name).await, Ok(()));
         assert_ne!(stand.take("it", 2).await[1]["pid"], first);
         let unknown = stand.monitor.attach(&TracerName::new("other")).await;
-        assert_eq!(unknown.unwrap_err().to_string(), "no tracer other on this host");
+        assert_eq!(unknown.unwrap_err().to_string(), "there is no tracer other of this kind");
         assert_eq!(stand.tracer("it").status().restarts, 0);
         stand.stop().await;
     });

@@ -118,10 +118,14 @@ fn every_error_is_reported_and_the_others_run() {
         (
             "hook",
             "program = 'good.bpf.c'\nattach = [{ type = 'tracepoint', category = 'x', name = ['no_such', 'nor_this'] }]",
-            &["no tracepoint x/no_such, nor x/nor_this"],
+            &["no tracepoint x/no_such or x/nor_this"],
         ),
         ("refused", "program = 'refused.bpf.c'", &["on_call", "verifier", "map_value_or_null"]),
-        ("record", "program = 'good.bpf.c'\nrecord = 'struct evnt'", &["struct evnt", "it has", "event"]),
+        (
+            "record",
+            "program = 'good.bpf.c'\nrecord = 'struct evnt'",
+            &["struct evnt", "the object has", "event"],
+        ),
         ("syntax", "program = 'syntax.bpf.c'", &["syntax.bpf.c:2:9", "undeclared identifier 'y'"]),
         ("text", "program = 'text.bpf.o'", &["text.bpf.o", "no ELF file"]),
         ("absent", "program = 'absent.bpf.o'", &["absent.bpf.o", "No such file"]),

@@ -42,7 +42,7 @@ pub struct EbpfTracers {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NotSwitched {
     /// There is no tracer of that name.
-    #[error("no kernel tracer {0}")]
+    #[error("there is no kernel tracer {0}")]
     Unknown(String),
     /// Kernel tracers are disabled as a whole.
     #[error("kernel tracers are disabled: ebpf.disabled is set")]

@@ -17,7 +17,7 @@ const WORDS: usize = 3;
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// The binary was built without the kernel side.
-    #[error("load eBPF object: this binary was built without it")]
+    #[error("load eBPF object: this program was built without one")]
     NotBuilt,
     /// The running kernel is too old.
     #[error("load eBPF object: kernel {found} is too old, {OLDEST} or later is needed")]
@@ -59,7 +59,7 @@ pub enum LoadError {
     #[error(transparent)]
     Pin(#[from] super::pins::PinError),
     /// The object lacks a map.
-    #[error("open eBPF map {map}: the object has none of that name")]
+    #[error("open eBPF map {map}: the object has no map of that name")]
     NoMap { map: &'static str },
 }
 
@@ -67,13 +67,13 @@ pub enum LoadError {
 #[derive(Debug, Error)]
 pub enum AttachError {
     /// The host has no tracer of this name.
-    #[error("attach tracer {tracer}: the host does not know it")]
+    #[error("attach tracer {tracer}: there is no kernel tracer of that name")]
     Unknown { tracer: &'static str },
     /// The host is being stopped.
-    #[error("attach tracer {tracer}: the host is being stopped")]
+    #[error("attach tracer {tracer}: the kernel tracers are being stopped")]
     Stopping { tracer: &'static str },
     /// The object lacks the program.
-    #[error("load program {program}: the object has none of that name and type")]
+    #[error("load program {program}: the object has no program of that name and type")]
     NoProgram { program: &'static str },
     /// The verifier refused the program.
     #[error("load program {program}: refused by the kernel's verifier: {}", words.join(" | "))]
@@ -96,7 +96,7 @@ pub enum AttachError {
     #[error("load program {program}: the kernel has no type information ({BTF})")]
     NoBtf { program: &'static str },
     /// The program could not be put into the table of programs by system call.
-    #[error("enter program {program} into map {}: {cause}", crate::syscalls::TABLE)]
+    #[error("put program {program} into map {}: {cause}", crate::syscalls::TABLE)]
     Table {
         program: &'static str,
         /// The kernel's or the library's error.
@@ -123,7 +123,7 @@ pub enum AttachError {
         source: Box<ProgramError>,
     },
     /// The iterator's output could not be read.
-    #[error("read processes: {source}")]
+    #[error("read the list of running processes: {source}")]
     Iterate {
         #[source]
         source: io::Error,

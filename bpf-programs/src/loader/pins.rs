@@ -49,7 +49,7 @@ pub enum PinError {
         source: io::Error,
     },
     /// Something else has the directory's name.
-    #[error("use {}: it is a symbolic link, not a directory, or accessible to other users", path.display())]
+    #[error("use {}: it is a symbolic link, or not a directory, or other users can access it", path.display())]
     NotOurs { path: PathBuf },
     /// The kernel refused to pin a map.
     #[error("pin map {name}: {}", super::errors::chain(source))]

@@ -72,7 +72,7 @@ pub enum TemplateError {
         have: Vec<String>,
     },
     /// More than one program fits, and none is named.
-    #[error("hook {hook}: name one with `program`: the object has {}", list(have))]
+    #[error("hook {hook}: name its program with `program`; the object has {}", list(have))]
     WhichProgram {
         hook: String,
         /// Names that exist.
@@ -89,7 +89,7 @@ pub enum TemplateError {
         kind: HookType,
     },
     /// Neither configuration nor object name a hook.
-    #[error("attach: name a hook with `attach`: section {section:?} of program {program} does not name one")]
+    #[error("attach program {program}: its section {section:?} names no hook; name one with `attach`")]
     NoHooks {
         program: String,
         /// The program's section.
@@ -97,7 +97,8 @@ pub enum TemplateError {
     },
     /// The kernel binds such a program to one hook.
     #[error(
-        "hook {hook}: program {program} is at another hook already, and a {kind} has one: write a function for each hook"
+        "hook {hook}: program {program} is already attached to another hook, and one for a {kind} can have only one: \
+         write a program for each hook"
     )]
     OneHook {
         hook: String,
@@ -106,7 +107,7 @@ pub enum TemplateError {
         kind: HookType,
     },
     /// The object has no program to attach.
-    #[error("attach: the object has no program")]
+    #[error("attach programs: the object has none")]
     NoPrograms,
     /// The object lacks a map.
     #[error("open map {wanted}: the object has no {poll} of that name; it has {}", list(have))]
@@ -171,7 +172,7 @@ pub enum TemplateError {
         program: String,
     },
     /// This kernel, or this file, has no such hook.
-    #[error("attach program {program}: there is no {kind} {} here{}", tried.join(", nor "), because(why))]
+    #[error("attach program {program}: this machine has no {kind} {}{}", tried.join(" or "), because(why))]
     NoHook {
         program: String,
         /// The hook's type.

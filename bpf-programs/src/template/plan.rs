@@ -268,6 +268,6 @@ mod tests {
         let unknown = r#"{"attach": [{"type": "kprobe", "function": "x", "program": "h"}]}"#;
         assert!(result(unknown).unwrap_err().contains("no program h; it has f, g"));
         let unclear = r#"{"attach": [{"type": "fentry", "function": "x"}]}"#;
-        assert!(result(unclear).unwrap_err().contains("name one with `program`"));
+        assert!(result(unclear).unwrap_err().contains("name its program with `program`"));
     }
 }

@@ -38,7 +38,7 @@ fn the_only_declared_struct_is_found_among_the_others() {
 fn no_or_several_declared_records_are_an_error_that_lists_them() {
     let none = chosen(OTHERS).unwrap_err().to_string();
     assert!(
-        none.starts_with("find the record's struct: the object does not declare one; it has struct "),
+        none.starts_with("find the record's struct: the object does not declare one; the object has struct "),
         "{none}"
     );
     assert!(none.contains("struct state") && none.contains("const struct event *unused"), "{none}");
@@ -61,7 +61,10 @@ fn a_struct_is_found_by_each_of_its_names() {
     }
     let forward = crate::clang::types("struct far; struct a { struct far *p; } *a;");
     let error = forward.record(Some("struct far"), &Hints::default()).unwrap_err();
-    assert_eq!(error.to_string(), "lay out struct far: it is declared but not defined in the object's types");
+    assert_eq!(
+        error.to_string(),
+        "read the fields of struct far: it is declared but not defined in the object's types"
+    );
 }
 
 #[test]
@@ -100,7 +103,10 @@ fn several_kinds_on_one_ring() {
     assert_eq!(json!(decode(b"\x02\0\0\0sig\0").unwrap()), json!({ "type": "EXITED", "why": "sig" }));
     let unknown = decode(&[3, 0, 0, 0, 0, 0, 0, 0]).unwrap_err();
     assert_eq!(unknown, DecodeError::UnknownKind { field: "type".to_owned(), value: "3".to_owned() });
-    assert_eq!(decode(&[1, 0, 0, 0]).unwrap_err().to_string(), "decode struct opened: 4 bytes, 8 needed");
+    assert_eq!(
+        decode(&[1, 0, 0, 0]).unwrap_err().to_string(),
+        "decode struct opened: the record has 4 bytes, but the struct has 8"
+    );
 }
 
 #[test]

@@ -193,24 +193,32 @@ fn fields_that_can_not_be_decoded_are_reported_with_their_path() {
         (
             "",
             "int a; char data[];",
-            "lay out struct event: field data (char[0]): its length is unknown; give it one",
+            "read the fields of struct event: field data (char[0]): its length is unknown; give it one",
         ),
         (
             "struct far;",
             "struct { struct far *fine; int n[0]; } in;",
-            "lay out struct event: field in.n (int[0]): its length is unknown; give it one",
+            "read the fields of struct event: field in.n (int[0]): its length is unknown; give it one",
         ),
-        ("", "char big[70000];", "lay out struct event: it has 70000 bytes; a record has 1 to 65536"),
-        ("", "struct {} empty; int a;", "lay out struct event: field empty (struct {…}): it has no bytes"),
+        (
+            "",
+            "char big[70000];",
+            "read the fields of struct event: it has 70000 bytes; a record has 1 to 65536",
+        ),
+        (
+            "",
+            "struct {} empty; int a;",
+            "read the fields of struct event: field empty (struct {…}): it has no bytes",
+        ),
         (
             "",
             "__u32 pid[2];",
-            "lay out struct event: field pid (__u32[2]) can't fill the column pid, which holds a whole number; give it another name with `rename`",
+            "read the fields of struct event: field pid (__u32[2]) can't fill the column pid, which holds a whole number; give it another name with `rename`",
         ),
         (
             "",
             "int a; union { int b; int c; } comm;",
-            "lay out struct event: field comm (union {…}) can't fill the column comm, which holds text; give it another name with `rename`",
+            "read the fields of struct event: field comm (union {…}) can't fill the column comm, which holds text; give it another name with `rename`",
         ),
     ];
     for (before, members, expected) in table {
@@ -244,7 +252,7 @@ fn a_hint_that_does_not_fit_is_refused() {
         ),
         (
             hints(&[], &[("a", "name")]),
-            "lay out struct event: it has two fields name; give one another name with `rename`",
+            "read the fields of struct event: it has two fields name; give one another name with `rename`",
         ),
         (
             hints(&[], &[("a", "x.y")]),

@@ -143,7 +143,7 @@ fn circles_and_towers_end() {
     let itself = [1, STRUCT | 1, 8, 7, 1, 0];
     assert_eq!(
         error(&itself),
-        "lay out event: its structs are nested too deep, or one contains itself"
+        "read the fields of event: its structs are nested too deep, or one contains itself"
             .replace("event", "struct event")
     );
     // typedef b a; typedef a b; struct event { a a; }
@@ -151,14 +151,14 @@ fn circles_and_towers_end() {
     assert_eq!(error(&circle), "read type information of BPF object: a type contains itself");
     // An array of itself.
     let array = [1, STRUCT | 1, 8, 7, 2, 0, 0, ARRAY, 0, 2, 2, 5];
-    assert_eq!(error(&array), "lay out struct event: an array contains itself");
+    assert_eq!(error(&array), "read the fields of struct event: an array contains itself");
     // Each struct has two of the next, all in the same eight bytes: 2^24 fields.
     let mut tower = Vec::new();
     for level in 1..=24 {
         tower.extend([u32::from(level == 1), STRUCT | 2, 8, 7, level + 1, 0, 9, level + 1, 0]);
     }
     tower.extend([0, INT, 8, 64]);
-    assert_eq!(error(&tower), "lay out struct event: it has more than 4096 fields");
+    assert_eq!(error(&tower), "read the fields of struct event: it has more than 4096 fields");
 }
 
 #[test]
@@ -174,7 +174,10 @@ fn overlaps_and_sizes_are_bounded() {
     }
     let types = Types::of_btf(&btf(&lists, &names)).unwrap();
     let error = types.record(Some("event"), &Hints::default()).unwrap_err();
-    assert_eq!(error.to_string(), "lay out struct event: its overlapping members decode to too much data");
+    assert_eq!(
+        error.to_string(),
+        "read the fields of struct event: its overlapping members decode to too much data"
+    );
     // Four thousand million elements, an int at the largest offset, a number of three bytes.
     let table: [(&[u32], &str); 4] = [
         (
@@ -187,7 +190,10 @@ fn overlaps_and_sizes_are_bounded() {
     ];
     for (types, expected) in table {
         let error = self::error(types);
-        assert!(error.starts_with("lay out struct event: field a (") && error.ends_with(expected), "{error}");
+        assert!(
+            error.starts_with("read the fields of struct event: field a (") && error.ends_with(expected),
+            "{error}"
+        );
     }
 }
 

@@ -57,7 +57,7 @@ pub enum EvalError {
     #[error("division by zero")]
     DivisionByZero,
     /// A text can't be converted.
-    #[error("{0} does not understand its text")]
+    #[error("{0} can't read the text that it is given")]
     Conversion(&'static str),
     /// The lists are too long or the texts too large for the limit of work.
     #[error("the row is too large for this expression")]

@@ -171,7 +171,7 @@ fn errors_name_line_and_column() {
         ("uid.x == 1", "1:4: int has no field \"x\""),
         ("comm[0] == 'x'", "1:5: string can't be indexed by int"),
         ("dt > '2026'", "1:4: operator > does not take timestamp and string"),
-        ("dt > timestamp('soon')", "1:15: timestamp() does not understand its text"),
+        ("dt > timestamp('soon')", "1:15: timestamp() can't read the text that it is given"),
         ("1 / 0 == 1", "1:3: division by zero"),
         ("extended == null", "1:1: extended is all fields; name one: extended.x, extended[\"x\"]"),
         ("has(1)", "1:4: expected has(extended.x)"),

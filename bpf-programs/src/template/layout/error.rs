@@ -24,14 +24,14 @@ pub enum LayoutError {
         what: &'static str,
     },
     /// No struct has the name.
-    #[error("find {name} in the object's types: there is none; {}; {DECLARE}", there_are(known))]
+    #[error("find {name} in the object's types: it is not among them; {}; {DECLARE}", there_are(known))]
     NoSuchRecord {
         name: String,
         /// Names that exist.
         known: Vec<String>,
     },
     /// Several structs have the name.
-    #[error("find {name} in the object's types: there are {count} different ones of that name; rename one")]
+    #[error("find {name} in the object's types: {count} different types have that name; give each its own")]
     Ambiguous { name: String, count: usize },
     /// No name was given, and the object declares no record.
     #[error(
@@ -49,7 +49,7 @@ pub enum LayoutError {
     )]
     ManyCandidates { candidates: Vec<String> },
     /// A field's type can't be decoded.
-    #[error("lay out {record}: field {field} ({of}): {why}")]
+    #[error("read the fields of {record}: field {field} ({of}): {why}")]
     Undecodable {
         record: String,
         /// The field's dotted path.
@@ -60,7 +60,7 @@ pub enum LayoutError {
         why: String,
     },
     /// The struct as a whole can't be a record.
-    #[error("lay out {record}: {why}")]
+    #[error("read the fields of {record}: {why}")]
     Record {
         record: String,
         /// The reason for the refusal.
@@ -99,7 +99,7 @@ pub enum LayoutError {
     },
     /// A field has a column's name and can't fill the column.
     #[error(
-        "lay out {record}: field {field} ({of}) can't fill the column {column}, which holds {expected}; give it another name with `rename`"
+        "read the fields of {record}: field {field} ({of}) can't fill the column {column}, which holds {expected}; give it another name with `rename`"
     )]
     Column {
         record: String,
@@ -126,7 +126,11 @@ const DECLARE: &str = "a struct that is used only through a local pointer is not
                        `const struct event *unused __attribute__((unused));`";
 
 fn there_are(known: &[String]) -> String {
-    if known.is_empty() { "it has no named structs".to_owned() } else { format!("it has {}", listed(known)) }
+    if known.is_empty() {
+        "the object has no named structs".to_owned()
+    } else {
+        format!("the object has {}", listed(known))
+    }
 }
 
 fn listed(names: &[String]) -> String {
@@ -142,7 +146,7 @@ fn listed(names: &[String]) -> String {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum DecodeError {
     /// Fewer bytes than the struct has.
-    #[error("decode {record}: {found} bytes, {expected} needed")]
+    #[error("decode {record}: the record has {found} bytes, but the struct has {expected}")]
     Short {
         record: String,
         /// Names that exist.
@@ -151,7 +155,7 @@ pub enum DecodeError {
         expected: usize,
     },
     /// The record is of a kind that the configuration does not name.
-    #[error("decode record: its field {field} is {value}, which `record` does not name")]
+    #[error("decode record: its field {field} is {value}, which `record` in the configuration does not list")]
     UnknownKind {
         /// The field that distinguishes kinds.
         field: String,

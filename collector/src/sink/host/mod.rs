@@ -68,7 +68,7 @@ impl Sink for Host {
             let cause = rejected.swap_remove(0).cause;
             return Err(SinkError {
                 operation: "writing to",
-                object: "the host".into(),
+                object: "the parent program".into(),
                 trouble: Trouble::Permanent,
                 source: cause.into(),
             });

@@ -56,10 +56,10 @@ pub enum HostReads {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotSent {
     /// The host has closed its end of the pipe.
-    #[error("the host is gone")]
+    #[error("the parent program is gone")]
     Gone,
     /// The pipe has ended before the line could be written.
-    #[error("the host did not read the line in time")]
+    #[error("the parent program did not read the line in time")]
     Ended,
 }
 

@@ -134,7 +134,7 @@ fn a_closed_pipe_is_reported_as_a_host_that_is_gone() {
     drop(reader);
     pipe.polled();
     let error = write(&pipe, routed(0..3, 0)).recv_timeout(5 * SECOND).unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "writing to the host: the host is gone");
+    assert_eq!(error.to_string(), "writing to the parent program: the parent program is gone");
     assert!(!pipe.say(b"x\n", SECOND));
 }
 
