@@ -14,11 +14,11 @@ use crate::{daemon, output};
 /// Records how data is used on this machine: which process opened, read, wrote, ran or connected to what. Answers
 /// questions about it afterwards.
 ///
-/// `start` runs the agent. Its tracers record: built-in kernel tracers, each for one kind of event (open, exec, connect, …);
-/// shell tracers, which run a command at intervals; and programs of your own. The agent writes all records to the store, an
-/// SQLite file in the work folder. `query` and `brief` read the store.
+/// `start` runs the agent, which gets its records from tracers: built-in kernel tracers, each for one kind of event (open,
+/// exec, connect, …); shell tracers, which run a command at intervals; and programs of your own. The agent writes all
+/// records to the store, an SQLite file in the work folder. `query` and `brief` read the store.
 ///
-/// A first try, as root: `duetector-actors check`; then `duetector-actors start`, stopped with Ctrl-C; then
+/// For a first try, run as root: `duetector-actors check`; then `duetector-actors start`, which you stop with Ctrl-C; then
 /// `duetector-actors query`.
 ///
 /// Exit codes: 0 success, 1 failure, 2 wrong command line or configuration, 3 no tracer can run.
@@ -45,8 +45,8 @@ pub(crate) enum Output {
 enum Command {
     /// Start recording and keep running until Ctrl-C, SIGTERM or `stop`; then print a summary (`brief`)
     Start(StartArgs),
-    /// Check for each tracer whether this kernel and user allow it, and say what to do if not. Exit code 0: all enabled
-    /// tracers can record everything, 1: some can't, 3: none can record
+    /// Check for each tracer whether it can run on this kernel as this user, and say what to do if it can't. Exit code 0:
+    /// all enabled tracers can record everything, 1: some can't, 3: none can record
     Check(FormatArgs),
     /// Show the state of the running agent: tracers, counters, losses. Exit code 1 if no agent is running or a tracer is
     /// still starting
