@@ -39,13 +39,13 @@ pub(crate) struct QueryArgs {
     /// formats
     #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
     columns: Vec<String>,
-    /// Order rows by these columns, then by time
+    /// Order rows by these columns, then by time. Default: by time, the oldest first
     #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
     order_by: Vec<String>,
-    /// Reverse the order: newest first
+    /// Reverse the order, of each column in --order-by, too. Without --order-by: the newest first
     #[arg(long)]
     desc: bool,
-    /// Print identical rows once
+    /// Print rows that are equal in all printed columns only once
     #[arg(long)]
     distinct: bool,
     /// Skip the first N rows
