@@ -5,7 +5,7 @@
 //! under a hash of everything that goes into them, so that other profiles and features of the crate, and changes to its
 //! Rust code, do not compile them again.
 //!
-//! With `DUETECTOR_SKIP_BPF=1` empty files take their place, so that the rest can be checked without clang.
+//! With `DUETECTOR_SKIP_BPF=1` the objects are empty files, so that the rest can be checked without clang.
 
 use std::env;
 use std::error::Error;
@@ -72,7 +72,7 @@ fn probes() -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// One source that includes all, so that they share maps and helpers, and clang alone makes the one object.
+/// Returns one source that includes all, so that they share maps and helpers, and clang alone makes the one object.
 fn include_all(probes: &[PathBuf]) -> String {
     let mut text = String::new();
     for probe in probes {

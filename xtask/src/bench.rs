@@ -7,7 +7,7 @@ use crate::{run, setup};
 /// The profile of packages, which is also the one that is measured: link-time optimisation, everything optimised.
 const PROFILE: &str = "dist";
 
-/// How long to measure, and where the table goes.
+/// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Write the table to docs/BENCHMARKS.md, too

@@ -12,7 +12,7 @@ use crate::setup;
 /// The folder of the fuzz targets, their seeds and dictionaries, below the workspace.
 const FOLDER: &str = "tests/fuzz";
 
-/// Which targets run, and for how long.
+/// Options: the targets to run, and for how long.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Run only this target

@@ -15,17 +15,17 @@ const REFERENCE_MILLIS: f64 = 1.3;
 /// Processors of that machine.
 const REFERENCE_PROCESSORS: f64 = 2.0;
 
-/// One step of a command.
+/// A step of a command.
 #[derive(Clone, Copy)]
 pub(crate) struct Step {
-    /// What it does, in the form "building the agent".
+    /// The step's text, in the form "building the agent".
     pub(crate) what: &'static str,
     /// About how long it takes on the reference machine.
     pub(crate) seconds: u64,
     pub(crate) scales: Scales,
 }
 
-/// What a step's time depends on.
+/// The property of the machine that a step's time depends on.
 #[derive(Clone, Copy)]
 pub(crate) enum Scales {
     /// The speed and the number of the processors.
@@ -118,8 +118,8 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// How many times slower one processor is than one of the reference machine; the best of several short tries, so that
-/// other load does not count.
+/// Returns how many times slower one processor is than one of the reference machine: the best of several short tries, so
+/// that other load does not count.
 fn slowness() -> f64 {
     let tries = (0..12).map(|_| {
         let watch = Watch::start();

@@ -18,7 +18,7 @@ pub(crate) const PROFILE: &str = "release";
 /// dependencies, and is named so that other commands of cargo find the same crates built.
 const FEATURES: &str = "duetector-actors/fault-injection,actors/testkit,model/expression";
 
-/// What was built.
+/// Everything that one build makes.
 pub(crate) struct Programs {
     /// The agent under test, in a folder of its own.
     pub(crate) agent: PathBuf,
@@ -66,8 +66,8 @@ pub(crate) fn shared(command: &mut Command) -> &mut Command {
     command.args(["--workspace", "--locked", "--profile", PROFILE, "--features", FEATURES])
 }
 
-/// Builds everything, with cargo's own progress on the terminal. An agent named by `DUETECTOR_TEST_BIN` is used in place
-/// of the built one.
+/// Builds everything, with cargo's own progress on the terminal. An agent named by `DUETECTOR_TEST_BIN` is used
+/// instead of the built one.
 pub(crate) fn build() -> Result<Programs> {
     let mut command = run::cargo();
     shared(command.arg("test")).args(["--no-run", "--message-format=json-render-diagnostics"]);

@@ -15,7 +15,7 @@ use outcome::Ended;
 pub(crate) use outcome::Outcome;
 use suites::Runner;
 
-/// What to run.
+/// Options of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Run only the tests whose name contains this; nothing else is checked then

@@ -1,10 +1,10 @@
-//! What suites print, read back: the outcome of each test, and one table of all suites.
+//! Reads the outcome of each test from what suites print, and makes one table of all suites.
 
 use std::time::Duration;
 
 use crate::plan::exactly;
 
-/// How one test ended.
+/// The outcome of one test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Passed,
@@ -79,7 +79,7 @@ fn one_test(line: &str) -> Option<(String, Outcome)> {
     Some((name.trim().to_owned(), outcome))
 }
 
-/// One line for each suite, and one for all.
+/// Returns a line for each suite, and one for all.
 pub(crate) fn table(suites: &[Ended]) -> String {
     let width = suites.iter().map(|suite| suite.label.chars().count()).max().unwrap_or(0);
     let line = |label: &str, result: &str, [passed, failed, ignored]: [u64; 3], time: Duration| {

@@ -13,11 +13,11 @@ use crate::run::{self, Watch, say};
 /// Crates whose tests load kernel programs, and so run as root.
 const KERNEL_CRATES: [&str; 2] = ["bpf-programs", "tests"];
 
-/// Suites that take more than half a minute each: not part of `--quick`.
+/// Suites that `--quick` leaves out, because each takes more than half a minute.
 pub(crate) const LONG: [&str; 10] =
     ["bytes", "children", "kernel", "ledger", "reload", "replay", "rings", "seam", "stop_and_crash", "storm"];
 
-/// Which suites run, and what they need to know.
+/// Runs the chosen suites with the variables that they read.
 pub(crate) struct Runner<'a> {
     pub(crate) programs: &'a Programs,
     /// A virtual environment with Python duetector.

@@ -1,4 +1,4 @@
-//! One boot: starts the guest, waits for its end, and reads its results.
+//! Starts a guest, waits for its end, and reads its results.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::test::Outcome;
 /// ticks, and the kernel would give up; what protects processors against spying only takes time here.
 const PARAMETERS: &str = "console=ttyS0 quiet panic=-1 no_timer_check mitigations=off";
 
-/// How many lines of a console or of a suite's output are shown.
+/// Number of lines of a console or of a suite's output that are shown.
 const TAIL: usize = 40;
 
 /// Boots the kernel with that initramfs and returns a column for each step of the boot.

@@ -16,13 +16,13 @@ const FILE: &str = "tests/vm.toml";
 #[serde(deny_unknown_fields)]
 pub(crate) struct Matrix {
     pub(crate) kernels: Vec<Kernel>,
-    /// What `cargo xtask test` boots of each kernel.
+    /// Boots of each kernel for `cargo xtask test`.
     #[serde(rename = "essential")]
     essentials: Vec<Boot>,
-    /// What `--all` boots of each kernel.
+    /// Boots of each kernel for `--all`.
     #[serde(rename = "complete")]
     complete: Vec<Boot>,
-    /// What `--all` also runs on this machine's own kernel.
+    /// Steps that `--all` also runs on this machine's own kernel.
     here: Vec<Boot>,
     pub(crate) suites: Vec<Suite>,
     pub(crate) helpers: Vec<String>,
@@ -40,7 +40,7 @@ pub(crate) struct Kernel {
     pub(crate) package: String,
 }
 
-/// One boot of each kernel.
+/// A boot that each kernel gets.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Boot {
@@ -52,7 +52,7 @@ pub(crate) struct Boot {
     /// The only tests that run, by their whole names, of the suites that have any of them; other suites run whole.
     #[serde(default)]
     pub(crate) tests: Vec<String>,
-    /// What runs in it, in this order.
+    /// The steps that run in it, in this order.
     pub(crate) steps: Vec<Step>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Step {
     /// The only kind of hooks that may be used; without it the agent chooses.
     #[serde(default)]
     pub(crate) tier: Option<String>,
-    /// Which part of each suite's tests, as 1 of 2; another boot runs the rest.
+    /// The part of each suite's tests that runs, as 1 of 2; another boot runs the rest.
     #[serde(default)]
     pub(crate) part: Option<[usize; 2]>,
     pub(crate) suites: Vec<String>,
@@ -166,7 +166,7 @@ impl Matrix {
         Ok(found)
     }
 
-    /// What also runs on this machine's own kernel.
+    /// Returns the steps that also run on this machine's own kernel.
     pub(crate) fn here(&self) -> &[Boot] {
         &self.here
     }
@@ -198,7 +198,7 @@ impl Boot {
         format!("{label} {}", step.tier.as_deref().unwrap_or("auto"))
     }
 
-    /// Those of a suite's tests that are left out of the step.
+    /// Returns the tests of a suite that are left out of the step.
     pub(crate) fn others<'a>(&'a self, step: &Step, tests: &'a [String]) -> impl Iterator<Item = &'a str> {
         let [part, of] = step.part.unwrap_or([1, 1]);
         let own = tests.len() * (part - 1) / of..tests.len() * part / of;

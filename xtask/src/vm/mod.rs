@@ -31,7 +31,7 @@ use kernel::Unpacked;
 use matrix::{Boot, Kernel, Matrix};
 use report::Column;
 
-/// Which kernels, boots and tests.
+/// Options of `cargo xtask vm`.
 #[derive(clap::Args, Default)]
 pub(crate) struct Options {
     /// Run every test of every kernel suite with every kind of hooks, here too (about an hour on 2 processors)
@@ -58,7 +58,7 @@ const ALL: Step = Step {
     scales: Scales::WithProcessors,
 };
 
-/// What a command boots, and which tests run there.
+/// The boots of one command, and the tests that run in them.
 struct Wanted<'a> {
     matrix: &'a Matrix,
     boots: Vec<Boot>,

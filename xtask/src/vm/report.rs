@@ -16,9 +16,9 @@ pub(crate) struct Column {
     pub(crate) time: Option<Duration>,
     /// By suite and test, in the order of running.
     tests: Vec<((String, String), Outcome)>,
-    /// Why results are missing.
+    /// The reason why results are missing.
     pub(crate) fault: Option<String>,
-    /// Why nothing ran at all, which is a failure only where it must run.
+    /// The reason why nothing ran at all, which is a failure only where it must run.
     pub(crate) ignored: Option<String>,
     /// Texts for below the table.
     pub(crate) notes: Vec<String>,
@@ -178,7 +178,7 @@ impl Column {
     }
 }
 
-/// One table of all columns, then the messages of each.
+/// Returns one table of all columns, then the messages of each.
 pub(crate) fn render(columns: &[Column]) -> String {
     let mut keys: Vec<&(String, String)> = Vec::new();
     let skipped = columns.iter().flat_map(|column| column.skipped.iter().map(|(key, _)| key));
