@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use proc_macro2::{TokenStream, TokenTree};
 use regex::Regex;
@@ -69,8 +70,8 @@ const GLOSSARY_ENTRIES: usize = 25;
 
 /// Returns the reason why a doc comment with this text is refused, if there is one.
 fn opening_complaint(text: &str) -> Option<String> {
-    let word = Regex::new(r"[\w']+").unwrap();
-    let words: Vec<&str> = word.find_iter(text).map(|word| word.as_str()).collect();
+    static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[\w']+").unwrap());
+    let words: Vec<&str> = WORD.find_iter(text).map(|word| word.as_str()).collect();
     let first = words.first().copied().unwrap_or_default();
     if OPENINGS.contains(&first) {
         return Some(format!("begins with “{first}”: {text:.80}"));
@@ -141,8 +142,8 @@ fn identifiers(tokens: TokenStream, visit: &mut dyn FnMut(usize, String)) {
 
 /// Returns a banned word that is a whole part of the identifier, if there is one.
 fn banned_word(identifier: &str, in_test: bool) -> Option<String> {
-    let part = Regex::new(r"[A-Z]+[a-z]*|[a-z]+").unwrap();
-    let mut words = part.find_iter(identifier).map(|word| word.as_str().to_lowercase());
+    static PART: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[A-Z]+[a-z]*|[a-z]+").unwrap());
+    let mut words = PART.find_iter(identifier).map(|word| word.as_str().to_lowercase());
     words.find(|word| {
         let word = word.as_str();
         BANNED.contains(&word) || (!in_test && BANNED_OUTSIDE_TESTS.contains(&word))
