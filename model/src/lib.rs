@@ -9,8 +9,6 @@ pub mod batch;
 pub mod changes;
 pub mod container;
 pub mod details;
-#[cfg(feature = "expression")]
-pub mod expression;
 pub mod extended;
 pub mod fields;
 pub mod file;

@@ -10,7 +10,7 @@ use std::cell::OnceCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use model::expression::{Column, Conjunct, EvalError, Expression, Literal, Relation, Source, Test, Value};
+use expression::{Column, Conjunct, EvalError, Expression, Literal, Relation, Source, Test, Value};
 use model::schema::{self, ColumnKind};
 use model::{Text, WallTime};
 use rusqlite::Connection;
@@ -218,7 +218,7 @@ fn bound(literal: &Literal) -> Option<SqlValue> {
 
 #[cfg(test)]
 mod tests {
-    use model::expression::Schema;
+    use expression::Schema;
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use model::expression::{EvalError, Expression, Schema};
+use expression::{EvalError, Expression, Schema};
 use model::{Problem, Tracking};
 
 use super::config::FilterConfig;

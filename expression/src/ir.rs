@@ -7,7 +7,7 @@ use regex::Regex;
 use super::calls::Function;
 use super::source::Column;
 use super::value::Value;
-use crate::WallTime;
+use model::WallTime;
 
 /// An operation of a compiled expression.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 
 use super::calls::Part;
-use crate::WallTime;
+use model::WallTime;
 
 /// Converts microseconds since 1970-01-01 UTC to local time. Supplied by the caller that compiles an expression, because
 /// finding the machine's time zone takes reading files.

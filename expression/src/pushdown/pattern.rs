@@ -2,7 +2,7 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-use super::Prefix;
+use model::pushdown::Prefix;
 
 /// Largest number of texts that one pattern may be rewritten as.
 const MAX_TEXTS: usize = 256;

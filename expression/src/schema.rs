@@ -3,13 +3,13 @@
 use super::kind::Kind;
 use super::source::Column;
 use super::time::Localize;
-use crate::WallTime;
-use crate::schema::{FIELDS, FieldKind};
+use model::WallTime;
+use model::schema::{FIELDS, FieldKind};
 
 /// Name of the object with all fields that have no column.
 pub(super) const EXTENDED: &str = "extended";
 
-/// Settings for compiling an expression. The names are always those of [`crate::Tracking`] and of built-in tracers' fields.
+/// Settings for compiling an expression. The names are always those of [`model::Tracking`] and of built-in tracers' fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Schema {
     /// Converts a moment to local time; by default, local time is UTC.

@@ -2,7 +2,7 @@
 
 use super::kind::Kind;
 use super::value::{Items, Value};
-use crate::Tracking;
+use model::Tracking;
 
 /// A row that an expression can be applied to.
 pub trait Source {
@@ -74,10 +74,10 @@ impl Source for Tracking {
             Column::Ppid => self.ppid.into(),
             Column::Uid => self.uid.into(),
             Column::Gid => self.gid.into(),
-            Column::Comm => self.comm.as_ref().map(crate::Text::as_str).into(),
-            Column::Cwd => self.cwd.as_ref().map(crate::Text::as_str).into(),
-            Column::Exe => self.exe.as_ref().map(crate::Text::as_str).into(),
-            Column::Fname => self.fname.as_ref().map(crate::Text::as_str).into(),
+            Column::Comm => self.comm.as_ref().map(model::Text::as_str).into(),
+            Column::Cwd => self.cwd.as_ref().map(model::Text::as_str).into(),
+            Column::Exe => self.exe.as_ref().map(model::Text::as_str).into(),
+            Column::Fname => self.fname.as_ref().map(model::Text::as_str).into(),
             Column::Dt => self.dt.map_or(Value::Null, Value::Time),
             Column::ExecId => self.exec_id.map_or(Value::Null, |id| Value::Text(id.to_string().into())),
             Column::ContainerId => self.container_id.as_deref().into(),
@@ -115,7 +115,7 @@ mod tests {
     fn every_column_of_a_row_has_a_name() {
         let stored = Column::ALL.iter().filter(|column| column.is_stored());
         let mut names: Vec<&str> = stored.map(|column| column.name()).collect();
-        let mut known: Vec<&str> = crate::schema::COLUMNS.iter().map(|column| column.name).collect();
+        let mut known: Vec<&str> = model::schema::COLUMNS.iter().map(|column| column.name).collect();
         known.retain(|name| *name != "extended");
         known.push("tracer");
         names.sort_unstable();

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Expression, Relation, Schema, Source, Test, Value};
-use crate::{Details, Extended, TracerName, Tracking, WallTime};
+use model::{Details, Extended, TracerName, Tracking, WallTime};
 
 /// Compiles `text` and applies it to rows of every shape. Returns false if the text is refused.
 ///

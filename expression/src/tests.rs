@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{Expression, Schema};
-use crate::{Details, ExecId, Extended, Open, TracerName, Tracking, WallTime};
+use model::{Details, ExecId, Extended, Open, TracerName, Tracking, WallTime};
 
 /// The time 2026-01-31 12:00:05.25.
 const AT: WallTime = WallTime(1_769_860_805_250_000);

@@ -9,7 +9,7 @@ use super::ir::{Node, Operation};
 use super::source::Source;
 use super::time;
 use super::value::Value;
-use crate::WallTime;
+use model::WallTime;
 
 type Result<T> = std::result::Result<T, EvalError>;
 

@@ -6,8 +6,8 @@ use std::cmp::Ordering;
 use serde_json::{Map, Value as Json};
 
 use super::error::EvalError;
-use crate::extended::Field;
-use crate::{Text, WallTime};
+use model::extended::Field;
+use model::{Text, WallTime};
 
 /// The value of an expression or a part of it.
 #[derive(Clone, Debug, PartialEq)]

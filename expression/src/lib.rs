@@ -4,8 +4,8 @@
 //! The `cel` crate does the parsing. Checking and evaluating are done here, because the crate has no checker, compiles
 //! patterns again for each row, and has no columns that may be null.
 //!
-//! **Names**: every column of [`Tracking`](crate::Tracking) (`uid`, `fname`, `dt`, …); fields that built-in tracers
-//! write (`flags`, `errno`, `dport`, …: [`crate::schema::FIELDS`]) with their type; every field as `extended.x` or
+//! **Names**: every column of [`Tracking`](model::Tracking) (`uid`, `fname`, `dt`, …); fields that built-in tracers
+//! write (`flags`, `errno`, `dport`, …: [`model::schema::FIELDS`]) with their type; every field as `extended.x` or
 //! `extended["any-key"]`, with a type that is only known for a given row. `dt` and every `timestamp(…)` are local time.
 //!
 //! **Null**: any value may be null, and a missing value is null. Null equals nothing but null; it is neither less nor
@@ -17,7 +17,7 @@
 //! `||` does so even if the other one fails.
 //!
 //! ```
-//! use model::expression::{Expression, Schema};
+//! use expression::{Expression, Schema};
 //! let expression = Expression::compile("fname.startsWith('/data/') && uid != 0", &Schema::default()).unwrap();
 //! assert_eq!(expression.fields().collect::<Vec<_>>(), ["fname", "uid"]);
 //!
@@ -36,7 +36,7 @@ mod ir;
 mod kind;
 mod ops;
 mod parse;
-mod pushdown;
+pub mod pushdown;
 mod schema;
 mod source;
 mod time;
@@ -115,7 +115,7 @@ impl Expression {
 
     /// Returns alternatives, each a list of tests: where all tests of one list hold, the expression certainly has this
     /// `answer` for a kernel record. The flag is true if it has the answer nowhere else.
-    pub fn certain(&self, answer: bool) -> (Vec<Vec<crate::pushdown::Test>>, bool) {
+    pub fn certain(&self, answer: bool) -> (Vec<Vec<model::pushdown::Test>>, bool) {
         let pushdown::Certain { rules, exact } = pushdown::certain(&self.0.root, answer);
         (rules, exact)
     }

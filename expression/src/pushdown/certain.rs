@@ -1,4 +1,4 @@
-//! Derives kernel tests from an expression, see [`crate::pushdown`].
+//! Derives kernel tests from an expression, see [`super`].
 //!
 //! For an expression and an answer (true or false), [`certain`] finds alternatives, each a list of tests that the kernel can
 //! make: where all tests of one list hold, the expression certainly has that answer. The result is exact if the
@@ -17,19 +17,21 @@
 //! A filter whose rules are exact runs in the kernel alone; otherwise the collector applies the whole expression to the
 //! records that the kernel let through.
 
-use super::calls::Function;
-use super::ir::{Literal, Node, Relation};
-use super::source::Column;
-use crate::pushdown::{CgroupField, Number, Test, prefixes_of};
+use model::pushdown::{CgroupField, Number, Test};
+
+use super::prefixes_of;
+use crate::calls::Function;
+use crate::ir::{Literal, Node, Relation};
+use crate::source::Column;
 
 /// Largest number of alternatives for one expression.
 const MAX_RULES: usize = 64;
 
 /// Alternatives under which an expression certainly has a given answer: all tests of one of the lists hold.
-pub(super) struct Certain {
-    pub(super) rules: Vec<Vec<Test>>,
+pub(crate) struct Certain {
+    pub(crate) rules: Vec<Vec<Test>>,
     /// True if the expression has the answer nowhere else.
-    pub(super) exact: bool,
+    pub(crate) exact: bool,
 }
 
 impl Certain {
@@ -47,7 +49,7 @@ impl Certain {
 }
 
 /// Returns the alternatives under which `node` certainly evaluates to `wanted`.
-pub(super) fn certain(node: &Node, wanted: bool) -> Certain {
+pub(crate) fn certain(node: &Node, wanted: bool) -> Certain {
     match (node, wanted) {
         (Node::Not(of), _) => certain(of, !wanted),
         (Node::And(parts), true) | (Node::Or(parts), false) => all(parts, wanted),
@@ -220,8 +222,8 @@ fn number(of: &Node) -> Option<Number> {
 
 #[cfg(test)]
 mod tests {
-    use crate::expression::{Expression, Schema};
-    use crate::pushdown::Rule;
+    use crate::{Expression, Schema};
+    use model::pushdown::Rule;
 
     fn shown(text: &str, answer: bool) -> String {
         let (rules, exact) = Expression::compile(text, &Schema::default()).unwrap().certain(answer);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use cel::{Context, Env, Value as CelValue};
-use model::expression::{Expression, Schema, fuzz_target};
+use expression::{Expression, Schema, fuzz_target};
 use model::{Details, Extended, TracerName, Tracking, WallTime};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};

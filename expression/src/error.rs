@@ -17,7 +17,7 @@ impl ExpressionError {
     /// Returns the error with its line of `text` and a caret below its column, for terminals.
     ///
     /// ```
-    /// use model::expression::{Expression, Schema};
+    /// use expression::{Expression, Schema};
     /// let text = "uid == 0 && pidd > 1";
     /// let error = Expression::compile(text, &Schema::default()).unwrap_err();
     /// assert!(error.show(text).ends_with("\n  uid == 0 && pidd > 1\n              ^"), "{}", error.show(text));
