@@ -29,7 +29,7 @@ impl Faults {
         } else if let Some(tracer) = self.templates.tracers().iter().find(|it| it.child.name() == actor) {
             inject(&tracer.child, bpf_programs::InjectPanic).await;
         } else if let Some(sink) = self.collector.sinks().iter().find(|sink| sink.child.name() == actor) {
-            sink.inject_panic().await;
+            inject(&sink.child, collector::InjectPanic).await;
         } else {
             return Err(format!("no actor {actor:?} that can be made to panic"));
         }

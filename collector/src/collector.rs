@@ -221,12 +221,12 @@ impl Work {
         }
         let rows: Arc<[_]> = outcome.rows.into();
         let mut claims = claim.route();
-        for (index, route) in self.routes.iter().enumerate() {
+        for route in self.routes.iter() {
             let own = claims.iter().position(|claim| *claim.sink() == route.sink);
             let claim = own.map(|own| claims.swap_remove(own));
             // The claim counts the rows as stored or lost, whatever the sink does with them.
             let taken = route.send(claim, rows.clone()).await;
-            if index == 0 && !taken {
+            if route.is_store() && !taken {
                 self.shared.accounts.set_store_down(true);
             }
         }
@@ -236,7 +236,7 @@ impl Work {
     /// after the store has committed that they were dropped on purpose.
     async fn notify_store(&self) {
         if self.shared.accounts.pinned().is_some()
-            && let Some(store) = self.routes.first()
+            && let Some(store) = self.routes.iter().find(|route| route.is_store())
         {
             // A store that has ended commits nothing, so nothing must wait for it.
             if !store.send(None, Arc::new([])).await {

@@ -1,44 +1,83 @@
 //! Writes one JSON object per line, with every column as a key, to a file with rotation or to standard output.
 
+mod config;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use model::{Routed, WallTime};
+pub use config::JsonlConfig;
 
+use model::{Problem, Routed, WallTime};
+
+use super::kind::{BuildContext, CarriedOver, Pace, SinkKind, SinkSpec, Target};
 use super::{Rejected, Sink, SinkError, TracerAccount, Trouble, private_file};
+use crate::checks::Checks;
 
-/// Name of this sink.
-pub const NAME: &str = "jsonl";
+/// Name of the file in the work folder, unless the section sets a path.
+const FILE: &str = "duetector-tracking.jsonl";
 
-/// Destination of the lines.
-enum Target {
+/// Output for the lines.
+enum Output {
     Stdout,
     File { path: PathBuf, open: Option<(File, u64)>, rotate_size: u64, keep: u32 },
 }
 
 /// Sink that writes rows as JSON lines.
 pub struct Jsonl {
-    target: Target,
+    output: Output,
     buffer: Vec<u8>,
+}
+
+impl SinkKind for JsonlConfig {
+    fn validate(&self, section: &str) -> Vec<Problem> {
+        let checks = Checks::of(section).positive("batch", self.batch).positive("queue", self.queue);
+        checks.interval("flush_interval", self.flush_interval).problems()
+    }
+
+    fn target(&self, workdir: &Path) -> Target {
+        match self.path.as_str() {
+            "-" => Target::Named("standard output"),
+            "" => Target::File(workdir.join(FILE)),
+            path => Target::File(workdir.join(path)),
+        }
+    }
+
+    fn build(&self, context: &BuildContext<'_>) -> SinkSpec {
+        let (target, rotate_size, keep) =
+            (self.target(context.workdir), self.rotate_size.0, self.rotate_keep);
+        SinkSpec {
+            queue: (self.queue, self.when_full),
+            pace: Pace {
+                batch: self.batch as usize,
+                flush_interval: self.flush_interval.0,
+                retry_for: self.retry_for.0,
+            },
+            make: Box::new(move || match &target {
+                Target::Named(_) => Box::new(Jsonl::stdout()),
+                Target::File(path) => Box::new(Jsonl::file(path.clone(), rotate_size, keep)),
+            }),
+            carried_over: CarriedOver::default(),
+        }
+    }
 }
 
 impl Jsonl {
     /// Makes a sink that writes to standard output.
     pub fn stdout() -> Self {
-        Self { target: Target::Stdout, buffer: Vec::new() }
+        Self { output: Output::Stdout, buffer: Vec::new() }
     }
 
     /// Makes a sink that writes to a file, which is rotated at `rotate_size` bytes (0: never); `keep` old files are
     /// kept.
     pub fn file(path: PathBuf, rotate_size: u64, keep: u32) -> Self {
-        Self { target: Target::File { path, open: None, rotate_size, keep }, buffer: Vec::new() }
+        Self { output: Output::File { path, open: None, rotate_size, keep }, buffer: Vec::new() }
     }
 }
 
 impl Sink for Jsonl {
     fn check(&mut self) -> Result<(), SinkError> {
-        self.target.open()
+        self.output.open()
     }
 
     fn write(&mut self, batches: &[Routed], _: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
@@ -56,13 +95,13 @@ impl Sink for Jsonl {
                 self.buffer.push(b'\n');
             }
         }
-        self.target.append(&self.buffer)?;
+        self.output.append(&self.buffer)?;
         Ok(rejected)
     }
 
     fn close(&mut self, _: &[TracerAccount], _: WallTime) -> Result<(), SinkError> {
         self.buffer = Vec::new();
-        if let Target::File { path, open, .. } = &mut self.target
+        if let Output::File { path, open, .. } = &mut self.output
             && let Some((file, _)) = open.take()
         {
             file.sync_all().map_err(|source| SinkError::io("syncing", path.display(), source))?;
@@ -71,7 +110,7 @@ impl Sink for Jsonl {
     }
 }
 
-impl Target {
+impl Output {
     fn open(&mut self) -> Result<(), SinkError> {
         let Self::File { path, open, .. } = self else { return Ok(()) };
         if open.is_none() {

@@ -1,14 +1,19 @@
 //! Keeps the last rows of each tracer in memory, like duetector's deque. Rows that leave it do not count as lost.
 
+mod config;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use model::{Routed, TracerName, Tracking, WallTime};
+pub use config::MemoryConfig;
 
+use model::lock::lock;
+use model::{Problem, Routed, TracerName, Tracking, WallTime};
+
+use super::kind::{BuildContext, CarriedOver, Pace, SinkKind, SinkSpec, Target};
 use super::{Rejected, Sink, SinkError, TracerAccount};
-
-/// Name of this sink.
-pub const NAME: &str = "memory";
+use crate::checks::Checks;
 
 /// Ring buffers of rows. Clones share them, so they outlive the actor's incarnations.
 #[derive(Clone, Debug)]
@@ -24,6 +29,27 @@ struct Ring {
     rows: usize,
 }
 
+impl SinkKind for MemoryConfig {
+    fn validate(&self, section: &str) -> Vec<Problem> {
+        Checks::of(section).positive("maxlen", self.maxlen).positive("queue", self.queue).problems()
+    }
+
+    fn target(&self, _: &Path) -> Target {
+        Target::Named("memory")
+    }
+
+    fn build(&self, context: &BuildContext<'_>) -> SinkSpec {
+        let maxlen = self.maxlen as usize;
+        let before = context.before.get::<Memory>();
+        let memory = before.map_or_else(|| Memory::new(maxlen), |memory| memory.resized(maxlen));
+        let carried_over = CarriedOver::new(memory.clone());
+        // Waiting would gain nothing: rows are shared, not written.
+        let pace = Pace::AT_ONCE;
+        let make = Box::new(move || Box::new(memory.clone()) as Box<dyn Sink>);
+        SinkSpec { queue: (self.queue, self.when_full), pace, make, carried_over }
+    }
+}
+
 impl Memory {
     /// Makes buffers with room for `maxlen` rows of each tracer.
     pub fn new(maxlen: usize) -> Self {
@@ -31,7 +57,7 @@ impl Memory {
     }
 
     /// Returns buffers with the same rows and another capacity.
-    pub(crate) fn resized(&self, maxlen: usize) -> Self {
+    fn resized(&self, maxlen: usize) -> Self {
         Self { maxlen, rings: self.rings.clone() }
     }
 
@@ -49,7 +75,7 @@ impl Memory {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TracerName, Ring>> {
-        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rings)
     }
 }
 

@@ -2,26 +2,30 @@
 //! follow its columns; accounts and positions are in tables of other names.
 
 mod accounts;
+mod config;
+mod errors;
 mod positions;
+mod run;
 mod schema;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use positions::remembered;
+pub use config::{SqliteConfig, Synchronous};
+pub use run::Run;
+pub(crate) use schema::table_part;
 
 use actors::clock;
-use model::{Routed, TracerName, Tracking, WallTime};
+use model::{Problem, Remembered, Role, Routed, TracerName, Tracking, WallTime};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, ffi};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
 
-use super::{Rejected, Sink, SinkError, TracerAccount, Trouble, json, private_file};
-use crate::config::Synchronous;
-
-/// Name of this sink.
-pub const NAME: &str = "sqlite";
+use super::kind::{BuildContext, CarriedOver, Pace, SinkKind, SinkSpec, Target};
+use super::{Rejected, Sink, SinkError, TracerAccount, json, private_file};
+use crate::checks::Checks;
+use errors::{is_bad_row, trouble};
 
 /// Time that SQLite waits for another program that holds the file (Python duetector, `sqlite3`) before a call fails.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
@@ -38,17 +42,6 @@ const CACHE_KIB: i64 = 8 * 1024;
 /// Number of cached statements: one insert statement per tracer, and those of the accounts.
 const STATEMENTS_KEPT: usize = 128;
 
-/// Identity of this run in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// Unique id of the run.
-    pub run_id: String,
-    /// Id that rows are stored under.
-    pub collector_id: String,
-    /// Local wall time at which the run started.
-    pub started: WallTime,
-}
-
 /// Sink that writes rows and accounts to the SQLite file.
 pub struct Sqlite {
     path: PathBuf,
@@ -63,6 +56,45 @@ struct Store {
     connection: Connection,
     /// Insert statements of the tables known to exist.
     inserts: HashMap<TracerName, String>,
+}
+
+impl SinkKind for SqliteConfig {
+    fn role(&self) -> Role {
+        Role::Store
+    }
+
+    fn validate(&self, section: &str) -> Vec<Problem> {
+        let checks = Checks::of(section).positive("batch", self.batch).positive("queue", self.queue);
+        checks.interval("flush_interval", self.flush_interval).problems()
+    }
+
+    fn target(&self, workdir: &Path) -> Target {
+        Target::File(self.file(workdir))
+    }
+
+    fn build(&self, context: &BuildContext<'_>) -> SinkSpec {
+        let run = context.before.get().unwrap_or_else(|| Run {
+            run_id: format!("{:x}-{}", clock::unix_ns(), std::process::id()),
+            collector_id: context.collector_id.to_owned(),
+            started: clock::wall(),
+        });
+        let (path, synchronous, carried_over) =
+            (self.file(context.workdir), self.synchronous, CarriedOver::new(run.clone()));
+        SinkSpec {
+            queue: (self.queue, self.when_full),
+            pace: Pace {
+                batch: self.batch as usize,
+                flush_interval: self.flush_interval.0,
+                retry_for: self.retry_for.0,
+            },
+            make: Box::new(move || Box::new(Sqlite::new(path.clone(), synchronous, run.clone()))),
+            carried_over,
+        }
+    }
+
+    fn remembered(&self, workdir: &Path) -> Result<Remembered, SinkError> {
+        positions::remembered(&self.file(workdir))
+    }
 }
 
 impl Sqlite {
@@ -87,7 +119,7 @@ impl Sqlite {
         self.connect(&path).map_err(|source| self.failed("opening", source))
     }
 
-    fn connect(&self, path: &std::path::Path) -> rusqlite::Result<Store> {
+    fn connect(&self, path: &Path) -> rusqlite::Result<Store> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -192,10 +224,6 @@ impl Sink for Sqlite {
         }
         Ok(())
     }
-
-    fn keeps_accounts(&self) -> bool {
-        true
-    }
 }
 
 /// Returns the accounts without the rejected rows.
@@ -279,38 +307,6 @@ fn integer(value: Option<i64>) -> ValueRef<'static> {
 
 fn text(value: Option<&[u8]>) -> ValueRef<'_> {
     value.map_or(ValueRef::Null, ValueRef::Text)
-}
-
-/// Returns whether the error concerns only this row.
-fn is_bad_row(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::TooBig
-                | ErrorCode::ConstraintViolation
-                | ErrorCode::TypeMismatch
-                | ErrorCode::ParameterOutOfRange
-        )
-    )
-}
-
-fn trouble(error: &rusqlite::Error) -> Trouble {
-    let extended = error.sqlite_error().map(|error| error.extended_code);
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Trouble::Full,
-        // The log's index file can't grow: in practice the disk is full.
-        _ if matches!(extended, Some(ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_WRITE)) => Trouble::Full,
-        Some(
-            ErrorCode::DatabaseBusy
-            | ErrorCode::DatabaseLocked
-            | ErrorCode::FileLockingProtocolFailed
-            | ErrorCode::OperationInterrupted
-            | ErrorCode::OutOfMemory
-            | ErrorCode::SchemaChanged
-            | ErrorCode::SystemIoFailure,
-        ) => Trouble::Transient,
-        _ => Trouble::Permanent,
-    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,6 @@
 use model::schema::{self, COLUMNS, ColumnKind};
 use rusqlite::Connection;
 
-use crate::config::table_part;
-
 /// Creates the tracer's table and its columns if they are missing; returns the statement that inserts a row.
 pub(super) fn ensure_table(
     connection: &Connection,
@@ -39,6 +37,12 @@ pub(super) fn ensure_table(
 /// without the characters at which duetector's analyzer splits.
 pub(super) fn stored_name(tracer: &str) -> String {
     table_part(&tracer.to_lowercase())
+}
+
+/// Replaces characters that can't stand in a table name `prefix:tracer@collector`: duetector's analyzer splits such a
+/// name at the first `:` and `@`.
+pub(crate) fn table_part(name: &str) -> String {
+    name.chars().map(|c| if c == ':' || c == '@' || c.is_control() { '_' } else { c }).collect()
 }
 
 fn declaration(column: &schema::Column) -> String {

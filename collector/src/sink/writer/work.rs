@@ -11,7 +11,7 @@ use actors::{ActorCtx, Backoff, Exit};
 use model::{LossPoint, Routed, TracerName};
 use tokio::sync::oneshot;
 
-use super::{Control, Shared, SinkState};
+use super::shared::{Control, Shared, SinkState};
 use crate::loss;
 use crate::sink::{PinnedCheckpoint, Rejected, Sink, SinkError, TracerAccount, Trouble};
 
@@ -24,10 +24,10 @@ const BACKOFF: Backoff =
     Backoff { base: Duration::from_millis(20), cap: Duration::from_millis(500), jitter: 0.2 };
 
 /// Loop of one incarnation.
-pub(super) struct Writer<S> {
+pub(super) struct Writer {
     ctx: ActorCtx<SinkState>,
     shared: Arc<Shared>,
-    sink: S,
+    sink: Box<dyn Sink>,
     /// Batches taken off the queue and not written yet.
     held: Vec<Routed>,
     rows: usize,
@@ -37,8 +37,13 @@ pub(super) struct Writer<S> {
     control: Rc<Control>,
 }
 
-impl<S: Sink> Writer<S> {
-    pub(super) fn new(ctx: ActorCtx<SinkState>, shared: Arc<Shared>, sink: S, control: Rc<Control>) -> Self {
+impl Writer {
+    pub(super) fn new(
+        ctx: ActorCtx<SinkState>,
+        shared: Arc<Shared>,
+        sink: Box<dyn Sink>,
+        control: Rc<Control>,
+    ) -> Self {
         Self { ctx, shared, sink, held: Vec::new(), rows: 0, due: None, kept: Vec::new(), control }
     }
 
@@ -76,14 +81,13 @@ impl<S: Sink> Writer<S> {
     fn wake_at(&self, tick: Instant) -> Instant {
         let due = self.due.map_or(tick, |due| due.min(tick));
         // A ring that waits for the store may fill up long before the next flush is due.
-        let waits =
-            self.due.is_some() && self.sink.keeps_accounts() && self.shared.accounts.pinned().is_some();
+        let waits = self.due.is_some() && self.shared.is_store() && self.shared.accounts.pinned().is_some();
         if waits { due.min(clock::now() + PRESSURE_POLL) } else { due }
     }
 
     /// Returns whether a pinned ring is filling up because its records wait for this sink.
     fn is_pressed(&self) -> bool {
-        self.sink.keeps_accounts() && self.shared.accounts.take_flush_request()
+        self.shared.is_store() && self.shared.accounts.take_flush_request()
     }
 
     /// Waits until no other sink writes to the same file.
@@ -133,8 +137,7 @@ impl<S: Sink> Writer<S> {
     /// Writes accounts that changed although no row came (all were filtered), and `loss` rows that still wait.
     async fn idle_write(&mut self) {
         let waiting = !self.shared.unwritten.rows().is_empty();
-        let changed =
-            self.sink.keeps_accounts() && self.held.is_empty() && self.accounts_after() != self.kept;
+        let changed = self.shared.is_store() && self.held.is_empty() && self.accounts_after() != self.kept;
         if waiting || changed {
             self.write().await;
         }
@@ -157,7 +160,7 @@ impl<S: Sink> Writer<S> {
     async fn write(&mut self) {
         self.due = None;
         self.rows = 0;
-        let accounts = if self.sink.keeps_accounts() { self.promise() } else { Vec::new() };
+        let accounts = if self.shared.is_store() { self.promise() } else { Vec::new() };
         let mut batches = std::mem::take(&mut self.held);
         let (losses, ring_losses) = (self.shared.unwritten.rows(), self.shared.unwritten.ring_losses());
         if !losses.is_empty() {
@@ -209,7 +212,7 @@ impl<S: Sink> Writer<S> {
                 lost += bad.rows;
             }
             tracing::warn!(
-                sink = self.shared.name.as_str(),
+                sink = self.shared.id.name.as_str(),
                 rows = bad.rows,
                 cause = bad.cause,
                 "rows refused"
@@ -231,7 +234,7 @@ impl<S: Sink> Writer<S> {
         self.kept = accounts;
         let recovered = self.ctx.read().failing;
         if let Some(cause) = &recovered {
-            tracing::info!(sink = self.shared.name.as_str(), cause, "sink writes again");
+            tracing::info!(sink = self.shared.id.name.as_str(), cause, "sink writes again");
         }
         self.ctx.update(|state| {
             state.rows += rows;
@@ -251,14 +254,14 @@ impl<S: Sink> Writer<S> {
             }
         }
         self.ctx.update(|state| state.lost += lost);
-        if self.sink.keeps_accounts() {
+        if self.shared.is_store() {
             self.shared.accounts.set_store_down(true);
         }
     }
 
     /// Allows pinned rings to release the records whose rows are committed.
     fn release(&self, accounts: &[TracerAccount], ring_losses: &BTreeMap<TracerName, u64>) {
-        if !self.sink.keeps_accounts() {
+        if !self.shared.is_store() {
             return;
         }
         self.shared.accounts.set_store_down(false);
@@ -275,7 +278,7 @@ impl<S: Sink> Writer<S> {
         if self.ctx.read().failing.is_none() {
             let trouble = error.trouble.to_string();
             tracing::error!(
-                sink = self.shared.name.as_str(),
+                sink = self.shared.id.name.as_str(),
                 cause,
                 trouble,
                 "sink can't write; rows are lost"
