@@ -1,4 +1,4 @@
-//! Compiles the kernel side: every `src/*/probe.bpf.c` into one object for each kind of hooks (`include/tier.h`),
+//! Compiles the kernel side: every `probe.bpf.c` below `src` into one object for each kind of hooks (`include/tier.h`),
 //! which the crate carries.
 //!
 //! With `DUETECTOR_SKIP_BPF=1` empty files stand in for them, so that the rest can be checked without clang.
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let all = out.join("all.bpf.c");
-    fs::write(&all, include_all(&probes()?))?;
+    fs::write(&all, include_all(&probes(Path::new("src"))?))?;
     for (tier, name) in TIERS {
         compile(&all, tier, &object(name))?;
     }
@@ -36,12 +36,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The kernel half of each tracer, in a fixed order.
-fn probes() -> Result<Vec<PathBuf>, Box<dyn Error>> {
+fn probes(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut found = Vec::new();
-    for folder in fs::read_dir("src")? {
-        let probe = folder?.path().join("probe.bpf.c");
-        if probe.is_file() {
-            found.push(fs::canonicalize(probe)?);
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(probes(&path)?);
+        } else if path.ends_with("probe.bpf.c") {
+            found.push(fs::canonicalize(path)?);
         }
     }
     found.sort();

@@ -175,7 +175,7 @@ pub(crate) struct Configured {
 
 /// Returns every tracer of the configuration, including disabled ones; but shell and subprocess templates only if enabled.
 pub(crate) fn configured(config: &Config) -> Vec<Configured> {
-    let kernel = bpf_programs::programs::tracers().map(|tracer| {
+    let kernel = bpf_programs::catalog::tracers().map(|tracer| {
         let section = config.tracer.kernel.of(tracer.name);
         Configured {
             name: tracer.name.to_owned(),

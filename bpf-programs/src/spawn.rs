@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use actors::{ChildRef, Placement, Spec, Supervisor};
 
+use crate::catalog::tracers;
 use crate::config::EbpfConfig;
 use crate::host::{EbpfHost, Handover, HostState};
 use crate::loader::{Kernel, LoadError, Pins};
-use crate::programs::tracers;
 use crate::tracer::{EbpfTracer, Shared, TracerState};
 
 /// Starts a host under a supervisor.

@@ -10,12 +10,13 @@ use model::{Accounts, Batch, Changes, MANIFEST, ProcessTable, TracerName, change
 
 use super::NotSwitched;
 use super::plan::{Prepared, Present, TracerHandle};
+use crate::catalog::tracers;
 use crate::host::{
     Detach, EbpfHost, Handover, HostState, SetPollInterval, SetRules, SetUids, Source, TracerSlot,
 };
 use crate::loader::{Kernel, Pinning};
 use crate::manifest::Manifest;
-use crate::programs::{Tracer, tracers};
+use crate::programs::Tracer;
 use crate::rules::Lowered;
 use crate::spawn::{spawn_host, spawn_tracer};
 use crate::tracer::{EbpfTracer, Shared, TracerState};

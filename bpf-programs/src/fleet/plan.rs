@@ -7,9 +7,10 @@ use std::sync::atomic::AtomicBool;
 use actors::ChildRef;
 use model::{Changes, Problem, TracerName};
 
+use crate::catalog::tracers;
 use crate::config::{EbpfConfig, TracersConfig};
 use crate::host::{EbpfHost, HostState};
-use crate::programs::{Tracer, tracers};
+use crate::programs::Tracer;
 use crate::rules::Lowered;
 use crate::tracer::{EbpfTracer, TracerState};
 

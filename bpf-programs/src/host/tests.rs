@@ -12,8 +12,9 @@ use super::{
     Attach, Count, Detach, EbpfHost, Handover, HostState, RawBatch, Ring, SetPollInterval, TracerSlot,
 };
 use super::{Source, tracer_channel};
+use crate::catalog::tracers;
 use crate::loader::{LoadError, NEEDED};
-use crate::programs::{Tracer, tracers};
+use crate::programs::Tracer;
 use crate::spawn::{spawn_host, spawn_tracer};
 use crate::tracer::{EbpfTracer, Shared, TracerState};
 use crate::wire::{COUNT_LIFECYCLE, FLAG_TRACED, Header, Kind};
