@@ -91,8 +91,7 @@ pub(crate) async fn assemble(
     if config.collector.sinks().is_empty() && host.is_none() {
         return Err(no_sink());
     }
-    let (accounts, processes, supervisor) =
-        (Accounts::default(), ProcessTable::default(), Supervisor::new());
+    let (accounts, processes, supervisor) = (Accounts::default(), ProcessTable::default(), Supervisor::new());
 
     let collector = collector::spawn(
         &supervisor,
@@ -145,10 +144,7 @@ pub(crate) async fn assemble(
 fn no_sink() -> Failure {
     let keys: Vec<String> = SinkConfig::NAMES.iter().map(|name| format!("collector.{name}")).collect();
     let (last, others) = keys.split_last().map_or(("", &[][..]), |(last, others)| (last, others));
-    Failure::failed(format!(
-        "no sink is enabled: set disabled = false in {} or {last}",
-        others.join(", ")
-    ))
+    Failure::failed(format!("no sink is enabled: set disabled = false in {} or {last}", others.join(", ")))
 }
 
 /// Returns what is needed to pin or adopt rings, in particular the ring positions that the store has recorded; `None` if

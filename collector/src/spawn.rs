@@ -111,7 +111,8 @@ fn problems_text(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// Starts the collector, every enabled sink, and the sink to the `host` of a child. The accounts must have no sinks yet.
+/// Starts the collector, every enabled sink, and the sink to the `host` of a child. The accounts must have no sinks
+/// yet.
 ///
 /// Every sink is opened once before anything starts, so that one that can never work (no permission, not a database)
 /// fails the start. A sink that can't work for now (no room, a locked file) is started all the same. If a sink fails
