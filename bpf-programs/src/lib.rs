@@ -39,6 +39,4 @@ pub use fleet::{EbpfTracers, NotSwitched, Prepared, TracerHandle, spawn};
 pub use host::{EbpfHost, HostState};
 pub use loader::Pinning;
 pub use spawn::{is_pinned, unpin};
-#[cfg(feature = "fault-injection")]
-pub use tracer::InjectPanic;
 pub use tracer::{EbpfTracer, SetAttached, TracerState};

@@ -32,9 +32,3 @@ pub use sink::sqlite::Synchronous;
 pub use sink::writer::{Flush, SinkActor, SinkState};
 pub use sinks::{SinkHandle, spawn_sink};
 pub use spawn::{CollectorHandle, SpawnError, spawn};
-
-/// Makes the actor that receives it panic, with the rows it holds at that moment. Only for tests of supervision.
-#[cfg(feature = "fault-injection")]
-#[derive(Clone, Copy, Debug, actix::Message)]
-#[rtype(result = "()")]
-pub struct InjectPanic;

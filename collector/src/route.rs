@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use actors::{ChildRef, Outbox, Phase};
+use actors::{LoopRef, Outbox, Phase};
 use flume::Receiver;
 use model::{LossPoint, Role, Routed, SinkClaim, SinkId, Tracking};
 
-use crate::sink::writer::{SinkActor, SinkState};
+use crate::sink::writer::SinkActor;
 
 /// Queue to one sink, and its actor.
 pub(crate) struct Route {
@@ -14,7 +14,7 @@ pub(crate) struct Route {
     pub(crate) outbox: Outbox<Routed>,
     /// The sink's end of the queue, to empty it when the sink will not run again.
     pub(crate) queue: Receiver<Routed>,
-    pub(crate) child: ChildRef<SinkActor, SinkState>,
+    pub(crate) child: LoopRef<SinkActor>,
 }
 
 impl Route {

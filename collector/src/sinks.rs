@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use actors::{AskError, ChildRef, Outbox, Placement, Spec, Supervisor, clock};
+use actors::{AskError, LoopRef, Outbox, Placement, Spec, Supervisor, clock};
 use model::{Accounts, Routed, SinkId, SinkName};
 use tokio::sync::watch;
 
@@ -24,7 +24,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct SinkHandle {
     pub name: SinkName,
     /// The sink's actor.
-    pub child: ChildRef<SinkActor, SinkState>,
+    pub child: LoopRef<SinkActor>,
     /// True once the sink is being removed while other sinks stay.
     pub(crate) leaving: Arc<AtomicBool>,
 }
@@ -77,8 +77,9 @@ pub(crate) fn start(
         unwritten: Unwritten::default(),
     });
     let name = id.name.clone();
-    let child = supervisor
-        .spawn(child_spec(&format!("sink:{name}")), move |ctx| SinkActor::new(ctx, shared.clone(), make()));
+    let child = supervisor.spawn_loop(child_spec(&format!("sink:{name}")), move |ctx| {
+        SinkActor::new(ctx, shared.clone(), make())
+    });
     let route = Arc::new(Route { sink: id, outbox, queue, child: child.clone() });
     RunningSink { config, handle: SinkHandle { name, child, leaving }, route, carried_over }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use actors::{ChildRef, Outbox, Supervisor, WhenFull};
+use actors::{LoopRef, Outbox, Supervisor, WhenFull};
 use model::lock::lock;
 use model::{
     Accounts, Batch, Problem, ProcessTable, Remembered, Role, SinkId, SinkName, TracerName, Tracking,
@@ -11,7 +11,7 @@ use model::{
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::collector::{self, Collector, CollectorState};
+use crate::collector::{self, Collector};
 use crate::config::{CollectorConfig, SinkConfig};
 use crate::enrich::runtime::Names;
 use crate::filter::{Filters, FiltersConfig};
@@ -31,7 +31,7 @@ pub struct CollectorHandle {
     /// Queue to which tracers send batches.
     pub outbox: Outbox<Batch>,
     /// The collector. Stop it after all sources.
-    pub collector: ChildRef<Collector, CollectorState>,
+    pub collector: LoopRef<Collector>,
     /// Collector id that rows are stored under.
     pub collector_id: String,
     pub(crate) inner: Arc<Inner>,
@@ -153,7 +153,7 @@ pub fn spawn(
         actix::spawn(task);
         names
     });
-    let collector = supervisor.spawn(child_spec(COLLECTOR), move |ctx| {
+    let collector = supervisor.spawn_loop(child_spec(COLLECTOR), move |ctx| {
         let pipeline = Pipeline::new(routing.filters(), processes.clone()).with_names(names.clone());
         Collector::new(ctx, shared.clone(), pipeline)
     });

@@ -24,15 +24,15 @@
 mod shared;
 mod work;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
-use actors::{ActorCtx, Shutdown};
+use actix::{Handler, Message, ResponseFuture};
+use actors::{ActorLoop, Exit, LoopActor, LoopCtx};
 use tokio::sync::oneshot;
 
 use super::Sink;
-use shared::Control;
 pub(crate) use shared::Shared;
 pub use shared::SinkState;
 use work::Writer;
@@ -44,54 +44,41 @@ pub struct Flush;
 
 /// Actor that writes the rows of one sink.
 pub struct SinkActor {
-    ctx: ActorCtx<SinkState>,
-    shared: Arc<Shared>,
-    sink: Option<Box<dyn Sink>>,
-    control: Rc<Control>,
+    writer: Option<Writer>,
+    flushes: Flushes,
 }
+
+/// Requests to flush that the loop has not answered yet.
+type Flushes = Rc<RefCell<Vec<oneshot::Sender<()>>>>;
 
 impl SinkActor {
-    pub(crate) fn new(ctx: ActorCtx<SinkState>, shared: Arc<Shared>, sink: Box<dyn Sink>) -> Self {
-        Self { ctx, shared, sink: Some(sink), control: Rc::default() }
+    pub(crate) fn new(ctx: LoopCtx<SinkState>, shared: Arc<Shared>, sink: Box<dyn Sink>) -> Self {
+        let flushes = Flushes::default();
+        Self { writer: Some(Writer::new(ctx, shared, sink, flushes.clone())), flushes }
     }
 }
 
-impl Actor for SinkActor {
-    type Context = Context<Self>;
+impl ActorLoop for SinkActor {
+    type State = SinkState;
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        let Some(sink) = self.sink.take() else { return };
-        let writer = Writer::new(self.ctx.clone(), self.shared.clone(), sink, self.control.clone());
-        ctx.spawn(writer.run().into_actor(self));
+    fn start(&mut self) -> impl Future<Output = Exit> + 'static {
+        let writer = self.writer.take();
+        async move {
+            match writer {
+                Some(writer) => writer.run().await,
+                None => Exit::Finished,
+            }
+        }
     }
 }
 
-impl Handler<Shutdown> for SinkActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.control.stop.set(true);
-        self.control.changed.notify_one();
-    }
-}
-
-impl Handler<Flush> for SinkActor {
+impl Handler<Flush> for LoopActor<SinkActor> {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Flush, _: &mut Self::Context) -> Self::Result {
         let (done, flushed) = oneshot::channel();
-        self.control.flush.borrow_mut().push(done);
-        self.control.changed.notify_one();
+        self.flushes.borrow_mut().push(done);
+        self.ctx().wake();
         Box::pin(async { drop(flushed.await) })
-    }
-}
-
-#[cfg(feature = "fault-injection")]
-impl Handler<crate::InjectPanic> for SinkActor {
-    type Result = ();
-
-    fn handle(&mut self, _: crate::InjectPanic, _: &mut Self::Context) {
-        self.control.panic.set(true);
-        self.control.changed.notify_one();
     }
 }

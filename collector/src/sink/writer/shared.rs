@@ -1,13 +1,12 @@
-//! State around the loop of a sink's actor: shared with its handle, its mailbox, and its next incarnation.
+//! State around the loop of a sink's actor: shared with its handle and its next incarnation.
 
-use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use flume::Receiver;
 use model::{Accounts, Role, Routed, SinkId};
 use serde::Serialize;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::watch;
 
 use crate::loss::Unwritten;
 use crate::sink::kind::Pace;
@@ -59,13 +58,4 @@ impl Drop for Shared {
         // No incarnation follows: dropping the queued batches counts them as lost.
         while self.input.try_recv().is_ok() {}
     }
-}
-
-/// Requests from the mailbox to the loop.
-#[derive(Default)]
-pub(super) struct Control {
-    pub(super) changed: Notify,
-    pub(super) stop: Cell<bool>,
-    pub(super) panic: Cell<bool>,
-    pub(super) flush: RefCell<Vec<oneshot::Sender<()>>>,
 }

@@ -1,17 +1,17 @@
 //! The loop of a sink's actor: takes batches off the queue, writes them, retries, and settles their claims.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use actors::clock::{self, Instant};
-use actors::{ActorCtx, Backoff, Exit};
+use actors::{Backoff, Exit, LoopCtx};
 use model::{LossPoint, Routed, TracerName};
 use tokio::sync::oneshot;
 
-use super::shared::{Control, Shared, SinkState};
+use super::Flushes;
+use super::shared::{Shared, SinkState};
 use crate::loss;
 use crate::sink::{PinnedCheckpoint, Rejected, Sink, SinkError, TracerAccount, Trouble};
 
@@ -25,7 +25,7 @@ const BACKOFF: Backoff =
 
 /// Loop of one incarnation.
 pub(super) struct Writer {
-    ctx: ActorCtx<SinkState>,
+    ctx: LoopCtx<SinkState>,
     shared: Arc<Shared>,
     sink: Box<dyn Sink>,
     /// Batches taken off the queue and not written yet.
@@ -34,47 +34,48 @@ pub(super) struct Writer {
     due: Option<Instant>,
     /// Accounts as of the last successful write.
     kept: Vec<TracerAccount>,
-    control: Rc<Control>,
+    flushes: Flushes,
 }
 
 impl Writer {
     pub(super) fn new(
-        ctx: ActorCtx<SinkState>,
+        ctx: LoopCtx<SinkState>,
         shared: Arc<Shared>,
         sink: Box<dyn Sink>,
-        control: Rc<Control>,
+        flushes: Flushes,
     ) -> Self {
-        Self { ctx, shared, sink, held: Vec::new(), rows: 0, due: None, kept: Vec::new(), control }
+        Self { ctx, shared, sink, held: Vec::new(), rows: 0, due: None, kept: Vec::new(), flushes }
     }
 
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self) -> Exit {
         self.until_free().await;
         if let Err(error) = self.check() {
             // A full disk may have room later; missing permission will stay.
             if error.trouble == Trouble::Permanent {
-                return self.ctx.give_up(&error);
+                return Exit::given_up(&error);
             }
             self.note_failure(&error);
         }
         let mut tick = clock::now() + TICK;
-        while !self.control.stop.get() {
+        while !self.ctx.is_stopping() {
             let wake = self.wake_at(tick);
             tokio::select! {
                 biased;
-                () = self.control.changed.notified() => {}
+                () = self.ctx.woken() => {}
                 () = tokio::time::sleep_until(wake) => {}
                 routed = self.shared.input.recv_async() => match routed {
                     Ok(routed) => self.take(routed),
                     Err(_) => break,
                 },
             }
-            self.panic_if_asked();
+            self.ctx.panic_if_asked();
             self.step(&mut tick).await;
             self.ctx.progress().mark();
             // The queue may never be empty; the mailbox must be served all the same.
             tokio::task::yield_now().await;
         }
         self.close().await;
+        Exit::Stopped
     }
 
     /// Returns when to wake up although nothing arrives.
@@ -93,14 +94,8 @@ impl Writer {
     /// Waits until no other sink writes to the same file.
     async fn until_free(&self) {
         let mut free = self.shared.free.clone();
-        while !*free.borrow_and_update() {
-            self.ctx.progress().mark();
-            tokio::select! {
-                // The sender is gone, so no signal will come.
-                done = free.changed() => if done.is_err() { return },
-                () = clock::sleep(TICK) => {}
-            }
-        }
+        // If the sender is gone, no signal will come.
+        let _ = self.ctx.progress().marking(free.wait_for(|free| *free)).await;
     }
 
     fn check(&mut self) -> Result<(), SinkError> {
@@ -109,7 +104,7 @@ impl Writer {
     }
 
     async fn step(&mut self, tick: &mut Instant) {
-        let flushes = std::mem::take(&mut *self.control.flush.borrow_mut());
+        let flushes = self.flushes.take();
         while self.rows < self.shared.pace.batch || !flushes.is_empty() {
             let Ok(routed) = self.shared.input.try_recv() else { break };
             self.take(routed);
@@ -185,13 +180,13 @@ impl Writer {
             };
             let delay = BACKOFF.delay(retry, 0.5);
             let hopeless = error.trouble != Trouble::Transient || clock::now() + delay > give_up_at;
-            if hopeless || self.control.stop.get() {
+            if hopeless || self.ctx.is_stopping() {
                 break error;
             }
             retry += 1;
             self.ctx.update(|state| state.retries += 1);
             clock::sleep(delay).await;
-            self.panic_if_asked();
+            self.ctx.panic_if_asked();
         };
         self.note_failure(&error);
         self.lose(batches, &error.to_string());
@@ -337,20 +332,13 @@ impl Writer {
         if let Err(error) = closed {
             self.note_failure(&error);
         }
-        answer(self.control.flush.take());
+        answer(self.flushes.take());
         self.ctx.update(|state| state.queue = 0);
-        self.ctx.end(Exit::Stopped);
     }
 
     async fn write_if_any(&mut self) {
         if !self.held.is_empty() || !self.shared.unwritten.rows().is_empty() {
             self.write().await;
-        }
-    }
-
-    fn panic_if_asked(&self) {
-        if self.control.panic.get() {
-            panic!("injected panic");
         }
     }
 }
