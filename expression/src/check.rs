@@ -9,7 +9,7 @@ use super::eval::Run;
 use super::ir::{Literal, Node, Operation, Relation};
 use super::kind::Kind;
 use super::parse::{MAX_DEPTH, Parsed};
-use super::source::{Column, Nothing};
+use super::source::Nothing;
 use super::{Schema, schema};
 
 /// A checked part of an expression, with its type.
@@ -91,13 +91,13 @@ impl<'a> Checker<'a> {
         if let Some(index) = self.vars.iter().rposition(|(var, _)| var == name) {
             return Ok((Node::Var(index), self.vars[index].1.clone()));
         }
-        if let Some(column) = Column::named(name) {
+        if let Some((column, kind)) = schema::column(name) {
             if self.schema.stored && !column.is_stored() {
                 return self
                     .fail(id, format!("{name} is not stored: only filters of the agent can ask for it"));
             }
             self.used.insert(name.to_owned());
-            return Ok((Node::Column(column), column.kind()));
+            return Ok((Node::Column(column), kind));
         }
         if let Some(kind) = schema::field(name) {
             return Ok((self.field(name), kind));

@@ -1,9 +1,10 @@
 //! Conditions on single columns that follow from an expression. All of them hold wherever the expression holds, so a store
 //! can use them to select rows before the expression is applied.
 
+use model::schema::Column;
+
 use super::calls::Function;
 use super::ir::{Literal, Node, Relation};
-use super::source::Column;
 
 /// A condition that holds wherever the expression holds.
 #[derive(Clone, Debug, PartialEq)]

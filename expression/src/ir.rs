@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use regex::Regex;
 
+use model::schema::Column;
+
 use super::calls::Function;
-use super::source::Column;
 use super::value::Value;
 use model::WallTime;
 

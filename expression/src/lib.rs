@@ -53,7 +53,7 @@ pub use ir::{Literal, Relation};
 pub use kind::Kind;
 pub use parse::{MAX_DEPTH, MAX_LENGTH};
 pub use schema::Schema;
-pub use source::{Column, Source};
+pub use source::Source;
 pub use time::Localize;
 pub use value::{Items, Value};
 

@@ -1,10 +1,10 @@
 //! The names that an expression can use, and their types.
 
-use super::kind::Kind;
-use super::source::Column;
-use super::time::Localize;
 use model::WallTime;
-use model::schema::{FIELDS, FieldKind};
+use model::schema::{ArrowType, Column, FIELDS, Field};
+
+use super::kind::Kind;
+use super::time::Localize;
 
 /// Name of the object with all fields that have no column.
 pub(super) const EXTENDED: &str = "extended";
@@ -24,19 +24,40 @@ impl Default for Schema {
     }
 }
 
+/// Returns the column of that name, if an expression can name it.
+pub(super) fn column(name: &str) -> Option<(Column, Kind)> {
+    let column = Column::named(name).filter(|column| *column != Column::Extended)?;
+    let kind = match column.arrow() {
+        ArrowType::TimestampNs => Kind::Time,
+        other => kind(other),
+    };
+    Some((column, kind))
+}
+
+/// Returns the type of a field that a built-in tracer writes.
 pub(super) fn field(name: &str) -> Option<Kind> {
-    let (_, kind) = FIELDS.iter().find(|(known, _)| *known == name)?;
-    Some(match kind {
-        FieldKind::Bool => Kind::Bool,
-        FieldKind::Integer => Kind::Int,
-        FieldKind::Text => Kind::Text,
-        FieldKind::Texts => Kind::texts(),
-    })
+    Field::named(name).map(|field| kind(field.arrow))
+}
+
+/// Returns the type of a value in JSON, where points in time are text.
+fn kind(arrow: ArrowType) -> Kind {
+    match arrow {
+        ArrowType::Bool => Kind::Bool,
+        ArrowType::Utf8 | ArrowType::Binary | ArrowType::TimestampNs => Kind::Text,
+        ArrowType::List(of) => Kind::List(Box::new(kind(*of))),
+        ArrowType::Struct => Kind::Object,
+        ArrowType::Int32
+        | ArrowType::Int64
+        | ArrowType::UInt8
+        | ArrowType::UInt16
+        | ArrowType::UInt32
+        | ArrowType::UInt64 => Kind::Int,
+    }
 }
 
 pub(super) fn names<'a>() -> impl Iterator<Item = &'a str> {
-    let columns = Column::ALL.iter().map(|column| column.name());
-    columns.chain(FIELDS.iter().map(|(name, _)| *name)).chain([EXTENDED])
+    let columns = Column::ALL.iter().map(|column| column.name()).filter(|name| *name != EXTENDED);
+    columns.chain(FIELDS.iter().map(|field| field.name)).chain([EXTENDED])
 }
 
 /// Returns the known name that is most similar to `name`.

@@ -5,9 +5,11 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Value as Json};
 
-use super::error::EvalError;
 use model::extended::Field;
+use model::schema::ColumnValue;
 use model::{Text, WallTime};
+
+use super::error::EvalError;
 
 /// The value of an expression or a part of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,15 +186,17 @@ fn whole_order(whole: i128, real: f64) -> Option<Ordering> {
     Some(order.then(0.0_f64.partial_cmp(&real.fract())?))
 }
 
-impl From<Option<i64>> for Value<'_> {
-    fn from(number: Option<i64>) -> Self {
-        number.map_or(Self::Null, Self::Int)
-    }
-}
-
-impl<'a> From<Option<&'a str>> for Value<'a> {
-    fn from(text: Option<&'a str>) -> Self {
-        text.map_or(Self::Null, Self::text)
+impl<'a> From<ColumnValue<'a>> for Value<'a> {
+    fn from(value: ColumnValue<'a>) -> Self {
+        match value {
+            // Expressions read single fields, never all of them.
+            ColumnValue::Null | ColumnValue::Extended(_) => Self::Null,
+            ColumnValue::Int(number) => Self::Int(number),
+            ColumnValue::Text(text) => Self::text(text),
+            ColumnValue::Time(at) => Self::Time(at),
+            ColumnValue::ExecId(id) => Self::Text(id.to_string().into()),
+            ColumnValue::Pids(pids) => Self::List(Items::Pids(pids)),
+        }
     }
 }
 

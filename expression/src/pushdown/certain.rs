@@ -18,11 +18,11 @@
 //! records that the kernel let through.
 
 use model::pushdown::{CgroupField, Number, Test};
+use model::schema::Column;
 
 use super::prefixes_of;
 use crate::calls::Function;
 use crate::ir::{Literal, Node, Relation};
-use crate::source::Column;
 
 /// Largest number of alternatives for one expression.
 const MAX_RULES: usize = 64;

@@ -219,7 +219,7 @@ mod tests {
         let text = fs::read_to_string(path).unwrap();
         let row: Value = serde_json::from_str(&text).unwrap();
         let keys: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
-        let columns = model::schema::COLUMNS.iter().map(|column| column.name);
+        let columns = model::schema::COLUMNS.iter().map(|column| column.name());
         let mut expected: Vec<&str> = std::iter::once("tracer").chain(columns).collect();
         expected.retain(|name| *name != "extended");
         expected.push("extended");

@@ -18,6 +18,7 @@ pub use run::Run;
 pub(crate) use schema::table_part;
 
 use actors::clock;
+use model::schema::{COLUMNS, ColumnValue};
 use model::{Problem, Remembered, Role, Routed, TracerName, Tracking, WallTime};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
@@ -82,11 +83,7 @@ impl SinkKind for SqliteConfig {
             (self.file(context.workdir), self.synchronous, CarriedOver::new(run.clone()));
         SinkSpec {
             queue: (self.queue, self.when_full),
-            pace: Pace {
-                batch: self.batch as usize,
-                flush_interval: self.flush_interval.0,
-                retry_for: self.retry_for.0,
-            },
+            pace: Pace::new(self.batch, self.flush_interval, self.retry_for),
             make: Box::new(move || Box::new(Sqlite::new(path.clone(), synchronous, run.clone()))),
             carried_over,
         }
@@ -274,39 +271,22 @@ impl Store {
     }
 }
 
-/// Binds the values directly from the row, in the order of [`model::schema::COLUMNS`].
+/// Binds the values directly from the row, in the order of [`COLUMNS`], which is that of the statement.
 fn insert_row(statement: &mut CachedStatement<'_>, row: &Tracking, extended: &[u8]) -> rusqlite::Result<()> {
-    let dt = row.dt.map(WallTime::format);
-    let exec_id = row.exec_id.map(|id| id.to_string());
-    let values = [
-        integer(row.pid),
-        integer(row.uid),
-        integer(row.gid),
-        text(dt.as_ref().map(<[u8; 26]>::as_slice)),
-        text(row.comm.as_ref().map(|text| text.as_str().as_bytes())),
-        text(row.cwd.as_ref().map(|text| text.as_str().as_bytes())),
-        text(row.fname.as_ref().map(|text| text.as_str().as_bytes())),
-        text(Some(extended)),
-        integer(row.tid),
-        integer(row.ppid),
-        text(exec_id.as_ref().map(|id| id.as_bytes())),
-        text(row.exe.as_ref().map(|text| text.as_str().as_bytes())),
-        text(row.container_id.as_ref().map(|id| id.as_bytes())),
-        integer(row.ret),
-        integer(row.count),
-    ];
-    for (index, value) in values.into_iter().enumerate() {
-        statement.raw_bind_parameter(index + 1, ToSqlOutput::Borrowed(value))?;
+    for (column, index) in COLUMNS.iter().zip(1..) {
+        let mut bind = |value| statement.raw_bind_parameter(index, ToSqlOutput::Borrowed(value));
+        match row.value(*column) {
+            ColumnValue::Null => bind(ValueRef::Null),
+            ColumnValue::Int(number) => bind(ValueRef::Integer(number)),
+            ColumnValue::Text(text) => bind(ValueRef::Text(text.as_bytes())),
+            ColumnValue::Time(at) => bind(ValueRef::Text(&at.format())),
+            ColumnValue::Extended(_) => bind(ValueRef::Text(extended)),
+            value @ (ColumnValue::ExecId(_) | ColumnValue::Pids(_)) => {
+                bind(ValueRef::Text(value.to_plain().unwrap_or_default().as_bytes()))
+            }
+        }?;
     }
     statement.raw_execute().map(|_| ())
-}
-
-fn integer(value: Option<i64>) -> ValueRef<'static> {
-    value.map_or(ValueRef::Null, ValueRef::Integer)
-}
-
-fn text(value: Option<&[u8]>) -> ValueRef<'_> {
-    value.map_or(ValueRef::Null, ValueRef::Text)
 }
 
 #[cfg(test)]
