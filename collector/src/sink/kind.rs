@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::WhenFull;
-use model::{Problem, Remembered, Role};
+use model::{Period, Problem, Remembered, Role};
 
 use super::{Sink, SinkError};
 
@@ -90,6 +90,11 @@ pub struct Pace {
 impl Pace {
     /// Writes each batch at once, and does not retry.
     pub const AT_ONCE: Self = Self { batch: 1, flush_interval: Duration::ZERO, retry_for: Duration::ZERO };
+
+    /// Writes this many rows at once, fewer after the interval, and retries for that long.
+    pub(crate) fn new(batch: u32, flush_interval: Period, retry_for: Period) -> Self {
+        Self { batch: batch as usize, flush_interval: flush_interval.0, retry_for: retry_for.0 }
+    }
 }
 
 /// State that a sink takes over from its predecessor on the same target. Only the sink's own kind knows its type.
