@@ -46,26 +46,34 @@ pub struct Prepared {
 }
 
 /// Lists what happens to each sink.
-#[derive(Default)]
 struct Plan {
     /// The sinks of the new configuration, in its order.
-    next: Vec<(SinkConfig, Step)>,
+    next: Vec<Successor>,
     /// Sinks of the present configuration that the new one does not have.
     remove: Vec<RunningSink>,
     /// Sinks that no configuration names.
     others: Vec<RunningSink>,
 }
 
-/// Where a sink of the new configuration comes from.
+/// A sink of the new configuration.
+struct Successor {
+    config: SinkConfig,
+    /// The running sink of the same name.
+    before: Option<RunningSink>,
+    step: Step,
+}
+
+/// Way from the running sinks to one of the new configuration.
+#[derive(Clone, Copy, PartialEq)]
 enum Step {
     /// A sink is added.
     Add,
     /// A sink moves to another target; the successor need not wait for the old one.
-    Replace(RunningSink),
+    Replace,
     /// A sink keeps its target and gets other settings.
-    Restart(RunningSink),
+    Restart,
     /// A sink stays as it is.
-    Keep(RunningSink),
+    Keep,
 }
 
 impl CollectorHandle {
@@ -183,32 +191,31 @@ struct Next {
 }
 
 impl Plan {
-    /// Returns the sinks that end because the configuration no longer has them, or has them elsewhere.
+    /// Returns the running sinks that a step concerns.
+    fn running(&self, step: Step) -> impl Iterator<Item = &RunningSink> {
+        self.next.iter().filter(move |sink| sink.step == step).filter_map(|sink| sink.before.as_ref())
+    }
+
+    /// Returns the sinks that end: removed ones, and those that move to another target.
     fn ending(&self) -> impl Iterator<Item = &RunningSink> {
-        self.remove.iter().chain(self.next.iter().filter_map(|(_, step)| match step {
-            Step::Replace(sink) => Some(sink),
-            Step::Add | Step::Restart(_) | Step::Keep(_) => None,
-        }))
+        self.remove.iter().chain(self.running(Step::Replace))
     }
 
     /// Returns the sinks that are stopped, including those with a successor on the same target.
     fn leaving(&self) -> impl Iterator<Item = &RunningSink> {
-        self.ending().chain(self.next.iter().filter_map(|(_, step)| match step {
-            Step::Restart(sink) => Some(sink),
-            Step::Add | Step::Replace(_) | Step::Keep(_) => None,
-        }))
+        self.ending().chain(self.running(Step::Restart))
     }
 
     /// Returns whether any sink is started or stopped.
     fn changes_sinks(&self) -> bool {
-        !self.remove.is_empty() || self.next.iter().any(|(_, step)| !matches!(step, Step::Keep(_)))
+        !self.remove.is_empty() || self.next.iter().any(|sink| sink.step != Step::Keep)
     }
 
     fn changes(&self, filters: Changes) -> Changes {
-        let added = self.next.iter().filter(|(_, step)| matches!(step, Step::Add));
         let label = |sink: &RunningSink| format!("sink {}", sink.handle.name);
+        let added = self.next.iter().filter(|sink| sink.step == Step::Add);
         let mut changes = Changes {
-            added: added.map(|(sink, _)| format!("sink {}", sink.name())).collect(),
+            added: added.map(|sink| format!("sink {}", sink.config.name())).collect(),
             removed: self.remove.iter().map(label).collect(),
             restarted: self.leaving().skip(self.remove.len()).map(label).collect(),
             changed: Vec::new(),
@@ -221,24 +228,20 @@ impl Plan {
 impl Inner {
     fn plan(&self, after: &CollectorConfig) -> Plan {
         let mut left = self.present().sinks.clone();
-        let mut take = |sink: &SinkConfig| {
-            let same = |running: &RunningSink| running.handle.name == sink.name() && running.config.is_some();
-            left.iter().position(same).map(|at| left.remove(at))
-        };
-        let step = |sink: SinkConfig| {
-            let Some(running) = take(&sink) else { return (sink, Step::Add) };
+        let next = after.sinks().into_iter().map(|config| {
+            let same =
+                |running: &RunningSink| running.config.is_some() && running.handle.name == config.name();
+            let before = left.iter().position(same).map(|at| left.remove(at));
             let target = |config: &SinkConfig| config.target(&self.workdir);
-            let same_target = running.config.as_ref().map(target) == Some(target(&sink));
-            let step = if running.config.as_ref() == Some(&sink) {
-                Step::Keep(running)
-            } else if same_target {
-                Step::Restart(running)
-            } else {
-                Step::Replace(running)
+            let step = match before.as_ref().and_then(|before| before.config.as_ref()) {
+                None => Step::Add,
+                Some(before) if *before == config => Step::Keep,
+                Some(before) if target(before) == target(&config) => Step::Restart,
+                Some(_) => Step::Replace,
             };
-            (sink, step)
-        };
-        let next = after.sinks().into_iter().map(step).collect();
+            Successor { config, before, step }
+        });
+        let next = next.collect();
         let (remove, others) = left.into_iter().partition(|sink| sink.config.is_some());
         Plan { next, remove, others }
     }
@@ -248,21 +251,19 @@ impl Inner {
         let (free, until_free) = watch::channel(false);
         let mut pending = PendingChange { filters: filters.map(Arc::new), ..PendingChange::default() };
         let mut running = Vec::new();
-        for (sink, step) in &plan.next {
-            let (before, free) = match step {
-                Step::Keep(sink) => {
-                    running.push(sink.clone());
-                    continue;
-                }
-                Step::Restart(before) => (Some(before), until_free.clone()),
-                Step::Add | Step::Replace(_) => (None, watch::channel(true).1),
-            };
+        for Successor { config: sink, before, step } in &plan.next {
+            if *step == Step::Keep {
+                running.extend(before.clone());
+                continue;
+            }
+            let before = before.as_ref().filter(|_| *step == Step::Restart);
+            let free = if before.is_some() { until_free.clone() } else { watch::channel(true).1 };
             let (id, spec) = self.describe(sink, config, before);
             if before.is_none() {
                 pending.join.push(id.clone());
             }
-            let config = Some(sink.clone());
-            running.push(sinks::start(&self.supervisor, config, id, spec, &self.accounts, free));
+            let sink = Some(sink.clone());
+            running.push(sinks::start(&self.supervisor, sink, id, spec, &self.accounts, free));
         }
         running.extend(plan.others.iter().cloned());
         pending.leave = plan.ending().map(|sink| sink.route.sink.clone()).collect();
