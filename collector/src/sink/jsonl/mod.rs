@@ -48,11 +48,7 @@ impl SinkKind for JsonlConfig {
             (self.target(context.workdir), self.rotate_size.0, self.rotate_keep);
         SinkSpec {
             queue: (self.queue, self.when_full),
-            pace: Pace {
-                batch: self.batch as usize,
-                flush_interval: self.flush_interval.0,
-                retry_for: self.retry_for.0,
-            },
+            pace: Pace::new(self.batch, self.flush_interval, self.retry_for),
             make: Box::new(move || match &target {
                 Target::Named(_) => Box::new(Jsonl::stdout()),
                 Target::File(path) => Box::new(Jsonl::file(path.clone(), rotate_size, keep)),
