@@ -1,4 +1,4 @@
-//! Compiles the kernel side: every `src/*/probe.bpf.c` into one object for each kind of hooks (`include/tier.h`),
+//! Compiles the kernel side: every `probe.bpf.c` below `src` into one object for each kind of hooks (`include/tier.h`),
 //! which the crate carries.
 //!
 //! The objects are compiled side by side, as many at a time as cargo allows jobs. They are kept in the target folder
@@ -35,7 +35,7 @@ fn main() -> Result<()> {
         }
         return Ok(());
     }
-    let source = include_all(&probes()?);
+    let source = include_all(&probes(Path::new("src"))?);
     let clang = Clang::find()?;
     let cache = cache(&out, &clang, &source)?;
     if TIERS.iter().any(|(_, name)| !cache.join(object(name)).exists()) {
@@ -59,13 +59,15 @@ fn object(tier: &str) -> String {
     format!("{tier}.bpf.o")
 }
 
-/// The kernel half of each tracer, in a fixed order, relative to this crate.
-fn probes() -> Result<Vec<PathBuf>> {
+/// Returns the kernel half of each tracer below `folder`, relative to this crate.
+fn probes(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for folder in fs::read_dir("src")? {
-        let probe = folder?.path().join("probe.bpf.c");
-        if probe.is_file() {
-            found.push(probe);
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(probes(&path)?);
+        } else if path.ends_with("probe.bpf.c") {
+            found.push(path);
         }
     }
     found.sort();

@@ -1,11 +1,12 @@
 //! Handles to a supervised actor: [`ActorCtx`] for the actor itself, [`ChildRef`] for all others.
 
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Context, Handler, Message};
 use futures::future::BoxFuture;
+use model::lock::lock;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
@@ -130,12 +131,12 @@ impl<S: State> ActorCtx<S> {
 
     /// Ends this incarnation with a fault that a restart may fix.
     pub fn fail(&self, cause: impl Display) {
-        self.end(Exit::Failed { cause: cause.to_string(), retry: true });
+        self.end(Exit::failed(cause));
     }
 
     /// Ends this incarnation with a fault that no restart fixes: a missing permission, a bad command.
     pub fn give_up(&self, cause: impl Display) {
-        self.end(Exit::Failed { cause: cause.to_string(), retry: false });
+        self.end(Exit::given_up(cause));
     }
 }
 
@@ -285,9 +286,4 @@ impl<A: Child, S: State> AnyChild for ChildRef<A, S> {
         let child = self.clone();
         Box::pin(async move { ChildRef::stop(&child).await })
     }
-}
-
-/// Locks a mutex even if it is poisoned: after a panic at most one update of the state is half done.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,16 +4,14 @@ use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Waker};
-use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context};
+use model::lock::lock;
 
+use crate::progress::MARK;
 use crate::{ActorCtx, Child, Exit, Progress, State, clock};
-
-/// Interval at which a running event loop marks its progress.
-const CONTEXT_MARK: Duration = Duration::from_millis(500);
 
 /// Holds an incarnation's exit once the actor or its supervisor has set one. The first one set counts.
 #[derive(Clone, Default)]
@@ -23,7 +21,7 @@ pub(crate) struct ExitSlot {
 
 impl ExitSlot {
     pub(crate) fn set(&self, exit: Exit) {
-        let mut slot = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = lock(&self.inner);
         slot.0.get_or_insert(exit);
         if let Some(waker) = slot.1.take() {
             waker.wake();
@@ -31,7 +29,7 @@ impl ExitSlot {
     }
 
     fn poll(&self, cx: &TaskContext<'_>) -> Poll<Exit> {
-        let mut slot = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = lock(&self.inner);
         if let Some(exit) = slot.0.clone() {
             return Poll::Ready(exit);
         }
@@ -82,7 +80,7 @@ fn context<A: Actor<Context = Context<A>>>(progress: Progress) -> Context<A> {
 }
 
 fn mark_ticks<A: Actor<Context = Context<A>>>(context: &mut Context<A>, progress: Progress) {
-    context.run_later(clock::until_tick(CONTEXT_MARK), move |_, context| {
+    context.run_later(clock::until_tick(MARK), move |_, context| {
         progress.mark_context();
         mark_ticks(context, progress);
     });

@@ -25,6 +25,16 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Makes the exit for a fault that a restart may fix.
+    pub fn failed(cause: impl fmt::Display) -> Self {
+        Self::Failed { cause: cause.to_string(), retry: true }
+    }
+
+    /// Makes the exit for a fault that no restart fixes: a missing permission, a bad command.
+    pub fn given_up(cause: impl fmt::Display) -> Self {
+        Self::Failed { cause: cause.to_string(), retry: false }
+    }
+
     /// Returns whether a new incarnation should be tried.
     pub fn wants_restart(&self) -> bool {
         match self {

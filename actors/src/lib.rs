@@ -40,6 +40,7 @@
 //! });
 //! ```
 
+pub mod actor_loop;
 pub mod backoff;
 pub mod batcher;
 pub mod child;
@@ -53,6 +54,9 @@ pub mod supervisor;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
+#[cfg(feature = "fault-injection")]
+pub use actor_loop::InjectPanic;
+pub use actor_loop::{ActorLoop, LoopActor, LoopCtx, LoopRef};
 pub use backoff::Backoff;
 pub use batcher::{Batcher, Limits};
 pub use child::{ActorCtx, AnyChild, AskError, Child, ChildRef, ChildStatus, Phase, Shutdown, State};

@@ -1,10 +1,15 @@
 //! Health measured by progress rather than by answers to a ping.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use model::lock::lock;
+
 use crate::clock::{self, Instant};
+
+/// Interval at which progress is marked: by the event loop, and by work that waits.
+pub(crate) const MARK: Duration = Duration::from_millis(500);
 
 /// Counts a child's steps in two lanes: its event loop (marked by this crate, through a timer on the actor's own
 /// context) and its work (marked by the actor; watched from the first mark on). A child is stalled if either lane
@@ -27,6 +32,18 @@ impl Progress {
         self.inner.work.fetch_add(1, Relaxed);
     }
 
+    /// Waits for `work`, marking progress meanwhile: waiting for something outside the actor is not a stall.
+    pub async fn marking<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            self.mark();
+            tokio::select! {
+                done = &mut work => return done,
+                () = clock::sleep(clock::until_tick(MARK)) => {}
+            }
+        }
+    }
+
     /// Opens a protected zone around a call that is known to be slow; while it is open, the stall limit is ten times
     /// as long.
     #[must_use = "the zone ends when this is dropped"]
@@ -40,7 +57,7 @@ impl Progress {
     }
 
     fn zones(&self) -> std::sync::MutexGuard<'_, Vec<&'static str>> {
-        self.inner.zones.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner.zones)
     }
 }
 

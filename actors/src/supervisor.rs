@@ -21,9 +21,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::{Arbiter, ArbiterHandle};
+use model::lock::lock;
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::child::{Shared, lock};
+use crate::child::Shared;
 use crate::clock::{self, Instant};
 use crate::driver::{self, ExitSlot};
 use crate::progress::Watch;

@@ -123,14 +123,14 @@ fn table_brief(
         let sql = format!("SELECT CAST({function}(dt) AS TEXT) FROM {name}");
         connection.query_row(&sql, (), |row| row.get(0))
     };
-    let fields = schema::COLUMNS.iter().filter(|column| table.has(column.name));
+    let fields = schema::COLUMNS.iter().filter(|column| table.has(column.name()));
     Ok(TracerBrief {
         tracer: table.tracer.clone(),
         collector_id: table.collector_id.clone(),
         count: count.unsigned_abs(),
         start: edge("min")?,
         end: edge("max")?,
-        fields: fields.map(|column| (column.name.to_owned(), type_name(column.kind))).collect(),
+        fields: fields.map(|column| (column.name().to_owned(), type_name(column.kind()))).collect(),
         ..counted(account)
     })
 }

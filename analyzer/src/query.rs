@@ -12,7 +12,7 @@ pub(crate) use sql::quote;
 
 use std::str::FromStr;
 
-use model::expression::Expression;
+use expression::Expression;
 
 use crate::Error;
 

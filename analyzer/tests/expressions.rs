@@ -7,7 +7,7 @@ mod common;
 
 use analyzer::{Cell, Query, Store};
 use common::{DUETECTOR_COLUMNS, File, OWN_COLUMNS, first, names};
-use model::expression::{EvalError, Expression, Schema};
+use expression::{EvalError, Expression, Schema};
 use model::{Details, ExecId, Extended, TracerName, Tracking, WallTime};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

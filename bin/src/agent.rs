@@ -118,7 +118,7 @@ fn serve_control(inner: &Arc<Inner>, workdir: &Path) -> Result<Arc<dyn AnyChild>
     let ask: Ask = Arc::new(move |request| served.clone().answer(request));
     let spec = actors::Spec::new("control");
     let server =
-        Supervisor::new().spawn(spec, move |ctx| ControlServer::new(ctx, listener.clone(), ask.clone()));
+        Supervisor::new().spawn_loop(spec, move |ctx| ControlServer::new(ctx, listener.clone(), ask.clone()));
     Ok(Arc::new(server))
 }
 

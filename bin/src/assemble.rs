@@ -14,7 +14,7 @@ use actors::{AnyChild, Stage, Supervisor};
 use bpf_programs::programs::Hook;
 use bpf_programs::template;
 use bpf_programs::{EbpfTracers, Pinning};
-use collector::{CollectorHandle, SinkSpec};
+use collector::{CollectorHandle, SinkConfig, SinkSpec};
 use model::{AccountSnapshot, Accounts, ProcessTable, TracerName};
 use serde::Serialize;
 use shell_monitor::{Kind, Monitor, Reserved, Wiring};
@@ -62,10 +62,10 @@ impl Topology {
         stage
     }
 
-    /// Returns a tracer's account with the first sink, which is the one that `status` shows.
+    /// Returns a tracer's account with the sink that `status` shows.
     pub(crate) fn account(&self, tracer: &TracerName) -> AccountSnapshot {
         let account = self.accounts.of(tracer);
-        self.collector.first_sink().map(|sink| account.snapshot(&sink)).unwrap_or_default()
+        self.accounts.shown_sink().map(|sink| account.snapshot_of(&sink)).unwrap_or_default()
     }
 
     /// Stops all actors, sources first. With `keep`, pinned programs keep recording into their rings for the next start.
@@ -88,15 +88,10 @@ pub(crate) async fn assemble(
     watched: bool,
     host: Option<SinkSpec>,
 ) -> Result<Topology, Failure> {
-    let mut sinks = config.collector.sinks();
-    sinks.extend(host.as_ref().map(|host| host.name.clone()));
-    if sinks.is_empty() {
-        return Err(Failure::failed(
-            "no sink is enabled: set disabled = false in collector.sqlite, collector.memory or collector.jsonl",
-        ));
+    if config.collector.sinks().is_empty() && host.is_none() {
+        return Err(no_sink());
     }
-    let (accounts, processes, supervisor) =
-        (Accounts::new(&sinks), ProcessTable::default(), Supervisor::new());
+    let (accounts, processes, supervisor) = (Accounts::default(), ProcessTable::default(), Supervisor::new());
 
     let collector = collector::spawn(
         &supervisor,
@@ -146,6 +141,12 @@ pub(crate) async fn assemble(
     })
 }
 
+fn no_sink() -> Failure {
+    let keys: Vec<String> = SinkConfig::NAMES.iter().map(|name| format!("collector.{name}")).collect();
+    let (last, others) = keys.split_last().map_or(("", &[][..]), |(last, others)| (last, others));
+    Failure::failed(format!("no sink is enabled: set disabled = false in {} or {last}", others.join(", ")))
+}
+
 /// Returns what is needed to pin or adopt rings, in particular the ring positions that the store has recorded; `None` if
 /// nothing is to be pinned and nothing is pinned from an earlier run.
 fn pinning(config: &Config, workdir: &Path, collector: &CollectorHandle) -> Result<Option<Pinning>, Failure> {
@@ -170,7 +171,7 @@ pub(crate) struct Configured {
 
 /// Returns every tracer of the configuration, including disabled ones; but shell and subprocess templates only if enabled.
 pub(crate) fn configured(config: &Config) -> Vec<Configured> {
-    let kernel = bpf_programs::programs::tracers().map(|tracer| {
+    let kernel = bpf_programs::catalog::tracers().map(|tracer| {
         let section = config.tracer.kernel.of(tracer.name);
         Configured {
             name: tracer.name.to_owned(),

@@ -9,9 +9,6 @@ use crate::config::{Config, Loaded, Sources, load};
 use crate::exit::Failure;
 use crate::output;
 
-/// File name of the store in the work folder, the same as duetector's.
-const STORE: &str = "duetector-dbcollector.sqlite3";
-
 /// Heading of these options in the help of each command.
 const HEADING: &str = "Options of all commands";
 
@@ -77,10 +74,7 @@ impl Common {
 
 /// Returns the path of the store under a configuration. A relative path is relative to the work folder.
 pub(crate) fn store_path(config: &Config, workdir: &std::path::Path) -> PathBuf {
-    match config.collector.sqlite.path.as_str() {
-        "" => workdir.join(STORE),
-        path => workdir.join(path),
-    }
+    config.collector.sqlite.file(workdir)
 }
 
 /// Returns the environment variables that are valid UTF-8. Others can't be settings.

@@ -1,8 +1,7 @@
 //! Makes actors of the running agent panic on command, so that tests can check that the supervisor restarts them. Only
 //! with the feature `fault-injection`.
 
-use actix::Handler;
-use actors::{AnyChild as _, Child, ChildRef, State};
+use actors::{ActorLoop, AnyChild as _, InjectPanic, LoopRef};
 use bpf_programs::EbpfTracers;
 use bpf_programs::template::Templates;
 use collector::CollectorHandle;
@@ -23,13 +22,13 @@ impl Faults {
     /// Makes the actor of that name panic, or returns an error if there is none.
     pub(crate) async fn inject(&self, actor: &str) -> Result<(), String> {
         if actor == self.collector.collector.name() {
-            inject(&self.collector.collector, collector::InjectPanic).await;
+            inject(&self.collector.collector).await;
         } else if let Some(tracer) = self.ebpf.tracers().iter().find(|tracer| tracer.name == actor) {
-            inject(&tracer.child, bpf_programs::InjectPanic).await;
+            inject(&tracer.child).await;
         } else if let Some(tracer) = self.templates.tracers().iter().find(|it| it.child.name() == actor) {
-            inject(&tracer.child, bpf_programs::InjectPanic).await;
+            inject(&tracer.child).await;
         } else if let Some(sink) = self.collector.sinks().iter().find(|sink| sink.child.name() == actor) {
-            sink.inject_panic().await;
+            inject(&sink.child).await;
         } else {
             return Err(format!("no actor {actor:?} that can be made to panic"));
         }
@@ -37,13 +36,7 @@ impl Faults {
     }
 }
 
-async fn inject<A, S, M>(child: &ChildRef<A, S>, message: M)
-where
-    A: Child + Handler<M>,
-    A::Context: actix::dev::ToEnvelope<A, M>,
-    S: State,
-    M: actix::Message<Result = ()> + Send + 'static,
-{
-    // The actor panics while it answers, so there is never an answer.
-    drop(child.ask(message).await);
+async fn inject<L: ActorLoop>(child: &LoopRef<L>) {
+    // An actor that has ended can't panic.
+    drop(child.ask(InjectPanic).await);
 }

@@ -12,7 +12,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All fuzz targets.
 pub const TARGETS: [Target; 7] = [
     ("config", configuration),
-    ("dns", bpf_programs::dns::fuzz_target),
+    ("dns", bpf_programs::tracers::dns::fuzz_target),
     ("expression", expression),
     ("filter", filter),
     ("layout", layout),
@@ -32,7 +32,7 @@ pub fn run(target: &str, bytes: &[u8]) {
 /// Compiles the bytes as an expression of a filter or query.
 fn expression(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
-        model::expression::fuzz_target(text);
+        expression::fuzz_target(text);
     }
 }
 

@@ -14,9 +14,10 @@
 //! change lock.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use actors::clock;
+use model::lock::lock;
 use model::{Changes, Problem};
 use serde::{Deserialize, Serialize};
 
@@ -176,7 +177,7 @@ impl Reloader {
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.current)
     }
 }
 

@@ -220,7 +220,7 @@ struct sock_record {
  */
 struct fs_record {
 	struct header header;
-	__u64 a; /* arguments, by call: see src/fs.rs */
+	__u64 a; /* arguments, by call: see src/tracers/fs.rs */
 	__u64 b;
 	__u64 c;
 	struct file_id file; /* the file behind a descriptor: `base` is then its path */

@@ -37,7 +37,7 @@ pub fn resolve(object: &[u8], kernel: &Btf) -> (Vec<u8>, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::programs::OBJECT;
+    use crate::catalog::OBJECT;
 
     fn calls(object: &[u8]) -> usize {
         object.chunks_exact(8).filter(|bytes| **bytes == PLACEHOLDER).count()

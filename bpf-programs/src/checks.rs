@@ -4,10 +4,11 @@ use std::io;
 
 use serde::Serialize;
 
+use crate::catalog::tracers;
 use crate::config::EbpfConfig;
 use crate::facts::{self, Capabilities, Capability};
 use crate::loader::{AttachError, Hooked, LoadError};
-use crate::programs::{Hook, Tracer, tracers};
+use crate::programs::{Hook, Tracer};
 use crate::spawn::try_kernel;
 use crate::tier::{Choice, Tier};
 

@@ -169,7 +169,7 @@ impl EbpfConfig {
             format!("{rings} can't be used together with `pin`, which follows one ring: expected 1"),
         );
         for name in &self.sampled {
-            let found = crate::programs::tracers().find(|tracer| tracer.name == name);
+            let found = crate::catalog::tracers().find(|tracer| tracer.name == name);
             let known = found.is_some_and(|tracer| !tracer.kind.is_lifecycle());
             expect(known, "sampled", format!("{name:?} is no kernel tracer with records in a data ring"));
         }
@@ -215,9 +215,7 @@ pub struct TracersConfig(pub BTreeMap<String, TracerConfig>);
 impl Default for TracersConfig {
     fn default() -> Self {
         let section = |name: &str| TracerConfig { disabled: false, name: name.to_owned() };
-        Self(
-            crate::programs::tracers().map(|tracer| (tracer.name.to_owned(), section(tracer.name))).collect(),
-        )
+        Self(crate::catalog::tracers().map(|tracer| (tracer.name.to_owned(), section(tracer.name))).collect())
     }
 }
 

@@ -2,8 +2,8 @@
 
 use model::ProcessTable;
 
-use crate::lifecycle;
-use crate::programs::tracers;
+use crate::catalog::tracers;
+use crate::tracers::lifecycle;
 use crate::wire::{self, Header, Kind};
 
 /// Splits `bytes` into records, decodes each with its tracer's decoder, and applies it to a process table. Then repeats this

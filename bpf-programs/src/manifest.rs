@@ -1,9 +1,10 @@
 //! Emits the rows of tracer `manifest`: the hooks of each kernel tracer and the events it can't see, written when it is
 //! attached or can't be. They are stored like all rows, so the store itself shows what it can't contain.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use actors::{Outbox, clock};
+use model::lock::lock;
 use model::{Account, Batch, Claim, Details, Moment, Record, TracerName};
 use serde_json::{Map, Value, json};
 
@@ -47,7 +48,7 @@ impl Manifest {
         let Value::Object(row) = row else { return };
         let is_known =
             |known: &Map<String, Value>| *known == row || (tier.is_none() && known["tier"].is_null());
-        if self.reported.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(is_known) {
+        if lock(&self.reported).as_ref().is_some_and(is_known) {
             return;
         }
         let now = clock::boot_ns();
@@ -55,7 +56,7 @@ impl Manifest {
         let record = Record { at: Moment::Boot(now), identity: None, details: Details::Fields(row.clone()) };
         // If the collector is gone the row is lost, and its claim counts it.
         if self.collector.send(Batch { claim, records: vec![record] }).await.is_ok() {
-            *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = Some(row);
+            *lock(&self.reported) = Some(row);
         }
     }
 }

@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 use model::container::Found;
 use model::pushdown::{CgroupField, Number, Prefix, Pushdown, Rule, Split, Test, is_like};
 
+use crate::catalog::tracers;
 use crate::config::TracersConfig;
-use crate::programs::tracers;
 use crate::wire::{self, Kind, RuleTest};
 
 /// Rules as numbered tests, those with paths last, with the sets that the tests refer to.

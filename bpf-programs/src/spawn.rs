@@ -3,19 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use actors::{ChildRef, Placement, Spec, Supervisor};
+use actors::{LoopRef, Placement, Spec, Supervisor};
 
+use crate::catalog::tracers;
 use crate::config::EbpfConfig;
-use crate::host::{EbpfHost, Handover, HostState};
+use crate::host::{EbpfHost, Handover};
 use crate::loader::{Kernel, LoadError, Pins};
-use crate::programs::tracers;
-use crate::tracer::{EbpfTracer, Shared, TracerState};
+use crate::tracer::{EbpfTracer, Shared};
 
 /// Starts a host under a supervisor.
-pub(crate) fn spawn_host(supervisor: &Supervisor, handover: Arc<Handover>) -> ChildRef<EbpfHost, HostState> {
+pub(crate) fn spawn_host(supervisor: &Supervisor, handover: Arc<Handover>) -> LoopRef<EbpfHost> {
     // On a thread of its own, so that nothing else in the agent delays reading the rings.
     let spec = Spec { placement: placement(), ..Spec::new("ebpf") };
-    supervisor.spawn(spec, move |link| EbpfHost::new(link, handover.clone()))
+    supervisor.spawn_loop(spec, move |link| EbpfHost::new(link, handover.clone()))
 }
 
 /// Returns the host's thread: its own, except in tests, where the paused clock belongs to one thread.
@@ -24,9 +24,9 @@ fn placement() -> Placement {
 }
 
 /// Starts a tracer under a supervisor.
-pub(crate) fn spawn_tracer(supervisor: &Supervisor, shared: Shared) -> ChildRef<EbpfTracer, TracerState> {
+pub(crate) fn spawn_tracer(supervisor: &Supervisor, shared: Shared) -> LoopRef<EbpfTracer> {
     let shared = Arc::new(shared);
-    supervisor.spawn(Spec::new(shared.tracer.name), move |link| EbpfTracer::new(link, shared.clone()))
+    supervisor.spawn_loop(Spec::new(shared.tracer.name), move |link| EbpfTracer::new(link, shared.clone()))
 }
 
 /// Loads the object with the programs of all tracers, for [`crate::checks`].

@@ -3,25 +3,23 @@
 //! Records that can't be decoded are counted as lost, with the first cause. A panic loses the batch being decoded. The
 //! tracer's queue outlives the actor, so a restarted incarnation continues with the next batch.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
-use actors::{ActorCtx, AskError, ChildRef, Exit, Outbox, Phase, Shutdown, WhenFull, clock};
+use actix::{Handler, Message, ResponseFuture};
+use actors::{ActorLoop, AskError, Exit, LoopActor, LoopCtx, LoopRef, Outbox, Phase, WhenFull, clock};
 use model::{Account, Batch, LossPoint, Record};
 use serde::Serialize;
-use tokio::sync::Notify;
 
-use crate::host::{Attach, Attached, Detach, EbpfHost, HostState, RawBatch};
+use crate::host::{Attach, Attached, Detach, EbpfHost, RawBatch};
 use crate::loader::AttachError;
 use crate::manifest::Manifest;
 use crate::programs::Tracer;
 
-/// Maximum time between two marks of progress.
-const MARK: Duration = Duration::from_millis(500);
+/// Wait before a host that is being restarted is asked again.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// The tracer's state, as `status` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -50,17 +48,11 @@ pub struct TracerState {
 #[rtype(result = "Result<(), String>")]
 pub struct SetAttached(pub bool);
 
-/// Makes the tracer panic while decoding the next batch.
-#[cfg(feature = "fault-injection")]
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
-pub struct InjectPanic;
-
 /// State shared by all incarnations of a tracer.
 pub(crate) struct Shared {
     pub(crate) tracer: &'static Tracer,
     pub(crate) account: Arc<Account>,
-    pub(crate) host: ChildRef<EbpfHost, HostState>,
+    pub(crate) host: LoopRef<EbpfHost>,
     /// Queue of raw batches from the host.
     pub(crate) queue: (Outbox<RawBatch>, flume::Receiver<RawBatch>),
     pub(crate) collector: Outbox<Batch>,
@@ -75,7 +67,7 @@ impl Shared {
     pub(crate) fn new(
         tracer: &'static Tracer,
         account: Arc<Account>,
-        host: &ChildRef<EbpfHost, HostState>,
+        host: &LoopRef<EbpfHost>,
         queue: usize,
         collector: &Outbox<Batch>,
         manifest: Option<Manifest>,
@@ -99,42 +91,39 @@ pub struct EbpfTracer {
 
 /// State of one incarnation, shared by its loop and its message handlers.
 struct Control {
-    ctx: ActorCtx<TracerState>,
+    ctx: LoopCtx<TracerState>,
     shared: Arc<Shared>,
-    stopping: Cell<bool>,
-    panic_next: Cell<bool>,
-    wake: Notify,
 }
 
 impl EbpfTracer {
-    pub(crate) fn new(ctx: ActorCtx<TracerState>, shared: Arc<Shared>) -> Self {
-        let (stopping, panic_next) = (Cell::new(false), Cell::new(false));
-        Self { control: Rc::new(Control { ctx, shared, stopping, panic_next, wake: Notify::new() }) }
+    pub(crate) fn new(ctx: LoopCtx<TracerState>, shared: Arc<Shared>) -> Self {
+        Self { control: Rc::new(Control { ctx, shared }) }
     }
 }
 
-impl Actor for EbpfTracer {
-    type Context = Context<Self>;
+impl ActorLoop for EbpfTracer {
+    type State = TracerState;
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        if self.control.shared.wanted.load(Relaxed) {
-            let control = self.control.clone();
-            ctx.spawn(async move { control.attach_at_start().await }.into_actor(self));
+    fn start(&mut self) -> impl Future<Output = Exit> + 'static {
+        let control = self.control.clone();
+        let attaches = control.shared.wanted.load(Relaxed);
+        async move {
+            let refused = async {
+                match if attaches { control.attach_at_start().await } else { Ok(()) } {
+                    Err(exit) => exit,
+                    Ok(()) => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                exit = refused => exit,
+                exit = control.run() => exit,
+            }
         }
-        ctx.spawn(self.control.clone().run().into_actor(self));
     }
 }
 
-impl Handler<Shutdown> for EbpfTracer {
-    type Result = ();
-
-    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.control.stopping.set(true);
-        self.control.wake.notify_one();
-    }
-}
-
-impl Handler<SetAttached> for EbpfTracer {
+impl Handler<SetAttached> for LoopActor<EbpfTracer> {
     type Result = ResponseFuture<Result<(), String>>;
 
     fn handle(&mut self, SetAttached(on): SetAttached, _: &mut Self::Context) -> Self::Result {
@@ -150,15 +139,6 @@ impl Handler<SetAttached> for EbpfTracer {
     }
 }
 
-#[cfg(feature = "fault-injection")]
-impl Handler<InjectPanic> for EbpfTracer {
-    type Result = ();
-
-    fn handle(&mut self, _: InjectPanic, _: &mut Self::Context) {
-        self.control.panic_next.set(true);
-    }
-}
-
 /// Error of attaching a tracer.
 #[derive(Debug, thiserror::Error)]
 enum NotAttached {
@@ -169,17 +149,17 @@ enum NotAttached {
 }
 
 impl Control {
-    async fn attach_at_start(&self) {
+    async fn attach_at_start(&self) -> Result<(), Exit> {
         match self.attach().await {
-            Ok(()) => {}
+            Ok(()) => Ok(()),
             // Disabled meanwhile: the one who disabled it stops it.
-            Err(_) if !self.shared.wanted.load(Relaxed) => {}
+            Err(_) if !self.shared.wanted.load(Relaxed) => Ok(()),
             // At shutdown the host ends first.
-            Err(NotAttached::NoHost(AskError::Ended { cause: None, .. })) => {}
+            Err(NotAttached::NoHost(AskError::Ended { cause: None, .. })) => Ok(()),
             Err(cause) => {
                 let advice = self.ctx.read().advice;
                 tracing::error!(tracer = self.shared.tracer.name, %cause, ?advice, "tracer can't run");
-                self.give_up(cause).await;
+                Err(self.given_up(cause).await)
             }
         }
     }
@@ -189,7 +169,7 @@ impl Control {
         let answer = loop {
             match host.ask(Attach { tracer, account: account.clone(), outbox: queue.0.clone() }).await {
                 // The host is being restarted; the request is repeated until it is there.
-                Err(AskError::Exited { .. }) if self.shared.wanted.load(Relaxed) => clock::sleep(MARK).await,
+                Err(AskError::Exited { .. }) if self.shared.wanted.load(Relaxed) => clock::sleep(RETRY).await,
                 Err(ended) => break Err((NotAttached::NoHost(ended), host.state().advice)),
                 Ok(Err(cause)) => {
                     let advice = cause.advice();
@@ -213,12 +193,12 @@ impl Control {
         }
     }
 
-    /// Gives up the tracer, and reports it in the manifest.
-    async fn give_up(&self, cause: impl std::fmt::Display) {
+    /// Reports a tracer that can't run in the manifest, and returns its exit.
+    async fn given_up(&self, cause: impl std::fmt::Display) -> Exit {
         if let Some(manifest) = &self.shared.manifest {
             manifest.refused(cause.to_string()).await;
         }
-        self.ctx.give_up(cause);
+        Exit::given_up(cause)
     }
 
     fn show_fault(&self, cause: Option<String>, advice: Vec<String>) {
@@ -251,25 +231,24 @@ impl Control {
     }
 
     /// Decodes batches until the tracer is stopped, then those left in the queue.
-    async fn run(self: Rc<Self>) {
+    async fn run(&self) -> Exit {
         let raw = self.shared.queue.1.clone();
         let mut host_ended = Box::pin(self.shared.host.ended());
         let (mut host_is_there, mut host_gone) = (true, None);
         loop {
-            self.ctx.progress().mark();
-            if (self.stopping.get() || host_gone.is_some()) && raw.is_empty() {
+            if (self.ctx.is_stopping() || host_gone.is_some()) && raw.is_empty() {
                 return match host_gone {
-                    Some(cause) if !self.stopping.get() => self.give_up(cause).await,
-                    _ => self.ctx.end(Exit::Stopped),
+                    Some(cause) if !self.ctx.is_stopping() => self.given_up(cause).await,
+                    _ => Exit::Stopped,
                 };
             }
             tokio::select! {
-                batch = raw.recv_async() => match batch {
+                batch = self.ctx.progress().marking(raw.recv_async()) => match batch {
                     Ok(batch) => self.pass_on(batch).await,
                     // Cannot happen: the shared state holds a sender.
-                    Err(_) => return self.ctx.end(Exit::Finished),
+                    Err(_) => return Exit::Finished,
                 },
-                () = self.wake.notified() => {}
+                () = self.ctx.woken() => {}
                 status = &mut host_ended, if host_is_there => {
                     host_is_there = false;
                     if status.phase == Phase::GivenUp {
@@ -277,28 +256,16 @@ impl Control {
                         self.show_fault(host_gone.clone(), self.shared.host.state().advice);
                     }
                 }
-                () = clock::sleep(clock::until_tick(MARK)) => {}
             }
         }
     }
 
     async fn pass_on(&self, raw: RawBatch) {
         let batch = self.decode(raw);
-        if batch.records.is_empty() {
-            return;
-        }
-        let mut sent = Box::pin(self.shared.collector.send(batch));
-        loop {
-            tokio::select! {
-                done = &mut sent => {
-                    if done.is_err() {
-                        self.ctx.give_up("the collector has ended");
-                    }
-                    return;
-                }
-                // Waiting for room is not a hang.
-                () = clock::sleep(MARK) => self.ctx.progress().mark(),
-            }
+        if !batch.records.is_empty()
+            && self.ctx.progress().marking(self.shared.collector.send(batch)).await.is_err()
+        {
+            self.ctx.give_up("the collector has ended");
         }
     }
 
@@ -308,7 +275,7 @@ impl Control {
         let (mut records, mut first_error): (Vec<Record>, _) =
             (Vec::with_capacity(raw.records().len()), None);
         for bytes in raw.records() {
-            assert!(!self.panic_next.get(), "injected: panic while decoding");
+            self.ctx.panic_if_asked();
             match (self.shared.tracer.decode)(bytes) {
                 Ok(record) => records.push(record),
                 Err(cause) => drop(first_error.get_or_insert(cause)),

@@ -181,7 +181,7 @@ fn size_behind(kind: u32, count: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::programs::tracers;
+    use crate::catalog::tracers;
     use crate::syscalls;
 
     #[test]

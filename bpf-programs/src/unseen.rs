@@ -5,8 +5,8 @@ use crate::facts::KernelVersion;
 use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::Syscall;
 use crate::tier::Tier;
+use crate::tracers::{uring, uring_sock, uring_udp};
 use crate::trampoline::Functions;
-use crate::{uring, uring_sock, uring_udp};
 
 /// A class of events that is not seen.
 #[derive(Clone, Copy, Debug)]
@@ -201,7 +201,7 @@ fn calls(program: &Program) -> &'static [Syscall] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::programs::tracers;
+    use crate::catalog::tracers;
 
     fn listed(name: &str, tier: Tier, kernel: (u32, u32)) -> Vec<&'static str> {
         let tracer = tracers().find(|tracer| tracer.name == name).unwrap();

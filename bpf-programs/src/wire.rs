@@ -268,7 +268,7 @@ wire_structs! {
     FsRecord {
         /// Process, thread and time.
         header: Header,
-        /// First argument in the order of the table in `src/fs.rs`, as are `b` and `c`.
+        /// First argument in the order of the table in `src/tracers/fs.rs`, as are `b` and `c`.
         a: u64,
         b: u64,
         c: u64,
@@ -315,7 +315,7 @@ wire_structs! {
         flags: u32,
         /// Read, written or mapped: `USAGE_*` of `include/wire.h`.
         direction: u32,
-        /// The calls used, a bit each, see [`crate::usage::WAYS`].
+        /// The calls used, a bit each, see [`crate::tracers::usage::WAYS`].
         via: u32,
         /// For maps: `PROT_*` bits, and above them `MAP_*` bits.
         protection: u32,

@@ -1,7 +1,8 @@
 //! Decoding of arbitrary bytes from a ring: the result is a record or a typed error, never a panic.
 
-use bpf_programs::programs::tracers;
-use bpf_programs::{lifecycle, wire};
+use bpf_programs::catalog::tracers;
+use bpf_programs::tracers::lifecycle;
+use bpf_programs::wire;
 use model::ProcessTable;
 use proptest::prelude::{any, prop, proptest};
 

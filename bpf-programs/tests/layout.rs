@@ -5,7 +5,7 @@
 #[path = "support/btf.rs"]
 mod btf;
 
-use bpf_programs::programs::OBJECT;
+use bpf_programs::catalog::OBJECT;
 use bpf_programs::wire;
 
 /// A struct's name in C, its size in Rust, its fields in Rust.

@@ -14,22 +14,21 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use actors::{AskError, clock};
 use futures::future::join_all;
-use model::{Changes, Problem, SinkName, changed_keys};
+use model::{Changes, Problem, changed_keys};
 use tokio::sync::watch;
 
 use crate::collector::ApplyPending;
-use crate::config::CollectorConfig;
+use crate::config::{CollectorConfig, SinkConfig};
 use crate::filter::{Filters, FiltersConfig};
 use crate::live_routing::PendingChange;
 use crate::sink::probe::probe;
-use crate::sinks::{self, CarriedOver, NAMES, RunningSink};
+use crate::sinks::{self, ASK_AGAIN, RunningSink};
 use crate::spawn::{CollectorHandle, Inner};
 
 /// Keys of `[collector]` that can't change while the collector runs. The keys of `[collector.runtimes]` can't either.
@@ -37,8 +36,6 @@ const FIXED: [&str; 2] = ["id", "queue"];
 /// After this time a collector that has not finished its batch is assumed to wait for a sink; sinks that leave are
 /// then stopped at once, so that it can go on.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Delay before asking again a collector that crashed while it was asked.
-const ASK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A valid configuration, ready to be applied.
 pub struct Prepared {
@@ -49,14 +46,34 @@ pub struct Prepared {
 }
 
 /// Lists what happens to each sink.
-#[derive(Default)]
 struct Plan {
-    add: Vec<&'static str>,
+    /// The sinks of the new configuration, in its order.
+    next: Vec<Successor>,
+    /// Sinks of the present configuration that the new one does not have.
     remove: Vec<RunningSink>,
-    /// Sinks that move to another file; the successor need not wait for the old file.
-    replace: Vec<RunningSink>,
-    /// Sinks that keep their file and get other settings.
-    restart: Vec<RunningSink>,
+    /// Sinks that no configuration names.
+    others: Vec<RunningSink>,
+}
+
+/// A sink of the new configuration.
+struct Successor {
+    config: SinkConfig,
+    /// The running sink of the same name.
+    before: Option<RunningSink>,
+    step: Step,
+}
+
+/// Way from the running sinks to one of the new configuration.
+#[derive(Clone, Copy, PartialEq)]
+enum Step {
+    /// A sink is added.
+    Add,
+    /// A sink moves to another target; the successor need not wait for the old one.
+    Replace,
+    /// A sink keeps its target and gets other settings.
+    Restart,
+    /// A sink stays as it is.
+    Keep,
 }
 
 impl CollectorHandle {
@@ -83,10 +100,12 @@ impl CollectorHandle {
             problems.push(Problem::new("collector", "no sink is enabled: nothing could be stored"));
         }
         problems.extend(self.inner.files_in_trouble(&before, config));
-        let store = |config| sinks::file(NAMES[0], config, &self.inner.workdir);
-        if self.inner.accounts.pinned().is_some() && store(&before) != store(config) {
+        if self.inner.accounts.pinned().is_some()
+            && let Some(store) = before.store()
+            && before.store_file(&self.inner.workdir) != config.store_file(&self.inner.workdir)
+        {
             // The store's positions say how far the pinned rings were read.
-            problems.push(Problem::needs_restart("collector.sqlite.path"));
+            problems.push(Problem::needs_restart(format!("collector.{}.path", store.name())));
         }
         let compiled = if had == *filters { Ok(None) } else { Filters::compile(filters, "filter").map(Some) };
         match compiled {
@@ -112,22 +131,21 @@ impl CollectorHandle {
     async fn change(&self, prepared: Prepared) -> Changes {
         let _changing = self.inner.changing.lock().await;
         let Prepared { config, filters, compiled } = prepared;
-        let (before, had) = {
+        let had = {
             let mut present = self.inner.present();
-            let before = std::mem::replace(&mut present.config, config.clone());
-            (before, std::mem::replace(&mut present.filters, filters.clone()))
+            present.config = config.clone();
+            std::mem::replace(&mut present.filters, filters.clone())
         };
-        let plan = self.inner.plan(&before, &config);
+        let plan = self.inner.plan(&config);
         let changes = plan.changes(filter_changes(&had, &filters));
         let next = self.inner.build_next(&plan, &config, compiled);
         let Some(Next { pending, running, free }) = next else { return changes };
+        let ended = pending.leave.clone();
         self.apply_between_batches(pending, &plan).await;
         // Sinks are stopped only now, so that a concurrent shutdown still finds all sinks that may hold rows.
-        let leaving = plan.leaving().cloned().collect::<Vec<_>>();
-        stop(&leaving).await;
+        stop(&plan).await;
         free.send_replace(true);
-        let gone = plan.remove.iter().chain(&plan.replace);
-        gone.for_each(|sink| self.inner.accounts.forget(&sink.id));
+        ended.iter().for_each(|sink| self.inner.accounts.forget(sink));
         self.inner.present().sinks = running;
         changes
     }
@@ -151,14 +169,13 @@ impl CollectorHandle {
             () = &mut applied => return,
             () = clock::sleep(PATIENCE) => {}
         }
-        let leaving = plan.leaving().cloned().collect::<Vec<_>>();
-        tokio::join!(applied, stop(&leaving));
+        tokio::join!(applied, stop(plan));
     }
 }
 
 /// Stops the sinks that leave; each writes what it has.
-async fn stop(leaving: &[RunningSink]) {
-    join_all(leaving.iter().map(|sink| {
+async fn stop(plan: &Plan) {
+    join_all(plan.leaving().map(|sink| {
         sink.handle.leaving.store(true, Relaxed);
         sink.handle.child.stop()
     }))
@@ -174,18 +191,33 @@ struct Next {
 }
 
 impl Plan {
+    /// Returns the running sinks that a step concerns.
+    fn running(&self, step: Step) -> impl Iterator<Item = &RunningSink> {
+        self.next.iter().filter(move |sink| sink.step == step).filter_map(|sink| sink.before.as_ref())
+    }
+
+    /// Returns the sinks that end: removed ones, and those that move to another target.
+    fn ending(&self) -> impl Iterator<Item = &RunningSink> {
+        self.remove.iter().chain(self.running(Step::Replace))
+    }
+
+    /// Returns the sinks that are stopped, including those with a successor on the same target.
     fn leaving(&self) -> impl Iterator<Item = &RunningSink> {
-        self.remove.iter().chain(&self.replace).chain(&self.restart)
+        self.ending().chain(self.running(Step::Restart))
+    }
+
+    /// Returns whether any sink is started or stopped.
+    fn changes_sinks(&self) -> bool {
+        !self.remove.is_empty() || self.next.iter().any(|sink| sink.step != Step::Keep)
     }
 
     fn changes(&self, filters: Changes) -> Changes {
-        let label = |name: &str| format!("sink {name}");
-        let of =
-            |sinks: &[RunningSink]| sinks.iter().map(|sink| label(sink.name.as_str())).collect::<Vec<_>>();
+        let label = |sink: &RunningSink| format!("sink {}", sink.handle.name);
+        let added = self.next.iter().filter(|sink| sink.step == Step::Add);
         let mut changes = Changes {
-            added: self.add.iter().map(|name| label(name)).collect(),
-            removed: of(&self.remove),
-            restarted: [of(&self.replace), of(&self.restart)].concat(),
+            added: added.map(|sink| format!("sink {}", sink.config.name())).collect(),
+            removed: self.remove.iter().map(label).collect(),
+            restarted: self.leaving().skip(self.remove.len()).map(label).collect(),
             changed: Vec::new(),
         };
         changes.merge(filters);
@@ -194,93 +226,69 @@ impl Plan {
 }
 
 impl Inner {
-    fn plan(&self, before: &CollectorConfig, after: &CollectorConfig) -> Plan {
-        let mut plan = Plan::default();
-        let present = self.present();
-        for name in NAMES {
-            let running = present.sinks.iter().find(|sink| sink.name.as_str() == name).cloned();
-            let same_file =
-                sinks::file(name, before, &self.workdir) == sinks::file(name, after, &self.workdir);
-            match (running, sinks::is_on(name, after)) {
-                (None, true) => plan.add.push(name),
-                (Some(running), false) => plan.remove.push(running),
-                (Some(_), true) if sinks::is_same(name, before, after) => {}
-                (Some(running), true) if same_file => plan.restart.push(running),
-                (Some(running), true) => plan.replace.push(running),
-                (None, false) => {}
-            }
-        }
-        plan
+    fn plan(&self, after: &CollectorConfig) -> Plan {
+        let mut left = self.present().sinks.clone();
+        let next = after.sinks().into_iter().map(|config| {
+            let same =
+                |running: &RunningSink| running.config.is_some() && running.handle.name == config.name();
+            let before = left.iter().position(same).map(|at| left.remove(at));
+            let target = |config: &SinkConfig| config.target(&self.workdir);
+            let step = match before.as_ref().and_then(|before| before.config.as_ref()) {
+                None => Step::Add,
+                Some(before) if *before == config => Step::Keep,
+                Some(before) if target(before) == target(&config) => Step::Restart,
+                Some(_) => Step::Replace,
+            };
+            Successor { config, before, step }
+        });
+        let next = next.collect();
+        let (remove, others) = left.into_iter().partition(|sink| sink.config.is_some());
+        Plan { next, remove, others }
     }
 
     /// Starts the new sinks, and builds the change for the collector; `None` if nothing changes.
     fn build_next(&self, plan: &Plan, config: &CollectorConfig, filters: Option<Filters>) -> Option<Next> {
-        let mut pending = PendingChange { filters: filters.map(Arc::new), ..PendingChange::default() };
         let (free, until_free) = watch::channel(false);
-        let mut running: BTreeMap<usize, RunningSink> = BTreeMap::new();
-        let present = self.present().sinks.clone();
-        let index =
-            |name: &SinkName| NAMES.iter().position(|known| *known == name.as_str()).unwrap_or(NAMES.len());
-        let untouched = present.iter().filter(|sink| !plan.leaving().any(|gone| gone.name == sink.name));
-        running.extend(untouched.map(|sink| (index(&sink.name), sink.clone())));
-        for (name, before) in plan
-            .add
-            .iter()
-            .map(|name| (SinkName::new(name), None))
-            .chain(plan.replace.iter().map(|sink| (sink.name.clone(), None)))
-            .chain(plan.restart.iter().map(|sink| (sink.name.clone(), Some(sink))))
-        {
-            let waits = if before.is_some() { until_free.clone() } else { watch::channel(true).1 };
-            let sink = self.make(&name, config, before, waits);
-            if before.is_none() {
-                pending.join.push((sink.id.clone(), name.as_str() == NAMES[0]));
+        let mut pending = PendingChange { filters: filters.map(Arc::new), ..PendingChange::default() };
+        let mut running = Vec::new();
+        for Successor { config: sink, before, step } in &plan.next {
+            if *step == Step::Keep {
+                running.extend(before.clone());
+                continue;
             }
-            running.insert(index(&name), sink);
+            let before = before.as_ref().filter(|_| *step == Step::Restart);
+            let free = if before.is_some() { until_free.clone() } else { watch::channel(true).1 };
+            let (id, spec) = self.describe(sink, config, before);
+            if before.is_none() {
+                pending.join.push(id.clone());
+            }
+            let sink = Some(sink.clone());
+            running.push(sinks::start(&self.supervisor, sink, id, spec, &self.accounts, free));
         }
-        pending.leave = plan.remove.iter().chain(&plan.replace).map(|sink| sink.id.clone()).collect();
-        let running: Vec<RunningSink> = running.into_values().collect();
-        let sinks_change = !plan.add.is_empty() || plan.leaving().next().is_some();
-        if sinks_change {
+        running.extend(plan.others.iter().cloned());
+        pending.leave = plan.ending().map(|sink| sink.route.sink.clone()).collect();
+        if plan.changes_sinks() {
             pending.routes = Some(running.iter().map(|sink| sink.route.clone()).collect());
             // Sinks that leave stay listed until they have ended, so that a shutdown finds all sinks that may hold
             // rows.
             self.present().sinks = running.iter().chain(plan.leaving()).cloned().collect();
         }
-        (sinks_change || pending.filters.is_some()).then_some(Next { pending, running, free })
-    }
-
-    /// Starts a sink of the configuration. A sink that replaces `before` takes over its id and state.
-    fn make(
-        &self,
-        name: &SinkName,
-        config: &CollectorConfig,
-        before: Option<&RunningSink>,
-        free: watch::Receiver<bool>,
-    ) -> RunningSink {
-        let id = before.map_or_else(|| self.accounts.new_sink_id(name), |before| before.id.clone());
-        let carried_over = before.map_or_else(CarriedOver::default, |before| before.carried_over.clone());
-        let (spec, carried_over) = sinks::spec(name.as_str(), config, &self.workdir, carried_over);
-        self.start(id, spec, carried_over, free)
+        (plan.changes_sinks() || pending.filters.is_some()).then_some(Next { pending, running, free })
     }
 
     /// Returns a problem for each file that a sink would newly use and can't write.
     fn files_in_trouble(&self, before: &CollectorConfig, after: &CollectorConfig) -> Vec<Problem> {
-        let on = NAMES.iter().filter(|name| sinks::is_on(name, after));
-        let new = |name: &&&str| {
-            let file = |config| sinks::file(name, config, &self.workdir);
-            !sinks::is_on(name, before) || file(before) != file(after)
+        let used: Vec<_> =
+            before.sinks().iter().map(|sink| (sink.name(), sink.target(&self.workdir))).collect();
+        let trouble = |sink: &SinkConfig| {
+            let (name, target) = (sink.name(), sink.target(&self.workdir));
+            let file = target.file().filter(|_| !used.contains(&(name.clone(), target.clone())))?;
+            let cause = probe(file).err()?;
+            let message = format!("{} can't be written: {cause}", file.display());
+            Some(Problem::new(format!("collector.{name}.path"), message))
         };
-        let trouble = |name: &&str| {
-            let file = sinks::file(name, after, &self.workdir)?;
-            let cause = probe(&file).err()?;
-            Some(unwritable(name, &file, &cause))
-        };
-        on.filter(new).filter_map(trouble).collect()
+        after.sinks().iter().filter_map(trouble).collect()
     }
-}
-
-fn unwritable(name: &str, file: &Path, cause: &std::io::Error) -> Problem {
-    Problem::new(format!("collector.{name}.path"), format!("{} can't be written: {cause}", file.display()))
 }
 
 /// Compares the enabled filters, by name.

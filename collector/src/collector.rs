@@ -3,19 +3,16 @@
 //! A panic loses the batch that was being processed; its claim counts the records as lost. The queue outlives the
 //! actor's incarnations.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Handler, Message};
 use actors::clock::{self, Instant};
-use actors::{ActorCtx, Exit, Shutdown};
+use actors::{ActorLoop, Exit, LoopActor, LoopCtx};
 use flume::Receiver;
 use model::{Accounts, Batch, BootClock, LossPoint};
 use serde::Serialize;
-use tokio::sync::Notify;
 
 use crate::live_routing::LiveRouting;
 use crate::loss;
@@ -67,10 +64,7 @@ pub(crate) struct Shared {
 
 /// Actor that turns batches of records into rows and sends them to the sinks.
 pub struct Collector {
-    ctx: ActorCtx<CollectorState>,
-    shared: Arc<Shared>,
-    pipeline: Option<Pipeline>,
-    control: Rc<Control>,
+    work: Option<Work>,
 }
 
 /// Wakes the collector to apply the pending change of its [`LiveRouting`].
@@ -78,62 +72,33 @@ pub struct Collector {
 #[rtype(result = "()")]
 pub(crate) struct ApplyPending;
 
-/// Requests from the mailbox to the loop.
-#[derive(Default)]
-struct Control {
-    changed: Notify,
-    stop: Cell<bool>,
-    panic: Cell<bool>,
-}
-
 impl Collector {
-    pub(crate) fn new(ctx: ActorCtx<CollectorState>, shared: Arc<Shared>, pipeline: Pipeline) -> Self {
-        Self { ctx, shared, pipeline: Some(pipeline), control: Rc::default() }
+    pub(crate) fn new(ctx: LoopCtx<CollectorState>, shared: Arc<Shared>, pipeline: Pipeline) -> Self {
+        let routes = shared.routing.routes();
+        let (clock, tick) = (clock::boot_clock(), clock::now() + TICK);
+        Self { work: Some(Work { ctx, shared, pipeline, routes, clock, tick }) }
     }
 }
 
-impl Actor for Collector {
-    type Context = Context<Self>;
+impl ActorLoop for Collector {
+    type State = CollectorState;
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        let Some(pipeline) = self.pipeline.take() else { return };
-        let work = Work {
-            ctx: self.ctx.clone(),
-            routes: self.shared.routing.routes(),
-            shared: self.shared.clone(),
-            pipeline,
-            clock: clock::boot_clock(),
-            tick: clock::now() + TICK,
-            control: self.control.clone(),
-        };
-        ctx.spawn(work.run().into_actor(self));
+    fn start(&mut self) -> impl Future<Output = Exit> + 'static {
+        let work = self.work.take();
+        async move {
+            match work {
+                Some(work) => work.run().await,
+                None => Exit::Finished,
+            }
+        }
     }
 }
 
-impl Handler<Shutdown> for Collector {
-    type Result = ();
-
-    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.control.stop.set(true);
-        self.control.changed.notify_one();
-    }
-}
-
-impl Handler<ApplyPending> for Collector {
+impl Handler<ApplyPending> for LoopActor<Collector> {
     type Result = ();
 
     fn handle(&mut self, _: ApplyPending, _: &mut Self::Context) {
-        self.control.changed.notify_one();
-    }
-}
-
-#[cfg(feature = "fault-injection")]
-impl Handler<crate::InjectPanic> for Collector {
-    type Result = ();
-
-    fn handle(&mut self, _: crate::InjectPanic, _: &mut Self::Context) {
-        self.control.panic.set(true);
-        self.control.changed.notify_one();
+        self.ctx().wake();
     }
 }
 
@@ -147,31 +112,28 @@ impl Drop for Shared {
 
 /// Loop of one incarnation.
 struct Work {
-    ctx: ActorCtx<CollectorState>,
+    ctx: LoopCtx<CollectorState>,
     shared: Arc<Shared>,
     pipeline: Pipeline,
     routes: Arc<[Arc<Route>]>,
     clock: BootClock,
     tick: Instant,
-    control: Rc<Control>,
 }
 
 impl Work {
-    async fn run(mut self) {
-        while !self.control.stop.get() {
+    async fn run(mut self) -> Exit {
+        while !self.ctx.is_stopping() {
             self.apply_pending();
             tokio::select! {
                 biased;
-                () = self.control.changed.notified() => {}
+                () = self.ctx.woken() => {}
                 () = tokio::time::sleep_until(self.tick) => self.tick().await,
                 batch = self.shared.input.recv_async() => match batch {
                     Ok(batch) => self.take(batch).await,
                     Err(_) => break,
                 },
             }
-            if self.control.panic.get() {
-                panic!("injected panic");
-            }
+            self.ctx.panic_if_asked();
             self.ctx.progress().mark();
             // The queue may never be empty; the mailbox must be served all the same.
             tokio::task::yield_now().await;
@@ -182,7 +144,7 @@ impl Work {
         }
         self.store_gaps().await;
         self.routes.iter().for_each(|route| route.settle());
-        self.ctx.end(Exit::Stopped);
+        Exit::Stopped
     }
 
     /// Applies a pending change of filters and sinks, if there is one. Called between two batches.
@@ -221,12 +183,12 @@ impl Work {
         }
         let rows: Arc<[_]> = outcome.rows.into();
         let mut claims = claim.route();
-        for (index, route) in self.routes.iter().enumerate() {
+        for route in self.routes.iter() {
             let own = claims.iter().position(|claim| *claim.sink() == route.sink);
             let claim = own.map(|own| claims.swap_remove(own));
             // The claim counts the rows as stored or lost, whatever the sink does with them.
             let taken = route.send(claim, rows.clone()).await;
-            if index == 0 && !taken {
+            if route.is_store() && !taken {
                 self.shared.accounts.set_store_down(true);
             }
         }
@@ -236,7 +198,7 @@ impl Work {
     /// after the store has committed that they were dropped on purpose.
     async fn notify_store(&self) {
         if self.shared.accounts.pinned().is_some()
-            && let Some(store) = self.routes.first()
+            && let Some(store) = self.routes.iter().find(|route| route.is_store())
         {
             // A store that has ended commits nothing, so nothing must wait for it.
             if !store.send(None, Arc::new([])).await {

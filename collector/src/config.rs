@@ -1,173 +1,107 @@
-//! Settings of the write side (`[collector]`) and its sinks. The settings of filters are in `filter/config.rs`.
+//! Settings of the write side (`[collector]`), and the list of all sinks. The settings of each sink are in its own
+//! folder, those of filters in `filter/config.rs`.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use actors::WhenFull;
-use model::{Period, Problem, SinkName, Size};
+use model::{Problem, Role, SinkName};
 use serde::{Deserialize, Serialize};
 
+use crate::checks::Checks;
 pub use crate::enrich::runtime::RuntimesConfig;
 pub use crate::filter::FiltersConfig;
-use crate::sink::{jsonl, memory, sqlite};
+use crate::sink::jsonl::JsonlConfig;
+use crate::sink::kind::{SinkKind, Target};
+use crate::sink::memory::MemoryConfig;
+use crate::sink::sqlite::{SqliteConfig, table_part};
 
-/// Name of the store's file in the work folder, unless the section sets a path. The name is duetector's.
-pub const STORE_FILE: &str = "duetector-dbcollector.sqlite3";
-/// Name of the JSON lines file in the work folder, unless the section sets a path.
-pub const JSONL_FILE: &str = "duetector-tracking.jsonl";
+/// Defines the sections of `[collector]`, with one for each sink, and [`SinkConfig`].
+macro_rules! sinks {
+    ($($(#[$doc:meta])* $name:ident: $Kind:ident($Settings:ty),)+) => {
+        /// Settings of the write side (`[collector]`).
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct CollectorConfig {
+            /// Id that rows are stored under; empty: the machine's host name.
+            pub id: String,
+            /// Number of batches (of up to 1,024 records) that may wait for the collector. Sources wait when the queue
+            /// is full.
+            pub queue: u32,
+            $($(#[$doc])* pub $name: $Settings,)+
+            /// Container runtimes to ask for names and images of containers.
+            pub runtimes: RuntimesConfig,
+        }
 
-/// Settings of the write side (`[collector]`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CollectorConfig {
-    /// Id that rows are stored under; empty: the machine's host name.
-    pub id: String,
-    /// Number of batches (of up to 1,024 records) that may wait for the collector. Sources wait when the queue is
-    /// full.
-    pub queue: u32,
+        impl Default for CollectorConfig {
+            fn default() -> Self {
+                Self {
+                    id: String::new(),
+                    queue: 8,
+                    $($name: <$Settings>::default(),)+
+                    runtimes: RuntimesConfig::default(),
+                }
+            }
+        }
+
+        /// Settings of one sink, of whatever kind.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum SinkConfig {
+            $($(#[$doc])* $Kind($Settings),)+
+        }
+
+        impl SinkConfig {
+            /// Names of all sinks: those of their sections and of their actors.
+            pub const NAMES: &[&str] = &[$(stringify!($name)),+];
+
+            /// Returns the sink's name.
+            pub fn name(&self) -> SinkName {
+                SinkName::new(match self {
+                    $(Self::$Kind(_) => stringify!($name),)+
+                })
+            }
+
+            /// Returns the operations of this kind of sink.
+            pub(crate) fn kind(&self) -> &dyn SinkKind {
+                match self {
+                    $(Self::$Kind(settings) => settings,)+
+                }
+            }
+
+            /// Returns whether the sink is switched off.
+            fn is_disabled(&self) -> bool {
+                match self {
+                    $(Self::$Kind(settings) => settings.disabled,)+
+                }
+            }
+        }
+
+        impl CollectorConfig {
+            /// Returns the settings of all sinks, including disabled ones.
+            fn all_sinks(&self) -> Vec<SinkConfig> {
+                vec![$(SinkConfig::$Kind(self.$name.clone())),+]
+            }
+
+            /// Disables every sink.
+            pub fn disable_sinks(&mut self) {
+                $(self.$name.disabled = true;)+
+            }
+        }
+    };
+}
+
+// All sinks, in the order in which rows are offered to them.
+sinks! {
     /// Settings of the SQLite store.
-    pub sqlite: SqliteConfig,
+    sqlite: Sqlite(SqliteConfig),
     /// Settings of the memory sink, which keeps the last rows.
-    pub memory: MemoryConfig,
+    memory: Memory(MemoryConfig),
     /// Settings of the JSON lines file.
-    pub jsonl: JsonlConfig,
-    /// Container runtimes to ask for names and images of containers.
-    pub runtimes: RuntimesConfig,
+    jsonl: Jsonl(JsonlConfig),
 }
 
-impl Default for CollectorConfig {
-    fn default() -> Self {
-        Self {
-            id: String::new(),
-            queue: 8,
-            sqlite: SqliteConfig::default(),
-            memory: MemoryConfig::default(),
-            jsonl: JsonlConfig::default(),
-            runtimes: RuntimesConfig::default(),
-        }
-    }
-}
-
-/// Durability of a commit (`synchronous`). With every value, committed rows survive a crash of the agent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Synchronous {
-    /// After a power cut the file may be corrupt.
-    Off,
-    /// After a power cut the last rows may be missing; the file is consistent.
-    #[default]
-    Normal,
-    /// After a power cut no committed row is missing.
-    Full,
-}
-
-impl Synchronous {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "OFF",
-            Self::Normal => "NORMAL",
-            Self::Full => "FULL",
-        }
-    }
-}
-
-/// Settings of the store (`[collector.sqlite]`): a SQLite file with duetector's schema.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SqliteConfig {
-    /// Disables the store.
-    pub disabled: bool,
-    /// Path of the file, relative to the work folder; empty: `duetector-dbcollector.sqlite3`.
-    pub path: String,
-    /// Rows written in one transaction.
-    pub batch: u32,
-    /// Time after which fewer rows than a full batch are written.
-    pub flush_interval: Period,
-    /// Number of batches that may wait for this sink.
-    pub queue: u32,
-    /// Action when the queue is full: `block` makes the sources wait, `drop` loses the newest batch and counts it.
-    pub when_full: WhenFull,
-    /// Durability of a commit: `off`, `normal`, `full`.
-    pub synchronous: Synchronous,
-    /// Time for which a write is retried after an error that may pass (a locked file). After that its rows are lost,
-    /// and counted.
-    pub retry_for: Period,
-}
-
-impl Default for SqliteConfig {
-    fn default() -> Self {
-        Self {
-            disabled: false,
-            path: String::new(),
-            batch: 4096,
-            flush_interval: millis(200),
-            queue: 16,
-            when_full: WhenFull::Block,
-            synchronous: Synchronous::default(),
-            retry_for: millis(5000),
-        }
-    }
-}
-
-/// Settings of the memory sink (`[collector.memory]`), which keeps the last rows like duetector's deque. Rows that
-/// leave the memory do not count as lost.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MemoryConfig {
-    /// Disables the memory sink.
-    pub disabled: bool,
-    /// Number of rows kept of each tracer.
-    pub maxlen: u32,
-    /// Number of batches that may wait for this sink.
-    pub queue: u32,
-    /// Action when the queue is full: `block` or `drop`.
-    pub when_full: WhenFull,
-}
-
-impl Default for MemoryConfig {
-    fn default() -> Self {
-        Self { disabled: true, maxlen: 1024, queue: 16, when_full: WhenFull::Block }
-    }
-}
-
-/// Settings of the JSON lines sink (`[collector.jsonl]`), which writes one JSON object per line.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct JsonlConfig {
-    /// Disables the JSON lines sink.
-    pub disabled: bool,
-    /// Path of the file, relative to the work folder; `-` is standard output; empty: `duetector-tracking.jsonl`.
-    pub path: String,
-    /// Size at which the file is renamed to `.1` and a new one begun; 0: never.
-    pub rotate_size: Size,
-    /// Number of renamed files to keep.
-    pub rotate_keep: u32,
-    /// Rows written at once.
-    pub batch: u32,
-    /// Time after which fewer rows than a full batch are written.
-    pub flush_interval: Period,
-    /// Number of batches that may wait for this sink.
-    pub queue: u32,
-    /// Action when the queue is full: `block` or `drop`. With `block`, a reader of standard output that stops reading
-    /// makes the whole agent wait.
-    pub when_full: WhenFull,
-    /// Time for which a write is retried after an error that may pass.
-    pub retry_for: Period,
-}
-
-impl Default for JsonlConfig {
-    fn default() -> Self {
-        Self {
-            disabled: true,
-            path: String::new(),
-            rotate_size: Size(64 << 20),
-            rotate_keep: 4,
-            batch: 4096,
-            flush_interval: millis(200),
-            queue: 16,
-            when_full: WhenFull::Block,
-            retry_for: millis(5000),
-        }
+impl SinkConfig {
+    /// Returns the destination of the sink's rows.
+    pub(crate) fn target(&self, workdir: &Path) -> Target {
+        self.kind().target(workdir)
     }
 }
 
@@ -183,83 +117,56 @@ impl CollectorConfig {
         if host.is_empty() { "unknown".to_owned() } else { table_part(&host) }
     }
 
-    /// Returns the enabled sinks, the store first, as [`model::Accounts::new`] expects them.
-    pub fn sinks(&self) -> Vec<SinkName> {
-        let all = [
-            (sqlite::NAME, self.sqlite.disabled),
-            (memory::NAME, self.memory.disabled),
-            (jsonl::NAME, self.jsonl.disabled),
-        ];
-        all.iter().filter(|(_, disabled)| !disabled).map(|(name, _)| SinkName::new(name)).collect()
+    /// Returns the enabled sinks.
+    pub fn sinks(&self) -> Vec<SinkConfig> {
+        self.all_sinks().into_iter().filter(|sink| !sink.is_disabled()).collect()
     }
 
-    /// Returns the path of the store, if it is enabled.
-    pub fn store_path(&self, workdir: &Path) -> Option<PathBuf> {
-        (!self.sqlite.disabled).then(|| match self.sqlite.path.as_str() {
-            "" => workdir.join(STORE_FILE),
-            path => workdir.join(path),
-        })
+    /// Returns the enabled sink with the role of the store.
+    pub fn store(&self) -> Option<SinkConfig> {
+        self.sinks().into_iter().find(|sink| sink.kind().role() == Role::Store)
+    }
+
+    /// Returns the store's file, if a store is enabled that writes one.
+    pub fn store_file(&self, workdir: &Path) -> Option<PathBuf> {
+        Some(self.store()?.target(workdir).file()?.to_owned())
     }
 
     /// Returns everything that is wrong with the settings.
     pub fn validate(&self, prefix: &str) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let mut checks = Checks::of(prefix);
         if self.id.contains([':', '@']) || self.id.contains(char::is_control) {
-            let message = format!(
-                "{:?} can't be part of a table's name: expected no `:`, `@` or control characters",
-                self.id
-            );
-            problems.push(Problem::new(format!("{prefix}.id"), message));
+            let cause = "can't be part of a table's name: expected no `:`, `@` or control characters";
+            checks = checks.problem("id", format!("{:?} {cause}", self.id));
         }
-        let positive = [
-            ("queue", self.queue),
-            ("sqlite.batch", self.sqlite.batch),
-            ("sqlite.queue", self.sqlite.queue),
-            ("memory.maxlen", self.memory.maxlen),
-            ("memory.queue", self.memory.queue),
-            ("jsonl.batch", self.jsonl.batch),
-            ("jsonl.queue", self.jsonl.queue),
-        ];
-        for (key, _) in positive.iter().filter(|(_, value)| *value == 0) {
-            problems.push(Problem::new(format!("{prefix}.{key}"), "0 is too few: expected 1 or more"));
+        let mut problems = checks.positive("queue", self.queue).problems();
+        for sink in self.all_sinks() {
+            problems.extend(sink.kind().validate(&format!("{prefix}.{}", sink.name())));
         }
-        let intervals = [
-            ("sqlite.flush_interval", self.sqlite.flush_interval),
-            ("jsonl.flush_interval", self.jsonl.flush_interval),
-            ("runtimes.timeout", self.runtimes.timeout),
-        ];
-        for (key, interval) in intervals {
-            if interval.0.is_zero() || interval.0 > Duration::from_secs(60) {
-                let message = format!("{interval} is out of range: expected more than 0 and at most 60s");
-                problems.push(Problem::new(format!("{prefix}.{key}"), message));
-            }
-        }
+        problems.extend(Checks::of(prefix).interval("runtimes.timeout", self.runtimes.timeout).problems());
         problems
     }
 }
 
-/// Replaces characters that can't stand in a table name `prefix:tracer@collector`: duetector's analyzer splits such a
-/// name at the first `:` and `@`.
-pub(crate) fn table_part(name: &str) -> String {
-    name.chars().map(|c| if c == ':' || c == '@' || c.is_control() { '_' } else { c }).collect()
-}
-
-fn millis(count: u64) -> Period {
-    Period(Duration::from_millis(count))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use model::Period;
+
     use super::*;
 
     #[test]
     fn the_store_comes_first_and_ids_fit_into_a_table_name() {
         let mut config = CollectorConfig { id: "Host:a@b".into(), ..CollectorConfig::default() };
         assert_eq!(config.collector_id(), "Host_a_b");
-        assert_eq!(config.sinks(), ["sqlite".into()]);
+        let names =
+            |config: &CollectorConfig| config.sinks().iter().map(SinkConfig::name).collect::<Vec<_>>();
+        assert_eq!(names(&config), ["sqlite".into()]);
         config.jsonl.disabled = false;
         config.memory.disabled = false;
-        assert_eq!(config.sinks(), ["sqlite".into(), "memory".into(), "jsonl".into()]);
+        assert_eq!(names(&config), ["sqlite".into(), "memory".into(), "jsonl".into()]);
+        assert_eq!(config.store(), Some(SinkConfig::Sqlite(config.sqlite.clone())));
         assert_eq!(config.validate("collector").len(), 1);
     }
 

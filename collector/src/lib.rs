@@ -8,6 +8,7 @@
 //! accounts.
 
 mod change;
+mod checks;
 pub mod collector;
 pub mod config;
 pub mod enrich;
@@ -23,14 +24,11 @@ mod spawn;
 
 pub use change::Prepared;
 pub use collector::{Collector, CollectorState, Undecided};
-pub use config::{CollectorConfig, JsonlConfig, MemoryConfig, SqliteConfig, Synchronous};
+pub use config::{CollectorConfig, SinkConfig};
 pub use filter::{FilterConfig, Filters, FiltersConfig, default_filters};
 pub use pipeline::Pipeline;
-pub use sink::writer::{Flush, Pace, SinkActor, SinkState};
-pub use spawn::{CollectorHandle, SinkHandle, SinkSpec, SpawnError, spawn, spawn_sink};
-
-/// Makes the actor that receives it panic, with the rows it holds at that moment. Only for tests of supervision.
-#[cfg(feature = "fault-injection")]
-#[derive(Clone, Copy, Debug, actix::Message)]
-#[rtype(result = "()")]
-pub struct InjectPanic;
+pub use sink::kind::{CarriedOver, Pace, SinkSpec};
+pub use sink::sqlite::Synchronous;
+pub use sink::writer::{Flush, SinkActor, SinkState};
+pub use sinks::{SinkHandle, spawn_sink};
+pub use spawn::{CollectorHandle, SpawnError, spawn};

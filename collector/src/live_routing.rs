@@ -14,8 +14,9 @@
 //!                                                            batch n + 1
 //! ```
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use model::lock::lock;
 use model::{Accounts, SinkId};
 use tokio::sync::watch;
 
@@ -43,8 +44,8 @@ pub(crate) struct PendingChange {
     pub(crate) filters: Option<Arc<Filters>>,
     /// New routes, if they change.
     pub(crate) routes: Option<Vec<Arc<Route>>>,
-    /// Sinks whose accounts begin; `true` marks the store.
-    pub(crate) join: Vec<(SinkId, bool)>,
+    /// Sinks whose accounts begin.
+    pub(crate) join: Vec<SinkId>,
     /// Sinks whose accounts end.
     pub(crate) leave: Vec<SinkId>,
 }
@@ -89,7 +90,7 @@ impl LiveRouting {
         let mut present = self.lock();
         let Some(PendingChange { filters, routes, join, leave }) = present.next.take() else { return false };
         leave.iter().for_each(|sink| accounts.leave(sink));
-        join.iter().for_each(|(sink, first)| accounts.join(sink, *first));
+        join.iter().for_each(|sink| accounts.join(sink));
         if let Some(filters) = filters {
             present.filters = filters;
         }
@@ -103,6 +104,6 @@ impl LiveRouting {
     }
 
     fn lock(&self) -> MutexGuard<'_, Present> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.present)
     }
 }

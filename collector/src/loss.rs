@@ -1,8 +1,9 @@
 //! Makes rows of tracer `loss` from gaps, so that the store itself shows what is missing.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use model::lock::lock;
 use model::{
     Accounts, BootClock, Details, Extended, Gap, Loss, LossPoint, SAMPLED, SinkName, TracerName, Tracking,
 };
@@ -91,7 +92,7 @@ impl Unwritten {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, Loss>> {
-        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.losses)
     }
 }
 

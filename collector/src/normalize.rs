@@ -16,6 +16,7 @@
 use std::borrow::Cow;
 
 use model::extended::ProcessContext;
+use model::schema::{COLUMNS, ColumnSlot};
 use model::{
     BootClock, BootNs, Details, ExecId, Extended, Identity, Moment, Record, Text, TracerName, Tracking,
     WallTime,
@@ -121,16 +122,20 @@ fn fill_from_fields(
     mut fields: Map<String, Value>,
     clock: BootClock,
 ) -> Result<(), NormalizeError> {
-    row.pid = integer("pid", fields.shift_remove("pid"))?;
-    row.uid = integer("uid", fields.shift_remove("uid"))?;
-    row.gid = integer("gid", fields.shift_remove("gid"))?;
     // A missing name is stored as duetector's `Unknown`; a null stays null.
-    row.comm = match fields.shift_remove("comm") {
-        None => Some("Unknown".into()),
-        value => text("comm", value)?,
-    };
-    row.cwd = text("cwd", fields.shift_remove("cwd"))?;
-    row.fname = text("fname", fields.shift_remove("fname"))?;
+    let is_unnamed = !fields.contains_key("comm");
+    for column in COLUMNS.iter().filter(|column| column.is_core()) {
+        let name = column.name();
+        match row.slot(*column) {
+            ColumnSlot::Int(place) => *place = integer(name, fields.shift_remove(name))?,
+            ColumnSlot::Text(place) => *place = text(name, fields.shift_remove(name))?,
+            // The other ones are `dt`, which may be in two fields, and `extended`.
+            ColumnSlot::Shared(_) | ColumnSlot::Time(_) | ColumnSlot::ExecId(_) | ColumnSlot::Fixed => {}
+        }
+    }
+    if is_unnamed {
+        row.comm = Some("Unknown".into());
+    }
     if let Some(at) = moment(fields.shift_remove("timestamp"), fields.shift_remove("dt"), clock)? {
         row.dt = Some(at);
     }
@@ -142,16 +147,17 @@ fn fill_from_fields(
         }
         Some(_) => return refuse("extended", "an object"),
     };
-    let int =
-        |name: &str| fields.get(name).cloned().and_then(|value| integer("", Some(value)).ok().flatten());
-    let string = |name: &str| fields.get(name).and_then(Value::as_str);
-    row.tid = int("tid");
-    row.ppid = int("ppid");
-    row.ret = int("ret");
-    row.count = int("count");
-    row.exe = string("exe").map(Text::from);
-    row.container_id = string("container_id").map(Into::into);
-    row.exec_id = string("exec_id").and_then(exec_id);
+    for column in COLUMNS.iter().filter(|column| !column.is_core()) {
+        let Some(value) = fields.get(column.name()) else { continue };
+        match row.slot(*column) {
+            ColumnSlot::Int(place) => *place = integer("", Some(value.clone())).ok().flatten(),
+            ColumnSlot::Text(place) => *place = value.as_str().map(Text::from),
+            ColumnSlot::Shared(place) => *place = value.as_str().map(Into::into),
+            ColumnSlot::ExecId(place) => *place = value.as_str().and_then(exec_id),
+            ColumnSlot::Time(place) => *place = value.as_str().and_then(from_text),
+            ColumnSlot::Fixed => {}
+        }
+    }
     row.extended.details = Details::Fields(fields);
     Ok(())
 }

@@ -2,43 +2,32 @@
 
 use std::sync::Arc;
 
-use actors::{ChildStatus, Outbox, Phase};
+use actors::{LoopRef, Outbox, Phase};
 use flume::Receiver;
-use futures::future::BoxFuture;
-use model::{LossPoint, Routed, SinkClaim, SinkId, Tracking};
+use model::{LossPoint, Role, Routed, SinkClaim, SinkId, Tracking};
 
-/// Queue to one sink, and the means to see whether the sink still runs.
+use crate::sink::writer::SinkActor;
+
+/// Queue to one sink, and its actor.
 pub(crate) struct Route {
     pub(crate) sink: SinkId,
     pub(crate) outbox: Outbox<Routed>,
     /// The sink's end of the queue, to empty it when the sink will not run again.
     pub(crate) queue: Receiver<Routed>,
-    pub(crate) watch: Arc<dyn Watch>,
-}
-
-/// Reports whether a sink will read its queue again.
-pub(crate) trait Watch: Send + Sync {
-    fn status(&self) -> ChildStatus;
-    fn ended(&self) -> BoxFuture<'static, ()>;
-}
-
-impl<A: actors::Child, S: actors::State> Watch for actors::ChildRef<A, S> {
-    fn status(&self) -> ChildStatus {
-        actors::ChildRef::status(self)
-    }
-
-    fn ended(&self) -> BoxFuture<'static, ()> {
-        let child = self.clone();
-        Box::pin(async move { drop(actors::ChildRef::ended(&child).await) })
-    }
+    pub(crate) child: LoopRef<SinkActor>,
 }
 
 impl Route {
+    /// Returns whether the sink is the store.
+    pub(crate) fn is_store(&self) -> bool {
+        self.sink.role == Role::Store
+    }
+
     /// Sends rows to the sink. Returns false if the sink will not run again; the rows then count as lost in its
     /// queue.
     pub(crate) async fn send(&self, claim: Option<SinkClaim>, rows: Arc<[Tracking]>) -> bool {
         let routed = Routed { claim, rows };
-        if self.watch.status().phase.is_terminal() {
+        if self.child.status().phase.is_terminal() {
             self.give_back(routed);
             return false;
         }
@@ -47,7 +36,7 @@ impl Route {
         let sending = self.outbox.send(routed);
         tokio::select! {
             sent = sending => sent.is_ok(),
-            () = self.watch.ended() => {
+            _ = self.child.ended() => {
                 self.drain();
                 false
             }
@@ -56,7 +45,7 @@ impl Route {
 
     /// Counts what is queued as lost if the sink will not run again.
     pub(crate) fn settle(&self) {
-        if self.watch.status().phase.is_terminal() {
+        if self.child.status().phase.is_terminal() {
             self.drain();
         }
     }
@@ -79,7 +68,7 @@ impl Route {
     }
 
     fn cause(&self) -> &'static str {
-        match self.watch.status().phase {
+        match self.child.status().phase {
             Phase::GivenUp => "the sink was given up",
             _ => "the sink has ended",
         }

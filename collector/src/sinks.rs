@@ -1,133 +1,102 @@
-//! The sinks of the configuration: which are enabled, which file each writes, and how each is made.
+//! Running sinks: how each is started, and the handle to it.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use actors::clock;
-use model::{SinkId, SinkName};
+use actors::{AskError, LoopRef, Outbox, Placement, Spec, Supervisor, clock};
+use model::{Accounts, Routed, SinkId, SinkName};
+use tokio::sync::watch;
 
-use crate::config::{CollectorConfig, JSONL_FILE};
+use crate::config::SinkConfig;
+use crate::loss::Unwritten;
 use crate::route::Route;
-use crate::sink::jsonl::{self, Jsonl};
-use crate::sink::memory::{self, Memory};
-use crate::sink::sqlite::{self, Run, Sqlite};
-use crate::sink::writer::Pace;
-use crate::spawn::{SinkHandle, SinkSpec};
+use crate::sink::kind::{CarriedOver, SinkSpec};
+use crate::sink::writer::{Flush, Shared, SinkActor, SinkState};
 
-/// Names of all sinks, the store first.
-pub(crate) const NAMES: [&str; 3] = [sqlite::NAME, memory::NAME, jsonl::NAME];
+/// Delay before asking again an actor that crashed while it was asked.
+pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(10);
+/// Time that a stopped actor has to write what is queued.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A running sink, with the state that a successor on the same file takes over.
+/// Handle to a sink. Clones refer to the same sink.
+#[derive(Clone)]
+pub struct SinkHandle {
+    pub name: SinkName,
+    /// The sink's actor.
+    pub child: LoopRef<SinkActor>,
+    /// True once the sink is being removed while other sinks stay.
+    pub(crate) leaving: Arc<AtomicBool>,
+}
+
+impl SinkHandle {
+    /// Returns the state that the sink publishes.
+    pub fn state(&self) -> SinkState {
+        self.child.state()
+    }
+
+    /// Waits until all rows sent to the sink so far are written or lost.
+    pub async fn flush(&self) {
+        // If the sink crashes while it flushes, only the rows it held are lost; its next incarnation is asked to
+        // flush the rest.
+        while let Err(AskError::Exited { .. }) = self.child.ask(Flush).await {
+            clock::sleep(ASK_AGAIN).await;
+        }
+    }
+}
+
+/// A running sink, with the state that a successor on the same target takes over.
 #[derive(Clone)]
 pub(crate) struct RunningSink {
-    pub(crate) name: SinkName,
-    pub(crate) id: SinkId,
+    /// Settings of a sink of the configuration; `None` for the host of a child.
+    pub(crate) config: Option<SinkConfig>,
     pub(crate) handle: SinkHandle,
     pub(crate) route: Arc<Route>,
     pub(crate) carried_over: CarriedOver,
 }
 
-/// State that a sink takes over from its predecessor.
-#[derive(Clone, Default)]
-pub(crate) struct CarriedOver {
-    /// The run that the store records rows for.
-    run: Option<Run>,
-    /// The rows kept in memory.
-    pub(crate) memory: Option<Memory>,
-}
-
-/// Returns whether the configuration enables the sink.
-pub(crate) fn is_on(name: &str, config: &CollectorConfig) -> bool {
-    config.sinks().iter().any(|sink| sink.as_str() == name)
-}
-
-/// Returns whether the sink's settings are the same in two configurations.
-pub(crate) fn is_same(name: &str, one: &CollectorConfig, other: &CollectorConfig) -> bool {
-    match name {
-        sqlite::NAME => one.sqlite == other.sqlite,
-        memory::NAME => one.memory == other.memory,
-        jsonl::NAME => one.jsonl == other.jsonl,
-        _ => true,
-    }
-}
-
-/// Returns the file that the sink writes; `None` if it writes no file.
-pub(crate) fn file(name: &str, config: &CollectorConfig, workdir: &Path) -> Option<PathBuf> {
-    match name {
-        sqlite::NAME => config.store_path(workdir),
-        jsonl::NAME if config.jsonl.path == "-" => None,
-        jsonl::NAME if config.jsonl.path.is_empty() => Some(workdir.join(JSONL_FILE)),
-        jsonl::NAME => Some(workdir.join(&config.jsonl.path)),
-        _ => None,
-    }
-}
-
-/// Builds the sink's spec from the configuration.
-pub(crate) fn spec(
-    name: &str,
-    config: &CollectorConfig,
-    workdir: &Path,
-    carried_over: CarriedOver,
-) -> (SinkSpec, CarriedOver) {
-    match name {
-        memory::NAME => memory(config, carried_over),
-        jsonl::NAME => (jsonl(config, workdir), carried_over),
-        _ => sqlite(config, workdir, carried_over),
-    }
-}
-
-fn sqlite(config: &CollectorConfig, workdir: &Path, carried_over: CarriedOver) -> (SinkSpec, CarriedOver) {
-    let settings = &config.sqlite;
-    let run = carried_over.run.unwrap_or_else(|| Run {
-        run_id: format!("{:x}-{}", clock::unix_ns(), std::process::id()),
-        collector_id: config.collector_id(),
-        started: clock::wall(),
+/// Starts one sink's actor with its own queue. The actor waits until its target is `free`.
+pub(crate) fn start(
+    supervisor: &Supervisor,
+    config: Option<SinkConfig>,
+    id: SinkId,
+    spec: SinkSpec,
+    accounts: &Accounts,
+    free: watch::Receiver<bool>,
+) -> RunningSink {
+    let SinkSpec { queue: (capacity, when_full), pace, make, carried_over } = spec;
+    let (outbox, queue) = Outbox::channel(capacity as usize, when_full);
+    let leaving = Arc::default();
+    let shared = Arc::new(Shared {
+        id: id.clone(),
+        free,
+        leaving: Arc::clone(&leaving),
+        input: queue.clone(),
+        accounts: accounts.clone(),
+        pace,
+        unwritten: Unwritten::default(),
     });
-    let path = config.store_path(workdir).unwrap_or_default();
-    let (synchronous, own) = (settings.synchronous, run.clone());
-    let spec = SinkSpec {
-        name: SinkName::new(sqlite::NAME),
-        queue: (settings.queue, settings.when_full),
-        pace: Pace {
-            batch: settings.batch as usize,
-            flush_interval: settings.flush_interval.0,
-            retry_for: settings.retry_for.0,
-        },
-        make: Box::new(move || Box::new(Sqlite::new(path.clone(), synchronous, own.clone()))),
-    };
-    (spec, CarriedOver { run: Some(run), memory: None })
+    let name = id.name.clone();
+    let child = supervisor.spawn_loop(child_spec(&format!("sink:{name}")), move |ctx| {
+        SinkActor::new(ctx, shared.clone(), make())
+    });
+    let route = Arc::new(Route { sink: id, outbox, queue, child: child.clone() });
+    RunningSink { config, handle: SinkHandle { name, child, leaving }, route, carried_over }
 }
 
-fn memory(config: &CollectorConfig, carried_over: CarriedOver) -> (SinkSpec, CarriedOver) {
-    let settings = &config.memory;
-    let maxlen = settings.maxlen as usize;
-    let memory = carried_over.memory.map_or_else(|| Memory::new(maxlen), |memory| memory.resized(maxlen));
-    let shared = memory.clone();
-    let spec = SinkSpec {
-        name: SinkName::new(memory::NAME),
-        queue: (settings.queue, settings.when_full),
-        // Waiting would gain nothing: rows are shared, not written.
-        pace: Pace { batch: 1, flush_interval: Duration::ZERO, retry_for: Duration::ZERO },
-        make: Box::new(move || Box::new(shared.clone())),
-    };
-    (spec, CarriedOver { run: None, memory: Some(memory) })
+/// Starts a sink that is not in the configuration and gets its rows through the returned queue; for tests. Its
+/// accounts must have begun.
+pub fn spawn_sink(
+    supervisor: &Supervisor,
+    id: SinkId,
+    spec: SinkSpec,
+    accounts: &Accounts,
+) -> (SinkHandle, Outbox<Routed>) {
+    let sink = start(supervisor, None, id, spec, accounts, watch::channel(true).1);
+    (sink.handle, sink.route.outbox.clone())
 }
 
-fn jsonl(config: &CollectorConfig, workdir: &Path) -> SinkSpec {
-    let settings = config.jsonl.clone();
-    let path = file(jsonl::NAME, config, workdir);
-    SinkSpec {
-        name: SinkName::new(jsonl::NAME),
-        queue: (settings.queue, settings.when_full),
-        pace: Pace {
-            batch: settings.batch as usize,
-            flush_interval: settings.flush_interval.0,
-            retry_for: settings.retry_for.0,
-        },
-        make: Box::new(move || match &path {
-            None => Box::new(Jsonl::stdout()),
-            Some(path) => Box::new(Jsonl::file(path.clone(), settings.rotate_size.0, settings.rotate_keep)),
-        }),
-    }
+/// Describes an actor of the write side.
+pub(crate) fn child_spec(name: &str) -> Spec {
+    Spec { placement: Placement::OwnThread, stop_timeout: STOP_TIMEOUT, last_try: true, ..Spec::new(name) }
 }

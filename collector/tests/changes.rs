@@ -89,7 +89,7 @@ struct Rig {
 impl Rig {
     fn start(workdir: &Path) -> Self {
         let config = CollectorConfig { id: "vm".into(), ..CollectorConfig::default() };
-        let accounts = Accounts::new(&config.sinks());
+        let accounts = Accounts::default();
         let (table, filters) = (ProcessTable::default(), dropping(7));
         let handle =
             spawn(&Supervisor::new(), &config, &filters, accounts.clone(), table, workdir, None).unwrap();

@@ -13,9 +13,9 @@ use collector::sink::jsonl::Jsonl;
 use collector::sink::memory::Memory;
 use collector::sink::sqlite::{Run, Sqlite};
 use collector::sink::{Rejected, Sink, SinkError, TracerAccount, Trouble};
-use collector::{Pace, SinkHandle, Synchronous, spawn_sink};
+use collector::{CarriedOver, Pace, SinkHandle, SinkSpec, Synchronous, spawn_sink};
 use model::{
-    AccountSnapshot, Accounts, BootClock, BootNs, Claim, Details, Moment, Record, Routed, SinkName,
+    AccountSnapshot, Accounts, BootClock, BootNs, Claim, Details, Moment, Record, Role, Routed, SinkName,
     TracerName, Tracking, WallTime,
 };
 use proptest::prelude::*;
@@ -70,15 +70,12 @@ impl<S: Sink> Sink for Faulty<S> {
     fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError> {
         self.sink.close(accounts, ended)
     }
-
-    fn keeps_accounts(&self) -> bool {
-        self.sink.keeps_accounts()
-    }
 }
 
 /// A kind of sink, and how to read back its rows as (tracer, number) in order.
 trait Kind {
-    type Sink: Sink + Unpin;
+    const ROLE: Role;
+    type Sink: Sink;
     fn new(folder: &Path) -> Self;
     fn make(&self) -> Self::Sink;
     fn read(&self, tracer: &str) -> Vec<i64>;
@@ -87,6 +84,7 @@ trait Kind {
 struct SqliteKind(PathBuf);
 
 impl Kind for SqliteKind {
+    const ROLE: Role = Role::Store;
     type Sink = Sqlite;
     fn new(folder: &Path) -> Self {
         Self(folder.join("db"))
@@ -110,6 +108,7 @@ impl Kind for SqliteKind {
 struct JsonlKind(PathBuf);
 
 impl Kind for JsonlKind {
+    const ROLE: Role = Role::Copy;
     type Sink = Jsonl;
     fn new(folder: &Path) -> Self {
         Self(folder.join("lines"))
@@ -131,6 +130,7 @@ impl Kind for JsonlKind {
 struct MemoryKind(Memory);
 
 impl Kind for MemoryKind {
+    const ROLE: Role = Role::Copy;
     type Sink = Memory;
     fn new(_: &Path) -> Self {
         Self(Memory::new(10_000))
@@ -159,15 +159,18 @@ impl<K: Kind + Send + Sync + 'static> Stage<K> {
     fn start(plan: &[Fault]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let kind = Arc::new(K::new(folder.path()));
-        let name = SinkName::new("under test");
-        let accounts = Accounts::new(std::slice::from_ref(&name));
+        let accounts = Accounts::default();
+        let id = accounts.new_sink_id(&SinkName::new("under test"), K::ROLE);
+        accounts.join(&id);
         let plan: Plan = Arc::new(Mutex::new(plan.iter().copied().collect()));
         let hour = Duration::from_secs(3600);
         let pace = Pace { batch: 1000, flush_interval: hour, retry_for: Duration::from_secs(60) };
         let made = kind.clone();
-        let make = move || Faulty { sink: made.make(), plan: plan.clone() };
-        let (sink, outbox) =
-            spawn_sink(&Supervisor::new(), name, (64, WhenFull::Block), pace, accounts.clone(), make);
+        let make =
+            Box::new(move || Box::new(Faulty { sink: made.make(), plan: plan.clone() }) as Box<dyn Sink>);
+        let spec =
+            SinkSpec { queue: (64, WhenFull::Block), pace, make, carried_over: CarriedOver::default() };
+        let (sink, outbox) = spawn_sink(&Supervisor::new(), id, spec, &accounts);
         Self { kind, accounts, sink, outbox, sent: 0, _folder: folder }
     }
 

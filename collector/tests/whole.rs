@@ -51,7 +51,7 @@ struct Stage {
 
 impl Stage {
     fn start(config: &CollectorConfig, workdir: &Path) -> Result<Self, SpawnError> {
-        let accounts = Accounts::new(&config.sinks());
+        let accounts = Accounts::default();
         let table = ProcessTable::default();
         let handle = spawn(&Supervisor::new(), config, &filters(), accounts.clone(), table, workdir, None)?;
         Ok(Self { handle, accounts })
@@ -72,8 +72,8 @@ impl Stage {
     fn assert_balances(&self) {
         for account in self.accounts.all() {
             for sink in self.accounts.sinks() {
-                let snapshot = account.snapshot(&sink);
-                assert_eq!(snapshot.in_flight(), 0, "{} in {sink}: {snapshot:?}", account.tracer());
+                let snapshot = account.snapshot_of(&sink);
+                assert_eq!(snapshot.in_flight(), 0, "{} in {}: {snapshot:?}", account.tracer(), sink.name);
             }
         }
     }

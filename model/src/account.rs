@@ -22,15 +22,15 @@ mod sinks;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 pub use follow::Pinned;
 use follow::SharedRings;
-use sinks::read;
 
+use crate::lock::{lock, read};
 use crate::offsets::{OffsetRange, OffsetTracker, Outcomes};
 use crate::snapshot::{AccountSnapshot, Gap, LossPoint, Lost, SAMPLED};
-use crate::{BootNs, SinkId, SinkName, TracerName};
+use crate::{BootNs, Role, SinkId, SinkName, TracerName};
 
 type GapKey = (LossPoint, Option<SinkName>, bool);
 
@@ -152,7 +152,7 @@ impl Account {
 }
 
 /// The accounts of all tracers of a run. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Accounts {
     sinks: Arc<RwLock<Vec<SinkId>>>,
     /// Generations given to sinks so far.
@@ -162,11 +162,11 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Creates accounts for any number of tracers, each with these sinks.
+    /// Creates accounts for any number of tracers, each with these sinks; none of them is the store.
     pub fn new(sinks: &[SinkName]) -> Self {
-        let ids = sinks.iter().map(|name| SinkId { name: name.clone(), generation: 0 }).collect();
-        let sinks = Arc::new(RwLock::new(ids));
-        Self { sinks, generations: Arc::default(), accounts: Arc::default(), rings: Arc::default() }
+        let accounts = Self::default();
+        sinks.iter().for_each(|name| accounts.join(&accounts.new_sink_id(name, Role::Copy)));
+        accounts
     }
 
     /// Returns the tracer's account, which the first call opens.
@@ -262,14 +262,14 @@ impl Claim {
         let count = std::mem::take(&mut self.count);
         self.account.routed.fetch_add(count, Relaxed);
         let sinks = self.account.sinks();
-        let claims = sinks.iter().enumerate().map(|(index, sink)| SinkClaim {
+        let claims = sinks.iter().map(|sink| SinkClaim {
             account: self.account.clone(),
             sink: sink.clone(),
             count,
             point: LossPoint::Queue,
             span: self.span,
-            // Only the first sink, the store, settles the ring's ranges.
-            segment: self.segment.filter(|_| index == 0),
+            // Only the store settles the ring's ranges.
+            segment: self.segment.filter(|_| sink.id.role == Role::Store),
         });
         claims.collect()
     }
@@ -369,12 +369,6 @@ fn dropped_because() -> &'static str {
     } else {
         "the actor that held them ended"
     }
-}
-
-/// Locks a mutex even if it is poisoned: each update is complete in itself, so a panic elsewhere leaves the data
-/// usable.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

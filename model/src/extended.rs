@@ -90,7 +90,22 @@ pub enum Field<'a> {
     Json(Cow<'a, Value>),
 }
 
-impl Field<'_> {
+impl<'a> Field<'a> {
+    /// Returns the value as the text that Python would show, because duetector compares that; `None` for null.
+    pub fn into_python(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Bool(truth) => Some(python_bool(truth)),
+            Self::Str(text) => Some(text),
+            Self::Json(Cow::Borrowed(Value::String(text))) => Some(text.into()),
+            Self::Json(ref value) => match **value {
+                Value::Null => None,
+                Value::Bool(truth) => Some(python_bool(truth)),
+                _ => Some(self.to_plain().into_owned().into()),
+            },
+            other => Some(other.to_plain().into_owned().into()),
+        }
+    }
+
     /// Returns the value as the text that filters compare: strings unchanged, all else as JSON.
     pub fn to_plain(&self) -> Cow<'_, str> {
         match self {
@@ -102,6 +117,10 @@ impl Field<'_> {
             other => Cow::Owned(serde_json::to_string(other).unwrap_or_default()),
         }
     }
+}
+
+fn python_bool(truth: bool) -> Cow<'static, str> {
+    if truth { "True" } else { "False" }.into()
 }
 
 impl Extended {

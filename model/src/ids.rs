@@ -49,11 +49,22 @@ name! {
     SinkName
 }
 
+/// The part that a sink plays in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Keeps the accounts and the checkpoints with its rows. At most one sink of a run has this role.
+    Store,
+    /// Gets the same rows and keeps no accounts.
+    Copy,
+}
+
 /// Identifies a sink of a run, even if several had the same name one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SinkId {
     /// Name of the sink.
     pub name: SinkName,
+    /// The part that the sink plays.
+    pub role: Role,
     /// Number that grows with each new sink of a run.
     pub generation: u32,
 }

@@ -9,12 +9,11 @@ pub mod batch;
 pub mod changes;
 pub mod container;
 pub mod details;
-#[cfg(feature = "expression")]
-pub mod expression;
 pub mod extended;
 pub mod fields;
 pub mod file;
 pub mod ids;
+pub mod lock;
 pub mod offsets;
 pub mod problem;
 pub mod process;
@@ -24,7 +23,6 @@ pub mod schema;
 pub mod snapshot;
 pub mod text;
 pub mod time;
-pub mod tracking;
 pub mod units;
 
 pub use account::{Account, Accounts, Claim, Pinned, SinkAccount, SinkClaim};
@@ -36,14 +34,14 @@ pub use details::{
 };
 pub use extended::{Container, Extended};
 pub use file::{File, Layer, RealFile};
-pub use ids::{ExecId, MANIFEST, SinkId, SinkName, TracerName};
+pub use ids::{ExecId, MANIFEST, Role, SinkId, SinkName, TracerName};
 pub use offsets::{Checkpoint, OffsetRange, Outcomes, Remembered, RingCheckpoint};
 pub use problem::Problem;
 pub use process::{Lineage, ProcessInfo, ProcessTable};
 pub use pushdown::Pushdown;
 pub use record::{CgroupId, Identity, Moment, Record};
+pub use schema::Tracking;
 pub use snapshot::{AccountSnapshot, Gap, LossPoint, Lost, SAMPLED};
 pub use text::Text;
 pub use time::{BootClock, BootNs, WallTime};
-pub use tracking::Tracking;
 pub use units::{Period, Size};

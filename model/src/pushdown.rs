@@ -13,9 +13,6 @@
 //!                       └──────────▶ applied again to every record ◀──────────────────────────┘
 //! ```
 
-#[cfg(feature = "expression")]
-mod pattern;
-
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -24,8 +21,6 @@ use serde::{Deserialize, Serialize};
 use crate::TracerName;
 use crate::container::Found;
 use crate::extended::errno_name;
-#[cfg(feature = "expression")]
-pub use pattern::prefixes_of;
 
 /// Largest number of tests in all rules together.
 pub const MAX_TESTS: usize = 256;

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use actors::Progress;
+use actors::State;
 use actors::clock::{self, Instant};
 use nix::sys::signal::Signal;
 
@@ -98,11 +98,7 @@ impl Stream {
 }
 
 /// Runs the command until it exits, or until it is ended by its timeout or a stop.
-pub(crate) async fn run(
-    settings: &ShellSettings,
-    control: &Control,
-    progress: &Progress,
-) -> Result<Run, StartError> {
+pub(crate) async fn run<S: State>(settings: &ShellSettings, control: &Control<S>) -> Result<Run, StartError> {
     let (mut process, pipes) = Process::start(&settings.command, &settings.section, Stdio::null())?;
     let mut stdout = Stream::new(pipes.stdout, settings.output_limit);
     let mut stderr = Stream::new(pipes.stderr, STDERR_KEPT);
@@ -112,7 +108,7 @@ pub(crate) async fn run(
         let next = end.next.map_or(PROGRESS_INTERVAL, |(at, _)| {
             at.saturating_duration_since(clock::now()).min(PROGRESS_INTERVAL)
         });
-        progress.mark();
+        control.ctx.progress().mark();
         tokio::select! {
             () = stdout.pipe.readable(), if stdout.open => stdout.read(&mut buffer),
             () = stderr.pipe.readable(), if stderr.open => stderr.read(&mut buffer),

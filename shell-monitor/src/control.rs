@@ -3,58 +3,52 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::{Progress, clock};
-use tokio::sync::watch;
+use actors::{LoopCtx, State};
 
-use crate::host::{Switch, until};
+use crate::host::Switch;
 
-/// Interval at which a tracer that only waits reports progress.
+/// Maximum time between two marks of progress.
 pub(crate) const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Stop signal and host's switch of one incarnation. Clones share them.
-#[derive(Clone)]
-pub(crate) struct Control {
+/// Signals for the loop of one incarnation: the supervisor's request to stop, and the host's switch.
+pub(crate) struct Control<S> {
+    pub(crate) ctx: LoopCtx<S>,
     switch: Arc<Switch>,
-    stop: Arc<watch::Sender<bool>>,
 }
 
-impl Control {
-    pub(crate) fn new(switch: Arc<Switch>) -> Self {
-        Self { switch, stop: Arc::new(watch::Sender::new(false)) }
+impl<S> Clone for Control<S> {
+    fn clone(&self) -> Self {
+        Self { ctx: self.ctx.clone(), switch: self.switch.clone() }
     }
+}
 
-    /// Asks the tracer to end.
-    pub(crate) fn stop(&self) {
-        self.stop.send_replace(true);
-    }
-
-    pub(crate) fn is_stopped(&self) -> bool {
-        *self.stop.borrow()
+impl<S: State> Control<S> {
+    pub(crate) fn new(ctx: LoopCtx<S>, switch: Arc<Switch>) -> Self {
+        Self { ctx, switch }
     }
 
     pub(crate) fn is_halted(&self) -> bool {
-        self.is_stopped() || !self.switch.is_wanted()
+        self.ctx.is_stopping() || !self.switch.is_wanted()
     }
 
     /// Waits until the tracer should not run: because it must end, or until its host wants it again.
     pub(crate) async fn halted(&self) {
         tokio::select! {
-            () = until(&self.stop, true) => {}
+            () = self.ctx.stopped() => {}
             () = self.switch.until_wanted(false) => {}
         }
     }
 
     /// Waits until the host wants the tracer; returns false if it must end instead.
-    pub(crate) async fn wanted(&self, progress: &Progress) -> bool {
-        loop {
-            progress.mark();
+    pub(crate) async fn wanted(&self) -> bool {
+        let wanted = async {
             tokio::select! {
                 biased;
-                () = until(&self.stop, true) => return false,
-                () = self.switch.until_wanted(true) => return true,
-                () = clock::sleep(PROGRESS_INTERVAL) => {}
+                () = self.ctx.stopped() => false,
+                () = self.switch.until_wanted(true) => true,
             }
-        }
+        };
+        self.ctx.progress().marking(wanted).await
     }
 
     pub(crate) fn switch(&self) -> &Arc<Switch> {

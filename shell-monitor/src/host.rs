@@ -7,12 +7,13 @@
 //! tracers share.)
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
-use actors::{ActorCtx, Child, ChildRef, Exit, Shutdown, State, clock};
+use actors::{ActorCtx, ActorLoop, Exit, LoopRef, Shutdown, clock};
 use model::TracerName;
+use model::lock::lock;
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -128,12 +129,12 @@ pub(crate) async fn until(signal: &watch::Sender<bool>, value: bool) {
 }
 
 /// A tracer's actor and its switch.
-pub(crate) struct Kept<A: Actor, S> {
-    pub(crate) child: ChildRef<A, S>,
+pub(crate) struct Kept<L: ActorLoop> {
+    pub(crate) child: LoopRef<L>,
     pub(crate) switch: Arc<Switch>,
 }
 
-impl<A: Actor, S> Clone for Kept<A, S> {
+impl<L: ActorLoop> Clone for Kept<L> {
     fn clone(&self) -> Self {
         Self { child: self.child.clone(), switch: self.switch.clone() }
     }
@@ -141,28 +142,28 @@ impl<A: Actor, S> Clone for Kept<A, S> {
 
 /// The tracers of a host, which change while the agent runs. Clones share the set; its lock is never held over an
 /// await.
-pub(crate) struct Set<A: Actor, S> {
-    tracers: Arc<Mutex<BTreeMap<TracerName, Kept<A, S>>>>,
+pub(crate) struct Set<L: ActorLoop> {
+    tracers: Arc<Mutex<BTreeMap<TracerName, Kept<L>>>>,
 }
 
-impl<A: Actor, S> Clone for Set<A, S> {
+impl<L: ActorLoop> Clone for Set<L> {
     fn clone(&self) -> Self {
         Self { tracers: self.tracers.clone() }
     }
 }
 
-impl<A: Actor, S> Default for Set<A, S> {
+impl<L: ActorLoop> Default for Set<L> {
     fn default() -> Self {
         Self { tracers: Arc::default() }
     }
 }
 
-impl<A: Actor, S> Set<A, S> {
-    pub(crate) fn get(&self, tracer: &TracerName) -> Option<Kept<A, S>> {
+impl<L: ActorLoop> Set<L> {
+    pub(crate) fn get(&self, tracer: &TracerName) -> Option<Kept<L>> {
         self.lock().get(tracer).cloned()
     }
 
-    pub(crate) fn add(&self, tracer: TracerName, kept: Kept<A, S>) {
+    pub(crate) fn add(&self, tracer: TracerName, kept: Kept<L>) {
         self.lock().insert(tracer, kept);
     }
 
@@ -170,20 +171,20 @@ impl<A: Actor, S> Set<A, S> {
         self.lock().remove(tracer);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<TracerName, Kept<A, S>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<TracerName, Kept<L>>> {
         // Each change is one call, so the map is consistent even after a panic.
-        self.tracers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tracers)
     }
 }
 
-/// Actor that attaches and detaches tracers of type `A`.
-pub struct Host<A: Actor, S> {
+/// Actor that attaches and detaches tracers of type `L`.
+pub struct Host<L: ActorLoop> {
     ctx: ActorCtx<HostState>,
-    tracers: Set<A, S>,
+    tracers: Set<L>,
 }
 
-impl<A: Child, S: State> Host<A, S> {
-    pub(crate) fn new(ctx: ActorCtx<HostState>, tracers: Set<A, S>) -> Self {
+impl<L: ActorLoop> Host<L> {
+    pub(crate) fn new(ctx: ActorCtx<HostState>, tracers: Set<L>) -> Self {
         Self { ctx, tracers }
     }
 
@@ -211,11 +212,11 @@ impl<A: Child, S: State> Host<A, S> {
     }
 }
 
-impl<A: Child, S: State> Actor for Host<A, S> {
+impl<L: ActorLoop> Actor for Host<L> {
     type Context = Context<Self>;
 }
 
-impl<A: Child, S: State> Handler<Attach> for Host<A, S> {
+impl<L: ActorLoop> Handler<Attach> for Host<L> {
     type Result = ResponseFuture<Result<(), HostError>>;
 
     fn handle(&mut self, Attach(tracer): Attach, _: &mut Self::Context) -> Self::Result {
@@ -227,7 +228,7 @@ impl<A: Child, S: State> Handler<Attach> for Host<A, S> {
     }
 }
 
-impl<A: Child, S: State> Handler<Detach> for Host<A, S> {
+impl<L: ActorLoop> Handler<Detach> for Host<L> {
     type Result = ResponseFuture<Result<(), HostError>>;
 
     fn handle(&mut self, Detach(tracer): Detach, _: &mut Self::Context) -> Self::Result {
@@ -241,7 +242,7 @@ impl<A: Child, S: State> Handler<Detach> for Host<A, S> {
     }
 }
 
-impl<A: Child, S: State> Handler<Shutdown> for Host<A, S> {
+impl<L: ActorLoop> Handler<Shutdown> for Host<L> {
     type Result = ();
 
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
@@ -268,7 +269,7 @@ mod tests {
             let wiring = crate::Wiring { accounts, outbox, reserved: Default::default() };
             let (switch, supervisor) = (Switch::new(), Supervisor::new());
             switch.wanted.send_replace(false);
-            let child = supervisor.spawn(crate::shell::spec(&settings), {
+            let child = supervisor.spawn_loop(crate::shell::spec(&settings), {
                 let (switch, shared) =
                     (switch.clone(), (Default::default(), Arc::new(tokio::sync::Semaphore::new(1))));
                 move |ctx| {

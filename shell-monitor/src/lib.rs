@@ -42,6 +42,6 @@ pub use wiring::{Reserved, Wiring};
 use host::Host;
 
 /// Actor that hosts the shell tracers.
-pub type ShellHost = Host<ShellTracer, ShellState>;
+pub type ShellHost = Host<ShellTracer>;
 /// Actor that hosts the subprocess tracers.
-pub type SubprocessHost = Host<SubprocessTracer, SubprocessState>;
+pub type SubprocessHost = Host<SubprocessTracer>;

@@ -6,17 +6,18 @@
 //! stays.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use actors::{AnyChild, ChildRef, Spec, Supervisor};
+use actors::{ActorLoop, AnyChild, ChildRef, LoopRef, Spec, Supervisor};
+use model::lock::lock;
 use model::{Changes, Problem, TracerName};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::host::{Attach, Detach, Host, HostError, HostState, Kept, Set, Switch};
 use crate::settings::{ShellSettings, SubprocessSettings};
-use crate::shell::{self, Cache, ShellState, ShellTracer};
-use crate::subprocess::{self, SubprocessState, SubprocessTracer};
+use crate::shell::{self, Cache, ShellTracer};
+use crate::subprocess::{self, SubprocessTracer};
 use crate::wiring::Wiring;
 use crate::{ShellHost, SubprocessHost};
 
@@ -67,8 +68,8 @@ struct Inner {
     supervisor: Supervisor,
     wiring: Wiring,
     permits: Arc<Semaphore>,
-    shells: Set<ShellTracer, ShellState>,
-    subprocesses: Set<SubprocessTracer, SubprocessState>,
+    shells: Set<ShellTracer>,
+    subprocesses: Set<SubprocessTracer>,
     shell_host: ChildRef<ShellHost, HostState>,
     subprocess_host: ChildRef<SubprocessHost, HostState>,
     present: Mutex<Present>,
@@ -137,11 +138,11 @@ pub fn spawn(supervisor: &Supervisor, config: &Config, wiring: &Wiring) -> Monit
     Monitor { inner: Arc::new(inner) }
 }
 
-fn spawn_host<A: actors::Child, S: actors::State>(
+fn spawn_host<L: ActorLoop>(
     supervisor: &Supervisor,
     name: &str,
-    tracers: &Set<A, S>,
-) -> ChildRef<Host<A, S>, HostState> {
+    tracers: &Set<L>,
+) -> ChildRef<Host<L>, HostState> {
     let tracers = tracers.clone();
     supervisor.spawn(Spec::new(name), move |ctx| Host::new(ctx, tracers.clone()))
 }
@@ -160,7 +161,7 @@ impl Monitor {
     }
 
     /// Returns a shell tracer's actor, to read or set its cache.
-    pub fn shell(&self, name: &TracerName) -> Option<ChildRef<ShellTracer, ShellState>> {
+    pub fn shell(&self, name: &TracerName) -> Option<LoopRef<ShellTracer>> {
         self.inner.shells.get(name).map(|kept| kept.child)
     }
 
@@ -235,7 +236,7 @@ fn changes(before: &Wanted, after: &Wanted) -> Changes {
 
 impl Inner {
     fn present(&self) -> MutexGuard<'_, Present> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.present)
     }
 
     fn kind(&self, name: &TracerName) -> Result<Kind, HostError> {
@@ -295,14 +296,14 @@ impl Inner {
                 let (name, spec) = (settings.name.clone(), shell::spec(&settings));
                 self.present().caches.insert(name.clone(), cache.clone());
                 let shared = (cache, self.permits.clone());
-                let child = self.supervisor.spawn(spec, move |ctx| {
+                let child = self.supervisor.spawn_loop(spec, move |ctx| {
                     ShellTracer::new(ctx, settings.clone(), wiring.clone(), switch.clone(), shared.clone())
                 });
                 self.shells.add(name, Kept { child, switch: kept_switch });
             }
             Settings::Subprocess(settings) => {
                 let (name, spec) = (settings.name.clone(), subprocess::spec(&settings));
-                let child = self.supervisor.spawn(spec, move |ctx| {
+                let child = self.supervisor.spawn_loop(spec, move |ctx| {
                     SubprocessTracer::new(ctx, settings.clone(), wiring.clone(), switch.clone())
                 });
                 self.subprocesses.add(name, Kept { child, switch: kept_switch });

@@ -6,11 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::clock::{self, Instant};
-use actors::{Batcher, Closed, Limits, Outbox, Progress};
+use actors::{Batcher, Limits};
 use model::{Account, Accounts, Batch, BootNs, Claim, Record, TracerName};
-
-/// Interval at which a tracer that waits for the collector reports progress: a full queue is not its fault.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Limits at which a batch is sent. The age is the longest time that an event waits when there are few.
 const LIMITS: Limits = Limits { count: 1024, bytes: 1 << 20, age: Duration::from_millis(50) };
@@ -88,18 +85,6 @@ impl Pending {
     /// Returns the next batch to send.
     pub(crate) fn next(&mut self) -> Option<Batch> {
         self.ready.pop_front()
-    }
-}
-
-/// Sends a batch, however long the collector takes, and reports progress meanwhile.
-pub(crate) async fn send(outbox: &Outbox<Batch>, batch: Batch, progress: &Progress) -> Result<(), Closed> {
-    let mut sending = std::pin::pin!(outbox.send(batch));
-    loop {
-        progress.mark();
-        tokio::select! {
-            sent = &mut sending => return sent,
-            () = clock::sleep(PROGRESS_INTERVAL) => {}
-        }
     }
 }
 

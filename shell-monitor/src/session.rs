@@ -27,12 +27,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use actors::clock::{self, Instant};
-use actors::{ActorCtx, Closed};
+use actors::{Closed, LoopCtx};
 use futures::future::BoxFuture;
 use nix::sys::signal::Signal;
 
 use crate::control::{Control, PROGRESS_INTERVAL};
-use crate::pending;
 use crate::pipe::{Pipe, PollResult};
 use crate::process::{self, Pipes, Process, StartError};
 use crate::protocol;
@@ -86,8 +85,8 @@ enum Event {
 
 pub(crate) struct Session<'a> {
     settings: &'a SubprocessSettings,
-    ctx: &'a ActorCtx<SubprocessState>,
-    control: &'a Control,
+    ctx: &'a LoopCtx<SubprocessState>,
+    control: &'a Control<SubprocessState>,
     wiring: &'a Wiring,
     process: Process,
     stdout: Pipe,
@@ -116,10 +115,10 @@ pub(crate) struct Session<'a> {
 /// Starts the child and serves it until it has exited.
 pub(crate) async fn run(
     settings: &SubprocessSettings,
-    ctx: &ActorCtx<SubprocessState>,
-    control: &Control,
+    control: &Control<SubprocessState>,
     wiring: &Wiring,
 ) -> End {
+    let ctx = &control.ctx;
     let (process, pipes) = match Process::start(&settings.command, &settings.section, Stdio::piped()) {
         Ok(started) => started,
         Err(refused) => return End::Refused(refused),
@@ -131,7 +130,7 @@ pub(crate) async fn run(
         state.pid = Some(pid);
         state.starts += 1;
     });
-    let end = Session::new(settings, ctx, control, wiring, process, pipes).run_loop().await;
+    let end = Session::new(settings, control, wiring, process, pipes).run_loop().await;
     ctx.update(|state| state.pid = None);
     end
 }
@@ -139,13 +138,12 @@ pub(crate) async fn run(
 impl<'a> Session<'a> {
     fn new(
         settings: &'a SubprocessSettings,
-        ctx: &'a ActorCtx<SubprocessState>,
-        control: &'a Control,
+        control: &'a Control<SubprocessState>,
         wiring: &'a Wiring,
         process: Process,
         pipes: Pipes,
     ) -> Self {
-        let before = ctx.read();
+        let (ctx, before) = (&control.ctx, control.ctx.read());
         let parser = StdoutParser::new(
             settings.name.clone(),
             wiring.reserved.clone(),
@@ -374,7 +372,7 @@ impl<'a> Session<'a> {
         });
         tracing::info!(tracer = %self.settings.name, status, "child ended");
         while let Some(batch) = self.parser.pending().next() {
-            if pending::send(&self.wiring.outbox, batch, self.ctx.progress()).await.is_err() {
+            if self.ctx.progress().marking(self.wiring.outbox.send(batch)).await.is_err() {
                 self.collector_gone = true;
             }
         }

@@ -2,10 +2,10 @@
 
 mod work;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use actix::{Actor, AsyncContext as _, Context, Handler, Message, WrapFuture as _};
-use actors::{ActorCtx, Shutdown, Spec};
+use actix::{Handler, Message};
+use actors::{ActorLoop, Exit, LoopActor, LoopCtx, Spec};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
@@ -14,6 +14,7 @@ use crate::host::Switch;
 use crate::output::Format;
 use crate::settings::ShellSettings;
 use crate::wiring::Wiring;
+use model::lock::lock;
 use work::Work;
 
 /// State that a shell tracer publishes.
@@ -85,14 +86,15 @@ pub struct ShellTracer {
 
 impl ShellTracer {
     pub(crate) fn new(
-        ctx: ActorCtx<ShellState>,
+        ctx: LoopCtx<ShellState>,
         settings: Arc<ShellSettings>,
         wiring: Wiring,
         switch: Arc<Switch>,
         shared: (Cache, Arc<Semaphore>),
     ) -> Self {
         let ((cache, permits), format) = (shared, Arc::new(Format::new(&settings.parse)));
-        Self { work: Work { ctx, settings, wiring, control: Control::new(switch), cache, permits, format } }
+        let control = Control::new(ctx.clone(), switch);
+        Self { work: Work { ctx, settings, wiring, control, cache, permits, format } }
     }
 }
 
@@ -101,23 +103,15 @@ pub(crate) fn spec(settings: &ShellSettings) -> Spec {
     Spec { revivable: true, ..Spec::new(settings.name.as_str()) }
 }
 
-impl Actor for ShellTracer {
-    type Context = Context<Self>;
+impl ActorLoop for ShellTracer {
+    type State = ShellState;
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(self.work.clone().run().into_actor(self));
+    fn start(&mut self) -> impl Future<Output = Exit> + 'static {
+        self.work.clone().run()
     }
 }
 
-impl Handler<Shutdown> for ShellTracer {
-    type Result = ();
-
-    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.work.control.stop();
-    }
-}
-
-impl Handler<GetCache> for ShellTracer {
+impl Handler<GetCache> for LoopActor<ShellTracer> {
     type Result = Option<Vec<u8>>;
 
     fn handle(&mut self, _: GetCache, _: &mut Self::Context) -> Self::Result {
@@ -125,7 +119,7 @@ impl Handler<GetCache> for ShellTracer {
     }
 }
 
-impl Handler<SetCache> for ShellTracer {
+impl Handler<SetCache> for LoopActor<ShellTracer> {
     type Result = ();
 
     fn handle(&mut self, SetCache(output): SetCache, _: &mut Self::Context) {
@@ -133,15 +127,10 @@ impl Handler<SetCache> for ShellTracer {
     }
 }
 
-impl Handler<ClearCache> for ShellTracer {
+impl Handler<ClearCache> for LoopActor<ShellTracer> {
     type Result = ();
 
     fn handle(&mut self, _: ClearCache, _: &mut Self::Context) {
         *lock(&self.work.cache) = None;
     }
-}
-
-/// Locks the cache. It stays usable after a panic, because it is always replaced as a whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

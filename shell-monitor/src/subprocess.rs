@@ -6,8 +6,7 @@
 
 use std::sync::Arc;
 
-use actix::{Actor, AsyncContext as _, Context, Handler, WrapFuture as _};
-use actors::{ActorCtx, Backoff, Exit, Placement, RestartPolicy, Shutdown, Spec};
+use actors::{ActorLoop, Backoff, Exit, LoopCtx, Placement, RestartPolicy, Spec};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -49,20 +48,19 @@ pub struct SubprocessState {
 
 /// Actor that keeps one child process.
 pub struct SubprocessTracer {
-    ctx: ActorCtx<SubprocessState>,
     settings: Arc<SubprocessSettings>,
     wiring: Wiring,
-    control: Control,
+    control: Control<SubprocessState>,
 }
 
 impl SubprocessTracer {
     pub(crate) fn new(
-        ctx: ActorCtx<SubprocessState>,
+        ctx: LoopCtx<SubprocessState>,
         settings: Arc<SubprocessSettings>,
         wiring: Wiring,
         switch: Arc<Switch>,
     ) -> Self {
-        Self { ctx, settings, wiring, control: Control::new(switch) }
+        Self { settings, wiring, control: Control::new(ctx, switch) }
     }
 }
 
@@ -80,39 +78,25 @@ pub(crate) fn spec(settings: &SubprocessSettings) -> Spec {
     }
 }
 
-async fn work(
-    ctx: ActorCtx<SubprocessState>,
-    settings: Arc<SubprocessSettings>,
-    wiring: Wiring,
-    control: Control,
-) {
-    while control.wanted(ctx.progress()).await {
-        match session::run(&settings, &ctx, &control, &wiring).await {
-            // The tracer was detached, not stopped: it may be wanted again.
-            End::Asked => {}
-            End::Finished => return ctx.end(Exit::Finished),
-            End::Failed(cause) => return ctx.fail(cause),
-            End::Refused(cause) if cause.is_permanent() => return ctx.give_up(cause),
-            End::Refused(cause) => return ctx.fail(cause),
-            End::CollectorGone => return ctx.give_up("the collector takes no records any more"),
+impl ActorLoop for SubprocessTracer {
+    type State = SubprocessState;
+
+    fn start(&mut self) -> impl Future<Output = Exit> + 'static {
+        let Self { settings, wiring, control } = self;
+        let (settings, wiring, control) = (settings.clone(), wiring.clone(), control.clone());
+        async move {
+            while control.wanted().await {
+                match session::run(&settings, &control, &wiring).await {
+                    // The tracer was detached, not stopped: it may be wanted again.
+                    End::Asked => {}
+                    End::Finished => return Exit::Finished,
+                    End::Failed(cause) => return Exit::failed(cause),
+                    End::Refused(cause) if cause.is_permanent() => return Exit::given_up(cause),
+                    End::Refused(cause) => return Exit::failed(cause),
+                    End::CollectorGone => return Exit::given_up("the collector takes no records any more"),
+                }
+            }
+            Exit::Stopped
         }
-    }
-    ctx.end(Exit::Stopped);
-}
-
-impl Actor for SubprocessTracer {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        let work = work(self.ctx.clone(), self.settings.clone(), self.wiring.clone(), self.control.clone());
-        ctx.spawn(work.into_actor(self));
-    }
-}
-
-impl Handler<Shutdown> for SubprocessTracer {
-    type Result = ();
-
-    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.control.stop();
     }
 }

@@ -1,9 +1,10 @@
 //! The parts of the agent that the tracers of this crate depend on.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use actors::Outbox;
+use model::lock::{read, write};
 use model::{Accounts, Batch, TracerName};
 
 /// Destination and accounts of records.
@@ -33,11 +34,11 @@ impl Reserved {
 
     /// Replaces the reserved names.
     pub fn replace(&self, names: impl IntoIterator<Item = TracerName>) {
-        *self.names.write().unwrap_or_else(PoisonError::into_inner) = names.into_iter().collect();
+        *write(&self.names) = names.into_iter().collect();
     }
 
     /// Returns whether the name is reserved.
     pub fn contains(&self, name: &TracerName) -> bool {
-        self.names.read().unwrap_or_else(PoisonError::into_inner).contains(name)
+        read(&self.names).contains(name)
     }
 }

@@ -1,6 +1,6 @@
 //! Looks up the names in a query: columns, and fields of `extended`.
 
-use model::schema::{self, ColumnKind};
+use model::schema::{self, Column, ColumnKind};
 
 use crate::error::reading;
 use crate::{Error, Store, Table};
@@ -24,10 +24,20 @@ pub(crate) enum Target {
     Field { paths: Vec<String> },
 }
 
+impl Target {
+    /// Returns where a column of a row is read.
+    pub(crate) fn of(column: Column) -> Self {
+        if column == Column::Tracer {
+            return Self::Tracer;
+        }
+        Self::Column { name: column.name(), kind: column.kind() }
+    }
+}
+
 /// Returns the columns that are shown if a query names none: those of a `Tracking`.
 pub(crate) fn tracking() -> Vec<(String, Target)> {
     let columns = schema::COLUMNS.iter();
-    let columns = columns.map(|c| (c.name.to_owned(), Target::Column { name: c.name, kind: c.kind }));
+    let columns = columns.map(|column| (column.name().to_owned(), Target::of(*column)));
     // The tracer comes first because people read it first; `extended` comes last because it is long.
     let (extended, rest): (Vec<_>, Vec<_>) = columns.partition(|(name, _)| name == "extended");
     let tracer = ("tracer".to_owned(), Target::Tracer);
@@ -42,12 +52,12 @@ pub(crate) struct Names<'a> {
 
 impl Names<'_> {
     pub(crate) fn find(&self, name: &str) -> Result<Target, Error> {
-        let column = schema::COLUMNS.iter().find(|column| column.name == name);
+        let column = schema::COLUMNS.iter().find(|column| column.name() == name);
         match (name, column) {
             ("tracer", _) => Ok(Target::Tracer),
             ("collector_id", _) => Ok(Target::CollectorId),
             ("id", _) => Ok(Target::Id),
-            (_, Some(column)) => Ok(Target::Column { name: column.name, kind: column.kind }),
+            (_, Some(column)) => Ok(Target::of(*column)),
             (name, None) => self.find_field(name),
         }
     }
@@ -127,11 +137,11 @@ fn paths(field: &str) -> Vec<String> {
 
 /// Names of fields that built-in tracers write; known before the first row has them.
 fn built_in_fields<'a>() -> impl Iterator<Item = &'a str> {
-    schema::FIELDS.iter().map(|(name, _)| *name)
+    schema::FIELDS.iter().map(|field| field.name)
 }
 
 fn nearest_name(name: &str, seen: &[String]) -> Option<String> {
-    let columns = schema::COLUMNS.iter().map(|column| column.name);
+    let columns = schema::COLUMNS.iter().map(|column| column.name());
     let known = columns.chain(["tracer", "collector_id", "id"]).chain(built_in_fields());
     nearest(name, known.chain(seen.iter().map(String::as_str)))
 }

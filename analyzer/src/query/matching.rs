@@ -8,10 +8,11 @@
 
 use std::cell::OnceCell;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use model::expression::{Column, Conjunct, EvalError, Expression, Literal, Relation, Source, Test, Value};
-use model::schema::{self, ColumnKind};
+use expression::{Conjunct, EvalError, Expression, Literal, Relation, Source, Test, Value};
+use model::lock::lock;
+use model::schema::{Column, ColumnKind};
 use model::{Text, WallTime};
 use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
@@ -40,13 +41,13 @@ pub(crate) struct Tally(Arc<Mutex<Option<Undecided>>>);
 
 impl Tally {
     fn add(&self, cause: EvalError) {
-        let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tally = lock(&self.0);
         let before = tally.unwrap_or(Undecided { rows: 0, first: cause });
         *tally = Some(Undecided { rows: before.rows + 1, ..before });
     }
 
     pub(crate) fn get(&self) -> Option<Undecided> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.0)
     }
 }
 
@@ -81,7 +82,7 @@ impl Matching {
         let mut parts: Vec<String> =
             self.conjuncts.iter().filter_map(|conjunct| narrowed(table, conjunct, sql)).collect();
         let mut arguments: Vec<String> =
-            self.columns.iter().map(|column| sql.value(table, &target(*column))).collect();
+            self.columns.iter().map(|column| sql.value(table, &Target::of(*column))).collect();
         if self.fields {
             arguments.push(json_of(table));
         }
@@ -122,12 +123,6 @@ fn json_of(table: &Table) -> String {
         .to_owned()
 }
 
-fn target(column: Column) -> Target {
-    let name = column.name();
-    let known = schema::COLUMNS.iter().find(|known| known.name == name);
-    known.map_or(Target::Tracer, |known| Target::Column { name: known.name, kind: known.kind })
-}
-
 /// The arguments of one call of the function: the cells of a row.
 struct Cells<'a> {
     context: &'a Context<'a>,
@@ -140,11 +135,7 @@ impl Source for Cells<'_> {
     /// Returns a cell; null if its type is not the column's, which happens only in files of other writers.
     fn column(&self, column: Column) -> Value<'_> {
         let Some(index) = self.columns.iter().position(|known| *known == column) else { return Value::Null };
-        let kind = match target(column) {
-            Target::Column { kind, .. } => kind,
-            _ => ColumnKind::Text,
-        };
-        match (kind, self.context.get_raw(index)) {
+        match (column.kind(), self.context.get_raw(index)) {
             (ColumnKind::Integer, ValueRef::Integer(number)) => Value::Int(number),
             (ColumnKind::Integer, ValueRef::Real(number)) => Value::Double(number),
             (ColumnKind::Text, ValueRef::Text(text)) => match std::str::from_utf8(text) {
@@ -170,7 +161,7 @@ impl Source for Cells<'_> {
 
 /// Returns SQL that is true at least wherever the conjunct is; `None` if there is no such SQL.
 fn narrowed(table: &Table, conjunct: &Conjunct, sql: &mut Sql) -> Option<String> {
-    let target = target(conjunct.column);
+    let target = Target::of(conjunct.column);
     let value = sql.value(table, &target);
     match &conjunct.test {
         Test::Compare(relation, literal) => {
@@ -218,7 +209,7 @@ fn bound(literal: &Literal) -> Option<SqlValue> {
 
 #[cfg(test)]
 mod tests {
-    use model::expression::Schema;
+    use expression::Schema;
 
     use super::*;
 
@@ -228,7 +219,7 @@ mod tests {
             name: "duetector_tracking:open@vm".into(),
             tracer: "open".into(),
             collector_id: "vm".into(),
-            columns: schema::COLUMNS.iter().map(|column| column.name.to_owned()).collect(),
+            columns: model::schema::COLUMNS.iter().map(|column| column.name().to_owned()).collect(),
         };
         let cases = [
             ("uid == 0 && 3 < pid", "\"uid\" = ?1 AND \"pid\" > ?2 AND f(\"pid\", \"uid\")"),

@@ -24,8 +24,7 @@ pub(crate) fn choose(mut config: Config, tracers: &[String]) -> Result<Config, F
     (config.ebpf.pin, config.ebpf.pin_keep) = (false, false);
     // A parent that is an agent stores its own manifest and may refuse rows of that name.
     config.ebpf.manifest = false;
-    let sinks = &mut config.collector;
-    (sinks.sqlite.disabled, sinks.memory.disabled, sinks.jsonl.disabled) = (true, true, true);
+    config.collector.disable_sinks();
     let host = Value::from(vec![nix::unistd::getppid().as_raw()]);
     let excludes = BTreeMap::from([("exclude_pid".to_owned(), host)]);
     config.filter.0.insert(HOST_FILTER.to_owned(), FilterConfig { excludes, ..FilterConfig::default() });

@@ -24,11 +24,10 @@ mod log;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
-use actors::{WhenFull, clock};
+use actors::clock;
 use anyhow::Context as _;
-use collector::sink::host::{Host, HostPipe, HostReads, NAME, same_pipe};
-use collector::{Pace, SinkSpec};
-use model::SinkName;
+use collector::SinkSpec;
+use collector::sink::host::{HostConfig, HostPipe, HostReads, same_pipe};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::agent::Agent;
@@ -51,9 +50,6 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 const LEAVE: Duration = Duration::from_secs(5);
 /// Interval between checks whether any tracer runs.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
-/// Number of batches that may wait for the host. Small, because what waits when the host stops is lost: the host no longer
-/// reads.
-const QUEUE: u32 = 2;
 
 /// Settings of the `child` command.
 pub(crate) struct ChildRun {
@@ -217,14 +213,7 @@ impl ChildSession {
     }
 
     fn sink(&self) -> SinkSpec {
-        let (pipe, prefix) = (self.pipe.clone(), self.run.name_prefix.clone());
-        SinkSpec {
-            name: SinkName::new(NAME),
-            queue: (QUEUE, WhenFull::Block),
-            // Each batch is written at once: the host alone sets the pace.
-            pace: Pace { batch: 1, flush_interval: Duration::ZERO, retry_for: Duration::ZERO },
-            make: Box::new(move || Box::new(Host::new(pipe.clone(), &prefix))),
-        }
+        HostConfig { pipe: self.pipe.clone(), prefix: self.run.name_prefix.clone() }.spec()
     }
 }
 

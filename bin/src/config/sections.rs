@@ -68,7 +68,7 @@ impl Config {
         problems.extend(self.names_taken());
         problems.extend(self.filter.validate("filter"));
         problems.extend(self.collector.validate("collector"));
-        if self.ebpf.pin && self.collector.sqlite.disabled {
+        if self.ebpf.pin && self.collector.store().is_none() {
             let message =
                 "needs the sqlite sink, which records how far the rings are stored: enable collector.sqlite";
             problems.push(Problem::new("ebpf.pin", message));

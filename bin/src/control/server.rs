@@ -7,8 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, WrapFuture as _};
-use actors::{ActorCtx, Exit, Shutdown, clock};
+use actors::{ActorCtx, ActorLoop, Exit, LoopCtx, clock};
 use futures::future::BoxFuture;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -35,7 +34,7 @@ pub(crate) struct ControlState {
 
 /// The control server actor.
 pub(crate) struct ControlServer {
-    ctx: ActorCtx<ControlState>,
+    ctx: LoopCtx<ControlState>,
     listener: Arc<UnixListener>,
     ask: Ask,
 }
@@ -55,45 +54,43 @@ pub(crate) fn bind(workdir: &Path) -> io::Result<Arc<UnixListener>> {
 
 impl ControlServer {
     /// Creates the actor. The listener outlives it, so that callers can connect while the actor is restarted.
-    pub(crate) fn new(ctx: ActorCtx<ControlState>, listener: Arc<UnixListener>, ask: Ask) -> Self {
+    pub(crate) fn new(ctx: LoopCtx<ControlState>, listener: Arc<UnixListener>, ask: Ask) -> Self {
         Self { ctx, listener, ask }
     }
 }
 
-impl Actor for ControlServer {
-    type Context = Context<Self>;
+impl ActorLoop for ControlServer {
+    type State = ControlState;
 
-    fn started(&mut self, context: &mut Self::Context) {
+    fn start(&mut self) -> impl Future<Output = Exit> + 'static {
         let (ctx, listener, ask) = (self.ctx.clone(), self.listener.clone(), self.ask.clone());
-        let serve = async move {
-            let callers = Arc::new(Semaphore::new(MAX_CALLERS));
-            loop {
-                let Ok(permit) = callers.clone().acquire_owned().await else { return };
-                match listener.accept().await {
-                    Ok((stream, _)) => {
-                        let (ctx, ask) = (ctx.clone(), ask.clone());
-                        actix::spawn(async move {
-                            let _permit = permit;
-                            serve_caller(stream, &ctx, &ask).await;
-                        });
-                    }
-                    Err(cause) => {
-                        // Most likely out of file descriptors. The pause prevents a busy loop.
-                        tracing::warn!(%cause, "could not accept a connection on the control socket");
-                        clock::sleep(Duration::from_millis(100)).await;
-                    }
-                }
+        async move {
+            tokio::select! {
+                () = ctx.stopped() => Exit::Stopped,
+                () = accept_callers(&ctx, &listener, &ask) => Exit::Finished,
             }
-        };
-        context.spawn(serve.into_actor(self).map(|(), _, _| ()));
+        }
     }
 }
 
-impl Handler<Shutdown> for ControlServer {
-    type Result = ();
-
-    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.ctx.end(Exit::Stopped);
+async fn accept_callers(ctx: &ActorCtx<ControlState>, listener: &UnixListener, ask: &Ask) {
+    let callers = Arc::new(Semaphore::new(MAX_CALLERS));
+    // The semaphore is never closed.
+    while let Ok(permit) = callers.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (ctx, ask) = (ctx.clone(), ask.clone());
+                actix::spawn(async move {
+                    let _permit = permit;
+                    serve_caller(stream, &ctx, &ask).await;
+                });
+            }
+            Err(cause) => {
+                // Most likely out of file descriptors. The pause prevents a busy loop.
+                tracing::warn!(%cause, "could not accept a connection on the control socket");
+                clock::sleep(Duration::from_millis(100)).await;
+            }
+        }
     }
 }
 

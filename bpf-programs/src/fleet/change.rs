@@ -1,34 +1,29 @@
 //! Carries out changes to the set of running tracers, one change at a time; tracers are stopped before others are started.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use actors::{ChildRef, Outbox, Phase, Supervisor, clock};
+use actors::{LoopRef, Outbox, Phase, Supervisor, clock};
 use futures::future::join_all;
+use model::lock::lock;
 use model::{Accounts, Batch, Changes, MANIFEST, ProcessTable, TracerName, changed_keys};
 
 use super::NotSwitched;
 use super::plan::{Prepared, Present, TracerHandle};
-use crate::host::{
-    Detach, EbpfHost, Handover, HostState, SetPollInterval, SetRules, SetUids, Source, TracerSlot,
-};
+use crate::catalog::tracers;
+use crate::host::{Detach, EbpfHost, Handover, SetPollInterval, SetRules, SetUids, Source, TracerSlot};
 use crate::loader::{Kernel, Pinning};
 use crate::manifest::Manifest;
-use crate::programs::{Tracer, tracers};
+use crate::programs::Tracer;
 use crate::rules::Lowered;
 use crate::spawn::{spawn_host, spawn_tracer};
-use crate::tracer::{EbpfTracer, Shared, TracerState};
+use crate::tracer::{EbpfTracer, Shared};
 
 /// Limit on the wait for a started tracer to be attached; a host takes less than a second to load the object.
 const ATTACH_WAIT: Duration = Duration::from_secs(10);
 /// Interval at which the tracer's status is polled meanwhile.
 const POLL: Duration = Duration::from_millis(5);
-
-/// Locks a mutex, ignoring poison: each change of the data is a single step, so it is consistent after a panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// State shared by all clones of the handle.
 pub(super) struct Inner {
@@ -150,7 +145,7 @@ impl Inner {
         Manifest::new(tracer.clone(), self.accounts.of(&MANIFEST.into()), &self.collector)
     }
 
-    fn spawn_host(&self, present: &Present, wanted: &[&'static Tracer]) -> ChildRef<EbpfHost, HostState> {
+    fn spawn_host(&self, present: &Present, wanted: &[&'static Tracer]) -> LoopRef<EbpfHost> {
         let (config, wanted) = (present.config.clone(), wanted.to_vec());
         let interval = config.poll_interval.0;
         let account = |tracer: &Tracer| self.accounts.of(&present.sections.stored_as(tracer.name));
@@ -239,7 +234,7 @@ impl Inner {
 }
 
 /// Detaches a tracer, so that no more records arrive for it, and stops it when it has passed on all it has.
-async fn stop(tracer: &'static Tracer, handle: TracerHandle, host: Option<&ChildRef<EbpfHost, HostState>>) {
+async fn stop(tracer: &'static Tracer, handle: TracerHandle, host: Option<&LoopRef<EbpfHost>>) {
     handle.wanted.store(false, Relaxed);
     let detach = async || {
         if let Some(host) = host {
@@ -254,11 +249,7 @@ async fn stop(tracer: &'static Tracer, handle: TracerHandle, host: Option<&Child
 }
 
 /// Detaches a tracer when its supervisor gives it up: its queue would fill up and block the records of all tracers.
-fn detach_when_given_up(
-    tracer: &'static Tracer,
-    child: &ChildRef<EbpfTracer, TracerState>,
-    host: &ChildRef<EbpfHost, HostState>,
-) {
+fn detach_when_given_up(tracer: &'static Tracer, child: &LoopRef<EbpfTracer>, host: &LoopRef<EbpfHost>) {
     let (child, host) = (child.clone(), host.clone());
     actix::spawn(async move {
         if child.ended().await.phase == Phase::GivenUp {

@@ -16,14 +16,15 @@ mod plan;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
-use actors::{ChildRef, Outbox, Supervisor};
+use actors::{LoopRef, Outbox, Supervisor};
 use model::{Accounts, Batch, Changes, Problem, ProcessTable, TracerName, changed_keys};
 use thiserror::Error;
 
+use crate::catalog::tracers;
 use crate::config::{EbpfConfig, TracersConfig};
-use crate::host::{EbpfHost, HostState};
+use crate::host::EbpfHost;
 use crate::loader::Pinning;
-use crate::programs::{Tracer, tracers};
+use crate::programs::Tracer;
 use crate::spawn::unpin;
 use change::Inner;
 use plan::Present;
@@ -99,7 +100,7 @@ pub fn spawn(
 impl EbpfTracers {
     /// Returns the host, if a tracer needs it. It has to be stopped first, alone: it ends when the rings are empty and all
     /// records have been passed to the tracers.
-    pub fn host(&self) -> Option<ChildRef<EbpfHost, HostState>> {
+    pub fn host(&self) -> Option<LoopRef<EbpfHost>> {
         self.inner.present().host.clone()
     }
 

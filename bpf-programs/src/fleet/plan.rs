@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use actors::ChildRef;
+use actors::LoopRef;
 use model::{Changes, Problem, TracerName};
 
+use crate::catalog::tracers;
 use crate::config::{EbpfConfig, TracersConfig};
-use crate::host::{EbpfHost, HostState};
-use crate::programs::{Tracer, tracers};
+use crate::host::EbpfHost;
+use crate::programs::Tracer;
 use crate::rules::Lowered;
-use crate::tracer::{EbpfTracer, TracerState};
+use crate::tracer::EbpfTracer;
 
 /// Present settings, host and tracers.
 #[derive(Default)]
@@ -20,7 +21,7 @@ pub(super) struct Present {
     pub(super) sections: TracersConfig,
     /// Tracers enabled (true) or disabled at run time, contrary to their section.
     pub(super) overrides: BTreeMap<&'static str, bool>,
-    pub(super) host: Option<ChildRef<EbpfHost, HostState>>,
+    pub(super) host: Option<LoopRef<EbpfHost>>,
     pub(super) tracers: BTreeMap<&'static str, TracerHandle>,
 }
 
@@ -32,7 +33,7 @@ pub struct TracerHandle {
     /// Name under which rows and account are kept.
     pub stored_as: TracerName,
     /// The actor, with its status and state.
-    pub child: ChildRef<EbpfTracer, TracerState>,
+    pub child: LoopRef<EbpfTracer>,
     /// True if the tracer was disabled at run time.
     pub off: bool,
     pub(super) wanted: Arc<AtomicBool>,

@@ -5,7 +5,7 @@ use model::{OffsetRange, ProcessTable};
 use super::core::HostCounters;
 use super::source::{Ring, Source};
 use super::tracer_channel::TracerChannel;
-use crate::lifecycle;
+use crate::tracers::lifecycle;
 use crate::wire::{COUNT_SLOTS, Header};
 
 /// Records of one ring that are read before the room of earlier ones is returned to the kernel.

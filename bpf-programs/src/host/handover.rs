@@ -10,9 +10,10 @@
 //! ```
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use model::lock::lock;
 use model::{Account, Accounts, ProcessTable};
 
 use super::core::Core;
@@ -128,10 +129,6 @@ impl Handover {
     fn left(&self) -> MutexGuard<'_, Left> {
         lock(&self.left)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The object while one incarnation uses it; dropping this returns it to the [`Handover`].

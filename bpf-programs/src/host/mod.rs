@@ -43,8 +43,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, WrapFuture};
-use actors::{ActorCtx, Outbox, Shutdown};
+use actix::{Handler, Message, MessageResult, ResponseFuture};
+use actors::{ActorLoop, Exit, LoopActor, LoopCtx, Outbox};
 use model::Account;
 use model::pushdown::Split;
 use serde::Serialize;
@@ -156,48 +156,41 @@ pub(crate) struct SetRules(pub(crate) Arc<Lowered>);
 
 /// The actor that owns the loaded object; see the module documentation.
 pub struct EbpfHost {
-    ctx: ActorCtx<HostState>,
     shared: Rc<Shared>,
 }
 
 impl EbpfHost {
-    pub(crate) fn new(ctx: ActorCtx<HostState>, handover: Arc<Handover>) -> Self {
-        Self { shared: Rc::new(Shared::new(ctx.clone(), handover)), ctx }
+    pub(crate) fn new(ctx: LoopCtx<HostState>, handover: Arc<Handover>) -> Self {
+        Self { shared: Rc::new(Shared::new(ctx, handover)) }
     }
 }
 
-impl Actor for EbpfHost {
-    type Context = Context<Self>;
+impl ActorLoop for EbpfHost {
+    type State = HostState;
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        let begun = {
-            let _zone = self.ctx.progress().zone("loading the eBPF object");
-            self.shared.begin()
-        };
-        match begun {
-            Ok(()) => {
-                ctx.spawn(self.shared.clone().run().into_actor(self));
-            }
-            Err(cause) => {
-                let advice = cause.advice();
-                tracing::error!(%cause, ?advice, "no kernel tracer can run");
-                self.ctx.update(|state| state.advice = advice);
-                self.ctx.give_up(cause);
+    fn start(&mut self) -> impl Future<Output = Exit> + 'static {
+        // Before the first message: an attach needs the object.
+        let begun = self.shared.begin();
+        let shared = self.shared.clone();
+        async move {
+            match begun {
+                Ok(()) => shared.run().await,
+                Err(exit) => exit,
             }
         }
     }
 }
 
-impl Handler<Attach> for EbpfHost {
+impl Handler<Attach> for LoopActor<EbpfHost> {
     type Result = MessageResult<Attach>;
 
     fn handle(&mut self, Attach { tracer, account, outbox }: Attach, _: &mut Self::Context) -> Self::Result {
-        let _zone = self.ctx.progress().zone("attaching a tracer");
+        let _zone = self.ctx().progress().zone("attaching a tracer");
         MessageResult(self.shared.attach(tracer, &account, outbox))
     }
 }
 
-impl Handler<Detach> for EbpfHost {
+impl Handler<Detach> for LoopActor<EbpfHost> {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, Detach { tracer }: Detach, _: &mut Self::Context) -> Self::Result {
@@ -209,7 +202,7 @@ impl Handler<Detach> for EbpfHost {
     }
 }
 
-impl Handler<SetPollInterval> for EbpfHost {
+impl Handler<SetPollInterval> for LoopActor<EbpfHost> {
     type Result = ();
 
     fn handle(&mut self, SetPollInterval(interval): SetPollInterval, _: &mut Self::Context) {
@@ -217,7 +210,7 @@ impl Handler<SetPollInterval> for EbpfHost {
     }
 }
 
-impl Handler<SetUids> for EbpfHost {
+impl Handler<SetUids> for LoopActor<EbpfHost> {
     type Result = ();
 
     fn handle(&mut self, SetUids(uids): SetUids, _: &mut Self::Context) {
@@ -225,19 +218,11 @@ impl Handler<SetUids> for EbpfHost {
     }
 }
 
-impl Handler<SetRules> for EbpfHost {
+impl Handler<SetRules> for LoopActor<EbpfHost> {
     type Result = ();
 
     fn handle(&mut self, SetRules(rules): SetRules, _: &mut Self::Context) {
         self.shared.set_rules(&rules);
-    }
-}
-
-impl Handler<Shutdown> for EbpfHost {
-    type Result = ();
-
-    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.shared.stop();
     }
 }
 

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::clock::{self, Instant};
-use actors::{ActorCtx, Exit, Outbox};
+use actors::{Exit, LoopCtx, Outbox};
 use model::Account;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::core::{Core, PollResult};
 use super::handover::{Handover, Kept};
 use super::source::Attached;
 use super::{HostState, RawBatch};
-use crate::loader::{AttachError, LoadError};
+use crate::loader::AttachError;
 use crate::programs::Tracer;
 use crate::rules::Lowered;
 
@@ -36,10 +36,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// State shared by the read loop and the message handlers.
 pub(super) struct Shared {
-    ctx: ActorCtx<HostState>,
+    ctx: LoopCtx<HostState>,
     handover: Arc<Handover>,
     inner: RefCell<Inner>,
-    wake: Notify,
 }
 
 struct Inner {
@@ -69,15 +68,21 @@ enum Next {
 }
 
 impl Shared {
-    pub(super) fn new(ctx: ActorCtx<HostState>, handover: Arc<Handover>) -> Self {
+    pub(super) fn new(ctx: LoopCtx<HostState>, handover: Arc<Handover>) -> Self {
         let interval = handover.interval();
         let inner = Inner { kept: None, interval, stopping: None, detaching: Vec::new(), quiet: 0 };
-        Self { ctx, handover, inner: RefCell::new(inner), wake: Notify::new() }
+        Self { ctx, handover, inner: RefCell::new(inner) }
     }
 
     /// Takes over the object of the previous incarnation, or loads one.
-    pub(super) fn begin(&self) -> Result<(), LoadError> {
-        let kept = self.handover.take()?;
+    pub(super) fn begin(&self) -> Result<(), Exit> {
+        let _zone = self.ctx.progress().zone("loading the eBPF object");
+        let kept = self.handover.take().map_err(|cause| {
+            let advice = cause.advice();
+            tracing::error!(%cause, ?advice, "no kernel tracer can run");
+            self.ctx.update(|state| state.advice = advice);
+            Exit::given_up(cause)
+        })?;
         if let Some(processes) = kept.processes {
             tracing::debug!(processes, "eBPF object loaded");
             self.ctx.update(|state| state.processes = processes);
@@ -106,7 +111,7 @@ impl Shared {
     ) -> Result<Attached, AttachError> {
         let slot = self.handover.slot_for(tracer, account);
         let mut inner = self.inner.borrow_mut();
-        if inner.stopping.is_some() {
+        if self.ctx.is_stopping() {
             return Err(AttachError::Stopping { tracer: tracer.name });
         }
         let Some(core) = inner.core() else { return Err(AttachError::Unknown { tracer: tracer.name }) };
@@ -128,7 +133,7 @@ impl Shared {
             core.detach(tracer);
             inner.detaching.push(Detaching { tracer, until: clock::now() + DETACH_WAIT, quiet: 0, answer });
         }
-        self.wake.notify_one();
+        self.ctx.wake();
         answered
     }
 
@@ -136,7 +141,7 @@ impl Shared {
         self.handover.set_interval(interval);
         self.inner.borrow_mut().interval = interval;
         self.ctx.update(|state| state.set_poll_interval(interval));
-        self.wake.notify_one();
+        self.ctx.wake();
     }
 
     pub(super) fn set_uids(&self, uids: &[u32]) {
@@ -152,18 +157,6 @@ impl Shared {
         self.ctx.update(|state| state.splits.clone_from(&rules.splits));
     }
 
-    pub(super) fn stop(&self) {
-        let mut inner = self.inner.borrow_mut();
-        inner.quiet = 0;
-        inner.stopping = Some(clock::now() + STOP_WAIT);
-        let keep = self.handover.keep();
-        match inner.core() {
-            Some(core) => core.close(keep),
-            None => self.ctx.end(Exit::Stopped),
-        }
-        self.wake.notify_one();
-    }
-
     fn show_attached(&self) {
         let slots = self.handover.slots().into_iter().filter(|slot| slot.outbox().is_some());
         let names = slots.map(|slot| slot.tracer.name.to_owned()).collect();
@@ -171,10 +164,10 @@ impl Shared {
     }
 
     /// Reads the rings until the host is stopped.
-    pub(super) async fn run(self: Rc<Self>) {
+    pub(super) async fn run(self: Rc<Self>) -> Exit {
         let wakers = match self.wakers() {
             Ok(wakers) => wakers,
-            Err(cause) => return self.ctx.fail(format!("watching eBPF rings: {cause}")),
+            Err(cause) => return Exit::failed(format!("watching eBPF rings: {cause}")),
         };
         self.show_attached();
         loop {
@@ -184,7 +177,7 @@ impl Shared {
                 // Yields to control messages: a flood in the rings may never end.
                 Next::GoOn => tokio::task::yield_now().await,
                 Next::Wait { time, for_data } => self.wait(&wakers, time, for_data).await,
-                Next::End => return self.ctx.end(Exit::Stopped),
+                Next::End => return Exit::Stopped,
             }
         }
     }
@@ -206,7 +199,7 @@ impl Shared {
             Ok(mut ready) = lifecycle.readable() => ready.clear_ready(),
             // While a queue is full, data stays in its ring, which is then always readable.
             Ok(mut ready) = data.readable(), if for_data => ready.clear_ready(),
-            () = self.wake.notified() => {}
+            () = self.ctx.woken() => {}
             () = clock::sleep(time) => {}
         }
     }
@@ -216,6 +209,9 @@ impl Shared {
         let mut inner = self.inner.borrow_mut();
         if inner.kept.as_ref().is_none_or(Kept::is_outdated) {
             return Next::End;
+        }
+        if self.ctx.is_stopping() && inner.stopping.is_none() {
+            inner.stop(self.handover.keep());
         }
         let Some(core) = inner.core() else { return Next::End };
         let polled = core.poll();
@@ -278,6 +274,15 @@ impl Shared {
 impl Inner {
     fn core(&mut self) -> Option<&mut Core> {
         self.kept.as_mut().and_then(|kept| kept.core.as_mut())
+    }
+
+    /// Detaches everything; the rings are then read to their end.
+    fn stop(&mut self, keep: bool) {
+        self.quiet = 0;
+        self.stopping = Some(clock::now() + STOP_WAIT);
+        if let Some(core) = self.core() {
+            core.close(keep);
+        }
     }
 
     /// Closes all accounts and drops the object.

@@ -9,7 +9,8 @@ use super::core::Core;
 use super::source::PinInfo;
 use super::tracer_channel::TracerChannel;
 use super::tracer_slot::TracerSlot;
-use crate::programs::{Tracer, tracers};
+use crate::catalog::tracers;
+use crate::programs::Tracer;
 
 fn tracer_of(kind: u32) -> Option<&'static Tracer> {
     tracers().find(|tracer| tracer.kind as u32 == kind)

@@ -4,18 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::testkit::paused;
-use actors::{ChildRef, Outbox, Phase, Supervisor, WhenFull, clock};
+use actors::{LoopRef, Outbox, Phase, Supervisor, WhenFull, clock};
 use model::{Account, AccountSnapshot, Accounts, Batch, ExecId, ProcessTable, SinkName};
 
 use super::fake::Kernel;
-use super::{
-    Attach, Count, Detach, EbpfHost, Handover, HostState, RawBatch, Ring, SetPollInterval, TracerSlot,
-};
+use super::{Attach, Count, Detach, EbpfHost, Handover, RawBatch, Ring, SetPollInterval, TracerSlot};
 use super::{Source, tracer_channel};
+use crate::catalog::tracers;
 use crate::loader::{LoadError, NEEDED};
-use crate::programs::{Tracer, tracers};
+use crate::programs::Tracer;
 use crate::spawn::{spawn_host, spawn_tracer};
-use crate::tracer::{EbpfTracer, Shared, TracerState};
+use crate::tracer::{EbpfTracer, Shared};
 use crate::wire::{COUNT_LIFECYCLE, FLAG_TRACED, Header, Kind};
 
 const POLL: Duration = Duration::from_millis(100);
@@ -24,7 +23,7 @@ const POLL: Duration = Duration::from_millis(100);
 struct Rig {
     kernel: Kernel,
     supervisor: Supervisor,
-    host: ChildRef<EbpfHost, HostState>,
+    host: LoopRef<EbpfHost>,
     accounts: Accounts,
     table: ProcessTable,
 }
@@ -53,7 +52,7 @@ impl Rig {
         batches
     }
 
-    fn spawn(&self, tracer: &'static Tracer, collector: &Outbox<Batch>) -> ChildRef<EbpfTracer, TracerState> {
+    fn spawn(&self, tracer: &'static Tracer, collector: &Outbox<Batch>) -> LoopRef<EbpfTracer> {
         let shared = Shared::new(tracer, self.account(tracer.kind), &self.host, 8, collector, None);
         spawn_tracer(&self.supervisor, shared)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actors::{Outbox, WhenFull};
-use model::{Accounts, BootNs, Checkpoint, Outcomes, ProcessTable, RingCheckpoint, SinkName};
+use model::{Accounts, BootNs, Checkpoint, Outcomes, ProcessTable, RingCheckpoint, Role};
 
 use super::core::Core;
 use super::fake::Kernel;
@@ -21,7 +21,8 @@ struct Rig {
 
 /// Starts a host whose source has this `pin_info`, with `records` records of 144 bytes in the data ring.
 fn rig(pin_info: PinInfo, records: usize, count: Count) -> Rig {
-    let (kernel, accounts) = (Kernel::default(), Accounts::new(&[SinkName::new("sqlite")]));
+    let (kernel, accounts) = (Kernel::default(), Accounts::default());
+    accounts.join(&accounts.new_sink_id(&"sqlite".into(), Role::Store));
     {
         let mut fake = kernel.lock().unwrap();
         fake.pin_info = pin_info;
@@ -90,7 +91,7 @@ fn a_successor_starts_behind_the_settled_records_and_continues_the_account() {
     let mut claim = rig.opens.try_recv().unwrap().into_claim();
     assert_eq!(claim.count(), 2, "three of the five in the ring are settled");
     claim.filter(2);
-    let account = rig.accounts.of(&"open".into()).snapshot(&SinkName::new("sqlite"));
+    let account = rig.accounts.of(&"open".into()).snapshot(&"sqlite".into());
     assert_eq!((account.seen, account.stored, account.filtered, account.lost.ring), (9, 2, 3, 4));
     assert_eq!(account.in_flight(), 0);
     assert!(rig.core.is_done());
@@ -105,7 +106,7 @@ fn records_of_rings_that_are_not_resumed_are_a_loss() {
     let account = rig.accounts.of(&"open".into());
     let gaps = account.take_gaps();
     assert_eq!((gaps.len(), gaps[0].count, gaps[0].from), (1, 40, BootNs(1)));
-    let snapshot = account.snapshot(&SinkName::new("sqlite"));
+    let snapshot = account.snapshot(&"sqlite".into());
     assert_eq!((snapshot.seen, snapshot.lost.ring, snapshot.in_flight()), (41, 40, 1));
     // The store's row about this loss is part of the next checkpoint.
     let point = account.checkpoint(40).unwrap();

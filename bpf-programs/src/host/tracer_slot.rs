@@ -1,9 +1,10 @@
 //! The part of a tracer's state that outlives the host, the tracer's actor and the loaded object.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use actors::Outbox;
+use model::lock::lock;
 use model::{Account, BootNs, LossPoint, SinkName};
 
 use super::batch::RawBatch;
@@ -27,11 +28,11 @@ impl TracerSlot {
     }
 
     pub(super) fn outbox(&self) -> Option<Outbox<RawBatch>> {
-        self.outbox.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.outbox).clone()
     }
 
     pub(super) fn set_outbox(&self, outbox: Option<Outbox<RawBatch>>) {
-        *self.outbox.lock().unwrap_or_else(PoisonError::into_inner) = outbox;
+        *lock(&self.outbox) = outbox;
     }
 
     pub(super) fn note_out(&self, out: u64) {

@@ -22,9 +22,9 @@ use std::os::fd::AsFd as _;
 
 use super::pins::{PinError, Pins, fingerprint};
 use super::{page_size, ring_size, tiers};
+use crate::catalog::{object, tracers};
 use crate::config::EbpfConfig;
 use crate::host::{Count, Missing, PinInfo};
-use crate::programs::{object, tracers};
 use crate::wire::{self, Header, Kind, Mark, RingReader};
 
 /// Facts needed for pinning besides the configuration.

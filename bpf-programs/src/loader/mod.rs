@@ -40,11 +40,12 @@ use table::Table;
 pub(crate) use tiers::Hooked;
 
 use crate::cast;
+use crate::catalog::{DISPATCHER, LIFECYCLE, OBJECT, PROCESSES, object, tracers};
 use crate::config::EbpfConfig;
 use crate::facts::{self, Capabilities, Capability, KernelVersion, OLDEST};
 use crate::host::PinInfo;
 use crate::ledger::{Ledger, SWEEP};
-use crate::programs::{Hook, LIFECYCLE, OBJECT, PROCESSES, Program, Tracer, object, tracers};
+use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::{self, Stage, Syscall};
 use crate::tier::{Choice, Tier};
 use crate::trampoline::{Functions, Part, TABLES};
@@ -207,7 +208,7 @@ impl Kernel {
     fn load_programs(&mut self, wanted: &[&'static Tracer], btf: &Btf, needed: impl Fn(&Program) -> bool) {
         let keepers = tracers().filter(|tracer| keeps_table(tracer));
         let of_tracers = keepers.chain(wanted.iter().copied()).flat_map(|tracer| tracer.programs);
-        let programs = of_tracers.chain(LIFECYCLE).chain([&PROCESSES, &SWEEP, &syscalls::DISPATCHER]);
+        let programs = of_tracers.chain(LIFECYCLE).chain([&PROCESSES, &SWEEP, &DISPATCHER]);
         let programs: BTreeSet<&'static Program> = programs.filter(|program| needed(program)).collect();
         let parts =
             programs.iter().flat_map(|program| self.parts(program).into_iter().map(|part| (*program, part)));
@@ -315,7 +316,7 @@ impl Kernel {
         }
         self.leave_functions();
         if self.table.is_empty() {
-            self.held.remove(syscalls::DISPATCHER.name).into_iter().flatten().for_each(Held::detach);
+            self.held.remove(DISPATCHER.name).into_iter().flatten().for_each(Held::detach);
         }
     }
 

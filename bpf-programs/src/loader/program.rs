@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::num::NonZero;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 
 use aya::Btf;
@@ -14,6 +14,7 @@ use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::trace_point::TracePointLink;
 use aya::programs::{BtfTracePoint, FExit, Iter, ProgramError, RawTracePoint, TracePoint};
+use model::lock::{lock, unpoisoned};
 
 use super::errors::{AttachError, of_program};
 use super::pins::Pins;
@@ -92,16 +93,16 @@ pub(super) fn load_all(jobs: Vec<(Job, &mut aya::programs::Program)>, btf: &Btf)
         for _ in 0..workers {
             scope.spawn(|| {
                 // The lock is held for as long as it takes to pick one.
-                let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let next = || lock(&jobs).pop();
                 while let Some(((program, part), loaded)) = next() {
                     if load(loaded, program, part.target.as_deref(), btf).is_ok() {
-                        done.lock().unwrap_or_else(PoisonError::into_inner).insert(part.name);
+                        lock(&done).insert(part.name);
                     }
                 }
             });
         }
     });
-    done.into_inner().unwrap_or_else(PoisonError::into_inner)
+    unpoisoned(done.into_inner())
 }
 
 /// Attaches a loaded program to these of its hooks.

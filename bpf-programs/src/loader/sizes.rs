@@ -4,9 +4,9 @@ use aya::EbpfLoader;
 use model::units::Size;
 
 use super::rings;
+use crate::catalog::tracers;
 use crate::config::EbpfConfig;
 use crate::facts;
-use crate::programs::tracers;
 use crate::wire::Settings;
 
 /// A ring wakes the agent when 1/N of it is full.

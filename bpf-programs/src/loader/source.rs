@@ -9,8 +9,9 @@ use model::pushdown::Split;
 use model::{OffsetRange, ProcessTable};
 
 use super::{AttachError, Held, Kernel, keeps_table, program};
+use crate::catalog::PROCESSES;
 use crate::host::{Attached, Count, PinInfo, Ring, Source};
-use crate::programs::{PROCESSES, Tracer};
+use crate::programs::Tracer;
 use crate::rules::Lowered;
 use crate::wire::{self, Kind};
 

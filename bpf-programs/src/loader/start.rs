@@ -7,11 +7,11 @@ use aya::maps::{Array, MapData};
 use super::adopt::{self, Found, Pinning};
 use super::errors::chain;
 use super::{Kernel, keeps_table, kernel_types, map, program, tiers};
+use crate::catalog::{DISPATCHER, LIFECYCLE, tracers};
 use crate::config::EbpfConfig;
 use crate::host::{PinInfo, Ring, Source};
 use crate::loader::LoadError;
-use crate::programs::{Hook, LIFECYCLE, Program, Tracer, tracers};
-use crate::syscalls;
+use crate::programs::{Hook, Program, Tracer};
 use crate::wire::{Mark, Settings};
 
 const MARK: &str = "mark";
@@ -117,11 +117,8 @@ impl Kernel {
         kernel.write_settings();
         let keepers = tracers().filter(|tracer| keeps_table(tracer));
         let of_tracers = keepers.chain(wanted.iter().copied()).flat_map(|tracer| tracer.programs);
-        let needed: BTreeMap<&str, &Program> = of_tracers
-            .chain(LIFECYCLE)
-            .chain([&syscalls::DISPATCHER])
-            .map(|program| (program.name, program))
-            .collect();
+        let needed: BTreeMap<&str, &Program> =
+            of_tracers.chain(LIFECYCLE).chain([&DISPATCHER]).map(|program| (program.name, program)).collect();
         pins.remove_links(|program| needed.contains_key(program));
         kernel.table.keep_only(needed.values().copied());
         let is_attached = |program: &Program| {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Kernel;
 use super::errors::AttachError;
 use super::program::{self, Held, Job};
+use crate::catalog::DISPATCHER;
 use crate::facts;
 use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::{self, Syscall};
@@ -105,7 +106,7 @@ impl Kernel {
             if let Some((table, number)) = self.stubs.number(&function) {
                 let name = stub(table, number);
                 let part = Part { name: name.clone(), table, target: Some(function.name) };
-                jobs.insert(name, (&syscalls::DISPATCHER, part));
+                jobs.insert(name, (&DISPATCHER, part));
             }
         }
         jobs
@@ -115,14 +116,13 @@ impl Kernel {
     pub(super) fn probe(&mut self) -> Result<(), AttachError> {
         match self.tier {
             Tier::Trampoline => self.hook_function(&self.first_function()?),
-            _ => self.hold(&syscalls::DISPATCHER).map(|_| ()),
+            _ => self.hold(&DISPATCHER).map(|_| ()),
         }
     }
 
     fn first_function(&self) -> Result<Function, AttachError> {
         let found = self.functions.as_ref().map(|found| found.of(&syscalls::OPENAT)).unwrap_or_default();
-        let none =
-            AttachError::NoHook { program: syscalls::DISPATCHER.name, hook: "__x64_sys_openat".to_owned() };
+        let none = AttachError::NoHook { program: DISPATCHER.name, hook: "__x64_sys_openat".to_owned() };
         found.into_iter().next().ok_or(none)
     }
 
@@ -130,15 +130,13 @@ impl Kernel {
     /// attached to as many of the calls' functions as possible, at least to one.
     pub(super) fn hook_calls(&mut self, calls: &[Syscall]) -> Result<Hooked, AttachError> {
         let Some(functions) = &self.functions else {
-            self.hold(&syscalls::DISPATCHER)?;
+            self.hold(&DISPATCHER)?;
             return Ok(Hooked::all(syscalls::hook_names(calls)));
         };
         let wanted: Vec<_> = calls.iter().flat_map(|call| functions.of(call)).collect();
         let names = calls.iter().map(|call| call.name).collect::<Vec<_>>().join(", ");
-        let mut refused = AttachError::NoHook {
-            program: syscalls::DISPATCHER.name,
-            hook: format!("at a function of {names}"),
-        };
+        let mut refused =
+            AttachError::NoHook { program: DISPATCHER.name, hook: format!("at a function of {names}") };
         let mut found = Hooked::default();
         for function in wanted {
             match self.hook_function(&function) {
@@ -156,8 +154,8 @@ impl Kernel {
         if self.stubs.held.contains_key(&function.name) {
             return Ok(());
         }
-        program::refuse_missing(syscalls::DISPATCHER.name, self.tier, &function.name)?;
-        let name = syscalls::DISPATCHER.name;
+        program::refuse_missing(DISPATCHER.name, self.tier, &function.name)?;
+        let name = DISPATCHER.name;
         let no_room = AttachError::NoProgram { program: name };
         let (table, number) = self.stubs.number(function).ok_or(no_room)?;
         let pins = self.pins.clone();
@@ -165,9 +163,9 @@ impl Kernel {
             Some(link) => Held::pinned(function.name.clone(), link),
             None => {
                 let part = Part { name: stub(table, number), table, target: Some(function.name.clone()) };
-                let loaded = self.loaded_part(&syscalls::DISPATCHER, &part)?;
+                let loaded = self.loaded_part(&DISPATCHER, &part)?;
                 let hooks = vec![function.name.clone()];
-                program::attach(loaded, &syscalls::DISPATCHER, hooks, pins.as_ref())?.remove(0)
+                program::attach(loaded, &DISPATCHER, hooks, pins.as_ref())?.remove(0)
             }
         };
         self.stubs.held.insert(function.name.clone(), held);

@@ -19,12 +19,6 @@ mod calls;
 
 pub use calls::*;
 
-use crate::programs::{Hook, Program};
-
-/// The program at the hook, which calls those in the table.
-pub const DISPATCHER: Program =
-    Program { name: "syscall_exit", hook: Hook::BtfTracepoint(HOOK), without: None };
-
 /// The BTF tracepoint of the dispatcher and of every program in the table.
 pub const HOOK: &str = "sys_exit";
 
@@ -156,7 +150,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::programs::{LIFECYCLE, tracers};
 
     #[test]
     fn calls_have_the_kernels_names() {
@@ -173,17 +166,5 @@ mod tests {
         let given = || calls::ALL.iter().flat_map(|call| call.compat);
         let distinct: BTreeSet<_> = given().map(|compat| compat.number).collect();
         assert_eq!(distinct.len(), given().count(), "one number is two calls");
-    }
-
-    #[test]
-    fn no_slot_belongs_to_two_programs() {
-        let mut taken = BTreeSet::new();
-        let programs: BTreeSet<_> = tracers().flat_map(|tracer| tracer.programs).chain(LIFECYCLE).collect();
-        for program in programs {
-            let Hook::SyscallExits(stage, calls) = program.hook else { continue };
-            for slot in calls.iter().flat_map(|call| call.slots(stage)) {
-                assert!(slot < SLOTS && taken.insert(slot), "{}: slot {slot} is taken", program.name);
-            }
-        }
     }
 }

@@ -2,17 +2,17 @@
 //!
 //! Each template has a host of its own, on a thread of its own, so that a failure here affects no other tracer.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
-use actors::{ActorCtx, Outbox, Shutdown};
+use actix::{Handler, Message, ResponseFuture};
+use actors::{ActorLoop, Exit, LoopActor, LoopCtx, Outbox};
 use model::{Account, Batch};
 use serde::Serialize;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::config::TemplateConfig;
 use super::work::Work;
@@ -70,41 +70,27 @@ type Answer = oneshot::Sender<Result<(), String>>;
 
 /// State that the loop and the message handlers share.
 pub(super) struct Control {
-    pub(super) ctx: ActorCtx<TemplateState>,
+    pub(super) ctx: LoopCtx<TemplateState>,
     pub(super) shared: Arc<Shared>,
-    pub(super) stopping: Cell<bool>,
-    pub(super) panic_next: Cell<bool>,
-    pub(super) wake: Notify,
     /// Pending requests to attach (true) or detach.
     pub(super) waiting: RefCell<Vec<(bool, Answer)>>,
 }
 
 impl TemplateHost {
-    pub(super) fn new(ctx: ActorCtx<TemplateState>, shared: Arc<Shared>) -> Self {
-        let (stopping, panic_next) = (Cell::new(false), Cell::new(false));
-        let (wake, waiting) = (Notify::new(), RefCell::default());
-        Self { control: Rc::new(Control { ctx, shared, stopping, panic_next, wake, waiting }) }
+    pub(super) fn new(ctx: LoopCtx<TemplateState>, shared: Arc<Shared>) -> Self {
+        Self { control: Rc::new(Control { ctx, shared, waiting: RefCell::default() }) }
     }
 }
 
-impl Actor for TemplateHost {
-    type Context = Context<Self>;
+impl ActorLoop for TemplateHost {
+    type State = TemplateState;
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(self.control.clone().run().into_actor(self));
+    fn start(&mut self) -> impl Future<Output = Exit> + 'static {
+        self.control.clone().run()
     }
 }
 
-impl Handler<Shutdown> for TemplateHost {
-    type Result = ();
-
-    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.control.stopping.set(true);
-        self.control.wake.notify_one();
-    }
-}
-
-impl Handler<SetTemplateAttached> for TemplateHost {
+impl Handler<SetTemplateAttached> for LoopActor<TemplateHost> {
     type Result = ResponseFuture<Result<(), String>>;
 
     fn handle(
@@ -115,20 +101,11 @@ impl Handler<SetTemplateAttached> for TemplateHost {
         self.control.shared.wanted.store(on, Relaxed);
         let (answer, answered) = oneshot::channel();
         self.control.waiting.borrow_mut().push((on, answer));
-        self.control.wake.notify_one();
+        self.ctx().wake();
         Box::pin(async move {
             answered
                 .await
                 .unwrap_or_else(|_| Err("the tracer ended first; see `duetector-actors status`".to_owned()))
         })
-    }
-}
-
-#[cfg(feature = "fault-injection")]
-impl Handler<crate::InjectPanic> for TemplateHost {
-    type Result = ();
-
-    fn handle(&mut self, _: crate::InjectPanic, _: &mut Self::Context) {
-        self.control.panic_next.set(true);
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use actors::clock;
 use actors::{Closed, Exit};
 use model::Batch;
+use model::lock::lock;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -33,58 +34,34 @@ const SOON: Duration = Duration::from_millis(1);
 const QUIET_POLLS: u32 = 2;
 /// Limit of that. Records that still arrive by then come from a program that can't be stopped.
 const DRAIN_WAIT: Duration = Duration::from_millis(1500);
-/// Progress is marked at least this often.
-const MARK: Duration = Duration::from_millis(500);
-
-/// Reason why a host's loop ends.
-enum End {
-    Stopped,
-    GivenUp(String),
-    Failed(String),
-}
+/// Maximum wait between two polls, and so between two marks of progress.
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
 impl Control {
-    pub(super) async fn run(self: Rc<Self>) {
+    pub(super) async fn run(self: Rc<Self>) -> Exit {
         self.ctx.update(|state| state.program = self.shared.program.display().to_string());
-        let end = self.live().await;
-        match end {
-            End::Stopped => self.ctx.end(Exit::Stopped),
-            End::GivenUp(cause) => {
-                self.answer(true, &Err(cause.clone()));
-                self.ctx.give_up(cause);
-            }
-            End::Failed(cause) => self.ctx.fail(cause),
+        let exit = self.live().await.err().unwrap_or(Exit::Stopped);
+        if let Exit::Failed { cause, retry: false } = &exit {
+            self.answer(true, &Err(cause.clone()));
         }
+        exit
     }
 
-    async fn live(&self) -> End {
+    /// Does what is wanted until the template is stopped.
+    async fn live(&self) -> Result<(), Exit> {
         loop {
-            let wanted = self.shared.wanted.load(Relaxed);
-            let there = match self.work() {
-                Ok(work) => work.is_some(),
-                Err(end) => return end,
-            };
-            match (wanted && !self.stopping.get(), there) {
-                (true, false) => {
-                    if let Err(cause) = self.open().await {
-                        return self.refused(&cause);
-                    }
-                }
-                (true, true) => match self.serve().await {
-                    Ok(()) => {}
-                    Err(end) => return end,
-                },
-                (false, true) => {
-                    if let Err(end) = self.close().await {
-                        return end;
-                    }
-                }
+            let wanted = self.shared.wanted.load(Relaxed) && !self.ctx.is_stopping();
+            let there = self.work()?.is_some();
+            match (wanted, there) {
+                (true, false) => self.open().await.map_err(|cause| self.refused(&cause))?,
+                (true, true) => self.serve().await?,
+                (false, true) => self.close().await?,
                 (false, false) => {
                     self.answer(false, &Ok(()));
-                    if self.stopping.get() {
-                        return End::Stopped;
+                    if self.ctx.is_stopping() {
+                        return Ok(());
                     }
-                    self.marking(self.wake.notified()).await;
+                    self.ctx.progress().marking(self.ctx.woken()).await;
                 }
             }
         }
@@ -92,13 +69,13 @@ impl Control {
 
     /// Locks the loaded object. If another thread holds it, that thread is stuck and the object is lost with
     /// it.
-    fn work(&self) -> Result<MutexGuard<'_, Option<Work>>, End> {
+    fn work(&self) -> Result<MutexGuard<'_, Option<Work>>, Exit> {
         match self.shared.work.try_lock() {
             Ok(work) => Ok(work),
             // Each step leaves the object whole; the batch in hand was already counted as lost.
             Err(TryLockError::Poisoned(work)) => Ok(work.into_inner()),
             Err(TryLockError::WouldBlock) => {
-                Err(End::GivenUp("the previous incarnation is stuck and still holds the object".to_owned()))
+                Err(Exit::given_up("the previous incarnation is stuck and still holds the object"))
             }
         }
     }
@@ -106,7 +83,8 @@ impl Control {
     /// Reads or compiles the program, loads and attaches it.
     async fn open(&self) -> Result<(), TemplateError> {
         let shared = &self.shared;
-        let bytes = self.marking(compile::object(&shared.program, &shared.config.cflags)).await?;
+        let bytes =
+            self.ctx.progress().marking(compile::object(&shared.program, &shared.config.cflags)).await?;
         let work = {
             let _zone = self.ctx.progress().zone("loading an eBPF object");
             let plan = Plan::new(&shared.config, &shared.program, bytes)?;
@@ -125,23 +103,23 @@ impl Control {
             state.ring_losses = work.how_losses_are_known().to_owned();
             (state.last_error, state.advice) = (None, Vec::new());
         });
-        *shared.work.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(work);
+        *lock(&shared.work) = Some(work);
         self.answer(true, &Ok(()));
         Ok(())
     }
 
-    fn refused(&self, cause: &TemplateError) -> End {
+    fn refused(&self, cause: &TemplateError) -> Exit {
         let (words, advice) = (cause.to_string(), cause.advice());
         tracing::error!(tracer = self.shared.name, cause = words, ?advice, "tracer can't run");
         self.ctx.update(|state| {
             state.attached = false;
             (state.last_error, state.advice) = (Some(words.clone()), advice);
         });
-        End::GivenUp(words)
+        Exit::given_up(words)
     }
 
     /// Reads records until the template is detached or stopped.
-    async fn serve(&self) -> Result<(), End> {
+    async fn serve(&self) -> Result<(), Exit> {
         let (waker, timeout) = {
             let work = self.work()?;
             let Some(work) = &*work else { return Ok(()) };
@@ -154,8 +132,8 @@ impl Control {
         let watch = |fd: OwnedFd| AsyncFd::with_interest(fd, Interest::READABLE);
         let waker = waker
             .and_then(watch)
-            .map_err(|cause| End::Failed(format!("watch the template's buffer: {cause}")))?;
-        while self.shared.wanted.load(Relaxed) && !self.stopping.get() {
+            .map_err(|cause| Exit::failed(format!("watch the template's buffer: {cause}")))?;
+        while self.shared.wanted.load(Relaxed) && !self.ctx.is_stopping() {
             if self.poll().await? {
                 // Control messages first: a flood in the buffer may never end.
                 tokio::task::yield_now().await;
@@ -163,15 +141,15 @@ impl Control {
             }
             tokio::select! {
                 Ok(mut ready) = waker.readable() => ready.clear_ready(),
-                () = self.wake.notified() => {}
-                () = clock::sleep(timeout.min(MARK)) => {}
+                () = self.ctx.woken() => {}
+                () = clock::sleep(timeout.min(LONGEST_WAIT)) => {}
             }
         }
         Ok(())
     }
 
     /// Detaches, takes what is left in the buffer, drops the object.
-    async fn close(&self) -> Result<(), End> {
+    async fn close(&self) -> Result<(), Exit> {
         if let Some(work) = &mut *self.work()? {
             work.detach();
         }
@@ -191,13 +169,13 @@ impl Control {
     }
 
     /// Takes up to a batch of records out of the buffer; returns whether there may be more.
-    async fn poll(&self) -> Result<bool, End> {
+    async fn poll(&self) -> Result<bool, Exit> {
         self.ctx.progress().mark();
         let result = {
             let mut work = self.work()?;
             let Some(work) = &mut *work else { return Ok(false) };
-            work.poll(self.panic_next.get())
-                .map_err(|cause| End::Failed(format!("read the template's counters: {cause}")))?
+            work.poll(|| self.ctx.panic_if_asked())
+                .map_err(|cause| Exit::failed(format!("read the template's counters: {cause}")))?
         };
         self.show(&result);
         if let Some(batch) = result.batch {
@@ -220,22 +198,9 @@ impl Control {
         }
     }
 
-    async fn pass_on(&self, batch: Batch) -> Result<(), End> {
-        // Waiting for room in the queue is not a stall.
-        let sent = self.marking(self.shared.collector.send(batch)).await;
-        sent.map_err(|Closed| End::GivenUp("the collector has ended".to_owned()))
-    }
-
-    /// Waits for `work`, marking progress meanwhile.
-    async fn marking<T>(&self, work: impl Future<Output = T>) -> T {
-        let mut work = std::pin::pin!(work);
-        loop {
-            self.ctx.progress().mark();
-            tokio::select! {
-                done = &mut work => return done,
-                () = clock::sleep(MARK) => {}
-            }
-        }
+    async fn pass_on(&self, batch: Batch) -> Result<(), Exit> {
+        let sent = self.ctx.progress().marking(self.shared.collector.send(batch)).await;
+        sent.map_err(|Closed| Exit::given_up("the collector has ended"))
     }
 
     /// Answers the requests to attach or detach that now hold; those for the opposite were overtaken.

@@ -7,14 +7,15 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use actors::{AskError, ChildRef, Outbox, Placement, Spec, Supervisor};
+use actors::{AskError, LoopRef, Outbox, Placement, Spec, Supervisor};
 use futures::future::join_all;
+use model::lock::lock;
 use model::{Accounts, Batch, Changes, Problem, TracerName};
 
 use super::config::{TemplateConfig, TemplatesConfig};
-use super::host::{SetTemplateAttached, Shared, TemplateHost, TemplateState};
+use super::host::{SetTemplateAttached, Shared, TemplateHost};
 use super::validate::validate;
 
 /// The path of the sections in the configuration.
@@ -51,7 +52,7 @@ pub struct TemplateHandle {
     /// The template's configuration section.
     pub section: String,
     /// The actor: its status says whether it runs, its state which hooks are attached.
-    pub child: ChildRef<TemplateHost, TemplateState>,
+    pub child: LoopRef<TemplateHost>,
     /// True if it was detached at run time.
     pub off: bool,
 }
@@ -142,7 +143,7 @@ impl Templates {
         ask(&self.child(name)?, false).await
     }
 
-    fn child(&self, name: &TracerName) -> Result<ChildRef<TemplateHost, TemplateState>, String> {
+    fn child(&self, name: &TracerName) -> Result<LoopRef<TemplateHost>, String> {
         let present = self.inner.present();
         let found = present.values().find(|present| present.handle.stored_as == *name);
         found.map(|present| present.handle.child.clone()).ok_or_else(|| format!("no template tracer {name}"))
@@ -166,7 +167,7 @@ impl Templates {
     }
 }
 
-async fn ask(child: &ChildRef<TemplateHost, TemplateState>, attached: bool) -> Result<(), String> {
+async fn ask(child: &LoopRef<TemplateHost>, attached: bool) -> Result<(), String> {
     match child.ask(SetTemplateAttached(attached)).await {
         Ok(answer) => answer,
         // A template that does not run is detached.
@@ -177,7 +178,7 @@ async fn ask(child: &ChildRef<TemplateHost, TemplateState>, attached: bool) -> R
 
 impl Inner {
     fn present(&self) -> MutexGuard<'_, BTreeMap<String, Present>> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.present)
     }
 
     async fn apply(&self, mut wanted: TemplatesConfig) -> Changes {
@@ -228,7 +229,7 @@ impl Inner {
         // A thread of its own: the verifier may take seconds, and must not delay other tracers.
         let spec =
             Spec { placement: Placement::OwnThread, revivable: true, ..Spec::new(stored_as.to_string()) };
-        let child = self.supervisor.spawn(spec, move |link| TemplateHost::new(link, shared.clone()));
+        let child = self.supervisor.spawn_loop(spec, move |link| TemplateHost::new(link, shared.clone()));
         let handle = TemplateHandle { stored_as, section: format!("{PREFIX}.{section}"), child, off: false };
         self.present().insert(section.to_owned(), Present { handle, config, stamp, wanted });
     }

@@ -74,15 +74,16 @@ impl Work {
         self.loaded.detach();
     }
 
-    /// Takes up to a batch of records, and the counters. With `panic` it panics at the first record.
-    pub(super) fn poll(&mut self, panic: bool) -> io::Result<PollResult> {
+    /// Takes up to a batch of records, and the counters. Calls `before` for each record: it
+    /// panics if a test wants that.
+    pub(super) fn poll(&mut self, before: impl Fn()) -> io::Result<PollResult> {
         let (from, now) = (self.polled, clock::boot_ns());
         self.polled = now;
         let builder = &mut self.builder;
         let taken = self.loaded.drain(BatchBuilder::RECORDS, &mut |record| builder.push(record, now));
         self.account.add_seen(taken as u64);
         let mut result = PollResult { more: taken == BatchBuilder::RECORDS, ..PollResult::default() };
-        self.decode(&mut result, now, panic);
+        self.decode(&mut result, now, before);
         let lost = self.loaded.lost()?.saturating_sub(self.lost);
         if lost > 0 {
             self.lost += lost;
@@ -92,14 +93,14 @@ impl Work {
         Ok(result)
     }
 
-    fn decode(&mut self, result: &mut PollResult, now: BootNs, panic: bool) {
+    fn decode(&mut self, result: &mut PollResult, now: BootNs, before: impl Fn()) {
         let Some(mut raw) = self.builder.take(&self.account) else { return };
         // From here on a panic counts the batch as lost in decoding.
         raw.claim.enter(LossPoint::Decode);
         let clocks = Clocks { boot: clock::boot_clock(), suspended_ns: clock::suspended_ns() };
         let mut records = Vec::with_capacity(raw.records().len());
         for bytes in raw.records() {
-            assert!(!panic, "injected: panic while decoding");
+            before();
             match self.plan.layout.decode(bytes, &clocks) {
                 Ok(mut fields) => {
                     identify(&mut fields);

@@ -8,7 +8,7 @@ mod cases;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::programs::tracers;
+use bpf_programs::catalog::tracers;
 use bpf_programs::syscalls;
 use bpf_programs::wire::Kind;
 use model::{Act, Details, Extended};

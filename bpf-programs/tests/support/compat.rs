@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use bpf_programs::programs::tracers;
+use bpf_programs::catalog::tracers;
 use bpf_programs::syscalls::Compat;
 use bpf_programs::wire::Kind;
 use model::{Details, Ends, Open, Record, Socket};

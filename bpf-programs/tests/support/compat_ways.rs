@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::programs::{Hook, tracers};
+use bpf_programs::catalog::tracers;
+use bpf_programs::programs::Hook;
 use bpf_programs::syscalls::{self, Compat, Syscall};
-use bpf_programs::usage::TRACER;
+use bpf_programs::tracers::usage::TRACER;
 use bpf_programs::wire::Kind;
 use model::{Details, Ends, Socket, Transfer};
 

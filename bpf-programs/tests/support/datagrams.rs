@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd as _;
 
 use actors::clock;
 use anyhow::{Context as _, ensure};
-use bpf_programs::dns;
+use bpf_programs::tracers::dns;
 use bpf_programs::wire::Kind;
 use model::{Details, Dns, Ends, Socket, Transfer};
 use nix::errno::Errno;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::open;
+use bpf_programs::tracers::open;
 use bpf_programs::wire::Kind;
 use model::{Details, Identity, Open};
 use nix::fcntl::{OFlag, OpenHow};

@@ -226,7 +226,7 @@ fn opens_below(rig: &mut Rig, path: &Path) -> anyhow::Result<usize> {
     rig.kernel.wait_for(pid, Kind::Exit, 1)?;
     let mut pids = vec![pid];
     for clone in rig.kernel.of(pid, Kind::Clone) {
-        if let model::Details::Clone(clone) = bpf_programs::clone::decode(&clone)?.details {
+        if let model::Details::Clone(clone) = bpf_programs::tracers::clone::decode(&clone)?.details {
             pids.push(clone.child_pid);
         }
     }

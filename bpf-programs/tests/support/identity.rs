@@ -8,8 +8,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
+use bpf_programs::tracers::{open, truncate};
 use bpf_programs::wire::Kind;
-use bpf_programs::{open, truncate};
 use model::{Details, File, Fs, Layer, Open};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};

@@ -115,7 +115,10 @@ fn close_and_exec() -> anyhow::Result<()> {
     ensure!(held.iter().all(|usage| (usage.bytes, usage.calls) == (10, 1)), "{held:?}");
     let other = of_path(&reported, "other");
     ensure!(other.len() == 1 && (other[0].bytes, other[0].calls) == (5, 1), "{other:?}");
-    let named = kernel.of(pid, Kind::Usage).into_iter().map(|bytes| Ok(bpf_programs::usage::decode(&bytes)?));
+    let named = kernel
+        .of(pid, Kind::Usage)
+        .into_iter()
+        .map(|bytes| Ok(bpf_programs::tracers::usage::decode(&bytes)?));
     for record in named.collect::<anyhow::Result<Vec<_>>>()? {
         let identity = record.identity.context("no identity")?;
         let model::Details::Usage(usage) = record.details else { anyhow::bail!("no usage") };
@@ -150,7 +153,7 @@ fn users() -> anyhow::Result<()> {
     let times = TIMES as u64;
     let mut found = Vec::new();
     for bytes in kernel.all(Kind::Usage) {
-        let record = bpf_programs::usage::decode(&bytes)?;
+        let record = bpf_programs::tracers::usage::decode(&bytes)?;
         let identity = record.identity.context("no identity")?;
         if identity.ppid == pid {
             let model::Details::Usage(usage) = record.details else { anyhow::bail!("no usage") };

@@ -12,8 +12,9 @@ use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap as Table, MapData, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::{Iter, Program as Loaded, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
+use bpf_programs::catalog::{DISPATCHER, LIFECYCLE, PROCESSES, object, tracers};
 use bpf_programs::ledger::SWEEP;
-use bpf_programs::programs::{Hook, LIFECYCLE, PROCESSES, Program, object, tracers};
+use bpf_programs::programs::{Hook, Program};
 use bpf_programs::syscalls;
 use bpf_programs::tier::Tier;
 use bpf_programs::trampoline::{Function, Functions, Part, TABLES, stub};
@@ -123,7 +124,7 @@ impl Kernel {
             kernel.attach(program)?;
         }
         if kernel.functions.is_none() {
-            kernel.attach(&syscalls::DISPATCHER)?;
+            kernel.attach(&DISPATCHER)?;
         }
         Ok(kernel)
     }

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::programs::tracers;
+use bpf_programs::catalog::tracers;
 use bpf_programs::syscalls::{self, Compat};
 use bpf_programs::wire::Kind;
 use model::{Details, Extended, Fs};

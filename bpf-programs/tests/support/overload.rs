@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
 use anyhow::ensure;
-use bpf_programs::programs::tracers;
+use bpf_programs::catalog::tracers;
 use bpf_programs::wire::Kind;
 
 use crate::ledger::of_file;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
+use bpf_programs::tracers::{clone, exec, exit, lifecycle};
 use bpf_programs::wire::{Header, Kind};
-use bpf_programs::{clone, exec, exit, lifecycle};
 use model::{Details, ExecId, ProcessTable};
 
 use crate::support::Kernel;

@@ -1,9 +1,10 @@
 //! Objects that tests share, because loading one takes seconds, in a VM half a minute.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use bpf_programs::wire::{self, COUNT_SLOTS, Kind};
+use model::lock::lock;
 
 use super::{DATA_RING, ENTRIES, Kernel, tier};
 
@@ -38,7 +39,7 @@ impl Kernel {
     /// Returns the object that all tests share, with all tracers enabled and nothing left from the previous
     /// test.
     pub fn start() -> anyhow::Result<Shared> {
-        *SMALL.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&SMALL) = None;
         Self::shared(&KERNEL, || Self::start_on(tier(), DATA_RING, ENTRIES, |_| true))
     }
 
@@ -58,7 +59,7 @@ impl Kernel {
         which: &'static Mutex<Option<Self>>,
         make: impl FnOnce() -> anyhow::Result<Self>,
     ) -> anyhow::Result<Shared> {
-        let mut shared = Shared(which.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut shared = Shared(lock(&which));
         if shared.0.is_none() {
             *shared.0 = Some(make()?);
         }

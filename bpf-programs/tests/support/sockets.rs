@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpList
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use anyhow::ensure;
-use bpf_programs::connect::TRACER;
+use bpf_programs::tracers::connect::TRACER;
 use bpf_programs::wire::Kind;
 use model::{Details, Ends, Socket};
 use nix::errno::Errno;

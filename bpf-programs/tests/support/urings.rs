@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::programs::tracers;
+use bpf_programs::catalog::tracers;
 use bpf_programs::wire::Kind;
 use model::{Details, Dns, Record, Transfer};
 

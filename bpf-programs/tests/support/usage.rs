@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::ensure;
-use bpf_programs::usage::decode;
+use bpf_programs::tracers::usage::decode;
 use bpf_programs::wire::Kind;
 use model::Details;
 use model::details::{Direction, Usage};

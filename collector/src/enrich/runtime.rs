@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actors::clock::{self, Instant};
 use model::container::{CONTAINERD, DOCKER, PODMAN};
+use model::lock::lock;
 use model::{Container, Period};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -115,10 +116,6 @@ impl Names {
 /// Returns whether the id can safely be part of a path: a user who can name cgroups must not be able to name files.
 fn is_plain(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
-fn lock(answers: &Mutex<HashMap<Arc<str>, Answer>>) -> MutexGuard<'_, HashMap<Arc<str>, Answer>> {
-    answers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn answer(

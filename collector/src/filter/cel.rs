@@ -1,8 +1,9 @@
 //! A filter that is an expression: `drop` rows for which it is true, or `keep` only those.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
-use model::expression::{EvalError, Expression, Schema};
+use expression::{EvalError, Expression, Schema};
+use model::lock::lock;
 use model::{Problem, Tracking};
 
 use super::config::FilterConfig;
@@ -68,7 +69,7 @@ impl CelFilter {
         match self.expression.matches(row) {
             Ok(holds) => holds == self.drops,
             Err(cause) => {
-                let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut failures = lock(&self.failures);
                 failures.get_or_insert(Failures { count: 0, first: cause }).count += 1;
                 false
             }
@@ -76,6 +77,6 @@ impl CelFilter {
     }
 
     pub(super) fn take_failures(&self) -> Option<Failures> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.failures).take()
     }
 }

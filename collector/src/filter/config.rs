@@ -58,7 +58,7 @@ impl FiltersConfig {
 pub enum FilterKind {
     /// Lists and patterns, as in duetector's `PatternFilter`.
     PatternFilter,
-    /// An expression in CEL; see [`model::expression`].
+    /// An expression in CEL; see [`expression`].
     Cel,
 }
 

@@ -3,7 +3,6 @@
 
 mod cel;
 mod config;
-mod field;
 mod fuzz_target;
 mod list;
 mod pattern;

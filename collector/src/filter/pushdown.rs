@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 
+use expression::pushdown::prefixes_of;
+use expression::{Expression, Schema};
 use model::TracerName;
-use model::expression::{Expression, Schema};
-use model::pushdown::{CgroupField, Number, Prefix, Pushdown, Test, prefixes_of};
+use model::pushdown::{CgroupField, Number, Prefix, Pushdown, Test};
 
 use super::config::{FilterConfig, FilterKind, FiltersConfig};
 use super::list::entries;

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
+use model::extended::Field;
+use model::schema::{Column, ColumnValue};
 use model::{Problem, Tracking};
 
 use super::config::FilterConfig;
-use super::field::{FieldRef, Found};
 use super::pattern::Patterns;
 use super::{ENRICHED, Stage, list};
 
@@ -23,11 +24,27 @@ pub(super) struct PatternFilter {
 /// Values and patterns that one field must not match.
 #[derive(Debug)]
 struct Rule {
-    field: FieldRef,
+    field: Place,
     stage: Stage,
     texts: HashSet<String>,
     numbers: HashSet<i64>,
     patterns: Patterns,
+}
+
+/// Where a rule finds its field in a row.
+#[derive(Debug)]
+enum Place {
+    Column(Column),
+    Field(String),
+}
+
+impl Place {
+    fn named(name: &str) -> Self {
+        // duetector's filter sees the fields of `extended` one by one, and has no ancestors.
+        let column =
+            Column::named(name).filter(|column| !matches!(column, Column::Extended | Column::Ancestors));
+        column.map_or_else(|| Self::Field(name.to_owned()), Self::Column)
+    }
 }
 
 impl PatternFilter {
@@ -77,7 +94,7 @@ impl Rule {
         };
         let stage = if ENRICHED.contains(&field) { Stage::Enriched } else { Stage::Normalized };
         let mut rule = Self {
-            field: FieldRef::named(field),
+            field: Place::named(field),
             stage,
             texts: HashSet::new(),
             numbers: HashSet::new(),
@@ -107,16 +124,23 @@ impl Rule {
     }
 
     fn matches(&self, row: &Tracking) -> bool {
-        match self.field.find(row) {
-            None => false,
-            Some(Found::Int(number)) => {
-                self.numbers.contains(&number)
-                    || (!self.patterns.is_empty() && self.patterns.found_in(&number.to_string()))
-            }
-            Some(Found::Text(text)) => {
-                let text = text.trim();
-                self.texts.contains(text) || self.patterns.found_in(text)
-            }
-        }
+        let text = match self.field {
+            Place::Column(column) => match row.value(column) {
+                ColumnValue::Int(number) => return self.matches_number(number),
+                value => value.to_plain(),
+            },
+            Place::Field(ref name) => match row.extended.get(name) {
+                Some(Field::Int(number)) => return self.matches_number(number),
+                found => found.and_then(Field::into_python),
+            },
+        };
+        let Some(text) = text else { return false };
+        let text = text.trim();
+        self.texts.contains(text) || self.patterns.found_in(text)
+    }
+
+    fn matches_number(&self, number: i64) -> bool {
+        self.numbers.contains(&number)
+            || (!self.patterns.is_empty() && self.patterns.found_in(&number.to_string()))
     }
 }

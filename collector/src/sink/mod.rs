@@ -4,6 +4,7 @@
 pub mod host;
 pub mod json;
 pub mod jsonl;
+pub mod kind;
 pub mod memory;
 mod private_file;
 pub(crate) mod probe;
@@ -118,7 +119,8 @@ pub trait Sink: Send + 'static {
     /// The destination can't be written.
     fn check(&mut self) -> Result<(), SinkError>;
 
-    /// Writes all batches, and the accounts if this sink keeps them, or nothing.
+    /// Writes all batches, and the accounts if this sink is the store, or nothing. The store is also called when only
+    /// accounts have changed; other sinks are given none.
     ///
     /// # Errors
     /// Nothing was written.
@@ -129,27 +131,4 @@ pub trait Sink: Send + 'static {
     /// # Errors
     /// The accounts could not be written, or written rows may not be durable.
     fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError>;
-
-    /// Returns whether the sink keeps accounts. Such a sink is also called when only accounts have changed.
-    fn keeps_accounts(&self) -> bool {
-        false
-    }
-}
-
-impl Sink for Box<dyn Sink> {
-    fn check(&mut self) -> Result<(), SinkError> {
-        (**self).check()
-    }
-
-    fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
-        (**self).write(batches, accounts)
-    }
-
-    fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError> {
-        (**self).close(accounts, ended)
-    }
-
-    fn keeps_accounts(&self) -> bool {
-        (**self).keeps_accounts()
-    }
 }

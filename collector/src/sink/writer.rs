@@ -21,144 +21,64 @@
 //!   rings: release         then as on the right     rings: do not wait
 //! ```
 
+mod shared;
 mod work;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
-use actors::{ActorCtx, Shutdown};
-use flume::Receiver;
-use model::{Accounts, Routed, SinkId, SinkName};
-use serde::Serialize;
-use tokio::sync::{Notify, oneshot, watch};
+use actix::{Handler, Message, ResponseFuture};
+use actors::{ActorLoop, Exit, LoopActor, LoopCtx};
+use tokio::sync::oneshot;
 
 use super::Sink;
-use crate::loss::Unwritten;
+pub(crate) use shared::Shared;
+pub use shared::SinkState;
 use work::Writer;
-
-/// State that a sink publishes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct SinkState {
-    /// Number of rows written.
-    pub rows: u64,
-    /// Writes that succeeded.
-    pub writes: u64,
-    /// Rows that could not be written.
-    pub lost: u64,
-    /// Number of retries.
-    pub retries: u64,
-    /// Batches in the queue.
-    pub queue: usize,
-    /// Error of the latest write, if it failed.
-    pub failing: Option<String>,
-    /// Error of the first failed write.
-    pub first_failure: Option<String>,
-    /// Number of times that the sink could write again after a failure.
-    pub recoveries: u64,
-}
 
 /// Asks a sink to write everything that is queued; answered when all of it is written or lost.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Flush;
 
-/// When a sink writes, and how long it retries.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// Number of rows that are written at once.
-    pub batch: usize,
-    /// Time after which fewer rows are written.
-    pub flush_interval: Duration,
-    /// Time for which a failed write is retried.
-    pub retry_for: Duration,
-}
-
-/// State shared by all incarnations of one sink's actor.
-pub(crate) struct Shared {
-    pub(crate) name: SinkName,
-    /// Tells apart the sinks that had this name during the run.
-    pub(crate) id: SinkId,
-    /// True once the previous sink on the same file has closed it.
-    pub(crate) free: watch::Receiver<bool>,
-    /// True if the sink is removed while others stay. Then the collector, not this sink, writes the remaining gaps as
-    /// `loss` rows.
-    pub(crate) leaving: Arc<AtomicBool>,
-    pub(crate) input: Receiver<Routed>,
-    pub(crate) accounts: Accounts,
-    pub(crate) pace: Pace,
-    pub(crate) unwritten: Unwritten,
-}
-
 /// Actor that writes the rows of one sink.
-pub struct SinkActor<S: Sink + Unpin> {
-    ctx: ActorCtx<SinkState>,
-    shared: Arc<Shared>,
-    sink: Option<S>,
-    control: Rc<Control>,
+pub struct SinkActor {
+    writer: Option<Writer>,
+    flushes: Flushes,
 }
 
-/// Requests from the mailbox to the loop.
-#[derive(Default)]
-struct Control {
-    changed: Notify,
-    stop: Cell<bool>,
-    panic: Cell<bool>,
-    flush: RefCell<Vec<oneshot::Sender<()>>>,
-}
+/// Requests to flush that the loop has not answered yet.
+type Flushes = Rc<RefCell<Vec<oneshot::Sender<()>>>>;
 
-impl<S: Sink + Unpin> SinkActor<S> {
-    pub(crate) fn new(ctx: ActorCtx<SinkState>, shared: Arc<Shared>, sink: S) -> Self {
-        Self { ctx, shared, sink: Some(sink), control: Rc::default() }
+impl SinkActor {
+    pub(crate) fn new(ctx: LoopCtx<SinkState>, shared: Arc<Shared>, sink: Box<dyn Sink>) -> Self {
+        let flushes = Flushes::default();
+        Self { writer: Some(Writer::new(ctx, shared, sink, flushes.clone())), flushes }
     }
 }
 
-impl<S: Sink + Unpin> Actor for SinkActor<S> {
-    type Context = Context<Self>;
+impl ActorLoop for SinkActor {
+    type State = SinkState;
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        let Some(sink) = self.sink.take() else { return };
-        let writer = Writer::new(self.ctx.clone(), self.shared.clone(), sink, self.control.clone());
-        ctx.spawn(writer.run().into_actor(self));
+    fn start(&mut self) -> impl Future<Output = Exit> + 'static {
+        let writer = self.writer.take();
+        async move {
+            match writer {
+                Some(writer) => writer.run().await,
+                None => Exit::Finished,
+            }
+        }
     }
 }
 
-impl<S: Sink + Unpin> Handler<Shutdown> for SinkActor<S> {
-    type Result = ();
-
-    fn handle(&mut self, _: Shutdown, _: &mut Self::Context) {
-        self.control.stop.set(true);
-        self.control.changed.notify_one();
-    }
-}
-
-impl<S: Sink + Unpin> Handler<Flush> for SinkActor<S> {
+impl Handler<Flush> for LoopActor<SinkActor> {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Flush, _: &mut Self::Context) -> Self::Result {
         let (done, flushed) = oneshot::channel();
-        self.control.flush.borrow_mut().push(done);
-        self.control.changed.notify_one();
+        self.flushes.borrow_mut().push(done);
+        self.ctx().wake();
         Box::pin(async { drop(flushed.await) })
-    }
-}
-
-#[cfg(feature = "fault-injection")]
-impl<S: Sink + Unpin> Handler<crate::InjectPanic> for SinkActor<S> {
-    type Result = ();
-
-    fn handle(&mut self, _: crate::InjectPanic, _: &mut Self::Context) {
-        self.control.panic.set(true);
-        self.control.changed.notify_one();
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // No incarnation follows: dropping the queued batches counts them as lost.
-        while self.input.try_recv().is_ok() {}
     }
 }

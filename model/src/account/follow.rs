@@ -10,9 +10,10 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use super::{Account, Accounts, lock};
-use crate::LossPoint;
+use super::{Account, Accounts};
+use crate::lock::lock;
 use crate::offsets::{Checkpoint, OffsetTracker, Outcomes};
+use crate::{LossPoint, Role};
 
 impl Account {
     /// Starts tracking how far this tracer's ring is settled. The counts of the previous run, taken from its last
@@ -29,9 +30,12 @@ impl Account {
         }
         // Counted as routed, so that a sink that joins later does not count them.
         self.routed.fetch_add(stored + lost.sink, Relaxed);
-        for (index, sink) in self.sinks().iter().enumerate() {
+        for sink in self.sinks() {
             // The checkpoint knows only what the store got; the other sinks are taken to have got the same.
-            let (stored, lost) = if index == 0 { (stored, lost.sink) } else { (stored + lost.sink, 0) };
+            let (stored, lost) = match sink.id.role {
+                Role::Store => (stored, lost.sink),
+                Role::Copy => (stored + lost.sink, 0),
+            };
             sink.stored.fetch_add(stored, Relaxed);
             sink.lost_sink.fetch_add(lost, Relaxed);
         }

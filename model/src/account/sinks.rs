@@ -15,10 +15,11 @@
 //! [`Accounts::forget`] removes it.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock};
 
-use super::{Account, Accounts, SinkAccount, lock};
-use crate::ids::{SinkId, SinkName};
+use super::{Account, Accounts, SinkAccount};
+use crate::ids::{Role, SinkId, SinkName};
+use crate::lock::{lock, read, write};
 use crate::snapshot::{AccountSnapshot, LossPoint, Lost};
 
 impl SinkAccount {
@@ -46,7 +47,7 @@ impl SinkAccount {
 }
 
 impl Account {
-    /// Returns the counters of each present sink, the store first.
+    /// Returns the counters of each present sink, in the order in which they joined.
     pub fn sinks(&self) -> Vec<Arc<SinkAccount>> {
         read(&self.sinks).iter().filter(|sink| sink.is_present()).cloned().collect()
     }
@@ -105,11 +106,9 @@ impl Account {
         }
     }
 
-    fn join(&self, sink: &SinkId, first: bool) {
+    fn join(&self, sink: &SinkId) {
         let account = Arc::new(SinkAccount::new(sink.clone(), self.settled()));
-        let mut sinks = write(&self.sinks);
-        let index = if first { 0 } else { sinks.len() };
-        sinks.insert(index, account);
+        write(&self.sinks).push(account);
     }
 
     fn leave(&self, sink: &SinkId) {
@@ -121,31 +120,28 @@ impl Account {
 }
 
 impl Accounts {
-    /// Returns the names of the present sinks, the store first.
-    pub fn sinks(&self) -> Vec<SinkName> {
-        read(&self.sinks).iter().map(|sink| sink.name.clone()).collect()
+    /// Returns the present sinks, in the order in which they joined.
+    pub fn sinks(&self) -> Vec<SinkId> {
+        read(&self.sinks).clone()
     }
 
-    /// Returns the identity of the present sink of this name; if none is present, that of generation 0.
-    pub fn sink_id(&self, name: &SinkName) -> SinkId {
-        let present = read(&self.sinks).iter().find(|sink| sink.name == *name).cloned();
-        present.unwrap_or_else(|| SinkId { name: name.clone(), generation: 0 })
+    /// Returns the sink whose accounts are shown to users: the store; without one, the sink that joined first.
+    pub fn shown_sink(&self) -> Option<SinkId> {
+        let sinks = read(&self.sinks);
+        sinks.iter().find(|sink| sink.role == Role::Store).or(sinks.first()).cloned()
     }
 
     /// Returns a new identity for a sink of this name, to be given to [`Accounts::join`].
-    pub fn new_sink_id(&self, name: &SinkName) -> SinkId {
-        SinkId { name: name.clone(), generation: self.generations.fetch_add(1, Relaxed) + 1 }
+    pub fn new_sink_id(&self, name: &SinkName, role: Role) -> SinkId {
+        SinkId { name: name.clone(), role, generation: self.generations.fetch_add(1, Relaxed) }
     }
 
-    /// Adds a sink that records are routed to from now on; `first` if it is the store. To be called by the router of
-    /// records, between two batches.
-    pub fn join(&self, sink: &SinkId, first: bool) {
+    /// Adds a sink that records are routed to from now on. To be called by the router of records, between two batches.
+    pub fn join(&self, sink: &SinkId) {
         // The lock is held so that no account is opened in between.
         let accounts = lock(&self.accounts);
-        let mut sinks = write(&self.sinks);
-        let index = if first { 0 } else { sinks.len() };
-        sinks.insert(index, sink.clone());
-        accounts.values().for_each(|account| account.join(sink, first));
+        write(&self.sinks).push(sink.clone());
+        accounts.values().for_each(|account| account.join(sink));
     }
 
     /// Removes a sink: no more records are routed to it, and it still settles the rows it has.
@@ -161,14 +157,6 @@ impl Accounts {
             write(&account.sinks).retain(|account| account.id != *sink);
         }
     }
-}
-
-pub(super) fn read<T>(list: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    list.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(list: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    list.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -190,8 +178,8 @@ mod tests {
         let mut early = routed(&account, 10);
         account.lose(LossPoint::Decode, 2, SPAN, "short");
         account.add_seen(2);
-        let jsonl = accounts.new_sink_id(&"jsonl".into());
-        accounts.join(&jsonl, false);
+        let jsonl = accounts.new_sink_id(&"jsonl".into(), Role::Copy);
+        accounts.join(&jsonl);
         for claim in &mut routed(&account, 5) {
             claim.store(5);
         }
@@ -207,12 +195,13 @@ mod tests {
     #[test]
     fn a_sink_that_replaces_another_starts_at_zero_while_the_other_still_settles() {
         let store = SinkName::new("sqlite");
-        let accounts = Accounts::new(std::slice::from_ref(&store));
-        let (account, old) = (accounts.of(&"open".into()), accounts.sink_id(&store));
+        let accounts = Accounts::default();
+        let (account, old) = (accounts.of(&"open".into()), accounts.new_sink_id(&store, Role::Store));
+        accounts.join(&old);
         let mut waiting = routed(&account, 3);
-        let new = accounts.new_sink_id(&store);
+        let new = accounts.new_sink_id(&store, Role::Store);
         accounts.leave(&old);
-        accounts.join(&new, true);
+        accounts.join(&new);
         let opened_later = accounts.of(&"exec".into());
         routed(&account, 4)[0].store(4);
         routed(&opened_later, 6)[0].store(6);
@@ -222,6 +211,18 @@ mod tests {
         assert_eq!(opened_later.snapshot_of(&new).stored, 6);
         accounts.forget(&old);
         assert_eq!(account.sinks().len(), 1);
-        assert_eq!(accounts.sinks(), [store]);
+        assert_eq!(accounts.sinks(), [new]);
+    }
+
+    #[test]
+    fn users_see_the_store_and_without_one_the_first_sink() {
+        let accounts = Accounts::new(&["memory".into(), "jsonl".into()]);
+        let shown = || accounts.shown_sink().unwrap().name;
+        assert_eq!(shown(), "memory".into());
+        let store = accounts.new_sink_id(&"sqlite".into(), Role::Store);
+        accounts.join(&store);
+        assert_eq!(shown(), "sqlite".into());
+        accounts.leave(&store);
+        assert_eq!(shown(), "memory".into());
     }
 }

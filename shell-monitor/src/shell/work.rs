@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use actors::{ActorCtx, Exit, clock};
+use actors::{Exit, LoopCtx, clock};
 use model::{Details, LossPoint, Moment, Record};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use super::{Cache, Cached, ShellState, lock};
 use crate::command::{self, Run, Why};
-use crate::control::{Control, PROGRESS_INTERVAL};
+use crate::control::Control;
 use crate::output::{self, Format, Skip, Unit};
-use crate::pending::{self, Pending};
+use crate::pending::Pending;
 use crate::process::StartError;
 use crate::settings::{Parse, ShellSettings};
 use crate::wiring::Wiring;
@@ -19,38 +19,38 @@ use crate::wiring::Wiring;
 /// State shared by the actor and its loop.
 #[derive(Clone)]
 pub(super) struct Work {
-    pub(super) ctx: ActorCtx<ShellState>,
+    pub(super) ctx: LoopCtx<ShellState>,
     pub(super) settings: Arc<ShellSettings>,
     pub(super) wiring: Wiring,
-    pub(super) control: Control,
+    pub(super) control: Control<ShellState>,
     pub(super) cache: Cache,
     pub(super) permits: Arc<Semaphore>,
     pub(super) format: Arc<Format>,
 }
 
 impl Work {
-    pub(super) async fn run(self) {
-        while self.control.wanted(self.ctx.progress()).await {
+    pub(super) async fn run(self) -> Exit {
+        while self.control.wanted().await {
             let _attached = self.control.switch().attach();
             while !self.control.is_halted() {
                 let next = clock::now() + self.settings.interval;
-                if !self.run_once().await {
-                    return;
+                if let Err(exit) = self.run_once().await {
+                    return exit;
                 }
                 self.wait_until(next).await;
             }
         }
-        self.ctx.end(Exit::Stopped);
+        Exit::Stopped
     }
 
-    /// Runs the command and emits its new output; returns false when this incarnation has ended.
-    async fn run_once(&self) -> bool {
-        let Some(_permit) = self.permit().await else { return true };
+    /// Runs the command and emits its new output; returns an error if the tracer can't go on.
+    async fn run_once(&self) -> Result<(), Exit> {
+        let Some(_permit) = self.permit().await else { return Ok(()) };
         self.ctx.update(|state| {
             state.runs += 1;
             state.running = true;
         });
-        let ran = command::run(&self.settings, &self.control, self.ctx.progress()).await;
+        let ran = command::run(&self.settings, &self.control).await;
         self.ctx.update(|state| state.running = false);
         match ran {
             Err(cause) => self.not_started(&cause),
@@ -60,32 +60,30 @@ impl Work {
 
     /// Waits until fewer than the maximum number of commands run; returns `None` if the tracer should stop instead.
     async fn permit(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        loop {
-            self.ctx.progress().mark();
+        let permit = async {
             tokio::select! {
                 // The semaphore is never closed.
-                permit = self.permits.acquire() => return permit.ok(),
-                () = self.control.halted() => return None,
-                () = clock::sleep(PROGRESS_INTERVAL) => {}
+                permit = self.permits.acquire() => permit.ok(),
+                () = self.control.halted() => None,
             }
-        }
+        };
+        self.ctx.progress().marking(permit).await
     }
 
     /// Handles a command that could not be started. If the program is missing at the first run, the tracer is given
     /// up, because the settings are probably wrong; later it may only be missing for a while, as during an upgrade.
-    fn not_started(&self, cause: &StartError) -> bool {
+    fn not_started(&self, cause: &StartError) -> Result<(), Exit> {
         self.fault(cause.to_string(), |state| &mut state.not_started);
         let state = self.ctx.read();
         if cause.is_permanent() && state.not_started == state.runs {
-            self.ctx.give_up(cause);
-            return false;
+            return Err(Exit::given_up(cause));
         }
-        true
+        Ok(())
     }
 
-    async fn note(&self, run: Run) -> bool {
+    async fn note(&self, run: Run) -> Result<(), Exit> {
         if run.why == Why::Halted {
-            return true;
+            return Ok(());
         }
         self.log_stderr(&run);
         if run.why == Why::TimedOut {
@@ -93,7 +91,7 @@ impl Work {
             self.fault(format!("took longer than {limit:.1} s, {}", run.status), |state| {
                 &mut state.timed_out
             });
-            return true;
+            return Ok(());
         }
         if run.code != Some(0) {
             self.fault(run.status.clone(), |state| &mut state.failed);
@@ -106,20 +104,19 @@ impl Work {
     }
 
     /// Makes records of new output, sends them, and remembers the output.
-    async fn emit(&self, run: Run) -> bool {
+    async fn emit(&self, run: Run) -> Result<(), Exit> {
         let mut pending = self.records(&run);
         // From here on the batches' claims count the records as stored or lost, so they must not be made again.
         let Run { output, code, .. } = run;
         *lock(&self.cache) = Some(Cached { output: output.bytes, cut: output.cut > 0, code });
         while let Some(batch) = pending.next() {
             let count = batch.records.len() as u64;
-            if pending::send(&self.wiring.outbox, batch, self.ctx.progress()).await.is_err() {
-                self.ctx.give_up("the collector takes no records any more");
-                return false;
+            if self.ctx.progress().marking(self.wiring.outbox.send(batch)).await.is_err() {
+                return Err(Exit::given_up("the collector takes no records any more"));
             }
             self.ctx.update(|state| state.emitted += count);
         }
-        true
+        Ok(())
     }
 
     fn records(&self, run: &Run) -> Pending {
@@ -193,13 +190,13 @@ impl Work {
     }
 
     async fn wait_until(&self, next: clock::Instant) {
-        while clock::now() < next {
-            self.ctx.progress().mark();
+        let waited = async {
             tokio::select! {
-                () = self.control.halted() => return,
-                () = clock::sleep(next.saturating_duration_since(clock::now()).min(PROGRESS_INTERVAL)) => {}
+                () = self.control.halted() => {}
+                () = clock::sleep(next.saturating_duration_since(clock::now())) => {}
             }
-        }
+        };
+        self.ctx.progress().marking(waited).await;
     }
 
     fn fault(&self, cause: String, counter: impl FnOnce(&mut ShellState) -> &mut u64) {

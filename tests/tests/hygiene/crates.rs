@@ -12,12 +12,16 @@ use tests::binary::workspace;
 use crate::{files, none, production};
 
 /// Crates of this workspace that each crate may link. The package in `bin` is `duetector-actors`.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("actors", &["model"]),
-    ("analyzer", &["model"]),
+    ("analyzer", &["expression", "model"]),
     ("bpf-programs", &["actors", "model"]),
-    ("collector", &["actors", "model"]),
-    ("duetector-actors", &["actors", "analyzer", "bpf-programs", "collector", "model", "shell-monitor"]),
+    ("collector", &["actors", "expression", "model"]),
+    (
+        "duetector-actors",
+        &["actors", "analyzer", "bpf-programs", "collector", "expression", "model", "shell-monitor"],
+    ),
+    ("expression", &["model"]),
     ("model", &[]),
     ("shell-monitor", &["actors", "model"]),
     ("tests", &[]),

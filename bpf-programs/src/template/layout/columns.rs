@@ -1,5 +1,7 @@
 //! Fields that become columns of a row. A field that can't fill its column is refused here, before any record.
 
+use model::schema::{COLUMNS, Column, ColumnKind};
+
 use super::describe::FieldLine;
 use super::error::LayoutError;
 use super::shape::{Field, Scalar, Shape, Span};
@@ -7,39 +9,41 @@ use super::shape::{Field, Scalar, Shape, Span};
 const NUMBER: &str = "a whole number";
 const TEXT: &str = "text";
 
-/// Columns: name, content, and whether a record is lost if its field has another type. The others are filled if
-/// they fit.
-const COLUMNS: [(&str, &str, bool); 15] = [
-    ("pid", NUMBER, true),
-    ("uid", NUMBER, true),
-    ("gid", NUMBER, true),
-    ("comm", TEXT, true),
-    ("cwd", TEXT, true),
-    ("fname", TEXT, true),
-    ("timestamp", "nanoseconds since boot", true),
-    ("dt", "a time", true),
-    ("extended", "an object", true),
-    ("tid", NUMBER, false),
-    ("ppid", NUMBER, false),
-    ("ret", NUMBER, false),
-    ("count", NUMBER, false),
-    ("exe", TEXT, false),
-    ("container_id", TEXT, false),
-];
+/// A column that fields can fill.
+struct Fillable {
+    name: &'static str,
+    /// Content of the column.
+    expected: &'static str,
+    /// True if a record is lost if its field has another type; the other columns are filled if they fit.
+    strict: bool,
+}
+
+/// Returns the column that a field of this name fills. No field has the form of an `exec_id`.
+fn fillable(name: &str) -> Option<Fillable> {
+    if name == "timestamp" {
+        return Some(Fillable { name: "timestamp", expected: "nanoseconds since boot", strict: true });
+    }
+    let column = COLUMNS.iter().find(|column| column.name() == name && **column != Column::ExecId)?;
+    let expected = match column.kind() {
+        ColumnKind::Integer => NUMBER,
+        ColumnKind::Text => TEXT,
+        ColumnKind::DateTime => "a time",
+        ColumnKind::Json => "an object",
+    };
+    Some(Fillable { name: column.name(), expected, strict: column.is_core() })
+}
 
 /// Refuses a field that can't fill the column of its name, and notes the columns that are filled.
 pub(crate) fn check(record: &str, fields: &[Field], lines: &mut [FieldLine]) -> Result<(), LayoutError> {
     for field in fields {
-        let Some((column, expected, strict)) = COLUMNS.iter().find(|(name, ..)| *name == field.key) else {
-            continue;
-        };
+        let Some(Fillable { name: column, expected, strict }) = fillable(&field.key) else { continue };
         let fits = fits(column, expected, &field.shape);
         // The lines list a field at the top only; if two fields have the name, the other is nested.
-        let at_top = |line: &&mut FieldLine| line.name.as_deref() == Some(*column) && line.at == field.at;
+        let at_top = |line: &&mut FieldLine| line.name.as_deref() == Some(column) && line.at == field.at;
         let Some(line) = lines.iter_mut().find(at_top) else { continue };
         if fits {
-            line.column = Some(if *column == "timestamp" { "dt" } else { column });
-        } else if *strict {
+            line.column = Some(if column == "timestamp" { "dt" } else { column });
+        } else if strict {
             let (record, field, of) = (record.to_owned(), line.path.clone(), line.of.clone());
             return Err(LayoutError::Column { record, field, of, column, expected });
         }

@@ -5,7 +5,8 @@
 //! and `timestamp` have a special meaning to a host, so a record's own field of that name gets another one. Lines are
 //! ASCII, because a host decodes text in the encoding of its locale.
 
-use model::{Text, Tracking};
+use model::Tracking;
+use model::schema::{COLUMNS, Column, ColumnValue};
 use serde_json::{Map, Value, json};
 
 use crate::sink::json::write_python_style;
@@ -37,25 +38,13 @@ pub(super) fn write(out: &mut Vec<u8>, row: &Tracking, prefix: &str) -> serde_js
 fn payload(row: &Tracking, prefix: &str) -> Map<String, Value> {
     let mut fields = Map::new();
     fields.insert("tracer_name".to_owned(), format!("{prefix}{}", row.tracer).into());
-    let text = |text: &Option<Text>| text.as_ref().map(|text| Value::from(text.as_str()));
-    let columns = [
-        ("pid", row.pid.map(Value::from)),
-        ("uid", row.uid.map(Value::from)),
-        ("gid", row.gid.map(Value::from)),
-        ("comm", text(&row.comm)),
-        ("cwd", text(&row.cwd)),
-        ("fname", text(&row.fname)),
-        ("dt", row.dt.map(|dt| dt.to_text().into())),
-        ("tid", row.tid.map(Value::from)),
-        ("ppid", row.ppid.map(Value::from)),
-        ("exec_id", row.exec_id.map(|id| id.to_string().into())),
-        ("exe", text(&row.exe)),
-        ("container_id", row.container_id.as_deref().map(Value::from)),
-        ("ret", row.ret.map(Value::from)),
-        ("count", row.count.map(Value::from)),
-    ];
-    for (name, value) in columns {
-        fields.extend(value.map(|value| (name.to_owned(), value)));
+    for column in COLUMNS.iter().filter(|column| **column != Column::Extended) {
+        match row.value(*column) {
+            ColumnValue::Null => {}
+            value => {
+                fields.insert(column.name().to_owned(), serde_json::to_value(value).unwrap_or_default());
+            }
+        }
     }
     let mut extended = Map::new();
     // If two fields have one name, the later one wins.

@@ -1,18 +1,24 @@
 //! The tracer's host that runs this agent as its child, as a sink: rows are sent to it as events of duetector's
 //! subprocess protocol.
 
+mod config;
 mod event;
 mod pipe;
 mod polls;
 
+pub use config::HostConfig;
 pub use pipe::{HostPipe, HostReads, NotSent, same_pipe};
 
+use actors::WhenFull;
 use model::{Routed, WallTime};
 
+use super::kind::{CarriedOver, Pace, SinkSpec};
 use super::{Rejected, Sink, SinkError, TracerAccount, Trouble};
 
 /// Name of this sink.
 pub const NAME: &str = "host";
+/// Number of batches that may wait for the host. Small, because a host that stops no longer reads what waits.
+const QUEUE: u32 = 2;
 /// Longest line that is sent, in bytes: hosts keep a whole line in memory, and some limit its length.
 const LONGEST_LINE: usize = 1 << 20;
 
@@ -26,6 +32,20 @@ pub struct Host {
 /// Batch index and length of each line that one call wrote, to find those that the host has not read.
 #[derive(Default)]
 struct Written(Vec<(usize, u64)>);
+
+impl HostConfig {
+    /// Describes the sink to start.
+    pub fn spec(self) -> SinkSpec {
+        let Self { pipe, prefix } = self;
+        SinkSpec {
+            queue: (QUEUE, WhenFull::Block),
+            // The host alone sets the pace.
+            pace: Pace::AT_ONCE,
+            make: Box::new(move || Box::new(Host::new(pipe.clone(), &prefix))),
+            carried_over: CarriedOver::default(),
+        }
+    }
+}
 
 impl Host {
     /// Makes a sink that writes to this host; each event's `tracer_name` begins with `prefix`.

@@ -22,10 +22,11 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt as _;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
 use actors::clock::{self, Instant};
+use model::lock::{lock, unpoisoned};
 use rustix::event::{PollFd, PollFlags};
 
 use super::polls::Polls;
@@ -222,11 +223,11 @@ impl HostPipe {
 
 impl Inner {
     fn out(&self) -> MutexGuard<'_, File> {
-        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.out)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Waits until a record may be written.
@@ -241,7 +242,7 @@ impl Inner {
             if let Some(until) = state.polls.open_until(clock::now()) {
                 return Ok(WriteWhen::WhenEmpty(until));
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = unpoisoned(self.changed.wait(state));
         }
     }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use model::{AccountSnapshot, WallTime};
 use rusqlite::{Connection, params};
 
+use super::run::Run;
 use super::schema::stored_name;
-use super::{Run, TracerAccount};
+use crate::sink::TracerAccount;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS duetector_actors_run (

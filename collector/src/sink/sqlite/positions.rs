@@ -6,8 +6,9 @@ use std::time::Duration;
 use model::{BootNs, Checkpoint, Lost, Outcomes, Remembered, RingCheckpoint, TracerName};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
-use super::super::{SinkError, TracerAccount};
-use super::{Run, trouble};
+use super::errors::trouble;
+use super::run::Run;
+use crate::sink::{SinkError, TracerAccount};
 
 /// Time to wait for another program that holds the file: without these positions no run can begin.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -77,7 +78,7 @@ pub(super) fn write(
 ///
 /// # Errors
 /// The file can't be opened or read.
-pub fn remembered(path: &Path) -> Result<Remembered, SinkError> {
+pub(super) fn remembered(path: &Path) -> Result<Remembered, SinkError> {
     let failed = |source: rusqlite::Error| SinkError {
         operation: "reading positions from",
         object: path.display().to_string(),

@@ -1,10 +1,8 @@
 //! Tables of rows: duetector's DDL followed by our columns, which are also added to tables that Python duetector
 //! made.
 
-use model::schema::{self, COLUMNS, ColumnKind};
+use model::schema::{self, COLUMNS, Column, ColumnKind};
 use rusqlite::Connection;
-
-use crate::config::table_part;
 
 /// Creates the tracer's table and its columns if they are missing; returns the statement that inserts a row.
 pub(super) fn ensure_table(
@@ -22,7 +20,7 @@ pub(super) fn ensure_table(
     let mut present = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
     let present = present.query_map([&name], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
     for column in
-        COLUMNS.iter().filter(|column| !present.iter().any(|name| name.eq_ignore_ascii_case(column.name)))
+        COLUMNS.iter().filter(|column| !present.iter().any(|name| name.eq_ignore_ascii_case(column.name())))
     {
         connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {}", declaration(column)))?;
     }
@@ -30,7 +28,7 @@ pub(super) fn ensure_table(
     // index name must not begin with the prefix of tables.
     let index = quote(&format!("duetector_actors_dt:{}", name));
     connection.execute_batch(&format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (dt)"))?;
-    let names: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
+    let names: Vec<&str> = COLUMNS.iter().map(|column| column.name()).collect();
     let placeholders = vec!["?"; COLUMNS.len()].join(", ");
     Ok(format!("INSERT INTO {table} ({}) VALUES ({placeholders})", names.join(", ")))
 }
@@ -41,14 +39,20 @@ pub(super) fn stored_name(tracer: &str) -> String {
     table_part(&tracer.to_lowercase())
 }
 
-fn declaration(column: &schema::Column) -> String {
-    let kind = match column.kind {
+/// Replaces characters that can't stand in a table name `prefix:tracer@collector`: duetector's analyzer splits such a
+/// name at the first `:` and `@`.
+pub(crate) fn table_part(name: &str) -> String {
+    name.chars().map(|c| if c == ':' || c == '@' || c.is_control() { '_' } else { c }).collect()
+}
+
+fn declaration(column: &Column) -> String {
+    let kind = match column.kind() {
         ColumnKind::Integer => "INTEGER",
         ColumnKind::Text => "VARCHAR",
         ColumnKind::DateTime => "DATETIME",
         ColumnKind::Json => "JSON NOT NULL",
     };
-    format!("{} {kind}", column.name)
+    format!("{} {kind}", column.name())
 }
 
 /// Quotes an identifier, which may contain any characters.

@@ -1,17 +1,17 @@
 //! The loop of a sink's actor: takes batches off the queue, writes them, retries, and settles their claims.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use actors::clock::{self, Instant};
-use actors::{ActorCtx, Backoff, Exit};
+use actors::{Backoff, Exit, LoopCtx};
 use model::{LossPoint, Routed, TracerName};
 use tokio::sync::oneshot;
 
-use super::{Control, Shared, SinkState};
+use super::Flushes;
+use super::shared::{Shared, SinkState};
 use crate::loss;
 use crate::sink::{PinnedCheckpoint, Rejected, Sink, SinkError, TracerAccount, Trouble};
 
@@ -24,79 +24,78 @@ const BACKOFF: Backoff =
     Backoff { base: Duration::from_millis(20), cap: Duration::from_millis(500), jitter: 0.2 };
 
 /// Loop of one incarnation.
-pub(super) struct Writer<S> {
-    ctx: ActorCtx<SinkState>,
+pub(super) struct Writer {
+    ctx: LoopCtx<SinkState>,
     shared: Arc<Shared>,
-    sink: S,
+    sink: Box<dyn Sink>,
     /// Batches taken off the queue and not written yet.
     held: Vec<Routed>,
     rows: usize,
     due: Option<Instant>,
     /// Accounts as of the last successful write.
     kept: Vec<TracerAccount>,
-    control: Rc<Control>,
+    flushes: Flushes,
 }
 
-impl<S: Sink> Writer<S> {
-    pub(super) fn new(ctx: ActorCtx<SinkState>, shared: Arc<Shared>, sink: S, control: Rc<Control>) -> Self {
-        Self { ctx, shared, sink, held: Vec::new(), rows: 0, due: None, kept: Vec::new(), control }
+impl Writer {
+    pub(super) fn new(
+        ctx: LoopCtx<SinkState>,
+        shared: Arc<Shared>,
+        sink: Box<dyn Sink>,
+        flushes: Flushes,
+    ) -> Self {
+        Self { ctx, shared, sink, held: Vec::new(), rows: 0, due: None, kept: Vec::new(), flushes }
     }
 
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self) -> Exit {
         self.until_free().await;
         if let Err(error) = self.check() {
             // A full disk may have room later; missing permission will stay.
             if error.trouble == Trouble::Permanent {
-                return self.ctx.give_up(&error);
+                return Exit::given_up(&error);
             }
             self.note_failure(&error);
         }
         let mut tick = clock::now() + TICK;
-        while !self.control.stop.get() {
+        while !self.ctx.is_stopping() {
             let wake = self.wake_at(tick);
             tokio::select! {
                 biased;
-                () = self.control.changed.notified() => {}
+                () = self.ctx.woken() => {}
                 () = tokio::time::sleep_until(wake) => {}
                 routed = self.shared.input.recv_async() => match routed {
                     Ok(routed) => self.take(routed),
                     Err(_) => break,
                 },
             }
-            self.panic_if_asked();
+            self.ctx.panic_if_asked();
             self.step(&mut tick).await;
             self.ctx.progress().mark();
             // The queue may never be empty; the mailbox must be served all the same.
             tokio::task::yield_now().await;
         }
         self.close().await;
+        Exit::Stopped
     }
 
     /// Returns when to wake up although nothing arrives.
     fn wake_at(&self, tick: Instant) -> Instant {
         let due = self.due.map_or(tick, |due| due.min(tick));
         // A ring that waits for the store may fill up long before the next flush is due.
-        let waits =
-            self.due.is_some() && self.sink.keeps_accounts() && self.shared.accounts.pinned().is_some();
+        let waits = self.due.is_some() && self.shared.is_store() && self.shared.accounts.pinned().is_some();
         if waits { due.min(clock::now() + PRESSURE_POLL) } else { due }
     }
 
     /// Returns whether a pinned ring is filling up because its records wait for this sink.
     fn is_pressed(&self) -> bool {
-        self.sink.keeps_accounts() && self.shared.accounts.take_flush_request()
+        self.shared.is_store() && self.shared.accounts.take_flush_request()
     }
 
     /// Waits until no other sink writes to the same file.
     async fn until_free(&self) {
         let mut free = self.shared.free.clone();
-        while !*free.borrow_and_update() {
-            self.ctx.progress().mark();
-            tokio::select! {
-                // The sender is gone, so no signal will come.
-                done = free.changed() => if done.is_err() { return },
-                () = clock::sleep(TICK) => {}
-            }
-        }
+        // If the sender is gone, no signal will come.
+        let _ = self.ctx.progress().marking(free.wait_for(|free| *free)).await;
     }
 
     fn check(&mut self) -> Result<(), SinkError> {
@@ -105,7 +104,7 @@ impl<S: Sink> Writer<S> {
     }
 
     async fn step(&mut self, tick: &mut Instant) {
-        let flushes = std::mem::take(&mut *self.control.flush.borrow_mut());
+        let flushes = self.flushes.take();
         while self.rows < self.shared.pace.batch || !flushes.is_empty() {
             let Ok(routed) = self.shared.input.try_recv() else { break };
             self.take(routed);
@@ -133,8 +132,7 @@ impl<S: Sink> Writer<S> {
     /// Writes accounts that changed although no row came (all were filtered), and `loss` rows that still wait.
     async fn idle_write(&mut self) {
         let waiting = !self.shared.unwritten.rows().is_empty();
-        let changed =
-            self.sink.keeps_accounts() && self.held.is_empty() && self.accounts_after() != self.kept;
+        let changed = self.shared.is_store() && self.held.is_empty() && self.accounts_after() != self.kept;
         if waiting || changed {
             self.write().await;
         }
@@ -157,7 +155,7 @@ impl<S: Sink> Writer<S> {
     async fn write(&mut self) {
         self.due = None;
         self.rows = 0;
-        let accounts = if self.sink.keeps_accounts() { self.promise() } else { Vec::new() };
+        let accounts = if self.shared.is_store() { self.promise() } else { Vec::new() };
         let mut batches = std::mem::take(&mut self.held);
         let (losses, ring_losses) = (self.shared.unwritten.rows(), self.shared.unwritten.ring_losses());
         if !losses.is_empty() {
@@ -182,13 +180,13 @@ impl<S: Sink> Writer<S> {
             };
             let delay = BACKOFF.delay(retry, 0.5);
             let hopeless = error.trouble != Trouble::Transient || clock::now() + delay > give_up_at;
-            if hopeless || self.control.stop.get() {
+            if hopeless || self.ctx.is_stopping() {
                 break error;
             }
             retry += 1;
             self.ctx.update(|state| state.retries += 1);
             clock::sleep(delay).await;
-            self.panic_if_asked();
+            self.ctx.panic_if_asked();
         };
         self.note_failure(&error);
         self.lose(batches, &error.to_string());
@@ -209,7 +207,7 @@ impl<S: Sink> Writer<S> {
                 lost += bad.rows;
             }
             tracing::warn!(
-                sink = self.shared.name.as_str(),
+                sink = self.shared.id.name.as_str(),
                 rows = bad.rows,
                 cause = bad.cause,
                 "rows refused"
@@ -231,7 +229,7 @@ impl<S: Sink> Writer<S> {
         self.kept = accounts;
         let recovered = self.ctx.read().failing;
         if let Some(cause) = &recovered {
-            tracing::info!(sink = self.shared.name.as_str(), cause, "sink writes again");
+            tracing::info!(sink = self.shared.id.name.as_str(), cause, "sink writes again");
         }
         self.ctx.update(|state| {
             state.rows += rows;
@@ -251,14 +249,14 @@ impl<S: Sink> Writer<S> {
             }
         }
         self.ctx.update(|state| state.lost += lost);
-        if self.sink.keeps_accounts() {
+        if self.shared.is_store() {
             self.shared.accounts.set_store_down(true);
         }
     }
 
     /// Allows pinned rings to release the records whose rows are committed.
     fn release(&self, accounts: &[TracerAccount], ring_losses: &BTreeMap<TracerName, u64>) {
-        if !self.sink.keeps_accounts() {
+        if !self.shared.is_store() {
             return;
         }
         self.shared.accounts.set_store_down(false);
@@ -275,7 +273,7 @@ impl<S: Sink> Writer<S> {
         if self.ctx.read().failing.is_none() {
             let trouble = error.trouble.to_string();
             tracing::error!(
-                sink = self.shared.name.as_str(),
+                sink = self.shared.id.name.as_str(),
                 cause,
                 trouble,
                 "sink can't write; rows are lost"
@@ -334,20 +332,13 @@ impl<S: Sink> Writer<S> {
         if let Err(error) = closed {
             self.note_failure(&error);
         }
-        answer(self.control.flush.take());
+        answer(self.flushes.take());
         self.ctx.update(|state| state.queue = 0);
-        self.ctx.end(Exit::Stopped);
     }
 
     async fn write_if_any(&mut self) {
         if !self.held.is_empty() || !self.shared.unwritten.rows().is_empty() {
             self.write().await;
-        }
-    }
-
-    fn panic_if_asked(&self) {
-        if self.control.panic.get() {
-            panic!("injected panic");
         }
     }
 }

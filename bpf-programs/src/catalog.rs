@@ -1,0 +1,97 @@
+//! The catalog: the list of kernel tracers, the other eBPF programs, and the compiled objects that contain them all.
+
+use crate::programs::{Hook, Program, Tracer};
+use crate::syscalls::HOOK;
+use crate::tier::Tier;
+use crate::tracers::{
+    accept, attr, bind, bpf, clone, close, connect, dns, exec, exit, kill, lifecycle, link, memfd, mkdir,
+    module, mount, open, ptrace, rename, setuid, truncate, udp, unlink, usage,
+};
+
+/// The object with all programs, for hooks of tier tracepoint; empty in a build with `DUETECTOR_SKIP_BPF=1`.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracepoint.bpf.o"));
+static TRAMPOLINES: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/trampoline.bpf.o"));
+static RAW: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/kprobe.bpf.o"));
+
+/// Returns the object with the programs for hooks of a tier.
+pub fn object(tier: Tier) -> &'static [u8] {
+    match tier {
+        Tier::Trampoline => TRAMPOLINES,
+        Tier::Tracepoint => OBJECT,
+        Tier::Kprobe => RAW,
+    }
+}
+
+/// Returns all kernel tracers.
+pub fn tracers() -> impl Iterator<Item = &'static Tracer> {
+    [
+        &open::TRACER,
+        &exec::TRACER,
+        &clone::TRACER,
+        &exit::TRACER,
+        &connect::TRACER,
+        &rename::TRACER,
+        &unlink::TRACER,
+        &link::TRACER,
+        &truncate::TRACER,
+        &attr::TRACER,
+        &mkdir::TRACER,
+        &mount::TRACER,
+        &usage::TRACER,
+        &ptrace::TRACER,
+        &bpf::TRACER,
+        &module::TRACER,
+        &memfd::TRACER,
+        &setuid::TRACER,
+        &kill::TRACER,
+        &accept::TRACER,
+        &close::TRACER,
+        &bind::TRACER,
+        &udp::TRACER,
+        &dns::TRACER,
+    ]
+    .into_iter()
+}
+
+/// Programs that only feed the process table. Those of `exec`, `clone` and `exit` feed it as well, so they are attached even
+/// if their tracers are disabled.
+pub const LIFECYCLE: &[Program] = lifecycle::PROGRAMS;
+
+/// The program at the ends of system calls, which calls those in the table of [`crate::syscalls`].
+pub const DISPATCHER: Program =
+    Program { name: "syscall_exit", hook: Hook::BtfTracepoint(HOOK), without: None };
+
+/// The iterator that reads the existing processes; [`crate::wire::split`] splits its output into records of kind
+/// [`Kind::Process`].
+pub const PROCESSES: Program = lifecycle::PROCESSES;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::syscalls::SLOTS;
+
+    #[test]
+    fn each_name_and_kind_is_used_once() {
+        let mut names: Vec<_> = tracers().map(|tracer| tracer.name).collect();
+        let mut kinds: Vec<_> = tracers().map(|tracer| tracer.kind as u32).collect();
+        names.sort_unstable();
+        names.dedup();
+        kinds.sort_unstable();
+        kinds.dedup();
+        assert_eq!((names.len(), kinds.len()), (tracers().count(), tracers().count()));
+    }
+
+    #[test]
+    fn no_slot_belongs_to_two_programs() {
+        let mut taken = BTreeSet::new();
+        let programs: BTreeSet<_> = tracers().flat_map(|tracer| tracer.programs).chain(LIFECYCLE).collect();
+        for program in programs {
+            let Hook::SyscallExits(stage, calls) = program.hook else { continue };
+            for slot in calls.iter().flat_map(|call| call.slots(stage)) {
+                assert!(slot < SLOTS && taken.insert(slot), "{}: slot {slot} is taken", program.name);
+            }
+        }
+    }
+}

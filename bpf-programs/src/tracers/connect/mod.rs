@@ -1,0 +1,31 @@
+//! Tracer `connect`: connections over TCP, IPv4 and IPv6, and of unix sockets, with their final result.
+//!
+//! **Hook.** The end of `connect` for calls that end with their result; BTF tracepoint `inet_sock_set_state`
+//! for calls that did not wait for it. Those are recorded for the process that called.
+//! **Kernel.** 5.15 with BTF.
+//! **Cost.** Reading the fields of one socket, see `docs/BENCHMARKS.md`; two comparisons for other changes of a
+//! socket's state.
+
+use crate::programs::{Hook, Program, Tracer};
+use crate::syscalls::{CONNECT, Stage};
+use crate::tracers::sock;
+use crate::tracers::{uring, uring_sock};
+use crate::wire::Kind;
+
+/// The program at the ends of calls.
+pub(crate) const EXIT: Program =
+    Program { name: "connect_exit", hook: Hook::SyscallExits(Stage::Events, &[CONNECT]), without: None };
+
+/// The program for outcomes that are known only later.
+pub(crate) const STATE: Program = Program {
+    name: "connect_state",
+    hook: Hook::BtfTracepoint("inet_sock_set_state"),
+    without: Some("results of connections that nobody waited for"),
+};
+
+pub const TRACER: Tracer = Tracer {
+    name: "connect",
+    kind: Kind::Connect,
+    programs: &[EXIT, STATE, uring::SUBMIT, uring_sock::COMPLETE],
+    decode: sock::decode,
+};

@@ -1,0 +1,69 @@
+//! Tracer `open`: calls of open, openat, openat2, creat and open_by_handle_at, failed ones included.
+//!
+//! **Hook.** The ends of the calls ([`crate::syscalls`]), one program for all.
+//! **Kernel.** 5.15: `bpf_task_pt_regs`.
+//! **Cost.** Copying a path, and walking to the file; over its budget, see `docs/BENCHMARKS.md`.
+
+use model::{Details, FileHandle, Moment, Open, Record, Text};
+
+use crate::programs::{Hook, Program, Tracer};
+use crate::syscalls::{CREAT, OPEN, OPEN_BY_HANDLE_AT, OPENAT, OPENAT2, Stage};
+use crate::text;
+use crate::tracers::uring;
+use crate::wire::{Kind, OpenRecord, RawText, TEXT_CUT, TEXT_HANDLE, TEXT_UNREADABLE, WireError, view};
+
+pub(crate) const TRACER: Tracer = Tracer {
+    name: "open",
+    kind: Kind::Open,
+    programs: &[
+        Program {
+            name: "open_exit",
+            hook: Hook::SyscallExits(Stage::Events, &[OPENAT, OPENAT2, OPEN, CREAT, OPEN_BY_HANDLE_AT]),
+            without: None,
+        },
+        uring::SUBMIT,
+        uring::COMPLETE,
+    ],
+    decode,
+};
+
+/// Decodes a record.
+///
+/// # Errors
+/// The bytes are not such a record.
+pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
+    let (raw, mut texts) = view::<OpenRecord>(bytes, &[Kind::Open])?;
+    let (asked, path) = (texts.take(raw.asked)?, texts.take(raw.path)?);
+    texts.end()?;
+    let file = raw.file;
+    let has_file = file.known != 0;
+    let by_handle = asked.is(TEXT_HANDLE);
+    let name = if by_handle { &[] } else { asked.bytes };
+    let whole = if has_file { text::file_path(path, &file) } else { text::join(path, name) };
+    Ok(Record {
+        at: Moment::Boot(raw.header.at()),
+        identity: Some(raw.header.identity()),
+        details: Details::Open(Box::new(Open {
+            path: whole.text(),
+            path_incomplete: whole.incomplete
+                || (!has_file && asked.is(TEXT_CUT | TEXT_UNREADABLE | TEXT_HANDLE)),
+            path_asked: Text::from_bytes(name),
+            handle: handle(asked),
+            flags: raw.flags,
+            mode: raw.mode.into(),
+            umask: raw.umask.into(),
+            ret: raw.ret.into(),
+            file: file.file(),
+        })),
+    })
+}
+
+/// Returns the handle passed to open_by_handle_at, if it could be read.
+fn handle(asked: RawText<'_>) -> Option<FileHandle> {
+    if !asked.is(TEXT_HANDLE) {
+        return None;
+    }
+    let (_length, rest) = asked.bytes.split_first_chunk::<4>()?;
+    let (kind, bytes) = rest.split_first_chunk()?;
+    Some(FileHandle { kind: i32::from_ne_bytes(*kind), bytes: bytes.to_vec() })
+}

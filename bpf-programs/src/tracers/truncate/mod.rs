@@ -1,0 +1,27 @@
+//! Tracer `truncate`: changes of a file's length or allocated space, failed calls included.
+//!
+//! **Hook.** The ends of the calls, by [`crate::syscalls`].
+//! **Kernel.** 5.15: `bpf_task_pt_regs`.
+//! **Cost.** Copying the path, and walking to the file or to the folder of a relative one; see
+//! `docs/BENCHMARKS.md`.
+
+use crate::programs::{Hook, Program, Tracer};
+use crate::syscalls::{FALLOCATE, FTRUNCATE, Stage, TRUNCATE};
+use crate::tracers::fs;
+use crate::tracers::uring;
+use crate::wire::Kind;
+
+pub(crate) const TRACER: Tracer = Tracer {
+    name: "truncate",
+    kind: Kind::Truncate,
+    programs: &[
+        Program {
+            name: "truncate_exit",
+            hook: Hook::SyscallExits(Stage::Events, &[TRUNCATE, FTRUNCATE, FALLOCATE]),
+            without: None,
+        },
+        uring::SUBMIT,
+        uring::COMPLETE,
+    ],
+    decode: fs::decode,
+};

@@ -1,0 +1,125 @@
+//! Tracer `usage`: bytes and calls by which a process read, wrote or mapped a file since the previous row, with the calls
+//! used and the times of the first and the last.
+//!
+//! The sums are kept in the kernel and flushed at intervals, see [`crate::ledger`]; added over all rows they are exact,
+//! however fast calls come. A failed call is not counted; a call that returned 0 bytes is. A mapping counts the bytes mapped,
+//! not those accessed. A descriptor that was inherited, duplicated or passed to another process counts for the process that
+//! uses it.
+//!
+//! **Hook.** The ends of the calls ([`crate::syscalls`]); BTF tracepoints `sched_process_exec`, `sched_process_exit`.
+//! **Kernel.** 5.15: `bpf_for_each_map_elem` (5.13), `bpf_task_pt_regs`.
+//! **Cost.** For each call one update of a ledger entry; see `docs/BENCHMARKS.md`.
+
+use model::details::{Direction, Mapped, Usage};
+use model::{BootNs, Details, Moment, Record};
+
+use crate::programs::{Hook, Program, Tracer};
+use crate::syscalls::{
+    CLOSE, COPY_FILE_RANGE, IO_GETEVENTS, IO_PGETEVENTS, MMAP, PREAD64, PREADV, PREADV2, PWRITE64, PWRITEV,
+    PWRITEV2, READ, READV, RECVFROM, RECVMMSG, RECVMSG, SENDFILE, SENDMMSG, SENDMSG, SENDTO, SPLICE, Stage,
+    Syscall, TEE, VMSPLICE, WRITE, WRITEV,
+};
+use crate::text;
+use crate::tracers::uring;
+use crate::wire::{Kind, UsageRecord, WireError, view};
+
+/// The catalogue entry of the tracer.
+pub const TRACER: Tracer = Tracer {
+    name: "usage",
+    kind: Kind::Usage,
+    programs: &[
+        ledger(
+            "usage_io",
+            &[
+                READ, WRITE, PREAD64, PWRITE64, READV, WRITEV, PREADV, PWRITEV, PREADV2, PWRITEV2, SENDTO,
+                RECVFROM, SENDMSG, RECVMSG, VMSPLICE,
+            ],
+            None,
+        ),
+        ledger("usage_copy", &[SENDFILE, SPLICE, TEE, COPY_FILE_RANGE], None),
+        ledger("usage_mmap", &[MMAP], None),
+        ledger("usage_messages", &[SENDMMSG, RECVMMSG], Some("bytes of sendmmsg and recvmmsg")),
+        ledger("usage_aio", &[IO_GETEVENTS, IO_PGETEVENTS], Some("bytes of libaio")),
+        ledger("usage_close", &[CLOSE], Some("rows at close: they come at the next interval")),
+        Program {
+            name: "usage_exit",
+            hook: Hook::BtfTracepoint("sched_process_exit"),
+            without: Some("rows at exit: they come at the next interval"),
+        },
+        Program {
+            name: "usage_exec",
+            hook: Hook::BtfTracepoint("sched_process_exec"),
+            without: Some("rows at exec: they come at the next interval"),
+        },
+        uring::COMPLETE,
+    ],
+    decode,
+};
+
+const fn ledger(name: &'static str, calls: &'static [Syscall], without: Option<&'static str>) -> Program {
+    Program { name, hook: Hook::SyscallExits(Stage::Ledger, calls), without }
+}
+
+/// Names of the bits of `via`, from the lowest.
+pub const WAYS: [&str; 25] = [
+    "read",
+    "pread",
+    "readv",
+    "preadv",
+    "preadv2",
+    "write",
+    "pwrite",
+    "writev",
+    "pwritev",
+    "pwritev2",
+    "sendfile",
+    "splice",
+    "tee",
+    "vmsplice",
+    "copy_file_range",
+    "sendto",
+    "sendmsg",
+    "sendmmsg",
+    "recvfrom",
+    "recvmsg",
+    "recvmmsg",
+    "aio",
+    "io_uring",
+    "mmap",
+    "mprotect",
+];
+
+/// Decodes the bytes of a record.
+///
+/// # Errors
+/// Fails if the bytes are not a valid record of this kind.
+pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
+    let (raw, mut texts) = view::<UsageRecord>(bytes, &[Kind::Usage])?;
+    let path = texts.take(raw.path)?;
+    texts.end()?;
+    let whole = text::file_path(path, &raw.file);
+    let mapped = Mapped { from: raw.low, to: raw.high, protection: raw.protection };
+    let direction = match raw.direction {
+        0 => Direction::Read,
+        1 => Direction::Written,
+        2 => Direction::Mapped(mapped),
+        unknown => return Err(WireError::Direction(unknown)),
+    };
+    let via = (0..).zip(WAYS).filter(|(bit, _)| raw.via & 1 << bit != 0).map(|(_, way)| way);
+    Ok(Record {
+        at: Moment::Boot(raw.header.at()),
+        identity: Some(raw.header.identity()),
+        details: Details::Usage(Box::new(Usage {
+            path: whole.text(),
+            path_incomplete: whole.incomplete,
+            file: raw.file.file(),
+            flags: raw.flags.into(),
+            direction,
+            bytes: raw.bytes,
+            calls: raw.calls,
+            via: via.collect(),
+            first: BootNs(raw.first_ns),
+            last: BootNs(raw.last_ns),
+        })),
+    })
+}

@@ -1,0 +1,79 @@
+//! Settings of the store (`[collector.sqlite]`).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use actors::WhenFull;
+use model::Period;
+use serde::{Deserialize, Serialize};
+
+/// Name of the file in the work folder, unless the section sets a path. The name is duetector's.
+const FILE: &str = "duetector-dbcollector.sqlite3";
+
+/// Durability of a commit (`synchronous`). With every value, committed rows survive a crash of the agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Synchronous {
+    /// After a power cut the file may be corrupt.
+    Off,
+    /// After a power cut the last rows may be missing; the file is consistent.
+    #[default]
+    Normal,
+    /// After a power cut no committed row is missing.
+    Full,
+}
+
+impl Synchronous {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "OFF",
+            Self::Normal => "NORMAL",
+            Self::Full => "FULL",
+        }
+    }
+}
+
+/// Settings of the store (`[collector.sqlite]`): a SQLite file with duetector's schema.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SqliteConfig {
+    /// Disables the store.
+    pub disabled: bool,
+    /// Path of the file, relative to the work folder; empty: `duetector-dbcollector.sqlite3`.
+    pub path: String,
+    /// Rows written in one transaction.
+    pub batch: u32,
+    /// Time after which fewer rows than a full batch are written.
+    pub flush_interval: Period,
+    /// Number of batches that may wait for this sink.
+    pub queue: u32,
+    /// Action when the queue is full: `block` makes the sources wait, `drop` loses the newest batch and counts it.
+    pub when_full: WhenFull,
+    /// Durability of a commit: `off`, `normal`, `full`.
+    pub synchronous: Synchronous,
+    /// Time for which a write is retried after an error that may pass (a locked file). After that its rows are lost,
+    /// and counted.
+    pub retry_for: Period,
+}
+
+impl Default for SqliteConfig {
+    fn default() -> Self {
+        Self {
+            disabled: false,
+            path: String::new(),
+            batch: 4096,
+            flush_interval: Period(Duration::from_millis(200)),
+            queue: 16,
+            when_full: WhenFull::Block,
+            synchronous: Synchronous::default(),
+            retry_for: Period(Duration::from_secs(5)),
+        }
+    }
+}
+
+impl SqliteConfig {
+    /// Returns the path of the file, whether the store is enabled or not.
+    pub fn file(&self, workdir: &Path) -> PathBuf {
+        workdir.join(if self.path.is_empty() { FILE } else { &self.path })
+    }
+}

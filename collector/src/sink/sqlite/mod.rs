@@ -1,0 +1,293 @@
+//! The store: a SQLite file with duetector's schema, which duetector's DBAnalyzer reads unchanged. Our typed columns
+//! follow its columns; accounts and positions are in tables of other names.
+
+mod accounts;
+mod config;
+mod errors;
+mod positions;
+mod run;
+mod schema;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use config::{SqliteConfig, Synchronous};
+pub use run::Run;
+pub(crate) use schema::table_part;
+
+use actors::clock;
+use model::schema::{COLUMNS, ColumnValue};
+use model::{Problem, Remembered, Role, Routed, TracerName, Tracking, WallTime};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
+
+use super::kind::{BuildContext, CarriedOver, Pace, SinkKind, SinkSpec, Target};
+use super::{Rejected, Sink, SinkError, TracerAccount, json, private_file};
+use crate::checks::Checks;
+use errors::{is_bad_row, trouble};
+
+/// Time that SQLite waits for another program that holds the file (Python duetector, `sqlite3`) before a call fails.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
+/// Page size of a new file, in bytes. Each page written costs two system calls for the log and two more when it is
+/// written back; with SQLite's default of 4 KiB these cost more than the rows.
+const PAGE_SIZE: u32 = 16 << 10;
+/// Pages in the write-ahead log before a checkpoint. With fewer, frequently changed pages are written back again and
+/// again.
+const CHECKPOINT_PAGES: u32 = 1000;
+/// Size to which the log is truncated after it grew while a long read was open, in bytes.
+const LOG_LIMIT: u64 = 64 << 20;
+/// Page cache in KiB; bounds memory.
+const CACHE_KIB: i64 = 8 * 1024;
+/// Number of cached statements: one insert statement per tracer, and those of the accounts.
+const STATEMENTS_KEPT: usize = 128;
+
+/// Sink that writes rows and accounts to the SQLite file.
+pub struct Sqlite {
+    path: PathBuf,
+    synchronous: Synchronous,
+    run: Run,
+    store: Option<Store>,
+    extended: Vec<u8>,
+}
+
+/// An open database.
+struct Store {
+    connection: Connection,
+    /// Insert statements of the tables known to exist.
+    inserts: HashMap<TracerName, String>,
+}
+
+impl SinkKind for SqliteConfig {
+    fn role(&self) -> Role {
+        Role::Store
+    }
+
+    fn validate(&self, section: &str) -> Vec<Problem> {
+        let checks = Checks::of(section).positive("batch", self.batch).positive("queue", self.queue);
+        checks.interval("flush_interval", self.flush_interval).problems()
+    }
+
+    fn target(&self, workdir: &Path) -> Target {
+        Target::File(self.file(workdir))
+    }
+
+    fn build(&self, context: &BuildContext<'_>) -> SinkSpec {
+        let run = context.before.get().unwrap_or_else(|| Run {
+            run_id: format!("{:x}-{}", clock::unix_ns(), std::process::id()),
+            collector_id: context.collector_id.to_owned(),
+            started: clock::wall(),
+        });
+        let (path, synchronous, carried_over) =
+            (self.file(context.workdir), self.synchronous, CarriedOver::new(run.clone()));
+        SinkSpec {
+            queue: (self.queue, self.when_full),
+            pace: Pace::new(self.batch, self.flush_interval, self.retry_for),
+            make: Box::new(move || Box::new(Sqlite::new(path.clone(), synchronous, run.clone()))),
+            carried_over,
+        }
+    }
+
+    fn remembered(&self, workdir: &Path) -> Result<Remembered, SinkError> {
+        positions::remembered(&self.file(workdir))
+    }
+}
+
+impl Sqlite {
+    /// Makes a sink that writes to `path` as `run`. The first call opens the file.
+    pub fn new(path: PathBuf, synchronous: Synchronous, run: Run) -> Self {
+        Self { path, synchronous, run, store: None, extended: Vec::new() }
+    }
+
+    fn failed(&self, operation: &'static str, source: rusqlite::Error) -> SinkError {
+        SinkError {
+            operation,
+            object: self.path.display().to_string(),
+            trouble: trouble(&source),
+            source: source.into(),
+        }
+    }
+
+    fn open(&self) -> Result<Store, SinkError> {
+        let path = private_file::prepare(&self.path)
+            .and_then(|path| private_file::open(&path).map(|_| path))
+            .map_err(|source| SinkError::io("opening", self.path.display(), source))?;
+        self.connect(&path).map_err(|source| self.failed("opening", source))
+    }
+
+    fn connect(&self, path: &Path) -> rusqlite::Result<Store> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        connection.pragma_update(None, "page_size", PAGE_SIZE)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", self.synchronous.as_str())?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        connection.pragma_update(None, "journal_size_limit", LOG_LIMIT as i64)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        let transaction = connection.unchecked_transaction()?;
+        positions::begin(&transaction, &self.run)?;
+        accounts::begin(&transaction, &self.run)?;
+        transaction.commit()?;
+        Ok(Store { connection, inserts: HashMap::new() })
+    }
+
+    /// Runs `work` in one transaction on the open file. After an error that may concern the file itself, the file is
+    /// opened again by the next call.
+    fn transact<T>(
+        &mut self,
+        operation: &'static str,
+        work: impl FnOnce(&mut Store, &Run, &mut Vec<u8>) -> rusqlite::Result<T>,
+    ) -> Result<T, SinkError> {
+        self.check()?;
+        let Some(mut store) = self.store.take() else {
+            // `check` has just opened it.
+            return Err(self.failed(operation, rusqlite::Error::InvalidQuery));
+        };
+        match in_transaction(&mut store, |store| work(store, &self.run, &mut self.extended)) {
+            Ok(done) => {
+                self.store = Some(store);
+                Ok(done)
+            }
+            Err(source) => {
+                // Tables made in this transaction are gone with it.
+                store.inserts.clear();
+                let keep = matches!(
+                    source.sqlite_error_code(),
+                    Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull)
+                );
+                self.store = keep.then_some(store);
+                Err(self.failed(operation, source))
+            }
+        }
+    }
+}
+
+fn in_transaction<T>(
+    store: &mut Store,
+    work: impl FnOnce(&mut Store) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    // BEGIN IMMEDIATE: if the lock can't be taken, this shows before any work is done.
+    store.connection.execute_batch("BEGIN IMMEDIATE")?;
+    let done = work(store).and_then(|done| {
+        store.connection.execute_batch("COMMIT")?;
+        Ok(done)
+    });
+    if done.is_err() && !store.connection.is_autocommit() {
+        // SQLite did not roll back by itself. If this fails too, the file is opened again.
+        let _ = store.connection.execute_batch("ROLLBACK");
+    }
+    done
+}
+
+impl Sink for Sqlite {
+    fn check(&mut self) -> Result<(), SinkError> {
+        if self.store.is_none() {
+            self.store = Some(self.open()?);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
+        self.transact("writing to", |store, run, extended| {
+            let mut rejected = Vec::new();
+            for (index, batch) in batches.iter().enumerate() {
+                if let Some(bad) = store.insert(batch, &run.collector_id, extended)? {
+                    rejected.push(Rejected { batch: index, ..bad });
+                }
+            }
+            let accounts = without(batches, accounts, &rejected);
+            accounts::write(&store.connection, &run.run_id, &accounts)?;
+            positions::write(&store.connection, run, &accounts, clock::boot_ns())?;
+            Ok(rejected)
+        })
+    }
+
+    fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError> {
+        self.transact("closing", |store, run, _| {
+            accounts::write(&store.connection, &run.run_id, accounts)?;
+            positions::write(&store.connection, run, accounts, clock::boot_ns())?;
+            accounts::end(&store.connection, &run.run_id, ended)
+        })?;
+        if let Some(store) = self.store.take() {
+            // Closing the last connection writes the log back and removes it.
+            store.connection.close().map_err(|(_, source)| self.failed("closing", source))?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the accounts without the rejected rows.
+fn without<'a>(
+    batches: &[Routed],
+    accounts: &'a [TracerAccount],
+    rejected: &[Rejected],
+) -> Cow<'a, [TracerAccount]> {
+    let mut accounts = Cow::Borrowed(accounts);
+    for bad in rejected {
+        let claim = batches.get(bad.batch).and_then(|batch| batch.claim.as_ref());
+        let Some(tracer) = claim.map(|claim| claim.account().tracer()) else { continue };
+        if let Some(account) = accounts.to_mut().iter_mut().find(|account| account.tracer == *tracer) {
+            account.refuse(bad.rows);
+        }
+    }
+    accounts
+}
+
+impl Store {
+    /// Inserts rows of one tracer. Rows that can't be stored are skipped and reported; any other error fails the
+    /// transaction.
+    fn insert(
+        &mut self,
+        batch: &Routed,
+        collector_id: &str,
+        extended: &mut Vec<u8>,
+    ) -> rusqlite::Result<Option<Rejected>> {
+        let Some(first) = batch.rows.first() else { return Ok(None) };
+        if !self.inserts.contains_key(&first.tracer) {
+            let insert = schema::ensure_table(&self.connection, first.tracer.as_str(), collector_id)?;
+            self.inserts.insert(first.tracer.clone(), insert);
+        }
+        let mut statement = self.connection.prepare_cached(&self.inserts[&first.tracer])?;
+        let mut bad: Option<Rejected> = None;
+        for row in &*batch.rows {
+            let cause = match json::write_python_style(extended, &row.extended) {
+                Err(cause) => cause.to_string(),
+                Ok(()) => match insert_row(&mut statement, row, extended) {
+                    Ok(()) => continue,
+                    Err(error) if is_bad_row(&error) => error.to_string(),
+                    Err(error) => return Err(error),
+                },
+            };
+            bad.get_or_insert(Rejected { batch: 0, rows: 0, cause }).rows += 1;
+        }
+        Ok(bad)
+    }
+}
+
+/// Binds the values directly from the row, in the order of [`COLUMNS`], which is that of the statement.
+fn insert_row(statement: &mut CachedStatement<'_>, row: &Tracking, extended: &[u8]) -> rusqlite::Result<()> {
+    for (column, index) in COLUMNS.iter().zip(1..) {
+        let mut bind = |value| statement.raw_bind_parameter(index, ToSqlOutput::Borrowed(value));
+        match row.value(*column) {
+            ColumnValue::Null => bind(ValueRef::Null),
+            ColumnValue::Int(number) => bind(ValueRef::Integer(number)),
+            ColumnValue::Text(text) => bind(ValueRef::Text(text.as_bytes())),
+            ColumnValue::Time(at) => bind(ValueRef::Text(&at.format())),
+            ColumnValue::Extended(_) => bind(ValueRef::Text(extended)),
+            value @ (ColumnValue::ExecId(_) | ColumnValue::Pids(_)) => {
+                bind(ValueRef::Text(value.to_plain().unwrap_or_default().as_bytes()))
+            }
+        }?;
+    }
+    statement.raw_execute().map(|_| ())
+}
+
+#[cfg(test)]
+mod tests;

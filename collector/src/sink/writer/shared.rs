@@ -1,0 +1,61 @@
+//! State around the loop of a sink's actor: shared with its handle and its next incarnation.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use flume::Receiver;
+use model::{Accounts, Role, Routed, SinkId};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::loss::Unwritten;
+use crate::sink::kind::Pace;
+
+/// State that a sink publishes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SinkState {
+    /// Number of rows written.
+    pub rows: u64,
+    /// Writes that succeeded.
+    pub writes: u64,
+    /// Rows that could not be written.
+    pub lost: u64,
+    /// Number of retries.
+    pub retries: u64,
+    /// Batches in the queue.
+    pub queue: usize,
+    /// Error of the latest write, if it failed.
+    pub failing: Option<String>,
+    /// Error of the first failed write.
+    pub first_failure: Option<String>,
+    /// Number of times that the sink could write again after a failure.
+    pub recoveries: u64,
+}
+
+/// State shared by all incarnations of one sink's actor.
+pub(crate) struct Shared {
+    pub(crate) id: SinkId,
+    /// True once the previous sink on the same file has closed it.
+    pub(crate) free: watch::Receiver<bool>,
+    /// True if the sink is removed while others stay. Then the collector, not this sink, writes the remaining gaps as
+    /// `loss` rows.
+    pub(crate) leaving: Arc<AtomicBool>,
+    pub(crate) input: Receiver<Routed>,
+    pub(crate) accounts: Accounts,
+    pub(crate) pace: Pace,
+    pub(crate) unwritten: Unwritten,
+}
+
+impl Shared {
+    /// Returns whether the sink keeps accounts and checkpoints.
+    pub(super) fn is_store(&self) -> bool {
+        self.id.role == Role::Store
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // No incarnation follows: dropping the queued batches counts them as lost.
+        while self.input.try_recv().is_ok() {}
+    }
+}

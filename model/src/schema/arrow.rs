@@ -1,0 +1,42 @@
+//! Types of columns and fields in a columnar store, by the names that Apache Arrow gives them.
+
+use std::fmt;
+
+/// The type of a column or field in a columnar store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArrowType {
+    /// A boolean value.
+    Bool,
+    /// A signed number of 32 bits.
+    Int32,
+    /// A signed number of 64 bits.
+    Int64,
+    /// An unsigned number of 8 bits.
+    UInt8,
+    /// An unsigned number of 16 bits.
+    UInt16,
+    /// An unsigned number of 32 bits.
+    UInt32,
+    /// An unsigned number of 64 bits.
+    UInt64,
+    /// A text in valid UTF-8.
+    Utf8,
+    /// Exact bytes. In JSON they are hex.
+    Binary,
+    /// A point in time, nanoseconds since 1970, UTC. In JSON and SQL it is local time as text.
+    TimestampNs,
+    /// A list of elements of one type.
+    List(&'static ArrowType),
+    /// An object whose members are the fields that the tracer writes.
+    Struct,
+}
+
+impl fmt::Display for ArrowType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimestampNs => f.write_str("Timestamp(ns)"),
+            Self::List(of) => write!(f, "List({of})"),
+            plain => write!(f, "{plain:?}"),
+        }
+    }
+}

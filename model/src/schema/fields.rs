@@ -1,0 +1,219 @@
+//! The table of the fields of `extended`. Users' scripts depend on the names.
+
+use super::Tracers::{self, Kernel, Only, Shell};
+use super::arrow::ArrowType::{
+    self, Binary, Bool, Int32, Int64, List, TimestampNs, UInt16, UInt32, UInt64, Utf8,
+};
+
+/// A field of `extended` that built-in tracers write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Name of the field.
+    pub name: &'static str,
+    /// Type in a columnar store.
+    pub arrow: ArrowType,
+    /// Tracers that write the field.
+    pub tracers: Tracers,
+    /// The version that wrote the field first.
+    pub since: &'static str,
+}
+
+impl Field {
+    /// Returns the field of that name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        FIELDS.binary_search_by_key(&name, |field| field.name).ok().map(|at| &FIELDS[at])
+    }
+}
+
+/// Tracers whose calls may be about a file that is known by its identity.
+const FILES: &[&str] = &[
+    "attr", "exec", "link", "memfd", "mkdir", "module", "mount", "open", "rename", "truncate", "unlink",
+    "usage",
+];
+/// Tracers that fill the column `fname`.
+pub(super) const PATHS: &[&str] = &[
+    "accept", "attr", "bind", "close", "connect", "exec", "link", "memfd", "mkdir", "module", "mount",
+    "open", "rename", "truncate", "udp", "unlink", "usage",
+];
+/// Tracers that fill the column `ret`.
+pub(super) const RESULTS: &[&str] = &[
+    "accept", "attr", "bind", "bpf", "clone", "close", "connect", "dns", "exec", "kill", "link", "memfd",
+    "mkdir", "module", "mount", "open", "ptrace", "rename", "setuid", "truncate", "udp", "unlink",
+];
+/// Tracers that trace several system calls.
+const CALLS: &[&str] = &[
+    "accept", "attr", "bind", "bpf", "connect", "dns", "exec", "kill", "link", "memfd", "mkdir", "module",
+    "mount", "ptrace", "rename", "setuid", "truncate", "udp", "unlink",
+];
+/// Tracers of sockets.
+const SOCKETS: &[&str] = &["accept", "bind", "close", "connect", "dns", "udp"];
+/// Tracers whose calls take a path.
+const REQUESTED: &[&str] =
+    &["attr", "exec", "link", "mkdir", "mount", "open", "rename", "truncate", "unlink"];
+
+/// Type of a list of texts.
+const UTF8S: ArrowType = List(&Utf8);
+
+/// Returns a field of version 0.1.0.
+const fn field(name: &'static str, arrow: ArrowType, tracers: Tracers) -> Field {
+    Field { name, arrow, tracers, since: "0.1.0" }
+}
+
+/// Fields of `extended` that built-in tracers write, ordered by name. Other fields are known only when a row has them.
+pub const FIELDS: &[Field] = &[
+    field("abi", Utf8, Kernel),
+    field("accepted", Bool, Only(&["close"])),
+    field("addresses", UTF8S, Only(&["dns"])),
+    field("argv", UTF8S, Only(&["exec"])),
+    field("argv_bytes", List(&Binary), Only(&["exec"])),
+    field("argv_cut", Bool, Only(&["exec"])),
+    field("asked_egid", UInt32, Only(&["setuid"])),
+    field("asked_euid", UInt32, Only(&["setuid"])),
+    field("asked_fsgid", UInt32, Only(&["setuid"])),
+    field("asked_fsuid", UInt32, Only(&["setuid"])),
+    field("asked_gid", UInt32, Only(&["setuid"])),
+    field("asked_groups", UInt64, Only(&["setuid"])),
+    field("asked_rgid", UInt32, Only(&["setuid"])),
+    field("asked_ruid", UInt32, Only(&["setuid"])),
+    field("asked_sgid", UInt32, Only(&["setuid"])),
+    field("asked_suid", UInt32, Only(&["setuid"])),
+    field("asked_uid", UInt32, Only(&["setuid"])),
+    field("at_flags", UTF8S, Only(&["attr"])),
+    field("attributes_cleared", UTF8S, Only(&["mount"])),
+    field("attributes_set", UTF8S, Only(&["mount"])),
+    field("backlog", UInt32, Only(&["bind"])),
+    field("bytes_mapped", UInt64, Only(&["usage"])),
+    field("bytes_read", UInt64, Only(&["usage"])),
+    field("bytes_received", UInt64, Only(&["close", "udp"])),
+    field("bytes_sent", UInt64, Only(&["close", "udp"])),
+    field("bytes_written", UInt64, Only(&["usage"])),
+    field("call", Utf8, Only(CALLS)),
+    field("calls_mapped", UInt64, Only(&["usage"])),
+    field("calls_read", UInt64, Only(&["usage"])),
+    field("calls_written", UInt64, Only(&["usage"])),
+    field("capabilities", UTF8S, Only(&["setuid"])),
+    field("cause", Utf8, Only(&["loss"])),
+    field("cgroup", Utf8, Kernel),
+    field("cgroup_id", UInt64, Kernel),
+    field("child_exec_id", Utf8, Only(&["clone"])),
+    field("child_pid", UInt32, Only(&["clone"])),
+    field("child_tid", UInt32, Only(&["clone"])),
+    field("code", UInt32, Only(&["exit"])),
+    field("comm_bytes", Binary, Kernel),
+    field("command", Utf8, Only(&["bpf"])),
+    field("container_image", Utf8, Kernel),
+    field("container_name", Utf8, Kernel),
+    field("container_runtime", Utf8, Kernel),
+    field("core_dumped", Bool, Only(&["exit"])),
+    field("cwd_bytes", Binary, Kernel),
+    field("daddr", Utf8, Only(SOCKETS)),
+    field("datagrams_received", UInt64, Only(&["udp"])),
+    field("datagrams_sent", UInt64, Only(&["udp"])),
+    field("degraded", UTF8S, Only(&["manifest"])),
+    field("dev", UInt64, Only(FILES)),
+    field("device", UInt64, Only(&["mkdir"])),
+    field("direction", Utf8, Only(&["dns", "udp"])),
+    field("dns_id", UInt16, Only(&["dns"])),
+    field("dport", UInt16, Only(SOCKETS)),
+    field("duration_ns", UInt64, Only(&["close", "exit", "udp"])),
+    field("egid", UInt32, Only(&["setuid"])),
+    field("errno", Utf8, Only(RESULTS)),
+    field("euid", UInt32, Only(&["setuid"])),
+    field("exe_bytes", Binary, Kernel),
+    field("family", Utf8, Only(SOCKETS)),
+    field("file_type", Utf8, Only(FILES)),
+    field("first", TimestampNs, Only(&["usage"])),
+    field(
+        "flags",
+        UTF8S,
+        Only(&[
+            "attr", "clone", "exec", "kill", "link", "memfd", "module", "mount", "open", "rename",
+            "truncate", "unlink", "usage",
+        ]),
+    ),
+    field("fname_bytes", Binary, Only(PATHS)),
+    field("from", TimestampNs, Only(&["loss"])),
+    field("fs_type", Utf8, Only(&["mount"])),
+    field("fsgid", UInt32, Only(&["setuid"])),
+    field("fsuid", UInt32, Only(&["setuid"])),
+    field("generation", UInt32, Only(FILES)),
+    field("handle", Binary, Only(&["open"])),
+    field("handle_type", Int32, Only(&["open"])),
+    field("hooks", UTF8S, Only(&["manifest"])),
+    field("incomplete", Bool, Only(&["dns"])),
+    field("ino", UInt64, Only(FILES)),
+    field("kernel", Utf8, Only(&["manifest"])),
+    field("last", TimestampNs, Only(&["usage"])),
+    field("layer", Utf8, Only(FILES)),
+    field("length", Int64, Only(&["attr", "module", "truncate"])),
+    field("lost_tracer", Utf8, Only(&["loss"])),
+    field("malformed", Bool, Only(&["dns"])),
+    field("mapped_from", UInt64, Only(&["usage"])),
+    field("mapped_to", UInt64, Only(&["usage"])),
+    field("memfd", Bool, Only(&["exec"])),
+    field("mnt_ns", UInt32, Kernel),
+    field("mode", UInt32, Only(&["attr", "mkdir", "open"])),
+    field("name", Utf8, Only(&["attr", "bpf", "dns", "memfd", "module"])),
+    field("new_gid", UInt32, Only(&["attr"])),
+    field("new_path", Utf8, Only(&["link", "mount", "rename"])),
+    field("new_path_asked", Utf8, Only(&["link", "mount", "rename"])),
+    field("new_uid", UInt32, Only(&["attr"])),
+    field("nonblocking", Bool, Only(&["connect"])),
+    field("ns_pid", UInt32, Kernel),
+    field("offset", Int64, Only(&["truncate"])),
+    field("other_bytes", Binary, Only(&["link", "mount", "rename"])),
+    field("output", Utf8, Shell),
+    field("params", Utf8, Only(&["module"])),
+    field("path_asked", Utf8, Only(REQUESTED)),
+    field("path_asked_bytes", Binary, Only(REQUESTED)),
+    field("path_incomplete", Bool, Only(PATHS)),
+    field("peer_pid", UInt32, Only(SOCKETS)),
+    field("pid_ns", UInt32, Kernel),
+    field("place", Utf8, Only(&["loss"])),
+    field("pod_uid", Utf8, Kernel),
+    field("protection", UTF8S, Only(&["usage"])),
+    field("put_old", Utf8, Only(&["mount"])),
+    field("put_old_asked", Utf8, Only(&["mount"])),
+    field("query_type", Utf8, Only(&["dns"])),
+    field("rcode", Utf8, Only(&["dns"])),
+    field("real_dev", UInt64, Only(FILES)),
+    field("real_generation", UInt32, Only(FILES)),
+    field("real_ino", UInt64, Only(FILES)),
+    field("request", Utf8, Only(&["ptrace"])),
+    field("rgid", UInt32, Only(&["setuid"])),
+    field("ruid", UInt32, Only(&["setuid"])),
+    field("saddr", Utf8, Only(SOCKETS)),
+    field("sgid", UInt32, Only(&["setuid"])),
+    field("signal", Int32, Only(&["exit", "kill"])),
+    field("sink", Utf8, Only(&["loss"])),
+    field("source", Utf8, Only(&["mount"])),
+    field("sport", UInt16, Only(SOCKETS)),
+    field("state", Utf8, Only(&["manifest"])),
+    field("suid", UInt32, Only(&["setuid"])),
+    field("sun_path", Utf8, Only(SOCKETS)),
+    field("sun_path_bytes", Binary, Only(SOCKETS)),
+    field("target", Utf8, Only(&["link"])),
+    field("target_exec_id", Utf8, Only(&["kill", "ptrace"])),
+    field("target_pid", Int32, Only(&["kill", "ptrace"])),
+    field("target_tid", Int32, Only(&["kill"])),
+    field("thread", Bool, Only(&["clone"])),
+    field("tier", Utf8, Only(&["manifest"])),
+    field("to", TimestampNs, Only(&["loss"])),
+    field("tracer", Utf8, Only(&["manifest"])),
+    field("type", Utf8, Only(&["accept", "bind", "bpf", "close", "connect", "udp"])),
+    field("umask", UInt32, Only(&["mkdir", "open"])),
+    field("unseen", UTF8S, Only(&["manifest"])),
+    field("via", UTF8S, Kernel),
+    field("word_bytes", Binary, Only(&["attr", "bpf", "link", "memfd", "module", "mount"])),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_ordered_by_name() {
+        assert!(FIELDS.is_sorted_by(|one, next| one.name < next.name));
+        assert_eq!(Field::named("via").map(|field| field.arrow), Some(UTF8S));
+    }
+}

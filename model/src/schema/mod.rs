@@ -1,0 +1,73 @@
+//! The two tables of what rows hold: [`COLUMNS`] and [`FIELDS`], the fields of `extended`. Whoever lists names or types of
+//! them walks these tables.
+
+mod arrow;
+mod columns;
+mod fields;
+mod value;
+
+use std::fmt;
+
+pub use arrow::ArrowType;
+pub use columns::{COLUMNS, Column, Tracking};
+pub use fields::{FIELDS, Field};
+pub use value::{ColumnSlot, ColumnValue};
+
+/// Prefix of every table that holds rows: `duetector_tracking:{tracer}@{collector_id}`. No other table in a store may
+/// begin with it, or duetector's analyzer fails on the whole file.
+pub const TABLE_PREFIX: &str = "duetector_tracking";
+
+/// The type of a column in a table of SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// A 64-bit signed integer.
+    Integer,
+    /// A text in valid UTF-8.
+    Text,
+    /// A text of the form `YYYY-MM-DD HH:MM:SS.ffffff`, local time.
+    DateTime,
+    /// A JSON object.
+    Json,
+}
+
+/// The tracers that write a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracers {
+    /// Every tracer.
+    All,
+    /// Every kernel tracer.
+    Kernel,
+    /// Shell templates.
+    Shell,
+    /// Tracers of these names.
+    Only(&'static [&'static str]),
+}
+
+impl fmt::Display for Tracers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Kernel => f.write_str("kernel tracers"),
+            Self::Shell => f.write_str("shell templates"),
+            Self::Only(names) => f.write_str(&names.join(", ")),
+        }
+    }
+}
+
+/// Returns the name of the table that holds a tracer's rows from one collector.
+pub fn table_name(tracer: &str, collector_id: &str) -> String {
+    format!("{TABLE_PREFIX}:{tracer}@{collector_id}")
+}
+
+/// Returns the tracer and the collector id of a table; `None` if the table holds no rows.
+///
+/// ```
+/// assert_eq!(model::schema::parse_table_name("duetector_tracking:open@vm"), Some(("open", "vm")));
+/// assert_eq!(model::schema::parse_table_name("duetector_actors_runs"), None);
+/// ```
+pub fn parse_table_name(table: &str) -> Option<(&str, &str)> {
+    table.strip_prefix(TABLE_PREFIX)?.strip_prefix(':')?.split_once('@')
+}
+
+#[cfg(test)]
+mod tests;
