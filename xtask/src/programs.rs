@@ -16,7 +16,7 @@ pub(crate) const PROFILE: &str = "release";
 
 /// Features of everything that is built, checked or documented for tests: `testkit` comes with the tests' own
 /// dependencies, and is named so that other commands of cargo find the same crates built.
-const FEATURES: &str = "duetector-actors/fault-injection,actors/testkit,model/expression";
+const FEATURES: &str = "duetector-actors/fault-injection,actors/testkit";
 
 /// Everything that one build makes.
 pub(crate) struct Programs {
