@@ -7,6 +7,7 @@
 //!
 //! With `DUETECTOR_SKIP_BPF=1` the objects are empty files, so that the rest can be checked without clang.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::error::Error;
 use std::fs;
@@ -19,6 +20,15 @@ use std::sync::Mutex;
 /// The objects, by the `TIER` they are compiled for.
 const TIERS: [(u8, &str); 3] = [(1, "trampoline"), (2, "tracepoint"), (3, "kprobe")];
 
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $number:literal in $family:ident;)*) => {
+        /// Name, number and family of each kind of records.
+        const KINDS: &[(&str, u32, &str)] = &[$((stringify!($name), $number, stringify!($family))),*];
+    };
+}
+
+include!("src/wire/kinds.in");
+
 const INSTALL: &str = "install them, on Debian and Ubuntu with: apt-get install clang libbpf-dev";
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -29,6 +39,8 @@ fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=include");
     println!("cargo:rerun-if-changed=src");
     let out = PathBuf::from(env::var("OUT_DIR")?);
+    let header = kinds_header();
+    fs::write(out.join("kinds.h"), &header)?;
     if env::var("DUETECTOR_SKIP_BPF").is_ok_and(|value| value == "1") {
         for (_, name) in TIERS {
             fs::write(out.join(object(name)), b"")?;
@@ -37,7 +49,7 @@ fn main() -> Result<()> {
     }
     let source = include_all(&probes(Path::new("src"))?);
     let clang = Clang::find()?;
-    let cache = cache(&out, &clang, &source)?;
+    let cache = cache(&out, &clang, &[&source, &header])?;
     if TIERS.iter().any(|(_, name)| !cache.join(object(name)).exists()) {
         compile_all(&clang, &source, &out)?;
         fs::create_dir_all(&cache)?;
@@ -57,6 +69,21 @@ fn main() -> Result<()> {
 
 fn object(tier: &str) -> String {
     format!("{tier}.bpf.o")
+}
+
+/// Returns the header with the kinds of records: their numbers, and as bits those of each family.
+fn kinds_header() -> String {
+    let mut text = String::from("#ifndef DUETECTOR_KINDS_H\n#define DUETECTOR_KINDS_H\n");
+    let mut families = BTreeMap::new();
+    for (name, number, family) in KINDS {
+        text += &format!("#define KIND_{} {number}\n", name.to_uppercase());
+        *families.entry(format!("KINDS_OF_{}", family.to_uppercase())).or_insert(0) |= 1_u64 << number;
+    }
+    let all = families.values().fold(0, |all, kinds| all | kinds);
+    for (name, kinds) in families.into_iter().chain([("KINDS".to_owned(), all)]) {
+        text += &format!("#define {name} {kinds}ULL\n");
+    }
+    text + "#endif\n"
 }
 
 /// Returns the kernel half of each tracer below `folder`, relative to this crate.
@@ -83,10 +110,10 @@ fn include_all(probes: &[PathBuf]) -> String {
     text
 }
 
-/// The folder for objects of exactly these sources, compiled by this compiler with these options.
-fn cache(out: &Path, clang: &Clang, source: &str) -> Result<PathBuf> {
+/// Returns the folder for objects of exactly these sources, compiled by this compiler with these options.
+fn cache(out: &Path, clang: &Clang, generated: &[&str]) -> Result<PathBuf> {
     let mut hash = DefaultHasher::new();
-    (source, clang.version()?, &clang.options, fs::read("build.rs")?).hash(&mut hash);
+    (generated, clang.version()?, &clang.options, fs::read("build.rs")?).hash(&mut hash);
     for folder in ["include", "src", "/usr/include/bpf"] {
         for file in sources(Path::new(folder))? {
             (file.to_string_lossy(), fs::read(&file)?).hash(&mut hash);
@@ -97,7 +124,7 @@ fn cache(out: &Path, clang: &Clang, source: &str) -> Result<PathBuf> {
     Ok(target.join("bpf-objects").join(format!("{:016x}", hash.finish())))
 }
 
-/// Every C file below the folder, in a fixed order; none if there is no such folder.
+/// Returns every C file below the folder, in a fixed order; none if there is no such folder.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     if folder.is_dir() {
@@ -157,12 +184,15 @@ impl Clang {
         Ok(output.map_err(|error| self.cannot_run(&error))?.stdout)
     }
 
+    /// Compiles `source` into `object`; generated headers are beside the object.
     fn compile(&self, source: &str, tier: u8, object: &Path) -> Result<()> {
         // The paths of the building machine do not belong in the object.
         let no_paths = format!("-fdebug-prefix-map={}=.", env::current_dir()?.display());
         let mut child = Command::new(&self.program)
             .args(&self.options)
             .args([no_paths, format!("-DTIER={tier}")])
+            .arg("-I")
+            .arg(object.parent().ok_or("the object has no folder")?)
             .args(["-x", "c", "-c", "-", "-o"])
             .arg(object)
             .stdin(Stdio::piped())

@@ -51,29 +51,32 @@ static __always_inline __u64 get_rules(void)
 	return set ? set->rules : 0;
 }
 
+/* Kinds without a `ret` in their rows. */
+#define KINDS_WITHOUT_RET (KINDS_OF_CLONE | KINDS_OF_EXIT | KINDS_OF_USAGE | KINDS_OF_PROCESS)
+_Static_assert((KINDS_OF_OPEN | KINDS_OF_EXEC | KINDS_OF_SOCKET | KINDS_OF_DNS | KINDS_OF_FS | KINDS_OF_ACT |
+		KINDS_WITHOUT_RET) == KINDS,
+	       "ret_of knows all families");
+
 /* The row's `ret`, for kinds where it is known. */
 static __always_inline bool ret_of(struct header *h, __s64 *ret)
 {
-	switch (h->kind) {
-	case KIND_OPEN:
+	__u64 kind = 1ULL << (h->kind & 63);
+
+	if (kind & KINDS_OF_OPEN) {
 		*ret = ((struct open_record *)h)->ret;
-		return true;
-	case KIND_EXEC:
+	} else if (kind & KINDS_OF_EXEC) {
 		*ret = ((struct exec_record *)h)->ret;
-		return true;
-	case KIND_CONNECT:
-	case KIND_ACCEPT ... KIND_DNS:
+	} else if (kind & (KINDS_OF_SOCKET | KINDS_OF_DNS)) {
 		*ret = ((struct sock_record *)h)->ret;
 		return h->kind != KIND_UDP || !(((struct sock_record *)h)->flags & SOCK_END);
-	case KIND_RENAME ... KIND_MOUNT:
+	} else if (kind & KINDS_OF_FS) {
 		*ret = ((struct fs_record *)h)->ret;
-		return true;
-	case KIND_PTRACE ... KIND_KILL:
+	} else if (kind & KINDS_OF_ACT) {
 		*ret = ((struct act_record *)h)->ret;
-		return true;
-	default:
+	} else {
 		return false;
 	}
+	return true;
 }
 
 static __always_inline bool number_of(struct header *h, __u32 field, __s64 *value)

@@ -10,35 +10,11 @@
 
 #include <linux/types.h>
 
-/* Kinds of records: also the index of their counters, and of their bit in settings.enabled. */
-#define KIND_OPEN 1
-#define KIND_EXEC 2
-#define KIND_CLONE 3
-#define KIND_EXIT 4
-#define KIND_CONNECT 5
-#define KIND_RENAME 6
-#define KIND_UNLINK 7
-#define KIND_LINK 8
-#define KIND_TRUNCATE 9
-#define KIND_ATTR 10
-#define KIND_MKDIR 11
-#define KIND_MOUNT 12
-#define KIND_USAGE 13
-#define KIND_ACCEPT 14
-#define KIND_CLOSE 15
-#define KIND_BIND 16
-#define KIND_UDP 17
-#define KIND_DNS 18
-#define KIND_PTRACE 19
-#define KIND_BPF 20
-#define KIND_MODULE 21
-#define KIND_MEMFD 22
-#define KIND_SETUID 23
-#define KIND_KILL 24
-/* No tracer's kinds: they only keep the process table up to date. */
-#define KIND_CHDIR 32
-#define KIND_CGROUP 33
-#define KIND_PROCESS 34
+/* Kinds of records, made from src/wire/kinds.in: KIND_*, KINDS_OF_* with the kinds of a family as bits, KINDS.
+ * A kind is also the index of its counters and of its bit in settings.enabled.
+ */
+#include "kinds.h"
+
 /* A slot in `counts` that is no kind: its `lost` counts losses of the lifecycle ring, traced or not. */
 #define COUNT_LIFECYCLE 63
 /* Another such slot: its `seen` counts uses that found the ledger full and became a record each. */
@@ -186,7 +162,7 @@ struct exit_record {
 #define SOCK_KNOWN_PATH 16 /* `base` is the path of the socket's file */
 #define SOCK_WATCHED 32	   /* only within the kernel: the connection's end is to be emitted */
 
-/* Kinds connect, accept, close, bind, udp, dns. For a unix socket `name` is its sun_path, as the kernel has it
+/* Families Socket and Dns. For a unix socket `name` is its sun_path, as the kernel has it
  * or, if the call failed, as requested; `base` is the socket's file, else the folder that a relative name
  * starts from. For kind dns `name` is the datagram.
  */
@@ -215,7 +191,7 @@ struct sock_record {
 	__u32 pad;
 };
 
-/* Kinds rename to mount: a call that changes names or attributes of files. Texts of a path come in pairs: the
+/* Family Fs: a call that changes names or attributes of files. Texts of a path come in pairs: the
  * path as requested, and the folder that it starts from if it is relative, or the file behind a descriptor.
  */
 struct fs_record {
@@ -311,7 +287,7 @@ struct sweep {
 	__u32 pad;
 };
 
-/* Kinds ptrace to kill: a call that acts on processes, credentials or the kernel. */
+/* Family Act: a call that acts on processes, credentials or the kernel. */
 struct act_record {
 	struct header header;
 	__u64 args[6];
@@ -326,7 +302,7 @@ struct act_record {
 	struct text word;
 };
 
-/* Kinds chdir, cgroup, process. A text that does not apply is empty and has TEXT_UNREADABLE. */
+/* Family Process. A text that does not apply is empty and has TEXT_UNREADABLE. */
 struct process_record {
 	struct header header;
 	struct text exe;

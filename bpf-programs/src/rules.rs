@@ -126,11 +126,6 @@ fn is_path(test: &Test) -> bool {
     matches!(test, Test::Path { .. })
 }
 
-/// Returns whether records of this kind have the path that is walked in the kernel and becomes the row's `fname`.
-fn has_path(kind: Kind) -> bool {
-    kind == Kind::Open || (Kind::Rename as u32..=Kind::Mount as u32).contains(&(kind as u32))
-}
-
 /// Returns the tracers that a rule applies to, one bit each.
 fn kinds(rule: &Rule, sections: &TracersConfig) -> u64 {
     let by_path = rule.tests.iter().any(is_path);
@@ -142,7 +137,7 @@ fn kinds(rule: &Rule, sections: &TracersConfig) -> u64 {
         };
         // A usage record is a sum over time: its fields need not hold for every call in it.
         tracer.kind != Kind::Usage
-            && (!by_path || has_path(tracer.kind))
+            && (!by_path || tracer.kind.family().has_path())
             && (rule.tracers.is_empty() || rule.tracers.contains(&name))
             && rule.tests.iter().all(is)
     });

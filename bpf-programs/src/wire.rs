@@ -14,6 +14,7 @@ mod texts;
 mod values;
 
 pub use barrier::wait_for_programs;
+pub(crate) use kind::Family;
 pub use kind::{Kind, WireError};
 pub(crate) use ring::RingReader;
 pub(crate) use texts::{RawText, Texts, view};
@@ -217,7 +218,7 @@ wire_structs! {
         pad: u32,
     }
 
-    /// Record of kinds [`Kind::Connect`] and [`Kind::Accept`] to [`Kind::Dns`].
+    /// Record of families `Socket` and `Dns`.
     SockRecord {
         /// Process, thread and time.
         header: Header,
@@ -264,7 +265,7 @@ wire_structs! {
         pad: u32,
     }
 
-    /// Record of kinds [`Kind::Rename`] to [`Kind::Mount`].
+    /// Record of family `Fs`.
     FsRecord {
         /// Process, thread and time.
         header: Header,
@@ -351,7 +352,7 @@ wire_structs! {
         pad: u32,
     }
 
-    /// Record of kinds [`Kind::Ptrace`] to [`Kind::Kill`].
+    /// Record of family `Act`.
     ActRecord {
         /// Process, thread and time.
         header: Header,
@@ -377,7 +378,7 @@ wire_structs! {
         word: TextRef,
     }
 
-    /// Record of kinds [`Kind::Chdir`], [`Kind::Cgroup`] and [`Kind::Process`].
+    /// Record of family `Process`.
     ProcessRecord {
         /// Process, thread and time.
         header: Header,

@@ -127,8 +127,8 @@ fn fill_from_fields(
     for column in COLUMNS.iter().filter(|column| column.is_core()) {
         let name = column.name();
         match row.slot(*column) {
-            ColumnSlot::Int(place) => *place = integer(name, fields.shift_remove(name))?,
-            ColumnSlot::Text(place) => *place = text(name, fields.shift_remove(name))?,
+            ColumnSlot::Int(slot) => *slot = integer(name, fields.shift_remove(name))?,
+            ColumnSlot::Text(slot) => *slot = text(name, fields.shift_remove(name))?,
             // The other ones are `dt`, which may be in two fields, and `extended`.
             ColumnSlot::Shared(_) | ColumnSlot::Time(_) | ColumnSlot::ExecId(_) | ColumnSlot::Fixed => {}
         }
@@ -150,11 +150,11 @@ fn fill_from_fields(
     for column in COLUMNS.iter().filter(|column| !column.is_core()) {
         let Some(value) = fields.get(column.name()) else { continue };
         match row.slot(*column) {
-            ColumnSlot::Int(place) => *place = integer("", Some(value.clone())).ok().flatten(),
-            ColumnSlot::Text(place) => *place = value.as_str().map(Text::from),
-            ColumnSlot::Shared(place) => *place = value.as_str().map(Into::into),
-            ColumnSlot::ExecId(place) => *place = value.as_str().and_then(exec_id),
-            ColumnSlot::Time(place) => *place = value.as_str().and_then(from_text),
+            ColumnSlot::Int(slot) => *slot = integer("", Some(value.clone())).ok().flatten(),
+            ColumnSlot::Text(slot) => *slot = value.as_str().map(Text::from),
+            ColumnSlot::Shared(slot) => *slot = value.as_str().map(Into::into),
+            ColumnSlot::ExecId(slot) => *slot = value.as_str().and_then(exec_id),
+            ColumnSlot::Time(slot) => *slot = value.as_str().and_then(from_text),
             ColumnSlot::Fixed => {}
         }
     }

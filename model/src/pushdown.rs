@@ -5,13 +5,7 @@
 //! filters again to every record it gets. A filter that needs more than the kernel's limits below is split ([`Split`]),
 //! so that users can see what runs where.
 //!
-//! ```text
-//!  configuration        collector                       agent           bpf-programs           kernel
-//!  [filter.x] ──▶ compiled filter ──▶ Pushdown::add ──▶ Pushdown ──▶ lowered to map ──▶ checked before a record
-//!                       │              rules, splits                 entries             is written to the ring
-//!                       │                                                                     │ not dropped
-//!                       └──────────▶ applied again to every record ◀──────────────────────────┘
-//! ```
+//! These are the types that travel; the way from a configured filter to the kernel is drawn in `expression/src/pushdown/mod.rs`.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -2,6 +2,10 @@
 //! and the books balance. What a kernel must be able to do, in one test; runs in virtual machines, too.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tests::binary::workspace;
 use tests::workload::generate;
 use tests::{Setup, Store, suite};
 
@@ -39,4 +43,52 @@ fn every_built_in_tracer_attaches_and_records() {
     assert_eq!(count("clone", "comm=generator"), 23);
     assert_eq!(count("connect", "comm=generator"), 23);
     assert_eq!(agent.store().query("uname", &[]).len(), 1);
+    every_value_is_in_the_tables(agent.store());
+}
+
+/// Asserts that rows have only columns and fields that `docs/FIELDS.md` lists for their tracer, of the type it lists. A test
+/// of the crate `model` compares the page with the tables in the code.
+fn every_value_is_in_the_tables(store: &Store) {
+    let page = std::fs::read_to_string(workspace().join("docs/FIELDS.md")).unwrap();
+    let (columns, fields) = page.split_once("## Fields of").unwrap();
+    let (columns, fields) = (listed(columns), listed(fields));
+    let kernel = tests::catalog::kernel_tracers();
+    for tracer in kernel.iter().map(String::as_str).chain(["loss", "manifest"]) {
+        let writes = |tracers: &str| match tracers {
+            "all" => true,
+            "kernel tracers" => kernel.iter().any(|name| name == tracer),
+            names => names.split(", ").any(|name| name == tracer),
+        };
+        for row in store.query(tracer, &[]) {
+            let values = row.as_object().unwrap().iter().filter(|(name, _)| *name != "extended");
+            for (name, _) in values.filter(|(_, value)| !value.is_null()) {
+                assert!(columns.get(&**name).is_some_and(|(_, tracers)| writes(tracers)), "{name}: {row:#}");
+            }
+            for (name, value) in row["extended"].as_object().unwrap() {
+                let found =
+                    fields.get(&**name).filter(|(kind, tracers)| writes(tracers) && fits(kind, value));
+                assert!(found.is_some() || value.is_null(), "{tracer} writes {name}: {value}");
+            }
+        }
+    }
+}
+
+/// Returns type and tracers of each name in a table of the page.
+fn listed(table: &str) -> BTreeMap<&str, (&str, &str)> {
+    let cells = table.lines().map(|line| line.split(" | ").collect::<Vec<_>>());
+    let named = cells.filter_map(|cells| {
+        let name = cells[0].strip_prefix("| `")?.strip_suffix('`')?;
+        Some((name, (cells[1], cells[2])))
+    });
+    named.collect()
+}
+
+fn fits(kind: &str, value: &Value) -> bool {
+    match kind {
+        "Bool" => value.is_boolean(),
+        "Utf8" | "Binary" | "Timestamp(ns)" => value.is_string(),
+        "Int32" | "Int64" => value.is_i64(),
+        "UInt16" | "UInt32" | "UInt64" => value.is_u64(),
+        list => list.starts_with("List(") && value.is_array(),
+    }
 }

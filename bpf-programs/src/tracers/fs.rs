@@ -8,10 +8,7 @@ use model::{Details, FlagSet, Fs, FsArg, Moment, OtherPath, Record, Text};
 
 use crate::syscalls::numbers;
 use crate::text;
-use crate::wire::{FsRecord, Kind, RawText, TEXT_CUT, TEXT_UNREADABLE, WireError, view};
-
-const KINDS: [Kind; 7] =
-    [Kind::Rename, Kind::Unlink, Kind::Link, Kind::Truncate, Kind::Attr, Kind::Mkdir, Kind::Mount];
+use crate::wire::{Family, FsRecord, RawText, TEXT_CUT, TEXT_UNREADABLE, WireError, view};
 
 /// Meaning of one number of a call.
 #[derive(Clone, Copy)]
@@ -102,7 +99,7 @@ const CALLS: &[Call] = calls! {
 /// # Errors
 /// Fails if the bytes are not a valid record of these kinds, or the call is not in the table.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
-    let (raw, mut texts) = view::<FsRecord>(bytes, &KINDS)?;
+    let (raw, mut texts) = view::<FsRecord>(bytes, Family::Fs)?;
     let (asked, base) = (texts.take(raw.asked)?, texts.take(raw.base)?);
     let (asked2, base2) = (texts.take(raw.asked2)?, texts.take(raw.base2)?);
     let word = texts.take(raw.word)?;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use model::{Details, Ends, Moment, Record, Socket, Text, Traffic, Transfer};
 
 use crate::text;
-use crate::wire::{Kind, SockRecord, TEXT_UNREADABLE, Texts, WireError, view};
+use crate::wire::{Family, Kind, SockRecord, TEXT_UNREADABLE, Texts, WireError, view};
 
 /// Bit of [`SockRecord::flags`], like the following: the caller did not wait for the connection.
 const SOCK_NONBLOCKING: u16 = 1;
@@ -72,8 +72,7 @@ pub(crate) fn inet(raw: &SockRecord) -> Result<Ends, WireError> {
 /// # Errors
 /// Fails if the bytes are not a valid record of these kinds.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
-    let kinds = [Kind::Connect, Kind::Accept, Kind::Close, Kind::Bind, Kind::Udp];
-    let (raw, mut texts) = view::<SockRecord>(bytes, &kinds)?;
+    let (raw, mut texts) = view::<SockRecord>(bytes, Family::Socket)?;
     let ends = if raw.family == AF_UNIX { unix(&raw, &mut texts)? } else { inet(&raw)? };
     texts.end()?;
     let kind = raw.header.kind()?;

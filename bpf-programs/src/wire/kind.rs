@@ -1,12 +1,55 @@
-//! The kinds of records, and the errors of decoding one.
+//! The kinds and families of records, and the errors of decoding one.
+
+/// A family of kinds: those whose records are decoded, filtered and shown alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    Open,
+    Exec,
+    Clone,
+    Exit,
+    /// Calls on sockets, connections and flows of datagrams.
+    Socket,
+    /// Datagrams of the name service.
+    Dns,
+    /// Calls that change names or attributes of files.
+    Fs,
+    Usage,
+    /// Calls that act on processes, credentials or the kernel.
+    Act,
+    /// Changes that only the process table records.
+    Process,
+}
+
+impl Family {
+    /// Returns whether records of the family have the path that is walked in the kernel and becomes the row's `fname`.
+    pub(crate) fn has_path(self) -> bool {
+        match self {
+            Self::Open | Self::Fs => true,
+            Self::Exec | Self::Clone | Self::Exit | Self::Socket => false,
+            Self::Dns | Self::Usage | Self::Act | Self::Process => false,
+        }
+    }
+}
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
-        /// Kind of a record. The numbers are those of `include/wire.h`.
+    ($($(#[$doc:meta])* $name:ident = $number:literal in $family:ident;)*) => {
+        /// Kind of a record, with its number in `kinds.in`.
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Kind {
             $($(#[$doc])* $name = $number,)*
+        }
+
+        impl Kind {
+            /// All kinds, in the order of the list.
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// Returns the family of the kind.
+            pub(crate) fn family(self) -> Family {
+                match self {
+                    $(Self::$name => Family::$family,)*
+                }
+            }
         }
 
         impl TryFrom<u32> for Kind {
@@ -22,67 +65,12 @@ macro_rules! kinds {
     };
 }
 
-kinds! {
-    /// A file was opened, or opening failed.
-    Open = 1,
-    /// A program was executed.
-    Exec = 2,
-    /// A process or thread was created.
-    Clone = 3,
-    /// A process exited.
-    Exit = 4,
-    /// A socket was connected, or connecting failed.
-    Connect = 5,
-    /// A file was renamed.
-    Rename = 6,
-    /// A name was removed.
-    Unlink = 7,
-    /// A hard or symbolic link was created.
-    Link = 8,
-    /// A file's length was set.
-    Truncate = 9,
-    /// A file's mode, owner, times or attributes were set.
-    Attr = 10,
-    /// A directory or special file was created.
-    Mkdir = 11,
-    /// The mount tree was changed.
-    Mount = 12,
-    /// Bytes and calls of a process with a file since the previous record.
-    Usage = 13,
-    /// A connection was accepted.
-    Accept = 14,
-    /// A connection was closed.
-    Close = 15,
-    /// A socket was bound, or began to listen.
-    Bind = 16,
-    /// A flow of datagrams began, or ended.
-    Udp = 17,
-    /// A DNS query or answer was sent or received.
-    Dns = 18,
-    /// A process was traced, or its memory read or written.
-    Ptrace = 19,
-    /// An eBPF program or map was created or used.
-    Bpf = 20,
-    /// A kernel module was loaded or removed.
-    Module = 21,
-    /// A file without a name was created.
-    Memfd = 22,
-    /// Ids or capabilities of a process were changed.
-    Setuid = 23,
-    /// A signal was sent.
-    Kill = 24,
-    /// A process changed its working directory. This and the following kinds only feed the process table.
-    Chdir = 32,
-    /// A process moved to another cgroup.
-    Cgroup = 33,
-    /// A process existed before the agent.
-    Process = 34,
-}
+include!("kinds.in");
 
 impl Kind {
     /// Returns whether records of this kind use the lifecycle ring.
     pub fn is_lifecycle(self) -> bool {
-        matches!(self, Self::Exec | Self::Clone | Self::Exit | Self::Chdir | Self::Cgroup | Self::Process)
+        matches!(self.family(), Family::Exec | Family::Clone | Family::Exit | Family::Process)
     }
 }
 
@@ -117,4 +105,33 @@ pub enum WireError {
     /// The address family is neither IPv4 nor IPv6.
     #[error("record of unknown address family {0}")]
     Family(u16),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The header that the kernel side is compiled with.
+    const HEADER: &str = include_str!(concat!(env!("OUT_DIR"), "/kinds.h"));
+
+    /// Returns the value of a constant of the header.
+    fn constant(name: &str) -> u64 {
+        let line = HEADER.lines().find_map(|line| line.strip_prefix(&format!("#define {name} ")));
+        line.unwrap_or_else(|| panic!("no {name}")).trim_end_matches("ULL").parse().unwrap()
+    }
+
+    #[test]
+    fn each_kind_is_in_the_kernel_sides_set_of_its_family_and_in_no_other() {
+        let sets = HEADER.lines().filter_map(|line| line.strip_prefix("#define KINDS_OF_"));
+        let sets: Vec<_> = sets.map(|line| line.split(' ').next().unwrap()).collect();
+        for kind in Kind::ALL {
+            let number = constant(&format!("KIND_{}", format!("{kind:?}").to_uppercase()));
+            assert_eq!(number, u64::from(*kind as u32));
+            let holds = |set: &&&str| constant(&format!("KINDS_OF_{set}")) >> number & 1 == 1;
+            let found: Vec<_> = sets.iter().filter(holds).collect();
+            assert_eq!(found, [&format!("{:?}", kind.family()).to_uppercase()], "{kind:?}");
+        }
+        let all = Kind::ALL.iter().fold(0, |all, kind| all | 1 << *kind as u32);
+        assert_eq!(constant("KINDS"), all);
+    }
 }

@@ -1,6 +1,6 @@
 //! Splits a record into its fixed part and the texts behind it.
 
-use super::{Header, Kind, Plain, TextRef, WireError, read};
+use super::{Family, Header, Kind, Plain, TextRef, WireError, read};
 
 /// Bit of [`TextRef::flags`], like the following: the text is a path as names from the leaf up, each ended by a NUL.
 pub const TEXT_PATH: u16 = 1;
@@ -19,14 +19,16 @@ pub const TEXT_UNREADABLE: u16 = 64;
 /// The bytes are not a text but a `struct file_handle`.
 pub const TEXT_HANDLE: u16 = 128;
 
-/// Checks that a record is of one of `kinds`; returns its fixed part and its texts.
-pub(crate) fn view<'a, T: Fixed>(bytes: &'a [u8], kinds: &[Kind]) -> Result<(T, Texts<'a>), WireError> {
-    let header = Header::parse(bytes)?;
-    let found = header.kind()?;
-    if !kinds.contains(&found) {
-        return Err(WireError::Unexpected { found, expected: kinds[0] });
+/// Checks that a record is of this family; returns its fixed part and its texts.
+pub(crate) fn view<T: Fixed>(bytes: &[u8], family: Family) -> Result<(T, Texts<'_>), WireError> {
+    let found = Header::parse(bytes)?.kind()?;
+    let expected = Kind::ALL.iter().find(|kind| kind.family() == family);
+    match expected {
+        Some(expected) if found.family() != family => {
+            Err(WireError::Unexpected { found, expected: *expected })
+        }
+        _ => T::fixed(bytes),
     }
-    T::fixed(bytes)
 }
 
 /// A struct that is the fixed part of a record.

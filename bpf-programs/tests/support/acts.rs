@@ -11,6 +11,7 @@ use anyhow::{Context as _, ensure};
 use bpf_programs::catalog::tracers;
 use bpf_programs::syscalls;
 use bpf_programs::wire::Kind;
+use model::schema::Field;
 use model::{Act, Details, Extended};
 use serde_json::{Map, Value, json};
 
@@ -178,6 +179,8 @@ fn compare(call: &str, act: Act, fields: &str, child: u32) -> anyhow::Result<()>
     }
     let mut shown = serde_json::to_value(Extended::new(Details::Act(Box::new(act))))?;
     let map = shown.as_object_mut().context("no object")?;
+    let stranger = map.keys().find(|name| Field::named(name).is_none());
+    ensure!(stranger.is_none(), "{stranger:?} is not in the table of fields");
     for of_file in ["dev", "ino", "generation", "file_type"] {
         map.remove(of_file);
     }

@@ -15,6 +15,7 @@ use anyhow::{Context as _, ensure};
 use bpf_programs::catalog::tracers;
 use bpf_programs::syscalls::{self, Compat};
 use bpf_programs::wire::Kind;
+use model::schema::Field;
 use model::{Details, Extended, Fs};
 use serde_json::{Value, json};
 
@@ -177,6 +178,8 @@ fn compare(fs: Fs, expected: &Value, errors: &[i32]) -> anyhow::Result<()> {
     }
     let shown = serde_json::to_value(Extended::new(Details::Fs(Box::new(fs))))?;
     ensure!(shown == expected, "{shown} is not {expected}");
+    let stranger = shown.as_object().context("no object")?.keys().find(|name| Field::named(name).is_none());
+    ensure!(stranger.is_none(), "{stranger:?} is not in the table of fields");
     Ok(())
 }
 

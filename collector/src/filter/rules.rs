@@ -24,7 +24,7 @@ pub(super) struct PatternFilter {
 /// Values and patterns that one field must not match.
 #[derive(Debug)]
 struct Rule {
-    field: Place,
+    field: RowField,
     stage: Stage,
     texts: HashSet<String>,
     numbers: HashSet<i64>,
@@ -33,12 +33,12 @@ struct Rule {
 
 /// Where a rule finds its field in a row.
 #[derive(Debug)]
-enum Place {
+enum RowField {
     Column(Column),
     Field(String),
 }
 
-impl Place {
+impl RowField {
     fn named(name: &str) -> Self {
         // duetector's filter sees the fields of `extended` one by one, and has no ancestors.
         let column =
@@ -94,7 +94,7 @@ impl Rule {
         };
         let stage = if ENRICHED.contains(&field) { Stage::Enriched } else { Stage::Normalized };
         let mut rule = Self {
-            field: Place::named(field),
+            field: RowField::named(field),
             stage,
             texts: HashSet::new(),
             numbers: HashSet::new(),
@@ -125,11 +125,11 @@ impl Rule {
 
     fn matches(&self, row: &Tracking) -> bool {
         let text = match self.field {
-            Place::Column(column) => match row.value(column) {
+            RowField::Column(column) => match row.value(column) {
                 ColumnValue::Int(number) => return self.matches_number(number),
                 value => value.to_plain(),
             },
-            Place::Field(ref name) => match row.extended.get(name) {
+            RowField::Field(ref name) => match row.extended.get(name) {
                 Some(Field::Int(number)) => return self.matches_number(number),
                 found => found.and_then(Field::into_python),
             },

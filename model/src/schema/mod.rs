@@ -33,11 +33,11 @@ pub enum ColumnKind {
 /// The tracers that write a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tracers {
-    /// Every tracer.
+    /// Every tracer that there is.
     All,
     /// Every kernel tracer.
     Kernel,
-    /// Shell templates.
+    /// The templates of shell tracers.
     Shell,
     /// Tracers of these names.
     Only(&'static [&'static str]),

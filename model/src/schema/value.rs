@@ -20,7 +20,7 @@ pub enum ColumnValue<'a> {
     Time(WallTime),
     /// An identity of a process.
     ExecId(ExecId),
-    /// Process ids.
+    /// A list of process ids.
     Pids(&'a [u32]),
     /// All fields without a column.
     Extended(&'a Extended),
@@ -76,7 +76,7 @@ pub enum ColumnSlot<'a> {
 /// A type that a column can have.
 pub(super) trait Held: Sized {
     fn value(&self) -> ColumnValue<'_>;
-    fn slot(place: &mut Option<Self>) -> ColumnSlot<'_>;
+    fn slot(held: &mut Option<Self>) -> ColumnSlot<'_>;
 }
 
 macro_rules! held {
@@ -86,8 +86,8 @@ macro_rules! held {
                 $value
             }
 
-            fn slot(place: &mut Option<Self>) -> ColumnSlot<'_> {
-                ColumnSlot::$slot(place)
+            fn slot(held: &mut Option<Self>) -> ColumnSlot<'_> {
+                ColumnSlot::$slot(held)
             }
         })+
     };

@@ -9,9 +9,7 @@ use model::{Act, ActField, Details, FlagSet, Moment, Record, Text};
 use names::{BPF_COMMANDS, MAP_TYPES, PROGRAM_TYPES, name, ptrace_request};
 
 use crate::text;
-use crate::wire::{ActRecord, Kind, RawText, TEXT_UNREADABLE, WireError, view};
-
-const KINDS: [Kind; 6] = [Kind::Ptrace, Kind::Bpf, Kind::Module, Kind::Memfd, Kind::Setuid, Kind::Kill];
+use crate::wire::{ActRecord, Family, RawText, TEXT_UNREADABLE, WireError, view};
 
 const BPF_MAP_CREATE: u64 = 0;
 const BPF_PROG_LOAD: u64 = 5;
@@ -87,7 +85,7 @@ const CALLS: &[Call] = calls! {
 /// # Errors
 /// Fails if the bytes are not a valid record of these kinds, or the call is not in the table.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
-    let (raw, mut texts) = view::<ActRecord>(bytes, &KINDS)?;
+    let (raw, mut texts) = view::<ActRecord>(bytes, Family::Act)?;
     let (path, word) = (texts.take(raw.path)?, texts.take(raw.word)?);
     texts.end()?;
     let call = CALLS.iter().find(|call| call.number == i64::from(raw.call));

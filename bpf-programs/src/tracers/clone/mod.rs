@@ -8,7 +8,7 @@
 use model::{Clone, Details, Moment, Record};
 
 use crate::programs::{Hook, Program, Tracer};
-use crate::wire::{CloneRecord, Kind, RawText, WireError, view};
+use crate::wire::{CloneRecord, Family, Kind, RawText, WireError, view};
 
 pub(crate) const TRACER: Tracer = Tracer {
     name: "clone",
@@ -23,7 +23,7 @@ pub(crate) const TRACER: Tracer = Tracer {
 
 /// Parses a record; the text is the child's cgroup, or empty if it is the parent's.
 pub(crate) fn parse(bytes: &[u8]) -> Result<(CloneRecord, RawText<'_>), WireError> {
-    let (raw, mut texts) = view::<CloneRecord>(bytes, &[Kind::Clone])?;
+    let (raw, mut texts) = view::<CloneRecord>(bytes, Family::Clone)?;
     let cgroup = texts.take(raw.cgroup)?;
     texts.end()?;
     Ok((raw, cgroup))

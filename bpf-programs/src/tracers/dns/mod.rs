@@ -12,7 +12,7 @@ use model::{Details, Dns, Moment, Record};
 
 use crate::programs::Tracer;
 use crate::tracers::{sock, udp};
-use crate::wire::{Kind, SockRecord, TEXT_CUT, TEXT_UNREADABLE, WireError, view};
+use crate::wire::{Family, Kind, SockRecord, TEXT_CUT, TEXT_UNREADABLE, WireError, view};
 
 pub use message::fuzz_target;
 
@@ -23,7 +23,7 @@ pub(crate) const TRACER: Tracer = Tracer { name: "dns", kind: Kind::Dns, program
 /// # Errors
 /// The bytes are not such a record.
 pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
-    let (raw, mut texts) = view::<SockRecord>(bytes, &[Kind::Dns])?;
+    let (raw, mut texts) = view::<SockRecord>(bytes, Family::Dns)?;
     let datagram = texts.take(raw.name)?;
     texts.take(raw.base)?;
     texts.end()?;

@@ -12,7 +12,8 @@ use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::{EXECVE, EXECVEAT, Stage};
 use crate::text;
 use crate::wire::{
-    EXEC_BY_DESCRIPTOR, ExecRecord, Kind, RawText, TEXT_CUT, TEXT_DETACHED, TEXT_UNREADABLE, WireError, view,
+    EXEC_BY_DESCRIPTOR, ExecRecord, Family, Kind, RawText, TEXT_CUT, TEXT_DETACHED, TEXT_UNREADABLE,
+    WireError, view,
 };
 
 pub(crate) const TRACER: Tracer = Tracer {
@@ -40,7 +41,7 @@ pub(crate) struct ExecTexts<'a> {
 
 /// Parses a record.
 pub(crate) fn parse(bytes: &[u8]) -> Result<(ExecRecord, ExecTexts<'_>), WireError> {
-    let (raw, mut texts) = view::<ExecRecord>(bytes, &[Kind::Exec])?;
+    let (raw, mut texts) = view::<ExecRecord>(bytes, Family::Exec)?;
     let taken = ExecTexts {
         asked: texts.take(raw.asked)?,
         exe: texts.take(raw.exe)?,

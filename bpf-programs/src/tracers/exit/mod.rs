@@ -7,7 +7,7 @@
 use model::{Details, Exit, Moment, Record};
 
 use crate::programs::{Hook, Program, Tracer};
-use crate::wire::{ExitRecord, Kind, WireError, view};
+use crate::wire::{ExitRecord, Family, Kind, WireError, view};
 
 pub(crate) const TRACER: Tracer = Tracer {
     name: "exit",
@@ -25,7 +25,7 @@ pub(crate) const TRACER: Tracer = Tracer {
 /// # Errors
 /// The bytes are not such a record.
 pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
-    let (raw, texts) = view::<ExitRecord>(bytes, &[Kind::Exit])?;
+    let (raw, texts) = view::<ExitRecord>(bytes, Family::Exit)?;
     texts.end()?;
     Ok(Record {
         at: Moment::Boot(raw.header.at()),

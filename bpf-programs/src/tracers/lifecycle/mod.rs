@@ -14,7 +14,9 @@ use crate::programs::{Hook, Program};
 use crate::syscalls::{CHDIR, FCHDIR, Stage};
 use crate::text;
 use crate::tracers::{clone, exec};
-use crate::wire::{Header, Kind, ProcessRecord, RawText, TEXT_INCOMPLETE, TEXT_UNREADABLE, WireError, view};
+use crate::wire::{
+    Family, Header, Kind, ProcessRecord, RawText, TEXT_INCOMPLETE, TEXT_UNREADABLE, WireError, view,
+};
 
 /// Programs that only feed the process table.
 pub const PROGRAMS: &[Program] = &[
@@ -91,7 +93,7 @@ fn apply_clone(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
 const UNKNOWN: ProcessInfo = ProcessInfo { exe: None, cwd: None, cgroup: None };
 
 fn apply_process(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
-    let (raw, mut texts) = view::<ProcessRecord>(bytes, &[Kind::Process, Kind::Chdir, Kind::Cgroup])?;
+    let (raw, mut texts) = view::<ProcessRecord>(bytes, Family::Process)?;
     let (exe, cwd, group) = (texts.take(raw.exe)?, texts.take(raw.cwd)?, texts.take(raw.cgroup)?);
     texts.end()?;
     let (id, at) = (exec_id(&raw.header), raw.header.at());

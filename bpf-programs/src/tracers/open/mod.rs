@@ -10,7 +10,9 @@ use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::{CREAT, OPEN, OPEN_BY_HANDLE_AT, OPENAT, OPENAT2, Stage};
 use crate::text;
 use crate::tracers::uring;
-use crate::wire::{Kind, OpenRecord, RawText, TEXT_CUT, TEXT_HANDLE, TEXT_UNREADABLE, WireError, view};
+use crate::wire::{
+    Family, Kind, OpenRecord, RawText, TEXT_CUT, TEXT_HANDLE, TEXT_UNREADABLE, WireError, view,
+};
 
 pub(crate) const TRACER: Tracer = Tracer {
     name: "open",
@@ -32,7 +34,7 @@ pub(crate) const TRACER: Tracer = Tracer {
 /// # Errors
 /// The bytes are not such a record.
 pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
-    let (raw, mut texts) = view::<OpenRecord>(bytes, &[Kind::Open])?;
+    let (raw, mut texts) = view::<OpenRecord>(bytes, Family::Open)?;
     let (asked, path) = (texts.take(raw.asked)?, texts.take(raw.path)?);
     texts.end()?;
     let file = raw.file;

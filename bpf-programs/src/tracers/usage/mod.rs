@@ -21,7 +21,7 @@ use crate::syscalls::{
 };
 use crate::text;
 use crate::tracers::uring;
-use crate::wire::{Kind, UsageRecord, WireError, view};
+use crate::wire::{Family, Kind, UsageRecord, WireError, view};
 
 /// The catalogue entry of the tracer.
 pub const TRACER: Tracer = Tracer {
@@ -94,7 +94,7 @@ pub const WAYS: [&str; 25] = [
 /// # Errors
 /// Fails if the bytes are not a valid record of this kind.
 pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
-    let (raw, mut texts) = view::<UsageRecord>(bytes, &[Kind::Usage])?;
+    let (raw, mut texts) = view::<UsageRecord>(bytes, Family::Usage)?;
     let path = texts.take(raw.path)?;
     texts.end()?;
     let whole = text::file_path(path, &raw.file);
