@@ -127,7 +127,7 @@ fn every_error_is_reported_and_the_others_run() {
             &["struct evnt", "the object has", "event"],
         ),
         ("syntax", "program = 'syntax.bpf.c'", &["syntax.bpf.c:2:9", "undeclared identifier 'y'"]),
-        ("text", "program = 'text.bpf.o'", &["text.bpf.o", "no ELF file"]),
+        ("text", "program = 'text.bpf.o'", &["text.bpf.o", "not an ELF file"]),
         ("absent", "program = 'absent.bpf.o'", &["absent.bpf.o", "No such file"]),
         ("map", "program = 'good.bpf.c'\nmap = 'evnts'", &["map evnts", "events (BPF_MAP_TYPE_RINGBUF)"]),
         ("poll", "program = 'good.bpf.c'\npoll = 'perf_buffer'", &["no BPF_MAP_TYPE_PERF_EVENT_ARRAY"]),

@@ -286,7 +286,7 @@ fn an_incomplete_pin_is_removed() {
     std::fs::remove_file(pinned.join("map-mark")).unwrap();
     std::fs::remove_file(pinned.join("map-data")).unwrap();
     let agent = site.setup().start();
-    assert!(pin(&agent)["refused"].as_str().unwrap().contains("not complete"));
+    assert!(pin(&agent)["refused"].as_str().unwrap().contains("incomplete"));
     site.open(23);
     let agent = agent.finish_run();
     assert_eq!(agent.store().account("open").stored, 23);

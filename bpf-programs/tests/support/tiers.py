@@ -102,4 +102,5 @@ pids = [
     child(lambda: os.execv("/missing", ["missing"])),
     child(lambda: os.kill(os.getpid(), signal.SIGTERM)),
 ]
-print(*pids)
+# Of one width, so that the row of this write is the same whatever the numbers are.
+print(*(f"{pid:7}" for pid in pids))
