@@ -18,7 +18,8 @@ impl Subsystem for WriteSide {
     fn children(&self) -> Vec<(Group, Arc<dyn AnyChild>)> {
         let mut children: Vec<(Group, Arc<dyn AnyChild>)> = Vec::new();
         children.push((Group::Collector, Arc::new(self.handle.collector.clone())));
-        children.extend(self.handle.sinks().into_iter().map(|sink| (Group::Sinks, Arc::new(sink.child) as _)));
+        children
+            .extend(self.handle.sinks().into_iter().map(|sink| (Group::Sinks, Arc::new(sink.child) as _)));
         children
     }
 
