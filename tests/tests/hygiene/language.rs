@@ -63,7 +63,7 @@ const BANNED: [&str; 36] = [
 const BANNED_OUTSIDE_TESTS: [&str; 2] = ["fixture", "fixtures"];
 
 /// Identifiers of other crates, which we can't rename: file and identifier.
-const FOREIGN: [(&str, &str); 1] = [("model/src/pushdown/pattern.rs", "Look")];
+const FOREIGN: [(&str, &str); 1] = [("expression/src/pushdown/pattern.rs", "Look")];
 
 /// Most entries of the glossary.
 const GLOSSARY_ENTRIES: usize = 25;
