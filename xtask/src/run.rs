@@ -99,11 +99,11 @@ pub(crate) fn quietly(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// A stopwatch.
+/// Measures how long something takes.
 pub(crate) struct Watch(Instant);
 
 impl Watch {
-    /// Starts it.
+    /// Starts the measurement now.
     #[expect(clippy::disallowed_methods, reason = "measures other programs; the agent's clock is not ours")]
     pub(crate) fn start() -> Self {
         Self(Instant::now())
