@@ -59,7 +59,7 @@ impl Kernel {
         which: &'static Mutex<Option<Self>>,
         make: impl FnOnce() -> anyhow::Result<Self>,
     ) -> anyhow::Result<Shared> {
-        let mut shared = Shared(lock(&which));
+        let mut shared = Shared(lock(which));
         if shared.0.is_none() {
             *shared.0 = Some(make()?);
         }
