@@ -1,7 +1,7 @@
 //! Kernel tracers, a directory each: the eBPF program in C, and in Rust its hooks and the decoder of its records.
 //!
-//! Tracers whose records have the same shape share a decoder: [`fs`] for calls on files, [`act`] for calls that act on
-//! processes or the kernel, [`sock`] for sockets. [`lifecycle`] only keeps the process table, and the `uring` modules are
+//! Tracers whose records have the same shape share a decoder: `fs` for calls on files, `act` for calls that act on
+//! processes or the kernel, `sock` for sockets. [`lifecycle`] only keeps the process table, and the `uring` modules are
 //! programs that several tracers share.
 
 pub(crate) mod accept;
