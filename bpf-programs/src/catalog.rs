@@ -62,7 +62,7 @@ pub const DISPATCHER: Program =
     Program { name: "syscall_exit", hook: Hook::BtfTracepoint(HOOK), without: None };
 
 /// The iterator that reads the existing processes; [`crate::wire::split`] splits its output into records of kind
-/// [`Kind::Process`].
+/// `Kind::Process`.
 pub const PROCESSES: Program = lifecycle::PROCESSES;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The way of a filter to the kernel. The types that travel are in [`model::pushdown`], because the kernel tracers know
-//! nothing of expressions; here are the two derivations: from an expression ([`certain`]) and from an anchored pattern
+//! nothing of expressions; here are the two derivations: from an expression (`certain`) and from an anchored pattern
 //! ([`prefixes_of`]).
 //!
 //! ```text
