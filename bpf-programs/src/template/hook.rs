@@ -17,7 +17,7 @@ pub struct Hook {
 /// A point at which a program can be attached. Names that are lists are tried in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Point {
-    /// `type = "tracepoint"`
+    /// A hook of `type = "tracepoint"`.
     Tracepoint {
         /// Folder below `events` in tracefs.
         category: String,
@@ -40,7 +40,7 @@ pub enum Point {
         /// Limits the hook to this process.
         pid: Option<u32>,
     },
-    /// `type = "perf_event"`
+    /// A hook of `type = "perf_event"`.
     Clock {
         /// Samples a second, on each CPU.
         frequency: u64,
