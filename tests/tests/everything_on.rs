@@ -1,11 +1,10 @@
-//! All built-in tracers at once, with defaults: each is attached, `check` says so beforehand, each sees something,
-//! and the books balance. What a kernel must be able to do, in one test; runs in virtual machines, too.
+//! All built-in tracers at once, with defaults: each is attached, `check` says so beforehand, each records something,
+//! and the accounts balance. This one test shows what a kernel must be able to do; it runs in virtual machines, too.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tests::binary::workspace;
 use tests::workload::generate;
 use tests::{Setup, Store, suite};
 
@@ -46,10 +45,11 @@ fn every_built_in_tracer_attaches_and_records() {
     every_value_is_in_the_tables(agent.store());
 }
 
-/// Asserts that rows have only columns and fields that `docs/FIELDS.md` lists for their tracer, of the type it lists. A test
-/// of the crate `model` compares the page with the tables in the code.
+/// Asserts that rows have only columns and fields that `docs/FIELDS.md` lists for their tracer, of the type it lists. A
+/// test of the crate `model` compares the page with the tables in the code.
 fn every_value_is_in_the_tables(store: &Store) {
-    let page = std::fs::read_to_string(workspace().join("docs/FIELDS.md")).unwrap();
+    // Part of this program, because a virtual machine does not have the file.
+    let page = include_str!("../../docs/FIELDS.md");
     let (columns, fields) = page.split_once("## Fields of").unwrap();
     let (columns, fields) = (listed(columns), listed(fields));
     let kernel = tests::catalog::kernel_tracers();
