@@ -1,6 +1,6 @@
 //! The summary that `start` logs when its tracers have started: what runs, what is degraded and why, where the rows go.
 //!
-//! It has at most [`MOST_CAUSES`] + 3 lines, however many tracers there are. Until it is logged, the log holds back lines
+//! The report has at most [`MOST_CAUSES`] + 3 lines, however many tracers there are. Until it is logged, the log holds back lines
 //! about single tracers (`logging::HeldBack`), because the summary reports the same for all tracers together.
 
 use std::path::Path;

@@ -13,7 +13,7 @@ impl Btf {
     /// Parses a whole type section.
     ///
     /// # Errors
-    /// It is malformed.
+    /// If the type information is malformed.
     pub fn parse(data: &[u8]) -> Result<Self, LayoutError> {
         let header = Words { data };
         if data.len() < HEADER || data[..2] == MAGIC.to_be_bytes() {

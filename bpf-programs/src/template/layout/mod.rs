@@ -51,7 +51,7 @@ impl Types {
     /// Reads bare type information.
     ///
     /// # Errors
-    /// It is malformed.
+    /// If the type information is malformed.
     pub fn of_btf(btf: &[u8]) -> Result<Self, LayoutError> {
         Ok(Self { btf: Btf::parse(btf)? })
     }
