@@ -11,14 +11,12 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::assemble::{self, Topology};
-use crate::commands::cache;
-use crate::commands::config::Running;
-use crate::config::{Config, Loaded, Sources};
+use crate::config::{Config, Loaded, Running, Sources};
 use crate::control::{self, Answer, Ask, ControlServer, Request};
 use crate::enable::{self, EnableResult};
 use crate::exit::Failure;
-use crate::reload::{Reloaded, Reloader};
-use crate::status::{ActorStatus, Status, TracerPhase, TracerStatus};
+use crate::reload::Reloader;
+use crate::status::{ActorStatus, Reloaded, Status, TracerPhase, TracerStatus};
 use crate::subsystem::Tracer;
 
 /// Interval between checks whether an actor that the agent needs has been given up.
@@ -141,7 +139,7 @@ impl Inner {
                 Request::Status => Answer::of(Ok(self.status())),
                 Request::Config => Answer::of(Ok(Running::of(&self.reloader.loaded()))),
                 Request::Cache { tracer, change } => {
-                    Answer::of(cache::answer(&self.topology.programs, tracer, change).await)
+                    Answer::of(control::answer_cache(&self.topology.programs, tracer, change).await)
                 }
                 Request::Reload => Answer::of(Ok(self.reload().await)),
                 Request::SetEnabled { tracers, on } => Answer::of(self.set_enabled(tracers, on).await),

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
-use crate::cli_common::Common;
+use crate::cli_common::{Common, parse_duration};
 use crate::commands::{self, brief, check, child, control, query, start, status, tracers};
+use crate::daemon;
 use crate::exit::Outcome;
 use crate::logging::LogFormat;
-use crate::{daemon, output};
+use crate::output::{self, Output};
 
 /// Records how data is used on this machine: which process opened, read, wrote, ran or connected to what. Answers
 /// questions about it afterwards.
@@ -29,16 +30,6 @@ pub(crate) struct Cli {
     common: Common,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Format of a command's output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// Text to read
-    #[default]
-    Table,
-    /// JSON for scripts
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,7 +74,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct StartArgs {
     /// Stop automatically after this time, for example 10s, 5m or 1h. Default: run until stopped
-    #[arg(long, value_name = "TIME", value_parser = start::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
     /// Run in the background. The command returns when the tracers have started; the log is written to
     /// duetector-actors.log in the work folder

@@ -1,6 +1,7 @@
 //! The options of all commands, `--config`, `--set` and `--workdir`, and the configuration and paths that follow from them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -94,4 +95,9 @@ fn default_workdir() -> anyhow::Result<PathBuf> {
     let base =
         state.or_else(home).context("no default work folder, because neither XDG_STATE_HOME nor HOME is set: choose a folder with --workdir")?;
     Ok(base.join("duetector-actors"))
+}
+
+/// Parses a time such as `10s` or `5m`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    text.parse::<model::Period>().map(|period| period.0).map_err(|cause| cause.to_string())
 }

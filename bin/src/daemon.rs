@@ -6,14 +6,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::commands::control::fetch;
-use crate::commands::start::daemon_log;
+use crate::control::fetch;
 use crate::exit::{Failure, Outcome};
 use crate::{output, workdir};
 
@@ -80,4 +79,9 @@ fn last_lines(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(10)..].join("\n")
+}
+
+/// Returns the path of the log file of `start --daemon`.
+fn daemon_log(workdir: &Path) -> PathBuf {
+    workdir.join("duetector-actors.log")
 }

@@ -1,7 +1,6 @@
 //! The exit codes of all commands as a type.
 
 use std::fmt;
-use std::process::ExitCode;
 
 /// The reason why a command did not succeed. Each variant has its exit code.
 #[derive(Debug)]
@@ -51,17 +50,6 @@ impl Failure {
             Self::NothingTraced(_) => Self::NothingTraced(cause),
             Self::No => Self::No,
         }
-    }
-
-    /// Prints the message on stderr and returns the exit code.
-    pub(crate) fn report(&self) -> ExitCode {
-        match self {
-            Self::Failed(cause) | Self::Usage(cause) | Self::NothingTraced(cause) => {
-                crate::output::complain(&format!("error: {cause:#}"));
-            }
-            Self::No => {}
-        }
-        ExitCode::from(self.code())
     }
 }
 

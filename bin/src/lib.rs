@@ -30,11 +30,17 @@ mod workdir;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use exit::Failure;
 
 /// Parses the command line, runs the command, and returns its exit code.
 pub fn main() -> ExitCode {
     match cli::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => {
+            if !matches!(failure, Failure::No) {
+                output::complain(&format!("error: {}", failure.words()));
+            }
+            ExitCode::from(failure.code())
+        }
     }
 }

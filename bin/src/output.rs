@@ -2,6 +2,8 @@
 
 use std::io::{self, Write as _};
 
+use clap::ValueEnum;
+
 use crate::exit::Failure;
 
 /// Prints data and a newline on stdout.
@@ -20,4 +22,19 @@ pub(crate) fn print(data: &str) -> Result<(), Failure> {
 /// Prints a message and a newline on stderr. A failure to do so can't be reported anywhere and is ignored.
 pub(crate) fn complain(message: &str) {
     let _ = writeln!(io::stderr().lock(), "{message}");
+}
+
+/// Format of a command's output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Text to read
+    #[default]
+    Table,
+    /// JSON for scripts
+    Json,
+}
+
+/// Formats a value as indented JSON.
+pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(value).map_err(|cause| Failure::Failed(cause.into()))
 }

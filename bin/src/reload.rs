@@ -19,51 +19,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use actors::clock;
 use model::lock::lock;
 use model::{Changes, Problem};
-use serde::{Deserialize, Serialize};
 
-use crate::commands::start::report_left_out;
-use crate::config::{Config, Loaded, Sources, load_for};
+use crate::config::{Config, Loaded, Sources, Warning, load_for};
+use crate::status::{ConfigStatus, LastReload, Reloaded};
 use crate::subsystem::{Apply, Subsystem};
 
 /// Configuration sections that can change while the agent runs. All others need a restart.
 const SECTIONS: [&str; 6] = ["collector", "ebpf", "filter", "shell", "subprocess", "tracer"];
-
-/// The `config` object of `status`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ConfigStatus {
-    /// Local time at which the configuration in force was loaded.
-    pub(crate) loaded: String,
-    /// 1 at the start, increased by 1 with each reload that was applied.
-    pub(crate) generation: u64,
-    /// The latest reload, if there was one.
-    pub(crate) last_reload: Option<LastReload>,
-}
-
-/// A reload and its result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LastReload {
-    /// Local time at which it ended.
-    pub(crate) at: String,
-    /// Applied or refused.
-    #[serde(flatten)]
-    pub(crate) result: Reloaded,
-}
-
-/// The result of a reload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "result", rename_all = "snake_case")]
-pub(crate) enum Reloaded {
-    /// The new configuration is in force.
-    Applied {
-        /// Tracers, sinks and settings that were added, removed or changed.
-        changes: Changes,
-    },
-    /// The new configuration has problems: nothing changed.
-    Refused {
-        /// All problems, one a line.
-        problems: String,
-    },
-}
 
 /// Holds the configuration in force and replaces it on request.
 pub(crate) struct Reloader {
@@ -207,4 +169,16 @@ fn check_readable_again(file: &Path) -> anyhow::Result<()> {
 fn fixed_sections(before: &Config, after: &Config) -> Vec<Problem> {
     let changed = model::changed_keys(before, after).into_iter();
     changed.filter(|key| !SECTIONS.contains(&key.as_str())).map(Problem::needs_restart).collect()
+}
+
+/// Logs settings that were accepted, but not as they were written: renamed ones, and those of a Python duetector
+/// configuration that could not be kept.
+pub(crate) fn report_left_out(left_out: &[Warning]) {
+    for warning in left_out {
+        let setting = warning.to_string();
+        tracing::warn!(setting, "{}", warning.headline());
+    }
+    if left_out.iter().any(Warning::is_duetector) {
+        tracing::info!("`duetector-actors config import FILE` converts the file, then these warnings end");
+    }
 }

@@ -1,10 +1,12 @@
-//! The summary that `start` logs when its tracers have started: what runs, what is degraded and why, where the rows go.
+//! The summary that `start` logs when its tracers have started: what runs, what is degraded and why, where the rows go;
+//! and the failure if nothing runs.
 //!
 //! The report has at most [`MOST_CAUSES`] + 3 lines, however many tracers there are. Until it is logged, the log holds back lines
 //! about single tracers (`logging::HeldBack`), because the summary reports the same for all tracers together.
 
 use std::path::Path;
 
+use crate::exit::Failure;
 use crate::status::{Status, TracerPhase, TracerStatus};
 
 /// Number of different causes that are listed; the rest is counted.
@@ -57,6 +59,22 @@ fn trouble(tracers: &[TracerStatus]) -> Vec<Trouble<'_>> {
         }
     }
     groups
+}
+
+/// Returns the failure to report if no tracer can run, with the cause for each tracer.
+pub(crate) fn nothing_traced(status: &Status) -> Failure {
+    if status.tracers.is_empty() {
+        return Failure::NothingTraced(anyhow::anyhow!(
+            "nothing to record: every tracer is disabled in the configuration"
+        ));
+    }
+    let mut words = String::from("no tracer can run:");
+    for tracer in &status.tracers {
+        let cause = tracer.cause.as_deref().unwrap_or("unknown");
+        words.push_str(&format!("\n  {}: {}", tracer.tracer, cause.replace('\n', "\n    ")));
+    }
+    words.push_str("\nrun `duetector-actors check` to see what is missing and how to grant it");
+    Failure::NothingTraced(anyhow::anyhow!(words))
 }
 
 #[cfg(test)]

@@ -3,11 +3,9 @@
 use actors::{ChildStatus, Phase};
 use bpf_programs::tier::Tier;
 use comfy_table::{CellAlignment, Table, presets};
-use model::AccountSnapshot;
 use model::pushdown::Split;
+use model::{AccountSnapshot, Changes};
 use serde::{Deserialize, Serialize};
-
-use crate::reload::{ConfigStatus, Reloaded};
 
 /// The state of the agent at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -318,4 +316,41 @@ pub(crate) fn tracer_table<'a>(tracers: impl IntoIterator<Item = &'a TracerStatu
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// The `config` object of `status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ConfigStatus {
+    /// Local time at which the configuration in force was loaded.
+    pub(crate) loaded: String,
+    /// 1 at the start, increased by 1 with each reload that was applied.
+    pub(crate) generation: u64,
+    /// The latest reload, if there was one.
+    pub(crate) last_reload: Option<LastReload>,
+}
+
+/// A reload and its result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastReload {
+    /// Local time at which it ended.
+    pub(crate) at: String,
+    /// Applied or refused.
+    #[serde(flatten)]
+    pub(crate) result: Reloaded,
+}
+
+/// The result of a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub(crate) enum Reloaded {
+    /// The new configuration is in force.
+    Applied {
+        /// Tracers, sinks and settings that were added, removed or changed.
+        changes: Changes,
+    },
+    /// The new configuration has problems: nothing changed.
+    Refused {
+        /// All problems, one a line.
+        problems: String,
+    },
 }

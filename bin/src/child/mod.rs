@@ -31,9 +31,10 @@ use collector::sink::host::{HostConfig, HostPipe, HostReads, same_pipe};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::agent::Agent;
-use crate::commands::start::{nothing_traced, report_left_out};
 use crate::config::{Config, Warning};
 use crate::exit::{Failure, Outcome};
+use crate::reload::report_left_out;
+use crate::startup::nothing_traced;
 use listen::{HostMessage, HostReader};
 
 pub(crate) use choose::{choose, host_reads};

@@ -7,9 +7,9 @@ use analyzer::{Store, render};
 use clap::Args;
 
 use super::query::{failure, open, stdout};
-use crate::cli::Output;
 use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
+use crate::output::Output;
 
 /// Options of `brief`.
 #[derive(Debug, Args)]

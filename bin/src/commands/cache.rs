@@ -3,18 +3,12 @@
 
 use std::path::PathBuf;
 
-use actors::AskError;
 use analyzer::render::escape;
-use model::{Text, TracerName};
-use serde::{Deserialize, Serialize};
-use shell_monitor::{ClearCache, GetCache, Monitor, SetCache};
 
-use crate::cli::Output;
 use crate::cli_common::Common;
-use crate::commands::control::{self, to_json};
-use crate::control::Request;
+use crate::control::{Cache, Change, Request, fetch_answer};
 use crate::exit::{Failure, Outcome};
-use crate::output;
+use crate::output::{self, Output, to_json};
 
 /// Size limit of a cache file in bytes, so that it fits into a request on the control socket.
 const LARGEST: usize = 1 << 20;
@@ -35,29 +29,6 @@ pub(crate) struct CacheArgs {
     format: Output,
 }
 
-/// Change to make before the cache is returned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Change {
-    /// Leave the cache as it is.
-    Keep,
-    /// Empty the cache.
-    Clear,
-    /// Replace the cache by this text.
-    Set(String),
-}
-
-/// The content of a cache.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Cache {
-    tracer: String,
-    /// The cached output; none before the first run and after clearing.
-    output: Option<String>,
-    /// The exact bytes in hexadecimal, if they are not valid UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_bytes: Option<String>,
-}
-
 /// Requests the cache from the running agent and prints it.
 pub(crate) fn run(common: &Common, args: &CacheArgs) -> Outcome {
     let change = match &args.load {
@@ -66,7 +37,7 @@ pub(crate) fn run(common: &Common, args: &CacheArgs) -> Outcome {
         None => Change::Keep,
     };
     let request = Request::Cache { tracer: args.name.clone(), change };
-    let cache: Cache = control::fetch_answer(&common.workdir()?, &request)?;
+    let cache: Cache = fetch_answer(&common.workdir()?, &request)?;
     match (args.format, &cache.output) {
         (Output::Json, _) => output::print(&to_json(&cache)?),
         (Output::Table, Some(text)) => {
@@ -87,28 +58,4 @@ fn read(file: &PathBuf) -> Result<String, Failure> {
         return Err(wrong(format!("it has {} bytes, at most {LARGEST} are allowed", bytes.len())));
     }
     String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8 text".to_owned()))
-}
-
-/// Answers the request in the running agent.
-pub(crate) async fn answer(monitor: &Monitor, tracer: String, change: Change) -> Result<Cache, String> {
-    let name = TracerName::new(&tracer);
-    let Some(shell) = monitor.shell(&name) else {
-        return Err(if monitor.tracers().iter().any(|tracer| tracer.name == name) {
-            format!("tracer {tracer:?} has no cache: only shell tracers have a cache")
-        } else {
-            format!("no shell tracer {tracer:?}: `duetector-actors tracers` shows the kind of each")
-        });
-    };
-    let in_words = |cause: AskError| cause.to_string();
-    match change {
-        Change::Keep => {}
-        Change::Clear => shell.ask(ClearCache).await.map_err(in_words)?,
-        Change::Set(text) => shell.ask(SetCache(text.into_bytes())).await.map_err(in_words)?,
-    }
-    let text = shell.ask(GetCache).await.map_err(in_words)?.map(|bytes| Text::from_bytes(&bytes));
-    Ok(Cache {
-        tracer,
-        output: text.as_ref().map(|text| text.as_str().to_owned()),
-        output_bytes: text.and_then(|text| text.raw_hex()),
-    })
 }

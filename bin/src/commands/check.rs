@@ -9,12 +9,10 @@ use bpf_programs::tier::Tier;
 use serde::Serialize;
 
 use crate::assemble::{self, Configured};
-use crate::cli::Output;
 use crate::cli_common::Common;
-use crate::commands::control::to_json;
 use crate::config::Config;
 use crate::exit::{Failure, Outcome};
-use crate::output;
+use crate::output::{self, Output, to_json};
 use crate::subsystem::{EBPF, TEMPLATE};
 
 /// The result of the check of one tracer.

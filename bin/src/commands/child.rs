@@ -7,8 +7,7 @@ use clap::{Args, ValueEnum};
 use collector::sink::host::HostReads;
 
 use crate::child::{self, ChildRun};
-use crate::cli_common::Common;
-use crate::commands::start::parse_duration;
+use crate::cli_common::{Common, parse_duration};
 use crate::exit::Outcome;
 use crate::output;
 

@@ -7,16 +7,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use serde::{Deserialize, Serialize};
 
-use crate::cli::Output;
 use crate::cli_common::Common;
-use crate::commands::control::{fetch_answer, to_json};
-use crate::config::{Loaded, Sources, effective, load, to_toml, translation_to_toml};
-use crate::control::Request;
+use crate::config::{Running, Sources, load, translation_to_toml};
+use crate::control::{Request, fetch_answer};
 use crate::exit::Failure;
 use crate::exit::Outcome;
-use crate::output;
+use crate::output::{self, Output, to_json};
 
 /// The commented default configuration. A test checks that it equals the defaults in the code.
 const DEFAULT: &str = include_str!("../../../configs/default.toml");
@@ -54,22 +51,6 @@ enum ConfigCommand {
     /// Check the configuration (the file of --config, the environment and --set) and list every error in it. Exit code 2 if
     /// there is any
     Validate,
-}
-
-/// A configuration in force, in both output formats.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Running {
-    toml: String,
-    settings: serde_json::Value,
-}
-
-impl Running {
-    /// Describes a configuration with the origin of each value.
-    pub(crate) fn of(loaded: &Loaded) -> Self {
-        let settings = effective(loaded);
-        let toml = to_toml(&settings);
-        Self { toml, settings: serde_json::to_value(settings).unwrap_or_default() }
-    }
 }
 
 /// Runs the command.

@@ -3,34 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
-
-use crate::cli::Output;
-use crate::control::{self, AskError, Request};
+use crate::control::{self, Request, fetch_answer};
 use crate::exit::{Failure, Outcome};
-use crate::output;
-use crate::reload::Reloaded;
-use crate::status::Status;
+use crate::output::{self, Output, to_json};
+use crate::status::Reloaded;
 use crate::workdir::running_pid;
 
 /// Longest wait of `stop` for the end of the agent. The agent itself allows each group of actors 5 s.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Requests the state of the agent.
-pub(crate) fn fetch(workdir: &Path) -> Result<Status, Failure> {
-    fetch_answer(workdir, &Request::Status)
-}
-
-/// Sends any request to the agent and decodes the answer.
-pub(crate) fn fetch_answer<T: DeserializeOwned>(workdir: &Path, request: &Request) -> Result<T, Failure> {
-    read_answer(control::ask(workdir, request).map_err(failure)?)
-}
-
-/// Decodes an answer of the agent.
-pub(crate) fn read_answer<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Failure> {
-    serde_json::from_value(value)
-        .map_err(|cause| Failure::Failed(anyhow::Error::new(cause).context("decoding the agent's answer")))
-}
 
 /// Makes the agent load its configuration again, and prints what changed. If there are errors, prints them all and returns
 /// exit code 2.
@@ -59,7 +39,7 @@ pub(crate) fn stop(workdir: &Path, keep: Option<bool>) -> Outcome {
         return Ok(());
     }
     let pid = running_pid(workdir);
-    control::ask(workdir, &Request::Stop { keep }).map_err(failure)?;
+    control::ask(workdir, &Request::Stop { keep })?;
     let start = actors::clock::now();
     while crate::workdir::is_locked(workdir) {
         if start.elapsed() > STOP_PATIENCE {
@@ -78,14 +58,6 @@ pub(crate) fn stop(workdir: &Path, keep: Option<bool>) -> Outcome {
 /// Makes an actor of the running agent panic.
 #[cfg(feature = "fault-injection")]
 pub(crate) fn inject_panic(workdir: &Path, actor: String) -> Outcome {
-    control::ask(workdir, &Request::InjectPanic { actor }).map(|_| ()).map_err(failure)
-}
-
-/// Formats a value as indented JSON.
-pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String, Failure> {
-    serde_json::to_string_pretty(value).map_err(|cause| Failure::Failed(cause.into()))
-}
-
-fn failure(cause: AskError) -> Failure {
-    Failure::Failed(cause.into())
+    control::ask(workdir, &Request::InjectPanic { actor })?;
+    Ok(())
 }

@@ -8,10 +8,8 @@ use bpf_programs::template::{TemplateError, compile};
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::cli::Output;
-use crate::commands::control::to_json;
 use crate::exit::{Failure, Outcome};
-use crate::output;
+use crate::output::{self, Output, to_json};
 
 /// Options of `tracers inspect`.
 #[derive(Debug, Args)]

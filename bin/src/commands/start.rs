@@ -1,6 +1,6 @@
 //! `start`: runs the agent until it is asked to stop or its `--duration` has passed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::agent::Agent;
-use crate::config::{Loaded, Sources, Warning};
+use crate::config::{Loaded, Sources};
 use crate::exit::{Failure, Outcome};
 use crate::hangup::Hangups;
 use crate::live::Screen;
@@ -60,18 +60,6 @@ fn run_on(start: &Start, screen: &Screen, held_back: &HeldBack) -> Result<Option
     actix::System::new().block_on(serve(start, &workdir, screen, held_back))
 }
 
-/// Logs settings that were accepted, but not as they were written: renamed ones, and those of a Python duetector
-/// configuration that could not be kept.
-pub(crate) fn report_left_out(left_out: &[Warning]) {
-    for warning in left_out {
-        let setting = warning.to_string();
-        tracing::warn!(setting, "{}", warning.headline());
-    }
-    if left_out.iter().any(Warning::is_duetector) {
-        tracing::info!("`duetector-actors config import FILE` converts the file, then these warnings end");
-    }
-}
-
 /// Starts the agent and waits for its end. Returns the path of the store.
 async fn serve(
     start: &Start,
@@ -99,7 +87,7 @@ async fn serve(
     } else {
         stop(&agent, &mut signals).await?;
     }
-    if traces { Ok(agent.store()) } else { Err(nothing_traced(&settled)) }
+    if traces { Ok(agent.store()) } else { Err(startup::nothing_traced(&settled)) }
 }
 
 /// Waits until each tracer is attached or has reported why it can't.
@@ -115,22 +103,6 @@ async fn settle(agent: &Agent, signals: &mut Signals) -> Status {
             _ = signals.peek() => return status,
         }
     }
-}
-
-/// Returns the failure to report if no tracer can run, with the cause for each tracer.
-pub(crate) fn nothing_traced(status: &Status) -> Failure {
-    if status.tracers.is_empty() {
-        return Failure::NothingTraced(anyhow::anyhow!(
-            "nothing to record: every tracer is disabled in the configuration"
-        ));
-    }
-    let mut words = String::from("no tracer can run:");
-    for tracer in &status.tracers {
-        let cause = tracer.cause.as_deref().unwrap_or("unknown");
-        words.push_str(&format!("\n  {}: {}", tracer.tracer, cause.replace('\n', "\n    ")));
-    }
-    words.push_str("\nrun `duetector-actors check` to see what is missing and how to grant it");
-    Failure::NothingTraced(anyhow::anyhow!(words))
 }
 
 async fn wait_for_end(start: &Start, agent: &Agent, signals: &mut Signals) -> Result<(), Failure> {
@@ -208,14 +180,4 @@ impl Signals {
         self.pending = Some(name);
         name
     }
-}
-
-/// Parses a time such as `10s` or `5m`.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    text.parse::<model::Period>().map(|period| period.0).map_err(|cause| cause.to_string())
-}
-
-/// Returns the path of the log file of `start --daemon`.
-pub(crate) fn daemon_log(workdir: &Path) -> PathBuf {
-    workdir.join("duetector-actors.log")
 }

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::control::{fetch, to_json};
-use crate::cli::Output;
+use crate::control::fetch;
 use crate::exit::{Failure, Outcome};
-use crate::output;
+use crate::output::{self, Output, to_json};
 use crate::status::{Detail, render};
 
 /// Options of `status`.

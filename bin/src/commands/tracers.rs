@@ -3,14 +3,12 @@
 use clap::{Args, Subcommand};
 
 use super::inspect::{self, CompileArgs, InspectArgs};
-use crate::cli::Output;
 use crate::cli_common::Common;
 use crate::commands::cache::{self, CacheArgs};
-use crate::commands::control::{fetch, read_answer, to_json};
-use crate::control::{AskError, Request};
+use crate::control::{AskError, Request, fetch, read_answer};
 use crate::enable::EnableResult;
 use crate::exit::{Failure, Outcome};
-use crate::output;
+use crate::output::{self, Output, to_json};
 use crate::status::tracer_table;
 use crate::{assemble, control};
 
@@ -74,7 +72,7 @@ fn set_enabled(common: &Common, args: &EnableArgs, on: bool) -> Outcome {
     let results: Vec<EnableResult> = match control::ask(&common.workdir()?, &request) {
         Ok(value) => read_answer(value)?,
         Err(AskError::Refused(why)) => return Err(Failure::Usage(anyhow::anyhow!(why))),
-        Err(cause) => return Err(Failure::Failed(cause.into())),
+        Err(cause) => return Err(cause.into()),
     };
     match args.format {
         Output::Json => output::print(&to_json(&results)?)?,

@@ -7,8 +7,8 @@ use std::fmt;
 
 use toml::Value;
 
-use super::layers::{Key, Layer, Setting};
-use super::origin::Origin;
+use super::layers::{Layer, Setting};
+use super::origin::{Key, Origin};
 use super::parse;
 use super::sections::Config;
 use super::words::{in_words, unknown_field};

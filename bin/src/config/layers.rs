@@ -29,10 +29,7 @@ use std::path::Path;
 use config::{ConfigError, Map, ValueKind};
 use toml::{Table, Value};
 
-use super::origin::Origin;
-
-/// The parts of a dotted key.
-pub(crate) type Key = Vec<String>;
+use super::origin::{Key, Origin};
 
 /// The top-level key under which a layer hands its settings to `config`.
 const ROOT: &str = "settings";

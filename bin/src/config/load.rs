@@ -8,8 +8,8 @@ use toml::Table;
 
 use super::check::{Located, deserialize};
 use super::duetector::{self, Translation};
-use super::layers::{Key, Layer};
-use super::origin::{Origin, Warning};
+use super::layers::Layer;
+use super::origin::{Key, Origin, Warning};
 use super::parse;
 use super::renamed::OldNames;
 use super::sections::Config;

@@ -26,6 +26,6 @@ pub(crate) use load::from_toml;
 pub(crate) use load::{Loaded, Sources, import, load, load_for, load_text};
 pub(crate) use origin::Warning;
 pub(crate) use sections::Config;
-pub(crate) use show::{effective, to_toml};
+pub(crate) use show::{Running, effective, to_toml};
 #[cfg(test)]
 mod tests;

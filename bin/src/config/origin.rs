@@ -5,8 +5,6 @@ use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
-use super::layers::Key;
-
 /// The source of a value. The order is that of precedence; within a file, that of the text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Origin {
@@ -78,3 +76,6 @@ impl fmt::Display for Warning {
         write!(f, "{}: {}: {}", self.origin, self.key.join("."), self.message)
     }
 }
+
+/// The parts of a dotted key.
+pub(crate) type Key = Vec<String>;

@@ -7,8 +7,8 @@ use serde::Deserialize as _;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use super::layers::{Key, Layer, Setting};
-use super::origin::Origin;
+use super::layers::{Layer, Setting};
+use super::origin::{Key, Origin};
 
 /// The prefix of environment variables that are settings; `__` separates the parts of a key.
 const ENV_PREFIX: &str = "DUETECTOR_";

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::check::Located;
-use super::layers::{Key, Layer};
-use super::origin::{Origin, Warning, WarningKind};
+use super::layers::Layer;
+use super::origin::{Key, Origin, Warning, WarningKind};
 
 /// Old and new names, of settings or of whole sections.
 const RENAMED: &[(&str, &str)] = &[("ebpf.look_interval", "ebpf.poll_interval")];

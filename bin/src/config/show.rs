@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use super::layers::{Key, Layer};
+use super::layers::Layer;
 use super::load::Loaded;
-use super::origin::Origin;
+use super::origin::{Key, Origin};
 
 /// A setting with the value that is in force.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -70,4 +70,20 @@ pub(super) fn dotted(parts: &[String]) -> String {
 /// Formats an origin without line breaks, which a file's name or a `--set` argument may contain.
 fn one_line(origin: &Origin) -> String {
     analyzer::render::escape::visible(&origin.to_string()).into_owned()
+}
+
+/// A configuration in force, in both output formats.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Running {
+    pub(crate) toml: String,
+    pub(crate) settings: serde_json::Value,
+}
+
+impl Running {
+    /// Describes a configuration with the origin of each value.
+    pub(crate) fn of(loaded: &Loaded) -> Self {
+        let settings = effective(loaded);
+        let toml = to_toml(&settings);
+        Self { toml, settings: serde_json::to_value(settings).unwrap_or_default() }
+    }
 }

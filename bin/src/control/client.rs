@@ -5,10 +5,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
 use super::{Answer, Request, short_path};
+use crate::exit::Failure;
+use crate::status::Status;
 
 /// Longest wait for the agent to take the request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,6 +42,12 @@ pub(crate) enum AskError {
     Refused(String),
 }
 
+impl From<AskError> for Failure {
+    fn from(cause: AskError) -> Self {
+        Self::Failed(cause.into())
+    }
+}
+
 /// Sends one request and waits for the answer.
 pub(crate) fn ask(workdir: &Path, request: &Request) -> Result<Value, AskError> {
     let answer = exchange(workdir, request).map_err(|source| match source.kind() {
@@ -65,4 +74,20 @@ fn exchange(workdir: &Path, request: &Request) -> io::Result<Answer> {
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer)?;
     Ok(serde_json::from_str(&answer)?)
+}
+
+/// Requests the state of the agent.
+pub(crate) fn fetch(workdir: &Path) -> Result<Status, Failure> {
+    fetch_answer(workdir, &Request::Status)
+}
+
+/// Sends any request to the agent and decodes the answer.
+pub(crate) fn fetch_answer<T: DeserializeOwned>(workdir: &Path, request: &Request) -> Result<T, Failure> {
+    read_answer(ask(workdir, request)?)
+}
+
+/// Decodes an answer of the agent.
+pub(crate) fn read_answer<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Failure> {
+    serde_json::from_value(value)
+        .map_err(|cause| Failure::Failed(anyhow::Error::new(cause).context("decoding the agent's answer")))
 }

@@ -1,6 +1,7 @@
 //! The control socket of the running agent, a Unix socket in the work folder. A caller sends one JSON request in one line
 //! and receives one JSON answer in one line. Only root and the agent's own user may connect.
 
+mod cache;
 mod client;
 mod server;
 
@@ -9,9 +10,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::commands::cache::Change;
-
-pub(crate) use client::{AskError, ask};
+pub(crate) use cache::{Cache, Change, answer as answer_cache};
+pub(crate) use client::{AskError, ask, fetch, fetch_answer, read_answer};
 pub(crate) use server::{Ask, ControlServer, bind};
 
 /// A request to a running agent.

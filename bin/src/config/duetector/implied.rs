@@ -4,7 +4,8 @@ use std::path::Path;
 
 use toml::Value;
 
-use super::super::layers::{Key, Layer};
+use super::super::layers::Layer;
+use super::super::origin::Key;
 use super::rules::URL;
 use super::shape::Shape;
 

@@ -13,8 +13,8 @@ mod shape;
 mod translate;
 mod write;
 
-use super::layers::{Key, Layer, Setting};
-use super::origin::Warning;
+use super::layers::{Layer, Setting};
+use super::origin::{Key, Warning};
 
 pub(super) use translate::translate;
 pub(crate) use write::to_toml;

@@ -2,7 +2,8 @@
 
 use toml::Table;
 
-use super::super::layers::{Key, Layer, Setting};
+use super::super::layers::{Layer, Setting};
+use super::super::origin::Key;
 use super::super::sections::Config;
 
 /// Sections and settings that only duetector has.

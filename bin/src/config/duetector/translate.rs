@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::super::layers::{Key, Layer, Setting};
-use super::super::origin::{Origin, Warning, WarningKind};
+use super::super::layers::{Layer, Setting};
+use super::super::origin::{Key, Origin, Warning, WarningKind};
 use super::rules::{self, Expected, Rule, SWITCHES, UNKNOWN};
 use super::shape::{Shape, truth};
 use super::{Translated, Translation, implied, lower_cased};
