@@ -32,9 +32,11 @@
 //!     }
 //! }
 //!
-//! #[derive(Message)]
-//! #[rtype(result = "()")]
 //! struct Count(u64);
+//!
+//! impl Message for Count {
+//!     type Result = ();
+//! }
 //!
 //! impl Handler<Count> for LoopActor<Counter> {
 //!     type Result = ();
@@ -117,9 +119,13 @@ impl<L: ActorLoop> Handler<Shutdown> for LoopActor<L> {
 
 /// Makes the actor panic the next time its loop calls [`LoopCtx::panic_if_asked`]. For tests of supervision.
 #[cfg(feature = "fault-injection")]
-#[derive(Clone, Copy, Debug, actix::Message)]
-#[rtype(result = "()")]
+#[derive(Clone, Copy, Debug)]
 pub struct InjectPanic;
+
+#[cfg(feature = "fault-injection")]
+impl actix::Message for InjectPanic {
+    type Result = ();
+}
 
 #[cfg(feature = "fault-injection")]
 impl<L: ActorLoop> Handler<InjectPanic> for LoopActor<L> {

@@ -15,9 +15,12 @@ use crate::driver::ExitSlot;
 use crate::{Exit, ExitCounts, Progress};
 
 /// Asks an actor to finish its current work, flush, and end with [`ActorCtx::end`]`(Exit::Stopped)`.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
+#[derive(Clone, Copy, Debug)]
 pub struct Shutdown;
+
+impl Message for Shutdown {
+    type Result = ();
+}
 
 /// An actor that a supervisor can build, watch and stop: any actor that handles [`Shutdown`].
 pub trait Child: Actor<Context = Context<Self>> + Handler<Shutdown> {}

@@ -11,9 +11,11 @@
 //!     ctx: ActorCtx<u64>,
 //! }
 //!
-//! #[derive(Message)]
-//! #[rtype(result = "u64")]
 //! struct Count(u64);
+//!
+//! impl Message for Count {
+//!     type Result = u64;
+//! }
 //!
 //! impl Actor for Counter {
 //!     type Context = Context<Self>;

@@ -23,8 +23,7 @@ pub fn paused<T>(test: impl Future<Output = T>) -> T {
 }
 
 /// A way to misbehave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
-#[rtype(result = "()")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Panic in a message handler.
     PanicInHandler,
@@ -46,6 +45,10 @@ pub enum Fault {
     IgnoreShutdown,
     /// Do nothing but answer.
     None,
+}
+
+impl Message for Fault {
+    type Result = ();
 }
 
 /// Published state of [`Faulty`]: how often it was started and has answered.

@@ -37,9 +37,11 @@ impl ActorLoop for Rounds {
     }
 }
 
-#[derive(Message)]
-#[rtype(result = "bool")]
 struct Wake;
+
+impl Message for Wake {
+    type Result = bool;
+}
 
 impl Handler<Wake> for LoopActor<Rounds> {
     type Result = bool;

@@ -44,9 +44,12 @@ pub struct TracerState {
 
 /// Attaches the tracer again, or detaches it; answered when that is done and, on detaching, all its records have been
 /// passed on.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "Result<(), String>")]
+#[derive(Clone, Copy, Debug)]
 pub struct SetAttached(pub bool);
+
+impl Message for SetAttached {
+    type Result = Result<(), String>;
+}
 
 /// State shared by all incarnations of a tracer.
 pub(crate) struct Shared {

@@ -68,9 +68,12 @@ pub struct Collector {
 }
 
 /// Wakes the collector to apply the pending change of its [`LiveRouting`].
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct ApplyPending;
+
+impl Message for ApplyPending {
+    type Result = ();
+}
 
 impl Collector {
     pub(crate) fn new(ctx: LoopCtx<CollectorState>, shared: Arc<Shared>, pipeline: Pipeline) -> Self {

@@ -24,20 +24,26 @@ const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
 const DETACH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts a tracer that was detached. Answered when the tracer runs.
-#[derive(Clone, Debug, Message)]
-#[rtype(result = "Result<(), HostError>")]
+#[derive(Clone, Debug)]
 pub struct Attach(
     /// Name of the tracer.
     pub TracerName,
 );
 
+impl Message for Attach {
+    type Result = Result<(), HostError>;
+}
+
 /// Stops a tracer and its process. Answered when nothing of it runs any more.
-#[derive(Clone, Debug, Message)]
-#[rtype(result = "Result<(), HostError>")]
+#[derive(Clone, Debug)]
 pub struct Detach(
     /// Name of the tracer.
     pub TracerName,
 );
+
+impl Message for Detach {
+    type Result = Result<(), HostError>;
+}
 
 /// Reasons why a host could not attach or detach a tracer.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

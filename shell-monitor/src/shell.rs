@@ -62,22 +62,31 @@ pub(crate) struct Cached {
 pub(crate) type Cache = Arc<Mutex<Option<Cached>>>;
 
 /// Reads the cached output, which is not emitted again; duetector's `get_cache`.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "Option<Vec<u8>>")]
+#[derive(Clone, Copy, Debug)]
 pub struct GetCache;
 
+impl Message for GetCache {
+    type Result = Option<Vec<u8>>;
+}
+
 /// Sets the cached output, which is not emitted again; duetector's `set_cache`.
-#[derive(Clone, Debug, Message)]
-#[rtype(result = "()")]
+#[derive(Clone, Debug)]
 pub struct SetCache(
     /// Exact bytes of the output.
     pub Vec<u8>,
 );
 
+impl Message for SetCache {
+    type Result = ();
+}
+
 /// Clears the cache, so that all of the next output is emitted.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
+#[derive(Clone, Copy, Debug)]
 pub struct ClearCache;
+
+impl Message for ClearCache {
+    type Result = ();
+}
 
 /// Actor that runs one command at an interval.
 pub struct ShellTracer {

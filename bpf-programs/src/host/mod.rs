@@ -120,8 +120,6 @@ pub struct PinState {
 
 /// Attaches a tracer: from now on its raw records go into `outbox` and are counted in `account`. Attaching again replaces
 /// both. The tracer's programs are loaded if they are not loaded yet.
-#[derive(Message)]
-#[rtype(result = "Result<Attached, AttachError>")]
 pub struct Attach {
     /// The tracer to attach.
     pub tracer: &'static Tracer,
@@ -131,28 +129,43 @@ pub struct Attach {
     pub outbox: Outbox<RawBatch>,
 }
 
+impl Message for Attach {
+    type Result = Result<Attached, AttachError>;
+}
+
 /// Detaches a tracer; answered when all records the kernel still held of it have been passed on.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub struct Detach {
     /// The tracer to detach.
     pub tracer: &'static Tracer,
 }
 
+impl Message for Detach {
+    type Result = ();
+}
+
 /// Sets the interval at which quiet rings are polled. It is lowered while someone follows events live.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
+#[derive(Clone, Copy, Debug)]
 pub struct SetPollInterval(pub Duration);
 
+impl Message for SetPollInterval {
+    type Result = ();
+}
+
 /// Restricts recording to these users from now on; an empty list records every user.
-#[derive(Clone, Debug, Message)]
-#[rtype(result = "()")]
+#[derive(Clone, Debug)]
 pub struct SetUids(pub Vec<u32>);
 
+impl Message for SetUids {
+    type Result = ();
+}
+
 /// Replaces the filter rules: records that match them are dropped in the kernel from now on.
-#[derive(Clone, Debug, Message)]
-#[rtype(result = "()")]
+#[derive(Clone, Debug)]
 pub(crate) struct SetRules(pub(crate) Arc<Lowered>);
+
+impl Message for SetRules {
+    type Result = ();
+}
 
 /// The actor that owns the loaded object; see the module documentation.
 pub struct EbpfHost {

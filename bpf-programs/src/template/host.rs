@@ -43,9 +43,12 @@ pub struct TemplateState {
 
 /// Loads and attaches a template again, or detaches it; answered when that is done and, on detaching, all its
 /// records have been handed over.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "Result<(), String>")]
+#[derive(Clone, Copy, Debug)]
 pub struct SetTemplateAttached(pub bool);
+
+impl Message for SetTemplateAttached {
+    type Result = Result<(), String>;
+}
 
 /// State that outlives an incarnation of a template's host.
 pub(super) struct Shared {

@@ -38,9 +38,12 @@ pub use shared::SinkState;
 use work::Writer;
 
 /// Asks a sink to write everything that is queued; answered when all of it is written or lost.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
+#[derive(Clone, Copy, Debug)]
 pub struct Flush;
+
+impl Message for Flush {
+    type Result = ();
+}
 
 /// Actor that writes the rows of one sink.
 pub struct SinkActor {
