@@ -27,7 +27,27 @@ macro_rules! kinds {
     };
 }
 
+macro_rules! syscalls {
+    ($($name:ident $call:ident $x86:tt $arm:tt [$($compat:tt)*];)*) => {
+        /// Name of each system call, and its numbers on x86-64 and arm64.
+        const CALLS: &[(&str, &str, &str)] = &[$((stringify!($name), stringify!($x86), stringify!($arm))),*];
+    };
+}
+
+macro_rules! fs_calls {
+    ($(
+        $call:ident ($($field:ident $at:literal $(| $kind:ident)?),*)
+        $(other $other:literal)? $(word $word:literal)? [$($arg:tt)*];
+    )*) => {
+        /// Name of each system call of family Fs, and the positions of its arguments as C initializes them.
+        const FS_CALLS: &[(&str, &str)] =
+            &[$((stringify!($call), concat!($(".", stringify!($field), "=", stringify!($at $(| $kind)?), ","),*))),*];
+    };
+}
+
 include!("src/wire/kinds.in");
+include!("src/syscalls/calls.in");
+include!("src/tracers/fs_calls.in");
 
 const INSTALL: &str = "install them, on Debian and Ubuntu with: apt-get install clang libbpf-dev";
 
@@ -39,8 +59,9 @@ fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=include");
     println!("cargo:rerun-if-changed=src");
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let header = kinds_header();
-    fs::write(out.join("kinds.h"), &header)?;
+    let (kinds, calls) = (kinds_header(), syscalls_header(&env::var("CARGO_CFG_TARGET_ARCH")?));
+    fs::write(out.join("kinds.h"), &kinds)?;
+    fs::write(out.join("syscalls.h"), &calls)?;
     if env::var("DUETECTOR_SKIP_BPF").is_ok_and(|value| value == "1") {
         for (_, name) in TIERS {
             fs::write(out.join(object(name)), b"")?;
@@ -49,7 +70,7 @@ fn main() -> Result<()> {
     }
     let source = include_all(&probes(Path::new("src"))?);
     let clang = Clang::find()?;
-    let cache = cache(&out, &clang, &[&source, &header])?;
+    let cache = cache(&out, &clang, &[&source, &kinds, &calls])?;
     if TIERS.iter().any(|(_, name)| !cache.join(object(name)).exists()) {
         compile_all(&clang, &source, &out)?;
         fs::create_dir_all(&cache)?;
@@ -84,6 +105,27 @@ fn kinds_header() -> String {
         text += &format!("#define {name} {kinds}ULL\n");
     }
     text + "#endif\n"
+}
+
+/// Returns the header with the numbers of system calls, and the argument positions of those of family Fs. A call that the
+/// architecture lacks has a negative number, which matches nothing.
+fn syscalls_header(arch: &str) -> String {
+    let mut text = String::from("#ifndef DUETECTOR_SYSCALLS_H\n#define DUETECTOR_SYSCALLS_H\n");
+    let mut lacking = Vec::new();
+    for (name, x86, arm) in CALLS {
+        let number = if arch == "x86_64" { x86 } else { arm };
+        if *number == "none" {
+            lacking.push(name);
+            text += &format!("#define NR_{name} (-{})\n", lacking.len() + 1);
+        } else {
+            text += &format!("#define NR_{name} {number}\n");
+        }
+    }
+    text += "#define FS_CALLS \\\n";
+    for (call, positions) in FS_CALLS.iter().filter(|(call, _)| !lacking.contains(&call)) {
+        text += &format!("[NR_{call}] = {{{positions}}}, \\\n");
+    }
+    text + "\n#endif\n"
 }
 
 /// Returns the kernel half of each tracer below `folder`, relative to this crate.

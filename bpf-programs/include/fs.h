@@ -80,8 +80,8 @@ __noinline int fill_fs(struct scratch *s)
 	return 0;
 }
 
-/* Reads the arguments of the current system call; `as` is a struct fs_call. Global for the same reason. */
-__noinline int read_fs_call(struct scratch *s, __u64 as, __u32 abi)
+/* Reads the arguments of the current system call. Global for the same reason. */
+__noinline int read_fs_call(struct scratch *s, __u32 abi)
 {
 	struct call call = {.regs = current_regs(), .abi = abi};
 	struct fs_record *r;
@@ -89,8 +89,11 @@ __noinline int read_fs_call(struct scratch *s, __u64 as, __u32 abi)
 
 	if (!s)
 		return 0;
-	__builtin_memcpy(&at, &as, sizeof(at));
 	r = (struct fs_record *)s->record;
+	at = fs_calls[r->call & CALL_NR];
+	/* The offset before it takes two registers. */
+	if (r->call == NR_FALLOCATE && abi & CALL_WIDE)
+		at.a++;
 	r->a = arg(&call, at.a);
 	r->b = arg(&call, at.b);
 	if (at.c)
@@ -133,10 +136,9 @@ static __always_inline struct scratch *begin_fs(__u32 kind, struct task_struct *
 	return s;
 }
 
-static __always_inline void emit_fs(__u32 kind, struct call *call, const struct fs_call *args)
+static __always_inline void emit_fs(__u32 kind, struct call *call)
 {
 	struct scratch *s = begin_fs(kind, current_task(), call->nr);
-	__u64 as;
 
 	if (!s)
 		return;
@@ -146,8 +148,7 @@ static __always_inline void emit_fs(__u32 kind, struct call *call, const struct 
 		give_back(s);
 		return;
 	}
-	__builtin_memcpy(&as, args, sizeof(as));
-	read_fs_call(s, as, call->abi);
+	read_fs_call(s, call->abi);
 	fill_fs(s);
 	emit_data(s, kind);
 	give_back(s);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Arguments of calls that change names and attributes of files. */
+/* Arguments of calls that change names and attributes of files, made from src/tracers/fs_calls.in. */
 #ifndef DUETECTOR_FS_ARGS_H
 #define DUETECTOR_FS_ARGS_H
 
@@ -13,15 +13,14 @@ struct fs_call {
 	__u8 fd2, path2;
 	__u8 word;
 	__u8 a, b, c;
-};
+} __attribute__((aligned(8)));
 
-/* Flags beside an argument's position, for 32-bit programs: it and the next are two halves of one number; it is
- * signed.
- */
-#define PAIR 0x10
-#define SIGNED 0x20
+/* Flag beside an argument's position: a signed number, which some calls of 32-bit programs pass as two halves. */
+#define LONG 0x10
 /* A user or group id. */
 #define ID 0x40
+
+const struct fs_call fs_calls[SYSCALL_SLOTS] = {FS_CALLS};
 
 static __always_inline __u64 arg(const struct call *call, __u32 at)
 {
@@ -33,10 +32,8 @@ static __always_inline __u64 arg(const struct call *call, __u32 at)
 	value = call_arg(call, n);
 	if (!call->abi)
 		return value;
-	if (at & PAIR)
-		return value | call_arg(call, n + 1) << 32;
-	if (at & SIGNED)
-		return (__s64)(__s32)value;
+	if (at & LONG)
+		return call->abi & CALL_WIDE ? value | call_arg(call, n + 1) << 32 : (__u64)(__s64)(__s32)value;
 	if (at & ID && call->abi & CALL_SMALL)
 		return (__u16)value == (__u16)-1 ? (__u32)-1 : (__u16)value;
 	return value;

@@ -5,6 +5,8 @@
 
 #include "udp.h"
 
+#define MESSAGES 1024 /* limit of one sendmmsg or recvmmsg (UIO_MAXIOV) */
+
 /* struct msghdr of 64-bit and of 32-bit programs; in an array each is followed by the datagram's length. */
 struct message {
 	__u64 name;

@@ -15,10 +15,6 @@
 //! call (`sys_exit_openat`) costs the other calls half of that and its own call 100 ns more, and each is released only
 //! after an RCU grace period: forty of them make a stop three seconds longer.
 
-mod calls;
-
-pub use calls::*;
-
 /// The BTF tracepoint of the dispatcher and of every program in the table.
 pub const HOOK: &str = "sys_exit";
 
@@ -76,6 +72,42 @@ const SHORT: u16 = 0x8000;
 /// First number of the calls of socketcall(), at the end of the range: its 20 calls, and 0 for none.
 const SOCKET_CALLS: u32 = CALLS - 21;
 
+macro_rules! number {
+    (none) => {
+        None
+    };
+    ($number:literal) => {
+        Some($number)
+    };
+}
+
+macro_rules! syscalls {
+    ($($name:ident $call:ident $x86:tt $arm:tt [$($compat:literal $($how:ident)?),*];)*) => {
+        $(
+            #[doc = concat!("System call `", stringify!($call), "`.")]
+            pub const $name: Syscall = Syscall {
+                name: stringify!($call),
+                number: number_here(number!($x86), number!($arm)),
+                compat: here(&[$(Compat::new($compat, 0 $(| $how)?)),*]),
+            };
+        )*
+        /// All calls in the list.
+        const ALL: &[Syscall] = &[$($name),*];
+    };
+}
+
+include!("calls.in");
+
+/// Returns a call's number on this architecture.
+const fn number_here(x86: Option<u32>, arm: Option<u32>) -> Option<u32> {
+    if cfg!(target_arch = "x86_64") { x86 } else { arm }
+}
+
+/// Returns the calls of 32-bit programs, whose numbers are known for x86 only.
+const fn here(compat: &'static [Compat]) -> &'static [Compat] {
+    if cfg!(target_arch = "x86_64") { compat } else { &[] }
+}
+
 impl Compat {
     const fn new(number: u32, how: u16) -> Self {
         let number = if how & SOCKET == 0 { number } else { SOCKET_CALLS + number };
@@ -123,7 +155,7 @@ pub fn hook_names(calls: &[Syscall]) -> Vec<String> {
 
 /// Returns the call of this name, if it is in the list of traced calls.
 pub fn named(name: &str) -> Option<Syscall> {
-    calls::ALL.iter().find(|call| call.name == name).copied()
+    ALL.iter().find(|call| call.name == name).copied()
 }
 
 /// The kernel side's constant `compat_calls` (`include/hooks.h`): for the number of each 32-bit call, the number on this
@@ -133,7 +165,7 @@ pub static COMPAT_CALLS: [u16; CALLS as usize] = compat_calls();
 /// Computes [`COMPAT_CALLS`], with the loops that constant evaluation allows.
 const fn compat_calls() -> [u16; CALLS as usize] {
     let mut table = [0; CALLS as usize];
-    let mut calls = calls::ALL;
+    let mut calls = ALL;
     while let [call, rest @ ..] = calls {
         let mut compat = call.compat;
         while let ([one, others @ ..], Some(number)) = (compat, call.number) {
@@ -163,7 +195,7 @@ mod tests {
         let here = |number: u32| cfg!(target_arch = "x86_64").then_some(number as u16).unwrap_or_default();
         assert_eq!(table[5], here(libc::SYS_open as u32));
         assert_eq!(table[193], here(libc::SYS_truncate as u32) | if here(1) == 1 { WIDE } else { 0 });
-        let given = || calls::ALL.iter().flat_map(|call| call.compat);
+        let given = || ALL.iter().flat_map(|call| call.compat);
         let distinct: BTreeSet<_> = given().map(|compat| compat.number).collect();
         assert_eq!(distinct.len(), given().count(), "one number is two calls");
     }

@@ -4,6 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use model::{Details, Ends, Moment, Record, Socket, Text, Traffic, Transfer};
 
+use crate::syscalls::{
+    ACCEPT, ACCEPT4, BIND, CONNECT, LISTEN, READ, READV, RECVFROM, RECVMMSG, RECVMSG, SENDMMSG, SENDMSG,
+    SENDTO, Syscall, WRITE, WRITEV,
+};
 use crate::text;
 use crate::wire::{Family, Kind, SockRecord, TEXT_UNREADABLE, Texts, WireError, view};
 
@@ -22,29 +26,16 @@ const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
-/// Calls with a name in rows, and their numbers.
-const CALLS: &[(&str, i64)] = &[
-    ("connect", libc::SYS_connect),
-    ("accept", libc::SYS_accept),
-    ("accept4", libc::SYS_accept4),
-    ("bind", libc::SYS_bind),
-    ("listen", libc::SYS_listen),
-    ("sendto", libc::SYS_sendto),
-    ("sendmsg", libc::SYS_sendmsg),
-    ("sendmmsg", libc::SYS_sendmmsg),
-    ("recvfrom", libc::SYS_recvfrom),
-    ("recvmsg", libc::SYS_recvmsg),
-    ("recvmmsg", libc::SYS_recvmmsg),
-    ("read", libc::SYS_read),
-    ("readv", libc::SYS_readv),
-    ("write", libc::SYS_write),
-    ("writev", libc::SYS_writev),
+/// Calls with a name in rows.
+const CALLS: &[Syscall] = &[
+    CONNECT, ACCEPT, ACCEPT4, BIND, LISTEN, SENDTO, SENDMSG, SENDMMSG, RECVFROM, RECVMSG, RECVMMSG, READ,
+    READV, WRITE, WRITEV,
 ];
 
 /// Returns the name of a call.
 pub(crate) fn call_name(number: u32) -> Result<&'static str, WireError> {
-    let found = CALLS.iter().find(|(_, found)| *found == i64::from(number));
-    found.map(|(name, _)| *name).ok_or(WireError::Call(number))
+    let found = CALLS.iter().find(|call| call.number == Some(number));
+    found.map(|call| call.name).ok_or(WireError::Call(number))
 }
 
 /// Decodes an address of this family.
@@ -86,7 +77,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
         ret: (!is_flow_end).then_some(raw.ret.into()),
         nonblocking: (kind == Kind::Connect).then_some(raw.flags & SOCK_NONBLOCKING != 0),
         accepted: (kind == Kind::Close).then_some(raw.flags & SOCK_ACCEPTED != 0),
-        backlog: (i64::from(raw.call) == libc::SYS_listen).then_some(raw.backlog),
+        backlog: (Some(raw.call) == LISTEN.number).then_some(raw.backlog),
         direction: (kind == Kind::Udp && !is_flow_end).then_some(direction(&raw)),
         traffic: (!is_single).then_some(traffic(&raw, kind)),
     };

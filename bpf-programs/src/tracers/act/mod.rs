@@ -8,6 +8,7 @@ mod names;
 use model::{Act, ActField, Details, FlagSet, Moment, Record, Text};
 use names::{BPF_COMMANDS, MAP_TYPES, PROGRAM_TYPES, name, ptrace_request};
 
+use crate::syscalls::{self, Syscall};
 use crate::text;
 use crate::wire::{ActRecord, Family, RawText, TEXT_UNREADABLE, WireError, view};
 
@@ -42,42 +43,41 @@ enum Part {
 use Part::{Behind, Capabilities, Command, Flags, Groups, Id, Int, Request, Uint, Users, Word};
 
 struct Call {
-    number: i64,
-    name: &'static str,
+    call: Syscall,
     parts: &'static [Part],
 }
 
 macro_rules! calls {
-    ($($name:ident $number:ident [$($part:expr),*];)*) => {
-        &[$(Call { number: libc::$number, name: stringify!($name), parts: &[$($part),*] }),*]
+    ($($name:ident [$($part:expr),*];)*) => {
+        &[$(Call { call: syscalls::$name, parts: &[$($part),*] }),*]
     };
 }
 
 const CALLS: &[Call] = calls! {
-    ptrace SYS_ptrace [Request, Int("target_pid", 1)];
-    process_vm_readv SYS_process_vm_readv [Int("target_pid", 0)];
-    process_vm_writev SYS_process_vm_writev [Int("target_pid", 0)];
-    bpf SYS_bpf [Command];
-    init_module SYS_init_module [Uint("length", 1), Word("params")];
-    finit_module SYS_finit_module [Word("params"), Flags(FlagSet::FinitModule, 2)];
-    delete_module SYS_delete_module [Word("name"), Flags(FlagSet::DeleteModule, 1)];
-    memfd_create SYS_memfd_create [Word("name"), Flags(FlagSet::Memfd, 1)];
-    setuid SYS_setuid [Id("asked_uid", 0), Users];
-    setgid SYS_setgid [Id("asked_gid", 0), Groups];
-    setreuid SYS_setreuid [Id("asked_ruid", 0), Id("asked_euid", 1), Users];
-    setregid SYS_setregid [Id("asked_rgid", 0), Id("asked_egid", 1), Groups];
-    setresuid SYS_setresuid [Id("asked_ruid", 0), Id("asked_euid", 1), Id("asked_suid", 2), Users];
-    setresgid SYS_setresgid [Id("asked_rgid", 0), Id("asked_egid", 1), Id("asked_sgid", 2), Groups];
-    setfsuid SYS_setfsuid [Id("asked_fsuid", 0), Users];
-    setfsgid SYS_setfsgid [Id("asked_fsgid", 0), Groups];
-    setgroups SYS_setgroups [Uint("asked_groups", 0)];
-    capset SYS_capset [Capabilities];
-    kill SYS_kill [Int("target_pid", 0), Int("signal", 1)];
-    tkill SYS_tkill [Int("target_tid", 0), Int("signal", 1)];
-    tgkill SYS_tgkill [Int("target_pid", 0), Int("target_tid", 1), Int("signal", 2)];
-    rt_sigqueueinfo SYS_rt_sigqueueinfo [Int("target_pid", 0), Int("signal", 1)];
-    rt_tgsigqueueinfo SYS_rt_tgsigqueueinfo [Int("target_pid", 0), Int("target_tid", 1), Int("signal", 2)];
-    pidfd_send_signal SYS_pidfd_send_signal [Behind, Int("signal", 1), Flags(FlagSet::Pidfd, 3)];
+    PTRACE [Request, Int("target_pid", 1)];
+    PROCESS_VM_READV [Int("target_pid", 0)];
+    PROCESS_VM_WRITEV [Int("target_pid", 0)];
+    BPF [Command];
+    INIT_MODULE [Uint("length", 1), Word("params")];
+    FINIT_MODULE [Word("params"), Flags(FlagSet::FinitModule, 2)];
+    DELETE_MODULE [Word("name"), Flags(FlagSet::DeleteModule, 1)];
+    MEMFD_CREATE [Word("name"), Flags(FlagSet::Memfd, 1)];
+    SETUID [Id("asked_uid", 0), Users];
+    SETGID [Id("asked_gid", 0), Groups];
+    SETREUID [Id("asked_ruid", 0), Id("asked_euid", 1), Users];
+    SETREGID [Id("asked_rgid", 0), Id("asked_egid", 1), Groups];
+    SETRESUID [Id("asked_ruid", 0), Id("asked_euid", 1), Id("asked_suid", 2), Users];
+    SETRESGID [Id("asked_rgid", 0), Id("asked_egid", 1), Id("asked_sgid", 2), Groups];
+    SETFSUID [Id("asked_fsuid", 0), Users];
+    SETFSGID [Id("asked_fsgid", 0), Groups];
+    SETGROUPS [Uint("asked_groups", 0)];
+    CAPSET [Capabilities];
+    KILL [Int("target_pid", 0), Int("signal", 1)];
+    TKILL [Int("target_tid", 0), Int("signal", 1)];
+    TGKILL [Int("target_pid", 0), Int("target_tid", 1), Int("signal", 2)];
+    RT_SIGQUEUEINFO [Int("target_pid", 0), Int("signal", 1)];
+    RT_TGSIGQUEUEINFO [Int("target_pid", 0), Int("target_tid", 1), Int("signal", 2)];
+    PIDFD_SEND_SIGNAL [Behind, Int("signal", 1), Flags(FlagSet::Pidfd, 3)];
 };
 
 /// Decodes the bytes of a record.
@@ -88,7 +88,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, mut texts) = view::<ActRecord>(bytes, Family::Act)?;
     let (path, word) = (texts.take(raw.path)?, texts.take(raw.word)?);
     texts.end()?;
-    let call = CALLS.iter().find(|call| call.number == i64::from(raw.call));
+    let call = CALLS.iter().find(|call| call.call.number == Some(raw.call));
     let call = call.ok_or(WireError::Call(raw.call))?;
     let path = (raw.file.known != 0).then(|| text::file_path(path, &raw.file));
     let mut fields = Vec::new();
@@ -97,7 +97,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
         at: Moment::Boot(raw.header.at()),
         identity: Some(raw.header.identity()),
         details: Details::Act(Box::new(Act {
-            call: call.name,
+            call: call.call.name,
             path_incomplete: path.as_ref().is_some_and(|path| path.incomplete),
             path: path.map(|path| path.text()),
             fields,
