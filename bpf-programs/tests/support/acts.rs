@@ -11,15 +11,14 @@ use anyhow::{Context as _, ensure};
 use bpf_programs::catalog::tracers;
 use bpf_programs::syscalls;
 use bpf_programs::wire::Kind;
-use model::schema::Field;
-use model::{Act, Details, Extended};
+use model::{Act, Details};
 use serde_json::{Map, Value, json};
 
 use cases::{BPFS, Case, Denied, IDS, KILLS, MEMFDS, MODULES, PTRACES};
 
 use crate::compat;
-use crate::support::Kernel;
-use crate::{TIMES, Test};
+use crate::support::{self, Kernel};
+use crate::{TIMES, Test, filters};
 
 pub const TESTS: &[Test] = &[
     ("ptrace_each_call", || each(Kind::Ptrace, PTRACES)),
@@ -66,13 +65,18 @@ fn each(kind: Kind, cases: &[Case]) -> anyhow::Result<()> {
             format!("call({}, {user}, {user}, -1)", libc::SYS_setresuid)
         });
         let native = format!("{PRELUDE} {native}");
-        let perl = Command::new("perl").arg("-e").arg(native).stdout(std::process::Stdio::piped()).spawn()?;
-        let pid = perl.id();
-        let output = perl.wait_with_output()?;
-        ensure!(output.status.success(), "{call}: {}", output.status);
-        let child: u32 = String::from_utf8(output.stdout)?.trim().parse()?;
+        let run = || {
+            let mut perl = Command::new("perl");
+            let perl = perl.arg("-e").arg(&native).stdout(std::process::Stdio::piped()).spawn()?;
+            let pid = perl.id();
+            let output = perl.wait_with_output()?;
+            ensure!(output.status.success(), "{call}: {}", output.status);
+            Ok((pid, String::from_utf8(output.stdout)?.trim().parse()?))
+        };
+        let (pid, child): (u32, u32) = run()?;
         kernel.drain();
-        check(case, reported(&kernel, pid, kind, call, false)?, child).context(call)?;
+        check(case, kind, reported(&kernel, pid, kind, call, false)?, child).context(call)?;
+        filters::reach(&mut kernel, kind, || Ok(run()?.0)).context(call)?;
         for one in syscalls::named(call).context(call)?.compat {
             let other = script(case, &|arguments| compat::perl(one, arguments, 0), &|user| {
                 format!("call32(208, {user}, {user}, -1)")
@@ -80,7 +84,7 @@ fn each(kind: Kind, cases: &[Case]) -> anyhow::Result<()> {
             let output = compat::output(std::path::Path::new("/"), PRELUDE, &format!("{COMPAT} {other}"))?;
             let (child, pid) = output.split_once(' ').context("no pids")?;
             kernel.drain();
-            check(case, reported(&kernel, pid.parse()?, kind, call, true)?, child.parse()?)
+            check(case, kind, reported(&kernel, pid.parse()?, kind, call, true)?, child.parse()?)
                 .with_context(|| format!("{call} of a 32-bit program, {one:?}"))?;
         }
     }
@@ -121,7 +125,7 @@ fn is_other(act: &Act) -> bool {
     command || end || act.call == "setresuid" && has("asked_euid")
 }
 
-fn check(case: &Case, reported: Vec<(u32, Act)>, child: u32) -> anyhow::Result<()> {
+fn check(case: &Case, kind: Kind, reported: Vec<(u32, Act)>, child: u32) -> anyhow::Result<()> {
     let Case { call, good, errno, good_fields, bad_fields, denied, .. } = *case;
     let of = |reported: Vec<(u32, Act)>| reported.into_iter().map(|(_, act)| act);
     let (may_not, may): (Vec<_>, Vec<_>) = reported.into_iter().partition(|(user, _)| *user == NOBODY);
@@ -148,13 +152,13 @@ fn check(case: &Case, reported: Vec<(u32, Act)>, child: u32) -> anyhow::Result<(
     };
     for (acts, fields) in [(fine, good_fields), (failed, bad_fields), (may_not, denied_fields)] {
         for act in acts {
-            compare(call, act, fields, child)?;
+            compare(case, kind, act, fields, child)?;
         }
     }
     Ok(())
 }
 
-fn compare(call: &str, act: Act, fields: &str, child: u32) -> anyhow::Result<()> {
+fn compare(case: &Case, kind: Kind, act: Act, fields: &str, child: u32) -> anyhow::Result<()> {
     let mut wanted: Map<String, Value> = serde_json::from_str(fields)?;
     for value in wanted.values_mut() {
         match value.as_str() {
@@ -172,18 +176,15 @@ fn compare(call: &str, act: Act, fields: &str, child: u32) -> anyhow::Result<()>
     let fname = wanted.remove("fname");
     ensure!(act.path.as_ref().map(|path| json!(path.as_str())) == fname, "{act:?}");
     ensure!(act.file.is_some() == fname.is_some(), "{act:?}");
-    wanted.insert("call".to_owned(), json!(call));
+    wanted.insert("call".to_owned(), json!(case.call));
     if act.ret < 0 {
         wanted
             .insert("errno".to_owned(), json!(format!("{:?}", nix::errno::Errno::from_raw(-act.ret as i32))));
     }
-    let mut shown = serde_json::to_value(Extended::new(Details::Act(Box::new(act))))?;
-    let map = shown.as_object_mut().context("no object")?;
-    let stranger = map.keys().find(|name| Field::named(name).is_none());
-    ensure!(stranger.is_none(), "{stranger:?} is not in the table of fields");
+    let mut shown = support::fields(kind, Details::Act(Box::new(act)))?;
     for of_file in ["dev", "ino", "generation", "file_type"] {
-        map.remove(of_file);
+        shown.remove(of_file);
     }
-    ensure!(*map == wanted, "{map:?} is not {wanted:?}");
+    ensure!(shown == wanted, "{shown:?} is not {wanted:?}");
     Ok(())
 }

@@ -24,6 +24,25 @@ pub const TESTS: &[Test] = &[
 
 const OPEN: u64 = 1 << Kind::Open as u32;
 
+/// Checks that rules reach a tracer: with one that matches every result, nothing that a process does is sent, and it is
+/// counted. `act` returns the process.
+pub fn reach(
+    kernel: &mut Kernel,
+    kind: Kind,
+    act: impl FnOnce() -> anyhow::Result<u32>,
+) -> anyhow::Result<()> {
+    let [a, b] = [i64::MIN, i64::MAX].map(i64::cast_unsigned);
+    let rule = RuleTest { kinds: 1 << kind as u32, a, b, ..number(wire::FIELD_RET, 0) };
+    kernel.tests.set(0, rule, 0)?;
+    kernel.set(|settings| settings.set_rules(0, 1, 1, 0))?;
+    let before = kernel.count(kind)?.filtered;
+    let pid = act()?;
+    kernel.drain();
+    let (sent, filtered) = (kernel.of(pid, kind).len(), kernel.count(kind)?.filtered - before);
+    ensure!(sent == 0 && filtered >= TIMES as u64, "{kind:?}: {sent} sent, {filtered} filtered");
+    kernel.set(|_| {})
+}
+
 fn number(field: u32, is: u32) -> RuleTest {
     RuleTest { kinds: OPEN, a: is.into(), b: is.into(), field, last: 1, ..RuleTest::default() }
 }

@@ -8,6 +8,7 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use actors::clock;
+use anyhow::{Context as _, bail, ensure};
 use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap as Table, MapData, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::{Iter, Program as Loaded, ProgramError};
@@ -21,7 +22,10 @@ use bpf_programs::trampoline::{Function, Functions, Part, TABLES, stub};
 use bpf_programs::wire::{
     self, CgroupKey, Count, Header, KEY_LIMIT, Kind, ProcessKey, RuleTest, Settings, SockRecord, Sweep, Tree,
 };
+use model::schema::{Column, Field, Tracers};
+use model::{Details, Extended};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use serde_json::{Map, Value};
 
 pub use shared::{SMALL_RING, Shared};
 
@@ -158,7 +162,7 @@ impl Kernel {
             Loaded::RawTracePoint(loaded) => loaded.load()?,
             Loaded::FExit(loaded) => loaded.load(part.target.as_deref().unwrap_or_default(), &self.btf)?,
             Loaded::TracePoint(loaded) => loaded.load()?,
-            _ => anyhow::bail!("not to be attached"),
+            _ => bail!("not to be attached"),
         }
         match (program.hook, &mut *loaded) {
             (Hook::SyscallExits(stage, calls), loaded) => {
@@ -176,7 +180,7 @@ impl Kernel {
             }
             (_, Loaded::BtfTracePoint(loaded)) => loaded.attach().map(|_| ())?,
             (_, Loaded::RawTracePoint(loaded)) => loaded.attach(hook).map(|_| ())?,
-            _ => anyhow::bail!("not to be attached"),
+            _ => bail!("not to be attached"),
         }
         Ok(())
     }
@@ -201,7 +205,7 @@ impl Kernel {
         }
         let number = self.hooked.iter().filter(|other| other.table == function.table).count();
         let name = stub(function.table, number);
-        let Some(Loaded::FExit(loaded)) = self.ebpf.program_mut(&name) else { anyhow::bail!("no {name}") };
+        let Some(Loaded::FExit(loaded)) = self.ebpf.program_mut(&name) else { bail!("no {name}") };
         loaded.load(&function.name, &self.btf)?;
         loaded.attach()?;
         self.hooked.push(function);
@@ -284,7 +288,7 @@ impl Kernel {
             if found.len() >= count {
                 return Ok(found);
             }
-            anyhow::ensure!(clock::now() < end, "{} records of {pid} {kind:?}, not {count}", found.len());
+            ensure!(clock::now() < end, "{} records of {pid} {kind:?}, not {count}", found.len());
             let mut rings = [
                 PollFd::new(self.lifecycle.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.data.as_fd(), PollFlags::POLLIN),
@@ -304,6 +308,26 @@ impl Kernel {
         let all = self.records.values().flatten();
         all.filter(|(found, _)| *found == kind).map(|(_, bytes)| bytes.clone()).collect()
     }
+}
+
+/// Returns the fields of a record's row, which the tables of the schema must have for the record's tracer.
+pub fn fields(kind: Kind, details: Details) -> anyhow::Result<Map<String, Value>> {
+    let tracer = tracers().find(|tracer| tracer.kind == kind).context("no tracer")?.name;
+    let writes = |tracers: Tracers| match tracers {
+        Tracers::Only(names) => names.contains(&tracer),
+        Tracers::All | Tracers::Kernel => true,
+        Tracers::Shell => false,
+    };
+    let columns = [(Column::Fname, details.fname().is_some()), (Column::Ret, details.ret().is_some())];
+    for (column, written) in columns {
+        ensure!(!written || writes(column.tracers()), "{tracer} is not at column {column:?}");
+    }
+    let Value::Object(fields) = serde_json::to_value(Extended::new(details))? else { bail!("no object") };
+    for name in fields.keys() {
+        let listed = Field::named(name).is_some_and(|field| writes(field.tracers));
+        ensure!(listed, "{tracer} is not at {name} in the table of fields");
+    }
+    Ok(fields)
 }
 
 fn keep(records: &mut HashMap<u32, Vec<(Kind, Vec<u8>)>>, bytes: &[u8]) {
