@@ -21,33 +21,32 @@ use std::sync::Mutex;
 const TIERS: [(u8, &str); 3] = [(1, "trampoline"), (2, "tracepoint"), (3, "kprobe")];
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $number:literal in $family:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $number:literal in $family:ident $(from $tracer:ident)?;)*) => {
         /// Name, number and family of each kind of records.
         const KINDS: &[(&str, u32, &str)] = &[$((stringify!($name), $number, stringify!($family))),*];
     };
 }
 
 macro_rules! syscalls {
-    ($($name:ident $call:ident $x86:tt $arm:tt [$($compat:tt)*];)*) => {
+    ($(
+        $name:ident $call:ident $x86:tt $arm:tt $compat:tt
+        $(Fs {($($field:ident $at:literal $(| $kind:ident)?),*) $($meaning:tt)*})? $(Act $act:tt)?;
+    )*) => {
         /// Name of each system call, and its numbers on x86-64 and arm64.
         const CALLS: &[(&str, &str, &str)] = &[$((stringify!($name), stringify!($x86), stringify!($arm))),*];
-    };
-}
-
-macro_rules! fs_calls {
-    ($(
-        $call:ident ($($field:ident $at:literal $(| $kind:ident)?),*)
-        $(other $other:literal)? $(word $word:literal)? [$($arg:tt)*];
-    )*) => {
         /// Name of each system call of family Fs, and the positions of its arguments as C initializes them.
-        const FS_CALLS: &[(&str, &str)] =
-            &[$((stringify!($call), concat!($(".", stringify!($field), "=", stringify!($at $(| $kind)?), ","),*))),*];
+        const FS_CALLS: &[(&str, &str)] = &[$($((
+            stringify!($name),
+            concat!($(".", stringify!($field), "=", stringify!($at $(| $kind)?), ","),*),
+        ),)?)*];
     };
 }
 
 include!("src/wire/kinds.in");
 include!("src/syscalls/calls.in");
-include!("src/tracers/fs_calls.in");
+
+/// First number for calls that the architecture lacks; no call has it.
+const BEYOND: usize = 4096;
 
 const INSTALL: &str = "install them, on Debian and Ubuntu with: apt-get install clang libbpf-dev";
 
@@ -107,19 +106,17 @@ fn kinds_header() -> String {
     text + "#endif\n"
 }
 
-/// Returns the header with the numbers of system calls, and the argument positions of those of family Fs. A call that the
-/// architecture lacks has a negative number, which matches nothing.
+/// Returns the header with the numbers of system calls, and the argument positions of those of family Fs.
 fn syscalls_header(arch: &str) -> String {
     let mut text = String::from("#ifndef DUETECTOR_SYSCALLS_H\n#define DUETECTOR_SYSCALLS_H\n");
     let mut lacking = Vec::new();
-    for (name, x86, arm) in CALLS {
+    for (at, (name, x86, arm)) in CALLS.iter().enumerate() {
         let number = if arch == "x86_64" { x86 } else { arm };
-        if *number == "none" {
+        let number = number.parse().unwrap_or_else(|_| {
             lacking.push(name);
-            text += &format!("#define NR_{name} (-{})\n", lacking.len() + 1);
-        } else {
-            text += &format!("#define NR_{name} {number}\n");
-        }
+            BEYOND + at
+        });
+        text += &format!("#define NR_{name} {number}\n");
     }
     text += "#define FS_CALLS \\\n";
     for (call, positions) in FS_CALLS.iter().filter(|(call, _)| !lacking.contains(&call)) {

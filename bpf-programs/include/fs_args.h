@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Arguments of calls that change names and attributes of files, made from src/tracers/fs_calls.in. */
+/* Arguments of calls that change names and attributes of files, made from src/syscalls/calls.in. */
 #ifndef DUETECTOR_FS_ARGS_H
 #define DUETECTOR_FS_ARGS_H
 

@@ -3,10 +3,7 @@
 use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::HOOK;
 use crate::tier::Tier;
-use crate::tracers::{
-    accept, attr, bind, bpf, clone, close, connect, dns, exec, exit, kill, lifecycle, link, memfd, mkdir,
-    module, mount, open, ptrace, rename, setuid, truncate, udp, unlink, usage,
-};
+use crate::tracers::{self, lifecycle};
 
 /// The object with all programs, for hooks of tier tracepoint; empty in a build with `DUETECTOR_SKIP_BPF=1`.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracepoint.bpf.o"));
@@ -22,36 +19,16 @@ pub fn object(tier: Tier) -> &'static [u8] {
     }
 }
 
-/// Returns all kernel tracers.
-pub fn tracers() -> impl Iterator<Item = &'static Tracer> {
-    [
-        &open::TRACER,
-        &exec::TRACER,
-        &clone::TRACER,
-        &exit::TRACER,
-        &connect::TRACER,
-        &rename::TRACER,
-        &unlink::TRACER,
-        &link::TRACER,
-        &truncate::TRACER,
-        &attr::TRACER,
-        &mkdir::TRACER,
-        &mount::TRACER,
-        &usage::TRACER,
-        &ptrace::TRACER,
-        &bpf::TRACER,
-        &module::TRACER,
-        &memfd::TRACER,
-        &setuid::TRACER,
-        &kill::TRACER,
-        &accept::TRACER,
-        &close::TRACER,
-        &bind::TRACER,
-        &udp::TRACER,
-        &dns::TRACER,
-    ]
-    .into_iter()
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $number:literal in $family:ident $(from $tracer:ident)?;)*) => {
+        /// Returns all kernel tracers.
+        pub fn tracers() -> impl Iterator<Item = &'static Tracer> {
+            [$($(&tracers::$tracer::TRACER,)?)*].into_iter()
+        }
+    };
 }
+
+include!("wire/kinds.in");
 
 /// Programs that only feed the process table. Those of `exec`, `clone` and `exit` feed it as well, so they are attached even
 /// if their tracers are disabled.

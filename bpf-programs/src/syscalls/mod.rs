@@ -82,7 +82,10 @@ macro_rules! number {
 }
 
 macro_rules! syscalls {
-    ($($name:ident $call:ident $x86:tt $arm:tt [$($compat:literal $($how:ident)?),*];)*) => {
+    ($(
+        $name:ident $call:ident $x86:tt $arm:tt [$($compat:literal $($how:ident)?),*]
+        $($family:ident $meaning:tt)?;
+    )*) => {
         $(
             #[doc = concat!("System call `", stringify!($call), "`.")]
             pub const $name: Syscall = Syscall {

@@ -1,5 +1,5 @@
 //! Decodes the records shared by the tracers of names and attributes (`rename`, `unlink`, `link`, `truncate`, `attr`,
-//! `mkdir`, `mount`), with a table of each call's arguments. `include/fs.h` writes them.
+//! `mkdir`, `mount`), by the table of system calls. `include/fs.h` writes them.
 //!
 //! A path is as it was requested, made absolute from the working directory or the directory of a descriptor. Symbolic links
 //! on the way are not resolved: these hooks don't see them.
@@ -32,24 +32,24 @@ struct Call {
     args: &'static [Arg],
 }
 
-macro_rules! fs_calls {
+macro_rules! syscalls {
     ($(
-        $call:ident ($($field:ident $at:literal $(| $kind:ident)?),*)
-        $(other $other:literal)? $(word $word:literal)? [$($arg:expr),*];
+        $name:ident $call:ident $x86:tt $arm:tt $compat:tt
+        $(Fs {$at:tt $(other $other:literal)? $(word $word:literal)? [$($arg:expr),*]})? $(Act $act:tt)?;
     )*) => {
         /// All calls, with the numbers that the kernel side puts into `a`, `b`, `c`.
-        const CALLS: &[Call] = &[$(Call {
-            call: syscalls::$call,
+        const CALLS: &[Call] = &[$($(Call {
+            call: syscalls::$name,
             other: concat!($($other)?),
             word: concat!($($word)?),
             args: &[$($arg),*],
-        }),*];
+        },)?)*];
     };
 }
 
 use Arg::{Flags, Id, Int, More, Nothing, Uint};
 
-include!("fs_calls.in");
+include!("../syscalls/calls.in");
 
 /// Decodes the bytes of a record.
 ///

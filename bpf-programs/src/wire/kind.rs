@@ -32,7 +32,7 @@ impl Family {
 }
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $number:literal in $family:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $number:literal in $family:ident $(from $tracer:ident)?;)*) => {
         /// Kind of a record, with its number in `kinds.in`.
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,5 +1,5 @@
-//! Decodes the records shared by tracers `ptrace`, `bpf`, `module`, `memfd`, `setuid` and `kill`, with a table of each
-//! call's arguments. `include/misc_calls.h` writes them.
+//! Decodes the records shared by tracers `ptrace`, `bpf`, `module`, `memfd`, `setuid` and `kill`, by the table of
+//! system calls. `include/misc_calls.h` writes them.
 //!
 //! Process ids are those the caller used, in its pid namespace; that of a process behind a pidfd is in the initial one.
 
@@ -15,7 +15,7 @@ use crate::wire::{ActRecord, Family, RawText, TEXT_UNREADABLE, WireError, view};
 const BPF_MAP_CREATE: u64 = 0;
 const BPF_PROG_LOAD: u64 = 5;
 
-/// A field of a row, and the index of the argument it is made from.
+/// A field of a row, and the position of the argument it is made from, counted from 1.
 #[derive(Clone, Copy)]
 enum Part {
     Uint(&'static str, usize),
@@ -47,38 +47,16 @@ struct Call {
     parts: &'static [Part],
 }
 
-macro_rules! calls {
-    ($($name:ident [$($part:expr),*];)*) => {
-        &[$(Call { call: syscalls::$name, parts: &[$($part),*] }),*]
+macro_rules! syscalls {
+    ($(
+        $name:ident $call:ident $x86:tt $arm:tt $compat:tt
+        $(Fs $fs:tt)? $(Act [$($part:expr),*])?;
+    )*) => {
+        const CALLS: &[Call] = &[$($(Call { call: syscalls::$name, parts: &[$($part),*] },)?)*];
     };
 }
 
-const CALLS: &[Call] = calls! {
-    PTRACE [Request, Int("target_pid", 1)];
-    PROCESS_VM_READV [Int("target_pid", 0)];
-    PROCESS_VM_WRITEV [Int("target_pid", 0)];
-    BPF [Command];
-    INIT_MODULE [Uint("length", 1), Word("params")];
-    FINIT_MODULE [Word("params"), Flags(FlagSet::FinitModule, 2)];
-    DELETE_MODULE [Word("name"), Flags(FlagSet::DeleteModule, 1)];
-    MEMFD_CREATE [Word("name"), Flags(FlagSet::Memfd, 1)];
-    SETUID [Id("asked_uid", 0), Users];
-    SETGID [Id("asked_gid", 0), Groups];
-    SETREUID [Id("asked_ruid", 0), Id("asked_euid", 1), Users];
-    SETREGID [Id("asked_rgid", 0), Id("asked_egid", 1), Groups];
-    SETRESUID [Id("asked_ruid", 0), Id("asked_euid", 1), Id("asked_suid", 2), Users];
-    SETRESGID [Id("asked_rgid", 0), Id("asked_egid", 1), Id("asked_sgid", 2), Groups];
-    SETFSUID [Id("asked_fsuid", 0), Users];
-    SETFSGID [Id("asked_fsgid", 0), Groups];
-    SETGROUPS [Uint("asked_groups", 0)];
-    CAPSET [Capabilities];
-    KILL [Int("target_pid", 0), Int("signal", 1)];
-    TKILL [Int("target_tid", 0), Int("signal", 1)];
-    TGKILL [Int("target_pid", 0), Int("target_tid", 1), Int("signal", 2)];
-    RT_SIGQUEUEINFO [Int("target_pid", 0), Int("signal", 1)];
-    RT_TGSIGQUEUEINFO [Int("target_pid", 0), Int("target_tid", 1), Int("signal", 2)];
-    PIDFD_SEND_SIGNAL [Behind, Int("signal", 1), Flags(FlagSet::Pidfd, 3)];
-};
+include!("../../syscalls/calls.in");
 
 /// Decodes the bytes of a record.
 ///
@@ -108,7 +86,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
 }
 
 fn show(part: Part, raw: &ActRecord, word: RawText<'_>, fields: &mut Vec<(&'static str, ActField)>) {
-    let arg = |at: usize| raw.args[at];
+    let arg = |at: usize| raw.args[at - 1];
     let int = |at: usize| ActField::Int((arg(at) as i32).into());
     match part {
         Uint(name, at) => fields.push((name, ActField::Uint(arg(at)))),
@@ -120,7 +98,7 @@ fn show(part: Part, raw: &ActRecord, word: RawText<'_>, fields: &mut Vec<(&'stat
         Flags(set, at) => fields.push(("flags", ActField::Flags(arg(at) & 0xffff_ffff, set))),
         Word(_) if word.is(TEXT_UNREADABLE) => {}
         Word(name) => fields.push((name, ActField::Text(Text::from_bytes(word.bytes)))),
-        Request => fields.push(("request", ptrace_request(arg(0)))),
+        Request => fields.push(("request", ptrace_request(arg(1)))),
         Command => command(raw, word, fields),
         Users => ids(&raw.ids, |id| id & 0xffff_ffff, ["ruid", "euid", "suid", "fsuid"], fields),
         Groups => ids(&raw.ids, |id| id >> 32, ["rgid", "egid", "sgid", "fsgid"], fields),
