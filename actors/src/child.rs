@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 
-use crate::driver::ExitSlot;
+use crate::exit::ExitSlot;
 use crate::{Exit, ExitCounts, Progress};
 
 /// Asks an actor to finish its current work, flush, and end with [`ActorCtx::end`]`(Exit::Stopped)`.

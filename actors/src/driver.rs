@@ -4,39 +4,13 @@ use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::task::Poll;
 
 use actix::{Actor, Addr, AsyncContext, Context};
-use model::lock::lock;
 
+use crate::exit::ExitSlot;
 use crate::progress::MARK;
 use crate::{ActorCtx, Child, Exit, Progress, State, clock};
-
-/// Holds an incarnation's exit once the actor or its supervisor has set one. The first one set counts.
-#[derive(Clone, Default)]
-pub(crate) struct ExitSlot {
-    inner: Arc<Mutex<(Option<Exit>, Option<Waker>)>>,
-}
-
-impl ExitSlot {
-    pub(crate) fn set(&self, exit: Exit) {
-        let mut slot = lock(&self.inner);
-        slot.0.get_or_insert(exit);
-        if let Some(waker) = slot.1.take() {
-            waker.wake();
-        }
-    }
-
-    fn poll(&self, cx: &TaskContext<'_>) -> Poll<Exit> {
-        let mut slot = lock(&self.inner);
-        if let Some(exit) = slot.0.clone() {
-            return Poll::Ready(exit);
-        }
-        slot.1 = Some(cx.waker().clone());
-        Poll::Pending
-    }
-}
 
 /// Builds the actor, reports its address through `started`, and runs it until it ends.
 pub(crate) async fn drive<A: Child, S: State>(

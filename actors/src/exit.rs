@@ -1,7 +1,10 @@
 //! Exits: how an incarnation of a child ended, as a value rather than a log line.
 
 use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
+use model::lock::lock;
 use serde::{Deserialize, Serialize};
 
 /// The way in which an actor's incarnation ended.
@@ -90,5 +93,30 @@ impl ExitCounts {
             Exit::Stalled(_) => &mut self.stalled,
         };
         *counter += 1;
+    }
+}
+
+/// Holds an incarnation's exit once the actor or its supervisor has set one. The first one set counts.
+#[derive(Clone, Default)]
+pub(crate) struct ExitSlot {
+    inner: Arc<Mutex<(Option<Exit>, Option<Waker>)>>,
+}
+
+impl ExitSlot {
+    pub(crate) fn set(&self, exit: Exit) {
+        let mut slot = lock(&self.inner);
+        slot.0.get_or_insert(exit);
+        if let Some(waker) = slot.1.take() {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Exit> {
+        let mut slot = lock(&self.inner);
+        if let Some(exit) = slot.0.clone() {
+            return Poll::Ready(exit);
+        }
+        slot.1 = Some(cx.waker().clone());
+        Poll::Pending
     }
 }

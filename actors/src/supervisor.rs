@@ -26,7 +26,8 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::child::Shared;
 use crate::clock::{self, Instant};
-use crate::driver::{self, ExitSlot};
+use crate::driver;
+use crate::exit::ExitSlot;
 use crate::progress::Watch;
 use crate::{
     ActorCtx, AnyChild, Backoff, Child, ChildRef, ChildStatus, Exit, Phase, Progress, Shutdown, State,

@@ -104,3 +104,8 @@ fn suggest(nearest: &Option<String>) -> String {
 pub(crate) fn reading(what: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
     move |source| Error::Read { what, source }
 }
+
+/// Returns the known name that is spelled most like `name`.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    known.min_by_key(|known| strsim::damerau_levenshtein(known, name)).map(str::to_owned)
+}

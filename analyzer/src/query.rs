@@ -5,7 +5,6 @@ mod matching;
 mod plan;
 mod sql;
 
-pub(crate) use columns::nearest;
 pub use matching::Undecided;
 pub(crate) use matching::{Matching, Tally};
 pub(crate) use sql::quote;

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 use super::error::EvalError;
 use super::ir::{Each, Literal, Node, Quantifier, Relation};
-use super::ops;
+use super::ops::{self, wrong};
 use super::source::Source;
 use super::time::Localize;
 use super::value::{Items, Value};
@@ -240,8 +240,4 @@ pub(super) fn constant(node: &Node) -> Option<bool> {
         Node::Const(Literal::Null) => Some(false),
         _ => None,
     }
-}
-
-pub(super) fn wrong<T>(operation: &'static str, found: &Value<'_>) -> Result<T> {
-    Err(EvalError::Type { operation, found: found.kind_name() })
 }

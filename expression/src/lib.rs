@@ -31,6 +31,7 @@ mod check_calls;
 mod conjuncts;
 mod error;
 mod eval;
+mod functions;
 mod fuzz_target;
 mod ir;
 mod kind;

@@ -18,14 +18,15 @@
 //! `lost.ring` has no claim: the kernel counts records that did not fit into its ring.
 
 mod follow;
+mod rings;
 mod sinks;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
-pub use follow::Pinned;
-use follow::SharedRings;
+pub use rings::Pinned;
+use rings::Rings;
 
 use crate::lock::{lock, read};
 use crate::offsets::{OffsetRange, OffsetTracker, Outcomes};
@@ -158,7 +159,7 @@ pub struct Accounts {
     /// Generations given to sinks so far.
     generations: Arc<AtomicU32>,
     accounts: Arc<Mutex<BTreeMap<TracerName, Arc<Account>>>>,
-    rings: SharedRings,
+    rings: Arc<Rings>,
 }
 
 impl Accounts {

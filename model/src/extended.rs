@@ -182,3 +182,15 @@ pub fn errno_name(number: i64) -> Option<String> {
         errno => Some(format!("{errno:?}")),
     }
 }
+
+pub(crate) fn visit_text<'a>(
+    name: &'static str,
+    bytes_name: &'static str,
+    text: &'a Text,
+    field: &mut dyn FnMut(&'a str, Field<'a>),
+) {
+    field(name, Field::Str(text.as_str().into()));
+    if let Some(hex) = text.raw_hex() {
+        field(bytes_name, Field::Str(hex.into()));
+    }
+}

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::details::{Direction, FlagSet, Usage};
-use crate::extended::{Field, errno_name};
+use crate::extended::{Field, errno_name, visit_text};
 use crate::{Details, File, Text, text};
 
 /// `O_*` bits with more than one bit first, as x86-64 and arm64 share them (asm-generic/fcntl.h).
@@ -283,18 +283,6 @@ fn visit_loss<'a>(loss: &'a crate::Loss, field: &mut dyn FnMut(&'a str, Field<'a
     field("cause", Field::Str(loss.cause.as_str().into()));
     field("from", Field::Str(loss.from.to_text().into()));
     field("to", Field::Str(loss.to.to_text().into()));
-}
-
-fn visit_text<'a>(
-    name: &'static str,
-    bytes_name: &'static str,
-    text: &'a Text,
-    field: &mut dyn FnMut(&'a str, Field<'a>),
-) {
-    field(name, Field::Str(text.as_str().into()));
-    if let Some(hex) = text.raw_hex() {
-        field(bytes_name, Field::Str(hex.into()));
-    }
 }
 
 /// Returns the names of the `O_*` bits, access mode first; bits without a name as hex.

@@ -36,10 +36,10 @@ use crate::pipe::{Pipe, PollResult};
 use crate::process::{self, Pipes, Process, StartError};
 use crate::protocol;
 use crate::settings::SubprocessSettings;
+use crate::state::SubprocessState;
 use crate::stderr::StderrLog;
 use crate::stdin_writer::StdinWriter;
 use crate::stdout_parser::StdoutParser;
-use crate::subprocess::SubprocessState;
 use crate::wiring::Wiring;
 
 /// Time from SIGTERM to SIGKILL, and from `stopped` to SIGTERM.

@@ -2,64 +2,22 @@
 
 mod work;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use actix::{Handler, Message};
 use actors::{ActorLoop, Exit, LoopActor, LoopCtx, Spec};
-use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::control::Control;
 use crate::host::Switch;
 use crate::output::Format;
 use crate::settings::ShellSettings;
+use crate::state::ShellState;
 use crate::wiring::Wiring;
 use model::lock::lock;
-use work::Work;
+use work::{Cached, Work};
 
-/// State that a shell tracer publishes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ShellState {
-    /// True while the command runs.
-    pub running: bool,
-    /// Number of runs begun.
-    pub runs: u64,
-    /// Number of records made.
-    pub emitted: u64,
-    /// Runs without any output that the previous run did not have, with the cache enabled.
-    pub unchanged: u64,
-    /// Lines or elements that should have been records but were not JSON objects. They count as lost records.
-    pub bad_lines: u64,
-    /// Lines in which the pattern was not found.
-    pub unmatched: u64,
-    /// Lines beyond the output limit. They count as lost records.
-    pub cut_lines: u64,
-    /// Runs that ended with an exit code other than 0, or by a signal.
-    pub failed: u64,
-    /// Runs killed because they took too long.
-    pub timed_out: u64,
-    /// Runs whose output was cut.
-    pub cut: u64,
-    /// Runs whose output was not UTF-8.
-    pub not_utf8: u64,
-    /// Runs that could not be started.
-    pub not_started: u64,
-    /// Description of the latest of these faults.
-    pub last_fault: Option<String>,
-}
-
-/// Output of the last run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cached {
-    output: Vec<u8>,
-    /// True if the output was longer and has been cut.
-    cut: bool,
-    /// Exit code of the run; `None` matches any.
-    code: Option<i32>,
-}
-
-/// Cache of one tracer; it outlives the tracer's incarnations.
-pub(crate) type Cache = Arc<Mutex<Option<Cached>>>;
+pub(crate) use work::Cache;
 
 /// Reads the cached output, which is not emitted again; duetector's `get_cache`.
 #[derive(Clone, Copy, Debug)]

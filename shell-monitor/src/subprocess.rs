@@ -7,44 +7,19 @@
 use std::sync::Arc;
 
 use actors::{ActorLoop, Backoff, Exit, LoopCtx, Placement, RestartPolicy, Spec};
-use serde::Serialize;
 use std::time::Duration;
 
 use crate::control::Control;
 use crate::host::Switch;
 use crate::session::{self, End, TERM_GRACE};
 use crate::settings::SubprocessSettings;
-use crate::stderr::StderrCounts;
-use crate::stdout_parser::LineCounts;
+use crate::state::SubprocessState;
 use crate::wiring::Wiring;
 
 /// Window in which restarts count against `restart_times`, at least.
 const RESTART_WINDOW: Duration = Duration::from_secs(600);
 /// Time for a killed child to be reaped and its last batches to be sent.
 const STOP_MARGIN: Duration = Duration::from_secs(3);
-
-/// State that a subprocess tracer publishes. Counts continue over restarts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct SubprocessState {
-    /// Process id of the running child.
-    pub pid: Option<u32>,
-    /// Number of children started.
-    pub starts: u64,
-    /// Lines that the children wrote to stdout.
-    pub stdout: LineCounts,
-    /// Lines that the children wrote to stderr.
-    pub stderr: StderrCounts,
-    /// Number of `event` messages sent.
-    pub polls: u64,
-    /// Number of `event` messages not sent, because the child has not read the previous one or has closed its stdin.
-    pub polls_skipped: u64,
-    /// Number of children that closed stdout and kept running.
-    pub stdout_closed: u64,
-    /// Number of children ended because they wrote nothing for too long.
-    pub silent: u64,
-    /// Description of how the last child ended.
-    pub last_exit: Option<String>,
-}
 
 /// Actor that keeps one child process.
 pub struct SubprocessTracer {

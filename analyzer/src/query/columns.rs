@@ -1,38 +1,14 @@
 //! Looks up the names in a query: columns, and fields of `extended`.
 
-use model::schema::{self, Column, ColumnKind};
+use model::schema;
 
-use crate::error::reading;
+use super::sql::{Sql, Target, quote};
+use crate::error::{nearest, reading};
 use crate::{Error, Store, Table};
 
 /// Rows read at each end of a table to collect names of fields. A name that is not among them is searched for in all
 /// rows, so this number affects only the time it takes.
 const SAMPLE: u32 = 200;
-
-/// The thing that a name in a query stands for.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Target {
-    /// The tracer a row is stored under.
-    Tracer,
-    /// The collector that wrote a row.
-    CollectorId,
-    /// The number of a row in its table.
-    Id,
-    /// A column of the table.
-    Column { name: &'static str, kind: ColumnKind },
-    /// A field of `extended`, as JSON paths; the first path that finds a value is used.
-    Field { paths: Vec<String> },
-}
-
-impl Target {
-    /// Returns where a column of a row is read.
-    pub(crate) fn of(column: Column) -> Self {
-        if column == Column::Tracer {
-            return Self::Tracer;
-        }
-        Self::Column { name: column.name(), kind: column.kind() }
-    }
-}
 
 /// Returns the columns that are shown if a query names none: those of a `Tracking`.
 pub(crate) fn tracking() -> Vec<(String, Target)> {
@@ -85,7 +61,7 @@ impl Names<'_> {
     fn sampled_fields(&self) -> rusqlite::Result<Vec<String>> {
         let mut names = Vec::new();
         for table in self.tables.iter().filter(|table| table.has("extended")) {
-            let quoted = super::sql::quote(&table.name);
+            let quoted = quote(&table.name);
             let sql = format!(
                 "WITH sample(extended) AS (
                      SELECT extended FROM (SELECT extended FROM {quoted} ORDER BY rowid LIMIT {SAMPLE})
@@ -105,12 +81,10 @@ impl Names<'_> {
 
     fn occurs(&self, target: &Target) -> rusqlite::Result<bool> {
         for table in self.tables {
-            let mut sql = super::sql::Sql::default();
+            let mut sql = Sql::default();
             let field = sql.field_type(table, target);
-            let text = format!(
-                "SELECT EXISTS (SELECT 1 FROM {} WHERE {field} IS NOT NULL)",
-                super::sql::quote(&table.name)
-            );
+            let text =
+                format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {field} IS NOT NULL)", quote(&table.name));
             let found = self.store.connection().query_row(
                 &text,
                 rusqlite::params_from_iter(sql.params()),
@@ -144,9 +118,4 @@ fn nearest_name(name: &str, seen: &[String]) -> Option<String> {
     let columns = schema::COLUMNS.iter().map(|column| column.name());
     let known = columns.chain(["tracer", "collector_id", "id"]).chain(built_in_fields());
     nearest(name, known.chain(seen.iter().map(String::as_str)))
-}
-
-/// Returns the known name that is spelled most like `name`.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    known.min_by_key(|known| strsim::damerau_levenshtein(known, name)).map(str::to_owned)
 }

@@ -19,8 +19,8 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use serde_json::Map;
 
-use super::columns::Target;
 use super::sql::Sql;
+use super::sql::Target;
 use crate::Table;
 
 /// Numbers the functions, because a connection may have several at once.

@@ -4,7 +4,8 @@
 use model::schema::ColumnKind;
 use rusqlite::types::Value;
 
-use super::columns::{Names, Target, tracking};
+use super::columns::{Names, tracking};
+use super::sql::Target;
 use super::sql::{Sql, quote};
 use super::{Condition, Matching, Query};
 use crate::rows::{Answer, Shown};

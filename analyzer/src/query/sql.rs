@@ -1,10 +1,35 @@
 //! Parts of SQL statements. Identifiers come from the schema and from the file's list of tables, and are quoted; values
 //! are always bound as parameters.
 
+use model::schema::{Column, ColumnKind};
 use rusqlite::types::Value;
 
-use super::columns::Target;
 use crate::Table;
+
+/// The thing that a name in a query stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Target {
+    /// The tracer a row is stored under.
+    Tracer,
+    /// The collector that wrote a row.
+    CollectorId,
+    /// The number of a row in its table.
+    Id,
+    /// A column of the table.
+    Column { name: &'static str, kind: ColumnKind },
+    /// A field of `extended`, as JSON paths; the first path that finds a value is used.
+    Field { paths: Vec<String> },
+}
+
+impl Target {
+    /// Returns where a column of a row is read.
+    pub(crate) fn of(column: Column) -> Self {
+        if column == Column::Tracer {
+            return Self::Tracer;
+        }
+        Self::Column { name: column.name(), kind: column.kind() }
+    }
+}
 
 /// Parameters collected while the text of a statement is composed.
 #[derive(Debug, Default)]

@@ -3,6 +3,7 @@
 //! lacks the fields its phrase needs, shows its path, else all its fields as `name=value`.
 
 mod agent;
+mod facts;
 mod files;
 mod network;
 mod processes;
@@ -12,14 +13,9 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::names::Names;
 use super::{escape, json};
-
-/// Characters of a command line that are shown; `--columns argv` shows all of it.
-const ARGUMENTS_SHOWN: usize = 80;
-
-/// Items of a long list that are shown before "and N more".
-const LISTED: usize = 4;
+pub(super) use facts::Facts;
+use facts::{arguments, in_parentheses};
 
 /// Fields that say where a process runs, not what it did; left out where all fields of a row are listed.
 const CONTEXT_FIELDS: [&str; 6] = ["cgroup", "cgroup_id", "pid_ns", "mnt_ns", "ns_pid", "tracer_name"];
@@ -62,50 +58,6 @@ pub fn tracers_with_phrases() -> impl Iterator<Item = &'static str> {
     PHRASES.iter().map(|(tracer, _)| *tracer)
 }
 
-/// The columns of a row that its phrase is made from.
-pub(super) struct Facts<'a> {
-    pub(super) tracer: &'a str,
-    pub(super) path: Option<&'a str>,
-    pub(super) count: Option<i64>,
-    /// The fields of `extended`.
-    pub(super) fields: &'a Map<String, Value>,
-    pub(super) names: &'a Names,
-}
-
-impl Facts<'_> {
-    fn text(&self, name: &str) -> Option<&str> {
-        self.fields.get(name)?.as_str()
-    }
-
-    fn unsigned(&self, name: &str) -> Option<u64> {
-        self.fields.get(name)?.as_u64()
-    }
-
-    fn signed(&self, name: &str) -> Option<i64> {
-        self.fields.get(name)?.as_i64()
-    }
-
-    fn is(&self, name: &str) -> bool {
-        self.fields.get(name).and_then(Value::as_bool).unwrap_or(false)
-    }
-
-    /// Texts of a list; none where there is no such list.
-    fn list(&self, name: &str) -> Vec<&str> {
-        let list = self.fields.get(name).and_then(Value::as_array);
-        list.map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
-    }
-
-    /// ` (A|B)` for the flags in field `name`, nothing where none is set.
-    fn flags(&self, name: &str) -> String {
-        in_parentheses(&self.list(name).join("|"))
-    }
-
-    /// The system call, with a space after it.
-    fn call(&self) -> Option<&str> {
-        self.text("call")
-    }
-}
-
 /// The phrase of a row, harmless for terminals.
 pub(super) fn phrase(row: &Facts<'_>) -> String {
     let found = PHRASES.iter().find(|(tracer, _)| *tracer == row.tracer);
@@ -134,34 +86,6 @@ fn all_fields(fields: &Map<String, Value>) -> String {
         format!("{}={value}", escape::visible(name))
     });
     fields.collect::<Vec<_>>().join(" ")
-}
-
-/// The command line in `argv`, with words quoted where they have spaces, and cut where it is long.
-fn arguments(row: &Facts<'_>) -> Option<String> {
-    let words = row.fields.get("argv")?.as_array()?.iter().filter_map(Value::as_str);
-    let line = words.map(quoted).collect::<Vec<_>>().join(" ");
-    let cut = line.char_indices().nth(ARGUMENTS_SHOWN);
-    Some(cut.map_or_else(|| line.clone(), |(at, _)| format!("{}…", &line[..at])))
-}
-
-fn quoted(word: &str) -> Cow<'_, str> {
-    if word.is_empty() || word.contains([' ', '\t', '\n', '\'']) {
-        Cow::Owned(format!("'{word}'"))
-    } else {
-        Cow::Borrowed(word)
-    }
-}
-
-fn in_parentheses(text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!(" ({text})") }
-}
-
-/// The first few of a list, and how many there are beside them.
-fn shortened(list: &[&str]) -> String {
-    match list.split_at_checked(LISTED) {
-        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
-        _ => list.join(", "),
-    }
 }
 
 #[cfg(test)]

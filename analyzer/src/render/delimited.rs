@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use super::{Output, RenderError, escape, json};
+use super::format::{Output, RenderError};
+use super::{escape, json};
 use crate::{Answer, Cell};
 
 pub(super) fn rows(answer: &mut Answer<'_>, output: Output, out: &mut dyn Write) -> Result<u64, RenderError> {

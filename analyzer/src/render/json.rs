@@ -6,8 +6,8 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::ser::{CompactFormatter, Formatter};
 
-use super::RenderError;
 use super::escape::is_hostile;
+use super::format::RenderError;
 use crate::rows::Shown;
 use crate::{Answer, Brief, Row};
 

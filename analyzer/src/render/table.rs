@@ -7,11 +7,11 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use model::Lost;
 use model::schema::ColumnKind;
 use serde_json::{Map, Value};
-use terminal_size::{Width, terminal_size_of};
 
 use super::about::{self, Facts};
+use super::format::{Output, RenderError};
 use super::names::Names;
-use super::{Output, RenderError, escape, json};
+use super::{escape, json};
 use crate::{Answer, Brief, Cell, Row, TracerBrief};
 
 /// Rows of one table; the widest cell among them decides the width of its column.
@@ -211,10 +211,9 @@ fn new_table(output: Output, names: &[String]) -> Table {
 }
 
 /// Returns the width of the terminal, if it reports a useful one.
-pub(super) fn terminal_width() -> Option<u16> {
-    let (Width(width), _) = terminal_size_of(io::stdout())?;
+pub fn terminal_width() -> Option<u16> {
     // Serial consoles report 0.
-    Some(width).filter(|width| *width >= NARROWEST)
+    Table::new().width().filter(|width| *width >= NARROWEST)
 }
 
 fn right(table: &mut Table, index: usize) {

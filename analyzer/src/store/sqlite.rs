@@ -8,8 +8,7 @@ use model::schema;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::Error;
-use crate::error::reading;
-use crate::query::nearest;
+use crate::error::{nearest, reading};
 
 /// Time to wait for a writer without a write-ahead log (Python duetector) to release its lock on the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

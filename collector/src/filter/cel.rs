@@ -7,7 +7,7 @@ use model::lock::lock;
 use model::{Problem, Tracking};
 
 use super::config::FilterConfig;
-use super::{ENRICHED, Stage};
+use super::stage::{ENRICHED, Stage};
 use crate::normalize::local_micros;
 
 /// Rows for which an expression could not be evaluated.

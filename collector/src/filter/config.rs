@@ -7,7 +7,6 @@ use model::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Filters;
 use super::list::entries;
 use super::pattern::is_found_in_anything;
 
@@ -39,11 +38,6 @@ impl Default for FiltersConfig {
 }
 
 impl FiltersConfig {
-    /// Returns everything that is wrong with the settings.
-    pub fn validate(&self, prefix: &str) -> Vec<Problem> {
-        Filters::compile(self, prefix).err().unwrap_or_default()
-    }
-
     /// Returns warnings: settings that are valid but probably a mistake. They are shown when the configuration is
     /// read.
     pub fn warnings(&self, prefix: &str) -> Vec<Problem> {

@@ -9,6 +9,7 @@ mod pattern;
 mod pushdown;
 mod python;
 mod rules;
+mod stage;
 
 use std::collections::HashSet;
 
@@ -19,35 +20,8 @@ pub use cel::Failures;
 pub use config::{FilterConfig, FilterKind, FiltersConfig, default_filters};
 pub use fuzz_target::fuzz_target;
 use rules::PatternFilter;
-
-/// Stage of processing, which determines the fields that a row has. Each filter decides as early as it can, so that
-/// dropped rows need not be enriched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// The row has the record's own fields.
-    Normalized,
-    /// The row also has the fields that enrichment adds.
-    Enriched,
-}
-
-/// Field name in expressions for [`Tracking::ancestors`].
-const ANCESTORS: &str = "ancestors";
-
-/// Fields that enrichment adds.
-const ENRICHED: [&str; 12] = [
-    ANCESTORS,
-    "cwd",
-    "exe",
-    "container_id",
-    "cwd_bytes",
-    "exe_bytes",
-    "cgroup",
-    "container_runtime",
-    "container_name",
-    "container_image",
-    "pod_uid",
-    "target_exec_id",
-];
+use stage::ANCESTORS;
+pub use stage::Stage;
 
 /// All filters of a run, compiled.
 #[derive(Debug, Default)]
@@ -121,6 +95,13 @@ impl Filters {
             Rule::Pattern(_) => None,
             Rule::Cel(cel) => Some((filter.name.as_str(), cel.take_failures()?)),
         })
+    }
+}
+
+impl FiltersConfig {
+    /// Returns everything that is wrong with the settings.
+    pub fn validate(&self, prefix: &str) -> Vec<Problem> {
+        Filters::compile(self, prefix).err().unwrap_or_default()
     }
 }
 

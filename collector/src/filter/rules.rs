@@ -7,8 +7,9 @@ use model::schema::{Column, ColumnValue};
 use model::{Problem, Tracking};
 
 use super::config::FilterConfig;
+use super::list;
 use super::pattern::Patterns;
-use super::{ENRICHED, Stage, list};
+use super::stage::{ENRICHED, Stage};
 
 /// Settings that apply even without `enable_customize_exclude`.
 pub(super) const OWN_KEYS: [&str; 5] =

@@ -24,8 +24,6 @@
 mod shared;
 mod work;
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{Handler, Message, ResponseFuture};
@@ -35,7 +33,7 @@ use tokio::sync::oneshot;
 use super::Sink;
 pub(crate) use shared::Shared;
 pub use shared::SinkState;
-use work::Writer;
+use work::{Flushes, Writer};
 
 /// Asks a sink to write everything that is queued; answered when all of it is written or lost.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +48,6 @@ pub struct SinkActor {
     writer: Option<Writer>,
     flushes: Flushes,
 }
-
-/// Requests to flush that the loop has not answered yet.
-type Flushes = Rc<RefCell<Vec<oneshot::Sender<()>>>>;
 
 impl SinkActor {
     pub(crate) fn new(ctx: LoopCtx<SinkState>, shared: Arc<Shared>, sink: Box<dyn Sink>) -> Self {

@@ -7,9 +7,9 @@
 //! checkpoint with nothing lost and nothing stored twice. While the store can't write, settled ranges are released
 //! without one. See [`crate::offsets`] for the ranges themselves.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering::Relaxed;
 
+use super::rings::Pinned;
 use super::{Account, Accounts};
 use crate::lock::lock;
 use crate::offsets::{Checkpoint, OffsetTracker, Outcomes};
@@ -83,23 +83,6 @@ impl Account {
     }
 }
 
-/// Identifies the pinned rings, which outlive the agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pinned {
-    /// Identity of this set of rings; never used twice.
-    pub pin: String,
-    /// True if the rings already existed when this run began.
-    pub adopted: bool,
-}
-
-/// State of the pinned rings that all accounts of a run share.
-#[derive(Debug, Default)]
-pub(super) struct Rings {
-    pinned: Mutex<Option<Pinned>>,
-    flush_requested: AtomicBool,
-    store_down: AtomicBool,
-}
-
 impl Accounts {
     /// Sets the pinned rings that checkpoints refer to from now on.
     pub fn set_pinned(&self, pinned: Pinned) {
@@ -132,6 +115,3 @@ impl Accounts {
         self.rings.store_down.load(Relaxed)
     }
 }
-
-/// The state of the pinned rings, shared by all clones of [`Accounts`].
-pub(super) type SharedRings = Arc<Rings>;

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::visit_text;
-use crate::extended::Field;
+use crate::extended::{Field, visit_text};
 use crate::{Dns, Ends, Socket, Text};
 
 type Visitor<'a, 'v> = &'v mut dyn FnMut(&'a str, Field<'a>);

@@ -1,36 +1,9 @@
 //! Remembers the paths of cgroups.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::ProcessTable;
 use crate::CgroupId;
-
-/// Largest number of cgroups whose paths are remembered, removed cgroups included. The oldest entries are dropped
-/// first; the processes in such a cgroup still have its path.
-pub const CGROUPS_KEPT: usize = 16_384;
-
-#[derive(Debug, Default)]
-pub(super) struct Cgroups {
-    paths: HashMap<CgroupId, Arc<str>>,
-    by_age: VecDeque<CgroupId>,
-    /// Number of cgroups ever added.
-    learnt: u64,
-}
-
-impl Cgroups {
-    fn learn(&mut self, id: CgroupId, path: &Arc<str>) {
-        if self.paths.insert(id, path.clone()).is_none() {
-            self.by_age.push_back(id);
-            self.learnt += 1;
-        }
-        if self.by_age.len() > CGROUPS_KEPT
-            && let Some(oldest) = self.by_age.pop_front()
-        {
-            self.paths.remove(&oldest);
-        }
-    }
-}
 
 impl ProcessTable {
     /// Notes the path of a cgroup, which is the same for all processes in it, whether the table knows them or not.
@@ -61,6 +34,7 @@ impl ProcessTable {
 
 #[cfg(test)]
 mod tests {
+    use super::super::CGROUPS_KEPT;
     use super::*;
 
     #[test]

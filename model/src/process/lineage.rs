@@ -1,9 +1,8 @@
 //! Ancestry: the chain of processes that each process descends from.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use super::{Inner, ProcessTable};
+use super::{Inner, Lineage, ProcessTable};
 use crate::ExecId;
 
 /// Largest number of generations in a lineage; a process with more ancestors has no known lineage.
@@ -16,9 +15,6 @@ const FIRST: u32 = 1;
 /// the kernel. The kernel never learns changes that are dropped before; for those processes the collector applies the
 /// filters.
 const BIRTHS_KEPT: usize = 4096;
-
-/// Pids of a process and its ancestors, nearest first; see [`ProcessTable::lineage`].
-pub type Lineage = Arc<[u32]>;
 
 impl Inner {
     fn set_lineage(&mut self, process: ExecId, lineage: Lineage) {

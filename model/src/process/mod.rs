@@ -17,14 +17,12 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::lock::{read, write};
-use crate::{BootNs, ExecId, Text};
-use cgroups::Cgroups;
+use crate::{BootNs, CgroupId, ExecId, Text};
 
 mod cgroups;
 mod lineage;
 
-pub use cgroups::CGROUPS_KEPT;
-pub use lineage::{LINEAGE_LIMIT, Lineage};
+pub use lineage::LINEAGE_LIMIT;
 
 /// Number of ended processes that are remembered, so that records still in flight find them. About 300 bytes each.
 const ENDED_KEPT: usize = 32_768;
@@ -36,6 +34,13 @@ const CHANGES_KEPT: usize = 64;
 /// Tolerance after a process's end within which its pid still refers to it: the system call that ends a process may be
 /// recorded later than the end, on a busy machine by this much. The kernel does not reuse a pid that soon.
 const ENDS_EARLIER_NS: u64 = 100_000_000;
+
+/// Largest number of cgroups whose paths are remembered, removed cgroups included. The oldest entries are dropped
+/// first; the processes in such a cgroup still have its path.
+pub const CGROUPS_KEPT: usize = 16_384;
+
+/// Pids of a process and its ancestors, nearest first; see [`ProcessTable::lineage`].
+pub type Lineage = Arc<[u32]>;
 
 /// State of a process between two changes (exec, chdir, move to another cgroup).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,6 +169,28 @@ impl ProcessTable {
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
         write(&self.inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Cgroups {
+    paths: HashMap<CgroupId, Arc<str>>,
+    by_age: VecDeque<CgroupId>,
+    /// Number of cgroups ever added.
+    learnt: u64,
+}
+
+impl Cgroups {
+    fn learn(&mut self, id: CgroupId, path: &Arc<str>) {
+        if self.paths.insert(id, path.clone()).is_none() {
+            self.by_age.push_back(id);
+            self.learnt += 1;
+        }
+        if self.by_age.len() > CGROUPS_KEPT
+            && let Some(oldest) = self.by_age.pop_front()
+        {
+            self.paths.remove(&oldest);
+        }
     }
 }
 

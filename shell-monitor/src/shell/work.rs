@@ -1,20 +1,34 @@
 //! The loop of a shell tracer's actor: runs the command, makes records of new output, and waits for the next run.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use actors::{Exit, LoopCtx, clock};
+use model::lock::lock;
 use model::{Details, LossPoint, Moment, Record};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
-use super::{Cache, Cached, ShellState, lock};
 use crate::command::{self, Run, Why};
 use crate::control::Control;
 use crate::output::{self, Format, Skip, Unit};
 use crate::pending::Pending;
 use crate::process::StartError;
 use crate::settings::{Parse, ShellSettings};
+use crate::state::ShellState;
 use crate::wiring::Wiring;
+
+/// Output of the last run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cached {
+    pub(super) output: Vec<u8>,
+    /// True if the output was longer and has been cut.
+    pub(super) cut: bool,
+    /// Exit code of the run; `None` matches any.
+    pub(super) code: Option<i32>,
+}
+
+/// Cache of one tracer; it outlives the tracer's incarnations.
+pub(crate) type Cache = Arc<Mutex<Option<Cached>>>;
 
 /// State shared by the actor and its loop.
 #[derive(Clone)]

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::Wanted;
-use super::matrix::{Boot, Suite, program};
+use super::matrix::{Boot, Matrix, Suite, program};
+use crate::programs::Programs;
 use crate::run::{self, find};
 
 const INIT: &str = include_str!("init.sh");
@@ -20,7 +20,7 @@ const RESULTS: &str = "/dev/ttyS1";
 /// Builds it, which takes a few seconds, and returns its path.
 pub(crate) fn build(wanted: &Wanted<'_>, modules: &[(String, PathBuf)]) -> Result<PathBuf> {
     let (matrix, programs) = (wanted.matrix, wanted.programs);
-    let root = wanted.folder().join("root");
+    let root = wanted.folder.join("root");
     if root.exists() {
         fs::remove_dir_all(&root).with_context(|| format!("cannot clear {}", root.display()))?;
     }
@@ -51,7 +51,7 @@ pub(crate) fn build(wanted: &Wanted<'_>, modules: &[(String, PathBuf)]) -> Resul
         .examples
         .iter()
         .try_for_each(|folder| tree.examples(&run::root().join(folder), &programs.agent))?;
-    tree.archive(&wanted.folder().join("initramfs"))
+    tree.archive(&wanted.folder.join("initramfs"))
 }
 
 /// The name of a boot as a file's.
@@ -232,4 +232,14 @@ fn matching(folder: &Path, start: &str, end: &str) -> Vec<PathBuf> {
     let fits =
         |name: &str| name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end);
     entries.filter(|entry| fits(&entry.file_name().to_string_lossy())).map(|entry| entry.path()).collect()
+}
+
+/// The boots of one command, and the tests that run in them.
+pub(super) struct Wanted<'a> {
+    pub(super) matrix: &'a Matrix,
+    pub(super) boots: Vec<Boot>,
+    pub(super) programs: &'a Programs,
+    pub(super) filter: Option<&'a str>,
+    /// Folder of the suites' results and the guests' logs.
+    pub(super) folder: PathBuf,
 }

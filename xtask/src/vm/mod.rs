@@ -15,7 +15,7 @@ mod kernel;
 mod matrix;
 mod report;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -27,6 +27,7 @@ use crate::plan::{Plan, Scales, Step, exactly};
 use crate::programs::{self, Programs};
 use crate::test::Outcome;
 use crate::{run, setup};
+use image::Wanted;
 use kernel::Unpacked;
 use matrix::{Boot, Kernel, Matrix};
 use report::Column;
@@ -57,15 +58,6 @@ const ALL: Step = Step {
     seconds: 3000,
     scales: Scales::WithProcessors,
 };
-
-/// The boots of one command, and the tests that run in them.
-struct Wanted<'a> {
-    matrix: &'a Matrix,
-    boots: Vec<Boot>,
-    programs: &'a Programs,
-    filter: Option<&'a str>,
-    folder: PathBuf,
-}
 
 /// Builds, boots and prints the table. A kernel that this machine can't boot is counted as ignored, with the reason; if
 /// it was named or in CI, that is a failure.
@@ -191,11 +183,6 @@ impl Wanted<'_> {
             modules.extend(unpacked.modules(&self.matrix.modules)?);
         }
         image::build(self, &modules)
-    }
-
-    /// The folder of the suites' results and the guests' logs.
-    fn folder(&self) -> &Path {
-        &self.folder
     }
 }
 

@@ -1,7 +1,7 @@
 //! Phrases of the rows that the agent writes about itself: `loss`, `manifest`.
 
+use super::facts::{Facts, shortened};
 use super::units::counted;
-use super::{Facts, shortened};
 
 /// `12 records of open lost in the ring buffer: it was full`
 pub(super) fn loss(row: &Facts<'_>) -> Option<String> {

@@ -2,8 +2,8 @@
 
 use model::WallTime;
 
+use super::facts::{Facts, in_parentheses};
 use super::units::{bytes, counted, duration};
-use super::{Facts, in_parentheses};
 
 /// `/srv/out.csv (O_WRONLY|O_CREAT|O_TRUNC)`. Reading is not mentioned, because most opens are for reading, and neither is
 /// O_CLOEXEC, which concerns only a later exec.

@@ -1,7 +1,7 @@
 //! Phrases of tracers of sockets: `connect`, `accept`, `close`, `bind`, `udp`, `dns`.
 
+use super::facts::{Facts, shortened};
 use super::units::{bytes, counted, duration};
-use super::{Facts, shortened};
 
 /// `to 10.0.0.1:443`, `to /run/nscd/socket (process 812)`
 pub(super) fn connect(row: &Facts<'_>) -> Option<String> {

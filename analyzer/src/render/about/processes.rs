@@ -1,8 +1,8 @@
 //! Phrases of tracers of processes and of the kernel: `exec`, `clone`, `exit`, `ptrace`, `kill`, `setuid`, `bpf`, `module`,
 //! `memfd`.
 
+use super::facts::{Facts, arguments, in_parentheses, shortened};
 use super::units::{bytes, counted, duration};
-use super::{Facts, arguments, in_parentheses, shortened};
 
 /// Names of the signals 1 to 31, the same on x86-64 and arm64 (asm-generic/signal.h).
 const SIGNALS: [&str; 31] = [

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::super::names::Names;
 use super::*;
 
 /// Alice is user 1000, staff is group 50; no other number has a name.

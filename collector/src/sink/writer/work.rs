@@ -1,6 +1,8 @@
 //! The loop of a sink's actor: takes batches off the queue, writes them, retries, and settles their claims.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -10,7 +12,6 @@ use actors::{Backoff, Exit, LoopCtx};
 use model::{LossPoint, Routed, TracerName};
 use tokio::sync::oneshot;
 
-use super::Flushes;
 use super::shared::{Shared, SinkState};
 use crate::loss;
 use crate::sink::{PinnedCheckpoint, Rejected, Sink, SinkError, TracerAccount, Trouble};
@@ -22,6 +23,9 @@ const PRESSURE_POLL: Duration = Duration::from_millis(20);
 /// Delays between retries of the same batches.
 const BACKOFF: Backoff =
     Backoff { base: Duration::from_millis(20), cap: Duration::from_millis(500), jitter: 0.2 };
+
+/// Requests to flush that the loop has not answered yet.
+pub(super) type Flushes = Rc<RefCell<Vec<oneshot::Sender<()>>>>;
 
 /// Loop of one incarnation.
 pub(super) struct Writer {
