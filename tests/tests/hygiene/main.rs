@@ -2,11 +2,13 @@
 //! language.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
+mod circles;
 mod crates;
 mod documents;
 mod files;
 mod kernel;
 mod language;
+mod modules;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tests::wait::now;
 use tests::{Setup, binary, until};
 
-use crate::measures::{cpu_seconds, median};
+use crate::figure::{cpu_seconds, median};
 
 const EVENTS: u64 = 2_000_000;
 const STORED: Duration = Duration::from_secs(120);

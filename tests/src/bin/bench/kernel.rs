@@ -8,7 +8,7 @@ use std::process::Command;
 use tests::workload::succeed;
 use tests::{Agent, Setup, catalog};
 
-use crate::measures::{Figure, figure};
+use crate::figure::{Figure, figure};
 
 const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
 const UID: u32 = 9963;

@@ -2,6 +2,7 @@
 //! tools where they are installed. `cargo xtask bench` builds and runs this.
 
 mod children;
+mod figure;
 mod kernel;
 mod machine;
 mod measures;

@@ -10,6 +10,7 @@ use tests::workload::{generate, generator};
 use tests::{Agent, Scratch, Setup, until, within};
 
 use crate::children::{self, Flood};
+use crate::figure::{Figure, cpu_seconds, figure, median};
 use crate::kernel::{self, Cost};
 use crate::slowdowns::{self, Slowdown};
 use crate::watchers::open_only;
@@ -27,29 +28,6 @@ pub(crate) struct Figures {
     pub(crate) kernel: Vec<Cost>,
     /// Rates that subprocess tracers reach.
     pub(crate) children: Vec<Flood>,
-}
-
-/// A figure that has a budget.
-pub(crate) struct Figure {
-    pub(crate) what: String,
-    pub(crate) value: f64,
-    pub(crate) digits: usize,
-    pub(crate) unit: &'static str,
-    pub(crate) must: f64,
-    pub(crate) goal: f64,
-}
-
-impl Figure {
-    /// Returns which of the two limits the figure meets. A limit above its goal is a ceiling, one below it is a floor.
-    pub(crate) fn verdict(&self) -> &'static str {
-        let meets =
-            |limit: f64| if self.must >= self.goal { self.value <= limit } else { self.value >= limit };
-        match (meets(self.must), meets(self.goal)) {
-            (_, true) => "ok, goal",
-            (true, false) => "ok",
-            (false, false) => "**over**",
-        }
-    }
 }
 
 impl Figures {
@@ -75,16 +53,6 @@ impl Figures {
         ]);
         Self { slowdowns, figures, kernel, children: children::take(rounds) }
     }
-}
-
-pub(crate) fn figure(
-    what: impl Into<String>,
-    value: f64,
-    digits: usize,
-    unit: &'static str,
-    (must, goal): (f64, f64),
-) -> Figure {
-    Figure { what: what.into(), value, digits, unit, must, goal }
 }
 
 /// Returns the agent's CPU seconds per million paced opens, all of them stored, and the bytes a row takes in the file.
@@ -189,19 +157,4 @@ fn drain(agent: &Agent) -> u64 {
         let open = agent.tracer("open");
         (open["in_flight"] == 0).then(|| open["stored"].as_u64()).flatten()
     })
-}
-
-/// Returns user and system time of the agent so far.
-pub(crate) fn cpu_seconds(agent: &Agent) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", agent.pid())).unwrap_or_default();
-    // After the name, which may hold anything: fields 14 and 15 of proc(5), in hundredths of a second.
-    let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    let ticks =
-        |field: usize| fields.get(field).and_then(|text| text.parse::<f64>().ok()).unwrap_or(f64::NAN);
-    (ticks(11) + ticks(12)) / 100.0
-}
-
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -7,7 +7,7 @@ use tests::wait::now;
 use tests::workload::{generate, succeed};
 use tests::{Scratch, binary};
 
-use crate::measures::{Figure, figure, median};
+use crate::figure::{Figure, figure, median};
 use crate::watchers::Watcher;
 
 /// A program whose slowdown is measured.
