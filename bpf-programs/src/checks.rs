@@ -6,8 +6,10 @@ use serde::Serialize;
 
 use crate::catalog::tracers;
 use crate::config::EbpfConfig;
+use crate::errors::{AttachError, LoadError};
 use crate::facts::{self, Capabilities, Capability};
-use crate::loader::{AttachError, Hooked, LoadError};
+use crate::kernel::Attached;
+use crate::loader::Loaded;
 use crate::programs::{Hook, Tracer};
 use crate::spawn::try_kernel;
 use crate::tier::{Choice, Tier};
@@ -45,19 +47,19 @@ pub struct Checks {
 /// detached again at once.
 pub fn check(config: &EbpfConfig) -> Checks {
     match try_kernel(config) {
-        Ok(mut kernel) => {
-            kernel.attach_lifecycle();
-            let tier = kernel.tier();
+        Ok(Loaded { mut hooks, .. }) => {
+            let table = hooks.attach_lifecycle();
+            let tier = hooks.tier;
             let tracers = tracers();
             let mut with_advice = |one| {
-                let mut check = assess(one, tier, kernel.unseen(one), kernel.try_attach(one));
+                let mut check = assess(one, tier, hooks.unseen(one), hooks.try_attach(one));
                 if config.tier != Choice::Auto && !check.missing.is_empty() {
                     check.advise(vec![OTHER_HOOKS.to_owned()]);
                 }
                 check
             };
             let tracers = tracers.map(&mut with_advice).collect();
-            Checks { tracers, table: kernel.lacks() }
+            Checks { tracers, table }
         }
         Err(cause) => {
             let tracers = tracers().map(|tracer| hopeless(tracer, &cause)).collect();
@@ -66,7 +68,7 @@ pub fn check(config: &EbpfConfig) -> Checks {
     }
 }
 
-type Tried = Vec<(&'static crate::programs::Program, Result<Hooked, AttachError>)>;
+type Tried = Vec<(&'static crate::programs::Program, Result<Attached, AttachError>)>;
 
 /// Turns the results of attaching a tracer's programs into a check.
 fn assess(tracer: &Tracer, tier: Tier, unseen: Vec<String>, tried: Tried) -> Check {
@@ -81,7 +83,7 @@ fn assess(tracer: &Tracer, tier: Tier, unseen: Vec<String>, tried: Tried) -> Che
     for (program, result) in tried {
         let cause = match result {
             Ok(found) => {
-                found.missing.into_iter().for_each(|line| check.lack(line));
+                found.without.into_iter().for_each(|line| check.lack(line));
                 continue;
             }
             Err(cause) => cause,
@@ -157,7 +159,7 @@ fn tracefs_missing(cause: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loader::NEEDED;
+    use crate::errors::NEEDED;
 
     #[test]
     fn without_permission_everything_missing_is_reported_at_once() {

@@ -8,7 +8,7 @@ use model::lock::lock;
 use model::{Account, Batch, Claim, Details, Moment, Record, TracerName};
 use serde_json::{Map, Value, json};
 
-use crate::host::Attached;
+use crate::kernel::Attached;
 use crate::tier::Tier;
 
 /// Emits the manifest rows of one tracer.

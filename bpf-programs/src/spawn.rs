@@ -7,8 +7,9 @@ use actors::{LoopRef, Placement, Spec, Supervisor};
 
 use crate::catalog::tracers;
 use crate::config::EbpfConfig;
+use crate::errors::LoadError;
 use crate::host::{EbpfHost, Handover};
-use crate::loader::{Kernel, LoadError, Pins};
+use crate::loader::{Loaded, Pins};
 use crate::tracer::{EbpfTracer, Shared};
 
 /// Starts a host under a supervisor.
@@ -30,8 +31,8 @@ pub(crate) fn spawn_tracer(supervisor: &Supervisor, shared: Shared) -> LoopRef<E
 }
 
 /// Loads the object with the programs of all tracers, for [`crate::checks`].
-pub(crate) fn try_kernel(config: &EbpfConfig) -> Result<Kernel, LoadError> {
-    Kernel::load(config, &tracers().collect::<Vec<_>>())
+pub(crate) fn try_kernel(config: &EbpfConfig) -> Result<Loaded, LoadError> {
+    Loaded::load(config, &tracers().collect::<Vec<_>>())
 }
 
 /// Removes everything that an agent with this work directory has pinned, detaching programs that are still attached;

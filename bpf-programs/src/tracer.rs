@@ -13,8 +13,9 @@ use actors::{ActorLoop, AskError, Exit, LoopActor, LoopCtx, LoopRef, Outbox, Pha
 use model::{Account, Batch, LossPoint, Record};
 use serde::Serialize;
 
-use crate::host::{Attach, Attached, Detach, EbpfHost, RawBatch};
-use crate::loader::AttachError;
+use crate::errors::AttachError;
+use crate::host::{Attach, Detach, EbpfHost, RawBatch};
+use crate::kernel::Attached;
 use crate::manifest::Manifest;
 use crate::programs::Tracer;
 

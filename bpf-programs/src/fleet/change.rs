@@ -12,8 +12,8 @@ use model::{Accounts, Batch, Changes, MANIFEST, ProcessTable, TracerName, change
 use super::NotSwitched;
 use super::plan::{Prepared, Present, TracerHandle};
 use crate::catalog::tracers;
-use crate::host::{Detach, EbpfHost, Handover, SetPollInterval, SetRules, SetUids, Source, TracerSlot};
-use crate::loader::{Kernel, Pinning};
+use crate::host::{Detach, EbpfHost, Handover, SetPollInterval, SetRules, SetUids, TracerSlot};
+use crate::loader::{Loaded, Pinning};
 use crate::manifest::Manifest;
 use crate::programs::Tracer;
 use crate::rules::Lowered;
@@ -155,10 +155,9 @@ impl Inner {
         let (rules, table) = (self.rules.clone(), self.processes.clone());
         *lock(&rules) = Arc::new(present.rules());
         let open = move || {
-            let mut kernel = Kernel::start(&config, &wanted, pinning.as_ref())?;
+            let mut kernel = Loaded::start(&config, &wanted, pinning.as_ref())?.into_kernel();
             kernel.set_rules(&lock(&rules), &table);
-            kernel.attach_lifecycle();
-            Ok(Box::new(kernel) as Box<dyn Source>)
+            Ok(kernel)
         };
         let (processes, accounts) = (self.processes.clone(), self.accounts.clone());
         let handover = Handover::new(slots, processes, accounts, interval, Box::new(open));

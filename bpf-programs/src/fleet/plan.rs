@@ -133,7 +133,7 @@ mod tests {
         let (supervisor, accounts) = (Supervisor::new(), Accounts::new(&[]));
         let (collector, _) = Outbox::channel(1, WhenFull::Block);
         // The host's object never loads, which does not matter for a plan.
-        let open = Box::new(|| Err(crate::loader::LoadError::NotBuilt));
+        let open = Box::new(|| Err(crate::errors::LoadError::NotBuilt));
         let handover = Handover::new(
             Vec::new(),
             ProcessTable::default(),

@@ -2,26 +2,58 @@
 
 use model::{OffsetRange, ProcessTable};
 
-use super::core::HostCounters;
-use super::source::{Ring, Source};
 use super::tracer_channel::TracerChannel;
+use crate::kernel::{Records, Ring};
+use crate::programs::Tracer;
 use crate::tracers::lifecycle;
 use crate::wire::{COUNT_SLOTS, Header};
 
 /// Records of one ring that are read before the room of earlier ones is returned to the kernel.
 const STRIDE: usize = 256;
 
-/// The channels of all tracers, by kind, and the process table. Separate from the source, so that a record is handled
-/// in place while the source is being read.
+/// Counters of records that belong to no tracer's account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct HostCounters {
+    /// Records lost because the lifecycle ring was full; the process table misses their contents.
+    pub(super) lifecycle_lost: u64,
+    /// Records too short or of an unknown kind.
+    pub(super) malformed: u64,
+    /// Lifecycle records that could not be read for the process table.
+    pub(super) unreadable: u64,
+}
+
+/// The channels of all tracers, by kind, and the process table. Separate from the kernel side, so that a record is
+/// handled in place while a ring is being read.
 pub(super) struct Demux {
-    pub(super) channels: Vec<TracerChannel>,
-    /// Index into `channels`, by kind.
-    pub(super) by_kind: [Option<usize>; COUNT_SLOTS as usize],
+    channels: Vec<Option<TracerChannel>>,
     pub(super) table: ProcessTable,
     pub(super) counters: HostCounters,
 }
 
 impl Demux {
+    pub(super) fn new(table: ProcessTable) -> Self {
+        let channels = (0..COUNT_SLOTS).map(|_| None).collect();
+        Self { channels, table, counters: HostCounters::default() }
+    }
+
+    /// Sets the channel of its tracer.
+    pub(super) fn open(&mut self, channel: TracerChannel) {
+        let kind = channel.tracer().kind as usize;
+        self.channels[kind] = Some(channel);
+    }
+
+    pub(super) fn channels(&self) -> impl Iterator<Item = &TracerChannel> {
+        self.channels.iter().flatten()
+    }
+
+    pub(super) fn channels_mut(&mut self) -> impl Iterator<Item = &mut TracerChannel> {
+        self.channels.iter_mut().flatten()
+    }
+
+    pub(super) fn channel(&mut self, tracer: &Tracer) -> Option<&mut TracerChannel> {
+        self.channels[tracer.kind as usize].as_mut()
+    }
+
     /// Passes a record to its tracer's channel and, from the lifecycle ring, to the process table.
     pub(super) fn take(&mut self, ring: Ring, range: OffsetRange, record: &[u8]) {
         let Ok(header) = Header::parse(record) else {
@@ -29,8 +61,8 @@ impl Demux {
             return;
         };
         if header.is_traced() {
-            match self.by_kind.get(header.kind as usize).copied().flatten() {
-                Some(channel) => self.channels[channel].take(record, header.at(), range),
+            match self.channels.get_mut(header.kind as usize).and_then(Option::as_mut) {
+                Some(channel) => channel.take(record, header.at(), range),
                 None => self.counters.malformed += 1,
             }
         }
@@ -41,7 +73,7 @@ impl Demux {
 
     /// Returns the position of the first record of a ring that must stay there until the store has committed it.
     pub(super) fn held_from(&self, ring: Ring) -> Option<u64> {
-        self.channels.iter().filter_map(|channel| channel.held_from(ring)).min()
+        self.channels().filter_map(|channel| channel.held_from(ring)).min()
     }
 
     /// Applies a record to the process table. This happens after the tracer's copy is made, so a failure here costs the
@@ -54,12 +86,12 @@ impl Demux {
 }
 
 /// Reads up to `limit` records of a ring, returning room to the kernel on the way; returns how many were read.
-pub(super) fn read(source: &mut dyn Source, demux: &mut Demux, ring: Ring, limit: usize) -> usize {
+pub(super) fn read(records: &mut dyn Records, demux: &mut Demux, ring: Ring, limit: usize) -> usize {
     let mut count = 0;
     while count < limit {
         let visit = &mut |range, record: &[u8]| demux.take(ring, range, record);
-        let some = source.drain(ring, STRIDE.min(limit - count), visit);
-        source.release(ring, demux.held_from(ring).unwrap_or(source.cursor(ring)));
+        let some = records.drain(STRIDE.min(limit - count), visit);
+        records.release(demux.held_from(ring).unwrap_or(records.cursor()));
         count += some;
         if some < STRIDE {
             break;

@@ -1,31 +1,32 @@
-//! A fake source for tests: two rings and counters that a test fills.
+//! A fake kernel side for tests: two rings and counters that a test fills.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
-use super::{Attached, Count, PinInfo, Ring, Source};
+use aya::maps::MapError;
 use model::{OffsetRange, ProcessTable};
 
-use crate::loader::AttachError;
-use crate::programs::Tracer;
+use crate::errors::AttachError;
+use crate::kernel::{
+    Attached, Counters, FilterRules, Hooks, Kernel, LiveSettings, PinInfo, Records, Ring, SettingsMap,
+};
+use crate::ledger::Ledger;
+use crate::programs::{Program, Tracer};
 use crate::rules::Lowered;
+use crate::wire::{Count, Settings};
 
-/// State of the fake kernel, shared with the test.
+/// State of the fake.
 #[derive(Default)]
-pub(super) struct Fake {
+pub(super) struct State {
     pub(super) rings: [VecDeque<Vec<u8>>; 2],
     pub(super) cursors: [u64; 2],
     pub(super) released: [u64; 2],
     pub(super) pin_info: PinInfo,
     pub(super) counts: BTreeMap<u32, Count>,
-    pub(super) attached: BTreeSet<u32>,
-    pub(super) closed: bool,
-    pub(super) uids: Vec<u32>,
-    pub(super) rules: Lowered,
-    pub(super) filtered_by: BTreeMap<String, u64>,
+    pub(super) settings: Settings,
     /// Makes the next poll panic after it has read the rings.
     pub(super) panic: bool,
     pub(super) loads: usize,
@@ -34,91 +35,109 @@ pub(super) struct Fake {
     pub(super) wakers: Vec<File>,
 }
 
-pub(super) type Kernel = Arc<Mutex<Fake>>;
+/// The fake, shared by all its parts and the test.
+pub(super) type Fake = Arc<Mutex<State>>;
 
-impl Source for Kernel {
-    fn drain(&mut self, ring: Ring, limit: usize, visit: &mut dyn FnMut(OffsetRange, &[u8])) -> usize {
-        let mut fake = self.lock().unwrap();
-        let fake = &mut *fake;
-        let records = &mut fake.rings[ring as usize];
+/// Returns a kernel side whose parts are all this fake.
+pub(super) fn kernel(fake: &Fake) -> Kernel {
+    let ring = |ring| Box::new(FakeRing(fake.clone(), ring as usize)) as Box<dyn Records>;
+    let pin_info = fake.lock().unwrap().pin_info.clone();
+    Kernel {
+        rings: [Ring::Lifecycle, Ring::Data].map(ring),
+        counters: Box::new(fake.clone()),
+        settings: LiveSettings::new(fake.clone(), Settings::default()),
+        hooks: Box::new(fake.clone()),
+        rules: Box::new(fake.clone()),
+        splits: Vec::new(),
+        ledger: Ledger::new(u64::MAX),
+        pin_info,
+        lacks: Vec::new(),
+    }
+}
+
+/// The ring of this number.
+struct FakeRing(Fake, usize);
+
+impl Records for FakeRing {
+    fn drain(&mut self, limit: usize, visit: &mut dyn FnMut(OffsetRange, &[u8])) -> usize {
+        let state = &mut *self.0.lock().unwrap();
+        let (records, cursor) = (&mut state.rings[self.1], &mut state.cursors[self.1]);
         let count = records.len().min(limit);
         for record in records.drain(..count) {
-            let start = fake.cursors[ring as usize];
-            let end = start + (8 + record.len() as u64).next_multiple_of(8);
-            fake.cursors[ring as usize] = end;
-            visit(OffsetRange { start, end }, &record);
+            let start = *cursor;
+            *cursor += (8 + record.len() as u64).next_multiple_of(8);
+            visit(OffsetRange { start, end: *cursor }, &record);
         }
         count
     }
 
-    fn release(&mut self, ring: Ring, upto: u64) {
-        self.lock().unwrap().released[ring as usize] = upto;
-    }
-
     fn mark(&mut self) {}
 
-    fn is_lifecycle_read(&self) -> bool {
-        self.lock().unwrap().rings[Ring::Lifecycle as usize].is_empty()
+    fn is_at_mark(&self) -> bool {
+        self.0.lock().unwrap().rings[self.1].is_empty()
     }
 
-    fn cursor(&self, ring: Ring) -> u64 {
-        self.lock().unwrap().cursors[ring as usize]
+    fn release(&mut self, upto: u64) {
+        self.0.lock().unwrap().released[self.1] = upto;
     }
 
-    fn size(&self, _: Ring) -> u64 {
+    fn cursor(&self) -> u64 {
+        self.0.lock().unwrap().cursors[self.1]
+    }
+
+    fn size(&self) -> u64 {
         1 << 20
     }
 
-    fn pin_info(&self) -> PinInfo {
-        self.lock().unwrap().pin_info.clone()
+    fn waker(&self) -> io::Result<OwnedFd> {
+        let (waker, other) = nix::unistd::pipe()?;
+        // Kept open, or the waker would always be readable.
+        self.0.lock().unwrap().wakers.push(File::from(other));
+        Ok(waker)
     }
+}
 
-    fn count(&mut self, slot: u32) -> io::Result<Count> {
+impl Counters for Fake {
+    fn count(&self, slot: u32) -> io::Result<Count> {
         let panic = std::mem::take(&mut self.lock().unwrap().panic);
         assert!(!panic, "injected: panic while updating accounts");
         Ok(self.lock().unwrap().counts.get(&slot).copied().unwrap_or_default())
     }
+}
 
-    fn processes(&mut self, _: &mut dyn FnMut(&[u8])) -> Result<usize, AttachError> {
-        self.lock().unwrap().reads += 1;
-        Ok(0)
+impl SettingsMap for Fake {
+    fn read(&self) -> Result<Settings, MapError> {
+        Ok(self.lock().unwrap().settings)
     }
 
-    fn attach(&mut self, tracer: &'static Tracer) -> Result<Attached, AttachError> {
-        self.lock().unwrap().attached.insert(tracer.kind as u32);
+    fn write(&mut self, settings: Settings) -> Result<(), MapError> {
+        self.lock().unwrap().settings = settings;
+        Ok(())
+    }
+}
+
+impl Hooks for Fake {
+    fn attach(&mut self, _: &'static Tracer) -> Result<Attached, AttachError> {
         Ok(Attached::default())
     }
 
-    fn detach(&mut self, tracer: &'static Tracer) {
-        self.lock().unwrap().attached.remove(&(tracer.kind as u32));
-    }
+    fn detach(&mut self, _: &'static Tracer) {}
 
-    fn set_uids(&mut self, uids: &[u32]) {
-        self.lock().unwrap().uids = uids.to_vec();
-    }
+    fn close(&mut self) {}
 
-    fn set_rules(&mut self, rules: &Lowered, _: &ProcessTable) {
-        self.lock().unwrap().rules = rules.clone();
+    /// Lists no processes.
+    fn iterate(&mut self, _: &'static Program) -> Result<Vec<u8>, AttachError> {
+        self.lock().unwrap().reads += 1;
+        Ok(Vec::new())
     }
+}
+
+impl FilterRules for Fake {
+    fn put(&mut self, _: &Lowered, _: &ProcessTable, _: &mut Settings) {}
 
     fn learn(&mut self, _: &ProcessTable) {}
 
-    fn splits(&self) -> Vec<model::pushdown::Split> {
-        self.lock().unwrap().rules.splits.clone()
-    }
-
-    fn filtered_by(&mut self) -> BTreeMap<String, u64> {
-        self.lock().unwrap().filtered_by.clone()
-    }
-
-    fn close(&mut self) {
-        self.lock().unwrap().closed = true;
-    }
-
-    fn wakers(&self) -> io::Result<[OwnedFd; 2]> {
-        let ((lifecycle, one), (data, two)) = (nix::unistd::pipe()?, nix::unistd::pipe()?);
-        // Kept open, or the other ends would always be readable.
-        self.lock().unwrap().wakers.extend([File::from(one), File::from(two)]);
-        Ok([lifecycle, data])
+    fn filtered_by(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
     }
 }

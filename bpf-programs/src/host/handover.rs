@@ -17,12 +17,12 @@ use model::lock::lock;
 use model::{Account, Accounts, ProcessTable};
 
 use super::core::Core;
-use super::source::Source;
 use super::tracer_slot::TracerSlot;
-use crate::loader::LoadError;
+use crate::errors::LoadError;
+use crate::kernel::Kernel;
 use crate::programs::Tracer;
 
-type Open = Box<dyn Fn() -> Result<Box<dyn Source>, LoadError> + Send + Sync>;
+type Open = Box<dyn Fn() -> Result<Kernel, LoadError> + Send + Sync>;
 
 /// State shared by all incarnations of the host; lives as long as the host's supervisor entry.
 pub(crate) struct Handover {
@@ -83,7 +83,12 @@ impl Handover {
                 tracing::error!(tracer = slot.tracer.name, %cause, "attaching again failed");
             }
         }
-        Ok(Kept { core: Some(core), processes: processes.ok(), generation, handover: self.clone() })
+        Ok(Kept {
+            core: Some(core),
+            processes: processes.ok().map(|(_, count)| count),
+            generation,
+            handover: self.clone(),
+        })
     }
 
     /// Returns the slots of all tracers that are attached or have been.

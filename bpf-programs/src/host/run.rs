@@ -14,13 +14,13 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
+use super::batch::RawBatch;
 use super::core::{Core, PollResult};
 use super::handover::{Handover, Kept};
-use super::source::Attached;
-use super::{HostState, RawBatch};
-use crate::loader::AttachError;
+use super::state::HostState;
+use crate::errors::AttachError;
+use crate::kernel::{Attached, Ring};
 use crate::programs::Tracer;
-use crate::rules::Lowered;
 
 /// Wait before a full queue is tried again, and before a ring that is being drained is polled again.
 const SOON: Duration = Duration::from_millis(1);
@@ -43,7 +43,6 @@ pub(super) struct Shared {
 
 struct Inner {
     kept: Option<Kept>,
-    interval: Duration,
     /// Set while the host stops: the deadline for draining the rings.
     stopping: Option<Instant>,
     detaching: Vec<Detaching>,
@@ -69,8 +68,7 @@ enum Next {
 
 impl Shared {
     pub(super) fn new(ctx: LoopCtx<HostState>, handover: Arc<Handover>) -> Self {
-        let interval = handover.interval();
-        let inner = Inner { kept: None, interval, stopping: None, detaching: Vec::new(), quiet: 0 };
+        let inner = Inner { kept: None, stopping: None, detaching: Vec::new(), quiet: 0 };
         Self { ctx, handover, inner: RefCell::new(inner) }
     }
 
@@ -90,14 +88,13 @@ impl Shared {
             tracing::info!("eBPF object taken over from the host's previous incarnation");
         }
         let mut inner = self.inner.borrow_mut();
-        let pin = kept.core.as_ref().and_then(Core::pin_state);
-        let splits = kept.core.as_ref().map(Core::splits).unwrap_or_default();
-        let without = kept.core.as_ref().map(Core::lacks).unwrap_or_default();
         self.ctx.update(|state| {
-            state.set_poll_interval(inner.interval);
-            state.pin = pin;
-            state.splits = splits;
-            state.without = without;
+            state.set_poll_interval(self.handover.interval());
+            if let Some(core) = &kept.core {
+                state.pin = core.kernel.pin_info.shown();
+                state.splits.clone_from(&core.kernel.splits);
+                state.without.clone_from(&core.kernel.lacks);
+            }
         });
         inner.kept = Some(kept);
         Ok(())
@@ -130,7 +127,7 @@ impl Shared {
         let (answer, answered) = oneshot::channel();
         let mut inner = self.inner.borrow_mut();
         if let Some(core) = inner.core() {
-            core.detach(tracer);
+            core.kernel.detach(tracer);
             inner.detaching.push(Detaching { tracer, until: clock::now() + DETACH_WAIT, quiet: 0, answer });
         }
         self.ctx.wake();
@@ -139,22 +136,15 @@ impl Shared {
 
     pub(super) fn set_interval(&self, interval: Duration) {
         self.handover.set_interval(interval);
-        self.inner.borrow_mut().interval = interval;
         self.ctx.update(|state| state.set_poll_interval(interval));
         self.ctx.wake();
     }
 
-    pub(super) fn set_uids(&self, uids: &[u32]) {
+    /// Applies a change to the object, unless the host has ended.
+    pub(super) fn with_core(&self, change: impl FnOnce(&mut Core)) {
         if let Some(core) = self.inner.borrow_mut().core() {
-            core.set_uids(uids);
+            change(core);
         }
-    }
-
-    pub(super) fn set_rules(&self, rules: &Lowered) {
-        if let Some(core) = self.inner.borrow_mut().core() {
-            core.set_rules(rules);
-        }
-        self.ctx.update(|state| state.splits.clone_from(&rules.splits));
     }
 
     fn show_attached(&self) {
@@ -185,13 +175,13 @@ impl Shared {
     fn wakers(&self) -> io::Result<[AsyncFd<OwnedFd>; 2]> {
         let mut inner = self.inner.borrow_mut();
         let core = inner.core().ok_or_else(|| io::Error::other("no eBPF object"))?;
-        let [lifecycle, data] = core.wakers()?;
         #[expect(
             deprecated,
             reason = "unsound for descriptors that may be closed under it; an OwnedFd can't be"
         )]
         let watch = |fd: OwnedFd| AsyncFd::with_interest(fd, Interest::READABLE);
-        Ok([watch(lifecycle)?, watch(data)?])
+        let waker = |ring: Ring| watch(core.kernel.rings[ring as usize].waker()?);
+        Ok([waker(Ring::Lifecycle)?, waker(Ring::Data)?])
     }
 
     async fn wait(&self, [lifecycle, data]: &[AsyncFd<OwnedFd>; 2], time: Duration, for_data: bool) {
@@ -228,7 +218,7 @@ impl Shared {
             return Next::GoOn;
         }
         let soon = polled.blocked || polled.held || inner.stopping.is_some() || !inner.detaching.is_empty();
-        let time = if soon { SOON } else { inner.interval.min(LONGEST_WAIT) };
+        let time = if soon { SOON } else { self.handover.interval().min(LONGEST_WAIT) };
         Next::Wait { time, for_data: !polled.blocked }
     }
 
@@ -257,7 +247,7 @@ impl Shared {
     }
 
     fn show(&self, core: &mut Core, polled: PollResult) {
-        let counters = core.counters();
+        let counters = core.demux.counters;
         let filtered = core.filtered_by();
         self.ctx.update(|state| {
             if let Some(filtered) = filtered {

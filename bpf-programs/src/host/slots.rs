@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use actors::clock;
+use actors::{Outbox, clock};
 use model::{BootNs, Checkpoint};
 
+use super::batch::RawBatch;
 use super::core::Core;
-use super::source::PinInfo;
 use super::tracer_channel::TracerChannel;
 use super::tracer_slot::TracerSlot;
 use crate::catalog::tracers;
@@ -18,18 +18,20 @@ fn tracer_of(kind: u32) -> Option<&'static Tracer> {
 
 impl Core {
     /// Creates the slot's channel: resumed if the rings are pinned, new otherwise.
-    pub(super) fn open_channel(&mut self, slot: &Arc<TracerSlot>, pin_info: &PinInfo, now: BootNs) {
+    pub(super) fn open_channel(&mut self, slot: &Arc<TracerSlot>, now: BootNs) {
         let kind = slot.tracer.kind as u32;
+        let pin_info = &self.kernel.pin_info;
         let missing = pin_info.missing.iter().find(|missing| missing.kind == kind);
         let followed = slot.account.taken().is_some();
-        let channel = if pin_info.pin.is_some() && (followed || pin_info.adopted || slot.is_new()) {
+        let is_pinned = pin_info.state.pin.is_some();
+        let channel = if is_pinned && (followed || pin_info.state.adopted || slot.is_new()) {
             let since = missing.map_or(self.last_poll, |missing| missing.since);
             let from = match pin_info.points.get(&kind) {
                 _ if followed => slot.account.checkpoint(0).unwrap_or_default(),
                 Some(point) => point.checkpoint,
                 None => Checkpoint::new(0, missing.map_or(0, |missing| missing.count), Default::default()),
             };
-            let kernel = self.source.count(kind).unwrap_or_default();
+            let kernel = self.kernel.counters.count(kind).unwrap_or_default();
             TracerChannel::resumed(slot.clone(), from, kernel, (since, now))
         } else {
             if let Some(missing) = missing {
@@ -37,49 +39,44 @@ impl Core {
             }
             TracerChannel::new(slot.clone(), now)
         };
-        self.demux.by_kind[kind as usize] = Some(self.demux.channels.len());
-        self.demux.channels.push(channel);
+        self.demux.open(channel);
     }
 
     /// Creates channels for tracers that an earlier agent ran and that are disabled now, if they left records in pinned
     /// rings, so that those are counted.
-    pub(super) fn open_disabled_channels(&mut self, pin_info: &PinInfo, now: BootNs) {
-        for (tracer, name) in pin_info.names.iter().filter_map(|(kind, name)| Some((tracer_of(*kind)?, name)))
-        {
-            let kind = tracer.kind as u32;
+    pub(super) fn open_disabled_channels(&mut self, now: BootNs) {
+        let pin_info = &self.kernel.pin_info;
+        let has_left_records = |kind: u32| {
             let settled = pin_info.points.get(&kind).map_or(0, |point| point.checkpoint.seen());
-            let seen = self.source.count(kind).map_or(0, |count| count.seen.saturating_sub(count.filtered));
-            let missing = pin_info.missing.iter().any(|missing| missing.kind == kind);
-            if self.demux.by_kind[kind as usize].is_none()
-                && (missing || (pin_info.adopted && seen > settled))
-            {
-                let slot = Arc::new(TracerSlot::new(tracer, self.accounts.of(name)));
-                self.open_channel(&slot, pin_info, now);
-            }
-        }
+            let count = self.kernel.counters.count(kind);
+            let seen = count.map_or(0, |count| count.seen.saturating_sub(count.filtered));
+            pin_info.missing.iter().any(|missing| missing.kind == kind)
+                || (pin_info.state.adopted && seen > settled)
+        };
+        let names = pin_info.names.iter().filter(|(kind, _)| has_left_records(**kind));
+        let tracers = names.filter_map(|(kind, name)| Some((tracer_of(*kind)?, name)));
+        let slots = tracers.filter(|(tracer, _)| self.demux.channel(tracer).is_none());
+        let slot = |(tracer, name)| Arc::new(TracerSlot::new(tracer, self.accounts.of(name)));
+        let slots: Vec<_> = slots.map(slot).collect();
+        slots.iter().for_each(|slot| self.open_channel(slot, now));
     }
 
-    /// Returns the tracer's channel, creating it on first use or when its account changed. A new channel ignores events
-    /// the kernel counted before.
-    pub(super) fn channel_for(&mut self, slot: &Arc<TracerSlot>) -> &mut TracerChannel {
-        let kind = slot.tracer.kind as usize;
-        let known = self.demux.by_kind[kind];
-        if let Some(index) = known.filter(|index| self.demux.channels[*index].has_account_of(slot)) {
-            return &mut self.demux.channels[index];
+    /// Prepares the tracer's channel to pass records on to `outbox`, creating it on first use or when its account changed. A
+    /// new channel ignores events the kernel counted before.
+    pub(super) fn set_outbox(&mut self, slot: &Arc<TracerSlot>, outbox: Outbox<RawBatch>) {
+        let kind = slot.tracer.kind as u32;
+        let now = clock::boot_ns();
+        match self.demux.channel(slot.tracer) {
+            Some(channel) if channel.has_account_of(slot) => {}
+            None if self.kernel.pin_info.state.pin.is_some() => self.open_channel(slot, now),
+            _ => {
+                let before = self.kernel.counters.count(kind).unwrap_or_default();
+                let channel = TracerChannel::joined_late(slot.clone(), now, before);
+                self.demux.open(channel);
+            }
         }
-        let pin_info = self.source.pin_info();
-        if known.is_none() && pin_info.pin.is_some() {
-            self.open_channel(slot, &pin_info, clock::boot_ns());
-            return &mut self.demux.channels[self.demux.by_kind[kind].unwrap_or_default()];
+        if let Some(channel) = self.demux.channel(slot.tracer) {
+            channel.outbox = Some(outbox);
         }
-        let before = self.source.count(kind as u32).unwrap_or_default();
-        let channel = TracerChannel::joined_late(slot.clone(), clock::boot_ns(), before);
-        let index = known.unwrap_or(self.demux.channels.len());
-        match known {
-            Some(index) => self.demux.channels[index] = channel,
-            None => self.demux.channels.push(channel),
-        }
-        self.demux.by_kind[kind] = Some(index);
-        &mut self.demux.channels[index]
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of host and tracer on a fake source.
+//! Tests of host and tracer on a fake kernel side.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,21 +7,21 @@ use actors::testkit::paused;
 use actors::{LoopRef, Outbox, Phase, Supervisor, WhenFull, clock};
 use model::{Account, AccountSnapshot, Accounts, Batch, ExecId, ProcessTable, SinkName};
 
-use super::fake::Kernel;
-use super::{Attach, Count, Detach, EbpfHost, Handover, RawBatch, Ring, SetPollInterval, TracerSlot};
-use super::{Source, tracer_channel};
+use super::fake::{self, Fake};
+use super::{Attach, Detach, EbpfHost, Handover, RawBatch, SetPollInterval, TracerSlot, tracer_channel};
 use crate::catalog::tracers;
-use crate::loader::{LoadError, NEEDED};
+use crate::errors::{LoadError, NEEDED};
+use crate::kernel::Ring;
 use crate::programs::Tracer;
 use crate::spawn::{spawn_host, spawn_tracer};
 use crate::tracer::{EbpfTracer, Shared};
-use crate::wire::{COUNT_LIFECYCLE, FLAG_TRACED, Header, Kind};
+use crate::wire::{COUNT_LIFECYCLE, Count, FLAG_TRACED, Header, Kind};
 
 const POLL: Duration = Duration::from_millis(100);
 
 /// A host on a fake kernel, with its supervisor.
 struct Rig {
-    kernel: Kernel,
+    kernel: Fake,
     supervisor: Supervisor,
     host: LoopRef<EbpfHost>,
     accounts: Accounts,
@@ -30,7 +30,7 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let (kernel, supervisor, table) = (Kernel::default(), Supervisor::new(), ProcessTable::default());
+        let (kernel, supervisor, table) = (Fake::default(), Supervisor::new(), ProcessTable::default());
         let accounts = Accounts::new(&[SinkName::new("memory")]);
         let slots = tracers()
             .map(|tracer| Arc::new(TracerSlot::new(tracer, accounts.of(&tracer.name.into()))))
@@ -38,7 +38,7 @@ impl Rig {
         let source = kernel.clone();
         let open = move || {
             source.lock().unwrap().loads += 1;
-            Ok(Box::new(source.clone()) as Box<dyn Source>)
+            Ok(fake::kernel(&source))
         };
         let handover = Handover::new(slots, table.clone(), accounts.clone(), POLL, Box::new(open));
         let host = spawn_host(&supervisor, Arc::new(handover));
@@ -208,7 +208,7 @@ fn a_detach_is_answered_after_the_rings_records_are_passed_on() {
         rig.host.ask(Detach { tracer: tracer(Kind::Open) }).await.unwrap();
         assert_eq!(settle_all(&opens), 5000);
         assert_eq!(rig.left(Ring::Data), 0);
-        assert!(rig.kernel.lock().unwrap().attached.is_empty());
+        assert!(rig.kernel.lock().unwrap().settings.enabled == 0);
         assert!(rig.host.state().attached.is_empty());
         let again = rig.attach(Kind::Open, 64).await;
         rig.emit(Kind::Open, 23, open_record);

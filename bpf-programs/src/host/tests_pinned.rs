@@ -1,4 +1,4 @@
-//! Tests of the host with pinned rings, on a fake source.
+//! Tests of the host with pinned rings, on a fake kernel side.
 
 use std::sync::Arc;
 
@@ -6,22 +6,22 @@ use actors::{Outbox, WhenFull};
 use model::{Accounts, BootNs, Checkpoint, Outcomes, ProcessTable, RingCheckpoint, Role};
 
 use super::core::Core;
-use super::fake::Kernel;
-use super::source::PinInfo;
+use super::fake::{self, Fake};
 use super::tests::{open_record, tracer};
-use super::{Count, Missing, RawBatch, Ring, TracerSlot};
-use crate::wire::Kind;
+use super::{RawBatch, TracerSlot};
+use crate::kernel::{Missing, PinInfo, PinState, Ring};
+use crate::wire::{Count, Kind};
 
 struct Rig {
-    kernel: Kernel,
+    kernel: Fake,
     accounts: Accounts,
     core: Core,
     opens: flume::Receiver<RawBatch>,
 }
 
-/// Starts a host whose source has this `pin_info`, with `records` records of 144 bytes in the data ring.
+/// Starts a host whose kernel side has this `pin_info`, with `records` records of 144 bytes in the data ring.
 fn rig(pin_info: PinInfo, records: usize, count: Count) -> Rig {
-    let (kernel, accounts) = (Kernel::default(), Accounts::default());
+    let (kernel, accounts) = (Fake::default(), Accounts::default());
     accounts.join(&accounts.new_sink_id(&"sqlite".into(), Role::Store));
     {
         let mut fake = kernel.lock().unwrap();
@@ -30,8 +30,8 @@ fn rig(pin_info: PinInfo, records: usize, count: Count) -> Rig {
         fake.counts.insert(Kind::Open as u32, count);
     }
     let slot = Arc::new(TracerSlot::new(tracer(Kind::Open), accounts.of(&"open".into())));
-    let source = Box::new(kernel.clone());
-    let mut core = Core::new(source, std::slice::from_ref(&slot), ProcessTable::default(), accounts.clone());
+    let side = fake::kernel(&kernel);
+    let mut core = Core::new(side, std::slice::from_ref(&slot), ProcessTable::default(), accounts.clone());
     let (outbox, opens) = Outbox::channel(8, WhenFull::Block);
     core.attach(&slot, outbox).unwrap();
     Rig { kernel, accounts, core, opens }
@@ -46,7 +46,10 @@ impl Rig {
 const ONE: u64 = 144;
 
 fn pinned(adopted: bool) -> PinInfo {
-    PinInfo { pin: Some("one".to_owned()), adopted, ..PinInfo::default() }
+    PinInfo {
+        state: PinState { pin: Some("one".to_owned()), adopted, ..PinState::default() },
+        ..PinInfo::default()
+    }
 }
 
 #[test]

@@ -18,9 +18,10 @@ use actors::Outbox;
 use model::{BootNs, Checkpoint, LossPoint, OffsetRange, SAMPLED, SinkName};
 
 use super::batch::{BatchBuilder, RawBatch};
-use super::source::{Count, Ring};
 use super::tracer_slot::TracerSlot;
+use crate::kernel::Ring;
 use crate::programs::Tracer;
+use crate::wire::Count;
 
 /// Limit on the bytes that wait for room in one tracer's queue. Only lifecycle records accumulate here (the data ring is
 /// not read while anything waits): they must be read for the process table. A tracer that is behind by more than this
@@ -72,15 +73,7 @@ impl TracerChannel {
     /// had counted and not delivered are lost.
     pub(super) fn new(slot: Arc<TracerSlot>, now: BootNs) -> Self {
         let totals = Totals { base: slot.begin_new_object(now), ..Totals::default() };
-        Self {
-            slot,
-            outbox: None,
-            builder: BatchBuilder::default(),
-            pending: VecDeque::new(),
-            pending_bytes: 0,
-            totals,
-            begins_at: 0,
-        }
+        Self::with(slot, totals, 0)
     }
 
     /// Creates a channel for a pinned ring: resumes from checkpoint `from`, or from the position this process has already
@@ -114,6 +107,10 @@ impl TracerChannel {
         let sampled = kernel.sampled;
         let totals = Totals { base, taken, lost, sampled, filtered, written_off, ..Totals::default() };
         slot.note_out(base + totals.out());
+        Self::with(slot, totals, begins_at)
+    }
+
+    fn with(slot: Arc<TracerSlot>, totals: Totals, begins_at: u64) -> Self {
         Self {
             slot,
             outbox: None,

@@ -25,6 +25,8 @@
 //! **Cost.** About 2 µs for each exec and exit, 2 µs for a sweep of few entries, by `bpf_stats` on Linux 6.18 on a busy 2-CPU
 //! machine.
 
+mod sweep;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -60,9 +62,9 @@ enum Phase {
     Flushing,
 }
 
-/// The next action for the loader.
+/// The next action of the schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+enum Step {
     /// There is nothing to do.
     Nothing,
     /// Swap the buffers.
@@ -71,24 +73,26 @@ pub(crate) enum Step {
     Flush,
 }
 
-/// State machine of the ledger: when its buffers are swapped and flushed.
+/// The ledger's schedule: when its buffers are swapped and flushed.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     interval: u64,
     phase: Phase,
     /// While shutting down: the buffer swaps still to do.
     ending: Option<u8>,
+    /// Calls that found the ledger full, as far as they were logged.
+    reported_full: u64,
 }
 
 impl Ledger {
     /// Creates a ledger, switched off, with this flush interval in nanoseconds.
     pub(crate) fn new(interval: u64) -> Self {
-        Self { interval, phase: Phase::Off, ending: None }
+        Self { interval, phase: Phase::Off, ending: None, reported_full: 0 }
     }
 
     /// Starts the schedule, as programs write to the ledger from now on. Entries an earlier agent may have left in the
     /// other buffer are flushed first.
-    pub(crate) fn begin(&mut self, now: BootNs) {
+    fn begin(&mut self, now: BootNs) {
         self.ending = None;
         if matches!(self.phase, Phase::Off) {
             self.wait(now);
@@ -108,7 +112,7 @@ impl Ledger {
     }
 
     /// Returns what to do now.
-    pub(crate) fn step(&mut self, now: BootNs) -> Step {
+    fn step(&mut self, now: BootNs) -> Step {
         match &self.phase {
             Phase::Off => Step::Nothing,
             Phase::Idle { since } => {
@@ -132,7 +136,7 @@ impl Ledger {
     }
 
     /// Notes that the buffers were swapped, and starts to wait for a grace period.
-    pub(crate) fn swapped(&mut self, now: BootNs) {
+    fn swapped(&mut self, now: BootNs) {
         if let Some(swaps) = &mut self.ending {
             *swaps = swaps.saturating_sub(1);
         }
@@ -140,7 +144,7 @@ impl Ledger {
     }
 
     /// Notes the result of a flush; if entries are left, the next step flushes again.
-    pub(crate) fn flushed(&mut self, sweep: Sweep, now: BootNs) {
+    fn flushed(&mut self, sweep: Sweep, now: BootNs) {
         if sweep.left == 0 {
             self.phase = if self.ending == Some(0) { Phase::Off } else { Phase::Idle { since: now } };
         }

@@ -20,12 +20,14 @@ use aya::maps::{Array, Map, MapData, PerCpuArray};
 use model::{BootNs, Remembered, RingCheckpoint, TracerName};
 use std::os::fd::AsFd as _;
 
-use super::pins::{PinError, Pins, fingerprint};
-use super::{page_size, ring_size, tiers};
+use super::pins::{Pins, fingerprint};
+use super::sizes::{page_size, ring_size};
+use super::tiers;
 use crate::catalog::{object, tracers};
 use crate::config::EbpfConfig;
-use crate::host::{Count, Missing, PinInfo};
-use crate::wire::{self, Header, Kind, Mark, RingReader};
+use crate::errors::PinError;
+use crate::kernel::{Missing, PinInfo, PinState};
+use crate::wire::{Count, Header, Kind, Mark, RingReader};
 
 /// Facts needed for pinning besides the configuration.
 #[derive(Clone, Debug)]
@@ -128,15 +130,18 @@ impl Found {
     }
 
     pub(super) fn pin_info(&self, mark: &Mark, pinning: &Pinning) -> PinInfo {
+        let adopted = self.adopt.is_some();
         PinInfo {
-            pin: Some(pin_name(mark.pin)),
-            folder: Some(self.pins.folder().display().to_string()),
-            adopted: self.adopt.is_some(),
-            refused: self.refused.clone(),
-            problem: None,
+            state: PinState {
+                pin: Some(pin_name(mark.pin)),
+                folder: Some(self.pins.folder().display().to_string()),
+                adopted,
+                refused: self.refused.clone(),
+                problem: None,
+            },
             missing: self.missing.clone(),
             names: pinning.names.clone(),
-            points: if self.adopt.is_some() { pinning.points(mark.pin) } else { BTreeMap::new() },
+            points: if adopted { pinning.points(mark.pin) } else { BTreeMap::new() },
         }
     }
 }
@@ -207,7 +212,7 @@ fn missing(pins: &Pins, mark: Option<Mark>, pinning: &Pinning) -> Vec<Missing> {
 
 fn count(pins: &Pins, kind: u32) -> Option<Count> {
     let map = pins.map("counts")?;
-    let counts: PerCpuArray<MapData, wire::Count> = Map::from_map_data(map).ok()?.try_into().ok()?;
+    let counts: PerCpuArray<MapData, Count> = Map::from_map_data(map).ok()?.try_into().ok()?;
     Some(Count::sum(&counts.get(&kind, 0).ok()?))
 }
 

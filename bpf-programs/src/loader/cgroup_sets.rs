@@ -6,10 +6,18 @@ use aya::maps::{HashMap, MapData};
 use model::container::container;
 use model::{CgroupId, ProcessTable};
 
-use super::rules::bit;
-use super::{LoadError, map};
+use super::maps::map;
+use crate::errors::LoadError;
 use crate::rules::CgroupSet;
 use crate::wire::CgroupKey;
+
+/// Number of sets of cgroups, and of paths, per bank of rules.
+pub(super) const SETS: usize = 32;
+
+/// Returns the bit of a set in the values of maps.
+pub(super) fn bit(bank: usize, set: usize) -> u64 {
+    1 << (SETS * bank + set.min(SETS - 1))
+}
 
 /// Map `cgroup_sets`, and the sets that its bits stand for.
 pub(super) struct CgroupSets {

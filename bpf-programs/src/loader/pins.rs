@@ -21,44 +21,13 @@ use aya::Ebpf;
 use aya::maps::MapData;
 use aya::pin::PinError as AyaPinError;
 use aya::programs::links::{FdLink, PinnedLink};
-use thiserror::Error;
 
-/// Mount point of bpffs.
-const BPFFS: &str = "/sys/fs/bpf";
+use crate::errors::{BPFFS, PinError};
+
 /// Parent of all agents' directories.
 const ROOT: &str = "/sys/fs/bpf/duetector-actors";
 const MAP: &str = "map-";
 const LINK: &str = "link-";
-
-/// Error of pinning.
-#[derive(Debug, Error)]
-pub enum PinError {
-    /// Mounting bpffs failed.
-    #[error("mount bpffs at {BPFFS}: {source}")]
-    Mount {
-        #[source]
-        source: io::Error,
-    },
-    /// The directory can't be created or read.
-    #[error("{operation} {}: {source}", path.display())]
-    Folder {
-        /// The operation that failed, as a verb.
-        operation: &'static str,
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    /// Something else has the directory's name.
-    #[error("use {}: it is a symbolic link, or not a directory, or other users can access it", path.display())]
-    NotOurs { path: PathBuf },
-    /// The kernel refused to pin a map.
-    #[error("pin map {name}: {}", super::errors::chain(source))]
-    Map {
-        name: String,
-        #[source]
-        source: AyaPinError,
-    },
-}
 
 /// The directory of one agent's pins.
 #[derive(Clone, Debug)]

@@ -16,9 +16,9 @@ use aya::programs::trace_point::TracePointLink;
 use aya::programs::{BtfTracePoint, FExit, Iter, ProgramError, RawTracePoint, TracePoint};
 use model::lock::{lock, unpoisoned};
 
-use super::errors::{AttachError, of_program};
 use super::pins::Pins;
-use super::tracepoint_exists;
+use crate::errors::{AttachError, chain, of_program};
+use crate::facts;
 use crate::programs::{Hook, Program};
 use crate::syscalls;
 use crate::tier::Tier;
@@ -131,9 +131,8 @@ fn attach_and_pin(
         Link::Function(link) => Ok(link.into()),
         Link::Pinned(_) => return Ok(held),
     };
-    let pinned = plain.and_then(|link| {
-        pins.pin_link(link, program.name, &hook).map_err(|cause| super::errors::chain(&cause))
-    });
+    let pinned =
+        plain.and_then(|link| pins.pin_link(link, program.name, &hook).map_err(|cause| chain(&cause)));
     match pinned {
         Ok(link) => Ok(Held::pinned(hook, link)),
         Err(cause) => {
@@ -255,4 +254,9 @@ where
     &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
 {
     <&mut T>::try_from(loaded).map_err(|_| AttachError::NoProgram { program: program.name })
+}
+
+/// Returns whether tracefs has the tracepoint.
+fn tracepoint_exists(category: &str, name: &str) -> io::Result<bool> {
+    Ok(facts::tracefs()?.join("events").join(category).join(name).is_dir())
 }

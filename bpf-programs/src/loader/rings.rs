@@ -1,4 +1,4 @@
-//! Reads the data ring, or several data rings as one, merged in order of time.
+//! Reads a ring, or several data rings as one, merged in order of time.
 //!
 //! One ring has a single order, and its positions are byte offsets since it was created: a checkpoint can name one. With
 //! several rings (one per group of CPUs) a record is taken from the ring whose head is the oldest. A writer stamps a record
@@ -19,6 +19,7 @@ use actors::clock;
 use model::OffsetRange;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
+use crate::kernel::Records;
 use crate::wire::{Header, MAX_DATA_RINGS, RingReader};
 
 /// Names of the maps, in the order of the CPUs that use them.
@@ -40,37 +41,17 @@ enum Head {
     At(u64),
 }
 
-/// All data rings, read as one.
-pub(super) struct DataRings {
+/// The lifecycle ring, or all data rings read as one.
+pub(super) struct MergedRings {
     rings: Vec<RingReader>,
     heads: Vec<Head>,
     /// Bytes read over all rings: the position of the next record if there are several.
     read: u64,
 }
 
-impl DataRings {
+impl MergedRings {
     pub(super) fn new(rings: Vec<RingReader>) -> Self {
         Self { heads: vec![Head::Unknown; rings.len()], rings, read: 0 }
-    }
-
-    /// Reads up to `limit` records and returns how many there were: in ring order from one ring, in order of time from
-    /// several.
-    pub(super) fn drain(&mut self, limit: usize, visit: &mut dyn FnMut(OffsetRange, &[u8])) -> usize {
-        self.heads.fill(Head::Unknown);
-        let horizon = clock::boot_ns().0.saturating_sub(WITHIN_NS);
-        for taken in 0..limit {
-            let Some(index) = self.next_ring(horizon) else { return taken };
-            let Some((range, record)) = self.rings[index].next() else { return taken };
-            self.heads[index] = Head::Unknown;
-            let (start, length) = (self.read, range.end - range.start);
-            self.read += length;
-            let range = match self.heads.len() {
-                1 => range,
-                _ => OffsetRange { start, end: self.read },
-            };
-            visit(range, record);
-        }
-        limit
     }
 
     /// Returns the ring whose head is the oldest, if that is old enough or a ring is too full to wait.
@@ -95,15 +76,37 @@ impl DataRings {
         let pressed = || self.rings.iter().any(|ring| ring.unread() > ring.size() / 2);
         (time <= horizon || pressed()).then_some(index)
     }
+}
 
-    /// Limits reading to the rings' current ends, until the next mark.
-    pub(super) fn mark(&mut self) {
+impl Records for MergedRings {
+    fn drain(&mut self, limit: usize, visit: &mut dyn FnMut(OffsetRange, &[u8])) -> usize {
+        self.heads.fill(Head::Unknown);
+        let horizon = clock::boot_ns().0.saturating_sub(WITHIN_NS);
+        for taken in 0..limit {
+            let Some(index) = self.next_ring(horizon) else { return taken };
+            let Some((range, record)) = self.rings[index].next() else { return taken };
+            self.heads[index] = Head::Unknown;
+            let (start, length) = (self.read, range.end - range.start);
+            self.read += length;
+            let range = match self.heads.len() {
+                1 => range,
+                _ => OffsetRange { start, end: self.read },
+            };
+            visit(range, record);
+        }
+        limit
+    }
+
+    fn mark(&mut self) {
         self.rings.iter_mut().for_each(RingReader::mark);
     }
 
-    /// Returns to the kernel the room below `upto`, as far as it was read. With several rings, everything that was read is
-    /// released at once or nothing, because no position in them is kept.
-    pub(super) fn release(&mut self, upto: u64) {
+    fn is_at_mark(&self) -> bool {
+        self.rings.iter().all(RingReader::is_at_mark)
+    }
+
+    /// With several rings, everything that was read is released at once or nothing, because no position in them is kept.
+    fn release(&mut self, upto: u64) {
         if let [ring] = &mut self.rings[..] {
             return ring.release(upto);
         }
@@ -112,21 +115,18 @@ impl DataRings {
         }
     }
 
-    /// Returns the position of the next record.
-    pub(super) fn cursor(&self) -> u64 {
+    fn cursor(&self) -> u64 {
         match &self.rings[..] {
             [ring] => ring.cursor(),
             _ => self.read,
         }
     }
 
-    /// Returns the size of all rings together, in bytes.
-    pub(super) fn size(&self) -> u64 {
+    fn size(&self) -> u64 {
         self.rings.iter().map(RingReader::size).sum()
     }
 
-    /// Returns a descriptor that becomes readable when one of the rings fills up.
-    pub(super) fn waker(&self) -> io::Result<OwnedFd> {
+    fn waker(&self) -> io::Result<OwnedFd> {
         if let [ring] = &self.rings[..] {
             return ring.as_fd().try_clone_to_owned();
         }

@@ -20,21 +20,21 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, MapData, MapError, PerCpuArray};
 use model::ProcessTable;
 
-use super::cgroup_sets::CgroupSets;
+use super::cgroup_sets::{CgroupSets, SETS, bit};
+use super::maps::map;
 use super::trees::Trees;
-use super::{LoadError, map};
+use crate::errors::LoadError;
+use crate::kernel::FilterRules;
 use crate::rules::Lowered;
 use crate::wire::{
     FIELD_CGROUP_SET, FIELD_PATH, FIELD_TREE, FILTER_SLOTS, KEY_LIMIT, RuleTest, Settings, TEST_BANK,
 };
 
-/// Number of sets of paths, and of cgroups, per bank.
-const SETS: usize = 32;
 /// Name under which filters beyond the number of slots are counted together.
 const OTHERS: &str = "(others)";
 
 /// The maps of filter rules, and what was written to them.
-pub(super) struct Rules {
+pub(super) struct RuleMaps {
     tests: Array<MapData, RuleTest>,
     filtered_by: PerCpuArray<MapData, u64>,
     paths: LpmTrie<MapData, [u8; KEY_LIMIT], u64>,
@@ -50,7 +50,7 @@ pub(super) struct Rules {
     before: Vec<u64>,
 }
 
-impl Rules {
+impl RuleMaps {
     /// Takes the maps of an object that was just loaded.
     pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
         Ok(Self {
@@ -80,9 +80,8 @@ impl Rules {
         self.before = (0..FILTER_SLOTS).map(|slot| self.counted(slot)).collect();
     }
 
-    /// Writes rules to the bank that is not in use, and switches to it in `settings`, which the caller writes to the kernel.
-    /// Rules may test facts from the process table.
-    pub(super) fn put(
+    /// Writes rules to the bank that is not in use, and switches to it in `settings`.
+    fn switch(
         &mut self,
         lowered: &Lowered,
         table: &ProcessTable,
@@ -106,12 +105,6 @@ impl Rules {
         settings.set_rules(next * TEST_BANK, lowered.early, lowered.tests.len().min(TEST_BANK), paths);
         self.bank = next;
         Ok(())
-    }
-
-    /// Adds facts the process table has learnt since the last call.
-    pub(super) fn learn(&mut self, table: &ProcessTable) {
-        self.cgroup_sets.learn_from(table);
-        self.trees.learn_from(table);
     }
 
     /// Writes the sets of prefixes of bank `next` to the trie, which then has the prefixes of both banks. The value of a
@@ -159,25 +152,35 @@ impl Rules {
         })
     }
 
-    /// Returns the records dropped, by filter.
-    pub(super) fn filtered_by(&self) -> BTreeMap<String, u64> {
-        let since = |slot: usize| self.counted(slot) - self.before.get(slot).copied().unwrap_or_default();
-        let own = self.slots.iter().enumerate().map(|(slot, name)| (name.clone(), since(slot)));
-        let others = (OTHERS.to_owned(), since(FILTER_SLOTS - 1));
-        own.chain([others]).filter(|(_, count)| *count > 0).collect()
-    }
-
     fn counted(&self, slot: usize) -> u64 {
         self.filtered_by.get(&(slot as u32), 0).map_or(0, |cpus| cpus.iter().sum())
     }
 }
 
-fn bank_bits(bank: usize) -> u64 {
-    u64::from(u32::MAX) << (SETS * bank)
+impl FilterRules for RuleMaps {
+    fn put(&mut self, rules: &Lowered, table: &ProcessTable, settings: &mut Settings) {
+        if let Err(cause) = self.switch(rules, table, settings) {
+            // Without rules in the kernel, the collector drops the records.
+            tracing::error!(%cause, "filter rules can't be written to the kernel");
+            settings.set_rules(0, 0, 0, 0);
+        }
+    }
+
+    fn learn(&mut self, table: &ProcessTable) {
+        self.cgroup_sets.learn_from(table);
+        self.trees.learn_from(table);
+    }
+
+    fn filtered_by(&self) -> BTreeMap<String, u64> {
+        let since = |slot: usize| self.counted(slot) - self.before.get(slot).copied().unwrap_or_default();
+        let own = self.slots.iter().enumerate().map(|(slot, name)| (name.clone(), since(slot)));
+        let others = (OTHERS.to_owned(), since(FILTER_SLOTS - 1));
+        own.chain([others]).filter(|(_, count)| *count > 0).collect()
+    }
 }
 
-pub(super) fn bit(bank: usize, set: usize) -> u64 {
-    1 << (SETS * bank + set.min(SETS - 1))
+fn bank_bits(bank: usize) -> u64 {
+    u64::from(u32::MAX) << (SETS * bank)
 }
 
 /// Returns whether a prefix of `prefix` is in the set.

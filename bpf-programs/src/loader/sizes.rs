@@ -1,16 +1,22 @@
-//! Sizes of the object's maps, and the initial settings of its programs.
+//! Parameters of loading: the kernel's types, the sizes of the object's maps, the initial settings of its programs.
 
-use aya::EbpfLoader;
+use aya::{Btf, EbpfLoader};
 use model::units::Size;
 
 use super::rings;
 use crate::catalog::tracers;
 use crate::config::EbpfConfig;
+use crate::errors::LoadError;
 use crate::facts;
 use crate::wire::Settings;
 
 /// A ring wakes the agent when 1/N of it is full.
 const WAKE_AT: u64 = 4;
+
+/// Parses the kernel's type information. It takes 16 MiB, so the result is not kept.
+pub(super) fn kernel_types() -> Result<Btf, LoadError> {
+    Btf::from_sys_fs().map_err(|_| LoadError::NoBtf)
+}
 
 /// Sets the sizes of all maps that the object leaves open; `used` data rings are used.
 pub(super) fn set(loader: &mut EbpfLoader<'_>, config: &EbpfConfig, used: u32) {

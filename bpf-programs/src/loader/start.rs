@@ -5,18 +5,20 @@ use std::collections::BTreeMap;
 use aya::maps::{Array, MapData};
 
 use super::adopt::{self, Found, Pinning};
-use super::errors::chain;
-use super::{Kernel, keeps_table, kernel_types, map, program, tiers};
-use crate::catalog::{DISPATCHER, LIFECYCLE, tracers};
+use super::hooks::programs_of;
+use super::load::Loaded;
+use super::maps::map;
+use super::sizes::kernel_types;
+use super::{program, tiers};
 use crate::config::EbpfConfig;
-use crate::host::{PinInfo, Ring, Source};
-use crate::loader::LoadError;
+use crate::errors::{LoadError, chain};
+use crate::kernel::{PinInfo, PinState, Records as _};
 use crate::programs::{Hook, Program, Tracer};
 use crate::wire::{Mark, Settings};
 
 const MARK: &str = "mark";
 
-impl Kernel {
+impl Loaded {
     /// Loads the object, or resumes the pinned one. If pinning is not possible, logs an error and runs unpinned.
     ///
     /// # Errors
@@ -27,73 +29,56 @@ impl Kernel {
         pinning: Option<&Pinning>,
     ) -> Result<Self, LoadError> {
         let Some(pinning) = pinning else { return Self::load(config, wanted) };
-        match adopt::inspect(config, pinning) {
+        let (found, problem) = match adopt::inspect(config, pinning) {
+            Err(cause) => (None, Some(chain(&cause))),
             Ok(found) if !config.pin => {
                 found.pins.remove_all();
-                let Found { refused, missing, .. } = found;
-                let pin_info =
-                    PinInfo { refused, missing, names: pinning.names.clone(), ..PinInfo::default() };
-                Ok(Self { pin_info, ..Self::load(config, wanted)? })
+                (Some(found), None)
             }
-            Ok(found) => Self::start_on(found, config, wanted, pinning),
-            Err(cause) => Self::unpinned(config, wanted, chain(&cause), None, pinning),
+            Ok(mut found) => match Self::start_on(&mut found, config, wanted, pinning) {
+                Err(cause @ (LoadError::Pin(_) | LoadError::Map { map: MARK, .. })) => {
+                    found.pins.clear();
+                    (Some(found), Some(chain(&cause)))
+                }
+                done => return done,
+            },
+        };
+        if let Some(why) = &problem {
+            tracing::error!(why, "pinning is not possible: events between two runs will be missed");
         }
+        let (refused, missing) = found.map(|found| (found.refused, found.missing)).unwrap_or_default();
+        let state = PinState { problem, refused, ..PinState::default() };
+        let mut loaded = Self::load(config, wanted)?;
+        loaded.pin_info = PinInfo { state, missing, names: pinning.names.clone(), ..PinInfo::default() };
+        Ok(loaded)
     }
 
     fn start_on(
-        mut found: Found,
+        found: &mut Found,
         config: &EbpfConfig,
         wanted: &[&'static Tracer],
         pinning: &Pinning,
     ) -> Result<Self, LoadError> {
         if let Some(mark) = found.adopt {
-            match Self::adopt(&found, &mark, config, wanted, pinning) {
+            match Self::adopt(found, &mark, config, wanted, pinning) {
                 Ok(kernel) => return Ok(kernel),
                 Err(cause) => {
                     found.refuse(Some(mark), format!("they can't be opened: {}", chain(&cause)), pinning)
                 }
             }
         }
-        let pinned = Self::load_on(config, tiers::choose(config.tier), wanted, Some(&found.pins), &[])
-            .and_then(|mut kernel| {
-                kernel.mark(&found, config, pinning)?;
-                Ok(kernel)
-            });
-        match pinned {
-            Err(cause @ (LoadError::Pin(_) | LoadError::Map { map: MARK, .. })) => {
-                found.pins.clear();
-                Self::unpinned(config, wanted, chain(&cause), Some(found), pinning)
-            }
-            done => done,
-        }
-    }
-
-    fn unpinned(
-        config: &EbpfConfig,
-        wanted: &[&'static Tracer],
-        why: String,
-        found: Option<Found>,
-        pinning: &Pinning,
-    ) -> Result<Self, LoadError> {
-        tracing::error!(why, "pinning is not possible: events between two runs will be missed");
-        let (refused, missing) = found.map(|found| (found.refused, found.missing)).unwrap_or_default();
-        let pin_info = PinInfo {
-            problem: Some(why),
-            refused,
-            missing,
-            names: pinning.names.clone(),
-            ..PinInfo::default()
-        };
-        Ok(Self { pin_info, ..Self::load(config, wanted)? })
+        let mut kernel = Self::load_on(config, tiers::choose(config.tier), wanted, Some(&found.pins), &[])?;
+        kernel.mark(found, config, pinning)?;
+        Ok(kernel)
     }
 
     /// Writes the mark of what was just loaded and pinned. It is written last: pins without a mark are incomplete.
     fn mark(&mut self, found: &Found, config: &EbpfConfig, pinning: &Pinning) -> Result<(), LoadError> {
         let mark = pinning.mark(config);
-        let mut marks: Array<MapData, Mark> = map(&mut self.ebpf, MARK)?;
+        let mut marks: Array<MapData, Mark> = map(&mut self.hooks.ebpf, MARK)?;
         marks.set(0, mark, 0).map_err(|source| LoadError::Map { map: MARK, source: Box::new(source) })?;
         self.pin_info = found.pin_info(&mark, pinning);
-        self.pins = Some(found.pins.clone());
+        self.hooks.pins = Some(found.pins.clone());
         Ok(())
     }
 
@@ -107,33 +92,31 @@ impl Kernel {
     ) -> Result<Self, LoadError> {
         let pins = found.pins.clone();
         let mut kernel = Self::load_on(config, tiers::choose(config.tier), wanted, None, &pins.maps())?;
-        let before = kernel.settings_map.get(&0, 0);
+        let before = kernel.settings.in_force();
         let before = before.map_err(|source| LoadError::Map { map: "settings", source: Box::new(source) })?;
         kernel.rules.resume(&before);
         let allowed = wanted.iter().fold(0, |bits, tracer| bits | 1_u64 << tracer.kind as u32);
         let Settings { reader_tgid, reader_start_ns, usage_side, .. } = before;
         let enabled = before.enabled & allowed;
-        kernel.settings = Settings { enabled, reader_tgid, reader_start_ns, usage_side, ..kernel.settings };
-        kernel.write_settings();
-        let keepers = tracers().filter(|tracer| keeps_table(tracer));
-        let of_tracers = keepers.chain(wanted.iter().copied()).flat_map(|tracer| tracer.programs);
+        kernel.settings.change(|settings| {
+            *settings = Settings { enabled, reader_tgid, reader_start_ns, usage_side, ..*settings };
+        });
         let needed: BTreeMap<&str, &Program> =
-            of_tracers.chain(LIFECYCLE).chain([&DISPATCHER]).map(|program| (program.name, program)).collect();
+            programs_of(wanted).map(|program| (program.name, program)).collect();
         pins.remove_links(|program| needed.contains_key(program));
-        kernel.table.keep_only(needed.values().copied());
+        kernel.hooks.table.keep_only(needed.values().copied());
         let is_attached = |program: &Program| {
             is_linked(program)
                 && program::hooks(program)
                     .is_ok_and(|hooks| hooks.iter().all(|hook| pins.has_link(program.name, hook)))
         };
-        kernel.load_programs(wanted, &kernel_types()?, |program| !is_attached(program));
+        kernel.hooks.load(wanted, &kernel_types()?, |program| !is_attached(program));
         kernel.pin_info = found.pin_info(mark, pinning);
-        kernel.pins = Some(pins.clone());
-        let unread = |ring| kernel.cursor(ring);
+        kernel.hooks.pins = Some(pins.clone());
         tracing::info!(
             folder = %pins.folder().display(),
-            data = unread(Ring::Data),
-            lifecycle = unread(Ring::Lifecycle),
+            data = kernel.data.cursor(),
+            lifecycle = kernel.lifecycle.cursor(),
             "resuming the pinned rings"
         );
         Ok(kernel)

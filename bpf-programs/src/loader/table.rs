@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aya::maps::{MapData, ProgramArray};
 
-use super::errors::AttachError;
+use crate::errors::{AttachError, chain};
 use crate::programs::{Hook, Program};
 use crate::syscalls::{SLOTS, Stage, Syscall, TABLE};
 
@@ -35,7 +35,7 @@ impl Table {
     ) -> Result<(), AttachError> {
         let refused = |cause: &(dyn std::error::Error + 'static)| AttachError::Table {
             program: name,
-            cause: super::errors::chain(cause),
+            cause: chain(cause),
         };
         let slots: Vec<u32> = calls.iter().flat_map(|call| call.slots(stage)).collect();
         for (table, program) in programs {

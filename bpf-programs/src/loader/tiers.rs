@@ -1,17 +1,11 @@
-//! Differences between the tiers of hooks: the choice of a tier, and the programs of tier trampoline, one per function.
+//! The choice of a tier of hooks, and the functions that tier trampoline hooks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Kernel;
-use super::errors::AttachError;
-use super::program::{self, Held, Job};
-use crate::catalog::DISPATCHER;
+use super::program::Held;
 use crate::facts;
-use crate::programs::{Hook, Program, Tracer};
-use crate::syscalls::{self, Syscall};
 use crate::tier::{Choice, Tier};
-use crate::trampoline::{Function, Functions, Part, STUBS, stub};
-use crate::unseen;
+use crate::trampoline::{Function, Functions, STUBS};
 
 /// Reads the functions that trampolines may be attached to, for tier trampoline.
 pub(super) fn functions(tier: Tier) -> Option<Functions> {
@@ -33,33 +27,17 @@ pub(super) fn choose(choice: Choice) -> Tier {
     *tier
 }
 
-/// The hooks a program was attached to.
-#[derive(Debug, Default)]
-pub(crate) struct Hooked {
-    /// Names of the hooks.
-    pub(crate) hooks: Vec<String>,
-    /// Events not seen for lack of a hook, each with the cause.
-    pub(crate) missing: Vec<String>,
-}
-
-impl Hooked {
-    /// Creates the result for a program with all its hooks.
-    pub(super) fn all(hooks: Vec<String>) -> Self {
-        Self { hooks, missing: Vec::new() }
-    }
-}
-
 /// Functions that are hooked, and the stub of each.
 #[derive(Default)]
 pub(super) struct Stubs {
     numbers: BTreeMap<String, (usize, usize)>,
-    held: BTreeMap<String, Held>,
+    pub(super) held: BTreeMap<String, Held>,
     taken: [usize; 2],
 }
 
 impl Stubs {
     /// Returns the function's stub: the one it had before, or the next free one.
-    fn number(&mut self, function: &Function) -> Option<(usize, usize)> {
+    pub(super) fn number(&mut self, function: &Function) -> Option<(usize, usize)> {
         if let Some(known) = self.numbers.get(&function.name) {
             return Some(*known);
         }
@@ -79,104 +57,5 @@ impl Stubs {
         self.held = kept;
         let gone: BTreeMap<String, Held> = gone;
         gone.into_values().for_each(Held::detach);
-    }
-}
-
-impl Kernel {
-    /// Returns the events a tracer can't see on this kernel with this tier.
-    pub(crate) fn unseen(&self, tracer: &Tracer) -> Vec<String> {
-        unseen::unseen(tracer, self.tier, self.functions.as_ref())
-    }
-
-    /// Returns the parts in which a program is loaded.
-    pub(super) fn parts(&self, program: &Program) -> Vec<Part> {
-        self.functions.as_ref().map_or_else(|| vec![Part::whole(program)], |found| found.parts(program))
-    }
-
-    /// Returns the stubs to load for the functions of these programs' calls.
-    pub(super) fn stubs_of(&mut self, programs: &BTreeSet<&'static Program>) -> BTreeMap<String, Job> {
-        let Some(functions) = &self.functions else { return BTreeMap::new() };
-        let calls = programs.iter().flat_map(|program| match program.hook {
-            Hook::SyscallExits(_, calls) => calls,
-            _ => &[],
-        });
-        let wanted: Vec<_> = calls.flat_map(|call| functions.of(call)).collect();
-        let mut jobs = BTreeMap::new();
-        for function in wanted {
-            if let Some((table, number)) = self.stubs.number(&function) {
-                let name = stub(table, number);
-                let part = Part { name: name.clone(), table, target: Some(function.name) };
-                jobs.insert(name, (&DISPATCHER, part));
-            }
-        }
-        jobs
-    }
-
-    /// Checks that the tier works: attaches its hook at the ends of all system calls, or a trampoline.
-    pub(super) fn probe(&mut self) -> Result<(), AttachError> {
-        match self.tier {
-            Tier::Trampoline => self.hook_function(&self.first_function()?),
-            _ => self.hold(&DISPATCHER).map(|_| ()),
-        }
-    }
-
-    fn first_function(&self) -> Result<Function, AttachError> {
-        let found = self.functions.as_ref().map(|found| found.of(&syscalls::OPENAT)).unwrap_or_default();
-        let none = AttachError::NoHook { program: DISPATCHER.name, hook: "__x64_sys_openat".to_owned() };
-        found.into_iter().next().ok_or(none)
-    }
-
-    /// Attaches the dispatcher that runs the table's programs at the ends of these calls. With tier trampoline it is
-    /// attached to as many of the calls' functions as possible, at least to one.
-    pub(super) fn hook_calls(&mut self, calls: &[Syscall]) -> Result<Hooked, AttachError> {
-        let Some(functions) = &self.functions else {
-            self.hold(&DISPATCHER)?;
-            return Ok(Hooked::all(syscalls::hook_names(calls)));
-        };
-        let wanted: Vec<_> = calls.iter().flat_map(|call| functions.of(call)).collect();
-        let names = calls.iter().map(|call| call.name).collect::<Vec<_>>().join(", ");
-        let mut refused =
-            AttachError::NoHook { program: DISPATCHER.name, hook: format!("at a function of {names}") };
-        let mut found = Hooked::default();
-        for function in wanted {
-            match self.hook_function(&function) {
-                Ok(()) => found.hooks.push(format!("fexit {}", function.name)),
-                Err(cause) => {
-                    found.missing.push(format!("calls of {} ({cause})", function.name));
-                    refused = cause;
-                }
-            }
-        }
-        if found.hooks.is_empty() { Err(refused) } else { Ok(found) }
-    }
-
-    fn hook_function(&mut self, function: &Function) -> Result<(), AttachError> {
-        if self.stubs.held.contains_key(&function.name) {
-            return Ok(());
-        }
-        program::refuse_missing(DISPATCHER.name, self.tier, &function.name)?;
-        let name = DISPATCHER.name;
-        let no_room = AttachError::NoProgram { program: name };
-        let (table, number) = self.stubs.number(function).ok_or(no_room)?;
-        let pins = self.pins.clone();
-        let held = match pins.as_ref().and_then(|pins| pins.link(name, &function.name)) {
-            Some(link) => Held::pinned(function.name.clone(), link),
-            None => {
-                let part = Part { name: stub(table, number), table, target: Some(function.name.clone()) };
-                let loaded = self.loaded_part(&DISPATCHER, &part)?;
-                let hooks = vec![function.name.clone()];
-                program::attach(loaded, &DISPATCHER, hooks, pins.as_ref())?.remove(0)
-            }
-        };
-        self.stubs.held.insert(function.name.clone(), held);
-        Ok(())
-    }
-
-    /// Detaches from functions whose calls have no program in the table any more.
-    pub(super) fn leave_functions(&mut self) {
-        let Some(functions) = &self.functions else { return };
-        let needed = self.table.calls().flat_map(|call| functions.of(call)).map(|function| function.name);
-        let needed = needed.collect();
-        self.stubs.keep_only(&needed);
     }
 }

@@ -9,7 +9,8 @@ use aya::Ebpf;
 use aya::maps::{HashMap, MapData};
 use model::{ExecId, ProcessTable};
 
-use super::{LoadError, map};
+use super::maps::map;
+use crate::errors::LoadError;
 use crate::wire::{ProcessKey, Tree};
 
 /// Maps `trees` and `tree_roots`, and the processes that their bits stand for.

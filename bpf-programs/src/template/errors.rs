@@ -11,8 +11,8 @@ use thiserror::Error;
 use super::config::{HookType, Poll};
 use super::layout::LayoutError;
 use crate::facts::{BTF, Capabilities, Capability};
-use crate::loader::NEEDED;
-use crate::loader::errors::{chain, grant, is_permission, names as capabilities, verdict};
+
+use crate::errors::{NEEDED, chain, grant, is_permission, names as capabilities, verdict};
 
 /// Reason why a template can't run.
 #[derive(Debug, Error)]

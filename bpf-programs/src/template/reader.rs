@@ -15,9 +15,9 @@ use super::errors::{LOAD, TemplateError};
 use super::object::LOST;
 use super::plan::Plan;
 use crate::facts::{BTF, Capabilities};
-use crate::host::Attached;
-use crate::loader::NEEDED;
-use crate::loader::errors::is_permission;
+use crate::kernel::Attached;
+
+use crate::errors::{NEEDED, is_permission};
 
 /// Default size of a perf buffer for each CPU, if neither template nor object name one.
 const PERF_BYTES: u32 = 256 << 10;

@@ -13,7 +13,8 @@ use super::errors::TemplateError;
 use super::layout::{Clocks, Fields};
 use super::plan::Plan;
 use super::reader::Loaded;
-use crate::host::{Attached, BatchBuilder};
+use crate::host::BatchBuilder;
+use crate::kernel::Attached;
 
 /// The loaded object and its counters.
 pub(super) struct Work {

@@ -76,7 +76,7 @@ wire_structs! {
         pad: u32,
     }
 
-    /// Value of one CPU in map `counts`.
+    /// Value of map `counts`, which has one for each CPU: counters of one kind of record.
     Count {
         /// Events while the tracer was enabled.
         seen: u64,

@@ -3,8 +3,8 @@
 use model::{BootNs, CgroupId, File, Identity, Layer, RealFile, Text};
 
 use super::{
-    FLAG_COMPAT, FLAG_TRACED, FLAG_URING, FileId, Header, Kind, LAYER_LOWER, LAYER_UPPER, MAX_UIDS, RuleTest,
-    Settings, WireError, read,
+    Count, FLAG_COMPAT, FLAG_TRACED, FLAG_URING, FileId, Header, Kind, LAYER_LOWER, LAYER_UPPER, MAX_UIDS,
+    RuleTest, Settings, WireError, read,
 };
 
 impl Default for Settings {
@@ -38,6 +38,40 @@ impl Default for RuleTest {
     fn default() -> Self {
         let (a, b, c, d) = Default::default();
         Self { kinds: 0, a, b, c, d, field: 0, filter: 0, negate: 0, last: 0 }
+    }
+}
+
+impl Default for Count {
+    fn default() -> Self {
+        Self { seen: 0, lost: 0, sampled: 0, filtered: 0 }
+    }
+}
+
+impl Count {
+    /// Sums the counters of all CPUs.
+    pub fn sum(cpus: &[Self]) -> Self {
+        let sum = |pick: fn(&Self) -> u64| cpus.iter().map(pick).sum();
+        Self {
+            seen: sum(|cpu| cpu.seen),
+            lost: sum(|cpu| cpu.lost),
+            sampled: sum(|cpu| cpu.sampled),
+            filtered: sum(|cpu| cpu.filtered),
+        }
+    }
+
+    /// Returns the counts since `before`.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            seen: self.seen.saturating_sub(before.seen),
+            lost: self.lost.saturating_sub(before.lost),
+            sampled: self.sampled.saturating_sub(before.sampled),
+            filtered: self.filtered.saturating_sub(before.filtered),
+        }
+    }
+
+    /// Returns the records that never got into the ring.
+    pub(crate) fn kept_out(self) -> u64 {
+        self.lost + self.sampled
     }
 }
 

@@ -1,21 +1,26 @@
-//! Errors of loading the object and attaching its programs, with advice for an administrator.
+//! Errors of loading the object, pinning it, and attaching its programs, with advice for an administrator.
 
 use std::io;
+use std::path::PathBuf;
 
 use aya::maps::MapError;
+use aya::pin::PinError as AyaPinError;
 use aya::programs::ProgramError;
 use aya::{BtfError, EbpfError};
 use thiserror::Error;
 
-use super::NEEDED;
 use crate::facts::{BTF, Capabilities, Capability, KernelVersion, OLDEST};
 
+/// Capabilities needed to load and attach programs. Reading tracefs needs another, see [`AttachError::NoTracefs`].
+pub(crate) const NEEDED: [Capability; 2] = [Capability::CapBpf, Capability::CapPerfmon];
+/// Mount point of bpffs.
+pub(crate) const BPFFS: &str = "/sys/fs/bpf";
 /// Number of lines kept from the end of the verifier's log, where it gives the reason.
 const WORDS: usize = 3;
 
 /// Error because of which no kernel tracer can run.
 #[derive(Debug, Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// The binary was built without the kernel side.
     #[error("load eBPF object: this program was built without one")]
     NotBuilt,
@@ -57,7 +62,7 @@ pub enum LoadError {
     },
     /// The object can't be pinned.
     #[error(transparent)]
-    Pin(#[from] super::pins::PinError),
+    Pin(#[from] PinError),
     /// The object lacks a map.
     #[error("open eBPF map {map}: the object has no map of that name")]
     NoMap { map: &'static str },
@@ -130,9 +135,39 @@ pub enum AttachError {
     },
 }
 
+/// Error of pinning.
+#[derive(Debug, Error)]
+pub(crate) enum PinError {
+    /// Mounting bpffs failed.
+    #[error("mount bpffs at {BPFFS}: {source}")]
+    Mount {
+        #[source]
+        source: io::Error,
+    },
+    /// The directory can't be created or read.
+    #[error("{operation} {}: {source}", path.display())]
+    Folder {
+        /// The operation that failed, as a verb.
+        operation: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// Something else has the directory's name.
+    #[error("use {}: it is a symbolic link, or not a directory, or other users can access it", path.display())]
+    NotOurs { path: PathBuf },
+    /// The kernel refused to pin a map.
+    #[error("pin map {name}: {}", chain(source))]
+    Map {
+        name: String,
+        #[source]
+        source: AyaPinError,
+    },
+}
+
 impl LoadError {
     /// Returns suggestions for an administrator, one sentence each.
-    pub fn advice(&self) -> Vec<String> {
+    pub(crate) fn advice(&self) -> Vec<String> {
         match self {
             Self::NotBuilt => vec!["build without DUETECTOR_SKIP_BPF, with clang installed".to_owned()],
             Self::KernelTooOld { .. } => vec![format!("run on Linux {OLDEST} or later")],
@@ -198,7 +233,7 @@ fn denied() -> Vec<String> {
 }
 
 /// Converts the library's error of loading an object.
-pub(super) fn of_object(cause: EbpfError, missing: Vec<Capability>) -> LoadError {
+pub(crate) fn of_object(cause: EbpfError, missing: Vec<Capability>) -> LoadError {
     if is_permission(&cause) {
         return LoadError::NotAllowed { missing, source: Some(Box::new(cause)) };
     }
@@ -206,7 +241,7 @@ pub(super) fn of_object(cause: EbpfError, missing: Vec<Capability>) -> LoadError
 }
 
 /// Converts the library's error of loading or attaching a program.
-pub(super) fn of_program(action: &'static str, program: &'static str, cause: ProgramError) -> AttachError {
+pub(crate) fn of_program(action: &'static str, program: &'static str, cause: ProgramError) -> AttachError {
     if let ProgramError::LoadError { verifier_log, .. } = &cause {
         let words = verdict(&verifier_log.to_string());
         if !words.is_empty() {

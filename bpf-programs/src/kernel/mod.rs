@@ -1,0 +1,105 @@
+//! The loaded kernel side: its parts, and the operations that need several of them. The loader makes it from the object;
+//! the host holds it.
+//!
+//! ```text
+//!  rings     lifecycle and data: records in the order in which they were written
+//!  counters  map counts: events seen, lost, sampled and filtered
+//!  settings  map settings: tracers enabled, users recorded, rules in force
+//!  hooks     programs and their links
+//!  rules     maps tests, path_sets, cgroup_sets, trees, filtered_by
+//!  ledger    schedule of maps usage_0 and usage_1
+//! ```
+
+mod parts;
+mod pin;
+mod settings;
+
+use std::io;
+
+use actors::clock;
+use model::ProcessTable;
+use model::pushdown::Split;
+
+pub(crate) use parts::{Attached, Counters, FilterRules, Hooks, Records, Ring, SettingsMap};
+pub(crate) use pin::{Missing, PinInfo, PinState};
+pub(crate) use settings::LiveSettings;
+
+use crate::catalog::PROCESSES;
+use crate::errors::AttachError;
+use crate::ledger::Ledger;
+use crate::programs::Tracer;
+use crate::rules::Lowered;
+use crate::wire;
+
+/// The kernel side, by parts. Dropping it detaches everything that is not pinned.
+pub(crate) struct Kernel {
+    /// The rings by number, see [`Ring`].
+    pub(crate) rings: [Box<dyn Records>; 2],
+    pub(crate) counters: Box<dyn Counters>,
+    pub(crate) settings: LiveSettings,
+    pub(crate) hooks: Box<dyn Hooks>,
+    pub(crate) rules: Box<dyn FilterRules>,
+    /// How the rules in force split each filter between kernel and collector.
+    pub(crate) splits: Vec<Split>,
+    pub(crate) ledger: Ledger,
+    pub(crate) pin_info: PinInfo,
+    /// Parts of the process table that are missing for lack of a hook, each with the cause.
+    pub(crate) lacks: Vec<String>,
+}
+
+impl Kernel {
+    /// Attaches a tracer's programs and enables it. Attaching twice changes nothing.
+    pub(crate) fn attach(&mut self, tracer: &'static Tracer) -> Result<Attached, AttachError> {
+        let attached = self.hooks.attach(tracer);
+        match &attached {
+            Ok(_) => {
+                self.settings.change(|settings| settings.enable(tracer.kind, true));
+                self.ledger.set_attached(tracer.kind, true, clock::boot_ns());
+            }
+            Err(_) => self.detach(tracer),
+        }
+        attached
+    }
+
+    /// Disables a tracer and detaches the programs that only it needs.
+    pub(crate) fn detach(&mut self, tracer: &'static Tracer) {
+        self.settings.change(|settings| settings.enable(tracer.kind, false));
+        self.hooks.detach(tracer);
+        self.ledger.set_attached(tracer.kind, false, clock::boot_ns());
+    }
+
+    /// Detaches everything. Records in the rings stay there.
+    pub(crate) fn close(&mut self) {
+        self.settings.change(|settings| settings.enabled = 0);
+        self.hooks.close();
+        self.ledger.end();
+    }
+
+    /// Replaces the rules by which the kernel drops records.
+    pub(crate) fn set_rules(&mut self, rules: &Lowered, table: &ProcessTable) {
+        self.settings.change(|settings| self.rules.put(rules, table, settings));
+        self.splits.clone_from(&rules.splits);
+    }
+
+    /// Visits a record for each existing process; returns their number.
+    pub(crate) fn processes(&mut self, visit: &mut dyn FnMut(&[u8])) -> Result<usize, AttachError> {
+        let bytes = self.hooks.iterate(&PROCESSES)?;
+        let mut count = 0;
+        for record in wire::split(&bytes) {
+            visit(record.map_err(|cause| AttachError::Iterate { source: io::Error::other(cause) })?);
+            count += 1;
+        }
+        self.settings.note_own_identity();
+        Ok(count)
+    }
+
+    /// Moves the read limits of both rings to their current ends, if everything below the lifecycle ring's limit has been
+    /// read. The data ring is first, so that every lifecycle record written before a data record is also read before it.
+    pub(crate) fn mark(&mut self) {
+        let [lifecycle, data] = &mut self.rings;
+        if lifecycle.is_at_mark() {
+            data.mark();
+            lifecycle.mark();
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The parts of the kernel side, by what each owns. The loader implements them for the object's maps and programs, and
+//! a fake in tests.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use aya::maps::MapError;
+use model::{OffsetRange, ProcessTable};
+use serde::Serialize;
+
+use crate::errors::AttachError;
+use crate::programs::{Program, Tracer};
+use crate::rules::Lowered;
+use crate::wire::{Count, Kind, Settings};
+
+/// The two kinds of ring buffers through which records leave the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ring {
+    /// Records of processes that start, execute a program, move or exit. Always read first, and never filled up by floods
+    /// of file events.
+    Lifecycle,
+    /// All other records.
+    Data,
+}
+
+impl Ring {
+    /// Returns the ring that carries records of a kind.
+    pub(crate) fn of(kind: Kind) -> Self {
+        if kind.is_lifecycle() { Self::Lifecycle } else { Self::Data }
+    }
+}
+
+/// The hooks a tracer was attached to, and what it can't do without the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Attached {
+    /// Tier of the hooks, see [`crate::tier::Tier::number`].
+    pub tier: u8,
+    /// Names of the hooks.
+    pub hooks: Vec<String>,
+    /// Functions that are missing for lack of a hook, each with the cause.
+    pub without: Vec<String>,
+    /// Events the tracer can't see with hooks of this tier.
+    pub unseen: Vec<String>,
+}
+
+/// The records in one of the two rings.
+pub(crate) trait Records: Send {
+    /// Reads up to `limit` records and returns how many there were. They stay in the ring until released.
+    fn drain(&mut self, limit: usize, visit: &mut dyn FnMut(OffsetRange, &[u8])) -> usize;
+
+    /// Moves the read limit (mark) to the current end of the ring.
+    fn mark(&mut self);
+
+    /// Returns whether everything below the mark has been read.
+    fn is_at_mark(&self) -> bool;
+
+    /// Returns to the kernel the room of records below `upto`, as far as they were read.
+    fn release(&mut self, upto: u64);
+
+    /// Returns the position of the next record to read.
+    fn cursor(&self) -> u64;
+
+    /// Returns the size of the ring in bytes.
+    fn size(&self) -> u64;
+
+    /// Returns a descriptor that becomes readable when the ring fills up.
+    fn waker(&self) -> io::Result<OwnedFd>;
+}
+
+/// The counters of events, in map `counts`.
+pub(crate) trait Counters: Send {
+    /// Reads the counters in one slot, summed over all CPUs.
+    fn count(&self, slot: u32) -> io::Result<Count>;
+}
+
+/// The map `settings`, which programs read.
+pub(crate) trait SettingsMap: Send {
+    /// Reads the settings in force.
+    fn read(&self) -> Result<Settings, MapError>;
+
+    /// Replaces the settings.
+    fn write(&mut self, settings: Settings) -> Result<(), MapError>;
+}
+
+/// The loaded programs and their hooks.
+pub(crate) trait Hooks: Send {
+    /// Attaches a tracer's programs. Attaching twice changes nothing; after an error the tracer is to be detached.
+    fn attach(&mut self, tracer: &'static Tracer) -> Result<Attached, AttachError>;
+
+    /// Detaches the programs that only this tracer needs.
+    fn detach(&mut self, tracer: &'static Tracer);
+
+    /// Detaches everything. Records in the rings stay there.
+    fn close(&mut self);
+
+    /// Runs an iterator to its end and returns what it wrote.
+    fn iterate(&mut self, program: &'static Program) -> Result<Vec<u8>, AttachError>;
+}
+
+/// The maps of the filter rules.
+pub(crate) trait FilterRules: Send {
+    /// Replaces the rules by which the kernel drops records, and switches to them in `settings`; counts of earlier rules are
+    /// kept. Rules may test facts from the table of processes and cgroups.
+    fn put(&mut self, rules: &Lowered, table: &ProcessTable, settings: &mut Settings);
+
+    /// Passes new facts of the process table to the kernel, as far as rules test them.
+    fn learn(&mut self, table: &ProcessTable);
+
+    /// Returns the records dropped in the kernel since this object was loaded or resumed, by filter.
+    fn filtered_by(&self) -> BTreeMap<String, u64>;
+}

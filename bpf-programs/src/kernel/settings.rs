@@ -1,0 +1,47 @@
+//! The settings in force, which are changed while programs run.
+
+use aya::maps::MapError;
+
+use super::parts::SettingsMap;
+use crate::wire::Settings;
+
+/// The settings of the kernel side, and the map from which programs read them.
+pub(crate) struct LiveSettings {
+    map: Box<dyn SettingsMap>,
+    value: Settings,
+}
+
+impl LiveSettings {
+    /// Creates settings that are not in force until the first change.
+    pub(crate) fn new(map: impl SettingsMap + 'static, value: Settings) -> Self {
+        Self { map: Box::new(map), value }
+    }
+
+    /// Reads the settings in force, which may be those of an earlier agent.
+    pub(crate) fn in_force(&self) -> Result<Settings, MapError> {
+        self.map.read()
+    }
+
+    /// Changes settings in one write.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.value);
+        if let Err(cause) = self.map.write(self.value) {
+            // The only element of an array can always be written.
+            tracing::error!(%cause, "writing eBPF settings failed");
+        }
+    }
+
+    /// Takes over this process's identity as the task iterator has just noted it, by which programs skip the agent's own
+    /// events. Unlike our own pid it is valid outside our pid namespace, and the start time distinguishes a reused pid.
+    pub(super) fn note_own_identity(&mut self) {
+        match self.in_force() {
+            Ok(Settings { reader_tgid, reader_start_ns, .. }) if reader_tgid != 0 => {
+                self.change(|value| {
+                    *value = Settings { agent_tgid: 0, reader_tgid, reader_start_ns, ..*value }
+                });
+            }
+            Ok(_) => {}
+            Err(cause) => tracing::error!(%cause, "reading eBPF settings failed"),
+        }
+    }
+}

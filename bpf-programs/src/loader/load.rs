@@ -1,0 +1,162 @@
+//! Loads the object for one tier of hooks.
+//!
+//! Each program is loaded and attached separately, so that a program refused by the verifier disables only its tracer.
+//! `RLIMIT_MEMLOCK` is not raised: since Linux 5.11 maps don't count as locked memory.
+
+use std::path::PathBuf;
+
+use aya::EbpfLoader;
+use aya::maps::{Array, MapData, PerCpuArray};
+
+use super::hooks::Programs;
+use super::maps::{map, ring, tables};
+use super::pins::Pins;
+use super::rings::{self, MergedRings};
+use super::rules::RuleMaps;
+use super::sizes::{self, kernel_types, ring_size, settings};
+use super::table::Table;
+use crate::cast;
+use crate::catalog::{OBJECT, object};
+use crate::config::EbpfConfig;
+use crate::errors::{LoadError, NEEDED, of_object};
+use crate::facts::{self, Capabilities, KernelVersion, OLDEST};
+use crate::kernel::{Kernel, LiveSettings, PinInfo};
+use crate::ledger::Ledger;
+use crate::programs::Tracer;
+use crate::syscalls;
+use crate::tier::{Choice, Tier};
+use crate::wire::{Count, Settings};
+
+/// The parts of the kernel side as loaded, with their own types.
+pub(crate) struct Loaded {
+    pub(super) lifecycle: MergedRings,
+    pub(super) data: MergedRings,
+    counters: PerCpuArray<MapData, Count>,
+    pub(super) settings: LiveSettings,
+    pub(super) rules: RuleMaps,
+    ledger: Ledger,
+    pub(crate) hooks: Programs,
+    pub(super) pin_info: PinInfo,
+}
+
+/// Returns the kind whose programs the verifier is made to refuse: none.
+#[cfg(not(feature = "fault-injection"))]
+fn refused_kind() -> u32 {
+    0
+}
+
+/// Returns the kind whose programs the verifier is made to refuse: that of the tracer named by a test.
+#[cfg(feature = "fault-injection")]
+fn refused_kind() -> u32 {
+    let name = std::env::var("DUETECTOR_FAULT_REFUSED").unwrap_or_default();
+    crate::catalog::tracers().find(|tracer| tracer.name == name).map_or(0, |tracer| tracer.kind as u32)
+}
+
+/// Checks that this binary has an object and that the kernel is new enough and has type information.
+fn can_be_loaded() -> Result<(), LoadError> {
+    if OBJECT.is_empty() {
+        return Err(LoadError::NotBuilt);
+    }
+    if let Some(found) = KernelVersion::running().filter(|found| *found < OLDEST) {
+        return Err(LoadError::KernelTooOld { found });
+    }
+    if std::fs::File::open(facts::BTF).is_err() {
+        return Err(LoadError::NoBtf);
+    }
+    Ok(())
+}
+
+impl Loaded {
+    /// Loads the object's maps and the programs of these tracers. Nothing is attached yet.
+    ///
+    /// # Errors
+    /// When no tracer at all can run here.
+    pub(crate) fn load(config: &EbpfConfig, wanted: &[&'static Tracer]) -> Result<Self, LoadError> {
+        let mut refused = None;
+        for tier in config.tier.tiers() {
+            match Self::load_on(config, *tier, wanted, None, &[]) {
+                Ok(mut kernel) => match kernel.hooks.probe() {
+                    Err(cause) if config.tier == Choice::Auto => {
+                        tracing::warn!(tier = tier.name(), %cause, "this kernel lacks what the tier needs");
+                        refused.get_or_insert(Ok(kernel));
+                    }
+                    _ => return Ok(kernel),
+                },
+                Err(cause) => {
+                    refused.get_or_insert(Err(cause));
+                }
+            }
+        }
+        // The error of the preferred tier.
+        refused.unwrap_or(Err(LoadError::NotBuilt))
+    }
+
+    /// Loads the object for one tier: pins its maps in `pins`, or uses the maps in `pinned` (names and paths).
+    pub(crate) fn load_on(
+        config: &EbpfConfig,
+        tier: Tier,
+        wanted: &[&'static Tracer],
+        pins: Option<&Pins>,
+        pinned: &[(String, PathBuf)],
+    ) -> Result<Self, LoadError> {
+        can_be_loaded()?;
+        let missing = Capabilities::effective().missing(&NEEDED);
+        if !missing.is_empty() {
+            return Err(LoadError::NotAllowed { missing, source: None });
+        }
+        let (data_size, lifecycle_size) = (ring_size(config.data_ring), ring_size(config.lifecycle_ring));
+        let btf = kernel_types()?;
+        let (object, has_cast) = cast::resolve(object(tier), &btf);
+        let mut loader = EbpfLoader::new();
+        for (name, path) in pinned {
+            loader.map_pin_path(name, path);
+        }
+        let used = config.data_rings.min(facts::possible_cpus());
+        sizes::set(&mut loader, config, used);
+        let mut ebpf = loader
+            .btf(Some(&btf))
+            .override_global("has_cast", &u8::from(has_cast), true)
+            .override_global("compat_calls", &syscalls::COMPAT_CALLS[..], true)
+            .override_global("refused_kind", &refused_kind(), true)
+            .load(&object)
+            .map_err(|cause| of_object(cause, missing))?;
+        if let Some(pins) = pins {
+            pins.pin_maps(&ebpf)?;
+        }
+        let names = &rings::NAMES[..used as usize];
+        let data = names.iter().map(|name| ring(&ebpf, name, data_size)).collect::<Result<_, _>>()?;
+        let mut kernel = Self {
+            lifecycle: MergedRings::new(vec![ring(&ebpf, "lifecycle", lifecycle_size)?]),
+            data: MergedRings::new(data),
+            counters: map(&mut ebpf, "counts")?,
+            settings: LiveSettings::new(
+                map::<Array<MapData, Settings>>(&mut ebpf, "settings")?,
+                settings(config, used, data_size, lifecycle_size),
+            ),
+            rules: RuleMaps::new(&mut ebpf)?,
+            ledger: Ledger::new(config.usage_interval.0.as_nanos() as u64),
+            pin_info: PinInfo::default(),
+            hooks: Programs::new(tier, Table::new(tables(&mut ebpf, tier)?), ebpf),
+        };
+        if pinned.is_empty() {
+            kernel.hooks.load(wanted, &btf, |_| true);
+            kernel.settings.change(|_| {});
+        }
+        Ok(kernel)
+    }
+
+    /// Attaches the programs that feed the process table, and makes the parts the host's.
+    pub(crate) fn into_kernel(mut self) -> Kernel {
+        Kernel {
+            lacks: self.hooks.attach_lifecycle(),
+            rings: [Box::new(self.lifecycle), Box::new(self.data)],
+            counters: Box::new(self.counters),
+            settings: self.settings,
+            hooks: Box::new(self.hooks),
+            rules: Box::new(self.rules),
+            splits: Vec::new(),
+            ledger: self.ledger,
+            pin_info: self.pin_info,
+        }
+    }
+}
