@@ -1,19 +1,17 @@
 //! A query to the store, as data.
 
 mod columns;
+mod condition;
 mod matching;
 mod plan;
 mod sql;
 
+pub use condition::{Condition, Where};
 pub use matching::Undecided;
 pub(crate) use matching::{Matching, Tally};
 pub(crate) use sql::quote;
 
-use std::str::FromStr;
-
 use expression::Expression;
-
-use crate::Error;
 
 /// Number of rows in an answer unless the query sets another limit.
 pub const DEFAULT_LIMIT: u64 = 20;
@@ -72,42 +70,12 @@ impl Default for Query {
     }
 }
 
-/// A condition: a column equals a value, or is null.
-///
-/// ```
-/// use analyzer::Condition;
-/// assert_eq!("comm=a=b".parse::<Condition>()?, Condition::equal("comm", "a=b"));
-/// assert_eq!("fname=null".parse::<Condition>()?, Condition::null("fname"));
-/// # Ok::<(), analyzer::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {
-    /// Name of the column or field.
-    pub column: String,
-    /// The value it must equal; `None` if it must be null or absent.
-    pub value: Option<String>,
-}
-
-impl Condition {
-    /// Returns the condition that `column` equals `value`: as a number if the column or field holds one, else as text.
-    pub fn equal(column: &str, value: &str) -> Self {
-        Self { column: column.to_owned(), value: Some(value.to_owned()) }
-    }
-
-    /// Returns the condition that `column` is null.
-    pub fn null(column: &str) -> Self {
-        Self { column: column.to_owned(), value: None }
-    }
-}
-
-impl FromStr for Condition {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        match text.split_once('=') {
-            Some((column, "null")) if !column.trim().is_empty() => Ok(Self::null(column.trim())),
-            Some((column, value)) if !column.trim().is_empty() => Ok(Self::equal(column.trim(), value)),
-            _ => Err(Error::BadCondition { found: text.to_owned() }),
+impl Query {
+    /// Adds a condition or an expression, which must be true of a row, too.
+    pub fn add(&mut self, wanted: Where) {
+        match wanted {
+            Where::Equal(condition) => self.wheres.push(condition),
+            Where::Expression(expression) => self.expressions.push(expression),
         }
     }
 }

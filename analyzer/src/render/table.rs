@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use model::Lost;
-use model::schema::ColumnKind;
+use model::schema::{Column, ColumnKind};
 use serde_json::{Map, Value};
 
 use super::about::{self, Facts};
@@ -138,9 +138,9 @@ impl Layout {
         };
         let shown = indexes.into_iter().map(|index| {
             let column = &columns[index];
-            let kind = match (column.kind, column.name.as_str()) {
-                (ColumnKind::Integer, "uid") if !numeric => Kind::User,
-                (ColumnKind::Integer, "gid") if !numeric => Kind::Group,
+            let kind = match (column.kind, Column::named(&column.name)) {
+                (ColumnKind::Integer, Some(Column::Uid)) if !numeric => Kind::User,
+                (ColumnKind::Integer, Some(Column::Gid)) if !numeric => Kind::Group,
                 (ColumnKind::Integer, _) => Kind::Number,
                 _ => Kind::Text,
             };

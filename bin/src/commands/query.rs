@@ -1,12 +1,11 @@
 //! `query`: prints the rows of the store that match conditions.
 
 use std::io::{self, BufWriter, IsTerminal as _};
-use std::str::FromStr;
 
+use analyzer::query::Where;
 use analyzer::render::{self, Format};
-use analyzer::{Condition, Query, Store, when};
+use analyzer::{Query, Store, when};
 use clap::Args;
-use expression::{Expression, Schema};
 
 use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
@@ -63,52 +62,13 @@ pub(crate) struct QueryArgs {
     format: Format,
 }
 
-/// The value of one `--where`.
-#[derive(Clone, Debug)]
-enum Where {
-    Equal(Condition),
-    Expression(Expression),
-}
-
-impl FromStr for Where {
-    type Err = String;
-
-    /// Parses a condition or an expression. A name and a single `=` begin a condition, whatever follows: `comm=a == b`
-    /// compares with the text `a == b`. Anything else is an expression; expressions have no operator `=`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let name = text.split('=').next().unwrap_or(text);
-        let is_name = |c: char| c.is_alphanumeric() || "_.-:@".contains(c);
-        let is_condition = name.len() < text.len()
-            && !name.trim().is_empty()
-            && name.trim().chars().all(is_name)
-            && !text[name.len() + 1..].starts_with('=');
-        if is_condition {
-            return text.parse().map(Self::Equal).map_err(|error: analyzer::Error| error.to_string());
-        }
-        let schema = Schema { localize: when::local, stored: true };
-        Expression::compile(text, &schema).map(Self::Expression).map_err(|error| error.show(text))
-    }
-}
-
-impl Where {
-    fn condition(&self) -> Option<&Condition> {
-        if let Self::Equal(condition) = self { Some(condition) } else { None }
-    }
-
-    fn expression(&self) -> Option<&Expression> {
-        if let Self::Expression(expression) = self { Some(expression) } else { None }
-    }
-}
-
 impl QueryArgs {
     fn query(&self) -> Result<Query, analyzer::Error> {
         let now = when::now();
         let moment = |text: &Option<String>| text.as_deref().map(|text| when::parse(text, &now)).transpose();
-        Ok(Query {
+        let mut query = Query {
             tracers: self.tracers.clone(),
             collector_id: self.collector_id.clone(),
-            wheres: self.wheres.iter().filter_map(Where::condition).cloned().collect(),
-            expressions: self.wheres.iter().filter_map(Where::expression).cloned().collect(),
             since: moment(&self.since)?,
             until: moment(&self.until)?,
             columns: self.columns.clone(),
@@ -118,7 +78,9 @@ impl QueryArgs {
             start: self.start,
             limit: self.limit,
             ..Query::default()
-        })
+        };
+        self.wheres.iter().cloned().for_each(|wanted| query.add(wanted));
+        Ok(query)
     }
 }
 
@@ -187,21 +149,5 @@ mod tests {
         let built_in = bpf_programs::catalog::tracers().map(|tracer| tracer.name);
         let expected: BTreeSet<&str> = built_in.chain(["loss", model::MANIFEST]).collect();
         assert_eq!(render::tracers_with_phrases().collect::<BTreeSet<_>>(), expected);
-    }
-
-    #[test]
-    fn a_name_and_one_equals_sign_is_a_condition_and_anything_else_an_expression() {
-        for text in
-            ["uid=0", "comm=a == b", "extended.a-b=1", " fname = x", "comm=", "inspector__docker=true"]
-        {
-            assert!(matches!(text.parse::<Where>(), Ok(Where::Equal(_))), "{text}");
-        }
-        for text in
-            ["uid==0", "uid == 0", "comm.startsWith('a=b')", "true", "uid >= 0", "uid != 0", "'a=b' == comm"]
-        {
-            assert!(matches!(text.parse::<Where>(), Ok(Where::Expression(_))), "{text}");
-        }
-        let error = "uid == 'root'".parse::<Where>().unwrap_err();
-        assert_eq!(error, "1:5: operator == does not take int and string\n  uid == 'root'\n      ^");
     }
 }

@@ -13,8 +13,8 @@ pub(super) fn loss(row: &Facts<'_>) -> Option<String> {
         ("decode", _) => "in decoding".to_owned(),
         ("queue", Some(sink)) => format!("in the queue of sink {sink}"),
         ("queue", None) => "in a queue".to_owned(),
-        (_, Some(sink)) => format!("in sink {sink}"),
-        (other, None) => format!("in {other}"),
+        ("sink", Some(sink)) => format!("in sink {sink}"),
+        (other, _) => format!("in {other}"),
     };
     let cause = row.text("cause").map(|cause| format!(": {cause}")).unwrap_or_default();
     Some(format!("{records} of {tracer} lost {point}{cause}"))

@@ -74,7 +74,8 @@ pub(super) fn ptrace(row: &Facts<'_>) -> Option<String> {
     match row.call()? {
         "process_vm_readv" => Some(format!("read memory of process {target}")),
         "process_vm_writev" => Some(format!("write memory of process {target}")),
-        _ => Some(format!("{} to process {target}", request(row)?)),
+        "ptrace" => Some(format!("{} to process {target}", request(row)?)),
+        _ => None,
     }
 }
 
@@ -157,7 +158,8 @@ pub(super) fn module(row: &Facts<'_>) -> Option<String> {
         "init_module" => {
             Some(format!("load a module of {} from memory{parameters}", bytes(row.unsigned("length")?)))
         }
-        _ => Some(format!("load {}{parameters}", row.path.unwrap_or("a module"))),
+        "finit_module" => Some(format!("load {}{parameters}", row.path.unwrap_or("a module"))),
+        _ => None,
     }
 }
 

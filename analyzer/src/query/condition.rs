@@ -1,0 +1,97 @@
+//! Conditions on rows as text, and how they are read.
+
+use std::str::FromStr;
+
+use expression::{Expression, Schema};
+
+use crate::{Error, when};
+
+/// A condition: a column equals a value, or is null.
+///
+/// ```
+/// use analyzer::Condition;
+/// assert_eq!("comm=a=b".parse::<Condition>()?, Condition::equal("comm", "a=b"));
+/// assert_eq!("fname=null".parse::<Condition>()?, Condition::null("fname"));
+/// # Ok::<(), analyzer::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Name of the column or field.
+    pub column: String,
+    /// The value it must equal; `None` if it must be null or absent.
+    pub value: Option<String>,
+}
+
+impl Condition {
+    /// Returns the condition that `column` equals `value`: as a number if the column or field holds one, else as text.
+    pub fn equal(column: &str, value: &str) -> Self {
+        Self { column: column.to_owned(), value: Some(value.to_owned()) }
+    }
+
+    /// Returns the condition that `column` is null.
+    pub fn null(column: &str) -> Self {
+        Self { column: column.to_owned(), value: None }
+    }
+}
+
+impl FromStr for Condition {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.split_once('=') {
+            Some((column, "null")) if !column.trim().is_empty() => Ok(Self::null(column.trim())),
+            Some((column, value)) if !column.trim().is_empty() => Ok(Self::equal(column.trim(), value)),
+            _ => Err(Error::BadCondition { found: text.to_owned() }),
+        }
+    }
+}
+
+/// A condition or an expression, as `query --where` takes it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Where {
+    /// A column equals a value.
+    Equal(Condition),
+    /// An expression is true.
+    Expression(Expression),
+}
+
+impl FromStr for Where {
+    type Err = String;
+
+    /// Parses a condition or an expression. A name and a single `=` begin a condition, whatever follows: `comm=a == b`
+    /// compares with the text `a == b`. Anything else is an expression; expressions have no operator `=`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let name = text.split('=').next().unwrap_or(text);
+        let is_name = |c: char| c.is_alphanumeric() || "_.-:@".contains(c);
+        let is_condition = name.len() < text.len()
+            && !name.trim().is_empty()
+            && name.trim().chars().all(is_name)
+            && !text[name.len() + 1..].starts_with('=');
+        if is_condition {
+            return text.parse().map(Self::Equal).map_err(|error: Error| error.to_string());
+        }
+        let schema = Schema { localize: when::local, stored: true };
+        Expression::compile(text, &schema).map(Self::Expression).map_err(|error| error.show(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_and_one_equals_sign_is_a_condition_and_anything_else_an_expression() {
+        for text in
+            ["uid=0", "comm=a == b", "extended.a-b=1", " fname = x", "comm=", "inspector__docker=true"]
+        {
+            assert!(matches!(text.parse::<Where>(), Ok(Where::Equal(_))), "{text}");
+        }
+        for text in
+            ["uid==0", "uid == 0", "comm.startsWith('a=b')", "true", "uid >= 0", "uid != 0", "'a=b' == comm"]
+        {
+            assert!(matches!(text.parse::<Where>(), Ok(Where::Expression(_))), "{text}");
+        }
+        let error = "uid == 'root'".parse::<Where>().unwrap_err();
+        assert_eq!(error, "1:5: operator == does not take int and string\n  uid == 'root'\n      ^");
+    }
+}
