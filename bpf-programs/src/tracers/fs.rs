@@ -27,7 +27,8 @@ enum Arg {
 /// A system call and the meaning of its arguments.
 struct Call {
     call: Syscall,
-    other: &'static str,
+    /// Name of the second path, and of the same as it was requested.
+    other: (&'static str, &'static str),
     word: &'static str,
     args: &'static [Arg],
 }
@@ -40,7 +41,7 @@ macro_rules! syscalls {
         /// All calls, with the numbers that the kernel side puts into `a`, `b`, `c`.
         const CALLS: &[Call] = &[$($(Call {
             call: syscalls::$name,
-            other: concat!($($other)?),
+            other: (concat!($($other)?), concat!($($other, "_asked")?)),
             word: concat!($($word)?),
             args: &[$($arg),*],
         },)?)*];
@@ -65,7 +66,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let call = call.ok_or(WireError::Call(raw.call))?;
     let known = raw.file.known != 0;
     let first = if known { text::file_path(base, &raw.file) } else { text::join(base, asked.bytes) };
-    let second = (!call.other.is_empty()).then(|| text::join(base2, asked2.bytes));
+    let second = (!call.other.0.is_empty()).then(|| text::join(base2, asked2.bytes));
     let incomplete =
         |path: &text::Path, asked: RawText<'_>| path.incomplete || asked.is(TEXT_CUT | TEXT_UNREADABLE);
     let path_incomplete = (if known { first.incomplete } else { incomplete(&first, asked) })
@@ -91,13 +92,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
 
 /// Returns the second path. The source of a mount need not be a path: `proc`, `tmpfs`.
 fn other(call: &Call, asked: RawText<'_>, path: &text::Path) -> OtherPath {
-    let asked = Text::from_bytes(asked.bytes);
-    let asked_name = match call.other {
-        "source" => return OtherPath { name: call.other, path: asked, asked: None },
-        "put_old" => "put_old_asked",
-        _ => "new_path_asked",
-    };
-    OtherPath { name: call.other, path: path.text(), asked: Some((asked_name, asked)) }
+    let (asked, (name, asked_name)) = (Text::from_bytes(asked.bytes), call.other);
+    if name == "source" {
+        return OtherPath { name, path: asked, asked: None };
+    }
+    OtherPath { name, path: path.text(), asked: Some((asked_name, asked)) }
 }
 
 fn args(call: &Call, values: [u64; 3]) -> Vec<(&'static str, FsArg)> {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 mod circles;
+mod closed;
 mod crates;
 mod documents;
 mod files;
