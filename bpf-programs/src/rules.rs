@@ -1,13 +1,7 @@
 //! Compiles filter rules into the kernel's form; `include/rules.h` evaluates them.
 //!
-//! The configuration's filters reach the kernel in four steps. This module is the third; tests on paths are put last,
-//! because a path is walked only if all other tests of earlier rules leave the record undecided.
-//!
-//! ```text
-//!  [filter.x] drop = "…" ─▶ Pushdown: rules the kernel can decide (model)
-//!      ─▶ Lowered: tests by number, sets of prefixes and cgroups (here)
-//!      ─▶ maps tests, path_sets, cgroup_sets, trees (loader/rules.rs) ─▶ programs drop the record, counted
-//! ```
+//! A step of the way that `expression/src/pushdown/mod.rs` draws. Tests on paths are put last, because a path is walked
+//! only if all other tests of earlier rules leave the record undecided.
 
 use std::collections::BTreeSet;
 

@@ -12,7 +12,7 @@ use super::hooks::Programs;
 use super::maps::{map, ring, tables};
 use super::pins::Pins;
 use super::rings::{self, MergedRings};
-use super::rules::RuleMaps;
+use super::rule_maps::RuleMaps;
 use super::sizes::{self, kernel_types, ring_size, settings};
 use super::table::Table;
 use crate::cast;

@@ -9,7 +9,7 @@ mod maps;
 mod pins;
 mod program;
 mod rings;
-mod rules;
+mod rule_maps;
 mod sizes;
 mod start;
 mod table;

@@ -4,11 +4,11 @@
 mod cel;
 mod config;
 mod fuzz_target;
+mod kernel_part;
 mod list;
 mod pattern;
-mod pushdown;
+mod pattern_filter;
 mod python;
-mod rules;
 mod stage;
 
 use std::collections::HashSet;
@@ -19,7 +19,7 @@ use cel::CelFilter;
 pub use cel::Failures;
 pub use config::{FilterConfig, FilterKind, FiltersConfig, default_filters};
 pub use fuzz_target::fuzz_target;
-use rules::PatternFilter;
+use pattern_filter::PatternFilter;
 use stage::ANCESTORS;
 pub use stage::Stage;
 

@@ -1,15 +1,25 @@
-//! The way of a filter to the kernel. The types that travel are in [`model::pushdown`], because the kernel tracers know
-//! nothing of expressions; here are the two derivations: from an expression (`certain`) and from an anchored pattern
-//! ([`prefixes_of`]).
+//! Push-down: the way of a filter from the configuration into the kernel.
 //!
 //! ```text
-//!  collector/src/filter/pushdown.rs        model/src/pushdown.rs            bpf-programs/src/rules.rs     kernel
-//!  [filter.x] ─▶ expression ─▶ certain ───┐
-//!          └───▶ patterns ──▶ prefixes_of ┴▶ Test, Rule ─▶ Pushdown::add ─▶ entries of maps ─▶ include/rules.h
-//!                   │                        (limits, splits)                              tests each record before
-//!                   │                                                                      it goes to the ring
-//!                   └─────────────▶ applied in full to every record that the kernel let through ◀──────┘
+//!  [filter.x]   drop or keep: an expression          exclude_…: lists and patterns
+//!      │        collector/src/filter/kernel_part.rs finds the parts that the kernel can decide:
+//!      │          expression ─▶ certain  (here): the tests that decide its result
+//!      │          pattern ────▶ prefixes_of (here): prefixes of paths, if it is anchored
+//!      │          list ───────▶ one test for each entry
+//!      ▼
+//!  Pushdown     model/src/pushdown.rs: rules of tests within the kernel's limits, and for `status` how each filter is split
+//!      ▼
+//!  Lowered      bpf-programs/src/rules.rs: tests by number, those of paths last; sets of path prefixes and cgroups
+//!      ▼
+//!  RuleMaps     bpf-programs/src/loader/rule_maps.rs: maps tests, path_sets, cgroup_sets, trees, replaced as a whole
+//!      ▼
+//!  the kernel   bpf-programs/include/rules.h: a record for which a rule holds is dropped and counted, before the ring
+//!
+//!  The collector applies each filter in full to every record that is left.
 //! ```
+//!
+//! The types that travel are in [`model::pushdown`], because the kernel tracers know nothing of expressions. Here are the two
+//! derivations, which need to know what an expression or a pattern means.
 
 mod certain;
 mod pattern;

@@ -9,7 +9,7 @@ use crate::modules::Crate;
 use crate::{none, rust_files};
 
 /// Folders whose circles are being opened.
-const OPEN: [&str; 3] = ["bpf-programs/src/fleet/", "bpf-programs/src/host/", "bpf-programs/src/loader/"];
+const OPEN: [&str; 1] = ["bpf-programs/src/fleet/"];
 
 /// The files that a file uses, each with the line and the path that say so first.
 type Edges = BTreeMap<String, BTreeMap<String, String>>;

@@ -37,7 +37,7 @@ const OPEN: [(&str, &str); 11] = [
     // Components of a path, some of which are special.
     ("bpf-programs/src/text.rs", "names . push (name)"),
     // Searches all other fields in the list of numbers.
-    ("collector/src/filter/pushdown.rs", "Number :: named (name)"),
+    ("collector/src/filter/kernel_part.rs", "Number :: named (name)"),
     // Paths of a file, one of which is standard output.
     ("collector/src/sink/jsonl/mod.rs", "Target :: File"),
     // Lines and events of a test's protocol: others are skipped, or a failure.

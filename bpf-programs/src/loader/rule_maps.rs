@@ -1,4 +1,5 @@
-//! Maps of the filter rules, and how rules change while programs read them.
+//! Maps of the filter rules, and how rules change while programs read them: the last step before the kernel of the way that
+//! `expression/src/pushdown/mod.rs` draws.
 //!
 //! A rule is a series of tests. The tests of all rules in force lie in one of two banks of map `tests`; programs find the
 //! bank in one field of map `settings`. New rules are written to the other bank, with the sets of path prefixes and cgroups

@@ -11,8 +11,8 @@ use model::pushdown::{CgroupField, Number, Prefix, Pushdown, Test};
 
 use super::config::{FilterConfig, FilterKind, FiltersConfig};
 use super::list::entries;
+use super::pattern_filter::OWN_KEYS;
 use super::python::translate;
-use super::rules::OWN_KEYS;
 
 impl FiltersConfig {
     /// Returns the parts that the kernel can decide. The filters must be valid.
