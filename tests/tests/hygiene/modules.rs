@@ -94,85 +94,69 @@ impl<'a> Crate<'a> {
     fn code(&mut self, id: usize, tokens: TokenStream, top: bool) {
         let tokens: Vec<_> = tokens.into_iter().collect();
         let (mut at, mut public, mut path) = (0, false, None);
-        while at < tokens.len() {
-            let word = ident(tokens.get(at));
+        while let Some(token) = tokens.get(at) {
+            let word = ident(Some(token)).unwrap_or_default();
             let next = ident(tokens.get(at + 1)).unwrap_or_default();
-            match (&tokens[at], word.as_deref()) {
-                (TokenTree::Punct(punct), _) if punct.as_char() == '#' => {
-                    at += usize::from(is_punct(tokens.get(at + 1), '!'));
-                    let attribute = tokens.get(at + 1).map(ToString::to_string).unwrap_or_default();
-                    let words: Vec<_> = attribute.split(|one: char| !one.is_alphanumeric()).collect();
-                    if words.starts_with(&["", "cfg"]) && words.contains(&"test") && !words.contains(&"not") {
-                        at = after_item(&tokens, at + 2, top);
-                        continue;
-                    }
-                    if words.starts_with(&["", "path"]) {
-                        path = attribute.split('"').nth(1).map(str::to_owned);
-                    }
-                    at += 2;
+            let is_item = top && ITEMS.contains(&word.as_str()) && starts_path(&tokens, at);
+            match (word.as_str(), token) {
+                ("", TokenTree::Group(group)) => self.code(id, group.stream(), false),
+                ("", _) if is_punct(Some(token), '#') => {
+                    at = attribute(&tokens, at, top, &mut path);
                     continue;
                 }
-                (_, Some("pub")) => {
+                ("", _) => {}
+                ("pub", _) => {
                     public = true;
                     at += usize::from(matches!(tokens.get(at + 1), Some(TokenTree::Group(_)))) + 1;
                     continue;
                 }
-                (_, Some("use")) if !is_punct(tokens.get(at + 1), '<') => {
+                ("use", _) if !is_punct(tokens.get(at + 1), '<') => {
                     let end = (at..tokens.len()).find(|at| is_punct(tokens.get(*at), ';')).unwrap_or(at);
                     self.import(id, &tokens[at + 1..end], &[], public);
                     at = end;
                 }
-                (_, Some("mod")) if !next.is_empty() => {
-                    match tokens.get(at + 2) {
-                        Some(TokenTree::Group(group)) => {
-                            let file = self.modules[id].file.clone();
-                            let child = self.add(&file, id);
-                            self.modules[id].modules.insert(next, child);
-                            self.code(child, group.stream(), true);
-                        }
-                        _ => {
-                            if let Some(file) =
-                                self.child_file(&self.modules[id].file, &next, path.as_deref())
-                            {
-                                let child = self.file(&file, id);
-                                self.modules[id].modules.insert(next, child);
-                            }
-                        }
-                    }
+                ("mod", _) if !next.is_empty() => {
+                    self.module(id, next, tokens.get(at + 2), path.take().as_deref());
                     at += 2;
                 }
-                (_, Some("macro_rules")) => {
+                ("macro_rules", _) => {
                     self.modules[id].items.extend(ident(tokens.get(at + 2)));
                     self.macro_names(id, tokens.get(at + 3), true);
                     at += 2;
                 }
-                (_, Some(word))
-                    if top
-                        && starts_path(&tokens, at)
-                        && ITEMS.contains(&word)
-                        && !ITEMS.contains(&&*next) =>
-                {
+                _ if is_item && !ITEMS.contains(&next.as_str()) => {
                     self.modules[id].items.insert(next);
                     at += 1;
                 }
-                (_, Some(_)) => {
-                    let (path, end) = read_path(&tokens, at);
-                    if top && path.len() == 1 && is_punct(tokens.get(end), '!') {
+                _ => {
+                    let (names, end) = read_path(&tokens, at);
+                    if top && names.len() == 1 && is_punct(tokens.get(end), '!') {
                         self.macro_names(id, tokens.get(end + 1), false);
                     }
-                    let line = tokens[at].span().start().line;
                     if starts_path(&tokens, at) {
-                        self.modules[id].uses.push(Use { line, path });
+                        self.modules[id].uses.push(Use { line: token.span().start().line, path: names });
                     }
                     at = end;
                     continue;
                 }
-                (TokenTree::Group(group), _) => self.code(id, group.stream(), false),
-                _ => {}
             }
             (public, path) = (false, None);
             at += 1;
         }
+    }
+
+    /// Reads a module inside another: its braces, or its file.
+    fn module(&mut self, id: usize, name: String, body: Option<&TokenTree>, path: Option<&str>) {
+        let file = self.modules[id].file.clone();
+        let child = match body {
+            Some(TokenTree::Group(group)) => {
+                let child = self.add(&file, id);
+                self.code(child, group.stream(), true);
+                Some(child)
+            }
+            _ => self.child_file(&file, &name, path).map(|file| self.file(&file, id)),
+        };
+        self.modules[id].modules.extend(child.map(|child| (name, child)));
     }
 
     /// Notes the names in a macro's call, or those that its definition defines.
@@ -280,6 +264,20 @@ fn ident(token: Option<&TokenTree>) -> Option<String> {
 
 fn is_punct(token: Option<&TokenTree>, character: char) -> bool {
     matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == character)
+}
+
+/// Reads an attribute, and an item with it that is only for tests. Returns where they end.
+fn attribute(tokens: &[TokenTree], at: usize, top: bool, path: &mut Option<String>) -> usize {
+    let at = at + usize::from(is_punct(tokens.get(at + 1), '!'));
+    let attribute = tokens.get(at + 1).map(ToString::to_string).unwrap_or_default();
+    let words: Vec<_> = attribute.split(|one: char| !one.is_alphanumeric()).collect();
+    if words.starts_with(&["", "cfg"]) && words.contains(&"test") && !words.contains(&"not") {
+        return after_item(tokens, at + 2, top);
+    }
+    if words.starts_with(&["", "path"]) {
+        *path = attribute.split('"').nth(1).map(str::to_owned);
+    }
+    at + 2
 }
 
 /// Reads `a::b::c` from `at` on, and returns where it ends.
