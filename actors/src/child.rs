@@ -268,6 +268,10 @@ pub trait AnyChild: Send + Sync {
     fn status(&self) -> ChildStatus;
     /// Returns the published state as JSON.
     fn state_json(&self) -> serde_json::Value;
+    /// Starts a child again that was given up or has finished; see [`ChildRef::revive`].
+    fn revive(&self) -> bool;
+    /// Waits until the child will not run again.
+    fn ended(&self) -> BoxFuture<'static, ChildStatus>;
     /// Asks the child to stop and waits until it has.
     fn stop(&self) -> BoxFuture<'static, ChildStatus>;
 }
@@ -283,6 +287,15 @@ impl<A: Child, S: State> AnyChild for ChildRef<A, S> {
 
     fn state_json(&self) -> serde_json::Value {
         serde_json::to_value(self.state()).unwrap_or(serde_json::Value::Null)
+    }
+
+    fn revive(&self) -> bool {
+        ChildRef::revive(self)
+    }
+
+    fn ended(&self) -> BoxFuture<'static, ChildStatus> {
+        let child = self.clone();
+        Box::pin(async move { ChildRef::ended(&child).await })
     }
 
     fn stop(&self) -> BoxFuture<'static, ChildStatus> {

@@ -218,7 +218,7 @@ impl Inner {
         TracerStatus {
             tracer: tracer.stored_as.as_str().to_owned(),
             section: tracer.section.clone(),
-            kind: tracer.kind.to_owned(),
+            kind: tracer.kind.as_str().to_owned(),
             phase,
             records,
             cause: off.or(lacks).or(host_down.and_then(|host| host.first_cause.clone())).or(first_cause),

@@ -17,13 +17,12 @@ use bpf_programs::{EbpfTracers, Pinning};
 use collector::{CollectorHandle, SinkConfig, SinkSpec};
 use model::{AccountSnapshot, Accounts, ProcessTable, TracerName};
 use serde::Serialize;
-use shell_monitor::{Kind, Monitor, Reserved, Wiring};
+use shell_monitor::{Monitor, Reserved, Wiring};
 
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::subsystem::{
-    BpfTemplates, EBPF, Group, Kernel, Programs, Subsystem, TEMPLATE, Tracer, WriteSide, kind_name,
-    reserved_names,
+    BpfTemplates, Group, Kernel, Programs, Subsystem, Tracer, TracerKind, WriteSide, reserved_names,
 };
 
 /// All actors of the agent and how they are connected.
@@ -162,7 +161,7 @@ fn pinning(config: &Config, workdir: &Path, collector: &CollectorHandle) -> Resu
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Configured {
     pub(crate) name: String,
-    pub(crate) kind: &'static str,
+    pub(crate) kind: TracerKind,
     pub(crate) stored_as: String,
     pub(crate) disabled: bool,
     /// Hooks of a kernel tracer; the program of any other.
@@ -175,7 +174,7 @@ pub(crate) fn configured(config: &Config) -> Vec<Configured> {
         let section = config.tracer.kernel.of(tracer.name);
         Configured {
             name: tracer.name.to_owned(),
-            kind: EBPF,
+            kind: TracerKind::Ebpf,
             stored_as: section.name,
             disabled: config.ebpf.disabled || section.disabled,
             hooks: tracer.programs.iter().flat_map(|program| hook_names(&program.hook)).collect(),
@@ -185,18 +184,20 @@ pub(crate) fn configured(config: &Config) -> Vec<Configured> {
     let own = config.shell_monitor();
     let row = |name: &TracerName, kind, comm: &[String]| Configured {
         name: name.to_string(),
-        kind: kind_name(kind),
+        kind,
         stored_as: name.to_string(),
         disabled: false,
         hooks: comm.to_vec(),
     };
-    all.extend(own.shells().iter().map(|tracer| row(&tracer.name, Kind::Shell, &tracer.command.comm)));
+    all.extend(own.shells().iter().map(|tracer| row(&tracer.name, TracerKind::Shell, &tracer.command.comm)));
     all.extend(
-        own.subprocesses().iter().map(|tracer| row(&tracer.name, Kind::Subprocess, &tracer.command.comm)),
+        own.subprocesses()
+            .iter()
+            .map(|tracer| row(&tracer.name, TracerKind::Subprocess, &tracer.command.comm)),
     );
     all.extend(config.tracer.template.bpf.iter().map(|(section, template)| Configured {
         name: section.clone(),
-        kind: TEMPLATE,
+        kind: TracerKind::Template,
         stored_as: template.stored_as(section).to_string(),
         disabled: template.disabled || config.tracer.template.disabled,
         hooks: vec![template.program.clone()],

@@ -45,7 +45,7 @@ pub(crate) async fn set_enabled(
     let mut results = Vec::new();
     for index in found {
         let (subsystem, named) = &known[index];
-        let done = subsystem.set_enabled(named.clone(), on).await;
+        let done = subsystem.set_enabled(named.stored_as.clone(), on).await;
         results.push(result(named, on, done));
     }
     Ok(results)
@@ -104,10 +104,10 @@ fn disabled_section(config: &Config, name: &str) -> Option<String> {
     let template = tracers.get("template")?;
     let kinds = template.as_object()?.iter().filter_map(|(kind, of)| Some((kind, of.as_object()?)));
     for (kind, of) in kinds {
-        if let Some(key) =
-            of.keys().find(|key| *key == name || format!("tracer.template.{kind}.{key}") == name)
-        {
-            return Some(format!("tracer.template.{kind}.{key}"));
+        let prefix = format!("tracer.template.{kind}.");
+        let key = name.strip_prefix(&prefix).unwrap_or(name);
+        if of.contains_key(key) {
+            return Some(prefix + key);
         }
     }
     let own = tracers.get(name.strip_prefix("tracer.").unwrap_or(name))?;

@@ -5,6 +5,7 @@
 
 mod agent;
 mod assemble;
+mod changes;
 mod child;
 mod cli;
 mod cli_common;

@@ -17,9 +17,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use actors::clock;
+use model::Problem;
 use model::lock::lock;
-use model::{Changes, Problem};
 
+use crate::changes::Changes;
 use crate::config::{Config, Loaded, Sources, Warning, load_for};
 use crate::status::{ConfigStatus, LastReload, Reloaded};
 use crate::subsystem::{Apply, Subsystem};
@@ -86,10 +87,11 @@ impl Reloader {
         };
         let result = match self.prepare(subsystems).await {
             Ok((loaded, ready)) => {
-                let mut changes = Changes::default();
+                let mut changes = Vec::new();
                 for apply in ready {
-                    changes.merge(apply().await);
+                    changes.extend(apply().await);
                 }
+                let changes = Changes::from(changes);
                 warn(&loaded);
                 let mut current = self.current();
                 current.loaded = Arc::new(loaded);

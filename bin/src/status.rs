@@ -3,9 +3,11 @@
 use actors::{ChildStatus, Phase};
 use bpf_programs::tier::Tier;
 use comfy_table::{CellAlignment, Table, presets};
+use model::AccountSnapshot;
 use model::pushdown::Split;
-use model::{AccountSnapshot, Changes};
 use serde::{Deserialize, Serialize};
+
+use crate::changes::Changes;
 
 /// The state of the agent at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

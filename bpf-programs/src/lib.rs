@@ -36,9 +36,9 @@ pub mod unseen;
 pub mod wire;
 
 pub use config::{EbpfConfig, TracerConfig, TracersConfig, UsageFiles};
-pub use fleet::{EbpfTracers, NotSwitched, Prepared, TracerHandle, spawn};
+pub use fleet::{EbpfTracers, NotSwitched, TracerHandle, spawn};
 pub use fuzz_target::fuzz_target;
 pub use host::{EbpfHost, HostState};
 pub use loader::Pinning;
 pub use spawn::{is_pinned, unpin};
-pub use tracer::{EbpfTracer, SetAttached, TracerState};
+pub use tracer::{EbpfTracer, TracerState};

@@ -66,3 +66,10 @@ pub struct Tracer {
     /// Decodes the bytes of a record.
     pub decode: fn(&[u8]) -> Result<Record, WireError>,
 }
+
+impl PartialEq for Tracer {
+    /// Returns whether both are the same tracer of the catalog.
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+    }
+}

@@ -1,17 +1,18 @@
 //! Running sinks: how each is started, and the handle to it.
 
+use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use actors::{AskError, LoopRef, Outbox, Placement, Spec, Supervisor, clock};
-use model::{Accounts, Routed, SinkId, SinkName};
-use tokio::sync::watch;
+use actors::{AnyChild, AskError, ChildKind, LoopRef, Member, Outbox, Placement, Spec, Supervisor, clock};
+use model::{Accounts, Routed, SinkId, SinkName, Subject};
 
 use crate::config::SinkConfig;
 use crate::loss::Unwritten;
 use crate::route::Route;
-use crate::sink::kind::{CarriedOver, SinkSpec};
+use crate::sink::kind::{BuildContext, CarriedOver, SinkSpec};
 use crate::sink::writer::{Flush, Shared, SinkActor, SinkState};
 
 /// Delay before asking again an actor that crashed while it was asked.
@@ -48,28 +49,84 @@ impl SinkHandle {
 /// A running sink, with the state that a successor on the same target takes over.
 #[derive(Clone)]
 pub(crate) struct RunningSink {
-    /// Settings of a sink of the configuration; `None` for the host of a child.
-    pub(crate) config: Option<SinkConfig>,
     pub(crate) handle: SinkHandle,
     pub(crate) route: Arc<Route>,
     pub(crate) carried_over: CarriedOver,
 }
 
-/// Starts one sink's actor with its own queue. The actor waits until its target is `free`.
+/// How the sinks of the configuration are started and stopped.
+pub(crate) struct Sinks {
+    pub(crate) supervisor: Supervisor,
+    pub(crate) accounts: Accounts,
+    pub(crate) workdir: PathBuf,
+    pub(crate) collector_id: String,
+}
+
+impl Sinks {
+    /// Returns whether sinks with these settings write to the same target.
+    pub(crate) fn have_one_target(&self, one: &SinkConfig, two: &SinkConfig) -> bool {
+        one.target(&self.workdir) == two.target(&self.workdir)
+    }
+
+    /// Builds a sink of the configuration. A sink that follows `before` on the same target takes over its id and state.
+    pub(crate) fn describe(&self, sink: &SinkConfig, before: Option<&RunningSink>) -> (SinkId, SinkSpec) {
+        let new_id = || self.accounts.new_sink_id(&sink.name(), sink.kind().role());
+        let id = before.map_or_else(new_id, |before| before.route.sink.clone());
+        let context = BuildContext {
+            workdir: &self.workdir,
+            collector_id: &self.collector_id,
+            before: &before.map(|before| before.carried_over.clone()).unwrap_or_default(),
+        };
+        (id, sink.kind().build(&context))
+    }
+}
+
+impl ChildKind for Sinks {
+    type Key = SinkName;
+    type Settings = SinkConfig;
+    type Child = RunningSink;
+    type Error = Infallible;
+
+    fn key(sink: &SinkConfig) -> SinkName {
+        sink.name()
+    }
+
+    fn subject(sink: &SinkConfig, _: Option<&SinkConfig>) -> Subject {
+        Subject::Sink(sink.name())
+    }
+
+    fn actor(sink: &RunningSink) -> &dyn AnyChild {
+        &sink.handle.child
+    }
+
+    fn start(&self, sink: &SinkConfig, before: Option<&Member<Self>>) -> RunningSink {
+        let before = before.filter(|before| self.have_one_target(&before.settings, sink));
+        let before = before.and_then(|before| before.child.as_ref());
+        let (id, spec) = self.describe(sink, before);
+        start(&self.supervisor, id, spec, &self.accounts, before)
+    }
+
+    /// Stops a sink; it writes what it has.
+    async fn stop(&self, sink: &RunningSink) {
+        sink.handle.leaving.store(true, Relaxed);
+        sink.handle.child.stop().await;
+    }
+}
+
+/// Starts one sink's actor with its own queue. The actor waits until the sink `before` on the same target has ended.
 pub(crate) fn start(
     supervisor: &Supervisor,
-    config: Option<SinkConfig>,
     id: SinkId,
     spec: SinkSpec,
     accounts: &Accounts,
-    free: watch::Receiver<bool>,
+    before: Option<&RunningSink>,
 ) -> RunningSink {
     let SinkSpec { queue: (capacity, when_full), pace, make, carried_over } = spec;
     let (outbox, queue) = Outbox::channel(capacity as usize, when_full);
     let leaving = Arc::default();
     let shared = Arc::new(Shared {
         id: id.clone(),
-        free,
+        before: before.map(|before| Arc::new(before.handle.child.clone()) as Arc<dyn AnyChild>),
         leaving: Arc::clone(&leaving),
         input: queue.clone(),
         accounts: accounts.clone(),
@@ -81,7 +138,7 @@ pub(crate) fn start(
         SinkActor::new(ctx, shared.clone(), make())
     });
     let route = Arc::new(Route { sink: id, outbox, queue, child: child.clone() });
-    RunningSink { config, handle: SinkHandle { name, child, leaving }, route, carried_over }
+    RunningSink { handle: SinkHandle { name, child, leaving }, route, carried_over }
 }
 
 /// Starts a sink that is not in the configuration and gets its rows through the returned queue; for tests. Its
@@ -92,7 +149,7 @@ pub fn spawn_sink(
     spec: SinkSpec,
     accounts: &Accounts,
 ) -> (SinkHandle, Outbox<Routed>) {
-    let sink = start(supervisor, None, id, spec, accounts, watch::channel(true).1);
+    let sink = start(supervisor, id, spec, accounts, None);
     (sink.handle, sink.route.outbox.clone())
 }
 

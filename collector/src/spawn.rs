@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use actors::{LoopRef, Outbox, Supervisor, WhenFull};
+use actors::{ChildSet, LoopRef, Outbox, Supervisor, WhenFull};
 use model::lock::lock;
 use model::{
     Accounts, Batch, Problem, ProcessTable, Remembered, Role, SinkId, SinkName, TracerName, Tracking,
 };
 use thiserror::Error;
-use tokio::sync::watch;
 
 use crate::collector::{self, Collector};
 use crate::config::{CollectorConfig, SinkConfig};
@@ -17,10 +16,10 @@ use crate::enrich::runtime::Names;
 use crate::filter::{Filters, FiltersConfig};
 use crate::live_routing::LiveRouting;
 use crate::pipeline::Pipeline;
-use crate::sink::kind::{BuildContext, SinkSpec};
+use crate::sink::kind::SinkSpec;
 use crate::sink::memory::Memory;
 use crate::sink::{SinkError, Trouble, host};
-use crate::sinks::{self, RunningSink, SinkHandle, child_spec};
+use crate::sinks::{self, RunningSink, SinkHandle, Sinks, child_spec};
 
 /// The collector's name among the supervised children; a sink is called `sink:` and its name.
 const COLLECTOR: &str = "collector";
@@ -39,26 +38,31 @@ pub struct CollectorHandle {
 
 /// State shared by all clones of the handle.
 pub(crate) struct Inner {
-    pub(crate) supervisor: Supervisor,
     pub(crate) accounts: Accounts,
     pub(crate) workdir: PathBuf,
     pub(crate) routing: Arc<LiveRouting>,
     present: Mutex<Present>,
-    /// Held while sinks or filters change: one change at a time.
-    pub(crate) changing: tokio::sync::Mutex<()>,
+    /// Sinks of the configuration, in the order in which rows are offered.
+    pub(crate) sinks: ChildSet<Sinks>,
+    /// The sink to the program whose child this agent is.
+    pub(crate) host: Option<RunningSink>,
 }
 
-/// The configuration in force and the sinks made from it.
+/// The configuration in force.
 pub(crate) struct Present {
     pub(crate) config: CollectorConfig,
     pub(crate) filters: FiltersConfig,
-    /// Sinks in the order in which rows are offered.
-    pub(crate) sinks: Vec<RunningSink>,
 }
 
 impl Inner {
     pub(crate) fn present(&self) -> MutexGuard<'_, Present> {
         lock(&self.present)
+    }
+
+    /// Returns all sinks, in the order in which rows are offered.
+    fn running(&self) -> Vec<RunningSink> {
+        let sinks = self.sinks.members().into_iter().filter_map(|member| member.child);
+        sinks.chain(self.host.clone()).collect()
     }
 }
 
@@ -75,7 +79,7 @@ impl CollectorHandle {
     /// Returns the running sinks. Stop them after the collector: each writes what is queued and the
     /// run's final accounts.
     pub fn sinks(&self) -> Vec<SinkHandle> {
-        self.inner.present().sinks.iter().map(|sink| sink.handle.clone()).collect()
+        self.inner.running().into_iter().map(|sink| sink.handle).collect()
     }
 
     /// Returns the store's file, if a store is enabled.
@@ -85,8 +89,7 @@ impl CollectorHandle {
 
     /// Returns the last rows of a tracer, oldest first; none unless the memory sink is enabled.
     pub fn recent(&self, tracer: &TracerName) -> Vec<Tracking> {
-        let present = self.inner.present();
-        let memory = present.sinks.iter().find_map(|sink| sink.carried_over.get::<Memory>());
+        let memory = self.inner.running().iter().find_map(|sink| sink.carried_over.get::<Memory>());
         memory.map(|memory| memory.rows(tracer)).unwrap_or_default()
     }
 }
@@ -134,19 +137,19 @@ pub fn spawn(
 ) -> Result<CollectorHandle, SpawnError> {
     let compiled = Filters::compile(filters, "filter").map_err(SpawnError::Filters)?;
     let (outbox, input) = Outbox::channel(config.queue as usize, WhenFull::Block);
-    let present = Present { config: config.clone(), filters: filters.clone(), sinks: Vec::new() };
+    let present = Mutex::new(Present { config: config.clone(), filters: filters.clone() });
     let routing = Arc::new(LiveRouting::new(compiled));
-    let inner = Inner {
+    let workdir = workdir.to_owned();
+    let kind = Sinks {
         supervisor: supervisor.clone(),
         accounts: accounts.clone(),
-        workdir: workdir.to_owned(),
-        routing: routing.clone(),
-        present: Mutex::new(present),
-        changing: tokio::sync::Mutex::default(),
+        workdir: workdir.clone(),
+        collector_id: config.collector_id(),
     };
-    let sinks = inner.first_sinks(config, host)?;
-    routing.set_routes(sinks.iter().map(|sink| sink.route.clone()).collect());
-    inner.present().sinks = sinks;
+    let (sinks, host) = first_sinks(&kind, config, host)?;
+    let sinks = ChildSet::new(kind, sinks);
+    let inner = Inner { accounts: accounts.clone(), workdir, routing: routing.clone(), present, sinks, host };
+    routing.set_routes(inner.running().into_iter().map(|sink| sink.route).collect());
     let shared = Arc::new(collector::Shared { input, routing: routing.clone(), accounts });
     // The task runs on the caller's thread, which does control work; rows are made on other threads.
     let names = Names::new(&config.runtimes).map(|(names, task)| {
@@ -160,43 +163,23 @@ pub fn spawn(
     Ok(CollectorHandle { outbox, collector, collector_id: config.collector_id(), inner: Arc::new(inner) })
 }
 
-impl Inner {
-    /// Starts the enabled sinks and the host, each opened once before.
-    fn first_sinks(
-        &self,
-        config: &CollectorConfig,
-        host: Option<SinkSpec>,
-    ) -> Result<Vec<RunningSink>, SpawnError> {
-        let of_config = config.sinks().into_iter().map(|sink| {
-            let (id, spec) = self.describe(&sink, config, None);
-            (Some(sink), id, spec)
-        });
-        let host = host.map(|spec| (None, self.accounts.new_sink_id(&host::NAME.into(), Role::Copy), spec));
-        let sinks: Vec<_> = of_config.chain(host).collect();
-        sinks.iter().try_for_each(|(_, id, spec)| check(id, spec))?;
-        let start = |(config, id, spec)| {
-            self.accounts.join(&id);
-            sinks::start(&self.supervisor, config, id, spec, &self.accounts, watch::channel(true).1)
-        };
-        Ok(sinks.into_iter().map(start).collect())
-    }
-
-    /// Builds a sink of the configuration. A sink that follows `before` on the same target takes over its id and state.
-    pub(crate) fn describe(
-        &self,
-        sink: &SinkConfig,
-        config: &CollectorConfig,
-        before: Option<&RunningSink>,
-    ) -> (SinkId, SinkSpec) {
-        let new_id = || self.accounts.new_sink_id(&sink.name(), sink.kind().role());
-        let id = before.map_or_else(new_id, |before| before.route.sink.clone());
-        let context = BuildContext {
-            workdir: &self.workdir,
-            collector_id: &config.collector_id(),
-            before: &before.map(|before| before.carried_over.clone()).unwrap_or_default(),
-        };
-        (id, sink.kind().build(&context))
-    }
+/// Starts the enabled sinks and the host, each opened once before.
+fn first_sinks(
+    kind: &Sinks,
+    config: &CollectorConfig,
+    host: Option<SinkSpec>,
+) -> Result<(Vec<(SinkConfig, RunningSink)>, Option<RunningSink>), SpawnError> {
+    let of_config = config.sinks().into_iter().map(|sink| (kind.describe(&sink, None), sink));
+    let of_config: Vec<_> = of_config.collect();
+    let host = host.map(|spec| (kind.accounts.new_sink_id(&host::NAME.into(), Role::Copy), spec));
+    let all = of_config.iter().map(|(described, _)| described).chain(&host);
+    all.into_iter().try_for_each(|(id, spec)| check(id, spec))?;
+    let start = |(id, spec)| {
+        kind.accounts.join(&id);
+        sinks::start(&kind.supervisor, id, spec, &kind.accounts, None)
+    };
+    let sinks = of_config.into_iter().map(|(described, sink)| (sink, start(described))).collect();
+    Ok((sinks, host.map(start)))
 }
 
 /// Opens the sink once, so that one that can never work is reported before anything starts.

@@ -12,7 +12,8 @@ use std::time::Duration;
 use actors::{Supervisor, clock};
 use collector::{CollectorConfig, CollectorHandle, FilterConfig, FiltersConfig, spawn};
 use model::{
-    Accounts, Batch, BootNs, Changes, Claim, Details, Moment, ProcessTable, Record, TracerName, WallTime,
+    Accounts, Batch, BootNs, Change, Claim, Details, Moment, ProcessTable, Record, Subject, TracerName,
+    WallTime, What,
 };
 use serde_json::json;
 
@@ -70,6 +71,10 @@ fn lines(file: &Path) -> Vec<u64> {
     text.lines().filter_map(number).collect()
 }
 
+fn sink(what: What, name: &str) -> Change {
+    Change::new(what, Subject::Sink(name.into()))
+}
+
 /// Returns the accounts in a store's file, over all runs: seen, stored, filtered, lost.
 fn kept(file: &Path) -> (i64, i64, i64, i64) {
     let connection = rusqlite::Connection::open(file).unwrap();
@@ -96,7 +101,7 @@ impl Rig {
         Self { accounts, handle, config, filters }
     }
 
-    async fn apply(&self) -> Changes {
+    async fn apply(&self) -> Vec<Change> {
         let prepared = self.handle.prepare(&self.config, &self.filters).map_err(|wrong| wrong.len());
         self.handle.apply(prepared.unwrap()).await
     }
@@ -137,21 +142,21 @@ fn rows_are_written_once_whatever_changes_while_they_flow() {
         assert!(rig.apply().await.is_empty());
         rig.config.jsonl.disabled = false;
         rig.config.memory.disabled = false;
-        assert_eq!(rig.apply().await.added, ["sink memory", "sink jsonl"]);
+        assert_eq!(rig.apply().await, ["memory", "jsonl"].map(|name| sink(What::Added, name)));
         rig.flow().await;
         // The same file with other settings: the successor continues where the old sink ended.
         rig.config.sqlite.batch = 100;
         rig.config.memory.maxlen = 20;
-        assert_eq!(rig.apply().await.restarted, ["sink sqlite", "sink memory"]);
+        assert_eq!(rig.apply().await, ["sqlite", "memory"].map(|name| sink(What::Restarted, name)));
         rig.flow().await;
         // Another file, and another filter.
         rig.config.sqlite.path = "second.sqlite3".into();
         rig.filters = dropping(3);
-        let changes = rig.apply().await;
-        assert_eq!((changes.restarted.len(), changes.changed), (1, vec!["filter one".to_owned()]));
+        let filter = Change::new(What::Changed, Subject::Filter("one".to_owned()));
+        assert_eq!(rig.apply().await, [sink(What::Restarted, "sqlite"), filter]);
         rig.flow().await;
         rig.config.jsonl.disabled = true;
-        assert_eq!(rig.apply().await.removed, ["sink jsonl"]);
+        assert_eq!(rig.apply().await, [sink(What::Removed, "jsonl")]);
         rig.flow().await;
         assert_eq!(rig.handle.recent(&TracerName::new(TRACER)).len(), 20);
         stop.store(true, Relaxed);

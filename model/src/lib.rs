@@ -27,7 +27,7 @@ pub mod units;
 
 pub use account::{Account, Accounts, Claim, Pinned, SinkAccount, SinkClaim};
 pub use batch::{Batch, Routed};
-pub use changes::{Changes, changed_keys};
+pub use changes::{Change, Subject, What, changed_keys};
 pub use details::{
     Act, ActField, Clone, Details, Direction, Dns, DnsMessage, Ends, Exec, Exit, FileHandle, FlagSet, Fs,
     FsArg, Loss, Mapped, Open, OtherPath, Socket, Traffic, Transfer, Usage,

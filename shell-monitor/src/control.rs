@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actors::{LoopCtx, State};
 
-use crate::host::Switch;
+use crate::switch::Switch;
 
 /// Maximum time between two marks of progress.
 pub(crate) const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@
 //!
 //! [`spawn`] starts all of them from their settings; each is a supervised actor with its own status.
 //! [`Monitor::prepare`] and [`Monitor::apply`] change the set while the agent runs. The hosts of the two kinds are
-//! actors too, and answer [`Attach`] and [`Detach`]; see [`host`].
+//! actors too; see [`host`].
 
 mod command;
 pub mod config;
@@ -28,22 +28,18 @@ pub mod stderr;
 mod stdin_writer;
 pub mod stdout_parser;
 pub mod subprocess;
+mod switch;
+mod tracer;
 pub mod user;
 mod validate;
 pub mod wiring;
 
 pub use config::Config;
 pub use fuzz_target::fuzz_target;
-pub use host::{Attach, Detach, HostError, HostState};
-pub use monitor::{Kind, Monitor, Prepared, Tracer, spawn};
+pub use host::{Host, HostError, HostState};
+pub use monitor::{Monitor, Wanted, spawn};
 pub use shell::{ClearCache, GetCache, SetCache, ShellTracer};
 pub use state::{ShellState, SubprocessState};
 pub use subprocess::SubprocessTracer;
+pub use tracer::{Kind, Tracer};
 pub use wiring::{Reserved, Wiring};
-
-use host::Host;
-
-/// Actor that hosts the shell tracers.
-pub type ShellHost = Host<ShellTracer>;
-/// Actor that hosts the subprocess tracers.
-pub type SubprocessHost = Host<SubprocessTracer>;

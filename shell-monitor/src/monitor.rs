@@ -5,89 +5,43 @@
 //! removed, or restarted with other settings, first stops in order, so that all its records are sent. Its account
 //! stays.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
-use actors::{ActorLoop, AnyChild, ChildRef, LoopRef, Spec, Supervisor};
+use actors::{AnyChild, ChildKind, ChildRef, ChildSet, LoopRef, Member, Prepared, Spec, Supervisor};
 use model::lock::lock;
-use model::{Changes, Problem, TracerName};
+use model::{Change, Problem, Subject, TracerName, What};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
-use crate::host::{Attach, Detach, Host, HostError, HostState, Kept, Set, Switch};
+use crate::host::{Host, HostError, HostState, SetAttached};
 use crate::settings::{ShellSettings, SubprocessSettings};
 use crate::shell::{self, Cache, ShellTracer};
 use crate::subprocess::{self, SubprocessTracer};
+use crate::switch::Switch;
+use crate::tracer::{Kind, Tracer};
 use crate::wiring::Wiring;
-use crate::{ShellHost, SubprocessHost};
-
-/// Kind of a tracer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Runs a command at an interval.
-    Shell,
-    /// Keeps a child process running.
-    Subprocess,
-}
-
-/// A shell or subprocess tracer.
-#[derive(Clone)]
-pub struct Tracer {
-    /// Name that its rows are stored under.
-    pub name: TracerName,
-    /// Configuration section that defines it.
-    pub section: String,
-    /// Kind of the tracer.
-    pub kind: Kind,
-    /// Program and arguments.
-    pub comm: Vec<String>,
-    /// The tracer's actor.
-    pub child: Arc<dyn AnyChild>,
-    switch: Arc<Switch>,
-}
-
-impl Tracer {
-    /// Returns whether the tracer runs; a shell tracer also does between its runs.
-    pub fn is_attached(&self) -> bool {
-        self.switch.is_attached()
-    }
-
-    /// Returns whether the tracer should run, which is true unless it was detached.
-    pub fn is_wanted(&self) -> bool {
-        self.switch.is_wanted()
-    }
-}
 
 /// Handle to all tracers of this crate and their hosts. Clones refer to the same ones.
 #[derive(Clone)]
 pub struct Monitor {
-    inner: Arc<Inner>,
+    set: ChildSet<Programs>,
 }
 
-struct Inner {
+/// Everything the tracers have in common.
+struct Programs {
     supervisor: Supervisor,
     wiring: Wiring,
     permits: Arc<Semaphore>,
-    shells: Set<ShellTracer>,
-    subprocesses: Set<SubprocessTracer>,
-    shell_host: ChildRef<ShellHost, HostState>,
-    subprocess_host: ChildRef<SubprocessHost, HostState>,
-    present: Mutex<Present>,
-    /// Held while the set of tracers or a switch changes: one change at a time.
-    changing: tokio::sync::Mutex<()>,
+    max_running: Mutex<u32>,
+    shell_host: ChildRef<Host, HostState>,
+    subprocess_host: ChildRef<Host, HostState>,
 }
 
-#[derive(Default)]
-struct Present {
-    wanted: Wanted,
-    caches: BTreeMap<TracerName, Cache>,
-}
-
-/// Tracers that a configuration asks for.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Wanted {
+/// Settings of all tracers that a configuration asks for.
+#[derive(Debug)]
+pub struct Wanted {
     max_running: u32,
-    tracers: BTreeMap<TracerName, Settings>,
+    tracers: Vec<Settings>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -96,18 +50,13 @@ enum Settings {
     Subprocess(Arc<SubprocessSettings>),
 }
 
-/// A valid configuration, ready to be applied.
-#[derive(Debug)]
-pub struct Prepared {
-    wanted: Wanted,
-}
-
 impl Wanted {
     fn of(config: &Config) -> Self {
-        let shells = config.shells().into_iter().map(|it| (it.name.clone(), Settings::Shell(Arc::new(it))));
-        let children = config.subprocesses().into_iter();
-        let children = children.map(|it| (it.name.clone(), Settings::Subprocess(Arc::new(it))));
-        Self { max_running: config.shell.max_running, tracers: shells.chain(children).collect() }
+        let shells = config.shells().into_iter().map(|it| Settings::Shell(Arc::new(it)));
+        let children = config.subprocesses().into_iter().map(|it| Settings::Subprocess(Arc::new(it)));
+        let mut tracers: Vec<Settings> = shells.chain(children).collect();
+        tracers.sort_by_key(Programs::key);
+        Self { max_running: config.shell.max_running, tracers }
     }
 }
 
@@ -118,229 +67,160 @@ impl Wanted {
 /// # Panics
 /// Outside an actix system.
 pub fn spawn(supervisor: &Supervisor, config: &Config, wiring: &Wiring) -> Monitor {
-    let (shells, subprocesses) = (Set::default(), Set::default());
-    let wanted = Wanted::of(config);
-    let inner = Inner {
-        supervisor: supervisor.clone(),
-        wiring: wiring.clone(),
-        permits: Arc::new(Semaphore::new(wanted.max_running as usize)),
-        shell_host: spawn_host(supervisor, "shell host", &shells),
-        subprocess_host: spawn_host(supervisor, "subprocess host", &subprocesses),
-        shells,
-        subprocesses,
-        present: Mutex::default(),
-        changing: tokio::sync::Mutex::default(),
-    };
-    for settings in wanted.tracers.values() {
-        inner.start(settings, Switch::new(), Cache::default());
-    }
-    inner.present().wanted = wanted;
-    Monitor { inner: Arc::new(inner) }
-}
-
-fn spawn_host<L: ActorLoop>(
-    supervisor: &Supervisor,
-    name: &str,
-    tracers: &Set<L>,
-) -> ChildRef<Host<L>, HostState> {
-    let tracers = tracers.clone();
-    supervisor.spawn(Spec::new(name), move |ctx| Host::new(ctx, tracers.clone()))
+    let Wanted { max_running, tracers } = Wanted::of(config);
+    let programs = Programs::new(supervisor, wiring, max_running);
+    Monitor { set: ChildSet::start_all(programs, tracers) }
 }
 
 impl Monitor {
     /// Returns the current tracers, by name.
     pub fn tracers(&self) -> Vec<Tracer> {
-        let present = self.inner.present();
-        let tracers = present.wanted.tracers.iter();
-        tracers.filter_map(|(name, settings)| self.inner.tracer(name, settings)).collect()
+        self.set.members().into_iter().filter_map(|member| member.child).collect()
     }
 
     /// Returns the hosts. Stop them after the tracers.
     pub fn hosts(&self) -> Vec<Arc<dyn AnyChild>> {
-        vec![Arc::new(self.inner.shell_host.clone()), Arc::new(self.inner.subprocess_host.clone())]
+        let Programs { shell_host, subprocess_host, .. } = self.set.kind();
+        vec![Arc::new(shell_host.clone()), Arc::new(subprocess_host.clone())]
     }
 
     /// Returns a shell tracer's actor, to read or set its cache.
     pub fn shell(&self, name: &TracerName) -> Option<LoopRef<ShellTracer>> {
-        self.inner.shells.get(name).map(|kept| kept.child)
+        Some(self.set.get(name)?.child?.shell?.0)
     }
 
     /// Sets the names that no child may store events under.
     pub fn reserve(&self, names: impl IntoIterator<Item = TracerName>) {
-        self.inner.wiring.reserved.replace(names);
+        self.set.kind().wiring.reserved.replace(names);
     }
 
-    /// Starts a tracer that was detached or given up, or has finished.
+    /// Starts a tracer that was detached or given up, or has finished; or stops a tracer and its process until it is
+    /// attached again. Returns false if it was in that state already.
     ///
     /// # Errors
-    /// No tracer has this name, the tracer ends again at once, or it does not start in time.
-    pub async fn attach(&self, name: &TracerName) -> Result<(), HostError> {
-        let _changing = self.inner.changing.lock().await;
-        let answered = match self.inner.kind(name)? {
-            Kind::Shell => self.inner.shell_host.ask(Attach(name.clone())).await,
-            Kind::Subprocess => self.inner.subprocess_host.ask(Attach(name.clone())).await,
-        };
-        answer(name, answered)
-    }
-
-    /// Stops a tracer and its process until it is attached again.
-    ///
-    /// # Errors
-    /// No tracer has this name, or it does not end in time.
-    pub async fn detach(&self, name: &TracerName) -> Result<(), HostError> {
-        let _changing = self.inner.changing.lock().await;
-        let answered = match self.inner.kind(name)? {
-            Kind::Shell => self.inner.shell_host.ask(Detach(name.clone())).await,
-            Kind::Subprocess => self.inner.subprocess_host.ask(Detach(name.clone())).await,
-        };
-        answer(name, answered)
+    /// No tracer has this name, the tracer ends again at once, or it does not start or end in time.
+    pub async fn set_enabled(&self, name: &TracerName, on: bool) -> Result<bool, HostError> {
+        let done = self.set.set_enabled(name.clone(), on).await;
+        done.unwrap_or_else(|| Err(HostError::Unknown(name.clone())))
     }
 
     /// Checks whether `config` could be applied. Nothing that runs is touched.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn prepare(&self, config: &Config) -> Result<Prepared, Vec<Problem>> {
-        let problems = config.validate();
-        if problems.is_empty() { Ok(Prepared { wanted: Wanted::of(config) }) } else { Err(problems) }
+    pub fn prepare(&self, config: &Config) -> Result<Prepared<Wanted>, Vec<Problem>> {
+        Prepared::new(Wanted::of(config), config.validate())
     }
 
     /// Removes, restarts and adds tracers that differ from before, in this order. Returns when all tracers that were
     /// stopped have ended and their records are sent. If the caller drops the future, the change is completed all the
     /// same. A detached tracer whose settings change stays detached.
-    pub async fn apply(&self, prepared: Prepared) -> Changes {
-        let inner = self.inner.clone();
-        // This fails only when the runtime shuts down; then nobody needs the list of changes.
-        actix::spawn(async move { inner.apply(prepared.wanted).await }).await.unwrap_or_default()
+    pub async fn apply(&self, prepared: Prepared<Wanted>) -> Vec<Change> {
+        let (set, Wanted { max_running, tracers }) = (self.set.clone(), prepared.into_inner());
+        let change = async move {
+            let mut changes = set.apply_within(tracers).await;
+            if set.kind().bound(max_running) {
+                let setting = Subject::Setting("shell.max_running".to_owned());
+                changes.push(Change::new(What::Changed, setting));
+            }
+            changes
+        };
+        self.set.change(change).await.unwrap_or_default()
     }
 }
 
-/// Describes the differences in words.
-fn changes(before: &Wanted, after: &Wanted) -> Changes {
-    let mut changes = Changes::default();
-    let label = |name: &TracerName| format!("tracer {name}");
-    for (name, settings) in &after.tracers {
-        match before.tracers.get(name) {
-            None => changes.added.push(label(name)),
-            Some(old) if old != settings => changes.restarted.push(label(name)),
-            Some(_) => {}
+impl ChildKind for Programs {
+    type Key = TracerName;
+    type Settings = Settings;
+    type Child = Tracer;
+    type Error = HostError;
+    const KEEPS_ACTOR: bool = true;
+
+    fn key(settings: &Settings) -> TracerName {
+        match settings {
+            Settings::Shell(settings) => settings.name.clone(),
+            Settings::Subprocess(settings) => settings.name.clone(),
         }
     }
-    changes.removed =
-        before.tracers.keys().filter(|name| !after.tracers.contains_key(name)).map(label).collect();
-    if before.max_running != after.max_running {
-        changes.changed.push("setting shell.max_running".to_owned());
+
+    fn subject(settings: &Settings, _: Option<&Settings>) -> Subject {
+        Subject::Tracer(Self::key(settings))
     }
-    changes
+
+    fn keeps_override(_: &Settings, _: &Settings) -> bool {
+        true
+    }
+
+    fn actor(tracer: &Tracer) -> &dyn AnyChild {
+        &*tracer.child
+    }
+
+    fn start(&self, settings: &Settings, before: Option<&Member<Self>>) -> Tracer {
+        let child = before.and_then(|before| before.child.as_ref());
+        let switch = child.map_or_else(Switch::new, |child| child.switch.successor());
+        self.start_with(settings, switch, before)
+    }
+
+    async fn follow(&self, tracer: &Tracer, on: bool) -> Result<(), HostError> {
+        let host = match tracer.kind {
+            Kind::Shell => &self.shell_host,
+            Kind::Subprocess => &self.subprocess_host,
+        };
+        let answer = host.ask(SetAttached { tracer: tracer.clone(), on }).await;
+        answer.unwrap_or_else(|cause| Err(HostError::Host { tracer: tracer.name.clone(), cause }))
+    }
 }
 
-impl Inner {
-    fn present(&self) -> MutexGuard<'_, Present> {
-        lock(&self.present)
-    }
+/// Returns the cache for a new shell tracer. If it makes the same records as its predecessor, only at other times, it
+/// keeps the cache, so that no record is emitted twice.
+fn inherited_cache(before: Option<&Member<Programs>>, after: &ShellSettings) -> Cache {
+    let Some(Member { settings: Settings::Shell(before), child, .. }) = before else {
+        return Cache::default();
+    };
+    let child = child.as_ref().filter(|_| before.emits_like(after));
+    child.and_then(|tracer| Some(tracer.shell.as_ref()?.1.clone())).unwrap_or_default()
+}
 
-    fn kind(&self, name: &TracerName) -> Result<Kind, HostError> {
-        match self.present().wanted.tracers.get(name) {
-            Some(Settings::Shell(_)) => Ok(Kind::Shell),
-            Some(Settings::Subprocess(_)) => Ok(Kind::Subprocess),
-            None => Err(HostError::Unknown(name.clone())),
+impl Programs {
+    /// Starts both hosts.
+    fn new(supervisor: &Supervisor, wiring: &Wiring, max_running: u32) -> Self {
+        Self {
+            supervisor: supervisor.clone(),
+            wiring: wiring.clone(),
+            permits: Arc::new(Semaphore::new(max_running as usize)),
+            max_running: Mutex::new(max_running),
+            shell_host: supervisor.spawn(Spec::new("shell host"), Host::new),
+            subprocess_host: supervisor.spawn(Spec::new("subprocess host"), Host::new),
         }
     }
 
-    fn tracer(&self, name: &TracerName, settings: &Settings) -> Option<Tracer> {
-        let (child, switch): (Arc<dyn AnyChild>, _) = match settings {
-            Settings::Shell(_) => {
-                let kept = self.shells.get(name)?;
-                (Arc::new(kept.child), kept.switch)
-            }
-            Settings::Subprocess(_) => {
-                let kept = self.subprocesses.get(name)?;
-                (Arc::new(kept.child), kept.switch)
-            }
-        };
-        let (kind, section, comm) = match settings {
-            Settings::Shell(it) => (Kind::Shell, &it.section, &it.command.comm),
-            Settings::Subprocess(it) => (Kind::Subprocess, &it.section, &it.command.comm),
-        };
-        Some(Tracer { name: name.clone(), section: section.clone(), kind, comm: comm.clone(), child, switch })
-    }
-
-    async fn apply(&self, after: Wanted) -> Changes {
-        let _changing = self.changing.lock().await;
-        let before = self.present().wanted.clone();
-        let goes =
-            before.tracers.iter().filter(|(name, settings)| after.tracers.get(*name) != Some(settings));
-        let goes: Vec<&TracerName> = goes.map(|(name, _)| name).collect();
-        let switches = self.stop(&goes).await;
-        for (name, settings) in &after.tracers {
-            if before.tracers.get(name) == Some(settings) {
-                continue;
-            }
-            let switch = switches.get(name).map_or_else(Switch::new, |switch| switch.successor());
-            let cache = self.inherited_cache(before.tracers.get(name), settings);
-            self.start(settings, switch, cache);
-        }
-        self.bound(before.max_running, after.max_running);
-        let changes = changes(&before, &after);
-        let mut present = self.present();
-        present.caches.retain(|name, _| after.tracers.contains_key(name));
-        present.wanted = after;
-        changes
-    }
-
-    /// Starts a tracer's actor.
-    fn start(&self, settings: &Settings, switch: Arc<Switch>, cache: Cache) {
-        let (wiring, kept_switch) = (self.wiring.clone(), switch.clone());
+    fn start_with(&self, settings: &Settings, switch: Arc<Switch>, before: Option<&Member<Self>>) -> Tracer {
+        let (wiring, own) = (self.wiring.clone(), switch.clone());
         match settings.clone() {
             Settings::Shell(settings) => {
-                let (name, spec) = (settings.name.clone(), shell::spec(&settings));
-                self.present().caches.insert(name.clone(), cache.clone());
-                let shared = (cache, self.permits.clone());
-                let child = self.supervisor.spawn_loop(spec, move |ctx| {
-                    ShellTracer::new(ctx, settings.clone(), wiring.clone(), switch.clone(), shared.clone())
+                let (name, section) = (settings.name.clone(), settings.section.clone());
+                let cache = inherited_cache(before, &settings);
+                let shared = (cache.clone(), self.permits.clone());
+                let child = self.supervisor.spawn_loop(shell::spec(&settings), move |ctx| {
+                    ShellTracer::new(ctx, settings.clone(), wiring.clone(), own.clone(), shared.clone())
                 });
-                self.shells.add(name, Kept { child, switch: kept_switch });
+                let (shell, child) = (Some((child.clone(), cache)), Arc::new(child));
+                Tracer { name, section, kind: Kind::Shell, child, shell, switch }
             }
             Settings::Subprocess(settings) => {
-                let (name, spec) = (settings.name.clone(), subprocess::spec(&settings));
-                let child = self.supervisor.spawn_loop(spec, move |ctx| {
-                    SubprocessTracer::new(ctx, settings.clone(), wiring.clone(), switch.clone())
+                let (name, section) = (settings.name.clone(), settings.section.clone());
+                let child = self.supervisor.spawn_loop(subprocess::spec(&settings), move |ctx| {
+                    SubprocessTracer::new(ctx, settings.clone(), wiring.clone(), own.clone())
                 });
-                self.subprocesses.add(name, Kept { child, switch: kept_switch });
+                Tracer { name, section, kind: Kind::Subprocess, child: Arc::new(child), shell: None, switch }
             }
         }
     }
 
-    /// Stops these tracers at the same time, removes them, and returns their switches.
-    async fn stop(&self, names: &[&TracerName]) -> BTreeMap<TracerName, Arc<Switch>> {
-        let leaving: Vec<Tracer> = {
-            let present = self.present();
-            let tracers = names.iter().filter_map(|name| Some((*name, present.wanted.tracers.get(*name)?)));
-            tracers.filter_map(|(name, settings)| self.tracer(name, settings)).collect()
-        };
-        futures::future::join_all(leaving.iter().map(|tracer| tracer.child.stop())).await;
-        for tracer in &leaving {
-            self.shells.remove(&tracer.name);
-            self.subprocesses.remove(&tracer.name);
-        }
-        leaving.into_iter().map(|tracer| (tracer.name, tracer.switch)).collect()
-    }
-
-    /// Returns the cache for a new shell tracer. If it makes the same records as its predecessor, only at other
-    /// times, it keeps the cache, so that no record is emitted twice.
-    fn inherited_cache(&self, before: Option<&Settings>, after: &Settings) -> Cache {
-        let mut present = self.present();
-        match (before, after) {
-            (Some(Settings::Shell(before)), Settings::Shell(after)) if before.emits_like(after) => {
-                present.caches.remove(&after.name).unwrap_or_default()
-            }
-            _ => Cache::default(),
-        }
-    }
-
-    /// Changes how many commands may run at the same time. Running commands continue; a lower limit takes effect as
-    /// they end.
-    fn bound(&self, before: u32, after: u32) {
+    /// Changes how many commands may run at the same time; returns false if it is the same number as before. Running
+    /// commands continue; a lower limit takes effect as they end.
+    fn bound(&self, after: u32) -> bool {
+        let before = std::mem::replace(&mut *lock(&self.max_running), after);
         self.permits.add_permits(after.saturating_sub(before) as usize);
         let fewer = before.saturating_sub(after);
         if fewer > 0 {
@@ -352,12 +232,49 @@ impl Inner {
                 }
             });
         }
+        before != after
     }
 }
 
-fn answer(
-    tracer: &TracerName,
-    answer: Result<Result<(), HostError>, actors::AskError>,
-) -> Result<(), HostError> {
-    answer.unwrap_or_else(|cause| Err(HostError::Host { tracer: tracer.clone(), cause }))
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use actors::testkit::paused;
+    use actors::{Phase, clock};
+
+    use super::*;
+
+    #[test]
+    fn a_detached_tracer_is_not_taken_for_stalled_and_starts_when_attached() {
+        paused(async {
+            let mut config = Config::default();
+            config.uname.comm = vec!["/no/such/program".to_owned()];
+            let settings = Settings::Shell(Arc::new(config.shells().remove(0)));
+            let (outbox, _inbox) = actors::Outbox::channel(1, actors::WhenFull::Block);
+            let accounts = model::Accounts::new(&[]);
+            let wiring = Wiring { accounts, outbox, reserved: Default::default() };
+            let programs = Programs::new(&Supervisor::new(), &wiring, 1);
+            let switch = Switch::new();
+            switch.wanted.send_replace(false);
+            let tracer = programs.start_with(&settings, switch, None);
+            let shell = tracer.shell.clone().unwrap().0;
+            clock::sleep(Duration::from_secs(600)).await;
+            assert_eq!((shell.status().phase, shell.state().runs), (Phase::Running, 0));
+            for runs in 1..=2 {
+                let refused = programs.follow(&tracer, true).await;
+                assert!(
+                    matches!(refused, Err(HostError::Ended { cause, .. }) if cause.contains("not found"))
+                );
+                assert_eq!((shell.status().phase, shell.state().runs), (Phase::GivenUp, runs));
+            }
+            assert_eq!(programs.follow(&tracer, false).await, Ok(()));
+            let monitor = Monitor { set: ChildSet::new(programs, Vec::new()) };
+            let unknown = monitor.set_enabled(&"other".into(), false).await;
+            assert_eq!(unknown, Err(HostError::Unknown("other".into())));
+            for host in monitor.hosts() {
+                host.stop().await;
+            }
+        });
+    }
 }

@@ -9,10 +9,10 @@ use actors::{ActorLoop, Exit, LoopActor, LoopCtx, Spec};
 use tokio::sync::Semaphore;
 
 use crate::control::Control;
-use crate::host::Switch;
 use crate::output::Format;
 use crate::settings::ShellSettings;
 use crate::state::ShellState;
+use crate::switch::Switch;
 use crate::wiring::Wiring;
 use model::lock::lock;
 use work::{Cached, Work};

@@ -10,10 +10,10 @@ use actors::{ActorLoop, Backoff, Exit, LoopCtx, Placement, RestartPolicy, Spec};
 use std::time::Duration;
 
 use crate::control::Control;
-use crate::host::Switch;
 use crate::session::{self, End, TERM_GRACE};
 use crate::settings::SubprocessSettings;
 use crate::state::SubprocessState;
+use crate::switch::Switch;
 use crate::wiring::Wiring;
 
 /// Window in which restarts count against `restart_times`, at least.

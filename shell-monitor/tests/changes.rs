@@ -9,11 +9,11 @@ use std::fs;
 
 use actors::Phase;
 use harness::{Stand, child, config, gone, real};
-use model::{Changes, TracerName};
+use model::{Change, Subject, TracerName, What};
 use serde_json::json;
 
-fn names(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| format!("tracer {name}")).collect()
+fn tracer(what: What, name: &str) -> Change {
+    Change::new(what, Subject::Tracer(name.into()))
 }
 
 const STEADY: &str = "[sp.steady]\ncomm = [\"sh\", \"-c\", \"echo '{\\\"type\\\":\\\"event\\\"}'; cat >/dev/null\"]\n\
@@ -39,17 +39,13 @@ fn only_changed_tracers_are_touched_and_nothing_is_lost() {
         let (steady, tick) = (stand.state("steady", "/pid"), stand.state("tick", "/runs").as_u64().unwrap());
 
         let same = config(&(STEADY.to_owned() + &talker("goes", "") + &talker("again", "")));
-        assert_eq!(stand.apply(&same).await, Changes::default());
+        assert_eq!(stand.apply(&same).await, []);
 
         let other =
             config(&(STEADY.to_owned() + &talker("comes", "") + &talker("again", "restart_times = 7")));
         let changes = stand.apply(&other).await;
-        let expected = Changes {
-            added: names(&["comes"]),
-            removed: names(&["goes"]),
-            restarted: names(&["again"]),
-            changed: Vec::new(),
-        };
+        let expected =
+            [tracer(What::Restarted, "again"), tracer(What::Added, "comes"), tracer(What::Removed, "goes")];
         assert_eq!(changes, expected);
         let present: Vec<_> = stand.monitor.tracers().iter().map(|it| it.name.to_string()).collect();
         assert_eq!(present, ["again", "comes", "steady", "tick"]);
@@ -73,8 +69,8 @@ fn a_changed_host_section_affects_tracers_that_inherit_it_and_an_invalid_one_non
         other.subprocess.kill_timeout = "2s".parse().unwrap();
         other.shell.max_running = 3;
         let changes = stand.apply(&other).await;
-        assert_eq!((changes.restarted, changes.added), (names(&["inherits"]), Vec::new()));
-        assert_eq!(changes.changed, ["setting shell.max_running"]);
+        let setting = Change::new(What::Changed, Subject::Setting("shell.max_running".to_owned()));
+        assert_eq!(changes, [tracer(What::Restarted, "inherits"), setting]);
 
         other.subprocess.line_limit = "1".parse().unwrap();
         other.template.sp.clear();
@@ -97,7 +93,7 @@ fn from_nothing_to_both_kinds_and_back() {
         // The same name for another kind of program.
         let swapped = "[sh.steady]\ncomm = [\"echo\", \"hello\"]\n";
         let changes = stand.apply(&config(swapped)).await;
-        assert_eq!((changes.restarted, changes.removed), (names(&["steady"]), names(&["tick"])));
+        assert_eq!(changes, [tracer(What::Restarted, "steady"), tracer(What::Removed, "tick")]);
         gone(&pid).await;
         assert_eq!(stand.take("steady", 2).await[1]["output"], "hello\n");
         stand.apply(&config("")).await;
@@ -129,13 +125,13 @@ fn a_detached_tracer_stays_detached_whatever_else_changes_about_it() {
         let mut stand = Stand::new(&config(STEADY));
         stand.take("steady", 1).await;
         let name = TracerName::new("steady");
-        assert_eq!(stand.monitor.detach(&name).await, Ok(()));
+        assert_eq!(stand.monitor.set_enabled(&name, false).await, Ok(true));
         let mut other = config(STEADY);
         other.subprocess.kill_timeout = "2s".parse().unwrap();
-        assert_eq!(stand.apply(&other).await.restarted, names(&["steady"]));
+        assert_eq!(stand.apply(&other).await, [tracer(What::Restarted, "steady")]);
         let tracer = stand.monitor.tracers().remove(0);
         assert_eq!((tracer.is_wanted(), tracer.is_attached()), (false, false));
-        assert_eq!(stand.monitor.attach(&name).await, Ok(()));
+        assert_eq!(stand.monitor.set_enabled(&name, true).await, Ok(true));
         assert!(stand.monitor.tracers()[0].is_attached());
         stand.take("steady", 2).await;
         stand.stop().await;
@@ -153,13 +149,13 @@ fn a_tracer_that_was_given_up_can_be_attached_once_its_program_exists() {
         for name in ["command", "child"] {
             let status = stand.given_up(name).await;
             assert!(status.first_cause.unwrap().contains("not found"));
-            let refused = stand.monitor.attach(&name.into()).await.unwrap_err().to_string();
+            let refused = stand.monitor.set_enabled(&name.into(), true).await.unwrap_err().to_string();
             assert!(refused.contains("not found"), "{refused}");
         }
         fs::write(&program, "#!/bin/sh\necho '{\"type\":\"event\"}'; cat >/dev/null\n").unwrap();
         fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         for name in ["command", "child"] {
-            assert_eq!(stand.monitor.attach(&name.into()).await, Ok(()));
+            assert_eq!(stand.monitor.set_enabled(&name.into(), true).await, Ok(true));
             stand.take(name, 1).await;
             let status = stand.tracer(name).status();
             assert_eq!((status.phase, status.first_cause), (Phase::Running, None));
@@ -175,7 +171,7 @@ fn a_tracer_that_has_finished_can_be_attached_again() {
         let script = "event(pid=os.getpid()); sys.stdout.flush()\nsay(b'{\"type\":\"stopped\"}\\n')";
         let mut stand = Stand::new(&child(dir.path(), script, ""));
         assert_eq!(stand.given_up("it").await.phase, Phase::Finished);
-        assert_eq!(stand.monitor.attach(&"it".into()).await, Ok(()));
+        assert_eq!(stand.monitor.set_enabled(&"it".into(), true).await, Ok(true));
         let taken = stand.take("it", 2).await;
         assert_ne!(taken[0]["pid"], taken[1]["pid"]);
         stand.stop().await;

@@ -165,9 +165,9 @@ fn a_stop_ends_a_run_at_once_and_detach_too() {
         stand.counted("it", "/runs", 1).await;
         let name = TracerName::new("it");
         let before = clock::now();
-        assert_eq!(stand.monitor.detach(&name).await, Ok(()));
+        assert_eq!(stand.monitor.set_enabled(&name, false).await, Ok(true));
         assert_eq!(stand.state("it", "/running"), false);
-        assert_eq!(stand.monitor.attach(&name).await, Ok(()));
+        assert_eq!(stand.monitor.set_enabled(&name, true).await, Ok(true));
         stand.counted("it", "/runs", 2).await;
         stand.stop().await;
         assert!(before.elapsed().as_secs() < 20);
@@ -181,12 +181,12 @@ fn a_program_that_is_not_there_is_given_up_and_can_not_be_attached() {
         let mut stand = Stand::new(&config("[sh.it]\ncomm = [\"/no/such/program\"]"));
         let status = stand.given_up("it").await;
         assert_eq!((status.phase, status.exits.failed), (Phase::GivenUp, 1));
-        let refused = stand.monitor.attach(&TracerName::new("it")).await.unwrap_err().to_string();
+        let refused = stand.monitor.set_enabled(&TracerName::new("it"), true).await.unwrap_err().to_string();
         assert!(
             refused.starts_with("tracer it is not running: program \"/no/such/program\" not found"),
             "{refused}"
         );
-        assert_eq!(stand.monitor.detach(&TracerName::new("it")).await, Ok(()));
+        assert_eq!(stand.monitor.set_enabled(&TracerName::new("it"), false).await, Ok(false));
         stand.stop().await;
     });
 }

@@ -181,13 +181,13 @@ fn attached_and_detached_at_run_time() {
         let mut stand = Stand::new(&child(dir.path(), "event(pid=os.getpid())\nwait()", ""));
         let first = stand.take("it", 1).await[0]["pid"].clone();
         let name = TracerName::new("it");
-        assert_eq!(stand.monitor.detach(&name).await, Ok(()));
+        assert_eq!(stand.monitor.set_enabled(&name, false).await, Ok(true));
         gone(&first).await;
         assert_eq!(stand.state("it", "/pid"), json!(null));
         assert_eq!(stand.monitor.hosts()[1].state_json()["detached"], json!(["it"]));
-        assert_eq!(stand.monitor.attach(&name).await, Ok(()));
+        assert_eq!(stand.monitor.set_enabled(&name, true).await, Ok(true));
         assert_ne!(stand.take("it", 2).await[1]["pid"], first);
-        let unknown = stand.monitor.attach(&TracerName::new("other")).await;
+        let unknown = stand.monitor.set_enabled(&TracerName::new("other"), true).await;
         assert_eq!(unknown.unwrap_err().to_string(), "there is no tracer other of this kind");
         assert_eq!(stand.tracer("it").status().restarts, 0);
         stand.stop().await;

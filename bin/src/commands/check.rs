@@ -13,13 +13,13 @@ use crate::cli_common::Common;
 use crate::config::Config;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output, to_json};
-use crate::subsystem::{EBPF, TEMPLATE};
+use crate::subsystem::TracerKind;
 
 /// The result of the check of one tracer.
 #[derive(Debug, Serialize)]
 struct Finding {
     tracer: String,
-    kind: &'static str,
+    kind: TracerKind,
     /// Kind of hooks of a kernel tracer: 1 trampolines, 2 tracepoints, 3 kprobes.
     tier: Option<u8>,
     disabled: bool,
@@ -45,7 +45,7 @@ pub(crate) fn run(common: &Common, format: Output) -> Outcome {
         )));
     }
     // A template lists the hooks it can do without, so a missing one is no degradation.
-    let is_whole = |finding: &Finding| finding.missing.is_empty() || finding.kind == TEMPLATE;
+    let is_whole = |finding: &Finding| finding.missing.is_empty() || finding.kind == TracerKind::Template;
     if enabled.all(|finding| finding.ok && is_whole(finding)) { Ok(()) } else { Err(Failure::No) }
 }
 
@@ -53,7 +53,7 @@ fn findings(config: &Config) -> Vec<Finding> {
     let kernel = checks::check(&config.ebpf);
     let templates = config.bpf_templates();
     let check = |tracer: Configured| match kernel.tracers.iter().find(|check| check.tracer == tracer.name) {
-        Some(check) if tracer.kind == EBPF => Finding {
+        Some(check) if tracer.kind == TracerKind::Ebpf => Finding {
             tracer: tracer.name,
             kind: tracer.kind,
             tier: Some(check.tier),
@@ -63,7 +63,7 @@ fn findings(config: &Config) -> Vec<Finding> {
             unseen: check.unseen.clone(),
             advice: check.advice.clone(),
         },
-        _ if tracer.kind == TEMPLATE => check_template(tracer, &templates),
+        _ if tracer.kind == TracerKind::Template => check_template(tracer, &templates),
         _ => check_program(tracer),
     };
     let mut findings: Vec<Finding> = assemble::configured(config).into_iter().map(check).collect();
@@ -77,7 +77,7 @@ fn findings(config: &Config) -> Vec<Finding> {
 fn check_host(missing: Vec<String>, disabled: bool) -> Finding {
     Finding {
         tracer: "ebpf".to_owned(),
-        kind: "host",
+        kind: TracerKind::Host,
         tier: None,
         disabled,
         ok: true,
@@ -144,7 +144,8 @@ fn unseen(findings: &[Finding]) -> String {
     for finding in findings.iter().filter(|finding| !finding.disabled) {
         finding.unseen.iter().for_each(|line| gaps.entry(line).or_default().push(&finding.tracer));
     }
-    let kernel = findings.iter().filter(|finding| !finding.disabled && finding.kind == EBPF).count();
+    let kernel =
+        findings.iter().filter(|finding| !finding.disabled && finding.kind == TracerKind::Ebpf).count();
     let names = |tracers: &[&str]| match tracers.len() {
         count if count > 1 && count == kernel => "all kernel tracers".to_owned(),
         _ => tracers.join(", "),
@@ -162,14 +163,14 @@ fn render(findings: &[Finding]) -> String {
         let verdict = match (finding.disabled, finding.ok) {
             (true, _) => "disabled".to_owned(),
             (false, true) if finding.missing.is_empty() => "ok".to_owned(),
-            (false, true) if finding.kind == TEMPLATE => {
+            (false, true) if finding.kind == TracerKind::Template => {
                 format!("ok, without {}", finding.missing.join("; "))
             }
             (false, true) => format!("degraded, without {}", finding.missing.join("; ")),
             (false, false) => finding.missing.join("; "),
         };
         let tier = finding.tier.and_then(Tier::of_number).map_or("-", Tier::name);
-        table.add_row([finding.tracer.as_str(), finding.kind, tier, &verdict]);
+        table.add_row([finding.tracer.as_str(), finding.kind.as_str(), tier, &verdict]);
         let new: Vec<_> =
             finding.advice.iter().filter(|line| !finding.disabled && !advice.contains(line)).collect();
         advice.extend(new);

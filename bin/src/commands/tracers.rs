@@ -106,7 +106,7 @@ fn list(common: &Common, format: Output) -> Outcome {
             for tracer in configured {
                 table.add_row([
                     tracer.name,
-                    tracer.kind.to_owned(),
+                    tracer.kind.as_str().to_owned(),
                     tracer.stored_as,
                     tracer.disabled.to_string(),
                     tracer.hooks.join(", "),

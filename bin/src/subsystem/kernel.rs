@@ -6,13 +6,10 @@ use std::time::Duration;
 use actors::AnyChild;
 use bpf_programs::{EbpfConfig, EbpfTracers, TracerState};
 use futures::future::BoxFuture;
-use model::{Period, Problem};
+use model::{Period, Problem, TracerName};
 
-use super::{Apply, Group, Named, Subsystem, Tracer};
+use super::{Apply, Group, Named, Subsystem, Tracer, TracerKind};
 use crate::config::Config;
-
-/// The `kind` of the built-in kernel tracers in `status`.
-pub(crate) const EBPF: &str = "ebpf";
 
 /// Longest interval between polls of the rings while live lines are shown on a terminal.
 const WATCHED_POLL_INTERVAL: Period = Period(Duration::from_millis(50));
@@ -47,7 +44,7 @@ impl Subsystem for Kernel {
             Tracer {
                 stored_as: tracer.stored_as,
                 section: section(tracer.name),
-                kind: EBPF,
+                kind: TracerKind::Ebpf,
                 attached,
                 lacks: without,
                 off: tracer.off,
@@ -79,12 +76,9 @@ impl Subsystem for Kernel {
         all.map(|(name, stored_as)| Named { stored_as, section: section(name) }).collect()
     }
 
-    fn set_enabled(&self, tracer: Named, on: bool) -> BoxFuture<'static, Result<bool, String>> {
-        let (tracers, name) = (self.tracers.clone(), tracer.short().to_owned());
-        Box::pin(async move {
-            let done = if on { tracers.enable(&name).await } else { tracers.disable(&name).await };
-            done.map_err(|cause| cause.to_string())
-        })
+    fn set_enabled(&self, name: TracerName, on: bool) -> BoxFuture<'static, Result<bool, String>> {
+        let tracers = self.tracers.clone();
+        Box::pin(async move { tracers.set_enabled(&name, on).await.map_err(|cause| cause.to_string()) })
     }
 }
 

@@ -14,13 +14,14 @@ use std::sync::Arc;
 
 use actors::AnyChild;
 use futures::future::BoxFuture;
-use model::{Changes, Problem, TracerName};
+use model::{Change, Problem, TracerName};
+use serde::Serialize;
 
 use crate::config::Config;
 
-pub(crate) use kernel::{EBPF, Kernel};
-pub(crate) use monitor::{Programs, kind_name, reserved_names};
-pub(crate) use templates::{BpfTemplates, TEMPLATE};
+pub(crate) use kernel::Kernel;
+pub(crate) use monitor::{Programs, reserved_names};
+pub(crate) use templates::BpfTemplates;
 pub(crate) use write_side::WriteSide;
 
 /// A group of actors that is configured, listed and stopped together.
@@ -45,17 +46,15 @@ pub(crate) trait Subsystem: Send + Sync {
     }
 
     /// Enables or disables a tracer at run time. Returns false if it was in that state already.
-    fn set_enabled(&self, tracer: Named, on: bool) -> BoxFuture<'static, Result<bool, String>> {
+    fn set_enabled(&self, tracer: TracerName, on: bool) -> BoxFuture<'static, Result<bool, String>> {
         let _ = on;
-        Box::pin(async move {
-            Err(format!("tracer {} can't be enabled or disabled at run time", tracer.stored_as))
-        })
+        Box::pin(async move { Err(format!("tracer {tracer} can't be enabled or disabled at run time")) })
     }
 }
 
 /// A prepared change. Dropping it changes nothing. Applying it can't fail: a tracer or sink that does not work with the
 /// new configuration reports that in its own status.
-pub(crate) type Apply = Box<dyn FnOnce() -> BoxFuture<'static, Changes> + Send>;
+pub(crate) type Apply = Box<dyn FnOnce() -> BoxFuture<'static, Vec<Change>> + Send>;
 
 /// The names by which users refer to a tracer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,13 +100,48 @@ impl Group {
     }
 }
 
+/// The kind of a tracer, by its name in `status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TracerKind {
+    Ebpf,
+    Shell,
+    Subprocess,
+    #[serde(rename = "bpf template")]
+    Template,
+    /// The host of the kernel tracers, on which `check` reports as well.
+    Host,
+}
+
+impl TracerKind {
+    /// Returns the name in `status`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ebpf => "ebpf",
+            Self::Shell => "shell",
+            Self::Subprocess => "subprocess",
+            Self::Template => "bpf template",
+            Self::Host => "host",
+        }
+    }
+}
+
+impl From<shell_monitor::Kind> for TracerKind {
+    fn from(kind: shell_monitor::Kind) -> Self {
+        match kind {
+            shell_monitor::Kind::Shell => Self::Shell,
+            shell_monitor::Kind::Subprocess => Self::Subprocess,
+        }
+    }
+}
+
 /// A tracer that exists in the running agent.
 pub(crate) struct Tracer {
     /// The name of its rows in the store and of its account.
     pub(crate) stored_as: TracerName,
     /// The configuration section: `tracer.open`, `tracer.template.sh.kernel`.
     pub(crate) section: String,
-    pub(crate) kind: &'static str,
+    pub(crate) kind: TracerKind,
     pub(crate) child: Arc<dyn AnyChild>,
     /// The actor that reads its records, if another one does.
     pub(crate) host: Option<Arc<dyn AnyChild>>,

@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use actors::{AnyChild, Phase};
+use actors::{AnyChild, Prepared};
 use futures::future::BoxFuture;
-use model::{Changes, MANIFEST, Problem, TracerName};
-use shell_monitor::{Kind, Monitor, Prepared};
+use model::{Change, MANIFEST, Problem, Subject, TracerName, What};
+use shell_monitor::{Monitor, Wanted};
 
-use super::{Apply, Group, Named, Subsystem, Tracer};
+use super::{Apply, Group, Subsystem, Tracer};
 use crate::config::Config;
 
 /// The subsystem of shell and subprocess tracers.
@@ -25,7 +25,7 @@ impl Subsystem for Programs {
             off: !tracer.is_wanted(),
             stored_as: tracer.name,
             section: tracer.section,
-            kind: kind_name(tracer.kind),
+            kind: tracer.kind.into(),
             child: tracer.child,
             host: None,
             strict: false,
@@ -44,34 +44,22 @@ impl Subsystem for Programs {
         Ok(Box::new(move || Box::pin(apply(monitor, prepared, reserved))))
     }
 
-    fn set_enabled(&self, tracer: Named, on: bool) -> BoxFuture<'static, Result<bool, String>> {
-        let (monitor, name) = (self.monitor.clone(), tracer.stored_as);
-        Box::pin(async move {
-            let found = monitor.tracers().into_iter().find(|tracer| tracer.name == name);
-            let is_on = found.is_some_and(|tracer| is_on(&tracer));
-            if is_on == on {
-                return Ok(false);
-            }
-            let done = if on { monitor.attach(&name).await } else { monitor.detach(&name).await };
-            done.map(|()| true).map_err(|cause| cause.to_string())
-        })
+    fn set_enabled(&self, name: TracerName, on: bool) -> BoxFuture<'static, Result<bool, String>> {
+        let monitor = self.monitor.clone();
+        Box::pin(async move { monitor.set_enabled(&name, on).await.map_err(|cause| cause.to_string()) })
     }
 }
 
-/// Returns whether a tracer is enabled and has not been given up.
-fn is_on(tracer: &shell_monitor::Tracer) -> bool {
-    tracer.is_wanted() && !matches!(tracer.child.status().phase, Phase::GivenUp | Phase::Finished)
-}
-
 /// Applies new settings. A tracer that was disabled at run time is enabled again if its settings have changed.
-async fn apply(monitor: Monitor, prepared: Prepared, reserved: BTreeSet<TracerName>) -> Changes {
-    let off = monitor.tracers().into_iter().filter(|tracer| !tracer.is_wanted());
-    let off: Vec<TracerName> = off.map(|tracer| tracer.name).collect();
+async fn apply(monitor: Monitor, prepared: Prepared<Wanted>, reserved: BTreeSet<TracerName>) -> Vec<Change> {
     monitor.reserve(reserved);
     let changes = monitor.apply(prepared).await;
-    for name in off.iter().filter(|name| changes.restarted.contains(&format!("tracer {name}"))) {
-        if let Err(cause) = monitor.attach(name).await {
-            tracing::warn!(tracer = name.as_str(), %cause, "could not attach the tracer with its new settings");
+    let restarted =
+        |name: &TracerName| changes.contains(&Change::new(What::Restarted, Subject::Tracer(name.clone())));
+    for tracer in monitor.tracers().iter().filter(|tracer| !tracer.is_wanted() && restarted(&tracer.name)) {
+        if let Err(cause) = monitor.set_enabled(&tracer.name, true).await {
+            let tracer = tracer.name.as_str();
+            tracing::warn!(tracer, %cause, "could not attach the tracer with its new settings");
         }
     }
     changes
@@ -82,12 +70,4 @@ pub(crate) fn reserved_names(config: &Config) -> BTreeSet<TracerName> {
     let kernel = bpf_programs::catalog::tracers().map(|tracer| config.tracer.kernel.stored_as(tracer.name));
     let templates = config.tracer.template.bpf.iter().map(|(section, template)| template.stored_as(section));
     kernel.chain(templates).chain(["loss", MANIFEST].map(TracerName::new)).collect()
-}
-
-/// Returns the name of a kind in `status`.
-pub(crate) fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Shell => "shell",
-        Kind::Subprocess => "subprocess",
-    }
 }

@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use actors::{AnyChild, Phase};
+use actors::AnyChild;
 use bpf_programs::EbpfTracers;
 use bpf_programs::template::{TemplateHandle, Templates};
 use futures::future::BoxFuture;
-use model::Problem;
+use model::{Problem, TracerName};
 
-use super::{Apply, Group, Named, Subsystem, Tracer};
+use super::{Apply, Group, Subsystem, Tracer, TracerKind};
 use crate::config::Config;
-
-/// The `kind` of eBPF templates in `status`.
-pub(crate) const TEMPLATE: &str = "bpf template";
 
 /// The subsystem of eBPF templates.
 pub(crate) struct BpfTemplates {
@@ -27,7 +24,7 @@ impl Subsystem for BpfTemplates {
         let tracer = |tracer: TemplateHandle| Tracer {
             stored_as: tracer.stored_as,
             section: tracer.section,
-            kind: TEMPLATE,
+            kind: TracerKind::Template,
             attached: tracer.child.state().attached,
             // A template lists the hooks it can do without, so a missing one is no degradation.
             lacks: Vec::new(),
@@ -50,16 +47,8 @@ impl Subsystem for BpfTemplates {
         Ok(Box::new(move || Box::pin(async move { templates.apply(prepared).await })))
     }
 
-    fn set_enabled(&self, tracer: Named, on: bool) -> BoxFuture<'static, Result<bool, String>> {
-        let (templates, name) = (self.templates.clone(), tracer.stored_as);
-        Box::pin(async move {
-            let found = templates.tracers().into_iter().find(|tracer| tracer.stored_as == name);
-            let is_on = found.is_some_and(|it| !it.off && it.child.status().phase != Phase::GivenUp);
-            if is_on == on {
-                return Ok(false);
-            }
-            let done = if on { templates.attach(&name).await } else { templates.detach(&name).await };
-            done.map(|()| true)
-        })
+    fn set_enabled(&self, name: TracerName, on: bool) -> BoxFuture<'static, Result<bool, String>> {
+        let templates = self.templates.clone();
+        Box::pin(async move { templates.set_enabled(&name, on).await })
     }
 }

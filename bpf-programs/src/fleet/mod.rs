@@ -5,30 +5,27 @@
 //! any tracer does.
 //!
 //! ```text
-//!  new configuration ─ prepare() ─▶ Prepared ─ apply() ─▶ plan: stop […], start […]
+//!  new configuration ─ prepare() ─▶ Prepared ─ apply() ─▶ settings to the host
 //!                      (checks only)                        │
-//!       settings to the host ─▶ detach, drain, stop ─▶ start, attach ─▶ stop an idle host ─▶ Changes
+//!                 the set of children: detach, drain, stop ─▶ start, attach ─▶ stop an idle host ─▶ changes
 //! ```
 
-mod change;
-mod plan;
+mod kind;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
-use actors::{LoopRef, Outbox, Supervisor};
-use model::{Accounts, Batch, Changes, Problem, ProcessTable, TracerName, changed_keys};
+use actors::{ChildKind as _, ChildSet, LoopRef, Outbox, Prepared, Supervisor};
+use model::{Accounts, Batch, Change, Problem, ProcessTable, Subject, TracerName, What, changed_keys};
 use thiserror::Error;
 
-use crate::catalog::tracers;
 use crate::config::{EbpfConfig, TracersConfig};
 use crate::host::EbpfHost;
 use crate::loader::Pinning;
-use crate::programs::Tracer;
 use crate::spawn::unpin;
-use change::Inner;
-use plan::Present;
-pub use plan::{Prepared, TracerHandle};
+use kind::Fleet;
+pub use kind::TracerHandle;
+use kind::{Present, settings};
 
 /// Keys of `[ebpf]` that can change while the host runs; all others need a restart of the agent.
 const LIVE: [&str; 5] = ["disabled", "poll_interval", "pushdown", "strict", "uids"];
@@ -36,7 +33,7 @@ const LIVE: [&str; 5] = ["disabled", "poll_interval", "pushdown", "strict", "uid
 /// Handle to the kernel tracers of an agent and their host. Clones share the same tracers.
 #[derive(Clone)]
 pub struct EbpfTracers {
-    inner: Arc<Inner>,
+    set: ChildSet<Fleet>,
 }
 
 /// Error of enabling or disabling a tracer.
@@ -74,8 +71,14 @@ pub fn spawn(
     collector: &Outbox<Batch>,
     pinning: Option<Pinning>,
 ) -> EbpfTracers {
-    let present = Present { config: config.clone(), sections: sections.clone(), ..Present::default() };
-    let inner = Inner {
+    let settings = settings(config, sections);
+    if !settings.iter().any(Fleet::enables)
+        && let Some(pinning) = &pinning
+        && unpin(&pinning.workdir)
+    {
+        tracing::warn!("removed pinned rings and the records in them: no kernel tracer is enabled now");
+    }
+    let fleet = Fleet {
         supervisor: supervisor.clone(),
         accounts: accounts.clone(),
         processes,
@@ -83,101 +86,96 @@ pub fn spawn(
         pinning,
         keep: Arc::default(),
         rules: Arc::default(),
-        present: Mutex::new(present),
-        changing: tokio::sync::Mutex::default(),
+        present: Mutex::new(Present { config: config.clone(), sections: sections.clone(), host: None }),
     };
-    let wanted = inner.present().wanted();
-    if wanted.is_empty()
-        && let Some(pinning) = &inner.pinning
-        && unpin(&pinning.workdir)
-    {
-        tracing::warn!("removed pinned rings and the records in them: no kernel tracer is enabled now");
-    }
-    inner.start(&wanted);
-    EbpfTracers { inner: Arc::new(inner) }
+    EbpfTracers { set: ChildSet::start_all(fleet, settings) }
 }
 
 impl EbpfTracers {
     /// Returns the host, if a tracer needs it. It has to be stopped first, alone: it ends when the rings are empty and all
     /// records have been passed to the tracers.
     pub fn host(&self) -> Option<LoopRef<EbpfHost>> {
-        self.inner.present().host.clone()
+        self.set.kind().present().host.clone()
     }
 
     /// Returns the tracers, including those disabled at run time. They have to be stopped after the host; each passes on
     /// its records before it ends.
     pub fn tracers(&self) -> Vec<TracerHandle> {
-        let present = self.inner.present();
-        tracers().filter_map(|tracer| present.tracers.get(tracer.name).cloned()).collect()
+        let members = self.set.members().into_iter();
+        members.filter_map(|it| Some(TracerHandle { off: it.is_off(), ..it.child? })).collect()
     }
 
     /// Returns every tracer, running or not: its own name, and the name it is stored under.
     pub fn catalog(&self) -> Vec<(&'static str, TracerName)> {
-        let present = self.inner.present();
-        tracers().map(|tracer| (tracer.name, present.sections.stored_as(tracer.name))).collect()
+        let members = self.set.members().into_iter();
+        members.map(|it| (it.settings.tracer.name, it.settings.stored_as())).collect()
     }
 
     /// Sets whether a stopped host leaves its pinned programs running for the next agent.
     pub fn set_keep(&self, keep: bool) {
-        self.inner.keep.store(keep, Relaxed);
+        self.set.kind().keep.store(keep, Relaxed);
     }
 
     /// Returns whether a tracer that can't run ends the agent.
     pub fn is_strict(&self) -> bool {
-        self.inner.present().config.strict
+        self.set.kind().present().config.strict
     }
 
     /// Checks whether these settings could be applied, without changing anything.
     ///
     /// # Errors
     /// Returns all problems with the settings, including every one that can't change while the agent runs.
-    pub fn prepare(&self, config: &EbpfConfig, sections: &TracersConfig) -> Result<Prepared, Vec<Problem>> {
+    pub fn prepare(
+        &self,
+        config: &EbpfConfig,
+        sections: &TracersConfig,
+    ) -> Result<Prepared<(EbpfConfig, TracersConfig)>, Vec<Problem>> {
         let mut problems = config.validate("ebpf");
         problems.extend(sections.validate("tracer"));
-        let present = self.inner.present();
+        let present = self.set.kind().present();
         if present.host.is_some() {
             let fixed = changed_keys(&present.config, config);
             let fixed = fixed.iter().filter(|key| !LIVE.contains(&key.as_str()));
             problems.extend(fixed.map(|key| Problem::needs_restart(format!("ebpf.{key}"))));
             problems.extend(present.renamed(sections).into_iter().filter(|_| config.pin));
         }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        Ok(Prepared { config: config.clone(), sections: sections.clone() })
+        Prepared::new((config.clone(), sections.clone()), problems)
     }
 
     /// Changes settings, then stops, restarts and starts the tracers that differ. Returns when the stopped ones have passed
     /// on all their records and the started ones are attached or have failed. A caller that drops the future does not
     /// interrupt the change.
-    pub async fn apply(&self, prepared: Prepared) -> Changes {
-        let inner = self.inner.clone();
-        // The task's result is missing only when the runtime shuts down.
-        actix::spawn(async move { inner.apply(prepared).await }).await.unwrap_or_default()
+    pub async fn apply(&self, prepared: Prepared<(EbpfConfig, TracersConfig)>) -> Vec<Change> {
+        let set = self.set.clone();
+        let change = async move {
+            let (config, sections) = prepared.into_inner();
+            let settings = settings(&config, &sections);
+            let changed = set.kind().take_over(config, sections).await;
+            let mut changes = set.apply_within(settings).await;
+            let setting = |key| Change::new(What::Changed, Subject::Setting(format!("ebpf.{key}")));
+            changes.extend(changed.into_iter().map(setting));
+            changes
+        };
+        self.set.change(change).await.unwrap_or_default()
     }
 
-    /// Starts a tracer that is disabled, was disabled at run time, or was given up; returns false if it runs already.
+    /// Enables or disables a tracer until its section changes or the agent restarts. Enabling also starts a tracer that was
+    /// given up, and returns when it is attached; disabling returns when it has passed on all its records. Returns false if
+    /// the tracer was in that state already.
     ///
     /// # Errors
     /// Fails if there is no such tracer, kernel tracers are disabled, or the tracer can't run or takes too long.
-    pub async fn enable(&self, name: &str) -> Result<bool, NotSwitched> {
-        let (inner, tracer) = (self.inner.clone(), known(name)?);
-        let enabled = actix::spawn(async move { inner.enable(tracer).await });
-        enabled.await.unwrap_or(Err(NotSwitched::TimedOut(name.to_owned())))
+    pub async fn set_enabled(&self, name: &TracerName, on: bool) -> Result<bool, NotSwitched> {
+        let tracer = self.set.members().into_iter().find(|it| it.settings.stored_as() == *name);
+        let tracer = tracer.ok_or_else(|| NotSwitched::Unknown(name.to_string()))?.settings.tracer.name;
+        if on && self.set.kind().present().config.disabled {
+            return Err(NotSwitched::AllDisabled);
+        }
+        let done = self.set.set_enabled(tracer, on).await;
+        let done = done.unwrap_or_else(|| Err(NotSwitched::TimedOut(tracer.to_owned())))?;
+        if let Some(child) = self.set.get(&tracer).and_then(|it| it.child).filter(|_| on && !done) {
+            self.set.kind().follow(&child, on).await?;
+        }
+        Ok(done)
     }
-
-    /// Stops a tracer until it is enabled again, its section changes, or the agent restarts. Returns when it has passed on
-    /// all its records; false if it was not running.
-    ///
-    /// # Errors
-    /// Fails if there is no tracer of that name.
-    pub async fn disable(&self, name: &str) -> Result<bool, NotSwitched> {
-        let (inner, tracer) = (self.inner.clone(), known(name)?);
-        let disabled = actix::spawn(async move { inner.disable(tracer).await });
-        disabled.await.map_err(|_| NotSwitched::TimedOut(name.to_owned()))
-    }
-}
-
-fn known(name: &str) -> Result<&'static Tracer, NotSwitched> {
-    tracers().find(|tracer| tracer.name == name).ok_or_else(|| NotSwitched::Unknown(name.to_owned()))
 }

@@ -58,7 +58,7 @@ pub(super) struct Shared {
     pub(super) account: Arc<Account>,
     pub(super) collector: Outbox<Batch>,
     /// True if the template is to be attached; a host that is rebuilt after a detach stays detached.
-    pub(super) wanted: Arc<AtomicBool>,
+    pub(super) wanted: AtomicBool,
     /// The loaded object, which outlives an incarnation with all that is in its buffer.
     pub(super) work: Mutex<Option<Work>>,
 }

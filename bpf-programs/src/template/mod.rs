@@ -29,5 +29,5 @@ mod work;
 pub use config::{TemplateConfig, TemplatesConfig};
 pub use errors::TemplateError;
 pub use host::{SetTemplateAttached, TemplateHost, TemplateState};
-pub use set::{Prepared, TemplateHandle, Templates, spawn};
+pub use set::{TemplateHandle, TemplateSettings, Templates, spawn};
 pub use validate::validate;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{AnyChild, ChildStatus, Outbox, Supervisor, WhenFull, clock};
-use model::{AccountSnapshot, Accounts, Batch, Changes, Details, SinkName, TracerName};
+use model::{AccountSnapshot, Accounts, Batch, Change, Details, SinkName, TracerName};
 use serde_json::{Map, Value};
 use shell_monitor::{Config, Monitor, Reserved, Wiring};
 
@@ -137,7 +137,7 @@ impl Stand {
     }
 
     /// Applies another configuration as the agent does, taking records meanwhile.
-    pub(crate) async fn apply(&mut self, config: &Config) -> Changes {
+    pub(crate) async fn apply(&mut self, config: &Config) -> Vec<Change> {
         let monitor = self.monitor.clone();
         let prepared = monitor.prepare(config).unwrap();
         self.meanwhile(async move { monitor.apply(prepared).await }).await

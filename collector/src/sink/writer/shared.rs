@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use actors::AnyChild;
 use flume::Receiver;
 use model::{Accounts, Role, Routed, SinkId};
 use serde::Serialize;
-use tokio::sync::watch;
 
 use crate::loss::Unwritten;
 use crate::sink::kind::Pace;
@@ -35,8 +35,8 @@ pub struct SinkState {
 /// State shared by all incarnations of one sink's actor.
 pub(crate) struct Shared {
     pub(crate) id: SinkId,
-    /// True once the previous sink on the same file has closed it.
-    pub(crate) free: watch::Receiver<bool>,
+    /// The previous sink on the same file, which closes the file when it ends.
+    pub(crate) before: Option<Arc<dyn AnyChild>>,
     /// True if the sink is removed while others stay. Then the collector, not this sink, writes the remaining gaps as
     /// `loss` rows.
     pub(crate) leaving: Arc<AtomicBool>,

@@ -97,9 +97,9 @@ impl Writer {
 
     /// Waits until no other sink writes to the same file.
     async fn until_free(&self) {
-        let mut free = self.shared.free.clone();
-        // If the sender is gone, no signal will come.
-        let _ = self.ctx.progress().marking(free.wait_for(|free| *free)).await;
+        if let Some(before) = &self.shared.before {
+            self.ctx.progress().marking(before.ended()).await;
+        }
     }
 
     fn check(&mut self) -> Result<(), SinkError> {
