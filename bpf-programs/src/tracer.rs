@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use actix::{Handler, Message, ResponseFuture};
-use actors::{ActorLoop, AskError, Exit, LoopActor, LoopCtx, LoopRef, Outbox, Phase, WhenFull, clock};
+use actors::{ActorLoop, AskError, Exit, LoopCtx, LoopRef, Outbox, Phase, WhenFull, clock};
 use model::{Account, Batch, LossPoint, Record};
 use serde::Serialize;
 
 use crate::errors::AttachError;
-use crate::host::{Attach, Detach, EbpfHost, RawBatch};
+use crate::host::{Attach, EbpfHost, RawBatch};
 use crate::kernel::Attached;
 use crate::manifest::Manifest;
 use crate::programs::Tracer;
@@ -41,15 +40,6 @@ pub struct TracerState {
     pub last_error: Option<String>,
     /// Suggestions for an administrator.
     pub advice: Vec<String>,
-}
-
-/// Attaches the tracer again, or detaches it; answered when that is done and, on detaching, all its records have been
-/// passed on.
-#[derive(Clone, Copy, Debug)]
-pub struct SetAttached(pub bool);
-
-impl Message for SetAttached {
-    type Result = Result<(), String>;
 }
 
 /// State shared by all incarnations of a tracer.
@@ -124,22 +114,6 @@ impl ActorLoop for EbpfTracer {
                 exit = control.run() => exit,
             }
         }
-    }
-}
-
-impl Handler<SetAttached> for LoopActor<EbpfTracer> {
-    type Result = ResponseFuture<Result<(), String>>;
-
-    fn handle(&mut self, SetAttached(on): SetAttached, _: &mut Self::Context) -> Self::Result {
-        let control = self.control.clone();
-        Box::pin(async move {
-            control.shared.wanted.store(on, Relaxed);
-            if on {
-                control.attach().await.map_err(|cause| cause.to_string())
-            } else {
-                control.detach().await
-            }
-        })
     }
 }
 
@@ -222,16 +196,6 @@ impl Control {
             state.hooks = attached.hooks;
             state.without = attached.without;
         });
-    }
-
-    async fn detach(&self) -> Result<(), String> {
-        let Shared { tracer, host, .. } = &*self.shared;
-        host.ask(Detach { tracer }).await.map_err(|cause| cause.to_string())?;
-        self.ctx.update(|state| {
-            state.attached = false;
-            state.hooks.clear();
-        });
-        Ok(())
     }
 
     /// Decodes batches until the tracer is stopped, then those left in the queue.

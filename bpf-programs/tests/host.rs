@@ -6,9 +6,9 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use actors::{Outbox, Phase, Supervisor, WhenFull, clock};
-use bpf_programs::{EbpfConfig, EbpfTracers, SetAttached, TracersConfig};
+use bpf_programs::{EbpfConfig, EbpfTracers, TracersConfig};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use model::{Accounts, Batch, Details, ExecId, ProcessTable, Record, SinkName};
+use model::{Accounts, Batch, Details, ExecId, ProcessTable, Record, SinkName, TracerName};
 
 const TIMES: usize = 23;
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -170,23 +170,15 @@ fn detached_is_silent_attached_again_is_not() {
     run(async {
         let mut rig = Rig::start().await;
         let (_folder, path) = scratch_file("now-and-then");
-        let open = rig
-            .ebpf
-            .tracers()
-            .iter()
-            .find(|tracer| tracer.name == "open")
-            .expect("an open was recorded")
-            .child
-            .clone();
+        let name = TracerName::new("open");
         open_from_outside(&path, TIMES);
-        let detach = open.clone();
-        rig.drain_while(
-            async move { detach.ask(SetAttached(false)).await.expect("answered").expect("detached") },
-        )
-        .await;
-        assert!(!open.state().attached);
+        let (ebpf, open) = (rig.ebpf.clone(), name.clone());
+        let detach = async move { assert_eq!(ebpf.set_enabled(&open, false).await, Ok(true)) };
+        rig.drain_while(detach).await;
+        let off = rig.ebpf.tracers().into_iter().filter(|tracer| tracer.off);
+        assert_eq!(off.map(|tracer| tracer.name).collect::<Vec<_>>(), ["open"]);
         open_from_outside(&path, TIMES);
-        open.ask(SetAttached(true)).await.expect("answered").expect("attached");
+        assert_eq!(rig.ebpf.set_enabled(&name, true).await, Ok(true));
         open_from_outside(&path, TIMES);
         rig.until(2 * TIMES, opens_of(&path)).await;
         let rig = rig.stop().await;
