@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::cli_common::{Common, parse_duration};
+use crate::cli_common::{Common, parse_duration, without_effect};
 use crate::commands::{self, brief, check, child, control, query, start, status, tracers};
 use crate::daemon;
 use crate::exit::Outcome;
@@ -16,8 +16,8 @@ use crate::output::{self, Output};
 /// questions about it afterwards.
 ///
 /// `start` runs the agent, which gets its records from tracers: built-in kernel tracers, each for one kind of event (open,
-/// exec, connect, …); shell tracers, which run a command at intervals; and programs of your own. The agent writes all
-/// records to the store, an SQLite file in the work folder. `query` and `brief` read the store.
+/// exec, connect, …); shell tracers, which run a command at intervals; and child processes and eBPF programs of your own.
+/// The agent writes all records to the store, an SQLite file in the work folder. `query` and `brief` read the store.
 ///
 /// For a first try, run as root: `duetector-actors check`; then `duetector-actors start`, which you stop with Ctrl-C; then
 /// `duetector-actors query`.
@@ -36,31 +36,37 @@ pub(crate) struct Cli {
 enum Command {
     /// Start recording and keep running until Ctrl-C, SIGTERM or `stop`; then print a summary (`brief`)
     Start(StartArgs),
-    /// Check for each tracer whether it can run on this kernel as this user, and say what to do if it can't. Exit code 0:
-    /// all enabled tracers can record everything, 1: some can't, 3: none can record
+    /// Check for each tracer whether it can run on this kernel as this user, and say what to do if it can't; list what the
+    /// kernel tracers cannot record. Exit code 0: all enabled tracers are ok, 1: some are degraded or can't run, 3: none can
+    /// run
+    #[command(args = without_effect(&["workdir"]))]
     Check(FormatArgs),
-    /// Show the state of the running agent: tracers, counters, losses. Exit code 1 if no agent is running or a tracer is
-    /// still starting
+    /// Show the state of the running agent: tracers, counters, losses, filters. Exit code 1 if no agent is running or a
+    /// tracer is still starting
+    #[command(args = without_effect(&["config", "set"]))]
     Status(status::StatusArgs),
-    /// Make the running agent read its configuration again, from the file that it was started with, and apply what changed,
-    /// without a restart. If there is any error in it, nothing changes and the exit code is 2. --config and --set have no
-    /// effect here: those given to `start` stay in force
+    /// Make the running agent read its configuration file again and apply what changed, without a restart. The file, the
+    /// environment variables and the --set options are those that the agent was started with. If there is an error in the
+    /// configuration, nothing changes and the exit code is 2
+    #[command(args = without_effect(&["config", "set"]))]
     Reload(FormatArgs),
-    /// Stop the running agent. Returns when all records are stored and the agent has ended; exit code 1 if it still runs
-    /// after 30 s
+    /// Stop the running agent. Returns when all records are stored and the agent has ended. Exit code 1 if no agent is
+    /// running, or if it still runs after 30 s
+    #[command(args = without_effect(&["config", "set"]))]
     Stop(StopArgs),
-    /// List the tracers with their state and counters; with a subcommand: enable or disable some, or work with eBPF
-    /// programs of your own
+    /// List the tracers of the running agent with their state and counters; if no agent is running, the tracers of the
+    /// configuration. The subcommands enable or disable tracers, and help to make tracers of your own
     Tracers(tracers::TracersArgs),
     /// Print a summary of the store: for each tracer the number of rows, the times of the first and the last, and how many
-    /// records the latest run has seen, stored, filtered and lost. Works without a running agent
+    /// records the latest run of the agent has seen, stored, filtered and lost. Works without a running agent
     Brief(brief::BriefArgs),
     /// Print the rows of the store that match conditions. Works without a running agent
     Query(query::QueryArgs),
     /// Print, show, convert or validate a configuration
     Config(commands::config::ConfigArgs),
-    /// Run tracers for another program, such as Python duetector, that starts this command and reads events from its
+    /// Run tracers for another program, such as Python duetector, which starts this command and reads events from its
     /// stdout (duetector's subprocess protocol). Not for use on a terminal
+    #[command(args = without_effect(&["workdir"]))]
     Child(child::ChildArgs),
     /// Make an actor of the running agent panic
     #[cfg(feature = "fault-injection")]
@@ -91,13 +97,13 @@ struct StartArgs {
 
 #[derive(Debug, Args)]
 struct StopArgs {
-    /// Let the eBPF programs go on recording, into their ring buffers in kernel memory, while no agent runs. The next start
-    /// reads these records first, so that none is missing; those that do not fit are lost, and counted. Needs
-    /// ebpf.pin = true. Without --keep and --unpin, ebpf.pin_keep decides
+    /// Let the eBPF programs continue to record while no agent runs. The records wait in ring buffers in kernel memory; the
+    /// next start reads them. Records that do not fit are lost, and counted. Needs ebpf.pin = true. If neither --keep nor
+    /// --unpin is given, ebpf.pin_keep decides
     #[arg(long, conflicts_with = "unpin")]
     keep: bool,
     /// Remove the eBPF programs and ring buffers that are pinned in /sys/fs/bpf, even if ebpf.pin_keep is true. If no
-    /// agent is running, removes those that a killed agent has left behind
+    /// agent is running, remove those that an earlier agent has left there
     #[arg(long)]
     unpin: bool,
 }
@@ -160,4 +166,54 @@ fn run_start(common: &Common, args: &StartArgs) -> Outcome {
         output::complain(&format!("the agent has ended with exit code {}", failure.code()));
     }
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Returns the names of the common options that the help of a command lists.
+    fn listed(path: &str) -> Vec<String> {
+        let mut cli = Cli::command();
+        cli.build();
+        let command = path.split(' ').fold(&cli, |above, name| above.find_subcommand(name).expect(path));
+        let common = ["config", "set", "workdir"];
+        let arguments = command.get_arguments().filter(|arg| !arg.is_hide_set());
+        arguments.map(|arg| arg.get_id().to_string()).filter(|id| common.contains(&id.as_str())).collect()
+    }
+
+    #[test]
+    fn common_options_are_listed_where_they_have_an_effect() {
+        for path in ["start", "tracers", "brief", "query", "config", "config show"] {
+            assert_eq!(listed(path), ["config", "set", "workdir"], "{path}");
+        }
+        for path in ["check", "child", "config validate"] {
+            assert_eq!(listed(path), ["config", "set"], "{path}");
+        }
+        for path in ["status", "reload", "stop", "tracers enable", "tracers disable", "tracers cache"] {
+            assert_eq!(listed(path), ["workdir"], "{path}");
+        }
+        for path in
+            ["tracers inspect", "tracers compile", "tracers header", "config generate", "config import"]
+        {
+            assert!(listed(path).is_empty(), "{path}");
+        }
+    }
+
+    #[test]
+    fn common_options_are_accepted_everywhere() {
+        let options = ["--config", "a.toml", "--set", "ebpf.pin=true", "--workdir", "/w"];
+        for path in ["query", "reload", "config generate", "tracers header"] {
+            let cli =
+                Cli::try_parse_from(["duetector-actors"].into_iter().chain(path.split(' ')).chain(options));
+            let common = cli.expect(path).common;
+            assert_eq!(
+                (common.config, common.set),
+                (Some("a.toml".into()), vec!["ebpf.pin=true".to_owned()])
+            );
+            assert_eq!(common.workdir, Some("/w".into()), "{path}");
+        }
+    }
 }

@@ -1,34 +1,42 @@
-//! The options of all commands, `--config`, `--set` and `--workdir`, and the configuration and paths that follow from them.
+//! The common options, `--config`, `--set` and `--workdir`, and the configuration and paths that follow from them.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Arg, Args, Command};
 
 use crate::config::{Config, Loaded, Sources, load};
 use crate::exit::Failure;
 use crate::output;
 
 /// Heading of these options in the help of each command.
-const HEADING: &str = "Options of all commands";
+const HEADING: &str = "Common options";
 
-/// The options of all commands.
+/// The options that every command accepts. Those that have no effect on a command are [`without_effect`] there.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Common {
-    /// Configuration file (TOML). Without it all settings have their defaults; `config generate` prints them. Environment
-    /// variables such as DUETECTOR_EBPF__PIN=true override the file
+    /// Configuration file (TOML). It needs only the settings that differ from the defaults, which `config generate`
+    /// prints. Environment variables such as DUETECTOR_EBPF__PIN=true override the file
     #[arg(long, global = true, value_name = "FILE", help_heading = HEADING)]
     pub(crate) config: Option<PathBuf>,
-    /// Set one value of the configuration, for example --set ebpf.pin=true. Overrides the file and the environment. May be
-    /// repeated
+    /// Set one value of the configuration, for example --set ebpf.pin=true. Overrides the file and the environment
+    /// variables. May be repeated
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", help_heading = HEADING)]
     pub(crate) set: Vec<String>,
-    /// Work folder with the store (an SQLite file), the control socket and the lock file. Commands find the running agent
-    /// by it. Default: /var/lib/duetector-actors for root, otherwise $XDG_STATE_HOME/duetector-actors or
+    /// Work folder. It has the store (an SQLite file), a lock file, and the socket through which commands reach the running
+    /// agent. Default: /var/lib/duetector-actors for root, otherwise $XDG_STATE_HOME/duetector-actors or
     /// ~/.local/state/duetector-actors
     #[arg(long, global = true, value_name = "DIR", help_heading = HEADING)]
     pub(crate) workdir: Option<PathBuf>,
+}
+
+/// Returns those common options, for a command on which they have no effect: it accepts them and does not list them in
+/// its help.
+pub(crate) fn without_effect(options: &[&str]) -> Vec<Arg> {
+    let common = Common::augment_args(Command::new(""));
+    let chosen = common.get_arguments().filter(|arg| options.contains(&arg.get_id().as_str()));
+    chosen.map(|arg| arg.clone().hide(true)).collect()
 }
 
 impl Common {

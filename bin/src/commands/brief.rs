@@ -14,7 +14,7 @@ use crate::output::Output;
 /// Options of `brief`.
 #[derive(Debug, Args)]
 pub(crate) struct BriefArgs {
-    /// List all tracers. Without this, tracers that have stored, seen and lost nothing are only counted
+    /// List all tracers. By default, tracers that have stored, seen and lost nothing are only counted
     #[arg(long)]
     all: bool,
     /// Format of the output; JSON always has everything

@@ -21,7 +21,7 @@ pub(crate) struct CacheArgs {
     #[arg(long, conflicts_with = "load")]
     clear: bool,
     /// Replace the content of the cache with the text of this file (UTF-8, at most 1 MiB): lines of the next run that are
-    /// in the file are then not stored
+    /// in the file are not stored
     #[arg(long, value_name = "FILE")]
     load: Option<PathBuf>,
     /// Format of the output

@@ -14,22 +14,23 @@ use crate::output;
 /// Options of `child`.
 #[derive(Debug, Args)]
 pub(crate) struct ChildArgs {
-    /// Run only this tracer: a kernel tracer such as open, the shell tracer uname, or a template (a tracer of your own in
-    /// the configuration). May be repeated. Default: all tracers that the configuration enables
+    /// Run only this tracer: a kernel tracer such as open, the shell tracer uname, or a template (a tracer of your own that
+    /// the configuration defines). May be repeated: then all these tracers. Default: all that the configuration enables
     #[arg(long = "tracer", value_name = "NAME")]
     tracers: Vec<String>,
-    /// Prefix of the tracer names in the events. Needed if the parent program is a duetector-actors agent, which refuses
-    /// events under the names of its own tracers
+    /// Put this text before each tracer name in the events. Needed if the parent program is a duetector-actors agent, which
+    /// refuses events under the names of its own kernel tracers
     #[arg(long, value_name = "TEXT", default_value = "")]
     name_prefix: String,
     /// When the parent program reads the output of this command
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     host_reads: Reads,
-    /// Send at most NUMBER records per second; the others wait. 0: no limit. Has no effect on a parent program that reads at
+    /// Send at most NUMBER records per second; the others wait. 0: no limit. Has no effect if the parent program reads at
     /// any time (--host-reads always)
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     rate: u32,
-    /// Exit if the parent program sends no message for this time, for example 30s or 5m
+    /// Exit if the parent program sends no message for this time, for example 30s or 5m. It must be longer than the time
+    /// between two of the parent's messages: with 0s the command exits at once. No value means "never"
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "1m")]
     host_timeout: Duration,
 }

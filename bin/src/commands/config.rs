@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use crate::cli_common::Common;
+use crate::cli_common::{Common, without_effect};
 use crate::config::{Running, Sources, load, translation_to_toml};
 use crate::control::{Request, fetch_answer};
 use crate::exit::Failure;
@@ -29,27 +29,31 @@ pub(crate) struct ConfigArgs {
 enum ConfigCommand {
     /// Print a configuration file with every setting, its default and a comment. A file of your own needs only the
     /// settings that differ
+    #[command(args = without_effect(&["config", "set", "workdir"]))]
     Generate,
-    /// Print the resulting configuration and where each value comes from: default, line of the file, environment, --set
+    /// Print the resulting configuration and where each value comes from: default, line of the file, environment variable,
+    /// --set
     Show {
-        /// Output format: TOML with comments (table), or JSON (json)
+        /// Format of the output: `table` is TOML with comments, `json` is a list of settings
         #[arg(long, value_enum, default_value_t)]
         format: Output,
-        /// Show the configuration that the running agent uses. Without this: the one that an agent would use if it were
-        /// started now with the same options
+        /// Show the configuration that the running agent uses; --config and --set have no effect then. By default, show
+        /// the one that `start` would use now with the same options
         #[arg(long)]
         running: bool,
     },
     /// Convert a configuration of Python duetector. Settings without an equivalent are listed as warnings on stderr
+    #[command(args = without_effect(&["config", "set", "workdir"]))]
     Import {
         /// Configuration file of Python duetector
         file: PathBuf,
-        /// Write the result to this file, which must not exist. Default: print it on stdout
+        /// Write the result to this file, which must not exist yet. Default: print it on stdout
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Check the configuration (the file of --config, the environment and --set) and list every error in it. Exit code 2 if
-    /// there is any
+    /// Check the configuration (the file of --config, the environment variables and --set) and list every error in it. Exit
+    /// code 2 if there is any
+    #[command(args = without_effect(&["workdir"]))]
     Validate,
 }
 

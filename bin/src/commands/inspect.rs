@@ -19,8 +19,8 @@ pub(crate) struct InspectArgs {
     /// Additional argument for clang, for example -DX=1 or -I/folder. May be repeated
     #[arg(long = "cflag", value_name = "ARG", allow_hyphen_values = true)]
     cflags: Vec<String>,
-    /// Same as --format json
-    #[arg(long)]
+    /// Same as `--format json`
+    #[arg(long, hide = true)]
     json: bool,
     /// Format of the output
     #[arg(long, value_enum, default_value_t)]

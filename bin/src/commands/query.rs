@@ -14,37 +14,37 @@ use crate::output;
 /// Options of `query`.
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
-    /// Print only rows of this tracer (open, exec, ...). May be repeated: rows of any of them
+    /// Print only rows of this tracer, such as open or exec. May be repeated: then rows of all these tracers
     #[arg(long = "tracer", value_name = "NAME")]
     tracers: Vec<String>,
-    /// Print only rows that were written under this collector id. It is the machine's host name, unless collector.id sets
-    /// another
+    /// Print only rows that were written under this collector id. By default, an agent writes rows under the machine's host
+    /// name; the setting collector.id changes that
     #[arg(long, value_name = "ID")]
     collector_id: Option<String>,
-    /// Print only rows in which this column equals this value. A column may also be a field of `extended`, such as errno
-    /// or extended.errno; column=null selects rows without a value. The condition can also be an expression (CEL) as in
-    /// filters, for example 'fname.startsWith("/data/") && uid != 0'; in it, a field that a row lacks is null. May be
-    /// repeated: all conditions must be true
+    /// Print only rows that match this condition. COLUMN=VALUE: the column equals the value, for example uid=1000 or
+    /// errno=ENOENT; fields of `extended` count as columns, and COLUMN=null selects rows without a value. Or an expression
+    /// (CEL) as in filters, for example 'fname.startsWith("/data/") && uid != 0'; in it, a field that a row lacks is null.
+    /// May be repeated: then all conditions must be true
     #[arg(long = "where", value_name = "COLUMN=VALUE|CEL")]
     wheres: Vec<Where>,
-    /// Print only rows from this time on: 2026-01-31, "2026-01-31 12:00:05" (local time), 2026-01-31T12:00:05Z, -10m,
-    /// "1h ago"
+    /// Print only rows from this time on, for example 2026-01-31, "2026-01-31 12:00:05" (local time),
+    /// 2026-01-31T12:00:05Z (UTC), -10m, "1h ago" or now
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
     /// Print only rows up to this time, written as for --since
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
-    /// Print these columns, which may be fields of `extended`. Default: the most useful ones for a table, all for other
+    /// Print these columns; fields of `extended` count as columns. Default: the most useful ones for a table, all for other
     /// formats
     #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
     columns: Vec<String>,
     /// Order rows by these columns, then by time. Default: by time, the oldest first
     #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
     order_by: Vec<String>,
-    /// Reverse the order, of each column in --order-by, too. Without --order-by: the newest first
+    /// Reverse the order, for every column of --order-by. Without --order-by: the newest rows first
     #[arg(long)]
     desc: bool,
-    /// Print rows that are equal in all printed columns only once
+    /// Print only one of several rows that are equal in all printed columns
     #[arg(long)]
     distinct: bool,
     /// Skip the first N rows
@@ -53,7 +53,7 @@ pub(crate) struct QueryArgs {
     /// Print at most N rows (0: no limit)
     #[arg(long, value_name = "N", default_value_t = analyzer::query::DEFAULT_LIMIT)]
     limit: u64,
-    /// Show users and groups by number. Without this, tables show the names that this machine has for them; other formats
+    /// Show users and groups by number. By default, tables show the names that this machine has for them; other formats
     /// always have the numbers
     #[arg(long)]
     numeric: bool,

@@ -12,7 +12,7 @@ use crate::status::{Detail, render};
 /// Options of `status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// List all tracers. Without this, tracers that have seen nothing and have no problem are only counted
+    /// List all tracers. By default, tracers that have seen nothing and have no problem are only counted
     #[arg(long)]
     all: bool,
     /// Show each filter in full: the parts that run in the kernel and the parts that run in the collector

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::inspect::{self, CompileArgs, InspectArgs};
-use crate::cli_common::Common;
+use crate::cli_common::{Common, without_effect};
 use crate::commands::cache::{self, CacheArgs};
 use crate::control::{AskError, Request, fetch, read_answer};
 use crate::enable::EnableResult;
@@ -25,27 +25,33 @@ pub(crate) struct TracersArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show, replace or clear the cache of a shell tracer. The cache is the output of the last run of its command; the next
-    /// run's lines are stored only if they are not in the cache
+    /// Show, replace or clear the cache of a shell tracer. The cache is the output of the last run of its command; lines of
+    /// the next run are stored only if they are not in the cache
+    #[command(args = without_effect(&["config", "set"]))]
     Cache(CacheArgs),
-    /// Describe an eBPF program of your own: programs, hooks, maps and record fields; and print a configuration section
-    /// for it, ready to paste
+    /// Describe an eBPF program of your own (programs, hooks, maps and fields of its records), and print a configuration
+    /// section for it, ready to paste
+    #[command(args = without_effect(&["config", "set", "workdir"]))]
     Inspect(InspectArgs),
     /// Compile an eBPF program from C to an object file, as the agent does when it starts (needs clang). Machines without
     /// clang can then use the object file
+    #[command(args = without_effect(&["config", "set", "workdir"]))]
     Compile(CompileArgs),
     /// Print the C header "duetector.h", which eBPF programs of your own may include
+    #[command(args = without_effect(&["config", "set", "workdir"]))]
     Header,
     /// Enable tracers of the running agent that were disabled or have failed. Returns when they have started to record
+    #[command(args = without_effect(&["config", "set"]))]
     Enable(EnableArgs),
     /// Disable tracers of the running agent, until they are enabled again, their configuration changes, or the agent
     /// restarts
+    #[command(args = without_effect(&["config", "set"]))]
     Disable(EnableArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct EnableArgs {
-    /// Names of the tracers as in `status`, or their sections in the configuration (tracer.open)
+    /// Names of the tracers as in `status`, or their sections in the configuration, such as tracer.open
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
     /// Format of the output
