@@ -87,7 +87,7 @@ pub(crate) fn report(costs: &[Cost]) -> String {
         let ns = cost.ns.map_or_else(|| "–".to_owned(), |ns| format!("{ns:.0}"));
         text.push_str(&format!("| {} | {ns} |\n", cost.tracer));
     }
-    text.push_str("\nThat is what turning the tracer on adds: the process table's programs run without it at each fork, exec and exit.\n");
+    text.push_str("\nThis is what enabling the tracer adds. The programs of the process table run at each fork, exec and exit even without it.\n");
     text
 }
 

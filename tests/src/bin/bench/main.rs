@@ -79,7 +79,7 @@ fn slower(text: &mut String, slowdowns: &[Slowdown]) {
     let watchers = Watcher::all();
     let names: Vec<_> = watchers.iter().skip(1).map(|watcher| watcher.name()).collect();
     let line = "---|".repeat(watchers.len() + 1);
-    let head = "\n| times slower than with nobody watching | nobody, µs |";
+    let head = "\n| times slower than without tracing | without, µs |";
     text.push_str(&format!("{head} {} |\n|{line}\n", names.join(" | ")));
     for slowdown in slowdowns {
         text.push_str(&format!("| {} | {:.2} |", slowdown.what, slowdown.micros[0].1));
