@@ -167,7 +167,7 @@ fn render(findings: &[Finding]) -> String {
                 format!("ok, without {}", finding.missing.join("; "))
             }
             (false, true) => format!("degraded, without {}", finding.missing.join("; ")),
-            (false, false) => finding.missing.join("; "),
+            (false, false) => format!("can't run: {}", finding.missing.join("; ")),
         };
         let tier = finding.tier.and_then(Tier::of_number).map_or("-", Tier::name);
         table.add_row([finding.tracer.as_str(), finding.kind.as_str(), tier, &verdict]);
