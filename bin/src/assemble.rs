@@ -22,7 +22,8 @@ use shell_monitor::{Monitor, Reserved, Wiring};
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::subsystem::{
-    BpfTemplates, Group, Kernel, Programs, Subsystem, Tracer, TracerKind, WriteSide, reserved_names,
+    BpfTemplates, Group, Kernel, KernelOptions, Programs, Subsystem, Tracer, TracerKind, WriteSide,
+    reserved_names,
 };
 
 /// All actors of the agent and how they are connected.
@@ -90,6 +91,8 @@ pub(crate) async fn assemble(
     if config.collector.sinks().is_empty() && host.is_none() {
         return Err(no_sink());
     }
+    // A parent that is an agent stores its own manifest and may refuse rows of that name.
+    let kernel = KernelOptions { watched, manifest: host.is_none() };
     let (accounts, processes, supervisor) = (Accounts::default(), ProcessTable::default(), Supervisor::new());
 
     let collector = collector::spawn(
@@ -106,8 +109,7 @@ pub(crate) async fn assemble(
     let may_unpin = pinning.is_some();
     let ebpf = bpf_programs::spawn(
         &supervisor,
-        &Kernel::settings(config, watched),
-        &config.tracer.kernel,
+        kernel.settings(config),
         &accounts,
         processes,
         &collector.outbox,
@@ -127,7 +129,7 @@ pub(crate) async fn assemble(
         essential: vec![Arc::new(collector.collector.clone())],
         subsystems: vec![
             Arc::new(WriteSide { handle: collector.clone() }),
-            Arc::new(Kernel { tracers: ebpf.clone(), watched }),
+            Arc::new(Kernel { tracers: ebpf.clone(), options: kernel }),
             Arc::new(Programs { monitor: monitor.clone() }),
             Arc::new(BpfTemplates { templates, kernel: ebpf.clone() }),
         ],

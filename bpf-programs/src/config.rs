@@ -1,7 +1,6 @@
 //! Configuration sections `[ebpf]` and `[tracer.<kernel tracer>]`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use model::units::{Period, Size};
@@ -89,9 +88,6 @@ pub struct EbpfConfig {
     /// Lets the kernel drop records as far as it can decide filters. If false, the collector decides all filters; the
     /// rows are the same.
     pub pushdown: bool,
-    /// The part of the filters that the kernel can decide; computed at run time, not configured.
-    #[serde(skip)]
-    pub pushed: Arc<Pushdown>,
     /// Maximum number of batches (of up to 1,024 records) that wait for each tracer. When it is reached, the rings fill up.
     pub queue: usize,
     /// Keeps programs, rings and counters in bpffs, so that they outlive the agent: after a crash the next start resumes
@@ -105,9 +101,6 @@ pub struct EbpfConfig {
     pub tier: Choice,
     /// Ends the agent if a kernel tracer can't start, instead of only reporting it.
     pub strict: bool,
-    /// Emits rows of tracer `manifest`; false if another program stores the rows. Set at run time, not configured.
-    #[serde(skip)]
-    pub manifest: bool,
 }
 
 impl Default for EbpfConfig {
@@ -131,13 +124,11 @@ impl Default for EbpfConfig {
             ],
             uids: Vec::new(),
             pushdown: true,
-            pushed: Arc::default(),
             queue: 16,
             pin: false,
             pin_keep: false,
             tier: Choice::Auto,
             strict: false,
-            manifest: true,
         }
     }
 }
@@ -255,6 +246,19 @@ impl TracersConfig {
         }
         problems
     }
+}
+
+/// Settings of the kernel tracers: their sections of the configuration, and values that the agent computes.
+#[derive(Clone, Debug, Default)]
+pub struct KernelSettings {
+    /// Section `[ebpf]`.
+    pub ebpf: EbpfConfig,
+    /// Sections `[tracer.<kernel tracer>]`.
+    pub sections: TracersConfig,
+    /// The part of the filters that the kernel can decide.
+    pub pushed: Pushdown,
+    /// Emits rows of tracer `manifest`; false if another program stores the rows.
+    pub manifest: bool,
 }
 
 /// Description of the names that [`is_table_part`] accepts.

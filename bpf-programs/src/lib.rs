@@ -35,7 +35,7 @@ pub mod trampoline;
 pub mod unseen;
 pub mod wire;
 
-pub use config::{EbpfConfig, TracerConfig, TracersConfig, UsageFiles};
+pub use config::{EbpfConfig, KernelSettings, TracerConfig, TracersConfig, UsageFiles};
 pub use fleet::{EbpfTracers, NotSwitched, TracerHandle, spawn};
 pub use fuzz_target::fuzz_target;
 pub use host::{EbpfHost, HostState};

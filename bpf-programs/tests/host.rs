@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use actors::{Outbox, Phase, Supervisor, WhenFull, clock};
-use bpf_programs::{EbpfConfig, EbpfTracers, TracersConfig};
+use bpf_programs::{EbpfTracers, KernelSettings};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use model::{Accounts, Batch, Details, ExecId, ProcessTable, Record, SinkName, TracerName};
 
@@ -56,10 +56,9 @@ impl Rig {
         let accounts = Accounts::new(std::slice::from_ref(&sink));
         let table = ProcessTable::default();
         let (collector, batches) = Outbox::channel(64, WhenFull::Block);
-        let (config, sections) = (EbpfConfig::default(), TracersConfig::default());
+        let settings = KernelSettings { manifest: true, ..KernelSettings::default() };
         let supervisor = Supervisor::new();
-        let ebpf =
-            bpf_programs::spawn(&supervisor, &config, &sections, &accounts, table.clone(), &collector, None);
+        let ebpf = bpf_programs::spawn(&supervisor, settings, &accounts, table.clone(), &collector, None);
         let rig = Self { ebpf, accounts, table, batches, records: Vec::new(), sink };
         let all = |rig: &Self| rig.ebpf.tracers().iter().all(|tracer| tracer.child.state().attached);
         let deadline = clock::now() + DEADLINE;

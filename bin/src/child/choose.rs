@@ -22,8 +22,6 @@ pub(crate) fn choose(mut config: Config, tracers: &[String]) -> Result<Config, F
     }
     // Pinned programs belong to the machine's agent, not to one of several children.
     (config.ebpf.pin, config.ebpf.pin_keep) = (false, false);
-    // A parent that is an agent stores its own manifest and may refuse rows of that name.
-    config.ebpf.manifest = false;
     config.collector.disable_sinks();
     let host = Value::from(vec![nix::unistd::getppid().as_raw()]);
     let excludes = BTreeMap::from([("exclude_pid".to_owned(), host)]);

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::AnyChild;
-use bpf_programs::{EbpfConfig, EbpfTracers, TracerState};
+use bpf_programs::{EbpfTracers, KernelSettings, TracerState};
 use futures::future::BoxFuture;
-use model::{Period, Problem, TracerName};
+use model::{Period, Problem, Pushdown, TracerName};
 
 use super::{Apply, Group, Named, Subsystem, Tracer, TracerKind};
 use crate::config::Config;
@@ -14,25 +14,31 @@ use crate::config::Config;
 /// Longest interval between polls of the rings while live lines are shown on a terminal.
 const WATCHED_POLL_INTERVAL: Period = Period(Duration::from_millis(50));
 
+/// Properties of this run that the configuration does not have.
+#[derive(Clone, Copy)]
+pub(crate) struct KernelOptions {
+    /// True if live lines are shown on a terminal.
+    pub(crate) watched: bool,
+    /// True if rows of tracer `manifest` are stored by this agent.
+    pub(crate) manifest: bool,
+}
+
 /// The subsystem of the built-in kernel tracers.
 pub(crate) struct Kernel {
     pub(crate) tracers: EbpfTracers,
-    /// True if live lines are shown on a terminal.
-    pub(crate) watched: bool,
+    pub(crate) options: KernelOptions,
 }
 
-impl Kernel {
-    /// Returns the eBPF settings of a configuration, adapted to a watched terminal and with the filters that can run in
-    /// the kernel.
-    pub(crate) fn settings(config: &Config, watched: bool) -> EbpfConfig {
+impl KernelOptions {
+    /// Returns the settings of the kernel tracers in a configuration, adapted to a watched terminal and with the filters
+    /// that can run in the kernel.
+    pub(crate) fn settings(self, config: &Config) -> KernelSettings {
         let mut ebpf = config.ebpf.clone();
-        if watched {
+        if self.watched {
             ebpf.poll_interval = ebpf.poll_interval.min(WATCHED_POLL_INTERVAL);
         }
-        if ebpf.pushdown {
-            ebpf.pushed = Arc::new(config.filter.pushdown());
-        }
-        ebpf
+        let pushed = if ebpf.pushdown { config.filter.pushdown() } else { Pushdown::default() };
+        KernelSettings { ebpf, sections: config.tracer.kernel.clone(), pushed, manifest: self.manifest }
     }
 }
 
@@ -65,8 +71,7 @@ impl Subsystem for Kernel {
     }
 
     fn prepare(&self, config: &Config) -> Result<Apply, Vec<Problem>> {
-        let settings = Self::settings(config, self.watched);
-        let prepared = self.tracers.prepare(&settings, &config.tracer.kernel)?;
+        let prepared = self.tracers.prepare(self.options.settings(config))?;
         let tracers = self.tracers.clone();
         Ok(Box::new(move || Box::pin(async move { tracers.apply(prepared).await })))
     }

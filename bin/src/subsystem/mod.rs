@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 
-pub(crate) use kernel::Kernel;
+pub(crate) use kernel::{Kernel, KernelOptions};
 pub(crate) use monitor::{Programs, reserved_names};
 pub(crate) use templates::BpfTemplates;
 pub(crate) use write_side::WriteSide;

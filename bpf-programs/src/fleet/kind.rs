@@ -10,7 +10,7 @@ use model::{Accounts, Batch, MANIFEST, Problem, ProcessTable, Subject, TracerNam
 
 use super::NotSwitched;
 use crate::catalog::tracers;
-use crate::config::{EbpfConfig, TracerConfig, TracersConfig};
+use crate::config::{KernelSettings, TracerConfig, TracersConfig};
 use crate::host::{Detach, EbpfHost, Handover, SetPollInterval, SetRules, SetUids, TracerSlot};
 use crate::loader::{Loaded, Pinning};
 use crate::manifest::Manifest;
@@ -41,8 +41,7 @@ pub(super) struct Fleet {
 
 /// Present settings and host.
 pub(super) struct Present {
-    pub(super) config: EbpfConfig,
-    pub(super) sections: TracersConfig,
+    pub(super) settings: KernelSettings,
     pub(super) host: Option<LoopRef<EbpfHost>>,
 }
 
@@ -71,11 +70,11 @@ pub struct TracerHandle {
 }
 
 /// Returns the settings of all tracers, in the order of the catalog.
-pub(super) fn settings(config: &EbpfConfig, sections: &TracersConfig) -> Vec<TracerSettings> {
+pub(super) fn of_tracers(settings: &KernelSettings) -> Vec<TracerSettings> {
     let of = |tracer: &'static Tracer| TracerSettings {
         tracer,
-        section: sections.of(tracer.name),
-        all_disabled: config.disabled,
+        section: settings.sections.of(tracer.name),
+        all_disabled: settings.ebpf.disabled,
     };
     tracers().map(of).collect()
 }
@@ -89,13 +88,14 @@ impl TracerSettings {
 
 impl Present {
     fn rules(&self) -> Lowered {
-        Lowered::new(&self.config.pushed, &self.sections)
+        Lowered::new(&self.settings.pushed, &self.settings.sections)
     }
 
     /// Returns a problem for each tracer with another stored name: pinned rings hold records that belong to the old name.
     pub(super) fn renamed(&self, sections: &TracersConfig) -> Vec<Problem> {
-        let changed = tracers()
-            .filter(|tracer| self.sections.stored_as(tracer.name) != sections.stored_as(tracer.name));
+        let changed = tracers().filter(|tracer| {
+            self.settings.sections.stored_as(tracer.name) != sections.stored_as(tracer.name)
+        });
         changed.map(|tracer| Problem::needs_restart(format!("tracer.{}.name", tracer.name))).collect()
     }
 }
@@ -141,14 +141,14 @@ impl ChildKind for Fleet {
     fn start(&self, settings: &TracerSettings, _: Option<&Member<Self>>) -> TracerHandle {
         let (tracer, stored_as) = (settings.tracer, settings.stored_as());
         let account = self.accounts.of(&stored_as);
-        let (config, host) = {
+        let (manifest, queue, host) = {
             let mut present = self.present();
             let host = present.host.take().unwrap_or_else(|| self.spawn_host(&present, vec![tracer]));
             present.host = Some(host.clone());
-            (present.config.clone(), host)
+            (present.settings.manifest, present.settings.ebpf.queue, host)
         };
-        let manifest = config.manifest.then(|| self.manifest(&stored_as));
-        let shared = Shared::new(tracer, account, &host, config.queue, &self.collector, manifest);
+        let manifest = manifest.then(|| self.manifest(&stored_as));
+        let shared = Shared::new(tracer, account, &host, queue, &self.collector, manifest);
         let wanted = shared.wanted.clone();
         let child = spawn_tracer(&self.supervisor, shared);
         detach_when_given_up(tracer, &child, &host);
@@ -211,11 +211,11 @@ impl Fleet {
     }
 
     fn spawn_host(&self, present: &Present, wanted: Vec<&'static Tracer>) -> LoopRef<EbpfHost> {
-        let config = present.config.clone();
+        let (config, sections) = (present.settings.ebpf.clone(), &present.settings.sections);
         let interval = config.poll_interval.0;
-        let account = |tracer: &Tracer| self.accounts.of(&present.sections.stored_as(tracer.name));
+        let account = |tracer: &Tracer| self.accounts.of(&sections.stored_as(tracer.name));
         let slots = wanted.iter().map(|tracer| Arc::new(TracerSlot::new(tracer, account(tracer)))).collect();
-        let names = tracers().map(|tracer| (tracer.kind as u32, present.sections.stored_as(tracer.name)));
+        let names = tracers().map(|tracer| (tracer.kind as u32, sections.stored_as(tracer.name)));
         let pinning = self.pinning.clone().map(|pinning| Pinning { names: names.collect(), ..pinning });
         let (rules, table) = (self.rules.clone(), self.processes.clone());
         *lock(&rules) = Arc::new(present.rules());
@@ -231,21 +231,21 @@ impl Fleet {
 
     /// Takes over new settings, and sends those that differ to the host; a host that starts later reads them from the
     /// configuration. Returns their keys.
-    pub(super) async fn take_over(&self, config: EbpfConfig, sections: TracersConfig) -> Vec<String> {
+    pub(super) async fn take_over(&self, settings: KernelSettings) -> Vec<String> {
         let (mut changed, rules, host) = {
             let mut present = self.present();
-            let changed = changed_keys(&present.config, &config);
-            (present.config, present.sections) = (config.clone(), sections);
+            let changed = changed_keys(&present.settings.ebpf, &settings.ebpf);
+            present.settings = settings.clone();
             (changed, Arc::new(present.rules()), present.host.clone())
         };
         changed.retain(|key| key != "disabled");
         let Some(host) = host else { return changed };
         if changed.iter().any(|key| key == "poll_interval") {
             // A host that has ended polls nothing.
-            let _ = host.ask(SetPollInterval(config.poll_interval.0)).await;
+            let _ = host.ask(SetPollInterval(settings.ebpf.poll_interval.0)).await;
         }
         if changed.iter().any(|key| key == "uids") {
-            let _ = host.ask(SetUids(config.uids)).await;
+            let _ = host.ask(SetUids(settings.ebpf.uids)).await;
         }
         if std::mem::replace(&mut *lock(&self.rules), rules.clone()) != rules {
             let _ = host.ask(SetRules(rules)).await;
@@ -280,8 +280,9 @@ mod tests {
         let open = Box::new(|| panic!("injected"));
         let handover = Handover::new(Vec::new(), processes.clone(), accounts.clone(), interval, open);
         let host = spawn_host(&supervisor, Arc::new(handover));
-        let sections = configured(sections);
-        let present = Present { config: EbpfConfig::default(), sections: sections.clone(), host: Some(host) };
+        let settings = KernelSettings { sections: configured(sections), ..KernelSettings::default() };
+        let tracers = of_tracers(&settings);
+        let present = Present { settings, host: Some(host) };
         let fleet = Fleet {
             supervisor,
             accounts,
@@ -292,7 +293,7 @@ mod tests {
             rules: Arc::default(),
             present: Mutex::new(present),
         };
-        ChildSet::start_all(fleet, settings(&EbpfConfig::default(), &sections))
+        ChildSet::start_all(fleet, tracers)
     }
 
     fn configured(sections: &[(&str, bool, &str)]) -> TracersConfig {
@@ -305,7 +306,8 @@ mod tests {
     }
 
     fn planned(set: &ChildSet<Fleet>, sections: &[(&str, bool, &str)]) -> Vec<Change> {
-        let steps = set.plan(settings(&EbpfConfig::default(), &configured(sections)));
+        let settings = KernelSettings { sections: configured(sections), ..KernelSettings::default() };
+        let steps = set.plan(of_tracers(&settings));
         steps.iter().filter_map(actors::Step::change).collect()
     }
 

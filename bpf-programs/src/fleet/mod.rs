@@ -19,13 +19,13 @@ use actors::{ChildKind as _, ChildSet, LoopRef, Outbox, Prepared, Supervisor};
 use model::{Accounts, Batch, Change, Problem, ProcessTable, Subject, TracerName, What, changed_keys};
 use thiserror::Error;
 
-use crate::config::{EbpfConfig, TracersConfig};
+use crate::config::KernelSettings;
 use crate::host::EbpfHost;
 use crate::loader::Pinning;
 use crate::spawn::unpin;
 use kind::Fleet;
 pub use kind::TracerHandle;
-use kind::{Present, settings};
+use kind::{Present, of_tracers};
 
 /// Keys of `[ebpf]` that can change while the host runs; all others need a restart of the agent.
 const LIVE: [&str; 5] = ["disabled", "poll_interval", "pushdown", "strict", "uids"];
@@ -64,15 +64,14 @@ pub enum NotSwitched {
 /// Panics outside an actix system.
 pub fn spawn(
     supervisor: &Supervisor,
-    config: &EbpfConfig,
-    sections: &TracersConfig,
+    settings: KernelSettings,
     accounts: &Accounts,
     processes: ProcessTable,
     collector: &Outbox<Batch>,
     pinning: Option<Pinning>,
 ) -> EbpfTracers {
-    let settings = settings(config, sections);
-    if !settings.iter().any(Fleet::enables)
+    let tracers = of_tracers(&settings);
+    if !tracers.iter().any(Fleet::enables)
         && let Some(pinning) = &pinning
         && unpin(&pinning.workdir)
     {
@@ -86,9 +85,9 @@ pub fn spawn(
         pinning,
         keep: Arc::default(),
         rules: Arc::default(),
-        present: Mutex::new(Present { config: config.clone(), sections: sections.clone(), host: None }),
+        present: Mutex::new(Present { settings, host: None }),
     };
-    EbpfTracers { set: ChildSet::start_all(fleet, settings) }
+    EbpfTracers { set: ChildSet::start_all(fleet, tracers) }
 }
 
 impl EbpfTracers {
@@ -118,40 +117,36 @@ impl EbpfTracers {
 
     /// Returns whether a tracer that can't run ends the agent.
     pub fn is_strict(&self) -> bool {
-        self.set.kind().present().config.strict
+        self.set.kind().present().settings.ebpf.strict
     }
 
     /// Checks whether these settings could be applied, without changing anything.
     ///
     /// # Errors
     /// Returns all problems with the settings, including every one that can't change while the agent runs.
-    pub fn prepare(
-        &self,
-        config: &EbpfConfig,
-        sections: &TracersConfig,
-    ) -> Result<Prepared<(EbpfConfig, TracersConfig)>, Vec<Problem>> {
-        let mut problems = config.validate("ebpf");
-        problems.extend(sections.validate("tracer"));
+    pub fn prepare(&self, settings: KernelSettings) -> Result<Prepared<KernelSettings>, Vec<Problem>> {
+        let mut problems = settings.ebpf.validate("ebpf");
+        problems.extend(settings.sections.validate("tracer"));
         let present = self.set.kind().present();
         if present.host.is_some() {
-            let fixed = changed_keys(&present.config, config);
+            let fixed = changed_keys(&present.settings.ebpf, &settings.ebpf);
             let fixed = fixed.iter().filter(|key| !LIVE.contains(&key.as_str()));
             problems.extend(fixed.map(|key| Problem::needs_restart(format!("ebpf.{key}"))));
-            problems.extend(present.renamed(sections).into_iter().filter(|_| config.pin));
+            problems.extend(present.renamed(&settings.sections).into_iter().filter(|_| settings.ebpf.pin));
         }
-        Prepared::new((config.clone(), sections.clone()), problems)
+        Prepared::new(settings, problems)
     }
 
     /// Changes settings, then stops, restarts and starts the tracers that differ. Returns when the stopped ones have passed
     /// on all their records and the started ones are attached or have failed. A caller that drops the future does not
     /// interrupt the change.
-    pub async fn apply(&self, prepared: Prepared<(EbpfConfig, TracersConfig)>) -> Vec<Change> {
+    pub async fn apply(&self, prepared: Prepared<KernelSettings>) -> Vec<Change> {
         let set = self.set.clone();
         let change = async move {
-            let (config, sections) = prepared.into_inner();
-            let settings = settings(&config, &sections);
-            let changed = set.kind().take_over(config, sections).await;
-            let mut changes = set.apply_within(settings).await;
+            let settings = prepared.into_inner();
+            let tracers = of_tracers(&settings);
+            let changed = set.kind().take_over(settings).await;
+            let mut changes = set.apply_within(tracers).await;
             let setting = |key| Change::new(What::Changed, Subject::Setting(format!("ebpf.{key}")));
             changes.extend(changed.into_iter().map(setting));
             changes
@@ -168,7 +163,7 @@ impl EbpfTracers {
     pub async fn set_enabled(&self, name: &TracerName, on: bool) -> Result<bool, NotSwitched> {
         let tracer = self.set.members().into_iter().find(|it| it.settings.stored_as() == *name);
         let tracer = tracer.ok_or_else(|| NotSwitched::Unknown(name.to_string()))?.settings.tracer.name;
-        if on && self.set.kind().present().config.disabled {
+        if on && self.set.kind().present().settings.ebpf.disabled {
             return Err(NotSwitched::AllDisabled);
         }
         let done = self.set.set_enabled(tracer, on).await;
