@@ -251,9 +251,9 @@ impl TracersConfig {
 /// Settings of the kernel tracers: their sections of the configuration, and values that the agent computes.
 #[derive(Clone, Debug, Default)]
 pub struct KernelSettings {
-    /// Section `[ebpf]`.
+    /// The section `[ebpf]` itself.
     pub ebpf: EbpfConfig,
-    /// Sections `[tracer.<kernel tracer>]`.
+    /// The sections `[tracer.<kernel tracer>]`.
     pub sections: TracersConfig,
     /// The part of the filters that the kernel can decide.
     pub pushed: Pushdown,

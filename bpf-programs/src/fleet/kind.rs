@@ -7,15 +7,15 @@ use std::time::Duration;
 use actors::{AnyChild, ChildKind, LoopRef, Member, Outbox, Phase, Supervisor, clock};
 use model::lock::lock;
 use model::{Accounts, Batch, MANIFEST, Problem, ProcessTable, Subject, TracerName, changed_keys};
+use thiserror::Error;
 
-use super::NotSwitched;
 use crate::catalog::tracers;
 use crate::config::{KernelSettings, TracerConfig, TracersConfig};
 use crate::host::{Detach, EbpfHost, Handover, SetPollInterval, SetRules, SetUids, TracerSlot};
 use crate::loader::{Loaded, Pinning};
+use crate::lowered::Lowered;
 use crate::manifest::Manifest;
 use crate::programs::Tracer;
-use crate::rules::Lowered;
 use crate::spawn::{spawn_host, spawn_tracer};
 use crate::tracer::{EbpfTracer, Shared};
 
@@ -23,6 +23,27 @@ use crate::tracer::{EbpfTracer, Shared};
 const ATTACH_WAIT: Duration = Duration::from_secs(10);
 /// Interval at which the tracer's status is polled meanwhile.
 const POLL: Duration = Duration::from_millis(5);
+
+/// Error of enabling or disabling a tracer.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NotSwitched {
+    /// There is no tracer of that name.
+    #[error("there is no kernel tracer {0}")]
+    Unknown(String),
+    /// Kernel tracers are disabled as a whole.
+    #[error("kernel tracers are disabled: ebpf.disabled is set")]
+    AllDisabled,
+    /// The tracer can't run.
+    #[error("tracer {tracer} can't run: {cause}")]
+    Failed {
+        tracer: String,
+        /// The tracer's first error.
+        cause: String,
+    },
+    /// The tracer was not attached in time.
+    #[error("timed out waiting for tracer {0}; see `duetector-actors status`")]
+    TimedOut(String),
+}
 
 /// Everything the kernel tracers have in common.
 pub(super) struct Fleet {

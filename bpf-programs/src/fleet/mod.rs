@@ -17,14 +17,13 @@ use std::sync::{Arc, Mutex};
 
 use actors::{ChildKind as _, ChildSet, LoopRef, Outbox, Prepared, Supervisor};
 use model::{Accounts, Batch, Change, Problem, ProcessTable, Subject, TracerName, What, changed_keys};
-use thiserror::Error;
 
 use crate::config::KernelSettings;
 use crate::host::EbpfHost;
 use crate::loader::Pinning;
 use crate::spawn::unpin;
 use kind::Fleet;
-pub use kind::TracerHandle;
+pub use kind::{NotSwitched, TracerHandle};
 use kind::{Present, of_tracers};
 
 /// Keys of `[ebpf]` that can change while the host runs; all others need a restart of the agent.
@@ -34,27 +33,6 @@ const LIVE: [&str; 5] = ["disabled", "poll_interval", "pushdown", "strict", "uid
 #[derive(Clone)]
 pub struct EbpfTracers {
     set: ChildSet<Fleet>,
-}
-
-/// Error of enabling or disabling a tracer.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum NotSwitched {
-    /// There is no tracer of that name.
-    #[error("there is no kernel tracer {0}")]
-    Unknown(String),
-    /// Kernel tracers are disabled as a whole.
-    #[error("kernel tracers are disabled: ebpf.disabled is set")]
-    AllDisabled,
-    /// The tracer can't run.
-    #[error("tracer {tracer} can't run: {cause}")]
-    Failed {
-        tracer: String,
-        /// The tracer's first error.
-        cause: String,
-    },
-    /// The tracer was not attached in time.
-    #[error("timed out waiting for tracer {0}; see `duetector-actors status`")]
-    TimedOut(String),
 }
 
 /// Starts every enabled tracer, and the host unless none is enabled. A tracer that can't run gives up, with the cause in

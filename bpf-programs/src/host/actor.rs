@@ -14,8 +14,8 @@ use super::run::Shared;
 use super::state::HostState;
 use crate::errors::AttachError;
 use crate::kernel::Attached;
+use crate::lowered::Lowered;
 use crate::programs::Tracer;
-use crate::rules::Lowered;
 
 /// Attaches a tracer: from now on its raw records go into `outbox` and are counted in `account`. Attaching again replaces
 /// both. The tracer's programs are loaded if they are not loaded yet.

@@ -14,8 +14,8 @@ use crate::kernel::{
     Attached, Counters, FilterRules, Hooks, Kernel, LiveSettings, PinInfo, Records, Ring, SettingsMap,
 };
 use crate::ledger::Ledger;
+use crate::lowered::Lowered;
 use crate::programs::{Program, Tracer};
-use crate::rules::Lowered;
 use crate::wire::{Count, Settings};
 
 /// State of the fake.

@@ -27,8 +27,8 @@ pub(crate) use settings::LiveSettings;
 use crate::catalog::PROCESSES;
 use crate::errors::AttachError;
 use crate::ledger::Ledger;
+use crate::lowered::Lowered;
 use crate::programs::Tracer;
-use crate::rules::Lowered;
 use crate::wire;
 
 /// The kernel side, by parts. Dropping it detaches everything that is not pinned.

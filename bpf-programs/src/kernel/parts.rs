@@ -10,8 +10,8 @@ use model::{OffsetRange, ProcessTable};
 use serde::Serialize;
 
 use crate::errors::AttachError;
+use crate::lowered::Lowered;
 use crate::programs::{Program, Tracer};
-use crate::rules::Lowered;
 use crate::wire::{Count, Kind, Settings};
 
 /// The two kinds of ring buffers through which records leave the kernel.

@@ -8,7 +8,7 @@ use model::{CgroupId, ProcessTable};
 
 use super::maps::map;
 use crate::errors::LoadError;
-use crate::rules::CgroupSet;
+use crate::lowered::CgroupSet;
 use crate::wire::CgroupKey;
 
 /// Number of sets of cgroups, and of paths, per bank of rules.

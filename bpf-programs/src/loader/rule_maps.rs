@@ -26,7 +26,7 @@ use super::maps::map;
 use super::trees::Trees;
 use crate::errors::LoadError;
 use crate::kernel::FilterRules;
-use crate::rules::Lowered;
+use crate::lowered::Lowered;
 use crate::wire::{
     FIELD_CGROUP_SET, FIELD_PATH, FIELD_TREE, FILTER_SLOTS, KEY_LIMIT, RuleTest, Settings, TEST_BANK,
 };

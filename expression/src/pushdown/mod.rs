@@ -9,7 +9,7 @@
 //!      ▼
 //!  Pushdown     model/src/pushdown.rs: rules of tests within the kernel's limits, and for `status` how each filter is split
 //!      ▼
-//!  Lowered      bpf-programs/src/rules.rs: tests by number, those of paths last; sets of path prefixes and cgroups
+//!  Lowered      bpf-programs/src/lowered.rs: tests by number, those of paths last; sets of path prefixes and cgroups
 //!      ▼
 //!  RuleMaps     bpf-programs/src/loader/rule_maps.rs: maps tests, path_sets, cgroup_sets, trees, replaced as a whole
 //!      ▼
