@@ -40,7 +40,7 @@ enum Reads {
     /// `always` if the parent program is a duetector-actors agent, otherwise `polls`
     #[default]
     Auto,
-    /// Only for a moment after each of its poll messages, as Python duetector does
+    /// Only for a moment after each `event` message that it sends (its poll), as Python duetector does
     Polls,
     /// At any time
     Always,
