@@ -216,4 +216,13 @@ mod tests {
             assert_eq!(common.workdir, Some("/w".into()), "{path}");
         }
     }
+
+    #[test]
+    fn the_readme_has_a_row_for_each_command() {
+        let readme = include_str!("../../README.md");
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            let row = format!("\n| `{}` | ", command.get_name());
+            assert!(readme.contains(&row), "README.md has no row {row}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use collector::sink::jsonl::Jsonl;
 use collector::sink::memory::Memory;
 use collector::sink::sqlite::{Run, Sqlite};
 use collector::sink::{Rejected, Sink, SinkError, TracerAccount, Trouble};
-use collector::{CarriedOver, Pace, SinkHandle, SinkSpec, Synchronous, spawn_sink};
+use collector::{CarriedOver, Pace, SinkConfig, SinkHandle, SinkSpec, Synchronous, spawn_sink};
 use model::{
     AccountSnapshot, Accounts, BootClock, BootNs, Claim, Details, Moment, Record, Role, Routed, SinkName,
     TracerName, Tracking, WallTime,
@@ -325,9 +325,22 @@ macro_rules! contract {
     };
 }
 
-contract!(sqlite, SqliteKind);
-contract!(jsonl, JsonlKind);
-contract!(memory, MemoryKind);
+macro_rules! contracts {
+    ($($module:ident, $kind:ty;)+) => {
+        $(contract!($module, $kind);)+
+
+        #[test]
+        fn every_sink_is_in_the_list() {
+            assert_eq!([$(stringify!($module)),+], SinkConfig::NAMES);
+        }
+    };
+}
+
+contracts! {
+    sqlite, SqliteKind;
+    memory, MemoryKind;
+    jsonl, JsonlKind;
+}
 
 fn any_fault() -> impl Strategy<Value = Fault> {
     prop_oneof![

@@ -319,14 +319,12 @@ pub fn fields(kind: Kind, details: Details) -> anyhow::Result<Map<String, Value>
         Tracers::Shell => false,
     };
     let columns = [(Column::Fname, details.fname().is_some()), (Column::Ret, details.ret().is_some())];
-    for (column, written) in columns {
-        ensure!(!written || writes(column.tracers()), "{tracer} is not at column {column:?}");
-    }
+    let columns = columns.iter().filter(|(column, written)| *written && !writes(column.tracers()));
+    let mut missing: Vec<_> = columns.map(|(column, _)| column.name().to_owned()).collect();
     let Value::Object(fields) = serde_json::to_value(Extended::new(details))? else { bail!("no object") };
-    for name in fields.keys() {
-        let listed = Field::named(name).is_some_and(|field| writes(field.tracers));
-        ensure!(listed, "{tracer} is not at {name} in the table of fields");
-    }
+    let listed = |name: &str| Field::named(name).is_some_and(|field| writes(field.tracers));
+    missing.extend(fields.keys().filter(|name| !listed(name)).cloned());
+    ensure!(missing.is_empty(), "the schema does not list {tracer} at {missing:?}");
     Ok(fields)
 }
 

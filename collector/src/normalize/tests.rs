@@ -1,5 +1,6 @@
 //! Tables of records and the rows they become: duetector's conversions, and the columns of kernel records.
 
+use model::schema::{COLUMNS, ColumnValue};
 use model::{BootClock, BootNs, Details, Exec, Identity, Moment, Open, Record, Text, Tracking, WallTime};
 use serde_json::{Value, json};
 
@@ -144,6 +145,9 @@ fn a_kernel_record_fills_the_columns() {
     let details = Details::Open(Box::new(open));
     let at = Moment::Boot(BootNs(2_000));
     let row = row(&"open".into(), Record { at, identity: Some(identity(b"p\xff")), details }, CLOCK).unwrap();
+    let empty = COLUMNS.iter().filter(|column| matches!(row.value(**column), ColumnValue::Null));
+    let empty: Vec<_> = empty.map(|column| column.name()).collect();
+    assert_eq!(empty, ["cwd", "exe", "container_id", "count"], "only enrichment and `loss` fill these");
     assert_eq!(
         (row.pid, row.tid, row.ppid, row.uid, row.gid),
         (Some(7), Some(8), Some(1), Some(1000), Some(100))

@@ -63,3 +63,19 @@ fn fits(column: &str, expected: &str, shape: &Shape) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_names_every_column_that_fields_fill() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/RECORDS.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let paragraph =
+            text.split("\n\n").find(|text| text.starts_with("Top-level fields with the name")).unwrap();
+        for column in COLUMNS.iter().filter_map(|column| fillable(column.name())) {
+            assert!(paragraph.contains(&format!("`{}`", column.name)), "{} is not in {path}", column.name);
+        }
+    }
+}
