@@ -11,7 +11,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use actors::{AnyChild, Stage, Supervisor};
-use bpf_programs::programs::Hook;
 use bpf_programs::template;
 use bpf_programs::{EbpfTracers, Pinning};
 use collector::{CollectorHandle, SinkConfig, SinkSpec};
@@ -172,14 +171,14 @@ pub(crate) struct Configured {
 
 /// Returns every tracer of the configuration, including disabled ones; but shell and subprocess templates only if enabled.
 pub(crate) fn configured(config: &Config) -> Vec<Configured> {
-    let kernel = bpf_programs::catalog::tracers().map(|tracer| {
+    let kernel = bpf_programs::tracers().map(|tracer| {
         let section = config.tracer.kernel.of(tracer.name);
         Configured {
             name: tracer.name.to_owned(),
             kind: TracerKind::Ebpf,
             stored_as: section.name,
             disabled: config.ebpf.disabled || section.disabled,
-            hooks: tracer.programs.iter().flat_map(|program| hook_names(&program.hook)).collect(),
+            hooks: tracer.hook_names(),
         }
     });
     let mut all: Vec<Configured> = kernel.collect();
@@ -205,17 +204,4 @@ pub(crate) fn configured(config: &Config) -> Vec<Configured> {
         hooks: vec![template.program.clone()],
     }));
     all
-}
-
-/// Returns the names of a program's hooks as the kernel names them.
-fn hook_names(hook: &Hook) -> Vec<String> {
-    match hook {
-        Hook::SyscallExits(_, calls) => bpf_programs::syscalls::hook_names(calls),
-        Hook::Tracepoints { category, required, optional } => {
-            required.iter().chain(*optional).map(|name| format!("{category}/{name}")).collect()
-        }
-        Hook::BtfTracepoint(name) => vec![(*name).to_owned()],
-        Hook::FirstBtfTracepoint(names) => names.first().map(|name| (*name).to_owned()).into_iter().collect(),
-        Hook::TaskIterator => vec!["iter/task".to_owned()],
-    }
 }

@@ -12,12 +12,12 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All fuzz targets.
 pub const TARGETS: [Target; 7] = [
     ("config", configuration),
-    ("dns", bpf_programs::tracers::dns::fuzz_target),
+    bpf_programs::FUZZ_TARGETS[0],
     ("expression", expression),
     ("filter", filter),
-    ("layout", layout),
+    bpf_programs::FUZZ_TARGETS[1],
     ("protocol", shell_monitor::fuzz_target),
-    ("wire", bpf_programs::fuzz_target),
+    bpf_programs::FUZZ_TARGETS[2],
 ];
 
 /// Runs the target of that name on `bytes`.
@@ -44,11 +44,6 @@ fn filter(bytes: &[u8]) {
     let Ok(config) = toml::from_str::<serde_json::Value>(config) else { return };
     let fields = serde_json::from_str(fields).unwrap_or_default();
     collector::filter::fuzz_target(config, fields);
-}
-
-/// Decodes a record by the type information of an eBPF object. The bytes hold both.
-fn layout(bytes: &[u8]) {
-    bpf_programs::template::layout::fuzz::fuzz_target(bytes);
 }
 
 /// Loads the bytes as a configuration file. The file is either refused with the file's name and line for the problems, or

@@ -1,7 +1,7 @@
 //! The state of the running agent: the value that the control socket sends, and its text for people.
 
 use actors::{ChildStatus, Phase};
-use bpf_programs::tier::Tier;
+use bpf_programs::Tier;
 use comfy_table::{CellAlignment, Table, presets};
 use model::AccountSnapshot;
 use model::pushdown::Split;

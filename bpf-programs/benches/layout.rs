@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::process::Command;
 
-use bpf_programs::template::layout::{Clocks, Hints, Types};
+use bpf_programs::testing::layout;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const SOURCE: &str = r#"
@@ -16,29 +16,29 @@ struct all { u64 start_ns; u32 pid; enum state state; ipv4_t saddr; u16 port; u8
   void *pointer; double ratio; _Bool yes; struct inner in[2]; union { u64 whole; u32 half[2]; } u; u64 stack[8]; } *all;
 "#;
 
-fn types() -> Types {
+fn object() -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
     let (c, o) = (folder.path().join("b.bpf.c"), folder.path().join("b.bpf.o"));
     std::fs::write(&c, SOURCE).expect("a file");
     let arguments = ["-target", "bpf", "-g", "-O2", "-c"];
     let done = Command::new("clang").args(arguments).arg(&c).arg("-o").arg(&o).status().expect("clang");
     assert!(done.success(), "clang ended with {done}");
-    Types::of_object(&std::fs::read(&o).expect("an object")).expect("types")
+    std::fs::read(&o).expect("an object")
 }
 
 fn decode(criterion: &mut Criterion) {
-    let (types, hints) = (types(), Hints::default());
+    let object = object();
     let mut group = criterion.benchmark_group("record");
     group.throughput(Throughput::Elements(1));
     for name in ["plain", "all"] {
-        let layout = types.record(Some(name), &hints).expect("a layout");
+        let (lay_out, decode) = layout(&object, name).expect("a layout");
         // ASCII text of middling length, with a NUL every 32 bytes.
-        let bytes: Vec<u8> = (0..layout.size()).map(|at| if at % 32 == 31 { 0 } else { b'a' }).collect();
+        let bytes: Vec<u8> = (0..lay_out()).map(|at| if at % 32 == 31 { 0 } else { b'a' }).collect();
         group.bench_function(format!("decode {name}"), |bencher| {
-            bencher.iter(|| layout.decode(black_box(&bytes), &Clocks::default()));
+            bencher.iter(|| decode(black_box(&bytes)));
         });
         group.bench_function(format!("lay out {name}"), |bencher| {
-            bencher.iter(|| types.record(black_box(Some(name)), &hints));
+            bencher.iter(&lay_out);
         });
     }
     group.finish();

@@ -16,7 +16,7 @@ const NAME: &str = "bpf_rdonly_cast";
 
 /// Returns the object with its casts resolved, and whether the kernel has the function, which is the value for the object's
 /// constant `has_cast`.
-pub fn resolve(object: &[u8], kernel: &Btf) -> (Vec<u8>, bool) {
+pub(crate) fn resolve(object: &[u8], kernel: &Btf) -> (Vec<u8>, bool) {
     let id = kernel.id_by_type_name_kind(NAME, BtfKind::Func).ok();
     let call = match id {
         Some(id) => {

@@ -6,12 +6,12 @@ use crate::tier::Tier;
 use crate::tracers::{self, lifecycle};
 
 /// The object with all programs, for hooks of tier tracepoint; empty in a build with `DUETECTOR_SKIP_BPF=1`.
-pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracepoint.bpf.o"));
+pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracepoint.bpf.o"));
 static TRAMPOLINES: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/trampoline.bpf.o"));
 static RAW: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/kprobe.bpf.o"));
 
 /// Returns the object with the programs for hooks of a tier.
-pub fn object(tier: Tier) -> &'static [u8] {
+pub(crate) fn object(tier: Tier) -> &'static [u8] {
     match tier {
         Tier::Trampoline => TRAMPOLINES,
         Tier::Tracepoint => OBJECT,
@@ -32,15 +32,15 @@ include!("wire/kinds.in");
 
 /// Programs that only feed the process table. Those of `exec`, `clone` and `exit` feed it as well, so they are attached even
 /// if their tracers are disabled.
-pub const LIFECYCLE: &[Program] = lifecycle::PROGRAMS;
+pub(crate) const LIFECYCLE: &[Program] = lifecycle::PROGRAMS;
 
 /// The program at the ends of system calls, which calls those in the table of [`crate::syscalls`].
-pub const DISPATCHER: Program =
+pub(crate) const DISPATCHER: Program =
     Program { name: "syscall_exit", hook: Hook::BtfTracepoint(HOOK), without: None };
 
 /// The iterator that reads the existing processes; [`crate::wire::split`] splits its output into records of kind
 /// `Kind::Process`.
-pub const PROCESSES: Program = lifecycle::PROCESSES;
+pub(crate) const PROCESSES: Program = lifecycle::PROCESSES;
 
 #[cfg(test)]
 mod tests {

@@ -1,16 +1,14 @@
 //! Checks which tracers can run with this kernel and these permissions, by attaching their programs without recording.
 
-use std::io;
-
 use serde::Serialize;
 
 use crate::catalog::tracers;
 use crate::config::EbpfConfig;
 use crate::errors::{AttachError, LoadError};
-use crate::facts::{self, Capabilities, Capability};
+use crate::facts::Capability;
 use crate::kernel::Attached;
 use crate::loader::Loaded;
-use crate::programs::{Hook, Tracer};
+use crate::programs::Tracer;
 use crate::spawn::try_kernel;
 use crate::tier::{Choice, Tier};
 
@@ -88,10 +86,7 @@ fn assess(tracer: &Tracer, tier: Tier, unseen: Vec<String>, tried: Tried) -> Che
             }
             Err(cause) => cause,
         };
-        let why = match &cause {
-            AttachError::NoTracefs { source, .. } => tracefs_missing(source),
-            cause => cause.to_string(),
-        };
+        let why = cause.to_string();
         match program.without {
             Some(without) => check.lack(format!("{without} ({why})")),
             None => {
@@ -104,7 +99,7 @@ fn assess(tracer: &Tracer, tier: Tier, unseen: Vec<String>, tried: Tried) -> Che
     check
 }
 
-/// Returns the check of a tracer when the object can't be loaded. It also lists other missing permissions, so that an
+/// Returns the check of a tracer when the object can't be loaded. It lists every missing permission, so that an
 /// administrator can grant all at once.
 fn hopeless(tracer: &Tracer, cause: &LoadError) -> Check {
     let mut check = Check {
@@ -120,11 +115,6 @@ fn hopeless(tracer: &Tracer, cause: &LoadError) -> Check {
             check.missing.extend(missing.iter().map(Capability::to_string));
         }
         cause => check.missing.push(cause.to_string()),
-    }
-    if needs_tracefs(tracer)
-        && let Err(cause) = facts::tracefs()
-    {
-        check.missing.push(tracefs_missing(&cause));
     }
     check.advise(cause.advice());
     check
@@ -142,18 +132,6 @@ impl Check {
         let new: Vec<_> = advice.into_iter().filter(|line| !self.advice.contains(line)).collect();
         self.advice.extend(new);
     }
-}
-
-fn needs_tracefs(tracer: &Tracer) -> bool {
-    tracer.programs.iter().any(|program| matches!(program.hook, Hook::Tracepoints { .. }))
-}
-
-fn tracefs_missing(cause: &io::Error) -> String {
-    let capability = Capability::CapDacReadSearch;
-    if cause.kind() == io::ErrorKind::PermissionDenied && Capabilities::effective().has(capability) {
-        return format!("tracefs ({cause})");
-    }
-    format!("{capability} (for tracefs: {cause})")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::tier::Choice;
 const RING_SIZES: (Size, Size) = (Size(64 << 10), Size(1 << 30));
 
 /// Maximum number of user ids in `uids`, from `include/wire.h`.
-pub const MAX_UIDS: usize = crate::wire::MAX_UIDS;
+pub(crate) const MAX_UIDS: usize = crate::wire::MAX_UIDS;
 
 /// Maximum number of data rings, from `include/wire.h`.
 const MAX_DATA_RINGS: u32 = crate::wire::MAX_DATA_RINGS as u32;
@@ -24,7 +24,7 @@ const USAGE_MAPS: (u32, u32) = (16, 1 << 20);
 /// Types of files that the usage ledger can record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum UsageFiles {
+pub(crate) enum UsageFiles {
     /// Regular files, including those without a name (memfd, `O_TMPFILE`, deleted).
     Regular,
     /// Block devices, as a whole or by partition.
@@ -42,7 +42,7 @@ pub enum UsageFiles {
 impl UsageFiles {
     /// Returns the bit in [`crate::wire::Settings::usage_files`]: its number is the file type in stat's mode, or one that no
     /// file type has for pipes without a name.
-    pub fn bit(self) -> u32 {
+    pub(crate) fn bit(self) -> u32 {
         match self {
             Self::Fifo => 1 << 0o1,
             Self::Char => 1 << 0o2,
@@ -82,7 +82,7 @@ pub struct EbpfConfig {
     /// becomes a row of its own, and is counted.
     pub usage_map: u32,
     /// Types of files recorded in the usage ledger.
-    pub usage_files: Vec<UsageFiles>,
+    pub(crate) usage_files: Vec<UsageFiles>,
     /// Records only events of these users (effective user ids); empty records all users.
     pub uids: Vec<u32>,
     /// Lets the kernel drop records as far as it can decide filters. If false, the collector decides all filters; the
@@ -98,7 +98,7 @@ pub struct EbpfConfig {
     pub pin_keep: bool,
     /// Kind of hooks: `trampoline`, `tracepoint`, `kprobe`, or `auto` for the first that this kernel offers
     /// (docs/DECISIONS.md has the order). `check` and `status` show what the kernel lacks.
-    pub tier: Choice,
+    pub(crate) tier: Choice,
     /// Ends the agent if a kernel tracer can't start, instead of only reporting it.
     pub strict: bool,
 }

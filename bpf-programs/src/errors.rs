@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::facts::{BTF, Capabilities, Capability, KernelVersion, OLDEST};
 
-/// Capabilities needed to load and attach programs. Reading tracefs needs another, see [`AttachError::NoTracefs`].
+/// Capabilities needed to load and attach programs.
 pub(crate) const NEEDED: [Capability; 2] = [Capability::CapBpf, Capability::CapPerfmon];
 /// Mount point of bpffs.
 pub(crate) const BPFFS: &str = "/sys/fs/bpf";
@@ -70,7 +70,7 @@ pub(crate) enum LoadError {
 
 /// Error because of which a tracer can't be attached.
 #[derive(Debug, Error)]
-pub enum AttachError {
+pub(crate) enum AttachError {
     /// The host has no tracer of this name.
     #[error("attach tracer {tracer}: there is no kernel tracer of that name")]
     Unknown { tracer: &'static str },
@@ -106,13 +106,6 @@ pub enum AttachError {
         program: &'static str,
         /// The kernel's or the library's error.
         cause: String,
-    },
-    /// The program's tracepoints need tracefs, which can't be read.
-    #[error("attach program {program}: tracefs can't be read: {source}")]
-    NoTracefs {
-        program: &'static str,
-        #[source]
-        source: io::Error,
     },
     /// This kernel lacks the hook.
     #[error("attach program {program}: this kernel has no hook {hook}")]
@@ -185,15 +178,9 @@ impl LoadError {
 
 impl AttachError {
     /// Returns suggestions for an administrator, one sentence each.
-    pub fn advice(&self) -> Vec<String> {
+    pub(crate) fn advice(&self) -> Vec<String> {
         match self {
             Self::NotPermitted { .. } => denied(),
-            Self::NoTracefs { .. } => {
-                let mut advice =
-                    vec!["mount tracefs: mount -t tracefs tracefs /sys/kernel/tracing".to_owned()];
-                advice.extend(grant());
-                advice
-            }
             Self::Refused { .. } => {
                 vec!["report it with the kernel's version; other tracers run on".to_owned()]
             }

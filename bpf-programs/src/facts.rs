@@ -89,7 +89,7 @@ pub(crate) fn pid_namespace() -> Option<(u64, u64)> {
 
 /// The first two numbers of a kernel's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct KernelVersion {
+pub(crate) struct KernelVersion {
     /// The 6 of 6.18.
     pub major: u32,
     /// The 18 of 6.18.

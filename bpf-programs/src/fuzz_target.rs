@@ -1,10 +1,20 @@
-//! Runs arbitrary bytes through everything that handles bytes from a ring, for fuzzers and property tests.
+//! The fuzz targets, and the one that runs arbitrary bytes through everything that handles bytes from a ring.
 
 use model::ProcessTable;
 
 use crate::catalog::tracers;
-use crate::tracers::lifecycle;
-use crate::wire::{self, Header, Kind};
+use crate::template::layout;
+use crate::tracers::{dns, lifecycle};
+use crate::wire::{Header, Kind, split};
+
+/// The fuzz targets of this crate, by name.
+pub const FUZZ_TARGETS: [(&str, fn(&[u8])); 3] = [
+    ("dns", dns::fuzz_target),
+    ("layout", |bytes| {
+        layout::fuzz::fuzz_target(bytes);
+    }),
+    ("wire", wire),
+];
 
 /// Splits `bytes` into records, decodes each with its tracer's decoder, and applies it to a process table. Then repeats this
 /// with a copy in which the header of the first record has a valid kind and size.
@@ -12,7 +22,7 @@ use crate::wire::{self, Header, Kind};
 /// # Panics
 /// Panics if an invariant is violated: a record belongs to more than one tracer, its decoded process differs from the
 /// header's, or it is decoded although a byte is missing.
-pub fn fuzz_target(bytes: &[u8]) {
+fn wire(bytes: &[u8]) {
     feed(bytes);
     let Some(&choice) = bytes.first() else { return };
     let mut plausible = bytes.to_vec();
@@ -30,7 +40,7 @@ pub fn fuzz_target(bytes: &[u8]) {
 fn feed(bytes: &[u8]) {
     let table = ProcessTable::default();
     let mut taken = 0;
-    for record in wire::split(bytes) {
+    for record in split(bytes) {
         let Ok(record) = record else { break };
         assert_eq!(record, &bytes[taken..taken + record.len()], "a record differs from the bytes");
         taken += record.len();

@@ -1,7 +1,7 @@
 //! Kernel tracers: their records, their eBPF programs, and the actors that read and decode the records.
 //!
 //! [`spawn`] starts them under a supervisor; [`checks::check`] reports which can run with this kernel and these permissions.
-//! Each tracer (`open`, `exec`, …) has a directory with its eBPF program in C and its decoder in Rust; [`catalog`] lists
+//! Each tracer (`open`, `exec`, …) has a directory with its eBPF program in C and its decoder in Rust; [`tracers`] lists
 //! all of them.
 //!
 //! ```text
@@ -9,36 +9,40 @@
 //!  (probe.bpf.c)                    (host)                            (tracer, tracers/<name>/mod.rs)
 //! ```
 
-pub mod cast;
-pub mod catalog;
+mod cast;
+mod catalog;
 pub mod checks;
-pub mod config;
+mod config;
 mod errors;
-pub mod facts;
+mod facts;
 mod fleet;
 mod fuzz_target;
-pub mod host;
+mod host;
 mod kernel;
-pub mod ledger;
+mod ledger;
 mod loader;
 mod lowered;
 mod manifest;
-pub mod programs;
+mod programs;
 mod spawn;
-pub mod syscalls;
+mod syscalls;
 pub mod template;
+#[doc(hidden)]
+pub mod testing;
 mod text;
-pub mod tier;
-pub mod tracer;
-pub mod tracers;
-pub mod trampoline;
-pub mod unseen;
-pub mod wire;
+mod tier;
+mod tracer;
+mod tracers;
+mod trampoline;
+mod unseen;
+mod wire;
 
-pub use config::{EbpfConfig, KernelSettings, TracerConfig, TracersConfig, UsageFiles};
+pub use catalog::tracers;
+pub use config::{EbpfConfig, KernelSettings, TracerConfig, TracersConfig};
 pub use fleet::{EbpfTracers, NotSwitched, TracerHandle, spawn};
-pub use fuzz_target::fuzz_target;
-pub use host::{EbpfHost, HostState};
+pub use fuzz_target::FUZZ_TARGETS;
 pub use loader::Pinning;
+pub use programs::Tracer;
 pub use spawn::{is_pinned, unpin};
+pub use tier::Tier;
 pub use tracer::{EbpfTracer, TracerState};

@@ -10,7 +10,7 @@ use model::pushdown::{CgroupField, Number, Prefix, Pushdown, Rule, Split, Test, 
 
 use crate::catalog::tracers;
 use crate::config::TracersConfig;
-use crate::wire::{self, Kind, RuleTest};
+use crate::wire::{Kind, RuleField, RuleTest};
 
 /// Rules as numbered tests, those with paths last, with the sets that the tests refer to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,8 +71,7 @@ impl Lowered {
         }
         // A rule on tracers' names alone gets a test that is always true.
         if self.tests.len() == first {
-            let always =
-                RuleTest { field: wire::FIELD_PID, b: i64::MAX.cast_unsigned(), ..RuleTest::default() };
+            let always = RuleTest { b: i64::MAX.cast_unsigned(), ..RuleTest::from(RuleField::Pid) };
             self.tests.push(RuleTest { kinds, filter: filter as u32, ..always });
         }
         if let Some(last) = self.tests.last_mut() {
@@ -84,18 +83,17 @@ impl Lowered {
         Some(match test {
             Test::Tracer { .. } => return None,
             Test::Number { number, low, high, not } => RuleTest {
-                field: field(*number),
                 a: low.cast_unsigned(),
                 b: high.cast_unsigned(),
                 negate: u32::from(*not),
-                ..RuleTest::default()
+                ..RuleTest::from(field(*number))
             },
             Test::Comm { text, whole, not } => comm(text, *whole, *not),
             Test::CgroupField { field, texts, not } => {
                 self.cgroup_sets.push(CgroupSet { field: *field, texts: texts.clone() });
                 let set = self.cgroup_sets.len() as u64 - 1;
                 let negate = u32::from(*not);
-                RuleTest { field: wire::FIELD_CGROUP_SET, a: set, negate, ..RuleTest::default() }
+                RuleTest { a: set, negate, ..RuleTest::from(RuleField::CgroupSet) }
             }
             Test::Tree { pid, not } => {
                 let known = self.roots.iter().position(|root| root == pid);
@@ -104,13 +102,13 @@ impl Lowered {
                     self.roots.len() - 1
                 });
                 let negate = u32::from(*not);
-                RuleTest { field: wire::FIELD_TREE, a: 1 << root, negate, ..RuleTest::default() }
+                RuleTest { a: 1 << root, negate, ..RuleTest::from(RuleField::Tree) }
             }
             Test::Path { prefixes, not } => {
                 self.sets.push(prefixes.iter().map(key).collect());
                 let set = self.sets.len() as u64 - 1;
                 let negate = u32::from(*not);
-                RuleTest { field: wire::FIELD_PATH, a: set, negate, ..RuleTest::default() }
+                RuleTest { a: set, negate, ..RuleTest::from(RuleField::Path) }
             }
         })
     }
@@ -138,17 +136,17 @@ fn kinds(rule: &Rule, sections: &TracersConfig) -> u64 {
     of.fold(0, |bits, tracer| bits | 1 << tracer.kind as u32)
 }
 
-fn field(number: Number) -> u32 {
+fn field(number: Number) -> RuleField {
     match number {
-        Number::Pid => wire::FIELD_PID,
-        Number::Tid => wire::FIELD_TID,
-        Number::Ppid => wire::FIELD_PPID,
-        Number::Uid => wire::FIELD_UID,
-        Number::Gid => wire::FIELD_GID,
-        Number::CgroupId => wire::FIELD_CGROUP,
-        Number::PidNs => wire::FIELD_PID_NS,
-        Number::MntNs => wire::FIELD_MNT_NS,
-        Number::Ret => wire::FIELD_RET,
+        Number::Pid => RuleField::Pid,
+        Number::Tid => RuleField::Tid,
+        Number::Ppid => RuleField::Ppid,
+        Number::Uid => RuleField::Uid,
+        Number::Gid => RuleField::Gid,
+        Number::CgroupId => RuleField::Cgroup,
+        Number::PidNs => RuleField::PidNs,
+        Number::MntNs => RuleField::MntNs,
+        Number::Ret => RuleField::Ret,
     }
 }
 
@@ -160,13 +158,12 @@ fn comm(text: &str, whole: bool, not: bool) -> RuleTest {
     let half =
         |bytes: &[u8; 16], at: usize| u64::from_ne_bytes(std::array::from_fn(|byte| bytes[8 * at + byte]));
     RuleTest {
-        field: wire::FIELD_COMM,
         a: half(&name, 0),
         b: half(&name, 1),
         c: half(&mask, 0),
         d: half(&mask, 1),
         negate: u32::from(not),
-        ..RuleTest::default()
+        ..RuleTest::from(RuleField::Comm)
     }
 }
 

@@ -9,18 +9,9 @@ use crate::wire::{Kind, WireError};
 
 /// The kind of hook a program is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Hook {
+pub(crate) enum Hook {
     /// The ends of these system calls, through the table of [`crate::syscalls`].
     SyscallExits(Stage, &'static [Syscall]),
-    /// Several tracepoints of `category`, with the same program.
-    Tracepoints {
-        /// Directory below `events` in tracefs.
-        category: &'static str,
-        /// Tracepoints that must exist.
-        required: &'static [&'static str],
-        /// Tracepoints that exist only on some machines.
-        optional: &'static [&'static str],
-    },
     /// The BTF tracepoint of this name.
     BtfTracepoint(&'static str),
     /// The first of these BTF tracepoints that the kernel has: successive names of one tracepoint, newest first.
@@ -30,8 +21,20 @@ pub enum Hook {
 }
 
 impl Hook {
+    /// Returns the hook's names as the kernel names them.
+    pub(crate) fn names(&self) -> Vec<String> {
+        match self {
+            Self::SyscallExits(_, calls) => syscalls::hook_names(calls),
+            Self::BtfTracepoint(name) => vec![(*name).to_owned()],
+            Self::FirstBtfTracepoint(names) => {
+                names.first().map(|name| (*name).to_owned()).into_iter().collect()
+            }
+            Self::TaskIterator => vec!["iter/task".to_owned()],
+        }
+    }
+
     /// Returns the BTF tracepoint used on a kernel with these types, if the hook is one.
-    pub fn btf_tracepoint(&self, kernel: &Btf) -> Option<&'static str> {
+    pub(crate) fn btf_tracepoint(&self, kernel: &Btf) -> Option<&'static str> {
         let has = |name: &&&str| {
             kernel.id_by_type_name_kind(&format!("btf_trace_{name}"), BtfKind::Typedef).is_ok()
         };
@@ -39,14 +42,14 @@ impl Hook {
             Self::SyscallExits(..) => Some(syscalls::HOOK),
             Self::BtfTracepoint(name) => Some(name),
             Self::FirstBtfTracepoint(names) => names.iter().find(has).or(names.first()).copied(),
-            Self::Tracepoints { .. } | Self::TaskIterator => None,
+            Self::TaskIterator => None,
         }
     }
 }
 
 /// A program of the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Program {
+pub(crate) struct Program {
     /// Name of the program in the object.
     pub name: &'static str,
     pub hook: Hook,
@@ -62,7 +65,7 @@ pub struct Tracer {
     /// Kind of its records; also the index of its counters and of its bit in [`crate::wire::Settings::enabled`].
     pub kind: Kind,
     /// Programs to attach.
-    pub programs: &'static [Program],
+    pub(crate) programs: &'static [Program],
     /// Decodes the bytes of a record.
     pub decode: fn(&[u8]) -> Result<Record, WireError>,
 }
@@ -71,5 +74,12 @@ impl PartialEq for Tracer {
     /// Returns whether both are the same tracer of the catalog.
     fn eq(&self, other: &Self) -> bool {
         self.kind == other.kind
+    }
+}
+
+impl Tracer {
+    /// Returns the names of the tracer's hooks as the kernel names them.
+    pub fn hook_names(&self) -> Vec<String> {
+        self.programs.iter().flat_map(|program| program.hook.names()).collect()
     }
 }

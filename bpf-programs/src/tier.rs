@@ -18,7 +18,7 @@ pub enum Tier {
 /// The configured choice of a tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Choice {
+pub(crate) enum Choice {
     /// Uses the first tier that works, see [`Tier::PREFERRED`].
     #[default]
     Auto,
@@ -32,7 +32,7 @@ pub enum Choice {
 
 impl Choice {
     /// Returns the tiers to try, in order.
-    pub fn tiers(self) -> &'static [Tier] {
+    pub(crate) fn tiers(self) -> &'static [Tier] {
         match self {
             Self::Auto => &Tier::PREFERRED,
             Self::Trampoline => &[Tier::Trampoline],
@@ -44,9 +44,9 @@ impl Choice {
 
 impl Tier {
     /// All tiers, by number.
-    pub const ALL: [Self; 3] = [Self::Trampoline, Self::Tracepoint, Self::Kprobe];
+    pub(crate) const ALL: [Self; 3] = [Self::Trampoline, Self::Tracepoint, Self::Kprobe];
     /// Tiers that `auto` tries, in this order; see `docs/DECISIONS.md` for the reasons.
-    pub const PREFERRED: [Self; 2] = [Self::Tracepoint, Self::Kprobe];
+    pub(crate) const PREFERRED: [Self; 2] = [Self::Tracepoint, Self::Kprobe];
 
     /// Returns the name in configuration and rows.
     pub fn name(self) -> &'static str {
@@ -63,7 +63,7 @@ impl Tier {
     }
 
     /// Returns the number in status and rows: 1 trampoline, 2 tracepoint, 3 kprobe.
-    pub fn number(self) -> u8 {
+    pub(crate) fn number(self) -> u8 {
         match self {
             Self::Trampoline => 1,
             Self::Tracepoint => 2,

@@ -12,9 +12,9 @@ use crate::programs::{Hook, Program};
 use crate::syscalls::Syscall;
 
 /// Number of stubs per table (`src/syscalls/probe.bpf.c`).
-pub const STUBS: usize = 384;
+pub(crate) const STUBS: usize = 384;
 /// Names of the tables, one for each prototype of functions.
-pub const TABLES: [&str; 2] = [crate::syscalls::TABLE, "syscall_exits_2"];
+pub(crate) const TABLES: [&str; 2] = [crate::syscalls::TABLE, "syscall_exits_2"];
 /// The function that defines the prototype of the first table.
 const FIRST: &str = if cfg!(target_arch = "x86_64") { "__x64_sys_openat" } else { "__arm64_sys_openat" };
 
@@ -41,7 +41,7 @@ const ALIASES: [(&str, &str); 5] = [
 
 /// A kernel function of a system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Function {
+pub(crate) struct Function {
     pub name: String,
     /// Index in [`TABLES`] of the table for its prototype.
     pub table: usize,
@@ -49,7 +49,7 @@ pub struct Function {
 
 /// A program as it is loaded, for the functions of one prototype.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub(crate) struct Part {
     /// Name of the program in the object.
     pub name: String,
     /// Index in [`TABLES`] of the table it goes into.
@@ -60,14 +60,14 @@ pub struct Part {
 
 impl Part {
     /// Returns the single part of a program that is not attached by a trampoline.
-    pub fn whole(program: &Program) -> Self {
+    pub(crate) fn whole(program: &Program) -> Self {
         Self { name: program.name.to_owned(), table: 0, target: None }
     }
 }
 
 /// All functions of system calls in a kernel.
 #[derive(Debug, Default)]
-pub struct Functions {
+pub(crate) struct Functions {
     tables: BTreeMap<String, usize>,
 }
 
@@ -76,7 +76,7 @@ impl Functions {
     ///
     /// # Errors
     /// Fails if the kernel's type information can't be read.
-    pub fn of_this_kernel() -> io::Result<Self> {
+    pub(crate) fn of_this_kernel() -> io::Result<Self> {
         let bytes = std::fs::read(facts::BTF)?;
         let found = functions(&bytes).ok_or_else(|| io::Error::other("no type information of functions"))?;
         let first = found.get(FIRST).copied();
@@ -86,7 +86,7 @@ impl Functions {
     }
 
     /// Returns the functions of one call.
-    pub fn of(&self, call: &Syscall) -> Vec<Function> {
+    pub(crate) fn of(&self, call: &Syscall) -> Vec<Function> {
         let mut names = vec![call.name];
         names.extend(ALIASES.iter().filter(|(name, _)| *name == call.name).map(|(_, other)| *other));
         let mut found = Vec::new();
@@ -108,7 +108,7 @@ impl Functions {
     }
 
     /// Returns the program's parts: one for each table that a function of its calls needs.
-    pub fn parts(&self, program: &Program) -> Vec<Part> {
+    pub(crate) fn parts(&self, program: &Program) -> Vec<Part> {
         let Hook::SyscallExits(_, calls) = program.hook else { return vec![Part::whole(program)] };
         let of_calls: Vec<_> = calls.iter().flat_map(|call| self.of(call)).collect();
         let part = |table: usize| {
@@ -131,7 +131,7 @@ impl Functions {
 }
 
 /// Returns the name of a stub by table and number.
-pub fn stub(table: usize, number: usize) -> String {
+pub(crate) fn stub(table: usize, number: usize) -> String {
     let before = if table == 0 { "at_" } else { "at_2_" };
     format!("{before}{number:03o}")
 }

@@ -10,7 +10,7 @@ use crate::trampoline::Functions;
 
 /// A class of events that is not seen.
 #[derive(Clone, Copy, Debug)]
-pub struct Unseen {
+pub(crate) struct Unseen {
     /// The tracers that can't see it.
     pub scope: Scope,
     /// The tiers of hooks with which it is not seen.
@@ -23,7 +23,7 @@ pub struct Unseen {
 
 /// The tracers that a line of the table applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// Applies to every tracer.
     All,
     /// Applies to tracers with hooks at the ends of system calls.
@@ -43,7 +43,7 @@ const fn by_trampolines(what: &'static str) -> Unseen {
 }
 
 /// All classes of events that are not seen.
-pub const TABLE: &[Unseen] = &[
+pub(crate) const TABLE: &[Unseen] = &[
     always(Scope::All, "what the agent itself does"),
     always(
         Scope::Calls,
@@ -161,7 +161,7 @@ impl Unseen {
 
 impl Scope {
     /// Returns whether the tracer is among them.
-    pub fn is(self, tracer: &Tracer) -> bool {
+    pub(crate) fn is(self, tracer: &Tracer) -> bool {
         match self {
             Self::All => true,
             Self::Calls => tracer.programs.iter().any(|program| !calls(program).is_empty()),
@@ -176,7 +176,7 @@ impl Scope {
 
 /// Returns the events a tracer can't see with hooks of this tier on the running kernel. `functions` are the kernel's
 /// functions of system calls, for tier trampoline.
-pub fn unseen(tracer: &Tracer, tier: Tier, functions: Option<&Functions>) -> Vec<String> {
+pub(crate) fn unseen(tracer: &Tracer, tier: Tier, functions: Option<&Functions>) -> Vec<String> {
     let kernel = KernelVersion::running();
     let of_table = TABLE.iter().filter(|one| one.holds(tracer, tier, kernel)).map(|one| one.what.to_owned());
     of_table.chain(functions.and_then(|functions| without_function(tracer, functions))).collect()

@@ -15,28 +15,28 @@ mod values;
 
 pub use barrier::wait_for_programs;
 pub(crate) use kind::Family;
-pub use kind::{Kind, WireError};
+pub use kind::Kind;
+pub(crate) use kind::WireError;
 pub(crate) use ring::RingReader;
 pub(crate) use texts::{RawText, Texts, view};
-pub use texts::{
-    TEXT_CUT, TEXT_DELETED, TEXT_DETACHED, TEXT_HANDLE, TEXT_INCOMPLETE, TEXT_OUTSIDE, TEXT_PATH,
-    TEXT_UNREADABLE, split,
+pub(crate) use texts::{
+    TEXT_CUT, TEXT_DELETED, TEXT_DETACHED, TEXT_HANDLE, TEXT_INCOMPLETE, TEXT_UNREADABLE, split,
 };
 
 /// Bit of [`Header::flags`]: the tracer is enabled and the filters let the event pass, so it is counted in `seen`.
-pub const FLAG_TRACED: u32 = 1;
+pub(crate) const FLAG_TRACED: u32 = 1;
 /// Bit of [`Header::flags`]: the operation was requested through io_uring.
-pub const FLAG_URING: u32 = 2;
+pub(crate) const FLAG_URING: u32 = 2;
 /// Bit of [`Header::flags`]: the operation was a 32-bit program's call.
-pub const FLAG_COMPAT: u32 = 4;
+pub(crate) const FLAG_COMPAT: u32 = 4;
 
 /// Value of [`ExecRecord::call`] if the exec succeeded and execveat was given the descriptor of a file or directory.
-pub const EXEC_BY_DESCRIPTOR: u32 = u32::MAX;
+pub(crate) const EXEC_BY_DESCRIPTOR: u32 = u32::MAX;
 
 /// Value of [`FileId::layer`]: overlayfs's upper layer, which is written to.
-pub const LAYER_UPPER: u32 = 1;
+pub(crate) const LAYER_UPPER: u32 = 1;
 /// Value of [`FileId::layer`]: one of overlayfs's lower layers.
-pub const LAYER_LOWER: u32 = 2;
+pub(crate) const LAYER_LOWER: u32 = 2;
 
 /// Structs for which any bytes of the right size are a valid value.
 ///
@@ -45,15 +45,16 @@ pub const LAYER_LOWER: u32 = 2;
 unsafe trait Plain: Copy {}
 
 macro_rules! wire_structs {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* })*) => {$(
+    ($($(#[$doc:meta])* $vis:vis $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* })*) => {$(
         $(#[$doc])*
         #[repr(C)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub struct $name { $($(#[$field_doc])* pub $field: $kind,)* }
+        $vis struct $name { $($(#[$field_doc])* pub $field: $kind,)* }
 
         impl $name {
             /// Name, offset and size of each field, to be compared with the C struct.
-            pub const LAYOUT: &'static [(&'static str, usize, usize)] = &[
+            #[cfg(test)]
+            pub(crate) const LAYOUT: &'static [(&'static str, usize, usize)] = &[
                 $((stringify!($field), std::mem::offset_of!($name, $field), size_of::<$kind>()),)*
             ];
         }
@@ -76,7 +77,7 @@ pub use rules::*;
 
 wire_structs! {
     /// Length and flags of one text behind a record's fixed part.
-    TextRef {
+    pub(crate) TextRef {
         /// Length in bytes.
         len: u16,
         /// Flags of a text (`TEXT_*`).
@@ -84,7 +85,7 @@ wire_structs! {
     }
 
     /// The start of every record.
-    Header {
+    pub Header {
         /// Number of the [`Kind`].
         kind: u32,
         /// `FLAG_*` bits of this record.
@@ -119,7 +120,7 @@ wire_structs! {
     }
 
     /// Identity of a file: device, inode and generation. `real_*` is the file of the overlayfs layer that has the data.
-    FileId {
+    pub(crate) FileId {
         /// Inode number of the file.
         ino: u64,
         /// Major number of the device.
@@ -145,7 +146,7 @@ wire_structs! {
     }
 
     /// Record of kind [`Kind::Open`].
-    OpenRecord {
+    pub(crate) OpenRecord {
         /// Process, thread and time.
         header: Header,
         /// `O_*` bits as requested.
@@ -165,7 +166,7 @@ wire_structs! {
     }
 
     /// Record of kind [`Kind::Exec`].
-    ExecRecord {
+    pub(crate) ExecRecord {
         /// Process, thread and time.
         header: Header,
         /// The executed file; if the exec failed, the file of its descriptor.
@@ -190,7 +191,7 @@ wire_structs! {
     }
 
     /// Record of kind [`Kind::Clone`].
-    CloneRecord {
+    pub(crate) CloneRecord {
         /// The parent, and the time.
         header: Header,
         /// Flags of the call (`CLONE_*`).
@@ -210,7 +211,7 @@ wire_structs! {
     }
 
     /// Record of kind [`Kind::Exit`].
-    ExitRecord {
+    pub(crate) ExitRecord {
         /// Process, thread and time.
         header: Header,
         /// Exit status as `wait()` returns it.
@@ -219,7 +220,7 @@ wire_structs! {
     }
 
     /// Record of families `Socket` and `Dns`.
-    SockRecord {
+    pub(crate) SockRecord {
         /// Process, thread and time.
         header: Header,
         /// Local address; an IPv4 address is in the first 4 bytes.
@@ -266,7 +267,7 @@ wire_structs! {
     }
 
     /// Record of family `Fs`.
-    FsRecord {
+    pub(crate) FsRecord {
         /// Process, thread and time.
         header: Header,
         /// First argument in the order of the table in `src/tracers/fs.rs`, as are `b` and `c`.
@@ -293,7 +294,7 @@ wire_structs! {
     }
 
     /// Record of kind [`Kind::Usage`].
-    UsageRecord {
+    pub(crate) UsageRecord {
         /// The process as it was at the first use, and the time of the flush.
         header: Header,
         /// Time at which the first of the calls ended.
@@ -326,7 +327,7 @@ wire_structs! {
     }
 
     /// The key of the ledger's maps: process, file and direction.
-    UsageKey {
+    pub(crate) UsageKey {
         /// Start of the process in nanoseconds since boot.
         start_ns: u64,
         /// Inode number of the file.
@@ -342,7 +343,7 @@ wire_structs! {
     }
 
     /// Result of the program that flushes the usage ledger.
-    Sweep {
+    pub Sweep {
         /// Number of entries flushed.
         flushed: u32,
         /// Not 0 if entries remain.
@@ -353,7 +354,7 @@ wire_structs! {
     }
 
     /// Record of family `Act`.
-    ActRecord {
+    pub(crate) ActRecord {
         /// Process, thread and time.
         header: Header,
         /// Arguments of the call.
@@ -379,7 +380,7 @@ wire_structs! {
     }
 
     /// Record of family `Process`.
-    ProcessRecord {
+    pub(crate) ProcessRecord {
         /// Process, thread and time.
         header: Header,
         /// Path of the executable.
@@ -410,3 +411,6 @@ impl Sweep {
         read(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests;

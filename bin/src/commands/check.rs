@@ -3,9 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use bpf_programs::Tier;
 use bpf_programs::checks;
 use bpf_programs::template::{self, TemplatesConfig};
-use bpf_programs::tier::Tier;
 use serde::Serialize;
 
 use crate::assemble::{self, Configured};

@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn every_built_in_tracer_has_a_phrase_of_its_own() {
-        let built_in = bpf_programs::catalog::tracers().map(|tracer| tracer.name);
+        let built_in = bpf_programs::tracers().map(|tracer| tracer.name);
         let expected: BTreeSet<&str> = built_in.chain(["loss", model::MANIFEST]).collect();
         assert_eq!(render::tracers_with_phrases().collect::<BTreeSet<_>>(), expected);
     }

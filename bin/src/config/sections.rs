@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use bpf_programs::config::{EbpfConfig, TracerConfig, TracersConfig};
 use bpf_programs::template::{self, TemplatesConfig};
+use bpf_programs::{EbpfConfig, TracerConfig, TracersConfig};
 use collector::config::CollectorConfig;
 use collector::filter::FiltersConfig;
 use model::{MANIFEST, Problem, TracerName};

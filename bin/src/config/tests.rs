@@ -74,10 +74,8 @@ fn the_default_file_has_all_settings_at_their_defaults() {
 fn the_compatible_configuration_runs_only_duetectors_tracers() {
     let file = configs().join("duetector-compat.toml");
     let kernel = load(&sources(Some(file), &[], &[])).unwrap().config.tracer.kernel;
-    let on: Vec<_> = bpf_programs::catalog::tracers()
-        .map(|tracer| tracer.name)
-        .filter(|name| !kernel.of(name).disabled)
-        .collect();
+    let on: Vec<_> =
+        bpf_programs::tracers().map(|tracer| tracer.name).filter(|name| !kernel.of(name).disabled).collect();
     assert_eq!(on, ["open", "clone", "connect"]);
 }
 

@@ -55,7 +55,7 @@ impl Subsystem for Kernel {
                 lacks: without,
                 off: tracer.off,
                 child: Arc::new(tracer.child),
-                host: host.clone().filter(|_| !tracer.off).map(|host| Arc::new(host) as Arc<dyn AnyChild>),
+                host: host.clone().filter(|_| !tracer.off),
                 strict,
             }
         };
@@ -64,7 +64,7 @@ impl Subsystem for Kernel {
 
     fn children(&self) -> Vec<(Group, Arc<dyn AnyChild>)> {
         let mut children: Vec<(Group, Arc<dyn AnyChild>)> = Vec::new();
-        children.extend(self.tracers.host().map(|host| (Group::Sources, Arc::new(host) as _)));
+        children.extend(self.tracers.host().map(|host| (Group::Sources, host)));
         let tracers = self.tracers.tracers().into_iter();
         children.extend(tracers.map(|tracer| (Group::Tracers, Arc::new(tracer.child) as _)));
         children

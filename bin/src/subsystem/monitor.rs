@@ -67,7 +67,7 @@ async fn apply(monitor: Monitor, prepared: Prepared<Wanted>, reserved: BTreeSet<
 
 /// Returns the names that no subprocess may store under, because other subsystems have tracers or tables of that name.
 pub(crate) fn reserved_names(config: &Config) -> BTreeSet<TracerName> {
-    let kernel = bpf_programs::catalog::tracers().map(|tracer| config.tracer.kernel.stored_as(tracer.name));
+    let kernel = bpf_programs::tracers().map(|tracer| config.tracer.kernel.stored_as(tracer.name));
     let templates = config.tracer.template.bpf.iter().map(|(section, template)| template.stored_as(section));
     kernel.chain(templates).chain(["loss", MANIFEST].map(TracerName::new)).collect()
 }

@@ -15,11 +15,10 @@ mod kind;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
-use actors::{ChildKind as _, ChildSet, LoopRef, Outbox, Prepared, Supervisor};
+use actors::{AnyChild, ChildKind as _, ChildSet, Outbox, Prepared, Supervisor};
 use model::{Accounts, Batch, Change, Problem, ProcessTable, Subject, TracerName, What, changed_keys};
 
 use crate::config::KernelSettings;
-use crate::host::EbpfHost;
 use crate::loader::Pinning;
 use crate::spawn::unpin;
 use kind::Fleet;
@@ -71,8 +70,8 @@ pub fn spawn(
 impl EbpfTracers {
     /// Returns the host, if a tracer needs it. It has to be stopped first, alone: it ends when the rings are empty and all
     /// records have been passed to the tracers.
-    pub fn host(&self) -> Option<LoopRef<EbpfHost>> {
-        self.set.kind().present().host.clone()
+    pub fn host(&self) -> Option<Arc<dyn AnyChild>> {
+        self.set.kind().present().host.clone().map(|host| Arc::new(host) as _)
     }
 
     /// Returns the tracers, including those disabled at run time. They have to be stopped after the host; each passes on

@@ -19,7 +19,7 @@ use crate::programs::Tracer;
 
 /// Attaches a tracer: from now on its raw records go into `outbox` and are counted in `account`. Attaching again replaces
 /// both. The tracer's programs are loaded if they are not loaded yet.
-pub struct Attach {
+pub(crate) struct Attach {
     /// The tracer to attach.
     pub tracer: &'static Tracer,
     /// Account of the tracer's records. It may change only while the tracer is detached.
@@ -33,7 +33,7 @@ impl Message for Attach {
 }
 
 /// Detaches a tracer; answered when all records the kernel still held of it have been passed on.
-pub struct Detach {
+pub(crate) struct Detach {
     /// The tracer to detach.
     pub tracer: &'static Tracer,
 }
@@ -44,7 +44,7 @@ impl Message for Detach {
 
 /// Sets the interval at which quiet rings are polled. It is lowered while someone follows events live.
 #[derive(Clone, Copy, Debug)]
-pub struct SetPollInterval(pub Duration);
+pub(crate) struct SetPollInterval(pub Duration);
 
 impl Message for SetPollInterval {
     type Result = ();
@@ -52,7 +52,7 @@ impl Message for SetPollInterval {
 
 /// Restricts recording to these users from now on; an empty list records every user.
 #[derive(Clone, Debug)]
-pub struct SetUids(pub Vec<u32>);
+pub(crate) struct SetUids(pub Vec<u32>);
 
 impl Message for SetUids {
     type Result = ();
@@ -67,7 +67,7 @@ impl Message for SetRules {
 }
 
 /// The actor that owns the loaded object; see the module documentation.
-pub struct EbpfHost {
+pub(crate) struct EbpfHost {
     shared: Rc<Shared>,
 }
 

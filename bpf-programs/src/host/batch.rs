@@ -11,7 +11,7 @@ const MAX_BYTES: usize = 256 << 10;
 
 /// Records as the kernel wrote them, with the claim that accounts for them.
 #[derive(Debug)]
-pub struct RawBatch {
+pub(crate) struct RawBatch {
     /// Claim for as many records as the batch holds.
     pub claim: Claim,
     bytes: Vec<u8>,
@@ -20,7 +20,7 @@ pub struct RawBatch {
 
 impl RawBatch {
     /// Returns the records, in ring order.
-    pub fn records(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+    pub(crate) fn records(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         let mut start = 0;
         self.ends.iter().map(move |end| {
             let record = &self.bytes[start..*end as usize];
@@ -30,12 +30,12 @@ impl RawBatch {
     }
 
     /// Drops the bytes and returns the claim.
-    pub fn into_claim(self) -> Claim {
+    pub(crate) fn into_claim(self) -> Claim {
         self.claim
     }
 
     /// Returns the number of bytes of all records.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.bytes.len()
     }
 }

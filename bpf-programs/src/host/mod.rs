@@ -41,11 +41,10 @@ mod tracer_channel;
 mod tracer_slot;
 
 pub(crate) use actor::SetRules;
-pub use actor::{Attach, Detach, EbpfHost, SetPollInterval, SetUids};
+pub(crate) use actor::{Attach, Detach, EbpfHost, SetPollInterval, SetUids};
 pub(crate) use batch::BatchBuilder;
-pub use batch::RawBatch;
+pub(crate) use batch::RawBatch;
 pub(crate) use handover::Handover;
-pub use state::HostState;
 pub(crate) use tracer_slot::TracerSlot;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::kernel::PinState;
 
 /// The host's state, as `status` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct HostState {
+pub(crate) struct HostState {
     /// Names of the attached tracers.
     pub attached: Vec<String>,
     /// Number of processes that existed when the object was loaded.

@@ -33,7 +33,7 @@ impl Ring {
 
 /// The hooks a tracer was attached to, and what it can't do without the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Attached {
+pub(crate) struct Attached {
     /// Tier of the hooks, see [`crate::tier::Tier::number`].
     pub tier: u8,
     /// Names of the hooks.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// State of the rings that are pinned in bpffs and outlive the agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct PinState {
+pub(crate) struct PinState {
     /// Name of the pin in the store; `None` if the rings are not pinned.
     pub pin: Option<String>,
     /// Directory in bpffs that holds the pins.

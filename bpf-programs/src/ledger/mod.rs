@@ -36,7 +36,7 @@ use crate::programs::{Hook, Program};
 use crate::wire::{self, Sweep};
 
 /// The program that flushes the buffer that programs don't write to.
-pub const SWEEP: Program = Program { name: "usage_sweep", hook: Hook::TaskIterator, without: None };
+pub(crate) const SWEEP: Program = Program { name: "usage_sweep", hook: Hook::TaskIterator, without: None };
 
 /// Swaps before the ledger is off: a program that was still running may have written to either buffer.
 const LAST_SWAPS: u8 = 2;

@@ -22,7 +22,7 @@ use crate::trampoline::{Functions, Part};
 
 /// The object's programs. Dropping it detaches those without a pinned link.
 pub(crate) struct Programs {
-    pub(super) ebpf: Ebpf,
+    pub(crate) ebpf: Ebpf,
     /// Programs the verifier has accepted.
     loaded: BTreeSet<String>,
     pub(crate) tier: Tier,
@@ -117,7 +117,7 @@ impl Programs {
         if !self.held.contains_key(program.name) {
             let mut held = Vec::new();
             let mut missing = Vec::new();
-            for hook in program::hooks(program)? {
+            for hook in program.hook.names() {
                 program::refuse_missing(program.name, self.tier, &hook)?;
                 match self.pins.as_ref().and_then(|pins| pins.link(program.name, &hook)) {
                     Some(link) => held.push(Held::pinned(hook, link)),

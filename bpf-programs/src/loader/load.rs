@@ -31,7 +31,7 @@ use crate::wire::{Count, Settings};
 pub(crate) struct Loaded {
     pub(super) lifecycle: MergedRings,
     pub(super) data: MergedRings,
-    counters: PerCpuArray<MapData, Count>,
+    pub(crate) counters: PerCpuArray<MapData, Count>,
     pub(super) settings: LiveSettings,
     pub(super) rules: RuleMaps,
     ledger: Ledger,

@@ -12,15 +12,12 @@ use aya::programs::fexit::FExitLink;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::tp_btf::BtfTracePointLink;
-use aya::programs::trace_point::TracePointLink;
-use aya::programs::{BtfTracePoint, FExit, Iter, ProgramError, RawTracePoint, TracePoint};
+use aya::programs::{BtfTracePoint, FExit, Iter, ProgramError, RawTracePoint};
 use model::lock::{lock, unpoisoned};
 
 use super::pins::Pins;
 use crate::errors::{AttachError, chain, of_program};
-use crate::facts;
 use crate::programs::{Hook, Program};
-use crate::syscalls;
 use crate::tier::Tier;
 use crate::trampoline::Part;
 
@@ -36,7 +33,6 @@ pub(super) struct Held {
 }
 
 enum Link {
-    Tracepoint(TracePointLink),
     Btf(BtfTracePointLink),
     Raw(RawTracePointLink),
     Function(FExitLink),
@@ -69,7 +65,6 @@ pub(super) fn load(
     use aya::programs::Program as Loaded;
     let of_btf = program.hook.btf_tracepoint(btf).unwrap_or_default();
     let done = match (loaded, program.hook) {
-        (Loaded::TracePoint(loaded), Hook::Tracepoints { .. }) => loaded.load(),
         (Loaded::Iter(loaded), Hook::TaskIterator) => loaded.load("task", btf),
         (Loaded::BtfTracePoint(loaded), _) => loaded.load(of_btf, btf),
         (Loaded::RawTracePoint(loaded), _) => loaded.load(),
@@ -124,15 +119,13 @@ fn attach_and_pin(
 ) -> Result<Held, AttachError> {
     let held = attach_one(loaded, program, hook.clone())?;
     let Some(pins) = pins else { return Ok(held) };
-    let plain = match held.link {
-        Link::Tracepoint(link) => FdLink::try_from(link).map_err(|cause| cause.to_string()),
-        Link::Btf(link) => Ok(link.into()),
-        Link::Raw(link) => Ok(link.into()),
-        Link::Function(link) => Ok(link.into()),
+    let plain: FdLink = match held.link {
+        Link::Btf(link) => link.into(),
+        Link::Raw(link) => link.into(),
+        Link::Function(link) => link.into(),
         Link::Pinned(_) => return Ok(held),
     };
-    let pinned =
-        plain.and_then(|link| pins.pin_link(link, program.name, &hook).map_err(|cause| chain(&cause)));
+    let pinned = pins.pin_link(plain, program.name, &hook).map_err(|cause| chain(&cause));
     match pinned {
         Ok(link) => Ok(Held::pinned(hook, link)),
         Err(cause) => {
@@ -153,13 +146,8 @@ fn attach_one(
     hook: String,
 ) -> Result<Held, AttachError> {
     let failed = |cause| of_program(ATTACH, program.name, cause);
-    let link = match (program.hook, &loaded) {
-        (Hook::Tracepoints { category, .. }, _) => {
-            let tracepoint = typed::<TracePoint>(loaded, program)?;
-            let id = tracepoint.attach(category, &hook).map_err(failed)?;
-            Link::Tracepoint(tracepoint.take_link(id).map_err(failed)?)
-        }
-        (_, aya::programs::Program::RawTracePoint(_)) => {
+    let link = match &loaded {
+        aya::programs::Program::RawTracePoint(_) => {
             let tracepoint = typed::<RawTracePoint>(loaded, program)?;
             let first = tracepoint.attach(&hook);
             let others = match program.hook {
@@ -175,7 +163,7 @@ fn attach_one(
             })?;
             Link::Raw(tracepoint.take_link(id).map_err(failed)?)
         }
-        (_, aya::programs::Program::FExit(_)) => {
+        aya::programs::Program::FExit(_) => {
             let function = typed::<FExit>(loaded, program)?;
             let id = function.attach().map_err(failed)?;
             Link::Function(function.take_link(id).map_err(failed)?)
@@ -218,45 +206,9 @@ pub(super) fn refuse_missing(program: &'static str, tier: Tier, hook: &str) -> R
     Ok(())
 }
 
-/// Returns the program's hooks that this kernel has.
-pub(super) fn hooks(program: &Program) -> Result<Vec<String>, AttachError> {
-    let Hook::Tracepoints { category, required, optional } = program.hook else {
-        return Ok(match program.hook {
-            Hook::BtfTracepoint(name) => vec![name.to_owned()],
-            Hook::FirstBtfTracepoint(names) => {
-                names.first().map(|name| (*name).to_owned()).into_iter().collect()
-            }
-            Hook::SyscallExits(_, calls) => syscalls::hook_names(calls),
-            _ => vec!["task iterator".to_owned()],
-        });
-    };
-    let here = |name: &str| {
-        tracepoint_exists(category, name)
-            .map_err(|source| AttachError::NoTracefs { program: program.name, source })
-    };
-    let mut hooks = Vec::new();
-    for name in required {
-        if !here(name)? {
-            return Err(AttachError::NoHook { program: program.name, hook: format!("{category}/{name}") });
-        }
-        hooks.push((*name).to_owned());
-    }
-    for name in optional {
-        if here(name)? {
-            hooks.push((*name).to_owned());
-        }
-    }
-    Ok(hooks)
-}
-
 fn typed<'a, T>(loaded: &'a mut aya::programs::Program, program: &Program) -> Result<&'a mut T, AttachError>
 where
     &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
 {
     <&mut T>::try_from(loaded).map_err(|_| AttachError::NoProgram { program: program.name })
-}
-
-/// Returns whether tracefs has the tracepoint.
-fn tracepoint_exists(category: &str, name: &str) -> io::Result<bool> {
-    Ok(facts::tracefs()?.join("events").join(category).join(name).is_dir())
 }

@@ -27,9 +27,7 @@ use super::trees::Trees;
 use crate::errors::LoadError;
 use crate::kernel::FilterRules;
 use crate::lowered::Lowered;
-use crate::wire::{
-    FIELD_CGROUP_SET, FIELD_PATH, FIELD_TREE, FILTER_SLOTS, KEY_LIMIT, RuleTest, Settings, TEST_BANK,
-};
+use crate::wire::{FILTER_SLOTS, KEY_LIMIT, RuleField, RuleTest, Settings, TEST_BANK};
 
 /// Name under which filters beyond the number of slots are counted together.
 const OTHERS: &str = "(others)";
@@ -95,14 +93,14 @@ impl RuleMaps {
         for (at, test) in lowered.tests.iter().enumerate().take(TEST_BANK) {
             let name = lowered.filters.get(test.filter as usize).map_or(OTHERS, String::as_str);
             let mut test = RuleTest { filter: self.slot(name) as u32, ..*test };
-            if [FIELD_PATH, FIELD_CGROUP_SET].contains(&test.field) {
+            if test.is_of(RuleField::Path) || test.is_of(RuleField::CgroupSet) {
                 test.a = bit(next, test.a as usize);
-            } else if test.field == FIELD_TREE {
+            } else if test.is_of(RuleField::Tree) {
                 test.b = settings.trees;
             }
             self.tests.set((next * TEST_BANK + at) as u32, test, 0)?;
         }
-        let paths = lowered.tests.iter().filter(|test| test.field == FIELD_PATH).count();
+        let paths = lowered.tests.iter().filter(|test| test.is_of(RuleField::Path)).count();
         settings.set_rules(next * TEST_BANK, lowered.early, lowered.tests.len().min(TEST_BANK), paths);
         self.bank = next;
         Ok(())

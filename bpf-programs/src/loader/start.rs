@@ -9,7 +9,7 @@ use super::hooks::programs_of;
 use super::load::Loaded;
 use super::maps::map;
 use super::sizes::kernel_types;
-use super::{program, tiers};
+use super::tiers;
 use crate::config::EbpfConfig;
 use crate::errors::{LoadError, chain};
 use crate::kernel::{PinInfo, PinState, Records as _};
@@ -106,9 +106,7 @@ impl Loaded {
         pins.remove_links(|program| needed.contains_key(program));
         kernel.hooks.table.keep_only(needed.values().copied());
         let is_attached = |program: &Program| {
-            is_linked(program)
-                && program::hooks(program)
-                    .is_ok_and(|hooks| hooks.iter().all(|hook| pins.has_link(program.name, hook)))
+            is_linked(program) && program.hook.names().iter().all(|hook| pins.has_link(program.name, hook))
         };
         kernel.hooks.load(wanted, &kernel_types()?, |program| !is_attached(program));
         kernel.pin_info = found.pin_info(mark, pinning);

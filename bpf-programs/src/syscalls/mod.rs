@@ -16,20 +16,20 @@
 //! after an RCU grace period: forty of them make a stop three seconds longer.
 
 /// The BTF tracepoint of the dispatcher and of every program in the table.
-pub const HOOK: &str = "sys_exit";
+pub(crate) const HOOK: &str = "sys_exit";
 
 /// Name of the table in the object.
-pub const TABLE: &str = "syscall_exits";
+pub(crate) const TABLE: &str = "syscall_exits";
 
 /// Slots for 64-bit calls, and for 32-bit calls, in each half; more than there are calls (`include/hooks.h`).
 const CALLS: u32 = 512;
 
 /// Number of slots of the table.
-pub const SLOTS: u32 = 4 * CALLS;
+pub(crate) const SLOTS: u32 = 4 * CALLS;
 
 /// A half of the table. The end of a call runs the programs of both, so the ledger and another tracer can trace one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// The first half: programs that add to the usage ledger.
     Ledger,
     /// The second half: programs that emit an event per call.
@@ -38,7 +38,7 @@ pub enum Stage {
 
 /// A system call and its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Syscall {
+pub(crate) struct Syscall {
     pub name: &'static str,
     /// Number on this architecture; `None` if it lacks the call.
     pub number: Option<u32>,
@@ -48,7 +48,7 @@ pub struct Syscall {
 
 /// A call of 32-bit programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Compat {
+pub(crate) struct Compat {
     /// Number of the call; a call of socketcall() has a number of our own above all others.
     number: u32,
     /// Differences of its arguments: `CALL_*` in `include/hooks.h`.
@@ -88,7 +88,7 @@ macro_rules! syscalls {
     )*) => {
         $(
             #[doc = concat!("System call `", stringify!($call), "`.")]
-            pub const $name: Syscall = Syscall {
+            pub(crate) const $name: Syscall = Syscall {
                 name: stringify!($call),
                 number: number_here(number!($x86), number!($arm)),
                 compat: here(&[$(Compat::new($compat, 0 $(| $how)?)),*]),
@@ -118,29 +118,29 @@ impl Compat {
     }
 
     /// Returns the number of the system call, which is socketcall()'s for all its calls.
-    pub const fn number(&self) -> u32 {
+    pub(crate) const fn number(&self) -> u32 {
         if self.how & SOCKET == 0 { self.number } else { 102 }
     }
 
     /// Returns the first argument of socketcall(), if the call is made through it.
-    pub const fn socketcall(&self) -> Option<u32> {
+    pub(crate) const fn socketcall(&self) -> Option<u32> {
         if self.how & SOCKET == 0 { None } else { Some(self.number - SOCKET_CALLS) }
     }
 
     /// Returns whether 64-bit arguments come in two registers.
-    pub const fn is_wide(&self) -> bool {
+    pub(crate) const fn is_wide(&self) -> bool {
         self.how & WIDE != 0
     }
 
     /// Returns whether there is only one argument.
-    pub const fn is_short(&self) -> bool {
+    pub(crate) const fn is_short(&self) -> bool {
         self.how & SHORT != 0
     }
 }
 
 impl Syscall {
     /// Returns the call's slots in a half of the table.
-    pub fn slots(&self, stage: Stage) -> impl Iterator<Item = u32> + use<> {
+    pub(crate) fn slots(&self, stage: Stage) -> impl Iterator<Item = u32> + use<> {
         let half = match stage {
             Stage::Ledger => 0,
             Stage::Events => 2 * CALLS,
@@ -151,19 +151,19 @@ impl Syscall {
 }
 
 /// Returns the names of these calls' hooks, except for calls this architecture lacks.
-pub fn hook_names(calls: &[Syscall]) -> Vec<String> {
+pub(crate) fn hook_names(calls: &[Syscall]) -> Vec<String> {
     let here = calls.iter().filter(|call| call.number.is_some());
     here.map(|call| format!("sys_exit_{}", call.name)).collect()
 }
 
 /// Returns the call of this name, if it is in the list of traced calls.
-pub fn named(name: &str) -> Option<Syscall> {
+pub(crate) fn named(name: &str) -> Option<Syscall> {
     ALL.iter().find(|call| call.name == name).copied()
 }
 
 /// The kernel side's constant `compat_calls` (`include/hooks.h`): for the number of each 32-bit call, the number on this
 /// architecture and the differences of the arguments.
-pub static COMPAT_CALLS: [u16; CALLS as usize] = compat_calls();
+pub(crate) static COMPAT_CALLS: [u16; CALLS as usize] = compat_calls();
 
 /// Computes [`COMPAT_CALLS`], with the loops that constant evaluation allows.
 const fn compat_calls() -> [u16; CALLS as usize] {

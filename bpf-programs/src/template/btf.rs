@@ -27,7 +27,7 @@ const EMPTY_LIMIT: u64 = 64 << 20;
 
 /// The types of one object.
 #[derive(Clone, Debug)]
-pub struct Btf {
+pub(crate) struct Btf {
     types: Vec<Type>,
     members: Vec<Member>,
     constants: Vec<Constant>,
@@ -36,15 +36,15 @@ pub struct Btf {
 
 /// Index of a type; 0 is `void`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TypeId(pub u32);
+pub(crate) struct TypeId(pub u32);
 
 /// Offset of a name in the string section; 0 is no name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Name(u32);
+pub(crate) struct Name(u32);
 
 /// A type, as far as record layouts need it.
 #[derive(Clone, Debug)]
-pub enum Type {
+pub(crate) enum Type {
     Void,
     Int {
         name: Name,
@@ -107,7 +107,7 @@ pub enum Type {
 
 /// A member of a struct or union.
 #[derive(Clone, Copy, Debug)]
-pub struct Member {
+pub(crate) struct Member {
     /// Empty for an anonymous struct or union.
     pub name: Name,
     /// The member's type.
@@ -120,7 +120,7 @@ pub struct Member {
 
 /// A constant of an enum.
 #[derive(Clone, Copy, Debug)]
-pub struct Constant {
+pub(crate) struct Constant {
     pub name: Name,
     /// The value; for an unsigned 64-bit enum the same bits.
     pub value: i64,
@@ -135,7 +135,7 @@ impl Btf {
     ///
     /// # Errors
     /// The file is no such object, has no type information, or it is malformed.
-    pub fn of_object(elf: &[u8]) -> Result<Self, LayoutError> {
+    pub(crate) fn of_object(elf: &[u8]) -> Result<Self, LayoutError> {
         if elf.get(..4) != Some(b"\x7fELF") {
             return Err(LayoutError::NoObject { why: "it is not an ELF file".to_owned() });
         }
@@ -169,22 +169,22 @@ impl Btf {
     ///
     /// # Errors
     /// There is no such type.
-    pub fn get(&self, id: TypeId) -> Result<&Type, LayoutError> {
+    pub(crate) fn get(&self, id: TypeId) -> Result<&Type, LayoutError> {
         self.types.get(id.0 as usize).ok_or_else(|| malformed("a type refers to one that does not exist"))
     }
 
     /// Iterates over all types with their index.
-    pub fn all(&self) -> impl Iterator<Item = (TypeId, &Type)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (TypeId, &Type)> {
         (0u32..).map(TypeId).zip(&self.types)
     }
 
     /// Returns the members of a struct or union.
-    pub fn members_of(&self, members: &Range<usize>) -> &[Member] {
+    pub(crate) fn members_of(&self, members: &Range<usize>) -> &[Member] {
         self.members.get(members.clone()).unwrap_or_default()
     }
 
     /// Returns the constants of an enum.
-    pub fn constants_of(&self, constants: &Range<usize>) -> &[Constant] {
+    pub(crate) fn constants_of(&self, constants: &Range<usize>) -> &[Constant] {
         self.constants.get(constants.clone()).unwrap_or_default()
     }
 
@@ -192,7 +192,7 @@ impl Btf {
     ///
     /// # Errors
     /// The name lies outside of the section or is not UTF-8, which clang's names always are.
-    pub fn name(&self, name: Name) -> Result<&str, LayoutError> {
+    pub(crate) fn name(&self, name: Name) -> Result<&str, LayoutError> {
         let rest = self.strings.get(name.0 as usize..).unwrap_or_default();
         let end = rest.iter().take(NAME_LIMIT).position(|byte| *byte == 0);
         let bytes = end
@@ -205,7 +205,7 @@ impl Btf {
     ///
     /// # Errors
     /// The chain is circular or leads nowhere.
-    pub fn resolve(&self, id: TypeId) -> Result<(TypeId, Vec<&str>), LayoutError> {
+    pub(crate) fn resolve(&self, id: TypeId) -> Result<(TypeId, Vec<&str>), LayoutError> {
         let (mut id, mut names) = (id, Vec::new());
         for _ in 0..CHAIN_LIMIT {
             id = match self.get(id)? {

@@ -14,7 +14,7 @@ use super::errors::TemplateError;
 /// The text of `duetector.h`, which sources may include.
 pub const HEADER: &str = include_str!("../../include/duetector.h");
 /// The header's file name.
-pub const HEADER_NAME: &str = "duetector.h";
+pub(crate) const HEADER_NAME: &str = "duetector.h";
 
 /// Time limit of a compilation; the examples take a quarter of a second.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -32,35 +32,35 @@ pub struct TemplateConfig {
     pub name: Option<String>,
     /// Hooks of its programs; default: those that their sections name (`SEC("tracepoint/…")`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub attach: Vec<HookConfig>,
+    pub(crate) attach: Vec<HookConfig>,
     /// Kind of map that records come through; default: the kind that the object has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub poll: Option<Poll>,
+    pub(crate) poll: Option<Poll>,
     /// Longest wait for records, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub poll_timeout_ms: Option<u64>,
+    pub(crate) poll_timeout_ms: Option<u64>,
     /// Map that records come through; default: the only one of that kind.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub map: Option<String>,
+    pub(crate) map: Option<String>,
     /// Size of that map, for a perf buffer on each CPU; default: as in the object.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub buffer: Option<Size>,
+    pub(crate) buffer: Option<Size>,
     /// The records' struct, or several and the field that distinguishes them; default: the only one that the
     /// object declares.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub record: Option<RecordChoice>,
+    pub(crate) record: Option<RecordChoice>,
     /// Values of read-only variables of the object, set before it is loaded.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub constants: BTreeMap<String, Value>,
+    pub(crate) constants: BTreeMap<String, Value>,
     /// New names of fields.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub rename: BTreeMap<String, String>,
+    pub(crate) rename: BTreeMap<String, String>,
     /// Ways to show fields that differ from those that their types suggest.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub show: BTreeMap<String, Show>,
+    pub(crate) show: BTreeMap<String, Show>,
     /// Additional arguments for the compiler: `-DX=1`, `-I/folder`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub cflags: Vec<String>,
+    pub(crate) cflags: Vec<String>,
 }
 
 impl TemplateConfig {
@@ -75,7 +75,7 @@ impl TemplateConfig {
     }
 
     /// Returns the longest wait for records.
-    pub fn poll_timeout(&self) -> Duration {
+    pub(crate) fn poll_timeout(&self) -> Duration {
         self.poll_timeout_ms.map_or(POLL_TIMEOUT, Duration::from_millis)
     }
 }
@@ -83,7 +83,7 @@ impl TemplateConfig {
 /// Kinds of maps that records come through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Poll {
+pub(crate) enum Poll {
     /// A single ring for all CPUs (`BPF_MAP_TYPE_RINGBUF`).
     RingBuffer,
     /// A buffer for each CPU (`BPF_MAP_TYPE_PERF_EVENT_ARRAY`).
@@ -102,7 +102,7 @@ impl fmt::Display for Poll {
 /// An entry of `attach`: a hook and its program. The keys depend on the type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct HookConfig {
+pub(crate) struct HookConfig {
     #[serde(rename = "type")]
     pub kind: HookType,
     /// A tracepoint's folder below `events` in tracefs.
@@ -169,11 +169,11 @@ impl fmt::Display for HookType {
 
 /// A name, or several in the order in which they are tried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names(pub Vec<String>);
+pub(crate) struct Names(pub Vec<String>);
 
 impl Names {
     /// True if no name was given.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }

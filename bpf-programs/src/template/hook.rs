@@ -6,7 +6,7 @@ use super::config::{HookConfig, HookType};
 
 /// A hook, and the program for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hook {
+pub(crate) struct Hook {
     pub point: Point,
     /// The program's function; `None`: the only one for such a hook.
     pub program: Option<String>,
@@ -16,7 +16,7 @@ pub struct Hook {
 
 /// A point at which a program can be attached. Names that are lists are tried in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Point {
+pub(crate) enum Point {
     /// A hook of `type = "tracepoint"`.
     Tracepoint {
         /// Folder below `events` in tracefs.
@@ -49,7 +49,7 @@ pub enum Point {
 
 /// A point in a file of user code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UprobeTarget {
+pub(crate) enum UprobeTarget {
     /// The first of these functions that exists.
     Functions(Vec<String>),
     /// An offset in the file.
@@ -83,7 +83,7 @@ impl Hook {
     }
 
     /// Returns the hook that a program's section names in full (`tracepoint/signal/signal_generate`), if it does.
-    pub fn of_section(program: &str, section: &str) -> Option<Self> {
+    pub(crate) fn of_section(program: &str, section: &str) -> Option<Self> {
         let (kind, rest) = section.split_once('/')?;
         let named = |kind| Point::Named { kind, names: vec![rest.to_owned()] };
         let point = match section_type(kind)? {
@@ -107,7 +107,7 @@ impl Hook {
     }
 
     /// Returns the hook's type.
-    pub fn kind(&self) -> HookType {
+    pub(crate) fn kind(&self) -> HookType {
         match &self.point {
             Point::Tracepoint { .. } => HookType::Tracepoint,
             Point::Named { kind, .. } => *kind,

@@ -44,7 +44,7 @@ pub struct TemplateState {
 /// Loads and attaches a template again, or detaches it; answered when that is done and, on detaching, all its
 /// records have been handed over.
 #[derive(Clone, Copy, Debug)]
-pub struct SetTemplateAttached(pub bool);
+pub(crate) struct SetTemplateAttached(pub bool);
 
 impl Message for SetTemplateAttached {
     type Result = Result<(), String>;

@@ -9,25 +9,25 @@
 //! ```
 
 mod attach;
-pub mod btf;
+mod btf;
 pub mod check;
 pub mod compile;
-pub mod config;
-pub mod errors;
-pub mod hook;
+mod config;
+mod errors;
+mod hook;
 mod host;
 pub mod inspect;
-pub mod layout;
-pub mod object;
-pub mod plan;
+pub(crate) mod layout;
+mod object;
+mod plan;
 mod reader;
 mod run;
 mod set;
-pub mod validate;
+mod validate;
 mod work;
 
 pub use config::{TemplateConfig, TemplatesConfig};
 pub use errors::TemplateError;
-pub use host::{SetTemplateAttached, TemplateHost, TemplateState};
+pub use host::{TemplateHost, TemplateState};
 pub use set::{TemplateHandle, TemplateSettings, Templates, spawn};
 pub use validate::validate;

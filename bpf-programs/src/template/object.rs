@@ -12,15 +12,15 @@ use super::hook::{Hook, section_type};
 
 /// Map in which a program counts the records that found no room: an unsigned 64-bit number for each CPU. See
 /// `duetector.h`.
-pub const LOST: &str = "duetector_lost";
+pub(crate) const LOST: &str = "duetector_lost";
 /// Constant that is set to the agent's process id, if the object has it.
-pub const AGENT: &str = "agent_tgid";
+pub(crate) const AGENT: &str = "agent_tgid";
 /// Constants that are set to the device and inode of the pid namespace of that process id.
-pub const AGENT_PIDNS: [&str; 2] = ["agent_pidns_dev", "agent_pidns_ino"];
+pub(crate) const AGENT_PIDNS: [&str; 2] = ["agent_pidns_dev", "agent_pidns_ino"];
 
 /// Contents of an object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Contents {
+pub(crate) struct Contents {
     /// Programs, in the order of the file.
     pub programs: Vec<Program>,
     /// Maps, by name.
@@ -51,7 +51,7 @@ pub struct Map {
     /// Number of entries; for a ring buffer its bytes.
     pub max_entries: u32,
     /// How records can come through it, if they can.
-    pub poll: Option<Poll>,
+    pub(crate) poll: Option<Poll>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -78,7 +78,7 @@ impl Contents {
     ///
     /// # Errors
     /// The file is no eBPF object; the text says why.
-    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
         if !bytes.starts_with(b"\x7fELF") {
             return Err(
                 "it is not an ELF file: name an object made by `clang -target bpf -c`, or its source (.bpf.c)"

@@ -13,7 +13,7 @@ use super::object::{AGENT, AGENT_PIDNS, Contents, LOST, Program, is_attachable};
 
 /// A template that fits its object, ready to be loaded.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     pub(super) bytes: Vec<u8>,
     /// The map that records come through.
     pub(super) map: String,
@@ -33,7 +33,7 @@ impl Plan {
     ///
     /// # Errors
     /// The template does not fit the object.
-    pub fn new(config: &TemplateConfig, path: &Path, bytes: Vec<u8>) -> Result<Self, TemplateError> {
+    pub(crate) fn new(config: &TemplateConfig, path: &Path, bytes: Vec<u8>) -> Result<Self, TemplateError> {
         let of_layout = |source| TemplateError::Layout { path: path.to_owned(), source: Box::new(source) };
         // The loader's parser first: its errors say most clearly what is wrong with a file.
         let types = Types::of_object(&bytes).map_err(of_layout)?;

@@ -69,7 +69,7 @@ include!("kinds.in");
 
 impl Kind {
     /// Returns whether records of this kind use the lifecycle ring.
-    pub fn is_lifecycle(self) -> bool {
+    pub(crate) fn is_lifecycle(self) -> bool {
         matches!(self.family(), Family::Exec | Family::Clone | Family::Exit | Family::Process)
     }
 }

@@ -3,19 +3,19 @@
 use super::Plain;
 
 /// Number of user ids that fit into [`Settings::uids`].
-pub const MAX_UIDS: usize = 16;
+pub(crate) const MAX_UIDS: usize = 16;
 /// Maximum number of data rings.
-pub const MAX_DATA_RINGS: usize = 8;
+pub(crate) const MAX_DATA_RINGS: usize = 8;
 /// Number of slots of map `counts`, which is indexed by [`super::Kind`].
-pub const COUNT_SLOTS: u32 = 64;
+pub(crate) const COUNT_SLOTS: u32 = 64;
 /// Slot of `counts` in which `lost` counts records that did not fit into the lifecycle ring, traced or not.
-pub const COUNT_LIFECYCLE: u32 = 63;
+pub(crate) const COUNT_LIFECYCLE: u32 = 63;
 /// Slot of `counts` in which `seen` counts calls that found the ledger full and became a record each.
-pub const COUNT_USAGE_FULL: u32 = 62;
+pub(crate) const COUNT_USAGE_FULL: u32 = 62;
 
 wire_structs! {
     /// The value of map `settings`, which may be written at any time.
-    Settings {
+    pub Settings {
         /// Bit n: the tracer of kind n emits.
         enabled: u64,
         /// Bytes in the data ring that wake the agent.
@@ -56,7 +56,7 @@ wire_structs! {
     }
 
     /// The value of map `mark`: identifies the owner of pinned maps to an agent that finds them.
-    Mark {
+    pub(crate) Mark {
         /// Identifies the pin: the time it was created.
         pin: u64,
         /// Fingerprint of the object that the programs came from.
@@ -77,7 +77,7 @@ wire_structs! {
     }
 
     /// Value of map `counts`, which has one for each CPU: counters of one kind of record.
-    Count {
+    pub Count {
         /// Events while the tracer was enabled.
         seen: u64,
         /// Seen events that found the ring full.

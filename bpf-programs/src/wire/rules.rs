@@ -3,43 +3,61 @@
 use super::Plain;
 
 /// Number of tests in one bank: those of all rules in force at a time.
-pub const TEST_BANK: usize = 256;
+pub(crate) const TEST_BANK: usize = 256;
 /// Number of filters with a drop counter of their own.
-pub const FILTER_SLOTS: usize = 64;
-/// Number of path prefixes of all rules together.
-pub const PATH_PREFIXES: usize = 8192;
+pub(crate) const FILTER_SLOTS: usize = 64;
 /// Number of bytes of a path that prefixes are compared with.
 pub const KEY_LIMIT: usize = 256;
-/// Value of [`super::RuleTest::field`], like the following: tests [`super::Header::pid`].
-pub const FIELD_PID: u32 = 1;
-/// Tests the header field [`super::Header::tid`].
-pub const FIELD_TID: u32 = 2;
-/// Tests the header field [`super::Header::ppid`].
-pub const FIELD_PPID: u32 = 3;
-/// Tests the header field [`super::Header::euid`].
-pub const FIELD_UID: u32 = 4;
-/// Tests the header field [`super::Header::egid`].
-pub const FIELD_GID: u32 = 5;
-/// Tests the header field [`super::Header::cgroup_id`].
-pub const FIELD_CGROUP: u32 = 6;
-/// Tests the header field [`super::Header::pid_ns`].
-pub const FIELD_PID_NS: u32 = 7;
-/// Tests the header field [`super::Header::mnt_ns`].
-pub const FIELD_MNT_NS: u32 = 8;
-/// Tests the call's result, in records that have one.
-pub const FIELD_RET: u32 = 9;
-/// Tests the header field [`super::Header::comm`].
-pub const FIELD_COMM: u32 = 10;
-/// Tests the path that becomes the row's `fname`.
-pub const FIELD_PATH: u32 = 11;
-/// Tests the sets of cgroups that the record's cgroup is in.
-pub const FIELD_CGROUP_SET: u32 = 12;
-/// Tests the ancestors of the record's process.
-pub const FIELD_TREE: u32 = 13;
+/// What a test of a rule tests, in [`RuleTest::field`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleField {
+    /// The header field [`super::Header::pid`].
+    Pid = 1,
+    /// The header field [`super::Header::tid`].
+    Tid,
+    /// The header field [`super::Header::ppid`].
+    Ppid,
+    /// The header field [`super::Header::euid`].
+    Uid,
+    /// The header field [`super::Header::egid`].
+    Gid,
+    /// The header field [`super::Header::cgroup_id`].
+    Cgroup,
+    /// The header field [`super::Header::pid_ns`].
+    PidNs,
+    /// The header field [`super::Header::mnt_ns`].
+    MntNs,
+    /// The call's result, in records that have one.
+    Ret,
+    /// The header field [`super::Header::comm`].
+    Comm,
+    /// The path that becomes the row's `fname`.
+    Path,
+    /// The sets of cgroups that the record's cgroup is in.
+    CgroupSet,
+    /// The ancestors of the record's process.
+    Tree,
+}
+
+impl From<RuleField> for RuleTest {
+    /// Returns a test of this field that applies to no tracer.
+    fn from(field: RuleField) -> Self {
+        let (a, b, c, d) = Default::default();
+        Self { kinds: 0, a, b, c, d, field: field as u32, filter: 0, negate: 0, last: 0 }
+    }
+}
+
+impl RuleTest {
+    /// Returns whether the test is of this field.
+    pub(crate) fn is_of(&self, field: RuleField) -> bool {
+        self.field == field as u32
+    }
+}
 
 wire_structs! {
     /// A value of map `tests`: one test of a rule.
-    RuleTest {
+    pub RuleTest {
         /// Bit n: the rule applies to the tracer of kind n.
         kinds: u64,
         /// Smallest number; or bits of sets of paths or cgroups; or bits of [`Tree`]; or first half of a command name.
@@ -61,7 +79,7 @@ wire_structs! {
     }
 
     /// A key of the map `cgroup_sets`.
-    CgroupKey {
+    pub CgroupKey {
         /// Id of the cgroup, [`super::Header::cgroup_id`].
         id: u64,
         /// Number of the hierarchy, [`super::Header::hierarchy`].
@@ -70,7 +88,7 @@ wire_structs! {
     }
 
     /// A key of map `trees`: a process.
-    ProcessKey {
+    pub ProcessKey {
         /// Start of the process in nanoseconds since boot.
         start_ns: u64,
         /// Process id, [`super::Header::pid`].
@@ -79,7 +97,7 @@ wire_structs! {
     }
 
     /// A value of map `trees`: the ancestors of a process that filters name; in `tree_roots`: the bit of one such ancestor.
-    Tree {
+    pub Tree {
         /// Generation of the named processes, as in [`super::Settings::trees`].
         generation: u64,
         /// Bits of the named processes.
@@ -90,7 +108,7 @@ wire_structs! {
     }
 
     /// A key of map `path_sets`, as used in a lookup.
-    PathKey {
+    pub(crate) PathKey {
         /// Length of the prefix in bits.
         bits: u32,
         /// A path from the root down, ended by a NUL.

@@ -2,22 +2,18 @@
 
 use super::{Family, Header, Kind, Plain, TextRef, WireError, read};
 
-/// Bit of [`TextRef::flags`], like the following: the text is a path as names from the leaf up, each ended by a NUL.
-pub const TEXT_PATH: u16 = 1;
-/// The path is too deep, too long, or partly unreadable.
-pub const TEXT_INCOMPLETE: u16 = 2;
+/// Bit of [`TextRef::flags`], like the following: the path is too deep, too long, or partly unreadable.
+pub(crate) const TEXT_INCOMPLETE: u16 = 2;
 /// The text is only the beginning of a longer one.
-pub const TEXT_CUT: u16 = 4;
+pub(crate) const TEXT_CUT: u16 = 4;
 /// The file has no name any more: this was its last one.
-pub const TEXT_DELETED: u16 = 8;
-/// The path is not below the process's root, and is as seen from the root of all mounts.
-pub const TEXT_OUTSIDE: u16 = 16;
+pub(crate) const TEXT_DELETED: u16 = 8;
 /// The file is not reachable from any directory: a pipe, a socket, an anonymous inode.
-pub const TEXT_DETACHED: u16 = 32;
+pub(crate) const TEXT_DETACHED: u16 = 32;
 /// The text could not be read.
-pub const TEXT_UNREADABLE: u16 = 64;
+pub(crate) const TEXT_UNREADABLE: u16 = 64;
 /// The bytes are not a text but a `struct file_handle`.
-pub const TEXT_HANDLE: u16 = 128;
+pub(crate) const TEXT_HANDLE: u16 = 128;
 
 /// Checks that a record is of this family; returns its fixed part and its texts.
 pub(crate) fn view<T: Fixed>(bytes: &[u8], family: Family) -> Result<(T, Texts<'_>), WireError> {
@@ -84,7 +80,7 @@ impl<'a> Texts<'a> {
 
 /// Splits concatenated records, as the task iterator writes them. After an error the iterator ends, because the start of the
 /// next record is unknown.
-pub fn split(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], WireError>> {
+pub(crate) fn split(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], WireError>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         if rest.is_empty() {

@@ -4,7 +4,7 @@ use model::{BootNs, CgroupId, File, Identity, Layer, RealFile, Text};
 
 use super::{
     Count, FLAG_COMPAT, FLAG_TRACED, FLAG_URING, FileId, Header, Kind, LAYER_LOWER, LAYER_UPPER, MAX_UIDS,
-    RuleTest, Settings, WireError, read,
+    Settings, WireError, read,
 };
 
 impl Default for Settings {
@@ -33,14 +33,6 @@ impl Default for Settings {
     }
 }
 
-impl Default for RuleTest {
-    /// Returns a test that applies to no tracer.
-    fn default() -> Self {
-        let (a, b, c, d) = Default::default();
-        Self { kinds: 0, a, b, c, d, field: 0, filter: 0, negate: 0, last: 0 }
-    }
-}
-
 impl Default for Count {
     fn default() -> Self {
         Self { seen: 0, lost: 0, sampled: 0, filtered: 0 }
@@ -49,7 +41,7 @@ impl Default for Count {
 
 impl Count {
     /// Sums the counters of all CPUs.
-    pub fn sum(cpus: &[Self]) -> Self {
+    pub(crate) fn sum(cpus: &[Self]) -> Self {
         let sum = |pick: fn(&Self) -> u64| cpus.iter().map(pick).sum();
         Self {
             seen: sum(|cpu| cpu.seen),
@@ -77,7 +69,7 @@ impl Count {
 
 impl FileId {
     /// Returns the file, if it is known.
-    pub fn file(&self) -> Option<File> {
+    pub(crate) fn file(&self) -> Option<File> {
         let layer = match self.layer {
             LAYER_UPPER => Some(Layer::Upper),
             LAYER_LOWER => Some(Layer::Lower),
@@ -101,14 +93,14 @@ impl FileId {
 
 impl Settings {
     /// Enables or disables the tracer of `kind`.
-    pub fn enable(&mut self, kind: Kind, on: bool) {
+    pub(crate) fn enable(&mut self, kind: Kind, on: bool) {
         let bit = 1 << kind as u32;
         self.enabled = if on { self.enabled | bit } else { self.enabled & !bit };
     }
 
     /// Sets sampling: while a ring is nearly full, one record in `sample` of these kinds is kept; with 0, every record for
     /// which there is room.
-    pub fn set_sampling(&mut self, sample: u32, kinds: impl Iterator<Item = Kind>) {
+    pub(crate) fn set_sampling(&mut self, sample: u32, kinds: impl Iterator<Item = Kind>) {
         self.sample = sample;
         self.sampled = kinds.fold(0, |bits, kind| bits | 1 << kind as u32);
     }
@@ -122,7 +114,7 @@ impl Settings {
     }
 
     /// Restricts tracing to these users, as many as there is room for; an empty list traces every user.
-    pub fn set_uids(&mut self, uids: &[u32]) {
+    pub(crate) fn set_uids(&mut self, uids: &[u32]) {
         let count = uids.len().min(MAX_UIDS);
         self.uids = [0; MAX_UIDS];
         self.uids[..count].copy_from_slice(&uids[..count]);
@@ -147,7 +139,7 @@ impl Header {
     ///
     /// # Errors
     /// Fails if the kind is unknown.
-    pub fn kind(&self) -> Result<Kind, WireError> {
+    pub(crate) fn kind(&self) -> Result<Kind, WireError> {
         Kind::try_from(self.kind)
     }
 
@@ -157,17 +149,17 @@ impl Header {
     }
 
     /// Returns the time of the event.
-    pub fn at(&self) -> BootNs {
+    pub(crate) fn at(&self) -> BootNs {
         BootNs(self.time_ns)
     }
 
     /// Returns the cgroup of the process.
-    pub fn cgroup(&self) -> CgroupId {
+    pub(crate) fn cgroup(&self) -> CgroupId {
         CgroupId { hierarchy: self.hierarchy, id: self.cgroup_id }
     }
 
     /// Returns the process that caused the event.
-    pub fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         let comm = self.comm.split(|byte| *byte == 0).next().unwrap_or_default();
         Identity {
             pid: self.pid,

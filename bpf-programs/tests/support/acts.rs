@@ -8,16 +8,14 @@ mod cases;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::catalog::tracers;
-use bpf_programs::syscalls;
-use bpf_programs::wire::Kind;
+use bpf_programs::testing::{self, Kind};
 use model::{Act, Details};
 use serde_json::{Map, Value, json};
 
 use cases::{BPFS, Case, Denied, IDS, KILLS, MEMFDS, MODULES, PTRACES};
 
 use crate::compat;
-use crate::support::{self, Kernel};
+use crate::support::{self, Kernel, decode};
 use crate::{TIMES, Test, filters};
 
 pub const TESTS: &[Test] = &[
@@ -77,7 +75,7 @@ fn each(kind: Kind, cases: &[Case]) -> anyhow::Result<()> {
         kernel.drain();
         check(case, kind, reported(&kernel, pid, kind, call, false)?, child).context(call)?;
         filters::reach(&mut kernel, kind, || Ok(run()?.0)).context(call)?;
-        for one in syscalls::named(call).context(call)?.compat {
+        for one in &testing::compat(call).context(call)? {
             let other = script(case, &|arguments| compat::perl(one, arguments, 0), &|user| {
                 format!("call32(208, {user}, {user}, -1)")
             });
@@ -99,10 +97,9 @@ fn reported(
     call: &str,
     compat: bool,
 ) -> anyhow::Result<Vec<(u32, Act)>> {
-    let decode = tracers().find(|tracer| tracer.kind == kind).context("no tracer")?.decode;
     let mut found = Vec::new();
     for bytes in kernel.of(pid, kind) {
-        let record = decode(&bytes)?;
+        let record = decode(kind, &bytes)?;
         let identity = record.identity.context("no identity")?;
         ensure!(identity.compat == compat, "a program of the other kind");
         match record.details {

@@ -9,12 +9,10 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use bpf_programs::catalog::tracers;
-use bpf_programs::syscalls::Compat;
-use bpf_programs::wire::Kind;
+use bpf_programs::testing::{Compat, Kind};
 use model::{Details, Ends, Open, Record, Socket};
 
-use crate::support::Kernel;
+use crate::support::{Kernel, decode};
 use crate::{TIMES, Test};
 
 /// Address at which the program is loaded; its messages are one page further.
@@ -115,11 +113,11 @@ fn write_program(path: &Path) -> anyhow::Result<()> {
 /// Writes a call as Perl code; `arguments` are those of a 64-bit program, and `wide_at` is the position of the
 /// first one that takes two registers.
 pub fn perl(compat: &Compat, arguments: &str, wide_at: u32) -> String {
-    if let Some(number) = compat.socketcall() {
+    if let Some(number) = compat.socketcall {
         return format!("socketcall({number}, {arguments})");
     }
-    let number = compat.number();
-    if compat.is_wide() {
+    let number = compat.number;
+    if compat.is_wide {
         return format!("call32({number}, wide({wide_at}, {arguments}))");
     }
     format!("call32({number}, {arguments})")
@@ -132,9 +130,8 @@ fn records(kind: Kind, folder: &Path, before: &str, script: &str) -> anyhow::Res
     let mut kernel = Kernel::start()?;
     let pid = run(folder, before, script)?;
     kernel.drain();
-    let decode = tracers().find(|tracer| tracer.kind == kind).context("no tracer")?.decode;
     let reported: Vec<Record> =
-        kernel.of(pid, kind).iter().map(|bytes| decode(bytes)).collect::<Result<_, _>>()?;
+        kernel.of(pid, kind).iter().map(|bytes| decode(kind, bytes)).collect::<Result<_, _>>()?;
     ensure!(reported.iter().all(|one| one.identity.as_ref().is_some_and(|who| who.compat)), "{reported:?}");
     Ok(reported)
 }

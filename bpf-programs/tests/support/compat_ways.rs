@@ -5,14 +5,10 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::catalog::tracers;
-use bpf_programs::programs::Hook;
-use bpf_programs::syscalls::{self, Compat, Syscall};
-use bpf_programs::tracers::usage::TRACER;
-use bpf_programs::wire::Kind;
+use bpf_programs::testing::{self, Compat, Kind};
 use model::{Details, Ends, Socket, Transfer};
 
-use crate::support::Kernel;
+use crate::support::{Kernel, decode, tracer};
 use crate::usage::{self, Sums};
 use crate::{TIMES, Test, compat};
 
@@ -110,25 +106,18 @@ fn complete() -> anyhow::Result<()> {
     let words = CASES.iter().flat_map(|(script, _)| script.split(';')).map(str::trim);
     let words: Vec<&str> = words.map(|word| word.strip_prefix("$m = ").unwrap_or(word)).collect();
     let done = |compat: &Compat| {
-        let start = match compat.socketcall() {
+        let start = match compat.socketcall {
             Some(asked) => format!("socketcall({asked},"),
-            None => format!("call32({},", compat.number()),
+            None => format!("call32({},", compat.number),
         };
-        let aio = format!(", {})", compat.number());
+        let aio = format!(", {})", compat.number);
         words.iter().any(|word| word.starts_with(&start) || word.starts_with("aio(") && word.ends_with(&aio))
     };
-    let calls: BTreeSet<Syscall> = TRACER
-        .programs
-        .iter()
-        .flat_map(|program| match program.hook {
-            Hook::SyscallExits(_, calls) => calls,
-            _ => &[],
-        })
-        .copied()
-        .collect();
-    for call in calls.iter().filter(|call| **call != syscalls::CLOSE) {
-        let missing: Vec<_> = call.compat.iter().filter(|one| !done(one)).collect();
-        ensure!(missing.is_empty(), "{}: {missing:?}", call.name);
+    let calls: BTreeSet<_> = testing::calls(tracer(Kind::Usage)?).into_iter().collect();
+    for call in calls.into_iter().filter(|call| *call != "close") {
+        let missing: Vec<_> =
+            testing::compat(call).context(call)?.into_iter().filter(|one| !done(one)).collect();
+        ensure!(missing.is_empty(), "{call}: {missing:?}");
     }
     Ok(())
 }
@@ -152,10 +141,9 @@ fn reported(kind: Kind, script: &str) -> anyhow::Result<(Vec<Socket>, [u16; 3])>
     let numbers: Vec<u32> = said.split(' ').map(str::parse).collect::<Result<_, _>>()?;
     let [a, b, c, pid] = numbers[..] else { anyhow::bail!("{said}") };
     kernel.drain();
-    let decode = tracers().find(|tracer| tracer.kind == kind).context("no tracer")?.decode;
     let mut found = Vec::new();
     for bytes in kernel.of(pid, kind) {
-        let record = decode(&bytes)?;
+        let record = decode(kind, &bytes)?;
         ensure!(record.identity.is_some_and(|who| who.compat), "not of a 32-bit program");
         let Details::Socket(socket) = record.details else { anyhow::bail!("no socket") };
         found.push(*socket);
@@ -166,15 +154,15 @@ fn reported(kind: Kind, script: &str) -> anyhow::Result<(Vec<Socket>, [u16; 3])>
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Returns all ways to make a call, as the beginning of a call in Perl.
-fn ways(call: Syscall) -> impl Iterator<Item = String> {
-    call.compat.iter().map(|one| match one.socketcall() {
+fn ways(call: &str) -> impl Iterator<Item = String> {
+    testing::compat(call).into_iter().flatten().map(|one| match one.socketcall {
         Some(asked) => format!("socketcall({asked}, "),
-        None => format!("call32({}, ", one.number()),
+        None => format!("call32({}, ", one.number),
     })
 }
 
 fn accepts() -> anyhow::Result<()> {
-    for call in [syscalls::ACCEPT, syscalls::ACCEPT4] {
+    for call in ["accept", "accept4"] {
         for way in ways(call) {
             let script = format!(
                 "socket(C, 2, 1, 0); connect(C, at($port)); $s = {way} $l, 0, 0, 0); call32(6, $s); close C; {way} $i, 0, 0, 0);"
@@ -184,10 +172,7 @@ fn accepts() -> anyhow::Result<()> {
             for pair in found.chunks_exact(2) {
                 let [good, bad] = pair else { anyhow::bail!("no pair") };
                 let fields = |one: &Socket| (one.call, one.kind, one.protocol);
-                ensure!(
-                    fields(good) == (Some(call.name), 1, 6) && fields(bad) == fields(good),
-                    "{way}: {pair:?}"
-                );
+                ensure!(fields(good) == (Some(call), 1, 6) && fields(bad) == fields(good), "{way}: {pair:?}");
                 ensure!(good.ret.is_some_and(|fd| fd > 2) && bad.ret == Some(-22), "{way}: {pair:?}");
                 let Ends::Inet { local, remote: Some(remote) } = good.ends else { anyhow::bail!("{good:?}") };
                 ensure!(local == (HERE, listens) && remote.0 == HERE && remote.1 != 0, "{way}: {good:?}");
@@ -199,7 +184,7 @@ fn accepts() -> anyhow::Result<()> {
 }
 
 fn binds() -> anyhow::Result<()> {
-    for (bind, listen) in ways(syscalls::BIND).zip(ways(syscalls::LISTEN)) {
+    for (bind, listen) in ways("bind").zip(ways("listen")) {
         let script = format!(
             "$s = call32(359, 2, 1, 0); $t = call32(359, 2, 1, 0); {bind} $s, address(0), 16); {bind} $t, address($port), 16);
              {listen} $s, 7); {listen} $u, 7); call32(6, $s); call32(208, -1, 9999, -1); {bind} $t, address(1), 16);

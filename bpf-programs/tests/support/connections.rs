@@ -7,8 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::catalog::tracers;
-use bpf_programs::wire::Kind;
+use bpf_programs::testing::Kind;
 use model::{Details, Ends, Socket};
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -16,7 +15,7 @@ use nix::sys::socket::{
     setsockopt, socket, sockopt,
 };
 
-use crate::support::Kernel;
+use crate::support::{Kernel, decode};
 use crate::{TIMES, Test};
 
 pub const TESTS: &[Test] = &[
@@ -35,10 +34,9 @@ pub const TESTS: &[Test] = &[
 /// Returns the records of this process by the tracer of that kind.
 pub fn reported(kernel: &mut Kernel, kind: Kind) -> anyhow::Result<Vec<Socket>> {
     kernel.drain();
-    let decode = tracers().find(|tracer| tracer.kind == kind).context("no tracer")?.decode;
     let mut found = Vec::new();
     for bytes in kernel.of(std::process::id(), kind) {
-        match decode(&bytes)?.details {
+        match decode(kind, &bytes)?.details {
             Details::Socket(socket) => found.push(*socket),
             other => anyhow::bail!("{other:?}"),
         }

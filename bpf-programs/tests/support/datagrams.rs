@@ -6,8 +6,7 @@ use std::os::fd::AsRawFd as _;
 
 use actors::clock;
 use anyhow::{Context as _, ensure};
-use bpf_programs::tracers::dns;
-use bpf_programs::wire::Kind;
+use bpf_programs::testing::Kind;
 use model::{Details, Dns, Ends, Socket, Transfer};
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -15,7 +14,7 @@ use nix::sys::socket::{
 };
 
 use crate::connections::reported;
-use crate::support::{DEADLINE, Kernel};
+use crate::support::{DEADLINE, Kernel, decode};
 use crate::{TIMES, Test};
 
 pub const TESTS: &[Test] = &[
@@ -230,7 +229,7 @@ fn dns(kernel: &mut Kernel) -> anyhow::Result<Vec<Dns>> {
     kernel.drain();
     let mut found = Vec::new();
     for bytes in kernel.of(std::process::id(), Kind::Dns) {
-        match dns::decode(&bytes)?.details {
+        match decode(Kind::Dns, &bytes)?.details {
             Details::Dns(dns) => found.push(*dns),
             other => anyhow::bail!("{other:?}"),
         }

@@ -9,13 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::tracers::open;
-use bpf_programs::wire::Kind;
+use bpf_programs::testing::Kind;
 use model::{Details, Identity, Open};
 use nix::fcntl::{OFlag, OpenHow};
 use nix::sys::stat::Mode;
 
-use crate::support::{Kernel, generation};
+use crate::support::{Kernel, decode, generation};
 use crate::{TIMES, Test};
 
 pub const TESTS: &[Test] = &[
@@ -40,7 +39,7 @@ fn own() -> u32 {
 fn asked_for(kernel: &Kernel, asked: &[u8]) -> anyhow::Result<Vec<(Identity, Open)>> {
     let mut found = Vec::new();
     for bytes in kernel.of(own(), Kind::Open) {
-        let record = open::decode(&bytes)?;
+        let record = decode(Kind::Open, &bytes)?;
         if let (Some(identity), Details::Open(open)) = (record.identity, record.details)
             && open.path_asked.as_bytes() == asked
         {
@@ -231,7 +230,7 @@ fn old_call(
     kernel.wait_for(pid, Kind::Exit, 1)?;
     let mut found = 0;
     for bytes in kernel.of(pid, Kind::Open) {
-        if let Details::Open(open) = open::decode(&bytes)?.details
+        if let Details::Open(open) = decode(Kind::Open, &bytes)?.details
             && open.path_asked.as_bytes() == path.as_os_str().as_bytes()
         {
             check_file(&open, path)?;
@@ -303,7 +302,7 @@ fn check_handles(kernel: &mut Kernel, said: &str, path: &Path, compat: bool) -> 
     kernel.drain();
     let mut counts = [0, 0];
     for bytes in kernel.of(pid.parse()?, Kind::Open) {
-        let record = open::decode(&bytes)?;
+        let record = decode(Kind::Open, &bytes)?;
         let Details::Open(open) = record.details else { anyhow::bail!("no open") };
         let Some(found) = &open.handle else { continue };
         ensure!(record.identity.is_some_and(|identity| identity.compat == compat));

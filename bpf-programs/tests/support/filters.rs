@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use aya::maps::lpm_trie::Key;
-use bpf_programs::wire::{self, CgroupKey, KEY_LIMIT, Kind, ProcessKey, RuleTest, Tree};
+use bpf_programs::testing::{CgroupKey, Header, KEY_LIMIT, Kind, ProcessKey, RuleField, RuleTest, Tree};
 
-use crate::support::{Kernel, Shared};
+use crate::support::{Kernel, Shared, decode};
 use crate::{TIMES, Test};
 
 pub const TESTS: &[Test] = &[
@@ -32,7 +32,7 @@ pub fn reach(
     act: impl FnOnce() -> anyhow::Result<u32>,
 ) -> anyhow::Result<()> {
     let [a, b] = [i64::MIN, i64::MAX].map(i64::cast_unsigned);
-    let rule = RuleTest { kinds: 1 << kind as u32, a, b, ..number(wire::FIELD_RET, 0) };
+    let rule = RuleTest { kinds: 1 << kind as u32, a, b, ..number(RuleField::Ret, 0) };
     kernel.tests.set(0, rule, 0)?;
     kernel.set(|settings| settings.set_rules(0, 1, 1, 0))?;
     let before = kernel.count(kind)?.filtered;
@@ -43,8 +43,12 @@ pub fn reach(
     kernel.set(|_| {})
 }
 
-fn number(field: u32, is: u32) -> RuleTest {
-    RuleTest { kinds: OPEN, a: is.into(), b: is.into(), field, last: 1, ..RuleTest::default() }
+fn number(field: RuleField, is: u32) -> RuleTest {
+    RuleTest { kinds: OPEN, a: is.into(), b: is.into(), last: 1, ..RuleTest::from(field) }
+}
+
+fn is_path(test: &RuleTest) -> bool {
+    test.field == RuleField::Path as u32
 }
 
 fn not(test: RuleTest) -> RuleTest {
@@ -67,7 +71,7 @@ impl Rig {
         for (at, test) in tests.iter().enumerate() {
             self.kernel.tests.set(at as u32, test, 0)?;
         }
-        let paths = tests.iter().filter(|test| test.field == wire::FIELD_PATH).count();
+        let paths = tests.iter().filter(|test| is_path(test)).count();
         self.kernel.set(|settings| settings.set_rules(0, early, tests.len(), paths))
     }
 
@@ -96,7 +100,7 @@ impl Rig {
     /// Checks that a rule that matches drops all opens of the file and counts them, and that one that does not
     /// drops none.
     fn holds(&mut self, test: RuleTest, path: &Path, expected: bool) -> anyhow::Result<()> {
-        self.go_by(&[test], usize::from(test.field != wire::FIELD_PATH))?;
+        self.go_by(&[test], usize::from(!is_path(&test)))?;
         let before = self.kernel.count(Kind::Open)?.filtered;
         let found = self.opens(path)?;
         ensure!(found == if expected { 0 } else { TIMES }, "{test:?}: {found}");
@@ -110,16 +114,16 @@ fn by_number() -> anyhow::Result<()> {
     let (mut rig, file) = (Rig::start()?, tempfile::NamedTempFile::new()?);
     let own = std::process::id();
     let numbers = [
-        (wire::FIELD_PID, own),
-        (wire::FIELD_UID, 0),
-        (wire::FIELD_PPID, nix::unistd::getppid().as_raw() as u32),
+        (RuleField::Pid, own),
+        (RuleField::Uid, 0),
+        (RuleField::Ppid, nix::unistd::getppid().as_raw() as u32),
     ];
     for (field, is) in numbers {
         rig.holds(number(field, is), file.path(), true)?;
         rig.holds(number(field, is + 1), file.path(), false)?;
     }
-    rig.holds(not(number(wire::FIELD_GID, 0)), file.path(), false)?;
-    rig.holds(not(number(wire::FIELD_GID, 77)), file.path(), true)
+    rig.holds(not(number(RuleField::Gid, 0)), file.path(), false)?;
+    rig.holds(not(number(RuleField::Gid, 77)), file.path(), true)
 }
 
 fn comm(text: &[u8], mask: usize) -> RuleTest {
@@ -128,7 +132,7 @@ fn comm(text: &[u8], mask: usize) -> RuleTest {
     bits[..mask].fill(0xff);
     let [a, b] = [0, 8].map(|at| u64::from_ne_bytes(std::array::from_fn(|byte| name[at + byte])));
     let [c, d] = [0, 8].map(|at| u64::from_ne_bytes(std::array::from_fn(|byte| bits[at + byte])));
-    RuleTest { kinds: OPEN, a, b, c, d, field: wire::FIELD_COMM, last: 1, ..RuleTest::default() }
+    RuleTest { kinds: OPEN, a, b, c, d, last: 1, ..RuleTest::from(RuleField::Comm) }
 }
 
 fn by_command() -> anyhow::Result<()> {
@@ -143,7 +147,7 @@ fn by_command() -> anyhow::Result<()> {
 fn by_result() -> anyhow::Result<()> {
     let (mut rig, folder) = (Rig::start()?, tempfile::tempdir()?);
     let enoent = (-2_i64).cast_unsigned();
-    let failed = RuleTest { a: enoent, b: enoent, ..number(wire::FIELD_RET, 0) };
+    let failed = RuleTest { a: enoent, b: enoent, ..number(RuleField::Ret, 0) };
     rig.holds(failed, &folder.path().join("not-there"), true)?;
     rig.holds(not(failed), &folder.path().join("not-there"), false)
 }
@@ -174,7 +178,7 @@ fn by_path() -> anyhow::Result<()> {
         bytes[..prefix.len()].copy_from_slice(prefix.as_bytes());
         let key = Key::new(8 * prefix.len() as u32, bytes);
         rig.kernel.path_sets.insert(&key, 4, 0)?;
-        let test = RuleTest { a: 4, ..number(wire::FIELD_PATH, 0) };
+        let test = RuleTest { a: 4, ..number(RuleField::Path, 0) };
         rig.holds(test, &file, expected)?;
         rig.holds(not(test), &file, !expected)?;
         rig.kernel.path_sets.remove(&key)?;
@@ -185,11 +189,11 @@ fn by_path() -> anyhow::Result<()> {
 /// The agent sets what is known of a cgroup; nothing matches a cgroup that is not known.
 fn by_cgroup() -> anyhow::Result<()> {
     let (mut rig, file) = (Rig::start()?, tempfile::NamedTempFile::new()?);
-    let test = RuleTest { a: 4, ..number(wire::FIELD_CGROUP_SET, 0) };
+    let test = RuleTest { a: 4, ..number(RuleField::CgroupSet, 0) };
     rig.holds(test, file.path(), false)?;
     rig.holds(not(test), file.path(), false)?;
     let records = rig.kernel.of(std::process::id(), Kind::Open);
-    let header = wire::Header::parse(records.last().context("nothing was opened")?)?;
+    let header = Header::parse(records.last().context("nothing was opened")?)?;
     let key = CgroupKey { id: header.cgroup_id, hierarchy: header.hierarchy, pad: 0 };
     for (sets, expected) in [(4, true), (7, true), (3, false)] {
         rig.kernel.cgroup_sets.insert(key, sets, 0)?;
@@ -204,11 +208,11 @@ fn by_cgroup() -> anyhow::Result<()> {
 fn by_descent() -> anyhow::Result<()> {
     const GENERATION: u64 = 7;
     let (mut rig, file) = (Rig::start()?, tempfile::NamedTempFile::new()?);
-    let test = RuleTest { a: 2, b: GENERATION, ..number(wire::FIELD_TREE, 0) };
+    let test = RuleTest { a: 2, b: GENERATION, ..number(RuleField::Tree, 0) };
     rig.holds(test, file.path(), false)?;
     rig.holds(not(test), file.path(), false)?;
     let records = rig.kernel.of(std::process::id(), Kind::Open);
-    let header = wire::Header::parse(records.last().context("nothing was opened")?)?;
+    let header = Header::parse(records.last().context("nothing was opened")?)?;
     let key = ProcessKey { start_ns: header.start_ns, pid: header.pid, pad: 0 };
     let tree = |bits, generation| Tree { generation, bits, depth: 3, pad: 0 };
     for (bits, expected) in [(2, true), (3, true), (1, false)] {
@@ -245,7 +249,7 @@ fn opens_below(rig: &mut Rig, path: &Path) -> anyhow::Result<usize> {
     rig.kernel.wait_for(pid, Kind::Exit, 1)?;
     let mut pids = vec![pid];
     for clone in rig.kernel.of(pid, Kind::Clone) {
-        if let model::Details::Clone(clone) = bpf_programs::tracers::clone::decode(&clone)?.details {
+        if let model::Details::Clone(clone) = decode(Kind::Clone, &clone)?.details {
             pids.push(clone.child_pid);
         }
     }
@@ -257,7 +261,7 @@ fn opens_below(rig: &mut Rig, path: &Path) -> anyhow::Result<usize> {
 fn all_of_a_rule() -> anyhow::Result<()> {
     let (mut rig, file) = (Rig::start()?, tempfile::NamedTempFile::new()?);
     let first = |test: RuleTest| RuleTest { last: 0, ..test };
-    let (us, nobody) = (number(wire::FIELD_PID, std::process::id()), number(wire::FIELD_UID, 65_534));
+    let (us, nobody) = (number(RuleField::Pid, std::process::id()), number(RuleField::Uid, 65_534));
     let rules: [(&[RuleTest], usize); 4] = [
         (&[first(us), nobody], TIMES),
         (&[first(us), not(nobody)], 0),
@@ -274,7 +278,7 @@ fn all_of_a_rule() -> anyhow::Result<()> {
 
 /// A filtered lifecycle record is sent all the same, without its tracer's flag.
 fn lifecycle() -> anyhow::Result<()> {
-    let all = RuleTest { kinds: 1 << Kind::Exec as u32, b: u32::MAX.into(), ..number(wire::FIELD_PID, 0) };
+    let all = RuleTest { kinds: 1 << Kind::Exec as u32, b: u32::MAX.into(), ..number(RuleField::Pid, 0) };
     let Rig { mut kernel, .. } = {
         let mut rig = Rig::start()?;
         rig.go_by(&[all], 1)?;
@@ -285,7 +289,7 @@ fn lifecycle() -> anyhow::Result<()> {
     let pid = child.id();
     child.wait()?;
     let records = kernel.wait_for(pid, Kind::Exec, 1)?;
-    ensure!(records.iter().all(|record| !wire::Header::parse(record).is_ok_and(|header| header.is_traced())));
+    ensure!(records.iter().all(|record| !Header::parse(record).is_ok_and(|header| header.is_traced())));
     let count = kernel.count(Kind::Exec)?;
     ensure!(count.filtered > 0 && count.filtered <= count.seen, "{count:?}");
     ensure!(kernel.count(Kind::Exit)?.filtered == 0);

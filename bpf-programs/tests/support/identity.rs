@@ -8,14 +8,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::tracers::{open, truncate};
-use bpf_programs::wire::Kind;
+use bpf_programs::testing::Kind;
 use model::{Details, File, Fs, Layer, Open};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::Test;
-use crate::support::{Kernel, generation};
+use crate::support::{Kernel, decode, generation};
 
 pub const TESTS: &[Test] = &[
     ("identity_by_all_names", all_names),
@@ -45,7 +44,7 @@ fn opens(kernel: &mut Kernel, asked: &Path) -> anyhow::Result<Vec<Open>> {
     kernel.drain();
     let mut found = Vec::new();
     for bytes in kernel.of(std::process::id(), Kind::Open) {
-        if let Details::Open(open) = open::decode(&bytes)?.details
+        if let Details::Open(open) = decode(Kind::Open, &bytes)?.details
             && open.path_asked.as_bytes() == asked.as_os_str().as_bytes()
         {
             found.push(*open);
@@ -123,10 +122,8 @@ fn all_names() -> anyhow::Result<()> {
 }
 
 fn fs_of(kernel: &Kernel, kind: Kind) -> anyhow::Result<Vec<Fs>> {
-    let records = kernel
-        .of(std::process::id(), kind)
-        .into_iter()
-        .map(|bytes| Ok((truncate::TRACER.decode)(&bytes)?.details));
+    let records =
+        kernel.of(std::process::id(), kind).into_iter().map(|bytes| Ok(decode(kind, &bytes)?.details));
     let all: Vec<Details> = records.collect::<anyhow::Result<_>>()?;
     Ok(all
         .into_iter()
@@ -269,7 +266,7 @@ fn inside() -> anyhow::Result<()> {
     kernel.drain();
     let mut found = 0;
     for bytes in kernel.all(Kind::Open) {
-        let record = open::decode(&bytes)?;
+        let record = decode(Kind::Open, &bytes)?;
         if let (Some(who), Details::Open(open)) = (record.identity, record.details)
             && open.path_asked.as_str() == "/proc/self/inside-1"
         {

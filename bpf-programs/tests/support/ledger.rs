@@ -7,10 +7,10 @@ use std::path::Path;
 use std::thread;
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::wire::Kind;
+use bpf_programs::testing::Kind;
 use model::details::{Direction, Usage};
 
-use crate::support::Kernel;
+use crate::support::{Kernel, decode};
 use crate::usage::{fill, perl, reported, sums};
 use crate::{TIMES, Test};
 
@@ -115,10 +115,7 @@ fn close_and_exec() -> anyhow::Result<()> {
     ensure!(held.iter().all(|usage| (usage.bytes, usage.calls) == (10, 1)), "{held:?}");
     let other = of_path(&reported, "other");
     ensure!(other.len() == 1 && (other[0].bytes, other[0].calls) == (5, 1), "{other:?}");
-    let named = kernel
-        .of(pid, Kind::Usage)
-        .into_iter()
-        .map(|bytes| Ok(bpf_programs::tracers::usage::decode(&bytes)?));
+    let named = kernel.of(pid, Kind::Usage).into_iter().map(|bytes| Ok(decode(Kind::Usage, &bytes)?));
     for record in named.collect::<anyhow::Result<Vec<_>>>()? {
         let identity = record.identity.context("no identity")?;
         let model::Details::Usage(usage) = record.details else { anyhow::bail!("no usage") };
@@ -153,7 +150,7 @@ fn users() -> anyhow::Result<()> {
     let times = TIMES as u64;
     let mut found = Vec::new();
     for bytes in kernel.all(Kind::Usage) {
-        let record = bpf_programs::tracers::usage::decode(&bytes)?;
+        let record = decode(Kind::Usage, &bytes)?;
         let identity = record.identity.context("no identity")?;
         if identity.ppid == pid {
             let model::Details::Usage(usage) = record.details else { anyhow::bail!("no usage") };

@@ -12,16 +12,14 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::catalog::tracers;
-use bpf_programs::syscalls::{self, Compat};
-use bpf_programs::wire::Kind;
+use bpf_programs::testing::{self, Compat, Kind};
 use model::{Details, Fs};
 use serde_json::{Value, json};
 
 use cases::{ATTRS, Case, LINKS, MKDIRS, MOUNTS, RENAMES, TRUNCATES, UNLINKS};
 
 use crate::compat;
-use crate::support::{Kernel, fields, generation};
+use crate::support::{Kernel, decode, fields, generation};
 use crate::{TIMES, Test, filters};
 
 pub const TESTS: &[Test] = &[
@@ -87,8 +85,8 @@ fn each(kind: Kind, cases: &[Case]) -> anyhow::Result<()> {
         kernel.drain();
         check(case, kind, reported(&kernel, pid, kind, call)?, folder.path(), None).context(*call)?;
         filters::reach(&mut kernel, kind, run).context(*call)?;
-        let calls = syscalls::named(call).context(*call)?.compat;
-        for one in calls {
+        let calls = testing::compat(call).context(*call)?;
+        for one in &calls {
             let wide_at = if *call == "fallocate" { 2 } else { 1 };
             let as_32 = |arguments| compat::perl(one, arguments, wide_at);
             let become_user = |user| format!("call32(208, -1, {user}, -1)");
@@ -110,10 +108,9 @@ type Reported = (bool, u32, Fs);
 
 /// Returns the records of a call by this process, in order.
 fn reported(kernel: &Kernel, pid: u32, kind: Kind, call: &str) -> anyhow::Result<Vec<Reported>> {
-    let decode = tracers().find(|tracer| tracer.kind == kind).context("no tracer")?.decode;
     let mut found = Vec::new();
     for bytes in kernel.of(pid, kind) {
-        let record = decode(&bytes)?;
+        let record = decode(kind, &bytes)?;
         let identity = record.identity.context("no identity")?;
         match record.details {
             Details::Fs(fs) if fs.call == call && !is_preparation(&fs) => {
@@ -157,7 +154,7 @@ fn check(
         let mut expected = serde_json::from_str(fields)?;
         fill(&mut expected, folder)?;
         expected["call"] = json!(call);
-        if as_32.is_some_and(Compat::is_short) {
+        if as_32.is_some_and(|one| one.is_short) {
             expected["flags"] = json!([]);
         }
         let mut path = [folder.as_os_str().as_encoded_bytes(), fname.as_bytes()].concat();

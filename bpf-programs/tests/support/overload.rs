@@ -7,12 +7,15 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use anyhow::ensure;
-use bpf_programs::catalog::tracers;
-use bpf_programs::wire::Kind;
+use bpf_programs::testing::Kind;
+use bpf_programs::tracers;
 
 use crate::ledger::of_file;
 use crate::support::{Kernel, SMALL_RING};
 use crate::{TIMES, Test};
+
+/// Kinds of records in the lifecycle ring.
+const LIFECYCLE: [Kind; 3] = [Kind::Exec, Kind::Clone, Kind::Exit];
 
 pub const TESTS: &[Test] = &[
     ("ledger_waits_for_room_in_the_ring", no_room),
@@ -63,7 +66,7 @@ fn storm() -> anyhow::Result<()> {
     let (_, taken) = kernel.drain();
     let open = kernel.count(Kind::Open)?;
     let (mut seen, mut lost) = (0, 0);
-    for tracer in tracers().filter(|tracer| !tracer.kind.is_lifecycle()) {
+    for tracer in tracers().filter(|tracer| !LIFECYCLE.contains(&tracer.kind)) {
         let count = kernel.count(tracer.kind)?;
         seen += count.seen;
         lost += count.lost;
@@ -79,8 +82,8 @@ fn sampled() -> anyhow::Result<()> {
     const USER: u32 = 64_998;
     let mut kernel = Kernel::small()?;
     kernel.set(|settings| {
-        settings.set_uids(&[USER]);
-        settings.set_sampling(8, [Kind::Open].into_iter());
+        (settings.uids[0], settings.uid_count) = (USER, 1);
+        (settings.sample, settings.sampled) = (8, 1 << Kind::Open as u32);
         settings.sample_at = SMALL_RING / 2;
     })?;
     // Events of the loading itself.

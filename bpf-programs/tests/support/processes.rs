@@ -5,11 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::tracers::{clone, exec, exit, lifecycle};
-use bpf_programs::wire::{Header, Kind};
+use bpf_programs::testing::{Header, Kind, apply};
 use model::{Details, ExecId, ProcessTable};
 
-use crate::support::Kernel;
+use crate::support::{Kernel, decode};
 use crate::{TIMES, Test};
 
 pub const TESTS: &[Test] = &[
@@ -41,7 +40,7 @@ fn run(command: &mut Command) -> anyhow::Result<u32> {
 fn exec_of(kernel: &mut Kernel, pid: u32) -> anyhow::Result<model::Exec> {
     let found = kernel.wait_for(pid, Kind::Exec, 1)?;
     ensure!(found.len() == 1, "{}", found.len());
-    match exec::decode(&found[0])?.details {
+    match decode(Kind::Exec, &found[0])?.details {
         Details::Exec(exec) => Ok(*exec),
         other => anyhow::bail!("{other:?}"),
     }
@@ -60,7 +59,7 @@ fn exec_fields() -> anyhow::Result<()> {
         ensure!(exec.path_asked.as_str() == "/bin/true", "{exec:?}");
         ensure!(Path::new(exec.exe.as_str()) == program, "{exec:?}");
         ensure!(Path::new(exec.cwd.as_str()) == folder.path(), "{exec:?}");
-        let record = exec::decode(&kernel.of(pid, Kind::Exec)[0])?;
+        let record = decode(Kind::Exec, &kernel.of(pid, Kind::Exec)[0])?;
         let identity = record.identity.context("identity")?;
         ensure!((identity.pid, identity.tid, identity.ppid) == (pid, pid, own()), "{identity:?}");
         ensure!(identity.comm.as_str() == "true" && identity.uid == 0, "{identity:?}");
@@ -75,7 +74,7 @@ fn short_lives() -> anyhow::Result<()> {
     let mut numbers = Vec::new();
     let mut ended = 0;
     for bytes in kernel.all(Kind::Exec) {
-        let record = exec::decode(&bytes)?;
+        let record = decode(Kind::Exec, &bytes)?;
         let identity = record.identity.context("identity")?;
         let Details::Exec(exec) = record.details else { continue };
         if identity.ppid != pid || exec.path_asked.as_str() != "/bin/true" {
@@ -174,7 +173,7 @@ fn check_denied(
     kernel.wait_for(pid, Kind::Exit, 1)?;
     let mut failed = 0;
     for bytes in kernel.of(pid, Kind::Exec) {
-        let record = exec::decode(&bytes)?;
+        let record = decode(Kind::Exec, &bytes)?;
         let Details::Exec(exec) = record.details else { anyhow::bail!("no exec") };
         // Perl itself was searched for in several folders.
         if exec.ret == 0 || exec.path_asked.as_str().ends_with("/perl") {
@@ -213,7 +212,7 @@ fn of_memory() -> anyhow::Result<()> {
     kernel.wait_for(pid, Kind::Exit, 1)?;
     let mut counts = [0, 0];
     for bytes in kernel.all(Kind::Exec) {
-        let record = exec::decode(&bytes)?;
+        let record = decode(Kind::Exec, &bytes)?;
         let Details::Exec(exec) = record.details else { anyhow::bail!("no exec") };
         if record.identity.is_none_or(|identity| identity.ppid != pid) {
             continue;
@@ -241,7 +240,7 @@ fn clones() -> anyhow::Result<()> {
     kernel.wait_for(own(), Kind::Clone, 2 * TIMES)?;
     let (mut processes, mut threads) = (Vec::new(), 0);
     for bytes in kernel.of(own(), Kind::Clone) {
-        let record = clone::decode(&bytes)?;
+        let record = decode(Kind::Clone, &bytes)?;
         let Details::Clone(clone) = record.details else { continue };
         ensure!(clone.child_start_ns > 0 && clone.flags.is_some(), "{clone:?}");
         let flag = clone.flags.context("flags")? & libc::CLONE_THREAD as u64 != 0;
@@ -269,7 +268,7 @@ fn exits() -> anyhow::Result<()> {
             let pid = run(Command::new("/bin/sh").args(["-c", script]))?;
             let found = kernel.wait_for(pid, Kind::Exit, 1)?;
             ensure!(found.len() == 1, "{}", found.len());
-            let record = exit::decode(&found[0])?;
+            let record = decode(Kind::Exit, &found[0])?;
             let Details::Exit(exit) = record.details else { continue };
             ensure!((exit.code, exit.signal, exit.core_dumped) == (code, signal, false), "{exit:?}");
             ensure!((1..10_000_000_000).contains(&exit.duration_ns), "{exit:?}");
@@ -294,7 +293,7 @@ fn threads() -> anyhow::Result<()> {
         let found = kernel.wait_for(pid, Kind::Exit, 1)?;
         kernel.drain();
         ensure!(found.len() == 1 && kernel.of(pid, Kind::Exit).len() == 1, "{}", found.len());
-        let record = exit::decode(&found[0])?;
+        let record = decode(Kind::Exit, &found[0])?;
         ensure!(matches!(record.details, Details::Exit(exit) if exit.code == 5), "{record:?}");
     }
     Ok(())
@@ -313,7 +312,7 @@ fn table() -> anyhow::Result<()> {
     let table = ProcessTable::default();
     let mut id = None;
     for record in kernel.processes()? {
-        lifecycle::apply(&table, &record)?;
+        apply(&table, &record)?;
         let header = Header::parse(&record)?;
         if header.pid == pid {
             id = Some(ExecId { pid, start_ns: header.start_ns });
@@ -332,7 +331,7 @@ fn table() -> anyhow::Result<()> {
     kernel.wait_for(pid, Kind::Exit, 1)?;
     let moved = kernel.of(pid, Kind::Chdir);
     ensure!(moved.len() == 1, "{}", moved.len());
-    lifecycle::apply(&table, &moved[0])?;
+    apply(&table, &moved[0])?;
     let after = table.latest(id).context("gone")?;
     ensure!(after.cwd.as_ref().context("cwd")?.as_str() == "/proc" && after.exe == before.exe, "{after:?}");
     Ok(())

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use anyhow::ensure;
-use bpf_programs::wire::Kind;
+use bpf_programs::testing::Kind;
 
 use crate::support::Kernel;
 use crate::{TIMES, Test};

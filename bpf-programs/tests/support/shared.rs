@@ -3,7 +3,8 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard};
 
-use bpf_programs::wire::{self, COUNT_SLOTS, Kind};
+use bpf_programs::testing::{Kind, wait_for_programs};
+use bpf_programs::tracers;
 use model::lock::lock;
 
 use super::{DATA_RING, ENTRIES, Kernel, tier};
@@ -78,20 +79,17 @@ impl Kernel {
             }
         }
         // Flows of closed sockets, which would otherwise end during a later test.
-        for flow in self.flows.keys().filter_map(Result::ok).collect::<Vec<_>>() {
-            // An entry may be gone already.
-            let _ = self.flows.remove(&flow);
-        }
+        self.object.forget_flows();
         // Counters are compared from here on.
         self.set(|settings| settings.enabled = 0)?;
-        wire::wait_for_programs()?;
+        wait_for_programs()?;
         self.drain();
         self.drain_second();
         self.records.clear();
         self.before.clear();
-        for slot in 0..COUNT_SLOTS {
-            let count = self.counted(slot)?;
-            self.before.insert(slot, count);
+        for tracer in tracers() {
+            let count = self.counted(tracer.kind)?;
+            self.before.insert(tracer.kind, count);
         }
         self.set(|_| {})
     }

@@ -4,13 +4,12 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpList
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use anyhow::ensure;
-use bpf_programs::tracers::connect::TRACER;
-use bpf_programs::wire::Kind;
+use bpf_programs::testing::Kind;
 use model::{Details, Ends, Socket};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, socket};
 
-use crate::support::Kernel;
+use crate::support::{Kernel, decode};
 use crate::{TIMES, Test};
 
 pub const TESTS: &[Test] = &[
@@ -31,7 +30,7 @@ fn to_port(kernel: &mut Kernel, port: u16) -> anyhow::Result<Vec<Socket>> {
     kernel.drain();
     let mut found = Vec::new();
     for bytes in kernel.of(own(), Kind::Connect) {
-        if let Details::Socket(connect) = (TRACER.decode)(&bytes)?.details
+        if let Details::Socket(connect) = decode(Kind::Connect, &bytes)?.details
             && matches!(connect.ends, Ends::Inet { remote: Some((_, to)), .. } if to == port)
         {
             found.push(*connect);

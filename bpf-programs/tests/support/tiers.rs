@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::catalog::tracers;
-use bpf_programs::tier::Tier;
-use bpf_programs::wire::Kind;
+use bpf_programs::Tier;
+use bpf_programs::testing::Kind;
+use bpf_programs::tracers;
 use model::{Extended, Record};
 use serde_json::{Value, json};
 

@@ -8,12 +8,11 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::catalog::tracers;
-use bpf_programs::wire::Kind;
+use bpf_programs::testing::Kind;
 use model::{Details, Dns, Record, Transfer};
 
 use crate::ledger::flush_both_buffers;
-use crate::support::Kernel;
+use crate::support::{Kernel, decode};
 use crate::usage::{self, Sums};
 use crate::{TIMES, Test};
 
@@ -185,10 +184,9 @@ fn slots() -> anyhow::Result<()> {
 
 /// Returns the records of one case's calls.
 fn reported(kernel: &Kernel, pid: u32, kind: Kind, case: &str) -> anyhow::Result<Vec<Record>> {
-    let decode = tracers().find(|tracer| tracer.kind == kind).context("no tracer")?.decode;
     let mut found = Vec::new();
     for bytes in kernel.of(pid, kind) {
-        let record = decode(&bytes)?;
+        let record = decode(kind, &bytes)?;
         let wanted = match &record.details {
             Details::Open(open) => match case {
                 "openat" => open.mode == 0o640,

@@ -6,12 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::ensure;
-use bpf_programs::tracers::usage::decode;
-use bpf_programs::wire::Kind;
+use bpf_programs::testing::Kind;
 use model::Details;
 use model::details::{Direction, Usage};
 
-use crate::support::Kernel;
+use crate::support::{Kernel, decode};
 use crate::{TIMES, Test};
 
 pub const TESTS: &[Test] = &[("usage_each_way", each_way)];
@@ -179,7 +178,7 @@ pub fn perl(script: &str, folder: &Path) -> anyhow::Result<u32> {
 pub fn reported(kernel: &Kernel, pid: u32) -> anyhow::Result<Vec<Usage>> {
     let mut reported = Vec::new();
     for bytes in kernel.of(pid, Kind::Usage) {
-        match decode(&bytes)?.details {
+        match decode(Kind::Usage, &bytes)?.details {
             Details::Usage(usage) => reported.push(*usage),
             other => anyhow::bail!("{other:?}"),
         }

@@ -22,7 +22,7 @@ pub(super) fn implied(file: &Layer, folder: &Path) -> Vec<(Key, Value)> {
     let mut implied: Vec<(Key, Value)> = Vec::new();
     let mut add =
         |key: &str, value: Value| implied.push((key.split('.').map(str::to_owned).collect(), value));
-    for tracer in bpf_programs::catalog::tracers() {
+    for tracer in bpf_programs::tracers() {
         match NAMES.iter().find(|(name, _)| *name == tracer.name) {
             Some((name, stored_as)) => add(&format!("tracer.{name}.name"), (*stored_as).into()),
             // duetector has no such tracer.

@@ -7,7 +7,7 @@ const SPELLED: usize = 8;
 
 impl Btf {
     /// Writes the type in C: `unsigned int`, `char[16]`, `struct task *`; a malformed one as a question mark.
-    pub fn c_name(&self, id: TypeId) -> String {
+    pub(crate) fn c_name(&self, id: TypeId) -> String {
         self.spell(id, SPELLED)
     }
 

@@ -14,7 +14,7 @@ impl Btf {
     ///
     /// # Errors
     /// If the type information is malformed.
-    pub fn parse(data: &[u8]) -> Result<Self, LayoutError> {
+    pub(crate) fn parse(data: &[u8]) -> Result<Self, LayoutError> {
         let header = Words { data };
         if data.len() < HEADER || data[..2] == MAGIC.to_be_bytes() {
             return Err(malformed("the header is truncated, or has another byte order"));

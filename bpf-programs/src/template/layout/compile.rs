@@ -12,7 +12,7 @@ use super::shape::{Field, Names};
 use crate::template::btf::{Btf, Member, Type, TypeId};
 
 /// Size limit of a record: what a perf buffer can carry.
-pub const RECORD_LIMIT: usize = 64 << 10;
+pub(crate) const RECORD_LIMIT: usize = 64 << 10;
 /// Limit of structs in structs and arrays in arrays.
 pub(crate) const DEPTH_LIMIT: usize = 32;
 /// Limit of all fields, nested ones included.

@@ -10,7 +10,7 @@ use super::shape::{Field, Load, Scalar, Shape, Span};
 
 /// Converts kernel times to local wall time, with the present clocks and time zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Clocks {
+pub(crate) struct Clocks {
     /// The boot clock.
     pub boot: BootClock,
     /// Nanoseconds spent in suspend: the distance from the monotonic clock to the boot clock.

@@ -144,7 +144,7 @@ fn listed(names: &[String]) -> String {
 
 /// Why one record can't be decoded.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum DecodeError {
+pub(crate) enum DecodeError {
     /// Fewer bytes than the struct has.
     #[error("decode {record}: the record has {found} bytes, but the struct has {expected}")]
     Short {

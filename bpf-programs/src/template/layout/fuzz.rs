@@ -7,7 +7,7 @@ const STRUCTS: usize = 64;
 
 /// Reads `data` as an object, else as bare type information; lays out the structs that it finds and decodes
 /// `data` itself by each layout. Returns the number of layouts. Must return soon, whatever the bytes.
-pub fn fuzz_target(data: &[u8]) -> usize {
+pub(crate) fn fuzz_target(data: &[u8]) -> usize {
     let Ok(types) = Types::of_object(data).or_else(|_| Types::of_btf(data)) else { return 0 };
     let hints = Hints::default();
     let names = types.structs();

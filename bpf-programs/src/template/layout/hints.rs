@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// The `rename` and `show` tables of a template.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hints {
+pub(crate) struct Hints {
     /// New names, by field; nested fields by dotted path: `task.pid = "pid"` moves one to the top, `task.pid =
     /// "task.id"` renames it inside its struct.
     #[serde(default)]
@@ -21,7 +21,7 @@ pub struct Hints {
 /// Presentation of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Show {
+pub(crate) enum Show {
     /// A number, whatever its name suggests.
     Number,
     /// `0x1f`; byte arrays as hex digits.
@@ -52,7 +52,7 @@ pub enum Show {
 
 impl Show {
     /// Returns the value as a configuration has it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Number => "number",
             Self::Hex => "hex",
@@ -138,7 +138,7 @@ fn moment(name: &str) -> Option<Show> {
 /// The `record` of a template: the struct or structs of a ring's records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum RecordChoice {
+pub(crate) enum RecordChoice {
     /// A single struct: `record = "struct event"`.
     Named(String),
     /// Several, distinguished by a field at the same offset in all of them: `record = { kind = "type", 1 =
@@ -148,7 +148,7 @@ pub enum RecordChoice {
 
 /// Several structs, distinguished by a field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Kinds {
+pub(crate) struct Kinds {
     /// The field that distinguishes them.
     pub kind: String,
     /// The structs by that field's value: a number, or the name of an enum's constant.

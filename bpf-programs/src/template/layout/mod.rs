@@ -13,18 +13,18 @@ mod compile;
 mod decode;
 mod describe;
 mod error;
-pub mod fuzz;
+pub(crate) mod fuzz;
 mod hints;
 mod kinds;
 mod measure;
 mod shape;
 mod types;
 
-pub use compile::RECORD_LIMIT;
-pub use decode::Clocks;
-pub use describe::FieldLine;
-pub use error::{DecodeError, LayoutError};
-pub use hints::{Hints, Kinds, RecordChoice, Show};
+pub(crate) use compile::RECORD_LIMIT;
+pub(crate) use decode::Clocks;
+pub(crate) use describe::FieldLine;
+pub(crate) use error::{DecodeError, LayoutError};
+pub(crate) use hints::{Hints, RecordChoice, Show};
 use serde_json::{Map, Value};
 
 use crate::template::btf::Btf;
@@ -32,10 +32,10 @@ use compile::Record;
 use kinds::KindSelector;
 
 /// Fields of a record, as [`model::Details::Fields`] has them.
-pub type Fields = Map<String, Value>;
+pub(crate) type Fields = Map<String, Value>;
 
 #[derive(Clone, Debug)]
-pub struct Types {
+pub(crate) struct Types {
     btf: Btf,
 }
 
@@ -44,7 +44,7 @@ impl Types {
     ///
     /// # Errors
     /// The file is no eBPF object, has no type information, or it is malformed.
-    pub fn of_object(elf: &[u8]) -> Result<Self, LayoutError> {
+    pub(crate) fn of_object(elf: &[u8]) -> Result<Self, LayoutError> {
         Ok(Self { btf: Btf::of_object(elf)? })
     }
 
@@ -52,7 +52,7 @@ impl Types {
     ///
     /// # Errors
     /// If the type information is malformed.
-    pub fn of_btf(btf: &[u8]) -> Result<Self, LayoutError> {
+    pub(crate) fn of_btf(btf: &[u8]) -> Result<Self, LayoutError> {
         Ok(Self { btf: Btf::parse(btf)? })
     }
 
@@ -61,7 +61,7 @@ impl Types {
     ///
     /// # Errors
     /// No struct, or more than one, has that name; a field can't be decoded; a hint does not fit.
-    pub fn record(&self, name: Option<&str>, hints: &Hints) -> Result<Layout, LayoutError> {
+    pub(crate) fn record(&self, name: Option<&str>, hints: &Hints) -> Result<Layout, LayoutError> {
         match name {
             Some(name) => self.layout(Some(&RecordChoice::Named(name.to_owned())), None, hints),
             None => self.layout(None, None, hints),
@@ -72,7 +72,7 @@ impl Types {
     ///
     /// # Errors
     /// As for [`Types::record`].
-    pub fn layout(
+    pub(crate) fn layout(
         &self,
         choice: Option<&RecordChoice>,
         map: Option<&str>,
@@ -97,13 +97,13 @@ impl Types {
     }
 
     /// Returns the structs that the object declares to be records, as `record` can name them.
-    pub fn candidates(&self) -> Vec<String> {
+    pub(crate) fn candidates(&self) -> Vec<String> {
         let found = choose::candidates(&self.btf, None).unwrap_or_default();
         found.into_iter().map(|(_, name)| name).collect()
     }
 
     /// Returns all structs that `record` can name, those declared to be records first.
-    pub fn structs(&self) -> Vec<String> {
+    pub(crate) fn structs(&self) -> Vec<String> {
         choose::structs_of(&self.btf).unwrap_or_default()
     }
 }
@@ -132,7 +132,7 @@ fn check_hints(records: &[Record], hints: &Hints) -> Result<(), LayoutError> {
 
 /// Decodes the records of a ring.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// The structs; at least one.
     records: Vec<Record>,
     /// Chooses the struct of a record, if there are several.
@@ -144,7 +144,7 @@ impl Layout {
     ///
     /// # Errors
     /// There are too few bytes, or the record is of a kind that the configuration does not name.
-    pub fn decode(&self, bytes: &[u8], clocks: &Clocks) -> Result<Fields, DecodeError> {
+    pub(crate) fn decode(&self, bytes: &[u8], clocks: &Clocks) -> Result<Fields, DecodeError> {
         let index = self.selector.as_ref().map_or(Ok(0), |selector| selector.select(bytes))?;
         let short = |record: &Record| DecodeError::Short {
             record: record.name.clone(),
@@ -159,12 +159,15 @@ impl Layout {
     }
 
     /// Iterates over the structs: name, size, fields.
-    pub fn describe(&self) -> impl Iterator<Item = (&str, usize, &[FieldLine])> {
+    pub(crate) fn describe(&self) -> impl Iterator<Item = (&str, usize, &[FieldLine])> {
         self.records.iter().map(|record| (record.name.as_str(), record.size, record.lines.as_slice()))
     }
 
     /// Returns the largest number of bytes that a record needs.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.records.iter().map(|record| record.size).max().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

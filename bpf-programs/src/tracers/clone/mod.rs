@@ -38,7 +38,7 @@ pub(crate) fn is_thread(raw: &CloneRecord) -> bool {
 ///
 /// # Errors
 /// The bytes are not such a record.
-pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, _) = parse(bytes)?;
     Ok(Record {
         at: Moment::Boot(raw.header.at()),

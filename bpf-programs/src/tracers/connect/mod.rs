@@ -23,7 +23,7 @@ pub(crate) const STATE: Program = Program {
     without: Some("results of connections that nobody waited for"),
 };
 
-pub const TRACER: Tracer = Tracer {
+pub(crate) const TRACER: Tracer = Tracer {
     name: "connect",
     kind: Kind::Connect,
     programs: &[EXIT, STATE, uring::SUBMIT, uring_sock::COMPLETE],

@@ -106,7 +106,7 @@ fn code_text(code: u8) -> &'static str {
 ///
 /// # Panics
 /// The result is longer than the datagram allows, or is not plain text.
-pub fn fuzz_target(datagram: &[u8]) {
+pub(crate) fn fuzz_target(datagram: &[u8]) {
     let Some(message) = parse(datagram) else { return };
     assert!(datagram.len() >= HEADER, "a message without a header");
     assert!(message.name.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{:?}", message.name);

@@ -14,7 +14,7 @@ use crate::programs::Tracer;
 use crate::tracers::{sock, udp};
 use crate::wire::{Family, Kind, SockRecord, TEXT_CUT, TEXT_UNREADABLE, WireError, view};
 
-pub use message::fuzz_target;
+pub(crate) use message::fuzz_target;
 
 pub(crate) const TRACER: Tracer = Tracer { name: "dns", kind: Kind::Dns, programs: udp::PROGRAMS, decode };
 
@@ -22,7 +22,7 @@ pub(crate) const TRACER: Tracer = Tracer { name: "dns", kind: Kind::Dns, program
 ///
 /// # Errors
 /// The bytes are not such a record.
-pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, mut texts) = view::<SockRecord>(bytes, Family::Dns)?;
     let datagram = texts.take(raw.name)?;
     texts.take(raw.base)?;

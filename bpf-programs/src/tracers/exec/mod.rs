@@ -57,7 +57,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(ExecRecord, ExecTexts<'_>), WireErr
 ///
 /// # Errors
 /// The bytes are not such a record.
-pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, texts) = parse(bytes)?;
     let (asked, cwd) = (texts.asked, text::path(texts.cwd));
     let known = raw.file.known != 0;

@@ -24,7 +24,7 @@ pub(crate) const TRACER: Tracer = Tracer {
 ///
 /// # Errors
 /// The bytes are not such a record.
-pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, texts) = view::<ExitRecord>(bytes, Family::Exit)?;
     texts.end()?;
     Ok(Record {

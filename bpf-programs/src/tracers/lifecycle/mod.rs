@@ -19,7 +19,7 @@ use crate::wire::{
 };
 
 /// Programs that only feed the process table.
-pub const PROGRAMS: &[Program] = &[
+pub(crate) const PROGRAMS: &[Program] = &[
     Program {
         name: "chdir_exit",
         hook: Hook::SyscallExits(Stage::Events, &[CHDIR, FCHDIR]),
@@ -33,7 +33,7 @@ pub const PROGRAMS: &[Program] = &[
 ];
 
 /// The iterator over existing processes.
-pub const PROCESSES: Program =
+pub(crate) const PROCESSES: Program =
     Program { name: "processes", hook: Hook::TaskIterator, without: Some("processes older than the agent") };
 
 /// Applies a record of the lifecycle ring, or of the iterator, to the table.

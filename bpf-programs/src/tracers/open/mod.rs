@@ -33,7 +33,7 @@ pub(crate) const TRACER: Tracer = Tracer {
 ///
 /// # Errors
 /// The bytes are not such a record.
-pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, mut texts) = view::<OpenRecord>(bytes, Family::Open)?;
     let (asked, path) = (texts.take(raw.asked)?, texts.take(raw.path)?);
     texts.end()?;

@@ -11,7 +11,7 @@ use crate::tracers::fs;
 use crate::tracers::uring;
 use crate::wire::Kind;
 
-pub const TRACER: Tracer = Tracer {
+pub(crate) const TRACER: Tracer = Tracer {
     name: "truncate",
     kind: Kind::Truncate,
     programs: &[

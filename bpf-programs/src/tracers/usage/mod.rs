@@ -24,7 +24,7 @@ use crate::tracers::uring;
 use crate::wire::{Family, Kind, UsageRecord, WireError, view};
 
 /// The catalogue entry of the tracer.
-pub const TRACER: Tracer = Tracer {
+pub(crate) const TRACER: Tracer = Tracer {
     name: "usage",
     kind: Kind::Usage,
     programs: &[
@@ -61,7 +61,7 @@ const fn ledger(name: &'static str, calls: &'static [Syscall], without: Option<&
 }
 
 /// Names of the bits of `via`, from the lowest.
-pub const WAYS: [&str; 25] = [
+pub(crate) const WAYS: [&str; 25] = [
     "read",
     "pread",
     "readv",
@@ -93,7 +93,7 @@ pub const WAYS: [&str; 25] = [
 ///
 /// # Errors
 /// Fails if the bytes are not a valid record of this kind.
-pub fn decode(bytes: &[u8]) -> Result<Record, WireError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, mut texts) = view::<UsageRecord>(bytes, Family::Usage)?;
     let path = texts.take(raw.path)?;
     texts.end()?;

@@ -17,11 +17,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 
-use bpf_programs::template::layout::{Clocks, Hints, Types};
+use crate::template::layout::{Clocks, Hints, Types};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
-use crate::clang::clang;
+use crate::template::layout::tests::clang::clang;
 use structs::Record;
 
 /// A struct as C read it: its bytes, and its leaves in the order of `CStruct::leaves`.

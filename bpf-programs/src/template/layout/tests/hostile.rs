@@ -1,13 +1,13 @@
 //! Type information that was tampered with: reading it must end soon, with a result or an error, and in little
 //! memory.
 
-use bpf_programs::template::layout::fuzz::fuzz_target;
-use bpf_programs::template::layout::{Hints, LayoutError, Types};
-use bpf_programs::template::object::Contents;
+use crate::template::layout::fuzz::fuzz_target;
+use crate::template::layout::{Hints, LayoutError, Types};
+use crate::template::object::Contents;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
-use crate::clang::object;
+use crate::template::layout::tests::clang::object;
 
 const SOURCE: &str = r#"
 enum kind { ONE = 1, TWO = -2 }; typedef __u32 ipv4_t; struct inner { short a; char name[8]; __be16 port; };

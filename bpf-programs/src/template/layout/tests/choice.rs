@@ -1,10 +1,10 @@
 //! How the struct of a record is chosen.
 
-use bpf_programs::template::layout::{Clocks, DecodeError, Hints, LayoutError, RecordChoice};
+use crate::template::layout::{Clocks, DecodeError, Hints, LayoutError, RecordChoice};
 use serde_json::json;
 
-use crate::clang::{object, types};
-use bpf_programs::template::layout::Types;
+use crate::template::layout::Types;
+use crate::template::layout::tests::clang::{object, types};
 
 const RING: &str = "struct { __uint(type, 27); __uint(max_entries, 4096); __type(value, struct event); } events SEC(\".maps\");";
 /// Structs that are no records: the state in a hash map, one of the kernel's, the context of a program.
@@ -59,7 +59,7 @@ fn a_struct_is_found_by_each_of_its_names() {
         let error = types.record(Some(name), &Hints::default()).unwrap_err();
         assert!(matches!(error, LayoutError::NoSuchRecord { .. }), "{name}: {error}");
     }
-    let forward = crate::clang::types("struct far; struct a { struct far *p; } *a;");
+    let forward = crate::template::layout::tests::clang::types("struct far; struct a { struct far *p; } *a;");
     let error = forward.record(Some("struct far"), &Hints::default()).unwrap_err();
     assert_eq!(
         error.to_string(),

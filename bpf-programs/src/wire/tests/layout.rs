@@ -1,12 +1,9 @@
 //! Compares the sizes and offsets of C's structs, from the type information in the object itself, with those of
 //! Rust's.
-#![expect(unreachable_pub, reason = "what the modules beside it offer it is public to nobody else")]
 
-#[path = "support/btf.rs"]
-mod btf;
-
-use bpf_programs::catalog::OBJECT;
-use bpf_programs::wire;
+use super::btf;
+use crate::catalog::OBJECT;
+use crate::wire;
 
 /// A struct's name in C, its size in Rust, its fields in Rust.
 type Layout = (&'static str, usize, &'static [(&'static str, usize, usize)]);

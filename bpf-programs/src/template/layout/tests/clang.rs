@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use bpf_programs::template::layout::{Clocks, Fields, Hints, LayoutError, Show, Types};
+use crate::template::layout::{Clocks, Fields, Hints, LayoutError, Show, Types};
 
 /// Declarations that a BPF program's headers would contain.
 const HEADER: &str = r#"

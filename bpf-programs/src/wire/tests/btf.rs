@@ -1,10 +1,10 @@
 //! Reads the structs of an object: as much of ELF and BTF as that needs.
 
 /// A struct's name, size, and fields with their byte offsets.
-pub struct Struct {
-    pub name: String,
-    pub size: usize,
-    pub fields: Vec<(String, usize)>,
+pub(super) struct Struct {
+    pub(super) name: String,
+    pub(super) size: usize,
+    pub(super) fields: Vec<(String, usize)>,
 }
 
 fn number(bytes: &[u8], at: usize, width: usize) -> usize {
@@ -28,7 +28,7 @@ fn section(elf: &[u8]) -> &[u8] {
 }
 
 /// Returns all structs of the object.
-pub fn types(elf: &[u8]) -> Vec<Struct> {
+pub(super) fn types(elf: &[u8]) -> Vec<Struct> {
     let btf = section(elf);
     let header = number(btf, 4, 4);
     let (types, length, strings) =

@@ -1,10 +1,10 @@
 //! How each kind of field is decoded.
 
-use bpf_programs::template::layout::{Clocks, Hints, Show};
+use crate::template::layout::{Clocks, Hints, Show};
 use model::BootClock;
 use serde_json::{Value, json};
 
-use crate::clang::{decoded, hints, refused, types};
+use crate::template::layout::tests::clang::{decoded, hints, refused, types};
 
 fn plain(members: &str, bytes: &[u8]) -> Value {
     Value::Object(decoded(members, &Hints::default(), bytes))

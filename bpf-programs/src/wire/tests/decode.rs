@@ -1,10 +1,11 @@
 //! Decoding of arbitrary bytes from a ring: the result is a record or a typed error, never a panic.
 
-use bpf_programs::catalog::tracers;
-use bpf_programs::tracers::lifecycle;
-use bpf_programs::wire;
 use model::ProcessTable;
 use proptest::prelude::{any, prop, proptest};
+
+use crate::catalog::tracers;
+use crate::tracers::lifecycle;
+use crate::wire;
 
 /// Feeds bytes to everything that reads bytes.
 fn feed(bytes: &[u8]) {

@@ -1,0 +1,5 @@
+//! Tests of all structs and decoders.
+
+mod btf;
+mod decode;
+mod layout;
