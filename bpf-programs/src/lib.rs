@@ -1,6 +1,6 @@
 //! Kernel tracers: their records, their eBPF programs, and the actors that read and decode the records.
 //!
-//! [`spawn`] starts them under a supervisor; [`checks::check`] reports which can run with this kernel and these permissions.
+//! [`spawn`] starts them under a supervisor; [`check`] reports which can run with this kernel and these permissions.
 //! Each tracer (`open`, `exec`, …) has a directory with its eBPF program in C and its decoder in Rust; [`tracers`] lists
 //! all of them.
 //!
@@ -11,7 +11,7 @@
 
 mod cast;
 mod catalog;
-pub mod checks;
+mod checks;
 mod config;
 mod errors;
 mod facts;
@@ -38,6 +38,7 @@ mod unseen;
 mod wire;
 
 pub use catalog::tracers;
+pub use checks::{Check, Checks, check};
 pub use config::{EbpfConfig, KernelSettings, TracerConfig, TracersConfig};
 pub use fleet::{EbpfTracers, NotSwitched, TracerHandle, spawn};
 pub use fuzz_target::FUZZ_TARGETS;

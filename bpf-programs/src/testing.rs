@@ -16,10 +16,9 @@ use crate::tier::Tier;
 use crate::{syscalls, wire};
 
 pub use crate::{
-    tracer::SetAttached,
     tracers::lifecycle::apply,
     wire::{
-        CgroupKey, Count, Header, KEY_LIMIT, Kind, ProcessKey, RuleField, RuleTest, Settings, Sweep, Tree,
+        CgroupKey, Count, Header, Kind, ProcessKey, RuleField, RuleTest, Settings, Sweep, Tree,
         wait_for_programs,
     },
 };

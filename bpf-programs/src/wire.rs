@@ -407,7 +407,7 @@ impl Sweep {
     ///
     /// # Errors
     /// Fails if the output is too short.
-    pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, WireError> {
         read(bytes)
     }
 }

@@ -235,7 +235,7 @@ fn a_storm_balances() {
 }
 
 fn check_finds_everything_here() {
-    for check in bpf_programs::checks::check(&bpf_programs::EbpfConfig::default()).tracers {
+    for check in bpf_programs::check(&bpf_programs::EbpfConfig::default()).tracers {
         assert!(check.ok, "{check:?}");
     }
 }

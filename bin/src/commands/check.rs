@@ -4,7 +4,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bpf_programs::Tier;
-use bpf_programs::checks;
 use bpf_programs::template::{self, TemplatesConfig};
 use serde::Serialize;
 
@@ -50,7 +49,7 @@ pub(crate) fn run(common: &Common, format: Output) -> Outcome {
 }
 
 fn findings(config: &Config) -> Vec<Finding> {
-    let kernel = checks::check(&config.ebpf);
+    let kernel = bpf_programs::check(&config.ebpf);
     let templates = config.bpf_templates();
     let check = |tracer: Configured| match kernel.tracers.iter().find(|check| check.tracer == tracer.name) {
         Some(check) if tracer.kind == TracerKind::Ebpf => Finding {
@@ -90,7 +89,7 @@ fn check_host(missing: Vec<String>, disabled: bool) -> Finding {
 /// Checks an eBPF template by compiling, loading and attaching it; it is detached at once.
 fn check_template(tracer: Configured, templates: &TemplatesConfig) -> Finding {
     let config = templates.get(&tracer.name);
-    let check = config.map(|config| actix::System::new().block_on(template::check::check(config)));
+    let check = config.map(|config| actix::System::new().block_on(template::check(config)));
     // A disabled template is not loaded: that would run a program which the user does not want to run.
     let check = check.unwrap_or_default();
     Finding {

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use bpf_programs::template::inspect::{Inspection, RecordLayout, inspect};
-use bpf_programs::template::{TemplateError, compile};
+use bpf_programs::template::{self, Inspection, RecordLayout, TemplateError, inspect};
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -42,13 +41,14 @@ pub(crate) struct CompileArgs {
 
 /// Compiles the source and prints the path of the object.
 pub(crate) fn compile(args: &CompileArgs) -> Outcome {
-    if !compile::is_source(&args.file) {
+    if !template::is_source(&args.file) {
         return Err(Failure::Usage(anyhow::anyhow!(
             "{}: expected a C source file with the ending .bpf.c",
             args.file.display()
         )));
     }
-    let object = actix::System::new().block_on(compile::object(&args.file, &args.cflags)).map_err(failed)?;
+    let object =
+        actix::System::new().block_on(template::compile(&args.file, &args.cflags)).map_err(failed)?;
     let path = args.output.clone().unwrap_or_else(|| args.file.with_extension("o"));
     std::fs::write(&path, object).with_context(|| format!("writing the object file {}", path.display()))?;
     output::print(&path.display().to_string())

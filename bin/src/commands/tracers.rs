@@ -68,7 +68,7 @@ pub(crate) fn run(common: &Common, args: &TracersArgs) -> Outcome {
         Some(Command::Cache(args)) => cache::run(common, args),
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::Compile(args)) => inspect::compile(args),
-        Some(Command::Header) => output::print(bpf_programs::template::compile::HEADER.trim_end()),
+        Some(Command::Header) => output::print(bpf_programs::template::HEADER.trim_end()),
     }
 }
 

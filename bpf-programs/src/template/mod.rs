@@ -10,13 +10,13 @@
 
 mod attach;
 mod btf;
-pub mod check;
-pub mod compile;
+mod check;
+mod compile;
 mod config;
 mod errors;
 mod hook;
 mod host;
-pub mod inspect;
+mod inspect;
 pub(crate) mod layout;
 mod object;
 mod plan;
@@ -26,8 +26,11 @@ mod set;
 mod validate;
 mod work;
 
+pub use check::{TemplateCheck, check};
+pub use compile::{HEADER, is_source, object as compile};
 pub use config::{TemplateConfig, TemplatesConfig};
 pub use errors::TemplateError;
 pub use host::{TemplateHost, TemplateState};
+pub use inspect::{Inspection, RecordLayout, inspect};
 pub use set::{TemplateHandle, TemplateSettings, Templates, spawn};
 pub use validate::validate;

@@ -7,8 +7,8 @@ pub(crate) const TEST_BANK: usize = 256;
 /// Number of filters with a drop counter of their own.
 pub(crate) const FILTER_SLOTS: usize = 64;
 /// Number of bytes of a path that prefixes are compared with.
-pub const KEY_LIMIT: usize = 256;
-/// What a test of a rule tests, in [`RuleTest::field`].
+pub(crate) const KEY_LIMIT: usize = 256;
+/// The field of a record that a test of a rule is about, in [`RuleTest::field`].
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleField {

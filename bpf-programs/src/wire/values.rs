@@ -52,7 +52,7 @@ impl Count {
     }
 
     /// Returns the counts since `before`.
-    pub fn since(self, before: Self) -> Self {
+    pub(crate) fn since(self, before: Self) -> Self {
         Self {
             seen: self.seen.saturating_sub(before.seen),
             lost: self.lost.saturating_sub(before.lost),

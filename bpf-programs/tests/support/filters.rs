@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use aya::maps::lpm_trie::Key;
-use bpf_programs::testing::{CgroupKey, Header, KEY_LIMIT, Kind, ProcessKey, RuleField, RuleTest, Tree};
+use bpf_programs::testing::{CgroupKey, Header, Kind, ProcessKey, RuleField, RuleTest, Tree};
 
 use crate::support::{Kernel, Shared, decode};
 use crate::{TIMES, Test};
@@ -174,7 +174,7 @@ fn by_path() -> anyhow::Result<()> {
     ];
     let mut rig = Rig::start()?;
     for (prefix, expected) in table {
-        let mut bytes = [0; KEY_LIMIT];
+        let mut bytes = [0; 256];
         bytes[..prefix.len()].copy_from_slice(prefix.as_bytes());
         let key = Key::new(8 * prefix.len() as u32, bytes);
         rig.kernel.path_sets.insert(&key, 4, 0)?;

@@ -11,8 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap as Table, MapData, RingBuf};
 use bpf_programs::testing::{
-    self, CgroupKey, Count, Header, KEY_LIMIT, Kind, ProcessKey, RuleTest, Settings, Sweep, Tree,
-    wait_for_programs,
+    self, CgroupKey, Count, Header, Kind, ProcessKey, RuleTest, Settings, Sweep, Tree, wait_for_programs,
 };
 use bpf_programs::{EbpfConfig, Tier, Tracer, tracers};
 use model::schema::{Column, Field, Tracers};
@@ -50,7 +49,7 @@ pub struct Kernel {
     settings: Array<MapData, Settings>,
     /// Rules of filters, and their sets of paths.
     pub tests: Array<MapData, RuleTest>,
-    pub path_sets: LpmTrie<MapData, [u8; KEY_LIMIT], u64>,
+    pub path_sets: LpmTrie<MapData, [u8; 256], u64>,
     pub cgroup_sets: Table<MapData, CgroupKey, u64>,
     pub trees: Table<MapData, ProcessKey, Tree>,
     /// Records by process, in ring order.
@@ -117,8 +116,14 @@ impl Kernel {
 
     /// Returns the tracer's counters since the start of this test.
     pub fn count(&self, kind: Kind) -> anyhow::Result<Count> {
-        let before = self.before.get(&kind).copied().unwrap_or_default();
-        Ok(self.counted(kind)?.since(before))
+        let (now, before) = (self.counted(kind)?, self.before.get(&kind));
+        let since = |pick: fn(&Count) -> u64| pick(&now) - before.map_or(0, pick);
+        Ok(Count {
+            seen: since(|count| count.seen),
+            lost: since(|count| count.lost),
+            sampled: since(|count| count.sampled),
+            filtered: since(|count| count.filtered),
+        })
     }
 
     fn counted(&self, kind: Kind) -> anyhow::Result<Count> {

@@ -10,6 +10,7 @@ mod files;
 mod kernel;
 mod language;
 mod modules;
+mod public;
 
 use std::fs;
 use std::path::{Path, PathBuf};
