@@ -1,6 +1,7 @@
 //! The paths of the programs under test, which are built once if they were not built before.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -40,7 +41,7 @@ pub fn public_copy(scratch: &Scratch, program: &Path) -> PathBuf {
 fn build_agent() -> PathBuf {
     let target = beside_us().parent().expect("no target folder above the profile's").to_owned();
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let build = ["build", "--quiet", "--release", "--package", "duetector-actors"];
+    let build = ["build", "--quiet", "--profile", "xtask", "--package", "duetector-actors"];
     let mut command = Command::new(cargo);
     command.current_dir(workspace()).args(build).args(["--features", "fault-injection"]);
     let status = command.arg("--target-dir").arg(&target).status().expect("cargo can't be run");
@@ -49,7 +50,7 @@ fn build_agent() -> PathBuf {
     let folder = target.join("under-test");
     std::fs::create_dir_all(&folder).expect("no folder for the agent under test");
     let agent = folder.join("duetector-actors");
-    std::fs::rename(target.join("release/duetector-actors"), &agent).expect("the agent can't be moved");
+    std::fs::rename(target.join("xtask/duetector-actors"), &agent).expect("the agent can't be moved");
     agent
 }
 
@@ -74,10 +75,9 @@ pub fn example(name: &str) -> PathBuf {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command.current_dir(workspace()).args(["build", "--quiet", "--package", "tests", "--example", name]);
-        // Suites are built with the profile `release`, or with `dev`, whose folder is `debug`.
-        if profile.ends_with("release") {
-            command.arg("--release");
-        }
+        // The folder has the profile's name, except for `dev`.
+        let folder = profile.file_name().and_then(OsStr::to_str).filter(|folder| *folder != "debug");
+        command.args(["--profile", folder.unwrap_or("dev")]);
         let target = profile.parent().expect("no target folder above the profile's");
         let status = command.arg("--target-dir").arg(target).status().expect("cargo can't be run");
         assert!(status.success(), "example {name} can't be built");

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{run, setup};
 
 /// The profile of packages, which is also the one that is measured: link-time optimisation, everything optimised.
-const PROFILE: &str = "dist";
+const PROFILE: &str = "release";
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]

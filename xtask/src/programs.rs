@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::run;
 
-/// The profile of everything that xtask builds but itself, and its folder below the target folder.
-pub(crate) const PROFILE: &str = "release";
+/// The profile of everything that xtask builds, except for benchmarks, and its folder below the target folder.
+pub(crate) const PROFILE: &str = "xtask";
 
 /// Features of everything that is built, checked or documented for tests: `testkit` comes with the tests' own
 /// dependencies, and is named so that other commands of cargo find the same crates built.

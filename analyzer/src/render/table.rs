@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use model::Lost;
 use model::schema::{Column, ColumnKind};
 use serde_json::{Map, Value};
+use terminal_size::{Width, terminal_size_of};
 
 use super::about::{self, Facts};
 use super::format::{Output, RenderError};
@@ -212,8 +213,9 @@ fn new_table(output: Output, names: &[String]) -> Table {
 
 /// Returns the width of the terminal, if it reports a useful one.
 pub fn terminal_width() -> Option<u16> {
+    let (Width(width), _) = terminal_size_of(io::stdout())?;
     // Serial consoles report 0.
-    Table::new().width().filter(|width| *width >= NARROWEST)
+    Some(width).filter(|width| *width >= NARROWEST)
 }
 
 fn right(table: &mut Table, index: usize) {
