@@ -6,8 +6,8 @@
 //! settings; this lasts until they change. A child that was disabled at run time stays listed.
 //!
 //! ```text
-//!  new settings ─ Prepared::new() ─▶ plan() ─▶ steps ─▶ stop() ─▶ start() ─▶ finish() ─▶ changes
-//!                 (all problems)               (added, removed, restarted, or kept)
+//!  new settings ─ prepare() ─▶ plan() ─▶ steps ─▶ stop() ─▶ start() ─▶ finish() ─▶ changes
+//!                 (all problems)         (added, removed, restarted, or kept)
 //! ```
 //!
 //! ```
@@ -44,7 +44,9 @@
 //! System::new().block_on(async {
 //!     let settings = |all: &[(&str, u32)]| all.iter().map(|(name, size)| (name.to_string(), *size)).collect();
 //!     let set = ChildSet::start_all(Workers(Supervisor::new()), settings(&[("a", 1), ("b", 1)]));
-//!     let changes = set.apply(settings(&[("b", 2), ("c", 1)])).await;
+//!     let after = settings(&[("b", 2), ("c", 1)]);
+//!     let prepared = set.prepare(Vec::new(), |set| async move { set.apply(after).await });
+//!     let changes = prepared.unwrap_or_else(|problems| panic!("{problems:?}")).await;
 //!     let change = |what, name: &str| Change::new(what, Subject::Filter(name.to_owned()));
 //!     assert_eq!(changes, [change(What::Restarted, "b"), change(What::Added, "c"), change(What::Removed, "a")]);
 //!     assert_eq!(set.set_enabled("c".to_owned(), false).await, Some(Ok(true)));
@@ -54,7 +56,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use model::lock::lock;
 use model::{Change, Problem, Subject, What};
 
@@ -203,6 +205,10 @@ impl<K: ChildKind> Step<K> {
     }
 }
 
+/// A change in which nothing is wrong. Awaiting it makes the change, as a whole even if the caller stops waiting; a change
+/// that is dropped before that touches nothing.
+pub type Prepared = BoxFuture<'static, Vec<Change>>;
+
 /// A set of children that follows the configuration. Clones share the children.
 pub struct ChildSet<K: ChildKind> {
     inner: Arc<Inner<K>>,
@@ -257,9 +263,28 @@ impl<K: ChildKind> ChildSet<K> {
         lock(&self.inner.members)
     }
 
+    /// Returns the change if there are no problems.
+    ///
+    /// # Errors
+    /// The problems.
+    pub fn prepare<F>(
+        &self,
+        problems: Vec<Problem>,
+        change: impl FnOnce(Self) -> F + Send + 'static,
+    ) -> Result<Prepared, Vec<Problem>>
+    where
+        Self: Send + Sync,
+        F: Future<Output = Vec<Change>> + Send + 'static,
+    {
+        let set = self.clone();
+        // Without a result only when the runtime shuts down.
+        let change = async move { set.alone(change(set.clone())).await.unwrap_or_default() };
+        if problems.is_empty() { Ok(Box::pin(change)) } else { Err(problems) }
+    }
+
     /// Waits until no other change is under way, then makes this one in a task of its own: a caller that drops the future
-    /// does not interrupt it. Returns `None` only when the runtime shuts down.
-    pub async fn change<T: 'static>(&self, change: impl Future<Output = T> + 'static) -> Option<T> {
+    /// does not interrupt it.
+    async fn alone<T: 'static>(&self, change: impl Future<Output = T> + 'static) -> Option<T> {
         let set = self.clone();
         let task = actix::spawn(async move {
             let _changing = set.inner.changing.lock().await;
@@ -268,16 +293,9 @@ impl<K: ChildKind> ChildSet<K> {
         task.await.ok()
     }
 
-    /// Makes the set follow these settings: children that leave or are replaced are stopped at the same time, then the new
-    /// ones are started. Returns when those that were stopped have ended.
+    /// Makes the set follow these settings, as a part of a change: children that leave or are replaced are stopped at the
+    /// same time, then the new ones are started. Returns when those that were stopped have ended.
     pub async fn apply(&self, settings: Vec<K::Settings>) -> Vec<Change> {
-        let set = self.clone();
-        let applied = self.change(async move { set.apply_within(settings).await });
-        applied.await.unwrap_or_default()
-    }
-
-    /// Does the same within a [`Self::change`].
-    pub async fn apply_within(&self, settings: Vec<K::Settings>) -> Vec<Change> {
         let mut steps = self.plan(settings);
         self.stop(&steps).await;
         self.start(&mut steps);
@@ -338,7 +356,7 @@ impl<K: ChildKind> ChildSet<K> {
     /// is none with this key.
     pub async fn set_enabled(&self, key: K::Key, on: bool) -> Option<Result<bool, K::Error>> {
         let set = self.clone();
-        self.change(async move { set.set_enabled_within(&key, on).await }).await?
+        self.alone(async move { set.set_enabled_within(&key, on).await }).await?
     }
 
     async fn set_enabled_within(&self, key: &K::Key, on: bool) -> Option<Result<bool, K::Error>> {
@@ -367,24 +385,5 @@ impl<K: ChildKind> ChildSet<K> {
         let followed = kind.follow(&child, on).await;
         kind.changed(&self.members()).await;
         Some(followed.map(|()| true))
-    }
-}
-
-/// New settings in which nothing is wrong. Only these can be applied, so that a change is made as a whole or not at all.
-#[derive(Debug)]
-pub struct Prepared<T>(T);
-
-impl<T> Prepared<T> {
-    /// Takes the settings if there are no problems.
-    ///
-    /// # Errors
-    /// The problems.
-    pub fn new(settings: T, problems: Vec<Problem>) -> Result<Self, Vec<Problem>> {
-        if problems.is_empty() { Ok(Self(settings)) } else { Err(problems) }
-    }
-
-    /// Returns the settings.
-    pub fn into_inner(self) -> T {
-        self.0
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actors::testkit::{Fault, Faulty, FaultyState, paused};
-use actors::{AnyChild, ChildKind, ChildRef, ChildSet, Member, Phase, Prepared, Spec, Supervisor, clock};
+use actors::{AnyChild, ChildKind, ChildRef, ChildSet, Member, Phase, Spec, Supervisor, clock};
 use model::{Change, Problem, Subject, What};
 
 /// Time that a child needs to stop.
@@ -111,6 +111,15 @@ fn events<const KEEPS_ACTOR: bool>(set: &ChildSet<Workers<KEEPS_ACTOR>>) -> Vec<
     std::mem::take(&mut set.kind().log.lock().unwrap())
 }
 
+/// Makes the set follow these settings.
+async fn apply<const KEEPS_ACTOR: bool>(
+    set: &ChildSet<Workers<KEEPS_ACTOR>>,
+    settings: Vec<Settings>,
+) -> Vec<Change> {
+    let change = set.prepare(Vec::new(), |set| async move { set.apply(settings).await });
+    change.unwrap_or_else(|problems| panic!("{problems:?}")).await
+}
+
 fn change(what: What, name: &str) -> Change {
     Change::new(what, Subject::Filter(name.to_owned()))
 }
@@ -138,7 +147,7 @@ fn only_children_that_differ_are_touched_and_all_stop_before_one_starts() {
             of("on", 1),
             disabled("never", 1),
         ];
-        let changes = set.apply(after.to_vec()).await;
+        let changes = apply(&set, after.to_vec()).await;
         let expected = [
             change(What::Added, "comes1"),
             change(What::Restarted, "again1 to again2"),
@@ -165,7 +174,7 @@ fn only_children_that_differ_are_touched_and_all_stop_before_one_starts() {
         assert_eq!(names(&set), ["comes", "keep", "again", "off", "on", "never"]);
         assert_eq!((kept.status().phase, kept.state().started), (Phase::Running, 1));
         assert!(set.get(&"off").unwrap().child.is_none());
-        assert_eq!(set.apply(after.to_vec()).await, []);
+        assert_eq!(apply(&set, after.to_vec()).await, []);
         assert_eq!(events(&set), ["4 exist"]);
     });
 }
@@ -174,7 +183,7 @@ fn only_children_that_differ_are_touched_and_all_stop_before_one_starts() {
 fn settings_that_need_no_restart_are_taken_over() {
     paused(async {
         let set = set::<false>(&[of("a", 1)]);
-        assert_eq!(set.apply(vec![Settings { note: 7, ..of("a", 1) }]).await, []);
+        assert_eq!(apply(&set, vec![Settings { note: 7, ..of("a", 1) }]).await, []);
         assert_eq!((set.members()[0].settings.note, phase(&set, "a")), (7, Some(Phase::Running)));
     });
 }
@@ -183,10 +192,10 @@ fn settings_that_need_no_restart_are_taken_over() {
 fn a_change_whose_caller_is_gone_completes_before_the_next_one_begins() {
     paused(async {
         let set = set::<false>(&[of("a", 1)]);
-        let first = tokio::time::timeout(STOP / 2, set.apply(vec![of("a", 2), of("b", 1)])).await;
+        let first = tokio::time::timeout(STOP / 2, apply(&set, vec![of("a", 2), of("b", 1)])).await;
         assert!(first.is_err(), "the caller gives up while a child is being stopped");
         assert_eq!(names(&set), ["a"]);
-        let second = set.apply(vec![of("b", 2)]).await;
+        let second = apply(&set, vec![of("b", 2)]).await;
         assert_eq!(second, [change(What::Restarted, "b1 to b2"), change(What::Removed, "a2")]);
         let dropped = tokio::time::timeout(STOP / 2, set.set_enabled("b", false)).await;
         assert!(dropped.is_err());
@@ -222,10 +231,10 @@ fn a_child_disabled_at_run_time_stays_listed_until_its_settings_change() {
             ["stop a", "follow a false", "1 exist", "stop b", "follow b false", "0 exist"]
         );
         assert_eq!((set.members()[0].is_off(), phase(&set, "a")), (true, Some(Phase::Stopped)));
-        assert_eq!(set.apply(vec![a.clone(), b.clone()]).await, []);
+        assert_eq!(apply(&set, vec![a.clone(), b.clone()]).await, []);
         // Any other setting ends it, also one that needs no restart.
         let changed = vec![Settings { note: 1, ..a }, disabled("b", 1)];
-        assert_eq!(set.apply(changed).await, [change(What::Added, "a1"), change(What::Removed, "b1")]);
+        assert_eq!(apply(&set, changed).await, [change(What::Added, "a1"), change(What::Removed, "b1")]);
         assert_eq!((set.members()[0].is_off(), phase(&set, "a")), (false, Some(Phase::Running)));
         assert_eq!(phase(&set, "b"), None);
     });
@@ -241,12 +250,12 @@ fn a_child_enabled_at_run_time_runs_until_its_settings_change() {
             assert_eq!(set.set_enabled(name, true).await, Some(Ok(false)));
         }
         assert_eq!(events(&set)[..4], ["starting 1", "start a1", "follow a true", "1 exist"]);
-        assert_eq!(set.apply(settings).await, []);
+        assert_eq!(apply(&set, settings).await, []);
         assert_eq!(phase(&set, "a"), Some(Phase::Running));
         // Disabled again, it is as its settings say, so nothing is kept of it.
         assert_eq!(set.set_enabled("b", false).await, Some(Ok(true)));
         assert_eq!(phase(&set, "b"), None);
-        assert_eq!(set.apply(vec![disabled("a", 2)]).await, [change(What::Removed, "a1")]);
+        assert_eq!(apply(&set, vec![disabled("a", 2)]).await, [change(What::Removed, "a1")]);
         assert_eq!(phase(&set, "a"), None);
     });
 }
@@ -258,13 +267,13 @@ fn a_disabled_child_can_keep_its_actor() {
         let child = set.get(&"a").unwrap().child.unwrap().1;
         assert_eq!(set.set_enabled("a", false).await, Some(Ok(true)));
         assert_eq!((set.members()[0].is_off(), child.status().phase), (true, Phase::Running));
-        assert_eq!(set.apply(vec![of("a", 1)]).await, []);
+        assert_eq!(apply(&set, vec![of("a", 1)]).await, []);
         assert_eq!(set.set_enabled("a", true).await, Some(Ok(true)));
         assert_eq!(set.set_enabled("a", true).await, Some(Ok(false)));
         assert_eq!(events(&set), ["follow a false", "1 exist", "1 exist", "follow a true", "1 exist"]);
         assert_eq!((child.status().phase, child.state().started), (Phase::Running, 1));
         assert_eq!(set.set_enabled("a", false).await, Some(Ok(true)));
-        assert_eq!(set.apply(vec![of("a", 2)]).await, [change(What::Restarted, "a1 to a2")]);
+        assert_eq!(apply(&set, vec![of("a", 2)]).await, [change(What::Restarted, "a1 to a2")]);
         assert_eq!((set.members()[0].is_off(), child.status().phase), (false, Phase::Stopped));
     });
 }
@@ -278,7 +287,7 @@ fn a_child_that_was_given_up_can_be_enabled_again() {
         };
         let replaced = set::<false>(&[of("a", 1)]);
         assert_eq!(give_up(replaced.get(&"a").unwrap().child.unwrap().1).await, Phase::GivenUp);
-        assert_eq!(replaced.apply(vec![of("a", 1)]).await, [], "its settings are the same");
+        assert_eq!(apply(&replaced, vec![of("a", 1)]).await, [], "its settings are the same");
         assert_eq!(replaced.set_enabled("a", true).await, Some(Ok(true)));
         assert_eq!(phase(&replaced, "a"), Some(Phase::Running));
         assert_eq!(give_up(replaced.get(&"a").unwrap().child.unwrap().1).await, Phase::GivenUp);
@@ -299,13 +308,20 @@ fn a_child_that_does_not_follow_is_enabled_all_the_same() {
         assert_eq!(set.set_enabled("bad", true).await, Some(Err("Starting".to_owned())));
         assert!(!set.members()[0].is_off());
         assert_eq!(set.set_enabled("other", true).await, None);
-        assert_eq!(set.apply(vec![of("bad", 1)]).await, [], "it runs, and its settings agree now");
+        assert_eq!(apply(&set, vec![of("bad", 1)]).await, [], "it runs, and its settings agree now");
     });
 }
 
 #[test]
-fn settings_with_a_problem_can_not_be_applied() {
-    let problem = || vec![Problem::new("a.size", "too large")];
-    assert_eq!(Prepared::new(1, problem()).unwrap_err(), problem());
-    assert_eq!(Prepared::new(1, Vec::new()).unwrap().into_inner(), 1);
+fn a_change_with_a_problem_can_not_be_made() {
+    paused(async {
+        let set = set::<false>(&[of("a", 1)]);
+        let change = |problems| set.prepare(problems, |set| async move { set.apply(vec![of("a", 2)]).await });
+        let problem = || vec![Problem::new("a.size", "too large")];
+        assert_eq!(change(problem()).err(), Some(problem()));
+        drop(change(Vec::new()).unwrap_or_else(|_| unreachable!()));
+        assert_eq!(events(&set).len(), 0, "a change that is dropped before it was awaited changes nothing");
+        let changes = change(Vec::new()).unwrap_or_else(|_| unreachable!()).await;
+        assert_eq!(changes, [self::change(What::Restarted, "a1 to a2")]);
+    });
 }

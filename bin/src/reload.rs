@@ -16,14 +16,14 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use actors::clock;
+use actors::{Prepared, clock};
 use model::Problem;
 use model::lock::lock;
 
 use crate::changes::Changes;
 use crate::config::{Config, Loaded, Sources, Warning, load_for};
 use crate::status::{ConfigStatus, LastReload, Reloaded};
-use crate::subsystem::{Apply, Subsystem};
+use crate::subsystem::Subsystem;
 
 /// Configuration sections that can change while the agent runs. All others need a restart.
 const SECTIONS: [&str; 6] = ["collector", "ebpf", "filter", "shell", "subprocess", "tracer"];
@@ -88,8 +88,8 @@ impl Reloader {
         let result = match self.prepare(subsystems).await {
             Ok((loaded, ready)) => {
                 let mut changes = Vec::new();
-                for apply in ready {
-                    changes.extend(apply().await);
+                for change in ready {
+                    changes.extend(change.await);
                 }
                 let changes = Changes::from(changes);
                 warn(&loaded);
@@ -118,7 +118,7 @@ impl Reloader {
 
     /// Loads the configuration and has each subsystem prepare. Runs on a thread of its own, because it reads files and may
     /// compile eBPF programs.
-    async fn prepare(&self, subsystems: &[Arc<dyn Subsystem>]) -> anyhow::Result<(Loaded, Vec<Apply>)> {
+    async fn prepare(&self, subsystems: &[Arc<dyn Subsystem>]) -> anyhow::Result<(Loaded, Vec<Prepared>)> {
         let (sources, subsystems, before) = (self.sources.clone(), subsystems.to_vec(), self.loaded());
         let prepared = tokio::task::spawn_blocking(move || {
             if let Some(file) = &sources.file {
@@ -129,7 +129,7 @@ impl Reloader {
                 let mut problems = fixed_sections(&before.config, config);
                 for subsystem in &subsystems {
                     match subsystem.prepare(config) {
-                        Ok(apply) => ready.push(apply),
+                        Ok(change) => ready.push(change),
                         Err(wrong) => problems.extend(wrong),
                     }
                 }

@@ -34,17 +34,10 @@ const FIXED: [&str; 2] = ["id", "queue"];
 /// then stopped at once, so that it can go on.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Settings of the write side that can be applied.
-pub struct Settings {
-    config: CollectorConfig,
-    filters: FiltersConfig,
-    /// The compiled filters, if they differ from those in force.
-    compiled: Option<Filters>,
-}
-
 impl CollectorHandle {
     /// Checks whether this configuration could be applied: compiles the filters, and probes whether the files can be
-    /// written. Changes nothing that runs, and creates no file.
+    /// written. Touches nothing that runs, and creates no file. The change applies new filters and sinks from the next
+    /// batch on; it is complete when every sink that left has written all its rows.
     ///
     /// # Errors
     /// Everything that is wrong with the configuration, and every setting that can't change while the agent runs.
@@ -52,7 +45,7 @@ impl CollectorHandle {
         &self,
         config: &CollectorConfig,
         filters: &FiltersConfig,
-    ) -> Result<Prepared<Settings>, Vec<Problem>> {
+    ) -> Result<Prepared, Vec<Problem>> {
         let (before, had) = {
             let present = self.inner.present();
             (present.config.clone(), present.filters.clone())
@@ -78,18 +71,16 @@ impl CollectorHandle {
             problems.extend(wrong);
             None
         });
-        Prepared::new(Settings { config: config.clone(), filters: filters.clone(), compiled }, problems)
+        let (handle, config, filters) = (self.clone(), config.clone(), filters.clone());
+        self.inner.sinks.prepare(problems, |_| handle.change(config, filters, compiled))
     }
 
-    /// Applies the configuration: new filters and sinks from the next batch on. Returns when every sink that left has
-    /// written all its rows. If the caller drops the future, the change is completed all the same.
-    pub async fn apply(&self, prepared: Prepared<Settings>) -> Vec<Change> {
-        let handle = self.clone();
-        let change = async move { handle.change(prepared.into_inner()).await };
-        self.inner.sinks.change(change).await.unwrap_or_default()
-    }
-
-    async fn change(&self, Settings { config, filters, compiled }: Settings) -> Vec<Change> {
+    async fn change(
+        self,
+        config: CollectorConfig,
+        filters: FiltersConfig,
+        compiled: Option<Filters>,
+    ) -> Vec<Change> {
         let Inner { sinks, accounts, .. } = &*self.inner;
         let (after, had) = (config.sinks(), {
             let mut present = self.inner.present();

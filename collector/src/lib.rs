@@ -22,7 +22,6 @@ pub mod sink;
 mod sinks;
 mod spawn;
 
-pub use change::Settings;
 pub use collector::{Collector, CollectorState, Undecided};
 pub use config::{CollectorConfig, SinkConfig};
 pub use filter::{FilterConfig, Filters, FiltersConfig, default_filters};

@@ -163,12 +163,15 @@ pub fn spawn(
     Ok(CollectorHandle { outbox, collector, collector_id: config.collector_id(), inner: Arc::new(inner) })
 }
 
+/// Sinks of the configuration, and the host.
+type FirstSinks = (Vec<(SinkConfig, RunningSink)>, Option<RunningSink>);
+
 /// Starts the enabled sinks and the host, each opened once before.
 fn first_sinks(
     kind: &Sinks,
     config: &CollectorConfig,
     host: Option<SinkSpec>,
-) -> Result<(Vec<(SinkConfig, RunningSink)>, Option<RunningSink>), SpawnError> {
+) -> Result<FirstSinks, SpawnError> {
     let of_config = config.sinks().into_iter().map(|sink| (kind.describe(&sink, None), sink));
     let of_config: Vec<_> = of_config.collect();
     let host = host.map(|spec| (kind.accounts.new_sink_id(&host::NAME.into(), Role::Copy), spec));

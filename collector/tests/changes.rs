@@ -102,8 +102,8 @@ impl Rig {
     }
 
     async fn apply(&self) -> Vec<Change> {
-        let prepared = self.handle.prepare(&self.config, &self.filters).map_err(|wrong| wrong.len());
-        self.handle.apply(prepared.unwrap()).await
+        let change = self.handle.prepare(&self.config, &self.filters);
+        change.unwrap_or_else(|wrong| panic!("{wrong:?}")).await
     }
 
     /// Waits until some more rows are stored.

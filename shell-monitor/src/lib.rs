@@ -3,7 +3,7 @@
 //! tracer or the agent.
 //!
 //! [`spawn`] starts all of them from their settings; each is a supervised actor with its own status.
-//! [`Monitor::prepare`] and [`Monitor::apply`] change the set while the agent runs. The hosts of the two kinds are
+//! [`Monitor::prepare`] changes the set while the agent runs. The hosts of the two kinds are
 //! actors too; see [`host`].
 
 mod command;
@@ -37,7 +37,7 @@ pub mod wiring;
 pub use config::Config;
 pub use fuzz_target::fuzz_target;
 pub use host::{Host, HostError, HostState};
-pub use monitor::{Monitor, Wanted, spawn};
+pub use monitor::{Monitor, spawn};
 pub use shell::{ClearCache, GetCache, SetCache, ShellTracer};
 pub use state::{ShellState, SubprocessState};
 pub use subprocess::SubprocessTracer;

@@ -37,27 +37,19 @@ struct Programs {
     subprocess_host: ChildRef<Host, HostState>,
 }
 
-/// Settings of all tracers that a configuration asks for.
-#[derive(Debug)]
-pub struct Wanted {
-    max_running: u32,
-    tracers: Vec<Settings>,
-}
-
 #[derive(Clone, Debug, PartialEq)]
 enum Settings {
     Shell(Arc<ShellSettings>),
     Subprocess(Arc<SubprocessSettings>),
 }
 
-impl Wanted {
-    fn of(config: &Config) -> Self {
-        let shells = config.shells().into_iter().map(|it| Settings::Shell(Arc::new(it)));
-        let children = config.subprocesses().into_iter().map(|it| Settings::Subprocess(Arc::new(it)));
-        let mut tracers: Vec<Settings> = shells.chain(children).collect();
-        tracers.sort_by_key(Programs::key);
-        Self { max_running: config.shell.max_running, tracers }
-    }
+/// Returns the settings of all tracers that a configuration asks for, by name.
+fn wanted(config: &Config) -> Vec<Settings> {
+    let shells = config.shells().into_iter().map(|it| Settings::Shell(Arc::new(it)));
+    let children = config.subprocesses().into_iter().map(|it| Settings::Subprocess(Arc::new(it)));
+    let mut tracers: Vec<Settings> = shells.chain(children).collect();
+    tracers.sort_by_key(Programs::key);
+    tracers
 }
 
 /// Starts every enabled tracer, and both hosts.
@@ -67,9 +59,8 @@ impl Wanted {
 /// # Panics
 /// Outside an actix system.
 pub fn spawn(supervisor: &Supervisor, config: &Config, wiring: &Wiring) -> Monitor {
-    let Wanted { max_running, tracers } = Wanted::of(config);
-    let programs = Programs::new(supervisor, wiring, max_running);
-    Monitor { set: ChildSet::start_all(programs, tracers) }
+    let programs = Programs::new(supervisor, wiring, config.shell.max_running);
+    Monitor { set: ChildSet::start_all(programs, wanted(config)) }
 }
 
 impl Monitor {
@@ -104,28 +95,22 @@ impl Monitor {
         done.unwrap_or_else(|| Err(HostError::Unknown(name.clone())))
     }
 
-    /// Checks whether `config` could be applied. Nothing that runs is touched.
+    /// Checks whether `config` could be applied. Nothing that runs is touched. The change then removes, restarts and adds
+    /// tracers that differ from before, in this order. It is complete when all tracers that were stopped have ended and
+    /// their records are sent. A detached tracer whose settings change stays detached.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn prepare(&self, config: &Config) -> Result<Prepared<Wanted>, Vec<Problem>> {
-        Prepared::new(Wanted::of(config), config.validate())
-    }
-
-    /// Removes, restarts and adds tracers that differ from before, in this order. Returns when all tracers that were
-    /// stopped have ended and their records are sent. If the caller drops the future, the change is completed all the
-    /// same. A detached tracer whose settings change stays detached.
-    pub async fn apply(&self, prepared: Prepared<Wanted>) -> Vec<Change> {
-        let (set, Wanted { max_running, tracers }) = (self.set.clone(), prepared.into_inner());
-        let change = async move {
-            let mut changes = set.apply_within(tracers).await;
+    pub fn prepare(&self, config: &Config) -> Result<Prepared, Vec<Problem>> {
+        let (tracers, max_running) = (wanted(config), config.shell.max_running);
+        self.set.prepare(config.validate(), move |set| async move {
+            let mut changes = set.apply(tracers).await;
             if set.kind().bound(max_running) {
                 let setting = Subject::Setting("shell.max_running".to_owned());
                 changes.push(Change::new(What::Changed, setting));
             }
             changes
-        };
-        self.set.change(change).await.unwrap_or_default()
+        })
     }
 }
 

@@ -74,7 +74,7 @@ fn a_changed_host_section_affects_tracers_that_inherit_it_and_an_invalid_one_non
 
         other.subprocess.line_limit = "1".parse().unwrap();
         other.template.sp.clear();
-        let problems = stand.monitor.prepare(&other).unwrap_err();
+        let problems = stand.monitor.prepare(&other).err().unwrap();
         assert_eq!(problems[0].to_string(), "subprocess.line_limit: expected at least 1KiB");
         assert_eq!(stand.monitor.tracers().len(), 2);
         stand.stop().await;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::AnyChild;
+use actors::{AnyChild, Prepared};
 use bpf_programs::{EbpfTracers, KernelSettings, TracerState};
 use futures::future::BoxFuture;
 use model::{Period, Problem, Pushdown, TracerName};
 
-use super::{Apply, Group, Named, Subsystem, Tracer, TracerKind};
+use super::{Group, Named, Subsystem, Tracer, TracerKind};
 use crate::config::Config;
 
 /// Longest interval between polls of the rings while live lines are shown on a terminal.
@@ -70,10 +70,8 @@ impl Subsystem for Kernel {
         children
     }
 
-    fn prepare(&self, config: &Config) -> Result<Apply, Vec<Problem>> {
-        let prepared = self.tracers.prepare(self.options.settings(config))?;
-        let tracers = self.tracers.clone();
-        Ok(Box::new(move || Box::pin(async move { tracers.apply(prepared).await })))
+    fn prepare(&self, config: &Config) -> Result<Prepared, Vec<Problem>> {
+        self.tracers.prepare(self.options.settings(config))
     }
 
     fn switchable(&self) -> Vec<Named> {

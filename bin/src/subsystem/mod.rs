@@ -12,9 +12,9 @@ mod write_side;
 
 use std::sync::Arc;
 
-use actors::AnyChild;
+use actors::{AnyChild, Prepared};
 use futures::future::BoxFuture;
-use model::{Change, Problem, TracerName};
+use model::{Problem, TracerName};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -34,11 +34,12 @@ pub(crate) trait Subsystem: Send + Sync {
     /// Returns the actors that exist at the moment, each with the group it is stopped in.
     fn children(&self) -> Vec<(Group, Arc<dyn AnyChild>)>;
 
-    /// Prepares a change to the given configuration without touching anything that runs.
+    /// Prepares a change to the given configuration without touching anything that runs. The change can't fail: a tracer or
+    /// sink that does not work with the new configuration reports that in its own status.
     ///
     /// # Errors
     /// Returns every problem of the configuration, and every setting that can't change while the agent runs.
-    fn prepare(&self, config: &Config) -> Result<Apply, Vec<Problem>>;
+    fn prepare(&self, config: &Config) -> Result<Prepared, Vec<Problem>>;
 
     /// Returns the tracers that can be enabled and disabled at run time, including those that are disabled now.
     fn switchable(&self) -> Vec<Named> {
@@ -51,10 +52,6 @@ pub(crate) trait Subsystem: Send + Sync {
         Box::pin(async move { Err(format!("tracer {tracer} can't be enabled or disabled at run time")) })
     }
 }
-
-/// A prepared change. Dropping it changes nothing. Applying it can't fail: a tracer or sink that does not work with the
-/// new configuration reports that in its own status.
-pub(crate) type Apply = Box<dyn FnOnce() -> BoxFuture<'static, Vec<Change>> + Send>;
 
 /// The names by which users refer to a tracer.
 #[derive(Clone, Debug, PartialEq, Eq)]

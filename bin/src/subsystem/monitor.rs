@@ -7,9 +7,9 @@ use std::sync::Arc;
 use actors::{AnyChild, Prepared};
 use futures::future::BoxFuture;
 use model::{Change, MANIFEST, Problem, Subject, TracerName, What};
-use shell_monitor::{Monitor, Wanted};
+use shell_monitor::Monitor;
 
-use super::{Apply, Group, Subsystem, Tracer};
+use super::{Group, Subsystem, Tracer};
 use crate::config::Config;
 
 /// The subsystem of shell and subprocess tracers.
@@ -38,10 +38,9 @@ impl Subsystem for Programs {
         tracers.chain(self.monitor.hosts().into_iter().map(|host| (Group::Tracers, host))).collect()
     }
 
-    fn prepare(&self, config: &Config) -> Result<Apply, Vec<Problem>> {
-        let prepared = self.monitor.prepare(&config.shell_monitor())?;
-        let (monitor, reserved) = (self.monitor.clone(), reserved_names(config));
-        Ok(Box::new(move || Box::pin(apply(monitor, prepared, reserved))))
+    fn prepare(&self, config: &Config) -> Result<Prepared, Vec<Problem>> {
+        let change = self.monitor.prepare(&config.shell_monitor())?;
+        Ok(Box::pin(apply(self.monitor.clone(), change, reserved_names(config))))
     }
 
     fn set_enabled(&self, name: TracerName, on: bool) -> BoxFuture<'static, Result<bool, String>> {
@@ -51,9 +50,9 @@ impl Subsystem for Programs {
 }
 
 /// Applies new settings. A tracer that was disabled at run time is enabled again if its settings have changed.
-async fn apply(monitor: Monitor, prepared: Prepared<Wanted>, reserved: BTreeSet<TracerName>) -> Vec<Change> {
+async fn apply(monitor: Monitor, change: Prepared, reserved: BTreeSet<TracerName>) -> Vec<Change> {
     monitor.reserve(reserved);
-    let changes = monitor.apply(prepared).await;
+    let changes = change.await;
     let restarted =
         |name: &TracerName| changes.contains(&Change::new(What::Restarted, Subject::Tracer(name.clone())));
     for tracer in monitor.tracers().iter().filter(|tracer| !tracer.is_wanted() && restarted(&tracer.name)) {

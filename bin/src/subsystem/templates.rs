@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use actors::AnyChild;
+use actors::{AnyChild, Prepared};
 use bpf_programs::EbpfTracers;
 use bpf_programs::template::{TemplateHandle, Templates};
 use futures::future::BoxFuture;
 use model::{Problem, TracerName};
 
-use super::{Apply, Group, Subsystem, Tracer, TracerKind};
+use super::{Group, Subsystem, Tracer, TracerKind};
 use crate::config::Config;
 
 /// The subsystem of eBPF templates.
@@ -41,10 +41,8 @@ impl Subsystem for BpfTemplates {
         tracers.map(|tracer| (Group::Sources, Arc::new(tracer.child) as Arc<dyn AnyChild>)).collect()
     }
 
-    fn prepare(&self, config: &Config) -> Result<Apply, Vec<Problem>> {
-        let prepared = self.templates.prepare(&config.bpf_templates())?;
-        let templates = self.templates.clone();
-        Ok(Box::new(move || Box::pin(async move { templates.apply(prepared).await })))
+    fn prepare(&self, config: &Config) -> Result<Prepared, Vec<Problem>> {
+        self.templates.prepare(&config.bpf_templates())
     }
 
     fn set_enabled(&self, name: TracerName, on: bool) -> BoxFuture<'static, Result<bool, String>> {

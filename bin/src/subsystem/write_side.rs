@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use actors::AnyChild;
+use actors::{AnyChild, Prepared};
 use collector::CollectorHandle;
 use model::Problem;
 
-use super::{Apply, Group, Subsystem};
+use super::{Group, Subsystem};
 use crate::config::Config;
 
 /// The subsystem of the collector and the sinks. It has no tracers.
@@ -23,9 +23,7 @@ impl Subsystem for WriteSide {
         children
     }
 
-    fn prepare(&self, config: &Config) -> Result<Apply, Vec<Problem>> {
-        let prepared = self.handle.prepare(&config.collector, &config.filter)?;
-        let handle = self.handle.clone();
-        Ok(Box::new(move || Box::pin(async move { handle.apply(prepared).await })))
+    fn prepare(&self, config: &Config) -> Result<Prepared, Vec<Problem>> {
+        self.handle.prepare(&config.collector, &config.filter)
     }
 }

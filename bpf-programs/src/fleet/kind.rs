@@ -195,7 +195,10 @@ impl ChildKind for Fleet {
     /// Waits until a tracer is attached or has failed.
     async fn follow(&self, handle: &TracerHandle, on: bool) -> Result<(), NotSwitched> {
         let (name, begun) = (|| handle.name.to_owned(), clock::now());
-        while on {
+        if !on {
+            return Ok(());
+        }
+        loop {
             let status = handle.child.status();
             if status.phase.is_terminal() {
                 let cause = status.first_cause.unwrap_or_else(|| "it has ended".to_owned());
@@ -209,7 +212,6 @@ impl ChildKind for Fleet {
             }
             clock::sleep(POLL).await;
         }
-        Ok(())
     }
 
     /// Stops the host if no tracer needs it.

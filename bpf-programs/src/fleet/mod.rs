@@ -5,8 +5,8 @@
 //! any tracer does.
 //!
 //! ```text
-//!  new configuration ─ prepare() ─▶ Prepared ─ apply() ─▶ settings to the host
-//!                      (checks only)                        │
+//!  new configuration ─ prepare() ─▶ Prepared ─ await ─▶ settings to the host
+//!                      (checks only)                      │
 //!                 the set of children: detach, drain, stop ─▶ start, attach ─▶ stop an idle host ─▶ changes
 //! ```
 
@@ -97,11 +97,13 @@ impl EbpfTracers {
         self.set.kind().present().settings.ebpf.strict
     }
 
-    /// Checks whether these settings could be applied, without changing anything.
+    /// Checks whether these settings could be applied, without changing anything. The change then changes settings, and
+    /// stops, restarts and starts the tracers that differ. It is complete when the stopped ones have passed on all their
+    /// records and the started ones are attached or have failed.
     ///
     /// # Errors
     /// Returns all problems with the settings, including every one that can't change while the agent runs.
-    pub fn prepare(&self, settings: KernelSettings) -> Result<Prepared<KernelSettings>, Vec<Problem>> {
+    pub fn prepare(&self, settings: KernelSettings) -> Result<Prepared, Vec<Problem>> {
         let mut problems = settings.ebpf.validate("ebpf");
         problems.extend(settings.sections.validate("tracer"));
         let present = self.set.kind().present();
@@ -111,24 +113,14 @@ impl EbpfTracers {
             problems.extend(fixed.map(|key| Problem::needs_restart(format!("ebpf.{key}"))));
             problems.extend(present.renamed(&settings.sections).into_iter().filter(|_| settings.ebpf.pin));
         }
-        Prepared::new(settings, problems)
-    }
-
-    /// Changes settings, then stops, restarts and starts the tracers that differ. Returns when the stopped ones have passed
-    /// on all their records and the started ones are attached or have failed. A caller that drops the future does not
-    /// interrupt the change.
-    pub async fn apply(&self, prepared: Prepared<KernelSettings>) -> Vec<Change> {
-        let set = self.set.clone();
-        let change = async move {
-            let settings = prepared.into_inner();
+        self.set.prepare(problems, |set| async move {
             let tracers = of_tracers(&settings);
             let changed = set.kind().take_over(settings).await;
-            let mut changes = set.apply_within(tracers).await;
+            let mut changes = set.apply(tracers).await;
             let setting = |key| Change::new(What::Changed, Subject::Setting(format!("ebpf.{key}")));
             changes.extend(changed.into_iter().map(setting));
             changes
-        };
-        self.set.change(change).await.unwrap_or_default()
+        })
     }
 
     /// Enables or disables a tracer until its section changes or the agent restarts. Enabling also starts a tracer that was

@@ -32,5 +32,5 @@ pub use config::{TemplateConfig, TemplatesConfig};
 pub use errors::TemplateError;
 pub use host::{TemplateHost, TemplateState};
 pub use inspect::{Inspection, RecordLayout, inspect};
-pub use set::{TemplateHandle, TemplateSettings, Templates, spawn};
+pub use set::{TemplateHandle, Templates, spawn};
 pub use validate::validate;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use actors::{
     AnyChild, AskError, ChildKind, ChildSet, LoopRef, Member, Outbox, Placement, Prepared, Spec, Supervisor,
 };
-use model::{Accounts, Batch, Change, Problem, Subject, TracerName};
+use model::{Accounts, Batch, Problem, Subject, TracerName};
 
 use super::config::{TemplateConfig, TemplatesConfig};
 use super::host::{SetTemplateAttached, Shared, TemplateHost};
@@ -34,7 +34,7 @@ struct Kind {
 
 /// Everything a template is made from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TemplateSettings {
+struct TemplateSettings {
     section: String,
     config: TemplateConfig,
     stamp: Stamp,
@@ -116,18 +116,14 @@ impl Templates {
         self.set.set_enabled(key, on).await.ok_or_else(unknown)?
     }
 
-    /// Checks whether `config` could be applied. Running templates are not touched.
+    /// Checks whether `config` could be applied. Running templates are not touched. The change then removes, restarts and
+    /// adds what differs; it is complete when all that was removed has ended and its records were passed on.
     ///
     /// # Errors
     /// All problems of the configuration.
-    pub fn prepare(&self, config: &TemplatesConfig) -> Result<Prepared<Vec<TemplateSettings>>, Vec<Problem>> {
-        Prepared::new(enabled(config), validate(config, PREFIX))
-    }
-
-    /// Removes, restarts and adds what differs. Returns when all that was removed has ended and its records
-    /// were passed on.
-    pub async fn apply(&self, prepared: Prepared<Vec<TemplateSettings>>) -> Vec<Change> {
-        self.set.apply(prepared.into_inner()).await
+    pub fn prepare(&self, config: &TemplatesConfig) -> Result<Prepared, Vec<Problem>> {
+        let settings = enabled(config);
+        self.set.prepare(validate(config, PREFIX), |set| async move { set.apply(settings).await })
     }
 }
 

@@ -138,9 +138,8 @@ impl Stand {
 
     /// Applies another configuration as the agent does, taking records meanwhile.
     pub(crate) async fn apply(&mut self, config: &Config) -> Vec<Change> {
-        let monitor = self.monitor.clone();
-        let prepared = monitor.prepare(config).unwrap();
-        self.meanwhile(async move { monitor.apply(prepared).await }).await
+        let change = self.monitor.prepare(config).unwrap_or_else(|problems| panic!("{problems:?}"));
+        self.meanwhile(change).await
     }
 
     async fn ended(&mut self, end: impl Future<Output = ChildStatus>) -> ChildStatus {
