@@ -1,7 +1,7 @@
 //! Kernel tracers: their records, their eBPF programs, and the actors that read and decode the records.
 //!
-//! [`spawn`] starts them under a supervisor; [`check`] reports which can run with this kernel and these permissions.
-//! Each tracer (`open`, `exec`, …) has a directory with its eBPF program in C and its decoder in Rust; [`tracers`] lists
+//! [`spawn`] starts them under a supervisor; [`check()`] reports which can run with this kernel and these permissions.
+//! Each tracer (`open`, `exec`, …) has a directory with its eBPF program in C and its decoder in Rust; [`tracers()`] lists
 //! all of them.
 //!
 //! ```text

@@ -10,7 +10,7 @@ use crate::wire::{Kind, WireError};
 /// The kind of hook a program is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Hook {
-    /// The ends of these system calls, through the table of [`crate::syscalls`].
+    /// The ends of these system calls, through the table of `crate::syscalls`.
     SyscallExits(Stage, &'static [Syscall]),
     /// The BTF tracepoint of this name.
     BtfTracepoint(&'static str),
@@ -62,7 +62,7 @@ pub(crate) struct Program {
 pub struct Tracer {
     /// Name of the tracer and of its config section.
     pub name: &'static str,
-    /// Kind of its records; also the index of its counters and of its bit in [`crate::wire::Settings::enabled`].
+    /// Kind of its records; also the index of its counters and of its bit in map `settings`.
     pub kind: Kind,
     /// Programs to attach.
     pub(crate) programs: &'static [Program],

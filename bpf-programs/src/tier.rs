@@ -57,7 +57,7 @@ impl Tier {
         }
     }
 
-    /// Returns the tier with this number, see [`Tier::number`].
+    /// Returns the tier with this number, as in status and rows.
     pub fn of_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|tier| tier.number() == number)
     }

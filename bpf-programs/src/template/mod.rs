@@ -1,6 +1,6 @@
 //! Tracers from templates: a user's own eBPF program, described in a few lines of configuration.
 //!
-//! [`spawn`] starts a host for each under a supervisor; [`inspect`] lists what is in an object.
+//! [`spawn`] starts a host for each under a supervisor; [`inspect()`] lists what is in an object.
 //!
 //! ```text
 //! object file ──► btf: types ──► layout: compiled once ──┐
