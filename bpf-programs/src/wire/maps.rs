@@ -77,6 +77,7 @@ wire_structs! {
     }
 
     /// Value of map `counts`, which has one for each CPU: counters of one kind of record.
+    #[derive(Default)]
     pub Count {
         /// Events while the tracer was enabled.
         seen: u64,

@@ -33,12 +33,6 @@ impl Default for Settings {
     }
 }
 
-impl Default for Count {
-    fn default() -> Self {
-        Self { seen: 0, lost: 0, sampled: 0, filtered: 0 }
-    }
-}
-
 impl Count {
     /// Sums the counters of all CPUs.
     pub(crate) fn sum(cpus: &[Self]) -> Self {
