@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::facts::{BTF, Capabilities, Capability, KernelVersion, OLDEST};
 
 /// Capabilities needed to load and attach programs.
-pub(crate) const NEEDED: [Capability; 2] = [Capability::CapBpf, Capability::CapPerfmon];
+pub(crate) const NEEDED: [Capability; 2] = [Capability::Bpf, Capability::Perfmon];
 /// Mount point of bpffs.
 pub(crate) const BPFFS: &str = "/sys/fs/bpf";
 /// Number of lines kept from the end of the verifier's log, where it gives the reason.

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Type information of the running kernel.
 pub(crate) const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -16,27 +16,32 @@ const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 pub(crate) const OLDEST: KernelVersion = KernelVersion { major: 5, minor: 15 };
 
 /// A capability that kernel tracers need, by its number in `linux/capability.h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     /// Allows reading any file, here tracefs, which only root can read.
-    CapDacReadSearch = 2,
+    DacReadSearch = 2,
     /// Implies CAP_BPF and CAP_PERFMON, and allows mounting.
-    CapSysAdmin = 21,
+    SysAdmin = 21,
     /// Allows eBPF programs that trace.
-    CapPerfmon = 38,
+    Perfmon = 38,
     /// Allows loading eBPF programs.
-    CapBpf = 39,
+    Bpf = 39,
 }
 
 impl fmt::Display for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::CapDacReadSearch => "CAP_DAC_READ_SEARCH",
-            Self::CapSysAdmin => "CAP_SYS_ADMIN",
-            Self::CapPerfmon => "CAP_PERFMON",
-            Self::CapBpf => "CAP_BPF",
+            Self::DacReadSearch => "CAP_DAC_READ_SEARCH",
+            Self::SysAdmin => "CAP_SYS_ADMIN",
+            Self::Perfmon => "CAP_PERFMON",
+            Self::Bpf => "CAP_BPF",
         })
+    }
+}
+
+impl Serialize for Capability {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -59,8 +64,8 @@ impl Capabilities {
     pub(crate) fn has(self, capability: Capability) -> bool {
         // CAP_SYS_ADMIN, from which 5.8 split off the other two, still implies them.
         let own = self.0 & (1 << capability as u64) != 0;
-        let admin = self.0 & (1 << Capability::CapSysAdmin as u64) != 0;
-        own || (admin && matches!(capability, Capability::CapBpf | Capability::CapPerfmon))
+        let admin = self.0 & (1 << Capability::SysAdmin as u64) != 0;
+        own || (admin && matches!(capability, Capability::Bpf | Capability::Perfmon))
     }
 
     /// Returns the capabilities of `wanted` that are missing.
@@ -155,14 +160,11 @@ mod tests {
     #[test]
     fn capabilities_are_read_from_status() {
         let some = Capabilities::parse("Name:\tx\nCapEff:\t000000c000000004\n").unwrap();
-        assert!(
-            some.missing(&[Capability::CapBpf, Capability::CapPerfmon, Capability::CapDacReadSearch])
-                .is_empty()
-        );
-        assert!(!some.has(Capability::CapSysAdmin));
+        assert!(some.missing(&[Capability::Bpf, Capability::Perfmon, Capability::DacReadSearch]).is_empty());
+        assert!(!some.has(Capability::SysAdmin));
         let admin = Capabilities::parse("CapEff:\t0000000000200000\n").unwrap();
-        assert!(admin.has(Capability::CapBpf));
-        assert_eq!(admin.missing(&[Capability::CapDacReadSearch]), [Capability::CapDacReadSearch]);
+        assert!(admin.has(Capability::Bpf));
+        assert_eq!(admin.missing(&[Capability::DacReadSearch]), [Capability::DacReadSearch]);
     }
 
     #[test]

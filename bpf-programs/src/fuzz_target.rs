@@ -7,8 +7,11 @@ use crate::template::layout;
 use crate::tracers::{dns, lifecycle};
 use crate::wire::{Header, Kind, split};
 
-/// The fuzz targets of this crate, by name.
-pub const FUZZ_TARGETS: [(&str, fn(&[u8])); 3] = [
+/// A fuzz target, by name.
+pub type FuzzTarget = (&'static str, fn(&[u8]));
+
+/// The fuzz targets of this crate.
+pub const FUZZ_TARGETS: [FuzzTarget; 3] = [
     ("dns", dns::fuzz_target),
     ("layout", |bytes| {
         layout::fuzz::fuzz_target(bytes);
