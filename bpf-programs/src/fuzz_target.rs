@@ -8,7 +8,7 @@ use crate::tracers::{dns, lifecycle};
 use crate::wire::{Header, Kind, split};
 
 /// A fuzz target, by name.
-pub type FuzzTarget = (&'static str, fn(&[u8]));
+pub(crate) type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// The fuzz targets of this crate.
 pub const FUZZ_TARGETS: [FuzzTarget; 3] = [
