@@ -2,7 +2,7 @@
 //!
 //! A tracer's process belongs to the tracer's own actor, not to the host. So the supervisor keeps a separate status
 //! for each child, and the crash of a host can't end all children. Each tracer has a switch: whether it is wanted, and
-//! whether it runs. A host sets the switch and answers [`SetAttached`] when the tracer has followed. (The limit on
+//! whether it runs. A host sets the switch and answers `SetAttached` when the tracer has followed. (The limit on
 //! commands that run at the same time is a semaphore that the tracers share.)
 
 use std::collections::BTreeSet;

@@ -44,7 +44,7 @@ wire_structs! {
         cpus_a_ring: u32,
         /// The ledger's buffer that is written to: 0 or 1.
         usage_side: u32,
-        /// File types recorded in the ledger, see [`crate::config::UsageFiles::bit`].
+        /// File types recorded in the ledger, see `crate::config::UsageFiles::bit`.
         usage_files: u32,
         /// A flow of datagrams ends after this many milliseconds without one.
         flow_idle_ms: u32,

@@ -115,8 +115,8 @@ fn close_and_exec() -> anyhow::Result<()> {
     ensure!(held.iter().all(|usage| (usage.bytes, usage.calls) == (10, 1)), "{held:?}");
     let other = of_path(&reported, "other");
     ensure!(other.len() == 1 && (other[0].bytes, other[0].calls) == (5, 1), "{other:?}");
-    let named = kernel.of(pid, Kind::Usage).into_iter().map(|bytes| Ok(decode(Kind::Usage, &bytes)?));
-    for record in named.collect::<anyhow::Result<Vec<_>>>()? {
+    let named = kernel.of(pid, Kind::Usage).into_iter().map(|bytes| decode(Kind::Usage, &bytes));
+    for record in named.collect::<Result<Vec<_>, _>>()? {
         let identity = record.identity.context("no identity")?;
         let model::Details::Usage(usage) = record.details else { anyhow::bail!("no usage") };
         if usage.path.as_str().ends_with("/other") {
