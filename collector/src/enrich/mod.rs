@@ -139,9 +139,13 @@ fn set_cgroup(row: &mut Tracking, cgroup: &Cgroup, names: Option<&runtime::Names
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use model::schema::COLUMNS;
     use model::{Act, ExecId, ProcessInfo, Text};
 
     use super::*;
+    use crate::filter::{ANCESTORS, ENRICHED};
 
     #[test]
     fn only_missing_fields_are_filled_as_of_the_given_time() {
@@ -216,5 +220,57 @@ mod tests {
         assert_eq!(target("kill", 7, 0, 5), None, "another namespace's number");
         assert_eq!(target("kill", -7, 0, FIRST_PID_NS), None, "a group");
         assert_eq!(target("kill", 7, NO_SUCH_PROCESS, FIRST_PID_NS), None);
+    }
+
+    /// Returns the names of the columns and fields that the row has.
+    fn present(row: &Tracking) -> BTreeSet<String> {
+        let columns = COLUMNS.iter().filter(|column| row.value(**column).to_plain().is_some());
+        let mut names: BTreeSet<String> = columns.map(|column| column.name().to_owned()).collect();
+        row.extended.visit(|name, _| {
+            names.insert(name.to_owned());
+        });
+        names
+    }
+
+    #[test]
+    fn filters_wait_for_exactly_what_enrichment_adds() {
+        let id = ExecId { pid: 1, start_ns: 1 };
+        let table = ProcessTable::default();
+        let pod = "kubepods-pod5c1a5a1e_6f4f_4c6c_9a53_0c2b3f6f7a11.slice";
+        let cgroup = format!("/kubepods.slice/{pod}/cri-containerd-{}.scope", "ab".repeat(32));
+        let text = || Some(Text::from_bytes(b"/caf\xe9"));
+        table.change(
+            id,
+            BootNs(1),
+            Arc::new(ProcessInfo { exe: text(), cwd: text(), cgroup: Some(cgroup.into()) }),
+        );
+        let mut enricher = Enricher::new(table);
+        enricher.set_descent(true);
+        let fields = vec![("target_pid", ActField::Int(1))];
+        let act = Act { call: "kill", path: None, path_incomplete: false, fields, ret: 0, file: None };
+        let details = Details::Act(Box::new(act));
+        let record = model::Record { at: model::Moment::Boot(BootNs(20)), identity: None, details };
+        let mut row = crate::normalize::row(&"kill".into(), record, model::BootClock::default()).unwrap();
+        row.exec_id = Some(id);
+        row.extended.context = Some(model::extended::ProcessContext {
+            cgroup_id: CgroupId { hierarchy: 0, id: 9 },
+            cgroup: None,
+            container: None,
+            pid_ns: FIRST_PID_NS,
+            mnt_ns: 1,
+            ns_pid: 1,
+        });
+        let before = present(&row);
+        enricher.enrich(&mut row, BootNs(20));
+        // The container's runtime answers later.
+        let context = row.extended.context.as_mut().unwrap();
+        let container = Container::clone(context.container.as_deref().unwrap());
+        let (name, image) = (Some("web".into()), Some("nginx".into()));
+        context.container = Some(Arc::new(Container { name, image, ..container }));
+        let mut added: BTreeSet<String> = present(&row).difference(&before).cloned().collect();
+        if row.ancestors.is_some() {
+            added.insert(ANCESTORS.to_owned());
+        }
+        assert_eq!(added, ENRICHED.iter().map(|name| (*name).to_owned()).collect());
     }
 }

@@ -20,7 +20,9 @@ pub use cel::Failures;
 pub use config::{FilterConfig, FilterKind, FiltersConfig, default_filters};
 pub use fuzz_target::fuzz_target;
 use pattern_filter::PatternFilter;
-use stage::ANCESTORS;
+pub(crate) use stage::ANCESTORS;
+#[cfg(test)]
+pub(crate) use stage::ENRICHED;
 pub use stage::Stage;
 
 /// All filters of a run, compiled.

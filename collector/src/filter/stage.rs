@@ -11,10 +11,10 @@ pub enum Stage {
 }
 
 /// Field name in expressions for [`model::Tracking::ancestors`].
-pub(super) const ANCESTORS: &str = "ancestors";
+pub(crate) const ANCESTORS: &str = "ancestors";
 
 /// Fields that enrichment adds.
-pub(super) const ENRICHED: [&str; 12] = [
+pub(crate) const ENRICHED: [&str; 12] = [
     ANCESTORS,
     "cwd",
     "exe",
