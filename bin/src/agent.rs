@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::assemble::{self, Topology};
 use crate::config::{Config, Loaded, Running, Sources};
 use crate::control::{self, Answer, Ask, ControlServer, Request};
+use crate::daemon;
 use crate::enable::{self, EnableResult};
 use crate::exit::Failure;
 use crate::reload::Reloader;
@@ -159,7 +160,13 @@ impl Inner {
 
     /// Reloads in a task of its own, so that the reload completes even if the caller disconnects.
     async fn reload(self: Arc<Self>) -> Reloaded {
-        let reload = async move { self.reloader.reload(&self.topology.subsystems).await };
+        let reload = async move {
+            daemon::reopen_log();
+            let result = self.reloader.reload(&self.topology.subsystems).await;
+            // As logrotate expects, also if the configuration was refused.
+            self.topology.collector.reopen_outputs().await;
+            result
+        };
         let ended = actix::spawn(reload).await;
         ended.unwrap_or_else(|cause| Reloaded::Refused {
             problems: format!("the reload was interrupted: {cause}"),

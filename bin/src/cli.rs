@@ -151,7 +151,7 @@ fn run_start(common: &Common, args: &StartArgs) -> Outcome {
         return daemon::start(&workdir);
     }
     if args.daemon_child {
-        daemon::detach()?;
+        daemon::detach(&workdir)?;
     }
     let start = start::Start {
         sources: common.sources(),

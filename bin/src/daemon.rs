@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,6 +19,8 @@ use crate::{output, workdir};
 
 /// Longest wait for the agent to answer. Loading all eBPF programs takes well under a second.
 const START_PATIENCE: Duration = Duration::from_secs(60);
+/// The log of this process, if it runs in the background.
+static LOG: OnceLock<PathBuf> = OnceLock::new();
 /// Hidden option that marks the started process as the daemon.
 pub(crate) const MARK: &str = "--daemon-child";
 
@@ -57,10 +60,23 @@ pub(crate) fn start(folder: &Path) -> Outcome {
     }
 }
 
-/// Starts a session of its own, so that the end of the caller's session does not end this process.
-pub(crate) fn detach() -> anyhow::Result<()> {
+/// Starts a session of its own, so that the end of the caller's session does not end this process, whose log is in `folder`.
+pub(crate) fn detach(folder: &Path) -> anyhow::Result<()> {
     nix::unistd::setsid().context("starting a session of its own (setsid)")?;
+    LOG.get_or_init(|| daemon_log(folder));
     Ok(())
+}
+
+/// Opens the log of a process in the background again, since it may have been rotated.
+pub(crate) fn reopen_log() {
+    let Some(path) = LOG.get() else { return };
+    let reopened = open_log(path).and_then(|log| {
+        nix::unistd::dup2_stdout(&log)?;
+        Ok(nix::unistd::dup2_stderr(&log)?)
+    });
+    if let Err(cause) = reopened {
+        tracing::error!(%cause, path = %path.display(), "the log can't be opened again; the old one is used");
+    }
 }
 
 fn spawn(log: File) -> anyhow::Result<Child> {

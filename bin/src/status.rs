@@ -166,6 +166,7 @@ pub(crate) fn render(status: &Status, detail: Detail) -> String {
     text.push_str(&left_out_line(&left_out));
     text.push_str(&pin_line(&status.actors).unwrap_or_default());
     text.push_str(&host_lines(&status.actors));
+    text.push_str(&output_lines(&status.actors));
     text.push_str(&config_lines(&status.config));
     text.push_str(&filter_lines(status, detail.filters));
     for actor in status.actors.iter().filter(|actor| actor.status.first_cause.is_some()) {
@@ -191,6 +192,20 @@ fn left_out_line(tracers: &[&TracerStatus]) -> String {
             format!("\n\n{count} more tracers run and have seen nothing yet; `status --all` lists them too")
         }
     }
+}
+
+/// Returns a line for each sink whose output was taken away while the agent ran.
+fn output_lines(actors: &[ActorStatus]) -> String {
+    let line = |actor: &ActorStatus| {
+        let count = |key: &str| actor.state.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
+        let (reopened, lost) = (count("reopened"), count("lost_with_output"));
+        let cause = actor.state.get("last_reopened")?.as_str()?;
+        let name = &actor.name;
+        Some(format!(
+            "\n\n{name}: output opened again (number {reopened}): {cause}\n  rows lost with outputs: {lost}"
+        ))
+    };
+    actors.iter().filter_map(line).collect()
 }
 
 /// Returns the result of the latest reload; nothing before the first one.

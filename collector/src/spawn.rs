@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use actors::{ChildSet, LoopRef, Outbox, Supervisor, WhenFull};
+use futures::future::join_all;
 use model::lock::lock;
 use model::{
     Accounts, Batch, Problem, ProcessTable, Remembered, Role, SinkId, SinkName, TracerName, Tracking,
@@ -80,6 +81,12 @@ impl CollectorHandle {
     /// run's final accounts.
     pub fn sinks(&self) -> Vec<SinkHandle> {
         self.inner.running().into_iter().map(|sink| sink.handle).collect()
+    }
+
+    /// Makes every sink write what is queued, and open its output again if that was removed, moved or replaced.
+    pub async fn reopen_outputs(&self) {
+        let sinks = self.sinks();
+        join_all(sinks.iter().map(SinkHandle::flush)).await;
     }
 
     /// Returns the store's file, if a store is enabled.

@@ -35,7 +35,8 @@ use crate::{BootNs, Role, SinkId, SinkName, TracerName};
 
 type GapKey = (LossPoint, Option<SinkName>, bool);
 
-/// Counts what became of one tracer's records. Counters only ever grow.
+/// Counts what became of one tracer's records. Counters only ever grow, with one exception: rows whose output was
+/// removed ([`Accounts::unstore`]) move from `stored` to `lost`.
 #[derive(Debug)]
 pub struct Account {
     tracer: TracerName,

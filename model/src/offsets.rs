@@ -184,6 +184,18 @@ impl OffsetTracker {
         point
     }
 
+    /// Counts stored rows as lost in the store, because its file was removed; the oldest first.
+    pub(crate) fn unstore(&mut self, rows: u64) {
+        let mut left = rows;
+        let segments = self.segments.iter_mut().map(|segment| &mut segment.settled);
+        for settled in std::iter::once(&mut self.done.settled).chain(segments) {
+            let moved = left.min(settled.stored);
+            settled.stored -= moved;
+            settled.lost.sink += moved;
+            left -= moved;
+        }
+    }
+
     /// Releases the ranges below a checkpoint that the store has committed.
     pub(crate) fn committed(&mut self, upto: u64, ring_losses: u64) {
         self.done.settled.lost.ring += ring_losses;

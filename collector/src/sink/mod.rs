@@ -6,15 +6,18 @@ pub mod json;
 pub mod jsonl;
 pub mod kind;
 pub mod memory;
+mod output_file;
 mod private_file;
 pub(crate) mod probe;
 pub mod sqlite;
 pub mod writer;
+mod written;
 
 use std::fmt;
 use std::io;
 
 use model::{AccountSnapshot, Checkpoint, Pinned, Routed, TracerName, WallTime};
+pub use output_file::Replaced;
 use thiserror::Error;
 
 /// Kind of failure, which decides how the writer reacts.
@@ -118,6 +121,12 @@ pub trait Sink: Send + 'static {
     /// # Errors
     /// The destination can't be written.
     fn check(&mut self) -> Result<(), SinkError>;
+
+    /// Checks whether the destination is still the one that was opened. If it was removed, moved or replaced, leaves it,
+    /// so that the next call opens a new one, and returns what happened.
+    fn refresh(&mut self) -> Option<Replaced> {
+        None
+    }
 
     /// Writes all batches, and the accounts if this sink is the store, or nothing. The store is also called when only
     /// accounts have changed; other sinks are given none.

@@ -21,6 +21,7 @@ use super::{Account, Accounts, SinkAccount};
 use crate::ids::{Role, SinkId, SinkName};
 use crate::lock::{lock, read, write};
 use crate::snapshot::{AccountSnapshot, LossPoint, Lost};
+use crate::{BootNs, TracerName};
 
 impl SinkAccount {
     /// Creates counters for a sink; records settled `before` it joined are excluded.
@@ -151,6 +152,31 @@ impl Accounts {
         accounts.values().for_each(|account| account.leave(sink));
     }
 
+    /// Counts rows that a sink had stored as lost in it, because its output was removed; at most as many as it had stored.
+    /// The gap becomes a `loss` row.
+    pub fn unstore(
+        &self,
+        tracer: &TracerName,
+        sink: &SinkId,
+        rows: u64,
+        span: (BootNs, BootNs),
+        cause: &str,
+    ) -> u64 {
+        let account = self.of(tracer);
+        let of_sink = read(&account.sinks).iter().find(|of_sink| of_sink.id == *sink).cloned();
+        let Some(of_sink) = of_sink else { return 0 };
+        let rows = rows.min(of_sink.stored.load(Relaxed));
+        if rows > 0 {
+            of_sink.stored.fetch_sub(rows, Relaxed);
+            of_sink.lost_sink.fetch_add(rows, Relaxed);
+            if sink.role == Role::Store {
+                account.with_track(|track| track.unstore(rows));
+            }
+            account.note_gap(LossPoint::Sink, Some(sink.name.clone()), rows, span, cause);
+        }
+        rows
+    }
+
     /// Deletes the counters of a sink that has left, settled all its rows and stored its final counts.
     pub fn forget(&self, sink: &SinkId) {
         for account in lock(&self.accounts).values() {
@@ -162,7 +188,7 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BootNs, Claim};
+    use crate::Claim;
 
     const SPAN: (BootNs, BootNs) = (BootNs(1), BootNs(2));
 
@@ -212,6 +238,21 @@ mod tests {
         accounts.forget(&old);
         assert_eq!(account.sinks().len(), 1);
         assert_eq!(accounts.sinks(), [new]);
+    }
+
+    #[test]
+    fn rows_that_are_gone_with_an_output_count_as_lost_in_its_sink() {
+        let accounts = Accounts::default();
+        let (account, store) =
+            (accounts.of(&"open".into()), accounts.new_sink_id(&"sqlite".into(), Role::Store));
+        accounts.join(&store);
+        account.follow(crate::Checkpoint::default());
+        routed(&account, 5)[0].store(5);
+        assert_eq!(accounts.unstore(&"open".into(), &store, 7, SPAN, "removed"), 5);
+        let snapshot = account.snapshot_of(&store);
+        assert_eq!((snapshot.stored, snapshot.lost.sink, snapshot.in_flight()), (0, 5, 0));
+        let gaps = account.take_gaps();
+        assert_eq!((gaps[0].count, gaps[0].cause.as_str()), (5, "removed"));
     }
 
     #[test]

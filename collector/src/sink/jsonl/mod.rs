@@ -2,15 +2,21 @@
 
 mod config;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 pub use config::JsonlConfig;
 
+use actors::clock;
+use model::lock::lock;
 use model::{Problem, Routed, WallTime};
 
 use super::kind::{BuildContext, CarriedOver, Pace, SinkKind, SinkSpec, Target};
+use super::output_file::{OutputFile, Replaced};
+use super::written::Written;
 use super::{Rejected, Sink, SinkError, TracerAccount, Trouble, private_file};
 use crate::checks::Checks;
 
@@ -20,7 +26,13 @@ const FILE: &str = "duetector-tracking.jsonl";
 /// Output for the lines.
 enum Output {
     Stdout,
-    File { path: PathBuf, open: Option<(File, u64)>, rotate_size: u64, keep: u32 },
+    File {
+        path: PathBuf,
+        open: Option<(File, u64)>,
+        written: Arc<Mutex<Written>>,
+        rotate_size: u64,
+        keep: u32,
+    },
 }
 
 /// Sink that writes rows as JSON lines.
@@ -46,14 +58,16 @@ impl SinkKind for JsonlConfig {
     fn build(&self, context: &BuildContext<'_>) -> SinkSpec {
         let (target, rotate_size, keep) =
             (self.target(context.workdir), self.rotate_size.0, self.rotate_keep);
+        let written: Arc<Mutex<Written>> = context.before.get().unwrap_or_default();
+        let carried_over = CarriedOver::new(written.clone());
         SinkSpec {
             queue: (self.queue, self.when_full),
             pace: Pace::new(self.batch, self.flush_interval, self.retry_for),
             make: Box::new(move || match &target {
                 Target::Named(_) => Box::new(Jsonl::stdout()),
-                Target::File(path) => Box::new(Jsonl::file(path.clone(), rotate_size, keep)),
+                Target::File(path) => Box::new(Jsonl::to(path.clone(), written.clone(), rotate_size, keep)),
             }),
-            carried_over: CarriedOver::default(),
+            carried_over,
         }
     }
 }
@@ -67,13 +81,21 @@ impl Jsonl {
     /// Makes a sink that writes to a file, which is rotated at `rotate_size` bytes (0: never); `keep` old files are
     /// kept.
     pub fn file(path: PathBuf, rotate_size: u64, keep: u32) -> Self {
-        Self { output: Output::File { path, open: None, rotate_size, keep }, buffer: Vec::new() }
+        Self::to(path, Arc::default(), rotate_size, keep)
+    }
+
+    fn to(path: PathBuf, written: Arc<Mutex<Written>>, rotate_size: u64, keep: u32) -> Self {
+        Self { output: Output::File { path, open: None, written, rotate_size, keep }, buffer: Vec::new() }
     }
 }
 
 impl Sink for Jsonl {
     fn check(&mut self) -> Result<(), SinkError> {
         self.output.open()
+    }
+
+    fn refresh(&mut self) -> Option<Replaced> {
+        self.output.refresh()
     }
 
     fn write(&mut self, batches: &[Routed], _: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
@@ -92,6 +114,9 @@ impl Sink for Jsonl {
             }
         }
         self.output.append(&self.buffer)?;
+        if let Output::File { written, .. } = &self.output {
+            lock(written).add(batches, &rejected);
+        }
         Ok(rejected)
     }
 
@@ -108,16 +133,36 @@ impl Sink for Jsonl {
 
 impl Output {
     fn open(&mut self) -> Result<(), SinkError> {
-        let Self::File { path, open, .. } = self else { return Ok(()) };
+        let Self::File { path, open, written, .. } = self else { return Ok(()) };
         if open.is_none() {
             let opened = private_file::prepare(path).and_then(|path| {
                 let file = private_file::open(&path)?;
                 let len = file.metadata()?.len();
+                lock(written).opened(OutputFile::at(&path)?);
                 Ok((file, len))
             });
             *open = Some(opened.map_err(|source| SinkError::io("opening", path.display(), source))?);
         }
         Ok(())
+    }
+
+    fn refresh(&mut self) -> Option<Replaced> {
+        let Self::File { path, open, written, .. } = self else { return None };
+        let mut written = lock(written);
+        if let Some(gone) = written.gone() {
+            *open = None;
+            return Some(written.replaced(&gone));
+        }
+        let (file, len) = open.as_mut()?;
+        let before = std::mem::replace(len, file.metadata().map_or(*len, |now| now.len()));
+        if *len >= before {
+            return None;
+        }
+        // As logrotate does with `copytruncate`. Whether the rows are elsewhere is not known.
+        *open = None;
+        written.begin_again();
+        let cause = format!("{} was truncated by another program", path.display());
+        Some(Replaced { cause, lost: BTreeMap::new(), since: clock::boot_ns() })
     }
 
     fn append(&mut self, lines: &[u8]) -> Result<(), SinkError> {
@@ -158,12 +203,13 @@ impl Output {
 
     /// Rotates the file if `more` bytes would make it too large.
     fn rotate(&mut self, more: u64) -> Result<(), SinkError> {
-        let Self::File { path, open, rotate_size, keep } = self else { return Ok(()) };
+        let Self::File { path, open, written, rotate_size, keep } = self else { return Ok(()) };
         let len = open.as_ref().map_or(0, |(_, len)| *len);
         if *rotate_size == 0 || len == 0 || len + more <= *rotate_size {
             return Ok(());
         }
         *open = None;
+        lock(written).begin_again();
         let moved = put_aside(path, *keep);
         moved.map_err(|source| SinkError::io("rotating", path.display(), source))
     }

@@ -4,12 +4,14 @@
 mod accounts;
 mod config;
 mod errors;
+mod file;
 mod positions;
 mod run;
 mod schema;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,15 +20,18 @@ pub use run::Run;
 pub(crate) use schema::table_part;
 
 use actors::clock;
+use model::lock::lock;
 use model::schema::{COLUMNS, ColumnValue};
 use model::{Problem, Remembered, Role, Routed, TracerName, Tracking, WallTime};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
 
 use super::kind::{BuildContext, CarriedOver, Pace, SinkKind, SinkSpec, Target};
+use super::output_file::{OutputFile, Replaced};
 use super::{Rejected, Sink, SinkError, TracerAccount, json, private_file};
 use crate::checks::Checks;
 use errors::{is_bad_row, trouble};
+use file::Shared;
 
 /// Time that SQLite waits for another program that holds the file (Python duetector, `sqlite3`) before a call fails.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
@@ -47,7 +52,7 @@ const STATEMENTS_KEPT: usize = 128;
 pub struct Sqlite {
     path: PathBuf,
     synchronous: Synchronous,
-    run: Run,
+    shared: Shared,
     store: Option<Store>,
     extended: Vec<u8>,
 }
@@ -55,6 +60,8 @@ pub struct Sqlite {
 /// An open database.
 struct Store {
     connection: Connection,
+    /// The files beside it, in the order of [`file::log_files`].
+    logs: Vec<OutputFile>,
     /// Insert statements of the tables known to exist.
     inserts: HashMap<TracerName, String>,
 }
@@ -74,17 +81,19 @@ impl SinkKind for SqliteConfig {
     }
 
     fn build(&self, context: &BuildContext<'_>) -> SinkSpec {
-        let run = context.before.get().unwrap_or_else(|| Run {
-            run_id: format!("{:x}-{}", clock::unix_ns(), std::process::id()),
-            collector_id: context.collector_id.to_owned(),
-            started: clock::wall(),
+        let shared = context.before.get().unwrap_or_else(|| {
+            Shared::new(Run {
+                run_id: format!("{:x}-{}", clock::unix_ns(), std::process::id()),
+                collector_id: context.collector_id.to_owned(),
+                started: clock::wall(),
+            })
         });
         let (path, synchronous, carried_over) =
-            (self.file(context.workdir), self.synchronous, CarriedOver::new(run.clone()));
+            (self.file(context.workdir), self.synchronous, CarriedOver::new(shared.clone()));
         SinkSpec {
             queue: (self.queue, self.when_full),
             pace: Pace::new(self.batch, self.flush_interval, self.retry_for),
-            make: Box::new(move || Box::new(Sqlite::new(path.clone(), synchronous, run.clone()))),
+            make: Box::new(move || Box::new(Sqlite::of(path.clone(), synchronous, shared.clone()))),
             carried_over,
         }
     }
@@ -97,7 +106,11 @@ impl SinkKind for SqliteConfig {
 impl Sqlite {
     /// Makes a sink that writes to `path` as `run`. The first call opens the file.
     pub fn new(path: PathBuf, synchronous: Synchronous, run: Run) -> Self {
-        Self { path, synchronous, run, store: None, extended: Vec::new() }
+        Self::of(path, synchronous, Shared::new(run))
+    }
+
+    fn of(path: PathBuf, synchronous: Synchronous, shared: Shared) -> Self {
+        Self { path, synchronous, shared, store: None, extended: Vec::new() }
     }
 
     fn failed(&self, operation: &'static str, source: rusqlite::Error) -> SinkError {
@@ -110,10 +123,19 @@ impl Sqlite {
     }
 
     fn open(&self) -> Result<Store, SinkError> {
-        let path = private_file::prepare(&self.path)
-            .and_then(|path| private_file::open(&path).map(|_| path))
-            .map_err(|source| SinkError::io("opening", self.path.display(), source))?;
-        self.connect(&path).map_err(|source| self.failed("opening", source))
+        let io = |source| SinkError::io("opening", self.path.display(), source);
+        let path = private_file::prepare(&self.path).map_err(io)?;
+        // Made here, private to its owner, and closed before SQLite opens it: closing a file ends the locks on it.
+        private_file::open(&path).map_err(io)?;
+        let file = OutputFile::at(&path).map_err(io)?;
+        let store = self.connect(&path).map_err(|source| self.failed("opening", source))?;
+        let logs = file::log_files(&path).iter().map(|log| OutputFile::at(log)).collect::<Result<_, _>>();
+        let logs = logs.map_err(io)?;
+        if file.gone().is_some() {
+            return Err(io(io::Error::other("was replaced while it was opened")));
+        }
+        lock(&self.shared.written).opened(file);
+        Ok(Store { logs, ..store })
     }
 
     fn connect(&self, path: &Path) -> rusqlite::Result<Store> {
@@ -132,10 +154,11 @@ impl Sqlite {
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         let transaction = connection.unchecked_transaction()?;
-        positions::begin(&transaction, &self.run)?;
-        accounts::begin(&transaction, &self.run)?;
+        let id = positions::begin(&transaction, &self.shared.run, lock(&self.shared.id).as_deref())?;
+        accounts::begin(&transaction, &self.shared.run)?;
         transaction.commit()?;
-        Ok(Store { connection, inserts: HashMap::new() })
+        *lock(&self.shared.id) = Some(id);
+        Ok(Store { connection, logs: Vec::new(), inserts: HashMap::new() })
     }
 
     /// Runs `work` in one transaction on the open file. After an error that may concern the file itself, the file is
@@ -150,7 +173,7 @@ impl Sqlite {
             // `check` has just opened it.
             return Err(self.failed(operation, rusqlite::Error::InvalidQuery));
         };
-        match in_transaction(&mut store, |store| work(store, &self.run, &mut self.extended)) {
+        match in_transaction(&mut store, |store| work(store, &self.shared.run, &mut self.extended)) {
             Ok(done) => {
                 self.store = Some(store);
                 Ok(done)
@@ -194,8 +217,12 @@ impl Sink for Sqlite {
         Ok(())
     }
 
+    fn refresh(&mut self) -> Option<Replaced> {
+        file::refresh(&self.shared, &mut self.store)
+    }
+
     fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
-        self.transact("writing to", |store, run, extended| {
+        let rejected = self.transact("writing to", |store, run, extended| {
             let mut rejected = Vec::new();
             for (index, batch) in batches.iter().enumerate() {
                 if let Some(bad) = store.insert(batch, &run.collector_id, extended)? {
@@ -206,7 +233,9 @@ impl Sink for Sqlite {
             accounts::write(&store.connection, &run.run_id, &accounts)?;
             positions::write(&store.connection, run, &accounts, clock::boot_ns())?;
             Ok(rejected)
-        })
+        })?;
+        lock(&self.shared.written).add(batches, &rejected);
+        Ok(rejected)
     }
 
     fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError> {

@@ -21,14 +21,15 @@ const SCHEMA: &str = "
         lost_queue INTEGER NOT NULL, lost_sink INTEGER NOT NULL, at_ns INTEGER NOT NULL, run_id TEXT NOT NULL,
         PRIMARY KEY (pin, tracer));";
 
-/// Creates missing tables. The store's id distinguishes this file from any other, also from one that replaces it.
-pub(super) fn begin(connection: &Connection, run: &Run) -> rusqlite::Result<()> {
+/// Creates missing tables, and returns the store's id. It distinguishes this file from any other, also from one that
+/// replaces it; only a file that replaces one that was lost during this run has `known`, the id of that one.
+pub(super) fn begin(connection: &Connection, run: &Run, known: Option<&str>) -> rusqlite::Result<String> {
     connection.execute_batch(SCHEMA)?;
     connection.execute(
         "INSERT INTO duetector_actors_store (id) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM duetector_actors_store)",
-        [&run.run_id],
+        [known.unwrap_or(&run.run_id)],
     )?;
-    Ok(())
+    connection.query_row("SELECT id FROM duetector_actors_store", [], |row| row.get(0))
 }
 
 /// Writes the positions, and records once which earlier run's rings this run has adopted.

@@ -30,6 +30,12 @@ pub struct SinkState {
     pub first_failure: Option<String>,
     /// Number of times that the sink could write again after a failure.
     pub recoveries: u64,
+    /// Number of times that the output was removed, moved or replaced, and another one opened.
+    pub reopened: u64,
+    /// What happened to the output the last time.
+    pub last_reopened: Option<String>,
+    /// Rows that were lost with outputs that were removed. They were written before, so `rows` counts them too.
+    pub lost_with_output: u64,
 }
 
 /// State shared by all incarnations of one sink's actor.

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::shared::{Shared, SinkState};
 use crate::loss;
-use crate::sink::{PinnedCheckpoint, Rejected, Sink, SinkError, TracerAccount, Trouble};
+use crate::sink::{PinnedCheckpoint, Rejected, Replaced, Sink, SinkError, TracerAccount, Trouble};
 
 /// Interval at which an idle sink reports progress, and at which accounts are written although no row came.
 const TICK: Duration = Duration::from_secs(1);
@@ -53,6 +53,7 @@ impl Writer {
 
     pub(super) async fn run(mut self) -> Exit {
         self.until_free().await;
+        self.refresh();
         if let Err(error) = self.check() {
             // A full disk may have room later; missing permission will stay.
             if error.trouble == Trouble::Permanent {
@@ -127,6 +128,7 @@ impl Writer {
         answer(flushes);
         if *tick <= now {
             *tick = now + TICK;
+            self.refresh();
             self.idle_write().await;
             let queue = self.shared.input.len();
             self.ctx.update(|state| state.queue = queue);
@@ -155,8 +157,34 @@ impl Writer {
         self.held.push(routed);
     }
 
+    /// Opens another output if the present one was removed, moved or replaced, and counts what was lost with it.
+    fn refresh(&mut self) {
+        let Some(Replaced { cause, lost, since }) = self.sink.refresh() else { return };
+        let (mut rows, span) = (0, (since, clock::boot_ns()));
+        for (tracer, count) in lost {
+            rows += self.shared.accounts.unstore(&tracer, &self.shared.id, count, span, &cause);
+        }
+        tracing::warn!(
+            sink = self.shared.id.name.as_str(),
+            cause,
+            lost = rows,
+            "output gone, opening another"
+        );
+        // The new output has no accounts yet.
+        self.kept = Vec::new();
+        self.ctx.update(|state| {
+            state.reopened += 1;
+            state.lost_with_output += rows;
+            state.last_reopened = Some(cause.clone());
+        });
+        if let Err(error) = self.check() {
+            self.note_failure(&error);
+        }
+    }
+
     /// Writes the held batches. Afterwards none is held: each row is stored, or counted as lost.
     async fn write(&mut self) {
+        self.refresh();
         self.due = None;
         self.rows = 0;
         let accounts = if self.shared.is_store() { self.promise() } else { Vec::new() };
@@ -320,6 +348,7 @@ impl Writer {
                 self.write().await;
             }
         }
+        self.refresh();
         self.write_if_any().await;
         // Rows lost just now leave gaps that the collector, which has ended, can't write any more.
         let leaving = self.shared.leaving.load(Relaxed);
