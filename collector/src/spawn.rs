@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use actors::{ChildSet, LoopRef, Outbox, Supervisor, WhenFull};
-use futures::future::join_all;
 use model::lock::lock;
 use model::{
     Accounts, Batch, Problem, ProcessTable, Remembered, Role, SinkId, SinkName, TracerName, Tracking,
@@ -85,8 +84,9 @@ impl CollectorHandle {
 
     /// Makes every sink write what is queued, and open its output again if that was removed, moved or replaced.
     pub async fn reopen_outputs(&self) {
-        let sinks = self.sinks();
-        join_all(sinks.iter().map(SinkHandle::flush)).await;
+        for sink in self.sinks() {
+            sink.flush().await;
+        }
     }
 
     /// Returns the store's file, if a store is enabled.

@@ -15,7 +15,7 @@ use model::{BootNs, TracerName};
 /// An output that was taken away from a sink, which opens a new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replaced {
-    /// What happened to the output, with its path.
+    /// Sentence about the event, with the path.
     pub cause: String,
     /// Rows that were lost with it, by tracer; empty if the output still exists somewhere.
     pub lost: BTreeMap<TracerName, u64>,
@@ -31,7 +31,7 @@ pub(crate) struct OutputFile {
     id: (u64, u64),
 }
 
-/// What became of a file to which its path does not lead any more.
+/// State of a file to which its path does not lead any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Gone {
     /// The file has no name any more: it was removed, or moved to another file system.

@@ -22,7 +22,7 @@ use super::run::Run;
 use crate::sink::output_file::{Gone, Replaced};
 use crate::sink::written::Written;
 
-/// What the store's incarnations and successors share.
+/// State that the store's incarnations and successors share.
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) run: Run,

@@ -32,7 +32,7 @@ pub struct SinkState {
     pub recoveries: u64,
     /// Number of times that the output was removed, moved or replaced, and another one opened.
     pub reopened: u64,
-    /// What happened to the output the last time.
+    /// Cause of the latest reopening.
     pub last_reopened: Option<String>,
     /// Rows that were lost with outputs that were removed. They were written before, so `rows` counts them too.
     pub lost_with_output: u64,
