@@ -145,7 +145,7 @@ impl Cli {
 
 fn run_start(common: &Common, args: &StartArgs) -> Outcome {
     // Loaded even if only the daemon needs it, so that errors in the configuration are reported on this terminal.
-    let loaded = Arc::new(common.load_with_origins()?);
+    let loaded = Arc::new(common.load_trusted()?);
     let workdir = common.workdir()?;
     if args.daemon {
         return daemon::start(&workdir);
@@ -154,7 +154,7 @@ fn run_start(common: &Common, args: &StartArgs) -> Outcome {
         daemon::detach(&workdir)?;
     }
     let start = start::Start {
-        sources: common.sources(),
+        sources: common.sources_to_run(),
         loaded,
         workdir,
         duration: args.duration,

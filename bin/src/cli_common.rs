@@ -29,6 +29,9 @@ pub(crate) struct Common {
     /// ~/.local/state/duetector-actors
     #[arg(long, global = true, value_name = "DIR", help_heading = HEADING)]
     pub(crate) workdir: Option<PathBuf>,
+    /// Use configuration files and programs that other users may change. For tests only
+    #[arg(long, global = true, hide = true)]
+    pub(crate) insecure_permissions: bool,
 }
 
 /// Returns those common options, for a command on which they have no effect: it accepts them and does not list them in
@@ -45,14 +48,20 @@ impl Common {
         self.load_with_origins().map(|loaded| loaded.config)
     }
 
+    /// Loads the configuration to act on it: files that other users may change are refused.
+    pub(crate) fn load_trusted(&self) -> Result<Loaded, Failure> {
+        load(&self.sources_to_run()).map_err(Failure::Usage)
+    }
+
     /// Loads the configuration with the origin of each value, and prints a warning for each setting of a Python duetector
     /// file that is not translated.
     pub(crate) fn load_and_warn(&self) -> Result<Loaded, Failure> {
-        let loaded = self.load_with_origins()?;
-        for warning in &loaded.warnings {
-            output::complain(&format!("warning: {warning}"));
-        }
-        Ok(loaded)
+        self.load_with_origins().inspect(warn)
+    }
+
+    /// Does the same as [`Self::load_and_warn`], for a command that acts on the configuration.
+    pub(crate) fn load_trusted_and_warn(&self) -> Result<Loaded, Failure> {
+        self.load_trusted().inspect(warn)
     }
 
     /// Loads the configuration with the origin of each value.
@@ -62,7 +71,17 @@ impl Common {
 
     /// Returns the file, environment variables and `--set` options that make up the configuration.
     pub(crate) fn sources(&self) -> Sources {
-        Sources { file: self.config.clone(), env: utf8_environment(), set: self.set.clone() }
+        Sources {
+            file: self.config.clone(),
+            env: utf8_environment(),
+            set: self.set.clone(),
+            trusted_only: false,
+        }
+    }
+
+    /// Returns the same sources, of which those that other users may change are refused.
+    pub(crate) fn sources_to_run(&self) -> Sources {
+        Sources { trusted_only: !self.insecure_permissions, ..self.sources() }
     }
 
     /// Returns the absolute path of the work folder.
@@ -78,6 +97,12 @@ impl Common {
     /// Returns the path of the store: in the work folder, unless `collector.sqlite.path` says otherwise.
     pub(crate) fn store(&self) -> Result<PathBuf, Failure> {
         Ok(store_path(&self.load()?, &self.workdir()?))
+    }
+}
+
+fn warn(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        output::complain(&format!("warning: {warning}"));
     }
 }
 

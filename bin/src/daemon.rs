@@ -88,7 +88,14 @@ fn spawn(log: File) -> anyhow::Result<Child> {
 }
 
 fn open_log(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW).open(path)
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(path)?;
+    model::trusted::trusted_file(path, &log.metadata()?)?;
+    Ok(log)
 }
 
 fn last_lines(log: &Path) -> String {

@@ -194,7 +194,7 @@ fn left_out_line(tracers: &[&TracerStatus]) -> String {
     }
 }
 
-/// Returns a line for each sink whose output was taken away while the agent ran.
+/// Returns a line for each sink whose output was taken away while the agent ran, or is damaged.
 fn output_lines(actors: &[ActorStatus]) -> String {
     let line = |actor: &ActorStatus| {
         let count = |key: &str| actor.state.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
@@ -205,7 +205,12 @@ fn output_lines(actors: &[ActorStatus]) -> String {
             "\n\n{name}: output opened again (number {reopened}): {cause}\n  rows lost with outputs: {lost}"
         ))
     };
-    actors.iter().filter_map(line).collect()
+    let damage = |actor: &ActorStatus| {
+        let damage = actor.state.get("damage")?.as_str()?;
+        let advice = "stop the agent, move the file away, and start it again";
+        Some(format!("\n\n{}: the file is damaged: {damage}\n  {advice}", actor.name))
+    };
+    actors.iter().filter_map(line).chain(actors.iter().filter_map(damage)).collect()
 }
 
 /// Returns the result of the latest reload; nothing before the first one.

@@ -1,11 +1,12 @@
 //! The work folder of an agent: accessible to its owner alone, and locked while an agent uses it.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use model::trusted::trusted_file;
 use nix::fcntl::{Flock, FlockArg};
 
 /// Name of the lock file, which contains the agent's pid.
@@ -33,6 +34,7 @@ impl Workdir {
             .with_context(|| {
                 format!("opening the lock file {} (it must not be a symbolic link)", lock.display())
             })?;
+        check_own(&lock, &file.metadata()?)?;
         let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => bail!(
@@ -71,7 +73,8 @@ pub(crate) fn is_locked(workdir: &Path) -> bool {
     matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, nix::errno::Errno::EWOULDBLOCK)))
 }
 
-/// Creates the folder with mode 0700 if it is missing. Refuses a symbolic link and, unless root, a folder of another user.
+/// Creates the folder with mode 0700 if it is missing. Refuses a symbolic link, a folder of another user, and one that others
+/// may write, also if the agent is root.
 pub(crate) fn make(path: &Path) -> anyhow::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| {
         format!(
@@ -79,8 +82,14 @@ pub(crate) fn make(path: &Path) -> anyhow::Result<()> {
             path.display()
         )
     })?;
-    let meta = path
-        .symlink_metadata()
+    // By a handle, so that what is checked is what was found.
+    let handle = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_PATH | nix::libc::O_NOFOLLOW)
+        .open(path)
+        .with_context(|| format!("opening the work folder {}", path.display()))?;
+    let meta = handle
+        .metadata()
         .with_context(|| format!("reading the owner of the work folder {}", path.display()))?;
     if !meta.is_dir() {
         bail!(
@@ -88,19 +97,19 @@ pub(crate) fn make(path: &Path) -> anyhow::Result<()> {
             path.display()
         );
     }
-    let own = nix::unistd::geteuid().as_raw();
-    if meta.uid() != own && own != 0 {
-        bail!(
-            "the work folder {} belongs to uid {}, not to you: choose another with --workdir",
-            path.display(),
-            meta.uid()
-        );
-    }
-    Ok(())
+    check_own(path, &meta)
+}
+
+/// Checks that a file of the work folder, or the folder, belongs to this user and that no other user may write it. Whoever
+/// may write the folder could put another store there.
+pub(crate) fn check_own(path: &Path, found: &Metadata) -> anyhow::Result<()> {
+    trusted_file(path, found).context("the work folder can't be used (choose another with --workdir)")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]

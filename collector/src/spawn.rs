@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
-use actors::{ChildSet, LoopRef, Outbox, Supervisor, WhenFull};
+use actors::{ChildSet, LoopRef, Outbox, Supervisor, WhenFull, clock};
 use model::lock::lock;
 use model::{
     Accounts, Batch, Problem, ProcessTable, Remembered, Role, SinkId, SinkName, TracerName, Tracking,
@@ -23,6 +24,9 @@ use crate::sinks::{self, RunningSink, SinkHandle, Sinks, child_spec};
 
 /// The collector's name among the supervised children; a sink is called `sink:` and its name.
 const COLLECTOR: &str = "collector";
+
+/// Longest wait for a sink that is asked to open its output again.
+const REOPEN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Handle to the write side. Clones refer to the same one.
 #[derive(Clone)]
@@ -85,7 +89,11 @@ impl CollectorHandle {
     /// Makes every sink write what is queued, and open its output again if that was removed, moved or replaced.
     pub async fn reopen_outputs(&self) {
         for sink in self.sinks() {
-            sink.flush().await;
+            tokio::select! {
+                () = sink.flush() => {}
+                // A sink that can't write does not hold up the others.
+                () = clock::sleep(REOPEN_PATIENCE) => {}
+            }
         }
     }
 

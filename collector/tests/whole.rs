@@ -149,8 +149,10 @@ struct SmallDisk(tempfile::TempDir);
 impl SmallDisk {
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(folder.path()).output();
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=3m,mode=700", "tmpfs"])
+            .arg(folder.path())
+            .output();
         mount.is_ok_and(|output| output.status.success()).then_some(Self(folder))
     }
 }

@@ -23,6 +23,7 @@ pub mod schema;
 pub mod snapshot;
 pub mod text;
 pub mod time;
+pub mod trusted;
 pub mod units;
 
 pub use account::{Account, Accounts, Claim, Pinned, SinkAccount, SinkClaim};

@@ -76,6 +76,11 @@ impl Identity {
         }
     }
 
+    /// Returns the user's id.
+    pub fn uid(&self) -> u32 {
+        self.uid.as_raw()
+    }
+
     /// Returns the environment variables that name the user: HOME, USER, LOGNAME.
     pub(crate) fn environment(&self) -> Vec<(&'static str, &str)> {
         let account = self.account.iter();

@@ -74,7 +74,7 @@ impl Setup {
     /// If the agent cannot be started.
     pub fn spawn(self) -> Agent {
         let scratch = Scratch::new();
-        let workdir = self.workdir.unwrap_or_else(|| scratch.folder("work"));
+        let workdir = self.workdir.unwrap_or_else(|| scratch.path().join("work"));
         let binary = self.binary.unwrap_or_else(|| binary::agent().to_owned());
         let words: Vec<_> = self.launcher.iter().map(PathBuf::from).chain([binary]).collect();
         let mut command = Command::new(&words[0]);

@@ -24,7 +24,8 @@ impl Scratch {
         // As the kernel resolves it, which is what records show.
         let path = guard.path().canonicalize().expect("the temporary folder is not there");
         let scratch = Self { _guard: guard, path };
-        open_to_all(&scratch.path);
+        // With the sticky bit, as /tmp has it: the agent believes a file of root's in it.
+        set_mode(&scratch.path, 0o1777);
         scratch
     }
 
@@ -40,7 +41,7 @@ impl Scratch {
     pub fn folder(&self, name: &str) -> PathBuf {
         let folder = self.path.join(name);
         fs::create_dir_all(&folder).expect("no folder in the temporary folder");
-        open_to_all(&folder);
+        set_mode(&folder, 0o777);
         folder
     }
 
@@ -61,6 +62,6 @@ impl Default for Scratch {
     }
 }
 
-fn open_to_all(folder: &Path) {
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).expect("the temporary folder is not ours");
+fn set_mode(folder: &Path, mode: u32) {
+    fs::set_permissions(folder, fs::Permissions::from_mode(mode)).expect("the temporary folder is not ours");
 }

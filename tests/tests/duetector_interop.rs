@@ -156,7 +156,7 @@ fn our_agent_hosts_python_duetectors_child() {
 /// The one that duetector itself makes, with another place for the store and the test's folder not hidden.
 fn a_configuration_of_duetectors_works_as_it_is() {
     let scratch = Scratch::new();
-    let (config, work) = (scratch.path().join("duetector.toml"), scratch.folder("work"));
+    let (config, work) = (scratch.path().join("duetector.toml"), scratch.path().join("work"));
     succeed(Command::new(duetector::program("duectl")).args(["generate-config", "--path"]).arg(&config));
     let text = std::fs::read_to_string(&config).unwrap();
     let text = text.replace("sqlite:///", &format!("sqlite:///{}/", work.display()));

@@ -103,7 +103,7 @@ fn a_duration_ends_it() {
 
 fn after_kill_9_mid_storm_the_store_is_whole_and_the_next_start_goes_on() {
     let scratch = tests::Scratch::new();
-    let work = scratch.folder("work");
+    let work = scratch.path().join("work");
     let file = scratch.file("file", "");
     let mut agent = only(9976).workdir(&work).start();
     let mut storm = generator(9976, &["paced", file.to_str().unwrap(), "--rate", "20000", "--seconds", "60"]);

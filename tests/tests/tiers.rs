@@ -261,7 +261,7 @@ fn a_function_that_is_missing_costs_only_its_calls() {
 
 fn another_tier_needs_a_restart_and_is_shown_everywhere() {
     let scratch = Scratch::new();
-    let workdir = scratch.folder("work");
+    let workdir = scratch.path().join("work");
     let config = scratch.file("agent.toml", "[ebpf]\ntier = \"tracepoint\"\n");
     let options = ["--config", config.to_str().unwrap()];
     let start = || Setup::new().workdir(&workdir).options(&options).start();
@@ -318,7 +318,7 @@ fn assert_tier(agent: &Agent, number: u8, name: &str) {
 
 fn pins_of_another_tier_are_not_gone_on_with() {
     let scratch = Scratch::new();
-    let workdir = scratch.folder("work");
+    let workdir = scratch.path().join("work");
     let start = |tier: &str| {
         let setup = Setup::new().workdir(&workdir).set("ebpf.pin", "true").set("ebpf.pin_keep", "true");
         setup.set("ebpf.tier", &format!("'{tier}'")).start()

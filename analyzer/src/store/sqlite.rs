@@ -134,6 +134,9 @@ fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(uri, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "query_only", true)?;
+    // The file may be another user's: its schema must not run functions, and its pages are checked before use.
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // Opening is lazy: a file that is not a database, or can't be read, fails at the first read.
     connection.query_row("SELECT count(*) FROM sqlite_master", (), |_| Ok(()))?;

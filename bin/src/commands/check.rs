@@ -31,7 +31,7 @@ struct Finding {
 
 /// Checks every tracer of the configuration. Exit code 0 if all enabled tracers can run in full, 3 if none can run, else 1.
 pub(crate) fn run(common: &Common, format: Output) -> Outcome {
-    let config = common.load_and_warn()?.config;
+    let config = common.load_trusted_and_warn()?.config;
     let findings = findings(&config);
     match format {
         Output::Json => output::print(&to_json(&findings)?)?,

@@ -48,7 +48,7 @@ enum Reads {
 
 /// Runs the command.
 pub(crate) fn run(common: &Common, args: &ChildArgs) -> Outcome {
-    let loaded = common.load_with_origins();
+    let loaded = common.load_trusted();
     let left_out = loaded.as_ref().map(|loaded| loaded.warnings.clone()).unwrap_or_default();
     let config = loaded.and_then(|loaded| child::choose(loaded.config, &args.tracers));
     if std::io::stdin().is_terminal() {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use model::Problem;
+use model::trusted::{Untrusted, trusted_path};
 use toml::Table;
 
 use super::check::{Located, deserialize};
@@ -13,6 +14,7 @@ use super::origin::{Key, Origin, Warning};
 use super::parse;
 use super::renamed::OldNames;
 use super::sections::Config;
+use super::trust;
 use super::words::in_words;
 
 /// The sources of a configuration.
@@ -24,6 +26,8 @@ pub(crate) struct Sources {
     pub(crate) env: Vec<(String, String)>,
     /// The arguments of `--set`.
     pub(crate) set: Vec<String>,
+    /// Refuses a file, and programs of templates, that other users may change.
+    pub(crate) trusted_only: bool,
 }
 
 /// A valid configuration, and where each value comes from.
@@ -59,7 +63,12 @@ pub(crate) fn load_for(
     sources: &Sources,
     conditions: impl FnOnce(&Config) -> Vec<Problem>,
 ) -> anyhow::Result<Loaded> {
-    check(gather(sources).map_err(|problems| complaint(&problems))?, conditions)
+    let trusted_only = sources.trusted_only;
+    check(gather(sources).map_err(|problems| complaint(&problems))?, |config| {
+        let mut problems = if trusted_only { trust::untrusted(config) } else { Vec::new() };
+        problems.extend(conditions(config));
+        problems
+    })
 }
 
 /// Loads a configuration that consists only of a file with this text.
@@ -105,7 +114,8 @@ fn gather(sources: &Sources) -> Result<Given, Vec<String>> {
     let (mut given, mut problems) = (Given::default(), Vec::new());
     let mut env = parse::env(sources.env.iter().cloned());
     if let Some(path) = &sources.file {
-        let read = read(path).map_err(|problem| vec![problem]);
+        let read =
+            trusted(path, sources.trusted_only).and_then(|()| read(path)).map_err(|problem| vec![problem]);
         if let Err(wrong) = read.and_then(|file| given.add_file(path, file, &mut env)) {
             problems.extend(wrong);
         }
@@ -168,6 +178,16 @@ fn is_duetectors(path: &Path, file: &Layer) -> Result<bool, String> {
 /// Returns the folder to which duetector's relative paths refer. If it was removed, paths stay relative.
 fn current_folder() -> PathBuf {
     std::env::current_dir().unwrap_or_default()
+}
+
+/// Refuses a file that other users may change. One that is missing is reported when it is read.
+fn trusted(path: &Path, trusted_only: bool) -> Result<(), String> {
+    match trusted_path(path) {
+        Err(cause @ (Untrusted::Writable { .. } | Untrusted::Foreign { .. })) if trusted_only => {
+            Err(format!("{}: is not used, because other users may change it: {cause}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn read(path: &Path) -> Result<Layer, String> {

@@ -18,6 +18,7 @@ mod parse;
 mod renamed;
 mod sections;
 mod show;
+mod trust;
 mod words;
 
 pub(crate) use duetector::to_toml as translation_to_toml;

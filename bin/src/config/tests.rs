@@ -23,6 +23,7 @@ fn toml_files(folder: &Path) -> Vec<PathBuf> {
 fn sources(file: Option<PathBuf>, env: &[(&str, &str)], set: &[&str]) -> Sources {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     Sources {
+        trusted_only: false,
         file,
         env: env.iter().map(owned).collect(),
         set: set.iter().map(|argument| (*argument).to_owned()).collect(),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actors::{ActorCtx, ActorLoop, Exit, LoopCtx, clock};
 use futures::future::BoxFuture;
+use model::trusted::trusted_file;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -48,7 +49,9 @@ pub(crate) fn bind(workdir: &Path) -> io::Result<Arc<UnixListener>> {
     }
     let (path, _folder) = short_path(workdir)?;
     let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    // What callers will find there must be this socket.
+    trusted_file(&socket_path(workdir), &path.symlink_metadata()?)?;
     Ok(Arc::new(listener))
 }
 

@@ -128,6 +128,11 @@ pub trait Sink: Send + 'static {
         None
     }
 
+    /// Returns the damage that was found in what the destination held before.
+    fn damage(&self) -> Option<String> {
+        None
+    }
+
     /// Writes all batches, and the accounts if this sink is the store, or nothing. The store is also called when only
     /// accounts have changed; other sinks are given none.
     ///

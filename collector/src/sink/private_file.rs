@@ -5,6 +5,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use model::trusted::{STICKY, Untrusted, trusted_file};
+use nix::fcntl::OFlag;
+
 /// Creates the folder of `path` if it is missing (0700), and returns the path with the folder's links resolved. The
 /// folder may be reached through symlinks, but the file itself must not be one.
 pub(crate) fn prepare(path: &Path) -> io::Result<PathBuf> {
@@ -13,7 +16,13 @@ pub(crate) fn prepare(path: &Path) -> io::Result<PathBuf> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not the path of a file"))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let path = folder.canonicalize()?.join(name);
+    let folder = folder.canonicalize()?;
+    match check_folder(&folder) {
+        // In a folder such as /tmp others can make files, but not take ours away; `open` refuses theirs.
+        Err(Untrusted::Writable { mode, .. }) if mode & STICKY != 0 => {}
+        checked => checked?,
+    }
+    let path = folder.join(name);
     match path.symlink_metadata() {
         Ok(found) if found.is_symlink() => Err(io::Error::new(io::ErrorKind::InvalidInput, "is a symlink")),
         Ok(found) if !found.is_file() => {
@@ -24,10 +33,50 @@ pub(crate) fn prepare(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
+/// Checks that no other user may make, rename or remove files in the folder.
+pub(crate) fn check_folder(folder: &Path) -> Result<(), Untrusted> {
+    let found = folder.symlink_metadata();
+    let found = found.map_err(|source| Untrusted::Unreachable { path: folder.to_owned(), source })?;
+    trusted_file(folder, &found)
+}
+
 /// Opens a prepared path for writing at its end; a new file is 0600.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_CLOEXEC;
-    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags.bits()).open(path)
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file =
+        OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags.bits()).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
+    }
+    trusted_file(path, &found)?;
+    Ok(file)
+}
+
+/// Creates the file (0600), or checks the owner and mode of one that exists. That one is not opened for access: closing it
+/// would end the locks that SQLite has on it through another connection of this process.
+pub(crate) fn create(path: &Path) -> io::Result<()> {
+    let flags = (OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).bits();
+    match OpenOptions::new().append(true).create_new(true).mode(0o600).custom_flags(flags).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check_if_there(path),
+        created => created.map(drop),
+    }
+}
+
+/// Checks the owner and mode of a file, if it exists.
+pub(crate) fn check_if_there(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().read(true).custom_flags((OFlag::O_PATH | OFlag::O_NOFOLLOW).bits()).open(path) {
+        Ok(file) => {
+            let found = file.metadata()?;
+            let refused = io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{} is not a regular file", path.display()),
+            );
+            if found.is_file() { Ok(trusted_file(path, &found)?) } else { Err(refused) }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

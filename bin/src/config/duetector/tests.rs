@@ -29,7 +29,7 @@ fn try_load(text: &str, env: &[(&str, &str)], set: &[&str]) -> Result<Loaded, St
     let file = file(text);
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let set = set.iter().map(|argument| (*argument).to_owned()).collect();
-    let loaded = load(&Sources { file: Some(file.path.clone()), env, set });
+    let loaded = load(&Sources { file: Some(file.path.clone()), env, set, trusted_only: false });
     // The folder has a random name.
     loaded.map_err(|error| error.to_string().replace(file.path.to_str().unwrap(), "F"))
 }

@@ -9,7 +9,7 @@ use super::run::Run;
 use super::schema::stored_name;
 use crate::sink::TracerAccount;
 
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS duetector_actors_run (
         run_id TEXT PRIMARY KEY, collector_id TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, version TEXT NOT NULL,
         adopted TEXT);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use actors::WhenFull;
-use model::Period;
+use model::{Period, Size};
 use serde::{Deserialize, Serialize};
 
 /// Name of the file in the work folder, unless the section sets a path. The name is duetector's.
@@ -54,6 +54,8 @@ pub struct SqliteConfig {
     /// Time for which a write is retried after an error that may pass (a locked file). After that its rows are lost,
     /// and counted.
     pub retry_for: Period,
+    /// Size up to which SQLite looks through the whole file for damage, once at the start, beside everything else.
+    pub check_limit: Size,
 }
 
 impl Default for SqliteConfig {
@@ -67,6 +69,7 @@ impl Default for SqliteConfig {
             when_full: WhenFull::Block,
             synchronous: Synchronous::default(),
             retry_for: Period(Duration::from_secs(5)),
+            check_limit: Size(64 << 20),
         }
     }
 }

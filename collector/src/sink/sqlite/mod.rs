@@ -3,11 +3,13 @@
 
 mod accounts;
 mod config;
+mod distrust;
 mod errors;
 mod file;
 mod positions;
 mod run;
 mod schema;
+mod trust;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,7 +24,7 @@ pub(crate) use schema::table_part;
 use actors::clock;
 use model::lock::lock;
 use model::schema::{COLUMNS, ColumnValue};
-use model::{Problem, Remembered, Role, Routed, TracerName, Tracking, WallTime};
+use model::{Problem, Remembered, Role, Routed, Size, TracerName, Tracking, WallTime};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
 
@@ -32,6 +34,7 @@ use super::{Rejected, Sink, SinkError, TracerAccount, json, private_file};
 use crate::checks::Checks;
 use errors::{is_bad_row, trouble};
 use file::Shared;
+use trust::Refusal;
 
 /// Time that SQLite waits for another program that holds the file (Python duetector, `sqlite3`) before a call fails.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
@@ -52,6 +55,7 @@ const STATEMENTS_KEPT: usize = 128;
 pub struct Sqlite {
     path: PathBuf,
     synchronous: Synchronous,
+    check_limit: Size,
     shared: Shared,
     store: Option<Store>,
     extended: Vec<u8>,
@@ -88,12 +92,14 @@ impl SinkKind for SqliteConfig {
                 started: clock::wall(),
             })
         });
-        let (path, synchronous, carried_over) =
-            (self.file(context.workdir), self.synchronous, CarriedOver::new(shared.clone()));
+        let (path, carried_over) = (self.file(context.workdir), CarriedOver::new(shared.clone()));
+        let (synchronous, check_limit) = (self.synchronous, self.check_limit);
         SinkSpec {
             queue: (self.queue, self.when_full),
             pace: Pace::new(self.batch, self.flush_interval, self.retry_for),
-            make: Box::new(move || Box::new(Sqlite::of(path.clone(), synchronous, shared.clone()))),
+            make: Box::new(move || {
+                Box::new(Sqlite::of(path.clone(), synchronous, check_limit, shared.clone()))
+            }),
             carried_over,
         }
     }
@@ -106,11 +112,11 @@ impl SinkKind for SqliteConfig {
 impl Sqlite {
     /// Makes a sink that writes to `path` as `run`. The first call opens the file.
     pub fn new(path: PathBuf, synchronous: Synchronous, run: Run) -> Self {
-        Self::of(path, synchronous, Shared::new(run))
+        Self::of(path, synchronous, Size(0), Shared::new(run))
     }
 
-    fn of(path: PathBuf, synchronous: Synchronous, shared: Shared) -> Self {
-        Self { path, synchronous, shared, store: None, extended: Vec::new() }
+    fn of(path: PathBuf, synchronous: Synchronous, check_limit: Size, shared: Shared) -> Self {
+        Self { path, synchronous, check_limit, shared, store: None, extended: Vec::new() }
     }
 
     fn failed(&self, operation: &'static str, source: rusqlite::Error) -> SinkError {
@@ -125,26 +131,31 @@ impl Sqlite {
     fn open(&self) -> Result<Store, SinkError> {
         let io = |source| SinkError::io("opening", self.path.display(), source);
         let path = private_file::prepare(&self.path).map_err(io)?;
-        // Made here, private to its owner, and closed before SQLite opens it: closing a file ends the locks on it.
-        private_file::open(&path).map_err(io)?;
+        private_file::create(&path).map_err(io)?;
+        // Nobody else may make files beside it: SQLite applies a log or a journal that it finds to the database.
+        path.parent().map_or(Ok(()), private_file::check_folder).map_err(|cause| io(cause.into()))?;
+        for beside in file::beside(&path) {
+            private_file::check_if_there(&beside).map_err(io)?;
+        }
+        let store = self.connect(&path).map_err(|refusal| match refusal {
+            Refusal::Sqlite(source) => self.failed("opening", source),
+            Refusal::Foreign(why) => io(io::Error::new(io::ErrorKind::InvalidData, why)),
+        })?;
         let file = OutputFile::at(&path).map_err(io)?;
-        let store = self.connect(&path).map_err(|source| self.failed("opening", source))?;
         let logs = file::log_files(&path).iter().map(|log| OutputFile::at(log)).collect::<Result<_, _>>();
         let logs = logs.map_err(io)?;
-        if file.gone().is_some() {
-            return Err(io(io::Error::other("was replaced while it was opened")));
-        }
         lock(&self.shared.written).opened(file);
         Ok(Store { logs, ..store })
     }
 
-    fn connect(&self, path: &Path) -> rusqlite::Result<Store> {
+    fn connect(&self, path: &Path) -> Result<Store, Refusal> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        distrust::distrust(&connection)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         connection.pragma_update(None, "page_size", PAGE_SIZE)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -154,6 +165,8 @@ impl Sqlite {
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         let transaction = connection.unchecked_transaction()?;
+        trust::check(&transaction)?;
+        trust::mark(&transaction)?;
         let id = positions::begin(&transaction, &self.shared.run, lock(&self.shared.id).as_deref())?;
         accounts::begin(&transaction, &self.shared.run)?;
         transaction.commit()?;
@@ -217,8 +230,17 @@ impl Sink for Sqlite {
         Ok(())
     }
 
+    fn damage(&self) -> Option<String> {
+        lock(&self.shared.checked).damage.clone()
+    }
+
     fn refresh(&mut self) -> Option<Replaced> {
-        file::refresh(&self.shared, &mut self.store)
+        if self.store.is_some() {
+            file::check_in_background(&self.shared, &self.path, self.check_limit);
+        }
+        let gone = file::gone(&self.shared, self.store.as_ref().map_or(&[], |store| &store.logs))?;
+        let open = self.store.take().map(|store| (store.connection, store.logs));
+        Some(file::leave(&self.shared, open, gone))
     }
 
     fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use model::{BootNs, Checkpoint, Lost, Outcomes, Remembered, RingCheckpoint, TracerName};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
+use super::distrust;
 use super::errors::trouble;
 use super::run::Run;
 use crate::sink::{SinkError, TracerAccount};
@@ -13,7 +14,7 @@ use crate::sink::{SinkError, TracerAccount};
 /// Time to wait for another program that holds the file: without these positions no run can begin.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS duetector_actors_store (id TEXT PRIMARY KEY);
     CREATE TABLE IF NOT EXISTS duetector_actors_position (
         pin TEXT NOT NULL, tracer TEXT NOT NULL, position INTEGER NOT NULL, seen_before INTEGER NOT NULL,
@@ -88,6 +89,7 @@ pub(super) fn remembered(path: &Path) -> Result<Remembered, SinkError> {
     };
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
     connection.busy_timeout(PATIENCE).map_err(failed)?;
+    distrust::distrust(&connection).map_err(failed)?;
     read(&connection).map_err(failed)
 }
 

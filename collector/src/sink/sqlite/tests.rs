@@ -91,16 +91,16 @@ fn a_bad_row_costs_itself_and_a_failed_write_leaves_nothing() {
     let mut sink = sink(&path);
     sink.write(&[routed("t", &[json!({"pid": 0})])], &[]).unwrap();
     let other = Connection::open(&path).unwrap();
-    let trigger = "CREATE TRIGGER no13 BEFORE INSERT ON \"duetector_tracking:t@vm\" WHEN NEW.pid = 13 \
-                   BEGIN SELECT RAISE(ABORT, 'unlucky'); END";
-    other.execute_batch(trigger).unwrap();
+    let index = "CREATE UNIQUE INDEX no13 ON \"duetector_tracking:t@vm\" (pid = 13) WHERE pid = 13;
+                 INSERT INTO \"duetector_tracking:t@vm\" (pid, extended) VALUES (13, '{}')";
+    other.execute_batch(index).unwrap();
     let good = routed("u", &[json!({"pid": 1})]);
     let rejected =
         sink.write(&[good, routed("t", &[json!({"pid": 12}), json!({"pid": 13}), json!({"pid": 14})])], &[]);
     let rejected = rejected.unwrap();
     assert_eq!((rejected.len(), rejected[0].batch, rejected[0].rows), (1, 1, 1));
     let pids = "SELECT group_concat(pid, ' ') FROM \"duetector_tracking:t@vm\"";
-    assert_eq!(texts(&path, pids), ["0 12 14"]);
+    assert_eq!(texts(&path, pids), ["0 13 12 14"]);
     // Another program holds the write lock: a transient failure writes nothing, and the retry writes all.
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error =
@@ -109,7 +109,7 @@ fn a_bad_row_costs_itself_and_a_failed_write_leaves_nothing() {
     assert!(error.to_string().starts_with("writing to /"), "{error}");
     other.execute_batch("ROLLBACK").unwrap();
     sink.write(&[routed("t", &[json!({"pid": 15})]), routed("new", &[json!({})])], &[]).unwrap();
-    assert_eq!(texts(&path, pids), ["0 12 14 15"]);
+    assert_eq!(texts(&path, pids), ["0 13 12 14 15"]);
 }
 
 #[test]
@@ -145,4 +145,27 @@ fn files_that_are_not_a_store_are_refused_permanently() {
     std::fs::write(&text, "not a database, though long enough to be looked at. ".repeat(100)).unwrap();
     assert_eq!(sink(&text).check().unwrap_err().trouble, Trouble::Permanent);
     assert_eq!(sink(Path::new("/proc/nowhere/db")).check().unwrap_err().trouble, Trouble::Permanent);
+}
+
+#[test]
+fn a_moved_file_keeps_all_its_rows_even_while_others_read_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (path, aside) = (scratch.path().join("db"), scratch.path().join("aside"));
+    let mut sink = sink(&path);
+    sink.write(&[routed("t", &[json!({"pid": 1})])], &[]).unwrap();
+    let reader = Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM sqlite_master").unwrap();
+    sink.write(&[routed("t", &[json!({"pid": 2})])], &[]).unwrap();
+    assert_eq!(sink.refresh(), None);
+    std::fs::rename(&path, &aside).unwrap();
+    let replaced = sink.refresh().unwrap();
+    assert!(replaced.cause.ends_with("aside") && replaced.lost.is_empty(), "{replaced:?}");
+    sink.write(&[routed("t", &[json!({"pid": 3})])], &[]).unwrap();
+    drop(reader);
+    let pids = "SELECT group_concat(pid, ' ') FROM \"duetector_tracking:t@vm\"";
+    assert_eq!(texts(&aside, pids), ["1 2"]);
+    assert_eq!(texts(&path, pids), ["3"]);
+    // The new file has the id of the old one: pinned rings refer to it.
+    let id = "SELECT id FROM duetector_actors_store";
+    assert_eq!(texts(&path, id), texts(&aside, id));
 }

@@ -36,6 +36,8 @@ pub struct SinkState {
     pub last_reopened: Option<String>,
     /// Rows that were lost with outputs that were removed. They were written before, so `rows` counts them too.
     pub lost_with_output: u64,
+    /// Damage found in what the output held before this run.
+    pub damage: Option<String>,
 }
 
 /// State shared by all incarnations of one sink's actor.

@@ -131,7 +131,11 @@ impl Writer {
             self.refresh();
             self.idle_write().await;
             let queue = self.shared.input.len();
-            self.ctx.update(|state| state.queue = queue);
+            let damage = self.sink.damage();
+            self.ctx.update(|state| {
+                state.queue = queue;
+                state.damage = damage;
+            });
         }
     }
 
