@@ -79,6 +79,8 @@ impl Setup {
         let words: Vec<_> = self.launcher.iter().map(PathBuf::from).chain([binary]).collect();
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg("start").args(&self.options).arg("--workdir").arg(&workdir);
+        // The workspace, which has examples that tests run, may belong to a user.
+        command.arg("--insecure-permissions");
         command.envs(self.variables).stdin(Stdio::null());
         // Files, not pipes: nobody has to read them for the agent to go on.
         let log = |name: &str| File::create(scratch.path().join(name)).expect("no log file");
