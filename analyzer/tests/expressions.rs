@@ -124,7 +124,7 @@ fn store(rows: &[Tracking]) -> File {
             "INSERT INTO {table} (gid, pid, uid, comm, fname, container_id, exec_id, dt, extended)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         );
-        let text = |text: &Option<model::Text>| text.as_ref().map(|text| text.as_str().to_owned());
+        let text = |text: &Option<model::Text>| text.as_ref().map(|text| text.to_str().into_owned());
         let extended = serde_json::to_string(&row.extended).unwrap();
         let (exec_id, dt) = (row.exec_id.map(|id| id.to_string()), row.dt.map(WallTime::to_text));
         let container_id = row.container_id.as_deref();

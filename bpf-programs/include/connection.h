@@ -5,6 +5,7 @@
 #ifndef DUETECTOR_CONNECTION_H
 #define DUETECTOR_CONNECTION_H
 
+#include "shares.h"
 #include "sock.h"
 
 #define TCP_ESTABLISHED 1
@@ -20,11 +21,11 @@
 #define ECONNABORTED 103
 
 /* A hash, because connections end in any order and on any CPU. An entry lives from connect or accept until the
- * socket's state is TCP_CLOSE; whichever program deletes it emits the record. A full map is counted as lost.
+ * socket's state is TCP_CLOSE; whichever program deletes it emits the record.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, CONNECTIONS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
 	__type(value, struct sock_record);
@@ -94,6 +95,15 @@ static __always_inline void emit_close(struct scratch *s, __u64 sock, int before
 	emit_sock(s, KIND_CLOSE);
 }
 
+/* Deletes a user's entry; false if another program did. */
+static __always_inline bool forget_connection(__u64 sock, __u32 uid)
+{
+	if (bpf_map_delete_elem(&connections, &sock))
+		return false;
+	count_entry(uid, IN_CONNECTIONS, -1);
+	return true;
+}
+
 /* Remembers the connection in `s`, which has just begun. Whichever program deletes the entry emits the end:
  * this one, if the end came before the entry was there.
  */
@@ -105,12 +115,14 @@ static __always_inline void watch(struct scratch *s, __u64 sock)
 	r->since_ns = r->header.time_ns;
 	r->header.flags = FLAG_TRACED; /* however the connection began */
 	r->call = 0;
-	if (bpf_map_update_elem(&connections, &sock, r, BPF_ANY)) {
-		count_seen(KIND_CLOSE);
-		count_lost(KIND_CLOSE);
-	} else if (state_of(sock) == TCP_CLOSE && !bpf_map_delete_elem(&connections, &sock)) {
+	if (!may_add(r->header.euid, IN_CONNECTIONS, CONNECTIONS))
+		return count_crowded(KIND_CLOSE);
+	if (!bpf_map_update_elem(&connections, &sock, r, BPF_NOEXIST))
+		count_entry(r->header.euid, IN_CONNECTIONS, 1);
+	else if (bpf_map_update_elem(&connections, &sock, r, BPF_EXIST))
+		return count_crowded(KIND_CLOSE);
+	if (state_of(sock) == TCP_CLOSE && forget_connection(sock, r->header.euid))
 		emit_close(s, sock, TCP_CLOSE);
-	}
 }
 
 #endif

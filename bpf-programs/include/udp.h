@@ -3,6 +3,7 @@
 #ifndef DUETECTOR_UDP_H
 #define DUETECTOR_UDP_H
 
+#include "shares.h"
 #include "sock.h"
 
 #define DNS_PORT 53
@@ -27,12 +28,12 @@ struct flow {
 };
 
 /* A hash, because flows end in any order and on any CPU. An entry lives from a flow's first datagram until the
- * flow is idle or its socket is gone. While the map is full, each datagram is emitted as a first one and its
+ * flow is idle or its socket is gone. While there is no room, each datagram is emitted as a first one and its
  * flow's sums are counted as lost.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 32768);
+	__uint(max_entries, FLOWS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct flow_key);
 	__type(value, struct flow);
@@ -51,6 +52,7 @@ static __always_inline __u64 ino_of(__u64 sock)
 /* Emits a flow's sums, unless another program deleted the entry and does so. */
 static __always_inline void end_flow(struct flow_key *key, struct flow *flow)
 {
+	__u32 uid = flow->record.header.euid;
 	struct sock_record *r;
 	struct scratch *s;
 
@@ -62,6 +64,7 @@ static __always_inline void end_flow(struct flow_key *key, struct flow *flow)
 			give_back(s);
 		return;
 	}
+	count_entry(uid, IN_FLOWS, -1);
 	if (!s) {
 		count_seen(KIND_UDP);
 		count_lost(KIND_UDP);
@@ -197,7 +200,10 @@ static __always_inline struct flow *begin_flow(struct scratch *s, struct flow_ke
 	r = &flow->record;
 	r->since_ns = r->last_ns = r->header.time_ns;
 	r->sent = r->received = r->datagrams_sent = r->datagrams_received = 0;
-	bpf_map_update_elem(&flows, key, flow, BPF_NOEXIST);
+	if (!may_add(r->header.euid, IN_FLOWS, FLOWS))
+		return NULL;
+	if (!bpf_map_update_elem(&flows, key, flow, BPF_NOEXIST))
+		count_entry(r->header.euid, IN_FLOWS, 1);
 	return bpf_map_lookup_elem(&flows, key);
 }
 
@@ -218,8 +224,7 @@ static __always_inline bool add_to_flow(struct scratch *s, bool received)
 	if (!flow)
 		flow = begin_flow(s, &key, ino);
 	if (!flow) {
-		count_seen(KIND_UDP);
-		count_lost(KIND_UDP);
+		count_crowded(KIND_UDP);
 		return true;
 	}
 	flow->record.last_ns = r->header.time_ns;

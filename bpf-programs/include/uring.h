@@ -9,6 +9,7 @@
 #define DUETECTOR_URING_H
 
 #include "fs.h"
+#include "shares.h"
 #include "uring_types.h"
 
 #define KEPT_SMALL 768
@@ -26,11 +27,12 @@ struct kept_large {
 
 /* Keyed by the request's address, from submission to completion. A hash, because requests complete in any order
  * and on any CPU. There are two sizes, because most paths are short: nearly all requests use preallocated
- * entries, and only long ones allocate theirs. When both maps are full the record is counted as lost.
+ * entries, and only long ones allocate theirs. A request may never complete as far as tracepoints show (its caller asked for
+ * no completion): such entries are swept when there is no room.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, SMALL_REQUESTS);
 	__type(key, __u64);
 	__type(value, struct kept_small);
 } uring_small SEC(".maps");
@@ -38,7 +40,7 @@ struct {
 /* The same for large records. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024);
+	__uint(max_entries, LARGE_REQUESTS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
 	__type(value, struct kept_large);
@@ -120,25 +122,93 @@ static __always_inline __u64 file_opened(__u64 files, __u64 req, __u32 slot, __s
 	return fixed_file(ring, slot == ANY_SLOT ? (__u32)res : slot - 1);
 }
 
+#define REQUEST_AGE 60000000000ULL /* a request older than this is swept when there is no room */
+#define SWEEP_EVERY 1000000000ULL
+
+/* Time of the last sweep. */
+__u64 requests_swept_ns;
+
+static __always_inline void forget_request(__u64 req, __u32 uid, bool small)
+{
+	if (small ? !bpf_map_delete_elem(&uring_small, &req) : !bpf_map_delete_elem(&uring_large, &req))
+		count_entry(uid, small ? IN_URING_SMALL : IN_URING_LARGE, -1);
+}
+
+static long sweep_small(__attribute__((unused)) void *map, __u64 *req, struct kept_small *of, __u64 *before)
+{
+	__u32 kind = of->kept.kind;
+
+	if (of->kept.since < *before) {
+		forget_request(*req, of->kept.uid, true);
+		count_crowded(kind);
+	}
+	return 0;
+}
+
+static long sweep_large(__attribute__((unused)) void *map, __u64 *req, struct kept_large *of, __u64 *before)
+{
+	__u32 kind = of->kept.kind;
+
+	if (of->kept.since < *before) {
+		forget_request(*req, of->kept.uid, false);
+		count_crowded(kind);
+	}
+	return 0;
+}
+
+/* Drops requests that are so old that they have probably ended unseen, and counts them as lost. */
+__noinline int sweep_requests(__u64 now)
+{
+	__u64 swept = requests_swept_ns, before = now > REQUEST_AGE ? now - REQUEST_AGE : 0;
+
+	if (now - swept < SWEEP_EVERY || __sync_val_compare_and_swap(&requests_swept_ns, swept, now) != swept)
+		return 0;
+	bpf_for_each_map_elem(&uring_small, sweep_small, &before, 0);
+	bpf_for_each_map_elem(&uring_large, sweep_large, &before, 0);
+	return 0;
+}
+
+static __always_inline bool keep_small(struct scratch *s, __u64 req)
+{
+	if (s->size > KEPT_SMALL || !may_add(s->kept.uid, IN_URING_SMALL, SMALL_REQUESTS))
+		return false;
+	if (!bpf_map_update_elem(&uring_small, &req, &s->kept, BPF_NOEXIST))
+		count_entry(s->kept.uid, IN_URING_SMALL, 1);
+	else if (bpf_map_update_elem(&uring_small, &req, &s->kept, BPF_EXIST))
+		return false;
+	else
+		count_crowded(s->kept.kind); /* an earlier request at this address has ended unseen */
+	return true;
+}
+
+static __always_inline bool keep_large(struct scratch *s, __u64 req)
+{
+	if (s->size > KEPT_LARGE || !may_add(s->kept.uid, IN_URING_LARGE, LARGE_REQUESTS))
+		return false;
+	if (!bpf_map_update_elem(&uring_large, &req, &s->kept, BPF_NOEXIST))
+		count_entry(s->kept.uid, IN_URING_LARGE, 1);
+	else if (bpf_map_update_elem(&uring_large, &req, &s->kept, BPF_EXIST))
+		return false;
+	else
+		count_crowded(s->kept.kind);
+	return true;
+}
+
 /* Stores the record so far. */
 static __always_inline void keep(struct scratch *s, __u64 req, __u32 kind)
 {
 	struct task_struct *task = current_task();
-	long failed = -1;
-
 	s->kept.files = (__u64)task->files;
 	s->kept.root_dentry = (__u64)task->fs->root.dentry;
 	s->kept.root_mnt = (__u64)task->fs->root.mnt;
 	s->kept.kind = kind;
 	s->kept.size = s->size;
-	if (s->size <= KEPT_SMALL)
-		failed = bpf_map_update_elem(&uring_small, &req, &s->kept, BPF_ANY);
-	if (failed && s->size <= KEPT_LARGE)
-		failed = bpf_map_update_elem(&uring_large, &req, &s->kept, BPF_ANY);
-	if (!failed)
+	s->kept.uid = GET(task, cred, euid.val);
+	s->kept.since = bpf_ktime_get_boot_ns();
+	if (keep_small(s, req) || keep_large(s, req))
 		return;
-	count_seen(kind);
-	count_lost(kind);
+	count_crowded(kind);
+	sweep_requests(s->kept.since);
 }
 
 /* Takes a request's stored record back into scratch space; NULL if there is none, or no room. */
@@ -166,10 +236,7 @@ static __always_inline struct scratch *recall(__u64 req)
 		count_seen(kept->kind);
 		count_lost(kept->kind);
 	}
-	if (small)
-		bpf_map_delete_elem(&uring_small, &req);
-	else
-		bpf_map_delete_elem(&uring_large, &req);
+	forget_request(req, kept->uid, small);
 	return s;
 }
 

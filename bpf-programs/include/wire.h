@@ -403,6 +403,7 @@ struct count {
 	__u64 lost; /* those that found the ring full */
 	__u64 sampled; /* those that sampling left out */
 	__u64 filtered; /* those that filters dropped in the kernel */
+	__u64 crowded; /* those whose request, connection or flow found no room among those that have not ended */
 };
 
 #endif

@@ -126,7 +126,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 fn opens_of(path: &str) -> impl Fn(&Record) -> bool + '_ {
-    move |record| matches!(&record.details, Details::Open(open) if open.path.as_str() == path)
+    move |record| matches!(&record.details, Details::Open(open) if open.path.to_str() == path)
 }
 
 /// Opens `path` `times` times from another process, because the agent's own opens are not recorded.
@@ -158,9 +158,9 @@ fn every_open_arrives_once() {
         for record in found {
             let identity = record.identity.as_ref().expect("kernel records have one");
             assert_eq!(identity.pid, pid);
-            assert_eq!(identity.comm.as_str(), "sh");
+            assert_eq!(identity.comm.to_str(), "sh");
             let exe = rig.table.latest(identity.exec_id()).expect("the shell is known").exe.clone();
-            assert!(exe.is_some_and(|exe| exe.as_str().ends_with("sh")));
+            assert!(exe.is_some_and(|exe| exe.to_str().ends_with("sh")));
         }
     });
 }
@@ -199,7 +199,7 @@ fn short_lives_are_whole() {
             let identity = record.identity.as_ref().expect("kernel records have one");
             pids.contains(&identity.pid)
         };
-        let exec = |record: &Record| matches!(&record.details, Details::Exec(exec) if exec.argv[0].as_str() == "/bin/true");
+        let exec = |record: &Record| matches!(&record.details, Details::Exec(exec) if exec.argv[0].to_str() == "/bin/true");
         let ended = |record: &Record| matches!(&record.details, Details::Exit(exit) if exit.code == 0);
         rig.until(TIMES, |record| exec(record) && is_ours(record, &pids)).await;
         rig.until(TIMES, |record| ended(record) && is_ours(record, &pids)).await;

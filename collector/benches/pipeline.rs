@@ -144,7 +144,8 @@ fn write(criterion: &mut Criterion, name: &str, sink: &mut dyn Sink) {
     let (mut next, mut pipeline, tracer) = (0, pipeline(), TracerName::new("open"));
     let mut rows = || -> Arc<[Tracking]> { pipeline.run(&tracer, records(&mut next), CLOCK).rows.into() };
     group.bench_function(name, |bencher| {
-        let make = || (0..BATCHES).map(|_| Routed { claim: None, rows: rows() }).collect::<Vec<_>>();
+        let make =
+            || (0..BATCHES).map(|_| Routed { claim: None, rows: rows(), bytes: 0 }).collect::<Vec<_>>();
         measure(bencher, make, |batches| sink.write(batches, &[]).expect("a write"));
     });
     group.finish();

@@ -36,6 +36,8 @@ pub struct CollectorState {
     pub filtered: BTreeMap<String, u64>,
     /// Rows for which a filter's expression could not be evaluated, by filter. They are kept.
     pub undecided: BTreeMap<String, Undecided>,
+    /// Rows with texts that were cut: of a call that failed, or because the row was too large.
+    pub shortened: u64,
     /// Records that could not become rows.
     pub refused: u64,
     /// Error of the latest refused record.
@@ -184,13 +186,14 @@ impl Work {
         if outcome.rows.is_empty() {
             return self.notify_store().await;
         }
+        let bytes = outcome.bytes;
         let rows: Arc<[_]> = outcome.rows.into();
         let mut claims = claim.route();
         for route in self.routes.iter() {
             let own = claims.iter().position(|claim| *claim.sink() == route.sink);
             let claim = own.map(|own| claims.swap_remove(own));
             // The claim counts the rows as stored or lost, whatever the sink does with them.
-            let taken = route.send(claim, rows.clone()).await;
+            let taken = route.send(claim, rows.clone(), bytes).await;
             if route.is_store() && !taken {
                 self.shared.accounts.set_store_down(true);
             }
@@ -204,7 +207,7 @@ impl Work {
             && let Some(store) = self.routes.iter().find(|route| route.is_store())
         {
             // A store that has ended commits nothing, so nothing must wait for it.
-            if !store.send(None, Arc::new([])).await {
+            if !store.send(None, Arc::new([]), 0).await {
                 self.shared.accounts.set_store_down(true);
             }
         }
@@ -219,7 +222,7 @@ impl Work {
         let rows: Arc<[_]> = gaps.iter().map(|gap| loss::row(gap, self.clock)).collect();
         let mut taken = false;
         for route in self.routes.iter() {
-            taken |= route.send(None, rows.clone()).await;
+            taken |= route.send(None, rows.clone(), 0).await;
         }
         if taken {
             self.ctx.update(|state| state.loss_rows += rows.len() as u64);
@@ -245,6 +248,7 @@ impl Work {
                 let first = || Undecided { rows: 0, first_cause: failures.first.to_string() };
                 state.undecided.entry(filter.to_owned()).or_insert_with(first).rows += failures.count;
             }
+            state.shortened += outcome.shortened;
             state.refused += outcome.refused;
             if let Some(refusal) = &outcome.first_refusal {
                 state.last_refusal = Some(refusal.to_string());

@@ -18,6 +18,7 @@ mod loss;
 pub mod normalize;
 pub mod pipeline;
 mod route;
+mod shorten;
 pub mod sink;
 mod sinks;
 mod spawn;

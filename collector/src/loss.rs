@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use model::lock::lock;
 use model::{
-    Accounts, BootClock, Details, Extended, Gap, Loss, LossPoint, SAMPLED, SinkName, TracerName, Tracking,
+    Accounts, BootClock, Details, Extended, Gap, Loss, LossPoint, SinkName, TracerName, Tracking, own_cause,
 };
 
 /// Tracer name under which `loss` rows are stored.
@@ -49,8 +49,8 @@ pub(crate) struct Unwritten {
     losses: Arc<Mutex<BTreeMap<Key, Loss>>>,
 }
 
-/// Tracer, point of loss, sink, and whether the records were left out on purpose (sampled).
-type Key = (TracerName, LossPoint, Option<SinkName>, bool);
+/// Tracer, point of loss, sink, and the cause if it is reported apart.
+type Key = (TracerName, LossPoint, Option<SinkName>, Option<&'static str>);
 
 impl Unwritten {
     /// Adds the `loss` rows among `rows`.
@@ -58,7 +58,7 @@ impl Unwritten {
         let mut losses = self.lock();
         for row in rows {
             let Details::Loss(loss) = &row.extended.details else { continue };
-            let key = (loss.tracer.clone(), loss.point, loss.sink.clone(), loss.cause == SAMPLED);
+            let key = (loss.tracer.clone(), loss.point, loss.sink.clone(), own_cause(&loss.cause));
             match losses.get_mut(&key) {
                 None => drop(losses.insert(key, (**loss).clone())),
                 Some(waiting) => {

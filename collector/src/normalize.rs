@@ -15,7 +15,7 @@
 
 use std::borrow::Cow;
 
-use model::extended::ProcessContext;
+use model::extended::{Extra, ProcessContext};
 use model::schema::{COLUMNS, ColumnSlot};
 use model::{
     BootClock, BootNs, Details, ExecId, Extended, Identity, Moment, Record, Text, TracerName, Tracking,
@@ -77,10 +77,10 @@ fn fill_from_identity(row: &mut Tracking, identity: Identity) {
     row.extended.context =
         Some(ProcessContext { cgroup_id: cgroup, cgroup: None, container: None, pid_ns, mnt_ns, ns_pid });
     if uring {
-        row.extended.extra.push((Cow::Borrowed("via"), json!(["io_uring"])));
+        row.extended.extra.push((Cow::Borrowed("via"), Extra::Value(json!(["io_uring"]))));
     }
     if compat {
-        row.extended.extra.push((Cow::Borrowed("abi"), json!(ABI_32)));
+        row.extended.extra.push((Cow::Borrowed("abi"), Extra::Value(json!(ABI_32))));
     }
     keep_bytes(&mut row.extended, "comm_bytes", Some(&comm));
     row.comm = Some(comm);
@@ -102,7 +102,8 @@ fn fill_from_details(row: &mut Tracking, clock: BootClock) {
         }
         Details::Usage(usage) => {
             let span = [("first", usage.first), ("last", usage.last)];
-            let times = span.map(|(name, at)| (Cow::Borrowed(name), json!(clock.wall(at).to_text())));
+            let times =
+                span.map(|(name, at)| (Cow::Borrowed(name), Extra::Value(json!(clock.wall(at).to_text()))));
             row.extended.extra.extend(times);
         }
         Details::Loss(loss) => row.count = i64::try_from(loss.count).ok(),
@@ -112,8 +113,8 @@ fn fill_from_details(row: &mut Tracking, clock: BootClock) {
 
 /// Adds the text's bytes in hex when they are not valid UTF-8. Text columns always hold valid UTF-8.
 pub(crate) fn keep_bytes(extended: &mut Extended, name: &'static str, text: Option<&Text>) {
-    if let Some(hex) = text.and_then(Text::raw_hex) {
-        extended.extra.push((Cow::Borrowed(name), Value::String(hex)));
+    if let Some(text) = text.filter(|text| text.raw().is_some()) {
+        extended.extra.push((Cow::Borrowed(name), Extra::Bytes(text.clone())));
     }
 }
 

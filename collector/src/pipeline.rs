@@ -1,4 +1,4 @@
-//! Processes one batch in a single pass of plain function calls: normalise → filter → enrich → filter.
+//! Processes one batch in a single pass of plain function calls: normalise → filter → enrich → filter → shorten.
 //!
 //! duetector enriches before it filters, so that filters can name enriched fields. This pipeline gives the same
 //! result, but decides everything that a record's own fields can decide before it looks anything up.
@@ -12,6 +12,7 @@ use crate::enrich::Enricher;
 use crate::enrich::runtime::Names;
 use crate::filter::{Filters, Stage};
 use crate::normalize::{self, NormalizeError};
+use crate::shorten::shorten;
 
 /// Turns records into rows, filters them and enriches them.
 #[derive(Debug)]
@@ -28,6 +29,10 @@ pub struct Outcome {
     pub rows: Vec<Tracking>,
     /// Number of rows dropped, by filter index.
     pub filtered: BTreeMap<usize, u64>,
+    /// Number of bytes of the texts of these rows.
+    pub bytes: usize,
+    /// Rows with texts that were cut.
+    pub shortened: u64,
     /// Records that could not become rows.
     pub refused: u64,
     /// Error of the first refused record.
@@ -96,7 +101,12 @@ impl Pipeline {
             }
         }
         match dropped_by {
-            None => outcome.rows.push(row),
+            None => {
+                let (bytes, is_cut) = shorten(&mut row);
+                outcome.bytes += bytes;
+                outcome.shortened += u64::from(is_cut);
+                outcome.rows.push(row);
+            }
             Some(filter) => *outcome.filtered.entry(filter).or_default() += 1,
         }
     }

@@ -25,8 +25,8 @@ impl Route {
 
     /// Sends rows to the sink. Returns false if the sink will not run again; the rows then count as lost in its
     /// queue.
-    pub(crate) async fn send(&self, claim: Option<SinkClaim>, rows: Arc<[Tracking]>) -> bool {
-        let routed = Routed { claim, rows };
+    pub(crate) async fn send(&self, claim: Option<SinkClaim>, rows: Arc<[Tracking]>, bytes: usize) -> bool {
+        let routed = Routed { claim, rows, bytes };
         if self.child.status().phase.is_terminal() {
             self.give_back(routed);
             return false;

@@ -58,7 +58,7 @@ impl<S: Sink> Sink for Faulty<S> {
                 };
                 let rest = |(index, batch): (usize, &Routed)| {
                     let rows = batch.rows[usize::from(index == bad)..].to_vec().into();
-                    Routed { claim: None, rows }
+                    Routed { claim: None, rows, bytes: 0 }
                 };
                 let rest: Vec<Routed> = batches.iter().enumerate().map(rest).collect();
                 self.sink.write(&rest, accounts)?;
@@ -185,7 +185,7 @@ impl<K: Kind + Send + Sync + 'static> Stage<K> {
         self.sent += count;
         let claim = Claim::on_new(self.accounts.of(&"t".into()), count as u64, (BootNs(1), BootNs(2)));
         let claim = claim.route().pop();
-        self.outbox.send(Routed { claim, rows }).await.unwrap();
+        self.outbox.send(Routed { claim, rows, bytes: 0 }).await.unwrap();
     }
 
     /// Stops the sink; returns the numbers it holds, the counts of its `loss` rows, and the account.

@@ -64,7 +64,7 @@ impl<'a> Items<'a> {
             Self::Values(values) => values.get(index).cloned(),
             Self::Json(Cow::Borrowed(values)) => values.get(index).map(Value::from),
             Self::Json(Cow::Owned(values)) => values.get(index).map(|value| Value::from(value).into_owned()),
-            Self::Texts(texts) => texts.get(index).map(|text| Value::text(text.as_str())),
+            Self::Texts(texts) => texts.get(index).map(|text| Value::Text(text.to_str())),
             Self::Pids(pids) => pids.get(index).map(|pid| Value::Int((*pid).into())),
         }
     }
@@ -192,7 +192,7 @@ impl<'a> From<ColumnValue<'a>> for Value<'a> {
             // Expressions read single fields, never all of them.
             ColumnValue::Null | ColumnValue::Extended(_) => Self::Null,
             ColumnValue::Int(number) => Self::Int(number),
-            ColumnValue::Text(text) => Self::text(text),
+            ColumnValue::Text(text) => Self::Text(text),
             ColumnValue::Time(at) => Self::Time(at),
             ColumnValue::ExecId(id) => Self::Text(id.to_string().into()),
             ColumnValue::Pids(pids) => Self::List(Items::Pids(pids)),

@@ -30,10 +30,10 @@ use rings::Rings;
 
 use crate::lock::{lock, read};
 use crate::offsets::{OffsetRange, OffsetTracker, Outcomes};
-use crate::snapshot::{AccountSnapshot, Gap, LossPoint, Lost, SAMPLED};
+use crate::snapshot::{AccountSnapshot, Gap, LossPoint, Lost, own_cause};
 use crate::{BootNs, Role, SinkId, SinkName, TracerName};
 
-type GapKey = (LossPoint, Option<SinkName>, bool);
+type GapKey = (LossPoint, Option<SinkName>, Option<&'static str>);
 
 /// Counts what became of one tracer's records. Counters only ever grow, with one exception: rows whose output was
 /// removed ([`Accounts::unstore`]) move from `stored` to `lost`.
@@ -136,8 +136,7 @@ impl Account {
         cause: &str,
     ) {
         let mut gaps = lock(&self.gaps);
-        // Records left out by sampling get a gap of their own, apart from those lost because the ring was full.
-        let key = (point, sink.clone(), cause == SAMPLED);
+        let key = (point, sink.clone(), own_cause(cause));
         let gap = gaps.entry(key).or_insert_with(|| Gap {
             tracer: self.tracer.clone(),
             point,

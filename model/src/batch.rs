@@ -20,4 +20,6 @@ pub struct Routed {
     pub claim: Option<SinkClaim>,
     /// The rows, all of one tracer.
     pub rows: Arc<[Tracking]>,
+    /// Number of bytes of the rows' texts.
+    pub bytes: usize,
 }

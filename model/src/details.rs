@@ -4,6 +4,7 @@
 mod act;
 mod fs;
 mod socket;
+mod texts;
 mod usage;
 
 use serde_json::{Map, Value};

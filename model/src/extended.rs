@@ -11,7 +11,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{CgroupId, Details, Text};
+use crate::{CgroupId, Details, Text, text};
 
 /// Holds all data of a row that has no column.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +21,16 @@ pub struct Extended {
     /// Cgroup and namespaces of the process, for kernel records.
     pub context: Option<ProcessContext>,
     /// Fields added by normalising and enriching: exact bytes of escaped columns, enrichers' keys.
-    pub extra: Vec<(Cow<'static, str>, Value)>,
+    pub extra: Vec<(Cow<'static, str>, Extra)>,
+}
+
+/// The value of a field that was added to a record's own.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Extra {
+    /// A value of any other kind.
+    Value(Value),
+    /// The exact bytes of this text, shown in hex. They are shared with the text's column.
+    Bytes(Text),
 }
 
 /// Cgroup, container and namespaces of a process.
@@ -145,7 +154,10 @@ impl Extended {
             field("ns_pid", Field::Uint(context.ns_pid.into()));
         }
         for (name, value) in &self.extra {
-            field(name, Field::Json(Cow::Borrowed(value)));
+            match value {
+                Extra::Value(value) => field(name, Field::Json(Cow::Borrowed(value))),
+                Extra::Bytes(text) => field(name, Field::Str(text::hex(text.as_bytes()).into())),
+            }
         }
     }
 
@@ -189,7 +201,7 @@ pub(crate) fn visit_text<'a>(
     text: &'a Text,
     field: &mut dyn FnMut(&'a str, Field<'a>),
 ) {
-    field(name, Field::Str(text.as_str().into()));
+    field(name, Field::Str(text.to_str()));
     if let Some(hex) = text.raw_hex() {
         field(bytes_name, Field::Str(hex.into()));
     }

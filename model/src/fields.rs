@@ -199,7 +199,7 @@ fn visit_fs<'a>(fs: &'a crate::Fs, field: &mut dyn FnMut(&'a str, Field<'a>)) {
     if let Some(other) = &fs.other {
         visit_text(other.name, "other_bytes", &other.path, field);
         if let Some((name, asked)) = &other.asked {
-            field(name, Field::Str(asked.as_str().into()));
+            field(name, Field::Str(asked.to_str()));
         }
     }
     if let Some((name, word)) = &fs.word {

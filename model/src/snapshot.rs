@@ -33,6 +33,14 @@ impl LossPoint {
 /// Cause of a gap made by sampling: while a ring is nearly full, only some records of a flood are let in.
 pub const SAMPLED: &str = "sampled: the ring was nearly full";
 
+/// Cause of a loss: the map of what has not ended was full, or the user had his share of it.
+pub const CROWDED: &str = "a request, connection or flow could not be remembered until its end";
+
+/// Returns the causes of losses in a ring that are reported apart from all others.
+pub fn own_cause(cause: &str) -> Option<&'static str> {
+    [SAMPLED, CROWDED].into_iter().find(|own| *own == cause)
+}
+
 /// A number of records that are missing between two times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {

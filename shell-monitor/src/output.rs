@@ -75,8 +75,9 @@ impl Format {
     /// Returns the pattern's named groups that matched, as text; those among `numbers` as numbers, if they are
     /// numbers.
     fn matched(&self, line: &[u8], numbers: &[String]) -> Option<Map<String, Value>> {
-        let (text, pattern) = (Text::from_bytes(line), self.pattern.as_ref()?);
-        let found = pattern.captures(text.as_str())?;
+        let text = Text::from_bytes(line);
+        let (text, pattern) = (text.to_str(), self.pattern.as_ref()?);
+        let found = pattern.captures(&text)?;
         let groups = pattern.capture_names().flatten();
         let fields = groups.filter_map(|name| {
             let text = found.name(name)?.as_str();
@@ -108,7 +109,7 @@ pub(crate) fn only_new<'a>(units: Vec<Unit<'a>>, before: &[Unit<'_>]) -> Vec<Uni
 pub(crate) fn text_fields(name: &str, bytes: &[u8]) -> Map<String, Value> {
     let text = Text::from_bytes(bytes);
     let mut fields = Map::new();
-    fields.insert(name.to_owned(), text.as_str().into());
+    fields.insert(name.to_owned(), text.to_str().into());
     if let Some(hex) = text.raw_hex() {
         fields.insert(format!("{name}_bytes"), hex.into());
     }

@@ -247,7 +247,7 @@ mod tests {
             line.extend_from_slice(b"\"}}");
             let Ok((Message::Event(payload), _)) = parse(&line) else { panic!("no event") };
             let text = model::Text::from_bytes(&bytes);
-            prop_assert_eq!(payload["fname"].as_str(), Some(text.as_str()));
+            prop_assert_eq!(payload["fname"].as_str(), Some(&*text.to_str()));
             prop_assert_eq!(payload.get("fname_bytes").and_then(Value::as_str).map(str::to_owned), text.raw_hex());
         }
     }

@@ -95,11 +95,11 @@ fn mend_escape(text: &str) -> (String, usize) {
 pub(crate) fn restore(map: Map<String, Value>) -> Map<String, Value> {
     let mut restored = Map::with_capacity(map.len());
     for (key, value) in map {
-        let key = text_of(&key).as_str().to_owned();
+        let key = text_of(&key).to_str().into_owned();
         match value {
             Value::String(text) => {
                 let text = text_of(&text);
-                restored.insert(key.clone(), text.as_str().into());
+                restored.insert(key.clone(), text.to_str().into());
                 if let Some(hex) = text.raw_hex() {
                     restored.insert(format!("{key}_bytes"), hex.into());
                 }
@@ -116,7 +116,7 @@ fn restore_nested(value: Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(restore(map)),
         Value::Array(values) => Value::Array(values.into_iter().map(restore_nested).collect()),
-        Value::String(text) => text_of(&text).as_str().into(),
+        Value::String(text) => text_of(&text).to_str().into(),
         other => other,
     }
 }

@@ -123,7 +123,7 @@ impl Log<'_> {
 /// Returns the text with control characters escaped, so that it can't disturb a terminal or a log.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     let text = model::Text::from_bytes(bytes.trim_ascii_end());
-    text.as_str()
+    text.to_str()
         .chars()
         .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
         .collect()

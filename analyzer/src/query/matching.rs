@@ -140,7 +140,7 @@ impl Source for Cells<'_> {
             (ColumnKind::Integer, ValueRef::Real(number)) => Value::Double(number),
             (ColumnKind::Text, ValueRef::Text(text)) => match std::str::from_utf8(text) {
                 Ok(text) => Value::Text(text.into()),
-                Err(_) => Value::Text(Text::from_bytes(text).as_str().to_owned().into()),
+                Err(_) => Value::Text(Text::from_bytes(text).to_str().into_owned().into()),
             },
             (ColumnKind::DateTime, ValueRef::Text(text)) => {
                 std::str::from_utf8(text).ok().and_then(WallTime::parse).map_or(Value::Null, Value::Time)

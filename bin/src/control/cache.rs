@@ -47,7 +47,7 @@ pub(crate) async fn answer(monitor: &Monitor, tracer: String, change: Change) ->
     let text = shell.ask(GetCache).await.map_err(in_words)?.map(|bytes| Text::from_bytes(&bytes));
     Ok(Cache {
         tracer,
-        output: text.as_ref().map(|text| text.as_str().to_owned()),
+        output: text.as_ref().map(|text| text.to_str().into_owned()),
         output_bytes: text.and_then(|text| text.raw_hex()),
     })
 }

@@ -1,6 +1,7 @@
 //! Batches of one tracer's raw records on their way from host to tracer, each in a single vector of bytes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use model::{Account, BootNs, Claim, OffsetRange};
 
@@ -16,9 +17,36 @@ pub(crate) struct RawBatch {
     pub claim: Claim,
     bytes: Vec<u8>,
     ends: Vec<u32>,
+    _weight: Option<Weight>,
+}
+
+/// Number of bytes of all batches that tracers have not decoded yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InFlight(Arc<AtomicUsize>);
+
+impl InFlight {
+    pub(super) fn bytes(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A batch's share of [`InFlight`], for as long as the batch exists.
+#[derive(Debug)]
+struct Weight(InFlight, usize);
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(self.1, Relaxed);
+    }
 }
 
 impl RawBatch {
+    /// Counts the batch's bytes as in flight until it is dropped.
+    pub(super) fn weigh(&mut self, all: &InFlight) {
+        all.0.fetch_add(self.size(), Relaxed);
+        self._weight = Some(Weight(all.clone(), self.size()));
+    }
+
     /// Returns the records, in ring order.
     pub(crate) fn records(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         let mut start = 0;
@@ -95,7 +123,7 @@ impl BatchBuilder {
             Some(range) => Claim::on_range(account.clone(), count, span, range),
             None => Claim::on_counted(account.clone(), count, span),
         };
-        Some(RawBatch { claim, bytes, ends })
+        Some(RawBatch { claim, bytes, ends, _weight: None })
     }
 }
 

@@ -190,7 +190,7 @@ impl Core {
         read(lifecycle.as_mut(), demux, Ring::Lifecycle, limit);
         let whole = lifecycle.is_at_mark();
         // While a queue is full, records stay in the ring; the kernel counts those that no longer fit.
-        let blocked = demux.channels().any(TracerChannel::is_blocked);
+        let blocked = demux.is_blocked();
         let limit = if blocked || *kept || !whole { 0 } else { DATA_SLICE };
         let data = read(data.as_mut(), demux, Ring::Data, limit);
         let more = !*kept && (!whole || (data == DATA_SLICE && !blocked));
@@ -200,7 +200,7 @@ impl Core {
         self.kernel.rules.learn(&self.demux.table);
         let held = self.release();
         self.update_accounts();
-        PollResult { more, held, blocked: self.demux.channels().any(TracerChannel::is_blocked) }
+        PollResult { more, held, blocked: self.demux.is_blocked() }
     }
 
     /// Returns to the kernel the room of records that the store has committed. Asks the store to hurry, and returns true,

@@ -2,6 +2,7 @@
 
 use model::{OffsetRange, ProcessTable};
 
+use super::batch::InFlight;
 use super::tracer_channel::TracerChannel;
 use crate::kernel::{Records, Ring};
 use crate::programs::Tracer;
@@ -10,6 +11,10 @@ use crate::wire::{COUNT_SLOTS, Header};
 
 /// Records of one ring that are read before the room of earlier ones is returned to the kernel.
 const STRIDE: usize = 256;
+
+/// Number of bytes that may wait in the queues of all tracers together while further data records are read. A queue is also
+/// limited by its number of batches, but there are many tracers, and a user may fill the queues of all of them.
+const IN_FLIGHT: usize = 8 << 20;
 
 /// Counters of records that belong to no tracer's account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,18 +33,25 @@ pub(super) struct Demux {
     channels: Vec<Option<TracerChannel>>,
     pub(super) table: ProcessTable,
     pub(super) counters: HostCounters,
+    in_flight: InFlight,
 }
 
 impl Demux {
     pub(super) fn new(table: ProcessTable) -> Self {
         let channels = (0..COUNT_SLOTS).map(|_| None).collect();
-        Self { channels, table, counters: HostCounters::default() }
+        Self { channels, table, counters: HostCounters::default(), in_flight: InFlight::default() }
     }
 
     /// Sets the channel of its tracer.
-    pub(super) fn open(&mut self, channel: TracerChannel) {
+    pub(super) fn open(&mut self, mut channel: TracerChannel) {
+        channel.in_flight = self.in_flight.clone();
         let kind = channel.tracer().kind as usize;
         self.channels[kind] = Some(channel);
+    }
+
+    /// Returns whether no more data records are to be read: a tracer's queue is full, or all queues together hold too much.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.in_flight.bytes() > IN_FLIGHT || self.channels().any(TracerChannel::is_blocked)
     }
 
     pub(super) fn channels(&self) -> impl Iterator<Item = &TracerChannel> {

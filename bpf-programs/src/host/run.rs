@@ -249,11 +249,13 @@ impl Shared {
     fn show(&self, core: &mut Core, polled: PollResult) {
         let counters = core.demux.counters;
         let filtered = core.filtered_by();
+        let table = core.demux.table.size();
         self.ctx.update(|state| {
             if let Some(filtered) = filtered {
                 state.filtered = filtered;
             }
             state.blocked = polled.blocked;
+            state.table = table;
             state.lifecycle_lost = counters.lifecycle_lost;
             state.malformed = counters.malformed;
             state.unreadable = counters.unreadable;

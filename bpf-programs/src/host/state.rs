@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use model::TableSize;
 use model::pushdown::Split;
 use serde::Serialize;
 
@@ -24,6 +25,8 @@ pub(crate) struct HostState {
     pub malformed: u64,
     /// Lifecycle records that could not be read for the process table.
     pub unreadable: u64,
+    /// Size of the process table, and what was dropped from it so that it stays below its limit.
+    pub table: TableSize,
     /// True while a tracer's queue is full and records stay in their ring.
     pub blocked: bool,
     /// Interval at which the rings are polled when there is little in them.

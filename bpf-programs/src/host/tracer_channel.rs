@@ -15,9 +15,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use actors::Outbox;
-use model::{BootNs, Checkpoint, LossPoint, OffsetRange, SAMPLED, SinkName};
+use model::{BootNs, CROWDED, Checkpoint, LossPoint, OffsetRange, SAMPLED, SinkName};
 
-use super::batch::{BatchBuilder, RawBatch};
+use super::batch::{BatchBuilder, InFlight, RawBatch};
 use super::tracer_slot::TracerSlot;
 use crate::kernel::Ring;
 use crate::programs::Tracer;
@@ -26,7 +26,7 @@ use crate::wire::Count;
 /// Limit on the bytes that wait for room in one tracer's queue. Only lifecycle records accumulate here (the data ring is
 /// not read while anything waits): they must be read for the process table. A tracer that is behind by more than this
 /// loses them, and they are counted.
-pub(super) const MAX_PENDING: usize = 16 << 20;
+pub(super) const MAX_PENDING: usize = 8 << 20;
 
 /// The host's end of one tracer: receives the tracer's records and passes them on in batches.
 pub(super) struct TracerChannel {
@@ -35,6 +35,7 @@ pub(super) struct TracerChannel {
     builder: BatchBuilder,
     pending: VecDeque<RawBatch>,
     pending_bytes: usize,
+    pub(super) in_flight: InFlight,
     totals: Totals,
     /// Records below this position of the ring were handled by an earlier agent or incarnation, and are skipped.
     begins_at: u64,
@@ -51,10 +52,12 @@ struct Totals {
     kernel: Count,
     /// Records read from the ring.
     taken: u64,
-    /// Records that never got into the ring, including `sampled`.
+    /// Records that never got into the ring, including `sampled` and `crowded`.
     lost: u64,
     /// Records left out by sampling.
     sampled: u64,
+    /// Records of requests, connections or flows for which there was no room.
+    crowded: u64,
     /// Records dropped by filters in the kernel.
     filtered: u64,
     /// Records that never arrived and were counted as lost.
@@ -104,8 +107,9 @@ impl TracerChannel {
         // Records of these rings that this process counted before; those of an earlier agent are only in the kernel's
         // counter.
         let filtered = account.filtered_in_kernel();
-        let sampled = kernel.sampled;
-        let totals = Totals { base, taken, lost, sampled, filtered, written_off, ..Totals::default() };
+        let (sampled, crowded) = (kernel.sampled, kernel.crowded);
+        let totals =
+            Totals { base, taken, lost, sampled, crowded, filtered, written_off, ..Totals::default() };
         slot.note_out(base + totals.out());
         Self::with(slot, totals, begins_at)
     }
@@ -117,6 +121,7 @@ impl TracerChannel {
             builder: BatchBuilder::default(),
             pending: VecDeque::new(),
             pending_bytes: 0,
+            in_flight: InFlight::default(),
             totals,
             begins_at,
         }
@@ -176,6 +181,7 @@ impl TracerChannel {
             let count = batch.claim.count();
             batch.claim.lose(count, "the tracer's queue stayed full");
         } else {
+            batch.weigh(&self.in_flight);
             self.pending_bytes += batch.size();
             self.pending.push_back(batch);
             self.offer();
@@ -216,10 +222,13 @@ impl TracerChannel {
         self.report_seen();
         let kept_out = kernel.kept_out().saturating_sub(self.totals.lost);
         let sampled = kernel.sampled.saturating_sub(self.totals.sampled).min(kept_out);
+        let crowded = kernel.crowded.saturating_sub(self.totals.crowded).min(kept_out - sampled);
         self.totals.lost += kept_out;
         self.totals.sampled += sampled;
-        self.slot.account.lose(LossPoint::Ring, kept_out - sampled, span, "the ring was full");
+        self.totals.crowded += crowded;
+        self.slot.account.lose(LossPoint::Ring, kept_out - sampled - crowded, span, "the ring was full");
         self.slot.account.lose(LossPoint::Ring, sampled, span, SAMPLED);
+        self.slot.account.lose(LossPoint::Ring, crowded, span, CROWDED);
         let filtered = kernel.filtered.saturating_sub(self.totals.filtered);
         self.totals.filtered += filtered;
         self.slot.account.filter_in_kernel(filtered);

@@ -87,5 +87,7 @@ wire_structs! {
         sampled: u64,
         /// Seen events that filters dropped in the kernel.
         filtered: u64,
+        /// Seen events whose request, connection or flow found no room among those that have not ended.
+        crowded: u64,
     }
 }

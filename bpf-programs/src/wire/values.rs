@@ -42,6 +42,7 @@ impl Count {
             lost: sum(|cpu| cpu.lost),
             sampled: sum(|cpu| cpu.sampled),
             filtered: sum(|cpu| cpu.filtered),
+            crowded: sum(|cpu| cpu.crowded),
         }
     }
 
@@ -52,12 +53,13 @@ impl Count {
             lost: self.lost.saturating_sub(before.lost),
             sampled: self.sampled.saturating_sub(before.sampled),
             filtered: self.filtered.saturating_sub(before.filtered),
+            crowded: self.crowded.saturating_sub(before.crowded),
         }
     }
 
     /// Returns the records that never got into the ring.
     pub(crate) fn kept_out(self) -> u64 {
-        self.lost + self.sampled
+        self.lost + self.sampled + self.crowded
     }
 }
 

@@ -171,7 +171,7 @@ fn compare(case: &Case, kind: Kind, act: Act, fields: &str, child: u32) -> anyho
         }
     }
     let fname = wanted.remove("fname");
-    ensure!(act.path.as_ref().map(|path| json!(path.as_str())) == fname, "{act:?}");
+    ensure!(act.path.as_ref().map(|path| json!(path.to_str())) == fname, "{act:?}");
     ensure!(act.file.is_some() == fname.is_some(), "{act:?}");
     wanted.insert("call".to_owned(), json!(case.call));
     if act.ret < 0 {

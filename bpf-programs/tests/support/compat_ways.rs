@@ -87,7 +87,7 @@ fn bytes() -> anyhow::Result<()> {
         let mut reported = usage::reported(&kernel, pid)?;
         // The program's own reads and writes of messages.
         reported.retain(|usage| {
-            let path = usage.path.as_str();
+            let path = usage.path.to_str();
             !(path.starts_with("pipe:") && usage.via.iter().all(|via| ["read", "write"].contains(via)))
         });
         let found = usage::sums(&reported);

@@ -152,7 +152,7 @@ fn check_unix(socket: &Socket, path: Option<&Path>, name: &str, peer: Option<u32
     };
     let path = path.map(|path| path.as_os_str().as_encoded_bytes());
     ensure!(found.as_ref().map(model::Text::as_bytes) == path && !path_incomplete, "{socket:?}");
-    ensure!(found_name.as_str() == name && *peer_pid == peer, "{socket:?}");
+    ensure!(found_name.to_str() == name && *peer_pid == peer, "{socket:?}");
     Ok(())
 }
 

@@ -66,7 +66,7 @@ fn check_identity(found: &Identity) -> anyhow::Result<()> {
     ensure!(found.pid == own() && found.ppid == nix::unistd::getppid().as_raw() as u32, "{found:?}");
     ensure!(found.tid == nix::unistd::gettid().as_raw() as u32, "{found:?}");
     ensure!((found.uid, found.gid) == (0, nix::unistd::getegid().as_raw()), "{found:?}");
-    ensure!(found.comm.as_str() == comm, "{found:?} is not {comm}");
+    ensure!(found.comm.to_str() == comm, "{found:?} is not {comm}");
     ensure!((found.pid_ns, found.mnt_ns) == (namespace("pid")?, namespace("mnt")?), "{found:?}");
     let own_stat = fs::read_to_string("/proc/self/stat")?;
     let behind = own_stat.rsplit(')').next().context("stat")?;
@@ -140,11 +140,11 @@ fn failed() -> anyhow::Result<()> {
     let found = asked_for(&kernel, b"/no/such//file")?;
     ensure!(found.len() == TIMES, "{}", found.len());
     for (_, open) in found {
-        ensure!(open.path.as_str() == "/no/such/file" && open.ret == -i64::from(libc::ENOENT), "{open:?}");
+        ensure!(open.path.to_str() == "/no/such/file" && open.ret == -i64::from(libc::ENOENT), "{open:?}");
         ensure!(open.file.is_none(), "{open:?}");
     }
     let open = only(&mut kernel, b"such-a-file")?;
-    ensure!(Path::new(open.path.as_str()) == std::env::current_dir()?.join("such-a-file"), "{open:?}");
+    ensure!(Path::new(&*open.path.to_str()) == std::env::current_dir()?.join("such-a-file"), "{open:?}");
     Ok(())
 }
 
@@ -317,7 +317,7 @@ fn check_handles(kernel: &mut Kernel, said: &str, path: &Path, compat: bool) -> 
             // Only the file system of the missing file is known.
             ensure!(open.ret == -i64::from(libc::ESTALE) && hex == "ff".repeat(handle.len() / 2), "{open:?}");
             ensure!(open.file.is_none() && open.path_incomplete, "{open:?}");
-            ensure!(Some(Path::new(open.path.as_str())) == path.parent(), "{open:?}");
+            ensure!(Some(Path::new(&*open.path.to_str())) == path.parent(), "{open:?}");
         }
         counts[usize::from(good)] += 1;
     }
@@ -342,8 +342,8 @@ fn chrooted() -> anyhow::Result<()> {
         Ok(())
     });
     thread.join().map_err(|_| anyhow::anyhow!("panicked"))??;
-    ensure!(only(&mut kernel, b"inside")?.path.as_str() == "/etc/inside");
-    ensure!(only(&mut kernel, b"tmp")?.path.as_str() == "/tmp");
+    ensure!(only(&mut kernel, b"inside")?.path.to_str() == "/etc/inside");
+    ensure!(only(&mut kernel, b"tmp")?.path.to_str() == "/tmp");
     Ok(())
 }
 

@@ -110,14 +110,14 @@ fn all_names() -> anyhow::Result<()> {
     for (asked, path) in names {
         let (open, file) = only(&mut kernel, &asked)?;
         ensure!((file.dev, file.ino, file.generation) == right, "{open:?} is not {right:?}");
-        ensure!(open.path.as_str() == path && !open.path_incomplete && file.real.is_none(), "{open:?}");
+        ensure!(open.path.to_str() == path && !open.path_incomplete && file.real.is_none(), "{open:?}");
     }
     let gone = format!("{} (deleted)", at("renamed/file").display());
     let truncated: Vec<Fs> = fs_of(&kernel, Kind::Truncate)?;
-    let file = truncated.iter().find(|fs| fs.path.as_str() == gone).and_then(|fs| fs.file);
+    let file = truncated.iter().find(|fs| fs.path.to_str() == gone).and_then(|fs| fs.file);
     ensure!(file.is_some_and(|file| (file.dev, file.ino, file.generation) == right), "{truncated:?}");
     let other = only(&mut kernel, Path::new("/other"))?;
-    ensure!(other.0.path.as_str() == "/other" && other.1.ino == fs::metadata(at("renamed/other"))?.ino());
+    ensure!(other.0.path.to_str() == "/other" && other.1.ino == fs::metadata(at("renamed/other"))?.ino());
     Ok(())
 }
 
@@ -213,12 +213,12 @@ fn pivoted() -> anyhow::Result<()> {
     })?;
     let before: Vec<Open> = opens(&mut kernel, &root.join("pivoted-file"))?;
     let (open, file) = only(&mut kernel, Path::new("/pivoted-file"))?;
-    ensure!(open.path.as_str() == "/pivoted-file" && !open.path_incomplete, "{open:?}");
+    ensure!(open.path.to_str() == "/pivoted-file" && !open.path_incomplete, "{open:?}");
     let first = before.iter().filter_map(|open| open.file).next_back();
     ensure!(first.is_some_and(|first| same(&first, &file)), "{before:?} {file:?}");
     let (old, file) = only(&mut kernel, Path::new("/old/etc/passwd"))?;
     ensure!(
-        old.path.as_str() == "/old/etc/passwd" && file.ino == fs::metadata("/etc/passwd")?.ino(),
+        old.path.to_str() == "/old/etc/passwd" && file.ino == fs::metadata("/etc/passwd")?.ino(),
         "{old:?}"
     );
     Ok(())
@@ -268,7 +268,7 @@ fn inside() -> anyhow::Result<()> {
     for bytes in kernel.all(Kind::Open) {
         let record = decode(Kind::Open, &bytes)?;
         if let (Some(who), Details::Open(open)) = (record.identity, record.details)
-            && open.path_asked.as_str() == "/proc/self/inside-1"
+            && open.path_asked.to_str() == "/proc/self/inside-1"
         {
             ensure!(who.ns_pid == 1 && who.pid > 1, "{who:?}");
             found += 1;

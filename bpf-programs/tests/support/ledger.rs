@@ -119,8 +119,8 @@ fn close_and_exec() -> anyhow::Result<()> {
     for record in named.collect::<Result<Vec<_>, _>>()? {
         let identity = record.identity.context("no identity")?;
         let model::Details::Usage(usage) = record.details else { anyhow::bail!("no usage") };
-        if usage.path.as_str().ends_with("/other") {
-            ensure!(identity.comm.as_str() == "perl", "{identity:?}");
+        if usage.path.to_str().ends_with("/other") {
+            ensure!(identity.comm.to_str() == "perl", "{identity:?}");
         }
     }
     Ok(())
@@ -187,12 +187,12 @@ fn nameless() -> anyhow::Result<()> {
     ensure!(wrote.len() == 3, "{reported:?}");
     for usage in &wrote {
         ensure!(
-            usage.path.as_str().ends_with(" (deleted)") || usage.path.as_str().contains('#'),
+            usage.path.to_str().ends_with(" (deleted)") || usage.path.to_str().contains('#'),
             "{usage:?}"
         );
         ensure!(usage.file.is_some_and(|file| file.ino != 0), "{usage:?}");
     }
-    ensure!(wrote.iter().any(|usage| usage.path.as_str() == "/memfd:secret (deleted)"), "{wrote:?}");
+    ensure!(wrote.iter().any(|usage| usage.path.to_str() == "/memfd:secret (deleted)"), "{wrote:?}");
     Ok(())
 }
 
@@ -208,7 +208,7 @@ fn long_path() -> anyhow::Result<()> {
     let of = of_file(&kernel, std::process::id(), &file.metadata()?)?;
     ensure!(of.len() == 1, "{of:?}");
     let known = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-    ensure!(Path::new(of[0].path.as_str()) == known && !of[0].path_incomplete, "{of:?}");
+    ensure!(Path::new(&*of[0].path.to_str()) == known && !of[0].path_incomplete, "{of:?}");
     Ok(())
 }
 
@@ -233,5 +233,5 @@ pub fn of_file(kernel: &Kernel, pid: u32, meta: &fs::Metadata) -> anyhow::Result
 
 fn of_path<'a>(reported: &'a [Usage], name: &str) -> Vec<&'a Usage> {
     let name = format!("/{name}");
-    reported.iter().filter(|usage| usage.path.as_str().ends_with(&name)).collect()
+    reported.iter().filter(|usage| usage.path.to_str().ends_with(&name)).collect()
 }

@@ -123,6 +123,7 @@ impl Kernel {
             lost: since(|count| count.lost),
             sampled: since(|count| count.sampled),
             filtered: since(|count| count.filtered),
+            crowded: since(|count| count.crowded),
         })
     }
 

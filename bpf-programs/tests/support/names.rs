@@ -124,7 +124,7 @@ fn reported(kernel: &Kernel, pid: u32, kind: Kind, call: &str) -> anyhow::Result
 
 /// True for mounts that prepare, and for the pivot_root that undoes one.
 fn is_preparation(fs: &Fs) -> bool {
-    let asked = fs.path_asked.as_ref().map_or("", |asked| asked.as_str());
+    let asked = fs.path_asked.as_ref().map(|asked| asked.to_str()).unwrap_or_default();
     fs.call == "mount" && asked.starts_with('/') || fs.call == "pivot_root" && asked == "."
 }
 

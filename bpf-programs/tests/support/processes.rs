@@ -53,16 +53,16 @@ fn exec_fields() -> anyhow::Result<()> {
     for _ in 0..TIMES {
         let pid = run(Command::new("/bin/true").args(["one", "", "three\n"]).current_dir(folder.path()))?;
         let exec = exec_of(&mut kernel, pid)?;
-        let argv: Vec<_> = exec.argv.iter().map(|arg| arg.as_str()).collect();
+        let argv: Vec<_> = exec.argv.iter().map(|arg| arg.to_str()).collect();
         ensure!(argv == ["/bin/true", "one", "", "three\n"], "{argv:?}");
         ensure!(!exec.argv_cut && !exec.path_incomplete, "{exec:?}");
-        ensure!(exec.path_asked.as_str() == "/bin/true", "{exec:?}");
-        ensure!(Path::new(exec.exe.as_str()) == program, "{exec:?}");
-        ensure!(Path::new(exec.cwd.as_str()) == folder.path(), "{exec:?}");
+        ensure!(exec.path_asked.to_str() == "/bin/true", "{exec:?}");
+        ensure!(Path::new(&*exec.exe.to_str()) == program, "{exec:?}");
+        ensure!(Path::new(&*exec.cwd.to_str()) == folder.path(), "{exec:?}");
         let record = decode(Kind::Exec, &kernel.of(pid, Kind::Exec)[0])?;
         let identity = record.identity.context("identity")?;
         ensure!((identity.pid, identity.tid, identity.ppid) == (pid, pid, own()), "{identity:?}");
-        ensure!(identity.comm.as_str() == "true" && identity.uid == 0, "{identity:?}");
+        ensure!(identity.comm.to_str() == "true" && identity.uid == 0, "{identity:?}");
     }
     Ok(())
 }
@@ -77,12 +77,12 @@ fn short_lives() -> anyhow::Result<()> {
         let record = decode(Kind::Exec, &bytes)?;
         let identity = record.identity.context("identity")?;
         let Details::Exec(exec) = record.details else { continue };
-        if identity.ppid != pid || exec.path_asked.as_str() != "/bin/true" {
+        if identity.ppid != pid || exec.path_asked.to_str() != "/bin/true" {
             continue;
         }
-        ensure!(exec.argv.len() == 2 && exec.argv[0].as_str() == "/bin/true", "{exec:?}");
-        ensure!(exec.exe.as_str().ends_with("/bin/true") && !exec.path_incomplete, "{exec:?}");
-        numbers.push(exec.argv[1].as_str().parse::<u32>()?);
+        ensure!(exec.argv.len() == 2 && exec.argv[0].to_str() == "/bin/true", "{exec:?}");
+        ensure!(exec.exe.to_str().ends_with("/bin/true") && !exec.path_incomplete, "{exec:?}");
+        numbers.push(exec.argv[1].to_str().parse::<u32>()?);
         ended += kernel.of(identity.pid, Kind::Exit).len();
     }
     numbers.sort_unstable();
@@ -100,8 +100,8 @@ fn script() -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
     let pid = run(Command::new(&path).arg("x"))?;
     let exec = exec_of(&mut kernel, pid)?;
-    ensure!(Path::new(exec.path_asked.as_str()) == path, "{exec:?}");
-    ensure!(Path::new(exec.exe.as_str()) == fs::canonicalize("/bin/sh")?, "{exec:?}");
+    ensure!(Path::new(&*exec.path_asked.to_str()) == path, "{exec:?}");
+    ensure!(Path::new(&*exec.exe.to_str()) == fs::canonicalize("/bin/sh")?, "{exec:?}");
     ensure!(exec.argv.len() == 3, "{exec:?}");
     Ok(())
 }
@@ -112,7 +112,7 @@ fn long_argv() -> anyhow::Result<()> {
         let pid = run(Command::new("/bin/true").arg("y".repeat(length)))?;
         let exec = exec_of(&mut kernel, pid)?;
         ensure!(exec.argv_cut == cut, "{length}");
-        ensure!(exec.argv[1].as_str().len() == length.min(8192 - 10), "{}", exec.argv[1].as_str().len());
+        ensure!(exec.argv[1].to_str().len() == length.min(8192 - 10), "{}", exec.argv[1].to_str().len());
     }
     Ok(())
 }
@@ -176,17 +176,17 @@ fn check_denied(
         let record = decode(Kind::Exec, &bytes)?;
         let Details::Exec(exec) = record.details else { anyhow::bail!("no exec") };
         // Perl itself was searched for in several folders.
-        if exec.ret == 0 || exec.path_asked.as_str().ends_with("/perl") {
+        if exec.ret == 0 || exec.path_asked.to_str().ends_with("/perl") {
             continue;
         }
         failed += 1;
         let identity = record.identity.context("identity")?;
         ensure!(identity.compat == compat && identity.pid == pid, "{identity:?}");
-        let argv: Vec<_> = exec.argv.iter().map(|arg| arg.as_str()).collect();
+        let argv: Vec<_> = exec.argv.iter().map(|arg| arg.to_str()).collect();
         ensure!(exec.ret == -i64::from(errno) && argv == ["x", "", "y z"] && !exec.argv_cut, "{exec:?}");
-        ensure!(exec.path_asked.as_str() == asked && exec.execveat == execveat, "{exec:?}");
-        ensure!(exec.exe.as_str() == format!("{}{path}", folder.display()), "{exec:?}");
-        ensure!(Path::new(exec.cwd.as_str()) == folder && !exec.path_incomplete && !exec.memfd, "{exec:?}");
+        ensure!(exec.path_asked.to_str() == asked && exec.execveat == execveat, "{exec:?}");
+        ensure!(exec.exe.to_str() == format!("{}{path}", folder.display()), "{exec:?}");
+        ensure!(Path::new(&*exec.cwd.to_str()) == folder && !exec.path_incomplete && !exec.memfd, "{exec:?}");
         let file = known.then(|| fs::metadata(folder.join("denied"))).transpose()?;
         let file = file.map(|stat| (stat.dev(), stat.ino()));
         ensure!(exec.file.map(|file| (file.dev, file.ino)) == file, "{exec:?}");
@@ -217,11 +217,11 @@ fn of_memory() -> anyhow::Result<()> {
         if record.identity.is_none_or(|identity| identity.ppid != pid) {
             continue;
         }
-        ensure!(exec.memfd && exec.exe.as_str() == "/memfd:hidden (deleted)", "{exec:?}");
-        ensure!(exec.file.is_some_and(|file| file.ino != 0) && exec.argv[0].as_str() == "x", "{exec:?}");
+        ensure!(exec.memfd && exec.exe.to_str() == "/memfd:hidden (deleted)", "{exec:?}");
+        ensure!(exec.file.is_some_and(|file| file.ino != 0) && exec.argv[0].to_str() == "x", "{exec:?}");
         let ran = exec.ret == 0;
         let asked = if ran { (true, 0) } else { (false, AT_EMPTY_PATH) };
-        let found = (exec.path_asked.as_str().starts_with("/dev/fd/"), exec.execveat);
+        let found = (exec.path_asked.to_str().starts_with("/dev/fd/"), exec.execveat);
         ensure!(found == (asked.0, Some(asked.1)), "{exec:?}");
         ensure!(ran || exec.ret == -i64::from(libc::ENOEXEC), "{exec:?}");
         counts[usize::from(ran)] += 1;
@@ -320,9 +320,9 @@ fn table() -> anyhow::Result<()> {
     }
     let id = id.context("not there")?;
     let before = table.latest(id).context("not in the table")?;
-    ensure!(Path::new(before.cwd.as_ref().context("cwd")?.as_str()) == folder.path(), "{before:?}");
+    ensure!(Path::new(&*before.cwd.as_ref().context("cwd")?.to_str()) == folder.path(), "{before:?}");
     let shell = fs::canonicalize("/bin/sh")?;
-    ensure!(Path::new(before.exe.as_ref().context("exe")?.as_str()) == shell, "{before:?}");
+    ensure!(Path::new(&*before.exe.as_ref().context("exe")?.to_str()) == shell, "{before:?}");
     let groups = fs::read_to_string(format!("/proc/{}/cgroup", pid))?;
     let cgroup = before.cgroup.as_deref().context("cgroup")?;
     ensure!(groups.lines().any(|line| line.splitn(3, ':').nth(2) == Some(cgroup)), "{cgroup} {groups}");
@@ -333,7 +333,7 @@ fn table() -> anyhow::Result<()> {
     ensure!(moved.len() == 1, "{}", moved.len());
     apply(&table, &moved[0])?;
     let after = table.latest(id).context("gone")?;
-    ensure!(after.cwd.as_ref().context("cwd")?.as_str() == "/proc" && after.exe == before.exe, "{after:?}");
+    ensure!(after.cwd.as_ref().context("cwd")?.to_str() == "/proc" && after.exe == before.exe, "{after:?}");
     Ok(())
 }
 

@@ -134,7 +134,7 @@ fn row(record: Record, words: &mut Words) -> Value {
         json!([
             who.uid,
             who.gid,
-            who.comm.as_str(),
+            who.comm.to_str(),
             who.uring,
             who.compat,
             who.pid_ns,
@@ -142,7 +142,7 @@ fn row(record: Record, words: &mut Words) -> Value {
             who.cgroup.id
         ])
     });
-    let fname = record.details.fname().map(|name| name.as_str().to_owned());
+    let fname = record.details.fname().map(|name| name.to_str().into_owned());
     let ret = record.details.ret().map(Value::from);
     let mut fields = json!(Extended::new(record.details));
     let varying = fields.as_object_mut().into_iter().flatten();

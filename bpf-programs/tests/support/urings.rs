@@ -194,7 +194,7 @@ fn reported(kernel: &Kernel, pid: u32, kind: Kind, case: &str) -> anyhow::Result
                 _ => {
                     open.mode == 0
                         && open.flags == 0
-                        && ["held", "nothing"].contains(&open.path_asked.as_str())
+                        && ["held", "nothing"].contains(&&*open.path_asked.to_str())
                         || open.mode == 0o640
                 }
             },

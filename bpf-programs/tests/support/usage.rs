@@ -190,12 +190,12 @@ pub fn reported(kernel: &Kernel, pid: u32) -> anyhow::Result<Vec<Usage>> {
 pub fn sums(reported: &[Usage]) -> Sums {
     let mut sums = Sums::new();
     for usage in reported {
-        let path = usage.path.as_str();
+        let path = usage.path.to_str();
         let name = match path.rsplit_once('/') {
             _ if path.starts_with("pipe:") => "pipe",
             _ if path.starts_with("socket:") => "socket",
             Some((_, name)) => name,
-            None => path,
+            None => &path,
         };
         if !["held", "other", "pipe", "socket"].contains(&name) {
             continue;

@@ -8,13 +8,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::container::{Found, container};
+use model::extended::Extra;
 use model::{ActField, BootNs, CgroupId, Container, Details, ProcessTable, Tracking};
 use serde_json::Value;
 
 use crate::normalize::keep_bytes;
 
-/// Number of cgroups whose containers are remembered. Beyond it the cache is cleared.
+/// Number of cgroups whose containers are remembered, and of bytes of their paths. Beyond it the cache is cleared.
 const CGROUPS_KEPT: usize = 4096;
+const CGROUP_BYTES: usize = 1 << 20;
 
 /// Inode number of the initial pid namespace, the same on every kernel (`PROC_PID_INIT_INO`).
 const FIRST_PID_NS: u32 = 0xEFFF_FFFC;
@@ -24,6 +26,7 @@ const FIRST_PID_NS: u32 = 0xEFFF_FFFC;
 pub struct Enricher {
     processes: ProcessTable,
     cgroups: HashMap<CgroupId, Arc<Cgroup>>,
+    cgroup_bytes: usize,
     names: Option<runtime::Names>,
     descent: bool,
 }
@@ -48,7 +51,7 @@ impl Cgroup {
 impl Enricher {
     /// Makes an enricher that looks processes up in `processes`.
     pub fn new(processes: ProcessTable) -> Self {
-        Self { processes, cgroups: HashMap::new(), names: None, descent: false }
+        Self { processes, cgroups: HashMap::new(), cgroup_bytes: 0, names: None, descent: false }
     }
 
     /// Adds names and images of containers to rows, if `names` is given.
@@ -86,7 +89,9 @@ impl Enricher {
             row.ancestors = row.exec_id.and_then(|id| self.processes.lineage(id));
         }
         if let Some(target) = target_pid(row).and_then(|pid| self.processes.of_pid(pid, at)) {
-            row.extended.extra.push((Cow::Borrowed("target_exec_id"), Value::String(target.to_string())));
+            row.extended
+                .extra
+                .push((Cow::Borrowed("target_exec_id"), Extra::Value(Value::String(target.to_string()))));
         }
     }
 
@@ -98,9 +103,11 @@ impl Enricher {
         let Some(path) = self.processes.cgroup(id) else {
             return of_process.map(|path| Arc::new(Cgroup::new(path)));
         };
-        if self.cgroups.len() >= CGROUPS_KEPT {
+        if self.cgroups.len() >= CGROUPS_KEPT || self.cgroup_bytes + path.len() > CGROUP_BYTES {
             self.cgroups.clear();
+            self.cgroup_bytes = 0;
         }
+        self.cgroup_bytes += path.len();
         let cgroup = Arc::new(Cgroup::new(path));
         self.cgroups.insert(id, cgroup.clone());
         Some(cgroup)
@@ -175,7 +182,7 @@ mod tests {
         });
         enricher.enrich(&mut row, BootNs(20));
         assert_eq!(
-            (row.exe.clone(), row.cwd.clone().unwrap().as_str()),
+            (row.exe.clone(), &*row.cwd.clone().unwrap().to_str()),
             (Some("/bin/sh".into()), "/caf\\xe9")
         );
         assert_eq!(row.extended.get("cwd_bytes").unwrap().to_plain(), "2f636166e9");

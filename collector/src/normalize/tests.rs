@@ -153,7 +153,7 @@ fn a_kernel_record_fills_the_columns() {
         (Some(7), Some(8), Some(1), Some(1000), Some(100))
     );
     assert_eq!(row.dt.unwrap().to_text(), "1970-01-01 00:16:40.000002");
-    assert_eq!((row.fname.unwrap().as_str(), row.comm.unwrap().as_str()), ("/data/caf\\xe9", "p\\xff"));
+    assert_eq!((&*row.fname.unwrap().to_str(), &*row.comm.unwrap().to_str()), ("/data/caf\\xe9", "p\\xff"));
     assert_eq!(row.ret, Some(-2));
     let extended = serde_json::to_value(&row.extended).unwrap();
     let expected = json!({

@@ -16,10 +16,18 @@ const FIRST: u32 = 1;
 /// filters.
 const BIRTHS_KEPT: usize = 4096;
 
+/// Returns the bytes of a lineage.
+pub(super) fn lineage_bytes(lineage: &[u32]) -> usize {
+    32 + size_of_val(lineage)
+}
+
 impl Inner {
     fn set_lineage(&mut self, process: ExecId, lineage: Lineage) {
-        self.instances.entry(process).or_default().lineage = Some(lineage);
+        self.lineage_bytes += lineage_bytes(&lineage);
+        let former = self.instances.entry(process).or_default().lineage.replace(lineage);
+        self.lineage_bytes -= former.map_or(0, |former| lineage_bytes(&former));
         self.note(process);
+        self.shrink();
     }
 
     pub(super) fn note(&mut self, process: ExecId) {

@@ -3,8 +3,8 @@
 //! The kernel host fills the table from lifecycle records (exec, chdir, clone, exit) as it reads them from the ring;
 //! the collector's enrichers read it. A record is older than the table when it is enriched, so each process has a list
 //! of changes by time, and readers ask for the state at the record's time. Ended processes are kept for a while for the
-//! same reason. Memory is bounded: 32,768 ended processes, 64 changes of each process and [`CGROUPS_KEPT`] cgroups are
-//! kept.
+//! same reason. Memory is bounded in bytes (see `limit.rs`); and at most 32,768 ended processes, 64
+//! changes of each process and [`CGROUPS_KEPT`] cgroups are kept. Equal states and texts are kept once (`shared.rs`).
 //!
 //! ```text
 //!   (pid 7, start 100)   exe=/bin/sh   exe=/bin/true   cwd=/tmp       ended
@@ -17,19 +17,27 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::lock::{read, write};
-use crate::{BootNs, CgroupId, ExecId, Text};
+use crate::{BootNs, CgroupId, ExecId};
+use shared::States;
 
 mod cgroups;
+mod limit;
 mod lineage;
+mod shared;
 
+pub use limit::TableSize;
 pub use lineage::LINEAGE_LIMIT;
+pub use shared::ProcessInfo;
 
-/// Number of ended processes that are remembered, so that records still in flight find them. About 300 bytes each.
+/// Number of ended processes that are remembered, so that records still in flight find them.
 const ENDED_KEPT: usize = 32_768;
 
 /// Number of changes of one process that are remembered. Records in flight are only seconds old, and a process that
 /// changes its folder all the time must not fill the memory.
 const CHANGES_KEPT: usize = 64;
+
+/// Largest number of bytes of the earlier states of one process.
+const CHANGES_BYTES: usize = 64 << 10;
 
 /// Tolerance after a process's end within which its pid still refers to it: the system call that ends a process may be
 /// recorded later than the end, on a busy machine by this much. The kernel does not reuse a pid that soon.
@@ -39,19 +47,14 @@ const ENDS_EARLIER_NS: u64 = 100_000_000;
 /// first; the processes in such a cgroup still have its path.
 pub const CGROUPS_KEPT: usize = 16_384;
 
+/// Largest number of bytes of the entries of cgroups.
+const CGROUP_BYTES: usize = 4 << 20;
+
+/// User of a process for which no user was noted.
+const NOBODY: u32 = u32::MAX;
+
 /// Pids of a process and its ancestors, nearest first; see [`ProcessTable::lineage`].
 pub type Lineage = Arc<[u32]>;
-
-/// State of a process between two changes (exec, chdir, move to another cgroup).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProcessInfo {
-    /// Executable file, absolute.
-    pub exe: Option<Text>,
-    /// Working folder, absolute.
-    pub cwd: Option<Text>,
-    /// Path of the process's cgroup below the hierarchy's root; [`crate::Identity::cgroup`] says which hierarchy.
-    pub cgroup: Option<Arc<str>>,
-}
 
 /// Holds every running process and those that ended recently, each with its changes by time.
 ///
@@ -64,15 +67,46 @@ pub struct ProcessTable {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Changes of each process, newest last; the first one is valid from the process's start.
-    processes: HashMap<ExecId, Vec<(BootNs, Arc<ProcessInfo>)>>,
+    processes: HashMap<ExecId, History>,
+    states: States,
+    /// Number of changes of all processes.
+    changes: usize,
     ended: VecDeque<ExecId>,
     /// The same processes, and those with only a known lineage.
     instances: BTreeMap<ExecId, Instance>,
     /// The most recent of the `born` processes whose lineage became known or that ended.
     births: VecDeque<ExecId>,
     born: u64,
+    lineage_bytes: usize,
     cgroups: Cgroups,
+    dropped_processes: u64,
+    dropped_changes: u64,
+}
+
+/// The changes of one process.
+#[derive(Debug)]
+struct History {
+    /// Newest last; the first one is valid from the process's start, unless earlier ones were dropped.
+    changes: Vec<(BootNs, Arc<ProcessInfo>)>,
+    is_trimmed: bool,
+    /// Bytes that the changes would take if no other process shared them.
+    bytes: usize,
+    /// Effective user id of the process when it was noted last.
+    user: u32,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { changes: Vec::new(), is_trimmed: false, bytes: 0, user: NOBODY }
+    }
+}
+
+impl History {
+    fn at(&self, at: BootNs) -> Option<&Arc<ProcessInfo>> {
+        let found = self.changes.iter().rev().find(|(from, _)| *from <= at);
+        let found = found.or(self.changes.first().filter(|_| !self.is_trimmed));
+        found.map(|(_, info)| info)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -83,31 +117,39 @@ struct Instance {
 }
 
 impl ProcessTable {
-    /// Returns the state of `process` at `at`. Before its first known change, returns the first one.
+    /// Returns the state of `process` at `at`. Before its first known change, returns the first one, or `None` if earlier
+    /// ones were dropped.
     pub fn at(&self, process: ExecId, at: BootNs) -> Option<Arc<ProcessInfo>> {
-        let inner = self.read();
-        let changes = inner.processes.get(&process)?;
-        changes.iter().rev().find(|(from, _)| *from <= at).or(changes.first()).map(|(_, info)| info.clone())
+        self.read().processes.get(&process)?.at(at).cloned()
     }
 
     /// Returns the last known state of a process.
     pub fn latest(&self, process: ExecId) -> Option<Arc<ProcessInfo>> {
-        self.read().processes.get(&process)?.last().map(|(_, info)| info.clone())
+        self.read().processes.get(&process)?.changes.last().map(|(_, info)| info.clone())
     }
 
     /// Notes that from `from` on the process is `info`. Changes may come in any order.
     pub fn change(&self, process: ExecId, from: BootNs, info: Arc<ProcessInfo>) {
-        let mut inner = self.write();
+        let mut guard = self.write();
+        let inner = &mut *guard;
         inner.instances.entry(process).or_default();
-        let changes = inner.processes.entry(process).or_default();
-        let index = changes.partition_point(|(other, _)| *other <= from);
-        if index > 0 && changes[index - 1].1 == info {
+        let history = inner.processes.entry(process).or_default();
+        let index = history.changes.partition_point(|(other, _)| *other <= from);
+        if index > 0 && history.changes[index - 1].1 == info {
             return;
         }
-        changes.insert(index, (from, info));
-        if changes.len() > CHANGES_KEPT {
-            changes.remove(0);
-        }
+        history.bytes += info.alone();
+        history.changes.insert(index, (from, inner.states.take(&info)));
+        inner.changes += 1;
+        inner.trim(process, CHANGES_KEPT, CHANGES_BYTES);
+        inner.shrink();
+    }
+
+    /// Notes the effective user id of a process, which decides whose entries are dropped when the table is full.
+    pub fn belongs_to(&self, process: ExecId, user: u32) {
+        let mut inner = self.write();
+        inner.instances.entry(process).or_default();
+        inner.processes.entry(process).or_default().user = user;
     }
 
     /// Returns the process that had this pid, in the initial pid namespace, at that moment.
@@ -128,8 +170,7 @@ impl ProcessTable {
         inner.ended.push_back(process);
         while inner.ended.len() > ENDED_KEPT {
             if let Some(oldest) = inner.ended.pop_front() {
-                inner.processes.remove(&oldest);
-                inner.instances.remove(&oldest);
+                inner.forget(oldest);
             }
         }
     }
@@ -141,8 +182,9 @@ impl ProcessTable {
             let inner = self.read();
             let ended: HashSet<&ExecId> = inner.ended.iter().collect();
             let is_older = |id: &ExecId| {
-                let changes = inner.processes.get(id);
-                id.start_ns < at.0 && changes.is_none_or(|changes| changes.iter().all(|(from, _)| *from < at))
+                let history = inner.processes.get(id);
+                id.start_ns < at.0
+                    && history.is_none_or(|history| history.changes.iter().all(|(from, _)| *from < at))
             };
             let known = inner.instances.keys().filter(|id| is_older(id));
             let gone = known.filter(|id| !alive.contains(id) && !ended.contains(id));
@@ -178,18 +220,29 @@ struct Cgroups {
     by_age: VecDeque<CgroupId>,
     /// Number of cgroups ever added.
     learnt: u64,
+    bytes: usize,
+    dropped: u64,
+}
+
+/// Returns the bytes of a cgroup's entry. Processes in it may have the path once more.
+fn cgroup_bytes(path: &str) -> usize {
+    96 + 2 * size_of::<CgroupId>() + path.len()
 }
 
 impl Cgroups {
     fn learn(&mut self, id: CgroupId, path: &Arc<str>) {
-        if self.paths.insert(id, path.clone()).is_none() {
-            self.by_age.push_back(id);
-            self.learnt += 1;
+        self.bytes += cgroup_bytes(path);
+        match self.paths.insert(id, path.clone()) {
+            Some(former) => self.bytes -= cgroup_bytes(&former),
+            None => {
+                self.by_age.push_back(id);
+                self.learnt += 1;
+            }
         }
-        if self.by_age.len() > CGROUPS_KEPT
-            && let Some(oldest) = self.by_age.pop_front()
-        {
-            self.paths.remove(&oldest);
+        while self.by_age.len() > CGROUPS_KEPT || self.bytes > CGROUP_BYTES {
+            let Some(oldest) = self.by_age.pop_front() else { break };
+            self.bytes -= self.paths.remove(&oldest).map_or(0, |path| cgroup_bytes(&path));
+            self.dropped += 1;
         }
     }
 }
@@ -223,11 +276,11 @@ mod tests {
         for at in 1..=1000 {
             table.change(id, BootNs(at), if at % 2 == 0 { here.clone() } else { there.clone() });
         }
-        assert_eq!(table.read().processes[&id].len(), CHANGES_KEPT);
+        assert_eq!(table.read().processes[&id].changes.len(), CHANGES_KEPT);
         assert_eq!(table.at(id, BootNs(999)), Some(there));
         table.change(id, BootNs(2000), here.clone());
         assert_eq!(
-            table.read().processes[&id].last(),
+            table.read().processes[&id].changes.last(),
             Some(&(BootNs(1000), here)),
             "an equal state adds no entry"
         );

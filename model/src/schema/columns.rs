@@ -54,7 +54,7 @@ macro_rules! columns {
             /// Returns the value of a column.
             pub fn value(&self, column: Column) -> ColumnValue<'_> {
                 match column {
-                    Column::Tracer => ColumnValue::Text(self.tracer.as_str()),
+                    Column::Tracer => ColumnValue::Text(self.tracer.as_str().into()),
                     $(Column::$Core => self.$core.as_ref().map_or(ColumnValue::Null, Held::value),)+
                     $($(Column::$Own => self.$own.as_ref().map_or(ColumnValue::Null, Held::value),)+)+
                     Column::Ancestors => self.ancestors.as_deref().map_or(ColumnValue::Null, ColumnValue::Pids),

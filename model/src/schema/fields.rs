@@ -196,6 +196,7 @@ pub const FIELDS: &[Field] = &[
     field("target_exec_id", Utf8, Only(&["kill", "ptrace"])),
     field("target_pid", Int32, Only(&["kill", "ptrace"])),
     field("target_tid", Int32, Only(&["kill"])),
+    field("texts_cut", UTF8S, Kernel),
     field("thread", Bool, Only(&["clone"])),
     field("tier", Utf8, Only(&["manifest"])),
     field("to", TimestampNs, Only(&["loss"])),

@@ -8,14 +8,14 @@ use serde::{Serialize, Serializer};
 use crate::{ExecId, Extended, Text, WallTime};
 
 /// The value of a column in a row.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ColumnValue<'a> {
     /// The row has no value.
     Null,
     /// A whole number.
     Int(i64),
     /// A text in valid UTF-8.
-    Text(&'a str),
+    Text(Cow<'a, str>),
     /// A local time.
     Time(WallTime),
     /// An identity of a process.
@@ -31,7 +31,7 @@ impl<'a> ColumnValue<'a> {
     pub fn to_plain(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Null => None,
-            Self::Text(text) => Some(text.into()),
+            Self::Text(text) => Some(text),
             Self::Int(number) => Some(number.to_string().into()),
             Self::Time(at) => Some(at.to_text().into()),
             Self::ExecId(id) => Some(id.to_string().into()),
@@ -95,8 +95,8 @@ macro_rules! held {
 
 held! {
     i64, Int, self => ColumnValue::Int(*self);
-    Text, Text, self => ColumnValue::Text(self.as_str());
-    Arc<str>, Shared, self => ColumnValue::Text(self);
+    Text, Text, self => ColumnValue::Text(self.to_str());
+    Arc<str>, Shared, self => ColumnValue::Text(Cow::Borrowed(self));
     WallTime, Time, self => ColumnValue::Time(*self);
     ExecId, ExecId, self => ColumnValue::ExecId(*self);
 }

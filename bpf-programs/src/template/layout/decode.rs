@@ -164,7 +164,7 @@ fn text_value(bytes: &[u8], odd: &mut bool) -> Value {
         Ok(text) => text.into(),
         Err(_) => {
             *odd = true;
-            Text::from_bytes(bytes).as_str().into()
+            Text::from_bytes(bytes).to_str().into()
         }
     }
 }

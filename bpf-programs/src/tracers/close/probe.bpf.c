@@ -9,16 +9,18 @@ int close_state(__u64 *ctx)
 	int before = ctx[1], after = ctx[2];
 	struct sock_record *begun;
 	struct scratch *s;
+	__u32 uid;
 
 	if (after != TCP_CLOSE)
 		return 0;
 	begun = bpf_map_lookup_elem(&connections, &sock);
 	if (!begun)
 		return 0;
+	uid = begun->header.euid;
 	s = take_scratch();
 	if (s)
 		*(struct sock_record *)s->record = *begun;
-	if (bpf_map_delete_elem(&connections, &sock)) {
+	if (!forget_connection(sock, uid)) {
 		/* Emitted by the program that remembered the connection. */
 	} else if (s) {
 		emit_close(s, sock, before);

@@ -16,11 +16,20 @@
 /* As `connections`: from a call that did not wait to its outcome or the socket's end. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, CONNECTING);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
 	__type(value, struct sock_record);
 } connecting SEC(".maps");
+
+/* Deletes a user's entry; false if another program did. */
+static __always_inline bool forget_connecting(__u64 sock, __u32 uid)
+{
+	if (bpf_map_delete_elem(&connecting, &sock))
+		return false;
+	count_entry(uid, IN_CONNECTING, -1);
+	return true;
+}
 
 /* 0 if connected, else the error; a socket that was closed before the outcome has no error of its own. */
 static __always_inline __s32 outcome(__u64 sock, int state)
@@ -50,15 +59,16 @@ static __always_inline void wait_for_outcome(struct scratch *s, __u64 sock)
 	struct sock_record *r = (struct sock_record *)s->record;
 	__u8 state;
 
-	if (bpf_map_update_elem(&connecting, &sock, r, BPF_ANY)) {
-		count_seen(KIND_CONNECT);
-		count_lost(KIND_CONNECT);
-		return;
-	}
+	if (!may_add(r->header.euid, IN_CONNECTING, CONNECTING))
+		return count_crowded(KIND_CONNECT);
+	if (!bpf_map_update_elem(&connecting, &sock, r, BPF_NOEXIST))
+		count_entry(r->header.euid, IN_CONNECTING, 1);
+	else if (bpf_map_update_elem(&connecting, &sock, r, BPF_EXIST))
+		return count_crowded(KIND_CONNECT);
 	state = state_of(sock);
 	if (state == TCP_SYN_SENT || state == TCP_SYN_RECV)
 		return;
-	if (bpf_map_delete_elem(&connecting, &sock))
+	if (!forget_connecting(sock, r->header.euid))
 		return;
 	r->ret = outcome(sock, state == TCP_CLOSE ? TCP_CLOSE : TCP_ESTABLISHED);
 	decided(s, sock);
@@ -158,12 +168,14 @@ static __always_inline void emit_outcome(__u64 sock, int after)
 	struct sock_record *pending = bpf_map_lookup_elem(&connecting, &sock);
 	struct sock_record *r;
 	struct scratch *s;
+	__u32 uid;
 
 	if (!pending)
 		return;
+	uid = pending->header.euid;
 	s = take_scratch();
 	if (!s) {
-		if (!bpf_map_delete_elem(&connecting, &sock)) {
+		if (forget_connecting(sock, uid)) {
 			count_seen(KIND_CONNECT);
 			count_lost(KIND_CONNECT);
 		}
@@ -173,7 +185,7 @@ static __always_inline void emit_outcome(__u64 sock, int after)
 	*r = *pending;
 	r->header.time_ns = bpf_ktime_get_boot_ns();
 	r->ret = outcome(sock, after);
-	if (!bpf_map_delete_elem(&connecting, &sock))
+	if (forget_connecting(sock, uid))
 		decided(s, sock);
 	give_back(s);
 }

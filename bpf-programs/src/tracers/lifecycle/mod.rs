@@ -66,6 +66,7 @@ fn apply_exec(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
     if raw.ret < 0 {
         return Ok(());
     }
+    table.belongs_to(exec_id(&raw.header), raw.header.euid);
     let cgroup = learnt(table, &raw.header, texts.cgroup);
     let info = ProcessInfo { exe: known(texts.exe), cwd: known(texts.cwd), cgroup };
     table.change(exec_id(&raw.header), raw.header.at(), Arc::new(info));
@@ -85,6 +86,7 @@ fn apply_clone(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
         info = Some(Arc::new(ProcessInfo { cgroup: Some(cgroup), ..parent }));
     }
     if let Some(info) = info {
+        table.belongs_to(child, raw.header.euid);
         table.change(child, BootNs(raw.child_start_ns), info);
     }
     Ok(())
@@ -97,6 +99,7 @@ fn apply_process(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
     let (exe, cwd, group) = (texts.take(raw.exe)?, texts.take(raw.cwd)?, texts.take(raw.cgroup)?);
     texts.end()?;
     let (id, at) = (exec_id(&raw.header), raw.header.at());
+    table.belongs_to(id, raw.header.euid);
     let before = table.at(id, at).as_deref().cloned().unwrap_or(UNKNOWN);
     let info = ProcessInfo {
         exe: known(exe).or(before.exe),
@@ -124,5 +127,5 @@ fn cgroup(raw: RawText<'_>) -> Option<Arc<str>> {
     if raw.is(TEXT_UNREADABLE | TEXT_INCOMPLETE) {
         return None;
     }
-    Some(Arc::from(text::path(raw).text().as_str()))
+    Some(Arc::from(text::path(raw).text().to_str()))
 }

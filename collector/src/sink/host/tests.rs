@@ -20,7 +20,7 @@ fn routed(numbers: std::ops::Range<u32>, filler: usize) -> Routed {
             Record { at: Moment::Wall(WallTime(0)), identity: None, details: Details::Fields(fields) };
         crate::normalize::row(&"t".into(), record, BootClock::default()).unwrap()
     };
-    Routed { claim: None, rows: numbers.map(row).collect() }
+    Routed { claim: None, rows: numbers.map(row).collect(), bytes: 0 }
 }
 
 fn number(line: &str) -> u64 {
@@ -144,7 +144,7 @@ fn a_line_that_is_too_long_is_refused() {
     let pipe = HostPipe::new(writer.into(), HostReads::Always).unwrap();
     let mut rows = routed(0..1, 0).rows.to_vec();
     rows.extend(routed(1..2, LONGEST_LINE).rows.to_vec());
-    let rows = Routed { claim: None, rows: rows.into() };
+    let rows = Routed { claim: None, rows: rows.into(), bytes: 0 };
     let rejected = Host::new(pipe, "").write(&[rows], &[]).unwrap();
     assert_eq!((rejected[0].rows, rejected.len()), (1, 1));
 }

@@ -250,7 +250,7 @@ mod tests {
             let record = Record { at, identity: None, details: Details::Fields(fields) };
             crate::normalize::row(&"t".into(), record, BootClock::default()).unwrap()
         };
-        Routed { claim: None, rows: (from..to).map(row).collect::<Arc<[_]>>() }
+        Routed { claim: None, rows: (from..to).map(row).collect::<Arc<[_]>>(), bytes: 0 }
     }
 
     #[test]

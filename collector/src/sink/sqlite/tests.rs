@@ -23,7 +23,7 @@ fn routed(tracer: &str, rows: &[Value]) -> Routed {
         let record = Record { at: Moment::Wall(WallTime(1_709_210_096_000_007)), identity: None, details };
         crate::normalize::row(&tracer.into(), record, BootClock::default()).unwrap()
     };
-    Routed { claim: None, rows: rows.iter().map(row).collect::<Arc<[_]>>() }
+    Routed { claim: None, rows: rows.iter().map(row).collect::<Arc<[_]>>(), bytes: 0 }
 }
 
 fn texts(path: &Path, sql: &str) -> Vec<String> {

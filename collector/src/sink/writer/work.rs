@@ -20,6 +20,8 @@ use crate::sink::{PinnedCheckpoint, Rejected, Replaced, Sink, SinkError, TracerA
 const TICK: Duration = Duration::from_secs(1);
 /// Interval at which a sink that holds rows checks whether a pinned ring fills up behind it.
 const PRESSURE_POLL: Duration = Duration::from_millis(20);
+/// Number of bytes of texts that are held before they are written.
+const HELD: usize = 4 << 20;
 /// Delays between retries of the same batches.
 const BACKOFF: Backoff =
     Backoff { base: Duration::from_millis(20), cap: Duration::from_millis(500), jitter: 0.2 };
@@ -35,6 +37,8 @@ pub(super) struct Writer {
     /// Batches taken off the queue and not written yet.
     held: Vec<Routed>,
     rows: usize,
+    /// Bytes of the rows' texts.
+    bytes: usize,
     due: Option<Instant>,
     /// Accounts as of the last successful write.
     kept: Vec<TracerAccount>,
@@ -48,7 +52,7 @@ impl Writer {
         sink: Box<dyn Sink>,
         flushes: Flushes,
     ) -> Self {
-        Self { ctx, shared, sink, held: Vec::new(), rows: 0, due: None, kept: Vec::new(), flushes }
+        Self { ctx, shared, sink, held: Vec::new(), rows: 0, bytes: 0, due: None, kept: Vec::new(), flushes }
     }
 
     pub(super) async fn run(mut self) -> Exit {
@@ -103,6 +107,11 @@ impl Writer {
         }
     }
 
+    /// Returns whether so much is held that it is written without waiting for more.
+    fn is_full(&self) -> bool {
+        self.rows >= self.shared.pace.batch || self.bytes >= HELD
+    }
+
     fn check(&mut self) -> Result<(), SinkError> {
         let _zone = self.ctx.progress().zone("opening a sink");
         self.sink.check()
@@ -110,15 +119,15 @@ impl Writer {
 
     async fn step(&mut self, tick: &mut Instant) {
         let flushes = self.flushes.take();
-        while self.rows < self.shared.pace.batch || !flushes.is_empty() {
+        while !self.is_full() || !flushes.is_empty() {
             let Ok(routed) = self.shared.input.try_recv() else { break };
             self.take(routed);
-            if self.rows >= self.shared.pace.batch || self.is_pressed() {
+            if self.is_full() || self.is_pressed() {
                 self.write().await;
             }
         }
         let now = clock::now();
-        if self.rows >= self.shared.pace.batch
+        if self.is_full()
             || (self.due.is_some() && self.is_pressed())
             || self.due.is_some_and(|due| due <= now)
             || !flushes.is_empty()
@@ -158,6 +167,7 @@ impl Writer {
         claim.enter(LossPoint::Sink);
         self.due.get_or_insert_with(|| clock::now() + self.shared.pace.flush_interval);
         self.rows += routed.rows.len();
+        self.bytes += routed.bytes;
         self.held.push(routed);
     }
 
@@ -190,12 +200,12 @@ impl Writer {
     async fn write(&mut self) {
         self.refresh();
         self.due = None;
-        self.rows = 0;
+        (self.rows, self.bytes) = (0, 0);
         let accounts = if self.shared.is_store() { self.promise() } else { Vec::new() };
         let mut batches = std::mem::take(&mut self.held);
         let (losses, ring_losses) = (self.shared.unwritten.rows(), self.shared.unwritten.ring_losses());
         if !losses.is_empty() {
-            batches.push(Routed { claim: None, rows: losses.into() });
+            batches.push(Routed { claim: None, rows: losses.into(), bytes: 0 });
         }
         if batches.is_empty() && accounts.is_empty() {
             // An empty write would not show whether the sink can write.
@@ -348,7 +358,7 @@ impl Writer {
     async fn close(mut self) {
         while let Ok(routed) = self.shared.input.try_recv() {
             self.take(routed);
-            if self.rows >= self.shared.pace.batch {
+            if self.is_full() {
                 self.write().await;
             }
         }

@@ -83,7 +83,7 @@ fn float(found: &Value, expected: f64) -> bool {
 fn text(leaf: &Leaf, bytes: &[u8], found: &Value, fields: &Value) -> Result<(), String> {
     let cut = bytes.split(|byte| *byte == 0).next().unwrap();
     let expected = Text::from_bytes(cut);
-    if *found != Value::String(expected.as_str().to_owned()) {
+    if *found != Value::String(expected.to_str().into_owned()) {
         return Err(format!("C reads {expected}, we read {found}"));
     }
     // The exact bytes are beside the key; for lists, as a list of the same form.
