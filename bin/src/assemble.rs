@@ -16,7 +16,7 @@ use bpf_programs::{EbpfTracers, Pinning};
 use collector::{CollectorHandle, SinkConfig, SinkSpec};
 use model::{AccountSnapshot, Accounts, ProcessTable, TracerName};
 use serde::Serialize;
-use shell_monitor::{Monitor, Reserved, Wiring};
+use shell_monitor::{Launcher, Monitor, Reserved, Wiring};
 
 use crate::config::Config;
 use crate::exit::Failure;
@@ -118,6 +118,7 @@ pub(crate) async fn assemble(
         accounts: accounts.clone(),
         outbox: collector.outbox.clone(),
         reserved: Reserved::new(reserved_names(config)),
+        launcher: Launcher::own(&[crate::cli::LAUNCH]),
     };
     let monitor = shell_monitor::spawn(&supervisor, &config.shell_monitor(), &wiring);
     let templates = template::spawn(&supervisor, &config.bpf_templates(), &accounts, &collector.outbox);

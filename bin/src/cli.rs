@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::cli_common::{Common, parse_duration, without_effect};
 use crate::commands::{self, brief, check, child, control, query, start, status, tracers};
 use crate::daemon;
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome};
 use crate::logging::LogFormat;
 use crate::output::{self, Output};
 
@@ -31,6 +31,9 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// Name of the hidden command by which the agent starts the programs of templates.
+pub(crate) const LAUNCH: &str = "launch-program";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -68,6 +71,9 @@ enum Command {
     /// stdout (duetector's subprocess protocol). Not for use on a terminal
     #[command(args = without_effect(&["workdir"]))]
     Child(child::ChildArgs),
+    /// Become the program of a template (used by the agent)
+    #[command(name = LAUNCH, hide = true)]
+    LaunchProgram,
     /// Make an actor of the running agent panic
     #[cfg(feature = "fault-injection")]
     #[command(hide = true)]
@@ -137,6 +143,9 @@ impl Cli {
             Command::Query(args) => query::run(common, &args),
             Command::Config(args) => commands::config::run(common, &args),
             Command::Child(args) => child::run(common, &args),
+            Command::LaunchProgram => {
+                Err(Failure::failed(format!("{LAUNCH}: {}", shell_monitor::launcher::run())))
+            }
             #[cfg(feature = "fault-injection")]
             Command::InjectPanic { actor } => control::inject_panic(&common.workdir()?, actor),
         }

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use actors::{Outbox, Supervisor, WhenFull, clock};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use model::{Accounts, Batch};
-use shell_monitor::{Config, Reserved, Wiring};
+use shell_monitor::{Config, Launcher, Reserved, Wiring};
 
 const EVENTS: u64 = 100_000;
 const LINE: &str = r#"{"proto":"duetector","version":"0.1.0","type":"event","payload":{"tracer_name":"flood","pid":12345,"uid":1000,"gid":1000,"comm":"python3","fname":"/data/set/train/part-00017.parquet","timestamp":123456789012345}}"#;
@@ -28,7 +28,8 @@ fn flood(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("subprocess");
     group.throughput(Throughput::Elements(EVENTS)).sample_size(20);
     let (outbox, inbox) = Outbox::channel(64, WhenFull::Block);
-    let wiring = Wiring { accounts: Accounts::new(&[]), outbox, reserved: Reserved::default() };
+    let launcher = Launcher::new(env!("CARGO_BIN_EXE_launcher"), &[]);
+    let wiring = Wiring { accounts: Accounts::new(&[]), outbox, reserved: Reserved::default(), launcher };
     let monitor = system.block_on(async { shell_monitor::spawn(&Supervisor::new(), &config, &wiring) });
     group.bench_function("flood", |bencher| {
         bencher.iter_custom(|rounds| {

@@ -1,6 +1,5 @@
 //! Runs a shell tracer's command once: with limits on time and output, and without leaving any process behind.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use actors::State;
@@ -9,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::control::{Control, PROGRESS_INTERVAL};
 use crate::pipe::{Pipe, PollResult};
-use crate::process::{self, Process, StartError};
+use crate::process::{self, Pipes, Process};
 use crate::settings::ShellSettings;
 
 /// Time from SIGTERM to SIGKILL.
@@ -97,9 +96,12 @@ impl Stream {
     }
 }
 
-/// Runs the command until it exits, or until it is ended by its timeout or a stop.
-pub(crate) async fn run<S: State>(settings: &ShellSettings, control: &Control<S>) -> Result<Run, StartError> {
-    let (mut process, pipes) = Process::start(&settings.command, &settings.section, Stdio::null())?;
+/// Runs the command, which was just started, until it exits or is ended by its timeout or a stop.
+pub(crate) async fn run<S: State>(
+    (mut process, pipes): (Process, Pipes),
+    settings: &ShellSettings,
+    control: &Control<S>,
+) -> Run {
     let mut stdout = Stream::new(pipes.stdout, settings.output_limit);
     let mut stderr = Stream::new(pipes.stderr, STDERR_KEPT);
     let mut buffer = vec![0; CHUNK];
@@ -122,7 +124,7 @@ pub(crate) async fn run<S: State>(settings: &ShellSettings, control: &Control<S>
     let status = process.reap().await;
     let code = status.as_ref().ok().and_then(std::process::ExitStatus::code);
     let status = process::describe(status);
-    Ok(Run { output: stdout.kept, stderr: stderr.kept, code, status, why: end.why })
+    Run { output: stdout.kept, stderr: stderr.kept, code, status, why: end.why }
 }
 
 /// Signals that end the command if necessary.

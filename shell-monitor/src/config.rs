@@ -182,6 +182,8 @@ pub struct ShellTemplate {
     /// user's own. Default: the agent's user; another one needs root.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Lets the program and what it runs gain privileges: from setuid programs such as sudo, and file capabilities.
+    pub allow_setuid: bool,
     /// duetector's table for `disabled` and `enable_cache`.
     pub config: ShellTemplateInner,
 }
@@ -219,6 +221,8 @@ pub struct SubprocessTemplate {
     /// user's own. Default: the agent's user; another one needs root.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Lets the program and what it runs gain privileges: from setuid programs such as sudo, and file capabilities.
+    pub allow_setuid: bool,
     /// Number of restarts before the child is given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart_times: Option<u32>,

@@ -14,7 +14,6 @@ use model::TracerName;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::switch::until;
 use crate::tracer::Tracer;
 
 /// Time that an attach waits, for a tracer that is between two restarts.
@@ -108,7 +107,7 @@ impl Handler<SetAttached> for Host {
         Box::pin(async move {
             tokio::select! {
                 biased;
-                () = until(&switch.attached, on) => Ok(()),
+                () = switch.followed(on) => Ok(()),
                 status = child.ended(), if on => {
                     let cause = status.first_cause.unwrap_or_else(|| "it has ended".to_owned());
                     Err(HostError::Ended { tracer: name, cause })

@@ -225,6 +225,7 @@ impl Programs {
 mod tests {
     use std::time::Duration;
 
+    use crate::launch::Launcher;
     use actors::testkit::paused;
     use actors::{Phase, clock};
 
@@ -233,12 +234,14 @@ mod tests {
     #[test]
     fn a_detached_tracer_is_not_taken_for_stalled_and_starts_when_attached() {
         paused(async {
-            let mut config = Config::default();
-            config.uname.comm = vec!["/no/such/program".to_owned()];
-            let settings = Settings::Shell(Arc::new(config.shells().remove(0)));
+            let config = Config::default();
+            let mut shell = config.shells().remove(0);
+            shell.command.user = Some("no-such-user".to_owned());
+            let settings = Settings::Shell(Arc::new(shell));
             let (outbox, _inbox) = actors::Outbox::channel(1, actors::WhenFull::Block);
             let accounts = model::Accounts::new(&[]);
-            let wiring = Wiring { accounts, outbox, reserved: Default::default() };
+            let launcher = Launcher::own(&[]);
+            let wiring = Wiring { accounts, outbox, reserved: Default::default(), launcher };
             let programs = Programs::new(&Supervisor::new(), &wiring, 1);
             let switch = Switch::new();
             switch.wanted.send_replace(false);
@@ -248,9 +251,7 @@ mod tests {
             assert_eq!((shell.status().phase, shell.state().runs), (Phase::Running, 0));
             for runs in 1..=2 {
                 let refused = programs.follow(&tracer, true).await;
-                assert!(
-                    matches!(refused, Err(HostError::Ended { cause, .. }) if cause.contains("not found"))
-                );
+                assert!(matches!(refused, Err(HostError::Ended { cause, .. }) if cause.contains("no user")));
                 assert_eq!((shell.status().phase, shell.state().runs), (Phase::GivenUp, runs));
             }
             assert_eq!(programs.follow(&tracer, false).await, Ok(()));

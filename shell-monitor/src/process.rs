@@ -1,22 +1,28 @@
-//! A child process in its own process group: started, watched, signalled and reaped as a whole.
+//! A child process in its own session and process group: started, watched, signalled and reaped as a whole.
 //!
 //! The exit of a child is noticed through a pidfd, which does not reap it. So its process id, which is also the id of
-//! its group, can't be reused before the rest of the group is killed; only then is the child reaped. If the agent
-//! itself is killed, its children are not (that would need a hook between fork and exec, which is unsafe code): a
-//! subprocess tracer's child then reads the end of its stdin.
+//! its group, can't be reused before the rest of the group is killed; only then is the child reaped. The launcher starts
+//! it (see [`crate::launcher`]), in a session of its own. If the agent itself is killed, its children get SIGTERM, and a
+//! subprocess tracer's child also reads the end of its stdin.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 
-use nix::sys::signal::{Signal, killpg};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open};
 use thiserror::Error;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::process::{Child, ChildStdin};
+use tokio::net::unix::pipe::Sender;
+use tokio::process::Child;
 
+use crate::launch::{self, Launcher, Refusal, Request, Step};
 use crate::pipe::Pipe;
 use crate::settings::Command;
 use crate::user::{Identity, UserError};
@@ -52,7 +58,8 @@ pub enum StartError {
     },
     /// The working folder can't be entered.
     #[error(
-        "working folder {cwd:?} of program {program:?} can't be entered: create it, or correct cwd in [{section}]"
+        "working folder {cwd:?} of program {program:?} can't be entered ({source}): create it, or correct cwd in \
+         [{section}]"
     )]
     Folder {
         /// Working folder of the program.
@@ -61,6 +68,8 @@ pub enum StartError {
         program: String,
         /// Configuration section that names the program.
         section: String,
+        /// Error that the system returned.
+        source: io::Error,
     },
     /// The program can't run as the configured user.
     #[error("program {program:?}: {source}; see user in [{section}]")]
@@ -71,6 +80,21 @@ pub enum StartError {
         section: String,
         /// Reason why the user can't be used.
         source: UserError,
+    },
+    /// The agent may not change the ids of the program.
+    #[error(
+        "program {program:?} can't run as {user:?} ({source}): give the agent CAP_SETUID and CAP_SETGID, or remove user \
+         from [{section}]"
+    )]
+    Ids {
+        /// User that the program was to run as.
+        user: String,
+        /// Program that was to be started.
+        program: String,
+        /// Configuration section that names the program.
+        section: String,
+        /// Error that the system returned.
+        source: io::Error,
     },
     /// The system refused for the moment.
     #[error("starting program {program:?}: {source}")]
@@ -83,15 +107,25 @@ pub enum StartError {
 }
 
 impl StartError {
-    fn new(command: &Command, section: &str, source: io::Error) -> Self {
+    fn system(command: &Command, source: io::Error) -> Self {
+        Self::System { program: command.program().to_owned(), source }
+    }
+
+    fn refused(command: &Command, section: &str, refusal: &Refusal) -> Self {
         let (program, section) = (command.program().to_owned(), section.to_owned());
-        if let Some(cwd) = command.cwd.clone().filter(|cwd| !std::path::Path::new(cwd).is_dir()) {
-            return Self::Folder { cwd, program, section };
-        }
-        match source.kind() {
-            io::ErrorKind::NotFound => Self::Missing { program, section },
-            io::ErrorKind::PermissionDenied => Self::NotRunnable { program, section, source },
-            _ if source.raw_os_error() == Some(nix::libc::ENOEXEC) => {
+        let source = io::Error::from_raw_os_error(refusal.errno);
+        match (refusal.step, source.kind()) {
+            (Step::Folder, _) => {
+                Self::Folder { cwd: command.cwd.clone().unwrap_or_default(), program, section, source }
+            }
+            (Step::Ids, io::ErrorKind::PermissionDenied) => {
+                Self::Ids { user: command.user.clone().unwrap_or_default(), program, section, source }
+            }
+            (Step::Execute, io::ErrorKind::NotFound) => Self::Missing { program, section },
+            (Step::Execute, io::ErrorKind::PermissionDenied) => {
+                Self::NotRunnable { program, section, source }
+            }
+            (Step::Execute, _) if refusal.errno == nix::libc::ENOEXEC => {
                 Self::NotRunnable { program, section, source }
             }
             _ => Self::System { program, source },
@@ -114,22 +148,62 @@ pub(crate) struct Process {
 
 /// The agent's ends of the child's pipes.
 pub(crate) struct Pipes {
-    pub(crate) stdin: Option<ChildStdin>,
+    pub(crate) stdin: Option<Sender>,
     pub(crate) stdout: Pipe,
     pub(crate) stderr: Pipe,
 }
 
 impl Process {
-    /// Starts the program with this stdin.
-    pub(crate) fn start(command: &Command, section: &str, stdin: Stdio) -> Result<(Self, Pipes), StartError> {
-        let identity = match command.user.as_deref().map(Identity::find).transpose() {
-            Ok(identity) => identity,
-            Err(source) => {
-                let (program, section) = (command.program().to_owned(), section.to_owned());
-                return Err(StartError::User { program, section, source });
-            }
+    /// Starts the program and waits until it is executed. Its stdin is a pipe if `piped`, else empty.
+    pub(crate) async fn start(
+        launcher: &Launcher,
+        command: &Command,
+        section: &str,
+        piped: bool,
+    ) -> Result<(Self, Pipes), StartError> {
+        let identity = command.user.as_deref().map(Identity::find).transpose().map_err(|source| {
+            let (program, section) = (command.program().to_owned(), section.to_owned());
+            StartError::User { program, section, source }
+        })?;
+        let request = request(command, identity.as_ref());
+        let system = |source| StartError::system(command, source);
+        let (theirs, stdin) = if piped {
+            let (theirs, ours) = io::pipe().map_err(system)?;
+            (theirs.into(), Some(Sender::from_owned_fd(ours.into()).map_err(system)?))
+        } else {
+            (File::open("/dev/null").map_err(system)?.into(), None)
         };
-        start(command, identity.as_ref(), stdin).map_err(|source| StartError::new(command, section, source))
+        let (child, socket) = launcher.spawn().map_err(|cause| {
+            system(io::Error::new(cause.kind(), format!("starting the agent's launcher: {cause}")))
+        })?;
+        let (mut process, mut pipes) = Self::watch(child).map_err(system)?;
+        pipes.stdin = stdin;
+        if let Err(refusal) = launch::launch(socket, theirs, &request).await.map_err(system)? {
+            // Only the launcher is left, which ends by itself or is killed here.
+            let _ = process.reap().await;
+            return Err(StartError::refused(command, section, &refusal));
+        }
+        Ok((process, pipes))
+    }
+
+    fn watch(mut child: Child) -> io::Result<(Self, Pipes)> {
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
+        let watched = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
+        let pidfd = pidfd_open(watched, PidfdFlags::NONBLOCK).map_err(io::Error::from);
+        #[expect(
+            deprecated,
+            reason = "sound for an OwnedFd, which keeps its descriptor; the successor is unsafe code"
+        )]
+        let pidfd = pidfd.and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE));
+        let (Ok(pidfd), Some(stdout), Some(stderr)) = (pidfd, child.stdout.take(), child.stderr.take())
+        else {
+            let _ = child.start_kill();
+            return Err(io::Error::other("no pidfd or pipe for the child"));
+        };
+        let stdout = Pipe::new(stdout.into_owned_fd()?)?;
+        let stderr = Pipe::new(stderr.into_owned_fd()?)?;
+        let process = Self { child, pidfd, group: Pid::from_raw(pid), reaped: false };
+        Ok((process, Pipes { stdin: None, stdout, stderr }))
     }
 
     /// Returns the child's process id.
@@ -149,8 +223,11 @@ impl Process {
     /// Sends a signal to the whole process group.
     pub(crate) fn signal(&self, signal: Signal) {
         if !self.reaped {
-            // If no process is left, there is nothing to signal.
-            let _ = killpg(self.group, signal);
+            // Before its setsid the launcher is alone, in the agent's group.
+            if killpg(self.group, signal) == Err(Errno::ESRCH) {
+                // If no process is left, there is nothing to signal.
+                let _ = kill(self.group, signal);
+            }
         }
     }
 
@@ -171,58 +248,27 @@ impl Drop for Process {
     }
 }
 
-fn start(command: &Command, identity: Option<&Identity>, stdin: Stdio) -> io::Result<(Process, Pipes)> {
-    let mut built = build(command, identity, stdin);
-    let mut child = match identity {
-        None => built.spawn()?,
-        Some(identity) => {
-            let runtime = tokio::runtime::Handle::current();
-            identity.run(move || {
-                let _runtime = runtime.enter();
-                built.spawn()
-            })?
-        }
+fn request(command: &Command, identity: Option<&Identity>) -> Request {
+    let mut env: BTreeMap<OsString, OsString> = if command.preserve_env {
+        std::env::vars_os().collect()
+    } else {
+        let kept = CLEAN_ENV.iter().filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
+        kept.collect()
     };
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
-    let watched = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
-    let pidfd = pidfd_open(watched, PidfdFlags::NONBLOCK).map_err(io::Error::from);
-    #[expect(
-        deprecated,
-        reason = "sound for an OwnedFd, which keeps its descriptor; the successor is unsafe code"
-    )]
-    let pidfd = pidfd.and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE));
-    let (Ok(pidfd), Some(stdout), Some(stderr)) = (pidfd, child.stdout.take(), child.stderr.take()) else {
-        let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
-        return Err(io::Error::other("no pidfd or pipe for the child"));
-    };
-    let stdin = child.stdin.take();
-    let process = Process { child, pidfd, group: Pid::from_raw(pid), reaped: false };
-    Ok((
-        process,
-        Pipes {
-            stdin,
-            stdout: Pipe::new(stdout.into_owned_fd()?)?,
-            stderr: Pipe::new(stderr.into_owned_fd()?)?,
-        },
-    ))
-}
-
-fn build(command: &Command, identity: Option<&Identity>, stdin: Stdio) -> tokio::process::Command {
-    let mut built = tokio::process::Command::new(command.program());
-    built.args(command.comm.iter().skip(1)).process_group(0);
-    built.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-    if !command.preserve_env {
-        built.env_clear();
-        built.envs(CLEAN_ENV.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    if let Some(identity) = identity {
+        identity.set_environment(&mut env);
     }
-    built.envs(identity.map(Identity::environment).unwrap_or_default());
     // A child that is an agent of this kind learns from this that its host reads all the time.
-    built.env(HOST_VARIABLE, std::process::id().to_string());
-    built.envs(&command.env);
-    if let Some(cwd) = &command.cwd {
-        built.current_dir(cwd);
+    env.insert(HOST_VARIABLE.into(), std::process::id().to_string().into());
+    env.extend(command.env.iter().map(|(name, value)| (name.into(), value.into())));
+    Request {
+        agent: std::process::id(),
+        comm: command.comm.clone(),
+        env: env.into_iter().collect(),
+        cwd: command.cwd.clone(),
+        ids: identity.and_then(Identity::ids),
+        allow_setuid: command.allow_setuid,
     }
-    built
 }
 
 /// Describes how the process ended.
@@ -244,6 +290,7 @@ pub(crate) fn describe(status: io::Result<ExitStatus>) -> String {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+    use std::process::Stdio;
     use std::time::Duration;
 
     use actors::clock;
@@ -252,9 +299,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_process_leaves_no_process_of_its_group_behind() {
-        let comm = ["sh", "-c", "trap '' TERM; sleep 1000 & echo $!; wait"].map(str::to_owned).to_vec();
-        let command = Command { comm, ..Command::default() };
-        let (process, pipes) = Process::start(&command, "here", Stdio::null()).unwrap();
+        // As the launcher does, setsid executes the program in a session of its own.
+        let mut command = tokio::process::Command::new("setsid");
+        command.args(["sh", "-c", "trap '' TERM; sleep 1000 & echo $!; wait"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (process, pipes) = Process::watch(child).unwrap();
         pipes.stdout.readable().await;
         let mut buffer = [0; 64];
         let crate::pipe::PollResult::Bytes(count) = pipes.stdout.read(&mut buffer) else {

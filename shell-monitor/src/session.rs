@@ -23,7 +23,6 @@
 //!      └── silent longer than `heartbeat`: SIGTERM ──▶ Terminating
 //! ```
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use actors::clock::{self, Instant};
@@ -119,11 +118,14 @@ pub(crate) async fn run(
     wiring: &Wiring,
 ) -> End {
     let ctx = &control.ctx;
-    let (process, pipes) = match Process::start(&settings.command, &settings.section, Stdio::piped()) {
+    let starting = control.switch().start();
+    let start = Process::start(&wiring.launcher, &settings.command, &settings.section, true);
+    let (process, pipes) = match ctx.progress().marking(start).await {
         Ok(started) => started,
         Err(refused) => return End::Refused(refused),
     };
     let _attached = control.switch().attach();
+    drop(starting);
     let pid = process.pid();
     tracing::info!(tracer = %settings.name, pid, "child started");
     ctx.update(|state| {

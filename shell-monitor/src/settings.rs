@@ -24,6 +24,8 @@ pub struct Command {
     pub cwd: Option<String>,
     /// User to run as; see [`crate::user`].
     pub user: Option<String>,
+    /// Lets the program gain privileges from setuid programs and file capabilities.
+    pub allow_setuid: bool,
 }
 
 impl Command {
@@ -168,6 +170,7 @@ impl ShellTemplate {
                 env: self.env.clone(),
                 cwd: self.cwd.clone(),
                 user: self.user.clone(),
+                allow_setuid: self.allow_setuid,
             },
             parse: self.parsing(),
             enable_cache: self.enable_cache.or(self.config.enable_cache).unwrap_or(true),
@@ -209,6 +212,7 @@ impl SubprocessTemplate {
                 env: self.env.clone(),
                 cwd: self.cwd.clone(),
                 user: self.user.clone(),
+                allow_setuid: self.allow_setuid,
             },
             poll_interval: self.poll_interval.unwrap_or(host.poll_interval).0,
             poll_time: host.poll_time.0,

@@ -1,19 +1,19 @@
 //! Writes messages to a child's stdin without ever waiting for a child that does not read.
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::ChildStdin;
+use tokio::net::unix::pipe::Sender;
 
 /// Write end of a child's stdin. It buffers at most `init`, one poll and `stop`: while a message waits, polls are
 /// skipped.
 pub(crate) struct StdinWriter {
-    stdin: Option<ChildStdin>,
+    stdin: Option<Sender>,
     waiting: Vec<u8>,
     written: usize,
     last: bool,
 }
 
 impl StdinWriter {
-    pub(crate) fn new(stdin: Option<ChildStdin>, first: Vec<u8>) -> Self {
+    pub(crate) fn new(stdin: Option<Sender>, first: Vec<u8>) -> Self {
         Self { stdin, waiting: first, written: 0, last: false }
     }
 

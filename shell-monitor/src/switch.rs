@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Signals between a host and one tracer: whether the tracer is wanted, and whether it runs. It outlives the
+/// Signals between a host and one tracer: whether the tracer is wanted, whether a program of it is being started, and
+/// whether it runs. It outlives the
 /// incarnations of both.
 pub(crate) struct Switch {
     pub(crate) wanted: watch::Sender<bool>,
     pub(crate) attached: watch::Sender<bool>,
+    starting: watch::Sender<bool>,
 }
 
 impl Switch {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { wanted: watch::Sender::new(true), attached: watch::Sender::new(false) })
+        let [attached, starting] = [false; 2].map(watch::Sender::new);
+        Arc::new(Self { wanted: watch::Sender::new(true), attached, starting })
     }
 
     pub(crate) fn is_wanted(&self) -> bool {
@@ -35,10 +38,32 @@ impl Switch {
         until(&self.wanted, wanted).await;
     }
 
+    /// Waits until the tracer runs, or until nothing of it runs any more.
+    pub(crate) async fn followed(&self, on: bool) {
+        if !on {
+            until(&self.starting, false).await;
+        }
+        until(&self.attached, on).await;
+    }
+
+    /// Marks a program of the tracer as being started until the returned value is dropped.
+    pub(crate) fn start(self: &Arc<Self>) -> Starting {
+        self.starting.send_replace(true);
+        Starting(self.clone())
+    }
+
     /// Marks the tracer as attached until the returned value is dropped.
     pub(crate) fn attach(self: &Arc<Self>) -> Attached {
         self.attached.send_replace(true);
         Attached(self.clone())
+    }
+}
+
+pub(crate) struct Starting(Arc<Switch>);
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.0.starting.send_replace(false);
     }
 }
 

@@ -1,13 +1,13 @@
 //! The user that a program runs as: `user = "name"` or `"uid"`, either with `":group"`.
 //!
-//! A thread takes on the identity, starts the program and ends: identities belong to threads, and a new process
-//! inherits its thread's. That way supplementary groups are set without a hook between fork and exec, which would be
-//! unsafe code.
+//! No thread of the agent takes on the user's ids; only the launcher does (see [`crate::launcher`]).
 
-use std::ffi::CString;
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Reasons why a program can't run as a user. The text says what to do about it.
@@ -24,6 +24,14 @@ pub enum UserError {
     /// Running as another user needs root.
     #[error("running as {0:?} needs root: start the agent as root, or as that user")]
     NotRoot(String),
+}
+
+/// Ids of a process: user, group and supplementary groups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ids {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) groups: Vec<u32>,
 }
 
 /// User, group and supplementary groups to run as.
@@ -81,40 +89,30 @@ impl Identity {
         self.uid.as_raw()
     }
 
-    /// Returns the environment variables that name the user: HOME, USER, LOGNAME.
-    pub(crate) fn environment(&self) -> Vec<(&'static str, &str)> {
-        let account = self.account.iter();
-        account
-            .flat_map(|(name, home)| [("HOME", &**home), ("USER", &**name), ("LOGNAME", &**name)])
-            .collect()
-    }
-
-    /// Calls `start` with this identity.
-    pub(crate) fn run<T: Send>(&self, start: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-        if !Uid::effective().is_root() {
-            // [`Identity::check`] has made sure that it is the agent's own.
-            return start();
+    /// Sets the environment variables that name the user: HOME, USER, LOGNAME. A user without an account has none of
+    /// these; its home is `/`.
+    pub(crate) fn set_environment(&self, env: &mut BTreeMap<OsString, OsString>) {
+        let (name, home) = match &self.account {
+            Some((name, home)) => (Some(name), &**home),
+            None => (None, "/"),
+        };
+        env.insert("HOME".into(), home.into());
+        for variable in ["USER", "LOGNAME"] {
+            match name {
+                Some(name) => env.insert(variable.into(), name.into()),
+                None => env.remove(OsStr::new(variable)),
+            };
         }
-        std::thread::scope(|scope| {
-            let started = scope.spawn(|| {
-                self.take_on()?;
-                start()
-            });
-            started.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts it panicked")))
-        })
     }
 
-    /// Changes the identity of the current thread, permanently.
-    fn take_on(&self) -> io::Result<()> {
-        use rustix::process::{Gid, Uid};
-        use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
-        let groups: Vec<Gid> = self.groups.iter().map(|gid| Gid::from_raw(gid.as_raw())).collect();
-        let (uid, gid) = (Uid::from_raw(self.uid.as_raw()), Gid::from_raw(self.gid.as_raw()));
-        // The user is changed last: without root the others could not be set.
-        set_thread_groups(&groups)?;
-        set_thread_res_gid(gid, gid, gid)?;
-        set_thread_res_uid(uid, uid, uid)?;
-        Ok(())
+    /// Returns the ids that the launcher has to take on. Without root there are none: [`Identity::check`] has made sure
+    /// that the identity is the agent's own.
+    pub(crate) fn ids(&self) -> Option<Ids> {
+        Uid::effective().is_root().then(|| Ids {
+            uid: self.uid.as_raw(),
+            gid: self.gid.as_raw(),
+            groups: self.groups.iter().map(|gid| gid.as_raw()).collect(),
+        })
     }
 
     /// Returns whether the agent already runs with this identity.

@@ -7,7 +7,9 @@ use actors::Outbox;
 use model::lock::{read, write};
 use model::{Accounts, Batch, TracerName};
 
-/// Destination and accounts of records.
+use crate::launch::Launcher;
+
+/// Destination and accounts of records, and how programs are started.
 #[derive(Clone, Debug)]
 pub struct Wiring {
     /// Accounts of the run.
@@ -16,6 +18,8 @@ pub struct Wiring {
     pub outbox: Outbox<Batch>,
     /// Names that no child may store events under.
     pub reserved: Reserved,
+    /// Launcher of all programs.
+    pub launcher: Launcher,
 }
 
 /// Names that no child may store events under: those of kernel tracers, whose rows are evidence and whose accounts

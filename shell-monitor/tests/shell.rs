@@ -177,7 +177,7 @@ fn a_stop_ends_a_run_at_once_and_detach_too() {
 
 #[test]
 fn a_program_that_is_not_there_is_given_up_and_can_not_be_attached() {
-    paused(async {
+    real(async {
         let mut stand = Stand::new(&config("[sh.it]\ncomm = [\"/no/such/program\"]"));
         let status = stand.given_up("it").await;
         assert_eq!((status.phase, status.exits.failed), (Phase::GivenUp, 1));

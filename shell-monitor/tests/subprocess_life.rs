@@ -145,7 +145,7 @@ fn silent_and_missing_programs_delay_no_other() {
             ),
             (
                 "folder",
-                "working folder \"/no/such/folder\" of program \"sleep\" can't be entered: create it, or correct cwd in [tracer.template.sp.folder]",
+                "working folder \"/no/such/folder\" of program \"sleep\" can't be entered (No such file or directory (os error 2)): create it, or correct cwd in [tracer.template.sp.folder]",
             ),
             (
                 "data",

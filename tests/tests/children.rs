@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use tests::{Agent, Scratch, Setup, binary, suite, until, workload};
 
 const DEADLINE: Duration = Duration::from_secs(30);
+/// Time in which a child ends whose output nobody reads.
+const SOON: Duration = Duration::from_secs(5);
 
 suite! {
     threads: 2;
@@ -20,7 +22,8 @@ suite! {
     the_rust_example_reports_each_new_file: [];
     an_example_child_ends_when_its_host_is_dead: [Python];
     the_shell_example_makes_fields_of_lines: [];
-    a_flood_is_stored_whole_and_in_order: []
+    a_flood_is_stored_whole_and_in_order: [];
+    a_child_whose_output_nobody_reads_ends_and_counts_the_rest: []
 }
 
 /// The agent with these templates and no other tracers.
@@ -183,4 +186,36 @@ fn a_flood_is_stored_whole_and_in_order() {
     let table: String = database.query_row(find, [], |row| row.get(0)).unwrap();
     let ordered = format!("SELECT count(*) FROM \"{table}\" WHERE json_extract(extended, '$.n') = id - 1");
     assert_eq!(database.query_row(&ordered, [], |row| row.get::<_, i64>(0)).unwrap(), EVENTS as i64);
+}
+
+/// As the child of a host that goes on polling it but has closed the reading end of its stdout.
+fn a_child_whose_output_nobody_reads_ends_and_counts_the_rest() {
+    let scratch = Scratch::new();
+    let event =
+        json!({"proto": "duetector", "version": "0.1.0", "type": "event", "payload": {"x": 1}}).to_string();
+    let template =
+        format!("[tracer.template.sp.flood]\ncomm = [\"yes\", {event:?}]\nkill_timeout = \"10ms\"\n");
+    let config = scratch.file("config.toml", template);
+    let mut command = Command::new(binary::agent());
+    command.args(["child", "--tracer", "flood", "--host-reads", "always", "--config"]).arg(config);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "{}", json!({"type": "init", "payload": {"config": {}}})).unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("\"tracer_name\": \"flood\"")));
+    drop(lines);
+    until("the child's end", SOON, || {
+        // The host is alive; after the end nobody reads this.
+        let _ = writeln!(stdin, "{}", json!({"type": "event", "payload": {}}));
+        child.try_wait().unwrap()
+    });
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap_or_default();
+    let lost = last
+        .strip_prefix("error: the parent program has closed our standard output: ")
+        .and_then(|rest| rest.strip_suffix(" records could not be handed to it"));
+    assert!(lost.is_some_and(|lost| lost.parse::<u64>().unwrap() > 0), "{said}");
 }

@@ -49,7 +49,7 @@ const LAST_WORD: Duration = Duration::from_millis(300);
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a child that ends by itself waits for `stop`.
 const LEAVE: Duration = Duration::from_secs(5);
-/// Interval between checks whether any tracer runs.
+/// Interval between checks whether any tracer runs, and whether the host still reads our stdout.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Settings of the `child` command.
@@ -72,6 +72,8 @@ enum End {
     Asked(&'static str),
     /// The host has exited or is silent.
     HostGone(&'static str),
+    /// The host has closed the reading end of our stdout, so nothing can be handed to it any more.
+    OutputClosed,
     /// No tracer can run, or an essential actor has been given up.
     Failed(Failure),
 }
@@ -109,6 +111,7 @@ impl ChildSession {
             Err(End::HostGone(why)) => {
                 return Err(Failure::failed(format!("received no init message: {why}")));
             }
+            Err(End::OutputClosed) => return Err(output_closed("received no init message")),
             Err(End::Failed(failure)) => return Err(failure),
         };
         let payload = serde_json::json!({"name": "duetector-actors", "version": VERSION});
@@ -135,6 +138,7 @@ impl ChildSession {
         loop {
             tokio::select! {
                 name = self.signals.next() => return Err(End::Asked(name)),
+                () = closed(&self.pipe) => return Err(End::OutputClosed),
                 message = self.host.next(self.run.host_timeout) => match message {
                     HostMessage::Init { kill_timeout } => return Ok(kill_timeout.unwrap_or(KILL_TIMEOUT)),
                     HostMessage::Stop => return Err(End::Asked("stop message from the parent program")),
@@ -155,6 +159,7 @@ impl ChildSession {
                     HostMessage::Init { .. } | HostMessage::Poll => {}
                 },
                 name = self.signals.next() => return End::Asked(name),
+                () = closed(&self.pipe) => return End::OutputClosed,
                 failure = agent.broken() => return End::Failed(failure),
                 failure = traces_nothing(agent) => return End::Failed(failure),
             }
@@ -166,9 +171,24 @@ impl ChildSession {
         let (why, outcome) = match end {
             End::Asked(why) => (why, Ok(())),
             End::HostGone(why) => (why, Ok(())),
+            End::OutputClosed => {
+                self.stop(agent, kill_timeout).await;
+                let lost = report(agent);
+                return Err(output_closed(&format!("{lost} records could not be handed to it")));
+            }
             End::Failed(failure) => ("the tracers can't run", Err(failure)),
         };
         tracing::info!(why, "stopping");
+        self.stop(agent, kill_timeout).await;
+        report(agent);
+        if let Err(failure) = outcome {
+            return self.leave(failure).await;
+        }
+        self.say("stopped", serde_json::json!({}), LAST_WORD);
+        Ok(())
+    }
+
+    async fn stop(&self, agent: &Agent, kill_timeout: Duration) {
         // The rest of the time is for ending the process.
         let deadline = clock::now() + kill_timeout * 4 / 5;
         self.pipe.end_by(deadline);
@@ -179,12 +199,6 @@ impl ChildSession {
                 "could not send all rows before the parent program kills this process"
             );
         }
-        report(agent);
-        if let Err(failure) = outcome {
-            return self.leave(failure).await;
-        }
-        self.say("stopped", serde_json::json!({}), LAST_WORD);
-        Ok(())
     }
 
     /// Ends without being asked: sends `stopped` and waits until the host sends `stop`, exits, or `LEAVE` has passed.
@@ -200,6 +214,7 @@ impl ChildSession {
                     }
                 }
                 _ = self.signals.next() => break,
+                () = closed(&self.pipe) => break,
                 () = tokio::time::sleep_until(deadline) => break,
             }
         }
@@ -229,12 +244,25 @@ async fn traces_nothing(agent: &Agent) -> Failure {
     }
 }
 
-/// Logs for each tracer how many records were read, sent to the host, filtered and lost.
-fn report(agent: &Agent) {
+/// Waits until the host has closed the reading end of our stdout.
+async fn closed(pipe: &HostPipe) {
+    while !pipe.is_closed() {
+        clock::sleep(CHECK_INTERVAL).await;
+    }
+}
+
+fn output_closed(result: &str) -> Failure {
+    Failure::failed(format!("the parent program has closed our standard output: {result}"))
+}
+
+/// Logs for each tracer how many records were read, sent to the host, filtered and lost; returns how many were lost.
+fn report(agent: &Agent) -> u64 {
+    let mut total = 0;
     for tracer in agent.status().tracers {
         let account = &tracer.account;
         let (seen, sent, filtered) = (account.seen, account.stored, account.filtered);
         let lost = account.lost.total();
+        total += lost;
         let tracer = tracer.tracer;
         if lost > 0 {
             tracing::warn!(tracer, seen, sent, filtered, lost, "records were lost");
@@ -242,6 +270,7 @@ fn report(agent: &Agent) {
             tracing::info!(tracer, seen, sent, filtered, "all records were sent");
         }
     }
+    total
 }
 
 /// Signals with the same meaning as `stop`. Python duetector sends one right after it.

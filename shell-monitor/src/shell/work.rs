@@ -12,9 +12,10 @@ use crate::command::{self, Run, Why};
 use crate::control::Control;
 use crate::output::{self, Format, Skip, Unit};
 use crate::pending::Pending;
-use crate::process::StartError;
+use crate::process::{Process, StartError};
 use crate::settings::{Parse, ShellSettings};
 use crate::state::ShellState;
+use crate::switch::Attached;
 use crate::wiring::Wiring;
 
 /// Output of the last run.
@@ -45,10 +46,10 @@ pub(super) struct Work {
 impl Work {
     pub(super) async fn run(self) -> Exit {
         while self.control.wanted().await {
-            let _attached = self.control.switch().attach();
+            let mut attached = None;
             while !self.control.is_halted() {
                 let next = clock::now() + self.settings.interval;
-                if let Err(exit) = self.run_once().await {
+                if let Err(exit) = self.run_once(&mut attached).await {
                     return exit;
                 }
                 self.wait_until(next).await;
@@ -58,13 +59,25 @@ impl Work {
     }
 
     /// Runs the command and emits its new output; returns an error if the tracer can't go on.
-    async fn run_once(&self) -> Result<(), Exit> {
+    ///
+    /// The tracer is attached once a program was started: until then it may be refused.
+    async fn run_once(&self, attached: &mut Option<Attached>) -> Result<(), Exit> {
+        let starting = self.control.switch().start();
         let Some(_permit) = self.permit().await else { return Ok(()) };
         self.ctx.update(|state| {
             state.runs += 1;
             state.running = true;
         });
-        let ran = command::run(&self.settings, &self.control).await;
+        let ShellSettings { command, section, .. } = &*self.settings;
+        let start = Process::start(&self.wiring.launcher, command, section, false);
+        let ran = match self.ctx.progress().marking(start).await {
+            Err(cause) => Err(cause),
+            Ok(started) => {
+                attached.get_or_insert_with(|| self.control.switch().attach());
+                drop(starting);
+                Ok(command::run(started, &self.settings, &self.control).await)
+            }
+        };
         self.ctx.update(|state| state.running = false);
         match ran {
             Err(cause) => self.not_started(&cause),

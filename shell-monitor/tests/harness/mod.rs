@@ -11,7 +11,7 @@ use std::time::Duration;
 use actors::{AnyChild, ChildStatus, Outbox, Supervisor, WhenFull, clock};
 use model::{AccountSnapshot, Accounts, Batch, Change, Details, SinkName, TracerName};
 use serde_json::{Map, Value};
-use shell_monitor::{Config, Monitor, Reserved, Wiring};
+use shell_monitor::{Config, Launcher, Monitor, Reserved, Wiring};
 
 /// Longest time that a test waits for anything.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -78,7 +78,8 @@ impl Stand {
         let accounts = Accounts::new(std::slice::from_ref(&sink));
         let (outbox, inbox) = Outbox::channel(capacity, WhenFull::Block);
         let reserved = Reserved::new([TracerName::new("open")]);
-        let wiring = Wiring { accounts: accounts.clone(), outbox, reserved };
+        let launcher = Launcher::new(env!("CARGO_BIN_EXE_launcher"), &[]);
+        let wiring = Wiring { accounts: accounts.clone(), outbox, reserved, launcher };
         let monitor = shell_monitor::spawn(&Supervisor::new(), config, &wiring);
         Self { monitor, accounts, inbox, sink, taken: BTreeMap::new() }
     }

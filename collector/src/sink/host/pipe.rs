@@ -152,6 +152,18 @@ impl HostPipe {
         self.0.changed.notify_all();
     }
 
+    /// Returns whether the host has closed its end of the pipe; then nothing is written any more.
+    pub fn is_closed(&self) -> bool {
+        let mut fds = [PollFd::new(&self.0.watch, PollFlags::empty())];
+        let now = rustix::event::Timespec::default();
+        let ready = rustix::event::poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0);
+        let closed = ready && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP);
+        if closed {
+            self.gone();
+        }
+        closed
+    }
+
     /// Writes a line that is not a record as soon as the pipe is empty; returns whether that was possible within
     /// `patience`.
     pub fn say(&self, line: &[u8], patience: Duration) -> bool {
