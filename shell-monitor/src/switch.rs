@@ -75,7 +75,7 @@ impl Drop for Attached {
     }
 }
 
-pub(crate) async fn until(signal: &watch::Sender<bool>, value: bool) {
+async fn until(signal: &watch::Sender<bool>, value: bool) {
     // The sender is borrowed, so waiting can't fail.
     let _ = signal.subscribe().wait_for(|now| *now == value).await;
 }

@@ -4,7 +4,6 @@ mod harness;
 
 use std::fs;
 
-use actors::testkit::paused;
 use actors::{Phase, clock};
 use harness::{Stand, config, gone, real};
 use model::TracerName;
