@@ -118,7 +118,7 @@ pub(crate) async fn assemble(
         accounts: accounts.clone(),
         outbox: collector.outbox.clone(),
         reserved: Reserved::new(reserved_names(config)),
-        launcher: Launcher::own(&[crate::cli::LAUNCH]),
+        launcher: Launcher::own(),
     };
     let monitor = shell_monitor::spawn(&supervisor, &config.shell_monitor(), &wiring);
     let templates = template::spawn(&supervisor, &config.bpf_templates(), &accounts, &collector.outbox);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use shell_monitor::{launch, launcher};
 
 use crate::cli_common::{Common, parse_duration, without_effect};
 use crate::commands::{self, brief, check, child, control, query, start, status, tracers};
@@ -31,9 +32,6 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
-
-/// Name of the hidden command by which the agent starts the programs of templates.
-pub(crate) const LAUNCH: &str = "launch-program";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -72,7 +70,7 @@ enum Command {
     #[command(args = without_effect(&["workdir"]))]
     Child(child::ChildArgs),
     /// Become the program of a template (used by the agent)
-    #[command(name = LAUNCH, hide = true)]
+    #[command(name = launch::COMMAND, hide = true)]
     LaunchProgram,
     /// Make an actor of the running agent panic
     #[cfg(feature = "fault-injection")]
@@ -143,9 +141,7 @@ impl Cli {
             Command::Query(args) => query::run(common, &args),
             Command::Config(args) => commands::config::run(common, &args),
             Command::Child(args) => child::run(common, &args),
-            Command::LaunchProgram => {
-                Err(Failure::failed(format!("{LAUNCH}: {}", shell_monitor::launcher::run())))
-            }
+            Command::LaunchProgram => Err(Failure::failed(launcher::run())),
             #[cfg(feature = "fault-injection")]
             Command::InjectPanic { actor } => control::inject_panic(&common.workdir()?, actor),
         }

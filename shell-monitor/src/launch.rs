@@ -20,6 +20,8 @@ use tokio::process::Child;
 
 use crate::user::Ids;
 
+/// Hidden command of the agent that runs the launcher.
+pub const COMMAND: &str = "launch-program";
 /// Longest time from the start of the launcher to the start of the program.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are read; none is longer.
@@ -72,9 +74,9 @@ impl Launcher {
         Self { program: program.into(), arguments }
     }
 
-    /// Describes the launcher that is this executable with these arguments, even if its file was replaced meanwhile.
-    pub fn own(arguments: &[&str]) -> Self {
-        Self::new("/proc/self/exe", arguments)
+    /// Describes the launcher that is the agent's own executable, even if its file was replaced meanwhile.
+    pub fn own() -> Self {
+        Self::new("/proc/self/exe", &[COMMAND])
     }
 
     /// Starts the launcher, with an empty environment; returns it and the socket to it.

@@ -240,7 +240,7 @@ mod tests {
             let settings = Settings::Shell(Arc::new(shell));
             let (outbox, _inbox) = actors::Outbox::channel(1, actors::WhenFull::Block);
             let accounts = model::Accounts::new(&[]);
-            let launcher = Launcher::own(&[]);
+            let launcher = Launcher::own();
             let wiring = Wiring { accounts, outbox, reserved: Default::default(), launcher };
             let programs = Programs::new(&Supervisor::new(), &wiring, 1);
             let switch = Switch::new();
