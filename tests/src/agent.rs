@@ -24,6 +24,7 @@ pub struct Setup {
     launcher: Vec<String>,
     workdir: Option<PathBuf>,
     binary: Option<PathBuf>,
+    checks_permissions: bool,
 }
 
 impl Setup {
@@ -47,6 +48,12 @@ impl Setup {
     /// Adds an environment variable.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Makes the agent refuse configuration files and programs that other users may change, as it does outside of tests.
+    pub fn checks_permissions(mut self) -> Self {
+        self.checks_permissions = true;
         self
     }
 
@@ -79,8 +86,10 @@ impl Setup {
         let words: Vec<_> = self.launcher.iter().map(PathBuf::from).chain([binary]).collect();
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg("start").args(&self.options).arg("--workdir").arg(&workdir);
-        // The workspace, which has examples that tests run, may belong to a user.
-        command.arg("--insecure-permissions");
+        if !self.checks_permissions {
+            // The workspace, which has examples that tests run, may belong to a user.
+            command.arg("--insecure-permissions");
+        }
         command.envs(self.variables).stdin(Stdio::null());
         // Files, not pipes: nobody has to read them for the agent to go on.
         let log = |name: &str| File::create(scratch.path().join(name)).expect("no log file");

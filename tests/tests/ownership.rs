@@ -27,7 +27,8 @@ suite! {
 }
 
 fn setup(store: &Store) -> Setup {
-    let setup = Setup::new().workdir(store.workdir()).set("ebpf.uids", &format!("[{UID}]"));
+    let setup =
+        Setup::new().checks_permissions().workdir(store.workdir()).set("ebpf.uids", &format!("[{UID}]"));
     setup.set("tracer.uname.disabled", "true")
 }
 
@@ -217,7 +218,8 @@ impl Planted {
     /// Starts an agent for a moment; returns its exit code and log.
     fn start(&self, more: &[&str]) -> (Option<i32>, String) {
         let config = ["--config", self.config.to_str().unwrap(), "--duration", "1ms"];
-        let setup = Setup::new().workdir(self.scratch.path().join("work")).options(&config);
+        let setup =
+            Setup::new().checks_permissions().workdir(self.scratch.path().join("work")).options(&config);
         let ended = setup.options(more).spawn().wait();
         (ended.status.code(), ended.stderr)
     }
@@ -295,7 +297,7 @@ fn a_reload_refuses_them_too_and_changes_nothing() {
     let planted = Planted::new(r#"["sh", "SCRIPT"]"#);
     let store = Store::at(planted.scratch.path().join("work"));
     let options = ["--config", planted.config.to_str().unwrap()];
-    let mut agent = Setup::new().workdir(store.workdir()).options(&options).start();
+    let mut agent = Setup::new().checks_permissions().workdir(store.workdir()).options(&options).start();
     chown(&planted.script, Some(OTHER), None).unwrap();
     let output = store.run(&["reload"]);
     let text = String::from_utf8_lossy(&output.stderr);
