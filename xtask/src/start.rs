@@ -14,7 +14,7 @@ const NEEDS: Step = Step {
     seconds: 10,
     scales: Scales::Never,
 };
-const BUILD: Step = Step { what: "building the agent", seconds: 150, scales: Scales::WithProcessors };
+const BUILD: Step = Step { what: "building the agent", seconds: 120, scales: Scales::WithProcessors };
 const RUN: Step = Step { what: "running it as root, until Ctrl-C", seconds: 2, scales: Scales::WithSpeed };
 
 /// Builds the agent with the profile that tests use, and returns its path.

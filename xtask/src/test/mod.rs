@@ -27,16 +27,16 @@ pub(crate) struct Options {
 
 const NEEDS: Step = Step { what: "installing what is missing", seconds: 40, scales: Scales::Never };
 const FORMAT: Step = Step { what: "checking the format", seconds: 3, scales: Scales::WithProcessors };
-const LINTS: Step = Step { what: "checking with clippy", seconds: 100, scales: Scales::WithProcessors };
+const LINTS: Step = Step { what: "checking with clippy", seconds: 60, scales: Scales::WithProcessors };
 const DOCUMENTATION: Step =
-    Step { what: "building the documentation", seconds: 25, scales: Scales::WithProcessors };
+    Step { what: "building the documentation", seconds: 20, scales: Scales::WithProcessors };
 const BUILD: Step =
-    Step { what: "building the agent and all test programs", seconds: 290, scales: Scales::WithProcessors };
-const SUITES: Step = Step { what: "running all suites", seconds: 900, scales: Scales::Never };
+    Step { what: "building the agent and all test programs", seconds: 260, scales: Scales::WithProcessors };
+const SUITES: Step = Step { what: "running all suites", seconds: 450, scales: Scales::Never };
 const SHORT_SUITES: Step =
-    Step { what: "running the suites that are not long", seconds: 240, scales: Scales::Never };
+    Step { what: "running the suites that are not long", seconds: 220, scales: Scales::Never };
 const GUESTS: Step =
-    Step { what: "running kernel suites in virtual machines", seconds: 430, scales: Scales::WithProcessors };
+    Step { what: "running kernel suites in virtual machines", seconds: 570, scales: Scales::WithProcessors };
 
 /// Installs, checks, builds and runs; here first, then on the other kernels. Fails if anything failed.
 pub(crate) fn test(options: &Options) -> Result<()> {

@@ -50,9 +50,9 @@ pub(crate) struct Options {
 
 const NEEDS: Step = Step { what: "installing what is missing", seconds: 40, scales: Scales::Never };
 const BUILD: Step =
-    Step { what: "building the agent and all test programs", seconds: 290, scales: Scales::WithProcessors };
+    Step { what: "building the agent and all test programs", seconds: 260, scales: Scales::WithProcessors };
 const FEW: Step =
-    Step { what: "running kernel suites in virtual machines", seconds: 430, scales: Scales::WithProcessors };
+    Step { what: "running kernel suites in virtual machines", seconds: 570, scales: Scales::WithProcessors };
 const ALL: Step = Step {
     what: "running every kernel suite in virtual machines and here",
     seconds: 3000,
