@@ -35,8 +35,9 @@ use crate::user::Ids;
 
 /// Folders in which a program is searched if its environment has no PATH, as `execvp(3)` does.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
-/// Executes the program that the agent asks for over stdin. Returns only if that fails, with the reason; the agent has
-/// got it over the socket.
+
+/// Executes the program that the agent asks for over stdin. Returns only if that fails, with the reason, which the agent
+/// has also received over the socket.
 pub fn run() -> io::Error {
     let socket = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
     let mut socket = match socket.and_then(|socket| socket.peer_addr().map(|_| socket)) {
