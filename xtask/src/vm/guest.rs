@@ -34,13 +34,15 @@ pub(crate) fn boot(
     fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
     let log = |name: &str| logs.join(name);
     let mut command = Command::new("timeout");
-    // Never assisted by hardware, so that it is the same everywhere.
+    // Never assisted by hardware, so that it is the same everywhere. One thread emulates all processors: before version
+    // 8.1 the emulator with a thread for each could go on with a translation of code that another processor had already
+    // patched, and a kernel that switches a static branch then dies of an `int3` that nobody knows any more.
     command.args([
         "--kill-after=5",
         &guest.seconds.to_string(),
         "qemu-system-x86_64",
         "-accel",
-        "tcg",
+        "tcg,thread=single",
         "-cpu",
         "max",
     ]);
