@@ -2,8 +2,11 @@
 //! counted as ignored, with the reason; in CI that is a failure.
 
 use std::env;
+use std::fs::{File, Permissions, TryLockError};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::sync::OnceLock;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -50,6 +53,7 @@ pub fn run(threads: usize, cases: &[Case]) -> ExitCode {
     let trials = cases.iter().map(|&(name, needs, case)| {
         Trial::ignorable_test(name, move || match needs.iter().find_map(|need| unmet(*need)) {
             None => {
+                alone();
                 case();
                 Ok(Completion::Completed)
             }
@@ -58,6 +62,30 @@ pub fn run(threads: usize, cases: &[Case]) -> ExitCode {
         })
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// Waits until no suite of another run is at work on this machine: suites share user ids and names, and would count each
+/// other's events. The lock is held until this process ends, however it does.
+fn alone() {
+    static LOCK: OnceLock<File> = OnceLock::new();
+    LOCK.get_or_init(|| {
+        let path = env::temp_dir().join("duetector-suites.lock");
+        // Whoever comes first makes the file, perhaps as another user: it is not written, and only opened for reading.
+        let created = File::options().write(true).create_new(true).open(&path);
+        let created = created.and_then(|file| file.set_permissions(Permissions::from_mode(0o644)));
+        let lock = File::open(&path)
+            .unwrap_or_else(|why| panic!("no lock for suites at {}: {why}, {created:?}", path.display()));
+        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
+            say(&format!("waits for a suite of another run on this machine, which holds {}", path.display()));
+        }
+        lock.lock().expect("the lock for suites can't be taken");
+        lock
+    });
+}
+
+#[expect(clippy::print_stderr, reason = "why a suite waits is for a person")]
+fn say(text: &str) {
+    eprintln!("{text}");
 }
 
 /// Why the need is not met here, if it is not.
