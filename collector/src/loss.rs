@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use model::lock::lock;
 use model::{
-    Accounts, BootClock, Details, Extended, Gap, Loss, LossPoint, SinkName, TracerName, Tracking, own_cause,
+    Accounts, BootClock, Details, Extended, Gap, Loss, LossPoint, Losses, TracerName, Tracking, WallTime,
 };
 
 /// Tracer name under which `loss` rows are stored.
@@ -30,6 +30,7 @@ pub(crate) fn row(gap: &Gap, clock: BootClock) -> Tracking {
         point: gap.point,
         sink: gap.sink.clone(),
         cause: gap.cause.clone(),
+        owner: gap.owner,
         count: gap.count,
         from: clock.wall(gap.from),
         to: clock.wall(gap.to),
@@ -38,67 +39,49 @@ pub(crate) fn row(gap: &Gap, clock: BootClock) -> Tracking {
 
 fn row_of(loss: Loss) -> Tracking {
     let count = i64::try_from(loss.count).unwrap_or(i64::MAX);
+    let uid = loss.owner.uid().map(i64::from);
     let row = Tracking::new(LOSS_TRACER.into(), loss.to, Extended::new(Details::Loss(Box::new(loss))));
-    Tracking { count: Some(count), ..row }
+    Tracking { uid, count: Some(count), ..row }
 }
 
 /// `loss` rows that a sink has taken and not written yet. The list outlives the sink's incarnations. Its size is
-/// bounded: losses of one tracer at one point are merged into one row while they wait.
+/// bounded: losses of one tracer, owner and point are merged into one row while they wait.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unwritten {
-    losses: Arc<Mutex<BTreeMap<Key, Loss>>>,
+    losses: Arc<Mutex<BTreeMap<TracerName, Losses<WallTime>>>>,
 }
-
-/// Tracer, point of loss, sink, and the cause if it is reported apart.
-type Key = (TracerName, LossPoint, Option<SinkName>, Option<&'static str>);
 
 impl Unwritten {
     /// Adds the `loss` rows among `rows`.
     pub(crate) fn add(&self, rows: &[Tracking]) {
-        let mut losses = self.lock();
+        let mut losses = lock(&self.losses);
         for row in rows {
-            let Details::Loss(loss) = &row.extended.details else { continue };
-            let key = (loss.tracer.clone(), loss.point, loss.sink.clone(), own_cause(&loss.cause));
-            match losses.get_mut(&key) {
-                None => drop(losses.insert(key, (**loss).clone())),
-                Some(waiting) => {
-                    waiting.count += loss.count;
-                    waiting.from = waiting.from.min(loss.from);
-                    waiting.to = waiting.to.max(loss.to);
-                }
+            if let Details::Loss(loss) = &row.extended.details {
+                losses.entry(loss.tracer.clone()).or_default().add((**loss).clone());
             }
         }
     }
 
     /// Returns the rows that wait.
     pub(crate) fn rows(&self) -> Vec<Tracking> {
-        self.lock().values().cloned().map(row_of).collect()
+        lock(&self.losses).values_mut().flat_map(Losses::list).cloned().map(row_of).collect()
     }
 
     /// Returns how many records the waiting rows report as lost in each tracer's ring.
     pub(crate) fn ring_losses(&self) -> BTreeMap<TracerName, u64> {
-        let mut losses = BTreeMap::new();
-        for ((tracer, point, ..), loss) in self.lock().iter() {
-            if *point == LossPoint::Ring {
-                *losses.entry(tracer.clone()).or_default() += loss.count;
-            }
-        }
-        losses
+        let losses = lock(&self.losses);
+        losses.iter().map(|(tracer, losses)| (tracer.clone(), losses.at(LossPoint::Ring))).collect()
     }
 
     /// Forgets the waiting rows, which are now written.
     pub(crate) fn clear(&self) {
-        self.lock().clear();
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, Loss>> {
-        lock(&self.losses)
+        lock(&self.losses).clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use model::BootNs;
+    use model::{BootNs, Owner};
 
     use super::*;
 
@@ -109,6 +92,7 @@ mod tests {
             point: LossPoint::Ring,
             sink: None,
             cause: "full".into(),
+            owner: Owner::User(1001),
             count,
             from,
             to,
@@ -123,7 +107,7 @@ mod tests {
         waiting.add(&[row(&gap(3, 1_000, 7_000), clock)]);
         let rows = waiting.rows();
         assert_eq!(rows.len(), 1);
-        assert_eq!(rows[0].count, Some(5));
+        assert_eq!((rows[0].count, rows[0].uid), (Some(5), Some(1001)));
         assert_eq!(rows[0].extended.get("from").unwrap().to_plain(), "1970-01-01 00:00:00.000001");
         assert_eq!(rows[0].extended.get("to").unwrap().to_plain(), "1970-01-01 00:00:00.000009");
         waiting.clear();

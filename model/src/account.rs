@@ -29,11 +29,10 @@ pub use rings::Pinned;
 use rings::Rings;
 
 use crate::lock::{lock, read};
+use crate::losses::{Gap, Losses, Owner};
 use crate::offsets::{OffsetRange, OffsetTracker, Outcomes};
-use crate::snapshot::{AccountSnapshot, Gap, LossPoint, Lost, own_cause};
+use crate::snapshot::{AccountSnapshot, LossPoint, Lost};
 use crate::{BootNs, Role, SinkId, SinkName, TracerName};
-
-type GapKey = (LossPoint, Option<SinkName>, Option<&'static str>);
 
 /// Counts what became of one tracer's records. Counters only ever grow, with one exception: rows whose output was
 /// removed ([`Accounts::unstore`]) move from `stored` to `lost`.
@@ -48,7 +47,7 @@ pub struct Account {
     /// Records handed over to the sinks present at that time.
     routed: AtomicU64,
     sinks: RwLock<Vec<Arc<SinkAccount>>>,
-    gaps: Mutex<BTreeMap<GapKey, Gap>>,
+    gaps: Mutex<Losses<BootNs>>,
     /// Ranges of the ring and their settlement; only for a tracer with a ring that outlives the agent.
     track: Mutex<Option<OffsetTracker>>,
 }
@@ -109,46 +108,40 @@ impl Account {
         self.filtered_in_kernel.load(Relaxed)
     }
 
-    /// Counts `count` records as lost at `point`, and notes the gap.
+    /// Counts `count` records of unknown owner as lost at `point`, and notes the gap.
     pub fn lose(&self, point: LossPoint, count: u64, span: (BootNs, BootNs), cause: &str) {
+        self.lose_of(Owner::Unknown, point, count, span, cause);
+    }
+
+    /// Counts `count` records of this owner as lost at `point`, and notes the gap. See [`Losses`] for gaps of many owners.
+    pub fn lose_of(&self, owner: Owner, point: LossPoint, count: u64, span: (BootNs, BootNs), cause: &str) {
         if count > 0 {
             self.lost[point as usize].fetch_add(count, Relaxed);
-            self.note_gap(point, None, count, span, cause);
+            self.note_gap(owner, point, None, count, span, cause);
         }
     }
 
     /// Notes a gap again whose `loss` row could not be stored, without counting its records again.
     pub fn restore_gap(&self, gap: Gap) {
-        self.note_gap(gap.point, gap.sink, gap.count, (gap.from, gap.to), &gap.cause);
+        lock(&self.gaps).add(gap);
     }
 
     /// Takes the gaps noted since the last call; each is to become a `loss` row.
     pub fn take_gaps(&self) -> Vec<Gap> {
-        std::mem::take(&mut *lock(&self.gaps)).into_values().collect()
+        lock(&self.gaps).take()
     }
 
     fn note_gap(
         &self,
+        owner: Owner,
         point: LossPoint,
         sink: Option<SinkName>,
         count: u64,
         span: (BootNs, BootNs),
         cause: &str,
     ) {
-        let mut gaps = lock(&self.gaps);
-        let key = (point, sink.clone(), own_cause(cause));
-        let gap = gaps.entry(key).or_insert_with(|| Gap {
-            tracer: self.tracer.clone(),
-            point,
-            sink,
-            cause: cause.to_owned(),
-            count: 0,
-            from: span.0,
-            to: span.1,
-        });
-        gap.count += count;
-        gap.from = gap.from.min(span.0);
-        gap.to = gap.to.max(span.1);
+        let (tracer, cause, (from, to)) = (self.tracer.clone(), cause.to_owned(), span);
+        lock(&self.gaps).add(Gap { tracer, point, sink, cause, owner, count, from, to });
     }
 }
 
@@ -340,7 +333,8 @@ impl SinkClaim {
         self.count -= count;
         let lost = if self.point == LossPoint::Sink { &self.sink.lost_sink } else { &self.sink.lost_queue };
         lost.fetch_add(count, Relaxed);
-        self.account.note_gap(self.point, Some(self.sink.id.name.clone()), count, self.span, cause);
+        let sink = Some(self.sink.id.name.clone());
+        self.account.note_gap(Owner::Unknown, self.point, sink, count, self.span, cause);
         let more = Outcomes { lost: lost_at(self.point, count), ..Outcomes::default() };
         self.account.settle(self.segment, more, self.count == 0);
     }

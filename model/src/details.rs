@@ -14,7 +14,7 @@ pub use fs::{FlagSet, Fs, FsArg, OtherPath};
 pub use socket::{Dns, DnsMessage, Ends, Socket, Traffic, Transfer};
 pub use usage::{Direction, Mapped, Usage};
 
-use crate::{File, LossPoint, SinkName, Text, TracerName};
+use crate::{File, Loss, Text};
 
 /// A record's own fields, by kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,23 +131,4 @@ pub struct Exit {
     pub core_dumped: bool,
     /// Nanoseconds from start to end.
     pub duration_ns: u64,
-}
-
-/// Records that existed and reached no sink, or not this one. Made by the agent itself, so no account counts the row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
-    /// Tracer of the records.
-    pub tracer: TracerName,
-    /// Point at which they were lost.
-    pub point: LossPoint,
-    /// The sink that lost them, itself or in its queue; `None` if they were lost before.
-    pub sink: Option<SinkName>,
-    /// Cause of the loss, as text.
-    pub cause: String,
-    /// Number of records.
-    pub count: u64,
-    /// Earliest time at which one may be missing (local wall time).
-    pub from: crate::WallTime,
-    /// Latest time at which one may be missing (local wall time).
-    pub to: crate::WallTime,
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::details::{Direction, FlagSet, Usage};
 use crate::extended::{Field, errno_name, visit_text};
-use crate::{Details, File, Text, text};
+use crate::{Details, File, Owner, Text, text};
 
 /// `O_*` bits with more than one bit first, as x86-64 and arm64 share them (asm-generic/fcntl.h).
 const OPEN_FLAGS: [(u64, &str); 16] = [
@@ -281,6 +281,11 @@ fn visit_loss<'a>(loss: &'a crate::Loss, field: &mut dyn FnMut(&'a str, Field<'a
         field("sink", Field::Str(sink.as_str().into()));
     }
     field("cause", Field::Str(loss.cause.as_str().into()));
+    match loss.owner {
+        Owner::Cgroup(id) => field("cgroup_id", Field::Uint(id)),
+        Owner::Others => field("other_users", Field::Bool(true)),
+        Owner::Unknown | Owner::User(_) => {}
+    }
     field("from", Field::Str(loss.from.to_text().into()));
     field("to", Field::Str(loss.to.to_text().into()));
 }

@@ -14,6 +14,7 @@ pub mod fields;
 pub mod file;
 pub mod ids;
 pub mod lock;
+pub mod losses;
 pub mod offsets;
 pub mod problem;
 pub mod process;
@@ -31,18 +32,19 @@ pub use batch::{Batch, Routed};
 pub use changes::{Change, Subject, What, changed_keys};
 pub use details::{
     Act, ActField, Clone, Details, Direction, Dns, DnsMessage, Ends, Exec, Exit, FileHandle, FlagSet, Fs,
-    FsArg, Loss, Mapped, Open, OtherPath, Socket, Traffic, Transfer, Usage,
+    FsArg, Mapped, Open, OtherPath, Socket, Traffic, Transfer, Usage,
 };
 pub use extended::{Container, Extended};
 pub use file::{File, Layer, RealFile};
 pub use ids::{ExecId, MANIFEST, Role, SinkId, SinkName, TracerName};
+pub use losses::{Gap, Loss, Losses, Owner};
 pub use offsets::{Checkpoint, OffsetRange, Outcomes, Remembered, RingCheckpoint};
 pub use problem::Problem;
 pub use process::{Lineage, ProcessInfo, ProcessTable, TableSize};
 pub use pushdown::Pushdown;
 pub use record::{CgroupId, Identity, Moment, Record};
 pub use schema::Tracking;
-pub use snapshot::{AccountSnapshot, CROWDED, Gap, LossPoint, Lost, SAMPLED, own_cause};
+pub use snapshot::{AccountSnapshot, CROWDED, LossPoint, Lost, SAMPLED, own_cause};
 pub use text::Text;
 pub use time::{BootClock, BootNs, WallTime};
 pub use units::{Period, Size};

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BootNs, SinkName, TracerName};
-
 /// The point at which a record was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -39,25 +37,6 @@ pub const CROWDED: &str = "a request, connection or flow could not be remembered
 /// Returns the causes of losses in a ring that are reported apart from all others.
 pub fn own_cause(cause: &str) -> Option<&'static str> {
     [SAMPLED, CROWDED].into_iter().find(|own| *own == cause)
-}
-
-/// A number of records that are missing between two times.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// Tracer of the records.
-    pub tracer: TracerName,
-    /// Point at which they were lost.
-    pub point: LossPoint,
-    /// The sink that lost them, itself or in its queue; `None` if they were lost before.
-    pub sink: Option<SinkName>,
-    /// The first cause of the gap.
-    pub cause: String,
-    /// Number of records.
-    pub count: u64,
-    /// Earliest time at which one may be missing.
-    pub from: BootNs,
-    /// Latest time at which one may be missing.
-    pub to: BootNs,
 }
 
 /// Numbers of lost records, by [`LossPoint`].

@@ -56,8 +56,10 @@ fn every_value_is_in_the_tables(store: &Store) {
     for tracer in kernel.iter().map(String::as_str).chain(["loss", "manifest"]) {
         let writes = |tracers: &str| match tracers {
             "all" => true,
-            "kernel tracers" => kernel.iter().any(|name| name == tracer),
-            names => names.split(", ").any(|name| name == tracer),
+            names => names.split(", ").any(|name| match name {
+                "kernel tracers" => kernel.iter().any(|kernel| kernel == tracer),
+                name => name == tracer,
+            }),
         };
         for row in store.query(tracer, &[]) {
             let values = row.as_object().unwrap().iter().filter(|(name, _)| *name != "extended");

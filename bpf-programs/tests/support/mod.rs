@@ -208,7 +208,7 @@ pub fn fields(kind: Kind, details: Details) -> anyhow::Result<Map<String, Value>
     let tracer = tracer(kind)?.name;
     let writes = |tracers: Tracers| match tracers {
         Tracers::Only(names) => names.contains(&tracer),
-        Tracers::All | Tracers::Kernel => true,
+        Tracers::All | Tracers::Kernel | Tracers::KernelOr(_) => true,
         Tracers::Shell => false,
     };
     let columns = [(Column::Fname, details.fname().is_some()), (Column::Ret, details.ret().is_some())];

@@ -20,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use super::{Account, Accounts, SinkAccount};
 use crate::ids::{Role, SinkId, SinkName};
 use crate::lock::{lock, read, write};
+use crate::losses::Owner;
 use crate::snapshot::{AccountSnapshot, LossPoint, Lost};
 use crate::{BootNs, TracerName};
 
@@ -172,7 +173,7 @@ impl Accounts {
             if sink.role == Role::Store {
                 account.with_track(|track| track.unstore(rows));
             }
-            account.note_gap(LossPoint::Sink, Some(sink.name.clone()), rows, span, cause);
+            account.note_gap(Owner::Unknown, LossPoint::Sink, Some(sink.name.clone()), rows, span, cause);
         }
         rows
     }

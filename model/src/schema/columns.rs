@@ -143,8 +143,8 @@ columns! {
     core "0.1.0" {
         /// Id of the process.
         Pid pid: i64, ArrowType::Int64, Tracers::Kernel;
-        /// Effective user id.
-        Uid uid: i64, ArrowType::Int64, Tracers::Kernel;
+        /// Effective user id; in a `loss` row, the user whose records were lost.
+        Uid uid: i64, ArrowType::Int64, Tracers::KernelOr("loss");
         /// Effective group id.
         Gid gid: i64, ArrowType::Int64, Tracers::Kernel;
         /// Time of the event, local wall time.

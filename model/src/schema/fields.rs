@@ -1,6 +1,6 @@
 //! The table of the fields of `extended`. Users' scripts depend on the names.
 
-use super::Tracers::{self, Kernel, Only, Shell};
+use super::Tracers::{self, Kernel, KernelOr, Only, Shell};
 use super::arrow::ArrowType::{
     self, Binary, Bool, Int32, Int64, List, TimestampNs, UInt16, UInt32, UInt64, Utf8,
 };
@@ -94,7 +94,7 @@ pub const FIELDS: &[Field] = &[
     field("capabilities", UTF8S, Only(&["setuid"])),
     field("cause", Utf8, Only(&["loss"])),
     field("cgroup", Utf8, Kernel),
-    field("cgroup_id", UInt64, Kernel),
+    field("cgroup_id", UInt64, KernelOr("loss")),
     field("child_exec_id", Utf8, Only(&["clone"])),
     field("child_pid", UInt32, Only(&["clone"])),
     field("child_tid", UInt32, Only(&["clone"])),
@@ -162,6 +162,7 @@ pub const FIELDS: &[Field] = &[
     field("ns_pid", UInt32, Kernel),
     field("offset", Int64, Only(&["truncate"])),
     field("other_bytes", Binary, Only(&["link", "mount", "rename"])),
+    field("other_users", Bool, Only(&["loss"])),
     field("output", Utf8, Shell),
     field("params", Utf8, Only(&["module"])),
     field("path_asked", Utf8, Only(REQUESTED)),

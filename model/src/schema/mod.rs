@@ -37,6 +37,8 @@ pub enum Tracers {
     All,
     /// Every kernel tracer.
     Kernel,
+    /// Every kernel tracer, and one of this name.
+    KernelOr(&'static str),
     /// The templates of shell tracers.
     Shell,
     /// Tracers of these names.
@@ -48,6 +50,7 @@ impl fmt::Display for Tracers {
         match self {
             Self::All => f.write_str("all"),
             Self::Kernel => f.write_str("kernel tracers"),
+            Self::KernelOr(name) => write!(f, "kernel tracers, {name}"),
             Self::Shell => f.write_str("shell templates"),
             Self::Only(names) => f.write_str(&names.join(", ")),
         }

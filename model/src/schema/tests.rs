@@ -76,7 +76,7 @@ fn fits(value: &Value, arrow: ArrowType) -> bool {
 
 fn writes(tracers: Tracers, tracer: &str) -> bool {
     match tracers {
-        Tracers::All | Tracers::Kernel => true,
+        Tracers::All | Tracers::Kernel | Tracers::KernelOr(_) => true,
         Tracers::Shell => false,
         Tracers::Only(names) => names.contains(&tracer),
     }
@@ -200,16 +200,19 @@ fn what_usage_and_loss_write_is_in_the_table() {
         };
         check("usage", Details::Usage(Box::new(usage)));
     }
-    let loss = Loss {
-        tracer: "open".into(),
-        point: LossPoint::Ring,
-        sink: Some("sqlite".into()),
-        cause: "x".to_owned(),
-        count: 1,
-        from: WallTime(0),
-        to: WallTime(1),
-    };
-    check("loss", Details::Loss(Box::new(loss)));
+    for owner in [Owner::Unknown, Owner::User(1), Owner::Cgroup(u64::MAX), Owner::Others] {
+        let loss = Loss {
+            tracer: "open".into(),
+            point: LossPoint::Ring,
+            sink: Some("sqlite".into()),
+            cause: "x".to_owned(),
+            owner,
+            count: 1,
+            from: WallTime(0),
+            to: WallTime(1),
+        };
+        check("loss", Details::Loss(Box::new(loss)));
+    }
     assert!(writes(Column::Count.tracers(), "loss"));
     let Value::Object(manifest) = json!({"tracer": "open", "hooks": ["x"], "unseen": [], "degraded": []})
     else {

@@ -17,7 +17,12 @@ pub(super) fn loss(row: &Facts<'_>) -> Option<String> {
         (other, _) => format!("in {other}"),
     };
     let cause = row.text("cause").map(|cause| format!(": {cause}")).unwrap_or_default();
-    Some(format!("{records} of {tracer} lost {point}{cause}"))
+    let owner = match row.unsigned("cgroup_id") {
+        Some(id) => format!(" of control group {id}"),
+        None if row.is("other_users") => " of other users".to_owned(),
+        None => String::new(),
+    };
+    Some(format!("{records} of {tracer}{owner} lost {point}{cause}"))
 }
 
 /// `open: attached by tracepoint: sys_exit_openat, sys_exit_openat2`, `open: degraded: …`

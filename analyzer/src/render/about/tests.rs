@@ -250,6 +250,15 @@ fn rows_of_the_agent_itself_say_what_is_missing() {
         "12 records of open lost in the queue of sink jsonl: full",
     );
     check("loss", "", loss("sink", "sqlite".into()), "12 records of open lost in sink sqlite: full");
+    let owned = |name: &str, value: Value| {
+        let mut fields = loss("ring", Value::Null);
+        fields[name] = value;
+        fields
+    };
+    let expected = "12 records of open of control group 7 lost in the ring buffer: full";
+    check("loss", "", owned("cgroup_id", 7.into()), expected);
+    let expected = "12 records of open of other users lost in the ring buffer: full";
+    check("loss", "", owned("other_users", true.into()), expected);
     let attached = json!({"tracer": "open", "state": "attached", "tier": "tracepoint", "hooks": ["a", "b"]});
     check("manifest", "", attached, "open: attached by tracepoint: a, b");
     let degraded = json!({"tracer": "open", "state": "degraded", "tier": null, "degraded": ["no BTF"]});
