@@ -20,6 +20,12 @@
 #define SOCK_DONE 2 /* skc_flags: the other side's FIN has arrived */
 #define ECONNABORTED 103
 
+/* A connection, or an attempt, that has begun. */
+struct begun {
+	__u64 payer;
+	struct sock_record record;
+};
+
 /* A hash, because connections end in any order and on any CPU. An entry lives from connect or accept until the
  * socket's state is TCP_CLOSE; whichever program deletes it emits the record.
  */
@@ -28,7 +34,7 @@ struct {
 	__uint(max_entries, CONNECTIONS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
-	__type(value, struct sock_record);
+	__type(value, struct begun);
 } connections SEC(".maps");
 
 static __always_inline __u8 state_of(__u64 sock)
@@ -95,13 +101,36 @@ static __always_inline void emit_close(struct scratch *s, __u64 sock, int before
 	emit_sock(s, KIND_CLOSE);
 }
 
-/* Deletes a user's entry; false if another program did. */
-static __always_inline bool forget_connection(__u64 sock, __u32 uid)
+/* True if the socket is still, or again, at what was remembered: otherwise another one is at its address in memory,
+ * and the end of the former was not seen, as while a tracer was off.
+ */
+static __always_inline bool is_of(__u64 sock, struct sock_record *r)
 {
-	if (bpf_map_delete_elem(&connections, &sock))
-		return false;
-	count_entry(uid, IN_CONNECTIONS, -1);
-	return true;
+	__u16 dport = 0;
+
+	READ(&dport, sock, struct sock, __sk_common.skc_dport);
+	return protocol_of(sock) == IPPROTO_TCP && bpf_ntohs(dport) == r->dport;
+}
+
+static __always_inline bool forget_connection(__u64 sock, __u64 payer)
+{
+	return DELETE_ENTRY(connections, IN_CONNECTIONS, &sock, payer);
+}
+
+static long sweep_connection(__attribute__((unused)) void *map, __u64 *sock, struct begun *of, __u64 *before)
+{
+	if (of->record.header.time_ns < *before && (state_of(*sock) == TCP_CLOSE || !is_of(*sock, &of->record)) &&
+	    forget_connection(*sock, of->payer))
+		count_stale(KIND_CLOSE);
+	return 0;
+}
+
+/* Drops connections whose sockets are gone or have others in their stead. Not by age alone: a connection may live
+ * for months.
+ */
+__noinline int sweep_connections(__u64 before)
+{
+	return before ? bpf_for_each_map_elem(&connections, sweep_connection, &before, 0) : 0;
 }
 
 /* Remembers the connection in `s`, which has just begun. Whichever program deletes the entry emits the end:
@@ -115,13 +144,10 @@ static __always_inline void watch(struct scratch *s, __u64 sock)
 	r->since_ns = r->header.time_ns;
 	r->header.flags = FLAG_TRACED; /* however the connection began */
 	r->call = 0;
-	if (!may_add(r->header.euid, IN_CONNECTIONS, CONNECTIONS))
+	if (!PUT_ENTRY(connections, IN_CONNECTIONS, CONNECTIONS, &sock, &s->kept.payer, s->kept.payer,
+		       !is_of(sock, &old->record), KIND_CLOSE))
 		return count_crowded(KIND_CLOSE);
-	if (!bpf_map_update_elem(&connections, &sock, r, BPF_NOEXIST))
-		count_entry(r->header.euid, IN_CONNECTIONS, 1);
-	else if (bpf_map_update_elem(&connections, &sock, r, BPF_EXIST))
-		return count_crowded(KIND_CLOSE);
-	if (state_of(sock) == TCP_CLOSE && forget_connection(sock, r->header.euid))
+	if (state_of(sock) == TCP_CLOSE && forget_connection(sock, s->kept.payer))
 		emit_close(s, sock, TCP_CLOSE);
 }
 

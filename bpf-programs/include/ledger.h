@@ -8,6 +8,7 @@
 #define DUETECTOR_LEDGER_H
 
 #include "file.h"
+#include "shares.h"
 
 /* An entry holds this many bytes of its path; the rest of a longer one is in parts of this size. */
 #define USAGE_PART 256
@@ -16,6 +17,7 @@
 
 /* The record as it will be emitted. */
 struct usage_entry {
+	__u64 payer;
 	struct usage_record record;
 	__u8 names[USAGE_PART];
 };
@@ -56,7 +58,7 @@ struct usage_hint {
 
 USAGE_MAP(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, 16384, usage_0, struct usage_key, struct usage_entry);
 USAGE_MAP(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, 16384, usage_1, struct usage_key, struct usage_entry);
-USAGE_MAP(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, 4096, usage_parts, struct usage_part_key, struct usage_part);
+USAGE_MAP(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, USAGE_PART_ENTRIES, usage_parts, struct usage_part_key, struct usage_part);
 USAGE_MAP(BPF_MAP_TYPE_LRU_HASH, 0, 16384, usage_fds, struct usage_fd, struct usage_hint);
 
 static __always_inline struct usage_entry *find_entry(__u32 side, const struct usage_key *key)

@@ -69,9 +69,8 @@ struct kept {
 	__u32 size; /* of the record so far */
 	__u32 slot; /* the slot that an open fills, counted from 1; 0: it opens a descriptor */
 	__u32 held; /* the file is known only once the request has been started */
-	__u32 uid;  /* whose share of the map it takes */
-	__u32 pad;
 	__u64 since;
+	__u64 payer; /* see shares.h. The last field, followed by the record: other maps' entries are these two */
 };
 
 /* A datagram that was sent or received, and its position in the process's memory. */

@@ -9,8 +9,6 @@
 #define DNS_PORT 53
 #define DNS_LIMIT 4096 /* bytes kept of a datagram: the most that servers answer */
 #define VECTORS 8
-#define MILLISECOND 1000000ULL
-#define SWEEPS 15 /* sweeps in the time after which a flow is idle */
 
 /* Time of the last sweep for ended flows. */
 __u64 flows_swept_ns;
@@ -23,6 +21,7 @@ struct flow_key {
 };
 
 struct flow {
+	__u64 payer;
 	struct sock_record record; /* process that began it, addresses, sums */
 	__u64 ino;		   /* of the socket: a later socket at the same address has another one */
 };
@@ -52,19 +51,18 @@ static __always_inline __u64 ino_of(__u64 sock)
 /* Emits a flow's sums, unless another program deleted the entry and does so. */
 static __always_inline void end_flow(struct flow_key *key, struct flow *flow)
 {
-	__u32 uid = flow->record.header.euid;
+	__u64 payer = flow->payer;
 	struct sock_record *r;
 	struct scratch *s;
 
 	s = take_scratch();
 	if (s)
 		*(struct sock_record *)s->record = flow->record;
-	if (bpf_map_delete_elem(&flows, key)) {
+	if (!DELETE_ENTRY(flows, IN_FLOWS, key, payer)) {
 		if (s)
 			give_back(s);
 		return;
 	}
-	count_entry(uid, IN_FLOWS, -1);
 	if (!s) {
 		count_seen(KIND_UDP);
 		count_lost(KIND_UDP);
@@ -195,15 +193,12 @@ static __always_inline struct flow *begin_flow(struct scratch *s, struct flow_ke
 
 	if (!own)
 		return NULL;
-	flow = (struct flow *)own->record;
+	flow = (struct flow *)&own->kept.payer;
 	flow->ino = ino;
 	r = &flow->record;
 	r->since_ns = r->last_ns = r->header.time_ns;
 	r->sent = r->received = r->datagrams_sent = r->datagrams_received = 0;
-	if (!may_add(r->header.euid, IN_FLOWS, FLOWS))
-		return NULL;
-	if (!bpf_map_update_elem(&flows, key, flow, BPF_NOEXIST))
-		count_entry(r->header.euid, IN_FLOWS, 1);
+	(void)ADD_ENTRY(flows, IN_FLOWS, FLOWS, key, flow, flow->payer); /* or another CPU did */
 	return bpf_map_lookup_elem(&flows, key);
 }
 

@@ -28,7 +28,8 @@ struct kept_large {
 /* Keyed by the request's address, from submission to completion. A hash, because requests complete in any order
  * and on any CPU. There are two sizes, because most paths are short: nearly all requests use preallocated
  * entries, and only long ones allocate theirs. A request may never complete as far as tracepoints show (its caller asked for
- * no completion): such entries are swept when there is no room.
+ * no completion): such entries are swept when there is no room, or forgotten when another request has the same
+ * address.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -122,76 +123,59 @@ static __always_inline __u64 file_opened(__u64 files, __u64 req, __u32 slot, __s
 	return fixed_file(ring, slot == ANY_SLOT ? (__u32)res : slot - 1);
 }
 
-#define REQUEST_AGE 60000000000ULL /* a request older than this is swept when there is no room */
-#define SWEEP_EVERY 1000000000ULL
-
-/* Time of the last sweep. */
-__u64 requests_swept_ns;
-
-static __always_inline void forget_request(__u64 req, __u32 uid, bool small)
+static __always_inline bool forget_request(__u64 req, __u64 payer, bool small)
 {
-	if (small ? !bpf_map_delete_elem(&uring_small, &req) : !bpf_map_delete_elem(&uring_large, &req))
-		count_entry(uid, small ? IN_URING_SMALL : IN_URING_LARGE, -1);
+	return small ? DELETE_ENTRY(uring_small, IN_URING_SMALL, &req, payer) :
+		       DELETE_ENTRY(uring_large, IN_URING_LARGE, &req, payer);
+}
+
+static __always_inline void lose_request(__u64 req, struct kept *of, bool small)
+{
+	__u32 kind = of->kind;
+
+	if (forget_request(req, of->payer, small))
+		count_stale(kind);
 }
 
 static long sweep_small(__attribute__((unused)) void *map, __u64 *req, struct kept_small *of, __u64 *before)
 {
-	__u32 kind = of->kept.kind;
-
-	if (of->kept.since < *before) {
-		forget_request(*req, of->kept.uid, true);
-		count_crowded(kind);
-	}
+	if (of->kept.since < *before)
+		lose_request(*req, &of->kept, true);
 	return 0;
 }
 
 static long sweep_large(__attribute__((unused)) void *map, __u64 *req, struct kept_large *of, __u64 *before)
 {
-	__u32 kind = of->kept.kind;
-
-	if (of->kept.since < *before) {
-		forget_request(*req, of->kept.uid, false);
-		count_crowded(kind);
-	}
+	if (of->kept.since < *before)
+		lose_request(*req, &of->kept, false);
 	return 0;
 }
 
-/* Drops requests that are so old that they have probably ended unseen, and counts them as lost. */
-__noinline int sweep_requests(__u64 now)
+/* Drops requests that are so old that they have probably ended unseen. */
+__noinline int sweep_requests(void)
 {
-	__u64 swept = requests_swept_ns, before = now > REQUEST_AGE ? now - REQUEST_AGE : 0;
+	__u64 small = sweep_before(IN_URING_SMALL, SMALL_REQUESTS);
+	__u64 large = sweep_before(IN_URING_LARGE, LARGE_REQUESTS);
 
-	if (now - swept < SWEEP_EVERY || __sync_val_compare_and_swap(&requests_swept_ns, swept, now) != swept)
-		return 0;
-	bpf_for_each_map_elem(&uring_small, sweep_small, &before, 0);
-	bpf_for_each_map_elem(&uring_large, sweep_large, &before, 0);
+	if (small)
+		bpf_for_each_map_elem(&uring_small, sweep_small, &small, 0);
+	if (large)
+		bpf_for_each_map_elem(&uring_large, sweep_large, &large, 0);
 	return 0;
 }
 
-static __always_inline bool keep_small(struct scratch *s, __u64 req)
+/* Forgets an earlier request at the address of one that begins: its end was not seen, and this one is not to be
+ * taken for it.
+ */
+static __always_inline void forget_earlier(__u64 req)
 {
-	if (s->size > KEPT_SMALL || !may_add(s->kept.uid, IN_URING_SMALL, SMALL_REQUESTS))
-		return false;
-	if (!bpf_map_update_elem(&uring_small, &req, &s->kept, BPF_NOEXIST))
-		count_entry(s->kept.uid, IN_URING_SMALL, 1);
-	else if (bpf_map_update_elem(&uring_small, &req, &s->kept, BPF_EXIST))
-		return false;
-	else
-		count_crowded(s->kept.kind); /* an earlier request at this address has ended unseen */
-	return true;
-}
+	struct kept_small *small = entries[IN_URING_SMALL] ? bpf_map_lookup_elem(&uring_small, &req) : NULL;
+	struct kept_large *large = entries[IN_URING_LARGE] ? bpf_map_lookup_elem(&uring_large, &req) : NULL;
 
-static __always_inline bool keep_large(struct scratch *s, __u64 req)
-{
-	if (s->size > KEPT_LARGE || !may_add(s->kept.uid, IN_URING_LARGE, LARGE_REQUESTS))
-		return false;
-	if (!bpf_map_update_elem(&uring_large, &req, &s->kept, BPF_NOEXIST))
-		count_entry(s->kept.uid, IN_URING_LARGE, 1);
-	else if (bpf_map_update_elem(&uring_large, &req, &s->kept, BPF_EXIST))
-		return false;
-	else
-		count_crowded(s->kept.kind);
-	return true;
+	if (small)
+		lose_request(req, &small->kept, true);
+	if (large)
+		lose_request(req, &large->kept, false);
 }
 
 /* Stores the record so far. */
@@ -203,12 +187,16 @@ static __always_inline void keep(struct scratch *s, __u64 req, __u32 kind)
 	s->kept.root_mnt = (__u64)task->fs->root.mnt;
 	s->kept.kind = kind;
 	s->kept.size = s->size;
-	s->kept.uid = GET(task, cred, euid.val);
+	s->kept.payer = payer(task);
 	s->kept.since = bpf_ktime_get_boot_ns();
-	if (keep_small(s, req) || keep_large(s, req))
+	if (s->size <= KEPT_SMALL &&
+	    ADD_ENTRY(uring_small, IN_URING_SMALL, SMALL_REQUESTS, &req, &s->kept, s->kept.payer))
+		return;
+	if (s->size <= KEPT_LARGE &&
+	    ADD_ENTRY(uring_large, IN_URING_LARGE, LARGE_REQUESTS, &req, &s->kept, s->kept.payer))
 		return;
 	count_crowded(kind);
-	sweep_requests(s->kept.since);
+	sweep_requests();
 }
 
 /* Takes a request's stored record back into scratch space; NULL if there is none, or no room. */
@@ -236,7 +224,7 @@ static __always_inline struct scratch *recall(__u64 req)
 		count_seen(kept->kind);
 		count_lost(kept->kind);
 	}
-	forget_request(req, kept->uid, small);
+	forget_request(req, kept->payer, small);
 	return s;
 }
 

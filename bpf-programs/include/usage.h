@@ -69,30 +69,37 @@ static __always_inline void add_use(struct usage_record *r, const struct use *us
 		r->high = use->high;
 }
 
-/* Adds a record to the ledger: 0, or the error (-EEXIST: another CPU was first). Not global: before 6.5 a
+/* Adds a record to the ledger; false if there is no room, or another CPU was first. Not global: before 6.5 a
  * global function's argument cannot be a map's key or value.
  */
-static __noinline int keep_entry(struct scratch *s, const struct usage_key *key, __u32 side)
+static __noinline bool keep_entry(struct scratch *s, const struct usage_key *key, __u32 side, __u32 room)
 {
 	struct usage_part_key part = {.side = side};
 	struct usage_record *r;
-	long failed;
+	__u64 payer;
+	__s32 added = 0;
 
 	if (!s || !key)
-		return -1;
+		return false;
 	r = (struct usage_record *)s->record;
-	failed = side ? bpf_map_update_elem(&usage_1, key, s->record, BPF_NOEXIST)
-		      : bpf_map_update_elem(&usage_0, key, s->record, BPF_NOEXIST);
-	if (failed || r->path.len <= USAGE_PART)
-		return failed;
+	payer = s->kept.payer;
+	if (side ? !ADD_ENTRY(usage_1, IN_USAGE_1, room, key, &s->kept.payer, payer) :
+		   !ADD_ENTRY(usage_0, IN_USAGE_0, room, key, &s->kept.payer, payer))
+		return false;
+	/* Without its parts a long path is marked as incomplete. */
+	if (r->path.len <= USAGE_PART || !may_add(payer, IN_USAGE_PARTS, USAGE_PART_ENTRIES))
+		return true;
 	part.key = *key;
 	for (__u32 i = 1; i < USAGE_PARTS; i++) {
 		if (i * USAGE_PART >= r->path.len)
 			break;
 		part.part = i;
-		bpf_map_update_elem(&usage_parts, &part, &s->record[sizeof(*r) + i * USAGE_PART], BPF_ANY);
+		if (!bpf_map_update_elem(&usage_parts, &part, &s->record[sizeof(*r) + i * USAGE_PART],
+					 BPF_NOEXIST))
+			added++;
 	}
-	return 0;
+	count_entries(payer, IN_USAGE_PARTS, added);
+	return true;
 }
 
 /* Remembers the entry for when the descriptor is closed. */
@@ -110,12 +117,11 @@ static __always_inline void remember_fd(const struct usage_key *key, __s32 fd)
 
 /* Adds an entry: for the first use of a file by a process, or the first since the entry was flushed. */
 static __always_inline void begin_entry(struct task_struct *task, const struct use *use, const struct usage_key *key,
-					__u32 side)
+					struct settings *set, __u32 side)
 {
 	struct scratch *s = take_scratch();
 	struct usage_entry *entry;
 	struct usage_record *r;
-	int failed;
 
 	if (!s) {
 		count_seen(KIND_USAGE);
@@ -134,17 +140,20 @@ static __always_inline void begin_entry(struct task_struct *task, const struct u
 	r->protection = use->protection;
 	READ(&r->flags, use->file, struct file, f_flags);
 	s->size = sizeof(*r);
+	s->kept.payer = payer(task);
 	put_file(s, task, use->file, &r->file, &r->path);
-	failed = keep_entry(s, key, side);
-	entry = failed == -17 /* EEXIST */ ? find_entry(side, key) : NULL;
-	if (entry) {
+	if (keep_entry(s, key, side, set->usage_room)) {
+		if (use->fd >= 0)
+			remember_fd(key, use->fd);
+		return give_back(s);
+	}
+	entry = find_entry(side, key);
+	if (entry) { /* another CPU was first */
 		add_use(&entry->record, use);
-	} else if (failed) { /* no room: emitted as a record of its own */
+	} else { /* no room, or no share: emitted as a record of its own */
 		count_seen(COUNT_USAGE_FULL);
 		count_seen(KIND_USAGE);
 		emit_data(s, KIND_USAGE);
-	} else if (use->fd >= 0) {
-		remember_fd(key, use->fd);
 	}
 	give_back(s);
 }
@@ -166,7 +175,7 @@ static __always_inline void count_use(struct task_struct *task, const struct use
 	if (entry)
 		add_use(&entry->record, use);
 	else
-		begin_entry(task, use, &key, side);
+		begin_entry(task, use, &key, set, side);
 }
 
 /* The same for programs that saw the call in another way: `file` is the address of a struct file, `direction`

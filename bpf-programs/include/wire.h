@@ -332,6 +332,8 @@ struct settings {
 	__u32 usage_side;  /* the ledger's buffer that is written to: 0 or 1 */
 	__u32 usage_files; /* file types that are recorded: see USAGE_PIPES */
 	__u32 flow_idle_ms; /* a flow of datagrams has ended when nothing was sent or received for this long */
+	__u32 end_within_ms; /* what is older may be forgotten if its end will not be seen, see shares.h */
+	__u32 usage_room; /* entries for which each of the ledger's buffers has room */
 	/* Ranges of map `tests`, 16 bits each: the first test; the number of tests that need no path; the
 	 * number of all; the number of those on paths. Written at once, after the tests.
 	 */
@@ -404,6 +406,7 @@ struct count {
 	__u64 sampled; /* those that sampling left out */
 	__u64 filtered; /* those that filters dropped in the kernel */
 	__u64 crowded; /* those whose request, connection or flow found no room among those that have not ended */
+	__u64 stale; /* those whose request or connection ended unseen */
 };
 
 #endif

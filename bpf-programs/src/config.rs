@@ -81,6 +81,9 @@ pub struct EbpfConfig {
     /// Maximum number of entries (process, file and direction) in the usage ledger. When it is full, each further call
     /// becomes a row of its own, and is counted.
     pub usage_map: u32,
+    /// Age from which a request of io_uring or a connection is forgotten, and counted as lost, if there is little room and
+    /// its end will not be seen: a request in any case, a connection if its socket is gone.
+    pub end_within: Period,
     /// Types of files recorded in the usage ledger.
     pub(crate) usage_files: Vec<UsageFiles>,
     /// Records only events of these users (effective user ids); empty records all users.
@@ -115,6 +118,7 @@ impl Default for EbpfConfig {
             poll_interval: Period(Duration::from_millis(100)),
             usage_interval: Period(Duration::from_secs(5)),
             usage_map: 16384,
+            end_within: Period(Duration::from_secs(60)),
             usage_files: vec![
                 UsageFiles::Regular,
                 UsageFiles::Block,
@@ -167,6 +171,7 @@ impl EbpfConfig {
         let spans = [
             ("poll_interval", self.poll_interval, Duration::from_millis(1), Duration::from_secs(60)),
             ("usage_interval", self.usage_interval, Duration::from_millis(100), Duration::from_secs(3600)),
+            ("end_within", self.end_within, Duration::from_secs(1), Duration::from_secs(86_400)),
         ];
         for (key, interval, shortest, longest) in spans {
             let (shortest, longest) = (Period(shortest), Period(longest));

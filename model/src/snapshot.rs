@@ -34,9 +34,12 @@ pub const SAMPLED: &str = "sampled: the ring was nearly full";
 /// Cause of a loss: the map of what has not ended was full, or the user had his share of it.
 pub const CROWDED: &str = "a request, connection or flow could not be remembered until its end";
 
+/// Cause of a loss: what had begun ended while nobody watched, as when a tracer was off.
+pub const STALE: &str = "the end of a request or connection was not seen";
+
 /// Returns the causes of losses in a ring that are reported apart from all others.
 pub fn own_cause(cause: &str) -> Option<&'static str> {
-    [SAMPLED, CROWDED].into_iter().find(|own| *own == cause)
+    [SAMPLED, CROWDED, STALE].into_iter().find(|own| *own == cause)
 }
 
 /// Numbers of lost records, by [`LossPoint`].

@@ -2,13 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use tests::workload::{PYTHON, python};
+use tests::workload::python;
 use tests::{Agent, Setup, suite, until};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -23,10 +20,7 @@ suite! {
     threads: 1;
     deep_folders_with_invalid_names_take_bounded_memory: [Kernel, Python];
     refused_renames_take_bounded_room_in_the_store: [Kernel, Python];
-    long_texts_of_many_tracers_take_bounded_memory: [Kernel, Python];
-    flows_of_one_user_leave_room_for_others: [Kernel, Python];
-    connects_of_one_user_leave_room_for_others: [Kernel, Python];
-    requests_that_wait_leave_room_for_others: [Kernel, Python]
+    long_texts_of_many_tracers_take_bounded_memory: [Kernel, Python]
 }
 
 /// Goes down a path of some 5,800 bytes that are no UTF-8. Then makes processes that each rename the path's first folder,
@@ -168,167 +162,4 @@ fn long_texts_of_many_tracers_take_bounded_memory() {
     assert!(agent.store().run(&["status"]).status.success(), "`status` fails after the flood");
     agent.finish();
     assert!(peak <= PEAK_MIB, "{peak} MiB resident at the peak");
-}
-
-/// Cause in a `loss` row when a request, connection or flow could not be remembered.
-const CROWDED: &str = "a request, connection or flow could not be remembered until its end";
-
-/// Finishes the agent, and checks that the tracer's losses have their true cause.
-fn finish_crowded(agent: Agent, tracer: &str) -> Agent {
-    let agent = agent.finish();
-    let losses = agent.store().query("loss", &[]);
-    let own: Vec<_> = losses.iter().filter(|row| row["extended"]["lost_tracer"] == tracer).collect();
-    assert!(own.iter().any(|row| row["extended"]["cause"] == CROWDED), "{losses:?}");
-    assert!(own.iter().all(|row| row["extended"]["cause"] == CROWDED), "{losses:?}");
-    agent
-}
-
-/// A script of the attacker that has done its work and keeps what it holds.
-struct Held {
-    process: Child,
-    /// The line that it printed then.
-    ready: String,
-}
-
-impl Held {
-    fn start(folder: &Path, script: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(PYTHON);
-        command.args(["-c", script]).args(arguments).current_dir(folder).uid(ATTACKER).gid(ATTACKER);
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut ready = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-        Self { process, ready: ready.trim().to_owned() }
-    }
-
-    fn end(mut self) {
-        drop(self.process.stdin.take());
-        assert!(self.process.wait().unwrap().success());
-    }
-}
-
-/// Sends a number of datagrams to as many addresses, then each of those in the last arguments, three times.
-const DATAGRAMS: &str = "
-import socket, sys
-sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-def send(address):
-    try:
-        sender.sendto(b'x', address)
-    except OSError:
-        pass
-for number in range(int(sys.argv[1])):
-    send((f'127.{number >> 14 & 127}.{number >> 7 & 127}.{number & 127}', 9))
-for repeat in range(3):
-    for port in sys.argv[2:]:
-        send(('127.0.0.1', int(port)))
-";
-
-/// More flows than the kernel side remembers.
-const FLOWS: usize = 34_000;
-
-fn flows_of_one_user_leave_room_for_others() {
-    let agent = Setup::new().start();
-    let folder = agent.scratch().folder("flows");
-    python(ATTACKER, &folder, DATAGRAMS, &[&FLOWS.to_string()]);
-    python(QUIET, &folder, DATAGRAMS, &["0", "10", "11", "12"]);
-    settled(&agent, "udp", FLOWS);
-    let agent = finish_crowded(agent, "udp");
-    let rows = agent.store().query("udp", &[&format!("uid={QUIET}")]);
-    let sent = rows.iter().filter(|row| row["extended"]["direction"] == "sent").count();
-    assert_eq!(sent, 3, "the first datagram of each flow, because the flow is remembered: {rows:?}");
-}
-
-/// Begins connects that have no outcome: the accept queue is full, so that the kernel drops the attempts.
-const CONNECTS: &str = "
-import resource, socket, sys
-count = int(sys.argv[1])
-resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100,) * 2)
-full = socket.socket()
-full.bind(('127.0.0.1', 0))
-full.listen(0)
-begun = []
-for number in range(count):
-    begun.append(socket.socket())
-    begun[-1].setblocking(False)
-    begun[-1].connect_ex(full.getsockname())
-free = socket.socket()
-free.bind(('127.0.0.1', 0))
-free.listen(8)
-print(free.getsockname()[1], flush=True)
-sys.stdin.read()
-";
-
-/// More connects than a user may have while the kernel side's map is more than half full.
-const CONNECTING: &str = "9000";
-
-fn connects_of_one_user_leave_room_for_others() {
-    let agent = Setup::new().start();
-    let folder = agent.scratch().folder("connects");
-    let attacker = Held::start(&folder, CONNECTS, &[CONNECTING]);
-    let connect = "
-import select, socket, sys
-peer = socket.socket()
-peer.setblocking(False)
-peer.connect_ex(('127.0.0.1', int(sys.argv[1])))
-select.select([], [peer], [], 10)
-";
-    python(QUIET, &folder, connect, &[&attacker.ready]);
-    attacker.end();
-    settled(&agent, "connect", 9000);
-    let agent = finish_crowded(agent, "connect");
-    let rows = agent.store().query("connect", &[&format!("uid={QUIET}")]);
-    assert_eq!(rows.len(), 1, "{rows:?}");
-    assert_eq!((&rows[0]["ret"], &rows[0]["extended"]["nonblocking"]), (&0.into(), &true.into()));
-}
-
-/// Makes requests of io_uring: folders; or with `hold` opens of a pipe that nobody reads, which wait until the process
-/// ends.
-const REQUESTS: &str = r#"
-import ctypes, mmap, os, struct, sys
-count, holds = int(sys.argv[1]), sys.argv[2] == "hold"
-MKDIRAT, OPENAT, ASYNC, GETEVENTS = 37, 18, 16, 1
-libc = ctypes.CDLL(None, use_errno=True)
-parameters = ctypes.create_string_buffer(120)
-ring = libc.syscall(425, 64, parameters)
-assert ring >= 0, ctypes.get_errno()
-words = struct.unpack("30I", parameters.raw)
-tail, array = words[11], words[16]
-queue = mmap.mmap(ring, array + 4 * 64, offset=0)
-entries = mmap.mmap(ring, 64 * 64, offset=0x10000000)
-if holds:
-    os.mkfifo("pipe")
-    opcode, flags, mode, open_flags = OPENAT, ASYNC, 0, os.O_WRONLY
-else:
-    opcode, flags, mode, open_flags = MKDIRAT, 0, 0o700, 0
-for number in range(count):
-    name = ctypes.create_string_buffer(b"pipe" if holds else b"%d" % number)
-    address = ctypes.addressof(name)
-    entry = struct.pack("<BBHiQQIIQHHiQQ", opcode, flags, 0, -100, 0, address, mode, open_flags, 0, 0, 0, 0, 0, 0)
-    slot = number % 64
-    entries[slot * 64:slot * 64 + 64] = entry
-    queue[array + 4 * slot:array + 4 * slot + 4] = struct.pack("I", slot)
-    queue[tail:tail + 4] = struct.pack("I", number + 1)
-    wait = 0 if holds else 1
-    assert libc.syscall(426, ring, 1, wait, wait * GETEVENTS, None, 0) == 1, ctypes.get_errno()
-print("done", flush=True)
-if holds:
-    sys.stdin.read()
-"#;
-
-/// More requests than the kernel side remembers, of both sizes.
-const REQUESTED: &str = "5400";
-
-fn requests_that_wait_leave_room_for_others() {
-    if fs::read_to_string("/proc/sys/kernel/io_uring_disabled").is_ok_and(|value| value.trim() != "0") {
-        return;
-    }
-    let agent = Setup::new().start();
-    let (waiting, made) = (agent.scratch().folder("waiting"), agent.scratch().folder("made"));
-    let attacker = Held::start(&waiting, REQUESTS, &[REQUESTED, "hold"]);
-    python(QUIET, &made, REQUESTS, &["3", "no"]);
-    attacker.end();
-    settled(&agent, "mkdir", 3);
-    let agent = finish_crowded(agent, "open");
-    let rows = agent.store().query("mkdir", &[&format!("uid={QUIET}")]);
-    let made: Vec<_> = rows.iter().filter(|row| row["extended"]["via"][0] == "io_uring").collect();
-    assert_eq!(made.len(), 3, "{rows:?}");
 }

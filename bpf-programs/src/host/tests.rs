@@ -189,7 +189,7 @@ fn after_lost_lifecycle_records_all_processes_are_read_again() {
     paused(async {
         let rig = Rig::new();
         let _exits = rig.attach(Kind::Exit, 1).await;
-        let lost = Count { seen: 0, lost: 5, sampled: 0, filtered: 0, crowded: 0 };
+        let lost = Count { seen: 0, lost: 5, sampled: 0, filtered: 0, crowded: 0, stale: 0 };
         rig.kernel.lock().unwrap().counts.insert(COUNT_LIFECYCLE, lost);
         while rig.host.state().lifecycle_lost < 5 {
             clock::sleep(POLL).await;
@@ -222,11 +222,10 @@ fn a_detach_is_answered_even_if_the_kernel_never_delivers_what_it_counted() {
     paused(async {
         let rig = Rig::new();
         let _opens = rig.attach(Kind::Open, 64).await;
-        rig.kernel
-            .lock()
-            .unwrap()
-            .counts
-            .insert(Kind::Open as u32, Count { seen: 2, lost: 0, sampled: 0, filtered: 0, crowded: 0 });
+        rig.kernel.lock().unwrap().counts.insert(
+            Kind::Open as u32,
+            Count { seen: 2, lost: 0, sampled: 0, filtered: 0, crowded: 0, stale: 0 },
+        );
         rig.host.ask(Detach { tracer: tracer(Kind::Open) }).await.unwrap();
         assert_eq!((rig.snapshot(Kind::Open).lost.ring, rig.snapshot(Kind::Open).in_flight()), (2, 0));
     });
@@ -259,12 +258,12 @@ fn records_lost_with_an_object_are_counted() {
     let slot = Arc::new(TracerSlot::new(tracer(Kind::Open), account.clone()));
     let span = (model::BootNs(1), model::BootNs(2));
     let mut first = tracer_channel::TracerChannel::new(slot.clone(), span.0);
-    first.count(Count { seen: 10, lost: 1, sampled: 0, filtered: 0, crowded: 0 }, span);
+    first.count(Count { seen: 10, lost: 1, sampled: 0, filtered: 0, crowded: 0, stale: 0 }, span);
     let range = model::OffsetRange { start: 0, end: 8 };
     (0..4).for_each(|_| first.take(&open_record(), span.0, range));
     first.flush();
     let mut second = tracer_channel::TracerChannel::new(slot, span.1);
-    second.count(Count { seen: 3, lost: 0, sampled: 0, filtered: 0, crowded: 0 }, span);
+    second.count(Count { seen: 3, lost: 0, sampled: 0, filtered: 0, crowded: 0, stale: 0 }, span);
     let account = account.snapshot(&SinkName::new("memory"));
     assert_eq!((account.seen, account.lost.ring), (13, 1 + 5));
     assert_eq!(account.in_flight(), 3);
@@ -275,11 +274,10 @@ fn records_the_kernel_lost_are_counted_once_and_become_a_gap() {
     paused(async {
         let rig = Rig::new();
         let _opens = rig.attach(Kind::Open, 64).await;
-        rig.kernel
-            .lock()
-            .unwrap()
-            .counts
-            .insert(Kind::Open as u32, Count { seen: 50, lost: 50, sampled: 0, filtered: 0, crowded: 0 });
+        rig.kernel.lock().unwrap().counts.insert(
+            Kind::Open as u32,
+            Count { seen: 50, lost: 50, sampled: 0, filtered: 0, crowded: 0, stale: 0 },
+        );
         rig.host.stop().await;
         let account = rig.snapshot(Kind::Open);
         assert_eq!((account.seen, account.lost.ring, account.in_flight()), (50, 50, 0));
@@ -293,11 +291,10 @@ fn records_left_out_by_sampling_become_a_gap_with_that_cause() {
     paused(async {
         let rig = Rig::new();
         let _opens = rig.attach(Kind::Open, 64).await;
-        rig.kernel
-            .lock()
-            .unwrap()
-            .counts
-            .insert(Kind::Open as u32, Count { seen: 9, lost: 2, sampled: 7, filtered: 0, crowded: 0 });
+        rig.kernel.lock().unwrap().counts.insert(
+            Kind::Open as u32,
+            Count { seen: 9, lost: 2, sampled: 7, filtered: 0, crowded: 0, stale: 0 },
+        );
         rig.host.stop().await;
         let account = rig.snapshot(Kind::Open);
         assert_eq!((account.seen, account.lost.ring, account.in_flight()), (9, 9, 0));
@@ -317,8 +314,10 @@ fn malformed_records_are_counted_and_the_process_table_is_updated() {
             fake.rings[Ring::Lifecycle as usize].push_back(vec![1, 2, 3]);
             fake.rings[Ring::Lifecycle as usize].push_back(record(Kind::Chdir, 16, 9));
             fake.rings[Ring::Data as usize].push_back(record(Kind::Open, 0, 1));
-            fake.counts
-                .insert(Kind::Open as u32, Count { seen: 1, lost: 0, sampled: 0, filtered: 0, crowded: 0 });
+            fake.counts.insert(
+                Kind::Open as u32,
+                Count { seen: 1, lost: 0, sampled: 0, filtered: 0, crowded: 0, stale: 0 },
+            );
         }
         while rig.host.state().malformed < 2 || rig.table.latest(ExecId { pid: 9, start_ns: 9 }).is_none() {
             clock::sleep(Duration::from_millis(10)).await;

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use actors::Outbox;
-use model::{BootNs, CROWDED, Checkpoint, LossPoint, OffsetRange, SAMPLED, SinkName};
+use model::{BootNs, CROWDED, Checkpoint, LossPoint, OffsetRange, SAMPLED, STALE, SinkName};
 
 use super::batch::{BatchBuilder, InFlight, RawBatch};
 use super::tracer_slot::TracerSlot;
@@ -52,12 +52,14 @@ struct Totals {
     kernel: Count,
     /// Records read from the ring.
     taken: u64,
-    /// Records that never got into the ring, including `sampled` and `crowded`.
+    /// Records that never got into the ring, including `sampled`, `crowded` and `stale`.
     lost: u64,
     /// Records left out by sampling.
     sampled: u64,
     /// Records of requests, connections or flows for which there was no room.
     crowded: u64,
+    /// Records of requests or connections whose end was not seen.
+    stale: u64,
     /// Records dropped by filters in the kernel.
     filtered: u64,
     /// Records that never arrived and were counted as lost.
@@ -107,9 +109,9 @@ impl TracerChannel {
         // Records of these rings that this process counted before; those of an earlier agent are only in the kernel's
         // counter.
         let filtered = account.filtered_in_kernel();
-        let (sampled, crowded) = (kernel.sampled, kernel.crowded);
+        let (sampled, crowded, stale) = (kernel.sampled, kernel.crowded, kernel.stale);
         let totals =
-            Totals { base, taken, lost, sampled, crowded, filtered, written_off, ..Totals::default() };
+            Totals { base, taken, lost, sampled, crowded, stale, filtered, written_off, ..Totals::default() };
         slot.note_out(base + totals.out());
         Self::with(slot, totals, begins_at)
     }
@@ -223,12 +225,16 @@ impl TracerChannel {
         let kept_out = kernel.kept_out().saturating_sub(self.totals.lost);
         let sampled = kernel.sampled.saturating_sub(self.totals.sampled).min(kept_out);
         let crowded = kernel.crowded.saturating_sub(self.totals.crowded).min(kept_out - sampled);
+        let stale = kernel.stale.saturating_sub(self.totals.stale).min(kept_out - sampled - crowded);
         self.totals.lost += kept_out;
         self.totals.sampled += sampled;
         self.totals.crowded += crowded;
-        self.slot.account.lose(LossPoint::Ring, kept_out - sampled - crowded, span, "the ring was full");
+        self.totals.stale += stale;
+        let full = kept_out - sampled - crowded - stale;
+        self.slot.account.lose(LossPoint::Ring, full, span, "the ring was full");
         self.slot.account.lose(LossPoint::Ring, sampled, span, SAMPLED);
         self.slot.account.lose(LossPoint::Ring, crowded, span, CROWDED);
+        self.slot.account.lose(LossPoint::Ring, stale, span, STALE);
         let filtered = kernel.filtered.saturating_sub(self.totals.filtered);
         self.totals.filtered += filtered;
         self.slot.account.filter_in_kernel(filtered);

@@ -67,7 +67,7 @@ impl Ledger {
             let count = full - self.reported_full;
             tracing::warn!(
                 count,
-                "usage ledger was full: these calls were recorded one by one; raise `ebpf.usage_map`"
+                "usage ledger was full, or a user had his share of it: these calls were recorded one by one; raise `ebpf.usage_map`"
             );
             self.reported_full = full;
         }

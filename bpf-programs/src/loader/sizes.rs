@@ -46,6 +46,8 @@ pub(super) fn settings(
         sample_at: data_size / 8 * 7,
         data_rings,
         cpus_a_ring: facts::possible_cpus().div_ceil(data_rings),
+        end_within_ms: u32::try_from(config.end_within.0.as_millis()).unwrap_or(u32::MAX),
+        usage_room: config.usage_map,
         usage_files: config.usage_files.iter().fold(0, |bits, files| bits | files.bit()),
         ..Settings::default()
     };

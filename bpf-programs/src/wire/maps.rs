@@ -48,6 +48,10 @@ wire_structs! {
         usage_files: u32,
         /// A flow of datagrams ends after this many milliseconds without one.
         flow_idle_ms: u32,
+        /// Requests and connections that are older may be forgotten if their end will not be seen.
+        end_within_ms: u32,
+        /// Number of entries for which each of the ledger's buffers has room.
+        usage_room: u32,
         /// The rules in force, four numbers of 16 bits: index of their first test in map `tests`, number of tests that need
         /// no path, number of all tests, number of tests on paths.
         rules: u64,
@@ -89,5 +93,7 @@ wire_structs! {
         filtered: u64,
         /// Seen events whose request, connection or flow found no room among those that have not ended.
         crowded: u64,
+        /// Seen events whose request or connection ended unseen.
+        stale: u64,
     }
 }

@@ -27,6 +27,8 @@ impl Default for Settings {
             usage_side: 0,
             usage_files: 0,
             flow_idle_ms: 15_000,
+            end_within_ms: 60_000,
+            usage_room: 16_384,
             rules: 0,
             trees: 0,
         }
@@ -43,6 +45,7 @@ impl Count {
             sampled: sum(|cpu| cpu.sampled),
             filtered: sum(|cpu| cpu.filtered),
             crowded: sum(|cpu| cpu.crowded),
+            stale: sum(|cpu| cpu.stale),
         }
     }
 
@@ -54,12 +57,13 @@ impl Count {
             sampled: self.sampled.saturating_sub(before.sampled),
             filtered: self.filtered.saturating_sub(before.filtered),
             crowded: self.crowded.saturating_sub(before.crowded),
+            stale: self.stale.saturating_sub(before.stale),
         }
     }
 
     /// Returns the records that never got into the ring.
     pub(crate) fn kept_out(self) -> u64 {
-        self.lost + self.sampled + self.crowded
+        self.lost + self.sampled + self.crowded + self.stale
     }
 }
 

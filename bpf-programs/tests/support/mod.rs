@@ -124,6 +124,7 @@ impl Kernel {
             sampled: since(|count| count.sampled),
             filtered: since(|count| count.filtered),
             crowded: since(|count| count.crowded),
+            stale: since(|count| count.stale),
         })
     }
 

@@ -31,6 +31,7 @@ static __always_inline void accept_ended(struct task_struct *task, struct sock_c
 	if (watched && call->ret >= 0 && r->family != UNIX)
 		watch(s, sock);
 	give_back(s);
+	sweep_connections(sweep_before(IN_CONNECTIONS, CONNECTIONS));
 }
 
 SYSCALL_EXIT(accept_exit)

@@ -7,20 +7,25 @@ int close_state(__u64 *ctx)
 {
 	__u64 sock = ctx[0];
 	int before = ctx[1], after = ctx[2];
-	struct sock_record *begun;
+	struct begun *begun;
 	struct scratch *s;
-	__u32 uid;
+	__u64 payer;
 
 	if (after != TCP_CLOSE)
 		return 0;
 	begun = bpf_map_lookup_elem(&connections, &sock);
 	if (!begun)
 		return 0;
-	uid = begun->header.euid;
+	payer = begun->payer;
+	if (!is_of(sock, &begun->record)) {
+		if (forget_connection(sock, payer))
+			count_stale(KIND_CLOSE);
+		return 0;
+	}
 	s = take_scratch();
 	if (s)
-		*(struct sock_record *)s->record = *begun;
-	if (!forget_connection(sock, uid)) {
+		*(struct sock_record *)s->record = begun->record;
+	if (!forget_connection(sock, payer)) {
 		/* Emitted by the program that remembered the connection. */
 	} else if (s) {
 		emit_close(s, sock, before);

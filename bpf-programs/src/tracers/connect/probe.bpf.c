@@ -19,16 +19,41 @@ struct {
 	__uint(max_entries, CONNECTING);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
-	__type(value, struct sock_record);
+	__type(value, struct begun);
 } connecting SEC(".maps");
 
-/* Deletes a user's entry; false if another program did. */
-static __always_inline bool forget_connecting(__u64 sock, __u32 uid)
+static __always_inline bool forget_connecting(__u64 sock, __u64 payer)
 {
-	if (bpf_map_delete_elem(&connecting, &sock))
-		return false;
-	count_entry(uid, IN_CONNECTING, -1);
-	return true;
+	return DELETE_ENTRY(connecting, IN_CONNECTING, &sock, payer);
+}
+
+/* The record that is lost if the outcome is not seen: of the connect, or only of the connection's end. */
+static __always_inline __u32 awaited(struct sock_record *r)
+{
+	return r->header.flags & FLAG_TRACED ? KIND_CONNECT : KIND_CLOSE;
+}
+
+static __always_inline bool is_waiting(__u64 sock, struct sock_record *r)
+{
+	__u8 state = state_of(sock);
+
+	return (state == TCP_SYN_SENT || state == TCP_SYN_RECV) && is_of(sock, r);
+}
+
+static long sweep_attempt(__attribute__((unused)) void *map, __u64 *sock, struct begun *of, __u64 *before)
+{
+	__u32 kind = awaited(&of->record);
+
+	if (of->record.header.time_ns < *before && !is_waiting(*sock, &of->record) &&
+	    forget_connecting(*sock, of->payer))
+		count_stale(kind);
+	return 0;
+}
+
+/* Drops attempts whose sockets no longer wait. Not by age alone: a connect may be repeated for hours. */
+__noinline int sweep_attempts(__u64 before)
+{
+	return before ? bpf_for_each_map_elem(&connecting, sweep_attempt, &before, 0) : 0;
 }
 
 /* 0 if connected, else the error; a socket that was closed before the outcome has no error of its own. */
@@ -59,16 +84,13 @@ static __always_inline void wait_for_outcome(struct scratch *s, __u64 sock)
 	struct sock_record *r = (struct sock_record *)s->record;
 	__u8 state;
 
-	if (!may_add(r->header.euid, IN_CONNECTING, CONNECTING))
-		return count_crowded(KIND_CONNECT);
-	if (!bpf_map_update_elem(&connecting, &sock, r, BPF_NOEXIST))
-		count_entry(r->header.euid, IN_CONNECTING, 1);
-	else if (bpf_map_update_elem(&connecting, &sock, r, BPF_EXIST))
-		return count_crowded(KIND_CONNECT);
+	if (!PUT_ENTRY(connecting, IN_CONNECTING, CONNECTING, &sock, &s->kept.payer, s->kept.payer,
+		       !is_of(sock, &old->record), awaited(&old->record)))
+		return count_crowded(awaited(r));
 	state = state_of(sock);
 	if (state == TCP_SYN_SENT || state == TCP_SYN_RECV)
 		return;
-	if (!forget_connecting(sock, r->header.euid))
+	if (!forget_connecting(sock, s->kept.payer))
 		return;
 	r->ret = outcome(sock, state == TCP_CLOSE ? TCP_CLOSE : TCP_ESTABLISHED);
 	decided(s, sock);
@@ -113,6 +135,8 @@ static __always_inline void connect_tcp(struct task_struct *task, __u64 sock, st
 	else
 		decided(s, sock);
 	give_back(s);
+	sweep_attempts(sweep_before(IN_CONNECTING, CONNECTING));
+	sweep_connections(sweep_before(IN_CONNECTIONS, CONNECTIONS));
 }
 
 static __always_inline void connect_unix(struct task_struct *task, __u64 sock, struct sock_call *call)
@@ -165,27 +189,35 @@ SYSCALL_EXIT(connect_exit)
 
 static __always_inline void emit_outcome(__u64 sock, int after)
 {
-	struct sock_record *pending = bpf_map_lookup_elem(&connecting, &sock);
+	struct begun *pending = bpf_map_lookup_elem(&connecting, &sock);
 	struct sock_record *r;
 	struct scratch *s;
-	__u32 uid;
+	__u64 payer;
+	__u32 kind;
 
 	if (!pending)
 		return;
-	uid = pending->header.euid;
+	payer = pending->payer;
+	kind = awaited(&pending->record);
+	if (!is_of(sock, &pending->record)) {
+		if (forget_connecting(sock, payer))
+			count_stale(kind);
+		return;
+	}
 	s = take_scratch();
 	if (!s) {
-		if (forget_connecting(sock, uid)) {
-			count_seen(KIND_CONNECT);
-			count_lost(KIND_CONNECT);
+		if (forget_connecting(sock, payer)) {
+			count_seen(kind);
+			count_lost(kind);
 		}
 		return;
 	}
 	r = (struct sock_record *)s->record;
-	*r = *pending;
+	*r = pending->record;
+	s->kept.payer = payer;
 	r->header.time_ns = bpf_ktime_get_boot_ns();
 	r->ret = outcome(sock, after);
-	if (forget_connecting(sock, uid))
+	if (forget_connecting(sock, payer))
 		decided(s, sock);
 	give_back(s);
 }

@@ -36,6 +36,7 @@ static __always_inline int submit(struct io_kiocb *req)
 {
 	__u8 op = GET(req, opcode);
 
+	forget_earlier((__u64)req);
 	if (op == OP_OPENAT || op == OP_OPENAT2)
 		submit_open(req);
 	else if (op == OP_CONNECT || op == OP_BIND || op == OP_SEND || op == OP_SEND_ZC)
