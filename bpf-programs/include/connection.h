@@ -22,7 +22,7 @@
 
 /* A connection, or an attempt, that has begun. */
 struct begun {
-	__u64 payer;
+	__u64 owner;
 	struct sock_record record;
 };
 
@@ -112,16 +112,18 @@ static __always_inline bool is_of(__u64 sock, struct sock_record *r)
 	return protocol_of(sock) == IPPROTO_TCP && bpf_ntohs(dport) == r->dport;
 }
 
-static __always_inline bool forget_connection(__u64 sock, __u64 payer)
+static __always_inline bool forget_connection(__u64 sock, __u64 owner)
 {
-	return DELETE_ENTRY(connections, IN_CONNECTIONS, &sock, payer);
+	return DELETE_ENTRY(connections, IN_CONNECTIONS, &sock, owner);
 }
 
 static long sweep_connection(__attribute__((unused)) void *map, __u64 *sock, struct begun *of, __u64 *before)
 {
+	__u64 owner = of->owner;
+
 	if (of->record.header.time_ns < *before && (state_of(*sock) == TCP_CLOSE || !is_of(*sock, &of->record)) &&
-	    forget_connection(*sock, of->payer))
-		count_stale(KIND_CLOSE);
+	    forget_connection(*sock, owner))
+		count_stale(owner, KIND_CLOSE);
 	return 0;
 }
 
@@ -144,10 +146,10 @@ static __always_inline void watch(struct scratch *s, __u64 sock)
 	r->since_ns = r->header.time_ns;
 	r->header.flags = FLAG_TRACED; /* however the connection began */
 	r->call = 0;
-	if (!PUT_ENTRY(connections, IN_CONNECTIONS, CONNECTIONS, &sock, &s->kept.payer, s->kept.payer,
+	if (!PUT_ENTRY(connections, IN_CONNECTIONS, CONNECTIONS, &sock, &s->kept.owner, s->kept.owner,
 		       !is_of(sock, &old->record), KIND_CLOSE))
-		return count_crowded(KIND_CLOSE);
-	if (state_of(sock) == TCP_CLOSE && forget_connection(sock, s->kept.payer))
+		return count_crowded(s->kept.owner, KIND_CLOSE);
+	if (state_of(sock) == TCP_CLOSE && forget_connection(sock, s->kept.owner))
 		emit_close(s, sock, TCP_CLOSE);
 }
 

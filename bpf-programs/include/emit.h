@@ -5,10 +5,11 @@
 #define DUETECTOR_EMIT_H
 
 #include "hooks.h"
+#include "budgets.h"
 #include "rules.h"
 
 /* Ring positions at the last forced wake-up. CPUs may race here: at worst there is one wake-up more. */
-__u64 data_woken[MAX_DATA_RINGS], lifecycle_woken;
+__u64 data_woken[MAX_DATA_RINGS], lifecycle_woken, security_woken;
 
 /* Atomic, because a program in a soft interrupt may interrupt this one on the same CPU. */
 static __always_inline void count_seen(__u32 kind)
@@ -49,14 +50,52 @@ static __always_inline void give_back(struct scratch *s)
 	*(volatile __u32 *)&s->busy = 0;
 }
 
+static __always_inline __u64 owner_of_record(struct scratch *s)
+{
+	return ((struct header *)s->record)->owner;
+}
+
+/* Counts a record that is lost, also by owner. */
+__noinline int count_refused(__u64 owner, __u32 kind, __u32 cause)
+{
+	struct loss_key key = {.owner = owner, .kind = kind, .cause = cause};
+	struct count *count = bpf_map_lookup_elem(&counts, &kind);
+	__u64 *losses_so_far, one = 1;
+
+	if (!count)
+		return 0;
+	switch (cause) {
+	case LOST_SAMPLED:
+		__sync_fetch_and_add(&count->sampled, 1);
+		break;
+	case LOST_CROWDED:
+		__sync_fetch_and_add(&count->crowded, 1);
+		break;
+	case LOST_STALE:
+		__sync_fetch_and_add(&count->stale, 1);
+		break;
+	case LOST_OVER_BUDGET:
+		__sync_fetch_and_add(&count->over_budget, 1);
+		break;
+	default:
+		__sync_fetch_and_add(&count->lost, 1);
+	}
+	losses_so_far = bpf_map_lookup_elem(&losses, &key);
+	if (!losses_so_far && bpf_map_update_elem(&losses, &key, &one, BPF_NOEXIST))
+		losses_so_far = bpf_map_lookup_elem(&losses, &key);
+	if (losses_so_far)
+		__sync_fetch_and_add(losses_so_far, 1);
+	return 0;
+}
+
 /* Wakes the agent once each time `threshold` bytes have come in, and not while it keeps up: it also polls by
  * itself.
  */
-static __always_inline __u64 wakeup(void *ring, __u64 *woken, __u32 threshold)
+static __always_inline __u64 wakeup(void *ring, __u64 unread, __u64 *woken, __u32 threshold)
 {
 	__u64 produced;
 
-	if (bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) < threshold)
+	if (unread < threshold)
 		return BPF_RB_NO_WAKEUP;
 	produced = bpf_ringbuf_query(ring, BPF_RB_PROD_POS);
 	if (produced - *woken < threshold)
@@ -65,32 +104,31 @@ static __always_inline __u64 wakeup(void *ring, __u64 *woken, __u32 threshold)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-static __always_inline long output(void *ring, struct scratch *s, __u64 flags)
+/* Outputs into a ring; returns 0, or 1 + LOST_* for a record that was kept out. While the ring is at most half full, no
+ * one is kept out.
+ */
+static __always_inline int output(void *ring, struct scratch *s, __u32 kind, __u32 number, __u64 *woken,
+				  __u32 threshold)
 {
-	__u64 size = s->size;
+	__u64 unread = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
+	__u64 room = bpf_ringbuf_query(ring, BPF_RB_RING_SIZE), size = s->size;
+	int refused;
 
 	BOUND(size, RECORD_LIMIT);
 	((struct header *)s->record)->size = size;
-	return bpf_ringbuf_output(ring, s->record, size, flags);
-}
-
-#define SAMPLED_OUT 1
-
-/* While a ring is nearly full, lets in only a share of the records of tracers that flood, so that others find
- * room. Records are chosen at random, so that no pattern in them decides.
- */
-static __always_inline bool sampled_out(void *ring, struct settings *set, __u32 kind)
-{
-	if (!set->sample || !(set->sampled & (1ULL << (kind & 63))))
-		return false;
-	return bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > set->sample_at && bpf_get_prandom_u32() % set->sample;
+	if (unread > room / 2) {
+		refused = keep_out(s, kind, number, unread, room);
+		if (refused)
+			return refused;
+	}
+	if (bpf_ringbuf_output(ring, s->record, size, wakeup(ring, unread, woken, threshold)))
+		return 1 + LOST_RING_FULL;
+	return 0;
 }
 
 #define PUT_INTO(ring, n)                                                                                    \
 	case n:                                                                                              \
-		if (sampled_out(&ring, set, kind))                                                           \
-			return SAMPLED_OUT;                                                                  \
-		return output(&ring, s, wakeup(&ring, &data_woken[n], set->data_wakeup))
+		return output(&ring, s, kind, n, &data_woken[n], set->data_wakeup)
 
 /* Outputs into this CPU's ring. A global function, so that it is verified once and not for each program. */
 __noinline int put_data(struct scratch *s, __u32 kind)
@@ -99,7 +137,7 @@ __noinline int put_data(struct scratch *s, __u32 kind)
 	__u32 ring = 0;
 
 	if (!s || !set)
-		return -1;
+		return 1 + LOST_RING_FULL;
 	if (set->data_rings > 1 && set->cpus_a_ring)
 		ring = bpf_get_smp_processor_id() / set->cpus_a_ring;
 	switch (ring) {
@@ -120,35 +158,46 @@ __noinline int put_data(struct scratch *s, __u32 kind)
  */
 __noinline int emit_data(struct scratch *s, __u32 kind)
 {
-	struct count *count;
+	struct settings *set = get_settings();
 	int refused;
 
-	if (!s || (get_rules() && apply_rules(s, true)))
+	if (!s || !set || (set->rules && apply_rules(s, true)))
 		return 0;
-	refused = put_data(s, kind);
-	if (!refused)
-		return 0;
-	count = bpf_map_lookup_elem(&counts, &kind);
-	if (count)
-		__sync_fetch_and_add(refused == SAMPLED_OUT ? &count->sampled : &count->lost, 1);
+	if (set->security & (1ULL << (kind & 63)))
+		refused = output(&security, s, kind, SECURITY_RING, &security_woken, set->security_wakeup);
+	else
+		refused = put_data(s, kind);
+	if (refused)
+		count_refused(owner_of_record(s), kind, refused - 1);
 	return 0;
+}
+
+/* Outputs into the lifecycle ring. A global function, as put_data. */
+__noinline int put_lifecycle(struct scratch *s, __u32 kind)
+{
+	struct settings *set = get_settings();
+
+	if (!s || !set)
+		return 1 + LOST_RING_FULL;
+	return output(&lifecycle, s, kind, LIFECYCLE_RING, &lifecycle_woken, set->lifecycle_wakeup);
 }
 
 /* Emits a record for the process table, and for the tracer too if it has FLAG_TRACED. */
 static __always_inline void emit_lifecycle(struct scratch *s, __u32 kind, bool traced)
 {
 	struct settings *set = get_settings();
-	__u64 flags = wakeup(&lifecycle, &lifecycle_woken, set ? set->lifecycle_wakeup : 0);
+	int refused;
 
 	if (traced && set && set->rules && apply_rules(s, true)) {
 		((struct header *)s->record)->flags &= ~FLAG_TRACED;
 		traced = false;
 	}
-	if (!output(&lifecycle, s, flags))
+	refused = put_lifecycle(s, kind);
+	if (!refused)
 		return;
 	count_lost(COUNT_LIFECYCLE);
 	if (traced)
-		count_lost(kind);
+		count_refused(owner_of_record(s), kind, refused - 1);
 }
 
 /* Counts a record of the lifecycle ring as lost because there was no scratch space. */

@@ -100,6 +100,12 @@ typedef struct {
 	__u32 cap[2];
 } kernel_cap_t;
 
+struct user_namespace {
+	struct user_namespace *parent;
+	int level;
+	kuid_t owner;
+} CO_RE;
+
 struct cred {
 	kuid_t uid;
 	kgid_t gid;
@@ -110,6 +116,7 @@ struct cred {
 	kuid_t fsuid;
 	kgid_t fsgid;
 	kernel_cap_t cap_effective;
+	struct user_namespace *user_ns;
 } CO_RE;
 
 struct ns_common {

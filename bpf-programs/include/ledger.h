@@ -17,7 +17,7 @@
 
 /* The record as it will be emitted. */
 struct usage_entry {
-	__u64 payer;
+	__u64 owner;
 	struct usage_record record;
 	__u8 names[USAGE_PART];
 };

@@ -70,7 +70,7 @@ struct kept {
 	__u32 slot; /* the slot that an open fills, counted from 1; 0: it opens a descriptor */
 	__u32 held; /* the file is known only once the request has been started */
 	__u64 since;
-	__u64 payer; /* see shares.h. The last field, followed by the record: other maps' entries are these two */
+	__u64 owner; /* see shares.h. The last field, followed by the record: other maps' entries are these two */
 };
 
 /* A datagram that was sent or received, and its position in the process's memory. */
@@ -139,6 +139,12 @@ struct {
 	__uint(max_entries, 2 << 20);
 } lifecycle SEC(".maps");
 
+/* For rare records that matter most, so that a flood of others finds no room here. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} security SEC(".maps");
+
 /* The first settings.data_rings are used, each for its share of the CPUs; the others are as small as possible.
  * A map of maps would have no limit, but would cost a lookup for each record.
  */
@@ -163,6 +169,16 @@ struct {
 	__type(key, __u32);
 	__type(value, struct count);
 } counts SEC(".maps");
+
+/* Lost records by user. The agent removes entries that have not grown; what finds no room is counted in `counts`
+ * alone.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct loss_key);
+	__type(value, __u64);
+} losses SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -202,6 +218,7 @@ struct wire_types {
 	struct fs_record fs;
 	struct usage_record usage;
 	struct usage_key usage_key;
+	struct loss_key loss_key;
 	struct sweep sweep;
 	struct act_record act;
 	struct process_record process;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
 /* Bounds for maps whose entries any user can make, and need not end: requests, connections, flows, entries of the
- * usage ledger. While a map is more than half full, a payer may have a small share of it, so that one user's
+ * usage ledger. While a map is more than half full, an owner may have a small share of it, so that one user's
  * entries leave room for the others'.
  *
  *     ADD_ENTRY ──► map ──► the end is seen: the program that sees it deletes the entry
  *                    └────► not seen: counted as `stale`, by a sweep once there is little room, or when another
  *                           request or connection has the same address in memory
  *
- * Each value of such a map has the payer, so that whichever program deletes the entry can credit him.
+ * Each value of such a map has the owner, so that whichever program deletes the entry can credit him.
  */
 #ifndef DUETECTOR_SHARES_H
 #define DUETECTOR_SHARES_H
@@ -32,17 +32,17 @@ enum shared_map {
 #define SMALL_REQUESTS 4096
 #define LARGE_REQUESTS 1024
 #define USAGE_PART_ENTRIES 4096
-#define SHARE 64 /* a payer's part of a map that is more than half full */
+#define SHARE 64 /* an owner's part of a map that is more than half full */
 #define MILLISECOND 1000000ULL
 #define SWEEPS 15 /* sweeps in the time after which an entry may be swept */
 
 struct share_key {
-	__u64 payer;
+	__u64 owner;
 	__u32 map;
 	__u32 pad;
 };
 
-/* Entries of each payer. Counts of payers without recent calls may be dropped: then the bound is less strict. */
+/* Entries of each owner. Counts of owners without recent calls may be dropped: then the bound is less strict. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -50,22 +50,16 @@ struct {
 	__type(value, __s64);
 } shares SEC(".maps");
 
-/* Entries of all payers. */
+/* Entries of all owners. */
 __s64 entries[SHARED_MAPS];
 
 /* Time of the last sweep of each map. */
 __u64 swept_ns[SHARED_MAPS];
 
-/* Returns the payer of the entries that this task makes: the user. */
-static __always_inline __u64 payer(struct task_struct *task)
+/* True if the owner may add an entry to a map with room for `room`. */
+static __always_inline bool may_add(__u64 owner, enum shared_map map, __u32 room)
 {
-	return GET(task, cred, euid.val);
-}
-
-/* True if the payer may add an entry to a map with room for `room`. */
-static __always_inline bool may_add(__u64 payer, enum shared_map map, __u32 room)
-{
-	struct share_key key = {.payer = payer, .map = map};
+	struct share_key key = {.owner = owner, .map = map};
 	__s64 *mine;
 
 	if (entries[map] < (__s64)(room / 2))
@@ -75,9 +69,9 @@ static __always_inline bool may_add(__u64 payer, enum shared_map map, __u32 room
 }
 
 /* Counts entries that were added or, with a negative number, removed. Global: verified once. */
-__noinline int count_entries(__u64 payer, __u32 map, __s32 by)
+__noinline int count_entries(__u64 owner, __u32 map, __s32 by)
 {
-	struct share_key key = {.payer = payer, .map = map};
+	struct share_key key = {.owner = owner, .map = map};
 	__s64 *mine, none = 0;
 
 	if (map >= SHARED_MAPS)
@@ -93,53 +87,45 @@ __noinline int count_entries(__u64 payer, __u32 map, __s32 by)
 	return 0;
 }
 
-/* Adds an entry to a map if the payer may have one more; false if there is no room, or an entry with this key. */
-#define ADD_ENTRY(map, in, room, key, entry, payer)                                                          \
-	(may_add(payer, in, room) && !bpf_map_update_elem(&(map), key, entry, BPF_NOEXIST) &&                \
-	 !count_entries(payer, in, 1))
+/* Adds an entry to a map if the owner may have one more; false if there is no room, or an entry with this key. */
+#define ADD_ENTRY(map, in, room, key, entry, owner)                                                          \
+	(may_add(owner, in, room) && !bpf_map_update_elem(&(map), key, entry, BPF_NOEXIST) &&                \
+	 !count_entries(owner, in, 1))
 
 /* Deletes an entry; false if another program did. */
-#define DELETE_ENTRY(map, in, key, payer) (!bpf_map_delete_elem(&(map), key) && !count_entries(payer, in, -1))
+#define DELETE_ENTRY(map, in, key, owner) (!bpf_map_delete_elem(&(map), key) && !count_entries(owner, in, -1))
 
 /* The same, with the entry that is there, if there is one, replaced: that needs no further share. `is_stale` is a
  * condition on the entry `old`, and `kind` says what is lost with it.
  */
-#define PUT_ENTRY(map, in, room, key, entry, payer_now, is_stale, kind)                                       \
+#define PUT_ENTRY(map, in, room, key, entry, owner_now, is_stale, kind)                                       \
 	({                                                                                                   \
 		typeof((map).value) old = bpf_map_lookup_elem(&(map), key);                                  \
-		__u64 paid = old ? old->payer : 0;                                                           \
+		__u64 paid = old ? old->owner : 0;                                                           \
 		bool put = false;                                                                            \
                                                                                                              \
 		if (old && (is_stale))                                                                       \
-			count_stale(kind);                                                                   \
+			count_stale(paid, kind);                                                                   \
 		if (old && !bpf_map_update_elem(&(map), key, entry, BPF_EXIST)) {                            \
 			count_entries(paid, in, -1);                                                         \
-			count_entries(payer_now, in, 1);                                                     \
+			count_entries(owner_now, in, 1);                                                     \
 			put = true;                                                                          \
 		}                                                                                            \
-		put || ADD_ENTRY(map, in, room, key, entry, payer_now);                                      \
+		put || ADD_ENTRY(map, in, room, key, entry, owner_now);                                      \
 	})
 
 /* Counts a record that found no room in such a map as seen and lost. */
-static __always_inline void count_crowded(__u32 kind)
+static __always_inline void count_crowded(__u64 owner, __u32 kind)
 {
-	struct count *count = bpf_map_lookup_elem(&counts, &kind);
-
-	if (!count)
-		return;
-	__sync_fetch_and_add(&count->seen, 1);
-	__sync_fetch_and_add(&count->crowded, 1);
+	count_seen(kind);
+	count_refused(owner, kind, LOST_CROWDED);
 }
 
 /* Counts a record as seen and lost because the end of what it was about was not seen. */
-static __always_inline void count_stale(__u32 kind)
+static __always_inline void count_stale(__u64 owner, __u32 kind)
 {
-	struct count *count = bpf_map_lookup_elem(&counts, &kind);
-
-	if (!count)
-		return;
-	__sync_fetch_and_add(&count->seen, 1);
-	__sync_fetch_and_add(&count->stale, 1);
+	count_seen(kind);
+	count_refused(owner, kind, LOST_STALE);
 }
 
 /* The time before which an entry must have begun to be swept now; 0: no sweep is due. One is due if the map is more

@@ -162,7 +162,7 @@ static __always_inline struct scratch *begin_sock(__u32 kind, struct task_struct
 	fill_header(s, task, kind, true);
 	r->header.flags |= call->uring ? FLAG_URING : 0;
 	s->sock = sock;
-	s->kept.payer = payer(task);
+	s->kept.owner = owner_of_record(s);
 	put_addresses(s);
 	r->ret = call->ret;
 	r->call = call->nr;

@@ -73,6 +73,43 @@ static __always_inline struct cgroup *cgroup_of(struct task_struct *task)
 	return GET(set, dfl_cgrp);
 }
 
+/* Returns the user who made the outermost ancestor of a user namespace, which is below the first: whoever has made a
+ * namespace has all ids in it. 0: root made it.
+ */
+__noinline int maker_of_namespace(__u64 ns)
+{
+	__u64 parent = 0;
+	__u32 maker = 0;
+	int level = 0;
+
+	for (int i = 0; i < 33; i++) { /* create_user_ns() refuses more */
+		READ(&level, ns, struct user_namespace, level);
+		if (level <= 1)
+			break;
+		READ(&parent, ns, struct user_namespace, parent);
+		ns = parent;
+	}
+	READ(&maker, ns, struct user_namespace, owner.val);
+	return maker;
+}
+
+/* Returns the owner of a task's record: its user, the maker of the user's namespace, or, where that is root, the
+ * cgroup.
+ */
+static __always_inline __u64 owner_of(struct task_struct *task, const struct header *h)
+{
+	const struct cred *cred = GET(task, cred);
+	__u32 user = h->euid;
+	__u64 ns = 0;
+
+	if (GET(cred, user_ns, level)) {
+		/* A number, because a typed pointer cannot be an argument. */
+		bpf_probe_read_kernel(&ns, sizeof(ns), &cred->user_ns);
+		user = maker_of_namespace(ns);
+	}
+	return user ? user : OWNER_CGROUP | h->cgroup_id;
+}
+
 static __always_inline void fill_header(struct scratch *s, struct task_struct *task, __u32 kind, bool traced)
 {
 	struct header *h = (struct header *)s->record;
@@ -90,6 +127,7 @@ static __always_inline void fill_header(struct scratch *s, struct task_struct *t
 	group = cgroup_of(task);
 	h->cgroup_id = GET(group, kn, id);
 	h->hierarchy = GET(group, root, hierarchy_id);
+	h->owner = owner_of(task, h);
 	put_pid_ns(h, task);
 	h->mnt_ns = GET(task, nsproxy, mnt_ns, ns.inum);
 	read_pair(h->comm, (__u64)task->comm);

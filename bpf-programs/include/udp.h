@@ -21,7 +21,7 @@ struct flow_key {
 };
 
 struct flow {
-	__u64 payer;
+	__u64 owner;
 	struct sock_record record; /* process that began it, addresses, sums */
 	__u64 ino;		   /* of the socket: a later socket at the same address has another one */
 };
@@ -51,14 +51,14 @@ static __always_inline __u64 ino_of(__u64 sock)
 /* Emits a flow's sums, unless another program deleted the entry and does so. */
 static __always_inline void end_flow(struct flow_key *key, struct flow *flow)
 {
-	__u64 payer = flow->payer;
+	__u64 owner = flow->owner;
 	struct sock_record *r;
 	struct scratch *s;
 
 	s = take_scratch();
 	if (s)
 		*(struct sock_record *)s->record = flow->record;
-	if (!DELETE_ENTRY(flows, IN_FLOWS, key, payer)) {
+	if (!DELETE_ENTRY(flows, IN_FLOWS, key, owner)) {
 		if (s)
 			give_back(s);
 		return;
@@ -193,12 +193,12 @@ static __always_inline struct flow *begin_flow(struct scratch *s, struct flow_ke
 
 	if (!own)
 		return NULL;
-	flow = (struct flow *)&own->kept.payer;
+	flow = (struct flow *)&own->kept.owner;
 	flow->ino = ino;
 	r = &flow->record;
 	r->since_ns = r->last_ns = r->header.time_ns;
 	r->sent = r->received = r->datagrams_sent = r->datagrams_received = 0;
-	(void)ADD_ENTRY(flows, IN_FLOWS, FLOWS, key, flow, flow->payer); /* or another CPU did */
+	(void)ADD_ENTRY(flows, IN_FLOWS, FLOWS, key, flow, flow->owner); /* or another CPU did */
 	return bpf_map_lookup_elem(&flows, key);
 }
 
@@ -219,7 +219,7 @@ static __always_inline bool add_to_flow(struct scratch *s, bool received)
 	if (!flow)
 		flow = begin_flow(s, &key, ino);
 	if (!flow) {
-		count_crowded(KIND_UDP);
+		count_crowded(r->header.owner, KIND_UDP);
 		return true;
 	}
 	flow->record.last_ns = r->header.time_ns;

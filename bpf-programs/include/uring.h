@@ -123,18 +123,19 @@ static __always_inline __u64 file_opened(__u64 files, __u64 req, __u32 slot, __s
 	return fixed_file(ring, slot == ANY_SLOT ? (__u32)res : slot - 1);
 }
 
-static __always_inline bool forget_request(__u64 req, __u64 payer, bool small)
+static __always_inline bool forget_request(__u64 req, __u64 owner, bool small)
 {
-	return small ? DELETE_ENTRY(uring_small, IN_URING_SMALL, &req, payer) :
-		       DELETE_ENTRY(uring_large, IN_URING_LARGE, &req, payer);
+	return small ? DELETE_ENTRY(uring_small, IN_URING_SMALL, &req, owner) :
+		       DELETE_ENTRY(uring_large, IN_URING_LARGE, &req, owner);
 }
 
 static __always_inline void lose_request(__u64 req, struct kept *of, bool small)
 {
+	__u64 owner = of->owner;
 	__u32 kind = of->kind;
 
-	if (forget_request(req, of->payer, small))
-		count_stale(kind);
+	if (forget_request(req, owner, small))
+		count_stale(owner, kind);
 }
 
 static long sweep_small(__attribute__((unused)) void *map, __u64 *req, struct kept_small *of, __u64 *before)
@@ -187,15 +188,15 @@ static __always_inline void keep(struct scratch *s, __u64 req, __u32 kind)
 	s->kept.root_mnt = (__u64)task->fs->root.mnt;
 	s->kept.kind = kind;
 	s->kept.size = s->size;
-	s->kept.payer = payer(task);
+	s->kept.owner = owner_of_record(s);
 	s->kept.since = bpf_ktime_get_boot_ns();
 	if (s->size <= KEPT_SMALL &&
-	    ADD_ENTRY(uring_small, IN_URING_SMALL, SMALL_REQUESTS, &req, &s->kept, s->kept.payer))
+	    ADD_ENTRY(uring_small, IN_URING_SMALL, SMALL_REQUESTS, &req, &s->kept, s->kept.owner))
 		return;
 	if (s->size <= KEPT_LARGE &&
-	    ADD_ENTRY(uring_large, IN_URING_LARGE, LARGE_REQUESTS, &req, &s->kept, s->kept.payer))
+	    ADD_ENTRY(uring_large, IN_URING_LARGE, LARGE_REQUESTS, &req, &s->kept, s->kept.owner))
 		return;
-	count_crowded(kind);
+	count_crowded(s->kept.owner, kind);
 	sweep_requests();
 }
 
@@ -224,7 +225,7 @@ static __always_inline struct scratch *recall(__u64 req)
 		count_seen(kept->kind);
 		count_lost(kept->kind);
 	}
-	forget_request(req, kept->payer, small);
+	forget_request(req, kept->owner, small);
 	return s;
 }
 

@@ -76,18 +76,18 @@ static __noinline bool keep_entry(struct scratch *s, const struct usage_key *key
 {
 	struct usage_part_key part = {.side = side};
 	struct usage_record *r;
-	__u64 payer;
+	__u64 owner;
 	__s32 added = 0;
 
 	if (!s || !key)
 		return false;
 	r = (struct usage_record *)s->record;
-	payer = s->kept.payer;
-	if (side ? !ADD_ENTRY(usage_1, IN_USAGE_1, room, key, &s->kept.payer, payer) :
-		   !ADD_ENTRY(usage_0, IN_USAGE_0, room, key, &s->kept.payer, payer))
+	owner = s->kept.owner;
+	if (side ? !ADD_ENTRY(usage_1, IN_USAGE_1, room, key, &s->kept.owner, owner) :
+		   !ADD_ENTRY(usage_0, IN_USAGE_0, room, key, &s->kept.owner, owner))
 		return false;
 	/* Without its parts a long path is marked as incomplete. */
-	if (r->path.len <= USAGE_PART || !may_add(payer, IN_USAGE_PARTS, USAGE_PART_ENTRIES))
+	if (r->path.len <= USAGE_PART || !may_add(owner, IN_USAGE_PARTS, USAGE_PART_ENTRIES))
 		return true;
 	part.key = *key;
 	for (__u32 i = 1; i < USAGE_PARTS; i++) {
@@ -98,7 +98,7 @@ static __noinline bool keep_entry(struct scratch *s, const struct usage_key *key
 					 BPF_NOEXIST))
 			added++;
 	}
-	count_entries(payer, IN_USAGE_PARTS, added);
+	count_entries(owner, IN_USAGE_PARTS, added);
 	return true;
 }
 
@@ -140,7 +140,7 @@ static __always_inline void begin_entry(struct task_struct *task, const struct u
 	r->protection = use->protection;
 	READ(&r->flags, use->file, struct file, f_flags);
 	s->size = sizeof(*r);
-	s->kept.payer = payer(task);
+	s->kept.owner = owner_of_record(s);
 	put_file(s, task, use->file, &r->file, &r->path);
 	if (keep_entry(s, key, side, set->usage_room)) {
 		if (use->fd >= 0)

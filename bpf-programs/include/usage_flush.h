@@ -36,12 +36,12 @@ __noinline int put_parts(struct scratch *s, const struct usage_key *key, __u32 s
 	return 0;
 }
 
-static __always_inline void drop_entry(const struct usage_key *key, __u64 payer, __u32 side, __u32 names)
+static __always_inline void drop_entry(const struct usage_key *key, __u64 owner, __u32 side, __u32 names)
 {
 	struct usage_part_key part = {.key = *key, .side = side};
 	__s32 removed = 0;
 
-	(void)(side ? DELETE_ENTRY(usage_1, IN_USAGE_1, key, payer) : DELETE_ENTRY(usage_0, IN_USAGE_0, key, payer));
+	(void)(side ? DELETE_ENTRY(usage_1, IN_USAGE_1, key, owner) : DELETE_ENTRY(usage_0, IN_USAGE_0, key, owner));
 	for (__u32 i = 1; i < USAGE_PARTS; i++) {
 		if (i * USAGE_PART >= names)
 			break;
@@ -50,7 +50,7 @@ static __always_inline void drop_entry(const struct usage_key *key, __u64 payer,
 			removed++;
 	}
 	if (removed)
-		count_entries(payer, IN_USAGE_PARTS, -removed);
+		count_entries(owner, IN_USAGE_PARTS, -removed);
 }
 
 /* Emits an entry's sums; -1 if the ring had no room, and the entry still has them. The key is copied, because
@@ -74,7 +74,7 @@ __noinline int flush_entry(const struct usage_key *of, __u32 side, __u32 mode)
 	if (!s)
 		return -1;
 	r = (struct usage_record *)s->record;
-	bpf_probe_read_kernel(&s->kept.payer, sizeof(*entry), entry);
+	bpf_probe_read_kernel(&s->kept.owner, sizeof(*entry), entry);
 	r->calls = TAKE(entry->record.calls);
 	r->bytes = TAKE(entry->record.bytes);
 	r->header.time_ns = bpf_ktime_get_boot_ns();
@@ -94,7 +94,7 @@ __noinline int flush_entry(const struct usage_key *of, __u32 side, __u32 mode)
 		}
 	}
 	if (!refused && mode == FLUSH_REMOVE)
-		drop_entry(key, s->kept.payer, side, names);
+		drop_entry(key, s->kept.owner, side, names);
 	give_back(s);
 	return refused ? -1 : 0;
 }

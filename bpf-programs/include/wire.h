@@ -28,6 +28,9 @@
 /* The operation was a 32-bit program's call. */
 #define FLAG_COMPAT 4
 
+/* header.owner: not a user id but that of a cgroup. */
+#define OWNER_CGROUP (1ULL << 63)
+
 /* text.flags */
 #define TEXT_PATH 1	   /* names from the leaf up, each ended by a NUL */
 #define TEXT_INCOMPLETE 2  /* too deep, too long, or partly unreadable: the names that are there are right */
@@ -86,6 +89,7 @@ struct header {
 	__u32 mnt_ns;
 	__u32 ns_pid;	 /* tgid in the process's own pid namespace */
 	__u32 hierarchy; /* the cgroup's hierarchy; 0: v2. Ids of cgroups are unique within one */
+	__u64 owner; /* whose budgets and shares the record takes: a user id, or OWNER_CGROUP | cgroup_id */
 	__u8 comm[COMM_LEN];
 };
 
@@ -314,10 +318,13 @@ struct process_record {
 /* The value of map `settings`; may be written at any time. */
 struct settings {
 	__u64 enabled;	   /* bit n: the tracer of kind n emits */
+	__u64 security; /* bit n: records of kind n go into the security ring */
 	__u32 data_wakeup; /* bytes in the ring that wake the agent */
 	__u32 lifecycle_wakeup;
+	__u32 security_wakeup;
 	__u32 uid_count; /* 0: all users are traced */
 	__u32 uids[MAX_UIDS];
+	__u32 flow_idle_ms; /* a flow of datagrams has ended when nothing was sent or received for this long */
 	__u32 agent_tgid; /* the agent's process in its own pid namespace, until it has read the task iterator */
 	/* The agent's process, which is not traced: the last reader of the task iterator. The start time
 	 * distinguishes it from a later process with the same id, because the programs may outlive it.
@@ -325,13 +332,11 @@ struct settings {
 	__u64 reader_start_ns;
 	__u32 reader_tgid;
 	__u32 sample;	   /* one in this many records of `sampled` tracers is kept; 0: all, as long as there is room */
-	__u64 sampled;	   /* bit n: the tracer of kind n is sampled while a ring is fuller than `sample_at` */
-	__u32 sample_at;   /* bytes in a data ring */
+	__u64 sampled;	   /* bit n: the tracer of kind n is sampled while a ring is more than half full */
 	__u32 data_rings;  /* data rings in use; 0 means 1 */
 	__u32 cpus_a_ring; /* CPUs that share one ring */
 	__u32 usage_side;  /* the ledger's buffer that is written to: 0 or 1 */
 	__u32 usage_files; /* file types that are recorded: see USAGE_PIPES */
-	__u32 flow_idle_ms; /* a flow of datagrams has ended when nothing was sent or received for this long */
 	__u32 end_within_ms; /* what is older may be forgotten if its end will not be seen, see shares.h */
 	__u32 usage_room; /* entries for which each of the ledger's buffers has room */
 	/* Ranges of map `tests`, 16 bits each: the first test; the number of tests that need no path; the
@@ -395,8 +400,8 @@ struct mark {
 	__u64 made_ns;	/* since boot */
 	__u32 data_size;
 	__u32 lifecycle_size;
+	__u32 security_size;
 	__u32 complete; /* written last */
-	__u32 pad;
 };
 
 /* A value of map `counts`, one for each CPU. */
@@ -407,6 +412,21 @@ struct count {
 	__u64 filtered; /* those that filters dropped in the kernel */
 	__u64 crowded; /* those whose request, connection or flow found no room among those that have not ended */
 	__u64 stale; /* those whose request or connection ended unseen */
+	__u64 over_budget; /* those that would have taken more of a ring than their user may have */
+};
+
+/* Why a record was lost, in loss_key.cause. */
+#define LOST_RING_FULL 0
+#define LOST_SAMPLED 1
+#define LOST_CROWDED 2
+#define LOST_STALE 3
+#define LOST_OVER_BUDGET 4
+
+/* A key of map `losses`, which counts lost records by owner. */
+struct loss_key {
+	__u64 owner;
+	__u32 kind;
+	__u32 cause;
 };
 
 #endif

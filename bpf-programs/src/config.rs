@@ -8,6 +8,7 @@ use model::{Problem, Pushdown, TracerName};
 use serde::{Deserialize, Serialize};
 
 use crate::tier::Choice;
+use crate::wire::Ring;
 
 /// Smallest and largest ring: a smaller one can't hold a record of the largest kind, a larger one is refused by the kernel.
 const RING_SIZES: (Size, Size) = (Size(64 << 10), Size(1 << 30));
@@ -66,13 +67,16 @@ pub struct EbpfConfig {
     /// Number of data rings of that size, among which the CPUs are divided. One ring keeps the order of all records;
     /// several reduce contention for the ring's lock on machines with many CPUs, and are read in order of time.
     pub data_rings: u32,
-    /// While a data ring is nearly full (7/8), keeps one record in N of the tracers in `sampled`, so that others find
+    /// While a data ring is more than half full, keeps one record in N of the tracers in `sampled`, so that others find
     /// room. Records left out are counted as lost, with that cause. 0: no sampling.
     pub sample: u32,
     /// Tracers to sample: those with floods of single events that `usage` sums up anyway.
     pub sampled: Vec<String>,
     /// Size of the ring for records of processes that start, execute a program or exit, which are kept apart from others.
     pub lifecycle_ring: Size,
+    /// Size of the ring for rare records that matter most (of `setuid`, `kill`, `ptrace`, `mount`, `module`, `bpf`, `memfd`),
+    /// so that a flood of others finds no room there.
+    pub security_ring: Size,
     /// Interval at which the agent polls for records when there are few. A lower value shows them sooner and costs more;
     /// a ring that fills up wakes the agent at once in any case.
     pub poll_interval: Period,
@@ -115,6 +119,7 @@ impl Default for EbpfConfig {
             sample: 64,
             sampled: vec!["open".to_owned()],
             lifecycle_ring: Size(4 << 20),
+            security_ring: Size(1 << 20),
             poll_interval: Period(Duration::from_millis(100)),
             usage_interval: Period(Duration::from_secs(5)),
             usage_map: 16384,
@@ -147,7 +152,12 @@ impl EbpfConfig {
             }
         };
         let (least, most) = RING_SIZES;
-        for (key, size) in [("data_ring", self.data_ring), ("lifecycle_ring", self.lifecycle_ring)] {
+        let rings = [
+            ("data_ring", self.data_ring),
+            ("lifecycle_ring", self.lifecycle_ring),
+            ("security_ring", self.security_ring),
+        ];
+        for (key, size) in rings {
             let fits = (least..=most).contains(&size);
             expect(fits, key, format!("{size} is out of range, expected {least} to {most}"));
         }
@@ -165,7 +175,7 @@ impl EbpfConfig {
         );
         for name in &self.sampled {
             let found = crate::catalog::tracers().find(|tracer| tracer.name == name);
-            let known = found.is_some_and(|tracer| !tracer.kind.is_lifecycle());
+            let known = found.is_some_and(|tracer| tracer.kind.ring() == Ring::Data);
             expect(known, "sampled", format!("{name:?} is no kernel tracer with records in a data ring"));
         }
         let spans = [

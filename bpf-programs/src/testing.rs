@@ -18,7 +18,7 @@ use crate::{syscalls, wire};
 pub use crate::{
     tracers::lifecycle::apply,
     wire::{
-        CgroupKey, Count, Header, Kind, ProcessKey, RuleField, RuleTest, Settings, Sweep, Tree,
+        CgroupKey, Count, Header, Kind, ProcessKey, Ring, RuleField, RuleTest, Settings, Sweep, Tree,
         wait_for_programs,
     },
 };

@@ -16,6 +16,7 @@ mod values;
 pub use barrier::wait_for_programs;
 pub(crate) use kind::Family;
 pub use kind::Kind;
+pub use kind::Ring;
 pub(crate) use kind::WireError;
 pub(crate) use ring::RingReader;
 pub(crate) use texts::{RawText, Texts, view};
@@ -29,6 +30,20 @@ pub(crate) const FLAG_TRACED: u32 = 1;
 pub(crate) const FLAG_URING: u32 = 2;
 /// Bit of [`Header::flags`]: the operation was a 32-bit program's call.
 pub(crate) const FLAG_COMPAT: u32 = 4;
+
+/// Bit of [`Header::owner`]: the number is a cgroup's, for processes of root.
+pub(crate) const OWNER_CGROUP: u64 = 1 << 63;
+
+/// Values of [`LossKey::cause`]: why a record did not get into its ring.
+pub(crate) const LOST_RING_FULL: u32 = 0;
+/// Sampling left it out.
+pub(crate) const LOST_SAMPLED: u32 = 1;
+/// There was no room in the map that remembers what has not ended.
+pub(crate) const LOST_CROWDED: u32 = 2;
+/// The end of what it is about was not seen.
+pub(crate) const LOST_STALE: u32 = 3;
+/// The owner's budget was used up.
+pub(crate) const LOST_OVER_BUDGET: u32 = 4;
 
 /// Value of [`ExecRecord::call`] if the exec succeeded and execveat was given the descriptor of a file or directory.
 pub(crate) const EXEC_BY_DESCRIPTOR: u32 = u32::MAX;
@@ -48,7 +63,7 @@ macro_rules! wire_structs {
     ($($(#[$doc:meta])* $vis:vis $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* })*) => {$(
         $(#[$doc])*
         #[repr(C)]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         $vis struct $name { $($(#[$field_doc])* pub $field: $kind,)* }
 
         impl $name {
@@ -115,6 +130,8 @@ wire_structs! {
         ns_pid: u32,
         /// Number of the cgroup's hierarchy; 0 is v2.
         hierarchy: u32,
+        /// Owner of the record, whose budgets it takes: a user id, or [`OWNER_CGROUP`] and the id of a cgroup.
+        owner: u64,
         /// Command name, ended by a NUL if shorter.
         comm: [u8; 16],
     }

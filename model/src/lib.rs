@@ -44,7 +44,7 @@ pub use process::{Lineage, ProcessInfo, ProcessTable, TableSize};
 pub use pushdown::Pushdown;
 pub use record::{CgroupId, Identity, Moment, Record};
 pub use schema::Tracking;
-pub use snapshot::{AccountSnapshot, CROWDED, LossPoint, Lost, SAMPLED, STALE, own_cause};
+pub use snapshot::{AccountSnapshot, CROWDED, LossPoint, Lost, OVER_BUDGET, SAMPLED, STALE, own_cause};
 pub use text::Text;
 pub use time::{BootClock, BootNs, WallTime};
 pub use units::{Period, Size};

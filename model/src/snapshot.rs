@@ -28,8 +28,8 @@ impl LossPoint {
     }
 }
 
-/// Cause of a gap made by sampling: while a ring is nearly full, only some records of a flood are let in.
-pub const SAMPLED: &str = "sampled: the ring was nearly full";
+/// Cause of a gap made by sampling: while a ring is more than half full, only some records of a flood are let in.
+pub const SAMPLED: &str = "sampled: the ring was more than half full";
 
 /// Cause of a loss: the map of what has not ended was full, or the user had his share of it.
 pub const CROWDED: &str = "a request, connection or flow could not be remembered until its end";
@@ -37,9 +37,12 @@ pub const CROWDED: &str = "a request, connection or flow could not be remembered
 /// Cause of a loss: what had begun ended while nobody watched, as when a tracer was off.
 pub const STALE: &str = "the end of a request or connection was not seen";
 
+/// Cause of a loss: the ring was more than half full, and the owner of the records had used up his budget.
+pub const OVER_BUDGET: &str = "their owner's records took more than their share of the ring";
+
 /// Returns the causes of losses in a ring that are reported apart from all others.
 pub fn own_cause(cause: &str) -> Option<&'static str> {
-    [SAMPLED, CROWDED, STALE].into_iter().find(|own| *own == cause)
+    [SAMPLED, CROWDED, STALE, OVER_BUDGET].into_iter().find(|own| *own == cause)
 }
 
 /// Numbers of lost records, by [`LossPoint`].

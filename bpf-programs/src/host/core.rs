@@ -1,7 +1,8 @@
-//! The host's work on records, without actors and without the kernel: reads both rings, updates the process table, builds
+//! The host's work on records, without actors and without the kernel: reads the rings, updates the process table, builds
 //! batches, and keeps each tracer's account up to date.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io;
 use std::sync::Arc;
 
 use actors::{Outbox, clock};
@@ -9,12 +10,13 @@ use model::{Accounts, BootNs, ExecId, Pinned, ProcessTable};
 
 use super::batch::RawBatch;
 use super::demux::{Demux, read};
+use super::lost_by_owner::LostByOwner;
 use super::tracer_channel::TracerChannel;
 use super::tracer_slot::TracerSlot;
 use crate::errors::AttachError;
-use crate::kernel::{Attached, Kernel, Ring};
+use crate::kernel::{Attached, Kernel};
 use crate::programs::Tracer;
-use crate::wire::{COUNT_LIFECYCLE, Header};
+use crate::wire::{COUNT_LIFECYCLE, Header, Ring};
 
 /// Lifecycle records read in one slice, before control messages are answered and accounts are updated.
 const LIFECYCLE_SLICE: usize = 8192;
@@ -28,8 +30,10 @@ const PRESSED_AT: u64 = 8;
 pub(super) struct PollResult {
     /// There may be more to read immediately.
     pub(super) more: bool,
-    /// A tracer's queue is full, so data stays in its ring.
+    /// A tracer's queue is full, so records stay in the rings, but for the lifecycle ring.
     pub(super) blocked: bool,
+    /// Lifecycle records stay in their ring, too, because too many wait for a queue.
+    pub(super) lifecycle_blocked: bool,
     /// A large part of a ring waits for the store.
     pub(super) held: bool,
 }
@@ -42,6 +46,8 @@ pub(super) struct Core {
     pub(super) last_poll: BootNs,
     known_lifecycle_lost: u64,
     known_filtered: u64,
+    known_kept_out: u64,
+    owners: LostByOwner,
     /// Lifecycle records were lost, so the process table has to be read again.
     stale: bool,
     last_read: BootNs,
@@ -67,12 +73,15 @@ impl Core {
         if let Some(pin) = pin_info.state.pin.clone() {
             accounts.set_pinned(Pinned { pin, adopted: pin_info.state.adopted });
         }
+        let owners = LostByOwner::begin(kernel.counters.as_ref());
         let mut core = Self {
             kernel,
             demux: Demux::new(table),
             last_poll,
             known_lifecycle_lost: 0,
             known_filtered: 0,
+            known_kept_out: 0,
+            owners,
             stale: false,
             last_read: BootNs(0),
             accounts,
@@ -174,7 +183,7 @@ impl Core {
         tracers.into_iter().for_each(|tracer| self.forget(tracer));
     }
 
-    /// Reads a slice of both rings, lifecycle first.
+    /// Reads a slice of each ring, lifecycle first.
     pub(super) fn poll(&mut self) -> PollResult {
         let Self { kernel, demux, accounts, kept, .. } = self;
         if !*kept {
@@ -184,23 +193,29 @@ impl Core {
         if accounts.is_store_down() {
             demux.channels().for_each(TracerChannel::stop_holding);
         }
-        let limit = if *kept { 0 } else { LIFECYCLE_SLICE };
-        kernel.mark();
-        let [lifecycle, data] = &mut kernel.rings;
-        read(lifecycle.as_mut(), demux, Ring::Lifecycle, limit);
-        let whole = lifecycle.is_at_mark();
-        // While a queue is full, records stay in the ring; the kernel counts those that no longer fit.
-        let blocked = demux.is_blocked();
-        let limit = if blocked || *kept || !whole { 0 } else { DATA_SLICE };
-        let data = read(data.as_mut(), demux, Ring::Data, limit);
-        let more = !*kept && (!whole || (data == DATA_SLICE && !blocked));
+        let mut more = false;
+        if !*kept {
+            kernel.mark();
+            for (ring, records) in Ring::ALL.into_iter().zip(&mut kernel.rings) {
+                let limit = if ring == Ring::Lifecycle { LIFECYCLE_SLICE } else { DATA_SLICE };
+                let count = read(records.as_mut(), demux, ring, limit);
+                let whole = ring != Ring::Lifecycle || records.is_at_mark();
+                more |= (!whole || count == limit) && !demux.is_blocked(ring);
+                // Other records need a process table that is as new as they are.
+                if !whole {
+                    break;
+                }
+            }
+        }
         if !more {
             demux.channels_mut().for_each(TracerChannel::flush);
         }
         self.kernel.rules.learn(&self.demux.table);
         let held = self.release();
         self.update_accounts();
-        PollResult { more, held, blocked: self.demux.is_blocked() }
+        let [lifecycle_blocked, blocked] =
+            [Ring::Lifecycle, Ring::Data].map(|ring| self.demux.is_blocked(ring));
+        PollResult { more, held, blocked, lifecycle_blocked }
     }
 
     /// Returns to the kernel the room of records that the store has committed. Asks the store to hurry, and returns true,
@@ -208,7 +223,7 @@ impl Core {
     fn release(&mut self) -> bool {
         let Self { kernel, demux, accounts, .. } = self;
         let mut pressed = false;
-        for ring in [Ring::Lifecycle, Ring::Data] {
+        for ring in Ring::ALL {
             let records = &mut kernel.rings[ring as usize];
             let cursor = records.cursor();
             let upto = demux.held_from(ring).unwrap_or(cursor);
@@ -225,12 +240,26 @@ impl Core {
         let now = clock::boot_ns();
         let span = (self.last_poll, now);
         self.last_poll = now;
-        for channel in self.demux.channels_mut() {
-            match self.kernel.counters.count(channel.tracer().kind as u32) {
-                Ok(count) => channel.count(count, span),
-                Err(cause) => {
+        let counters = self.kernel.counters.as_mut();
+        let counts: Vec<_> = self
+            .demux
+            .channels()
+            .map(|channel| {
+                let count = counters.count(channel.tracer().kind as u32);
+                let failed = |cause: &io::Error| {
                     tracing::error!(%cause, tracer = channel.tracer().name, "reading counters failed")
-                }
+                };
+                count.inspect_err(failed).ok()
+            })
+            .collect();
+        // After the counters: the kernel counts in the other order, so that every loss has its owner.
+        let kept_out = counts.iter().flatten().map(|count| count.kept_out()).sum();
+        if std::mem::replace(&mut self.known_kept_out, kept_out) != kept_out {
+            self.owners.refresh(counters);
+        }
+        for (channel, count) in self.demux.channels_mut().zip(counts) {
+            if let Some(count) = count {
+                channel.count(count, &mut self.owners, span);
             }
         }
         let lost =

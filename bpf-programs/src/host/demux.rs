@@ -4,10 +4,10 @@ use model::{OffsetRange, ProcessTable};
 
 use super::batch::InFlight;
 use super::tracer_channel::TracerChannel;
-use crate::kernel::{Records, Ring};
+use crate::kernel::Records;
 use crate::programs::Tracer;
 use crate::tracers::lifecycle;
-use crate::wire::{COUNT_SLOTS, Header};
+use crate::wire::{COUNT_SLOTS, Header, Ring};
 
 /// Records of one ring that are read before the room of earlier ones is returned to the kernel.
 const STRIDE: usize = 256;
@@ -49,9 +49,16 @@ impl Demux {
         self.channels[kind] = Some(channel);
     }
 
-    /// Returns whether no more data records are to be read: a tracer's queue is full, or all queues together hold too much.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.in_flight.bytes() > IN_FLIGHT || self.channels().any(TracerChannel::is_blocked)
+    /// Returns whether no more records of a ring are to be read, because a tracer's queue is full or all queues together hold
+    /// too much. Then they stay in the ring, and when it fills up, the kernel decides by user whose are lost. Lifecycle
+    /// records are read for longer than others, because the process table needs them.
+    pub(super) fn is_blocked(&self, ring: Ring) -> bool {
+        match ring {
+            Ring::Lifecycle => self.channels().any(TracerChannel::is_far_behind),
+            Ring::Security | Ring::Data => {
+                self.in_flight.bytes() > IN_FLIGHT || self.channels().any(TracerChannel::is_blocked)
+            }
+        }
     }
 
     pub(super) fn channels(&self) -> impl Iterator<Item = &TracerChannel> {
@@ -100,7 +107,7 @@ impl Demux {
 /// Reads up to `limit` records of a ring, returning room to the kernel on the way; returns how many were read.
 pub(super) fn read(records: &mut dyn Records, demux: &mut Demux, ring: Ring, limit: usize) -> usize {
     let mut count = 0;
-    while count < limit {
+    while count < limit && !demux.is_blocked(ring) {
         let visit = &mut |range, record: &[u8]| demux.take(ring, range, record);
         let some = records.drain(STRIDE.min(limit - count), visit);
         records.release(demux.held_from(ring).unwrap_or(records.cursor()));

@@ -1,4 +1,4 @@
-//! A fake kernel side for tests: two rings and counters that a test fills.
+//! A fake kernel side for tests: rings and counters that a test fills.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -11,19 +11,19 @@ use model::{OffsetRange, ProcessTable};
 
 use crate::errors::AttachError;
 use crate::kernel::{
-    Attached, Counters, FilterRules, Hooks, Kernel, LiveSettings, PinInfo, Records, Ring, SettingsMap,
+    Attached, Counters, FilterRules, Hooks, Kernel, LiveSettings, PinInfo, Records, SettingsMap,
 };
 use crate::ledger::Ledger;
 use crate::lowered::Lowered;
 use crate::programs::{Program, Tracer};
-use crate::wire::{Count, Settings};
+use crate::wire::{Count, LossKey, Ring, Settings};
 
 /// State of the fake.
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) rings: [VecDeque<Vec<u8>>; 2],
-    pub(super) cursors: [u64; 2],
-    pub(super) released: [u64; 2],
+    pub(super) rings: [VecDeque<Vec<u8>>; 3],
+    pub(super) cursors: [u64; 3],
+    pub(super) released: [u64; 3],
     pub(super) pin_info: PinInfo,
     pub(super) counts: BTreeMap<u32, Count>,
     pub(super) settings: Settings,
@@ -43,7 +43,7 @@ pub(super) fn kernel(fake: &Fake) -> Kernel {
     let ring = |ring| Box::new(FakeRing(fake.clone(), ring as usize)) as Box<dyn Records>;
     let pin_info = fake.lock().unwrap().pin_info.clone();
     Kernel {
-        rings: [Ring::Lifecycle, Ring::Data].map(ring),
+        rings: Ring::ALL.map(ring),
         counters: Box::new(fake.clone()),
         settings: LiveSettings::new(fake.clone(), Settings::default()),
         hooks: Box::new(fake.clone()),
@@ -103,6 +103,12 @@ impl Counters for Fake {
         assert!(!panic, "injected: panic while updating accounts");
         Ok(self.lock().unwrap().counts.get(&slot).copied().unwrap_or_default())
     }
+
+    fn losses(&self) -> io::Result<Vec<(LossKey, u64)>> {
+        Ok(Vec::new())
+    }
+
+    fn forget(&mut self, _: &LossKey) {}
 }
 
 impl SettingsMap for Fake {

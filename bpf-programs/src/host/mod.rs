@@ -34,6 +34,7 @@ mod batch;
 mod core;
 mod demux;
 mod handover;
+mod lost_by_owner;
 mod run;
 mod slots;
 mod state;

@@ -19,8 +19,9 @@ use super::core::{Core, PollResult};
 use super::handover::{Handover, Kept};
 use super::state::HostState;
 use crate::errors::AttachError;
-use crate::kernel::{Attached, Ring};
+use crate::kernel::Attached;
 use crate::programs::Tracer;
+use crate::wire::Ring;
 
 /// Wait before a full queue is tried again, and before a ring that is being drained is polled again.
 const SOON: Duration = Duration::from_millis(1);
@@ -62,7 +63,11 @@ struct Detaching {
 /// Next action after a poll.
 enum Next {
     GoOn,
-    Wait { time: Duration, for_data: bool },
+    /// Waits, but not for the lifecycle ring or not for the others if these are blocked.
+    Wait {
+        time: Duration,
+        blocked: [bool; 2],
+    },
     End,
 }
 
@@ -166,13 +171,13 @@ impl Shared {
             match next {
                 // Yields to control messages: a flood in the rings may never end.
                 Next::GoOn => tokio::task::yield_now().await,
-                Next::Wait { time, for_data } => self.wait(&wakers, time, for_data).await,
+                Next::Wait { time, blocked } => self.wait(&wakers, time, blocked).await,
                 Next::End => return Exit::Stopped,
             }
         }
     }
 
-    fn wakers(&self) -> io::Result<[AsyncFd<OwnedFd>; 2]> {
+    fn wakers(&self) -> io::Result<[AsyncFd<OwnedFd>; 3]> {
         let mut inner = self.inner.borrow_mut();
         let core = inner.core().ok_or_else(|| io::Error::other("no eBPF object"))?;
         #[expect(
@@ -181,14 +186,20 @@ impl Shared {
         )]
         let watch = |fd: OwnedFd| AsyncFd::with_interest(fd, Interest::READABLE);
         let waker = |ring: Ring| watch(core.kernel.rings[ring as usize].waker()?);
-        Ok([waker(Ring::Lifecycle)?, waker(Ring::Data)?])
+        Ok([waker(Ring::Lifecycle)?, waker(Ring::Security)?, waker(Ring::Data)?])
     }
 
-    async fn wait(&self, [lifecycle, data]: &[AsyncFd<OwnedFd>; 2], time: Duration, for_data: bool) {
+    async fn wait(
+        &self,
+        [lifecycle, security, data]: &[AsyncFd<OwnedFd>; 3],
+        time: Duration,
+        blocked: [bool; 2],
+    ) {
         tokio::select! {
-            Ok(mut ready) = lifecycle.readable() => ready.clear_ready(),
-            // While a queue is full, data stays in its ring, which is then always readable.
-            Ok(mut ready) = data.readable(), if for_data => ready.clear_ready(),
+            // While a queue is full, records stay in the rings, which are then always readable.
+            Ok(mut ready) = lifecycle.readable(), if !blocked[0] => ready.clear_ready(),
+            Ok(mut ready) = security.readable(), if !blocked[1] => ready.clear_ready(),
+            Ok(mut ready) = data.readable(), if !blocked[1] => ready.clear_ready(),
             () = self.ctx.woken() => {}
             () = clock::sleep(time) => {}
         }
@@ -219,7 +230,7 @@ impl Shared {
         }
         let soon = polled.blocked || polled.held || inner.stopping.is_some() || !inner.detaching.is_empty();
         let time = if soon { SOON } else { self.handover.interval().min(LONGEST_WAIT) };
-        Next::Wait { time, for_data: !polled.blocked }
+        Next::Wait { time, blocked: [polled.lifecycle_blocked, polled.blocked] }
     }
 
     fn answer_detached(&self, inner: &mut Inner, polled: PollResult) {

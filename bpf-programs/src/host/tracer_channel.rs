@@ -15,18 +15,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use actors::Outbox;
-use model::{BootNs, CROWDED, Checkpoint, LossPoint, OffsetRange, SAMPLED, STALE, SinkName};
+use model::{BootNs, Checkpoint, LossPoint, OffsetRange, SinkName};
 
 use super::batch::{BatchBuilder, InFlight, RawBatch};
+use super::lost_by_owner::LostByOwner;
 use super::tracer_slot::TracerSlot;
-use crate::kernel::Ring;
 use crate::programs::Tracer;
-use crate::wire::Count;
+use crate::wire::{Count, LOST_RING_FULL, Ring};
 
-/// Limit on the bytes that wait for room in one tracer's queue. Only lifecycle records accumulate here (the data ring is
-/// not read while anything waits): they must be read for the process table. A tracer that is behind by more than this
-/// loses them, and they are counted.
-pub(super) const MAX_PENDING: usize = 8 << 20;
+/// Limit on the bytes that wait for room in one tracer's queue. Only lifecycle records accumulate here (the other rings are
+/// not read while anything waits): they are read for the process table. When a tracer is behind by more than this, the
+/// lifecycle ring is not read either.
+pub(super) const MAX_PENDING: usize = 4 << 20;
 
 /// The host's end of one tracer: receives the tracer's records and passes them on in batches.
 pub(super) struct TracerChannel {
@@ -52,14 +52,10 @@ struct Totals {
     kernel: Count,
     /// Records read from the ring.
     taken: u64,
-    /// Records that never got into the ring, including `sampled`, `crowded` and `stale`.
+    /// Records that never got into the ring.
     lost: u64,
-    /// Records left out by sampling.
-    sampled: u64,
-    /// Records of requests, connections or flows for which there was no room.
-    crowded: u64,
-    /// Records of requests or connections whose end was not seen.
-    stale: u64,
+    /// Part of `lost`: those lost for the causes of [`Count::by_cause`].
+    by_cause: [u64; 4],
     /// Records dropped by filters in the kernel.
     filtered: u64,
     /// Records that never arrived and were counted as lost.
@@ -109,9 +105,8 @@ impl TracerChannel {
         // Records of these rings that this process counted before; those of an earlier agent are only in the kernel's
         // counter.
         let filtered = account.filtered_in_kernel();
-        let (sampled, crowded, stale) = (kernel.sampled, kernel.crowded, kernel.stale);
-        let totals =
-            Totals { base, taken, lost, sampled, crowded, stale, filtered, written_off, ..Totals::default() };
+        let by_cause = kernel.by_cause().map(|(count, ..)| count);
+        let totals = Totals { base, taken, lost, by_cause, filtered, written_off, ..Totals::default() };
         slot.note_out(base + totals.out());
         Self::with(slot, totals, begins_at)
     }
@@ -131,7 +126,7 @@ impl TracerChannel {
 
     /// Returns the position of the tracer's first record in `ring` that must stay there until the store has committed it.
     pub(super) fn held_from(&self, ring: Ring) -> Option<u64> {
-        if Ring::of(self.slot.tracer.kind) != ring {
+        if self.slot.tracer.kind.ring() != ring {
             return None;
         }
         let held = self.slot.account.held_from();
@@ -179,9 +174,6 @@ impl TracerChannel {
         if self.outbox.is_none() {
             let count = batch.claim.count();
             batch.claim.lose(count, "the tracer was detached");
-        } else if self.pending_bytes + batch.size() > MAX_PENDING {
-            let count = batch.claim.count();
-            batch.claim.lose(count, "the tracer's queue stayed full");
         } else {
             batch.weigh(&self.in_flight);
             self.pending_bytes += batch.size();
@@ -212,29 +204,32 @@ impl TracerChannel {
         self.pending_bytes = 0;
     }
 
+    /// Returns whether as much waits for room as may.
+    pub(super) fn is_far_behind(&self) -> bool {
+        self.pending_bytes > MAX_PENDING
+    }
+
     /// Returns whether a batch waits for room.
     pub(super) fn is_blocked(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Takes over the kernel's counters and counts what the ring lost during `span`.
-    pub(super) fn count(&mut self, kernel: Count, span: (BootNs, BootNs)) {
+    /// Takes over the kernel's counters and counts what did not get into the ring during `span`, by owner as far as `owners`
+    /// knows them.
+    pub(super) fn count(&mut self, kernel: Count, owners: &mut LostByOwner, span: (BootNs, BootNs)) {
         let kernel = kernel.since(self.totals.before);
         self.totals.kernel = kernel;
         self.report_seen();
-        let kept_out = kernel.kept_out().saturating_sub(self.totals.lost);
-        let sampled = kernel.sampled.saturating_sub(self.totals.sampled).min(kept_out);
-        let crowded = kernel.crowded.saturating_sub(self.totals.crowded).min(kept_out - sampled);
-        let stale = kernel.stale.saturating_sub(self.totals.stale).min(kept_out - sampled - crowded);
-        self.totals.lost += kept_out;
-        self.totals.sampled += sampled;
-        self.totals.crowded += crowded;
-        self.totals.stale += stale;
-        let full = kept_out - sampled - crowded - stale;
-        self.slot.account.lose(LossPoint::Ring, full, span, "the ring was full");
-        self.slot.account.lose(LossPoint::Ring, sampled, span, SAMPLED);
-        self.slot.account.lose(LossPoint::Ring, crowded, span, CROWDED);
-        self.slot.account.lose(LossPoint::Ring, stale, span, STALE);
+        let mut rest = kernel.kept_out().saturating_sub(self.totals.lost);
+        self.totals.lost += rest;
+        for (cause, known) in kernel.by_cause().into_iter().zip(&mut self.totals.by_cause) {
+            let (count, number, text) = cause;
+            let lost = count.saturating_sub(*known).min(rest);
+            *known += lost;
+            rest -= lost;
+            lose(&self.slot, owners, lost, number, span, text);
+        }
+        lose(&self.slot, owners, rest, LOST_RING_FULL, span, "the ring was full");
         let filtered = kernel.filtered.saturating_sub(self.totals.filtered);
         self.totals.filtered += filtered;
         self.slot.account.filter_in_kernel(filtered);
@@ -271,4 +266,23 @@ impl TracerChannel {
         self.slot.account.set_seen(self.seen());
         self.slot.note_out(self.totals.base + self.totals.out());
     }
+}
+
+/// Counts records that did not get into their ring, those of each known owner apart.
+fn lose(
+    slot: &TracerSlot,
+    owners: &mut LostByOwner,
+    count: u64,
+    number: u32,
+    span: (BootNs, BootNs),
+    cause: &str,
+) {
+    let mut rest = count;
+    if count > 0 {
+        for (owner, part) in owners.take(slot.tracer.kind as u32, number, count) {
+            rest -= part;
+            slot.account.lose_of(owner, LossPoint::Ring, part, span, cause);
+        }
+    }
+    slot.account.lose(LossPoint::Ring, rest, span, cause);
 }

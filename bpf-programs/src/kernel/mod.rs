@@ -2,7 +2,7 @@
 //! the host holds it.
 //!
 //! ```text
-//!  rings     lifecycle and data: records in the order in which they were written
+//!  rings     lifecycle, security and data: records in the order in which they were written
 //!  counters  map counts: events seen, lost, sampled and filtered
 //!  settings  map settings: tracers enabled, users recorded, rules in force
 //!  hooks     programs and their links
@@ -20,7 +20,7 @@ use actors::clock;
 use model::ProcessTable;
 use model::pushdown::Split;
 
-pub(crate) use parts::{Attached, Counters, FilterRules, Hooks, Records, Ring, SettingsMap};
+pub(crate) use parts::{Attached, Counters, FilterRules, Hooks, Records, SettingsMap};
 pub(crate) use pin::{Missing, PinInfo, PinState};
 pub(crate) use settings::LiveSettings;
 
@@ -33,8 +33,8 @@ use crate::wire;
 
 /// The kernel side, by parts. Dropping it detaches everything that is not pinned.
 pub(crate) struct Kernel {
-    /// The rings by number, see [`Ring`].
-    pub(crate) rings: [Box<dyn Records>; 2],
+    /// The rings by number, see [`wire::Ring`].
+    pub(crate) rings: [Box<dyn Records>; 3],
     pub(crate) counters: Box<dyn Counters>,
     pub(crate) settings: LiveSettings,
     pub(crate) hooks: Box<dyn Hooks>,
@@ -93,12 +93,13 @@ impl Kernel {
         Ok(count)
     }
 
-    /// Moves the read limits of both rings to their current ends, if everything below the lifecycle ring's limit has been
-    /// read. The data ring is first, so that every lifecycle record written before a data record is also read before it.
+    /// Moves the read limits of all rings to their current ends, if everything below the lifecycle ring's limit has been
+    /// read. The lifecycle ring is last, so that every lifecycle record written before another record is also read before
+    /// it.
     pub(crate) fn mark(&mut self) {
-        let [lifecycle, data] = &mut self.rings;
+        let [lifecycle, others @ ..] = &mut self.rings;
         if lifecycle.is_at_mark() {
-            data.mark();
+            others.iter_mut().for_each(|ring| ring.mark());
             lifecycle.mark();
         }
     }

@@ -12,24 +12,7 @@ use serde::Serialize;
 use crate::errors::AttachError;
 use crate::lowered::Lowered;
 use crate::programs::{Program, Tracer};
-use crate::wire::{Count, Kind, Settings};
-
-/// The two kinds of ring buffers through which records leave the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ring {
-    /// Records of processes that start, execute a program, move or exit. Always read first, and never filled up by floods
-    /// of file events.
-    Lifecycle,
-    /// All other records.
-    Data,
-}
-
-impl Ring {
-    /// Returns the ring that carries records of a kind.
-    pub(crate) fn of(kind: Kind) -> Self {
-        if kind.is_lifecycle() { Self::Lifecycle } else { Self::Data }
-    }
-}
+use crate::wire::{Count, LossKey, Settings};
 
 /// The hooks a tracer was attached to, and what it can't do without the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -44,7 +27,7 @@ pub(crate) struct Attached {
     pub unseen: Vec<String>,
 }
 
-/// The records in one of the two rings.
+/// The records in one of the rings.
 pub(crate) trait Records: Send {
     /// Reads up to `limit` records and returns how many there were. They stay in the ring until released.
     fn drain(&mut self, limit: usize, visit: &mut dyn FnMut(OffsetRange, &[u8])) -> usize;
@@ -68,10 +51,16 @@ pub(crate) trait Records: Send {
     fn waker(&self) -> io::Result<OwnedFd>;
 }
 
-/// The counters of events, in map `counts`.
+/// The counters of events, in maps `counts` and `losses`.
 pub(crate) trait Counters: Send {
     /// Reads the counters in one slot, summed over all CPUs.
     fn count(&self, slot: u32) -> io::Result<Count>;
+
+    /// Reads all entries of map `losses`.
+    fn losses(&self) -> io::Result<Vec<(LossKey, u64)>>;
+
+    /// Removes an entry of map `losses`.
+    fn forget(&mut self, key: &LossKey);
 }
 
 /// The map `settings`, which programs read.

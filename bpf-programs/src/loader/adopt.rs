@@ -27,7 +27,7 @@ use crate::catalog::{object, tracers};
 use crate::config::EbpfConfig;
 use crate::errors::PinError;
 use crate::kernel::{Missing, PinInfo, PinState};
-use crate::wire::{Count, Header, Kind, Mark, RingReader};
+use crate::wire::{Count, Header, Kind, Mark, Ring, RingReader};
 
 /// Facts needed for pinning besides the configuration.
 #[derive(Clone, Debug)]
@@ -68,8 +68,8 @@ impl Pinning {
             made_ns: clock::boot_ns().0,
             data_size: ring_size(config.data_ring),
             lifecycle_size: ring_size(config.lifecycle_ring),
+            security_size: ring_size(config.security_ring),
             complete: 1,
-            pad: 0,
         }
     }
 }
@@ -162,10 +162,11 @@ fn verify(pins: &Pins, mark: Option<Mark>, config: &EbpfConfig, pinning: &Pinnin
     expect(found.object == ours.object, "they belong to another version of the kernel programs")?;
     expect(found.store == ours.store, "their records went to another store, or under another collector id")?;
     expect(found.names == ours.names, "tracers were stored under other names")?;
-    let sizes = (found.data_size, found.lifecycle_size) == (ours.data_size, ours.lifecycle_size);
-    expect(sizes, "the sizes of the rings differ")?;
+    let sizes = |mark: &Mark| Ring::ALL.map(|ring| map_of(ring, mark).1);
+    expect(sizes(&found) == sizes(&ours), "the sizes of the rings differ")?;
     for (kind, point) in pinning.points(found.pin) {
-        let (name, size) = ring_of(kind, &found);
+        let Ok(kind) = Kind::try_from(kind) else { continue };
+        let (name, size) = map_of(kind.ring(), &found);
         let end = reader(pins, name, size).map(|reader| reader.produced());
         expect(
             end.is_some_and(|end| point.checkpoint.position <= end),
@@ -175,11 +176,12 @@ fn verify(pins: &Pins, mark: Option<Mark>, config: &EbpfConfig, pinning: &Pinnin
     Ok(found)
 }
 
-fn ring_of(kind: u32, mark: &Mark) -> (&'static str, u32) {
-    if Kind::try_from(kind).is_ok_and(Kind::is_lifecycle) {
-        ("lifecycle", mark.lifecycle_size)
-    } else {
-        ("data", mark.data_size)
+/// Returns the name and the size of a ring's map.
+fn map_of(ring: Ring, mark: &Mark) -> (&'static str, u32) {
+    match ring {
+        Ring::Lifecycle => ("lifecycle", mark.lifecycle_size),
+        Ring::Security => ("security", mark.security_size),
+        Ring::Data => ("data", mark.data_size),
     }
 }
 
@@ -216,10 +218,10 @@ fn count(pins: &Pins, kind: u32) -> Option<Count> {
     Some(Count::sum(&counts.get(&kind, 0).ok()?))
 }
 
-/// Counts the tracers' records in both rings, by kind.
+/// Counts the tracers' records in all rings, by kind.
 fn unread(pins: &Pins, mark: &Mark) -> BTreeMap<u32, u64> {
     let mut counts = BTreeMap::new();
-    for (name, size) in [("lifecycle", mark.lifecycle_size), ("data", mark.data_size)] {
+    for (name, size) in Ring::ALL.map(|ring| map_of(ring, mark)) {
         let Some(mut reader) = reader(pins, name, size) else { continue };
         while let Some((_, record)) = reader.next() {
             match Header::parse(record) {

@@ -19,6 +19,7 @@ use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::{Stage, Syscall};
 use crate::tier::Tier;
 use crate::trampoline::{Functions, Part};
+use crate::wire::Ring;
 
 /// The object's programs. Dropping it detaches those without a pinned link.
 pub(crate) struct Programs {
@@ -219,5 +220,5 @@ pub(super) fn programs_of(wanted: &[&'static Tracer]) -> impl Iterator<Item = &'
 
 /// Returns whether the tracer's programs feed the process table and stay attached even if the tracer is disabled.
 fn keeps_table(tracer: &Tracer) -> bool {
-    tracer.kind.is_lifecycle()
+    tracer.kind.ring() == Ring::Lifecycle
 }

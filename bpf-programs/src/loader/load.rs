@@ -6,14 +6,14 @@
 use std::path::PathBuf;
 
 use aya::EbpfLoader;
-use aya::maps::{Array, MapData, PerCpuArray};
+use aya::maps::{Array, MapData};
 
 use super::hooks::Programs;
-use super::maps::{map, ring, tables};
+use super::maps::{CounterMaps, map, ring, tables};
 use super::pins::Pins;
 use super::rings::{self, MergedRings};
 use super::rule_maps::RuleMaps;
-use super::sizes::{self, kernel_types, ring_size, settings};
+use super::sizes::{self, kernel_types, settings};
 use super::table::Table;
 use crate::cast;
 use crate::catalog::{OBJECT, object};
@@ -25,13 +25,14 @@ use crate::ledger::Ledger;
 use crate::programs::Tracer;
 use crate::syscalls;
 use crate::tier::{Choice, Tier};
-use crate::wire::{Count, Settings};
+use crate::wire::Settings;
 
 /// The parts of the kernel side as loaded, with their own types.
 pub(crate) struct Loaded {
     pub(super) lifecycle: MergedRings,
+    security: MergedRings,
     pub(super) data: MergedRings,
-    pub(crate) counters: PerCpuArray<MapData, Count>,
+    pub(crate) counters: CounterMaps,
     pub(super) settings: LiveSettings,
     pub(super) rules: RuleMaps,
     ledger: Ledger,
@@ -104,7 +105,6 @@ impl Loaded {
         if !missing.is_empty() {
             return Err(LoadError::NotAllowed { missing, source: None });
         }
-        let (data_size, lifecycle_size) = (ring_size(config.data_ring), ring_size(config.lifecycle_ring));
         let btf = kernel_types()?;
         let (object, has_cast) = cast::resolve(object(tier), &btf);
         let mut loader = EbpfLoader::new();
@@ -124,14 +124,16 @@ impl Loaded {
             pins.pin_maps(&ebpf)?;
         }
         let names = &rings::NAMES[..used as usize];
-        let data = names.iter().map(|name| ring(&ebpf, name, data_size)).collect::<Result<_, _>>()?;
+        let data = names.iter().map(|name| ring(&ebpf, name, config.data_ring)).collect::<Result<_, _>>()?;
+        let one = |name, size| Ok::<_, LoadError>(MergedRings::new(vec![ring(&ebpf, name, size)?]));
         let mut kernel = Self {
-            lifecycle: MergedRings::new(vec![ring(&ebpf, "lifecycle", lifecycle_size)?]),
+            lifecycle: one("lifecycle", config.lifecycle_ring)?,
+            security: one("security", config.security_ring)?,
             data: MergedRings::new(data),
-            counters: map(&mut ebpf, "counts")?,
+            counters: CounterMaps::new(&mut ebpf)?,
             settings: LiveSettings::new(
                 map::<Array<MapData, Settings>>(&mut ebpf, "settings")?,
-                settings(config, used, data_size, lifecycle_size),
+                settings(config, used),
             ),
             rules: RuleMaps::new(&mut ebpf)?,
             ledger: Ledger::new(config.usage_interval.0.as_nanos() as u64),
@@ -149,7 +151,7 @@ impl Loaded {
     pub(crate) fn into_kernel(mut self) -> Kernel {
         Kernel {
             lacks: self.hooks.attach_lifecycle(),
-            rings: [Box::new(self.lifecycle), Box::new(self.data)],
+            rings: [Box::new(self.lifecycle), Box::new(self.security), Box::new(self.data)],
             counters: Box::new(self.counters),
             settings: self.settings,
             hooks: Box::new(self.hooks),

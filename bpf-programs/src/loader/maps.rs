@@ -4,14 +4,15 @@ use std::io;
 use std::os::fd::AsFd as _;
 
 use aya::Ebpf;
-use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, ProgramArray};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray};
+use model::units::Size;
 
-use super::sizes::page_size;
+use super::sizes::{page_size, ring_size};
 use crate::errors::LoadError;
 use crate::kernel::{Counters, SettingsMap};
 use crate::tier::Tier;
 use crate::trampoline::TABLES;
-use crate::wire::{Count, RingReader, Settings};
+use crate::wire::{Count, LossKey, RingReader, Settings};
 
 pub(super) fn tables(ebpf: &mut Ebpf, tier: Tier) -> Result<Vec<ProgramArray<MapData>>, LoadError> {
     let count = if tier == Tier::Trampoline { TABLES.len() } else { 1 };
@@ -27,17 +28,38 @@ pub(super) fn map<T: TryFrom<Map, Error = MapError>>(
 }
 
 /// Opens a reader for a ring. The object keeps the map, whose descriptor is needed to load programs.
-pub(super) fn ring(ebpf: &Ebpf, name: &'static str, size: u32) -> Result<RingReader, LoadError> {
+pub(super) fn ring(ebpf: &Ebpf, name: &'static str, size: Size) -> Result<RingReader, LoadError> {
     let Some(Map::RingBuf(map)) = ebpf.map(name) else { return Err(LoadError::NoMap { map: name }) };
     let failed = |source| LoadError::Ring { map: name, source };
     let fd = map.fd().as_fd().try_clone_to_owned().map_err(failed)?;
-    RingReader::open(fd, size, page_size()).map_err(failed)
+    RingReader::open(fd, ring_size(size), page_size()).map_err(failed)
 }
 
-impl Counters for PerCpuArray<MapData, Count> {
+/// Maps `counts` and `losses`.
+pub(crate) struct CounterMaps {
+    counts: PerCpuArray<MapData, Count>,
+    losses: HashMap<MapData, LossKey, u64>,
+}
+
+impl CounterMaps {
+    pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
+        Ok(Self { counts: map(ebpf, "counts")?, losses: map(ebpf, "losses")? })
+    }
+}
+
+impl Counters for CounterMaps {
     fn count(&self, slot: u32) -> io::Result<Count> {
-        let cpus = self.get(&slot, 0).map_err(io::Error::other)?;
+        let cpus = self.counts.get(&slot, 0).map_err(io::Error::other)?;
         Ok(Count::sum(&cpus))
+    }
+
+    fn losses(&self) -> io::Result<Vec<(LossKey, u64)>> {
+        self.losses.iter().map(|entry| entry.map_err(io::Error::other)).collect()
+    }
+
+    fn forget(&mut self, key: &LossKey) {
+        // An error means that it is gone already.
+        let _ = self.losses.remove(key);
     }
 }
 

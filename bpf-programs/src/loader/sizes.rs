@@ -26,24 +26,20 @@ pub(super) fn set(loader: &mut EbpfLoader<'_>, config: &EbpfConfig, used: u32) {
         loader.map_max_entries(name, size);
     }
     loader.map_max_entries("lifecycle", ring_size(config.lifecycle_ring));
+    loader.map_max_entries("security", ring_size(config.security_ring));
     for name in ["usage_0", "usage_1", "usage_fds"] {
         loader.map_max_entries(name, config.usage_map);
     }
 }
 
 /// Returns the initial settings of the kernel side.
-pub(super) fn settings(
-    config: &EbpfConfig,
-    data_rings: u32,
-    data_size: u32,
-    lifecycle_size: u32,
-) -> Settings {
-    let wake_at = |size: u32| size / WAKE_AT as u32;
+pub(super) fn settings(config: &EbpfConfig, data_rings: u32) -> Settings {
+    let wake_at = |size| ring_size(size) / WAKE_AT as u32;
     let mut settings = Settings {
-        data_wakeup: wake_at(data_size),
-        lifecycle_wakeup: wake_at(lifecycle_size),
+        data_wakeup: wake_at(config.data_ring),
+        lifecycle_wakeup: wake_at(config.lifecycle_ring),
+        security_wakeup: wake_at(config.security_ring),
         agent_tgid: std::process::id(),
-        sample_at: data_size / 8 * 7,
         data_rings,
         cpus_a_ring: facts::possible_cpus().div_ceil(data_rings),
         end_within_ms: u32::try_from(config.end_within.0.as_millis()).unwrap_or(u32::MAX),

@@ -31,6 +31,22 @@ impl Family {
     }
 }
 
+/// The ring buffers through which records leave the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ring {
+    /// Records of processes that start, execute a program, move or exit. Always read first.
+    Lifecycle,
+    /// Rare records that matter most: calls that act on credentials, processes, mounts or the kernel.
+    Security,
+    /// All other records.
+    Data,
+}
+
+impl Ring {
+    /// All rings, in the order in which they are read.
+    pub(crate) const ALL: [Self; 3] = [Self::Lifecycle, Self::Security, Self::Data];
+}
+
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $number:literal in $family:ident $(from $tracer:ident)?;)*) => {
         /// Kind of a record, with its number in `kinds.in`.
@@ -68,9 +84,14 @@ macro_rules! kinds {
 include!("kinds.in");
 
 impl Kind {
-    /// Returns whether records of this kind use the lifecycle ring.
-    pub(crate) fn is_lifecycle(self) -> bool {
-        matches!(self.family(), Family::Exec | Family::Clone | Family::Exit | Family::Process)
+    /// Returns the ring that carries records of this kind.
+    pub fn ring(self) -> Ring {
+        match self.family() {
+            Family::Exec | Family::Clone | Family::Exit | Family::Process => Ring::Lifecycle,
+            Family::Act => Ring::Security,
+            Family::Fs if self == Self::Mount => Ring::Security,
+            Family::Open | Family::Socket | Family::Dns | Family::Fs | Family::Usage => Ring::Data,
+        }
     }
 }
 

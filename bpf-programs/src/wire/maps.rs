@@ -18,14 +18,20 @@ wire_structs! {
     pub Settings {
         /// Bit n: the tracer of kind n emits.
         enabled: u64,
+        /// Bit n: records of kind n go into the security ring.
+        security: u64,
         /// Bytes in the data ring that wake the agent.
         data_wakeup: u32,
         /// The same for the lifecycle ring.
         lifecycle_wakeup: u32,
+        /// The same for the security ring.
+        security_wakeup: u32,
         /// Number of `uids` in use; with 0 all users are traced.
         uid_count: u32,
         /// Effective user ids that are traced.
         uids: [u32; MAX_UIDS],
+        /// A flow of datagrams ends after this many milliseconds without one.
+        flow_idle_ms: u32,
         /// Process id of the agent in its own pid namespace, until it has read the task iterator; else 0.
         agent_tgid: u32,
         /// Start of the last process that read the task iterator, which is the agent, in nanoseconds since boot.
@@ -34,10 +40,8 @@ wire_structs! {
         reader_tgid: u32,
         /// N: one record in N of `sampled` tracers is kept; 0: all are, as long as there is room.
         sample: u32,
-        /// Bit n: the tracer of kind n is sampled while a data ring is fuller than `sample_at`.
+        /// Bit n: the tracer of kind n is sampled while a data ring is more than half full.
         sampled: u64,
-        /// Fill level of a data ring, in bytes, above which sampling begins.
-        sample_at: u32,
         /// Number of data rings in use; 0 means 1.
         data_rings: u32,
         /// Number of CPUs that share one ring.
@@ -46,8 +50,6 @@ wire_structs! {
         usage_side: u32,
         /// File types recorded in the ledger, see `crate::config::UsageFiles::bit`.
         usage_files: u32,
-        /// A flow of datagrams ends after this many milliseconds without one.
-        flow_idle_ms: u32,
         /// Requests and connections that are older may be forgotten if their end will not be seen.
         end_within_ms: u32,
         /// Number of entries for which each of the ledger's buffers has room.
@@ -75,9 +77,10 @@ wire_structs! {
         data_size: u32,
         /// Size of the lifecycle ring in bytes.
         lifecycle_size: u32,
+        /// Size of the security ring in bytes.
+        security_size: u32,
         /// Not 0 once everything is pinned; written last.
         complete: u32,
-        pad: u32,
     }
 
     /// Value of map `counts`, which has one for each CPU: counters of one kind of record.
@@ -95,5 +98,17 @@ wire_structs! {
         crowded: u64,
         /// Seen events whose request or connection ended unseen.
         stale: u64,
+        /// Seen events that would have taken more of a ring than their user's budget.
+        over_budget: u64,
+    }
+
+    /// A key of map `losses`, which counts lost records by owner.
+    pub(crate) LossKey {
+        /// As in the header.
+        owner: u64,
+        /// Kind of the records.
+        kind: u32,
+        /// Cause of the loss: `LOST_*`.
+        cause: u32,
     }
 }

@@ -1,10 +1,10 @@
 //! Conversions of the structs exchanged with the kernel to and from the types of the data model.
 
-use model::{BootNs, CgroupId, File, Identity, Layer, RealFile, Text};
+use model::{BootNs, CROWDED, CgroupId, File, Identity, Layer, OVER_BUDGET, RealFile, SAMPLED, STALE, Text};
 
 use super::{
-    Count, FLAG_COMPAT, FLAG_TRACED, FLAG_URING, FileId, Header, Kind, LAYER_LOWER, LAYER_UPPER, MAX_UIDS,
-    Settings, WireError, read,
+    Count, FLAG_COMPAT, FLAG_TRACED, FLAG_URING, FileId, Header, Kind, LAYER_LOWER, LAYER_UPPER,
+    LOST_CROWDED, LOST_OVER_BUDGET, LOST_SAMPLED, LOST_STALE, MAX_UIDS, Ring, Settings, WireError, read,
 };
 
 impl Default for Settings {
@@ -14,14 +14,18 @@ impl Default for Settings {
             enabled: 0,
             data_wakeup: 2 << 20,
             lifecycle_wakeup: 512 << 10,
+            security_wakeup: 256 << 10,
             uid_count: 0,
             uids: [0; MAX_UIDS],
+            security: Kind::ALL
+                .iter()
+                .filter(|kind| kind.ring() == Ring::Security)
+                .fold(0, |bits, kind| bits | 1 << *kind as u32),
             agent_tgid: 0,
             reader_start_ns: 0,
             reader_tgid: 0,
             sample: 0,
             sampled: 0,
-            sample_at: 7 << 20,
             data_rings: 1,
             cpus_a_ring: u32::MAX,
             usage_side: 0,
@@ -46,7 +50,18 @@ impl Count {
             filtered: sum(|cpu| cpu.filtered),
             crowded: sum(|cpu| cpu.crowded),
             stale: sum(|cpu| cpu.stale),
+            over_budget: sum(|cpu| cpu.over_budget),
         }
+    }
+
+    /// Returns the records that never got into the ring though it had room: number, cause as in map `losses`, and as text.
+    pub(crate) fn by_cause(self) -> [(u64, u32, &'static str); 4] {
+        [
+            (self.sampled, LOST_SAMPLED, SAMPLED),
+            (self.crowded, LOST_CROWDED, CROWDED),
+            (self.stale, LOST_STALE, STALE),
+            (self.over_budget, LOST_OVER_BUDGET, OVER_BUDGET),
+        ]
     }
 
     /// Returns the counts since `before`.
@@ -58,12 +73,13 @@ impl Count {
             filtered: self.filtered.saturating_sub(before.filtered),
             crowded: self.crowded.saturating_sub(before.crowded),
             stale: self.stale.saturating_sub(before.stale),
+            over_budget: self.over_budget.saturating_sub(before.over_budget),
         }
     }
 
     /// Returns the records that never got into the ring.
     pub(crate) fn kept_out(self) -> u64 {
-        self.lost + self.sampled + self.crowded + self.stale
+        self.lost + self.sampled + self.crowded + self.stale + self.over_budget
     }
 }
 
@@ -98,7 +114,7 @@ impl Settings {
         self.enabled = if on { self.enabled | bit } else { self.enabled & !bit };
     }
 
-    /// Sets sampling: while a ring is nearly full, one record in `sample` of these kinds is kept; with 0, every record for
+    /// Sets sampling: while a ring is more than half full, one record in `sample` of these kinds is kept; with 0, every record for
     /// which there is room.
     pub(crate) fn set_sampling(&mut self, sample: u32, kinds: impl Iterator<Item = Kind>) {
         self.sample = sample;

@@ -43,6 +43,7 @@ pub fn tier() -> Tier {
 pub struct Kernel {
     object: testing::Kernel,
     lifecycle: RingBuf<MapData>,
+    security: RingBuf<MapData>,
     data: RingBuf<MapData>,
     /// The second data ring, used if `settings.data_rings` says so.
     second: RingBuf<MapData>,
@@ -72,6 +73,7 @@ impl Kernel {
         let object = testing::Kernel::load(&config, tier, &wanted).map_err(anyhow::Error::from_boxed)?;
         let mut kernel = Self {
             lifecycle: map(&object, "lifecycle")?,
+            security: map(&object, "security")?,
             data: map(&object, "data")?,
             second: map(&object, "data_1")?,
             settings: map(&object, "settings")?,
@@ -89,8 +91,13 @@ impl Kernel {
 
     /// Enables all tracers, with the settings changed by `change`.
     pub fn set(&mut self, change: impl FnOnce(&mut Settings)) -> anyhow::Result<()> {
-        let mut settings =
-            Settings { data_wakeup: 1, lifecycle_wakeup: 1, usage_files: FILES, ..Settings::default() };
+        let mut settings = Settings {
+            data_wakeup: 1,
+            lifecycle_wakeup: 1,
+            security_wakeup: 1,
+            usage_files: FILES,
+            ..Settings::default()
+        };
         settings.enabled = tracers().fold(0, |bits, tracer| bits | 1 << tracer.kind as u32);
         change(&mut settings);
         Ok(self.settings.set(0, settings, 0)?)
@@ -125,6 +132,7 @@ impl Kernel {
             filtered: since(|count| count.filtered),
             crowded: since(|count| count.crowded),
             stale: since(|count| count.stale),
+            over_budget: since(|count| count.over_budget),
         })
     }
 
@@ -142,11 +150,14 @@ impl Kernel {
         taken
     }
 
-    /// Takes all records of the rings; returns their number by ring.
+    /// Takes all records of the rings; returns the numbers of those in the lifecycle ring and in the data ring.
     pub fn drain(&mut self) -> (u64, u64) {
         let mut taken = (0, 0);
         while let Some(bytes) = self.lifecycle.next() {
             taken.0 += 1;
+            keep(&mut self.records, &bytes);
+        }
+        while let Some(bytes) = self.security.next() {
             keep(&mut self.records, &bytes);
         }
         while let Some(bytes) = self.data.next() {
@@ -168,6 +179,7 @@ impl Kernel {
             ensure!(clock::now() < end, "{} records of {pid} {kind:?}, not {count}", found.len());
             let mut rings = [
                 PollFd::new(self.lifecycle.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.security.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.data.as_fd(), PollFlags::POLLIN),
             ];
             nix::poll::poll(&mut rings, PollTimeout::from(50u8))?;

@@ -9,23 +9,23 @@ int close_state(__u64 *ctx)
 	int before = ctx[1], after = ctx[2];
 	struct begun *begun;
 	struct scratch *s;
-	__u64 payer;
+	__u64 owner;
 
 	if (after != TCP_CLOSE)
 		return 0;
 	begun = bpf_map_lookup_elem(&connections, &sock);
 	if (!begun)
 		return 0;
-	payer = begun->payer;
+	owner = begun->owner;
 	if (!is_of(sock, &begun->record)) {
-		if (forget_connection(sock, payer))
-			count_stale(KIND_CLOSE);
+		if (forget_connection(sock, owner))
+			count_stale(owner, KIND_CLOSE);
 		return 0;
 	}
 	s = take_scratch();
 	if (s)
 		*(struct sock_record *)s->record = begun->record;
-	if (!forget_connection(sock, payer)) {
+	if (!forget_connection(sock, owner)) {
 		/* Emitted by the program that remembered the connection. */
 	} else if (s) {
 		emit_close(s, sock, before);

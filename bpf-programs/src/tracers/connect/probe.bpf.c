@@ -22,9 +22,9 @@ struct {
 	__type(value, struct begun);
 } connecting SEC(".maps");
 
-static __always_inline bool forget_connecting(__u64 sock, __u64 payer)
+static __always_inline bool forget_connecting(__u64 sock, __u64 owner)
 {
-	return DELETE_ENTRY(connecting, IN_CONNECTING, &sock, payer);
+	return DELETE_ENTRY(connecting, IN_CONNECTING, &sock, owner);
 }
 
 /* The record that is lost if the outcome is not seen: of the connect, or only of the connection's end. */
@@ -43,10 +43,11 @@ static __always_inline bool is_waiting(__u64 sock, struct sock_record *r)
 static long sweep_attempt(__attribute__((unused)) void *map, __u64 *sock, struct begun *of, __u64 *before)
 {
 	__u32 kind = awaited(&of->record);
+	__u64 owner = of->owner;
 
 	if (of->record.header.time_ns < *before && !is_waiting(*sock, &of->record) &&
-	    forget_connecting(*sock, of->payer))
-		count_stale(kind);
+	    forget_connecting(*sock, owner))
+		count_stale(owner, kind);
 	return 0;
 }
 
@@ -84,13 +85,13 @@ static __always_inline void wait_for_outcome(struct scratch *s, __u64 sock)
 	struct sock_record *r = (struct sock_record *)s->record;
 	__u8 state;
 
-	if (!PUT_ENTRY(connecting, IN_CONNECTING, CONNECTING, &sock, &s->kept.payer, s->kept.payer,
+	if (!PUT_ENTRY(connecting, IN_CONNECTING, CONNECTING, &sock, &s->kept.owner, s->kept.owner,
 		       !is_of(sock, &old->record), awaited(&old->record)))
-		return count_crowded(awaited(r));
+		return count_crowded(s->kept.owner, awaited(r));
 	state = state_of(sock);
 	if (state == TCP_SYN_SENT || state == TCP_SYN_RECV)
 		return;
-	if (!forget_connecting(sock, s->kept.payer))
+	if (!forget_connecting(sock, s->kept.owner))
 		return;
 	r->ret = outcome(sock, state == TCP_CLOSE ? TCP_CLOSE : TCP_ESTABLISHED);
 	decided(s, sock);
@@ -192,21 +193,21 @@ static __always_inline void emit_outcome(__u64 sock, int after)
 	struct begun *pending = bpf_map_lookup_elem(&connecting, &sock);
 	struct sock_record *r;
 	struct scratch *s;
-	__u64 payer;
+	__u64 owner;
 	__u32 kind;
 
 	if (!pending)
 		return;
-	payer = pending->payer;
+	owner = pending->owner;
 	kind = awaited(&pending->record);
 	if (!is_of(sock, &pending->record)) {
-		if (forget_connecting(sock, payer))
-			count_stale(kind);
+		if (forget_connecting(sock, owner))
+			count_stale(owner, kind);
 		return;
 	}
 	s = take_scratch();
 	if (!s) {
-		if (forget_connecting(sock, payer)) {
+		if (forget_connecting(sock, owner)) {
 			count_seen(kind);
 			count_lost(kind);
 		}
@@ -214,10 +215,10 @@ static __always_inline void emit_outcome(__u64 sock, int after)
 	}
 	r = (struct sock_record *)s->record;
 	*r = pending->record;
-	s->kept.payer = payer;
+	s->kept.owner = owner;
 	r->header.time_ns = bpf_ktime_get_boot_ns();
 	r->ret = outcome(sock, after);
-	if (forget_connecting(sock, payer))
+	if (forget_connecting(sock, owner))
 		decided(s, sock);
 	give_back(s);
 }

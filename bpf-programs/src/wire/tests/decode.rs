@@ -56,6 +56,6 @@ proptest! {
 #[test]
 fn a_short_record_says_so() {
     let error = (tracers().next().expect("a tracer").decode)(&[0; 10]).expect_err("too short");
-    assert_eq!(error, wire::WireError::Short { found: 10, needed: 88 });
-    assert_eq!(error.to_string(), "record of 10 bytes is too short, 88 needed");
+    assert_eq!(error, wire::WireError::Short { found: 10, needed: 96 });
+    assert_eq!(error.to_string(), "record of 10 bytes is too short, 96 needed");
 }

@@ -16,7 +16,7 @@ macro_rules! layouts {
 
 #[test]
 fn c_and_rust_agree() {
-    let layouts: [Layout; 22] = layouts! {
+    let layouts: [Layout; 23] = layouts! {
         "text" TextRef
         "header" Header
         "open_record" OpenRecord
@@ -33,6 +33,7 @@ fn c_and_rust_agree() {
         "process_record" ProcessRecord
         "settings" Settings
         "count" Count
+        "loss_key" LossKey
         "mark" Mark
         "test" RuleTest
         "cgroup_key" CgroupKey
