@@ -7,6 +7,8 @@ mod support;
 
 #[path = "support/acts.rs"]
 mod acts;
+#[path = "support/budgets.rs"]
+mod budgets;
 #[path = "support/compat.rs"]
 mod compat;
 #[path = "support/compat_ways.rs"]
@@ -70,6 +72,7 @@ fn main() -> std::process::ExitCode {
         identity::TESTS,
         ledger::TESTS,
         overload::TESTS,
+        budgets::TESTS,
         processes::TESTS,
         rings::TESTS,
         sockets::TESTS,
