@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::testing::{Header, Kind};
+use bpf_programs::testing::{Header, Kind, wait_for_programs};
 
 use crate::Test;
 use crate::support::{ENTRIES, Kernel};
@@ -52,7 +52,11 @@ fn flood() -> anyhow::Result<()> {
         (settings.uids[3], settings.uid_count) = (QUIET, 4);
         settings.enabled = 1 << Kind::Open as u32;
     })?;
+    // Other programs' opens before that.
+    wait_for_programs()?;
     kernel.drain();
+    let before = kernel.count(Kind::Open)?;
+    let others = kernel.all(Kind::Open).len();
     for flooder in FLOODERS {
         ensure!(python(flooder, &opens(MANY)).status()?.success(), "the flood of {flooder} failed");
     }
@@ -65,7 +69,9 @@ fn flood() -> anyhow::Result<()> {
     let quiet = kept(&kernel, QUIET);
     ensure!(quiet >= FEW, "{quiet} opens of the quiet user, {count:?}");
     let total: usize = FLOODERS.iter().map(|user| kept(&kernel, *user)).sum();
-    ensure!((count.seen - count.over_budget) as usize == total + quiet, "{total} {quiet} {count:?}");
+    let arrived = kernel.all(Kind::Open).len() - others;
+    ensure!(total + quiet == arrived, "{total} {quiet} {arrived}");
+    ensure!((count.seen - before.seen - count.over_budget) as usize == arrived, "{arrived} {count:?}");
     // The first fills half of the ring, and all share the third quarter.
     for flooder in FLOODERS {
         let kept = kept(&kernel, flooder);
