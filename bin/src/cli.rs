@@ -152,6 +152,9 @@ fn run_start(common: &Common, args: &StartArgs) -> Outcome {
     // Loaded even if only the daemon needs it, so that errors in the configuration are reported on this terminal.
     let loaded = Arc::new(common.load_trusted()?);
     let workdir = common.workdir()?;
+    if !common.insecure_permissions {
+        crate::workdir::check_way(&workdir)?;
+    }
     if args.daemon {
         return daemon::start(&workdir);
     }

@@ -1,7 +1,7 @@
-//! The output of `start` on a terminal: the log, and below it one line for each tracer that is updated in place.
+//! The output of `start` on stderr: the log, and on a terminal one line for each tracer below it that is updated in place.
 //!
-//! A thread of its own writes to the terminal, so that a terminal that is stopped (Ctrl-S), slow or closed blocks nothing
-//! else:
+//! A thread of its own writes to stderr, so that a terminal that is stopped (Ctrl-S), slow or closed, and a pipe that nobody
+//! reads, block nothing else:
 //!
 //! ```text
 //! log lines, live lines ─► queue of 4096 ─► thread ─► stderr
@@ -19,14 +19,15 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::status::{Status, TracerStatus};
 
-/// Log lines that can wait for the terminal. Further lines are dropped and counted; the count is printed later.
+/// Log lines that can wait for stderr. Further lines are dropped and counted; the count is printed later.
 const WAITING: usize = 4096;
-/// Longest wait at the end for a terminal that accepts no output.
+/// Longest wait at the end for a stderr that accepts no output.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The terminal on stderr, if stderr is one. Clones share it.
+/// Stderr, which may be a terminal. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Screen {
+    /// Absent if no thread could be started; then log lines are written directly.
     thread: Option<Sender<Message>>,
     /// Number of dropped log lines that is not printed yet.
     dropped: Arc<AtomicU64>,
@@ -39,16 +40,17 @@ enum Message {
     Log(Vec<u8>),
     /// The current live lines.
     Lines(Vec<String>),
-    /// Removes the live lines, then drops the sender, which signals that everything sent before is on the terminal.
+    /// Removes the live lines, then drops the sender, which signals that everything sent before is written.
     Clear(Sender<()>),
 }
 
 impl Screen {
-    /// Returns the terminal on stderr. If there is none, log lines are written directly. Live lines are shown if `wanted`.
+    /// Returns stderr. Live lines are shown if `wanted` and if it is a terminal.
     pub(crate) fn detect(wanted: bool) -> Self {
         let dropped = Arc::default();
-        let thread = io::stderr().is_terminal().then(|| start(Arc::clone(&dropped))).flatten();
-        Self { live: wanted && thread.is_some(), thread, dropped }
+        let is_terminal = io::stderr().is_terminal();
+        let thread = start(Arc::clone(&dropped), is_terminal);
+        Self { live: wanted && is_terminal && thread.is_some(), thread, dropped }
     }
 
     /// True if live lines are shown.
@@ -85,14 +87,14 @@ impl Screen {
         }
     }
 
-    /// Returns a guard that, when dropped, waits until everything sent so far is on the terminal, so that later output comes
-    /// after it. It waits at most a second for a terminal that accepts nothing.
+    /// Returns a guard that, when dropped, waits until everything sent so far is written, so that later output comes after it. It
+    /// waits at most a second for a stderr that accepts nothing.
     pub(crate) fn until_the_end(&self) -> impl Drop {
         FlushOnDrop(self.clone())
     }
 }
 
-/// Waits for the terminal when dropped.
+/// Waits for the thread when dropped.
 struct FlushOnDrop(Screen);
 
 impl Drop for FlushOnDrop {
@@ -106,13 +108,13 @@ impl Drop for FlushOnDrop {
     }
 }
 
-/// Starts the thread that writes to the terminal. It ends when the last clone of the screen is dropped.
-fn start(dropped: Arc<AtomicU64>) -> Option<Sender<Message>> {
+/// Starts the thread that writes to stderr. It ends when the last clone of the screen is dropped.
+fn start(dropped: Arc<AtomicU64>, is_terminal: bool) -> Option<Sender<Message>> {
     let (thread, messages) = flume::bounded(WAITING);
     // People can't read numbers that change more than twice a second.
     let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(2));
-    let terminal = Terminal { lines, bars: Vec::new(), dropped };
-    std::thread::Builder::new().name("terminal".to_owned()).spawn(move || terminal.serve(&messages)).ok()?;
+    let terminal = Terminal { lines, bars: Vec::new(), dropped, is_terminal };
+    std::thread::Builder::new().name("stderr".to_owned()).spawn(move || terminal.serve(&messages)).ok()?;
     Some(thread)
 }
 
@@ -121,6 +123,8 @@ struct Terminal {
     lines: MultiProgress,
     bars: Vec<ProgressBar>,
     dropped: Arc<AtomicU64>,
+    /// Stderr was a terminal at the start.
+    is_terminal: bool,
 }
 
 impl Terminal {
@@ -129,7 +133,7 @@ impl Terminal {
         while let Ok(message) = messages.recv() {
             // After the terminal was closed, messages are discarded. If it closes while the library writes, that panics.
             open = open
-                && io::stderr().is_terminal()
+                && (!self.is_terminal || io::stderr().is_terminal())
                 && catch_unwind(AssertUnwindSafe(|| self.handle(message))).is_ok();
         }
     }
@@ -148,7 +152,7 @@ impl Terminal {
             let mut out = io::stderr().lock();
             let _ = out.write_all(line);
             if dropped > 0 {
-                let _ = writeln!(out, "({dropped} log lines are missing: the terminal accepted no more)");
+                let _ = writeln!(out, "({dropped} log lines are missing: stderr accepted no more)");
             }
         });
     }

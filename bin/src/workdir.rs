@@ -6,9 +6,11 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use model::trusted::trusted_file;
+use model::trusted::{trusted_file, trusted_way};
 use nix::fcntl::{Flock, FlockArg};
 
+/// Introduction of each reason why a work folder is refused.
+const REFUSED: &str = "the work folder can't be used (choose another with --workdir)";
 /// Name of the lock file, which contains the agent's pid.
 const LOCK: &str = "lock";
 
@@ -100,10 +102,15 @@ pub(crate) fn make(path: &Path) -> anyhow::Result<()> {
     check_own(path, &meta)
 }
 
+/// Checks that no other user can put another folder in the place of root's work folder.
+pub(crate) fn check_way(path: &Path) -> anyhow::Result<()> {
+    trusted_way(path).context(REFUSED)
+}
+
 /// Checks that a file of the work folder, or the folder, belongs to this user and that no other user may write it. Whoever
 /// may write the folder could put another store there.
 pub(crate) fn check_own(path: &Path, found: &Metadata) -> anyhow::Result<()> {
-    trusted_file(path, found).context("the work folder can't be used (choose another with --workdir)")
+    trusted_file(path, found).context(REFUSED)
 }
 
 #[cfg(test)]

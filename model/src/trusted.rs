@@ -97,6 +97,21 @@ pub fn trusted_path(path: &Path) -> Result<(), Untrusted> {
     trusted_path_for(path, None)
 }
 
+/// Checks the folders on the way to a file or folder that root writes to, so that nobody else can put others in their place. What
+/// is missing is made below what was checked. The way of an agent that is not root's own is its user's affair.
+///
+/// # Errors
+/// Others own one of the folders or may change it.
+pub fn trusted_way(path: &Path) -> Result<(), Untrusted> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    match path.parent().map_or(Ok(()), trusted_path) {
+        Err(Untrusted::Unreachable { .. }) => Ok(()),
+        checked => checked,
+    }
+}
+
 /// Checks a program that runs as `user`, who may own it, too.
 ///
 /// # Errors

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 use tests::workload::PYTHON;
 use tests::{Agent, Scratch, Setup, suite, until};
@@ -24,6 +25,8 @@ suite! {
     the_user_of_a_template_has_no_power_over_the_agent: [Root, Python];
     a_program_has_no_terminal_and_no_descriptors_of_the_agent: [Root, Python];
     a_program_that_cannot_be_started_says_why: [Root];
+    a_launcher_that_is_stopped_holds_nothing_up: [Root];
+    a_log_that_nobody_reads_holds_nothing_up: [Root, Python];
     programs_end_with_an_agent_that_is_killed: []
 }
 
@@ -178,6 +181,93 @@ fn a_program_that_cannot_be_started_says_why() {
             assert!(cause_shown.contains(cause) && tracer["records"] == false, "{tracer}");
         }
     }
+    agent.finish();
+}
+
+/// Waits for a launcher of the agent, and stops it before it has become a program. Returns its process id.
+fn stop_a_launcher(agent: &Agent) -> i32 {
+    until("a launcher is stopped", PATIENCE, || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", agent.pid())).unwrap();
+        let children =
+            tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+        let children: Vec<i32> =
+            children.flat_map(|pids| pids.split(' ').flat_map(str::parse).collect::<Vec<_>>()).collect();
+        children.into_iter().find(|pid| {
+            let is_launcher = || {
+                let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                words.windows(14).any(|word| word == b"launch-program")
+            };
+            let stopped =
+                is_launcher() && kill(Pid::from_raw(*pid), Signal::SIGSTOP).is_ok() && is_launcher();
+            if !stopped {
+                // It has become the program, which goes on.
+                let _ = kill(Pid::from_raw(*pid), Signal::SIGCONT);
+            }
+            stopped
+        })
+    })
+}
+
+fn gone(pid: i32) {
+    until("the launcher's end", PATIENCE, || (!Path::new(&format!("/proc/{pid}")).exists()).then_some(()));
+}
+
+fn a_launcher_that_is_stopped_holds_nothing_up() {
+    const LIMIT: &str = "the launcher did not execute it within 10 s";
+    let scratch = Scratch::new();
+    let names = ["first", "second"];
+    let templates = names.map(|name| {
+        format!(
+            "[tracer.template.sh.{name}]\ncomm = [\"true\"]\nuser = \"{UID}:{UID}\"\ninterval = \"10ms\"\n"
+        )
+    });
+    let mut agent = setup(&scratch, &templates.concat()).start();
+    let runs = |agent: &Agent| names.map(|name| agent.tracer(name)["detail"]["runs"].as_u64().unwrap());
+    let launcher = stop_a_launcher(&agent);
+    let before = runs(&agent);
+    until("the agent says so", PATIENCE, || agent.stderr().contains(LIMIT).then_some(()));
+    let after = runs(&agent);
+    assert!(
+        (0..2).any(|one| after[one] > before[one] + 10),
+        "the other template stood still: {before:?} {after:?}"
+    );
+    gone(launcher);
+    let goes_on = |agent: &Agent| (0..2).all(|one| runs(agent)[one] > after[one] + 10);
+    until("both templates go on", PATIENCE, || goes_on(&agent).then_some(()));
+    // The end does not wait for a launcher that will not answer.
+    let launcher = stop_a_launcher(&agent);
+    let ended = agent.stop(Signal::SIGTERM);
+    assert!(ended.status.success(), "{}: {}", ended.status, ended.stderr);
+    gone(launcher);
+    agent.store().assert_conserved();
+}
+
+/// Makes stderr a pipe that stays open and is never read, then becomes the agent.
+const UNREAD: &str = "
+import os, sys
+reader, writer = os.pipe()
+os.set_inheritable(reader, True)
+os.dup2(writer, 2)
+os.execv(sys.argv[1], sys.argv[1:])
+";
+
+/// The user of a template chooses how much is logged.
+fn a_log_that_nobody_reads_holds_nothing_up() {
+    let scratch = Scratch::new();
+    let loud = "import sys\nwhile True: sys.stderr.write('x' * 4000 + '\\n')";
+    let templates = format!(
+        "[tracer.template.sp.loud]\ncomm = [{PYTHON:?}, \"-c\", {loud:?}]\nuser = \"{UID}:{UID}\"\nkill_timeout = \"100ms\"\n\
+         [tracer.template.sh.quick]\ncomm = [\"true\"]\ninterval = \"10ms\"\n"
+    );
+    let agent = setup(&scratch, &templates).under(&[PYTHON, "-c", UNREAD]).start();
+    // More than a pipe holds.
+    until("the log is full", PATIENCE, || {
+        let stderr = &agent.tracer("loud")["detail"]["stderr"];
+        (stderr["lines"].as_u64()? - stderr["suppressed"].as_u64()? > 40).then_some(())
+    });
+    let runs = |agent: &Agent| agent.tracer("quick")["detail"]["runs"].as_u64().unwrap();
+    let before = runs(&agent);
+    until("the other template goes on", PATIENCE, || (runs(&agent) > before + 10).then_some(()));
     agent.finish();
 }
 

@@ -6,9 +6,10 @@ use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
-use tests::workload::generate;
+use tests::workload::{PYTHON, generate};
 use tests::{Agent, Scratch, Setup, Store, suite, until};
 
 const UID: u32 = 9922;
@@ -23,6 +24,7 @@ suite! {
     a_store_with_another_layout_is_refused_and_an_old_one_migrated: [Kernel];
     damage_in_a_store_is_reported: [Kernel];
     files_that_others_may_change_are_neither_read_nor_run: [Root];
+    files_of_others_on_a_read_only_mount_are_used: [Root, Mounts];
     a_reload_refuses_them_too_and_changes_nothing: [Root];
 }
 
@@ -109,6 +111,17 @@ fn work_folders_and_files_of_others_are_refused() {
         assert_refused(&store, &[suffix]);
         fs::remove_file(&file).unwrap();
     }
+    // Who owns a folder above could put another work folder in its place.
+    let above = scratch.path().join("above");
+    fs::create_dir(&above).unwrap();
+    chown(&above, Some(OTHER), None).unwrap();
+    assert_refused(&Store::at(above.join("work")), &["above (mode 0755) belongs to uid 9923", "--workdir"]);
+    assert!(!above.join("work").exists());
+    let output = above.join("sub/rows.jsonl");
+    let elsewhere = setup(&store).set("collector.jsonl.path", output.to_str().unwrap());
+    let elsewhere = elsewhere.set("collector.jsonl.disabled", "false");
+    let ended = elsewhere.options(&["--duration", "1ms"]).spawn().wait();
+    assert!(!ended.status.success() && ended.stderr.contains("above (mode 0755)"), "{}", ended.stderr);
     // A store elsewhere, in a folder where others may make files beside it.
     let elsewhere = setup(&store).set("collector.sqlite.path", scratch.path().join("db").to_str().unwrap());
     let ended = elsewhere.options(&["--duration", "1ms"]).spawn().wait();
@@ -242,6 +255,14 @@ impl Planted {
     }
 }
 
+/// Makes a folder of another user beside the configuration; returns its path.
+fn folder_of_others(planted: &Planted) -> String {
+    let theirs = planted.scratch.path().join("theirs");
+    fs::create_dir(&theirs).unwrap();
+    chown(&theirs, Some(OTHER), None).unwrap();
+    theirs.to_str().unwrap().to_owned()
+}
+
 fn files_that_others_may_change_are_neither_read_nor_run() {
     let planted = Planted::new(r#"["sh", "SCRIPT"]"#);
     planted.assert_accepted();
@@ -279,6 +300,12 @@ fn files_that_others_may_change_are_neither_read_nor_run() {
     let own = Planted::new("[\"sh\", \"SCRIPT\"]\nuser = \"9923:9923\"");
     chown(&own.script, Some(OTHER), None).unwrap();
     own.assert_accepted();
+    // A folder of PATH in which another program of that name could be put, and the folder that the program runs in.
+    let theirs = folder_of_others(&planted);
+    let path = format!("[\"date\"]\nenv = {{ PATH = \"{theirs}:/usr/bin:/bin\" }}");
+    Planted::new(&path).assert_refused(&["sh.mine.comm", "theirs (mode 0755) belongs to uid 9923"]);
+    let module = format!("[{PYTHON:?}, \"-c\", \"import theirs\"]\ncwd = \"{theirs}\"");
+    Planted::new(&module).assert_refused(&["sh.mine.comm", "theirs (mode 0755) belongs to uid 9923"]);
     // An eBPF source and what it includes.
     let source = planted.folder.join("mine.bpf.c");
     fs::write(&source, "#include \"mine.h\"\n").unwrap();
@@ -291,6 +318,41 @@ fn files_that_others_may_change_are_neither_read_nor_run() {
     chown(&source, Some(OTHER), None).unwrap();
     let (code, log) = planted.start(&[]);
     assert!(code == Some(2) && log.contains("mine.bpf.c (mode 0644) belongs to uid 9923"), "{log}");
+}
+
+/// A file system in memory, which is unmounted when dropped.
+struct Mounted<'a>(&'a Path);
+
+impl<'a> Mounted<'a> {
+    fn at(folder: &'a Path) -> Self {
+        mount(Some("none"), folder, Some("tmpfs"), MsFlags::empty(), Some("mode=0777")).unwrap();
+        Self(folder)
+    }
+
+    fn make_read_only(&self) {
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+        mount(Some("none"), self.0, None::<&str>, flags, None::<&str>).unwrap();
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        let _ = umount2(self.0, MntFlags::MNT_DETACH);
+    }
+}
+
+fn files_of_others_on_a_read_only_mount_are_used() {
+    let planted = Planted::new(r#"["sh", "SCRIPT"]"#);
+    let text = fs::read(&planted.config).unwrap();
+    let mounted = Mounted::at(&planted.folder);
+    for (file, text) in [(&planted.config, text.as_slice()), (&planted.script, b"echo 1")] {
+        fs::write(file, text).unwrap();
+        chown(file, Some(OTHER), None).unwrap();
+        mode(file, 0o666);
+    }
+    planted.assert_refused(&["etc (mode 0777)"]);
+    mounted.make_read_only();
+    planted.assert_accepted();
 }
 
 fn a_reload_refuses_them_too_and_changes_nothing() {

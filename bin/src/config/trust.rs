@@ -74,8 +74,10 @@ fn refused(command: &Command) -> Option<Untrusted> {
         .map(PathBuf::from)
         .or_else(|| std::env::current_dir().ok())
         .unwrap_or_default();
-    let mut files = Vec::new();
-    let program = found(command, &base)?;
+    // Programs take files, modules and settings from the folder that they run in.
+    let mut files: Vec<PathBuf> = command.cwd.iter().map(PathBuf::from).collect();
+    let (program, searched) = found(command, &base)?;
+    files.extend(searched);
     add_with_interpreters(&program, &mut files);
     let mut first = interprets(&program);
     for argument in command.comm.iter().skip(1) {
@@ -100,14 +102,17 @@ fn exists(checked: Result<(), Untrusted>) -> Result<(), Untrusted> {
     }
 }
 
-/// Finds the program as the kernel and the C library do: by its path, or in the folders of PATH.
-fn found(command: &Command, base: &Path) -> Option<PathBuf> {
+/// Finds the program as the kernel and the C library do: by its path, or in the folders of PATH. Also returns the folders
+/// before its own in PATH, in which another program of that name would be run instead.
+fn found(command: &Command, base: &Path) -> Option<(PathBuf, Vec<PathBuf>)> {
     let program = command.comm.first()?;
     if program.contains('/') {
-        return Some(base.join(program));
+        return Some((base.join(program), Vec::new()));
     }
     let path = command.env.get("PATH").map(Into::into).or_else(|| std::env::var_os("PATH"))?;
-    std::env::split_paths(&path).map(|folder| base.join(folder).join(program)).find(|file| is_program(file))
+    let folders: Vec<_> = std::env::split_paths(&path).map(|folder| base.join(folder)).collect();
+    let at = folders.iter().position(|folder| is_program(&folder.join(program)))?;
+    Some((folders[at].join(program), folders[..at].to_vec()))
 }
 
 fn interprets(program: &Path) -> bool {

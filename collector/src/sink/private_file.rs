@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use model::trusted::{STICKY, Untrusted, trusted_file};
+use model::trusted::{STICKY, Untrusted, trusted_file, trusted_way};
 use nix::fcntl::OFlag;
 
 /// Creates the folder of `path` if it is missing (0700), and returns the path with the folder's links resolved. The
@@ -15,6 +15,7 @@ pub(crate) fn prepare(path: &Path) -> io::Result<PathBuf> {
         .file_name()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not the path of a file"))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    trusted_way(path)?;
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let folder = folder.canonicalize()?;
     match check_folder(&folder) {
@@ -40,9 +41,10 @@ pub(crate) fn check_folder(folder: &Path) -> Result<(), Untrusted> {
     trusted_file(folder, &found)
 }
 
-/// Opens a prepared path for writing at its end; a new file is 0600.
+/// Opens a prepared path for writing at its end; a new file is 0600. Does not wait for a reader of a pipe that somebody has put
+/// there meanwhile.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
     let file =
         OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags.bits()).open(path)?;
     let found = file.metadata()?;
