@@ -2,24 +2,31 @@
 /* Budgets of users in front of each ring: who floods a ring loses his own records and nobody else's.
  *
  * They apply only while a ring is more than half full, so that a machine at peace pays one comparison. Then the records
- * that each user offers are counted, in windows of about a second. Whoever offers at most QUIET of them in a window may
- * use the ring up to its end; everybody else only its third quarter, where they share the room that is left there:
+ * that each user offers are counted, in windows of about a quarter of a second. A user who offers more than QUIET_RECORDS
+ * or QUIET_BYTES in a window floods, then and for FLOOD_WINDOWS more: in a flood of many users each of them is without a
+ * processor now and then. Those who flood share a small zone:
  *
- *     0 ─────────────── 1/2 ──────────── 3/4 ──────────── 1
- *       everybody, free  │  shared out    │  quiet users only
+ *     0 ─────────────── 1/2 ─────── 5/8 ──────────────────── 1
+ *       everybody, free  │ who floods │    quiet users only
  *
- * A user's part of a zone is bounded by the room that is still left in it. However many users flood, they leave some of it:
- * n of them stop when each has 1/(n + 1) of the zone. (The rule is that of dynamic queue thresholds, Choudhury and Hahne
- * 1998.) A user is a record's owner, see header.owner.
+ * What a user lets in during a window is bounded by a part of the room that is left in his zone at that time (the rule is that
+ * of dynamic queue thresholds, Choudhury and Hahne 1998), so that room is left for others. A user who was not quiet in the
+ * window before, as he who begins a flood, has only 1/FIRST_PART of it: a hundred who begin at once leave (127/128)^100 of the
+ * zone, nearly half, to those whom they might disturb. A user is a record's owner, see header.owner.
  */
 #ifndef DUETECTOR_BUDGETS_H
 #define DUETECTOR_BUDGETS_H
 
 #include "filter.h"
 
-/* Records a window that a quiet user offers at most. */
-#define QUIET 256
-#define WINDOW_SHIFT 30 /* a window is 2^30 ns */
+/* What a quiet user offers in a window at most. */
+#define QUIET_RECORDS 128
+#define QUIET_BYTES (64 * 1024)
+#define FLOOD_WINDOWS 256 /* about a minute */
+/* Parts of the room that is left: those of a user who was quiet in the window before, and of any other. */
+#define KNOWN_PART 32
+#define FIRST_PART 128
+#define WINDOW_SHIFT 28 /* a window is 2^28 ns */
 /* Numbers of rings in map `budgets`; those of the data rings come first. */
 #define LIFECYCLE_RING MAX_DATA_RINGS
 #define SECURITY_RING (MAX_DATA_RINGS + 1)
@@ -32,9 +39,12 @@ struct budget_key {
 
 struct budget {
 	__u64 window;
-	__u64 bytes;   /* let in in this window */
-	__u32 offered; /* records, in this window */
-	__u32 before;  /* those of the window before */
+	__u64 floods_until; /* a window */
+	__u64 bytes;	    /* let in in this window */
+	__u32 offered;	    /* records, in this window */
+	__u32 offered_bytes;
+	__u32 known; /* 1: there were records in the window before, and the user was quiet then */
+	__u32 pad;
 };
 
 /* Entries of users without recent records may be dropped: then they begin anew as quiet users. */
@@ -62,28 +72,35 @@ static __always_inline struct budget *budget_of(__u64 owner, __u32 ring)
 __noinline int keep_out(struct scratch *s, __u32 kind, __u32 ring, __u64 unread, __u64 room)
 {
 	struct settings *set = get_settings();
+	__u64 window, end, left, part;
 	struct budget *budget;
-	__u64 window, end, left;
+	bool floods;
 
 	if (!s || !set)
 		return 0;
-	/* At random, so that no pattern in the records decides. */
-	if (set->sample && set->sampled & (1ULL << (kind & 63)) && bpf_get_prandom_u32() % set->sample)
-		return 1 + LOST_SAMPLED;
 	budget = budget_of(((struct header *)s->record)->owner, ring);
 	if (!budget)
 		return 0;
 	window = bpf_ktime_get_boot_ns() >> WINDOW_SHIFT;
 	if (budget->window != window) {
-		budget->before = budget->window + 1 == window ? budget->offered : 0;
+		budget->known = budget->window + 1 == window && budget->floods_until <= window;
 		budget->offered = 0;
+		budget->offered_bytes = 0;
 		budget->bytes = 0;
 		budget->window = window;
 	}
 	__sync_fetch_and_add(&budget->offered, 1);
-	end = budget->offered <= QUIET && budget->before <= QUIET ? room : room / 4 * 3;
+	__sync_fetch_and_add(&budget->offered_bytes, s->size);
+	if (budget->offered > QUIET_RECORDS || budget->offered_bytes > QUIET_BYTES)
+		budget->floods_until = window + FLOOD_WINDOWS;
+	floods = budget->floods_until > window;
+	/* At random, so that no pattern in the records decides. */
+	if (floods && set->sample && set->sampled & (1ULL << (kind & 63)) && bpf_get_prandom_u32() % set->sample)
+		return 1 + LOST_SAMPLED;
+	end = floods ? room / 8 * 5 : room;
 	left = unread < end ? end - unread : 0;
-	if (budget->bytes >= left)
+	part = floods ? left : left / (budget->known ? KNOWN_PART : FIRST_PART);
+	if (budget->bytes >= part)
 		return 1 + LOST_OVER_BUDGET;
 	__sync_fetch_and_add(&budget->bytes, s->size);
 	return 0;

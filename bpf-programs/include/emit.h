@@ -55,13 +55,17 @@ static __always_inline __u64 owner_of_record(struct scratch *s)
 	return ((struct header *)s->record)->owner;
 }
 
-/* Counts a record that is lost, also by owner. */
+/* Counts a record that is lost, also by owner: first by owner, because the agent reads the counters in the other order. */
 __noinline int count_refused(__u64 owner, __u32 kind, __u32 cause)
 {
 	struct loss_key key = {.owner = owner, .kind = kind, .cause = cause};
 	struct count *count = bpf_map_lookup_elem(&counts, &kind);
-	__u64 *losses_so_far, one = 1;
+	__u64 *losses_so_far = bpf_map_lookup_elem(&losses, &key), one = 1;
 
+	if (!losses_so_far && bpf_map_update_elem(&losses, &key, &one, BPF_NOEXIST))
+		losses_so_far = bpf_map_lookup_elem(&losses, &key);
+	if (losses_so_far)
+		__sync_fetch_and_add(losses_so_far, 1);
 	if (!count)
 		return 0;
 	switch (cause) {
@@ -80,11 +84,6 @@ __noinline int count_refused(__u64 owner, __u32 kind, __u32 cause)
 	default:
 		__sync_fetch_and_add(&count->lost, 1);
 	}
-	losses_so_far = bpf_map_lookup_elem(&losses, &key);
-	if (!losses_so_far && bpf_map_update_elem(&losses, &key, &one, BPF_NOEXIST))
-		losses_so_far = bpf_map_lookup_elem(&losses, &key);
-	if (losses_so_far)
-		__sync_fetch_and_add(losses_so_far, 1);
 	return 0;
 }
 

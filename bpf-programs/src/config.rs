@@ -119,7 +119,7 @@ impl Default for EbpfConfig {
             sample: 64,
             sampled: vec!["open".to_owned()],
             lifecycle_ring: Size(4 << 20),
-            security_ring: Size(1 << 20),
+            security_ring: Size(2 << 20),
             poll_interval: Period(Duration::from_millis(100)),
             usage_interval: Period(Duration::from_secs(5)),
             usage_map: 16384,

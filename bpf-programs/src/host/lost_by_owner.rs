@@ -10,6 +10,9 @@ use model::Owner;
 use crate::kernel::Counters;
 use crate::wire::{LossKey, OWNER_CGROUP};
 
+/// Half of the entries that the map has room for.
+const MANY: usize = 2048;
+
 /// Losses by owner that have been read and are in no account yet.
 #[derive(Default)]
 pub(super) struct LostByOwner {
@@ -25,16 +28,18 @@ impl LostByOwner {
         Self { read, unreported: BTreeMap::new() }
     }
 
-    /// Reads the map. Entries that have not grown since the last time are removed from it, to make room for other owners.
+    /// Reads the map. Once there are many entries, those that have not grown since the last time are removed from it, to make
+    /// room for other owners. What is counted just then is of unknown owner.
     pub(super) fn refresh(&mut self, counters: &mut dyn Counters) {
         let entries = match counters.losses() {
             Ok(entries) => entries,
             Err(cause) => return tracing::error!(%cause, "reading losses by owner failed"),
         };
         let before = std::mem::take(&mut self.read);
+        let makes_room = entries.len() > MANY;
         for (key, count) in entries {
             let known = before.get(&key).copied().unwrap_or_default();
-            if count == known {
+            if count == known && makes_room {
                 counters.forget(&key);
                 continue;
             }
@@ -105,11 +110,22 @@ mod tests {
         assert_eq!(lost.take(1, LOST_OVER_BUDGET, 2), [(Owner::User(1001), 2)]);
         map.0.insert(user, 6);
         lost.refresh(&mut map);
-        assert_eq!(map.0.keys().collect::<Vec<_>>(), [&user], "the other has not grown");
         assert_eq!(lost.take(1, LOST_OVER_BUDGET, 9), [(Owner::User(1001), 4)], "3 from before");
         map.0.insert(user, 1);
         lost.refresh(&mut map);
         assert_eq!(lost.take(1, LOST_OVER_BUDGET, 9), [(Owner::User(1001), 1)], "begun anew");
+    }
+
+    #[test]
+    fn room_is_made_where_losses_have_not_grown() {
+        let mut map = Map((0..=MANY as u64).map(|user| (key(user, LOST_OVER_BUDGET), 1)).collect());
+        let mut lost = LostByOwner::default();
+        lost.refresh(&mut map);
+        let grown = key(7, LOST_OVER_BUDGET);
+        map.0.insert(grown, 2);
+        lost.refresh(&mut map);
+        assert_eq!(map.0.keys().collect::<Vec<_>>(), [&grown]);
+        assert_eq!(lost.take(1, LOST_OVER_BUDGET, u64::MAX).len(), MANY + 1);
     }
 
     #[test]

@@ -142,8 +142,6 @@ static __always_inline void put_refused(struct scratch *s, struct task_struct *t
 	put_args(s, call_arg(call, at + 1), call->abi);
 }
 
-/* A failed exec changes nothing in the process table, so its records may use only half of the lifecycle ring.
- */
 SYSCALL_EXIT(exec_refused)
 {
 	struct task_struct *task = current_task();
@@ -154,10 +152,8 @@ SYSCALL_EXIT(exec_refused)
 		return;
 	count_seen(KIND_EXEC);
 	s = take_scratch();
-	if (!s || bpf_ringbuf_query(&lifecycle, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&lifecycle, BPF_RB_RING_SIZE) / 2) {
+	if (!s) {
 		count_lost(KIND_EXEC);
-		if (s)
-			give_back(s);
 		return;
 	}
 	r = (struct exec_record *)s->record;
