@@ -14,8 +14,8 @@ use crate::run::{self, Watch, say};
 const KERNEL_CRATES: [&str; 2] = ["bpf-programs", "tests"];
 
 /// Suites that `--quick` leaves out, because each takes more than twenty seconds.
-pub(crate) const LONG: [&str; 7] =
-    ["bytes", "duetector_interop", "kernel", "ledger", "reload", "replay", "seam"];
+pub(crate) const LONG: [&str; 8] =
+    ["bytes", "duetector_interop", "fairness", "kernel", "ledger", "reload", "replay", "seam"];
 
 /// Runs the chosen suites with the variables that they read.
 pub(crate) struct Runner<'a> {
