@@ -55,14 +55,17 @@ struct {
 	__type(value, struct budget);
 } budgets SEC(".maps");
 
+/* Not on the stack: the deepest calls have none left before 6.13 (udp.h). */
+static const struct budget no_budget = {};
+
 static __always_inline struct budget *budget_of(__u64 owner, __u32 ring)
 {
 	struct budget_key key = {.owner = owner, .ring = ring};
-	struct budget *found = bpf_map_lookup_elem(&budgets, &key), none = {};
+	struct budget *found = bpf_map_lookup_elem(&budgets, &key);
 
 	if (found)
 		return found;
-	bpf_map_update_elem(&budgets, &key, &none, BPF_NOEXIST);
+	bpf_map_update_elem(&budgets, &key, &no_budget, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&budgets, &key);
 }
 

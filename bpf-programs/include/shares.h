@@ -56,12 +56,14 @@ __s64 entries[SHARED_MAPS];
 /* Time of the last sweep of each map. */
 __u64 swept_ns[SHARED_MAPS];
 
-/* True if the owner may add an entry to a map with room for `room`. */
-static __always_inline bool may_add(__u64 owner, enum shared_map map, __u32 room)
+/* True if the owner may add an entry to a map with room for `room`. Global: its key takes no room on the caller's stack. */
+__noinline int may_add(__u64 owner, __u32 map, __u32 room)
 {
 	struct share_key key = {.owner = owner, .map = map};
 	__s64 *mine;
 
+	if (map >= SHARED_MAPS)
+		return 0;
 	if (entries[map] < (__s64)(room / 2))
 		return true;
 	mine = bpf_map_lookup_elem(&shares, &key);
