@@ -6,6 +6,7 @@
 //! [`Monitor::prepare`] changes the set while the agent runs. The hosts of the two kinds are
 //! actors too; see [`host`].
 
+mod backlog;
 mod command;
 pub mod config;
 mod control;

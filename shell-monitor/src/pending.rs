@@ -9,6 +9,8 @@ use actors::clock::{self, Instant};
 use actors::{Batcher, Limits};
 use model::{Account, Accounts, Batch, BootNs, Claim, Record, TracerName};
 
+use crate::backlog::Backlog;
+
 /// Limits at which a batch is sent. The age is the longest time that an event waits when there are few.
 const LIMITS: Limits = Limits { count: 1024, bytes: 1 << 20, age: Duration::from_millis(50) };
 
@@ -17,6 +19,7 @@ pub(crate) struct Pending {
     accounts: Accounts,
     open: BTreeMap<TracerName, Open>,
     ready: VecDeque<Batch>,
+    backlog: Backlog,
 }
 
 /// The batch of one tracer that is being filled. If it is dropped with records in it, as when its actor crashes, the
@@ -24,12 +27,18 @@ pub(crate) struct Pending {
 struct Open {
     account: Arc<Account>,
     batcher: Batcher<Record>,
+    bytes: usize,
     from: BootNs,
     to: BootNs,
 }
 
 impl Open {
-    fn batch(&self, records: Vec<Record>) -> Batch {
+    fn batch(&mut self, records: Vec<Record>, backlog: &mut Backlog) -> Batch {
+        backlog.add(self.account.clone(), records.len() as u64, std::mem::take(&mut self.bytes));
+        self.claimed(records)
+    }
+
+    fn claimed(&self, records: Vec<Record>) -> Batch {
         let claim = Claim::on_new(self.account.clone(), records.len() as u64, (self.from, self.to));
         Batch { claim, records }
     }
@@ -38,21 +47,21 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         if let Some(records) = self.batcher.take() {
-            drop(self.batch(records));
+            drop(self.claimed(records));
         }
     }
 }
 
 impl Pending {
     pub(crate) fn new(accounts: Accounts) -> Self {
-        Self { accounts, open: BTreeMap::new(), ready: VecDeque::new() }
+        Self { accounts, open: BTreeMap::new(), ready: VecDeque::new(), backlog: Backlog::default() }
     }
 
     /// Adds a record of `weight` bytes that was read at `now`.
     pub(crate) fn push(&mut self, tracer: &TracerName, record: Record, weight: usize, now: BootNs) {
         if !self.open.contains_key(tracer) {
             let account = self.accounts.of(tracer);
-            let open = Open { account, batcher: Batcher::new(LIMITS), from: now, to: now };
+            let open = Open { account, batcher: Batcher::new(LIMITS), bytes: 0, from: now, to: now };
             self.open.insert(tracer.clone(), open);
         }
         let Some(open) = self.open.get_mut(tracer) else { return };
@@ -60,9 +69,15 @@ impl Pending {
             open.from = now;
         }
         open.to = now;
+        open.bytes += weight;
         if let Some(records) = open.batcher.push(record, weight) {
-            self.ready.push_back(open.batch(records));
+            self.ready.push_back(open.batch(records, &mut self.backlog));
         }
+    }
+
+    /// Returns whether the records that no sink has written yet leave room for more.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.backlog.has_room()
     }
 
     /// Returns when the oldest unfinished batch must be sent.
@@ -77,7 +92,7 @@ impl Pending {
             if (all || open.batcher.due().is_some_and(|due| due <= now))
                 && let Some(records) = open.batcher.take()
             {
-                self.ready.push_back(open.batch(records));
+                self.ready.push_back(open.batch(records, &mut self.backlog));
             }
         }
     }

@@ -30,6 +30,7 @@ use actors::{Closed, LoopCtx};
 use futures::future::BoxFuture;
 use nix::sys::signal::Signal;
 
+use crate::backlog;
 use crate::control::{Control, PROGRESS_INTERVAL};
 use crate::pipe::{Pipe, PollResult};
 use crate::process::{self, Pipes, Process, StartError};
@@ -197,7 +198,13 @@ impl<'a> Session<'a> {
 
     async fn next_event(&mut self) -> Event {
         let wait = self.next_time().saturating_duration_since(clock::now());
-        let may_read = self.stdout_open && self.sending.is_none();
+        let has_room = self.parser.pending().has_room();
+        if !has_room {
+            // The child waits for the agent.
+            self.last_output = clock::now();
+        }
+        let wait = if has_room { wait } else { wait.min(backlog::INTERVAL) };
+        let may_read = self.stdout_open && self.sending.is_none() && has_room;
         let Self { process, stdout, stderr, stdin, sending, control, .. } = self;
         tokio::select! {
             () = stdout.readable(), if may_read => Event::Stdout,

@@ -218,12 +218,19 @@ impl SubprocessTemplate {
             poll_time: host.poll_time.0,
             kill_timeout: self.kill_timeout.unwrap_or(host.kill_timeout).0,
             restart_times: self.restart_times.unwrap_or(host.restart_times),
-            line_limit: bytes(self.line_limit.unwrap_or(host.line_limit)),
+            line_limit: bytes(self.line_limit.unwrap_or_else(|| match self.user {
+                Some(_) => host.line_limit.min(USERS_LINE_LIMIT),
+                None => host.line_limit,
+            })),
             heartbeat: self.heartbeat.map(|period| period.0),
             config,
         }
     }
 }
+
+/// Longest line in bytes of a child that runs as another user, unless its section says otherwise: a line is in memory as a whole,
+/// in a form that may take many times its bytes.
+const USERS_LINE_LIMIT: Size = Size(1 << 20);
 
 /// Returns the name in lower case, as it is stored.
 fn tracer_name(name: &str) -> TracerName {

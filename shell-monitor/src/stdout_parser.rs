@@ -5,6 +5,7 @@ use model::{Accounts, Details, LossPoint, Moment, Record, TracerName};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::backlog;
 use crate::lines::{Line, LineReader};
 use crate::names::Names;
 use crate::pending::Pending;
@@ -123,27 +124,27 @@ impl Sorter {
                 self.counts.lines += 1;
                 self.counts.odd.mismatch += u64::from(odd.mismatch);
                 self.counts.odd.repaired += u64::from(odd.repaired);
-                self.message(message, bytes.len());
+                self.message(message);
             }
         }
     }
 
-    fn message(&mut self, message: Message, weight: usize) {
+    fn message(&mut self, message: Message) {
         match message {
             Message::Init => self.counts.inits += 1,
             Message::Stopped => self.counts.stopped += 1,
-            Message::Event(payload) => self.event(payload, weight),
+            Message::Event(payload) => self.event(payload),
         }
     }
 
     /// The payload is passed on unchanged; the collector turns its pid, time and similar fields into columns.
-    fn event(&mut self, payload: Map<String, Value>, weight: usize) {
+    fn event(&mut self, payload: Map<String, Value>) {
         self.counts.events += 1;
         let asked = payload.get("tracer_name").and_then(Value::as_str).filter(|name| !name.is_empty());
         let given = asked.map(|asked| self.names.effective(asked));
         self.counts.odd.name_refused += u64::from(given == Some(None));
         let tracer = given.flatten().unwrap_or_else(|| self.names.own().clone());
-        let now = clock::boot_ns();
+        let (now, weight) = (clock::boot_ns(), backlog::weight(&payload));
         let record = Record { at: Moment::Boot(now), identity: None, details: Details::Fields(payload) };
         self.pending.push(&tracer, record, weight, now);
     }

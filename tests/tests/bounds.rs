@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use tests::workload::python;
-use tests::{Agent, Setup, suite, until};
+use tests::workload::{PYTHON, python};
+use tests::{Agent, Scratch, Setup, suite, until};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -20,7 +20,8 @@ suite! {
     threads: 1;
     deep_folders_with_invalid_names_take_bounded_memory: [Kernel, Python];
     refused_renames_take_bounded_room_in_the_store: [Kernel, Python];
-    long_texts_of_many_tracers_take_bounded_memory: [Kernel, Python]
+    long_texts_of_many_tracers_take_bounded_memory: [Kernel, Python];
+    fields_of_a_template_take_bounded_memory: [Root, Python]
 }
 
 /// Goes down a path of some 5,800 bytes that are no UTF-8. Then makes processes that each rename the path's first folder,
@@ -162,4 +163,34 @@ fn long_texts_of_many_tracers_take_bounded_memory() {
     assert!(agent.store().run(&["status"]).status.success(), "`status` fails after the flood");
     agent.finish();
     assert!(peak <= PEAK_MIB, "{peak} MiB resident at the peak");
+}
+
+/// Writes events without end, each of 18,000 fields in some 200 KB, and at first one that is longer than a user's line may be.
+const FIELDS: &str = r#"
+def event(count):
+    fields = ",".join(f'"k{number}":0' for number in range(count))
+    print('{"proto":"duetector","version":"0.1.0","type":"event","payload":{%s}}' % fields, flush=True)
+event(200_000)
+while True:
+    event(18_000)
+"#;
+
+fn fields_of_a_template_take_bounded_memory() {
+    let scratch = Scratch::new();
+    let program = scratch.file("fields.py", FIELDS);
+    let template = format!(
+        "[tracer.template.sp.fields]\ncomm = [{PYTHON:?}, {:?}]\nuser = \"{ATTACKER}:{ATTACKER}\"\nkill_timeout = \"100ms\"\n",
+        program.to_str().unwrap()
+    );
+    let config = scratch.file("config.toml", template);
+    let setup = Setup::new().set("ebpf.disabled", "true").options(&["--config", config.to_str().unwrap()]);
+    let agent = setup.start();
+    until("some 20 MB of events are stored", SOON, || {
+        (agent.tracer("fields")["stored"].as_u64()? >= 100).then_some(())
+    });
+    let peak = agent.peak_mib();
+    let tracer = agent.tracer("fields");
+    agent.finish();
+    assert!(peak <= PEAK_MIB, "{peak} MiB resident at the peak");
+    assert_eq!(tracer["detail"]["stdout"]["bad"]["too_long"], 1, "{tracer}");
 }

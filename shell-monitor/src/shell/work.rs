@@ -8,6 +8,7 @@ use model::{Details, LossPoint, Moment, Record};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
+use crate::backlog;
 use crate::command::{self, Run, Why};
 use crate::control::Control;
 use crate::output::{self, Format, Skip, Unit};
@@ -143,6 +144,13 @@ impl Work {
             }
             self.ctx.update(|state| state.emitted += count);
         }
+        // The next run waits until sinks have written what takes much memory.
+        while !pending.has_room() {
+            tokio::select! {
+                () = self.ctx.progress().marking(clock::sleep(backlog::INTERVAL)) => {}
+                () = self.control.halted() => break,
+            }
+        }
         Ok(())
     }
 
@@ -160,9 +168,10 @@ impl Work {
                     if self.settings.parse == Parse::Text {
                         self.note_irregularities(run, &mut fields);
                     }
+                    let weight = backlog::weight(&fields);
                     let record =
                         Record { at: Moment::Boot(now), identity: None, details: Details::Fields(fields) };
-                    pending.push(&self.settings.name, record, unit.len(), now);
+                    pending.push(&self.settings.name, record, weight, now);
                 }
                 Err(Skip::Unmatched) => unmatched += 1,
                 Err(Skip::NotJson | Skip::NotObject) => bad += 1,
