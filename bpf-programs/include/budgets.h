@@ -19,7 +19,7 @@
 
 #include "filter.h"
 
-/* What a quiet user offers in a window at most. */
+/* Limits of what a quiet user offers in a window. */
 #define QUIET_RECORDS 128
 #define QUIET_BYTES (64 * 1024)
 #define FLOOD_WINDOWS 256 /* about a minute */

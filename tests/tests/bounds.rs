@@ -52,10 +52,10 @@ for process in range(first, first + count):
     os.waitpid(child, 0)
 "#;
 
-/// Processes of one round: their changes, of 6 KB each, fit into the ring.
-const AT_ONCE: usize = 3;
+/// Processes of one round: their changes, of 6 KB each, fit into the half of the ring that anyone may fill.
+const AT_ONCE: usize = 1;
 /// In all, the exact bytes of the folders are some 38 MB; five times as much is needed to keep the text form too.
-const ROUNDS: usize = 32;
+const ROUNDS: usize = 96;
 
 fn settled(agent: &Agent, tracer: &str, seen: usize) {
     until("all records are settled", SOON, || {

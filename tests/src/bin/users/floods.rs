@@ -14,7 +14,8 @@ use nix::sys::socket::{SockaddrIn, connect};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, Uid, execv, setresuid};
 
-use crate::Error;
+/// Error of any call.
+pub(crate) type Error = Box<dyn std::error::Error>;
 
 /// Calls under one subordinate uid before it is the next one's turn.
 const CALLS_OF_ONE_UID: u32 = 100;

@@ -15,9 +15,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
-use floods::Flood;
-
-type Error = Box<dyn std::error::Error>;
+use floods::{Error, Flood};
 
 /// The first subordinate uid; any range that no user has will do.
 const SUBORDINATES: u32 = 700_000;

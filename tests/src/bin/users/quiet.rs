@@ -11,7 +11,7 @@ use nix::sys::signal::kill;
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, Uid, setresuid};
 
-use crate::Error;
+use crate::floods::Error;
 
 /// A port on which nothing listens (discard).
 const PORT: u16 = 9;
