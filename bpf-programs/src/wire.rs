@@ -130,7 +130,7 @@ wire_structs! {
         ns_pid: u32,
         /// Number of the cgroup's hierarchy; 0 is v2.
         hierarchy: u32,
-        /// Owner of the record, whose budgets it takes: a user id, or [`OWNER_CGROUP`] and the id of a cgroup.
+        /// Owner of the record, whose budgets it takes: a user id, or bit 63 and the id of a cgroup.
         owner: u64,
         /// Command name, ended by a NUL if shorter.
         comm: [u8; 16],
