@@ -77,7 +77,6 @@ static __noinline bool keep_entry(struct scratch *s, const struct usage_key *key
 	struct usage_part_key part = {.side = side};
 	struct usage_record *r;
 	__u64 owner;
-	__s32 added = 0;
 
 	if (!s || !key)
 		return false;
@@ -96,9 +95,8 @@ static __noinline bool keep_entry(struct scratch *s, const struct usage_key *key
 		part.part = i;
 		if (!bpf_map_update_elem(&usage_parts, &part, &s->record[sizeof(*r) + i * USAGE_PART],
 					 BPF_NOEXIST))
-			added++;
+			count_entries(owner, IN_USAGE_PARTS, 1); /* one by one, as in drop_entry() */
 	}
-	count_entries(owner, IN_USAGE_PARTS, added);
 	return true;
 }
 
