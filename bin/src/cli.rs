@@ -153,7 +153,7 @@ fn run_start(common: &Common, args: &StartArgs) -> Outcome {
     let loaded = Arc::new(common.load_trusted()?);
     let workdir = common.workdir()?;
     if !common.insecure_permissions {
-        crate::workdir::check_way(&workdir)?;
+        crate::workdir::check_parents(&workdir)?;
     }
     if args.daemon {
         return daemon::start(&workdir);

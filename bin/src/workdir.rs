@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use model::trusted::{trusted_file, trusted_way};
+use model::trusted::{trusted_file, trusted_parents};
 use nix::fcntl::{Flock, FlockArg};
 
 /// Introduction of each reason why a work folder is refused.
@@ -103,8 +103,8 @@ pub(crate) fn make(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Checks that no other user can put another folder in the place of root's work folder.
-pub(crate) fn check_way(path: &Path) -> anyhow::Result<()> {
-    trusted_way(path).context(REFUSED)
+pub(crate) fn check_parents(path: &Path) -> anyhow::Result<()> {
+    trusted_parents(path).context(REFUSED)
 }
 
 /// Checks that a file of the work folder, or the folder, belongs to this user and that no other user may write it. Whoever

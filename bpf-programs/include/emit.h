@@ -25,7 +25,7 @@ static __always_inline void count_lost(__u32 kind)
 	struct count *count = bpf_map_lookup_elem(&counts, &kind);
 
 	if (count)
-		__sync_fetch_and_add(&count->lost, 1);
+		__sync_fetch_and_add(&count->lost[LOST_RING_FULL], 1);
 }
 
 /* Takes a free slot by an atomic exchange and not by nesting depth, so that slots may be released in any order.
@@ -55,35 +55,22 @@ static __always_inline __u64 owner_of_record(struct scratch *s)
 	return ((struct header *)s->record)->owner;
 }
 
-/* Counts a record that is lost, also by owner: first by owner, because the agent reads the counters in the other order. */
+/* Counts a record that is lost, also by owner: first by owner, because the agent reads the counters in the other
+ * order.
+ */
 __noinline int count_refused(__u64 owner, __u32 kind, __u32 cause)
 {
 	struct loss_key key = {.owner = owner, .kind = kind, .cause = cause};
 	struct count *count = bpf_map_lookup_elem(&counts, &kind);
-	__u64 *losses_so_far = bpf_map_lookup_elem(&losses, &key), one = 1;
+	__u64 *losses_so_far = bpf_map_lookup_elem(&losses, &key), one = 1, index = cause;
 
 	if (!losses_so_far && bpf_map_update_elem(&losses, &key, &one, BPF_NOEXIST))
 		losses_so_far = bpf_map_lookup_elem(&losses, &key);
 	if (losses_so_far)
 		__sync_fetch_and_add(losses_so_far, 1);
-	if (!count)
-		return 0;
-	switch (cause) {
-	case LOST_SAMPLED:
-		__sync_fetch_and_add(&count->sampled, 1);
-		break;
-	case LOST_CROWDED:
-		__sync_fetch_and_add(&count->crowded, 1);
-		break;
-	case LOST_STALE:
-		__sync_fetch_and_add(&count->stale, 1);
-		break;
-	case LOST_OVER_BUDGET:
-		__sync_fetch_and_add(&count->over_budget, 1);
-		break;
-	default:
-		__sync_fetch_and_add(&count->lost, 1);
-	}
+	BOUND(index, LOST_CAUSES - 1);
+	if (count)
+		__sync_fetch_and_add(&count->lost[index], 1);
 	return 0;
 }
 

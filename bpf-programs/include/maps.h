@@ -70,7 +70,7 @@ struct kept {
 	__u32 slot; /* the slot that an open fills, counted from 1; 0: it opens a descriptor */
 	__u32 held; /* the file is known only once the request has been started */
 	__u64 since;
-	__u64 owner; /* see shares.h. The last field, followed by the record: other maps' entries are these two */
+	__u64 owner; /* see header.owner. The last field, followed by the record: other maps' entries are these two */
 };
 
 /* A datagram that was sent or received, and its position in the process's memory. */

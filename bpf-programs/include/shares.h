@@ -97,19 +97,19 @@ __noinline int count_entries(__u64 owner, __u32 map, __s32 by)
 /* Deletes an entry; false if another program did. */
 #define DELETE_ENTRY(map, in, key, owner) (!bpf_map_delete_elem(&(map), key) && !count_entries(owner, in, -1))
 
-/* The same, with the entry that is there, if there is one, replaced: that needs no further share. `is_stale` is a
- * condition on the entry `old`, and `kind` says what is lost with it.
+/* Adds an entry, or replaces the one that is there: that needs no further share. `is_stale` is a condition on the entry
+ * `old`, and `kind` says what is lost with it.
  */
 #define PUT_ENTRY(map, in, room, key, entry, owner_now, is_stale, kind)                                       \
 	({                                                                                                   \
 		typeof((map).value) old = bpf_map_lookup_elem(&(map), key);                                  \
-		__u64 paid = old ? old->owner : 0;                                                           \
+		__u64 owner_before = old ? old->owner : 0;                                                   \
 		bool put = false;                                                                            \
                                                                                                              \
 		if (old && (is_stale))                                                                       \
-			count_stale(paid, kind);                                                                   \
+			count_stale(owner_before, kind);                                                     \
 		if (old && !bpf_map_update_elem(&(map), key, entry, BPF_EXIST)) {                            \
-			count_entries(paid, in, -1);                                                         \
+			count_entries(owner_before, in, -1);                                                 \
 			count_entries(owner_now, in, 1);                                                     \
 			put = true;                                                                          \
 		}                                                                                            \

@@ -404,23 +404,20 @@ struct mark {
 	__u32 complete; /* written last */
 };
 
+/* Why a record was lost, from src/wire/loss_cause.rs. */
+#define LOST_RING_FULL 0
+#define LOST_SAMPLED 1
+#define LOST_CROWDED 2 /* its request, connection or flow found no room among those that have not ended */
+#define LOST_STALE 3   /* its request or connection ended unseen */
+#define LOST_OVER_BUDGET 4 /* it would have taken more of a ring than its owner may have */
+#define LOST_CAUSES 5
+
 /* A value of map `counts`, one for each CPU. */
 struct count {
 	__u64 seen; /* events of enabled tracers */
-	__u64 lost; /* those that found the ring full */
-	__u64 sampled; /* those that sampling left out */
 	__u64 filtered; /* those that filters dropped in the kernel */
-	__u64 crowded; /* those whose request, connection or flow found no room among those that have not ended */
-	__u64 stale; /* those whose request or connection ended unseen */
-	__u64 over_budget; /* those that would have taken more of a ring than their user may have */
+	__u64 lost[LOST_CAUSES]; /* those that were lost, by cause */
 };
-
-/* Why a record was lost, in loss_key.cause. */
-#define LOST_RING_FULL 0
-#define LOST_SAMPLED 1
-#define LOST_CROWDED 2
-#define LOST_STALE 3
-#define LOST_OVER_BUDGET 4
 
 /* A key of map `losses`, which counts lost records by owner. */
 struct loss_key {

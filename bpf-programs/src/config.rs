@@ -67,8 +67,8 @@ pub struct EbpfConfig {
     /// Number of data rings of that size, among which the CPUs are divided. One ring keeps the order of all records;
     /// several reduce contention for the ring's lock on machines with many CPUs, and are read in order of time.
     pub data_rings: u32,
-    /// While a data ring is more than half full, keeps one record in N of the tracers in `sampled`, so that others find
-    /// room. Records left out are counted as lost, with that cause. 0: no sampling.
+    /// While a data ring is more than half full, keeps one record in N of users who flood of the tracers in `sampled`, so that
+    /// others find room. Records left out are counted as lost, with that cause. 0: no sampling.
     pub sample: u32,
     /// Tracers to sample: those with floods of single events that `usage` sums up anyway.
     pub sampled: Vec<String>,

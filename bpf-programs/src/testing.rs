@@ -18,8 +18,8 @@ use crate::{syscalls, wire};
 pub use crate::{
     tracers::lifecycle::apply,
     wire::{
-        CgroupKey, Count, Header, Kind, ProcessKey, Ring, RuleField, RuleTest, Settings, Sweep, Tree,
-        wait_for_programs,
+        CgroupKey, Count, Header, Kind, LossCause, ProcessKey, Ring, RuleField, RuleTest, Settings, Sweep,
+        Tree, wait_for_programs,
     },
 };
 

@@ -9,6 +9,7 @@
 
 mod barrier;
 mod kind;
+mod loss_cause;
 mod ring;
 mod texts;
 mod values;
@@ -18,6 +19,7 @@ pub(crate) use kind::Family;
 pub use kind::Kind;
 pub use kind::Ring;
 pub(crate) use kind::WireError;
+pub use loss_cause::LossCause;
 pub(crate) use ring::RingReader;
 pub(crate) use texts::{RawText, Texts, view};
 pub(crate) use texts::{
@@ -33,17 +35,6 @@ pub(crate) const FLAG_COMPAT: u32 = 4;
 
 /// Bit of [`Header::owner`]: the number is a cgroup's, for processes of root.
 pub(crate) const OWNER_CGROUP: u64 = 1 << 63;
-
-/// Values of [`LossKey::cause`]: why a record did not get into its ring.
-pub(crate) const LOST_RING_FULL: u32 = 0;
-/// Sampling left it out.
-pub(crate) const LOST_SAMPLED: u32 = 1;
-/// There was no room in the map that remembers what has not ended.
-pub(crate) const LOST_CROWDED: u32 = 2;
-/// The end of what it is about was not seen.
-pub(crate) const LOST_STALE: u32 = 3;
-/// The owner's budget was used up.
-pub(crate) const LOST_OVER_BUDGET: u32 = 4;
 
 /// Value of [`ExecRecord::call`] if the exec succeeded and execveat was given the descriptor of a file or directory.
 pub(crate) const EXEC_BY_DESCRIPTOR: u32 = u32::MAX;

@@ -97,12 +97,12 @@ pub fn trusted_path(path: &Path) -> Result<(), Untrusted> {
     trusted_path_for(path, None)
 }
 
-/// Checks the folders on the way to a file or folder that root writes to, so that nobody else can put others in their place. What
-/// is missing is made below what was checked. The way of an agent that is not root's own is its user's affair.
+/// Checks the folders above a file or folder that root writes to, so that nobody else can put others in their place. What is
+/// missing is made below what was checked. An agent that is not root's checks nothing: the folders are its user's affair.
 ///
 /// # Errors
 /// Others own one of the folders or may change it.
-pub fn trusted_way(path: &Path) -> Result<(), Untrusted> {
+pub fn trusted_parents(path: &Path) -> Result<(), Untrusted> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(());
     }

@@ -79,7 +79,7 @@ fn weight_of(value: &Value) -> usize {
         Value::String(text) => text.len(),
         Value::Array(values) => values.iter().map(|value| size_of::<Value>() + weight_of(value)).sum(),
         Value::Object(fields) => weight(fields),
-        _ => 0,
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }
 

@@ -196,6 +196,14 @@ impl Agent {
         self.entry("tracers", "tracer", name)
     }
 
+    /// Waits until the tracer has seen so many records, and all that it has seen are stored or counted.
+    pub fn until_settled(&self, name: &str, seen: usize) {
+        until("all records are settled", Duration::from_secs(60), || {
+            let tracer = self.tracer(name);
+            (tracer["seen"].as_u64()? >= seen as u64 && tracer["in_flight"] == 0).then_some(())
+        });
+    }
+
     fn entry(&self, list: &str, key: &str, name: &str) -> Value {
         let status = self.status();
         let found = status[list].as_array().and_then(|all| all.iter().find(|entry| entry[key] == name));

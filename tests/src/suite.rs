@@ -29,6 +29,8 @@ pub enum Need {
     Runc,
     /// setpriv, to run the agent with fewer privileges.
     Setpriv,
+    /// A kernel that lets every user make requests of io_uring.
+    Uring,
 }
 
 /// A test: name, needs, function.
@@ -116,6 +118,11 @@ fn unmet(need: Need) -> Option<String> {
             let works =
                 Command::new("setpriv").arg("--version").output().is_ok_and(|done| done.status.success());
             lacking(works, "there is no setpriv")
+        }
+        Need::Uring => {
+            let switch = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
+            // Kernels before 6.6 have no such switch.
+            lacking(!switch.is_ok_and(|value| value.trim() != "0"), "io_uring is off for users")
         }
     }
 }

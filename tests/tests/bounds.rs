@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tests::workload::{PYTHON, python};
-use tests::{Agent, Scratch, Setup, suite, until};
+use tests::{Scratch, Setup, suite, until};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -24,45 +24,36 @@ suite! {
     fields_of_a_template_take_bounded_memory: [Root, Python]
 }
 
-/// Goes down a path of some 5,800 bytes that are no UTF-8. Then makes processes that each rename the path's first folder,
-/// so that no other process had the same path, and change between 64 folders at its end.
+/// Goes down a path of some 5,800 bytes that are no UTF-8. Then makes a process that renames the path's first folder, so that
+/// no other process had the same path, and changes between 64 folders at its end.
 const DEEP: &str = r#"
 import os, sys
-first, count = int(sys.argv[1]), int(sys.argv[2])
+process = int(sys.argv[1])
 name = b"\xff" * 240
 top = os.getcwdb()
 def enter(name):
     if not os.path.isdir(name):
         os.mkdir(name)
     os.chdir(name)
-enter(b"%d" % first)
+enter(b"%d" % process)
 for depth in range(23):
     enter(name)
 leaves = [b"%02d" % number for number in range(64)]
 for leaf in leaves:
     os.makedirs(leaf, exist_ok=True)
 os.chdir(leaves[0])
-for process in range(first, first + count):
-    child = os.fork()
-    if child == 0:
-        os.rename(b"%s/%d" % (top, process), b"%s/%d" % (top, process + 1))
-        for leaf in leaves:
-            os.chdir(b"../" + leaf)
-        os._exit(0)
-    os.waitpid(child, 0)
+child = os.fork()
+if child == 0:
+    os.rename(b"%s/%d" % (top, process), b"%s/%d" % (top, process + 1))
+    for leaf in leaves:
+        os.chdir(b"../" + leaf)
+    os._exit(0)
+os.waitpid(child, 0)
 "#;
 
-/// Processes of one round: their changes, of 6 KB each, fit into the half of the ring that anyone may fill.
-const AT_ONCE: usize = 1;
-/// In all, the exact bytes of the folders are some 38 MB; five times as much is needed to keep the text form too.
-const ROUNDS: usize = 96;
-
-fn settled(agent: &Agent, tracer: &str, seen: usize) {
-    until("all records are settled", SOON, || {
-        let tracer = agent.tracer(tracer);
-        (tracer["seen"].as_u64()? >= seen as u64 && tracer["in_flight"] == 0).then_some(())
-    });
-}
+/// Processes, one after the other: the changes of one, of 6 KB each, fit into the half of the ring that anyone may fill. In all,
+/// the exact bytes of the folders are some 38 MB; five times as much is needed to keep the text form too.
+const PROCESSES: usize = 96;
 
 fn quiet_exec(folder: &Path) {
     python(QUIET, folder, "import os, subprocess; os.chdir('/usr'); subprocess.run('/bin/true')", &[]);
@@ -72,13 +63,12 @@ fn deep_folders_with_invalid_names_take_bounded_memory() {
     let agent = Setup::new().start();
     let folder = agent.scratch().folder("deep");
     quiet_exec(&folder);
-    for round in 0..ROUNDS {
-        let first = (round * AT_ONCE).to_string();
-        python(ATTACKER, &folder, DEEP, &[&first, &AT_ONCE.to_string()]);
-        settled(&agent, "exit", (round + 1) * (AT_ONCE + 1));
+    for process in 0..PROCESSES {
+        python(ATTACKER, &folder, DEEP, &[&process.to_string()]);
+        agent.until_settled("exit", (process + 1) * 2);
     }
     quiet_exec(&folder);
-    settled(&agent, "exit", ROUNDS * (AT_ONCE + 1) + 2);
+    agent.until_settled("exit", PROCESSES * 2 + 2);
     let host = agent.actor("ebpf")["state"].clone();
     let peak = agent.peak_mib();
     let agent = agent.finish_run();
@@ -116,7 +106,7 @@ fn refused_renames_take_bounded_room_in_the_store() {
     let folder = agent.scratch().folder("renames");
     for round in 1..=8 {
         python(ATTACKER, &folder, RENAMES, &["500"]);
-        settled(&agent, "rename", 500 * round);
+        agent.until_settled("rename", 500 * round);
     }
     let peak = agent.peak_mib();
     let agent = agent.finish_run();

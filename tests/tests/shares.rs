@@ -23,16 +23,9 @@ suite! {
     connects_of_one_user_leave_room_for_others: [Kernel, Python];
     connections_of_one_user_leave_room_for_others: [Kernel, Python];
     connections_that_ended_unseen_are_forgotten_and_old_ones_are_not: [Kernel, Python];
-    requests_that_wait_leave_room_for_others: [Kernel, Python];
-    requests_that_ended_unseen_are_forgotten: [Kernel, Python];
+    requests_that_wait_leave_room_for_others: [Kernel, Python, Uring];
+    requests_that_ended_unseen_are_forgotten: [Kernel, Python, Uring];
     files_of_one_user_leave_room_in_the_ledger: [Kernel, Python]
-}
-
-fn settled(agent: &Agent, tracer: &str, seen: usize) {
-    until("all records are settled", SOON, || {
-        let tracer = agent.tracer(tracer);
-        (tracer["seen"].as_u64()? >= seen as u64 && tracer["in_flight"] == 0).then_some(())
-    });
 }
 
 /// Cause in a `loss` row when a request or connection ended and nobody saw it.
@@ -107,7 +100,7 @@ fn flows_of_one_user_leave_room_for_others() {
     let folder = agent.scratch().folder("flows");
     python(ATTACKER, &folder, DATAGRAMS, &[&FLOWS.to_string()]);
     python(QUIET, &folder, DATAGRAMS, &["0", "10", "11", "12"]);
-    settled(&agent, "udp", FLOWS);
+    agent.until_settled("udp", FLOWS);
     let agent = finish_crowded(agent, "udp");
     let rows = agent.store().query("udp", &[&format!("uid={QUIET}")]);
     let sent = rows.iter().filter(|row| row["extended"]["direction"] == "sent").count();
@@ -150,7 +143,7 @@ select.select([], [peer], [], 10)
 ";
     python(QUIET, &folder, connect, &[&attacker.ready]);
     attacker.end();
-    settled(&agent, "connect", 9000);
+    agent.until_settled("connect", 9000);
     let agent = finish_crowded(agent, "connect");
     let rows = agent.store().query("connect", &[&format!("uid={QUIET}")]);
     assert_eq!(rows.len(), 1, "{rows:?}");
@@ -199,20 +192,13 @@ if holds:
 /// More requests than the kernel side remembers, of both sizes.
 const REQUESTED: &str = "5400";
 
-fn io_uring_is_off() -> bool {
-    fs::read_to_string("/proc/sys/kernel/io_uring_disabled").is_ok_and(|value| value.trim() != "0")
-}
-
 fn requests_that_wait_leave_room_for_others() {
-    if io_uring_is_off() {
-        return;
-    }
     let agent = Setup::new().start();
     let (waiting, made) = (agent.scratch().folder("waiting"), agent.scratch().folder("made"));
     let attacker = Held::start(ATTACKER, &waiting, REQUESTS, &[REQUESTED, "hold"]);
     python(QUIET, &made, REQUESTS, &["3", "no"]);
     attacker.end();
-    settled(&agent, "mkdir", 3);
+    agent.until_settled("mkdir", 3);
     let agent = finish_crowded(agent, "open");
     let rows = agent.store().query("mkdir", &[&format!("uid={QUIET}")]);
     let made: Vec<_> = rows.iter().filter(|row| row["extended"]["via"][0] == "io_uring").collect();
@@ -256,7 +242,7 @@ fn connections_of_one_user_leave_room_for_others() {
     let attackers = [(); 2].map(|()| Held::start(ATTACKER, &folder, CONNECTIONS, &[CONNECTED]));
     Held::start(QUIET, &folder, CONNECTIONS, &["3"]).end();
     attackers.into_iter().for_each(Held::end);
-    settled(&agent, "close", 34_000);
+    agent.until_settled("close", 34_000);
     let agent = finish_crowded(agent, "close");
     let connects = agent.store().query("connect", &[&format!("uid={QUIET}"), "ret=0"]);
     assert_eq!((connects.len(), received(&agent, QUIET).len()), (3, 6));
@@ -278,16 +264,13 @@ fn connections_that_ended_unseen_are_forgotten_and_old_ones_are_not() {
         (lost(&agent, "close", STALE) >= HALF - 10).then_some(())
     });
     old.end();
-    settled(&agent, "close", 34_000);
+    agent.until_settled("close", 34_000);
     let agent = agent.finish_run();
     assert_eq!(received(&agent, QUIET).iter().sum::<u64>(), 7, "of a connection older than `end_within`");
     assert!(lost(&agent, "close", STALE) <= HALF + 10, "connections that were there were forgotten");
 }
 
 fn requests_that_ended_unseen_are_forgotten() {
-    if io_uring_is_off() {
-        return;
-    }
     let agent = Setup::new().set("ebpf.end_within", "\"1s\"").start();
     let folder = agent.scratch().folder("requests");
     Held::start(ATTACKER, &folder, REQUESTS, &[REQUESTED, "skip"]).end();
@@ -296,7 +279,7 @@ fn requests_that_ended_unseen_are_forgotten() {
         (lost(&agent, "open", STALE) >= 2_500).then_some(())
     });
     python(ATTACKER, &agent.scratch().folder("made"), REQUESTS, &["3", "no"]);
-    settled(&agent, "mkdir", 3);
+    agent.until_settled("mkdir", 3);
     let agent = agent.finish();
     let rows = agent.store().query("mkdir", &[&format!("uid={ATTACKER}")]);
     let made: Vec<_> = rows.iter().filter(|row| row["extended"]["via"][0] == "io_uring").collect();

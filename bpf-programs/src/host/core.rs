@@ -262,8 +262,11 @@ impl Core {
                 channel.count(count, &mut self.owners, span);
             }
         }
-        let lost =
-            self.kernel.counters.count(COUNT_LIFECYCLE).map_or(self.known_lifecycle_lost, |count| count.lost);
+        let lost = self
+            .kernel
+            .counters
+            .count(COUNT_LIFECYCLE)
+            .map_or(self.known_lifecycle_lost, |count| count.kept_out());
         if lost > self.known_lifecycle_lost {
             let count = lost - self.known_lifecycle_lost;
             tracing::warn!(

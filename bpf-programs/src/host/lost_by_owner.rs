@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use model::Owner;
 
 use crate::kernel::Counters;
-use crate::wire::{LossKey, OWNER_CGROUP};
+use crate::wire::{Kind, LossCause, LossKey, OWNER_CGROUP};
 
 /// Half of the entries that the map has room for.
 const MANY: usize = 2048;
@@ -50,10 +50,11 @@ impl LostByOwner {
     }
 
     /// Takes up to `count` losses of this kind and cause; returns them by owner.
-    pub(super) fn take(&mut self, kind: u32, cause: u32, mut count: u64) -> Vec<(Owner, u64)> {
+    pub(super) fn take(&mut self, kind: Kind, cause: LossCause, mut count: u64) -> Vec<(Owner, u64)> {
         let mut taken = Vec::new();
         self.unreported.retain(|key, left| {
-            let part = if (key.kind, key.cause) == (kind, cause) { count.min(*left) } else { 0 };
+            let part =
+                if (key.kind, key.cause) == (kind as u32, cause as u32) { count.min(*left) } else { 0 };
             if part > 0 {
                 taken.push((owner(key.owner), part));
             }
@@ -77,7 +78,7 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::wire::{Count, LOST_OVER_BUDGET, LOST_RING_FULL};
+    use crate::wire::Count;
 
     struct Map(BTreeMap<LossKey, u64>);
 
@@ -95,46 +96,50 @@ mod tests {
         }
     }
 
-    fn key(owner: u64, cause: u32) -> LossKey {
-        LossKey { owner, kind: 1, cause }
+    fn key(owner: u64, cause: LossCause) -> LossKey {
+        LossKey { owner, kind: Kind::Open as u32, cause: cause as u32 }
     }
 
     #[test]
     fn losses_are_reported_once_by_owner_and_cause() {
-        let (user, group) = (key(1001, LOST_OVER_BUDGET), key(OWNER_CGROUP | 77, LOST_RING_FULL));
+        let (user, group) = (key(1001, LossCause::OverBudget), key(OWNER_CGROUP | 77, LossCause::RingFull));
         let mut map = Map(BTreeMap::from([(user, 5), (group, 3)]));
         let mut lost = LostByOwner::default();
         lost.refresh(&mut map);
-        assert_eq!(lost.take(1, LOST_RING_FULL, 9), [(Owner::Cgroup(77), 3)]);
-        assert_eq!(lost.take(2, LOST_OVER_BUDGET, 9), []);
-        assert_eq!(lost.take(1, LOST_OVER_BUDGET, 2), [(Owner::User(1001), 2)]);
+        assert_eq!(lost.take(Kind::Open, LossCause::RingFull, 9), [(Owner::Cgroup(77), 3)]);
+        assert_eq!(lost.take(Kind::Exec, LossCause::OverBudget, 9), []);
+        assert_eq!(lost.take(Kind::Open, LossCause::OverBudget, 2), [(Owner::User(1001), 2)]);
         map.0.insert(user, 6);
         lost.refresh(&mut map);
-        assert_eq!(lost.take(1, LOST_OVER_BUDGET, 9), [(Owner::User(1001), 4)], "3 from before");
+        assert_eq!(
+            lost.take(Kind::Open, LossCause::OverBudget, 9),
+            [(Owner::User(1001), 4)],
+            "3 from before"
+        );
         map.0.insert(user, 1);
         lost.refresh(&mut map);
-        assert_eq!(lost.take(1, LOST_OVER_BUDGET, 9), [(Owner::User(1001), 1)], "begun anew");
+        assert_eq!(lost.take(Kind::Open, LossCause::OverBudget, 9), [(Owner::User(1001), 1)], "begun anew");
     }
 
     #[test]
     fn room_is_made_where_losses_have_not_grown() {
-        let mut map = Map((0..=MANY as u64).map(|user| (key(user, LOST_OVER_BUDGET), 1)).collect());
+        let mut map = Map((0..=MANY as u64).map(|user| (key(user, LossCause::OverBudget), 1)).collect());
         let mut lost = LostByOwner::default();
         lost.refresh(&mut map);
-        let grown = key(7, LOST_OVER_BUDGET);
+        let grown = key(7, LossCause::OverBudget);
         map.0.insert(grown, 2);
         lost.refresh(&mut map);
         assert_eq!(map.0.keys().collect::<Vec<_>>(), [&grown]);
-        assert_eq!(lost.take(1, LOST_OVER_BUDGET, u64::MAX).len(), MANY + 1);
+        assert_eq!(lost.take(Kind::Open, LossCause::OverBudget, u64::MAX).len(), MANY + 1);
     }
 
     #[test]
     fn what_an_earlier_agent_saw_is_not_reported_again() {
-        let user = key(1001, LOST_RING_FULL);
+        let user = key(1001, LossCause::RingFull);
         let mut map = Map(BTreeMap::from([(user, 5)]));
         let mut lost = LostByOwner::begin(&map);
         map.0.insert(user, 7);
         lost.refresh(&mut map);
-        assert_eq!(lost.take(1, LOST_RING_FULL, 9), [(Owner::User(1001), 2)]);
+        assert_eq!(lost.take(Kind::Open, LossCause::RingFull, 9), [(Owner::User(1001), 2)]);
     }
 }

@@ -95,6 +95,11 @@ fn record(kind: Kind, fixed: usize, pid: u32) -> Vec<u8> {
     bytes
 }
 
+/// Returns the kernel's counters after so many events, some of which found the ring full.
+pub(super) fn counted(seen: u64, full: u64) -> Count {
+    Count { seen, lost: [full, 0, 0, 0, 0], ..Count::default() }
+}
+
 fn exit_record() -> Vec<u8> {
     record(Kind::Exit, 8, 7)
 }
@@ -188,7 +193,7 @@ fn after_lost_lifecycle_records_all_processes_are_read_again() {
     paused(async {
         let rig = Rig::new();
         let _exits = rig.attach(Kind::Exit, 1).await;
-        let lost = Count { seen: 0, lost: 5, ..Count::default() };
+        let lost = counted(0, 5);
         rig.kernel.lock().unwrap().counts.insert(COUNT_LIFECYCLE, lost);
         while rig.host.state().lifecycle_lost < 5 {
             clock::sleep(POLL).await;
@@ -221,11 +226,7 @@ fn a_detach_is_answered_even_if_the_kernel_never_delivers_what_it_counted() {
     paused(async {
         let rig = Rig::new();
         let _opens = rig.attach(Kind::Open, 64).await;
-        rig.kernel
-            .lock()
-            .unwrap()
-            .counts
-            .insert(Kind::Open as u32, Count { seen: 2, lost: 0, ..Count::default() });
+        rig.kernel.lock().unwrap().counts.insert(Kind::Open as u32, counted(2, 0));
         rig.host.ask(Detach { tracer: tracer(Kind::Open) }).await.unwrap();
         assert_eq!((rig.snapshot(Kind::Open).lost.ring, rig.snapshot(Kind::Open).in_flight()), (2, 0));
     });
@@ -258,12 +259,12 @@ fn records_lost_with_an_object_are_counted() {
     let slot = Arc::new(TracerSlot::new(tracer(Kind::Open), account.clone()));
     let span = (model::BootNs(1), model::BootNs(2));
     let mut first = tracer_channel::TracerChannel::new(slot.clone(), span.0);
-    first.count(Count { seen: 10, lost: 1, ..Count::default() }, &mut LostByOwner::default(), span);
+    first.count(counted(10, 1), &mut LostByOwner::default(), span);
     let range = model::OffsetRange { start: 0, end: 8 };
     (0..4).for_each(|_| first.take(&open_record(), span.0, range));
     first.flush();
     let mut second = tracer_channel::TracerChannel::new(slot, span.1);
-    second.count(Count { seen: 3, lost: 0, ..Count::default() }, &mut LostByOwner::default(), span);
+    second.count(counted(3, 0), &mut LostByOwner::default(), span);
     let account = account.snapshot(&SinkName::new("memory"));
     assert_eq!((account.seen, account.lost.ring), (13, 1 + 5));
     assert_eq!(account.in_flight(), 3);
@@ -274,11 +275,7 @@ fn records_the_kernel_lost_are_counted_once_and_become_a_gap() {
     paused(async {
         let rig = Rig::new();
         let _opens = rig.attach(Kind::Open, 64).await;
-        rig.kernel
-            .lock()
-            .unwrap()
-            .counts
-            .insert(Kind::Open as u32, Count { seen: 50, lost: 50, ..Count::default() });
+        rig.kernel.lock().unwrap().counts.insert(Kind::Open as u32, counted(50, 50));
         rig.host.stop().await;
         let account = rig.snapshot(Kind::Open);
         assert_eq!((account.seen, account.lost.ring, account.in_flight()), (50, 50, 0));
@@ -296,7 +293,7 @@ fn records_left_out_by_sampling_become_a_gap_with_that_cause() {
             .lock()
             .unwrap()
             .counts
-            .insert(Kind::Open as u32, Count { seen: 9, lost: 2, sampled: 7, ..Count::default() });
+            .insert(Kind::Open as u32, Count { seen: 9, lost: [2, 7, 0, 0, 0], ..Count::default() });
         rig.host.stop().await;
         let account = rig.snapshot(Kind::Open);
         assert_eq!((account.seen, account.lost.ring, account.in_flight()), (9, 9, 0));
@@ -316,7 +313,7 @@ fn malformed_records_are_counted_and_the_process_table_is_updated() {
             fake.rings[Ring::Lifecycle as usize].push_back(vec![1, 2, 3]);
             fake.rings[Ring::Lifecycle as usize].push_back(record(Kind::Chdir, 16, 9));
             fake.rings[Ring::Data as usize].push_back(record(Kind::Open, 0, 1));
-            fake.counts.insert(Kind::Open as u32, Count { seen: 1, lost: 0, ..Count::default() });
+            fake.counts.insert(Kind::Open as u32, counted(1, 0));
         }
         while rig.host.state().malformed < 2 || rig.table.latest(ExecId { pid: 9, start_ns: 9 }).is_none() {
             clock::sleep(Duration::from_millis(10)).await;

@@ -7,7 +7,7 @@ use model::{Accounts, BootNs, Checkpoint, Outcomes, ProcessTable, RingCheckpoint
 
 use super::core::Core;
 use super::fake::{self, Fake};
-use super::tests::{open_record, tracer};
+use super::tests::{counted, open_record, tracer};
 use super::{RawBatch, TracerSlot};
 use crate::kernel::{Missing, PinInfo, PinState};
 use crate::wire::{Count, Kind, Ring};
@@ -54,7 +54,7 @@ fn pinned(adopted: bool) -> PinInfo {
 
 #[test]
 fn records_stay_in_their_ring_until_the_store_has_them() {
-    let mut rig = rig(pinned(false), 5, Count { seen: 5, lost: 0, ..Count::default() });
+    let mut rig = rig(pinned(false), 5, counted(5, 0));
     rig.core.poll();
     let mut rows = rig.opens.try_recv().unwrap().into_claim().route();
     assert_eq!((rows[0].count(), rig.released()), (5, 0));
@@ -72,7 +72,7 @@ fn records_stay_in_their_ring_until_the_store_has_them() {
 
 #[test]
 fn a_store_that_is_down_does_not_hold_records_in_the_ring() {
-    let mut rig = rig(pinned(false), 5, Count { seen: 5, lost: 0, ..Count::default() });
+    let mut rig = rig(pinned(false), 5, counted(5, 0));
     rig.core.poll();
     drop(rig.opens.try_recv().unwrap());
     rig.core.poll();
@@ -89,7 +89,7 @@ fn a_successor_starts_behind_the_settled_records_and_continues_the_account() {
     let point =
         RingCheckpoint { pin: "one".to_owned(), tracer: "open".into(), checkpoint: point, at: BootNs(7) };
     let pin_info = PinInfo { points: [(Kind::Open as u32, point)].into(), ..pinned(true) };
-    let mut rig = rig(pin_info, 5, Count { seen: 9, lost: 4, ..Count::default() });
+    let mut rig = rig(pin_info, 5, counted(9, 4));
     rig.core.poll();
     let mut claim = rig.opens.try_recv().unwrap().into_claim();
     assert_eq!(claim.count(), 2, "three of the five in the ring are settled");
@@ -104,7 +104,7 @@ fn a_successor_starts_behind_the_settled_records_and_continues_the_account() {
 fn records_of_rings_that_are_not_resumed_are_a_loss() {
     let missing = Missing { kind: Kind::Open as u32, count: 40, since: BootNs(1) };
     let pin_info = PinInfo { missing: vec![missing], ..pinned(false) };
-    let mut rig = rig(pin_info, 1, Count { seen: 1, lost: 0, ..Count::default() });
+    let mut rig = rig(pin_info, 1, counted(1, 0));
     rig.core.poll();
     let account = rig.accounts.of(&"open".into());
     let gaps = account.take_gaps();

@@ -21,7 +21,7 @@ use super::batch::{BatchBuilder, InFlight, RawBatch};
 use super::lost_by_owner::LostByOwner;
 use super::tracer_slot::TracerSlot;
 use crate::programs::Tracer;
-use crate::wire::{Count, LOST_RING_FULL, Ring};
+use crate::wire::{Count, LossCause, Ring};
 
 /// Limit on the bytes that wait for room in one tracer's queue. Only lifecycle records accumulate here (the other rings are
 /// not read while anything waits): they are read for the process table. When a tracer is behind by more than this, the
@@ -54,8 +54,8 @@ struct Totals {
     taken: u64,
     /// Records that never got into the ring.
     lost: u64,
-    /// Part of `lost`: those lost for the causes of [`Count::by_cause`].
-    by_cause: [u64; 4],
+    /// Part of `lost`, by the number of the [`LossCause`]; what is in none was lost because the ring was full.
+    by_cause: [u64; LossCause::ALL.len()],
     /// Records dropped by filters in the kernel.
     filtered: u64,
     /// Records that never arrived and were counted as lost.
@@ -105,8 +105,8 @@ impl TracerChannel {
         // Records of these rings that this process counted before; those of an earlier agent are only in the kernel's
         // counter.
         let filtered = account.filtered_in_kernel();
-        let by_cause = kernel.by_cause().map(|(count, ..)| count);
-        let totals = Totals { base, taken, lost, by_cause, filtered, written_off, ..Totals::default() };
+        let totals =
+            Totals { base, taken, lost, by_cause: kernel.lost, filtered, written_off, ..Totals::default() };
         slot.note_out(base + totals.out());
         Self::with(slot, totals, begins_at)
     }
@@ -222,14 +222,15 @@ impl TracerChannel {
         self.report_seen();
         let mut rest = kernel.kept_out().saturating_sub(self.totals.lost);
         self.totals.lost += rest;
-        for (cause, known) in kernel.by_cause().into_iter().zip(&mut self.totals.by_cause) {
-            let (count, number, text) = cause;
-            let lost = count.saturating_sub(*known).min(rest);
+        let [full, others @ ..] = LossCause::ALL;
+        for cause in others {
+            let known = &mut self.totals.by_cause[cause as usize];
+            let lost = kernel.lost_for(cause).saturating_sub(*known).min(rest);
             *known += lost;
             rest -= lost;
-            lose(&self.slot, owners, lost, number, span, text);
+            lose(&self.slot, owners, lost, cause, span);
         }
-        lose(&self.slot, owners, rest, LOST_RING_FULL, span, "the ring was full");
+        lose(&self.slot, owners, rest, full, span);
         let filtered = kernel.filtered.saturating_sub(self.totals.filtered);
         self.totals.filtered += filtered;
         self.slot.account.filter_in_kernel(filtered);
@@ -269,20 +270,13 @@ impl TracerChannel {
 }
 
 /// Counts records that did not get into their ring, those of each known owner apart.
-fn lose(
-    slot: &TracerSlot,
-    owners: &mut LostByOwner,
-    count: u64,
-    number: u32,
-    span: (BootNs, BootNs),
-    cause: &str,
-) {
+fn lose(slot: &TracerSlot, owners: &mut LostByOwner, count: u64, cause: LossCause, span: (BootNs, BootNs)) {
     let mut rest = count;
     if count > 0 {
-        for (owner, part) in owners.take(slot.tracer.kind as u32, number, count) {
+        for (owner, part) in owners.take(slot.tracer.kind, cause, count) {
             rest -= part;
-            slot.account.lose_of(owner, LossPoint::Ring, part, span, cause);
+            slot.account.lose_of(owner, LossPoint::Ring, part, span, cause.text());
         }
     }
-    slot.account.lose(LossPoint::Ring, rest, span, cause);
+    slot.account.lose(LossPoint::Ring, rest, span, cause.text());
 }

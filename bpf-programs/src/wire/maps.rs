@@ -1,6 +1,7 @@
 //! Values of the maps through which agent and programs communicate: settings, owner of pinned maps, counters.
 
 use super::Plain;
+use super::loss_cause::LOSS_CAUSES;
 
 /// Number of user ids that fit into [`Settings::uids`].
 pub(crate) const MAX_UIDS: usize = 16;
@@ -88,18 +89,10 @@ wire_structs! {
     pub Count {
         /// Events while the tracer was enabled.
         seen: u64,
-        /// Seen events that found the ring full.
-        lost: u64,
-        /// Seen events that sampling left out.
-        sampled: u64,
         /// Seen events that filters dropped in the kernel.
         filtered: u64,
-        /// Seen events whose request, connection or flow found no room among those that have not ended.
-        crowded: u64,
-        /// Seen events whose request or connection ended unseen.
-        stale: u64,
-        /// Seen events that would have taken more of a ring than their user's budget.
-        over_budget: u64,
+        /// Seen events that were lost, by the number of the [`LossCause`](super::LossCause).
+        lost: [u64; LOSS_CAUSES],
     }
 
     /// A key of map `losses`, which counts lost records by owner.
@@ -108,7 +101,7 @@ wire_structs! {
         owner: u64,
         /// Kind of the records.
         kind: u32,
-        /// Cause of the loss: `LOST_*`.
+        /// Number of the [`LossCause`](super::LossCause).
         cause: u32,
     }
 }

@@ -1,10 +1,10 @@
 //! Conversions of the structs exchanged with the kernel to and from the types of the data model.
 
-use model::{BootNs, CROWDED, CgroupId, File, Identity, Layer, OVER_BUDGET, RealFile, SAMPLED, STALE, Text};
+use model::{BootNs, CgroupId, File, Identity, Layer, RealFile, Text};
 
 use super::{
-    Count, FLAG_COMPAT, FLAG_TRACED, FLAG_URING, FileId, Header, Kind, LAYER_LOWER, LAYER_UPPER,
-    LOST_CROWDED, LOST_OVER_BUDGET, LOST_SAMPLED, LOST_STALE, MAX_UIDS, Ring, Settings, WireError, read,
+    Count, FLAG_COMPAT, FLAG_TRACED, FLAG_URING, FileId, Header, Kind, LAYER_LOWER, LAYER_UPPER, LossCause,
+    MAX_UIDS, Ring, Settings, WireError, read,
 };
 
 impl Default for Settings {
@@ -42,44 +42,31 @@ impl Default for Settings {
 impl Count {
     /// Sums the counters of all CPUs.
     pub(crate) fn sum(cpus: &[Self]) -> Self {
-        let sum = |pick: fn(&Self) -> u64| cpus.iter().map(pick).sum();
+        let sum = |pick: &dyn Fn(&Self) -> u64| cpus.iter().map(pick).sum();
         Self {
-            seen: sum(|cpu| cpu.seen),
-            lost: sum(|cpu| cpu.lost),
-            sampled: sum(|cpu| cpu.sampled),
-            filtered: sum(|cpu| cpu.filtered),
-            crowded: sum(|cpu| cpu.crowded),
-            stale: sum(|cpu| cpu.stale),
-            over_budget: sum(|cpu| cpu.over_budget),
+            seen: sum(&|cpu| cpu.seen),
+            filtered: sum(&|cpu| cpu.filtered),
+            lost: LossCause::ALL.map(|cause| sum(&|cpu| cpu.lost_for(cause))),
         }
-    }
-
-    /// Returns the records that never got into the ring though it had room: number, cause as in map `losses`, and as text.
-    pub(crate) fn by_cause(self) -> [(u64, u32, &'static str); 4] {
-        [
-            (self.sampled, LOST_SAMPLED, SAMPLED),
-            (self.crowded, LOST_CROWDED, CROWDED),
-            (self.stale, LOST_STALE, STALE),
-            (self.over_budget, LOST_OVER_BUDGET, OVER_BUDGET),
-        ]
     }
 
     /// Returns the counts since `before`.
-    pub(crate) fn since(self, before: Self) -> Self {
+    pub fn since(self, before: Self) -> Self {
         Self {
             seen: self.seen.saturating_sub(before.seen),
-            lost: self.lost.saturating_sub(before.lost),
-            sampled: self.sampled.saturating_sub(before.sampled),
             filtered: self.filtered.saturating_sub(before.filtered),
-            crowded: self.crowded.saturating_sub(before.crowded),
-            stale: self.stale.saturating_sub(before.stale),
-            over_budget: self.over_budget.saturating_sub(before.over_budget),
+            lost: LossCause::ALL.map(|cause| self.lost_for(cause).saturating_sub(before.lost_for(cause))),
         }
     }
 
-    /// Returns the records that never got into the ring.
-    pub(crate) fn kept_out(self) -> u64 {
-        self.lost + self.sampled + self.crowded + self.stale + self.over_budget
+    /// Returns the seen events that were lost for this cause.
+    pub fn lost_for(&self, cause: LossCause) -> u64 {
+        self.lost[cause as usize]
+    }
+
+    /// Returns the seen events that were lost, for whatever cause.
+    pub fn kept_out(&self) -> u64 {
+        self.lost.iter().sum()
     }
 }
 

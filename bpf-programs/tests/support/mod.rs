@@ -19,7 +19,7 @@ use model::{Details, Extended, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use serde_json::{Map, Value, json};
 
-pub use shared::{SMALL_RING, Shared};
+pub use shared::Shared;
 
 /// How long to wait for an event that must come.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -123,17 +123,8 @@ impl Kernel {
 
     /// Returns the tracer's counters since the start of this test.
     pub fn count(&self, kind: Kind) -> anyhow::Result<Count> {
-        let (now, before) = (self.counted(kind)?, self.before.get(&kind));
-        let since = |pick: fn(&Count) -> u64| pick(&now) - before.map_or(0, pick);
-        Ok(Count {
-            seen: since(|count| count.seen),
-            lost: since(|count| count.lost),
-            sampled: since(|count| count.sampled),
-            filtered: since(|count| count.filtered),
-            crowded: since(|count| count.crowded),
-            stale: since(|count| count.stale),
-            over_budget: since(|count| count.over_budget),
-        })
+        let before = self.before.get(&kind).copied().unwrap_or_default();
+        Ok(self.counted(kind)?.since(before))
     }
 
     fn counted(&self, kind: Kind) -> anyhow::Result<Count> {

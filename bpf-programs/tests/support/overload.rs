@@ -7,17 +7,17 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use anyhow::ensure;
-use bpf_programs::testing::{Kind, Ring};
+use bpf_programs::testing::{Kind, LossCause, Ring, wait_for_programs};
 use bpf_programs::tracers;
 
 use crate::ledger::of_file;
-use crate::support::{Kernel, SMALL_RING};
+use crate::support::{ENTRIES, Kernel};
 use crate::{TIMES, Test};
 
 pub const TESTS: &[Test] = &[
     ("ledger_waits_for_room_in_the_ring", no_room),
     ("open_counts_what_it_loses", storm),
-    ("data_is_sampled_while_a_ring_is_nearly_full", sampled),
+    ("data_is_sampled_while_a_ring_is_more_than_half_full", sampled),
 ];
 
 /// A ring with room for a few rows only: the others stay in the ledger, and come later.
@@ -47,7 +47,7 @@ fn no_room() -> anyhow::Result<()> {
         ensure!(of.len() == 1 && sum == 7, "{of:?}");
     }
     let count = kernel.count(Kind::Usage)?;
-    ensure!(count.lost == 0 && count.seen >= FILES as u64, "{count:?}");
+    ensure!(count.kept_out() == 0 && count.seen >= FILES as u64, "{count:?}");
     Ok(())
 }
 
@@ -66,39 +66,47 @@ fn storm() -> anyhow::Result<()> {
     for tracer in tracers().filter(|tracer| tracer.kind.ring() == Ring::Data) {
         let count = kernel.count(tracer.kind)?;
         seen += count.seen;
-        lost += count.lost + count.over_budget;
+        lost += count.kept_out();
     }
-    ensure!(open.seen >= (TIMES * 1000) as u64 && open.lost + open.over_budget > 0, "{open:?}");
+    ensure!(open.seen >= (TIMES * 1000) as u64 && open.kept_out() > 0, "{open:?}");
     ensure!(seen == taken + lost, "{seen} {lost} {taken}");
     Ok(())
 }
 
-/// While nothing reads: of the tracer that floods one in 8 gets in, of another all.
+/// While nothing reads: of the tracer that floods one in 64 gets in, and the same user's records of another find room.
 fn sampled() -> anyhow::Result<()> {
     // Only this user's events, so that other programs do not fill the small ring.
     const USER: u32 = 64_998;
-    let mut kernel = Kernel::small()?;
+    const RING: u32 = 256 << 10;
+    const OPENS: usize = TIMES * 100;
+    let mut kernel = Kernel::start_few(RING, ENTRIES)?;
     kernel.set(|settings| {
         (settings.uids[0], settings.uid_count) = (USER, 1);
-        (settings.sample, settings.sampled) = (8, 1 << Kind::Open as u32);
+        (settings.sample, settings.sampled) = (64, 1 << Kind::Open as u32);
     })?;
     // Events of the loading itself.
+    wait_for_programs()?;
     kernel.drain();
+    let before = kernel.count(Kind::Open)?;
     let flood = format!(
         "import os\nfor _ in range({}): os.close(os.open('/dev/null', 0))\nfor _ in range({TIMES}):\n\
          \x20   try: os.rename('/missing', '/')\n    except OSError: pass",
-        TIMES * 26
+        OPENS
     );
     let mut python = Command::new("/usr/bin/python3");
     python.args(["-B", "-I", "-S", "-c", &flood]).uid(USER).gid(USER).current_dir("/");
     ensure!(python.status()?.success(), "the flood failed");
     kernel.set(|settings| settings.enabled = 0)?;
     kernel.drain();
-    let (open, rename) = (kernel.count(Kind::Open)?, kernel.count(Kind::Rename)?);
-    ensure!(open.sampled > 0 && open.seen >= (TIMES * 26) as u64, "{open:?}");
-    ensure!(rename.lost + rename.sampled == 0 && rename.seen >= TIMES as u64, "{rename:?}");
-    // By chance: of the records after the ring was half full only about one in eight.
-    let kept = open.seen - open.sampled - open.lost;
-    ensure!(open.lost == 0 && kept > (SMALL_RING / 2 / 400).into() && kept < open.seen / 2, "{open:?}");
+    let (open, rename) = (kernel.count(Kind::Open)?.since(before), kernel.count(Kind::Rename)?);
+    let sampled = open.lost_for(LossCause::Sampled);
+    ensure!(sampled > 0 && open.seen >= OPENS as u64, "{open:?}");
+    ensure!(rename.kept_out() == 0 && rename.seen >= TIMES as u64, "{rename:?}");
+    // By chance: of the records after the ring was half full only about one in 64.
+    let kept = open.seen - open.kept_out();
+    ensure!(
+        open.lost_for(LossCause::RingFull) == 0 && kept > (RING / 2 / 400).into() && kept < open.seen / 2,
+        "{open:?}"
+    );
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::{DATA_RING, ENTRIES, Kernel, tier};
 const FEW: [Kind; 3] = [Kind::Open, Kind::Rename, Kind::Usage];
 
 /// Size in bytes of a data ring that is soon full.
-pub const SMALL_RING: u32 = 64 << 10;
+const SMALL_RING: u32 = 64 << 10;
 
 static KERNEL: Mutex<Option<Kernel>> = Mutex::new(None);
 /// The object with a data ring of [`SMALL_RING`].

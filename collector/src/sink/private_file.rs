@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use model::trusted::{STICKY, Untrusted, trusted_file, trusted_way};
+use model::trusted::{STICKY, Untrusted, trusted_file, trusted_parents};
 use nix::fcntl::OFlag;
 
 /// Creates the folder of `path` if it is missing (0700), and returns the path with the folder's links resolved. The
@@ -15,7 +15,7 @@ pub(crate) fn prepare(path: &Path) -> io::Result<PathBuf> {
         .file_name()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not the path of a file"))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    trusted_way(path)?;
+    trusted_parents(path)?;
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let folder = folder.canonicalize()?;
     match check_folder(&folder) {

@@ -14,8 +14,18 @@ use crate::run::{self, Watch, say};
 const KERNEL_CRATES: [&str; 2] = ["bpf-programs", "tests"];
 
 /// Suites that `--quick` leaves out, because each takes more than twenty seconds.
-pub(crate) const LONG: [&str; 8] =
-    ["bytes", "duetector_interop", "fairness", "kernel", "ledger", "reload", "replay", "seam"];
+pub(crate) const LONG: [&str; 10] = [
+    "bounds",
+    "bytes",
+    "duetector_interop",
+    "fairness",
+    "kernel",
+    "ledger",
+    "reload",
+    "replay",
+    "seam",
+    "shares",
+];
 
 /// Runs the chosen suites with the variables that they read.
 pub(crate) struct Runner<'a> {
