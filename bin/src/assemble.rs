@@ -104,7 +104,7 @@ pub(crate) async fn assemble(
         host,
     )
     .map_err(|cause| Failure::Failed(cause.into()))?;
-    let pinning = pinning(config, workdir, &collector)?;
+    let pinning = pinning(workdir, &collector)?;
     let may_unpin = pinning.is_some();
     let ebpf = bpf_programs::spawn(
         &supervisor,
@@ -148,11 +148,10 @@ fn no_sink() -> Failure {
     Failure::failed(format!("no sink is enabled: set disabled = false in {} or {last}", others.join(", ")))
 }
 
-/// Returns what is needed to pin or adopt rings, in particular the ring positions that the store has recorded; `None` if
-/// nothing is to be pinned and nothing is pinned from an earlier run.
-fn pinning(config: &Config, workdir: &Path, collector: &CollectorHandle) -> Result<Option<Pinning>, Failure> {
-    // If an earlier run left rings that this one does not resume, the missing records are still accounted for.
-    if collector.store().is_none() || !config.ebpf.pin && !bpf_programs::is_pinned(workdir) {
+/// Returns what is needed to pin or adopt rings, and to say what is missing since an earlier run, in particular the ring
+/// positions that the store has recorded; `None` without a store.
+fn pinning(workdir: &Path, collector: &CollectorHandle) -> Result<Option<Pinning>, Failure> {
+    if collector.store().is_none() {
         return Ok(None);
     }
     let remembered = collector.remembered().map_err(|cause| Failure::Failed(cause.into()))?;

@@ -106,8 +106,8 @@ struct StopArgs {
     /// --unpin is given, ebpf.pin_keep decides
     #[arg(long, conflicts_with = "unpin")]
     keep: bool,
-    /// Remove the eBPF programs and ring buffers that are pinned in /sys/fs/bpf, even if ebpf.pin_keep is true. If no
-    /// agent is running, remove those that an earlier agent has left there
+    /// Remove the pinned eBPF programs and ring buffers, even if ebpf.pin_keep is true. If no agent is running, remove those
+    /// that an earlier agent has left
     #[arg(long)]
     unpin: bool,
 }

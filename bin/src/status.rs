@@ -237,6 +237,12 @@ fn pin_line(actors: &[ActorStatus]) -> Option<String> {
         (Some(folder), _) => format!("\n\npinned in {folder}"),
         _ => "\n\nnot pinned".to_owned(),
     };
+    if let Some(gap) = word("gap") {
+        line.push_str(&format!("\nevents are missing, {gap}"));
+    }
+    if let Some(note) = word("note") {
+        line.push_str(&format!(" ({note})"));
+    }
     if let Some(refused) = word("refused") {
         line.push_str(&format!("; what the previous run had pinned could not be resumed: {refused}"));
     }

@@ -412,6 +412,14 @@ struct mark {
 #define LOST_OVER_BUDGET 4 /* it would have taken more of a ring than its owner may have */
 #define LOST_CAUSES 5
 
+/* The value of map `unstored`: what the agent gave back to a pinned ring before it was in the store. Not read by the
+ * programs.
+ */
+struct unstored {
+	__u64 upto;  /* position in the tracer's ring below which all was given back */
+	__u64 taken; /* the tracer's records below it, since the ring was made */
+};
+
 /* A value of map `counts`, one for each CPU. */
 struct count {
 	__u64 seen; /* events of enabled tracers */

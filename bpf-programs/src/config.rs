@@ -1,12 +1,14 @@
 //! Configuration sections `[ebpf]` and `[tracer.<kernel tracer>]`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use model::units::{Period, Size};
 use model::{Problem, Pushdown, TracerName};
 use serde::{Deserialize, Serialize};
 
+use crate::pin_choice::PinChoice;
 use crate::tier::Choice;
 use crate::wire::Ring;
 
@@ -98,8 +100,9 @@ pub struct EbpfConfig {
     /// Maximum number of batches (of up to 1,024 records) that wait for each tracer. When it is reached, the rings fill up.
     pub queue: usize,
     /// Keeps programs, rings and counters in bpffs, so that they outlive the agent: after a crash the next start resumes
-    /// with the first record that is not in the store. Needs the sqlite sink.
-    pub pin: bool,
+    /// with the first record that is not in the store. Needs the sqlite sink. `true`, `false`, or `auto`: if kernel, rights
+    /// and the other settings allow it.
+    pub pin: PinChoice,
     /// With `pin`, leaves the programs running after an orderly stop, too, for a start soon afterwards (an upgrade).
     /// Events meanwhile wait in the rings; those that don't fit are lost and counted. `stop --keep` does so once.
     pub pin_keep: bool,
@@ -134,7 +137,7 @@ impl Default for EbpfConfig {
             uids: Vec::new(),
             pushdown: true,
             queue: 16,
-            pin: false,
+            pin: PinChoice::Never,
             pin_keep: false,
             tier: Choice::Auto,
             strict: false,
@@ -143,6 +146,22 @@ impl Default for EbpfConfig {
 }
 
 impl EbpfConfig {
+    /// Returns whether to pin, as far as these settings decide it.
+    pub(crate) fn pins(&self) -> bool {
+        match self.pin {
+            PinChoice::Auto => self.data_rings == 1,
+            PinChoice::Always => true,
+            PinChoice::Never => false,
+        }
+    }
+
+    /// Returns the setting because of which `auto` does not pin.
+    pub(crate) fn pin_conflict(&self) -> Option<String> {
+        let rings = self.data_rings;
+        (self.pin == PinChoice::Auto && rings > 1)
+            .then(|| format!("ebpf.data_rings is {rings}, and only one ring can be pinned"))
+    }
+
     /// Returns all problems of the section, which is found at `prefix` (`ebpf`).
     pub fn validate(&self, prefix: &str) -> Vec<Problem> {
         let mut problems = Vec::new();
@@ -169,7 +188,7 @@ impl EbpfConfig {
             format!("{rings} is out of range, expected 1 to {most}"),
         );
         expect(
-            rings == 1 || !self.pin,
+            rings == 1 || self.pin != PinChoice::Always,
             "data_rings",
             format!("{rings} can't be used together with `pin`, which follows one ring: expected 1"),
         );
@@ -274,6 +293,8 @@ pub struct KernelSettings {
     pub pushed: Pushdown,
     /// Emits rows of tracer `manifest`; false if another program stores the rows.
     pub manifest: bool,
+    /// The store's file, which notes how far pinned rings are read.
+    pub store: Option<PathBuf>,
 }
 
 /// Description of the names that [`is_table_part`] accepts.

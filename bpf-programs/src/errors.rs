@@ -7,6 +7,7 @@ use aya::maps::MapError;
 use aya::pin::PinError as AyaPinError;
 use aya::programs::ProgramError;
 use aya::{BtfError, EbpfError};
+use model::trusted::Untrusted;
 use thiserror::Error;
 
 use crate::facts::{BTF, Capabilities, Capability, KernelVersion, OLDEST};
@@ -132,11 +133,24 @@ pub(crate) enum AttachError {
 #[derive(Debug, Error)]
 pub(crate) enum PinError {
     /// Mounting bpffs failed.
-    #[error("mount bpffs at {BPFFS}: {source}")]
+    #[error("mount bpffs at {path}: {source} (this needs CAP_SYS_ADMIN)")]
     Mount {
+        path: &'static str,
         #[source]
         source: io::Error,
     },
+    /// No bpffs can be used.
+    #[error("find a folder in bpffs: {shared}; {}", chain(source.as_ref()))]
+    NoPlace {
+        /// Why the machine's bpffs can't be used.
+        shared: String,
+        /// Why the agent can't have one of its own.
+        #[source]
+        source: Box<PinError>,
+    },
+    /// Other users can change the folder or one above it.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
     /// The directory can't be created or read.
     #[error("{operation} {}: {source}", path.display())]
     Folder {
@@ -147,8 +161,11 @@ pub(crate) enum PinError {
         source: io::Error,
     },
     /// Something else has the directory's name.
-    #[error("use {}: it is a symbolic link, or not a directory, or other users can access it", path.display())]
-    NotOurs { path: PathBuf },
+    #[error(
+        "use {} (mode {mode:04o}, uid {uid}): it is a symbolic link, or not a directory, or other users can access it",
+        path.display()
+    )]
+    NotOurs { path: PathBuf, mode: u32, uid: u32 },
     /// The kernel refused to pin a map.
     #[error("pin map {name}: {}", chain(source))]
     Map {

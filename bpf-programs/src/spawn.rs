@@ -38,10 +38,10 @@ pub(crate) fn try_kernel(config: &EbpfConfig) -> Result<Loaded, LoadError> {
 /// Removes everything that an agent with this work directory has pinned, detaching programs that are still attached;
 /// returns whether there was anything. No agent may be running there.
 pub fn unpin(workdir: &Path) -> bool {
-    Pins::of(workdir).remove_all()
+    Pins::find(workdir).inspect(Pins::remove_all).is_some()
 }
 
 /// Returns whether an agent with this work directory has pinned anything.
 pub fn is_pinned(workdir: &Path) -> bool {
-    !Pins::of(workdir).is_empty()
+    Pins::find(workdir).is_some_and(|pins| !pins.is_empty())
 }

@@ -59,13 +59,6 @@ impl CollectorHandle {
             problems.push(Problem::new("collector", "no sink is enabled: nothing could be stored"));
         }
         problems.extend(self.inner.files_in_trouble(&before, config));
-        if self.inner.accounts.pinned().is_some()
-            && let Some(store) = before.store()
-            && before.store_file(&self.inner.workdir) != config.store_file(&self.inner.workdir)
-        {
-            // The store's positions say how far the pinned rings were read.
-            problems.push(Problem::needs_restart(format!("collector.{}.path", store.name())));
-        }
         let compiled = if had == *filters { Ok(None) } else { Filters::compile(filters, "filter").map(Some) };
         let compiled = compiled.unwrap_or_else(|wrong| {
             problems.extend(wrong);

@@ -219,7 +219,8 @@ impl Work {
         if gaps.is_empty() {
             return;
         }
-        let rows: Arc<[_]> = gaps.iter().map(|gap| loss::row(gap, self.clock)).collect();
+        let rows: Arc<[_]> =
+            gaps.iter().map(|gap| loss::row(gap, self.clock, &self.shared.accounts)).collect();
         let mut taken = false;
         for route in self.routes.iter() {
             taken |= route.send(None, rows.clone(), 0).await;

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use model::lock::lock;
 use model::{
-    Accounts, BootClock, Details, Extended, Gap, Loss, LossPoint, Losses, TracerName, Tracking, WallTime,
+    Accounts, BootClock, Details, ENDED, Extended, Gap, Loss, LossPoint, Losses, TracerName, Tracking,
+    WallTime,
 };
 
 /// Tracer name under which `loss` rows are stored.
@@ -24,7 +25,9 @@ pub(crate) fn restore_gaps(accounts: &Accounts, gaps: Vec<Gap>) {
 }
 
 /// Makes the `loss` row of a gap.
-pub(crate) fn row(gap: &Gap, clock: BootClock) -> Tracking {
+pub(crate) fn row(gap: &Gap, clock: BootClock, accounts: &Accounts) -> Tracking {
+    // It may begin before the machine was started.
+    let since = (gap.cause == ENDED).then(|| accounts.unrecorded_since()).flatten();
     row_of(Loss {
         tracer: gap.tracer.clone(),
         point: gap.point,
@@ -32,16 +35,16 @@ pub(crate) fn row(gap: &Gap, clock: BootClock) -> Tracking {
         cause: gap.cause.clone(),
         owner: gap.owner,
         count: gap.count,
-        from: clock.wall(gap.from),
+        from: since.unwrap_or_else(|| clock.wall(gap.from)),
         to: clock.wall(gap.to),
     })
 }
 
 fn row_of(loss: Loss) -> Tracking {
-    let count = i64::try_from(loss.count).unwrap_or(i64::MAX);
+    let count = (loss.count > 0).then(|| i64::try_from(loss.count).unwrap_or(i64::MAX));
     let uid = loss.owner.uid().map(i64::from);
     let row = Tracking::new(LOSS_TRACER.into(), loss.to, Extended::new(Details::Loss(Box::new(loss))));
-    Tracking { uid, count: Some(count), ..row }
+    Tracking { uid, count, ..row }
 }
 
 /// `loss` rows that a sink has taken and not written yet. The list outlives the sink's incarnations. Its size is
@@ -103,8 +106,8 @@ mod tests {
     fn waiting_losses_at_one_point_become_one_row() {
         let clock = BootClock::default();
         let waiting = Unwritten::default();
-        waiting.add(&[row(&gap(2, 5_000, 9_000), clock)]);
-        waiting.add(&[row(&gap(3, 1_000, 7_000), clock)]);
+        waiting.add(&[row(&gap(2, 5_000, 9_000), clock, &Accounts::default())]);
+        waiting.add(&[row(&gap(3, 1_000, 7_000), clock, &Accounts::default())]);
         let rows = waiting.rows();
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].count, rows[0].uid), (Some(5), Some(1001)));

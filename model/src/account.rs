@@ -121,7 +121,7 @@ impl Account {
         }
     }
 
-    /// Notes a gap again whose `loss` row could not be stored, without counting its records again.
+    /// Notes a gap whose records are counted already, or are of an unknown number (0).
     pub fn restore_gap(&self, gap: Gap) {
         lock(&self.gaps).add(gap);
     }

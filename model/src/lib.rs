@@ -38,13 +38,15 @@ pub use extended::{Container, Extended};
 pub use file::{File, Layer, RealFile};
 pub use ids::{ExecId, MANIFEST, Role, SinkId, SinkName, TracerName};
 pub use losses::{Gap, Loss, Losses, Owner};
-pub use offsets::{Checkpoint, OffsetRange, Outcomes, Remembered, RingCheckpoint};
+pub use offsets::{Checkpoint, KilledRun, OffsetRange, Outcomes, Remembered, RingCheckpoint};
 pub use problem::Problem;
 pub use process::{Lineage, ProcessInfo, ProcessTable, TableSize};
 pub use pushdown::Pushdown;
 pub use record::{CgroupId, Identity, Moment, Record};
 pub use schema::Tracking;
-pub use snapshot::{AccountSnapshot, CROWDED, LossPoint, Lost, OVER_BUDGET, SAMPLED, STALE, own_cause};
+pub use snapshot::{
+    AccountSnapshot, CROWDED, ENDED, LossPoint, Lost, OVER_BUDGET, SAMPLED, STALE, own_cause,
+};
 pub use text::Text;
 pub use time::{BootClock, BootNs, WallTime};
 pub use units::{Period, Size};

@@ -61,7 +61,7 @@ pub struct Loss<T = WallTime> {
     pub cause: String,
     /// Owner of the records.
     pub owner: Owner,
-    /// Number of records.
+    /// Number of records; 0: not known.
     pub count: u64,
     /// Earliest time at which one may be missing.
     pub from: T,
@@ -71,6 +71,20 @@ pub struct Loss<T = WallTime> {
 
 /// Records that are missing between two times of the boot clock.
 pub type Gap = Loss<BootNs>;
+
+impl Gap {
+    /// Describes records of an unknown owner that were lost before they reached a sink.
+    pub fn of(
+        tracer: &TracerName,
+        point: LossPoint,
+        count: u64,
+        (from, to): (BootNs, BootNs),
+        cause: &str,
+    ) -> Self {
+        let (tracer, cause) = (tracer.clone(), cause.to_owned());
+        Self { tracer, point, sink: None, cause, owner: Owner::Unknown, count, from, to }
+    }
+}
 
 /// Point, sink, the cause if it is reported apart, and owner.
 type Key = (LossPoint, Option<SinkName>, Option<&'static str>, Owner);

@@ -17,7 +17,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{BootNs, Lost, TracerName};
+use crate::{BootNs, Lost, TracerName, WallTime};
 
 /// A range of a ring. Offsets count bytes since the ring was made and only grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,17 @@ impl Checkpoint {
         self.settled.out() + self.settled.lost.ring.saturating_sub(self.base)
     }
 
+    /// Moves the position to `upto`, below which `taken` records were read and will not be read again. Those that are not
+    /// settled count as lost in a queue; returns their number.
+    pub fn skip(&mut self, upto: u64, taken: u64) -> u64 {
+        let unsettled = taken.saturating_sub(self.settled.out());
+        if unsettled > 0 {
+            self.position = self.position.max(upto);
+            self.settled.lost.queue += unsettled;
+        }
+        unsettled
+    }
+
     /// Creates a checkpoint from values read from a store.
     pub fn new(position: u64, base: u64, settled: Outcomes) -> Self {
         Self { position, base, settled, upto: 0 }
@@ -88,6 +99,19 @@ pub struct Remembered {
     pub store: String,
     /// The last checkpoint of each ring and tracer.
     pub points: Vec<RingCheckpoint>,
+    /// The run before this one, if it did not end in an orderly way.
+    pub killed: Option<KilledRun>,
+}
+
+/// A run that did not end in an orderly way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KilledRun {
+    /// Collector id under which its rows are stored.
+    pub collector_id: String,
+    /// When it wrote to the store for the last time.
+    pub written: WallTime,
+    /// Tracers it had records of.
+    pub tracers: Vec<TracerName>,
 }
 
 /// A stored checkpoint, with the ring and the tracer it belongs to.

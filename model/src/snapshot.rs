@@ -40,9 +40,13 @@ pub const STALE: &str = "the end of a request or connection was not seen";
 /// Cause of a loss: the ring was more than half full, and the owner of the records had used up his budget.
 pub const OVER_BUDGET: &str = "their owner's records took more than their share of the ring";
 
-/// Returns the causes of losses in a ring that are reported apart from all others.
+/// Cause of a gap between two runs, of which nothing recorded the number of events.
+pub const ENDED: &str =
+    "nothing recorded: the agent before was killed, and its rings were not pinned or are gone";
+
+/// Returns the causes of losses that are reported apart from all others.
 pub fn own_cause(cause: &str) -> Option<&'static str> {
-    [SAMPLED, CROWDED, STALE, OVER_BUDGET].into_iter().find(|own| *own == cause)
+    [SAMPLED, CROWDED, STALE, OVER_BUDGET, ENDED].into_iter().find(|own| *own == cause)
 }
 
 /// Numbers of lost records, by [`LossPoint`].

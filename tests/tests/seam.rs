@@ -24,6 +24,8 @@ suite! {
     another_version_starts_clean_and_counts_the_gap: [Kernel];
     a_missing_store_is_not_resumed: [Kernel];
     an_incomplete_pin_is_removed: [Kernel];
+    a_pinned_ring_loses_no_more_than_another_while_the_store_is_behind: [Kernel];
+    what_was_read_and_not_stored_when_the_agent_was_killed_is_counted: [Kernel];
     an_orderly_stop_unpins_and_keep_does_not: [Kernel];
     tracers_that_were_switched_between_two_runs: [Kernel]
 }
@@ -276,6 +278,72 @@ fn a_missing_store_is_not_resumed() {
     assert_eq!((open.count, open.stored), (0, 0));
     // What was in the rings, unread: these and the generator's own start.
     assert!((23..=200).contains(&open.lost.ring), "{open:?}");
+}
+
+/// A ring with room for half a second of records at [`RATE`], and a store that waits as long as it takes.
+fn tight(site: &Site) -> Setup {
+    site.setup().set("ebpf.data_ring", "\"256KiB\"").set("collector.sqlite.retry_for", "\"60s\"")
+}
+
+/// Opens a file at [`RATE`] for some seconds as the traced user; returns how often.
+fn paced(site: &Site, seconds: &str) -> u64 {
+    let file = site.scratch.file("file", "");
+    let rate = RATE.to_string();
+    let done = generate(site.uid, &["paced", file.to_str().unwrap(), "--rate", &rate, "--seconds", seconds]);
+    done["count"].as_u64().unwrap()
+}
+
+/// Keeps the store's file locked, so that the agent can't write to it.
+fn locked(site: &Site) -> Connection {
+    let database = site.database();
+    database.busy_timeout(SOON).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    database
+}
+
+fn a_pinned_ring_loses_no_more_than_another_while_the_store_is_behind() {
+    let site = Site::new(9908);
+    let agent = tight(&site).start();
+    site.open(23);
+    wait_for_stored(&agent, "open", 23);
+    let lock = locked(&site);
+    // Four times what fits into the ring.
+    let count = 23 + paced(&site, "3");
+    lock.execute_batch("COMMIT").unwrap();
+    wait_for_stored(&agent, "open", count);
+    let agent = agent.finish_run();
+    let open = agent.store().account("open");
+    assert_eq!((open.stored, open.lost_total()), (count, 0), "{open:?}");
+}
+
+fn what_was_read_and_not_stored_when_the_agent_was_killed_is_counted() {
+    let site = Site::new(9909);
+    let agent = tight(&site).start();
+    site.open(23);
+    wait_for_stored(&agent, "open", 23);
+    let lock = locked(&site);
+    let mut count = 23 + paced(&site, "3");
+    until("room is given back", SOON, || {
+        (agent.actor("ebpf")["state"]["given_back"].as_u64()? > 0).then_some(())
+    });
+    kill(agent);
+    lock.execute_batch("COMMIT").unwrap();
+    site.open(10);
+    count += 10;
+    let agent = tight(&site).start();
+    assert_eq!(pin(&agent)["adopted"], true, "{}", pin(&agent));
+    until("every open is stored or lost", SOON, || {
+        let open = site.store().account("open");
+        (open.stored + open.lost_total() >= count).then_some(())
+    });
+    let agent = agent.finish_run();
+    let open = agent.store().account("open");
+    assert_eq!((open.seen - open.filtered, open.count, open.lost.ring), (count, open.stored, 0), "{open:?}");
+    assert!(open.lost.queue > 0, "nothing was read ahead of the store: {open:?}");
+    let losses = agent.store().query("loss", &[]);
+    let row = losses.iter().find(|row| row["extended"]["lost_tracer"] == "open").unwrap();
+    assert_eq!(row["count"].as_u64(), Some(open.lost.queue), "{losses:?}");
+    assert!(row["extended"]["from"].as_str().unwrap() < row["extended"]["to"].as_str().unwrap(), "{row}");
 }
 
 fn an_incomplete_pin_is_removed() {

@@ -1,11 +1,15 @@
 //! Checks that an orderly end loses nothing and is quick, and that a crash costs at most the last flush interval.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
+use std::fs::File;
+use std::io::Write as _;
+use std::net::UdpSocket;
 use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
+use serde_json::Value;
 use tests::workload::{generate, generator};
 use tests::{Agent, Ended, Setup, Store, slowdown, suite, until};
 
@@ -20,6 +24,8 @@ suite! {
     a_stop_mid_storm_is_quick_and_balances: [Kernel];
     the_stop_command_ends_a_daemon: [Kernel];
     a_duration_ends_it: [Kernel];
+    sums_of_datagrams_and_bytes_are_stored_up_to_an_orderly_stop: [Kernel];
+    what_nobody_recorded_after_a_kill_is_a_loss_row: [Kernel];
     after_kill_9_mid_storm_the_store_is_whole_and_the_next_start_goes_on: [Kernel]
 }
 
@@ -131,6 +137,83 @@ fn after_kill_9_mid_storm_the_store_is_whole_and_the_next_start_goes_on() {
     let agent = agent.finish_run();
     let after = agent.store().account("open");
     assert_eq!((after.count, after.seen, after.stored), (open.count + 23, 23, 23));
+}
+
+/// A flow of datagrams and a file's use are summed up in the kernel; neither has ended when the agent is stopped.
+fn sums_of_datagrams_and_bytes_are_stored_up_to_an_orderly_stop() {
+    const TIMES: u64 = 1000;
+    let mut agent = Setup::new().set("ebpf.uids", "[0]").set("ebpf.usage_interval", "\"1h\"").start();
+    let path = agent.scratch().file("written", "");
+    let (receiver, sender) =
+        (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    sender.connect(receiver.local_addr().unwrap()).unwrap();
+    let mut file = File::create(&path).unwrap();
+    for _ in 0..TIMES {
+        sender.send(&[7; 100]).unwrap();
+        file.write_all(&[7; 8]).unwrap();
+    }
+    let ended = agent.stop(Signal::SIGTERM);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let own = std::process::id();
+    let sum = |tracer: &str, filter: &str, field: &str| -> u64 {
+        let rows = agent.store().query(tracer, &[&format!("pid == {own} && {filter}")]);
+        rows.iter().filter_map(|row| row["extended"][field].as_u64()).sum()
+    };
+    assert_eq!(
+        (sum("udp", "true", "datagrams_sent"), sum("udp", "true", "bytes_sent")),
+        (TIMES, 100 * TIMES),
+        "datagrams"
+    );
+    let of_file = format!("fname == {path:?}");
+    assert_eq!(
+        (sum("usage", &of_file, "calls_written"), sum("usage", &of_file, "bytes_written")),
+        (TIMES, 8 * TIMES),
+        "uses of the file"
+    );
+    assert_eq!(agent.store().account("udp").lost_total(), 0);
+}
+
+/// Returns the `loss` rows whose cause says that nothing recorded.
+fn gaps(store: &Store) -> Vec<Value> {
+    let mut rows = store.query("loss", &[]);
+    rows.retain(|row| row["extended"]["cause"].as_str().unwrap().contains("nothing recorded"));
+    rows
+}
+
+fn what_nobody_recorded_after_a_kill_is_a_loss_row() {
+    let scratch = tests::Scratch::new();
+    let work = scratch.path().join("work");
+    let setup = || only(9975).set("ebpf.pin", "false").workdir(&work);
+    let file = scratch.file("file", "");
+    let mut agent = setup().start();
+    generate(9975, &["open", file.to_str().unwrap(), "--count", "23"]);
+    wait_for_stored(&agent, 23);
+    let before = local_now();
+    agent.signal(Signal::SIGKILL);
+    agent.wait();
+    generate(9975, &["open", file.to_str().unwrap(), "--count", "10"]);
+    let agent = setup().start();
+    let shown = String::from_utf8(agent.store().run(&["status"]).stdout).unwrap();
+    assert!(shown.contains("events are missing") && shown.contains("open"), "{shown}");
+    let agent = agent.finish_run();
+    let found = gaps(agent.store());
+    for tracer in ["open", "exec", "usage", "udp"] {
+        let of_it: Vec<_> = found.iter().filter(|row| row["extended"]["lost_tracer"] == tracer).collect();
+        assert_eq!(of_it.len(), 1, "{tracer}: {found:?}");
+        let at = |key: &str| of_it[0]["extended"][key].as_str().unwrap();
+        // The store wrote last within a flush interval or so before the kill.
+        assert!(
+            at("from") < at("to") && at("from") <= &before[..] && of_it[0]["count"].is_null(),
+            "{}",
+            of_it[0]
+        );
+    }
+    // That stop was orderly, and so is the next.
+    let agent = setup().start();
+    let shown = String::from_utf8(agent.store().run(&["status"]).stdout).unwrap();
+    assert!(!shown.contains("events are missing"), "{shown}");
+    let agent = agent.finish_run();
+    assert_eq!(gaps(agent.store()).len(), found.len(), "an orderly stop leaves no gap");
 }
 
 /// Returns the local wall time in the form SQLite prints.

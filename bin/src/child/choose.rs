@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bpf_programs::PinChoice;
 use collector::FilterConfig;
 use collector::sink::host::HostReads;
 use serde_json::Value;
@@ -21,7 +22,7 @@ pub(crate) fn choose(mut config: Config, tracers: &[String]) -> Result<Config, F
         only(&mut config, tracers).map_err(Failure::Usage)?;
     }
     // Pinned programs belong to the machine's agent, not to one of several children.
-    (config.ebpf.pin, config.ebpf.pin_keep) = (false, false);
+    (config.ebpf.pin, config.ebpf.pin_keep) = (PinChoice::Never, false);
     config.collector.disable_sinks();
     let host = Value::from(vec![nix::unistd::getppid().as_raw()]);
     let excludes = BTreeMap::from([("exclude_pid".to_owned(), host)]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use bpf_programs::template::{self, TemplatesConfig};
-use bpf_programs::{EbpfConfig, TracerConfig, TracersConfig};
+use bpf_programs::{EbpfConfig, PinChoice, TracerConfig, TracersConfig};
 use collector::config::CollectorConfig;
 use collector::filter::FiltersConfig;
 use model::{MANIFEST, Problem, TracerName};
@@ -68,7 +68,7 @@ impl Config {
         problems.extend(self.names_taken());
         problems.extend(self.filter.validate("filter"));
         problems.extend(self.collector.validate("collector"));
-        if self.ebpf.pin && self.collector.store().is_none() {
+        if self.ebpf.pin == PinChoice::Always && self.collector.store().is_none() {
             let message =
                 "needs the sqlite sink, which records how far the rings are stored: enable collector.sqlite";
             problems.push(Problem::new("ebpf.pin", message));

@@ -1,5 +1,6 @@
 //! The built-in kernel tracers and the eBPF actor that hosts them.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +39,15 @@ impl KernelOptions {
             ebpf.poll_interval = ebpf.poll_interval.min(WATCHED_POLL_INTERVAL);
         }
         let pushed = if ebpf.pushdown { config.filter.pushdown() } else { Pushdown::default() };
-        KernelSettings { ebpf, sections: config.tracer.kernel.clone(), pushed, manifest: self.manifest }
+        // Relative to any folder: it only matters whether it is the same.
+        let store = config.collector.store_file(Path::new("."));
+        KernelSettings {
+            ebpf,
+            sections: config.tracer.kernel.clone(),
+            pushed,
+            manifest: self.manifest,
+            store,
+        }
     }
 }
 

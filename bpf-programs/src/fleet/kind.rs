@@ -10,8 +10,8 @@ use model::{Accounts, Batch, MANIFEST, Problem, ProcessTable, Subject, TracerNam
 use thiserror::Error;
 
 use crate::catalog::tracers;
-use crate::config::{KernelSettings, TracerConfig, TracersConfig};
-use crate::host::{Detach, EbpfHost, Handover, SetPollInterval, SetRules, SetUids, TracerSlot};
+use crate::config::{KernelSettings, TracerConfig};
+use crate::host::{Detach, EbpfHost, Handover, SetPollInterval, SetRules, SetUids, TracerSlot, Unpin};
 use crate::loader::{Loaded, Pinning};
 use crate::lowered::Lowered;
 use crate::manifest::Manifest;
@@ -112,12 +112,15 @@ impl Present {
         Lowered::new(&self.settings.pushed, &self.settings.sections)
     }
 
-    /// Returns a problem for each tracer with another stored name: pinned rings hold records that belong to the old name.
-    pub(super) fn renamed(&self, sections: &TracersConfig) -> Vec<Problem> {
-        let changed = tracers().filter(|tracer| {
-            self.settings.sections.stored_as(tracer.name) != sections.stored_as(tracer.name)
-        });
-        changed.map(|tracer| Problem::needs_restart(format!("tracer.{}.name", tracer.name))).collect()
+    /// Returns a problem for each change after which nothing can be pinned: records in pinned rings belong to the tracers'
+    /// old names, and the old store knows how far they are read.
+    pub(super) fn unpinning(&self, settings: &KernelSettings) -> Vec<Problem> {
+        let (before, after) = (&self.settings.sections, &settings.sections);
+        let renamed =
+            tracers().filter(|tracer| before.stored_as(tracer.name) != after.stored_as(tracer.name));
+        let renamed = renamed.map(|tracer| format!("tracer.{}.name", tracer.name));
+        let moved = (self.settings.store != settings.store).then(|| "collector.sqlite.path".to_owned());
+        renamed.chain(moved).map(Problem::needs_restart).collect()
     }
 }
 
@@ -255,14 +258,18 @@ impl Fleet {
     /// Takes over new settings, and sends those that differ to the host; a host that starts later reads them from the
     /// configuration. Returns their keys.
     pub(super) async fn take_over(&self, settings: KernelSettings) -> Vec<String> {
-        let (mut changed, rules, host) = {
+        let (mut changed, rules, host, unpinning) = {
             let mut present = self.present();
+            let unpinning = present.unpinning(&settings).into_iter().next();
             let changed = changed_keys(&present.settings.ebpf, &settings.ebpf);
             present.settings = settings.clone();
-            (changed, Arc::new(present.rules()), present.host.clone())
+            (changed, Arc::new(present.rules()), present.host.clone(), unpinning)
         };
         changed.retain(|key| key != "disabled");
         let Some(host) = host else { return changed };
+        if let Some(Problem { key, .. }) = unpinning {
+            let _ = host.ask(Unpin(format!("a reload changed {key}; restart the agent to pin again"))).await;
+        }
         if changed.iter().any(|key| key == "poll_interval") {
             // A host that has ended polls nothing.
             let _ = host.ask(SetPollInterval(settings.ebpf.poll_interval.0)).await;
@@ -294,6 +301,7 @@ mod tests {
     use model::{Change, What};
 
     use super::*;
+    use crate::config::TracersConfig;
 
     /// Returns a set in which all enabled tracers run, on a host that crashes whenever it loads its object.
     fn running(sections: &[(&str, bool, &str)]) -> ChildSet<Fleet> {

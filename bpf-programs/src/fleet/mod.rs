@@ -20,6 +20,7 @@ use model::{Accounts, Batch, Change, Problem, ProcessTable, Subject, TracerName,
 
 use crate::config::KernelSettings;
 use crate::loader::Pinning;
+use crate::pin_choice::PinChoice;
 use crate::spawn::unpin;
 use kind::Fleet;
 pub use kind::{NotSwitched, TracerHandle};
@@ -111,7 +112,9 @@ impl EbpfTracers {
             let fixed = changed_keys(&present.settings.ebpf, &settings.ebpf);
             let fixed = fixed.iter().filter(|key| !LIVE.contains(&key.as_str()));
             problems.extend(fixed.map(|key| Problem::needs_restart(format!("ebpf.{key}"))));
-            problems.extend(present.renamed(&settings.sections).into_iter().filter(|_| settings.ebpf.pin));
+            if settings.ebpf.pin == PinChoice::Always {
+                problems.extend(present.unpinning(&settings));
+            }
         }
         self.set.prepare(problems, |set| async move {
             let tracers = of_tracers(&settings);

@@ -66,6 +66,13 @@ impl Message for SetRules {
     type Result = ();
 }
 
+/// Removes everything that is pinned, for this reason. Tracers go on recording.
+pub(crate) struct Unpin(pub String);
+
+impl Message for Unpin {
+    type Result = ();
+}
+
 /// The actor that owns the loaded object; see the module documentation.
 pub(crate) struct EbpfHost {
     shared: Rc<Shared>,
@@ -127,6 +134,14 @@ impl Handler<SetUids> for LoopActor<EbpfHost> {
 
     fn handle(&mut self, SetUids(uids): SetUids, _: &mut Self::Context) {
         self.shared.with_core(|core| core.kernel.settings.change(|settings| settings.set_uids(&uids)));
+    }
+}
+
+impl Handler<Unpin> for LoopActor<EbpfHost> {
+    type Result = ();
+
+    fn handle(&mut self, Unpin(why): Unpin, _: &mut Self::Context) {
+        self.shared.unpin(why);
     }
 }
 

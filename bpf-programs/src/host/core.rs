@@ -9,7 +9,7 @@ use actors::{Outbox, clock};
 use model::{Accounts, BootNs, ExecId, Pinned, ProcessTable};
 
 use super::batch::RawBatch;
-use super::demux::{Demux, read};
+use super::demux::{Demux, give_back, read};
 use super::lost_by_owner::LostByOwner;
 use super::tracer_channel::TracerChannel;
 use super::tracer_slot::TracerSlot;
@@ -22,8 +22,6 @@ use crate::wire::{COUNT_LIFECYCLE, Header, Ring};
 const LIFECYCLE_SLICE: usize = 8192;
 /// Data records read before the lifecycle ring is polled again.
 const DATA_SLICE: usize = 2048;
-/// The store is asked to hurry when more than 1/N of a ring waits for it.
-const PRESSED_AT: u64 = 8;
 
 /// Result of one poll of the rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +32,6 @@ pub(super) struct PollResult {
     pub(super) blocked: bool,
     /// Lifecycle records stay in their ring, too, because too many wait for a queue.
     pub(super) lifecycle_blocked: bool,
-    /// A large part of a ring waits for the store.
-    pub(super) held: bool,
 }
 
 /// The loaded object with all state the host keeps about it. It outlives the actor: after a crash the next incarnation
@@ -190,15 +186,17 @@ impl Core {
             kernel.ledger.tend(kernel.hooks.as_mut(), &mut kernel.settings, kernel.counters.as_ref());
         }
         demux.channels_mut().for_each(TracerChannel::offer);
-        if accounts.is_store_down() {
+        demux.store_is_down = accounts.is_store_down();
+        if demux.store_is_down {
             demux.channels().for_each(TracerChannel::stop_holding);
         }
         let mut more = false;
         if !*kept {
             kernel.mark();
+            let unstored = kernel.unstored.as_mut();
             for (ring, records) in Ring::ALL.into_iter().zip(&mut kernel.rings) {
                 let limit = if ring == Ring::Lifecycle { LIFECYCLE_SLICE } else { DATA_SLICE };
-                let count = read(records.as_mut(), demux, ring, limit);
+                let count = read(records.as_mut(), unstored, demux, ring, limit);
                 let whole = ring != Ring::Lifecycle || records.is_at_mark();
                 more |= (!whole || count == limit) && !demux.is_blocked(ring);
                 // Other records need a process table that is as new as they are.
@@ -211,29 +209,25 @@ impl Core {
             demux.channels_mut().for_each(TracerChannel::flush);
         }
         self.kernel.rules.learn(&self.demux.table);
-        let held = self.release();
+        self.release();
         self.update_accounts();
         let [lifecycle_blocked, blocked] =
             [Ring::Lifecycle, Ring::Data].map(|ring| self.demux.is_blocked(ring));
-        PollResult { more, held, blocked, lifecycle_blocked }
+        PollResult { more, blocked, lifecycle_blocked }
     }
 
-    /// Returns to the kernel the room of records that the store has committed. Asks the store to hurry, and returns true,
-    /// if a large part of a ring waits for it.
-    fn release(&mut self) -> bool {
+    /// Returns to the kernel the room of records that need not wait for the store any more. Asks the store to hurry if a
+    /// large part of a ring waits for it.
+    fn release(&mut self) {
         let Self { kernel, demux, accounts, .. } = self;
         let mut pressed = false;
         for ring in Ring::ALL {
-            let records = &mut kernel.rings[ring as usize];
-            let cursor = records.cursor();
-            let upto = demux.held_from(ring).unwrap_or(cursor);
-            records.release(upto);
-            pressed |= cursor - upto > records.size() / PRESSED_AT;
+            let records = kernel.rings[ring as usize].as_mut();
+            pressed |= give_back(records, kernel.unstored.as_mut(), demux, ring);
         }
         if pressed {
             accounts.request_flush();
         }
-        pressed
     }
 
     fn update_accounts(&mut self) {

@@ -4,13 +4,19 @@ use model::{OffsetRange, ProcessTable};
 
 use super::batch::InFlight;
 use super::tracer_channel::TracerChannel;
-use crate::kernel::Records;
+use crate::kernel::{Records, UnstoredMap};
 use crate::programs::Tracer;
 use crate::tracers::lifecycle;
-use crate::wire::{COUNT_SLOTS, Header, Ring};
+use crate::wire::{COUNT_SLOTS, Header, Ring, Unstored};
 
 /// Records of one ring that are read before the room of earlier ones is returned to the kernel.
 const STRIDE: usize = 256;
+
+/// The store is asked to hurry when more than 1/N of a ring waits for it.
+const PRESSED_AT: u64 = 8;
+/// Room of records that are not stored is given back when more than 1/N of a ring waits for the store, because new records
+/// would soon find none.
+const UNSTORED_AT: u64 = 4;
 
 /// Number of bytes that may wait in the queues of all tracers together while further data records are read. A queue is also
 /// limited by its number of batches, but there are many tracers, and a user may fill the queues of all of them.
@@ -25,6 +31,8 @@ pub(super) struct HostCounters {
     pub(super) malformed: u64,
     /// Lifecycle records that could not be read for the process table.
     pub(super) unreadable: u64,
+    /// Bytes of pinned rings that were given back before their records were stored.
+    pub(super) given_back: u64,
 }
 
 /// The channels of all tracers, by kind, and the process table. Separate from the kernel side, so that a record is
@@ -34,12 +42,20 @@ pub(super) struct Demux {
     pub(super) table: ProcessTable,
     pub(super) counters: HostCounters,
     in_flight: InFlight,
+    /// The store can't write, so waiting for it is of no use.
+    pub(super) store_is_down: bool,
 }
 
 impl Demux {
     pub(super) fn new(table: ProcessTable) -> Self {
         let channels = (0..COUNT_SLOTS).map(|_| None).collect();
-        Self { channels, table, counters: HostCounters::default(), in_flight: InFlight::default() }
+        Self {
+            channels,
+            table,
+            counters: HostCounters::default(),
+            in_flight: InFlight::default(),
+            store_is_down: false,
+        }
     }
 
     /// Sets the channel of its tracer.
@@ -105,16 +121,46 @@ impl Demux {
 }
 
 /// Reads up to `limit` records of a ring, returning room to the kernel on the way; returns how many were read.
-pub(super) fn read(records: &mut dyn Records, demux: &mut Demux, ring: Ring, limit: usize) -> usize {
+pub(super) fn read(
+    records: &mut dyn Records,
+    unstored: &mut dyn UnstoredMap,
+    demux: &mut Demux,
+    ring: Ring,
+    limit: usize,
+) -> usize {
     let mut count = 0;
     while count < limit && !demux.is_blocked(ring) {
         let visit = &mut |range, record: &[u8]| demux.take(ring, range, record);
         let some = records.drain(STRIDE.min(limit - count), visit);
-        records.release(demux.held_from(ring).unwrap_or(records.cursor()));
+        give_back(records, unstored, demux, ring);
         count += some;
         if some < STRIDE {
             break;
         }
     }
     count
+}
+
+/// Returns to the kernel the room of records that the store has committed. If too much of the ring waits for the store, or
+/// the store is down, returns the room of all records that were read; what that is is noted first, so that a successor of a
+/// killed agent can count those that never got into the store. Returns whether the store should hurry.
+pub(super) fn give_back(
+    records: &mut dyn Records,
+    unstored: &mut dyn UnstoredMap,
+    demux: &mut Demux,
+    ring: Ring,
+) -> bool {
+    let cursor = records.cursor();
+    let upto = demux.held_from(ring).unwrap_or(cursor);
+    let held = cursor - upto.max(records.released()).min(cursor);
+    if held > records.size() / UNSTORED_AT || (held > 0 && demux.store_is_down) {
+        for channel in demux.channels().filter(|channel| channel.tracer().kind.ring() == ring) {
+            unstored.note(channel.tracer().kind, Unstored { upto: cursor, taken: channel.taken() });
+        }
+        demux.counters.given_back += held;
+        records.release(cursor);
+    } else {
+        records.release(upto);
+    }
+    held > records.size() / PRESSED_AT
 }

@@ -11,12 +11,12 @@ use model::{OffsetRange, ProcessTable};
 
 use crate::errors::AttachError;
 use crate::kernel::{
-    Attached, Counters, FilterRules, Hooks, Kernel, LiveSettings, PinInfo, Records, SettingsMap,
+    Attached, Counters, FilterRules, Hooks, Kernel, LiveSettings, PinInfo, Records, SettingsMap, UnstoredMap,
 };
 use crate::ledger::Ledger;
 use crate::lowered::Lowered;
 use crate::programs::{Program, Tracer};
-use crate::wire::{Count, LossKey, Ring, Settings};
+use crate::wire::{Count, Kind, LossKey, Ring, Settings, Unstored};
 
 /// State of the fake.
 #[derive(Default)]
@@ -26,6 +26,7 @@ pub(super) struct State {
     pub(super) released: [u64; 3],
     pub(super) pin_info: PinInfo,
     pub(super) counts: BTreeMap<u32, Count>,
+    pub(super) unstored: BTreeMap<u32, Unstored>,
     pub(super) settings: Settings,
     /// Makes the next poll panic after it has read the rings.
     pub(super) panic: bool,
@@ -45,6 +46,7 @@ pub(super) fn kernel(fake: &Fake) -> Kernel {
     Kernel {
         rings: Ring::ALL.map(ring),
         counters: Box::new(fake.clone()),
+        unstored: Box::new(fake.clone()),
         settings: LiveSettings::new(fake.clone(), Settings::default()),
         hooks: Box::new(fake.clone()),
         rules: Box::new(fake.clone()),
@@ -78,11 +80,17 @@ impl Records for FakeRing {
     }
 
     fn release(&mut self, upto: u64) {
-        self.0.lock().unwrap().released[self.1] = upto;
+        // As a ring does, it never goes back.
+        let released = &mut self.0.lock().unwrap().released[self.1];
+        *released = upto.max(*released);
     }
 
     fn cursor(&self) -> u64 {
         self.0.lock().unwrap().cursors[self.1]
+    }
+
+    fn released(&self) -> u64 {
+        self.0.lock().unwrap().released[self.1]
     }
 
     fn size(&self) -> u64 {
@@ -111,6 +119,16 @@ impl Counters for Fake {
     fn forget(&mut self, _: &LossKey) {}
 }
 
+impl UnstoredMap for Fake {
+    fn noted(&self, kind: Kind) -> Unstored {
+        self.lock().unwrap().unstored.get(&(kind as u32)).copied().unwrap_or_default()
+    }
+
+    fn note(&mut self, kind: Kind, unstored: Unstored) {
+        self.lock().unwrap().unstored.insert(kind as u32, unstored);
+    }
+}
+
 impl SettingsMap for Fake {
     fn read(&self) -> Result<Settings, MapError> {
         Ok(self.lock().unwrap().settings)
@@ -130,6 +148,8 @@ impl Hooks for Fake {
     fn detach(&mut self, _: &'static Tracer) {}
 
     fn close(&mut self) {}
+
+    fn unpin(&mut self) {}
 
     /// Lists no processes.
     fn iterate(&mut self, _: &'static Program) -> Result<Vec<u8>, AttachError> {

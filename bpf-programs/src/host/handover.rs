@@ -72,6 +72,9 @@ impl Handover {
         drop(left);
         let slots = self.slots();
         let mut core = Core::new((self.open)()?, &slots, self.table.clone(), self.accounts.clone());
+        if generation == 1 {
+            core.report_gaps();
+        }
         let processes = core.read_processes().map_err(|cause| {
             // /proc is no substitute: its start times are in clock ticks, so records would not match any process.
             tracing::warn!(%cause, "processes older than the agent will lack executable and working folder");

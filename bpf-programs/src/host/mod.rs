@@ -42,7 +42,7 @@ mod tracer_channel;
 mod tracer_slot;
 
 pub(crate) use actor::SetRules;
-pub(crate) use actor::{Attach, Detach, EbpfHost, SetPollInterval, SetUids};
+pub(crate) use actor::{Attach, Detach, EbpfHost, SetPollInterval, SetUids, Unpin};
 pub(crate) use batch::BatchBuilder;
 pub(crate) use batch::RawBatch;
 pub(crate) use handover::Handover;

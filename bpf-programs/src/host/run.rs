@@ -19,7 +19,7 @@ use super::core::{Core, PollResult};
 use super::handover::{Handover, Kept};
 use super::state::HostState;
 use crate::errors::AttachError;
-use crate::kernel::Attached;
+use crate::kernel::{Attached, PinState};
 use crate::programs::Tracer;
 use crate::wire::Ring;
 
@@ -152,6 +152,19 @@ impl Shared {
         }
     }
 
+    pub(super) fn unpin(&self, why: String) {
+        self.with_core(|core| {
+            if core.kernel.pin_info.state.pin.is_none() {
+                return;
+            }
+            tracing::warn!(why, "nothing is pinned any more: events between two runs will be missed");
+            core.kernel.hooks.unpin();
+            core.accounts.unpin();
+            core.kernel.pin_info.state = PinState { problem: Some(why), ..PinState::default() };
+            self.ctx.update(|state| state.pin = core.kernel.pin_info.shown());
+        });
+    }
+
     fn show_attached(&self) {
         let slots = self.handover.slots().into_iter().filter(|slot| slot.outbox().is_some());
         let names = slots.map(|slot| slot.tracer.name.to_owned()).collect();
@@ -228,7 +241,7 @@ impl Shared {
         if polled.more {
             return Next::GoOn;
         }
-        let soon = polled.blocked || polled.held || inner.stopping.is_some() || !inner.detaching.is_empty();
+        let soon = polled.blocked || inner.stopping.is_some() || !inner.detaching.is_empty();
         let time = if soon { SOON } else { self.handover.interval().min(LONGEST_WAIT) };
         Next::Wait { time, blocked: [polled.lifecycle_blocked, polled.blocked] }
     }
@@ -270,6 +283,7 @@ impl Shared {
             state.lifecycle_lost = counters.lifecycle_lost;
             state.malformed = counters.malformed;
             state.unreadable = counters.unreadable;
+            state.given_back = counters.given_back;
         });
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actors::{Outbox, clock};
-use model::{BootNs, Checkpoint};
+use model::{BootNs, Checkpoint, ENDED, Gap, LossPoint};
 
 use super::batch::RawBatch;
 use super::core::Core;
@@ -11,6 +11,7 @@ use super::tracer_channel::TracerChannel;
 use super::tracer_slot::TracerSlot;
 use crate::catalog::tracers;
 use crate::programs::Tracer;
+use crate::wire::Unstored;
 
 fn tracer_of(kind: u32) -> Option<&'static Tracer> {
     tracers().find(|tracer| tracer.kind as u32 == kind)
@@ -26,11 +27,17 @@ impl Core {
         let is_pinned = pin_info.state.pin.is_some();
         let channel = if is_pinned && (followed || pin_info.state.adopted || slot.is_new()) {
             let since = missing.map_or(self.last_poll, |missing| missing.since);
-            let from = match pin_info.points.get(&kind) {
+            let point = pin_info.points.get(&kind);
+            let mut from = match point {
                 _ if followed => slot.account.checkpoint(0).unwrap_or_default(),
                 Some(point) => point.checkpoint,
                 None => Checkpoint::new(0, missing.map_or(0, |missing| missing.count), Default::default()),
             };
+            if !followed {
+                let Unstored { upto, taken } = self.kernel.unstored.noted(slot.tracer.kind);
+                let unstored = from.skip(upto, taken);
+                slot.miss_unstored(unstored, (point.map_or(since, |point| point.at), now));
+            }
             let kernel = self.kernel.counters.count(kind).unwrap_or_default();
             TracerChannel::resumed(slot.clone(), from, kernel, (since, now))
         } else {
@@ -59,6 +66,18 @@ impl Core {
         let slot = |(tracer, name)| Arc::new(TracerSlot::new(tracer, self.accounts.of(name)));
         let slots: Vec<_> = slots.map(slot).collect();
         slots.iter().for_each(|slot| self.open_channel(slot, now));
+    }
+
+    /// Notes that nothing was recorded between the run before, which was killed, and this one.
+    pub(super) fn report_gaps(&self) {
+        let pin_info = &self.kernel.pin_info;
+        let now = clock::boot_ns();
+        if let Some(killed) = pin_info.killed {
+            self.accounts.set_unrecorded_since(killed);
+        }
+        for name in &pin_info.gaps {
+            self.accounts.of(name).restore_gap(Gap::of(name, LossPoint::Ring, 0, (now, now), ENDED));
+        }
     }
 
     /// Prepares the tracer's channel to pass records on to `outbox`, creating it on first use or when its account changed. A

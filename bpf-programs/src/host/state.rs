@@ -25,6 +25,9 @@ pub(crate) struct HostState {
     pub malformed: u64,
     /// Lifecycle records that could not be read for the process table.
     pub unreadable: u64,
+    /// Bytes of pinned rings that were given back to the kernel before their records were stored, because the store was
+    /// behind. If the agent is killed before they are, the next start counts these records as lost.
+    pub given_back: u64,
     /// Size of the process table, and what was dropped from it so that it stays below its limit.
     pub table: TableSize,
     /// True while a tracer's queue is full and records stay in their ring.

@@ -10,7 +10,7 @@ use super::fake::{self, Fake};
 use super::tests::{counted, open_record, tracer};
 use super::{RawBatch, TracerSlot};
 use crate::kernel::{Missing, PinInfo, PinState};
-use crate::wire::{Count, Kind, Ring};
+use crate::wire::{Count, Kind, Ring, Unstored};
 
 struct Rig {
     kernel: Fake,
@@ -114,4 +114,51 @@ fn records_of_rings_that_are_not_resumed_are_a_loss() {
     // The store's row about this loss is part of the next checkpoint.
     let point = account.checkpoint(40).unwrap();
     assert_eq!((point.base, point.settled.lost.ring, point.seen()), (40, 40, 0));
+}
+
+#[test]
+fn room_is_given_back_before_a_ring_is_full_of_what_is_not_stored() {
+    // A quarter of the ring, which has room for 1 MiB, and some more.
+    let count = (1 << 20) / 4 / ONE + 10;
+    let seen = Count { seen: count, ..Count::default() };
+    let mut rig = rig(pinned(false), count as usize, seen);
+    rig.core.poll();
+    assert!(rig.released() > 0, "nothing was given back");
+    let noted = rig.kernel.lock().unwrap().unstored[&(Kind::Open as u32)];
+    assert_eq!((noted.upto, noted.taken), (rig.released(), rig.released() / ONE));
+}
+
+#[test]
+fn a_successor_counts_what_was_given_back_and_not_stored() {
+    let settled = Outcomes { stored: 2, filtered: 1, ..Outcomes::default() };
+    let point = Checkpoint::new(3 * ONE, 0, settled);
+    let point =
+        RingCheckpoint { pin: "one".to_owned(), tracer: "open".into(), checkpoint: point, at: BootNs(7) };
+    let pin_info = PinInfo { points: [(Kind::Open as u32, point)].into(), ..pinned(true) };
+    let (kernel, accounts) = (Fake::default(), Accounts::default());
+    accounts.join(&accounts.new_sink_id(&"sqlite".into(), Role::Store));
+    {
+        let mut fake = kernel.lock().unwrap();
+        fake.pin_info = pin_info;
+        fake.unstored.insert(Kind::Open as u32, Unstored { upto: 10 * ONE, taken: 10 });
+        fake.cursors[Ring::Data as usize] = 10 * ONE;
+        fake.rings[Ring::Data as usize].extend((0..5).map(|_| open_record()));
+        fake.counts.insert(Kind::Open as u32, Count { seen: 15, ..Count::default() });
+    }
+    let slot = Arc::new(TracerSlot::new(tracer(Kind::Open), accounts.of(&"open".into())));
+    let side = fake::kernel(&kernel);
+    let mut core = Core::new(side, std::slice::from_ref(&slot), ProcessTable::default(), accounts.clone());
+    let (outbox, opens) = Outbox::channel(8, WhenFull::Block);
+    core.attach(&slot, outbox).unwrap();
+    core.poll();
+    let mut claim = opens.try_recv().unwrap().into_claim();
+    assert_eq!(claim.count(), 5);
+    claim.filter(5);
+    let account = accounts.of(&"open".into());
+    let snapshot = account.snapshot(&"sqlite".into());
+    assert_eq!((snapshot.seen, snapshot.stored, snapshot.filtered, snapshot.lost.queue), (15, 2, 6, 7));
+    assert_eq!((snapshot.in_flight(), core.is_done()), (0, true));
+    let gaps = account.take_gaps();
+    assert_eq!((gaps.len(), gaps[0].count, gaps[0].from), (1, 7, BootNs(7)));
+    assert_eq!(account.checkpoint(0).unwrap().position, 15 * ONE);
 }

@@ -134,6 +134,11 @@ impl TracerChannel {
         held.into_iter().chain(building).min()
     }
 
+    /// Returns the tracer's records that have been read from the ring since it was made.
+    pub(super) fn taken(&self) -> u64 {
+        self.totals.taken
+    }
+
     /// Stops holding records in the ring for the store, because the store is down.
     pub(super) fn stop_holding(&self) {
         self.slot.account.release_settled();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use actors::Outbox;
 use model::lock::lock;
-use model::{Account, BootNs, LossPoint, SinkName};
+use model::{Account, BootNs, Gap, LossPoint, SinkName};
 
 use super::batch::RawBatch;
 use crate::programs::Tracer;
@@ -49,6 +49,15 @@ impl TracerSlot {
         self.account.add_seen(count);
         self.out.fetch_add(count, Relaxed);
         self.account.lose(LossPoint::Ring, count, span, "the earlier pinned rings could not be resumed");
+    }
+
+    /// Notes the gap of records that an earlier agent had read and not stored. The checkpoint that the account follows counts
+    /// them.
+    pub(super) fn miss_unstored(&self, count: u64, span: (BootNs, BootNs)) {
+        if count > 0 {
+            let cause = "the agent ended before they were stored";
+            self.account.restore_gap(Gap::of(self.account.tracer(), LossPoint::Queue, count, span, cause));
+        }
     }
 
     /// Counts as lost the records that were still in the previous object's rings; returns the records seen so far.

@@ -4,6 +4,7 @@
 //! ```text
 //!  rings     lifecycle, security and data: records in the order in which they were written
 //!  counters  map counts: events seen, lost, sampled and filtered
+//!  unstored  map unstored: what left pinned rings before it was in the store
 //!  settings  map settings: tracers enabled, users recorded, rules in force
 //!  hooks     programs and their links
 //!  rules     maps tests, path_sets, cgroup_sets, trees, filtered_by
@@ -20,7 +21,7 @@ use actors::clock;
 use model::ProcessTable;
 use model::pushdown::Split;
 
-pub(crate) use parts::{Attached, Counters, FilterRules, Hooks, Records, SettingsMap};
+pub(crate) use parts::{Attached, Counters, FilterRules, Hooks, Records, SettingsMap, UnstoredMap};
 pub(crate) use pin::{Missing, PinInfo, PinState};
 pub(crate) use settings::LiveSettings;
 
@@ -29,13 +30,15 @@ use crate::errors::AttachError;
 use crate::ledger::Ledger;
 use crate::lowered::Lowered;
 use crate::programs::Tracer;
-use crate::wire;
+use crate::tracers::udp;
+use crate::wire::{self, Kind};
 
 /// The kernel side, by parts. Dropping it detaches everything that is not pinned.
 pub(crate) struct Kernel {
     /// The rings by number, see [`wire::Ring`].
     pub(crate) rings: [Box<dyn Records>; 3],
     pub(crate) counters: Box<dyn Counters>,
+    pub(crate) unstored: Box<dyn UnstoredMap>,
     pub(crate) settings: LiveSettings,
     pub(crate) hooks: Box<dyn Hooks>,
     pub(crate) rules: Box<dyn FilterRules>,
@@ -63,16 +66,36 @@ impl Kernel {
 
     /// Disables a tracer and detaches the programs that only it needs.
     pub(crate) fn detach(&mut self, tracer: &'static Tracer) {
+        let had_flows = tracer.kind == Kind::Udp && self.settings.is_enabled(Kind::Udp);
         self.settings.change(|settings| settings.enable(tracer.kind, false));
         self.hooks.detach(tracer);
         self.ledger.set_attached(tracer.kind, false, clock::boot_ns());
+        if had_flows {
+            self.end_flows();
+        }
     }
 
     /// Detaches everything. Records in the rings stay there.
     pub(crate) fn close(&mut self) {
+        let had_flows = self.settings.is_enabled(Kind::Udp);
         self.settings.change(|settings| settings.enabled = 0);
         self.hooks.close();
         self.ledger.end();
+        if had_flows {
+            self.end_flows();
+        }
+    }
+
+    /// Makes the sums of all UDP flows into records, because no program adds to them any more.
+    fn end_flows(&mut self) {
+        // Programs that began before they were detached may still be adding. If the kernel does not say when they have
+        // ended, they have had the time it took to ask.
+        if let Err(cause) = wire::wait_for_programs() {
+            tracing::debug!(%cause, "waiting for programs failed");
+        }
+        if let Err(cause) = self.hooks.iterate(&udp::SWEEP) {
+            tracing::error!(%cause, "ending UDP flows failed: their sums are missing");
+        }
     }
 
     /// Replaces the rules by which the kernel drops records.

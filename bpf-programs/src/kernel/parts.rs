@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::errors::AttachError;
 use crate::lowered::Lowered;
 use crate::programs::{Program, Tracer};
-use crate::wire::{Count, LossKey, Settings};
+use crate::wire::{Count, Kind, LossKey, Settings, Unstored};
 
 /// The hooks a tracer was attached to, and what it can't do without the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -44,6 +44,9 @@ pub(crate) trait Records: Send {
     /// Returns the position of the next record to read.
     fn cursor(&self) -> u64;
 
+    /// Returns the position up to which room was given back.
+    fn released(&self) -> u64;
+
     /// Returns the size of the ring in bytes.
     fn size(&self) -> u64;
 
@@ -72,6 +75,15 @@ pub(crate) trait SettingsMap: Send {
     fn write(&mut self, settings: Settings) -> Result<(), MapError>;
 }
 
+/// The map `unstored`: what was given back to pinned rings before it was in the store.
+pub(crate) trait UnstoredMap: Send {
+    /// Returns what was noted last for a kind.
+    fn noted(&self, kind: Kind) -> Unstored;
+
+    /// Notes what is about to be given back.
+    fn note(&mut self, kind: Kind, unstored: Unstored);
+}
+
 /// The loaded programs and their hooks.
 pub(crate) trait Hooks: Send {
     /// Attaches a tracer's programs. Attaching twice changes nothing; after an error the tracer is to be detached.
@@ -82,6 +94,9 @@ pub(crate) trait Hooks: Send {
 
     /// Detaches everything. Records in the rings stay there.
     fn close(&mut self);
+
+    /// Removes everything that is pinned; what is attached stays attached while the agent runs.
+    fn unpin(&mut self);
 
     /// Runs an iterator to its end and returns what it wrote.
     fn iterate(&mut self, program: &'static Program) -> Result<Vec<u8>, AttachError>;

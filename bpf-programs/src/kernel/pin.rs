@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use model::{BootNs, RingCheckpoint, TracerName};
+use actors::clock;
+use model::{BootNs, ENDED, Remembered, RingCheckpoint, TracerName, WallTime};
 use serde::Serialize;
 
 /// State of the rings that are pinned in bpffs and outlive the agent.
@@ -18,6 +19,10 @@ pub(crate) struct PinState {
     pub refused: Option<String>,
     /// Reason why the rings can't be pinned.
     pub problem: Option<String>,
+    /// Time between the end of a killed run and the start of this one in which nothing was recorded, and its tracers.
+    pub gap: Option<String>,
+    /// Facts about the directory that an administrator should know, for example who took the usual name.
+    pub note: Option<String>,
 }
 
 /// Facts about pinned rings that the host needs to continue accounts.
@@ -26,6 +31,12 @@ pub(crate) struct PinInfo {
     pub(crate) state: PinState,
     /// Records of refused rings, which no one will store.
     pub(crate) missing: Vec<Missing>,
+    /// The kernel has counted all events since the run before, so that `missing` is all that is missing.
+    pub(crate) counted: bool,
+    /// When the run before wrote last, if it was killed and nobody recorded since.
+    pub(crate) killed: Option<WallTime>,
+    /// The tracers whose events are missing since.
+    pub(crate) gaps: Vec<TracerName>,
     /// Names under which tracers' records are stored, by kind.
     pub(crate) names: BTreeMap<u32, TracerName>,
     /// Last checkpoint of each tracer, by kind; only for adopted rings.
@@ -33,10 +44,27 @@ pub(crate) struct PinInfo {
 }
 
 impl PinInfo {
+    /// Notes the gap since the run before, if that was killed and nothing recorded since.
+    pub(crate) fn note_gap(&mut self, remembered: &Remembered, collector_id: &str) {
+        let killed = remembered.killed.as_ref().filter(|run| run.collector_id == collector_id);
+        let Some(killed) = killed.filter(|_| !self.counted) else { return };
+        let is_of = |name: &TracerName| {
+            killed.tracers.iter().any(|tracer| tracer.as_str().eq_ignore_ascii_case(name.as_str()))
+        };
+        self.gaps = self.names.values().filter(|name| is_of(name)).cloned().collect();
+        let names: Vec<&str> = self.gaps.iter().map(TracerName::as_str).collect();
+        let (from, to) = (killed.written.to_text(), clock::wall().to_text());
+        if !names.is_empty() {
+            let gap = format!("{from} to {to}: {ENDED} (tracers {})", names.join(", "));
+            tracing::warn!(gap, "events are missing");
+            self.state.gap = Some(gap);
+        }
+        self.killed = Some(killed.written);
+    }
+
     /// Returns the state for `status`; `None` if pinning is not used.
     pub(crate) fn shown(&self) -> Option<PinState> {
-        let PinState { pin, refused, problem, .. } = &self.state;
-        (pin.is_some() || problem.is_some() || refused.is_some()).then(|| self.state.clone())
+        (self.state != PinState::default()).then(|| self.state.clone())
     }
 }
 

@@ -3,7 +3,7 @@
 use aya::maps::MapError;
 
 use super::parts::SettingsMap;
-use crate::wire::Settings;
+use crate::wire::{Kind, Settings};
 
 /// The settings of the kernel side, and the map from which programs read them.
 pub(crate) struct LiveSettings {
@@ -20,6 +20,11 @@ impl LiveSettings {
     /// Reads the settings in force, which may be those of an earlier agent.
     pub(crate) fn in_force(&self) -> Result<Settings, MapError> {
         self.map.read()
+    }
+
+    /// Returns whether a tracer is enabled.
+    pub(super) fn is_enabled(&self, kind: Kind) -> bool {
+        self.value.enabled & 1 << kind as u32 != 0
     }
 
     /// Changes settings in one write.

@@ -99,22 +99,24 @@ pub(super) struct Found {
     pub(super) refused: Option<String>,
     /// Records of the refused rings, which no one will store.
     pub(super) missing: Vec<Missing>,
+    /// The kernel has counted all events since the run before, so that it is known what is missing.
+    counted: bool,
 }
 
-/// Inspects the pins. Afterwards they can be adopted, or they have been removed.
-pub(super) fn inspect(config: &EbpfConfig, pinning: &Pinning) -> Result<Found, PinError> {
-    let pins = Pins::of(&pinning.workdir);
-    pins.make()?;
-    let mut found = Found { pins, adopt: None, refused: None, missing: Vec::new() };
+/// Inspects the pins. Afterwards they can be adopted, or they have been removed. `None`: nothing is pinned, nor is to be.
+pub(super) fn inspect(config: &EbpfConfig, pinning: &Pinning) -> Result<Option<Found>, PinError> {
+    let pins = if config.pins() { Some(Pins::make(&pinning.workdir)?) } else { Pins::find(&pinning.workdir) };
+    let Some(pins) = pins else { return Ok(None) };
+    let mut found = Found { pins, adopt: None, refused: None, missing: Vec::new(), counted: false };
     if found.pins.is_empty() {
-        return Ok(found);
+        return Ok(Some(found));
     }
     let mark = read_mark(&found.pins);
     match verify(&found.pins, mark, config, pinning) {
         Ok(mark) => found.adopt = Some(mark),
         Err(why) => found.refuse(mark, why, pinning),
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 impl Found {
@@ -124,9 +126,16 @@ impl Found {
         // Detached first, so that nothing new gets in during counting.
         self.pins.remove_links(|_| false);
         self.missing = missing(&self.pins, mark, pinning);
+        self.counted = mark.is_some();
         self.pins.clear();
         self.adopt = None;
         self.refused = Some(why);
+    }
+
+    /// Returns what remains to be known if nothing is pinned now.
+    pub(super) fn unpinned(self) -> PinInfo {
+        let state = PinState { refused: self.refused, ..PinState::default() };
+        PinInfo { state, missing: self.missing, counted: self.counted, ..PinInfo::default() }
     }
 
     pub(super) fn pin_info(&self, mark: &Mark, pinning: &Pinning) -> PinInfo {
@@ -138,8 +147,13 @@ impl Found {
                 adopted,
                 refused: self.refused.clone(),
                 problem: None,
+                note: self.pins.note(),
+                gap: None,
             },
             missing: self.missing.clone(),
+            counted: adopted || self.counted,
+            killed: None,
+            gaps: Vec::new(),
             names: pinning.names.clone(),
             points: if adopted { pinning.points(mark.pin) } else { BTreeMap::new() },
         }
@@ -153,8 +167,8 @@ fn read_mark(pins: &Pins) -> Option<Mark> {
 
 /// Returns the mark if this agent may resume the rings, otherwise the reason why not.
 fn verify(pins: &Pins, mark: Option<Mark>, config: &EbpfConfig, pinning: &Pinning) -> Result<Mark, String> {
-    if !config.pin {
-        return Err("`ebpf.pin` is off now".to_owned());
+    if !config.pins() {
+        return Err("`ebpf.pin` or another setting rules it out now".to_owned());
     }
     let found = mark.ok_or("they are incomplete: an agent ended while creating them")?;
     let ours = pinning.mark(config);

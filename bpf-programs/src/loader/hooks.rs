@@ -18,8 +18,9 @@ use crate::ledger::SWEEP;
 use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::{Stage, Syscall};
 use crate::tier::Tier;
+use crate::tracers::udp;
 use crate::trampoline::{Functions, Part};
-use crate::wire::Ring;
+use crate::wire::{Kind, Ring};
 
 /// The object's programs. Dropping it detaches those without a pinned link.
 pub(crate) struct Programs {
@@ -59,7 +60,8 @@ impl Programs {
     /// Loads all programs in parallel: each takes the verifier 20 to 80 ms on one thread. A program that is refused is
     /// tried again, and the error reported, when its tracer is attached.
     pub(super) fn load(&mut self, wanted: &[&'static Tracer], btf: &Btf, needed: impl Fn(&Program) -> bool) {
-        let programs = programs_of(wanted).chain([&PROCESSES, &SWEEP]);
+        let flows = wanted.iter().any(|tracer| tracer.kind == Kind::Udp).then_some(&udp::SWEEP);
+        let programs = programs_of(wanted).chain([&PROCESSES, &SWEEP]).chain(flows);
         let programs: BTreeSet<&'static Program> = programs.filter(|program| needed(program)).collect();
         let parts =
             programs.iter().flat_map(|program| self.parts(program).into_iter().map(|part| (*program, part)));
@@ -201,6 +203,15 @@ impl Hooks for Programs {
         std::mem::take(&mut self.held).into_values().flatten().for_each(Held::detach);
         self.table.clear();
         self.leave_functions();
+    }
+
+    fn unpin(&mut self) {
+        for held in self.held.values_mut() {
+            *held = std::mem::take(held).into_iter().filter_map(Held::unpin).collect();
+        }
+        if let Some(pins) = self.pins.take() {
+            pins.remove_all();
+        }
     }
 
     fn iterate(&mut self, program: &'static Program) -> Result<Vec<u8>, AttachError> {

@@ -25,7 +25,7 @@ use crate::ledger::Ledger;
 use crate::programs::Tracer;
 use crate::syscalls;
 use crate::tier::{Choice, Tier};
-use crate::wire::Settings;
+use crate::wire::{Settings, Unstored};
 
 /// The parts of the kernel side as loaded, with their own types.
 pub(crate) struct Loaded {
@@ -33,6 +33,7 @@ pub(crate) struct Loaded {
     security: MergedRings,
     pub(super) data: MergedRings,
     pub(crate) counters: CounterMaps,
+    unstored: Array<MapData, Unstored>,
     pub(super) settings: LiveSettings,
     pub(super) rules: RuleMaps,
     ledger: Ledger,
@@ -131,6 +132,7 @@ impl Loaded {
             security: one("security", config.security_ring)?,
             data: MergedRings::new(data),
             counters: CounterMaps::new(&mut ebpf)?,
+            unstored: map(&mut ebpf, "unstored")?,
             settings: LiveSettings::new(
                 map::<Array<MapData, Settings>>(&mut ebpf, "settings")?,
                 settings(config, used),
@@ -153,6 +155,7 @@ impl Loaded {
             lacks: self.hooks.attach_lifecycle(),
             rings: [Box::new(self.lifecycle), Box::new(self.security), Box::new(self.data)],
             counters: Box::new(self.counters),
+            unstored: Box::new(self.unstored),
             settings: self.settings,
             hooks: Box::new(self.hooks),
             rules: Box::new(self.rules),

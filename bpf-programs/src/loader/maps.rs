@@ -9,10 +9,10 @@ use model::units::Size;
 
 use super::sizes::{page_size, ring_size};
 use crate::errors::LoadError;
-use crate::kernel::{Counters, SettingsMap};
+use crate::kernel::{Counters, SettingsMap, UnstoredMap};
 use crate::tier::Tier;
 use crate::trampoline::TABLES;
-use crate::wire::{Count, LossKey, RingReader, Settings};
+use crate::wire::{Count, Kind, LossKey, RingReader, Settings, Unstored};
 
 pub(super) fn tables(ebpf: &mut Ebpf, tier: Tier) -> Result<Vec<ProgramArray<MapData>>, LoadError> {
     let count = if tier == Tier::Trampoline { TABLES.len() } else { 1 };
@@ -60,6 +60,19 @@ impl Counters for CounterMaps {
     fn forget(&mut self, key: &LossKey) {
         // An error means that it is gone already.
         let _ = self.losses.remove(key);
+    }
+}
+
+impl UnstoredMap for Array<MapData, Unstored> {
+    fn noted(&self, kind: Kind) -> Unstored {
+        self.get(&(kind as u32), 0).unwrap_or_default()
+    }
+
+    fn note(&mut self, kind: Kind, unstored: Unstored) {
+        if let Err(cause) = self.set(kind as u32, unstored, 0) {
+            // An element of an array can always be written.
+            tracing::error!(%cause, "writing map unstored failed");
+        }
     }
 }
 

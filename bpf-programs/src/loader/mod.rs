@@ -1,6 +1,7 @@
 //! Loads the eBPF object built into this binary: creates its maps, loads its programs, attaches them to their hooks.
 
 mod adopt;
+mod bpffs;
 mod cgroup_sets;
 mod functions;
 mod hooks;

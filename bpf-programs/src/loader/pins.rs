@@ -1,7 +1,8 @@
 //! The directory in bpffs in which maps and links outlive the agent.
 //!
-//! Each agent has one, named by a fingerprint of its work directory. A pinned map keeps its contents, and a pinned link
-//! keeps its program attached, so programs go on writing to the rings while no agent runs:
+//! Each agent has one, named by a fingerprint of its work directory, in the folder that [`super::bpffs`] finds or makes.
+//! A pinned map keeps its contents, and a pinned link keeps its program attached, so programs go on writing to the rings
+//! while no agent runs:
 //!
 //! ```text
 //!  /sys/fs/bpf/duetector-actors/<fingerprint of the work directory>/
@@ -9,50 +10,64 @@
 //!      link-<program>-<hook>  …
 //! ```
 //!
-//! The directory is created with mode 0700. A symbolic link, a file, or a directory with another owner or mode under its
-//! name is refused. See [`super::adopt`] for when a new agent resumes what it finds here.
+//! See [`super::adopt`] for when a new agent resumes what it finds here.
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::fs;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aya::Ebpf;
 use aya::maps::MapData;
 use aya::pin::PinError as AyaPinError;
 use aya::programs::links::{FdLink, PinnedLink};
 
-use crate::errors::{BPFFS, PinError};
+use super::bpffs::{self, Root};
+use crate::errors::PinError;
 
-/// Parent of all agents' directories.
-const ROOT: &str = "/sys/fs/bpf/duetector-actors";
 const MAP: &str = "map-";
 const LINK: &str = "link-";
 
 /// The directory of one agent's pins.
 #[derive(Clone, Debug)]
 pub(crate) struct Pins {
+    /// The path by which it is used: through the descriptor, because it may be in another mount namespace.
+    access: PathBuf,
+    /// Its path in the machine's mount namespace.
     folder: PathBuf,
+    /// Facts about the place that an administrator should know.
+    note: Option<String>,
+    _root: Arc<OwnedFd>,
 }
 
 impl Pins {
-    /// Returns the directory for an agent with this work directory. Nothing is created yet.
-    pub(crate) fn of(workdir: &Path) -> Self {
-        let whole = fs::canonicalize(workdir).unwrap_or_else(|_| workdir.to_owned());
-        let name = format!("{:016x}", fingerprint(&[whole.as_os_str().as_encoded_bytes()]));
-        Self { folder: Path::new(ROOT).join(name) }
+    fn new(root: Root, name: &str) -> Self {
+        Self {
+            access: PathBuf::from(format!("/proc/self/fd/{}", root.folder.as_raw_fd())).join(name),
+            folder: Path::new(root.path).join(name),
+            note: root.note,
+            _root: Arc::new(root.folder),
+        }
     }
 
-    /// Creates the directory, mounting bpffs if it is not mounted.
-    pub(crate) fn make(&self) -> Result<(), PinError> {
-        if !is_bpffs(Path::new(BPFFS)) {
-            let none: Option<&str> = None;
-            nix::mount::mount(Some("bpf"), BPFFS, Some("bpf"), nix::mount::MsFlags::empty(), none)
-                .map_err(|source| PinError::Mount { source: source.into() })?;
-            tracing::info!(path = BPFFS, "mounted bpffs");
+    /// Returns what an agent with this work directory has pinned; `None` if there is nothing.
+    pub(crate) fn find(workdir: &Path) -> Option<Self> {
+        let name = name(workdir);
+        let all = bpffs::existing().into_iter().map(|root| Self::new(root, &name));
+        all.filter(|pins| pins.access.is_dir()).max_by_key(|pins| !pins.is_empty())
+    }
+
+    /// Returns the directory for an agent with this work directory: the one in use, or a new one.
+    pub(crate) fn make(workdir: &Path) -> Result<Self, PinError> {
+        if let Some(found) = Self::find(workdir).filter(|found| !found.is_empty()) {
+            return Ok(found);
         }
-        make_own(Path::new(ROOT))?;
-        make_own(&self.folder)
+        let name = name(workdir);
+        let pins = Self::new(bpffs::make(&name)?, &name);
+        if let Some(note) = &pins.note {
+            tracing::warn!(folder = %pins.folder.display(), note, "pins are not where they usually are");
+        }
+        Ok(pins)
     }
 
     /// Returns the path of the directory.
@@ -60,9 +75,14 @@ impl Pins {
         &self.folder
     }
 
+    /// Returns facts about the place that an administrator should know.
+    pub(crate) fn note(&self) -> Option<String> {
+        self.note.clone()
+    }
+
     /// Returns the path at which a map is pinned.
     pub(crate) fn map_path(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{MAP}{name}"))
+        self.access.join(format!("{MAP}{name}"))
     }
 
     /// Opens a pinned map.
@@ -124,16 +144,13 @@ impl Pins {
         }
     }
 
-    /// Removes all pins and the directory; returns whether there was a directory.
-    pub(crate) fn remove_all(&self) -> bool {
-        let there = self.folder.symlink_metadata().is_ok_and(|meta| meta.is_dir());
-        if there {
-            self.clear();
-            if let Err(cause) = fs::remove_dir(&self.folder) {
-                tracing::warn!(folder = %self.folder.display(), %cause, "removing the directory of pins failed");
-            }
+    /// Removes all pins and the directory, and the mount if nothing else is in it.
+    pub(crate) fn remove_all(&self) {
+        self.clear();
+        if let Err(cause) = fs::remove_dir(&self.access) {
+            tracing::warn!(folder = %self.folder.display(), %cause, "removing the directory of pins failed");
         }
-        there
+        bpffs::leave();
     }
 
     /// Returns whether nothing is pinned.
@@ -142,19 +159,25 @@ impl Pins {
     }
 
     fn remove(&self, name: &str) {
-        if let Err(cause) = fs::remove_file(self.folder.join(name)) {
+        if let Err(cause) = fs::remove_file(self.access.join(name)) {
             tracing::warn!(folder = %self.folder.display(), name, %cause, "removing a pin failed");
         }
     }
 
     fn entries(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let entries = fs::read_dir(&self.access).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
     fn link_path(&self, program: &str, hook: &str) -> PathBuf {
-        self.folder.join(format!("{LINK}{program}-{hook}"))
+        self.access.join(format!("{LINK}{program}-{hook}"))
     }
+}
+
+/// Returns the name of the directory for an agent with this work directory.
+fn name(workdir: &Path) -> String {
+    let whole = fs::canonicalize(workdir).unwrap_or_else(|_| workdir.to_owned());
+    format!("{:016x}", fingerprint(&[whole.as_os_str().as_encoded_bytes()]))
 }
 
 /// Returns the FNV-1a hash of the pieces. It is the same in every build, which the standard library's hashes don't promise.
@@ -169,45 +192,9 @@ pub(crate) fn fingerprint(pieces: &[&[u8]]) -> u64 {
     hash
 }
 
-fn is_bpffs(path: &Path) -> bool {
-    const BPFFS_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(0xcafe_4a11);
-    nix::sys::statfs::statfs(path).is_ok_and(|found| found.filesystem_type() == BPFFS_MAGIC)
-}
-
-/// Creates a directory with mode 0700, or checks an existing one.
-fn make_own(path: &Path) -> Result<(), PinError> {
-    let failed = |operation| move |source| PinError::Folder { operation, path: path.to_owned(), source };
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => return Err(failed("make")(cause)),
-        _ => {}
-    }
-    let meta = path.symlink_metadata().map_err(failed("stat"))?;
-    let own = nix::unistd::geteuid().as_raw();
-    if !meta.is_dir() || meta.uid() != own || meta.mode() & 0o077 != 0 {
-        return Err(PinError::NotOurs { path: path.to_owned() });
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
-
     use super::*;
-
-    #[test]
-    fn a_folder_that_others_can_access_is_refused() {
-        let scratch = tempfile::tempdir().unwrap();
-        let own = scratch.path().join("own");
-        make_own(&own).unwrap();
-        make_own(&own).unwrap();
-        assert_eq!(own.metadata().unwrap().mode() & 0o777, 0o700);
-        let link = scratch.path().join("link");
-        symlink(&own, &link).unwrap();
-        assert!(matches!(make_own(&link), Err(PinError::NotOurs { .. })));
-        fs::set_permissions(&own, fs::Permissions::from_mode(0o750)).unwrap();
-        assert!(matches!(make_own(&own), Err(PinError::NotOurs { .. })));
-    }
 
     #[test]
     fn fingerprints_distinguish_pieces() {

@@ -37,12 +37,22 @@ enum Link {
     Raw(RawTracePointLink),
     Function(FExitLink),
     Pinned(PinnedLink),
+    Unpinned(#[expect(dead_code, reason = "it keeps the program attached")] FdLink),
 }
 
 impl Held {
     /// Takes over a hook attached by an earlier agent through a pinned link.
     pub(super) fn pinned(hook: String, link: PinnedLink) -> Self {
         Self { hook, link: Link::Pinned(link) }
+    }
+
+    /// Removes the pin of the link, which then lasts while the agent runs; `None` if that failed.
+    pub(super) fn unpin(self) -> Option<Self> {
+        let Link::Pinned(link) = self.link else { return Some(self) };
+        let unpinned = link.unpin().inspect_err(|cause| {
+            tracing::error!(hook = self.hook, %cause, "removing a pinned link failed, and with it the program was detached");
+        });
+        Some(Self { hook: self.hook, link: Link::Unpinned(unpinned.ok()?) })
     }
 
     /// Detaches the program, also if the link is pinned.
@@ -123,7 +133,7 @@ fn attach_and_pin(
         Link::Btf(link) => link.into(),
         Link::Raw(link) => link.into(),
         Link::Function(link) => link.into(),
-        Link::Pinned(_) => return Ok(held),
+        Link::Pinned(_) | Link::Unpinned(_) => return Ok(held),
     };
     let pinned = pins.pin_link(plain, program.name, &hook).map_err(|cause| chain(&cause));
     match pinned {

@@ -122,6 +122,14 @@ impl Records for MergedRings {
         }
     }
 
+    fn released(&self) -> u64 {
+        match &self.rings[..] {
+            [ring] => ring.released(),
+            // Nothing is held in several rings.
+            _ => self.read,
+        }
+    }
+
     fn size(&self) -> u64 {
         self.rings.iter().map(RingReader::size).sum()
     }

@@ -12,11 +12,13 @@ use super::sizes::kernel_types;
 use super::tiers;
 use crate::config::EbpfConfig;
 use crate::errors::{LoadError, chain};
-use crate::kernel::{PinInfo, PinState, Records as _};
+use crate::kernel::Records as _;
+use crate::pin_choice::PinChoice;
 use crate::programs::{Hook, Program, Tracer};
 use crate::wire::{Mark, Settings};
 
 const MARK: &str = "mark";
+const UNPINNED: &str = "pinning is not possible: events between two runs will be missed";
 
 impl Loaded {
     /// Loads the object, or resumes the pinned one. If pinning is not possible, logs an error and runs unpinned.
@@ -29,13 +31,24 @@ impl Loaded {
         pinning: Option<&Pinning>,
     ) -> Result<Self, LoadError> {
         let Some(pinning) = pinning else { return Self::load(config, wanted) };
+        let mut loaded = Self::start_or_resume(config, wanted, pinning)?;
+        loaded.pin_info.note_gap(&pinning.remembered, &pinning.collector_id);
+        Ok(loaded)
+    }
+
+    fn start_or_resume(
+        config: &EbpfConfig,
+        wanted: &[&'static Tracer],
+        pinning: &Pinning,
+    ) -> Result<Self, LoadError> {
         let (found, problem) = match adopt::inspect(config, pinning) {
             Err(cause) => (None, Some(chain(&cause))),
-            Ok(found) if !config.pin => {
+            Ok(None) => (None, None),
+            Ok(Some(found)) if !config.pins() => {
                 found.pins.remove_all();
                 (Some(found), None)
             }
-            Ok(mut found) => match Self::start_on(&mut found, config, wanted, pinning) {
+            Ok(Some(mut found)) => match Self::start_on(&mut found, config, wanted, pinning) {
                 Err(cause @ (LoadError::Pin(_) | LoadError::Map { map: MARK, .. })) => {
                     found.pins.clear();
                     (Some(found), Some(chain(&cause)))
@@ -43,13 +56,17 @@ impl Loaded {
                 done => return done,
             },
         };
-        if let Some(why) = &problem {
-            tracing::error!(why, "pinning is not possible: events between two runs will be missed");
+        match (&problem, config.pin) {
+            (Some(why), PinChoice::Always) => tracing::error!(why, UNPINNED),
+            (Some(why), _) => tracing::warn!(why, UNPINNED),
+            _ => {}
         }
-        let (refused, missing) = found.map(|found| (found.refused, found.missing)).unwrap_or_default();
-        let state = PinState { problem, refused, ..PinState::default() };
+        let problem = problem.or_else(|| config.pin_conflict());
+        let mut pin_info = found.map(|found| found.unpinned()).unwrap_or_default();
+        pin_info.state.problem = problem;
+        pin_info.names = pinning.names.clone();
         let mut loaded = Self::load(config, wanted)?;
-        loaded.pin_info = PinInfo { state, missing, names: pinning.names.clone(), ..PinInfo::default() };
+        loaded.pin_info = pin_info;
         Ok(loaded)
     }
 

@@ -84,6 +84,15 @@ wire_structs! {
         complete: u32,
     }
 
+    /// Value of map `unstored`, by kind: what was given back to a pinned ring before it was in the store.
+    #[derive(Default)]
+    pub(crate) Unstored {
+        /// Position in the ring below which everything was given back.
+        upto: u64,
+        /// The tracer's records below it, since the ring was made.
+        taken: u64,
+    }
+
     /// Value of map `counts`, which has one for each CPU: counters of one kind of record.
     #[derive(Default)]
     pub Count {

@@ -144,6 +144,11 @@ impl RingReader {
         self.size
     }
 
+    /// Returns the position up to which room was given back.
+    pub(crate) fn released(&self) -> u64 {
+        self.released
+    }
+
     /// Returns the position of the next record.
     pub(crate) fn cursor(&self) -> u64 {
         self.cursor

@@ -13,7 +13,7 @@ use super::rings::Pinned;
 use super::{Account, Accounts};
 use crate::lock::lock;
 use crate::offsets::{Checkpoint, OffsetTracker, Outcomes};
-use crate::{LossPoint, Role};
+use crate::{LossPoint, Role, WallTime};
 
 impl Account {
     /// Starts tracking how far this tracer's ring is settled. The counts of the previous run, taken from its last
@@ -89,9 +89,25 @@ impl Accounts {
         *lock(&self.rings.pinned) = Some(pinned);
     }
 
+    /// Forgets the pinned rings: no checkpoints refer to them any more, and nothing waits for the store.
+    pub fn unpin(&self) {
+        *lock(&self.rings.pinned) = None;
+        self.all().iter().for_each(|account| *lock(&account.track) = None);
+    }
+
     /// Returns the pinned rings, if there are any.
     pub fn pinned(&self) -> Option<Pinned> {
         lock(&self.rings.pinned).clone()
+    }
+
+    /// Sets since when nothing recorded before this run: the begin of gaps with the cause [`crate::ENDED`].
+    pub fn set_unrecorded_since(&self, at: WallTime) {
+        *lock(&self.rings.unrecorded_since) = Some(at);
+    }
+
+    /// Returns since when nothing recorded before this run.
+    pub fn unrecorded_since(&self) -> Option<WallTime> {
+        *lock(&self.rings.unrecorded_since)
     }
 
     /// Asks the store to write soon, because much of a ring waits for it. [`Accounts::take_flush_request`] clears the

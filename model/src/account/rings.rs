@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
+use crate::WallTime;
+
 /// Identifies the pinned rings, which outlive the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pinned {
@@ -18,4 +20,6 @@ pub(super) struct Rings {
     pub(super) pinned: Mutex<Option<Pinned>>,
     pub(super) flush_requested: AtomicBool,
     pub(super) store_down: AtomicBool,
+    /// When the run before wrote to the store for the last time, if it was killed and nothing recorded since.
+    pub(super) unrecorded_since: Mutex<Option<WallTime>>,
 }

@@ -5,7 +5,10 @@ use super::units::counted;
 
 /// `12 records of open lost in the ring buffer: it was full`
 pub(super) fn loss(row: &Facts<'_>) -> Option<String> {
-    let records = counted(u64::try_from(row.count?).ok()?, "record");
+    let records = match row.count {
+        Some(count) => counted(u64::try_from(count).ok()?, "record"),
+        None => "an unknown number of records".to_owned(),
+    };
     let (tracer, point) = (row.text("lost_tracer")?, row.text("place")?);
     let sink = row.text("sink");
     let point = match (point, sink) {

@@ -6,7 +6,8 @@
 //! **Hook.** The ends of all calls that send or receive, `read` and `write` included, because programs use them
 //! on connected sockets (Go's resolver does). UDP sockets have no hook at their end: ended flows are found by a
 //! sweep once a second, which the next call that sends or receives makes. A program that receives on an
-//! unconnected socket without asking for the sender has a flow without the other address.
+//! unconnected socket without asking for the sender has a flow without the other address. When the tracer stops, a
+//! task iterator, read by the agent, ends all flows.
 //! **Kernel.** 5.15 with BTF.
 //! **Cost.** Four loads for a `read` or `write` of something else; two map lookups for a datagram.
 
@@ -27,6 +28,9 @@ pub(crate) const EXIT: Program = Program {
     ),
     without: None,
 };
+
+/// The program that ends all flows.
+pub(crate) const SWEEP: Program = Program { name: "udp_sweep", hook: Hook::TaskIterator, without: None };
 
 pub(crate) const TRACER: Tracer =
     Tracer { name: "udp", kind: Kind::Udp, programs: PROGRAMS, decode: sock::decode };

@@ -16,7 +16,7 @@ macro_rules! layouts {
 
 #[test]
 fn c_and_rust_agree() {
-    let layouts: [Layout; 23] = layouts! {
+    let layouts: [Layout; 24] = layouts! {
         "text" TextRef
         "header" Header
         "open_record" OpenRecord
@@ -35,6 +35,7 @@ fn c_and_rust_agree() {
         "count" Count
         "loss_key" LossKey
         "mark" Mark
+        "unstored" Unstored
         "test" RuleTest
         "cgroup_key" CgroupKey
         "path_key" PathKey

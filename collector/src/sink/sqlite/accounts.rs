@@ -12,20 +12,25 @@ use crate::sink::TracerAccount;
 pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS duetector_actors_run (
         run_id TEXT PRIMARY KEY, collector_id TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, version TEXT NOT NULL,
-        adopted TEXT);
+        adopted TEXT, written TEXT);
     CREATE TABLE IF NOT EXISTS duetector_actors_account (
         run_id TEXT NOT NULL, tracer TEXT NOT NULL, seen INTEGER NOT NULL, stored INTEGER NOT NULL,
         filtered INTEGER NOT NULL, lost_ring INTEGER NOT NULL, lost_decode INTEGER NOT NULL,
         lost_queue INTEGER NOT NULL, lost_sink INTEGER NOT NULL, PRIMARY KEY (run_id, tracer));";
 
+/// Columns of `duetector_actors_run` that files of earlier versions lack.
+pub(super) const LATER: [&str; 2] = ["adopted", "written"];
+
 /// Records that the run has begun. A later incarnation of the sink finds the entry; a sink that follows after an
 /// orderly end (because settings changed) reopens it.
 pub(super) fn begin(connection: &Connection, run: &Run) -> rusqlite::Result<()> {
     connection.execute_batch(SCHEMA)?;
-    // Files of earlier versions lack this column.
-    let known = "SELECT count(*) FROM pragma_table_info('duetector_actors_run') WHERE name = 'adopted'";
-    if connection.query_row(known, [], |row| row.get::<_, i64>(0))? == 0 {
-        connection.execute_batch("ALTER TABLE duetector_actors_run ADD COLUMN adopted TEXT")?;
+    for column in LATER {
+        let known = "SELECT count(*) FROM pragma_table_info('duetector_actors_run') WHERE name = ?";
+        if connection.query_row(known, [column], |row| row.get::<_, i64>(0))? == 0 {
+            connection
+                .execute_batch(&format!("ALTER TABLE duetector_actors_run ADD COLUMN {column} TEXT"))?;
+        }
     }
     connection.execute(
         "INSERT INTO duetector_actors_run (run_id, collector_id, started, version) VALUES (?, ?, ?, ?)
@@ -35,12 +40,16 @@ pub(super) fn begin(connection: &Connection, run: &Run) -> rusqlite::Result<()> 
     Ok(())
 }
 
-/// Writes the accounts as they are now.
+/// Writes the accounts as they are now, and the time: if the run is killed, records after it may be missing.
 pub(super) fn write(
     connection: &Connection,
     run_id: &str,
     accounts: &[TracerAccount],
+    now: WallTime,
 ) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE duetector_actors_run SET written = ? WHERE run_id = ?")?
+        .execute(params![now.to_text(), run_id])?;
     // Two tracers may be stored under one name; their counts are added up in one row.
     let mut lines: BTreeMap<String, AccountSnapshot> = BTreeMap::new();
     for account in accounts {

@@ -252,7 +252,7 @@ impl Sink for Sqlite {
                 }
             }
             let accounts = without(batches, accounts, &rejected);
-            accounts::write(&store.connection, &run.run_id, &accounts)?;
+            accounts::write(&store.connection, &run.run_id, &accounts, clock::wall())?;
             positions::write(&store.connection, run, &accounts, clock::boot_ns())?;
             Ok(rejected)
         })?;
@@ -262,7 +262,7 @@ impl Sink for Sqlite {
 
     fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError> {
         self.transact("closing", |store, run, _| {
-            accounts::write(&store.connection, &run.run_id, accounts)?;
+            accounts::write(&store.connection, &run.run_id, accounts, ended)?;
             positions::write(&store.connection, run, accounts, clock::boot_ns())?;
             accounts::end(&store.connection, &run.run_id, ended)
         })?;

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use model::{BootNs, Checkpoint, Lost, Outcomes, Remembered, RingCheckpoint, TracerName};
+use model::{
+    BootNs, Checkpoint, KilledRun, Lost, Outcomes, Remembered, RingCheckpoint, TracerName, WallTime,
+};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use super::distrust;
@@ -111,5 +113,22 @@ fn read(connection: &Connection) -> rusqlite::Result<Remembered> {
             at: BootNs(count(10)?),
         })
     })?;
-    Ok(Remembered { store: store.unwrap_or_default(), points: points.collect::<rusqlite::Result<_>>()? })
+    let points = points.collect::<rusqlite::Result<_>>()?;
+    Ok(Remembered { store: store.unwrap_or_default(), points, killed: killed(connection)? })
+}
+
+/// Returns the last run that wrote anything, if it has no end. (The present run has not written yet.)
+fn killed(connection: &Connection) -> rusqlite::Result<Option<KilledRun>> {
+    let last =
+        "SELECT run_id, collector_id, written, ended FROM duetector_actors_run WHERE written IS NOT NULL
+                ORDER BY rowid DESC LIMIT 1";
+    let last = connection.query_row(last, [], |row| {
+        let (run_id, collector_id): (String, String) = (row.get(0)?, row.get(1)?);
+        Ok((run_id, collector_id, row.get::<_, String>(2)?, row.get::<_, Option<String>>(3)?))
+    });
+    let Some((run_id, collector_id, written, None)) = last.optional()? else { return Ok(None) };
+    let Some(written) = WallTime::parse(&written) else { return Ok(None) };
+    let mut tracers = connection.prepare("SELECT tracer FROM duetector_actors_account WHERE run_id = ?")?;
+    let tracers = tracers.query_map([run_id], |row| Ok(TracerName::new(&row.get::<_, String>(0)?)))?;
+    Ok(Some(KilledRun { collector_id, written, tracers: tracers.collect::<rusqlite::Result<_>>()? }))
 }

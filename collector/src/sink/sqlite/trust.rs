@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::schema::{COLUMNS, TABLE_PREFIX};
 use rusqlite::Connection;
 
+use super::accounts::LATER;
 use super::{accounts, positions};
 
 /// Version of the layout, in the file's `user_version`. Files of Python duetector, and of versions before 1, have 0.
@@ -101,8 +102,9 @@ fn check_table(
         )));
     }
     // A column that a later version added is added here, too (`accounts::begin`).
-    let lacking =
-        own.and_then(|own| own.iter().find(|column| !columns.contains(*column) && *column != "adopted"));
+    let lacking = own.and_then(|own| {
+        own.iter().find(|column| !columns.contains(*column) && !LATER.contains(&column.as_str()))
+    });
     match lacking {
         Some(column) => Err(Refusal::Foreign(format!(
             "the table {name:?} lacks the column {column:?}: another program made it; remove the table, {OR}"

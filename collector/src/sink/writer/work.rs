@@ -368,7 +368,7 @@ impl Writer {
         let leaving = self.shared.leaving.load(Relaxed);
         let gaps = if leaving { Vec::new() } else { loss::take_gaps(&self.shared.accounts) };
         let clock = clock::boot_clock();
-        let rows: Vec<_> = gaps.iter().map(|gap| loss::row(gap, clock)).collect();
+        let rows: Vec<_> = gaps.iter().map(|gap| loss::row(gap, clock, &self.shared.accounts)).collect();
         self.shared.unwritten.add(&rows);
         self.write_if_any().await;
         let accounts = self.accounts_after();
