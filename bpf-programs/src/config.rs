@@ -137,7 +137,7 @@ impl Default for EbpfConfig {
             uids: Vec::new(),
             pushdown: true,
             queue: 16,
-            pin: PinChoice::Never,
+            pin: PinChoice::Auto,
             pin_keep: false,
             tier: Choice::Auto,
             strict: false,

@@ -239,6 +239,11 @@ impl Agent {
         Ended { status, took, stdout, stderr }
     }
 
+    /// Removes what a killed agent has left in the kernel.
+    pub fn unpin(&self) {
+        self.store.run(&["stop", "--unpin"]);
+    }
+
     /// Signals the agent and waits for it to end.
     pub fn stop(&mut self, signal: Signal) -> Ended {
         self.signal(signal);
@@ -286,6 +291,7 @@ impl Drop for Agent {
             // It may end by itself in this very moment; then there is nothing left to kill.
             let _ = self.child.kill();
             let _ = self.child.wait();
+            self.unpin();
         }
         if std::thread::panicking() {
             show(&format!("--- the agent's log ---\n{}--- end of the agent's log ---", tail(&self.stderr())));

@@ -92,7 +92,10 @@ for call in range(int(sys.argv[1])):
     assert libc.renameat2(-100, first, -100, second, 0) == -1
 "#;
 
-const RENAMED: usize = 500 * 8;
+/// Calls between two waits: their records, of 8 KB each, fit into the half of the ring that anyone may fill.
+const AT_ONCE: usize = 250;
+const ROUNDS: usize = 16;
+const RENAMED: usize = AT_ONCE * ROUNDS;
 
 /// The size of the SQLite file with its log.
 fn stored_bytes(database: &Path) -> u64 {
@@ -104,9 +107,9 @@ fn stored_bytes(database: &Path) -> u64 {
 fn refused_renames_take_bounded_room_in_the_store() {
     let agent = Setup::new().start();
     let folder = agent.scratch().folder("renames");
-    for round in 1..=8 {
-        python(ATTACKER, &folder, RENAMES, &["500"]);
-        agent.until_settled("rename", 500 * round);
+    for round in 1..=ROUNDS {
+        python(ATTACKER, &folder, RENAMES, &[&AT_ONCE.to_string()]);
+        agent.until_settled("rename", AT_ONCE * round);
     }
     let peak = agent.peak_mib();
     let agent = agent.finish_run();

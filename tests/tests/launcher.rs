@@ -298,4 +298,5 @@ fn programs_end_with_an_agent_that_is_killed() {
             (stat.is_empty() || stat.contains(") Z ")).then_some(())
         });
     }
+    agent.unpin();
 }

@@ -70,7 +70,7 @@ fn an_agent_killed_meanwhile_misses_and_doubles_nothing() {
     const KILLS: usize = 3;
     let scratch = Scratch::new();
     let work = scratch.path().join("work");
-    let start = || setup(9972).workdir(&work).set("ebpf.pin", "true").start();
+    let start = || setup(9972).workdir(&work).start();
     let mut agent = start();
     let file = file_for_all(&scratch);
     let mut load = generator(9972, &["bytes", &file, "--threads", "2", "--calls", "2000000"]);

@@ -48,10 +48,7 @@ impl Machine {
     }
 
     fn setup(&self, work: &str) -> Setup {
-        Setup::new()
-            .set("ebpf.pin", "true")
-            .set("ebpf.uids", "[9911]")
-            .workdir(self.scratch.path().join(work))
+        Setup::new().set("ebpf.uids", "[9911]").workdir(self.scratch.path().join(work))
     }
 
     /// Starts an agent inside, by `launcher` if it is not empty.

@@ -51,11 +51,7 @@ impl Site {
 
     fn setup(&self) -> Setup {
         let only = format!("[{}]", self.uid);
-        Setup::new()
-            .workdir(self.work())
-            .set("ebpf.pin", "true")
-            .set("ebpf.uids", &only)
-            .set("collector.id", "seam")
+        Setup::new().workdir(self.work()).set("ebpf.uids", &only).set("collector.id", "seam")
     }
 
     /// Opens one file `count` times as the traced user.

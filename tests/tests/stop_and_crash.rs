@@ -43,9 +43,9 @@ fn stop_quickly(agent: &mut Agent, signal: Signal) -> Ended {
     ended
 }
 
-/// Makes 20,000 opens, which fit into the ring, and sends the signal right after the last.
+/// Makes 20,000 opens, which fit into the half of the ring that anyone may fill, and sends the signal right after the last.
 fn stop_after_opens(uid: u32, signal: Signal) -> (Agent, String) {
-    let mut agent = only(uid).start();
+    let mut agent = only(uid).set("ebpf.data_ring", "\"16MiB\"").start();
     let file = agent.scratch().file("file", "");
     generate(uid, &["open", file.to_str().unwrap(), "--count", "20000"]);
     let ended = stop_quickly(&mut agent, signal);
@@ -111,7 +111,9 @@ fn after_kill_9_mid_storm_the_store_is_whole_and_the_next_start_goes_on() {
     let scratch = tests::Scratch::new();
     let work = scratch.path().join("work");
     let file = scratch.file("file", "");
-    let mut agent = only(9976).workdir(&work).start();
+    // Suite `seam` has the kills of agents that pin.
+    let unpinned = || only(9976).set("ebpf.pin", "false").workdir(&work);
+    let mut agent = unpinned().start();
     let mut storm = generator(9976, &["paced", file.to_str().unwrap(), "--rate", "20000", "--seconds", "60"]);
     let mut storm = storm.stdout(Stdio::null()).spawn().unwrap();
     let stored = wait_for_stored(&agent, 30_000);
@@ -132,7 +134,7 @@ fn after_kill_9_mid_storm_the_store_is_whole_and_the_next_start_goes_on() {
     let limit = 2.5 * slow;
     assert!(missing < limit, "the last {missing} s before the crash are missing, at most {limit}");
 
-    let agent = only(9976).workdir(&work).start();
+    let agent = unpinned().start();
     generate(9976, &["open", file.to_str().unwrap(), "--count", "23"]);
     let agent = agent.finish_run();
     let after = agent.store().account("open");

@@ -320,7 +320,7 @@ fn pins_of_another_tier_are_not_gone_on_with() {
     let scratch = Scratch::new();
     let workdir = scratch.path().join("work");
     let start = |tier: &str| {
-        let setup = Setup::new().workdir(&workdir).set("ebpf.pin", "true").set("ebpf.pin_keep", "true");
+        let setup = Setup::new().workdir(&workdir).set("ebpf.pin_keep", "true");
         setup.set("ebpf.tier", &format!("'{tier}'")).start()
     };
     let mut first = start("tracepoint");
