@@ -141,7 +141,7 @@ pub(crate) enum PinError {
     },
     /// No bpffs can be used.
     #[error("find a folder in bpffs: {shared}; {}", chain(source.as_ref()))]
-    NoPlace {
+    NoBpffs {
         /// Why the machine's bpffs can't be used.
         shared: String,
         /// Why the agent can't have one of its own.

@@ -46,6 +46,6 @@ pub use fuzz_target::FUZZ_TARGETS;
 pub use loader::Pinning;
 pub use pin_choice::PinChoice;
 pub use programs::Tracer;
-pub use spawn::{is_pinned, unpin};
+pub use spawn::unpin;
 pub use tier::Tier;
 pub use tracer::{EbpfTracer, TracerState};

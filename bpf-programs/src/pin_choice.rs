@@ -11,9 +11,9 @@ pub enum PinChoice {
     /// If kernel, rights and the other settings allow it.
     #[default]
     Auto,
-    /// Yes. Settings that rule it out are refused, and a failure is an error in the log.
+    /// As `Auto`, but settings that rule it out are refused, and a failure is an error in the log.
     Always,
-    /// No.
+    /// Nothing is pinned.
     Never,
 }
 

@@ -40,8 +40,3 @@ pub(crate) fn try_kernel(config: &EbpfConfig) -> Result<Loaded, LoadError> {
 pub fn unpin(workdir: &Path) -> bool {
     Pins::find(workdir).inspect(Pins::remove_all).is_some()
 }
-
-/// Returns whether an agent with this work directory has pinned anything.
-pub fn is_pinned(workdir: &Path) -> bool {
-    Pins::find(workdir).is_some_and(|pins| !pins.is_empty())
-}

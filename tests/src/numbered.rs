@@ -1,5 +1,6 @@
 //! Generators whose opens bear running numbers, so that one that is missing or there twice shows.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Lines};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::Arc;
@@ -98,4 +99,29 @@ impl Drop for Worker {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Fails if a name was found twice, or if more names are missing than were counted as lost.
+///
+/// A busy machine may keep every agent from reading for longer than a ring holds, so that losses are no fault; a loss
+/// that nobody counted is one. Losses of other events (a program's libraries) are counted with these, so that fewer may
+/// be missing than were lost.
+///
+/// # Panics
+/// If that is so.
+pub fn assert_once(found: &[String], expected: &[String], lost: u64) {
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    found.iter().for_each(|name| *counts.entry(name).or_default() += 1);
+    let twice: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
+    let missing: Vec<_> = expected.iter().filter(|name| !counts.contains_key(name.as_str())).collect();
+    assert!(
+        twice.is_empty() && missing.len() as u64 <= lost,
+        "{} are there more than once, {} are missing of {}, {lost} are counted as lost: {:?} {:?}",
+        twice.len(),
+        missing.len(),
+        expected.len(),
+        &twice[..twice.len().min(5)],
+        &missing[..missing.len().min(5)]
+    );
+    assert_eq!(found.len() + missing.len(), expected.len(), "names that nobody asked for");
 }

@@ -2,12 +2,12 @@
 //! missing, none is stored twice.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rusqlite::{Connection, OpenFlags};
+use tests::numbered::assert_once;
 use tests::workload::generate;
 use tests::{Agent, Crowd, Scratch, Setup, Store, suite, until};
 
@@ -108,28 +108,6 @@ fn texts(database: &Connection, sql: &str) -> Vec<String> {
 
 fn table(tracer: &str) -> String {
     format!("\"duetector_tracking:{tracer}@seam\"")
-}
-
-/// Fails if a name was found twice, or if more names are missing than were counted as lost.
-///
-/// A busy machine may keep every agent from reading for longer than a ring holds, so that losses are no fault; a loss
-/// that nobody counted is one. Losses of other events (a program's libraries) are counted with these, so that fewer may
-/// be missing than were lost.
-fn assert_once(found: &[String], expected: &[String], lost: u64) {
-    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-    found.iter().for_each(|name| *counts.entry(name).or_default() += 1);
-    let twice: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
-    let missing: Vec<_> = expected.iter().filter(|name| !counts.contains_key(name.as_str())).collect();
-    assert!(
-        twice.is_empty() && missing.len() as u64 <= lost,
-        "{} are there more than once, {} are missing of {}, {lost} are counted as lost: {:?} {:?}",
-        twice.len(),
-        missing.len(),
-        expected.len(),
-        &twice[..twice.len().min(5)],
-        &missing[..missing.len().min(5)]
-    );
-    assert_eq!(found.len() + missing.len(), expected.len(), "names that nobody asked for");
 }
 
 /// Returns the number of opens in the store; 0 if there is no table, or it cannot be read.

@@ -31,8 +31,7 @@ pub(crate) fn reload(workdir: &Path, format: Output) -> Outcome {
 
 /// Stops the agent and waits until it has ended.
 pub(crate) fn stop(workdir: &Path, keep: Option<bool>) -> Outcome {
-    if keep == Some(false) && !crate::workdir::is_locked(workdir) && bpf_programs::is_pinned(workdir) {
-        bpf_programs::unpin(workdir);
+    if keep == Some(false) && !crate::workdir::is_locked(workdir) && bpf_programs::unpin(workdir) {
         output::complain(
             "no agent is running; the eBPF programs and ring buffers that an earlier one had pinned were removed",
         );

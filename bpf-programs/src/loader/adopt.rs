@@ -22,11 +22,11 @@ use std::os::fd::AsFd as _;
 
 use super::pins::{Pins, fingerprint};
 use super::sizes::{page_size, ring_size};
-use super::tiers;
 use crate::catalog::{object, tracers};
 use crate::config::EbpfConfig;
 use crate::errors::PinError;
 use crate::kernel::{Missing, PinInfo, PinState};
+use crate::tier::Tier;
 use crate::wire::{Count, Header, Kind, Mark, Ring, RingReader};
 
 /// Facts needed for pinning besides the configuration.
@@ -57,12 +57,12 @@ impl Pinning {
         self.names.iter().filter_map(|(kind, name)| Some((*kind, of(name)?))).collect()
     }
 
-    /// Returns the mark of this agent: fingerprints of everything that a successor must have in common with it.
-    pub(super) fn mark(&self, config: &EbpfConfig) -> Mark {
+    /// Returns the mark of this agent with a tier: fingerprints of everything that a successor must have in common with it.
+    pub(super) fn mark(&self, config: &EbpfConfig, tier: Tier) -> Mark {
         let names: Vec<&[u8]> = self.names.values().map(|name| name.as_str().as_bytes()).collect();
         Mark {
             pin: clock::unix_ns().unsigned_abs(),
-            object: fingerprint(&[object(tiers::choose(config.tier)), &fault()]),
+            object: fingerprint(&[object(tier), &fault()]),
             store: fingerprint(&[self.remembered.store.as_bytes(), self.collector_id.as_bytes()]),
             names: fingerprint(&names),
             made_ns: clock::boot_ns().0,
@@ -93,8 +93,8 @@ pub(super) fn pin_name(pin: u64) -> String {
 /// Result of inspecting the pins.
 pub(super) struct Found {
     pub(super) pins: Pins,
-    /// The mark of the pinned rings, if they can be resumed.
-    pub(super) adopt: Option<Mark>,
+    /// The mark of the pinned rings and the tier of their programs, if they can be resumed.
+    pub(super) adopt: Option<(Mark, Tier)>,
     /// Reason why pinned rings can't be resumed.
     pub(super) refused: Option<String>,
     /// Records of the refused rings, which no one will store.
@@ -113,7 +113,7 @@ pub(super) fn inspect(config: &EbpfConfig, pinning: &Pinning) -> Result<Option<F
     }
     let mark = read_mark(&found.pins);
     match verify(&found.pins, mark, config, pinning) {
-        Ok(mark) => found.adopt = Some(mark),
+        Ok(marked) => found.adopt = Some(marked),
         Err(why) => found.refuse(mark, why, pinning),
     }
     Ok(Some(found))
@@ -165,15 +165,23 @@ fn read_mark(pins: &Pins) -> Option<Mark> {
     mark.get(&0, 0).ok().filter(|mark| mark.complete != 0)
 }
 
-/// Returns the mark if this agent may resume the rings, otherwise the reason why not.
-fn verify(pins: &Pins, mark: Option<Mark>, config: &EbpfConfig, pinning: &Pinning) -> Result<Mark, String> {
+/// Returns the mark, and the tier of the programs, if this agent may resume the rings, otherwise the reason why not.
+fn verify(
+    pins: &Pins,
+    mark: Option<Mark>,
+    config: &EbpfConfig,
+    pinning: &Pinning,
+) -> Result<(Mark, Tier), String> {
     if !config.pins() {
         return Err("`ebpf.pin` or another setting rules it out now".to_owned());
     }
     let found = mark.ok_or("they are incomplete: an agent ended while creating them")?;
-    let ours = pinning.mark(config);
     let expect = |same: bool, why: &str| if same { Ok(()) } else { Err(why.to_owned()) };
-    expect(found.object == ours.object, "they belong to another version of the kernel programs")?;
+    let of_tiers = config.tier.tiers().iter().map(|tier| (pinning.mark(config, *tier), *tier));
+    let (ours, tier) = of_tiers
+        .into_iter()
+        .find(|(ours, _)| found.object == ours.object)
+        .ok_or("they belong to another version of the kernel programs")?;
     expect(found.store == ours.store, "their records went to another store, or under another collector id")?;
     expect(found.names == ours.names, "tracers were stored under other names")?;
     let sizes = |mark: &Mark| Ring::ALL.map(|ring| map_of(ring, mark).1);
@@ -187,7 +195,7 @@ fn verify(pins: &Pins, mark: Option<Mark>, config: &EbpfConfig, pinning: &Pinnin
             "the store has checkpoints beyond the end of the rings",
         )?;
     }
-    Ok(found)
+    Ok((found, tier))
 }
 
 /// Returns the name and the size of a ring's map.

@@ -37,11 +37,11 @@ pub(crate) const OWN: &str = "/run/duetector-actors/bpf";
 /// A folder in bpffs that only the agent's user can use.
 #[derive(Debug)]
 pub(super) struct Root {
-    /// Its path in the machine's mount namespace.
+    /// The path in the machine's mount namespace.
     pub(super) path: &'static str,
     /// The folder itself, from any mount namespace.
     pub(super) folder: OwnedFd,
-    /// Facts about the place that an administrator should know.
+    /// Facts about the folder that an administrator should know.
     pub(super) note: Option<String>,
 }
 
@@ -64,7 +64,7 @@ pub(super) fn make(name: &str) -> Result<Root, PinError> {
         } else {
             match make_private(name) {
                 Err(cause) if shared && taken.is_none() => (make_shared(name)?, Some(cause)),
-                Err(cause) => return Err(no_place(shared, taken, cause)),
+                Err(cause) => return Err(no_bpffs(shared, taken, cause)),
                 Ok(root) => (root, None),
             }
         };
@@ -104,13 +104,13 @@ fn root_with(path: &'static str, name: &str) -> Result<Root, PinError> {
     Ok(Root { path, folder, note: None })
 }
 
-fn no_place(shared: bool, taken: Option<String>, own: PinError) -> PinError {
+fn no_bpffs(shared: bool, taken: Option<String>, own: PinError) -> PinError {
     let shared = match (taken, shared) {
         (Some(taken), _) => taken,
         (None, true) => format!("others may write to {BPFFS}"),
         (None, false) => format!("no bpffs is mounted at {BPFFS}"),
     };
-    PinError::NoPlace { shared, source: Box::new(own) }
+    PinError::NoBpffs { shared, source: Box::new(own) }
 }
 
 /// Unmounts the agents' own bpffs if nothing is in it, so that nothing remains of the last agent.

@@ -10,7 +10,6 @@ use aya::maps::{Array, MapData};
 
 use super::hooks::Programs;
 use super::maps::{CounterMaps, map, ring, tables};
-use super::pins::Pins;
 use super::rings::{self, MergedRings};
 use super::rule_maps::RuleMaps;
 use super::sizes::{self, kernel_types, settings};
@@ -76,7 +75,7 @@ impl Loaded {
     pub(crate) fn load(config: &EbpfConfig, wanted: &[&'static Tracer]) -> Result<Self, LoadError> {
         let mut refused = None;
         for tier in config.tier.tiers() {
-            match Self::load_on(config, *tier, wanted, None, &[]) {
+            match Self::load_on(config, *tier, wanted, &[]) {
                 Ok(mut kernel) => match kernel.hooks.probe() {
                     Err(cause) if config.tier == Choice::Auto => {
                         tracing::warn!(tier = tier.name(), %cause, "this kernel lacks what the tier needs");
@@ -93,12 +92,11 @@ impl Loaded {
         refused.unwrap_or(Err(LoadError::NotBuilt))
     }
 
-    /// Loads the object for one tier: pins its maps in `pins`, or uses the maps in `pinned` (names and paths).
+    /// Loads the object for one tier, with new maps or those in `pinned` (names and paths).
     pub(crate) fn load_on(
         config: &EbpfConfig,
         tier: Tier,
         wanted: &[&'static Tracer],
-        pins: Option<&Pins>,
         pinned: &[(String, PathBuf)],
     ) -> Result<Self, LoadError> {
         can_be_loaded()?;
@@ -121,9 +119,6 @@ impl Loaded {
             .override_global("refused_kind", &refused_kind(), true)
             .load(&object)
             .map_err(|cause| of_object(cause, missing))?;
-        if let Some(pins) = pins {
-            pins.pin_maps(&ebpf)?;
-        }
         let names = &rings::NAMES[..used as usize];
         let data = names.iter().map(|name| ring(&ebpf, name, config.data_ring)).collect::<Result<_, _>>()?;
         let one = |name, size| Ok::<_, LoadError>(MergedRings::new(vec![ring(&ebpf, name, size)?]));

@@ -33,9 +33,9 @@ const LINK: &str = "link-";
 pub(crate) struct Pins {
     /// The path by which it is used: through the descriptor, because it may be in another mount namespace.
     access: PathBuf,
-    /// Its path in the machine's mount namespace.
+    /// The path in the machine's mount namespace.
     folder: PathBuf,
-    /// Facts about the place that an administrator should know.
+    /// Facts about the folder that an administrator should know.
     note: Option<String>,
     _root: Arc<OwnedFd>,
 }
@@ -75,7 +75,7 @@ impl Pins {
         &self.folder
     }
 
-    /// Returns facts about the place that an administrator should know.
+    /// Returns facts about the folder that an administrator should know.
     pub(crate) fn note(&self) -> Option<String> {
         self.note.clone()
     }

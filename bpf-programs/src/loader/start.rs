@@ -9,12 +9,12 @@ use super::hooks::programs_of;
 use super::load::Loaded;
 use super::maps::map;
 use super::sizes::kernel_types;
-use super::tiers;
 use crate::config::EbpfConfig;
 use crate::errors::{LoadError, chain};
-use crate::kernel::Records as _;
+use crate::kernel::{Hooks as _, Records as _};
 use crate::pin_choice::PinChoice;
 use crate::programs::{Hook, Program, Tracer};
+use crate::tier::Tier;
 use crate::wire::{Mark, Settings};
 
 const MARK: &str = "mark";
@@ -76,22 +76,25 @@ impl Loaded {
         wanted: &[&'static Tracer],
         pinning: &Pinning,
     ) -> Result<Self, LoadError> {
-        if let Some(mark) = found.adopt {
-            match Self::adopt(found, &mark, config, wanted, pinning) {
+        if let Some((mark, tier)) = found.adopt {
+            match Self::adopt(found, &mark, tier, config, wanted, pinning) {
                 Ok(kernel) => return Ok(kernel),
                 Err(cause) => {
                     found.refuse(Some(mark), format!("they can't be opened: {}", chain(&cause)), pinning)
                 }
             }
         }
-        let mut kernel = Self::load_on(config, tiers::choose(config.tier), wanted, Some(&found.pins), &[])?;
+        let mut kernel = Self::load(config, wanted)?;
+        // What was attached to find the tier gets a pinned link when it is attached again.
+        kernel.hooks.close();
+        found.pins.pin_maps(&kernel.hooks.ebpf)?;
         kernel.mark(found, config, pinning)?;
         Ok(kernel)
     }
 
     /// Writes the mark of what was just loaded and pinned. It is written last: pins without a mark are incomplete.
     fn mark(&mut self, found: &Found, config: &EbpfConfig, pinning: &Pinning) -> Result<(), LoadError> {
-        let mark = pinning.mark(config);
+        let mark = pinning.mark(config, self.hooks.tier);
         let mut marks: Array<MapData, Mark> = map(&mut self.hooks.ebpf, MARK)?;
         marks.set(0, mark, 0).map_err(|source| LoadError::Map { map: MARK, source: Box::new(source) })?;
         self.pin_info = found.pin_info(&mark, pinning);
@@ -103,12 +106,13 @@ impl Loaded {
     fn adopt(
         found: &Found,
         mark: &Mark,
+        tier: Tier,
         config: &EbpfConfig,
         wanted: &[&'static Tracer],
         pinning: &Pinning,
     ) -> Result<Self, LoadError> {
         let pins = found.pins.clone();
-        let mut kernel = Self::load_on(config, tiers::choose(config.tier), wanted, None, &pins.maps())?;
+        let mut kernel = Self::load_on(config, tier, wanted, &pins.maps())?;
         let before = kernel.settings.in_force();
         let before = before.map_err(|source| LoadError::Map { map: "settings", source: Box::new(source) })?;
         kernel.rules.resume(&before);

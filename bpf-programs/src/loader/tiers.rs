@@ -1,10 +1,9 @@
-//! The choice of a tier of hooks, and the functions that tier trampoline hooks.
+//! The functions that tier trampoline hooks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::program::Held;
-use crate::facts;
-use crate::tier::{Choice, Tier};
+use crate::tier::Tier;
 use crate::trampoline::{Function, Functions, STUBS};
 
 /// Reads the functions that trampolines may be attached to, for tier trampoline.
@@ -15,16 +14,6 @@ pub(super) fn functions(tier: Tier) -> Option<Functions> {
             Functions::default()
         })
     })
-}
-
-/// Chooses the tier from the kernel's type information without loading anything, because pins belong to one tier.
-pub(super) fn choose(choice: Choice) -> Tier {
-    let [tier] = choice.tiers() else {
-        let types = std::fs::read(facts::BTF).unwrap_or_default();
-        let has = |name: &[u8]| types.windows(name.len()).any(|found| found == name);
-        return if has(b"\0btf_trace_sys_exit\0") { Tier::PREFERRED[0] } else { Tier::Kprobe };
-    };
-    *tier
 }
 
 /// Functions that are hooked, and the stub of each.
