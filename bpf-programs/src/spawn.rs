@@ -32,7 +32,7 @@ pub(crate) fn spawn_tracer(supervisor: &Supervisor, shared: Shared) -> LoopRef<E
 
 /// Loads the object with the programs of all tracers, for [`crate::checks`].
 pub(crate) fn try_kernel(config: &EbpfConfig) -> Result<Loaded, LoadError> {
-    Loaded::load(config, &tracers().collect::<Vec<_>>())
+    Loaded::load(config, &tracers().collect::<Vec<_>>(), None)
 }
 
 /// Removes everything that an agent with this work directory has pinned, detaching programs that are still attached;

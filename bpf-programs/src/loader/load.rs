@@ -10,6 +10,7 @@ use aya::maps::{Array, MapData};
 
 use super::hooks::Programs;
 use super::maps::{CounterMaps, map, ring, tables};
+use super::pins::Pins;
 use super::rings::{self, MergedRings};
 use super::rule_maps::RuleMaps;
 use super::sizes::{self, kernel_types, settings};
@@ -68,14 +69,19 @@ fn can_be_loaded() -> Result<(), LoadError> {
 }
 
 impl Loaded {
-    /// Loads the object's maps and the programs of these tracers. Nothing is attached yet.
+    /// Loads the object's maps and the programs of these tracers for the first tier that works here, and pins the maps in
+    /// `pins`. Only the hooks that tell whether a tier works are attached.
     ///
     /// # Errors
     /// When no tracer at all can run here.
-    pub(crate) fn load(config: &EbpfConfig, wanted: &[&'static Tracer]) -> Result<Self, LoadError> {
+    pub(crate) fn load(
+        config: &EbpfConfig,
+        wanted: &[&'static Tracer],
+        pins: Option<&Pins>,
+    ) -> Result<Self, LoadError> {
         let mut refused = None;
         for tier in config.tier.tiers() {
-            match Self::load_on(config, *tier, wanted, &[]) {
+            match Self::load_on(config, *tier, wanted, pins, &[]) {
                 Ok(mut kernel) => match kernel.hooks.probe() {
                     Err(cause) if config.tier == Choice::Auto => {
                         tracing::warn!(tier = tier.name(), %cause, "this kernel lacks what the tier needs");
@@ -87,16 +93,22 @@ impl Loaded {
                     refused.get_or_insert(Err(cause));
                 }
             }
+            // The maps of the next tier have the same names.
+            pins.inspect(|pins| pins.clear());
         }
-        // The error of the preferred tier.
-        refused.unwrap_or(Err(LoadError::NotBuilt))
+        // The error of the preferred tier, or what works there.
+        match refused.unwrap_or(Err(LoadError::NotBuilt)) {
+            Ok(kernel) if pins.is_some() => Self::load_on(config, kernel.hooks.tier, wanted, pins, &[]),
+            result => result,
+        }
     }
 
-    /// Loads the object for one tier, with new maps or those in `pinned` (names and paths).
+    /// Loads the object for one tier: pins its maps in `pins`, or uses the maps in `pinned` (names and paths).
     pub(crate) fn load_on(
         config: &EbpfConfig,
         tier: Tier,
         wanted: &[&'static Tracer],
+        pins: Option<&Pins>,
         pinned: &[(String, PathBuf)],
     ) -> Result<Self, LoadError> {
         can_be_loaded()?;
@@ -119,6 +131,10 @@ impl Loaded {
             .override_global("refused_kind", &refused_kind(), true)
             .load(&object)
             .map_err(|cause| of_object(cause, missing))?;
+        // Before maps are taken out of the object.
+        if let Some(pins) = pins {
+            pins.pin_maps(&ebpf)?;
+        }
         let names = &rings::NAMES[..used as usize];
         let data = names.iter().map(|name| ring(&ebpf, name, config.data_ring)).collect::<Result<_, _>>()?;
         let one = |name, size| Ok::<_, LoadError>(MergedRings::new(vec![ring(&ebpf, name, size)?]));

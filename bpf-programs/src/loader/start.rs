@@ -30,7 +30,7 @@ impl Loaded {
         wanted: &[&'static Tracer],
         pinning: Option<&Pinning>,
     ) -> Result<Self, LoadError> {
-        let Some(pinning) = pinning else { return Self::load(config, wanted) };
+        let Some(pinning) = pinning else { return Self::load(config, wanted, None) };
         let mut loaded = Self::start_or_resume(config, wanted, pinning)?;
         loaded.pin_info.note_gap(&pinning.remembered, &pinning.collector_id);
         Ok(loaded)
@@ -65,7 +65,7 @@ impl Loaded {
         let mut pin_info = found.map(|found| found.unpinned()).unwrap_or_default();
         pin_info.state.problem = problem;
         pin_info.names = pinning.names.clone();
-        let mut loaded = Self::load(config, wanted)?;
+        let mut loaded = Self::load(config, wanted, None)?;
         loaded.pin_info = pin_info;
         Ok(loaded)
     }
@@ -84,10 +84,9 @@ impl Loaded {
                 }
             }
         }
-        let mut kernel = Self::load(config, wanted)?;
+        let mut kernel = Self::load(config, wanted, Some(&found.pins))?;
         // What was attached to find the tier gets a pinned link when it is attached again.
         kernel.hooks.close();
-        found.pins.pin_maps(&kernel.hooks.ebpf)?;
         kernel.mark(found, config, pinning)?;
         Ok(kernel)
     }
@@ -112,7 +111,7 @@ impl Loaded {
         pinning: &Pinning,
     ) -> Result<Self, LoadError> {
         let pins = found.pins.clone();
-        let mut kernel = Self::load_on(config, tier, wanted, &pins.maps())?;
+        let mut kernel = Self::load_on(config, tier, wanted, None, &pins.maps())?;
         let before = kernel.settings.in_force();
         let before = before.map_err(|source| LoadError::Map { map: "settings", source: Box::new(source) })?;
         kernel.rules.resume(&before);
