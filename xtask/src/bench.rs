@@ -25,6 +25,9 @@ pub(crate) struct Options {
     /// Measure only what each tracer's events cost in the kernel; print, don't write
     #[arg(long, conflicts_with = "write")]
     kernel: bool,
+    /// Measure only what pinning costs and loses; print, don't write
+    #[arg(long, conflicts_with = "write")]
+    pinning: bool,
 }
 
 /// Builds the agent as it is packaged, and measures it as root.
@@ -44,6 +47,9 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     }
     if options.kernel {
         command.arg("--kernel");
+    }
+    if options.pinning {
+        command.arg("--pinning");
     }
     command
         .args(["--rounds", &options.rounds.to_string(), "--seconds", &options.seconds.to_string()])

@@ -6,6 +6,7 @@ mod figure;
 mod kernel;
 mod machine;
 mod measures;
+mod pinning;
 mod slowdowns;
 mod watchers;
 
@@ -30,6 +31,9 @@ struct Options {
     /// Only what tracers' events cost in the kernel
     #[arg(long)]
     kernel: bool,
+    /// Only what pinning costs and loses
+    #[arg(long)]
+    pinning: bool,
     /// Also write the table to this file
     #[arg(long)]
     write: Option<PathBuf>,
@@ -43,6 +47,10 @@ fn main() -> std::io::Result<()> {
     }
     if options.kernel {
         say(&kernel::report(&kernel::take()));
+        return Ok(());
+    }
+    if options.pinning {
+        say(&pinning::report(&pinning::take(options.rounds, options.seconds)));
         return Ok(());
     }
     let figures = Figures::take(options.rounds, options.seconds);
@@ -71,6 +79,7 @@ fn report(figures: &Figures) -> String {
     slower(&mut text, &figures.slowdowns);
     text.push_str(&kernel::report(&figures.kernel));
     text.push_str(&children::report(&figures.children));
+    text.push_str(&pinning::report(&figures.pinning));
     text
 }
 

@@ -12,6 +12,7 @@ use tests::{Agent, Scratch, Setup, until, within};
 use crate::children::{self, Flood};
 use crate::figure::{Figure, cpu_seconds, figure, median};
 use crate::kernel::{self, Cost};
+use crate::pinning::{self, Pinning};
 use crate::slowdowns::{self, Slowdown};
 use crate::watchers::open_only;
 
@@ -28,6 +29,7 @@ pub(crate) struct Figures {
     pub(crate) kernel: Vec<Cost>,
     /// Rates that subprocess tracers reach.
     pub(crate) children: Vec<Flood>,
+    pub(crate) pinning: Vec<Pinning>,
 }
 
 impl Figures {
@@ -43,7 +45,7 @@ impl Figures {
             figure("start to first stored event", start_to_first(rounds), 2, "s", (1.0, 0.3)),
             figure(
                 "highest paced rate without loss",
-                lossless_rate(seconds * 2),
+                lossless_rate(9966, seconds * 2, || only(9966)),
                 0,
                 "opens/s",
                 (150_000.0, 300_000.0),
@@ -51,7 +53,8 @@ impl Figures {
             figure("CPU with no events", idle(seconds * 2), 2, "% of a core", (0.5, 0.1)),
             figure("bytes a stored row", bytes, 0, "bytes", (350.0, 200.0)),
         ]);
-        Self { slowdowns, figures, kernel, children: children::take(rounds) }
+        let (children, pinning) = (children::take(rounds), pinning::take(rounds, seconds));
+        Self { slowdowns, figures, kernel, children, pinning }
     }
 }
 
@@ -116,14 +119,14 @@ fn has_rows(agent: &Agent) -> bool {
 }
 
 /// Returns the highest rate that loses nothing and that the generator really reaches.
-fn lossless_rate(seconds: u64) -> f64 {
+pub(crate) fn lossless_rate(uid: u32, seconds: u64, setup: impl Fn() -> Setup) -> f64 {
     let mut best = 0;
     for rate in RATES {
-        let agent = only(9966).start();
+        let agent = setup().start();
         let file = agent.scratch().file("file", "");
         let path = file.to_str().unwrap_or_default();
         let (rate_text, time) = (rate.to_string(), seconds.to_string());
-        let done = generate(9966, &["paced", path, "--rate", &rate_text, "--seconds", &time]);
+        let done = generate(uid, &["paced", path, "--rate", &rate_text, "--seconds", &time]);
         let took = done["ns"].as_f64().unwrap_or(f64::INFINITY) / 1e9;
         drain(&agent);
         let agent = agent.finish();
@@ -147,12 +150,12 @@ fn idle(seconds: u64) -> f64 {
     share * 100.0
 }
 
-fn only(uid: u32) -> Setup {
+pub(crate) fn only(uid: u32) -> Setup {
     open_only().set("ebpf.uids", &format!("[{uid}]"))
 }
 
 /// Waits until no record is in flight; returns the number of stored rows.
-fn drain(agent: &Agent) -> u64 {
+pub(crate) fn drain(agent: &Agent) -> u64 {
     until("everything is stored", DRAINED, || {
         let open = agent.tracer("open");
         (open["in_flight"] == 0).then(|| open["stored"].as_u64()).flatten()
