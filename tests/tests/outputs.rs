@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tests::workload::{generate, generator};
@@ -23,6 +25,7 @@ suite! {
     a_removed_work_folder_is_made_again: [Kernel];
     a_lines_file_is_rotated_by_others: [Kernel];
     a_removed_lines_file_is_made_again_and_its_rows_count_as_lost: [Kernel];
+    a_named_pipe_in_the_place_of_an_output_is_not_waited_for: [Kernel];
 }
 
 /// Starts an agent that records only opens, of one user only.
@@ -179,4 +182,27 @@ fn a_removed_lines_file_is_made_again_and_its_rows_count_as_lost() {
     until("all rows are written", SOON, || (lines(&file) >= 40).then_some(()));
     let mut agent = agent;
     assert!(agent.stop(Signal::SIGTERM).status.success());
+}
+
+/// Opening a named pipe waits for a reader, if it is not asked not to.
+fn a_named_pipe_in_the_place_of_an_output_is_not_waited_for() {
+    let agent = agent().set("collector.jsonl.disabled", "false").start();
+    let file = agent.store().workdir().join("duetector-tracking.jsonl");
+    open(&agent, 40);
+    until("rows are written", SOON, || (lines(&file) == 40).then_some(()));
+    fs::rename(&file, agent.store().workdir().join("moved")).unwrap();
+    mkfifo(&file, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    let refused = until("the pipe is refused", SOON, || {
+        let sink = agent.actor("sink:jsonl");
+        let text = sink.to_string();
+        text.contains("regular file").then_some(text)
+    });
+    assert!(refused.contains("duetector-tracking.jsonl"), "{refused}");
+    // The store does not wait either.
+    open(&agent, 40);
+    until("rows are stored", SOON, || (stored(&agent) >= 80).then_some(()));
+    fs::remove_file(&file).unwrap();
+    open(&agent, 40);
+    until("rows are written to a new file", SOON, || (file.is_file() && lines(&file) >= 40).then_some(()));
+    agent.finish();
 }
