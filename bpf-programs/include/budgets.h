@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Budgets of users in front of each ring: who floods a ring loses his own records and nobody else's.
+/* Budgets of users in front of each ring: a user who floods a ring loses his own records and nobody else's. "User" here
+ * means the owner of a record, see header.owner.
  *
- * They apply only while a ring is more than half full, so that a machine at peace pays one comparison. Then the records
- * that each user offers are counted, in windows of about a quarter of a second. A user who offers more than QUIET_RECORDS
- * or QUIET_BYTES in a window floods, then and for FLOOD_WINDOWS more: in a flood of many users each of them is without a
- * processor now and then. Those who flood share a small zone:
+ * Budgets apply only while a ring is more than half full, so that on a calm machine a record costs one comparison. Then the
+ * records that each user offers are counted, in windows of about a quarter of a second. A user who offers more than
+ * QUIET_RECORDS or QUIET_BYTES in a window floods. He counts as flooding in that window and for FLOOD_WINDOWS more, because
+ * in a flood of many users each of them is without a processor now and then. All others are quiet. Users who flood may fill
+ * the ring only to five eighths:
  *
  *     0 ─────────────── 1/2 ─────── 5/8 ──────────────────── 1
- *       everybody, free  │ who floods │    quiet users only
+ *       everybody,       │ everybody, │    quiet users only
+ *       without budgets  │ by budgets │
  *
- * What a user lets in during a window is bounded by a part of the room that is left in his zone at that time (the rule is that
- * of dynamic queue thresholds, Choudhury and Hahne 1998), so that room is left for others. A user who was not quiet in the
- * window before, as he who begins a flood, has only 1/FIRST_PART of it: a hundred who begin at once leave (127/128)^100 of the
- * zone, nearly half, to those whom they might disturb. A user is a record's owner, see header.owner.
+ * In a window, a quiet user may put in only a part of the room that is left at that time (the rule is that of dynamic queue
+ * thresholds, Choudhury and Hahne 1998), so that room is left for others. The part is 1/KNOWN_PART for a user who made
+ * records in the window before and was quiet then. It is 1/FIRST_PART for any other user, such as one who begins a flood:
+ * a hundred who begin at once leave (127/128)^100 of that room, nearly half, to those whom they might disturb.
  */
 #ifndef DUETECTOR_BUDGETS_H
 #define DUETECTOR_BUDGETS_H

@@ -1,8 +1,10 @@
-//! Decides at the start whether pinned maps and links can be resumed, and counts what is lost if they can't.
+//! Decides at the start whether pinned maps and links can be resumed, and counts the lost records if they can't.
 //!
-//! Before maps are pinned, map `mark` is empty; it is written last, with the name of the pin and fingerprints of everything
-//! that has to be the same: kernel programs, store and collector id, names of tracers, sizes of the rings. The store keeps
-//! a checkpoint for each tracer under the name of the pin: a position in the ring, and the counts of all records before it.
+//! The maps and links that an agent has pinned together have a name, the *name of the pin*. Map `mark` is empty at first,
+//! and is written after all maps have been pinned. It then holds the name of the pin, the sizes of the rings, and
+//! fingerprints of everything else that has to be the same: kernel programs, store and collector id, names of tracers. The
+//! store keeps a checkpoint for each tracer under the name of the pin: a position in the ring, and the counts of all
+//! records before it.
 //!
 //! ```text
 //!  nothing pinned ─────────────────────────────────▶ load, pin, write the mark
@@ -10,7 +12,8 @@
 //!  pinned, anything else ─▶ detach, count what the store lacks, remove ─▶ load, pin …  (refused)
 //! ```
 //!
-//! For refused rings the loss of a tracer is what the kernel counted minus what the store's checkpoint accounts for.
+//! For refused rings, a tracer's loss is the number of records that the kernel counted minus those that the store's
+//! checkpoint accounts for. Without any checkpoint, it is the number of the tracer's records that are still in the rings.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,17 +1,20 @@
 //! Finds or makes the folder in bpffs below which agents pin, out of other users' reach.
 //!
-//! Distributions differ: some mount bpffs with mode 0700, others with 1777, so that any user may take a name in it before
-//! an agent does. An agent then mounts a bpffs of its own, which it finds again after a restart:
+//! Distributions mount bpffs at `/sys/fs/bpf` with different modes. With 0700 only root can make names in it; with 1777
+//! any user may take a name before an agent does. An agent then mounts a bpffs of its own, and finds that again after a
+//! restart:
 //!
 //! ```text
-//!  /sys/fs/bpf is bpffs, and closed to others ─────▶ /sys/fs/bpf/duetector-actors
-//!  it is open to others, or missing ───────────────▶ /run/duetector-actors/bpf, mounted with mode 0700
-//!  mounting is not permitted ──────────────────────▶ /sys/fs/bpf/duetector-actors, if the sticky bit protects
-//!                                                     that name and nobody has taken it; otherwise nothing is pinned
+//!  /sys/fs/bpf is a bpffs, others may not write to
+//!  it, and the name in it is not taken ────────────▶ /sys/fs/bpf/duetector-actors
+//!  otherwise ──────────────────────────────────────▶ /run/duetector-actors/bpf, mounted with mode 0700
+//!  otherwise, and mounting is not permitted ───────▶ /sys/fs/bpf/duetector-actors, if the name is not taken and the
+//!                                                     sticky bit protects it; if not, nothing is pinned
 //! ```
 //!
-//! All this happens in the mount namespace of process 1: mounts in that of a sandboxed service end with the service, and
-//! so would the pins. A thread enters that namespace and opens the folder; its descriptor serves everywhere.
+//! All this happens in the mount namespace of process 1. A sandboxed service has a mount namespace of its own; what is
+//! mounted there ends with the service, and so would the pins. Therefore a thread enters the namespace of process 1 and
+//! opens the folder. The whole agent can use the folder's descriptor, whatever its own namespace is.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
