@@ -25,7 +25,7 @@ suite! {
     a_removed_work_folder_is_made_again: [Kernel];
     a_lines_file_is_rotated_by_others: [Kernel];
     a_removed_lines_file_is_made_again_and_its_rows_count_as_lost: [Kernel];
-    a_named_pipe_in_the_place_of_an_output_is_not_waited_for: [Kernel];
+    a_named_pipe_under_the_name_of_an_output_is_not_waited_for: [Kernel];
 }
 
 /// Starts an agent that records only opens, of one user only.
@@ -185,7 +185,7 @@ fn a_removed_lines_file_is_made_again_and_its_rows_count_as_lost() {
 }
 
 /// Opening a named pipe waits for a reader, if it is not asked not to.
-fn a_named_pipe_in_the_place_of_an_output_is_not_waited_for() {
+fn a_named_pipe_under_the_name_of_an_output_is_not_waited_for() {
     let agent = agent().set("collector.jsonl.disabled", "false").start();
     let file = agent.store().workdir().join("duetector-tracking.jsonl");
     open(&agent, 40);

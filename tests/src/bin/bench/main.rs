@@ -4,6 +4,7 @@
 mod children;
 mod figure;
 mod kernel;
+mod loads;
 mod machine;
 mod measures;
 mod pinning;

@@ -7,19 +7,14 @@ use nix::sys::signal::Signal;
 use rusqlite::{Connection, OpenFlags};
 use tests::wait::now;
 use tests::workload::{generate, generator};
-use tests::{Agent, Scratch, Setup, until, within};
+use tests::{Agent, Scratch, Setup, within};
 
 use crate::children::{self, Flood};
 use crate::figure::{Figure, cpu_seconds, figure, median};
 use crate::kernel::{self, Cost};
+use crate::loads::{drain, lossless_rate, only};
 use crate::pinning::{self, Pinning};
 use crate::slowdowns::{self, Slowdown};
-use crate::watchers::open_only;
-
-const DRAINED: Duration = Duration::from_secs(120);
-/// Rates to try, in opens per second, until a record is lost.
-const RATES: [u64; 10] =
-    [20_000, 50_000, 100_000, 150_000, 200_000, 250_000, 300_000, 400_000, 500_000, 700_000];
 
 /// All figures of one run of the benchmark.
 pub(crate) struct Figures {
@@ -118,26 +113,6 @@ fn has_rows(agent: &Agent) -> bool {
     open().is_ok()
 }
 
-/// Returns the highest rate that loses nothing and that the generator really reaches.
-pub(crate) fn lossless_rate(uid: u32, seconds: u64, setup: impl Fn() -> Setup) -> f64 {
-    let mut best = 0;
-    for rate in RATES {
-        let agent = setup().start();
-        let file = agent.scratch().file("file", "");
-        let path = file.to_str().unwrap_or_default();
-        let (rate_text, time) = (rate.to_string(), seconds.to_string());
-        let done = generate(uid, &["paced", path, "--rate", &rate_text, "--seconds", &time]);
-        let took = done["ns"].as_f64().unwrap_or(f64::INFINITY) / 1e9;
-        drain(&agent);
-        let agent = agent.finish();
-        if agent.store().account("open").lost_total() > 0 || took > seconds as f64 * 1.05 {
-            break;
-        }
-        best = rate;
-    }
-    best as f64
-}
-
 /// Returns the CPU use in percent of a core while nothing is recorded, with all tracers on.
 fn idle(seconds: u64) -> f64 {
     let mut agent = Setup::new().set("ebpf.uids", "[9965]").start();
@@ -148,16 +123,4 @@ fn idle(seconds: u64) -> f64 {
     // Its books are empty, as they should be.
     agent.stop(Signal::SIGTERM);
     share * 100.0
-}
-
-pub(crate) fn only(uid: u32) -> Setup {
-    open_only().set("ebpf.uids", &format!("[{uid}]"))
-}
-
-/// Waits until no record is in flight; returns the number of stored rows.
-pub(crate) fn drain(agent: &Agent) -> u64 {
-    until("everything is stored", DRAINED, || {
-        let open = agent.tracer("open");
-        (open["in_flight"] == 0).then(|| open["stored"].as_u64()).flatten()
-    })
 }

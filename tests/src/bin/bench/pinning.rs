@@ -7,7 +7,7 @@ use tests::Setup;
 use tests::workload::{generate, generator};
 
 use crate::figure::{cpu_seconds, median};
-use crate::measures::{drain, lossless_rate, only};
+use crate::loads::{drain, lossless_rate, only};
 
 const UID: u32 = 9964;
 /// Opens per second at which CPU time is measured.
@@ -15,7 +15,7 @@ const STEADY: &str = "100000";
 /// Bursts of opens that are made with a higher priority than the agent's.
 const BURST: &str = "400000";
 
-/// What was measured with pinning and without.
+/// A quantity with pinning and without.
 pub(crate) struct Pinning {
     what: &'static str,
     digits: usize,

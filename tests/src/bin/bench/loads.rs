@@ -1,0 +1,45 @@
+//! Agents that record the opens of one user, and the loads that several measurements make.
+
+use std::time::Duration;
+
+use tests::workload::generate;
+use tests::{Agent, Setup, until};
+
+use crate::watchers::open_only;
+
+const DRAINED: Duration = Duration::from_secs(120);
+/// Rates to try, in opens per second, until a record is lost.
+const RATES: [u64; 10] =
+    [20_000, 50_000, 100_000, 150_000, 200_000, 250_000, 300_000, 400_000, 500_000, 700_000];
+
+/// Returns the highest rate that loses nothing and that the generator really reaches.
+pub(crate) fn lossless_rate(uid: u32, seconds: u64, setup: impl Fn() -> Setup) -> f64 {
+    let mut best = 0;
+    for rate in RATES {
+        let agent = setup().start();
+        let file = agent.scratch().file("file", "");
+        let path = file.to_str().unwrap_or_default();
+        let (rate_text, time) = (rate.to_string(), seconds.to_string());
+        let done = generate(uid, &["paced", path, "--rate", &rate_text, "--seconds", &time]);
+        let took = done["ns"].as_f64().unwrap_or(f64::INFINITY) / 1e9;
+        drain(&agent);
+        let agent = agent.finish();
+        if agent.store().account("open").lost_total() > 0 || took > seconds as f64 * 1.05 {
+            break;
+        }
+        best = rate;
+    }
+    best as f64
+}
+
+pub(crate) fn only(uid: u32) -> Setup {
+    open_only().set("ebpf.uids", &format!("[{uid}]"))
+}
+
+/// Waits until no record is in flight; returns the number of stored rows.
+pub(crate) fn drain(agent: &Agent) -> u64 {
+    until("everything is stored", DRAINED, || {
+        let open = agent.tracer("open");
+        (open["in_flight"] == 0).then(|| open["stored"].as_u64()).flatten()
+    })
+}
