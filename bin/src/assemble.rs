@@ -106,6 +106,9 @@ pub(crate) async fn assemble(
     .map_err(|cause| Failure::Failed(cause.into()))?;
     let pinning = pinning(workdir, &collector)?;
     let may_unpin = pinning.is_some();
+    if !may_unpin && kernel.manifest && bpf_programs::unpin(workdir) {
+        tracing::warn!("removed pinned rings and the records in them: no store is enabled now");
+    }
     let ebpf = bpf_programs::spawn(
         &supervisor,
         kernel.settings(config),

@@ -162,7 +162,7 @@ pub(crate) enum PinError {
     },
     /// Something else has the directory's name.
     #[error(
-        "use {} (mode {mode:04o}, uid {uid}): it is a symbolic link, or not a directory, or other users can access it",
+        "use {} (mode {mode:04o}, uid {uid}): it belongs to another user, or is not a directory, or other users can access it",
         path.display()
     )]
     NotOurs { path: PathBuf, mode: u32, uid: u32 },

@@ -19,7 +19,10 @@ suite! {
     a_user_who_took_the_folder_s_name_does_not_switch_pinning_off: [Kernel];
     the_agents_own_mount_is_found_again_and_goes_with_the_last_agent: [Kernel];
     a_service_s_own_mounts_do_not_end_what_is_pinned: [Kernel];
-    without_the_right_to_mount_it_says_what_is_missing: [Kernel]
+    without_the_right_to_mount_it_says_what_is_missing: [Kernel];
+    a_service_that_can_t_see_the_machine_s_mounts_says_so: [Kernel];
+    what_is_pinned_when_the_tracers_are_switched_off_is_removed_and_counted: [Kernel];
+    what_is_pinned_when_the_store_is_switched_off_is_removed: [Kernel]
 }
 
 const SOON: Duration = Duration::from_secs(30);
@@ -53,9 +56,13 @@ impl Machine {
 
     /// Starts an agent inside, by `launcher` if it is not empty.
     fn start(&self, work: &str, launcher: &[&str]) -> Agent {
+        self.start_as(self.setup(work), launcher)
+    }
+
+    fn start_as(&self, setup: Setup, launcher: &[&str]) -> Agent {
         let pid = child_of(self.first.id()).to_string();
         let enter = ["nsenter", "--target", &pid, "--mount", "--pid", "--"];
-        self.setup(work).under(&[&enter, launcher].concat()).start()
+        setup.under(&[&enter, launcher].concat()).start()
     }
 
     /// Runs a program inside as the attacker.
@@ -182,6 +189,58 @@ fn without_the_right_to_mount_it_says_what_is_missing() {
     let mut agent = machine.start("work", &less);
     let problem = pin(&agent)["problem"].as_str().unwrap().to_owned();
     assert!(problem.contains("CAP_SYS_ADMIN") && problem.contains("belongs to uid 9910"), "{problem}");
+    stop(&mut agent);
+}
+
+fn a_service_that_can_t_see_the_machine_s_mounts_says_so() {
+    let machine = Machine::new();
+    let less = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
+    let mut agent = machine.start("work", &less);
+    assert_eq!(pin(&agent)["note"], Value::Null, "it has the machine's mounts");
+    stop(&mut agent);
+    let mut agent = machine.start("work", &[&["unshare", "--mount"], &less[..]].concat());
+    let note = pin(&agent)["note"].as_str().unwrap().to_owned();
+    assert!(note.contains("ends with the service"), "{note}");
+    stop(&mut agent);
+}
+
+/// Starts an agent, kills it once it has stored opens, and makes more; returns where it had pinned.
+fn killed_with_opens(machine: &Machine) -> PathBuf {
+    let mut agent = machine.start("work", &[]);
+    let opened = machine.scratch.file("file", "");
+    let open = |count| generate(9911, &["open", opened.to_str().unwrap(), "--count", count]);
+    open("10");
+    until("rows are stored", SOON, || (agent.tracer("open")["stored"].as_u64() >= Some(10)).then_some(()));
+    let pinned = machine.path(&folder(&agent));
+    kill_inside(&mut agent);
+    open("23");
+    assert!(pinned.join("map-mark").exists());
+    pinned
+}
+
+fn what_is_pinned_when_the_tracers_are_switched_off_is_removed_and_counted() {
+    let machine = Machine::new();
+    let pinned = killed_with_opens(&machine);
+    let mut agent = machine.start_as(machine.setup("work").set("ebpf.disabled", "true"), &[]);
+    assert!(!pinned.exists() && machine.mounts() == 0, "nobody would remove it");
+    stop(&mut agent);
+    let losses = agent.store().query("loss", &[]);
+    let row = losses.iter().find(|row| row["extended"]["lost_tracer"] == "open").unwrap();
+    assert!(row["count"].as_u64() >= Some(23), "{row}");
+}
+
+fn what_is_pinned_when_the_store_is_switched_off_is_removed() {
+    let machine = Machine::new();
+    let pinned = killed_with_opens(&machine);
+    let without = machine.setup("work").set("collector.sqlite.disabled", "true");
+    let mut agent = machine.start_as(without.set("collector.jsonl.disabled", "false"), &[]);
+    assert!(!pinned.exists() && machine.mounts() == 0, "nobody would remove it");
+    let problem = pin(&agent)["problem"].as_str().unwrap().to_owned();
+    assert!(problem.contains("collector.sqlite"), "{problem}");
+    stop(&mut agent);
+    // The next run with the store says from when on it has nothing.
+    let mut agent = machine.start("work", &[]);
+    assert!(pin(&agent)["gap"].as_str().unwrap().contains("open"), "{}", pin(&agent));
     stop(&mut agent);
 }
 

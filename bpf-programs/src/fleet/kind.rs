@@ -241,8 +241,7 @@ impl Fleet {
         let interval = config.poll_interval.0;
         let account = |tracer: &Tracer| self.accounts.of(&sections.stored_as(tracer.name));
         let slots = wanted.iter().map(|tracer| Arc::new(TracerSlot::new(tracer, account(tracer)))).collect();
-        let names = tracers().map(|tracer| (tracer.kind as u32, sections.stored_as(tracer.name)));
-        let pinning = self.pinning.clone().map(|pinning| Pinning { names: names.collect(), ..pinning });
+        let pinning = self.pinning.clone().map(|pinning| pinning.with_names(sections));
         let (rules, table) = (self.rules.clone(), self.processes.clone());
         *lock(&rules) = Arc::new(present.rules());
         let open = move || {

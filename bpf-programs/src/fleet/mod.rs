@@ -19,9 +19,9 @@ use actors::{AnyChild, ChildKind as _, ChildSet, Outbox, Prepared, Supervisor};
 use model::{Accounts, Batch, Change, Problem, ProcessTable, Subject, TracerName, What, changed_keys};
 
 use crate::config::KernelSettings;
-use crate::loader::Pinning;
+use crate::host::report_missing;
+use crate::loader::{Pinning, abandon};
 use crate::pin_choice::PinChoice;
-use crate::spawn::unpin;
 use kind::Fleet;
 pub use kind::{NotSwitched, TracerHandle};
 use kind::{Present, of_tracers};
@@ -51,9 +51,8 @@ pub fn spawn(
     let tracers = of_tracers(&settings);
     if !tracers.iter().any(Fleet::enables)
         && let Some(pinning) = &pinning
-        && unpin(&pinning.workdir)
     {
-        tracing::warn!("removed pinned rings and the records in them: no kernel tracer is enabled now");
+        report_missing(&abandon(&pinning.clone().with_names(&settings.sections)), accounts);
     }
     let fleet = Fleet {
         supervisor: supervisor.clone(),

@@ -65,7 +65,9 @@ impl Core {
     ) -> Self {
         let now = clock::boot_ns();
         let pin_info = &kernel.pin_info;
-        let last_poll = pin_info.points.values().map(|point| point.at).min().unwrap_or(now);
+        // Without a checkpoint, nothing in the rings has been stored since they were made.
+        let resumed_at = pin_info.points.values().map(|point| point.at).min().or(pin_info.made);
+        let last_poll = resumed_at.unwrap_or(now);
         if let Some(pin) = pin_info.state.pin.clone() {
             accounts.set_pinned(Pinned { pin, adopted: pin_info.state.adopted });
         }

@@ -153,7 +153,9 @@ pub(super) fn give_back(
     let cursor = records.cursor();
     let upto = demux.held_from(ring).unwrap_or(cursor);
     let held = cursor - upto.max(records.released()).min(cursor);
-    if held > records.size() / UNSTORED_AT || (held > 0 && demux.store_is_down) {
+    // With the store down, records that count as lost are held no longer, and no checkpoint says so either.
+    let passes_store = demux.store_is_down && cursor > records.released();
+    if held > records.size() / UNSTORED_AT || passes_store {
         for channel in demux.channels().filter(|channel| channel.tracer().kind.ring() == ring) {
             unstored.note(channel.tracer().kind, Unstored { upto: cursor, taken: channel.taken() });
         }

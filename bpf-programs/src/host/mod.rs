@@ -46,6 +46,7 @@ pub(crate) use actor::{Attach, Detach, EbpfHost, SetPollInterval, SetUids, Unpin
 pub(crate) use batch::BatchBuilder;
 pub(crate) use batch::RawBatch;
 pub(crate) use handover::Handover;
+pub(crate) use slots::report_missing;
 pub(crate) use tracer_slot::TracerSlot;
 
 #[cfg(test)]

@@ -3,18 +3,40 @@
 use std::sync::Arc;
 
 use actors::{Outbox, clock};
-use model::{BootNs, Checkpoint, ENDED, Gap, LossPoint};
+use model::{Accounts, BootNs, Checkpoint, ENDED, Gap, LossPoint};
 
 use super::batch::RawBatch;
 use super::core::Core;
 use super::tracer_channel::TracerChannel;
 use super::tracer_slot::TracerSlot;
 use crate::catalog::tracers;
+use crate::kernel::PinInfo;
 use crate::programs::Tracer;
 use crate::wire::Unstored;
 
 fn tracer_of(kind: u32) -> Option<&'static Tracer> {
     tracers().find(|tracer| tracer.kind as u32 == kind)
+}
+
+fn report_gaps(pin_info: &PinInfo, accounts: &Accounts) {
+    let now = clock::boot_ns();
+    if let Some(killed) = pin_info.killed {
+        accounts.set_unrecorded_since(killed);
+    }
+    for name in &pin_info.gaps {
+        accounts.of(name).restore_gap(Gap::of(name, LossPoint::Ring, 0, (now, now), ENDED));
+    }
+}
+
+/// Counts as lost what an earlier agent left, if no host is started to do it.
+pub(crate) fn report_missing(pin_info: &PinInfo, accounts: &Accounts) {
+    report_gaps(pin_info, accounts);
+    let now = clock::boot_ns();
+    for missing in &pin_info.missing {
+        if let (Some(tracer), Some(name)) = (tracer_of(missing.kind), pin_info.names.get(&missing.kind)) {
+            TracerSlot::new(tracer, accounts.of(name)).miss(missing.count, (missing.since, now));
+        }
+    }
 }
 
 impl Core {
@@ -70,14 +92,7 @@ impl Core {
 
     /// Notes that nothing was recorded between the run before, which was killed, and this one.
     pub(super) fn report_gaps(&self) {
-        let pin_info = &self.kernel.pin_info;
-        let now = clock::boot_ns();
-        if let Some(killed) = pin_info.killed {
-            self.accounts.set_unrecorded_since(killed);
-        }
-        for name in &pin_info.gaps {
-            self.accounts.of(name).restore_gap(Gap::of(name, LossPoint::Ring, 0, (now, now), ENDED));
-        }
+        report_gaps(&self.kernel.pin_info, &self.accounts);
     }
 
     /// Prepares the tracer's channel to pass records on to `outbox`, creating it on first use or when its account changed. A

@@ -80,6 +80,18 @@ fn a_store_that_is_down_does_not_hold_records_in_the_ring() {
     rig.accounts.set_store_down(true);
     rig.core.poll();
     assert_eq!(rig.released(), 5 * ONE);
+    // No checkpoint counts them, so a successor of a killed agent has to.
+    let noted = rig.kernel.lock().unwrap().unstored[&(Kind::Open as u32)];
+    assert_eq!((noted.upto, noted.taken), (5 * ONE, 5));
+}
+
+#[test]
+fn what_rings_without_a_checkpoint_lost_was_lost_since_they_were_made() {
+    let pin_info = PinInfo { made: Some(BootNs(7)), ..pinned(true) };
+    let mut rig = rig(pin_info, 0, counted(4, 4));
+    rig.core.poll();
+    let gaps = rig.accounts.of(&"open".into()).take_gaps();
+    assert_eq!((gaps.len(), gaps[0].count, gaps[0].from), (1, 4, BootNs(7)));
 }
 
 #[test]

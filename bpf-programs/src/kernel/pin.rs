@@ -31,6 +31,8 @@ pub(crate) struct PinInfo {
     pub(crate) state: PinState,
     /// Records of refused rings, which no one will store.
     pub(crate) missing: Vec<Missing>,
+    /// When the rings were made; only for adopted rings.
+    pub(crate) made: Option<BootNs>,
     /// The kernel has counted all events since the run before, so that `missing` is all that is missing.
     pub(crate) counted: bool,
     /// When the run before wrote last, if it was killed and nobody recorded since.

@@ -26,7 +26,7 @@ use std::os::fd::AsFd as _;
 use super::pins::{Pins, fingerprint};
 use super::sizes::{page_size, ring_size};
 use crate::catalog::{object, tracers};
-use crate::config::EbpfConfig;
+use crate::config::{EbpfConfig, TracersConfig};
 use crate::errors::PinError;
 use crate::kernel::{Missing, PinInfo, PinState};
 use crate::tier::Tier;
@@ -49,6 +49,12 @@ impl Pinning {
     /// Collects the facts for an agent with this work directory.
     pub fn new(workdir: PathBuf, collector_id: String, remembered: Remembered) -> Self {
         Self { workdir, collector_id, remembered, names: BTreeMap::new() }
+    }
+
+    /// Adds the names under which tracers' rows are stored.
+    pub(crate) fn with_names(self, sections: &TracersConfig) -> Self {
+        let names = tracers().map(|tracer| (tracer.kind as u32, sections.stored_as(tracer.name)));
+        Self { names: names.collect(), ..self }
     }
 
     /// Returns the last checkpoints of a pin, by kind.
@@ -122,6 +128,23 @@ pub(super) fn inspect(config: &EbpfConfig, pinning: &Pinning) -> Result<Option<F
     Ok(Some(found))
 }
 
+/// Removes what an earlier agent has pinned, because no kernel tracer is enabled now. Returns what is known of the events
+/// that are missing.
+pub(crate) fn abandon(pinning: &Pinning) -> PinInfo {
+    let found = Pins::find(&pinning.workdir).map(|pins| {
+        let mut found = Found { pins, adopt: None, refused: None, missing: Vec::new(), counted: false };
+        if !found.pins.is_empty() {
+            let mark = read_mark(&found.pins);
+            found.refuse(mark, "no kernel tracer is enabled now".to_owned(), pinning);
+        }
+        found.pins.remove_all();
+        found.unpinned()
+    });
+    let mut pin_info = PinInfo { names: pinning.names.clone(), ..found.unwrap_or_default() };
+    pin_info.note_gap(&pinning.remembered, &pinning.collector_id);
+    pin_info
+}
+
 impl Found {
     /// Removes the pins, and notes the records lost with them.
     pub(super) fn refuse(&mut self, mark: Option<Mark>, why: String, pinning: &Pinning) {
@@ -154,6 +177,7 @@ impl Found {
                 gap: None,
             },
             missing: self.missing.clone(),
+            made: adopted.then_some(BootNs(mark.made_ns)),
             counted: adopted || self.counted,
             killed: None,
             gaps: Vec::new(),

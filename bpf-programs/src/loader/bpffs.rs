@@ -27,6 +27,7 @@ use model::trusted::trusted_path;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags};
 use nix::sched::CloneFlags;
+use nix::sys::statfs::{FsType, Statfs, fstatfs, statfs};
 
 use crate::errors::{BPFFS, PinError, chain};
 
@@ -51,8 +52,10 @@ pub(super) struct Root {
 /// Returns the folders that exist and can be used. Nothing is created.
 pub(super) fn existing() -> Vec<Root> {
     on_machine(|_| {
-        let usable = [SHARED, OWN].into_iter().filter(|path| is_bpffs(Path::new(path)));
-        usable.filter_map(|path| Some(Root { path, folder: open_own(path).ok()?, note: None })).collect()
+        let opened = [SHARED, OWN].into_iter().filter_map(|path| Some((path, open_own(path).ok()?)));
+        // Asked of the opened folder: anybody may have put a symbolic link to a file system that never answers at the path.
+        let usable = opened.filter(|(_, folder)| fstatfs(folder).is_ok_and(|found| is_of_bpffs(&found)));
+        usable.map(|(path, folder)| Root { path, folder, note: None }).collect()
     })
 }
 
@@ -156,9 +159,14 @@ fn is_closed(path: &Path) -> bool {
     trusted_path(path).is_ok() && path.symlink_metadata().is_ok_and(|found| found.mode() & 0o022 == 0)
 }
 
+/// Returns whether a bpffs is mounted at a path that only root can change.
 fn is_bpffs(path: &Path) -> bool {
-    const BPFFS_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(0xcafe_4a11);
-    nix::sys::statfs::statfs(path).is_ok_and(|found| found.filesystem_type() == BPFFS_MAGIC)
+    statfs(path).is_ok_and(|found| is_of_bpffs(&found))
+}
+
+fn is_of_bpffs(found: &Statfs) -> bool {
+    const BPFFS_MAGIC: FsType = FsType(0xcafe_4a11);
+    found.filesystem_type() == BPFFS_MAGIC
 }
 
 /// Creates a folder with mode 0700, or checks an existing one.
@@ -202,19 +210,18 @@ fn lock() -> Result<Flock<File>, PinError> {
 /// Runs `work` in the mount namespace of process 1. If that differs from this process's and can't be entered, `work` runs
 /// here, and gets a text that says so.
 fn on_machine<T: Send>(work: impl FnOnce(Option<String>) -> T + Send) -> T {
-    let Some(namespace) = machine_s_namespace() else { return work(None) };
+    let namespace = match machine_s_namespace() {
+        Ok(Some(namespace)) => namespace,
+        Ok(None) => return work(None),
+        Err(cause) => return work(Some(not_entered(&cause))),
+    };
     let entered = || {
         // A thread of its own may have another root and working folder.
         let enter = || {
             nix::sched::unshare(CloneFlags::CLONE_FS)?;
             nix::sched::setns(namespace.as_fd(), CloneFlags::CLONE_NEWNS)
         };
-        work(enter().err().map(|cause| {
-            format!(
-                "this service has a mount namespace of its own, and that of the machine can't be entered ({cause}): \
-                 what is pinned ends with the service"
-            )
-        }))
+        work(enter().err().map(|cause| not_entered(&cause.into())))
     };
     thread::scope(|scope| match scope.spawn(entered).join() {
         Ok(done) => done,
@@ -222,14 +229,34 @@ fn on_machine<T: Send>(work: impl FnOnce(Option<String>) -> T + Send) -> T {
     })
 }
 
-/// Returns the mount namespace of process 1, unless it is this process's or must not be seen.
-fn machine_s_namespace() -> Option<File> {
+fn not_entered(cause: &io::Error) -> String {
+    format!(
+        "this service has a mount namespace of its own, and that of the machine can't be entered ({cause}): what is \
+         pinned ends with the service"
+    )
+}
+
+/// Returns the mount namespace of process 1, unless it is this process's; an error if it is another and must not be seen.
+fn machine_s_namespace() -> io::Result<Option<File>> {
     const MACHINE: &str = "/proc/1/ns/mnt";
-    let (machine, own) = (fs::metadata(MACHINE).ok()?, fs::metadata("/proc/self/ns/mnt").ok()?);
-    if (machine.dev(), machine.ino()) == (own.dev(), own.ino()) {
-        return None;
+    let differs = || {
+        let (machine, own) = (fs::metadata(MACHINE)?, fs::metadata("/proc/self/ns/mnt")?);
+        Ok((machine.dev(), machine.ino()) != (own.dev(), own.ino()))
+    };
+    match differs() {
+        Ok(differs) => differs.then(|| File::open(MACHINE)).transpose(),
+        // Seeing the namespace needs CAP_SYS_PTRACE. The number of a mount is that of no other in any namespace.
+        Err(cause) => match (first_mount("1"), first_mount("self")) {
+            (Some(machine), Some(own)) if machine != own => Err(cause),
+            _ => Ok(None),
+        },
     }
-    File::open(MACHINE).ok()
+}
+
+/// Returns the number of the first mount that a process sees.
+fn first_mount(process: &str) -> Option<String> {
+    let mounts = fs::read_to_string(format!("/proc/{process}/mountinfo")).ok()?;
+    mounts.split(' ').next().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -54,8 +54,9 @@ fn refused_kind() -> u32 {
     crate::catalog::tracers().find(|tracer| tracer.name == name).map_or(0, |tracer| tracer.kind as u32)
 }
 
-/// Checks that this binary has an object and that the kernel is new enough and has type information.
-fn can_be_loaded() -> Result<(), LoadError> {
+/// Checks that this binary has an object, that the kernel is new enough and has type information, and that this process
+/// may load programs.
+pub(super) fn can_be_loaded() -> Result<(), LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::NotBuilt);
     }
@@ -65,7 +66,8 @@ fn can_be_loaded() -> Result<(), LoadError> {
     if std::fs::File::open(facts::BTF).is_err() {
         return Err(LoadError::NoBtf);
     }
-    Ok(())
+    let missing = Capabilities::effective().missing(&NEEDED);
+    if missing.is_empty() { Ok(()) } else { Err(LoadError::NotAllowed { missing, source: None }) }
 }
 
 impl Loaded {
@@ -112,10 +114,6 @@ impl Loaded {
         pinned: &[(String, PathBuf)],
     ) -> Result<Self, LoadError> {
         can_be_loaded()?;
-        let missing = Capabilities::effective().missing(&NEEDED);
-        if !missing.is_empty() {
-            return Err(LoadError::NotAllowed { missing, source: None });
-        }
         let btf = kernel_types()?;
         let (object, has_cast) = cast::resolve(object(tier), &btf);
         let mut loader = EbpfLoader::new();
@@ -130,7 +128,7 @@ impl Loaded {
             .override_global("compat_calls", &syscalls::COMPAT_CALLS[..], true)
             .override_global("refused_kind", &refused_kind(), true)
             .load(&object)
-            .map_err(|cause| of_object(cause, missing))?;
+            .map_err(|cause| of_object(cause, Vec::new()))?;
         // Before maps are taken out of the object.
         if let Some(pins) = pins {
             pins.pin_maps(&ebpf)?;

@@ -18,5 +18,6 @@ mod tiers;
 mod trees;
 
 pub use adopt::Pinning;
+pub(crate) use adopt::abandon;
 pub(crate) use load::Loaded;
 pub(crate) use pins::Pins;

@@ -176,8 +176,15 @@ impl Pins {
 
 /// Returns the name of the directory for an agent with this work directory.
 fn name(workdir: &Path) -> String {
-    let whole = fs::canonicalize(workdir).unwrap_or_else(|_| workdir.to_owned());
-    format!("{:016x}", fingerprint(&[whole.as_os_str().as_encoded_bytes()]))
+    format!("{:016x}", fingerprint(&[whole(workdir).as_os_str().as_encoded_bytes()]))
+}
+
+/// Returns the path without symbolic links; it is the same if the folder is gone.
+fn whole(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => whole(parent).join(name),
+        _ => path.to_owned(),
+    })
 }
 
 /// Returns the FNV-1a hash of the pieces. It is the same in every build, which the standard library's hashes don't promise.
@@ -195,6 +202,18 @@ pub(crate) fn fingerprint(pieces: &[&[u8]]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_removed_folder_behind_a_link_keeps_its_name() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (real, link) = (scratch.path().join("real"), scratch.path().join("link"));
+        fs::create_dir_all(real.join("work")).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let before = name(&link.join("work"));
+        assert_eq!(before, name(&real.join("work")));
+        fs::remove_dir(real.join("work")).unwrap();
+        assert_eq!(before, name(&link.join("work")));
+    }
 
     #[test]
     fn fingerprints_distinguish_pieces() {

@@ -6,7 +6,7 @@ use aya::maps::{Array, MapData};
 
 use super::adopt::{self, Found, Pinning};
 use super::hooks::programs_of;
-use super::load::Loaded;
+use super::load::{Loaded, can_be_loaded};
 use super::maps::map;
 use super::sizes::kernel_types;
 use crate::config::EbpfConfig;
@@ -18,6 +18,7 @@ use crate::tier::Tier;
 use crate::wire::{Mark, Settings};
 
 const MARK: &str = "mark";
+const NO_STORE: &str = "no store says how far the rings are read: collector.sqlite is disabled";
 const UNPINNED: &str = "pinning is not possible: events between two runs will be missed";
 
 impl Loaded {
@@ -30,9 +31,19 @@ impl Loaded {
         wanted: &[&'static Tracer],
         pinning: Option<&Pinning>,
     ) -> Result<Self, LoadError> {
-        let Some(pinning) = pinning else { return Self::load(config, wanted, None) };
+        // Before anything is made in bpffs, so that a user's agent without rights takes no names there.
+        can_be_loaded()?;
+        let Some(pinning) = pinning else { return Self::load_without_store(config, wanted) };
         let mut loaded = Self::start_or_resume(config, wanted, pinning)?;
         loaded.pin_info.note_gap(&pinning.remembered, &pinning.collector_id);
+        Ok(loaded)
+    }
+
+    fn load_without_store(config: &EbpfConfig, wanted: &[&'static Tracer]) -> Result<Self, LoadError> {
+        let mut loaded = Self::load(config, wanted, None)?;
+        if config.pin != PinChoice::Never {
+            loaded.pin_info.state.problem = Some(NO_STORE.to_owned());
+        }
         Ok(loaded)
     }
 
@@ -57,8 +68,8 @@ impl Loaded {
             },
         };
         match (&problem, config.pin) {
-            (Some(why), PinChoice::Always) => tracing::error!(why, UNPINNED),
-            (Some(why), _) => tracing::warn!(why, UNPINNED),
+            (Some(why), PinChoice::Always) => tracing::error!(why, "{UNPINNED}"),
+            (Some(why), _) => tracing::warn!(why, "{UNPINNED}"),
             _ => {}
         }
         let problem = problem.or_else(|| config.pin_conflict());
