@@ -166,6 +166,12 @@ pub(crate) enum PinError {
         path.display()
     )]
     NotOurs { path: PathBuf, mode: u32, uid: u32 },
+    /// Another agent pins there.
+    #[error(
+        "use {}: a running agent with a work folder of the same path pins there: stop it, or use another --workdir",
+        path.display()
+    )]
+    InUse { path: PathBuf },
     /// The kernel refused to pin a map.
     #[error("pin map {name}: {}", chain(source))]
     Map {

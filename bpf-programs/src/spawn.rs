@@ -36,7 +36,7 @@ pub(crate) fn try_kernel(config: &EbpfConfig) -> Result<Loaded, LoadError> {
 }
 
 /// Removes everything that an agent with this work directory has pinned, detaching programs that are still attached;
-/// returns whether there was anything. No agent may be running there.
+/// returns whether there was anything that no running agent uses.
 pub fn unpin(workdir: &Path) -> bool {
-    Pins::find(workdir).inspect(Pins::remove_all).is_some()
+    Pins::find(workdir).filter(Pins::claim).inspect(Pins::remove_all).is_some()
 }

@@ -22,7 +22,8 @@ suite! {
     without_the_right_to_mount_it_says_what_is_missing: [Kernel];
     a_service_that_can_t_see_the_machine_s_mounts_says_so: [Kernel];
     what_is_pinned_when_the_tracers_are_switched_off_is_removed_and_counted: [Kernel];
-    what_is_pinned_when_the_store_is_switched_off_is_removed: [Kernel]
+    what_is_pinned_when_the_store_is_switched_off_is_removed: [Kernel];
+    an_agent_whose_work_folder_is_gone_keeps_its_pins: [Kernel]
 }
 
 const SOON: Duration = Duration::from_secs(30);
@@ -242,6 +243,20 @@ fn what_is_pinned_when_the_store_is_switched_off_is_removed() {
     let mut agent = machine.start("work", &[]);
     assert!(pin(&agent)["gap"].as_str().unwrap().contains("open"), "{}", pin(&agent));
     stop(&mut agent);
+}
+
+fn an_agent_whose_work_folder_is_gone_keeps_its_pins() {
+    let machine = Machine::new();
+    let first = machine.start("work", &[]);
+    let pinned = machine.path(&folder(&first));
+    let work = machine.scratch.path().join("work");
+    fs::rename(&work, machine.scratch.path().join("moved")).unwrap();
+    let mut second = machine.start("work", &[]);
+    let problem = pin(&second)["problem"].as_str().unwrap().to_owned();
+    assert!(problem.contains("a running agent with a work folder of the same path"), "{problem}");
+    stop(&mut second);
+    assert!(pinned.join("map-mark").exists(), "it took the other's");
+    drop(first);
 }
 
 impl Machine {

@@ -116,6 +116,9 @@ pub(super) struct Found {
 pub(super) fn inspect(config: &EbpfConfig, pinning: &Pinning) -> Result<Option<Found>, PinError> {
     let pins = if config.pins() { Some(Pins::make(&pinning.workdir)?) } else { Pins::find(&pinning.workdir) };
     let Some(pins) = pins else { return Ok(None) };
+    if !pins.claim() {
+        return Err(PinError::InUse { path: pins.folder().to_owned() });
+    }
     let mut found = Found { pins, adopt: None, refused: None, missing: Vec::new(), counted: false };
     if found.pins.is_empty() {
         return Ok(Some(found));
@@ -131,7 +134,7 @@ pub(super) fn inspect(config: &EbpfConfig, pinning: &Pinning) -> Result<Option<F
 /// Removes what an earlier agent has pinned, because no kernel tracer is enabled now. Returns what is known of the events
 /// that are missing.
 pub(crate) fn abandon(pinning: &Pinning) -> PinInfo {
-    let found = Pins::find(&pinning.workdir).map(|pins| {
+    let found = Pins::find(&pinning.workdir).filter(Pins::claim).map(|pins| {
         let mut found = Found { pins, adopt: None, refused: None, missing: Vec::new(), counted: false };
         if !found.pins.is_empty() {
             let mark = read_mark(&found.pins);

@@ -12,18 +12,30 @@
 //!
 //! See [`super::adopt`] for when a new agent resumes what it finds here.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
+use actors::clock;
 use aya::Ebpf;
 use aya::maps::MapData;
 use aya::pin::PinError as AyaPinError;
 use aya::programs::links::{FdLink, PinnedLink};
+use model::lock::lock;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 
 use super::bpffs::{self, Root};
 use crate::errors::PinError;
+
+/// Locks on the directories that this process uses, by inode; they end with the process.
+static CLAIMED: Mutex<Vec<(u64, Flock<File>)>> = Mutex::new(Vec::new());
+/// Wait for the end of a killed agent that still has the lock: the kernel closes its descriptors one after the other.
+const CLAIM_WAIT: Duration = Duration::from_secs(2);
 
 const MAP: &str = "map-";
 const LINK: &str = "link-";
@@ -68,6 +80,29 @@ impl Pins {
             tracing::warn!(folder = %pins.folder.display(), note, "pins are not where they usually are");
         }
         Ok(pins)
+    }
+
+    /// Makes the directory this process's, until that ends; returns whether it is. The lock of the work folder does not
+    /// suffice: in another mount namespace, or after it was removed, another folder has the same path.
+    pub(crate) fn claim(&self) -> bool {
+        let Ok(mut file) = File::open(&self.access) else { return true };
+        let Ok(inode) = file.metadata().map(|found| found.ino()) else { return true };
+        let mut claimed = lock(&CLAIMED);
+        if claimed.iter().any(|(known, _)| *known == inode) {
+            return true;
+        }
+        let until = clock::now() + CLAIM_WAIT;
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => {
+                    claimed.push((inode, lock));
+                    return true;
+                }
+                Err((_, cause)) if cause != Errno::EWOULDBLOCK || clock::now() >= until => return false,
+                Err((same, _)) => file = same,
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Returns the path of the directory.
