@@ -102,8 +102,8 @@ struct StartArgs {
 #[derive(Debug, Args)]
 struct StopArgs {
     /// Let the eBPF programs continue to record while no agent runs. The records wait in ring buffers in kernel memory; the
-    /// next start reads them. Records that do not fit are lost, and counted. Has an effect only if they are pinned (`ebpf.pin`). If neither --keep nor
-    /// --unpin is given, ebpf.pin_keep decides
+    /// next start reads them. Records that do not fit are lost, and counted. This has an effect only if the programs are
+    /// pinned (ebpf.pin). If neither --keep nor --unpin is given, ebpf.pin_keep decides
     #[arg(long, conflicts_with = "unpin")]
     keep: bool,
     /// Remove the pinned eBPF programs and ring buffers, even if ebpf.pin_keep is true. If no agent is running, remove those

@@ -243,9 +243,9 @@ fn denied() -> Vec<String> {
 }
 
 /// Converts the library's error of loading an object.
-pub(crate) fn of_object(cause: EbpfError, missing: Vec<Capability>) -> LoadError {
+pub(crate) fn of_object(cause: EbpfError) -> LoadError {
     if is_permission(&cause) {
-        return LoadError::NotAllowed { missing, source: Some(Box::new(cause)) };
+        return LoadError::NotAllowed { missing: Vec::new(), source: Some(Box::new(cause)) };
     }
     LoadError::Object { source: Box::new(cause) }
 }

@@ -16,11 +16,11 @@ use tests::{Agent, Scratch, Setup, suite, until};
 
 suite! {
     threads: 2;
-    a_user_who_took_the_folder_s_name_does_not_switch_pinning_off: [Kernel];
+    a_user_who_took_the_folder_s_name_does_not_switch_pinning_off: [Kernel, Setpriv];
     the_agents_own_mount_is_found_again_and_goes_with_the_last_agent: [Kernel];
     a_service_s_own_mounts_do_not_end_what_is_pinned: [Kernel];
-    without_the_right_to_mount_it_says_what_is_missing: [Kernel];
-    a_service_that_can_t_see_the_machine_s_mounts_says_so: [Kernel];
+    without_the_right_to_mount_it_says_what_is_missing: [Kernel, Setpriv];
+    a_service_that_can_t_see_the_machine_s_mounts_says_so: [Kernel, Setpriv];
     what_is_pinned_when_the_tracers_are_switched_off_is_removed_and_counted: [Kernel];
     what_is_pinned_when_the_store_is_switched_off_is_removed: [Kernel];
     an_agent_whose_work_folder_is_gone_keeps_its_pins: [Kernel]
@@ -41,8 +41,8 @@ impl Machine {
     fn new() -> Self {
         let scratch = Scratch::new();
         let ready = scratch.path().join("ready");
-        let prepare = "umount -q /run/duetector-actors/bpf; mount -t tmpfs -o mode=755 run /run && mount -t bpf -o mode=1777 bpf /sys/fs/bpf && : > \"$0\" && \
-                       exec sleep infinity";
+        let prepare = "umount -q /run/duetector-actors/bpf; mount -t tmpfs -o mode=755 run /run && \
+                       mount -t bpf -o mode=1777 bpf /sys/fs/bpf && : > \"$0\" && exec sleep infinity";
         let mut unshare = Command::new("unshare");
         unshare.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", prepare]);
         let first = unshare.arg(&ready).spawn().unwrap();
@@ -123,7 +123,7 @@ fn folder(agent: &Agent) -> String {
 
 fn a_user_who_took_the_folder_s_name_does_not_switch_pinning_off() {
     let attacks: [&[&str]; 2] = [&["mkdir", "-m", "777", SHARED], &["ln", "-s", "/tmp", SHARED]];
-    for (attack, mode) in attacks.into_iter().zip(["mode 0777", "mode 0777"]) {
+    for attack in attacks {
         let machine = Machine::new();
         machine.attack(attack);
         let mut agent = machine.start("work", &[]);
@@ -136,7 +136,7 @@ fn a_user_who_took_the_folder_s_name_does_not_switch_pinning_off() {
         }
         // Who it was is in the status, for people and for programs.
         let note = pin(&agent)["note"].as_str().unwrap().to_owned();
-        assert!(note.contains(SHARED) && note.contains(mode) && note.contains("uid 9910"), "{note}");
+        assert!(note.contains(SHARED) && note.contains("mode 0777") && note.contains("uid 9910"), "{note}");
         let shown = String::from_utf8(agent.store().run(&["status"]).stdout).unwrap();
         assert!(shown.contains(&folder) && shown.contains("uid 9910"), "{shown}");
         stop(&mut agent);
@@ -186,7 +186,9 @@ fn without_the_right_to_mount_it_says_what_is_missing() {
     let (pinned, note) = (folder(&agent), pin(&agent)["note"].as_str().unwrap().to_owned());
     assert!(Path::new(&pinned).starts_with(SHARED) && note.contains("CAP_SYS_ADMIN"), "{pinned} {note}");
     stop(&mut agent);
-    machine.attack_again();
+    // As if he had been first.
+    fs::remove_dir(machine.path(SHARED)).unwrap();
+    machine.attack(&["mkdir", SHARED]);
     let mut agent = machine.start("work", &less);
     let problem = pin(&agent)["problem"].as_str().unwrap().to_owned();
     assert!(problem.contains("CAP_SYS_ADMIN") && problem.contains("belongs to uid 9910"), "{problem}");
@@ -257,12 +259,4 @@ fn an_agent_whose_work_folder_is_gone_keeps_its_pins() {
     stop(&mut second);
     assert!(pinned.join("map-mark").exists(), "it took the other's");
     drop(first);
-}
-
-impl Machine {
-    /// Gives the folder's name to the attacker, as if he had been first.
-    fn attack_again(&self) {
-        fs::remove_dir(self.path(SHARED)).unwrap();
-        self.attack(&["mkdir", SHARED]);
-    }
 }

@@ -17,6 +17,7 @@ use model::lock::lock;
 use model::{Account, Accounts, ProcessTable};
 
 use super::core::Core;
+use super::slots::report_gaps;
 use super::tracer_slot::TracerSlot;
 use crate::errors::LoadError;
 use crate::kernel::Kernel;
@@ -73,7 +74,7 @@ impl Handover {
         let slots = self.slots();
         let mut core = Core::new((self.open)()?, &slots, self.table.clone(), self.accounts.clone());
         if generation == 1 {
-            core.report_gaps();
+            report_gaps(&core.kernel.pin_info, &core.accounts);
         }
         let processes = core.read_processes().map_err(|cause| {
             // /proc is no substitute: its start times are in clock ticks, so records would not match any process.

@@ -18,7 +18,8 @@ fn tracer_of(kind: u32) -> Option<&'static Tracer> {
     tracers().find(|tracer| tracer.kind as u32 == kind)
 }
 
-fn report_gaps(pin_info: &PinInfo, accounts: &Accounts) {
+/// Notes that nothing was recorded between the run before, which was killed, and this one.
+pub(super) fn report_gaps(pin_info: &PinInfo, accounts: &Accounts) {
     let now = clock::boot_ns();
     if let Some(killed) = pin_info.killed {
         accounts.set_unrecorded_since(killed);
@@ -88,11 +89,6 @@ impl Core {
         let slot = |(tracer, name)| Arc::new(TracerSlot::new(tracer, self.accounts.of(name)));
         let slots: Vec<_> = slots.map(slot).collect();
         slots.iter().for_each(|slot| self.open_channel(slot, now));
-    }
-
-    /// Notes that nothing was recorded between the run before, which was killed, and this one.
-    pub(super) fn report_gaps(&self) {
-        report_gaps(&self.kernel.pin_info, &self.accounts);
     }
 
     /// Prepares the tracer's channel to pass records on to `outbox`, creating it on first use or when its account changed. A

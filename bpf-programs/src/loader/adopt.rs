@@ -119,7 +119,7 @@ pub(super) fn inspect(config: &EbpfConfig, pinning: &Pinning) -> Result<Option<F
     if !pins.claim() {
         return Err(PinError::InUse { path: pins.folder().to_owned() });
     }
-    let mut found = Found { pins, adopt: None, refused: None, missing: Vec::new(), counted: false };
+    let mut found = Found::new(pins);
     if found.pins.is_empty() {
         return Ok(Some(found));
     }
@@ -135,7 +135,7 @@ pub(super) fn inspect(config: &EbpfConfig, pinning: &Pinning) -> Result<Option<F
 /// that are missing.
 pub(crate) fn abandon(pinning: &Pinning) -> PinInfo {
     let found = Pins::find(&pinning.workdir).filter(Pins::claim).map(|pins| {
-        let mut found = Found { pins, adopt: None, refused: None, missing: Vec::new(), counted: false };
+        let mut found = Found::new(pins);
         if !found.pins.is_empty() {
             let mark = read_mark(&found.pins);
             found.refuse(mark, "no kernel tracer is enabled now".to_owned(), pinning);
@@ -149,6 +149,10 @@ pub(crate) fn abandon(pinning: &Pinning) -> PinInfo {
 }
 
 impl Found {
+    fn new(pins: Pins) -> Self {
+        Self { pins, adopt: None, refused: None, missing: Vec::new(), counted: false }
+    }
+
     /// Removes the pins, and notes the records lost with them.
     pub(super) fn refuse(&mut self, mark: Option<Mark>, why: String, pinning: &Pinning) {
         tracing::warn!(folder = %self.pins.folder().display(), why, "pinned rings can't be resumed");
@@ -207,9 +211,8 @@ fn verify(
     }
     let found = mark.ok_or("they are incomplete: an agent ended while creating them")?;
     let expect = |same: bool, why: &str| if same { Ok(()) } else { Err(why.to_owned()) };
-    let of_tiers = config.tier.tiers().iter().map(|tier| (pinning.mark(config, *tier), *tier));
+    let mut of_tiers = config.tier.tiers().iter().map(|tier| (pinning.mark(config, *tier), *tier));
     let (ours, tier) = of_tiers
-        .into_iter()
         .find(|(ours, _)| found.object == ours.object)
         .ok_or("they belong to another version of the kernel programs")?;
     expect(found.store == ours.store, "their records went to another store, or under another collector id")?;

@@ -9,8 +9,8 @@ use aya::{Btf, Ebpf};
 use super::pins::Pins;
 use super::program::{self, Held};
 use super::sizes::kernel_types;
+use super::stubs::{self, Stubs};
 use super::table::Table;
-use super::tiers::{self, Stubs};
 use crate::catalog::{DISPATCHER, LIFECYCLE, PROCESSES, tracers};
 use crate::errors::AttachError;
 use crate::kernel::{Attached, Hooks};
@@ -48,7 +48,7 @@ impl Programs {
             ebpf,
             loaded: BTreeSet::new(),
             tier,
-            functions: tiers::functions(tier),
+            functions: stubs::functions(tier),
             stubs: Stubs::default(),
             held: BTreeMap::new(),
             table,

@@ -128,7 +128,7 @@ impl Loaded {
             .override_global("compat_calls", &syscalls::COMPAT_CALLS[..], true)
             .override_global("refused_kind", &refused_kind(), true)
             .load(&object)
-            .map_err(|cause| of_object(cause, Vec::new()))?;
+            .map_err(of_object)?;
         // Before maps are taken out of the object.
         if let Some(pins) = pins {
             pins.pin_maps(&ebpf)?;

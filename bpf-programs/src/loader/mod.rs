@@ -13,8 +13,8 @@ mod rings;
 mod rule_maps;
 mod sizes;
 mod start;
+mod stubs;
 mod table;
-mod tiers;
 mod trees;
 
 pub use adopt::Pinning;

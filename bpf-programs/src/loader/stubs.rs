@@ -1,4 +1,4 @@
-//! The functions that tier trampoline hooks.
+//! The functions that tier trampoline hooks, and the stub of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
