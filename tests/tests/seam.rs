@@ -254,9 +254,9 @@ fn a_missing_store_is_not_resumed() {
     assert!((23..=200).contains(&open.lost.ring), "{open:?}");
 }
 
-/// A ring with room for half a second of records at [`RATE`], and a store that waits as long as it takes.
+/// A ring with room for 1.4 seconds of records at [`RATE`], half of it without budgets, and a store that waits.
 fn tight(site: &Site) -> Setup {
-    site.setup().set("ebpf.data_ring", "\"256KiB\"").set("collector.sqlite.retry_for", "\"60s\"")
+    site.setup().set("ebpf.data_ring", "\"512KiB\"").set("collector.sqlite.retry_for", "\"60s\"")
 }
 
 /// Opens a file at [`RATE`] for some seconds as the traced user; returns how often.
@@ -281,7 +281,7 @@ fn a_pinned_ring_loses_no_more_than_another_while_the_store_is_behind() {
     site.open(23);
     wait_for_stored(&agent, "open", 23);
     let lock = locked(&site);
-    // Four times what fits into the ring.
+    // Twice what fits into the ring.
     let count = 23 + paced(&site, "3");
     lock.execute_batch("COMMIT").unwrap();
     wait_for_stored(&agent, "open", count);
