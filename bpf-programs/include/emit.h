@@ -112,6 +112,24 @@ static __always_inline int output(void *ring, struct scratch *s, __u32 kind, __u
 	return 0;
 }
 
+/* The number of this CPU's data ring; a number without a ring stands for ring 0. */
+static __always_inline __u32 data_ring(struct settings *set)
+{
+	return set->data_rings > 1 && set->cpus_a_ring ? bpf_get_smp_processor_id() / set->cpus_a_ring : 0;
+}
+
+/* Cases of a switch over data_ring(), the last of which is also for CPUs that came online after the agent started. */
+#define EACH_DATA_RING(DO)                                                                                   \
+	DO(data_1, 1);                                                                                       \
+	DO(data_2, 2);                                                                                       \
+	DO(data_3, 3);                                                                                       \
+	DO(data_4, 4);                                                                                       \
+	DO(data_5, 5);                                                                                       \
+	DO(data_6, 6);                                                                                       \
+	DO(data_7, 7);                                                                                       \
+	default:                                                                                             \
+		DO(data, 0)
+
 #define PUT_INTO(ring, n)                                                                                    \
 	case n:                                                                                              \
 		return output(&ring, s, kind, n, &data_woken[n], set->data_wakeup)
@@ -120,22 +138,29 @@ static __always_inline int output(void *ring, struct scratch *s, __u32 kind, __u
 __noinline int put_data(struct scratch *s, __u32 kind)
 {
 	struct settings *set = get_settings();
-	__u32 ring = 0;
 
 	if (!s || !set)
 		return 1 + LOST_RING_FULL;
-	if (set->data_rings > 1 && set->cpus_a_ring)
-		ring = bpf_get_smp_processor_id() / set->cpus_a_ring;
-	switch (ring) {
-		PUT_INTO(data_1, 1);
-		PUT_INTO(data_2, 2);
-		PUT_INTO(data_3, 3);
-		PUT_INTO(data_4, 4);
-		PUT_INTO(data_5, 5);
-		PUT_INTO(data_6, 6);
-		PUT_INTO(data_7, 7);
-	default: /* also CPUs that came online after the agent started */
-		PUT_INTO(data, 0);
+	switch (data_ring(set)) {
+		EACH_DATA_RING(PUT_INTO);
+	}
+}
+
+#define HAS_ROOM(ring, n)                                                                                    \
+	case n:                                                                                              \
+		return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) / 8 * 3
+
+/* True if this CPU's ring is not near the half beyond which budgets apply: then a sweep may go on, and otherwise it leaves
+ * the rest to the next one. More than a quarter of a pinned ring does not wait for the store for long.
+ */
+__noinline int has_room_for_sweep(void)
+{
+	struct settings *set = get_settings();
+
+	if (!set)
+		return 0;
+	switch (data_ring(set)) {
+		EACH_DATA_RING(HAS_ROOM);
 	}
 }
 

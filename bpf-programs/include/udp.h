@@ -78,21 +78,31 @@ static __always_inline void end_flow(struct flow_key *key, struct flow *flow)
 
 struct flow_sweep {
 	__u64 idle_since;
+	bool last;
+	__u32 left;
 };
 
 static long end_if_over(__attribute__((unused)) void *map, struct flow_key *key, struct flow *flow, struct flow_sweep *sweep)
 {
-	if (flow->record.last_ns < sweep->idle_since || ino_of(key->sock) != flow->ino)
+	if (flow->record.last_ns >= sweep->idle_since && ino_of(key->sock) == flow->ino)
+		return 0;
+	if (sweep->last || has_room_for_sweep())
 		end_flow(key, flow);
+	else
+		sweep->left++;
 	return 0;
 }
 
-/* Ends all flows that are idle or have lost their socket. */
+/* Ends the flows that are idle or have lost their socket, as far as there is room for their sums; returns how many are
+ * left. Many flows may end at once, as when an agent stops: their owner shall not lose their sums because of that.
+ */
 __noinline int sweep_flows(__u64 idle_since)
 {
-	struct flow_sweep sweep = {.idle_since = idle_since};
+	struct settings *set = get_settings();
+	struct flow_sweep sweep = {.idle_since = idle_since, .last = set && set->last_sweep};
 
-	return bpf_for_each_map_elem(&flows, end_if_over, &sweep, 0);
+	bpf_for_each_map_elem(&flows, end_if_over, &sweep, 0);
+	return sweep.left;
 }
 
 /* Sweeps if the last sweep was long enough ago; called after datagrams. */

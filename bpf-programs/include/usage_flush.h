@@ -50,6 +50,13 @@ static __always_inline void drop_entry(const struct usage_key *key, __u64 owner,
 	}
 }
 
+static __always_inline bool is_last_sweep(void)
+{
+	struct settings *set = get_settings();
+
+	return set && set->last_sweep;
+}
+
 /* Emits an entry's sums; -1 if the ring had no room, and the entry still has them. The key is copied, because
  * before 6.5 a global function's argument cannot be a map's key.
  */
@@ -81,7 +88,11 @@ __noinline int flush_entry(const struct usage_key *of, __u32 side, __u32 mode)
 	s->size = sizeof(*r) + r->path.len;
 	if (r->calls || r->bytes) {
 		refused = put_data(s, KIND_USAGE);
-		if (refused) {
+		if (refused && is_last_sweep()) {
+			count_seen(KIND_USAGE);
+			count_refused(s->kept.owner, KIND_USAGE, refused - 1);
+			refused = 0;
+		} else if (refused) {
 			__sync_fetch_and_add(&entry->record.calls, r->calls);
 			__sync_fetch_and_add(&entry->record.bytes, r->bytes);
 		} else {

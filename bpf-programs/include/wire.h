@@ -339,6 +339,8 @@ struct settings {
 	__u32 usage_files; /* file types that are recorded: see USAGE_PIPES */
 	__u32 end_within_ms; /* what is older may be forgotten if its end will not be seen, see shares.h */
 	__u32 usage_room; /* entries for which each of the ledger's buffers has room */
+	__u32 last_sweep; /* 1: a sum that finds no room in a ring is lost, because no later sweep will come */
+	__u32 pad;
 	/* Ranges of map `tests`, 16 bits each: the first test; the number of tests that need no path; the
 	 * number of all; the number of those on paths. Written at once, after the tests.
 	 */

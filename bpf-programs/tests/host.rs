@@ -2,13 +2,15 @@
 //! without it the tests count as ignored.
 
 use std::future::Future;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use actors::{Outbox, Phase, Supervisor, WhenFull, clock};
-use bpf_programs::{EbpfTracers, KernelSettings};
+use bpf_programs::{EbpfConfig, EbpfTracers, KernelSettings};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use model::units::{Period, Size};
 use model::{Accounts, Batch, Details, ExecId, ProcessTable, Record, SinkName, TracerName};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 const TIMES: usize = 23;
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
         trial("detached_is_silent_attached_again_is_not", detached_is_silent_attached_again_is_not),
         trial("short_lives_are_whole", short_lives_are_whole),
         trial("a_storm_balances", a_storm_balances),
+        trial("sums_without_room_at_the_end_are_counted", sums_without_room_at_the_end_are_counted),
         trial("check_finds_everything_here", check_finds_everything_here),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -52,14 +55,19 @@ struct Rig {
 
 impl Rig {
     async fn start() -> Self {
+        Self::with(EbpfConfig::default(), 64).await
+    }
+
+    /// Starts with these settings, and room for a number of batches in the collector's queue.
+    async fn with(ebpf: EbpfConfig, batches: usize) -> Self {
         let sink = SinkName::new("memory");
         let accounts = Accounts::new(std::slice::from_ref(&sink));
         let table = ProcessTable::default();
-        let (collector, batches) = Outbox::channel(64, WhenFull::Block);
-        let settings = KernelSettings { manifest: true, ..KernelSettings::default() };
+        let (collector, batches) = Outbox::channel(batches, WhenFull::Block);
+        let settings = KernelSettings { ebpf, manifest: true, ..KernelSettings::default() };
         let supervisor = Supervisor::new();
         let ebpf = bpf_programs::spawn(&supervisor, settings, &accounts, table.clone(), &collector, None);
-        let rig = Self { ebpf, accounts, table, batches, records: Vec::new(), sink };
+        let mut rig = Self { ebpf, accounts, table, batches, records: Vec::new(), sink };
         let all = |rig: &Self| rig.ebpf.tracers().iter().all(|tracer| tracer.child.state().attached);
         let deadline = clock::now() + DEADLINE;
         while !all(&rig) {
@@ -67,7 +75,7 @@ impl Rig {
             let given_up = tracers.iter().find(|tracer| tracer.child.status().phase == Phase::GivenUp);
             assert!(given_up.is_none(), "{:?}", given_up.map(|tracer| tracer.child.status()));
             assert!(clock::now() < deadline, "not attached in time");
-            clock::sleep(Duration::from_millis(5)).await;
+            rig.drain_while(clock::sleep(Duration::from_millis(5))).await;
         }
         rig
     }
@@ -234,8 +242,54 @@ fn a_storm_balances() {
     });
 }
 
+/// Nobody takes records while the host stops, so that it can't wait until there is room for the sums of flows and files.
+fn sums_without_room_at_the_end_are_counted() {
+    const FLOWS: usize = 8000;
+    const FILES: usize = 8000;
+    run(async {
+        let (folder, _) = scratch_file("first");
+        let mut ebpf = EbpfConfig::default();
+        ebpf.data_ring = Size(64 << 10);
+        ebpf.usage_interval = Period(DEADLINE);
+        let mut rig = Rig::with(ebpf, 1).await;
+        let script = "
+import resource, socket, sys
+flows, files, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for number in range(flows):
+    sender.sendto(b'x', (f'127.1.{number >> 7 & 127}.{number & 127}', 9))
+resource.setrlimit(resource.RLIMIT_NOFILE, (files + 100,) * 2)
+held = [open(f'{folder}/{number}', 'w') for number in range(files)]
+for file in held:
+    file.write('x')
+    file.flush()
+print('done', flush=True)
+sys.stdin.read()
+";
+        let mut python = tokio::process::Command::new("python3");
+        python.args(["-c", script, &FLOWS.to_string(), &FILES.to_string()]).arg(folder.path());
+        let mut python = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 runs");
+        let mut lines = BufReader::new(python.stdout.take().expect("a pipe")).lines();
+        rig.drain_while(async {
+            assert_eq!(lines.next_line().await.expect("a line").as_deref(), Some("done"))
+        })
+        .await;
+        let host = rig.ebpf.host().expect("tracers are enabled");
+        host.stop().await;
+        let rig = rig.stop().await;
+        let account = |tracer: &str| rig.accounts.of(&tracer.into()).snapshot(&rig.sink);
+        let (udp, usage) = (account("udp"), account("usage"));
+        assert!(
+            udp.seen >= 2 * FLOWS as u64 && udp.lost.ring > 0,
+            "a first datagram and a sum each: {udp:?}"
+        );
+        assert!(usage.seen >= FILES as u64 && usage.lost.ring > 0, "{usage:?}");
+        drop(python);
+    });
+}
+
 fn check_finds_everything_here() {
-    for check in bpf_programs::check(&bpf_programs::EbpfConfig::default()).tracers {
+    for check in bpf_programs::check(&EbpfConfig::default()).tracers {
         assert!(check.ok, "{check:?}");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ suite! {
     the_stop_command_ends_a_daemon: [Kernel];
     a_duration_ends_it: [Kernel];
     sums_of_datagrams_and_bytes_are_stored_up_to_an_orderly_stop: [Kernel];
+    sums_of_more_flows_than_fit_into_the_ring_are_stored_at_an_orderly_stop: [Kernel];
     what_nobody_recorded_after_a_kill_is_a_loss_row: [Kernel];
     after_kill_9_mid_storm_the_store_is_whole_and_the_next_start_goes_on: [Kernel]
 }
@@ -173,6 +174,28 @@ fn sums_of_datagrams_and_bytes_are_stored_up_to_an_orderly_stop() {
         "uses of the file"
     );
     assert_eq!(agent.store().account("udp").lost_total(), 0);
+}
+
+fn sums_of_more_flows_than_fit_into_the_ring_are_stored_at_an_orderly_stop() {
+    // About 1 MB of sums, and at a time less than a quarter of the ring of first datagrams.
+    const FLOWS: u16 = 4000;
+    const AT_A_TIME: u16 = 400;
+    let mut agent = Setup::new().set("ebpf.uids", "[0]").set("ebpf.data_ring", "\"512KiB\"").start();
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for number in 0..FLOWS {
+        let [high, low] = number.to_be_bytes();
+        // Nobody listens there, which the next call may say.
+        let _ = sender.send_to(&[7; 10], (Ipv4Addr::new(127, 1, high, low), 9));
+        if number % AT_A_TIME == AT_A_TIME - 1 {
+            agent.until_settled("udp", usize::from(number));
+        }
+    }
+    let ended = agent.stop(Signal::SIGTERM);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let of_own = format!("pid == {} && datagrams_sent == 1", std::process::id());
+    let udp = agent.store().account("udp");
+    assert_eq!(udp.lost_total(), 0, "{udp:?}");
+    assert_eq!(agent.store().query("udp", &[&of_own]).len(), usize::from(FLOWS));
 }
 
 /// Returns the `loss` rows whose cause says that nothing recorded.

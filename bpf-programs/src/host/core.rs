@@ -136,8 +136,8 @@ impl Core {
 
     /// Returns whether every record the kernel counted for the tracer has been passed on or counted as lost.
     pub(super) fn is_drained(&mut self, tracer: &'static Tracer) -> bool {
-        let flushed = self.kept || self.kernel.ledger.is_flushed(tracer.kind);
-        flushed
+        let swept = self.kept || self.kernel.is_swept(tracer.kind);
+        swept
             && self.demux.channel(tracer).is_none_or(|channel| channel.is_drained() && !channel.is_blocked())
     }
 
@@ -163,8 +163,8 @@ impl Core {
 
     /// Returns whether nothing is left to read or to pass on.
     pub(super) fn is_done(&self) -> bool {
-        let flushed = self.kept || self.kernel.ledger.is_off();
-        flushed
+        let swept = self.kept || self.kernel.is_all_swept();
+        swept
             && self
                 .demux
                 .channels()
@@ -177,6 +177,10 @@ impl Core {
             self.demux.channels_mut().for_each(|channel| channel.outbox = None);
             return;
         }
+        if !self.kernel.is_all_swept() {
+            self.kernel.sweep_last();
+            self.update_accounts();
+        }
         let tracers: Vec<_> = self.demux.channels().map(|channel| channel.tracer()).collect();
         tracers.into_iter().for_each(|tracer| self.forget(tracer));
     }
@@ -185,7 +189,7 @@ impl Core {
     pub(super) fn poll(&mut self) -> PollResult {
         let Self { kernel, demux, accounts, kept, .. } = self;
         if !*kept {
-            kernel.ledger.tend(kernel.hooks.as_mut(), &mut kernel.settings, kernel.counters.as_ref());
+            kernel.sweep();
         }
         demux.channels_mut().for_each(TracerChannel::offer);
         demux.store_is_down = accounts.is_store_down();

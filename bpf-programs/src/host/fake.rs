@@ -52,6 +52,7 @@ pub(super) fn kernel(fake: &Fake) -> Kernel {
         rules: Box::new(fake.clone()),
         splits: Vec::new(),
         ledger: Ledger::new(u64::MAX),
+        has_flows: false,
         pin_info,
         lacks: Vec::new(),
     }

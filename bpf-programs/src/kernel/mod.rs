@@ -27,7 +27,7 @@ pub(crate) use settings::LiveSettings;
 
 use crate::catalog::PROCESSES;
 use crate::errors::AttachError;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, sweep_once};
 use crate::lowered::Lowered;
 use crate::programs::Tracer;
 use crate::tracers::udp;
@@ -45,6 +45,8 @@ pub(crate) struct Kernel {
     /// How the rules in force split each filter between kernel and collector.
     pub(crate) splits: Vec<Split>,
     pub(crate) ledger: Ledger,
+    /// The tracer of UDP datagrams was detached, and sums of its flows wait for room in a ring.
+    pub(crate) has_flows: bool,
     pub(crate) pin_info: PinInfo,
     /// Parts of the process table that are missing for lack of a hook, each with the cause.
     pub(crate) lacks: Vec<String>,
@@ -58,6 +60,7 @@ impl Kernel {
             Ok(_) => {
                 self.settings.change(|settings| settings.enable(tracer.kind, true));
                 self.ledger.set_attached(tracer.kind, true, clock::boot_ns());
+                self.has_flows &= tracer.kind != Kind::Udp;
             }
             Err(_) => self.detach(tracer),
         }
@@ -75,7 +78,7 @@ impl Kernel {
         }
     }
 
-    /// Detaches everything. Records in the rings stay there.
+    /// Detaches everything. Records in the rings stay there; sums become records in the next sweeps.
     pub(crate) fn close(&mut self) {
         let had_flows = self.settings.is_enabled(Kind::Udp);
         self.settings.change(|settings| settings.enabled = 0);
@@ -86,16 +89,43 @@ impl Kernel {
         }
     }
 
-    /// Makes the sums of all UDP flows into records, because no program adds to them any more.
+    /// Has the next sweeps make the sums of all UDP flows into records, because no program adds to them any more.
     fn end_flows(&mut self) {
         // Programs that began before they were detached may still be adding. If the kernel does not say when they have
         // ended, they have had the time it took to ask.
         if let Err(cause) = wire::wait_for_programs() {
             tracing::debug!(%cause, "waiting for programs failed");
         }
-        if let Err(cause) = self.hooks.iterate(&udp::SWEEP) {
-            tracing::error!(%cause, "ending UDP flows failed: their sums are missing");
+        self.has_flows = true;
+    }
+
+    /// Makes sums into records, as far as they are due and there is room in the rings.
+    pub(crate) fn sweep(&mut self) {
+        self.ledger.tend(self.hooks.as_mut(), &mut self.settings, self.counters.as_ref());
+        if self.has_flows {
+            let left = sweep_once(self.hooks.as_mut(), &udp::SWEEP).map(|sweep| sweep.left);
+            self.has_flows = left.unwrap_or_else(|cause| {
+                tracing::error!(%cause, "ending UDP flows failed: their sums are missing");
+                0
+            }) > 0;
         }
+    }
+
+    /// Returns whether no sums wait that will become records of this kind.
+    pub(crate) fn is_swept(&self, kind: Kind) -> bool {
+        (kind != Kind::Usage || self.ledger.is_off()) && (kind != Kind::Udp || !self.has_flows)
+    }
+
+    /// Returns whether no sums wait.
+    pub(crate) fn is_all_swept(&self) -> bool {
+        self.ledger.is_off() && !self.has_flows
+    }
+
+    /// Sweeps a last time, because the agent can't wait any longer: sums that find no room now are counted as lost.
+    pub(crate) fn sweep_last(&mut self) {
+        self.settings.change(|settings| settings.last_sweep = 1);
+        self.sweep();
+        self.ledger.sweep_last(self.hooks.as_mut(), &mut self.settings);
     }
 
     /// Replaces the rules by which the kernel drops records.

@@ -35,6 +35,8 @@ use model::BootNs;
 use crate::programs::{Hook, Program};
 use crate::wire::{self, Sweep};
 
+pub(crate) use sweep::sweep_once;
+
 /// The program that flushes the buffer that programs don't write to.
 pub(crate) const SWEEP: Program = Program { name: "usage_sweep", hook: Hook::TaskIterator, without: None };
 

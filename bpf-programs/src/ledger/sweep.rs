@@ -5,9 +5,10 @@ use std::io;
 use actors::clock;
 use model::BootNs;
 
-use super::{Ledger, SWEEP, Step};
+use super::{Ledger, Phase, SWEEP, Step};
 use crate::errors::AttachError;
 use crate::kernel::{Counters, Hooks, LiveSettings};
+use crate::programs::Program;
 use crate::wire::{COUNT_USAGE_FULL, Kind, Sweep};
 
 /// Runs of the flush program per step, each of up to 4,096 entries (`SWEEP_LIMIT` in src/ledger/probe.bpf.c).
@@ -21,11 +22,6 @@ impl Ledger {
             (Kind::Usage, false) => self.end(),
             _ => {}
         }
-    }
-
-    /// Returns whether no more records of this kind will come out of the ledger.
-    pub(crate) fn is_flushed(&self, kind: Kind) -> bool {
-        kind != Kind::Usage || self.is_off()
     }
 
     /// Takes the next step of the schedule.
@@ -49,7 +45,7 @@ impl Ledger {
 
     fn sweep_all(&mut self, hooks: &mut dyn Hooks) {
         for _ in 0..SWEEPS {
-            let sweep = sweep_once(hooks).unwrap_or_else(|cause| {
+            let sweep = sweep_once(hooks, &SWEEP).unwrap_or_else(|cause| {
                 tracing::error!(%cause, "flushing the usage ledger failed; retrying");
                 Sweep { flushed: 0, left: 0, side: 0, pad: 0 }
             });
@@ -59,6 +55,18 @@ impl Ledger {
                 return;
             }
         }
+    }
+
+    /// Empties both buffers at once and shuts down the schedule; with `last_sweep` in the settings nothing stays.
+    pub(crate) fn sweep_last(&mut self, hooks: &mut dyn Hooks, settings: &mut LiveSettings) {
+        if self.is_off() {
+            return;
+        }
+        for side in [0, 1] {
+            settings.change(|settings| settings.usage_side = side);
+            while sweep_once(hooks, &SWEEP).is_ok_and(|sweep| sweep.left > 0 && sweep.flushed > 0) {}
+        }
+        self.phase = Phase::Off;
     }
 
     fn warn_if_full(&mut self, counters: &dyn Counters) {
@@ -74,7 +82,11 @@ impl Ledger {
     }
 }
 
-fn sweep_once(hooks: &mut dyn Hooks) -> Result<Sweep, AttachError> {
-    let bytes = hooks.iterate(&SWEEP)?;
+/// Runs a program that makes sums into records.
+///
+/// # Errors
+/// Fails if the program can't be run, or its result is too short.
+pub(crate) fn sweep_once(hooks: &mut dyn Hooks, program: &'static Program) -> Result<Sweep, AttachError> {
+    let bytes = hooks.iterate(program)?;
     Sweep::parse(&bytes).map_err(|cause| AttachError::Iterate { source: io::Error::other(cause) })
 }

@@ -170,6 +170,7 @@ impl Loaded {
             rules: Box::new(self.rules),
             splits: Vec::new(),
             ledger: self.ledger,
+            has_flows: false,
             pin_info: self.pin_info,
         }
     }

@@ -55,6 +55,9 @@ wire_structs! {
         end_within_ms: u32,
         /// Number of entries for which each of the ledger's buffers has room.
         usage_room: u32,
+        /// 1: a sum that finds no room in a ring is lost, because no later sweep will come.
+        last_sweep: u32,
+        pad: u32,
         /// The rules in force, four numbers of 16 bits: index of their first test in map `tests`, number of tests that need
         /// no path, number of all tests, number of tests on paths.
         rules: u64,

@@ -33,6 +33,8 @@ impl Default for Settings {
             flow_idle_ms: 15_000,
             end_within_ms: 60_000,
             usage_room: 16_384,
+            last_sweep: 0,
+            pad: 0,
             rules: 0,
             trees: 0,
         }

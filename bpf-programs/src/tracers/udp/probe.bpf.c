@@ -131,11 +131,11 @@ SYSCALL_EXIT(udp_exit)
 SEC("iter/task")
 int udp_sweep(struct bpf_iter__task *ctx)
 {
-	__u32 done = 1;
+	struct sweep sweep = {};
 
 	if (ctx->meta->seq_num)
 		return 0;
-	sweep_flows(~0ULL);
-	bpf_seq_write(ctx->meta->seq, &done, sizeof(done));
+	sweep.left = sweep_flows(~0ULL);
+	bpf_seq_write(ctx->meta->seq, &sweep, sizeof(sweep));
 	return 0;
 }
