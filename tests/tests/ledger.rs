@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use tests::workload::{generate, generator};
 use tests::{Agent, Scratch, Setup, Store, suite, until};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 suite! {
     threads: 1;
