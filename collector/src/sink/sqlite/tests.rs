@@ -5,11 +5,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{AccountSnapshot, BootClock, Details, Lost, Moment, Record, Routed, WallTime};
+use model::{AccountSnapshot, BootClock, Details, Lost, Moment, Record, Remembered, Routed, WallTime};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{Run, Sqlite, Synchronous};
+use super::{Run, Sqlite, Synchronous, positions};
 use crate::sink::{Sink, TracerAccount, Trouble};
 
 fn sink(path: &Path) -> Sqlite {
@@ -31,6 +31,16 @@ fn texts(path: &Path, sql: &str) -> Vec<String> {
     let mut statement = connection.prepare(sql).unwrap();
     let rows = statement.query_map((), |row| row.get(0)).unwrap();
     rows.map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_file_without_tables_has_no_positions() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("db");
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(positions::remembered(&path).unwrap(), Remembered::default());
+    sink(&path).check().unwrap();
+    assert_eq!(positions::remembered(&path).unwrap().store, "r1");
 }
 
 #[test]
