@@ -9,6 +9,7 @@
 #define DNS_PORT 53
 #define DNS_LIMIT 4096 /* bytes kept of a datagram: the most that servers answer */
 #define VECTORS 8
+#define ENDED_ANYWAY 1024
 
 /* Time of the last sweep for ended flows. */
 __u64 flows_swept_ns;
@@ -78,29 +79,42 @@ static __always_inline void end_flow(struct flow_key *key, struct flow *flow)
 
 struct flow_sweep {
 	__u64 idle_since;
-	bool last;
 	__u32 left;
 };
+
+/* Flows that may still end in this sweep although there is no room for their sums. Not in `struct flow_sweep`, because the
+ * verifier would follow each of its values.
+ */
+__u64 may_end_anyway;
 
 static long end_if_over(__attribute__((unused)) void *map, struct flow_key *key, struct flow *flow, struct flow_sweep *sweep)
 {
 	if (flow->record.last_ns >= sweep->idle_since && ino_of(key->sock) == flow->ino)
 		return 0;
-	if (sweep->last || has_room_for_sweep())
-		end_flow(key, flow);
-	else
-		sweep->left++;
+	if (!has_room_for_sweep()) {
+		if (!may_end_anyway) {
+			sweep->left++;
+			return 0;
+		}
+		may_end_anyway--;
+	}
+	end_flow(key, flow);
 	return 0;
 }
 
 /* Ends the flows that are idle or have lost their socket, as far as there is room for their sums; returns how many are
- * left. Many flows may end at once, as when an agent stops: their owner shall not lose their sums because of that.
+ * left. Many flows may end at once, as when an agent stops: their owner shall not lose their sums because of that. While
+ * programs run, a part of them ends without room, too: otherwise a flood that fills the ring would hold back the ends of all
+ * flows. Budgets then decide whose sums are lost.
  */
 __noinline int sweep_flows(__u64 idle_since)
 {
 	struct settings *set = get_settings();
-	struct flow_sweep sweep = {.idle_since = idle_since, .last = set && set->last_sweep};
+	struct flow_sweep sweep = {.idle_since = idle_since};
 
+	may_end_anyway = idle_since == ~0ULL ? 0 : ENDED_ANYWAY;
+	if (set && set->last_sweep)
+		may_end_anyway = FLOWS;
 	bpf_for_each_map_elem(&flows, end_if_over, &sweep, 0);
 	return sweep.left;
 }

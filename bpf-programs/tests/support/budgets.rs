@@ -8,10 +8,12 @@ use anyhow::{Context as _, ensure};
 use bpf_programs::testing::{Header, Kind, LossCause, wait_for_programs};
 
 use crate::Test;
-use crate::support::{ENTRIES, Kernel};
+use crate::connections::reported_of;
+use crate::support::{ENTRIES, Kernel, tier};
 
 pub const TESTS: &[Test] = &[
     ("a_flood_of_opens_leaves_room_for_a_quiet_user", flood),
+    ("a_flood_does_not_hold_back_the_ends_of_flows", ends_of_flows),
     ("all_ids_of_a_user_namespace_have_one_owner", namespace),
     ("records_of_root_belong_to_its_cgroup", root),
 ];
@@ -80,6 +82,41 @@ fn flood() -> anyhow::Result<()> {
         let kept = kept(&kernel, flooder);
         ensure!(kept > 0 && kept < MANY, "{kept} of {flooder}, {count:?}");
     }
+    Ok(())
+}
+
+/// While nothing reads the ring and a flood has filled the part of it that is for everybody, a quiet user's flows end.
+fn ends_of_flows() -> anyhow::Result<()> {
+    const FLOWS: usize = 3;
+    let script = "
+import socket
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for part in ('127.1.0', '127.2.0'):
+    for number in range(3):
+        sender.sendto(b'x', (f'{part}.{number}', 9))
+    print('sent', flush=True)
+    input()
+";
+    let mut kernel =
+        Kernel::start_on(tier(), 2 << 20, ENTRIES, |kind| matches!(kind, Kind::Open | Kind::Udp))?;
+    kernel.set(|settings| {
+        (settings.uids[0], settings.uids[1], settings.uid_count) = (FLOODERS[0], QUIET, 2);
+        settings.enabled = 1 << Kind::Open as u32 | 1 << Kind::Udp as u32;
+        settings.flow_idle_ms = u32::MAX;
+    })?;
+    let mut quiet = python(QUIET, script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(quiet.stdout.take().context("no output")?).lines();
+    lines.next().context("no line")??;
+    ensure!(python(FLOODERS[0], &opens(6000)).status()?.success(), "the flood failed");
+    kernel.set(|settings| settings.flow_idle_ms = 1)?;
+    let mut input = quiet.stdin.take().context("no input")?;
+    input.write_all(b"\n")?;
+    lines.next().context("no line")??;
+    input.write_all(b"\n")?;
+    ensure!(quiet.wait()?.success(), "the quiet user failed");
+    let sockets = reported_of(&mut kernel, quiet.id(), Kind::Udp)?;
+    let ended = sockets.iter().filter(|socket| socket.traffic.is_some()).count();
+    ensure!(ended >= FLOWS, "{ended} flows ended: {sockets:?}");
     Ok(())
 }
 

@@ -33,9 +33,14 @@ pub const TESTS: &[Test] = &[
 
 /// Returns the records of this process by the tracer of that kind.
 pub fn reported(kernel: &mut Kernel, kind: Kind) -> anyhow::Result<Vec<Socket>> {
+    reported_of(kernel, std::process::id(), kind)
+}
+
+/// Returns the records of a process by the tracer of that kind.
+pub fn reported_of(kernel: &mut Kernel, pid: u32, kind: Kind) -> anyhow::Result<Vec<Socket>> {
     kernel.drain();
     let mut found = Vec::new();
-    for bytes in kernel.of(std::process::id(), kind) {
+    for bytes in kernel.of(pid, kind) {
         match decode(kind, &bytes)?.details {
             Details::Socket(socket) => found.push(*socket),
             other => anyhow::bail!("{other:?}"),
