@@ -9,7 +9,7 @@
 #define DNS_PORT 53
 #define DNS_LIMIT 4096 /* bytes kept of a datagram: the most that servers answer */
 #define VECTORS 8
-#define ENDED_ANYWAY 1024
+#define ENDED_ANYWAY 1024 /* flows that end in a sweep although there is no room for their sums */
 
 /* Time of the last sweep for ended flows. */
 __u64 flows_swept_ns;
@@ -83,7 +83,7 @@ struct flow_sweep {
 };
 
 /* Flows that may still end in this sweep although there is no room for their sums. Not in `struct flow_sweep`, because the
- * verifier would follow each of its values.
+ * verifier would follow each of its values. CPUs may race here: at worst this sweep ends more of them.
  */
 __u64 may_end_anyway;
 

@@ -283,11 +283,11 @@ struct usage_key {
 	__u32 direction;
 };
 
-/* The result of a sweep of the ledger; written to the reader of the iterator. */
+/* The result of a sweep of the ledger or of UDP flows; written to the reader of the iterator. */
 struct sweep {
-	__u32 flushed;
-	__u32 left; /* entries remain */
-	__u32 side;
+	__u32 flushed; /* only of the ledger */
+	__u32 left;    /* entries or flows remain */
+	__u32 side;    /* only of the ledger */
 	__u32 pad;
 };
 

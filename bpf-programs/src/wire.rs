@@ -350,13 +350,13 @@ wire_structs! {
         direction: u32,
     }
 
-    /// Result of the program that flushes the usage ledger.
+    /// Result of a program that makes sums of the usage ledger or of UDP flows into records.
     pub Sweep {
-        /// Number of entries flushed.
+        /// Number of the ledger's entries that were flushed; 0 for flows.
         flushed: u32,
-        /// Not 0 if entries remain.
+        /// Not 0 if entries or flows remain.
         left: u32,
-        /// Number of the buffer that was flushed.
+        /// Number of the ledger's buffer that was flushed; 0 for flows.
         side: u32,
         pad: u32,
     }
@@ -411,7 +411,7 @@ fn read<T: Plain>(bytes: &[u8]) -> Result<T, WireError> {
 }
 
 impl Sweep {
-    /// Parses the output of the flush program.
+    /// Parses the output of such a program.
     ///
     /// # Errors
     /// Fails if the output is too short.

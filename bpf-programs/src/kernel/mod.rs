@@ -118,7 +118,7 @@ impl Kernel {
 
     /// Returns whether no sums wait.
     pub(crate) fn is_all_swept(&self) -> bool {
-        self.ledger.is_off() && !self.has_flows
+        self.is_swept(Kind::Usage) && self.is_swept(Kind::Udp)
     }
 
     /// Sweeps a last time, because the agent can't wait any longer: sums that find no room now are counted as lost.

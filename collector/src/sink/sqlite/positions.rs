@@ -96,7 +96,7 @@ pub(super) fn remembered(path: &Path) -> Result<Remembered, SinkError> {
 }
 
 fn read(connection: &Connection) -> rusqlite::Result<Remembered> {
-    // Of a new file that another program held when the sink wanted to make its tables.
+    // A new file has no tables yet if another program held it when the sink wanted to make them.
     let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN
                   ('duetector_actors_store', 'duetector_actors_position', 'duetector_actors_run')";
     if connection.query_row(tables, [], |row| row.get::<_, u8>(0))? < 3 {
