@@ -3,6 +3,7 @@
 #ifndef DUETECTOR_URING_USAGE_H
 #define DUETECTOR_URING_USAGE_H
 
+#include "received.h"
 #include "uring_sock.h"
 #include "usage.h"
 
@@ -60,10 +61,20 @@ static __always_inline __u64 spliced_from(__u64 req, struct task_struct *owner)
 static __always_inline void complete_use(__u64 req, __u8 op, __s32 res)
 {
 	struct task_struct *owner = owner_of_completion(req);
+	__u32 flags = 0, room = 0;
 	__u64 file = 0;
 
 	if (!owner || res < 0)
 		return;
+	if (BIT(op) & (BIT(OP_RECV) | BIT(OP_RECVMSG))) {
+		ASKED(flags, req, struct io_sr_msg, msg_flags);
+		if (flags & TAKES_NOTHING)
+			return;
+		/* Of a message, the buffers are not known any more. */
+		ASKED(room, req, struct io_sr_msg, len);
+		if (op == OP_RECV && flags & MSG_TRUNC && (__u32)res > room)
+			res = room;
+	}
 	READ(&file, req, struct io_kiocb, file);
 	usage_add(owner, file, BIT(op) & READING_OPS ? USAGE_READ : USAGE_WRITTEN, res, VIA_IO_URING);
 	if (BIT(op) & COPYING_OPS)

@@ -392,6 +392,12 @@ USES = {
     ],
     "send": [dict(op=26, fd=4, addr=BUF, len=33), dict(op=27, fd=5, addr=BUF, len=100)],
     "sendmsg": [dict(op=9, fd=4, addr=MSGIN, len=1), dict(op=10, fd=5, addr=MSGIN, len=1)],
+    "peek": [
+        dict(op=26, fd=4, addr=BUF, len=33),
+        dict(op=27, fd=5, addr=BUF, len=100, rw=2),
+        dict(op=10, fd=5, addr=MSGIN, len=1, rw=2),
+        dict(op=27, fd=5, addr=BUF, len=100),
+    ],
     "nothing": [dict(op=22, fd=0, off=1000, addr=BUF, len=100)],
     "bad": [dict(op=22, fd=None, addr=BUF, len=100), dict(op=23, fd=None, addr=BUF, len=100)],
 }
@@ -442,13 +448,14 @@ def uses(name, mode):
         sys.exit("io_uring_register of a buffer")
     for _ in range(TIMES):
         for use in USES[name]:
-            use, source, rw = dict(use), use.get("source"), 0
+            use, source = dict(use), use.get("source")
+            use.setdefault("rw", 0)
             index = use["fd"]
             use["fd"] = 999 if index is None else index if mode == "fixed" else files[index]
             if source is not None:
                 del use["source"]
-                use["index"], rw = (source, 1 << 31) if mode == "fixed" else (files[source], 0)
-            [result] = ring.run(sqe(**use, rw=rw, flags={"async": ASYNC, "fixed": FIXED}.get(mode, 0)))
+                use["index"], use["rw"] = (source, 1 << 31) if mode == "fixed" else (files[source], 0)
+            [result] = ring.run(sqe(**use, flags={"async": ASYNC, "fixed": FIXED}.get(mode, 0)))
             if (result < 0) != (index is None):
                 sys.exit(f"{name}: {result}")
 

@@ -75,6 +75,7 @@ const USES: &[Use] = &[
     ("splice", &[("held", 'r', 50), ("other", 'w', 50), ("pipe", 'r', 50), ("pipe", 'w', 50)]),
     ("send", &[("socket", 'r', 33), ("socket", 'w', 33)]),
     ("sendmsg", &[("socket", 'r', 12), ("socket", 'w', 12)]),
+    ("peek", &[("socket", 'r', 33), ("socket", 'w', 33)]),
     ("nothing", &[("held", 'r', 0)]),
     ("bad", &[]),
 ];

@@ -126,6 +126,22 @@ const CASES: &[Case] = &[
                  $m = (message() . pack('Q', 0)) x 3; call(RECVMMSG, $b, $m, 3, 0, 0)",
         &[("socket", 'r', 36, "recvmmsg"), ("socket", 'w', 36, "sendmmsg")],
     ),
+    (
+        "peek",
+        "call(SENDTO, $a, $buf, 33, 0, 0, 0); call(RECVFROM, $b, $buf, 100, 2, 0, 0); call(RECVMSG, $b, message(), 2);
+                 $m = message() . pack('Q', 0); call(RECVMMSG, $b, $m, 1, 2, 0); call(RECVFROM, $b, $buf, 100, 0, 0, 0)",
+        &[("socket", 'r', 33, "recvfrom"), ("socket", 'w', 33, "sendto")],
+    ),
+    (
+        "longer_than_the_buffer",
+        "call(SENDTO, $a, $buf, 33, 0, 0, 0); die unless call(RECVFROM, $b, $buf, 10, 0x20, 0, 0) == 33",
+        &[("socket", 'r', 10, "recvfrom"), ("socket", 'w', 33, "sendto")],
+    ),
+    (
+        "longer_than_the_buffers",
+        "call(SENDTO, $a, $buf, 33, 0, 0, 0); die unless call(RECVMSG, $b, message(), 0x20) == 33",
+        &[("socket", 'r', 12, "recvmsg"), ("socket", 'w', 33, "sendto")],
+    ),
     ("aio_read", "aio(0)", &[("held", 'r', 10, "aio")]),
     ("aio_write", "aio(1)", &[("held", 'w', 10, "aio")]),
     ("mmap", "$m = call(MMAP, 0, 300, 1, 2, $f, 4096); call(MUNMAP, $m, 300)", &[("held", 'm', 300, "mmap")]),

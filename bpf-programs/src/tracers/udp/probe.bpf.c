@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* UDP datagrams that are sent and received, by any call; for the tracers udp and dns. */
 #include "message.h"
+#include "received.h"
 
 #define EINTR 4
 #define RESTARTS 512 /* and the three codes after it: the call is restarted */
-#define MSG_PEEK 2
-#define MSG_ERRQUEUE 0x2000
 
 /* The position of each argument of a call on datagrams, counted from 1; 0: the call has none. */
 struct datagram_call {
@@ -114,7 +113,7 @@ SYSCALL_EXIT(udp_exit)
 
 	if (!sock || is_no_result(call->ret))
 		return;
-	if (args.received && nth(call, args.flags) & (MSG_PEEK | MSG_ERRQUEUE))
+	if (args.received && nth(call, args.flags) & TAKES_NOTHING)
 		return;
 	kinds = datagram_kinds(task);
 	if (!kinds)

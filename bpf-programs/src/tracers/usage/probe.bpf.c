@@ -3,6 +3,7 @@
  * nothing and is not counted; one that returned 0 is.
  */
 #include "aio.h"
+#include "received.h"
 
 #define FMODE_WRITE 2
 #define READERS                                                                                              \
@@ -70,6 +71,8 @@ LEDGER_EXIT(usage_io)
 		READ(&mode, use.file, struct file, f_mode);
 		use.direction = mode & FMODE_WRITE ? USAGE_WRITTEN : USAGE_READ;
 	}
+	if (use.via & (VIA_RECVFROM | VIA_RECVMSG) && !received(&use, call))
+		return;
 	count_use(task, &use);
 }
 
@@ -102,6 +105,8 @@ LEDGER_EXIT(usage_messages)
 	use_arg(&use, task, call, 0);
 	use.via = via_of(call->nr);
 	use.direction = use.via & READERS ? USAGE_READ : USAGE_WRITTEN;
+	if (use.via == VIA_RECVMMSG && call_arg(call, 3) & TAKES_NOTHING)
+		return;
 	for (__u32 i = 0; i < MESSAGES && i < call->ret; i += STRIDE)
 		use.bytes += bytes_of_messages(lengths + i * size, size, call->ret - i);
 	count_use(task, &use);
