@@ -144,7 +144,7 @@ struct exec_record {
 struct clone_record {
 	struct header header;
 	__u64 flags;
-	__u64 child_start_ns; /* start_boottime of the child task */
+	__u64 child_start_ns; /* start_boottime of the child, or of the process whose thread it is */
 	__u64 child_cgroup_id;
 	__u32 child_pid;
 	__u32 child_tid;

@@ -112,7 +112,7 @@ pub struct Clone {
     pub child_pid: u32,
     /// Thread id of the child.
     pub child_tid: u32,
-    /// When the child started, nanoseconds since boot.
+    /// When the child started, or the process that got a thread; nanoseconds since boot.
     pub child_start_ns: u64,
     /// `CLONE_*` bits, where the kernel reports them.
     pub flags: Option<u64>,

@@ -247,6 +247,7 @@ fn clones() -> anyhow::Result<()> {
         ensure!(flag == clone.thread, "{clone:?}");
         if clone.thread {
             ensure!(clone.child_pid == own() && clone.child_tid != own(), "{clone:?}");
+            ensure!(clone.child_start_ns == Header::parse(&bytes)?.start_ns, "{clone:?}");
             threads += 1;
         } else {
             ensure!(clone.child_pid == clone.child_tid, "{clone:?}");
