@@ -64,6 +64,14 @@ pub(crate) fn file_path(raw: RawText<'_>, file: &FileId) -> Path {
     Path { bytes, incomplete: false }
 }
 
+/// Returns a requested path, made absolute from `base`; nothing if it could not be read, as that of `open(NULL)`.
+pub(crate) fn asked(base: RawText<'_>, asked: RawText<'_>) -> Path {
+    if asked.is(TEXT_UNREADABLE) {
+        return Path { bytes: Vec::new(), incomplete: true };
+    }
+    join(base, asked.bytes)
+}
+
 /// Returns a requested path, made absolute from `base`. Only `.`, `..` and double slashes are resolved: the targets of
 /// symbolic links are unknown for a call that names files without opening them.
 pub(crate) fn join(base: RawText<'_>, asked: &[u8]) -> Path {

@@ -65,8 +65,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let call = CALLS.iter().find(|call| call.call.number == Some(raw.call));
     let call = call.ok_or(WireError::Call(raw.call))?;
     let known = raw.file.known != 0;
-    let first = if known { text::file_path(base, &raw.file) } else { text::join(base, asked.bytes) };
-    let second = (!call.other.0.is_empty()).then(|| text::join(base2, asked2.bytes));
+    let first = if known { text::file_path(base, &raw.file) } else { text::asked(base, asked) };
+    let second = (!call.other.0.is_empty()).then(|| text::asked(base2, asked2));
     let incomplete =
         |path: &text::Path, asked: RawText<'_>| path.incomplete || asked.is(TEXT_CUT | TEXT_UNREADABLE);
     let path_incomplete = (if known { first.incomplete } else { incomplete(&first, asked) })

@@ -61,7 +61,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, texts) = parse(bytes)?;
     let (asked, cwd) = (texts.asked, text::path(texts.cwd));
     let known = raw.file.known != 0;
-    let exe = if known || raw.ret >= 0 { text::path(texts.exe) } else { text::join(texts.exe, asked.bytes) };
+    let exe = if known || raw.ret >= 0 { text::path(texts.exe) } else { text::asked(texts.exe, asked) };
     let asked_is_whole = known || raw.ret >= 0 || !asked.is(TEXT_CUT | TEXT_UNREADABLE);
     Ok(Record {
         at: Moment::Boot(raw.header.at()),

@@ -41,7 +41,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let has_file = file.known != 0;
     let by_handle = asked.is(TEXT_HANDLE);
     let name = if by_handle { &[] } else { asked.bytes };
-    let whole = if has_file { text::file_path(path, &file) } else { text::join(path, name) };
+    let whole = match (has_file, by_handle) {
+        (true, _) => text::file_path(path, &file),
+        (false, true) => text::join(path, name),
+        (false, false) => text::asked(path, asked),
+    };
     Ok(Record {
         at: Moment::Boot(raw.header.at()),
         identity: Some(raw.header.identity()),
