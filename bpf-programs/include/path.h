@@ -58,6 +58,14 @@ static __always_inline long read_mount(struct mount_part *part, __u64 mnt)
 	       READ(&part->root, mnt, struct vfsmount, mnt_root);
 }
 
+/* `mnt` is the vfsmount inside the mount; a read that fails leaves it mounted. */
+static __always_inline bool is_mounted(__u64 mnt)
+{
+	__u64 namespace = 0;
+
+	return READ(&namespace, mnt - OFFSET(struct mount, mnt), struct mount, mnt_ns) || namespace;
+}
+
 /* Appends a name and a NUL; never at 0, because a header comes first. Most names are short, and already read.
  */
 static __always_inline void put_name(struct scratch *s, struct dentry_part *part, __u64 dentry)
@@ -92,8 +100,9 @@ __noinline int walk_step(struct scratch *s)
 	if (walk->dentry == walk->mount.root) {
 		__u64 parent = walk->mount.parent + OFFSET(struct mount, mnt);
 
+		/* An unmounted tree that is still in use (MNT_DETACH) belongs to no namespace: its root has no path. */
 		if (parent == walk->mnt)
-			return TEXT_PATH | TEXT_OUTSIDE;
+			return TEXT_PATH | (is_mounted(parent) ? TEXT_OUTSIDE : TEXT_INCOMPLETE);
 		walk->dentry = walk->mount.mountpoint;
 		walk->mnt = parent;
 		return read_mount(&walk->mount, parent) ? TEXT_PATH | TEXT_INCOMPLETE : 0;

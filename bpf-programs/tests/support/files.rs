@@ -25,6 +25,7 @@ pub const TESTS: &[Test] = &[
     ("open_hostile_names", hostile),
     ("open_long_paths", long),
     ("open_through_a_mount_and_a_symlink", mounted),
+    ("open_in_an_unmounted_tree", unmounted),
     ("open_all_four_calls", four_calls),
     ("open_without_a_folder", detached),
     ("open_by_handle", by_handle),
@@ -197,6 +198,29 @@ fn mounted() -> anyhow::Result<()> {
     drop(opened);
     umount2(&at, MntFlags::MNT_DETACH)?;
     checked
+}
+
+/// A tree that is unmounted while it is in use has no path any more.
+fn unmounted() -> anyhow::Result<()> {
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+    let folder = tempfile::tempdir()?;
+    let at = folder.path().join("at");
+    fs::create_dir(&at)?;
+    let mut kernel = Kernel::start()?;
+    mount(Some("tree"), &at, Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
+    fs::create_dir(at.join("deep"))?;
+    let deep = File::open(at.join("deep"))?;
+    nix::fcntl::openat(&deep, "mounted", OFlag::O_CREAT, Mode::S_IRUSR)?;
+    umount2(&at, MntFlags::MNT_DETACH)?;
+    nix::fcntl::openat(&deep, "unmounted", OFlag::O_CREAT, Mode::S_IRUSR)?;
+    let open = only(&mut kernel, b"mounted")?;
+    ensure!(
+        (open.path.as_bytes(), open.path_incomplete)
+            == (at.join("deep/mounted").as_os_str().as_bytes(), false)
+    );
+    let open = only(&mut kernel, b"unmounted")?;
+    ensure!((open.path.as_bytes(), open.path_incomplete) == (&b"deep/unmounted"[..], true), "{open:?}");
+    Ok(())
 }
 
 fn four_calls() -> anyhow::Result<()> {
