@@ -85,6 +85,12 @@ fn fields_of_extended_are_compared_by_their_type() {
     assert_eq!(pids_where(&["errno=ENOENT"]), ["3"]);
     assert_eq!(pids_where(&["thread=true"]), ["1"]);
     assert_eq!(pids_where(&["argv=[\"a\" ,\"b\"]"]), ["3"]);
+    // One of a list, or text that is no JSON.
+    assert_eq!(pids_where(&["argv=a"]), ["3"]);
+    assert_eq!(pids_where(&["argv=b"]), ["3"]);
+    assert_eq!(pids_where(&["argv=a b"]), [""; 0]);
+    assert_eq!(pids_where(&["extended.deep=no json"]), [""; 0]);
+    assert_eq!(pids_where(&["extended.deep={\"er\": 1.5}"]), ["1"]);
     assert_eq!(pids_where(&["extended.deep.er=1.50"]), ["1"]);
     assert_eq!(pids_where(&["extended.dev=null"]), ["4"]);
     assert_eq!(pids_where(&["extended.nosuch=null"]), ["1", "2", "3", "4"]);

@@ -23,7 +23,8 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// Returns the condition that `column` equals `value`: as a number if the column or field holds one, else as text.
+    /// Returns the condition that `column` equals `value`: as a number if the column or field holds one, else as text. A field
+    /// that holds a list has to contain the value.
     pub fn equal(column: &str, value: &str) -> Self {
         Self { column: column.to_owned(), value: Some(value.to_owned()) }
     }

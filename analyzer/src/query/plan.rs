@@ -60,7 +60,8 @@ enum Test {
     Equal(Value),
     NotBefore(String),
     NotAfter(String),
-    /// Equality of a field: text with the text, a number with the number, lists and objects with their JSON.
+    /// Equality of a field: text with the text, a number with the number, objects with their JSON; a list equals its JSON,
+    /// or contains the value.
     Field(String),
 }
 
@@ -195,17 +196,23 @@ fn compare(table: &Table, target: &Target, test: &Test, sql: &mut Sql) -> String
             let kind = sql.field_type(table, target);
             let text = sql.bind(expected.clone());
             let mut cases = format!("WHEN 'text' THEN {value} = {text}");
+            let mut is_item = format!("item.value = {text}");
             if let Some(number) = number(expected) {
                 let number = sql.bind(number);
+                is_item.push_str(&format!(" OR item.value = {number}"));
                 cases.push_str(&format!(
                     " WHEN 'integer' THEN {value} = {number} WHEN 'real' THEN {value} = {number}"
                 ));
             }
             // Booleans are compared by name; lists and objects as JSON, whatever its white space.
             cases.push_str(&format!(" WHEN 'true' THEN {text} = 'true' WHEN 'false' THEN {text} = 'false'"));
-            for json in ["array", "object"] {
-                cases.push_str(&format!(" WHEN '{json}' THEN json_valid({text}) AND {value} = json({text})"));
-            }
+            // SQLite may evaluate both sides of AND, and json() fails on other text: only CASE keeps it from that.
+            let is_json = format!("CASE WHEN json_valid({text}) THEN {value} = json({text}) ELSE 0 END");
+            let items = format!("json_each(CASE {kind} WHEN 'array' THEN {value} ELSE '[]' END) AS item");
+            cases.push_str(&format!(" WHEN 'object' THEN {is_json}"));
+            cases.push_str(&format!(
+                " WHEN 'array' THEN ({is_json}) OR EXISTS (SELECT 1 FROM {items} WHERE {is_item})"
+            ));
             format!("(CASE {kind} {cases} ELSE 0 END)")
         }
     }
