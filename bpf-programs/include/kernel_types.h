@@ -205,6 +205,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	struct io_uring_task *io_uring;
 } CO_RE;
 
 struct bpf_iter_meta {

@@ -26,6 +26,10 @@ struct sock {
 	struct socket *sk_socket;
 } CO_RE;
 
+struct inet_sock {
+	__u16 inet_sport;
+} CO_RE;
+
 struct socket {
 	struct file *file;
 	struct sock *sk;

@@ -67,6 +67,17 @@ static __always_inline __u16 protocol_of(__u64 sock)
 	return protocol;
 }
 
+/* The inode number of a socket; 0 if no descriptor is left. */
+static __always_inline __u64 ino_of(__u64 sock)
+{
+	__u64 socket = 0, ino = 0;
+
+	READ(&socket, sock, struct sock, sk_socket);
+	if (socket)
+		READ(&ino, socket, struct socket_alloc, vfs_inode.i_ino);
+	return ino;
+}
+
 static __always_inline bool is_inet(__u16 family)
 {
 	return family == INET || family == INET6;
@@ -86,7 +97,7 @@ static __always_inline bool is_recorded(__u64 sock)
 __noinline int put_addresses(struct scratch *s)
 {
 	struct sock_record *r;
-	__u16 dport = 0;
+	__u16 sport = 0, dport = 0;
 	__u64 sock;
 
 	if (!s)
@@ -102,6 +113,10 @@ __noinline int put_addresses(struct scratch *s)
 	if (!is_inet(r->family))
 		return 0;
 	READ(&r->sport, sock, struct sock, __sk_common.skc_num);
+	if (!r->sport) { /* a TCP socket that has just been closed has given its port back */
+		READ(&sport, sock, struct inet_sock, inet_sport);
+		r->sport = bpf_ntohs(sport);
+	}
 	READ(&dport, sock, struct sock, __sk_common.skc_dport);
 	r->dport = bpf_ntohs(dport);
 	if (r->family == INET) {

@@ -39,16 +39,6 @@ struct {
 	__type(value, struct flow);
 } flows SEC(".maps");
 
-static __always_inline __u64 ino_of(__u64 sock)
-{
-	__u64 socket = 0, ino = 0;
-
-	READ(&socket, sock, struct sock, sk_socket);
-	if (socket)
-		READ(&ino, socket, struct socket_alloc, vfs_inode.i_ino);
-	return ino;
-}
-
 /* Emits a flow's sums, unless another program deleted the entry and does so. */
 static __always_inline void end_flow(struct flow_key *key, struct flow *flow)
 {

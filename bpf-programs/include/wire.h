@@ -165,6 +165,7 @@ struct exit_record {
 #define SOCK_RECEIVED 8	   /* a received datagram; else one that was sent */
 #define SOCK_KNOWN_PATH 16 /* `base` is the path of the socket's file */
 #define SOCK_WATCHED 32	   /* only within the kernel: the connection's end is to be emitted */
+#define SOCK_UNDECIDED 64  /* only within the kernel: the call that connected returns the outcome */
 
 /* Families Socket and Dns. For a unix socket `name` is its sun_path, as the kernel has it
  * or, if the call failed, as requested; `base` is the socket's file, else the folder that a relative name

@@ -122,6 +122,7 @@ pub(crate) const TABLE: &[Unseen] = &[
         Scope::Of(&["bind"]),
         "sockets other than TCP, UDP and unix (MPTCP, vsock, SCTP, netlink, packet)",
     ),
+    always(Scope::Of(&["connect"]), "outcomes of connections that began before the tracer was attached"),
     always(
         Scope::Of(&["close"]),
         "the end of connections that were made before the tracer was attached, and of all connections of \

@@ -7,6 +7,8 @@ mod support;
 
 #[path = "support/acts.rs"]
 mod acts;
+#[path = "support/attempts.rs"]
+mod attempts;
 #[path = "support/budgets.rs"]
 mod budgets;
 #[path = "support/compat.rs"]
@@ -67,6 +69,7 @@ fn main() -> std::process::ExitCode {
         compat::TESTS,
         compat_ways::TESTS,
         connections::TESTS,
+        attempts::TESTS,
         datagrams::TESTS,
         files::TESTS,
         identity::TESTS,

@@ -1,7 +1,8 @@
 //! Tracer `connect`: connections over TCP, IPv4 and IPv6, and of unix sockets, with their final result.
 //!
-//! **Hook.** The end of `connect` for calls that end with their result; BTF tracepoint `inet_sock_set_state`
-//! for calls that did not wait for it. Those are recorded for the process that called.
+//! **Hook.** BTF tracepoint `inet_sock_set_state` for TCP: the state changes to `SYN_SENT` in the task that connects,
+//! by whatever call (`connect`, a send with `MSG_FASTOPEN`, io_uring), and shows the outcome later. The end of `connect`
+//! for unix sockets, and for calls that failed before the state changed.
 //! **Kernel.** 5.15 with BTF.
 //! **Cost.** Reading the fields of one socket, see `docs/BENCHMARKS.md`; two comparisons for other changes of a
 //! socket's state.
@@ -16,11 +17,11 @@ use crate::wire::Kind;
 pub(crate) const EXIT: Program =
     Program { name: "connect_exit", hook: Hook::SyscallExits(Stage::Events, &[CONNECT]), without: None };
 
-/// The program for outcomes that are known only later.
+/// The program that sees TCP connections begin and succeed or fail.
 pub(crate) const STATE: Program = Program {
     name: "connect_state",
     hook: Hook::BtfTracepoint("inet_sock_set_state"),
-    without: Some("results of connections that nobody waited for"),
+    without: Some("connections over TCP"),
 };
 
 pub(crate) const TRACER: Tracer = Tracer {

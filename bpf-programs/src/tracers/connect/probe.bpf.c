@@ -1,143 +1,109 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* Connections of TCP and of unix sockets. A call that waits ends with its result. A TCP connect that does not
- * wait is remembered until the socket's state shows the outcome.
+/* Connections of TCP and of unix sockets. TCP's are taken from the socket's own state, whichever call changes it and
+ * whatever happens to the caller's descriptor and memory meanwhile: connect, a send with MSG_FASTOPEN, or a request
+ * of io_uring. The state changes to SYN_SENT in the task that connects. A connect that failed before that is taken
+ * from the call's end.
  *
- *     connect() ──waits──────────────────────────────► record
- *        └──EINPROGRESS──► connecting[sock] ──state──► record
+ *     CLOSE ──► SYN_SENT ──► connecting[sock] ──► ESTABLISHED, or CLOSE with the socket's error ──► record
+ *       │                                    └──► CLOSE without an error, in the same call ──┐
+ *       └──► the call fails ─────────────────────────────────────────────────────────────────┴─► its result ──► record
  */
-#include "connection.h"
+#include "connecting.h"
 #include "unix.h"
 
-#define NONBLOCK 04000
 #define EALREADY 114
-#define EINPROGRESS 115
-#define ERESTARTSYS 512
 
-/* As `connections`: from a call that did not wait to its outcome or the socket's end. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, CONNECTING);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u64);
-	__type(value, struct begun);
-} connecting SEC(".maps");
-
-static __always_inline bool forget_connecting(__u64 sock, __u64 owner)
+static __always_inline bool is_tcp(__u64 sock)
 {
-	return DELETE_ENTRY(connecting, IN_CONNECTING, &sock, owner);
+	return is_inet(family_of(sock)) && protocol_of(sock) == IPPROTO_TCP;
 }
 
-/* The record that is lost if the outcome is not seen: of the connect, or only of the connection's end. */
-static __always_inline __u32 awaited(struct sock_record *r)
+/* True if the current task works for a request of io_uring, and not for the call that it is in. */
+static __always_inline bool is_request(struct task_struct *task, __u32 nr)
 {
-	return r->header.flags & FLAG_TRACED ? KIND_CONNECT : KIND_CLOSE;
+	if (task->flags & PF_IO_WORKER)
+		return true;
+	if (nr == NR_CONNECT || nr == NR_SENDTO || nr == NR_SENDMSG || nr == NR_SENDMMSG)
+		return false;
+	return bpf_core_field_exists(struct task_struct, io_uring) && GET(task, io_uring);
 }
 
-static __always_inline bool is_waiting(__u64 sock, struct sock_record *r)
+/* True if the call that connects does not wait for the outcome. */
+static __always_inline bool does_not_wait(__u64 sock, struct call *call)
 {
-	__u8 state = state_of(sock);
-
-	return (state == TCP_SYN_SENT || state == TCP_SYN_RECV) && is_of(sock, r);
-}
-
-static long sweep_attempt(__attribute__((unused)) void *map, __u64 *sock, struct begun *of, __u64 *before)
-{
-	__u32 kind = awaited(&of->record);
-	__u64 owner = of->owner;
-
-	if (of->record.header.time_ns < *before && !is_waiting(*sock, &of->record) &&
-	    forget_connecting(*sock, owner))
-		count_stale(owner, kind);
-	return 0;
-}
-
-/* Drops attempts whose sockets no longer wait. Not by age alone: a connect may be repeated for hours. */
-__noinline int sweep_attempts(__u64 before)
-{
-	return before ? bpf_for_each_map_elem(&connecting, sweep_attempt, &before, 0) : 0;
-}
-
-/* 0 if connected, else the error; a socket that was closed before the outcome has no error of its own. */
-static __always_inline __s32 outcome(__u64 sock, int state)
-{
-	if (state == TCP_ESTABLISHED)
-		return 0;
-	return error_of(sock) ?: -ECONNABORTED;
-}
-
-/* Called when the outcome of a TCP connect is known. */
-static __always_inline void decided(struct scratch *s, __u64 sock)
-{
-	struct sock_record *r = (struct sock_record *)s->record;
-
-	s->size = sizeof(*r);
-	if (r->header.flags & FLAG_TRACED)
-		emit_sock(s, KIND_CONNECT);
-	if (r->flags & SOCK_WATCHED && !r->ret)
-		watch(s, sock);
-}
-
-/* Remembers the connect. Whichever program deletes the entry emits the outcome: this one, if the outcome came
- * before the entry was there, else the one at the socket's state.
- */
-static __always_inline void wait_for_outcome(struct scratch *s, __u64 sock)
-{
-	struct sock_record *r = (struct sock_record *)s->record;
-	__u8 state;
-
-	if (!PUT_ENTRY(connecting, IN_CONNECTING, CONNECTING, &sock, &s->kept.owner, s->kept.owner,
-		       !is_of(sock, &old->record), awaited(&old->record)))
-		return count_crowded(s->kept.owner, awaited(r));
-	state = state_of(sock);
-	if (state == TCP_SYN_SENT || state == TCP_SYN_RECV)
-		return;
-	if (!forget_connecting(sock, s->kept.owner))
-		return;
-	r->ret = outcome(sock, state == TCP_CLOSE ? TCP_CLOSE : TCP_ESTABLISHED);
-	decided(s, sock);
-}
-
-/* True if the call is to be recorded. AF_UNSPEC dissolves a connection. EALREADY, and success without waiting,
- * are the outcome of an earlier call, which emits it itself: the kernel never connects within a call that does
- * not wait. An interrupted call is made again.
- */
-static __always_inline bool is_attempt(struct sock_call *call, struct sockaddr_any *asked)
-{
+	__u64 socket = 0, file = 0;
 	__u32 flags = 0;
 
-	if ((asked->family == 0 && call->ret == 0) || call->ret == -EALREADY || call->ret == -ERESTARTSYS)
-		return false;
-	READ(&flags, call->file, struct file, f_flags);
-	return call->ret || call->uring || !(flags & NONBLOCK);
+	READ(&socket, sock, struct sock, sk_socket);
+	READ(&file, socket, struct socket, file);
+	READ(&flags, file, struct file, f_flags);
+	if (flags & NONBLOCK)
+		return true;
+	if (call->nr == NR_SENDTO || call->nr == NR_SENDMMSG)
+		return call_arg(call, 3) & MSG_DONTWAIT;
+	return call->nr == NR_SENDMSG && call_arg(call, 2) & MSG_DONTWAIT;
 }
 
-static __always_inline void connect_tcp(struct task_struct *task, __u64 sock, struct sock_call *call, bool traced,
-					bool watched)
+/* Remembers the connection that the current task begins. */
+static __always_inline void begin_attempt(__u64 sock)
 {
-	struct sockaddr_any asked;
+	struct task_struct *task = current_task(), *owner = process_of(task);
+	bool traced = is_traced(KIND_CONNECT, owner), watched = passes(KIND_CLOSE, owner);
+	struct call call = {.regs = current_regs()};
+	struct sock_call as = {};
 	struct sock_record *r;
 	struct scratch *s;
 
-	read_address(&asked, call->address, call->in_kernel);
-	if (!is_attempt(call, &asked))
+	/* The kernel's own connections, as of NFS. */
+	if (!(traced || watched) || task->flags & PF_KTHREAD || !is_tcp(sock))
 		return;
-	s = begin_sock(traced ? KIND_CONNECT : KIND_CLOSE, task, sock, call);
+	name_call(&call);
+	as.uring = is_request(task, call.nr);
+	note_attempt(sock, as.uring, task->start_boottime);
+	s = begin_sock(traced ? KIND_CONNECT : KIND_CLOSE, owner, sock, &as);
 	if (!s)
 		return;
 	r = (struct sock_record *)s->record;
 	if (!traced)
 		r->header.flags &= ~FLAG_TRACED;
-	r->flags = (watched ? SOCK_WATCHED : 0) | (call->ret == -EINPROGRESS ? SOCK_NONBLOCKING : 0);
-	/* The socket may never have had the destination, or may have dropped it. */
-	if (call->ret && (call->ret != -EINPROGRESS || !r->dport))
-		put_address(r->daddr, &r->dport, r->family, &asked);
-	if (call->ret == -EINPROGRESS)
-		wait_for_outcome(s, sock);
-	else
-		decided(s, sock);
+	r->flags = watched ? SOCK_WATCHED : 0;
+	if (!as.uring && does_not_wait(sock, &call))
+		r->flags |= SOCK_NONBLOCKING;
+	/* An entry that is there is of a connection whose end was not seen: the socket is closed. */
+	if (!PUT_ENTRY(connecting, IN_CONNECTING, CONNECTING, &sock, &s->kept.owner, s->kept.owner, true,
+		       awaited(&old->record)))
+		count_crowded(s->kept.owner, awaited(r));
 	give_back(s);
 	sweep_attempts(sweep_before(IN_CONNECTING, CONNECTING));
 	sweep_connections(sweep_before(IN_CONNECTIONS, CONNECTIONS));
+}
+
+/* True if a call with this result failed before the socket's state changed. Other errors come after it: then the state
+ * has shown the outcome, also if this call only waited for it. A call that was interrupted goes on.
+ */
+static __always_inline bool failed_at_once(__s32 ret)
+{
+	return ret < 0 && !goes_on(ret) && ret != -EALREADY && ret != -ECONNREFUSED && ret != -ETIMEDOUT &&
+	       ret != -ECONNRESET && ret != -ECONNABORTED;
+}
+
+static __always_inline void connect_tcp(struct task_struct *task, __u64 sock, struct sock_call *call)
+{
+	struct sockaddr_any asked;
+	struct sock_record *r;
+	struct scratch *s;
+
+	if (!failed_at_once(call->ret))
+		return;
+	s = begin_sock(KIND_CONNECT, task, sock, call);
+	if (!s)
+		return;
+	r = (struct sock_record *)s->record;
+	/* The socket has never had the destination. */
+	read_address(&asked, call->address, call->in_kernel);
+	put_address(r->daddr, &r->dport, r->family, &asked);
+	emit_sock(s, KIND_CONNECT);
+	give_back(s);
 }
 
 static __always_inline void connect_unix(struct task_struct *task, __u64 sock, struct sock_call *call)
@@ -160,17 +126,16 @@ static __always_inline void connect_unix(struct task_struct *task, __u64 sock, s
 	give_back(s);
 }
 
-/* Records a connect that has ended, of a system call or of io_uring. */
+/* Records a connect that has ended, of a system call or of io_uring, and did not change the state of a TCP socket. */
 static __always_inline void connect_ended(struct task_struct *task, struct sock_call *call, bool traced)
 {
-	bool watched = passes(KIND_CLOSE, task);
-	__u64 sock = call->file && (traced || watched) ? sock_of(call->file) : 0;
+	__u64 sock = call->file && traced ? sock_of(call->file) : 0;
 
 	if (!sock)
 		return;
-	if (is_inet(family_of(sock)) && protocol_of(sock) == IPPROTO_TCP)
-		connect_tcp(task, sock, call, traced, watched);
-	else if (traced && family_of(sock) == UNIX)
+	if (is_tcp(sock))
+		connect_tcp(task, sock, call);
+	else if (family_of(sock) == UNIX)
 		connect_unix(task, sock, call);
 }
 
@@ -185,50 +150,26 @@ SYSCALL_EXIT(connect_exit)
 		.ret = call->ret,
 	};
 
+	if (end_attempt(bpf_get_current_pid_tgid(), task->start_boottime, as.file ? sock_of(as.file) : 0, as.ret))
+		return;
 	connect_ended(task, &as, is_traced(KIND_CONNECT, task));
-}
-
-static __always_inline void emit_outcome(__u64 sock, int after)
-{
-	struct begun *pending = bpf_map_lookup_elem(&connecting, &sock);
-	struct sock_record *r;
-	struct scratch *s;
-	__u64 owner;
-	__u32 kind;
-
-	if (!pending)
-		return;
-	owner = pending->owner;
-	kind = awaited(&pending->record);
-	if (!is_of(sock, &pending->record)) {
-		if (forget_connecting(sock, owner))
-			count_stale(owner, kind);
-		return;
-	}
-	s = take_scratch();
-	if (!s) {
-		if (forget_connecting(sock, owner)) {
-			count_seen(kind);
-			count_lost(kind);
-		}
-		return;
-	}
-	r = (struct sock_record *)s->record;
-	*r = pending->record;
-	s->kept.owner = owner;
-	r->header.time_ns = bpf_ktime_get_boot_ns();
-	r->ret = outcome(sock, after);
-	if (forget_connecting(sock, owner))
-		decided(s, sock);
-	give_back(s);
 }
 
 TRACEPOINT(inet_sock_set_state)
 int connect_state(__u64 *ctx)
 {
 	int before = ctx[1], after = ctx[2];
+	bool begins = before == TCP_CLOSE && after == TCP_SYN_SENT;
+	__u64 sock = 0;
 
-	if ((before == TCP_SYN_SENT || before == TCP_SYN_RECV) && (after == TCP_ESTABLISHED || after == TCP_CLOSE))
-		emit_outcome(ctx[0], after);
+	if (!begins && ((before != TCP_SYN_SENT && before != TCP_SYN_RECV) ||
+			(after != TCP_ESTABLISHED && after != TCP_CLOSE)))
+		return 0;
+	/* The address as a number, by way of memory: a typed pointer cannot be an argument. */
+	bpf_probe_read_kernel(&sock, sizeof(sock), ctx);
+	if (begins)
+		begin_attempt(sock);
+	else
+		state_decided(sock, after, current_task()->start_boottime);
 	return 0;
 }

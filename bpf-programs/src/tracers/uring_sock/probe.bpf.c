@@ -4,6 +4,14 @@
  */
 #include "uring_sock.h"
 
+static __always_inline void request_connected(struct task_struct *owner, struct sock_call *call)
+{
+	__u64 sock = call->file ? sock_of(call->file) : 0;
+
+	if (!sock || !end_attempt(sock, ino_of(sock), sock, call->ret))
+		connect_ended(owner, call, passes(KIND_CONNECT, owner));
+}
+
 /* Completes a request that was given an address. */
 static __always_inline void complete_addressed(struct task_struct *owner, __u64 req, struct sock_call *call, __u8 op)
 {
@@ -17,7 +25,7 @@ static __always_inline void complete_addressed(struct task_struct *owner, __u64 
 	call->length = s->kept.slot;
 	call->in_kernel = true;
 	if (op == OP_CONNECT)
-		connect_ended(owner, call, passes(KIND_CONNECT, owner));
+		request_connected(owner, call);
 	else
 		bind_ended(owner, call, 0, passes(KIND_BIND, owner));
 	give_back(s);
