@@ -132,8 +132,13 @@ struct pid_namespace {
 	struct ns_common ns;
 } CO_RE;
 
+struct net {
+	struct ns_common ns;
+} CO_RE;
+
 struct nsproxy {
 	struct mnt_namespace *mnt_ns;
+	struct net *net_ns;
 } CO_RE;
 
 struct upid {
@@ -199,6 +204,8 @@ struct task_struct {
 	struct task_struct *real_parent, *group_leader;
 	struct pid *thread_pid;
 	const struct cred *cred;
+	kuid_t loginuid; /* this and sessionid: only with CONFIG_AUDIT */
+	unsigned int sessionid;
 	struct mm_struct *mm;
 	struct fs_struct *fs;
 	struct files_struct *files;

@@ -110,6 +110,17 @@ static __always_inline __u64 owner_of(struct task_struct *task, const struct hea
 	return user ? user : OWNER_CGROUP | h->cgroup_id;
 }
 
+/* Fills in who logged in. A child inherits both numbers, and what changes ids leaves them. */
+static __always_inline void put_login(struct header *h, struct task_struct *task)
+{
+	h->loginuid = NO_ID;
+	h->sessionid = NO_ID;
+	if (bpf_core_field_exists(struct task_struct, loginuid))
+		h->loginuid = GET(task, loginuid.val);
+	if (bpf_core_field_exists(struct task_struct, sessionid))
+		h->sessionid = GET(task, sessionid);
+}
+
 static __always_inline void fill_header(struct scratch *s, struct task_struct *task, __u32 kind, bool traced)
 {
 	struct header *h = (struct header *)s->record;
@@ -130,6 +141,11 @@ static __always_inline void fill_header(struct scratch *s, struct task_struct *t
 	h->owner = owner_of(task, h);
 	put_pid_ns(h, task);
 	h->mnt_ns = GET(task, nsproxy, mnt_ns, ns.inum);
+	put_login(h, task);
+	h->ruid = GET(task, cred, uid.val);
+	h->fsuid = GET(task, cred, fsuid.val);
+	h->net_ns = GET(task, nsproxy, net_ns, ns.inum);
+	h->pad = 0;
 	read_pair(h->comm, (__u64)task->comm);
 }
 

@@ -28,6 +28,9 @@
 /* The operation was a 32-bit program's call. */
 #define FLAG_COMPAT 4
 
+/* header.loginuid, sessionid: unset */
+#define NO_ID (-1U)
+
 /* header.owner: not a user id but that of a cgroup. */
 #define OWNER_CGROUP (1ULL << 63)
 
@@ -90,6 +93,12 @@ struct header {
 	__u32 ns_pid;	 /* tgid in the process's own pid namespace */
 	__u32 hierarchy; /* the cgroup's hierarchy; 0: v2. Ids of cgroups are unique within one */
 	__u64 owner; /* whose budgets and shares the record takes: a user id, or OWNER_CGROUP | cgroup_id */
+	__u32 loginuid; /* who logged in, whatever sudo did since; NO_ID: nobody, or the kernel has no audit */
+	__u32 sessionid; /* the login's session, or NO_ID */
+	__u32 ruid;
+	__u32 fsuid;
+	__u32 net_ns;
+	__u32 pad;
 	__u8 comm[COMM_LEN];
 };
 

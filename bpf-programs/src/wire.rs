@@ -33,6 +33,9 @@ pub(crate) const FLAG_URING: u32 = 2;
 /// Bit of [`Header::flags`]: the operation was a 32-bit program's call.
 pub(crate) const FLAG_COMPAT: u32 = 4;
 
+/// Value of [`Header::loginuid`] and [`Header::sessionid`]: unset.
+const NO_ID: u32 = u32::MAX;
+
 /// Bit of [`Header::owner`]: the number is a cgroup's, for processes of root.
 pub(crate) const OWNER_CGROUP: u64 = 1 << 63;
 
@@ -123,6 +126,17 @@ wire_structs! {
         hierarchy: u32,
         /// Owner of the record, whose budgets it takes: a user id, or bit 63 and the id of a cgroup.
         owner: u64,
+        /// User who logged in, whatever `sudo` and the like did since; [`NO_ID`] if nobody did.
+        loginuid: u32,
+        /// Session of that login, or [`NO_ID`].
+        sessionid: u32,
+        /// Real user id.
+        ruid: u32,
+        /// User id for access to files.
+        fsuid: u32,
+        /// Inode number of the network namespace.
+        net_ns: u32,
+        pad: u32,
         /// Command name, ended by a NUL if shorter.
         comm: [u8; 16],
     }

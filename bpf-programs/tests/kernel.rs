@@ -17,6 +17,8 @@ mod compat;
 mod compat_ways;
 #[path = "support/connections.rs"]
 mod connections;
+#[path = "support/credentials.rs"]
+mod credentials;
 #[path = "support/datagrams.rs"]
 mod datagrams;
 #[path = "support/files.rs"]
@@ -70,6 +72,7 @@ fn main() -> std::process::ExitCode {
         compat_ways::TESTS,
         connections::TESTS,
         attempts::TESTS,
+        credentials::TESTS,
         datagrams::TESTS,
         files::TESTS,
         identity::TESTS,

@@ -55,6 +55,11 @@ fn record(number: u64) -> Record {
         ns_pid: 1,
         pid_ns: 4_026_531_836,
         mnt_ns: 4_026_531_841,
+        net_ns: Some(4_026_531_840),
+        loginuid: Some(1000),
+        sessionid: Some(3),
+        ruid: 1000,
+        fsuid: 0,
         uring: false,
         compat: false,
     };

@@ -73,9 +73,22 @@ fn fill_from_identity(row: &mut Tracking, identity: Identity) {
     row.tid = Some(identity.tid.into());
     row.ppid = Some(identity.ppid.into());
     row.exec_id = Some(identity.exec_id());
-    let Identity { cgroup, pid_ns, mnt_ns, ns_pid, comm, uring, compat, .. } = identity;
-    row.extended.context =
-        Some(ProcessContext { cgroup_id: cgroup, cgroup: None, container: None, pid_ns, mnt_ns, ns_pid });
+    // Rows of `setuid` have the ids of after the call already.
+    let own = if let Details::Act(act) = &row.extended.details { act.fields.as_slice() } else { &[] };
+    let is_missing = |name| own.iter().all(|(field, _)| *field != name);
+    row.extended.context = Some(ProcessContext {
+        cgroup_id: identity.cgroup,
+        cgroup: None,
+        container: None,
+        pid_ns: identity.pid_ns,
+        mnt_ns: identity.mnt_ns,
+        net_ns: identity.net_ns,
+        login: [identity.loginuid, identity.sessionid],
+        ruid: Some(identity.ruid).filter(|_| is_missing("ruid")),
+        fsuid: Some(identity.fsuid).filter(|fsuid| *fsuid != identity.uid && is_missing("fsuid")),
+        ns_pid: identity.ns_pid,
+    });
+    let Identity { comm, uring, compat, .. } = identity;
     if uring {
         row.extended.extra.push((Cow::Borrowed("via"), Extra::Value(json!(["io_uring"]))));
     }

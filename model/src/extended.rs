@@ -46,8 +46,34 @@ pub struct ProcessContext {
     pub pid_ns: u32,
     /// Inode number of the mount namespace.
     pub mnt_ns: u32,
+    /// Inode number of the network namespace.
+    pub net_ns: Option<u32>,
+    /// User who logged in, and the session of that login.
+    pub login: [Option<u32>; 2],
+    /// Real user id; absent where the details have it.
+    pub ruid: Option<u32>,
+    /// User id for access to files, if it is not the effective one; absent where the details have it.
+    pub fsuid: Option<u32>,
     /// Process id in its own pid namespace.
     pub ns_pid: u32,
+}
+
+impl ProcessContext {
+    fn visit_ids<'a>(&self, field: &mut impl FnMut(&'a str, Field<'a>)) {
+        let [loginuid, sessionid] = self.login;
+        let ids = [
+            ("net_ns", self.net_ns),
+            ("loginuid", loginuid),
+            ("sessionid", sessionid),
+            ("ruid", self.ruid),
+            ("fsuid", self.fsuid),
+        ];
+        for (name, id) in ids {
+            if let Some(id) = id {
+                field(name, Field::Uint(id.into()));
+            }
+        }
+    }
 }
 
 /// Data of a container besides its id.
@@ -152,6 +178,7 @@ impl Extended {
             field("pid_ns", Field::Uint(context.pid_ns.into()));
             field("mnt_ns", Field::Uint(context.mnt_ns.into()));
             field("ns_pid", Field::Uint(context.ns_pid.into()));
+            context.visit_ids(&mut field);
         }
         for (name, value) in &self.extra {
             match value {

@@ -49,6 +49,16 @@ pub struct Identity {
     pub pid_ns: u32,
     /// Inode number of the mount namespace.
     pub mnt_ns: u32,
+    /// Inode number of the network namespace; a process that is ending may have left it.
+    pub net_ns: Option<u32>,
+    /// User who logged in, in the initial user namespace. `sudo`, `su` and setuid programs leave it.
+    pub loginuid: Option<u32>,
+    /// Number of the login's session.
+    pub sessionid: Option<u32>,
+    /// Real user id, in the initial user namespace.
+    pub ruid: u32,
+    /// User id for access to files, in the initial user namespace.
+    pub fsuid: u32,
     /// True if the operation was submitted through io_uring; a kernel thread may have performed it.
     pub uring: bool,
     /// True if a 32-bit system call caused the event; for an exec, if the new program is a 32-bit one.

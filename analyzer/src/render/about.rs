@@ -18,7 +18,19 @@ pub(super) use facts::Facts;
 use facts::{arguments, in_parentheses};
 
 /// Fields that say where a process runs, not what it did; left out where all fields of a row are listed.
-const CONTEXT_FIELDS: [&str; 6] = ["cgroup", "cgroup_id", "pid_ns", "mnt_ns", "ns_pid", "tracer_name"];
+const CONTEXT_FIELDS: [&str; 11] = [
+    "cgroup",
+    "cgroup_id",
+    "pid_ns",
+    "mnt_ns",
+    "net_ns",
+    "ns_pid",
+    "loginuid",
+    "sessionid",
+    "ruid",
+    "fsuid",
+    "tracer_name",
+];
 
 /// Makes the phrase of one row; `None` where the row lacks a field that the phrase needs.
 type Phrase = fn(&Facts<'_>) -> Option<String>;

@@ -19,7 +19,7 @@ struct Rig {
     opens: flume::Receiver<RawBatch>,
 }
 
-/// Starts a host whose kernel side has this `pin_info`, with `records` records of 144 bytes in the data ring.
+/// Starts a host whose kernel side has this `pin_info`, with `records` records of 168 bytes in the data ring.
 fn rig(pin_info: PinInfo, records: usize, count: Count) -> Rig {
     let (kernel, accounts) = (Fake::default(), Accounts::default());
     accounts.join(&accounts.new_sink_id(&"sqlite".into(), Role::Store));
@@ -43,7 +43,7 @@ impl Rig {
     }
 }
 
-const ONE: u64 = 152;
+const ONE: u64 = 176;
 
 fn pinned(adopted: bool) -> PinInfo {
     PinInfo {

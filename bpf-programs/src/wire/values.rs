@@ -4,7 +4,7 @@ use model::{BootNs, CgroupId, File, Identity, Layer, RealFile, Text};
 
 use super::{
     Count, FLAG_COMPAT, FLAG_TRACED, FLAG_URING, FileId, Header, Kind, LAYER_LOWER, LAYER_UPPER, LossCause,
-    MAX_UIDS, Ring, Settings, WireError, read,
+    MAX_UIDS, NO_ID, Ring, Settings, WireError, read,
 };
 
 impl Default for Settings {
@@ -178,6 +178,11 @@ impl Header {
             ns_pid: self.ns_pid,
             pid_ns: self.pid_ns,
             mnt_ns: self.mnt_ns,
+            net_ns: (self.net_ns != 0).then_some(self.net_ns),
+            loginuid: (self.loginuid != NO_ID).then_some(self.loginuid),
+            sessionid: (self.sessionid != NO_ID).then_some(self.sessionid),
+            ruid: self.ruid,
+            fsuid: self.fsuid,
             uring: self.flags & FLAG_URING != 0,
             compat: self.flags & FLAG_COMPAT != 0,
         }

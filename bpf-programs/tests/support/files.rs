@@ -70,6 +70,7 @@ fn check_identity(found: &Identity) -> anyhow::Result<()> {
     ensure!((found.uid, found.gid) == (0, nix::unistd::getegid().as_raw()), "{found:?}");
     ensure!(found.comm.to_str() == comm, "{found:?} is not {comm}");
     ensure!((found.pid_ns, found.mnt_ns) == (namespace("pid")?, namespace("mnt")?), "{found:?}");
+    ensure!(found.net_ns == Some(namespace("net")?) && (found.ruid, found.fsuid) == (0, 0), "{found:?}");
     let own_stat = fs::read_to_string("/proc/self/stat")?;
     let behind = own_stat.rsplit(')').next().context("stat")?;
     let ticks: u64 = behind.split_whitespace().nth(19).context("start time")?.parse()?;

@@ -139,6 +139,11 @@ fn row(record: Record, words: &mut Words) -> Value {
             who.compat,
             who.pid_ns,
             who.mnt_ns,
+            who.net_ns,
+            who.loginuid,
+            who.sessionid,
+            who.ruid,
+            who.fsuid,
             who.cgroup.id
         ])
     });

@@ -178,6 +178,10 @@ mod tests {
             container: None,
             pid_ns: 1,
             mnt_ns: 1,
+            net_ns: None,
+            login: [None; 2],
+            ruid: None,
+            fsuid: None,
             ns_pid: 7,
         });
         enricher.enrich(&mut row, BootNs(20));
@@ -215,6 +219,10 @@ mod tests {
                 container: None,
                 pid_ns,
                 mnt_ns: 1,
+                net_ns: None,
+                login: [None; 2],
+                ruid: None,
+                fsuid: None,
                 ns_pid: 7,
             });
             enricher.enrich(&mut row, BootNs(20));
@@ -265,6 +273,10 @@ mod tests {
             container: None,
             pid_ns: FIRST_PID_NS,
             mnt_ns: 1,
+            net_ns: None,
+            login: [None; 2],
+            ruid: None,
+            fsuid: None,
             ns_pid: 1,
         });
         let before = present(&row);

@@ -28,6 +28,11 @@ fn identity(comm: &[u8]) -> Identity {
         ns_pid: 1,
         pid_ns: 6,
         mnt_ns: 4,
+        net_ns: Some(4_026_531_840),
+        loginuid: Some(1000),
+        sessionid: Some(3),
+        ruid: 1000,
+        fsuid: 0,
         uring: false,
         compat: false,
     }
@@ -158,7 +163,7 @@ fn a_kernel_record_fills_the_columns() {
     let extended = serde_json::to_value(&row.extended).unwrap();
     let expected = json!({
         "path_asked": "caf", "flags": ["O_RDONLY"], "errno": "ENOENT", "cgroup_id": 5, "pid_ns": 6,
-        "mnt_ns": 4, "ns_pid": 1, "fname_bytes": "2f646174612f636166e9", "comm_bytes": "70ff",
+        "mnt_ns": 4, "net_ns": 4_026_531_840_u32, "loginuid": 1000, "sessionid": 3, "ruid": 1000, "fsuid": 0, "ns_pid": 1, "fname_bytes": "2f646174612f636166e9", "comm_bytes": "70ff",
     });
     assert_eq!(extended, expected);
 }

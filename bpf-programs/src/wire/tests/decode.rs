@@ -29,7 +29,7 @@ proptest! {
     #[test]
     fn random_records_never_panic(
         kind in prop::sample::select(vec![1u32, 2, 3, 4, 5, 13, 14, 15, 16, 17, 18, 32, 33, 34]),
-        mut bytes in prop::collection::vec(any::<u8>(), 96..400),
+        mut bytes in prop::collection::vec(any::<u8>(), 120..400),
         lengths in prop::collection::vec((0u16..60, 0u16..128), 6),
     ) {
         let size = bytes.len() as u32;
@@ -56,6 +56,6 @@ proptest! {
 #[test]
 fn a_short_record_says_so() {
     let error = (tracers().next().expect("a tracer").decode)(&[0; 10]).expect_err("too short");
-    assert_eq!(error, wire::WireError::Short { found: 10, needed: 96 });
-    assert_eq!(error.to_string(), "record of 10 bytes is too short, 96 needed");
+    assert_eq!(error, wire::WireError::Short { found: 10, needed: 120 });
+    assert_eq!(error.to_string(), "record of 10 bytes is too short, 120 needed");
 }
