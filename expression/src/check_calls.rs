@@ -10,6 +10,7 @@ use super::check::{Checker, Typed};
 use super::error::ExpressionError;
 use super::ir::{Each, Literal, Node, Quantifier};
 use super::kind::Kind;
+use super::network::Network;
 use super::schema;
 
 /// Largest size of a compiled pattern, in bytes.
@@ -56,6 +57,9 @@ impl Checker<'_> {
         if signature.function == Function::Matches {
             return self.matches(id, nodes);
         }
+        if signature.function == Function::InCidr {
+            return self.in_network(id, nodes);
+        }
         self.folded(id, Node::Call(signature.function, nodes), gives)
     }
 
@@ -74,6 +78,18 @@ impl Checker<'_> {
                 let last = last.strip_prefix("error: ").unwrap_or(last);
                 self.fail(id, format!("{pattern:?} is no pattern: {last}"))
             }
+        }
+    }
+
+    /// Reads the network of `inCidr`, which must therefore be a literal.
+    fn in_network(&mut self, id: u64, mut arguments: Vec<Node>) -> Result<Typed, ExpressionError> {
+        let (Some(Node::Const(Literal::Text(network))), Some(address)) = (arguments.pop(), arguments.pop())
+        else {
+            return self.fail(id, "the network of inCidr() must be a string literal");
+        };
+        match Network::parse(&network) {
+            Some(network) => Ok((Node::InNetwork(Box::new(address), network), Kind::Bool)),
+            None => self.fail(id, format!("{network:?} is no network, expected one such as \"10.0.0.0/8\"")),
         }
     }
 

@@ -119,6 +119,11 @@ impl<'a, S: Source> Run<'a, S> {
                 Value::Null => Ok(false),
                 other => wrong("matches", &other),
             },
+            Node::InNetwork(address, network) => match self.eval(address)? {
+                Value::Text(text) => Ok(network.has(&text)),
+                Value::Null => Ok(false),
+                other => wrong("inCidr", &other),
+            },
             _ => match self.eval(node)? {
                 Value::Bool(truth) => Ok(truth),
                 Value::Null => Ok(false),

@@ -49,8 +49,8 @@ impl<'a, S: Source> Run<'a, S> {
                 other => wrong("duration()", other),
             },
             Function::Part(part) => part_of(&first, part),
-            // `matches` is compiled to `Node::Matches`.
-            Function::Matches => Ok(Value::Null),
+            // These are compiled to nodes of their own.
+            Function::Matches | Function::InCidr => Ok(Value::Null),
         }
     }
 

@@ -7,6 +7,7 @@ use regex::Regex;
 use model::schema::Column;
 
 use super::calls::Function;
+use super::network::Network;
 use super::value::Value;
 use model::WallTime;
 
@@ -37,6 +38,7 @@ pub(super) enum Node {
     Negative(Box<Node>),
     List(Vec<Node>),
     Matches(Box<Node>, Box<Regex>),
+    InNetwork(Box<Node>, Network),
     Each(Box<Each>),
     Call(Function, Vec<Node>),
 }

@@ -35,6 +35,7 @@ mod functions;
 mod fuzz_target;
 mod ir;
 mod kind;
+mod network;
 mod ops;
 mod parse;
 pub mod pushdown;

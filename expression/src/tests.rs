@@ -67,6 +67,7 @@ fn columns_and_fields_have_their_values_and_types() {
         "uid == 0u",
         "has(extended.errno) && !has(extended.nothing) && has(errno) && 'errno' in extended",
         "extended[comm] == null",
+        "inCidr('::ffff:10.1.2.3', '10.0.0.0/8') && !'10.1.2.3'.inCidr('11.0.0.0/8') && !inCidr(daddr, '::/0')",
     ] {
         assert_eq!(says(&row, text), Ok(true), "{text}");
     }
