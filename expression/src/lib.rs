@@ -25,6 +25,7 @@
 //! assert_eq!(error.to_string(), "1:5: operator == does not take int and string");
 //! ```
 
+mod asked;
 mod calls;
 mod check;
 mod check_calls;
@@ -48,13 +49,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+pub use asked::Asked;
 pub use conjuncts::{Conjunct, Test};
 pub use error::{EvalError, ExpressionError};
 pub use fuzz_target::fuzz_target;
 pub use ir::{Literal, Relation};
 pub use kind::Kind;
 pub use parse::{MAX_DEPTH, MAX_LENGTH};
-pub use schema::Schema;
+pub use schema::{Schema, nearest};
 pub use source::Source;
 pub use time::Localize;
 pub use value::{Items, Value};
@@ -98,6 +100,11 @@ impl Expression {
     /// Returns the text that the expression was compiled from.
     pub fn text(&self) -> &str {
         &self.0.text
+    }
+
+    /// Returns the texts that the expression compares fields with.
+    pub fn asked(&self) -> Vec<Asked> {
+        asked::of(&self.0.root)
     }
 
     /// Returns the names of the columns and fields of `extended` that the expression reads.

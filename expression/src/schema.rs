@@ -61,6 +61,6 @@ pub(super) fn names<'a>() -> impl Iterator<Item = &'a str> {
 }
 
 /// Returns the known name that is most similar to `name`.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
     known.min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or_default()
 }

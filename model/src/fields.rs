@@ -298,6 +298,13 @@ pub fn open_flag_names(flags: u64) -> Vec<Cow<'static, str>> {
     names
 }
 
+/// Returns the names that flags can have in a row's field `flags`. Bits without a name are shown in hex.
+pub fn flag_names() -> impl Iterator<Item = &'static str> {
+    let sets = FlagSet::ALL.iter().flat_map(|set| set.known());
+    let named = OPEN_FLAGS.iter().chain(&CLONE_FLAGS).chain(sets);
+    ["O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"].into_iter().chain(named.map(|(_, name)| *name))
+}
+
 fn names_of(mut bits: u64, known: &[(u64, &'static str)]) -> Vec<Cow<'static, str>> {
     let mut names = Vec::new();
     for (mask, name) in known {

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use expression::{Expression, Schema};
+use expression::{Asked, Expression, Schema};
 
 use crate::{Error, when};
 
@@ -73,6 +73,19 @@ impl FromStr for Where {
         }
         let schema = Schema { localize: when::local, stored: true };
         Expression::compile(text, &schema).map(Self::Expression).map_err(|error| error.show(text))
+    }
+}
+
+impl Where {
+    /// Returns why parts of the condition are true for no row of a built-in tracer.
+    pub fn never_true(&self) -> Vec<String> {
+        let asked = match self {
+            Self::Equal(Condition { column, value }) => {
+                value.iter().map(|value| Asked::whole(column, value)).collect()
+            }
+            Self::Expression(expression) => expression.asked(),
+        };
+        asked.iter().filter_map(Asked::is_never_true).collect()
     }
 }
 

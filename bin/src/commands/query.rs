@@ -89,6 +89,9 @@ pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
     let query = args.query().map_err(failure)?;
     let store = open(common)?;
     warn_of_unknown_tracers(&store, &query)?;
+    for warning in args.wheres.iter().flat_map(Where::never_true) {
+        output::complain(&format!("warning: --where: {warning}"));
+    }
     let mut answer = store.query(&query).map_err(failure)?;
     let mut out = BufWriter::new(io::stdout().lock());
     match render::rows(&mut answer, args.format, stdout(args.numeric), &mut out) {

@@ -6,7 +6,7 @@ use std::fmt;
 use bpf_programs::template::{self, TemplatesConfig};
 use bpf_programs::{EbpfConfig, PinChoice, TracerConfig, TracersConfig};
 use collector::config::CollectorConfig;
-use collector::filter::FiltersConfig;
+use collector::filter::{FiltersConfig, TracerNames};
 use model::{MANIFEST, Problem, TracerName};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
@@ -78,7 +78,18 @@ impl Config {
 
     /// Returns settings that are valid, but most likely not meant as they are.
     pub(crate) fn warnings(&self) -> Vec<Problem> {
-        self.filter.warnings("filter")
+        self.filter.warnings("filter", &self.tracer_names())
+    }
+
+    /// Returns the names that rows are stored under, disabled tracers' too.
+    fn tracer_names(&self) -> TracerNames {
+        let kernel = self.tracer.kernel.0.keys().map(|name| self.tracer.kernel.stored_as(name).to_string());
+        let built_in = kernel.chain(["loss", MANIFEST].map(str::to_owned));
+        let own = self.shell_monitor();
+        let shells = own.shells().into_iter().map(|shell| shell.name.to_string());
+        let children = own.subprocesses().into_iter().map(|child| child.name.to_string());
+        let bpf = self.tracer.template.bpf.iter().map(|(name, config)| config.stored_as(name).to_string());
+        TracerNames { built_in: built_in.collect(), templates: shells.chain(children).chain(bpf).collect() }
     }
 
     /// Returns the sections of shell and subprocess tracers in the form that their crate expects.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::list::entries;
+use super::never::TracerNames;
 use super::pattern::is_found_in_anything;
 
 /// Paths hidden by default: files that the system opens for every process, rather than data that the process works
@@ -40,9 +41,9 @@ impl Default for FiltersConfig {
 impl FiltersConfig {
     /// Returns warnings: settings that are valid but probably a mistake. They are shown when the configuration is
     /// read.
-    pub fn warnings(&self, prefix: &str) -> Vec<Problem> {
+    pub fn warnings(&self, prefix: &str, tracers: &TracerNames) -> Vec<Problem> {
         let on = self.0.iter().filter(|(_, filter)| !filter.disabled);
-        on.flat_map(|(name, filter)| filter.warnings(&format!("{prefix}.{name}"))).collect()
+        on.flat_map(|(name, filter)| filter.warnings(&format!("{prefix}.{name}"), tracers)).collect()
     }
 }
 
@@ -129,7 +130,7 @@ impl FilterConfig {
         }
     }
 
-    fn warnings(&self, prefix: &str) -> Vec<Problem> {
+    fn warnings(&self, prefix: &str, tracers: &TracerNames) -> Vec<Problem> {
         let lists = self.excludes.iter().filter(|(key, _)| key.starts_with("re_exclude_"));
         let patterns = lists.flat_map(|(key, value)| {
             let entries = entries(value).unwrap_or_default();
@@ -147,7 +148,7 @@ impl FilterConfig {
             }
             Problem::new(key, message)
         };
-        found.map(warning).collect()
+        found.map(warning).chain(self.never_true(prefix, tracers)).collect()
     }
 }
 

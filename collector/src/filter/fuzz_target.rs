@@ -13,7 +13,7 @@ use super::{Filters, FiltersConfig, Stage};
 /// again.
 pub fn fuzz_target(config: Value, fields: Map<String, Value>) -> bool {
     let Ok(config) = serde_json::from_value::<FiltersConfig>(config) else { return false };
-    let _ = config.warnings("filter");
+    let _ = config.warnings("filter", &super::TracerNames::default());
     let filters = match Filters::compile(&config, "filter") {
         Ok(filters) => filters,
         Err(problems) => {

@@ -13,6 +13,7 @@ use super::config::{FilterConfig, FilterKind, FiltersConfig};
 use super::list::entries;
 use super::pattern_filter::OWN_KEYS;
 use super::python::translate;
+use super::users::resolved;
 
 impl FiltersConfig {
     /// Returns the parts that the kernel can decide. The filters must be valid.
@@ -54,7 +55,11 @@ fn of_patterns(filter: &FilterConfig) -> Planned {
     let counts = |key: &str| filter.enable_customize_exclude || OWN_KEYS.contains(&key);
     for (key, value) in filter.excludes.iter().filter(|(key, _)| counts(key)) {
         let mut field = Field::default();
-        for entry in entries(value).unwrap_or_default() {
+        let mut texts = entries(value).unwrap_or_default();
+        if let Some(name) = key.strip_prefix("exclude_") {
+            texts = resolved(name, texts);
+        }
+        for entry in texts {
             let exact = match (key.strip_prefix("re_exclude_"), key.strip_prefix("exclude_")) {
                 (Some(name), _) => field.pattern(name, &entry),
                 (_, Some(name)) => field.exactly(name, &entry),

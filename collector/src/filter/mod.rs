@@ -6,10 +6,12 @@ mod config;
 mod fuzz_target;
 mod kernel_part;
 mod list;
+mod never;
 mod pattern;
 mod pattern_filter;
 mod python;
 mod stage;
+mod users;
 
 use std::collections::HashSet;
 
@@ -19,6 +21,7 @@ use cel::CelFilter;
 pub use cel::Failures;
 pub use config::{FilterConfig, FilterKind, FiltersConfig, default_filters};
 pub use fuzz_target::fuzz_target;
+pub use never::TracerNames;
 use pattern_filter::PatternFilter;
 pub(crate) use stage::ANCESTORS;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::config::FilterConfig;
 use super::list;
 use super::pattern::Patterns;
 use super::stage::{ENRICHED, Stage};
+use super::users::resolved;
 
 /// Settings that apply even without `enable_customize_exclude`.
 pub(super) const OWN_KEYS: [&str; 5] =
@@ -111,6 +112,7 @@ impl Rule {
                 problems.into_iter().map(at).collect::<Vec<_>>()
             })?;
         } else {
+            let entries = resolved(field, entries);
             // Numbers are compared as text: "00" does not match 0.
             let number =
                 |entry: &String| entry.parse::<i64>().ok().filter(|number| number.to_string() == *entry);

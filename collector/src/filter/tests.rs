@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::{BootClock, Details, Moment, Record, TracerName, Tracking, WallTime};
 use serde_json::{Value, json};
 
-use super::{FilterConfig, Filters, FiltersConfig, Stage};
+use super::{FilterConfig, Filters, FiltersConfig, Stage, TracerNames};
 
 fn compile(section: Value) -> Filters {
     let section: FilterConfig = serde_json::from_value(section).unwrap();
@@ -254,7 +254,7 @@ fn errors_in_an_expression_are_reported_with_line_and_column() {
 fn an_include_without_its_anchor_causes_a_warning() {
     let section = json!({"re_exclude_fname": ["^/proc/", "(?!/data/)"], "re_exclude_comm": "^(?!sh)"});
     let filter: FilterConfig = serde_json::from_value(section).unwrap();
-    let warnings = FiltersConfig(BTreeMap::from([("f".to_owned(), filter)])).warnings("filter");
+    let warnings = FiltersConfig(BTreeMap::from([("f".to_owned(), filter)])).warnings("filter", &names());
     assert_eq!(
         warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         [
@@ -262,7 +262,70 @@ fn an_include_without_its_anchor_causes_a_warning() {
           dropped; to keep only what it names, write \"^(?!/data/)\""
         ]
     );
-    assert_eq!(FiltersConfig::default().warnings("filter"), []);
+    assert_eq!(FiltersConfig::default().warnings("filter", &names()), []);
+}
+
+fn names() -> TracerNames {
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    TracerNames { built_in: set(&["open", "exec", "unlink"]), templates: set(&["mine"]) }
+}
+
+#[test]
+fn tests_that_no_row_can_pass_cause_a_warning() {
+    let table = [
+        (
+            json!({"tracers": ["open", "openat"]}),
+            "tracers[1]: no tracer is called \"openat\", did you mean \"open\"?",
+        ),
+        (
+            json!({"drop": "tracer == 'openat'"}),
+            "drop: no tracer is called \"openat\", did you mean \"open\"?",
+        ),
+        (
+            json!({"keep": "errno == 'eacces'"}),
+            "keep: no row has \"eacces\" in errno, did you mean \"EACCES\"?",
+        ),
+        (json!({"exclude_errno": ["eacces"]}), "exclude_errno[0]: no row has \"eacces\" in errno"),
+        (
+            json!({"drop": "'O_CREATE' in flags"}),
+            "drop: no row has \"O_CREATE\" in flags, did you mean \"O_CREAT\"?",
+        ),
+        (
+            json!({"exclude_comm": "sh, kworker/u8:0-events"}),
+            "exclude_comm[1]: no row has \"kworker/u8:0-events\" in comm",
+        ),
+        (json!({"exclude_uid": ["nobody-here"]}), "exclude_uid[0]: this machine has no user \"nobody-here\""),
+        (json!({"exclude_pid": ["sshd"]}), "exclude_pid[0]: pid is a number, no row has \"sshd\" in it"),
+    ];
+    for (section, expected) in table {
+        let filter: FilterConfig = serde_json::from_value(section.clone()).unwrap();
+        let warnings = FiltersConfig(BTreeMap::from([("f".to_owned(), filter)])).warnings("filter", &names());
+        let [warning] = &warnings[..] else { panic!("{section}: {warnings:?}") };
+        assert!(warning.to_string().starts_with(&format!("filter.f.{expected}")), "{warning}");
+    }
+    for section in [
+        json!({"tracers": ["mine"], "drop": "errno == 'eacces'"}),
+        json!({"exclude_uid": ["root", 0], "exclude_gid": "root", "exclude_comm": ["kworker/u8:0-e"]}),
+    ] {
+        let filter: FilterConfig = serde_json::from_value(section.clone()).unwrap();
+        let warnings = FiltersConfig(BTreeMap::from([("f".to_owned(), filter)])).warnings("filter", &names());
+        assert_eq!(warnings, [], "{section}");
+    }
+}
+
+#[test]
+fn names_of_users_are_numbers_in_the_filter_and_in_the_kernel() {
+    let section = json!({"exclude_uid": ["root"], "exclude_gid": "root", "ignore_current_pid": false});
+    check(&[
+        (section.clone(), json!({"uid": 0, "gid": 1}), true),
+        (section.clone(), json!({"uid": 1, "gid": 0}), true),
+        (section.clone(), json!({"uid": 1, "gid": 1}), false),
+    ]);
+    let filter: FilterConfig = serde_json::from_value(section).unwrap();
+    let pushdown = FiltersConfig(BTreeMap::from([("f".to_owned(), filter)])).pushdown();
+    let rules: Vec<String> = pushdown.rules.iter().map(ToString::to_string).collect();
+    assert_eq!(rules, ["gid == 0", "uid == 0"]);
+    assert_eq!(pushdown.splits[0].collector, None);
 }
 
 mod random {

@@ -84,6 +84,24 @@ pub enum FlagSet {
 }
 
 impl FlagSet {
+    /// All sets but [`FlagSet::Capability`].
+    pub(crate) const ALL: [Self; 14] = [
+        Self::Rename,
+        Self::At,
+        Self::Unlink,
+        Self::Fallocate,
+        Self::Xattr,
+        Self::Mount,
+        Self::Umount,
+        Self::MoveMount,
+        Self::OpenTree,
+        Self::MountAttr,
+        Self::Memfd,
+        Self::FinitModule,
+        Self::DeleteModule,
+        Self::Pidfd,
+    ];
+
     /// Returns the known bits with their names.
     pub fn known(self) -> &'static [(u64, &'static str)] {
         match self {
