@@ -51,6 +51,38 @@ static __always_inline __u64 sock_of(__u64 file)
 	return sock;
 }
 
+/* The inode number of a socket; 0 if no descriptor is left. */
+static __always_inline __u64 ino_of(__u64 sock)
+{
+	__u64 socket = 0, ino = 0;
+
+	READ(&socket, sock, struct sock, sk_socket);
+	if (socket)
+		READ(&ino, socket, struct socket_alloc, vfs_inode.i_ino);
+	return ino;
+}
+
+/* Fills in what identifies a socket. Global, because many programs use it. */
+__noinline int put_socket_ids(struct scratch *s, struct socket_ids *to)
+{
+	__u64 sock, net = 0, peer = 0;
+	__u16 family = 0;
+
+	if (!s || !to)
+		return 0;
+	sock = s->sock;
+	to->ino = ino_of(sock);
+	READ(&family, sock, struct sock, __sk_common.skc_family);
+	if (family == UNIX)
+		READ(&peer, sock, struct unix_sock, peer);
+	to->peer_ino = peer ? ino_of(peer) : 0;
+	to->net_ns = 0;
+	READ(&net, sock, struct sock, __sk_common.skc_net.net);
+	if (net)
+		READ(&to->net_ns, net, struct net, ns.inum);
+	return 0;
+}
+
 static __always_inline __u16 family_of(__u64 sock)
 {
 	__u16 family = 0;
@@ -65,17 +97,6 @@ static __always_inline __u16 protocol_of(__u64 sock)
 
 	READ(&protocol, sock, struct sock, sk_protocol);
 	return protocol;
-}
-
-/* The inode number of a socket; 0 if no descriptor is left. */
-static __always_inline __u64 ino_of(__u64 sock)
-{
-	__u64 socket = 0, ino = 0;
-
-	READ(&socket, sock, struct sock, sk_socket);
-	if (socket)
-		READ(&ino, socket, struct socket_alloc, vfs_inode.i_ino);
-	return ino;
 }
 
 static __always_inline bool is_inet(__u16 family)
@@ -179,6 +200,7 @@ static __always_inline struct scratch *begin_sock(__u32 kind, struct task_struct
 	s->sock = sock;
 	s->kept.owner = owner_of_record(s);
 	put_addresses(s);
+	put_socket_ids(s, &r->ids);
 	r->ret = call->ret;
 	r->call = call->nr;
 	s->size = sizeof(*r);

@@ -4,6 +4,7 @@
 #define DUETECTOR_USAGE_H
 
 #include "ledger.h"
+#include "sock.h"
 
 /* A use of a file: what was moved or mapped, and how. */
 struct use {
@@ -140,6 +141,9 @@ static __always_inline void begin_entry(struct task_struct *task, const struct u
 	s->size = sizeof(*r);
 	s->kept.owner = owner_of_record(s);
 	put_file(s, task, use->file, &r->file, &r->path);
+	s->sock = sock_of(use->file);
+	if (s->sock)
+		put_socket_ids(s, &r->socket);
 	if (keep_entry(s, key, side, set->usage_room)) {
 		if (use->fd >= 0)
 			remember_fd(key, use->fd);

@@ -167,6 +167,14 @@ struct exit_record {
 	__u32 pad;
 };
 
+/* What identifies a socket. */
+struct socket_ids {
+	__u64 ino; /* 0: no descriptor was left */
+	__u64 peer_ino; /* of a unix socket's other end; 0: none, or not accepted yet */
+	__u32 net_ns;
+	__u32 pad;
+};
+
 /* sock_record.flags */
 #define SOCK_NONBLOCKING 1 /* the caller did not wait for the connection */
 #define SOCK_ACCEPTED 2	   /* the other side connected */
@@ -203,6 +211,7 @@ struct sock_record {
 	struct text name;
 	struct text base;
 	__u32 pad;
+	struct socket_ids ids;
 };
 
 /* Family Fs: a call that changes names or attributes of files. Texts of a path come in pairs: the
@@ -281,6 +290,7 @@ struct usage_record {
 	__u32 protection; /* for maps: PROT_*, and above them MAP_* << 8 */
 	struct text path;
 	__u32 pad;
+	struct socket_ids socket; /* if the file is a socket */
 };
 
 /* The key of an entry of the ledger: process, file and direction. */

@@ -241,6 +241,17 @@ wire_structs! {
         pad: u32,
     }
 
+    /// What identifies a socket.
+    pub(crate) SocketIds {
+        /// Inode number of the socket; 0 if no descriptor was left.
+        ino: u64,
+        /// Inode number of a unix socket's other end; 0 if there is none, or it is not accepted yet.
+        peer_ino: u64,
+        /// Inode number of the socket's network namespace.
+        net_ns: u32,
+        pad: u32,
+    }
+
     /// Record of families `Socket` and `Dns`.
     pub(crate) SockRecord {
         /// Process, thread and time.
@@ -286,6 +297,8 @@ wire_structs! {
         /// Path of a unix socket's file, or of the directory its name starts from.
         base: TextRef,
         pad: u32,
+        /// Identity of the socket.
+        ids: SocketIds,
     }
 
     /// Record of family `Fs`.
@@ -346,6 +359,8 @@ wire_structs! {
         /// Path of the file.
         path: TextRef,
         pad: u32,
+        /// Identity of the socket, if the file is one.
+        socket: SocketIds,
     }
 
     /// The key of the ledger's maps: process, file and direction.

@@ -37,6 +37,8 @@ mod overload;
 mod processes;
 #[path = "support/rings.rs"]
 mod rings;
+#[path = "support/socket_ids.rs"]
+mod socket_ids;
 #[path = "support/sockets.rs"]
 mod sockets;
 #[path = "support/tiers.rs"]
@@ -82,6 +84,7 @@ fn main() -> std::process::ExitCode {
         processes::TESTS,
         rings::TESTS,
         sockets::TESTS,
+        socket_ids::TESTS,
         urings::TESTS,
         usage::TESTS,
         tiers::TESTS,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 pub use act::{Act, ActField};
 pub use fs::{FlagSet, Fs, FsArg, OtherPath};
-pub use socket::{Dns, DnsMessage, Ends, Socket, Traffic, Transfer};
+pub use socket::{Dns, DnsMessage, Ends, Socket, SocketIds, Traffic, Transfer};
 pub use usage::{Direction, Mapped, Usage};
 
 use crate::{File, Loss, Text};

@@ -269,6 +269,9 @@ fn visit_usage<'a>(usage: &'a Usage, field: &mut dyn FnMut(&'a str, Field<'a>)) 
     }
     field("flags", Field::Names(open_flag_names(usage.flags)));
     visit_file(usage.file.as_ref(), field);
+    if let Some(ids) = &usage.socket {
+        socket::visit_ids(ids, field);
+    }
     if usage.path_incomplete {
         field("path_incomplete", Field::Bool(true));
     }

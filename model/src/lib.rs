@@ -32,7 +32,7 @@ pub use batch::{Batch, Routed};
 pub use changes::{Change, Subject, What, changed_keys};
 pub use details::{
     Act, ActField, Clone, Details, Direction, Dns, DnsMessage, Ends, Exec, Exit, FileHandle, FlagSet, Fs,
-    FsArg, Mapped, Open, OtherPath, Socket, Traffic, Transfer, Usage,
+    FsArg, Mapped, Open, OtherPath, Socket, SocketIds, Traffic, Transfer, Usage,
 };
 pub use extended::{Container, Extended};
 pub use file::{File, Layer, RealFile};

@@ -2,13 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use model::{Details, Ends, Moment, Record, Socket, Text, Traffic, Transfer};
+use model::{Details, Ends, Moment, Record, Socket, SocketIds, Text, Traffic, Transfer};
 
 use crate::syscalls::{
     ACCEPT, ACCEPT4, BIND, CONNECT, LISTEN, READ, READV, RECVFROM, RECVMMSG, RECVMSG, SENDMMSG, SENDMSG,
     SENDTO, Syscall, WRITE, WRITEV,
 };
 use crate::text;
+use crate::wire;
 use crate::wire::{Family, Kind, SockRecord, TEXT_UNREADABLE, Texts, WireError, view};
 
 /// Bit of [`SockRecord::flags`], like the following: the caller did not wait for the connection.
@@ -38,12 +39,19 @@ pub(crate) fn call_name(number: u32) -> Result<&'static str, WireError> {
     found.map(|call| call.name).ok_or(WireError::Call(number))
 }
 
-/// Decodes an address of this family.
+/// Decodes what identifies the socket.
+pub(crate) fn ids(raw: &wire::SocketIds) -> SocketIds {
+    let known = |number: u64| (number != 0).then_some(number);
+    let net_ns = (raw.net_ns != 0).then_some(raw.net_ns);
+    SocketIds { ino: known(raw.ino), peer_ino: known(raw.peer_ino), net_ns }
+}
+
+/// Decodes an address of this family. An IPv4 address that is mapped into IPv6 becomes one of IPv4.
 pub(crate) fn address(family: u16, bytes: [u8; 16]) -> Result<IpAddr, WireError> {
     let [a, b, c, d, ..] = bytes;
     match family {
         AF_INET => Ok(Ipv4Addr::new(a, b, c, d).into()),
-        AF_INET6 => Ok(Ipv6Addr::from(bytes).into()),
+        AF_INET6 => Ok(IpAddr::from(Ipv6Addr::from(bytes)).to_canonical()),
         other => Err(WireError::Family(other)),
     }
 }
@@ -51,6 +59,7 @@ pub(crate) fn address(family: u16, bytes: [u8; 16]) -> Result<IpAddr, WireError>
 /// Decodes local and remote address and port.
 pub(crate) fn inet(raw: &SockRecord) -> Result<Ends, WireError> {
     Ok(Ends::Inet {
+        is_v6: raw.family == AF_INET6,
         local: (address(raw.family, raw.saddr)?, raw.sport),
         remote: (raw.dport != 0 || raw.daddr != [0; 16])
             .then(|| Ok((address(raw.family, raw.daddr)?, raw.dport)))
@@ -71,6 +80,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let is_single = kind != Kind::Close && !is_flow_end;
     let socket = Socket {
         call: if is_single && kind != Kind::Connect { Some(call_name(raw.call)?) } else { None },
+        ids: ids(&raw.ids),
         ends,
         kind: raw.kind,
         protocol: raw.protocol,

@@ -38,7 +38,9 @@ fn each(case: &str) -> anyhow::Result<()> {
     ensure!(connects.len() == expected.len(), "{expected:?} is not {connects:#?}");
     for (connect, attempt) in connects.iter().zip(&expected) {
         let (to, own, ret, waited) = *attempt;
-        let Ends::Inet { local, remote: Some(remote) } = connect.ends else { anyhow::bail!("{connect:?}") };
+        let Ends::Inet { local, remote: Some(remote), .. } = connect.ends else {
+            anyhow::bail!("{connect:?}")
+        };
         ensure!(remote == ([127, 0, 0, 1].into(), to), "{connect:?} is not {attempt:?}");
         ensure!(local.0 == remote.0 && (own == 0 || local.1 == own), "{connect:?} is not {attempt:?}");
         ensure!(

@@ -174,9 +174,14 @@ fn accepts() -> anyhow::Result<()> {
                 let fields = |one: &Socket| (one.call, one.kind, one.protocol);
                 ensure!(fields(good) == (Some(call), 1, 6) && fields(bad) == fields(good), "{way}: {pair:?}");
                 ensure!(good.ret.is_some_and(|fd| fd > 2) && bad.ret == Some(-22), "{way}: {pair:?}");
-                let Ends::Inet { local, remote: Some(remote) } = good.ends else { anyhow::bail!("{good:?}") };
+                let Ends::Inet { local, remote: Some(remote), .. } = good.ends else {
+                    anyhow::bail!("{good:?}")
+                };
                 ensure!(local == (HERE, listens) && remote.0 == HERE && remote.1 != 0, "{way}: {good:?}");
-                ensure!(bad.ends == Ends::Inet { local: (HERE, idle), remote: None }, "{way}: {bad:?}");
+                ensure!(
+                    bad.ends == Ends::Inet { is_v6: false, local: (HERE, idle), remote: None },
+                    "{way}: {bad:?}"
+                );
             }
         }
     }
@@ -203,7 +208,7 @@ fn binds() -> anyhow::Result<()> {
                 (Some("bind"), Some(-i64::from(libc::EACCES)), None),
             ];
             ensure!(results == wanted, "{bind}: {calls:?}");
-            let ends = |port| Ends::Inet { local: (HERE, port), remote: None };
+            let ends = |port| Ends::Inet { is_v6: false, local: (HERE, port), remote: None };
             let Ends::Inet { local: (_, own), .. } = calls[0].ends else { anyhow::bail!("{calls:?}") };
             let found = calls.iter().map(|one| &one.ends).eq(&[
                 ends(own),

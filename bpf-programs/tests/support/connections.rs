@@ -51,7 +51,7 @@ pub fn reported_of(kernel: &mut Kernel, pid: u32, kind: Kind) -> anyhow::Result<
 
 fn inet(local: SocketAddr, remote: Option<SocketAddr>) -> Ends {
     let end = |end: SocketAddr| (end.ip(), end.port());
-    Ends::Inet { local: end(local), remote: remote.map(end) }
+    Ends::Inet { is_v6: local.is_ipv6(), local: end(local), remote: remote.map(end) }
 }
 
 fn accepted() -> anyhow::Result<()> {

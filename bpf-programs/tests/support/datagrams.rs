@@ -46,11 +46,12 @@ fn sums(kernel: &mut Kernel, count: usize) -> anyhow::Result<Vec<Socket>> {
 
 /// True for the datagrams that [`sums`] sends.
 fn is_to_itself(flow: &Socket) -> bool {
-    matches!(flow.ends, Ends::Inet { local, remote: Some(remote) } if local == remote)
+    matches!(flow.ends, Ends::Inet { local, remote: Some(remote), .. } if local == remote)
 }
 
 fn inet(local: SocketAddr, remote: SocketAddr) -> Ends {
-    Ends::Inet { local: (local.ip(), local.port()), remote: Some((remote.ip(), remote.port())) }
+    let remote = Some((remote.ip(), remote.port()));
+    Ends::Inet { is_v6: local.is_ipv6(), local: (local.ip(), local.port()), remote }
 }
 
 /// Returns bytes sent and received, datagrams sent and received.

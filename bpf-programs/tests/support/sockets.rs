@@ -40,10 +40,11 @@ fn to_port(kernel: &mut Kernel, port: u16) -> anyhow::Result<Vec<Socket>> {
 }
 
 fn check(connect: &Socket, from: Option<SocketAddr>, to: SocketAddr, ret: i64) -> anyhow::Result<()> {
-    let Ends::Inet { local, remote } = connect.ends else { anyhow::bail!("{connect:?}") };
-    ensure!(remote == Some((to.ip(), to.port())), "{connect:?} {to}");
+    let Ends::Inet { is_v6, local, remote } = connect.ends else { anyhow::bail!("{connect:?}") };
+    // An IPv4 address of an IPv6 socket is shown as one of IPv4.
+    ensure!(remote == Some((to.ip().to_canonical(), to.port())) && is_v6 == to.is_ipv6(), "{connect:?} {to}");
     if let Some(from) = from {
-        ensure!(local == (from.ip(), from.port()), "{connect:?} {from}");
+        ensure!(local == (from.ip().to_canonical(), from.port()), "{connect:?} {from}");
     }
     ensure!(connect.ret == Some(ret), "{connect:?}");
     Ok(())

@@ -27,8 +27,18 @@ const REQUESTS: [&str; 6] = ["openat", "renameat2", "unlinkat", "mkdirat", "conn
 
 /// Fields with values that differ each time. Equal values become equal words, so that it still shows what
 /// belongs together.
-const VARYING: [&str; 8] =
-    ["child_pid", "child_tid", "child_exec_id", "target_pid", "target_tid", "peer_pid", "from", "to"];
+const VARYING: [&str; 10] = [
+    "child_pid",
+    "child_tid",
+    "child_exec_id",
+    "target_pid",
+    "target_tid",
+    "peer_pid",
+    "sock_ino",
+    "peer_ino",
+    "from",
+    "to",
+];
 
 /// The first port that the kernel chooses by itself (default of `net.ipv4.ip_local_port_range`).
 const EPHEMERAL: u64 = 32_768;

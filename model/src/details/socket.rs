@@ -9,6 +9,8 @@ use crate::Text;
 pub struct Socket {
     /// Name of the system call, for tracers that trace several; absent from the record of an ended connection or flow.
     pub call: Option<&'static str>,
+    /// Identity of the socket.
+    pub ids: SocketIds,
     /// The socket's two ends.
     pub ends: Ends,
     /// Socket type: the number of `SOCK_STREAM` etc. (linux/net.h).
@@ -30,11 +32,24 @@ pub struct Socket {
     pub traffic: Option<Traffic>,
 }
 
+/// What identifies a socket, so that rows about it can be joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketIds {
+    /// Inode number of the socket, as in `/proc/PID/fd`; `None` if no descriptor was left.
+    pub ino: Option<u64>,
+    /// Inode number of the other end of a unix socket, once it is accepted.
+    pub peer_ino: Option<u64>,
+    /// Inode number of the socket's network namespace.
+    pub net_ns: Option<u32>,
+}
+
 /// The two ends of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ends {
     /// IP addresses and ports.
     Inet {
+        /// True for an IPv6 socket. If it carries IPv4 (mapped addresses), the addresses are of IPv4.
+        is_v6: bool,
         /// Local address and port.
         local: (IpAddr, u16),
         /// Remote address and port, if known.
@@ -90,6 +105,8 @@ pub struct Traffic {
 pub struct Dns {
     /// Name of the system call.
     pub call: &'static str,
+    /// Identity of the socket.
+    pub ids: SocketIds,
     /// The socket's two ends.
     pub ends: Ends,
     /// Direction of the datagram.

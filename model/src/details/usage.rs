@@ -1,6 +1,6 @@
 //! File usage: what a process read, wrote or mapped of a file.
 
-use crate::{BootNs, File, Text};
+use crate::{BootNs, File, SocketIds, Text};
 
 /// Bytes and calls that a process read, wrote or mapped of one file since the previous row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Usage {
     pub path_incomplete: bool,
     /// Identity of the file.
     pub file: Option<File>,
+    /// Identity of the socket, if the file is one.
+    pub socket: Option<SocketIds>,
     /// `O_*` bits that the file is open with.
     pub flags: u64,
     /// Kind of use: read, written or mapped.

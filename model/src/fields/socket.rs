@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::extended::{Field, visit_text};
-use crate::{Dns, Ends, Socket, Text};
+use crate::{Dns, Ends, Socket, SocketIds, Text};
 
 type Visitor<'a, 'v> = &'v mut dyn FnMut(&'a str, Field<'a>);
 
@@ -19,6 +19,7 @@ pub(super) fn visit<'a>(socket: &'a Socket, field: Visitor<'a, '_>) {
     if let Some(call) = socket.call {
         field("call", Field::Str(call.into()));
     }
+    visit_ids(&socket.ids, field);
     visit_ends(&socket.ends, field);
     field("type", Field::Str(type_name(socket.kind)));
     if let Some(nonblocking) = socket.nonblocking {
@@ -44,10 +45,19 @@ pub(super) fn visit<'a>(socket: &'a Socket, field: Visitor<'a, '_>) {
     }
 }
 
+pub(super) fn visit_ids<'a>(ids: &SocketIds, field: Visitor<'a, '_>) {
+    let ids = [("sock_ino", ids.ino), ("peer_ino", ids.peer_ino), ("sock_net_ns", ids.net_ns.map(u64::from))];
+    for (name, id) in ids {
+        if let Some(id) = id {
+            field(name, Field::Uint(id));
+        }
+    }
+}
+
 fn visit_ends<'a>(ends: &'a Ends, field: Visitor<'a, '_>) {
     match ends {
-        Ends::Inet { local, remote } => {
-            let family = if local.0.is_ipv4() { "AF_INET" } else { "AF_INET6" };
+        Ends::Inet { is_v6, local, remote } => {
+            let family = if *is_v6 { "AF_INET6" } else { "AF_INET" };
             field("family", Field::Str(family.into()));
             field("saddr", Field::Str(local.0.to_string().into()));
             field("sport", Field::Uint(local.1.into()));
@@ -71,6 +81,7 @@ fn visit_ends<'a>(ends: &'a Ends, field: Visitor<'a, '_>) {
 
 pub(super) fn visit_dns<'a>(dns: &'a Dns, field: Visitor<'a, '_>) {
     field("call", Field::Str(dns.call.into()));
+    visit_ids(&dns.ids, field);
     visit_ends(&dns.ends, field);
     field("direction", Field::Str(dns.direction.as_str().into()));
     let Some(message) = &dns.message else {

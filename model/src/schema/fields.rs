@@ -47,6 +47,8 @@ const CALLS: &[&str] = &[
 ];
 /// Tracers of sockets.
 const SOCKETS: &[&str] = &["accept", "bind", "close", "connect", "dns", "udp"];
+/// Tracers whose rows may be about a socket.
+const SOCKETS_AND_USAGE: &[&str] = &["accept", "bind", "close", "connect", "dns", "udp", "usage"];
 /// Tracers whose calls take a path.
 const REQUESTED: &[&str] =
     &["attr", "exec", "link", "mkdir", "mount", "open", "rename", "truncate", "unlink"];
@@ -170,6 +172,7 @@ pub const FIELDS: &[Field] = &[
     field("path_asked", Utf8, Only(REQUESTED)),
     field("path_asked_bytes", Binary, Only(REQUESTED)),
     field("path_incomplete", Bool, Only(PATHS)),
+    field("peer_ino", UInt64, Only(SOCKETS_AND_USAGE)),
     field("peer_pid", UInt32, Only(SOCKETS)),
     field("pid_ns", UInt32, Kernel),
     field("place", Utf8, Only(&["loss"])),
@@ -190,6 +193,8 @@ pub const FIELDS: &[Field] = &[
     field("sgid", UInt32, Only(&["setuid"])),
     field("signal", Int32, Only(&["exit", "kill"])),
     field("sink", Utf8, Only(&["loss"])),
+    field("sock_ino", UInt64, Only(SOCKETS_AND_USAGE)),
+    field("sock_net_ns", UInt32, Only(SOCKETS_AND_USAGE)),
     field("source", Utf8, Only(&["mount"])),
     field("sport", UInt16, Only(SOCKETS)),
     field("state", Utf8, Only(&["manifest"])),

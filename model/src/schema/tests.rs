@@ -141,11 +141,16 @@ fn what_open_exec_clone_and_exit_write_is_in_the_table() {
 
 #[test]
 fn what_sockets_write_is_in_the_table() {
-    let inet =
-        || Ends::Inet { local: ([127, 0, 0, 1].into(), 80), remote: Some(([127, 0, 0, 1].into(), 65535)) };
+    let inet = || Ends::Inet {
+        is_v6: true,
+        local: ([127, 0, 0, 1].into(), 80),
+        remote: Some(([127, 0, 0, 1].into(), 65535)),
+    };
     let unix = Ends::Unix { path: Some(raw("/s")), path_incomplete: true, name: raw("s"), peer_pid: Some(7) };
+    let ids = SocketIds { ino: Some(u64::MAX), peer_ino: Some(u64::MAX), net_ns: Some(u32::MAX) };
     let socket = |ends| Socket {
         call: None,
+        ids,
         ends,
         kind: 1,
         protocol: 6,
@@ -177,7 +182,8 @@ fn what_sockets_write_is_in_the_table() {
         addresses: vec![[127, 0, 0, 1].into()],
         incomplete: true,
     };
-    let dns = |message| Dns { call: "sendto", ends: inet(), direction: Transfer::Sent, ret: -2, message };
+    let dns =
+        |message| Dns { call: "sendto", ids, ends: inet(), direction: Transfer::Sent, ret: -2, message };
     check("dns", Details::Dns(Box::new(dns(Some(message)))));
     check("dns", Details::Dns(Box::new(dns(None))));
 }
@@ -190,6 +196,7 @@ fn what_usage_and_loss_write_is_in_the_table() {
             path: raw("/a"),
             path_incomplete: true,
             file: file(),
+            socket: Some(SocketIds { ino: Some(1), peer_ino: Some(2), net_ns: Some(3) }),
             flags: 0,
             direction,
             bytes: 1,

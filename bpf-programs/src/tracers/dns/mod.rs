@@ -38,6 +38,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
         identity: Some(raw.header.identity()),
         details: Details::Dns(Box::new(Dns {
             call: sock::call_name(raw.call)?,
+            ids: sock::ids(&raw.ids),
             ends: sock::inet(&raw)?,
             direction: sock::direction(&raw),
             ret: raw.ret.into(),

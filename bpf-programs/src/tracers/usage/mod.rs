@@ -20,7 +20,7 @@ use crate::syscalls::{
     Syscall, TEE, VMSPLICE, WRITE, WRITEV,
 };
 use crate::text;
-use crate::tracers::uring;
+use crate::tracers::{sock, uring};
 use crate::wire::{Family, Kind, UsageRecord, WireError, view};
 
 /// The catalogue entry of the tracer.
@@ -113,6 +113,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
             path: whole.text(),
             path_incomplete: whole.incomplete,
             file: raw.file.file(),
+            socket: (raw.socket.ino != 0).then(|| sock::ids(&raw.socket)),
             flags: raw.flags.into(),
             direction,
             bytes: raw.bytes,

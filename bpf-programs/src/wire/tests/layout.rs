@@ -16,7 +16,7 @@ macro_rules! layouts {
 
 #[test]
 fn c_and_rust_agree() {
-    let layouts: [Layout; 24] = layouts! {
+    let layouts: [Layout; 25] = layouts! {
         "text" TextRef
         "header" Header
         "open_record" OpenRecord
@@ -24,6 +24,7 @@ fn c_and_rust_agree() {
         "clone_record" CloneRecord
         "exit_record" ExitRecord
         "sock_record" SockRecord
+        "socket_ids" SocketIds
         "file_id" FileId
         "fs_record" FsRecord
         "usage_record" UsageRecord
