@@ -1,10 +1,18 @@
 //! The only module that reads clocks. Code that waits uses tokio's clock, which tests can pause; stored times come from
 //! the kernel's clocks.
+//!
+//! Records have times of the boot clock. UTC and local time are found by the [`Clocks`] of this process: readings of both
+//! clocks, taken every second and, by a thread, whenever the wall clock is set.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::time::Duration;
 
-use model::{BootClock, BootNs, WallTime};
+use jiff::tz::TimeZone;
+use model::lock::lock;
+use model::{BootClock, BootNs, Clocks, WallTime};
+use nix::errno::Errno;
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::{ClockId, clock_gettime};
 pub use tokio::time::Instant;
 
@@ -46,18 +54,17 @@ pub fn suspended_ns() -> u64 {
 
 /// Returns wall-clock nanoseconds since 1970, UTC.
 pub fn unix_ns() -> i64 {
-    read_ns(ClockId::CLOCK_REALTIME)
+    let now = read_ns(ClockId::CLOCK_REALTIME);
+    #[cfg(feature = "fault-injection")]
+    let now = now + SHIFT.load(std::sync::atomic::Ordering::Relaxed);
+    now
 }
 
 /// Returns the conversion from kernel time to local wall time, by the current clocks and time zone.
 pub fn boot_clock() -> BootClock {
-    // The time between the two readings is the error of the result, so the closest of several pairs is used.
-    let readings = (0..5).map(|_| {
-        let (before, unix, after) = (read_ns(ClockId::CLOCK_BOOTTIME), unix_ns(), boot_ns().0 as i64);
-        (after - before, unix, before + (after - before) / 2)
-    });
-    let (_, unix, boot) = readings.min().unwrap_or_default();
-    BootClock { local_ns_at_boot: unix - boot + zone_offset_ns(unix) }
+    let (boot, utc_ns_at_boot) = reading();
+    let offset = model::ZonedTime::new(utc_ns_at_boot + boot.0 as i64, &zone()).offset;
+    BootClock { local_ns_at_boot: utc_ns_at_boot + i64::from(offset) * 1_000_000_000 }
 }
 
 /// Returns the current local wall time.
@@ -65,11 +72,85 @@ pub fn wall() -> WallTime {
     boot_clock().wall(boot_ns())
 }
 
-fn zone_offset_ns(unix_ns: i64) -> i64 {
-    let seconds = jiff::Timestamp::from_nanosecond(unix_ns.into())
-        .map(|now| jiff::tz::TimeZone::system().to_offset(now).seconds())
-        .unwrap_or(0);
-    i64::from(seconds) * 1_000_000_000
+/// Returns the machine's time zone.
+pub fn zone() -> TimeZone {
+    TimeZone::system()
+}
+
+/// Returns the boot clock's relation to UTC and local time, as of the latest reading.
+pub fn clocks() -> Arc<Clocks> {
+    lock(known()).clone()
+}
+
+/// Reads the clocks, so that times from now on are converted by what they say.
+pub fn sample() {
+    let mut known = lock(known());
+    let (now, utc_ns_at_boot) = reading();
+    if Arc::make_mut(&mut known).note(now, utc_ns_at_boot, zone()) {
+        tracing::warn!(utc_ns_at_boot, "the wall clock was set");
+    }
+}
+
+/// Starts a thread that reads the clocks whenever the wall clock is set. Without it, times between the change and the next
+/// [`sample`] are converted by what the clocks said before.
+pub fn watch() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        let watched = std::thread::Builder::new().name("clock-changes".to_owned()).spawn(wait_for_changes);
+        if let Err(cause) = watched {
+            tracing::warn!(%cause, "changes of the wall clock are noticed once a second");
+        }
+    });
+}
+
+fn wait_for_changes() {
+    let timer = || {
+        let timer = TimerFd::new(TimerClock::CLOCK_REALTIME, TimerFlags::TFD_CLOEXEC)?;
+        // A time that does not come: the timer is there to be cancelled.
+        let never = Expiration::OneShot(TimeSpec::new(i64::MAX, 0));
+        let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+        timer.set(never, flags)?;
+        Ok::<_, Errno>(timer)
+    };
+    let cause = match timer() {
+        Err(cause) => cause,
+        Ok(timer) => loop {
+            match timer.wait() {
+                Err(Errno::ECANCELED) => sample(),
+                Ok(()) => break Errno::ETIME,
+                Err(cause) => break cause,
+            }
+        },
+    };
+    tracing::warn!(%cause, "changes of the wall clock are noticed once a second");
+}
+
+fn known() -> &'static Mutex<Arc<Clocks>> {
+    static KNOWN: OnceLock<Mutex<Arc<Clocks>>> = OnceLock::new();
+    KNOWN.get_or_init(|| Mutex::new(Arc::new(Clocks::new(reading().1, zone()))))
+}
+
+/// Returns the time of the boot clock, and UTC when the boot clock began. The time between the readings of the two clocks is
+/// the error of the result, so the closest of several pairs is used.
+fn reading() -> (BootNs, i64) {
+    let readings = (0..5).map(|_| {
+        let (before, unix, after) = (read_ns(ClockId::CLOCK_BOOTTIME), unix_ns(), boot_ns().0 as i64);
+        (after - before, unix, before + (after - before) / 2)
+    });
+    let (_, unix, boot) = readings.min().unwrap_or_default();
+    (BootNs(boot as u64), unix - boot)
+}
+
+/// Nanoseconds by which tests have set the wall clock of this process.
+#[cfg(feature = "fault-injection")]
+static SHIFT: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
+
+/// Sets the wall clock of this process forward, or back.
+#[cfg(feature = "fault-injection")]
+pub fn shift(by: jiff::SignedDuration) {
+    let ns = i64::try_from(by.as_nanos()).unwrap_or_default();
+    SHIFT.fetch_add(ns, std::sync::atomic::Ordering::Relaxed);
+    sample();
 }
 
 fn read_ns(clock: ClockId) -> i64 {

@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 
 use model::schema::{self, ColumnKind};
-use model::{AccountSnapshot, Lost};
-use rusqlite::Connection;
+use model::{AccountSnapshot, Lost, ZonedTime};
 use serde::Serialize;
 
 use crate::error::reading;
-use crate::store::Table;
+use crate::store::{Table, UTC_OF};
 use crate::{Error, Store};
 
 /// Table of runs: collector, start, end; written by the SQLite sink.
@@ -34,10 +33,10 @@ pub struct TracerBrief {
     pub collector_id: String,
     /// Number of rows.
     pub count: u64,
-    /// `dt` of the first row.
-    pub start: Option<String>,
-    /// `dt` of the last row.
-    pub end: Option<String>,
+    /// Time of the first row.
+    pub start: Option<ZonedTime>,
+    /// Time of the last row.
+    pub end: Option<ZonedTime>,
     /// Type of each column, by duetector's names of types.
     pub fields: BTreeMap<String, &'static str>,
     /// Records that the tracer made in the latest run.
@@ -64,13 +63,13 @@ impl Store {
     /// When the store can't be read.
     pub fn brief(&self) -> Result<Brief, Error> {
         // One read transaction, so that counts and accounts are of the same moment while the agent goes on writing.
-        let snapshot = self.connection().unchecked_transaction().map_err(reading("brief"))?;
+        let _snapshot = self.connection().unchecked_transaction().map_err(reading("brief"))?;
         let tables = self.tables()?;
         let mut accounts = self.last_accounts().map_err(reading("accounts"))?;
         let mut tracers = Vec::new();
         for table in &tables {
             let account = accounts.remove(&(table.tracer.clone(), table.collector_id.clone()));
-            tracers.push(table_brief(&snapshot, table, account).map_err(reading("brief of a table"))?);
+            tracers.push(table_brief(self, table, account).map_err(reading("brief of a table"))?);
         }
         // Tracers that ran and stored nothing yet have an account but no table.
         tracers.extend(accounts.into_iter().map(|((tracer, collector_id), account)| TracerBrief {
@@ -108,20 +107,32 @@ impl Store {
 }
 
 fn table_brief(
-    connection: &Connection,
+    store: &Store,
     table: &Table,
     account: Option<AccountSnapshot>,
 ) -> rusqlite::Result<TracerBrief> {
     let name = crate::query::quote(&table.name);
     // One statement for each aggregate: asked for together, SQLite reads every row; alone, each comes from an index.
-    let count =
-        connection.query_row(&format!("SELECT count(*) FROM {name}"), (), |row| row.get::<_, i64>(0))?;
-    let edge = |function: &str| -> rusqlite::Result<Option<String>> {
-        if !table.has("dt") {
-            return Ok(None);
-        }
-        let sql = format!("SELECT CAST({function}(dt) AS TEXT) FROM {name}");
-        connection.query_row(&sql, (), |row| row.get(0))
+    let count = store
+        .connection()
+        .query_row(&format!("SELECT count(*) FROM {name}"), (), |row| row.get::<_, i64>(0))?;
+    let edge = |function: &str| -> rusqlite::Result<Option<ZonedTime>> {
+        let connection = store.connection();
+        let known = if table.has("time") {
+            connection.query_row(&format!("SELECT {function}(time) FROM {name}"), (), |row| row.get(0))?
+        } else {
+            None
+        };
+        let of_dt = if table.has("dt") && (!table.has("time") || crate::query::lacks_times(store, table)?) {
+            let unknown = if table.has("time") { "WHERE time IS NULL" } else { "" };
+            let sql = format!("SELECT {function}({UTC_OF}(dt, ?1)) FROM {name} {unknown}");
+            connection.query_row(&sql, [&table.collector_id], |row| row.get(0))?
+        } else {
+            None
+        };
+        let both = known.into_iter().chain::<Option<i64>>(of_dt);
+        let edge = if function == "min" { both.min() } else { both.max() };
+        Ok(edge.map(|ns| ZonedTime::new(ns, store.zone())))
     };
     let fields = schema::COLUMNS.iter().filter(|column| table.has(column.name()));
     Ok(TracerBrief {
@@ -157,7 +168,7 @@ fn type_name(kind: ColumnKind) -> &'static str {
     match kind {
         ColumnKind::Integer => "int",
         ColumnKind::Text => "str",
-        ColumnKind::DateTime => "datetime",
+        ColumnKind::DateTime | ColumnKind::Time => "datetime",
         ColumnKind::Json => "dict",
     }
 }

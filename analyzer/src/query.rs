@@ -9,7 +9,7 @@ mod sql;
 pub use condition::{Condition, Where};
 pub use matching::Undecided;
 pub(crate) use matching::{Matching, Tally};
-pub(crate) use sql::quote;
+pub(crate) use sql::{lacks_times, quote};
 
 use expression::Expression;
 
@@ -30,13 +30,14 @@ pub struct Query {
     pub wheres: Vec<Condition>,
     /// Expressions; all must be true of a row.
     pub expressions: Vec<Expression>,
-    /// Only rows not before this `dt`, as text that [`crate::when::parse`] returns.
-    pub since: Option<String>,
-    /// Only rows not after this `dt`, as text.
-    pub until: Option<String>,
+    /// Only rows not before this `time`, which [`crate::when::since`] returns.
+    pub since: Option<i64>,
+    /// Only rows not after this `time`, which [`crate::when::until`] returns.
+    pub until: Option<i64>,
     /// The columns to show, in this order.
     pub columns: Vec<String>,
-    /// Columns to order by. Rows that are equal in them are ordered by `dt`, then as they are stored.
+    /// Columns to order by. Rows that are equal in them are ordered by `time`, then by tracer, collector and the order in
+    /// which they are stored, so that no two rows are equal: `start` and `limit` divide any answer into the same pages.
     pub order_by: Vec<String>,
     /// Reverses the order: newest first.
     pub desc: bool,

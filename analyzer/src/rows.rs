@@ -1,5 +1,6 @@
 //! Answers: a stream of rows, with one row in memory at a time.
 
+use model::ZonedTime;
 use model::schema::ColumnKind;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Statement, params_from_iter};
@@ -140,6 +141,7 @@ fn cell(store: &Store, kind: ColumnKind, value: ValueRef<'_>) -> Cell {
     match (kind, value) {
         (_, ValueRef::Null) => Cell::Null,
         (ColumnKind::Json, ValueRef::Text(text) | ValueRef::Blob(text)) => Cell::Json(json(store, text)),
+        (ColumnKind::Time, ValueRef::Integer(ns)) => Cell::Time(ZonedTime::new(ns, store.zone())),
         (_, ValueRef::Integer(number)) => Cell::Integer(number),
         (_, ValueRef::Real(number)) => Cell::Real(number),
         (_, ValueRef::Text(text) | ValueRef::Blob(text)) => {
@@ -179,6 +181,8 @@ pub enum Cell {
     Integer(i64),
     /// Any other number.
     Real(f64),
+    /// A point in time, with the offset of this machine's zone.
+    Time(ZonedTime),
     /// Text; bytes that are not UTF-8 are written as `\xNN`.
     Text(String),
     /// `extended`, or a field of it.
@@ -190,6 +194,7 @@ impl Serialize for Cell {
         match self {
             Self::Null => serializer.serialize_unit(),
             Self::Integer(number) => serializer.serialize_i64(*number),
+            Self::Time(at) => at.serialize(serializer),
             Self::Real(number) => serializer.serialize_f64(*number),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Json(value) => value.serialize(serializer),

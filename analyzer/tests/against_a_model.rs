@@ -5,7 +5,7 @@
 mod common;
 
 use analyzer::{Condition, Query};
-use common::{File, OWN_COLUMNS, at, names, rows};
+use common::{File, OWN_COLUMNS, at, names, ns, rows};
 use proptest::prelude::*;
 
 const COMMS: [&str; 3] = ["cat", "sed", "7"];
@@ -122,8 +122,8 @@ proptest! {
         let file = store(&plain);
         let query = Query {
             wheres: questions.iter().map(Question::condition).collect(),
-            since: since.map(at),
-            until: until.map(at),
+            since: since.map(ns),
+            until: until.map(ns),
             columns: names(&["extended.number"]),
             order_by: if by_pid { names(&["pid"]) } else { Vec::new() },
             desc,

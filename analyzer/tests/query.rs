@@ -5,7 +5,7 @@
 mod common;
 
 use analyzer::{Condition, Error, Query};
-use common::{DUETECTOR_COLUMNS, File, OWN_COLUMNS, at, first, names, rows, show};
+use common::{DUETECTOR_COLUMNS, File, OWN_COLUMNS, at, first, names, ns, rows, show};
 
 /// Three rows of `open` on two collectors and one of `exit`, stored out of order.
 fn sample() -> File {
@@ -100,7 +100,7 @@ fn fields_of_extended_are_compared_by_their_type() {
 
 #[test]
 fn times_bound_on_both_ends() {
-    let query = Query { since: Some(at(20)), until: Some(at(30)), ..Query::default() };
+    let query = Query { since: Some(ns(20)), until: Some(ns(30)), ..Query::default() };
     assert_eq!(pids(&query), ["2", "3"]);
 }
 

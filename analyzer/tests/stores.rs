@@ -7,7 +7,7 @@ mod common;
 use std::os::unix::fs::PermissionsExt;
 
 use analyzer::{Brief, Error, Query, Store};
-use common::{DUETECTOR_COLUMNS, File, OWN_COLUMNS, at, names, rows, show};
+use common::{DUETECTOR_COLUMNS, File, OWN_COLUMNS, at, names, rows, show, time};
 
 #[test]
 fn a_store_being_written_is_read() {
@@ -81,7 +81,7 @@ fn files_of_python_duetector_lack_our_columns_and_can_be_read() {
     assert_eq!(
         brief["tracers"][0],
         serde_json::json!({
-            "tracer": "do_sys_openat2", "collector_id": "vm", "count": 2, "start": at(1), "end": at(2),
+            "tracer": "do_sys_openat2", "collector_id": "vm", "count": 2, "start": time(&at(1)), "end": time(&at(2)),
             "fields": {"pid": "int", "uid": "int", "gid": "int", "dt": "datetime", "comm": "str", "cwd": "str",
                        "fname": "str", "extended": "dict"},
             "seen": 0, "stored": 0, "filtered": 0, "lost": {"ring": 0, "decode": 0, "queue": 0, "sink": 0},
@@ -122,11 +122,11 @@ fn the_first_rows_are_read_by_the_time_index_not_sorted() {
     let file = File::new();
     let tables = ["open", "exec", "exit"].map(|tracer| file.table(tracer, "vm", OWN_COLUMNS));
     for (number, table) in tables.iter().enumerate() {
-        file.connection.execute_batch(&format!("CREATE INDEX time_{number} ON {table} (dt)")).unwrap();
+        file.connection.execute_batch(&format!("CREATE INDEX time_{number} ON {table} (time)")).unwrap();
     }
     let store = file.store();
     for tracers in [names(&["open"]), Vec::new()] {
-        for (order_by, desc) in [(Vec::new(), false), (Vec::new(), true), (names(&["dt"]), false)] {
+        for (order_by, desc) in [(Vec::new(), false), (Vec::new(), true), (names(&["time"]), false)] {
             let query = Query { tracers: tracers.clone(), order_by, desc, ..Query::default() };
             let plan = store.query(&query).unwrap().explain().unwrap();
             let all = plan.join("\n");
@@ -137,4 +137,10 @@ fn the_first_rows_are_read_by_the_time_index_not_sorted() {
             );
         }
     }
+    // Of a table with rows that have no time yet, only these are sorted.
+    file.row(&tables[0], 1, &at(1), "x", None, "{}");
+    file.connection.execute_batch(&format!("UPDATE {} SET time = NULL", tables[0])).unwrap();
+    let plan = store.query(&Query::default()).unwrap().explain().unwrap().join("\n");
+    assert_eq!(plan.matches("TEMP B-TREE FOR ORDER BY").count(), 1, "{plan}");
+    assert!(plan.contains("USING INDEX time_0 (time=?)"), "{plan}");
 }

@@ -12,8 +12,8 @@ use collector::sink::sqlite::{Run, Sqlite};
 use collector::{FilterConfig, Filters, Pipeline, Synchronous, default_filters};
 use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use model::{
-    BootClock, BootNs, Details, ExecId, File, Identity, Moment, Open, ProcessInfo, ProcessTable, Record,
-    Routed, TracerName, Tracking, WallTime,
+    BootNs, Clocks, Details, ExecId, File, Identity, Moment, Open, ProcessInfo, ProcessTable, Record, Routed,
+    TracerName, Tracking, WallTime,
 };
 
 /// Records in a kernel tracer's batch.
@@ -21,7 +21,9 @@ const BATCH: u64 = 1024;
 /// Batches that the store writes in one transaction.
 const BATCHES: u64 = 4;
 
-const CLOCK: BootClock = BootClock { local_ns_at_boot: 1_700_000_000_000_000_000 };
+fn clocks() -> Clocks {
+    Clocks::new(1_700_000_000_000_000_000, jiff::tz::TimeZone::UTC)
+}
 
 fn record(number: u64) -> Record {
     // The path has 100 bytes, both as passed to the call and as resolved.
@@ -137,7 +139,7 @@ fn steps(criterion: &mut Criterion) {
         let mut next = 0;
         group.bench_function(name, |bencher| {
             let make = || records(&mut next);
-            measure(bencher, make, |records| pipeline.run(&tracer, std::mem::take(records), CLOCK));
+            measure(bencher, make, |records| pipeline.run(&tracer, std::mem::take(records), &clocks()));
         });
     }
     group.finish();
@@ -147,7 +149,7 @@ fn write(criterion: &mut Criterion, name: &str, sink: &mut dyn Sink) {
     let mut group = criterion.benchmark_group("sink");
     group.throughput(Throughput::Elements(BATCH * BATCHES));
     let (mut next, mut pipeline, tracer) = (0, pipeline(), TracerName::new("open"));
-    let mut rows = || -> Arc<[Tracking]> { pipeline.run(&tracer, records(&mut next), CLOCK).rows.into() };
+    let mut rows = || -> Arc<[Tracking]> { pipeline.run(&tracer, records(&mut next), &clocks()).rows.into() };
     group.bench_function(name, |bencher| {
         let make =
             || (0..BATCHES).map(|_| Routed { claim: None, rows: rows(), bytes: 0 }).collect::<Vec<_>>();

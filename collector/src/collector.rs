@@ -11,7 +11,7 @@ use actix::{Handler, Message};
 use actors::clock::{self, Instant};
 use actors::{ActorLoop, Exit, LoopActor, LoopCtx};
 use flume::Receiver;
-use model::{Accounts, Batch, BootClock, LossPoint};
+use model::{Accounts, Batch, LossPoint};
 use serde::Serialize;
 
 use crate::live_routing::LiveRouting;
@@ -19,7 +19,7 @@ use crate::loss;
 use crate::pipeline::{Outcome, Pipeline};
 use crate::route::Route;
 
-/// Interval at which gaps become `loss` rows and the boot clock is refreshed; an idle collector also reports progress
+/// Interval at which gaps become `loss` rows and the clocks are read; an idle collector also reports progress
 /// this often.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -46,6 +46,10 @@ pub struct CollectorState {
     pub loss_rows: u64,
     /// Batches in the queue.
     pub queue: usize,
+    /// Number of times that the wall clock was set.
+    pub clock_changes: u64,
+    /// Number of these changes that are forgotten, because later ones were too many: no record is converted by them.
+    pub clock_changes_forgotten: u64,
 }
 
 /// Rows for which a filter's expression could not be evaluated.
@@ -80,8 +84,9 @@ impl Message for ApplyPending {
 impl Collector {
     pub(crate) fn new(ctx: LoopCtx<CollectorState>, shared: Arc<Shared>, pipeline: Pipeline) -> Self {
         let routes = shared.routing.routes();
-        let (clock, tick) = (clock::boot_clock(), clock::now() + TICK);
-        Self { work: Some(Work { ctx, shared, pipeline, routes, clock, tick }) }
+        clock::watch();
+        let tick = clock::now() + TICK;
+        Self { work: Some(Work { ctx, shared, pipeline, routes, tick }) }
     }
 }
 
@@ -121,7 +126,6 @@ struct Work {
     shared: Arc<Shared>,
     pipeline: Pipeline,
     routes: Arc<[Arc<Route>]>,
-    clock: BootClock,
     tick: Instant,
 }
 
@@ -162,10 +166,15 @@ impl Work {
 
     async fn tick(&mut self) {
         self.tick = clock::now() + TICK;
-        self.clock = self.clock.unless_set(clock::boot_clock());
+        clock::sample();
         self.store_gaps().await;
         let queue = self.shared.input.len();
-        self.ctx.update(|state| state.queue = queue);
+        let clocks = clock::clocks();
+        self.ctx.update(|state| {
+            state.queue = queue;
+            state.clock_changes = clocks.changes();
+            state.clock_changes_forgotten = clocks.forgotten();
+        });
     }
 
     async fn take(&mut self, batch: Batch) {
@@ -173,7 +182,7 @@ impl Work {
         let count = records.len() as u64;
         claim.enter(LossPoint::Decode);
         let tracer = claim.account().tracer().clone();
-        let outcome = self.pipeline.run(&tracer, records, self.clock);
+        let outcome = self.pipeline.run(&tracer, records, &clock::clocks());
         claim.filter(outcome.filtered_total());
         if let Some(refusal) = &outcome.first_refusal {
             claim.lose(outcome.refused, &refusal.to_string());
@@ -219,8 +228,8 @@ impl Work {
         if gaps.is_empty() {
             return;
         }
-        let rows: Arc<[_]> =
-            gaps.iter().map(|gap| loss::row(gap, self.clock, &self.shared.accounts)).collect();
+        let clocks = clock::clocks();
+        let rows: Arc<[_]> = gaps.iter().map(|gap| loss::row(gap, &clocks, &self.shared.accounts)).collect();
         let mut taken = false;
         for route in self.routes.iter() {
             taken |= route.send(None, rows.clone(), 0).await;

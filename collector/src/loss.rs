@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use model::lock::lock;
 use model::{
-    Accounts, BootClock, Details, ENDED, Extended, Gap, Loss, LossPoint, Losses, TracerName, Tracking,
-    WallTime,
+    Accounts, Clocks, Details, ENDED, Extended, Gap, Loss, LossPoint, Losses, TracerName, Tracking, ZonedTime,
 };
 
 /// Tracer name under which `loss` rows are stored.
@@ -25,7 +24,7 @@ pub(crate) fn restore_gaps(accounts: &Accounts, gaps: Vec<Gap>) {
 }
 
 /// Makes the `loss` row of a gap.
-pub(crate) fn row(gap: &Gap, clock: BootClock, accounts: &Accounts) -> Tracking {
+pub(crate) fn row(gap: &Gap, clocks: &Clocks, accounts: &Accounts) -> Tracking {
     // It may begin before the machine was started.
     let since = (gap.cause == ENDED).then(|| accounts.unrecorded_since()).flatten();
     row_of(Loss {
@@ -35,23 +34,24 @@ pub(crate) fn row(gap: &Gap, clock: BootClock, accounts: &Accounts) -> Tracking 
         cause: gap.cause.clone(),
         owner: gap.owner,
         count: gap.count,
-        from: since.unwrap_or_else(|| clock.wall(gap.from)),
-        to: clock.wall(gap.to),
+        from: since.map_or_else(|| clocks.at(gap.from), |since| clocks.of_local(since)),
+        to: clocks.at(gap.to),
     })
 }
 
 fn row_of(loss: Loss) -> Tracking {
     let count = (loss.count > 0).then(|| i64::try_from(loss.count).unwrap_or(i64::MAX));
     let uid = loss.owner.uid().map(i64::from);
-    let row = Tracking::new(LOSS_TRACER.into(), loss.to, Extended::new(Details::Loss(Box::new(loss))));
-    Tracking { uid, count, ..row }
+    let (time, dt) = (loss.to, loss.to.wall());
+    let row = Tracking::new(LOSS_TRACER.into(), dt, Extended::new(Details::Loss(Box::new(loss))));
+    Tracking { uid, count, time: Some(time), ..row }
 }
 
 /// `loss` rows that a sink has taken and not written yet. The list outlives the sink's incarnations. Its size is
 /// bounded: losses of one tracer, owner and point are merged into one row while they wait.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unwritten {
-    losses: Arc<Mutex<BTreeMap<TracerName, Losses<WallTime>>>>,
+    losses: Arc<Mutex<BTreeMap<TracerName, Losses<ZonedTime>>>>,
 }
 
 impl Unwritten {
@@ -104,10 +104,10 @@ mod tests {
 
     #[test]
     fn waiting_losses_at_one_point_become_one_row() {
-        let clock = BootClock::default();
+        let clocks = Clocks::default();
         let waiting = Unwritten::default();
-        waiting.add(&[row(&gap(2, 5_000, 9_000), clock, &Accounts::default())]);
-        waiting.add(&[row(&gap(3, 1_000, 7_000), clock, &Accounts::default())]);
+        waiting.add(&[row(&gap(2, 5_000, 9_000), &clocks, &Accounts::default())]);
+        waiting.add(&[row(&gap(3, 1_000, 7_000), &clocks, &Accounts::default())]);
         let rows = waiting.rows();
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].count, rows[0].uid), (Some(5), Some(1001)));

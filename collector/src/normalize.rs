@@ -16,10 +16,10 @@
 use std::borrow::Cow;
 
 use model::extended::{Extra, ProcessContext};
-use model::schema::{COLUMNS, ColumnSlot};
+use model::schema::{COLUMNS, Column, ColumnSlot};
 use model::{
-    BootClock, BootNs, Details, ExecId, Extended, Identity, Moment, Record, Text, TracerName, Tracking,
-    WallTime,
+    BootNs, Clocks, Details, ExecId, Extended, Identity, Moment, Record, Text, TracerName, Tracking,
+    WallTime, ZonedTime,
 };
 use serde_json::{Map, Value, json};
 use thiserror::Error;
@@ -48,17 +48,18 @@ fn refuse<T>(field: &'static str, expected: &'static str) -> Result<T, Normalize
 ///
 /// # Errors
 /// A field has a value that its column can't hold. This happens only with records of other programs.
-pub fn row(tracer: &TracerName, record: Record, clock: BootClock) -> Result<Tracking, NormalizeError> {
-    let dt = match record.at {
-        Moment::Boot(at) => clock.wall(at),
-        Moment::Wall(at) => at,
-    };
-    let mut row = Tracking::new(tracer.clone(), dt, Extended::new(record.details));
+pub fn row(tracer: &TracerName, record: Record, clocks: &Clocks) -> Result<Tracking, NormalizeError> {
+    let mut row = Tracking::new(tracer.clone(), WallTime(0), Extended::new(record.details));
+    match record.at {
+        Moment::Boot(at) => When::boot(at, clocks),
+        Moment::Wall(at) => When { boot_ns: None, dt: at, time: clocks.of_local(at) },
+    }
+    .put(&mut row);
     if let Details::Fields(fields) = &mut row.extended.details {
         let fields = std::mem::take(fields);
-        fill_from_fields(&mut row, fields, clock)?;
+        fill_from_fields(&mut row, fields, clocks)?;
     } else {
-        fill_from_details(&mut row, clock);
+        fill_from_details(&mut row, clocks);
     }
     if let Some(identity) = record.identity {
         fill_from_identity(&mut row, identity);
@@ -99,7 +100,7 @@ fn fill_from_identity(row: &mut Tracking, identity: Identity) {
     row.comm = Some(comm);
 }
 
-fn fill_from_details(row: &mut Tracking, clock: BootClock) {
+fn fill_from_details(row: &mut Tracking, clocks: &Clocks) {
     row.fname = row.extended.details.fname().cloned();
     row.ret = row.extended.details.ret();
     keep_bytes(&mut row.extended, "fname_bytes", row.fname.as_ref());
@@ -116,7 +117,7 @@ fn fill_from_details(row: &mut Tracking, clock: BootClock) {
         Details::Usage(usage) => {
             let span = [("first", usage.first), ("last", usage.last)];
             let times =
-                span.map(|(name, at)| (Cow::Borrowed(name), Extra::Value(json!(clock.wall(at).to_text()))));
+                span.map(|(name, at)| (Cow::Borrowed(name), Extra::Value(json!(clocks.wall(at).to_text()))));
             row.extended.extra.extend(times);
         }
         Details::Loss(loss) => row.count = i64::try_from(loss.count).ok(),
@@ -134,7 +135,7 @@ pub(crate) fn keep_bytes(extended: &mut Extended, name: &'static str, text: Opti
 fn fill_from_fields(
     row: &mut Tracking,
     mut fields: Map<String, Value>,
-    clock: BootClock,
+    clocks: &Clocks,
 ) -> Result<(), NormalizeError> {
     // A missing name is stored as duetector's `Unknown`; a null stays null.
     let is_unnamed = !fields.contains_key("comm");
@@ -144,14 +145,23 @@ fn fill_from_fields(
             ColumnSlot::Int(slot) => *slot = integer(name, fields.shift_remove(name))?,
             ColumnSlot::Text(slot) => *slot = text(name, fields.shift_remove(name))?,
             // The other ones are `dt`, which may be in two fields, and `extended`.
-            ColumnSlot::Shared(_) | ColumnSlot::Time(_) | ColumnSlot::ExecId(_) | ColumnSlot::Fixed => {}
+            ColumnSlot::Shared(_)
+            | ColumnSlot::Time(_)
+            | ColumnSlot::Zoned(_)
+            | ColumnSlot::ExecId(_)
+            | ColumnSlot::Fixed => {}
         }
     }
     if is_unnamed {
         row.comm = Some("Unknown".into());
     }
-    if let Some(at) = moment(fields.shift_remove("timestamp"), fields.shift_remove("dt"), clock)? {
-        row.dt = Some(at);
+    let exact = fields.get("time").and_then(Value::as_str).and_then(ZonedTime::parse);
+    let (timestamp, dt) = (fields.shift_remove("timestamp"), fields.shift_remove("dt"));
+    if let Some(when) = when(timestamp, dt, exact, clocks)? {
+        when.put(row);
+        if exact.is_some() && row.time == exact {
+            row.boot_ns = integer("", fields.get("boot_ns").cloned()).ok().flatten();
+        }
     }
     let fields = match fields.shift_remove("extended") {
         None => fields,
@@ -161,15 +171,15 @@ fn fill_from_fields(
         }
         Some(_) => return refuse("extended", "an object"),
     };
-    for column in COLUMNS.iter().filter(|column| !column.is_core()) {
+    for column in COLUMNS.iter().filter(|column| !column.is_core() && **column != Column::BootNs) {
         let Some(value) = fields.get(column.name()) else { continue };
         match row.slot(*column) {
             ColumnSlot::Int(slot) => *slot = integer("", Some(value.clone())).ok().flatten(),
             ColumnSlot::Text(slot) => *slot = value.as_str().map(Text::from),
             ColumnSlot::Shared(slot) => *slot = value.as_str().map(Into::into),
             ColumnSlot::ExecId(slot) => *slot = value.as_str().and_then(exec_id),
-            ColumnSlot::Time(slot) => *slot = value.as_str().and_then(from_text),
-            ColumnSlot::Fixed => {}
+            // `time` has been compared with `dt`.
+            ColumnSlot::Time(_) | ColumnSlot::Zoned(_) | ColumnSlot::Fixed => {}
         }
     }
     row.extended.details = Details::Fields(fields);
@@ -207,11 +217,38 @@ fn text(field: &'static str, value: Option<Value>) -> Result<Option<Text>, Norma
     }
 }
 
-fn moment(
+/// The times of a row.
+struct When {
+    boot_ns: Option<BootNs>,
+    time: ZonedTime,
+    dt: WallTime,
+}
+
+impl When {
+    fn boot(at: BootNs, clocks: &Clocks) -> Self {
+        let time = clocks.at(at);
+        Self { boot_ns: Some(at), time, dt: time.wall() }
+    }
+
+    fn utc(at: jiff::Timestamp, clocks: &Clocks) -> Option<Self> {
+        let time = ZonedTime::new(i64::try_from(at.as_nanosecond()).ok()?, clocks.zone());
+        Some(Self { boot_ns: None, time, dt: time.wall() })
+    }
+
+    fn put(self, row: &mut Tracking) {
+        row.boot_ns = self.boot_ns.and_then(|at| i64::try_from(at.0).ok());
+        (row.time, row.dt) = (Some(self.time), Some(self.dt));
+    }
+}
+
+/// Finds the times of a record of another program. `exact` is its field `time`: if it is the same local time as `dt`, it
+/// says in which of two hours, when clocks are set back. Our own `child` writes both.
+fn when(
     timestamp: Option<Value>,
     dt: Option<Value>,
-    clock: BootClock,
-) -> Result<Option<WallTime>, NormalizeError> {
+    exact: Option<ZonedTime>,
+    clocks: &Clocks,
+) -> Result<Option<When>, NormalizeError> {
     if let Some(timestamp) = timestamp {
         const EXPECTED: &str = "nanoseconds since boot";
         let ns = match &timestamp {
@@ -222,16 +259,17 @@ fn moment(
             }
             _ => None,
         };
-        return ns.map_or_else(|| refuse("timestamp", EXPECTED), |ns| Ok(Some(clock.wall(BootNs(ns)))));
+        return ns
+            .map_or_else(|| refuse("timestamp", EXPECTED), |ns| Ok(Some(When::boot(BootNs(ns), clocks))));
     }
     const EXPECTED: &str = "an ISO 8601 time or seconds or milliseconds since 1970";
     let found = match dt {
         None | Some(Value::Null) => return Ok(None),
-        Some(Value::Number(number)) => number.as_f64().and_then(since_1970),
-        Some(Value::String(text)) => from_text(text.trim()),
+        Some(Value::Number(number)) => number.as_f64().and_then(|number| since_1970(number, clocks)),
+        Some(Value::String(text)) => from_text(text.trim(), exact, clocks),
         Some(_) => None,
     };
-    found.map_or_else(|| refuse("dt", EXPECTED), |at| Ok(Some(at)))
+    found.map_or_else(|| refuse("dt", EXPECTED), |when| Ok(Some(when)))
 }
 
 fn unsigned(number: f64) -> Option<u64> {
@@ -239,33 +277,32 @@ fn unsigned(number: f64) -> Option<u64> {
 }
 
 /// Converts seconds since 1970; numbers above 20,000,000,000 are milliseconds, as in duetector's library.
-fn since_1970(number: f64) -> Option<WallTime> {
+fn since_1970(number: f64, clocks: &Clocks) -> Option<When> {
     let seconds = if number.abs() > 2e10 { number / 1e3 } else { number };
     let micros = (seconds * 1e6).round();
     if !micros.is_finite() {
         return None;
     }
-    jiff::Timestamp::from_microsecond(micros as i64).ok().map(local)
+    When::utc(jiff::Timestamp::from_microsecond(micros as i64).ok()?, clocks)
 }
 
-fn from_text(text: &str) -> Option<WallTime> {
+fn from_text(text: &str, exact: Option<ZonedTime>, clocks: &Clocks) -> Option<When> {
     if let Ok(number) = text.parse::<f64>() {
-        return since_1970(number);
+        return since_1970(number, clocks);
     }
     // A time with a zone is converted to local time; one without a zone is local already.
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
-        return Some(local(at));
+        return When::utc(at, clocks);
     }
-    text.parse::<jiff::civil::DateTime>().ok().map(micros)
+    let dt = micros(text.parse::<jiff::civil::DateTime>().ok()?);
+    let time = exact.filter(|exact| exact.wall() == dt).unwrap_or_else(|| clocks.of_local(dt));
+    Some(When { boot_ns: None, time, dt })
 }
 
 /// Converts microseconds since 1970 to local time, for expressions.
 pub(crate) fn local_micros(at: i64) -> WallTime {
+    let local = |at| micros(jiff::tz::TimeZone::system().to_datetime(at));
     jiff::Timestamp::from_microsecond(at).map_or(WallTime(at), local)
-}
-
-fn local(at: jiff::Timestamp) -> WallTime {
-    micros(jiff::tz::TimeZone::system().to_datetime(at))
 }
 
 fn micros(at: jiff::civil::DateTime) -> WallTime {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{BootClock, BootNs, Moment, ProcessTable, Record, TracerName, Tracking};
+use model::{BootNs, Clocks, Moment, ProcessTable, Record, TracerName, Tracking};
 
 use crate::enrich::Enricher;
 use crate::enrich::runtime::Names;
@@ -75,11 +75,11 @@ impl Pipeline {
     }
 
     /// Processes one tracer's records.
-    pub fn run(&mut self, tracer: &TracerName, records: Vec<Record>, clock: BootClock) -> Outcome {
+    pub fn run(&mut self, tracer: &TracerName, records: Vec<Record>, clocks: &Clocks) -> Outcome {
         let mut outcome = Outcome { rows: Vec::with_capacity(records.len()), ..Outcome::default() };
         for record in records {
             let at = record.at;
-            match normalize::row(tracer, record, clock) {
+            match normalize::row(tracer, record, clocks) {
                 Ok(row) => self.pass(row, at, &mut outcome),
                 Err(refusal) => {
                     outcome.refused += 1;

@@ -121,13 +121,13 @@ fn cut_to(row: &mut Tracking, limit: usize, cut: &mut Vec<&'static str>) {
 
 #[cfg(test)]
 mod tests {
-    use model::{BootClock, BootNs, Exec, Fs, Moment, OtherPath, Record};
+    use model::{BootNs, Clocks, Exec, Fs, Moment, OtherPath, Record};
 
     use super::*;
 
     fn row(details: Details) -> Tracking {
         let record = Record { at: Moment::Boot(BootNs(1)), identity: None, details };
-        crate::normalize::row(&"rename".into(), record, BootClock::default()).unwrap()
+        crate::normalize::row(&"rename".into(), record, &Clocks::default()).unwrap()
     }
 
     fn rename(byte: u8, ret: i64) -> Tracking {

@@ -15,7 +15,7 @@ use collector::sink::sqlite::{Run, Sqlite};
 use collector::sink::{Rejected, Sink, SinkError, TracerAccount, Trouble};
 use collector::{CarriedOver, Pace, SinkConfig, SinkHandle, SinkSpec, Synchronous, spawn_sink};
 use model::{
-    AccountSnapshot, Accounts, BootClock, BootNs, Claim, Details, Moment, Record, Role, Routed, SinkName,
+    AccountSnapshot, Accounts, BootNs, Claim, Clocks, Details, Moment, Record, Role, Routed, SinkName,
     TracerName, Tracking, WallTime,
 };
 use proptest::prelude::*;
@@ -179,7 +179,7 @@ impl<K: Kind + Send + Sync + 'static> Stage<K> {
             let fields = serde_json::Map::from_iter([("number".to_owned(), json!(number))]);
             let at = Moment::Wall(WallTime(number));
             let record = Record { at, identity: None, details: Details::Fields(fields) };
-            collector::normalize::row(&"t".into(), record, BootClock::default()).unwrap()
+            collector::normalize::row(&"t".into(), record, &Clocks::default()).unwrap()
         };
         let rows: Arc<[Tracking]> = (self.sent..self.sent + count).map(row).collect();
         self.sent += count;

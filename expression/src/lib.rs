@@ -6,7 +6,7 @@
 //!
 //! **Names**: every column of [`Tracking`](model::Tracking) (`uid`, `fname`, `dt`, …); fields that built-in tracers
 //! write (`flags`, `errno`, `dport`, …: [`model::schema::FIELDS`]) with their type; every field as `extended.x` or
-//! `extended["any-key"]`, with a type that is only known for a given row. `dt` and every `timestamp(…)` are local time.
+//! `extended["any-key"]`, with a type that is only known for a given row. `dt`, `time` and every `timestamp(…)` are local time.
 //!
 //! **Null**: any value may be null, and a missing value is null. Null equals nothing but null; it is neither less nor
 //! greater than anything; tests on it (`startsWith`, `in`, …) are false; as a condition it is false; a macro finds no

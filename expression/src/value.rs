@@ -194,6 +194,7 @@ impl<'a> From<ColumnValue<'a>> for Value<'a> {
             ColumnValue::Int(number) => Self::Int(number),
             ColumnValue::Text(text) => Self::Text(text),
             ColumnValue::Time(at) => Self::Time(at),
+            ColumnValue::Zoned(at) => Self::Time(at.wall()),
             ColumnValue::ExecId(id) => Self::Text(id.to_string().into()),
             ColumnValue::Pids(pids) => Self::List(Items::Pids(pids)),
         }

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod batch;
 pub mod changes;
+pub mod clocks;
 pub mod container;
 pub mod details;
 pub mod extended;
@@ -26,10 +27,12 @@ pub mod text;
 pub mod time;
 pub mod trusted;
 pub mod units;
+pub mod zoned;
 
 pub use account::{Account, Accounts, Claim, Pinned, SinkAccount, SinkClaim};
 pub use batch::{Batch, Routed};
 pub use changes::{Change, Subject, What, changed_keys};
+pub use clocks::Clocks;
 pub use details::{
     Act, ActField, Clone, Details, Direction, Dns, DnsMessage, Ends, Exec, Exit, FileHandle, FlagSet, Fs,
     FsArg, Mapped, Open, OtherPath, Socket, SocketIds, Traffic, Transfer, Usage,
@@ -50,3 +53,4 @@ pub use snapshot::{
 pub use text::Text;
 pub use time::{BootClock, BootNs, WallTime};
 pub use units::{Period, Size};
+pub use zoned::{LocalTimes, ZonedTime};

@@ -14,7 +14,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::snapshot::own_cause;
-use crate::{BootNs, LossPoint, SinkName, TracerName, WallTime};
+use crate::{BootNs, LossPoint, SinkName, TracerName, ZonedTime};
 
 /// Most owners that the losses of one tracer name at a time; the losses of the others are added up.
 const LISTED: usize = 64;
@@ -50,7 +50,7 @@ impl Owner {
 /// A number of records that existed and reached no sink, or not this one. Made by the agent itself, so no account counts
 /// its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss<T = WallTime> {
+pub struct Loss<T = ZonedTime> {
     /// Tracer of the records.
     pub tracer: TracerName,
     /// Point at which they were lost.

@@ -92,8 +92,8 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     year.div_euclid(400) * 146_097 + day_of_era - 719_468
 }
 
-/// Converts [`BootNs`] to [`WallTime`]. The clock module of `actors` makes it, again and again, because wall clocks are
-/// set and time zones change.
+/// Converts [`BootNs`] to [`WallTime`] as of one moment. Rows are converted by [`Clocks`](crate::Clocks), which knows earlier
+/// moments too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootClock {
     /// Local wall-clock nanoseconds (no zone) at boot.
@@ -105,13 +105,6 @@ impl BootClock {
     pub fn wall(self, at: BootNs) -> WallTime {
         let ns = i128::from(self.local_ns_at_boot) + i128::from(at.0);
         WallTime(ns.div_euclid(1000) as i64)
-    }
-
-    /// Returns this clock, or `other` if the wall clock or the time zone has been set since. A difference below 1 ms is
-    /// an error of reading, because both kernel clocks run at the same rate; adopting it could reorder rows.
-    pub fn unless_set(self, other: Self) -> Self {
-        const SET: u64 = 1_000_000;
-        if self.local_ns_at_boot.abs_diff(other.local_ns_at_boot) < SET { self } else { other }
     }
 }
 
@@ -148,13 +141,6 @@ mod tests {
         for text in wrong {
             assert_eq!(WallTime::parse(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn a_clock_is_kept_until_it_is_set() {
-        let clock = |local_ns_at_boot| BootClock { local_ns_at_boot };
-        assert_eq!(clock(5_000).unless_set(clock(900_000)), clock(5_000));
-        assert_eq!(clock(5_000).unless_set(clock(2_000_000)), clock(2_000_000));
     }
 
     #[test]

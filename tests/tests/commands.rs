@@ -11,7 +11,7 @@ use tests::workload::{generate, succeed};
 use tests::{Scratch, Setup, Store, suite};
 
 /// Every key of a row, in the table's order (`model/src/schema.rs`, after the tracer).
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 18] = [
     "tracer",
     "pid",
     "uid",
@@ -28,6 +28,8 @@ const COLUMNS: [&str; 16] = [
     "container_id",
     "ret",
     "count",
+    "time",
+    "boot_ns",
 ];
 
 suite! {

@@ -175,7 +175,7 @@ fn a_store_with_another_layout_is_refused_and_an_old_one_migrated() {
     agent.finish_run();
     let connection = Connection::open(store.database()).unwrap();
     let layout: i64 = connection.query_row("PRAGMA user_version", (), |row| row.get(0)).unwrap();
-    assert_eq!(layout, 1);
+    assert_eq!(layout, 2);
     connection.prepare("SELECT adopted FROM duetector_actors_run").unwrap();
 }
 

@@ -142,6 +142,7 @@ impl Source for Cells<'_> {
                 Ok(text) => Value::Text(text.into()),
                 Err(_) => Value::Text(Text::from_bytes(text).to_str().into_owned().into()),
             },
+            (ColumnKind::Time, ValueRef::Integer(ns)) => Value::Time(crate::when::local(ns.div_euclid(1000))),
             (ColumnKind::DateTime, ValueRef::Text(text)) => {
                 std::str::from_utf8(text).ok().and_then(WallTime::parse).map_or(Value::Null, Value::Time)
             }
@@ -161,6 +162,10 @@ impl Source for Cells<'_> {
 
 /// Returns SQL that is true at least wherever the conjunct is; `None` if there is no such SQL.
 fn narrowed(table: &Table, conjunct: &Conjunct, sql: &mut Sql) -> Option<String> {
+    // Expressions know it as local time.
+    if conjunct.column.kind() == ColumnKind::Time {
+        return None;
+    }
     let target = Target::of(conjunct.column);
     let value = sql.value(table, &target);
     match &conjunct.test {

@@ -1,15 +1,18 @@
 //! Compiles a query to one SQL statement over all tables that it concerns. Each table is one arm of a `UNION ALL`; SQLite
 //! reads each arm in order (by its time index, if it has one), merges them, and stops at the limit.
 
-use model::schema::ColumnKind;
+use model::schema::{Column, ColumnKind};
 use rusqlite::types::Value;
 
 use super::columns::{Names, tracking};
 use super::sql::Target;
-use super::sql::{Sql, quote};
+use super::sql::{Sql, lacks_times, quote};
 use super::{Condition, Matching, Query};
+use crate::error::reading;
 use crate::rows::{Answer, Shown};
-use crate::{Error, Store, Table};
+use crate::{Error, Store, Table, when};
+
+const TIME: &str = Column::Time.name();
 
 impl Store {
     /// Checks a query and prepares its statement.
@@ -27,7 +30,8 @@ impl Store {
             return Ok(Answer::empty(self, shown));
         }
         let mut sql = Sql::default();
-        let text = plan.statement(query, &tables, &mut sql);
+        let parts = self.parts(tables).map_err(reading("times of rows"))?;
+        let text = plan.statement(query, &parts, &mut sql);
         Answer::prepare(self, &text, sql.into_params(), shown, plan.matching)
     }
 }
@@ -35,6 +39,31 @@ impl Store {
 fn concerns(query: &Query, table: &Table) -> bool {
     (query.tracers.is_empty() || query.tracers.contains(&table.tracer))
         && query.collector_id.as_ref().is_none_or(|id| *id == table.collector_id)
+}
+
+/// A part of a table, which is one arm of the statement: all of it, or the rows with or without a `time`.
+struct Part {
+    table: Table,
+    rows: Option<&'static str>,
+}
+
+impl Store {
+    /// Divides tables in which rows of other writers, or of versions before, have no `time`. Theirs is found from `dt`: for
+    /// them the table counts as one that lacks the column. The others are still read in order by its index.
+    fn parts(&self, tables: Vec<Table>) -> rusqlite::Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        for table in tables {
+            if !table.has(TIME) || !lacks_times(self, &table)? {
+                parts.push(Part { table, rows: None });
+                continue;
+            }
+            let mut without = table.clone();
+            without.columns.retain(|column| column != TIME);
+            parts.push(Part { table, rows: Some("time IS NOT NULL") });
+            parts.push(Part { table: without, rows: Some("time IS NULL") });
+        }
+        Ok(parts)
+    }
 }
 
 fn kind(target: &Target) -> ColumnKind {
@@ -58,8 +87,8 @@ struct Plan {
 enum Test {
     Null,
     Equal(Value),
-    NotBefore(String),
-    NotAfter(String),
+    NotBefore(i64),
+    NotAfter(i64),
     /// Equality of a field: text with the text, a number with the number, objects with their JSON; a list equals its JSON,
     /// or contains the value.
     Field(String),
@@ -84,17 +113,17 @@ impl Plan {
             let test = test(condition, &target)?;
             tests.push((target, test));
         }
-        let dt = Target::Column { name: "dt", kind: ColumnKind::DateTime };
-        tests.extend(query.since.iter().map(|since| (dt.clone(), Test::NotBefore(since.clone()))));
-        tests.extend(query.until.iter().map(|until| (dt.clone(), Test::NotAfter(until.clone()))));
+        tests.extend(query.since.map(|since| (Target::time(), Test::NotBefore(since))));
+        tests.extend(query.until.map(|until| (Target::time(), Test::NotAfter(until))));
         let matching =
             query.expressions.iter().map(|expression| Matching::new(expression, query.narrow)).collect();
         Ok(Self { shown, tests, order, matching })
     }
 
-    fn statement(&self, query: &Query, tables: &[Table], sql: &mut Sql) -> String {
-        let keys = self.sort_keys(query, tables.len() == 1);
-        let arms = tables.iter().map(|table| self.arm(table, &keys, sql)).collect::<Vec<_>>();
+    fn statement(&self, query: &Query, tables: &[Part], sql: &mut Sql) -> String {
+        let first = tables.first().map(|part| &part.table.name);
+        let keys = self.sort_keys(query, tables.iter().all(|part| Some(&part.table.name) == first));
+        let arms = tables.iter().map(|part| self.arm(part, &keys, sql)).collect::<Vec<_>>();
         let union = arms.join(" UNION ALL ");
         let direction = if query.desc { "DESC" } else { "ASC" };
         let terms = |columns: &mut dyn Iterator<Item = usize>| {
@@ -122,9 +151,8 @@ impl Plan {
             return Vec::new();
         }
         let mut keys: Vec<Target> = self.order.iter().map(|(_, target)| target.clone()).collect();
-        let dt = Target::Column { name: "dt", kind: ColumnKind::DateTime };
-        if !keys.contains(&dt) {
-            keys.push(dt);
+        if !keys.contains(&Target::time()) {
+            keys.push(Target::time());
         }
         if one_table {
             keys.retain(|target| !matches!(target, Target::Tracer | Target::CollectorId));
@@ -142,16 +170,18 @@ impl Plan {
     fn distinct_order(&self) -> Vec<usize> {
         let asked =
             self.order.iter().filter_map(|(_, target)| self.shown.iter().position(|(_, s)| s == target));
-        let dt =
-            self.shown.iter().position(|(_, target)| matches!(target, Target::Column { name: "dt", .. }));
-        let mut indexes: Vec<usize> = asked.chain(dt).collect();
+        let time = [Target::time(), Target::of(Column::Dt)]
+            .into_iter()
+            .find_map(|time| self.shown.iter().position(|(_, target)| *target == time));
+        let mut indexes: Vec<usize> = asked.chain(time).collect();
         indexes.extend(0..self.shown.len());
         let mut known = std::collections::HashSet::new();
         indexes.retain(|index| known.insert(*index));
         indexes
     }
 
-    fn arm(&self, table: &Table, keys: &[Target], sql: &mut Sql) -> String {
+    fn arm(&self, part: &Part, keys: &[Target], sql: &mut Sql) -> String {
+        let table = &part.table;
         let mut results = Vec::new();
         for (index, (_, target)) in self.shown.iter().enumerate() {
             results.push(format!("{} AS c{index}", sql.shown(table, target)));
@@ -159,8 +189,8 @@ impl Plan {
         for (index, target) in keys.iter().enumerate() {
             results.push(format!("{} AS k{index}", sql.value(table, target)));
         }
-        let mut tests: Vec<String> =
-            self.tests.iter().map(|(target, test)| compare(table, target, test, sql)).collect();
+        let mut tests: Vec<String> = part.rows.iter().map(|condition| (*condition).to_owned()).collect();
+        tests.extend(self.tests.iter().map(|(target, test)| compare(table, target, test, sql)));
         tests.extend(self.matching.iter().map(|matching| matching.condition(table, sql)));
         let filter = if tests.is_empty() { String::new() } else { format!(" WHERE {}", tests.join(" AND ")) };
         format!("SELECT {} FROM {}{filter}", results.join(", "), quote(&table.name))
@@ -180,6 +210,9 @@ fn test(condition: &Condition, target: &Target) -> Result<Test, Error> {
     match target {
         Target::Id => integer(),
         Target::Column { kind: ColumnKind::Integer, .. } => integer(),
+        Target::Column { kind: ColumnKind::Time, .. } => {
+            integer().or_else(|_| when::moment(value).map(|at| Test::Equal(at.into())))
+        }
         Target::Tracer | Target::CollectorId | Target::Column { .. } => Ok(Test::Equal(value.clone().into())),
         Target::Field { .. } => Ok(Test::Field(value.clone())),
     }
@@ -190,8 +223,14 @@ fn compare(table: &Table, target: &Target, test: &Test, sql: &mut Sql) -> String
     match test {
         Test::Null => format!("{value} IS NULL"),
         Test::Equal(expected) => format!("{value} = {}", sql.bind(expected.clone())),
-        Test::NotBefore(dt) => format!("{value} >= {}", sql.bind(dt.clone())),
-        Test::NotAfter(dt) => format!("{value} <= {}", sql.bind(dt.clone())),
+        Test::NotBefore(time) => {
+            let test = format!("{value} >= {}", sql.bind(*time));
+            // Rows with local time only may have an index for it, and no offset is two days.
+            let day = model::WallTime(time.div_euclid(1000) - 2 * 86_400_000_000).to_text();
+            let coarse = |day: &str, sql: &mut Sql| format!("{test} AND dt >= {}", sql.bind(day.to_owned()));
+            if table.has(TIME) || !table.has("dt") { test } else { coarse(&day[..10], sql) }
+        }
+        Test::NotAfter(time) => format!("{value} <= {}", sql.bind(*time)),
         Test::Field(expected) => {
             let kind = sql.field_type(table, target);
             let text = sql.bind(expected.clone());

@@ -4,7 +4,8 @@
 use model::schema::{Column, ColumnKind};
 use rusqlite::types::Value;
 
-use crate::Table;
+use crate::store::UTC_OF;
+use crate::{Store, Table};
 
 /// The thing that a name in a query stands for.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,11 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    /// Returns the time of a row, which rows are ordered and selected by.
+    pub(crate) fn time() -> Self {
+        Self::of(Column::Time)
+    }
+
     /// Returns where a column of a row is read.
     pub(crate) fn of(column: Column) -> Self {
         if column == Column::Tracer {
@@ -40,6 +46,13 @@ pub(crate) struct Sql {
 /// Returns an identifier in quotes.
 pub(crate) fn quote(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+/// True if some row of a table with the column `time` has none: another writer made it, or a version before, and it is not
+/// migrated yet.
+pub(crate) fn lacks_times(store: &Store, table: &Table) -> rusqlite::Result<bool> {
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE time IS NULL)", quote(&table.name));
+    store.connection().query_row(&sql, (), |row| row.get(0))
 }
 
 impl Sql {
@@ -63,11 +76,20 @@ impl Sql {
             Target::Tracer => self.bind(table.tracer.clone()),
             Target::CollectorId => self.bind(table.collector_id.clone()),
             Target::Id => column(table, "id"),
+            Target::Column { kind: ColumnKind::Time, name } if !table.has(name) => self.time_of_dt(table),
             Target::Column { name, .. } => column(table, name),
             Target::Field { paths } => {
                 self.json(table, paths, |path| format!("json_extract(extended, {path})"))
             }
         }
+    }
+
+    /// Returns SQL for the time of rows that have only local time.
+    fn time_of_dt(&mut self, table: &Table) -> String {
+        if !table.has("dt") {
+            return "NULL".to_owned();
+        }
+        format!("{UTC_OF}({}, {})", quote("dt"), self.bind(table.collector_id.clone()))
     }
 
     /// Returns SQL for a target as it is shown: fields as JSON, so that lists and objects keep their types.

@@ -18,6 +18,7 @@ pub(super) fn rows(answer: &mut Answer<'_>, output: Output, out: &mut dyn Write)
         let cells = row.cells.iter().map(|cell| match (cell, output.terminal) {
             (Cell::Text(text), Some(_)) => escape::visible(text),
             (Cell::Text(text), None) => Cow::Borrowed(text.as_str()),
+            (Cell::Time(at), _) => Cow::Owned(at.to_text()),
             (Cell::Null, _) => Cow::Borrowed(""),
             // A field that holds text is written as that text, without JSON's quotes.
             (Cell::Json(serde_json::Value::String(text)), _) => escape::visible(text),

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use model::Lost;
 use model::schema::{Column, ColumnKind};
+use model::{Lost, ZonedTime};
 use serde_json::{Map, Value};
 use terminal_size::{Width, terminal_size_of};
 
@@ -19,7 +19,7 @@ use crate::{Answer, Brief, Cell, Row, TracerBrief};
 const ROWS_PER_TABLE: usize = 500;
 
 /// Columns shown of a whole `Tracking`; `--columns` shows others.
-const DIGEST: [&str; 6] = ["dt", "tracer", "pid", "uid", "comm", "ret"];
+const DIGEST: [&str; 6] = ["time", "tracer", "pid", "uid", "comm", "ret"];
 
 /// A terminal that reports fewer columns than this is taken for one that does not know its width.
 const NARROWEST: u16 = 40;
@@ -62,9 +62,10 @@ pub(super) fn brief(brief: &Brief, all: bool, output: Output, out: &mut dyn Writ
 
 fn brief_row(tracer: &TracerBrief) -> Vec<String> {
     // To the second: the table has many columns, and JSON has the rest.
-    let time = |time: &Option<String>| {
-        let seconds = time.as_deref().map(|time| time.split('.').next().unwrap_or(time));
-        seconds.map_or_else(|| "-".to_owned(), |time| escape::visible(time).into_owned())
+    let time = |time: &Option<ZonedTime>| {
+        let text = time.map(ZonedTime::to_local_text);
+        let parts = text.as_deref().and_then(|text| Some((text.get(..19)?, text.get(26..)?)));
+        parts.map_or_else(|| "-".to_owned(), |(seconds, offset)| format!("{seconds}{offset}"))
     };
     vec![
         escape::visible(&tracer.tracer).into_owned(),
@@ -195,6 +196,7 @@ impl Layout {
 fn text(cell: &Cell) -> String {
     match cell {
         Cell::Null | Cell::Json(Value::Null) => String::new(),
+        Cell::Time(at) => at.to_local_text(),
         Cell::Text(text) | Cell::Json(Value::String(text)) => escape::visible(text).into_owned(),
         cell => json::text(cell),
     }

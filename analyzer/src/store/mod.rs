@@ -2,4 +2,5 @@
 
 mod sqlite;
 
+pub(crate) use sqlite::UTC_OF;
 pub use sqlite::{Store, Table, UnknownTracer};

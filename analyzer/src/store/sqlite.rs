@@ -4,7 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use model::schema;
+use jiff::tz::TimeZone;
+use model::{LocalTimes, schema};
+use rusqlite::functions::FunctionFlags;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::Error;
@@ -12,6 +15,9 @@ use crate::error::{nearest, reading};
 
 /// Time to wait for a writer without a write-ahead log (Python duetector) to release its lock on the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Function in statements: UTC in nanoseconds, from a `dt` and its collector.
+pub(crate) const UTC_OF: &str = "duetector_utc_of";
 
 /// Size of the page cache in KiB. It bounds memory: a sort that needs more spills to disk.
 const CACHE_KIB: i64 = 16 * 1024;
@@ -21,6 +27,7 @@ const CACHE_KIB: i64 = 16 * 1024;
 pub struct Store {
     connection: Connection,
     path: PathBuf,
+    zone: TimeZone,
 }
 
 /// A table with the rows of one tracer from one collector.
@@ -70,7 +77,16 @@ impl Store {
             Err(error) if needs_index(&error) && !wal_in_use(path) => connect(path, true),
             other => other,
         };
-        Ok(Self { connection: connection.map_err(failed)?, path: path.to_owned() })
+        let connection = connection.map_err(failed)?;
+        let zone = TimeZone::system();
+        let times = local_times(&connection, zone.clone());
+        register(&connection, times).map_err(failed)?;
+        Ok(Self { connection, path: path.to_owned(), zone })
+    }
+
+    /// Returns the time zone in which times are shown.
+    pub(crate) fn zone(&self) -> &TimeZone {
+        &self.zone
     }
 
     /// Returns the path of the file.
@@ -125,6 +141,36 @@ impl Store {
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
+}
+
+/// Returns the conversion of the file's local times, which knows in which zones its runs were.
+fn local_times(connection: &Connection, zone: TimeZone) -> LocalTimes {
+    let mut times = LocalTimes::new(zone);
+    let mut add = || -> rusqlite::Result<()> {
+        let sql = "SELECT collector_id, run_id, started FROM duetector_actors_run";
+        let mut runs = connection.prepare(sql)?;
+        let text = |row: &rusqlite::Row<'_>, index| row.get::<_, String>(index);
+        let runs = runs.query_map((), |row| Ok([text(row, 0)?, text(row, 1)?, text(row, 2)?]))?;
+        for run in runs {
+            let [collector, run_id, started] = run?;
+            times.add_run(&collector, &run_id, &started);
+        }
+        Ok(())
+    };
+    // Files of other writers have no such table; their times are of this machine's zone.
+    let _ = add();
+    times
+}
+
+fn register(connection: &Connection, times: LocalTimes) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function(UTC_OF, 2, flags, move |context| {
+        let text = |index| match context.get_raw(index) {
+            ValueRef::Text(text) => std::str::from_utf8(text).ok(),
+            _ => None,
+        };
+        Ok(text(0).zip(text(1)).and_then(|(dt, collector)| times.utc_ns(collector, dt)))
+    })
 }
 
 fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use analyzer::{Cell, Error, Query, Row, Store};
+use model::{WallTime, ZonedTime};
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
@@ -14,6 +15,11 @@ pub const DUETECTOR_COLUMNS: &str = "id INTEGER NOT NULL, pid INTEGER, uid INTEG
 
 /// The columns of the agent's own tables: duetector's and more.
 pub const OWN_COLUMNS: &str = "id INTEGER NOT NULL, pid INTEGER, uid INTEGER, gid INTEGER, dt DATETIME, \
+     comm VARCHAR, cwd VARCHAR, fname VARCHAR, extended JSON NOT NULL, tid INTEGER, ppid INTEGER, exec_id VARCHAR, \
+     exe VARCHAR, container_id VARCHAR, ret INTEGER, count INTEGER, time INTEGER, boot_ns INTEGER, PRIMARY KEY (id)";
+
+/// The columns of versions before, without `time`.
+pub const OLD_COLUMNS: &str = "id INTEGER NOT NULL, pid INTEGER, uid INTEGER, gid INTEGER, dt DATETIME, \
      comm VARCHAR, cwd VARCHAR, fname VARCHAR, extended JSON NOT NULL, tid INTEGER, ppid INTEGER, exec_id VARCHAR, \
      exe VARCHAR, container_id VARCHAR, ret INTEGER, count INTEGER, PRIMARY KEY (id)";
 
@@ -43,6 +49,11 @@ impl File {
             "INSERT INTO {table} (pid, uid, gid, dt, comm, fname, extended) VALUES (?, 0, 0, ?, ?, ?, ?)"
         );
         self.connection.execute(&sql, params![pid, dt, comm, fname, extended]).unwrap();
+        let sql = format!("UPDATE {table} SET time = ? WHERE id = last_insert_rowid()");
+        // Tables of other writers lack the column.
+        if let Ok(mut update) = self.connection.prepare(&sql) {
+            update.execute([time(dt).utc_ns]).unwrap();
+        }
     }
 
     pub fn store(&self) -> Store {
@@ -57,6 +68,16 @@ pub fn at(second: u32) -> String {
 
 pub fn rows(store: &Store, query: &Query) -> Result<Vec<Row>, Error> {
     store.query(query)?.rows()?.collect()
+}
+
+/// A local time of this machine.
+pub fn time(dt: &str) -> ZonedTime {
+    ZonedTime::of_local(WallTime::parse(dt).unwrap(), &jiff::tz::TimeZone::system())
+}
+
+/// The times of one minute as queries have them, by second.
+pub fn ns(second: u32) -> i64 {
+    time(&at(second)).utc_ns
 }
 
 /// The first column of every row, as text.

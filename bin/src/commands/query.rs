@@ -28,7 +28,8 @@ pub(crate) struct QueryArgs {
     #[arg(long = "where", value_name = "COLUMN=VALUE|CEL")]
     wheres: Vec<Where>,
     /// Print only rows from this time on, for example 2026-01-31, "2026-01-31 12:00:05" (local time),
-    /// 2026-01-31T12:00:05Z (UTC), -10m, "1h ago" or now
+    /// 2026-01-31T12:00:05Z (UTC), -10m, "1h ago" or now. Of a local time that occurs twice, because clocks are set back, the
+    /// first counts here and the second for --until
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
     /// Print only rows up to this time, written as for --since
@@ -65,12 +66,11 @@ pub(crate) struct QueryArgs {
 impl QueryArgs {
     fn query(&self) -> Result<Query, analyzer::Error> {
         let now = when::now();
-        let moment = |text: &Option<String>| text.as_deref().map(|text| when::parse(text, &now)).transpose();
         let mut query = Query {
             tracers: self.tracers.clone(),
             collector_id: self.collector_id.clone(),
-            since: moment(&self.since)?,
-            until: moment(&self.until)?,
+            since: self.since.as_deref().map(|text| when::since(text, &now)).transpose()?,
+            until: self.until.as_deref().map(|text| when::until(text, &now)).transpose()?,
             columns: self.columns.clone(),
             order_by: self.order_by.clone(),
             desc: self.desc,

@@ -167,7 +167,7 @@ mod tests {
         let mut enricher = Enricher::new(table.clone());
         let fields = Details::Fields(serde_json::Map::new());
         let record = model::Record { at: model::Moment::Boot(BootNs(20)), identity: None, details: fields };
-        let mut row = crate::normalize::row(&"t".into(), record, model::BootClock::default()).unwrap();
+        let mut row = crate::normalize::row(&"t".into(), record, &model::Clocks::default()).unwrap();
         enricher.enrich(&mut row, BootNs(20));
         assert_eq!(row.exe, None, "without an identity there is no process to look up");
         row.exec_id = Some(id);
@@ -212,7 +212,7 @@ mod tests {
             let act = Act { call, path: None, path_incomplete: false, fields, ret, file: None };
             let details = Details::Act(Box::new(act));
             let record = model::Record { at: model::Moment::Boot(BootNs(20)), identity: None, details };
-            let mut row = crate::normalize::row(&"kill".into(), record, model::BootClock::default()).unwrap();
+            let mut row = crate::normalize::row(&"kill".into(), record, &model::Clocks::default()).unwrap();
             row.extended.context = Some(model::extended::ProcessContext {
                 cgroup_id: CgroupId { hierarchy: 0, id: 9 },
                 cgroup: None,
@@ -265,7 +265,7 @@ mod tests {
         let act = Act { call: "kill", path: None, path_incomplete: false, fields, ret: 0, file: None };
         let details = Details::Act(Box::new(act));
         let record = model::Record { at: model::Moment::Boot(BootNs(20)), identity: None, details };
-        let mut row = crate::normalize::row(&"kill".into(), record, model::BootClock::default()).unwrap();
+        let mut row = crate::normalize::row(&"kill".into(), record, &model::Clocks::default()).unwrap();
         row.exec_id = Some(id);
         row.extended.context = Some(model::extended::ProcessContext {
             cgroup_id: CgroupId { hierarchy: 0, id: 9 },

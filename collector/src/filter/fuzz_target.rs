@@ -1,6 +1,6 @@
 //! Runs filters on arbitrary input, for fuzzers and property tests.
 
-use model::{BootClock, Details, Moment, Record, TracerName, WallTime};
+use model::{Clocks, Details, Moment, Record, TracerName, WallTime};
 use serde_json::{Map, Value};
 
 use super::{Filters, FiltersConfig, Stage};
@@ -25,7 +25,7 @@ pub fn fuzz_target(config: Value, fields: Map<String, Value>) -> bool {
     };
     assert!(config.validate("filter").is_empty());
     let record = Record { at: Moment::Wall(WallTime(0)), identity: None, details: Details::Fields(fields) };
-    if let Ok(row) = crate::normalize::row(&TracerName::new("t"), record, BootClock::default()) {
+    if let Ok(row) = crate::normalize::row(&TracerName::new("t"), record, &Clocks::default()) {
         let early = filters.drops(&row, Stage::Normalized);
         let late = filters.drops(&row, Stage::Enriched);
         assert!([early, late].into_iter().flatten().all(|filter| filters.names().nth(filter).is_some()));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{BootClock, Details, Moment, Record, TracerName, Tracking, WallTime};
+use model::{Clocks, Details, Moment, Record, TracerName, Tracking, WallTime};
 use serde_json::{Value, json};
 
 use super::{FilterConfig, Filters, FiltersConfig, Stage, TracerNames};
@@ -15,7 +15,7 @@ fn compile(section: Value) -> Filters {
 fn row(fields: Value) -> Tracking {
     let Value::Object(fields) = fields else { panic!("no object") };
     let record = Record { at: Moment::Wall(WallTime(0)), identity: None, details: Details::Fields(fields) };
-    crate::normalize::row(&TracerName::new("t"), record, BootClock::default()).unwrap()
+    crate::normalize::row(&TracerName::new("t"), record, &Clocks::default()).unwrap()
 }
 
 fn dropped(filters: &Filters, row: &Tracking) -> bool {

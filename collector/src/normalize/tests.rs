@@ -1,17 +1,20 @@
 //! Tables of records and the rows they become: duetector's conversions, and the columns of kernel records.
 
+use jiff::tz::TimeZone;
 use model::schema::{COLUMNS, ColumnValue};
-use model::{BootClock, BootNs, Details, Exec, Identity, Moment, Open, Record, Text, Tracking, WallTime};
+use model::{BootNs, Clocks, Details, Exec, Identity, Moment, Open, Record, Text, Tracking, WallTime};
 use serde_json::{Value, json};
 
 use super::{NormalizeError, row};
 
-const CLOCK: BootClock = BootClock { local_ns_at_boot: 1_000_000_000_000 };
+fn clocks() -> Clocks {
+    Clocks::new(1_000_000_000_000, TimeZone::UTC)
+}
 
 fn from_fields(fields: Value) -> Result<Tracking, NormalizeError> {
     let Value::Object(fields) = fields else { panic!("no object") };
     let at = Moment::Wall(WallTime(7_000_000));
-    row(&"child".into(), Record { at, identity: None, details: Details::Fields(fields) }, CLOCK)
+    row(&"child".into(), Record { at, identity: None, details: Details::Fields(fields) }, &clocks())
 }
 
 fn identity(comm: &[u8]) -> Identity {
@@ -77,10 +80,10 @@ fn texts_as_the_contract_takes_them() {
 
 #[test]
 fn times_as_the_contract_takes_them() {
-    jiff::tz::TimeZone::system(); // The zone of the machine the test runs on decides what is local.
+    let zone = TimeZone::get("Europe/Berlin").unwrap();
     let local = |utc: &str| {
         let at: jiff::Timestamp = utc.parse().unwrap();
-        jiff::tz::TimeZone::system().to_datetime(at).strftime("%Y-%m-%d %H:%M:%S%.6f").to_string()
+        zone.to_datetime(at).strftime("%Y-%m-%d %H:%M:%S%.6f").to_string()
     };
     let taken = [
         (json!({"timestamp": 5_000_000_000_u64}), "1970-01-01 00:16:45.000000".to_owned()),
@@ -98,7 +101,12 @@ fn times_as_the_contract_takes_them() {
         (json!({}), "1970-01-01 00:00:07.000000".to_owned()),
     ];
     for (fields, expected) in taken {
-        assert_eq!(from_fields(fields.clone()).unwrap().dt.unwrap().to_text(), expected, "{fields}");
+        let details = Details::Fields(fields.as_object().unwrap().clone());
+        let record = Record { at: Moment::Wall(WallTime(7_000_000)), identity: None, details };
+        let row = row(&"child".into(), record, &Clocks::new(-2_600_000_000_000, zone.clone())).unwrap();
+        assert_eq!(row.dt.unwrap().to_text(), expected, "{fields}");
+        assert_eq!(row.time.unwrap().wall(), row.dt.unwrap(), "{fields}");
+        assert_eq!(row.boot_ns.is_some(), fields.get("timestamp").is_some(), "{fields}");
     }
     for fields in [
         json!({"timestamp": null}),
@@ -111,6 +119,53 @@ fn times_as_the_contract_takes_them() {
     ] {
         assert!(from_fields(fields.clone()).is_err(), "{fields}");
     }
+}
+
+/// Clocks of Berlin on the day on which they were set back from 03:00 to 02:00.
+fn autumn() -> Clocks {
+    // 2026-10-24 22:00 UTC, midnight there, when the boot clock began.
+    Clocks::new(1_792_879_200_000_000_000, TimeZone::get("Europe/Berlin").unwrap())
+}
+
+#[test]
+fn rows_of_the_hour_that_occurred_twice_are_in_order_of_utc() {
+    let at = |minutes: u64| {
+        let details = Details::Fields(Default::default());
+        let record = Record { at: Moment::Boot(BootNs(minutes * 60_000_000_000)), identity: None, details };
+        let row = row(&"t".into(), record, &autumn()).unwrap();
+        (row.time.unwrap().utc_ns, row.dt.unwrap().to_text(), row.time.unwrap().to_text(), row.boot_ns)
+    };
+    let (before, after) = (at(179), at(181));
+    assert!(before.0 < after.0 && before.1 > after.1, "{before:?} {after:?}");
+    assert_eq!(
+        (before.1.as_str(), after.1.as_str()),
+        ("2026-10-25 02:59:00.000000", "2026-10-25 02:01:00.000000")
+    );
+    assert_eq!(before.2, "2026-10-25T02:59:00.000000000+02:00");
+    assert_eq!(
+        (after.2.as_str(), after.3),
+        ("2026-10-25T02:01:00.000000000+01:00", Some(181 * 60_000_000_000))
+    );
+}
+
+#[test]
+fn a_field_time_says_which_of_two_hours_dt_means_and_nothing_else() {
+    let time = |fields: Value| {
+        let Value::Object(fields) = fields else { panic!("no object") };
+        let record = Record { at: Moment::Boot(BootNs(0)), identity: None, details: Details::Fields(fields) };
+        let row = row(&"child".into(), record, &autumn()).unwrap();
+        (row.time.unwrap().to_text(), row.boot_ns)
+    };
+    let dt = "2026-10-25 02:30:00.000000";
+    let (first, second) = ("2026-10-25T02:30:00.000000000+02:00", "2026-10-25T02:30:00.000000000+01:00");
+    assert_eq!(time(json!({"dt": dt})), (first.to_owned(), None));
+    assert_eq!(time(json!({"dt": dt, "time": first})).0, first);
+    assert_eq!(time(json!({"dt": dt, "time": second, "boot_ns": 5})), (second.to_owned(), Some(5)));
+    assert_eq!(
+        time(json!({"dt": dt, "time": "2020-01-01T00:00:00Z", "boot_ns": 5})),
+        (first.to_owned(), None)
+    );
+    assert_eq!(time(json!({"time": second})).0, "2026-10-25T00:00:00.000000000+02:00", "the time of arrival");
 }
 
 #[test]
@@ -149,7 +204,8 @@ fn a_kernel_record_fills_the_columns() {
     };
     let details = Details::Open(Box::new(open));
     let at = Moment::Boot(BootNs(2_000));
-    let row = row(&"open".into(), Record { at, identity: Some(identity(b"p\xff")), details }, CLOCK).unwrap();
+    let row =
+        row(&"open".into(), Record { at, identity: Some(identity(b"p\xff")), details }, &clocks()).unwrap();
     let empty = COLUMNS.iter().filter(|column| matches!(row.value(**column), ColumnValue::Null));
     let empty: Vec<_> = empty.map(|column| column.name()).collect();
     assert_eq!(empty, ["cwd", "exe", "container_id", "count"], "only enrichment and `loss` fill these");
@@ -184,7 +240,7 @@ fn an_executed_program_brings_its_own_exe_and_cwd() {
     };
     let details = Details::Exec(Box::new(exec));
     let at = Moment::Boot(BootNs(0));
-    let row = row(&"exec".into(), Record { at, identity: Some(identity(b"x")), details }, CLOCK).unwrap();
+    let row = row(&"exec".into(), Record { at, identity: Some(identity(b"x")), details }, &clocks()).unwrap();
     assert_eq!(
         (row.exe, row.cwd, row.fname),
         (Some("/bin/x".into()), Some("/tmp".into()), Some("/bin/x".into()))

@@ -25,6 +25,8 @@ pub enum ArrowType {
     Binary,
     /// A point in time, nanoseconds since 1970, UTC. In JSON and SQL it is local time as text.
     TimestampNs,
+    /// A point in time, nanoseconds since 1970, UTC. In SQL it is that number, in JSON text as in RFC 3339, with an offset.
+    TimestampUtc,
     /// A list of elements of one type.
     List(&'static ArrowType),
     /// An object whose members are the fields that the tracer writes.
@@ -35,6 +37,7 @@ impl fmt::Display for ArrowType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimestampNs => f.write_str("Timestamp(ns)"),
+            Self::TimestampUtc => f.write_str("Timestamp(ns, UTC)"),
             Self::List(of) => write!(f, "List({of})"),
             plain => write!(f, "{plain:?}"),
         }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::arrow::ArrowType;
 use super::value::{ColumnSlot, ColumnValue, Held};
 use super::{ColumnKind, Tracers};
-use crate::{ExecId, Extended, Lineage, Text, TracerName, WallTime};
+use crate::{ExecId, Extended, Lineage, Text, TracerName, WallTime, ZonedTime};
 
 /// Description of a column.
 struct Info {
@@ -171,6 +171,10 @@ columns! {
         Ret ret: i64, ArrowType::Int64, Tracers::Only(super::fields::RESULTS);
         /// Number of events that the row stands for, if it is not one.
         Count count: i64, ArrowType::Int64, Tracers::Only(&["loss"]);
+        /// Time of the event, UTC, by the wall clock of that moment. Rows are ordered and selected by it.
+        Time time: ZonedTime, ArrowType::TimestampUtc, Tracers::All;
+        /// Time of the event by the boot clock, which nobody sets: nanoseconds since the machine was started.
+        BootNs boot_ns: i64, ArrowType::Int64, Tracers::All;
     }
 }
 
@@ -195,6 +199,7 @@ impl Column {
         match self.arrow() {
             ArrowType::Utf8 | ArrowType::Binary => ColumnKind::Text,
             ArrowType::TimestampNs => ColumnKind::DateTime,
+            ArrowType::TimestampUtc => ColumnKind::Time,
             ArrowType::List(_) | ArrowType::Struct => ColumnKind::Json,
             ArrowType::Bool
             | ArrowType::Int32

@@ -26,6 +26,8 @@ pub enum ColumnKind {
     Text,
     /// A text of the form `YYYY-MM-DD HH:MM:SS.ffffff`, local time.
     DateTime,
+    /// A 64-bit signed integer: nanoseconds since 1970, UTC.
+    Time,
     /// A JSON object.
     Json,
 }

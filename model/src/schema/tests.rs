@@ -57,7 +57,10 @@ fn a_row_has_the_columns_of_the_table() {
 fn fits(value: &Value, arrow: ArrowType) -> bool {
     match (value, arrow) {
         (Value::Bool(_), ArrowType::Bool) => true,
-        (Value::String(_), ArrowType::Utf8 | ArrowType::Binary | ArrowType::TimestampNs) => true,
+        (
+            Value::String(_),
+            ArrowType::Utf8 | ArrowType::Binary | ArrowType::TimestampNs | ArrowType::TimestampUtc,
+        ) => true,
         (Value::Number(number), ArrowType::Int32) => {
             number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
         }
@@ -215,8 +218,8 @@ fn what_usage_and_loss_write_is_in_the_table() {
             cause: "x".to_owned(),
             owner,
             count: 1,
-            from: WallTime(0),
-            to: WallTime(1),
+            from: ZonedTime::default(),
+            to: ZonedTime::default(),
         };
         check("loss", Details::Loss(Box::new(loss)));
     }

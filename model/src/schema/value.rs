@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::{ExecId, Extended, Text, WallTime};
+use crate::{ExecId, Extended, Text, WallTime, ZonedTime};
 
 /// The value of a column in a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +18,8 @@ pub enum ColumnValue<'a> {
     Text(Cow<'a, str>),
     /// A local time.
     Time(WallTime),
+    /// A point in time.
+    Zoned(ZonedTime),
     /// An identity of a process.
     ExecId(ExecId),
     /// A list of process ids.
@@ -34,6 +36,7 @@ impl<'a> ColumnValue<'a> {
             Self::Text(text) => Some(text),
             Self::Int(number) => Some(number.to_string().into()),
             Self::Time(at) => Some(at.to_text().into()),
+            Self::Zoned(at) => Some(at.to_text().into()),
             Self::ExecId(id) => Some(id.to_string().into()),
             Self::Pids(_) | Self::Extended(_) => {
                 Some(serde_json::to_string(&self).unwrap_or_default().into())
@@ -49,6 +52,7 @@ impl Serialize for ColumnValue<'_> {
             Self::Int(number) => number.serialize(serializer),
             Self::Text(text) => text.serialize(serializer),
             Self::Time(at) => at.serialize(serializer),
+            Self::Zoned(at) => at.serialize(serializer),
             Self::ExecId(id) => id.serialize(serializer),
             Self::Pids(pids) => pids.serialize(serializer),
             Self::Extended(extended) => extended.serialize(serializer),
@@ -67,6 +71,8 @@ pub enum ColumnSlot<'a> {
     Shared(&'a mut Option<Arc<str>>),
     /// A local time.
     Time(&'a mut Option<WallTime>),
+    /// A point in time.
+    Zoned(&'a mut Option<ZonedTime>),
     /// An identity of a process.
     ExecId(&'a mut Option<ExecId>),
     /// The row is made with the value.
@@ -98,5 +104,6 @@ held! {
     Text, Text, self => ColumnValue::Text(self.to_str());
     Arc<str>, Shared, self => ColumnValue::Text(Cow::Borrowed(self));
     WallTime, Time, self => ColumnValue::Time(*self);
+    ZonedTime, Zoned, self => ColumnValue::Zoned(*self);
     ExecId, ExecId, self => ColumnValue::ExecId(*self);
 }

@@ -18,16 +18,18 @@ struct Fillable {
     strict: bool,
 }
 
-/// Returns the column that a field of this name fills. No field has the form of an `exec_id`.
+/// Returns the column that a field of this name fills. No field has the form of an `exec_id`; `timestamp` fills `time` and
+/// `boot_ns`.
 fn fillable(name: &str) -> Option<Fillable> {
     if name == "timestamp" {
         return Some(Fillable { name: "timestamp", expected: "nanoseconds since boot", strict: true });
     }
-    let column = COLUMNS.iter().find(|column| column.name() == name && **column != Column::ExecId)?;
+    let never = [Column::ExecId, Column::Time, Column::BootNs];
+    let column = COLUMNS.iter().find(|column| column.name() == name && !never.contains(column))?;
     let expected = match column.kind() {
         ColumnKind::Integer => NUMBER,
         ColumnKind::Text => TEXT,
-        ColumnKind::DateTime => "a time",
+        ColumnKind::DateTime | ColumnKind::Time => "a time",
         ColumnKind::Json => "an object",
     };
     Some(Fillable { name: column.name(), expected, strict: column.is_core() })

@@ -74,7 +74,7 @@ fn free_name(fields: &Map<String, Value>, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use model::{BootClock, Details, Moment, Record, WallTime};
+    use model::{Clocks, Details, Moment, Record, WallTime};
     use proptest::prelude::*;
 
     use super::*;
@@ -83,7 +83,7 @@ mod tests {
         let Value::Object(fields) = fields else { panic!("no object") };
         let record =
             Record { at: Moment::Wall(WallTime(0)), identity: None, details: Details::Fields(fields) };
-        crate::normalize::row(&"t".into(), record, BootClock::default()).unwrap()
+        crate::normalize::row(&"t".into(), record, &Clocks::default()).unwrap()
     }
 
     fn line(fields: Value, prefix: &str) -> Value {
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!((&event["proto"], &event["type"]), (&json!("duetector"), &json!("event")));
         let expected = json!({
             "tracer_name": "our_t", "pid": 7, "comm": "Unknown", "fname": "/grün", "dt": "1970-01-01 00:00:00.000000",
-            "tid": 8, "x": [1],
+            "time": "1970-01-01T00:00:00.000000000+00:00", "tid": 8, "x": [1],
         });
         assert_eq!(event["payload"], expected);
     }
@@ -112,7 +112,7 @@ mod tests {
         );
         let expected = json!({
             "tracer_name": "t", "pid": 9, "comm": "Unknown", "dt": "1970-01-01 00:00:00.000000",
-            "a_b": 1, "a_b_": 2, "class_": 3, "f_x": 4, "f1st": 5, "tracer_": 6, "f": 7, "gr__e": 8,
+            "time": "1970-01-01T00:00:00.000000000+00:00", "a_b": 1, "a_b_": 2, "class_": 3, "f_x": 4, "f1st": 5, "tracer_": 6, "f": 7, "gr__e": 8,
         });
         assert_eq!(event["payload"], expected);
     }

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use actors::clock;
-use model::{BootClock, Details, Moment, Record};
+use model::{Clocks, Details, Moment, Record};
 use serde_json::{Map, Value};
 
 use super::*;
@@ -18,7 +18,7 @@ fn routed(numbers: std::ops::Range<u32>, filler: usize) -> Routed {
             Map::from_iter([("number".into(), number.into()), ("filler".into(), "x".repeat(filler).into())]);
         let record =
             Record { at: Moment::Wall(WallTime(0)), identity: None, details: Details::Fields(fields) };
-        crate::normalize::row(&"t".into(), record, BootClock::default()).unwrap()
+        crate::normalize::row(&"t".into(), record, &Clocks::default()).unwrap()
     };
     Routed { claim: None, rows: numbers.map(row).collect(), bytes: 0 }
 }

@@ -238,7 +238,7 @@ fn put_aside(path: &Path, keep: u32) -> io::Result<()> {
 mod tests {
     use std::sync::Arc;
 
-    use model::{BootClock, Details, Moment, Record};
+    use model::{Clocks, Details, Moment, Record};
     use serde_json::{Value, json};
 
     use super::*;
@@ -248,7 +248,7 @@ mod tests {
             let fields = serde_json::Map::from_iter([("number".to_owned(), json!(number))]);
             let at = Moment::Wall(WallTime(number));
             let record = Record { at, identity: None, details: Details::Fields(fields) };
-            crate::normalize::row(&"t".into(), record, BootClock::default()).unwrap()
+            crate::normalize::row(&"t".into(), record, &Clocks::default()).unwrap()
         };
         Routed { claim: None, rows: (from..to).map(row).collect::<Arc<[_]>>(), bytes: 0 }
     }

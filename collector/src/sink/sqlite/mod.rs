@@ -6,6 +6,7 @@ mod config;
 mod distrust;
 mod errors;
 mod file;
+mod migrate;
 mod positions;
 mod run;
 mod schema;
@@ -34,6 +35,8 @@ use super::{Rejected, Sink, SinkError, TracerAccount, json, private_file};
 use crate::checks::Checks;
 use errors::{is_bad_row, trouble};
 use file::Shared;
+use migrate::Migration;
+use schema::Table;
 use trust::Refusal;
 
 /// Time that SQLite waits for another program that holds the file (Python duetector, `sqlite3`) before a call fails.
@@ -66,6 +69,7 @@ struct Store {
     connection: Connection,
     /// The files beside it, in the order of [`file::log_files`].
     logs: Vec<OutputFile>,
+    migration: Migration,
     /// Insert statements of the tables known to exist.
     inserts: HashMap<TracerName, String>,
 }
@@ -165,13 +169,25 @@ impl Sqlite {
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         let transaction = connection.unchecked_transaction()?;
-        trust::check(&transaction)?;
-        trust::mark(&transaction)?;
+        let is_present = trust::check(&transaction)?;
         let id = positions::begin(&transaction, &self.shared.run, lock(&self.shared.id).as_deref())?;
         accounts::begin(&transaction, &self.shared.run)?;
+        let migration = if is_present { Migration::default() } else { Migration::begin(&transaction)? };
+        if migration.is_done() {
+            trust::mark(&transaction)?;
+        }
         transaction.commit()?;
         *lock(&self.shared.id) = Some(id);
-        Ok(Store { connection, logs: Vec::new(), inserts: HashMap::new() })
+        Ok(Store { connection, logs: Vec::new(), migration, inserts: HashMap::new() })
+    }
+
+    /// Gives some rows of a version before their `time`.
+    fn migrate(&mut self) {
+        let Some(store) = &mut self.store else { return };
+        if let Err(cause) = store.migration.proceed(&store.connection) {
+            // The file may be busy or the disk full: later calls go on.
+            tracing::debug!(%cause, path = %self.path.display(), "rows of a version before wait for their time");
+        }
     }
 
     /// Runs `work` in one transaction on the open file. After an error that may concern the file itself, the file is
@@ -238,7 +254,11 @@ impl Sink for Sqlite {
         if self.store.is_some() {
             file::check_in_background(&self.shared, &self.path, self.check_limit);
         }
-        let gone = file::gone(&self.shared, self.store.as_ref().map_or(&[], |store| &store.logs))?;
+        let gone = file::gone(&self.shared, self.store.as_ref().map_or(&[], |store| &store.logs));
+        let Some(gone) = gone else {
+            self.migrate();
+            return None;
+        };
         let open = self.store.take().map(|store| (store.connection, store.logs));
         Some(file::leave(&self.shared, open, gone))
     }
@@ -302,7 +322,11 @@ impl Store {
     ) -> rusqlite::Result<Option<Rejected>> {
         let Some(first) = batch.rows.first() else { return Ok(None) };
         if !self.inserts.contains_key(&first.tracer) {
-            let insert = schema::ensure_table(&self.connection, first.tracer.as_str(), collector_id)?;
+            let (connection, tracer) = (&self.connection, first.tracer.as_str());
+            let Table { name, insert, lacked_time } = schema::ensure_table(connection, tracer, collector_id)?;
+            if lacked_time {
+                self.migration.add(name, collector_id);
+            }
             self.inserts.insert(first.tracer.clone(), insert);
         }
         let mut statement = self.connection.prepare_cached(&self.inserts[&first.tracer])?;
@@ -330,6 +354,7 @@ fn insert_row(statement: &mut CachedStatement<'_>, row: &Tracking, extended: &[u
             ColumnValue::Null => bind(ValueRef::Null),
             ColumnValue::Int(number) => bind(ValueRef::Integer(number)),
             ColumnValue::Text(text) => bind(ValueRef::Text(text.as_bytes())),
+            ColumnValue::Zoned(at) => bind(ValueRef::Integer(at.utc_ns)),
             ColumnValue::Time(at) => bind(ValueRef::Text(&at.format())),
             ColumnValue::Extended(_) => bind(ValueRef::Text(extended)),
             value @ (ColumnValue::ExecId(_) | ColumnValue::Pids(_)) => {

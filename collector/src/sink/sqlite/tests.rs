@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{AccountSnapshot, BootClock, Details, Lost, Moment, Record, Remembered, Routed, WallTime};
+use model::{AccountSnapshot, Clocks, Details, Lost, Moment, Record, Remembered, Routed, WallTime};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn routed(tracer: &str, rows: &[Value]) -> Routed {
     let row = |fields: &Value| {
         let details = Details::Fields(fields.as_object().unwrap().clone());
         let record = Record { at: Moment::Wall(WallTime(1_709_210_096_000_007)), identity: None, details };
-        crate::normalize::row(&tracer.into(), record, BootClock::default()).unwrap()
+        crate::normalize::row(&tracer.into(), record, &Clocks::default()).unwrap()
     };
     Routed { claim: None, rows: rows.iter().map(row).collect::<Arc<[_]>>(), bytes: 0 }
 }
@@ -74,12 +74,21 @@ fn a_table_that_python_made_gets_our_columns() {
     let path = scratch.path().join("db");
     let python = "CREATE TABLE \"duetector_tracking:open@vm\" (id INTEGER NOT NULL, pid INTEGER, uid INTEGER, \
                   gid INTEGER, dt DATETIME, comm VARCHAR, cwd VARCHAR, fname VARCHAR, extended JSON NOT NULL, \
-                  PRIMARY KEY (id)); INSERT INTO \"duetector_tracking:open@vm\" (pid, extended) VALUES (1, '{}');";
+                  PRIMARY KEY (id)); INSERT INTO \"duetector_tracking:open@vm\" (pid, dt, extended) \
+                  VALUES (1, '2026-01-31 12:00:00.000000', '{}');";
     Connection::open(&path).unwrap().execute_batch(python).unwrap();
     let mut sink = sink(&path);
     sink.write(&[routed("open", &[json!({"pid": 2, "ret": -2})])], &[]).unwrap();
     let pids = "SELECT group_concat(pid || ':' || ifnull(ret, '-'), ' ') FROM \"duetector_tracking:open@vm\"";
     assert_eq!(texts(&path, pids), ["1:- 2:-2"]);
+    // The row that was there gets its time, too.
+    while !sink.store.as_ref().unwrap().migration.is_done() {
+        sink.refresh();
+    }
+    let at = WallTime::parse("2026-01-31 12:00:00.000000").unwrap();
+    let at = model::ZonedTime::of_local(at, &jiff::tz::TimeZone::system()).utc_ns.to_string();
+    let time = "SELECT CAST(time AS TEXT) FROM \"duetector_tracking:open@vm\" WHERE pid = 1";
+    assert_eq!(texts(&path, time), [at]);
 }
 
 #[test]
@@ -178,4 +187,64 @@ fn a_moved_file_keeps_all_its_rows_even_while_others_read_it() {
     // The new file has the id of the old one: pinned rings refer to it.
     let id = "SELECT id FROM duetector_actors_store";
     assert_eq!(texts(&path, id), texts(&aside, id));
+}
+
+/// A file as a version before made it: without `time`, with the index for `dt`. The run was in a zone of UTC+9.
+fn file_of_before(path: &Path, rows: usize) {
+    let columns = "id INTEGER NOT NULL, pid INTEGER, uid INTEGER, gid INTEGER, dt DATETIME, comm VARCHAR, cwd VARCHAR, \
+                   fname VARCHAR, extended JSON NOT NULL, tid INTEGER, ppid INTEGER, exec_id VARCHAR, exe VARCHAR, \
+                   container_id VARCHAR, ret INTEGER, count INTEGER, PRIMARY KEY (id)";
+    let connection = Connection::open(path).unwrap();
+    let started = 1_780_272_000_000_000_000_i64; // 2026-06-01 00:00 UTC
+    connection
+        .execute_batch(&format!(
+            "CREATE TABLE \"duetector_tracking:t@vm\" ({columns});
+             CREATE INDEX \"duetector_actors_dt:duetector_tracking:t@vm\" ON \"duetector_tracking:t@vm\" (dt);
+             CREATE TABLE duetector_actors_run (run_id TEXT PRIMARY KEY, collector_id TEXT NOT NULL,
+                 started TEXT NOT NULL, ended TEXT, version TEXT NOT NULL, adopted TEXT, written TEXT);
+             INSERT INTO duetector_actors_run VALUES
+                 ('{started:x}-1', 'vm', '2026-06-01 09:00:00.000001', NULL, '0.1.0', NULL, NULL);
+             PRAGMA user_version = 1; BEGIN;"
+        ))
+        .unwrap();
+    let mut insert = connection
+        .prepare("INSERT INTO \"duetector_tracking:t@vm\" (dt, extended) VALUES (?, '{}')")
+        .unwrap();
+    for number in 0..rows as i64 {
+        // 2026-06-01 10:00 there, and a microsecond more for each.
+        insert.execute([WallTime(1_780_308_000_000_000 + number).to_text()]).unwrap();
+    }
+    insert.execute(["no time"]).unwrap();
+    connection.execute_batch("COMMIT").unwrap();
+}
+
+#[test]
+fn a_file_of_a_version_before_gets_its_times_in_pieces() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("db");
+    file_of_before(&path, 2500);
+    let layout = || texts(&path, "SELECT CAST(user_version AS TEXT) FROM pragma_user_version")[0].clone();
+    let first = &mut sink(&path);
+    first.check().unwrap();
+    // Rows are written meanwhile.
+    first.write(&[routed("t", &[json!({"pid": 1})])], &[]).unwrap();
+    assert_eq!(layout(), "1", "not done yet");
+    let waiting = "SELECT CAST(count(*) AS TEXT) FROM \"duetector_tracking:t@vm\" WHERE time IS NULL";
+    assert_eq!(texts(&path, waiting), ["2501"]);
+    // Another run goes on where the one before ended.
+    let second = &mut sink(&path);
+    second.check().unwrap();
+    while layout() == "1" {
+        second.refresh();
+    }
+    assert_eq!(
+        (layout(), texts(&path, waiting)),
+        ("2".to_owned(), vec!["1".to_owned()]),
+        "all but the one without"
+    );
+    let right = "SELECT CAST(count(*) AS TEXT) FROM \"duetector_tracking:t@vm\"
+                 WHERE time = 1780275600000000000 + (id - 1) * 1000 AND id <= 2500";
+    assert_eq!(texts(&path, right), ["2500"], "in the zone of the run that wrote them");
+    let indexes = "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'duetector_actors%t@vm'";
+    assert_eq!(texts(&path, indexes), ["duetector_actors_time:duetector_tracking:t@vm"]);
 }

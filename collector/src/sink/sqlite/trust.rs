@@ -12,8 +12,9 @@ use rusqlite::Connection;
 use super::accounts::LATER;
 use super::{accounts, positions};
 
-/// Version of the layout, in the file's `user_version`. Files of Python duetector, and of versions before 1, have 0.
-const LAYOUT: i64 = 1;
+/// Version of the layout, in the file's `user_version`. Files of Python duetector, and of versions before 1, have 0; those of
+/// version 1 lack the column `time`.
+const LAYOUT: i64 = 2;
 /// Beginning of the names of our bookkeeping tables.
 const OWN: &str = "duetector_actors_";
 /// Words in a table's definition by which rows could vanish, or be something else than what was written.
@@ -35,8 +36,9 @@ impl From<rusqlite::Error> for Refusal {
     }
 }
 
-/// Checks the layout and everything in the schema that concerns our tables. Changes nothing.
-pub(super) fn check(connection: &Connection) -> Result<(), Refusal> {
+/// Checks the layout and everything in the schema that concerns our tables. Changes nothing. Returns whether the layout is
+/// the present one.
+pub(super) fn check(connection: &Connection) -> Result<bool, Refusal> {
     let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if layout > LAYOUT {
         return Err(Refusal::Foreign(format!(
@@ -66,7 +68,7 @@ pub(super) fn check(connection: &Connection) -> Result<(), Refusal> {
             check_table(connection, &name, &sql, &known)?;
         }
     }
-    Ok(())
+    Ok(layout == LAYOUT)
 }
 
 /// Notes in the file that it has the present layout.

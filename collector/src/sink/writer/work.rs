@@ -367,8 +367,8 @@ impl Writer {
         // Rows lost just now leave gaps that the collector, which has ended, can't write any more.
         let leaving = self.shared.leaving.load(Relaxed);
         let gaps = if leaving { Vec::new() } else { loss::take_gaps(&self.shared.accounts) };
-        let clock = clock::boot_clock();
-        let rows: Vec<_> = gaps.iter().map(|gap| loss::row(gap, clock, &self.shared.accounts)).collect();
+        let clocks = clock::clocks();
+        let rows: Vec<_> = gaps.iter().map(|gap| loss::row(gap, &clocks, &self.shared.accounts)).collect();
         self.shared.unwritten.add(&rows);
         self.write_if_any().await;
         let accounts = self.accounts_after();
