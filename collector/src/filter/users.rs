@@ -21,6 +21,7 @@ pub(super) fn is_number(field: &str) -> bool {
             | ArrowType::Utf8
             | ArrowType::Binary
             | ArrowType::TimestampNs
+            | ArrowType::TimestampUtc
             | ArrowType::List(_)
             | ArrowType::Struct,
         )
