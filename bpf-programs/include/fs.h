@@ -149,6 +149,8 @@ static __always_inline void emit_fs(__u32 kind, struct call *call)
 		return;
 	}
 	read_fs_call(s, call->abi);
+	if (s->given.has & (HAS_PATH | HAS_PATH2))
+		((struct header *)s->record)->flags |= FLAG_UNVERIFIED;
 	fill_fs(s);
 	emit_data(s, kind);
 	give_back(s);

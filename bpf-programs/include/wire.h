@@ -27,6 +27,8 @@
 #define FLAG_URING 2
 /* The operation was a 32-bit program's call. */
 #define FLAG_COMPAT 4
+/* A text was read from the caller's memory, or a file taken from a descriptor, when another thread could have changed it. */
+#define FLAG_UNVERIFIED 8
 
 /* header.loginuid, sessionid: unset */
 #define NO_ID (-1U)
@@ -43,6 +45,7 @@
 #define TEXT_DETACHED 32   /* not reachable from any folder: a pipe, a socket, an anonymous inode */
 #define TEXT_UNREADABLE 64 /* could not be read */
 #define TEXT_HANDLE 128	   /* not a text but a struct file_handle */
+#define TEXT_RESOLVED 256  /* the path itself as the kernel resolved it, not the folder that it starts from */
 
 #define COMM_LEN 16
 #define MAX_DATA_RINGS 8
@@ -222,11 +225,15 @@ struct fs_record {
 	__u64 a; /* arguments, by call: see src/tracers/fs.rs */
 	__u64 b;
 	__u64 c;
-	struct file_id file; /* the file behind a descriptor: `base` is then its path */
+	/* The file behind a descriptor: `base` is then its path. Else the one that was made, changed or removed, if
+	 * known.
+	 */
+	struct file_id file;
+	struct file_id replaced; /* by a rename */
 	__s32 ret;
 	__u32 call; /* its number on this architecture */
 	struct text asked;
-	struct text base;
+	struct text base; /* with TEXT_RESOLVED the path itself */
 	struct text asked2;
 	struct text base2;
 	struct text word; /* name of an attribute or file system, or a symlink's target */

@@ -23,7 +23,8 @@ pub use loss_cause::LossCause;
 pub(crate) use ring::RingReader;
 pub(crate) use texts::{RawText, Texts, view};
 pub(crate) use texts::{
-    TEXT_CUT, TEXT_DELETED, TEXT_DETACHED, TEXT_HANDLE, TEXT_INCOMPLETE, TEXT_UNREADABLE, split,
+    TEXT_CUT, TEXT_DELETED, TEXT_DETACHED, TEXT_HANDLE, TEXT_INCOMPLETE, TEXT_RESOLVED, TEXT_UNREADABLE,
+    split,
 };
 
 /// Bit of [`Header::flags`]: the tracer is enabled and the filters let the event pass, so it is counted in `seen`.
@@ -32,6 +33,8 @@ pub(crate) const FLAG_TRACED: u32 = 1;
 pub(crate) const FLAG_URING: u32 = 2;
 /// Bit of [`Header::flags`]: the operation was a 32-bit program's call.
 pub(crate) const FLAG_COMPAT: u32 = 4;
+/// Bit of [`Header::flags`]: a text or a file could have been changed by another thread before it was read.
+pub(crate) const FLAG_UNVERIFIED: u32 = 8;
 
 /// Value of [`Header::loginuid`] and [`Header::sessionid`]: unset.
 const NO_ID: u32 = u32::MAX;
@@ -309,15 +312,19 @@ wire_structs! {
         a: u64,
         b: u64,
         c: u64,
-        /// The file behind the descriptor that the call was given.
+        /// The file behind the descriptor that the call was given; else the file that was made, changed or removed, if
+        /// known.
         file: FileId,
+        /// The file that a rename replaced.
+        replaced: FileId,
         /// 0 or negative errno.
         ret: i32,
         /// Number of the system call.
         call: u32,
         /// The path as requested.
         asked: TextRef,
-        /// Path of the directory that `asked` starts from, or of the file behind a descriptor.
+        /// Path of the directory that `asked` starts from, or of the file behind a descriptor, or with
+        /// [`TEXT_RESOLVED`] the path itself.
         base: TextRef,
         /// The second path as requested.
         asked2: TextRef,

@@ -31,6 +31,7 @@ fn record(number: u64) -> Record {
     let open = Open {
         path: path.as_str().into(),
         path_incomplete: false,
+        path_unresolved: false,
         path_asked: path.as_str().into(),
         handle: None,
         flags: 0o2000000,
@@ -64,6 +65,7 @@ fn record(number: u64) -> Record {
         fsuid: 0,
         uring: false,
         compat: false,
+        unverified: false,
     };
     let at = Moment::Boot(BootNs(200_000_000_000 + number * 1000));
     Record { at, identity: Some(identity), details: Details::Open(Box::new(open)) }

@@ -89,12 +89,15 @@ fn fill_from_identity(row: &mut Tracking, identity: Identity) {
         fsuid: Some(identity.fsuid).filter(|fsuid| *fsuid != identity.uid && is_missing("fsuid")),
         ns_pid: identity.ns_pid,
     });
-    let Identity { comm, uring, compat, .. } = identity;
+    let Identity { comm, uring, compat, unverified, .. } = identity;
     if uring {
         row.extended.extra.push((Cow::Borrowed("via"), Extra::Value(json!(["io_uring"]))));
     }
     if compat {
         row.extended.extra.push((Cow::Borrowed("abi"), Extra::Value(json!(ABI_32))));
+    }
+    if unverified {
+        row.extended.extra.push((Cow::Borrowed("unverified"), Extra::Value(json!(true))));
     }
     keep_bytes(&mut row.extended, "comm_bytes", Some(&comm));
     row.comm = Some(comm);

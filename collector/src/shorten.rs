@@ -138,12 +138,14 @@ mod tests {
             call: "renameat2",
             path: text(b"/a"),
             path_incomplete: false,
+            path_unresolved: false,
             path_asked: Some(text(b"a")),
             other: Some(other),
             word: None,
             args: Vec::new(),
             ret,
             file: None,
+            replaced: None,
         })));
         row.cwd = Some(text(b"/c"));
         crate::normalize::keep_bytes(&mut row.extended, "cwd_bytes", row.cwd.as_ref());
@@ -195,6 +197,7 @@ mod tests {
             argv_cut: false,
             cwd: "/".into(),
             path_incomplete: false,
+            path_unresolved: false,
             ret: -2,
             execveat: None,
             memfd: false,

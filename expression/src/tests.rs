@@ -13,6 +13,7 @@ fn opened() -> Tracking {
     let open = Open {
         path: "/data/set.csv".into(),
         path_incomplete: false,
+        path_unresolved: false,
         path_asked: "../set.csv".into(),
         handle: None,
         flags: 0o101,

@@ -51,6 +51,8 @@ pub struct Open {
     pub path: Text,
     /// True if the path is incomplete: it was too deep or too long, or a part could not be read.
     pub path_incomplete: bool,
+    /// True if the path is only the text that was requested, made absolute: symbolic links on the way are not resolved.
+    pub path_unresolved: bool,
     /// The path as requested; empty if a handle was given.
     pub path_asked: Text,
     /// The handle given instead of a path.
@@ -94,6 +96,8 @@ pub struct Exec {
     pub cwd: Text,
     /// True if `exe` or `cwd` is incomplete.
     pub path_incomplete: bool,
+    /// True if `exe` is only the text that was requested, made absolute: symbolic links on the way are not resolved.
+    pub path_unresolved: bool,
     /// Result: 0 or negative errno.
     pub ret: i64,
     /// `AT_*` bits of an execveat: those requested if it failed, else 0. For one that succeeded, present only if it was

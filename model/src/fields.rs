@@ -153,6 +153,9 @@ fn visit_open<'a>(open: &'a crate::Open, field: &mut dyn FnMut(&'a str, Field<'a
     if open.path_incomplete {
         field("path_incomplete", Field::Bool(true));
     }
+    if open.path_unresolved {
+        field("path_unresolved", Field::Bool(true));
+    }
 }
 
 fn visit_exec<'a>(exec: &'a crate::Exec, field: &mut dyn FnMut(&'a str, Field<'a>)) {
@@ -177,6 +180,9 @@ fn visit_exec<'a>(exec: &'a crate::Exec, field: &mut dyn FnMut(&'a str, Field<'a
     visit_file(exec.file.as_ref(), field);
     if exec.path_incomplete {
         field("path_incomplete", Field::Bool(true));
+    }
+    if exec.path_unresolved {
+        field("path_unresolved", Field::Bool(true));
     }
 }
 
@@ -214,8 +220,16 @@ fn visit_fs<'a>(fs: &'a crate::Fs, field: &mut dyn FnMut(&'a str, Field<'a>)) {
         field(name, value);
     }
     visit_file(fs.file.as_ref(), field);
+    if let Some(replaced) = &fs.replaced {
+        field("replaced_dev", Field::Uint(replaced.dev));
+        field("replaced_ino", Field::Uint(replaced.ino));
+        field("replaced_generation", Field::Uint(replaced.generation.into()));
+    }
     if fs.path_incomplete {
         field("path_incomplete", Field::Bool(true));
+    }
+    if fs.path_unresolved {
+        field("path_unresolved", Field::Bool(true));
     }
 }
 

@@ -63,6 +63,9 @@ pub struct Identity {
     pub uring: bool,
     /// True if a 32-bit system call caused the event; for an exec, if the new program is a 32-bit one.
     pub compat: bool,
+    /// True if a text was read from the caller's memory, or a file taken from a descriptor, when another thread could have
+    /// changed it.
+    pub unverified: bool,
 }
 
 /// Identifies a cgroup while it exists.

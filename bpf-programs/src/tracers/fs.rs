@@ -1,14 +1,14 @@
 //! Decodes the records shared by the tracers of names and attributes (`rename`, `unlink`, `link`, `truncate`, `attr`,
 //! `mkdir`, `mount`), by the table of system calls. `include/fs.h` writes them.
 //!
-//! A path is as it was requested, made absolute from the working directory or the directory of a descriptor. Symbolic links
-//! on the way are not resolved: these hooks don't see them.
+//! With tier `function` a path is as the kernel resolved it. Else it is as it was requested, made absolute from the working
+//! directory or the directory of a descriptor: symbolic links on the way are not resolved.
 
 use model::{Details, FlagSet, Fs, FsArg, Moment, OtherPath, Record, Text};
 
 use crate::syscalls::{self, Syscall};
 use crate::text;
-use crate::wire::{Family, FsRecord, RawText, TEXT_CUT, TEXT_UNREADABLE, WireError, view};
+use crate::wire::{Family, FsRecord, RawText, TEXT_CUT, TEXT_RESOLVED, TEXT_UNREADABLE, WireError, view};
 
 /// Meaning of one number of a call.
 #[derive(Clone, Copy)]
@@ -64,24 +64,37 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     texts.end()?;
     let call = CALLS.iter().find(|call| call.call.number == Some(raw.call));
     let call = call.ok_or(WireError::Call(raw.call))?;
-    let known = raw.file.known != 0;
+    // Of a descriptor: it has a file, and no path was asked for.
+    let held = raw.file.known != 0 && (asked.is(TEXT_UNREADABLE) || asked.bytes.is_empty());
+    let resolved = |base: RawText<'_>| base.is(TEXT_RESOLVED);
+    let known = held || resolved(base);
     let first = if known { text::file_path(base, &raw.file) } else { text::asked(base, asked) };
-    let second = (!call.other.0.is_empty()).then(|| text::asked(base2, asked2));
+    let second = |base: RawText<'_>, asked| match resolved(base) {
+        true => text::path(base),
+        false => text::asked(base, asked),
+    };
+    let second = (!call.other.0.is_empty()).then(|| second(base2, asked2));
     let incomplete =
         |path: &text::Path, asked: RawText<'_>| path.incomplete || asked.is(TEXT_CUT | TEXT_UNREADABLE);
     let path_incomplete = (if known { first.incomplete } else { incomplete(&first, asked) })
-        || second.as_ref().is_some_and(|second| incomplete(second, asked2));
+        || second.as_ref().is_some_and(|second| match resolved(base2) {
+            true => second.incomplete,
+            false => incomplete(second, asked2),
+        });
+    let path_unresolved = !known || second.is_some() && !resolved(base2);
     let other = second.map(|second| other(call, asked2, &second));
     let fs = Fs {
         call: call.call.name,
         path: first.text(),
         path_incomplete,
-        path_asked: (!known).then(|| Text::from_bytes(asked.bytes)),
+        path_unresolved,
+        path_asked: (!held).then(|| Text::from_bytes(asked.bytes)),
         other,
         word: (!call.word.is_empty()).then(|| (call.word, Text::from_bytes(word.bytes))),
         args: args(call, [raw.a, raw.b, raw.c]),
         ret: raw.ret.into(),
         file: raw.file.file(),
+        replaced: raw.replaced.file(),
     };
     Ok(Record {
         at: Moment::Boot(raw.header.at()),

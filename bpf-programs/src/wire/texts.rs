@@ -14,6 +14,7 @@ pub(crate) const TEXT_DETACHED: u16 = 32;
 pub(crate) const TEXT_UNREADABLE: u16 = 64;
 /// The bytes are not a text but a `struct file_handle`.
 pub(crate) const TEXT_HANDLE: u16 = 128;
+pub(crate) const TEXT_RESOLVED: u16 = 256;
 
 /// Checks that a record is of this family; returns its fixed part and its texts.
 pub(crate) fn view<T: Fixed>(bytes: &[u8], family: Family) -> Result<(T, Texts<'_>), WireError> {

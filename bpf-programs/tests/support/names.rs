@@ -182,6 +182,9 @@ fn compare(kind: Kind, fs: Fs, expected: &Value, errors: &[i32]) -> anyhow::Resu
         ensure!(errors.contains(&errno), "{fs:?} is not one of {errors:?}");
         expected["errno"] = json!(format!("{:?}", nix::errno::Errno::from_raw(errno)));
     }
+    if fs.path_asked.is_some() {
+        expected["path_unresolved"] = json!(true);
+    }
     let shown = Value::Object(fields(kind, Details::Fs(Box::new(fs)))?);
     ensure!(shown == expected, "{shown} is not {expected}");
     Ok(())

@@ -38,6 +38,7 @@ fn identity(comm: &[u8]) -> Identity {
         fsuid: 0,
         uring: false,
         compat: false,
+        unverified: false,
     }
 }
 
@@ -194,6 +195,7 @@ fn a_kernel_record_fills_the_columns() {
     let open = Open {
         path: Text::from_bytes(b"/data/caf\xe9"),
         path_incomplete: false,
+        path_unresolved: false,
         path_asked: "caf".into(),
         handle: None,
         flags: 0,
@@ -233,6 +235,7 @@ fn an_executed_program_brings_its_own_exe_and_cwd() {
         argv_cut: false,
         cwd: "/tmp".into(),
         path_incomplete: false,
+        path_unresolved: false,
         ret: 0,
         execveat: None,
         memfd: false,

@@ -7,11 +7,12 @@ use crate::{File, Text};
 pub struct Fs {
     /// Name of the system call (`renameat2`).
     pub call: &'static str,
-    /// Absolute path, seen from the process's root: the requested path made absolute, or the kernel's path of a
-    /// descriptor.
+    /// Absolute path, seen from the process's root: the kernel's, or the requested path made absolute.
     pub path: Text,
     /// True if a path is incomplete: it was too deep or too long, or a part could not be read.
     pub path_incomplete: bool,
+    /// True if a path is only the text that was requested, made absolute: symbolic links on the way are not resolved.
+    pub path_unresolved: bool,
     /// The path as requested; absent if the call was given a descriptor.
     pub path_asked: Option<Text>,
     /// The second path, for calls with two.
@@ -22,8 +23,10 @@ pub struct Fs {
     pub args: Vec<(&'static str, FsArg)>,
     /// Result: 0 or negative errno.
     pub ret: i64,
-    /// Identity of the file; absent unless the call was given a descriptor.
+    /// Identity of the file, if known: of the descriptor, or of what was made, changed or removed.
     pub file: Option<File>,
+    /// Identity of the file that a rename replaced.
+    pub replaced: Option<File>,
 }
 
 /// The second path of a call with two paths.

@@ -113,6 +113,7 @@ fn what_open_exec_clone_and_exit_write_is_in_the_table() {
     let open = Open {
         path: raw("/a"),
         path_incomplete: true,
+        path_unresolved: true,
         path_asked: raw("a"),
         handle: None,
         flags: 0o100,
@@ -131,6 +132,7 @@ fn what_open_exec_clone_and_exit_write_is_in_the_table() {
         argv_cut: true,
         cwd: raw("/"),
         path_incomplete: true,
+        path_unresolved: true,
         ret: -2,
         execveat: Some(0x100),
         memfd: true,

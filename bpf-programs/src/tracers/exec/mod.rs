@@ -73,6 +73,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
             argv_cut: texts.argv.is(TEXT_CUT),
             cwd: cwd.text(),
             path_incomplete: exe.incomplete || cwd.incomplete || !asked_is_whole,
+            path_unresolved: !known && raw.ret < 0,
             ret: raw.ret.into(),
             execveat: execveat(&raw),
             memfd: is_memfd(&raw, texts.exe),

@@ -159,6 +159,7 @@ SYSCALL_EXIT(exec_refused)
 	r = (struct exec_record *)s->record;
 	fill_header(s, task, KIND_EXEC, true);
 	r->file = (struct file_id){};
+	r->header.flags |= FLAG_UNVERIFIED;
 	r->ret = call->ret;
 	r->call = call->nr;
 	if (!drops_early(s)) {

@@ -53,6 +53,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
             path: whole.text(),
             path_incomplete: whole.incomplete
                 || (!has_file && asked.is(TEXT_CUT | TEXT_UNREADABLE | TEXT_HANDLE)),
+            path_unresolved: !has_file,
             path_asked: Text::from_bytes(name),
             handle: handle(asked),
             flags: raw.flags,

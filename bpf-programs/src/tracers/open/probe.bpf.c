@@ -53,7 +53,7 @@ SYSCALL_EXIT(open_exit)
 	if (file)
 		put_file(s, task, file, &r->file, &r->path);
 	else
-		put_unopened(s, task, args.dirfd);
+		put_unopened(s, task, args.dirfd), r->header.flags |= FLAG_UNVERIFIED;
 	emit_data(s, KIND_OPEN);
 	give_back(s);
 }
