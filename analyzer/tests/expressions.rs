@@ -35,7 +35,8 @@ fn extended() -> impl Strategy<Value = Map<String, Value>> {
         prop::collection::vec(prop::sample::select(&["O_RDWR", "x"][..]), 0..3).prop_map(Value::from),
         any::<bool>().prop_map(Value::from),
     ];
-    let name = prop::sample::select(&["errno", "flags", "x", "a-b", "mode"][..]).prop_map(str::to_owned);
+    let name = prop::sample::select(&["errno", "flags", "x", "a-b", "mode", "path_incomplete"][..])
+        .prop_map(str::to_owned);
     prop::collection::btree_map(name, value, 0..4).prop_map(|map| map.into_iter().collect())
 }
 
@@ -213,6 +214,41 @@ fn rows_without_a_result_are_left_out_and_counted() {
     assert_eq!(numbers(&store, &query).0, [3]);
     let mut two = [store.query(&query).unwrap(), store.query(&query).unwrap()];
     assert_eq!(two.each_mut().map(|answer| answer.rows().unwrap().count()), [1, 1]);
+}
+
+#[test]
+fn a_path_that_is_not_known_as_a_whole_is_no_answer() {
+    let file = File::new();
+    let table = file.table("open", "vm", OWN_COLUMNS);
+    let at = "2026-01-31 12:00:00.000000";
+    let rows = [
+        ("/data/a", "{}"),
+        ("deep/b", "{\"path_incomplete\": true}"),
+        ("/data/c", "{\"path_unresolved\": true}"),
+        ("/data/d", "{\"path_incomplete\": true, \"new_path\": \"deep/e\"}"),
+    ];
+    for (pid, (fname, extended)) in (1..).zip(rows) {
+        file.row(&table, pid, at, "a", Some(fname), extended);
+    }
+    let store = file.store();
+    let cases: [(&str, &[i64], u64); 6] = [
+        ("fname.startsWith('/data/')", &[1, 4], 2),
+        ("fname == '/data/a'", &[1], 1),
+        ("fname in ['/data/a', '/x/deep/b', '/y']", &[1], 2),
+        ("fname.endsWith('/b') || fname == '/data/d'", &[2, 4], 1),
+        ("uid == 1 && fname == '/data/c'", &[], 0),
+        ("new_path == '/deep/e'", &[], 1),
+    ];
+    for (text, expected, undecided) in cases {
+        let expressions = vec![compiled(text)];
+        let query = Query { expressions, columns: names(&["pid"]), ..Query::default() };
+        let (found, tally) = numbers(&store, &query);
+        let counted = tally.map_or(0, |(rows, cause)| {
+            assert_eq!(cause, EvalError::Incomplete);
+            rows
+        });
+        assert_eq!((found.as_slice(), counted), (expected, undecided), "{text}");
+    }
 }
 
 #[test]

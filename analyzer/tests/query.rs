@@ -71,6 +71,26 @@ fn tracers_and_collectors_can_be_selected() {
 }
 
 #[test]
+fn addresses_are_found_by_network() {
+    let file = File::new();
+    let table = file.table("connect", "vm", OWN_COLUMNS);
+    for (pid, daddr) in (1..).zip(["10.1.2.3", "::ffff:10.1.2.3", "11.1.2.3", "::1", "/run/socket"]) {
+        file.row(&table, pid, &at(1), "x", None, &format!("{{\"daddr\": \"{daddr}\"}}"));
+    }
+    file.row(&table, 9, &at(1), "x", None, "{}");
+    let found = |text: &str| {
+        let mut query = Query { columns: names(&["pid"]), ..Query::default() };
+        query.add(text.parse().unwrap());
+        first(&file.store(), &query)
+    };
+    assert_eq!(found("inCidr(daddr, '10.0.0.0/8')"), ["1", "2"]);
+    assert_eq!(found("inCidr(daddr, '::/0')"), ["2", "4"]);
+    assert_eq!(found("!inCidr(daddr, '0.0.0.0/0')"), ["4", "5", "9"]);
+    let error = "inCidr(daddr, '10.0.0.0/33')".parse::<analyzer::query::Where>().unwrap_err();
+    assert!(error.contains("\"10.0.0.0/33\" is no network"), "{error}");
+}
+
+#[test]
 fn conditions_are_joined_by_and() {
     assert_eq!(pids_where(&["comm=cat"]), ["1", "3"]);
     assert_eq!(pids_where(&["comm=cat", "pid=3"]), ["3"]);

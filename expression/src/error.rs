@@ -59,6 +59,9 @@ pub enum EvalError {
     /// A text can't be converted.
     #[error("{0} can't read the text that it is given")]
     Conversion(&'static str),
+    /// The path is incomplete or unresolved, so that the file may have another one.
+    #[error("the path is not known as a whole")]
+    Incomplete,
     /// The lists are too long or the texts too large for the limit of work.
     #[error("the row is too large for this expression")]
     TooMuch,

@@ -93,7 +93,7 @@ impl<'a, S: Source> Run<'a, S> {
             Node::And(parts) => self.decide(parts, false),
             Node::Or(parts) => self.decide(parts, true),
             Node::Not(of) => Ok(!self.test(of)?),
-            Node::Has(of) => Ok(self.eval(of)? != Value::Null),
+            Node::Has(of) => Ok(!matches!(self.eval(of)?, Value::Null | Value::Part(None))),
             Node::Compare(relation, sides) => {
                 let (a, b) = (self.eval(&sides[0])?, self.eval(&sides[1])?);
                 self.compare(*relation, &a, &b)
@@ -104,6 +104,10 @@ impl<'a, S: Source> Run<'a, S> {
             }
             Node::InTexts(what, set) => match self.eval(what)? {
                 Value::Text(text) => Ok(set.contains(text.as_ref())),
+                part @ Value::Part(_) => {
+                    self.spend(set.len())?;
+                    may_be(set.iter().any(|text| part.may_equal(text)))
+                }
                 _ => Ok(false),
             },
             Node::InInts(what, set) => match self.eval(what)? {
@@ -162,7 +166,13 @@ impl<'a, S: Source> Run<'a, S> {
 
     fn equal(&mut self, a: &Value<'a>, b: &Value<'a>) -> Result<bool> {
         self.spend(ops::weight(a).min(ops::weight(b)))?;
-        Ok(a.equals(b))
+        match (a, b) {
+            (Value::Part(_), Value::Part(_)) => Err(EvalError::Incomplete),
+            (part @ Value::Part(_), Value::Text(text)) | (Value::Text(text), part @ Value::Part(_)) => {
+                may_be(part.may_equal(text))
+            }
+            (a, b) => Ok(a.equals(b)),
+        }
     }
 
     fn contained(&mut self, what: &Value<'a>, list: &Value<'a>) -> Result<bool> {
@@ -173,13 +183,18 @@ impl<'a, S: Source> Run<'a, S> {
             }
             (Value::Null, Value::Object(_)) => Ok(false),
             (what, Value::List(items)) => {
+                let mut failed = None;
                 for item in items.iter() {
                     self.spend(1)?;
-                    if self.equal(what, &item)? {
-                        return Ok(true);
+                    match self.equal(what, &item) {
+                        Ok(true) => return Ok(true),
+                        Ok(false) => {}
+                        // As with ||, another element may decide the result.
+                        Err(EvalError::Incomplete) => failed = Some(EvalError::Incomplete),
+                        Err(cause) => return Err(cause),
                     }
                 }
-                Ok(false)
+                failed.map_or(Ok(false), Err)
             }
             (_, other) => wrong("in", other),
         }
@@ -236,6 +251,11 @@ impl<'a, S: Source> Run<'a, S> {
             Quantifier::Filter | Quantifier::Map => Value::List(Items::Values(kept)),
         })
     }
+}
+
+/// Returns the answer to a test that what is known of a path rules out, or does not.
+fn may_be(possible: bool) -> Result<bool> {
+    if possible { Err(EvalError::Incomplete) } else { Ok(false) }
 }
 
 /// Returns the value of a constant condition; `None` if the node depends on the row.

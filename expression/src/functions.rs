@@ -18,9 +18,19 @@ impl<'a, S: Source> Run<'a, S> {
         let Some(first) = arguments.first() else { return Ok(Value::Null) };
         let first = self.eval(first)?;
         match function {
-            Function::StartsWith => self.on_texts(first, arguments, "startsWith", |a, b| a.starts_with(b)),
-            Function::EndsWith => self.on_texts(first, arguments, "endsWith", |a, b| a.ends_with(b)),
-            Function::Contains => self.on_texts(first, arguments, "contains", |a, b| a.contains(b)),
+            Function::StartsWith => {
+                self.on_texts(first, arguments, "startsWith", |a, b| a.starts_with(b), |_, _| None)
+            }
+            Function::EndsWith => {
+                self.on_texts(first, arguments, "endsWith", |a, b| a.ends_with(b), ends_with)
+            }
+            Function::Contains => self.on_texts(
+                first,
+                arguments,
+                "contains",
+                |a, b| a.contains(b),
+                |a, b| a.contains(b).then_some(true),
+            ),
             Function::Dyn => Ok(first),
             _ if first == Value::Null => Ok(Value::Null),
             Function::Size => self.size(&first),
@@ -54,12 +64,14 @@ impl<'a, S: Source> Run<'a, S> {
         }
     }
 
+    /// Applies a test of two texts. `of_end` tests the end of the first one, if that is all that is known of it.
     fn on_texts(
         &mut self,
         first: Value<'a>,
         arguments: &'a [Node],
         name: &'static str,
         holds: impl Fn(&str, &str) -> bool,
+        of_end: impl Fn(&str, &str) -> Option<bool>,
     ) -> Result<Value<'a>> {
         let second = match arguments.get(1) {
             Some(second) => self.eval(second)?,
@@ -71,6 +83,10 @@ impl<'a, S: Source> Run<'a, S> {
                 Ok(Value::Bool(holds(&text, &part)))
             }
             (Value::Null, _) | (_, Value::Null) => Ok(Value::Bool(false)),
+            (Value::Part(Some(end)), Value::Text(part)) => {
+                self.spend_text(&end)?;
+                of_end(&end, &part).map(Value::Bool).ok_or(EvalError::Incomplete)
+            }
             (Value::Text(_), odd) | (odd, _) => wrong(name, &odd),
         }
     }
@@ -108,6 +124,11 @@ impl<'a, S: Source> Run<'a, S> {
         };
         at.map(Value::Time).ok_or(EvalError::Conversion("timestamp()"))
     }
+}
+
+/// Returns whether a text ends like this of which only the end is known; `None` if that is too short.
+fn ends_with(end: &str, part: &str) -> Option<bool> {
+    if end.len() >= part.len() { Some(end.ends_with(part)) } else { (!part.ends_with(end)).then_some(false) }
 }
 
 fn to_int(value: Value<'_>) -> Result<Value<'_>> {

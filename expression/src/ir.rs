@@ -166,7 +166,7 @@ impl Literal {
             Value::Text(text) => Self::Text(text.as_ref().into()),
             Value::Time(at) => Self::Time(*at),
             Value::Span(micros) => Self::Span(*micros),
-            Value::Uint(_) | Value::List(_) | Value::Object(_) => return None,
+            Value::Uint(_) | Value::Part(_) | Value::List(_) | Value::Object(_) => return None,
         })
     }
 }

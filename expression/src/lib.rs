@@ -57,7 +57,7 @@ pub use ir::{Literal, Relation};
 pub use kind::Kind;
 pub use parse::{MAX_DEPTH, MAX_LENGTH};
 pub use schema::{Schema, nearest};
-pub use source::Source;
+pub use source::{Source, is_path, path_of};
 pub use time::Localize;
 pub use value::{Items, Value};
 

@@ -105,5 +105,8 @@ pub(super) fn weight(value: &Value<'_>) -> usize {
 }
 
 pub(super) fn wrong<T>(operation: &'static str, found: &Value<'_>) -> Result<T> {
-    Err(EvalError::Type { operation, found: found.kind_name() })
+    Err(match found {
+        Value::Part(_) => EvalError::Incomplete,
+        found => EvalError::Type { operation, found: found.kind_name() },
+    })
 }

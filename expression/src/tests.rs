@@ -107,6 +107,60 @@ fn null_matches_nothing_but_null_and_is_no_error() {
     }
 }
 
+/// The row of a file below more folders than the kernel side follows.
+fn too_deep() -> Tracking {
+    let mut row = opened();
+    if let Details::Open(open) = &mut row.extended.details {
+        open.path_incomplete = true;
+    }
+    row.fname = Some("deep/set.csv".into());
+    row
+}
+
+#[test]
+fn what_is_missing_of_a_path_may_be_anything() {
+    let no_answer = Err("the path is not known as a whole".to_owned());
+    let row = too_deep();
+    for text in [
+        "fname.startsWith('/data/')",
+        "!fname.startsWith('/data/')",
+        "fname == '/data/deep/set.csv'",
+        "fname != '/data/deep/set.csv'",
+        "fname in ['/x', '/data/deep/set.csv']",
+        "fname in ['/x', '/y', '/data/deep/set.csv']",
+        "fname.matches('^/data/')",
+        "fname.contains('/data/')",
+        "fname.endsWith('/deep/set.csv')",
+        "fname < '/x'",
+        "size(fname) > 3",
+        "fname == cwd + '/set.csv' || fname.startsWith('/data/')",
+        "uid == 0 && fname.startsWith('/data/')",
+        "uid != 0 || fname.startsWith('/data/')",
+    ] {
+        assert_eq!(says(&row, text), no_answer, "{text}");
+    }
+    let table = [
+        ("fname.endsWith('.csv') && fname.contains('deep/') && has(fname) && fname != null", true),
+        ("fname.endsWith('.txt') || fname.endsWith('/data/x.txt')", false),
+        ("fname == '/data/other.csv' || fname in ['/x', '/y', '/z'] || fname in ['/x']", false),
+        ("uid != 0 && fname.startsWith('/data/')", false),
+        ("uid == 0 || fname.startsWith('/data/')", true),
+        ("exe == null && path_incomplete", true),
+    ];
+    for (text, expected) in table {
+        assert_eq!(says(&row, text), Ok(expected), "{text}");
+    }
+    let mut unreadable = too_deep();
+    unreadable.fname = None;
+    assert_eq!(says(&unreadable, "fname.startsWith('/data/')"), no_answer);
+    assert_eq!(says(&unreadable, "fname == null && !has(fname)"), Ok(true));
+    let mut unresolved = custom(json!({"path_unresolved": true, "new_path": "/data/x"}));
+    unresolved.fname = Some("/data/link/x".into());
+    for text in ["fname.startsWith('/data/')", "fname.endsWith('x')", "new_path == '/data/x'"] {
+        assert_eq!(says(&unresolved, text), no_answer, "{text}");
+    }
+}
+
 #[test]
 fn fields_of_other_tracers_have_the_type_of_their_value() {
     let row = custom(json!({

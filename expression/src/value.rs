@@ -26,6 +26,8 @@ pub enum Value<'a> {
     Double(f64),
     /// A text value.
     Text(Cow<'a, str>),
+    /// The end of a path of which the beginning is unknown, or maybe all of it; `None` for a path of which nothing is known.
+    Part(Option<Cow<'a, str>>),
     /// A local time.
     Time(WallTime),
     /// A duration in microseconds.
@@ -86,7 +88,7 @@ impl<'a> Value<'a> {
             Self::Bool(_) => "bool",
             Self::Int(_) | Self::Uint(_) => "int",
             Self::Double(_) => "double",
-            Self::Text(_) => "string",
+            Self::Text(_) | Self::Part(_) => "string",
             Self::Time(_) => "timestamp",
             Self::Span(_) => "duration",
             Self::List(_) => "list",
@@ -102,6 +104,7 @@ impl<'a> Value<'a> {
             Self::Uint(number) => Value::Uint(number),
             Self::Double(number) => Value::Double(number),
             Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+            Self::Part(end) => Value::Part(end.map(|end| Cow::Owned(end.into_owned()))),
             Self::Time(at) => Value::Time(at),
             Self::Span(micros) => Value::Span(micros),
             Self::Object(map) => Value::Object(Cow::Owned(map.into_owned())),
@@ -125,6 +128,7 @@ impl<'a> Value<'a> {
         match (self, other) {
             (Self::Null, Self::Null) => true,
             (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Part(None), Self::Null) | (Self::Null, Self::Part(None)) => true,
             (Self::Text(a), Self::Text(b)) => a == b,
             (Self::Time(a), Self::Time(b)) => a == b,
             (Self::Span(a), Self::Span(b)) => a == b,
@@ -145,6 +149,7 @@ impl<'a> Value<'a> {
     pub(super) fn order(&self, other: &Self, operation: &'static str) -> Result<Option<Ordering>, EvalError> {
         Ok(match (self, other) {
             (Self::Null, _) | (_, Self::Null) => None,
+            (Self::Part(_), _) | (_, Self::Part(_)) => return Err(EvalError::Incomplete),
             (Self::Bool(a), Self::Bool(b)) => Some(a.cmp(b)),
             (Self::Text(a), Self::Text(b)) => Some(a.cmp(b)),
             (Self::Time(a), Self::Time(b)) => Some(a.cmp(b)),
@@ -155,6 +160,14 @@ impl<'a> Value<'a> {
                 return Err(EvalError::Type { operation, found: odd.kind_name() });
             }
         })
+    }
+
+    /// Returns whether a path of which this is known may be `text`.
+    pub(super) fn may_equal(&self, text: &str) -> bool {
+        match self {
+            Self::Part(end) => text.ends_with(end.as_deref().unwrap_or_default()),
+            other => other.equals(&Value::text(text)),
+        }
     }
 
     fn is_number(&self) -> bool {

@@ -79,6 +79,25 @@ impl Details {
         }
     }
 
+    /// Returns whether a path in the row is incomplete: the field `path_incomplete`.
+    pub fn has_incomplete_path(&self) -> bool {
+        match self {
+            Self::Open(open) => open.path_incomplete,
+            Self::Exec(exec) => exec.path_incomplete,
+            Self::Fs(fs) => fs.path_incomplete,
+            Self::Usage(usage) => usage.path_incomplete,
+            Self::Act(act) => act.path_incomplete,
+            Self::Socket(socket) => socket::has_incomplete_path(socket),
+            Self::Fields(map) => map.get("path_incomplete") == Some(&Value::Bool(true)),
+            Self::Clone(_) | Self::Exit(_) | Self::Dns(_) | Self::Loss(_) => false,
+        }
+    }
+
+    /// Returns whether a path in the row is only the text that a call was given: the field `path_unresolved`.
+    pub fn has_unresolved_path(&self) -> bool {
+        matches!(self, Self::Fields(map) if map.get("path_unresolved") == Some(&Value::Bool(true)))
+    }
+
     /// Returns the value of the row's `ret` column.
     pub fn ret(&self) -> Option<i64> {
         match self {

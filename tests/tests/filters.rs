@@ -15,7 +15,9 @@ suite! {
     expressions_drop_and_keep_and_are_counted: [Kernel];
     what_has_no_answer_is_kept_and_counted: [];
     a_wrong_expression_is_refused_with_line_and_column: [];
-    a_filter_that_drops_everything_is_warned_of: []
+    a_filter_that_drops_everything_is_warned_of: [];
+    a_test_that_no_row_can_pass_is_warned_of: [];
+    a_path_that_is_not_known_as_a_whole_is_kept_and_counted: [Kernel]
 }
 
 /// The collector's counts of one filter, dropped or undecided.
@@ -143,4 +145,59 @@ fn a_filter_that_drops_everything_is_warned_of() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && text.contains("found in every text"), "{text}");
     assert!(text.contains("write \"^(?!/data/)\""), "{text}");
+}
+
+fn a_test_that_no_row_can_pass_is_warned_of() {
+    let scratch = Scratch::new();
+    let store = Store::at(scratch.path().join("work"));
+    let config = "[filter.pattern]\nexclude_uid = ['root', 'nobody-here']\n\
+                  [filter.mine]\ntracers = ['openat', 'open']\ndrop = \"errno == 'eacces'\"\n\
+                  [filter.long]\ndrop = \"comm == 'sixteen-bytes-xx' || 'O_CREATE' in flags\"\n";
+    let file = scratch.file("config.toml", config);
+    let output = store.run(&["config", "validate", "--config", file.to_str().unwrap()]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}");
+    for warning in [
+        "filter.pattern.exclude_uid[1]: this machine has no user \"nobody-here\"",
+        "filter.mine.tracers[0]: no tracer is called \"openat\", did you mean \"open\"?",
+        "filter.mine.drop: no row has \"eacces\" in errno, did you mean \"EACCES\"?",
+        "filter.long.drop: no row has \"sixteen-bytes-xx\" in comm: the kernel keeps only the first 15 bytes",
+        "filter.long.drop: no row has \"O_CREATE\" in flags, did you mean \"O_CREAT\"?",
+    ] {
+        assert!(text.contains(warning), "{warning}: {text}");
+    }
+    assert_eq!(text.matches("warning: ").count(), 5, "{text}");
+}
+
+/// The kernel side follows a path up to 256 folders: above them it may begin anywhere.
+fn a_path_that_is_not_known_as_a_whole_is_kept_and_counted() {
+    let (scratch, data) = (Scratch::new(), Scratch::new());
+    let folder = data.folder("data");
+    let mut deep = folder.clone();
+    deep.extend(std::iter::repeat_n("d", 300));
+    std::fs::create_dir_all(&deep).unwrap();
+    let starts = format!("fname.startsWith({:?})", folder.to_str().unwrap());
+    let config = format!("[filter.deep]\nkeep = '''uid != 9963 || {starts}'''\ntracers = ['open']\n");
+    let file = scratch.file("config.toml", config);
+    let agent = Setup::new().options(&["--config", file.to_str().unwrap()]).start();
+    open(9963, &deep, "kept", 7);
+    open(9963, &folder, "kept", 5);
+    open(9963, scratch.path(), "dropped", 3);
+    let store = agent.store();
+    let of_user = |store: &Store| store.query("open", &["uid=9963"]);
+    until("the last rows", DEADLINE, || (of_user(store).len() >= 12).then_some(()));
+    let rows = of_user(store);
+    let in_doubt = rows.iter().filter(|row| row["extended"]["path_incomplete"] == true).count();
+    assert_eq!((rows.len(), in_doubt), (12, 7), "{rows:?}");
+    assert_eq!(counts(&agent, "undecided", "deep")["rows"], 7);
+    let shown = store.run(&["status"]);
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(
+        text.contains("filter deep has no answer for 7 rows, which are kept: the path is not known"),
+        "{text}"
+    );
+    let output = store.run(&["query", "--tracer", "open", "--where", "uid == 9963", "--where", &starts]);
+    let (out, text) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(out.matches("/kept").count(), 5, "{out}");
+    assert!(text.contains("--where has no answer for 7 rows"), "{text}");
 }

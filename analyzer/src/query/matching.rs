@@ -10,7 +10,7 @@ use std::cell::OnceCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use expression::{Conjunct, EvalError, Expression, Literal, Relation, Source, Test, Value};
+use expression::{Conjunct, EvalError, Expression, Literal, Relation, Source, Test, Value, is_path, path_of};
 use model::lock::lock;
 use model::schema::{Column, ColumnKind};
 use model::{Text, WallTime};
@@ -58,6 +58,8 @@ pub(crate) struct Matching {
     columns: Vec<Column>,
     /// True if the expression reads fields of `extended`.
     fields: bool,
+    /// True if it reads a path, of which fields say whether it is in doubt.
+    paths: bool,
     conjuncts: Vec<Conjunct>,
     expression: Expression,
 }
@@ -68,10 +70,12 @@ impl Matching {
         let columns: Vec<Column> =
             columns.filter(|column| expression.fields().any(|name| name == column.name())).collect();
         let fields = expression.reads_any_field() || expression.fields().count() > columns.len();
+        let paths = columns.iter().any(|column| is_path(column.name()));
         Self {
             function: format!("duetector_matches_{}", NUMBER.fetch_add(1, Ordering::Relaxed)),
             columns,
             fields,
+            paths,
             conjuncts: if narrow { expression.conjuncts() } else { Vec::new() },
             expression: expression.clone(),
         }
@@ -85,6 +89,8 @@ impl Matching {
             self.columns.iter().map(|column| sql.value(table, &Target::of(*column))).collect();
         if self.fields {
             arguments.push(json_of(table));
+        } else if self.paths {
+            arguments.push(format!("CASE WHEN {} THEN {} END", in_doubt(table), json_of(table)));
         }
         parts.push(format!("{}({})", self.function, arguments.join(", ")));
         parts.join(" AND ")
@@ -93,8 +99,8 @@ impl Matching {
     /// Registers the function with the connection.
     pub(crate) fn register(&self, connection: &Connection, tally: &Tally) -> rusqlite::Result<()> {
         let (expression, columns, tally) = (self.expression.clone(), self.columns.clone(), tally.clone());
-        let fields = self.fields.then_some(columns.len());
-        let arguments = columns.len() + usize::from(self.fields);
+        let fields = (self.fields || self.paths).then_some(columns.len());
+        let arguments = self.arguments();
         let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
         let answer = move |context: &Context<'_>| {
             let row = Cells { context, columns: &columns, fields, extended: OnceCell::new() };
@@ -106,12 +112,25 @@ impl Matching {
         connection.create_scalar_function(&*self.function, arguments as i32, flags, answer)
     }
 
+    /// Returns the number of the function's arguments.
+    fn arguments(&self) -> usize {
+        self.columns.len() + usize::from(self.fields || self.paths)
+    }
+
     /// Removes the function again; no statement may use it any more.
     pub(crate) fn forget(&self, connection: &Connection) {
-        let arguments = self.columns.len() + usize::from(self.fields);
+        let arguments = self.arguments();
         // If this fails, the function stays until the store is closed; it is never called.
         let _ = connection.remove_function(&*self.function, arguments as i32);
     }
+}
+
+/// Returns SQL that is true for rows with a path that may be in doubt.
+fn in_doubt(table: &Table) -> &'static str {
+    if !table.has("extended") {
+        return "FALSE";
+    }
+    "(instr(extended, '\"path_incomplete\"') OR instr(extended, '\"path_unresolved\"'))"
 }
 
 /// Returns SQL for `extended` as strict JSON. SQLite's reader accepts more, such as Python's bare `NaN`.
@@ -134,6 +153,16 @@ struct Cells<'a> {
 impl Source for Cells<'_> {
     /// Returns a cell; null if its type is not the column's, which happens only in files of other writers.
     fn column(&self, column: Column) -> Value<'_> {
+        path_of(column.name(), self.cell(column), || self.doubts())
+    }
+
+    fn field(&self, name: &str) -> Value<'_> {
+        path_of(name, self.member(name), || self.doubts())
+    }
+}
+
+impl Cells<'_> {
+    fn cell(&self, column: Column) -> Value<'_> {
         let Some(index) = self.columns.iter().position(|known| *known == column) else { return Value::Null };
         match (column.kind(), self.context.get_raw(index)) {
             (ColumnKind::Integer, ValueRef::Integer(number)) => Value::Int(number),
@@ -150,7 +179,12 @@ impl Source for Cells<'_> {
         }
     }
 
-    fn field(&self, name: &str) -> Value<'_> {
+    fn doubts(&self) -> (bool, bool) {
+        let is_set = |name| self.member(name) == Value::Bool(true);
+        (is_set("path_incomplete"), is_set("path_unresolved"))
+    }
+
+    fn member(&self, name: &str) -> Value<'_> {
         let read = || match self.context.get_raw(self.fields?) {
             ValueRef::Text(text) | ValueRef::Blob(text) => serde_json::from_slice(text).ok(),
             _ => None,
@@ -160,8 +194,13 @@ impl Source for Cells<'_> {
     }
 }
 
-/// Returns SQL that is true at least wherever the conjunct is; `None` if there is no such SQL.
+/// Returns SQL that is true at least wherever the conjunct is or has no answer; `None` if there is no such SQL.
 fn narrowed(table: &Table, conjunct: &Conjunct, sql: &mut Sql) -> Option<String> {
+    let test = of_column(table, conjunct, sql)?;
+    Some(if is_path(conjunct.column.name()) { format!("({test} OR {})", in_doubt(table)) } else { test })
+}
+
+fn of_column(table: &Table, conjunct: &Conjunct, sql: &mut Sql) -> Option<String> {
     // Expressions know it as local time.
     if conjunct.column.kind() == ColumnKind::Time {
         return None;
@@ -230,7 +269,7 @@ mod tests {
             ("uid == 0 && 3 < pid", "\"uid\" = ?1 AND \"pid\" > ?2 AND f(\"pid\", \"uid\")"),
             (
                 "uid != 0 && fname.startsWith('/d')",
-                "\"uid\" IS NOT ?1 AND substr(\"fname\", 1, ?2) = ?3 AND f(\"uid\", \"fname\")",
+                "\"uid\" IS NOT ?1 AND (substr(\"fname\", 1, ?2) = ?3 OR DOUBT) AND f(\"uid\", \"fname\", CASE WHEN DOUBT THEN JSON END)",
             ),
             ("comm in ['a', 'b', 'c']", "\"comm\" IN (?1, ?2, ?3) AND f(\"comm\")"),
             ("comm < 'b' || uid == 0", "f(\"uid\", \"comm\")"),
@@ -240,7 +279,8 @@ mod tests {
         for (text, expected) in cases {
             let matching = Matching::new(&Expression::compile(text, &Schema::default()).unwrap(), true);
             let condition = matching.condition(&table, &mut Sql::default());
-            assert_eq!(condition.replace(&matching.function, "f"), expected, "{text}");
+            let shown = condition.replace(&matching.function, "f").replace(in_doubt(&table), "DOUBT");
+            assert_eq!(shown.replace(&json_of(&table), "JSON"), expected, "{text}");
         }
     }
 }

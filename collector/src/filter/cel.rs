@@ -1,23 +1,12 @@
 //! A filter that is an expression: `drop` rows for which it is true, or `keep` only those.
 
-use std::sync::Mutex;
-
-use expression::{EvalError, Expression, Schema};
-use model::lock::lock;
+use expression::{Expression, Schema};
 use model::{Problem, Tracking};
 
 use super::config::FilterConfig;
 use super::stage::{ENRICHED, Stage};
+use super::undecided::{Failures, Tally};
 use crate::normalize::local_micros;
-
-/// Rows for which an expression could not be evaluated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failures {
-    /// Number of such rows.
-    pub count: u64,
-    /// Error of the first such row.
-    pub first: EvalError,
-}
 
 /// A compiled expression, and whether it drops or keeps.
 #[derive(Debug)]
@@ -26,7 +15,7 @@ pub(super) struct CelFilter {
     /// Value of the expression for which a row is dropped.
     drops: bool,
     stage: Stage,
-    failures: Mutex<Option<Failures>>,
+    failures: Tally,
 }
 
 impl CelFilter {
@@ -49,7 +38,7 @@ impl CelFilter {
         let enriched =
             expression.reads_any_field() || expression.fields().any(|name| ENRICHED.contains(&name));
         let stage = if enriched { Stage::Enriched } else { Stage::Normalized };
-        Ok(Self { expression, drops, stage, failures: Mutex::new(None) })
+        Ok(Self { expression, drops, stage, failures: Tally::default() })
     }
 
     pub(super) fn reads(&self, name: &str) -> bool {
@@ -69,14 +58,13 @@ impl CelFilter {
         match self.expression.matches(row) {
             Ok(holds) => holds == self.drops,
             Err(cause) => {
-                let mut failures = lock(&self.failures);
-                failures.get_or_insert(Failures { count: 0, first: cause }).count += 1;
+                self.failures.add(cause);
                 false
             }
         }
     }
 
     pub(super) fn take_failures(&self) -> Option<Failures> {
-        lock(&self.failures).take()
+        self.failures.take()
     }
 }

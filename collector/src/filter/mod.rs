@@ -11,6 +11,7 @@ mod pattern;
 mod pattern_filter;
 mod python;
 mod stage;
+mod undecided;
 mod users;
 
 use std::collections::HashSet;
@@ -18,7 +19,6 @@ use std::collections::HashSet;
 use model::{MANIFEST, Problem, TracerName, Tracking};
 
 use cel::CelFilter;
-pub use cel::Failures;
 pub use config::{FilterConfig, FilterKind, FiltersConfig, default_filters};
 pub use fuzz_target::fuzz_target;
 pub use never::TracerNames;
@@ -27,6 +27,7 @@ pub(crate) use stage::ANCESTORS;
 #[cfg(test)]
 pub(crate) use stage::ENRICHED;
 pub use stage::Stage;
+pub use undecided::Failures;
 
 /// All filters of a run, compiled.
 #[derive(Debug, Default)]
@@ -94,10 +95,10 @@ impl Filters {
         self.filters.iter().position(|filter| filter.drops(row, stage))
     }
 
-    /// Takes the evaluation errors of expressions since the previous call, by filter. The rows concerned are kept.
+    /// Takes what filters had no answer for since the previous call, by filter. The rows concerned are kept.
     pub fn take_failures(&self) -> impl Iterator<Item = (&str, Failures)> {
         self.filters.iter().filter_map(|filter| match &filter.rule {
-            Rule::Pattern(_) => None,
+            Rule::Pattern(pattern) => Some((filter.name.as_str(), pattern.take_failures()?)),
             Rule::Cel(cel) => Some((filter.name.as_str(), cel.take_failures()?)),
         })
     }

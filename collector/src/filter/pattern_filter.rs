@@ -1,7 +1,9 @@
 //! duetector's `PatternFilter`, compiled.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
+use expression::{EvalError, Source as _, Value, is_path};
 use model::extended::Field;
 use model::schema::{Column, ColumnValue};
 use model::{Problem, Tracking};
@@ -10,6 +12,7 @@ use super::config::FilterConfig;
 use super::list;
 use super::pattern::Patterns;
 use super::stage::{ENRICHED, Stage};
+use super::undecided::{Failures, Tally};
 use super::users::resolved;
 
 /// Settings that apply even without `enable_customize_exclude`.
@@ -21,6 +24,7 @@ pub(super) const OWN_KEYS: [&str; 5] =
 pub(super) struct PatternFilter {
     own_pid: Option<i64>,
     rules: Vec<Rule>,
+    failures: Tally,
 }
 
 /// Values and patterns that one field must not match.
@@ -66,7 +70,7 @@ impl PatternFilter {
             return Err(problems);
         }
         let own_pid = config.ignore_current_pid.then(|| i64::from(std::process::id()));
-        Ok(Self { own_pid, rules })
+        Ok(Self { own_pid, rules, failures: Tally::default() })
     }
 
     pub(super) fn reads_field(&self, stage: Stage) -> bool {
@@ -74,8 +78,25 @@ impl PatternFilter {
     }
 
     pub(super) fn drops(&self, row: &Tracking, stage: Stage) -> bool {
-        let own = stage == Stage::Normalized && self.own_pid.is_some() && row.pid == self.own_pid;
-        own || self.rules.iter().any(|rule| rule.stage == stage && rule.matches(row))
+        if stage == Stage::Normalized && self.own_pid.is_some() && row.pid == self.own_pid {
+            return true;
+        }
+        let mut is_in_doubt = false;
+        for rule in self.rules.iter().filter(|rule| rule.stage == stage) {
+            match rule.matches(row) {
+                Some(true) => return true,
+                Some(false) => {}
+                None => is_in_doubt = true,
+            }
+        }
+        if is_in_doubt {
+            self.failures.add(EvalError::Incomplete);
+        }
+        false
+    }
+
+    pub(super) fn take_failures(&self) -> Option<Failures> {
+        self.failures.take()
     }
 }
 
@@ -126,7 +147,33 @@ impl Rule {
         self.texts.is_empty() && self.patterns.is_empty()
     }
 
-    fn matches(&self, row: &Tracking) -> bool {
+    /// Returns whether the field has one of the values; `None` if the field is a path of which not enough is known.
+    fn matches(&self, row: &Tracking) -> Option<bool> {
+        match self.is_in_doubt(row) {
+            None => Some(self.is_found(row)),
+            // Some of it may be known: that it can't be one of the values.
+            Some(end) if self.patterns.is_empty() => {
+                let possible = self.texts.iter().any(|text| text.ends_with(end.trim()));
+                (!possible).then_some(false)
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Returns what is known of a path that is not known as a whole.
+    fn is_in_doubt<'a>(&self, row: &'a Tracking) -> Option<Cow<'a, str>> {
+        let value = match &self.field {
+            RowField::Column(column) if is_path(column.name()) => row.column(*column),
+            RowField::Field(name) if is_path(name) => row.field(name),
+            RowField::Column(_) | RowField::Field(_) => return None,
+        };
+        match value {
+            Value::Part(end) => Some(end.unwrap_or_default()),
+            _ => None,
+        }
+    }
+
+    fn is_found(&self, row: &Tracking) -> bool {
         let text = match self.field {
             RowField::Column(column) => match row.value(column) {
                 ColumnValue::Int(number) => return self.matches_number(number),

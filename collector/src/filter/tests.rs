@@ -265,6 +265,34 @@ fn an_include_without_its_anchor_causes_a_warning() {
     assert_eq!(FiltersConfig::default().warnings("filter", &names()), []);
 }
 
+#[test]
+fn a_path_that_is_not_known_as_a_whole_is_kept_and_counted() {
+    let table = [
+        (json!({"keep": "fname.startsWith('/data/')"}), json!({"fname": "a/b", "path_incomplete": true}), 1),
+        (json!({"drop": "!fname.startsWith('/data/')"}), json!({"fname": "a/b", "path_incomplete": true}), 1),
+        (json!({"keep": "fname.startsWith('/data/')"}), json!({"path_incomplete": true}), 1),
+        (json!({"keep": "fname.startsWith('/data/')"}), json!({"fname": "/x", "path_unresolved": true}), 1),
+        (json!({"re_exclude_fname": ["^/proc/"]}), json!({"fname": "proc/b", "path_incomplete": true}), 1),
+        (json!({"exclude_fname": ["/a/b"]}), json!({"fname": "b", "path_incomplete": true}), 1),
+        (json!({"exclude_fname": ["/a/b"]}), json!({"fname": "c", "path_incomplete": true}), 0),
+        (json!({"exclude_new_path": ["/a/b"]}), json!({"new_path": "b", "path_incomplete": true}), 1),
+        // Of two paths, the other one is incomplete.
+        (json!({"re_exclude_fname": ["^/proc/"]}), json!({"fname": "/data/a", "path_incomplete": true}), 0),
+        (json!({"drop": "cwd.startsWith('/data/')"}), json!({"path_incomplete": true}), 0),
+    ];
+    for (section, fields, undecided) in table {
+        let filters = compile(section.clone());
+        assert!(!dropped(&filters, &row(fields.clone())), "{section} on {fields}");
+        let counted: u64 = filters.take_failures().map(|(_, failures)| failures.count).sum();
+        assert_eq!(counted, undecided, "{section} on {fields}");
+    }
+    // Another test decides.
+    let section = json!({"re_exclude_fname": ["^/proc/"], "exclude_uid": [7]});
+    let filters = compile(section);
+    assert!(dropped(&filters, &row(json!({"fname": "a", "path_incomplete": true, "uid": 7}))));
+    assert_eq!(filters.take_failures().count(), 0);
+}
+
 fn names() -> TracerNames {
     let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     TracerNames { built_in: set(&["open", "exec", "unlink"]), templates: set(&["mine"]) }

@@ -8,6 +8,10 @@ use crate::{Dns, Ends, Socket, SocketIds, Text};
 type Visitor<'a, 'v> = &'v mut dyn FnMut(&'a str, Field<'a>);
 
 /// Returns the path of a unix socket's file.
+pub(super) fn has_incomplete_path(socket: &Socket) -> bool {
+    matches!(socket.ends, Ends::Unix { path_incomplete: true, .. })
+}
+
 pub(super) fn path(socket: &Socket) -> Option<&Text> {
     match &socket.ends {
         Ends::Unix { path, .. } => path.as_ref(),

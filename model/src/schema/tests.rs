@@ -88,12 +88,15 @@ fn writes(tracers: Tracers, tracer: &str) -> bool {
 /// Asserts that the table has each field that these details write, for this tracer and of this type.
 fn check(tracer: &str, details: Details) {
     let (has_path, has_result) = (details.fname().is_some(), details.ret().is_some());
+    let in_doubt = (details.has_incomplete_path(), details.has_unresolved_path());
     let Value::Object(fields) = serde_json::to_value(Extended::new(details)).unwrap() else { panic!() };
     for (name, value) in &fields {
         let field = Field::named(name).unwrap_or_else(|| panic!("{name} of {tracer} is not in the table"));
         assert!(writes(field.tracers, tracer), "{tracer} writes {name}, which is that of {}", field.tracers);
         assert!(fits(value, field.arrow), "{name} of {tracer} is {value} and not {}", field.arrow);
     }
+    let said = ["path_incomplete", "path_unresolved"].map(|name| fields.contains_key(name));
+    assert_eq!(in_doubt, said.into(), "{tracer}: filters must know of a path in doubt");
     assert!(!has_path || writes(Column::Fname.tracers(), tracer), "{tracer} has a path");
     assert!(!has_result || writes(Column::Ret.tracers(), tracer), "{tracer} has a result");
 }
