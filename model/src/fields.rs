@@ -95,7 +95,19 @@ impl Details {
 
     /// Returns whether a path in the row is only the text that a call was given: the field `path_unresolved`.
     pub fn has_unresolved_path(&self) -> bool {
-        matches!(self, Self::Fields(map) if map.get("path_unresolved") == Some(&Value::Bool(true)))
+        match self {
+            Self::Open(open) => open.path_unresolved,
+            Self::Exec(exec) => exec.path_unresolved,
+            Self::Fs(fs) => fs.path_unresolved,
+            Self::Fields(map) => map.get("path_unresolved") == Some(&Value::Bool(true)),
+            Self::Usage(_)
+            | Self::Act(_)
+            | Self::Socket(_)
+            | Self::Clone(_)
+            | Self::Exit(_)
+            | Self::Dns(_)
+            | Self::Loss(_) => false,
+        }
     }
 
     /// Returns the value of the row's `ret` column.

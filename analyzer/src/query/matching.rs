@@ -130,7 +130,7 @@ fn in_doubt(table: &Table) -> &'static str {
     if !table.has("extended") {
         return "FALSE";
     }
-    "(instr(extended, '\"path_incomplete\"') OR instr(extended, '\"path_unresolved\"'))"
+    "instr(extended, '\"path_incomplete\"')"
 }
 
 /// Returns SQL for `extended` as strict JSON. SQLite's reader accepts more, such as Python's bare `NaN`.
@@ -179,9 +179,10 @@ impl Cells<'_> {
         }
     }
 
+    /// Returns whether a path of the row is incomplete. An unresolved one is a whole text, as it is shown: that is what a query
+    /// asks for.
     fn doubts(&self) -> (bool, bool) {
-        let is_set = |name| self.member(name) == Value::Bool(true);
-        (is_set("path_incomplete"), is_set("path_unresolved"))
+        (self.member("path_incomplete") == Value::Bool(true), false)
     }
 
     fn member(&self, name: &str) -> Value<'_> {
