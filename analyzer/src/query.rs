@@ -3,6 +3,7 @@
 mod columns;
 mod condition;
 mod matching;
+mod parts;
 mod plan;
 mod sql;
 
@@ -36,7 +37,7 @@ pub struct Query {
     pub until: Option<i64>,
     /// The columns to show, in this order.
     pub columns: Vec<String>,
-    /// Columns to order by. Rows that are equal in them are ordered by `time`, then by tracer, collector and the order in
+    /// Columns to order by. Rows that are equal in them are ordered by `time` and the boot clock, then by tracer, collector and the order in
     /// which they are stored, so that no two rows are equal: `start` and `limit` divide any answer into the same pages.
     pub order_by: Vec<String>,
     /// Reverses the order: newest first.

@@ -131,3 +131,61 @@ fn pages_of_rows_of_one_moment_have_each_row_once() {
     };
     assert_eq!(rows(&store, &next).unwrap().len(), 30);
 }
+
+#[test]
+fn rows_around_a_clock_that_was_set_back_are_in_the_order_in_which_they_happened() {
+    let file = File::new();
+    let tables = ["open", "exec"].map(|tracer| file.table(tracer, "vm", OWN_COLUMNS));
+    let other = file.table("open", "elsewhere", OWN_COLUMNS);
+    file.connection
+        .execute_batch(
+            "CREATE TABLE duetector_actors_clock (collector_id TEXT NOT NULL, since_ns INTEGER NOT NULL,
+                 utc_ns_at_boot INTEGER NOT NULL, shown_ns INTEGER NOT NULL)",
+        )
+        .unwrap();
+    // Boot was at 0 s; after 100 s the clock was set back by 60 s, after 300 s by 500 s, after 400 s by 30 s.
+    let second = 1_000_000_000;
+    let changes = [(100, -60, 100), (300, -560, 240), (400, -590, 240)];
+    for (since, offset, shown) in changes {
+        let insert = "INSERT INTO duetector_actors_clock VALUES ('vm', ?, ?, ?)";
+        file.connection.execute(insert, [since * second, utc(offset), utc(shown)]).unwrap();
+    }
+    let offset_at = |at: i64| changes.iter().rev().find(|change| change.0 <= at).map_or(0, |change| change.1);
+    let happened: Vec<i64> = (1..=900).step_by(7).collect();
+    file.connection.execute_batch("BEGIN").unwrap();
+    for at in happened.iter().rev() {
+        // A later run of the same boot reads the clocks with a small error.
+        let error = if *at > 800 { 1234 } else { 0 };
+        let table = &tables[(*at as usize / 7) % 2];
+        file.row(table, *at, &common::at(0), "x", None, "{}");
+        let set = format!("UPDATE {table} SET time = ?, boot_ns = ? WHERE pid = ?");
+        file.connection.execute(&set, [utc(at + offset_at(*at)) + error, at * second, *at]).unwrap();
+    }
+    file.connection.execute_batch("COMMIT").unwrap();
+    let mut expected: Vec<String> = happened.iter().map(i64::to_string).collect();
+    let of_vm = Query { collector_id: Some("vm".to_owned()), ..Query::default() };
+    assert_eq!(pids(&file, &of_vm), expected);
+    let pages = (0..expected.len()).step_by(10).flat_map(|start| {
+        first(
+            &file.store(),
+            &Query { columns: names(&["pid"]), start: start as u64, limit: 10, ..of_vm.clone() },
+        )
+    });
+    assert_eq!(pages.collect::<Vec<_>>(), expected);
+    // What the clock showed decides what is selected.
+    let showed: Vec<String> = happened
+        .iter()
+        .filter(|at| (60..=90).contains(&(*at + offset_at(**at))))
+        .map(i64::to_string)
+        .collect();
+    let some = Query { since: Some(utc(60)), until: Some(utc(90)), ..of_vm.clone() };
+    assert_eq!(pids(&file, &some), showed);
+    expected.reverse();
+    assert_eq!(pids(&file, &Query { desc: true, ..of_vm }), expected);
+    // Rows of another machine are by their own clock.
+    file.row(&other, 5000, &at(0), "x", None, "{}");
+    file.connection.execute(&format!("UPDATE {other} SET time = ?, boot_ns = 5"), [utc(70)]).unwrap();
+    let all = pids(&file, &Query::default());
+    let index = all.iter().position(|pid| pid == "5000").unwrap();
+    assert_eq!((&*all[index - 1], &*all[index + 1]), ("64", "71"));
+}

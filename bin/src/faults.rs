@@ -19,9 +19,12 @@ impl Faults {
         Self { ebpf: ebpf.clone(), templates: templates.clone(), collector: collector.clone() }
     }
 
-    /// Makes the actor of that name panic, or returns an error if there is none.
+    /// Makes the actor of that name panic, or returns an error if there is none. `clock:SECONDS` instead sets the agent's wall
+    /// clock forward, or back.
     pub(crate) async fn inject(&self, actor: &str) -> Result<(), String> {
-        if actor == self.collector.collector.name() {
+        if let Some(seconds) = actor.strip_prefix("clock:").and_then(|seconds| seconds.parse().ok()) {
+            actors::clock::shift(seconds);
+        } else if actor == self.collector.collector.name() {
             inject(&self.collector.collector).await;
         } else if let Some(tracer) = self.ebpf.tracers().iter().find(|tracer| tracer.name == actor) {
             inject(&tracer.child).await;

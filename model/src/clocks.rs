@@ -35,26 +35,40 @@ pub struct Clocks {
 struct Reading {
     since: BootNs,
     utc_ns_at_boot: i64,
+    /// The latest time that the wall clock had shown before.
+    shown: i64,
+}
+
+/// A change by which the wall clock was set back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetBack {
+    /// When it was set, by the boot clock.
+    pub since: BootNs,
+    /// UTC when the boot clock began, by the wall clock as it is since then.
+    pub utc_ns_at_boot: i64,
+    /// The latest time that the wall clock had shown before, in nanoseconds since 1970, UTC.
+    pub shown: i64,
 }
 
 impl Clocks {
     /// Makes the relation in which UTC was `utc_ns_at_boot` when the boot clock began.
     pub fn new(utc_ns_at_boot: i64, zone: TimeZone) -> Self {
-        let first = Reading { since: BootNs(0), utc_ns_at_boot };
+        let first = Reading { since: BootNs(0), utc_ns_at_boot, shown: i64::MIN };
         Self { readings: VecDeque::from([first]), zone, changes: 0 }
     }
 
     /// Notes a reading. Returns whether the wall clock was set since the one before.
     pub fn note(&mut self, now: BootNs, utc_ns_at_boot: i64, zone: TimeZone) -> bool {
         self.zone = zone;
-        let last = self.readings.back().map_or(0, |last| last.utc_ns_at_boot);
-        if last.abs_diff(utc_ns_at_boot) < SET {
+        let Some(last) = self.readings.back() else { return false };
+        if last.utc_ns_at_boot.abs_diff(utc_ns_at_boot) < SET {
             return false;
         }
+        let shown = last.shown.max(sum(now, last.utc_ns_at_boot));
         if self.readings.len() == KEPT {
             self.readings.pop_front();
         }
-        self.readings.push_back(Reading { since: now, utc_ns_at_boot });
+        self.readings.push_back(Reading { since: now, utc_ns_at_boot, shown });
         self.changes += 1;
         true
     }
@@ -69,6 +83,15 @@ impl Clocks {
         self.changes + 1 - self.readings.len() as u64
     }
 
+    /// Returns the changes after which the wall clock showed times again that it had shown before.
+    pub fn set_backs(&self) -> impl Iterator<Item = SetBack> {
+        let again = |reading: &&Reading| sum(reading.since, reading.utc_ns_at_boot) < reading.shown;
+        self.readings.iter().filter(again).map(|reading| {
+            let Reading { since, utc_ns_at_boot, shown } = *reading;
+            SetBack { since, utc_ns_at_boot, shown }
+        })
+    }
+
     /// Returns the machine's time zone.
     pub fn zone(&self) -> &TimeZone {
         &self.zone
@@ -78,8 +101,7 @@ impl Clocks {
     pub fn at(&self, at: BootNs) -> ZonedTime {
         let known = self.readings.iter().rev().find(|reading| reading.since <= at);
         let offset = known.or(self.readings.front()).map_or(0, |reading| reading.utc_ns_at_boot);
-        let utc = i128::from(offset) + i128::from(at.0);
-        ZonedTime::new(utc.clamp(i64::MIN.into(), i64::MAX.into()) as i64, &self.zone)
+        ZonedTime::new(sum(at, offset), &self.zone)
     }
 
     /// Returns the local time at a time of the boot clock.
@@ -91,6 +113,12 @@ impl Clocks {
     pub fn of_local(&self, at: WallTime) -> ZonedTime {
         ZonedTime::of_local(at, &self.zone)
     }
+}
+
+/// Adds a time of the boot clock to UTC at its beginning.
+fn sum(at: BootNs, utc_ns_at_boot: i64) -> i64 {
+    let utc = i128::from(utc_ns_at_boot) + i128::from(at.0);
+    utc.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
 impl Default for Clocks {
@@ -114,6 +142,8 @@ mod tests {
         assert_eq!([at(500), at(899)], [400_000_000_500, 400_000_000_899]);
         assert_eq!(at(900), 2_000_000_000_900);
         assert_eq!((clocks.changes(), clocks.forgotten()), (2, 0));
+        let back = SetBack { since: BootNs(500), utc_ns_at_boot: 400_000_000_000, shown: 1_000_000_000_500 };
+        assert_eq!(clocks.set_backs().collect::<Vec<_>>(), [back]);
     }
 
     #[test]

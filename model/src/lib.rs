@@ -32,7 +32,7 @@ pub mod zoned;
 pub use account::{Account, Accounts, Claim, Pinned, SinkAccount, SinkClaim};
 pub use batch::{Batch, Routed};
 pub use changes::{Change, Subject, What, changed_keys};
-pub use clocks::Clocks;
+pub use clocks::{Clocks, SetBack};
 pub use details::{
     Act, ActField, Clone, Details, Direction, Dns, DnsMessage, Ends, Exec, Exit, FileHandle, FlagSet, Fs,
     FsArg, Mapped, Open, OtherPath, Socket, SocketIds, Traffic, Transfer, Usage,

@@ -5,14 +5,13 @@ use model::schema::{Column, ColumnKind};
 use rusqlite::types::Value;
 
 use super::columns::{Names, tracking};
+use super::parts::{Part, TIME, parts};
 use super::sql::Target;
-use super::sql::{Sql, lacks_times, quote};
+use super::sql::{Sql, quote};
 use super::{Condition, Matching, Query};
 use crate::error::reading;
 use crate::rows::{Answer, Shown};
 use crate::{Error, Store, Table, when};
-
-const TIME: &str = Column::Time.name();
 
 impl Store {
     /// Checks a query and prepares its statement.
@@ -30,7 +29,7 @@ impl Store {
             return Ok(Answer::empty(self, shown));
         }
         let mut sql = Sql::default();
-        let parts = self.parts(tables).map_err(reading("times of rows"))?;
+        let parts = parts(self, tables).map_err(reading("times of rows"))?;
         let text = plan.statement(query, &parts, &mut sql);
         Answer::prepare(self, &text, sql.into_params(), shown, plan.matching)
     }
@@ -39,31 +38,6 @@ impl Store {
 fn concerns(query: &Query, table: &Table) -> bool {
     (query.tracers.is_empty() || query.tracers.contains(&table.tracer))
         && query.collector_id.as_ref().is_none_or(|id| *id == table.collector_id)
-}
-
-/// A part of a table, which is one arm of the statement: all of it, or the rows with or without a `time`.
-struct Part {
-    table: Table,
-    rows: Option<&'static str>,
-}
-
-impl Store {
-    /// Divides tables in which rows of other writers, or of versions before, have no `time`. Theirs is found from `dt`: for
-    /// them the table counts as one that lacks the column. The others are still read in order by its index.
-    fn parts(&self, tables: Vec<Table>) -> rusqlite::Result<Vec<Part>> {
-        let mut parts = Vec::new();
-        for table in tables {
-            if !table.has(TIME) || !lacks_times(self, &table)? {
-                parts.push(Part { table, rows: None });
-                continue;
-            }
-            let mut without = table.clone();
-            without.columns.retain(|column| column != TIME);
-            parts.push(Part { table, rows: Some("time IS NOT NULL") });
-            parts.push(Part { table: without, rows: Some("time IS NULL") });
-        }
-        Ok(parts)
-    }
 }
 
 fn kind(target: &Target) -> ColumnKind {
@@ -151,9 +125,9 @@ impl Plan {
             return Vec::new();
         }
         let mut keys: Vec<Target> = self.order.iter().map(|(_, target)| target.clone()).collect();
-        if !keys.contains(&Target::time()) {
-            keys.push(Target::time());
-        }
+        let time =
+            [Target::time(), Target::of(Column::BootNs)].into_iter().filter(|time| !keys.contains(time));
+        keys.extend(time.collect::<Vec<_>>());
         if one_table {
             keys.retain(|target| !matches!(target, Target::Tracer | Target::CollectorId));
         } else {
@@ -187,9 +161,11 @@ impl Plan {
             results.push(format!("{} AS c{index}", sql.shown(table, target)));
         }
         for (index, target) in keys.iter().enumerate() {
-            results.push(format!("{} AS k{index}", sql.value(table, target)));
+            let order = part.order.clone().filter(|_| *target == Target::time());
+            results.push(format!("{} AS k{index}", order.unwrap_or_else(|| sql.value(table, target))));
         }
-        let mut tests: Vec<String> = part.rows.iter().map(|condition| (*condition).to_owned()).collect();
+        let mut tests = vec![part.rows.clone()];
+        tests.retain(|rows| !rows.is_empty());
         tests.extend(self.tests.iter().map(|(target, test)| compare(table, target, test, sql)));
         tests.extend(self.matching.iter().map(|matching| matching.condition(table, sql)));
         let filter = if tests.is_empty() { String::new() } else { format!(" WHERE {}", tests.join(" AND ")) };

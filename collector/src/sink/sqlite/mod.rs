@@ -10,6 +10,7 @@ mod migrate;
 mod positions;
 mod run;
 mod schema;
+mod set_back;
 mod trust;
 
 use std::borrow::Cow;
@@ -70,6 +71,8 @@ struct Store {
     /// The files beside it, in the order of [`file::log_files`].
     logs: Vec<OutputFile>,
     migration: Migration,
+    /// Number of changes of the wall clock that the file knows.
+    changes: u64,
     /// Insert statements of the tables known to exist.
     inserts: HashMap<TracerName, String>,
 }
@@ -172,13 +175,14 @@ impl Sqlite {
         let is_present = trust::check(&transaction)?;
         let id = positions::begin(&transaction, &self.shared.run, lock(&self.shared.id).as_deref())?;
         accounts::begin(&transaction, &self.shared.run)?;
+        transaction.execute_batch(set_back::SCHEMA)?;
         let migration = if is_present { Migration::default() } else { Migration::begin(&transaction)? };
         if migration.is_done() {
             trust::mark(&transaction)?;
         }
         transaction.commit()?;
         *lock(&self.shared.id) = Some(id);
-        Ok(Store { connection, logs: Vec::new(), migration, inserts: HashMap::new() })
+        Ok(Store { connection, logs: Vec::new(), migration, changes: 0, inserts: HashMap::new() })
     }
 
     /// Gives some rows of a version before their `time`.
@@ -210,6 +214,7 @@ impl Sqlite {
             Err(source) => {
                 // Tables made in this transaction are gone with it.
                 store.inserts.clear();
+                store.changes = 0;
                 let keep = matches!(
                     source.sqlite_error_code(),
                     Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull)
@@ -274,6 +279,11 @@ impl Sink for Sqlite {
             let accounts = without(batches, accounts, &rejected);
             accounts::write(&store.connection, &run.run_id, &accounts, clock::wall())?;
             positions::write(&store.connection, run, &accounts, clock::boot_ns())?;
+            let clocks = clock::clocks();
+            if clocks.changes() > store.changes {
+                set_back::write(&store.connection, run, &clocks)?;
+                store.changes = clocks.changes();
+            }
             Ok(rejected)
         })?;
         lock(&self.shared.written).add(batches, &rejected);

@@ -62,7 +62,7 @@ fn a_row_in_duetectors_schema() {
     assert_eq!(texts(&path, &format!("SELECT extended {table}")), [r#"{"a": "\u00fc", "b": [1, 2]}"#]);
     let names = texts(&path, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name");
     let (own, rows): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.starts_with("duetector_actors_"));
-    assert_eq!((own.len(), rows), (4, vec![&"duetector_tracking:open@vm".to_owned()]));
+    assert_eq!((own.len(), rows), (5, vec![&"duetector_tracking:open@vm".to_owned()]));
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
     assert!(!scratch.path().join("new/db-wal").exists(), "the log is written back at close");

@@ -10,7 +10,7 @@ use model::schema::{COLUMNS, TABLE_PREFIX};
 use rusqlite::Connection;
 
 use super::accounts::LATER;
-use super::{accounts, positions};
+use super::{accounts, positions, set_back};
 
 /// Version of the layout, in the file's `user_version`. Files of Python duetector, and of versions before 1, have 0; those of
 /// version 1 lack the column `time`.
@@ -120,6 +120,7 @@ fn own_columns() -> rusqlite::Result<BTreeMap<String, BTreeSet<String>>> {
     let scratch = Connection::open_in_memory()?;
     scratch.execute_batch(accounts::SCHEMA)?;
     scratch.execute_batch(positions::SCHEMA)?;
+    scratch.execute_batch(set_back::SCHEMA)?;
     let sql =
         "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'";
     let mut statement = scratch.prepare(sql)?;
