@@ -101,10 +101,25 @@ typedef struct {
 	__u32 cap[2];
 } kernel_cap_t;
 
+struct proc_ns_operations {
+	int type; /* until 6.17 */
+} CO_RE;
+
+struct ns_common {
+	const struct proc_ns_operations *ops;
+	__u32 inum;
+} CO_RE;
+
+/* 6.18 moved the type ("ns: add ns_type to struct ns_common"). */
+struct ns_common___since_6_18 {
+	__u32 ns_type;
+} CO_RE;
+
 struct user_namespace {
 	struct user_namespace *parent;
 	int level;
 	kuid_t owner;
+	struct ns_common ns;
 } CO_RE;
 
 struct cred {
@@ -120,10 +135,6 @@ struct cred {
 	struct user_namespace *user_ns;
 } CO_RE;
 
-struct ns_common {
-	__u32 inum;
-} CO_RE;
-
 struct mnt_namespace {
 	struct ns_common ns;
 } CO_RE;
@@ -136,9 +147,26 @@ struct net {
 	struct ns_common ns;
 } CO_RE;
 
+struct uts_namespace {
+	struct ns_common ns;
+} CO_RE;
+
+struct cgroup_namespace {
+	struct ns_common ns;
+} CO_RE;
+
+struct time_namespace {
+	struct ns_common ns;
+} CO_RE;
+
 struct nsproxy {
+	struct uts_namespace *uts_ns;
+	struct ipc_namespace *ipc_ns;
 	struct mnt_namespace *mnt_ns;
+	struct pid_namespace *pid_ns_for_children;
 	struct net *net_ns;
+	struct time_namespace *time_ns_for_children;
+	struct cgroup_namespace *cgroup_ns;
 } CO_RE;
 
 struct upid {

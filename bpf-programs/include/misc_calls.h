@@ -95,29 +95,40 @@ __noinline int fill_act(struct scratch *s, __u32 how, __u32 abi)
 	return 0;
 }
 
-static __always_inline void emit_act(__u32 kind, struct call *call, __u32 how)
+/* Begins the record of a call with its header; NULL if there is none to be emitted. */
+static __always_inline struct scratch *begin_act(__u32 kind, struct call *call, __s32 ret)
 {
 	struct task_struct *task = current_task();
 	struct act_record *r;
 	struct scratch *s;
 
 	if (!is_traced(kind, task))
-		return;
+		return NULL;
 	count_seen(kind);
 	s = take_scratch();
 	if (!s) {
 		count_lost(kind);
-		return;
+		return NULL;
 	}
 	r = (struct act_record *)s->record;
 	__builtin_memset(r, 0, sizeof(*r));
 	fill_header(s, task, kind, true);
 	r->call = call->nr;
-	r->ret = call->ret;
-	if (!drops_early(s)) {
-		fill_act(s, how, call->abi);
-		emit_data(s, kind);
-	}
+	r->ret = ret;
+	if (!drops_early(s))
+		return s;
+	give_back(s);
+	return NULL;
+}
+
+static __always_inline void emit_act(__u32 kind, struct call *call, __u32 how)
+{
+	struct scratch *s = begin_act(kind, call, call->ret);
+
+	if (!s)
+		return;
+	fill_act(s, how, call->abi);
+	emit_data(s, kind);
 	give_back(s);
 }
 

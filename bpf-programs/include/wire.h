@@ -322,12 +322,12 @@ struct sweep {
 struct act_record {
 	struct header header;
 	__u64 args[6];
-	__u64 ids[4]; /* real, effective, saved, file system: user and group, after the call */
+	__u64 ids[4]; /* real, effective, saved, file system: user and group, after the call; or see tracers namespace, ipc */
 	__u64 capabilities; /* the effective ones, after the call */
 	struct file_id file; /* the file that the call is about: `path` is then its path */
 	__s32 ret;
 	__u32 call; /* its number on this architecture */
-	__u32 of_type; /* type of the eBPF program or map */
+	__u32 of_type; /* type of the eBPF program or map, or of the namespace */
 	__u32 target_pid; /* the process behind a pidfd */
 	struct text path;
 	struct text word;

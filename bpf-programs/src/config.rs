@@ -76,8 +76,8 @@ pub struct EbpfConfig {
     pub sampled: Vec<String>,
     /// Size of the ring for records of processes that start, execute a program or exit, which are kept apart from others.
     pub lifecycle_ring: Size,
-    /// Size of the ring for rare records that matter most (of `setuid`, `kill`, `ptrace`, `mount`, `module`, `bpf`, `memfd`),
-    /// so that a flood of others finds no room there.
+    /// Size of the ring for rare records that matter most (of `setuid`, `kill`, `ptrace`, `mount`, `module`, `bpf`, `memfd`,
+    /// `namespace`), so that a flood of others finds no room there.
     pub security_ring: Size,
     /// Interval at which the agent polls for records when there are few. A lower value shows them sooner and costs more;
     /// a ring that fills up wakes the agent at once in any case.

@@ -146,6 +146,20 @@ pub(crate) const TABLE: &[Unseen] = &[
     ),
     always(Scope::Of(&["memfd"]), "memory made by memfd_secret"),
     always(
+        Scope::Of(&["namespace"]),
+        "namespaces that clone makes (rows of `clone` have its flags), and roots that pivot_root changes (rows of \
+         `mount` have the caller)",
+    ),
+    always(
+        Scope::Of(&["ipc"]),
+        "which bytes of shared memory are accessed, and its end by exec or exit: whoever attached a segment may read \
+         it, and write it unless the row has SHM_RDONLY",
+    ),
+    always(
+        Scope::Of(&["ipc"]),
+        "semaphores, which carry no data, and calls that 32-bit programs make through ipc()",
+    ),
+    always(
         Scope::Of(&["setuid"]),
         "ids and capabilities that a process gets by executing a program that confers them (rows of \
          `exec` have the new ids), by entering a user namespace (unshare, setns) or by prctl",

@@ -403,7 +403,8 @@ wire_structs! {
         header: Header,
         /// Arguments of the call.
         args: [u64; 6],
-        /// Real, effective, saved and file system ids after the call: user in the low half, group in the high half.
+        /// Real, effective, saved and file system ids after the call: user in the low half, group in the high half. In
+        /// records of `namespace` and `ipc` numbers of namespaces and objects.
         ids: [u64; 4],
         /// Effective capabilities after the call.
         capabilities: u64,
@@ -413,7 +414,7 @@ wire_structs! {
         ret: i32,
         /// Number of the system call.
         call: u32,
-        /// Type of the eBPF program or map.
+        /// Type of the eBPF program or map, or of the namespace.
         of_type: u32,
         /// The process behind a pidfd.
         target_pid: u32,

@@ -31,6 +31,8 @@ mod identity;
 mod ledger;
 #[path = "support/names.rs"]
 mod names;
+#[path = "support/objects.rs"]
+mod objects;
 #[path = "support/overload.rs"]
 mod overload;
 #[path = "support/processes.rs"]
@@ -79,6 +81,7 @@ fn main() -> std::process::ExitCode {
         files::TESTS,
         identity::TESTS,
         ledger::TESTS,
+        objects::TESTS,
         overload::TESTS,
         budgets::TESTS,
         processes::TESTS,

@@ -6,6 +6,7 @@ mod agent;
 mod facts;
 mod files;
 mod network;
+mod objects;
 mod processes;
 mod units;
 
@@ -36,7 +37,7 @@ const CONTEXT_FIELDS: [&str; 11] = [
 type Phrase = fn(&Facts<'_>) -> Option<String>;
 
 /// The phrase of each built-in tracer, by the name its rows are stored under unless the configuration gives another.
-const PHRASES: [(&str, Phrase); 26] = [
+const PHRASES: [(&str, Phrase); 28] = [
     ("open", files::open),
     ("exec", processes::exec),
     ("clone", processes::clone),
@@ -56,6 +57,8 @@ const PHRASES: [(&str, Phrase); 26] = [
     ("memfd", processes::memfd),
     ("setuid", processes::setuid),
     ("kill", processes::kill),
+    ("namespace", objects::namespace),
+    ("ipc", objects::ipc),
     ("accept", network::accept),
     ("close", network::close),
     ("bind", network::bind),

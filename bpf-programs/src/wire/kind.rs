@@ -88,6 +88,8 @@ impl Kind {
     pub fn ring(self) -> Ring {
         match self.family() {
             Family::Exec | Family::Clone | Family::Exit | Family::Process => Ring::Lifecycle,
+            // There may be very many messages.
+            Family::Act if self == Self::Ipc => Ring::Data,
             Family::Act => Ring::Security,
             Family::Fs if self == Self::Mount => Ring::Security,
             Family::Open | Family::Socket | Family::Dns | Family::Fs | Family::Usage => Ring::Data,

@@ -91,6 +91,10 @@ datagrams.sendto(question, ("127.0.0.1", 53))
 
 # Processes and the kernel.
 libc.memfd_create(b"work", 1)
+libc.chroot(b"/missing")
+libc.unshare(0x200)
+libc.shmget(0, 0, 0)
+libc.msgget(0x7f123456, 0)
 libc.ptrace(0x4206, 4194303, 0, 0)
 libc.syscall(ctypes.c_long(321), 5, None, 0)
 libc.syscall(ctypes.c_long(313), held, b"", 0)

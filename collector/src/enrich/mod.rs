@@ -115,11 +115,11 @@ impl Enricher {
 }
 
 /// Returns the process that a call acted on, as its pid in the initial pid namespace. In another namespace the number
-/// means another process, except that `pidfd_send_signal` always reports the pid of the initial one.
+/// means another process, except where the call had a pidfd.
 fn target_pid(row: &Tracking) -> Option<u32> {
     let Details::Act(act) = &row.extended.details else { return None };
     let is_first = row.extended.context.as_ref().is_some_and(|context| context.pid_ns == FIRST_PID_NS);
-    let was_there = act.ret != NO_SUCH_PROCESS && (is_first || act.call == "pidfd_send_signal");
+    let was_there = act.ret != NO_SUCH_PROCESS && (is_first || INITIAL.contains(&act.call));
     let (_, pid) = act.fields.iter().find(|(name, _)| was_there && *name == "target_pid")?;
     match pid {
         // Zero and negative numbers mean a group of processes, or all.
@@ -128,6 +128,9 @@ fn target_pid(row: &Tracking) -> Option<u32> {
         _ => None,
     }
 }
+
+/// Calls that report the pid of the initial pid namespace: it is that of a process behind a pidfd.
+const INITIAL: [&str; 2] = ["pidfd_send_signal", "setns"];
 
 /// The return value `-ESRCH`.
 const NO_SUCH_PROCESS: i64 = -3;

@@ -82,13 +82,23 @@ pub enum FlagSet {
     DeleteModule,
     /// `PIDFD_SIGNAL_*` (uapi/linux/pidfd.h).
     Pidfd,
+    /// `CLONE_*` of unshare and setns (uapi/linux/sched.h).
+    Namespace,
+    /// `IPC_*` and `SHM_*` of shmget and msgget (uapi/linux/ipc.h, uapi/linux/shm.h).
+    Ipc,
+    /// `SHM_*` of shmat.
+    Attach,
+    /// `MSG_*` and `IPC_NOWAIT` of msgsnd and msgrcv (uapi/linux/msg.h).
+    Message,
+    /// `O_*` of mq_open.
+    MessageQueue,
     /// `CAP_*` (uapi/linux/capability.h).
     Capability,
 }
 
 impl FlagSet {
     /// All sets but [`FlagSet::Capability`].
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Rename,
         Self::At,
         Self::Unlink,
@@ -103,6 +113,11 @@ impl FlagSet {
         Self::FinitModule,
         Self::DeleteModule,
         Self::Pidfd,
+        Self::Namespace,
+        Self::Ipc,
+        Self::Attach,
+        Self::Message,
+        Self::MessageQueue,
     ];
 
     /// Returns the known bits with their names.
@@ -144,6 +159,33 @@ impl FlagSet {
                 (1, "PIDFD_SIGNAL_THREAD"),
                 (2, "PIDFD_SIGNAL_THREAD_GROUP"),
                 (4, "PIDFD_SIGNAL_PROCESS_GROUP"),
+            ],
+            Self::Namespace => &NAMESPACE_FLAGS,
+            Self::Ipc => &[
+                (0o1000, "IPC_CREAT"),
+                (0o2000, "IPC_EXCL"),
+                (0o4000, "SHM_HUGETLB"),
+                (0o10000, "SHM_NORESERVE"),
+            ],
+            Self::Attach => &[
+                (0o10000, "SHM_RDONLY"),
+                (0o20000, "SHM_RND"),
+                (0o40000, "SHM_REMAP"),
+                (0o100000, "SHM_EXEC"),
+            ],
+            Self::Message => &[
+                (0o4000, "IPC_NOWAIT"),
+                (0o10000, "MSG_NOERROR"),
+                (0o20000, "MSG_EXCEPT"),
+                (0o40000, "MSG_COPY"),
+            ],
+            Self::MessageQueue => &[
+                (0o1, "O_WRONLY"),
+                (0o2, "O_RDWR"),
+                (0o100, "O_CREAT"),
+                (0o200, "O_EXCL"),
+                (0o4000, "O_NONBLOCK"),
+                (0o2000000, "O_CLOEXEC"),
             ],
             Self::Capability => &CAPABILITIES,
             Self::Umount => &[(1, "MNT_FORCE"), (2, "MNT_DETACH"), (4, "MNT_EXPIRE"), (8, "UMOUNT_NOFOLLOW")],
@@ -250,4 +292,22 @@ const CAPABILITIES: [(u64, &str); 41] = [
     (1 << 38, "CAP_PERFMON"),
     (1 << 39, "CAP_BPF"),
     (1 << 40, "CAP_CHECKPOINT_RESTORE"),
+];
+
+/// `CLONE_*` bits of unshare and setns (uapi/linux/sched.h).
+const NAMESPACE_FLAGS: [(u64, &str); 14] = [
+    (0x80, "CLONE_NEWTIME"),
+    (0x100, "CLONE_VM"),
+    (0x200, "CLONE_FS"),
+    (0x400, "CLONE_FILES"),
+    (0x800, "CLONE_SIGHAND"),
+    (0x10000, "CLONE_THREAD"),
+    (0x20000, "CLONE_NEWNS"),
+    (0x40000, "CLONE_SYSVSEM"),
+    (0x2000000, "CLONE_NEWCGROUP"),
+    (0x4000000, "CLONE_NEWUTS"),
+    (0x8000000, "CLONE_NEWIPC"),
+    (0x10000000, "CLONE_NEWUSER"),
+    (0x20000000, "CLONE_NEWPID"),
+    (0x40000000, "CLONE_NEWNET"),
 ];

@@ -45,6 +45,35 @@ fn a_usage_shows_bytes_calls_and_time() {
 }
 
 #[test]
+fn objects_that_processes_share_are_named() {
+    check("namespace", "/jail", json!({"call": "chroot", "path_asked": "."}), "new root /jail");
+    check(
+        "namespace",
+        "",
+        json!({"call": "chroot", "path_asked": "x", "errno": "ENOENT"}),
+        "new root x (ENOENT)",
+    );
+    let unshare = json!({"call": "unshare", "flags": ["CLONE_NEWNS"]});
+    check("namespace", "", unshare, "unshare (CLONE_NEWNS)");
+    let setns = json!({"call": "setns", "type": "CLONE_NEWNET", "namespace": 5, "flags": ["CLONE_NEWNET"]});
+    check("namespace", "", setns, "enter CLONE_NEWNET 5");
+    let setns = json!({"call": "setns", "target_pid": 7, "flags": ["CLONE_NEWNET"]});
+    check("namespace", "", setns, "enter namespaces of process 7 (CLONE_NEWNET)");
+    let shmat = json!({"call": "shmat", "ipc_id": 3, "size": 4096, "flags": ["SHM_RDONLY"]});
+    check("ipc", "/SYSV00000000 (deleted)", shmat, "shmat: shared memory 3 of 4096 bytes (SHM_RDONLY)");
+    check("ipc", "", json!({"call": "shmdt", "address": 4096}), "shmdt: memory at 0x1000");
+    check("ipc", "", json!({"call": "msgsnd", "ipc_id": 3, "length": 5}), "msgsnd: 5 bytes, message queue 3");
+    check(
+        "ipc",
+        "",
+        json!({"call": "msgget", "ipc_key": 9, "errno": "ENOENT"}),
+        "msgget: message queue with key 9 (ENOENT)",
+    );
+    check("ipc", "/jobs", json!({"call": "mq_timedsend", "length": 1}), "mq_timedsend: 1 byte, /jobs");
+    check("ipc", "", json!({"call": "mq_unlink", "name": "jobs"}), "mq_unlink: jobs");
+}
+
+#[test]
 fn names_of_files_are_both_shown() {
     check("rename", "/a", json!({"call": "rename", "new_path": "/b"}), "/a -> /b");
     let exchange = json!({"call": "renameat2", "new_path": "/b", "flags": ["RENAME_EXCHANGE"]});

@@ -1,12 +1,15 @@
-//! Decodes the records shared by tracers `ptrace`, `bpf`, `module`, `memfd`, `setuid` and `kill`, by the table of
-//! system calls. `include/misc_calls.h` writes them.
+//! Decodes the records shared by tracers `ptrace`, `bpf`, `module`, `memfd`, `setuid`, `kill`, `namespace` and `ipc`, by
+//! the table of system calls. `include/misc_calls.h` writes them.
 //!
 //! Process ids are those the caller used, in its pid namespace; that of a process behind a pidfd is in the initial one.
 
 mod names;
+mod objects;
 
 use model::{Act, ActField, Details, FlagSet, Moment, Record, Text};
-use names::{BPF_COMMANDS, MAP_TYPES, PROGRAM_TYPES, name, ptrace_request};
+use names::{
+    BPF_COMMANDS, MAP_TYPES, MEMORY_COMMANDS, MESSAGE_COMMANDS, PROGRAM_TYPES, name, ptrace_request,
+};
 
 use crate::syscalls::{self, Syscall};
 use crate::text;
@@ -38,9 +41,26 @@ enum Part {
     Capabilities,
     /// The process behind a pidfd.
     Behind,
+    /// The namespaces after the call.
+    Namespaces,
+    /// The namespace to be entered.
+    Entered,
+    /// The object of IPC.
+    Object,
+    /// The command of a call on an object of IPC, by these names.
+    Control(&'static [&'static str]),
+    /// The number of bytes that came back.
+    Received(&'static str),
+    /// Flags that make an object of IPC, with the mode in their low bits.
+    Made(usize),
+    /// The address of attached memory.
+    Attached,
 }
 
-use Part::{Behind, Capabilities, Command, Flags, Groups, Id, Int, Request, Uint, Users, Word};
+use Part::{
+    Attached, Behind, Capabilities, Command, Control, Entered, Flags, Groups, Id, Int, Made, Namespaces,
+    Object, Received, Request, Uint, Users, Word,
+};
 
 struct Call {
     call: Syscall,
@@ -107,6 +127,15 @@ fn show(part: Part, raw: &ActRecord, word: RawText<'_>, fields: &mut Vec<(&'stat
         }
         Behind if raw.target_pid != 0 => fields.push(("target_pid", ActField::Uint(raw.target_pid.into()))),
         Behind => {}
+        Namespaces => objects::namespaces(raw, fields),
+        Entered => objects::entered(raw, fields),
+        Object => objects::object(raw, fields),
+        Made(at) => objects::made(arg(at), fields),
+        Control(names) => objects::control(raw, names, fields),
+        Received(name) if raw.ret >= 0 => fields.push((name, ActField::Int(raw.ret.into()))),
+        Received(_) => {}
+        Attached if raw.ret == 0 => fields.push(("address", ActField::Uint(arg(6)))),
+        Attached => {}
     }
 }
 

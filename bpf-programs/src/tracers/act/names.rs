@@ -4,7 +4,7 @@ use model::ActField;
 
 /// Returns a number's name, or the number if it has none.
 pub(super) fn name(names: &[&'static str], number: u64) -> ActField {
-    let name = usize::try_from(number).ok().and_then(|at| names.get(at));
+    let name = usize::try_from(number).ok().and_then(|at| names.get(at)).filter(|name| !name.is_empty());
     name.map_or(ActField::Uint(number), |name| ActField::Name(name))
 }
 
@@ -169,4 +169,42 @@ pub(super) const PROGRAM_TYPES: &[&str] = &[
     "BPF_PROG_TYPE_SK_LOOKUP",
     "BPF_PROG_TYPE_SYSCALL",
     "BPF_PROG_TYPE_NETFILTER",
+];
+
+/// Commands of shmctl(); an empty name is no command (uapi/linux/ipc.h, uapi/linux/shm.h).
+pub(super) const MEMORY_COMMANDS: &[&str] = &[
+    "IPC_RMID",
+    "IPC_SET",
+    "IPC_STAT",
+    "IPC_INFO",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "SHM_LOCK",
+    "SHM_UNLOCK",
+    "SHM_STAT",
+    "SHM_INFO",
+    "SHM_STAT_ANY",
+];
+
+/// Commands of msgctl(), likewise (uapi/linux/msg.h).
+pub(super) const MESSAGE_COMMANDS: &[&str] = &[
+    "IPC_RMID",
+    "IPC_SET",
+    "IPC_STAT",
+    "IPC_INFO",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "MSG_STAT",
+    "MSG_INFO",
+    "MSG_STAT_ANY",
 ];
