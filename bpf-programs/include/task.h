@@ -18,23 +18,23 @@ static __always_inline struct task_struct *process_of(struct task_struct *task)
 	return task->flags & PF_IO_WORKER ? task->group_leader : task;
 }
 
-/* Fills in the pid namespace, and the process's id in it. */
-static __always_inline void put_pid_ns(struct header *h, struct task_struct *task)
+/* Reads a process's pid namespace, and its id in it; `outer` is its id in the first one. */
+static __always_inline void read_pid_ns(struct task_struct *task, __u32 outer, __u32 *pid_ns, __u32 *ns_pid)
 {
 	struct task_struct *leader = GET(task, group_leader);
 	__u64 level = GET(leader, thread_pid, level), pid = 0, number;
 	__u64 ns = 0;
 
-	h->pid_ns = FIRST_PID_NS;
-	h->ns_pid = h->pid;
+	*pid_ns = FIRST_PID_NS;
+	*ns_pid = outer;
 	if (!level)
 		return;
 	/* A number, because 6.1 refuses to add a variable to a typed pointer. */
 	bpf_probe_read_kernel(&pid, sizeof(pid), &leader->thread_pid);
 	number = pid + OFFSET(struct pid, numbers) + level * bpf_core_type_size(struct upid);
-	bpf_probe_read_kernel(&h->ns_pid, sizeof(h->ns_pid), (void *)(number + OFFSET(struct upid, nr)));
+	bpf_probe_read_kernel(ns_pid, sizeof(*ns_pid), (void *)(number + OFFSET(struct upid, nr)));
 	bpf_probe_read_kernel(&ns, sizeof(ns), (void *)(number + OFFSET(struct upid, ns)));
-	bpf_probe_read_kernel(&h->pid_ns, sizeof(h->pid_ns), (void *)(ns + OFFSET(struct pid_namespace, ns.inum)));
+	bpf_probe_read_kernel(pid_ns, sizeof(*pid_ns), (void *)(ns + OFFSET(struct pid_namespace, ns.inum)));
 }
 
 static __always_inline struct cgroup *hierarchy(struct css_set *set, __u32 id)
@@ -139,7 +139,7 @@ static __always_inline void fill_header(struct scratch *s, struct task_struct *t
 	h->cgroup_id = GET(group, kn, id);
 	h->hierarchy = GET(group, root, hierarchy_id);
 	h->owner = owner_of(task, h);
-	put_pid_ns(h, task);
+	read_pid_ns(task, h->pid, &h->pid_ns, &h->ns_pid);
 	h->mnt_ns = GET(task, nsproxy, mnt_ns, ns.inum);
 	put_login(h, task);
 	h->ruid = GET(task, cred, uid.val);

@@ -161,6 +161,8 @@ struct clone_record {
 	__u32 child_pid;
 	__u32 child_tid;
 	__u32 has_flags;
+	__u32 child_pid_ns;
+	__u32 child_ns_pid; /* the child's process in that namespace */
 	struct text cgroup; /* the child's, if it differs from the parent's */
 };
 
@@ -353,7 +355,7 @@ struct settings {
 	__u32 uids[MAX_UIDS];
 	__u32 flow_idle_ms; /* a flow of datagrams has ended when nothing was sent or received for this long */
 	__u32 agent_tgid; /* the agent's process in its own pid namespace, until it has read the task iterator */
-	/* The agent's process, which is not traced: the last reader of the task iterator. The start time
+	/* The agent's process, which is not traced: the last reader of the task iterator with a proof. The start time
 	 * distinguishes it from a later process with the same id, because the programs may outlive it.
 	 */
 	__u64 reader_start_ns;
@@ -373,6 +375,11 @@ struct settings {
 	 */
 	__u64 rules;
 	__u64 trees; /* generation of the filters that ask for ancestors; 0: none does */
+	/* A random number, and its address in the agent's memory, while the agent reads the task iterator; else 0. A
+	 * reader that has it there is the agent: root may start the iterator, too, but has another memory.
+	 */
+	__u64 proof;
+	__u64 proof_at;
 };
 
 /* A value of map `tests`. A number is between `a` and `b`; a path or a cgroup is in one of the sets `a`; a

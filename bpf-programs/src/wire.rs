@@ -231,6 +231,10 @@ wire_structs! {
         child_tid: u32,
         /// Not 0 if `flags` is known.
         has_flags: u32,
+        /// Inode number of the child's pid namespace.
+        child_pid_ns: u32,
+        /// Process id of the child's process in that namespace.
+        child_ns_pid: u32,
         /// Path of the child's cgroup, if it differs from the parent's.
         cgroup: TextRef,
     }

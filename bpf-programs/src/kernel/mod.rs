@@ -136,13 +136,15 @@ impl Kernel {
 
     /// Visits a record for each existing process; returns their number.
     pub(crate) fn processes(&mut self, visit: &mut dyn FnMut(&[u8])) -> Result<usize, AttachError> {
-        let bytes = self.hooks.iterate(&PROCESSES)?;
+        let proof = self.settings.prove_identity();
+        let bytes = self.hooks.iterate(&PROCESSES);
+        self.settings.note_own_identity(proof);
+        let bytes = bytes?;
         let mut count = 0;
         for record in wire::split(&bytes) {
             visit(record.map_err(|cause| AttachError::Iterate { source: io::Error::other(cause) })?);
             count += 1;
         }
-        self.settings.note_own_identity();
         Ok(count)
     }
 

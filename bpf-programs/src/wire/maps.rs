@@ -35,7 +35,7 @@ wire_structs! {
         flow_idle_ms: u32,
         /// Process id of the agent in its own pid namespace, until it has read the task iterator; else 0.
         agent_tgid: u32,
-        /// Start of the last process that read the task iterator, which is the agent, in nanoseconds since boot.
+        /// Start of the last process that read the task iterator with a proof, which is the agent, in nanoseconds since boot.
         reader_start_ns: u64,
         /// Process id of that process.
         reader_tgid: u32,
@@ -63,6 +63,10 @@ wire_structs! {
         rules: u64,
         /// Generation of the processes that filters on ancestors name; 0: no filter does.
         trees: u64,
+        /// A random number while the agent reads the task iterator, by which the programs know it; else 0.
+        proof: u64,
+        /// Address of that number in the agent's memory.
+        proof_at: u64,
     }
 
     /// The value of map `mark`: identifies the owner of pinned maps to an agent that finds them.

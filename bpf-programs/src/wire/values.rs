@@ -37,6 +37,8 @@ impl Default for Settings {
             pad: 0,
             rules: 0,
             trees: 0,
+            proof: 0,
+            proof_at: 0,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use model::container::{Found, container};
 use model::extended::Extra;
+use model::process::FIRST_PID_NS;
 use model::{ActField, BootNs, CgroupId, Container, Details, ProcessTable, Tracking};
 use serde_json::Value;
 
@@ -17,9 +18,6 @@ use crate::normalize::keep_bytes;
 /// Number of cgroups whose containers are remembered, and of bytes of their paths. Beyond it the cache is cleared.
 const CGROUPS_KEPT: usize = 4096;
 const CGROUP_BYTES: usize = 1 << 20;
-
-/// Inode number of the initial pid namespace, the same on every kernel (`PROC_PID_INIT_INO`).
-const FIRST_PID_NS: u32 = 0xEFFF_FFFC;
 
 /// Fills in fields from the process table.
 #[derive(Debug)]
@@ -88,10 +86,23 @@ impl Enricher {
         if self.descent {
             row.ancestors = row.exec_id.and_then(|id| self.processes.lineage(id));
         }
-        if let Some(target) = target_pid(row).and_then(|pid| self.processes.of_pid(pid, at)) {
-            row.extended
-                .extra
-                .push((Cow::Borrowed("target_exec_id"), Extra::Value(Value::String(target.to_string()))));
+        self.find_target(row, at);
+    }
+
+    /// Adds the identity of the process that a call acted on. In another than the first pid namespace the number that the call
+    /// was given becomes `target_ns_pid`, and `target_pid` is that of the first one, as all pids in rows.
+    fn find_target(&self, row: &mut Tracking, at: BootNs) {
+        let Some((pid_ns, pid)) = target_pid(row) else { return };
+        let Some(target) = self.processes.of_ns_pid(pid_ns, pid, at) else { return };
+        let mut add = |name, value| row.extended.extra.push((Cow::Borrowed(name), Extra::Value(value)));
+        add("target_exec_id", Value::String(target.to_string()));
+        if pid_ns == FIRST_PID_NS {
+            return;
+        }
+        add("target_ns_pid", pid.into());
+        if let Details::Act(act) = &mut row.extended.details {
+            let given = act.fields.iter_mut().find(|(name, _)| *name == "target_pid");
+            given.into_iter().for_each(|(_, value)| *value = ActField::Int(target.pid.into()));
         }
     }
 
@@ -114,19 +125,21 @@ impl Enricher {
     }
 }
 
-/// Returns the process that a call acted on, as its pid in the initial pid namespace. In another namespace the number
-/// means another process, except where the call had a pidfd.
-fn target_pid(row: &Tracking) -> Option<u32> {
+/// Returns the process that a call acted on, as its pid in a pid namespace: the caller's, or the initial one where the call
+/// had a pidfd.
+fn target_pid(row: &Tracking) -> Option<(u32, u32)> {
     let Details::Act(act) = &row.extended.details else { return None };
-    let is_first = row.extended.context.as_ref().is_some_and(|context| context.pid_ns == FIRST_PID_NS);
-    let was_there = act.ret != NO_SUCH_PROCESS && (is_first || INITIAL.contains(&act.call));
+    let own = row.extended.context.as_ref().map(|context| context.pid_ns)?;
+    let pid_ns = if INITIAL.contains(&act.call) { FIRST_PID_NS } else { own };
+    let was_there = act.ret != NO_SUCH_PROCESS;
     let (_, pid) = act.fields.iter().find(|(name, _)| was_there && *name == "target_pid")?;
-    match pid {
+    let pid = match pid {
         // Zero and negative numbers mean a group of processes, or all.
         ActField::Int(pid) if *pid > 0 => u32::try_from(*pid).ok(),
         ActField::Uint(pid) => u32::try_from(*pid).ok(),
         _ => None,
-    }
+    };
+    Some((pid_ns, pid?))
 }
 
 /// Calls that report the pid of the initial pid namespace: it is that of a process behind a pidfd.
@@ -209,6 +222,7 @@ mod tests {
         let id = ExecId { pid: 7, start_ns: 1 };
         let table = ProcessTable::default();
         table.change(id, BootNs(1), Arc::new(ProcessInfo { exe: None, cwd: None, cgroup: None }));
+        table.is_numbered(id, 5, 2);
         let mut enricher = Enricher::new(table);
         let mut target = |call, pid, ret, pid_ns| {
             let fields = vec![("target_pid", ActField::Int(pid))];
@@ -229,13 +243,20 @@ mod tests {
                 ns_pid: 7,
             });
             enricher.enrich(&mut row, BootNs(20));
-            row.extended.get("target_exec_id").map(|field| field.to_plain().into_owned())
+            let field = |name| row.extended.get(name).map(|field| field.to_plain().into_owned());
+            if let Some(inner) = field("target_ns_pid") {
+                assert_eq!([inner, field("target_pid").unwrap()], ["2", "7"]);
+            }
+            field("target_exec_id")
         };
         let known = Some("7-1".to_owned());
         assert_eq!(target("kill", 7, 0, FIRST_PID_NS), known);
         assert_eq!(target("kill", 7, -1, FIRST_PID_NS), known, "denied");
         assert_eq!(target("pidfd_send_signal", 7, 0, 5), known);
         assert_eq!(target("kill", 7, 0, 5), None, "another namespace's number");
+        assert_eq!(target("kill", 2, 0, 5), known, "its number in its namespace");
+        assert_eq!(target("ptrace", 2, -1, 5), known, "denied in its namespace");
+        assert_eq!(target("kill", 2, 0, 6), None, "a third namespace");
         assert_eq!(target("kill", -7, 0, FIRST_PID_NS), None, "a group");
         assert_eq!(target("kill", 7, NO_SUCH_PROCESS, FIRST_PID_NS), None);
     }
@@ -262,9 +283,10 @@ mod tests {
             BootNs(1),
             Arc::new(ProcessInfo { exe: text(), cwd: text(), cgroup: Some(cgroup.into()) }),
         );
+        table.is_numbered(id, 5, 2);
         let mut enricher = Enricher::new(table);
         enricher.set_descent(true);
-        let fields = vec![("target_pid", ActField::Int(1))];
+        let fields = vec![("target_pid", ActField::Int(2))];
         let act = Act { call: "kill", path: None, path_incomplete: false, fields, ret: 0, file: None };
         let details = Details::Act(Box::new(act));
         let record = model::Record { at: model::Moment::Boot(BootNs(20)), identity: None, details };
@@ -274,7 +296,7 @@ mod tests {
             cgroup_id: CgroupId { hierarchy: 0, id: 9 },
             cgroup: None,
             container: None,
-            pid_ns: FIRST_PID_NS,
+            pid_ns: 5,
             mnt_ns: 1,
             net_ns: None,
             login: [None; 2],
@@ -290,6 +312,9 @@ mod tests {
         let (name, image) = (Some("web".into()), Some("nginx".into()));
         context.container = Some(Arc::new(Container { name, image, ..container }));
         let mut added: BTreeSet<String> = present(&row).difference(&before).cloned().collect();
+        let target = row.extended.get("target_pid").map(|field| field.to_plain().into_owned());
+        assert_eq!(target.as_deref(), Some("1"), "changed");
+        added.insert("target_pid".to_owned());
         if row.ancestors.is_some() {
             added.insert(ANCESTORS.to_owned());
         }

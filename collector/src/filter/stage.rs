@@ -14,7 +14,7 @@ pub enum Stage {
 pub(crate) const ANCESTORS: &str = "ancestors";
 
 /// Fields that enrichment adds.
-pub(crate) const ENRICHED: [&str; 12] = [
+pub(crate) const ENRICHED: [&str; 14] = [
     ANCESTORS,
     "cwd",
     "exe",
@@ -27,4 +27,6 @@ pub(crate) const ENRICHED: [&str; 12] = [
     "container_image",
     "pod_uid",
     "target_exec_id",
+    "target_ns_pid",
+    "target_pid",
 ];

@@ -18,6 +18,9 @@ const CHANGE: usize = 24;
 const INSTANCE: usize = 96;
 const ENDED: usize = 16;
 
+/// Bytes of a process's number in its pid namespace.
+const NUMBER: usize = 64;
+
 /// The size of the process table, and what was dropped so that it stays below its limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct TableSize {
@@ -60,6 +63,7 @@ impl Inner {
             + self.processes.len() * PROCESS
             + self.changes * CHANGE
             + self.instances.len() * INSTANCE
+            + self.numbers.len() * NUMBER
             + self.ended.len() * ENDED
             + self.births.len() * size_of::<ExecId>()
             + self.lineage_bytes
@@ -154,7 +158,11 @@ impl Inner {
             self.changes -= history.changes.len();
             history.changes.iter().for_each(|(_, info)| self.states.release(info));
         }
-        let lineage = self.instances.remove(&process).and_then(|instance| instance.lineage);
+        let instance = self.instances.remove(&process).unwrap_or_default();
+        if let Some(number) = instance.number {
+            self.numbers.remove(&(number, process.start_ns));
+        }
+        let lineage = instance.lineage;
         self.lineage_bytes -= lineage.map_or(0, |lineage| lineage_bytes(&lineage));
     }
 }

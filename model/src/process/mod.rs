@@ -18,15 +18,18 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::lock::{read, write};
 use crate::{BootNs, CgroupId, ExecId};
+use numbers::NsPid;
 use shared::States;
 
 mod cgroups;
 mod limit;
 mod lineage;
+mod numbers;
 mod shared;
 
 pub use limit::TableSize;
 pub use lineage::LINEAGE_LIMIT;
+pub use numbers::FIRST_PID_NS;
 pub use shared::ProcessInfo;
 
 /// Number of ended processes that are remembered, so that records still in flight find them.
@@ -78,6 +81,8 @@ struct Inner {
     births: VecDeque<ExecId>,
     born: u64,
     lineage_bytes: usize,
+    /// Processes outside the first pid namespace, by the number that they have in theirs.
+    numbers: BTreeMap<(NsPid, u64), ExecId>,
     cgroups: Cgroups,
     dropped_processes: u64,
     dropped_changes: u64,
@@ -114,6 +119,7 @@ struct Instance {
     ended: Option<BootNs>,
     /// Lineage as in [`ProcessTable::lineage`].
     lineage: Option<Lineage>,
+    number: Option<NsPid>,
 }
 
 impl ProcessTable {

@@ -303,6 +303,7 @@ pub const FIELDS: &[Field] = &[
     field("sun_path_bytes", Binary, Only(SOCKETS)),
     field("target", Utf8, Only(&["link"])),
     field("target_exec_id", Utf8, Only(&["kill", "namespace", "ptrace"])),
+    field("target_ns_pid", UInt32, Only(&["kill", "ptrace"])),
     field("target_pid", Int32, Only(&["kill", "namespace", "ptrace"])),
     field("target_tid", Int32, Only(&["kill"])),
     field("texts_cut", UTF8S, Kernel),

@@ -64,6 +64,7 @@ int clone_done(__u64 *ctx)
 	r->child_cgroup_id = GET(group, kn, id);
 	r->child_pid = GET(child, tgid);
 	r->child_tid = GET(child, pid);
+	read_pid_ns(child, r->child_pid, &r->child_pid_ns, &r->child_ns_pid);
 	s->size = sizeof(*r);
 	r->cgroup.len = 0;
 	r->cgroup.flags = TEXT_PATH | TEXT_UNREADABLE;

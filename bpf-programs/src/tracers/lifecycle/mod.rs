@@ -45,6 +45,9 @@ pub(crate) const PROCESSES: Program =
 /// Fails if the bytes are no record of the lifecycle ring.
 pub fn apply(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
     let header = Header::parse(bytes)?;
+    if matches!(header.kind()?, Kind::Exec | Kind::Process) {
+        table.is_numbered(exec_id(&header), header.pid_ns, header.ns_pid);
+    }
     match header.kind()? {
         Kind::Exec => apply_exec(table, bytes),
         Kind::Clone => apply_clone(table, bytes),
@@ -80,6 +83,7 @@ fn apply_clone(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
     }
     let child = ExecId { pid: raw.child_pid, start_ns: raw.child_start_ns };
     table.born(child, exec_id(&raw.header));
+    table.is_numbered(child, raw.child_pid_ns, raw.child_ns_pid);
     let mut info = table.at(exec_id(&raw.header), raw.header.at());
     if let Some(cgroup) = cgroup(moved) {
         let parent = info.as_deref().cloned().unwrap_or(UNKNOWN);
