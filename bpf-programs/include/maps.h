@@ -82,6 +82,10 @@ struct datagram {
 	__s64 ret;     /* bytes, or negative errno */
 	__u64 length;  /* of `data` */
 	__u64 left;    /* bytes still to copy */
+	__u64 control; /* struct cmsghdr; 0: none */
+	__u64 control_length;
+	__u32 flags;	 /* of a call that sends */
+	__u32 corked;	 /* CORKED_*: the datagram is not sent yet */
 	__u32 kinds;   /* KIND_UDP and KIND_DNS if their tracers are on, a bit each */
 	__u16 in_kernel; /* the address and the vectors are the kernel's copies */
 	__u16 compat;	 /* the vectors are a 32-bit program's */

@@ -33,6 +33,8 @@ __noinline int take_message(struct scratch *s, __u64 from)
 		message.name_length = small.name_length;
 		message.vectors = small.vectors;
 		message.count = small.count;
+		message.control = small.control;
+		message.control_length = small.control_length;
 	} else {
 		bpf_probe_read_user(&message, sizeof(message), (void *)from);
 	}
@@ -40,6 +42,8 @@ __noinline int take_message(struct scratch *s, __u64 from)
 	s->datagram.vectors = message.vectors;
 	s->datagram.count = message.count;
 	s->datagram.data = 0;
+	s->datagram.control = message.control;
+	s->datagram.control_length = message.control_length;
 	return 0;
 }
 

@@ -44,6 +44,12 @@ struct socket_alloc {
 	struct inode vfs_inode;
 } CO_RE;
 
+struct udp_sock {
+	int pending; /* not 0: a datagram is not sent yet */
+	__u16 len; /* its length */
+	__u16 gso_size;
+} CO_RE;
+
 struct tcp_sock {
 	__u32 rcv_nxt, copied_seq, snd_una, write_seq;
 	__u64 bytes_received, bytes_acked;

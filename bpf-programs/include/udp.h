@@ -3,6 +3,7 @@
 #ifndef DUETECTOR_UDP_H
 #define DUETECTOR_UDP_H
 
+#include "segments.h"
 #include "shares.h"
 #include "sock.h"
 
@@ -25,6 +26,7 @@ struct flow {
 	__u64 owner;
 	struct sock_record record; /* process that began it, addresses, sums */
 	__u64 ino;		   /* of the socket: a later socket at the same address has another one */
+	__u64 corked;		   /* CORKED_*: its last datagram is not sent yet */
 };
 
 /* A hash, because flows end in any order and on any CPU. An entry lives from a flow's first datagram until the
@@ -209,6 +211,7 @@ static __always_inline struct flow *begin_flow(struct scratch *s, struct flow_ke
 		return NULL;
 	flow = (struct flow *)&own->kept.owner;
 	flow->ino = ino;
+	flow->corked = 0;
 	r = &flow->record;
 	r->since_ns = r->last_ns = r->header.time_ns;
 	r->sent = r->received = r->datagrams_sent = r->datagrams_received = 0;
@@ -222,7 +225,7 @@ static __always_inline bool add_to_flow(struct scratch *s, bool received)
 	struct sock_record *r = (struct sock_record *)s->record;
 	struct flow_key key = {.sock = s->sock, .dport = r->dport};
 	struct flow *flow;
-	__u64 ino = ino_of(key.sock);
+	__u64 ino = ino_of(key.sock), count;
 
 	__builtin_memcpy(key.daddr, r->daddr, sizeof(key.daddr));
 	flow = bpf_map_lookup_elem(&flows, &key);
@@ -237,12 +240,14 @@ static __always_inline bool add_to_flow(struct scratch *s, bool received)
 		return true;
 	}
 	flow->record.last_ns = r->header.time_ns;
+	count = (__u32)datagrams_begun(s, flow->corked, received);
 	if (received) {
 		__sync_fetch_and_add(&flow->record.received, s->datagram.ret);
-		return __sync_fetch_and_add(&flow->record.datagrams_received, 1) == 0;
+		return __sync_fetch_and_add(&flow->record.datagrams_received, count) == 0;
 	}
+	flow->corked = s->datagram.corked;
 	__sync_fetch_and_add(&flow->record.sent, s->datagram.ret);
-	return __sync_fetch_and_add(&flow->record.datagrams_sent, 1) == 0;
+	return __sync_fetch_and_add(&flow->record.datagrams_sent, count) == 0;
 }
 
 /* Records the datagram that `s` describes; the record already has its header, its call, and SOCK_RECEIVED or

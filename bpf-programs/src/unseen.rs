@@ -110,6 +110,11 @@ pub(crate) const TABLE: &[Unseen] = &[
     ),
     always(Scope::Of(&["udp", "dns"]), "datagrams sent or received by splice or sendfile"),
     always(
+        Scope::Of(&["udp"]),
+        "how many datagrams the kernel has put together (UDP_GRO) for a program that does not ask for \
+         their size: they count as one",
+    ),
+    always(
         Scope::Of(&["dns"]),
         "names resolved by other means than datagrams to and from port 53 (over TCP, TLS, HTTPS or \
          multicast, or by asking a resolver on its unix socket)",

@@ -39,6 +39,8 @@ mod overload;
 mod processes;
 #[path = "support/rings.rs"]
 mod rings;
+#[path = "support/segments.rs"]
+mod segments;
 #[path = "support/socket_ids.rs"]
 mod socket_ids;
 #[path = "support/sockets.rs"]
@@ -87,6 +89,7 @@ fn main() -> std::process::ExitCode {
         processes::TESTS,
         rings::TESTS,
         sockets::TESTS,
+        segments::TESTS,
         socket_ids::TESTS,
         urings::TESTS,
         usage::TESTS,

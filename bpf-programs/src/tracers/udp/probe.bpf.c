@@ -86,6 +86,7 @@ static __always_inline void emit_datagrams(struct scratch *s, struct datagram_ca
 	__u64 from = nth(call, args->vectors);
 
 	s->datagram.compat = call->abi != 0;
+	s->datagram.flags = nth(call, args->flags);
 	if (args->messages && call->ret > 0) {
 		each_message(s, from, call->ret);
 		return;

@@ -110,12 +110,13 @@ int uring_udp(__u64 *ctx)
 		return 0;
 	call.nr = datagram_call_of(op);
 	received = BIT(op) & READING_OPS;
-	if (received && (call.nr == NR_RECVFROM || call.nr == NR_RECVMSG))
+	if (call.nr == NR_RECVFROM || call.nr == NR_RECVMSG || call.nr == NR_SENDTO || call.nr == NR_SENDMSG)
 		ASKED(flags, req, struct io_sr_msg, msg_flags);
-	kinds = flags & (MSG_PEEK | MSG_ERRQUEUE) ? 0 : datagram_kinds(owner);
+	kinds = received && flags & (MSG_PEEK | MSG_ERRQUEUE) ? 0 : datagram_kinds(owner);
 	s = kinds ? begin_datagrams(owner, sock, kinds, &call, received) : NULL;
 	if (!s)
 		return 0;
+	s->datagram.flags = flags;
 	emit_requested(s, owner, req, call.nr);
 	give_back(s);
 	sweep_now_and_then();
