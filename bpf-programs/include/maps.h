@@ -82,6 +82,7 @@ struct datagram {
 	__s64 ret;     /* bytes, or negative errno */
 	__u64 length;  /* of `data` */
 	__u64 left;    /* bytes still to copy */
+	__u64 address_length;
 	__u64 control; /* struct cmsghdr; 0: none */
 	__u64 control_length;
 	__u32 flags;	 /* of a call that sends */

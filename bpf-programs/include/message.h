@@ -39,6 +39,7 @@ __noinline int take_message(struct scratch *s, __u64 from)
 		bpf_probe_read_user(&message, sizeof(message), (void *)from);
 	}
 	s->datagram.address = message.name_length ? message.name : 0;
+	s->datagram.address_length = message.name_length;
 	s->datagram.vectors = message.vectors;
 	s->datagram.count = message.count;
 	s->datagram.data = 0;

@@ -50,6 +50,10 @@ struct udp_sock {
 	__u16 gso_size;
 } CO_RE;
 
+struct packet_sock {
+	int ifindex;
+} CO_RE;
+
 struct tcp_sock {
 	__u32 rcv_nxt, copied_seq, snd_una, write_seq;
 	__u64 bytes_received, bytes_acked;

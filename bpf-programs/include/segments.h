@@ -64,11 +64,14 @@ __noinline int piece_size(struct scratch *s, __u32 type)
 __noinline int datagrams_begun(struct scratch *s, __u32 corked, __u32 received)
 {
 	__u32 size, count = 1, pending = 0;
-	__u16 option = 0, length = 0;
+	__u16 option = 0, length = 0, protocol;
 	__u64 bytes;
 
 	if (!s || s->datagram.ret < 0)
 		return 0;
+	protocol = ((struct sock_record *)s->record)->protocol;
+	if (protocol != IPPROTO_UDP && protocol != IPPROTO_UDPLITE)
+		return 1;
 	bytes = s->datagram.ret;
 	size = piece_size(s, received ? UDP_GRO : UDP_SEGMENT);
 	if (!received && !size) {

@@ -12,8 +12,14 @@
 #define UNIX 1
 #define INET 2
 #define INET6 10
+#define AF_PACKET 17
+#define AF_VSOCK 40
+#define SOCK_DGRAM 2
+#define SOCK_RAW 3
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_UDPLITE 136
+#define IPPROTO_MPTCP 262
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 #define EAGAIN 11
@@ -104,12 +110,23 @@ static __always_inline bool is_inet(__u16 family)
 	return family == INET || family == INET6;
 }
 
-/* True for a socket that is recorded: TCP or UDP over IPv4 or IPv6, or a unix socket. */
+static __always_inline __u16 type_of(__u64 sock)
+{
+	__u16 type = 0;
+
+	READ(&type, sock, struct sock, sk_type);
+	return type;
+}
+
+/* True if the socket may be connected or bound as far as rows say it. */
 static __always_inline bool is_recorded(__u64 sock)
 {
-	__u16 family = family_of(sock), protocol = protocol_of(sock);
+	__u16 family = family_of(sock), protocol = protocol_of(sock), type = type_of(sock);
 
-	return family == UNIX || (is_inet(family) && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP));
+	if (family == UNIX || family == AF_VSOCK || family == AF_PACKET)
+		return true;
+	return is_inet(family) && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP || type == SOCK_DGRAM ||
+				   type == SOCK_RAW);
 }
 
 /* Fills in the addresses of the socket `s->sock`; for TCP they are complete from SYN_SENT on. Global: many
@@ -167,7 +184,20 @@ static __always_inline void read_address(struct sockaddr_any *to, __u64 from, bo
  */
 static __always_inline void put_address(__u8 *to, __u16 *port, __u16 family, struct sockaddr_any *from)
 {
-	if (!is_inet(from->family))
+	if (family == from->family && family == AF_VSOCK) {
+		__builtin_memcpy(to, from->addr6, 4);	  /* the context id */
+		__builtin_memcpy(to + 4, &from->addr4, 4); /* the port */
+		return;
+	}
+	if (family == from->family && family == AF_PACKET) {
+		__builtin_memset(to, 0, 16);
+		__builtin_memcpy(to, &from->addr4, 4);	/* the interface */
+		to[4] = from->addr6[3];			/* length of the hardware address */
+		__builtin_memcpy(to + 8, from->addr6 + 4, 8);
+		*port = bpf_ntohs(from->port); /* the protocol of the frame */
+		return;
+	}
+	if (!is_inet(from->family) || !is_inet(family))
 		return;
 	*port = bpf_ntohs(from->port);
 	if (from->family == INET6) {

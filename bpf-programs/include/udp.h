@@ -4,6 +4,7 @@
 #define DUETECTOR_UDP_H
 
 #include "segments.h"
+#include "unix.h"
 #include "shares.h"
 #include "sock.h"
 
@@ -15,9 +16,11 @@
 /* Time of the last sweep for ended flows. */
 __u64 flows_swept_ns;
 
+#define UNIX_NAME 112 /* SUN_PATH_LIMIT in words */
+
 struct flow_key {
 	__u64 sock;
-	__u8 daddr[16];
+	__u8 daddr[16]; /* for a unix socket numbers made from its name */
 	__u32 dport;
 	__u32 pad;
 };
@@ -25,6 +28,7 @@ struct flow_key {
 struct flow {
 	__u64 owner;
 	struct sock_record record; /* process that began it, addresses, sums */
+	__u8 name[UNIX_NAME];	   /* of the other unix socket, as it follows the record in scratch space */
 	__u64 ino;		   /* of the socket: a later socket at the same address has another one */
 	__u64 corked;		   /* CORKED_*: its last datagram is not sent yet */
 };
@@ -44,13 +48,15 @@ struct {
 /* Emits a flow's sums, unless another program deleted the entry and does so. */
 static __always_inline void end_flow(struct flow_key *key, struct flow *flow)
 {
-	__u64 owner = flow->owner;
+	__u64 owner = flow->owner, length;
 	struct sock_record *r;
 	struct scratch *s;
 
 	s = take_scratch();
-	if (s)
+	if (s) {
 		*(struct sock_record *)s->record = flow->record;
+		__builtin_memcpy(&s->record[sizeof(*r)], flow->name, UNIX_NAME);
+	}
 	if (!DELETE_ENTRY(flows, IN_FLOWS, key, owner)) {
 		if (s)
 			give_back(s);
@@ -64,7 +70,9 @@ static __always_inline void end_flow(struct flow_key *key, struct flow *flow)
 	r = (struct sock_record *)s->record;
 	r->header.time_ns = bpf_ktime_get_boot_ns();
 	r->flags = SOCK_END;
-	s->size = sizeof(*r);
+	length = r->name.len;
+	BOUND(length, SUN_PATH_LIMIT);
+	s->size = sizeof(*r) + length;
 	emit_sock(s, KIND_UDP);
 	give_back(s);
 }
@@ -219,6 +227,29 @@ static __always_inline struct flow *begin_flow(struct scratch *s, struct flow_ke
 	return bpf_map_lookup_elem(&flows, key);
 }
 
+/* Makes two numbers from the name of a unix socket. */
+static __always_inline void put_name_key(struct flow_key *key, struct scratch *s)
+{
+	__u64 *name = (__u64 *)&s->record[sizeof(struct sock_record)], a = 0, b = 0;
+
+	for (__u32 i = 0; i < UNIX_NAME / 8; i++) {
+		a = (a ^ name[i]) * 0x9e3779b97f4a7c15ULL;
+		b = (b + name[i]) * 0xc2b2ae3d27d4eb4fULL ^ a >> 32;
+	}
+	((__u64 *)key->daddr)[0] = a;
+	((__u64 *)key->daddr)[1] = b;
+}
+
+/* True if the flow is with another unix socket, whose name was made so that it has the same key. */
+static __always_inline bool is_of_other_name(struct scratch *s, struct flow *flow)
+{
+	__u64 *name = (__u64 *)&s->record[sizeof(struct sock_record)], *of = (__u64 *)flow->name, differs = 0;
+
+	for (__u32 i = 0; i < UNIX_NAME / 8; i++)
+		differs |= name[i] ^ of[i];
+	return differs;
+}
+
 /* Adds the datagram to its flow; true if it is the first in its direction. */
 static __always_inline bool add_to_flow(struct scratch *s, bool received)
 {
@@ -228,8 +259,10 @@ static __always_inline bool add_to_flow(struct scratch *s, bool received)
 	__u64 ino = ino_of(key.sock), count;
 
 	__builtin_memcpy(key.daddr, r->daddr, sizeof(key.daddr));
+	if (r->family == UNIX)
+		put_name_key(&key, s);
 	flow = bpf_map_lookup_elem(&flows, &key);
-	if (flow && flow->ino != ino) {
+	if (flow && (flow->ino != ino || (r->family == UNIX && is_of_other_name(s, flow)))) {
 		end_flow(&key, flow);
 		flow = NULL;
 	}
@@ -248,6 +281,33 @@ static __always_inline bool add_to_flow(struct scratch *s, bool received)
 	flow->corked = s->datagram.corked;
 	__sync_fetch_and_add(&flow->record.sent, s->datagram.ret);
 	return __sync_fetch_and_add(&flow->record.datagrams_sent, count) == 0;
+}
+
+/* Appends the name of the unix socket at the other end: as the call has it, else that of the socket's peer. */
+__noinline int put_other_name(struct scratch *s, __u32 received)
+{
+	__u64 peer = 0, address = 0;
+	struct sock_record *r;
+	struct datagram *d;
+	int length = 0;
+
+	if (!s)
+		return 0;
+	d = &s->datagram;
+	r = (struct sock_record *)s->record;
+	__builtin_memset(&s->record[sizeof(*r)], 0, UNIX_NAME);
+	if (d->address && !(received && d->ret < 0)) {
+		put_sun_path(s, d->address + SUN_PATH_AT, (__s64)d->address_length - SUN_PATH_AT, d->in_kernel);
+		return 0;
+	}
+	READ(&peer, s->sock, struct unix_sock, peer);
+	if (peer)
+		READ(&address, peer, struct unix_sock, addr);
+	if (!address)
+		return 0;
+	READ(&length, address, struct unix_address, len);
+	put_sun_path(s, address + OFFSET(struct unix_address, name) + SUN_PATH_AT, (__s64)length - SUN_PATH_AT, true);
+	return 0;
 }
 
 /* Records the datagram that `s` describes; the record already has its header, its call, and SOCK_RECEIVED or
@@ -272,15 +332,21 @@ __noinline int datagram(struct scratch *s)
 	if (d->address && !failed) {
 		read_address(&address, d->address, d->in_kernel);
 		put_address(r->daddr, &r->dport, r->family, &address);
+	} else if (r->family == AF_PACKET && bpf_core_field_exists(struct packet_sock, ifindex)) {
+		READ((__u32 *)r->daddr, s->sock, struct packet_sock, ifindex);
 	}
+	if (r->kind == SOCK_RAW && is_inet(r->family)) /* there it is the protocol, or of no meaning */
+		r->sport = r->dport = 0;
 	r->ret = d->ret;
 	r->name.len = r->name.flags = 0;
-	if (d->kinds & (1 << KIND_DNS) && r->dport == DNS_PORT && !failed) {
+	if (d->kinds & (1 << KIND_DNS) && r->dport == DNS_PORT && r->protocol == IPPROTO_UDP && !failed) {
 		put_datagram(s);
 		emit_sock(s, KIND_DNS);
 		r->name.len = r->name.flags = 0;
 	}
 	s->size = sizeof(*r);
+	if (r->family == UNIX)
+		put_other_name(s, flags & SOCK_RECEIVED);
 	r->header.kind = KIND_UDP;
 	r->header.size = sizeof(*r);
 	if (d->kinds & (1 << KIND_UDP) && (d->ret < 0 || add_to_flow(s, flags & SOCK_RECEIVED)))

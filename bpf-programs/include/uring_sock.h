@@ -37,6 +37,7 @@ struct io_async_msghdr {
 struct io_sr_msg {
 	void *umsg, *buf; /* one or the other */
 	__u32 len, msg_flags;
+	__u32 addr_len;
 	void *addr; /* the caller's memory; newer kernels have copied it before submission */
 } CO_RE;
 

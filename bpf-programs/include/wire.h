@@ -195,7 +195,10 @@ struct socket_ids {
  */
 struct sock_record {
 	struct header header;
-	__u8 saddr[16]; /* an IPv4 address is in the first 4 bytes */
+	/* An IPv4 address is in the first 4 bytes. Vsock: context id and port, 4 bytes each. Packet sockets: 4 bytes of
+	 * the interface's number, one of the length of the hardware address, which begins at the ninth.
+	 */
+	__u8 saddr[16];
 	__u8 daddr[16];
 	__u64 sent; /* bytes */
 	__u64 received;
@@ -205,7 +208,7 @@ struct sock_record {
 	__u64 last_ns;	/* time of its last datagram */
 	__u16 sport; /* host byte order */
 	__u16 dport;
-	__u16 family; /* 1, 2 or 10 */
+	__u16 family; /* 1, 2, 10, 17 or 40 */
 	__u16 kind; /* SOCK_STREAM etc. */
 	__u16 protocol;
 	__u16 flags;

@@ -26,7 +26,7 @@ pub use crate::{
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// `struct flow_key` and `struct flow` of `include/udp.h`.
-type Flows = HashMap<MapData, [u8; 32], [u8; size_of::<wire::SockRecord>() + 24]>;
+type Flows = HashMap<MapData, [u8; 32], [u8; size_of::<wire::SockRecord>() + 136]>;
 
 /// The object, loaded and attached.
 pub struct Kernel(Loaded);

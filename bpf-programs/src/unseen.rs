@@ -120,18 +120,18 @@ pub(crate) const TABLE: &[Unseen] = &[
          multicast, or by asking a resolver on its unix socket)",
     ),
     always(
-        Scope::Of(&["connect", "accept"]),
-        "sockets other than TCP and unix (MPTCP, vsock, SCTP, netlink, packet)",
+        Scope::Of(&["udp"]),
+        "frames that go through memory which a program shares with the kernel (PACKET_MMAP, AF_XDP), and \
+         datagrams of other families than IPv4, IPv6, unix and packet (netlink, vsock)",
     ),
-    always(
-        Scope::Of(&["bind"]),
-        "sockets other than TCP, UDP and unix (MPTCP, vsock, SCTP, netlink, packet)",
-    ),
+    always(Scope::Of(&["connect", "accept", "bind"]), "sockets of SCTP, netlink, TIPC, Bluetooth and CAN"),
+    always(Scope::Of(&["connect"]), "what becomes of a vsock connection whose caller does not wait for it"),
+    always(Scope::Of(&["accept"]), "addresses of vsock connections"),
     always(Scope::Of(&["connect"]), "outcomes of connections that began before the tracer was attached"),
     always(
         Scope::Of(&["close"]),
-        "the end of connections that were made before the tracer was attached, and of all connections of \
-         unix sockets",
+        "the end of connections that were made before the tracer was attached, of all connections of unix \
+         and vsock sockets, and of accepted MPTCP connections",
     ),
     always(
         Scope::Of(&["exec"]),

@@ -21,6 +21,8 @@ mod connections;
 mod credentials;
 #[path = "support/datagrams.rs"]
 mod datagrams;
+#[path = "support/families.rs"]
+mod families;
 #[path = "support/files.rs"]
 mod files;
 #[path = "support/filters.rs"]
@@ -90,6 +92,7 @@ fn main() -> std::process::ExitCode {
         rings::TESTS,
         sockets::TESTS,
         segments::TESTS,
+        families::TESTS,
         socket_ids::TESTS,
         urings::TESTS,
         usage::TESTS,

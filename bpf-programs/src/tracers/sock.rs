@@ -26,6 +26,8 @@ const SOCK_KNOWN_PATH: u16 = 16;
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+const AF_PACKET: u16 = 17;
+const AF_VSOCK: u16 = 40;
 
 /// Calls with a name in rows.
 const CALLS: &[Syscall] = &[
@@ -67,13 +69,38 @@ pub(crate) fn inet(raw: &SockRecord) -> Result<Ends, WireError> {
     })
 }
 
+/// Decodes interface, protocol and hardware address of a packet socket's frames.
+fn packet(raw: &SockRecord) -> Ends {
+    let is_bound = raw.daddr == [0; 16];
+    let from = if is_bound { &raw.saddr } else { &raw.daddr };
+    let [a, b, c, d, length, ..] = *from;
+    let address = from[8..].iter().take(length.into()).map(|byte| format!("{byte:02x}"));
+    Ends::Packet {
+        interface: u32::from_ne_bytes([a, b, c, d]),
+        protocol: if is_bound { raw.sport } else { raw.dport },
+        address: address.collect::<Vec<_>>().join(":"),
+    }
+}
+
+/// Decodes context id and number of a port; `None` if there is neither.
+fn vsock(bytes: &[u8; 16]) -> Option<(u32, u32)> {
+    let [a, b, c, d, e, f, g, h, ..] = *bytes;
+    let (cid, port) = (u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]));
+    ((cid, port) != (0, 0)).then_some((cid, port))
+}
+
 /// Decodes the bytes of a record.
 ///
 /// # Errors
 /// Fails if the bytes are not a valid record of these kinds.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
     let (raw, mut texts) = view::<SockRecord>(bytes, Family::Socket)?;
-    let ends = if raw.family == AF_UNIX { unix(&raw, &mut texts)? } else { inet(&raw)? };
+    let ends = match raw.family {
+        AF_UNIX => unix(&raw, &mut texts)?,
+        AF_PACKET => packet(&raw),
+        AF_VSOCK => Ends::Vsock { local: vsock(&raw.saddr), remote: vsock(&raw.daddr) },
+        _ => inet(&raw)?,
+    };
     texts.end()?;
     let kind = raw.header.kind()?;
     let is_flow_end = kind == Kind::Udp && raw.flags & SOCK_END != 0;

@@ -249,7 +249,7 @@ fn datagrams() -> anyhow::Result<()> {
         for pair in firsts.chunks_exact(2) {
             let remotes = pair.iter().map(|one| match one.ends {
                 Ends::Inet { remote, .. } => remote,
-                Ends::Unix { .. } => None,
+                Ends::Unix { .. } | Ends::Packet { .. } | Ends::Vsock { .. } => None,
             });
             ensure!(remotes.eq([Some((HERE, port)), Some((HERE, 0))]), "{good}: {pair:?}");
             let fields = |one: &Socket| (one.call, one.kind, one.direction);

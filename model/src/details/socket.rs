@@ -15,7 +15,7 @@ pub struct Socket {
     pub ends: Ends,
     /// Socket type: the number of `SOCK_STREAM` etc. (linux/net.h).
     pub kind: u16,
-    /// Protocol: the number of `IPPROTO_TCP` etc.; 0 for unix sockets.
+    /// Protocol: the number of `IPPROTO_TCP` etc.; 0 for sockets of other families.
     pub protocol: u16,
     /// Result of the call or negative errno; for an ended connection, 0 or the errno that it ended with. For a connect
     /// this is the final result, not `EINPROGRESS`. Absent for an ended flow.
@@ -54,6 +54,22 @@ pub enum Ends {
         local: (IpAddr, u16),
         /// Remote address and port, if known.
         remote: Option<(IpAddr, u16)>,
+    },
+    /// A packet socket, which sends and receives the frames of an interface.
+    Packet {
+        /// Number of the interface; 0 if it is not known, or all.
+        interface: u32,
+        /// Protocol of the frames, as in their header.
+        protocol: u16,
+        /// Hardware address of the other end, empty if not known.
+        address: String,
+    },
+    /// A vsock socket: context id and number of a port of each end, if known.
+    Vsock {
+        /// This end.
+        local: Option<(u32, u32)>,
+        /// The other end.
+        remote: Option<(u32, u32)>,
     },
     /// A unix socket.
     Unix {

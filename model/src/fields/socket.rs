@@ -15,7 +15,7 @@ pub(super) fn has_incomplete_path(socket: &Socket) -> bool {
 pub(super) fn path(socket: &Socket) -> Option<&Text> {
     match &socket.ends {
         Ends::Unix { path, .. } => path.as_ref(),
-        Ends::Inet { .. } => None,
+        Ends::Inet { .. } | Ends::Packet { .. } | Ends::Vsock { .. } => None,
     }
 }
 
@@ -25,6 +25,11 @@ pub(super) fn visit<'a>(socket: &'a Socket, field: Visitor<'a, '_>) {
     }
     visit_ids(&socket.ids, field);
     visit_ends(&socket.ends, field);
+    if matches!(socket.ends, Ends::Inet { .. })
+        && let Some(protocol) = protocol_name(socket.protocol)
+    {
+        field("protocol", Field::Str(protocol));
+    }
     field("type", Field::Str(type_name(socket.kind)));
     if let Some(nonblocking) = socket.nonblocking {
         field("nonblocking", Field::Bool(nonblocking));
@@ -70,6 +75,22 @@ fn visit_ends<'a>(ends: &'a Ends, field: Visitor<'a, '_>) {
                 field("dport", Field::Uint((*port).into()));
             }
         }
+        Ends::Packet { interface, protocol, address } => {
+            field("family", Field::Str("AF_PACKET".into()));
+            field("interface", Field::Uint((*interface).into()));
+            field("protocol", Field::Str(format!("{protocol:#06x}").into()));
+            if !address.is_empty() {
+                field("daddr", Field::Str(address.as_str().into()));
+            }
+        }
+        Ends::Vsock { local, remote } => {
+            field("family", Field::Str("AF_VSOCK".into()));
+            for (name, end) in [("saddr", local), ("daddr", remote)] {
+                if let Some((cid, port)) = end {
+                    field(name, Field::Str(format!("{cid}:{port}").into()));
+                }
+            }
+        }
         Ends::Unix { path_incomplete, name, peer_pid, .. } => {
             field("family", Field::Str("AF_UNIX".into()));
             visit_text("sun_path", "sun_path_bytes", name, field);
@@ -105,10 +126,24 @@ pub(super) fn visit_dns<'a>(dns: &'a Dns, field: Visitor<'a, '_>) {
     }
 }
 
+/// Returns the name of a protocol, unless it is the usual one of its socket type.
+fn protocol_name(protocol: u16) -> Option<Cow<'static, str>> {
+    match protocol {
+        6 | 17 => None,
+        1 => Some("IPPROTO_ICMP".into()),
+        58 => Some("IPPROTO_ICMPV6".into()),
+        136 => Some("IPPROTO_UDPLITE".into()),
+        255 => Some("IPPROTO_RAW".into()),
+        262 => Some("IPPROTO_MPTCP".into()),
+        other => Some(other.to_string().into()),
+    }
+}
+
 fn type_name(kind: u16) -> Cow<'static, str> {
     match kind {
         1 => "SOCK_STREAM".into(),
         2 => "SOCK_DGRAM".into(),
+        3 => "SOCK_RAW".into(),
         5 => "SOCK_SEQPACKET".into(),
         other => other.to_string().into(),
     }

@@ -156,6 +156,8 @@ fn what_sockets_write_is_in_the_table() {
     };
     let unix = Ends::Unix { path: Some(raw("/s")), path_incomplete: true, name: raw("s"), peer_pid: Some(7) };
     let ids = SocketIds { ino: Some(u64::MAX), peer_ino: Some(u64::MAX), net_ns: Some(u32::MAX) };
+    let packet = Ends::Packet { interface: 1, protocol: 0x800, address: "00:01".to_owned() };
+    let vsock = Ends::Vsock { local: Some((1, 2)), remote: Some((u32::MAX, u32::MAX)) };
     let socket = |ends| Socket {
         call: None,
         ids,
@@ -176,7 +178,12 @@ fn what_sockets_write_is_in_the_table() {
         ("accept", Socket { call: Some("accept4"), ..socket(inet()) }),
         ("bind", Socket { call: Some("listen"), backlog: Some(1), ..socket(inet()) }),
         ("close", Socket { accepted: Some(true), traffic: Some(traffic), ..socket(inet()) }),
-        ("udp", Socket { call: Some("sendto"), direction: Some(Transfer::Sent), ..socket(inet()) }),
+        ("connect", Socket { call: Some("connect"), ..socket(vsock) }),
+        ("udp", Socket { protocol: 136, call: Some("sendto"), ..socket(packet) }),
+        (
+            "udp",
+            Socket { protocol: 136, call: Some("sendto"), direction: Some(Transfer::Sent), ..socket(inet()) },
+        ),
         ("udp", Socket { traffic: Some(Traffic { datagrams, ..traffic }), ..socket(inet()) }),
     ];
     for (tracer, socket) in all {

@@ -93,7 +93,9 @@ fn local(row: &Facts<'_>) -> Option<String> {
 
 /// Returns an address with its number of a port: `10.0.0.1:443`, `[::1]:443`.
 fn endpoint(row: &Facts<'_>, address: &str, number: &str) -> Option<String> {
-    let (address, number) = (row.text(address)?, row.unsigned(number)?);
+    let (address, number) = (row.text(address)?, row.unsigned(number));
+    // A vsock address has its number, a hardware address none.
+    let Some(number) = number else { return Some(address.to_owned()) };
     Some(if address.contains(':') { format!("[{address}]:{number}") } else { format!("{address}:{number}") })
 }
 

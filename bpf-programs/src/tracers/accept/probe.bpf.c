@@ -28,7 +28,7 @@ static __always_inline void accept_ended(struct task_struct *task, struct sock_c
 	}
 	if (traced)
 		emit_sock(s, KIND_ACCEPT);
-	if (watched && call->ret >= 0 && r->family != UNIX)
+	if (watched && call->ret >= 0 && is_inet(r->family) && r->protocol == IPPROTO_TCP)
 		watch(s, sock);
 	give_back(s);
 	sweep_connections(sweep_before(IN_CONNECTIONS, CONNECTIONS));

@@ -126,6 +126,22 @@ static __always_inline void connect_unix(struct task_struct *task, __u64 sock, s
 	give_back(s);
 }
 
+static __always_inline void connect_vsock(struct task_struct *task, __u64 sock, struct sock_call *call)
+{
+	struct scratch *s = begin_sock(KIND_CONNECT, task, sock, call);
+	struct sockaddr_any asked;
+	struct sock_record *r;
+
+	if (!s)
+		return;
+	r = (struct sock_record *)s->record;
+	r->flags = call->ret == -EINPROGRESS ? SOCK_NONBLOCKING : 0;
+	read_address(&asked, call->address, call->in_kernel);
+	put_address(r->daddr, &r->dport, r->family, &asked);
+	emit_sock(s, KIND_CONNECT);
+	give_back(s);
+}
+
 /* Records a connect that has ended, of a system call or of io_uring, and did not change the state of a TCP socket. */
 static __always_inline void connect_ended(struct task_struct *task, struct sock_call *call, bool traced)
 {
@@ -133,10 +149,13 @@ static __always_inline void connect_ended(struct task_struct *task, struct sock_
 
 	if (!sock)
 		return;
-	if (is_tcp(sock))
+	/* MPTCP connects by a TCP socket of its own, whose state shows the outcome. */
+	if (is_tcp(sock) || (is_inet(family_of(sock)) && protocol_of(sock) == IPPROTO_MPTCP))
 		connect_tcp(task, sock, call);
 	else if (family_of(sock) == UNIX)
 		connect_unix(task, sock, call);
+	else if (family_of(sock) == AF_VSOCK)
+		connect_vsock(task, sock, call);
 }
 
 SYSCALL_EXIT(connect_exit)

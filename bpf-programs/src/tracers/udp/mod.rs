@@ -1,4 +1,5 @@
-//! Tracer `udp`: flows of datagrams over IPv4 and IPv6. A flow is a socket and the address at its other end.
+//! Tracer `udp`: flows of datagrams over IPv4 and IPv6 (UDP, UDP-Lite, raw IP, ICMP), of unix sockets (syslog, `sd_notify`) and
+//! of packet sockets. A flow is a socket and the address at its other end.
 //! The first datagram in each direction is recorded, and the sums of bytes and datagrams each way when the
 //! socket is gone or the flow was idle for 15 s. Failed calls are recorded each, except those that found
 //! nothing to do yet (`EAGAIN`).

@@ -52,12 +52,19 @@ static __always_inline bool is_no_result(__s64 ret)
 	return ret == -EAGAIN || ret == -EINTR || (ret <= -RESTARTS && ret >= -RESTARTS - 4);
 }
 
-/* The UDP socket behind a file; 0 if it is not one. */
+/* The socket behind a file; 0 if it is none, or does not send datagrams. */
 static __always_inline __u64 udp_of(__u64 file)
 {
 	__u64 sock = file ? sock_of(file) : 0;
+	__u16 family, type;
 
-	return sock && protocol_of(sock) == IPPROTO_UDP && is_inet(family_of(sock)) ? sock : 0;
+	if (!sock)
+		return 0;
+	family = family_of(sock);
+	type = type_of(sock);
+	if (family == UNIX)
+		return type == SOCK_DGRAM ? sock : 0;
+	return family == AF_PACKET || (is_inet(family) && (type == SOCK_DGRAM || type == SOCK_RAW)) ? sock : 0;
 }
 
 /* The tracers that want the task's datagrams, a bit each. */
@@ -81,6 +88,18 @@ static __always_inline struct scratch *begin_datagrams(struct task_struct *task,
 	return s;
 }
 
+/* The length of the address of sendto; of recvfrom that which the kernel has stored. */
+static __always_inline __u64 address_length(struct call *call, struct datagram_call *args)
+{
+	__u64 length = call_arg(call, args->address);
+	__u32 stored = 0;
+
+	if (!args->received)
+		return length;
+	bpf_probe_read_user(&stored, sizeof(stored), (void *)length);
+	return stored;
+}
+
 static __always_inline void emit_datagrams(struct scratch *s, struct datagram_call *args, struct call *call)
 {
 	__u64 from = nth(call, args->vectors);
@@ -95,6 +114,7 @@ static __always_inline void emit_datagrams(struct scratch *s, struct datagram_ca
 		take_message(s, from);
 	} else {
 		s->datagram.address = nth(call, args->address);
+		s->datagram.address_length = args->address ? address_length(call, args) : 0;
 		s->datagram.data = nth(call, args->data);
 		s->datagram.length = nth(call, args->length);
 		s->datagram.vectors = from;

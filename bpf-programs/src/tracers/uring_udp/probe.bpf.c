@@ -47,6 +47,8 @@ static __always_inline void ask_datagram(struct scratch *s, __u64 req, __s32 nr)
 		ASKED(d->data, req, struct io_sr_msg, buf);
 		ASKED(d->length, req, struct io_sr_msg, len);
 		ASKED(d->address, req, struct io_sr_msg, addr);
+		ASKED(d->address_length, req, struct io_sr_msg, addr_len);
+		d->address_length = (__u32)d->address_length;
 	} else if (nr == NR_READ || nr == NR_WRITE) {
 		ASKED(d->data, req, struct io_rw, addr);
 		ASKED(d->length, req, struct io_rw, len);
@@ -78,6 +80,7 @@ static __always_inline void emit_requested(struct scratch *s, struct task_struct
 		message = (__u64)kept->record;
 		bpf_probe_read_kernel(&s->datagram.address, sizeof(message), &message);
 		s->datagram.in_kernel = true;
+		s->datagram.address_length = ADDRESS_LIMIT;
 	}
 	datagram(s);
 	if (kept)

@@ -1,0 +1,106 @@
+"""Sends datagrams by other sockets than UDP's, and connects other sockets than TCP's. Each line of output is a row that must
+be there: tracer, and fields of it. The argument is a folder.
+"""
+import json
+import os
+import socket
+import struct
+import sys
+
+TIMES = 23
+UDPLITE, MPTCP = 136, 262
+
+
+def row(tracer, **fields):
+    print(json.dumps([tracer, fields]), flush=True)
+
+
+def sent(family, times, length, **fields):
+    row("udp", family=family, bytes_sent=times * length, datagrams_sent=times, **fields)
+
+
+def inet():
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, UDPLITE)
+    server.bind(("127.0.0.1", 0))
+    port = server.getsockname()[1]
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, UDPLITE)
+    for _ in range(TIMES):
+        client.sendto(b"light", ("127.0.0.1", port))
+        server.recvfrom(9)
+    lite = {"protocol": "IPPROTO_UDPLITE", "type": "SOCK_DGRAM"}
+    sent("AF_INET", TIMES, 5, daddr="127.0.0.1", dport=port, **lite)
+    row("udp", family="AF_INET", sport=port, bytes_received=TIMES * 5, datagrams_received=TIMES, **lite)
+    ping = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    echo = struct.pack("!BBHHH", 8, 0, 0xF7FF, 0, 0)
+    for _ in range(TIMES):
+        ping.sendto(echo, ("127.0.0.1", 0))
+    sent("AF_INET", TIMES, 8, daddr="127.0.0.1", protocol="IPPROTO_ICMP", type="SOCK_RAW")
+    raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 253)
+    raw.connect(("::1", 0))
+    raw.send(b"an experiment")
+    sent("AF_INET6", 1, 13, daddr="::1", protocol="253", type="SOCK_RAW")
+
+
+def unix(folder):
+    """As syslog(), by a connected socket, and as sd_notify(), by an unconnected one; to a name that is a path or abstract."""
+    for name in (os.path.join(folder, "log"), "\0families %d" % os.getpid()):
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        server.bind(name)
+        shown = name.replace("\0", "@")
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        connected.connect(name)
+        either = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        for _ in range(TIMES):
+            connected.send(b"<5>words")
+            either.sendto(b"READY=1", name)
+            server.recvfrom(99)
+            server.recv(99)
+        peer = os.fstat(server.fileno()).st_ino
+        for of, length in ((connected, 8), (either, 7)):
+            sent("AF_UNIX", TIMES, length, sun_path=shown, sock_ino=os.fstat(of.fileno()).st_ino)
+        row("udp", family="AF_UNIX", sock_ino=peer, bytes_received=TIMES * 15, datagrams_received=2 * TIMES)
+        # Several destinations of one socket.
+        other = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        other.bind(name + "2")
+        either.sendto(b"x", name + "2")
+        sent("AF_UNIX", 1, 1, sun_path=shown + "2", sock_ino=os.fstat(either.fileno()).st_ino)
+
+
+def packet():
+    lo = socket.if_nametoindex("lo")
+    frames = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+    for _ in range(TIMES):
+        frames.sendto(b"a frame", ("lo", 0x88B5, 0, 0, bytes([2, 0, 0, 0, 0, 9])))
+    sent("AF_PACKET", TIMES, 7, interface=lo, protocol="0x88b5", daddr="02:00:00:00:00:09")
+    bound = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    bound.bind(("lo", 0x88B5))
+    row("bind", family="AF_PACKET", interface=lo, protocol="0x88b5")
+    bound.send(bytes(60))
+    sent("AF_PACKET", 1, 60, interface=lo)
+
+
+def connections():
+    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM, MPTCP)
+    server.bind(("127.0.0.1", 0))
+    server.listen()
+    port = server.getsockname()[1]
+    client = socket.socket(socket.AF_INET, socket.SOCK_STREAM, MPTCP)
+    client.connect(("127.0.0.1", port))
+    taken, _ = server.accept()
+    own = client.getsockname()[1]
+    row("connect", dport=port, sport=own, ret=0, sock_ino=os.fstat(client.fileno()).st_ino)
+    ino = os.fstat(taken.fileno()).st_ino
+    row("accept", dport=own, sport=port, ret=taken.fileno(), sock_ino=ino, protocol="IPPROTO_MPTCP")
+    vm = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    vm.setblocking(False)
+    ret = vm.connect_ex((77, 1024))
+    row("connect", family="AF_VSOCK", daddr="77:1024", ret=-ret)
+    vm = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    vm.bind((socket.VMADDR_CID_ANY, 1025))
+    row("bind", family="AF_VSOCK", saddr="4294967295:1025", ret=0)
+
+
+inet()
+unix(sys.argv[1])
+packet()
+connections()

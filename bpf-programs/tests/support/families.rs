@@ -1,0 +1,54 @@
+//! Datagrams and connections of other sockets than those of TCP and UDP.
+
+use std::process::{Command, Stdio};
+
+use anyhow::ensure;
+use bpf_programs::testing::Kind;
+use serde_json::{Map, Value, json};
+
+use crate::Test;
+use crate::segments::sums;
+use crate::support::{Kernel, decode, fields};
+
+pub const TESTS: &[Test] = &[("socket_families_other_than_tcp_and_udp", families)];
+
+const PROGRAM: &str = include_str!("families.py");
+
+fn families() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut kernel = Kernel::start()?;
+    kernel.set(|settings| settings.flow_idle_ms = u32::MAX)?;
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-B", "-I", "-S", "-c", PROGRAM]).arg(folder.path()).stdout(Stdio::piped());
+    let python = python.spawn()?;
+    let pid = python.id();
+    let output = python.wait_with_output()?;
+    ensure!(output.status.success(), "the program failed");
+    let output = String::from_utf8(output.stdout)?;
+    let expected: Result<Vec<(String, Map<String, Value>)>, _> =
+        output.lines().map(serde_json::from_str).collect();
+    let expected = expected?;
+    let flows = expected.iter().filter(|(tracer, _)| tracer == "udp").count();
+    sums(&mut kernel, pid, flows)?;
+    let mut rows = Vec::new();
+    for (name, kind) in
+        [("udp", Kind::Udp), ("connect", Kind::Connect), ("accept", Kind::Accept), ("bind", Kind::Bind)]
+    {
+        for bytes in kernel.of(pid, kind) {
+            let details = decode(kind, &bytes)?.details;
+            let ret = details.ret();
+            let mut fields = fields(kind, details)?;
+            fields.insert("ret".to_owned(), json!(ret));
+            rows.push((name, fields));
+        }
+    }
+    for (tracer, wanted) in &expected {
+        let is_it = |row: &&(&str, Map<String, Value>)| {
+            row.0 == tracer.as_str() && wanted.iter().all(|(name, value)| row.1.get(name) == Some(value))
+        };
+        let found = rows.iter().filter(is_it).count();
+        let of_tracer = || rows.iter().filter(|row| row.0 == tracer.as_str()).collect::<Vec<_>>();
+        ensure!(found == 1, "{found} rows of {tracer} with {wanted:?} among {:#?}", of_tracer());
+    }
+    Ok(())
+}
