@@ -68,7 +68,7 @@ static __always_inline __u64 ino_of(__u64 sock)
 	return ino;
 }
 
-/* Fills in what identifies a socket. Global, because many programs use it. */
+/* Fills in the identity of a socket. Global, because many programs use it. */
 __noinline int put_socket_ids(struct scratch *s, struct socket_ids *to)
 {
 	__u64 sock, net = 0, peer = 0;

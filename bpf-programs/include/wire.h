@@ -172,7 +172,7 @@ struct exit_record {
 	__u32 pad;
 };
 
-/* What identifies a socket. */
+/* Identity of a socket. */
 struct socket_ids {
 	__u64 ino; /* 0: no descriptor was left */
 	__u64 peer_ino; /* of a unix socket's other end; 0: none, or not accepted yet */

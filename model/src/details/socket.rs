@@ -32,7 +32,7 @@ pub struct Socket {
     pub traffic: Option<Traffic>,
 }
 
-/// What identifies a socket, so that rows about it can be joined.
+/// Identity of a socket, so that rows about it can be joined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketIds {
     /// Inode number of the socket, as in `/proc/PID/fd`; `None` if no descriptor was left.
@@ -66,7 +66,7 @@ pub enum Ends {
     },
     /// A vsock socket: context id and number of a port of each end, if known.
     Vsock {
-        /// This end.
+        /// The end of the recorded process.
         local: Option<(u32, u32)>,
         /// The other end.
         remote: Option<(u32, u32)>,
