@@ -36,7 +36,7 @@ impl Asked {
             // A byte that is not UTF-8 is shown as a backslash and three characters.
             "comm" if text.len() > MAX_COMM && !text.contains('\\') => Some(format!(
                 "no row has {text:?} in comm: the kernel keeps only the first {MAX_COMM} bytes of a command name, {:?}",
-                &text[..text.floor_char_boundary(MAX_COMM)]
+                kept(text)
             )),
             "errno" if *whole => {
                 let names = || (1..4096).filter_map(errno_name);
@@ -48,6 +48,12 @@ impl Asked {
             _ => None,
         }
     }
+}
+
+/// Returns what the kernel keeps of a command name, without a character that it cuts.
+fn kept(text: &str) -> &str {
+    let ends = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_COMM);
+    &text[..ends.last().unwrap_or_default()]
 }
 
 fn unknown(field: &str, text: &str, names: Vec<String>) -> Option<String> {

@@ -131,24 +131,10 @@ impl FlagSet {
                 (0x1000, "AT_EMPTY_PATH"),
             ],
             Self::Unlink => &[(0x200, "AT_REMOVEDIR")],
-            Self::Fallocate => &[
-                (0x1, "FALLOC_FL_KEEP_SIZE"),
-                (0x2, "FALLOC_FL_PUNCH_HOLE"),
-                (0x4, "FALLOC_FL_NO_HIDE_STALE"),
-                (0x8, "FALLOC_FL_COLLAPSE_RANGE"),
-                (0x10, "FALLOC_FL_ZERO_RANGE"),
-                (0x20, "FALLOC_FL_INSERT_RANGE"),
-                (0x40, "FALLOC_FL_UNSHARE_RANGE"),
-            ],
+            Self::Fallocate => &FALLOCATE_FLAGS,
             Self::Xattr => &[(1, "XATTR_CREATE"), (2, "XATTR_REPLACE")],
             Self::Mount => &MOUNT_FLAGS,
-            Self::Memfd => &[
-                (1, "MFD_CLOEXEC"),
-                (2, "MFD_ALLOW_SEALING"),
-                (4, "MFD_HUGETLB"),
-                (8, "MFD_NOEXEC_SEAL"),
-                (16, "MFD_EXEC"),
-            ],
+            Self::Memfd => &MEMFD_FLAGS,
             Self::FinitModule => &[
                 (1, "MODULE_INIT_IGNORE_MODVERSIONS"),
                 (2, "MODULE_INIT_IGNORE_VERMAGIC"),
@@ -167,43 +153,61 @@ impl FlagSet {
                 (0o4000, "SHM_HUGETLB"),
                 (0o10000, "SHM_NORESERVE"),
             ],
-            Self::Attach => &[
-                (0o10000, "SHM_RDONLY"),
-                (0o20000, "SHM_RND"),
-                (0o40000, "SHM_REMAP"),
-                (0o100000, "SHM_EXEC"),
-            ],
-            Self::Message => &[
-                (0o4000, "IPC_NOWAIT"),
-                (0o10000, "MSG_NOERROR"),
-                (0o20000, "MSG_EXCEPT"),
-                (0o40000, "MSG_COPY"),
-            ],
-            Self::MessageQueue => &[
-                (0o1, "O_WRONLY"),
-                (0o2, "O_RDWR"),
-                (0o100, "O_CREAT"),
-                (0o200, "O_EXCL"),
-                (0o4000, "O_NONBLOCK"),
-                (0o2000000, "O_CLOEXEC"),
-            ],
+            Self::Attach => &ATTACH_FLAGS,
+            Self::Message => &MESSAGE_FLAGS,
+            Self::MessageQueue => &MESSAGE_QUEUE_FLAGS,
             Self::Capability => &CAPABILITIES,
             Self::Umount => &[(1, "MNT_FORCE"), (2, "MNT_DETACH"), (4, "MNT_EXPIRE"), (8, "UMOUNT_NOFOLLOW")],
             Self::OpenTree => &OPEN_TREE_FLAGS,
             Self::MountAttr => &MOUNT_ATTRS,
-            Self::MoveMount => &[
-                (0x1, "MOVE_MOUNT_F_SYMLINKS"),
-                (0x2, "MOVE_MOUNT_F_AUTOMOUNTS"),
-                (0x4, "MOVE_MOUNT_F_EMPTY_PATH"),
-                (0x10, "MOVE_MOUNT_T_SYMLINKS"),
-                (0x20, "MOVE_MOUNT_T_AUTOMOUNTS"),
-                (0x40, "MOVE_MOUNT_T_EMPTY_PATH"),
-                (0x100, "MOVE_MOUNT_SET_GROUP"),
-                (0x200, "MOVE_MOUNT_BENEATH"),
-            ],
+            Self::MoveMount => &MOVE_MOUNT_FLAGS,
         }
     }
 }
+
+const FALLOCATE_FLAGS: [(u64, &str); 7] = [
+    (0x1, "FALLOC_FL_KEEP_SIZE"),
+    (0x2, "FALLOC_FL_PUNCH_HOLE"),
+    (0x4, "FALLOC_FL_NO_HIDE_STALE"),
+    (0x8, "FALLOC_FL_COLLAPSE_RANGE"),
+    (0x10, "FALLOC_FL_ZERO_RANGE"),
+    (0x20, "FALLOC_FL_INSERT_RANGE"),
+    (0x40, "FALLOC_FL_UNSHARE_RANGE"),
+];
+
+const MOVE_MOUNT_FLAGS: [(u64, &str); 8] = [
+    (0x1, "MOVE_MOUNT_F_SYMLINKS"),
+    (0x2, "MOVE_MOUNT_F_AUTOMOUNTS"),
+    (0x4, "MOVE_MOUNT_F_EMPTY_PATH"),
+    (0x10, "MOVE_MOUNT_T_SYMLINKS"),
+    (0x20, "MOVE_MOUNT_T_AUTOMOUNTS"),
+    (0x40, "MOVE_MOUNT_T_EMPTY_PATH"),
+    (0x100, "MOVE_MOUNT_SET_GROUP"),
+    (0x200, "MOVE_MOUNT_BENEATH"),
+];
+
+const MESSAGE_QUEUE_FLAGS: [(u64, &str); 6] = [
+    (0o1, "O_WRONLY"),
+    (0o2, "O_RDWR"),
+    (0o100, "O_CREAT"),
+    (0o200, "O_EXCL"),
+    (0o4000, "O_NONBLOCK"),
+    (0o2000000, "O_CLOEXEC"),
+];
+
+const MEMFD_FLAGS: [(u64, &str); 5] = [
+    (1, "MFD_CLOEXEC"),
+    (2, "MFD_ALLOW_SEALING"),
+    (4, "MFD_HUGETLB"),
+    (8, "MFD_NOEXEC_SEAL"),
+    (16, "MFD_EXEC"),
+];
+
+const ATTACH_FLAGS: [(u64, &str); 4] =
+    [(0o10000, "SHM_RDONLY"), (0o20000, "SHM_RND"), (0o40000, "SHM_REMAP"), (0o100000, "SHM_EXEC")];
+
+const MESSAGE_FLAGS: [(u64, &str); 4] =
+    [(0o4000, "IPC_NOWAIT"), (0o10000, "MSG_NOERROR"), (0o20000, "MSG_EXCEPT"), (0o40000, "MSG_COPY")];
 
 const OPEN_TREE_FLAGS: [(u64, &str); 6] = [
     (0x1, "OPEN_TREE_CLONE"),
