@@ -1,4 +1,4 @@
-//! Who is behind a record: users and namespaces in its header, the agent, and processes that are named by their number in a
+//! Processes behind a record: users and namespaces in its header, the agent, and processes that are named by their number in a
 //! namespace.
 
 use std::process::Command;

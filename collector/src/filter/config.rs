@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::list::entries;
-use super::never::TracerNames;
 use super::pattern::is_found_in_anything;
+use super::tracer_names::TracerNames;
 
 /// Paths hidden by default: files that the system opens for every process, rather than data that the process works
 /// on. Programs are not among them (an executed `/usr/lib/…/git` is shown), nor is `/run/secrets`.

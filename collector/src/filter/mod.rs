@@ -11,6 +11,7 @@ mod pattern;
 mod pattern_filter;
 mod python;
 mod stage;
+mod tracer_names;
 mod undecided;
 mod users;
 
@@ -21,12 +22,12 @@ use model::{MANIFEST, Problem, TracerName, Tracking};
 use cel::CelFilter;
 pub use config::{FilterConfig, FilterKind, FiltersConfig, default_filters};
 pub use fuzz_target::fuzz_target;
-pub use never::TracerNames;
 use pattern_filter::PatternFilter;
 pub(crate) use stage::ANCESTORS;
 #[cfg(test)]
 pub(crate) use stage::ENRICHED;
 pub use stage::Stage;
+pub use tracer_names::TracerNames;
 pub use undecided::Failures;
 
 /// All filters of a run, compiled.

@@ -1,32 +1,12 @@
 //! Warnings about tests in filters that no row can pass, so that the filter does not do what its author meant.
 
-use std::collections::BTreeSet;
-
-use expression::{Asked, Expression, Schema, nearest};
+use expression::{Asked, Expression, Schema};
 use model::Problem;
 
 use super::config::FilterConfig;
 use super::list::entries;
+use super::tracer_names::TracerNames;
 use super::users::{id_of, is_number};
-
-/// Names that rows are stored under.
-#[derive(Clone, Debug, Default)]
-pub struct TracerNames {
-    /// Names of built-in tracers, and of the agent's own rows.
-    pub built_in: BTreeSet<String>,
-    /// Names of templates, the rows of which have any values.
-    pub templates: BTreeSet<String>,
-}
-
-impl TracerNames {
-    fn unknown(&self, name: &str) -> Option<String> {
-        if self.built_in.contains(name) || self.templates.contains(name) {
-            return None;
-        }
-        let known = self.built_in.iter().chain(&self.templates).map(String::as_str);
-        Some(format!("no tracer is called {name:?}, did you mean {:?}?", nearest(name, known)))
-    }
-}
 
 impl FilterConfig {
     pub(super) fn never_true(&self, prefix: &str, names: &TracerNames) -> Vec<Problem> {
@@ -80,4 +60,67 @@ fn not_a_number(field: &str, entry: &str) -> Option<String> {
     } else {
         format!("{field} is a number, no row has {entry:?} in it")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::super::FiltersConfig;
+    use super::*;
+
+    fn names() -> TracerNames {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        TracerNames { built_in: set(&["open", "exec", "unlink"]), templates: set(&["mine"]) }
+    }
+
+    #[test]
+    fn tests_that_no_row_can_pass_cause_a_warning() {
+        let table = [
+            (
+                json!({"tracers": ["open", "openat"]}),
+                "tracers[1]: no tracer is called \"openat\", did you mean \"open\"?",
+            ),
+            (
+                json!({"drop": "tracer == 'openat'"}),
+                "drop: no tracer is called \"openat\", did you mean \"open\"?",
+            ),
+            (
+                json!({"keep": "errno == 'eacces'"}),
+                "keep: no row has \"eacces\" in errno, did you mean \"EACCES\"?",
+            ),
+            (json!({"exclude_errno": ["eacces"]}), "exclude_errno[0]: no row has \"eacces\" in errno"),
+            (
+                json!({"drop": "'O_CREATE' in flags"}),
+                "drop: no row has \"O_CREATE\" in flags, did you mean \"O_CREAT\"?",
+            ),
+            (
+                json!({"exclude_comm": "sh, kworker/u8:0-events"}),
+                "exclude_comm[1]: no row has \"kworker/u8:0-events\" in comm",
+            ),
+            (
+                json!({"exclude_uid": ["nobody-here"]}),
+                "exclude_uid[0]: this machine has no user \"nobody-here\"",
+            ),
+            (json!({"exclude_pid": ["sshd"]}), "exclude_pid[0]: pid is a number, no row has \"sshd\" in it"),
+        ];
+        for (section, expected) in table {
+            let filter: FilterConfig = serde_json::from_value(section.clone()).unwrap();
+            let warnings =
+                FiltersConfig(BTreeMap::from([("f".to_owned(), filter)])).warnings("filter", &names());
+            let [warning] = &warnings[..] else { panic!("{section}: {warnings:?}") };
+            assert!(warning.to_string().starts_with(&format!("filter.f.{expected}")), "{warning}");
+        }
+        for section in [
+            json!({"tracers": ["mine"], "drop": "errno == 'eacces'"}),
+            json!({"exclude_uid": ["root", 0], "exclude_gid": "root", "exclude_comm": ["kworker/u8:0-e"]}),
+        ] {
+            let filter: FilterConfig = serde_json::from_value(section.clone()).unwrap();
+            let warnings =
+                FiltersConfig(BTreeMap::from([("f".to_owned(), filter)])).warnings("filter", &names());
+            assert_eq!(warnings, [], "{section}");
+        }
+    }
 }

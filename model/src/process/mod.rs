@@ -18,7 +18,6 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::lock::{read, write};
 use crate::{BootNs, CgroupId, ExecId};
-use numbers::NsPid;
 use shared::States;
 
 mod cgroups;
@@ -58,6 +57,9 @@ const NOBODY: u32 = u32::MAX;
 
 /// Pids of a process and its ancestors, nearest first; see [`ProcessTable::lineage`].
 pub type Lineage = Arc<[u32]>;
+
+/// A pid namespace, and the number of a process in it.
+type NsPid = (u32, u32);
 
 /// Holds every running process and those that ended recently, each with its changes by time.
 ///

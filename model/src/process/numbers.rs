@@ -6,9 +6,6 @@ use crate::{BootNs, ExecId};
 /// Inode number of the initial pid namespace, the same on every kernel (`PROC_PID_INIT_INO`).
 pub const FIRST_PID_NS: u32 = 0xEFFF_FFFC;
 
-/// A pid namespace, and the number of a process in it.
-pub(super) type NsPid = (u32, u32);
-
 impl ProcessTable {
     /// Notes the pid namespace of a process, and its number there.
     pub fn is_numbered(&self, process: ExecId, pid_ns: u32, ns_pid: u32) {
