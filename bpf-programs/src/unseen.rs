@@ -46,6 +46,11 @@ const fn by_trampolines(what: &'static str) -> Unseen {
 pub(crate) const TABLE: &[Unseen] = &[
     always(Scope::All, "what the agent itself does"),
     always(
+        Scope::All,
+        "the machine's clock being set (clock_settime, settimeofday, adjtimex), use of \
+         perf_event_open and of the kernel's keys (add_key, keyctl): no tracer has rows of these calls",
+    ),
+    always(
         Scope::Calls,
         "what the kernel does on its own, outside of system calls (NFS server, overlay and loop \
          devices, swap, core dumps)",
@@ -148,6 +153,15 @@ pub(crate) const TABLE: &[Unseen] = &[
         Scope::Of(&["ptrace"]),
         "memory of other processes that is read or written through /proc/PID/mem: the tracers `open` \
          and `usage` record it",
+    ),
+    always(
+        Scope::Of(&["ptrace"]),
+        "page protection that a process changes in its own memory (mprotect, mremap), which happens \
+         for each library at each start of a program",
+    ),
+    always(
+        Scope::Of(&["attr"]),
+        "reading of extended attributes (getxattr): every `ls -l` does it, and it changes nothing",
     ),
     always(Scope::Of(&["memfd"]), "memory made by memfd_secret"),
     always(

@@ -56,6 +56,22 @@ pub(super) const PTRACES: &[Case] = &[
         bad_fields: r#"{"target_pid": "NONE"}"#,
         denied: Denied::With { arguments: "$c, $local, 1, $remote, 1, 0", fields: r#"{"target_pid": "CHILD"}"# },
     },
+    Case {
+        call: "pidfd_getfd", number: libc::SYS_pidfd_getfd,
+        good: "$p, $f, 0", after: "call(3, $result)",
+        good_fields: r#"{"fname": "/dev/null", "target_pid": "CHILD", "target_fd": 3}"#,
+        bad: "$p, 999, 0", errno: libc::EBADF,
+        bad_fields: r#"{"target_pid": "CHILD", "target_fd": 999}"#,
+        denied: Denied::With { arguments: "$p, 999, 0", fields: r#"{"target_pid": "CHILD", "target_fd": 999}"# },
+    },
+    Case {
+        call: "process_madvise", number: libc::SYS_process_madvise,
+        good: "", after: "1",
+        good_fields: "",
+        bad: "$p, 0, 0, 99, 0", errno: libc::EINVAL,
+        bad_fields: r#"{"target_pid": "CHILD", "advice": 99}"#,
+        denied: Denied::Never,
+    },
 ];
 
 #[rustfmt::skip]
@@ -95,6 +111,22 @@ pub(super) const MODULES: &[Case] = &[
         bad: "'no_such', 2048", errno: libc::ENOENT,
         bad_fields: r#"{"name": "no_such", "flags": ["O_NONBLOCK"]}"#,
         denied: Denied::With { arguments: "'no_such', 0", fields: r#"{"name": "no_such", "flags": []}"# },
+    },
+    Case {
+        call: "kexec_load", number: libc::SYS_kexec_load,
+        good: "", after: "1",
+        good_fields: "",
+        bad: "0, 99, 0, 1", errno: libc::EINVAL,
+        bad_fields: r#"{"segments": 99, "flags": ["KEXEC_ON_CRASH"]}"#,
+        denied: Denied::With { arguments: "0, 0, 0, 0", fields: r#"{"segments": 0, "flags": []}"# },
+    },
+    Case {
+        call: "kexec_file_load", number: libc::SYS_kexec_file_load,
+        good: "", after: "1",
+        good_fields: "",
+        bad: "$f, -1, 4, 'x=1', 256", errno: libc::EINVAL,
+        bad_fields: r#"{"fname": "/dev/null", "params": "x=1", "flags": ["0x100"]}"#,
+        denied: Denied::With { arguments: "$f, -1, 2, 'y', 4", fields: r#"{"fname": "/dev/null", "params": "y", "flags": ["KEXEC_FILE_NO_INITRAMFS"]}"# },
     },
 ];
 

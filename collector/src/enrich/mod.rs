@@ -143,7 +143,7 @@ fn target_pid(row: &Tracking) -> Option<(u32, u32)> {
 }
 
 /// Calls that report the pid of the initial pid namespace: it is that of a process behind a pidfd.
-const INITIAL: [&str; 2] = ["pidfd_send_signal", "setns"];
+const INITIAL: [&str; 4] = ["pidfd_getfd", "pidfd_send_signal", "process_madvise", "setns"];
 
 /// The return value `-ESRCH`.
 const NO_SUCH_PROCESS: i64 = -3;

@@ -92,13 +92,17 @@ pub enum FlagSet {
     Message,
     /// `O_*` of mq_open.
     MessageQueue,
+    /// `KEXEC_*` of kexec_load (uapi/linux/kexec.h).
+    Kexec,
+    /// `KEXEC_FILE_*` of kexec_file_load.
+    KexecFile,
     /// `CAP_*` (uapi/linux/capability.h).
     Capability,
 }
 
 impl FlagSet {
     /// All sets but [`FlagSet::Capability`].
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Rename,
         Self::At,
         Self::Unlink,
@@ -118,6 +122,8 @@ impl FlagSet {
         Self::Attach,
         Self::Message,
         Self::MessageQueue,
+        Self::Kexec,
+        Self::KexecFile,
     ];
 
     /// Returns the known bits with their names.
@@ -156,6 +162,8 @@ impl FlagSet {
             Self::Attach => &ATTACH_FLAGS,
             Self::Message => &MESSAGE_FLAGS,
             Self::MessageQueue => &MESSAGE_QUEUE_FLAGS,
+            Self::Kexec => &KEXEC_FLAGS,
+            Self::KexecFile => &KEXEC_FILE_FLAGS,
             Self::Capability => &CAPABILITIES,
             Self::Umount => &[(1, "MNT_FORCE"), (2, "MNT_DETACH"), (4, "MNT_EXPIRE"), (8, "UMOUNT_NOFOLLOW")],
             Self::OpenTree => &OPEN_TREE_FLAGS,
@@ -314,4 +322,18 @@ const NAMESPACE_FLAGS: [(u64, &str); 14] = [
     (0x10000000, "CLONE_NEWUSER"),
     (0x20000000, "CLONE_NEWPID"),
     (0x40000000, "CLONE_NEWNET"),
+];
+
+const KEXEC_FLAGS: [(u64, &str); 4] = [
+    (1, "KEXEC_ON_CRASH"),
+    (2, "KEXEC_PRESERVE_CONTEXT"),
+    (4, "KEXEC_UPDATE_ELFCOREHDR"),
+    (8, "KEXEC_CRASH_HOTPLUG_SUPPORT"),
+];
+
+const KEXEC_FILE_FLAGS: [(u64, &str); 4] = [
+    (1, "KEXEC_FILE_UNLOAD"),
+    (2, "KEXEC_FILE_ON_CRASH"),
+    (4, "KEXEC_FILE_NO_INITRAMFS"),
+    (8, "KEXEC_FILE_DEBUG"),
 ];

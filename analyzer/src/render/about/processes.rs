@@ -75,6 +75,13 @@ pub(super) fn ptrace(row: &Facts<'_>) -> Option<String> {
         "process_vm_readv" => Some(format!("read memory of process {target}")),
         "process_vm_writev" => Some(format!("write memory of process {target}")),
         "ptrace" => Some(format!("{} to process {target}", request(row)?)),
+        "pidfd_getfd" => {
+            let what = row.path.map(|path| format!(": {path}")).unwrap_or_default();
+            Some(format!("take descriptor {} of process {target}{what}", row.signed("target_fd")?))
+        }
+        "process_madvise" => {
+            Some(format!("advice {} about memory of process {target}", row.signed("advice")?))
+        }
         _ => None,
     }
 }
@@ -159,6 +166,11 @@ pub(super) fn module(row: &Facts<'_>) -> Option<String> {
             Some(format!("load a module of {} from memory{parameters}", bytes(row.unsigned("length")?)))
         }
         "finit_module" => Some(format!("load {}{parameters}", row.path.unwrap_or("a module"))),
+        "kexec_load" => Some(format!("load a kernel from memory{}", row.flags("flags"))),
+        "kexec_file_load" => {
+            let kernel = row.path.unwrap_or("a kernel");
+            Some(format!("load kernel {kernel}{parameters}{}", row.flags("flags")))
+        }
         _ => None,
     }
 }

@@ -45,6 +45,17 @@ fn a_usage_shows_bytes_calls_and_time() {
 }
 
 #[test]
+fn descriptors_advice_and_kernels_are_named() {
+    let taken = json!({"call": "pidfd_getfd", "target_pid": 7, "target_fd": 3});
+    check("ptrace", "/a", taken, "take descriptor 3 of process 7: /a");
+    let advice = json!({"call": "process_madvise", "target_pid": 7, "advice": 20});
+    check("ptrace", "", advice, "advice 20 about memory of process 7");
+    let kernel = json!({"call": "kexec_file_load", "params": "quiet", "flags": ["KEXEC_FILE_ON_CRASH"]});
+    check("module", "/boot/k", kernel, "load kernel /boot/k: quiet (KEXEC_FILE_ON_CRASH)");
+    check("module", "", json!({"call": "kexec_load", "errno": "EPERM"}), "load a kernel from memory (EPERM)");
+}
+
+#[test]
 fn objects_that_processes_share_are_named() {
     check("namespace", "/jail", json!({"call": "chroot", "path_asked": "."}), "new root /jail");
     check(

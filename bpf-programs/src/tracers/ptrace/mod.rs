@@ -1,11 +1,12 @@
-//! Tracer `ptrace`: calls that trace a process, or read or write its memory, failed ones included.
+//! Tracer `ptrace`: calls that trace a process, read or write its memory, give advice about it, or take one of its
+//! descriptors; failed ones included.
 //!
 //! **Hook.** The ends of the calls, by [`crate::syscalls`].
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
 //! **Cost.** Reading the header and the arguments; see `docs/BENCHMARKS.md`.
 
 use crate::programs::{Hook, Program, Tracer};
-use crate::syscalls::{PROCESS_VM_READV, PROCESS_VM_WRITEV, PTRACE, Stage};
+use crate::syscalls::{PIDFD_GETFD, PROCESS_MADVISE, PROCESS_VM_READV, PROCESS_VM_WRITEV, PTRACE, Stage};
 use crate::tracers::act;
 use crate::wire::Kind;
 
@@ -14,7 +15,10 @@ pub(crate) const TRACER: Tracer = Tracer {
     kind: Kind::Ptrace,
     programs: &[Program {
         name: "ptrace_exit",
-        hook: Hook::SyscallExits(Stage::Events, &[PTRACE, PROCESS_VM_READV, PROCESS_VM_WRITEV]),
+        hook: Hook::SyscallExits(
+            Stage::Events,
+            &[PTRACE, PROCESS_VM_READV, PROCESS_VM_WRITEV, PIDFD_GETFD, PROCESS_MADVISE],
+        ),
         without: None,
     }],
     decode: act::decode,
