@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::testing::{Header, Kind};
+use bpf_programs::testing::Kind;
 use model::{Details, Identity, Open};
 use nix::fcntl::{OFlag, OpenHow};
 use nix::sys::stat::Mode;
@@ -21,7 +21,6 @@ pub const TESTS: &[Test] = &[
     ("open_each_field", each_field),
     ("open_relative_to_a_folder", relative),
     ("open_failed", failed),
-    ("open_without_a_readable_name", unreadable),
     ("open_hostile_names", hostile),
     ("open_long_paths", long),
     ("open_through_a_mount_and_a_symlink", mounted),
@@ -385,29 +384,5 @@ fn by_user() -> anyhow::Result<()> {
     File::open("/dev/null")?;
     kernel.drain();
     ensure!(kernel.of(own(), Kind::Open).len() > earlier);
-    Ok(())
-}
-
-/// A name that can't be read is none, and not that of the working folder.
-fn unreadable() -> anyhow::Result<()> {
-    let mut kernel = Kernel::start()?;
-    let python = "import ctypes; libc = ctypes.CDLL(None); libc.open(None, 0); libc.unlink(None)";
-    let mut child = Command::new("python3").args(["-c", python]).spawn()?;
-    let pid = child.id();
-    ensure!(child.wait()?.success());
-    kernel.drain();
-    let mut found = 0;
-    for bytes in [Kind::Open, Kind::Unlink].into_iter().flat_map(|kind| kernel.of(pid, kind)) {
-        let (ret, path, incomplete) = match decode(Header::parse(&bytes)?.kind.try_into()?, &bytes)?.details {
-            Details::Open(open) => (open.ret, open.path, open.path_incomplete),
-            Details::Fs(fs) => (fs.ret, fs.path, fs.path_incomplete),
-            _ => continue,
-        };
-        if ret == -i64::from(libc::EFAULT) {
-            ensure!(path.as_bytes().is_empty() && incomplete, "{path:?}");
-            found += 1;
-        }
-    }
-    ensure!(found == 2, "{found} calls without a name");
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::testing::{self, Compat, Kind};
+use bpf_programs::testing::{self, Compat, Header, Kind};
 use model::{Details, Fs};
 use serde_json::{Value, json};
 
@@ -31,6 +31,7 @@ pub const TESTS: &[Test] = &[
     ("mkdir_each_call", || each(Kind::Mkdir, MKDIRS)),
     ("mount_each_call", || each(Kind::Mount, MOUNTS)),
     ("rename_of_hostile_names", hostile),
+    ("open_without_a_readable_name", unreadable),
 ];
 
 /// Calls that need only a descriptor, whatever the user; they fail with sealed memory (`$s`) instead.
@@ -237,5 +238,29 @@ fn hostile() -> anyhow::Result<()> {
     let all: HashSet<Vec<u8>> =
         (1..=255u8).filter(|byte| *byte != b'/').map(|byte| vec![byte; 255]).collect();
     ensure!(names == all, "{} of {} names", names.len(), all.len());
+    Ok(())
+}
+
+/// A name that can't be read is none, and not that of the working folder.
+fn unreadable() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    let python = "import ctypes; libc = ctypes.CDLL(None); libc.open(None, 0); libc.unlink(None)";
+    let mut child = Command::new("python3").args(["-c", python]).spawn()?;
+    let pid = child.id();
+    ensure!(child.wait()?.success());
+    kernel.drain();
+    let mut found = 0;
+    for bytes in [Kind::Open, Kind::Unlink].into_iter().flat_map(|kind| kernel.of(pid, kind)) {
+        let (ret, path, incomplete) = match decode(Header::parse(&bytes)?.kind.try_into()?, &bytes)?.details {
+            Details::Open(open) => (open.ret, open.path, open.path_incomplete),
+            Details::Fs(fs) => (fs.ret, fs.path, fs.path_incomplete),
+            _ => continue,
+        };
+        if ret == -i64::from(libc::EFAULT) {
+            ensure!(path.as_bytes().is_empty() && incomplete, "{path:?}");
+            found += 1;
+        }
+    }
+    ensure!(found == 2, "{found} calls without a name");
     Ok(())
 }

@@ -58,7 +58,7 @@ int clone_done(__u64 *ctx)
 	r = (struct clone_record *)s->record;
 	fill_header(s, parent, KIND_CLONE, traced);
 	put_flags(r, parent);
-	/* Of the process, also for a thread: rows name a process by it. copy_process() has set the leader by now. */
+	/* That of the process, also for a thread: rows name a process by it. copy_process() has set the leader by now. */
 	r->child_start_ns = GET(child, group_leader, start_boottime);
 	group = cgroup_of(child);
 	r->child_cgroup_id = GET(group, kn, id);
