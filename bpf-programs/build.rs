@@ -1,4 +1,4 @@
-//! Compiles the kernel side: every `probe.bpf.c` below `src` into one object for each kind of hooks (`include/tier.h`),
+//! Compiles the kernel side: every `*.bpf.c` below `src` into one object for each kind of hooks (`include/tier.h`),
 //! which the crate carries.
 //!
 //! The objects are compiled side by side, as many at a time as cargo allows jobs. They are kept in the target folder
@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 /// The objects, by the `TIER` they are compiled for.
-const TIERS: [(u8, &str); 3] = [(1, "trampoline"), (2, "tracepoint"), (3, "kprobe")];
+const TIERS: [(u8, &str); 3] = [(1, "function"), (2, "tracepoint"), (3, "kprobe")];
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $number:literal in $family:ident $(from $tracer:ident)?;)*) => {
@@ -132,7 +132,7 @@ fn probes(folder: &Path) -> Result<Vec<PathBuf>> {
         let path = entry?.path();
         if path.is_dir() {
             found.extend(probes(&path)?);
-        } else if path.ends_with("probe.bpf.c") {
+        } else if path.to_string_lossy().ends_with(".bpf.c") {
             found.push(path);
         }
     }

@@ -50,7 +50,7 @@ static __always_inline bool passes(__u32 kind, struct task_struct *task)
 /* The same, in a program that belongs to one tracer. */
 static __always_inline bool is_traced(__u32 kind, struct task_struct *task)
 {
-	if (refused_kind == kind)
+	if (refused_kind && refused_kind == kind)
 		asm volatile("r1 = *(u64 *)(r10 + 8)" ::: "r1");
 	return passes(kind, task);
 }

@@ -29,7 +29,7 @@
 	} name SEC(".maps")
 
 TABLE(syscall_exits);
-#if TIER == TRAMPOLINE
+#if TIER == FUNCTION
 /* Since 6.10 a table takes only programs for functions of one prototype. The functions of system calls have
  * two: the parameter has another name in calls that the kernel's configuration may leave out.
  */
@@ -136,7 +136,7 @@ static __always_inline __u64 read_user_long(const struct call *call, __u64 array
 #define NEXT(table) bpf_tail_call(ctx, &table, slot_of(regs) + EVENTS)
 #define NONE(table)
 
-#if TIER == TRAMPOLINE
+#if TIER == FUNCTION
 #define EXIT_PROGRAMS(name, then)                                                                            \
 	EXIT_PROGRAM(name, name##_of, then(syscall_exits))                                                   \
 	EXIT_PROGRAM(name##_2, name##_of, then(syscall_exits_2))

@@ -40,7 +40,7 @@ struct walk {
 	__u32 end;		 /* end of the room for names */
 	__u32 names;
 	__u32 deleted; /* TEXT_DELETED or 0 */
-	__u32 pad;
+	__u32 below;   /* names of the path that were put before the walk: 0 or 1 */
 };
 
 #define HAS_PATH 1

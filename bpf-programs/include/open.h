@@ -4,13 +4,26 @@
 #define DUETECTOR_OPEN_H
 
 #include "file.h"
+#include "hooks.h"
 
 #define O_ACCESS_CREAT 0100
 #define O_TMPFILE_BIT 020000000
 
+/* The flag that the kernel adds to opens of 64-bit programs and of io_uring. */
+#if defined(__TARGET_ARCH_x86)
+#define O_LARGEFILE_BIT 0100000
+#else
+#define O_LARGEFILE_BIT 0400000
+#endif
+
 struct open_how {
 	__u64 flags;
 	__u64 mode;
+} CO_RE;
+
+struct filename {
+	const char *name;
+	const char *uptr; /* the text in the caller's memory */
 } CO_RE;
 
 struct open_args {
@@ -84,6 +97,33 @@ static __always_inline void put_unopened(struct scratch *s, struct task_struct *
 		relative.len = 0;
 	r->file = (struct file_id){};
 	put_base(s, task, sizeof(*r), &relative, &r->path, dirfd);
+}
+
+#define O_CREAT_CALL (0100 | 01000 | 01) /* what creat() stands for: O_CREAT | O_TRUNC | O_WRONLY */
+
+static __always_inline void read_args(struct open_args *args, const struct call *call)
+{
+	int nr = call->nr, at = nr == NR_OPEN || nr == NR_CREAT ? 0 : 1;
+	__u64 how[2] = {}; /* struct open_how */
+
+	args->is_handle = nr == NR_OPEN_BY_HANDLE_AT;
+
+	args->dirfd = at ? (__s32)call_arg(call, 0) : CWD;
+	args->path = at ? call_arg(call, 1) : call_arg(call, 0);
+	args->flags = at ? call_arg(call, 2) : call_arg(call, 1);
+	args->mode = at ? call_arg(call, 3) : call_arg(call, 2);
+	if (nr == NR_OPENAT2) {
+		bpf_probe_read_user(how, sizeof(how), (void *)args->flags);
+		args->flags = how[0];
+		args->mode = how[1];
+		return;
+	}
+	if (nr == NR_CREAT) {
+		args->mode = args->flags;
+		args->flags = O_CREAT_CALL;
+	}
+	args->flags = (__u32)args->flags;
+	args->mode = !args->is_handle && args->flags & (O_ACCESS_CREAT | O_TMPFILE_BIT) ? (__u16)args->mode : 0;
 }
 
 #endif

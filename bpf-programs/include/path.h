@@ -142,7 +142,8 @@ __noinline int walk_path(struct scratch *s)
 	if (!s)
 		return TEXT_INCOMPLETE;
 	s->walk.end = s->size + PATH_LIMIT;
-	s->walk.names = s->walk.deleted = 0;
+	s->walk.names = s->walk.below;
+	s->walk.below = s->walk.deleted = 0;
 	s->walk.inode = 0;
 	if (read_mount(&s->walk.mount, s->walk.mnt))
 		return TEXT_PATH | TEXT_INCOMPLETE;
@@ -172,6 +173,35 @@ static __always_inline void put_path(struct scratch *s, struct task_struct *task
 	if (task)
 		set_root(s, task);
 	text->flags = s->walk.dentry ? walk_path(s) : TEXT_PATH | TEXT_UNREADABLE;
+	text->len = s->size - start;
+}
+
+/* Appends the path of a name that was looked up in a folder: `parent` is the address of its struct path, `last` of the name
+ * as struct qstr, `type` of its LAST_*. Names other than the usual are those of the folder itself (`.`), or of one above.
+ */
+static __always_inline void put_path_below(struct scratch *s, __u64 parent, __u64 last, __u64 type, struct text *text)
+{
+	__u64 start = s->size, from = 0, len = 0;
+	__u32 length = 0, usual = 0;
+
+	READ(&s->walk.mnt, parent, struct path, mnt);
+	READ(&s->walk.dentry, parent, struct path, dentry);
+	READ(&from, last, struct qstr, name);
+	READ(&length, last, struct qstr, len);
+	bpf_probe_read_kernel(&usual, sizeof(usual), (void *)type);
+	len = length;
+	BOUND(start, RECORD_LIMIT - NAME_LIMIT - 1);
+	BOUND(len, NAME_LIMIT);
+	s->walk.below = 0;
+	if (!usual) {
+		bpf_probe_read_kernel(&s->record[start], len, (void *)from);
+		s->record[start + len] = 0;
+		s->size = start + len + 1;
+		s->name_at[0] = start;
+		s->walk.below = 1;
+	}
+	set_root(s, current_task());
+	text->flags = walk_path(s) | TEXT_RESOLVED | (length > NAME_LIMIT ? TEXT_INCOMPLETE : 0);
 	text->len = s->size - start;
 }
 

@@ -11,6 +11,8 @@
 #define FIRST_PID_NS 0xEFFFFFFCU
 /* Set in the kernel's worker threads for io_uring. */
 #define PF_IO_WORKER 0x10
+/* Set in the kernel's own threads. */
+#define PF_KTHREAD 0x00200000
 
 /* The task that a record names: for an io_uring worker the first thread of the process that it works for. */
 static __always_inline struct task_struct *process_of(struct task_struct *task)

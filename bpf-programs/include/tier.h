@@ -9,7 +9,7 @@
 #ifndef DUETECTOR_TIER_H
 #define DUETECTOR_TIER_H
 
-#define TRAMPOLINE 1 /* fexit at the functions of system calls, BTF tracepoints for the rest */
+#define FUNCTION 1 /* trampolines (fentry, fexit) at functions of the kernel, BTF tracepoints for the rest */
 #define BTF 2	     /* BTF tracepoints */
 #define RAW 3	     /* raw tracepoints: no program needs BTF tracing */
 
@@ -33,7 +33,7 @@
 #define EXIT_REGS(ctx) ((struct pt_regs *)(ctx)[0])
 #endif
 
-#if TIER == TRAMPOLINE
+#if TIER == FUNCTION
 #define EXIT_SECTION SEC("fexit")
 #elif TIER == RAW
 #define EXIT_SECTION SEC("raw_tp/sys_exit")

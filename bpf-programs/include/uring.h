@@ -8,6 +8,7 @@
 #ifndef DUETECTOR_URING_H
 #define DUETECTOR_URING_H
 
+#include "doing.h"
 #include "fs.h"
 #include "shares.h"
 #include "uring_types.h"

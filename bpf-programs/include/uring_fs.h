@@ -147,7 +147,7 @@ static __always_inline void submit_fs(struct io_kiocb *req, __u8 op)
 	struct fs_record *r;
 	struct scratch *s;
 
-	if (!as.kind)
+	if (!as.kind || is_by_function(as.kind))
 		return;
 	s = begin_fs(as.kind, owner_of_submission(), as.nr);
 	if (!s)

@@ -20,13 +20,6 @@
 #define OP_SETXATTR 42
 #define OP_FTRUNCATE 55
 
-/* The flag that the kernel adds to each open of io_uring. */
-#if defined(__TARGET_ARCH_x86)
-#define O_LARGEFILE_BIT 0100000
-#else
-#define O_LARGEFILE_BIT 0400000
-#endif
-
 #define REQ_FIXED_FILE 1
 #define ANY_SLOT 0xffffffffU /* IORING_FILE_INDEX_ALLOC */
 #define FILE_BITS 7UL	     /* flags in an address of the table */
@@ -73,10 +66,6 @@ struct io_kiocb {
 	struct io_cqe cqe;
 	struct io_ring_ctx *ctx;
 	void *async_data;
-} CO_RE;
-
-struct filename {
-	const char *name;
 } CO_RE;
 
 struct io_open {

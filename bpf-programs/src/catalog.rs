@@ -7,13 +7,13 @@ use crate::tracers::{self, lifecycle};
 
 /// The object with all programs, for hooks of tier tracepoint; empty in a build with `DUETECTOR_SKIP_BPF=1`.
 pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracepoint.bpf.o"));
-static TRAMPOLINES: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/trampoline.bpf.o"));
+static FUNCTIONS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/function.bpf.o"));
 static RAW: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/kprobe.bpf.o"));
 
 /// Returns the object with the programs for hooks of a tier.
 pub(crate) fn object(tier: Tier) -> &'static [u8] {
     match tier {
-        Tier::Trampoline => TRAMPOLINES,
+        Tier::Function => FUNCTIONS,
         Tier::Tracepoint => OBJECT,
         Tier::Kprobe => RAW,
     }

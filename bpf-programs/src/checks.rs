@@ -20,7 +20,7 @@ const OTHER_HOOKS: &str = "leave the choice of hooks to the agent: ebpf.tier = \
 pub struct Check {
     /// Name of the tracer.
     pub tracer: &'static str,
-    /// Tier of hooks it would use: 1 trampolines, 2 tracepoints, 3 kprobes; 0 if none.
+    /// Tier of hooks it would use: 1 functions, 2 tracepoints, 3 kprobes; 0 if none.
     pub tier: u8,
     /// True if the tracer can run.
     pub ok: bool,

@@ -106,7 +106,7 @@ pub struct EbpfConfig {
     /// With `pin`, leaves the programs running after an orderly stop, too, for a start soon afterwards (an upgrade).
     /// Events meanwhile wait in the rings; those that don't fit are lost and counted. `stop --keep` does so once.
     pub pin_keep: bool,
-    /// Kind of hooks: `trampoline`, `tracepoint`, `kprobe`, or `auto` for the first that this kernel offers
+    /// Kind of hooks: `function`, `tracepoint`, `kprobe`, or `auto` for the first that this kernel offers
     /// (docs/DECISIONS.md has the order). `check` and `status` show what the kernel lacks.
     pub(crate) tier: Choice,
     /// Ends the agent if a kernel tracer can't start, instead of only reporting it.

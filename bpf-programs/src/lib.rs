@@ -6,9 +6,10 @@
 //!
 //! ```text
 //!  eBPF programs ─▶ ring buffers ─▶ EbpfHost ─▶ a queue per tracer ─▶ EbpfTracer ─▶ the collector
-//!  (probe.bpf.c)                    (host)                            (tracer, tracers/<name>/mod.rs)
+//!  (*.bpf.c)                        (host)                            (tracer, tracers/<name>/mod.rs)
 //! ```
 
+mod by_function;
 mod cast;
 mod catalog;
 mod checks;
@@ -25,6 +26,7 @@ mod lowered;
 mod manifest;
 mod pin_choice;
 mod programs;
+mod prototypes;
 mod spawn;
 mod syscalls;
 pub mod template;

@@ -16,9 +16,52 @@ pub(crate) enum Hook {
     BtfTracepoint(&'static str),
     /// The first of these BTF tracepoints that the kernel has: successive names of one tracepoint, newest first.
     FirstBtfTracepoint(&'static [&'static str]),
+    /// A function of the kernel; only with tier `function`.
+    Function(&'static Function),
     /// An iterator over tasks, which is not attached but read to its end.
     TaskIterator,
 }
+
+/// A function of the kernel, and the constants of the object that say where its arguments and its result are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Function {
+    /// Successive names of the function, newest first.
+    pub names: &'static [&'static str],
+    /// True if the program runs when the function returns, else when it is called.
+    pub at_exit: bool,
+    /// Pairs of a constant and the name of the parameter whose position it is set to. One that begins with `?` may be
+    /// missing; its position is then [`Function::NONE`].
+    pub parameters: &'static [(&'static str, &'static str)],
+    /// The constant that is set to the position of the result, which is behind the parameters.
+    pub result: Option<&'static str>,
+}
+
+impl Function {
+    /// The position of a parameter that the function lacks.
+    pub(crate) const NONE: u8 = 255;
+}
+
+/// Defines a program at a function of the kernel:
+/// `at_function!("name", exit of ["function"], (constant = parameter, …) -> result)`.
+macro_rules! at_function {
+    (@exit entry) => { false };
+    (@exit exit) => { true };
+    (@result) => { None };
+    (@result $result:literal) => { Some($result) };
+    ($name:literal, $at:ident of [$($function:literal),+], ($($constant:literal = $parameter:literal),*) $(-> $result:literal)?) => {
+        Program {
+            name: $name,
+            hook: Hook::Function(&Function {
+                names: &[$($function),+],
+                at_exit: at_function!(@exit $at),
+                parameters: &[$(($constant, $parameter)),*],
+                result: at_function!(@result $($result)?),
+            }),
+            without: None,
+        }
+    };
+}
+pub(crate) use at_function;
 
 impl Hook {
     /// Returns the hook's names as the kernel names them.
@@ -28,6 +71,10 @@ impl Hook {
             Self::BtfTracepoint(name) => vec![(*name).to_owned()],
             Self::FirstBtfTracepoint(names) => {
                 names.first().map(|name| (*name).to_owned()).into_iter().collect()
+            }
+            Self::Function(function) => {
+                let at = if function.at_exit { "fexit" } else { "fentry" };
+                function.names.first().map(|name| format!("{at} {name}")).into_iter().collect()
             }
             Self::TaskIterator => vec!["iter/task".to_owned()],
         }
@@ -42,7 +89,7 @@ impl Hook {
             Self::SyscallExits(..) => Some(syscalls::HOOK),
             Self::BtfTracepoint(name) => Some(name),
             Self::FirstBtfTracepoint(names) => names.iter().find(has).or(names.first()).copied(),
-            Self::TaskIterator => None,
+            Self::Function(_) | Self::TaskIterator => None,
         }
     }
 }
@@ -55,6 +102,25 @@ pub(crate) struct Program {
     pub hook: Hook,
     /// Description of the events that are missing without the program; `None` if its tracer needs it.
     pub without: Option<&'static str>,
+}
+
+impl Program {
+    /// Returns the calls at whose ends the program runs, if nothing else records them.
+    pub(crate) fn calls(&self) -> &'static [Syscall] {
+        match self.hook {
+            Hook::SyscallExits(_, calls) => calls,
+            _ => &[],
+        }
+    }
+}
+
+/// Programs at functions of the kernel that record calls of one tracer, with tier `function`.
+#[derive(Debug)]
+pub(crate) struct ByFunction {
+    pub kind: Kind,
+    /// The calls that they record.
+    pub calls: &'static [Syscall],
+    pub programs: &'static [Program],
 }
 
 /// A kernel tracer: name, programs and decoder.

@@ -10,7 +10,7 @@ use crate::config::EbpfConfig;
 use crate::kernel::{Counters as _, Hooks as _};
 use crate::ledger::SWEEP;
 use crate::loader::Loaded;
-use crate::programs::{Hook, Tracer};
+use crate::programs::{Program, Tracer};
 use crate::template::layout::{Clocks, Hints, Types};
 use crate::tier::Tier;
 use crate::{syscalls, wire};
@@ -120,10 +120,7 @@ pub fn compat(call: &str) -> Option<Vec<Compat>> {
 
 /// Returns the names of the system calls at the ends of which a tracer's programs run.
 pub fn calls(tracer: &Tracer) -> Vec<&'static str> {
-    let calls = tracer.programs.iter().flat_map(|program| match program.hook {
-        Hook::SyscallExits(_, calls) => calls,
-        _ => &[],
-    });
+    let calls = tracer.programs.iter().flat_map(Program::calls);
     calls.map(|call| call.name).collect()
 }
 

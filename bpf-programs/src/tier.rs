@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
-    /// Trampolines at the functions of system calls, BTF tracepoints for the rest.
-    Trampoline,
+    /// Trampolines (fentry, fexit) at functions of the kernel, BTF tracepoints for the rest.
+    Function,
     /// BTF tracepoints for everything.
     Tracepoint,
     /// Raw tracepoints, for kernels without BTF tracing.
@@ -22,7 +22,9 @@ pub(crate) enum Choice {
     /// Uses the first tier that works, see [`Tier::PREFERRED`].
     #[default]
     Auto,
-    /// Uses [`Tier::Trampoline`] only.
+    /// Uses [`Tier::Function`] only.
+    Function,
+    /// The former name of `function`.
     Trampoline,
     /// Uses [`Tier::Tracepoint`] only.
     Tracepoint,
@@ -35,7 +37,7 @@ impl Choice {
     pub(crate) fn tiers(self) -> &'static [Tier] {
         match self {
             Self::Auto => &Tier::PREFERRED,
-            Self::Trampoline => &[Tier::Trampoline],
+            Self::Function | Self::Trampoline => &[Tier::Function],
             Self::Tracepoint => &[Tier::Tracepoint],
             Self::Kprobe => &[Tier::Kprobe],
         }
@@ -44,14 +46,14 @@ impl Choice {
 
 impl Tier {
     /// All tiers, by number.
-    pub(crate) const ALL: [Self; 3] = [Self::Trampoline, Self::Tracepoint, Self::Kprobe];
+    pub(crate) const ALL: [Self; 3] = [Self::Function, Self::Tracepoint, Self::Kprobe];
     /// Tiers that `auto` tries, in this order; see `docs/DECISIONS.md` for the reasons.
     pub(crate) const PREFERRED: [Self; 2] = [Self::Tracepoint, Self::Kprobe];
 
     /// Returns the name in configuration and rows.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Trampoline => "trampoline",
+            Self::Function => "function",
             Self::Tracepoint => "tracepoint",
             Self::Kprobe => "kprobe",
         }
@@ -62,10 +64,10 @@ impl Tier {
         Self::ALL.into_iter().find(|tier| tier.number() == number)
     }
 
-    /// Returns the number in status and rows: 1 trampoline, 2 tracepoint, 3 kprobe.
+    /// Returns the number in status and rows: 1 function, 2 tracepoint, 3 kprobe.
     pub(crate) fn number(self) -> u8 {
         match self {
-            Self::Trampoline => 1,
+            Self::Function => 1,
             Self::Tracepoint => 2,
             Self::Kprobe => 3,
         }

@@ -26,7 +26,7 @@ const RETRY: Duration = Duration::from_millis(500);
 pub struct TracerState {
     /// True if the tracer's programs are attached.
     pub attached: bool,
-    /// Tier of the hooks: 1 trampolines, 2 tracepoints, 3 kprobes; 0 before the tracer is attached.
+    /// Tier of the hooks: 1 functions, 2 tracepoints, 3 kprobes; 0 before the tracer is attached.
     pub tier: u8,
     /// Names of the hooks.
     pub hooks: Vec<String>,

@@ -1,4 +1,5 @@
-//! Finds the kernel functions of system calls, to which trampolines are attached, in the kernel's type information.
+//! Finds the kernel functions to which trampolines are attached in the kernel's type information: those of system calls,
+//! and those of [`crate::by_function`].
 //!
 //! The function of a call has a name made of a prefix by architecture and ABI, and the call's name: `__x64_sys_openat`,
 //! `__ia32_compat_sys_openat`. A program attached to a function's end (fexit) is verified for the function's prototype. Two
@@ -9,6 +10,7 @@ use std::io;
 
 use crate::facts;
 use crate::programs::{Hook, Program};
+use crate::prototypes::Types;
 use crate::syscalls::Syscall;
 
 /// Number of stubs per table (`src/syscalls/probe.bpf.c`).
@@ -54,7 +56,7 @@ pub(crate) struct Part {
     pub name: String,
     /// Index in [`TABLES`] of the table it goes into.
     pub table: usize,
-    /// The function it is verified for, with tier trampoline.
+    /// The function it is verified for, with tier function.
     pub target: Option<String>,
 }
 
@@ -69,20 +71,30 @@ impl Part {
 #[derive(Debug, Default)]
 pub(crate) struct Functions {
     tables: BTreeMap<String, usize>,
+    /// Other functions that programs are attached to, with the names of their parameters.
+    inner: BTreeMap<String, Vec<String>>,
 }
 
 impl Functions {
-    /// Reads the functions of the running kernel.
+    /// Reads the functions of the running kernel: those of system calls, and those whose names `is_used` accepts.
     ///
     /// # Errors
     /// Fails if the kernel's type information can't be read.
-    pub(crate) fn of_this_kernel() -> io::Result<Self> {
+    pub(crate) fn of_this_kernel(is_used: impl Fn(&str) -> bool) -> io::Result<Self> {
         let bytes = std::fs::read(facts::BTF)?;
-        let found = functions(&bytes).ok_or_else(|| io::Error::other("no type information of functions"))?;
+        let types =
+            Types::parse(&bytes).ok_or_else(|| io::Error::other("no type information of functions"))?;
+        let is_of_call = |name: &str| NATIVE.iter().chain(COMPAT).any(|before| name.starts_with(before));
+        let found = types.functions(is_of_call);
+        let inner = types.functions(is_used).into_iter();
+        let inner = inner.filter_map(|(name, prototype)| Some((name, types.parameters(prototype)?)));
         let first = found.get(FIRST).copied();
         let first = first.ok_or_else(|| io::Error::other(format!("no function {FIRST}")))?;
         let table = |prototype: u32| usize::from(prototype != first);
-        Ok(Self { tables: found.into_iter().map(|(name, of)| (name, table(of))).collect() })
+        Ok(Self {
+            tables: found.into_iter().map(|(name, of)| (name, table(of))).collect(),
+            inner: inner.collect(),
+        })
     }
 
     /// Returns the functions of one call.
@@ -107,9 +119,21 @@ impl Functions {
         found
     }
 
+    /// Returns the first of these functions that the kernel has, and the names of its parameters.
+    pub(crate) fn first_of(&self, names: &[&str]) -> Option<(&str, &[String])> {
+        let (name, parameters) = names.iter().find_map(|name| self.inner.get_key_value(*name))?;
+        Some((name, parameters))
+    }
+
     /// Returns the program's parts: one for each table that a function of its calls needs.
-    pub(crate) fn parts(&self, program: &Program) -> Vec<Part> {
-        let Hook::SyscallExits(_, calls) = program.hook else { return vec![Part::whole(program)] };
+    pub(crate) fn parts(&self, program: &Program, calls: &[Syscall]) -> Vec<Part> {
+        if let Hook::Function(function) = program.hook {
+            let target = self.first_of(function.names).map(|(name, _)| name.to_owned());
+            return vec![Part { target, ..Part::whole(program) }];
+        }
+        if !matches!(program.hook, Hook::SyscallExits(..)) {
+            return vec![Part::whole(program)];
+        }
         let of_calls: Vec<_> = calls.iter().flat_map(|call| self.of(call)).collect();
         let part = |table: usize| {
             let target = of_calls.iter().find(|function| function.table == table)?.name.clone();
@@ -136,48 +160,6 @@ pub(crate) fn stub(table: usize, number: usize) -> String {
     format!("{before}{number:03o}")
 }
 
-/// Returns functions of system calls by name, with the BTF id of their prototype. Types are read sequentially; the length
-/// of each depends on its kind (Documentation/bpf/btf.rst).
-fn functions(bytes: &[u8]) -> Option<BTreeMap<String, u32>> {
-    const FUNC: u32 = 12;
-    let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-    let header = word(4)? as usize;
-    let (types, length) = (header + word(8)? as usize, word(12)? as usize);
-    let strings = bytes.get(header + word(16)? as usize..)?;
-    let mut found = BTreeMap::new();
-    let mut at = types;
-    while at < types + length {
-        let (name, info, of) = (word(at)? as usize, word(at + 4)?, word(at + 8)?);
-        let (kind, count) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
-        if kind == FUNC
-            && let Some(name) = name_at(strings, name).filter(|name| name.contains("sys_"))
-            && NATIVE.iter().chain(COMPAT).any(|before| name.starts_with(before))
-        {
-            // Some kernels have a function twice, with different prototypes; a hook is attached to the first.
-            found.entry(name.to_owned()).or_insert(of);
-        }
-        at += 12 + size_behind(kind, count);
-    }
-    Some(found)
-}
-
-fn name_at(strings: &[u8], at: usize) -> Option<&str> {
-    let rest = strings.get(at..)?;
-    let end = rest.iter().position(|byte| *byte == 0)?;
-    std::str::from_utf8(&rest[..end]).ok()
-}
-
-/// Returns the size of the data behind a type's first three words.
-fn size_behind(kind: u32, count: usize) -> usize {
-    match kind {
-        1 | 14 | 17 => 4,              // INT, VAR, DECL_TAG
-        3 => 12,                       // ARRAY
-        4 | 5 | 15 | 19 => 12 * count, // STRUCT, UNION, DATASEC, ENUM64
-        6 | 13 => 8 * count,           // ENUM, FUNC_PROTO
-        _ => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,17 +173,11 @@ mod tests {
 
     #[test]
     fn this_kernels_calls_have_functions() {
-        let Ok(functions) = Functions::of_this_kernel() else { return };
+        let Ok(functions) = Functions::of_this_kernel(|_| false) else { return };
         let openat = functions.of(&syscalls::OPENAT);
         assert!(openat.iter().any(|function| function.name == FIRST && function.table == 0), "{openat:?}");
         for program in tracers().flat_map(|tracer| tracer.programs) {
-            assert!(!functions.parts(program).is_empty(), "{}", program.name);
+            assert!(!functions.parts(program, program.calls()).is_empty(), "{}", program.name);
         }
-    }
-
-    #[test]
-    fn bytes_that_are_no_types_are_refused() {
-        assert_eq!(functions(b"short"), None);
-        assert_eq!(functions(&[0xff; 64]), None);
     }
 }

@@ -2,7 +2,7 @@
 //! `manifest`, and a test compares it with `docs/COVERAGE.md`.
 
 use crate::facts::KernelVersion;
-use crate::programs::{Hook, Program, Tracer};
+use crate::programs::{Program, Tracer};
 use crate::syscalls::Syscall;
 use crate::tier::Tier;
 use crate::tracers::{uring, uring_sock, uring_udp};
@@ -39,7 +39,7 @@ const fn always(scope: Scope, what: &'static str) -> Unseen {
 }
 
 const fn by_trampolines(what: &'static str) -> Unseen {
-    Unseen { scope: Scope::Calls, tiers: &[Tier::Trampoline], before: None, what }
+    Unseen { scope: Scope::Calls, tiers: &[Tier::Function], before: None, what }
 }
 
 /// All classes of events that are not seen.
@@ -198,7 +198,7 @@ impl Scope {
     pub(crate) fn is(self, tracer: &Tracer) -> bool {
         match self {
             Self::All => true,
-            Self::Calls => tracer.programs.iter().any(|program| !calls(program).is_empty()),
+            Self::Calls => tracer.programs.iter().any(|program| !program.calls().is_empty()),
             Self::Uring => {
                 let complete = [uring::COMPLETE, uring_sock::COMPLETE, uring_udp::COMPLETE];
                 tracer.programs.iter().any(|one| complete.contains(one))
@@ -209,27 +209,30 @@ impl Scope {
 }
 
 /// Returns the events a tracer can't see with hooks of this tier on the running kernel. `functions` are the kernel's
-/// functions of system calls, for tier trampoline.
-pub(crate) fn unseen(tracer: &Tracer, tier: Tier, functions: Option<&Functions>) -> Vec<String> {
+/// functions of system calls, for tier function; `is_recorded` says which calls other functions record.
+pub(crate) fn unseen(
+    tracer: &Tracer,
+    tier: Tier,
+    functions: Option<&Functions>,
+    is_recorded: impl Fn(&Syscall) -> bool,
+) -> Vec<String> {
     let kernel = KernelVersion::running();
     let of_table = TABLE.iter().filter(|one| one.holds(tracer, tier, kernel)).map(|one| one.what.to_owned());
-    of_table.chain(functions.and_then(|functions| without_function(tracer, functions))).collect()
+    of_table.chain(functions.and_then(|functions| without_function(tracer, functions, is_recorded))).collect()
 }
 
 /// Lists the calls for which this kernel has no function to attach a trampoline to, because it lacks or has renamed it.
-fn without_function(tracer: &Tracer, functions: &Functions) -> Option<String> {
-    let lacks = |call: &&Syscall| call.number.is_some() && functions.of(call).is_empty();
-    let calls = tracer.programs.iter().flat_map(calls).filter(lacks);
+fn without_function(
+    tracer: &Tracer,
+    functions: &Functions,
+    is_recorded: impl Fn(&Syscall) -> bool,
+) -> Option<String> {
+    let lacks =
+        |call: &&Syscall| call.number.is_some() && !is_recorded(call) && functions.of(call).is_empty();
+    let calls = tracer.programs.iter().flat_map(Program::calls).filter(lacks);
     let names: Vec<&str> = calls.map(|call| call.name).collect();
     let what = format!("calls for which this kernel has no function of the usual name: {}", names.join(", "));
     (!names.is_empty()).then_some(what)
-}
-
-fn calls(program: &Program) -> &'static [Syscall] {
-    match program.hook {
-        Hook::SyscallExits(_, calls) => calls,
-        _ => &[],
-    }
 }
 
 #[cfg(test)]
@@ -246,12 +249,12 @@ mod tests {
     #[test]
     fn what_is_listed_depends_on_tracer_tier_and_kernel() {
         let has = |listed: Vec<&str>, words: &str| listed.iter().any(|line| line.contains(words));
-        assert!(has(listed("open", Tier::Trampoline, (6, 1)), "seccomp"));
+        assert!(has(listed("open", Tier::Function, (6, 1)), "seccomp"));
         assert!(!has(listed("open", Tier::Tracepoint, (6, 1)), "seccomp"));
         assert!(has(listed("open", Tier::Kprobe, (5, 15)), "before Linux 6.0"));
         assert!(!has(listed("open", Tier::Kprobe, (6, 0)), "before Linux 6.0"));
         assert!(has(listed("usage", Tier::Tracepoint, (6, 1)), "libaio"));
-        assert!(!has(listed("exit", Tier::Trampoline, (6, 1)), "seccomp"));
+        assert!(!has(listed("exit", Tier::Function, (6, 1)), "seccomp"));
     }
 
     #[test]
@@ -270,7 +273,8 @@ mod tests {
             let words: Vec<&str> =
                 one.what.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
             let of = tracers().filter(|tracer| names.contains(&tracer.name));
-            let mut traced = of.flat_map(|tracer| tracer.programs).flat_map(calls).map(|call| call.name);
+            let mut traced =
+                of.flat_map(|tracer| tracer.programs).flat_map(Program::calls).map(|call| call.name);
             let wrong = traced.find(|call| *call != "mmap" && words.contains(call));
             assert_eq!(wrong, None, "{}", one.what);
         }

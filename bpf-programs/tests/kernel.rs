@@ -39,6 +39,8 @@ mod objects;
 mod overload;
 #[path = "support/processes.rs"]
 mod processes;
+#[path = "support/races.rs"]
+mod races;
 #[path = "support/rings.rs"]
 mod rings;
 #[path = "support/segments.rs"]
@@ -89,6 +91,7 @@ fn main() -> std::process::ExitCode {
         overload::TESTS,
         budgets::TESTS,
         processes::TESTS,
+        races::TESTS,
         rings::TESTS,
         sockets::TESTS,
         segments::TESTS,

@@ -100,7 +100,7 @@ fn the_store_says_what_it_cannot_have() {
         assert_eq!(row["unseen"], found["unseen"], "the store and `check` differ");
         assert_eq!(
             row["tier"],
-            ["", "trampoline", "tracepoint", "kprobe"][found["tier"].as_u64().unwrap() as usize]
+            ["", "function", "tracepoint", "kprobe"][found["tier"].as_u64().unwrap() as usize]
         );
     }
     assert!(manifest_of(&rows, "usage")["unseen"].to_string().contains("libaio"));
@@ -229,25 +229,26 @@ fn without_moves_between_cgroups_the_host_is_degraded() {
 }
 
 fn a_function_that_is_missing_costs_only_its_calls() {
-    const FUNCTION: &str = "__x64_sys_openat2";
-    const TRAMPOLINES: [&str; 2] = ["--set", "ebpf.tier='trampoline'"];
-    let (code, findings) = check(FUNCTION, &TRAMPOLINES);
-    let open = finding(&findings, "open");
-    let setup = Setup::new().variable(FAULT, FUNCTION).set("ebpf.tier", "'trampoline'");
+    const FUNCTION: &str = "__x64_sys_tkill";
+    // Also by the name that the tier had before.
+    const BY_OLD_NAME: [&str; 2] = ["--set", "ebpf.tier='trampoline'"];
+    let (code, findings) = check(FUNCTION, &BY_OLD_NAME);
+    let kill = finding(&findings, "kill");
+    let setup = Setup::new().variable(FAULT, FUNCTION).set("ebpf.tier", "'function'");
     let agent = setup.start();
-    if open["ok"] == false {
+    if kill["ok"] == false {
         // Not here. Then that is what is told, of all that need them, and the others run.
-        assert!(open["missing"].to_string().contains("not permitted"), "{open:#}");
-        assert!(open["advice"].to_string().contains("ebpf.tier"), "{open:#}");
+        assert!(kill["missing"].to_string().contains("not permitted"), "{kill:#}");
+        assert!(kill["advice"].to_string().contains("ebpf.tier"), "{kill:#}");
         assert_eq!(code, Some(1), "{findings:#}");
-        assert_eq!(agent.tracer("open")["phase"], "degraded");
+        assert_eq!(agent.tracer("kill")["phase"], "degraded");
         assert_eq!(agent.tracer("clone")["phase"], "attached");
         agent.finish();
         return;
     }
     assert_eq!(code, Some(1), "{findings:#}");
-    assert!(open["missing"][0].as_str().unwrap().starts_with(&format!("calls of {FUNCTION}")), "{open:#}");
-    let manifest_of = agent.tracer("open");
+    assert!(kill["missing"][0].as_str().unwrap().starts_with(&format!("calls of {FUNCTION}")), "{kill:#}");
+    let manifest_of = agent.tracer("kill");
     assert_eq!(
         (&manifest_of["phase"], &manifest_of["records"]),
         (&"degraded".into(), &true.into()),

@@ -19,7 +19,7 @@ use crate::subsystem::TracerKind;
 struct Finding {
     tracer: String,
     kind: TracerKind,
-    /// Kind of hooks of a kernel tracer: 1 trampolines, 2 tracepoints, 3 kprobes.
+    /// Kind of hooks of a kernel tracer: 1 functions, 2 tracepoints, 3 kprobes.
     tier: Option<u8>,
     disabled: bool,
     ok: bool,

@@ -1,4 +1,4 @@
-//! The hooks at the ends of system calls: one for all, or for tier trampoline one per function.
+//! The hooks at the ends of system calls: one for all, or for tier function one per function.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use super::program::{self, Held, Job};
 use crate::catalog::DISPATCHER;
 use crate::errors::AttachError;
 use crate::kernel::Attached;
-use crate::programs::{Hook, Program, Tracer};
+use crate::programs::{Program, Tracer};
 use crate::syscalls::{self, Syscall};
 use crate::tier::Tier;
 use crate::trampoline::{Function, Part, stub};
@@ -16,22 +16,21 @@ use crate::unseen;
 impl Programs {
     /// Returns the events a tracer can't see on this kernel with this tier.
     pub(crate) fn unseen(&self, tracer: &Tracer) -> Vec<String> {
-        unseen::unseen(tracer, self.tier, self.functions.as_ref())
+        let is_recorded = |call: &Syscall| self.chosen.is_recorded(call);
+        unseen::unseen(tracer, self.tier, self.functions.as_ref(), is_recorded)
     }
 
     /// Returns the parts in which a program is loaded.
     pub(super) fn parts(&self, program: &Program) -> Vec<Part> {
-        self.functions.as_ref().map_or_else(|| vec![Part::whole(program)], |found| found.parts(program))
+        let Some(functions) = &self.functions else { return vec![Part::whole(program)] };
+        functions.parts(program, &self.chosen.calls(program))
     }
 
     /// Returns the stubs to load for the functions of these programs' calls.
     pub(super) fn stubs_of(&mut self, programs: &BTreeSet<&'static Program>) -> BTreeMap<String, Job> {
         let Some(functions) = &self.functions else { return BTreeMap::new() };
-        let calls = programs.iter().flat_map(|program| match program.hook {
-            Hook::SyscallExits(_, calls) => calls,
-            _ => &[],
-        });
-        let wanted: Vec<_> = calls.flat_map(|call| functions.of(call)).collect();
+        let calls = programs.iter().flat_map(|program| self.chosen.calls(program));
+        let wanted: Vec<_> = calls.flat_map(|call| functions.of(&call)).collect();
         let mut jobs = BTreeMap::new();
         for function in wanted {
             if let Some((table, number)) = self.stubs.number(&function) {
@@ -46,7 +45,7 @@ impl Programs {
     /// Checks that the tier works: attaches its hook at the ends of all system calls, or a trampoline.
     pub(super) fn probe(&mut self) -> Result<(), AttachError> {
         match self.tier {
-            Tier::Trampoline => self.hook_function(&self.first_function()?),
+            Tier::Function => self.hook_function(&self.first_function()?),
             _ => self.hold(&DISPATCHER).map(|_| ()),
         }
     }
@@ -57,7 +56,7 @@ impl Programs {
         found.into_iter().next().ok_or(none)
     }
 
-    /// Attaches the dispatcher that runs the table's programs at the ends of these calls. With tier trampoline it is
+    /// Attaches the dispatcher that runs the table's programs at the ends of these calls. With tier function it is
     /// attached to as many of the calls' functions as possible, at least to one.
     pub(super) fn hook_calls(&mut self, calls: &[Syscall]) -> Result<Attached, AttachError> {
         let Some(functions) = &self.functions else {

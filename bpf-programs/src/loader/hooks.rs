@@ -9,14 +9,15 @@ use aya::{Btf, Ebpf};
 use super::pins::Pins;
 use super::program::{self, Held};
 use super::sizes::kernel_types;
-use super::stubs::{self, Stubs};
+use super::stubs::{Found, Stubs};
 use super::table::Table;
+use crate::by_function::Chosen;
 use crate::catalog::{DISPATCHER, LIFECYCLE, PROCESSES, tracers};
 use crate::errors::AttachError;
 use crate::kernel::{Attached, Hooks};
 use crate::ledger::SWEEP;
 use crate::programs::{Hook, Program, Tracer};
-use crate::syscalls::{Stage, Syscall};
+use crate::syscalls::Stage;
 use crate::tier::Tier;
 use crate::tracers::udp;
 use crate::trampoline::{Functions, Part};
@@ -28,8 +29,10 @@ pub(crate) struct Programs {
     /// Programs the verifier has accepted.
     loaded: BTreeSet<String>,
     pub(crate) tier: Tier,
-    /// For tier trampoline: the functions of system calls in this kernel.
+    /// For tier function: the functions of system calls in this kernel.
     pub(super) functions: Option<Functions>,
+    /// The tracers that are attached to other functions.
+    pub(super) chosen: Chosen,
     pub(super) stubs: Stubs,
     /// Attached hooks, by program.
     held: BTreeMap<&'static str, Vec<Held>>,
@@ -43,12 +46,13 @@ pub(crate) struct Programs {
 
 impl Programs {
     /// Takes the programs of an object, none of which is loaded yet.
-    pub(super) fn new(tier: Tier, table: Table, ebpf: Ebpf) -> Self {
+    pub(super) fn new(tier: Tier, table: Table, ebpf: Ebpf, found: Found) -> Self {
         Self {
             ebpf,
             loaded: BTreeSet::new(),
             tier,
-            functions: stubs::functions(tier),
+            functions: found.functions,
+            chosen: found.chosen,
             stubs: Stubs::default(),
             held: BTreeMap::new(),
             table,
@@ -61,7 +65,7 @@ impl Programs {
     /// tried again, and the error reported, when its tracer is attached.
     pub(super) fn load(&mut self, wanted: &[&'static Tracer], btf: &Btf, needed: impl Fn(&Program) -> bool) {
         let flows = wanted.iter().any(|tracer| tracer.kind == Kind::Udp).then_some(&udp::SWEEP);
-        let programs = programs_of(wanted).chain([&PROCESSES, &SWEEP]).chain(flows);
+        let programs = self.programs_of(wanted).into_iter().chain([&PROCESSES, &SWEEP]).chain(flows);
         let programs: BTreeSet<&'static Program> = programs.filter(|program| needed(program)).collect();
         let parts =
             programs.iter().flat_map(|program| self.parts(program).into_iter().map(|part| (*program, part)));
@@ -73,9 +77,18 @@ impl Programs {
         self.loaded = program::load_all(jobs.collect(), btf);
     }
 
+    /// Returns the programs of these tracers and those that every agent needs, except iterators.
+    pub(super) fn programs_of(&self, wanted: &[&'static Tracer]) -> Vec<&'static Program> {
+        let keepers = tracers().filter(|tracer| keeps_table(tracer));
+        let of_tracers =
+            keepers.chain(wanted.iter().copied()).flat_map(|tracer| self.chosen.programs(tracer));
+        of_tracers.chain(LIFECYCLE).chain([&DISPATCHER]).collect()
+    }
+
     /// Returns a program that the verifier has accepted, loading it if necessary.
     fn loaded(&mut self, program: &'static Program) -> Result<&mut aya::programs::Program, AttachError> {
-        self.loaded_part(program, &Part::whole(program))
+        let part = self.parts(program).pop().unwrap_or_else(|| Part::whole(program));
+        self.loaded_part(program, &part)
     }
 
     pub(super) fn loaded_part(
@@ -97,7 +110,8 @@ impl Programs {
     /// again, as an error, when a tracer that needs it is attached. Returns the parts of the process table that are missing.
     pub(crate) fn attach_lifecycle(&mut self) -> Vec<String> {
         let mut lacks = Vec::new();
-        let keepers = tracers().filter(|tracer| keeps_table(tracer)).flat_map(|tracer| tracer.programs);
+        let keepers = tracers().filter(|tracer| keeps_table(tracer));
+        let keepers: Vec<_> = keepers.flat_map(|tracer| self.chosen.programs(tracer)).collect();
         for program in LIFECYCLE.iter().chain(keepers) {
             if let Err(cause) = self.attach_program(program) {
                 let missing = program.without.unwrap_or("processes in the process table");
@@ -110,7 +124,7 @@ impl Programs {
 
     fn attach_program(&mut self, program: &'static Program) -> Result<Attached, AttachError> {
         match program.hook {
-            Hook::SyscallExits(stage, calls) => self.enter(program, stage, calls),
+            Hook::SyscallExits(stage, _) => self.enter(program, stage),
             _ => Ok(Attached { hooks: self.hold(program)?, ..Attached::default() }),
         }
     }
@@ -137,21 +151,17 @@ impl Programs {
     }
 
     /// Puts a program into the table, and then attaches the dispatcher that calls it.
-    fn enter(
-        &mut self,
-        program: &'static Program,
-        stage: Stage,
-        calls: &'static [Syscall],
-    ) -> Result<Attached, AttachError> {
+    fn enter(&mut self, program: &'static Program, stage: Stage) -> Result<Attached, AttachError> {
+        let calls = self.chosen.calls(program);
         if !self.table.has(program.name) {
             let parts = self.parts(program);
             for part in &parts {
                 self.loaded_part(program, part)?;
             }
             let found = parts.iter().filter_map(|part| Some((part.table, self.ebpf.program(&part.name)?)));
-            self.table.enter(program.name, &found.collect::<Vec<_>>(), stage, calls)?;
+            self.table.enter(program.name, &found.collect::<Vec<_>>(), stage, calls.clone())?;
         }
-        self.hook_calls(calls).inspect_err(|_| self.table.leave(program.name))
+        self.hook_calls(&calls).inspect_err(|_| self.table.leave(program.name))
     }
 
     /// Attaches a tracer's programs without enabling the tracer, so nothing is recorded; for `check`.
@@ -159,7 +169,8 @@ impl Programs {
         &mut self,
         tracer: &Tracer,
     ) -> Vec<(&'static Program, Result<Attached, AttachError>)> {
-        tracer.programs.iter().map(|program| (program, self.attach_program(program))).collect()
+        let programs = self.chosen.programs(tracer).into_iter();
+        programs.map(|program| (program, self.attach_program(program))).collect()
     }
 }
 
@@ -167,7 +178,8 @@ impl Hooks for Programs {
     fn attach(&mut self, tracer: &'static Tracer) -> Result<Attached, AttachError> {
         let mut attached =
             Attached { tier: self.tier.number(), unseen: self.unseen(tracer), ..Attached::default() };
-        for program in tracer.programs {
+        attached.without.extend(self.chosen.lacks(tracer));
+        for program in self.chosen.programs(tracer) {
             self.users.insert((program.name, tracer.name));
             match (self.attach_program(program), program.without) {
                 (Ok(found), _) => {
@@ -185,7 +197,7 @@ impl Hooks for Programs {
         if keeps_table(tracer) {
             return;
         }
-        for program in tracer.programs {
+        for program in self.chosen.programs(tracer) {
             self.users.remove(&(program.name, tracer.name));
             if self.users.iter().any(|(name, _)| *name == program.name) {
                 continue;
@@ -220,13 +232,6 @@ impl Hooks for Programs {
         file.read_to_end(&mut bytes).map_err(|source| AttachError::Iterate { source })?;
         Ok(bytes)
     }
-}
-
-/// Returns the programs of these tracers and those that every agent needs, except iterators.
-pub(super) fn programs_of(wanted: &[&'static Tracer]) -> impl Iterator<Item = &'static Program> {
-    let keepers = tracers().filter(|tracer| keeps_table(tracer));
-    let of_tracers = keepers.chain(wanted.iter().copied()).flat_map(|tracer| tracer.programs);
-    of_tracers.chain(LIFECYCLE).chain([&DISPATCHER])
 }
 
 /// Returns whether the tracer's programs feed the process table and stay attached even if the tracer is disabled.

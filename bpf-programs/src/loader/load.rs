@@ -14,6 +14,7 @@ use super::pins::Pins;
 use super::rings::{self, MergedRings};
 use super::rule_maps::RuleMaps;
 use super::sizes::{self, kernel_types, settings};
+use super::stubs::Found;
 use super::table::Table;
 use crate::cast;
 use crate::catalog::{OBJECT, object};
@@ -81,6 +82,9 @@ impl Loaded {
         wanted: &[&'static Tracer],
         pins: Option<&Pins>,
     ) -> Result<Self, LoadError> {
+        if config.tier == Choice::Trampoline {
+            tracing::warn!("ebpf.tier: \"trampoline\" is called \"function\" now; the old name still works");
+        }
         let mut refused = None;
         for tier in config.tier.tiers() {
             match Self::load_on(config, *tier, wanted, pins, &[]) {
@@ -122,6 +126,16 @@ impl Loaded {
         }
         let used = config.data_rings.min(facts::possible_cpus());
         sizes::set(&mut loader, config, used);
+        let found = Found::of(tier);
+        let by_function = found.chosen.kinds();
+        if tier == Tier::Function {
+            loader.override_global("by_function", &by_function, true);
+            // aya has no type for a map of task storage.
+            loader.allow_unsupported_maps();
+        }
+        for (constant, at) in &found.chosen.positions {
+            loader.override_global(constant, at, true);
+        }
         let mut ebpf = loader
             .btf(Some(&btf))
             .override_global("has_cast", &u8::from(has_cast), true)
@@ -149,7 +163,7 @@ impl Loaded {
             rules: RuleMaps::new(&mut ebpf)?,
             ledger: Ledger::new(config.usage_interval.0.as_nanos() as u64),
             pin_info: PinInfo::default(),
-            hooks: Programs::new(tier, Table::new(tables(&mut ebpf, tier)?), ebpf),
+            hooks: Programs::new(tier, Table::new(tables(&mut ebpf, tier)?), ebpf, found),
         };
         if pinned.is_empty() {
             kernel.hooks.load(wanted, &btf, |_| true);

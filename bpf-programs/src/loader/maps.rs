@@ -15,7 +15,7 @@ use crate::trampoline::TABLES;
 use crate::wire::{Count, Kind, LossKey, RingReader, Settings, Unstored};
 
 pub(super) fn tables(ebpf: &mut Ebpf, tier: Tier) -> Result<Vec<ProgramArray<MapData>>, LoadError> {
-    let count = if tier == Tier::Trampoline { TABLES.len() } else { 1 };
+    let count = if tier == Tier::Function { TABLES.len() } else { 1 };
     TABLES.iter().take(count).map(|name| map(ebpf, name)).collect()
 }
 

@@ -8,11 +8,12 @@ use std::sync::Mutex;
 use std::thread;
 
 use aya::Btf;
+use aya::programs::fentry::FEntryLink;
 use aya::programs::fexit::FExitLink;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::tp_btf::BtfTracePointLink;
-use aya::programs::{BtfTracePoint, FExit, Iter, ProgramError, RawTracePoint};
+use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, ProgramError, RawTracePoint};
 use model::lock::{lock, unpoisoned};
 
 use super::pins::Pins;
@@ -36,6 +37,7 @@ enum Link {
     Btf(BtfTracePointLink),
     Raw(RawTracePointLink),
     Function(FExitLink),
+    Entry(FEntryLink),
     Pinned(PinnedLink),
     Unpinned(#[expect(dead_code, reason = "it keeps the program attached")] FdLink),
 }
@@ -78,6 +80,7 @@ pub(super) fn load(
         (Loaded::Iter(loaded), Hook::TaskIterator) => loaded.load("task", btf),
         (Loaded::BtfTracePoint(loaded), _) => loaded.load(of_btf, btf),
         (Loaded::RawTracePoint(loaded), _) => loaded.load(),
+        (Loaded::FEntry(loaded), _) => loaded.load(target.unwrap_or_default(), btf),
         (Loaded::FExit(loaded), _) => loaded.load(target.unwrap_or_default(), btf),
         _ => return Err(AttachError::NoProgram { program: program.name }),
     };
@@ -133,6 +136,7 @@ fn attach_and_pin(
         Link::Btf(link) => link.into(),
         Link::Raw(link) => link.into(),
         Link::Function(link) => link.into(),
+        Link::Entry(link) => link.into(),
         Link::Pinned(_) | Link::Unpinned(_) => return Ok(held),
     };
     let pinned = pins.pin_link(plain, program.name, &hook).map_err(|cause| chain(&cause));
@@ -173,6 +177,11 @@ fn attach_one(
             })?;
             Link::Raw(tracepoint.take_link(id).map_err(failed)?)
         }
+        aya::programs::Program::FEntry(_) => {
+            let function = typed::<FEntry>(loaded, program)?;
+            let id = function.attach().map_err(failed)?;
+            Link::Entry(function.take_link(id).map_err(failed)?)
+        }
         aya::programs::Program::FExit(_) => {
             let function = typed::<FExit>(loaded, program)?;
             let id = function.attach().map_err(failed)?;
@@ -198,13 +207,13 @@ pub(super) fn iterate(loaded: &mut aya::programs::Program, program: &Program) ->
 
 /// Returns whether a test wants the hook to be missing: listed by name, or for one tier only as `tier:name`.
 #[cfg(feature = "fault-injection")]
-fn is_missing(tier: Tier, hook: &str) -> bool {
+pub(super) fn is_missing(tier: Tier, hook: &str) -> bool {
     let missing = std::env::var("DUETECTOR_FAULT_HOOKS").unwrap_or_default();
     missing.split(',').any(|name| name == hook || name.strip_prefix(tier.name()) == Some(&format!(":{hook}")))
 }
 
 #[cfg(not(feature = "fault-injection"))]
-fn is_missing(_: Tier, _: &str) -> bool {
+pub(super) fn is_missing(_: Tier, _: &str) -> bool {
     false
 }
 

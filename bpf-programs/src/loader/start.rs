@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use aya::maps::{Array, MapData};
 
 use super::adopt::{self, Found, Pinning};
-use super::hooks::programs_of;
 use super::load::{Loaded, can_be_loaded};
 use super::maps::map;
 use super::sizes::kernel_types;
@@ -133,9 +132,14 @@ impl Loaded {
             *settings = Settings { enabled, reader_tgid, reader_start_ns, usage_side, ..*settings };
         });
         let needed: BTreeMap<&str, &Program> =
-            programs_of(wanted).map(|program| (program.name, program)).collect();
+            kernel.hooks.programs_of(wanted).into_iter().map(|program| (program.name, program)).collect();
         pins.remove_links(|program| needed.contains_key(program));
-        kernel.hooks.table.keep_only(needed.values().copied());
+        let chosen = &kernel.hooks.chosen;
+        let calls = needed.values().filter_map(|program| match program.hook {
+            Hook::SyscallExits(stage, _) => Some((stage, chosen.calls(program))),
+            _ => None,
+        });
+        kernel.hooks.table.keep_only(calls);
         let is_attached = |program: &Program| {
             is_linked(program) && program.hook.names().iter().all(|hook| pins.has_link(program.name, hook))
         };

@@ -1,19 +1,32 @@
-//! The functions that tier trampoline hooks, and the stub of each.
+//! The functions that tier function hooks, and the stub of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::program::Held;
+use super::program::{self, Held};
+use crate::by_function::{self, Chosen};
 use crate::tier::Tier;
 use crate::trampoline::{Function, Functions, STUBS};
 
-/// Reads the functions that trampolines may be attached to, for tier trampoline.
-pub(super) fn functions(tier: Tier) -> Option<Functions> {
-    (tier == Tier::Trampoline).then(|| {
-        Functions::of_this_kernel().unwrap_or_else(|cause| {
+/// The functions that trampolines may be attached to, for tier function.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) functions: Option<Functions>,
+    pub(super) chosen: Chosen,
+}
+
+impl Found {
+    /// Finds the functions in the running kernel.
+    pub(super) fn of(tier: Tier) -> Self {
+        if tier != Tier::Function {
+            return Self::default();
+        }
+        let functions = Functions::of_this_kernel(by_function::is_used).unwrap_or_else(|cause| {
             tracing::error!(%cause, "reading the kernel's functions failed");
             Functions::default()
-        })
-    })
+        });
+        let chosen = Chosen::of(Some(&functions), |name| program::is_missing(tier, name));
+        Self { functions: Some(functions), chosen }
+    }
 }
 
 /// Functions that are hooked, and the stub of each.

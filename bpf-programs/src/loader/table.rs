@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use aya::maps::{MapData, ProgramArray};
 
 use crate::errors::{AttachError, chain};
-use crate::programs::{Hook, Program};
 use crate::syscalls::{SLOTS, Stage, Syscall, TABLE};
 
 /// The table's maps, and the slots of each program.
@@ -16,7 +15,7 @@ pub(super) struct Table {
 
 struct Entered {
     slots: Vec<u32>,
-    calls: &'static [Syscall],
+    calls: Vec<Syscall>,
 }
 
 impl Table {
@@ -31,7 +30,7 @@ impl Table {
         name: &'static str,
         programs: &[(usize, &aya::programs::Program)],
         stage: Stage,
-        calls: &'static [Syscall],
+        calls: Vec<Syscall>,
     ) -> Result<(), AttachError> {
         let refused = |cause: &(dyn std::error::Error + 'static)| AttachError::Table {
             program: name,
@@ -61,13 +60,9 @@ impl Table {
     }
 
     /// Empties every slot of a pinned table that none of these programs will use.
-    pub(super) fn keep_only<'a>(&mut self, programs: impl Iterator<Item = &'a Program>) {
+    pub(super) fn keep_only(&mut self, programs: impl Iterator<Item = (Stage, Vec<Syscall>)>) {
         let kept: BTreeSet<u32> = programs
-            .filter_map(|program| match program.hook {
-                Hook::SyscallExits(stage, calls) => Some((stage, calls)),
-                _ => None,
-            })
-            .flat_map(|(stage, calls)| calls.iter().flat_map(move |call| call.slots(stage)))
+            .flat_map(|(stage, calls)| calls.into_iter().flat_map(move |call| call.slots(stage)))
             .collect();
         self.empty((0..SLOTS).filter(|slot| !kept.contains(slot)));
     }
@@ -79,8 +74,8 @@ impl Table {
     }
 
     /// Returns the calls that have a program in the table.
-    pub(super) fn calls(&self) -> impl Iterator<Item = &'static Syscall> + use<'_> {
-        self.entered.values().flat_map(|entered| entered.calls)
+    pub(super) fn calls(&self) -> impl Iterator<Item = &Syscall> {
+        self.entered.values().flat_map(|entered| &entered.calls)
     }
 
     /// Returns whether no program of this agent is in the table.

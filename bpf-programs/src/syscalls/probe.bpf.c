@@ -15,7 +15,7 @@
 		return 0;                                                                                    \
 	}
 
-#if TIER == TRAMPOLINE
+#if TIER == FUNCTION
 /* A program with a trampoline belongs to one function, so there are as many programs as functions of recorded
  * calls, for each table. The loader assigns them. How the functions are divided between the tables depends on how the
  * kernel was built: Debian's 6.1.192 has 283 of 286 in one, its 6.12.117 has 201 and 87.

@@ -13,7 +13,7 @@ use super::reader::Loaded;
 /// The result for one template.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TemplateCheck {
-    /// The tier of its hooks: 1 trampolines, 2 tracepoints, 3 kprobes; the last one if there are several kinds;
+    /// The tier of its hooks: 1 functions, 2 tracepoints, 3 kprobes; the last one if there are several kinds;
     /// 0 if unknown.
     pub tier: u8,
     /// The template can run.

@@ -6,9 +6,23 @@
 
 use model::{Details, FlagSet, Fs, FsArg, Moment, OtherPath, Record, Text};
 
+use crate::programs::{Function, Hook, Program, at_function};
 use crate::syscalls::{self, Syscall};
 use crate::text;
 use crate::wire::{Family, FsRecord, RawText, TEXT_CUT, TEXT_RESOLVED, TEXT_UNREADABLE, WireError, view};
+
+/// The program at the end of a path's lookup, for all calls that change names: it has the path as the kernel resolved it.
+pub(crate) const PATH_RESOLVED: Program = at_function!(
+    "names_resolved",
+    exit of ["path_parentat", "__filename_parentat", "filename_parentat"],
+    (
+        "parentat_parent" = "parent",
+        "parentat_nd" = "?nd",
+        "parentat_name" = "?name",
+        "parentat_last" = "?last",
+        "parentat_type" = "?type"
+    ) -> "parentat_result"
+);
 
 /// Meaning of one number of a call.
 #[derive(Clone, Copy)]

@@ -274,7 +274,7 @@ mod tests {
     fn each_step_of_a_boot_is_a_column() {
         let whole = format!("{WHOLE}{}end kernel 0\n", "{ \"type\": \"suite\", \"event\": \"ok\" }\n");
         let text = format!("step 0 20\n{whole}step 1 31\n{whole}step 2 50\ndone 6.1\n");
-        let names = ["6.1 trampoline", "6.1 kprobe"].map(str::to_owned);
+        let names = ["6.1 function", "6.1 kprobe"].map(str::to_owned);
         let columns = Column::parse_steps(&names, &text);
         assert_eq!(columns[0].time, Some(Duration::from_secs(11)));
         assert_eq!(columns[1].outcomes().count(), 2);

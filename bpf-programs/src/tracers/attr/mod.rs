@@ -1,10 +1,11 @@
 //! Tracer `attr`: changes of mode, owner, times and extended attributes, failed calls included.
 //!
-//! **Hook.** The ends of the calls, by [`crate::syscalls`].
+//! **Hook.** The ends of the calls, by [`crate::syscalls`]. With tier `function` also functions that have the file: those
+//! of calls by path.
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
 //! **Cost.** Copying up to two paths, and walking to the folder of each relative one; see `docs/BENCHMARKS.md`.
 
-use crate::programs::{Hook, Program, Tracer};
+use crate::programs::{ByFunction, Function, Hook, Program, Tracer, at_function};
 use crate::syscalls::{
     CHMOD, CHOWN, FCHMOD, FCHMODAT, FCHMODAT2, FCHOWN, FCHOWNAT, FREMOVEXATTR, FSETXATTR, FUTIMESAT, LCHOWN,
     LREMOVEXATTR, LSETXATTR, REMOVEXATTR, REMOVEXATTRAT, SETXATTR, SETXATTRAT, Stage, UTIME, UTIMENSAT,
@@ -51,4 +52,15 @@ pub(crate) const TRACER: Tracer = Tracer {
         uring::COMPLETE,
     ],
     decode: fs::decode,
+};
+
+/// The programs at functions that have the file; the ends of the calls add the result.
+pub(crate) const BY_FUNCTION: ByFunction = ByFunction {
+    kind: Kind::Attr,
+    calls: &[],
+    programs: &[
+        at_function!("chmod_found", entry of ["chmod_common"], ("chmod_path" = "path")),
+        at_function!("chown_found", entry of ["chown_common"], ("chown_path" = "path")),
+        at_function!("utimes_found", entry of ["vfs_utimes"], ("utimes_path" = "path")),
+    ],
 };

@@ -2,9 +2,10 @@
 /* Mode, owner, times and extended attributes: the calls of the chmod, chown, utime, setxattr and removexattr
  * families.
  */
-#include "fs.h"
+#include "names.h"
 
 SYSCALL_EXIT(attr_exit)
 {
-	emit_fs(KIND_ATTR, call);
+	if (!end_found(KIND_ATTR, call->ret))
+		emit_fs(KIND_ATTR, call);
 }

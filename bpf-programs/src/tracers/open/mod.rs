@@ -1,12 +1,13 @@
 //! Tracer `open`: calls of open, openat, openat2, creat and open_by_handle_at, failed ones included.
 //!
-//! **Hook.** The ends of the calls ([`crate::syscalls`]), one program for all.
+//! **Hook.** The ends of the calls ([`crate::syscalls`]), one program for all. With tier `function` the functions that do
+//! the work: they have the kernel's copy of the path, the file, and the descriptor before another thread can change any.
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
 //! **Cost.** Copying a path, and walking to the file; over its budget, see `docs/BENCHMARKS.md`.
 
 use model::{Details, FileHandle, Moment, Open, Record, Text};
 
-use crate::programs::{Hook, Program, Tracer};
+use crate::programs::{ByFunction, Function, Hook, Program, Tracer, at_function};
 use crate::syscalls::{CREAT, OPEN, OPEN_BY_HANDLE_AT, OPENAT, OPENAT2, Stage};
 use crate::text;
 use crate::tracers::uring;
@@ -27,6 +28,30 @@ pub(crate) const TRACER: Tracer = Tracer {
         uring::COMPLETE,
     ],
     decode,
+};
+
+/// The programs at functions: a call begins, its file is found, it gets a descriptor, and it ends.
+pub(crate) const BY_FUNCTION: ByFunction = ByFunction {
+    kind: Kind::Open,
+    calls: &[OPENAT, OPENAT2, OPEN, CREAT],
+    programs: &[
+        at_function!(
+            "open_begins",
+            entry of ["do_sys_openat2"],
+            ("openat2_filename" = "filename", "openat2_how" = "how")
+        ),
+        at_function!(
+            "open_found",
+            exit of ["do_filp_open"],
+            ("opened_dfd" = "dfd", "opened_pathname" = "pathname") -> "opened_result"
+        ),
+        at_function!(
+            "open_installed",
+            entry of ["fd_install"],
+            ("installed_fd" = "fd", "installed_file" = "file")
+        ),
+        at_function!("open_ends", exit of ["do_sys_openat2"], () -> "openat2_result"),
+    ],
 };
 
 /// Decodes a record.

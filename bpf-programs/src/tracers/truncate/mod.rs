@@ -1,11 +1,12 @@
 //! Tracer `truncate`: changes of a file's length or allocated space, failed calls included.
 //!
-//! **Hook.** The ends of the calls, by [`crate::syscalls`].
+//! **Hook.** The ends of the calls, by [`crate::syscalls`]. With tier `function` also functions that have the file: those
+//! of calls by path.
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
 //! **Cost.** Copying the path, and walking to the file or to the folder of a relative one; see
 //! `docs/BENCHMARKS.md`.
 
-use crate::programs::{Hook, Program, Tracer};
+use crate::programs::{ByFunction, Function, Hook, Program, Tracer, at_function};
 use crate::syscalls::{FALLOCATE, FTRUNCATE, Stage, TRUNCATE};
 use crate::tracers::fs;
 use crate::tracers::uring;
@@ -24,4 +25,11 @@ pub(crate) const TRACER: Tracer = Tracer {
         uring::COMPLETE,
     ],
     decode: fs::decode,
+};
+
+/// The programs at functions that have the file; the ends of the calls add the result.
+pub(crate) const BY_FUNCTION: ByFunction = ByFunction {
+    kind: Kind::Truncate,
+    calls: &[],
+    programs: &[at_function!("truncate_found", entry of ["vfs_truncate"], ("truncate_path" = "path"))],
 };

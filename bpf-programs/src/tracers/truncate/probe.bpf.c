@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* truncate, ftruncate, fallocate. */
-#include "fs.h"
+#include "names.h"
 
 SYSCALL_EXIT(truncate_exit)
 {
-	emit_fs(KIND_TRUNCATE, call);
+	if (!end_found(KIND_TRUNCATE, call->ret))
+		emit_fs(KIND_TRUNCATE, call);
 }

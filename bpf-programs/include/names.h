@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Calls that change names, from the functions that do the work (tier function). Each passes four places:
+ *
+ *     do_unlinkat ──► end of __filename_parentat ──► vfs_unlink ──► end of do_unlinkat
+ *     begin_names     paths: put_names, keep         file: note_…   result: end_names
+ *
+ * The record's texts are kept between, as those of io_uring's requests are, by the task's address.
+ */
+#ifndef DUETECTOR_NAMES_H
+#define DUETECTOR_NAMES_H
+
+#include "doing.h"
+#include "uring.h"
+
+#if TIER == FUNCTION
+
+struct renamedata {
+	struct dentry *old_dentry;
+	struct dentry *new_dentry;
+} CO_RE;
+
+static __always_inline __u64 task_address(void)
+{
+	return bpf_get_current_task();
+}
+
+/* Forgets the record that is kept of the current task. */
+static __always_inline void drop_kept(__u64 key)
+{
+	struct kept *kept = bpf_map_lookup_elem(&uring_small, &key);
+	bool small = kept;
+
+	if (!kept)
+		kept = bpf_map_lookup_elem(&uring_large, &key);
+	if (kept)
+		forget_request(key, kept->owner, small);
+}
+
+/* Arguments of the function, for requests of io_uring: the number of the system call that does the same, its descriptors
+ * and flags.
+ */
+struct worked {
+	__s32 nr;
+	__s32 fd, fd2;
+	__u64 a;
+};
+
+/* Notes that a call begins. `path` is its struct filename, which has the address that the system call was given. If another
+ * was, a request of io_uring is worked on, by its worker or in the middle of another call; if there is none, it is the kernel's own.
+ */
+static __always_inline struct doing *begin_names(__u32 kind, __u64 path, const struct worked *worked)
+{
+	struct call call = {.regs = current_regs()};
+	struct task_struct *task = current_task();
+	struct doing *now;
+	__u64 asked = 0;
+	bool uring = task->flags & PF_IO_WORKER;
+	struct fs_call at;
+
+	if (!is_traced(kind, process_of(task)))
+		return NULL;
+	name_call(&call);
+	at = fs_calls[call.nr & CALL_NR];
+	if (!IS_ERROR(path)) {
+		READ(&asked, path, struct filename, uptr);
+		if (!asked)
+			return NULL;
+		uring |= !at.path || asked != arg(&call, at.path);
+	} else if (!at.path) {
+		return NULL;
+	}
+	if (uring && !worked->nr)
+		return NULL;
+	now = begin_doing(kind);
+	if (!now)
+		return NULL;
+	drop_kept(task_address());
+	now->name = path;
+	now->uring = uring;
+	now->nr = uring ? (__u32)worked->nr : call.nr;
+	now->abi = uring ? 0 : call.abi;
+	now->fd = worked->fd;
+	now->fd2 = worked->fd2;
+	now->a = worked->a;
+	return now;
+}
+
+static __always_inline __u64 text_of(__u64 name)
+{
+	__u64 text = 0;
+
+	if (name && !IS_ERROR(name))
+		READ(&text, name, struct filename, name);
+	return text;
+}
+
+/* Begins the record, with the arguments of the call and the kernel's copies of its texts. */
+static __always_inline struct scratch *begin_record(struct doing *now)
+{
+	struct scratch *s = begin_fs(now->kind, process_of(current_task()), now->nr);
+	struct fs_record *r;
+
+	if (!s)
+		return NULL;
+	r = (struct fs_record *)s->record;
+	if (now->uring) {
+		r->header.flags |= FLAG_URING;
+		r->a = now->a;
+		s->given.fd = now->fd;
+		s->given.fd2 = now->fd2;
+		s->given.has = HAS_PATH | (now->name2 ? HAS_PATH2 : 0) | (now->word ? HAS_WORD : 0);
+	} else {
+		read_fs_call(s, now->abi);
+	}
+	s->given.path = text_of(now->name);
+	s->given.path2 = text_of(now->name2);
+	s->given.word = text_of(now->word);
+	s->given.has |= IN_KERNEL;
+	s->size = sizeof(struct fs_record);
+	return s;
+}
+
+static __always_inline void put_word(struct scratch *s)
+{
+	struct fs_record *r = (struct fs_record *)s->record;
+
+	put_nothing(&r->word);
+	if (s->given.has & HAS_WORD)
+		put_asked(s, s->given.word, true, &r->word);
+}
+
+/* The addresses of what __filename_parentat found. */
+struct found {
+	__u64 parent, last, type;
+	__s32 ret;
+};
+
+/* Appends what is known once the first path, or the only one, was looked up. */
+static __always_inline void put_first_found(struct scratch *s, const struct found *found)
+{
+	struct fs_record *r = (struct fs_record *)s->record;
+
+	put_asked(s, s->given.path, true, &r->asked);
+	if (found->ret)
+		put_base(s, current_task(), sizeof(*r), &r->asked, &r->base, s->given.fd);
+	else
+		put_path_below(s, found->parent, found->last, found->type, &r->base);
+	if (found->ret || !(s->given.has & HAS_PATH2)) {
+		put_second(s, current_task());
+		put_word(s);
+	}
+}
+
+/* Appends the second path: that of a rename, or a link's new name. */
+static __always_inline void put_second_found(struct scratch *s, const struct found *found)
+{
+	struct fs_record *r = (struct fs_record *)s->record;
+	__u64 at = s->size;
+
+	put_asked(s, s->given.path2, true, &r->asked2);
+	if (found->ret)
+		put_base(s, current_task(), at, &r->asked2, &r->base2, s->given.fd2);
+	else
+		put_path_below(s, found->parent, found->last, found->type, &r->base2);
+	put_nothing(&r->word);
+}
+
+static __always_inline void keep_record(struct scratch *s, struct doing *now)
+{
+	__u64 key = task_address();
+
+	drop_kept(key);
+	keep(s, key, now->kind);
+}
+
+/* Keeps the texts alone, for calls that may be refused before a path is looked up. */
+static __always_inline void keep_asked(struct doing *now)
+{
+	struct scratch *s;
+
+	if (!now)
+		return;
+	now->kept = 1;
+	s = begin_record(now);
+	if (!s)
+		return;
+	fill_fs(s);
+	keep_record(s, now);
+	give_back(s);
+}
+
+/* A dentry's file, if it has one. */
+static __always_inline void note_file(struct scratch *s, __u64 dentry, struct file_id *id)
+{
+	s->walk.inode = 0;
+	READ(&s->walk.inode, dentry, struct dentry, d_inode);
+	if (s->walk.inode)
+		identify(s, id);
+}
+
+/* Notes the file that is about to be removed or that was just made; the outermost call's. */
+static __always_inline void note_object(__u32 kind, __u64 dentry)
+{
+	struct doing *now = doing_now(kind);
+	struct scratch *s;
+
+	if (!now || now->object)
+		return;
+	now->object = 1;
+	s = take_scratch();
+	if (!s)
+		return;
+	note_file(s, dentry, &now->id);
+	give_back(s);
+}
+
+/* Notes the file that was just made: functions return 0, an error, or since 6.15 the dentry that is used. */
+static __always_inline void note_made(__u32 kind, __u64 dentry, __u64 result)
+{
+	if (result >> 63 && !IS_ERROR(result))
+		note_object(kind, result);
+	else if (!(__s32)result)
+		note_object(kind, dentry);
+}
+
+/* Emits the record of a call whose file was found; false if none was. */
+static __always_inline bool end_found(__u32 kind, __s32 ret)
+{
+	struct doing *now = doing_now(kind);
+	struct scratch *s;
+
+	if (!now)
+		return false;
+	now->kind = 0;
+	s = recall(task_address());
+	if (!s)
+		return true;
+	((struct header *)s->record)->time_ns = bpf_ktime_get_boot_ns();
+	((struct fs_record *)s->record)->ret = ret;
+	count_seen(kind);
+	emit_data(s, kind);
+	give_back(s);
+	return true;
+}
+
+/* Emits the record with its result. What was refused before a path was looked up has only its caller's texts. */
+static __always_inline void end_names(__u32 kind, __s32 ret)
+{
+	struct doing *now = doing_now(kind);
+	struct fs_record *r;
+	struct scratch *s;
+
+	if (!now)
+		return;
+	now->kind = 0;
+	if (!now->kept) {
+		struct call call = {.regs = current_regs(), .ret = ret, .nr = now->nr, .abi = now->abi};
+
+		emit_fs(kind, &call);
+		return;
+	}
+	s = recall(task_address());
+	if (!s)
+		return;
+	r = (struct fs_record *)s->record;
+	r->header.time_ns = bpf_ktime_get_boot_ns();
+	r->ret = ret;
+	if (now->object) {
+		r->file = now->id;
+		r->replaced = now->replaced;
+	}
+	count_seen(kind);
+	emit_data(s, kind);
+	give_back(s);
+}
+
+#define NAMES_EXIT(program, name_kind, position_of_result)                                                   \
+	POSITION(position_of_result);                                                                        \
+	FUNCTION_EXIT(program)                                                                               \
+	{                                                                                                    \
+		end_names(name_kind, argument(ctx, position_of_result));                                     \
+		return 0;                                                                                    \
+	}
+
+/* Keeps the record of the current call about the file at a struct path, which the kernel has found; its end adds the result. */
+static __always_inline void note_path_found(__u32 kind, __u64 path)
+{
+	struct call call = {.regs = current_regs()};
+	struct task_struct *task = current_task();
+	struct fs_record *r;
+	struct scratch *s;
+	struct doing *now;
+	__u64 dentry = 0;
+
+	if (!is_traced(kind, task) || task->flags & (PF_IO_WORKER | PF_KTHREAD))
+		return;
+	now = begin_doing(kind);
+	if (!now)
+		return;
+	now->done = 1; /* the call may look its path up again, and it is the last one that counts */
+	drop_kept(task_address());
+	name_call(&call);
+	s = begin_fs(kind, task, call.nr);
+	if (!s)
+		return;
+	r = (struct fs_record *)s->record;
+	read_fs_call(s, call.abi);
+	/* A descriptor's file needs no search; and only the end of the call asks the filters about its path. */
+	if (!(s->given.has & HAS_PATH)) {
+		now->kind = 0;
+		give_back(s);
+		return;
+	}
+	s->size = sizeof(*r);
+	put_asked(s, s->given.path, false, &r->asked);
+	READ(&dentry, path, struct path, dentry);
+	READ(&s->walk.mnt, path, struct path, mnt);
+	s->walk.dentry = dentry;
+	put_path(s, task, &r->base);
+	r->base.flags |= TEXT_RESOLVED;
+	note_file(s, dentry, &r->file);
+	put_second(s, task);
+	put_nothing(&r->word);
+	keep_record(s, now);
+	give_back(s);
+}
+
+#define PATH_FOUND(program, name_kind, position_of_path)                                                     \
+	POSITION(position_of_path);                                                                          \
+	FUNCTION_ENTRY(program)                                                                              \
+	{                                                                                                    \
+		note_path_found(name_kind, argument(ctx, position_of_path));                                 \
+		return 0;                                                                                    \
+	}
+
+/* A file that is about to be removed. */
+#define NAMES_OBJECT(program, name_kind, position_of_dentry)                                                 \
+	POSITION(position_of_dentry);                                                                        \
+	FUNCTION_ENTRY(program)                                                                              \
+	{                                                                                                    \
+		note_object(name_kind, argument(ctx, position_of_dentry));                                   \
+		return 0;                                                                                    \
+	}
+
+/* A file that was made. */
+#define NAMES_MADE(program, name_kind, position_of_dentry, position_of_result)                               \
+	POSITION(position_of_dentry);                                                                        \
+	POSITION(position_of_result);                                                                        \
+	FUNCTION_EXIT(program)                                                                               \
+	{                                                                                                    \
+		note_made(name_kind, argument(ctx, position_of_dentry), argument(ctx, position_of_result));  \
+		return 0;                                                                                    \
+	}
+
+#else
+
+static __always_inline bool end_found(__attribute__((unused)) __u32 kind, __attribute__((unused)) __s32 ret)
+{
+	return false;
+}
+
+#endif
+#endif

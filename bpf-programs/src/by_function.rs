@@ -1,0 +1,127 @@
+//! Programs at functions of the kernel, which work on its own objects: with tier `function` they record calls that with
+//! the other tiers are recorded at their ends. A kernel that lacks one of a tracer's functions leaves the tracer with the
+//! ends of its calls.
+
+use std::collections::BTreeMap;
+
+use crate::programs::{ByFunction, Function, Hook, Program, Tracer};
+use crate::syscalls::Syscall;
+use crate::tracers;
+use crate::trampoline::Functions;
+use crate::wire::Kind;
+
+/// All of them.
+const ALL: &[&ByFunction] = &[
+    &tracers::open::BY_FUNCTION,
+    &tracers::unlink::BY_FUNCTION,
+    &tracers::rename::BY_FUNCTION,
+    &tracers::mkdir::BY_FUNCTION,
+    &tracers::link::BY_FUNCTION,
+    &tracers::attr::BY_FUNCTION,
+    &tracers::truncate::BY_FUNCTION,
+];
+
+/// Returns whether a program is attached to a function of this name.
+pub(crate) fn is_used(name: &str) -> bool {
+    let hooks = ALL.iter().flat_map(|set| set.programs).map(|program| program.hook);
+    hooks.into_iter().any(|hook| matches!(hook, Hook::Function(function) if function.names.contains(&name)))
+}
+
+/// The tracers whose functions this kernel has.
+#[derive(Default)]
+pub(crate) struct Chosen {
+    sets: Vec<&'static ByFunction>,
+    /// Functions that are missing, by kind of the tracer that needs them.
+    missing: BTreeMap<Kind, Vec<String>>,
+    /// Constants of the object, and their values.
+    pub(crate) positions: BTreeMap<&'static str, u8>,
+}
+
+impl Chosen {
+    /// Finds all functions and positions. `is_missing` says whether to do without a hook.
+    pub(crate) fn of(functions: Option<&Functions>, is_missing: impl Fn(&str) -> bool) -> Self {
+        let mut chosen = Self::default();
+        let Some(functions) = functions else { return chosen };
+        for set in ALL {
+            let mut missing = Vec::new();
+            for program in set.programs {
+                let Hook::Function(function) = program.hook else { continue };
+                let found = functions.first_of(function.names).filter(|(name, _)| !is_missing(name));
+                let Some((name, parameters)) = found else {
+                    missing.extend(function.names.first().map(|name| (*name).to_owned()));
+                    continue;
+                };
+                if let Some(result) = function.result {
+                    chosen.positions.insert(result, parameters.len() as u8);
+                }
+                for (constant, parameter) in function.parameters {
+                    let wanted = parameter.trim_start_matches('?');
+                    let at = parameters.iter().position(|known| known == wanted);
+                    if at.is_none() && wanted == *parameter {
+                        missing.push(format!("{parameter} of {name}"));
+                    }
+                    chosen.positions.insert(constant, at.map_or(Function::NONE, |at| at as u8));
+                }
+            }
+            missing.dedup();
+            if missing.is_empty() {
+                chosen.sets.push(set);
+            } else {
+                chosen.missing.insert(set.kind, missing);
+            }
+        }
+        chosen
+    }
+
+    /// Returns the kinds whose calls are recorded at functions, a bit each.
+    pub(crate) fn kinds(&self) -> u64 {
+        let whole = self.sets.iter().filter(|set| !set.calls.is_empty());
+        whole.fold(0, |bits, set| bits | 1 << set.kind as u32)
+    }
+
+    /// Returns the programs of a tracer: those at functions, and its others as far as they still record something.
+    pub(crate) fn programs(&self, tracer: &Tracer) -> Vec<&'static Program> {
+        let at_functions =
+            self.sets.iter().filter(|set| set.kind == tracer.kind).flat_map(|set| set.programs);
+        let has_calls = |program: &&Program| program.calls().is_empty() || !self.calls(program).is_empty();
+        at_functions.chain(tracer.programs.iter().filter(has_calls)).collect()
+    }
+
+    /// Returns the calls at whose ends a program runs.
+    pub(crate) fn calls(&self, program: &Program) -> Vec<Syscall> {
+        program.calls().iter().filter(|call| !self.is_recorded(call)).copied().collect()
+    }
+
+    /// Returns whether programs at functions record the call.
+    pub(crate) fn is_recorded(&self, call: &Syscall) -> bool {
+        self.sets.iter().any(|set| set.calls.contains(call))
+    }
+
+    /// Describes the functions that the kernel lacks for this tracer.
+    pub(crate) fn lacks(&self, tracer: &Tracer) -> Option<String> {
+        let missing = self.missing.get(&tracer.kind)?.join(", ");
+        Some(format!("what the kernel itself works with: this kernel has no function {missing}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::tracers;
+
+    #[test]
+    fn a_missing_function_leaves_a_tracer_with_the_ends_of_its_calls() {
+        let Ok(functions) = Functions::of_this_kernel(is_used) else { return };
+        let open = tracers().find(|tracer| tracer.kind == Kind::Open).unwrap();
+        let all = Chosen::of(Some(&functions), |_| false);
+        assert_eq!(all.lacks(open), None);
+        assert!(all.kinds() & 1 << Kind::Open as u32 != 0);
+        assert_eq!(all.positions["installed_file"], 1);
+        let ends = &open.programs[0];
+        assert_eq!(all.calls(ends).iter().map(|call| call.name).collect::<Vec<_>>(), ["open_by_handle_at"]);
+        let without = Chosen::of(Some(&functions), |name| name == "fd_install");
+        assert!(without.lacks(open).unwrap().ends_with("no function fd_install"));
+        assert_eq!(without.calls(ends), ends.calls());
+        assert!(without.programs(open).iter().all(|program| !matches!(program.hook, Hook::Function(_))));
+    }
+}

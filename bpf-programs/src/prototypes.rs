@@ -1,0 +1,93 @@
+//! Reads prototypes of functions from the kernel's type information (Documentation/bpf/btf.rst).
+
+use std::collections::BTreeMap;
+
+/// Type information, with the position of each type.
+pub(crate) struct Types<'a> {
+    bytes: &'a [u8],
+    strings: &'a [u8],
+    /// Positions of types by id; that of `void` (0) is unused.
+    starts: Vec<usize>,
+}
+
+impl<'a> Types<'a> {
+    /// Finds all types; `None` if the bytes are no type information. The length of each type depends on its kind.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let header = word(bytes, 4)? as usize;
+        let (types, length) = (header + word(bytes, 8)? as usize, word(bytes, 12)? as usize);
+        let strings = bytes.get(header + word(bytes, 16)? as usize..)?;
+        let (mut at, mut starts) = (types, vec![0]);
+        while at < types + length {
+            let info = word(bytes, at + 4)?;
+            starts.push(at);
+            at += 12 + size_behind(info >> 24 & 0x1f, (info & 0xffff) as usize);
+        }
+        Some(Self { bytes, strings, starts })
+    }
+
+    /// Returns the functions whose names `wanted` accepts, with the ids of their prototypes. Some kernels have a function
+    /// twice, with different prototypes; a hook is attached to the first.
+    pub(crate) fn functions(&self, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, u32> {
+        const FUNC: u32 = 12;
+        let mut found = BTreeMap::new();
+        for at in self.starts.iter().skip(1) {
+            if word(self.bytes, at + 4).is_some_and(|info| info >> 24 & 0x1f == FUNC)
+                && let Some(name) = self.name_at(*at).filter(|name| wanted(name))
+                && let Some(prototype) = word(self.bytes, at + 8)
+            {
+                found.entry(name.to_owned()).or_insert(prototype);
+            }
+        }
+        found
+    }
+
+    /// Returns the names of a prototype's parameters.
+    pub(crate) fn parameters(&self, prototype: u32) -> Option<Vec<String>> {
+        let at = *self.starts.get(prototype as usize)?;
+        let count = word(self.bytes, at + 4)? as usize & 0xffff;
+        (0..count).map(|n| Some(self.name_at(at + 12 + 8 * n)?.to_owned())).collect()
+    }
+
+    /// Returns the name whose offset is at this position.
+    fn name_at(&self, at: usize) -> Option<&'a str> {
+        let rest = self.strings.get(word(self.bytes, at)? as usize..)?;
+        let end = rest.iter().position(|byte| *byte == 0)?;
+        std::str::from_utf8(&rest[..end]).ok()
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// Returns the size of the data behind a type's first three words.
+fn size_behind(kind: u32, count: usize) -> usize {
+    match kind {
+        1 | 14 | 17 => 4,              // INT, VAR, DECL_TAG
+        3 => 12,                       // ARRAY
+        4 | 5 | 15 | 19 => 12 * count, // STRUCT, UNION, DATASEC, ENUM64
+        6 | 13 => 8 * count,           // ENUM, FUNC_PROTO
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts;
+
+    #[test]
+    fn parameters_of_this_kernels_functions_have_names() {
+        let Ok(bytes) = std::fs::read(facts::BTF) else { return };
+        let types = Types::parse(&bytes).unwrap();
+        let found = types.functions(|name| name == "fd_install");
+        let parameters = types.parameters(found["fd_install"]).unwrap();
+        assert_eq!(parameters, ["fd", "file"]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_types_are_refused() {
+        assert!(Types::parse(b"short").is_none());
+        assert!(Types::parse(&[0xff; 64]).is_none());
+    }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: (MIT OR GPL-2.0)
+/* Opens, from the kernel's own copies of path and arguments, and from the file itself. */
+#include "open.h"
+#include "doing.h"
+
+#if TIER == FUNCTION
+
+POSITION(openat2_filename);
+POSITION(openat2_how);
+POSITION(openat2_result);
+POSITION(opened_dfd);
+POSITION(opened_pathname);
+POSITION(opened_result);
+POSITION(installed_fd);
+POSITION(installed_file);
+
+/* Emits the record; `file` is 0 if the open failed. `name` is the kernel's copy of the path, 0 if there is none. */
+static __always_inline void emit_opened(struct doing *now, __u64 name, __u64 file, __s32 ret)
+{
+	struct task_struct *task = current_task();
+	struct call call = {.regs = current_regs()};
+	struct open_args args = {};
+	struct open_record *r;
+	struct scratch *s;
+
+	name_call(&call);
+	read_args(&args, &call);
+	if (call.nr != NR_OPENAT && call.nr != NR_OPEN && call.nr != NR_CREAT) {
+		__u64 asked = args.flags & O_LARGEFILE_BIT;
+
+		READ(&args.flags, now->how, struct open_how, flags);
+		args.flags = (args.flags & ~(__u64)O_LARGEFILE_BIT) | asked;
+		READ(&args.mode, now->how, struct open_how, mode);
+	}
+	args.is_handle = false;
+	args.path = now->asked;
+	args.in_kernel = name;
+	if (name) {
+		READ(&args.path, name, struct filename, name);
+		args.dirfd = now->dirfd;
+	}
+	now->done = 1;
+	s = begin_open(task, &args);
+	if (!s)
+		return;
+	count_seen(KIND_OPEN);
+	r = (struct open_record *)s->record;
+	r->ret = ret;
+	if (!name)
+		r->header.flags |= FLAG_UNVERIFIED;
+	if (drops_early(s)) {
+		give_back(s);
+		return;
+	}
+	if (file)
+		put_file(s, task, file, &r->file, &r->path);
+	else
+		put_unopened(s, task, args.dirfd);
+	emit_data(s, KIND_OPEN);
+	give_back(s);
+}
+
+/* do_sys_openat2: a system call begins, of whatever kind and width. */
+FUNCTION_ENTRY(open_begins)
+{
+	struct doing *now;
+
+	if (!is_traced(KIND_OPEN, current_task()))
+		return 0;
+	now = begin_doing(KIND_OPEN);
+	if (!now)
+		return 0;
+	now->asked = argument(ctx, openat2_filename);
+	now->how = argument(ctx, openat2_how);
+	return 0;
+}
+
+/* The end of do_filp_open: the file, or why there is none. Drivers may open further files meanwhile. */
+FUNCTION_EXIT(open_found)
+{
+	__u64 name = argument(ctx, opened_pathname), file = argument(ctx, opened_result), asked = 0;
+	struct doing *now = doing_now(KIND_OPEN);
+
+	if (!now || now->done)
+		return 0;
+	READ(&asked, name, struct filename, uptr);
+	if (asked != now->asked)
+		return 0;
+	now->dirfd = argument(ctx, opened_dfd);
+	now->name = name;
+	if (IS_ERROR(file))
+		emit_opened(now, now->name, 0, file);
+	else
+		now->file = file;
+	return 0;
+}
+
+/* fd_install: no other thread can have closed or replaced the descriptor yet. */
+FUNCTION_ENTRY(open_installed)
+{
+	__u64 file = argument(ctx, installed_file);
+	struct doing *now = doing_now(KIND_OPEN);
+
+	if (now && !now->done && now->file && now->file == file)
+		emit_opened(now, now->name, now->file, argument(ctx, installed_fd));
+	return 0;
+}
+
+/* The end of do_sys_openat2. What was refused before the kernel searched for the file has only its caller's text. */
+FUNCTION_EXIT(open_ends)
+{
+	struct doing *now = doing_now(KIND_OPEN);
+	__s32 ret = argument(ctx, openat2_result);
+
+	if (!now)
+		return 0;
+	if (!now->done)
+		emit_opened(now, 0, ret >= 0 ? file_of(current_task(), ret) : 0, ret);
+	now->kind = 0;
+	return 0;
+}
+
+#endif

@@ -1,0 +1,196 @@
+//! Attacks on texts and paths: other threads change a call's text while it runs, and paths go through symbolic links. Rows
+//! name the files that the kernel worked with.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use bpf_programs::Tier;
+use bpf_programs::testing::Kind;
+use model::{Details, Fs, Open, Record};
+
+use crate::Test;
+use crate::support::{self, DATA_RING, ENTRIES, Kernel, decode};
+
+pub const TESTS: &[Test] =
+    &[("race_open_whose_text_changes", text_changes), ("race_names_through_symlinks", through_symlinks)];
+
+/// Two opens of a FIFO wait for a writer. Meanwhile another thread changes the text. The first is then interrupted by a
+/// signal, and the second gets its writer.
+const RACING: &str = r#"
+import ctypes, os, signal, sys, threading
+libc = ctypes.CDLL(None, use_errno=True)
+os.chdir(sys.argv[1]); os.mkfifo("asked")
+signal.signal(signal.SIGUSR1, lambda *_: None)
+def waits(tid):
+    with open(f"/proc/self/task/{tid}/syscall") as f: call = f.read().split()[0]
+    with open(f"/proc/self/task/{tid}/stat") as f: state = f.read().rsplit(") ", 1)[1][0]
+    return call in ("2", "257") and state == "S"
+def race(end):
+    text, done = ctypes.create_string_buffer(b"asked", 64), threading.Event()
+    def opens():
+        libc.syscall(257, -100, text, os.O_RDONLY, 0); done.set()
+    thread = threading.Thread(target=opens); thread.start()
+    while not waits(thread.native_id): os.sched_yield()
+    text.value = b"decoy"
+    end(thread); thread.join()
+race(lambda thread: signal.pthread_kill(thread.ident, signal.SIGUSR1))
+race(lambda thread: os.open("asked", os.O_WRONLY))
+"#;
+
+/// The kinds of records about changes of names.
+const NAMES: [Kind; 6] = [Kind::Unlink, Kind::Rename, Kind::Link, Kind::Mkdir, Kind::Attr, Kind::Truncate];
+
+/// Loads the programs of these kinds alone, which takes a guest less time.
+fn start(kinds: &'static [Kind]) -> anyhow::Result<Kernel> {
+    Kernel::start_on(support::tier(), DATA_RING, ENTRIES, |kind| kinds.contains(&kind))
+}
+
+fn run(kernel: &mut Kernel, script: &str, folder: &Path) -> anyhow::Result<u32> {
+    let mut python = Command::new("/usr/bin/python3");
+    let mut child = python.args(["-B", "-I", "-S", "-c", script]).arg(folder).spawn()?;
+    let pid = child.id();
+    ensure!(child.wait()?.success(), "the script failed");
+    kernel.drain();
+    Ok(pid)
+}
+
+fn text_changes() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut kernel = start(&[Kind::Open])?;
+    let pid = run(&mut kernel, RACING, folder.path())?;
+    let (mut interrupted, mut opened) = (Vec::new(), Vec::new());
+    for bytes in kernel.of(pid, Kind::Open) {
+        let Record { identity, details: Details::Open(open), .. } = decode(Kind::Open, &bytes)? else {
+            continue;
+        };
+        let unverified = identity.context("no identity")?.unverified;
+        match open.path_asked.to_str().as_ref() {
+            "asked" | "decoy" if open.ret < 0 => interrupted.push((*open, unverified)),
+            "asked" | "decoy" if open.flags & 3 == 0 => opened.push((*open, unverified)),
+            _ => {}
+        }
+    }
+    ensure!(interrupted.len() == 1 && opened.len() == 1, "{interrupted:?} {opened:?}");
+    let (interrupted, opened) = (&interrupted[0], &opened[0]);
+    let real = folder.path().join("asked");
+    ensure!(Path::new(&*opened.0.path.to_str()) == real && !opened.1, "{opened:?}");
+    if support::tier() == Tier::Function {
+        let is_right =
+            |open: &Open| Path::new(&*open.path.to_str()) == real && open.path_asked.to_str() == "asked";
+        ensure!(is_right(&interrupted.0) && !interrupted.1, "{interrupted:?}");
+        ensure!(is_right(&opened.0), "{opened:?}");
+    } else {
+        // Its text can't be known, and the row says so.
+        ensure!(interrupted.0.path_asked.to_str() == "decoy" && interrupted.1, "{interrupted:?}");
+    }
+    Ok(())
+}
+
+/// Names of files that are reached through a symbolic link to a folder, and from there upwards. Prints the identities of
+/// the files that are changed, as they are before or after.
+const SYMLINKS: &str = r#"
+import ctypes, os, sys
+os.chdir(sys.argv[1]); libc = ctypes.CDLL(None, use_errno=True)
+os.makedirs("real/dir"); os.symlink("real/dir", "lnk"); os.makedirs("safe")
+def say(name, path):
+    stat = os.stat(path, follow_symlinks=False); print(name, stat.st_dev, stat.st_ino)
+for n in "abcdfkl":
+    for folder in ("real/dir/", "real/", ""): open(folder + n, "w").close()
+say("unlink a", "real/dir/a"); os.unlink("lnk/a")
+say("unlink b", "real/b"); os.unlink("lnk/../b")
+say("rename c", "real/c"); os.rename("lnk/../c", "lnk/../c2")
+say("rename d", "real/d"); say("replaced f", "real/f"); os.rename("lnk/../d", "lnk/../f")
+say("link k", "real/k"); os.link("lnk/../k", "lnk/../k2")
+os.mkdir("lnk/../g"); say("mkdir g", "real/g"); os.rmdir("lnk/../g")
+os.symlink("x", "lnk/../h"); say("symlink h", "real/h")
+os.mkfifo("lnk/../m"); say("mknod m", "real/m")
+say("unlink l", "real/dir/l"); os.unlink("/proc/self/cwd/lnk/l")
+open("real/e", "w").close(); open("e", "w").close(); say("chmod e", "real/e"); os.chmod("lnk/../e", 0o600)
+os.utime("lnk/../e"); os.chown("lnk/../e", 0, 0); os.truncate("lnk/../e", 1)
+try: os.unlink("lnk/../missing")
+except OSError: pass
+try: os.mkdir("lnk/../k2")
+except OSError: pass
+"#;
+
+/// The calls in order: the row's path, its second path, and which identity it has.
+const EXPECTED: [(Kind, &str, &str, &str); 17] = [
+    (Kind::Unlink, "/real/dir/a", "", "unlink a"),
+    (Kind::Unlink, "/real/b", "", "unlink b"),
+    (Kind::Unlink, "/real/g", "", "mkdir g"),
+    (Kind::Unlink, "/real/dir/l", "", "unlink l"),
+    (Kind::Unlink, "/real/missing", "", ""),
+    (Kind::Rename, "/real/c", "/real/c2", "rename c"),
+    (Kind::Rename, "/real/d", "/real/f", "rename d"),
+    (Kind::Link, "/lnk", "", ""),
+    (Kind::Link, "/real/k", "/real/k2", "link k"),
+    (Kind::Link, "/real/h", "", "symlink h"),
+    (Kind::Mkdir, "/real/g", "", "mkdir g"),
+    (Kind::Mkdir, "/real/m", "", "mknod m"),
+    (Kind::Mkdir, "/real/k2", "", ""),
+    (Kind::Attr, "/real/e", "", "chmod e"),
+    (Kind::Attr, "/real/e", "", "chmod e"),
+    (Kind::Attr, "/real/e", "", "chmod e"),
+    (Kind::Truncate, "/real/e", "", "chmod e"),
+];
+
+fn through_symlinks() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let root = folder.path().canonicalize()?;
+    let mut kernel = start(&NAMES)?;
+    let mut python = Command::new("/usr/bin/python3");
+    let python = python.args(["-B", "-I", "-S", "-c", SYMLINKS]).arg(&root);
+    let child = python.stdout(std::process::Stdio::piped()).spawn()?;
+    let pid = child.id();
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "the script failed");
+    let said = String::from_utf8(output.stdout)?;
+    let known: BTreeMap<String, (u64, u64)> = said.lines().filter_map(parse).collect();
+    kernel.drain();
+    let mut all: BTreeMap<Kind, Vec<Fs>> = BTreeMap::new();
+    for kind in NAMES {
+        for bytes in kernel.of(pid, kind) {
+            if let Details::Fs(fs) = decode(kind, &bytes)?.details {
+                all.entry(kind).or_default().push(*fs);
+            }
+        }
+    }
+    // Those that make the folders.
+    all.entry(Kind::Mkdir)
+        .or_default()
+        .retain(|fs| fs.path_asked.as_ref().is_some_and(|asked| asked.to_str().contains("..")));
+    if support::tier() != Tier::Function {
+        let unresolved = all.values().flatten().all(|fs| fs.path_unresolved && fs.file.is_none());
+        ensure!(unresolved, "{all:?}");
+        return Ok(());
+    }
+    for kind in NAMES {
+        let expected = EXPECTED.iter().filter(|(of, ..)| *of == kind);
+        let found = all.remove(&kind).unwrap_or_default();
+        ensure!(found.len() == expected.clone().count(), "{found:#?}");
+        for ((_, path, second, name), fs) in expected.zip(&found) {
+            let below = |path: &str| root.join(&path[1..]);
+            ensure!(Path::new(&*fs.path.to_str()) == below(path) && !fs.path_unresolved, "{path}: {fs:?}");
+            if let Some(other) = fs.other.as_ref().filter(|_| !second.is_empty()) {
+                ensure!(Path::new(&*other.path.to_str()) == below(second), "{second}: {fs:?}");
+            }
+            let file = fs.file.as_ref().map(|file| (file.dev, file.ino));
+            ensure!(*path == "/lnk" || file == known.get(*name).copied(), "{name}: {fs:?} {known:?}");
+            let replaced = fs.replaced.as_ref().map(|file| (file.dev, file.ino));
+            let expected = known.get("replaced f").copied().filter(|_| *name == "rename d");
+            ensure!(replaced == expected, "{name}: {fs:?} {known:?}");
+        }
+    }
+    ensure!(std::fs::metadata(root.join("b"))?.ino() != 0, "the file that the text names still exists");
+    Ok(())
+}
+
+/// Parses a line of the script: a name of two words, device and inode.
+fn parse(line: &str) -> Option<(String, (u64, u64))> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [call, name, dev, ino] = words[..] else { return None };
+    Some((format!("{call} {name}"), (dev.parse().ok()?, ino.parse().ok()?)))
+}
