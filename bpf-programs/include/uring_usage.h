@@ -70,7 +70,7 @@ static __always_inline void complete_use(__u64 req, __u8 op, __s32 res)
 		ASKED(flags, req, struct io_sr_msg, msg_flags);
 		if (flags & TAKES_NOTHING)
 			return;
-		/* Of a message, the buffers are not known any more. */
+		/* The buffers of a message are not known any more. */
 		ASKED(room, req, struct io_sr_msg, len);
 		if (op == OP_RECV && flags & MSG_TRUNC && (__u32)res > room)
 			res = room;
