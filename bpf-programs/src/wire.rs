@@ -133,9 +133,9 @@ wire_structs! {
         hierarchy: u32,
         /// Owner of the record, whose budgets it takes: a user id, or bit 63 and the id of a cgroup.
         owner: u64,
-        /// User who logged in, whatever `sudo` and the like did since; [`NO_ID`] if nobody did.
+        /// User who logged in, whatever `sudo` and the like did since; `u32::MAX` if nobody did.
         loginuid: u32,
-        /// Session of that login, or [`NO_ID`].
+        /// Session of that login, or `u32::MAX`.
         sessionid: u32,
         /// Real user id.
         ruid: u32,
