@@ -311,7 +311,7 @@ fn other_tracers_show_their_path_or_all_their_fields() {
     check("mine", "/a", json!({"argv": ["b", "c"]}), "/a: b c");
     check("mine", "", json!({"x": 1, "y": "two", "pid_ns": 4}), "x=1 y=two");
     // A row under a built-in name that another program wrote, with other fields.
-    check("connect", "", json!({"daddr": "10.0.0.1"}), "daddr=10.0.0.1");
+    check("connect", "", json!({"to": "10.0.0.1"}), "to=10.0.0.1");
     check("loss", "", json!({}), "");
 }
 
