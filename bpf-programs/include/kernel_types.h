@@ -41,6 +41,7 @@ struct inode {
 
 struct vfsmount {
 	struct dentry *mnt_root;
+	int mnt_flags;
 } CO_RE;
 
 struct mount {

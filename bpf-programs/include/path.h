@@ -58,12 +58,19 @@ static __always_inline long read_mount(struct mount_part *part, __u64 mnt)
 	       READ(&part->root, mnt, struct vfsmount, mnt_root);
 }
 
-/* `mnt` is the vfsmount inside the mount; a read that fails leaves it mounted. */
+#define MNT_INTERNAL 0x4000
+
+/* `mnt` is the vfsmount inside the mount; a read that fails leaves it mounted. Mounts that the kernel made for itself, as
+ * that of the message queues, may be in no namespace.
+ */
 static __always_inline bool is_mounted(__u64 mnt)
 {
 	__u64 namespace = 0;
+	int flags = 0;
 
-	return READ(&namespace, mnt - OFFSET(struct mount, mnt), struct mount, mnt_ns) || namespace;
+	if (READ(&namespace, mnt - OFFSET(struct mount, mnt), struct mount, mnt_ns) || namespace)
+		return true;
+	return READ(&flags, mnt, struct vfsmount, mnt_flags) || flags & MNT_INTERNAL;
 }
 
 /* Appends a name and a NUL; never at 0, because a header comes first. Most names are short, and already read.
