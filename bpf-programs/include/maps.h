@@ -29,6 +29,17 @@ struct mount_part {
 	__u64 root;
 };
 
+/* The part of a dentry that is read, in the order in which it lies in memory. */
+struct dentry_part {
+	__u64 pprev; /* 0: not in the hash, so unlinked */
+	__u64 parent;
+	__u32 hash;
+	__u32 len;
+	__u64 name;
+	__u64 inode;
+	__u64 short_name[4]; /* where `name` points if it is short */
+};
+
 /* The position of a walk up a path. */
 struct walk {
 	__u64 mnt;    /* these two as in struct path */
@@ -41,6 +52,7 @@ struct walk {
 	__u32 names;
 	__u32 deleted; /* TEXT_DELETED or 0 */
 	__u32 below;   /* names of the path that were put before the walk: 0 or 1 */
+	struct dentry_part part; /* of `dentry`; not on the stack, which is full in the longest chains of calls */
 };
 
 #define HAS_PATH 1

@@ -9,17 +9,6 @@
 
 #define CGROUP_DEPTH 32
 
-/* The part of a dentry that is read, in the order in which it lies in memory. */
-struct dentry_part {
-	__u64 pprev; /* 0: not in the hash, so unlinked */
-	__u64 parent;
-	__u32 hash;
-	__u32 len;
-	__u64 name;
-	__u64 inode;
-	__u64 short_name[4]; /* where `name` points if it is short */
-};
-
 /* Reads all with one copy where the fields lie side by side, as on kernels without layout randomisation. The
  * verifier knows the offsets and keeps only the branch that applies.
  */
@@ -96,12 +85,13 @@ static __always_inline void put_name(struct scratch *s, struct dentry_part *part
  */
 __noinline int walk_step(struct scratch *s)
 {
-	struct dentry_part part = {};
+	struct dentry_part *part;
 	struct walk *walk;
 
 	if (!s)
 		return TEXT_INCOMPLETE;
 	walk = &s->walk;
+	part = &walk->part;
 	if (walk->dentry == walk->root_dentry && walk->mnt == walk->root_mnt)
 		return TEXT_PATH;
 	if (walk->dentry == walk->mount.root) {
@@ -115,17 +105,17 @@ __noinline int walk_step(struct scratch *s)
 		return read_mount(&walk->mount, parent) ? TEXT_PATH | TEXT_INCOMPLETE : 0;
 	}
 	/* Every dentry has a parent: 0 means that the load faulted. */
-	if (read_dentry(&part, walk->dentry) || !part.parent || s->size + part.len >= walk->end)
+	if (read_dentry(part, walk->dentry) || !part->parent || s->size + part->len >= walk->end)
 		return TEXT_PATH | TEXT_INCOMPLETE;
 	s->name_at[walk->names & (WALK_LIMIT - 1)] = s->size;
-	put_name(s, &part, walk->dentry);
+	put_name(s, part, walk->dentry);
 	if (!walk->inode)
-		walk->inode = part.inode;
-	if (part.parent == walk->dentry)
+		walk->inode = part->inode;
+	if (part->parent == walk->dentry)
 		return TEXT_PATH | TEXT_DETACHED;
-	if (!walk->names++ && !part.pprev)
+	if (!walk->names++ && !part->pprev)
 		walk->deleted = TEXT_DELETED;
-	walk->dentry = part.parent;
+	walk->dentry = part->parent;
 	return 0;
 }
 
