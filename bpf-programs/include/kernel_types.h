@@ -180,10 +180,15 @@ struct pid {
 	struct upid numbers[1];
 } CO_RE;
 
+struct kernfs_iattrs {
+	kuid_t ia_uid;
+} CO_RE;
+
 struct kernfs_node {
 	struct kernfs_node *parent;
 	const char *name;
 	__u64 id;
+	struct kernfs_iattrs *iattr; /* 0 while the owner is root and nothing else was changed */
 } CO_RE;
 
 struct cgroup_root {

@@ -11,6 +11,7 @@
 #define ASKED_LIMIT 4096
 #define ARGV_LIMIT 8192
 #define CGROUP_LIMIT 4096
+#define CGROUP_DEPTH 32
 /* The largest record (exec), and room for one name more, which the verifier requires. */
 #define RECORD_LIMIT 29696
 #define NAME_LIMIT 255
@@ -129,6 +130,8 @@ struct scratch {
 		__u8 bytes[2 * KEY_LIMIT + 4]; /* and room for one name more, which the verifier requires */
 	} key;
 	__u32 name_at[WALK_LIMIT]; /* offsets of the path's names in the record */
+	__u32 owners[CGROUP_DEPTH]; /* of a cgroup's folders, from the leaf up */
+	__u32 owned; /* number of them up to the topmost that is not root's */
 	struct datagram datagram;
 	__u64 sock; /* the socket in hand: a number, because a typed pointer cannot be an argument */
 	struct kept kept; /* followed by the record, because they are stored together */

@@ -7,8 +7,6 @@
 
 #include "task.h"
 
-#define CGROUP_DEPTH 32
-
 /* Reads all with one copy where the fields lie side by side, as on kernels without layout randomisation. The
  * verifier knows the offsets and keeps only the branch that applies.
  */
@@ -216,10 +214,24 @@ static __always_inline void put_exe(struct scratch *s, struct task_struct *task,
 	put_path(s, task, text);
 }
 
+/* Returns the owner of a cgroup's folder. An owner who can't be read is not root. */
+static __always_inline __u32 folder_owner(__u64 node)
+{
+	__u64 attributes = 0;
+	__u32 uid = 0;
+
+	if (READ(&attributes, node, struct kernfs_node, iattr))
+		return NO_ID;
+	if (attributes && READ(&uid, attributes, struct kernfs_iattrs, ia_uid.val))
+		return NO_ID;
+	return uid;
+}
+
 /* Goes one cgroup up, as walk_step. */
 __noinline int cgroup_step(struct scratch *s)
 {
 	__u64 node, parent = 0, name = 0, at;
+	__u32 uid;
 	long len;
 
 	if (!s)
@@ -236,6 +248,10 @@ __noinline int cgroup_step(struct scratch *s)
 	if (len <= 0 || at + len > s->walk.end)
 		return TEXT_PATH | TEXT_INCOMPLETE;
 	s->size = at + len;
+	uid = folder_owner(node);
+	s->owners[s->walk.names++ & (CGROUP_DEPTH - 1)] = uid;
+	if (uid)
+		s->owned = s->walk.names;
 	s->walk.dentry = parent;
 	return 0;
 }
@@ -246,6 +262,7 @@ __noinline int walk_cgroup(struct scratch *s)
 	if (!s)
 		return TEXT_INCOMPLETE;
 	s->walk.end = s->size + CGROUP_LIMIT;
+	s->walk.names = s->owned = 0;
 	for (int i = 0; i < CGROUP_DEPTH; i++) {
 		int flags = cgroup_step(s);
 
@@ -255,12 +272,30 @@ __noinline int walk_cgroup(struct scratch *s)
 	return TEXT_PATH | TEXT_INCOMPLETE;
 }
 
+/* Appends the owners of the cgroup's folders, and their number. */
+static __always_inline void put_owners(struct scratch *s)
+{
+	__u64 at = s->size, len = s->owned * sizeof(__u32);
+
+	BOUND(len, sizeof(s->owners));
+	BOUND(at, RECORD_LIMIT - sizeof(s->owners) - sizeof(s->owned));
+	bpf_probe_read_kernel(&s->record[at], len, s->owners);
+	at += len;
+	bpf_probe_read_kernel(&s->record[at], sizeof(s->owned), &s->owned);
+	s->size = at + sizeof(s->owned);
+}
+
 static __always_inline void put_cgroup(struct scratch *s, struct task_struct *task, struct text *text)
 {
-	__u32 start = s->size;
+	__u32 start = s->size, flags;
 
 	s->walk.dentry = (__u64)GET(cgroup_of(task), kn);
-	text->flags = walk_cgroup(s);
+	flags = walk_cgroup(s);
+	if (s->owned) {
+		put_owners(s);
+		flags |= TEXT_OWNED;
+	}
+	text->flags = flags;
 	text->len = s->size - start;
 }
 

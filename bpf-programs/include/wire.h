@@ -45,6 +45,7 @@
 #define TEXT_DETACHED 32   /* not reachable from any folder: a pipe, a socket, an anonymous inode */
 #define TEXT_UNREADABLE 64 /* could not be read */
 #define TEXT_HANDLE 128	   /* not a text but a struct file_handle */
+#define TEXT_OWNED 512	   /* a cgroup with folders that are not root's: see struct process_record */
 #define TEXT_RESOLVED 256  /* the path itself as the kernel resolved it, not the folder that it starts from */
 
 #define COMM_LEN 16
@@ -338,7 +339,10 @@ struct act_record {
 	struct text word;
 };
 
-/* Family Process. A text that does not apply is empty and has TEXT_UNREADABLE. */
+/* Family Process. A text that does not apply is empty and has TEXT_UNREADABLE. With TEXT_OWNED a number of user ids follows
+ * the names of `cgroup`, and that number: the owners of its folders from the leaf up to the topmost that is not root's. So
+ * in the other records with a cgroup.
+ */
 struct process_record {
 	struct header header;
 	struct text exe;

@@ -81,6 +81,7 @@ fn fill_from_identity(row: &mut Tracking, identity: Identity) {
         cgroup_id: identity.cgroup,
         cgroup: None,
         container: None,
+        container_claimed: None,
         pid_ns: identity.pid_ns,
         mnt_ns: identity.mnt_ns,
         net_ns: identity.net_ns,

@@ -166,6 +166,7 @@ pub fn spawn(
     let inner = Inner { accounts: accounts.clone(), workdir, routing: routing.clone(), present, sinks, host };
     routing.set_routes(inner.running().into_iter().map(|sink| sink.route).collect());
     let shared = Arc::new(collector::Shared { input, routing: routing.clone(), accounts });
+    processes.set_runtime_users(&config.runtimes.uids);
     // The task runs on the caller's thread, which does control work; rows are made on other threads.
     let names = Names::new(&config.runtimes).map(|(names, task)| {
         actix::spawn(task);

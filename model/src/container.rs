@@ -1,5 +1,7 @@
-//! Finds the container a cgroup belongs to by the cgroup's path alone. No runtime is asked, so containers that live for
-//! milliseconds are found as well. A cgroup with a name that no runtime uses belongs to no container.
+//! Finds the container a cgroup belongs to by the cgroup's path and the owners of its folders. No runtime is asked, so
+//! containers that live for milliseconds are found as well. A cgroup with a name that no runtime uses belongs to no container.
+
+use crate::Cgroup;
 
 /// A container as found in a cgroup's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,20 +40,35 @@ pub const PODMAN: &str = "podman";
 const RUNC: &str = "runc";
 const LXC: &str = "lxc";
 
-/// Returns the innermost container on a cgroup's path (below the hierarchy's root).
+/// The container that a cgroup belongs to, and the one that its name only claims.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Containers {
+    /// The innermost container in a folder of root or of a runtime's user.
+    pub found: Option<Found>,
+    /// The id in the name of a folder further in that another user made.
+    pub claimed: Option<String>,
+}
+
+/// Returns the innermost container on a cgroup's path. Names are believed in folders of root and of the users `runtimes`.
 ///
 /// ```
+/// use model::Cgroup;
+/// use model::container::containers;
+///
 /// let id = "4f2b".repeat(16);
-/// let found = model::container::container(&format!("/system.slice/docker-{id}.scope")).unwrap();
-/// assert_eq!((found.id, found.runtime), (id, Some("docker")));
-/// assert_eq!(model::container::container("/user.slice/user-1000.slice/session-2.scope"), None);
+/// let path = format!("/system.slice/docker-{id}.scope");
+/// let found = containers(&Cgroup::from(&*path), &[]).found.unwrap();
+/// assert_eq!((&found.id, found.runtime), (&id, Some("docker")));
+/// let of_user = containers(&Cgroup::new(path, &[1000]), &[]);
+/// assert_eq!((of_user.found, of_user.claimed), (None, Some(id)));
 /// ```
-pub fn container(cgroup: &str) -> Option<Found> {
-    let parts: Vec<&str> = cgroup.split('/').filter(|part| !part.is_empty()).collect();
-    let (id, runtime) = (0..parts.len())
-        .rev()
-        .find_map(|at| in_part(parts[at], at.checked_sub(1).map(|before| parts[before])))?;
-    Some(Found { id, runtime, pod_uid: parts.iter().rev().find_map(|part| pod_uid(part)) })
+pub fn containers(cgroup: &Cgroup, runtimes: &[u32]) -> Containers {
+    let (names, trusted) = (cgroup.names(), cgroup.trusted(runtimes));
+    let named = |at: usize| in_part(names[at], at.checked_sub(1).map(|before| names[before]));
+    let claimed = (trusted..names.len()).rev().find_map(named).map(|(id, _)| id);
+    let found = (0..trusted).rev().find_map(named);
+    let pod_uid = || names[..trusted].iter().rev().find_map(|part| pod_uid(part));
+    Containers { found: found.map(|(id, runtime)| Found { id, runtime, pod_uid: pod_uid() }), claimed }
 }
 
 type Named = (String, Option<&'static str>);
@@ -144,7 +161,25 @@ mod tests {
     const POD: &str = "3f1a2b4c-0d5e-4f60-8172-93a4b5c6d7e8";
 
     fn found_in(cgroup: &str) -> Option<(String, Option<&'static str>, Option<String>)> {
-        container(cgroup).map(|found| (found.id, found.runtime, found.pod_uid))
+        let Containers { found, claimed } = containers(&cgroup.into(), &[]);
+        assert_eq!(claimed, None);
+        found.map(|found| (found.id, found.runtime, found.pod_uid))
+    }
+
+    #[test]
+    fn names_of_other_users_folders_are_only_claims() {
+        let (own, other) = ("ab".repeat(32), "cd".repeat(32));
+        let path = format!("/docker/{own}/docker-{other}.scope");
+        let ids = |owners: &[u32], runtimes: &[u32]| {
+            let Containers { found, claimed } = containers(&Cgroup::new(&*path, owners), runtimes);
+            (found.map(|found| found.id), claimed)
+        };
+        assert_eq!(ids(&[], &[]), (Some(other.clone()), None));
+        assert_eq!(ids(&[1000], &[]), (Some(own), Some(other.clone())), "within a container");
+        assert_eq!(ids(&[0, 1000], &[]), (None, Some(other.clone())));
+        assert_eq!(ids(&[1000, 1000], &[1000]), (Some(other), None));
+        let pod = Cgroup::new(format!("/docker/{}/pod{POD}", "ab".repeat(32)), &[1000]);
+        assert_eq!(containers(&pod, &[]).found.unwrap().pod_uid, None);
     }
 
     #[test]
@@ -238,7 +273,7 @@ mod tests {
             "/lxc.monitor.web",
             "/kubepods.slice/kubepods-burstable.slice",
         ] {
-            assert_eq!(container(cgroup), None, "{cgroup}");
+            assert_eq!(found_in(cgroup), None, "{cgroup}");
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct ProcessContext {
     pub cgroup: Option<Arc<str>>,
     /// The container, once an enricher has found it; its id is a column.
     pub container: Option<Arc<Container>>,
+    /// Id of a container that the cgroup's name claims, in a folder of neither root nor a runtime's user.
+    pub container_claimed: Option<Arc<str>>,
     /// Inode number of the pid namespace.
     pub pid_ns: u32,
     /// Inode number of the mount namespace.
@@ -174,6 +176,9 @@ impl Extended {
             }
             if let Some(container) = &context.container {
                 container.visit(&mut field);
+            }
+            if let Some(id) = &context.container_claimed {
+                field("container_claimed", Field::Str(Cow::Borrowed(id)));
             }
             field("pid_ns", Field::Uint(context.pid_ns.into()));
             field("mnt_ns", Field::Uint(context.mnt_ns.into()));

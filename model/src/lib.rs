@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod batch;
+pub mod cgroup;
 pub mod changes;
 pub mod clocks;
 pub mod container;
@@ -31,6 +32,7 @@ pub mod zoned;
 
 pub use account::{Account, Accounts, Claim, Pinned, SinkAccount, SinkClaim};
 pub use batch::{Batch, Routed};
+pub use cgroup::Cgroup;
 pub use changes::{Change, Subject, What, changed_keys};
 pub use clocks::{Clocks, SetBack};
 pub use details::{

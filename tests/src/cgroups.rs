@@ -1,6 +1,7 @@
 //! Cgroups of a test, in whatever hierarchies are mounted.
 
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 /// A cgroup below each hierarchy's root, and all that is made below it; gone with it.
@@ -49,6 +50,23 @@ impl Cgroups {
             fs::create_dir_all(&group).and_then(|()| fs::write(group.join("cgroup.procs"), "0")).is_ok()
         };
         assert!(self.roots.iter().filter(enters).count() > 0, "no cgroup can be entered");
+    }
+
+    /// Makes one that belongs to that user, in each hierarchy that lets it, as systemd delegates them; returns their folders.
+    ///
+    /// # Panics
+    /// When there is no such hierarchy.
+    pub fn delegate(&self, below: &str, uid: u32) -> Vec<PathBuf> {
+        let gives = |root: &PathBuf| {
+            let group = root.join(&self.name).join(below);
+            fs::create_dir_all(&group).ok()?;
+            let files = [group.clone(), group.join("cgroup.procs")];
+            files.iter().try_for_each(|file| chown(file, Some(uid), Some(uid))).ok()?;
+            Some(group)
+        };
+        let folders: Vec<PathBuf> = self.roots.iter().filter_map(gives).collect();
+        assert!(!folders.is_empty(), "no cgroup can be delegated");
+        folders
     }
 
     /// Moves this process back to where it was.

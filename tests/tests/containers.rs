@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use tests::workload::succeed;
+use tests::workload::{python, succeed};
 use tests::{Cgroups, Setup, suite};
 
 const COUNT: u64 = 200;
@@ -21,7 +21,9 @@ const POD: &str = "3f1a2b4c-0d5e-4f60-8172-93a4b5c6d7e8";
 suite! {
     threads: 1;
     two_hundred_containers_of_20_ms_are_distinguished: [Kernel, Mounts, Runc];
-    name_and_image_come_from_the_runtimes_socket: [Kernel, Mounts, Runc]
+    name_and_image_come_from_the_runtimes_socket: [Kernel, Mounts, Runc];
+    a_cgroup_that_a_user_made_only_claims_to_be_a_container: [Kernel, Python];
+    cgroups_of_a_runtimes_user_are_containers: [Kernel, Python]
 }
 
 /// Every other one is named as docker does it, the rest as Kubernetes' kubelet does.
@@ -153,6 +155,79 @@ fn name_and_image_come_from_the_runtimes_socket() {
     let reported =
         ["container_runtime", "container_name", "container_image"].map(|field| &last["extended"][field]);
     assert_eq!(reported, ["docker", "train", "registry/train:3"]);
+}
+
+/// Makes a cgroup of that name below those that were delegated to the user, goes there, and runs a program.
+const CLAIM: &str = r#"
+import os, subprocess, sys
+name, folders = sys.argv[1], sys.argv[2:]
+entered = 0
+for folder in folders:
+    group = os.path.join(folder, name)
+    try:
+        os.mkdir(group)
+        with open(os.path.join(group, "cgroup.procs"), "w") as procs: procs.write("0")
+        entered += 1
+    except OSError: pass
+assert entered, folders
+subprocess.run(["/bin/cat", "/proc/self/cgroup"], check=True)
+"#;
+
+/// Runs a user's processes in a cgroup that is named as docker names its own, and returns the row of the last program.
+fn claimed_row(settings: &[(&str, &str)], below: &str) -> Value {
+    let scratch = tests::Scratch::new();
+    let socket = scratch.path().join("docker.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || answer_as_docker(&listener));
+    let setup = Setup::new().set("ebpf.uids", &format!("[{UID}]"));
+    let setup = setup.set("collector.runtimes.docker", socket.to_str().unwrap());
+    let agent = settings.iter().fold(setup, |setup, (key, value)| setup.set(key, value)).start();
+    let groups = Cgroups::new();
+    let folders = groups.delegate(below, UID);
+    groups.enter(below);
+    let name = format!("docker-{}.scope", id(1));
+    let folders = folders.iter().map(|folder| folder.to_str().unwrap());
+    let arguments: Vec<&str> = std::iter::once(&*name).chain(folders).collect();
+    python(UID, scratch.path(), CLAIM, &arguments);
+    groups.leave();
+    let agent = agent.finish();
+    let rows = agent.store().query("exec", &[&format!("uid={UID}")]);
+    let is_last = |row: &&Value| row["extended"]["argv"][0] == json!("/bin/cat");
+    let row = rows.iter().find(is_last).unwrap_or_else(|| panic!("{rows:?}")).clone();
+    let path = row["extended"]["cgroup"].as_str().unwrap();
+    assert_eq!(path, groups.path(&format!("{below}/{name}")));
+    row
+}
+
+/// The container's id, what is only claimed, and the data that the runtime would add.
+fn named(row: &Value) -> [Option<&str>; 5] {
+    let field = |name: &str| row["extended"].get(name).and_then(Value::as_str);
+    [
+        row["container_id"].as_str(),
+        field("container_claimed"),
+        field("container_runtime"),
+        field("container_name"),
+        field("container_image"),
+    ]
+}
+
+fn a_cgroup_that_a_user_made_only_claims_to_be_a_container() {
+    // Neither kernel nor collector may take the rows for those of the container, which the filters drop.
+    let drop = format!("\"container_id == '{}' || container_runtime == 'docker'\"", id(1));
+    for pushdown in ["true", "false"] {
+        let settings = [("filter.cel_hidden.drop", &*drop), ("ebpf.pushdown", pushdown)];
+        let row = claimed_row(&settings, "user");
+        assert_eq!(named(&row), [None, Some(&*id(1)), None, None, None], "{row}");
+    }
+    let row = claimed_row(&[], &format!("docker/{}", id(2)));
+    assert_eq!(named(&row)[..2], [None, Some(&*id(1))], "a container's own folder that is the user's: {row}");
+    let row = claimed_row(&[], &format!("docker/{}/user", id(2)));
+    assert_eq!(named(&row)[..2], [Some(&*id(2)), Some(&*id(1))], "a user of a container: {row}");
+}
+
+fn cgroups_of_a_runtimes_user_are_containers() {
+    let row = claimed_row(&[("collector.runtimes.uids", &format!("[{UID}]"))], "user");
+    assert_eq!(named(&row)[..3], [Some(&*id(1)), None, Some("docker")], "{row}");
 }
 
 /// Checks the container that the row names, where it names one.

@@ -3,8 +3,7 @@
 
 use aya::Ebpf;
 use aya::maps::{HashMap, MapData};
-use model::container::container;
-use model::{CgroupId, ProcessTable};
+use model::{Cgroup, CgroupId, ProcessTable};
 
 use super::maps::map;
 use crate::errors::LoadError;
@@ -46,8 +45,8 @@ impl CgroupSets {
     /// Sets the sets of the rules that will be in this bank, and updates all known cgroups.
     pub(super) fn put(&mut self, sets: &[CgroupSet], bank: usize, table: &ProcessTable) {
         sets.clone_into(&mut self.sets[bank]);
-        for (id, path) in table.cgroups() {
-            self.learn(id, &path);
+        for (id, cgroup) in table.cgroups() {
+            self.learn(id, &cgroup, table);
         }
     }
 
@@ -55,17 +54,17 @@ impl CgroupSets {
     pub(super) fn learn_from(&mut self, table: &ProcessTable) {
         let (known, fresh) = table.cgroups_since(self.known);
         self.known = known;
-        for (id, path) in fresh {
-            self.learn(id, &path);
+        for (id, cgroup) in fresh {
+            self.learn(id, &cgroup, table);
         }
     }
 
     /// Writes the bits of one cgroup. If the map is full the cgroup stays unknown, and the collector applies the filters.
-    fn learn(&mut self, id: CgroupId, path: &str) {
+    fn learn(&mut self, id: CgroupId, cgroup: &Cgroup, table: &ProcessTable) {
         if self.sets.iter().all(Vec::is_empty) {
             return;
         }
-        let found = container(path);
+        let (path, found) = (&*cgroup.path, table.containers(cgroup).found);
         let of = |bank: usize| {
             let sets = self.sets[bank].iter().enumerate();
             let mine = sets.filter(|(_, set)| set.has(path, found.as_ref()));

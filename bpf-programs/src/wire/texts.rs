@@ -15,6 +15,8 @@ pub(crate) const TEXT_UNREADABLE: u16 = 64;
 /// The bytes are not a text but a `struct file_handle`.
 pub(crate) const TEXT_HANDLE: u16 = 128;
 pub(crate) const TEXT_RESOLVED: u16 = 256;
+/// The owners of a cgroup's folders follow its names.
+const TEXT_OWNED: u16 = 512;
 
 /// Checks that a record is of this family; returns its fixed part and its texts.
 pub(crate) fn view<T: Fixed>(bytes: &[u8], family: Family) -> Result<(T, Texts<'_>), WireError> {
@@ -57,6 +59,19 @@ impl RawText<'_> {
     /// Returns whether any of these bits is set.
     pub(crate) fn is(self, flags: u16) -> bool {
         self.flags & flags != 0
+    }
+
+    /// Splits a cgroup's text into its names and the owners of its folders; `None` if they don't fit into it.
+    pub(crate) fn owned(self) -> Option<(Self, Vec<u32>)> {
+        if !self.is(TEXT_OWNED) {
+            return Some((self, Vec::new()));
+        }
+        let (rest, count) = self.bytes.split_last_chunk()?;
+        let length = 4_usize.checked_mul(u32::from_ne_bytes(*count) as usize)?;
+        let (names, owners) = rest.split_at(rest.len().checked_sub(length)?);
+        let (owners, _) = owners.as_chunks();
+        let owners = owners.iter().map(|owner| u32::from_ne_bytes(*owner)).collect();
+        Some((Self { bytes: names, ..self }, owners))
     }
 }
 

@@ -327,7 +327,7 @@ fn table() -> anyhow::Result<()> {
     let shell = fs::canonicalize("/bin/sh")?;
     ensure!(Path::new(&*before.exe.as_ref().context("exe")?.to_str()) == shell, "{before:?}");
     let groups = fs::read_to_string(format!("/proc/{}/cgroup", pid))?;
-    let cgroup = before.cgroup.as_deref().context("cgroup")?;
+    let cgroup = &*before.cgroup.as_ref().context("cgroup")?.path;
     ensure!(groups.lines().any(|line| line.splitn(3, ':').nth(2) == Some(cgroup)), "{cgroup} {groups}");
     fs::write(&fifo, "\n")?;
     child.0.wait()?;

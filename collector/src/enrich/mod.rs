@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::container::{Found, container};
+use model::container::Found;
 use model::extended::Extra;
 use model::process::FIRST_PID_NS;
-use model::{ActField, BootNs, CgroupId, Container, Details, ProcessTable, Tracking};
+use model::{ActField, BootNs, Cgroup, CgroupId, Container, Details, ProcessTable, Tracking};
 use serde_json::Value;
 
 use crate::normalize::keep_bytes;
@@ -23,7 +23,7 @@ const CGROUP_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Enricher {
     processes: ProcessTable,
-    cgroups: HashMap<CgroupId, Arc<Cgroup>>,
+    cgroups: HashMap<CgroupId, Arc<Located>>,
     cgroup_bytes: usize,
     names: Option<runtime::Names>,
     descent: bool,
@@ -31,18 +31,20 @@ pub struct Enricher {
 
 /// A cgroup's path, and the container it belongs to.
 #[derive(Debug)]
-struct Cgroup {
+struct Located {
     path: Arc<str>,
     container: Option<(Arc<str>, Arc<Container>)>,
+    claimed: Option<Arc<str>>,
 }
 
-impl Cgroup {
-    fn new(path: Arc<str>) -> Self {
-        let container = container(&path).map(|found| {
+impl Located {
+    fn new(cgroup: &Cgroup, table: &ProcessTable) -> Self {
+        let containers = table.containers(cgroup);
+        let container = containers.found.map(|found| {
             let Found { id, runtime, pod_uid } = found;
             (Arc::from(id), Arc::new(Container { runtime, pod_uid, ..Container::default() }))
         });
-        Self { path, container }
+        Self { path: cgroup.path.clone(), container, claimed: containers.claimed.map(Arc::from) }
     }
 }
 
@@ -78,7 +80,7 @@ impl Enricher {
         let of_process = process.and_then(|process| process.cgroup.clone());
         let cgroup = match row.extended.context.as_ref().map(|context| context.cgroup_id) {
             Some(id) => self.cgroup(id, of_process),
-            None => of_process.map(|path| Arc::new(Cgroup::new(path))),
+            None => of_process.map(|cgroup| Arc::new(Located::new(&cgroup, &self.processes))),
         };
         if let Some(cgroup) = cgroup {
             set_cgroup(row, &cgroup, self.names.as_ref());
@@ -107,19 +109,19 @@ impl Enricher {
     }
 
     /// Returns the cgroup of that id. If its path is unknown, the cgroup of the process's leader is used.
-    fn cgroup(&mut self, id: CgroupId, of_process: Option<Arc<str>>) -> Option<Arc<Cgroup>> {
+    fn cgroup(&mut self, id: CgroupId, of_process: Option<Cgroup>) -> Option<Arc<Located>> {
         if let Some(known) = self.cgroups.get(&id) {
             return Some(known.clone());
         }
-        let Some(path) = self.processes.cgroup(id) else {
-            return of_process.map(|path| Arc::new(Cgroup::new(path)));
+        let Some(found) = self.processes.cgroup(id) else {
+            return of_process.map(|cgroup| Arc::new(Located::new(&cgroup, &self.processes)));
         };
-        if self.cgroups.len() >= CGROUPS_KEPT || self.cgroup_bytes + path.len() > CGROUP_BYTES {
+        if self.cgroups.len() >= CGROUPS_KEPT || self.cgroup_bytes + found.path.len() > CGROUP_BYTES {
             self.cgroups.clear();
             self.cgroup_bytes = 0;
         }
-        self.cgroup_bytes += path.len();
-        let cgroup = Arc::new(Cgroup::new(path));
+        self.cgroup_bytes += found.path.len();
+        let cgroup = Arc::new(Located::new(&found, &self.processes));
         self.cgroups.insert(id, cgroup.clone());
         Some(cgroup)
     }
@@ -148,9 +150,10 @@ const INITIAL: [&str; 4] = ["pidfd_getfd", "pidfd_send_signal", "process_madvise
 /// The return value `-ESRCH`.
 const NO_SUCH_PROCESS: i64 = -3;
 
-fn set_cgroup(row: &mut Tracking, cgroup: &Cgroup, names: Option<&runtime::Names>) {
+fn set_cgroup(row: &mut Tracking, cgroup: &Located, names: Option<&runtime::Names>) {
     if let Some(context) = &mut row.extended.context {
         context.cgroup = Some(cgroup.path.clone());
+        context.container_claimed.clone_from(&cgroup.claimed);
         context.container = cgroup.container.as_ref().map(|(id, container)| {
             names.and_then(|names| names.of(id, container)).unwrap_or_else(|| container.clone())
         });
@@ -192,6 +195,7 @@ mod tests {
             cgroup_id,
             cgroup: None,
             container: None,
+            container_claimed: None,
             pid_ns: 1,
             mnt_ns: 1,
             net_ns: None,
@@ -234,6 +238,7 @@ mod tests {
                 cgroup_id: CgroupId { hierarchy: 0, id: 9 },
                 cgroup: None,
                 container: None,
+                container_claimed: None,
                 pid_ns,
                 mnt_ns: 1,
                 net_ns: None,
@@ -276,13 +281,11 @@ mod tests {
         let id = ExecId { pid: 1, start_ns: 1 };
         let table = ProcessTable::default();
         let pod = "kubepods-pod5c1a5a1e_6f4f_4c6c_9a53_0c2b3f6f7a11.slice";
-        let cgroup = format!("/kubepods.slice/{pod}/cri-containerd-{}.scope", "ab".repeat(32));
+        let [own, claimed] = ["ab", "cd"].map(|byte| byte.repeat(32));
+        let cgroup = format!("/kubepods.slice/{pod}/cri-containerd-{own}.scope/docker-{claimed}.scope");
+        let cgroup = Cgroup::new(cgroup, &[1000]);
         let text = || Some(Text::from_bytes(b"/caf\xe9"));
-        table.change(
-            id,
-            BootNs(1),
-            Arc::new(ProcessInfo { exe: text(), cwd: text(), cgroup: Some(cgroup.into()) }),
-        );
+        table.change(id, BootNs(1), Arc::new(ProcessInfo { exe: text(), cwd: text(), cgroup: Some(cgroup) }));
         table.is_numbered(id, 5, 2);
         let mut enricher = Enricher::new(table);
         enricher.set_descent(true);
@@ -296,6 +299,7 @@ mod tests {
             cgroup_id: CgroupId { hierarchy: 0, id: 9 },
             cgroup: None,
             container: None,
+            container_claimed: None,
             pid_ns: 5,
             mnt_ns: 1,
             net_ns: None,

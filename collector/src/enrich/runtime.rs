@@ -42,6 +42,8 @@ pub struct RuntimesConfig {
     pub timeout: Period,
     /// Time after which a container that no runtime knew is asked for again.
     pub ask_again: Period,
+    /// Users, besides root, who run container runtimes: names of their cgroups are believed.
+    pub uids: Vec<u32>,
 }
 
 impl Default for RuntimesConfig {
@@ -53,6 +55,7 @@ impl Default for RuntimesConfig {
             containerd: "/run/containerd/io.containerd.runtime.v2.task".to_owned(),
             timeout: Period(Duration::from_secs(2)),
             ask_again: Period(Duration::from_secs(30)),
+            uids: Vec::new(),
         }
     }
 }

@@ -14,7 +14,7 @@ pub enum Stage {
 pub(crate) const ANCESTORS: &str = "ancestors";
 
 /// Fields that enrichment adds.
-pub(crate) const ENRICHED: [&str; 14] = [
+pub(crate) const ENRICHED: [&str; 15] = [
     ANCESTORS,
     "cwd",
     "exe",
@@ -25,6 +25,7 @@ pub(crate) const ENRICHED: [&str; 14] = [
     "container_runtime",
     "container_name",
     "container_image",
+    "container_claimed",
     "pod_uid",
     "target_exec_id",
     "target_ns_pid",

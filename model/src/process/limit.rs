@@ -47,7 +47,7 @@ impl ProcessTable {
         let inner = self.read();
         TableSize {
             processes: inner.processes.len(),
-            cgroups: inner.cgroups.paths.len(),
+            cgroups: inner.cgroups.known.len(),
             bytes: inner.bytes(),
             limit: TABLE_BYTES,
             dropped_processes: inner.dropped_processes,

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::lock::{read, write};
-use crate::{BootNs, CgroupId, ExecId};
+use crate::{BootNs, Cgroup, CgroupId, ExecId};
 use shared::States;
 
 mod cgroups;
@@ -224,23 +224,25 @@ impl ProcessTable {
 
 #[derive(Debug, Default)]
 struct Cgroups {
-    paths: HashMap<CgroupId, Arc<str>>,
+    known: HashMap<CgroupId, Cgroup>,
     by_age: VecDeque<CgroupId>,
     /// Number of cgroups ever added.
     learnt: u64,
     bytes: usize,
     dropped: u64,
+    /// Users, besides root, whose cgroups may name containers.
+    runtime_users: Vec<u32>,
 }
 
 /// Returns the bytes of a cgroup's entry. Processes in it may have the path once more.
-fn cgroup_bytes(path: &str) -> usize {
-    96 + 2 * size_of::<CgroupId>() + path.len()
+fn cgroup_bytes(cgroup: &Cgroup) -> usize {
+    112 + 2 * size_of::<CgroupId>() + cgroup.bytes()
 }
 
 impl Cgroups {
-    fn learn(&mut self, id: CgroupId, path: &Arc<str>) {
-        self.bytes += cgroup_bytes(path);
-        match self.paths.insert(id, path.clone()) {
+    fn learn(&mut self, id: CgroupId, cgroup: &Cgroup) {
+        self.bytes += cgroup_bytes(cgroup);
+        match self.known.insert(id, cgroup.clone()) {
             Some(former) => self.bytes -= cgroup_bytes(&former),
             None => {
                 self.by_age.push_back(id);
@@ -249,7 +251,7 @@ impl Cgroups {
         }
         while self.by_age.len() > CGROUPS_KEPT || self.bytes > CGROUP_BYTES {
             let Some(oldest) = self.by_age.pop_front() else { break };
-            self.bytes -= self.paths.remove(&oldest).map_or(0, |path| cgroup_bytes(&path));
+            self.bytes -= self.known.remove(&oldest).map_or(0, |cgroup| cgroup_bytes(&cgroup));
             self.dropped += 1;
         }
     }

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use crate::Text;
+use crate::{Cgroup, Text};
 
 /// State of a process between two changes (exec, chdir, move to another cgroup).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,8 +14,8 @@ pub struct ProcessInfo {
     pub exe: Option<Text>,
     /// Working folder, absolute.
     pub cwd: Option<Text>,
-    /// Path of the process's cgroup below the hierarchy's root; [`crate::Identity::cgroup`] says which hierarchy.
-    pub cgroup: Option<Arc<str>>,
+    /// The process's cgroup; [`crate::Identity::cgroup`] says of which hierarchy.
+    pub cgroup: Option<Cgroup>,
 }
 
 /// Estimated bytes of a state without its texts, and of a text without its bytes: allocations and map entries.
@@ -26,7 +26,7 @@ impl ProcessInfo {
     /// Returns the bytes that the state would take if no other process shared it.
     pub(super) fn alone(&self) -> usize {
         let texts = [&self.exe, &self.cwd].into_iter().flatten().map(Text::len);
-        let lengths = texts.chain(self.cgroup.as_ref().map(|path| path.len()));
+        let lengths = texts.chain(self.cgroup.as_ref().map(Cgroup::bytes));
         STATE + lengths.map(|length| TEXT + length).sum::<usize>()
     }
 }
@@ -71,7 +71,7 @@ impl<T: Clone + Eq + Hash> Counted<T> {
 pub(super) struct States {
     states: Counted<Arc<ProcessInfo>>,
     texts: Counted<Text>,
-    cgroups: Counted<Arc<str>>,
+    cgroups: Counted<Cgroup>,
     bytes: usize,
 }
 
@@ -99,9 +99,9 @@ impl States {
             shared
         };
         let (exe, cwd) = (info.exe.as_ref().map(&mut text), info.cwd.as_ref().map(&mut text));
-        let cgroup = info.cgroup.as_ref().map(|path| {
-            let (shared, first) = cgroups.take(path);
-            *bytes += if first { TEXT + path.len() } else { 0 };
+        let cgroup = info.cgroup.as_ref().map(|cgroup| {
+            let (shared, first) = cgroups.take(cgroup);
+            *bytes += if first { TEXT + cgroup.bytes() } else { 0 };
             shared
         });
         *bytes += STATE;
@@ -119,10 +119,10 @@ impl States {
                 self.bytes -= TEXT + text.len();
             }
         }
-        if let Some(path) = &state.cgroup
-            && self.cgroups.release(path)
+        if let Some(cgroup) = &state.cgroup
+            && self.cgroups.release(cgroup)
         {
-            self.bytes -= TEXT + path.len();
+            self.bytes -= TEXT + cgroup.bytes();
         }
     }
 }
@@ -145,7 +145,8 @@ mod tests {
         assert_eq!(states.bytes(), bytes);
         let other = states.take(&info("/bin/sh", b"/tmp"));
         assert_eq!(states.bytes(), bytes + STATE + TEXT + 4, "the executable and the cgroup are shared");
-        assert_eq!(other.cgroup.as_ref().map(Arc::as_ptr), first.cgroup.as_ref().map(Arc::as_ptr));
+        let path = |state: &ProcessInfo| state.cgroup.as_ref().map(|cgroup| Arc::as_ptr(&cgroup.path));
+        assert_eq!(path(&other), path(&first));
         [&first, &first, &other].into_iter().for_each(|state| states.release(state));
         assert_eq!(states.bytes(), 0);
     }

@@ -182,6 +182,7 @@ pub const FIELDS: &[Field] = &[
     field("code", UInt32, Only(&["exit"])),
     field("comm_bytes", Binary, Kernel),
     field("command", Utf8, Only(&["bpf", "ipc"])),
+    field("container_claimed", Utf8, Kernel),
     field("container_image", Utf8, Kernel),
     field("container_name", Utf8, Kernel),
     field("container_runtime", Utf8, Kernel),

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use model::{BootNs, ExecId, ProcessInfo, ProcessTable, Text};
+use model::{BootNs, Cgroup, ExecId, ProcessInfo, ProcessTable, Text};
 
 use crate::programs::{Hook, Program};
 use crate::syscalls::{CHDIR, FCHDIR, Stage};
@@ -119,17 +119,18 @@ fn known(raw: RawText<'_>) -> Option<Text> {
     (!raw.is(TEXT_UNREADABLE)).then(|| text::path(raw).text())
 }
 
-/// Returns the path of the process's cgroup, and notes it for all other processes in the cgroup.
-fn learnt(table: &ProcessTable, header: &Header, raw: RawText<'_>) -> Option<Arc<str>> {
-    let path = cgroup(raw)?;
-    table.learn_cgroup(header.cgroup(), &path);
-    Some(path)
+/// Returns the process's cgroup, and notes it for all other processes in the cgroup.
+fn learnt(table: &ProcessTable, header: &Header, raw: RawText<'_>) -> Option<Cgroup> {
+    let cgroup = cgroup(raw)?;
+    table.learn_cgroup(header.cgroup(), &cgroup);
+    Some(cgroup)
 }
 
-/// Returns a cgroup's path, if it is complete: part of a path could be mistaken for another cgroup.
-fn cgroup(raw: RawText<'_>) -> Option<Arc<str>> {
+/// Returns a cgroup, if its path is complete: part of a path could be mistaken for another cgroup.
+fn cgroup(raw: RawText<'_>) -> Option<Cgroup> {
     if raw.is(TEXT_UNREADABLE | TEXT_INCOMPLETE) {
         return None;
     }
-    Some(Arc::from(text::path(raw).text().to_str()))
+    let (names, owners) = raw.owned()?;
+    Some(Cgroup::new(text::path(names).text().to_str(), &owners))
 }
