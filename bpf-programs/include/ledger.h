@@ -10,22 +10,27 @@
 #include "file.h"
 #include "shares.h"
 
-/* An entry holds this many bytes of its path; the rest of a longer one is in parts of this size. */
-#define USAGE_PART 256
-#define USAGE_PARTS (PATH_LIMIT / USAGE_PART + 1)
+/* An entry holds the beginning of its path; the rest of a longer one is in parts. The kernel allocates elements of such
+ * maps in sizes that are powers of two, and has 56 bytes in each besides key and value: entries take 1024 bytes, parts 512.
+ */
+#define ELEMENT(size, key, fields) ((size) - 56 - sizeof(key) - (fields))
+#define USAGE_FIRST ELEMENT(1024, struct usage_key, sizeof(__u64) + sizeof(struct usage_record))
+#define USAGE_PART ELEMENT(512, struct usage_part_key, 0)
+#define USAGE_PARTS ((PATH_LIMIT - USAGE_FIRST) / USAGE_PART + 2)
+#define PART_AT(part) (USAGE_FIRST + ((part) - 1) * USAGE_PART)
 #define PIPEFS_MAGIC 0x50495045
-
-/* The record as it will be emitted. */
-struct usage_entry {
-	__u64 owner;
-	struct usage_record record;
-	__u8 names[USAGE_PART];
-};
 
 struct usage_part_key {
 	struct usage_key key;
 	__u32 side;
 	__u32 part;
+};
+
+/* The record as it will be emitted. */
+struct usage_entry {
+	__u64 owner;
+	struct usage_record record;
+	__u8 names[USAGE_FIRST];
 };
 
 struct usage_part {
@@ -58,7 +63,7 @@ struct usage_hint {
 
 USAGE_MAP(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, 16384, usage_0, struct usage_key, struct usage_entry);
 USAGE_MAP(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, 16384, usage_1, struct usage_key, struct usage_entry);
-USAGE_MAP(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, USAGE_PART_ENTRIES, usage_parts, struct usage_part_key, struct usage_part);
+USAGE_MAP(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, PARTS_FOR(16384), usage_parts, struct usage_part_key, struct usage_part);
 USAGE_MAP(BPF_MAP_TYPE_LRU_HASH, 0, 16384, usage_fds, struct usage_fd, struct usage_hint);
 
 static __always_inline struct usage_entry *find_entry(__u32 side, const struct usage_key *key)

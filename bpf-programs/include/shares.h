@@ -31,7 +31,7 @@ enum shared_map {
 #define FLOWS 32768
 #define SMALL_REQUESTS 4096
 #define LARGE_REQUESTS 1024
-#define USAGE_PART_ENTRIES 4096
+#define PARTS_FOR(entries) (2 * (entries)) /* of long paths in the usage ledger: see usage_parts_for() in sizes.rs */
 #define SHARE 64 /* an owner's part of a map that is more than half full */
 #define MILLISECOND 1000000ULL
 #define SWEEPS 15 /* sweeps in the time after which an entry may be swept */

@@ -6,6 +6,8 @@
 #include "ledger.h"
 #include "sock.h"
 
+#define EEXIST 17
+
 /* A use of a file: what was moved or mapped, and how. */
 struct use {
 	__u64 file;
@@ -70,12 +72,34 @@ static __always_inline void add_use(struct usage_record *r, const struct use *us
 		r->high = use->high;
 }
 
+/* Keeps the parts of a long path, after the first; false if there is no room for all, or no share. */
+static __always_inline bool keep_parts(struct scratch *s, const struct usage_key *key, __u32 side, __u32 room)
+{
+	struct usage_record *r = (struct usage_record *)s->record;
+	struct usage_part_key part = {.key = *key, .side = side};
+	__u64 owner = s->kept.owner;
+	long failed;
+
+	if (!may_add(owner, IN_USAGE_PARTS, PARTS_FOR(room)))
+		return false;
+	for (__u32 i = 1; i < USAGE_PARTS; i++) {
+		if (PART_AT(i) >= r->path.len)
+			break;
+		part.part = i;
+		failed = bpf_map_update_elem(&usage_parts, &part, &s->record[sizeof(*r) + PART_AT(i)], BPF_NOEXIST);
+		if (failed && failed != -EEXIST)
+			return false;
+		if (!failed)
+			count_entries(owner, IN_USAGE_PARTS, 1); /* one by one, as in drop_entry() */
+	}
+	return true;
+}
+
 /* Adds a record to the ledger; false if there is no room, or another CPU was first. Not global: before 6.5 a
  * global function's argument cannot be a map's key or value.
  */
 static __noinline bool keep_entry(struct scratch *s, const struct usage_key *key, __u32 side, __u32 room)
 {
-	struct usage_part_key part = {.side = side};
 	struct usage_record *r;
 	__u64 owner;
 
@@ -86,18 +110,9 @@ static __noinline bool keep_entry(struct scratch *s, const struct usage_key *key
 	if (side ? !ADD_ENTRY(usage_1, IN_USAGE_1, room, key, &s->kept.owner, owner) :
 		   !ADD_ENTRY(usage_0, IN_USAGE_0, room, key, &s->kept.owner, owner))
 		return false;
-	/* Without its parts a long path is marked as incomplete. */
-	if (r->path.len <= USAGE_PART || !may_add(owner, IN_USAGE_PARTS, USAGE_PART_ENTRIES))
-		return true;
-	part.key = *key;
-	for (__u32 i = 1; i < USAGE_PARTS; i++) {
-		if (i * USAGE_PART >= r->path.len)
-			break;
-		part.part = i;
-		if (!bpf_map_update_elem(&usage_parts, &part, &s->record[sizeof(*r) + i * USAGE_PART],
-					 BPF_NOEXIST))
-			count_entries(owner, IN_USAGE_PARTS, 1); /* one by one, as in drop_entry() */
-	}
+	/* Without all its parts a long path is marked as incomplete. */
+	if (r->path.len > USAGE_FIRST && !keep_parts(s, key, side, room))
+		count_seen(COUNT_USAGE_CUT);
 	return true;
 }
 

@@ -22,16 +22,16 @@ __noinline int put_parts(struct scratch *s, const struct usage_key *key, __u32 s
 	r = (struct usage_record *)s->record;
 	part.key = *key;
 	for (__u32 i = 1; i < USAGE_PARTS; i++) {
-		if (i * USAGE_PART >= r->path.len)
+		if (PART_AT(i) >= r->path.len)
 			return 0;
 		part.part = i;
 		found = bpf_map_lookup_elem(&usage_parts, &part);
 		if (!found) { /* there was no room for this part */
-			r->path.len = i * USAGE_PART;
+			r->path.len = PART_AT(i);
 			r->path.flags |= TEXT_INCOMPLETE;
 			return 0;
 		}
-		bpf_probe_read_kernel(&s->record[sizeof(*r) + i * USAGE_PART], USAGE_PART, found);
+		bpf_probe_read_kernel(&s->record[sizeof(*r) + PART_AT(i)], USAGE_PART, found);
 	}
 	return 0;
 }
@@ -42,7 +42,7 @@ static __always_inline void drop_entry(const struct usage_key *key, __u64 owner,
 
 	(void)(side ? DELETE_ENTRY(usage_1, IN_USAGE_1, key, owner) : DELETE_ENTRY(usage_0, IN_USAGE_0, key, owner));
 	for (__u32 i = 1; i < USAGE_PARTS; i++) {
-		if (i * USAGE_PART >= names)
+		if (PART_AT(i) >= names)
 			break;
 		part.part = i;
 		/* Counted one by one: a sum would have the verifier follow every combination of results. */
@@ -83,7 +83,7 @@ __noinline int flush_entry(const struct usage_key *of, __u32 side, __u32 mode)
 	r->bytes = TAKE(entry->record.bytes);
 	r->header.time_ns = bpf_ktime_get_boot_ns();
 	names = r->path.len;
-	if (names > USAGE_PART)
+	if (names > USAGE_FIRST)
 		put_parts(s, key, side);
 	s->size = sizeof(*r) + r->path.len;
 	if (r->calls || r->bytes) {

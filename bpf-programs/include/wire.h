@@ -19,6 +19,8 @@
 #define COUNT_LIFECYCLE 63
 /* Another such slot: its `seen` counts uses that found the ledger full and became a record each. */
 #define COUNT_USAGE_FULL 62
+/* Another: its `seen` counts entries of the ledger that had no room for their whole path. */
+#define COUNT_USAGE_CUT 61
 #define COUNT_SLOTS 64
 
 /* header.flags: the tracer is enabled and the filters let the event pass, so it is counted in `seen`. */

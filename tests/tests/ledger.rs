@@ -2,12 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::fs::{self, Permissions};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tests::workload::{generate, generator};
+use serde_json::Value;
+use tests::workload::{PYTHON, generate, generator};
 use tests::{Agent, Scratch, Setup, Store, suite, until};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -15,7 +19,9 @@ const SOON: Duration = Duration::from_secs(60);
 suite! {
     threads: 1;
     four_threads_at_full_speed_are_counted_to_the_byte: [Kernel];
-    an_agent_killed_meanwhile_misses_and_doubles_nothing: [Kernel]
+    an_agent_killed_meanwhile_misses_and_doubles_nothing: [Kernel];
+    long_paths_of_many_files_are_whole: [Kernel, Python];
+    long_paths_of_one_user_leave_room_for_others: [Kernel, Python]
 }
 
 fn setup(uid: u32) -> Setup {
@@ -91,4 +97,96 @@ fn wait_for_more(agent: &Agent, than: u64) {
     until("rows are stored", SOON, || {
         (agent.tracer("usage")["stored"].as_u64().unwrap_or(0) > than).then_some(())
     });
+}
+
+/// Reads each of so many files of a folder, which stay open until standard input ends.
+const READS: &str = "
+import os, resource, sys
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+for file in [os.open(f'{number:04}', os.O_RDONLY) for number in range(int(sys.argv[1]))]:
+    assert os.read(file, 1) == b'x'
+print('done', flush=True)
+sys.stdin.read()
+";
+
+/// Makes a folder with so many files, whose paths have that length.
+fn deep_files(folder: &Path, count: usize, length: usize) -> PathBuf {
+    const NAME: usize = 4;
+    let mut folder = folder.to_owned();
+    loop {
+        // A name has up to 255 bytes, and one byte must be left for the last.
+        let missing = length - NAME - 1 - folder.as_os_str().len();
+        if missing == 0 {
+            break;
+        }
+        folder.push("d".repeat(if missing > 202 { 200 } else { missing - 1 }));
+    }
+    fs::create_dir_all(&folder).unwrap();
+    for number in 0..count {
+        fs::write(folder.join(format!("{number:04}")), "x").unwrap();
+    }
+    folder
+}
+
+/// Starts a process that has read the files of a folder and keeps them open.
+fn reader(uid: u32, folder: &Path, count: usize) -> Child {
+    let mut command = Command::new(PYTHON);
+    command.args(["-c", READS, &count.to_string()]).current_dir(folder).uid(uid).gid(uid);
+    let mut reader = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(reader.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "done\n");
+    reader
+}
+
+fn end(mut reader: Child) {
+    drop(reader.stdin.take());
+    assert!(reader.wait().unwrap().success());
+}
+
+/// Returns how many of a user's rows of such files have the whole path, and how many only its end.
+fn whole_and_cut(store: &Store, uid: u32, folder: &Path) -> (usize, usize) {
+    let rows = store.query("usage", &[&format!("uid={uid}")]);
+    let is_deep = |name: &str| name.rsplit_once('/').is_some_and(|(folder, _)| folder.ends_with("dd"));
+    let of = |row: &&Value| row["fname"].as_str().is_some_and(is_deep);
+    let (cut, whole): (Vec<&Value>, Vec<&Value>) =
+        rows.iter().filter(of).partition(|row| row["extended"]["path_incomplete"] == true);
+    assert!(whole.iter().all(|row| Path::new(row["fname"].as_str().unwrap()).parent() == Some(folder)));
+    (whole.len(), cut.len())
+}
+
+fn long_paths_of_many_files_are_whole() {
+    const COUNT: usize = 2_500;
+    let agent = setup(9973).set("ebpf.usage_interval", "\"1h\"").start();
+    let folder = deep_files(agent.scratch().path(), COUNT, 741);
+    end(reader(9973, &folder, COUNT));
+    until("some rows are stored", SOON, || (whole_and_cut(agent.store(), 9973, &folder).0 > 0).then_some(()));
+    let cut = agent.actor("ebpf")["state"]["usage_paths_cut"].clone();
+    let agent = agent.finish();
+    assert_eq!(whole_and_cut(agent.store(), 9973, &folder), (COUNT, 0));
+    assert_eq!(cut, 0);
+    assert_eq!(agent.store().account("usage").lost_total(), 0);
+}
+
+fn long_paths_of_one_user_leave_room_for_others() {
+    // Fewer files than half of the ledger's entries, but their paths need more than its parts.
+    const COUNT: usize = 100;
+    let uids = Setup::new().set("ebpf.uids", "[9974, 9975]").set("ebpf.usage_map", "256");
+    let agent = uids.set("ebpf.usage_interval", "\"1h\"").start();
+    let folder = deep_files(agent.scratch().path(), COUNT, 3_900);
+    let flood = reader(9974, &folder, COUNT);
+    end(reader(9975, &folder, 1));
+    end(flood);
+    until("all rows are stored", SOON, || {
+        let (whole, cut) = whole_and_cut(agent.store(), 9974, &folder);
+        (whole + cut == COUNT).then_some(())
+    });
+    let counted = agent.actor("ebpf")["state"]["usage_paths_cut"].clone();
+    let agent = agent.finish();
+    let (_, cut) = whole_and_cut(agent.store(), 9974, &folder);
+    assert!((30..COUNT - 30).contains(&cut), "{cut}");
+    assert_eq!(whole_and_cut(agent.store(), 9975, &folder), (1, 0));
+    assert_eq!(counted, cut);
+    agent.store().assert_conserved();
 }

@@ -16,7 +16,7 @@ use super::tracer_slot::TracerSlot;
 use crate::errors::AttachError;
 use crate::kernel::{Attached, Kernel};
 use crate::programs::Tracer;
-use crate::wire::{COUNT_LIFECYCLE, Header, Ring};
+use crate::wire::{COUNT_LIFECYCLE, COUNT_USAGE_CUT, Header, Ring};
 
 /// Lifecycle records read in one slice, before control messages are answered and accounts are updated.
 const LIFECYCLE_SLICE: usize = 8192;
@@ -277,6 +277,9 @@ impl Core {
             self.stale = true;
         }
         self.demux.counters.lifecycle_lost = lost;
+        if let Ok(cut) = self.kernel.counters.count(COUNT_USAGE_CUT) {
+            self.demux.counters.usage_paths_cut = cut.seen;
+        }
         if self.stale && now.0.saturating_sub(self.last_read.0) > REREAD_INTERVAL_NS {
             (self.stale, self.last_read) = (false, now);
             self.reread_processes();

@@ -31,6 +31,8 @@ pub(super) struct HostCounters {
     pub(super) malformed: u64,
     /// Lifecycle records that could not be read for the process table.
     pub(super) unreadable: u64,
+    /// Entries of the usage ledger that had no room for their whole path.
+    pub(super) usage_paths_cut: u64,
     /// Bytes of pinned rings that were given back before their records were stored.
     pub(super) given_back: u64,
 }

@@ -283,6 +283,7 @@ impl Shared {
             state.lifecycle_lost = counters.lifecycle_lost;
             state.malformed = counters.malformed;
             state.unreadable = counters.unreadable;
+            state.usage_paths_cut = counters.usage_paths_cut;
             state.given_back = counters.given_back;
         });
     }

@@ -25,6 +25,8 @@ pub(crate) struct HostState {
     pub malformed: u64,
     /// Lifecycle records that could not be read for the process table.
     pub unreadable: u64,
+    /// Entries of the usage ledger that had no room for their whole path: their rows have `path_incomplete`.
+    pub usage_paths_cut: u64,
     /// Bytes of pinned rings that were given back to the kernel before their records were stored, because the store was
     /// behind. If the agent is killed before they are, the next start counts these records as lost.
     pub given_back: u64,

@@ -30,6 +30,12 @@ pub(super) fn set(loader: &mut EbpfLoader<'_>, config: &EbpfConfig, used: u32) {
     for name in ["usage_0", "usage_1", "usage_fds"] {
         loader.map_max_entries(name, config.usage_map);
     }
+    loader.map_max_entries("usage_parts", usage_parts_for(config.usage_map));
+}
+
+/// Returns the number of parts of long paths for so many entries of the usage ledger, as `PARTS_FOR` in `include/shares.h`.
+fn usage_parts_for(entries: u32) -> u32 {
+    2 * entries
 }
 
 /// Returns the initial settings of the kernel side.

@@ -13,6 +13,8 @@ pub(crate) const COUNT_SLOTS: u32 = 64;
 pub(crate) const COUNT_LIFECYCLE: u32 = 63;
 /// Slot of `counts` in which `seen` counts calls that found the ledger full and became a record each.
 pub(crate) const COUNT_USAGE_FULL: u32 = 62;
+/// Slot of `counts` in which `seen` counts entries of the ledger that had no room for their whole path.
+pub(crate) const COUNT_USAGE_CUT: u32 = 61;
 
 wire_structs! {
     /// The value of map `settings`, which may be written at any time.
