@@ -94,18 +94,25 @@ __noinline int identify(struct scratch *s, struct file_id *id)
 }
 
 /* Fills in a file's identity and path. */
-static __always_inline void put_file(struct scratch *s, struct task_struct *task, __u64 file, struct file_id *id,
-				     struct text *path)
+static __always_inline void put_other_file(struct scratch *s, struct task_struct *task, __u64 file, struct file_id *id,
+					   struct text *path)
 {
 	__u64 dentry;
 
 	set_walk_to_file(s, file);
 	dentry = s->walk.dentry;
 	put_path(s, task, path);
-	note_path(s, path->flags);
 	if (!s->walk.inode) /* the root: no name was read */
 		READ(&s->walk.inode, dentry, struct dentry, d_inode);
 	identify(s, id);
+}
+
+/* The same for the file whose path becomes the row's `fname`. */
+static __always_inline void put_file(struct scratch *s, struct task_struct *task, __u64 file, struct file_id *id,
+				     struct text *path)
+{
+	put_other_file(s, task, file, id, path);
+	note_path(s, path->flags);
 }
 
 #define CWD -100 /* AT_FDCWD */

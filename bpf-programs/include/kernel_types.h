@@ -86,7 +86,14 @@ struct mm_struct {
 
 struct linux_binprm {
 	const char *filename;
+	const char *interp; /* the same address, unless an interpreter runs the file */
 	const char *fdpath;
+	struct file *executable;
+	int execfd;
+} CO_RE;
+
+struct callback_head {
+	struct callback_head *next;
 } CO_RE;
 
 typedef struct {
@@ -247,6 +254,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct css_set *cgroups;
 	struct io_uring_task *io_uring;
+	struct callback_head *task_works;
 } CO_RE;
 
 struct bpf_iter_meta {

@@ -105,6 +105,19 @@ struct datagram {
 	__u16 compat;	 /* the vectors are a 32-bit program's */
 };
 
+/* The position of a search among the files that wait to be closed. */
+struct work {
+	__u64 next;   /* struct callback_head */
+	__u64 wanted; /* the search ends at this file */
+	__u64 file;   /* the last one found */
+};
+
+/* The file that an exec was asked to run by means of another one. */
+struct script {
+	__u64 file;
+	struct file_id id;
+};
+
 /* The space in which a record is put together: too large for a program's stack. */
 struct scratch {
 	__u32 busy;
@@ -134,6 +147,8 @@ struct scratch {
 	__u32 owned; /* number of them up to the topmost that is not root's */
 	struct datagram datagram;
 	__u64 sock; /* the socket in hand: a number, because a typed pointer cannot be an argument */
+	struct work work;
+	struct script script;
 	struct kept kept; /* followed by the record, because they are stored together */
 	__u8 record[RECORD_LIMIT];
 };

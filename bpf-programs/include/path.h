@@ -137,6 +137,8 @@ __noinline int walk_path(struct scratch *s)
 	if (!s)
 		return TEXT_INCOMPLETE;
 	s->walk.end = s->size + PATH_LIMIT;
+	if (s->walk.end > RECORD_LIMIT - NAME_LIMIT - 1)
+		s->walk.end = RECORD_LIMIT - NAME_LIMIT - 1;
 	s->walk.names = s->walk.below;
 	s->walk.below = s->walk.deleted = 0;
 	s->walk.inode = 0;

@@ -145,15 +145,18 @@ struct open_record {
 
 struct exec_record {
 	struct header header;
-	struct file_id file; /* the program; if the exec failed, the file of its descriptor */
+	struct file_id file; /* that was to be executed: a program, or a script; if it was opened */
+	struct file_id interpreter; /* the program that runs, if it is another one (`#!`, binfmt_misc) */
 	__s32 ret;
 	__u32 call;  /* if it failed: the call's number on this architecture */
 	__u32 flags; /* if it failed: AT_* */
 	struct text asked;
-	struct text exe; /* if it failed: the folder that a relative `asked` starts from, or the descriptor's file */
+	struct text path; /* of `file`; if the exec failed and there is none, the folder that a relative `asked` starts from */
 	struct text cwd;
 	struct text cgroup;
 	struct text argv; /* each argument ended by a NUL */
+	struct text interpreter_path;
+	__u32 pad;
 };
 
 struct clone_record {
@@ -280,6 +283,8 @@ struct fs_record {
 #define VIA_IO_URING (1U << 22)
 #define VIA_MMAP (1U << 23)
 #define VIA_MPROTECT (1U << 24)
+#define VIA_CLONE_RANGE (1U << 25)
+#define VIA_DEDUPE_RANGE (1U << 26)
 
 /* Bits of settings.usage_files: file types (stat's S_IFMT, shifted right); for FIFOs without a name the
  * following.

@@ -19,6 +19,7 @@ const ALL: &[&ByFunction] = &[
     &tracers::link::BY_FUNCTION,
     &tracers::attr::BY_FUNCTION,
     &tracers::truncate::BY_FUNCTION,
+    &tracers::exec::BY_FUNCTION,
 ];
 
 /// Returns whether a program is attached to a function of this name.

@@ -14,6 +14,8 @@ pub(crate) enum Hook {
     SyscallExits(Stage, &'static [Syscall]),
     /// The BTF tracepoint of this name.
     BtfTracepoint(&'static str),
+    /// The BTF tracepoint of this name, if the kernel has it; what older kernels lack is in [`crate::unseen`].
+    NewBtfTracepoint(&'static str),
     /// The first of these BTF tracepoints that the kernel has: successive names of one tracepoint, newest first.
     FirstBtfTracepoint(&'static [&'static str]),
     /// A function of the kernel; only with tier `function`.
@@ -68,7 +70,7 @@ impl Hook {
     pub(crate) fn names(&self) -> Vec<String> {
         match self {
             Self::SyscallExits(_, calls) => syscalls::hook_names(calls),
-            Self::BtfTracepoint(name) => vec![(*name).to_owned()],
+            Self::BtfTracepoint(name) | Self::NewBtfTracepoint(name) => vec![(*name).to_owned()],
             Self::FirstBtfTracepoint(names) => {
                 names.first().map(|name| (*name).to_owned()).into_iter().collect()
             }
@@ -88,6 +90,7 @@ impl Hook {
         match self {
             Self::SyscallExits(..) => Some(syscalls::HOOK),
             Self::BtfTracepoint(name) => Some(name),
+            Self::NewBtfTracepoint(name) => Some(name).filter(has).copied(),
             Self::FirstBtfTracepoint(names) => names.iter().find(has).or(names.first()).copied(),
             Self::Function(_) | Self::TaskIterator => None,
         }

@@ -143,6 +143,18 @@ pub(crate) const TABLE: &[Unseen] = &[
         "which of the two exec calls (the one with a descriptor or the one without) ran a program \
          that was named by its path alone",
     ),
+    always(
+        Scope::Of(&["exec"]),
+        "the path of a script (`path_unresolved` marks its text) when the process has used io_uring, or leaves more than \
+         4096 files to be closed; its file identity is known",
+    ),
+    Unseen {
+        scope: Scope::Of(&["exec"]),
+        tiers: &[Tier::Tracepoint, Tier::Kprobe],
+        before: Some(KernelVersion { major: 6, minor: 10 }),
+        what: "which file a script was, for certain: before Linux 6.10 its row is `unverified`, because a process that \
+               has used io_uring can make it the row of the program that it ran before",
+    },
     always(Scope::Of(&["clone"]), "calls that failed to make a process or a thread"),
     always(Scope::Of(&["exit"]), "exits of single threads while the process continues"),
     always(

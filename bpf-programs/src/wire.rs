@@ -198,8 +198,10 @@ wire_structs! {
     pub(crate) ExecRecord {
         /// Process, thread and time.
         header: Header,
-        /// The executed file; if the exec failed, the file of its descriptor.
+        /// The file that was to be executed, a program or a script, if it was opened.
         file: FileId,
+        /// The program that runs, if it is another one.
+        interpreter: FileId,
         /// 0 or negative errno.
         ret: i32,
         /// If the exec failed, the number of the system call, else 0 or [`EXEC_BY_DESCRIPTOR`].
@@ -208,15 +210,17 @@ wire_structs! {
         flags: u32,
         /// The path as requested.
         asked: TextRef,
-        /// Path of the executable; if the exec failed, of the directory that a relative `asked` starts from, or of the
-        /// descriptor's file.
-        exe: TextRef,
+        /// Path of the file; if the exec failed and there is none, of the directory that a relative `asked` starts from.
+        path: TextRef,
         /// Path of the working directory.
         cwd: TextRef,
         /// Path of the cgroup.
         cgroup: TextRef,
         /// Arguments, each ended by a NUL.
         argv: TextRef,
+        /// Path of the interpreter.
+        interpreter_path: TextRef,
+        pad: u32,
     }
 
     /// Record of kind [`Kind::Clone`].

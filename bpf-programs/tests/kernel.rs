@@ -43,6 +43,8 @@ mod processes;
 mod races;
 #[path = "support/rings.rs"]
 mod rings;
+#[path = "support/scripts.rs"]
+mod scripts;
 #[path = "support/segments.rs"]
 mod segments;
 #[path = "support/socket_ids.rs"]
@@ -93,6 +95,7 @@ fn main() -> std::process::ExitCode {
         processes::TESTS,
         races::TESTS,
         rings::TESTS,
+        scripts::TESTS,
         sockets::TESTS,
         segments::TESTS,
         families::TESTS,

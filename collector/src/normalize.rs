@@ -113,7 +113,8 @@ fn fill_from_details(row: &mut Tracking, clocks: &Clocks) {
             row.cwd = Some(exec.cwd.clone());
             // After a failed exec the process still runs its old program.
             if exec.ret >= 0 {
-                row.exe = Some(exec.exe.clone());
+                let exe = exec.interpreter.as_ref().map_or(&exec.path, |interpreter| &interpreter.path);
+                row.exe = Some(exe.clone());
                 keep_bytes(&mut row.extended, "exe_bytes", row.exe.as_ref());
             }
             keep_bytes(&mut row.extended, "cwd_bytes", row.cwd.as_ref());

@@ -192,7 +192,7 @@ mod tests {
     fn arguments_are_cut_together() {
         let mut row = row(Details::Exec(Box::new(Exec {
             path_asked: "x".into(),
-            exe: "/x".into(),
+            path: "/x".into(),
             argv: vec!["x".into(), "a".repeat(400).into(), "b".repeat(400).into(), "c".into()],
             argv_cut: false,
             cwd: "/".into(),
@@ -202,6 +202,7 @@ mod tests {
             execveat: None,
             memfd: false,
             file: None,
+            interpreter: None,
         })));
         assert!(shorten(&mut row).1);
         let Details::Exec(exec) = &row.extended.details else { panic!("another kind") };

@@ -84,9 +84,9 @@ pub struct Exec {
     /// The path as requested; for a descriptor, the name that the kernel makes up (`linux_binprm.filename`:
     /// `/dev/fd/3`).
     pub path_asked: Text,
-    /// Absolute path of the executable file. If the exec failed, the requested path made absolute, or the descriptor's
-    /// file.
-    pub exe: Text,
+    /// Absolute path of the file that was to be executed, a program or a script. If it is not known, the requested path
+    /// made absolute.
+    pub path: Text,
     /// Arguments, including the program's name.
     pub argv: Vec<Text>,
     /// True if `argv` holds only the first arguments, because they did not fit into 8 KiB or, for a failed exec, could
@@ -94,9 +94,9 @@ pub struct Exec {
     pub argv_cut: bool,
     /// Absolute path of the working folder.
     pub cwd: Text,
-    /// True if `exe` or `cwd` is incomplete.
+    /// True if `path`, `cwd` or the interpreter's path is incomplete.
     pub path_incomplete: bool,
-    /// True if `exe` is only the text that was requested, made absolute: symbolic links on the way are not resolved.
+    /// True if `path` is only the text that was requested, made absolute: symbolic links on the way are not resolved.
     pub path_unresolved: bool,
     /// Result: 0 or negative errno.
     pub ret: i64,
@@ -105,8 +105,19 @@ pub struct Exec {
     pub execveat: Option<u32>,
     /// True if the file exists only in memory, made by memfd_create.
     pub memfd: bool,
-    /// Identity of the file; for a failed exec, present only if a descriptor was given.
+    /// Identity of the file; for a failed exec, present only if the file was opened, or a descriptor given.
     pub file: Option<File>,
+    /// The program that runs, if it is another file: the interpreter of a script, or the one that binfmt_misc has for it.
+    pub interpreter: Option<Interpreter>,
+}
+
+/// The program that runs instead of the file that was executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interpreter {
+    /// Absolute path of the program.
+    pub path: Text,
+    /// Identity of the file.
+    pub file: File,
 }
 
 /// A clone, clone3, fork or vfork, as recorded in the parent.

@@ -70,7 +70,7 @@ impl Details {
     pub fn fname(&self) -> Option<&Text> {
         match self {
             Self::Open(open) => Some(&open.path),
-            Self::Exec(exec) => Some(&exec.exe),
+            Self::Exec(exec) => Some(&exec.path),
             Self::Fs(fs) => Some(&fs.path),
             Self::Usage(usage) => Some(&usage.path),
             Self::Act(act) => act.path.as_ref(),
@@ -190,7 +190,7 @@ fn visit_open<'a>(open: &'a crate::Open, field: &mut dyn FnMut(&'a str, Field<'a
 }
 
 fn visit_exec<'a>(exec: &'a crate::Exec, field: &mut dyn FnMut(&'a str, Field<'a>)) {
-    visit_asked(&exec.path_asked, &exec.exe, field);
+    visit_asked(&exec.path_asked, &exec.path, field);
     field("argv", Field::Texts(&exec.argv));
     if exec.argv.iter().any(|arg| arg.raw().is_some()) {
         let bytes = exec.argv.iter().map(|arg| Value::String(text::hex(arg.as_bytes()))).collect();
@@ -209,6 +209,11 @@ fn visit_exec<'a>(exec: &'a crate::Exec, field: &mut dyn FnMut(&'a str, Field<'a
         field("memfd", Field::Bool(true));
     }
     visit_file(exec.file.as_ref(), field);
+    if let Some(interpreter) = &exec.interpreter {
+        visit_text("interpreter", "interpreter_bytes", &interpreter.path, field);
+        field("interpreter_dev", Field::Uint(interpreter.file.dev));
+        field("interpreter_ino", Field::Uint(interpreter.file.ino));
+    }
     if exec.path_incomplete {
         field("path_incomplete", Field::Bool(true));
     }

@@ -37,7 +37,7 @@ pub use changes::{Change, Subject, What, changed_keys};
 pub use clocks::{Clocks, SetBack};
 pub use details::{
     Act, ActField, Clone, Details, Direction, Dns, DnsMessage, Ends, Exec, Exit, FileHandle, FlagSet, Fs,
-    FsArg, Mapped, Open, OtherPath, Socket, SocketIds, Traffic, Transfer, Usage,
+    FsArg, Interpreter, Mapped, Open, OtherPath, Socket, SocketIds, Traffic, Transfer, Usage,
 };
 pub use extended::{Container, Extended};
 pub use file::{File, Layer, RealFile};

@@ -125,6 +125,10 @@ impl Programs {
     fn attach_program(&mut self, program: &'static Program) -> Result<Attached, AttachError> {
         match program.hook {
             Hook::SyscallExits(stage, _) => self.enter(program, stage),
+            Hook::NewBtfTracepoint(_) => match self.hold(program) {
+                Err(AttachError::NoHook { .. }) => Ok(Attached::default()),
+                held => Ok(Attached { hooks: held?, ..Attached::default() }),
+            },
             _ => Ok(Attached { hooks: self.hold(program)?, ..Attached::default() }),
         }
     }

@@ -76,6 +76,9 @@ pub(super) fn load(
 ) -> Result<(), AttachError> {
     use aya::programs::Program as Loaded;
     let of_btf = program.hook.btf_tracepoint(btf).unwrap_or_default();
+    if let (Hook::NewBtfTracepoint(name), "") = (program.hook, of_btf) {
+        return Err(AttachError::NoHook { program: program.name, hook: name.to_owned() });
+    }
     let done = match (loaded, program.hook) {
         (Loaded::Iter(loaded), Hook::TaskIterator) => loaded.load("task", btf),
         (Loaded::BtfTracePoint(loaded), _) => loaded.load(of_btf, btf),

@@ -230,7 +230,7 @@ fn a_kernel_record_fills_the_columns() {
 fn an_executed_program_brings_its_own_exe_and_cwd() {
     let exec = Exec {
         path_asked: "x".into(),
-        exe: "/bin/x".into(),
+        path: "/bin/x".into(),
         argv: vec!["x".into()],
         argv_cut: false,
         cwd: "/tmp".into(),
@@ -240,6 +240,7 @@ fn an_executed_program_brings_its_own_exe_and_cwd() {
         execveat: None,
         memfd: false,
         file: None,
+        interpreter: None,
     };
     let details = Details::Exec(Box::new(exec));
     let at = Moment::Boot(BootNs(0));

@@ -13,10 +13,13 @@ impl Details {
                 text("path_asked", &mut open.path_asked);
             }
             Self::Exec(exec) => {
-                text("fname", &mut exec.exe);
+                text("fname", &mut exec.path);
                 text("path_asked", &mut exec.path_asked);
                 text("cwd", &mut exec.cwd);
                 exec.argv.iter_mut().for_each(|argument| text("argv", argument));
+                if let Some(interpreter) = &mut exec.interpreter {
+                    text("interpreter", &mut interpreter.path);
+                }
             }
             Self::Socket(socket) => ends(&mut socket.ends, text),
             Self::Dns(dns) => ends(&mut dns.ends, text),
@@ -49,7 +52,7 @@ impl Details {
         let is_named = names.contains(&"path_asked");
         match self {
             Self::Open(open) if is_named => open.path_asked = open.path.clone(),
-            Self::Exec(exec) if is_named => exec.path_asked = exec.exe.clone(),
+            Self::Exec(exec) if is_named => exec.path_asked = exec.path.clone(),
             Self::Fs(fs) => {
                 fs.path_asked.take_if(|_| is_named);
                 if let Some(other) = &mut fs.other {

@@ -130,7 +130,7 @@ fn what_open_exec_clone_and_exit_write_is_in_the_table() {
     check("open", Details::Open(Box::new(open)));
     let exec = Exec {
         path_asked: raw("a"),
-        exe: raw("/a"),
+        path: raw("/a"),
         argv: vec![raw("x")],
         argv_cut: true,
         cwd: raw("/"),
@@ -140,6 +140,7 @@ fn what_open_exec_clone_and_exit_write_is_in_the_table() {
         execveat: Some(0x100),
         memfd: true,
         file: file(),
+        interpreter: Some(Interpreter { path: raw("/b"), file: file().unwrap() }),
     };
     check("exec", Details::Exec(Box::new(exec)));
     let clone = Clone { child_pid: 1, child_tid: 2, child_start_ns: 3, flags: Some(0x100), thread: true };

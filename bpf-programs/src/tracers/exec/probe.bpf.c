@@ -2,7 +2,7 @@
 /* A program was executed: the caller's memory is already the new program's. Or the exec failed, and the caller
  * continues.
  */
-#include "file.h"
+#include "exec_file.h"
 
 #define MAX_ARGS 256	  /* limit for an exec that failed */
 #define EMPTY_PATH 0x1000 /* AT_EMPTY_PATH */
@@ -39,14 +39,29 @@ static __always_inline void put_filename(struct scratch *s, struct linux_binprm 
 	s->size = at + len - 1;
 }
 
+/* An exec is about to succeed (6.10 and later). */
+TRACEPOINT(sched_prepare_exec)
+int exec_prepared(__u64 *ctx)
+{
+	note_script(ARG(ctx, 1, struct linux_binprm));
+	return 0;
+}
+
+static __always_inline void put_no_path(struct text *text)
+{
+	text->len = 0;
+	text->flags = TEXT_PATH | TEXT_UNREADABLE;
+}
+
 TRACEPOINT(sched_process_exec)
 int exec_done(__u64 *ctx)
 {
 	struct task_struct *task = current_task();
 	struct linux_binprm *bprm = ARG(ctx, 2, struct linux_binprm);
-	bool traced = is_traced(KIND_EXEC, task);
+	bool traced = is_traced(KIND_EXEC, task), interpreted;
 	struct exec_record *r;
 	struct scratch *s;
+	__u64 exe, file;
 
 	if (traced)
 		count_seen(KIND_EXEC);
@@ -61,10 +76,20 @@ int exec_done(__u64 *ctx)
 	r->call = GET(bprm, fdpath) ? EXEC_BY_DESCRIPTOR : 0;
 	s->size = sizeof(*r);
 	put_filename(s, bprm, &r->asked);
-	put_file(s, task, (__u64)task->mm->exe_file, &r->file, &r->exe);
+	r->file = r->interpreter = (struct file_id){};
+	exe = (__u64)task->mm->exe_file;
+	interpreted = is_interpreted(bprm);
+	file = interpreted ? find_script(s, task, bprm) : exe;
+	if (file)
+		put_file(s, task, file, &r->file, &r->path);
+	else
+		put_no_path(&r->path);
 	put_cwd(s, task, &r->cwd);
 	put_cgroup(s, task, &r->cgroup);
 	put_argv(s, task, &r->argv);
+	put_no_path(&r->interpreter_path);
+	if (interpreted)
+		put_other_file(s, task, exe, &r->interpreter, &r->interpreter_path);
 	emit_lifecycle(s, KIND_EXEC, traced);
 	give_back(s);
 	return 0;
@@ -126,20 +151,21 @@ static __always_inline void put_refused(struct scratch *s, struct task_struct *t
 	struct exec_record *r = (struct exec_record *)s->record;
 	int at = call->nr == NR_EXECVEAT ? 1 : 0;
 	__s32 fd = at ? (__s32)call_arg(call, 0) : CWD;
-	__u64 file = 0;
+	__u64 file = given_back(s, 0);
 
 	r->flags = at ? call_arg(call, 4) : 0;
 	put_asked(s, call_arg(call, at), false, &r->asked);
-	if (r->flags & EMPTY_PATH && !r->asked.len && !r->asked.flags)
+	if (!file && r->flags & EMPTY_PATH && !r->asked.len && !r->asked.flags)
 		file = file_of(task, fd);
 	if (file)
-		put_file(s, task, file, &r->file, &r->exe);
+		put_file(s, task, file, &r->file, &r->path);
 	else
-		put_base(s, task, sizeof(*r), &r->asked, &r->exe, fd);
+		put_base(s, task, sizeof(*r), &r->asked, &r->path, fd);
 	put_cwd(s, task, &r->cwd);
 	r->cgroup.len = 0;
 	r->cgroup.flags = TEXT_PATH | TEXT_UNREADABLE;
 	put_args(s, call_arg(call, at + 1), call->abi);
+	put_no_path(&r->interpreter_path);
 }
 
 SYSCALL_EXIT(exec_refused)
@@ -158,7 +184,7 @@ SYSCALL_EXIT(exec_refused)
 	}
 	r = (struct exec_record *)s->record;
 	fill_header(s, task, KIND_EXEC, true);
-	r->file = (struct file_id){};
+	r->file = r->interpreter = (struct file_id){};
 	r->header.flags |= FLAG_UNVERIFIED;
 	r->ret = call->ret;
 	r->call = call->nr;

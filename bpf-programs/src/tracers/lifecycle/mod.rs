@@ -71,7 +71,7 @@ fn apply_exec(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
     }
     table.belongs_to(exec_id(&raw.header), raw.header.euid);
     let cgroup = learnt(table, &raw.header, texts.cgroup);
-    let info = ProcessInfo { exe: known(texts.exe), cwd: known(texts.cwd), cgroup };
+    let info = ProcessInfo { exe: known(texts.exe(&raw)), cwd: known(texts.cwd), cgroup };
     table.change(exec_id(&raw.header), raw.header.at(), Arc::new(info));
     Ok(())
 }
