@@ -36,6 +36,7 @@ struct inode {
 	__u16 i_mode;
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	__s64 i_size;
 	__u32 i_generation;
 } CO_RE;
 

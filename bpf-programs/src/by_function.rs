@@ -20,6 +20,7 @@ const ALL: &[&ByFunction] = &[
     &tracers::attr::BY_FUNCTION,
     &tracers::truncate::BY_FUNCTION,
     &tracers::exec::BY_FUNCTION,
+    &tracers::usage::BY_FUNCTION,
 ];
 
 /// Returns whether a program is attached to a function of this name.

@@ -104,10 +104,13 @@ pub(crate) const TABLE: &[Unseen] = &[
         "mappings created or changed by other calls than mmap: those of a program and its loader \
          (exec), those made longer (mremap), those given another protection (mprotect)",
     ),
-    always(
-        Scope::Of(&["usage"]),
-        "bytes that a file gets by sharing them with another file, through an ioctl (cp --reflink)",
-    ),
+    Unseen {
+        scope: Scope::Of(&["usage"]),
+        tiers: &[Tier::Tracepoint, Tier::Kprobe],
+        before: None,
+        what: "equal bytes of two files that become shared (FIDEDUPERANGE), which changes no file; for FICLONERANGE the \
+               source is the descriptor in the caller's memory when the call ends",
+    },
     always(
         Scope::Of(&["usage"]),
         "results of libaio that a program takes from the ring in its own memory, without a system \

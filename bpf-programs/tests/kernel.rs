@@ -41,6 +41,8 @@ mod overload;
 mod processes;
 #[path = "support/races.rs"]
 mod races;
+#[path = "support/reflink.rs"]
+mod reflink;
 #[path = "support/rings.rs"]
 mod rings;
 #[path = "support/scripts.rs"]
@@ -94,6 +96,7 @@ fn main() -> std::process::ExitCode {
         budgets::TESTS,
         processes::TESTS,
         races::TESTS,
+        reflink::TESTS,
         rings::TESTS,
         scripts::TESTS,
         sockets::TESTS,

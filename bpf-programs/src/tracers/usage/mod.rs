@@ -13,11 +13,11 @@
 use model::details::{Direction, Mapped, Usage};
 use model::{BootNs, Details, Moment, Record};
 
-use crate::programs::{Hook, Program, Tracer};
+use crate::programs::{ByFunction, Function, Hook, Program, Tracer, at_function};
 use crate::syscalls::{
-    CLOSE, COPY_FILE_RANGE, IO_GETEVENTS, IO_PGETEVENTS, MMAP, PREAD64, PREADV, PREADV2, PWRITE64, PWRITEV,
-    PWRITEV2, READ, READV, RECVFROM, RECVMMSG, RECVMSG, SENDFILE, SENDMMSG, SENDMSG, SENDTO, SPLICE, Stage,
-    Syscall, TEE, VMSPLICE, WRITE, WRITEV,
+    CLOSE, COPY_FILE_RANGE, IO_GETEVENTS, IO_PGETEVENTS, IOCTL, MMAP, PREAD64, PREADV, PREADV2, PWRITE64,
+    PWRITEV, PWRITEV2, READ, READV, RECVFROM, RECVMMSG, RECVMSG, SENDFILE, SENDMMSG, SENDMSG, SENDTO, SPLICE,
+    Stage, Syscall, TEE, VMSPLICE, WRITE, WRITEV,
 };
 use crate::text;
 use crate::tracers::{sock, uring};
@@ -38,6 +38,7 @@ pub(crate) const TRACER: Tracer = Tracer {
         ),
         ledger("usage_copy", &[SENDFILE, SPLICE, TEE, COPY_FILE_RANGE], None),
         ledger("usage_mmap", &[MMAP], None),
+        ledger("usage_ioctl", &[IOCTL], Some("bytes shared by FICLONE")),
         ledger("usage_messages", &[SENDMMSG, RECVMMSG], Some("bytes of sendmmsg and recvmmsg")),
         ledger("usage_aio", &[IO_GETEVENTS, IO_PGETEVENTS], Some("bytes of libaio")),
         ledger("usage_close", &[CLOSE], Some("rows at close: they come at the next interval")),
@@ -56,12 +57,30 @@ pub(crate) const TRACER: Tracer = Tracer {
     decode,
 };
 
+/// The programs at functions that let two files share blocks; overlayfs calls them again for the files below.
+pub(crate) const BY_FUNCTION: ByFunction = ByFunction {
+    kind: Kind::Usage,
+    calls: &[IOCTL],
+    programs: &[
+        at_function!(
+            "usage_cloned",
+            exit of ["vfs_clone_file_range"],
+            ("cloned_in" = "file_in", "cloned_out" = "file_out") -> "cloned_result"
+        ),
+        at_function!(
+            "usage_deduped",
+            exit of ["vfs_dedupe_file_range_one"],
+            ("deduped_in" = "src_file", "deduped_out" = "dst_file") -> "deduped_result"
+        ),
+    ],
+};
+
 const fn ledger(name: &'static str, calls: &'static [Syscall], without: Option<&'static str>) -> Program {
     Program { name, hook: Hook::SyscallExits(Stage::Ledger, calls), without }
 }
 
 /// Names of the bits of `via`, from the lowest.
-pub(crate) const WAYS: [&str; 25] = [
+pub(crate) const WAYS: [&str; 27] = [
     "read",
     "pread",
     "readv",
@@ -87,6 +106,8 @@ pub(crate) const WAYS: [&str; 25] = [
     "io_uring",
     "mmap",
     "mprotect",
+    "clone_range",
+    "dedupe_range",
 ];
 
 /// Decodes the bytes of a record.

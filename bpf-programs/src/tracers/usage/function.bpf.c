@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: (MIT OR GPL-2.0)
+/* Files that share blocks by an ioctl (FICLONE, FICLONERANGE, FIDEDUPERANGE): the bytes count as read from one and written
+ * to the other. For files of overlayfs the functions run a second time for the files of its layers, and when it copies a file
+ * up, which no program has asked for.
+ */
+#include "doing.h"
+#include "ioctl.h"
+
+#if TIER == FUNCTION
+
+POSITION(cloned_in);
+POSITION(cloned_out);
+POSITION(cloned_result);
+POSITION(deduped_in);
+POSITION(deduped_out);
+POSITION(deduped_result);
+
+#define FMODE_BACKING 0x2000000 /* since 6.5; before, a file of a layer has the path of the one above */
+
+static __always_inline bool is_of_layer(__u64 file)
+{
+	__u64 inode = 0, dentry = 0, same = 0;
+	__u32 mode = 0;
+
+	READ(&mode, file, struct file, f_mode);
+	READ(&inode, file, struct file, f_inode);
+	READ(&dentry, file, struct file, f_path.dentry);
+	READ(&same, dentry, struct dentry, d_inode);
+	return mode & FMODE_BACKING || inode != same;
+}
+
+/* Counts the bytes if the current call is an ioctl that asks for this. */
+static __always_inline void count_ioctl(struct shared *shared, __s64 result)
+{
+	struct call call = {.regs = current_regs()};
+	struct task_struct *task = current_task();
+	struct range range = {};
+	__u32 command;
+
+	if (result < 0 || task->flags & (PF_KTHREAD | PF_IO_WORKER))
+		return;
+	name_call(&call);
+	command = call_arg(&call, 1);
+	if (call.nr != NR_IOCTL || is_of_layer(shared->to))
+		return;
+	shared->bytes = result;
+	if (is_clone(command) && shared->via == VIA_CLONE_RANGE) {
+		read_range(&range, &call, command);
+		shared->from_fd = range.fd;
+		shared->to_fd = call_arg(&call, 0);
+	} else if (command == FIDEDUPERANGE && shared->via == VIA_DEDUPE_RANGE) {
+		shared->from_fd = call_arg(&call, 0);
+		shared->to_fd = -1;
+	} else {
+		return;
+	}
+	count_shared(shared);
+}
+
+FUNCTION_EXIT(usage_cloned)
+{
+	struct shared shared = {.via = VIA_CLONE_RANGE};
+
+	shared.from = argument(ctx, cloned_in);
+	shared.to = argument(ctx, cloned_out);
+	count_ioctl(&shared, argument(ctx, cloned_result));
+	return 0;
+}
+
+FUNCTION_EXIT(usage_deduped)
+{
+	struct shared shared = {.via = VIA_DEDUPE_RANGE};
+
+	shared.from = argument(ctx, deduped_in);
+	shared.to = argument(ctx, deduped_out);
+	count_ioctl(&shared, argument(ctx, deduped_result));
+	return 0;
+}
+
+#endif
