@@ -109,6 +109,7 @@ static __always_inline __u64 syscall_compat_arg(struct pt_regs *regs, int n)
 }
 
 #define NR_COMPAT_SOCKETCALL 102
+#define NR_COMPAT_IPC 117
 
 /* True in a 32-bit program's call: there the numbers mean other calls. */
 static __always_inline bool is_compat(struct task_struct *task)
@@ -133,6 +134,7 @@ static __always_inline __u64 syscall_compat_arg(struct pt_regs *regs, int n)
 }
 
 #define NR_COMPAT_SOCKETCALL 102
+#define NR_COMPAT_IPC 117
 
 static __always_inline bool is_compat(struct task_struct *task)
 {

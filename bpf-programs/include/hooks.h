@@ -49,16 +49,37 @@ const volatile __u16 compat_calls[SYSCALL_SLOTS] = {};
 #define CALL_PAGES 0x4000  /* the offset counts pages */
 #define CALL_ONE 0x8000	   /* the call has only one argument */
 #define CALL_COMPAT 0x10000
+#define CALL_IPC (CALL_SOCKET | CALL_MEMORY) /* ipc()'s arguments, in another order */
 
-/* A 32-bit program's call number; for socketcall() a slot for each of its operations. */
+#define SOCKET_CALLS (SYSCALL_SLOTS - 21)
+#define IPC_CALLS (SOCKET_CALLS - 8)
+
+/* The register of each argument, one hexadecimal digit each from the last to the first: of msgsnd, msgrcv, msgget, msgctl,
+ * shmat, shmdt, shmget, shmctl through ipc(). Older programs pass the address and type of msgrcv in memory: no row has them.
+ */
+const __u32 ipc_orders[8] = {0x3241, 0x35241, 0x21, 0x421, 0x241, 0x4, 0x321, 0x421};
+
+/* The operation of ipc(), as an index; 8 if it is none of those. */
+static __always_inline __u32 ipc_operation(struct pt_regs *regs)
+{
+	__u32 operation = syscall_compat_arg(regs, 0) & 0xffff; /* without the version */
+
+	if (operation >= 11 && operation <= 14)
+		return operation - 11;
+	return operation >= 21 && operation <= 24 ? operation - 17 : 8;
+}
+
+/* A 32-bit program's call number; for socketcall() and ipc() a slot for each of their operations. */
 static __always_inline __u32 compat_nr(struct pt_regs *regs)
 {
 	__u32 nr = syscall_nr(regs);
 
+	if (nr == NR_COMPAT_IPC)
+		return IPC_CALLS + ipc_operation(regs); /* 8: the first of socketcall(), which is none */
 	if (nr != NR_COMPAT_SOCKETCALL)
 		return nr;
 	nr = syscall_compat_arg(regs, 0);
-	return SYSCALL_SLOTS - 21 + (nr <= 20 ? nr : 0);
+	return SOCKET_CALLS + (nr <= 20 ? nr : 0);
 }
 
 static __always_inline __u32 slot_of(struct pt_regs *regs)
@@ -95,6 +116,10 @@ __noinline __u64 compat_arg(__u32 abi, __u32 n)
 	struct pt_regs *regs = current_regs();
 	__u32 value = 0;
 
+	if ((abi & CALL_IPC) == CALL_IPC) {
+		n = n < 6 ? ipc_orders[ipc_operation(regs) & 7] >> 4 * n & 7 : 0;
+		return n ? syscall_compat_arg(regs, n) : 0;
+	}
 	if ((abi & CALL_FOUR && n > 3) || (abi & CALL_ONE && n))
 		return 0;
 	if (!(abi & (CALL_SOCKET | CALL_MEMORY)))

@@ -96,10 +96,12 @@ impl Kernel {
 /// A way in which 32-bit programs make a system call.
 #[derive(Clone, Copy, Debug)]
 pub struct Compat {
-    /// Number of the call, which is socketcall()'s for all its calls.
+    /// Number of the call, which is that of socketcall() or ipc() for all their calls.
     pub number: u32,
     /// First argument of socketcall(), if the call is made through it.
     pub socketcall: Option<u32>,
+    /// First argument of ipc(), if the call is made through it.
+    pub ipc: Option<u32>,
     /// True if 64-bit arguments come in two registers.
     pub is_wide: bool,
     /// True if there is only one argument.
@@ -112,6 +114,7 @@ pub fn compat(call: &str) -> Option<Vec<Compat>> {
     let compat = found.map(|way| Compat {
         number: way.number(),
         socketcall: way.socketcall(),
+        ipc: way.ipc(),
         is_wide: way.is_wide(),
         is_short: way.is_short(),
     });

@@ -32,6 +32,8 @@ const COMPAT: &[&str] = if cfg!(target_arch = "x86_64") {
 const WIDTHS: [&str; 6] = ["", "16", "32", "64", "_time32", "_time64"];
 /// Function of socketcall(), through which 32-bit programs may call all socket functions.
 const SOCKETCALL: &str = "__ia32_compat_sys_socketcall";
+/// Function of ipc(), through which 32-bit programs may call all functions of System V IPC.
+const IPC: &str = "__ia32_compat_sys_ipc";
 /// Calls with another name in their function.
 const ALIASES: [(&str, &str); 5] = [
     ("umount2", "umount"),
@@ -115,6 +117,9 @@ impl Functions {
         }
         if call.compat.iter().any(|compat| compat.socketcall().is_some()) {
             self.keep(std::iter::once(SOCKETCALL.to_owned()), &mut found);
+        }
+        if call.compat.iter().any(|compat| compat.ipc().is_some()) {
+            self.keep(std::iter::once(IPC.to_owned()), &mut found);
         }
         found
     }

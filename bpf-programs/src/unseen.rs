@@ -47,8 +47,13 @@ pub(crate) const TABLE: &[Unseen] = &[
     always(Scope::All, "what the agent itself does"),
     always(
         Scope::All,
-        "the machine's clock being set (clock_settime, settimeofday, adjtimex), use of \
-         perf_event_open and of the kernel's keys (add_key, keyctl): no tracer has rows of these calls",
+        "the machine's clock being set (clock_settime, settimeofday, adjtimex) and use of \
+         perf_event_open: no tracer has rows of these calls",
+    ),
+    always(
+        Scope::All,
+        "the kernel's keys (add_key, request_key, keyctl): they hold passwords and tickets, which belong to no file, and \
+         an audit rule records their use; two processes could pass up to 1 MiB a key to each other",
     ),
     always(
         Scope::Calls,
@@ -191,7 +196,7 @@ pub(crate) const TABLE: &[Unseen] = &[
     ),
     always(
         Scope::Of(&["ipc"]),
-        "semaphores, which carry no data, and calls that 32-bit programs make through ipc()",
+        "semaphores, which carry no data",
     ),
     always(
         Scope::Of(&["setuid"]),

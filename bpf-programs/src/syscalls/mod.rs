@@ -49,7 +49,7 @@ pub(crate) struct Syscall {
 /// A call of 32-bit programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Compat {
-    /// Number of the call; a call of socketcall() has a number of our own above all others.
+    /// Number of the call; a call of socketcall() or ipc() has a number of our own above all others.
     number: u32,
     /// Differences of its arguments: `CALL_*` in `include/hooks.h`.
     how: u16,
@@ -69,8 +69,12 @@ const MEMORY: u16 = 0x2000;
 const PAGES: u16 = 0x4000;
 /// There is only one argument.
 const SHORT: u16 = 0x8000;
+/// The arguments are those of ipc(), in another order.
+const IPC: u16 = SOCKET | MEMORY;
 /// First number of the calls of socketcall(), at the end of the range: its 20 calls, and 0 for none.
 const SOCKET_CALLS: u32 = CALLS - 21;
+/// First number of the calls of ipc(), below those: 11 to 14 and 21 to 24.
+const IPC_CALLS: u32 = SOCKET_CALLS - 8;
 
 macro_rules! number {
     (none) => {
@@ -113,18 +117,36 @@ const fn here(compat: &'static [Compat]) -> &'static [Compat] {
 
 impl Compat {
     const fn new(number: u32, how: u16) -> Self {
-        let number = if how & SOCKET == 0 { number } else { SOCKET_CALLS + number };
+        let number = if how & IPC == IPC {
+            IPC_CALLS + 4 * (number / 10 - 1) + number % 10 - 1
+        } else if how & SOCKET != 0 {
+            SOCKET_CALLS + number
+        } else {
+            number
+        };
         Self { number, how }
     }
 
-    /// Returns the number of the system call, which is socketcall()'s for all its calls.
+    /// Returns the number of the system call, which is that of socketcall() or ipc() for all their calls.
     pub(crate) const fn number(&self) -> u32 {
-        if self.how & SOCKET == 0 { self.number } else { 102 }
+        if self.ipc().is_some() {
+            117
+        } else if self.socketcall().is_some() {
+            102
+        } else {
+            self.number
+        }
     }
 
     /// Returns the first argument of socketcall(), if the call is made through it.
     pub(crate) const fn socketcall(&self) -> Option<u32> {
-        if self.how & SOCKET == 0 { None } else { Some(self.number - SOCKET_CALLS) }
+        if self.how & IPC == IPC || self.how & SOCKET == 0 { None } else { Some(self.number - SOCKET_CALLS) }
+    }
+
+    /// Returns the first argument of ipc(), if the call is made through it.
+    pub(crate) const fn ipc(&self) -> Option<u32> {
+        let at = self.number.wrapping_sub(IPC_CALLS);
+        if self.how & IPC == IPC { Some(11 + 10 * (at / 4) + at % 4) } else { None }
     }
 
     /// Returns whether 64-bit arguments come in two registers.
@@ -201,5 +223,7 @@ mod tests {
         let given = || ALL.iter().flat_map(|call| call.compat);
         let distinct: BTreeSet<_> = given().map(|compat| compat.number).collect();
         assert_eq!(distinct.len(), given().count(), "one number is two calls");
+        let ipc: BTreeSet<_> = given().filter_map(Compat::ipc).collect();
+        assert_eq!(ipc, (11..15).chain(21..25).filter(|_| !cfg!(target_arch = "aarch64")).collect());
     }
 }

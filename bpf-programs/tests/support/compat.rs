@@ -45,7 +45,7 @@ const CODE: [u8; 105] = [
 /// Perl code that starts the program `$ARGV[1]` with all descriptors that are open then, prints its pid, and
 /// sends it calls: `call32(number, argument…)` passes texts by address; `wide(position, argument…)` splits the
 /// argument at that position, counted from 0, into two; `socketcall(number, argument…)` puts the arguments into
-/// memory.
+/// memory; `ipc(number, argument…)` puts those of the 64-bit call into ipc()'s order, with an address to write to where that has none.
 const PRELUDE: &str = r#"
 pipe(my $r, W32); pipe(R32, my $w); $| = 1;
 $pid32 = fork; unless ($pid32) { open(STDIN, '<&', $r); open(STDOUT, '>&', $w); exec $ARGV[1] or die; }
@@ -65,6 +65,10 @@ sub call32 { my ($nr, @a) = @_; push @a, 0 while @a < 6;
     syswrite(W32, $message) == 4096 or die; sysread(R32, my $result, 4) == 4 or die; return unpack('l', $result); }
 sub wide { my ($at, @a) = @_; (@a[0 .. $at - 1], map { ($_ & 0xffffffff, ($_ >> 32) & 0xffffffff) } @a[$at .. $#a]) }
 sub socketcall { my ($nr, @a) = @_; call32(102, $nr, \@a) }
+sub ipc { my ($nr, @a) = @_;
+    my %orders = (11 => [0, 2, 3, 1], 12 => [0, 2, 4, 1, 3], 14 => [0, 1, -1, 2], 21 => [0, 2, -1, 1], 22 => [-1, -1, -1, 0], 24 => [0, 1, -1, 2]);
+    my @b = map { $_ < 0 ? [0] : $a[$_] // 0 } @{$orders{$nr} // [0, 1, 2]};
+    call32(117, $nr == 12 ? 0x10000 | $nr : $nr, @b) }
 "#;
 
 /// Runs a script in which a 32-bit program makes calls; returns that program's pid. `before` is Perl code that
@@ -115,6 +119,9 @@ fn write_program(path: &Path) -> anyhow::Result<()> {
 pub fn perl(compat: &Compat, arguments: &str, wide_at: u32) -> String {
     if let Some(number) = compat.socketcall {
         return format!("socketcall({number}, {arguments})");
+    }
+    if let Some(number) = compat.ipc {
+        return format!("ipc({number}, {arguments})");
     }
     let number = compat.number;
     if compat.is_wide {

@@ -150,6 +150,19 @@ static __always_inline bool has_address(struct call *call)
 	return call->nr == NR_SHMAT && (__u64)call->ret < (__u64)-4095;
 }
 
+/* Fills in the address of attached memory. ipc() has written it to the caller's memory, where it may have changed. */
+static __always_inline void put_attached(struct act_record *r, struct call *call)
+{
+	__u32 address = 0;
+
+	r->args[5] = call->ret;
+	if ((call->abi & CALL_IPC) != CALL_IPC)
+		return;
+	bpf_probe_read_user(&address, sizeof(address), (void *)syscall_compat_arg(call->regs, 3));
+	r->args[5] = address;
+	r->header.flags |= FLAG_UNVERIFIED;
+}
+
 SYSCALL_EXIT(ipc_exit)
 {
 	struct scratch *s = begin_act(KIND_IPC, call, has_address(call) ? 0 : call->ret);
@@ -158,7 +171,7 @@ SYSCALL_EXIT(ipc_exit)
 		return;
 	fill_act(s, how_called(call->nr), call->abi);
 	if (has_address(call))
-		((struct act_record *)s->record)->args[5] = call->ret;
+		put_attached((struct act_record *)s->record, call);
 	fill_ipc(s);
 	emit_data(s, KIND_IPC);
 	give_back(s);
