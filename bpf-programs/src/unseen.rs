@@ -194,10 +194,7 @@ pub(crate) const TABLE: &[Unseen] = &[
         "which bytes of shared memory are accessed, and its end by exec or exit: whoever attached a segment may read \
          it, and write it unless the row has SHM_RDONLY",
     ),
-    always(
-        Scope::Of(&["ipc"]),
-        "semaphores, which carry no data",
-    ),
+    always(Scope::Of(&["ipc"]), "semaphores, which carry no data"),
     always(
         Scope::Of(&["setuid"]),
         "ids and capabilities that a process gets by executing a program that confers them (rows of \

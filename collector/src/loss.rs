@@ -113,6 +113,10 @@ mod tests {
         assert_eq!((rows[0].count, rows[0].uid), (Some(5), Some(1001)));
         assert_eq!(rows[0].extended.get("from").unwrap().to_plain(), "1970-01-01 00:00:00.000001");
         assert_eq!(rows[0].extended.get("to").unwrap().to_plain(), "1970-01-01 00:00:00.000009");
+        assert_eq!(
+            rows[0].extended.get("to_time").unwrap().to_plain(),
+            "1970-01-01T00:00:00.000009000+00:00"
+        );
         waiting.clear();
         assert!(waiting.rows().is_empty());
     }

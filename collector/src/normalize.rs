@@ -120,10 +120,13 @@ fn fill_from_details(row: &mut Tracking, clocks: &Clocks) {
             keep_bytes(&mut row.extended, "cwd_bytes", row.cwd.as_ref());
         }
         Details::Usage(usage) => {
-            let span = [("first", usage.first), ("last", usage.last)];
-            let times =
-                span.map(|(name, at)| (Cow::Borrowed(name), Extra::Value(json!(clocks.wall(at).to_text()))));
-            row.extended.extra.extend(times);
+            let span = [("first", "first_time", usage.first), ("last", "last_time", usage.last)];
+            for (local, zoned, at) in span {
+                let at = clocks.at(at);
+                for (name, text) in [(local, at.wall().to_text()), (zoned, at.to_text())] {
+                    row.extended.extra.push((Cow::Borrowed(name), Extra::Value(text.into())));
+                }
+            }
         }
         Details::Loss(loss) => row.count = i64::try_from(loss.count).ok(),
         _ => {}

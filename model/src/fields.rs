@@ -341,6 +341,8 @@ fn visit_loss<'a>(loss: &'a crate::Loss, field: &mut dyn FnMut(&'a str, Field<'a
     }
     field("from", Field::Str(loss.from.wall().to_text().into()));
     field("to", Field::Str(loss.to.wall().to_text().into()));
+    field("from_time", Field::Str(loss.from.to_text().into()));
+    field("to_time", Field::Str(loss.to.to_text().into()));
 }
 
 /// Returns the names of the `O_*` bits, access mode first; bits without a name as hex.

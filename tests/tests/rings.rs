@@ -65,9 +65,12 @@ fn what_sampling_leaves_out_is_reported() {
     assert!(reported("sampled") > 0, "{losses:?}");
     assert_eq!(reported(""), open.lost_total(), "{losses:?}");
     for row in &losses {
-        assert!(
-            row["extended"]["from"].as_str().unwrap() <= row["extended"]["to"].as_str().unwrap(),
-            "{row}"
-        );
+        let [from, to, from_time, to_time] =
+            ["from", "to", "from_time", "to_time"].map(|name| row["extended"][name].as_str().unwrap());
+        assert!(from <= to, "{row}");
+        for (local, zoned) in [(from, from_time), (to, to_time)] {
+            let offset = &zoned[29..];
+            assert!(offset.len() == 6 && local.replace(' ', "T") == zoned[..26], "{row}");
+        }
     }
 }

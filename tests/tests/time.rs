@@ -2,7 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ suite! {
     threads: 2;
     rows_have_the_time_of_their_event_when_the_clock_is_set: [Kernel];
     the_last_minutes_are_found_in_another_time_zone: [Kernel];
-    a_store_of_the_version_before_answers_the_same: [Kernel]
+    a_store_of_the_version_before_answers_the_same: [Kernel];
+    spans_of_usage_have_a_zone: [Kernel]
 }
 
 const SOON: Duration = Duration::from_secs(60);
@@ -135,6 +137,37 @@ fn the_last_minutes_are_found_in_another_time_zone() {
         ask(store, "Asia/Tokyo", &["--since", &time(&last), "--until", &time(&last)]),
         ask(store, "Asia/Tokyo", &["--where", &format!("time={}", time(&last))])
     );
+}
+
+fn spans_of_usage_have_a_zone() {
+    let agent = Setup::new().variable("TZ", "Asia/Tokyo").set("ebpf.uids", "[9888]").start();
+    let file = agent.scratch().file("bytes", "");
+    fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
+    let options = [file.to_str().unwrap(), "--threads", "1", "--calls", "100"];
+    generate(9888, &[&["bytes"], &options[..]].concat());
+    let agent = agent.finish();
+    let rows = |condition: &str| {
+        let asked = format!("fname.endsWith('/bytes') && {condition}");
+        let mut command = Command::new(binary::agent());
+        command.args(["query", "--tracer", "usage", "--format", "json", "--where", &asked]).env("TZ", "UTC");
+        let output = command.arg("--workdir").arg(agent.store().workdir()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap().as_array().unwrap().clone()
+    };
+    let all = rows("true");
+    assert!(!all.is_empty());
+    for row in &all {
+        for (local, zoned) in [("first", "first_time"), ("last", "last_time")] {
+            let [local, zoned] = [local, zoned].map(|name| row["extended"][name].as_str().unwrap());
+            assert_eq!(format!("{}+09:00", local.replace(' ', "T")), [&zoned[..26], &zoned[29..]].concat());
+        }
+    }
+    // The same moment in another zone, for an expression too.
+    let first = all[0]["extended"]["first_time"].as_str().unwrap();
+    let is_first = |time: &str| format!("timestamp(extended.first_time) == timestamp('{time}')");
+    assert!(rows(&is_first(first)).contains(&all[0]));
+    let as_utc = [&first[..29], "+00:00"].concat();
+    assert_eq!(rows(&is_first(&as_utc)), Vec::<Value>::new());
 }
 
 fn a_store_of_the_version_before_answers_the_same() {

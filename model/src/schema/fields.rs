@@ -2,7 +2,7 @@
 
 use super::Tracers::{self, Kernel, KernelOr, Only, Shell};
 use super::arrow::ArrowType::{
-    self, Binary, Bool, Int32, Int64, List, TimestampNs, UInt16, UInt32, UInt64, Utf8,
+    self, Binary, Bool, Int32, Int64, List, TimestampNs, TimestampUtc, UInt16, UInt32, UInt64, Utf8,
 };
 
 /// A field of `extended` that built-in tracers write.
@@ -205,6 +205,7 @@ pub const FIELDS: &[Field] = &[
     field("family", Utf8, Only(SOCKETS)),
     field("file_type", Utf8, Only(FILES)),
     field("first", TimestampNs, Only(&["usage"])),
+    field("first_time", TimestampUtc, Only(&["usage"])),
     field(
         "flags",
         UTF8S,
@@ -228,6 +229,7 @@ pub const FIELDS: &[Field] = &[
     ),
     field("fname_bytes", Binary, Only(PATHS)),
     field("from", TimestampNs, Only(&["loss"])),
+    field("from_time", TimestampUtc, Only(&["loss"])),
     field("fs_type", Utf8, Only(&["mount"])),
     field("fsgid", UInt32, Only(&["setuid"])),
     field("fsuid", UInt32, Kernel),
@@ -247,6 +249,7 @@ pub const FIELDS: &[Field] = &[
     field("ipc_ns", UInt32, Only(&["ipc", "namespace"])),
     field("kernel", Utf8, Only(&["manifest"])),
     field("last", TimestampNs, Only(&["usage"])),
+    field("last_time", TimestampUtc, Only(&["usage"])),
     field("layer", Utf8, Only(FILES)),
     field("length", Int64, Only(&["attr", "ipc", "module", "truncate"])),
     field("loginuid", UInt32, Kernel),
@@ -323,6 +326,7 @@ pub const FIELDS: &[Field] = &[
     field("tier", Utf8, Only(&["manifest"])),
     field("time_ns_for_children", UInt32, Only(&["namespace"])),
     field("to", TimestampNs, Only(&["loss"])),
+    field("to_time", TimestampUtc, Only(&["loss"])),
     field("tracer", Utf8, Only(&["manifest"])),
     field("type", Utf8, Only(&["accept", "bind", "bpf", "close", "connect", "namespace", "udp"])),
     field("umask", UInt32, Only(&["mkdir", "open"])),

@@ -1,6 +1,6 @@
 //! Phrases of tracers of files: `open`, `usage`, names, attributes, mounts.
 
-use model::WallTime;
+use model::{WallTime, ZonedTime};
 
 use super::facts::{Facts, in_parentheses};
 use super::units::{bytes, counted, duration};
@@ -27,10 +27,7 @@ pub(super) fn usage(row: &Facts<'_>) -> Option<String> {
     if !protection.is_empty() {
         via = format!("{via}: {protection}");
     }
-    let time = row.text("first").and_then(WallTime::parse).zip(row.text("last").and_then(WallTime::parse));
-    let time = time.and_then(|(first, last)| u64::try_from(last.0 - first.0).ok());
-    let over =
-        time.filter(|_| calls > 1).map(|micros| format!(" over {}", duration(micros.saturating_mul(1000))));
+    let over = used_for(row).filter(|_| calls > 1).map(|ns| format!(" over {}", duration(ns)));
     let (amount, calls) = (bytes(amount), counted(calls, "call"));
     Some(format!(
         "{}: {verb} {amount} in {calls}{}{}",
@@ -38,6 +35,15 @@ pub(super) fn usage(row: &Facts<'_>) -> Option<String> {
         in_parentheses(&via),
         over.unwrap_or_default()
     ))
+}
+
+/// Returns the nanoseconds from the first to the last call. Rows of versions before have only local times.
+fn used_for(row: &Facts<'_>) -> Option<u64> {
+    let zoned = |name| row.text(name).and_then(ZonedTime::parse).map(|at| at.utc_ns);
+    let local = |name| row.text(name).and_then(WallTime::parse).map(|at| at.0.saturating_mul(1000));
+    let first = zoned("first_time").or_else(|| local("first"))?;
+    let last = zoned("last_time").or_else(|| local("last"))?;
+    u64::try_from(last.checked_sub(first)?).ok()
 }
 
 /// `/srv/a -> /srv/b`; `<->` where the two change names.

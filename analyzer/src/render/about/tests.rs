@@ -39,6 +39,11 @@ fn a_usage_shows_bytes_calls_and_time() {
     check("usage", "/a", read, "/a: read 21.9 KiB in 2 calls (read, pread64) over 349 µs");
     let written = times(json!({"bytes_written": 1, "calls_written": 1, "via": ["write"]}));
     check("usage", "/a", written, "/a: wrote 1 byte in 1 call (write)");
+    let zoned = json!({"first": "2026-10-25 02:59:59.000000", "last": "2026-10-25 02:00:01.000000",
+                       "first_time": "2026-10-25T02:59:59.000000000+02:00",
+                       "last_time": "2026-10-25T02:00:01.000000000+01:00",
+                       "bytes_read": 2, "calls_read": 2, "via": ["read"]});
+    check("usage", "/a", zoned, "/a: read 2 bytes in 2 calls (read) over 2.0 s");
     let mapped = json!({"bytes_mapped": 4096, "calls_mapped": 3, "via": ["mmap"],
                         "protection": ["PROT_READ", "MAP_PRIVATE"]});
     check("usage", "/a", mapped, "/a: mapped 4096 bytes in 3 calls (mmap: PROT_READ|MAP_PRIVATE)");
