@@ -17,8 +17,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-/// The objects, by the `TIER` they are compiled for.
-const TIERS: [(u8, &str); 3] = [(1, "function"), (2, "tracepoint"), (3, "kprobe")];
+/// The objects, by the `TIER` they are compiled for; 0 is the object that shows whether tier function works.
+const OBJECTS: [(u8, &str); 4] = [(1, "function"), (2, "tracepoint"), (3, "kprobe"), (0, "nothing")];
+/// The source of that object.
+const NOTHING: &str = "src/loader/nothing.c";
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $number:literal in $family:ident $(from $tracer:ident)?;)*) => {
@@ -62,7 +64,7 @@ fn main() -> Result<()> {
     fs::write(out.join("kinds.h"), &kinds)?;
     fs::write(out.join("syscalls.h"), &calls)?;
     if env::var("DUETECTOR_SKIP_BPF").is_ok_and(|value| value == "1") {
-        for (_, name) in TIERS {
+        for (_, name) in OBJECTS {
             fs::write(out.join(object(name)), b"")?;
         }
         return Ok(());
@@ -70,10 +72,10 @@ fn main() -> Result<()> {
     let source = include_all(&probes(Path::new("src"))?);
     let clang = Clang::find()?;
     let cache = cache(&out, &clang, &[&source, &kinds, &calls])?;
-    if TIERS.iter().any(|(_, name)| !cache.join(object(name)).exists()) {
+    if OBJECTS.iter().any(|(_, name)| !cache.join(object(name)).exists()) {
         compile_all(&clang, &source, &out)?;
         fs::create_dir_all(&cache)?;
-        for (_, name) in TIERS {
+        for (_, name) in OBJECTS {
             // Renamed, so that another build that runs at the same time never sees half an object.
             let partial = cache.join(format!("{name}.{}", std::process::id()));
             fs::copy(out.join(object(name)), &partial)?;
@@ -81,7 +83,7 @@ fn main() -> Result<()> {
         }
         return Ok(());
     }
-    for (_, name) in TIERS {
+    for (_, name) in OBJECTS {
         fs::copy(cache.join(object(name)), out.join(object(name)))?;
     }
     Ok(())
@@ -183,16 +185,18 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Compiles the objects side by side.
 fn compile_all(clang: &Clang, source: &str, out: &Path) -> Result<()> {
     let jobs = env::var("NUM_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(1);
-    let waiting = Mutex::new(TIERS.iter());
+    let waiting = Mutex::new(OBJECTS.iter());
     std::thread::scope(|scope| {
         let work = || {
             loop {
                 let next = waiting.lock().map_err(|_| "another compilation panicked")?.next();
                 let Some((tier, name)) = next else { return Ok(()) };
+                let nothing = format!("#include \"{NOTHING}\"\n");
+                let source = if *tier == 0 { nothing.as_str() } else { source };
                 clang.compile(source, *tier, &out.join(object(name)))?;
             }
         };
-        let workers: Vec<_> = (0..TIERS.len().min(jobs)).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..OBJECTS.len().min(jobs)).map(|_| scope.spawn(work)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| "a compilation panicked")?)
     })
 }

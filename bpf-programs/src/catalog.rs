@@ -9,6 +9,8 @@ use crate::tracers::{self, lifecycle};
 pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracepoint.bpf.o"));
 static FUNCTIONS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/function.bpf.o"));
 static RAW: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/kprobe.bpf.o"));
+/// The object that shows whether tier function works (`loader/trampolines.rs`).
+pub(crate) static NOTHING: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/nothing.bpf.o"));
 
 /// Returns the object with the programs for hooks of a tier.
 pub(crate) fn object(tier: Tier) -> &'static [u8] {

@@ -101,6 +101,12 @@ pub(crate) enum AttachError {
     /// The kernel has no type information.
     #[error("load program {program}: the kernel has no type information ({BTF})")]
     NoBtf { program: &'static str },
+    /// The object could not be loaded.
+    #[error(transparent)]
+    Load {
+        #[from]
+        source: Box<LoadError>,
+    },
     /// The program could not be put into the table of programs by system call.
     #[error("put program {program} into map {}: {cause}", crate::syscalls::TABLE)]
     Table {

@@ -195,7 +195,7 @@ fn without_sys_exit_processes_are_seen() {
 }
 
 fn what_one_tier_lacks_the_next_has() {
-    let agent = lacking("tracepoint:sys_exit");
+    let agent = lacking("function:do_filp_open,tracepoint:sys_exit");
     let status = agent.status();
     let kernel = |one: &&Value| one["kind"] == "ebpf";
     for tracer in status["tracers"].as_array().unwrap().iter().filter(kernel) {

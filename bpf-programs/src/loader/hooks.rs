@@ -11,6 +11,7 @@ use super::program::{self, Held};
 use super::sizes::kernel_types;
 use super::stubs::{Found, Stubs};
 use super::table::Table;
+use super::trampolines::Trampoline;
 use crate::by_function::Chosen;
 use crate::catalog::{DISPATCHER, LIFECYCLE, PROCESSES, tracers};
 use crate::errors::AttachError;
@@ -34,6 +35,8 @@ pub(crate) struct Programs {
     /// The tracers that are attached to other functions.
     pub(super) chosen: Chosen,
     pub(super) stubs: Stubs,
+    /// The trampoline that showed that tier function works.
+    pub(super) trampoline: Option<Trampoline>,
     /// Attached hooks, by program.
     held: BTreeMap<&'static str, Vec<Held>>,
     /// Programs by system call, reached by tail call from the one hook for all calls.
@@ -54,6 +57,7 @@ impl Programs {
             functions: found.functions,
             chosen: found.chosen,
             stubs: Stubs::default(),
+            trampoline: None,
             held: BTreeMap::new(),
             table,
             users: BTreeSet::new(),
@@ -138,10 +142,11 @@ impl Programs {
         if !self.held.contains_key(program.name) {
             let mut held = Vec::new();
             let mut missing = Vec::new();
+            let at_function = matches!(program.hook, Hook::Function(_));
             for hook in program.hook.names() {
                 program::refuse_missing(program.name, self.tier, &hook)?;
                 match self.pins.as_ref().and_then(|pins| pins.link(program.name, &hook)) {
-                    Some(link) => held.push(Held::pinned(hook, link)),
+                    Some(link) => held.push(Held::pinned(hook, link, at_function)),
                     None => missing.push(hook),
                 }
             }
@@ -168,13 +173,22 @@ impl Programs {
         self.hook_calls(&calls).inspect_err(|_| self.table.leave(program.name))
     }
 
-    /// Attaches a tracer's programs without enabling the tracer, so nothing is recorded; for `check`.
+    /// Attaches a tracer's programs without enabling the tracer, so nothing is recorded; for `check`. Programs at functions
+    /// are only loaded: that they can be attached is known already, and to detach each takes a grace period of all tasks.
     pub(crate) fn try_attach(
         &mut self,
         tracer: &Tracer,
     ) -> Vec<(&'static Program, Result<Attached, AttachError>)> {
         let programs = self.chosen.programs(tracer).into_iter();
-        programs.map(|program| (program, self.attach_program(program))).collect()
+        programs.map(|program| (program, self.try_program(program))).collect()
+    }
+
+    fn try_program(&mut self, program: &'static Program) -> Result<Attached, AttachError> {
+        let at_functions = matches!(program.hook, Hook::Function(_) | Hook::SyscallExits(..));
+        if self.trampoline.is_none() || !at_functions {
+            return self.attach_program(program);
+        }
+        self.try_functions(program)
     }
 }
 
@@ -193,6 +207,9 @@ impl Hooks for Programs {
                 (Err(cause), Some(without)) => attached.without.push(format!("{without} ({cause})")),
                 (Err(cause), None) => return Err(cause),
             }
+        }
+        if tracer.kind == Kind::Open {
+            self.trampoline = None;
         }
         Ok(attached)
     }

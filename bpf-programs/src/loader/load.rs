@@ -16,6 +16,7 @@ use super::rule_maps::RuleMaps;
 use super::sizes::{self, kernel_types, settings};
 use super::stubs::Found;
 use super::table::Table;
+use super::trampolines::Trampoline;
 use crate::cast;
 use crate::catalog::{OBJECT, object};
 use crate::config::EbpfConfig;
@@ -27,6 +28,9 @@ use crate::programs::Tracer;
 use crate::syscalls;
 use crate::tier::{Choice, Tier};
 use crate::wire::{Settings, Unstored};
+
+const NO_TRAMPOLINES: &str =
+    "this kernel attaches no programs to functions: system calls are recorded at their ends";
 
 /// The parts of the kernel side as loaded, with their own types.
 pub(crate) struct Loaded {
@@ -87,8 +91,18 @@ impl Loaded {
         }
         let mut refused = None;
         for tier in config.tier.tiers() {
+            let trampoline = match (tier, config.tier) {
+                (Tier::Function, Choice::Auto) => match Trampoline::new() {
+                    Ok(trampoline) => Some(trampoline),
+                    Err(cause) => {
+                        tracing::info!(tier = tier.name(), %cause, "{NO_TRAMPOLINES}");
+                        continue;
+                    }
+                },
+                _ => None,
+            };
             match Self::load_on(config, *tier, wanted, pins, &[]) {
-                Ok(mut kernel) => match kernel.hooks.probe() {
+                Ok(mut kernel) => match kernel.hooks.probe(trampoline) {
                     Err(cause) if config.tier == Choice::Auto => {
                         tracing::warn!(tier = tier.name(), %cause, "this kernel lacks what the tier needs");
                         refused.get_or_insert(Ok(kernel));

@@ -15,6 +15,7 @@ mod sizes;
 mod start;
 mod stubs;
 mod table;
+mod trampolines;
 mod trees;
 
 pub use adopt::Pinning;

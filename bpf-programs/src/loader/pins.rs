@@ -13,6 +13,7 @@
 //! See [`super::adopt`] for when a new agent resumes what it finds here.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -141,18 +142,17 @@ impl Pins {
     }
 
     /// Pins a link. On failure the link is lost, and its program detached.
-    pub(crate) fn pin_link(
-        &self,
-        link: FdLink,
-        program: &str,
-        hook: &str,
-    ) -> Result<PinnedLink, AyaPinError> {
-        link.pin(self.link_path(program, hook))
+    pub(crate) fn pin_link(&self, link: FdLink, program: &str, hook: &str) -> Result<Pinned, AyaPinError> {
+        let path = self.link_path(program, hook);
+        link.pin(&path)?;
+        Ok(Pinned { path })
     }
 
     /// Opens a pinned link.
-    pub(crate) fn link(&self, program: &str, hook: &str) -> Option<PinnedLink> {
-        PinnedLink::from_pin(self.link_path(program, hook)).ok()
+    pub(crate) fn link(&self, program: &str, hook: &str) -> Option<Pinned> {
+        let path = self.link_path(program, hook);
+        PinnedLink::from_pin(&path).ok()?;
+        Some(Pinned { path })
     }
 
     /// Returns whether a link is pinned.
@@ -206,6 +206,26 @@ impl Pins {
 
     fn link_path(&self, program: &str, hook: &str) -> PathBuf {
         self.access.join(format!("{LINK}{program}-{hook}"))
+    }
+}
+
+/// A pinned link. It is not kept open: with tier function there are hundreds.
+pub(crate) struct Pinned {
+    path: PathBuf,
+}
+
+impl Pinned {
+    /// Removes the pin; the program stays attached as long as the link that is returned is open.
+    pub(super) fn unpin(self) -> io::Result<FdLink> {
+        let link = PinnedLink::from_pin(self.path).map_err(io::Error::other)?;
+        link.unpin()
+    }
+
+    /// Detaches the program soon, without waiting for it. When a function loses its trampoline, the kernel waits for a grace
+    /// period of all tasks (`ftrace_shutdown`). When the last reference to a link is a descriptor, `close` waits for that;
+    /// when it is a pin, a work queue does (`bpf_free_inode`, `bpf_link_put`; read in 6.1 and 6.12).
+    pub(super) fn detach_later(self) -> io::Result<()> {
+        fs::remove_file(self.path)
     }
 }
 

@@ -10,13 +10,13 @@ use std::thread;
 use aya::Btf;
 use aya::programs::fentry::FEntryLink;
 use aya::programs::fexit::FExitLink;
-use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::links::FdLink;
 use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, ProgramError, RawTracePoint};
 use model::lock::{lock, unpoisoned};
 
-use super::pins::Pins;
+use super::pins::{Pinned, Pins};
 use crate::errors::{AttachError, chain, of_program};
 use crate::programs::{Hook, Program};
 use crate::tier::Tier;
@@ -31,6 +31,8 @@ const MAX_WORKERS: usize = 4;
 pub(super) struct Held {
     pub(super) hook: String,
     link: Link,
+    /// True if it is a function of the kernel.
+    at_function: bool,
 }
 
 enum Link {
@@ -38,31 +40,31 @@ enum Link {
     Raw(RawTracePointLink),
     Function(FExitLink),
     Entry(FEntryLink),
-    Pinned(PinnedLink),
+    Pinned(Pinned),
     Unpinned(#[expect(dead_code, reason = "it keeps the program attached")] FdLink),
 }
 
 impl Held {
     /// Takes over a hook attached by an earlier agent through a pinned link.
-    pub(super) fn pinned(hook: String, link: PinnedLink) -> Self {
-        Self { hook, link: Link::Pinned(link) }
+    pub(super) fn pinned(hook: String, link: Pinned, at_function: bool) -> Self {
+        Self { hook, link: Link::Pinned(link), at_function }
     }
 
     /// Removes the pin of the link, which then lasts while the agent runs; `None` if that failed.
     pub(super) fn unpin(self) -> Option<Self> {
-        let Link::Pinned(link) = self.link else { return Some(self) };
+        let Self { hook, link: Link::Pinned(link), at_function } = self else { return Some(self) };
         let unpinned = link.unpin().inspect_err(|cause| {
-            tracing::error!(hook = self.hook, %cause, "removing a pinned link failed, and with it the program was detached");
+            tracing::error!(hook, %cause, "removing a pinned link failed, and with it the program was detached");
         });
-        Some(Self { hook: self.hook, link: Link::Unpinned(unpinned.ok()?) })
+        Some(Self { link: Link::Unpinned(unpinned.ok()?), hook, at_function })
     }
 
-    /// Detaches the program, also if the link is pinned.
+    /// Detaches the program, also if the link is pinned. One at a function of the kernel then ends a little later.
     pub(super) fn detach(self) {
-        if let Link::Pinned(link) = self.link
-            && let Err(cause) = link.unpin()
-        {
-            tracing::warn!(hook = self.hook, %cause, "removing a pinned link failed");
+        let Self { hook, link: Link::Pinned(link), at_function } = self else { return };
+        let done = if at_function { link.detach_later() } else { link.unpin().map(drop) };
+        if let Err(cause) = done {
+            tracing::warn!(hook, %cause, "removing a pinned link failed");
         }
     }
 }
@@ -135,6 +137,7 @@ fn attach_and_pin(
 ) -> Result<Held, AttachError> {
     let held = attach_one(loaded, program, hook.clone())?;
     let Some(pins) = pins else { return Ok(held) };
+    let at_function = held.at_function;
     let plain: FdLink = match held.link {
         Link::Btf(link) => link.into(),
         Link::Raw(link) => link.into(),
@@ -144,7 +147,7 @@ fn attach_and_pin(
     };
     let pinned = pins.pin_link(plain, program.name, &hook).map_err(|cause| chain(&cause));
     match pinned {
-        Ok(link) => Ok(Held::pinned(hook, link)),
+        Ok(link) => Ok(Held::pinned(hook, link, at_function)),
         Err(cause) => {
             tracing::warn!(
                 program = program.name,
@@ -196,7 +199,8 @@ fn attach_one(
             Link::Btf(tracepoint.take_link(id).map_err(failed)?)
         }
     };
-    Ok(Held { hook, link })
+    let at_function = matches!(link, Link::Function(_) | Link::Entry(_));
+    Ok(Held { hook, link, at_function })
 }
 
 /// Opens the iterator's output.

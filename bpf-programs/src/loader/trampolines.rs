@@ -1,0 +1,41 @@
+//! Tests whether the kernel attaches programs to functions, which tier function needs.
+//!
+//! The test takes a program that does nothing. With the tier's own object it would cost a start more than two seconds on
+//! a kernel that refuses: the verifier would have passed all programs before the first is attached.
+
+use aya::EbpfLoader;
+use aya::programs::FExit;
+use aya::programs::fexit::FExitLink;
+
+use super::program;
+use super::sizes::kernel_types;
+use crate::catalog;
+use crate::errors::{AttachError, of_object, of_program};
+use crate::tier::Tier;
+
+const NAME: &str = "nothing";
+/// A function that tracer `open` uses, too, so that in most cases it keeps its trampoline.
+const FUNCTION: &str = "do_filp_open";
+
+/// A trampoline at a function. As long as it is kept, other programs come to that function and leave it without a grace
+/// period.
+pub(super) struct Trampoline(#[expect(dead_code, reason = "it keeps the program attached")] FExitLink);
+
+impl Trampoline {
+    /// Attaches the program.
+    ///
+    /// # Errors
+    /// Fails if the kernel has no trampolines, or does not let this process use them.
+    pub(super) fn new() -> Result<Self, AttachError> {
+        program::refuse_missing(NAME, Tier::Function, FUNCTION)?;
+        let no_types = |_| AttachError::NoBtf { program: NAME };
+        let types = kernel_types().map_err(no_types)?;
+        let loaded = EbpfLoader::new().btf(Some(&types)).load(catalog::NOTHING);
+        let mut ebpf = loaded.map_err(|cause| AttachError::Load { source: Box::new(of_object(cause)) })?;
+        let program = ebpf.program_mut(NAME).ok_or(AttachError::NoProgram { program: NAME })?;
+        let program: &mut FExit = program.try_into().map_err(|_| AttachError::NoProgram { program: NAME })?;
+        program.load(FUNCTION, &types).map_err(|cause| of_program("load program", NAME, cause))?;
+        let attached = program.attach().and_then(|id| program.take_link(id));
+        attached.map(Self).map_err(|cause| of_program("attach program", NAME, cause))
+    }
+}
