@@ -43,6 +43,8 @@ mod processes;
 mod races;
 #[path = "support/reflink.rs"]
 mod reflink;
+#[path = "support/racing.rs"]
+mod racing;
 #[path = "support/rings.rs"]
 mod rings;
 #[path = "support/scripts.rs"]
@@ -97,6 +99,7 @@ fn main() -> std::process::ExitCode {
         processes::TESTS,
         races::TESTS,
         reflink::TESTS,
+        racing::TESTS,
         rings::TESTS,
         scripts::TESTS,
         sockets::TESTS,
