@@ -105,7 +105,8 @@ fn stored_bytes(database: &Path) -> u64 {
 }
 
 fn refused_renames_take_bounded_room_in_the_store() {
-    let agent = Setup::new().start();
+    // Rows of other processes would be in the same file.
+    let agent = Setup::new().set("ebpf.uids", &format!("[{ATTACKER}]")).start();
     let folder = agent.scratch().folder("renames");
     for round in 1..=ROUNDS {
         python(ATTACKER, &folder, RENAMES, &[&AT_ONCE.to_string()]);
