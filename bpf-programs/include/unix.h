@@ -75,6 +75,45 @@ __noinline int put_unix_asked(struct scratch *s, __u64 address, __u32 length, bo
 	return 0;
 }
 
+/* A stream socket that has connected, and its other end, which waits to be accepted. */
+struct unix_pair {
+	__u64 client, server;
+};
+
+/* Inode numbers of the clients: one that is closed before it is accepted has none any more. The oldest may be dropped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct unix_pair);
+	__type(value, __u64);
+} unaccepted SEC(".maps");
+
+static __always_inline void note_unaccepted(__u64 client)
+{
+	struct unix_pair pair = {.client = client};
+	__u64 ino = ino_of(client);
+
+	READ(&pair.server, client, struct unix_sock, peer);
+	if (pair.server)
+		bpf_map_update_elem(&unaccepted, &pair, &ino, BPF_ANY);
+}
+
+/* Fills in the inode number of the client of an accepted socket. */
+static __always_inline void put_closed_peer(struct scratch *s, __u64 accepted)
+{
+	struct sock_record *r = (struct sock_record *)s->record;
+	struct unix_pair pair = {.server = accepted};
+	__u64 *ino;
+
+	READ(&pair.client, accepted, struct unix_sock, peer);
+	ino = bpf_map_lookup_elem(&unaccepted, &pair);
+	if (!ino)
+		return;
+	if (!r->ids.peer_ino)
+		r->ids.peer_ino = *ino;
+	bpf_map_delete_elem(&unaccepted, &pair);
+}
+
 /* Fills in the process that made the other end, by its id in the initial pid namespace. */
 static __always_inline void put_peer_pid(struct scratch *s, __u64 sock)
 {

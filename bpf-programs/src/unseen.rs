@@ -121,6 +121,11 @@ pub(crate) const TABLE: &[Unseen] = &[
         "results of libaio that a program takes from the ring in its own memory, without a system \
          call",
     ),
+    always(
+        Scope::Of(&["accept"]),
+        "the inode of a unix socket that was closed before its connection was accepted, if it was not \
+         among the last 4,096 that connected",
+    ),
     always(Scope::Of(&["udp", "dns"]), "datagrams sent or received by splice or sendfile"),
     always(
         Scope::Of(&["udp"]),

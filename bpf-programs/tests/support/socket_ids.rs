@@ -1,5 +1,6 @@
 //! Keys by which rows about sockets are joined: inode of the socket and of its peer, and network namespace.
 
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt as _;
@@ -20,6 +21,7 @@ pub const TESTS: &[Test] = &[
     ("socket_ids_of_tcp", tcp),
     ("socket_ids_of_udp_and_dns", udp),
     ("socket_ids_of_unix_sockets_and_pairs", unix),
+    ("socket_ids_of_a_client_closed_before_accept", closed),
     ("socket_addresses_that_are_mapped", mapped),
 ];
 
@@ -149,6 +151,22 @@ fn unix() -> anyhow::Result<()> {
     sender.connect_addr(&address)?;
     let found = reported(&mut kernel, Kind::Connect)?.split_off(before);
     check(&found, &[ids(ino(&sender)?, Some(ino(&receiver)?))?])
+}
+
+/// A client that has sent something and is closed before its connection is accepted is still named by the accepted socket's row.
+fn closed() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    let address = SocketAddr::from_abstract_name(format!("closed {}", own()))?;
+    let listener = UnixListener::bind_addr(&address)?;
+    let mut accepts = Vec::new();
+    for _ in 0..TIMES {
+        let client = UnixStream::connect_addr(&address)?;
+        (&client).write_all(b"there")?;
+        let peer = ino(&client)?;
+        drop(client);
+        accepts.push(ids(ino(&listener.accept()?.0)?, Some(peer))?);
+    }
+    check(&reported(&mut kernel, Kind::Accept)?, &accepts)
 }
 
 /// IPv4 over an IPv6 socket: the addresses are those of IPv4, the family is that of the socket.

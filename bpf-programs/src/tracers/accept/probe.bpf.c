@@ -23,8 +23,10 @@ static __always_inline void accept_ended(struct task_struct *task, struct sock_c
 	r->flags = SOCK_ACCEPTED;
 	if (r->family == UNIX) {
 		put_unix_name(s);
-		if (call->ret >= 0)
+		if (call->ret >= 0) {
 			put_peer_pid(s, sock);
+			put_closed_peer(s, sock);
+		}
 	}
 	if (traced)
 		emit_sock(s, KIND_ACCEPT);

@@ -145,9 +145,11 @@ static __always_inline void connect_vsock(struct task_struct *task, __u64 sock, 
 /* Records a connect that has ended, of a system call or of io_uring, and did not change the state of a TCP socket. */
 static __always_inline void connect_ended(struct task_struct *task, struct sock_call *call, bool traced)
 {
-	__u64 sock = call->file && traced ? sock_of(call->file) : 0;
+	__u64 sock = call->file ? sock_of(call->file) : 0;
 
-	if (!sock)
+	if (sock && call->ret == 0 && family_of(sock) == UNIX)
+		note_unaccepted(sock);
+	if (!sock || !traced)
 		return;
 	/* MPTCP connects by a TCP socket of its own, whose state shows the outcome. */
 	if (is_tcp(sock) || (is_inet(family_of(sock)) && protocol_of(sock) == IPPROTO_MPTCP))
