@@ -40,21 +40,51 @@ static __always_inline void put_ids(struct act_record *r, struct task_struct *ta
 		r->args[i] = (__u16)r->args[i] == (__u16)-1 ? (__u32)-1 : (__u16)r->args[i];
 }
 
-/* The process behind a pidfd, by its id in the initial pid namespace; 0 if there is none. */
+#define ANON_INODE_FS_MAGIC 0x09041934
+#define PID_FS_MAGIC 0x50494446
+#define PROC_SUPER_MAGIC 0x9fa0
+#define PIDFD_NAME 0x5d64666469705bULL /* "[pidfd]" in memory order */
+
+struct proc_inode {
+	struct pid *pid;
+	struct inode vfs_inode;
+} CO_RE;
+
+/* The struct pid behind a pidfd; also behind a process's folder in /proc, which pidfd_send_signal takes as well. Another file
+ * has none: its private data is something else.
+ */
+static __always_inline __u64 pid_of_file(__u64 file)
+{
+	__u64 inode = 0, super = 0, magic = 0, dentry = 0, name = 0, word = 0, pid = 0;
+	__u16 mode = 0;
+
+	READ(&inode, file, struct file, f_inode);
+	READ(&super, inode, struct inode, i_sb);
+	READ(&magic, super, struct super_block, s_magic);
+	if (magic == PID_FS_MAGIC) { /* since 6.9, "pidfd: add pidfs" */
+		READ(&pid, inode, struct inode, i_private);
+	} else if (magic == ANON_INODE_FS_MAGIC) {
+		READ(&dentry, file, struct file, f_path.dentry);
+		READ(&name, dentry, struct dentry, d_name.name);
+		bpf_probe_read_kernel(&word, sizeof(word), (void *)name);
+		if (word == PIDFD_NAME)
+			READ(&pid, file, struct file, private_data);
+	} else if (magic == PROC_SUPER_MAGIC) {
+		READ(&mode, inode, struct inode, i_mode);
+		if ((mode & S_IFMT) == S_IFDIR)
+			READ(&pid, inode - OFFSET(struct proc_inode, vfs_inode), struct proc_inode, pid);
+	}
+	return pid;
+}
+
+/* The process behind a descriptor, by its id in the initial pid namespace; 0 if there is none. */
 static __always_inline __u32 pid_behind(struct task_struct *task, __s32 fd)
 {
-	__u64 file = file_of(task, fd), pid = 0, dentry = 0, inode = 0;
+	__u64 file = file_of(task, fd), pid = file ? pid_of_file(file) : 0;
 	__u32 nr = 0;
 
-	if (!file)
-		return 0;
-	READ(&pid, file, struct file, private_data);
-	if (!pid) { /* since 6.9, "pidfd: add pidfs" */
-		READ(&dentry, file, struct file, f_path.dentry);
-		READ(&inode, dentry, struct dentry, d_inode);
-		READ(&pid, inode, struct inode, i_private);
-	}
-	READ(&nr, pid, struct pid, numbers[0].nr);
+	if (pid)
+		READ(&nr, pid, struct pid, numbers[0].nr);
 	return nr;
 }
 

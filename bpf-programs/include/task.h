@@ -123,6 +123,15 @@ static __always_inline void put_login(struct header *h, struct task_struct *task
 		h->sessionid = GET(task, sessionid);
 }
 
+/* Fills in the ids of a process. */
+static __always_inline void fill_ids(struct header *h, struct task_struct *task)
+{
+	h->euid = GET(task, cred, euid.val);
+	h->egid = GET(task, cred, egid.val);
+	h->ruid = GET(task, cred, uid.val);
+	h->fsuid = GET(task, cred, fsuid.val);
+}
+
 static __always_inline void fill_header(struct scratch *s, struct task_struct *task, __u32 kind, bool traced)
 {
 	struct header *h = (struct header *)s->record;
@@ -135,8 +144,7 @@ static __always_inline void fill_header(struct scratch *s, struct task_struct *t
 	h->start_ns = GET(task, group_leader, start_boottime);
 	h->tid = GET(task, pid);
 	h->ppid = GET(task, real_parent, tgid);
-	h->euid = GET(task, cred, euid.val);
-	h->egid = GET(task, cred, egid.val);
+	fill_ids(h, task);
 	group = cgroup_of(task);
 	h->cgroup_id = GET(group, kn, id);
 	h->hierarchy = GET(group, root, hierarchy_id);
@@ -144,8 +152,6 @@ static __always_inline void fill_header(struct scratch *s, struct task_struct *t
 	read_pid_ns(task, h->pid, &h->pid_ns, &h->ns_pid);
 	h->mnt_ns = GET(task, nsproxy, mnt_ns, ns.inum);
 	put_login(h, task);
-	h->ruid = GET(task, cred, uid.val);
-	h->fsuid = GET(task, cred, fsuid.val);
 	h->net_ns = GET(task, nsproxy, net_ns, ns.inum);
 	h->pad = 0;
 	read_pair(h->comm, (__u64)task->comm);

@@ -41,10 +41,10 @@ mod overload;
 mod processes;
 #[path = "support/races.rs"]
 mod races;
-#[path = "support/reflink.rs"]
-mod reflink;
 #[path = "support/racing.rs"]
 mod racing;
+#[path = "support/reflink.rs"]
+mod reflink;
 #[path = "support/rings.rs"]
 mod rings;
 #[path = "support/scripts.rs"]

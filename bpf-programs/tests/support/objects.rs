@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = &[
     ("chroot_has_the_real_path", root),
     ("ipc_joins_both_ends", shared),
     ("posix_shared_memory_is_a_file", posix),
+    ("pidfd_send_signal_names_processes_only", targets),
 ];
 
 /// Runs a Perl script; returns its pid and its output.
@@ -192,5 +193,26 @@ fn posix() -> anyhow::Result<()> {
         .map(|file| file.map(|file| (file.dev, file.ino, file.generation)))
         .collect();
     ensure!(names[0].is_some() && names.iter().all(|one| *one == names[0]), "{names:?}");
+    Ok(())
+}
+
+/// Signals by a pidfd and by the process's folder in /proc, then by descriptors of other files, which the kernel refuses: a file,
+/// a folder of /proc that is no process's, an eventfd and an epoll.
+const TARGETS: &str = r#"
+$p = syscall(434, $$, 0); opendir(D, "/proc/$$"); open(F, '<', '/dev/null'); opendir(S, '/proc/sys');
+for ($p, fileno D, fileno F, fileno S, syscall(290, 0, 0), syscall(291, 0)) { syscall(424, $_, 0, 0, 0) }
+"#;
+
+fn targets() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    let (pid, _) = perl(TARGETS, Path::new("/"))?;
+    kernel.drain();
+    let acts = acts(&kernel, pid, Kind::Kill)?;
+    let found: Vec<_> = acts.iter().map(|act| (act.ret, number(act, "target_pid"))).collect();
+    let refused = (-i64::from(libc::EBADF), None);
+    ensure!(
+        found == [(0, Some(pid.into())), (0, Some(pid.into())), refused, refused, refused, refused],
+        "{found:?}"
+    );
     Ok(())
 }

@@ -106,13 +106,20 @@ impl Rows {
         self.ends.iter().any(|row| is(&row, "sock_ino", sock_ino) && is(&row, "peer_ino", peer_ino))
     }
 
+    /// Returns whether the two sockets have the same addresses, the other way round. One that receives datagrams without asking
+    /// for their sender has only its own address.
     fn addresses_match(&self, sock_ino: u64, other_ino: u64) -> bool {
         let of =
             |ino: u64| self.ends.iter().filter(move |row| row["extended"]["sock_ino"].as_u64() == Some(ino));
-        let from =
-            |row: &Value| ["saddr", "sport", "daddr", "dport"].map(|name| row["extended"][name].clone());
-        let to = |row: &Value| ["daddr", "dport", "saddr", "sport"].map(|name| row["extended"][name].clone());
-        of(sock_ino).any(|one| of(other_ino).any(|other| from(one) == to(other) && !from(one)[1].is_null()))
+        let end = |row: &Value, address: &str, port: &str| {
+            let end = [address, port].map(|name| row["extended"][name].clone());
+            (!end[1].is_null()).then_some(end)
+        };
+        let local = |row: &Value| end(row, "saddr", "sport");
+        let remote = |row: &Value| end(row, "daddr", "dport");
+        let is_sent_to = |from: &Value, to: &Value| remote(from).is_some() && remote(from) == local(to);
+        let comes_from = |from: &Value, to: &Value| remote(to).is_none_or(|end| Some(end) == local(from));
+        of(sock_ino).any(|one| of(other_ino).any(|other| is_sent_to(one, other) && comes_from(one, other)))
     }
 }
 

@@ -52,7 +52,7 @@ int exit_done(__u64 *ctx __attribute__((unused)))
 
 	if (!is_last(task))
 		return 0;
-	traced = is_traced(KIND_EXIT, task);
+	traced = is_traced(KIND_EXIT, process_of(task));
 	if (traced)
 		count_seen(KIND_EXIT);
 	s = take_scratch();
@@ -63,8 +63,9 @@ int exit_done(__u64 *ctx __attribute__((unused)))
 	r = (struct exit_record *)s->record;
 	fill_header(s, task, KIND_EXIT, traced);
 	/* The record is about the process, whichever thread is last: even an io_uring worker, which has a name
-	 * from the kernel.
+	 * from the kernel, and the ids that the process had when it was made.
 	 */
+	fill_ids(&r->header, task->group_leader);
 	r->header.tid = task->tgid;
 	read_pair(r->header.comm, (__u64)task->group_leader->comm);
 	r->status = status_of(task);
