@@ -171,6 +171,11 @@ pub(crate) const TABLE: &[Unseen] = &[
     always(Scope::Of(&["clone"]), "calls that failed to make a process or a thread"),
     always(Scope::Of(&["exit"]), "exits of single threads while the process continues"),
     always(
+        Scope::Of(&["kill", "ptrace"]),
+        "which process the target is, if the caller is in a pid namespace and the target in one below \
+         it: `target_pid` is then the caller's number for it, as `target_tid` always is",
+    ),
+    always(
         Scope::Of(&["kill"]),
         "signals that the kernel sends by itself (faults, timers, terminals, pipes)",
     ),
