@@ -199,7 +199,7 @@ fn posix() -> anyhow::Result<()> {
 /// Signals by a pidfd and by the process's folder in /proc, then by descriptors of other files, which the kernel refuses: a file,
 /// a folder of /proc that is no process's, an eventfd and an epoll.
 const TARGETS: &str = r#"
-$p = syscall(434, $$, 0); opendir(D, "/proc/$$"); open(F, '<', '/dev/null'); opendir(S, '/proc/sys');
+$p = syscall(434, $$ + 0, 0); opendir(D, "/proc/$$"); open(F, '<', '/dev/null'); opendir(S, '/proc/sys');
 for ($p, fileno D, fileno F, fileno S, syscall(290, 0, 0), syscall(291, 0)) { syscall(424, $_, 0, 0, 0) }
 "#;
 
