@@ -13,7 +13,7 @@ use crate::wait::{now, until, within};
 use crate::{Scratch, Store, binary};
 
 /// Long enough for a loaded machine; only a failing test waits that long.
-const READY: Duration = Duration::from_secs(120);
+const READY: Duration = Duration::from_secs(600);
 const ENDED: Duration = Duration::from_secs(60);
 
 /// Options of an agent that is about to be started.
