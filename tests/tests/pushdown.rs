@@ -55,8 +55,8 @@ for name in ("worker", "py", "fifteen-letters"):
 
 const POD: &str = "3f1a2b4c-0d5e-4f60-8172-93a4b5c6d7e8";
 
-/// A container of docker's, and one of a pod; between them, none.
-const GROUPS: u32 = 3;
+/// A container of docker's, one of a pod, and one that a user's cgroup only claims to be; between them, none.
+const GROUPS: u32 = 4;
 
 fn id(number: usize) -> String {
     ["0123456789abcdef", "fedcba9876543210"][number].repeat(4)
@@ -66,7 +66,11 @@ fn enter(groups: &Cgroups, group: u32) {
     match group {
         0 => groups.leave(),
         1 => groups.enter(&format!("docker/{}", id(0))),
-        _ => groups.enter(&format!("kubepods/burstable/pod{POD}/{}", id(1))),
+        2 => groups.enter(&format!("kubepods/burstable/pod{POD}/{}", id(1))),
+        _ => {
+            groups.delegate("user", USERS[0]);
+            groups.enter(&format!("user/docker-{}.scope", id(0)));
+        }
     }
 }
 
@@ -157,6 +161,7 @@ impl Dice {
             format!("container_id != '{}'", id(self.roll(2))),
             format!("extended.pod_uid in ['{POD}', 'another']"),
             "has(extended.pod_uid)".to_owned(),
+            format!("extended.container_claimed == '{}'", id(0)),
             format!("extended.container_runtime == '{}'", ["docker", "podman"][self.roll(2)]),
             format!("{root} in ancestors"),
             format!("!({root} in ancestors)"),
