@@ -66,6 +66,8 @@ fn rows_have_the_time_of_their_event_when_the_clock_is_set() {
     let agent = Setup::new()
         .set("ebpf.uids", "[9885]")
         .set("ebpf.poll_interval", "\"30s\"")
+        // Processes that others start would wake the agent when an eighth of this ring is full.
+        .set("ebpf.lifecycle_ring", "\"64MiB\"")
         .set("collector.jsonl.disabled", "false")
         .set("collector.jsonl.path", lines.to_str().unwrap())
         .start();
