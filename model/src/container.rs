@@ -39,6 +39,8 @@ pub const CONTAINERD: &str = "containerd";
 pub const PODMAN: &str = "podman";
 const RUNC: &str = "runc";
 const LXC: &str = "lxc";
+const LIBVIRT_LXC: &str = "libvirt-lxc";
+const NSPAWN: &str = "systemd-nspawn";
 
 /// The container that a cgroup belongs to, and the one that its name only claims.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,10 +67,17 @@ pub struct Containers {
 pub fn containers(cgroup: &Cgroup, runtimes: &[u32]) -> Containers {
     let (names, trusted) = (cgroup.names(), cgroup.trusted(runtimes));
     let named = |at: usize| in_part(names[at], at.checked_sub(1).map(|before| names[before]));
-    let claimed = (trusted..names.len()).rev().find_map(named).map(|(id, _)| id);
-    let found = (0..trusted).rev().find_map(named);
+    let is_given = |at: usize| at == trusted && named(at).is_some_and(|(_, by)| by.is_some_and(gives_away));
+    let (trusted_ones, others) = (0..names.len()).partition(|at| *at < trusted || is_given(*at));
+    let innermost = |of: Vec<usize>| of.into_iter().rev().find_map(named);
+    let (found, claimed) = (innermost(trusted_ones), innermost(others).map(|(id, _)| id));
     let pod_uid = || names[..trusted].iter().rev().find_map(|part| pod_uid(part));
     Containers { found: found.map(|(id, runtime)| Found { id, runtime, pod_uid: pod_uid() }), claimed }
+}
+
+/// Returns whether the runtime makes a container's folder as root and then gives it to the user who is root inside.
+fn gives_away(runtime: &str) -> bool {
+    matches!(runtime, LXC | LIBVIRT_LXC | NSPAWN)
 }
 
 type Named = (String, Option<&'static str>);
@@ -114,11 +123,10 @@ fn by_name(part: &str, unit: &str, before: Option<&str>) -> Option<Named> {
     if before == Some(RUNC) {
         return Some((part.to_owned(), Some(RUNC)));
     }
-    const NSPAWN: &str = "systemd-nspawn";
     if let Some(machine) = part.strip_suffix(".scope").and_then(|unit| unit.strip_prefix("machine-")) {
         let name = unescape(machine);
         // libvirt registers its machines under the same names; only those of its LXC driver are containers.
-        let runtime = if name.starts_with("lxc-") { "libvirt-lxc" } else { NSPAWN };
+        let runtime = if name.starts_with("lxc-") { LIBVIRT_LXC } else { NSPAWN };
         return (!name.starts_with("qemu-")).then_some((name, Some(runtime)));
     }
     let nspawn = unit.strip_prefix("systemd-nspawn@").filter(|_| part.ends_with(".service"));
@@ -178,6 +186,14 @@ mod tests {
         assert_eq!(ids(&[1000], &[]), (Some(own), Some(other.clone())), "within a container");
         assert_eq!(ids(&[0, 1000], &[]), (None, Some(other.clone())));
         assert_eq!(ids(&[1000, 1000], &[1000]), (Some(other), None));
+        let path = format!("/lxc.payload.web/init.scope/docker-{}.scope", "ab".repeat(32));
+        let of = |owners: &[u32]| {
+            let Containers { found, claimed } = containers(&Cgroup::new(&*path, owners), &[]);
+            (found.map(|found| found.id), claimed.is_some())
+        };
+        assert_eq!(of(&[1000, 1000, 1000]), (Some("web".to_owned()), true), "the runtime gave it away");
+        let path = Cgroup::new("/user/lxc.payload.web", &[1000, 1000]);
+        assert_eq!(containers(&path, &[]), Containers { found: None, claimed: Some("web".to_owned()) });
         let pod = Cgroup::new(format!("/docker/{}/pod{POD}", "ab".repeat(32)), &[1000]);
         assert_eq!(containers(&pod, &[]).found.unwrap().pod_uid, None);
     }
