@@ -37,20 +37,26 @@ static __always_inline void count_shared(const struct shared *shared)
 	}
 }
 
-/* struct file_clone_range */
-struct range {
-	__s64 fd;
-	__u64 from;
-	__u64 length; /* 0: to the end of the file */
-	__u64 to;
-};
+/* Words of struct file_clone_range. */
+#define RANGE_FD 0
+#define RANGE_FROM 1
+#define RANGE_LENGTH 2 /* 0: to the end of the file */
 
-/* The range that a call asks for; that of a whole file has only its descriptor. */
-static __always_inline void read_range(struct range *range, const struct call *call, __u32 command)
+/* Reads a word in the caller's memory. A global function, because the stack is full in the longest chain of calls. */
+__noinline __u64 range_word(__u64 at, __u32 word)
 {
-	range->fd = call_arg(call, 2);
-	if (command == FICLONERANGE)
-		bpf_probe_read_user(range, sizeof(*range), (void *)range->fd);
+	__u64 value = 0;
+
+	bpf_probe_read_user(&value, sizeof(value), (void *)at + word * sizeof(value));
+	return value;
+}
+
+/* The descriptor that a call takes blocks from. */
+static __always_inline __s32 source_of(const struct call *call, __u32 command)
+{
+	__u64 argument = call_arg(call, 2);
+
+	return command == FICLONERANGE ? range_word(argument, RANGE_FD) : argument;
 }
 
 #endif

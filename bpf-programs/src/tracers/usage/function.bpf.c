@@ -34,7 +34,6 @@ static __always_inline void count_ioctl(struct shared *shared, __s64 result)
 {
 	struct call call = {.regs = current_regs()};
 	struct task_struct *task = current_task();
-	struct range range = {};
 	__u32 command;
 
 	if (result < 0 || task->flags & (PF_KTHREAD | PF_IO_WORKER))
@@ -45,8 +44,7 @@ static __always_inline void count_ioctl(struct shared *shared, __s64 result)
 		return;
 	shared->bytes = result;
 	if (is_clone(command) && shared->via == VIA_CLONE_RANGE) {
-		read_range(&range, &call, command);
-		shared->from_fd = range.fd;
+		shared->from_fd = source_of(&call, command);
 		shared->to_fd = call_arg(&call, 0);
 	} else if (command == FIDEDUPERANGE && shared->via == VIA_DEDUPE_RANGE) {
 		shared->from_fd = call_arg(&call, 0);

@@ -5,25 +5,37 @@
  */
 #include "ioctl.h"
 
+/* The size of the file behind a descriptor. Global as range_word(). */
+__noinline __u64 size_behind(__s32 fd)
+{
+	__u64 inode = 0, size = 0;
+
+	READ(&inode, file_of(current_task(), fd), struct file, f_inode);
+	READ(&size, inode, struct inode, i_size);
+	return size;
+}
+
 static __always_inline void count_clone(struct call *call)
 {
 	struct shared shared = {.via = VIA_CLONE_RANGE};
-	struct range range = {};
-	__u64 inode = 0, size = 0;
+	__u64 range;
 	__u32 command;
 
 	name_call(call);
 	command = call_arg(call, 1);
 	if (!is_clone(command))
 		return;
-	read_range(&range, call, command);
-	shared.from_fd = range.fd;
+	shared.from_fd = source_of(call, command);
 	shared.to_fd = call_arg(call, 0);
 	shared.from = file_of(current_task(), shared.from_fd);
 	shared.to = file_of(current_task(), shared.to_fd);
-	READ(&inode, shared.from, struct file, f_inode);
-	READ(&size, inode, struct inode, i_size);
-	shared.bytes = range.length ?: size - range.from;
+	range = call_arg(call, 2);
+	if (command == FICLONERANGE)
+		shared.bytes = range_word(range, RANGE_LENGTH);
+	if (!shared.bytes)
+		shared.bytes = size_behind(shared.from_fd);
+	if (command == FICLONERANGE && !range_word(range, RANGE_LENGTH))
+		shared.bytes -= range_word(range, RANGE_FROM);
 	count_shared(&shared);
 }
 
