@@ -87,7 +87,7 @@ __noinline int identify(struct scratch *s, struct file_id *id)
 	id->dev_minor = dev & 0xfffff;
 	id->fs_magic = magic;
 	id->real_dev = id->real_ino = id->real_generation = id->layer = 0;
-	id->known = 1;
+	id->known = FILE_KNOWN;
 	if (id->fs_magic == OVERLAYFS_MAGIC)
 		put_layer(id, inode);
 	return 0;

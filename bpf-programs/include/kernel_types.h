@@ -31,9 +31,15 @@ struct super_block {
 	unsigned long s_magic;
 } CO_RE;
 
+typedef struct {
+	__u32 val;
+} kuid_t;
+
 struct inode {
 	void *i_private;
 	__u16 i_mode;
+	kuid_t i_uid;
+	__u32 i_rdev;
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	__s64 i_size;
@@ -96,10 +102,6 @@ struct linux_binprm {
 struct callback_head {
 	struct callback_head *next;
 } CO_RE;
-
-typedef struct {
-	__u32 val;
-} kuid_t;
 
 typedef struct {
 	__u32 val;

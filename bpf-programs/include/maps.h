@@ -266,6 +266,7 @@ struct wire_types {
 	struct act_record act;
 	struct process_record process;
 	struct test test;
+	struct system_folders system_folders;
 	struct path_key path_key;
 } * wire_types;
 

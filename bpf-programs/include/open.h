@@ -3,8 +3,8 @@
 #ifndef DUETECTOR_OPEN_H
 #define DUETECTOR_OPEN_H
 
-#include "file.h"
 #include "hooks.h"
+#include "system_files.h"
 
 #define O_ACCESS_CREAT 0100
 #define O_TMPFILE_BIT 020000000
@@ -83,6 +83,24 @@ static __always_inline struct scratch *begin_open(struct task_struct *task, cons
 	else
 		put_asked(s, args->path, args->in_kernel, &r->asked);
 	return s;
+}
+
+/* Fills in the file that was opened; false if the filter of system files drops the record, which is then counted. A file of
+ * the system costs no path then.
+ */
+static __always_inline bool put_opened(struct scratch *s, struct task_struct *task, __u64 file)
+{
+	struct open_record *r = (struct open_record *)s->record;
+	__u16 system = opens_system_file(s, file, r->flags);
+	__u32 filter = system_filter(KIND_OPEN, system);
+
+	if (filter) {
+		count_filtered(KIND_OPEN, filter - 1);
+		return false;
+	}
+	put_file(s, task, file, &r->file, &r->path);
+	r->file.known |= system;
+	return true;
 }
 
 /* Fills in what is known of an open that failed: only the folder that a relative path would have started from.

@@ -175,15 +175,25 @@ __noinline int apply_tests(struct scratch *s, __u32 end)
 	return 0;
 }
 
+/* Counts a record that the filter with this slot drops. */
+static __always_inline void count_filtered(__u32 kind, __u32 slot)
+{
+	struct count *count = bpf_map_lookup_elem(&counts, &kind);
+	__u64 *by = bpf_map_lookup_elem(&filtered_by, &slot);
+
+	if (count)
+		__sync_fetch_and_add(&count->filtered, 1);
+	if (by)
+		__sync_fetch_and_add(by, 1);
+}
+
 /* True if a filter drops the record, which is then counted. Without `all` only the tests that need no paths are
  * made; with `all` those that were not made yet. Rules may change meanwhile: a record keeps to those it began
  * with.
  */
 __noinline int apply_rules(struct scratch *s, __u32 all)
 {
-	struct count *count;
-	__u32 kind, slot, end;
-	__u64 *by;
+	__u32 kind, end;
 	int found = 0;
 
 	if (!s)
@@ -195,14 +205,8 @@ __noinline int apply_rules(struct scratch *s, __u32 all)
 		found = apply_tests(s, end);
 	if (!found)
 		return 0;
-	slot = found - 1;
 	kind = ((struct header *)s->record)->kind;
-	count = bpf_map_lookup_elem(&counts, &kind);
-	if (count)
-		__sync_fetch_and_add(&count->filtered, 1);
-	by = bpf_map_lookup_elem(&filtered_by, &slot);
-	if (by)
-		__sync_fetch_and_add(by, 1);
+	count_filtered(kind, found - 1);
 	return 1;
 }
 

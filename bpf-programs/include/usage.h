@@ -5,6 +5,7 @@
 
 #include "ledger.h"
 #include "sock.h"
+#include "system_files.h"
 
 #define EEXIST 17
 
@@ -129,6 +130,20 @@ static __always_inline void remember_fd(const struct usage_key *key, __s32 fd)
 	bpf_map_update_elem(&usage_fds, &at, &hint, BPF_ANY);
 }
 
+#define SHARED (1U << 8) /* MAP_SHARED in usage_record.protection */
+#define PROT_WRITE 2
+
+/* Leaves FILE_OF_SYSTEM set only if the file was only read. A map that others share may write to it, or be made to, if its
+ * descriptor was open for writing.
+ */
+static __always_inline void settle_system_file(struct usage_record *r)
+{
+	bool may_write = r->protection & SHARED && (r->protection & PROT_WRITE || r->flags & 3);
+
+	if (r->direction == USAGE_WRITTEN || may_write)
+		r->file.known &= ~FILE_OF_SYSTEM;
+}
+
 /* Adds an entry: for the first use of a file by a process, or the first since the entry was flushed. */
 static __always_inline void begin_entry(struct task_struct *task, const struct use *use, const struct usage_key *key,
 					struct settings *set, __u32 side)
@@ -136,6 +151,8 @@ static __always_inline void begin_entry(struct task_struct *task, const struct u
 	struct scratch *s = take_scratch();
 	struct usage_entry *entry;
 	struct usage_record *r;
+	bool is_system;
+	__u32 filter;
 
 	if (!s) {
 		count_seen(KIND_USAGE);
@@ -155,7 +172,11 @@ static __always_inline void begin_entry(struct task_struct *task, const struct u
 	READ(&r->flags, use->file, struct file, f_flags);
 	s->size = sizeof(*r);
 	s->kept.owner = owner_of_record(s);
+	set_walk_to_file(s, use->file);
+	is_system = use->direction != USAGE_WRITTEN && system_file(s) == SYSTEM_FILE;
 	put_file(s, task, use->file, &r->file, &r->path);
+	if (is_system)
+		r->file.known |= FILE_OF_SYSTEM;
 	s->sock = sock_of(use->file);
 	if (s->sock)
 		put_socket_ids(s, &r->socket);
@@ -170,7 +191,12 @@ static __always_inline void begin_entry(struct task_struct *task, const struct u
 	} else { /* no room, or no share: emitted as a record of its own */
 		count_seen(COUNT_USAGE_FULL);
 		count_seen(KIND_USAGE);
-		emit_data(s, KIND_USAGE);
+		settle_system_file(r);
+		filter = system_filter(KIND_USAGE, r->file.known);
+		if (filter)
+			count_filtered(KIND_USAGE, filter - 1);
+		else
+			emit_data(s, KIND_USAGE);
 	}
 	give_back(s);
 }

@@ -66,7 +66,7 @@ __noinline int flush_entry(const struct usage_key *of, __u32 side, __u32 mode)
 	struct usage_entry *entry;
 	struct usage_record *r;
 	struct scratch *s;
-	__u32 names, refused = 0;
+	__u32 names, filter, refused = 0;
 
 	if (!of)
 		return 0;
@@ -87,7 +87,9 @@ __noinline int flush_entry(const struct usage_key *of, __u32 side, __u32 mode)
 		put_parts(s, key, side);
 	s->size = sizeof(*r) + r->path.len;
 	if (r->calls || r->bytes) {
-		refused = put_data(s, KIND_USAGE);
+		settle_system_file(r);
+		filter = system_filter(KIND_USAGE, r->file.known);
+		refused = filter ? 0 : put_data(s, KIND_USAGE);
 		if (refused && is_last_sweep()) {
 			count_seen(KIND_USAGE);
 			count_refused(s->kept.owner, KIND_USAGE, refused - 1);
@@ -98,6 +100,8 @@ __noinline int flush_entry(const struct usage_key *of, __u32 side, __u32 mode)
 		} else {
 			/* Counted only now: what stays in the ledger was not seen yet. */
 			count_seen(KIND_USAGE);
+			if (filter)
+				count_filtered(KIND_USAGE, filter - 1);
 			entry->record.first_ns = entry->record.tick = 0;
 		}
 	}

@@ -61,6 +61,7 @@
 #define TREE_DEPTH 256 /* generations of processes */
 #define PATH_PREFIXES 8192
 #define KEY_LIMIT 256 /* bytes of a path that prefixes are compared with */
+#define SYSTEM_FOLDERS 32
 
 /* test.field */
 #define FIELD_PID 1
@@ -108,6 +109,10 @@ struct header {
 	__u8 comm[COMM_LEN];
 };
 
+/* file_id.known */
+#define FILE_KNOWN 1
+#define FILE_OF_SYSTEM 2 /* a file of the kernel or of the system's libraries, which was only read: see system_files.h */
+
 /* file_id.layer */
 #define LAYER_UPPER 1
 #define LAYER_LOWER 2
@@ -122,7 +127,7 @@ struct file_id {
 	__u32 generation; /* distinguishes files that had the same number one after the other */
 	__u32 fs_magic;	  /* distinguishes pipes from sockets, and overlayfs from others */
 	__u16 mode;
-	__u16 known;	/* the other fields are filled in */
+	__u16 known;	/* FILE_*; 0: the other fields are not filled in */
 	__u32 real_dev; /* in the kernel's encoding: 20 bits of minor number */
 	__u64 real_ino;
 	__u32 real_generation;
@@ -383,7 +388,10 @@ struct settings {
 	__u32 end_within_ms; /* what is older may be forgotten if its end will not be seen, see shares.h */
 	__u32 usage_room; /* entries for which each of the ledger's buffers has room */
 	__u32 last_sweep; /* 1: a sum that finds no room in a ring is lost, because no later sweep will come */
-	__u32 pad;
+	/* 1 + the slot of the filter that drops what was done with files of the system: opens in the lower half, usage in
+	 * the upper; 0: none does.
+	 */
+	__u32 system_filters;
 	/* Ranges of map `tests`, 16 bits each: the first test; the number of tests that need no path; the
 	 * number of all; the number of those on paths. Written at once, after the tests.
 	 */
@@ -407,6 +415,26 @@ struct test {
 	__u32 filter;
 	__u32 negate;
 	__u32 last; /* last test of its rule */
+};
+
+/* A folder with libraries or the like, by its identity. Without a name everything below it is meant, else the file of that
+ * name in it.
+ */
+struct system_folder {
+	__u64 ino;
+	__u64 name[2]; /* the bytes of the name, ended by a NUL */
+	__u64 mask[2]; /* and which of them are compared; 0: no name */
+	__u32 dev;     /* in the kernel's encoding */
+	__u32 pad;
+};
+
+/* The value of map `system_folders`. */
+struct system_folders {
+	__u64 devs; /* bit n: a folder has a device whose number ends in these 6 bits */
+	__u64 inos; /* the same for inode numbers */
+	__u32 count;
+	__u32 pad;
+	struct system_folder folders[SYSTEM_FOLDERS];
 };
 
 /* A key of map `cgroup_sets`. */

@@ -29,6 +29,7 @@ mod programs;
 mod prototypes;
 mod spawn;
 mod syscalls;
+mod system_folders;
 pub mod template;
 #[doc(hidden)]
 pub mod testing;

@@ -10,7 +10,7 @@ use model::pushdown::{CgroupField, Number, Prefix, Pushdown, Rule, Split, Test, 
 
 use crate::catalog::tracers;
 use crate::config::TracersConfig;
-use crate::wire::{Kind, RuleField, RuleTest};
+use crate::wire::{Kind, RuleField, RuleTest, SystemFolder};
 
 /// Rules as numbered tests, those with paths last, with the sets that the tests refer to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,10 @@ pub(crate) struct Lowered {
     /// Processes that filters on ancestors name; bit n of [`RuleTest::a`] stands for the nth of them.
     pub(crate) roots: Vec<u32>,
     pub(crate) filters: Vec<String>,
+    /// Names of the filters that drop opens and usage of files of the system.
+    pub(crate) system_filters: [Option<String>; 2],
+    /// Folders by which files of the system are recognised.
+    pub(crate) system_folders: Vec<SystemFolder>,
     /// Description for `status`: which part of each filter is decided in the kernel.
     pub(crate) splits: Vec<Split>,
 }
@@ -53,6 +57,8 @@ impl Lowered {
         early.into_iter().for_each(|rule| lowered.add(rule, sections));
         lowered.early = lowered.tests.len();
         late.into_iter().for_each(|rule| lowered.add(rule, sections));
+        let filter = |tracer| pushed.system.filter_of(&sections.stored_as(tracer)).map(str::to_owned);
+        lowered.system_filters = ["open", "usage"].map(filter);
         lowered
     }
 

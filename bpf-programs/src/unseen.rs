@@ -182,7 +182,7 @@ pub(crate) const TABLE: &[Unseen] = &[
     always(
         Scope::Of(&["ptrace"]),
         "memory of other processes that is read or written through /proc/PID/mem: the tracers `open` \
-         and `usage` record it",
+         and `usage` record it, and the default filter does not drop it",
     ),
     always(
         Scope::Of(&["ptrace"]),

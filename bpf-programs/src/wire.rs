@@ -45,6 +45,9 @@ pub(crate) const OWNER_CGROUP: u64 = 1 << 63;
 /// Value of [`ExecRecord::call`] if the exec succeeded and execveat was given the descriptor of a file or directory.
 pub(crate) const EXEC_BY_DESCRIPTOR: u32 = u32::MAX;
 
+/// Bit of [`FileId::known`]: a file of the kernel or of the system's libraries, which was only read.
+pub(crate) const FILE_OF_SYSTEM: u16 = 2;
+
 /// Value of [`FileId::layer`]: overlayfs's upper layer, which is written to.
 pub(crate) const LAYER_UPPER: u32 = 1;
 /// Value of [`FileId::layer`]: one of overlayfs's lower layers.
@@ -162,7 +165,7 @@ wire_structs! {
         fs_magic: u32,
         /// The inode's mode.
         mode: u16,
-        /// Not 0 if the other fields are filled in.
+        /// Not 0 if the other fields are filled in; with bit [`FILE_OF_SYSTEM`] for some files.
         known: u16,
         /// Device of the layer's file, in the kernel's encoding.
         real_dev: u32,

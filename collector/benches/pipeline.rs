@@ -38,6 +38,7 @@ fn record(number: u64) -> Record {
         mode: 0,
         umask: 0o22,
         ret: 3,
+        of_system: false,
         file: Some(File {
             dev: 65024,
             ino: 1_234_567 + number,

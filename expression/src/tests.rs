@@ -20,6 +20,7 @@ fn opened() -> Tracking {
         mode: 0o644,
         umask: 0o22,
         ret: -13,
+        of_system: false,
         file: None,
     };
     let mut row = Tracking::new(TracerName::new("open"), AT, Extended::new(Details::Open(Box::new(open))));

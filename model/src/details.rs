@@ -65,6 +65,8 @@ pub struct Open {
     pub umask: u32,
     /// The returned descriptor, or negative errno.
     pub ret: i64,
+    /// True if the open only reads a file of the kernel or of the system's libraries, see [`crate::system_files`].
+    pub of_system: bool,
     /// Identity of the file; absent if the open failed.
     pub file: Option<File>,
 }

@@ -110,6 +110,15 @@ impl Details {
         }
     }
 
+    /// Returns whether the row is about a file of the system that was only read, see [`crate::system_files`].
+    pub fn reads_system_file(&self) -> bool {
+        match self {
+            Self::Open(open) => open.of_system,
+            Self::Usage(usage) => usage.of_system,
+            _ => false,
+        }
+    }
+
     /// Returns the value of the row's `ret` column.
     pub fn ret(&self) -> Option<i64> {
         match self {

@@ -24,6 +24,7 @@ pub mod pushdown;
 pub mod record;
 pub mod schema;
 pub mod snapshot;
+pub mod system_files;
 pub mod text;
 pub mod time;
 pub mod trusted;
@@ -52,6 +53,7 @@ pub use schema::Tracking;
 pub use snapshot::{
     AccountSnapshot, CROWDED, ENDED, LossPoint, Lost, OVER_BUDGET, SAMPLED, STALE, own_cause,
 };
+pub use system_files::SystemFiles;
 pub use text::Text;
 pub use time::{BootClock, BootNs, WallTime};
 pub use units::{Period, Size};

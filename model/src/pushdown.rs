@@ -9,12 +9,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::TracerName;
 use crate::container::Found;
 use crate::extended::errno_name;
+use crate::{SystemFiles, TracerName};
 
 /// Largest number of tests in all rules together.
 pub const MAX_TESTS: usize = 256;
@@ -298,6 +299,8 @@ pub struct Pushdown {
     pub rules: Vec<Rule>,
     /// Descriptions for users, one for each filter.
     pub splits: Vec<Split>,
+    /// Filters that drop what only reads files of the system.
+    pub system: SystemFiles,
 }
 
 impl Pushdown {
@@ -321,6 +324,18 @@ impl Pushdown {
             self.rules.push(rule);
         }
         self.splits.push(split);
+    }
+
+    /// Adds a filter that drops the reading of files of the system.
+    pub fn add_system(
+        &mut self,
+        filter: &str,
+        tracers: &BTreeSet<TracerName>,
+        folders: Vec<PathBuf>,
+        files: Vec<PathBuf>,
+    ) {
+        let kernel = vec![self.system.add(filter, tracers, folders, files)];
+        self.splits.push(Split { filter: filter.to_owned(), kernel, collector: None });
     }
 
     fn has_room_for(&self, rule: &Rule) -> bool {

@@ -151,7 +151,7 @@ fn an_example_child_ends_when_its_host_is_dead() {
 
 fn the_shell_example_makes_fields_of_lines() {
     // The default filter drops what happens to pseudo files, and most of these are theirs.
-    let agent = example("mounts", &[]).set("filter.pattern.disabled", "true").start();
+    let agent = example("mounts", &[]).set("filter.system.disabled", "true").start();
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     stored(&agent, "mounts", mounts.lines().count() as u64);
     let agent = agent.finish();

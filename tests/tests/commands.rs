@@ -220,7 +220,7 @@ fn users_have_names_in_tables_only() {
 fn status_shows_filters_in_full_if_asked() {
     let agent = Setup::new().start();
     let short = text(agent.store(), &["status"]);
-    let line = short.lines().find(|line| line.starts_with("filter pattern: ")).unwrap();
+    let line = short.lines().find(|line| line.starts_with("filter system: ")).unwrap();
     assert!(line.contains(" in the kernel, ") && line.ends_with(" in the collector)"), "{short}");
     assert!(!short.contains("/etc/ld.so.cache"), "{short}");
     let full = text(agent.store(), &["status", "--filters"]);

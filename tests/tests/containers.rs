@@ -86,7 +86,7 @@ fn root_folder(folder: &Path) {
 
 fn two_hundred_containers_of_20_ms_are_distinguished() {
     // Only theirs: what a busy machine does besides may fill the ring.
-    let setup = Setup::new().set("filter.pattern.disabled", "true");
+    let setup = Setup::new().set("filter.system.disabled", "true");
     let agent = setup.set("ebpf.uids", &format!("[{UID}]")).start();
     let folder = agent.scratch().folder("containers");
     let state = agent.scratch().folder("state");

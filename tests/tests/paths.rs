@@ -109,7 +109,7 @@ for path, flags in (('missing/file', 0), ('secret', 0), ('there', os.O_CREAT | o
     except OSError: pass
     else: raise SystemExit(path)
 ";
-    let agent = Setup::new().set("filter.pattern.disabled", "true").start();
+    let agent = Setup::new().set("filter.system.disabled", "true").start();
     let folder = agent.scratch().folder("failing");
     std::fs::write(folder.join("secret"), "").unwrap();
     std::fs::write(folder.join("there"), "").unwrap();

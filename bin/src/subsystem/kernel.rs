@@ -38,7 +38,10 @@ impl KernelOptions {
         if self.watched {
             ebpf.poll_interval = ebpf.poll_interval.min(WATCHED_POLL_INTERVAL);
         }
-        let pushed = if ebpf.pushdown { config.filter.pushdown() } else { Pushdown::default() };
+        let mut pushed = config.filter.pushdown();
+        if !ebpf.pushdown {
+            pushed = Pushdown { system: pushed.system.without_filters(), ..Pushdown::default() };
+        }
         // Relative to any folder: it only matters whether it is the same.
         let store = config.collector.store_file(Path::new("."));
         KernelSettings {

@@ -17,6 +17,7 @@ use crate::lowered::Lowered;
 use crate::manifest::Manifest;
 use crate::programs::Tracer;
 use crate::spawn::{spawn_host, spawn_tracer};
+use crate::system_folders;
 use crate::tracer::{EbpfTracer, Shared};
 
 /// Limit on the wait for a started tracer to be attached; a host takes less than a second to load the object.
@@ -108,8 +109,11 @@ impl TracerSettings {
 }
 
 impl Present {
+    /// Returns the rules of the present settings. Folders of the system are found anew.
     fn rules(&self) -> Lowered {
-        Lowered::new(&self.settings.pushed, &self.settings.sections)
+        let KernelSettings { pushed, sections, .. } = &self.settings;
+        let system_folders = system_folders::find(&pushed.system);
+        Lowered { system_folders, ..Lowered::new(pushed, sections) }
     }
 
     /// Returns a problem for each change after which nothing can be pinned: records in pinned rings belong to the tracers'

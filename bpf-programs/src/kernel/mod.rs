@@ -7,7 +7,7 @@
 //!  unstored  map unstored: what left pinned rings before it was in the store
 //!  settings  map settings: tracers enabled, users recorded, rules in force
 //!  hooks     programs and their links
-//!  rules     maps tests, path_sets, cgroup_sets, trees, filtered_by
+//!  rules     maps tests, path_sets, cgroup_sets, trees, system_folders, filtered_by
 //!  ledger    schedule of maps usage_0 and usage_1
 //! ```
 

@@ -27,7 +27,7 @@ use super::trees::Trees;
 use crate::errors::LoadError;
 use crate::kernel::FilterRules;
 use crate::lowered::Lowered;
-use crate::wire::{FILTER_SLOTS, KEY_LIMIT, RuleField, RuleTest, Settings, TEST_BANK};
+use crate::wire::{FILTER_SLOTS, KEY_LIMIT, RuleField, RuleTest, Settings, SystemFolders, TEST_BANK};
 
 /// Name under which filters beyond the number of slots are counted together.
 const OTHERS: &str = "(others)";
@@ -39,6 +39,7 @@ pub(super) struct RuleMaps {
     paths: LpmTrie<MapData, [u8; KEY_LIMIT], u64>,
     cgroup_sets: CgroupSets,
     trees: Trees,
+    system_folders: Array<MapData, SystemFolders>,
     /// Prefixes in the trie, by bank.
     present: [BTreeSet<Vec<u8>>; 2],
     /// The bank in force.
@@ -58,6 +59,7 @@ impl RuleMaps {
             paths: map(ebpf, "path_sets")?,
             cgroup_sets: CgroupSets::new(ebpf)?,
             trees: Trees::new(ebpf)?,
+            system_folders: map(ebpf, "system_folders")?,
             present: Default::default(),
             bank: 0,
             slots: Vec::new(),
@@ -90,6 +92,10 @@ impl RuleMaps {
         self.put_paths(&lowered.sets, next)?;
         self.cgroup_sets.put(&lowered.cgroup_sets, next, table);
         settings.trees = self.trees.put(&lowered.roots, table);
+        self.system_folders.set(0, SystemFolders::new(&lowered.system_folders), 0)?;
+        let [open, usage] =
+            lowered.system_filters.each_ref().map(|name| name.as_deref().map(|name| self.slot(name)));
+        settings.set_system_filters(open, usage);
         for (at, test) in lowered.tests.iter().enumerate().take(TEST_BANK) {
             let name = lowered.filters.get(test.filter as usize).map_or(OTHERS, String::as_str);
             let mut test = RuleTest { filter: self.slot(name) as u32, ..*test };
@@ -162,6 +168,7 @@ impl FilterRules for RuleMaps {
             // Without rules in the kernel, the collector drops the records.
             tracing::error!(%cause, "filter rules can't be written to the kernel");
             settings.set_rules(0, 0, 0, 0);
+            settings.set_system_filters(None, None);
         }
     }
 

@@ -59,7 +59,9 @@ wire_structs! {
         usage_room: u32,
         /// 1: a sum that finds no room in a ring is lost, because no later sweep will come.
         last_sweep: u32,
-        pad: u32,
+        /// 1 + the slot of the filter that drops what was done with files of the system: opens in the lower half, usage in
+        /// the upper; 0: none does.
+        system_filters: u32,
         /// The rules in force, four numbers of 16 bits: index of their first test in map `tests`, number of tests that need
         /// no path, number of all tests, number of tests on paths.
         rules: u64,

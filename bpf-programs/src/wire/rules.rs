@@ -8,6 +8,8 @@ pub(crate) const TEST_BANK: usize = 256;
 pub(crate) const FILTER_SLOTS: usize = 64;
 /// Number of bytes of a path that prefixes are compared with.
 pub(crate) const KEY_LIMIT: usize = 256;
+/// Number of folders that the system's files are recognised by.
+pub(crate) const SYSTEM_FOLDERS: usize = 32;
 /// The field of a record that a test of a rule is about, in [`RuleTest::field`].
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +87,31 @@ wire_structs! {
         /// Number of the hierarchy, [`super::Header::hierarchy`].
         hierarchy: u32,
         pad: u32,
+    }
+
+    /// A folder with libraries or the like, by its identity; with a name, the file of that name in it.
+    pub(crate) SystemFolder {
+        /// Inode number of the folder.
+        ino: u64,
+        /// The bytes of the name, ended by a NUL.
+        name: [u64; 2],
+        /// Bits of `name` that are compared; 0: there is no name.
+        mask: [u64; 2],
+        /// Device in the kernel's encoding.
+        dev: u32,
+        pad: u32,
+    }
+
+    /// The value of map `system_folders`.
+    pub(crate) SystemFolders {
+        /// Bit n: a folder has a device whose number ends in these 6 bits.
+        devs: u64,
+        /// The same for inode numbers.
+        inos: u64,
+        /// Number of folders.
+        count: u32,
+        pad: u32,
+        folders: [SystemFolder; SYSTEM_FOLDERS],
     }
 
     /// A key of map `trees`: a process.

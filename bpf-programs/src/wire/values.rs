@@ -3,8 +3,8 @@
 use model::{BootNs, CgroupId, File, Identity, Layer, RealFile, Text};
 
 use super::{
-    Count, FLAG_COMPAT, FLAG_TRACED, FLAG_UNVERIFIED, FLAG_URING, FileId, Header, Kind, LAYER_LOWER,
-    LAYER_UPPER, LossCause, MAX_UIDS, NO_ID, Ring, Settings, WireError, read,
+    Count, FILE_OF_SYSTEM, FLAG_COMPAT, FLAG_TRACED, FLAG_UNVERIFIED, FLAG_URING, FileId, Header, Kind,
+    LAYER_LOWER, LAYER_UPPER, LossCause, MAX_UIDS, NO_ID, Ring, Settings, WireError, read,
 };
 
 impl Default for Settings {
@@ -34,7 +34,7 @@ impl Default for Settings {
             end_within_ms: 60_000,
             usage_room: 16_384,
             last_sweep: 0,
-            pad: 0,
+            system_filters: 0,
             rules: 0,
             trees: 0,
             proof: 0,
@@ -75,6 +75,11 @@ impl Count {
 }
 
 impl FileId {
+    /// Returns whether a file of the system was only read, so that the filter of such files drops the record.
+    pub(crate) fn is_of_system(&self) -> bool {
+        self.known & FILE_OF_SYSTEM != 0
+    }
+
     /// Returns the file, if it is known.
     pub(crate) fn file(&self) -> Option<File> {
         let layer = match self.layer {
@@ -118,6 +123,12 @@ impl Settings {
         let part = |value: usize, at: u32| (value as u64 & 0xffff) << (16 * at);
         self.rules =
             if end == 0 { 0 } else { part(base, 0) | part(early, 1) | part(end, 2) | part(paths, 3) };
+    }
+
+    /// Sets the slots of the filters that drop opens and usage of files of the system.
+    pub(crate) fn set_system_filters(&mut self, open: Option<usize>, usage: Option<usize>) {
+        let part = |slot: Option<usize>| slot.map_or(0, |slot| slot as u32 + 1);
+        self.system_filters = part(open) | part(usage) << 16;
     }
 
     /// Restricts tracing to these users, as many as there is room for; an empty list traces every user.

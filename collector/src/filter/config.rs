@@ -2,30 +2,16 @@
 //! correctly.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use model::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::keys::{OWN_KEYS, PATTERN_KEYS};
 use super::list::entries;
 use super::pattern::is_found_in_anything;
 use super::tracer_names::TracerNames;
-
-/// Paths hidden by default: files that the system opens for every process, rather than data that the process works
-/// on. Programs are not among them (an executed `/usr/lib/…/git` is shown), nor is `/run/secrets`.
-const NOISE: [&str; 10] = [
-    "^/proc/",
-    "^/sys/",
-    "^/dev/(null|zero|full|u?random|tty|ptmx|pts/[0-9]+)$",
-    "^/run/(systemd|udev|dbus|lock|log|nscd)/",
-    r"^/etc/ld\.so\.(cache|preload)$",
-    r"^/etc/(localtime|locale\.alias)$",
-    // Shared libraries, by their usual name. The dynamic loader has another name and can be executed, so it is shown.
-    r"^/(usr/)?lib(32|64|x32)?/(.*/)?lib[^/]*\.so[.0-9]*$",
-    "^/(usr/)?lib(32|64)?/(.*/)?(gconv|locale)/",
-    "^/usr/lib(32|64)?/(.*/)?(python3[.0-9]*|perl[^/]*)/",
-    "^/usr/share/(locale|zoneinfo|i18n|perl[^/]*)/",
-];
 
 /// All filters (`[filter.<name>]`), by name. A row that matches any of them is dropped and counted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,7 +20,8 @@ pub struct FiltersConfig(pub BTreeMap<String, FilterConfig>);
 
 impl Default for FiltersConfig {
     fn default() -> Self {
-        Self(BTreeMap::from([("pattern".to_owned(), FilterConfig::noise())]))
+        let filters = [("pattern", FilterConfig::empty_lists()), ("system", FilterConfig::system())];
+        Self(filters.map(|(name, filter)| (name.to_owned(), filter)).into())
     }
 }
 
@@ -55,13 +42,15 @@ pub enum FilterKind {
     PatternFilter,
     /// An expression in CEL; see [`expression`].
     Cel,
+    /// Reading of files of the system, see [`model::system_files`].
+    System,
 }
 
 /// Settings of a filter (`[filter.<name>]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FilterConfig {
-    /// Kind of filter: `patternfilter` or `cel`; if absent, the other settings decide.
+    /// Kind of filter: `patternfilter`, `cel` or `system`; if absent, the other settings decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<FilterKind>,
     /// Disables the filter.
@@ -74,7 +63,13 @@ pub struct FilterConfig {
     /// Expression that is true for rows to keep; all others are dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<String>,
-    /// Drops rows of the agent's own process. Has no effect on expressions.
+    /// Folders whose files are the system's, for kind `system` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folders: Option<Vec<PathBuf>>,
+    /// Single files of the system, for kind `system` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<PathBuf>>,
+    /// Drops rows of the agent's own process. Has an effect only on pattern filters.
     pub ignore_current_pid: bool,
     /// Allows `exclude_<field>` and `re_exclude_<field>` for other fields than duetector's own five.
     pub enable_customize_exclude: bool,
@@ -93,6 +88,8 @@ impl Default for FilterConfig {
             tracers: Vec::new(),
             drop: None,
             keep: None,
+            folders: None,
+            files: None,
             ignore_current_pid: true,
             enable_customize_exclude: true,
             excludes: BTreeMap::new(),
@@ -101,32 +98,49 @@ impl Default for FilterConfig {
 }
 
 impl FilterConfig {
-    /// Returns the default filter. It does not exclude root: on most machines a first run would then show nothing.
-    pub fn noise() -> Self {
-        let patterns = NOISE.iter().map(|pattern| Value::from(*pattern)).collect();
-        let mut excludes = BTreeMap::from([("re_exclude_fname".to_owned(), Value::Array(patterns))]);
-        for key in ["re_exclude_comm", "exclude_pid", "exclude_uid", "exclude_gid"] {
-            excludes.insert(key.to_owned(), Value::Array(Vec::new()));
-        }
-        Self { kind: Some(FilterKind::PatternFilter), excludes, ..Self::default() }
+    /// Returns a pattern filter with duetector's five lists, which are empty. It does not exclude root: on most machines a
+    /// first run would then show nothing.
+    fn empty_lists() -> Self {
+        let lists = OWN_KEYS.map(|key| (key.to_owned(), Value::Array(Vec::new())));
+        Self { kind: Some(FilterKind::PatternFilter), excludes: lists.into(), ..Self::default() }
     }
 
     /// Returns the kind that is set, or that the other settings imply.
     pub(super) fn kind(&self, prefix: &str) -> Result<FilterKind, Vec<Problem>> {
         let expression =
             [("drop", &self.drop), ("keep", &self.keep)].into_iter().find(|(_, text)| text.is_some());
+        let unknown = |known: &'static str, keys: &mut dyn Iterator<Item = &str>| {
+            // Worded like serde's error, which the configuration loader parses.
+            let problem = |key: &str| {
+                let message = format!("unknown field `{key}`, expected one of {known}");
+                Problem::new(format!("{prefix}.{key}"), message)
+            };
+            let problems: Vec<_> = keys.map(problem).collect();
+            if problems.is_empty() { Ok(()) } else { Err(problems) }
+        };
+        let paths = [("files", &self.files), ("folders", &self.folders)];
+        let paths = || paths.iter().filter(|(_, list)| list.is_some()).map(|(key, _)| *key);
+        let lists = || self.excludes.keys().map(String::as_str);
+        let (system, cel) = (
+            "`kind`, `disabled`, `tracers`, `folders`, `files`",
+            "`kind`, `disabled`, `tracers`, `drop`, `keep`",
+        );
         match (self.kind, expression) {
             (Some(FilterKind::PatternFilter), Some((key, _))) => {
                 let message =
                     "this filter is a patternfilter; an expression is a filter of its own, [filter.<name>]";
                 Err(vec![Problem::new(format!("{prefix}.{key}"), message)])
             }
-            (Some(FilterKind::Cel), _) | (None, Some(_)) => match self.excludes.keys().next() {
-                None => Ok(FilterKind::Cel),
-                // Worded like serde's error, which the configuration loader parses.
-                Some(_) => Err(self.excludes.keys().map(|key| unknown_to_cel(prefix, key)).collect()),
-            },
-            (Some(FilterKind::PatternFilter) | None, None) => Ok(FilterKind::PatternFilter),
+            (Some(FilterKind::System), expression) => {
+                let expression = expression.map(|(key, _)| key);
+                unknown(system, &mut lists().chain(expression)).map(|()| FilterKind::System)
+            }
+            (Some(FilterKind::Cel), _) | (None, Some(_)) => {
+                unknown(cel, &mut lists().chain(paths())).map(|()| FilterKind::Cel)
+            }
+            (Some(FilterKind::PatternFilter) | None, None) => {
+                unknown(PATTERN_KEYS, &mut paths()).map(|()| FilterKind::PatternFilter)
+            }
         }
     }
 
@@ -150,11 +164,6 @@ impl FilterConfig {
         };
         found.map(warning).chain(self.never_true(prefix, tracers)).collect()
     }
-}
-
-fn unknown_to_cel(prefix: &str, key: &str) -> Problem {
-    let known = "expected one of `kind`, `disabled`, `tracers`, `drop`, `keep`";
-    Problem::new(format!("{prefix}.{key}"), format!("unknown field `{key}`, {known}"))
 }
 
 /// Returns the filters used when the configuration has none.

@@ -10,8 +10,8 @@ use model::TracerName;
 use model::pushdown::{CgroupField, Number, Prefix, Pushdown, Test};
 
 use super::config::{FilterConfig, FilterKind, FiltersConfig};
+use super::keys::OWN_KEYS;
 use super::list::entries;
-use super::pattern_filter::OWN_KEYS;
 use super::python::translate;
 use super::users::resolved;
 
@@ -22,6 +22,11 @@ impl FiltersConfig {
         for (name, filter) in self.0.iter().filter(|(_, filter)| !filter.disabled) {
             let tracers: BTreeSet<_> = filter.tracers.iter().map(|name| TracerName::new(name)).collect();
             let Planned { rules, rest } = match filter.kind("") {
+                Ok(FilterKind::System) => {
+                    let [folders, files] = filter.system_paths();
+                    sum.add_system(name, &tracers, folders, files);
+                    continue;
+                }
                 Ok(FilterKind::PatternFilter) => of_patterns(filter),
                 Ok(FilterKind::Cel) => of_expression(filter),
                 Err(_) => continue,

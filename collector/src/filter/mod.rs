@@ -5,12 +5,14 @@ mod cel;
 mod config;
 mod fuzz_target;
 mod kernel_part;
+mod keys;
 mod list;
 mod never;
 mod pattern;
 mod pattern_filter;
 mod python;
 mod stage;
+mod system;
 mod tracer_names;
 mod undecided;
 mod users;
@@ -50,6 +52,8 @@ struct Filter {
 enum Rule {
     Pattern(PatternFilter),
     Cel(CelFilter),
+    /// Reading of files of the system.
+    System,
 }
 
 impl Filters {
@@ -79,13 +83,14 @@ impl Filters {
         self.filters.iter().any(|filter| match &filter.rule {
             Rule::Pattern(pattern) => pattern.reads_field(Stage::Enriched),
             Rule::Cel(cel) => cel.stage() == Stage::Enriched,
+            Rule::System => false,
         })
     }
 
     /// Returns whether a filter reads the ancestors of processes.
     pub(crate) fn ask_for_descent(&self) -> bool {
         self.filters.iter().any(|filter| match &filter.rule {
-            Rule::Pattern(_) => false,
+            Rule::Pattern(_) | Rule::System => false,
             Rule::Cel(cel) => cel.reads(ANCESTORS),
         })
     }
@@ -101,6 +106,7 @@ impl Filters {
         self.filters.iter().filter_map(|filter| match &filter.rule {
             Rule::Pattern(pattern) => Some((filter.name.as_str(), pattern.take_failures()?)),
             Rule::Cel(cel) => Some((filter.name.as_str(), cel.take_failures()?)),
+            Rule::System => None,
         })
     }
 }
@@ -117,6 +123,7 @@ impl Filter {
         let rule = match config.kind(prefix)? {
             FilterKind::PatternFilter => Rule::Pattern(PatternFilter::compile(config, prefix)?),
             FilterKind::Cel => Rule::Cel(CelFilter::compile(config, prefix)?),
+            FilterKind::System => config.validate_system(prefix).map(|()| Rule::System)?,
         };
         let tracers = config.tracers.iter().map(|name| TracerName::new(name)).collect();
         Ok(Self { name: name.to_owned(), tracers, rule })
@@ -136,6 +143,7 @@ impl Filter {
         match &self.rule {
             Rule::Pattern(pattern) => pattern.drops(row, stage),
             Rule::Cel(cel) => cel.drops(row, stage),
+            Rule::System => stage == Stage::Normalized && row.extended.details.reads_system_file(),
         }
     }
 }

@@ -9,15 +9,12 @@ use model::schema::{Column, ColumnValue};
 use model::{Problem, Tracking};
 
 use super::config::FilterConfig;
+use super::keys::{OWN_KEYS, PATTERN_KEYS};
 use super::list;
 use super::pattern::Patterns;
 use super::stage::{ENRICHED, Stage};
 use super::undecided::{Failures, Tally};
 use super::users::resolved;
-
-/// Settings that apply even without `enable_customize_exclude`.
-pub(super) const OWN_KEYS: [&str; 5] =
-    ["re_exclude_fname", "re_exclude_comm", "exclude_pid", "exclude_uid", "exclude_gid"];
 
 /// A pattern filter: drops rows by the values and patterns of its rules.
 #[derive(Debug)]
@@ -107,9 +104,8 @@ impl Rule {
             (_, Some(field)) if !field.is_empty() => (field, false),
             // Worded like serde's error, which the configuration loader parses.
             _ => {
-                let known = "expected one of `kind`, `disabled`, `tracers`, `drop`, `keep`, `ignore_current_pid`, \
-                             `enable_customize_exclude`, `exclude_<field>`, `re_exclude_<field>`";
-                return Err(vec![Problem::new(full_key, format!("unknown field `{key}`, {known}"))]);
+                let message = format!("unknown field `{key}`, expected one of {PATTERN_KEYS}");
+                return Err(vec![Problem::new(full_key, message)]);
             }
         };
         let Some(entries) = list::entries(value) else {

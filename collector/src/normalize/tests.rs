@@ -202,6 +202,7 @@ fn a_kernel_record_fills_the_columns() {
         mode: 0,
         umask: 0o22,
         ret: -2,
+        of_system: false,
         file: None,
     };
     let details = Details::Open(Box::new(open));

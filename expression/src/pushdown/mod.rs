@@ -7,6 +7,8 @@
 //!      │          pattern ────▶ prefixes_of (here): prefixes of paths, if it is anchored
 //!      │          list ───────▶ one test for each entry
 //!      ▼
+//!  (a filter of kind `system` has no rules: the kernel side recognises files of the system itself, model/src/system_files.rs)
+//!
 //!  Pushdown     model/src/pushdown.rs: rules of tests within the kernel's limits, and for `status` how each filter is split
 //!      ▼
 //!  Lowered      bpf-programs/src/lowered.rs: tests by number, those of paths last; sets of path prefixes and cgroups

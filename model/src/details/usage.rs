@@ -9,6 +9,8 @@ pub struct Usage {
     pub path: Text,
     /// True if the path is incomplete.
     pub path_incomplete: bool,
+    /// True if a file of the kernel or of the system's libraries was only read, see [`crate::system_files`].
+    pub of_system: bool,
     /// Identity of the file.
     pub file: Option<File>,
     /// Identity of the socket, if the file is one.

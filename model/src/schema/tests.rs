@@ -123,6 +123,7 @@ fn what_open_exec_clone_and_exit_write_is_in_the_table() {
         mode: 0o644,
         umask: 0o22,
         ret: -2,
+        of_system: false,
         file: file(),
     };
     let handle = Some(FileHandle { kind: -1, bytes: vec![1, 2] });
@@ -211,6 +212,7 @@ fn what_usage_and_loss_write_is_in_the_table() {
         let usage = Usage {
             path: raw("/a"),
             path_incomplete: true,
+            of_system: false,
             file: file(),
             socket: Some(SocketIds { ino: Some(1), peer_ino: Some(2), net_ns: Some(3) }),
             flags: 0,

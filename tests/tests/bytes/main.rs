@@ -43,7 +43,7 @@ fn what_fio_reports_is_what_is_recorded() {
 }
 
 fn start(uid: u32) -> (Agent, std::path::PathBuf) {
-    let setup = Setup::new().set("ebpf.uids", &format!("[{uid}]")).set("filter.pattern.disabled", "true");
+    let setup = Setup::new().set("ebpf.uids", &format!("[{uid}]")).set("filter.system.disabled", "true");
     let agent = setup.start();
     let folder = agent.scratch().folder("data");
     (agent, folder)

@@ -36,7 +36,7 @@ suite! {
 }
 
 fn the_records_alone_give_the_last_state() {
-    let setup = Setup::new().set("ebpf.uids", &format!("[{UID}]")).set("filter.pattern.disabled", "true");
+    let setup = Setup::new().set("ebpf.uids", &format!("[{UID}]")).set("filter.system.disabled", "true");
     let agent = setup.start();
     let top = agent.scratch().folder("tree");
     let lock = agent.scratch().file("lock", "");

@@ -33,6 +33,7 @@ pub(super) fn implied(file: &Layer, folder: &Path) -> Vec<(Key, Value)> {
     add("filter.pattern.re_exclude_fname", patterns.into());
     add("filter.pattern.exclude_uid", vec![Value::from(0)].into());
     add("filter.pattern.exclude_gid", vec![Value::from(0)].into());
+    add("filter.system.disabled", true.into());
     add("shell.interval", INTERVAL.into());
     add("tracer.uname.interval", INTERVAL.into());
     add("subprocess.restart_times", 0.into());

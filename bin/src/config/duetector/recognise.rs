@@ -29,7 +29,7 @@ const THEIRS: [&str; 17] = [
 /// Sections of both formats, in which the sections below them decide.
 const SHARED: [&str; 3] = ["tracer", "filter", "collector"];
 /// Settings that only our filters have.
-const OUR_FILTER_KEYS: [&str; 4] = ["kind", "tracers", "drop", "keep"];
+const OUR_FILTER_KEYS: [&str; 6] = ["kind", "tracers", "drop", "keep", "folders", "files"];
 /// The section of duetector's filter, which can also be the name of a filter of ours.
 const EITHER: &str = "filter.patternfilter";
 

@@ -72,6 +72,7 @@ fn the_packaged_template_works_as_it_is() {
     let pattern = &config.filter.0["pattern"];
     assert_eq!(pattern.excludes["exclude_uid"], serde_json::json!([0]));
     assert_eq!(pattern.excludes["re_exclude_fname"].as_array().unwrap().len(), 7);
+    assert!(config.filter.0["system"].disabled);
     assert_eq!((config.shell.interval.to_string(), config.subprocess.restart_times), ("500ms".to_owned(), 0));
     assert!(config.collector.memory.disabled && !config.ebpf.disabled && !config.ebpf.strict);
 }

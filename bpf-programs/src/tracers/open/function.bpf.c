@@ -52,11 +52,10 @@ static __always_inline void emit_opened(struct doing *now, __u64 name, __u64 fil
 		give_back(s);
 		return;
 	}
-	if (file)
-		put_file(s, task, file, &r->file, &r->path);
-	else
+	if (!file)
 		put_unopened(s, task, args.dirfd);
-	emit_data(s, KIND_OPEN);
+	if (!file || put_opened(s, task, file))
+		emit_data(s, KIND_OPEN);
 	give_back(s);
 }
 

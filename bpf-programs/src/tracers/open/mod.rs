@@ -85,6 +85,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
             mode: raw.mode.into(),
             umask: raw.umask.into(),
             ret: raw.ret.into(),
+            of_system: file.is_of_system(),
             file: file.file(),
         })),
     })

@@ -23,10 +23,9 @@ SYSCALL_EXIT(open_exit)
 	}
 	if (call->ret >= 0)
 		file = file_of(task, call->ret);
-	if (file)
-		put_file(s, task, file, &r->file, &r->path);
-	else
+	if (!file)
 		put_unopened(s, task, args.dirfd), r->header.flags |= FLAG_UNVERIFIED;
-	emit_data(s, KIND_OPEN);
+	if (!file || put_opened(s, task, file))
+		emit_data(s, KIND_OPEN);
 	give_back(s);
 }

@@ -53,7 +53,8 @@ int uring_submit(__u64 *ctx)
 	return submit(ARG(ctx, 0, struct io_kiocb));
 }
 
-static __always_inline void complete_open(struct scratch *s, __u64 req, __s32 res)
+/* False if a filter drops the record. */
+static __always_inline bool complete_open(struct scratch *s, __u64 req, __s32 res)
 {
 	struct open_record *r = (struct open_record *)s->record;
 	__u64 file = 0;
@@ -62,15 +63,16 @@ static __always_inline void complete_open(struct scratch *s, __u64 req, __s32 re
 	if (res >= 0)
 		file = file_opened(s->kept.files, req, s->kept.slot, res);
 	if (!file)
-		return;
+		return true;
 	s->size = sizeof(*r) + r->asked.len;
-	put_file(s, NULL, file, &r->file, &r->path);
+	return put_opened(s, NULL, file);
 }
 
 TRACEPOINT(io_uring_complete)
 int uring_complete(__u64 *ctx)
 {
 	__u64 req = ctx[1];
+	bool is_left = true;
 	struct scratch *s;
 	__s32 res = 0;
 	__u32 kind;
@@ -91,12 +93,13 @@ int uring_complete(__u64 *ctx)
 		return 0;
 	kind = s->kept.kind;
 	((struct header *)s->record)->time_ns = bpf_ktime_get_boot_ns();
+	count_seen(kind);
 	if (kind == KIND_OPEN)
-		complete_open(s, req, res);
+		is_left = complete_open(s, req, res);
 	else
 		complete_fs(s, req, res);
-	count_seen(kind);
-	emit_data(s, kind);
+	if (is_left)
+		emit_data(s, kind);
 	give_back(s);
 	return 0;
 }

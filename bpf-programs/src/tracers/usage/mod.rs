@@ -133,6 +133,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
         details: Details::Usage(Box::new(Usage {
             path: whole.text(),
             path_incomplete: whole.incomplete,
+            of_system: raw.file.is_of_system(),
             file: raw.file.file(),
             socket: (raw.socket.ino != 0).then(|| sock::ids(&raw.socket)),
             flags: raw.flags.into(),

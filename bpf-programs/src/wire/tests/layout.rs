@@ -16,7 +16,7 @@ macro_rules! layouts {
 
 #[test]
 fn c_and_rust_agree() {
-    let layouts: [Layout; 25] = layouts! {
+    let layouts: [Layout; 27] = layouts! {
         "text" TextRef
         "header" Header
         "open_record" OpenRecord
@@ -40,6 +40,8 @@ fn c_and_rust_agree() {
         "test" RuleTest
         "cgroup_key" CgroupKey
         "path_key" PathKey
+        "system_folder" SystemFolder
+        "system_folders" SystemFolders
         "process_key" ProcessKey
         "tree" Tree
     };
