@@ -115,6 +115,21 @@ static __always_inline void put_file(struct scratch *s, struct task_struct *task
 	note_path(s, path->flags);
 }
 
+#define FMODE_BACKING 0x2000000 /* since 6.5; before, a file of a layer has the path of the one above */
+
+/* True for a file of a layer of overlayfs, which works on it for a file that a program has opened. */
+static __always_inline bool is_of_layer(__u64 file)
+{
+	__u64 inode = 0, dentry = 0, same = 0;
+	__u32 mode = 0;
+
+	READ(&mode, file, struct file, f_mode);
+	READ(&inode, file, struct file, f_inode);
+	READ(&dentry, file, struct file, f_path.dentry);
+	READ(&same, dentry, struct dentry, d_inode);
+	return mode & FMODE_BACKING || inode != same;
+}
+
 #define CWD -100 /* AT_FDCWD */
 
 /* Appends the folder that the path `asked`, which is at `start` of the record, begins from if it is relative.

@@ -14,6 +14,12 @@ static __always_inline void put_nothing(struct text *text)
 	text->flags = TEXT_UNREADABLE;
 }
 
+/* True if another thread can have put another file in a descriptor's place. */
+static __always_inline bool are_files_shared(struct task_struct *task)
+{
+	return task->files->count.counter > 1;
+}
+
 /* Fills in the file behind a descriptor, for a call without a path. */
 static __always_inline void put_held(struct scratch *s, struct task_struct *task, __u64 file)
 {
@@ -136,24 +142,39 @@ static __always_inline struct scratch *begin_fs(__u32 kind, struct task_struct *
 	return s;
 }
 
-static __always_inline void emit_fs(__u32 kind, struct call *call)
+/* Emits the record of a call that ends. `held` is the file that the kernel worked with, and `id` its identity, if they were
+ * noted when the call had only a descriptor: the descriptor may be another file's by now.
+ */
+static __always_inline void emit_call(__u32 kind, struct call *call, __u64 held, const struct file_id *id)
 {
-	struct scratch *s = begin_fs(kind, current_task(), call->nr);
+	struct task_struct *task = current_task();
+	struct scratch *s = begin_fs(kind, task, call->nr);
+	struct fs_record *r;
 
 	if (!s)
 		return;
+	r = (struct fs_record *)s->record;
 	count_seen(kind);
-	((struct fs_record *)s->record)->ret = call->ret;
+	r->ret = call->ret;
 	if (drops_early(s)) {
 		give_back(s);
 		return;
 	}
 	read_fs_call(s, call->abi);
-	if (s->given.has & (HAS_PATH | HAS_PATH2))
-		((struct header *)s->record)->flags |= FLAG_UNVERIFIED;
+	if (held && held != s->given.file) {
+		s->given.file = 0;
+		r->file = *id;
+	} else if (!held && (s->given.has & (HAS_PATH | HAS_PATH2) || are_files_shared(task))) {
+		r->header.flags |= FLAG_UNVERIFIED;
+	}
 	fill_fs(s);
 	emit_data(s, kind);
 	give_back(s);
+}
+
+static __always_inline void emit_fs(__u32 kind, struct call *call)
+{
+	emit_call(kind, call, 0, NULL);
 }
 
 #endif

@@ -78,6 +78,9 @@ struct fdtable {
 } CO_RE;
 
 struct files_struct {
+	struct {
+		int counter;
+	} count;
 	struct fdtable *fdt;
 } CO_RE;
 

@@ -224,7 +224,7 @@ static __always_inline void note_made(__u32 kind, __u64 dentry, __u64 result)
 }
 
 /* Emits the record of a call whose file was found; false if none was. */
-static __always_inline bool end_found(__u32 kind, __s32 ret)
+static __always_inline bool end_found(__u32 kind, struct call *call)
 {
 	struct doing *now = doing_now(kind);
 	struct scratch *s;
@@ -232,11 +232,15 @@ static __always_inline bool end_found(__u32 kind, __s32 ret)
 	if (!now)
 		return false;
 	now->kind = 0;
+	if (now->file) {
+		emit_call(kind, call, now->file, &now->id);
+		return true;
+	}
 	s = recall(task_address());
 	if (!s)
 		return true;
 	((struct header *)s->record)->time_ns = bpf_ktime_get_boot_ns();
-	((struct fs_record *)s->record)->ret = ret;
+	((struct fs_record *)s->record)->ret = call->ret;
 	count_seen(kind);
 	emit_data(s, kind);
 	give_back(s);
@@ -305,15 +309,16 @@ static __always_inline void note_path_found(__u32 kind, __u64 path)
 		return;
 	r = (struct fs_record *)s->record;
 	read_fs_call(s, call.abi);
-	/* A descriptor's file needs no search; and only the end of the call asks the filters about its path. */
+	READ(&dentry, path, struct path, dentry);
+	/* Of a descriptor, the path is inside the file; and only the end of the call asks the filters about it. */
 	if (!(s->given.has & HAS_PATH)) {
-		now->kind = 0;
+		now->file = path - OFFSET(struct file, f_path);
+		note_file(s, dentry, &now->id);
 		give_back(s);
 		return;
 	}
 	s->size = sizeof(*r);
 	put_asked(s, s->given.path, false, &r->asked);
-	READ(&dentry, path, struct path, dentry);
 	READ(&s->walk.mnt, path, struct path, mnt);
 	s->walk.dentry = dentry;
 	put_path(s, task, &r->base);
@@ -354,7 +359,7 @@ static __always_inline void note_path_found(__u32 kind, __u64 path)
 
 #else
 
-static __always_inline bool end_found(__attribute__((unused)) __u32 kind, __attribute__((unused)) __s32 ret)
+static __always_inline bool end_found(__attribute__((unused)) __u32 kind, __attribute__((unused)) struct call *call)
 {
 	return false;
 }

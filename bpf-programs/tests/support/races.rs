@@ -14,8 +14,12 @@ use model::{Details, Fs, Open, Record};
 use crate::Test;
 use crate::support::{self, DATA_RING, ENTRIES, Kernel, decode};
 
-pub const TESTS: &[Test] =
-    &[("race_open_whose_text_changes", text_changes), ("race_names_through_symlinks", through_symlinks)];
+pub const TESTS: &[Test] = &[
+    ("race_open_whose_text_changes", text_changes),
+    ("race_exec_whose_text_changes", exec_changes),
+    ("race_fchmod_whose_descriptor_changes", descriptor_changes),
+    ("race_names_through_symlinks", through_symlinks),
+];
 
 /// Two opens of a FIFO wait for a writer. Meanwhile another thread changes the text. The first is then interrupted by a
 /// signal, and the second gets its writer.
@@ -40,6 +44,36 @@ race(lambda thread: signal.pthread_kill(thread.ident, signal.SIGUSR1))
 race(lambda thread: os.open("asked", os.O_WRONLY))
 "#;
 
+/// A file system that is the process's own: while the kernel waits for an answer, it changes what the call was given. An exec
+/// of what is not there gets another text, the descriptor of a fchmod another file.
+const RACING_SERVER: &str = r#"
+import ctypes, os, struct, sys, threading
+libc = ctypes.CDLL(None, use_errno=True); folder = sys.argv[1].encode()
+fuse = os.open("/dev/fuse", os.O_RDWR)
+options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0".encode()
+if libc.mount(b"none", folder, b"fuse", 0, options): sys.exit("mount: " + os.strerror(ctypes.get_errno()))
+text = ctypes.create_string_buffer(folder + b"/asked", 200)
+def serve():
+    while True:
+        try: _, call, request = struct.unpack_from("<IIQ", os.read(fuse, 1 << 17))
+        except OSError: return
+        def reply(error, data=b""): os.write(fuse, struct.pack("<IiQ", 16 + len(data), error, request) + data)
+        if call == 26: reply(0, struct.pack("<IIIIHHII", 7, 31, 0, 0, 0, 0, 4096, 1) + bytes(36))
+        elif call == 1: text.value = folder + b"/decoy"; reply(-2)
+        elif call == 4: os.dup2(null, held); reply(-1)
+        elif call == 27: reply(0, bytes(16))
+        elif call != 2: reply(-38)
+threading.Thread(target=serve, daemon=True).start()
+if sys.argv[2] == "exec":
+    libc.execve(text, (ctypes.c_char_p * 2)(b"x", None), None)
+    wanted = 2
+else:
+    null, held = os.open("/dev/null", os.O_RDONLY), os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    libc.fchmod(held, 0o700)
+    wanted = 1
+failed = ctypes.get_errno(); libc.umount2(folder, 2); os._exit(0 if failed == wanted else failed or 99)
+"#;
+
 /// The kinds of records about changes of names.
 const NAMES: [Kind; 6] = [Kind::Unlink, Kind::Rename, Kind::Link, Kind::Mkdir, Kind::Attr, Kind::Truncate];
 
@@ -48,9 +82,9 @@ fn start(kinds: &'static [Kind]) -> anyhow::Result<Kernel> {
     Kernel::start_on(support::tier(), DATA_RING, ENTRIES, |kind| kinds.contains(&kind))
 }
 
-fn run(kernel: &mut Kernel, script: &str, folder: &Path) -> anyhow::Result<u32> {
+fn run(kernel: &mut Kernel, script: &str, folder: &Path, way: &str) -> anyhow::Result<u32> {
     let mut python = Command::new("/usr/bin/python3");
-    let mut child = python.args(["-B", "-I", "-S", "-c", script]).arg(folder).spawn()?;
+    let mut child = python.args(["-B", "-I", "-S", "-c", script]).arg(folder).arg(way).spawn()?;
     let pid = child.id();
     ensure!(child.wait()?.success(), "the script failed");
     kernel.drain();
@@ -60,7 +94,7 @@ fn run(kernel: &mut Kernel, script: &str, folder: &Path) -> anyhow::Result<u32> 
 fn text_changes() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut kernel = start(&[Kind::Open])?;
-    let pid = run(&mut kernel, RACING, folder.path())?;
+    let pid = run(&mut kernel, RACING, folder.path(), "")?;
     let (mut interrupted, mut opened) = (Vec::new(), Vec::new());
     for bytes in kernel.of(pid, Kind::Open) {
         let Record { identity, details: Details::Open(open), .. } = decode(Kind::Open, &bytes)? else {
@@ -85,6 +119,51 @@ fn text_changes() -> anyhow::Result<()> {
     } else {
         // Its text can't be known, and the row says so.
         ensure!(interrupted.0.path_asked.to_str() == "decoy" && interrupted.1, "{interrupted:?}");
+    }
+    Ok(())
+}
+
+fn exec_changes() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut kernel = start(&[Kind::Exec, Kind::Open, Kind::Unlink])?;
+    let pid = run(&mut kernel, RACING_SERVER, folder.path(), "exec")?;
+    let below = folder.path().display().to_string();
+    let mut failed = Vec::new();
+    for bytes in kernel.of(pid, Kind::Exec) {
+        if let Record { identity, details: Details::Exec(exec), .. } = decode(Kind::Exec, &bytes)?
+            && exec.path_asked.to_str().starts_with(&below)
+        {
+            failed.push((*exec, identity.context("no identity")?.unverified));
+        }
+    }
+    ensure!(failed.len() == 1, "{failed:?}");
+    let (exec, unverified) = &failed[0];
+    let name = if support::tier() == Tier::Function { "asked" } else { "decoy" };
+    ensure!(exec.path_asked.to_str() == format!("{below}/{name}"), "{exec:?}");
+    // The arguments are the caller's memory.
+    ensure!(*unverified && exec.ret == -i64::from(libc::ENOENT) && exec.path_unresolved, "{exec:?}");
+    Ok(())
+}
+
+fn descriptor_changes() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut kernel = start(&[Kind::Attr, Kind::Exec, Kind::Open, Kind::Unlink])?;
+    let pid = run(&mut kernel, RACING_SERVER, folder.path(), "fchmod")?;
+    let found = kernel.of(pid, Kind::Attr);
+    ensure!(found.len() == 1, "{} rows", found.len());
+    let Record { identity, details: Details::Fs(fs), .. } = decode(Kind::Attr, &found[0])? else {
+        anyhow::bail!("not attr")
+    };
+    let unverified = identity.context("no identity")?.unverified;
+    let decoy = std::fs::metadata("/dev/null")?;
+    let file = fs.file.as_ref().context("no file")?;
+    ensure!(fs.ret == -i64::from(libc::EPERM), "{fs:?}");
+    if support::tier() == Tier::Function {
+        // The root of a FUSE file system; its path is not known any more.
+        ensure!(file.ino == 1 && file.dev != decoy.dev() && !unverified, "{fs:?}");
+        ensure!(fs.path_incomplete && fs.path.to_str() == "", "{fs:?}");
+    } else {
+        ensure!((file.dev, file.ino) == (decoy.dev(), decoy.ino()) && unverified, "{fs:?}");
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Tracer `attr`: changes of mode, owner, times and extended attributes, failed calls included.
 //!
-//! **Hook.** The ends of the calls, by [`crate::syscalls`]. With tier `function` also functions that have the file: those
-//! of calls by path.
+//! **Hook.** The ends of the calls, by [`crate::syscalls`]. With tier `function` also functions that have the file,
+//! except for extended attributes.
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
 //! **Cost.** Copying up to two paths, and walking to the folder of each relative one; see `docs/BENCHMARKS.md`.
 

@@ -6,6 +6,6 @@
 
 SYSCALL_EXIT(attr_exit)
 {
-	if (!end_found(KIND_ATTR, call->ret))
+	if (!end_found(KIND_ATTR, call))
 		emit_fs(KIND_ATTR, call);
 }

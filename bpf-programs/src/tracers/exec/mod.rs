@@ -36,11 +36,18 @@ pub(crate) const TRACER: Tracer = Tracer {
     decode,
 };
 
-/// The program that notes scripts.
+/// The programs that note scripts, and that record execs of what is not there.
 pub(crate) const BY_FUNCTION: ByFunction = ByFunction {
     kind: Kind::Exec,
     calls: &[],
-    programs: &[at_function!("exec_begins", entry of ["begin_new_exec"], ())],
+    programs: &[
+        at_function!("exec_begins", entry of ["begin_new_exec"], ()),
+        at_function!(
+            "exec_not_found",
+            exit of ["do_open_execat"],
+            ("execat_name" = "name") -> "execat_result"
+        ),
+    ],
 };
 
 /// The texts of an exec record.

@@ -1,7 +1,6 @@
 //! Tracer `truncate`: changes of a file's length or allocated space, failed calls included.
 //!
-//! **Hook.** The ends of the calls, by [`crate::syscalls`]. With tier `function` also functions that have the file: those
-//! of calls by path.
+//! **Hook.** The ends of the calls, by [`crate::syscalls`]. With tier `function` also functions that have the file.
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
 //! **Cost.** Copying the path, and walking to the file or to the folder of a relative one; see
 //! `docs/BENCHMARKS.md`.
@@ -31,5 +30,13 @@ pub(crate) const TRACER: Tracer = Tracer {
 pub(crate) const BY_FUNCTION: ByFunction = ByFunction {
     kind: Kind::Truncate,
     calls: &[],
-    programs: &[at_function!("truncate_found", entry of ["vfs_truncate"], ("truncate_path" = "path"))],
+    programs: &[
+        at_function!("truncate_found", entry of ["vfs_truncate"], ("truncate_path" = "path")),
+        at_function!("fallocate_found", entry of ["vfs_fallocate"], ("allocated_file" = "file")),
+        at_function!(
+            "ftruncate_found",
+            entry of ["security_file_truncate", "security_path_truncate"],
+            ("ftruncated_file" = "?file", "ftruncated_path" = "?path")
+        ),
+    ],
 };

@@ -4,6 +4,6 @@
 
 SYSCALL_EXIT(truncate_exit)
 {
-	if (!end_found(KIND_TRUNCATE, call->ret))
+	if (!end_found(KIND_TRUNCATE, call))
 		emit_fs(KIND_TRUNCATE, call);
 }

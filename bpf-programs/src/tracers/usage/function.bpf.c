@@ -15,20 +15,6 @@ POSITION(deduped_in);
 POSITION(deduped_out);
 POSITION(deduped_result);
 
-#define FMODE_BACKING 0x2000000 /* since 6.5; before, a file of a layer has the path of the one above */
-
-static __always_inline bool is_of_layer(__u64 file)
-{
-	__u64 inode = 0, dentry = 0, same = 0;
-	__u32 mode = 0;
-
-	READ(&mode, file, struct file, f_mode);
-	READ(&inode, file, struct file, f_inode);
-	READ(&dentry, file, struct file, f_path.dentry);
-	READ(&same, dentry, struct dentry, d_inode);
-	return mode & FMODE_BACKING || inode != same;
-}
-
 /* Counts the bytes if the current call is an ioctl that asks for this. */
 static __always_inline void count_ioctl(struct shared *shared, __s64 result)
 {
