@@ -232,6 +232,8 @@ static __always_inline bool end_found(__u32 kind, struct call *call)
 	if (!now)
 		return false;
 	now->kind = 0;
+	if (now->mnt && !now->object) /* refused before its file was reached */
+		return false;
 	if (now->file) {
 		emit_call(kind, call, now->file, &now->id);
 		return true;
@@ -286,12 +288,30 @@ static __always_inline void end_names(__u32 kind, __s32 ret)
 		return 0;                                                                                    \
 	}
 
+/* Keeps the record of the current call about this file, whose mount is in s->walk.mnt. `word` is the kernel's copy. */
+static __always_inline void keep_found(struct scratch *s, struct doing *now, __u64 dentry, __u64 word)
+{
+	struct fs_record *r = (struct fs_record *)s->record;
+	struct task_struct *task = current_task();
+
+	s->size = sizeof(*r);
+	put_asked(s, s->given.path, false, &r->asked);
+	s->walk.dentry = dentry;
+	put_path(s, task, &r->base);
+	r->base.flags |= TEXT_RESOLVED;
+	note_file(s, dentry, &r->file);
+	put_second(s, task);
+	put_nothing(&r->word);
+	if (word)
+		put_asked(s, word, true, &r->word);
+	keep_record(s, now);
+}
+
 /* Keeps the record of the current call about the file at a struct path, which the kernel has found; its end adds the result. */
 static __always_inline void note_path_found(__u32 kind, __u64 path)
 {
 	struct call call = {.regs = current_regs()};
 	struct task_struct *task = current_task();
-	struct fs_record *r;
 	struct scratch *s;
 	struct doing *now;
 	__u64 dentry = 0;
@@ -307,26 +327,17 @@ static __always_inline void note_path_found(__u32 kind, __u64 path)
 	s = begin_fs(kind, task, call.nr);
 	if (!s)
 		return;
-	r = (struct fs_record *)s->record;
 	read_fs_call(s, call.abi);
 	READ(&dentry, path, struct path, dentry);
-	/* Of a descriptor, the path is inside the file; and only the end of the call asks the filters about it. */
+	/* A descriptor's path is inside its file; and only the end of the call asks the filters about it. */
 	if (!(s->given.has & HAS_PATH)) {
 		now->file = path - OFFSET(struct file, f_path);
 		note_file(s, dentry, &now->id);
 		give_back(s);
 		return;
 	}
-	s->size = sizeof(*r);
-	put_asked(s, s->given.path, false, &r->asked);
 	READ(&s->walk.mnt, path, struct path, mnt);
-	s->walk.dentry = dentry;
-	put_path(s, task, &r->base);
-	r->base.flags |= TEXT_RESOLVED;
-	note_file(s, dentry, &r->file);
-	put_second(s, task);
-	put_nothing(&r->word);
-	keep_record(s, now);
+	keep_found(s, now, dentry, 0);
 	give_back(s);
 }
 

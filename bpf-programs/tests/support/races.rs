@@ -189,6 +189,7 @@ os.mkfifo("lnk/../m"); say("mknod m", "real/m")
 say("unlink l", "real/dir/l"); os.unlink("/proc/self/cwd/lnk/l")
 open("real/e", "w").close(); open("e", "w").close(); say("chmod e", "real/e"); os.chmod("lnk/../e", 0o600)
 os.utime("lnk/../e"); os.chown("lnk/../e", 0, 0); os.truncate("lnk/../e", 1)
+os.setxattr("lnk/../e", "trusted.x", b"v"); os.removexattr("lnk/../e", "trusted.x")
 try: os.unlink("lnk/../missing")
 except OSError: pass
 try: os.mkdir("lnk/../k2")
@@ -196,7 +197,7 @@ except OSError: pass
 "#;
 
 /// The calls in order: the row's path, its second path, and which identity it has.
-const EXPECTED: [(Kind, &str, &str, &str); 17] = [
+const EXPECTED: [(Kind, &str, &str, &str); 19] = [
     (Kind::Unlink, "/real/dir/a", "", "unlink a"),
     (Kind::Unlink, "/real/b", "", "unlink b"),
     (Kind::Unlink, "/real/g", "", "mkdir g"),
@@ -210,6 +211,8 @@ const EXPECTED: [(Kind, &str, &str, &str); 17] = [
     (Kind::Mkdir, "/real/g", "", "mkdir g"),
     (Kind::Mkdir, "/real/m", "", "mknod m"),
     (Kind::Mkdir, "/real/k2", "", ""),
+    (Kind::Attr, "/real/e", "", "chmod e"),
+    (Kind::Attr, "/real/e", "", "chmod e"),
     (Kind::Attr, "/real/e", "", "chmod e"),
     (Kind::Attr, "/real/e", "", "chmod e"),
     (Kind::Attr, "/real/e", "", "chmod e"),
@@ -256,6 +259,8 @@ fn through_symlinks() -> anyhow::Result<()> {
             if let Some(other) = fs.other.as_ref().filter(|_| !second.is_empty()) {
                 ensure!(Path::new(&*other.path.to_str()) == below(second), "{second}: {fs:?}");
             }
+            let word = fs.word.as_ref().map(|(_, word)| word.to_str());
+            ensure!(!fs.call.contains("xattr") || word.as_deref() == Some("trusted.x"), "{fs:?}");
             let file = fs.file.as_ref().map(|file| (file.dev, file.ino));
             ensure!(*path == "/lnk" || file == known.get(*name).copied(), "{name}: {fs:?} {known:?}");
             let replaced = fs.replaced.as_ref().map(|file| (file.dev, file.ino));
