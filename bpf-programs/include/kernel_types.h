@@ -261,6 +261,7 @@ struct task_struct {
 	struct css_set *cgroups;
 	struct io_uring_task *io_uring;
 	struct callback_head *task_works;
+	void *worker_private;
 } CO_RE;
 
 struct bpf_iter_meta {

@@ -78,6 +78,13 @@ struct kept {
 	__u64 files; /* the owner's descriptors */
 	__u64 root_dentry;
 	__u64 root_mnt;
+	__u64 ring; /* struct io_ring_ctx; 0: not a request */
+	__u64 ring_refs; /* a field of the ring that changes when it is closed */
+	__u64 file; /* that the request is about; 0: none, or not known yet */
+	__u64 inode; /* of `file` */
+	__u64 walked; /* time of the sweep that last searched the ring */
+	__u32 pid;
+	__u32 pad;
 	__u32 kind;
 	__u32 size; /* of the record so far */
 	__u32 slot; /* the slot that an open fills, counted from 1; 0: it opens a descriptor */

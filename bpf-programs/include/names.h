@@ -24,18 +24,6 @@ static __always_inline __u64 task_address(void)
 	return bpf_get_current_task();
 }
 
-/* Forgets the record that is kept of the current task. */
-static __always_inline void drop_kept(__u64 key)
-{
-	struct kept *kept = bpf_map_lookup_elem(&uring_small, &key);
-	bool small = kept;
-
-	if (!kept)
-		kept = bpf_map_lookup_elem(&uring_large, &key);
-	if (kept)
-		forget_request(key, kept->owner, small);
-}
-
 /* Arguments of the function, for requests of io_uring: the number of the system call that does the same, its descriptors
  * and flags.
  */

@@ -62,6 +62,8 @@ static __always_inline bool ret_of(struct header *h, __s64 *ret)
 {
 	__u64 kind = 1ULL << (h->kind & 63);
 
+	if (h->flags & FLAG_NO_RESULT)
+		return false;
 	if (kind & KINDS_OF_OPEN) {
 		*ret = ((struct open_record *)h)->ret;
 	} else if (kind & KINDS_OF_EXEC) {

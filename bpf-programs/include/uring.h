@@ -4,6 +4,8 @@
  *
  *     submit_req:   names, arguments ──► keep(req)  ──► uring_small / uring_large
  *     complete:     result, file     ◄── recall(req) ◄──┘   ──► record
+ *
+ * A request that posts no completion is found in its ring's list of free requests (unposted.h).
  */
 #ifndef DUETECTOR_URING_H
 #define DUETECTOR_URING_H
@@ -28,9 +30,8 @@ struct kept_large {
 
 /* Keyed by the request's address, from submission to completion. A hash, because requests complete in any order
  * and on any CPU. There are two sizes, because most paths are short: nearly all requests use preallocated
- * entries, and only long ones allocate theirs. A request may never complete as far as tracepoints show (its caller asked for
- * no completion): such entries are swept when there is no room, or forgotten when another request has the same
- * address.
+ * entries, and only long ones allocate theirs. If neither the completion nor the free request is seen, the entry becomes a
+ * record without a result when another request has the same address, and when the ring or its process has ended.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -104,13 +105,27 @@ static __always_inline __u64 fixed_file(__u64 ring, __u32 slot)
 }
 
 /* The file that a request is about, before it has been started. */
-static __always_inline __u64 file_asked(struct io_kiocb *req)
+static __always_inline __u64 file_asked(__u64 req)
 {
-	__s32 fd = GET(req, cqe.fd);
+	__u64 ring = 0;
+	__u32 flags = 0;
+	__s32 fd = -1;
 
-	if (GET(req, flags) & REQ_FIXED_FILE)
-		return fixed_file((__u64)GET(req, ctx), fd);
-	return file_of(current_task(), fd);
+	READ(&fd, req, struct io_kiocb, cqe.fd);
+	READ(&flags, req, struct io_kiocb, flags);
+	if (!(flags & REQ_FIXED_FILE))
+		return file_of(current_task(), fd);
+	ring = ADDRESS(req, struct io_kiocb, ctx);
+	return fixed_file(ring, fd);
+}
+
+/* True if the request posts a completion only if it fails. */
+static __always_inline bool is_unposted(__u64 req)
+{
+	__u32 flags = 0;
+
+	READ(&flags, req, struct io_kiocb, flags);
+	return flags & REQ_CQE_SKIP;
 }
 
 /* The file that a request has opened, into a slot (from 1) or as a descriptor. */
@@ -124,81 +139,111 @@ static __always_inline __u64 file_opened(__u64 files, __u64 req, __u32 slot, __s
 	return fixed_file(ring, slot == ANY_SLOT ? (__u32)res : slot - 1);
 }
 
+/* The requests without completions that a thread has submitted last. */
+struct awaited_ends {
+	__u64 ring;
+	__u32 count;
+	__u32 pad;
+};
+
+/* By thread: the requests whose ends are looked for when it is back from the kernel. A hash, because thread ids are sparse;
+ * the oldest may be dropped: then the next sweep finds them.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct awaited_ends);
+} unposted SEC(".maps");
+
+/* The key of what a request will add to the ledger; the request's address is that of its record. */
+#define USE_OF(req) ((req) | 1)
+#define SOURCE_OF(req) ((req) | 2) /* of a splice */
+#define REQUEST_OF(key) ((key) & ~3ULL)
+
+static __always_inline bool has_kept(void)
+{
+	return entries[IN_URING_SMALL] > 0 || entries[IN_URING_LARGE] > 0;
+}
+
+static __always_inline struct kept *find_kept(__u64 key)
+{
+	struct kept *kept = bpf_map_lookup_elem(&uring_small, &key);
+
+	return kept ?: bpf_map_lookup_elem(&uring_large, &key);
+}
+
 static __always_inline bool forget_request(__u64 req, __u64 owner, bool small)
 {
 	return small ? DELETE_ENTRY(uring_small, IN_URING_SMALL, &req, owner) :
 		       DELETE_ENTRY(uring_large, IN_URING_LARGE, &req, owner);
 }
 
-static __always_inline void lose_request(__u64 req, struct kept *of, bool small)
+/* Forgets what is kept under this key. */
+static __always_inline void drop_kept(__u64 key)
 {
-	__u64 owner = of->owner;
-	__u32 kind = of->kind;
+	struct kept *kept = bpf_map_lookup_elem(&uring_small, &key);
+	bool small = kept;
 
-	if (forget_request(req, owner, small))
-		count_stale(owner, kind);
+	if (!kept)
+		kept = bpf_map_lookup_elem(&uring_large, &key);
+	if (kept)
+		forget_request(key, kept->owner, small);
 }
 
-static long sweep_small(__attribute__((unused)) void *map, __u64 *req, struct kept_small *of, __u64 *before)
-{
-	if (of->kept.since < *before)
-		lose_request(*req, &of->kept, true);
-	return 0;
-}
-
-static long sweep_large(__attribute__((unused)) void *map, __u64 *req, struct kept_large *of, __u64 *before)
-{
-	if (of->kept.since < *before)
-		lose_request(*req, &of->kept, false);
-	return 0;
-}
-
-/* Drops requests that are so old that they have probably ended unseen. */
-__noinline int sweep_requests(void)
-{
-	__u64 small = sweep_before(IN_URING_SMALL, SMALL_REQUESTS);
-	__u64 large = sweep_before(IN_URING_LARGE, LARGE_REQUESTS);
-
-	if (small)
-		bpf_for_each_map_elem(&uring_small, sweep_small, &small, 0);
-	if (large)
-		bpf_for_each_map_elem(&uring_large, sweep_large, &large, 0);
-	return 0;
-}
-
-/* Forgets an earlier request at the address of one that begins: its end was not seen, and this one is not to be
- * taken for it.
- */
-static __always_inline void forget_earlier(__u64 req)
-{
-	struct kept_small *small = entries[IN_URING_SMALL] ? bpf_map_lookup_elem(&uring_small, &req) : NULL;
-	struct kept_large *large = entries[IN_URING_LARGE] ? bpf_map_lookup_elem(&uring_large, &req) : NULL;
-
-	if (small)
-		lose_request(req, &small->kept, true);
-	if (large)
-		lose_request(req, &large->kept, false);
-}
-
-/* Stores the record so far. */
-static __always_inline void keep(struct scratch *s, __u64 req, __u32 kind)
+/* Stores the record so far, for the owner that `s` has. */
+static __always_inline void keep_owned(struct scratch *s, __u64 key, __u32 kind)
 {
 	struct task_struct *task = current_task();
+
 	s->kept.files = (__u64)task->files;
 	s->kept.root_dentry = (__u64)task->fs->root.dentry;
 	s->kept.root_mnt = (__u64)task->fs->root.mnt;
+	s->kept.pid = process_of(task)->tgid;
+	s->kept.pad = 0;
+	s->kept.walked = 0;
 	s->kept.kind = kind;
 	s->kept.size = s->size;
-	s->kept.owner = owner_of_record(s);
 	s->kept.since = bpf_ktime_get_boot_ns();
 	if (s->size <= KEPT_SMALL &&
-	    ADD_ENTRY(uring_small, IN_URING_SMALL, SMALL_REQUESTS, &req, &s->kept, s->kept.owner))
+	    ADD_ENTRY(uring_small, IN_URING_SMALL, SMALL_REQUESTS, &key, &s->kept, s->kept.owner))
 		return;
 	if (s->size <= KEPT_LARGE &&
-	    ADD_ENTRY(uring_large, IN_URING_LARGE, LARGE_REQUESTS, &req, &s->kept, s->kept.owner))
+	    ADD_ENTRY(uring_large, IN_URING_LARGE, LARGE_REQUESTS, &key, &s->kept, s->kept.owner))
 		return;
 	count_crowded(s->kept.owner, kind);
-	sweep_requests();
+}
+
+/* Stores the record so far of a call. */
+static __always_inline void keep(struct scratch *s, __u64 key, __u32 kind)
+{
+	s->kept.owner = owner_of_record(s);
+	s->kept.ring = s->kept.ring_refs = s->kept.file = s->kept.inode = 0;
+	keep_owned(s, key, kind);
+}
+
+/* Notes that the current thread has submitted one more request without a completion. */
+static __always_inline void await_end(__u64 ring)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	struct awaited_ends *known = bpf_map_lookup_elem(&unposted, &thread), first = {.ring = ring, .count = 1};
+
+	if (known && known->ring == ring)
+		known->count++;
+	else
+		bpf_map_update_elem(&unposted, &thread, &first, BPF_ANY);
+}
+
+/* Stores the record so far of a request, for the owner that `s` has. */
+static __always_inline void keep_request(struct scratch *s, __u64 req, __u64 key, __u32 kind, __u64 file)
+{
+	s->kept.file = file;
+	s->kept.inode = file ? ADDRESS(file, struct file, f_inode) : 0;
+	s->kept.ring = ADDRESS(req, struct io_kiocb, ctx);
+	s->kept.ring_refs = ADDRESS(s->kept.ring, struct io_ring_ctx, refs.percpu_count_ptr);
+	keep_owned(s, key, kind);
+	if (is_unposted(req))
+		await_end(s->kept.ring);
 }
 
 /* Takes a request's stored record back into scratch space; NULL if there is none, or no room. */

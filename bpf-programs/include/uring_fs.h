@@ -156,11 +156,12 @@ static __always_inline void submit_fs(struct io_kiocb *req, __u8 op)
 	r->header.flags |= FLAG_URING;
 	read_fs_request(s, req, op);
 	if (!(s->given.has & HAS_PATH))
-		s->given.file = file_asked(req);
+		s->given.file = file_asked((__u64)req);
 	s->kept.slot = 0;
 	s->kept.held = !(s->given.has & HAS_PATH) && !s->given.file;
 	fill_fs(s);
-	keep(s, (__u64)req, as.kind);
+	s->kept.owner = owner_of_record(s);
+	keep_request(s, (__u64)req, (__u64)req, as.kind, s->given.file);
 	give_back(s);
 }
 

@@ -21,6 +21,7 @@
 #define OP_FTRUNCATE 55
 
 #define REQ_FIXED_FILE 1
+#define REQ_CQE_SKIP 64 /* IOSQE_CQE_SKIP_SUCCESS */
 #define ANY_SLOT 0xffffffffU /* IORING_FILE_INDEX_ALLOC */
 #define FILE_BITS 7UL	     /* flags in an address of the table */
 
@@ -42,9 +43,39 @@ struct io_file_table {
 	struct io_rsrc_data data;
 } CO_RE;
 
+struct io_wq_work_node {
+	struct io_wq_work_node *next;
+} CO_RE;
+
+struct io_wq_work_list {
+	struct io_wq_work_node *first;
+} CO_RE;
+
+struct io_submit_state {
+	struct io_wq_work_node free_list;  /* requests that have ended, the last one first */
+	struct io_wq_work_list compl_reqs; /* requests that have ended, before their completions are posted */
+} CO_RE;
+
+struct percpu_ref {
+	unsigned long percpu_count_ptr; /* has other bits once the owner goes away */
+} CO_RE;
+
+struct io_uring { /* shared with the program */
+	unsigned int tail;
+} CO_RE;
+
+struct io_rings {
+	struct io_uring cq;
+} CO_RE;
+
 struct io_ring_ctx {
 	struct io_file_table file_table;
 	unsigned int nr_user_files;
+	struct io_submit_state submit_state;
+	struct io_wq_work_list locked_free_list; /* until 6.9: the same as free_list */
+	struct percpu_ref refs;
+	unsigned int cached_cq_tail;
+	struct io_rings *rings;
 } CO_RE;
 
 struct io_cqe {
@@ -57,6 +88,14 @@ struct io_uring_task {
 	struct task_struct *task;
 } CO_RE;
 
+struct io_wq_work {
+	int flags;
+} CO_RE;
+
+struct io_worker {
+	struct io_wq_work *cur_work;
+} CO_RE;
+
 struct io_kiocb {
 	struct task_struct *task;   /* until 6.12 */
 	struct io_uring_task *tctx; /* since 6.13 */
@@ -66,6 +105,8 @@ struct io_kiocb {
 	struct io_cqe cqe;
 	struct io_ring_ctx *ctx;
 	void *async_data;
+	struct io_wq_work_node comp_list;
+	struct io_wq_work work;
 } CO_RE;
 
 struct io_open {
@@ -137,6 +178,9 @@ static __always_inline __u64 word_at(__u64 address)
 		if (bpf_core_field_exists(type, field))                                                      \
 			(to) = (typeof(to))word_at((__u64)(from) + OFFSET(type, field));                     \
 	} while (0)
+
+/* Reads a pointer as a number: a typed one cannot be an argument, nor a result. */
+#define ADDRESS(from, type, field) word_at((__u64)(from) + OFFSET(type, field))
 
 /* Reads a name, as the kernel keeps it while a request is pending. */
 #define NAME(to, req, type, field)                                                                           \

@@ -144,19 +144,17 @@ static __always_inline void settle_system_file(struct usage_record *r)
 		r->file.known &= ~FILE_OF_SYSTEM;
 }
 
-/* Adds an entry: for the first use of a file by a process, or the first since the entry was flushed. */
-static __always_inline void begin_entry(struct task_struct *task, const struct use *use, const struct usage_key *key,
-					struct settings *set, __u32 side)
+/* Makes the record of a use; NULL, and counted as lost, if there is no scratch space. */
+static __always_inline struct scratch *begin_use(struct task_struct *task, const struct use *use)
 {
 	struct scratch *s = take_scratch();
-	struct usage_entry *entry;
 	struct usage_record *r;
 	bool is_system;
-	__u32 filter;
 
 	if (!s) {
 		count_seen(KIND_USAGE);
-		return count_lost(KIND_USAGE);
+		count_lost(KIND_USAGE);
+		return NULL;
 	}
 	r = (struct usage_record *)s->record;
 	__builtin_memset(r, 0, sizeof(*r));
@@ -180,24 +178,44 @@ static __always_inline void begin_entry(struct task_struct *task, const struct u
 	s->sock = sock_of(use->file);
 	if (s->sock)
 		put_socket_ids(s, &r->socket);
+	return s;
+}
+
+/* Emits a use that the ledger has no room for, or no share of it. */
+static __always_inline void emit_use(struct scratch *s)
+{
+	struct usage_record *r = (struct usage_record *)s->record;
+	__u32 filter;
+
+	count_seen(COUNT_USAGE_FULL);
+	count_seen(KIND_USAGE);
+	settle_system_file(r);
+	filter = system_filter(KIND_USAGE, r->file.known);
+	if (filter)
+		count_filtered(KIND_USAGE, filter - 1);
+	else
+		emit_data(s, KIND_USAGE);
+}
+
+/* Adds an entry: for the first use of a file by a process, or the first since the entry was flushed. */
+static __always_inline void begin_entry(struct task_struct *task, const struct use *use, const struct usage_key *key,
+					struct settings *set, __u32 side)
+{
+	struct scratch *s = begin_use(task, use);
+	struct usage_entry *entry;
+
+	if (!s)
+		return;
 	if (keep_entry(s, key, side, set->usage_room)) {
 		if (use->fd >= 0)
 			remember_fd(key, use->fd);
 		return give_back(s);
 	}
 	entry = find_entry(side, key);
-	if (entry) { /* another CPU was first */
+	if (entry) /* another CPU was first */
 		add_use(&entry->record, use);
-	} else { /* no room, or no share: emitted as a record of its own */
-		count_seen(COUNT_USAGE_FULL);
-		count_seen(KIND_USAGE);
-		settle_system_file(r);
-		filter = system_filter(KIND_USAGE, r->file.known);
-		if (filter)
-			count_filtered(KIND_USAGE, filter - 1);
-		else
-			emit_data(s, KIND_USAGE);
-	}
+	else
+		emit_use(s);
 	give_back(s);
 }
 

@@ -103,6 +103,7 @@ __noinline int flush_entry(const struct usage_key *of, __u32 side, __u32 mode)
 			if (filter)
 				count_filtered(KIND_USAGE, filter - 1);
 			entry->record.first_ns = entry->record.tick = 0;
+			entry->record.header.flags &= ~FLAG_NO_RESULT;
 		}
 	}
 	if (!refused && mode == FLUSH_REMOVE)

@@ -31,6 +31,8 @@
 #define FLAG_COMPAT 4
 /* A text was read from the caller's memory, or a file taken from a descriptor, when another thread could have changed it. */
 #define FLAG_UNVERIFIED 8
+/* The operation has ended, but its result is not known; of a usage, that of one of its calls: its bytes are missing. */
+#define FLAG_NO_RESULT 16
 
 /* header.loginuid, sessionid: unset */
 #define NO_ID (-1U)

@@ -87,8 +87,8 @@ pub struct EbpfConfig {
     /// Maximum number of entries (process, file and direction) in the usage ledger. When it is full, each further call
     /// becomes a row of its own, and is counted.
     pub usage_map: u32,
-    /// Age from which a request of io_uring or a connection is forgotten, and counted as lost, if there is little room and
-    /// its end will not be seen: a request in any case, a connection if its socket is gone.
+    /// Age from which a connection whose socket is gone is forgotten, and counted as lost, if there is little room; and
+    /// from which a request of io_uring whose ring was closed is recorded without a result.
     pub end_within: Period,
     /// Types of files recorded in the usage ledger.
     pub(crate) usage_files: Vec<UsageFiles>,

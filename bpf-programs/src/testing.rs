@@ -13,6 +13,7 @@ use crate::loader::Loaded;
 use crate::programs::{Program, Tracer};
 use crate::template::layout::{Clocks, Hints, Types};
 use crate::tier::Tier;
+use crate::tracers::uring_unposted;
 use crate::{syscalls, wire};
 
 pub use crate::{
@@ -66,11 +67,13 @@ impl Kernel {
         Ok(self.0.counters.count(slot)?)
     }
 
-    /// Flushes the buffer of the usage ledger that is not written to.
+    /// Records requests of io_uring that have ended without a completion, and flushes the buffer of the usage ledger that is
+    /// not written to.
     ///
     /// # Errors
-    /// When the flush program fails.
+    /// When one of the programs fails.
     pub fn flush(&mut self) -> Result<Sweep> {
+        while Sweep::parse(&self.0.hooks.iterate(&uring_unposted::SWEEP)?)?.left > 0 {}
         Ok(Sweep::parse(&self.0.hooks.iterate(&SWEEP)?)?)
     }
 

@@ -87,6 +87,12 @@ pub(crate) const TABLE: &[Unseen] = &[
          which request the others belong to",
     ),
     always(
+        Scope::Uring,
+        "results of io_uring's requests that post no completion, if their memory is used again, or \
+         their ring is closed, before the agent has found them: their rows have `result_unknown`; \
+         those of datagrams, and of files opened by a request before them in a chain, are lost and counted",
+    ),
+    always(
         Scope::Of(&["open"]),
         "files opened by other calls (open_tree, mq_open; for executed files see `exec`)",
     ),

@@ -35,6 +35,8 @@ pub(crate) const FLAG_URING: u32 = 2;
 pub(crate) const FLAG_COMPAT: u32 = 4;
 /// Bit of [`Header::flags`]: a text or a file could have been changed by another thread before it was read.
 pub(crate) const FLAG_UNVERIFIED: u32 = 8;
+/// Bit of [`Header::flags`]: the operation has ended, but its result, or that of one of a usage's calls, is not known.
+pub(crate) const FLAG_NO_RESULT: u32 = 16;
 
 /// Value of [`Header::loginuid`] and [`Header::sessionid`]: unset.
 const NO_ID: u32 = u32::MAX;

@@ -57,6 +57,8 @@ mod socket_ids;
 mod sockets;
 #[path = "support/tiers.rs"]
 mod tiers;
+#[path = "support/unposted.rs"]
+mod unposted;
 #[path = "support/urings.rs"]
 mod urings;
 #[path = "support/usage.rs"]
@@ -107,6 +109,7 @@ fn main() -> std::process::ExitCode {
         families::TESTS,
         socket_ids::TESTS,
         urings::TESTS,
+        unposted::TESTS,
         usage::TESTS,
         tiers::TESTS,
     ];

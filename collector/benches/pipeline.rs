@@ -67,6 +67,7 @@ fn record(number: u64) -> Record {
         uring: false,
         compat: false,
         unverified: false,
+        result_unknown: false,
     };
     let at = Moment::Boot(BootNs(200_000_000_000 + number * 1000));
     Record { at, identity: Some(identity), details: Details::Open(Box::new(open)) }

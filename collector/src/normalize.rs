@@ -90,7 +90,7 @@ fn fill_from_identity(row: &mut Tracking, identity: Identity) {
         fsuid: Some(identity.fsuid).filter(|fsuid| *fsuid != identity.uid && is_missing("fsuid")),
         ns_pid: identity.ns_pid,
     });
-    let Identity { comm, uring, compat, unverified, .. } = identity;
+    let Identity { comm, uring, compat, unverified, result_unknown, .. } = identity;
     if uring {
         row.extended.extra.push((Cow::Borrowed("via"), Extra::Value(json!(["io_uring"]))));
     }
@@ -99,6 +99,10 @@ fn fill_from_identity(row: &mut Tracking, identity: Identity) {
     }
     if unverified {
         row.extended.extra.push((Cow::Borrowed("unverified"), Extra::Value(json!(true))));
+    }
+    if result_unknown {
+        row.ret = None;
+        row.extended.extra.push((Cow::Borrowed("result_unknown"), Extra::Value(json!(true))));
     }
     keep_bytes(&mut row.extended, "comm_bytes", Some(&comm));
     row.comm = Some(comm);

@@ -66,6 +66,8 @@ pub struct Identity {
     /// True if a text was read from the caller's memory, or a file taken from a descriptor, when another thread could have
     /// changed it.
     pub unverified: bool,
+    /// True if the operation has ended, but its result is not known; for a usage, if the bytes of one of its calls are missing.
+    pub result_unknown: bool,
 }
 
 /// Identifies a cgroup while it exists.

@@ -53,6 +53,7 @@ pub(super) fn kernel(fake: &Fake) -> Kernel {
         splits: Vec::new(),
         ledger: Ledger::new(u64::MAX),
         has_flows: false,
+        next_requests: None,
         pin_info,
         lacks: Vec::new(),
     }

@@ -18,19 +18,19 @@ mod settings;
 use std::io;
 
 use actors::clock;
-use model::ProcessTable;
 use model::pushdown::Split;
+use model::{BootNs, ProcessTable};
 
 pub(crate) use parts::{Attached, Counters, FilterRules, Hooks, Records, SettingsMap, UnstoredMap};
 pub(crate) use pin::{Missing, PinInfo, PinState};
 pub(crate) use settings::LiveSettings;
 
-use crate::catalog::PROCESSES;
+use crate::catalog::{PROCESSES, tracers};
 use crate::errors::AttachError;
 use crate::ledger::{Ledger, sweep_once};
 use crate::lowered::Lowered;
 use crate::programs::Tracer;
-use crate::tracers::udp;
+use crate::tracers::{udp, uring, uring_unposted};
 use crate::wire::{self, Kind};
 
 /// The kernel side, by parts. Dropping it detaches everything that is not pinned.
@@ -47,6 +47,8 @@ pub(crate) struct Kernel {
     pub(crate) ledger: Ledger,
     /// The tracer of UDP datagrams was detached, and sums of its flows wait for room in a ring.
     pub(crate) has_flows: bool,
+    /// Time of the next look for requests of io_uring that ended without a completion; `None` if it is not possible.
+    pub(crate) next_requests: Option<BootNs>,
     pub(crate) pin_info: PinInfo,
     /// Parts of the process table that are missing for lack of a hook, each with the cause.
     pub(crate) lacks: Vec<String>,
@@ -101,6 +103,7 @@ impl Kernel {
 
     /// Makes sums into records, as far as they are due and there is room in the rings.
     pub(crate) fn sweep(&mut self) {
+        self.sweep_requests();
         self.ledger.tend(self.hooks.as_mut(), &mut self.settings, self.counters.as_ref());
         if self.has_flows {
             let left = sweep_once(self.hooks.as_mut(), &udp::SWEEP).map(|sweep| sweep.left);
@@ -108,6 +111,30 @@ impl Kernel {
                 tracing::error!(%cause, "ending UDP flows failed: their sums are missing");
                 0
             }) > 0;
+        }
+    }
+
+    /// Records requests of io_uring that ended without a completion, from time to time.
+    fn sweep_requests(&mut self) {
+        let now = clock::boot_ns();
+        let is_due = self.next_requests.is_some_and(|next| next <= now);
+        let is_recorded = |tracer: &Tracer| {
+            self.settings.is_enabled(tracer.kind) && tracer.programs.contains(&uring::SUBMIT)
+        };
+        if !is_due || !tracers().any(is_recorded) {
+            return;
+        }
+        self.next_requests = Some(BootNs(now.0 + uring_unposted::INTERVAL_NS));
+        for _ in 0..uring_unposted::RINGS {
+            match sweep_once(self.hooks.as_mut(), &uring_unposted::SWEEP) {
+                Ok(sweep) if sweep.left > 0 => {}
+                Ok(_) => return,
+                Err(cause) => {
+                    tracing::warn!(%cause, "results of io_uring's requests without completions may be missing");
+                    self.next_requests = None;
+                    return;
+                }
+            }
         }
     }
 

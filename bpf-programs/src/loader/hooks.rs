@@ -20,7 +20,7 @@ use crate::ledger::SWEEP;
 use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::Stage;
 use crate::tier::Tier;
-use crate::tracers::udp;
+use crate::tracers::{udp, uring, uring_unposted};
 use crate::trampoline::{Functions, Part};
 use crate::wire::{Kind, Ring};
 
@@ -69,7 +69,10 @@ impl Programs {
     /// tried again, and the error reported, when its tracer is attached.
     pub(super) fn load(&mut self, wanted: &[&'static Tracer], btf: &Btf, needed: impl Fn(&Program) -> bool) {
         let flows = wanted.iter().any(|tracer| tracer.kind == Kind::Udp).then_some(&udp::SWEEP);
-        let programs = self.programs_of(wanted).into_iter().chain([&PROCESSES, &SWEEP]).chain(flows);
+        let has_requests = wanted.iter().any(|tracer| tracer.programs.contains(&uring::SUBMIT));
+        let requests = has_requests.then_some(&uring_unposted::SWEEP);
+        let sweeps = [&PROCESSES, &SWEEP].into_iter().chain(flows).chain(requests);
+        let programs = self.programs_of(wanted).into_iter().chain(sweeps);
         let programs: BTreeSet<&'static Program> = programs.filter(|program| needed(program)).collect();
         let parts =
             programs.iter().flat_map(|program| self.parts(program).into_iter().map(|part| (*program, part)));

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use aya::EbpfLoader;
 use aya::maps::{Array, MapData};
+use model::BootNs;
 
 use super::hooks::Programs;
 use super::maps::{CounterMaps, map, ring, tables};
@@ -199,6 +200,7 @@ impl Loaded {
             splits: Vec::new(),
             ledger: self.ledger,
             has_flows: false,
+            next_requests: Some(BootNs(0)),
             pin_info: self.pin_info,
         }
     }

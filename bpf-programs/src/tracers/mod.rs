@@ -36,4 +36,5 @@ pub(crate) mod unlink;
 pub(crate) mod uring;
 pub(crate) mod uring_sock;
 pub(crate) mod uring_udp;
+pub(crate) mod uring_unposted;
 pub(crate) mod usage;

@@ -3,8 +3,8 @@
 use model::{BootNs, CgroupId, File, Identity, Layer, RealFile, Text};
 
 use super::{
-    Count, FILE_OF_SYSTEM, FLAG_COMPAT, FLAG_TRACED, FLAG_UNVERIFIED, FLAG_URING, FileId, Header, Kind,
-    LAYER_LOWER, LAYER_UPPER, LossCause, MAX_UIDS, NO_ID, Ring, Settings, WireError, read,
+    Count, FILE_OF_SYSTEM, FLAG_COMPAT, FLAG_NO_RESULT, FLAG_TRACED, FLAG_UNVERIFIED, FLAG_URING, FileId,
+    Header, Kind, LAYER_LOWER, LAYER_UPPER, LossCause, MAX_UIDS, NO_ID, Ring, Settings, WireError, read,
 };
 
 impl Default for Settings {
@@ -199,6 +199,7 @@ impl Header {
             uring: self.flags & FLAG_URING != 0,
             compat: self.flags & FLAG_COMPAT != 0,
             unverified: self.flags & FLAG_UNVERIFIED != 0,
+            result_unknown: self.flags & FLAG_NO_RESULT != 0,
         }
     }
 }

@@ -116,6 +116,18 @@ impl Kernel {
         self.object.flush().map_err(anyhow::Error::from_boxed)
     }
 
+    /// Records requests of io_uring that have ended without a completion.
+    pub fn sweep_requests(&mut self) -> anyhow::Result<()> {
+        self.flush().map(|_| ())
+    }
+
+    /// Returns the number of requests of io_uring whose ends are not known yet.
+    pub fn kept(&self) -> anyhow::Result<usize> {
+        let small: Table<MapData, u64, [u8; 872]> = map(&self.object, "uring_small")?;
+        let large: Table<MapData, u64, [u8; 22632]> = map(&self.object, "uring_large")?;
+        Ok(small.keys().chain(large.keys()).collect::<Result<Vec<_>, _>>()?.len())
+    }
+
     /// Returns the records of the task iterator.
     pub fn processes(&mut self) -> anyhow::Result<Vec<Vec<u8>>> {
         self.object.processes().map_err(anyhow::Error::from_boxed)

@@ -5,9 +5,14 @@ only, because libraries are not what is tested.
 The argument is a folder. Each line of input names a case, which is run in a process of its own (starting Python takes
 longest); the answer is that process's id and exit status:
 
-    CASE plain|async|sqpoll
-    use NAME plain|async|sqpoll|fixed
+    CASE plain|async|sqpoll, or skip|skip_async|skip_sqpoll: without a completion if it succeeds; or full: its queue is full
+    use NAME plain|async|sqpoll|fixed|skip|skip_async|skip_sqpoll|full
     slots
+    left: ends while no thread of the process is in the kernel; waits for a line of input
+    reused: the same, and another request uses its memory
+    closed: the same, and the ring is closed
+    waits: opens a FIFO that nobody writes to; waits for a line of input
+    flood: many requests without completions by another user, whose rings stay; waits for a line of input
 """
 import ctypes
 import fcntl
@@ -23,7 +28,8 @@ UNKNOWN = 77  # exit status if the kernel does not have the operation
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 SETUP, ENTER, REGISTER = 425, 426, 427
-SQPOLL, ASYNC, LINK, FIXED = 2, 16, 4, 1
+SQPOLL, ASYNC, LINK, HARDLINK, FIXED, SKIP = 2, 16, 4, 8, 1, 64
+NOP, LAST = 0, 77  # a request that does nothing, and the number that marks it
 kept = {}
 
 
@@ -54,6 +60,12 @@ class Ring:
         self.ring = mmap.mmap(self.fd, size, offset=0)
         self.sqes = mmap.mmap(self.fd, self.entries * 64, offset=0x10000000)
 
+    def close(self):
+        """Closes the ring: Python keeps descriptors of what it maps."""
+        self.ring.close()
+        self.sqes.close()
+        os.close(self.fd)
+
     def word(self, at):
         return ctypes.c_uint32.from_buffer(self.ring, at).value
 
@@ -61,12 +73,15 @@ class Ring:
         """Writes the value in one step: `struct` clears the bytes first, which a polling thread would see."""
         ctypes.c_uint32.from_buffer(self.ring, at).value = value
 
-    def push(self, entry):
+    def push(self, *entries):
+        """Adds these requests at once, so that a polling thread sees a chain as a whole."""
         tail = self.word(self.sq[1])
-        index = tail & self.word(self.sq[2])
-        self.sqes[index * 64 : index * 64 + 64] = entry
-        self.set(self.sq[6] + index * 4, index)
-        self.set(self.sq[1], (tail + 1) & 0xFFFFFFFF)
+        for entry in entries:
+            index = tail & self.word(self.sq[2])
+            self.sqes[index * 64 : index * 64 + 64] = entry
+            self.set(self.sq[6] + index * 4, index)
+            tail = (tail + 1) & 0xFFFFFFFF
+        self.set(self.sq[1], tail)
 
     def run(self, *entries):
         """Results of these requests, in the order they came in."""
@@ -82,13 +97,49 @@ class Ring:
             results += self.reap()
         return results
 
+    def run_as(self, mode, entry):
+        """Result of this request in one of the modes; 0 if it succeeded without a completion."""
+        entry = entry[:1] + bytes([entry[1] | (ASYNC if mode.endswith("async") else 0)]) + entry[2:]
+        if mode == "full":
+            return self.run_full(entry)
+        if not mode.startswith("skip"):
+            return self.run(entry)[0]
+        # The one behind it begins when it has ended.
+        self.push(entry[:1] + bytes([entry[1] | SKIP | HARDLINK]) + entry[2:], sqe(NOP, user=LAST))
+        to_submit, wake, result, done = 2, 2 if self.flags & SQPOLL else 0, 0, False
+        while not done:
+            call(ENTER, self.fd, to_submit, 1, 1 | wake, 0, 0)
+            to_submit = 0
+            for user, res in self.completions():
+                done, result = (True, result) if user == LAST else (done, res)
+        if wake:
+            # When this one is done, the ends of what the polling thread did before have been looked for.
+            self.run(sqe(NOP))
+        return result
+
+    def run_full(self, entry):
+        """Result of a request whose completion finds no room in the queue."""
+        for _ in range(2):
+            self.push(sqe(NOP, user=LAST))
+            call(ENTER, self.fd, 1, 0, 0, 0, 0)
+        self.push(entry)
+        call(ENTER, self.fd, 1, 0, 0, 0, 0)
+        while not self.word(self.sq[4]) & 2:  # IORING_SQ_CQ_OVERFLOW
+            os.sched_yield()
+        self.reap()
+        call(ENTER, self.fd, 0, 1, 1, 0, 0)
+        return self.reap()[0]
+
     def reap(self):
+        return [res for _, res in self.completions()]
+
+    def completions(self):
         found = []
         while (head := self.word(self.cq[0])) != self.word(self.cq[1]):
             at = self.cq[5] + (head & self.word(self.cq[2])) * 16
-            found.append(struct.unpack_from("<QiI", self.ring, at))
+            found.append(struct.unpack_from("<Qi", self.ring, at))
             self.set(self.cq[0], (head + 1) & 0xFFFFFFFF)
-        return [res for _, res, _ in found]
+        return found
 
     def knows(self, op):
         """Returns whether the kernel has the operation."""
@@ -421,11 +472,10 @@ def as_user(user, what):
 def pairs(case, mode):
     before, by_call, by_request = CASES[case]
     # A polling thread acts as the user that made the ring.
-    kind = SQPOLL if mode == "sqpoll" else 0
-    rings = {0: Ring(kind), NOBODY: as_user(NOBODY, lambda: Ring(kind))}
+    kind, entries = SQPOLL if mode.endswith("sqpoll") else 0, 1 if mode == "full" else 64
+    rings = {0: Ring(kind, entries), NOBODY: as_user(NOBODY, lambda: Ring(kind, entries))}
     if not rings[0].knows(by_request(True)[0]):
         sys.exit(UNKNOWN)
-    flags = ASYNC if mode == "async" else 0
     variants = [(True, 0), (False, 0), (None if case in OTHERWISE else True, NOBODY)]
     for _ in range(TIMES):
         for good, user in variants[: 2 if case in MAY else 3]:
@@ -433,13 +483,13 @@ def pairs(case, mode):
             as_user(user, lambda: by_call(good))
             before()
             entry = by_request(good)
-            [result] = as_user(user, lambda: rings[user].run(entry[:1] + bytes([entry[1] | flags]) + entry[2:]))
-            if case.startswith(("open", "accept")):
+            result = as_user(user, lambda: rings[user].run_as(mode, entry))
+            if not mode.startswith("skip") and case.startswith(("open", "accept")):
                 opened(result)
 
 
 def uses(name, mode):
-    ring = Ring(SQPOLL if mode == "sqpoll" else 0)
+    ring = Ring(SQPOLL if mode.endswith("sqpoll") else 0, 1 if mode == "full" else 64)
     other, (r, w), (a, b) = os.open("other", os.O_RDWR), os.pipe(), socket.socketpair()
     files = [F, other, r, w, a.fileno(), b.fileno()]
     if mode == "fixed":
@@ -455,7 +505,7 @@ def uses(name, mode):
             if source is not None:
                 del use["source"]
                 use["index"], use["rw"] = (source, 1 << 31) if mode == "fixed" else (files[source], 0)
-            [result] = ring.run(sqe(**use, flags={"async": ASYNC, "fixed": FIXED}.get(mode, 0)))
+            result = ring.run_as(mode, sqe(**use, flags=FIXED if mode == "fixed" else 0))
             if (result < 0) != (index is None):
                 sys.exit(f"{name}: {result}")
 
@@ -473,6 +523,53 @@ def slots():
             sys.exit(f"slots: {done}")
 
 
+def unseen(then):
+    """Reads from a pipe and makes a folder, by requests whose ends are not looked for; then goes on."""
+    (first, second), (r, w) = (Ring(), Ring()), os.pipe()
+    first.push(sqe(22, r, addr=BUF, len=3, flags=SKIP | HARDLINK))
+    first.push(sqe(37, HERE, addr=T("unseen"), len=0o700, flags=SKIP))
+    call(ENTER, first.fd, 2, 0, 0, 0, 0)
+    # A request of another ring, whose end is looked for instead.
+    second.push(sqe(37, HERE, addr=T("other"), len=0o700, flags=SKIP | HARDLINK))
+    second.push(sqe(NOP, user=LAST))
+    call(ENTER, second.fd, 2, 1, 1, 0, 0)
+    os.write(w, b"abc")
+    while not os.path.isdir("unseen"):
+        os.sched_yield()
+    then(first)
+
+
+def waits(then):
+    """Opens a FIFO that nobody writes to."""
+    ring = Ring()
+    os.mkfifo("fifo")
+    ring.push(sqe(18, HERE, addr=T("fifo"), flags=SKIP | ASYNC))
+    call(ENTER, ring.fd, 1, 0, 0, 0, 0)
+    then(ring)
+
+
+def next_line(_):
+    print("ready", os.getpid(), flush=True)
+    sys.stdin.readline()
+
+
+def flood():
+    rings, other = [Ring() for _ in range(80)], Ring()
+    free = os.dup(0)
+    os.close(free)
+    os.seteuid(NOBODY)
+    for ring in rings:
+        for _ in range(63):
+            ring.push(sqe(18, HERE, addr=T("/"), flags=SKIP | ASYNC))
+        call(ENTER, ring.fd, 63, 0, 0, 0, 0)
+        other.push(sqe(18, HERE, addr=T("/"), flags=SKIP | HARDLINK))
+        other.push(sqe(NOP, user=LAST))
+        call(ENTER, other.fd, 2, 1, 1, 0, 0)
+        other.reap()
+        os.closerange(free, free + 200)
+    next_line(None)
+
+
 def do(words):
     global D, F, NET, SEALED
     SEALED = os.memfd_create("sealed", os.MFD_ALLOW_SEALING)
@@ -480,7 +577,16 @@ def do(words):
     D = os.open(".", os.O_PATH | os.O_DIRECTORY)
     F = os.open("held", os.O_RDWR)
     NET = Net()
-    {"use": lambda: uses(*words[1:]), "slots": slots}.get(words[0], lambda: pairs(*words))()
+    other = {
+        "use": lambda: uses(*words[1:]),
+        "slots": slots,
+        "left": lambda: unseen(next_line),
+        "reused": lambda: unseen(lambda ring: ring.run(*[sqe(NOP)] * 8)),
+        "closed": lambda: unseen(lambda ring: (ring.close(), next_line(ring))),
+        "waits": lambda: waits(next_line),
+        "flood": flood,
+    }
+    other.get(words[0], lambda: pairs(*words))()
 
 
 os.chdir(sys.argv[1])

@@ -39,6 +39,7 @@ fn identity(comm: &[u8]) -> Identity {
         uring: false,
         compat: false,
         unverified: false,
+        result_unknown: false,
     }
 }
 

@@ -298,6 +298,7 @@ pub const FIELDS: &[Field] = &[
     field("replaced_generation", UInt32, Only(&["rename"])),
     field("replaced_ino", UInt64, Only(&["rename"])),
     field("request", Utf8, Only(&["ptrace"])),
+    field("result_unknown", Bool, Kernel),
     field("rgid", UInt32, Only(&["setuid"])),
     field("ruid", UInt32, Kernel),
     field("saddr", Utf8, Only(SOCKETS)),

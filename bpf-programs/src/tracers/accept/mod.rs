@@ -8,7 +8,7 @@
 use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::{ACCEPT, ACCEPT4, Stage};
 use crate::tracers::sock;
-use crate::tracers::uring_sock;
+use crate::tracers::{uring, uring_sock, uring_unposted};
 use crate::wire::Kind;
 
 /// The program at the ends of the calls.
@@ -21,6 +21,14 @@ pub(crate) const EXIT: Program = Program {
 pub(crate) const TRACER: Tracer = Tracer {
     name: "accept",
     kind: Kind::Accept,
-    programs: &[EXIT, uring_sock::COMPLETE],
+    programs: &[
+        EXIT,
+        uring::SUBMIT,
+        uring_sock::COMPLETE,
+        uring_unposted::ENTERED,
+        uring_unposted::WORKED,
+        uring_unposted::OVERFLOW,
+        uring_unposted::ENDED,
+    ],
     decode: sock::decode,
 };

@@ -11,7 +11,7 @@ use crate::syscalls::{
     UTIMES,
 };
 use crate::tracers::fs;
-use crate::tracers::uring;
+use crate::tracers::{uring, uring_unposted};
 use crate::wire::Kind;
 
 pub(crate) const TRACER: Tracer = Tracer {
@@ -49,6 +49,10 @@ pub(crate) const TRACER: Tracer = Tracer {
         },
         uring::SUBMIT,
         uring::COMPLETE,
+        uring_unposted::ENTERED,
+        uring_unposted::WORKED,
+        uring_unposted::OVERFLOW,
+        uring_unposted::ENDED,
     ],
     decode: fs::decode,
 };

@@ -8,7 +8,7 @@
 use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::{BIND, LISTEN, Stage};
 use crate::tracers::sock;
-use crate::tracers::{uring, uring_sock};
+use crate::tracers::{uring, uring_sock, uring_unposted};
 use crate::wire::Kind;
 
 pub(crate) const TRACER: Tracer = Tracer {
@@ -22,6 +22,10 @@ pub(crate) const TRACER: Tracer = Tracer {
         },
         uring::SUBMIT,
         uring_sock::COMPLETE,
+        uring_unposted::ENTERED,
+        uring_unposted::WORKED,
+        uring_unposted::OVERFLOW,
+        uring_unposted::ENDED,
     ],
     decode: sock::decode,
 };

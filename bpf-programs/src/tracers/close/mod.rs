@@ -10,7 +10,7 @@
 //! **Cost.** Two comparisons for other changes of state; an entry of 300 bytes while a connection lasts.
 
 use crate::programs::{Hook, Program, Tracer};
-use crate::tracers::{accept, connect, sock, uring, uring_sock};
+use crate::tracers::{accept, connect, sock, uring, uring_sock, uring_unposted};
 use crate::wire::Kind;
 
 pub(crate) const TRACER: Tracer = Tracer {
@@ -22,6 +22,10 @@ pub(crate) const TRACER: Tracer = Tracer {
         accept::EXIT,
         uring::SUBMIT,
         uring_sock::COMPLETE,
+        uring_unposted::ENTERED,
+        uring_unposted::WORKED,
+        uring_unposted::OVERFLOW,
+        uring_unposted::ENDED,
         Program { name: "close_state", hook: Hook::BtfTracepoint("inet_sock_set_state"), without: None },
     ],
     decode: sock::decode,

@@ -10,7 +10,7 @@
 use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::{CONNECT, Stage};
 use crate::tracers::sock;
-use crate::tracers::{uring, uring_sock};
+use crate::tracers::{uring, uring_sock, uring_unposted};
 use crate::wire::Kind;
 
 /// The program at the ends of calls.
@@ -27,6 +27,15 @@ pub(crate) const STATE: Program = Program {
 pub(crate) const TRACER: Tracer = Tracer {
     name: "connect",
     kind: Kind::Connect,
-    programs: &[EXIT, STATE, uring::SUBMIT, uring_sock::COMPLETE],
+    programs: &[
+        EXIT,
+        STATE,
+        uring::SUBMIT,
+        uring_sock::COMPLETE,
+        uring_unposted::ENTERED,
+        uring_unposted::WORKED,
+        uring_unposted::OVERFLOW,
+        uring_unposted::ENDED,
+    ],
     decode: sock::decode,
 };

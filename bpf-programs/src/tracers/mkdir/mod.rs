@@ -8,7 +8,7 @@
 use crate::programs::{ByFunction, Function, Hook, Program, Tracer, at_function};
 use crate::syscalls::{MKDIR, MKDIRAT, MKNOD, MKNODAT, Stage};
 use crate::tracers::fs;
-use crate::tracers::uring;
+use crate::tracers::{uring, uring_unposted};
 use crate::wire::Kind;
 
 pub(crate) const TRACER: Tracer = Tracer {
@@ -22,6 +22,10 @@ pub(crate) const TRACER: Tracer = Tracer {
         },
         uring::SUBMIT,
         uring::COMPLETE,
+        uring_unposted::ENTERED,
+        uring_unposted::WORKED,
+        uring_unposted::OVERFLOW,
+        uring_unposted::ENDED,
     ],
     decode: fs::decode,
 };

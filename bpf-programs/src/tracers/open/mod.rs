@@ -10,7 +10,7 @@ use model::{Details, FileHandle, Moment, Open, Record, Text};
 use crate::programs::{ByFunction, Function, Hook, Program, Tracer, at_function};
 use crate::syscalls::{CREAT, OPEN, OPEN_BY_HANDLE_AT, OPENAT, OPENAT2, Stage};
 use crate::text;
-use crate::tracers::uring;
+use crate::tracers::{uring, uring_unposted};
 use crate::wire::{
     Family, Kind, OpenRecord, RawText, TEXT_CUT, TEXT_HANDLE, TEXT_UNREADABLE, WireError, view,
 };
@@ -26,6 +26,10 @@ pub(crate) const TRACER: Tracer = Tracer {
         },
         uring::SUBMIT,
         uring::COMPLETE,
+        uring_unposted::ENTERED,
+        uring_unposted::WORKED,
+        uring_unposted::OVERFLOW,
+        uring_unposted::ENDED,
     ],
     decode,
 };

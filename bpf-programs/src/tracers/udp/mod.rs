@@ -17,7 +17,7 @@ use crate::syscalls::{
     READ, READV, RECVFROM, RECVMMSG, RECVMSG, SENDMMSG, SENDMSG, SENDTO, Stage, WRITE, WRITEV,
 };
 use crate::tracers::sock;
-use crate::tracers::{uring, uring_udp};
+use crate::tracers::{uring, uring_udp, uring_unposted};
 use crate::wire::Kind;
 
 /// The program at the ends of calls.
@@ -37,4 +37,12 @@ pub(crate) const TRACER: Tracer =
     Tracer { name: "udp", kind: Kind::Udp, programs: PROGRAMS, decode: sock::decode };
 
 /// The programs, which `dns` shares.
-pub(crate) const PROGRAMS: &[Program] = &[EXIT, uring::SUBMIT, uring_udp::COMPLETE];
+pub(crate) const PROGRAMS: &[Program] = &[
+    EXIT,
+    uring::SUBMIT,
+    uring_udp::COMPLETE,
+    uring_unposted::ENTERED,
+    uring_unposted::WORKED,
+    uring_unposted::OVERFLOW,
+    uring_unposted::ENDED,
+];

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* Operations on files through io_uring, recorded like the system call that does the same. */
-#include "uring_fs.h"
-#include "uring_sock.h"
-#include "uring_usage.h"
+#include "unposted.h"
 
 #define RECORDED_OPS                                                                                          \
 	(BIT(OP_OPENAT) | BIT(OP_OPENAT2) | BIT(OP_RENAMEAT) | BIT(OP_UNLINKAT) | BIT(OP_MKDIRAT) |          \
@@ -28,19 +26,34 @@ static __always_inline void submit_open(struct io_kiocb *req)
 	ASKED(s->kept.slot, req, struct io_open, file_slot);
 	s->kept.held = 0;
 	put_unopened(s, current_task(), args.dirfd);
-	keep(s, (__u64)req, KIND_OPEN);
+	s->kept.owner = owner_of_record(s);
+	keep_request(s, (__u64)req, (__u64)req, KIND_OPEN, 0);
 	give_back(s);
 }
 
-static __always_inline int submit(struct io_kiocb *req)
+/* Notes what the end of a request that moves bytes does not show. */
+static __always_inline void submit_use(__u64 req, __u8 op)
+{
+	if (!(BIT(op) & COPYING_OPS))
+		submit_datagram(req, owner_of_submission(), op);
+	if (is_unposted(req))
+		keep_use(req, op, false);
+	if (BIT(op) & COPYING_OPS && is_unposted(req))
+		keep_use(req, op, true);
+}
+
+/* `at` is the request's address as a number: a typed pointer cannot be an argument. */
+static __always_inline int submit(struct io_kiocb *req, __u64 at)
 {
 	__u8 op = GET(req, opcode);
 
-	forget_earlier((__u64)req);
+	settle_earlier(at);
 	if (op == OP_OPENAT || op == OP_OPENAT2)
 		submit_open(req);
-	else if (op == OP_CONNECT || op == OP_BIND || op == OP_SEND || op == OP_SEND_ZC)
-		submit_sock(req, op);
+	else if (op == OP_CONNECT || op == OP_ACCEPT || op == OP_BIND || op == OP_LISTEN)
+		submit_sock(at, op);
+	else if (op <= OP_LAST && BIT(op) & USING_OPS)
+		submit_use(at, op);
 	else
 		submit_fs(req, op);
 	return 0;
@@ -50,7 +63,10 @@ static __always_inline int submit(struct io_kiocb *req)
 TRACEPOINT(io_uring_submit_req)
 int uring_submit(__u64 *ctx)
 {
-	return submit(ARG(ctx, 0, struct io_kiocb));
+	__u64 at = 0;
+
+	bpf_probe_read_kernel(&at, sizeof(at), ctx);
+	return submit(ARG(ctx, 0, struct io_kiocb), at);
 }
 
 /* False if a filter drops the record. */
@@ -68,29 +84,17 @@ static __always_inline bool complete_open(struct scratch *s, __u64 req, __s32 re
 	return put_opened(s, NULL, file);
 }
 
-TRACEPOINT(io_uring_complete)
-int uring_complete(__u64 *ctx)
+/* Records a request whose names were kept at its submission. */
+__noinline int finish_file(__u64 req)
 {
-	__u64 req = ctx[1];
+	struct scratch *s = recall(req);
 	bool is_left = true;
-	struct scratch *s;
 	__s32 res = 0;
 	__u32 kind;
-	__u8 op = 0;
 
-	if (!req)
-		return 0;
-	READ(&op, req, struct io_kiocb, opcode);
-	if (op > OP_LAST || !(BIT(op) & (USING_OPS | RECORDED_OPS)))
-		return 0;
-	READ(&res, req, struct io_kiocb, cqe.res);
-	if (BIT(op) & USING_OPS) {
-		complete_use(req, op, res);
-		return 0;
-	}
-	s = recall(req);
 	if (!s)
 		return 0;
+	READ(&res, req, struct io_kiocb, cqe.res);
 	kind = s->kept.kind;
 	((struct header *)s->record)->time_ns = bpf_ktime_get_boot_ns();
 	count_seen(kind);
@@ -101,5 +105,28 @@ int uring_complete(__u64 *ctx)
 	if (is_left)
 		emit_data(s, kind);
 	give_back(s);
+	return 0;
+}
+
+TRACEPOINT(io_uring_complete)
+int uring_complete(__u64 *ctx)
+{
+	__u64 req = ctx[1];
+	__s32 res = 0;
+	__u8 op = 0;
+
+	if (!req)
+		return 0;
+	READ(&op, req, struct io_kiocb, opcode);
+	if (op > OP_LAST || !(BIT(op) & (USING_OPS | RECORDED_OPS)))
+		return 0;
+	if (BIT(op) & RECORDED_OPS) {
+		finish_file(req);
+		return 0;
+	}
+	READ(&res, req, struct io_kiocb, cqe.res);
+	/* A use is remembered of a request that was to post a completion only if it fails. */
+	if (!settle_uses(req, true))
+		complete_use(req, op, res);
 	return 0;
 }

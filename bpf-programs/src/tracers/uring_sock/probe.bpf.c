@@ -31,23 +31,17 @@ static __always_inline void complete_addressed(struct task_struct *owner, __u64 
 	give_back(s);
 }
 
-TRACEPOINT(io_uring_complete)
-int uring_sock(__u64 *ctx)
+__noinline int finish_sock(__u64 req)
 {
 	struct sock_call call = {.uring = true};
-	struct task_struct *owner;
+	struct task_struct *owner = owner_of_completion(req);
 	__u32 slot = 0, backlog = 0;
-	__u64 req = ctx[1], accepted = 0;
+	__u64 accepted = 0;
 	__u8 op = 0;
 
-	if (!req)
-		return 0;
-	READ(&op, req, struct io_kiocb, opcode);
-	if (op != OP_ACCEPT && op != OP_CONNECT && op != OP_BIND && op != OP_LISTEN)
-		return 0;
-	owner = owner_of_completion(req);
 	if (!owner)
 		return 0;
+	READ(&op, req, struct io_kiocb, opcode);
 	READ(&call.ret, req, struct io_kiocb, cqe.res);
 	READ(&call.file, req, struct io_kiocb, file);
 	if (op == OP_ACCEPT) {
@@ -64,5 +58,22 @@ int uring_sock(__u64 *ctx)
 		call.nr = op == OP_CONNECT ? NR_CONNECT : NR_BIND;
 		complete_addressed(owner, req, &call, op);
 	}
+	return 0;
+}
+
+TRACEPOINT(io_uring_complete)
+int uring_sock(__u64 *ctx)
+{
+	__u64 req = ctx[1];
+	__u8 op = 0;
+
+	if (!req)
+		return 0;
+	READ(&op, req, struct io_kiocb, opcode);
+	if (op != OP_ACCEPT && op != OP_CONNECT && op != OP_BIND && op != OP_LISTEN)
+		return 0;
+	finish_sock(req);
+	if (has_kept())
+		drop_kept(req);
 	return 0;
 }

@@ -75,7 +75,7 @@ static __always_inline void emit_requested(struct scratch *s, struct task_struct
 			ask_datagram(s, req, nr);
 		}
 	}
-	if (kept) {
+	if (kept && kept->kept.slot) {
 		/* The address as a number, by way of memory: a typed pointer cannot be an argument. */
 		message = (__u64)kept->record;
 		bpf_probe_read_kernel(&s->datagram.address, sizeof(message), &message);
@@ -87,22 +87,17 @@ static __always_inline void emit_requested(struct scratch *s, struct task_struct
 		give_back(kept);
 }
 
-TRACEPOINT(io_uring_complete)
-int uring_udp(__u64 *ctx)
+__noinline int finish_datagram(__u64 req)
 {
 	struct sock_call call = {.uring = true};
 	struct task_struct *owner;
-	__u64 req = ctx[1], file = 0, sock;
+	__u64 file = 0, sock;
 	__u32 flags = 0, kinds;
 	struct scratch *s;
 	bool received;
 	__u8 op = 0;
 
-	if (!req)
-		return 0;
 	READ(&op, req, struct io_kiocb, opcode);
-	if (op > OP_LAST || !(BIT(op) & (READING_OPS | WRITING_OPS)))
-		return 0;
 	READ(&file, req, struct io_kiocb, file);
 	sock = udp_of(file);
 	if (!sock)
@@ -112,7 +107,7 @@ int uring_udp(__u64 *ctx)
 	if (!owner || is_no_result(call.ret))
 		return 0;
 	call.nr = datagram_call_of(op);
-	received = BIT(op) & READING_OPS;
+	received = BIT(op & 63) & READING_OPS;
 	if (call.nr == NR_RECVFROM || call.nr == NR_RECVMSG || call.nr == NR_SENDTO || call.nr == NR_SENDMSG)
 		ASKED(flags, req, struct io_sr_msg, msg_flags);
 	kinds = received && flags & (MSG_PEEK | MSG_ERRQUEUE) ? 0 : datagram_kinds(owner);
@@ -122,6 +117,26 @@ int uring_udp(__u64 *ctx)
 	s->datagram.flags = flags;
 	emit_requested(s, owner, req, call.nr);
 	give_back(s);
+	return 0;
+}
+
+TRACEPOINT(io_uring_complete)
+int uring_udp(__u64 *ctx)
+{
+	__u64 req = ctx[1], file = 0;
+	__u8 op = 0;
+
+	if (!req)
+		return 0;
+	READ(&op, req, struct io_kiocb, opcode);
+	if (op > OP_LAST || !(BIT(op) & (READING_OPS | WRITING_OPS)))
+		return 0;
+	READ(&file, req, struct io_kiocb, file);
+	if (!udp_of(file))
+		return 0;
+	finish_datagram(req);
+	if (has_kept())
+		drop_kept(req);
 	sweep_now_and_then();
 	return 0;
 }

@@ -20,7 +20,7 @@ use crate::syscalls::{
     Stage, Syscall, TEE, VMSPLICE, WRITE, WRITEV,
 };
 use crate::text;
-use crate::tracers::{sock, uring};
+use crate::tracers::{sock, uring, uring_unposted};
 use crate::wire::{Family, Kind, UsageRecord, WireError, view};
 
 /// The catalogue entry of the tracer.
@@ -52,7 +52,12 @@ pub(crate) const TRACER: Tracer = Tracer {
             hook: Hook::BtfTracepoint("sched_process_exec"),
             without: Some("rows at exec: they come at the next interval"),
         },
+        uring::SUBMIT,
         uring::COMPLETE,
+        uring_unposted::ENTERED,
+        uring_unposted::WORKED,
+        uring_unposted::OVERFLOW,
+        uring_unposted::ENDED,
     ],
     decode,
 };
