@@ -47,13 +47,14 @@ pub(crate) const TABLE: &[Unseen] = &[
     always(Scope::All, "what the agent itself does"),
     always(
         Scope::All,
-        "the machine's clock being set (clock_settime, settimeofday, adjtimex) and use of \
-         perf_event_open: no tracer has rows of these calls",
+        "changes of the machine's clock (clock_settime, settimeofday, adjtimex) and use of \
+         perf_event_open: no tracer records these calls",
     ),
     always(
         Scope::All,
-        "the kernel's keys (add_key, request_key, keyctl): they hold passwords and tickets, which belong to no file, and \
-         an audit rule records their use; two processes could pass up to 1 MiB a key to each other",
+        "the kernel's keys (add_key, request_key, keyctl): they hold passwords and tickets, which belong \
+         to no file, and an audit rule records their use; two processes can exchange data by them, up to 1 \
+         MiB for each key",
     ),
     always(
         Scope::Calls,
@@ -78,23 +79,25 @@ pub(crate) const TABLE: &[Unseen] = &[
         scope: Scope::Uring,
         tiers: &Tier::ALL,
         before: Some(KernelVersion { major: 6, minor: 0 }),
-        what: "what is done through io_uring: before Linux 6.0 its tracepoint does not say which request a \
-         result belongs to",
+        what: "what is done through io_uring: before Linux 6.0 the tracepoint of io_uring does not say \
+               which request a result belongs to",
     },
     always(
         Scope::Uring,
-        "results of io_uring's multishot requests, except the last one: its tracepoint does not say \
-         which request the others belong to",
+        "results of io_uring's multishot requests, except the last one: the tracepoint of io_uring does \
+         not say which request the others belong to",
     ),
     always(
         Scope::Uring,
-        "results of io_uring's requests that post no completion, if their memory is used again, or \
-         their ring is closed, before the agent has found them: their rows have `result_unknown`; \
-         those of datagrams, and of files opened by a request before them in a chain, are lost and counted",
+        "results of io_uring's requests that post no completion, if the kernel uses the request's memory \
+         again, or the ring is closed, before the agent has found the result: the row then has \
+         `result_unknown`; requests for datagrams, and for files that an earlier request of their chain \
+         opened, are lost and counted",
     ),
     always(
         Scope::Of(&["open"]),
-        "files opened by other calls (open_tree, mq_open; for executed files see `exec`)",
+        "files opened by other calls (open_tree: see `mount`; mq_open: see `ipc`; executed files: see \
+         `exec`)",
     ),
     always(
         Scope::Of(&["truncate"]),
@@ -119,8 +122,9 @@ pub(crate) const TABLE: &[Unseen] = &[
         scope: Scope::Of(&["usage"]),
         tiers: &[Tier::Tracepoint, Tier::Kprobe],
         before: None,
-        what: "equal bytes of two files that become shared (FIDEDUPERANGE), which changes no file; for FICLONERANGE the \
-               source is the descriptor in the caller's memory when the call ends",
+        what: "equal bytes of two files that FIDEDUPERANGE makes shared, which changes no file; and which \
+               file FICLONERANGE took the bytes from, if another thread changes the arguments: the row \
+               goes by the caller's memory when the call ends",
     },
     always(
         Scope::Of(&["usage"]),
@@ -129,8 +133,8 @@ pub(crate) const TABLE: &[Unseen] = &[
     ),
     always(
         Scope::Of(&["accept"]),
-        "the inode of a unix socket that was closed before its connection was accepted, if it was not \
-         among the last 4,096 that connected",
+        "the inode number of the peer, if it is a unix socket that was closed before its connection was \
+         accepted and was not among the last 4,096 that connected",
     ),
     always(Scope::Of(&["udp", "dns"]), "datagrams sent or received by splice or sendfile"),
     always(
@@ -149,7 +153,7 @@ pub(crate) const TABLE: &[Unseen] = &[
          datagrams of other families than IPv4, IPv6, unix and packet (netlink, vsock)",
     ),
     always(Scope::Of(&["connect", "accept", "bind"]), "sockets of SCTP, netlink, TIPC, Bluetooth and CAN"),
-    always(Scope::Of(&["connect"]), "what becomes of a vsock connection whose caller does not wait for it"),
+    always(Scope::Of(&["connect"]), "the outcome of a vsock connection whose caller does not wait for it"),
     always(Scope::Of(&["accept"]), "addresses of vsock connections"),
     always(Scope::Of(&["connect"]), "outcomes of connections that began before the tracer was attached"),
     always(
@@ -164,22 +168,25 @@ pub(crate) const TABLE: &[Unseen] = &[
     ),
     always(
         Scope::Of(&["exec"]),
-        "the path of a script (`path_unresolved` marks its text) when the process has used io_uring, or leaves more than \
-         4096 files to be closed; its file identity is known",
+        "the resolved path of a script, if the process has used io_uring or the exec closes more than \
+         4,096 files: the row has the requested path, marked `path_unresolved`, and the script's file \
+         identity",
     ),
     Unseen {
         scope: Scope::Of(&["exec"]),
         tiers: &[Tier::Tracepoint, Tier::Kprobe],
         before: Some(KernelVersion { major: 6, minor: 10 }),
-        what: "which file a script was, for certain: before Linux 6.10 its row is `unverified`, because a process that \
-               has used io_uring can make it the row of the program that it ran before",
+        what: "with certainty, which file a script was: before Linux 6.10 the row is `unverified`, because \
+               a process that has used io_uring can make the row name the program that the process ran \
+               before",
     },
     always(Scope::Of(&["clone"]), "calls that failed to make a process or a thread"),
     always(Scope::Of(&["exit"]), "exits of single threads while the process continues"),
     always(
         Scope::Of(&["kill", "ptrace"]),
-        "which process the target is, if the caller is in a pid namespace and the target in one below \
-         it: `target_pid` is then the caller's number for it, as `target_tid` always is",
+        "which process the target is, if the caller is in a pid namespace and the target in a pid \
+         namespace below that one: `target_pid` is then the target's pid in the caller's namespace, as \
+         `target_tid` always is",
     ),
     always(
         Scope::Of(&["kill"]),
@@ -187,8 +194,8 @@ pub(crate) const TABLE: &[Unseen] = &[
     ),
     always(
         Scope::Of(&["ptrace"]),
-        "memory of other processes that is read or written through /proc/PID/mem: the tracers `open` \
-         and `usage` record it, and the default filter does not drop it",
+        "memory of other processes that is read or written through /proc/PID/mem: the tracers `open` and \
+         `usage` record that, and the default filter does not drop it",
     ),
     always(
         Scope::Of(&["ptrace"]),
@@ -202,13 +209,13 @@ pub(crate) const TABLE: &[Unseen] = &[
     always(Scope::Of(&["memfd"]), "memory made by memfd_secret"),
     always(
         Scope::Of(&["namespace"]),
-        "namespaces that clone makes (rows of `clone` have its flags), and roots that pivot_root changes (rows of \
-         `mount` have the caller)",
+        "namespaces that clone makes (rows of `clone` have the flags), and roots that pivot_root changes \
+         (rows of `mount` have the call)",
     ),
     always(
         Scope::Of(&["ipc"]),
-        "which bytes of shared memory are accessed, and its end by exec or exit: whoever attached a segment may read \
-         it, and write it unless the row has SHM_RDONLY",
+        "which bytes of shared memory are accessed, and that exec or exit detaches a segment: a process \
+         that attached a segment may read it, and write it unless the row has SHM_RDONLY",
     ),
     always(Scope::Of(&["ipc"]), "semaphores, which carry no data"),
     always(
