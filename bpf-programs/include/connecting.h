@@ -16,7 +16,7 @@
 #define PF_KTHREAD 0x00200000
 #define ATTEMPTS 4096
 
-/* As `connections`: from SYN_SENT to the outcome or the socket's end. */
+/* Connections without an outcome, by socket like `connections`: from SYN_SENT to the outcome or the socket's end. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CONNECTING);
@@ -28,14 +28,14 @@ struct {
 /* The connection that a call has begun. */
 struct attempt {
 	__u64 sock;
-	__u64 of;  /* the thread's start or the socket's inode: distinguishes a later one with the same key */
+	__u64 of;  /* the thread's start or the socket's inode number: distinguishes a later thread or socket with the same key */
 	__u32 tid; /* the thread that changed the state */
-	__u32 returned; /* the call has returned without the outcome: a later one may return it */
+	__u32 returned; /* the call has returned without the outcome: a later call may return it */
 };
 
-/* By thread or, for a request of io_uring, by socket. An entry lives from SYN_SENT to the end of the call, and longer
- * if the call returned earlier than the outcome came. Of those the oldest ones may be dropped: then the failure of a
- * connection may be recorded twice, by its socket's state and by the call that returned it.
+/* Attempts by thread or, for a request of io_uring, by socket. An entry lives from SYN_SENT to the end of the call, and
+ * longer if the call returned before the outcome came. The oldest of the latter may be dropped: then the failure of a
+ * connection may be recorded twice, from its socket's state and from the call that returned it.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -100,14 +100,14 @@ static long sweep_attempt(__attribute__((unused)) void *map, __u64 *sock, struct
 	return 0;
 }
 
-/* Drops attempts whose sockets no longer wait. Not by age alone: a connect may be repeated for hours. */
+/* Drops entries of `connecting` that are older than `before` and whose sockets no longer wait; a socket may wait for hours. */
 __noinline int sweep_attempts(__u64 before)
 {
 	return before ? bpf_for_each_map_elem(&connecting, sweep_attempt, &before, 0) : 0;
 }
 
-/* Emits a connection's outcome, and remembers the connection if it stands. By then a socket that failed may have lost
- * its addresses: they are read again only if its state has just changed. Global: verified once a program.
+/* Emits a connection's outcome, and remembers the connection if it is established. A socket that failed may have lost
+ * its addresses by then: they are read again only if its state has just changed. Global: verified once per program.
  */
 __noinline int emit_outcome(__u64 sock, __s32 ret, __u32 by_state)
 {
@@ -149,8 +149,8 @@ __noinline int emit_outcome(__u64 sock, __s32 ret, __u32 by_state)
 	return 0;
 }
 
-/* Called when the socket's state shows the outcome. A socket that was closed before it has no error of its own. Nor has
- * one that the kernel could not send from: its call returns the error.
+/* Handles a change of the socket's state that shows the outcome. A socket that was closed before the outcome has no error
+ * of its own. A socket that the kernel could not send from has none either: the call returns the error.
  */
 static __always_inline void state_decided(__u64 sock, int after, __u64 thread_start)
 {
@@ -173,8 +173,8 @@ static __always_inline void state_decided(__u64 sock, int after, __u64 thread_st
 	}
 }
 
-/* Handles the end of a call or request that may have begun a connection, or returned the outcome of one; false if it did
- * neither. `key` and `of` are as in `attempts`, `sock` is what the descriptor refers to now.
+/* Handles the end of a call or request that may have begun a connection, or returned the outcome of one; false if
+ * it did neither. `key` and `of` are as in `attempts`, `sock` is what the descriptor refers to now.
  */
 static __always_inline bool end_attempt(__u64 key, __u64 of, __u64 sock, __s32 ret)
 {

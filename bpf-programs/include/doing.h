@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Programs at functions of the kernel (tier function), and what the current task is in the middle of: a call passes
- * several functions, of which one has the caller's texts, one the file and one the result.
+/* Programs at functions of the kernel (tier function), and the call that the current task is in. A call passes several
+ * functions, of which one has the caller's texts, one the file and one the result.
  *
  *     do_sys_openat2 ─► do_filp_open ─► fd_install ─► (end of do_sys_openat2)
  *        begins          file, error     descriptor      refusal
@@ -27,8 +27,8 @@ const volatile __u64 by_function = 0;
 
 #define TAKE_ARGUMENT(n) asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(value) : "r"(ctx), "i"((n) * 8))
 
-/* An argument of the function, or its result. Each position has its own load, because the verifier refuses one from a
- * computed address; it drops those that do not apply.
+/* Returns an argument of the function, or its result. Each position has its own load, because the verifier refuses a load
+ * from a computed address; it removes the loads that do not apply.
  */
 static __always_inline __u64 argument(__u64 *ctx, __u8 at)
 {
@@ -67,13 +67,13 @@ struct doing {
 	__u32 abi;
 	__u32 kept;   /* the record so far is kept */
 	__u32 object; /* the file is known, in `id` */
-	__u32 uring;  /* for a request of io_uring: then the arguments are these */
+	__u32 uring;  /* for a request of io_uring: then the arguments are in the fields below */
 	__s32 fd;
 	__s32 fd2;
 	__u64 a;
 	__u64 name2;
 	__u64 word; /* struct filename */
-	__u64 mnt;  /* of the last path */
+	__u64 mnt;  /* mount of the path that was resolved last */
 	struct file_id id;
 	struct file_id replaced;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* The file that an exec was asked to run. Once another one runs it (`#!`, binfmt_misc), the kernel gives it back, as it does
- * with all files of an exec that fails. Files given back wait in a list of the task until the call returns to the program:
+/* The file that an exec was asked to run. If an interpreter runs it (`#!`, binfmt_misc), the kernel gives the file back
+ * (fput), as it does with all files of an exec that fails. Files given back wait in a list of the task until the call returns
+ * to the program:
  *
  *     task_works ──► file closed by the exec ──► … ──► second script ──► the file that was asked for
  *     (newest)                                                            (oldest)
@@ -13,8 +14,8 @@
 #define WORK_LIMIT 4096 /* files in the list that are searched */
 #define FMODE_EXEC 0x20 /* in f_flags of files that an exec has opened; programs cannot set it */
 
-/* By task: from the moment when the old program's files are still open to that when the new program is in place. An LRU
- * map, because an exec that fails in between kills the process and takes nothing out.
+/* Scripts by task, from begin_new_exec (the old program's files are still open) until the new program runs. An LRU map,
+ * because an exec that fails in between kills the process and removes no entry.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -23,7 +24,7 @@ struct {
 	__type(value, struct script);
 } scripts SEC(".maps");
 
-/* The entry of the list inside the file: its name since 6.8, since 6.1 and before. */
+/* The entry of the list inside struct file; the member has had three names: since 6.8, since 6.1, and before. */
 struct file___since_6_8 {
 	struct callback_head f_task_work;
 } CO_RE;
@@ -51,8 +52,8 @@ static __always_inline bool is_executed(__u64 file)
 	return flags & FMODE_EXEC;
 }
 
-/* The file that waits as this entry of the list, if an exec opened it; else 0. Of entries that are no part of a file
- * the inodes differ.
+/* Returns the file that contains this entry of the list, if an exec opened the file; else 0. If the entry is no part of a
+ * file, the two inodes differ.
  */
 static __always_inline __u64 executed_file(__u64 entry)
 {
@@ -68,7 +69,7 @@ static __always_inline __u64 executed_file(__u64 entry)
 	return inode == same ? file : 0;
 }
 
-/* Searches up to STRIDE entries; 1 when the search is over. */
+/* Searches up to STRIDE entries; returns 1 when the search is over. */
 __noinline int search_some_work(struct scratch *s)
 {
 	if (!s)
@@ -88,8 +89,8 @@ __noinline int search_some_work(struct scratch *s)
 	return 0;
 }
 
-/* The first file that the current exec has opened and given back, or the one `wanted`; 0 if there is none, or if too many
- * wait.
+/* Returns the first file that the current exec has opened and given back, or the file `wanted`; 0 if there is none, or if
+ * too many files wait.
  */
 __noinline __u64 given_back(struct scratch *s, __u64 wanted)
 {
@@ -109,7 +110,7 @@ static __always_inline bool is_interpreted(struct linux_binprm *bprm)
 	return GET(bprm, interp) != GET(bprm, filename);
 }
 
-/* Notes the file that an interpreter is about to run. The list has only files of this exec yet: the old program's are
+/* Notes the file that an interpreter is about to run. So far the list has only files of this exec: the old program's are
  * given back later, and io_uring, if the process uses it, empties the list before that.
  */
 static __always_inline void note_script(struct linux_binprm *bprm)
@@ -133,8 +134,9 @@ static __always_inline void note_script(struct linux_binprm *bprm)
 	give_back(s);
 }
 
-/* The file that was asked for, which an interpreter runs; 0 if it is closed already. Fills in its identity, if that was
- * noted; if it was not (before 6.10, where nothing says that the exec is about to succeed), the file may be another one.
+/* Returns the file that was asked for, which an interpreter runs; 0 if it is closed already. Fills in its identity, if
+ * note_script() noted it. If not (before 6.10, where no tracepoint shows that an exec is about to succeed), the file may be
+ * another one, and the record is marked as unverified.
  */
 static __always_inline __u64 find_script(struct scratch *s, struct task_struct *task, struct linux_binprm *bprm)
 {

@@ -14,9 +14,9 @@ static __always_inline void put_no_path(struct text *text)
 	text->flags = TEXT_PATH | TEXT_UNREADABLE;
 }
 
-/* Appends up to STRIDE arguments from the `first` on; 1 when there are no more, or no room. A global function,
- * so that the verifier follows the sum of both loops' rounds. The page of an argument that the kernel had not
- * reached may be absent.
+/* Appends up to STRIDE arguments from the `first` on; returns 1 when there are no more, or no room. A global function,
+ * so that the verifier follows the sum of the rounds of both loops, not their product. The page of an argument that the
+ * kernel had not reached may be absent.
  */
 __noinline int put_some_args(struct scratch *s, __u64 argv, __u32 abi, __u32 first)
 {
@@ -64,8 +64,8 @@ __noinline int put_args(struct scratch *s, __u64 argv, __u32 abi)
 	return 0;
 }
 
-/* Fills in what was to be executed, and the folder that the search started from. `text` is the kernel's copy of the path, 0 if
- * there is none any more.
+/* Fills in the path that was to be executed, and the folder in which the search started. `text` is the kernel's copy of the
+ * path, 0 if the kernel has freed it.
  */
 static __always_inline void put_refused(struct scratch *s, struct task_struct *task, const struct call *call,
 					__u64 text)

@@ -14,7 +14,7 @@ static __always_inline bool is_clone(__u32 command)
 	return command == FICLONE || command == FICLONERANGE;
 }
 
-/* Bytes that one file got from the other. The descriptors only say when to flush. */
+/* Bytes that one file got from another. The descriptors only serve as hints for the flush when they are closed. */
 struct shared {
 	__u64 from, to;
 	__u64 bytes;
@@ -51,7 +51,7 @@ __noinline __u64 range_word(__u64 at, __u32 word)
 	return value;
 }
 
-/* The descriptor that a call takes blocks from. */
+/* Returns the descriptor of the file that a call takes blocks from. */
 static __always_inline __s32 source_of(const struct call *call, __u32 command)
 {
 	__u64 argument = call_arg(call, 2);

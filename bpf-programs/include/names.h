@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Calls that change names, from the functions that do the work (tier function). Each passes four places:
+/* Calls that change names, from the functions that do the work (tier function). Each passes four hooks:
  *
  *     do_unlinkat ──► end of __filename_parentat ──► vfs_unlink ──► end of do_unlinkat
  *     begin_names     paths: put_names, keep         file: note_…   result: end_names
  *
- * The record's texts are kept between, as those of io_uring's requests are, by the task's address.
+ * Between the hooks the record's texts are kept, like those of io_uring's requests, under the task's address.
  */
 #ifndef DUETECTOR_NAMES_H
 #define DUETECTOR_NAMES_H
@@ -33,8 +33,9 @@ struct worked {
 	__u64 a;
 };
 
-/* Notes that a call begins. `path` is its struct filename, which has the address that the system call was given. If another
- * was, a request of io_uring is worked on, by its worker or in the middle of another call; if there is none, it is the kernel's own.
+/* Notes that a call begins. `path` is its struct filename, which has the address of the text that the system call was given.
+ * If the address is another one, the function works for a request of io_uring, in a worker or in the middle of another call;
+ * if there is no address, the kernel itself calls the function.
  */
 static __always_inline struct doing *begin_names(__u32 kind, __u64 path, const struct worked *worked)
 {
@@ -123,7 +124,7 @@ struct found {
 	__s32 ret;
 };
 
-/* Appends what is known once the first path, or the only one, was looked up. */
+/* Appends the texts that are known when the kernel has searched for the first path, or the only one. */
 static __always_inline void put_first_found(struct scratch *s, const struct found *found)
 {
 	struct fs_record *r = (struct fs_record *)s->record;
@@ -161,7 +162,7 @@ static __always_inline void keep_record(struct scratch *s, struct doing *now)
 	keep(s, key, now->kind);
 }
 
-/* Keeps the texts alone, for calls that may be refused before a path is looked up. */
+/* Keeps the texts alone, for calls that may be refused before the kernel searches for a path. */
 static __always_inline void keep_asked(struct doing *now)
 {
 	struct scratch *s;
@@ -177,7 +178,7 @@ static __always_inline void keep_asked(struct doing *now)
 	give_back(s);
 }
 
-/* A dentry's file, if it has one. */
+/* Fills in the identity of a dentry's file, if it has one. */
 static __always_inline void note_file(struct scratch *s, __u64 dentry, struct file_id *id)
 {
 	s->walk.inode = 0;
@@ -186,7 +187,9 @@ static __always_inline void note_file(struct scratch *s, __u64 dentry, struct fi
 		identify(s, id);
 }
 
-/* Notes the file that is about to be removed or that was just made; the outermost call's. */
+/* Notes the file that is about to be removed or that was just made. Only the first one of a call counts: overlayfs calls the
+ * same functions again for its layers.
+ */
 static __always_inline void note_object(__u32 kind, __u64 dentry)
 {
 	struct doing *now = doing_now(kind);
@@ -237,7 +240,7 @@ static __always_inline bool end_found(__u32 kind, struct call *call)
 	return true;
 }
 
-/* Emits the record with its result. What was refused before a path was looked up has only its caller's texts. */
+/* Emits the record with its result. A call that was refused before the kernel searched for a path has only the caller's texts. */
 static __always_inline void end_names(__u32 kind, __s32 ret)
 {
 	struct doing *now = doing_now(kind);
@@ -276,7 +279,9 @@ static __always_inline void end_names(__u32 kind, __s32 ret)
 		return 0;                                                                                    \
 	}
 
-/* Keeps the record of the current call about this file, whose mount is in s->walk.mnt. `word` is the kernel's copy. */
+/* Keeps the record of the current call about this file, whose mount is in s->walk.mnt. `word` is the kernel's copy of the
+ * call's further text (the name of an extended attribute), or 0.
+ */
 static __always_inline void keep_found(struct scratch *s, struct doing *now, __u64 dentry, __u64 word)
 {
 	struct fs_record *r = (struct fs_record *)s->record;
@@ -309,7 +314,7 @@ static __always_inline void note_path_found(__u32 kind, __u64 path)
 	now = begin_doing(kind);
 	if (!now)
 		return;
-	now->done = 1; /* the call may look its path up again, and it is the last one that counts */
+	now->done = 1; /* the call may search for its path again, and then the last file that it finds counts */
 	drop_kept(task_address());
 	name_call(&call);
 	s = begin_fs(kind, task, call.nr);
@@ -317,7 +322,7 @@ static __always_inline void note_path_found(__u32 kind, __u64 path)
 		return;
 	read_fs_call(s, call.abi);
 	READ(&dentry, path, struct path, dentry);
-	/* A descriptor's path is inside its file; and only the end of the call asks the filters about it. */
+	/* A descriptor's path is inside its struct file. The filters are applied to it only at the end of the call. */
 	if (!(s->given.has & HAS_PATH)) {
 		now->file = path - OFFSET(struct file, f_path);
 		note_file(s, dentry, &now->id);

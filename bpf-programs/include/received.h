@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Flags of calls that receive, because of which such a call returns another number than that of the bytes it took. */
+/* Flags of calls that receive: with them a call returns another number than that of the bytes that it took. */
 #ifndef DUETECTOR_RECEIVED_H
 #define DUETECTOR_RECEIVED_H
 
@@ -9,7 +9,7 @@
 #define MSG_PEEK 0x2
 #define MSG_TRUNC 0x20
 #define MSG_ERRQUEUE 0x2000
-/* The bytes stay in the queue; or they are a copy of what was sent, that came back with an error. */
+/* The bytes stay in the queue (MSG_PEEK), or are a copy of a datagram that was sent and caused an error (MSG_ERRQUEUE). */
 #define TAKES_NOTHING (MSG_PEEK | MSG_ERRQUEUE)
 #define BUFFERS 16
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* How many datagrams a call stands for: one that is sent in pieces (UDP_SEGMENT) or was put together (UDP_GRO) is
- * several, and calls that add to one datagram (MSG_MORE, UDP_CORK) are one together.
+/* Number of datagrams that a call sends or receives. A call whose bytes are sent in pieces (UDP_SEGMENT) or were put
+ * together (UDP_GRO) counts as several; calls that add to one datagram (MSG_MORE, UDP_CORK) count as one together.
  */
 #ifndef DUETECTOR_SEGMENTS_H
 #define DUETECTOR_SEGMENTS_H
@@ -12,9 +12,9 @@
 #define UDP_GRO 104
 #define UDP_HEADER 8
 #define MSG_MORE 0x8000
-#define CONTROLS 4 /* entries of a message's control data that are looked at */
+#define CONTROLS 4 /* entries of a message's control data that are searched */
 
-/* A flow's datagram that is not sent yet: whether the last call asked for that, or an option of the socket. */
+/* Reason why a flow's datagram is not sent yet: the last call asked for that, or an option of the socket. */
 #define CORKED_BY_CALL 1
 #define CORKED_BY_OPTION 2
 
@@ -24,7 +24,7 @@ struct control {
 	__u32 level, type;
 };
 
-/* Returns the size of the pieces of a message, as its control data says; 0: it says nothing. */
+/* Returns the size of the pieces of a message, as its control data has it; 0 if the control data has none. */
 __noinline int piece_size(struct scratch *s, __u32 type)
 {
 	__u64 at, end, head = 16, align = 8;
@@ -59,7 +59,7 @@ __noinline int piece_size(struct scratch *s, __u32 type)
 }
 
 /* Returns the number of datagrams that begin with the call that `s` describes. `corked` is the flow's state, which this
- * call changes. Global: verified once a program.
+ * call changes. Global: verified once per program.
  */
 __noinline int datagrams_begun(struct scratch *s, __u32 corked, __u32 received)
 {
@@ -85,7 +85,7 @@ __noinline int datagrams_begun(struct scratch *s, __u32 corked, __u32 received)
 	READ(&pending, s->sock, struct udp_sock, pending);
 	READ(&length, s->sock, struct udp_sock, len);
 	s->datagram.corked = !pending ? 0 : s->datagram.flags & MSG_MORE ? CORKED_BY_CALL : CORKED_BY_OPTION;
-	/* An option that was taken off has sent what there was. */
+	/* When the option was switched off, the kernel sent the bytes that waited. */
 	if (corked && (pending ? length > bytes + UDP_HEADER : corked == CORKED_BY_CALL))
 		return 0;
 	return count;

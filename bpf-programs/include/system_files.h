@@ -2,14 +2,14 @@
 /* Files that the system itself needs in order to run any process, recognised by what they are and never by a path, which
  * whoever has a mount namespace can give to any file:
  *
- *   of the kernel   the file system is proc, sysfs or cgroup, but not the memory or the environment of a process
+ *   of the kernel   the file system is proc, sysfs or cgroup; except the memory or the environment of a process
  *   of libraries    a file or folder of root's that no other may write to, below one of the folders in map
  *                   `system_folders`, in folders that are root's alone up to that one. Folders are known by device and
  *                   inode, so nothing that is mounted there, no other file system and no container's folder of the same
  *                   name counts.
  *   without data    the devices null, zero, full, random and urandom
  *
- * The agent's default filter drops opens that read and usage that read. Only these ask.
+ * The agent's default filter drops opens and usage that only read such files; no other program tests for them.
  */
 #ifndef DUETECTOR_SYSTEM_FILES_H
 #define DUETECTOR_SYSTEM_FILES_H
@@ -90,8 +90,8 @@ static __always_inline bool shows_memory(struct scratch *s, __u64 dentry)
 	       name == NAME_WORD('e', 'n', 'v', 'i', 'r', 'o', 'n');
 }
 
-/* True if the folder that was climbed to is known, for all that is below it, or for the file in it with the name that was
- * just read.
+/* True if the folder that climb() has reached is known: either for all files below it, or for the one file in it with the
+ * name that was just read.
  */
 __noinline int is_system_folder(struct scratch *s, __u32 dev, __u32 with_name)
 {
@@ -126,11 +126,11 @@ static __always_inline void read_links(struct dentry_part *part, __u64 dentry)
 
 /* Results of climb(). */
 #define CLIMBED 0
-#define CLIMBED_TO_KNOWN 1 /* perhaps */
+#define CLIMBED_TO_KNOWN 1 /* perhaps: `inos` has one bit for several inode numbers */
 #define CLIMBED_OUT 2
 
-/* Goes from s->walk.part to the folder that it is in, in its own file system. A global function, so that it is verified once
- * and not for each folder.
+/* Goes from s->walk.part to the folder that it is in, in its own file system. A global function, so that it is verified
+ * once and not for each folder.
  */
 __noinline int climb(struct scratch *s)
 {
@@ -152,8 +152,8 @@ __noinline int climb(struct scratch *s)
 	return known->inos >> (ino & 63) & 1 ? CLIMBED_TO_KNOWN : CLIMBED;
 }
 
-/* True if the file that s->walk was set to is in or below a known folder of its own file system, and all folders on the way
- * are root's alone.
+/* True if the file that s->walk was set to is in or below a known folder of its own file system, and only root may write to
+ * the folders on the way up.
  */
 static __always_inline bool is_below_system_folder(struct scratch *s, __u32 dev)
 {
@@ -199,8 +199,8 @@ static __always_inline bool has_no_data(__u64 inode)
 	}
 }
 
-/* Says whether the file that s->walk was set to is one of the system's: SYSTEM_*, or 0. A global function, so that it is
- * verified once a program.
+/* Returns whether the file that s->walk was set to is one of the system's: SYSTEM_*, or 0. A global function, so that it is
+ * verified once per program.
  */
 __noinline int system_file(struct scratch *s)
 {
@@ -231,7 +231,7 @@ __noinline int system_file(struct scratch *s)
 	return is_system_device(dev) && is_below_system_folder(s, dev) ? SYSTEM_FILE : 0;
 }
 
-/* FILE_OF_SYSTEM if an open with these flags only reads a file of the system; else 0. */
+/* Returns FILE_OF_SYSTEM if an open with these flags only reads a file of the system; else 0. */
 static __always_inline __u16 opens_system_file(struct scratch *s, __u64 file, __u64 flags)
 {
 	__u32 mode = 0;

@@ -1,6 +1,6 @@
-//! Programs at functions of the kernel, which work on its own objects: with tier `function` they record calls that with
-//! the other tiers are recorded at their ends. A kernel that lacks one of a tracer's functions leaves the tracer with the
-//! ends of its calls.
+//! Programs at functions that work on the kernel's own objects. With tier `function` these programs record calls that the
+//! other tiers record at the ends of the calls. If the kernel lacks one of a tracer's functions, the tracer has hooks at the
+//! ends of its calls only.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::tracers;
 use crate::trampoline::Functions;
 use crate::wire::Kind;
 
-/// All of them.
+/// All sets of programs at functions, one for each tracer.
 const ALL: &[&ByFunction] = &[
     &tracers::open::BY_FUNCTION,
     &tracers::unlink::BY_FUNCTION,
@@ -40,7 +40,7 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
-    /// Finds all functions and positions. `is_missing` says whether to do without a hook.
+    /// Finds all functions and positions. `is_missing` says whether a function is to be ignored.
     pub(crate) fn of(functions: Option<&Functions>, is_missing: impl Fn(&str) -> bool) -> Self {
         let mut chosen = Self::default();
         let Some(functions) = functions else { return chosen };
@@ -75,13 +75,13 @@ impl Chosen {
         chosen
     }
 
-    /// Returns the kinds whose calls are recorded at functions, a bit each.
+    /// Returns the kinds whose calls are recorded at functions, one bit for each kind.
     pub(crate) fn kinds(&self) -> u64 {
         let whole = self.sets.iter().filter(|set| !set.calls.is_empty());
         whole.fold(0, |bits, set| bits | 1 << set.kind as u32)
     }
 
-    /// Returns the programs of a tracer: those at functions, and its others as far as they still record something.
+    /// Returns the programs of a tracer: those at functions, and of the others those that still have calls to record.
     pub(crate) fn programs(&self, tracer: &Tracer) -> Vec<&'static Program> {
         let at_functions =
             self.sets.iter().filter(|set| set.kind == tracer.kind).flat_map(|set| set.programs);
@@ -89,7 +89,7 @@ impl Chosen {
         at_functions.chain(tracer.programs.iter().filter(has_calls)).collect()
     }
 
-    /// Returns the calls at whose ends a program runs.
+    /// Returns the calls at whose ends the program runs: those that no program at functions records.
     pub(crate) fn calls(&self, program: &Program) -> Vec<Syscall> {
         program.calls().iter().filter(|call| !self.is_recorded(call)).copied().collect()
     }

@@ -25,8 +25,8 @@ impl<'a> Types<'a> {
         Some(Self { bytes, strings, starts })
     }
 
-    /// Returns the functions whose names `wanted` accepts, with the ids of their prototypes. Some kernels have a function
-    /// twice, with different prototypes; a hook is attached to the first.
+    /// Returns the functions whose names `wanted` accepts, with the ids of their prototypes. Some kernels have two
+    /// functions of the same name with different prototypes; a hook is attached to the first.
     pub(crate) fn functions(&self, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, u32> {
         const FUNC: u32 = 12;
         let mut found = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Finds the folders by which files of the system are recognised, as the kernel identifies them.
+//! Finds device and inode number, as the kernel has them, of the folders by which files of the system are recognised.
 //!
 //! `stat` shows other numbers than the kernel's own on some file systems (btrfs subvolumes, overlays), so device and inode
 //! come from the open folder: `/proc/self/fdinfo` has the inode and the mount, `/proc/self/mountinfo` the mount's device.
@@ -15,7 +15,7 @@ use model::system_files::MAX_SYSTEM_NAME;
 
 use crate::wire::{SYSTEM_FOLDERS, SystemFolder, SystemFolders};
 
-/// Finds the folders and files. What does not exist is left out.
+/// Finds the folders and files, and leaves out those that do not exist.
 pub(crate) fn find(wanted: &SystemFiles) -> Vec<SystemFolder> {
     let mounts = read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let folders = wanted.folders.iter().map(|folder| (folder.as_path(), &[][..]));
@@ -66,7 +66,7 @@ fn device_of(id: u64, mounts: &str) -> Option<u32> {
     Some(major.parse::<u32>().ok()? << 20 | minor.parse::<u32>().ok()?)
 }
 
-/// Returns a name with the NUL behind it as two words, and the bits of them that are compared.
+/// Returns a name and its final NUL as two 64-bit words, and the bits of the words that are compared.
 fn words(name: &[u8]) -> ([u64; 2], [u64; 2]) {
     let (mut bytes, mut mask) = ([0_u8; 16], [0_u8; 16]);
     if !name.is_empty() {

@@ -1,7 +1,7 @@
 //! Tests whether the kernel attaches programs to functions, which tier function needs.
 //!
-//! The test takes a program that does nothing. With the tier's own object it would cost a start more than two seconds on
-//! a kernel that refuses: the verifier would have passed all programs before the first is attached.
+//! The test attaches a program that does nothing. If it used the tier's own object, a start would take two seconds longer on
+//! a kernel that refuses: the verifier checks all programs before the first one is attached.
 
 use aya::EbpfLoader;
 use aya::programs::FExit;
@@ -14,11 +14,11 @@ use crate::errors::{AttachError, of_object, of_program};
 use crate::tier::Tier;
 
 const NAME: &str = "nothing";
-/// A function that tracer `open` uses, too, so that in most cases it keeps its trampoline.
+/// A function that tracer `open` uses, too, so that the function keeps its trampoline after the test in most cases.
 const FUNCTION: &str = "do_filp_open";
 
-/// A trampoline at a function. As long as it is kept, other programs come to that function and leave it without a grace
-/// period.
+/// A trampoline at a function. As long as it is kept, other programs are attached to that function and detached from it
+/// without a grace period.
 pub(super) struct Trampoline(#[expect(dead_code, reason = "it keeps the program attached")] FExitLink);
 
 impl Trampoline {

@@ -5,7 +5,7 @@ use model::{ActField, FlagSet};
 use super::names::name;
 use crate::wire::ActRecord;
 
-/// Bits of the first of `ids` that say what is known of an object of IPC (`tracers/ipc/probe.bpf.c`).
+/// Bits of the first of `ids` that say which values of an IPC object are known (`tracers/ipc/probe.bpf.c`).
 const HAS_KEY: u64 = 1 << 32;
 const HAS_ID: u64 = 1 << 33;
 const HAS_SIZE: u64 = 1 << 34;
@@ -18,7 +18,7 @@ const MODE: u64 = 0o777;
 
 type Fields = Vec<(&'static str, ActField)>;
 
-/// Shows the namespaces after the call, but for those that every row has.
+/// Shows the namespaces after the call, except those that every row has.
 pub(super) fn namespaces(raw: &ActRecord, fields: &mut Fields) {
     let names =
         [("user_ns", "uts_ns"), ("ipc_ns", "cgroup_ns"), ("pid_ns_for_children", "time_ns_for_children")];
@@ -40,7 +40,7 @@ pub(super) fn entered(raw: &ActRecord, fields: &mut Fields) {
     }
 }
 
-/// Shows namespace, id, key and size of an object of IPC, as far as it has them.
+/// Shows namespace, id, key and size of an IPC object, as far as they are known.
 pub(super) fn object(raw: &ActRecord, fields: &mut Fields) {
     fields.push(("ipc_ns", ActField::Uint(raw.ids[2])));
     let number = |value: u64| ActField::Int((value as i32).into());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* The files that chmod, chown, utimes, setxattr and removexattr have found; the ends of the calls (probe.bpf.c) add the
- * result. Functions of extended attributes have no mount: it is noted when they ask for leave to write there.
+/* Files that chmod, chown, utimes, setxattr and removexattr have found; the programs at the ends of the calls (probe.bpf.c)
+ * add the result. Functions of extended attributes have no mount as a parameter: mnt_want_write, which comes before, has it.
  */
 #include "names.h"
 
@@ -18,7 +18,7 @@ static __always_inline bool is_xattr_by_path(__u32 nr)
 	       nr == NR_SETXATTRAT || nr == NR_REMOVEXATTRAT;
 }
 
-/* mnt_want_write. Overlayfs calls it again for its upper layer, when the file is known already. */
+/* mnt_want_write: the mount. Overlayfs calls the function again for its upper layer; by then the file is known. */
 FUNCTION_ENTRY(xattr_mount)
 {
 	struct call call = {.regs = current_regs()};
@@ -63,7 +63,9 @@ static __always_inline void note_xattr(__u64 dentry, __u64 name)
 	give_back(s);
 }
 
-/* Where a function is absent, its program is at another one, which has the name under another name. */
+/* A kernel may lack the function. Then the program is attached to a substitute, which has no parameter with the expected
+ * name, and does nothing.
+ */
 #define XATTR_FOUND(program, position_of_dentry, position_of_name)                                           \
 	POSITION(position_of_dentry);                                                                        \
 	POSITION(position_of_name);                                                                          \

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* Execs at functions of the kernel. begin_new_exec: an exec is about to succeed, on kernels of any age. do_open_execat: no file
- * was found; here the kernel still has its own copy of the path.
+/* Execs at functions of the kernel: begin_new_exec, where an exec is about to succeed (kernels of any age have it), and the end
+ * of do_open_execat, if no file was found: there the kernel still has its own copy of the path.
  */
 #include "doing.h"
 #include "exec_refused.h"
@@ -17,7 +17,7 @@ FUNCTION_ENTRY(exec_begins)
 	return 0;
 }
 
-/* The kernel also opens interpreters here, whose names are its own. */
+/* The end of do_open_execat. The kernel also opens interpreters by it; their struct filename has no address of the caller. */
 FUNCTION_EXIT(exec_not_found)
 {
 	__u64 name = argument(ctx, execat_name), result = argument(ctx, execat_result), asked = 0, text = 0;
@@ -42,7 +42,7 @@ FUNCTION_EXIT(exec_not_found)
 	return 0;
 }
 
-/* True if the current call's record was emitted above. */
+/* True if exec_not_found() has emitted the current call's record. */
 static __always_inline bool is_recorded_exec(void)
 {
 	struct doing *now = doing_now(KIND_EXEC);

@@ -1,8 +1,8 @@
 //! Tracer `ipc`: shared memory and message queues of System V, and POSIX message queues; failed calls included. POSIX shared
-//! memory is files of a tmpfs, which `open` and `usage` record.
+//! memory consists of files of a tmpfs, which `open` and `usage` record.
 //!
-//! **Hook.** The ends of the calls, by [`crate::syscalls`]. By its id the object is found in the kernel's own table, for its
-//! key, size and file: whoever uses the same object has rows with the same namespace and id, or the same file.
+//! **Hook.** The ends of the calls, by [`crate::syscalls`]. The program finds the object by its id in the kernel's own table,
+//! which has its key, size and file. Rows of processes that use the same object have the same namespace and id, or the same file.
 //! **Kernel.** 5.15: `bpf_task_pt_regs`.
 //! **Cost.** Reading the header and the object, and walking the file's path; see `docs/BENCHMARKS.md`. One row for each
 //! message.

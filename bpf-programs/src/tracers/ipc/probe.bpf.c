@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* System V shared memory and message queues, POSIX message queues. The kernel's object is found by the id, so key,
- * size and the segment's file are the object's own.
+/* System V shared memory and message queues, POSIX message queues. The kernel's object is found by its id, so the key, the
+ * size and the segment's file are read from the object itself.
  */
 #include "ipc_types.h"
 #include "misc_calls.h"
@@ -11,10 +11,10 @@
 #define HAS_SIZE (1ULL << 34)
 
 #define IPC_RMID 0
-#define IPC_INFO 3 /* this and the other two are about no object */
+#define IPC_INFO 3 /* this command, SHM_INFO and MSG_INFO are about no object */
 #define SHM_INFO 14
 #define MSG_INFO 12
-#define SHM_STAT 13 /* these take an index, and return the id */
+#define SHM_STAT 13 /* the commands *_STAT take an index, and return the id */
 #define SHM_STAT_ANY 15
 #define MSG_STAT 11
 #define MSG_STAT_ANY 13
@@ -23,8 +23,8 @@
 #define INDEX_BITS 0x7fff /* of an id, without the boot parameter ipcmni_extend */
 #define IS_NODE(entry) (((entry)&3) == 2)
 
-/* Finds the object with this id below the head of its namespace's table (a radix tree); 0 if there is none. Entries
- * are copied, because the verifier allows no arithmetic with what it knows as a pointer.
+/* Returns the object with this id below the head of its namespace's table (a radix tree); 0 if there is none. Entries are
+ * copied, because the verifier allows no arithmetic with a value that it knows to be a pointer.
  */
 static __always_inline __u64 find_object(__u64 entry, __u32 id)
 {
@@ -134,7 +134,7 @@ __noinline int fill_ipc(struct scratch *s)
 	return 0;
 }
 
-/* Returns ACT_*: where the text and the queue's descriptor are. */
+/* Returns bits ACT_*, which say where the text and the queue's descriptor are in a call's arguments. */
 static __always_inline __u32 how_called(__u32 nr)
 {
 	if (nr == NR_MQ_OPEN)
@@ -144,13 +144,17 @@ static __always_inline __u32 how_called(__u32 nr)
 	return nr == NR_MQ_UNLINK ? 1 : 0;
 }
 
-/* An address is no result that fits into a row: it becomes an argument, and the result 0. */
+/* True if the call is a shmat() that succeeded. Its result, an address, does not fit into a row: the address becomes an
+ * argument, and the result 0.
+ */
 static __always_inline bool has_address(struct call *call)
 {
 	return call->nr == NR_SHMAT && (__u64)call->ret < (__u64)-4095;
 }
 
-/* Fills in the address of attached memory. ipc() has written it to the caller's memory, where it may have changed. */
+/* Fills in the address of attached memory. For ipc() the kernel has written the address to the caller's memory, where it
+ * may have changed since.
+ */
 static __always_inline void put_attached(struct act_record *r, struct call *call)
 {
 	__u32 address = 0;

@@ -31,7 +31,7 @@ FUNCTION_ENTRY(link_begins)
 	return 0;
 }
 
-/* Sets the walk to a dentry in the mount of the last path. */
+/* Appends the path of a dentry in the mount of the path that was resolved last. */
 static __always_inline void put_dentry(struct scratch *s, struct doing *now, __u64 dentry, struct text *text)
 {
 	s->walk.dentry = dentry;
@@ -40,7 +40,7 @@ static __always_inline void put_dentry(struct scratch *s, struct doing *now, __u
 	text->flags |= TEXT_RESOLVED;
 }
 
-/* vfs_link: the file, and both names in their mount, which is one and the same. */
+/* vfs_link: the file, and both names, which are always in one mount. */
 FUNCTION_ENTRY(link_file)
 {
 	__u64 from = argument(ctx, link_old), to = argument(ctx, link_new);

@@ -20,7 +20,7 @@ static __always_inline void put_new_root(struct scratch *s, struct task_struct *
 	identify(s, &r->file);
 }
 
-/* Fills in what setns() was to enter: a namespace, or those of the process behind a pidfd. */
+/* Fills in the namespace that setns() was to enter, or the process behind a pidfd whose namespaces it was to enter. */
 static __always_inline void put_entered(struct task_struct *task, struct act_record *r)
 {
 	__u64 file = file_of(task, (__s32)r->args[0]), inode = 0, super = 0, magic = 0, ns = 0, ops = 0;
@@ -51,7 +51,7 @@ static __always_inline void put_entered(struct task_struct *task, struct act_rec
 	inum;                                                                                                \
 })
 
-/* Fills in the task's namespaces, but for those in the header. */
+/* Fills in the task's namespaces, except those in the header. */
 static __always_inline void put_namespaces(struct task_struct *task, struct act_record *r)
 {
 	__u64 all = (__u64)task->nsproxy, user = (__u64)task->cred->user_ns;

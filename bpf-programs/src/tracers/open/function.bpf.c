@@ -14,7 +14,9 @@ POSITION(opened_result);
 POSITION(installed_fd);
 POSITION(installed_file);
 
-/* Emits the record; `file` is 0 if the open failed. `name` is the kernel's copy of the path, 0 if there is none. */
+/* Emits the record; `file` is 0 if the open failed. `name` is the struct filename with the kernel's copy of the path, 0 if
+ * there is none.
+ */
 static __always_inline void emit_opened(struct doing *now, __u64 name, __u64 file, __s32 ret)
 {
 	struct task_struct *task = current_task();
@@ -59,7 +61,7 @@ static __always_inline void emit_opened(struct doing *now, __u64 name, __u64 fil
 	give_back(s);
 }
 
-/* do_sys_openat2: a system call begins, of whatever kind and width. */
+/* do_sys_openat2: a call begins; all system calls that open by path come here, those of 32-bit programs included. */
 FUNCTION_ENTRY(open_begins)
 {
 	struct doing *now;
@@ -74,7 +76,7 @@ FUNCTION_ENTRY(open_begins)
 	return 0;
 }
 
-/* The end of do_filp_open: the file, or why there is none. Drivers may open further files meanwhile. */
+/* The end of do_filp_open: the file or the error. Drivers may open further files meanwhile. */
 FUNCTION_EXIT(open_found)
 {
 	__u64 name = argument(ctx, opened_pathname), file = argument(ctx, opened_result), asked = 0;
@@ -105,7 +107,7 @@ FUNCTION_ENTRY(open_installed)
 	return 0;
 }
 
-/* The end of do_sys_openat2. What was refused before the kernel searched for the file has only its caller's text. */
+/* The end of do_sys_openat2. A call that was refused before the kernel searched for the file has only the caller's text. */
 FUNCTION_EXIT(open_ends)
 {
 	struct doing *now = doing_now(KIND_OPEN);

@@ -27,7 +27,7 @@ FUNCTION_ENTRY(rename_begins)
 	return 0;
 }
 
-/* vfs_rename: both files as they are before. */
+/* vfs_rename: the renamed file, and the file that it replaces, before the change. */
 FUNCTION_ENTRY(rename_files)
 {
 	struct doing *now = doing_now(KIND_RENAME);

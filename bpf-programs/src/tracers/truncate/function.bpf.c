@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* The file that truncate, ftruncate or fallocate works with; the end of the call (probe.bpf.c) adds the result. */
+/* The file that truncate, ftruncate or fallocate works with; the program at the end of the call (probe.bpf.c) adds the result. */
 #include "names.h"
 
 #if TIER == FUNCTION
@@ -11,7 +11,7 @@ POSITION(allocated_file);
 POSITION(ftruncated_file);
 POSITION(ftruncated_path);
 
-/* Notes the file of a call with a descriptor. Other calls come here as well. */
+/* Notes the file of a call with a descriptor, if the call has this number: other calls use the same functions. */
 static __always_inline void note_length_of(__u64 path, __u32 nr)
 {
 	struct call call = {.regs = current_regs()};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* unlink, unlinkat, rmdir at the functions that do the work; and the lookup of paths for all calls that change names. */
+/* unlink, unlinkat, rmdir at the functions that do the work; and the resolution of paths for all calls that change names. */
 #include "names.h"
 
 #if TIER == FUNCTION
@@ -21,8 +21,8 @@ POSITION(parentat_last);
 POSITION(parentat_type);
 POSITION(parentat_result);
 
-/* A path was looked up, but for its last name, or was not found: the end of path_parentat or, where the compiler has merged
- * the two, of __filename_parentat, which has too many parameters for a trampoline of x86 before 6.6.
+/* The kernel has resolved a path up to its last name, or has not found it: the end of path_parentat. If the compiler has
+ * inlined path_parentat, the end of __filename_parentat, which on x86 before 6.6 has too many parameters for a trampoline.
  */
 FUNCTION_EXIT(names_resolved)
 {
@@ -39,7 +39,7 @@ FUNCTION_EXIT(names_resolved)
 	if (parentat_nd != ABSENT) {
 		__u64 nd = argument(ctx, parentat_nd);
 
-		if (found.ret == -ECHILD) /* repeated with locks */
+		if (found.ret == -ECHILD) /* the kernel repeats the search with locks */
 			return 0;
 		READ(&name, nd, struct nameidata, name);
 		found.last = nd + OFFSET(struct nameidata, last);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* Files that share blocks by an ioctl (FICLONE, FICLONERANGE, FIDEDUPERANGE): the bytes count as read from one and written
- * to the other. For files of overlayfs the functions run a second time for the files of its layers, and when it copies a file
- * up, which no program has asked for.
+ * to the other. On overlayfs the kernel calls these functions a second time for the files of the layers, and also when it copies a
+ * file up; neither of these counts.
  */
 #include "doing.h"
 #include "ioctl.h"

@@ -5,7 +5,7 @@
  */
 #include "ioctl.h"
 
-/* The size of the file behind a descriptor. Global as range_word(). */
+/* Returns the size of the file behind a descriptor. A global function for the same reason as range_word(). */
 __noinline __u64 size_behind(__s32 fd)
 {
 	__u64 inode = 0, size = 0;
