@@ -1,4 +1,4 @@
-//! Time: rows are ordered and selected by UTC, also those of files that have only local time, and pages don't overlap.
+//! Time: rows are ordered and selected by UTC, also rows of files that have only local time, and pages don't overlap.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -14,7 +14,7 @@ fn pids(file: &File, query: &Query) -> Vec<String> {
     first(&file.store(), &Query { columns: names(&["pid"]), limit: 0, ..query.clone() })
 }
 
-/// 2026-01-31 12:00 UTC in nanoseconds, and so many seconds.
+/// Returns 2026-01-31 12:00 UTC plus this number of seconds, in nanoseconds.
 fn utc(second: i64) -> i64 {
     1_769_860_800_000_000_000 + second * 1_000_000_000
 }

@@ -8,7 +8,7 @@ use super::calls::Function;
 use super::ir::{Each, Literal, Node, Relation};
 use super::schema::nearest;
 
-/// Bytes of a command name that the kernel keeps.
+/// Largest number of bytes of a command name that the kernel keeps.
 const MAX_COMM: usize = 15;
 
 /// A test of a field for a text.
@@ -18,7 +18,7 @@ pub struct Asked {
     pub field: String,
     /// The text that it is compared with.
     pub text: String,
-    /// True if the text is compared with the whole value, or with an element of a list; else it is only a part of it.
+    /// True if the text is compared with the whole value or with an element of a list; false if with a part of it.
     pub whole: bool,
 }
 

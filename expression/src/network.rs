@@ -1,5 +1,5 @@
-//! Networks, as `inCidr` tests addresses for. An IPv4 address is the same whether a socket of IPv4 or of IPv6 has it
-//! (`::ffff:10.1.2.3`).
+//! Networks in which `inCidr` searches for addresses. An IPv4 address of an IPv6 socket (`::ffff:10.1.2.3`) counts as the IPv4
+//! address.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Network(IpNet);
 
-/// Bits before the IPv4 address in a mapped one.
+/// Number of bits before the IPv4 address in an IPv4-mapped IPv6 address.
 const MAPPED: u8 = 96;
 
 impl Network {

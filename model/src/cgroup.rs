@@ -7,8 +7,8 @@ const ROOT: u32 = 0;
 
 /// A cgroup's path below its hierarchy's root, with the owners of its folders.
 ///
-/// A user to whom a cgroup is delegated can make cgroups below it and name them as a container runtime does. So a name says
-/// something only where the folder, and all above it, belong to root or to a runtime's user.
+/// A user to whom a cgroup is delegated can make cgroups below it and name them as a container runtime does. So a name
+/// counts only if the folder and all folders above it belong to root or to a runtime's user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cgroup {
     /// The path, absolute.

@@ -14,14 +14,14 @@ use jiff::tz::TimeZone;
 
 use crate::{BootNs, WallTime, ZonedTime};
 
-/// Readings that are kept. A record that is older than the oldest is converted by that one.
+/// Largest number of readings that are kept. A record that is older than the oldest reading is converted by that reading.
 const KEPT: usize = 64;
-/// Difference of two readings below which it is an error of reading, because both clocks run at the same rate; adopting it
-/// could reorder rows. In nanoseconds.
+/// Difference of two readings, in nanoseconds, below which the difference is an error of reading: both clocks run at the same
+/// rate. If it were adopted, rows could change their order.
 const SET: u64 = 1_000_000;
 
-/// Converts times of the boot clock. The clock module of `actors` makes it, and notes readings again and again, because
-/// wall clocks are set and time zones change.
+/// Converts times of the boot clock. The clock module of `actors` makes a value of this type and notes readings again and
+/// again, because wall clocks are set and time zones change.
 #[derive(Clone, Debug)]
 pub struct Clocks {
     /// The oldest first; never empty.

@@ -1,6 +1,6 @@
-//! Files of the system: those that the system itself needs in order to run any process, rather than data that processes work
-//! on. They are recognised by what they are, never by a path: the kernel side decides (`include/system_files.h` in
-//! `bpf-programs`), with the folders that are listed here.
+//! Files of the system: those that the system needs in order to run any process, in contrast to the data that processes work
+//! on. The kernel side recognises such a file by its file system, or by its owner and folders, never by its path
+//! (`include/system_files.h` in `bpf-programs`). The types here are the folders and files that it searches for, and the filters that drop them.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,15 +12,16 @@ pub const MAX_SYSTEM_FOLDERS: usize = 32;
 /// Largest number of bytes in the name of a file.
 pub const MAX_SYSTEM_NAME: usize = 15;
 
-/// The files of the system, beside those of the kernel, and the filters that drop what only reads them.
+/// Folders and files of the system, except those of the kernel, and the filters that drop rows which only read them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SystemFiles {
-    /// Folders; files below them are the system's if they and the folders on the way are root's and no other may write to
-    /// them.
+    /// Folders. A file below one of them is the system's if the file and all folders on the way up belong to root and no other
+    /// user may write to them.
     pub folders: BTreeSet<PathBuf>,
     /// Single files, recognised by their folder and name.
     pub files: BTreeSet<PathBuf>,
-    /// Filters that the kernel applies: each with its tracers by the names their rows are stored under; no name means all.
+    /// Filters that the kernel applies, each with the names under which the rows of its tracers are stored; no name means all
+    /// tracers.
     pub filters: Vec<(String, BTreeSet<TracerName>)>,
 }
 

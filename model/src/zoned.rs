@@ -28,8 +28,8 @@ impl ZonedTime {
         Self { utc_ns, offset: offset.seconds() }
     }
 
-    /// Returns the point in time that was this local time. Of a local time that occurred twice, because clocks were set
-    /// back, returns the first; one that was skipped is taken by the offset before.
+    /// Returns the point in time that was this local time. If a local time occurred twice, because clocks
+    /// were set back, returns the first; a local time that was skipped has the offset from before the change.
     pub fn of_local(at: WallTime, zone: &TimeZone) -> Self {
         let utc = civil_of(at).and_then(|civil| zone.to_zoned(civil).ok()).map(|zoned| zoned.timestamp());
         let micros = utc.map_or(at.0, Timestamp::as_microsecond);
@@ -88,8 +88,8 @@ fn civil_of(at: WallTime) -> Option<civil::DateTime> {
     Timestamp::from_microsecond(at.0).ok().map(|at| TimeZone::UTC.to_datetime(at))
 }
 
-/// Converts the local times in a file that has no others. It knows the zones of the runs that wrote it: the offset at the
-/// start of each run. Rows without such a run are taken by the machine's zone.
+/// Converts the local times in a file that has no others, by the offset at the start of each run that wrote to the file. Rows
+/// of no known run are converted by the machine's zone.
 #[derive(Clone, Debug)]
 pub struct LocalTimes {
     zone: TimeZone,

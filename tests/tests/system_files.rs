@@ -1,5 +1,5 @@
-//! The default filter hides what only reads files of the system, and nothing that only has the name of such a file: whoever has
-//! a mount namespace, a container or the links in `/proc` can give any path to any file. All with the default configuration.
+//! The default filter drops rows that only read files of the system, and no row about a file that only has the path of one: a
+//! mount namespace, a container or the links in `/proc` can give any path to any file. All tests use the default configuration.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt, chown};
@@ -20,14 +20,14 @@ suite! {
     a_known_folder_is_found_anew_by_a_reload: [Kernel, Python]
 }
 
-/// The rows of a user and one tracer whose path is this one.
+/// Returns the rows of one user and one tracer with this path.
 fn rows(agent: &Agent, tracer: &str, uid: u32, path: &str) -> Vec<Value> {
     let mut rows = agent.store().query(tracer, &[&format!("uid={uid}")]);
     rows.retain(|row| row["fname"] == path);
     rows
 }
 
-/// Returns how many opens of a path are rows, and in which directions its usage is, each once.
+/// Returns the number of rows of `open` for a path, and the directions (read, written, mapped) of its rows of `usage`.
 fn shown(agent: &Agent, uid: u32, path: &str) -> (usize, Vec<&'static str>) {
     let usage = rows(agent, "usage", uid, path);
     let has =
@@ -40,7 +40,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A module of Python's that a run of it does not read by itself.
+/// Returns a Python module that Python does not import by itself.
 fn module() -> PathBuf {
     let script = "import os; print(os.path.dirname(os.__file__) + '/this.py')";
     let output = succeed(Command::new(PYTHON).args(["-c", script]));

@@ -1,4 +1,4 @@
-//! Time: the order of rows when clocks change, questions in another time zone, and stores of the version before.
+//! Time: the order of rows when clocks change, queries in another time zone, and stores of an earlier version.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::collections::BTreeSet;
@@ -34,12 +34,12 @@ fn set_clock(agent: &Agent, seconds: i64) {
     assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
 }
 
-/// The last part of each path, in order.
+/// Returns the last part of each path, in order.
 fn names(rows: &[Value]) -> Vec<&str> {
     rows.iter().map(|row| row["fname"].as_str().unwrap().rsplit('/').next().unwrap()).collect()
 }
 
-/// Rows of tracer open as a query in this time zone prints them.
+/// Returns the rows of tracer `open` as a query in this time zone prints them.
 fn ask(store: &Store, zone: &str, arguments: &[&str]) -> Vec<Value> {
     let mut command = Command::new(binary::agent());
     command.args(["query", "--tracer", "open", "--limit", "0", "--format", "json"]).args(arguments);
@@ -214,7 +214,7 @@ fn a_store_of_the_version_before_answers_the_same() {
     assert_eq!(pages.collect::<Vec<_>>(), expected);
 }
 
-/// Changes a store into what the version before would have made.
+/// Changes a store into one that the version before would have made.
 fn make_old(store: &Store) {
     let connection = Connection::open(store.database()).unwrap();
     let tables: Vec<String> = connection

@@ -1,9 +1,9 @@
-//! The parts of tables that are arms of a statement. Most tables have one part. A table has more where rows can't be read in
-//! order of the column `time` alone:
+//! The parts of tables that are arms of a compound SELECT. Most tables have one part. A table has several parts if its rows
+//! can't be read in order of the column `time` alone:
 //!
-//! - Rows of other writers, or of versions before, have no `time`. It is found from their `dt`.
-//! - The wall clock was set back. Until it showed again what it had shown before, rows are ordered by the boot clock after
-//!   those from before the change:
+//! - Rows of other writers, or of earlier versions, have no `time`. Their `time` is computed from `dt`.
+//! - The wall clock was set back. Rows from the change until the clock shows the earlier time again are ordered by the boot
+//!   clock, after the rows from before the change:
 //!
 //! ```text
 //! wall clock  … 11:58 11:59 12:00 | 11:30 11:31 … 12:00 12:01 …
@@ -17,12 +17,12 @@ use crate::{Store, Table};
 
 /// Table of changes by which the wall clock was set back; written by the SQLite sink.
 const SET_BACK: &str = "duetector_actors_clock";
-/// Spans of time that are parts of their own; if there are more, all are one.
+/// Largest number of time spans that are parts of their own; if there are more, all of them are one part.
 const SPANS: usize = 3;
 
 pub(super) const TIME: &str = Column::Time.name();
 
-/// A part of a table, which is one arm of a statement.
+/// A part of a table, which is one arm of a compound SELECT.
 pub(super) struct Part {
     pub(super) table: Table,
     /// The condition of its rows; empty for all rows.

@@ -131,7 +131,7 @@ def interrupted():
 
 
 def exchanged():
-    """Another thread puts another socket in the descriptor's place, and another address, while connect waits."""
+    """Another thread puts another socket behind the descriptor, and another address into the memory, while connect waits."""
     server, port, _ = full()
     made, other, done = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM), []
     kept, to = os.dup(made.fileno()), address(port)

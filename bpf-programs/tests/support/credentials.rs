@@ -1,5 +1,5 @@
-//! Processes behind a record: users and namespaces in its header, the agent, and processes that are named by their number in a
-//! namespace.
+//! Processes in records: users and namespaces in the header, the agent, and target processes that the caller names by their
+//! pid in a namespace.
 
 use std::process::Command;
 
@@ -120,7 +120,7 @@ fn only_with_proof() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A process that another one made in its pid namespace, killed by the number that it has there.
+/// Kills a child in a pid namespace, by the pid that the child has there.
 const KILLER: &str = "
 import os, signal
 own = os.readlink('/proc/self')

@@ -87,8 +87,8 @@ fn namespaces() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The text is `lnk/../jail`, where `lnk` leads to `real/dir`: the root is `real/jail`, and not the `jail` that the text alone
-/// would lead to.
+/// The requested path is `lnk/../jail`, where `lnk` leads to `real/dir`: the root is `real/jail`, and not `jail`, to which the
+/// path without symbolic links would lead.
 fn root() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let at = |name: &str| folder.path().join(name);
@@ -120,8 +120,8 @@ syscall(67, $at) == 0 or die $!;
 unless ($write) { shmctl($m, 0, 0); msgctl($q, 0, 0); syscall(241, $n); }
 "#;
 
-/// How the rows of one end name segment and queue: namespace, id and the segment's file, the same of the queue, and the file
-/// of the POSIX queue.
+/// Names of segment and queues in the rows of one process: namespace, id and file of the segment, namespace and id of the
+/// System V queue, file of the POSIX queue.
 type Names = ((i64, i64, File), (i64, i64), File);
 
 fn end(kernel: &mut Kernel, way: &str, before: &str) -> anyhow::Result<Names> {

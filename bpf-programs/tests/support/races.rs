@@ -44,8 +44,8 @@ race(lambda thread: signal.pthread_kill(thread.ident, signal.SIGUSR1))
 race(lambda thread: os.open("asked", os.O_WRONLY))
 "#;
 
-/// A file system that is the process's own: while the kernel waits for an answer, it changes what the call was given. An exec
-/// of what is not there gets another text, the descriptor of a fchmod another file.
+/// A FUSE file system that the process itself serves: while the kernel waits for an answer, the process changes the arguments
+/// of the call. The exec of a file that does not exist gets another text; the descriptor of a fchmod gets another file.
 const RACING_SERVER: &str = r#"
 import ctypes, os, struct, sys, threading
 libc = ctypes.CDLL(None, use_errno=True); folder = sys.argv[1].encode()
@@ -168,8 +168,8 @@ fn descriptor_changes() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Names of files that are reached through a symbolic link to a folder, and from there upwards. Prints the identities of
-/// the files that are changed, as they are before or after.
+/// Changes files whose paths go through a symbolic link to a folder and from there upwards. Prints the identities of the
+/// changed files, from before or after the change.
 const SYMLINKS: &str = r#"
 import ctypes, os, sys
 os.chdir(sys.argv[1]); libc = ctypes.CDLL(None, use_errno=True)

@@ -122,7 +122,7 @@ fn check(root: &Path, done: &Done, row: &Fs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that the path is that of one of the entries with this inode. d2 and d3 change places all the time.
+/// Checks that the path is that of one of the entries with this inode. d2 and d3 are exchanged all the time.
 fn is_at(root: &Path, path: &str, ino: u64, entries: &[Entry]) -> anyhow::Result<()> {
     let path = Path::new(path).strip_prefix(root)?;
     let names: Vec<_> = path.iter().filter_map(|name| name.to_str()).collect();

@@ -1,5 +1,5 @@
-//! Files that another program runs: scripts with `#!`, files of binfmt_misc. The row is about the file that was asked for;
-//! the program that runs stands beside.
+//! Files that an interpreter runs: scripts with `#!`, files of binfmt_misc. The row is about the file that was asked for,
+//! and names the interpreter in fields of its own.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -44,7 +44,7 @@ impl Folder {
         Ok(Self { _temporary: temporary, root, script })
     }
 
-    /// Returns a path that leads to the script, and whose text does not.
+    /// Returns a path that leads to the script only if its symbolic link is followed.
     fn crooked(&self) -> PathBuf {
         self.root.join("link/../script")
     }
@@ -103,7 +103,7 @@ fn check_path(exec: &Exec, file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns whether a script is known for certain: with trampolines, or by a tracepoint that 6.10 has.
+/// Returns whether a script is known for certain: with tier `function`, or by a tracepoint that Linux 6.10 has.
 fn is_certain() -> anyhow::Result<bool> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());

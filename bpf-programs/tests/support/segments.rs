@@ -1,4 +1,5 @@
-//! Calls that are not one datagram each: pieces that the kernel cuts or puts together, datagrams that several calls make.
+//! Calls that do not send or receive exactly one datagram: pieces that the kernel cuts or puts together, datagrams that several
+//! calls make.
 
 use std::net::UdpSocket;
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! Warnings about tests in filters that no row can pass, so that the filter does not do what its author meant.
+//! Warnings about tests in filters that no row can pass. A filter with such a test does not do what its author meant.
 
 use expression::{Asked, Expression, Schema};
 use model::Problem;

@@ -1,5 +1,5 @@
 //! The filter of kind `system`: it drops opens and usage that only read files which the system itself needs in order to run
-//! any process. The kernel side says of each record whether it is one, by what the file is ([`model::system_files`]).
+//! any process. For each such record the kernel side decides whether the file is one of these ([`model::system_files`]).
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use model::system_files::{MAX_SYSTEM_FOLDERS, MAX_SYSTEM_NAME};
 
 use super::config::{FilterConfig, FilterKind};
 
-/// Folders of shared libraries, and of what the C library, Perl and time zones need. Python's and Perl's modules are below
-/// the former. Programs are there, too: executing them is never hidden.
+/// Folders of shared libraries, and of the files of the C library, Perl and time zones. Modules of Python and Perl are below
+/// the folders of shared libraries. Programs are there, too, but the filter never drops their execution.
 const FOLDERS: [&str; 13] = [
     "/lib",
     "/lib32",
@@ -26,8 +26,8 @@ const FOLDERS: [&str; 13] = [
     "/usr/share/perl5",
     "/usr/share/zoneinfo",
 ];
-/// The dynamic loader's cache, and the time zone if it is not a link. Both are read by most processes. `ld.so.preload` is
-/// not among them: most machines have none, and it changes all programs.
+/// The cache of the dynamic loader, and the time zone if it is not a symbolic link. Most processes read both.
+/// `ld.so.preload` is not in the list: most machines have no such file, and its contents change all programs.
 const FILES: [&str; 2] = ["/etc/ld.so.cache", "/etc/localtime"];
 
 impl FilterConfig {
@@ -42,7 +42,7 @@ impl FilterConfig {
         }
     }
 
-    /// Returns the folders and the files; those of the default filter if they are not set.
+    /// Returns the folders and the files of the settings; if they are not set, those of the default filter.
     pub(super) fn system_paths(&self) -> [Vec<PathBuf>; 2] {
         let all = |paths: &[&str]| paths.iter().map(PathBuf::from).collect();
         let (folders, files) = (self.folders.clone(), self.files.clone());

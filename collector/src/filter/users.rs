@@ -3,7 +3,7 @@
 use model::schema::{ArrowType, Column, Field};
 use nix::unistd::{Group, User};
 
-/// Returns whether rows have a whole number in the field.
+/// Returns whether the field has whole numbers.
 pub(super) fn is_number(field: &str) -> bool {
     let arrow =
         Column::named(field).map(Column::arrow).or_else(|| Field::named(field).map(|field| field.arrow));

@@ -1,4 +1,4 @@
-//! Processes by the number that they have in their own pid namespace, in which calls of the same namespace name them.
+//! Processes by their pid in their own pid namespace: callers in that namespace name them by it.
 
 use super::{ENDS_EARLIER_NS, ProcessTable};
 use crate::{BootNs, ExecId};
@@ -7,7 +7,7 @@ use crate::{BootNs, ExecId};
 pub const FIRST_PID_NS: u32 = 0xEFFF_FFFC;
 
 impl ProcessTable {
-    /// Notes the pid namespace of a process, and its number there.
+    /// Notes the pid namespace of a process, and its pid there.
     pub fn is_numbered(&self, process: ExecId, pid_ns: u32, ns_pid: u32) {
         if pid_ns == FIRST_PID_NS {
             return;
@@ -22,7 +22,7 @@ impl ProcessTable {
         inner.numbers.insert((number, process.start_ns), process);
     }
 
-    /// Returns the process that had this number in a pid namespace at that moment.
+    /// Returns the process that had this pid in a pid namespace at that moment.
     pub fn of_ns_pid(&self, pid_ns: u32, ns_pid: u32, at: BootNs) -> Option<ExecId> {
         if pid_ns == FIRST_PID_NS {
             return self.of_pid(ns_pid, at);

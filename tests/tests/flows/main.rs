@@ -1,5 +1,5 @@
-//! Each flow of bytes from one file through a channel to another file is found again by the rows' keys alone: from the first
-//! file to the process that read it, from there to the channel, to the process at its other end, and to the second file.
+//! Each flow of bytes from one file through a channel to another file can be followed by the keys in the rows alone: from the
+//! first file to the process that read it, to the channel, to the process at the other end, and to the second file.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Phrases of tracers of the kernel's objects that processes share: `namespace`, `ipc`.
+//! Phrases for rows of the tracers `namespace` and `ipc`, about objects of the kernel that processes share.
 
 use super::facts::Facts;
 use super::units::bytes;

@@ -1,8 +1,8 @@
-//! Files of versions before the column `time`. Opening the file adds the columns and the index, which changes no row; then
-//! the rows get their `time` in small pieces, each a transaction of its own, between the writes of new rows. Until then
-//! readers find it from `dt` as is done here, so that answers are the same at every moment; and the file keeps the mark of
-//! its old layout, so that the next run goes on. Rows in tables of Python duetector that the agent writes to are treated
-//! the same way, once.
+//! Migration of files from versions that had no column `time`. Opening such a file adds the columns and the index, which
+//! changes no row. Then the rows get their `time` in small pieces, each a transaction of its own, between the writes of new
+//! rows. Until all rows have it, readers compute `time` from `dt` in the same way as this module, so that answers are always
+//! the same; and the file keeps the mark of its old layout, so that the next run continues. Rows in tables of Python
+//! duetector to which the agent writes are migrated once, in the same way.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use super::{schema, trust};
 
-/// Rows of a piece.
+/// Number of rows in a piece.
 const PIECE: usize = 1000;
 /// Time after which no further piece is begun before new rows are written.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -58,7 +58,7 @@ impl Migration {
         self.tables.push(Table { name, collector_id: collector_id.to_owned(), after: i64::MIN });
     }
 
-    /// True if no rows wait any more.
+    /// Returns whether no rows wait any more.
     pub(super) fn is_done(&self) -> bool {
         self.tables.is_empty()
     }
@@ -90,7 +90,7 @@ impl Migration {
 }
 
 impl Table {
-    /// Returns the number of rows that were looked at.
+    /// Converts the rows of a piece; returns the number of rows that were read.
     fn piece(&mut self, connection: &Connection, times: &LocalTimes) -> rusqlite::Result<usize> {
         let table = schema::quote(&self.name);
         let mut rows = connection.prepare_cached(&format!(

@@ -1,5 +1,5 @@
-//! Changes by which the wall clock was set back. With them readers bring rows around such a change into the order in which
-//! they happened. Most files have none.
+//! Changes by which the wall clock was set back. Readers use them to order the rows around such a change as the events
+//! happened. Most files have no such changes.
 
 use model::Clocks;
 use rusqlite::{Connection, params};
@@ -11,7 +11,7 @@ pub(super) const SCHEMA: &str = "
         collector_id TEXT NOT NULL, since_ns INTEGER NOT NULL, utc_ns_at_boot INTEGER NOT NULL,
         shown_ns INTEGER NOT NULL, PRIMARY KEY (collector_id, since_ns, utc_ns_at_boot));";
 
-/// Changes that a file keeps; older ones are forgotten.
+/// Largest number of changes that a file keeps; older ones are forgotten.
 const KEPT: u32 = 1000;
 
 /// Writes the changes that the file does not have yet.
