@@ -19,8 +19,8 @@ struct free_walk {
 	__u32 pad;
 };
 
-/* Records a free request, if something is kept of it. The list changes at its head alone, by threads that hold the ring's
- * lock: what is behind an unchanged head is free.
+/* Records a free request, if something is kept of it. The list changes only at its head, by threads that hold the ring's
+ * lock: all requests behind an unchanged head are free.
  */
 static __always_inline long settle_free(struct free_walk *walk, __u32 ended)
 {

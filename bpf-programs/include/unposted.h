@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Requests of io_uring whose completion is not posted: their program asked for none (IOSQE_CQE_SKIP_SUCCESS), or its
- * queue was full. Their results are taken from the requests themselves, once these are free.
+/* Requests of io_uring whose completion is not posted: the program asked for none (IOSQE_CQE_SKIP_SUCCESS), or the
+ * completion queue was full. Their results are taken from the requests themselves, once these are free.
  */
 #ifndef DUETECTOR_UNPOSTED_H
 #define DUETECTOR_UNPOSTED_H
@@ -9,7 +9,7 @@
 #include "uring_sock.h"
 #include "uring_usage.h"
 
-/* Known of a request that is found to have ended. */
+/* Values that are known of a request that has ended. */
 #define ENDED_HERE 0	/* its result, and the current task is of the process that submitted it */
 #define ENDED_LATER 1	/* its result */
 #define ENDED_UNKNOWN 2 /* nothing */
@@ -127,8 +127,8 @@ static __always_inline __u32 settle_request(__u64 req, __u32 ended)
 	return settled + 1;
 }
 
-/* Records an earlier request at the address of one that begins: its end was not seen, and the new one has overwritten
- * its result.
+/* Records an earlier request at the address of a request that begins: the end of the earlier one was not seen, and the new
+ * request has overwritten its result.
  */
 static __always_inline void settle_earlier(__u64 req)
 {

@@ -1,10 +1,11 @@
-//! Requests of io_uring whose completion is not posted: their program asked for none (`IOSQE_CQE_SKIP_SUCCESS`), or its
+//! Requests of io_uring whose completion is not posted: the program asked for none (`IOSQE_CQE_SKIP_SUCCESS`), or the
 //! completion queue was full. They are recorded by the tracers of the system calls, like [`crate::tracers::uring`], with
 //! their results, which stay in the kernel's requests until these are used again.
 //!
 //! **Hook.** The end of `io_uring_enter` and BTF tracepoint `io_uring_task_work_run`, after which requests have ended; BTF
 //! tracepoint `io_uring_cqe_overflow`; BTF tracepoint `sched_process_exit`; a task iterator, which the agent reads every
-//! 5 s. What is left when a request is used again, or its ring or process ends, is recorded without a result.
+//! 5 s. Requests that were not found before their memory is used again, or before their ring or
+//! process ends, are recorded without a result.
 //! **Kernel.** 6.0, as `uring`.
 //! **Cost.** One load where no request without a completion waits; else one map lookup for each free request of the ring.
 
@@ -35,10 +36,10 @@ pub(crate) const OVERFLOW: Program = Program {
 pub(crate) const ENDED: Program =
     Program { name: "uring_ended", hook: Hook::BtfTracepoint("sched_process_exit"), without: WITHOUT };
 
-/// The program that finds what is left.
+/// The program that finds the requests that no other program has found.
 pub(crate) const SWEEP: Program = Program { name: "uring_sweep", hook: Hook::TaskIterator, without: None };
 
-/// The rings that one sweep searches at most.
+/// Largest number of rings that one sweep searches.
 pub(crate) const RINGS: usize = 64;
 
 /// The time between two sweeps, in nanoseconds.

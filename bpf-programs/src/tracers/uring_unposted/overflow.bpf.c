@@ -4,8 +4,8 @@
 
 #define OVERFLOW_LIMIT 4096
 
-/* By ring: where the search for the next request in its list goes on, as the queue stays full until all of them are
- * through. A hash, because rings are anywhere in memory; the oldest may be dropped: then the search begins anew.
+/* Position, by ring, at which the search for the next request in the list continues: the queue stays full until all of
+ * them have ended. A hash, because rings are anywhere in memory; the oldest entry may be dropped: then the search begins anew.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -101,7 +101,7 @@ __noinline __u64 overflown(__u64 ring, __u64 user_data, __s32 res)
 	return first && is_request_of(first, user_data, res) ? first : 0;
 }
 
-/* Adds what a request moved to the ledger. */
+/* Adds the bytes that a request moved to the ledger. */
 __noinline int finish_use(__u64 req)
 {
 	__s32 res = 0;

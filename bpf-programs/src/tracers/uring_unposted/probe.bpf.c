@@ -125,8 +125,8 @@ static long settle_closed(__attribute__((unused)) void *map, __u64 *key, struct 
 	return 0;
 }
 
-/* Searches one ring for what ended while no thread of its process was in the kernel; run by the agent, as usage_sweep, until
- * none is left.
+/* Searches one ring for requests that ended while no thread of its process was in the kernel. The agent runs the program,
+ * like usage_sweep, until no ring is left.
  */
 SEC("iter/task")
 int uring_sweep(struct bpf_iter__task *ctx)
