@@ -94,6 +94,13 @@ pub(crate) const TABLE: &[Unseen] = &[
          `result_unknown`; requests for datagrams, and for files that an earlier request of their chain \
          opened, are lost and counted",
     ),
+    Unseen {
+        scope: Scope::Uring,
+        tiers: &Tier::ALL,
+        before: Some(KernelVersion { major: 6, minor: 12 }),
+        what: "some requests of io_uring that post no completion: before Linux 6.12 those of a ring with a polling \
+               thread (IORING_SETUP_SQPOLL), and those whose completion queue is full",
+    },
     always(
         Scope::Of(&["open"]),
         "files opened by other calls (open_tree: see `mount`; mq_open: see `ipc`; executed files: see \

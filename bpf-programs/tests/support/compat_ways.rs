@@ -72,8 +72,8 @@ const CASES: &[Case] = &[
     ("aio(0, 416)", &[("held", 'r', 10, "aio")]),
     ("$m = call32(192, 0, 300, 1, 2, $f, 1); call32(91, $m, 300)", &[("held", 'm', 300, "mmap")]),
     ("$m = call32(90, [0, 300, 1, 2, $f, 4096]); call32(91, $m, 300)", &[("held", 'm', 300, "mmap")]),
-    // Calls that fail move nothing.
-    ("call32(3, -1, 'x' x 9, 9); call32(4, 999, 'x' x 9, 9); call32(377, -1, [0, 0], $g, [0, 0], 77, 0); socketcall(9, $f, 'x', 1, 0)", &[]),
+    // Calls that fail move nothing: ioctl is FICLONE.
+    ("call32(54, $f, 0x40049409, 999); call32(3, -1, 'x' x 9, 9); call32(4, 999, 'x' x 9, 9); call32(377, -1, [0, 0], $g, [0, 0], 77, 0); socketcall(9, $f, 'x', 1, 0)", &[]),
 ];
 
 fn bytes() -> anyhow::Result<()> {
