@@ -39,7 +39,7 @@ impl Kernel {
     /// # Errors
     /// When a program can't be attached to all of its hooks.
     pub fn load(config: &EbpfConfig, tier: Tier, wanted: &[&'static Tracer]) -> Result<Self> {
-        let mut loaded = Loaded::load_on(config, tier, wanted, None, &[])?;
+        let mut loaded = Loaded::load_alone(config, tier, wanted)?;
         let mut missing = loaded.hooks.attach_lifecycle();
         for tracer in wanted {
             missing.extend(loaded.hooks.attach(tracer)?.without);

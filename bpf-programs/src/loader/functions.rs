@@ -43,13 +43,12 @@ impl Programs {
         jobs
     }
 
-    /// Checks that the tier works: attaches its hook at the ends of all system calls, or a trampoline unless the caller has
-    /// one. That is kept until tracer `open` has attached its own.
+    /// Checks that the tier works: attaches its hook at the ends of all system calls. With tier function the trampoline has shown
+    /// that; it is kept until tracer `open` has attached its own.
     pub(super) fn probe(&mut self, trampoline: Option<Trampoline>) -> Result<(), AttachError> {
         match self.tier {
             Tier::Function => {
-                let found = trampoline.map_or_else(Trampoline::new, Ok)?;
-                self.trampoline = Some(found);
+                self.trampoline = trampoline;
                 Ok(())
             }
             Tier::Tracepoint | Tier::Kprobe => self.hold(&DISPATCHER).map(|_| ()),

@@ -5,8 +5,8 @@
 
 use std::path::PathBuf;
 
-use aya::EbpfLoader;
 use aya::maps::{Array, MapData};
+use aya::{Btf, EbpfLoader};
 use model::BootNs;
 
 use super::hooks::Programs;
@@ -76,6 +76,14 @@ pub(super) fn can_be_loaded() -> Result<(), LoadError> {
     if missing.is_empty() { Ok(()) } else { Err(LoadError::NotAllowed { missing, source: None }) }
 }
 
+/// Returns a loader for a kernel with these types. Each new one reads the types of the kernel once more by itself, which
+/// takes time and leaves holes in the heap: it is made as seldom as possible.
+pub(super) fn loader(types: &Btf) -> EbpfLoader<'_> {
+    let mut loader = EbpfLoader::new();
+    loader.btf(Some(types));
+    loader
+}
+
 impl Loaded {
     /// Loads the object's maps and the programs of these tracers for the first tier that works here, and pins the maps in
     /// `pins`. Only the hooks that tell whether a tier works are attached.
@@ -90,19 +98,23 @@ impl Loaded {
         if config.tier == Choice::Trampoline {
             tracing::warn!("ebpf.tier: \"trampoline\" is called \"function\" now; the old name still works");
         }
+        can_be_loaded()?;
+        let types = kernel_types()?;
+        let mut unused = None;
         let mut refused = None;
         for tier in config.tier.tiers() {
-            let trampoline = match (tier, config.tier) {
-                (Tier::Function, Choice::Auto) => match Trampoline::new() {
-                    Ok(trampoline) => Some(trampoline),
-                    Err(cause) => {
-                        tracing::info!(tier = tier.name(), %cause, "{NO_TRAMPOLINES}");
-                        continue;
-                    }
-                },
-                _ => None,
+            let mut loader = unused.take().unwrap_or_else(|| loader(&types));
+            let trampoline = match Trampoline::of(*tier, &mut loader, &types) {
+                Ok(trampoline) => trampoline,
+                Err(cause) if config.tier == Choice::Auto => {
+                    tracing::info!(tier = tier.name(), %cause, "{NO_TRAMPOLINES}");
+                    unused = Some(loader);
+                    continue;
+                }
+                // Then each tracer says what it lacks.
+                Err(_) => None,
             };
-            match Self::load_on(config, *tier, wanted, pins, &[]) {
+            match Self::load_on(config, *tier, wanted, pins, &[], (loader, &types)) {
                 Ok(mut kernel) => match kernel.hooks.probe(trampoline) {
                     Err(cause) if config.tier == Choice::Auto => {
                         tracing::warn!(tier = tier.name(), %cause, "this kernel lacks what the tier needs");
@@ -119,23 +131,39 @@ impl Loaded {
         }
         // The error of the preferred tier, or what works there.
         match refused.unwrap_or(Err(LoadError::NotBuilt)) {
-            Ok(kernel) if pins.is_some() => Self::load_on(config, kernel.hooks.tier, wanted, pins, &[]),
+            Ok(kernel) if pins.is_some() => {
+                Self::load_on(config, kernel.hooks.tier, wanted, pins, &[], (loader(&types), &types))
+            }
             result => result,
         }
     }
 
+    /// Loads the object for this tier, without pins.
+    ///
+    /// # Errors
+    /// When the object can't be loaded.
+    pub(crate) fn load_alone(
+        config: &EbpfConfig,
+        tier: Tier,
+        wanted: &[&'static Tracer],
+    ) -> Result<Self, LoadError> {
+        can_be_loaded()?;
+        let types = kernel_types()?;
+        Self::load_on(config, tier, wanted, None, &[], (loader(&types), &types))
+    }
+
     /// Loads the object for one tier: pins its maps in `pins`, or uses the maps in `pinned` (names and paths).
-    pub(crate) fn load_on(
+    pub(super) fn load_on(
         config: &EbpfConfig,
         tier: Tier,
         wanted: &[&'static Tracer],
         pins: Option<&Pins>,
         pinned: &[(String, PathBuf)],
+        (loader, types): (EbpfLoader<'_>, &Btf),
     ) -> Result<Self, LoadError> {
-        can_be_loaded()?;
-        let btf = kernel_types()?;
-        let (object, has_cast) = cast::resolve(object(tier), &btf);
-        let mut loader = EbpfLoader::new();
+        let (object, has_cast) = cast::resolve(object(tier), types);
+        // With a shorter lifetime, for what is set below.
+        let mut loader: EbpfLoader<'_> = loader;
         for (name, path) in pinned {
             loader.map_pin_path(name, path);
         }
@@ -152,7 +180,6 @@ impl Loaded {
             loader.override_global(constant, at, true);
         }
         let mut ebpf = loader
-            .btf(Some(&btf))
             .override_global("has_cast", &u8::from(has_cast), true)
             .override_global("compat_calls", &syscalls::COMPAT_CALLS[..], true)
             .override_global("refused_kind", &refused_kind(), true)
@@ -181,7 +208,7 @@ impl Loaded {
             hooks: Programs::new(tier, Table::new(tables(&mut ebpf, tier)?), ebpf, found),
         };
         if pinned.is_empty() {
-            kernel.hooks.load(wanted, &btf, |_| true);
+            kernel.hooks.load(wanted, types, |_| true);
             kernel.settings.change(|_| {});
         }
         Ok(kernel)

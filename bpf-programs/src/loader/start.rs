@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aya::maps::{Array, MapData};
 
 use super::adopt::{self, Found, Pinning};
-use super::load::{Loaded, can_be_loaded};
+use super::load::{Loaded, can_be_loaded, loader};
 use super::maps::map;
 use super::sizes::kernel_types;
 use crate::config::EbpfConfig;
@@ -121,7 +121,8 @@ impl Loaded {
         pinning: &Pinning,
     ) -> Result<Self, LoadError> {
         let pins = found.pins.clone();
-        let mut kernel = Self::load_on(config, tier, wanted, None, &pins.maps())?;
+        let types = kernel_types()?;
+        let mut kernel = Self::load_on(config, tier, wanted, None, &pins.maps(), (loader(&types), &types))?;
         let before = kernel.settings.in_force();
         let before = before.map_err(|source| LoadError::Map { map: "settings", source: Box::new(source) })?;
         kernel.rules.resume(&before);
@@ -143,7 +144,7 @@ impl Loaded {
         let is_attached = |program: &Program| {
             is_linked(program) && program.hook.names().iter().all(|hook| pins.has_link(program.name, hook))
         };
-        kernel.hooks.load(wanted, &kernel_types()?, |program| !is_attached(program));
+        kernel.hooks.load(wanted, &types, |program| !is_attached(program));
         kernel.pin_info = found.pin_info(mark, pinning);
         kernel.hooks.pins = Some(pins.clone());
         tracing::info!(
