@@ -13,7 +13,7 @@ use model::{Accounts, Batch, Details, ExecId, ProcessTable, Record, SinkName, Tr
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 const TIMES: usize = 23;
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(600);
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
