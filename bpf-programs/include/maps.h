@@ -4,6 +4,7 @@
 #define DUETECTOR_MAPS_H
 
 #include "compat.h"
+#include "map_values.h"
 #include "wire.h"
 
 /* A resolved path may be longer than the 4096 bytes of a path argument: a deep working folder comes on top. */

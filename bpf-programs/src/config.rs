@@ -15,10 +15,10 @@ use crate::wire::Ring;
 /// Smallest and largest ring: a smaller one can't hold a record of the largest kind, a larger one is refused by the kernel.
 const RING_SIZES: (Size, Size) = (Size(64 << 10), Size(1 << 30));
 
-/// Maximum number of user ids in `uids`, from `include/wire.h`.
+/// Maximum number of user ids in `uids`, from `include/map_values.h`.
 pub(crate) const MAX_UIDS: usize = crate::wire::MAX_UIDS;
 
-/// Maximum number of data rings, from `include/wire.h`.
+/// Maximum number of data rings, from `include/map_values.h`.
 const MAX_DATA_RINGS: u32 = crate::wire::MAX_DATA_RINGS as u32;
 
 /// Smallest and largest number of entries of the usage ledger.

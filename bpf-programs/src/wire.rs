@@ -1,4 +1,4 @@
-//! The data exchanged between kernel and agent: the structs of `include/wire.h` in Rust, and their checked decoding.
+//! The data exchanged between kernel and agent: the structs of `include/wire.h` and `include/map_values.h` in Rust, and their checked decoding.
 //!
 //! All `unsafe` code of this crate is here. Bytes from a ring are not trusted: decoding returns a checked value or a
 //! [`WireError`], whatever the bytes.

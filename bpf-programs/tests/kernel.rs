@@ -64,7 +64,7 @@ mod urings;
 #[path = "support/usage.rs"]
 mod usage;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// How often each operation is done.
 const TIMES: usize = 23;
@@ -114,8 +114,14 @@ fn main() -> std::process::ExitCode {
         tiers::TESTS,
     ];
     for (name, test) in groups.into_iter().flatten() {
-        let run = || test().map_err(|error| Failed::from(format!("{error:#}")));
-        trials.push(Trial::test(*name, run).with_ignored_flag(!able));
+        let run = || match test() {
+            Ok(()) => Ok(Completion::Completed),
+            Err(error) => match error.downcast_ref::<support::Lacking>() {
+                Some(lacking) => Ok(Completion::ignored_with(lacking.to_string())),
+                None => Err(Failed::from(format!("{error:#}"))),
+            },
+        };
+        trials.push(Trial::ignorable_test(*name, run).with_ignored_flag(!able));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -5,7 +5,7 @@ use model::{CROWDED, OVER_BUDGET, SAMPLED, STALE};
 /// Number of causes.
 pub(crate) const LOSS_CAUSES: usize = LossCause::ALL.len();
 
-/// The cause of a loss, with its number in `include/wire.h` (`LOST_*`).
+/// The cause of a loss, with its number in `include/map_values.h` (`LOST_*`).
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LossCause {

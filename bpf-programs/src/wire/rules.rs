@@ -1,4 +1,4 @@
-//! Constants and structs of the filter rules, as in `include/wire.h`.
+//! Constants and structs of the filter rules, as in `include/map_values.h`.
 
 use super::Plain;
 

@@ -39,6 +39,18 @@ pub fn tier() -> Tier {
     (1..=3).filter_map(Tier::of_number).find(|tier| tier.name() == name).unwrap_or(Tier::Tracepoint)
 }
 
+/// Error of a test that this kernel can't run, with the name of the part that it lacks; the test counts as ignored.
+#[derive(Debug)]
+pub struct Lacking(pub &'static str);
+
+impl std::fmt::Display for Lacking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "this kernel has no {}", self.0)
+    }
+}
+
+impl std::error::Error for Lacking {}
+
 /// The attached object.
 pub struct Kernel {
     object: testing::Kernel,

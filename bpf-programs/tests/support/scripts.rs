@@ -6,13 +6,14 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use bpf_programs::Tier;
 use bpf_programs::testing::{Header, Kind, apply};
 use model::{Details, Exec, ExecId, Identity, ProcessTable};
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount, umount};
 
-use crate::support::{Kernel, decode, generation, tier};
+use crate::support::{Kernel, Lacking, decode, generation, tier};
 use crate::{TIMES, Test};
 
 pub const TESTS: &[Test] = &[
@@ -65,7 +66,7 @@ fn execs(kernel: &mut Kernel, command: &mut Command) -> anyhow::Result<(u32, Vec
     for bytes in kernel.of(pid, Kind::Exec) {
         let record = decode(Kind::Exec, &bytes)?;
         let identity = record.identity.context("no identity")?;
-        let Details::Exec(exec) = record.details else { anyhow::bail!("no exec") };
+        let Details::Exec(exec) = record.details else { bail!("no exec") };
         found.push((identity, *exec));
     }
     Ok((pid, found))
@@ -213,12 +214,9 @@ fn registered() -> anyhow::Result<()> {
     fs::rename(&folder.script, &by_extension)?;
     let rules = folder.root.join("rules");
     fs::create_dir(&rules)?;
-    if let Err(cause) = mount(Some("none"), &rules, Some("binfmt_misc"), MsFlags::empty(), None::<&str>) {
-        #[expect(clippy::print_stderr, reason = "says what was not tested")]
-        {
-            eprintln!("this kernel has no binfmt_misc: {cause}");
-        }
-        return Ok(());
+    match mount(Some("none"), &rules, Some("binfmt_misc"), MsFlags::empty(), None::<&str>) {
+        Err(Errno::ENODEV) => bail!(Lacking("binfmt_misc")),
+        mounted => mounted?,
     }
     let mut kernel = Kernel::start()?;
     let done = ["", "O"].iter().try_for_each(|flags| {
