@@ -153,4 +153,10 @@ static __always_inline void put_base(struct scratch *s, struct task_struct *task
 	put_path(s, task, base);
 }
 
+/* True if another thread can have put another file in a descriptor's place. */
+static __always_inline bool are_files_shared(struct task_struct *task)
+{
+	return task->files->count.counter > 1;
+}
+
 #endif

@@ -14,12 +14,6 @@ static __always_inline void put_nothing(struct text *text)
 	text->flags = TEXT_UNREADABLE;
 }
 
-/* True if another thread can have put another file in a descriptor's place. */
-static __always_inline bool are_files_shared(struct task_struct *task)
-{
-	return task->files->count.counter > 1;
-}
-
 /* Fills in the file behind a descriptor, for a call without a path. */
 static __always_inline void put_held(struct scratch *s, struct task_struct *task, __u64 file)
 {

@@ -24,7 +24,9 @@ SYSCALL_EXIT(open_exit)
 	if (call->ret >= 0)
 		file = file_of(task, call->ret);
 	if (!file)
-		put_unopened(s, task, args.dirfd), r->header.flags |= FLAG_UNVERIFIED;
+		put_unopened(s, task, args.dirfd);
+	if (!file || are_files_shared(task))
+		r->header.flags |= FLAG_UNVERIFIED;
 	if (!file || put_opened(s, task, file))
 		emit_data(s, KIND_OPEN);
 	give_back(s);
