@@ -67,6 +67,8 @@ struct doing {
 	__u32 abi;
 	__u32 kept;   /* the record so far is kept */
 	__u32 object; /* the file is known, in `id` */
+	__u32 asks;   /* a question to a name server is left to the end of the call */
+	__u32 inner;  /* a datagram was recorded by an inner function */
 	__u32 uring;  /* for a request of io_uring: then the arguments are in the fields below */
 	__s32 fd;
 	__s32 fd2;

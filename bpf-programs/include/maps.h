@@ -109,8 +109,10 @@ struct datagram {
 	__u32 flags;	 /* of a call that sends */
 	__u32 corked;	 /* CORKED_*: the datagram is not sent yet */
 	__u32 kinds;   /* KIND_UDP and KIND_DNS if their tracers are on, a bit each */
-	__u16 in_kernel; /* the address and the vectors are the kernel's copies */
+	__u8 in_kernel;	 /* the address and the vectors are the kernel's copies */
+	__u8 all_in_kernel; /* the bytes and the control data are, too */
 	__u16 compat;	 /* the vectors are a 32-bit program's */
+	__u64 unverified; /* FLAG_UNVERIFIED: the descriptor may have been another socket's */
 };
 
 /* The position of a search among the files that wait to be closed. */

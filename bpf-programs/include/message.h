@@ -7,6 +7,9 @@
 
 #define MESSAGES 1024 /* limit of one sendmmsg or recvmmsg (UIO_MAXIOV) */
 
+#define EINTR 4
+#define RESTARTS 512 /* and the three codes after it: the call is restarted */
+
 /* struct msghdr of 64-bit and of 32-bit programs; in an array each is followed by the datagram's length. */
 struct message {
 	__u64 name;
@@ -82,6 +85,48 @@ static __always_inline void each_message(struct scratch *s, __u64 from, __s64 re
 
 	for (__u32 i = 0; i < MESSAGES && i < ret; i += STRIDE)
 		some_messages(s, from + i * size, ret - i);
+}
+
+/* True if the call will be made again. */
+static __always_inline bool is_no_result(__s64 ret)
+{
+	return ret == -EAGAIN || ret == -EINTR || (ret <= -RESTARTS && ret >= -RESTARTS - 4);
+}
+
+/* The socket behind a file; 0 if it is none, or does not send datagrams. */
+static __always_inline __u64 udp_of(__u64 file)
+{
+	__u64 sock = file ? sock_of(file) : 0;
+	__u16 family, type;
+
+	if (!sock)
+		return 0;
+	family = family_of(sock);
+	type = type_of(sock);
+	if (family == UNIX)
+		return type == SOCK_DGRAM ? sock : 0;
+	return family == AF_PACKET || (is_inet(family) && (type == SOCK_DGRAM || type == SOCK_RAW)) ? sock : 0;
+}
+
+/* The tracers that want the task's datagrams, a bit each. */
+static __always_inline __u32 datagram_kinds(struct task_struct *task)
+{
+	return (is_traced(KIND_UDP, task) ? 1 << KIND_UDP : 0) | (passes(KIND_DNS, task) ? 1 << KIND_DNS : 0);
+}
+
+/* Begins the record for a task's datagrams. */
+static __always_inline struct scratch *begin_datagrams(struct task_struct *task, __u64 sock, __u32 kinds,
+						       struct sock_call *call, bool received)
+{
+	struct scratch *s = begin_sock(kinds & (1 << KIND_UDP) ? KIND_UDP : KIND_DNS, task, sock, call);
+
+	if (!s)
+		return NULL;
+	__builtin_memset(&s->datagram, 0, sizeof(s->datagram));
+	s->datagram.kinds = kinds;
+	s->datagram.ret = call->ret;
+	((struct sock_record *)s->record)->flags = received ? SOCK_RECEIVED : 0;
+	return s;
 }
 
 #endif

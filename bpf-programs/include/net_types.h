@@ -44,6 +44,14 @@ struct socket_alloc {
 	struct inode vfs_inode;
 } CO_RE;
 
+struct msghdr {
+	void *msg_name; /* struct sockaddr */
+	int msg_namelen;
+	unsigned int msg_flags;
+	void *msg_control; /* struct cmsghdr */
+	unsigned long msg_controllen;
+} CO_RE;
+
 struct udp_sock {
 	int pending; /* not 0: a datagram is not sent yet */
 	__u16 len; /* its length */

@@ -24,6 +24,14 @@ struct control {
 	__u32 level, type;
 };
 
+/* Reads a part of a message's control data. */
+static __always_inline long read_control(const struct scratch *s, void *to, __u32 size, __u64 from)
+{
+	if (s->datagram.all_in_kernel)
+		return bpf_probe_read_kernel(to, size, (void *)from);
+	return bpf_probe_read_user(to, size, (void *)from);
+}
+
 /* Returns the size of the pieces of a message, as its control data has it; 0 if the control data has none. */
 __noinline int piece_size(struct scratch *s, __u32 type)
 {
@@ -40,7 +48,7 @@ __noinline int piece_size(struct scratch *s, __u32 type)
 	end = at + s->datagram.control_length;
 	for (int i = 0; i < CONTROLS && at + head < end; i++) {
 		if (!s->datagram.compat) {
-			if (bpf_probe_read_user(&control, sizeof(control), (void *)at))
+			if (read_control(s, &control, sizeof(control), at))
 				return 0;
 		} else {
 			if (bpf_probe_read_user(small, sizeof(small), (void *)at))
@@ -48,7 +56,7 @@ __noinline int piece_size(struct scratch *s, __u32 type)
 			control = (struct control){.length = small[0], .level = small[1], .type = small[2]};
 		}
 		if (control.level == SOL_UDP && control.type == type) {
-			bpf_probe_read_user(&size, sizeof(size), (void *)(at + head));
+			read_control(s, &size, sizeof(size), at + head);
 			return size;
 		}
 		if (control.length < head || control.length > s->datagram.control_length)

@@ -159,6 +159,7 @@ __noinline int put_piece(struct scratch *s, __u32 n)
 	struct sock_record *r;
 	struct datagram *d;
 	__u64 at, len, vector[2];
+	long refused;
 
 	if (!s)
 		return 0;
@@ -177,7 +178,11 @@ __noinline int put_piece(struct scratch *s, __u32 n)
 	}
 	BOUND(len, DNS_LIMIT);
 	BOUND(at, RECORD_LIMIT - DNS_LIMIT);
-	if (bpf_probe_read_user(&s->record[at], len, (void *)vector[0])) {
+	if (d->all_in_kernel)
+		refused = bpf_probe_read_kernel(&s->record[at], len, (void *)vector[0]);
+	else
+		refused = bpf_probe_read_user(&s->record[at], len, (void *)vector[0]);
+	if (refused) {
 		r->name.flags |= TEXT_UNREADABLE;
 		return 0;
 	}
@@ -273,6 +278,7 @@ static __always_inline bool add_to_flow(struct scratch *s, bool received)
 		return true;
 	}
 	flow->record.last_ns = r->header.time_ns;
+	flow->record.header.flags |= r->header.flags & FLAG_UNVERIFIED;
 	count = (__u32)datagrams_begun(s, flow->corked, received);
 	if (received) {
 		__sync_fetch_and_add(&flow->record.received, s->datagram.ret);
@@ -310,6 +316,13 @@ __noinline int put_other_name(struct scratch *s, __u32 received)
 	return 0;
 }
 
+/* Marks the record, or not. */
+static __always_inline void set_unverified(struct sock_record *r, bool unverified)
+{
+	r->header.flags &= ~FLAG_UNVERIFIED;
+	r->header.flags |= unverified ? FLAG_UNVERIFIED : 0;
+}
+
 /* Records the datagram that `s` describes; the record already has its header, its call, and SOCK_RECEIVED or
  * not. Global: verified once a program, and not once for each datagram of a call.
  */
@@ -328,6 +341,7 @@ __noinline int datagram(struct scratch *s)
 	flags = r->flags;
 	put_addresses(s);
 	failed = flags & SOCK_RECEIVED && d->ret < 0;
+	set_unverified(r, d->unverified || (d->address && !failed && !d->in_kernel));
 	/* Nothing was received: the address in memory is an old one. */
 	if (d->address && !failed) {
 		read_address(&address, d->address, d->in_kernel);
@@ -340,8 +354,12 @@ __noinline int datagram(struct scratch *s)
 	r->ret = d->ret;
 	r->name.len = r->name.flags = 0;
 	if (d->kinds & (1 << KIND_DNS) && r->dport == DNS_PORT && r->protocol == IPPROTO_UDP && !failed) {
+		__u16 unverified = r->header.flags;
+
 		put_datagram(s);
+		set_unverified(r, !d->all_in_kernel);
 		emit_sock(s, KIND_DNS);
+		set_unverified(r, unverified & FLAG_UNVERIFIED);
 		r->name.len = r->name.flags = 0;
 	}
 	s->size = sizeof(*r);

@@ -25,10 +25,6 @@ struct sockaddr_family {
 	__u16 family;
 };
 
-struct msghdr {
-	void *msg_name;
-} CO_RE;
-
 struct io_async_msghdr {
 	struct msghdr msg;
 	struct sockaddr_family addr;

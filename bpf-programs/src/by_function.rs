@@ -10,7 +10,7 @@ use crate::tracers;
 use crate::trampoline::Functions;
 use crate::wire::Kind;
 
-/// All sets of programs at functions, one for each tracer.
+/// All sets of programs at functions.
 const ALL: &[&ByFunction] = &[
     &tracers::open::BY_FUNCTION,
     &tracers::unlink::BY_FUNCTION,
@@ -21,6 +21,9 @@ const ALL: &[&ByFunction] = &[
     &tracers::truncate::BY_FUNCTION,
     &tracers::exec::BY_FUNCTION,
     &tracers::usage::BY_FUNCTION,
+    &tracers::udp::BY_FUNCTION,
+    &tracers::udp::QUESTIONS,
+    &tracers::udp::OTHERS,
 ];
 
 /// Returns whether a program is attached to a function of this name.

@@ -12,7 +12,7 @@
 //! **Kernel.** 5.15 with BTF.
 //! **Cost.** Four loads for a `read` or `write` of something else; two map lookups for a datagram.
 
-use crate::programs::{Hook, Program, Tracer};
+use crate::programs::{ByFunction, Function, Hook, Program, Tracer, at_function};
 use crate::syscalls::{
     READ, READV, RECVFROM, RECVMMSG, RECVMSG, SENDMMSG, SENDMSG, SENDTO, Stage, WRITE, WRITEV,
 };
@@ -46,3 +46,60 @@ pub(crate) const PROGRAMS: &[Program] = &[
     uring_unposted::OVERFLOW,
     uring_unposted::ENDED,
 ];
+
+/// The programs at functions that send datagrams of UDP, which `dns` shares. Calls that no function records are recorded when
+/// they end.
+const SENDING: &[Program] = &[
+    at_function!("udp_sendto", entry of ["__sys_sendto"], ()),
+    at_function!("udp_sendmsg_call", entry of ["__sys_sendmsg"], ()),
+    at_function!("udp_sendmmsg", entry of ["__sys_sendmmsg"], ()),
+    at_function!("udp_write", entry of ["sock_write_iter"], ("written_iocb" = "iocb")),
+    at_function!(
+        "udp_packet",
+        entry of ["udp_send_skb"],
+        ("packet_skb" = "skb", "packet_flow" = "fl4")
+    ),
+    at_function!(
+        "udp_packet6",
+        entry of ["udp_v6_send_skb"],
+        ("packet6_skb" = "skb", "packet6_flow" = "fl6")
+    ),
+    at_function!("udp_sent", exit of ["udp_sendmsg"], ("sent_sk" = "sk", "sent_msg" = "msg") -> "sent_ret"),
+    at_function!("udp_sent6", exit of ["udpv6_sendmsg"], ("sent6_sk" = "sk", "sent6_msg" = "msg") -> "sent6_ret"),
+];
+
+/// The programs at functions that send other datagrams.
+const SENDING_OTHERS: &[Program] = &[
+    at_function!("udp_raw", exit of ["raw_sendmsg"], ("udp_raw_sk" = "sk", "udp_raw_msg" = "msg") -> "udp_raw_ret"),
+    at_function!(
+        "udp_raw6",
+        exit of ["rawv6_sendmsg"],
+        ("udp_raw6_sk" = "sk", "udp_raw6_msg" = "msg") -> "udp_raw6_ret"
+    ),
+    at_function!(
+        "udp_ping",
+        exit of ["ping_v4_sendmsg"],
+        ("udp_ping_sk" = "sk", "udp_ping_msg" = "msg") -> "udp_ping_ret"
+    ),
+    at_function!(
+        "udp_ping6",
+        exit of ["ping_v6_sendmsg"],
+        ("udp_ping6_sk" = "sk", "udp_ping6_msg" = "msg") -> "udp_ping6_ret"
+    ),
+    at_function!(
+        "udp_unix",
+        exit of ["unix_dgram_sendmsg"],
+        ("udp_unix_sock" = "sock", "udp_unix_msg" = "msg") -> "udp_unix_ret"
+    ),
+    at_function!(
+        "udp_frame",
+        exit of ["packet_sendmsg"],
+        ("udp_frame_sock" = "sock", "udp_frame_msg" = "msg") -> "udp_frame_ret"
+    ),
+];
+
+/// What tracer `udp` records at functions; tracer `dns` needs the same programs.
+pub(crate) const BY_FUNCTION: ByFunction = ByFunction { kind: Kind::Udp, calls: &[], programs: SENDING };
+pub(crate) const QUESTIONS: ByFunction = ByFunction { kind: Kind::Dns, calls: &[], programs: SENDING };
+/// The same for datagrams of other families and protocols.
+pub(crate) const OTHERS: ByFunction = ByFunction { kind: Kind::Udp, calls: &[], programs: SENDING_OTHERS };

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* UDP datagrams that are sent and received, by any call; for the tracers udp and dns. */
-#include "message.h"
 #include "received.h"
-
-#define EINTR 4
-#define RESTARTS 512 /* and the three codes after it: the call is restarted */
+#include "sending.h"
 
 /* The position of each argument of a call on datagrams, counted from 1; 0: the call has none. */
 struct datagram_call {
@@ -46,48 +43,6 @@ static __always_inline __u64 nth(struct call *call, int at)
 	return at ? call_arg(call, at - 1) : 0;
 }
 
-/* True if the call will be made again. */
-static __always_inline bool is_no_result(__s64 ret)
-{
-	return ret == -EAGAIN || ret == -EINTR || (ret <= -RESTARTS && ret >= -RESTARTS - 4);
-}
-
-/* The socket behind a file; 0 if it is none, or does not send datagrams. */
-static __always_inline __u64 udp_of(__u64 file)
-{
-	__u64 sock = file ? sock_of(file) : 0;
-	__u16 family, type;
-
-	if (!sock)
-		return 0;
-	family = family_of(sock);
-	type = type_of(sock);
-	if (family == UNIX)
-		return type == SOCK_DGRAM ? sock : 0;
-	return family == AF_PACKET || (is_inet(family) && (type == SOCK_DGRAM || type == SOCK_RAW)) ? sock : 0;
-}
-
-/* The tracers that want the task's datagrams, a bit each. */
-static __always_inline __u32 datagram_kinds(struct task_struct *task)
-{
-	return (is_traced(KIND_UDP, task) ? 1 << KIND_UDP : 0) | (passes(KIND_DNS, task) ? 1 << KIND_DNS : 0);
-}
-
-/* Begins the record for a task's datagrams. */
-static __always_inline struct scratch *begin_datagrams(struct task_struct *task, __u64 sock, __u32 kinds,
-						       struct sock_call *call, bool received)
-{
-	struct scratch *s = begin_sock(kinds & (1 << KIND_UDP) ? KIND_UDP : KIND_DNS, task, sock, call);
-
-	if (!s)
-		return NULL;
-	__builtin_memset(&s->datagram, 0, sizeof(s->datagram));
-	s->datagram.kinds = kinds;
-	s->datagram.ret = call->ret;
-	((struct sock_record *)s->record)->flags = received ? SOCK_RECEIVED : 0;
-	return s;
-}
-
 /* The length of the address of sendto; of recvfrom that which the kernel has stored. */
 static __always_inline __u64 address_length(struct call *call, struct datagram_call *args)
 {
@@ -126,22 +81,27 @@ static __always_inline void emit_datagrams(struct scratch *s, struct datagram_ca
 SYSCALL_EXIT(udp_exit)
 {
 	struct task_struct *task = current_task();
+	__u32 recorded = end_message_call(call->nr);
 	__u64 sock = udp_of(file_of(task, (__s32)call_arg(call, 0)));
 	struct datagram_call args = datagram_args(call->nr);
 	struct sock_call as = {.nr = call->nr, .ret = call->ret};
 	struct scratch *s;
 	__u32 kinds;
 
+	if (recorded)
+		sweep_now_and_then();
 	if (!sock || is_no_result(call->ret))
 		return;
+	recorded |= end_write(call->nr);
 	if (args.received && nth(call, args.flags) & TAKES_NOTHING)
 		return;
-	kinds = datagram_kinds(task);
+	kinds = datagram_kinds(task) & ~recorded;
 	if (!kinds)
 		return;
 	s = begin_datagrams(task, sock, kinds, &as, args.received);
 	if (!s)
 		return;
+	s->datagram.unverified = are_files_shared(task);
 	emit_datagrams(s, &args, call);
 	give_back(s);
 	sweep_now_and_then();
