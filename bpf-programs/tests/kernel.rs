@@ -7,6 +7,8 @@ mod support;
 
 #[path = "support/acts.rs"]
 mod acts;
+#[path = "support/aiming.rs"]
+mod aiming;
 #[path = "support/attempts.rs"]
 mod attempts;
 #[path = "support/budgets.rs"]
@@ -100,6 +102,7 @@ fn main() -> std::process::ExitCode {
         budgets::TESTS,
         processes::TESTS,
         races::TESTS,
+        aiming::TESTS,
         reflink::TESTS,
         racing::TESTS,
         rings::TESTS,
