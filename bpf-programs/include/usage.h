@@ -19,6 +19,8 @@ struct use {
 	__u32 via;
 	__u32 protection;
 	__s32 fd; /* -1: none or unknown */
+	bool again; /* the call is counted already, and only its bytes are added */
+	bool unverified; /* the descriptor may have been another file's */
 };
 
 /* Fills in the ledger's key; false if files of this type are not recorded. */
@@ -62,7 +64,10 @@ static __always_inline void add_use(struct usage_record *r, const struct use *us
 	}
 	if ((r->via & use->via) != use->via)
 		__sync_fetch_and_or(&r->via, use->via);
-	__sync_fetch_and_add(&r->calls, 1);
+	if (!use->again)
+		__sync_fetch_and_add(&r->calls, 1);
+	if (use->unverified && !(r->header.flags & FLAG_UNVERIFIED))
+		__sync_fetch_and_or(&r->header.flags, FLAG_UNVERIFIED);
 	__sync_fetch_and_add(&r->bytes, use->bytes);
 	if (use->direction != USAGE_MAPPED)
 		return;
@@ -161,7 +166,8 @@ static __always_inline struct scratch *begin_use(struct task_struct *task, const
 	fill_header(s, task, KIND_USAGE, true);
 	r->first_ns = r->last_ns = r->header.time_ns;
 	r->bytes = use->bytes;
-	r->calls = 1;
+	r->calls = !use->again;
+	r->header.flags |= use->unverified ? FLAG_UNVERIFIED : 0;
 	r->low = use->low;
 	r->high = use->high;
 	r->direction = use->direction;

@@ -21,6 +21,7 @@ const ALL: &[&ByFunction] = &[
     &tracers::truncate::BY_FUNCTION,
     &tracers::exec::BY_FUNCTION,
     &tracers::usage::BY_FUNCTION,
+    &tracers::usage::TRANSFERS,
     &tracers::udp::BY_FUNCTION,
     &tracers::udp::QUESTIONS,
     &tracers::udp::OTHERS,

@@ -3,6 +3,7 @@
  * to the other. On overlayfs the kernel calls these functions a second time for the files of the layers, and also when it copies a
  * file up; neither of these counts.
  */
+#include "counted.h"
 #include "doing.h"
 #include "ioctl.h"
 
@@ -60,5 +61,20 @@ FUNCTION_EXIT(usage_deduped)
 	count_ioctl(&shared, argument(ctx, deduped_result));
 	return 0;
 }
+
+/* What read and write and their kin do with the file behind the descriptor. */
+#define MOVED(program, ways)                                                                                 \
+	POSITION(program##_file);                                                                            \
+	POSITION(program##_ret);                                                                             \
+	FUNCTION_EXIT(program)                                                                               \
+	{                                                                                                    \
+		count_early(argument(ctx, program##_file), argument(ctx, program##_ret), ways, 0);           \
+		return 0;                                                                                    \
+	}
+
+MOVED(usage_vfs_read, VIA_READ | VIA_PREAD)
+MOVED(usage_vfs_write, VIA_WRITE | VIA_PWRITE)
+MOVED(usage_vfs_readv, VIA_READV | VIA_PREADV | VIA_PREADV2)
+MOVED(usage_vfs_writev, VIA_WRITEV | VIA_PWRITEV | VIA_PWRITEV2)
 
 #endif

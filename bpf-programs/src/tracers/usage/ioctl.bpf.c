@@ -25,6 +25,7 @@ static __always_inline void count_clone(struct call *call)
 	command = call_arg(call, 1);
 	if (!is_clone(command))
 		return;
+	shared.unverified = are_files_shared(current_task());
 	shared.from_fd = source_of(call, command);
 	shared.to_fd = call_arg(call, 0);
 	shared.from = file_of(current_task(), shared.from_fd);

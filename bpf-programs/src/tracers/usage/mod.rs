@@ -43,6 +43,16 @@ pub(crate) const TRACER: Tracer = Tracer {
         ledger("usage_aio", &[IO_GETEVENTS, IO_PGETEVENTS], Some("bytes of libaio")),
         ledger("usage_close", &[CLOSE], Some("rows at close: they come at the next interval")),
         Program {
+            name: "usage_received",
+            hook: Hook::NewBtfTracepoint("sock_recv_length"),
+            without: Some("the socket of each transfer for certain"),
+        },
+        Program {
+            name: "usage_sent",
+            hook: Hook::NewBtfTracepoint("sock_send_length"),
+            without: Some("the socket of each transfer for certain"),
+        },
+        Program {
             name: "usage_exit",
             hook: Hook::BtfTracepoint("sched_process_exit"),
             without: Some("rows at exit: they come at the next interval"),
@@ -76,6 +86,30 @@ pub(crate) const BY_FUNCTION: ByFunction = ByFunction {
             "usage_deduped",
             exit of ["vfs_dedupe_file_range_one"],
             ("deduped_in" = "src_file", "deduped_out" = "dst_file") -> "deduped_result"
+        ),
+    ],
+};
+
+/// The programs at functions that have the file of a transfer. Calls that no function counts are counted when they end.
+pub(crate) const TRANSFERS: ByFunction = ByFunction {
+    kind: Kind::Usage,
+    calls: &[],
+    programs: &[
+        at_function!("usage_vfs_read", exit of ["vfs_read"], ("usage_vfs_read_file" = "file") -> "usage_vfs_read_ret"),
+        at_function!(
+            "usage_vfs_write",
+            exit of ["vfs_write"],
+            ("usage_vfs_write_file" = "file") -> "usage_vfs_write_ret"
+        ),
+        at_function!(
+            "usage_vfs_readv",
+            exit of ["vfs_readv"],
+            ("usage_vfs_readv_file" = "file") -> "usage_vfs_readv_ret"
+        ),
+        at_function!(
+            "usage_vfs_writev",
+            exit of ["vfs_writev"],
+            ("usage_vfs_writev_file" = "file") -> "usage_vfs_writev_ret"
         ),
     ],
 };

@@ -3,57 +3,15 @@
  * nothing and is not counted; one that returned 0 is.
  */
 #include "aio.h"
-#include "received.h"
+#include "counted.h"
 
 #define FMODE_WRITE 2
-#define READERS                                                                                              \
-	(VIA_READ | VIA_PREAD | VIA_READV | VIA_PREADV | VIA_PREADV2 | VIA_RECVFROM | VIA_RECVMSG | VIA_RECVMMSG)
-
-static __always_inline __u32 via_of(__u32 nr)
-{
-	switch (nr) {
-	case NR_READ:
-		return VIA_READ;
-	case NR_WRITE:
-		return VIA_WRITE;
-	case NR_PREAD64:
-		return VIA_PREAD;
-	case NR_PWRITE64:
-		return VIA_PWRITE;
-	case NR_READV:
-		return VIA_READV;
-	case NR_WRITEV:
-		return VIA_WRITEV;
-	case NR_SENDTO:
-		return VIA_SENDTO;
-	case NR_RECVFROM:
-		return VIA_RECVFROM;
-	case NR_SENDMSG:
-		return VIA_SENDMSG;
-	case NR_RECVMSG:
-		return VIA_RECVMSG;
-	case NR_PREADV:
-		return VIA_PREADV;
-	case NR_PWRITEV:
-		return VIA_PWRITEV;
-	case NR_PREADV2:
-		return VIA_PREADV2;
-	case NR_PWRITEV2:
-		return VIA_PWRITEV2;
-	case NR_SENDMMSG:
-		return VIA_SENDMMSG;
-	case NR_RECVMMSG:
-		return VIA_RECVMMSG;
-	default:
-		return VIA_VMSPLICE;
-	}
-}
-
 /* Sets the use to the descriptor that is argument `at` of the call. */
 static __always_inline void use_arg(struct use *use, struct task_struct *task, struct call *call, int at)
 {
 	use->fd = call_arg(call, at);
 	use->file = file_of(task, use->fd);
+	use->unverified = are_files_shared(task);
 }
 
 LEDGER_EXIT(usage_io)
@@ -62,7 +20,7 @@ LEDGER_EXIT(usage_io)
 	struct use use = {.bytes = call->ret};
 	__u32 mode = 0;
 
-	if (call->ret < 0)
+	if (take_counted(call->nr) || call->ret < 0)
 		return;
 	use_arg(&use, task, call, 0);
 	use.via = via_of(call->nr);
@@ -100,7 +58,7 @@ LEDGER_EXIT(usage_messages)
 	__u64 lengths = call_arg(call, 1) + (call->abi ? 28 : 56);
 	__u32 size = call->abi ? 32 : 64;
 
-	if (call->ret < 0)
+	if (take_counted(call->nr) || call->ret < 0)
 		return;
 	use_arg(&use, task, call, 0);
 	use.via = via_of(call->nr);
