@@ -33,6 +33,8 @@ mod filters;
 mod identity;
 #[path = "support/ledger.rs"]
 mod ledger;
+#[path = "support/moving.rs"]
+mod moving;
 #[path = "support/names.rs"]
 mod names;
 #[path = "support/objects.rs"]
@@ -103,6 +105,7 @@ fn main() -> std::process::ExitCode {
         processes::TESTS,
         races::TESTS,
         aiming::TESTS,
+        moving::TESTS,
         reflink::TESTS,
         racing::TESTS,
         rings::TESTS,

@@ -43,7 +43,9 @@ fn changed() -> anyhow::Result<()> {
     }
     let mut names = Vec::new();
     for bytes in kernel.of(pid, Kind::Dns) {
-        let Record { identity, details: Details::Dns(dns), .. } = decode(Kind::Dns, &bytes)? else { continue };
+        let Record { identity, details: Details::Dns(dns), .. } = decode(Kind::Dns, &bytes)? else {
+            continue;
+        };
         let unverified = identity.context("no identity")?.unverified;
         if port(&dns.ends) == Some(DNS) {
             ensure!(unverified != is_certain(), "{dns:?}");
@@ -51,7 +53,9 @@ fn changed() -> anyhow::Result<()> {
         }
     }
     for bytes in kernel.of(pid, Kind::Udp) {
-        let Record { identity, details: Details::Socket(flow), .. } = decode(Kind::Udp, &bytes)? else { continue };
+        let Record { identity, details: Details::Socket(flow), .. } = decode(Kind::Udp, &bytes)? else {
+            continue;
+        };
         let was_sent = flow.direction == Some(model::Transfer::Sent);
         ensure!(!was_sent || identity.context("no identity")?.unverified != is_certain(), "{flow:?}");
     }

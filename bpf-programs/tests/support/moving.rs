@@ -1,0 +1,103 @@
+//! Transfers whose descriptor another thread gives to another file while they wait (`moving.py`): rows have the file that the
+//! kernel worked with, or they are `unverified`.
+
+use std::fs::read_to_string;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use bpf_programs::Tier;
+use bpf_programs::testing::Kind;
+use model::details::{Direction, Usage};
+use model::{Details, Record};
+
+use crate::Test;
+use crate::ledger::flush_both_buffers;
+use crate::support::{self, DATA_RING, ENTRIES, Kernel, decode};
+
+pub const TESTS: &[Test] = &[("race_transfers_whose_descriptor_changes", descriptor_changes)];
+
+const PROGRAM: &str = include_str!("moving.py");
+
+/// A line of the program: name, and device and inode number of both files.
+struct Moved<'a> {
+    name: &'a str,
+    file: (u64, u64),
+    other: (u64, u64),
+    bytes: u64,
+}
+
+impl<'a> Moved<'a> {
+    fn parse(line: &'a str) -> anyhow::Result<Self> {
+        let [name, dev, ino, other_dev, other_ino, bytes] = line.split(' ').collect::<Vec<_>>()[..] else {
+            anyhow::bail!("{line}")
+        };
+        let file = (dev.parse()?, ino.parse()?);
+        Ok(Self { name, file, other: (other_dev.parse()?, other_ino.parse()?), bytes: bytes.parse()? })
+    }
+
+    /// Returns whether the kernel itself says which file it was.
+    fn is_certain(&self) -> anyhow::Result<bool> {
+        let by_function = self.name.ends_with("-read") || self.name.ends_with("-readv");
+        Ok(by_function && support::tier() == Tier::Function
+            || self.name.starts_with("socket") && has_lengths()?)
+    }
+}
+
+/// Returns whether the kernel has tracepoints for the bytes that sockets send and receive (since 6.3).
+fn has_lengths() -> anyhow::Result<bool> {
+    let release = read_to_string("/proc/sys/kernel/osrelease")?;
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    Ok((numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 3))
+}
+
+fn descriptor_changes() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut kernel = Kernel::start_on(support::tier(), DATA_RING, ENTRIES, |kind| kind == Kind::Usage)?;
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-B", "-I", "-S", "-c", PROGRAM]).arg(folder.path());
+    let child = python.stdout(Stdio::piped()).spawn()?;
+    let pid = child.id();
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "the program failed");
+    flush_both_buffers(&mut kernel)?;
+    let mut rows = Vec::new();
+    for bytes in kernel.of(pid, Kind::Usage) {
+        let Record { identity, details: Details::Usage(usage), .. } = decode(Kind::Usage, &bytes)? else {
+            continue;
+        };
+        rows.push((*usage, identity.context("no identity")?.unverified));
+    }
+    let mut count = 0;
+    for line in std::str::from_utf8(&output.stdout)?.lines() {
+        let moved = Moved::parse(line)?;
+        check(&moved, &rows).with_context(|| line.to_owned())?;
+        count += 1;
+    }
+    ensure!(count == 7, "{count} transfers");
+    Ok(())
+}
+
+fn check(moved: &Moved<'_>, rows: &[(Usage, bool)]) -> anyhow::Result<()> {
+    let sends = moved.name.ends_with("sendto");
+    let direction = if sends { Direction::Written } else { Direction::Read };
+    let of = |(dev, ino): (u64, u64)| {
+        let is_it = move |usage: &Usage| usage.file.is_some_and(|file| (file.dev, file.ino) == (dev, ino));
+        rows.iter().filter(move |(usage, _)| is_it(usage) && usage.direction == direction).collect::<Vec<_>>()
+    };
+    let (right, wrong) = (of(moved.file), of(moved.other));
+    let sums = |rows: &[&(Usage, bool)]| {
+        (
+            rows.iter().map(|(usage, _)| usage.calls).sum::<u64>(),
+            rows.iter().map(|(usage, _)| usage.bytes).sum::<u64>(),
+        )
+    };
+    if moved.is_certain()? {
+        ensure!(wrong.is_empty(), "recorded for the other file: {wrong:?}");
+        ensure!(sums(&right) == (1, moved.bytes), "{right:?}");
+        ensure!(right.iter().all(|(_, unverified)| !unverified), "{right:?}");
+    } else {
+        ensure!(sums(&wrong) == (1, moved.bytes), "{wrong:?}");
+        ensure!(wrong.iter().all(|(_, unverified)| *unverified), "{wrong:?}");
+    }
+    Ok(())
+}
