@@ -1,8 +1,8 @@
 //! Tracer `dns`: names that programs resolve, and the answers, from the datagrams to and from port 53.
 //!
-//! **Hook.** That of `udp`: its program reads the datagram in the caller's memory when the call ends. As with
-//! any argument, another thread may have changed it by then. Names that are resolved in other ways (TCP, TLS, a
-//! resolver's own socket) are not seen here.
+//! **Hook.** Those of `udp`: the datagram is read in the caller's memory when the call ends. As with any argument, another
+//! thread may have changed it by then. With tier `function`, questions are read in the packets that are sent. Names that are
+//! resolved in other ways (TCP, TLS, a resolver's own socket) are not seen here.
 //! **Kernel.** 5.15 with BTF.
 //! **Cost.** That of `udp`, and a copy of the datagram's first 4096 bytes.
 

@@ -5,7 +5,8 @@
 //! nothing to do yet (`EAGAIN`).
 //!
 //! **Hook.** The ends of all calls that send or receive, `read` and `write` included, because programs use them
-//! on connected sockets (Go's resolver does). UDP sockets have no hook at their end: ended flows are found by a
+//! on connected sockets (Go's resolver does). With tier `function`, those that send are recorded by the protocols' own
+//! functions, which have the kernel's copy of the address. UDP sockets have no hook at their end: ended flows are found by a
 //! sweep once a second, which the next call that sends or receives makes. A program that receives on an
 //! unconnected socket without asking for the sender has a flow without the other address. When the tracer stops, a
 //! task iterator, read by the agent, ends all flows.
