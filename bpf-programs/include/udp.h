@@ -316,6 +316,14 @@ __noinline int put_other_name(struct scratch *s, __u32 received)
 	return 0;
 }
 
+/* Reads the kernel's copy of an address, which is as long as the caller said; what follows it is other memory. */
+static __always_inline void read_kernel_address(struct sockaddr_any *to, __u64 from, __u64 length)
+{
+	__builtin_memset(to, 0, sizeof(*to));
+	BOUND(length, sizeof(*to));
+	bpf_probe_read_kernel(to, length, (void *)from);
+}
+
 /* Marks the record, or not. */
 static __always_inline void set_unverified(struct sock_record *r, bool unverified)
 {
@@ -344,7 +352,10 @@ __noinline int datagram(struct scratch *s)
 	set_unverified(r, d->unverified || (d->address && !failed && !d->in_kernel));
 	/* Nothing was received: the address in memory is an old one. */
 	if (d->address && !failed) {
-		read_address(&address, d->address, d->in_kernel);
+		if (d->all_in_kernel)
+			read_kernel_address(&address, d->address, d->address_length);
+		else
+			read_address(&address, d->address, d->in_kernel);
 		put_address(r->daddr, &r->dport, r->family, &address);
 	} else if (r->family == AF_PACKET && bpf_core_field_exists(struct packet_sock, ifindex)) {
 		READ((__u32 *)r->daddr, s->sock, struct packet_sock, ifindex);
