@@ -69,15 +69,15 @@ struct {
 /* The number of entries: mostly 0, and then the ends of calls need not search. */
 __s64 counted_now;
 
-/* Notes that the current call is counted; false if it was already. */
-static __always_inline bool note_counted(__u64 nr)
+/* Notes that the current call is counted; returns -EEXIST if it was already, another error if it cannot be noted. */
+static __always_inline long note_counted(__u64 nr)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
+	long failed = bpf_map_update_elem(&counted, &thread, &nr, BPF_NOEXIST);
 
-	if (bpf_map_update_elem(&counted, &thread, &nr, BPF_NOEXIST))
-		return false;
-	__sync_fetch_and_add(&counted_now, 1);
-	return true;
+	if (!failed)
+		__sync_fetch_and_add(&counted_now, 1);
+	return failed;
 }
 
 /* True if the current call, which ends, is counted already. */
@@ -105,6 +105,7 @@ static __always_inline void count_early(__u64 file, __s64 ret, __u32 ways, __u32
 	struct task_struct *task = current_task();
 	struct use use = {.file = file, .bytes = ret, .fd = -1};
 	bool takes = true;
+	long failed;
 
 	if (ret < 0 || !file || !are_files_shared(task) || task->flags & (PF_KTHREAD | PF_IO_WORKER))
 		return;
@@ -120,8 +121,9 @@ static __always_inline void count_early(__u64 file, __s64 ret, __u32 ways, __u32
 	else if (flags & TAKES_NOTHING)
 		takes = false;
 	/* The messages of one call are counted one by one. */
-	use.again = !note_counted(call.nr);
-	if (use.again && use.via != VIA_RECVMMSG && use.via != VIA_SENDMMSG)
+	failed = note_counted(call.nr);
+	use.again = failed == -EEXIST;
+	if (failed && !(use.again && use.via & (VIA_RECVMMSG | VIA_SENDMMSG)))
 		return;
 	if (takes)
 		count_use(task, &use);

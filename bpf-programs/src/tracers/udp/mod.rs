@@ -99,8 +99,9 @@ const SENDING_OTHERS: &[Program] = &[
     ),
 ];
 
-/// What tracer `udp` records at functions; tracer `dns` needs the same programs.
+/// The programs at functions for tracer `udp`.
 pub(crate) const BY_FUNCTION: ByFunction = ByFunction { kind: Kind::Udp, calls: &[], programs: SENDING };
+/// The same programs for tracer `dns`.
 pub(crate) const QUESTIONS: ByFunction = ByFunction { kind: Kind::Dns, calls: &[], programs: SENDING };
 /// The same for datagrams of other families and protocols.
 pub(crate) const OTHERS: ByFunction = ByFunction { kind: Kind::Udp, calls: &[], programs: SENDING_OTHERS };

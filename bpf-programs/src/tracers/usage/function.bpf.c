@@ -62,7 +62,7 @@ FUNCTION_EXIT(usage_deduped)
 	return 0;
 }
 
-/* What read and write and their kin do with the file behind the descriptor. */
+/* The ends of the functions that read, write and their variants use for the file behind the descriptor. */
 #define MOVED(program, ways)                                                                                 \
 	POSITION(program##_file);                                                                            \
 	POSITION(program##_ret);                                                                             \

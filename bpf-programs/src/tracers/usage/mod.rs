@@ -8,7 +8,7 @@
 //!
 //! **Hook.** The ends of the calls ([`crate::syscalls`]); BTF tracepoints `sched_process_exec`, `sched_process_exit`. Where
 //! threads share descriptors, transfers of sockets at the BTF tracepoints `sock_recv_length`, `sock_send_length`, and with tier
-//! `function` those of other files at `vfs_read` and its kin: another thread may replace a descriptor while the call waits.
+//! `function` those of other files at `vfs_read` and its variants: another thread may replace a descriptor while the call waits.
 //! **Kernel.** 5.15: `bpf_for_each_map_elem` (5.13), `bpf_task_pt_regs`.
 //! **Cost.** For each call one update of a ledger entry; see `docs/BENCHMARKS.md`.
 
