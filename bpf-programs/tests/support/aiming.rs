@@ -37,7 +37,7 @@ fn changed() -> anyhow::Result<()> {
     for line in std::str::from_utf8(&output.stdout)?.lines() {
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["to", port, count] => _ = arrived.insert(port.parse::<u16>()?, count.parse::<u64>()?),
-            ["asked", name] => asked.push(format!("{name}.org.")),
+            ["asked", name] => asked.push(format!("{name}.org")),
             _ => anyhow::bail!("{line}"),
         }
     }
