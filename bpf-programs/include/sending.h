@@ -195,15 +195,18 @@ static __always_inline int keep_question(__u64 skb, struct sockaddr_any *to)
 	if (!as.nr || protocol_of(sock) != IPPROTO_UDP)
 		return 0;
 	s = begin_datagrams(task, sock, 1 << KIND_DNS, &as, false);
-	now->kept = 1;
 	if (!s)
 		return 0;
+	take_packet(s, skb);
+	/* Bytes that are not in one piece are left to the end of the call. */
+	if (s->datagram.ret > (__s64)s->datagram.length) {
+		give_back(s);
+		return 0;
+	}
+	now->kept = 1;
 	r = (struct sock_record *)s->record;
 	put_address(r->daddr, &r->dport, r->family, to);
-	take_packet(s, skb);
 	put_datagram(s);
-	if (s->datagram.ret > (__s64)s->datagram.length)
-		r->name.flags |= TEXT_CUT;
 	drop_kept(bpf_get_current_task());
 	keep(s, bpf_get_current_task(), KIND_DNS);
 	give_back(s);
