@@ -167,7 +167,11 @@ struct mark {
 #define LOST_CROWDED 2 /* its request, connection or flow found no room among those that have not ended */
 #define LOST_STALE 3   /* its request or connection ended unseen */
 #define LOST_OVER_BUDGET 4 /* it would have taken more of a ring than its owner may have */
-#define LOST_CAUSES 5
+#define LOST_SKIPPED 5 /* the kernel skipped the program; counted by the agent, in map `skipped` */
+#define LOST_CAUSES 6
+
+/* Keys of map `skipped` with this bit stand for a slot of `counts`; others are ids of programs. */
+#define SKIPPED_OF 0x80000000
 
 /* The value of map `unstored`: what the agent gave back to a pinned ring before it was in the store. Not read by the
  * programs.

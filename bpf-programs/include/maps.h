@@ -247,6 +247,17 @@ struct {
 	__type(value, struct unstored);
 } unstored SEC(".maps");
 
+/* Runs of programs that the kernel skipped, as far as the agent has counted them: those of each program, and their sums
+ * by slot of `counts`. Written by the agent only.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u64);
+} skipped SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, SCRATCH_SLOTS);

@@ -67,6 +67,12 @@ impl Kernel {
         Ok(self.0.counters.count(slot)?)
     }
 
+    /// Returns the runs that the kernel skipped of programs that make records of this slot.
+    pub fn skipped(&self, slot: u32) -> u64 {
+        let misses = self.0.hooks.misses();
+        misses.iter().filter(|misses| misses.slots.contains(&slot)).map(|misses| misses.count).sum()
+    }
+
     /// Records requests of io_uring that have ended without a completion, and flushes the buffer of the usage ledger that is
     /// not written to.
     ///

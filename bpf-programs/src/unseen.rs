@@ -71,10 +71,6 @@ pub(crate) const TABLE: &[Unseen] = &[
         "calls that a debugger cancels: when they return, the number of the call is no longer known",
     ),
     by_trampolines("calls that seccomp refuses: they never reach the hooked function"),
-    by_trampolines(
-        "on a kernel with full preemption, a call that returns while the return of another call of \
-         the same name is being recorded on the same CPU",
-    ),
     Unseen {
         scope: Scope::Uring,
         tiers: &Tier::ALL,

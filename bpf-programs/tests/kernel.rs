@@ -55,6 +55,8 @@ mod rings;
 mod scripts;
 #[path = "support/segments.rs"]
 mod segments;
+#[path = "support/skipped.rs"]
+mod skipped;
 #[path = "support/socket_ids.rs"]
 mod socket_ids;
 #[path = "support/sockets.rs"]
@@ -110,6 +112,7 @@ fn main() -> std::process::ExitCode {
         racing::TESTS,
         rings::TESTS,
         scripts::TESTS,
+        skipped::TESTS,
         sockets::TESTS,
         segments::TESTS,
         families::TESTS,

@@ -51,7 +51,7 @@ pub use pushdown::Pushdown;
 pub use record::{CgroupId, Identity, Moment, Record};
 pub use schema::Tracking;
 pub use snapshot::{
-    AccountSnapshot, CROWDED, ENDED, LossPoint, Lost, OVER_BUDGET, SAMPLED, STALE, own_cause,
+    AccountSnapshot, CROWDED, ENDED, LossPoint, Lost, OVER_BUDGET, SAMPLED, SKIPPED, STALE, own_cause,
 };
 pub use system_files::SystemFiles;
 pub use text::Text;

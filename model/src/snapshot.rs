@@ -40,13 +40,18 @@ pub const STALE: &str = "the end of a request or connection was not seen";
 /// Cause of a loss: the ring was more than half full, and the owner of the records had used up his budget.
 pub const OVER_BUDGET: &str = "their owner's records took more than their share of the ring";
 
+/// Cause of a loss: a program's hook was reached while the program was already running on that CPU, and the kernel runs it
+/// only once at a time.
+pub const SKIPPED: &str =
+    "the kernel skipped the program that records it, which was already running on that CPU";
+
 /// Cause of a gap between two runs, of which nothing recorded the number of events.
 pub const ENDED: &str =
     "nothing recorded: the agent before was killed, and its rings were not pinned or are gone";
 
 /// Returns the causes of losses that are reported apart from all others.
 pub fn own_cause(cause: &str) -> Option<&'static str> {
-    [SAMPLED, CROWDED, STALE, OVER_BUDGET, ENDED].into_iter().find(|own| *own == cause)
+    [SAMPLED, CROWDED, STALE, OVER_BUDGET, SKIPPED, ENDED].into_iter().find(|own| *own == cause)
 }
 
 /// Numbers of lost records, by [`LossPoint`].

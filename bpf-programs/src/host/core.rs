@@ -156,7 +156,9 @@ impl Core {
     /// and only reading stops: the next agent resumes it.
     pub(super) fn close(&mut self, keep: bool) {
         self.kept = keep && self.kernel.pin_info.state.pin.is_some();
-        if !self.kept {
+        if self.kept {
+            self.kernel.count_skipped();
+        } else {
             self.kernel.close();
         }
     }
@@ -240,12 +242,15 @@ impl Core {
         let now = clock::boot_ns();
         let span = (self.last_poll, now);
         self.last_poll = now;
-        let counters = self.kernel.counters.as_mut();
+        if !self.kept {
+            self.kernel.tend_skipped();
+        }
+        let kernel = &self.kernel;
         let counts: Vec<_> = self
             .demux
             .channels()
             .map(|channel| {
-                let count = counters.count(channel.tracer().kind as u32);
+                let count = kernel.count(channel.tracer().kind as u32);
                 let failed = |cause: &io::Error| {
                     tracing::error!(%cause, tracer = channel.tracer().name, "reading counters failed")
                 };
@@ -255,23 +260,20 @@ impl Core {
         // After the counters: the kernel counts in the other order, so that every loss has its owner.
         let kept_out = counts.iter().flatten().map(|count| count.kept_out()).sum();
         if std::mem::replace(&mut self.known_kept_out, kept_out) != kept_out {
-            self.owners.refresh(counters);
+            self.owners.refresh(self.kernel.counters.as_mut());
         }
         for (channel, count) in self.demux.channels_mut().zip(counts) {
             if let Some(count) = count {
                 channel.count(count, &mut self.owners, span);
             }
         }
-        let lost = self
-            .kernel
-            .counters
-            .count(COUNT_LIFECYCLE)
-            .map_or(self.known_lifecycle_lost, |count| count.kept_out());
+        let lost =
+            self.kernel.count(COUNT_LIFECYCLE).map_or(self.known_lifecycle_lost, |count| count.kept_out());
         if lost > self.known_lifecycle_lost {
             let count = lost - self.known_lifecycle_lost;
             tracing::warn!(
                 count,
-                "lifecycle ring was full: cwd, exe or container of some processes may be missing"
+                "records of starts, executions or ends were lost: cwd, exe or container of some processes may be missing"
             );
             self.known_lifecycle_lost = lost;
             self.stale = true;

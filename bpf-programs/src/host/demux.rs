@@ -25,7 +25,7 @@ const IN_FLIGHT: usize = 8 << 20;
 /// Counters of records that belong to no tracer's account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct HostCounters {
-    /// Records lost because the lifecycle ring was full; the process table misses their contents.
+    /// Records lost because the lifecycle ring was full or a program was skipped; the process table misses their contents.
     pub(super) lifecycle_lost: u64,
     /// Records too short or of an unknown kind.
     pub(super) malformed: u64,

@@ -11,7 +11,8 @@ use model::{OffsetRange, ProcessTable};
 
 use crate::errors::AttachError;
 use crate::kernel::{
-    Attached, Counters, FilterRules, Hooks, Kernel, LiveSettings, PinInfo, Records, SettingsMap, UnstoredMap,
+    Attached, Counters, FilterRules, Hooks, Kernel, LiveSettings, Misses, PinInfo, Records, SettingsMap,
+    Skipped, SkippedMap, UnstoredMap,
 };
 use crate::ledger::Ledger;
 use crate::lowered::Lowered;
@@ -27,6 +28,8 @@ pub(super) struct State {
     pub(super) pin_info: PinInfo,
     pub(super) counts: BTreeMap<u32, Count>,
     pub(super) unstored: BTreeMap<u32, Unstored>,
+    pub(super) skipped: BTreeMap<u32, u64>,
+    pub(super) misses: Vec<Misses>,
     pub(super) settings: Settings,
     /// Makes the next poll panic after it has read the rings.
     pub(super) panic: bool,
@@ -47,6 +50,7 @@ pub(super) fn kernel(fake: &Fake) -> Kernel {
         rings: Ring::ALL.map(ring),
         counters: Box::new(fake.clone()),
         unstored: Box::new(fake.clone()),
+        skipped: Skipped::new(fake.clone()),
         settings: LiveSettings::new(fake.clone(), Settings::default()),
         hooks: Box::new(fake.clone()),
         rules: Box::new(fake.clone()),
@@ -131,6 +135,16 @@ impl UnstoredMap for Fake {
     }
 }
 
+impl SkippedMap for Fake {
+    fn entries(&self) -> BTreeMap<u32, u64> {
+        self.lock().unwrap().skipped.clone()
+    }
+
+    fn set(&mut self, key: u32, count: u64) {
+        self.lock().unwrap().skipped.insert(key, count);
+    }
+}
+
 impl SettingsMap for Fake {
     fn read(&self) -> Result<Settings, MapError> {
         Ok(self.lock().unwrap().settings)
@@ -152,6 +166,10 @@ impl Hooks for Fake {
     fn close(&mut self) {}
 
     fn unpin(&mut self) {}
+
+    fn misses(&self) -> Vec<Misses> {
+        self.lock().unwrap().misses.clone()
+    }
 
     /// Lists no processes.
     fn iterate(&mut self, _: &'static Program) -> Result<Vec<u8>, AttachError> {

@@ -61,7 +61,7 @@ impl Core {
                 let unstored = from.skip(upto, taken);
                 slot.miss_unstored(unstored, (point.map_or(since, |point| point.at), now));
             }
-            let kernel = self.kernel.counters.count(kind).unwrap_or_default();
+            let kernel = self.kernel.count(kind).unwrap_or_default();
             TracerChannel::resumed(slot.clone(), from, kernel, (since, now))
         } else {
             if let Some(missing) = missing {
@@ -78,7 +78,7 @@ impl Core {
         let pin_info = &self.kernel.pin_info;
         let has_left_records = |kind: u32| {
             let settled = pin_info.points.get(&kind).map_or(0, |point| point.checkpoint.seen());
-            let count = self.kernel.counters.count(kind);
+            let count = self.kernel.count(kind);
             let seen = count.map_or(0, |count| count.seen.saturating_sub(count.filtered));
             pin_info.missing.iter().any(|missing| missing.kind == kind)
                 || (pin_info.state.adopted && seen > settled)
@@ -100,7 +100,7 @@ impl Core {
             Some(channel) if channel.has_account_of(slot) => {}
             None if self.kernel.pin_info.state.pin.is_some() => self.open_channel(slot, now),
             _ => {
-                let before = self.kernel.counters.count(kind).unwrap_or_default();
+                let before = self.kernel.count(kind).unwrap_or_default();
                 let channel = TracerChannel::joined_late(slot.clone(), now, before);
                 self.demux.open(channel);
             }

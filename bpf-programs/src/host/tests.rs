@@ -97,7 +97,7 @@ fn record(kind: Kind, fixed: usize, pid: u32) -> Vec<u8> {
 
 /// Returns the kernel's counters after so many events, some of which found the ring full.
 pub(super) fn counted(seen: u64, full: u64) -> Count {
-    Count { seen, lost: [full, 0, 0, 0, 0], ..Count::default() }
+    Count { seen, lost: [full, 0, 0, 0, 0, 0], ..Count::default() }
 }
 
 fn exit_record() -> Vec<u8> {
@@ -293,7 +293,7 @@ fn records_left_out_by_sampling_become_a_gap_with_that_cause() {
             .lock()
             .unwrap()
             .counts
-            .insert(Kind::Open as u32, Count { seen: 9, lost: [2, 7, 0, 0, 0], ..Count::default() });
+            .insert(Kind::Open as u32, Count { seen: 9, lost: [2, 7, 0, 0, 0, 0], ..Count::default() });
         rig.host.stop().await;
         let account = rig.snapshot(Kind::Open);
         assert_eq!((account.seen, account.lost.ring, account.in_flight()), (9, 9, 0));

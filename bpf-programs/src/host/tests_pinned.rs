@@ -9,8 +9,8 @@ use super::core::Core;
 use super::fake::{self, Fake};
 use super::tests::{counted, open_record, tracer};
 use super::{RawBatch, TracerSlot};
-use crate::kernel::{Missing, PinInfo, PinState};
-use crate::wire::{Count, Kind, Ring, Unstored};
+use crate::kernel::{Misses, Missing, PinInfo, PinState};
+use crate::wire::{Count, Kind, LossCause, Ring, Unstored};
 
 struct Rig {
     kernel: Fake,
@@ -110,6 +110,32 @@ fn a_successor_starts_behind_the_settled_records_and_continues_the_account() {
     assert_eq!((account.seen, account.stored, account.filtered, account.lost.ring), (9, 2, 3, 4));
     assert_eq!(account.in_flight(), 0);
     assert!(rig.core.is_done());
+}
+
+#[test]
+fn runs_that_the_kernel_skipped_are_lost_and_a_successor_does_not_count_them_again() {
+    let mut rig = rig(pinned(false), 0, counted(2, 2));
+    let slot = Kind::Open as u32;
+    let skip = |rig: &Rig, count| {
+        let (one, none) =
+            (Misses { program: 7, count, slots: vec![slot] }, Misses { program: 8, count: 9, slots: vec![] });
+        rig.kernel.lock().unwrap().misses = vec![one, none];
+    };
+    skip(&rig, 3);
+    rig.core.poll();
+    skip(&rig, 5);
+    rig.core.kernel.detach(tracer(Kind::Open));
+    rig.core.poll();
+    let account = rig.accounts.of(&"open".into());
+    let snapshot = account.snapshot(&"sqlite".into());
+    assert_eq!((snapshot.seen, snapshot.lost.ring, snapshot.in_flight()), (2 + 5, 2 + 5, 0));
+    let gaps = account.take_gaps();
+    let found: Vec<_> = gaps.iter().map(|gap| (gap.cause.as_str(), gap.count)).collect();
+    assert_eq!(found, [(LossCause::RingFull.text(), 2), (model::SKIPPED, 5)]);
+    let mut successor = fake::kernel(&rig.kernel);
+    successor.count_skipped();
+    let count = successor.count(slot).unwrap();
+    assert_eq!((count.seen, count.lost_for(LossCause::Skipped)), (2 + 5, 5));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //!  rings     lifecycle, security and data: records in the order in which they were written
 //!  counters  map counts: events seen, lost, sampled and filtered
 //!  unstored  map unstored: what left pinned rings before it was in the store
+//!  skipped   map skipped: runs of programs that the kernel skipped
 //!  settings  map settings: tracers enabled, users recorded, rules in force
 //!  hooks     programs and their links
 //!  rules     maps tests, path_sets, cgroup_sets, trees, system_folders, filtered_by
@@ -14,6 +15,7 @@
 mod parts;
 mod pin;
 mod settings;
+mod skipped;
 
 use std::io;
 
@@ -21,9 +23,12 @@ use actors::clock;
 use model::pushdown::Split;
 use model::{BootNs, ProcessTable};
 
-pub(crate) use parts::{Attached, Counters, FilterRules, Hooks, Records, SettingsMap, UnstoredMap};
+pub(crate) use parts::{
+    Attached, Counters, FilterRules, Hooks, Misses, Records, SettingsMap, SkippedMap, UnstoredMap,
+};
 pub(crate) use pin::{Missing, PinInfo, PinState};
 pub(crate) use settings::LiveSettings;
+pub(crate) use skipped::Skipped;
 
 use crate::catalog::{PROCESSES, tracers};
 use crate::errors::AttachError;
@@ -31,7 +36,7 @@ use crate::ledger::{Ledger, sweep_once};
 use crate::lowered::Lowered;
 use crate::programs::Tracer;
 use crate::tracers::{udp, uring, uring_unposted};
-use crate::wire::{self, Kind};
+use crate::wire::{self, Count, Kind};
 
 /// The kernel side, by parts. Dropping it detaches everything that is not pinned.
 pub(crate) struct Kernel {
@@ -39,6 +44,7 @@ pub(crate) struct Kernel {
     pub(crate) rings: [Box<dyn Records>; 3],
     pub(crate) counters: Box<dyn Counters>,
     pub(crate) unstored: Box<dyn UnstoredMap>,
+    pub(crate) skipped: Skipped,
     pub(crate) settings: LiveSettings,
     pub(crate) hooks: Box<dyn Hooks>,
     pub(crate) rules: Box<dyn FilterRules>,
@@ -57,6 +63,8 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// Attaches a tracer's programs and enables it. Attaching twice changes nothing.
     pub(crate) fn attach(&mut self, tracer: &'static Tracer) -> Result<Attached, AttachError> {
+        // What was skipped until now concerns only the tracers that were attached.
+        self.count_skipped();
         let attached = self.hooks.attach(tracer);
         match &attached {
             Ok(_) => {
@@ -73,6 +81,7 @@ impl Kernel {
     pub(crate) fn detach(&mut self, tracer: &'static Tracer) {
         let had_flows = tracer.kind == Kind::Udp && self.settings.is_enabled(Kind::Udp);
         self.settings.change(|settings| settings.enable(tracer.kind, false));
+        self.count_skipped();
         self.hooks.detach(tracer);
         self.ledger.set_attached(tracer.kind, false, clock::boot_ns());
         if had_flows {
@@ -84,11 +93,30 @@ impl Kernel {
     pub(crate) fn close(&mut self) {
         let had_flows = self.settings.is_enabled(Kind::Udp);
         self.settings.change(|settings| settings.enabled = 0);
+        self.count_skipped();
         self.hooks.close();
         self.ledger.end();
         if had_flows {
             self.end_flows();
         }
+    }
+
+    /// Counts the runs of programs that the kernel has skipped since the last time.
+    pub(crate) fn count_skipped(&mut self) {
+        let misses = self.hooks.misses();
+        self.skipped.add(misses);
+    }
+
+    /// Counts them from time to time.
+    pub(crate) fn tend_skipped(&mut self) {
+        if self.skipped.is_due(clock::boot_ns()) {
+            self.count_skipped();
+        }
+    }
+
+    /// Returns one slot's counters: those of all CPUs, and what the kernel skipped.
+    pub(crate) fn count(&self, slot: u32) -> io::Result<Count> {
+        Ok(self.skipped.with(slot, self.counters.count(slot)?))
     }
 
     /// Has the next sweeps make the sums of all UDP flows into records, because no program adds to them any more.

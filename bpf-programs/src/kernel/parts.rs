@@ -84,6 +84,26 @@ pub(crate) trait UnstoredMap: Send {
     fn note(&mut self, kind: Kind, unstored: Unstored);
 }
 
+/// The map `skipped`: runs of programs that the kernel skipped, as far as they were counted.
+pub(crate) trait SkippedMap: Send {
+    /// Returns all entries.
+    fn entries(&self) -> BTreeMap<u32, u64>;
+
+    /// Sets an entry.
+    fn set(&mut self, key: u32, count: u64);
+}
+
+/// The runs of a program that the kernel skipped, because the program was already running on that CPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Misses {
+    /// Id of the program.
+    pub program: u32,
+    /// Number of such runs since the program was loaded.
+    pub count: u64,
+    /// Slots of map `counts` of the records that the program makes.
+    pub slots: Vec<u32>,
+}
+
 /// The loaded programs and their hooks.
 pub(crate) trait Hooks: Send {
     /// Attaches a tracer's programs. Attaching twice changes nothing; after an error the tracer is to be detached.
@@ -97,6 +117,9 @@ pub(crate) trait Hooks: Send {
 
     /// Removes everything that is pinned; what is attached stays attached while the agent runs.
     fn unpin(&mut self);
+
+    /// Returns the attached programs that the kernel has skipped.
+    fn misses(&self) -> Vec<Misses>;
 
     /// Runs an iterator to its end and returns what it wrote.
     fn iterate(&mut self, program: &'static Program) -> Result<Vec<u8>, AttachError>;

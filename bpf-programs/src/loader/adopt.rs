@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use actors::clock;
-use aya::maps::{Array, Map, MapData, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use model::{BootNs, Remembered, RingCheckpoint, TracerName};
 use std::os::fd::AsFd as _;
 
@@ -28,7 +28,7 @@ use super::sizes::{page_size, ring_size};
 use crate::catalog::{object, tracers};
 use crate::config::{EbpfConfig, TracersConfig};
 use crate::errors::PinError;
-use crate::kernel::{Missing, PinInfo, PinState};
+use crate::kernel::{Missing, PinInfo, PinState, Skipped};
 use crate::tier::Tier;
 use crate::wire::{Count, Header, Kind, Mark, Ring, RingReader};
 
@@ -270,7 +270,9 @@ fn missing(pins: &Pins, mark: Option<Mark>, pinning: &Pinning) -> Vec<Missing> {
 fn count(pins: &Pins, kind: u32) -> Option<Count> {
     let map = pins.map("counts")?;
     let counts: PerCpuArray<MapData, Count> = Map::from_map_data(map).ok()?.try_into().ok()?;
-    Some(Count::sum(&counts.get(&kind, 0).ok()?))
+    let skipped: HashMap<MapData, u32, u64> =
+        Map::from_map_data(pins.map("skipped")?).ok()?.try_into().ok()?;
+    Some(Skipped::new(skipped).with(kind, Count::sum(&counts.get(&kind, 0).ok()?)))
 }
 
 /// Counts the tracers' records in all rings, by kind.

@@ -15,7 +15,7 @@ use super::trampolines::Trampoline;
 use crate::by_function::Chosen;
 use crate::catalog::{DISPATCHER, LIFECYCLE, PROCESSES, tracers};
 use crate::errors::AttachError;
-use crate::kernel::{Attached, Hooks};
+use crate::kernel::{Attached, Hooks, Misses};
 use crate::ledger::SWEEP;
 use crate::programs::{Hook, Program, Tracer};
 use crate::syscalls::Stage;
@@ -38,11 +38,11 @@ pub(crate) struct Programs {
     /// The trampoline that showed that tier function works.
     pub(super) trampoline: Option<Trampoline>,
     /// Attached hooks, by program.
-    held: BTreeMap<&'static str, Vec<Held>>,
+    pub(super) held: BTreeMap<&'static str, Vec<Held>>,
     /// Programs by system call, reached by tail call from the one hook for all calls.
     pub(super) table: Table,
     /// Pairs of program and tracer that uses it: a program stays attached while it has a user.
-    users: BTreeSet<(&'static str, &'static str)>,
+    pub(super) users: BTreeSet<(&'static str, &'static str)>,
     /// The directory of pinned maps and links, if they are pinned.
     pub(super) pins: Option<Pins>,
 }
@@ -250,6 +250,10 @@ impl Hooks for Programs {
         }
     }
 
+    fn misses(&self) -> Vec<Misses> {
+        self.skipped()
+    }
+
     fn iterate(&mut self, program: &'static Program) -> Result<Vec<u8>, AttachError> {
         let mut file = program::iterate(self.loaded(program)?, program)?;
         let mut bytes = Vec::new();
@@ -259,6 +263,6 @@ impl Hooks for Programs {
 }
 
 /// Returns whether the tracer's programs feed the process table and stay attached even if the tracer is disabled.
-fn keeps_table(tracer: &Tracer) -> bool {
+pub(super) fn keeps_table(tracer: &Tracer) -> bool {
     tracer.kind.ring() == Ring::Lifecycle
 }

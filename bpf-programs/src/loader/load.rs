@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use aya::maps::{Array, MapData};
+use aya::maps::{Array, HashMap, MapData};
 use aya::{Btf, EbpfLoader};
 use model::BootNs;
 
@@ -23,7 +23,7 @@ use crate::catalog::{OBJECT, object};
 use crate::config::EbpfConfig;
 use crate::errors::{LoadError, NEEDED, of_object};
 use crate::facts::{self, Capabilities, KernelVersion, OLDEST};
-use crate::kernel::{Kernel, LiveSettings, PinInfo};
+use crate::kernel::{Kernel, LiveSettings, PinInfo, Skipped};
 use crate::ledger::Ledger;
 use crate::programs::Tracer;
 use crate::syscalls;
@@ -40,6 +40,7 @@ pub(crate) struct Loaded {
     pub(super) data: MergedRings,
     pub(crate) counters: CounterMaps,
     unstored: Array<MapData, Unstored>,
+    skipped: Skipped,
     pub(super) settings: LiveSettings,
     pub(super) rules: RuleMaps,
     ledger: Ledger,
@@ -198,6 +199,7 @@ impl Loaded {
             data: MergedRings::new(data),
             counters: CounterMaps::new(&mut ebpf)?,
             unstored: map(&mut ebpf, "unstored")?,
+            skipped: Skipped::new(map::<HashMap<MapData, u32, u64>>(&mut ebpf, "skipped")?),
             settings: LiveSettings::new(
                 map::<Array<MapData, Settings>>(&mut ebpf, "settings")?,
                 settings(config, used),
@@ -221,6 +223,7 @@ impl Loaded {
             rings: [Box::new(self.lifecycle), Box::new(self.security), Box::new(self.data)],
             counters: Box::new(self.counters),
             unstored: Box::new(self.unstored),
+            skipped: self.skipped,
             settings: self.settings,
             hooks: Box::new(self.hooks),
             rules: Box::new(self.rules),

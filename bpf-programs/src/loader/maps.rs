@@ -1,5 +1,6 @@
 //! Takes maps from an object that was just loaded.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd as _;
 
@@ -9,7 +10,7 @@ use model::units::Size;
 
 use super::sizes::{page_size, ring_size};
 use crate::errors::LoadError;
-use crate::kernel::{Counters, SettingsMap, UnstoredMap};
+use crate::kernel::{Counters, SettingsMap, SkippedMap, UnstoredMap};
 use crate::tier::Tier;
 use crate::trampoline::TABLES;
 use crate::wire::{Count, Kind, LossKey, RingReader, Settings, Unstored};
@@ -72,6 +73,19 @@ impl UnstoredMap for Array<MapData, Unstored> {
         if let Err(cause) = self.set(kind as u32, unstored, 0) {
             // An element of an array can always be written.
             tracing::error!(%cause, "writing map unstored failed");
+        }
+    }
+}
+
+impl SkippedMap for HashMap<MapData, u32, u64> {
+    fn entries(&self) -> BTreeMap<u32, u64> {
+        self.iter().filter_map(Result::ok).collect()
+    }
+
+    fn set(&mut self, key: u32, count: u64) {
+        if let Err(cause) = self.insert(key, count, 0) {
+            // This agent's own counts stay right.
+            tracing::warn!(%cause, "writing map skipped failed: a later agent may count skipped programs again");
         }
     }
 }

@@ -7,6 +7,7 @@ mod functions;
 mod hooks;
 mod load;
 mod maps;
+mod misses;
 mod pins;
 mod program;
 mod rings;

@@ -144,15 +144,16 @@ impl Pins {
     /// Pins a link. On failure the link is lost, and its program detached.
     pub(crate) fn pin_link(&self, link: FdLink, program: &str, hook: &str) -> Result<Pinned, AyaPinError> {
         let path = self.link_path(program, hook);
+        let id = program_of(&link);
         link.pin(&path)?;
-        Ok(Pinned { path })
+        Ok(Pinned { path, program: id })
     }
 
     /// Opens a pinned link.
     pub(crate) fn link(&self, program: &str, hook: &str) -> Option<Pinned> {
         let path = self.link_path(program, hook);
-        PinnedLink::from_pin(&path).ok()?;
-        Some(Pinned { path })
+        let link: FdLink = PinnedLink::from_pin(&path).ok()?.into();
+        Some(Pinned { path, program: program_of(&link) })
     }
 
     /// Returns whether a link is pinned.
@@ -212,6 +213,12 @@ impl Pins {
 /// A pinned link. It is not kept open: with tier function there are hundreds.
 pub(crate) struct Pinned {
     path: PathBuf,
+    /// Id of the program that it attaches, which an earlier agent may have loaded.
+    pub(super) program: Option<u32>,
+}
+
+fn program_of(link: &FdLink) -> Option<u32> {
+    link.info().ok().map(|info| info.program_id())
 }
 
 impl Pinned {

@@ -33,6 +33,8 @@ pub(super) struct Held {
     link: Link,
     /// True if it is a function of the kernel.
     at_function: bool,
+    /// Id of the attached program.
+    pub(super) program: Option<u32>,
 }
 
 enum Link {
@@ -47,21 +49,21 @@ enum Link {
 impl Held {
     /// Takes over a hook attached by an earlier agent through a pinned link.
     pub(super) fn pinned(hook: String, link: Pinned, at_function: bool) -> Self {
-        Self { hook, link: Link::Pinned(link), at_function }
+        Self { program: link.program, hook, link: Link::Pinned(link), at_function }
     }
 
     /// Removes the pin of the link, which then lasts while the agent runs; `None` if that failed.
     pub(super) fn unpin(self) -> Option<Self> {
-        let Self { hook, link: Link::Pinned(link), at_function } = self else { return Some(self) };
+        let Self { hook, link: Link::Pinned(link), at_function, program } = self else { return Some(self) };
         let unpinned = link.unpin().inspect_err(|cause| {
             tracing::error!(hook, %cause, "removing a pinned link failed, and with it the program was detached");
         });
-        Some(Self { link: Link::Unpinned(unpinned.ok()?), hook, at_function })
+        Some(Self { link: Link::Unpinned(unpinned.ok()?), hook, at_function, program })
     }
 
     /// Detaches the program, also if the link is pinned. One at a function of the kernel then ends a little later.
     pub(super) fn detach(self) {
-        let Self { hook, link: Link::Pinned(link), at_function } = self else { return };
+        let Self { hook, link: Link::Pinned(link), at_function, .. } = self else { return };
         let done = if at_function { link.detach_later() } else { link.unpin().map(drop) };
         if let Err(cause) = done {
             tracing::warn!(hook, %cause, "removing a pinned link failed");
@@ -200,7 +202,13 @@ fn attach_one(
         }
     };
     let at_function = matches!(link, Link::Function(_) | Link::Entry(_));
-    Ok(Held { hook, link, at_function })
+    let program = id(loaded);
+    Ok(Held { hook, link, at_function, program })
+}
+
+/// Returns the id of a loaded program.
+pub(super) fn id(loaded: &aya::programs::Program) -> Option<u32> {
+    loaded.info().ok().map(|info| info.id())
 }
 
 /// Opens the iterator's output.

@@ -78,6 +78,11 @@ impl Table {
         self.entered.values().flat_map(|entered| &entered.calls)
     }
 
+    /// Returns the names of the programs in the table, and the calls of each.
+    pub(super) fn programs(&self) -> impl Iterator<Item = (&'static str, &[Syscall])> {
+        self.entered.iter().map(|(name, entered)| (*name, &*entered.calls))
+    }
+
     /// Returns whether no program of this agent is in the table.
     pub(super) fn is_empty(&self) -> bool {
         self.entered.is_empty()

@@ -1,6 +1,6 @@
 //! Why the kernel side lost a record.
 
-use model::{CROWDED, OVER_BUDGET, SAMPLED, STALE};
+use model::{CROWDED, OVER_BUDGET, SAMPLED, SKIPPED, STALE};
 
 /// Number of causes.
 pub(crate) const LOSS_CAUSES: usize = LossCause::ALL.len();
@@ -19,12 +19,14 @@ pub enum LossCause {
     Stale,
     /// The owner's budget was used up.
     OverBudget,
+    /// The kernel skipped the program, because it was already running on that CPU.
+    Skipped,
 }
 
 impl LossCause {
     /// All causes, by number.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::RingFull, Self::Sampled, Self::Crowded, Self::Stale, Self::OverBudget];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::RingFull, Self::Sampled, Self::Crowded, Self::Stale, Self::OverBudget, Self::Skipped];
 
     /// Returns the cause as `loss` rows have it.
     pub(crate) fn text(self) -> &'static str {
@@ -34,6 +36,7 @@ impl LossCause {
             Self::Crowded => CROWDED,
             Self::Stale => STALE,
             Self::OverBudget => OVER_BUDGET,
+            Self::Skipped => SKIPPED,
         }
     }
 }

@@ -15,6 +15,8 @@ pub(crate) const COUNT_LIFECYCLE: u32 = 63;
 pub(crate) const COUNT_USAGE_FULL: u32 = 62;
 /// Slot of `counts` in which `seen` counts entries of the ledger that had no room for their whole path.
 pub(crate) const COUNT_USAGE_CUT: u32 = 61;
+/// The bit of keys of map `skipped` that stand for a slot; other keys are ids of programs.
+pub(crate) const SKIPPED_OF: u32 = 1 << 31;
 
 wire_structs! {
     /// The value of map `settings`, which may be written at any time.

@@ -155,6 +155,11 @@ impl Kernel {
         self.object.count(kind as u32).map_err(anyhow::Error::from_boxed)
     }
 
+    /// Returns the runs that the kernel skipped of programs that make records of this kind.
+    pub fn skipped(&self, kind: Kind) -> u64 {
+        self.object.skipped(kind as u32)
+    }
+
     /// Takes all records of the second data ring; returns their number.
     pub fn drain_second(&mut self) -> u64 {
         let mut taken = 0;
