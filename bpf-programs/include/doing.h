@@ -23,6 +23,9 @@ const volatile __u64 by_function = 0;
  */
 #define POSITION(name) const volatile __u8 name = 0
 
+/* The result of the function that opens files for io_uring; 0 if no program is there: it is never the first parameter. */
+POSITION(uring_open_result);
+
 #define ABSENT 255 /* the position of a parameter that the function lacks */
 
 #define TAKE_ARGUMENT(n) asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(value) : "r"(ctx), "i"((n) * 8))
@@ -60,7 +63,7 @@ struct doing {
 	__s32 dirfd;
 	__u64 asked; /* address of the text in the caller's memory */
 	__u64 name; /* struct filename */
-	__u64 how; /* struct open_how */
+	__u64 how; /* struct open_how; for io_uring struct io_kiocb */
 	__u64 file;
 	__u32 done; /* the record was emitted */
 	__u32 nr;   /* number of the call */
@@ -124,6 +127,16 @@ static __always_inline struct doing *doing_now(__u32 kind)
 static __always_inline bool is_by_function(__u32 kind)
 {
 	return by_function & (1ULL << (kind & 63));
+}
+
+/* True if requests of io_uring that open files are. */
+static __always_inline bool opens_by_function(void)
+{
+#if TIER == FUNCTION
+	return is_by_function(KIND_OPEN) && uring_open_result;
+#else
+	return false;
+#endif
 }
 
 #endif

@@ -19,6 +19,7 @@
 struct open_how {
 	__u64 flags;
 	__u64 mode;
+	__u64 resolve;
 } CO_RE;
 
 struct filename {

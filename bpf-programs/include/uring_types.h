@@ -190,4 +190,15 @@ static __always_inline __u64 word_at(__u64 address)
 		(to) = filename ? word_at(filename + OFFSET(struct filename, name)) : 0;                     \
 	} while (0)
 
+/* Reads the arguments of a request that opens a file, with the kernel's copy of the path. */
+static __always_inline void read_open_request(struct open_args *args, __u64 req)
+{
+	ASKED(args->dirfd, req, struct io_open, dfd);
+	NAME(args->path, req, struct io_open, filename);
+	ASKED(args->flags, req, struct io_open, how.flags);
+	ASKED(args->mode, req, struct io_open, how.mode);
+	args->flags &= ~(__u64)O_LARGEFILE_BIT;
+	args->in_kernel = true;
+}
+
 #endif

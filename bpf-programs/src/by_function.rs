@@ -2,7 +2,7 @@
 //! other tiers record at the ends of the calls. If the kernel lacks one of a tracer's functions, the tracer has hooks at the
 //! ends of its calls only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::programs::{ByFunction, Function, Hook, Program, Tracer};
 use crate::syscalls::Syscall;
@@ -39,6 +39,8 @@ pub(crate) struct Chosen {
     sets: Vec<&'static ByFunction>,
     /// Functions that are missing, by kind of the tracer that needs them.
     missing: BTreeMap<Kind, Vec<String>>,
+    /// Programs that their tracer does not need, and whose functions are missing.
+    absent: BTreeSet<&'static str>,
     /// Constants of the object, and their values.
     pub(crate) positions: BTreeMap<&'static str, u8>,
 }
@@ -54,6 +56,10 @@ impl Chosen {
                 let Hook::Function(function) = program.hook else { continue };
                 let found = functions.first_of(function.names).filter(|(name, _)| !is_missing(name));
                 let Some((name, parameters)) = found else {
+                    if program.without.is_some() {
+                        chosen.absent.insert(program.name);
+                        continue;
+                    }
                     missing.extend(function.names.first().map(|name| (*name).to_owned()));
                     continue;
                 };
@@ -89,6 +95,7 @@ impl Chosen {
     pub(crate) fn programs(&self, tracer: &Tracer) -> Vec<&'static Program> {
         let at_functions =
             self.sets.iter().filter(|set| set.kind == tracer.kind).flat_map(|set| set.programs);
+        let at_functions = at_functions.filter(|program| !self.absent.contains(program.name));
         let has_calls = |program: &&Program| program.calls().is_empty() || !self.calls(program).is_empty();
         at_functions.chain(tracer.programs.iter().filter(has_calls)).collect()
     }

@@ -55,8 +55,28 @@ pub(crate) const BY_FUNCTION: ByFunction = ByFunction {
             ("installed_fd" = "fd", "installed_file" = "file")
         ),
         at_function!("open_ends", exit of ["do_sys_openat2"], () -> "openat2_result"),
+        Program {
+            without: WITHOUT_REQUESTS,
+            ..at_function!(
+                "uring_open_begins",
+                entry of ["io_openat2"],
+                ("uring_open_request" = "req", "uring_open_flags" = "issue_flags")
+            )
+        },
+        Program {
+            without: WITHOUT_REQUESTS,
+            ..at_function!("uring_open_installed", exit of ["io_fixed_fd_install"], () -> "uring_slot_result")
+        },
+        Program {
+            without: WITHOUT_REQUESTS,
+            ..at_function!("uring_open_ends", exit of ["io_openat2"], () -> "uring_open_result")
+        },
     ],
 };
+
+/// What is missing without the programs at the functions by which io_uring opens files. A kernel that lacks these functions
+/// has other hooks for it.
+const WITHOUT_REQUESTS: Option<&str> = Some("files that are opened through io_uring");
 
 /// Decodes a record.
 ///

@@ -9,15 +9,13 @@
 
 static __always_inline void submit_open(struct io_kiocb *req)
 {
-	struct open_args args = {.in_kernel = true};
+	struct open_args args = {};
 	struct open_record *r;
 	struct scratch *s;
 
-	ASKED(args.dirfd, req, struct io_open, dfd);
-	NAME(args.path, req, struct io_open, filename);
-	ASKED(args.flags, req, struct io_open, how.flags);
-	ASKED(args.mode, req, struct io_open, how.mode);
-	args.flags &= ~O_LARGEFILE_BIT;
+	if (opens_by_function())
+		return;
+	read_open_request(&args, (__u64)req);
 	s = begin_open(owner_of_submission(), &args);
 	if (!s)
 		return;
