@@ -10,7 +10,7 @@ use crate::tracers;
 use crate::trampoline::Functions;
 use crate::wire::Kind;
 
-/// All sets of programs at functions.
+/// All sets of programs at functions, by tracer.
 const ALL: &[&ByFunction] = &[
     &tracers::open::BY_FUNCTION,
     &tracers::unlink::BY_FUNCTION,
@@ -25,6 +25,13 @@ const ALL: &[&ByFunction] = &[
     &tracers::udp::BY_FUNCTION,
     &tracers::udp::QUESTIONS,
     &tracers::udp::OTHERS,
+    &tracers::uring_unposted::CONNECT,
+    &tracers::uring_unposted::ACCEPT,
+    &tracers::uring_unposted::BIND,
+    &tracers::uring_unposted::CLOSE,
+    &tracers::uring_unposted::UDP,
+    &tracers::uring_unposted::DNS,
+    &tracers::uring_unposted::USAGE,
 ];
 
 /// Returns whether a program is attached to a function of this name.

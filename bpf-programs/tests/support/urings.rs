@@ -29,6 +29,7 @@ pub const TESTS: &[Test] = &[
     ("uring_workers_without_a_completion_are_recorded", || each("skip_async")),
     ("uring_a_polling_thread_without_completions_is_recorded", || each("skip_sqpoll")),
     ("uring_a_full_queue_hides_nothing", || each("full")),
+    ("uring_files_need_no_completion", files),
     ("uring_bytes_without_a_completion_are_in_the_ledger", || ledger("skip")),
     ("uring_bytes_of_workers_without_a_completion_are_in_the_ledger", || ledger("skip_async")),
     ("uring_bytes_of_a_polling_thread_without_completions_are_in_the_ledger", || ledger("skip_sqpoll")),
@@ -40,9 +41,11 @@ const PROGRAM: &str = include_str!("uring.py");
 /// Exit status if the kernel is too old for an operation.
 const UNKNOWN: i32 = 77;
 
+type Case = (&'static str, Kind, i32, bool);
+
 /// Operations of `uring.py`, with the errno of their failure, and whether they are also tried without
 /// permission.
-const CASES: &[(&str, Kind, i32, bool)] = &[
+const CASES: &[Case] = &[
     ("openat", Kind::Open, libc::ENOENT, true),
     ("openat2", Kind::Open, libc::ENOENT, true),
     ("renameat2", Kind::Rename, libc::EINVAL, true),
@@ -137,10 +140,24 @@ impl Drop for Python {
 }
 
 fn each(mode: &str) -> anyhow::Result<()> {
+    some(mode, CASES.iter())
+}
+
+/// Files that are opened and changed without a completion, however the request was submitted.
+fn files() -> anyhow::Result<()> {
+    const KINDS: [Kind; 7] =
+        [Kind::Open, Kind::Rename, Kind::Unlink, Kind::Mkdir, Kind::Link, Kind::Truncate, Kind::Attr];
+    for mode in ["skip", "skip_async", "skip_sqpoll", "full"] {
+        some(mode, CASES.iter().filter(|case| KINDS.contains(&case.1))).context(mode)?;
+    }
+    Ok(())
+}
+
+fn some<'a>(mode: &str, cases: impl Iterator<Item = &'a Case>) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("held"), "held")?;
     let (mut kernel, mut python) = (Kernel::start()?, Python::start(folder.path())?);
-    for (case, kind, errno, denied) in CASES {
+    for (case, kind, errno, denied) in cases {
         let Some(pid) = python.run(&mut kernel, &format!("{case} {mode}"))? else { continue };
         kernel.drain();
         let variants = if *denied { 3 } else { 2 };

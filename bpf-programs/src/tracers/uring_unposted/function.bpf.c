@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: (MIT OR GPL-2.0)
+/* Requests of io_uring that will post no completion, at the ends of the functions that do the work. These functions run in
+ * the thread that submits, in a worker or in a polling thread. They all have the prototype
+ * int (struct io_kiocb *req, unsigned int issue_flags); a result of 0 says that the request has ended, with its own result in
+ * cqe.res. A request that failed is not one of these any more, because its completion is posted.
+ */
+#include "unposted.h"
+
+#if TIER == FUNCTION
+
+#define RESULT 2 /* behind the two parameters */
+
+/* A global function, so that it is verified once and not for each program. */
+__noinline int settle_ended(__u64 req)
+{
+	if (has_kept() && is_unposted(req))
+		settle_request(req, ENDED_HERE);
+	return 0;
+}
+
+#define OPERATION_END(name)                                                                                  \
+	FUNCTION_EXIT(name)                                                                                  \
+	{                                                                                                    \
+		__u64 req = 0;                                                                               \
+                                                                                                             \
+		if ((__s32)ctx[RESULT])                                                                      \
+			return 0;                                                                            \
+		bpf_probe_read_kernel(&req, sizeof(req), ctx);                                               \
+		settle_ended(req);                                                                           \
+		return 0;                                                                                    \
+	}
+
+OPERATION_END(uring_connected)
+OPERATION_END(uring_accepted)
+OPERATION_END(uring_bound)
+OPERATION_END(uring_listens)
+OPERATION_END(uring_sent)
+OPERATION_END(uring_sent_message)
+OPERATION_END(uring_received)
+OPERATION_END(uring_received_message)
+OPERATION_END(uring_read)
+OPERATION_END(uring_read_fixed)
+OPERATION_END(uring_written)
+OPERATION_END(uring_written_fixed)
+OPERATION_END(uring_spliced)
+OPERATION_END(uring_teed)
+
+#endif
