@@ -13,8 +13,18 @@
 /* A global function, so that it is verified once and not for each program. */
 __noinline int settle_ended(__u64 req)
 {
-	if (has_kept() && is_unposted(req))
-		settle_request(req, ENDED_HERE);
+	__u64 thread = bpf_get_current_pid_tgid(), ring;
+	struct awaited_ends *of;
+	__u32 settled;
+
+	if (!has_kept() || !is_unposted(req))
+		return 0;
+	ring = ADDRESS(req, struct io_kiocb, ctx);
+	settled = settle_request(req, ENDED_HERE);
+	/* If this thread has submitted the request, it need not search for it. */
+	of = bpf_map_lookup_elem(&unposted, &thread);
+	if (of && of->ring == ring)
+		of->count -= of->count > settled ? settled : of->count;
 	return 0;
 }
 

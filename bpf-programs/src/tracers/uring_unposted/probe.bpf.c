@@ -19,7 +19,8 @@ static __always_inline void settle_here(void)
 	if (!of)
 		return;
 	ring = of->ring;
-	of->count = settle_ring(ring, ENDED_HERE, of->count);
+	if (of->count)
+		of->count = settle_ring(ring, ENDED_HERE, of->count);
 	if (!of->count)
 		bpf_map_delete_elem(&unposted, &thread);
 }
