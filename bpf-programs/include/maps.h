@@ -248,7 +248,7 @@ struct {
 } unstored SEC(".maps");
 
 /* Runs of programs that the kernel skipped, as far as the agent has counted them: those of each program, and their sums
- * by slot of `counts`. Written by the agent only.
+ * by slot of `counts`. A hash, because ids of programs are sparse. Written by the agent only.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
