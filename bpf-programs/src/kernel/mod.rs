@@ -63,8 +63,9 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// Attaches a tracer's programs and enables it. Attaching twice changes nothing.
     pub(crate) fn attach(&mut self, tracer: &'static Tracer) -> Result<Attached, AttachError> {
-        // What was skipped until now concerns only the tracers that were attached.
-        self.count_skipped();
+        if self.skipped.has_begun(clock::boot_ns()) {
+            self.count_skipped();
+        }
         let attached = self.hooks.attach(tracer);
         match &attached {
             Ok(_) => {

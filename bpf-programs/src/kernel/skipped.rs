@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use actors::clock;
 use model::BootNs;
 
 use super::parts::{Misses, SkippedMap};
@@ -21,13 +22,21 @@ const INTERVAL_NS: u64 = 5_000_000_000;
 pub(crate) struct Skipped {
     map: Box<dyn SkippedMap>,
     known: BTreeMap<u32, u64>,
+    /// Until then tracers resume, and what was skipped before concerns them all.
+    begins: BootNs,
     next: BootNs,
 }
 
 impl Skipped {
     /// Continues from what the map has.
     pub(crate) fn new(map: impl SkippedMap + 'static) -> Self {
-        Self { known: map.entries(), map: Box::new(map), next: BootNs(0) }
+        let begins = BootNs(clock::boot_ns().0 + INTERVAL_NS);
+        Self { known: map.entries(), map: Box::new(map), begins, next: begins }
+    }
+
+    /// Returns whether what was skipped so far concerns only the tracers that are attached.
+    pub(super) fn has_begun(&self, now: BootNs) -> bool {
+        self.begins <= now
     }
 
     /// Returns whether the kernel's counts are to be read again; then the next time is one interval later.
