@@ -69,7 +69,7 @@ impl Kernel {
 
     /// Returns the runs that the kernel skipped of programs that make records of this slot.
     pub fn skipped(&self, slot: u32) -> u64 {
-        let misses = self.0.hooks.misses();
+        let misses = self.0.hooks.misses(None);
         misses.iter().filter(|misses| misses.slots.contains(&slot)).map(|misses| misses.count).sum()
     }
 

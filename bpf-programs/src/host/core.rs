@@ -157,7 +157,7 @@ impl Core {
     pub(super) fn close(&mut self, keep: bool) {
         self.kept = keep && self.kernel.pin_info.state.pin.is_some();
         if self.kept {
-            self.kernel.count_skipped();
+            self.kernel.count_skipped(None);
         } else {
             self.kernel.close();
         }

@@ -167,7 +167,7 @@ impl Hooks for Fake {
 
     fn unpin(&mut self) {}
 
-    fn misses(&self) -> Vec<Misses> {
+    fn misses(&self, _: Option<&Tracer>) -> Vec<Misses> {
         self.lock().unwrap().misses.clone()
     }
 

@@ -133,7 +133,7 @@ fn runs_that_the_kernel_skipped_are_lost_and_a_successor_does_not_count_them_aga
     let found: Vec<_> = gaps.iter().map(|gap| (gap.cause.as_str(), gap.count)).collect();
     assert_eq!(found, [(LossCause::RingFull.text(), 2), (model::SKIPPED, 5)]);
     let mut successor = fake::kernel(&rig.kernel);
-    successor.count_skipped();
+    successor.count_skipped(None);
     let count = successor.count(slot).unwrap();
     assert_eq!((count.seen, count.lost_for(LossCause::Skipped)), (2 + 5, 5));
 }

@@ -64,7 +64,7 @@ impl Kernel {
     /// Attaches a tracer's programs and enables it. Attaching twice changes nothing.
     pub(crate) fn attach(&mut self, tracer: &'static Tracer) -> Result<Attached, AttachError> {
         if self.skipped.has_begun(clock::boot_ns()) {
-            self.count_skipped();
+            self.count_skipped(Some(tracer));
         }
         let attached = self.hooks.attach(tracer);
         match &attached {
@@ -82,7 +82,7 @@ impl Kernel {
     pub(crate) fn detach(&mut self, tracer: &'static Tracer) {
         let had_flows = tracer.kind == Kind::Udp && self.settings.is_enabled(Kind::Udp);
         self.settings.change(|settings| settings.enable(tracer.kind, false));
-        self.count_skipped();
+        self.count_skipped(Some(tracer));
         self.hooks.detach(tracer);
         self.ledger.set_attached(tracer.kind, false, clock::boot_ns());
         if had_flows {
@@ -94,7 +94,7 @@ impl Kernel {
     pub(crate) fn close(&mut self) {
         let had_flows = self.settings.is_enabled(Kind::Udp);
         self.settings.change(|settings| settings.enabled = 0);
-        self.count_skipped();
+        self.count_skipped(None);
         self.hooks.close();
         self.ledger.end();
         if had_flows {
@@ -102,16 +102,16 @@ impl Kernel {
         }
     }
 
-    /// Counts the runs of programs that the kernel has skipped since the last time.
-    pub(crate) fn count_skipped(&mut self) {
-        let misses = self.hooks.misses();
+    /// Counts the runs of programs that the kernel has skipped since the last time: of all, or of those of one tracer.
+    pub(crate) fn count_skipped(&mut self, of: Option<&Tracer>) {
+        let misses = self.hooks.misses(of);
         self.skipped.add(misses);
     }
 
     /// Counts them from time to time.
     pub(crate) fn tend_skipped(&mut self) {
         if self.skipped.is_due(clock::boot_ns()) {
-            self.count_skipped();
+            self.count_skipped(None);
         }
     }
 

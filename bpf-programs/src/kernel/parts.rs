@@ -118,8 +118,8 @@ pub(crate) trait Hooks: Send {
     /// Removes everything that is pinned; what is attached stays attached while the agent runs.
     fn unpin(&mut self);
 
-    /// Returns the attached programs that the kernel has skipped.
-    fn misses(&self) -> Vec<Misses>;
+    /// Returns the attached programs that the kernel has skipped: all, or those of one tracer.
+    fn misses(&self, of: Option<&Tracer>) -> Vec<Misses>;
 
     /// Runs an iterator to its end and returns what it wrote.
     fn iterate(&mut self, program: &'static Program) -> Result<Vec<u8>, AttachError>;

@@ -250,8 +250,8 @@ impl Hooks for Programs {
         }
     }
 
-    fn misses(&self) -> Vec<Misses> {
-        self.skipped()
+    fn misses(&self, of: Option<&Tracer>) -> Vec<Misses> {
+        self.skipped(of)
     }
 
     fn iterate(&mut self, program: &'static Program) -> Result<Vec<u8>, AttachError> {

@@ -10,6 +10,8 @@ use super::hooks::{Programs, keeps_table};
 use super::program;
 use crate::catalog::{DISPATCHER, LIFECYCLE, tracers};
 use crate::kernel::Misses;
+use crate::programs::Tracer;
+use crate::trampoline::Functions;
 use crate::wire::COUNT_LIFECYCLE;
 
 /// Name of the count in a program's file in `/proc/self/fdinfo`.
@@ -27,10 +29,13 @@ enum Runs<'a> {
 impl Programs {
     /// Returns the attached programs that the kernel has skipped, with the slots of their records. Programs in the table are
     /// skipped together with the one at whose hook they run.
-    pub(super) fn skipped(&self) -> Vec<Misses> {
-        let mut left = self.attached();
+    pub(super) fn skipped(&self, of: Option<&Tracer>) -> Vec<Misses> {
+        let mut left = of.map_or_else(|| self.attached(), |tracer| self.attached_for(tracer));
         let mut found = Vec::new();
         for (_, loaded) in self.ebpf.programs() {
+            if left.is_empty() {
+                break;
+            }
             if let Some(id) = program::id(loaded)
                 && let Some(runs) = left.remove(&id)
             {
@@ -61,6 +66,21 @@ impl Programs {
         });
         let of_functions = self.stubs.held.iter().map(|(function, held)| (held, Runs::Table(Some(function))));
         of_programs.chain(of_functions).filter_map(|(held, runs)| Some((held.program?, runs))).collect()
+    }
+
+    /// Returns the ids of the programs that are attached for a tracer.
+    fn attached_for(&self, tracer: &Tracer) -> BTreeMap<u32, Runs<'_>> {
+        let programs = self.chosen.programs(tracer);
+        let calls: Vec<_> = programs.iter().flat_map(|program| self.chosen.calls(program)).collect();
+        let of_calls = |functions: &Functions| calls.iter().flat_map(|call| functions.of(call)).collect();
+        let functions: Vec<_> = self.functions.as_ref().map(of_calls).unwrap_or_default();
+        let mut attached = self.attached();
+        attached.retain(|_, runs| match runs {
+            Runs::Program(name) => programs.iter().any(|program| program.name == *name),
+            Runs::Table(None) => !calls.is_empty(),
+            Runs::Table(Some(name)) => functions.iter().any(|function| function.name == *name),
+        });
+        attached
     }
 
     fn slots_of_runs(&self, runs: Runs<'_>) -> Vec<u32> {
