@@ -139,6 +139,13 @@ mod tests {
         assert_eq!(all.positions["installed_file"], 1);
         let ends = &open.programs[0];
         assert_eq!(all.calls(ends).iter().map(|call| call.name).collect::<Vec<_>>(), ["open_by_handle_at"]);
+        let names =
+            |chosen: &Chosen| chosen.programs(open).iter().map(|found| found.name).collect::<Vec<_>>();
+        assert!(names(&all).contains(&"uring_open_ends") && all.positions["uring_open_result"] == 2);
+        let calls_only = Chosen::of(Some(&functions), |name| name == "io_openat2");
+        assert_eq!(calls_only.lacks(open), None, "calls are still recorded at functions");
+        assert!(!names(&calls_only).contains(&"uring_open_ends"));
+        assert!(!calls_only.positions.contains_key("uring_open_result"));
         let without = Chosen::of(Some(&functions), |name| name == "fd_install");
         assert!(without.lacks(open).unwrap().ends_with("no function fd_install"));
         assert_eq!(without.calls(ends), ends.calls());
