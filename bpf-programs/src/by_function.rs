@@ -31,6 +31,8 @@ const ALL: &[&ByFunction] = &[
     &tracers::uring_unposted::CLOSE,
     &tracers::uring_unposted::UDP,
     &tracers::uring_unposted::DNS,
+    &tracers::uring_unposted::TRUNCATE,
+    &tracers::uring_unposted::ATTR,
     &tracers::uring_unposted::USAGE,
 ];
 

@@ -94,8 +94,8 @@ pub(crate) const TABLE: &[Unseen] = &[
         scope: Scope::Uring,
         tiers: &[Tier::Function],
         before: Some(KernelVersion { major: 6, minor: 12 }),
-        what: "some requests of io_uring that post no completion and neither open files nor change names, \
-               attributes or lengths: before Linux 6.12 direct I/O of a ring with a polling thread \
+        what: "some requests of io_uring that post no completion and neither open files nor change names: \
+               before Linux 6.12 direct I/O of a ring with a polling thread \
                (IORING_SETUP_SQPOLL), and requests whose completion queue is full",
     },
     Unseen {

@@ -54,5 +54,9 @@ OPERATION_END(uring_written)
 OPERATION_END(uring_written_fixed)
 OPERATION_END(uring_spliced)
 OPERATION_END(uring_teed)
+OPERATION_END(uring_allocated)
+OPERATION_END(uring_shortened)
+OPERATION_END(uring_set_attribute)
+OPERATION_END(uring_set_file_attribute)
 
 #endif

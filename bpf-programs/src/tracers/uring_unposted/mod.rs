@@ -70,6 +70,10 @@ at_ends! {
     WRITTEN_FIXED = "uring_written_fixed" at "io_write_fixed";
     SPLICED = "uring_spliced" at "io_splice";
     TEED = "uring_teed" at "io_tee";
+    ALLOCATED = "uring_allocated" at "io_fallocate";
+    SHORTENED = "uring_shortened" at "io_ftruncate";
+    SET_ATTRIBUTE = "uring_set_attribute" at "io_setxattr";
+    SET_FILE_ATTRIBUTE = "uring_set_file_attribute" at "io_fsetxattr";
 }
 
 const fn at_functions(kind: Kind, programs: &'static [Program]) -> ByFunction {
@@ -84,6 +88,8 @@ pub(crate) const BIND: ByFunction = at_functions(Kind::Bind, &[BOUND, LISTENS]);
 pub(crate) const CLOSE: ByFunction = at_functions(Kind::Close, &[CONNECTED, ACCEPTED]);
 pub(crate) const UDP: ByFunction = at_functions(Kind::Udp, DATAGRAMS);
 pub(crate) const DNS: ByFunction = at_functions(Kind::Dns, DATAGRAMS);
+pub(crate) const TRUNCATE: ByFunction = at_functions(Kind::Truncate, &[ALLOCATED, SHORTENED]);
+pub(crate) const ATTR: ByFunction = at_functions(Kind::Attr, &[SET_ATTRIBUTE, SET_FILE_ATTRIBUTE]);
 pub(crate) const USAGE: ByFunction = at_functions(
     Kind::Usage,
     &[
