@@ -1,6 +1,7 @@
 //! The table of the fields of `extended`. Users' scripts depend on the names.
 
 use super::Tracers::{self, Kernel, KernelOr, Only, Shell};
+use super::about::ABOUT;
 use super::arrow::ArrowType::{
     self, Binary, Bool, Int32, Int64, List, TimestampNs, TimestampUtc, UInt16, UInt32, UInt64, Utf8,
 };
@@ -22,6 +23,11 @@ impl Field {
     /// Returns the field of that name.
     pub fn named(name: &str) -> Option<&'static Self> {
         FIELDS.binary_search_by_key(&name, |field| field.name).ok().map(|at| &FIELDS[at])
+    }
+
+    /// Returns a sentence about the value.
+    pub fn about(&self) -> &'static str {
+        ABOUT.binary_search_by_key(&self.name, |(name, _)| name).map_or("", |at| ABOUT[at].1)
     }
 }
 
@@ -346,6 +352,12 @@ pub const FIELDS: &[Field] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_field_has_a_description() {
+        assert!(FIELDS.iter().map(|field| field.name).eq(ABOUT.iter().map(|(name, _)| *name)));
+        assert!(FIELDS.iter().all(|field| field.about().ends_with('.')));
+    }
 
     #[test]
     fn fields_are_ordered_by_name() {

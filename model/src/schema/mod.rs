@@ -1,6 +1,7 @@
 //! The two tables of what rows hold: [`COLUMNS`] and [`FIELDS`], the fields of `extended`. Whoever lists names or types of
 //! them walks these tables.
 
+mod about;
 mod arrow;
 mod columns;
 mod fields;

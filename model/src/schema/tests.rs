@@ -20,9 +20,12 @@ fn page() -> String {
         let _ =
             writeln!(page, "| `{name}` | {arrow} | {tracers} | {} | {} |", column.since(), column.about());
     }
-    page.push_str("\n## Fields of `extended`\n\n| field | type | tracers | since |\n|---|---|---|---|\n");
-    for Field { name, arrow, tracers, since } in FIELDS {
-        let _ = writeln!(page, "| `{name}` | {arrow} | {tracers} | {since} |");
+    page.push_str(
+        "\n## Fields of `extended`\n\n| field | type | tracers | since | content |\n|---|---|---|---|---|\n",
+    );
+    for field in FIELDS {
+        let (Field { name, arrow, tracers, since }, about) = (field, field.about());
+        let _ = writeln!(page, "| `{name}` | {arrow} | {tracers} | {since} | {about} |");
     }
     page
 }
