@@ -25,6 +25,10 @@ pub enum Need {
     Mounts,
     /// fio and rsync.
     Movers,
+    /// sqlite3.
+    Sqlite,
+    /// git, vim and gcc.
+    Developing,
     /// runc, and a static busybox to run in it.
     Runc,
     /// setpriv, to run the agent with fewer privileges.
@@ -102,29 +106,27 @@ fn unmet(need: Need) -> Option<String> {
         Need::Duetector => {
             lacking(env::var_os("DUETECTOR_TEST_VENV").is_some(), "Python duetector is not installed")
         }
-        Need::Movers => {
-            let works = |program| {
-                Command::new(program).arg("--version").output().is_ok_and(|done| done.status.success())
-            };
-            lacking(works("fio") && works("rsync"), "there is no fio, or no rsync")
+        Need::Movers => lacking(works("fio") && works("rsync"), "there is no fio, or no rsync"),
+        Need::Sqlite => lacking(works("sqlite3"), "there is no sqlite3"),
+        Need::Developing => {
+            lacking(works("git") && works("vim") && works("gcc"), "there is no git, no vim, or no gcc")
         }
         Need::Mounts => lacking(capable(21), "mounting needs CAP_SYS_ADMIN"),
         Need::Runc => {
-            let works =
-                Command::new("runc").arg("--version").output().is_ok_and(|done| done.status.success());
-            lacking(works && Path::new("/bin/busybox").exists(), "there is no runc, or no busybox")
+            lacking(works("runc") && Path::new("/bin/busybox").exists(), "there is no runc, or no busybox")
         }
-        Need::Setpriv => {
-            let works =
-                Command::new("setpriv").arg("--version").output().is_ok_and(|done| done.status.success());
-            lacking(works, "there is no setpriv")
-        }
+        Need::Setpriv => lacking(works("setpriv"), "there is no setpriv"),
         Need::Uring => {
             let switch = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
             // Kernels before 6.6 have no such switch.
             lacking(!switch.is_ok_and(|value| value.trim() != "0"), "io_uring is off for users")
         }
     }
+}
+
+/// Returns whether the program is installed.
+fn works(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|done| done.status.success())
 }
 
 /// The capability of that number is effective for us.

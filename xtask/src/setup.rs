@@ -32,7 +32,7 @@ pub(crate) const BUILD: [Need; 2] = [
 ];
 
 /// Everything else that the tests need.
-pub(crate) const TEST: [Need; 5] = [
+pub(crate) const TEST: [Need; 6] = [
     Need {
         what: "runc and busybox (run containers of milliseconds)",
         present: || find("runc").is_some() && Path::new("/bin/busybox").exists(),
@@ -71,6 +71,17 @@ pub(crate) const TEST: [Need; 5] = [
             "fio rsync tar gzip perl",
             "fio rsync tar gzip perl",
             "fio rsync tar gzip perl",
+        ],
+    },
+    Need {
+        what: "git, sqlite3, vim, gcc and ar (their calls are compared with the rows)",
+        present: || ["git", "sqlite3", "vim", "gcc", "ar"].iter().all(|program| find(program).is_some()),
+        packages: [
+            "git sqlite3 vim gcc binutils libc6-dev",
+            "git sqlite vim-enhanced gcc binutils",
+            "git sqlite vim gcc binutils",
+            "git sqlite3 vim gcc binutils",
+            "git sqlite vim gcc binutils musl-dev",
         ],
     },
 ];

@@ -1,20 +1,24 @@
 //! The ledger's bytes and calls, by process and file, against what the programs say themselves (fio) or what ptrace
-//! counted (`byte_count`): to the byte, whichever way the bytes went.
+//! counted (`byte_count`): to the byte, whichever way the bytes went. The same for all calls that common programs make.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 mod fio;
 mod programs;
+mod workloads;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
-use tests::{Agent, Setup, suite};
+use tests::{Agent, Setup, Store, suite};
+use workloads::{LARGE, SMALL};
 
 suite! {
     threads: 1;
-    what_programs_move_is_what_is_recorded: [Kernel, Python, Movers];
-    what_fio_reports_is_what_is_recorded: [Kernel, Movers]
+    what_programs_move_is_what_is_recorded: [Kernel, Python, Movers, Setpriv];
+    what_fio_reports_is_what_is_recorded: [Kernel, Movers];
+    what_tar_rsync_sqlite_and_python_call_is_what_is_recorded: [Kernel, Python, Movers, Setpriv, Sqlite];
+    what_git_vim_and_gcc_call_is_what_is_recorded: [Kernel, Setpriv, Developing]
 }
 
 /// Process, inode, direction.
@@ -42,6 +46,20 @@ fn what_fio_reports_is_what_is_recorded() {
     assert_same(&expected, &by_file);
 }
 
+fn what_tar_rsync_sqlite_and_python_call_is_what_is_recorded() {
+    calls_are_recorded(SMALL);
+}
+
+fn what_git_vim_and_gcc_call_is_what_is_recorded() {
+    calls_are_recorded(LARGE);
+}
+
+fn calls_are_recorded(workloads: &[(&'static str, &'static str)]) {
+    let (agent, folder) = start(workloads::UID);
+    let expected = workloads::run(&folder, workloads);
+    workloads::compare(&agent.finish(), &expected);
+}
+
 fn start(uid: u32) -> (Agent, std::path::PathBuf) {
     let setup = Setup::new().set("ebpf.uids", &format!("[{uid}]")).set("filter.system.disabled", "true");
     let agent = setup.start();
@@ -49,12 +67,19 @@ fn start(uid: u32) -> (Agent, std::path::PathBuf) {
     (agent, folder)
 }
 
-/// Sums over the ledger's rows of that user about files below that folder.
+/// Returns sums over the ledger's rows of that user about files below that folder.
 fn recorded(agent: &Agent, uid: u32, folder: &Path) -> Sums {
-    assert_eq!(agent.store().account("usage").lost_total(), 0);
+    let is_below =
+        |row: &Value| row["fname"].as_str().is_some_and(|path| Path::new(path).starts_with(folder));
+    sums(agent.store(), uid, is_below)
+}
+
+/// Returns sums over those of the ledger's rows of that user that pass.
+fn sums(store: &Store, uid: u32, passes: impl Fn(&Value) -> bool) -> Sums {
+    assert_eq!(store.account("usage").lost_total(), 0);
     let mut sums = Sums::new();
-    for row in agent.store().query("usage", &[&format!("uid={uid}")]) {
-        if !row["fname"].as_str().is_some_and(|path| Path::new(path).starts_with(folder)) {
+    for row in store.query("usage", &[&format!("uid={uid}")]) {
+        if !passes(&row) {
             continue;
         }
         let number = |name: &str| row["extended"][name].as_u64();

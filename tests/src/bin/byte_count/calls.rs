@@ -4,8 +4,8 @@ use nix::libc::{self, c_long, user_regs_struct};
 
 /// A stop at the beginning or the end of a call.
 pub(crate) struct Stop {
-    number: c_long,
-    arguments: [u64; 6],
+    pub(crate) number: c_long,
+    pub(crate) arguments: [u64; 6],
     pub(crate) returned: i64,
     pub(crate) begins: bool,
 }
@@ -45,6 +45,9 @@ pub(crate) struct Use {
     pub(crate) length: Option<u64>,
 }
 
+/// Flags of calls that receive no bytes of the stream.
+const UNREAD: u64 = (libc::MSG_PEEK | libc::MSG_ERRQUEUE) as u64;
+
 /// Returns the descriptors the call is going to use.
 pub(crate) fn uses(stop: &Stop) -> Vec<Use> {
     let one = |at: usize, direction| Use { fd: stop.arguments[at] as i32, direction, length: None };
@@ -55,6 +58,10 @@ pub(crate) fn uses(stop: &Stop) -> Vec<Use> {
         libc::SYS_write | libc::SYS_pwrite64 | libc::SYS_writev | libc::SYS_pwritev | libc::SYS_pwritev2 => {
             vec![one(0, "written")]
         }
+        // What is only looked at stays there.
+        libc::SYS_recvfrom if stop.arguments[3] & UNREAD == 0 => vec![one(0, "read")],
+        libc::SYS_recvmsg if stop.arguments[2] & UNREAD == 0 => vec![one(0, "read")],
+        libc::SYS_sendto | libc::SYS_sendmsg => vec![one(0, "written")],
         libc::SYS_sendfile => vec![one(1, "read"), one(0, "written")],
         libc::SYS_splice | libc::SYS_copy_file_range => vec![one(0, "read"), one(2, "written")],
         libc::SYS_mmap if stop.arguments[3] & libc::MAP_ANONYMOUS as u64 == 0 => {

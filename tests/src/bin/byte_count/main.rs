@@ -1,16 +1,17 @@
-//! Runs a program under ptrace, and counts the bytes and calls that each of its processes had of each file below a
-//! folder, from what the kernel returned: what the ledger is compared with. Prints a JSON array.
+//! Runs a program under ptrace, and counts the bytes and calls that each of its processes had of each file, and the calls
+//! that make a row each, from what the kernel returned. Prints both as a JSON object, which rows are compared with.
 //!
 //! What passes through memory shared with the kernel (libaio, io_uring) is not seen here.
 
 mod calls;
+mod recorded;
+mod thread;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use clap::Parser;
@@ -20,17 +21,19 @@ use nix::sys::ptrace::{self, Options as Ptrace};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use serde_json::{Value, json};
 
 use calls::{Stop, Use, uses};
+use recorded::recorded;
 
 #[derive(Parser)]
 struct Options {
     /// The program becomes this user and group
     #[arg(long)]
     uid: u32,
-    /// Only files below this folder count
+    /// Count only bytes of regular files below this folder; without it those of all regular files, pipes and sockets
     #[arg(long)]
-    below: PathBuf,
+    below: Option<PathBuf>,
     #[arg(last = true, required = true)]
     command: Vec<String>,
 }
@@ -39,10 +42,12 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    // A shell that becomes the program, once it is told that we are ready.
+    // A shell of root that becomes the user's program, after the line that says that we are ready.
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "read -r go; exec \"$@\"", "sh"]).args(&options.command);
-    command.uid(options.uid).gid(options.uid).stdin(Stdio::piped()).stdout(Stdio::null());
+    let id = options.uid.to_string();
+    command.args(["-c", "read -r go; exec setpriv \"$@\" < /dev/null", "sh"]);
+    command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--"]).args(&options.command);
+    command.stdin(Stdio::piped()).stdout(Stdio::null());
     let mut child = command.spawn()?;
     let pid = Pid::from_raw(i32::try_from(child.id())?);
     let with = Ptrace::PTRACE_O_TRACESYSGOOD
@@ -54,7 +59,7 @@ fn main() -> Result<()> {
     ptrace::seize(pid, with)?;
     ptrace::interrupt(pid)?;
     let mut input = child.stdin.take().ok_or("no pipe to the program")?;
-    let mut count = Count { below: options.below, begun: HashMap::new(), total: HashMap::new() };
+    let mut count = Count { uid: options.uid, below: options.below, ..Count::default() };
     input.write_all(b"\n")?;
     drop(input);
     let code = count.run(pid)?;
@@ -62,11 +67,26 @@ fn main() -> Result<()> {
     std::process::exit(code)
 }
 
+#[derive(Default)]
 struct Count {
-    below: PathBuf,
+    uid: u32,
+    below: Option<PathBuf>,
+    /// Processes of that user.
+    processes: HashSet<i32>,
     /// Calls that have not ended, by thread.
-    begun: HashMap<Pid, Vec<Known>>,
-    total: HashMap<Known, (u64, u64)>,
+    begun: HashMap<Pid, (Vec<Known>, Option<Call>)>,
+    bytes: HashMap<Known, (u64, u64)>,
+    calls: HashMap<Call, u64>,
+}
+
+/// A call that makes a row.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Call {
+    pid: i32,
+    tracer: &'static str,
+    call: &'static str,
+    path: String,
+    ret: i64,
 }
 
 /// Use of one file by one process in one direction.
@@ -88,7 +108,13 @@ impl Count {
             match waitpid(None, Some(WaitPidFlag::__WALL)) {
                 Err(Errno::ECHILD) => return Ok(code.unwrap_or(1)),
                 Err(why) => return Err(why.into()),
-                Ok(WaitStatus::Exited(pid, status)) if pid == first => code = Some(status),
+                Ok(WaitStatus::Exited(pid, status)) => {
+                    self.ended(pid, status);
+                    if pid == first {
+                        code = Some(status);
+                    }
+                }
+                Ok(WaitStatus::Signaled(pid, signal, _)) => self.ended(pid, signal as i32),
                 Ok(WaitStatus::PtraceSyscall(tid)) => {
                     self.stopped(tid)?;
                     go_on(tid, None)?;
@@ -110,14 +136,10 @@ impl Count {
         };
         let stop = Stop::of(&registers);
         match self.begun.remove(&tid) {
-            Some(known) => known.into_iter().filter(|_| stop.returned >= 0).for_each(|known| {
-                let bytes = known.length.unwrap_or(stop.returned.unsigned_abs());
-                let total = self.total.entry(Known { length: None, ..known }).or_default();
-                *total = (total.0 + bytes, total.1 + 1);
-            }),
+            Some((known, call)) => self.done(known, call, stop.returned),
             None if stop.begins => {
-                let uses = uses(&stop).into_iter().filter_map(|of| self.known(tid, of)).collect();
-                self.begun.insert(tid, uses);
+                let begun = self.begins(tid, &stop);
+                self.begun.insert(tid, begun);
             }
             // The end of a clone() that made this thread.
             None => {}
@@ -125,30 +147,71 @@ impl Count {
         Ok(())
     }
 
+    fn begins(&mut self, tid: Pid, stop: &Stop) -> (Vec<Known>, Option<Call>) {
+        let pid = thread::process_of(tid);
+        let made = recorded(stop.number);
+        if !self.processes.contains(&pid) {
+            // What setpriv does before it becomes the program does not count.
+            let is_program = !self.processes.is_empty() || made.is_some_and(|call| call.tracer == "exec");
+            if !is_program || thread::uid_of(tid) != Some(self.uid) {
+                return (Vec::new(), None);
+            }
+            self.processes.insert(pid);
+        }
+        let uses = uses(stop).into_iter().filter_map(|of| self.known(pid, tid, of)).collect();
+        let call = made.map(|call| {
+            let path = call.path.map(|at| thread::path(tid, stop, at)).unwrap_or_default();
+            Call { pid, tracer: call.tracer, call: call.call, path, ret: 0 }
+        });
+        (uses, call)
+    }
+
+    fn done(&mut self, known: Vec<Known>, call: Option<Call>, returned: i64) {
+        for known in known.into_iter().filter(|_| returned >= 0) {
+            let bytes = known.length.unwrap_or(returned.unsigned_abs());
+            let total = self.bytes.entry(Known { length: None, ..known }).or_default();
+            *total = (total.0 + bytes, total.1 + 1);
+        }
+        // A clone that failed has no row.
+        let call = call.filter(|call| returned >= 0 || call.tracer != "clone");
+        if let Some(call) = call {
+            *self.calls.entry(Call { ret: returned, ..call }).or_default() += 1;
+        }
+    }
+
+    /// Counts the end of a process.
+    fn ended(&mut self, pid: Pid, code: i32) {
+        let pid = pid.as_raw();
+        if self.processes.remove(&pid) {
+            let call = Call { pid, tracer: "exit", call: "", path: String::new(), ret: code.into() };
+            *self.calls.entry(call).or_default() += 1;
+        }
+    }
+
     /// Returns the file behind the descriptor at the beginning of the call: at its end it may be another.
-    fn known(&self, tid: Pid, of: Use) -> Option<Known> {
+    fn known(&self, pid: i32, tid: Pid, of: Use) -> Option<Known> {
         let link = PathBuf::from(format!("/proc/{tid}/fd/{}", of.fd));
         let path = fs::read_link(&link).ok()?;
         let meta = fs::metadata(&link).ok()?;
-        let regular = meta.mode() & libc::S_IFMT == libc::S_IFREG;
-        (regular && path.starts_with(&self.below)).then(|| Known {
-            pid: process_of(tid),
-            dev: meta.dev(),
-            ino: meta.ino(),
-            direction: of.direction,
-            length: of.length,
-        })
+        let counts = match &self.below {
+            Some(below) => meta.mode() & libc::S_IFMT == libc::S_IFREG && path.starts_with(below),
+            None => [libc::S_IFREG, libc::S_IFIFO, libc::S_IFSOCK].contains(&(meta.mode() & libc::S_IFMT)),
+        };
+        let (direction, length) = (of.direction, of.length);
+        counts.then(|| Known { pid, dev: meta.dev(), ino: meta.ino(), direction, length })
     }
 
     fn say(&self) {
-        let one = |(of, (bytes, calls)): (&Known, &(u64, u64))| {
+        let bytes = self.bytes.iter().map(|(of, (bytes, calls))| {
             let Known { pid, dev, ino, direction, .. } = of;
-            format!(
-                r#"{{"pid": {pid}, "dev": {dev}, "ino": {ino}, "direction": "{direction}", "bytes": {bytes}, "calls": {calls}}}"#
-            )
-        };
-        let all: Vec<_> = self.total.iter().map(one).collect();
-        say(&format!("[{}]", all.join(",\n")));
+            json!({"pid": pid, "dev": dev, "ino": ino, "direction": direction, "bytes": bytes, "calls": calls})
+        });
+        let calls = self.calls.iter().map(|(of, count)| {
+            let Call { pid, tracer, call, path, ret } = of;
+            json!({"pid": pid, "tracer": tracer, "call": call, "path": path, "ret": ret, "count": count})
+        });
+        let (bytes, calls): (Vec<Value>, Vec<Value>) = (bytes.collect(), calls.collect());
+        say(&json!({"bytes": bytes, "calls": calls}).to_string());
     }
 }
 
@@ -158,14 +221,6 @@ fn go_on(tid: Pid, signal: Option<Signal>) -> Result<()> {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
         Err(why) => Err(why.into()),
     }
-}
-
-/// The process a thread belongs to.
-fn process_of(tid: Pid) -> i32 {
-    let status = fs::read_to_string(Path::new("/proc").join(tid.to_string()).join("status"));
-    let status = status.unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
-    line.and_then(|text| text.trim().parse().ok()).unwrap_or(tid.as_raw())
 }
 
 #[expect(clippy::print_stdout, reason = "its result is its output")]
