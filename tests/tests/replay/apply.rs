@@ -59,9 +59,9 @@ impl Row<'_> {
     }
 
     /// Returns the path to follow. `..` behind a symlink leads elsewhere than the shortened path says; then the path as
-    /// asked is used.
+    /// asked is used, unless the kernel has resolved the path.
     fn asked(&self, path: &str, asked: &str) -> Result<String, String> {
-        match self.field(asked).as_str() {
+        match self.field(asked).as_str().filter(|_| self.field("path_unresolved") == true) {
             Some(asked) if asked.contains("..") && asked.starts_with('/') => Ok(asked.to_owned()),
             Some(asked) if asked.contains("..") => {
                 Ok(format!("{}/{asked}", self.0["cwd"].as_str().ok_or("no cwd")?))
@@ -71,8 +71,12 @@ impl Row<'_> {
     }
 
     fn identity(&self) -> Option<Identity> {
-        let number = |name| self.field(name).as_u64();
-        Some((number("dev")?, number("ino")?, number("generation")?))
+        self.identity_in(["dev", "ino", "generation"])
+    }
+
+    fn identity_in(&self, names: [&str; 3]) -> Option<Identity> {
+        let [dev, ino, generation] = names.map(|name| self.field(name).as_u64());
+        Some((dev?, ino?, generation?))
     }
 
     /// Returns a new node of that kind with the mode that was asked for.
@@ -131,9 +135,15 @@ fn learn(tree: &mut Tree, node: Index, identity: Identity) -> Done {
     }
 }
 
+/// Notes the identity of the file that the call was about, where the row has it.
+fn learn_from(tree: &mut Tree, node: Index, row: &Row<'_>) -> Done {
+    row.identity().map_or(Ok(()), |identity| learn(tree, node, identity))
+}
+
 fn rename(tree: &mut Tree, row: &Row<'_>) -> Done {
     let (old, new) = (tree.find(&row.path()?, false)?, tree.find(&row.new_path()?, false)?);
     let moved = old.node.ok_or("what was renamed is not there")?;
+    learn_from(tree, moved, row)?;
     // Two names of one file: nothing happens.
     if new.node == Some(moved) {
         return Ok(());
@@ -145,8 +155,10 @@ fn rename(tree: &mut Tree, row: &Row<'_>) -> Done {
         tree.name(old, other)?;
         return tree.name(new, moved);
     }
-    if new.node.is_some() {
+    if let Some(replaced) = new.node {
         tree.unname(&new)?;
+        let identity = row.identity_in(["replaced_dev", "replaced_ino", "replaced_generation"]);
+        identity.map_or(Ok(()), |identity| learn(tree, replaced, identity))?;
     }
     tree.unname(&old)?;
     tree.name(new, moved)?;
@@ -162,6 +174,7 @@ fn rename(tree: &mut Tree, row: &Row<'_>) -> Done {
 fn unlink(tree: &mut Tree, row: &Row<'_>) -> Done {
     let location = tree.find(&row.path()?, false)?;
     let gone = tree.unname(&location)?;
+    learn_from(tree, gone, row)?;
     let is_folder = row.call() == "rmdir" || row.has("AT_REMOVEDIR");
     if tree.nodes[gone].is(libc::S_IFDIR) != is_folder || !tree.nodes[gone].names.is_empty() {
         return Err(format!("it was {:?}", tree.nodes[gone]));
@@ -170,11 +183,7 @@ fn unlink(tree: &mut Tree, row: &Row<'_>) -> Done {
 }
 
 fn link(tree: &mut Tree, row: &Row<'_>) -> Done {
-    // One without a name is known by its identity only.
-    let node = match row.identity() {
-        Some(identity) => *tree.identities.get(&identity).ok_or("a link to nobody known")?,
-        None => tree.node(&row.path()?, row.has("AT_SYMLINK_FOLLOW"))?,
-    };
+    let node = file(tree, row, row.has("AT_SYMLINK_FOLLOW"), row.has("AT_EMPTY_PATH"))?;
     let location = tree.find(&row.new_path()?, false)?;
     tree.name(location, node)
 }
@@ -186,7 +195,8 @@ fn symlink(tree: &mut Tree, row: &Row<'_>) -> Done {
     let mode = libc::S_IFLNK | 0o777;
     let node = Node { mode, uid: id("uid")?, gid: id("gid")?, target, ..Node::default() };
     let node = tree.make(location.folder, node);
-    tree.name(location, node)
+    tree.name(location, node)?;
+    learn_from(tree, node, row)
 }
 
 fn mkdir(tree: &mut Tree, row: &Row<'_>) -> Done {
@@ -201,19 +211,26 @@ fn mkdir(tree: &mut Tree, row: &Row<'_>) -> Done {
     };
     node.device = row.field("device").as_u64().unwrap_or_default();
     let node = tree.make(location.folder, node);
-    tree.name(location, node)
+    tree.name(location, node)?;
+    learn_from(tree, node, row)
 }
 
-/// Returns the file of a call that was given a path or a descriptor.
-fn file(tree: &Tree, row: &Row<'_>, follow: bool) -> Result<Index, String> {
-    match row.identity() {
-        Some(identity) => tree.identities.get(&identity).copied().ok_or("a file nobody knows".to_owned()),
-        None => tree.node(&row.path()?, follow),
+/// Returns the file of a call that was given a path or a descriptor. One that was given by its descriptor may have no name
+/// any more, and is known by its identity; if a path has an identity, too, both must lead to the same file.
+fn file(tree: &mut Tree, row: &Row<'_>, follow: bool, by_descriptor: bool) -> Result<Index, String> {
+    let known = row.identity().and_then(|identity| tree.identities.get(&identity).copied());
+    if by_descriptor {
+        return known.ok_or("a file that is not known".to_owned());
+    }
+    let node = tree.node(&row.path()?, follow)?;
+    match known {
+        Some(known) if known != node => Err(format!("the path leads to {:?}", tree.nodes[node])),
+        _ => learn_from(tree, node, row).map(|()| node),
     }
 }
 
 fn resize(tree: &mut Tree, row: &Row<'_>) -> Done {
-    let node = file(tree, row, true)?;
+    let node = file(tree, row, true, row.call() != "truncate")?;
     let (length, size) = (row.number("length")?, tree.nodes[node].size);
     let set = row.call() != "fallocate";
     let length = if row.call() != "fallocate" {
@@ -249,7 +266,7 @@ fn set_size(node: &mut Node, size: i64, row: &Row<'_>) -> Done {
 
 fn attr(tree: &mut Tree, row: &Row<'_>) -> Done {
     let follow = row.call() != "lchown" && !row.has("AT_SYMLINK_NOFOLLOW");
-    let node = file(tree, row, follow)?;
+    let node = file(tree, row, follow, ["fchmod", "fchown"].contains(&row.call()))?;
     let node = &mut tree.nodes[node];
     if let Some(mode) = row.field("mode").as_u64() {
         node.mode = node.mode & KIND | mode as u32 & 0o7777;
@@ -266,7 +283,7 @@ fn attr(tree: &mut Tree, row: &Row<'_>) -> Done {
 /// Appends written bytes at the end. A row covers all uses since the row before: if the size was set in between, the
 /// row does not say how much was written afterwards.
 fn usage(tree: &mut Tree, row: &Row<'_>) -> Done {
-    let node = file(tree, row, true)?;
+    let node = file(tree, row, true, true)?;
     let node = &mut tree.nodes[node];
     if node.is(libc::S_IFREG) {
         node.blurred |= row.text("first")? < node.sized.as_str();
