@@ -65,6 +65,8 @@ mod sockets;
 mod tiers;
 #[path = "support/unposted.rs"]
 mod unposted;
+#[path = "support/unseen.rs"]
+mod unseen;
 #[path = "support/urings.rs"]
 mod urings;
 #[path = "support/usage.rs"]
@@ -119,6 +121,7 @@ fn main() -> std::process::ExitCode {
         socket_ids::TESTS,
         urings::TESTS,
         unposted::TESTS,
+        unseen::TESTS,
         usage::TESTS,
         tiers::TESTS,
     ];

@@ -1,0 +1,98 @@
+//! Operations that `docs/COVERAGE.md` lists as not seen, and that they leave no record: no line is out of date.
+
+use std::collections::BTreeMap;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use bpf_programs::Tier;
+use bpf_programs::testing::Kind;
+use model::{Details, Direction};
+
+use crate::Test;
+use crate::support::{self, Kernel, decode};
+
+pub const TESTS: &[Test] = &[
+    ("what_is_listed_as_not_seen_leaves_no_record", nothing),
+    ("connections_of_before_have_no_outcome_and_no_end", of_before),
+];
+
+const PROGRAM: &str = include_str!("unseen.py");
+/// Kinds of records that say that something was done; not those of exits, ends of connections and the ledger.
+const KINDS: [Kind; 23] = [
+    Kind::Open,
+    Kind::Exec,
+    Kind::Clone,
+    Kind::Connect,
+    Kind::Rename,
+    Kind::Unlink,
+    Kind::Link,
+    Kind::Truncate,
+    Kind::Attr,
+    Kind::Mkdir,
+    Kind::Mount,
+    Kind::Ptrace,
+    Kind::Bpf,
+    Kind::Module,
+    Kind::Memfd,
+    Kind::Setuid,
+    Kind::Kill,
+    Kind::Namespace,
+    Kind::Ipc,
+    Kind::Accept,
+    Kind::Bind,
+    Kind::Udp,
+    Kind::Dns,
+];
+
+fn nothing() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut kernel = Kernel::start()?;
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-B", "-I", "-S", "-c", PROGRAM]).arg(folder.path()).stdout(Stdio::piped());
+    let output = python.spawn()?.wait_with_output()?;
+    ensure!(output.status.success(), "the program failed");
+    let output = String::from_utf8(output.stdout)?;
+    let pids: Option<BTreeMap<&str, &str>> = output.lines().map(|line| line.split_once(' ')).collect();
+    let pids = pids.context("a line without a pid")?;
+    let pid = |name: &str| anyhow::Ok(pids.get(name).context("no such process")?.parse::<u32>()?);
+    let (unseen, refused, cancelled) = (pid("unseen")?, pid("refused")?, pid("cancelled")?);
+    for pid in [unseen, refused, cancelled] {
+        kernel.wait_for(pid, Kind::Exit, 1)?;
+    }
+    kernel.drain();
+    let counts = |pid: u32| -> BTreeMap<Kind, usize> {
+        let counts = KINDS.iter().map(|kind| (*kind, kernel.of(pid, *kind).len()));
+        counts.filter(|(_, count)| *count > 0).collect()
+    };
+    let only = |kinds: &[(Kind, usize)]| kinds.iter().copied().collect::<BTreeMap<_, _>>();
+    let found = counts(unseen);
+    ensure!(found.is_empty(), "{found:?}");
+    for bytes in kernel.of(unseen, Kind::Usage) {
+        let Details::Usage(usage) = decode(Kind::Usage, &bytes)?.details else { continue };
+        ensure!(!matches!(usage.direction, Direction::Mapped(_)), "{usage:?}");
+    }
+    // The other kinds of hooks are at the ends of all calls.
+    let expected = if support::tier() == Tier::Function { only(&[]) } else { only(&[(Kind::Unlink, 1)]) };
+    ensure!(counts(refused) == expected, "{:?}", counts(refused));
+    // It asks for its debugger, and stops itself.
+    let expected = only(&[(Kind::Kill, 1), (Kind::Ptrace, 1)]);
+    ensure!(counts(cancelled) == expected, "{:?}", counts(cancelled));
+    Ok(())
+}
+
+fn of_before() -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let client = TcpStream::connect(listener.local_addr()?)?;
+    let accepted = listener.accept()?;
+    let mut kernel = Kernel::start()?;
+    drop((client, accepted));
+    // A later connection, whose end comes after those.
+    let client = TcpStream::connect(listener.local_addr()?)?;
+    let own = client.local_addr()?.port();
+    drop(client);
+    drop(listener.accept()?);
+    let closed = kernel.wait_for(std::process::id(), Kind::Close, 2)?;
+    ensure!(closed.len() == 2, "{} ends for {own}", closed.len());
+    Ok(())
+}
