@@ -25,7 +25,7 @@ pub enum Need {
     Mounts,
     /// fio and rsync.
     Movers,
-    /// sqlite3.
+    /// The shell of SQLite, sqlite3.
     Sqlite,
     /// git, vim and gcc.
     Developing,

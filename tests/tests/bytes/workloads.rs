@@ -15,7 +15,7 @@ use crate::{Sums, assert_same, field};
 
 pub(crate) const UID: u32 = 9956;
 
-/// What a shell does, in a folder of its own that has a folder `tree`.
+/// Name and script of a shell, which runs in a folder of its own that has a folder `tree`.
 type Workload = (&'static str, &'static str);
 
 /// Workloads of programs that virtual machines have, too.

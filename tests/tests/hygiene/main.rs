@@ -4,6 +4,7 @@
 
 mod circles;
 mod closed;
+mod coverage;
 mod crates;
 mod documents;
 mod files;

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use crate::calls::Stop;
 
-/// Longest path.
+/// Length of the longest path, with its NUL.
 const LENGTH: usize = 4096;
 
 /// Returns the process that a thread belongs to.
