@@ -165,8 +165,8 @@ pub(crate) fn run(folder: &Path) -> Sums {
         assert!(!counted.is_empty(), "{program:?} did nothing with a file");
         for of in counted {
             let direction = of["direction"].as_str().unwrap().to_owned();
-            let key = (of["pid"].as_i64().unwrap(), field(&of, "ino"), direction);
-            sums.insert(key, (field(&of, "bytes"), field(&of, "calls")));
+            let key = (of["pid"].as_i64().unwrap(), field(of, "ino"), direction);
+            sums.insert(key, (field(of, "bytes"), field(of, "calls")));
         }
     }
     sums

@@ -9,6 +9,7 @@ use tests::{Setup, Store, suite};
 const UID: u32 = 9958;
 const FLOWS: &str = include_str!("flows.py");
 const WAYS: usize = 11;
+const TRACERS: [&str; 5] = ["usage", "connect", "accept", "close", "udp"];
 
 suite! {
     threads: 1;
@@ -16,7 +17,8 @@ suite! {
 }
 
 fn every_byte_is_joined_from_file_to_file() {
-    let agent = Setup::new().set("ebpf.uids", &format!("[{UID}]")).start();
+    let setup = Setup::new().set("ebpf.uids", &format!("[{UID}]")).only(&TRACERS);
+    let agent = setup.start();
     let folder = agent.scratch().folder("flows");
     let output = python(UID, &folder, FLOWS, &[]);
     let agent = agent.finish();

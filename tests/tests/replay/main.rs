@@ -37,7 +37,7 @@ suite! {
 
 fn the_records_alone_give_the_last_state() {
     let setup = Setup::new().set("ebpf.uids", &format!("[{UID}]")).set("filter.system.disabled", "true");
-    let agent = setup.start();
+    let agent = setup.only(&TRACERS).start();
     let top = agent.scratch().folder("tree");
     let lock = agent.scratch().file("lock", "");
     let seconds = suite::seconds();
