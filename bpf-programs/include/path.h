@@ -98,6 +98,8 @@ __noinline int walk_step(struct scratch *s)
 		/* An unmounted tree that is still in use (MNT_DETACH) belongs to no namespace: its root has no path. */
 		if (parent == walk->mnt)
 			return TEXT_PATH | (is_mounted(parent) ? TEXT_OUTSIDE : TEXT_INCOMPLETE);
+		if (!walk->inode) /* not that of the mountpoint, which is below it */
+			READ(&walk->inode, walk->dentry, struct dentry, d_inode);
 		walk->dentry = walk->mount.mountpoint;
 		walk->mnt = parent;
 		return read_mount(&walk->mount, parent) ? TEXT_PATH | TEXT_INCOMPLETE : 0;

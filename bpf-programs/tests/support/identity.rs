@@ -72,6 +72,7 @@ fn all_names() -> anyhow::Result<()> {
         fs::create_dir(at(name))?;
     }
     fs::write(at("parent/file"), "x")?;
+    fs::write(at("covered"), "")?;
     fs::hard_link(at("parent/file"), at("link"))?;
     let stat = fs::metadata(at("link"))?;
     let right = (stat.dev(), stat.ino(), generation(&at("link"))?);
@@ -81,14 +82,12 @@ fn all_names() -> anyhow::Result<()> {
         for name in ["parent/file", "link"] {
             Opened::open(root.join(name))?;
         }
-        mount(
-            Some(&root.join("parent")),
-            &root.join("mounted"),
-            None::<&str>,
-            MsFlags::MS_BIND,
-            None::<&str>,
-        )?;
+        for (from, to) in [("parent", "mounted"), ("link", "covered")] {
+            let (from, to) = (root.join(from), root.join(to));
+            mount(Some(&from), &to, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        }
         Opened::open(root.join("mounted/file"))?;
+        Opened::open(root.join("covered"))?;
         fs::rename(root.join("parent"), root.join("renamed"))?;
         let held = Opened::open(root.join("renamed/file"))?;
         fs::remove_file(root.join("renamed/file"))?;
@@ -104,7 +103,7 @@ fn all_names() -> anyhow::Result<()> {
         Ok(())
     })?;
     let mut names = vec![];
-    for name in ["parent/file", "link", "mounted/file", "renamed/file"] {
+    for name in ["parent/file", "link", "mounted/file", "covered", "renamed/file"] {
         names.push((at(name), at(name).to_string_lossy().into_owned()));
     }
     for (asked, path) in names {
