@@ -14,6 +14,11 @@ static __always_inline bool is_clone(__u32 command)
 	return command == FICLONE || command == FICLONERANGE;
 }
 
+static __always_inline bool shares_blocks(__u32 command)
+{
+	return is_clone(command) || command == FIDEDUPERANGE;
+}
+
 /* Bytes that one file got from another. The descriptors only serve as hints for the flush when they are closed. */
 struct shared {
 	__u64 from, to;
@@ -42,6 +47,14 @@ static __always_inline void count_shared(const struct shared *shared)
 #define RANGE_FD 0
 #define RANGE_FROM 1
 #define RANGE_LENGTH 2 /* 0: to the end of the file */
+
+/* Words of struct file_dedupe_range, and of its destinations. */
+#define DEDUPE_SIZE 24
+#define DEDUPE_COUNT 2
+#define DESTINATIONS 127 /* as many as the kernel accepts: the structure fits in a page */
+#define DESTINATION_SIZE 32
+#define DESTINATION_LENGTH 2
+#define DESTINATION_STATUS 3
 
 /* Reads a word in the caller's memory. A global function, because the stack is full in the longest chain of calls. */
 __noinline __u64 range_word(__u64 at, __u32 word)

@@ -129,14 +129,6 @@ pub(crate) const TABLE: &[Unseen] = &[
         "mappings created or changed by other calls than mmap: those of a program and its loader \
          (exec), those made longer (mremap), those given another protection (mprotect)",
     ),
-    Unseen {
-        scope: Scope::Of(&["usage"]),
-        tiers: &[Tier::Tracepoint, Tier::Kprobe],
-        before: None,
-        what: "equal bytes of two files that FIDEDUPERANGE makes shared, which changes no file; and which \
-               file FICLONERANGE took the bytes from, if another thread changes the arguments: the row \
-               goes by the caller's memory when the call ends",
-    },
     always(
         Scope::Of(&["usage"]),
         "results of libaio that a program takes from the ring in its own memory, without a system \

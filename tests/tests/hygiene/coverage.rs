@@ -26,7 +26,6 @@ const LINES: &[(&str, Result<&str, &str>)] = &[
     ("not attached to the file tree yet", Ok("what_is_listed_as_not_seen_leaves_no_record")),
     ("which bytes of a mapping", Ok("usage_each_way")),
     ("by other calls than mmap", Ok("what_is_listed_as_not_seen_leaves_no_record")),
-    ("FIDEDUPERANGE", Ok("usage_of_files_that_share_blocks")),
     ("results of libaio", Err("without a system call there is no hook that could see it")),
     ("the inode number of the peer", Ok("socket_ids_of_a_client_closed_before_accept")),
     ("by splice or sendfile", Ok("what_is_listed_as_not_seen_leaves_no_record")),
@@ -74,6 +73,8 @@ const LINES: &[(&str, Result<&str, &str>)] = &[
     ("datagrams that are received", Ok("race_datagrams_whose_address_and_bytes_change")),
     ("`usage` of sockets by recv", Ok("race_transfers_whose_descriptor_changes")),
     ("`usage` by read, pread64", Ok("race_transfers_whose_descriptor_changes")),
+    ("`usage` by FICLONE, FICLONERANGE", Ok("usage_of_files_that_share_blocks")),
+    ("`usage` by FICLONERANGE and", Ok("usage_of_files_that_share_blocks")),
     ("other `usage` by calls", Ok("race_transfers_whose_descriptor_changes")),
     (
         "requests of io_uring that post no completion, if",

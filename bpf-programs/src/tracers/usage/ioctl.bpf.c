@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* FICLONE and FICLONERANGE, at the end of ioctl. All other commands end the program after two comparisons (some 12 ns more
- * than for a call without a program, by bpf_stats_enabled on the machine of docs/BENCHMARKS.md): no tracer has a
- * program of stage Events for ioctl.
+/* FICLONE, FICLONERANGE and FIDEDUPERANGE, at the end of ioctl. All other commands end the program after a few comparisons
+ * (some 12 ns more than for a call without a program, by bpf_stats_enabled on the machine of docs/BENCHMARKS.md): no tracer
+ * has a program of stage Events for ioctl.
  */
 #include "ioctl.h"
 
@@ -15,29 +15,62 @@ __noinline __u64 size_behind(__s32 fd)
 	return size;
 }
 
-static __always_inline void count_clone(struct call *call)
+/* Counts bytes that one file got from another, both known by their descriptors. A global function, because the stack is full
+ * in the longest chain of calls.
+ */
+__noinline int count_between(__s32 from_fd, __s32 to_fd, __u64 bytes, __u32 via, __u32 unverified)
 {
-	struct shared shared = {.via = VIA_CLONE_RANGE};
-	__u64 range;
+	struct task_struct *task = current_task();
+	struct shared shared = {.bytes = bytes, .from_fd = from_fd, .to_fd = to_fd, .via = via};
+
+	shared.from = file_of(task, from_fd);
+	shared.to = file_of(task, to_fd);
+	shared.unverified = unverified || are_files_shared(task);
+	count_shared(&shared);
+	return 0;
+}
+
+static __always_inline void count_clone(struct call *call, __u32 command)
+{
+	__s32 from_fd = source_of(call, command), to_fd = call_arg(call, 0);
+	__u64 range = call_arg(call, 2), bytes = 0;
+
+	if (command == FICLONERANGE)
+		bytes = range_word(range, RANGE_LENGTH);
+	if (!bytes)
+		bytes = size_behind(from_fd);
+	if (command == FICLONERANGE && !range_word(range, RANGE_LENGTH))
+		bytes -= range_word(range, RANGE_FROM);
+	count_between(from_fd, to_fd, bytes, VIA_CLONE_RANGE, command == FICLONERANGE);
+}
+
+/* Counts the destinations that had the same bytes. When the call ends the kernel writes its copy of the whole structure, with
+ * the results, to the caller's memory.
+ */
+static __always_inline void count_deduped(struct call *call)
+{
+	__u64 range = call_arg(call, 2), at = range + DEDUPE_SIZE;
+	__u32 count = range_word(range, DEDUPE_COUNT) & 0xffff;
+	__s32 from_fd = call_arg(call, 0);
+
+	for (__u32 i = 0; i < DESTINATIONS && i < count; i++, at += DESTINATION_SIZE) {
+		if ((__s32)range_word(at, DESTINATION_STATUS))
+			continue;
+		count_between(from_fd, range_word(at, RANGE_FD), range_word(at, DESTINATION_LENGTH), VIA_DEDUPE_RANGE,
+			      true);
+	}
+}
+
+static __always_inline void count_shares(struct call *call)
+{
 	__u32 command;
 
 	name_call(call);
 	command = call_arg(call, 1);
-	if (!is_clone(command))
-		return;
-	shared.unverified = are_files_shared(current_task());
-	shared.from_fd = source_of(call, command);
-	shared.to_fd = call_arg(call, 0);
-	shared.from = file_of(current_task(), shared.from_fd);
-	shared.to = file_of(current_task(), shared.to_fd);
-	range = call_arg(call, 2);
-	if (command == FICLONERANGE)
-		shared.bytes = range_word(range, RANGE_LENGTH);
-	if (!shared.bytes)
-		shared.bytes = size_behind(shared.from_fd);
-	if (command == FICLONERANGE && !range_word(range, RANGE_LENGTH))
-		shared.bytes -= range_word(range, RANGE_FROM);
-	count_shared(&shared);
+	if (is_clone(command))
+		count_clone(call, command);
+	else if (command == FIDEDUPERANGE)
+		count_deduped(call);
 }
 
 /* The command is in another register in 32-bit programs. */
@@ -47,9 +80,9 @@ static __always_inline void count_clone(struct call *call)
 		struct pt_regs *regs = EXIT_REGS(ctx);                                                       \
 		struct call call = {.regs = regs, .ret = ctx[1]};                                            \
                                                                                                              \
-		if (is_clone(syscall_arg(regs, 1)) || is_clone(syscall_compat_arg(regs, 1)))                 \
+		if (shares_blocks(syscall_arg(regs, 1)) || shares_blocks(syscall_compat_arg(regs, 1)))       \
 			if (!call.ret)                                                                       \
-				count_clone(&call);                                                          \
+				count_shares(&call);                                                         \
 		return 0;                                                                                    \
 	}
 

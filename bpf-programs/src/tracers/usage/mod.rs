@@ -40,7 +40,7 @@ pub(crate) const TRACER: Tracer = Tracer {
         ),
         ledger("usage_copy", &[SENDFILE, SPLICE, TEE, COPY_FILE_RANGE], None),
         ledger("usage_mmap", &[MMAP], None),
-        ledger("usage_ioctl", &[IOCTL], Some("bytes shared by FICLONE")),
+        ledger("usage_ioctl", &[IOCTL], Some("bytes shared by FICLONE and FIDEDUPERANGE")),
         ledger("usage_messages", &[SENDMMSG, RECVMMSG], Some("bytes of sendmmsg and recvmmsg")),
         ledger("usage_aio", &[IO_GETEVENTS, IO_PGETEVENTS], Some("bytes of libaio")),
         ledger("usage_close", &[CLOSE], Some("rows at close: they come at the next interval")),
