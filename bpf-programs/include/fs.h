@@ -137,7 +137,7 @@ static __always_inline struct scratch *begin_fs(__u32 kind, struct task_struct *
 }
 
 /* Emits the record of a call that ends. `held` is the file that the kernel worked with, and `id` its identity, if they were
- * noted when the call had only a descriptor: the descriptor may be another file's by now.
+ * noted when the call had only a descriptor: the descriptor may be another file's by now. A text is the caller's.
  */
 static __always_inline void emit_call(__u32 kind, struct call *call, __u64 held, const struct file_id *id)
 {
@@ -155,12 +155,12 @@ static __always_inline void emit_call(__u32 kind, struct call *call, __u64 held,
 		return;
 	}
 	read_fs_call(s, call->abi);
-	if (held && held != s->given.file) {
+	if (held && held != s->given.file && !(s->given.has & HAS_PATH)) {
 		s->given.file = 0;
 		r->file = *id;
-	} else if (!held && (s->given.has & (HAS_PATH | HAS_PATH2) || are_files_shared(task))) {
-		r->header.flags |= FLAG_UNVERIFIED;
 	}
+	if (s->given.has & (HAS_PATH | HAS_PATH2) || ((!held || s->given.has & HAS_WORD) && are_files_shared(task)))
+		r->header.flags |= FLAG_UNVERIFIED;
 	fill_fs(s);
 	emit_data(s, kind);
 	give_back(s);

@@ -223,7 +223,7 @@ static __always_inline bool end_found(__u32 kind, struct call *call)
 	if (!now)
 		return false;
 	now->kind = 0;
-	if (now->mnt && !now->object) /* refused before its file was reached */
+	if (now->mnt && !now->object && !now->file) /* refused before its file was reached */
 		return false;
 	if (now->file) {
 		emit_call(kind, call, now->file, &now->id);
@@ -279,16 +279,14 @@ static __always_inline void end_names(__u32 kind, __s32 ret)
 		return 0;                                                                                    \
 	}
 
-/* Keeps the record of the current call about this file, whose mount is in s->walk.mnt. `word` is the kernel's copy of the
- * call's further text (the name of an extended attribute), or 0.
+/* Appends what is behind the asked path: the path and identity of this file, whose mount is in s->walk.mnt, and `word`, the
+ * kernel's copy of the call's further text (the name of an extended attribute), or 0.
  */
-static __always_inline void keep_found(struct scratch *s, struct doing *now, __u64 dentry, __u64 word)
+static __always_inline void put_found(struct scratch *s, __u64 dentry, __u64 word)
 {
 	struct fs_record *r = (struct fs_record *)s->record;
 	struct task_struct *task = current_task();
 
-	s->size = sizeof(*r);
-	put_asked(s, s->given.path, false, &r->asked);
 	s->walk.dentry = dentry;
 	put_path(s, task, &r->base);
 	r->base.flags |= TEXT_RESOLVED;
@@ -297,6 +295,18 @@ static __always_inline void keep_found(struct scratch *s, struct doing *now, __u
 	put_nothing(&r->word);
 	if (word)
 		put_asked(s, word, true, &r->word);
+}
+
+/* Keeps the record of the current call about this file. */
+static __always_inline void keep_found(struct scratch *s, struct doing *now, __u64 dentry, __u64 word)
+{
+	struct fs_record *r = (struct fs_record *)s->record;
+
+	s->size = sizeof(*r);
+	put_nothing(&r->asked);
+	if (s->given.has & HAS_PATH)
+		put_asked(s, s->given.path, false, &r->asked);
+	put_found(s, dentry, word);
 	keep_record(s, now);
 }
 

@@ -246,6 +246,20 @@ static __always_inline void keep_request(struct scratch *s, __u64 req, __u64 key
 		await_end(s->kept.ring);
 }
 
+/* Returns the request that the current thread works for, if it is a worker of io_uring. */
+static __always_inline __u64 request_of_worker(void)
+{
+	struct task_struct *task = current_task();
+	__u64 worker, work = 0;
+
+	if (!(task->flags & PF_IO_WORKER) || !bpf_core_field_exists(struct io_worker, cur_work))
+		return 0;
+	worker = ADDRESS(task, struct task_struct, worker_private);
+	if (worker)
+		work = ADDRESS(worker, struct io_worker, cur_work);
+	return work ? work - OFFSET(struct io_kiocb, work) : 0;
+}
+
 /* Takes a request's stored record back into scratch space; NULL if there is none, or no room. */
 static __always_inline struct scratch *recall(__u64 req)
 {

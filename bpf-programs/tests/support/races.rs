@@ -17,7 +17,7 @@ use crate::support::{self, DATA_RING, ENTRIES, Kernel, decode};
 pub const TESTS: &[Test] = &[
     ("race_open_whose_text_changes", text_changes),
     ("race_exec_whose_text_changes", exec_changes),
-    ("race_fchmod_whose_descriptor_changes", descriptor_changes),
+    ("race_attr_whose_descriptor_changes", descriptor_changes),
     ("race_names_through_symlinks", through_symlinks),
 ];
 
@@ -45,14 +45,15 @@ race(lambda thread: os.open("asked", os.O_WRONLY))
 "#;
 
 /// A FUSE file system that the process itself serves: while the kernel waits for an answer, the process changes the arguments
-/// of the call. The exec of a file that does not exist gets another text; the descriptor of a fchmod gets another file.
+/// of the call. The exec of a file that does not exist gets another text; the descriptor of a call that changes attributes gets
+/// another file, and an extended attribute another name. `refused` has no name.
 const RACING_SERVER: &str = r#"
 import ctypes, os, struct, sys, threading
 libc = ctypes.CDLL(None, use_errno=True); folder = sys.argv[1].encode()
 fuse = os.open("/dev/fuse", os.O_RDWR)
 options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0".encode()
 if libc.mount(b"none", folder, b"fuse", 0, options): sys.exit("mount: " + os.strerror(ctypes.get_errno()))
-text = ctypes.create_string_buffer(folder + b"/asked", 200)
+text, name = ctypes.create_string_buffer(folder + b"/asked", 200), ctypes.create_string_buffer(b"trusted.asked", 64)
 def serve():
     while True:
         try: _, call, request = struct.unpack_from("<IIQ", os.read(fuse, 1 << 17))
@@ -60,7 +61,7 @@ def serve():
         def reply(error, data=b""): os.write(fuse, struct.pack("<IiQ", 16 + len(data), error, request) + data)
         if call == 26: reply(0, struct.pack("<IIIIHHII", 7, 31, 0, 0, 0, 0, 4096, 1) + bytes(36))
         elif call == 1: text.value = folder + b"/decoy"; reply(-2)
-        elif call == 4: os.dup2(null, held); reply(-1)
+        elif call in (4, 21, 24): name.value = b"trusted.decoy"; os.dup2(null, held); reply(-1)
         elif call == 27: reply(0, bytes(16))
         elif call != 2: reply(-38)
 threading.Thread(target=serve, daemon=True).start()
@@ -69,8 +70,11 @@ if sys.argv[2] == "exec":
     wanted = 2
 else:
     null, held = os.open("/dev/null", os.O_RDONLY), os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    libc.fchmod(held, 0o700)
-    wanted = 1
+    if sys.argv[2] == "fchmod": libc.fchmod(held, 0o700)
+    elif sys.argv[2] == "fsetxattr": libc.fsetxattr(held, name, b"v", 1, 0)
+    elif sys.argv[2] == "fremovexattr": libc.fremovexattr(held, name)
+    else: libc.fsetxattr(held, b"", b"v", 1, 0)
+    wanted = 34 if sys.argv[2] == "refused" else 1
 failed = ctypes.get_errno(); libc.umount2(folder, 2); os._exit(0 if failed == wanted else failed or 99)
 "#;
 
@@ -150,22 +154,44 @@ fn exec_changes() -> anyhow::Result<()> {
 fn descriptor_changes() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut kernel = start(&[Kind::Attr, Kind::Exec, Kind::Open, Kind::Unlink])?;
-    let pid = run(&mut kernel, RACING_SERVER, folder.path(), "fchmod")?;
-    let found = kernel.of(pid, Kind::Attr);
-    ensure!(found.len() == 1, "{} rows", found.len());
-    let Record { identity, details: Details::Fs(fs), .. } = decode(Kind::Attr, &found[0])? else {
-        anyhow::bail!("not attr")
-    };
-    let unverified = identity.context("no identity")?.unverified;
+    for way in ["fchmod", "fsetxattr", "fremovexattr", "refused"] {
+        let pid = run(&mut kernel, RACING_SERVER, folder.path(), way)?;
+        let found = kernel.of(pid, Kind::Attr);
+        ensure!(found.len() == 1, "{way}: {} rows", found.len());
+        let Record { identity, details: Details::Fs(fs), .. } = decode(Kind::Attr, &found[0])? else {
+            anyhow::bail!("not attr")
+        };
+        let unverified = identity.context("no identity")?.unverified;
+        is_right(way, &fs, unverified, &folder.path().canonicalize()?).with_context(|| format!("{fs:?}"))?;
+    }
+    Ok(())
+}
+
+/// Checks the row of a call whose descriptor has another file when the call ends.
+fn is_right(way: &str, fs: &Fs, unverified: bool, folder: &Path) -> anyhow::Result<()> {
     let decoy = std::fs::metadata("/dev/null")?;
     let file = fs.file.as_ref().context("no file")?;
-    ensure!(fs.ret == -i64::from(libc::EPERM), "{fs:?}");
-    if support::tier() == Tier::Function {
-        // The root of a FUSE file system; its path is not known any more.
-        ensure!(file.ino == 1 && file.dev != decoy.dev() && !unverified, "{fs:?}");
-        ensure!(fs.path_incomplete && fs.path.to_str() == "", "{fs:?}");
+    let word = fs.word.as_ref().map(|(_, word)| word.to_str().into_owned()).unwrap_or_default();
+    // The root of a FUSE file system.
+    let is_root = file.ino == 1 && file.dev != decoy.dev();
+    if way == "refused" {
+        // The kernel has not used the name, which another thread can have changed.
+        ensure!(fs.ret == -i64::from(libc::ERANGE) && is_root && unverified, "not marked");
+        return Ok(());
+    }
+    ensure!(fs.ret == -i64::from(libc::EPERM), "another result");
+    if support::tier() != Tier::Function {
+        ensure!((file.dev, file.ino) == (decoy.dev(), decoy.ino()) && unverified, "not marked");
+        ensure!(word == if way == "fchmod" { "" } else { "trusted.decoy" }, "{word}");
+        return Ok(());
+    }
+    ensure!(is_root && !unverified, "another file");
+    if way == "fchmod" {
+        // Its path is not known any more.
+        ensure!(fs.path_incomplete && fs.path.to_str() == "", "a path");
     } else {
-        ensure!((file.dev, file.ino) == (decoy.dev(), decoy.ino()) && unverified, "{fs:?}");
+        ensure!(word == "trusted.asked", "{word}");
+        ensure!(!fs.path_incomplete && Path::new(&*fs.path.to_str()) == folder, "another path");
     }
     Ok(())
 }

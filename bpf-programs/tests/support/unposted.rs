@@ -57,6 +57,8 @@ fn is_unseen(record: &Record) -> bool {
 
 /// Checks the records of two requests whose ends no program saw.
 fn ends(how: &str, unknown: bool) -> anyhow::Result<()> {
+    // Tier function has the result from the functions that do the work.
+    let unknown = unknown && support::tier() != Tier::Function;
     let folder = tempfile::tempdir()?;
     let (mut kernel, mut python) = start(&folder)?;
     let pid = match how {

@@ -66,6 +66,7 @@ pub(crate) const BY_FUNCTION: ByFunction = ByFunction {
         at_function!("chown_found", entry of ["chown_common"], ("chown_path" = "path")),
         at_function!("utimes_found", entry of ["vfs_utimes"], ("utimes_path" = "path")),
         at_function!("xattr_mount", entry of ["mnt_want_write"], ("xattr_mount_at" = "m")),
+        at_function!("xattr_file", entry of ["mnt_want_write_file"], ("xattr_file_at" = "file")),
         at_function!(
             "xattr_set",
             entry of ["vfs_setxattr"],

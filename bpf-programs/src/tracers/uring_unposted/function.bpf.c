@@ -4,6 +4,7 @@
  * int (struct io_kiocb *req, unsigned int issue_flags); a result of 0 says that the request has ended, with its own result in
  * cqe.res. A request that failed is not one of these any more, because its completion is posted.
  */
+#include "doing.h"
 #include "unposted.h"
 
 #if TIER == FUNCTION
@@ -28,15 +29,20 @@ __noinline int settle_ended(__u64 req)
 	return 0;
 }
 
+static __always_inline void end_operation(__u64 *ctx)
+{
+	__u64 req = 0;
+
+	if ((__s32)ctx[RESULT])
+		return;
+	bpf_probe_read_kernel(&req, sizeof(req), ctx);
+	settle_ended(req);
+}
+
 #define OPERATION_END(name)                                                                                  \
 	FUNCTION_EXIT(name)                                                                                  \
 	{                                                                                                    \
-		__u64 req = 0;                                                                               \
-                                                                                                             \
-		if ((__s32)ctx[RESULT])                                                                      \
-			return 0;                                                                            \
-		bpf_probe_read_kernel(&req, sizeof(req), ctx);                                               \
-		settle_ended(req);                                                                           \
+		end_operation(ctx);                                                                          \
 		return 0;                                                                                    \
 	}
 
@@ -56,7 +62,17 @@ OPERATION_END(uring_spliced)
 OPERATION_END(uring_teed)
 OPERATION_END(uring_allocated)
 OPERATION_END(uring_shortened)
-OPERATION_END(uring_set_attribute)
 OPERATION_END(uring_set_file_attribute)
+
+/* The worker has no further part in the call, which the programs of the tracer attr have noted. */
+FUNCTION_EXIT(uring_set_attribute)
+{
+	struct doing *now = doing_now(KIND_ATTR);
+
+	if (now)
+		now->kind = 0;
+	end_operation(ctx);
+	return 0;
+}
 
 #endif

@@ -52,20 +52,6 @@ static long find_overflown(__attribute__((unused)) __u32 index, struct overflow_
 	return 1;
 }
 
-/* Returns the request of the current worker, which posts its completion itself. */
-static __always_inline __u64 request_of_worker(void)
-{
-	struct task_struct *task = current_task();
-	__u64 worker, work = 0;
-
-	if (!(task->flags & PF_IO_WORKER) || !bpf_core_field_exists(struct io_worker, cur_work))
-		return 0;
-	worker = ADDRESS(task, struct task_struct, worker_private);
-	if (worker)
-		work = ADDRESS(worker, struct io_worker, cur_work);
-	return work ? work - OFFSET(struct io_kiocb, work) : 0;
-}
-
 /* Returns the request whose completion found no room. Those of one batch overflow in their order, the first of them behind
  * those that found room.
  */
