@@ -235,7 +235,7 @@ impl Suite {
 
     /// The tests that are not run in the guest of that column.
     pub(crate) fn skipped(&self, column: &str) -> Vec<&Skip> {
-        let is_it = |on: &String| column == on || column.split(' ').any(|word| word == on);
+        let is_it = |on: &String| on.split(' ').all(|word| column.split(' ').any(|other| other == word));
         let applies = |skip: &&Skip| skip.on.is_empty() || skip.on.iter().any(is_it);
         self.skip.iter().filter(applies).collect()
     }
