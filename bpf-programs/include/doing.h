@@ -15,8 +15,8 @@
 /* The kinds that are recorded at functions, a bit each; set by the loader. */
 const volatile __u64 by_function = 0;
 
-#define FUNCTION_ENTRY(name) SEC("fentry") int name(__u64 *ctx)
-#define FUNCTION_EXIT(name) SEC("fexit") int name(__u64 *ctx)
+#define FUNCTION_ENTRY(name) SEC("fentry/" #name) int name(__u64 *ctx)
+#define FUNCTION_EXIT(name) SEC("fexit/" #name) int name(__u64 *ctx)
 
 /* Defines the position of a parameter, or of the result behind the parameters, as the loader finds it in the kernel's
  * type information (src/by_function.rs).

@@ -147,7 +147,7 @@ static __always_inline __u64 read_user_long(const struct call *call, __u64 array
 }
 
 #define EXIT_PROGRAM(name, of, then)                                                                         \
-	EXIT_SECTION int name(__u64 *ctx)                                                                    \
+	EXIT_SECTION(name) int name(__u64 *ctx)                                                              \
 	{                                                                                                    \
 		struct pt_regs *regs = EXIT_REGS(ctx);                                                       \
 		struct call call = {.regs = regs, .ret = ctx[1]};                                            \

@@ -73,4 +73,23 @@ mod tests {
             }
         }
     }
+
+    /// For each program, aya copies the line numbers of the program's whole section.
+    #[test]
+    fn programs_do_not_share_large_sections() {
+        use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
+        for tier in Tier::ALL {
+            let file = object::File::parse(object(tier)).unwrap();
+            let programs =
+                file.symbols().filter(|symbol| symbol.is_global() && symbol.kind() == SymbolKind::Text);
+            let mut sections: std::collections::BTreeMap<_, u32> = std::collections::BTreeMap::new();
+            for section in programs.filter_map(|program| program.section_index()) {
+                *sections.entry(section.0).or_default() += 1;
+            }
+            for section in file.sections().filter(|section| section.name() != Ok(".text")) {
+                let count = sections.get(&section.index().0).copied().unwrap_or_default();
+                assert!(count <= 4, "{}: {count} programs in {:?}", tier.name(), section.name());
+            }
+        }
+    }
 }

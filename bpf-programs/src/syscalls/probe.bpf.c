@@ -6,7 +6,7 @@
 #include "hooks.h"
 
 #define DISPATCH(name, table)                                                                                \
-	EXIT_SECTION int name(__u64 *ctx)                                                                    \
+	EXIT_SECTION(name) int name(__u64 *ctx)                                                              \
 	{                                                                                                    \
 		__u32 slot = slot_of(EXIT_REGS(ctx));                                                        \
                                                                                                              \

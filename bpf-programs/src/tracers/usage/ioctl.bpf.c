@@ -75,7 +75,7 @@ static __always_inline void count_shares(struct call *call)
 
 /* The command is in another register in 32-bit programs. */
 #define IOCTL_EXIT(name)                                                                                     \
-	EXIT_SECTION int name(__u64 *ctx)                                                                    \
+	EXIT_SECTION(name) int name(__u64 *ctx)                                                              \
 	{                                                                                                    \
 		struct pt_regs *regs = EXIT_REGS(ctx);                                                       \
 		struct call call = {.regs = regs, .ret = ctx[1]};                                            \
