@@ -70,6 +70,8 @@ pub struct Zone {
 
 impl Drop for Zone {
     fn drop(&mut self) {
+        // The event loop could not run meanwhile, nor does it between two zones without a wait.
+        self.progress.mark_context();
         self.progress.mark();
         let mut zones = self.progress.zones();
         if let Some(index) = zones.iter().rposition(|name| *name == self.name) {
@@ -112,5 +114,27 @@ impl Watch {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As when a host attaches many tracers one after the other.
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_zone_is_progress() {
+        let progress = Progress::default();
+        let mut watch = Watch::new(progress.clone());
+        for _ in 0..3 {
+            let zone = progress.zone("slow work");
+            clock::sleep(Duration::from_secs(6)).await;
+            assert_eq!(watch.stalled(Duration::from_secs(1)), None);
+            drop(zone);
+        }
+        clock::sleep(Duration::from_secs(1)).await;
+        assert_eq!(watch.stalled(Duration::from_secs(1)), None, "the end of the last zone was not yet seen");
+        clock::sleep(Duration::from_secs(1)).await;
+        assert!(watch.stalled(Duration::from_secs(1)).is_some());
     }
 }
