@@ -25,6 +25,9 @@ use crate::subsystem::{
     reserved_names,
 };
 
+const STILL_PINNED: &str = "records in the kernel could not be read in time: they stay there for the next start, or until \
+     `stop --unpin`";
+
 /// All actors of the agent and how they are connected.
 pub(crate) struct Topology {
     /// All subsystems, in the order in which a new configuration is applied: the write side first, because the tracers
@@ -69,12 +72,17 @@ impl Topology {
 
     /// Stops all actors, sources first. With `keep`, pinned programs keep recording into their rings for the next start.
     /// Otherwise they are unpinned at the very end, after everything is flushed, so that a crash during the stop loses
-    /// nothing.
+    /// nothing. If the host did not end in time, they stay pinned: the next start reads what it has not read.
     pub(crate) async fn stop(&self, keep: Option<bool>, workdir: &Path) {
         let keep = keep.unwrap_or(self.pin_keep);
-        self.ebpf.set_keep(keep);
+        self.ebpf.leave_pins(keep);
         self.stage().stop().await;
-        if self.may_unpin && !keep {
+        if !self.may_unpin || keep {
+            return;
+        }
+        if self.ebpf.has_left_records() {
+            tracing::error!("{STILL_PINNED}");
+        } else {
             bpf_programs::unpin(workdir);
         }
     }

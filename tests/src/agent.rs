@@ -14,7 +14,7 @@ use crate::{Scratch, Store, binary, catalog};
 
 /// Long enough for a loaded machine; only a failing test waits that long.
 const READY: Duration = Duration::from_secs(600);
-const ENDED: Duration = Duration::from_secs(60);
+const ENDED: Duration = Duration::from_secs(300);
 
 /// Options of an agent that is about to be started.
 #[derive(Debug, Default)]

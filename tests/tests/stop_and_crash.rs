@@ -22,6 +22,8 @@ suite! {
     sigterm_flushes_everything: [Kernel];
     sigint_flushes_everything_and_prints_the_brief: [Kernel];
     a_stop_mid_storm_is_quick_and_balances: [Kernel];
+    a_stop_reads_everything_before_it_detaches: [Kernel];
+    what_a_host_that_hangs_at_the_stop_has_not_read_is_read_by_the_next: [Kernel];
     the_stop_command_ends_a_daemon: [Kernel];
     a_duration_ends_it: [Kernel];
     sums_of_datagrams_and_bytes_are_stored_up_to_an_orderly_stop: [Kernel];
@@ -78,6 +80,43 @@ fn a_stop_mid_storm_is_quick_and_balances() {
     storm.kill().and_then(|()| storm.wait()).unwrap();
     ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     agent.store().assert_conserved_to_the_row();
+}
+
+/// Detaching takes longer than a host may take to stop, as with many functions on a slow machine. The agent is paused, so
+/// that the records are still in the ring when it is stopped.
+fn a_stop_reads_everything_before_it_detaches() {
+    const COUNT: usize = 10_000;
+    for pin in ["false", "\"auto\""] {
+        let setup = only(9969).set("ebpf.pin", pin).set("ebpf.data_ring", "\"16MiB\"");
+        let mut agent = setup.variable("DUETECTOR_FAULT_SLOW_DETACH", "500").start();
+        let file = agent.scratch().file("file", "").display().to_string();
+        agent.signal(Signal::SIGSTOP);
+        generate(9969, &["open", &file, "--count", &COUNT.to_string()]);
+        agent.signal(Signal::SIGTERM);
+        agent.signal(Signal::SIGCONT);
+        let ended = agent.wait();
+        assert!(ended.status.success(), "ended with {}:\n{}", ended.status, ended.stderr);
+        let rows = agent.store().query("open", &[&format!("fname={file}"), "uid != 0"]).len();
+        assert_eq!(rows, COUNT, "pin = {pin}");
+        agent.store().assert_conserved_to_the_row();
+        assert!(!ended.stderr.contains("removing a pin"), "two remove the pins:\n{}", ended.stderr);
+    }
+}
+
+fn what_a_host_that_hangs_at_the_stop_has_not_read_is_read_by_the_next() {
+    let scratch = tests::Scratch::new();
+    let file = scratch.file("file", "").display().to_string();
+    let setup = || only(9968).workdir(scratch.path().join("work"));
+    let mut agent = setup().variable("DUETECTOR_FAULT_HANG_AT_STOP", "1").start();
+    agent.signal(Signal::SIGTERM);
+    until("the host hangs", SOON, || agent.stderr().contains("hanging at the stop").then_some(()));
+    generate(9968, &["open", &file, "--count", "23"]);
+    let ended = agent.wait();
+    assert!(ended.stderr.contains("they stay there for the next start"), "{}", ended.stderr);
+    let next = setup().start();
+    assert_eq!(next.actor("ebpf")["state"]["pin"]["adopted"], true);
+    let next = next.finish_run();
+    assert_eq!(next.store().query("open", &[&format!("fname={file}"), "uid != 0"]).len(), 23);
 }
 
 /// Waits until at least `least` opens are in the store; returns how many there are.

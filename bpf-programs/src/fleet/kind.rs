@@ -11,7 +11,9 @@ use thiserror::Error;
 
 use crate::catalog::tracers;
 use crate::config::{KernelSettings, TracerConfig};
-use crate::host::{Detach, EbpfHost, Handover, SetPollInterval, SetRules, SetUids, TracerSlot, Unpin};
+use crate::host::{
+    AtStop, Detach, EbpfHost, Handover, SetPollInterval, SetRules, SetUids, TracerSlot, Unpin,
+};
 use crate::loader::{Loaded, Pinning};
 use crate::lowered::Lowered;
 use crate::manifest::Manifest;
@@ -54,8 +56,8 @@ pub(super) struct Fleet {
     pub(super) collector: Outbox<Batch>,
     /// Facts needed for pinning, if pinning is possible.
     pub(super) pinning: Option<Pinning>,
-    /// If set, a host that is stopped leaves pinned programs running.
-    pub(super) keep: Arc<AtomicBool>,
+    /// What a host that is stopped does with its programs.
+    pub(super) at_stop: Arc<Mutex<AtStop>>,
     /// The filter rules in force, also for a host that loads a new object.
     pub(super) rules: Arc<Mutex<Arc<Lowered>>>,
     pub(super) present: Mutex<Present>,
@@ -255,7 +257,7 @@ impl Fleet {
         };
         let (processes, accounts) = (self.processes.clone(), self.accounts.clone());
         let handover = Handover::new(slots, processes, accounts, interval, Box::new(open));
-        spawn_host(&self.supervisor, Arc::new(handover.keeping(self.keep.clone())))
+        spawn_host(&self.supervisor, Arc::new(handover.ending(self.at_stop.clone())))
     }
 
     /// Takes over new settings, and sends those that differ to the host; a host that starts later reads them from the
@@ -323,7 +325,7 @@ mod tests {
             processes,
             collector,
             pinning: None,
-            keep: Arc::default(),
+            at_stop: Arc::default(),
             rules: Arc::default(),
             present: Mutex::new(present),
         };

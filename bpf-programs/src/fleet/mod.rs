@@ -12,14 +12,14 @@
 
 mod kind;
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
-use actors::{AnyChild, ChildKind as _, ChildSet, Outbox, Prepared, Supervisor};
+use actors::{AnyChild, ChildKind as _, ChildSet, Outbox, Phase, Prepared, Supervisor};
+use model::lock::lock;
 use model::{Accounts, Batch, Change, Problem, ProcessTable, Subject, TracerName, What, changed_keys};
 
 use crate::config::KernelSettings;
-use crate::host::report_missing;
+use crate::host::{AtStop, report_missing};
 use crate::loader::{Pinning, abandon};
 use crate::pin_choice::PinChoice;
 use kind::Fleet;
@@ -60,7 +60,7 @@ pub fn spawn(
         processes,
         collector: collector.clone(),
         pinning,
-        keep: Arc::default(),
+        at_stop: Arc::default(),
         rules: Arc::default(),
         present: Mutex::new(Present { settings, host: None }),
     };
@@ -87,9 +87,19 @@ impl EbpfTracers {
         members.map(|it| (it.settings.tracer.name, it.settings.stored_as())).collect()
     }
 
-    /// Sets whether a stopped host leaves its pinned programs running for the next agent.
-    pub fn set_keep(&self, keep: bool) {
-        self.set.kind().keep.store(keep, Relaxed);
+    /// Makes the host leave its pins when it is stopped, for [`crate::unpin`]; with `recording` their programs go on
+    /// recording for the next agent.
+    pub fn leave_pins(&self, recording: bool) {
+        *lock(&self.set.kind().at_stop) = if recording { AtStop::GoOn } else { AtStop::LeavePins };
+    }
+
+    /// Returns whether records may be left in pinned rings: the host did not end by itself when it was stopped.
+    pub fn has_left_records(&self) -> bool {
+        let host = self.set.kind().present().host.clone();
+        host.is_some_and(|host| {
+            let is_pinned = host.state().pin.is_some_and(|pin| pin.pin.is_some());
+            is_pinned && host.status().phase == Phase::Stopped && host.status().exits.stopped == 0
+        })
     }
 
     /// Returns whether a tracer that can't run ends the agent.

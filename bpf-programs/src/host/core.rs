@@ -10,6 +10,7 @@ use model::{Accounts, BootNs, ExecId, Pinned, ProcessTable};
 
 use super::batch::RawBatch;
 use super::demux::{Demux, give_back, read};
+use super::handover::AtStop;
 use super::lost_by_owner::LostByOwner;
 use super::tracer_channel::TracerChannel;
 use super::tracer_slot::TracerSlot;
@@ -50,6 +51,8 @@ pub(super) struct Core {
     pub(super) accounts: Accounts,
     /// The kernel side is left running for the next agent, so this one reads no more.
     kept: bool,
+    /// The pins are left to whoever stops the host.
+    leaves_pins: bool,
 }
 
 /// Minimum time between two reads of all processes, which take milliseconds each, while the lifecycle ring overflows.
@@ -84,6 +87,7 @@ impl Core {
             last_read: BootNs(0),
             accounts,
             kept: false,
+            leaves_pins: false,
         };
         for slot in slots {
             core.open_channel(slot, now);
@@ -152,14 +156,16 @@ impl Core {
         }
     }
 
-    /// Stops all programs, so that nothing new gets into the rings. With `keep` and pinned rings the programs keep running
-    /// and only reading stops: the next agent resumes it.
-    pub(super) fn close(&mut self, keep: bool) {
-        self.kept = keep && self.kernel.pin_info.state.pin.is_some();
+    /// Turns all programs off, so that nothing new gets into the rings. If they go on recording for the next agent, only
+    /// reading stops. They are detached after the records are read: with many functions that may take longer than a stop.
+    pub(super) fn turn_off(&mut self, at_stop: AtStop) {
+        let is_pinned = self.kernel.pin_info.state.pin.is_some();
+        self.kept = is_pinned && at_stop == AtStop::GoOn;
+        self.leaves_pins = is_pinned && at_stop == AtStop::LeavePins;
         if self.kept {
             self.kernel.count_skipped(None);
         } else {
-            self.kernel.close();
+            self.kernel.turn_off();
         }
     }
 
@@ -173,7 +179,8 @@ impl Core {
                 .all(|channel| (self.kept || channel.is_drained()) && !channel.is_blocked())
     }
 
-    /// Closes all accounts: records that never arrived are counted as lost, and every queue is dropped.
+    /// Closes all accounts: records that never arrived are counted as lost, and every queue is dropped. Then detaches the
+    /// programs, unless their pins are left.
     pub(super) fn finish(&mut self) {
         if self.kept {
             self.demux.channels_mut().for_each(|channel| channel.outbox = None);
@@ -185,6 +192,9 @@ impl Core {
         }
         let tracers: Vec<_> = self.demux.channels().map(|channel| channel.tracer()).collect();
         tracers.into_iter().for_each(|tracer| self.forget(tracer));
+        if !self.leaves_pins {
+            self.kernel.hooks.close();
+        }
     }
 
     /// Reads a slice of each ring, lifecycle first.

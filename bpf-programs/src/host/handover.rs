@@ -9,7 +9,6 @@
 //!  hangs with generation 1;  incarnation 2 loads generation 2;  on drop 1 ≠ 2: the old object is closed
 //! ```
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -23,6 +22,18 @@ use crate::errors::LoadError;
 use crate::kernel::Kernel;
 use crate::programs::Tracer;
 
+/// What a host that stops does with its programs, once it has read all their records. Those without a pin are detached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum AtStop {
+    /// Detaches them.
+    #[default]
+    Detach,
+    /// Leaves the pins to whoever stops the host, with the programs turned off.
+    LeavePins,
+    /// Leaves the pins, and the programs go on recording for the next agent.
+    GoOn,
+}
+
 type Open = Box<dyn Fn() -> Result<Kernel, LoadError> + Send + Sync>;
 
 /// State shared by all incarnations of the host; lives as long as the host's supervisor entry.
@@ -31,8 +42,7 @@ pub(crate) struct Handover {
     interval: Mutex<Duration>,
     table: ProcessTable,
     accounts: Accounts,
-    /// If set, a stopping host leaves the pinned kernel side running for the next agent.
-    keep: Arc<AtomicBool>,
+    at_stop: Arc<Mutex<AtStop>>,
     open: Open,
     left: Mutex<Left>,
 }
@@ -53,7 +63,7 @@ impl Handover {
         open: Open,
     ) -> Self {
         let (slots, interval) = (Mutex::new(slots), Mutex::new(interval));
-        Self { slots, interval, table, accounts, keep: Arc::default(), open, left: Mutex::default() }
+        Self { slots, interval, table, accounts, at_stop: Arc::default(), open, left: Mutex::default() }
     }
 
     /// Takes the object the previous incarnation left. If there is none (this is the first incarnation, or the previous
@@ -126,13 +136,13 @@ impl Handover {
         *lock(&self.interval) = interval;
     }
 
-    /// Sets the flag that makes a stopping host leave the pinned kernel side running.
-    pub(crate) fn keeping(self, keep: Arc<AtomicBool>) -> Self {
-        Self { keep, ..self }
+    /// Sets what a stopping host does with its programs; it may change until then.
+    pub(crate) fn ending(self, at_stop: Arc<Mutex<AtStop>>) -> Self {
+        Self { at_stop, ..self }
     }
 
-    pub(super) fn keep(&self) -> bool {
-        self.keep.load(Relaxed)
+    pub(super) fn at_stop(&self) -> AtStop {
+        *lock(&self.at_stop)
     }
 
     fn left(&self) -> MutexGuard<'_, Left> {

@@ -45,7 +45,7 @@ pub(crate) use actor::SetRules;
 pub(crate) use actor::{Attach, Detach, EbpfHost, SetPollInterval, SetUids, Unpin};
 pub(crate) use batch::BatchBuilder;
 pub(crate) use batch::RawBatch;
-pub(crate) use handover::Handover;
+pub(crate) use handover::{AtStop, Handover};
 pub(crate) use slots::report_missing;
 pub(crate) use tracer_slot::TracerSlot;
 

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::batch::RawBatch;
 use super::core::{Core, PollResult};
-use super::handover::{Handover, Kept};
+use super::handover::{AtStop, Handover, Kept};
 use super::state::HostState;
 use crate::errors::AttachError;
 use crate::kernel::{Attached, PinState};
@@ -111,6 +111,7 @@ impl Shared {
         account: &Arc<Account>,
         outbox: Outbox<RawBatch>,
     ) -> Result<Attached, AttachError> {
+        let _zone = self.ctx.progress().zone("attaching a tracer");
         let slot = self.handover.slot_for(tracer, account);
         let mut inner = self.inner.borrow_mut();
         if self.ctx.is_stopping() {
@@ -225,7 +226,7 @@ impl Shared {
             return Next::End;
         }
         if self.ctx.is_stopping() && inner.stopping.is_none() {
-            inner.stop(self.handover.keep());
+            inner.stop(self.handover.at_stop());
         }
         let Some(core) = inner.core() else { return Next::End };
         let polled = core.poll();
@@ -294,13 +295,14 @@ impl Inner {
         self.kept.as_mut().and_then(|kept| kept.core.as_mut())
     }
 
-    /// Detaches everything; the rings are then read to their end.
-    fn stop(&mut self, keep: bool) {
+    /// Turns everything off; the rings are then read to their end.
+    fn stop(&mut self, at_stop: AtStop) {
+        hang_if_wanted();
         self.quiet = 0;
-        self.stopping = Some(clock::now() + STOP_WAIT);
         if let Some(core) = self.core() {
-            core.close(keep);
+            core.turn_off(at_stop);
         }
+        self.stopping = Some(clock::now() + STOP_WAIT);
     }
 
     /// Closes all accounts and drops the object.
@@ -311,3 +313,17 @@ impl Inner {
         self.kept = None;
     }
 }
+
+/// Blocks the thread for ever if a test wants a host that does not stop.
+#[cfg(feature = "fault-injection")]
+fn hang_if_wanted() {
+    if std::env::var_os("DUETECTOR_FAULT_HANG_AT_STOP").is_some() {
+        tracing::info!("hanging at the stop");
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+#[cfg(not(feature = "fault-injection"))]
+fn hang_if_wanted() {}

@@ -86,20 +86,21 @@ impl Kernel {
         self.hooks.detach(tracer);
         self.ledger.set_attached(tracer.kind, false, clock::boot_ns());
         if had_flows {
-            self.end_flows();
+            // Programs that began before they were detached may still be adding.
+            wait_for_programs();
+            self.has_flows = true;
         }
     }
 
-    /// Detaches everything. Records in the rings stay there; sums become records in the next sweeps.
-    pub(crate) fn close(&mut self) {
+    /// Turns all tracers off: programs that begin from now on return at once, and those that began before have ended.
+    /// Records in the rings stay there; sums become records in the next sweeps.
+    pub(crate) fn turn_off(&mut self) {
         let had_flows = self.settings.is_enabled(Kind::Udp);
         self.settings.change(|settings| settings.enabled = 0);
+        wait_for_programs();
         self.count_skipped(None);
-        self.hooks.close();
         self.ledger.end();
-        if had_flows {
-            self.end_flows();
-        }
+        self.has_flows |= had_flows;
     }
 
     /// Counts the runs of programs that the kernel has skipped since the last time: of all, or of those of one tracer.
@@ -118,16 +119,6 @@ impl Kernel {
     /// Returns one slot's counters: those of all CPUs, and what the kernel skipped.
     pub(crate) fn count(&self, slot: u32) -> io::Result<Count> {
         Ok(self.skipped.with(slot, self.counters.count(slot)?))
-    }
-
-    /// Has the next sweeps make the sums of all UDP flows into records, because no program adds to them any more.
-    fn end_flows(&mut self) {
-        // Programs that began before they were detached may still be adding. If the kernel does not say when they have
-        // ended, they have had the time it took to ask.
-        if let Err(cause) = wire::wait_for_programs() {
-            tracing::debug!(%cause, "waiting for programs failed");
-        }
-        self.has_flows = true;
     }
 
     /// Makes sums into records, as far as they are due and there is room in the rings.
@@ -213,5 +204,13 @@ impl Kernel {
             others.iter_mut().for_each(|ring| ring.mark());
             lifecycle.mark();
         }
+    }
+}
+
+/// Waits until programs that began before have ended. If the kernel does not say when, they have had the time it took to
+/// ask.
+fn wait_for_programs() {
+    if let Err(cause) = wire::wait_for_programs() {
+        tracing::debug!(%cause, "waiting for programs failed");
     }
 }

@@ -29,6 +29,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use model::lock::lock;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 use super::bpffs::{self, Root};
 use crate::errors::PinError;
@@ -61,6 +62,15 @@ impl Pins {
             note: root.note,
             _root: Arc::new(root.folder),
         }
+    }
+
+    /// Makes a directory for links that end with the agent: in a bpffs that is mounted nowhere.
+    pub(super) fn of_this_run() -> io::Result<Self> {
+        let made = fsopen("bpf", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_create(&made)?;
+        let root = fsmount(&made, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+        let access = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
+        Ok(Self { folder: access.clone(), access, note: None, _root: Arc::new(root) })
     }
 
     /// Returns what an agent with this work directory has pinned; `None` if there is nothing.
@@ -208,6 +218,16 @@ impl Pins {
     fn link_path(&self, program: &str, hook: &str) -> PathBuf {
         self.access.join(format!("{LINK}{program}-{hook}"))
     }
+}
+
+/// The directories in which an agent pins links.
+#[derive(Clone, Default)]
+pub(super) struct LinkPins {
+    /// For all links, if they outlive the agent.
+    pub(super) lasting: Option<Pins>,
+    /// For links at functions otherwise: the agent does not have to wait for the end of a pinned link, see
+    /// [`Pinned::detach_later`].
+    pub(super) of_this_run: Option<Pins>,
 }
 
 /// A pinned link. It is not kept open: with tier function there are hundreds.

@@ -16,7 +16,7 @@ use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, ProgramError, RawTracePoint};
 use model::lock::{lock, unpoisoned};
 
-use super::pins::{Pinned, Pins};
+use super::pins::{LinkPins, Pinned, Pins};
 use crate::errors::{AttachError, chain, of_program};
 use crate::programs::{Hook, Program};
 use crate::tier::Tier;
@@ -52,17 +52,28 @@ impl Held {
         Self { program: link.program, hook, link: Link::Pinned(link), at_function }
     }
 
-    /// Removes the pin of the link, which then lasts while the agent runs; `None` if that failed.
-    pub(super) fn unpin(self) -> Option<Self> {
+    /// Removes the pin of the link of a program, which then lasts while the agent runs; `None` if that failed. If it is at a
+    /// function, it gets a pin in `of_this_run`.
+    pub(super) fn unpin(self, name: &str, of_this_run: Option<&Pins>) -> Option<Self> {
         let Self { hook, link: Link::Pinned(link), at_function, program } = self else { return Some(self) };
-        let unpinned = link.unpin().inspect_err(|cause| {
-            tracing::error!(hook, %cause, "removing a pinned link failed, and with it the program was detached");
+        let again = of_this_run.filter(|_| at_function);
+        let done = link.unpin().map_err(|cause| chain(&cause)).and_then(|link| match again {
+            Some(pins) => pins.pin_link(link, name, &hook).map(Link::Pinned).map_err(|cause| chain(&cause)),
+            None => Ok(Link::Unpinned(link)),
         });
-        Some(Self { link: Link::Unpinned(unpinned.ok()?), hook, at_function, program })
+        let unpinned = done.inspect_err(|cause| {
+            tracing::error!(
+                hook,
+                cause,
+                "removing a pinned link failed, and with it the program was detached"
+            );
+        });
+        Some(Self { link: unpinned.ok()?, hook, at_function, program })
     }
 
     /// Detaches the program, also if the link is pinned. One at a function of the kernel then ends a little later.
     pub(super) fn detach(self) {
+        wait_if_wanted();
         let Self { hook, link: Link::Pinned(link), at_function, .. } = self else { return };
         let done = if at_function { link.detach_later() } else { link.unpin().map(drop) };
         if let Err(cause) = done {
@@ -125,7 +136,7 @@ pub(super) fn attach(
     loaded: &mut aya::programs::Program,
     program: &Program,
     hooks: Vec<String>,
-    pins: Option<&Pins>,
+    pins: &LinkPins,
 ) -> Result<Vec<Held>, AttachError> {
     hooks.into_iter().map(|hook| attach_and_pin(loaded, program, hook, pins)).collect()
 }
@@ -135,11 +146,12 @@ fn attach_and_pin(
     loaded: &mut aya::programs::Program,
     program: &Program,
     hook: String,
-    pins: Option<&Pins>,
+    pins: &LinkPins,
 ) -> Result<Held, AttachError> {
     let held = attach_one(loaded, program, hook.clone())?;
-    let Some(pins) = pins else { return Ok(held) };
     let at_function = held.at_function;
+    let of_this_run = pins.of_this_run.as_ref().filter(|_| at_function);
+    let Some(pins) = pins.lasting.as_ref().or(of_this_run) else { return Ok(held) };
     let plain: FdLink = match held.link {
         Link::Btf(link) => link.into(),
         Link::Raw(link) => link.into(),
@@ -219,6 +231,16 @@ pub(super) fn iterate(loaded: &mut aya::programs::Program, program: &Program) ->
     let link = iterator.take_link(id).map_err(failed)?;
     link.into_file().map_err(|cause| AttachError::Iterate { source: io::Error::other(cause) })
 }
+
+/// Waits as many milliseconds as a test wants each detaching to take.
+#[cfg(feature = "fault-injection")]
+fn wait_if_wanted() {
+    let wanted = std::env::var("DUETECTOR_FAULT_SLOW_DETACH").unwrap_or_default();
+    thread::sleep(std::time::Duration::from_millis(wanted.parse().unwrap_or_default()));
+}
+
+#[cfg(not(feature = "fault-injection"))]
+fn wait_if_wanted() {}
 
 /// Returns whether a test wants the hook to be missing: listed by name, or for one tier only as `tier:name`.
 #[cfg(feature = "fault-injection")]
