@@ -27,14 +27,14 @@ type Key = (i64, u64, String);
 type Sums = BTreeMap<Key, (u64, u64)>;
 
 fn what_programs_move_is_what_is_recorded() {
-    let (agent, folder) = start(programs::UID);
+    let (agent, folder) = start(programs::UID, &["usage"]);
     let expected = programs::run(&folder);
     let recorded_sums = recorded(&agent.finish(), programs::UID, &folder);
     assert_same(&expected, &recorded_sums);
 }
 
 fn what_fio_reports_is_what_is_recorded() {
-    let (agent, folder) = start(fio::UID);
+    let (agent, folder) = start(fio::UID, &["usage"]);
     let expected = fio::run(&folder);
     let recorded_sums = recorded(&agent.finish(), fio::UID, &folder);
     // fio tells what its jobs did, not which of its processes they were.
@@ -55,14 +55,14 @@ fn what_git_vim_and_gcc_call_is_what_is_recorded() {
 }
 
 fn calls_are_recorded(workloads: &[(&'static str, &'static str)]) {
-    let (agent, folder) = start(workloads::UID);
+    let (agent, folder) = start(workloads::UID, &[workloads::TRACERS, &["usage"]].concat());
     let expected = workloads::run(&folder, workloads);
     workloads::compare(&agent.finish(), &expected);
 }
 
-fn start(uid: u32) -> (Agent, std::path::PathBuf) {
+fn start(uid: u32, tracers: &[&str]) -> (Agent, std::path::PathBuf) {
     let setup = Setup::new().set("ebpf.uids", &format!("[{uid}]")).set("filter.system.disabled", "true");
-    let agent = setup.start();
+    let agent = setup.only(tracers).start();
     let folder = agent.scratch().folder("data");
     (agent, folder)
 }

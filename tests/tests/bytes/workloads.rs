@@ -58,6 +58,32 @@ pub(crate) const LARGE: &[Workload] = &[
     ),
 ];
 
+/// Tracers of calls that the programs could make.
+pub(crate) const TRACERS: &[&str] = &[
+    "accept",
+    "attr",
+    "bind",
+    "bpf",
+    "clone",
+    "connect",
+    "exec",
+    "exit",
+    "ipc",
+    "kill",
+    "link",
+    "memfd",
+    "mkdir",
+    "module",
+    "mount",
+    "namespace",
+    "open",
+    "ptrace",
+    "rename",
+    "setuid",
+    "truncate",
+    "unlink",
+];
+
 /// A process, tracer, call, path and result.
 type Made = (i64, String, String, String, i64);
 /// How often each call was made.
@@ -127,31 +153,7 @@ pub(crate) fn compare(agent: &Agent, expected: &(Sums, Calls)) {
 
 fn recorded_calls(store: &Store) -> Calls {
     let mut calls = Calls::new();
-    let tracers = [
-        "accept",
-        "attr",
-        "bind",
-        "bpf",
-        "clone",
-        "connect",
-        "exec",
-        "exit",
-        "ipc",
-        "kill",
-        "link",
-        "memfd",
-        "mkdir",
-        "module",
-        "mount",
-        "namespace",
-        "open",
-        "ptrace",
-        "rename",
-        "setuid",
-        "truncate",
-        "unlink",
-    ];
-    for tracer in tracers {
+    for &tracer in TRACERS {
         assert_eq!(store.account(tracer).lost_total(), 0, "{tracer}");
         for row in store.query(tracer, &[&format!("uid={UID}")]) {
             // The program that becomes the user.
