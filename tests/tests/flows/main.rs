@@ -17,8 +17,9 @@ suite! {
 }
 
 fn every_byte_is_joined_from_file_to_file() {
-    let setup = Setup::new().set("ebpf.uids", &format!("[{UID}]")).only(&TRACERS);
-    let agent = setup.start();
+    // One row for all that a process did with a file.
+    let setup = Setup::new().set("ebpf.uids", &format!("[{UID}]")).set("ebpf.usage_interval", "\"1h\"");
+    let agent = setup.only(&TRACERS).start();
     let folder = agent.scratch().folder("flows");
     let output = python(UID, &folder, FLOWS, &[]);
     let agent = agent.finish();
