@@ -249,15 +249,15 @@ fn pin_line(actors: &[ActorStatus]) -> Option<String> {
     Some(line)
 }
 
-/// Returns what rows of all kernel tracers may lack.
+/// Returns what rows of all kernel tracers may lack, and why preferred hooks are not used.
 fn host_lines(actors: &[ActorStatus]) -> String {
-    let lists = actors
-        .iter()
-        .filter(|actor| actor.name == "ebpf")
-        .filter_map(|actor| actor.state.get("without")?.as_array());
+    let hosts = || actors.iter().filter(|actor| actor.name == "ebpf");
+    let lists = hosts().filter_map(|actor| actor.state.get("without")?.as_array());
     let lines = lists.flatten().filter_map(|line| line.as_str());
     let lines = lines.map(|line| format!("\n\nebpf: degraded, the process table is without {line}"));
-    lines.collect()
+    let passed_over = hosts().filter_map(|actor| actor.state.get("passed_over")?.as_str());
+    let passed_over = passed_over.map(|why| format!("\n\nebpf: preferred hooks are not used: {why}"));
+    lines.chain(passed_over).collect()
 }
 
 /// Returns the number of records that each filter dropped, in the kernel and in the collector, and the number of records

@@ -39,6 +39,8 @@ pub struct Checks {
     pub tracers: Vec<Check>,
     /// Missing parts of the process table, from which rows get working directory, executable and container.
     pub table: Vec<String>,
+    /// Why `ebpf.tier = "auto"` would not take a tier that it prefers.
+    pub passed_over: Option<String>,
 }
 
 /// Checks every kernel tracer: permissions, kernel version, and programs, which are attached without recording and
@@ -57,11 +59,11 @@ pub fn check(config: &EbpfConfig) -> Checks {
                 check
             };
             let tracers = tracers.map(&mut with_advice).collect();
-            Checks { tracers, table }
+            Checks { tracers, table, passed_over: hooks.passed_over.take() }
         }
         Err(cause) => {
             let tracers = tracers().map(|tracer| hopeless(tracer, &cause)).collect();
-            Checks { tracers, table: Vec::new() }
+            Checks { tracers, ..Checks::default() }
         }
     }
 }

@@ -48,7 +48,7 @@ impl Tier {
     /// All tiers, by number.
     pub(crate) const ALL: [Self; 3] = [Self::Function, Self::Tracepoint, Self::Kprobe];
     /// Tiers that `auto` tries, in this order; see `docs/DECISIONS.md` for the reasons.
-    pub(crate) const PREFERRED: [Self; 2] = [Self::Tracepoint, Self::Kprobe];
+    pub(crate) const PREFERRED: [Self; 3] = Self::ALL;
 
     /// Returns the name in configuration and rows.
     pub fn name(self) -> &'static str {

@@ -23,6 +23,7 @@ suite! {
     without_io_uring_s_tracepoints_calls_are_seen: [Kernel];
     without_sys_exit_processes_are_seen: [Kernel];
     what_one_tier_lacks_the_next_has: [Kernel];
+    auto_says_why_it_takes_no_functions: [Kernel];
     without_moves_between_cgroups_the_host_is_degraded: [Kernel];
     a_function_that_is_missing_costs_only_its_calls: [Kernel];
     another_tier_needs_a_restart_and_is_shown_everywhere: [Kernel];
@@ -212,6 +213,25 @@ fn what_one_tier_lacks_the_next_has() {
     let agent = agent.finish();
     assert_23_opens(&agent, 9864);
     assert!(manifest(&agent).iter().all(|row| row["tier"] == "kprobe"));
+}
+
+/// Where the kernel has what functions need, a test takes it away.
+fn auto_says_why_it_takes_no_functions() {
+    let (_, here) = check("", &[]);
+    let missing = if finding(&here, "open")["tier"] == 1 { "function:do_filp_open" } else { "" };
+    let (code, findings) = check(missing, &[]);
+    assert_eq!((code, &finding(&findings, "open")["tier"]), (Some(0), &2.into()), "{findings:#}");
+    let advice = finding(&findings, "ebpf")["advice"].to_string();
+    assert!(advice.contains("function: ") && advice.contains("nothing"), "{advice}");
+    let agent = lacking(missing);
+    let state = agent.actor("ebpf")["state"].clone();
+    assert!(state["passed_over"].as_str().unwrap().starts_with("function: "), "{state:#}");
+    let text = String::from_utf8(agent.store().run(&["status"]).stdout).unwrap();
+    assert!(text.contains("preferred hooks are not used: function: "), "{text}");
+    agent.finish();
+    let (_, configured) = check(missing, &["--set", "ebpf.tier='tracepoint'"]);
+    let host = configured.as_array().unwrap().iter().find(|one| one["tracer"] == "ebpf");
+    assert_eq!(host, None, "{configured:#}");
 }
 
 fn without_moves_between_cgroups_the_host_is_degraded() {

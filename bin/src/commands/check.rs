@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use bpf_programs::Tier;
 use bpf_programs::template::{self, TemplatesConfig};
+use bpf_programs::{Checks, Tier};
 use serde::Serialize;
 
 use crate::assemble::{self, Configured};
@@ -66,23 +66,24 @@ fn findings(config: &Config) -> Vec<Finding> {
         _ => check_program(tracer),
     };
     let mut findings: Vec<Finding> = assemble::configured(config).into_iter().map(check).collect();
-    if !kernel.table.is_empty() {
-        findings.push(check_host(kernel.table, config.ebpf.disabled));
+    if !kernel.table.is_empty() || kernel.passed_over.is_some() {
+        findings.push(check_host(kernel, config.ebpf.disabled));
     }
     findings
 }
 
-/// Reports the gaps that all kernel tracers share, under the name of their host.
-fn check_host(missing: Vec<String>, disabled: bool) -> Finding {
+/// Reports under the name of their host what all kernel tracers share: gaps, and hooks that are preferred but refused.
+fn check_host(checks: Checks, disabled: bool) -> Finding {
+    let allow = |why| format!("let the agent use the hooks that it prefers: {why}");
     Finding {
         tracer: "ebpf".to_owned(),
         kind: TracerKind::Host,
         tier: None,
         disabled,
         ok: true,
-        missing,
+        missing: checks.table,
         unseen: Vec::new(),
-        advice: Vec::new(),
+        advice: checks.passed_over.map(allow).into_iter().collect(),
     }
 }
 

@@ -60,6 +60,7 @@ pub(super) fn kernel(fake: &Fake) -> Kernel {
         next_requests: None,
         pin_info,
         lacks: Vec::new(),
+        passed_over: None,
     }
 }
 

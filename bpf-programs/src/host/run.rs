@@ -99,6 +99,7 @@ impl Shared {
                 state.pin = core.kernel.pin_info.shown();
                 state.splits.clone_from(&core.kernel.splits);
                 state.without.clone_from(&core.kernel.lacks);
+                state.passed_over.clone_from(&core.kernel.passed_over);
             }
         });
         inner.kept = Some(kept);

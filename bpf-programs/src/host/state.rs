@@ -19,6 +19,8 @@ pub(crate) struct HostState {
     /// Parts of the process table that are missing because a hook could not be attached, each with the cause. Rows may
     /// then lack working directory, executable or container.
     pub without: Vec<String>,
+    /// Why `ebpf.tier = "auto"` did not take a tier that it prefers.
+    pub passed_over: Option<String>,
     /// Lifecycle records lost because their ring was full; the process table may be incomplete.
     pub lifecycle_lost: u64,
     /// Records too short or of an unknown kind.

@@ -58,6 +58,8 @@ pub(crate) struct Kernel {
     pub(crate) pin_info: PinInfo,
     /// Parts of the process table that are missing for lack of a hook, each with the cause.
     pub(crate) lacks: Vec<String>,
+    /// Why `ebpf.tier = "auto"` did not take a tier that it prefers.
+    pub(crate) passed_over: Option<String>,
 }
 
 impl Kernel {

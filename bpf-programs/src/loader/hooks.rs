@@ -30,6 +30,8 @@ pub(crate) struct Programs {
     /// Programs the verifier has accepted.
     loaded: BTreeSet<String>,
     pub(crate) tier: Tier,
+    /// Why `auto` did not take a tier that it prefers.
+    pub(crate) passed_over: Option<String>,
     /// For tier function: the functions of system calls in this kernel.
     pub(super) functions: Option<Functions>,
     /// The tracers that are attached to other functions.
@@ -56,6 +58,7 @@ impl Programs {
             ebpf,
             loaded: BTreeSet::new(),
             tier,
+            passed_over: None,
             functions: found.functions,
             chosen: found.chosen,
             stubs: Stubs::default(),

@@ -21,7 +21,7 @@ use super::trampolines::Trampoline;
 use crate::cast;
 use crate::catalog::{OBJECT, object};
 use crate::config::EbpfConfig;
-use crate::errors::{LoadError, NEEDED, of_object};
+use crate::errors::{LoadError, NEEDED, chain, of_object};
 use crate::facts::{self, Capabilities, KernelVersion, OLDEST};
 use crate::kernel::{Kernel, LiveSettings, PinInfo, Skipped};
 use crate::ledger::Ledger;
@@ -30,8 +30,21 @@ use crate::syscalls;
 use crate::tier::{Choice, Tier};
 use crate::wire::{Settings, Unstored};
 
-const NO_TRAMPOLINES: &str =
-    "this kernel attaches no programs to functions: system calls are recorded at their ends";
+const NO_TRAMPOLINES: &str = "this kernel does not let the agent attach programs to its functions";
+
+/// The tiers that `auto` prefers and this kernel refuses, with the reasons.
+#[derive(Default)]
+struct PassedOver(Vec<String>);
+
+impl PassedOver {
+    fn add(&mut self, tier: Tier, why: &str) {
+        self.0.push(format!("{}: {why}", tier.name()));
+    }
+
+    fn text(self) -> Option<String> {
+        (!self.0.is_empty()).then(|| self.0.join("; "))
+    }
+}
 
 /// The parts of the kernel side as loaded, with their own types.
 pub(crate) struct Loaded {
@@ -101,14 +114,14 @@ impl Loaded {
         }
         can_be_loaded()?;
         let types = kernel_types()?;
-        let mut unused = None;
-        let mut refused = None;
+        let (mut unused, mut refused, mut passed_over) = (None, None, PassedOver::default());
         for tier in config.tier.tiers() {
             let mut loader = unused.take().unwrap_or_else(|| loader(&types));
             let trampoline = match Trampoline::of(*tier, &mut loader, &types) {
                 Ok(trampoline) => trampoline,
                 Err(cause) if config.tier == Choice::Auto => {
                     tracing::info!(tier = tier.name(), %cause, "{NO_TRAMPOLINES}");
+                    passed_over.add(*tier, &format!("{NO_TRAMPOLINES}: {}", chain(&cause)));
                     unused = Some(loader);
                     continue;
                 }
@@ -119,11 +132,16 @@ impl Loaded {
                 Ok(mut kernel) => match kernel.hooks.probe(trampoline) {
                     Err(cause) if config.tier == Choice::Auto => {
                         tracing::warn!(tier = tier.name(), %cause, "this kernel lacks what the tier needs");
+                        passed_over.add(*tier, &chain(&cause));
                         refused.get_or_insert(Ok(kernel));
                     }
-                    _ => return Ok(kernel),
+                    _ => {
+                        kernel.hooks.passed_over = passed_over.text();
+                        return Ok(kernel);
+                    }
                 },
                 Err(cause) => {
+                    passed_over.add(*tier, &chain(&cause));
                     refused.get_or_insert(Err(cause));
                 }
             }
@@ -220,6 +238,7 @@ impl Loaded {
     pub(crate) fn into_kernel(mut self) -> Kernel {
         Kernel {
             lacks: self.hooks.attach_lifecycle(),
+            passed_over: self.hooks.passed_over.clone(),
             rings: [Box::new(self.lifecycle), Box::new(self.security), Box::new(self.data)],
             counters: Box::new(self.counters),
             unstored: Box::new(self.unstored),
