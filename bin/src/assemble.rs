@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use actors::{AnyChild, Stage, Supervisor};
+use actors::{AnyChild, Phase, Stage, Supervisor};
 use bpf_programs::template;
 use bpf_programs::{EbpfTracers, Pinning};
 use collector::{CollectorHandle, SinkConfig, SinkSpec};
@@ -80,12 +80,19 @@ impl Topology {
         if !self.may_unpin || keep {
             return;
         }
-        if self.ebpf.has_left_records() {
+        if self.ebpf.host().is_some_and(|host| has_left_records(host.as_ref())) {
             tracing::error!("{STILL_PINNED}");
         } else {
             bpf_programs::unpin(workdir);
         }
     }
+}
+
+/// Returns whether records may be left in pinned rings: the host did not end by itself when it was stopped.
+fn has_left_records(host: &dyn AnyChild) -> bool {
+    let status = host.status();
+    let is_pinned = !host.state_json()["pin"]["pin"].is_null();
+    is_pinned && status.phase == Phase::Stopped && status.exits.stopped == 0
 }
 
 /// Starts all actors. `host` is the additional sink of the `child` command, which sends rows to the parent program.

@@ -56,7 +56,7 @@ pub(super) struct Fleet {
     pub(super) collector: Outbox<Batch>,
     /// Facts needed for pinning, if pinning is possible.
     pub(super) pinning: Option<Pinning>,
-    /// What a host that is stopped does with its programs.
+    /// Treatment of the programs by a host that is stopped.
     pub(super) at_stop: Arc<Mutex<AtStop>>,
     /// The filter rules in force, also for a host that loads a new object.
     pub(super) rules: Arc<Mutex<Arc<Lowered>>>,

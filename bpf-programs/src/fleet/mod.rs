@@ -14,7 +14,7 @@ mod kind;
 
 use std::sync::{Arc, Mutex};
 
-use actors::{AnyChild, ChildKind as _, ChildSet, Outbox, Phase, Prepared, Supervisor};
+use actors::{AnyChild, ChildKind as _, ChildSet, Outbox, Prepared, Supervisor};
 use model::lock::lock;
 use model::{Accounts, Batch, Change, Problem, ProcessTable, Subject, TracerName, What, changed_keys};
 
@@ -91,15 +91,6 @@ impl EbpfTracers {
     /// recording for the next agent.
     pub fn leave_pins(&self, recording: bool) {
         *lock(&self.set.kind().at_stop) = if recording { AtStop::GoOn } else { AtStop::LeavePins };
-    }
-
-    /// Returns whether records may be left in pinned rings: the host did not end by itself when it was stopped.
-    pub fn has_left_records(&self) -> bool {
-        let host = self.set.kind().present().host.clone();
-        host.is_some_and(|host| {
-            let is_pinned = host.state().pin.is_some_and(|pin| pin.pin.is_some());
-            is_pinned && host.status().phase == Phase::Stopped && host.status().exits.stopped == 0
-        })
     }
 
     /// Returns whether a tracer that can't run ends the agent.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use actors::{Outbox, clock};
 use model::{Accounts, BootNs, ExecId, Pinned, ProcessTable};
 
+use super::at_stop::AtStop;
 use super::batch::RawBatch;
 use super::demux::{Demux, give_back, read};
-use super::handover::AtStop;
 use super::lost_by_owner::LostByOwner;
 use super::tracer_channel::TracerChannel;
 use super::tracer_slot::TracerSlot;
@@ -156,16 +156,16 @@ impl Core {
         }
     }
 
-    /// Turns all programs off, so that nothing new gets into the rings. If they go on recording for the next agent, only
+    /// Switches all programs off, so that nothing new gets into the rings. If they go on recording for the next agent, only
     /// reading stops. They are detached after the records are read: with many functions that may take longer than a stop.
-    pub(super) fn turn_off(&mut self, at_stop: AtStop) {
+    pub(super) fn switch_off(&mut self, at_stop: AtStop) {
         let is_pinned = self.kernel.pin_info.state.pin.is_some();
         self.kept = is_pinned && at_stop == AtStop::GoOn;
         self.leaves_pins = is_pinned && at_stop == AtStop::LeavePins;
         if self.kept {
             self.kernel.count_skipped(None);
         } else {
-            self.kernel.turn_off();
+            self.kernel.switch_off();
         }
     }
 

@@ -15,24 +15,13 @@ use std::time::Duration;
 use model::lock::lock;
 use model::{Account, Accounts, ProcessTable};
 
+use super::at_stop::AtStop;
 use super::core::Core;
 use super::slots::report_gaps;
 use super::tracer_slot::TracerSlot;
 use crate::errors::LoadError;
 use crate::kernel::Kernel;
 use crate::programs::Tracer;
-
-/// What a host that stops does with its programs, once it has read all their records. Those without a pin are detached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum AtStop {
-    /// Detaches them.
-    #[default]
-    Detach,
-    /// Leaves the pins to whoever stops the host, with the programs turned off.
-    LeavePins,
-    /// Leaves the pins, and the programs go on recording for the next agent.
-    GoOn,
-}
 
 type Open = Box<dyn Fn() -> Result<Kernel, LoadError> + Send + Sync>;
 
@@ -136,7 +125,7 @@ impl Handover {
         *lock(&self.interval) = interval;
     }
 
-    /// Sets what a stopping host does with its programs; it may change until then.
+    /// Sets what a stopping host does with its programs; that may change until then.
     pub(crate) fn ending(self, at_stop: Arc<Mutex<AtStop>>) -> Self {
         Self { at_stop, ..self }
     }

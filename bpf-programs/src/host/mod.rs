@@ -30,6 +30,7 @@
 //! reading, however much is in the rings. `Handover` passes the object from a crashed incarnation to the next.
 
 mod actor;
+mod at_stop;
 mod batch;
 mod core;
 mod demux;
@@ -43,9 +44,10 @@ mod tracer_slot;
 
 pub(crate) use actor::SetRules;
 pub(crate) use actor::{Attach, Detach, EbpfHost, SetPollInterval, SetUids, Unpin};
+pub(crate) use at_stop::AtStop;
 pub(crate) use batch::BatchBuilder;
 pub(crate) use batch::RawBatch;
-pub(crate) use handover::{AtStop, Handover};
+pub(crate) use handover::Handover;
 pub(crate) use slots::report_missing;
 pub(crate) use tracer_slot::TracerSlot;
 

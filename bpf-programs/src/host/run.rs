@@ -14,9 +14,10 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
+use super::at_stop::AtStop;
 use super::batch::RawBatch;
 use super::core::{Core, PollResult};
-use super::handover::{AtStop, Handover, Kept};
+use super::handover::{Handover, Kept};
 use super::state::HostState;
 use crate::errors::AttachError;
 use crate::kernel::{Attached, PinState};
@@ -296,12 +297,12 @@ impl Inner {
         self.kept.as_mut().and_then(|kept| kept.core.as_mut())
     }
 
-    /// Turns everything off; the rings are then read to their end.
+    /// Switches everything off; the rings are then read to their end.
     fn stop(&mut self, at_stop: AtStop) {
         hang_if_wanted();
         self.quiet = 0;
         if let Some(core) = self.core() {
-            core.turn_off(at_stop);
+            core.switch_off(at_stop);
         }
         self.stopping = Some(clock::now() + STOP_WAIT);
     }

@@ -94,9 +94,9 @@ impl Kernel {
         }
     }
 
-    /// Turns all tracers off: programs that begin from now on return at once, and those that began before have ended.
+    /// Switches all tracers off: programs that begin from now on return at once, and those that began before have ended.
     /// Records in the rings stay there; sums become records in the next sweeps.
-    pub(crate) fn turn_off(&mut self) {
+    pub(crate) fn switch_off(&mut self) {
         let had_flows = self.settings.is_enabled(Kind::Udp);
         self.settings.change(|settings| settings.enabled = 0);
         wait_for_programs();

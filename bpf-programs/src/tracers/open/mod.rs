@@ -74,7 +74,7 @@ pub(crate) const BY_FUNCTION: ByFunction = ByFunction {
     ],
 };
 
-/// What is missing without the programs at the functions by which io_uring opens files. A kernel that lacks these functions
+/// Gap without the programs at the functions by which io_uring opens files. A kernel that lacks these functions
 /// has other hooks for it.
 const WITHOUT_REQUESTS: Option<&str> = Some("files that are opened through io_uring");
 
