@@ -308,9 +308,9 @@ fn filter_lines(status: &Status, full: bool) -> String {
 }
 
 /// Returns the tier of the tracer's hooks, `-` if it has none.
-fn tier(tracer: &TracerStatus) -> &'static str {
+fn tier(tracer: &TracerStatus) -> String {
     let number = tracer.detail["tier"].as_u64().and_then(|number| u8::try_from(number).ok());
-    number.and_then(Tier::of_number).map_or("-", Tier::name)
+    number.and_then(Tier::of_number).map_or_else(|| "-".to_owned(), |tier| tier.to_string())
 }
 
 /// Returns a table with a row for each tracer.
@@ -334,7 +334,7 @@ pub(crate) fn tracer_table<'a>(tracers: impl IntoIterator<Item = &'a TracerStatu
             lost.queue,
             lost.sink,
         ];
-        let mut row = vec![tracer.tracer.clone(), tracer.kind.clone(), tier(tracer).to_owned()];
+        let mut row = vec![tracer.tracer.clone(), tracer.kind.clone(), tier(tracer)];
         row.push(tracer.phase.as_str().to_owned());
         row.extend(numbers.map(|number| number.to_string()));
         row.push(tracer.cause.clone().unwrap_or_default());

@@ -51,7 +51,7 @@ impl Tier {
     pub(crate) const PREFERRED: [Self; 3] = Self::ALL;
 
     /// Returns the name in configuration and rows.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Function => "function",
             Self::Tracepoint => "tracepoint",

@@ -169,8 +169,9 @@ fn render(findings: &[Finding]) -> String {
             (false, true) => format!("degraded, without {}", finding.missing.join("; ")),
             (false, false) => format!("can't run: {}", finding.missing.join("; ")),
         };
-        let tier = finding.tier.and_then(Tier::of_number).map_or("-", Tier::name);
-        table.add_row([finding.tracer.as_str(), finding.kind.as_str(), tier, &verdict]);
+        let tier = finding.tier.and_then(Tier::of_number);
+        let tier = tier.map_or_else(|| "-".to_owned(), |tier| tier.to_string());
+        table.add_row([finding.tracer.as_str(), finding.kind.as_str(), &tier, &verdict]);
         let new: Vec<_> =
             finding.advice.iter().filter(|line| !finding.disabled && !advice.contains(line)).collect();
         advice.extend(new);

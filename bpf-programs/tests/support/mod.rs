@@ -36,7 +36,7 @@ const FILES: u32 = u32::MAX;
 /// Returns the kind of hooks to test.
 pub fn tier() -> Tier {
     let name = std::env::var("DUETECTOR_TEST_TIER").unwrap_or_default();
-    (1..=3).filter_map(Tier::of_number).find(|tier| tier.name() == name).unwrap_or(Tier::Tracepoint)
+    (1..=3).filter_map(Tier::of_number).find(|tier| tier.to_string() == name).unwrap_or(Tier::Tracepoint)
 }
 
 /// Error of a test that this kernel can't run, with the name of the part that it lacks; the test counts as ignored.

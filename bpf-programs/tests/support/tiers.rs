@@ -51,11 +51,11 @@ fn every_tier_records_the_same() -> anyhow::Result<()> {
     let folder = folder.path().join("same");
     let first = support::tier();
     let mut shared = Kernel::start()?;
-    let expected = run_all(&mut shared, &folder).context(first.name())?;
+    let expected = run_all(&mut shared, &folder).context(first)?;
     drop(shared);
     let second = if first == Tier::Tracepoint { Tier::Kprobe } else { Tier::Tracepoint };
-    let mut kernel = Kernel::start_on(second, DATA_RING, ENTRIES, |_| true).context(second.name())?;
-    let reported = run_all(&mut kernel, &folder).context(second.name())?;
+    let mut kernel = Kernel::start_on(second, DATA_RING, ENTRIES, |_| true).context(second)?;
+    let reported = run_all(&mut kernel, &folder).context(second)?;
     compare(first, &expected, second, &reported)?;
     let worker = |row: &&Value| row["who"][2].as_str().is_some_and(|comm| comm.starts_with("iou-"));
     let worker = reported.values().flatten().find(worker);
