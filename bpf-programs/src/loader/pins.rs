@@ -250,7 +250,8 @@ impl Pinned {
 
     /// Detaches the program soon, without waiting for it. When a function loses its trampoline, the kernel waits for a grace
     /// period of all tasks (`ftrace_shutdown`). When the last reference to a link is a descriptor, `close` waits for that;
-    /// when it is a pin, a work queue does (`bpf_free_inode`, `bpf_link_put`; read in 6.1 and 6.12).
+    /// when it is a pin, a work queue does (`bpf_free_inode`, `bpf_link_put`; seen in 6.12). In Debian's 6.1.192, removing the
+    /// pin waits, too: seen in the stack of the task.
     pub(super) fn detach_later(self) -> io::Result<()> {
         fs::remove_file(self.path)
     }
