@@ -37,8 +37,7 @@ static __always_inline void read_open_call(struct open_args *args, struct doing 
 	READ(&args->mode, now->how, struct open_how, mode);
 }
 
-/* Emits the record; `file` is 0 if the open failed. `name` is the struct filename with the kernel's copy of the path, 0 if
- * there is none.
+/* Emits the record; `file` is 0 if the open failed. `name` is the struct filename with the kernel's copy of the path, or 0.
  */
 static __always_inline void emit_opened(struct doing *now, __u64 name, __u64 file, __s32 ret)
 {
