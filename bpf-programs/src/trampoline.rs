@@ -83,9 +83,16 @@ impl Functions {
     /// # Errors
     /// Fails if the kernel's type information can't be read.
     pub(crate) fn of_this_kernel(is_used: impl Fn(&str) -> bool) -> io::Result<Self> {
-        let bytes = std::fs::read(facts::BTF)?;
+        Self::parse(&std::fs::read(facts::BTF)?, is_used)
+    }
+
+    /// Reads the functions of a kernel with this type information.
+    ///
+    /// # Errors
+    /// Fails if the type information has no functions of system calls.
+    pub(crate) fn parse(bytes: &[u8], is_used: impl Fn(&str) -> bool) -> io::Result<Self> {
         let types =
-            Types::parse(&bytes).ok_or_else(|| io::Error::other("no type information of functions"))?;
+            Types::parse(bytes).ok_or_else(|| io::Error::other("no type information of functions"))?;
         let is_of_call = |name: &str| NATIVE.iter().chain(COMPAT).any(|before| name.starts_with(before));
         let found = types.functions(is_of_call);
         let inner = types.functions(is_used).into_iter();
@@ -169,6 +176,7 @@ pub(crate) fn stub(table: usize, number: usize) -> String {
 mod tests {
     use super::*;
     use crate::catalog::tracers;
+    use crate::prototypes::made_of;
     use crate::syscalls;
 
     #[test]
@@ -177,12 +185,21 @@ mod tests {
     }
 
     #[test]
-    fn this_kernels_calls_have_functions() {
-        let Ok(functions) = Functions::of_this_kernel(|_| false) else { return };
-        let openat = functions.of(&syscalls::OPENAT);
-        assert!(openat.iter().any(|function| function.name == FIRST && function.table == 0), "{openat:?}");
-        for program in tracers().flat_map(|tracer| tracer.programs) {
-            assert!(!functions.parts(program, program.calls()).is_empty(), "{}", program.name);
+    fn calls_have_functions_in_the_table_of_their_prototype() {
+        let programs = || tracers().flat_map(|tracer| tracer.programs);
+        let calls = programs().flat_map(Program::calls).filter(|call| call.number.is_some());
+        let names: Vec<_> = calls.map(|call| format!("{}{}", NATIVE[0], call.name)).collect();
+        let prototype = |name: &String| if name.ends_with("_write") { &["__unused"] } else { &["regs"] };
+        let listed: Vec<(&str, &[&str])> =
+            names.iter().map(|name| (name.as_str(), prototype(name).as_slice())).collect();
+        let functions = Functions::parse(&made_of(&listed), |_| false).unwrap();
+        let of = |call| functions.of(call).into_iter().map(|of| (of.name, of.table)).collect::<Vec<_>>();
+        assert_eq!(of(&syscalls::OPENAT), [(FIRST.to_owned(), 0)]);
+        assert_eq!(of(&syscalls::WRITE), [(format!("{}write", NATIVE[0]), 1)]);
+        for program in programs() {
+            let parts = functions.parts(program, program.calls());
+            let both = program.calls().contains(&syscalls::WRITE);
+            assert_eq!(parts.len(), if both { 2 } else { 1 }, "{}: {parts:?}", program.name);
         }
     }
 }
