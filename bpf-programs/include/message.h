@@ -93,7 +93,7 @@ static __always_inline bool is_no_result(__s64 ret)
 	return ret == -EAGAIN || ret == -EINTR || (ret <= -RESTARTS && ret >= -RESTARTS - 4);
 }
 
-/* The socket behind a file; 0 if it is none, or does not send datagrams. */
+/* The socket behind a file; 0 if it is none, or does not send datagrams or the messages of SCTP. */
 static __always_inline __u64 udp_of(__u64 file)
 {
 	__u64 sock = file ? sock_of(file) : 0;
@@ -105,7 +105,9 @@ static __always_inline __u64 udp_of(__u64 file)
 	type = type_of(sock);
 	if (family == UNIX)
 		return type == SOCK_DGRAM ? sock : 0;
-	return family == AF_PACKET || (is_inet(family) && (type == SOCK_DGRAM || type == SOCK_RAW)) ? sock : 0;
+	if (is_inet(family))
+		return type == SOCK_DGRAM || type == SOCK_RAW || protocol_of(sock) == IPPROTO_SCTP ? sock : 0;
+	return family == AF_PACKET ? sock : 0;
 }
 
 /* The tracers that want the task's datagrams, a bit each. */

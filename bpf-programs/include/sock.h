@@ -18,6 +18,7 @@
 #define SOCK_RAW 3
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_SCTP 132
 #define IPPROTO_UDPLITE 136
 #define IPPROTO_MPTCP 262
 #define S_IFMT 0170000
@@ -125,8 +126,8 @@ static __always_inline bool is_recorded(__u64 sock)
 
 	if (family == UNIX || family == AF_VSOCK || family == AF_PACKET)
 		return true;
-	return is_inet(family) && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP || type == SOCK_DGRAM ||
-				   type == SOCK_RAW);
+	return is_inet(family) && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP ||
+				   protocol == IPPROTO_SCTP || type == SOCK_DGRAM || type == SOCK_RAW);
 }
 
 /* Fills in the addresses of the socket `s->sock`; for TCP they are complete from SYN_SENT on. Global: many

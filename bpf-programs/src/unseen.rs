@@ -155,14 +155,27 @@ pub(crate) const TABLE: &[Unseen] = &[
         "frames that go through memory which a program shares with the kernel (PACKET_MMAP, AF_XDP), and \
          datagrams of other families than IPv4, IPv6, unix and packet (netlink, vsock)",
     ),
-    always(Scope::Of(&["connect", "accept", "bind"]), "sockets of SCTP, netlink, TIPC, Bluetooth and CAN"),
-    always(Scope::Of(&["connect"]), "the outcome of a vsock connection whose caller does not wait for it"),
+    always(Scope::Of(&["connect", "accept", "bind"]), "sockets of netlink, TIPC, Bluetooth and CAN"),
+    always(
+        Scope::Of(&["connect"]),
+        "the outcome of a connection of vsock or SCTP whose caller does not wait for it",
+    ),
+    always(
+        Scope::Of(&["connect"]),
+        "associations of SCTP that begin with a message to a new address, or by sctp_connectx",
+    ),
+    always(Scope::Of(&["bind"]), "addresses that a socket of SCTP gets by sctp_bindx"),
+    always(
+        Scope::Of(&["udp"]),
+        "whether a message of SCTP is a notification by the kernel, or only a part of a long one: each \
+         counts as one",
+    ),
     always(Scope::Of(&["accept"]), "addresses of vsock connections"),
     always(Scope::Of(&["connect"]), "outcomes of connections that began before the tracer was attached"),
     always(
         Scope::Of(&["close"]),
-        "the end of connections that were made before the tracer was attached, of all connections of unix \
-         and vsock sockets, and of accepted MPTCP connections",
+        "the end of connections that were made before the tracer was attached, of all connections of unix, \
+         vsock and SCTP sockets, and of accepted MPTCP connections",
     ),
     always(
         Scope::Of(&["exec"]),

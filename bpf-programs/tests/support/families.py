@@ -1,6 +1,7 @@
 """Sends datagrams by other sockets than UDP's, and connects other sockets than TCP's. Each line of output is a row that must
-be there: tracer, and fields of it. The argument is a folder.
+be there: tracer, and fields of it. The arguments are a folder and the functions to run.
 """
+import errno
 import json
 import os
 import socket
@@ -8,7 +9,8 @@ import struct
 import sys
 
 TIMES = 23
-UDPLITE, MPTCP = 136, 262
+SCTP, UDPLITE, MPTCP = 132, 136, 262
+LACKING = 77  # exit code if the kernel has no such sockets
 
 
 def row(tracer, **fields):
@@ -91,13 +93,18 @@ def connections():
     row("connect", dport=port, sport=own, ret=0, sock_ino=os.fstat(client.fileno()).st_ino)
     ino = os.fstat(taken.fileno()).st_ino
     row("accept", dport=own, sport=port, ret=taken.fileno(), sock_ino=ino, protocol="IPPROTO_MPTCP")
+
+
+def opened(*arguments):
+    """Opens a socket, or says that this kernel has none of the kind."""
     try:
-        vm = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+        return socket.socket(*arguments)
     except OSError as cause:
-        if cause.errno != 97:
-            raise
-        print("this kernel has no vsock", file=sys.stderr)
-        return
+        sys.exit(LACKING if cause.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT) else str(cause))
+
+
+def vsock():
+    vm = opened(socket.AF_VSOCK, socket.SOCK_STREAM)
     vm.setblocking(False)
     ret = vm.connect_ex((77, 1024))
     row("connect", family="AF_VSOCK", daddr="77:1024", ret=-ret)
@@ -106,7 +113,67 @@ def connections():
     row("bind", family="AF_VSOCK", saddr="4294967295:1025", ret=0)
 
 
-inet()
-unix(sys.argv[1])
-packet()
-connections()
+def vsock_connected():
+    """Two sockets of this machine, by the module vsock_loopback."""
+    local = 1
+    server = opened(socket.AF_VSOCK, socket.SOCK_STREAM)
+    try:
+        server.bind((local, 1026))
+    except OSError as cause:
+        sys.exit(LACKING if cause.errno == errno.EADDRNOTAVAIL else str(cause))
+    server.listen()
+    row("bind", family="AF_VSOCK", call="listen", ret=0)
+    client = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    client.connect((local, 1026))
+    row("connect", family="AF_VSOCK", daddr="1:1026", ret=0, sock_ino=os.fstat(client.fileno()).st_ino)
+    taken, _ = server.accept()
+    row("accept", family="AF_VSOCK", ret=taken.fileno(), sock_ino=os.fstat(taken.fileno()).st_ino)
+
+
+def sctp():
+    """Two sockets with a connection of their own (SOCK_STREAM), and two that need none (SOCK_SEQPACKET)."""
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        of = {"family": family.name, "protocol": "IPPROTO_SCTP"}
+        server = opened(family, socket.SOCK_STREAM, SCTP)
+        server.bind((host, 0))
+        server.listen()
+        port = server.getsockname()[1]
+        row("bind", call="bind", saddr=host, sport=port, ret=0, **of)
+        client = socket.socket(family, socket.SOCK_STREAM, SCTP)
+        client.connect((host, port))
+        own = client.getsockname()[1]
+        row("connect", daddr=host, dport=port, sport=own, ret=0, sock_ino=os.fstat(client.fileno()).st_ino, **of)
+        taken, _ = server.accept()
+        ino = os.fstat(taken.fileno()).st_ino
+        row("accept", daddr=host, dport=own, sport=port, ret=taken.fileno(), sock_ino=ino, **of)
+        for _ in range(TIMES):
+            client.send(b"message")
+            taken.recv(99)
+        sums = {"daddr": host, "type": "SOCK_STREAM", **of}
+        row("udp", bytes_sent=TIMES * 7, datagrams_sent=TIMES, dport=port, sport=own, **sums)
+        row("udp", bytes_received=TIMES * 7, datagrams_received=TIMES, dport=own, sport=port, **sums)
+        many = socket.socket(family, socket.SOCK_SEQPACKET, SCTP)
+        many.bind((host, 0))
+        many.listen()
+        port = many.getsockname()[1]
+        either = socket.socket(family, socket.SOCK_SEQPACKET, SCTP)
+        for _ in range(TIMES):
+            either.sendto(b"words", (host, port))
+            many.recvfrom(99)
+        own = either.getsockname()[1]
+        sums["type"] = "SOCK_SEQPACKET"
+        row("udp", bytes_sent=TIMES * 5, datagrams_sent=TIMES, dport=port, **sums)
+        row("udp", bytes_received=TIMES * 5, datagrams_received=TIMES, dport=own, sport=port, **sums)
+        closed = socket.socket(family, socket.SOCK_STREAM, SCTP)
+        closed.bind((host, 0))
+        port = closed.getsockname()[1]
+        refused = socket.socket(family, socket.SOCK_STREAM, SCTP)
+        ret = refused.connect_ex((host, port))
+        row("connect", daddr=host, dport=port, ret=-ret, sock_ino=os.fstat(refused.fileno()).st_ino, **of)
+
+
+for part in sys.argv[2:]:
+    if part == "unix":
+        unix(sys.argv[1])
+    else:
+        globals()[part]()

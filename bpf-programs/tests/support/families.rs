@@ -1,28 +1,39 @@
-//! Datagrams and connections of other sockets than those of TCP and UDP.
+//! Datagrams, messages and connections of other sockets than those of TCP and UDP (`families.py`).
 
 use std::process::{Command, Stdio};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use bpf_programs::testing::Kind;
 use serde_json::{Map, Value, json};
 
 use crate::Test;
 use crate::segments::sums;
-use crate::support::{Kernel, decode, fields};
+use crate::support::{Kernel, Lacking, decode, fields};
 
-pub const TESTS: &[Test] = &[("socket_families_other_than_tcp_and_udp", families)];
+pub const TESTS: &[Test] = &[
+    ("socket_families_other_than_tcp_and_udp", || rows_of(&["inet", "unix", "packet", "connections"], "")),
+    ("socket_families_vsock", || rows_of(&["vsock"], "vsock")),
+    ("socket_families_vsock_connected", || rows_of(&["vsock_connected"], "vsock_loopback")),
+    ("socket_families_sctp", || rows_of(&["sctp"], "SCTP")),
+];
 
 const PROGRAM: &str = include_str!("families.py");
+/// Exit code of the program if the kernel has no sockets of the kind.
+const LACKING: i32 = 77;
 
-fn families() -> anyhow::Result<()> {
+/// Runs functions of the program and compares the rows with what it prints. `module` is what some kernels lack for them.
+fn rows_of(functions: &[&str], module: &'static str) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut kernel = Kernel::start()?;
     kernel.set(|settings| settings.flow_idle_ms = u32::MAX)?;
     let mut python = Command::new("/usr/bin/python3");
-    python.args(["-B", "-I", "-S", "-c", PROGRAM]).arg(folder.path()).stdout(Stdio::piped());
+    python.args(["-B", "-I", "-S", "-c", PROGRAM]).arg(folder.path()).args(functions).stdout(Stdio::piped());
     let python = python.spawn()?;
     let pid = python.id();
     let output = python.wait_with_output()?;
+    if output.status.code() == Some(LACKING) {
+        bail!(Lacking(module));
+    }
     ensure!(output.status.success(), "the program failed");
     let output = String::from_utf8(output.stdout)?;
     let expected: Result<Vec<(String, Map<String, Value>)>, _> =

@@ -132,6 +132,7 @@ fn protocol_name(protocol: u16) -> Option<Cow<'static, str>> {
         6 | 17 => None,
         1 => Some("IPPROTO_ICMP".into()),
         58 => Some("IPPROTO_ICMPV6".into()),
+        132 => Some("IPPROTO_SCTP".into()),
         136 => Some("IPPROTO_UDPLITE".into()),
         255 => Some("IPPROTO_RAW".into()),
         262 => Some("IPPROTO_MPTCP".into()),

@@ -31,7 +31,7 @@ pub(crate) fn build(wanted: &Wanted<'_>, modules: &[(String, PathBuf)]) -> Resul
         ensure!(!found.is_empty(), "no {pattern} here, which the guest needs");
         found.iter().try_for_each(|path| tree.add(path))?;
     }
-    modules.iter().try_for_each(|(release, path)| tree.module(release, path))?;
+    modules.iter().enumerate().try_for_each(|(at, (release, path))| tree.module(at, release, path))?;
     for suite in &matrix.suites {
         tree.program(&program(programs, &suite.test)?.path, &format!("suites/{}", suite.test))?;
     }
@@ -118,9 +118,10 @@ impl Tree {
         Ok(())
     }
 
-    /// Adds a module of a guest's kernel, uncompressed.
-    fn module(&self, release: &str, from: &Path) -> Result<()> {
+    /// Adds a module of a guest's kernel, uncompressed; the guest loads them by their numbers `at`.
+    fn module(&self, at: usize, release: &str, from: &Path) -> Result<()> {
         let name = from.file_name().context("no name")?.to_string_lossy().into_owned();
+        let name = format!("{at:02}-{name}");
         self.copy(from, &format!("modules/{release}/{name}"))?;
         if !name.ends_with(".xz") {
             return Ok(());

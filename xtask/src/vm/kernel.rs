@@ -18,8 +18,8 @@ pub(crate) struct Unpacked {
 }
 
 impl Unpacked {
-    /// Modules of these names, each with the release under which the running kernel finds it. A module that is built in
-    /// has no file.
+    /// Modules of these names in their order, each with the release under which the running kernel finds it. A module that
+    /// is built in has no file.
     pub(crate) fn modules(&self, names: &[String]) -> Result<Vec<(String, PathBuf)>> {
         let root = self.image.ancestors().nth(2).context("no kernel's folder")?.join("lib/modules");
         let mut found = Vec::new();
@@ -30,12 +30,15 @@ impl Unpacked {
             let listed =
                 run::output(list.arg(release.path()).args(["-name", "*.ko", "-o", "-name", "*.ko.xz"]));
             let release = release.file_name().to_string_lossy().into_owned();
-            let is_wanted = |line: &&str| {
-                let name = line.rsplit('/').next().and_then(|name| name.split('.').next());
-                names.iter().any(|wanted| Some(wanted.as_str()) == name)
+            let position = |line: &str| {
+                let name = line.rsplit('/').next()?.split('.').next()?;
+                names.iter().position(|wanted| wanted == name)
             };
             let listed = listed.unwrap_or_default();
-            found.extend(listed.lines().filter(is_wanted).map(|line| (release.clone(), PathBuf::from(line))));
+            let mut wanted: Vec<_> =
+                listed.lines().filter_map(|line| Some((position(line)?, line))).collect();
+            wanted.sort_unstable();
+            found.extend(wanted.into_iter().map(|(_, line)| (release.clone(), PathBuf::from(line))));
         }
         Ok(found)
     }

@@ -126,18 +126,23 @@ static __always_inline void connect_unix(struct task_struct *task, __u64 sock, s
 	give_back(s);
 }
 
-static __always_inline void connect_vsock(struct task_struct *task, __u64 sock, struct sock_call *call)
+/* Connects of vsock and SCTP. The socket has the destination if the call did not fail, except for vsock. */
+static __always_inline void connect_other(struct task_struct *task, __u64 sock, struct sock_call *call)
 {
 	struct scratch *s = begin_sock(KIND_CONNECT, task, sock, call);
 	struct sockaddr_any asked;
 	struct sock_record *r;
+	bool is_asked;
 
 	if (!s)
 		return;
 	r = (struct sock_record *)s->record;
 	r->flags = call->ret == -EINPROGRESS ? SOCK_NONBLOCKING : 0;
-	read_address(&asked, call->address, call->in_kernel);
-	put_address(r->daddr, &r->dport, r->family, &asked);
+	is_asked = r->family == AF_VSOCK || (call->ret && call->ret != -EINPROGRESS);
+	if (is_asked) {
+		read_address(&asked, call->address, call->in_kernel);
+		put_address(r->daddr, &r->dport, r->family, &asked);
+	}
 	emit_sock(s, KIND_CONNECT);
 	give_back(s);
 }
@@ -156,8 +161,8 @@ static __always_inline void connect_ended(struct task_struct *task, struct sock_
 		connect_tcp(task, sock, call);
 	else if (family_of(sock) == UNIX)
 		connect_unix(task, sock, call);
-	else if (family_of(sock) == AF_VSOCK)
-		connect_vsock(task, sock, call);
+	else if (family_of(sock) == AF_VSOCK || (is_inet(family_of(sock)) && protocol_of(sock) == IPPROTO_SCTP))
+		connect_other(task, sock, call);
 }
 
 SYSCALL_EXIT(connect_exit)
