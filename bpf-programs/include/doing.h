@@ -90,6 +90,17 @@ struct {
 	__type(value, struct doing);
 } doing SEC(".maps");
 
+static __always_inline void clear_doing(struct doing *now, __u32 kind)
+{
+	/* The end of an earlier call was not seen. */
+	if (now->kind && !now->done) {
+		count_seen(now->kind);
+		count_lost(now->kind);
+	}
+	__builtin_memset(now, 0, sizeof(*now));
+	now->kind = kind;
+}
+
 /* Notes that the current task begins a call; NULL if there is no memory: the record is then lost. */
 static __always_inline struct doing *begin_doing(__u32 kind)
 {
@@ -101,13 +112,7 @@ static __always_inline struct doing *begin_doing(__u32 kind)
 		count_lost(kind);
 		return NULL;
 	}
-	/* The end of an earlier call was not seen. */
-	if (now->kind && !now->done) {
-		count_seen(now->kind);
-		count_lost(now->kind);
-	}
-	__builtin_memset(now, 0, sizeof(*now));
-	now->kind = kind;
+	clear_doing(now, kind);
 	return now;
 }
 

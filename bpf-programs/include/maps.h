@@ -94,6 +94,13 @@ struct kept {
 	__u64 owner; /* see header.owner. The last field, followed by the record: other maps' entries are these two */
 };
 
+struct sockaddr_any {
+	__u16 family;
+	__u16 port;
+	__u32 addr4; /* in IPv6 the flow label */
+	__u8 addr6[16];
+};
+
 /* A datagram that was sent or received, and its position in the process's memory. */
 struct datagram {
 	__u64 address; /* struct sockaddr; 0: the socket is connected */
@@ -112,7 +119,9 @@ struct datagram {
 	__u8 in_kernel;	 /* the address and the vectors are the kernel's copies */
 	__u8 all_in_kernel; /* the bytes and the control data are, too */
 	__u16 compat;	 /* the vectors are a 32-bit program's */
-	__u64 unverified; /* FLAG_UNVERIFIED: the descriptor may have been another socket's */
+	__u32 unverified; /* FLAG_UNVERIFIED: the descriptor may have been another socket's */
+	__u32 piece;	  /* size of the datagrams that the kernel has put together, if the packet has it */
+	struct sockaddr_any source; /* of the packet; family 0: see `address` */
 };
 
 /* The position of a search among the files that wait to be closed. */

@@ -81,7 +81,7 @@ __noinline int datagrams_begun(struct scratch *s, __u32 corked, __u32 received)
 	if (protocol != IPPROTO_UDP && protocol != IPPROTO_UDPLITE)
 		return 1;
 	bytes = s->datagram.ret;
-	size = piece_size(s, received ? UDP_GRO : UDP_SEGMENT);
+	size = s->datagram.piece ?: piece_size(s, received ? UDP_GRO : UDP_SEGMENT);
 	if (!received && !size) {
 		READ(&option, s->sock, struct udp_sock, gso_size);
 		size = option;

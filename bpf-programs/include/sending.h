@@ -10,6 +10,7 @@
 
 #include "doing.h"
 #include "message.h"
+#include "packet.h"
 #include "uring.h"
 
 #if TIER == FUNCTION
@@ -65,17 +66,13 @@ static __always_inline __u32 end_write(__u32 nr)
 static __always_inline __u32 sending_call(struct doing *now, __u64 sock)
 {
 	struct call call = {.regs = current_regs()};
-	__u64 socket = 0, file = 0;
 
 	if (!now || !sock || current_task()->flags & (PF_IO_WORKER | PF_KTHREAD))
 		return 0;
 	name_call(&call);
 	if (!is_message_call(call.nr) && !is_write(call.nr))
 		return 0;
-	READ(&socket, sock, struct sock, sk_socket);
-	if (socket)
-		READ(&file, socket, struct socket, file);
-	return file ? call.nr : 0;
+	return has_file(sock) ? call.nr : 0;
 }
 
 /* Emits the question that keep_question() has kept; false if there is none. */
@@ -149,33 +146,6 @@ static __always_inline int record_sent(__u64 sock, __u64 msg, __s32 ret)
 		now->asks = 1;
 	give_back(s);
 	return 0;
-}
-
-struct sk_buff {
-	struct sock *sk;
-	unsigned int len, data_len;
-	unsigned char *head, *data;
-	__u16 transport_header;
-} CO_RE;
-
-/* Sets the datagram's bytes to those of a packet that is about to be sent. */
-static __always_inline void take_packet(struct scratch *s, __u64 skb)
-{
-	struct datagram *d = &s->datagram;
-	__u64 head = 0, data = 0, before;
-	__u32 length = 0, apart = 0;
-	__u16 header = 0;
-
-	READ(&head, skb, struct sk_buff, head);
-	READ(&data, skb, struct sk_buff, data);
-	READ(&header, skb, struct sk_buff, transport_header);
-	READ(&length, skb, struct sk_buff, len);
-	READ(&apart, skb, struct sk_buff, data_len);
-	d->data = head + header + UDP_HEADER;
-	before = d->data - data;
-	d->ret = length - before;
-	d->length = length - apart - before;
-	d->all_in_kernel = 1;
 }
 
 /* Keeps a question to a name server until the result is known: its bytes are the kernel's copy now, and may be freed soon. */

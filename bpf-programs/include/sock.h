@@ -36,13 +36,6 @@ struct sock_call {
 	bool uring;
 };
 
-struct sockaddr_any {
-	__u16 family;
-	__u16 port;
-	__u32 addr4; /* in IPv6 the flow label */
-	__u8 addr6[16];
-};
-
 /* The socket behind a file; 0 if it is not a socket. */
 static __always_inline __u64 sock_of(__u64 file)
 {

@@ -351,7 +351,9 @@ __noinline int datagram(struct scratch *s)
 	failed = flags & SOCK_RECEIVED && d->ret < 0;
 	set_unverified(r, d->unverified || (d->address && !failed && !d->in_kernel));
 	/* Nothing was received: the address in memory is an old one. */
-	if (d->address && !failed) {
+	if (d->source.family) {
+		put_address(r->daddr, &r->dport, r->family, &d->source);
+	} else if (d->address && !failed) {
 		if (d->all_in_kernel)
 			read_kernel_address(&address, d->address, d->address_length);
 		else

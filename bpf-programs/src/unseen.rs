@@ -140,11 +140,13 @@ pub(crate) const TABLE: &[Unseen] = &[
          accepted and was not among the last 4,096 that connected",
     ),
     always(Scope::Of(&["udp", "dns"]), "datagrams sent or received by splice or sendfile"),
-    always(
-        Scope::Of(&["udp"]),
-        "how many datagrams the kernel has put together (UDP_GRO) for a program that does not ask for \
-         their size: they count as one",
-    ),
+    Unseen {
+        scope: Scope::Of(&["udp"]),
+        tiers: &[Tier::Tracepoint, Tier::Kprobe],
+        before: None,
+        what: "how many datagrams the kernel has put together (UDP_GRO) for a program that does not ask for \
+               their size: they count as one",
+    },
     always(
         Scope::Of(&["dns"]),
         "names resolved by other means than datagrams to and from port 53 (over TCP, TLS, HTTPS or \

@@ -9,6 +9,8 @@ mod support;
 mod acts;
 #[path = "support/aiming.rs"]
 mod aiming;
+#[path = "support/arriving.rs"]
+mod arriving;
 #[path = "support/attempts.rs"]
 mod attempts;
 #[path = "support/budgets.rs"]
@@ -109,6 +111,7 @@ fn main() -> std::process::ExitCode {
         processes::TESTS,
         races::TESTS,
         aiming::TESTS,
+        arriving::TESTS,
         moving::TESTS,
         reflink::TESTS,
         racing::TESTS,

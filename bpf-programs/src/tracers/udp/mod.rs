@@ -2,14 +2,14 @@
 //! of packet sockets. A flow is a socket and the address at its other end.
 //! The first datagram in each direction is recorded, and the sums of bytes and datagrams each way when the
 //! socket is gone or the flow was idle for 15 s. Failed calls are recorded each, except those that found
-//! nothing to do yet (`EAGAIN`).
+//! nothing to do yet (`EAGAIN`). The messages of SCTP's sockets are recorded in the same way.
 //!
 //! **Hook.** The ends of all calls that send or receive, `read` and `write` included, because programs use them
-//! on connected sockets (Go's resolver does). With tier `function`, those that send are recorded by the protocols' own
+//! on connected sockets (Go's resolver does). With tier `function`, datagrams are recorded by the protocols' own
 //! functions, which have the kernel's copy of the address. UDP sockets have no hook at their end: ended flows are found by a
 //! sweep once a second, which the next call that sends or receives makes. A program that receives on an
-//! unconnected socket without asking for the sender has a flow without the other address. When the tracer stops, a
-//! task iterator, read by the agent, ends all flows.
+//! unconnected socket without asking for the sender has a flow without the other address, except with tier `function`, where
+//! UDP's packets have it. When the tracer stops, a task iterator, read by the agent, ends all flows.
 //! **Kernel.** 5.15 with BTF.
 //! **Cost.** Four loads for a `read` or `write` of something else; two map lookups for a datagram.
 
@@ -99,9 +99,52 @@ const SENDING_OTHERS: &[Program] = &[
     ),
 ];
 
+/// The program where packets of UDP are taken from their queue, which `dns` shares.
+const RECEIVING: &[Program] = &[at_function!(
+    "udp_taken",
+    entry of ["skb_consume_udp"],
+    ("taken_sk" = "sk", "taken_skb" = "skb", "taken_len" = "len")
+)];
+
+/// The programs at functions that receive other datagrams.
+const RECEIVING_OTHERS: &[Program] = &[
+    at_function!(
+        "udp_raw_taken",
+        exit of ["raw_recvmsg"],
+        ("udp_raw_taken_sk" = "sk", "udp_raw_taken_msg" = "msg") -> "udp_raw_taken_ret"
+    ),
+    at_function!(
+        "udp_raw6_taken",
+        exit of ["rawv6_recvmsg"],
+        ("udp_raw6_taken_sk" = "sk", "udp_raw6_taken_msg" = "msg") -> "udp_raw6_taken_ret"
+    ),
+    at_function!(
+        "udp_ping_taken",
+        exit of ["ping_recvmsg"],
+        ("udp_ping_taken_sk" = "sk", "udp_ping_taken_msg" = "msg") -> "udp_ping_taken_ret"
+    ),
+    at_function!(
+        "udp_unix_taken",
+        exit of ["unix_dgram_recvmsg"],
+        ("udp_unix_taken_sock" = "sock", "udp_unix_taken_msg" = "msg") -> "udp_unix_taken_ret"
+    ),
+    at_function!(
+        "udp_frame_taken",
+        exit of ["packet_recvmsg"],
+        ("udp_frame_taken_sock" = "sock", "udp_frame_taken_msg" = "msg") -> "udp_frame_taken_ret"
+    ),
+];
+
 /// The programs at functions for tracer `udp`.
 pub(crate) const BY_FUNCTION: ByFunction = ByFunction { kind: Kind::Udp, calls: &[], programs: SENDING };
 /// The same programs for tracer `dns`.
 pub(crate) const QUESTIONS: ByFunction = ByFunction { kind: Kind::Dns, calls: &[], programs: SENDING };
 /// The same for datagrams of other families and protocols.
 pub(crate) const OTHERS: ByFunction = ByFunction { kind: Kind::Udp, calls: &[], programs: SENDING_OTHERS };
+/// The programs where tracer `udp` sees packets of UDP that are received.
+pub(crate) const RECEIVED: ByFunction = ByFunction { kind: Kind::Udp, calls: &[], programs: RECEIVING };
+/// The same programs for tracer `dns`.
+pub(crate) const ANSWERS: ByFunction = ByFunction { kind: Kind::Dns, calls: &[], programs: RECEIVING };
+/// The same for datagrams of other families and protocols.
+pub(crate) const RECEIVED_OTHERS: ByFunction =
+    ByFunction { kind: Kind::Udp, calls: &[], programs: RECEIVING_OTHERS };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* UDP datagrams that are sent and received, by any call; for the tracers udp and dns. */
-#include "received.h"
+#include "receiving.h"
 #include "sending.h"
 
 /* The position of each argument of a call on datagrams, counted from 1; 0: the call has none. */
@@ -81,7 +81,7 @@ static __always_inline void emit_datagrams(struct scratch *s, struct datagram_ca
 SYSCALL_EXIT(udp_exit)
 {
 	struct task_struct *task = current_task();
-	__u32 recorded = end_message_call(call->nr);
+	__u32 recorded = end_message_call(call->nr) | end_receiving(call->nr);
 	__u64 sock = udp_of(file_of(task, (__s32)call_arg(call, 0)));
 	struct datagram_call args = datagram_args(call->nr);
 	struct sock_call as = {.nr = call->nr, .ret = call->ret};
