@@ -231,6 +231,17 @@ static __always_inline struct scratch *begin_sock(__u32 kind, struct task_struct
 	return s;
 }
 
+/* Marks the record of a call that was seen at its end if another thread can have changed what it says: the socket behind the
+ * descriptor or, if the record has it, the address in the caller's memory.
+ */
+static __always_inline void mark_call(struct scratch *s, struct task_struct *task, struct sock_call *call, bool has_address)
+{
+	struct sock_record *r = (struct sock_record *)s->record;
+
+	if (!call->uring && ((has_address && !call->in_kernel) || are_files_shared(task)))
+		r->header.flags |= FLAG_UNVERIFIED;
+}
+
 /* Counts the record as seen and emits it. */
 static __always_inline void emit_sock(struct scratch *s, __u32 kind)
 {

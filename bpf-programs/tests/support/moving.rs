@@ -14,7 +14,10 @@ use crate::Test;
 use crate::ledger::flush_both_buffers;
 use crate::support::{self, DATA_RING, ENTRIES, Kernel, decode};
 
-pub const TESTS: &[Test] = &[("race_transfers_whose_descriptor_changes", descriptor_changes)];
+pub const TESTS: &[Test] = &[
+    ("race_transfers_whose_descriptor_changes", descriptor_changes),
+    ("race_connect_whose_descriptor_changes", connect_changes),
+];
 
 const PROGRAM: &str = include_str!("moving.py");
 
@@ -98,6 +101,42 @@ fn check(moved: &Moved<'_>, rows: &[(Usage, bool)]) -> anyhow::Result<()> {
     } else {
         ensure!(sums(&wrong) == (1, moved.bytes), "{wrong:?}");
         ensure!(wrong.iter().all(|(_, unverified)| *unverified), "{wrong:?}");
+    }
+    Ok(())
+}
+
+/// The first connect fills the queue of the listening socket, so the second waits; meanwhile another thread puts another
+/// socket behind its descriptor.
+const CONNECTING: &str = r#"
+import os, socket, sys, threading
+path = sys.argv[1] + "/s"
+server, first, second, decoy = (socket.socket(socket.AF_UNIX) for _ in range(4))
+server.bind(path); server.listen(0); first.connect(path)
+def waits(tid):
+    with open(f"/proc/self/task/{tid}/syscall") as f: call = f.read().split()[0]
+    with open(f"/proc/self/task/{tid}/stat") as f: state = f.read().rsplit(") ", 1)[1][0]
+    return call == "42" and state == "S"
+thread = threading.Thread(target=lambda: second.connect(path)); thread.start()
+while not waits(thread.native_id): os.sched_yield()
+os.dup2(decoy.fileno(), second.fileno())
+server.accept(); thread.join()
+"#;
+
+fn connect_changes() -> anyhow::Result<()> {
+    const KINDS: [Kind; 3] = [Kind::Bind, Kind::Connect, Kind::Accept];
+    let folder = tempfile::tempdir()?;
+    let mut kernel = Kernel::start_on(support::tier(), DATA_RING, ENTRIES, |kind| KINDS.contains(&kind))?;
+    let mut python = Command::new("/usr/bin/python3");
+    let mut python = python.args(["-B", "-I", "-S", "-c", CONNECTING]).arg(folder.path()).spawn()?;
+    let pid = python.id();
+    ensure!(python.wait()?.success(), "the program failed");
+    kernel.drain();
+    // Without other threads, what the descriptor refers to is certain.
+    for (kind, expected) in KINDS.into_iter().zip([&[false, false][..], &[false, true], &[true]]) {
+        let records = kernel.of(pid, kind).into_iter().map(|bytes| decode(kind, &bytes));
+        let marks = records.map(|record| Ok(record?.identity.context("no identity")?.unverified));
+        let marks = marks.collect::<anyhow::Result<Vec<_>>>()?;
+        ensure!(marks == expected, "{kind:?}: {marks:?}");
     }
     Ok(())
 }

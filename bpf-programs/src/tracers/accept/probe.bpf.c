@@ -21,6 +21,7 @@ static __always_inline void accept_ended(struct task_struct *task, struct sock_c
 		return;
 	r = (struct sock_record *)s->record;
 	r->flags = SOCK_ACCEPTED;
+	mark_call(s, task, call, false);
 	if (r->family == UNIX) {
 		put_unix_name(s);
 		if (call->ret >= 0) {
