@@ -1,5 +1,5 @@
 """Sends datagrams by other sockets than UDP's, and connects other sockets than TCP's. Each line of output is a row that must
-be there: tracer, and fields of it. The arguments are a folder and the functions to run.
+be there: tracer, and fields of it; after `!` one that must not. The arguments are a folder and the functions to run.
 """
 import errno
 import json
@@ -10,11 +10,16 @@ import sys
 
 TIMES = 23
 SCTP, UDPLITE, MPTCP = 132, 136, 262
+BINDX_ADD = 100
 LACKING = 77  # exit code if the kernel has no such sockets
 
 
 def row(tracer, **fields):
     print(json.dumps([tracer, fields]), flush=True)
+
+
+def absent(tracer, **fields):
+    row("!" + tracer, **fields)
 
 
 def sent(family, times, length, **fields):
@@ -160,6 +165,7 @@ def sctp():
         for _ in range(TIMES):
             either.sendto(b"words", (host, port))
             many.recvfrom(99)
+        absent("connect", sock_ino=os.fstat(either.fileno()).st_ino)
         own = either.getsockname()[1]
         sums["type"] = "SOCK_SEQPACKET"
         row("udp", bytes_sent=TIMES * 5, datagrams_sent=TIMES, dport=port, **sums)
@@ -170,6 +176,14 @@ def sctp():
         refused = socket.socket(family, socket.SOCK_STREAM, SCTP)
         ret = refused.connect_ex((host, port))
         row("connect", daddr=host, dport=port, ret=-ret, sock_ino=os.fstat(refused.fileno()).st_ino, **of)
+    # Another address of a socket, by sctp_bindx().
+    other = socket.inet_aton("127.0.0.3")
+    two = socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET, SCTP)
+    two.bind(("127.0.0.1", 0))
+    port = two.getsockname()[1]
+    two.setsockopt(SCTP, BINDX_ADD, struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + other + bytes(8))
+    row("bind", saddr="127.0.0.1", sport=port, ret=0)
+    absent("bind", saddr="127.0.0.3")
 
 
 for part in sys.argv[2:]:
