@@ -83,7 +83,7 @@ impl Topology {
         if self.ebpf.host().is_some_and(|host| has_left_records(host.as_ref())) {
             tracing::error!("{STILL_PINNED}");
         } else {
-            bpf_programs::unpin(workdir);
+            crate::unpinning::unpin(workdir).await;
         }
     }
 }

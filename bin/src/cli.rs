@@ -12,6 +12,7 @@ use crate::daemon;
 use crate::exit::{Failure, Outcome};
 use crate::logging::LogFormat;
 use crate::output::{self, Output};
+use crate::unpinning;
 
 /// Records how data is used on this machine: which process opened, read, wrote, ran or connected to what. Answers
 /// questions about it afterwards.
@@ -72,6 +73,9 @@ enum Command {
     /// Become the program of a template (used by the agent)
     #[command(name = launch::COMMAND, hide = true)]
     LaunchProgram,
+    /// Remove the pins of an agent that has ended (used by the agent)
+    #[command(name = unpinning::COMMAND, hide = true)]
+    Unpin,
     /// Make an actor of the running agent panic
     #[cfg(feature = "fault-injection")]
     #[command(hide = true)]
@@ -141,6 +145,7 @@ impl Cli {
             Command::Query(args) => query::run(common, &args),
             Command::Config(args) => commands::config::run(common, &args),
             Command::Child(args) => child::run(common, &args),
+            Command::Unpin => unpinning::run(&common.workdir()?),
             Command::LaunchProgram => Err(Failure::failed(launcher::run())),
             #[cfg(feature = "fault-injection")]
             Command::InjectPanic { actor } => control::inject_panic(&common.workdir()?, actor),

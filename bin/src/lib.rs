@@ -26,6 +26,7 @@ mod reload;
 mod startup;
 mod status;
 mod subsystem;
+mod unpinning;
 mod workdir;
 
 use std::process::ExitCode;

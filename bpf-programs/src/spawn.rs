@@ -40,3 +40,13 @@ pub(crate) fn try_kernel(config: &EbpfConfig) -> Result<Loaded, LoadError> {
 pub fn unpin(workdir: &Path) -> bool {
     Pins::find(workdir).filter(Pins::claim).inspect(Pins::remove_all).is_some()
 }
+
+/// Leaves the pins of this work directory to another process that calls [`unpin`], if removing them may take longer than a
+/// stop may take; returns whether it did.
+pub fn leave_many_pins(workdir: &Path) -> bool {
+    let many = Pins::find(workdir).is_some_and(|pins| pins.are_many());
+    if many {
+        Pins::end_claims();
+    }
+    many
+}

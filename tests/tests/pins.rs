@@ -23,7 +23,8 @@ suite! {
     a_service_that_can_t_see_the_machine_s_mounts_says_so: [Kernel, Setpriv];
     what_is_pinned_when_the_tracers_are_switched_off_is_removed_and_counted: [Kernel];
     what_is_pinned_when_the_store_is_switched_off_is_removed: [Kernel];
-    an_agent_whose_work_folder_is_gone_keeps_its_pins: [Kernel]
+    an_agent_whose_work_folder_is_gone_keeps_its_pins: [Kernel];
+    a_start_waits_for_programs_that_are_detached_after_a_stop: [Kernel]
 }
 
 const SOON: Duration = Duration::from_secs(30);
@@ -259,4 +260,23 @@ fn an_agent_whose_work_folder_is_gone_keeps_its_pins() {
     stop(&mut second);
     assert!(pinned.join("map-mark").exists(), "it took the other's");
     drop(first);
+}
+
+fn a_start_waits_for_programs_that_are_detached_after_a_stop() {
+    let machine = Machine::new();
+    let slow = machine.setup("work").variable("DUETECTOR_FAULT_UNPIN_MS", "200");
+    let mut agent = machine.start_as(slow, &[]);
+    let pinned = machine.path(&folder(&agent));
+    stop(&mut agent);
+    assert!(pinned.join("removal").exists(), "the stop waited for all links");
+    let mut agent = machine.start("work", &[]);
+    assert_eq!(pin(&agent)["problem"], Value::Null);
+    assert_eq!((&pin(&agent)["adopted"], &pin(&agent)["refused"]), (&Value::Bool(false), &Value::Null));
+    assert!(
+        agent.stderr().contains("waiting for the programs of an agent that has ended"),
+        "{}",
+        agent.stderr()
+    );
+    stop(&mut agent);
+    assert!(!pinned.exists(), "it left pins");
 }

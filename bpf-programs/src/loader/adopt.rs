@@ -119,6 +119,10 @@ pub(super) fn inspect(config: &EbpfConfig, pinning: &Pinning) -> Result<Option<F
     if !pins.claim() {
         return Err(PinError::InUse { path: pins.folder().to_owned() });
     }
+    if pins.is_gone() {
+        // Another process has removed it before it ended its claim.
+        return inspect(config, pinning);
+    }
     let mut found = Found::new(pins);
     if found.pins.is_empty() {
         return Ok(Some(found));

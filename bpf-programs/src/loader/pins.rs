@@ -38,9 +38,26 @@ use crate::errors::PinError;
 static CLAIMED: Mutex<Vec<(u64, Flock<File>)>> = Mutex::new(Vec::new());
 /// Wait for the end of a killed agent that still has the lock: the kernel closes its descriptors one after the other.
 const CLAIM_WAIT: Duration = Duration::from_secs(2);
+/// Wait for a process that removes the pins of an agent that has ended.
+const REMOVAL_WAIT: Duration = Duration::from_secs(300);
+/// Name of an empty directory that is there while the pins are removed.
+const REMOVAL: &str = "removal";
+/// With more links than this, all of them together may make who removes them wait for longer than a stop may take.
+const MANY_LINKS: usize = 128;
 
 const MAP: &str = "map-";
 const LINK: &str = "link-";
+
+/// Returns the time that the removal of each link is made to take.
+#[cfg(feature = "fault-injection")]
+fn slowness() -> Option<Duration> {
+    std::env::var("DUETECTOR_FAULT_UNPIN_MS").ok()?.parse().ok().map(Duration::from_millis)
+}
+
+#[cfg(not(feature = "fault-injection"))]
+fn slowness() -> Option<Duration> {
+    None
+}
 
 /// The directory of one agent's pins.
 #[derive(Clone, Debug)]
@@ -102,18 +119,48 @@ impl Pins {
         if claimed.iter().any(|(known, _)| *known == inode) {
             return true;
         }
-        let until = clock::now() + CLAIM_WAIT;
+        let start = clock::now();
+        if self.is_removed() {
+            tracing::info!(folder = %self.folder.display(), "waiting for the programs of an agent that has ended to be detached");
+        }
         loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(lock) => {
                     claimed.push((inode, lock));
+                    // Its process was killed, otherwise the whole directory would be gone.
+                    let _ = fs::remove_dir(self.access.join(REMOVAL));
                     return true;
                 }
-                Err((_, cause)) if cause != Errno::EWOULDBLOCK || clock::now() >= until => return false,
+                Err((_, cause)) if cause != Errno::EWOULDBLOCK => return false,
+                Err(_) if start.elapsed() >= self.claim_wait() => return false,
                 Err((same, _)) => file = same,
             }
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Ends the claims of this process, for another process that removes the pins.
+    pub(crate) fn end_claims() {
+        lock(&CLAIMED).clear();
+    }
+
+    fn claim_wait(&self) -> Duration {
+        if self.is_removed() { REMOVAL_WAIT } else { CLAIM_WAIT }
+    }
+
+    fn is_removed(&self) -> bool {
+        self.access.join(REMOVAL).is_dir()
+    }
+
+    /// Returns whether the directory has been removed.
+    pub(super) fn is_gone(&self) -> bool {
+        !self.access.is_dir()
+    }
+
+    /// Returns whether removing all pins may take longer than a stop may take.
+    pub(crate) fn are_many(&self) -> bool {
+        let links = self.entries().iter().filter(|name| name.starts_with(LINK)).count();
+        links > MANY_LINKS || (links > 0 && slowness().is_some())
     }
 
     /// Returns the path of the directory.
@@ -177,6 +224,7 @@ impl Pins {
             let Some(link) = name.strip_prefix(LINK) else { continue };
             let program = link.split_once('-').map_or(link, |(program, _)| program);
             if !keep(program) {
+                slowness().into_iter().for_each(thread::sleep);
                 self.remove(&name);
             }
         }
@@ -192,7 +240,10 @@ impl Pins {
 
     /// Removes all pins and the directory, and the mount if nothing else is in it.
     pub(crate) fn remove_all(&self) {
+        // Without it, an agent that starts meanwhile does not wait, but runs without pins.
+        let _ = fs::create_dir(self.access.join(REMOVAL));
         self.clear();
+        let _ = fs::remove_dir(self.access.join(REMOVAL));
         if let Err(cause) = fs::remove_dir(&self.access) {
             tracing::warn!(folder = %self.folder.display(), %cause, "removing the directory of pins failed");
         }
@@ -212,7 +263,8 @@ impl Pins {
 
     fn entries(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.access).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| name != REMOVAL).collect()
     }
 
     fn link_path(&self, program: &str, hook: &str) -> PathBuf {
