@@ -59,18 +59,15 @@ impl Kernel {
         Ok(Map::from_map_data(MapData::from_id(id)?)?.try_into()?)
     }
 
-    /// Returns one slot's counters, summed over all CPUs.
+    /// Returns one slot's counters, summed over all CPUs, and the runs that the kernel skipped of programs that make records of
+    /// this slot.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn count(&self, slot: u32) -> Result<Count> {
-        Ok(self.0.counters.count(slot)?)
-    }
-
-    /// Returns the runs that the kernel skipped of programs that make records of this slot.
-    pub fn skipped(&self, slot: u32) -> u64 {
+    pub fn count(&self, slot: u32) -> Result<(Count, u64)> {
         let misses = self.0.hooks.misses(None);
-        misses.iter().filter(|misses| misses.slots.contains(&slot)).map(|misses| misses.count).sum()
+        let skipped = misses.iter().filter(|misses| misses.slots.contains(&slot));
+        Ok((self.0.counters.count(slot)?, skipped.map(|misses| misses.count).sum()))
     }
 
     /// Records requests of io_uring that have ended without a completion, and flushes the buffer of the usage ledger that is

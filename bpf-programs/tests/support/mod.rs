@@ -152,12 +152,12 @@ impl Kernel {
     }
 
     fn counted(&self, kind: Kind) -> anyhow::Result<Count> {
-        self.object.count(kind as u32).map_err(anyhow::Error::from_boxed)
+        Ok(self.object.count(kind as u32).map_err(anyhow::Error::from_boxed)?.0)
     }
 
     /// Returns the runs that the kernel skipped of programs that make records of this kind.
-    pub fn skipped(&self, kind: Kind) -> u64 {
-        self.object.skipped(kind as u32)
+    pub fn skipped(&self, kind: Kind) -> anyhow::Result<u64> {
+        Ok(self.object.count(kind as u32).map_err(anyhow::Error::from_boxed)?.1)
     }
 
     /// Takes all records of the second data ring; returns their number.
