@@ -49,7 +49,8 @@ pub fn reported_of(kernel: &mut Kernel, pid: u32, kind: Kind) -> anyhow::Result<
     Ok(found)
 }
 
-fn inet(local: SocketAddr, remote: Option<SocketAddr>) -> Ends {
+/// Returns the ends of a connection.
+pub fn inet(local: SocketAddr, remote: Option<SocketAddr>) -> Ends {
     let end = |end: SocketAddr| (end.ip(), end.port());
     Ends::Inet { is_v6: local.is_ipv6(), local: end(local), remote: remote.map(end) }
 }
