@@ -120,10 +120,14 @@ impl Pins {
             return true;
         }
         let start = clock::now();
-        if self.is_removed() {
-            tracing::info!(folder = %self.folder.display(), "waiting for the programs of an agent that has ended to be detached");
-        }
+        let mut wait = CLAIM_WAIT;
         loop {
+            // The process that removes it has the lock until it ends, a little longer than the directory is there.
+            if wait != REMOVAL_WAIT && (self.is_gone() || self.access.join(REMOVAL).is_dir()) {
+                wait = REMOVAL_WAIT;
+                let folder = self.folder.display();
+                tracing::info!(%folder, "waiting for the programs of an agent that has ended to be detached");
+            }
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(lock) => {
                     claimed.push((inode, lock));
@@ -132,7 +136,7 @@ impl Pins {
                     return true;
                 }
                 Err((_, cause)) if cause != Errno::EWOULDBLOCK => return false,
-                Err(_) if start.elapsed() >= self.claim_wait() => return false,
+                Err(_) if start.elapsed() >= wait => return false,
                 Err((same, _)) => file = same,
             }
             thread::sleep(Duration::from_millis(20));
@@ -142,14 +146,6 @@ impl Pins {
     /// Ends the claims of this process, for another process that removes the pins.
     pub(crate) fn end_claims() {
         lock(&CLAIMED).clear();
-    }
-
-    fn claim_wait(&self) -> Duration {
-        if self.is_removed() { REMOVAL_WAIT } else { CLAIM_WAIT }
-    }
-
-    fn is_removed(&self) -> bool {
-        self.access.join(REMOVAL).is_dir()
     }
 
     /// Returns whether the directory has been removed.
