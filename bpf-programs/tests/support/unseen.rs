@@ -11,7 +11,7 @@ use model::{Details, Direction, Socket};
 
 use crate::Test;
 use crate::connections::{inet, reported};
-use crate::support::{self, Kernel, decode};
+use crate::support::{self, DATA_RING, ENTRIES, Kernel, decode};
 
 pub const TESTS: &[Test] = &[
     ("what_is_listed_as_not_seen_leaves_no_record", nothing),
@@ -88,7 +88,8 @@ fn of_before() -> anyhow::Result<()> {
     let accepted = listener.accept()?;
     let own = [client.local_addr()?, listener.local_addr()?];
     let before = [inet(own[0], Some(own[1])), inet(own[1], Some(own[0]))];
-    let mut kernel = Kernel::start()?;
+    // Not the object that the tests share: it may be attached already.
+    let mut kernel = Kernel::start_on(support::tier(), DATA_RING, ENTRIES, |kind| kind == Kind::Close)?;
     drop((client, accepted));
     // A later connection, whose ends come after those. Other tests of this process end connections, too.
     let client = TcpStream::connect(listener.local_addr()?)?;
