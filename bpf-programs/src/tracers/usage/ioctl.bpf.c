@@ -5,29 +5,41 @@
  */
 #include "ioctl.h"
 
-/* Returns the size of the file behind a descriptor. A global function for the same reason as range_word(). */
+/* Returns the file behind a descriptor. A global function for the same reason as range_word(). */
+__noinline __u64 file_behind(__s32 fd)
+{
+	return file_of(current_task(), fd);
+}
+
+/* Returns the size of the file behind a descriptor. */
 __noinline __u64 size_behind(__s32 fd)
 {
 	__u64 inode = 0, size = 0;
 
-	READ(&inode, file_of(current_task(), fd), struct file, f_inode);
+	READ(&inode, file_behind(fd), struct file, f_inode);
 	READ(&size, inode, struct inode, i_size);
 	return size;
 }
 
-/* Counts bytes that one file got from another, both known by their descriptors. A global function, because the stack is full
- * in the longest chain of calls.
+/* Counts bytes read from or written to the file behind a descriptor. A global function for each file alone, because the stack is
+ * full in the longest chain of calls.
  */
-__noinline int count_between(__s32 from_fd, __s32 to_fd, __u64 bytes, __u32 via, __u32 unverified)
+__noinline int count_side(__s32 fd, __u64 bytes, __u32 via, __u32 unverified, __u32 direction)
 {
 	struct task_struct *task = current_task();
-	struct shared shared = {.bytes = bytes, .from_fd = from_fd, .to_fd = to_fd, .via = via};
+	struct use use = {.bytes = bytes, .fd = fd, .via = via, .direction = direction};
 
-	shared.from = file_of(task, from_fd);
-	shared.to = file_of(task, to_fd);
-	shared.unverified = unverified || are_files_shared(task);
-	count_shared(&shared);
+	use.file = file_behind(fd);
+	use.unverified = unverified || are_files_shared(task);
+	count_use(task, &use);
 	return 0;
+}
+
+/* Counts bytes that one file got from another, both known by their descriptors. */
+static __always_inline void count_between(__s32 from_fd, __s32 to_fd, __u64 bytes, __u32 via, bool unverified)
+{
+	count_side(from_fd, bytes, via, unverified, USAGE_READ);
+	count_side(to_fd, bytes, via, unverified, USAGE_WRITTEN);
 }
 
 static __always_inline void count_clone(struct call *call, __u32 command)
