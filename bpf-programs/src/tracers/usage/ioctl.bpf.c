@@ -5,18 +5,12 @@
  */
 #include "ioctl.h"
 
-/* Returns the file behind a descriptor. A global function for the same reason as range_word(). */
-__noinline __u64 file_behind(__s32 fd)
-{
-	return file_of(current_task(), fd);
-}
-
-/* Returns the size of the file behind a descriptor. */
+/* Returns the size of the file behind a descriptor. A global function for the same reason as range_word(). */
 __noinline __u64 size_behind(__s32 fd)
 {
 	__u64 inode = 0, size = 0;
 
-	READ(&inode, file_behind(fd), struct file, f_inode);
+	READ(&inode, file_of(current_task(), fd), struct file, f_inode);
 	READ(&size, inode, struct inode, i_size);
 	return size;
 }
@@ -29,7 +23,7 @@ __noinline int count_side(__s32 fd, __u64 bytes, __u32 via, __u32 unverified, __
 	struct task_struct *task = current_task();
 	struct use use = {.bytes = bytes, .fd = fd, .via = via, .direction = direction};
 
-	use.file = file_behind(fd);
+	use.file = file_of(task, fd);
 	use.unverified = unverified || are_files_shared(task);
 	count_use(task, &use);
 	return 0;
