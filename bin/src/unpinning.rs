@@ -15,7 +15,7 @@ use crate::exit::Outcome;
 
 /// Name of the hidden command that removes the pins.
 pub(crate) const COMMAND: &str = "unpin";
-/// Wait for the process: with most kernels it has ended by then.
+/// Longest wait for the process; it goes on afterwards.
 const WAIT: Duration = Duration::from_secs(1);
 
 /// Removes the pins of this work folder, or starts a process that does and waits for it for a moment.

@@ -25,7 +25,6 @@ struct shared {
 	__u64 bytes;
 	__s32 from_fd, to_fd;
 	__u32 via;
-	bool unverified; /* the descriptors may have been other files' */
 };
 
 /* Counts a read of one file and a write of the other. */
@@ -34,7 +33,7 @@ static __always_inline void count_shared(const struct shared *shared)
 	struct task_struct *task = current_task();
 
 	for (int i = 0; i < 2; i++) {
-		struct use use = {.bytes = shared->bytes, .via = shared->via, .unverified = shared->unverified};
+		struct use use = {.bytes = shared->bytes, .via = shared->via};
 
 		use.file = i ? shared->to : shared->from;
 		use.fd = i ? shared->to_fd : shared->from_fd;

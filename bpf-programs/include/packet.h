@@ -3,6 +3,7 @@
 #ifndef DUETECTOR_PACKET_H
 #define DUETECTOR_PACKET_H
 
+#include "doing.h"
 #include "message.h"
 
 #define ETH_P_IP 0x0800
@@ -75,5 +76,33 @@ static __always_inline void take_source(struct datagram *d, __u64 skb)
 		bpf_probe_read_kernel(d->source.addr6, 16, (void *)head + network + IP6_SOURCE);
 	}
 }
+
+/* Defines a program at the end of a function that sends or receives a message of struct sock. `record` gets the sock, the
+ * message (struct msghdr) and the result.
+ */
+#define MESSAGE_OF_SOCK(program, record)                                                                     \
+	POSITION(program##_sk);                                                                              \
+	POSITION(program##_msg);                                                                             \
+	POSITION(program##_ret);                                                                             \
+	FUNCTION_EXIT(program)                                                                               \
+	{                                                                                                    \
+		return record(argument(ctx, program##_sk), argument(ctx, program##_msg),                     \
+			      argument(ctx, program##_ret));                                                 \
+	}
+
+/* The same for a function of struct socket. Unix sockets other than those of datagrams are left out. */
+#define MESSAGE_OF_SOCKET(program, record)                                                                   \
+	POSITION(program##_sock);                                                                            \
+	POSITION(program##_msg);                                                                             \
+	POSITION(program##_ret);                                                                             \
+	FUNCTION_EXIT(program)                                                                               \
+	{                                                                                                    \
+		__u64 socket = argument(ctx, program##_sock), sock = 0;                                      \
+                                                                                                             \
+		READ(&sock, socket, struct socket, sk);                                                      \
+		if (type_of(sock) != SOCK_DGRAM && family_of(sock) == UNIX)                                  \
+			return 0;                                                                            \
+		return record(sock, argument(ctx, program##_msg), argument(ctx, program##_ret));             \
+	}
 
 #endif

@@ -264,7 +264,7 @@ fn an_agent_whose_work_folder_is_gone_keeps_its_pins() {
 
 fn a_start_waits_for_programs_that_are_detached_after_a_stop() {
     let machine = Machine::new();
-    let slow = machine.setup("work").variable("DUETECTOR_FAULT_UNPIN_MS", "200");
+    let slow = machine.setup("work").variable("DUETECTOR_FAULT_SLOW_UNPIN", "200");
     let mut agent = machine.start_as(slow, &[]);
     let pinned = machine.path(&folder(&agent));
     stop(&mut agent);

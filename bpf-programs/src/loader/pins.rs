@@ -51,7 +51,7 @@ const LINK: &str = "link-";
 /// Returns the time that the removal of each link is made to take.
 #[cfg(feature = "fault-injection")]
 fn slowness() -> Option<Duration> {
-    std::env::var("DUETECTOR_FAULT_UNPIN_MS").ok()?.parse().ok().map(Duration::from_millis)
+    std::env::var("DUETECTOR_FAULT_SLOW_UNPIN").ok()?.parse().ok().map(Duration::from_millis)
 }
 
 #[cfg(not(feature = "fault-injection"))]

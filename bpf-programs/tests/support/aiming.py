@@ -32,25 +32,6 @@ def taken(one):
         return found
 
 
-def beside(work):
-    """Runs a function again and again in another process, which has begun to when this returns."""
-    memory[STARTED] = 0
-    child = os.fork()
-    if child:
-        while not memory[STARTED]:
-            os.sched_yield()
-        return child
-    libc.prctl(1, signal.SIGKILL)
-    while True:
-        work()
-        memory[STARTED] = 1
-
-
-def stop(child):
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-
-
 def send(length):
     return libc.sendto(sender.fileno(), ctypes.c_void_p(at + BYTES), ctypes.c_size_t(length), 0, ctypes.c_void_p(at + ADDRESS), 16)
 

@@ -2,7 +2,6 @@
 //! rows have what was sent.
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 use bpf_programs::Tier;
@@ -15,7 +14,7 @@ use crate::support::{self, DATA_RING, ENTRIES, Kernel, decode};
 
 pub const TESTS: &[Test] = &[("race_datagrams_whose_address_and_bytes_change", changed)];
 
-const PROGRAM: &str = include_str!("aiming.py");
+const PROGRAM: &str = concat!(include_str!("beside.py"), include_str!("aiming.py"));
 /// Number of datagrams that each receiver gets at least, and of questions for each name.
 const COUNT: &str = "100";
 const KINDS: [Kind; 2] = [Kind::Udp, Kind::Dns];
@@ -26,15 +25,10 @@ const DNS: u16 = 53;
 fn changed() -> anyhow::Result<()> {
     let mut kernel = Kernel::start_on(support::tier(), DATA_RING, ENTRIES, |kind| KINDS.contains(&kind))?;
     kernel.set(|settings| settings.flow_idle_ms = u32::MAX)?;
-    let mut python = Command::new("/usr/bin/python3");
-    python.args(["-B", "-I", "-S", "-c", PROGRAM, COUNT]);
-    let child = python.stdout(Stdio::piped()).spawn()?;
-    let pid = child.id();
-    let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "the program failed");
+    let (pid, output) = support::run_python(PROGRAM, &[COUNT])?;
     kernel.drain();
     let (mut arrived, mut asked) = (BTreeMap::new(), Vec::new());
-    for line in std::str::from_utf8(&output.stdout)?.lines() {
+    for line in output.lines() {
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["to", port, count] => _ = arrived.insert(port.parse::<u16>()?, count.parse::<u64>()?),
             ["asked", name] => asked.push(format!("{name}.org")),

@@ -72,25 +72,6 @@ def moved(call, family, host):
     held.extend((near, far, decoy))
 
 
-def beside(work):
-    """Runs a function again and again in another process, which has begun to when this returns."""
-    memory[STARTED] = 0
-    child = os.fork()
-    if child:
-        while not memory[STARTED]:
-            os.sched_yield()
-        return child
-    libc.prctl(1, signal.SIGKILL)
-    while True:
-        work()
-        memory[STARTED] = 1
-
-
-def stop(child):
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-
-
 def changed(call):
     """Another process changes the port in the caller's memory."""
     near, far = (bound(socket.AF_INET, ("127.0.0.1", 0)) for _ in range(2))

@@ -1,8 +1,6 @@
 //! Datagrams that are received while another thread puts another socket behind the descriptor, or another process changes the
 //! address and the bytes in the caller's memory (`arriving.py`): with tier `function` the rows have what arrived.
 
-use std::process::{Command, Stdio};
-
 use anyhow::{Context as _, ensure};
 use bpf_programs::Tier;
 use bpf_programs::testing::Kind;
@@ -13,7 +11,7 @@ use crate::support::{self, DATA_RING, ENTRIES, Kernel, decode};
 
 pub const TESTS: &[Test] = &[("race_datagrams_that_arrive", changed)];
 
-const PROGRAM: &str = include_str!("arriving.py");
+const PROGRAM: &str = concat!(include_str!("beside.py"), include_str!("arriving.py"));
 /// Number of datagrams for each call, while the address changes.
 const COUNT: &str = "100";
 const KINDS: [Kind; 2] = [Kind::Udp, Kind::Dns];
@@ -33,12 +31,7 @@ fn port(ends: &Ends) -> Option<u16> {
 fn changed() -> anyhow::Result<()> {
     let mut kernel = Kernel::start_on(support::tier(), DATA_RING, ENTRIES, |kind| KINDS.contains(&kind))?;
     kernel.set(|settings| settings.flow_idle_ms = u32::MAX)?;
-    let mut python = Command::new("/usr/bin/python3");
-    python.args(["-B", "-I", "-S", "-c", PROGRAM, COUNT]);
-    let child = python.stdout(Stdio::piped()).spawn()?;
-    let pid = child.id();
-    let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "the program failed");
+    let (pid, output) = support::run_python(PROGRAM, &[COUNT])?;
     kernel.drain();
     let (mut flows, mut names) = (Vec::new(), Vec::new());
     for kind in KINDS {
@@ -57,7 +50,6 @@ fn changed() -> anyhow::Result<()> {
             }
         }
     }
-    let output = String::from_utf8(output.stdout)?;
     for line in output.lines() {
         check(line, &flows, &names)?;
     }

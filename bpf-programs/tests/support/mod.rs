@@ -3,7 +3,9 @@
 mod shared;
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use actors::clock;
@@ -229,6 +231,17 @@ fn map<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
 /// Returns the tracer of records of this kind.
 pub fn tracer(kind: Kind) -> anyhow::Result<&'static Tracer> {
     tracers().find(|tracer| tracer.kind == kind).with_context(|| format!("no tracer {kind:?}"))
+}
+
+/// Runs a Python program to its end; returns its pid and its output.
+pub fn run_python(program: &str, arguments: &[impl AsRef<OsStr>]) -> anyhow::Result<(u32, String)> {
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-B", "-I", "-S", "-c", program]).args(arguments);
+    let child = python.stdout(Stdio::piped()).spawn()?;
+    let pid = child.id();
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "the program failed");
+    Ok((pid, String::from_utf8(output.stdout)?))
 }
 
 /// Decodes a record of this kind.

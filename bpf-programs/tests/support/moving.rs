@@ -2,7 +2,7 @@
 //! kernel worked with, or they are `unverified`.
 
 use std::fs::read_to_string;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use bpf_programs::Tier;
@@ -56,12 +56,7 @@ fn has_lengths() -> anyhow::Result<bool> {
 fn descriptor_changes() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut kernel = Kernel::start_on(support::tier(), DATA_RING, ENTRIES, |kind| kind == Kind::Usage)?;
-    let mut python = Command::new("/usr/bin/python3");
-    python.args(["-B", "-I", "-S", "-c", PROGRAM]).arg(folder.path());
-    let child = python.stdout(Stdio::piped()).spawn()?;
-    let pid = child.id();
-    let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "the program failed");
+    let (pid, output) = support::run_python(PROGRAM, &[folder.path()])?;
     flush_both_buffers(&mut kernel)?;
     let mut rows = Vec::new();
     for bytes in kernel.of(pid, Kind::Usage) {
@@ -71,7 +66,7 @@ fn descriptor_changes() -> anyhow::Result<()> {
         rows.push((*usage, identity.context("no identity")?.unverified));
     }
     let mut count = 0;
-    for line in std::str::from_utf8(&output.stdout)?.lines() {
+    for line in output.lines() {
         let moved = Moved::parse(line)?;
         check(&moved, &rows).with_context(|| line.to_owned())?;
         count += 1;

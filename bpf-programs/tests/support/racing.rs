@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 use bpf_programs::Tier;
@@ -52,20 +51,15 @@ fn no_other_file() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let root = folder.path().canonicalize()?;
     let mut kernel = Kernel::start_on(support::tier(), DATA_RING, ENTRIES, |kind| KINDS.contains(&kind))?;
-    let mut python = Command::new("/usr/bin/python3");
-    python.args(["-B", "-I", "-S", "-c", PROGRAM]).arg(&root).arg(COUNT.to_string());
-    let child = python.stdout(Stdio::piped()).spawn()?;
-    let pid = child.id();
-    let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "the script failed");
+    let (pid, output) = support::run_python(PROGRAM, &[root.as_os_str(), COUNT.to_string().as_ref()])?;
     kernel.drain();
     let mut rows = BTreeMap::new();
     for kind in KINDS {
         rows.insert(kind, of(&kernel, pid, kind)?);
     }
     let mut successes = 0;
-    for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let done: Done = serde_json::from_slice(line)?;
+    for line in output.lines() {
+        let done: Done = serde_json::from_str(line)?;
         let row = rows.get_mut(&done.kind()).and_then(VecDeque::pop_front);
         let row = row.with_context(|| format!("no row of {done:?}"))?;
         ensure!((row.call, row.ret) == (&*done.call, done.ret), "{done:?}: {row:?}");

@@ -79,16 +79,6 @@ FUNCTION_ENTRY(udp_packet6)
 	return keep_question(argument(ctx, packet6_skb), &to);
 }
 
-#define SENT(program)                                                                                        \
-	POSITION(program##_sk);                                                                              \
-	POSITION(program##_msg);                                                                             \
-	POSITION(program##_ret);                                                                             \
-	FUNCTION_EXIT(program)                                                                               \
-	{                                                                                                    \
-		return record_sent(argument(ctx, program##_sk), argument(ctx, program##_msg),                \
-				   argument(ctx, program##_ret));                                            \
-	}
-
 POSITION(sent_sk);
 POSITION(sent_msg);
 POSITION(sent_ret);
@@ -121,26 +111,12 @@ FUNCTION_EXIT(udp_sent6)
 	return record_sent(argument(ctx, sent6_sk), argument(ctx, sent6_msg), argument(ctx, sent6_ret));
 }
 
-SENT(udp_raw)
-SENT(udp_raw6)
-SENT(udp_ping)
-SENT(udp_ping6)
+MESSAGE_OF_SOCK(udp_raw, record_sent)
+MESSAGE_OF_SOCK(udp_raw6, record_sent)
+MESSAGE_OF_SOCK(udp_ping, record_sent)
+MESSAGE_OF_SOCK(udp_ping6, record_sent)
 
-#define SENT_BY_SOCKET(program)                                                                              \
-	POSITION(program##_sock);                                                                            \
-	POSITION(program##_msg);                                                                             \
-	POSITION(program##_ret);                                                                             \
-	FUNCTION_EXIT(program)                                                                               \
-	{                                                                                                    \
-		__u64 socket = argument(ctx, program##_sock), sock = 0;                                      \
-                                                                                                             \
-		READ(&sock, socket, struct socket, sk);                                                      \
-		if (type_of(sock) != SOCK_DGRAM && family_of(sock) == UNIX)                                  \
-			return 0;                                                                            \
-		return record_sent(sock, argument(ctx, program##_msg), argument(ctx, program##_ret));        \
-	}
-
-SENT_BY_SOCKET(udp_unix)
-SENT_BY_SOCKET(udp_frame)
+MESSAGE_OF_SOCKET(udp_unix, record_sent)
+MESSAGE_OF_SOCKET(udp_frame, record_sent)
 
 #endif

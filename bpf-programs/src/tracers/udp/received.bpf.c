@@ -14,35 +14,11 @@ FUNCTION_ENTRY(udp_taken)
 	return record_packet(argument(ctx, taken_sk), argument(ctx, taken_skb), argument(ctx, taken_len));
 }
 
-#define TAKEN(program)                                                                                       \
-	POSITION(program##_sk);                                                                              \
-	POSITION(program##_msg);                                                                             \
-	POSITION(program##_ret);                                                                             \
-	FUNCTION_EXIT(program)                                                                               \
-	{                                                                                                    \
-		return record_message(argument(ctx, program##_sk), argument(ctx, program##_msg),             \
-				      argument(ctx, program##_ret));                                         \
-	}
+MESSAGE_OF_SOCK(udp_raw_taken, record_message)
+MESSAGE_OF_SOCK(udp_raw6_taken, record_message)
+MESSAGE_OF_SOCK(udp_ping_taken, record_message)
 
-TAKEN(udp_raw_taken)
-TAKEN(udp_raw6_taken)
-TAKEN(udp_ping_taken)
-
-#define TAKEN_BY_SOCKET(program)                                                                             \
-	POSITION(program##_sock);                                                                            \
-	POSITION(program##_msg);                                                                             \
-	POSITION(program##_ret);                                                                             \
-	FUNCTION_EXIT(program)                                                                               \
-	{                                                                                                    \
-		__u64 socket = argument(ctx, program##_sock), sock = 0;                                      \
-                                                                                                             \
-		READ(&sock, socket, struct socket, sk);                                                      \
-		if (type_of(sock) != SOCK_DGRAM && family_of(sock) == UNIX)                                  \
-			return 0;                                                                            \
-		return record_message(sock, argument(ctx, program##_msg), argument(ctx, program##_ret));     \
-	}
-
-TAKEN_BY_SOCKET(udp_unix_taken)
-TAKEN_BY_SOCKET(udp_frame_taken)
+MESSAGE_OF_SOCKET(udp_unix_taken, record_message)
+MESSAGE_OF_SOCKET(udp_frame_taken, record_message)
 
 #endif
