@@ -73,9 +73,13 @@ enum Command {
     /// Become the program of a template (used by the agent)
     #[command(name = launch::COMMAND, hide = true)]
     LaunchProgram,
-    /// Remove the pins of an agent that has ended (used by the agent)
+    /// Detach the programs of an agent that ends (used by the agent)
     #[command(name = unpinning::COMMAND, hide = true)]
-    Unpin,
+    Unpin {
+        /// The agent, which must have started this process, if it holds links that are not pinned
+        #[arg(long)]
+        of: Option<i32>,
+    },
     /// Make an actor of the running agent panic
     #[cfg(feature = "fault-injection")]
     #[command(hide = true)]
@@ -145,7 +149,7 @@ impl Cli {
             Command::Query(args) => query::run(common, &args),
             Command::Config(args) => commands::config::run(common, &args),
             Command::Child(args) => child::run(common, &args),
-            Command::Unpin => unpinning::run(&common.workdir()?),
+            Command::Unpin { of } => unpinning::run(&common.workdir()?, of),
             Command::LaunchProgram => Err(Failure::failed(launcher::run())),
             #[cfg(feature = "fault-injection")]
             Command::InjectPanic { actor } => control::inject_panic(&common.workdir()?, actor),

@@ -172,6 +172,15 @@ pub(crate) enum PinError {
         path.display()
     )]
     NotOurs { path: PathBuf, mode: u32, uid: u32 },
+    /// Hundreds of links would end at once, see `loader/release.rs`.
+    #[error(
+        "pin programs of functions: {why}, and some kernels come to a halt when hundreds of such pins end at once: give the \
+         agent the machine's mount namespace, or set ebpf.pin = false"
+    )]
+    EndTogether {
+        /// The reason why the pins end before the machine.
+        why: String,
+    },
     /// Another agent pins there.
     #[error(
         "use {}: a running agent with a work folder of the same path pins there: stop it, or use another --workdir",

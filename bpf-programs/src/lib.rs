@@ -49,6 +49,6 @@ pub use fuzz_target::FUZZ_TARGETS;
 pub use loader::Pinning;
 pub use pin_choice::PinChoice;
 pub use programs::Tracer;
-pub use spawn::{leave_many_pins, unpin};
+pub use spawn::{leave_many_links, unpin};
 pub use tier::Tier;
 pub use tracer::{EbpfTracer, TracerState};

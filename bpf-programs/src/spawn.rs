@@ -9,7 +9,7 @@ use crate::catalog::tracers;
 use crate::config::EbpfConfig;
 use crate::errors::LoadError;
 use crate::host::{EbpfHost, Handover};
-use crate::loader::{Loaded, Pins};
+use crate::loader::{Loaded, MANY_LINKS, Pins, links_being_detached};
 use crate::tracer::{EbpfTracer, Shared};
 
 /// Starts a host under a supervisor.
@@ -41,10 +41,10 @@ pub fn unpin(workdir: &Path) -> bool {
     Pins::find(workdir).filter(Pins::claim).inspect(Pins::remove_all).is_some()
 }
 
-/// Leaves the pins of this work directory to another process that calls [`unpin`], if removing them may take longer than a
-/// stop may take; returns whether it did.
-pub fn leave_many_pins(workdir: &Path) -> bool {
-    let many = Pins::find(workdir).is_some_and(|pins| pins.are_many());
+/// Leaves it to another process to call [`unpin`] for this work directory, and to close this process's links, if that may
+/// take longer than a stop may take; returns whether it did.
+pub fn leave_many_links(workdir: &Path) -> bool {
+    let many = links_being_detached() > MANY_LINKS || Pins::find(workdir).is_some_and(|pins| pins.are_many());
     if many {
         Pins::end_claims();
     }

@@ -55,7 +55,7 @@ struct Rig {
 
 impl Rig {
     async fn start() -> Self {
-        Self::with(EbpfConfig::default(), 64).await
+        Self::with(settings(), 64).await
     }
 
     /// Starts with these settings, and room for a number of batches in the collector's queue.
@@ -127,6 +127,13 @@ impl Rig {
             }
         }
     }
+}
+
+/// Returns the defaults, with the kind of hooks that the suite is to be run with.
+fn settings() -> EbpfConfig {
+    let tier = std::env::var("DUETECTOR_TEST_TIER").unwrap_or_else(|_| "auto".to_owned());
+    serde_json::from_value(serde_json::json!({ "tier": tier }))
+        .expect("DUETECTOR_TEST_TIER names a kind of hooks")
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -248,7 +255,7 @@ fn sums_without_room_at_the_end_are_counted() {
     const FILES: usize = 8000;
     run(async {
         let (folder, _) = scratch_file("first");
-        let mut ebpf = EbpfConfig::default();
+        let mut ebpf = settings();
         ebpf.data_ring = Size(64 << 10);
         ebpf.usage_interval = Period(DEADLINE);
         let mut rig = Rig::with(ebpf, 1).await;
@@ -289,7 +296,7 @@ sys.stdin.read()
 }
 
 fn check_finds_everything_here() {
-    for check in bpf_programs::check(&EbpfConfig::default()).tracers {
+    for check in bpf_programs::check(&settings()).tracers {
         assert!(check.ok, "{check:?}");
     }
 }

@@ -6,13 +6,31 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tests::workload::generate;
-use tests::{Setup, Store, suite};
+use tests::{Scratch, Setup, Store, suite};
 
 const UID: u32 = 9975;
 
 suite! {
     threads: 1;
-    every_built_in_tracer_attaches_and_records: [Kernel]
+    every_built_in_tracer_attaches_and_records: [Kernel];
+    a_start_after_a_stop_attaches_everything_again: [Kernel]
+}
+
+/// A stop leaves hundreds of functions to be released, one after the other. The next start waits for that. If all were
+/// released at once, Linux 6.12 would come to a halt, and nothing could be attached to a function any more.
+fn a_start_after_a_stop_attaches_everything_again() {
+    let scratch = Scratch::new();
+    let start = || Setup::new().workdir(scratch.path().join("work")).start();
+    drop(start().finish_run());
+    let agent = start();
+    let status = agent.status();
+    let tracers = status["tracers"].as_array().unwrap();
+    assert!(tracers.iter().all(|tracer| tracer["phase"] == "attached"), "{status:#}");
+    let file = scratch.file("opened", "");
+    generate(UID, &["open", file.to_str().unwrap(), "--count", "23"]);
+    let agent = agent.finish_run();
+    let found = agent.store().query("open", &[&format!("uid={UID}"), &format!("fname={}", file.display())]);
+    assert_eq!(found.len(), 23);
 }
 
 fn every_built_in_tracer_attaches_and_records() {

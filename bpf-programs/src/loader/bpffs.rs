@@ -47,15 +47,17 @@ pub(super) struct Root {
     pub(super) folder: OwnedFd,
     /// Facts about the folder that an administrator should know.
     pub(super) note: Option<String>,
+    /// The reason why it ends before the machine does, if it does.
+    pub(super) ends: Option<String>,
 }
 
 /// Returns the folders that exist and can be used. Nothing is created.
 pub(super) fn existing() -> Vec<Root> {
-    on_machine(|_| {
+    on_machine(|outside| {
         let opened = [SHARED, OWN].into_iter().filter_map(|path| Some((path, open_own(path).ok()?)));
         // Asked of the opened folder: anybody may have put a symbolic link to a file system that never answers at the path.
         let usable = opened.filter(|(_, folder)| fstatfs(folder).is_ok_and(|found| is_of_bpffs(&found)));
-        usable.map(|(path, folder)| Root { path, folder, note: None }).collect()
+        usable.map(|(path, folder)| Root { path, folder, note: None, ends: outside.clone() }).collect()
     })
 }
 
@@ -77,8 +79,8 @@ pub(super) fn make(name: &str) -> Result<Root, PinError> {
         let unmounted = unmounted.map(|cause| {
             format!("others may write to {BPFFS}, and an own bpffs is not possible: {}", chain(&cause))
         });
-        let notes: Vec<String> = taken.into_iter().chain(unmounted).chain(outside).collect();
-        Ok(Root { note: (!notes.is_empty()).then(|| notes.join("; ")), ..root })
+        let notes: Vec<String> = taken.into_iter().chain(unmounted).chain(outside.clone()).collect();
+        Ok(Root { note: (!notes.is_empty()).then(|| notes.join("; ")), ends: outside, ..root })
     })
 }
 
@@ -107,7 +109,7 @@ fn make_shared(name: &str) -> Result<Root, PinError> {
 fn root_with(path: &'static str, name: &str) -> Result<Root, PinError> {
     let folder = open_own(path)?;
     make_own(&Path::new(path).join(name))?;
-    Ok(Root { path, folder, note: None })
+    Ok(Root { path, folder, note: None, ends: None })
 }
 
 fn no_bpffs(shared: bool, taken: Option<String>, own: PinError) -> PinError {

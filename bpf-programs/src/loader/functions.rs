@@ -116,12 +116,12 @@ impl Programs {
         }
         let name = DISPATCHER.name;
         let pins = self.pins.clone();
-        let held = match pins.lasting.as_ref().and_then(|pins| pins.link(name, &function.name)) {
+        let held = match pins.as_ref().and_then(|pins| pins.link(name, &function.name)) {
             Some(link) => Held::pinned(function.name.clone(), link, true),
             None => {
                 let loaded = self.stub_of(function)?;
                 let hooks = vec![function.name.clone()];
-                program::attach(loaded, &DISPATCHER, hooks, &pins)?.remove(0)
+                program::attach(loaded, &DISPATCHER, hooks, pins.as_ref())?.remove(0)
             }
         };
         self.stubs.held.insert(function.name.clone(), held);

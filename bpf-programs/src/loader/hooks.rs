@@ -2,11 +2,11 @@
 //! `functions.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read as _};
+use std::io::Read as _;
 
 use aya::{Btf, Ebpf};
 
-use super::pins::{LinkPins, Pins};
+use super::pins::Pins;
 use super::program::{self, Held};
 use super::sizes::kernel_types;
 use super::stubs::{Found, Stubs};
@@ -45,15 +45,13 @@ pub(crate) struct Programs {
     pub(super) table: Table,
     /// Pairs of program and tracer that uses it: a program stays attached while it has a user.
     pub(super) users: BTreeSet<(&'static str, &'static str)>,
-    pub(super) pins: LinkPins,
+    /// The directory in which links are pinned, if they outlive the agent.
+    pub(super) pins: Option<Pins>,
 }
 
 impl Programs {
     /// Takes the programs of an object, none of which is loaded yet.
     pub(super) fn new(tier: Tier, table: Table, ebpf: Ebpf, found: Found) -> Self {
-        let unpinned = |cause: &io::Error| tracing::debug!(%cause, "a stop waits for functions one by one");
-        let of_this_run = || Pins::of_this_run().inspect_err(unpinned).ok();
-        let of_this_run = (tier == Tier::Function).then(of_this_run).flatten();
         Self {
             ebpf,
             loaded: BTreeSet::new(),
@@ -66,7 +64,7 @@ impl Programs {
             held: BTreeMap::new(),
             table,
             users: BTreeSet::new(),
-            pins: LinkPins { lasting: None, of_this_run },
+            pins: None,
         }
     }
 
@@ -153,14 +151,14 @@ impl Programs {
             let at_function = matches!(program.hook, Hook::Function(_));
             for hook in program.hook.names() {
                 program::refuse_missing(program.name, self.tier, &hook)?;
-                match self.pins.lasting.as_ref().and_then(|pins| pins.link(program.name, &hook)) {
+                match self.pins.as_ref().and_then(|pins| pins.link(program.name, &hook)) {
                     Some(link) => held.push(Held::pinned(hook, link, at_function)),
                     None => missing.push(hook),
                 }
             }
             if !missing.is_empty() {
                 let pins = self.pins.clone();
-                held.extend(program::attach(self.loaded(program)?, program, missing, &pins)?);
+                held.extend(program::attach(self.loaded(program)?, program, missing, pins.as_ref())?);
             }
             self.held.insert(program.name, held);
         }
@@ -247,16 +245,12 @@ impl Hooks for Programs {
     }
 
     fn unpin(&mut self) {
-        let of_this_run = self.pins.of_this_run.as_ref();
-        for (name, held) in &mut self.held {
-            let all = std::mem::take(held).into_iter();
-            *held = all.filter_map(|one| one.unpin(name, of_this_run)).collect();
+        for held in self.held.values_mut() {
+            *held = std::mem::take(held).into_iter().filter_map(Held::unpin).collect();
         }
         let stubs = std::mem::take(&mut self.stubs.held).into_iter();
-        let stubs =
-            stubs.filter_map(|(function, held)| Some((function, held.unpin(DISPATCHER.name, of_this_run)?)));
-        self.stubs.held = stubs.collect();
-        if let Some(pins) = self.pins.lasting.take() {
+        self.stubs.held = stubs.filter_map(|(function, held)| Some((function, held.unpin()?))).collect();
+        if let Some(pins) = self.pins.take() {
             pins.remove_all();
         }
     }

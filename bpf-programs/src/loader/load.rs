@@ -1,13 +1,15 @@
 //! Loads the object for one tier of hooks.
 //!
 //! Each program is loaded and attached separately, so that a program refused by the verifier disables only its tracer.
-//! `RLIMIT_MEMLOCK` is not raised: since Linux 5.11 maps don't count as locked memory.
+//! `RLIMIT_MEMLOCK` is not raised: since Linux 5.11 maps don't count as locked memory. Tier function has some 400 programs and
+//! 380 links, and without pins a descriptor for each: the soft limit on open files, usually 1,024, is raised to the hard one.
 
 use std::path::PathBuf;
 
 use aya::maps::{Array, HashMap, MapData};
 use aya::{Btf, EbpfLoader};
 use model::BootNs;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::hooks::Programs;
 use super::maps::{CounterMaps, map, ring, tables};
@@ -31,6 +33,9 @@ use crate::tier::{Choice, Tier};
 use crate::wire::{Settings, Unstored};
 
 const NO_TRAMPOLINES: &str = "this kernel does not let the agent attach programs to its functions";
+
+/// Number of descriptors that suffices for all programs and links of tier function, with room to spare.
+const DESCRIPTORS: u64 = 4096;
 
 /// The tiers that `auto` prefers and this kernel refuses, with the reasons.
 #[derive(Default)]
@@ -72,6 +77,17 @@ fn refused_kind() -> u32 {
 fn refused_kind() -> u32 {
     let name = std::env::var("DUETECTOR_FAULT_REFUSED").unwrap_or_default();
     crate::catalog::tracers().find(|tracer| tracer.name == name).map_or(0, |tracer| tracer.kind as u32)
+}
+
+/// Raises the soft limit on open files to [`DESCRIPTORS`], or as far as the hard limit allows.
+fn allow_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = DESCRIPTORS.min(limit.maximum.unwrap_or(DESCRIPTORS));
+    if limit.current.is_some_and(|current| current < wanted)
+        && let Err(cause) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit })
+    {
+        tracing::debug!(%cause, "the limit on open files could not be raised");
+    }
 }
 
 /// Checks that this binary has an object, that the kernel is new enough and has type information, and that this process
@@ -180,6 +196,9 @@ impl Loaded {
         pinned: &[(String, PathBuf)],
         (loader, types): (EbpfLoader<'_>, &Btf),
     ) -> Result<Self, LoadError> {
+        if tier == Tier::Function {
+            allow_descriptors();
+        }
         let (object, has_cast) = cast::resolve(object(tier), types);
         // With a shorter lifetime, for what is set below.
         let mut loader: EbpfLoader<'_> = loader;

@@ -29,10 +29,11 @@ use aya::programs::links::{FdLink, PinnedLink};
 use model::lock::lock;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 use super::bpffs::{self, Root};
+use super::release;
 use crate::errors::PinError;
+use crate::tier::Tier;
 
 /// Locks on the directories that this process uses, by inode; they end with the process.
 static CLAIMED: Mutex<Vec<(u64, Flock<File>)>> = Mutex::new(Vec::new());
@@ -42,8 +43,8 @@ const CLAIM_WAIT: Duration = Duration::from_secs(2);
 const REMOVAL_WAIT: Duration = Duration::from_secs(300);
 /// Name of an empty directory that is there while the pins are removed.
 const REMOVAL: &str = "removal";
-/// With more links than this, all of them together may make who removes them wait for longer than a stop may take.
-const MANY_LINKS: usize = 128;
+/// With more links than this, all of them together may make who detaches them wait for longer than a stop may take.
+pub(crate) const MANY_LINKS: usize = 128;
 
 const MAP: &str = "map-";
 const LINK: &str = "link-";
@@ -68,6 +69,8 @@ pub(crate) struct Pins {
     folder: PathBuf,
     /// Facts about the folder that an administrator should know.
     note: Option<String>,
+    /// The reason why the pins end before the machine does, if they do.
+    ends: Option<String>,
     _root: Arc<OwnedFd>,
 }
 
@@ -77,17 +80,9 @@ impl Pins {
             access: PathBuf::from(format!("/proc/self/fd/{}", root.folder.as_raw_fd())).join(name),
             folder: Path::new(root.path).join(name),
             note: root.note,
+            ends: root.ends,
             _root: Arc::new(root.folder),
         }
-    }
-
-    /// Makes a directory for links that end with the agent: in a bpffs that is mounted nowhere.
-    pub(super) fn of_this_run() -> io::Result<Self> {
-        let made = fsopen("bpf", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        fsconfig_create(&made)?;
-        let root = fsmount(&made, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
-        let access = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
-        Ok(Self { folder: access.clone(), access, note: None, _root: Arc::new(root) })
     }
 
     /// Returns what an agent with this work directory has pinned; `None` if there is nothing.
@@ -169,6 +164,14 @@ impl Pins {
         self.note.clone()
     }
 
+    /// Refuses pins of links at functions if they may end all at once.
+    pub(super) fn may_hold(&self, tier: Tier) -> Result<(), PinError> {
+        match &self.ends {
+            Some(why) if tier == Tier::Function => Err(PinError::EndTogether { why: why.clone() }),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the path at which a map is pinned.
     pub(crate) fn map_path(&self, name: &str) -> PathBuf {
         self.access.join(format!("{MAP}{name}"))
@@ -216,14 +219,17 @@ impl Pins {
 
     /// Detaches every pinned program, except those for which `keep` returns true.
     pub(crate) fn remove_links(&self, keep: impl Fn(&str) -> bool) {
-        for name in self.entries() {
-            let Some(link) = name.strip_prefix(LINK) else { continue };
-            let program = link.split_once('-').map_or(link, |(program, _)| program);
-            if !keep(program) {
-                slowness().into_iter().for_each(thread::sleep);
-                self.remove(&name);
-            }
-        }
+        let is_kept = |name: &String| {
+            let Some(link) = name.strip_prefix(LINK) else { return true };
+            keep(link.split_once('-').map_or(link, |(program, _)| program))
+        };
+        let names = self.entries().into_iter().filter(|name| !is_kept(name));
+        let paths: Vec<_> = names.map(|name| self.access.join(name)).collect();
+        slowness().into_iter().for_each(|each| thread::sleep(each * paths.len() as u32));
+        let paths: Vec<_> = paths.iter().map(PathBuf::as_path).collect();
+        release::remove_pins(&paths, |path, cause| {
+            tracing::warn!(pin = %path.display(), %cause, "removing a pin failed");
+        });
     }
 
     /// Detaches all pinned programs and removes all pins.
@@ -268,16 +274,6 @@ impl Pins {
     }
 }
 
-/// The directories in which an agent pins links.
-#[derive(Clone, Default)]
-pub(super) struct LinkPins {
-    /// For all links, if they outlive the agent.
-    pub(super) lasting: Option<Pins>,
-    /// For links at functions otherwise: the agent does not have to wait for the end of a pinned link, see
-    /// [`Pinned::detach_later`].
-    pub(super) of_this_run: Option<Pins>,
-}
-
 /// A pinned link. It is not kept open: with tier function there are hundreds.
 pub(crate) struct Pinned {
     path: PathBuf,
@@ -296,12 +292,9 @@ impl Pinned {
         link.unpin()
     }
 
-    /// Detaches the program soon, without waiting for it. When a function loses its trampoline, the kernel waits for a grace
-    /// period of all tasks (`ftrace_shutdown`). When the last reference to a link is a descriptor, `close` waits for that;
-    /// when it is a pin, a work queue does (`bpf_free_inode`, `bpf_link_put`; seen in 6.12). In Debian's 6.1.192, removing the
-    /// pin waits, too: seen in the stack of the task.
+    /// Removes the pin and detaches the program soon, without waiting for it.
     pub(super) fn detach_later(self) -> io::Result<()> {
-        fs::remove_file(self.path)
+        release::pinned(&self.path)
     }
 }
 

@@ -16,7 +16,8 @@ use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, ProgramError, RawTracePoint};
 use model::lock::{lock, unpoisoned};
 
-use super::pins::{LinkPins, Pinned, Pins};
+use super::pins::{Pinned, Pins};
+use super::release;
 use crate::errors::{AttachError, chain, of_program};
 use crate::programs::{Hook, Program};
 use crate::tier::Tier;
@@ -43,7 +44,21 @@ enum Link {
     Function(FExitLink),
     Entry(FEntryLink),
     Pinned(Pinned),
-    Unpinned(#[expect(dead_code, reason = "it keeps the program attached")] FdLink),
+    Unpinned(FdLink),
+}
+
+impl Link {
+    /// Returns the link without aya's wrapper; `Err` if it is pinned.
+    fn open(self) -> Result<FdLink, Pinned> {
+        match self {
+            Self::Btf(link) => Ok(link.into()),
+            Self::Raw(link) => Ok(link.into()),
+            Self::Function(link) => Ok(link.into()),
+            Self::Entry(link) => Ok(link.into()),
+            Self::Unpinned(link) => Ok(link),
+            Self::Pinned(link) => Err(link),
+        }
+    }
 }
 
 impl Held {
@@ -52,30 +67,35 @@ impl Held {
         Self { program: link.program, hook, link: Link::Pinned(link), at_function }
     }
 
-    /// Removes the pin of the link of a program, which then lasts while the agent runs; `None` if that failed. If it is at a
-    /// function, it gets a pin in `of_this_run`.
-    pub(super) fn unpin(self, name: &str, of_this_run: Option<&Pins>) -> Option<Self> {
+    /// Removes the pin of the link of a program, which then lasts while the agent runs; `None` if that failed.
+    pub(super) fn unpin(self) -> Option<Self> {
         let Self { hook, link: Link::Pinned(link), at_function, program } = self else { return Some(self) };
-        let again = of_this_run.filter(|_| at_function);
-        let done = link.unpin().map_err(|cause| chain(&cause)).and_then(|link| match again {
-            Some(pins) => pins.pin_link(link, name, &hook).map(Link::Pinned).map_err(|cause| chain(&cause)),
-            None => Ok(Link::Unpinned(link)),
-        });
-        let unpinned = done.inspect_err(|cause| {
+        let unpinned = link.unpin().inspect_err(|cause| {
             tracing::error!(
                 hook,
-                cause,
+                %cause,
                 "removing a pinned link failed, and with it the program was detached"
             );
         });
-        Some(Self { link: unpinned.ok()?, hook, at_function, program })
+        Some(Self { link: Link::Unpinned(unpinned.ok()?), hook, at_function, program })
     }
 
     /// Detaches the program, also if the link is pinned. One at a function of the kernel then ends a little later.
     pub(super) fn detach(self) {
         wait_if_wanted();
-        let Self { hook, link: Link::Pinned(link), at_function, .. } = self else { return };
-        let done = if at_function { link.detach_later() } else { link.unpin().map(drop) };
+        let Self { hook, link, at_function, .. } = self;
+        let done = match link.open() {
+            Ok(link) if at_function => {
+                release::open(link);
+                Ok(())
+            }
+            Ok(link) => {
+                drop(link);
+                Ok(())
+            }
+            Err(pinned) if at_function => pinned.detach_later(),
+            Err(pinned) => pinned.unpin().map(drop),
+        };
         if let Err(cause) = done {
             tracing::warn!(hook, %cause, "removing a pinned link failed");
         }
@@ -136,7 +156,7 @@ pub(super) fn attach(
     loaded: &mut aya::programs::Program,
     program: &Program,
     hooks: Vec<String>,
-    pins: &LinkPins,
+    pins: Option<&Pins>,
 ) -> Result<Vec<Held>, AttachError> {
     hooks.into_iter().map(|hook| attach_and_pin(loaded, program, hook, pins)).collect()
 }
@@ -146,18 +166,14 @@ fn attach_and_pin(
     loaded: &mut aya::programs::Program,
     program: &Program,
     hook: String,
-    pins: &LinkPins,
+    pins: Option<&Pins>,
 ) -> Result<Held, AttachError> {
     let held = attach_one(loaded, program, hook.clone())?;
     let at_function = held.at_function;
-    let of_this_run = pins.of_this_run.as_ref().filter(|_| at_function);
-    let Some(pins) = pins.lasting.as_ref().or(of_this_run) else { return Ok(held) };
-    let plain: FdLink = match held.link {
-        Link::Btf(link) => link.into(),
-        Link::Raw(link) => link.into(),
-        Link::Function(link) => link.into(),
-        Link::Entry(link) => link.into(),
-        Link::Pinned(_) | Link::Unpinned(_) => return Ok(held),
+    let Some(pins) = pins else { return Ok(held) };
+    let plain = match held.link.open() {
+        Ok(link) => link,
+        Err(link) => return Ok(Held::pinned(hook, link, at_function)),
     };
     let pinned = pins.pin_link(plain, program.name, &hook).map_err(|cause| chain(&cause));
     match pinned {

@@ -95,6 +95,7 @@ impl Loaded {
             }
         }
         let mut kernel = Self::load(config, wanted, Some(&found.pins))?;
+        found.pins.may_hold(kernel.hooks.tier)?;
         // What was attached to find the tier gets a pinned link when it is attached again.
         kernel.hooks.close();
         kernel.mark(found, config, pinning)?;
@@ -107,7 +108,7 @@ impl Loaded {
         let mut marks: Array<MapData, Mark> = map(&mut self.hooks.ebpf, MARK)?;
         marks.set(0, mark, 0).map_err(|source| LoadError::Map { map: MARK, source: Box::new(source) })?;
         self.pin_info = found.pin_info(&mark, pinning);
-        self.hooks.pins.lasting = Some(found.pins.clone());
+        self.hooks.pins = Some(found.pins.clone());
         Ok(())
     }
 
@@ -146,7 +147,7 @@ impl Loaded {
         };
         kernel.hooks.load(wanted, &types, |program| !is_attached(program));
         kernel.pin_info = found.pin_info(mark, pinning);
-        kernel.hooks.pins.lasting = Some(pins.clone());
+        kernel.hooks.pins = Some(pins.clone());
         tracing::info!(
             folder = %pins.folder().display(),
             data = kernel.data.cursor(),

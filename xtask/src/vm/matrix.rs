@@ -40,7 +40,7 @@ pub(crate) struct Kernel {
     pub(crate) package: String,
 }
 
-/// A boot that each kernel gets.
+/// A boot of each kernel, or of some.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Boot {
@@ -49,6 +49,9 @@ pub(crate) struct Boot {
     /// The kernel's parameters.
     #[serde(default)]
     pub(crate) parameters: String,
+    /// The only kernels that get it, by their names; all if there are none.
+    #[serde(default)]
+    kernels: Vec<String>,
     /// The only tests that run, by their whole names, of the suites that have any of them; other suites run whole.
     #[serde(default)]
     pub(crate) tests: Vec<String>,
@@ -109,6 +112,13 @@ impl Matrix {
             fs::read_to_string(run::root().join(FILE)).with_context(|| format!("cannot read {FILE}"))?;
         let matrix: Self = toml::from_str(&text).with_context(|| format!("{FILE} is not as expected"))?;
         for boot in matrix.essentials.iter().chain(&matrix.complete).chain(&matrix.here) {
+            for name in &boot.kernels {
+                ensure!(
+                    matrix.kernels.iter().any(|kernel| kernel.name == *name),
+                    "{FILE}: boot {} names the kernel {name}, which is not among the kernels",
+                    boot.name
+                );
+            }
             for step in &boot.steps {
                 let [part, of] = step.part.unwrap_or([1, 1]);
                 ensure!((1..=of).contains(&part), "{FILE}: boot {} is part {part} of {of}", boot.name);
@@ -184,6 +194,11 @@ pub(crate) fn program<'a>(programs: &'a Programs, name: &str) -> Result<&'a crat
 }
 
 impl Boot {
+    /// Returns whether a kernel gets this boot.
+    pub(crate) fn is_for(&self, kernel: &Kernel) -> bool {
+        self.kernels.is_empty() || self.kernels.contains(&kernel.name)
+    }
+
     /// The boot's own name, unique among all boots.
     pub(crate) fn label(&self, kernel: &str) -> String {
         format!("{kernel} {}", self.name).trim().to_owned()

@@ -128,8 +128,11 @@ impl Wanted<'_> {
         let image = self.prepare(&provided).map_err(|why| format!("{why:#}"));
         let kernels: Vec<_> = self.matrix.kernels.iter().zip(&provided).collect();
         // The longest boots first, as in the file, of each kernel: so guests that run side by side end together.
-        let boots: Vec<_> =
-            self.boots.iter().flat_map(|boot| kernels.iter().map(move |kernel| (*kernel, boot))).collect();
+        let of_boot = |boot| {
+            let kernels = kernels.iter().filter(move |(kernel, _)| Boot::is_for(boot, kernel));
+            kernels.map(move |kernel| (*kernel, boot))
+        };
+        let boots: Vec<_> = self.boots.iter().flat_map(of_boot).collect();
         let (next, columns) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         std::thread::scope(|scope| {
             for _ in 0..self.matrix.guest.at_once {
