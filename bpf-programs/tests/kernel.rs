@@ -74,6 +74,10 @@ mod urings;
 #[path = "support/usage.rs"]
 mod usage;
 
+use std::io::Read as _;
+use std::process::{Command, Stdio};
+
+use bpf_programs::Tier;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// How often each operation is done.
@@ -138,7 +142,23 @@ fn main() -> std::process::ExitCode {
         };
         trials.push(Trial::ignorable_test(*name, run).with_ignored_flag(!able));
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let code = libtest_mimic::run(&arguments, trials).exit_code();
+    leave_links();
+    code
+}
+
+/// Has the agent's command `unpin` take over the links at functions, as it does when an agent stops: the kernel takes minutes to
+/// release hundreds of functions on emulated processors, and this process would wait for that at its end.
+fn leave_links() {
+    let Some(agent) = std::env::var_os("DUETECTOR_TEST_BIN").filter(|_| support::tier() == Tier::Function)
+    else {
+        return;
+    };
+    let mut unpin = Command::new(agent);
+    unpin.args(["unpin", "--of", &std::process::id().to_string(), "--workdir", "/nowhere"]);
+    let started = unpin.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let taken = started.map(|child| child.stdout.map(|mut output| output.read(&mut [0])));
+    assert!(matches!(taken, Ok(Some(Ok(1)))), "the links were not taken over: {taken:?}");
 }
 
 /// Name and function of a test.
