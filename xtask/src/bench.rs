@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: measures what the agent costs, and prints one table with machine, kernel and commit.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use crate::{run, setup};
@@ -28,6 +30,9 @@ pub(crate) struct Options {
     /// Measure only what pinning costs and loses; print, don't write
     #[arg(long, conflicts_with = "write")]
     pinning: bool,
+    /// Compare only with this other agent, for example the version before, in turn; print, don't write
+    #[arg(long, conflicts_with = "write")]
+    against: Option<PathBuf>,
 }
 
 /// Builds the agent as it is packaged, and measures it as root.
@@ -50,6 +55,9 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     }
     if options.pinning {
         command.arg("--pinning");
+    }
+    if let Some(other) = &options.against {
+        command.arg("--against").arg(other);
     }
     command
         .args(["--rounds", &options.rounds.to_string(), "--seconds", &options.seconds.to_string()])

@@ -1,6 +1,7 @@
 //! Measures what the agent costs: one table, every ratio taken in one run, alternating with no watcher and with other
 //! tools where they are installed. `cargo xtask bench` builds and runs this.
 
+mod against;
 mod children;
 mod figure;
 mod kernel;
@@ -35,6 +36,9 @@ struct Options {
     /// Only what pinning costs and loses
     #[arg(long)]
     pinning: bool,
+    /// Only a comparison with this other agent
+    #[arg(long)]
+    against: Option<PathBuf>,
     /// Also write the table to this file
     #[arg(long)]
     write: Option<PathBuf>,
@@ -52,6 +56,10 @@ fn main() -> std::io::Result<()> {
     }
     if options.pinning {
         say(&pinning::report(&pinning::take(options.rounds, options.seconds)));
+        return Ok(());
+    }
+    if let Some(other) = &options.against {
+        say(&against::report(&against::take(other, options.rounds)));
         return Ok(());
     }
     let figures = Figures::take(options.rounds, options.seconds);
