@@ -33,6 +33,8 @@ mod files;
 mod filters;
 #[path = "support/identity.rs"]
 mod identity;
+#[path = "support/instructions.rs"]
+mod instructions;
 #[path = "support/ledger.rs"]
 mod ledger;
 #[path = "support/moving.rs"]
@@ -108,6 +110,7 @@ fn main() -> std::process::ExitCode {
         datagrams::TESTS,
         files::TESTS,
         identity::TESTS,
+        instructions::TESTS,
         ledger::TESTS,
         objects::TESTS,
         overload::TESTS,
