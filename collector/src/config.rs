@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use model::schema::table_part;
 use model::{Problem, Role, SinkName};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ pub use crate::filter::FiltersConfig;
 use crate::sink::jsonl::JsonlConfig;
 use crate::sink::kind::{SinkKind, Target};
 use crate::sink::memory::MemoryConfig;
-use crate::sink::sqlite::{SqliteConfig, table_part};
+use crate::sink::sqlite::SqliteConfig;
 
 /// Defines the sections of `[collector]`, with one for each sink, and [`SinkConfig`].
 macro_rules! sinks {

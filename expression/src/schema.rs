@@ -28,7 +28,7 @@ impl Default for Schema {
 pub(super) fn column(name: &str) -> Option<(Column, Kind)> {
     let column = Column::named(name).filter(|column| *column != Column::Extended)?;
     let kind = match column.arrow() {
-        ArrowType::TimestampNs | ArrowType::TimestampUtc => Kind::Time,
+        ArrowType::LocalTime | ArrowType::TimestampUtc => Kind::Time,
         other => kind(other),
     };
     Some((column, kind))
@@ -43,7 +43,7 @@ pub(super) fn field(name: &str) -> Option<Kind> {
 fn kind(arrow: ArrowType) -> Kind {
     match arrow {
         ArrowType::Bool => Kind::Bool,
-        ArrowType::Utf8 | ArrowType::Binary | ArrowType::TimestampNs | ArrowType::TimestampUtc => Kind::Text,
+        ArrowType::Utf8 | ArrowType::Binary | ArrowType::LocalTime | ArrowType::TimestampUtc => Kind::Text,
         ArrowType::List(of) => Kind::List(Box::new(kind(*of))),
         ArrowType::Struct => Kind::Object,
         ArrowType::Int32

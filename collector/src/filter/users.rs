@@ -20,7 +20,7 @@ pub(super) fn is_number(field: &str) -> bool {
             ArrowType::Bool
             | ArrowType::Utf8
             | ArrowType::Binary
-            | ArrowType::TimestampNs
+            | ArrowType::LocalTime
             | ArrowType::TimestampUtc
             | ArrowType::List(_)
             | ArrowType::Struct,

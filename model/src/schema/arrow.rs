@@ -23,8 +23,8 @@ pub enum ArrowType {
     Utf8,
     /// Exact bytes. In JSON they are hex.
     Binary,
-    /// A point in time, nanoseconds since 1970, UTC. In JSON and SQL it is local time as text.
-    TimestampNs,
+    /// A local time, microseconds since 1970 as the wall clock showed them, without a zone. In JSON and SQL it is text.
+    LocalTime,
     /// A point in time, nanoseconds since 1970, UTC. In SQL it is that number, in JSON text as in RFC 3339, with an offset.
     TimestampUtc,
     /// A list of elements of one type.
@@ -36,7 +36,7 @@ pub enum ArrowType {
 impl fmt::Display for ArrowType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimestampNs => f.write_str("Timestamp(ns)"),
+            Self::LocalTime => f.write_str("Timestamp(us)"),
             Self::TimestampUtc => f.write_str("Timestamp(ns, UTC)"),
             Self::List(of) => write!(f, "List({of})"),
             plain => write!(f, "{plain:?}"),

@@ -148,7 +148,7 @@ columns! {
         /// Effective group id.
         Gid gid: i64, ArrowType::Int64, Tracers::Kernel;
         /// Time of the event, local wall time.
-        Dt dt: WallTime, ArrowType::TimestampNs, Tracers::All;
+        Dt dt: WallTime, ArrowType::LocalTime, Tracers::All;
         /// Command name of the thread.
         Comm comm: Text, ArrowType::Utf8, Tracers::Kernel;
         /// Working folder at that moment.
@@ -198,7 +198,7 @@ impl Column {
     pub const fn kind(self) -> ColumnKind {
         match self.arrow() {
             ArrowType::Utf8 | ArrowType::Binary => ColumnKind::Text,
-            ArrowType::TimestampNs => ColumnKind::DateTime,
+            ArrowType::LocalTime => ColumnKind::DateTime,
             ArrowType::TimestampUtc => ColumnKind::Time,
             ArrowType::List(_) | ArrowType::Struct => ColumnKind::Json,
             ArrowType::Bool

@@ -3,7 +3,7 @@
 use super::Tracers::{self, Kernel, KernelOr, Only, Shell};
 use super::about::ABOUT;
 use super::arrow::ArrowType::{
-    self, Binary, Bool, Int32, Int64, List, TimestampNs, TimestampUtc, UInt16, UInt32, UInt64, Utf8,
+    self, Binary, Bool, Int32, Int64, List, LocalTime, TimestampUtc, UInt16, UInt32, UInt64, Utf8,
 };
 
 /// A field of `extended` that built-in tracers write.
@@ -210,7 +210,7 @@ pub const FIELDS: &[Field] = &[
     field("exe_bytes", Binary, Kernel),
     field("family", Utf8, Only(SOCKETS)),
     field("file_type", Utf8, Only(FILES)),
-    field("first", TimestampNs, Only(&["usage"])),
+    field("first", LocalTime, Only(&["usage"])),
     field("first_time", TimestampUtc, Only(&["usage"])),
     field(
         "flags",
@@ -234,7 +234,7 @@ pub const FIELDS: &[Field] = &[
         ]),
     ),
     field("fname_bytes", Binary, Only(PATHS)),
-    field("from", TimestampNs, Only(&["loss"])),
+    field("from", LocalTime, Only(&["loss"])),
     field("from_time", TimestampUtc, Only(&["loss"])),
     field("fs_type", Utf8, Only(&["mount"])),
     field("fsgid", UInt32, Only(&["setuid"])),
@@ -254,7 +254,7 @@ pub const FIELDS: &[Field] = &[
     field("ipc_key", Int32, Only(&["ipc"])),
     field("ipc_ns", UInt32, Only(&["ipc", "namespace"])),
     field("kernel", Utf8, Only(&["manifest"])),
-    field("last", TimestampNs, Only(&["usage"])),
+    field("last", LocalTime, Only(&["usage"])),
     field("last_time", TimestampUtc, Only(&["usage"])),
     field("layer", Utf8, Only(FILES)),
     field("length", Int64, Only(&["attr", "ipc", "module", "truncate"])),
@@ -332,7 +332,7 @@ pub const FIELDS: &[Field] = &[
     field("thread", Bool, Only(&["clone"])),
     field("tier", Utf8, Only(&["manifest"])),
     field("time_ns_for_children", UInt32, Only(&["namespace"])),
-    field("to", TimestampNs, Only(&["loss"])),
+    field("to", LocalTime, Only(&["loss"])),
     field("to_time", TimestampUtc, Only(&["loss"])),
     field("tracer", Utf8, Only(&["manifest"])),
     field("type", Utf8, Only(&["accept", "bind", "bpf", "close", "connect", "namespace", "udp"])),

@@ -75,5 +75,17 @@ pub fn parse_table_name(table: &str) -> Option<(&str, &str)> {
     table.strip_prefix(TABLE_PREFIX)?.strip_prefix(':')?.split_once('@')
 }
 
+/// Returns the tracer's name as used in its table's name and in the accounts: lower case, as in duetector, and
+/// without the characters at which duetector's analyzer splits.
+pub fn stored_name(tracer: &str) -> String {
+    table_part(&tracer.to_lowercase())
+}
+
+/// Replaces characters that can't stand in a table name `prefix:tracer@collector`: duetector's analyzer splits such a
+/// name at the first `:` and `@`.
+pub fn table_part(name: &str) -> String {
+    name.chars().map(|c| if c == ':' || c == '@' || c.is_control() { '_' } else { c }).collect()
+}
+
 #[cfg(test)]
 mod tests;

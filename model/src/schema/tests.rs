@@ -62,7 +62,7 @@ fn fits(value: &Value, arrow: ArrowType) -> bool {
         (Value::Bool(_), ArrowType::Bool) => true,
         (
             Value::String(_),
-            ArrowType::Utf8 | ArrowType::Binary | ArrowType::TimestampNs | ArrowType::TimestampUtc,
+            ArrowType::Utf8 | ArrowType::Binary | ArrowType::LocalTime | ArrowType::TimestampUtc,
         ) => true,
         (Value::Number(number), ArrowType::Int32) => {
             number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())

@@ -18,9 +18,9 @@ use actors::clock;
 use model::Size;
 use model::lock::lock;
 use rusqlite::{Connection, OpenFlags};
+use store::books::Run;
+use store::distrust;
 
-use super::distrust;
-use super::run::Run;
 use crate::sink::output_file::{Gone, OutputFile, Replaced};
 use crate::sink::written::Written;
 

@@ -1,16 +1,11 @@
 //! The store: a SQLite file with duetector's schema, which duetector's DBAnalyzer reads unchanged. Our typed columns
 //! follow its columns; accounts and positions are in tables of other names.
 
-mod accounts;
 mod config;
-mod distrust;
 mod errors;
 mod file;
 mod migrate;
-mod positions;
-mod run;
 mod schema;
-mod set_back;
 mod trust;
 
 use std::borrow::Cow;
@@ -20,8 +15,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use config::{SqliteConfig, Synchronous};
-pub use run::Run;
-pub(crate) use schema::table_part;
 
 use actors::clock;
 use model::lock::lock;
@@ -29,6 +22,9 @@ use model::schema::{COLUMNS, ColumnValue};
 use model::{Problem, Remembered, Role, Routed, Size, TracerName, Tracking, WallTime};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
+pub use store::books::Run;
+use store::books::{self, Books, Now};
+use store::distrust;
 
 use super::kind::{BuildContext, CarriedOver, Pace, SinkKind, SinkSpec, Target};
 use super::output_file::{OutputFile, Replaced};
@@ -71,8 +67,7 @@ struct Store {
     /// The files beside it, in the order of [`file::log_files`].
     logs: Vec<OutputFile>,
     migration: Migration,
-    /// Number of changes of the wall clock that the file knows.
-    changes: u64,
+    books: Books,
     /// Insert statements of the tables known to exist.
     inserts: HashMap<TracerName, String>,
 }
@@ -112,7 +107,7 @@ impl SinkKind for SqliteConfig {
     }
 
     fn remembered(&self, workdir: &Path) -> Result<Remembered, SinkError> {
-        positions::remembered(&self.file(workdir))
+        remembered(&self.file(workdir))
     }
 }
 
@@ -173,16 +168,14 @@ impl Sqlite {
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         let transaction = connection.unchecked_transaction()?;
         let is_present = trust::check(&transaction)?;
-        let id = positions::begin(&transaction, &self.shared.run, lock(&self.shared.id).as_deref())?;
-        accounts::begin(&transaction, &self.shared.run)?;
-        transaction.execute_batch(set_back::SCHEMA)?;
+        let (books, id) = Books::begin(&transaction, &self.shared.run, lock(&self.shared.id).as_deref())?;
         let migration = if is_present { Migration::default() } else { Migration::begin(&transaction)? };
         if migration.is_done() {
             trust::mark(&transaction)?;
         }
         transaction.commit()?;
         *lock(&self.shared.id) = Some(id);
-        Ok(Store { connection, logs: Vec::new(), migration, changes: 0, inserts: HashMap::new() })
+        Ok(Store { connection, logs: Vec::new(), migration, books, inserts: HashMap::new() })
     }
 
     /// Gives some rows of a version before their `time`.
@@ -199,14 +192,14 @@ impl Sqlite {
     fn transact<T>(
         &mut self,
         operation: &'static str,
-        work: impl FnOnce(&mut Store, &Run, &mut Vec<u8>) -> rusqlite::Result<T>,
+        work: impl FnOnce(&mut Store, &mut Vec<u8>) -> rusqlite::Result<T>,
     ) -> Result<T, SinkError> {
         self.check()?;
         let Some(mut store) = self.store.take() else {
             // `check` has just opened it.
             return Err(self.failed(operation, rusqlite::Error::InvalidQuery));
         };
-        match in_transaction(&mut store, |store| work(store, &self.shared.run, &mut self.extended)) {
+        match in_transaction(&mut store, |store| work(store, &mut self.extended)) {
             Ok(done) => {
                 self.store = Some(store);
                 Ok(done)
@@ -214,7 +207,7 @@ impl Sqlite {
             Err(source) => {
                 // Tables made in this transaction are gone with it.
                 store.inserts.clear();
-                store.changes = 0;
+                store.books.rolled_back();
                 let keep = matches!(
                     source.sqlite_error_code(),
                     Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull)
@@ -269,21 +262,16 @@ impl Sink for Sqlite {
     }
 
     fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
-        let rejected = self.transact("writing to", |store, run, extended| {
+        let rejected = self.transact("writing to", |store, extended| {
             let mut rejected = Vec::new();
             for (index, batch) in batches.iter().enumerate() {
-                if let Some(bad) = store.insert(batch, &run.collector_id, extended)? {
+                if let Some(bad) = store.insert(batch, extended)? {
                     rejected.push(Rejected { batch: index, ..bad });
                 }
             }
             let accounts = without(batches, accounts, &rejected);
-            accounts::write(&store.connection, &run.run_id, &accounts, clock::wall())?;
-            positions::write(&store.connection, run, &accounts, clock::boot_ns())?;
-            let clocks = clock::clocks();
-            if clocks.changes() > store.changes {
-                set_back::write(&store.connection, run, &clocks)?;
-                store.changes = clocks.changes();
-            }
+            let now = Now { wall: clock::wall(), boot: clock::boot_ns(), clocks: &clock::clocks() };
+            store.books.write(&store.connection, &accounts, &now)?;
             Ok(rejected)
         })?;
         lock(&self.shared.written).add(batches, &rejected);
@@ -291,10 +279,8 @@ impl Sink for Sqlite {
     }
 
     fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError> {
-        self.transact("closing", |store, run, _| {
-            accounts::write(&store.connection, &run.run_id, accounts, ended)?;
-            positions::write(&store.connection, run, accounts, clock::boot_ns())?;
-            accounts::end(&store.connection, &run.run_id, ended)
+        self.transact("closing", |store, _| {
+            store.books.end(&store.connection, accounts, ended, clock::boot_ns())
         })?;
         if let Some(store) = self.store.take() {
             // Closing the last connection writes the log back and removes it.
@@ -302,6 +288,16 @@ impl Sink for Sqlite {
         }
         Ok(())
     }
+}
+
+/// Reads the positions in pinned rings from the file at `path`.
+fn remembered(path: &Path) -> Result<Remembered, SinkError> {
+    books::remembered(path).map_err(|source| SinkError {
+        operation: "reading positions from",
+        object: path.display().to_string(),
+        trouble: trouble(&source),
+        source: source.into(),
+    })
 }
 
 /// Returns the accounts without the rejected rows.
@@ -324,15 +320,11 @@ fn without<'a>(
 impl Store {
     /// Inserts rows of one tracer. Rows that can't be stored are skipped and reported; any other error fails the
     /// transaction.
-    fn insert(
-        &mut self,
-        batch: &Routed,
-        collector_id: &str,
-        extended: &mut Vec<u8>,
-    ) -> rusqlite::Result<Option<Rejected>> {
+    fn insert(&mut self, batch: &Routed, extended: &mut Vec<u8>) -> rusqlite::Result<Option<Rejected>> {
         let Some(first) = batch.rows.first() else { return Ok(None) };
         if !self.inserts.contains_key(&first.tracer) {
             let (connection, tracer) = (&self.connection, first.tracer.as_str());
+            let collector_id = &self.books.run().collector_id;
             let Table { name, insert, lacked_time } = schema::ensure_table(connection, tracer, collector_id)?;
             if lacked_time {
                 self.migration.add(name, collector_id);

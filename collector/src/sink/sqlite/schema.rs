@@ -19,7 +19,7 @@ pub(super) fn ensure_table(
     tracer: &str,
     collector_id: &str,
 ) -> rusqlite::Result<Table> {
-    let name = schema::table_name(&stored_name(tracer), collector_id);
+    let name = schema::table_name(&schema::stored_name(tracer), collector_id);
     let table = quote(&name);
     let columns: Vec<String> = COLUMNS.iter().map(declaration).collect();
     connection.execute_batch(&format!(
@@ -52,18 +52,6 @@ pub(super) fn complete(connection: &Connection, name: &str) -> rusqlite::Result<
         "CREATE INDEX IF NOT EXISTS {index} ON {table} (time); DROP INDEX IF EXISTS {before}"
     ))?;
     Ok(lacking.contains(&&Column::Time))
-}
-
-/// Returns the tracer's name as used in its table's name and in the accounts: lower case, as in duetector, and
-/// without the characters at which duetector's analyzer splits.
-pub(super) fn stored_name(tracer: &str) -> String {
-    table_part(&tracer.to_lowercase())
-}
-
-/// Replaces characters that can't stand in a table name `prefix:tracer@collector`: duetector's analyzer splits such a
-/// name at the first `:` and `@`.
-pub(crate) fn table_part(name: &str) -> String {
-    name.chars().map(|c| if c == ':' || c == '@' || c.is_control() { '_' } else { c }).collect()
 }
 
 fn declaration(column: &Column) -> String {

@@ -9,7 +9,7 @@ use model::{AccountSnapshot, Clocks, Details, Lost, Moment, Record, Remembered, 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{Run, Sqlite, Synchronous, positions};
+use super::{Run, Sqlite, Synchronous, remembered};
 use crate::sink::{Sink, TracerAccount, Trouble};
 
 fn sink(path: &Path) -> Sqlite {
@@ -38,9 +38,9 @@ fn a_file_without_tables_has_no_positions() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("db");
     std::fs::write(&path, "").unwrap();
-    assert_eq!(positions::remembered(&path).unwrap(), Remembered::default());
+    assert_eq!(remembered(&path).unwrap(), Remembered::default());
     sink(&path).check().unwrap();
-    assert_eq!(positions::remembered(&path).unwrap().store, "r1");
+    assert_eq!(remembered(&path).unwrap().store, "r1");
 }
 
 #[test]

@@ -9,8 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::schema::{COLUMNS, TABLE_PREFIX};
 use rusqlite::Connection;
 
-use super::accounts::LATER;
-use super::{accounts, positions, set_back};
+use store::books::{LATER, SCHEMA};
 
 /// Version of the layout, in the file's `user_version`. Files of Python duetector, and of versions before 1, have 0; those of
 /// version 1 lack the column `time`.
@@ -103,7 +102,7 @@ fn check_table(
              remove it (ALTER TABLE … DROP COLUMN …), {OR}"
         )));
     }
-    // A column that a later version added is added here, too (`accounts::begin`).
+    // A column that a later version added is added here, too (`Books::begin`).
     let lacking = own.and_then(|own| {
         own.iter().find(|column| !columns.contains(*column) && !LATER.contains(&column.as_str()))
     });
@@ -118,9 +117,7 @@ fn check_table(
 /// Returns the columns of each bookkeeping table, from the statements that create them.
 fn own_columns() -> rusqlite::Result<BTreeMap<String, BTreeSet<String>>> {
     let scratch = Connection::open_in_memory()?;
-    scratch.execute_batch(accounts::SCHEMA)?;
-    scratch.execute_batch(positions::SCHEMA)?;
-    scratch.execute_batch(set_back::SCHEMA)?;
+    SCHEMA.iter().try_for_each(|create| scratch.execute_batch(create))?;
     let sql =
         "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'";
     let mut statement = scratch.prepare(sql)?;

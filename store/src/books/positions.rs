@@ -8,15 +8,13 @@ use model::{
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
-use super::distrust;
-use super::errors::trouble;
-use super::run::Run;
-use crate::sink::{SinkError, TracerAccount};
+use super::{Run, TracerAccount};
+use crate::distrust;
 
 /// Time to wait for another program that holds the file: without these positions no run can begin.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) const SCHEMA: &str = "
+pub(crate) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS duetector_actors_store (id TEXT PRIMARY KEY);
     CREATE TABLE IF NOT EXISTS duetector_actors_position (
         pin TEXT NOT NULL, tracer TEXT NOT NULL, position INTEGER NOT NULL, seen_before INTEGER NOT NULL,
@@ -82,17 +80,11 @@ pub(super) fn write(
 ///
 /// # Errors
 /// The file can't be opened or read.
-pub(super) fn remembered(path: &Path) -> Result<Remembered, SinkError> {
-    let failed = |source: rusqlite::Error| SinkError {
-        operation: "reading positions from",
-        object: path.display().to_string(),
-        trouble: trouble(&source),
-        source: source.into(),
-    };
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
-    connection.busy_timeout(PATIENCE).map_err(failed)?;
-    distrust::distrust(&connection).map_err(failed)?;
-    read(&connection).map_err(failed)
+pub fn remembered(path: &Path) -> rusqlite::Result<Remembered> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(PATIENCE)?;
+    distrust::distrust(&connection)?;
+    read(&connection)
 }
 
 fn read(connection: &Connection) -> rusqlite::Result<Remembered> {

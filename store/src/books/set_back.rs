@@ -4,9 +4,9 @@
 use model::Clocks;
 use rusqlite::{Connection, params};
 
-use super::run::Run;
+use super::Run;
 
-pub(super) const SCHEMA: &str = "
+pub(crate) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS duetector_actors_clock (
         collector_id TEXT NOT NULL, since_ns INTEGER NOT NULL, utc_ns_at_boot INTEGER NOT NULL,
         shown_ns INTEGER NOT NULL, PRIMARY KEY (collector_id, since_ns, utc_ns_at_boot));";

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use model::schema::stored_name;
 use model::{AccountSnapshot, WallTime};
 use rusqlite::{Connection, params};
 
-use super::run::Run;
-use super::schema::stored_name;
-use crate::sink::TracerAccount;
+use super::{Run, TracerAccount};
 
-pub(super) const SCHEMA: &str = "
+pub(crate) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS duetector_actors_run (
         run_id TEXT PRIMARY KEY, collector_id TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, version TEXT NOT NULL,
         adopted TEXT, written TEXT);
@@ -19,7 +18,7 @@ pub(super) const SCHEMA: &str = "
         lost_queue INTEGER NOT NULL, lost_sink INTEGER NOT NULL, PRIMARY KEY (run_id, tracer));";
 
 /// Columns of `duetector_actors_run` that files of earlier versions lack.
-pub(super) const LATER: [&str; 2] = ["adopted", "written"];
+pub(crate) const LATER: [&str; 2] = ["adopted", "written"];
 
 /// Records that the run has begun. A later incarnation of the sink finds the entry; a sink that follows after an
 /// orderly end (because settings changed) reopens it.

@@ -1,0 +1,93 @@
+//! The tables of the file, and its format's version.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+
+use crate::Error;
+use crate::books::SCHEMA;
+
+/// Marks the file as a store, in SQLite's `application_id`: "DuAc".
+pub const APPLICATION: i64 = 0x4475_4163;
+/// Version of the format, in the file's `user_version`.
+pub const VERSION: i64 = 1;
+
+/// Tables of rows. A stream is the rows of one tracer from one collector; rows of a stream are numbered, and those of a batch
+/// are in order of their numbers. The columns of a batch are those of its layout.
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS stream (
+        id INTEGER PRIMARY KEY, tracer TEXT NOT NULL, collector_id TEXT NOT NULL, UNIQUE (tracer, collector_id));
+    CREATE TABLE IF NOT EXISTS layout (
+        id INTEGER PRIMARY KEY, tracer TEXT NOT NULL, made_by TEXT NOT NULL, schema BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS batch (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL REFERENCES stream (id),
+        layout INTEGER NOT NULL REFERENCES layout (id), first_id INTEGER NOT NULL, rows INTEGER NOT NULL,
+        first INTEGER NOT NULL, last INTEGER NOT NULL, data BLOB NOT NULL);
+    CREATE INDEX IF NOT EXISTS batch_stream ON batch (stream, first_id);";
+
+/// Returns whether the file is a store of this crate's format, whatever its version.
+///
+/// # Errors
+/// SQLite can't read the file.
+pub fn is_store(connection: &Connection) -> rusqlite::Result<bool> {
+    let found: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    Ok(found == APPLICATION)
+}
+
+/// Checks that the file has a format that this version reads.
+///
+/// # Errors
+/// It has another one, or SQLite can't read it.
+pub fn check_version(connection: &Connection) -> Result<(), Error> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found > VERSION { Err(Error::Version { found, known: VERSION }) } else { Ok(()) }
+}
+
+/// Makes the tables of a new file; of another one, checks that it has exactly these. The books add their own
+/// ([`crate::books::Books::begin`]).
+///
+/// # Errors
+/// The file is not a store, or of a later version, or SQLite can't write it.
+pub(crate) fn begin(connection: &Connection) -> Result<(), Error> {
+    let is_new: bool =
+        connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| row.get(0))?;
+    if is_new {
+        make(connection)?;
+    } else if !is_store(connection)? {
+        return Err(Error::Foreign("it is a database of another program".to_owned()));
+    }
+    check_version(connection)?;
+    check_tables(connection)
+}
+
+fn make(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(TABLES)?;
+    SCHEMA.iter().try_for_each(|create| connection.execute_batch(create))?;
+    connection.pragma_update(None, "application_id", APPLICATION)?;
+    connection.pragma_update(None, "user_version", VERSION)
+}
+
+/// Checks that nothing was added or changed in the file's schema. A trigger could remove rows as they are inserted, and a view
+/// could take a table's place.
+fn check_tables(connection: &Connection) -> Result<(), Error> {
+    let scratch = Connection::open_in_memory()?;
+    make(&scratch)?;
+    let (expected, found) = (entries(&scratch)?, entries(connection)?);
+    let differs = |(name, entry): (&String, &(String, String))| {
+        (expected.get(name) != Some(entry)).then(|| format!("its {} {name:?} is not as we made it", entry.0))
+    };
+    let changed = found.iter().find_map(differs);
+    let lacking = expected.keys().find(|name| !found.contains_key(*name));
+    match changed.or_else(|| lacking.map(|name| format!("it lacks {name:?}"))) {
+        Some(what) => Err(Error::Foreign(what)),
+        None => Ok(()),
+    }
+}
+
+/// Returns the kind and the statement of everything in a schema, by name.
+fn entries(connection: &Connection) -> rusqlite::Result<BTreeMap<String, (String, String)>> {
+    let sql = "SELECT name, type, ifnull(sql, '') FROM sqlite_master WHERE substr(name, 1, 7) <> 'sqlite_'";
+    let mut statement = connection.prepare(sql)?;
+    let entries = statement.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
+    entries.collect()
+}

@@ -1,0 +1,29 @@
+//! The store: rows of all tracers as typed Arrow batches in one SQLite file, with the books of the runs that wrote them.
+//! `docs/STORE.md` describes the file.
+//!
+//! ```text
+//! rows ─► Rows (columns that grow) ─► batch, LZ4 ─┐
+//! accounts, ring positions ───────────────────────┴─► one transaction of `store.sqlite3` ─► Batches ─► rows again
+//! ```
+//!
+//! Code in this crate reads no clock and never waits, except for SQLite.
+
+#![forbid(unsafe_code)]
+
+pub mod books;
+pub mod decode;
+pub mod distrust;
+pub mod error;
+pub mod format;
+pub mod layout;
+pub mod read;
+pub mod rows;
+pub mod write;
+
+mod ipc;
+
+pub use books::{PinnedCheckpoint, TracerAccount};
+pub use decode::{BatchRows, Cell};
+pub use error::Error;
+pub use read::{Batch, Reader, Stream, Totals};
+pub use write::Writer;

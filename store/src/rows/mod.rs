@@ -1,0 +1,155 @@
+//! Rows become record batches: the columns of a batch grow row by row.
+
+mod column;
+mod hex;
+
+use std::sync::Arc;
+
+use arrow_array::builder::{MapBuilder, StringBuilder};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::ArrowError;
+use model::extended::Field;
+use model::schema::{Column, ColumnValue};
+use model::{Tracking, ZonedTime};
+
+use crate::layout::{Layout, LayoutColumn};
+use column::Values;
+pub(crate) use column::zoned;
+
+/// Rows of one tracer on their way into a batch.
+#[derive(Debug)]
+pub struct Rows {
+    layout: Layout,
+    columns: Vec<Growing>,
+    other: MapBuilder<StringBuilder, StringBuilder>,
+    rows: usize,
+    /// Times of the first and the last row, in order of time.
+    span: Option<(i64, i64)>,
+}
+
+/// A column of a batch that grows.
+#[derive(Debug)]
+struct Growing {
+    values: Values,
+    of: Option<Column>,
+    /// Of a field with a point in time, the place of the field with its local time.
+    local: Option<usize>,
+    /// The place of the field that followed this one in the row before: mostly it follows again.
+    next: usize,
+}
+
+impl Rows {
+    /// Begins a batch of that layout.
+    pub fn new(layout: Layout) -> Self {
+        let mut rows =
+            Self { columns: Vec::new(), other: new_other(), rows: 0, span: None, layout: layout.clone() };
+        for column in layout.columns() {
+            rows.add_column(column);
+        }
+        rows
+    }
+
+    fn add_column(&mut self, column: &LayoutColumn) {
+        let local = column.name.strip_suffix("_time").and_then(|local| self.layout.place(local));
+        let (values, of) = (Values::new(column.kind), column.of);
+        self.columns.push(Growing { values, of, local, next: self.columns.len() + 1 });
+    }
+
+    /// Returns the columns, which grow with new fields.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Returns the number of rows.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Returns whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Returns the earliest and the latest time of a row.
+    pub fn span(&self) -> Option<(i64, i64)> {
+        self.span
+    }
+
+    /// Appends a row. A row without a time gets that of its `dt`, taken as UTC.
+    pub fn push(&mut self, row: &Tracking) {
+        let time =
+            row.time.or_else(|| row.dt.map(|dt| ZonedTime { utc_ns: dt.0.saturating_mul(1000), offset: 0 }));
+        let time = time.unwrap_or_default();
+        for column in &mut self.columns {
+            let Some(of) = column.of else { continue };
+            let value = if of == Column::Time { ColumnValue::Zoned(time) } else { row.value(of) };
+            column.values.push_column(value);
+        }
+        let mut last = None;
+        row.extended.visit(|name, value| self.push_field(name, &value, &mut last));
+        // The builder's keys and values are always appended together.
+        let _ = self.other.append(true);
+        self.rows += 1;
+        let (first, end) = self.span.unwrap_or((time.utc_ns, time.utc_ns));
+        self.span = Some((first.min(time.utc_ns), end.max(time.utc_ns)));
+    }
+
+    /// Appends a field to its column, or to the map if it has none, or does not fit, or the row has the field already.
+    fn push_field(&mut self, name: &str, value: &Field<'_>, last: &mut Option<usize>) {
+        let Some(place) = self.place(name, value, *last) else { return self.push_other(name, value) };
+        if let Some(last) = last.and_then(|last| self.columns.get_mut(last)) {
+            last.next = place;
+        }
+        *last = Some(place);
+        let local = self.columns[place].local.map(|local| &self.columns[local].values);
+        let local = local.filter(|local| local.len() > self.rows).and_then(Values::last_local);
+        let values = &mut self.columns[place].values;
+        if values.len() > self.rows {
+            return self.push_other(name, value);
+        }
+        values.pad(self.rows);
+        if !values.push_field(value) && !values.push_zoned(value, local) {
+            self.push_other(name, value);
+        }
+    }
+
+    /// Returns the place of the field's column, which is added if the field can have one.
+    fn place(&mut self, name: &str, value: &Field<'_>, last: Option<usize>) -> Option<usize> {
+        let guess = last.map(|last| self.columns[last].next);
+        let is_there = |guess: &usize| {
+            self.layout.columns().get(*guess).is_some_and(|column| column.of.is_none() && column.name == name)
+        };
+        if let Some(place) = guess.filter(is_there).or_else(|| self.layout.place(name)) {
+            return Some(place);
+        }
+        let column = self.layout.add(name, value)?.clone();
+        self.add_column(&column);
+        Some(self.columns.len() - 1)
+    }
+
+    fn push_other(&mut self, name: &str, value: &Field<'_>) {
+        self.other.keys().append_value(name);
+        // All fields can be JSON.
+        self.other.values().append_value(serde_json::to_string(value).unwrap_or_default());
+    }
+
+    /// Returns the batch, and begins another one with the same layout.
+    ///
+    /// # Errors
+    /// The columns do not make a batch, which would be a bug.
+    pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+        let rows = std::mem::take(&mut self.rows);
+        self.span = None;
+        let columns = self.columns.iter_mut().map(|column| {
+            column.values.pad(rows);
+            column.values.finish()
+        });
+        let mut columns: Vec<ArrayRef> = columns.collect();
+        columns.push(Arc::new(self.other.finish()));
+        RecordBatch::try_new(self.layout.schema(), columns)
+    }
+}
+
+fn new_other() -> MapBuilder<StringBuilder, StringBuilder> {
+    MapBuilder::new(None, StringBuilder::new(), StringBuilder::new())
+}

@@ -1,0 +1,304 @@
+//! The write half: appends rows to an open file, with the books, in one transaction.
+//!
+//! The rows that a tracer gets in one transaction become one batch. Small batches at the end of a stream are put together with
+//! it, so that the rows of a quiet machine take little room, too. A batch is put together only with a new one that is at least half as
+//! large, so that a row is written again a few times, and not once for each row that follows:
+//!
+//! ```text
+//! 1 ─► 1 1 = 2 ─► 2 1 = 3 ─► 3 1 ─► 3 (1 1 = 2) = 5 ─► … ─► 1,000 rows: left alone
+//! ```
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use arrow_array::RecordBatch;
+use arrow_select::concat::concat_batches;
+use model::schema::stored_name;
+use model::{BootNs, Routed, TracerName, Tracking, WallTime};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::books::{Books, Now, Run};
+use crate::ipc::{Encoder, read_batch, read_schema};
+use crate::layout::Layout;
+use crate::rows::Rows;
+use crate::{Error, TracerAccount, format};
+
+/// Number of rows from which a batch is left alone.
+const WHOLE: i64 = 1000;
+/// Size from which a batch is left alone, in bytes, so that long texts do not make large batches.
+const LARGE: i64 = 1 << 20;
+
+/// An open store.
+#[derive(Debug)]
+pub struct Writer {
+    connection: Connection,
+    books: Books,
+    encoder: Encoder,
+    /// Streams that rows were written to; forgotten when a transaction fails.
+    streams: HashMap<TracerName, Stream>,
+}
+
+/// The rows of one tracer.
+#[derive(Debug)]
+struct Stream {
+    id: i64,
+    tracer: String,
+    rows: Rows,
+    /// Id of the layout in the file, and its number of columns.
+    layout: Option<(i64, usize)>,
+    /// The schema of that layout, as a message.
+    schema: Vec<u8>,
+    /// Number of the next row.
+    next_id: i64,
+    /// Small batches at the end, oldest first.
+    tail: Vec<Small>,
+}
+
+/// A small batch in the file.
+#[derive(Clone, Copy, Debug)]
+struct Small {
+    number: i64,
+    layout: i64,
+    first_id: i64,
+    rows: i64,
+    span: (i64, i64),
+    bytes: i64,
+}
+
+impl Writer {
+    /// Begins a run in the file of this connection, which is made a store if it is new. A file that replaces one that was lost
+    /// during this run gets its id, `known`. Also returns the file's id.
+    ///
+    /// # Errors
+    /// The file is not a store that this version writes, or SQLite can't write it.
+    pub fn begin(connection: Connection, run: &Run, known: Option<&str>) -> Result<(Self, String), Error> {
+        let transaction = connection.unchecked_transaction()?;
+        format::begin(&transaction)?;
+        let (books, id) = Books::begin(&transaction, run, known)?;
+        transaction.commit()?;
+        let encoder = Encoder::new().map_err(|source| Error::Encode { tracer: String::new(), source })?;
+        Ok((Self { connection, books, encoder, streams: HashMap::new() }, id))
+    }
+
+    /// Appends the rows of all batches and writes the books, or does nothing.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    pub fn write(
+        &mut self,
+        batches: &[Routed],
+        accounts: &[TracerAccount],
+        now: &Now<'_>,
+    ) -> Result<(), Error> {
+        self.transact(|writer| {
+            for batch in batches {
+                writer.push(&batch.rows)?;
+            }
+            writer.append_all()?;
+            Ok(writer.books.write(&writer.connection, accounts, now)?)
+        })
+    }
+
+    /// Writes the final books.
+    ///
+    /// # Errors
+    /// They were not written.
+    pub fn end(&mut self, accounts: &[TracerAccount], ended: WallTime, boot: BootNs) -> Result<(), Error> {
+        self.transact(|writer| Ok(writer.books.end(&writer.connection, accounts, ended, boot)?))
+    }
+
+    /// Returns the connection, to close it.
+    pub fn into_connection(self) -> Connection {
+        self.connection
+    }
+
+    fn transact(&mut self, work: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        // BEGIN IMMEDIATE: if the lock can't be taken, this shows before any work is done.
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let done = work(self).and_then(|()| Ok(self.connection.execute_batch("COMMIT")?));
+        if done.is_err() {
+            if !self.connection.is_autocommit() {
+                // If this fails too, so will the next transaction, and the file is opened again.
+                let _ = self.connection.execute_batch("ROLLBACK");
+            }
+            // What they know of the file is not there.
+            self.streams.clear();
+            self.books.rolled_back();
+        }
+        done
+    }
+
+    fn push(&mut self, rows: &[Tracking]) -> Result<(), Error> {
+        for row in rows {
+            let stream = match self.streams.entry(row.tracer.clone()) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    let collector_id = &self.books.run().collector_id;
+                    entry.insert(Stream::open(&self.connection, row.tracer.as_str(), collector_id)?)
+                }
+            };
+            stream.rows.push(row);
+        }
+        Ok(())
+    }
+
+    fn append_all(&mut self) -> Result<(), Error> {
+        let Self { connection, encoder, streams, .. } = self;
+        let filled = streams.values_mut().filter(|stream| !stream.rows.is_empty());
+        filled.into_iter().try_for_each(|stream| stream.append(connection, encoder))
+    }
+}
+
+impl Stream {
+    /// Continues the stream of this tracer, or begins it.
+    fn open(connection: &Connection, tracer: &str, collector_id: &str) -> Result<Self, Error> {
+        let tracer = stored_name(tracer);
+        connection
+            .prepare_cached("INSERT OR IGNORE INTO stream (tracer, collector_id) VALUES (?, ?)")?
+            .execute([&tracer, collector_id])?;
+        let id = connection.query_row(
+            "SELECT id FROM stream WHERE tracer = ? AND collector_id = ?",
+            [&tracer, collector_id],
+            |row| row.get(0),
+        )?;
+        let latest = "SELECT id, schema FROM layout WHERE tracer = ? ORDER BY id DESC LIMIT 1";
+        let latest = connection
+            .query_row(latest, [&tracer], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))
+            .optional()?;
+        let mut layout = Layout::of(&tracer);
+        let mut known = (None, Vec::new());
+        if let Some((id, message)) = latest {
+            let schema = read_schema(&message).map_err(|source| Error::Decode { number: 0, source })?;
+            layout = layout.continuing(&schema);
+            if layout.schema() == schema {
+                known = (Some((id, layout.columns().len())), message);
+            }
+        }
+        let (layout_id, schema) = known;
+        let mut stream = Self {
+            id,
+            tracer,
+            rows: Rows::new(layout),
+            layout: layout_id,
+            schema,
+            next_id: 1,
+            tail: Vec::new(),
+        };
+        stream.read_tail(connection)?;
+        Ok(stream)
+    }
+
+    /// Reads which batches at the end are small.
+    fn read_tail(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let sql = "SELECT number, layout, first_id, rows, first, last, length(data) FROM batch
+                   WHERE stream = ? ORDER BY first_id DESC";
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut batches = statement.query_map([self.id], |row| {
+            let span = (row.get(4)?, row.get(5)?);
+            Ok(Small {
+                number: row.get(0)?,
+                layout: row.get(1)?,
+                first_id: row.get(2)?,
+                rows: row.get(3)?,
+                span,
+                bytes: row.get(6)?,
+            })
+        })?;
+        while let Some(batch) = batches.next().transpose()? {
+            if self.tail.is_empty() {
+                self.next_id = self.next_id.max(batch.first_id + batch.rows);
+            }
+            if !batch.is_small() {
+                break;
+            }
+            self.tail.insert(0, batch);
+        }
+        Ok(())
+    }
+
+    /// Appends the rows that have come, together with the small batches before them that are due.
+    fn append(&mut self, connection: &Connection, encoder: &mut Encoder) -> Result<(), Error> {
+        let tracer = self.tracer.clone();
+        let failed = |source| Error::Encode { tracer: tracer.clone(), source };
+        let span = self.rows.span().unwrap_or_default();
+        let mut batch = self.rows.finish().map_err(failed)?;
+        let layout = self.write_layout(connection, encoder)?;
+        let mut new = Small {
+            number: 0,
+            layout,
+            first_id: self.next_id,
+            rows: batch.num_rows() as i64,
+            span,
+            bytes: 0,
+        };
+        self.next_id += new.rows;
+        let mut parts = Vec::new();
+        while let Some(last) = self.tail.pop_if(|last| last.joins(&new)) {
+            parts.insert(0, self.take(connection, &last)?);
+            new.take_in(&last);
+        }
+        if !parts.is_empty() {
+            parts.push(batch);
+            batch = concat_batches(&self.rows.layout().schema(), &parts).map_err(failed)?;
+        }
+        let data = encoder.batch(&batch).map_err(failed)?;
+        new.bytes = data.len() as i64;
+        connection
+            .prepare_cached(
+                "INSERT INTO batch (stream, layout, first_id, rows, first, last, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![self.id, new.layout, new.first_id, new.rows, new.span.0, new.span.1, data])?;
+        new.number = connection.last_insert_rowid();
+        if new.is_small() {
+            self.tail.push(new);
+        } else {
+            // Batches before a whole one stay as they are.
+            self.tail.clear();
+        }
+        Ok(())
+    }
+
+    /// Takes a batch out of the file.
+    fn take(&self, connection: &Connection, batch: &Small) -> Result<RecordBatch, Error> {
+        let data: Vec<u8> = connection
+            .prepare_cached("DELETE FROM batch WHERE number = ? RETURNING data")?
+            .query_row([batch.number], |row| row.get(0))?;
+        read_batch(&self.schema, &data, None).map_err(|source| Error::Decode { number: batch.number, source })
+    }
+
+    /// Writes the layout, if its columns have become more; returns its id.
+    fn write_layout(&mut self, connection: &Connection, encoder: &Encoder) -> Result<i64, Error> {
+        let columns = self.rows.layout().columns().len();
+        if let Some((id, _)) = self.layout.filter(|(_, known)| *known == columns) {
+            return Ok(id);
+        }
+        self.schema = encoder
+            .schema(&self.rows.layout().schema())
+            .map_err(|source| Error::Encode { tracer: self.tracer.clone(), source })?;
+        connection.execute(
+            "INSERT INTO layout (tracer, made_by, schema) VALUES (?, ?, ?)",
+            params![self.tracer, env!("CARGO_PKG_VERSION"), self.schema],
+        )?;
+        let id = connection.last_insert_rowid();
+        self.layout = Some((id, columns));
+        Ok(id)
+    }
+}
+
+impl Small {
+    fn is_small(&self) -> bool {
+        self.rows < WHOLE && self.bytes < LARGE
+    }
+
+    /// Returns whether this batch is put together with the one that follows.
+    fn joins(&self, next: &Self) -> bool {
+        self.layout == next.layout && self.rows <= next.rows * 2
+    }
+
+    /// Extends the batch by the one before it.
+    fn take_in(&mut self, before: &Self) {
+        self.first_id = before.first_id;
+        self.rows += before.rows;
+        self.span = (self.span.0.min(before.span.0), self.span.1.max(before.span.1));
+    }
+}
