@@ -21,7 +21,7 @@ pub enum Cell<'a> {
     Null,
     /// A whole number.
     Int(i64),
-    /// A text.
+    /// A text in valid UTF-8.
     Text(&'a str),
     /// A local time.
     Local(WallTime),
@@ -32,7 +32,7 @@ pub enum Cell<'a> {
 /// Reads rows of a batch. Columns that the batch lacks are null: it may have been read without them.
 #[derive(Debug)]
 pub struct BatchRows {
-    /// Places of the columns of a row, in the order of [`COLUMNS`].
+    /// Indexes of the columns of a row, in the order of [`COLUMNS`].
     columns: Vec<Option<ArrayRef>>,
     fields: Vec<FieldColumn>,
     other: Option<ArrayRef>,
@@ -44,7 +44,7 @@ struct FieldColumn {
     name: String,
     kind: ArrowType,
     values: ArrayRef,
-    /// Of a point in time, the place in `fields` of its local time.
+    /// Index in `fields` of the local time that belongs to a point in time.
     local: Option<usize>,
 }
 
@@ -62,9 +62,9 @@ impl BatchRows {
             let Some(kind) = kind else { continue };
             fields.push(FieldColumn { name: name.clone(), kind, values: values.clone(), local: None });
         }
-        for place in 0..fields.len() {
-            let local = fields[place].name.strip_suffix("_time");
-            fields[place].local = local.and_then(|local| fields.iter().position(|field| field.name == local));
+        for index in 0..fields.len() {
+            let local = fields[index].name.strip_suffix("_time");
+            fields[index].local = local.and_then(|local| fields.iter().position(|field| field.name == local));
         }
         Self { columns, fields, other: batch.column_by_name(OTHER).cloned(), rows: batch.num_rows() }
     }
@@ -81,8 +81,8 @@ impl BatchRows {
 
     /// Returns the value of a column other than `extended`.
     pub fn cell(&self, row: usize, column: Column) -> Cell<'_> {
-        let place = COLUMNS.iter().position(|known| *known == column);
-        let values = place.and_then(|place| self.columns.get(place)?.as_ref());
+        let index = COLUMNS.iter().position(|known| *known == column);
+        let values = index.and_then(|index| self.columns.get(index)?.as_ref());
         let Some(values) = values.filter(|values| values.is_valid(row)) else { return Cell::Null };
         match kind(values.data_type()) {
             Some(ArrowType::Int64) => Cell::Int(values.as_primitive::<Int64Type>().value(row)),

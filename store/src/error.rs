@@ -27,7 +27,7 @@ pub enum Error {
     Encode {
         /// Tracer of the rows.
         tracer: String,
-        /// Arrow's error.
+        /// The error that Arrow returned.
         #[source]
         source: ArrowError,
     },
@@ -36,7 +36,7 @@ pub enum Error {
     Decode {
         /// Number of the batch.
         number: i64,
-        /// Arrow's error.
+        /// The error that Arrow returned.
         #[source]
         source: ArrowError,
     },

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use crate::Error;
-use crate::books::SCHEMA;
+use crate::bookkeeping::SCHEMA;
 
 /// Marks the file as a store, in SQLite's `application_id`: "DuAc".
 pub const APPLICATION: i64 = 0x4475_4163;
@@ -43,8 +43,8 @@ pub fn check_version(connection: &Connection) -> Result<(), Error> {
     if found > VERSION { Err(Error::Version { found, known: VERSION }) } else { Ok(()) }
 }
 
-/// Makes the tables of a new file; of another one, checks that it has exactly these. The books add their own
-/// ([`crate::books::Books::begin`]).
+/// Makes the tables of a new file; of another one, checks that it has exactly these. [`crate::bookkeeping::Bookkeeping::begin`] completes those of
+/// a run.
 ///
 /// # Errors
 /// The file is not a store, or of a later version, or SQLite can't write it.
@@ -68,7 +68,7 @@ fn make(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Checks that nothing was added or changed in the file's schema. A trigger could remove rows as they are inserted, and a view
-/// could take a table's place.
+/// could stand in for a table.
 fn check_tables(connection: &Connection) -> Result<(), Error> {
     let scratch = Connection::open_in_memory()?;
     make(&scratch)?;

@@ -12,7 +12,7 @@ use arrow_ipc::writer::{
 };
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 
-/// Encodes batches.
+/// Encodes batches and their schemas as messages.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     options: IpcWriteOptions,
@@ -49,7 +49,7 @@ pub(crate) fn read_schema(schema: &[u8]) -> Result<SchemaRef, ArrowError> {
     StreamReader::try_new(schema, None).map(|reader| reader.schema())
 }
 
-/// Returns the batch of a message, which has this schema. Only the columns at the places given are read, if any are.
+/// Returns the batch of a message, which has this schema. Only the columns at the indexes given are read, if any are.
 pub(crate) fn read_batch(
     schema: &[u8],
     batch: &[u8],

@@ -30,14 +30,14 @@ pub(crate) struct LayoutColumn {
 #[derive(Clone, Debug)]
 pub struct Layout {
     columns: Vec<LayoutColumn>,
-    places: HashMap<String, usize>,
+    indexes: HashMap<String, usize>,
     own_fields: usize,
 }
 
 impl Layout {
     /// Returns the layout that a tracer of this name begins with.
     pub fn of(tracer: &str) -> Self {
-        let mut layout = Self { columns: Vec::new(), places: HashMap::new(), own_fields: 0 };
+        let mut layout = Self { columns: Vec::new(), indexes: HashMap::new(), own_fields: 0 };
         for column in COLUMNS.iter().filter(|column| **column != Column::Extended) {
             layout.push(column.name(), column.arrow(), Some(*column));
         }
@@ -52,7 +52,7 @@ impl Layout {
     pub fn continuing(mut self, schema: &Schema) -> Self {
         for field in schema.fields() {
             let Some(kind) = kind(field.data_type()) else { continue };
-            if self.place(field.name()).is_none() && Column::named(field.name()).is_none() {
+            if self.index(field.name()).is_none() && Column::named(field.name()).is_none() {
                 self.own_fields += usize::from(Known::named(field.name()).is_none());
                 self.push(field.name(), kind, None);
             }
@@ -64,9 +64,9 @@ impl Layout {
         &self.columns
     }
 
-    /// Returns the place of the field's column.
-    pub(crate) fn place(&self, field: &str) -> Option<usize> {
-        self.places.get(field).copied()
+    /// Returns the index of the field's column.
+    pub(crate) fn index(&self, field: &str) -> Option<usize> {
+        self.indexes.get(field).copied()
     }
 
     /// Adds a column for a field that has none; `None` if the field can't have one. Its type is that of the table of fields, or
@@ -93,7 +93,7 @@ impl Layout {
 
     fn push(&mut self, name: &str, kind: ArrowType, of: Option<Column>) {
         if of.is_none() {
-            self.places.insert(name.to_owned(), self.columns.len());
+            self.indexes.insert(name.to_owned(), self.columns.len());
         }
         self.columns.push(LayoutColumn { name: name.to_owned(), kind, of });
     }

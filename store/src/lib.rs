@@ -1,4 +1,4 @@
-//! The store: rows of all tracers as typed Arrow batches in one SQLite file, with the books of the runs that wrote them.
+//! The store: rows of all tracers as typed Arrow batches in one SQLite file, with the bookkeeping of the runs that wrote them.
 //! `docs/STORE.md` describes the file.
 //!
 //! ```text
@@ -10,7 +10,7 @@
 
 #![forbid(unsafe_code)]
 
-pub mod books;
+pub mod bookkeeping;
 pub mod decode;
 pub mod distrust;
 pub mod error;
@@ -22,7 +22,7 @@ pub mod write;
 
 mod ipc;
 
-pub use books::{PinnedCheckpoint, TracerAccount};
+pub use bookkeeping::{PinnedCheckpoint, TracerAccount};
 pub use decode::{BatchRows, Cell};
 pub use error::Error;
 pub use read::{Batch, Reader, Stream, Totals};

@@ -112,12 +112,12 @@ impl Reader {
         let failed = |source| Error::Decode { number: batch.number, source };
         let message = self.layout(connection, batch.layout)?;
         let schema = read_schema(&message).map_err(failed)?;
-        let places = schema.fields().iter().enumerate().filter(|(_, field)| wants(field.name()));
-        let places = places.map(|(place, _)| place).collect();
+        let indexes = schema.fields().iter().enumerate().filter(|(_, field)| wants(field.name()));
+        let indexes = indexes.map(|(index, _)| index).collect();
         let data: Vec<u8> = connection
             .prepare_cached("SELECT data FROM batch WHERE number = ?")?
             .query_row([batch.number], |row| row.get(0))?;
-        let rows = BatchRows::new(&read_batch(&message, &data, Some(places)).map_err(failed)?);
+        let rows = BatchRows::new(&read_batch(&message, &data, Some(indexes)).map_err(failed)?);
         if rows.len() as i64 == batch.rows {
             return Ok(rows);
         }

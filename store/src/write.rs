@@ -1,4 +1,4 @@
-//! The write half: appends rows to an open file, with the books, in one transaction.
+//! The write half: appends rows to an open file, with the bookkeeping, in one transaction.
 //!
 //! The rows that a tracer gets in one transaction become one batch. Small batches at the end of a stream are put together with
 //! it, so that the rows of a quiet machine take little room, too. A batch is put together only with a new one that is at least half as
@@ -17,7 +17,7 @@ use model::schema::stored_name;
 use model::{BootNs, Routed, TracerName, Tracking, WallTime};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::books::{Books, Now, Run};
+use crate::bookkeeping::{Bookkeeping, Now, Run};
 use crate::ipc::{Encoder, read_batch, read_schema};
 use crate::layout::Layout;
 use crate::rows::Rows;
@@ -32,7 +32,7 @@ const LARGE: i64 = 1 << 20;
 #[derive(Debug)]
 pub struct Writer {
     connection: Connection,
-    books: Books,
+    bookkeeping: Bookkeeping,
     encoder: Encoder,
     /// Streams that rows were written to; forgotten when a transaction fails.
     streams: HashMap<TracerName, Stream>,
@@ -74,13 +74,13 @@ impl Writer {
     pub fn begin(connection: Connection, run: &Run, known: Option<&str>) -> Result<(Self, String), Error> {
         let transaction = connection.unchecked_transaction()?;
         format::begin(&transaction)?;
-        let (books, id) = Books::begin(&transaction, run, known)?;
+        let (bookkeeping, id) = Bookkeeping::begin(&transaction, run, known)?;
         transaction.commit()?;
         let encoder = Encoder::new().map_err(|source| Error::Encode { tracer: String::new(), source })?;
-        Ok((Self { connection, books, encoder, streams: HashMap::new() }, id))
+        Ok((Self { connection, bookkeeping, encoder, streams: HashMap::new() }, id))
     }
 
-    /// Appends the rows of all batches and writes the books, or does nothing.
+    /// Appends the rows of all batches and writes the bookkeeping, or does nothing.
     ///
     /// # Errors
     /// Nothing was written.
@@ -95,16 +95,16 @@ impl Writer {
                 writer.push(&batch.rows)?;
             }
             writer.append_all()?;
-            Ok(writer.books.write(&writer.connection, accounts, now)?)
+            Ok(writer.bookkeeping.write(&writer.connection, accounts, now)?)
         })
     }
 
-    /// Writes the final books.
+    /// Writes the final bookkeeping.
     ///
     /// # Errors
     /// They were not written.
     pub fn end(&mut self, accounts: &[TracerAccount], ended: WallTime, boot: BootNs) -> Result<(), Error> {
-        self.transact(|writer| Ok(writer.books.end(&writer.connection, accounts, ended, boot)?))
+        self.transact(|writer| Ok(writer.bookkeeping.end(&writer.connection, accounts, ended, boot)?))
     }
 
     /// Returns the connection, to close it.
@@ -123,7 +123,7 @@ impl Writer {
             }
             // What they know of the file is not there.
             self.streams.clear();
-            self.books.rolled_back();
+            self.bookkeeping.rolled_back();
         }
         done
     }
@@ -133,7 +133,7 @@ impl Writer {
             let stream = match self.streams.entry(row.tracer.clone()) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
-                    let collector_id = &self.books.run().collector_id;
+                    let collector_id = &self.bookkeeping.run().collector_id;
                     entry.insert(Stream::open(&self.connection, row.tracer.as_str(), collector_id)?)
                 }
             };

@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rusqlite::Connection;
 use serde_json::{Map, json};
-use store::books::Now;
+use store::bookkeeping::Now;
 use store::{Error, Reader, TracerAccount, Writer};
 
 fn batches(connection: &Connection) -> Vec<(i64, i64)> {

@@ -184,8 +184,8 @@ fn raw(text: &str) -> Text {
     Text::from_bytes(&[text.as_bytes(), b"\xe9"].concat())
 }
 
-#[test]
-fn records_of_built_in_tracers_come_back_without_the_map() {
+/// Returns details of three built-in tracers, with all kinds of fields.
+fn details() -> [(&'static str, Details); 3] {
     let file = Some(model::File { dev: 1, ino: u64::MAX, generation: 3, mode: 0o100644, real: None });
     let open = Open {
         path: raw("/a"),
@@ -198,7 +198,7 @@ fn records_of_built_in_tracers_come_back_without_the_map() {
         umask: 0o22,
         ret: -2,
         of_system: false,
-        file: file.clone(),
+        file,
     };
     let exec = Exec {
         path_asked: raw("a"),
@@ -211,7 +211,7 @@ fn records_of_built_in_tracers_come_back_without_the_map() {
         ret: -2,
         execveat: Some(0x100),
         memfd: true,
-        file: file.clone(),
+        file,
         interpreter: None,
     };
     let usage = Usage {
@@ -228,13 +228,18 @@ fn records_of_built_in_tracers_come_back_without_the_map() {
         first: BootNs(1),
         last: BootNs(2),
     };
-    let at = ZonedTime { utc_ns: 1_700_000_000_123_456_789, offset: 20_700 };
-    let mut rows = Vec::new();
-    for (tracer, details) in [
+    [
         ("open", Details::Open(Box::new(open))),
         ("exec", Details::Exec(Box::new(exec))),
         ("usage", Details::Usage(Box::new(usage))),
-    ] {
+    ]
+}
+
+#[test]
+fn records_of_built_in_tracers_come_back_without_the_map() {
+    let at = ZonedTime { utc_ns: 1_700_000_000_123_456_789, offset: 20_700 };
+    let mut rows = Vec::new();
+    for (tracer, details) in details() {
         let mut row = Tracking::new(tracer.into(), at.wall(), Extended::new(details));
         (row.time, row.fname) = (Some(at), Some(raw("/a")));
         row.extended.extra.push(("fname_bytes".into(), Extra::Bytes(raw("/a"))));

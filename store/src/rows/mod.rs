@@ -32,9 +32,9 @@ pub struct Rows {
 struct Growing {
     values: Values,
     of: Option<Column>,
-    /// Of a field with a point in time, the place of the field with its local time.
+    /// Index of the field with the local time that belongs to a point in time.
     local: Option<usize>,
-    /// The place of the field that followed this one in the row before: mostly it follows again.
+    /// The index of the field that followed this one in the row before: mostly it follows again.
     next: usize,
 }
 
@@ -50,7 +50,7 @@ impl Rows {
     }
 
     fn add_column(&mut self, column: &LayoutColumn) {
-        let local = column.name.strip_suffix("_time").and_then(|local| self.layout.place(local));
+        let local = column.name.strip_suffix("_time").and_then(|local| self.layout.index(local));
         let (values, of) = (Values::new(column.kind), column.of);
         self.columns.push(Growing { values, of, local, next: self.columns.len() + 1 });
     }
@@ -96,14 +96,14 @@ impl Rows {
 
     /// Appends a field to its column, or to the map if it has none, or does not fit, or the row has the field already.
     fn push_field(&mut self, name: &str, value: &Field<'_>, last: &mut Option<usize>) {
-        let Some(place) = self.place(name, value, *last) else { return self.push_other(name, value) };
+        let Some(index) = self.index(name, value, *last) else { return self.push_other(name, value) };
         if let Some(last) = last.and_then(|last| self.columns.get_mut(last)) {
-            last.next = place;
+            last.next = index;
         }
-        *last = Some(place);
-        let local = self.columns[place].local.map(|local| &self.columns[local].values);
+        *last = Some(index);
+        let local = self.columns[index].local.map(|local| &self.columns[local].values);
         let local = local.filter(|local| local.len() > self.rows).and_then(Values::last_local);
-        let values = &mut self.columns[place].values;
+        let values = &mut self.columns[index].values;
         if values.len() > self.rows {
             return self.push_other(name, value);
         }
@@ -113,14 +113,14 @@ impl Rows {
         }
     }
 
-    /// Returns the place of the field's column, which is added if the field can have one.
-    fn place(&mut self, name: &str, value: &Field<'_>, last: Option<usize>) -> Option<usize> {
+    /// Returns the index of the field's column, which is added if the field can have one.
+    fn index(&mut self, name: &str, value: &Field<'_>, last: Option<usize>) -> Option<usize> {
         let guess = last.map(|last| self.columns[last].next);
         let is_there = |guess: &usize| {
             self.layout.columns().get(*guess).is_some_and(|column| column.of.is_none() && column.name == name)
         };
-        if let Some(place) = guess.filter(is_there).or_else(|| self.layout.place(name)) {
-            return Some(place);
+        if let Some(index) = guess.filter(is_there).or_else(|| self.layout.index(name)) {
+            return Some(index);
         }
         let column = self.layout.add(name, value)?.clone();
         self.add_column(&column);

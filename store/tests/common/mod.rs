@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use model::{BootNs, Clocks, Details, Extended, Routed, Tracking, WallTime, ZonedTime};
 use rusqlite::Connection;
 use serde_json::{Map, Value};
-use store::books::{Now, Run};
+use store::bookkeeping::{Now, Run};
 use store::{Reader, Writer};
 
 /// A store in a scratch folder.

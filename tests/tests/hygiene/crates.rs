@@ -12,11 +12,11 @@ use tests::binary::workspace;
 use crate::{files, none, production};
 
 /// Crates of this workspace that each crate may link. The package in `bin` is `duetector-actors`.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("actors", &["model"]),
     ("analyzer", &["expression", "model"]),
     ("bpf-programs", &["actors", "model"]),
-    ("collector", &["actors", "expression", "model"]),
+    ("collector", &["actors", "expression", "model", "store"]),
     (
         "duetector-actors",
         &["actors", "analyzer", "bpf-programs", "collector", "expression", "model", "shell-monitor"],
@@ -24,6 +24,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("expression", &["model"]),
     ("model", &[]),
     ("shell-monitor", &["actors", "model"]),
+    ("store", &["model"]),
     ("tests", &[]),
     ("xtask", &[]),
 ];

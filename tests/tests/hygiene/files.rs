@@ -19,8 +19,8 @@ const LONGER: [(&str, usize); 2] = [
 ];
 
 /// The crates that are libraries: they never print.
-const LIBRARIES: [&str; 7] =
-    ["actors", "analyzer", "bpf-programs", "collector", "expression", "model", "shell-monitor"];
+const LIBRARIES: [&str; 8] =
+    ["actors", "analyzer", "bpf-programs", "collector", "expression", "model", "shell-monitor", "store"];
 
 /// Returns how many lines the file at `path` may have.
 fn limit(path: &str, usual: usize) -> usize {

@@ -18,7 +18,7 @@ use actors::clock;
 use model::Size;
 use model::lock::lock;
 use rusqlite::{Connection, OpenFlags};
-use store::books::Run;
+use store::bookkeeping::Run;
 use store::distrust;
 
 use crate::sink::output_file::{Gone, OutputFile, Replaced};

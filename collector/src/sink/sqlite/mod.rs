@@ -22,8 +22,8 @@ use model::schema::{COLUMNS, ColumnValue};
 use model::{Problem, Remembered, Role, Routed, Size, TracerName, Tracking, WallTime};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
-pub use store::books::Run;
-use store::books::{self, Books, Now};
+pub use store::bookkeeping::Run;
+use store::bookkeeping::{self, Bookkeeping, Now};
 use store::distrust;
 
 use super::kind::{BuildContext, CarriedOver, Pace, SinkKind, SinkSpec, Target};
@@ -67,7 +67,7 @@ struct Store {
     /// The files beside it, in the order of [`file::log_files`].
     logs: Vec<OutputFile>,
     migration: Migration,
-    books: Books,
+    bookkeeping: Bookkeeping,
     /// Insert statements of the tables known to exist.
     inserts: HashMap<TracerName, String>,
 }
@@ -168,14 +168,15 @@ impl Sqlite {
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         let transaction = connection.unchecked_transaction()?;
         let is_present = trust::check(&transaction)?;
-        let (books, id) = Books::begin(&transaction, &self.shared.run, lock(&self.shared.id).as_deref())?;
+        let (bookkeeping, id) =
+            Bookkeeping::begin(&transaction, &self.shared.run, lock(&self.shared.id).as_deref())?;
         let migration = if is_present { Migration::default() } else { Migration::begin(&transaction)? };
         if migration.is_done() {
             trust::mark(&transaction)?;
         }
         transaction.commit()?;
         *lock(&self.shared.id) = Some(id);
-        Ok(Store { connection, logs: Vec::new(), migration, books, inserts: HashMap::new() })
+        Ok(Store { connection, logs: Vec::new(), migration, bookkeeping, inserts: HashMap::new() })
     }
 
     /// Gives some rows of a version before their `time`.
@@ -207,7 +208,7 @@ impl Sqlite {
             Err(source) => {
                 // Tables made in this transaction are gone with it.
                 store.inserts.clear();
-                store.books.rolled_back();
+                store.bookkeeping.rolled_back();
                 let keep = matches!(
                     source.sqlite_error_code(),
                     Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull)
@@ -271,7 +272,7 @@ impl Sink for Sqlite {
             }
             let accounts = without(batches, accounts, &rejected);
             let now = Now { wall: clock::wall(), boot: clock::boot_ns(), clocks: &clock::clocks() };
-            store.books.write(&store.connection, &accounts, &now)?;
+            store.bookkeeping.write(&store.connection, &accounts, &now)?;
             Ok(rejected)
         })?;
         lock(&self.shared.written).add(batches, &rejected);
@@ -280,7 +281,7 @@ impl Sink for Sqlite {
 
     fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError> {
         self.transact("closing", |store, _| {
-            store.books.end(&store.connection, accounts, ended, clock::boot_ns())
+            store.bookkeeping.end(&store.connection, accounts, ended, clock::boot_ns())
         })?;
         if let Some(store) = self.store.take() {
             // Closing the last connection writes the log back and removes it.
@@ -292,7 +293,7 @@ impl Sink for Sqlite {
 
 /// Reads the positions in pinned rings from the file at `path`.
 fn remembered(path: &Path) -> Result<Remembered, SinkError> {
-    books::remembered(path).map_err(|source| SinkError {
+    bookkeeping::remembered(path).map_err(|source| SinkError {
         operation: "reading positions from",
         object: path.display().to_string(),
         trouble: trouble(&source),
@@ -324,7 +325,7 @@ impl Store {
         let Some(first) = batch.rows.first() else { return Ok(None) };
         if !self.inserts.contains_key(&first.tracer) {
             let (connection, tracer) = (&self.connection, first.tracer.as_str());
-            let collector_id = &self.books.run().collector_id;
+            let collector_id = &self.bookkeeping.run().collector_id;
             let Table { name, insert, lacked_time } = schema::ensure_table(connection, tracer, collector_id)?;
             if lacked_time {
                 self.migration.add(name, collector_id);

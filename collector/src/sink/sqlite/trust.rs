@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::schema::{COLUMNS, TABLE_PREFIX};
 use rusqlite::Connection;
 
-use store::books::{LATER, SCHEMA};
+use store::bookkeeping::{LATER, SCHEMA};
 
 /// Version of the layout, in the file's `user_version`. Files of Python duetector, and of versions before 1, have 0; those of
 /// version 1 lack the column `time`.
@@ -102,7 +102,7 @@ fn check_table(
              remove it (ALTER TABLE … DROP COLUMN …), {OR}"
         )));
     }
-    // A column that a later version added is added here, too (`Books::begin`).
+    // A column that a later version added is added here, too (`Bookkeeping::begin`).
     let lacking = own.and_then(|own| {
         own.iter().find(|column| !columns.contains(*column) && !LATER.contains(&column.as_str()))
     });

@@ -8,7 +8,8 @@ use model::{
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
-use super::{Run, TracerAccount};
+use super::run::Run;
+use super::tracer_account::TracerAccount;
 use crate::distrust;
 
 /// Time to wait for another program that holds the file: without these positions no run can begin.

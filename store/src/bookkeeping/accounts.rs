@@ -6,7 +6,8 @@ use model::schema::stored_name;
 use model::{AccountSnapshot, WallTime};
 use rusqlite::{Connection, params};
 
-use super::{Run, TracerAccount};
+use super::run::Run;
+use super::tracer_account::TracerAccount;
 
 pub(crate) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS duetector_actors_run (

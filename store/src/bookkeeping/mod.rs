@@ -1,66 +1,35 @@
-//! The books of a run, in tables of their own beside the rows: its accounts, its positions in pinned rings, and the changes
-//! by which the wall clock was set back. They are written in the transaction of the rows they count, and are the same in
-//! every file that has the role of the store.
+//! The bookkeeping of a run, in tables of its own beside the rows: its accounts, its positions in pinned rings, and the changes
+//! by which the wall clock was set back. It is written in the transaction of the rows it counts, and is the same in every file
+//! that has the role of the store.
 
 mod accounts;
 mod positions;
 mod run;
 mod set_back;
+mod tracer_account;
 
-use model::{AccountSnapshot, BootNs, Checkpoint, Clocks, Pinned, TracerName, WallTime};
+use model::{BootNs, Clocks, WallTime};
 use rusqlite::Connection;
 
 pub use positions::remembered;
 pub use run::Run;
+pub use tracer_account::{PinnedCheckpoint, TracerAccount};
 
 /// Statements that create the tables.
 pub const SCHEMA: [&str; 3] = [accounts::SCHEMA, positions::SCHEMA, set_back::SCHEMA];
 /// Columns that files of earlier versions lack, until a run begins.
 pub const LATER: [&str; 2] = accounts::LATER;
 
-/// A tracer's account with this sink, as it will be when the write in progress has succeeded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TracerAccount {
-    pub tracer: TracerName,
-    pub snapshot: AccountSnapshot,
-    /// Position in the tracer's ring up to which every record will be accounted for; only for rings that outlive the
-    /// agent.
-    pub checkpoint: Option<PinnedCheckpoint>,
-}
-
-/// Position in a tracer's pinned ring up to which every record is stored, filtered or counted as lost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PinnedCheckpoint {
-    /// The pinned rings, and whether an earlier agent made them.
-    pub pinned: Pinned,
-    /// The position, and the counts up to it.
-    pub point: Checkpoint,
-}
-
-impl TracerAccount {
-    /// Corrects the account when `rows` that were counted as stored were rejected.
-    pub fn refuse(&mut self, rows: u64) {
-        let settled = self.checkpoint.as_mut().map(|checkpoint| &mut checkpoint.point.settled);
-        let counts = settled.map(|settled| (&mut settled.stored, &mut settled.lost.sink));
-        for (stored, lost) in
-            counts.into_iter().chain([(&mut self.snapshot.stored, &mut self.snapshot.lost.sink)])
-        {
-            *stored = stored.saturating_sub(rows);
-            *lost += rows;
-        }
-    }
-}
-
-/// The books of one run, open in a file.
+/// The bookkeeping of one run, open in a file.
 #[derive(Debug)]
-pub struct Books {
+pub struct Bookkeeping {
     run: Run,
     /// Number of changes of the wall clock that the file knows.
     changes: u64,
 }
 
-impl Books {
-    /// Creates missing tables and opens the books of a run. Also returns the id of the file: a new file gets `known`, if it
+impl Bookkeeping {
+    /// Creates missing tables and opens the bookkeeping of a run. Also returns the id of the file: a new file gets `known`, if it
     /// replaces one that was lost during this run, or the id of the run.
     ///
     /// # Errors
@@ -84,7 +53,7 @@ impl Books {
     /// Writes everything as it is now.
     ///
     /// # Errors
-    /// SQLite can't write to the file. The transaction has to be rolled back, and [`Books::rolled_back`] to be called.
+    /// SQLite can't write to the file. The transaction has to be rolled back, and [`Bookkeeping::rolled_back`] to be called.
     pub fn write(
         &mut self,
         connection: &Connection,
@@ -125,7 +94,7 @@ impl Books {
 /// The present moment by all clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now<'a> {
-    /// Local time.
+    /// Local time of the wall clock.
     pub wall: WallTime,
     /// Time since the machine was started.
     pub boot: BootNs,

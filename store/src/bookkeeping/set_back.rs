@@ -4,7 +4,7 @@
 use model::Clocks;
 use rusqlite::{Connection, params};
 
-use super::Run;
+use super::run::Run;
 
 pub(crate) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS duetector_actors_clock (
