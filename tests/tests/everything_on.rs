@@ -102,7 +102,7 @@ fn listed(table: &str) -> BTreeMap<&str, (&str, &str)> {
 fn fits(kind: &str, value: &Value) -> bool {
     match kind {
         "Bool" => value.is_boolean(),
-        "Utf8" | "Binary" | "Timestamp(ns)" | "Timestamp(ns, UTC)" => value.is_string(),
+        "Utf8" | "Binary" | "Timestamp(us)" | "Timestamp(ns, UTC)" => value.is_string(),
         "Int32" | "Int64" => value.is_i64(),
         "UInt16" | "UInt32" | "UInt64" => value.is_u64(),
         list => list.starts_with("List(") && value.is_array(),

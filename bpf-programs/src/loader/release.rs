@@ -36,7 +36,7 @@ struct Waiting {
     has_thread: bool,
 }
 
-/// What held a link besides its descriptor.
+/// The reference to a link besides its descriptor.
 #[derive(Clone, Copy, PartialEq)]
 enum Was {
     Pinned,
