@@ -111,6 +111,28 @@ fn table_brief(
     table: &Table,
     account: Option<AccountSnapshot>,
 ) -> rusqlite::Result<TracerBrief> {
+    let (count, edges) = match table.stream {
+        Some(stream) => store.totals(stream)?.map_or((0, [None, None]), |totals| {
+            let time = |at| Some(ZonedTime::new(at, store.zone()));
+            (totals.rows, [time(totals.first), time(totals.last)])
+        }),
+        None => count_and_edges(store, table)?,
+    };
+    let [start, end] = edges;
+    let fields = schema::COLUMNS.iter().filter(|column| table.has(column.name()));
+    Ok(TracerBrief {
+        tracer: table.tracer.clone(),
+        collector_id: table.collector_id.clone(),
+        count: count.unsigned_abs(),
+        start,
+        end,
+        fields: fields.map(|column| (column.name().to_owned(), type_name(column.kind()))).collect(),
+        ..counted(account)
+    })
+}
+
+/// Returns the number of rows of a table, and the times of the first and the last.
+fn count_and_edges(store: &Store, table: &Table) -> rusqlite::Result<(i64, [Option<ZonedTime>; 2])> {
     let name = crate::query::quote(&table.name);
     // One statement for each aggregate: asked for together, SQLite reads every row; alone, each comes from an index.
     let count = store
@@ -134,16 +156,7 @@ fn table_brief(
         let edge = if function == "min" { both.min() } else { both.max() };
         Ok(edge.map(|ns| ZonedTime::new(ns, store.zone())))
     };
-    let fields = schema::COLUMNS.iter().filter(|column| table.has(column.name()));
-    Ok(TracerBrief {
-        tracer: table.tracer.clone(),
-        collector_id: table.collector_id.clone(),
-        count: count.unsigned_abs(),
-        start: edge("min")?,
-        end: edge("max")?,
-        fields: fields.map(|column| (column.name().to_owned(), type_name(column.kind()))).collect(),
-        ..counted(account)
-    })
+    Ok((count, [edge("min")?, edge("max")?]))
 }
 
 /// Returns a brief that has only the counters of an account.

@@ -21,6 +21,15 @@ pub enum Error {
         #[source]
         source: rusqlite::Error,
     },
+    /// The file is a columnar store that this version can't read.
+    #[error("open store {}", path.display())]
+    Format {
+        /// Path of the file.
+        path: PathBuf,
+        /// The reason.
+        #[source]
+        source: store::Error,
+    },
     /// The file's folder can't be searched.
     #[error("access store {}", path.display())]
     Reach {
@@ -86,7 +95,7 @@ impl Error {
     /// True if the query was wrong, not the store.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Missing { .. } | Self::Open { .. } | Self::Reach { .. } | Self::Read { .. } => false,
+            Self::Missing { .. } | Self::Open { .. } | Self::Format { .. } | Self::Reach { .. } | Self::Read { .. } => false,
             Self::UnknownColumn { .. }
             | Self::BadValue { .. }
             | Self::BadCondition { .. }

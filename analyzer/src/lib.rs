@@ -21,8 +21,6 @@
 //! # Ok::<(), analyzer::Error>(())
 //! ```
 
-#![forbid(unsafe_code)]
-
 pub mod brief;
 pub mod error;
 pub mod query;

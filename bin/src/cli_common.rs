@@ -108,7 +108,7 @@ fn warn(loaded: &Loaded) {
 
 /// Returns the path of the store under a configuration. A relative path is relative to the work folder.
 pub(crate) fn store_path(config: &Config, workdir: &std::path::Path) -> PathBuf {
-    config.collector.sqlite.file(workdir)
+    config.collector.file_to_read(workdir)
 }
 
 /// Returns the environment variables that are valid UTF-8. Others can't be settings.

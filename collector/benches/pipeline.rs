@@ -9,6 +9,7 @@ use collector::sink::Sink;
 use collector::sink::jsonl::Jsonl;
 use collector::sink::memory::Memory;
 use collector::sink::sqlite::{Run, Sqlite};
+use collector::sink::store::Store;
 use collector::{FilterConfig, Filters, Pipeline, Synchronous, default_filters};
 use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use model::{
@@ -165,20 +166,23 @@ fn write(criterion: &mut Criterion, name: &str, sink: &mut dyn Sink) {
 fn sinks(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let run = Run { run_id: "bench".into(), collector_id: "bench".into(), started: WallTime(0) };
-    let path = folder.path().join("db");
-    write(criterion, "sqlite", &mut Sqlite::new(path.clone(), Synchronous::Normal, run));
-    report_size(&path);
-    write(criterion, "jsonl", &mut Jsonl::file(folder.path().join("lines"), 64 << 20, 1));
+    let path = |name| folder.path().join(name);
+    let mut store = Store::new(path("store"), Synchronous::Normal, run.clone());
+    write(criterion, "store", &mut store);
+    report_size(&path("store"), "SELECT sum(rows) FROM batch");
+    write(criterion, "sqlite", &mut Sqlite::new(path("db"), Synchronous::Normal, run));
+    report_size(&path("db"), "SELECT count(*) FROM \"duetector_tracking:open@bench\"");
+    write(criterion, "jsonl", &mut Jsonl::file(path("lines"), 64 << 20, 1));
     write(criterion, "memory", &mut Memory::new(1024));
 }
 
 /// Prints the size of a stored row on disk.
 #[expect(clippy::print_stderr, reason = "a bench reports to the terminal")]
-fn report_size(path: &std::path::Path) {
-    let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+fn report_size(path: &std::path::Path, count: &str) {
     let connection = rusqlite::Connection::open(path).expect("the store");
-    let sql = "SELECT count(*) FROM \"duetector_tracking:open@bench\"";
-    let rows: i64 = connection.query_row(sql, (), |row| row.get(0)).expect("a count");
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).expect("a checkpoint");
+    let rows: i64 = connection.query_row(count, (), |row| row.get(0)).expect("a count");
+    let bytes = path.metadata().map_or(0, |metadata| metadata.len());
     eprintln!(
         "bytes a stored row (100-byte path, as asked and as resolved): {:.0}",
         bytes as f64 / rows as f64

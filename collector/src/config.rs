@@ -14,6 +14,7 @@ use crate::sink::jsonl::JsonlConfig;
 use crate::sink::kind::{SinkKind, Target};
 use crate::sink::memory::MemoryConfig;
 use crate::sink::sqlite::SqliteConfig;
+use crate::sink::store::StoreConfig;
 
 /// Defines the sections of `[collector]`, with one for each sink, and [`SinkConfig`].
 macro_rules! sinks {
@@ -91,6 +92,8 @@ macro_rules! sinks {
 
 // All sinks, in the order in which rows are offered to them.
 sinks! {
+    /// Settings of the columnar store.
+    store: Store(StoreConfig),
     /// Settings of the SQLite store.
     sqlite: Sqlite(SqliteConfig),
     /// Settings of the memory sink, which keeps the last rows.
@@ -133,12 +136,25 @@ impl CollectorConfig {
         Some(self.store()?.target(workdir).file()?.to_owned())
     }
 
+    /// Returns the file that is read as the store: that of the enabled store; if none is enabled, or its file is not there,
+    /// another store's that is.
+    pub fn file_to_read(&self, workdir: &Path) -> PathBuf {
+        let others = [self.store.file(workdir), self.sqlite.file(workdir)];
+        let enabled = self.store_file(workdir).unwrap_or_else(|| self.sqlite.file(workdir));
+        if enabled.exists() { enabled } else { others.into_iter().find(|file| file.exists()).unwrap_or(enabled) }
+    }
+
     /// Returns everything that is wrong with the settings.
     pub fn validate(&self, prefix: &str) -> Vec<Problem> {
         let mut checks = Checks::of(prefix);
         if self.id.contains([':', '@']) || self.id.contains(char::is_control) {
             let cause = "can't be part of a table's name: expected no `:`, `@` or control characters";
             checks = checks.problem("id", format!("{:?} {cause}", self.id));
+        }
+        let stores: Vec<_> = self.sinks().into_iter().filter(|sink| sink.kind().role() == Role::Store).collect();
+        if let [_, others @ ..] = stores.as_slice() {
+            let cause = "two stores are enabled, and only one can keep the accounts: disable the other one";
+            checks = others.iter().fold(checks, |checks, sink| checks.problem(sink.name().as_str(), cause));
         }
         let mut problems = checks.positive("queue", self.queue).problems();
         for sink in self.all_sinks() {

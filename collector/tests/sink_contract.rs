@@ -12,6 +12,7 @@ use actors::{Outbox, Supervisor, WhenFull, clock};
 use collector::sink::jsonl::Jsonl;
 use collector::sink::memory::Memory;
 use collector::sink::sqlite::{Run, Sqlite};
+use collector::sink::store::Store;
 use collector::sink::{Rejected, Sink, SinkError, TracerAccount, Trouble};
 use collector::{CarriedOver, Pace, SinkConfig, SinkHandle, SinkSpec, Synchronous, spawn_sink};
 use model::{
@@ -102,6 +103,36 @@ impl Kind for SqliteKind {
             return Vec::new();
         };
         statement.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+}
+
+struct StoreKind(PathBuf);
+
+impl Kind for StoreKind {
+    const ROLE: Role = Role::Store;
+    type Sink = Store;
+    fn new(folder: &Path) -> Self {
+        Self(folder.join("store"))
+    }
+    fn make(&self) -> Store {
+        let run = Run { run_id: "r".into(), collector_id: "vm".into(), started: WallTime(0) };
+        Store::new(self.0.clone(), Synchronous::Normal, run)
+    }
+    fn read(&self, tracer: &str) -> Vec<i64> {
+        let (connection, reader) = (rusqlite::Connection::open(&self.0).unwrap(), ::store::Reader::default());
+        let Ok(streams) = reader.streams(&connection) else { return Vec::new() };
+        let mut numbers = Vec::new();
+        for stream in streams.iter().filter(|stream| stream.tracer == tracer) {
+            for batch in reader.batches(&connection, stream.id, i64::MIN, i64::MAX).unwrap() {
+                let rows = reader.rows(&connection, &batch, |_| true).unwrap();
+                numbers.extend((0..rows.len()).map(|row| {
+                    let row = rows.tracking(&tracer.into(), row);
+                    let number = || row.extended.get("number").unwrap().to_plain().parse().unwrap();
+                    row.count.unwrap_or_else(number)
+                }));
+            }
+        }
+        numbers
     }
 }
 
@@ -337,6 +368,7 @@ macro_rules! contracts {
 }
 
 contracts! {
+    store, StoreKind;
     sqlite, SqliteKind;
     memory, MemoryKind;
     jsonl, JsonlKind;
@@ -353,6 +385,22 @@ fn any_fault() -> impl Strategy<Value = Fault> {
     ]
 }
 
+fn balances_whatever_happens<K: Kind + Send + Sync + 'static>(plan: &[Fault], sends: &[(i64, bool)]) {
+    run(async {
+        let mut stage = Stage::<K>::start(plan);
+        for (count, flush) in sends {
+            stage.send(*count).await;
+            if *flush {
+                stage.sink.flush().await;
+            }
+        }
+        let (stored, losses, account) = stage.finish().await;
+        assert!(stored.is_sorted());
+        // Each loss has a `loss` row, except losses of the very last write.
+        assert!(losses.iter().sum::<i64>() <= account.lost.total() as i64);
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
@@ -363,18 +411,7 @@ proptest! {
     ) {
         // With more panics within a minute the sink would be given up, which another test covers.
         prop_assume!(plan.iter().filter(|fault| **fault == Fault::Panic).count() <= 3);
-        run(async {
-            let mut stage = Stage::<SqliteKind>::start(&plan);
-            for (count, flush) in sends {
-                stage.send(count).await;
-                if flush {
-                    stage.sink.flush().await;
-                }
-            }
-            let (stored, losses, account) = stage.finish().await;
-            assert!(stored.is_sorted());
-            // Each loss has a `loss` row, except losses of the very last write.
-            assert!(losses.iter().sum::<i64>() <= account.lost.total() as i64);
-        });
+        balances_whatever_happens::<SqliteKind>(&plan, &sends);
+        balances_whatever_happens::<StoreKind>(&plan, &sends);
     }
 }

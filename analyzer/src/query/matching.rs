@@ -261,6 +261,7 @@ mod tests {
     #[test]
     fn tests_of_single_columns_come_before_the_function() {
         let table = Table {
+            stream: None,
             name: "duetector_tracking:open@vm".into(),
             tracer: "open".into(),
             collector_id: "vm".into(),

@@ -51,6 +51,10 @@ pub(crate) fn quote(identifier: &str) -> String {
 /// True if some row of a table with the column `time` has none: another writer made it, or a version before, and it is not
 /// migrated yet.
 pub(crate) fn lacks_times(store: &Store, table: &Table) -> rusqlite::Result<bool> {
+    if table.stream.is_some() {
+        // In a columnar store every row has one.
+        return Ok(false);
+    }
     let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE time IS NULL)", quote(&table.name));
     store.connection().query_row(&sql, (), |row| row.get(0))
 }

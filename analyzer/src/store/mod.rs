@@ -1,6 +1,8 @@
 //! The store that rows are read from.
 
+mod scan;
 mod sqlite;
+mod vtab;
 
 pub(crate) use sqlite::UTC_OF;
 pub use sqlite::{Store, Table, UnknownTracer};

@@ -1,6 +1,8 @@
-//! A SQLite store, opened read-only: one that the agent is writing, one that no process has open, or one that Python
-//! duetector wrote.
+//! A store, opened read-only: one that the agent is writing, one that no process has open, or one that Python duetector
+//! wrote. A columnar store has no tables of rows; each of its streams is a virtual table with the same columns.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +11,9 @@ use model::{LocalTimes, schema};
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use store::{Reader, Totals, format};
 
+use super::vtab;
 use crate::Error;
 use crate::error::{nearest, reading};
 
@@ -28,6 +32,8 @@ pub struct Store {
     connection: Connection,
     path: PathBuf,
     zone: TimeZone,
+    /// Names of the virtual tables that the connection has; only if the store is columnar.
+    streams: Option<RefCell<BTreeSet<String>>>,
 }
 
 /// A table with the rows of one tracer from one collector.
@@ -41,6 +47,8 @@ pub struct Table {
     pub collector_id: String,
     /// The columns that the table has in this file.
     pub columns: Vec<String>,
+    /// The stream of a columnar store whose rows the table has.
+    pub(crate) stream: Option<i64>,
 }
 
 /// A tracer named in a query that has no table.
@@ -81,7 +89,15 @@ impl Store {
         let zone = TimeZone::system();
         let times = local_times(&connection, zone.clone());
         register(&connection, times).map_err(failed)?;
-        Ok(Self { connection, path: path.to_owned(), zone })
+        let is_columnar = format::is_store(&connection).map_err(failed)?;
+        if is_columnar {
+            format::check_version(&connection).map_err(|error| match error {
+                store::Error::Sqlite(source) => failed(source),
+                other => Error::Format { path: path.to_owned(), source: other },
+            })?;
+        }
+        let streams = is_columnar.then(RefCell::default);
+        Ok(Self { connection, path: path.to_owned(), zone, streams })
     }
 
     /// Returns the time zone in which times are shown.
@@ -99,7 +115,32 @@ impl Store {
     /// # Errors
     /// When the file can't be read.
     pub fn tables(&self) -> Result<Vec<Table>, Error> {
-        self.list_tables().map_err(reading("list of tables"))
+        match &self.streams {
+            Some(known) => self.list_streams(known),
+            None => self.list_tables(),
+        }
+        .map_err(reading("list of tables"))
+    }
+
+    /// Returns the streams as tables, which are added to the connection if it does not have them yet.
+    fn list_streams(&self, known: &RefCell<BTreeSet<String>>) -> rusqlite::Result<Vec<Table>> {
+        let mut tables = Vec::new();
+        for stream in Reader::default().streams(&self.connection)? {
+            let name = schema::table_name(&stream.tracer, &stream.collector_id);
+            if known.borrow_mut().insert(name.clone()) {
+                vtab::add_table(&self.connection, &name, stream.id)?;
+            }
+            let columns = schema::COLUMNS.iter().map(|column| column.name());
+            let columns = std::iter::once("id").chain(columns).map(str::to_owned).collect();
+            let (tracer, collector_id) = (stream.tracer, stream.collector_id);
+            tables.push(Table { name, tracer, collector_id, columns, stream: Some(stream.id) });
+        }
+        Ok(tables)
+    }
+
+    /// Returns the number and the times of a stream's rows; `None` if it has no rows.
+    pub(crate) fn totals(&self, stream: i64) -> rusqlite::Result<Option<Totals>> {
+        Reader::default().totals(&self.connection, stream)
     }
 
     fn list_tables(&self) -> rusqlite::Result<Vec<Table>> {
@@ -112,7 +153,7 @@ impl Store {
             if let Some((tracer, collector_id)) = schema::parse_table_name(&name) {
                 let columns = columns.query_map([&name], |row| row.get(0))?.collect::<Result<_, _>>()?;
                 let (tracer, collector_id) = (tracer.to_owned(), collector_id.to_owned());
-                tables.push(Table { tracer, collector_id, columns, name });
+                tables.push(Table { tracer, collector_id, columns, name, stream: None });
             }
         }
         Ok(tables)

@@ -1,6 +1,7 @@
 //! Destinations of rows. A sink only writes rows; its queue, batches, retries, accounts and restarts are the same for
 //! all sinks and are in [`writer`].
 
+pub mod database;
 pub mod host;
 pub mod json;
 pub mod jsonl;
@@ -10,6 +11,7 @@ mod output_file;
 mod private_file;
 pub(crate) mod probe;
 pub mod sqlite;
+pub mod store;
 pub mod writer;
 mod written;
 
@@ -18,7 +20,7 @@ use std::io;
 
 use model::{Routed, WallTime};
 pub use output_file::Replaced;
-pub use store::{PinnedCheckpoint, TracerAccount};
+pub use ::store::{PinnedCheckpoint, TracerAccount};
 use thiserror::Error;
 
 /// Kind of failure, which decides how the writer reacts.

@@ -7,31 +7,10 @@ use actors::WhenFull;
 use model::{Period, Size};
 use serde::{Deserialize, Serialize};
 
+use crate::sink::database::Synchronous;
+
 /// Name of the file in the work folder, unless the section sets a path. The name is duetector's.
 const FILE: &str = "duetector-dbcollector.sqlite3";
-
-/// Durability of a commit (`synchronous`). With every value, committed rows survive a crash of the agent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Synchronous {
-    /// After a power cut the file may be corrupt.
-    Off,
-    /// After a power cut the last rows may be missing; the file is consistent.
-    #[default]
-    Normal,
-    /// After a power cut no committed row is missing.
-    Full,
-}
-
-impl Synchronous {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "OFF",
-            Self::Normal => "NORMAL",
-            Self::Full => "FULL",
-        }
-    }
-}
 
 /// Settings of the store (`[collector.sqlite]`): a SQLite file with duetector's schema.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

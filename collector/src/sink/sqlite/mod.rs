@@ -2,61 +2,43 @@
 //! follow its columns; accounts and positions are in tables of other names.
 
 mod config;
-mod errors;
-mod file;
 mod migrate;
 mod schema;
 mod trust;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-pub use config::{SqliteConfig, Synchronous};
+pub use super::database::Synchronous;
+pub use config::SqliteConfig;
+pub use store::bookkeeping::Run;
 
 use actors::clock;
 use model::lock::lock;
 use model::schema::{COLUMNS, ColumnValue};
 use model::{Problem, Remembered, Role, Routed, Size, TracerName, Tracking, WallTime};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
-pub use store::bookkeeping::Run;
-use store::bookkeeping::{self, Bookkeeping, Now};
-use store::distrust;
+use rusqlite::{CachedStatement, Connection, ErrorCode};
+use store::bookkeeping::{Bookkeeping, Now};
 
+use super::database::errors::is_bad_row;
+use super::database::file::{self, Shared};
+use super::database::{self, Database};
 use super::kind::{BuildContext, CarriedOver, Pace, SinkKind, SinkSpec, Target};
 use super::output_file::{OutputFile, Replaced};
-use super::{Rejected, Sink, SinkError, TracerAccount, json, private_file};
+use super::{Rejected, Sink, SinkError, TracerAccount, json};
 use crate::checks::Checks;
-use errors::{is_bad_row, trouble};
-use file::Shared;
 use migrate::Migration;
 use schema::Table;
 use trust::Refusal;
 
-/// Time that SQLite waits for another program that holds the file (Python duetector, `sqlite3`) before a call fails.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// Page size of a new file, in bytes. Each page written costs two system calls for the log and two more when it is
 /// written back; with SQLite's default of 4 KiB these cost more than the rows.
 const PAGE_SIZE: u32 = 16 << 10;
-/// Pages in the write-ahead log before a checkpoint. With fewer, frequently changed pages are written back again and
-/// again.
-const CHECKPOINT_PAGES: u32 = 1000;
-/// Size to which the log is truncated after it grew while a long read was open, in bytes.
-const LOG_LIMIT: u64 = 64 << 20;
-/// Page cache in KiB; bounds memory.
-const CACHE_KIB: i64 = 8 * 1024;
-/// Number of cached statements: one insert statement per tracer, and those of the accounts.
-const STATEMENTS_KEPT: usize = 128;
-
 /// Sink that writes rows and accounts to the SQLite file.
 pub struct Sqlite {
-    path: PathBuf,
-    synchronous: Synchronous,
-    check_limit: Size,
-    shared: Shared,
+    database: Database,
     store: Option<Store>,
     extended: Vec<u8>,
 }
@@ -87,95 +69,57 @@ impl SinkKind for SqliteConfig {
     }
 
     fn build(&self, context: &BuildContext<'_>) -> SinkSpec {
-        let shared = context.before.get().unwrap_or_else(|| {
-            Shared::new(Run {
-                run_id: format!("{:x}-{}", clock::unix_ns(), std::process::id()),
-                collector_id: context.collector_id.to_owned(),
-                started: clock::wall(),
-            })
-        });
+        let shared = database::shared(context);
         let (path, carried_over) = (self.file(context.workdir), CarriedOver::new(shared.clone()));
-        let (synchronous, check_limit) = (self.synchronous, self.check_limit);
+        let durability = (self.synchronous, self.check_limit);
         SinkSpec {
             queue: (self.queue, self.when_full),
             pace: Pace::new(self.batch, self.flush_interval, self.retry_for),
             make: Box::new(move || {
-                Box::new(Sqlite::of(path.clone(), synchronous, check_limit, shared.clone()))
+                Box::new(Sqlite::of(path.clone(), durability, shared.clone()))
             }),
             carried_over,
         }
     }
 
     fn remembered(&self, workdir: &Path) -> Result<Remembered, SinkError> {
-        remembered(&self.file(workdir))
+        database::remembered(&self.file(workdir))
     }
 }
 
 impl Sqlite {
     /// Makes a sink that writes to `path` as `run`. The first call opens the file.
     pub fn new(path: PathBuf, synchronous: Synchronous, run: Run) -> Self {
-        Self::of(path, synchronous, Size(0), Shared::new(run))
+        Self::of(path, (synchronous, Size(0)), Shared::new(run))
     }
 
-    fn of(path: PathBuf, synchronous: Synchronous, check_limit: Size, shared: Shared) -> Self {
-        Self { path, synchronous, check_limit, shared, store: None, extended: Vec::new() }
-    }
-
-    fn failed(&self, operation: &'static str, source: rusqlite::Error) -> SinkError {
-        SinkError {
-            operation,
-            object: self.path.display().to_string(),
-            trouble: trouble(&source),
-            source: source.into(),
-        }
+    fn of(path: PathBuf, durability: (Synchronous, Size), shared: Shared) -> Self {
+        let database = Database::new(path, durability, PAGE_SIZE, shared);
+        Self { database, store: None, extended: Vec::new() }
     }
 
     fn open(&self) -> Result<Store, SinkError> {
-        let io = |source| SinkError::io("opening", self.path.display(), source);
-        let path = private_file::prepare(&self.path).map_err(io)?;
-        private_file::create(&path).map_err(io)?;
-        // Nobody else may make files beside it: SQLite applies a log or a journal that it finds to the database.
-        path.parent().map_or(Ok(()), private_file::check_folder).map_err(|cause| io(cause.into()))?;
-        for beside in file::beside(&path) {
-            private_file::check_if_there(&beside).map_err(io)?;
-        }
-        let store = self.connect(&path).map_err(|refusal| match refusal {
-            Refusal::Sqlite(source) => self.failed("opening", source),
-            Refusal::Foreign(why) => io(io::Error::new(io::ErrorKind::InvalidData, why)),
-        })?;
-        let file = OutputFile::at(&path).map_err(io)?;
-        let logs = file::log_files(&path).iter().map(|log| OutputFile::at(log)).collect::<Result<_, _>>();
-        let logs = logs.map_err(io)?;
-        lock(&self.shared.written).opened(file);
+        let begin = |connection| {
+            self.begin(connection).map_err(|refusal| match refusal {
+                Refusal::Sqlite(source) => self.database.failed("opening", source),
+                Refusal::Foreign(why) => self.database.refused(why),
+            })
+        };
+        let (store, logs) = self.database.open(begin)?;
         Ok(Store { logs, ..store })
     }
 
-    fn connect(&self, path: &Path) -> Result<Store, Refusal> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        distrust::distrust(&connection)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-        connection.pragma_update(None, "page_size", PAGE_SIZE)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", self.synchronous.as_str())?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        connection.pragma_update(None, "journal_size_limit", LOG_LIMIT as i64)?;
-        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        connection.pragma_update(None, "temp_store", "MEMORY")?;
+    fn begin(&self, connection: Connection) -> Result<Store, Refusal> {
+        let Shared { run, id, .. } = &self.database.shared;
         let transaction = connection.unchecked_transaction()?;
         let is_present = trust::check(&transaction)?;
-        let (bookkeeping, id) =
-            Bookkeeping::begin(&transaction, &self.shared.run, lock(&self.shared.id).as_deref())?;
+        let (bookkeeping, new) = Bookkeeping::begin(&transaction, run, lock(id).as_deref())?;
         let migration = if is_present { Migration::default() } else { Migration::begin(&transaction)? };
         if migration.is_done() {
             trust::mark(&transaction)?;
         }
         transaction.commit()?;
-        *lock(&self.shared.id) = Some(id);
+        *lock(id) = Some(new);
         Ok(Store { connection, logs: Vec::new(), migration, bookkeeping, inserts: HashMap::new() })
     }
 
@@ -184,7 +128,7 @@ impl Sqlite {
         let Some(store) = &mut self.store else { return };
         if let Err(cause) = store.migration.proceed(&store.connection) {
             // The file may be busy or the disk full: later calls go on.
-            tracing::debug!(%cause, path = %self.path.display(), "rows of a version before wait for their time");
+            tracing::debug!(%cause, path = %self.database.path.display(), "rows of a version before wait for their time");
         }
     }
 
@@ -198,7 +142,7 @@ impl Sqlite {
         self.check()?;
         let Some(mut store) = self.store.take() else {
             // `check` has just opened it.
-            return Err(self.failed(operation, rusqlite::Error::InvalidQuery));
+            return Err(self.database.failed(operation, rusqlite::Error::InvalidQuery));
         };
         match in_transaction(&mut store, |store| work(store, &mut self.extended)) {
             Ok(done) => {
@@ -214,7 +158,7 @@ impl Sqlite {
                     Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull)
                 );
                 self.store = keep.then_some(store);
-                Err(self.failed(operation, source))
+                Err(self.database.failed(operation, source))
             }
         }
     }
@@ -246,20 +190,20 @@ impl Sink for Sqlite {
     }
 
     fn damage(&self) -> Option<String> {
-        lock(&self.shared.checked).damage.clone()
+        self.database.damage()
     }
 
     fn refresh(&mut self) -> Option<Replaced> {
         if self.store.is_some() {
-            file::check_in_background(&self.shared, &self.path, self.check_limit);
+            self.database.check_in_background();
         }
-        let gone = file::gone(&self.shared, self.store.as_ref().map_or(&[], |store| &store.logs));
+        let gone = file::gone(&self.database.shared, self.store.as_ref().map_or(&[], |store| &store.logs));
         let Some(gone) = gone else {
             self.migrate();
             return None;
         };
         let open = self.store.take().map(|store| (store.connection, store.logs));
-        Some(file::leave(&self.shared, open, gone))
+        Some(self.database.leave(open, gone))
     }
 
     fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
@@ -275,7 +219,7 @@ impl Sink for Sqlite {
             store.bookkeeping.write(&store.connection, &accounts, &now)?;
             Ok(rejected)
         })?;
-        lock(&self.shared.written).add(batches, &rejected);
+        lock(&self.database.shared.written).add(batches, &rejected);
         Ok(rejected)
     }
 
@@ -285,20 +229,10 @@ impl Sink for Sqlite {
         })?;
         if let Some(store) = self.store.take() {
             // Closing the last connection writes the log back and removes it.
-            store.connection.close().map_err(|(_, source)| self.failed("closing", source))?;
+            store.connection.close().map_err(|(_, source)| self.database.failed("closing", source))?;
         }
         Ok(())
     }
-}
-
-/// Reads the positions in pinned rings from the file at `path`.
-fn remembered(path: &Path) -> Result<Remembered, SinkError> {
-    bookkeeping::remembered(path).map_err(|source| SinkError {
-        operation: "reading positions from",
-        object: path.display().to_string(),
-        trouble: trouble(&source),
-        source: source.into(),
-    })
 }
 
 /// Returns the accounts without the rejected rows.

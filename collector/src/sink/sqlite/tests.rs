@@ -9,7 +9,8 @@ use model::{AccountSnapshot, Clocks, Details, Lost, Moment, Record, Remembered, 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{Run, Sqlite, Synchronous, remembered};
+use super::{Run, Sqlite, Synchronous};
+use crate::sink::database::remembered;
 use crate::sink::{Sink, TracerAccount, Trouble};
 
 fn sink(path: &Path) -> Sqlite {

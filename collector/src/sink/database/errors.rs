@@ -5,7 +5,7 @@ use rusqlite::{ErrorCode, ffi};
 use crate::sink::Trouble;
 
 /// Returns whether the error concerns only this row.
-pub(super) fn is_bad_row(error: &rusqlite::Error) -> bool {
+pub(crate) fn is_bad_row(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
         Some(
@@ -18,7 +18,7 @@ pub(super) fn is_bad_row(error: &rusqlite::Error) -> bool {
 }
 
 /// Returns the kind of failure.
-pub(super) fn trouble(error: &rusqlite::Error) -> Trouble {
+pub(crate) fn trouble(error: &rusqlite::Error) -> Trouble {
     let extended = error.sqlite_error().map(|error| error.extended_code);
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Trouble::Full,

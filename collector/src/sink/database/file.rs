@@ -26,29 +26,29 @@ use crate::sink::written::Written;
 
 /// State that the store's incarnations and successors share.
 #[derive(Clone)]
-pub(super) struct Shared {
-    pub(super) run: Run,
-    pub(super) written: Arc<Mutex<Written>>,
+pub(crate) struct Shared {
+    pub(crate) run: Run,
+    pub(crate) written: Arc<Mutex<Written>>,
     /// Id of the store's file. A new file that replaces a lost one gets the same, so that pinned rings stay usable.
-    pub(super) id: Arc<Mutex<Option<String>>>,
-    pub(super) checked: Arc<Mutex<Checked>>,
+    pub(crate) id: Arc<Mutex<Option<String>>>,
+    pub(crate) checked: Arc<Mutex<Checked>>,
 }
 
 /// Result of the search for damage, once in a run.
 #[derive(Default)]
-pub(super) struct Checked {
+pub(crate) struct Checked {
     begun: bool,
-    pub(super) damage: Option<String>,
+    pub(crate) damage: Option<String>,
 }
 
 impl Shared {
-    pub(super) fn new(run: Run) -> Self {
+    pub(crate) fn new(run: Run) -> Self {
         Self { run, written: Arc::default(), id: Arc::default(), checked: Arc::default() }
     }
 }
 
 /// The files that SQLite keeps beside the database while it is open.
-pub(super) fn log_files(path: &Path) -> [PathBuf; 2] {
+pub(crate) fn log_files(path: &Path) -> [PathBuf; 2] {
     ["-wal", "-shm"].map(|suffix| {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
@@ -57,7 +57,7 @@ pub(super) fn log_files(path: &Path) -> [PathBuf; 2] {
 }
 
 /// All files beside the database that SQLite would use if they were there.
-pub(super) fn beside(path: &Path) -> [PathBuf; 3] {
+pub(crate) fn beside(path: &Path) -> [PathBuf; 3] {
     let [log, index] = log_files(path);
     let mut journal = path.as_os_str().to_owned();
     journal.push("-journal");
@@ -65,7 +65,7 @@ pub(super) fn beside(path: &Path) -> [PathBuf; 3] {
 }
 
 /// Looks for damage in a database of at most this size, on a thread of its own. Only once in a run.
-pub(super) fn check_in_background(shared: &Shared, path: &Path, limit: Size) {
+pub(crate) fn check_in_background(shared: &Shared, path: &Path, limit: Size) {
     let checked = shared.checked.clone();
     let size = fs::metadata(path).map_or(0, |found| found.len());
     if size > limit.0 || limit.0 == 0 || std::mem::replace(&mut lock(&checked).begun, true) {
@@ -90,13 +90,13 @@ pub(super) fn check_in_background(shared: &Shared, path: &Path, limit: Size) {
 }
 
 /// Output that is gone: the database, or its log or the log's index, whose path is given.
-pub(super) enum Lost {
+pub(crate) enum Lost {
     Database(Gone),
     Log(Gone, PathBuf),
 }
 
 /// Returns whether the path of the database, or that of its log, leads elsewhere.
-pub(super) fn gone(shared: &Shared, logs: &[OutputFile]) -> Option<Lost> {
+pub(crate) fn gone(shared: &Shared, logs: &[OutputFile]) -> Option<Lost> {
     if let Some(gone) = lock(&shared.written).gone() {
         return Some(Lost::Database(gone));
     }
@@ -104,7 +104,7 @@ pub(super) fn gone(shared: &Shared, logs: &[OutputFile]) -> Option<Lost> {
 }
 
 /// Leaves the database, if it is still open, and returns what happened.
-pub(super) fn leave(shared: &Shared, open: Option<(Connection, Vec<OutputFile>)>, lost: Lost) -> Replaced {
+pub(crate) fn leave(shared: &Shared, open: Option<(Connection, Vec<OutputFile>)>, lost: Lost) -> Replaced {
     if let Some((connection, logs)) = open {
         match &lost {
             Lost::Database(gone) => {

@@ -1,0 +1,168 @@
+//! Reads the rows of a stream in order, batch by batch. Batches that overlap in time are merged; only those that the present
+//! row's time lies in are in memory.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::rc::Rc;
+
+use model::schema::{COLUMNS, Column};
+use rusqlite::Connection;
+use store::{Batch, BatchRows, Cell, Error, Reader};
+
+/// The order in which rows are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Order {
+    /// By time, and rows of one time by the boot clock; otherwise by their numbers.
+    pub(super) by_time: bool,
+    /// The last comes first.
+    pub(super) is_reversed: bool,
+}
+
+/// Describes what is read of a stream.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) order: Order,
+    /// Batches that lie wholly outside of these times are left out.
+    pub(super) since: i64,
+    pub(super) until: i64,
+    /// The columns that are read; `extended` stands for all fields.
+    pub(super) columns: Vec<Column>,
+}
+
+/// What rows are ordered by: time, boot clock and number. For a reversed order each number is inverted.
+type Key = [i64; 3];
+
+/// A scan in progress.
+#[derive(Debug)]
+pub(super) struct Scan {
+    wanted: Wanted,
+    /// Batches that were not begun yet, the next one last.
+    waiting: Vec<Batch>,
+    begun: BinaryHeap<Reverse<Begun>>,
+}
+
+/// A batch of which rows are read.
+#[derive(Debug)]
+struct Begun {
+    key: Key,
+    rows: Rc<BatchRows>,
+    first_id: i64,
+    /// Keys of the rows that follow, and their indexes; the next one last.
+    rest: Vec<(Key, usize)>,
+    row: usize,
+}
+
+/// A row in a batch.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) rows: Rc<BatchRows>,
+    pub(super) row: usize,
+    /// Number of the row in its stream.
+    pub(super) id: i64,
+}
+
+impl Scan {
+    /// Finds the batches to read.
+    pub(super) fn begin(
+        connection: &Connection,
+        reader: &Reader,
+        stream: i64,
+        wanted: Wanted,
+    ) -> rusqlite::Result<Self> {
+        let mut waiting = reader.batches(connection, stream, wanted.since, wanted.until)?;
+        waiting.sort_by_key(|batch| Reverse(bound(batch, wanted.order)));
+        Ok(Self { wanted, waiting, begun: BinaryHeap::new() })
+    }
+
+    /// Returns the next row.
+    pub(super) fn next(&mut self, connection: &Connection, reader: &Reader) -> Result<Option<Found>, Error> {
+        while let Some(batch) = self.waiting.last() {
+            let is_due = |Reverse(begun): &Reverse<Begun>| bound(batch, self.wanted.order) <= begun.key[0];
+            if !self.begun.peek().is_none_or(is_due) {
+                break;
+            }
+            let begun = begin(connection, reader, batch, &self.wanted)?;
+            self.waiting.pop();
+            self.begun.extend(begun.map(Reverse));
+        }
+        let Some(mut first) = self.begun.peek_mut() else { return Ok(None) };
+        let Reverse(begun) = &mut *first;
+        let (rows, row) = (begun.rows.clone(), begun.row);
+        let found = Found { id: begun.first_id + row as i64, rows, row };
+        match begun.rest.pop() {
+            Some(next) => (begun.key, begun.row) = next,
+            None => drop(std::collections::binary_heap::PeekMut::pop(first)),
+        }
+        Ok(Some(found))
+    }
+}
+
+/// Returns the smallest first part of a key in a batch.
+fn bound(batch: &Batch, order: Order) -> i64 {
+    match (order.by_time, order.is_reversed) {
+        (true, false) => batch.first,
+        (true, true) => !batch.last,
+        (false, false) => batch.first_id,
+        (false, true) => !(batch.first_id + batch.rows - 1),
+    }
+}
+
+fn begin(
+    connection: &Connection,
+    reader: &Reader,
+    batch: &Batch,
+    wanted: &Wanted,
+) -> Result<Option<Begun>, Error> {
+    let is_ordering = |name: &str| {
+        wanted.order.by_time && (name == Column::Time.name() || name == Column::BootNs.name())
+    };
+    let wants_fields = wanted.columns.contains(&Column::Extended);
+    let is_shown = |name: &str| match COLUMNS.iter().find(|column| column.name() == name) {
+        Some(column) => wanted.columns.contains(column),
+        None => wants_fields,
+    };
+    let rows = reader.rows(connection, batch, |name| is_ordering(name) || is_shown(name))?;
+    let mut rest: Vec<_> = (0..rows.len()).map(|row| (key(&rows, row, batch, wanted.order), row)).collect();
+    rest.sort_unstable_by(|one, other| other.cmp(one));
+    let rows = Rc::new(rows);
+    Ok(rest.pop().map(|(key, row)| Begun { key, rows, first_id: batch.first_id, rest, row }))
+}
+
+fn key(rows: &BatchRows, row: usize, batch: &Batch, order: Order) -> Key {
+    let id = batch.first_id + row as i64;
+    let key = if order.by_time {
+        let time = match rows.cell(row, Column::Time) {
+            Cell::Utc(at) => at,
+            _ => batch.first,
+        };
+        let boot_ns = match rows.cell(row, Column::BootNs) {
+            Cell::Int(at) => at,
+            // As SQL orders null.
+            _ => i64::MIN,
+        };
+        [time, boot_ns, id]
+    } else {
+        [id, 0, 0]
+    };
+    if order.is_reversed { key.map(|part| !part) } else { key }
+}
+
+impl PartialEq for Begun {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Begun {}
+
+impl PartialOrd for Begun {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Begun {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key.cmp(&other.key)
+    }
+}

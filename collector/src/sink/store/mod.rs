@@ -1,0 +1,169 @@
+//! The columnar store: typed rows as Arrow batches in one SQLite file. The crate `store` has the format; this sink opens
+//! the file and keeps it open.
+
+mod config;
+
+use std::path::{Path, PathBuf};
+
+use ::store::bookkeeping::{Now, Run};
+use ::store::{Error, Writer};
+use actors::clock;
+pub use config::StoreConfig;
+use model::lock::lock;
+use model::{Problem, Remembered, Role, Routed, Size, WallTime};
+use rusqlite::ErrorCode;
+
+use super::database::file::{self, Shared};
+use super::database::{self, Database, Synchronous};
+use super::kind::{BuildContext, CarriedOver, Pace, SinkKind, SinkSpec, Target};
+use super::output_file::{OutputFile, Replaced};
+use super::{Rejected, Sink, SinkError, TracerAccount, Trouble};
+use crate::checks::Checks;
+
+/// Page size of a new file, in bytes. A batch fills pages of its own, and half of its last page is empty on average.
+const PAGE_SIZE: u32 = 4 << 10;
+
+/// Sink that writes rows and accounts to the store's file.
+pub struct Store {
+    database: Database,
+    open: Option<Open>,
+}
+
+/// An open file.
+struct Open {
+    writer: Writer,
+    /// The files beside it, in the order of [`file::log_files`].
+    logs: Vec<OutputFile>,
+}
+
+impl SinkKind for StoreConfig {
+    fn role(&self) -> Role {
+        Role::Store
+    }
+
+    fn validate(&self, section: &str) -> Vec<Problem> {
+        let checks = Checks::of(section).positive("batch", self.batch).positive("queue", self.queue);
+        checks.interval("flush_interval", self.flush_interval).problems()
+    }
+
+    fn target(&self, workdir: &Path) -> Target {
+        Target::File(self.file(workdir))
+    }
+
+    fn build(&self, context: &BuildContext<'_>) -> SinkSpec {
+        let shared = database::shared(context);
+        let (path, carried_over) = (self.file(context.workdir), CarriedOver::new(shared.clone()));
+        let durability = (self.synchronous, self.check_limit);
+        SinkSpec {
+            queue: (self.queue, self.when_full),
+            pace: Pace::new(self.batch, self.flush_interval, self.retry_for),
+            make: Box::new(move || Box::new(Store::of(path.clone(), durability, shared.clone()))),
+            carried_over,
+        }
+    }
+
+    fn remembered(&self, workdir: &Path) -> Result<Remembered, SinkError> {
+        database::remembered(&self.file(workdir))
+    }
+}
+
+impl Store {
+    /// Makes a sink that writes to `path` as `run`. The first call opens the file.
+    pub fn new(path: PathBuf, synchronous: Synchronous, run: Run) -> Self {
+        Self::of(path, (synchronous, Size(0)), Shared::new(run))
+    }
+
+    fn of(path: PathBuf, durability: (Synchronous, Size), shared: Shared) -> Self {
+        Self { database: Database::new(path, durability, PAGE_SIZE, shared), open: None }
+    }
+
+    fn open(&self) -> Result<Open, SinkError> {
+        let Shared { run, id, .. } = &self.database.shared;
+        let (writer, logs) = self.database.open(|connection| {
+            let known = lock(id).clone();
+            let (writer, new) = Writer::begin(connection, run, known.as_deref())
+                .map_err(|error| self.failed("opening", error))?;
+            *lock(id) = Some(new);
+            Ok(writer)
+        })?;
+        Ok(Open { writer, logs })
+    }
+
+    fn failed(&self, operation: &'static str, error: Error) -> SinkError {
+        match error {
+            Error::Sqlite(source) => self.database.failed(operation, source),
+            other => SinkError {
+                operation,
+                object: self.database.path.display().to_string(),
+                trouble: Trouble::Permanent,
+                source: other.into(),
+            },
+        }
+    }
+
+    /// Works on the open file. After an error that may concern the file itself, the file is opened again by the next call.
+    fn with_writer(
+        &mut self,
+        operation: &'static str,
+        work: impl FnOnce(&mut Writer) -> Result<(), Error>,
+    ) -> Result<(), SinkError> {
+        self.check()?;
+        let Some(mut open) = self.open.take() else {
+            // `check` has just opened it.
+            return Err(self.database.failed(operation, rusqlite::Error::InvalidQuery));
+        };
+        let done = work(&mut open.writer);
+        let keep = match &done {
+            Ok(()) => true,
+            Err(Error::Sqlite(source)) => matches!(
+                source.sqlite_error_code(),
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull)
+            ),
+            Err(_) => false,
+        };
+        self.open = keep.then_some(open);
+        done.map_err(|error| self.failed(operation, error))
+    }
+}
+
+impl Sink for Store {
+    fn check(&mut self) -> Result<(), SinkError> {
+        if self.open.is_none() {
+            self.open = Some(self.open()?);
+        }
+        Ok(())
+    }
+
+    fn damage(&self) -> Option<String> {
+        self.database.damage()
+    }
+
+    fn refresh(&mut self) -> Option<Replaced> {
+        if self.open.is_some() {
+            self.database.check_in_background();
+        }
+        let logs = self.open.as_ref().map_or(&[][..], |open| &open.logs);
+        let gone = file::gone(&self.database.shared, logs)?;
+        let open = self.open.take().map(|open| (open.writer.into_connection(), open.logs));
+        Some(self.database.leave(open, gone))
+    }
+
+    fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
+        self.with_writer("writing to", |writer| {
+            let now = Now { wall: clock::wall(), boot: clock::boot_ns(), clocks: &clock::clocks() };
+            writer.write(batches, accounts, &now)
+        })?;
+        lock(&self.database.shared.written).add(batches, &[]);
+        Ok(Vec::new())
+    }
+
+    fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError> {
+        self.with_writer("closing", |writer| writer.end(accounts, ended, clock::boot_ns()))?;
+        if let Some(open) = self.open.take() {
+            // Closing the last connection writes the log back and removes it.
+            let closed = open.writer.into_connection().close();
+            closed.map_err(|(_, source)| self.database.failed("closing", source))?;
+        }
+        Ok(())
+    }
+}
