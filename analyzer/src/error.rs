@@ -95,7 +95,11 @@ impl Error {
     /// True if the query was wrong, not the store.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Missing { .. } | Self::Open { .. } | Self::Format { .. } | Self::Reach { .. } | Self::Read { .. } => false,
+            Self::Missing { .. }
+            | Self::Open { .. }
+            | Self::Format { .. }
+            | Self::Reach { .. }
+            | Self::Read { .. } => false,
             Self::UnknownColumn { .. }
             | Self::BadValue { .. }
             | Self::BadCondition { .. }

@@ -6,7 +6,7 @@
 mod common;
 
 use analyzer::{Cell, Query, Store};
-use common::{DUETECTOR_COLUMNS, File, OWN_COLUMNS, first, names};
+use common::{Columnar, DUETECTOR_COLUMNS, File, OWN_COLUMNS, first, names};
 use expression::{EvalError, Expression, Schema};
 use model::{Details, ExecId, Extended, TracerName, Tracking, WallTime};
 use proptest::prelude::*;
@@ -179,7 +179,6 @@ proptest! {
         let expected = &expected[start.min(end)..end];
 
         let file = store(&rows);
-        let store = file.store();
         let query = Query {
             expressions: expressions.clone(),
             columns: names(&["gid"]),
@@ -190,10 +189,12 @@ proptest! {
             ..Query::default()
         };
         let wide = Query { narrow: false, ..query.clone() };
-        prop_assert_eq!(&numbers(&store, &query).0, expected, "{:?}", texts);
-        prop_assert_eq!(&numbers(&store, &wide).0, expected, "{:?}", texts);
-        let distinct = Query { distinct: true, ..query };
-        prop_assert_eq!(&numbers(&store, &distinct).0, expected, "{:?}", texts);
+        let distinct = Query { distinct: true, ..query.clone() };
+        for store in [file.store(), Columnar::of(&file).store()] {
+            for query in [&query, &wide, &distinct] {
+                prop_assert_eq!(&numbers(&store, query).0, expected, "{:?} {:?}", texts, store.path());
+            }
+        }
     }
 }
 

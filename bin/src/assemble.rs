@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ebpf host ─► kernel tracers ─┐
-//!        shell tracers ────────┼─► collector ─► sinks (sqlite, memory, jsonl)
+//!        shell tracers ────────┼─► collector ─► sinks (store, sqlite, memory, jsonl)
 //!        subprocess tracers ───┤
 //!        eBPF templates ───────┘
 //! ```

@@ -94,7 +94,7 @@ impl Common {
             .with_context(|| format!("finding the absolute path of the work folder {}", path.display()))?)
     }
 
-    /// Returns the path of the store: in the work folder, unless `collector.sqlite.path` says otherwise.
+    /// Returns the path of the store: in the work folder, unless `collector.sqlite.path` or `collector.store.path` says otherwise.
     pub(crate) fn store(&self) -> Result<PathBuf, Failure> {
         Ok(store_path(&self.load()?, &self.workdir()?))
     }

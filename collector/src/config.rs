@@ -141,7 +141,11 @@ impl CollectorConfig {
     pub fn file_to_read(&self, workdir: &Path) -> PathBuf {
         let others = [self.store.file(workdir), self.sqlite.file(workdir)];
         let enabled = self.store_file(workdir).unwrap_or_else(|| self.sqlite.file(workdir));
-        if enabled.exists() { enabled } else { others.into_iter().find(|file| file.exists()).unwrap_or(enabled) }
+        if enabled.exists() {
+            enabled
+        } else {
+            others.into_iter().find(|file| file.exists()).unwrap_or(enabled)
+        }
     }
 
     /// Returns everything that is wrong with the settings.
@@ -151,10 +155,13 @@ impl CollectorConfig {
             let cause = "can't be part of a table's name: expected no `:`, `@` or control characters";
             checks = checks.problem("id", format!("{:?} {cause}", self.id));
         }
-        let stores: Vec<_> = self.sinks().into_iter().filter(|sink| sink.kind().role() == Role::Store).collect();
+        let stores: Vec<_> =
+            self.sinks().into_iter().filter(|sink| sink.kind().role() == Role::Store).collect();
         if let [_, others @ ..] = stores.as_slice() {
-            let cause = "two stores are enabled, and only one can keep the accounts: disable the other one";
-            checks = others.iter().fold(checks, |checks, sink| checks.problem(sink.name().as_str(), cause));
+            let cause = "two stores are enabled, and only one can keep the accounts: disable one of them";
+            checks = others
+                .iter()
+                .fold(checks, |checks, sink| checks.problem(&format!("{}.disabled", sink.name()), cause));
         }
         let mut problems = checks.positive("queue", self.queue).problems();
         for sink in self.all_sinks() {
@@ -185,6 +192,27 @@ mod tests {
         assert_eq!(names(&config), ["sqlite".into(), "memory".into(), "jsonl".into()]);
         assert_eq!(config.store(), Some(SinkConfig::Sqlite(config.sqlite.clone())));
         assert_eq!(config.validate("collector").len(), 1);
+    }
+
+    #[test]
+    fn one_store_keeps_the_accounts_and_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (workdir, mut config) = (folder.path(), CollectorConfig::default());
+        let named = |name: &str| workdir.join(name);
+        let (plain, columnar) = (named("duetector-dbcollector.sqlite3"), named("store.sqlite3"));
+        assert_eq!(config.file_to_read(workdir), plain);
+        std::fs::write(&columnar, "").unwrap();
+        assert_eq!(config.file_to_read(workdir), columnar, "the other one, if only that is there");
+        std::fs::write(&plain, "").unwrap();
+        assert_eq!(config.file_to_read(workdir), plain);
+        config.store.disabled = false;
+        let problems = config.validate("collector");
+        assert_eq!(
+            problems.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(),
+            ["collector.sqlite.disabled"]
+        );
+        config.sqlite.disabled = true;
+        assert_eq!((config.validate("collector"), config.file_to_read(workdir)), (vec![], columnar));
     }
 
     #[test]

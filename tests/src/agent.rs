@@ -48,6 +48,11 @@ impl Setup {
         self
     }
 
+    /// Stores rows in the columnar store instead of the one in duetector's layout.
+    pub fn columnar(self) -> Self {
+        self.set("collector.store.disabled", "false").set("collector.sqlite.disabled", "true")
+    }
+
     /// Adds any other options of `start`.
     pub fn options(mut self, options: &[&str]) -> Self {
         self.options.extend(options.iter().map(|option| (*option).to_owned()));

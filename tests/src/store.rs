@@ -90,9 +90,10 @@ impl Store {
         &self.workdir
     }
 
-    /// The SQLite file.
+    /// The SQLite file: that of the columnar store, if it is there.
     pub fn database(&self) -> PathBuf {
-        self.workdir.join("duetector-dbcollector.sqlite3")
+        let columnar = self.workdir.join("store.sqlite3");
+        if columnar.exists() { columnar } else { self.workdir.join("duetector-dbcollector.sqlite3") }
     }
 
     /// Runs one of the agent's commands on this work folder.

@@ -2,11 +2,13 @@
 //! missing, none is stored twice.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
 use tests::numbered::assert_once;
 use tests::workload::generate;
 use tests::{Agent, Crowd, Scratch, Setup, Store, suite, until};
@@ -20,6 +22,7 @@ const WORKERS: u32 = 3;
 suite! {
     threads: 2;
     twenty_kills_lose_nothing_and_double_nothing: [Kernel];
+    twenty_kills_lose_nothing_with_the_columnar_store: [Kernel];
     what_a_full_ring_lost_while_nobody_read_it_is_counted: [Kernel];
     another_version_starts_clean_and_counts_the_gap: [Kernel];
     a_missing_store_is_not_resumed: [Kernel];
@@ -34,11 +37,17 @@ suite! {
 struct Site {
     scratch: Scratch,
     uid: u32,
+    columnar: bool,
 }
 
 impl Site {
     fn new(uid: u32) -> Self {
-        Self { scratch: Scratch::new(), uid }
+        Self { scratch: Scratch::new(), uid, columnar: false }
+    }
+
+    /// The same, with the columnar store.
+    fn columnar(uid: u32) -> Self {
+        Self { columnar: true, ..Self::new(uid) }
     }
 
     fn work(&self) -> PathBuf {
@@ -51,7 +60,8 @@ impl Site {
 
     fn setup(&self) -> Setup {
         let only = format!("[{}]", self.uid);
-        Setup::new().workdir(self.work()).set("ebpf.uids", &only).set("collector.id", "seam")
+        let setup = Setup::new().workdir(self.work()).set("ebpf.uids", &only).set("collector.id", "seam");
+        if self.columnar { setup.columnar() } else { setup }
     }
 
     /// Opens one file `count` times as the traced user.
@@ -100,27 +110,29 @@ impl Dice {
     }
 }
 
-fn texts(database: &Connection, sql: &str) -> Vec<String> {
-    let mut statement = database.prepare(sql).unwrap();
-    let rows = statement.query_map([], |row| row.get(0)).unwrap();
-    rows.map(Result::unwrap).collect()
-}
-
-fn table(tracer: &str) -> String {
-    format!("\"duetector_tracking:{tracer}@seam\"")
-}
-
 /// Returns the number of opens in the store; 0 if there is no table, or it cannot be read.
 fn rows(site: &Site) -> i64 {
     let path = site.store().database();
     // Only looked at: the last to close a file that it may write would tidy it up, and be in an agent's way.
     let Ok(database) = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY) else { return 0 };
-    let count = "SELECT seq FROM (SELECT max(rowid) AS seq FROM \"duetector_tracking:open@seam\")";
+    let count = if site.columnar {
+        "SELECT max(first_id + rows - 1) FROM batch JOIN stream ON stream.id = stream WHERE tracer = 'open'"
+    } else {
+        "SELECT seq FROM (SELECT max(rowid) AS seq FROM \"duetector_tracking:open@seam\")"
+    };
     database.query_row(count, [], |row| row.get(0)).unwrap_or(0)
 }
 
 fn twenty_kills_lose_nothing_and_double_nothing() {
-    let (site, every) = (Site::new(9901), 50);
+    twenty_kills(&Site::new(9901));
+}
+
+fn twenty_kills_lose_nothing_with_the_columnar_store() {
+    twenty_kills(&Site::columnar(9900));
+}
+
+fn twenty_kills(site: &Site) {
+    let every = 50;
     // Room for a minute without a reader at this rate.
     let setup = || site.setup().set("ebpf.data_ring", "\"128MiB\"");
     let mut agent = setup().start();
@@ -129,8 +141,8 @@ fn twenty_kills_lose_nothing_and_double_nothing() {
     for _ in 0..ROUNDS {
         // Now and then it is killed before it has begun, else in the middle of its work.
         if dice.below(4) > 0 {
-            let before = rows(&site);
-            until("an agent stores something", SOON, || (rows(&site) > before).then_some(()));
+            let before = rows(site);
+            until("an agent stores something", SOON, || (rows(site) > before).then_some(()));
         }
         crowd.wait_for(dice.below(1000));
         kill(agent);
@@ -150,8 +162,10 @@ fn twenty_kills_lose_nothing_and_double_nothing() {
     let agent = agent.finish_run();
     let lost = |tracer: &str| agent.store().account(tracer).lost_total();
 
-    let database = site.database();
-    let opens = texts(&database, &format!("SELECT fname FROM {} WHERE fname LIKE '/seam-%'", table("open")));
+    let texts = |rows: &[Value], field: &dyn Fn(&Value) -> Value| -> Vec<String> {
+        rows.iter().map(|row| field(row).as_str().unwrap().to_owned()).collect()
+    };
+    let opens = site.store().query("open", &["fname.startsWith('/seam-')"]);
     let names = |step| {
         let of = move |(prefix, count): &(String, u64)| {
             let prefix = prefix.clone();
@@ -159,23 +173,24 @@ fn twenty_kills_lose_nothing_and_double_nothing() {
         };
         done.iter().flat_map(of).collect::<Vec<_>>()
     };
-    assert_once(&opens, &names(1), lost("open"));
-    let runs = format!(
-        "SELECT extended ->> '$.argv[1]' FROM {} WHERE extended ->> '$.argv[1]' LIKE '/seam-%'",
-        table("exec")
+    assert_once(&texts(&opens, &|row| row["fname"].clone()), &names(1), lost("open"));
+    let mut runs = site.store().query("exec", &[]);
+    runs.retain(|run| run["extended"]["argv"][1].as_str().is_some_and(|name| name.starts_with("/seam-")));
+    assert_once(
+        &texts(&runs, &|run| run["extended"]["argv"][1].clone()),
+        &names(every as usize),
+        lost("exec"),
     );
-    let runs = texts(&database, &runs);
-    assert_once(&runs, &names(every as usize), lost("exec"));
     // Each of them ended once, by its identity.
-    let ended = format!(
-        "SELECT count(*) FROM {} AS run WHERE extended ->> '$.argv[1]' LIKE '/seam-%'
-         AND (SELECT count(*) FROM {} AS end WHERE end.exec_id = run.exec_id) = 1",
-        table("exec"),
-        table("exit")
-    );
-    let ended: i64 = database.query_row(&ended, [], |row| row.get(0)).unwrap();
-    assert!(ended as u64 <= runs.len() as u64, "a process ended twice");
-    assert!(runs.len() as u64 - ended as u64 <= lost("exit"), "ends are missing that nobody counted as lost");
+    let mut ends: BTreeMap<String, u64> = BTreeMap::new();
+    for id in texts(&site.store().query("exit", &[]), &|end| end["exec_id"].clone()) {
+        *ends.entry(id).or_default() += 1;
+    }
+    let ids = texts(&runs, &|run| run["exec_id"].clone());
+    assert!(ids.iter().all(|id| ends.get(id).is_none_or(|times| *times == 1)), "a process ended twice");
+    let ended = ids.iter().filter(|id| ends.contains_key(*id)).count();
+    assert!((ids.len() - ended) as u64 <= lost("exit"), "ends are missing that nobody counted as lost");
+    let database = site.database();
     let adopted = "SELECT count(*) FROM duetector_actors_run WHERE adopted IS NOT NULL";
     let adopted: u32 = database.query_row(adopted, [], |row| row.get(0)).unwrap();
     assert!(adopted > 0, "no run is noted as going on with another's rings");

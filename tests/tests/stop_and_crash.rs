@@ -150,11 +150,16 @@ fn a_duration_ends_it() {
 }
 
 fn after_kill_9_mid_storm_the_store_is_whole_and_the_next_start_goes_on() {
+    after_kill_9_mid_storm(|setup| setup);
+    after_kill_9_mid_storm(Setup::columnar);
+}
+
+fn after_kill_9_mid_storm(with_store: fn(Setup) -> Setup) {
     let scratch = tests::Scratch::new();
     let work = scratch.path().join("work");
     let file = scratch.file("file", "");
     // Suite `seam` has the kills of agents that pin.
-    let unpinned = || only(9976).set("ebpf.pin", "false").workdir(&work);
+    let unpinned = || with_store(only(9976).set("ebpf.pin", "false").workdir(&work));
     let mut agent = unpinned().start();
     let mut storm = generator(9976, &["paced", file.to_str().unwrap(), "--rate", "20000", "--seconds", "60"]);
     let mut storm = storm.stdout(Stdio::null()).spawn().unwrap();

@@ -113,9 +113,8 @@ fn begin(
     batch: &Batch,
     wanted: &Wanted,
 ) -> Result<Option<Begun>, Error> {
-    let is_ordering = |name: &str| {
-        wanted.order.by_time && (name == Column::Time.name() || name == Column::BootNs.name())
-    };
+    let is_ordering =
+        |name: &str| wanted.order.by_time && (name == Column::Time.name() || name == Column::BootNs.name());
     let wants_fields = wanted.columns.contains(&Column::Extended);
     let is_shown = |name: &str| match COLUMNS.iter().find(|column| column.name() == name) {
         Some(column) => wanted.columns.contains(column),

@@ -79,13 +79,15 @@ unsafe impl<'vtab> VTab<'vtab> for StreamTable {
                 continue;
             }
             match constraint.operator() {
-                IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_GE | IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_GT
+                IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_GE
+                | IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_GT
                     if !plan.is_since =>
                 {
                     plan.is_since = true;
                     taken.push((index, 1));
                 }
-                IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_LE | IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_LT
+                IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_LE
+                | IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_LT
                     if !plan.is_until =>
                 {
                     plan.is_until = true;
@@ -160,8 +162,7 @@ impl Plan {
 
 /// Returns the order asked for, if rows can be read in it; the natural one, if none is asked for.
 fn order(info: &IndexInfo) -> Option<Order> {
-    let asked: Vec<(c_int, bool)> =
-        info.order_bys().map(|by| (by.column(), by.is_order_by_desc())).collect();
+    let asked: Vec<(c_int, bool)> = info.order_bys().map(|by| (by.column(), by.is_order_by_desc())).collect();
     let is_reversed = asked.first().is_some_and(|(_, is_reversed)| *is_reversed);
     if asked.iter().any(|(_, other)| *other != is_reversed) {
         return None;
@@ -234,7 +235,9 @@ unsafe impl VTabCursor for StreamCursor {
         match column(number) {
             None => context.set_result(*id),
             Some(Column::Extended) => context.set_result(
-                self.extended.get_or_init(|| serde_json::Value::Object(rows.extended(*row)).to_string()).as_str(),
+                self.extended
+                    .get_or_init(|| serde_json::Value::Object(rows.extended(*row)).to_string())
+                    .as_str(),
             ),
             Some(column) => match rows.cell(*row, column) {
                 Cell::Null => context.set_result(Null),

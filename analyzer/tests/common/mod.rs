@@ -5,8 +5,11 @@
 use std::path::PathBuf;
 
 use analyzer::{Cell, Error, Query, Row, Store};
-use model::{WallTime, ZonedTime};
-use rusqlite::{Connection, params};
+use model::schema::{COLUMNS, ColumnSlot, parse_table_name};
+use model::{BootNs, Clocks, Details, ExecId, Extended, Routed, Tracking, WallTime, ZonedTime};
+use rusqlite::{Connection, Row as SqlRow, params};
+use store::Writer;
+use store::bookkeeping::{Now, Run};
 use tempfile::TempDir;
 
 /// The columns of Python duetector's tables, in its spelling.
@@ -59,6 +62,81 @@ impl File {
     pub fn store(&self) -> Store {
         Store::open(&self.path).unwrap()
     }
+}
+
+/// Number of rows that are written at once to a columnar store, so that there are several batches.
+const AT_ONCE: usize = 7;
+
+/// A columnar store in a folder of its own.
+pub struct Columnar {
+    pub dir: TempDir,
+    pub path: PathBuf,
+}
+
+impl Columnar {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { path: dir.path().join("store.sqlite3"), dir }
+    }
+
+    /// Returns a store with the rows of a file of duetector's layout, which have all of our columns.
+    pub fn of(file: &File) -> Self {
+        let columnar = Self::new();
+        let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'duetector_tracking:%' ORDER BY name";
+        let mut tables = file.connection.prepare(sql).unwrap();
+        for table in tables.query_map([], |row| row.get::<_, String>(0)).unwrap().map(Result::unwrap) {
+            let (tracer, collector_id) = parse_table_name(&table).unwrap();
+            let sql = format!("SELECT * FROM \"{table}\" ORDER BY id");
+            let mut rows = file.connection.prepare(&sql).unwrap();
+            let rows = rows.query_map([], |row| Ok(tracking(tracer, row))).unwrap();
+            columnar.write(collector_id, &rows.map(Result::unwrap).collect::<Vec<_>>());
+        }
+        columnar
+    }
+
+    /// Writes rows, some at once.
+    pub fn write(&self, collector_id: &str, rows: &[Tracking]) {
+        let connection = Connection::open(&self.path).unwrap();
+        connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+        let run =
+            Run { run_id: collector_id.into(), collector_id: collector_id.into(), started: WallTime(0) };
+        let (mut writer, _) = Writer::begin(connection, &run, None).unwrap();
+        for rows in rows.chunks(AT_ONCE) {
+            let batch = Routed { claim: None, rows: rows.into(), bytes: 0 };
+            let now = Now { wall: WallTime(1), boot: BootNs(1), clocks: &Clocks::default() };
+            writer.write(&[batch], &[], &now).unwrap();
+        }
+    }
+
+    pub fn store(&self) -> Store {
+        Store::open(&self.path).unwrap()
+    }
+}
+
+/// A row of a table, as it was before it was written there.
+fn tracking(tracer: &str, row: &SqlRow<'_>) -> Tracking {
+    let extended: String = row.get("extended").unwrap();
+    let details = Details::Fields(serde_json::from_str(&extended).unwrap());
+    let mut tracking = Tracking::new(tracer.into(), WallTime(0), Extended::new(details));
+    for column in COLUMNS {
+        let text = || row.get::<_, Option<String>>(column.name()).unwrap();
+        let number = || row.get::<_, Option<i64>>(column.name()).unwrap();
+        match tracking.slot(*column) {
+            ColumnSlot::Int(slot) => *slot = number(),
+            ColumnSlot::Text(slot) => *slot = text().map(Into::into),
+            ColumnSlot::Shared(slot) => *slot = text().map(Into::into),
+            ColumnSlot::Time(slot) => *slot = text().and_then(|text| WallTime::parse(&text)),
+            ColumnSlot::Zoned(slot) => *slot = number().map(|utc_ns| ZonedTime { utc_ns, offset: 0 }),
+            ColumnSlot::ExecId(slot) => {
+                *slot = text().map(|text| {
+                    let (pid, start_ns) = text.split_once('-').unwrap();
+                    ExecId { pid: pid.parse().unwrap(), start_ns: start_ns.parse().unwrap() }
+                });
+            }
+            ColumnSlot::Fixed => {}
+        }
+    }
+    tracking
 }
 
 /// Times of one minute, by second.

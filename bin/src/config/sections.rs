@@ -69,8 +69,7 @@ impl Config {
         problems.extend(self.filter.validate("filter"));
         problems.extend(self.collector.validate("collector"));
         if self.ebpf.pin == PinChoice::Always && self.collector.store().is_none() {
-            let message =
-                "needs the sqlite sink, which records how far the rings are stored: enable collector.sqlite";
+            let message = "needs a store, which records how far the rings are stored: enable collector.sqlite or collector.store";
             problems.push(Problem::new("ebpf.pin", message));
         }
         problems

@@ -18,9 +18,9 @@ mod written;
 use std::fmt;
 use std::io;
 
+pub use ::store::{PinnedCheckpoint, TracerAccount};
 use model::{Routed, WallTime};
 pub use output_file::Replaced;
-pub use ::store::{PinnedCheckpoint, TracerAccount};
 use thiserror::Error;
 
 /// Kind of failure, which decides how the writer reacts.

@@ -14,7 +14,7 @@ use crate::{files, none, production};
 /// Crates of this workspace that each crate may link. The package in `bin` is `duetector-actors`.
 const ARROWS: [(&str, &[&str]); 11] = [
     ("actors", &["model"]),
-    ("analyzer", &["expression", "model"]),
+    ("analyzer", &["expression", "model", "store"]),
     ("bpf-programs", &["actors", "model"]),
     ("collector", &["actors", "expression", "model", "store"]),
     (

@@ -75,9 +75,7 @@ impl SinkKind for SqliteConfig {
         SinkSpec {
             queue: (self.queue, self.when_full),
             pace: Pace::new(self.batch, self.flush_interval, self.retry_for),
-            make: Box::new(move || {
-                Box::new(Sqlite::of(path.clone(), durability, shared.clone()))
-            }),
+            make: Box::new(move || Box::new(Sqlite::of(path.clone(), durability, shared.clone()))),
             carried_over,
         }
     }
