@@ -47,7 +47,9 @@ impl Site {
 
     /// The same, with the columnar store.
     fn columnar(uid: u32) -> Self {
-        Self { columnar: true, ..Self::new(uid) }
+        let mut site = Self::new(uid);
+        site.columnar = true;
+        site
     }
 
     fn work(&self) -> PathBuf {

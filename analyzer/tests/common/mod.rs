@@ -98,6 +98,7 @@ impl Columnar {
     pub fn write(&self, collector_id: &str, rows: &[Tracking]) {
         let connection = Connection::open(&self.path).unwrap();
         connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+        connection.pragma_update(None, "synchronous", "OFF").unwrap();
         let run =
             Run { run_id: collector_id.into(), collector_id: collector_id.into(), started: WallTime(0) };
         let (mut writer, _) = Writer::begin(connection, &run, None).unwrap();

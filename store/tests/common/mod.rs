@@ -48,7 +48,9 @@ impl Scratch {
 }
 
 pub(crate) fn open(path: &Path) -> Connection {
-    Connection::open(path).unwrap()
+    let connection = Connection::open(path).unwrap();
+    connection.pragma_update(None, "synchronous", "OFF").unwrap();
+    connection
 }
 
 pub(crate) fn run() -> Run {
