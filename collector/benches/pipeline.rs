@@ -169,22 +169,42 @@ fn sinks(criterion: &mut Criterion) {
     let path = |name| folder.path().join(name);
     let mut store = Store::new(path("store"), Synchronous::Normal, run.clone());
     write(criterion, "store", &mut store);
-    report_size(&path("store"), "SELECT sum(rows) FROM batch");
+    report_size(&path("store"), "busy", "SELECT sum(rows) FROM batch");
+    let mut quiet = Store::new(path("quiet store"), Synchronous::Off, run.clone());
+    write_quietly(&mut quiet);
+    report_size(&path("quiet store"), "quiet", "SELECT sum(rows) FROM batch");
     write(criterion, "sqlite", &mut Sqlite::new(path("db"), Synchronous::Normal, run));
-    report_size(&path("db"), "SELECT count(*) FROM \"duetector_tracking:open@bench\"");
+    report_size(&path("db"), "busy", "SELECT count(*) FROM \"duetector_tracking:open@bench\"");
     write(criterion, "jsonl", &mut Jsonl::file(path("lines"), 64 << 20, 1));
     write(criterion, "memory", &mut Memory::new(1024));
 }
 
+/// Writes 20,000 rows of ten tracers, two at a time, as on a machine with ten rows a second.
+fn write_quietly(sink: &mut dyn Sink) {
+    let (mut next, mut pipeline) = (0, pipeline());
+    let tracers = ["open", "exec", "exit", "clone", "usage", "unlink", "rename", "connect", "udp", "mkdir"];
+    let mut rows: Vec<Vec<Tracking>> = tracers
+        .iter()
+        .map(|tracer| {
+            let tracer = TracerName::new(tracer);
+            (0..2).flat_map(|_| pipeline.run(&tracer, records(&mut next), &clocks()).rows).collect()
+        })
+        .collect();
+    for turn in 0..10_000 {
+        let pair = rows[turn % 10].drain(..2).collect();
+        sink.write(&[Routed { claim: None, rows: pair, bytes: 0 }], &[]).expect("a write");
+    }
+}
+
 /// Prints the size of a stored row on disk.
 #[expect(clippy::print_stderr, reason = "a bench reports to the terminal")]
-fn report_size(path: &std::path::Path, count: &str) {
+fn report_size(path: &std::path::Path, load: &str, count: &str) {
     let connection = rusqlite::Connection::open(path).expect("the store");
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).expect("a checkpoint");
     let rows: i64 = connection.query_row(count, (), |row| row.get(0)).expect("a count");
     let bytes = path.metadata().map_or(0, |metadata| metadata.len());
     eprintln!(
-        "bytes a stored row (100-byte path, as asked and as resolved): {:.0}",
+        "bytes a stored row (100-byte path, as asked and as resolved; {load}): {:.0}",
         bytes as f64 / rows as f64
     );
 }
