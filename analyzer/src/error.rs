@@ -26,7 +26,7 @@ pub enum Error {
     Format {
         /// Path of the file.
         path: PathBuf,
-        /// The reason.
+        /// The error of the crate `store`.
         #[source]
         source: store::Error,
     },

@@ -190,8 +190,8 @@ fn write_quietly(sink: &mut dyn Sink) {
             (0..2).flat_map(|_| pipeline.run(&tracer, records(&mut next), &clocks()).rows).collect()
         })
         .collect();
-    for turn in 0..10_000 {
-        let pair = rows[turn % 10].drain(..2).collect();
+    for number in 0..10_000 {
+        let pair = rows[number % 10].drain(..2).collect();
         sink.write(&[Routed { claim: None, rows: pair, bytes: 0 }], &[]).expect("a write");
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Wanted {
     pub(super) columns: Vec<Column>,
 }
 
-/// What rows are ordered by: time, boot clock and number. For a reversed order each number is inverted.
+/// The values that rows are ordered by: time, boot clock and number. For a reversed order each number is inverted.
 type Key = [i64; 3];
 
 /// A scan in progress.

@@ -2,16 +2,19 @@
 //! missing, none is stored twice.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
+mod site;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use serde_json::Value;
+use site::{Dice, Site, folder, kill, pin, rows, wait_for_stored};
 use tests::numbered::assert_once;
 use tests::workload::generate;
-use tests::{Agent, Crowd, Scratch, Setup, Store, suite, until};
+use tests::{Crowd, Setup, Store, suite, until};
 
 const SOON: Duration = Duration::from_secs(30);
 const ROUNDS: u32 = 20;
@@ -31,98 +34,6 @@ suite! {
     what_was_read_and_not_stored_when_the_agent_was_killed_is_counted: [Kernel];
     an_orderly_stop_unpins_and_keep_does_not: [Kernel];
     tracers_that_were_switched_between_two_runs: [Kernel]
-}
-
-/// A work folder whose agents pin; the pins are removed at the end in any case.
-struct Site {
-    scratch: Scratch,
-    uid: u32,
-    columnar: bool,
-}
-
-impl Site {
-    fn new(uid: u32) -> Self {
-        Self { scratch: Scratch::new(), uid, columnar: false }
-    }
-
-    /// The same, with the columnar store.
-    fn columnar(uid: u32) -> Self {
-        let mut site = Self::new(uid);
-        site.columnar = true;
-        site
-    }
-
-    fn work(&self) -> PathBuf {
-        self.scratch.path().join("work")
-    }
-
-    fn store(&self) -> Store {
-        Store::at(self.work())
-    }
-
-    fn setup(&self) -> Setup {
-        let only = format!("[{}]", self.uid);
-        let setup = Setup::new().workdir(self.work()).set("ebpf.uids", &only).set("collector.id", "seam");
-        if self.columnar { setup.columnar() } else { setup }
-    }
-
-    /// Opens one file `count` times as the traced user.
-    fn open(&self, count: u32) {
-        let file = self.scratch.file("file", "");
-        generate(self.uid, &["open", file.to_str().unwrap(), "--count", &count.to_string()]);
-    }
-
-    fn database(&self) -> Connection {
-        Connection::open(self.store().database()).unwrap()
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        // Nobody may run there any more: agents are dropped first.
-        self.store().run(&["stop", "--unpin"]);
-    }
-}
-
-fn kill(mut agent: Agent) {
-    agent.signal(Signal::SIGKILL);
-    agent.wait();
-}
-
-/// Returns the state of the pin from `status`.
-fn pin(agent: &Agent) -> serde_json::Value {
-    agent.actor("ebpf")["state"]["pin"].clone()
-}
-
-fn folder(agent: &Agent) -> PathBuf {
-    PathBuf::from(pin(agent)["folder"].as_str().expect("nothing is pinned"))
-}
-
-fn wait_for_stored(agent: &Agent, tracer: &str, least: u64) {
-    until("rows are stored", SOON, || (agent.tracer(tracer)["stored"].as_u64() >= Some(least)).then_some(()));
-}
-
-/// Random numbers that are the same in every run, so that a failure can be repeated.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
-
-/// Returns the number of opens in the store; 0 if there is no table, or it cannot be read.
-fn rows(site: &Site) -> i64 {
-    let path = site.store().database();
-    // Only looked at: the last to close a file that it may write would tidy it up, and be in an agent's way.
-    let Ok(database) = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY) else { return 0 };
-    let count = if site.columnar {
-        "SELECT max(first_id + rows - 1) FROM batch JOIN stream ON stream.id = stream WHERE tracer = 'open'"
-    } else {
-        "SELECT seq FROM (SELECT max(rowid) AS seq FROM \"duetector_tracking:open@seam\")"
-    };
-    database.query_row(count, [], |row| row.get(0)).unwrap_or(0)
 }
 
 fn twenty_kills_lose_nothing_and_double_nothing() {

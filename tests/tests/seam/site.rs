@@ -1,0 +1,102 @@
+//! A work folder whose agents pin, and what their killing needs.
+
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+use rusqlite::{Connection, OpenFlags};
+use tests::workload::generate;
+use tests::{Agent, Scratch, Setup, Store, until};
+
+use crate::SOON;
+
+/// A work folder whose agents pin; the pins are removed at the end in any case.
+pub(crate) struct Site {
+    pub(crate) scratch: Scratch,
+    pub(crate) uid: u32,
+    columnar: bool,
+}
+
+impl Site {
+    pub(crate) fn new(uid: u32) -> Self {
+        Self { scratch: Scratch::new(), uid, columnar: false }
+    }
+
+    /// The same, with the columnar store.
+    pub(crate) fn columnar(uid: u32) -> Self {
+        let mut site = Self::new(uid);
+        site.columnar = true;
+        site
+    }
+
+    pub(crate) fn work(&self) -> PathBuf {
+        self.scratch.path().join("work")
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        Store::at(self.work())
+    }
+
+    pub(crate) fn setup(&self) -> Setup {
+        let only = format!("[{}]", self.uid);
+        let setup = Setup::new().workdir(self.work()).set("ebpf.uids", &only).set("collector.id", "seam");
+        if self.columnar { setup.columnar() } else { setup }
+    }
+
+    /// Opens one file `count` times as the traced user.
+    pub(crate) fn open(&self, count: u32) {
+        let file = self.scratch.file("file", "");
+        generate(self.uid, &["open", file.to_str().unwrap(), "--count", &count.to_string()]);
+    }
+
+    pub(crate) fn database(&self) -> Connection {
+        Connection::open(self.store().database()).unwrap()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // Nobody may run there any more: agents are dropped first.
+        self.store().run(&["stop", "--unpin"]);
+    }
+}
+
+pub(crate) fn kill(mut agent: Agent) {
+    agent.signal(Signal::SIGKILL);
+    agent.wait();
+}
+
+/// Returns the state of the pin from `status`.
+pub(crate) fn pin(agent: &Agent) -> serde_json::Value {
+    agent.actor("ebpf")["state"]["pin"].clone()
+}
+
+pub(crate) fn folder(agent: &Agent) -> PathBuf {
+    PathBuf::from(pin(agent)["folder"].as_str().expect("nothing is pinned"))
+}
+
+pub(crate) fn wait_for_stored(agent: &Agent, tracer: &str, least: u64) {
+    until("rows are stored", SOON, || (agent.tracer(tracer)["stored"].as_u64() >= Some(least)).then_some(()));
+}
+
+/// Random numbers that are the same in every run, so that a failure can be repeated.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// Returns the number of opens in the store; 0 if there is no table, or it cannot be read.
+pub(crate) fn rows(site: &Site) -> i64 {
+    let path = site.store().database();
+    // Only looked at: the last to close a file that it may write would tidy it up, and be in an agent's way.
+    let Ok(database) = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY) else { return 0 };
+    let count = if site.columnar {
+        "SELECT max(first_id + rows - 1) FROM batch JOIN stream ON stream.id = stream WHERE tracer = 'open'"
+    } else {
+        "SELECT seq FROM (SELECT max(rowid) AS seq FROM \"duetector_tracking:open@seam\")"
+    };
+    database.query_row(count, [], |row| row.get(0)).unwrap_or(0)
+}
