@@ -262,7 +262,7 @@ __noinline int lookup_path(struct scratch *s, __u32 flags)
 	__u64 *sets = NULL;
 	__u32 slot;
 
-	if (!s || flags & ~(TEXT_PATH | TEXT_OUTSIDE))
+	if (!s || flags & ~TEXT_PATH)
 		return 0;
 	s->key_len = 0;
 	s->key.bytes[0] = '/';

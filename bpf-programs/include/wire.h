@@ -38,7 +38,7 @@
 #define TEXT_INCOMPLETE 2  /* too deep, too long, or partly unreadable: the names that are there are right */
 #define TEXT_CUT 4	   /* only the beginning of a longer text */
 #define TEXT_DELETED 8	   /* the file has no name any more: this was its last one */
-#define TEXT_OUTSIDE 16	   /* not below the process's root: as seen from the root of all mounts */
+#define TEXT_OUTSIDE 16	   /* not below the process's root: the path begins at the root of its namespace, or of another */
 #define TEXT_DETACHED 32   /* not reachable from any folder: a pipe, a socket, an anonymous inode */
 #define TEXT_UNREADABLE 64 /* could not be read */
 #define TEXT_HANDLE 128	   /* not a text but a struct file_handle */

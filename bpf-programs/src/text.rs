@@ -2,7 +2,9 @@
 
 use model::Text;
 
-use crate::wire::{FileId, RawText, TEXT_DELETED, TEXT_DETACHED, TEXT_INCOMPLETE, TEXT_UNREADABLE};
+use crate::wire::{
+    FileId, RawText, TEXT_DELETED, TEXT_DETACHED, TEXT_INCOMPLETE, TEXT_OUTSIDE, TEXT_UNREADABLE,
+};
 
 /// A path, and whether part of it is missing.
 pub(crate) struct Path {
@@ -18,14 +20,14 @@ impl Path {
 }
 
 /// Joins the names of a path in the order in which the kernel side walked them, from the leaf up. An incomplete path has no
-/// leading `/`: it is the end of the real path. `(deleted)` is appended as the kernel does, also to files that never had a
-/// directory (memfd).
+/// leading `/`: it is the end of the real path, or begins at another root than the process's. `(deleted)` is appended as the
+/// kernel does, also to files that never had a directory (memfd).
 pub(crate) fn path(raw: RawText<'_>) -> Path {
     let mut bytes = Vec::with_capacity(raw.bytes.len() + 1);
     let names = raw.bytes.strip_suffix(&[0]).unwrap_or(raw.bytes);
     // A file opened by its handle, with parent directories that no lookup has connected to the root yet.
     let unconnected = raw.is(TEXT_DETACHED).then(|| names.strip_suffix(b"/")).flatten();
-    let incomplete = raw.is(TEXT_INCOMPLETE | TEXT_UNREADABLE) || unconnected.is_some();
+    let incomplete = raw.is(TEXT_INCOMPLETE | TEXT_OUTSIDE | TEXT_UNREADABLE) || unconnected.is_some();
     let names = unconnected.map_or(names, |below| below.strip_suffix(&[0]).unwrap_or(below));
     if !names.is_empty() {
         for name in names.rsplit(|byte| *byte == 0) {

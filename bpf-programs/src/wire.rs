@@ -23,8 +23,8 @@ pub use loss_cause::LossCause;
 pub(crate) use ring::RingReader;
 pub(crate) use texts::{RawText, Texts, view};
 pub(crate) use texts::{
-    TEXT_CUT, TEXT_DELETED, TEXT_DETACHED, TEXT_HANDLE, TEXT_INCOMPLETE, TEXT_RESOLVED, TEXT_UNREADABLE,
-    split,
+    TEXT_CUT, TEXT_DELETED, TEXT_DETACHED, TEXT_HANDLE, TEXT_INCOMPLETE, TEXT_OUTSIDE, TEXT_RESOLVED,
+    TEXT_UNREADABLE, split,
 };
 
 /// Bit of [`Header::flags`]: the tracer is enabled and the filters let the event pass, so it is counted in `seen`.

@@ -8,6 +8,8 @@ pub(crate) const TEXT_INCOMPLETE: u16 = 2;
 pub(crate) const TEXT_CUT: u16 = 4;
 /// The file has no name any more: this was its last one.
 pub(crate) const TEXT_DELETED: u16 = 8;
+/// The file is not below the process's root: the path begins at the root of its mount namespace, or of another.
+pub(crate) const TEXT_OUTSIDE: u16 = 16;
 /// The file is not reachable from any directory: a pipe, a socket, an anonymous inode.
 pub(crate) const TEXT_DETACHED: u16 = 32;
 /// The text could not be read.

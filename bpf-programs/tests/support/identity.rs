@@ -21,12 +21,13 @@ pub const TESTS: &[Test] = &[
     ("identity_of_a_number_used_again", used_again),
     ("identity_through_copy_up", copied_up),
     ("identity_behind_pivot_root", pivoted),
+    ("identity_outside_of_the_root", outside),
     ("identity_of_deep_paths", deep),
     ("identity_inside_a_pid_namespace", inside),
 ];
 
 /// Runs a function in a thread with its own root, working folder and mounts, which end with the thread.
-fn apart(what: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
+pub fn apart(what: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
     let thread = std::thread::spawn(move || {
         unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS)?;
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
@@ -220,6 +221,61 @@ fn pivoted() -> anyhow::Result<()> {
         old.path.to_str() == "/old/etc/passwd" && file.ino == fs::metadata("/etc/passwd")?.ino(),
         "{old:?}"
     );
+    Ok(())
+}
+
+/// A path that does not lead up to the process's root, because it is outside of a chroot or in another mount namespace, is not
+/// taken for one below the root.
+fn outside() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let root = folder.path().to_owned();
+    fs::create_dir(root.join("jail"))?;
+    fs::create_dir(root.join("apart"))?;
+    fs::write(root.join("outside-file"), "x")?;
+    let ino = fs::metadata(root.join("outside-file"))?.ino();
+    let mut kernel = Kernel::start()?;
+    let at = root.clone();
+    apart(move || {
+        let folder = Opened::open(&at)?;
+        nix::unistd::chroot(&at.join("jail"))?;
+        nix::fcntl::openat(
+            &folder,
+            "outside-file",
+            nix::fcntl::OFlag::O_RDONLY,
+            nix::sys::stat::Mode::empty(),
+        )?;
+        nix::unistd::unlinkat(&folder, "outside-file", nix::unistd::UnlinkatFlags::NoRemoveDir)?;
+        Ok(())
+    })?;
+    let (open, file) = only(&mut kernel, Path::new("outside-file"))?;
+    let path = root.join("outside-file");
+    let path = path.to_str().and_then(|path| path.strip_prefix('/')).context("no absolute path")?;
+    ensure!(open.path.to_str() == path && open.path_incomplete && file.ino == ino, "{open:?}");
+    let removed: Vec<Fs> = fs_of(&kernel, Kind::Unlink)?;
+    let removed = removed.iter().find(|fs| fs.path.to_str().ends_with("outside-file")).context("no row")?;
+    ensure!(removed.path.to_str() == path && removed.path_incomplete, "{removed:?}");
+
+    let (to, from) = std::sync::mpsc::channel();
+    let (done, wait) = std::sync::mpsc::channel();
+    let other = std::thread::spawn(move || {
+        apart(move || {
+            tmpfs(&root.join("apart"))?;
+            fs::create_dir(root.join("apart/old"))?;
+            fs::write(root.join("apart/etc-passwd"), "")?;
+            nix::unistd::pivot_root(&root.join("apart"), &root.join("apart/old"))?;
+            nix::unistd::chdir("/")?;
+            nix::mount::umount2("/old", nix::mount::MntFlags::MNT_DETACH)?;
+            to.send(nix::unistd::gettid())?;
+            Ok(wait.recv()?)
+        })
+    });
+    let tid = from.recv()?;
+    let asked = format!("/proc/self/task/{tid}/root/etc-passwd");
+    Opened::open(&asked)?;
+    done.send(())?;
+    other.join().map_err(|_| anyhow::anyhow!("panicked"))??;
+    let (open, _) = only(&mut kernel, Path::new(&asked))?;
+    ensure!(open.path.to_str() == "etc-passwd" && open.path_incomplete, "{open:?}");
     Ok(())
 }
 
