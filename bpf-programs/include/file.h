@@ -32,16 +32,22 @@ static __always_inline __u64 file_among(__u64 files, __s32 fd)
 	return file;
 }
 
-static __always_inline void set_walk_to_file(struct scratch *s, __u64 file)
+/* Reads a file's mount and dentry into two numbers that follow each other. */
+static __always_inline void read_path(__u64 *mnt_and_dentry, __u64 file)
 {
 	__u64 start = OFFSET(struct file, f_path.mnt);
 
 	if (OFFSET(struct file, f_path.dentry) == start + 8) {
-		read_pair(&s->walk.mnt, file + start);
+		read_pair(mnt_and_dentry, file + start);
 		return;
 	}
-	READ(&s->walk.dentry, file, struct file, f_path.dentry);
-	READ(&s->walk.mnt, file, struct file, f_path.mnt);
+	READ(&mnt_and_dentry[0], file, struct file, f_path.mnt);
+	READ(&mnt_and_dentry[1], file, struct file, f_path.dentry);
+}
+
+static __always_inline void set_walk_to_file(struct scratch *s, __u64 file)
+{
+	read_path(&s->walk.mnt, file);
 }
 
 /* Appends a string as the next text: from the caller's memory, or the kernel's copy of it. When a call ends the

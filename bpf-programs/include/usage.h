@@ -45,6 +45,7 @@ static __always_inline bool usage_key_of(struct usage_key *key, struct task_stru
 	READ(&key->ino, inode, struct inode, i_ino);
 	READ(&key->generation, inode, struct inode, i_generation);
 	READ(&key->dev, super, struct super_block, s_dev);
+	read_path(&key->mnt, use->file);
 	key->tgid = task->tgid;
 	key->start_ns = task->group_leader->start_boottime;
 	key->direction = use->direction;
@@ -129,8 +130,9 @@ static __always_inline void remember_fd(const struct usage_key *key, __s32 fd)
 	struct usage_hint *known = bpf_map_lookup_elem(&usage_fds, &at);
 	struct usage_hint hint = {.key = *key, .directions = 1U << (key->direction & 31)};
 
-	if (known && known->key.ino == key->ino && known->key.dev == key->dev &&
-	    known->key.generation == key->generation && known->key.start_ns == key->start_ns)
+	if (known && known->key.ino == key->ino && known->key.mnt == key->mnt && known->key.dentry == key->dentry &&
+	    known->key.dev == key->dev && known->key.generation == key->generation &&
+	    known->key.start_ns == key->start_ns)
 		hint.directions |= known->directions;
 	bpf_map_update_elem(&usage_fds, &at, &hint, BPF_ANY);
 }
@@ -245,7 +247,21 @@ static __always_inline void count_use(struct task_struct *task, const struct use
 		begin_entry(task, use, &key, set, side);
 }
 
-/* The same for programs that saw the call in another way: `file` is the address of a struct file, `direction`
+/* Counts bytes read from or written to the file behind a descriptor, for calls with two files. A global function for each file
+ * alone, because the stack is full in the longest chain of calls.
+ */
+__noinline int count_side(__s32 fd, __u64 bytes, __u32 via, __u32 unverified, __u32 direction)
+{
+	struct task_struct *task = current_task();
+	struct use use = {.bytes = bytes, .fd = fd, .via = via, .direction = direction};
+
+	use.file = file_of(task, fd);
+	use.unverified = unverified || are_files_shared(task);
+	count_use(task, &use);
+	return 0;
+}
+
+/* Counts a use for programs that saw the call in another way: `file` is the address of a struct file, `direction`
  * USAGE_READ or USAGE_WRITTEN, `bytes` the call's result (0 or more), `via` one of VIA_*.
  */
 static __always_inline void usage_add(struct task_struct *task, __u64 file, __u32 direction, __u64 bytes, __u32 via)

@@ -286,10 +286,12 @@ struct usage_record {
 	struct socket_ids socket; /* if the file is a socket */
 };
 
-/* The key of an entry of the ledger: process, file and direction. */
+/* The key of an entry of the ledger: process, file, one of its names, and direction. */
 struct usage_key {
 	__u64 start_ns;
 	__u64 ino;
+	__u64 mnt; /* these two as in struct path: the name that the file was opened by, and through which mount */
+	__u64 dentry;
 	__u32 tgid;
 	__u32 dev; /* in the kernel's encoding */
 	__u32 generation;

@@ -38,12 +38,16 @@ wire_structs! {
         socket: SocketIds,
     }
 
-    /// The key of the ledger's maps: process, file and direction.
+    /// The key of the ledger's maps: process, file, one of its names, and direction.
     pub(crate) UsageKey {
         /// Start of the process in nanoseconds since boot.
         start_ns: u64,
         /// Inode number of the file.
         ino: u64,
+        /// Address of the mount (`struct vfsmount`) through which the file was opened.
+        mnt: u64,
+        /// Address of the name (`struct dentry`) that the file was opened by.
+        dentry: u64,
         /// Process id (`tgid`).
         tgid: u32,
         /// Device of the file, in the kernel's encoding.

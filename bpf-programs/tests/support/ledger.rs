@@ -9,7 +9,9 @@ use std::thread;
 use anyhow::{Context as _, ensure};
 use bpf_programs::testing::Kind;
 use model::details::{Direction, Usage};
+use nix::mount::{MsFlags, mount};
 
+use crate::identity::apart;
 use crate::support::{Kernel, decode};
 use crate::usage::{fill, perl, reported, sums};
 use crate::{TIMES, Test};
@@ -20,6 +22,7 @@ pub const TESTS: &[Test] = &[
     ("ledger_is_flushed_at_close_and_at_exec", close_and_exec),
     ("ledger_knows_who_uses_a_descriptor", users),
     ("ledger_knows_files_without_a_name", nameless),
+    ("ledger_has_a_row_for_each_name_of_a_file", names),
     ("ledger_keeps_long_paths", long_path),
 ];
 
@@ -193,6 +196,41 @@ fn nameless() -> anyhow::Result<()> {
         ensure!(usage.file.is_some_and(|file| file.ino != 0), "{usage:?}");
     }
     ensure!(wrote.iter().any(|usage| usage.path.to_str() == "/memfd:secret (deleted)"), "{wrote:?}");
+    Ok(())
+}
+
+/// One file by two hard links and two mounts: each name has its own bytes, and their sum is what was done with the file.
+fn names() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("mounted"))?;
+    fs::create_dir(at("parent"))?;
+    fs::write(at("parent/first"), [1; 1000])?;
+    fs::hard_link(at("parent/first"), at("parent/second"))?;
+    let file = at("parent/first").metadata()?;
+    let mut kernel = Kernel::start()?;
+    let root = folder.path().to_owned();
+    apart(move || {
+        let (from, to) = (root.join("parent"), root.join("mounted"));
+        mount(Some(&from), &to, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        let names = ["parent/first", "parent/second", "mounted/first"];
+        let files: Vec<_> = names.iter().map(|name| File::open(root.join(name))).collect::<Result<_, _>>()?;
+        for (file, bytes) in files.iter().zip([7, 11, 13]) {
+            for _ in 0..TIMES {
+                file.read_exact_at(&mut vec![0; bytes], 0)?;
+            }
+        }
+        Ok(())
+    })?;
+    flush_both_buffers(&mut kernel)?;
+    let of = of_file(&kernel, std::process::id(), &file)?;
+    for (name, bytes) in [("parent/first", 7), ("parent/second", 11), ("mounted/first", 13)] {
+        let path = at(name);
+        let of_name = of.iter().filter(|usage| Path::new(&*usage.path.to_str()) == path);
+        let sum = of_name.fold((0, 0), |sum, usage| (sum.0 + usage.bytes, sum.1 + usage.calls));
+        ensure!(sum == (bytes * TIMES as u64, TIMES as u64), "{name}: {sum:?} in {of:?}");
+    }
+    ensure!(of.iter().map(|usage| usage.bytes).sum::<u64>() == 31 * TIMES as u64, "{of:?}");
     Ok(())
 }
 

@@ -15,20 +15,6 @@ __noinline __u64 size_behind(__s32 fd)
 	return size;
 }
 
-/* Counts bytes read from or written to the file behind a descriptor. A global function for each file alone, because the stack is
- * full in the longest chain of calls.
- */
-__noinline int count_side(__s32 fd, __u64 bytes, __u32 via, __u32 unverified, __u32 direction)
-{
-	struct task_struct *task = current_task();
-	struct use use = {.bytes = bytes, .fd = fd, .via = via, .direction = direction};
-
-	use.file = file_of(task, fd);
-	use.unverified = unverified || are_files_shared(task);
-	count_use(task, &use);
-	return 0;
-}
-
 /* Counts bytes that one file got from another, both known by their descriptors. */
 static __always_inline void count_between(__s32 from_fd, __s32 to_fd, __u64 bytes, __u32 via, bool unverified)
 {

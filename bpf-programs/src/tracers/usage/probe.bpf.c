@@ -73,24 +73,19 @@ LEDGER_EXIT(usage_messages)
 /* Copies from one descriptor to another: a read of one and a write of the other. */
 LEDGER_EXIT(usage_copy)
 {
-	struct task_struct *task = current_task();
 	__u32 nr = call->nr;
 	/* sendfile(to, from, ...), tee(from, to, ...), splice(from, at, to, ...) */
 	int from = nr == NR_SENDFILE ? 1 : 0;
 	int to = nr == NR_SENDFILE ? 0 : nr == NR_TEE ? 1 : 2;
+	__u32 via = nr == NR_SENDFILE ? VIA_SENDFILE
+		    : nr == NR_TEE    ? VIA_TEE
+		    : nr == NR_SPLICE ? VIA_SPLICE
+				      : VIA_COPY_FILE_RANGE;
 
 	if (call->ret < 0)
 		return;
-	for (int i = 0; i < 2; i++) {
-		struct use use = {.bytes = call->ret, .direction = i ? USAGE_WRITTEN : USAGE_READ};
-
-		use_arg(&use, task, call, i ? to : from);
-		use.via = nr == NR_SENDFILE ? VIA_SENDFILE
-			  : nr == NR_TEE    ? VIA_TEE
-			  : nr == NR_SPLICE ? VIA_SPLICE
-					    : VIA_COPY_FILE_RANGE;
-		count_use(task, &use);
-	}
+	count_side(call_arg(call, from), call->ret, via, false, USAGE_READ);
+	count_side(call_arg(call, to), call->ret, via, false, USAGE_WRITTEN);
 }
 
 #define MAP_ANONYMOUS 0x20
