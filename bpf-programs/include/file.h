@@ -87,13 +87,12 @@ __noinline int identify(struct scratch *s, struct file_id *id)
 	READ(&id->mode, inode, struct inode, i_mode);
 	READ(&id->generation, inode, struct inode, i_generation);
 	READ(&super, inode, struct inode, i_sb);
-	READ(&dev, super, struct super_block, s_dev);
 	READ(&magic, super, struct super_block, s_magic);
+	id->known = FILE_KNOWN | read_device(&dev, inode, super, magic);
 	id->dev_major = dev >> 20;
 	id->dev_minor = dev & 0xfffff;
 	id->fs_magic = magic;
 	id->real_dev = id->real_ino = id->real_generation = id->layer = 0;
-	id->known = FILE_KNOWN;
 	if (id->fs_magic == OVERLAYFS_MAGIC)
 		put_layer(id, inode);
 	return 0;

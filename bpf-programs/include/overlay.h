@@ -5,7 +5,7 @@
 #ifndef DUETECTOR_OVERLAY_H
 #define DUETECTOR_OVERLAY_H
 
-#include "path.h"
+#include "device.h"
 
 #define OVERLAYFS_MAGIC 0x794c7630
 #define S_IFMT 0170000
@@ -50,7 +50,7 @@ static __always_inline __u64 lower_inode(__u64 lower)
 
 static __always_inline void put_layer(struct file_id *id, __u64 overlay)
 {
-	__u64 at = overlay + upper_offset(), upper = 0, inode = 0, super = 0;
+	__u64 at = overlay + upper_offset(), upper = 0, inode = 0, super = 0, magic = 0;
 	__u32 layer = LAYER_UPPER;
 	__u16 mode = 0;
 
@@ -74,7 +74,8 @@ static __always_inline void put_layer(struct file_id *id, __u64 overlay)
 		return;
 	}
 	READ(&super, inode, struct inode, i_sb);
-	READ(&id->real_dev, super, struct super_block, s_dev);
+	READ(&magic, super, struct super_block, s_magic);
+	id->known |= read_device(&id->real_dev, inode, super, magic);
 	READ(&id->real_generation, inode, struct inode, i_generation);
 	id->layer = layer;
 }

@@ -79,6 +79,7 @@ struct header {
 
 /* file_id.known */
 #define FILE_KNOWN 1
+#define FILE_SUBVOLUME_UNKNOWN 4 /* a device is that of a whole btrfs, and not that of the file's subvolume */
 #define FILE_OF_SYSTEM 2 /* a file of the kernel or of the system's libraries, which was only read: see system_files.h */
 
 /* file_id.layer */

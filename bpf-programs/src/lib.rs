@@ -28,6 +28,7 @@ mod pin_choice;
 mod programs;
 mod prototypes;
 mod spawn;
+mod subvolumes;
 mod syscalls;
 mod system_folders;
 pub mod template;

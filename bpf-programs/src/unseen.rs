@@ -70,6 +70,11 @@ pub(crate) const TABLE: &[Unseen] = &[
         Scope::Calls,
         "calls that a debugger cancels: when they return, the number of the call is no longer known",
     ),
+    always(
+        Scope::All,
+        "which subvolume of btrfs a file is in, if btrfs is a module that was loaded after the programs: the row has \
+         `subvolume_unknown`, and files of several subvolumes can have the same identity",
+    ),
     by_trampolines("calls that seccomp refuses: they never reach the hooked function"),
     Unseen {
         scope: Scope::Uring,

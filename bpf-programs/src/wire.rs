@@ -49,6 +49,8 @@ pub(crate) const EXEC_BY_DESCRIPTOR: u32 = u32::MAX;
 
 /// Bit of [`FileId::known`]: a file of the kernel or of the system's libraries, which was only read.
 pub(crate) const FILE_OF_SYSTEM: u16 = 2;
+/// Bit of [`FileId::known`]: a device is that of a whole btrfs, and not that of the file's subvolume.
+const FILE_SUBVOLUME_UNKNOWN: u16 = 4;
 
 /// Value of [`FileId::layer`]: overlayfs's upper layer, which is written to.
 pub(crate) const LAYER_UPPER: u32 = 1;

@@ -46,6 +46,7 @@ fn record(number: u64) -> Record {
             generation: 987_654_321,
             mode: 0o100644,
             real: None,
+            subvolume_unknown: false,
         }),
     };
     let identity = Identity {

@@ -222,6 +222,9 @@ fn visit_exec<'a>(exec: &'a crate::Exec, field: &mut dyn FnMut(&'a str, Field<'a
         visit_text("interpreter", "interpreter_bytes", &interpreter.path, field);
         field("interpreter_dev", Field::Uint(interpreter.file.dev));
         field("interpreter_ino", Field::Uint(interpreter.file.ino));
+        if interpreter.file.subvolume_unknown && exec.file.is_none_or(|file| !file.subvolume_unknown) {
+            field("subvolume_unknown", Field::Bool(true));
+        }
     }
     if exec.path_incomplete {
         field("path_incomplete", Field::Bool(true));
@@ -308,6 +311,9 @@ pub(crate) fn visit_file<'a>(file: Option<&File>, field: &mut dyn FnMut(&'a str,
         field("real_dev", Field::Uint(real.dev));
         field("real_ino", Field::Uint(real.ino));
         field("real_generation", Field::Uint(real.generation.into()));
+    }
+    if file.subvolume_unknown {
+        field("subvolume_unknown", Field::Bool(true));
     }
 }
 

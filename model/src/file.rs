@@ -4,8 +4,8 @@
 /// names: hard links, bind mounts, renames and copies to an overlay's upper layer don't change them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Device of its file system (`makedev(major, minor)`). Equals `stat`'s `st_dev`, except on file systems that
-    /// report another one there (btrfs subvolumes, overlays of several file systems).
+    /// Device of its file system, or of its subvolume on btrfs (`makedev(major, minor)`). Equals `stat`'s `st_dev`, except on
+    /// overlays of several file systems.
     pub dev: u64,
     /// Inode number of the file.
     pub ino: u64,
@@ -15,6 +15,8 @@ pub struct File {
     pub mode: u16,
     /// On overlayfs, the file in the layer that holds its data.
     pub real: Option<RealFile>,
+    /// True if the file is on btrfs, and a device is that of the whole file system, because the subvolume is not known.
+    pub subvolume_unknown: bool,
 }
 
 /// Identifies the file in a layer of an overlay that holds the data.

@@ -29,6 +29,8 @@ pub enum Need {
     Sqlite,
     /// git, vim and gcc.
     Developing,
+    /// A kernel that has btrfs, or a module of it.
+    Btrfs,
     /// runc, and a static busybox to run in it.
     Runc,
     /// setpriv, to run the agent with fewer privileges.
@@ -115,6 +117,11 @@ fn unmet(need: Need) -> Option<String> {
         Need::Runc => {
             lacking(works("runc") && Path::new("/bin/busybox").exists(), "there is no runc, or no busybox")
         }
+        Need::Btrfs => {
+            let known =
+                std::fs::read_to_string("/proc/filesystems").is_ok_and(|known| known.contains("\tbtrfs\n"));
+            lacking(known || works_with("modprobe", "btrfs"), "the kernel has no btrfs")
+        }
         Need::Setpriv => lacking(works("setpriv"), "there is no setpriv"),
         Need::Uring => {
             let switch = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
@@ -126,7 +133,12 @@ fn unmet(need: Need) -> Option<String> {
 
 /// Returns whether the program is installed.
 fn works(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok_and(|done| done.status.success())
+    works_with(program, "--version")
+}
+
+/// Returns whether the program succeeds with this argument.
+fn works_with(program: &str, argument: &str) -> bool {
+    Command::new(program).arg(argument).output().is_ok_and(|done| done.status.success())
 }
 
 /// The capability of that number is effective for us.

@@ -28,6 +28,7 @@ use crate::facts::{self, Capabilities, KernelVersion, OLDEST};
 use crate::kernel::{Kernel, LiveSettings, PinInfo, Skipped};
 use crate::ledger::Ledger;
 use crate::programs::Tracer;
+use crate::subvolumes::Positions;
 use crate::syscalls;
 use crate::tier::{Choice, Tier};
 use crate::wire::{Settings, Unstored};
@@ -217,10 +218,13 @@ impl Loaded {
         for (constant, at) in &found.chosen.positions {
             loader.override_global(constant, at, true);
         }
+        let subvolumes = Positions::of_this_kernel();
         let mut ebpf = loader
             .override_global("has_cast", &u8::from(has_cast), true)
             .override_global("compat_calls", &syscalls::COMPAT_CALLS[..], true)
             .override_global("refused_kind", &refused_kind(), true)
+            .override_global("subvolume_at", &subvolumes.subvolume, true)
+            .override_global("subvolume_device_at", &subvolumes.device, true)
             .load(&object)
             .map_err(of_object)?;
         // Before maps are taken out of the object.

@@ -3,8 +3,9 @@
 use model::{BootNs, CgroupId, File, Identity, Layer, RealFile, Text};
 
 use super::{
-    Count, FILE_OF_SYSTEM, FLAG_COMPAT, FLAG_NO_RESULT, FLAG_TRACED, FLAG_UNVERIFIED, FLAG_URING, FileId,
-    Header, Kind, LAYER_LOWER, LAYER_UPPER, LossCause, MAX_UIDS, NO_ID, Ring, Settings, WireError, read,
+    Count, FILE_OF_SYSTEM, FILE_SUBVOLUME_UNKNOWN, FLAG_COMPAT, FLAG_NO_RESULT, FLAG_TRACED, FLAG_UNVERIFIED,
+    FLAG_URING, FileId, Header, Kind, LAYER_LOWER, LAYER_UPPER, LossCause, MAX_UIDS, NO_ID, Ring, Settings,
+    WireError, read,
 };
 
 impl Default for Settings {
@@ -99,6 +100,7 @@ impl FileId {
             generation: self.generation,
             mode: self.mode,
             real,
+            subvolume_unknown: self.known & FILE_SUBVOLUME_UNKNOWN != 0,
         })
     }
 }

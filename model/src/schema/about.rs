@@ -1,7 +1,7 @@
 //! Descriptions of the fields of `extended`.
 
 /// Name and description of each field of [`super::FIELDS`], in the same order.
-pub(super) const ABOUT: [(&str, &str); 178] = [
+pub(super) const ABOUT: [(&str, &str); 179] = [
     (
         "abi",
         "The calling convention, if it is not the machine's own: `i386` or `arm` for calls of 32-bit programs.",
@@ -64,7 +64,7 @@ pub(super) const ABOUT: [(&str, &str); 178] = [
     ("datagrams_received", "Number of datagrams, or of messages of SCTP, received in the flow."),
     ("datagrams_sent", "Number of datagrams, or of messages of SCTP, sent in the flow."),
     ("degraded", "Parts of the tracer that this kernel lacks, and why."),
-    ("dev", "Device of the file's file system, as in `st_dev` of stat."),
+    ("dev", "Device of the file's file system, on btrfs of its subvolume, as in `st_dev` of stat."),
     ("device", "Device number of the node that was made."),
     ("direction", "Whether the datagram was `sent` or `received`."),
     ("dns_id", "Number by which question and answer belong together."),
@@ -155,7 +155,10 @@ pub(super) const ABOUT: [(&str, &str); 178] = [
     ("params", "Parameters of the module, or command line of the kernel for kexec_file_load."),
     ("path_asked", "The path as the call was given it, if it differs from `fname`."),
     ("path_asked_bytes", "Exact bytes of `path_asked` in hex, if they are not valid UTF-8."),
-    ("path_incomplete", "A part of a path in the row is missing, mostly its beginning."),
+    (
+        "path_incomplete",
+        "A part of a path in the row is missing, mostly its beginning; or the path begins at another root than the process's.",
+    ),
     ("path_unresolved", "A path in the row is only the text that the call was given, made absolute."),
     ("peer_ino", "Inode number of the socket at the other end; for unix sockets, if it is known."),
     ("peer_pid", "Process id of the other end of a unix socket."),
@@ -201,6 +204,10 @@ pub(super) const ABOUT: [(&str, &str); 178] = [
     ("source", "What was to be mounted, absolute if it is a path."),
     ("sport", "TCP or UDP port of the own end."),
     ("state", "`attached`, or `degraded` if the tracer lacks parts or could not be attached."),
+    (
+        "subvolume_unknown",
+        "The file is on btrfs, and a device in the row is that of the whole file system, not of the subvolume.",
+    ),
     ("suid", "Saved user id after the call."),
     (
         "sun_path",

@@ -319,6 +319,7 @@ pub const FIELDS: &[Field] = &[
     field("source", Utf8, Only(&["mount"])),
     field("sport", UInt16, Only(SOCKETS)),
     field("state", Utf8, Only(&["manifest"])),
+    field("subvolume_unknown", Bool, Only(FILES)),
     field("suid", UInt32, Only(&["setuid"])),
     field("sun_path", Utf8, Only(SOCKETS)),
     field("sun_path_bytes", Binary, Only(SOCKETS)),

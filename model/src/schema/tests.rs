@@ -106,7 +106,14 @@ fn check(tracer: &str, details: Details) {
 
 fn file() -> Option<File> {
     let real = RealFile { layer: Layer::Upper, dev: 1, ino: 2, generation: 3 };
-    Some(File { dev: 1, ino: u64::MAX, generation: 3, mode: 0o100644, real: Some(real) })
+    Some(File {
+        dev: 1,
+        ino: u64::MAX,
+        generation: 3,
+        mode: 0o100644,
+        real: Some(real),
+        subvolume_unknown: true,
+    })
 }
 
 /// Text that is not valid UTF-8, so that its exact bytes are a field of their own.

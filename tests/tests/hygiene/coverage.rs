@@ -14,6 +14,7 @@ const LINES: &[(&str, Result<&str, &str>)] = &[
     ("what the kernel does on its own", Err("no call is made, so there is no hook that could see it")),
     ("calls of the x32 ABI", Err("Debian's kernels have it switched off")),
     ("calls that a debugger cancels", Ok("what_is_listed_as_not_seen_leaves_no_record")),
+    ("which subvolume of btrfs", Ok("files_in_unknown_subvolumes_are_marked")),
     ("calls that seccomp refuses", Ok("what_is_listed_as_not_seen_leaves_no_record")),
     ("what is done through io_uring: before Linux 6.0", Err("the tests' kernels are later")),
     ("io_uring's multishot requests", Err("the tracepoint lacks what a test would look for")),

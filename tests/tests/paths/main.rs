@@ -2,13 +2,16 @@
 //! mounts, chroot and mount namespaces, by each of the four system calls, and when it fails.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
-use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::process::Command;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::workload::{PYTHON, python, succeed};
-use tests::{Agent, Setup, suite};
+use tests::{Agent, Scratch, Setup, suite, until};
 
 suite! {
     threads: 2;
@@ -16,8 +19,13 @@ suite! {
     each_system_call: [Kernel, Python];
     failed_opens: [Kernel, Python];
     bind_mount_and_mount_namespace: [Kernel, Python, Mounts];
-    chroot: [Kernel, Python, Mounts]
+    chroot: [Kernel, Python, Mounts];
+    a_file_outside_of_the_root_is_no_answer_to_filters: [Kernel, Python, Mounts];
+    files_in_subvolumes_have_the_device_that_stat_shows: [Kernel, Python, Mounts, Btrfs];
+    files_in_unknown_subvolumes_are_marked: [Kernel, Python, Mounts, Btrfs]
 }
+
+const SOON: Duration = Duration::from_secs(30);
 
 /// The rows of that user whose path as asked is `asked`; where that is the absolute one, it is told once.
 fn asked(agent: &Agent, uid: u32, asked: &str) -> Vec<Value> {
@@ -181,4 +189,128 @@ os.close(os.open('/in/file', os.O_RDONLY)); os.close(os.open('file', os.O_RDONLY
     // The process's own view: paths start at its root.
     assert_eq!(only(&agent, 9985, "/in/file").0, "/in/file");
     assert_eq!(only(&agent, 9985, "file").0, "/in/file");
+}
+
+/// A chroot may have a file of the same path as one that is outside of it.
+fn a_file_outside_of_the_root_is_no_answer_to_filters() {
+    let scratch = Scratch::new();
+    let outside = text(&scratch.folder("outside"));
+    // The kernel tests the beginning of paths.
+    let agent = Setup::new()
+        .set("ebpf.uids", "[9984]")
+        .set("filter.out.tracers", "[\"open\"]")
+        .set("filter.out.re_exclude_fname", &format!("[\"^{outside}/\"]"))
+        .set("filter.kept.tracers", "[\"usage\"]")
+        .set("filter.kept.keep", "\"fname.startsWith('/nowhere/')\"")
+        .start();
+    let jail = scratch.folder(&format!("jail/{outside}"));
+    for folder in [Path::new(&outside), &jail] {
+        std::fs::write(folder.join("file"), "content").unwrap();
+    }
+    let script = "
+import os, sys
+folder = os.open(sys.argv[1], os.O_PATH)
+os.chroot('jail'); os.chdir('/'); os.setuid(9984)
+for where in (folder, os.open(sys.argv[1], os.O_PATH)):
+    fd = os.open('file', os.O_RDONLY, dir_fd=where)
+    assert os.read(fd, 9) == b'content'
+";
+    succeed(Command::new(PYTHON).args(["-c", script, &outside]).current_dir(scratch.path()));
+    for filter in ["out", "kept"] {
+        let rows = || agent.actor("collector")["state"]["undecided"][filter]["rows"] == 1;
+        until("the row is counted", SOON, || rows().then_some(()));
+    }
+    let agent = agent.finish();
+    for tracer in ["open", "usage"] {
+        let rows = agent.store().query(tracer, &["uid=9984"]);
+        let files =
+            rows.iter().filter(|row| row["fname"].as_str().is_some_and(|path| path.ends_with("/file")));
+        let shown: Vec<_> = files.map(|row| (&row["fname"], &row["extended"]["path_incomplete"])).collect();
+        let path = json!(format!("{}/file", outside.strip_prefix('/').unwrap()));
+        assert_eq!(shown, [(&path, &json!(true))], "{tracer}: {rows:?}");
+    }
+}
+
+/// A file system of btrfs with the subvolume `one` and its snapshot `two`, made by `mkfs.btrfs --mixed`: both have a `file` with
+/// equal numbers.
+const SUBVOLUMES: &[u8] = include_bytes!("subvolumes.img.gz");
+
+/// Mounts that file system in a folder, until it is dropped.
+struct Subvolumes {
+    at: PathBuf,
+    _scratch: Scratch,
+}
+
+impl Subvolumes {
+    fn mount() -> Self {
+        let scratch = Scratch::new();
+        let (image, at) = (scratch.path().join("image"), scratch.folder("mounted"));
+        let mut gzip = Command::new("gzip");
+        let gzip = gzip.arg("-dc").stdin(Stdio::piped()).stdout(File::create(&image).unwrap());
+        let mut gzip = gzip.spawn().unwrap();
+        gzip.stdin.take().unwrap().write_all(SUBVOLUMES).unwrap();
+        assert!(gzip.wait().unwrap().success());
+        succeed(Command::new("mount").args(["-t", "btrfs", "-o", "loop"]).arg(&image).arg(&at));
+        Self { at, _scratch: scratch }
+    }
+
+    /// Reads and writes the file of each subvolume.
+    fn use_them(&self, uid: u32) {
+        let script = "
+import os
+for name in ('one', 'two'):
+    with open(name + '/file', 'r+b', buffering=0) as file:
+        assert file.read() == b'content\\n'
+        file.write(b'more\\n')
+";
+        python(uid, &self.at, script, &[]);
+    }
+}
+
+impl Drop for Subvolumes {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.at).status();
+    }
+}
+
+fn files_in_subvolumes_have_the_device_that_stat_shows() {
+    let subvolumes = Subvolumes::mount();
+    let agent = Setup::new().start();
+    subvolumes.use_them(9983);
+    let agent = agent.finish();
+    let stats = ["one", "two"].map(|name| subvolumes.at.join(name).join("file").metadata().unwrap());
+    assert_eq!(stats[0].ino(), stats[1].ino());
+    for (tracer, count) in [("open", 1), ("usage", 2)] {
+        let rows = agent.store().query(tracer, &["uid=9983"]);
+        for (name, stat) in ["one", "two"].iter().zip(&stats) {
+            let path = text(&subvolumes.at.join(name).join("file"));
+            let of: Vec<_> = rows.iter().filter(|row| row["fname"] == path.as_str()).collect();
+            assert_eq!(of.len(), count, "{tracer}: {rows:?}");
+            for row in of {
+                let extended = &row["extended"];
+                let found = json!([extended["dev"], extended["ino"], extended["subvolume_unknown"]]);
+                assert_eq!(found, json!([stat.dev(), stat.ino(), null]), "{row}");
+            }
+        }
+    }
+}
+
+/// As if btrfs were a module that was loaded after the agent's start.
+fn files_in_unknown_subvolumes_are_marked() {
+    let subvolumes = Subvolumes::mount();
+    let agent = Setup::new().variable("DUETECTOR_FAULT_SUBVOLUMES", "1").start();
+    subvolumes.use_them(9982);
+    let agent = agent.finish();
+    for (tracer, count) in [("open", 2), ("usage", 4)] {
+        let rows = agent.store().query(tracer, &["uid=9982"]);
+        let at = text(&subvolumes.at);
+        let of: Vec<_> = rows
+            .iter()
+            .filter(|row| row["fname"].as_str().is_some_and(|path| path.starts_with(&at)))
+            .collect();
+        assert_eq!(of.len(), count, "{tracer}: {rows:?}");
+        assert!(of.iter().all(|row| row["extended"]["subvolume_unknown"] == true), "{of:?}");
+        // Of the whole file system: one device for both, and two rows of one tracer for each of the two files.
+        assert!(of.iter().all(|row| row["extended"]["dev"] == of[0]["extended"]["dev"]), "{of:?}");
+    }
 }
