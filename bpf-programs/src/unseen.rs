@@ -75,6 +75,12 @@ pub(crate) const TABLE: &[Unseen] = &[
         "which subvolume of btrfs a file is in, if btrfs is a module that was loaded after the programs: the row has \
          `subvolume_unknown`, and files of several subvolumes can have the same identity",
     ),
+    always(
+        Scope::All,
+        "the device that stat shows for a file on an overlay whose layers are on several file systems: `dev` is that \
+         of the overlay, and two files of different layers can have the same `dev`, `ino` and `generation`; \
+         `real_dev`, `real_ino` and `real_generation` distinguish them",
+    ),
     by_trampolines("calls that seccomp refuses: they never reach the hooked function"),
     Unseen {
         scope: Scope::Uring,
@@ -133,6 +139,20 @@ pub(crate) const TABLE: &[Unseen] = &[
         Scope::Of(&["usage"]),
         "mappings created or changed by other calls than mmap: those of a program and its loader \
          (exec), those made longer (mremap), those given another protection (mprotect)",
+    ),
+    always(
+        Scope::Of(&["usage"]),
+        "what is read of folders (getdents), of symbolic links (readlink) and of a file's attributes (stat)",
+    ),
+    always(
+        Scope::Of(&["usage"]),
+        "files of kinds that `ebpf.usage_files` does not list (by default character devices, such as terminals), and \
+         files of no kind (eventfd, inotify, timers): what is read from these are numbers and events",
+    ),
+    always(
+        Scope::Of(&["usage"]),
+        "that a file, or a folder above it, was renamed between two rows while a process had it open: the row has the \
+         path of the first use",
     ),
     always(
         Scope::Of(&["usage"]),

@@ -35,6 +35,8 @@ mod filters;
 mod identity;
 #[path = "support/instructions.rs"]
 mod instructions;
+#[path = "support/layers.rs"]
+mod layers;
 #[path = "support/ledger.rs"]
 mod ledger;
 #[path = "support/moving.rs"]
@@ -111,6 +113,7 @@ fn main() -> std::process::ExitCode {
         files::TESTS,
         identity::TESTS,
         instructions::TESTS,
+        layers::TESTS,
         ledger::TESTS,
         objects::TESTS,
         overload::TESTS,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tests::workload::{PYTHON, generate, generator};
+use tests::workload::{PYTHON, generate, generator, python};
 use tests::{Agent, Scratch, Setup, Store, suite, until};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -21,7 +21,8 @@ suite! {
     four_threads_at_full_speed_are_counted_to_the_byte: [Kernel];
     an_agent_killed_meanwhile_misses_and_doubles_nothing: [Kernel];
     long_paths_of_many_files_are_whole: [Kernel, Python];
-    long_paths_of_one_user_leave_room_for_others: [Kernel, Python]
+    long_paths_of_one_user_leave_room_for_others: [Kernel, Python];
+    files_of_other_kinds_have_no_rows: [Kernel, Python]
 }
 
 fn setup(uid: u32) -> Setup {
@@ -189,4 +190,29 @@ fn long_paths_of_one_user_leave_room_for_others() {
     assert_eq!(whole_and_cut(agent.store(), 9975, &folder), (1, 0));
     assert_eq!(counted, cut);
     agent.store().assert_conserved();
+}
+
+fn files_of_other_kinds_have_no_rows() {
+    const SCRIPT: &str = "
+import ctypes, os, struct
+libc = ctypes.CDLL(None)
+events = libc.eventfd(0, 0)
+os.write(events, struct.pack('Q', 7)); assert os.read(events, 8) == struct.pack('Q', 7)
+terminal, other = os.openpty()
+os.write(terminal, b'x\\n'); assert os.read(other, 9) == b'x\\n'
+pipe = os.pipe()
+os.write(pipe[1], b'known')
+";
+    for (files, terminals) in [("[\"regular\", \"pipe\"]", 0), ("[\"char\", \"pipe\"]", 2)] {
+        let agent = setup(9976).set("ebpf.usage_files", files).start();
+        python(9976, agent.scratch().path(), SCRIPT, &[]);
+        let agent = agent.finish();
+        let rows = agent.store().query("usage", &["uid=9976"]);
+        let count = |start: &str| {
+            rows.iter()
+                .filter(|row| row["fname"].as_str().is_some_and(|path| path.starts_with(start)))
+                .count()
+        };
+        assert_eq!((count("pipe:"), count("anon_inode:"), count("/dev/p")), (1, 0, terminals), "{rows:?}");
+    }
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context as _, ensure};
 use bpf_programs::testing::{self, Compat, Kind};
-use model::{Details, Ends, Socket, Transfer};
+use model::{Details, Ends, Record, Socket, Transfer};
 
 use crate::support::{Kernel, decode, tracer};
 use crate::usage::{self, Sums};
@@ -97,6 +97,15 @@ fn bytes() -> anyhow::Result<()> {
             .map(|(file, way, bytes, via)| (((*file).to_owned(), *way), (bytes * times, times, vec![*via])))
             .collect();
         ensure!(found == wanted, "{script}: {found:?} is not {wanted:?}");
+        let in_memory = script.contains("call32(90,") || script.starts_with("socketcall(");
+        for bytes in kernel.of(pid, Kind::Usage).iter().filter(|_| !script.contains("; socketcall(19,")) {
+            let Record { identity, details: Details::Usage(usage), .. } = decode(Kind::Usage, bytes)? else {
+                continue;
+            };
+            let is_of_case = usage.via.iter().any(|via| expected.iter().any(|(_, _, _, of)| of == via));
+            let unverified = identity.context("no identity")?.unverified;
+            ensure!(!is_of_case || unverified == in_memory, "{script}: {usage:?}");
+        }
     }
     Ok(())
 }

@@ -36,12 +36,12 @@ pub fn apart(what: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyh
     thread.join().map_err(|_| anyhow::anyhow!("panicked"))?
 }
 
-fn tmpfs(at: &Path) -> anyhow::Result<()> {
+pub fn tmpfs(at: &Path) -> anyhow::Result<()> {
     Ok(mount(Some("none"), at, Some("tmpfs"), MsFlags::empty(), None::<&str>)?)
 }
 
 /// Returns the opens of this process that asked for a path.
-fn opens(kernel: &mut Kernel, asked: &Path) -> anyhow::Result<Vec<Open>> {
+pub fn opens(kernel: &mut Kernel, asked: &Path) -> anyhow::Result<Vec<Open>> {
     kernel.drain();
     let mut found = Vec::new();
     for bytes in kernel.of(std::process::id(), Kind::Open) {

@@ -13,6 +13,9 @@ os.write(file, b"x" * 8192)
 receiver, sender = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
 receiver.bind(("127.0.0.1", 0))
 sender.connect(receiver.getsockname())
+os.mkdir("folder")
+os.symlink("file", "link")
+folder = os.open("folder", os.O_RDONLY)
 pipe = os.pipe()
 os.write(pipe[1], b"spliced")
 broken = os.pipe()
@@ -49,6 +52,9 @@ def unseen():
     except OSError:
         pass
     call(193, file, b"user.x", 0, 0)
+    # Names in a folder, the text of a symbolic link, attributes of a file.
+    assert call(217, folder, bytes(512), 512) > 0
+    assert os.readlink("link") == "file" and os.stat("link").st_size == 8192
     # A mapping is made longer, and gets another protection.
     longer = call(25, address, 4096, 8192, 1)
     assert longer > 0

@@ -6,12 +6,15 @@
 #include "counted.h"
 
 #define FMODE_WRITE 2
-/* Sets the use to the descriptor that is argument `at` of the call. */
+
+/* Sets the use to the descriptor that is argument `at` of the call. Another thread can have exchanged the file, or the number
+ * of the descriptor if the arguments are in memory.
+ */
 static __always_inline void use_arg(struct use *use, struct task_struct *task, struct call *call, int at)
 {
 	use->fd = call_arg(call, at);
 	use->file = file_of(task, use->fd);
-	use->unverified = are_files_shared(task);
+	use->unverified = are_files_shared(task) || call->abi & (CALL_SOCKET | CALL_MEMORY);
 }
 
 LEDGER_EXIT(usage_io)
