@@ -47,17 +47,20 @@ static __always_inline long read_mount(struct mount_part *part, __u64 mnt)
 
 #define MNT_INTERNAL 0x4000
 
-/* `mnt` is the vfsmount inside the mount; a read that fails leaves it mounted. Mounts that the kernel made for itself, as
- * that of the message queues, may be in no namespace.
+/* Returns the TEXT_* bits of a path that ends at the root of a mount without a parent, which is not the process's root; `mnt` is
+ * the vfsmount inside the mount. Mounts that the kernel made for itself, as that of the message queues, are seen from their own
+ * root. An unmounted tree that is still in use (MNT_DETACH) belongs to no namespace: its root has no path.
  */
-static __always_inline bool is_mounted(__u64 mnt)
+static __always_inline int flags_at_end(__u64 mnt)
 {
 	__u64 namespace = 0;
 	int flags = 0;
 
+	if (!READ(&flags, mnt, struct vfsmount, mnt_flags) && flags & MNT_INTERNAL)
+		return TEXT_PATH;
 	if (READ(&namespace, mnt - OFFSET(struct mount, mnt), struct mount, mnt_ns) || namespace)
-		return true;
-	return READ(&flags, mnt, struct vfsmount, mnt_flags) || flags & MNT_INTERNAL;
+		return TEXT_PATH | TEXT_OUTSIDE;
+	return TEXT_PATH | TEXT_INCOMPLETE;
 }
 
 /* Appends a name and a NUL; never at 0, because a header comes first. Most names are short, and already read.
@@ -95,9 +98,8 @@ __noinline int walk_step(struct scratch *s)
 	if (walk->dentry == walk->mount.root) {
 		__u64 parent = walk->mount.parent + OFFSET(struct mount, mnt);
 
-		/* An unmounted tree that is still in use (MNT_DETACH) belongs to no namespace: its root has no path. */
 		if (parent == walk->mnt)
-			return TEXT_PATH | (is_mounted(parent) ? TEXT_OUTSIDE : TEXT_INCOMPLETE);
+			return flags_at_end(parent);
 		if (!walk->inode) /* not that of the mountpoint, which is below it */
 			READ(&walk->inode, walk->dentry, struct dentry, d_inode);
 		walk->dentry = walk->mount.mountpoint;

@@ -58,6 +58,11 @@ pub(crate) struct RawText<'a> {
 }
 
 impl RawText<'_> {
+    /// Returns a path as seen from the root that its walk ended at, also if that is not the process's.
+    pub(crate) fn of_namespace(self) -> Self {
+        Self { flags: self.flags & !TEXT_OUTSIDE, ..self }
+    }
+
     /// Returns whether any of these bits is set.
     pub(crate) fn is(self, flags: u16) -> bool {
         self.flags & flags != 0

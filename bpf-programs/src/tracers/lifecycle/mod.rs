@@ -106,7 +106,8 @@ fn apply_process(table: &ProcessTable, bytes: &[u8]) -> Result<(), WireError> {
     table.belongs_to(id, raw.header.euid);
     let before = table.at(id, at).as_deref().cloned().unwrap_or(UNKNOWN);
     let info = ProcessInfo {
-        exe: known(exe).or(before.exe),
+        // It may have changed its root since it executed the program.
+        exe: known(exe.of_namespace()).or(before.exe),
         cwd: known(cwd).or(before.cwd),
         cgroup: learnt(table, &raw.header, group).or(before.cgroup),
     };
