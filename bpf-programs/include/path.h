@@ -49,9 +49,10 @@ static __always_inline long read_mount(struct mount_part *part, __u64 mnt)
 
 /* Returns the TEXT_* bits of a path that ends at the root of a mount without a parent, which is not the process's root; `mnt` is
  * the vfsmount inside the mount. Mounts that the kernel made for itself, as that of the message queues, are seen from their own
- * root. An unmounted tree that is still in use (MNT_DETACH) belongs to no namespace: its root has no path.
+ * root. An unmounted tree that is still in use (MNT_DETACH) belongs to no namespace: its root has no path. Without a root
+ * (`root_mnt` is 0) the path was to begin at the root of all mounts.
  */
-static __always_inline int flags_at_end(__u64 mnt)
+static __always_inline int flags_at_end(__u64 mnt, __u64 root_mnt)
 {
 	__u64 namespace = 0;
 	int flags = 0;
@@ -59,7 +60,7 @@ static __always_inline int flags_at_end(__u64 mnt)
 	if (!READ(&flags, mnt, struct vfsmount, mnt_flags) && flags & MNT_INTERNAL)
 		return TEXT_PATH;
 	if (READ(&namespace, mnt - OFFSET(struct mount, mnt), struct mount, mnt_ns) || namespace)
-		return TEXT_PATH | TEXT_OUTSIDE;
+		return TEXT_PATH | (root_mnt ? TEXT_OUTSIDE : 0);
 	return TEXT_PATH | TEXT_INCOMPLETE;
 }
 
@@ -99,7 +100,7 @@ __noinline int walk_step(struct scratch *s)
 		__u64 parent = walk->mount.parent + OFFSET(struct mount, mnt);
 
 		if (parent == walk->mnt)
-			return flags_at_end(parent);
+			return flags_at_end(parent, walk->root_mnt);
 		if (!walk->inode) /* not that of the mountpoint, which is below it */
 			READ(&walk->inode, walk->dentry, struct dentry, d_inode);
 		walk->dentry = walk->mount.mountpoint;

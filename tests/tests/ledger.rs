@@ -175,7 +175,7 @@ fn long_paths_of_one_user_leave_room_for_others() {
     const COUNT: usize = 100;
     let uids = Setup::new().set("ebpf.uids", "[9974, 9975]").set("ebpf.usage_map", "256");
     let agent = uids.set("ebpf.usage_interval", "\"1h\"").start();
-    let folder = deep_files(agent.scratch().path(), COUNT, 3_900);
+    let folder = deep_files(agent.scratch().path(), COUNT, 3_800);
     let flood = reader(9974, &folder, COUNT);
     end(reader(9975, &folder, 1));
     end(flood);

@@ -97,8 +97,9 @@ fn bytes() -> anyhow::Result<()> {
             .map(|(file, way, bytes, via)| (((*file).to_owned(), *way), (bytes * times, times, vec![*via])))
             .collect();
         ensure!(found == wanted, "{script}: {found:?} is not {wanted:?}");
-        let in_memory = script.contains("call32(90,") || script.starts_with("socketcall(");
-        for bytes in kernel.of(pid, Kind::Usage).iter().filter(|_| !script.contains("; socketcall(19,")) {
+        let in_memory = script.contains("call32(90,") || script.contains("socketcall(");
+        let is_mixed = script.contains("socketcall(") && script.contains("call32(");
+        for bytes in kernel.of(pid, Kind::Usage).iter().filter(|_| !is_mixed) {
             let Record { identity, details: Details::Usage(usage), .. } = decode(Kind::Usage, bytes)? else {
                 continue;
             };
