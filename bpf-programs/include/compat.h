@@ -41,11 +41,6 @@ struct timespec64 {
 	long tv_nsec;
 } CO_RE;
 
-/* Reads one pointer, likewise. */
-struct hlist_head {
-	struct hlist_node *first;
-} CO_RE;
-
 #include "tier.h"
 
 /* Cast as well. For each pointer that is loaded through a trusted one, the verifier searches all of the

@@ -12,7 +12,6 @@
 #define ETIMEDOUT 110
 #define ECONNREFUSED 111
 #define EINPROGRESS 115
-#define ERESTARTSYS 512 /* and the three codes after it */
 #define PF_KTHREAD 0x00200000
 #define ATTEMPTS 4096
 
@@ -47,7 +46,7 @@ struct {
 /* True if the connection goes on after a call with this result. */
 static __always_inline bool goes_on(__s32 ret)
 {
-	return ret == -EINPROGRESS || (ret <= -ERESTARTSYS && ret >= -ERESTARTSYS - 4);
+	return ret == -EINPROGRESS || ret == -EINTR;
 }
 
 /* Notes that the call, or the request, that the current thread works for has begun a connection. */

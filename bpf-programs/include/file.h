@@ -164,4 +164,10 @@ static __always_inline bool are_files_shared(struct task_struct *task)
 	return task->files->count.counter > 1;
 }
 
+/* True if the files in the record of a call that ends, or its result, may be other ones than those of the call itself. */
+static __always_inline bool is_doubtful(struct task_struct *task, const struct call *call)
+{
+	return are_files_shared(task) || has_args_in_memory(call) || is_answered_for(task);
+}
+
 #endif

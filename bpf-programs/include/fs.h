@@ -159,7 +159,7 @@ static __always_inline void emit_call(__u32 kind, struct call *call, __u64 held,
 		s->given.file = 0;
 		r->file = *id;
 	}
-	if (s->given.has & (HAS_PATH | HAS_PATH2) || ((!held || s->given.has & HAS_WORD) && are_files_shared(task)))
+	if (s->given.has & (HAS_PATH | HAS_PATH2) || ((!held || s->given.has & HAS_WORD) && is_doubtful(task, call)))
 		r->header.flags |= FLAG_UNVERIFIED;
 	fill_fs(s);
 	emit_data(s, kind);

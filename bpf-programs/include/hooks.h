@@ -134,6 +134,12 @@ static __always_inline __u64 call_arg(const struct call *call, int n)
 	return call->abi ? compat_arg(call->abi, n) : syscall_arg(call->regs, n);
 }
 
+/* True if the arguments of the call are in the caller's memory, where they may have changed by the end of the call. */
+static __always_inline bool has_args_in_memory(const struct call *call)
+{
+	return call->abi & (CALL_SOCKET | CALL_MEMORY) && (call->abi & CALL_IPC) != CALL_IPC;
+}
+
 /* Reads the pointer or `long` at `index` of an array in the caller's memory. */
 static __always_inline __u64 read_user_long(const struct call *call, __u64 array, __u32 index)
 {
@@ -146,11 +152,22 @@ static __always_inline __u64 read_user_long(const struct call *call, __u64 array
 	return value;
 }
 
+#define EINTR 4
+#define RESTARTS 512 /* ERESTARTSYS, the first of the codes with which the kernel says that a call was interrupted */
+
+/* Returns a call's result as the program gets it. An interrupted call may be made again after the signal; it then ends once
+ * more.
+ */
+static __always_inline __s64 result_seen(__s64 ret)
+{
+	return ret <= -RESTARTS && ret >= -RESTARTS - 4 ? -EINTR : ret;
+}
+
 #define EXIT_PROGRAM(name, of, then)                                                                         \
 	EXIT_SECTION(name) int name(__u64 *ctx)                                                              \
 	{                                                                                                    \
 		struct pt_regs *regs = EXIT_REGS(ctx);                                                       \
-		struct call call = {.regs = regs, .ret = ctx[1]};                                            \
+		struct call call = {.regs = regs, .ret = result_seen(ctx[1])};                                            \
                                                                                                              \
 		name_call(&call);                                                                            \
 		of(&call);                                                                                   \

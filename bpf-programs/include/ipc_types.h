@@ -5,19 +5,6 @@
 
 #include "kernel_types.h"
 
-struct xa_node {
-	unsigned char shift;
-	void *slots[64];
-} CO_RE;
-
-struct xarray {
-	void *xa_head;
-} CO_RE;
-
-struct idr {
-	struct xarray idr_rt;
-} CO_RE;
-
 struct ipc_ids {
 	struct idr ipcs_idr;
 } CO_RE;

@@ -15,6 +15,15 @@ struct qstr {
 	const unsigned char *name;
 } CO_RE;
 
+/* Also to read one pointer. */
+struct hlist_head {
+	struct hlist_node *first;
+} CO_RE;
+
+struct hlist_node {
+	struct hlist_node *next, **pprev;
+} CO_RE;
+
 struct hlist_bl_node {
 	struct hlist_bl_node *next, **pprev;
 } CO_RE;
@@ -153,8 +162,22 @@ struct mnt_namespace {
 	struct ns_common ns;
 } CO_RE;
 
+struct xa_node {
+	unsigned char shift;
+	void *slots[64];
+} CO_RE;
+
+struct xarray {
+	void *xa_head;
+} CO_RE;
+
+struct idr {
+	struct xarray idr_rt;
+} CO_RE;
+
 struct pid_namespace {
 	struct ns_common ns;
+	struct idr idr; /* struct pid by number */
 } CO_RE;
 
 struct net {
@@ -190,6 +213,7 @@ struct upid {
 
 struct pid {
 	__u32 level;
+	struct hlist_head tasks[4]; /* the first is the thread with this id */
 	struct upid numbers[1];
 } CO_RE;
 
@@ -236,6 +260,15 @@ struct signal_struct {
 	unsigned int flags;
 } CO_RE;
 
+struct seccomp_filter {
+	struct seccomp_filter *prev;
+	struct notification *notif; /* a supervisor listens */
+} CO_RE;
+
+struct seccomp {
+	struct seccomp_filter *filter;
+} CO_RE;
+
 struct thread_info {
 	unsigned long flags;
 	__u32 status; /* x86 only */
@@ -250,6 +283,7 @@ struct task_struct {
 	__u64 start_boottime;
 	struct task_struct *real_parent, *group_leader;
 	struct pid *thread_pid;
+	struct hlist_node pid_links[4]; /* the first is in the list of its own id */
 	const struct cred *cred;
 	kuid_t loginuid; /* this and sessionid: only with CONFIG_AUDIT */
 	unsigned int sessionid;
@@ -262,6 +296,7 @@ struct task_struct {
 	struct io_uring_task *io_uring;
 	struct callback_head *task_works;
 	void *worker_private;
+	struct seccomp seccomp; /* only with CONFIG_SECCOMP */
 } CO_RE;
 
 struct bpf_iter_meta {

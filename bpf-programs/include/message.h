@@ -7,9 +7,6 @@
 
 #define MESSAGES 1024 /* limit of one sendmmsg or recvmmsg (UIO_MAXIOV) */
 
-#define EINTR 4
-#define RESTARTS 512 /* and the three codes after it: the call is restarted */
-
 /* struct msghdr of 64-bit and of 32-bit programs; in an array each is followed by the datagram's length. */
 struct message {
 	__u64 name;
@@ -41,6 +38,7 @@ __noinline int take_message(struct scratch *s, __u64 from)
 	} else {
 		bpf_probe_read_user(&message, sizeof(message), (void *)from);
 	}
+	s->datagram.unverified = true;
 	s->datagram.address = message.name_length ? message.name : 0;
 	s->datagram.address_length = message.name_length;
 	s->datagram.vectors = message.vectors;
@@ -90,7 +88,7 @@ static __always_inline void each_message(struct scratch *s, __u64 from, __s64 re
 /* True if the call will be made again. */
 static __always_inline bool is_no_result(__s64 ret)
 {
-	return ret == -EAGAIN || ret == -EINTR || (ret <= -RESTARTS && ret >= -RESTARTS - 4);
+	return ret == -EAGAIN || result_seen(ret) == -EINTR;
 }
 
 /* The socket behind a file; 0 if it is none, or does not send datagrams or the messages of SCTP. */

@@ -5,14 +5,15 @@
 #ifndef DUETECTOR_MISC_CALLS_H
 #define DUETECTOR_MISC_CALLS_H
 
-#include "fs.h"
+#include "targets.h"
 
 #define ACT_WORD 0x7	/* which argument, counted from 1, is the address of the text; 0: no text */
 #define ACT_GIVEN 0x8	/* the first argument is a descriptor of the file in the record */
 #define ACT_MADE 0x10	/* the result is a descriptor of the file in the record */
 #define ACT_IDS 0x20	/* the record has the ids as they are after the call */
 #define ACT_ATTR 0x40	/* as bpf() is called: the text lies in a struct */
-#define ACT_PIDFD 0x80	/* the first argument is a descriptor of the target process */
+#define ACT_NAMED 0x800 /* the text is the name of the file that was made: then it is the kernel's own */
+#define MEMFD_PREFIX 6	/* length of what the kernel puts before the name of such a file */
 
 /* Offsets of the names in union bpf_attr; at both uses the union begins with a type. */
 #define BPF_MAP_CREATE 0
@@ -40,52 +41,14 @@ static __always_inline void put_ids(struct act_record *r, struct task_struct *ta
 		r->args[i] = (__u16)r->args[i] == (__u16)-1 ? (__u32)-1 : (__u16)r->args[i];
 }
 
-#define ANON_INODE_FS_MAGIC 0x09041934
-#define PID_FS_MAGIC 0x50494446
-#define PROC_SUPER_MAGIC 0x9fa0
-#define PIDFD_NAME 0x5d64666469705bULL /* "[pidfd]" in memory order */
-
-struct proc_inode {
-	struct pid *pid;
-	struct inode vfs_inode;
-} CO_RE;
-
-/* The struct pid behind a pidfd; also behind a process's folder in /proc, which pidfd_send_signal takes as well. Another file
- * has none: its private data is something else.
- */
-static __always_inline __u64 pid_of_file(__u64 file)
+/* Returns the kernel's own copy of the name of a file that a call has made. */
+static __always_inline __u64 name_of_made(__u64 file, __u32 nr)
 {
-	__u64 inode = 0, super = 0, magic = 0, dentry = 0, name = 0, word = 0, pid = 0;
-	__u16 mode = 0;
+	__u64 dentry = 0, name = 0;
 
-	READ(&inode, file, struct file, f_inode);
-	READ(&super, inode, struct inode, i_sb);
-	READ(&magic, super, struct super_block, s_magic);
-	if (magic == PID_FS_MAGIC) { /* since 6.9, "pidfd: add pidfs" */
-		READ(&pid, inode, struct inode, i_private);
-	} else if (magic == ANON_INODE_FS_MAGIC) {
-		READ(&dentry, file, struct file, f_path.dentry);
-		READ(&name, dentry, struct dentry, d_name.name);
-		bpf_probe_read_kernel(&word, sizeof(word), (void *)name);
-		if (word == PIDFD_NAME)
-			READ(&pid, file, struct file, private_data);
-	} else if (magic == PROC_SUPER_MAGIC) {
-		READ(&mode, inode, struct inode, i_mode);
-		if ((mode & S_IFMT) == S_IFDIR)
-			READ(&pid, inode - OFFSET(struct proc_inode, vfs_inode), struct proc_inode, pid);
-	}
-	return pid;
-}
-
-/* The process behind a descriptor, by its id in the initial pid namespace; 0 if there is none. */
-static __always_inline __u32 pid_behind(struct task_struct *task, __s32 fd)
-{
-	__u64 file = file_of(task, fd), pid = file ? pid_of_file(file) : 0;
-	__u32 nr = 0;
-
-	if (pid)
-		READ(&nr, pid, struct pid, numbers[0].nr);
-	return nr;
+	READ(&dentry, file, struct file, f_path.dentry);
+	READ(&name, dentry, struct dentry, d_name.name);
+	return name && nr == NR_MEMFD_CREATE ? name + MEMFD_PREFIX : name;
 }
 
 /* Fills the record behind its header. A global function, so that it is verified once. */
@@ -94,7 +57,7 @@ __noinline int fill_act(struct scratch *s, __u32 how, __u32 abi)
 	struct call call = {.regs = current_regs(), .abi = abi};
 	struct task_struct *task = current_task();
 	struct act_record *r;
-	__u64 word = 0, file = 0;
+	__u64 word = 0, file = 0, name;
 
 	if (!s)
 		return 0;
@@ -110,8 +73,6 @@ __noinline int fill_act(struct scratch *s, __u32 how, __u32 abi)
 	}
 	if (how & ACT_IDS)
 		put_ids(r, task, abi);
-	if (how & ACT_PIDFD)
-		r->target_pid = pid_behind(task, r->args[0]);
 	if (how & ACT_GIVEN)
 		file = file_of(task, (__s32)r->args[0]);
 	if (how & ACT_MADE)
@@ -120,8 +81,11 @@ __noinline int fill_act(struct scratch *s, __u32 how, __u32 abi)
 	if (file)
 		put_file(s, task, file, &r->file, &r->path);
 	put_nothing(&r->word);
+	name = file && how & ACT_NAMED ? name_of_made(file, r->call) : 0;
 	if (word)
-		put_asked(s, word, false, &r->word);
+		put_asked(s, name ?: word, name, &r->word);
+	if ((word && !name) || (how & (ACT_GIVEN | ACT_MADE | ACT_PIDFD) && are_files_shared(task)) || is_answered_for(task))
+		r->header.flags |= FLAG_UNVERIFIED;
 	return 0;
 }
 
@@ -158,6 +122,8 @@ static __always_inline void emit_act(__u32 kind, struct call *call, __u32 how)
 	if (!s)
 		return;
 	fill_act(s, how, call->abi);
+	if (how & (ACT_PIDFD | ACT_TARGET(7)))
+		fill_target(s, how);
 	emit_data(s, kind);
 	give_back(s);
 }

@@ -249,6 +249,7 @@ static __always_inline void end_names(__u32 kind, __s32 ret)
 
 	if (!now)
 		return;
+	ret = result_seen(ret);
 	now->kind = 0;
 	if (!now->kept) {
 		struct call call = {.regs = current_regs(), .ret = ret, .nr = now->nr, .abi = now->abi};

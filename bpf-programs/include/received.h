@@ -56,6 +56,7 @@ static __always_inline bool received(struct use *use, struct call *call)
 	if (sock && is_inet(family_of(sock)) && protocol_of(sock) == IPPROTO_TCP)
 		return false;
 	room = use->via == VIA_RECVFROM ? call_arg(call, 2) : bytes_of_buffers(call_arg(call, 1), call->abi);
+	use->unverified |= use->via != VIA_RECVFROM;
 	if (use->bytes > room)
 		use->bytes = room;
 	return true;

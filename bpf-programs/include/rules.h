@@ -75,6 +75,8 @@ static __always_inline bool ret_of(struct header *h, __s64 *ret)
 		*ret = ((struct fs_record *)h)->ret;
 	} else if (kind & KINDS_OF_ACT) {
 		*ret = ((struct act_record *)h)->ret;
+		/* It may be an id that setfsuid or setfsgid returned. */
+		return h->kind != KIND_SETUID || *ret >= 0;
 	} else {
 		return false;
 	}

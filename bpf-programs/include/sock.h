@@ -34,6 +34,7 @@ struct sock_call {
 	__s32 ret;
 	bool in_kernel; /* the address is the kernel's copy */
 	bool uring;
+	bool doubtful; /* see is_doubtful() */
 };
 
 /* The socket behind a file; 0 if it is not a socket. */
@@ -234,11 +235,11 @@ static __always_inline struct scratch *begin_sock(__u32 kind, struct task_struct
 /* Marks the record of a call that was seen at its end if another thread can have changed what it says: the socket behind the
  * descriptor or, if the record has it, the address in the caller's memory.
  */
-static __always_inline void mark_call(struct scratch *s, struct task_struct *task, struct sock_call *call, bool has_address)
+static __always_inline void mark_call(struct scratch *s, struct sock_call *call, bool has_address)
 {
 	struct sock_record *r = (struct sock_record *)s->record;
 
-	if (!call->uring && ((has_address && !call->in_kernel) || are_files_shared(task)))
+	if (!call->uring && ((has_address && !call->in_kernel) || call->doubtful))
 		r->header.flags |= FLAG_UNVERIFIED;
 }
 

@@ -132,6 +132,36 @@ static __always_inline void fill_ids(struct header *h, struct task_struct *task)
 	h->fsuid = GET(task, cred, fsuid.val);
 }
 
+#define FILTERS_OF_TASK 64 /* filters of seccomp that are searched */
+
+/* True if one of these filters of seccomp has a supervisor, and if there are more than are searched. */
+__noinline int is_supervised(__u64 filter)
+{
+	__u64 listener = 0;
+
+	for (int i = 0; i < FILTERS_OF_TASK && filter; i++) {
+		READ(&listener, filter, struct seccomp_filter, notif);
+		if (listener)
+			return true;
+		READ(&filter, filter, struct seccomp_filter, prev);
+	}
+	return filter != 0;
+}
+
+/* True if another process may answer the task's calls in the kernel's place (seccomp's user notification): then a result
+ * does not say that anything was done. With tier function such calls are not seen.
+ */
+static __always_inline bool is_answered_for(struct task_struct *task)
+{
+	__u64 filter = 0;
+
+	if (TIER == FUNCTION || !bpf_core_field_exists(struct task_struct, seccomp.filter) || !GET(task, seccomp.filter))
+		return false;
+	/* As a number: a typed pointer cannot be an argument. */
+	bpf_probe_read_kernel(&filter, sizeof(filter), &task->seccomp.filter);
+	return is_supervised(filter);
+}
+
 static __always_inline void fill_header(struct scratch *s, struct task_struct *task, __u32 kind, bool traced)
 {
 	struct header *h = (struct header *)s->record;

@@ -62,9 +62,16 @@ __noinline int put_unix_name(struct scratch *s)
 __noinline int put_unix_asked(struct scratch *s, __u64 address, __u32 length, bool in_kernel)
 {
 	struct sock_record *r;
+	__u16 family = 0;
 	__u64 at;
 
 	if (!s || !address)
+		return 0;
+	if (in_kernel)
+		bpf_probe_read_kernel(&family, sizeof(family), (void *)address);
+	else
+		bpf_probe_read_user(&family, sizeof(family), (void *)address);
+	if (family != UNIX) /* AF_UNSPEC ends an association; other addresses are refused */
 		return 0;
 	r = (struct sock_record *)s->record;
 	at = s->size;

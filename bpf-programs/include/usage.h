@@ -256,7 +256,7 @@ __noinline int count_side(__s32 fd, __u64 bytes, __u32 via, __u32 unverified, __
 	struct use use = {.bytes = bytes, .fd = fd, .via = via, .direction = direction};
 
 	use.file = file_of(task, fd);
-	use.unverified = unverified || are_files_shared(task);
+	use.unverified = unverified || are_files_shared(task) || is_answered_for(task);
 	count_use(task, &use);
 	return 0;
 }

@@ -317,9 +317,12 @@ struct act_record {
 	__s32 ret;
 	__u32 call; /* its number on this architecture */
 	__u32 of_type; /* type of the eBPF program or map, or of the namespace */
-	__u32 target_pid; /* the process behind a pidfd */
+	__u32 target_pid; /* the process that the call is about, in the initial pid namespace; 0: not known */
+	__u64 target_start_ns; /* its start_boottime; 0: it has ended */
+	__u32 target_tid; /* the thread that the call is about, likewise */
 	struct text path;
 	struct text word;
+	__u32 pad;
 };
 
 /* Family Process. A text that does not apply is empty and has TEXT_UNREADABLE. With TEXT_OWNED a number of user ids follows

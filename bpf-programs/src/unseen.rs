@@ -83,6 +83,14 @@ pub(crate) const TABLE: &[Unseen] = &[
     ),
     by_trampolines("calls that seccomp refuses: they never reach the hooked function"),
     Unseen {
+        scope: Scope::Calls,
+        tiers: &[Tier::Tracepoint, Tier::Kprobe],
+        before: None,
+        what: "whether a call was done that a filter of seccomp answered in the kernel's place: the row has \
+               the filter's result, and is `unverified` only if the filter has a supervisor (user \
+               notification)",
+    },
+    Unseen {
         scope: Scope::Uring,
         tiers: &Tier::ALL,
         before: Some(KernelVersion { major: 6, minor: 0 }),
@@ -100,6 +108,11 @@ pub(crate) const TABLE: &[Unseen] = &[
          again, or the ring is closed, before the agent has found the result: the row then has \
          `result_unknown`; requests for datagrams, and for files that an earlier request of their chain \
          opened, are lost and counted",
+    ),
+    always(
+        Scope::Uring,
+        "the user whose rights a request of io_uring had, if the program has registered another user's \
+         credentials (IORING_REGISTER_PERSONALITY): the row may have the ids of the process",
     ),
     Unseen {
         scope: Scope::Uring,
@@ -227,8 +240,8 @@ pub(crate) const TABLE: &[Unseen] = &[
     always(Scope::Of(&["exit"]), "exits of single threads while the process continues"),
     always(
         Scope::Of(&["kill", "ptrace"]),
-        "which process the target is, if the caller is in a pid namespace and the target in a pid \
-         namespace below that one: `target_pid` is then the target's pid in the caller's namespace, as \
+        "which process the target is, if it has ended and was waited for before the call returns, and the \
+         caller is in a pid namespace and the target in a pid namespace below that one: `target_pid` is then the target's pid in the caller's namespace, as \
          `target_tid` always is",
     ),
     always(

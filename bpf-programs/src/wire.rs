@@ -313,12 +313,17 @@ wire_structs! {
         call: u32,
         /// Type of the eBPF program or map, or of the namespace.
         of_type: u32,
-        /// The process behind a pidfd.
+        /// The process that the call is about, in the initial pid namespace; 0 if it is not known.
         target_pid: u32,
+        /// Start of that process; 0 if it has ended.
+        target_start_ns: u64,
+        /// The thread that the call is about, in the initial pid namespace.
+        target_tid: u32,
         /// Path of `file`.
         path: TextRef,
         /// A name or parameters, by call.
         word: TextRef,
+        pad: u32,
     }
 
     /// Record of family `Process`.

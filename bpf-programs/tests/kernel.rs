@@ -25,6 +25,8 @@ mod connections;
 mod credentials;
 #[path = "support/datagrams.rs"]
 mod datagrams;
+#[path = "support/doubts.rs"]
+mod doubts;
 #[path = "support/families.rs"]
 mod families;
 #[path = "support/files.rs"]
@@ -110,6 +112,7 @@ fn main() -> std::process::ExitCode {
         attempts::TESTS,
         credentials::TESTS,
         datagrams::TESTS,
+        doubts::TESTS,
         files::TESTS,
         identity::TESTS,
         instructions::TESTS,

@@ -120,7 +120,7 @@ fn filters_keep_the_manifest() {
 }
 
 fn a_tracepoint_that_is_missing_costs_only_its_tracer() {
-    const HOOK: &str = "sched_process_fork";
+    const HOOK: &str = "task_newtask";
     let agent = lacking(HOOK);
     let clone = agent.tracer("clone");
     assert_eq!((&clone["phase"], &clone["records"]), (&"degraded".into(), &false.into()), "{clone:#}");

@@ -30,6 +30,10 @@ enum Arg {
     /// The call has no such number.
     Nothing,
     Uint(&'static str),
+    /// Permission bits, of which the kernel takes 16.
+    Mode,
+    /// A device number, of which the kernel takes 32 bits.
+    Device,
     Int(&'static str),
     /// A user or group id; the largest number leaves the id unchanged.
     Id(&'static str),
@@ -62,7 +66,7 @@ macro_rules! syscalls {
     };
 }
 
-use Arg::{Flags, Id, Int, More, Nothing, Uint};
+use Arg::{Device, Flags, Id, Int, Mode, More, Nothing, Uint};
 
 include!("../syscalls/calls.in");
 
@@ -130,6 +134,8 @@ fn args(call: &Call, values: [u64; 3]) -> Vec<(&'static str, FsArg)> {
     let shown = |(arg, value): (&Arg, u64)| match *arg {
         Nothing => None,
         Uint(name) => Some((name, FsArg::Uint(value))),
+        Mode => Some(("mode", FsArg::Uint(value & 0xffff))),
+        Device => Some(("device", FsArg::Uint(value & 0xffff_ffff))),
         Int(name) => Some((name, FsArg::Int(value.cast_signed()))),
         Id(name) => (value as u32 != u32::MAX).then_some((name, FsArg::Uint((value as u32).into()))),
         // Flags are ints: the upper half of the register is undefined.

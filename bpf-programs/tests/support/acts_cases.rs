@@ -241,7 +241,7 @@ pub(super) const KILLS: &[Case] = &[
     Case {
         call: "tkill", number: libc::SYS_tkill,
         good: "$c, 28", after: "1",
-        good_fields: r#"{"target_tid": "CHILD", "signal": 28}"#,
+        good_fields: r#"{"target_pid": "CHILD", "target_tid": "CHILD", "signal": 28}"#,
         bad: "$n, 9", errno: libc::ESRCH,
         bad_fields: r#"{"target_tid": "NONE", "signal": 9}"#,
         denied: Denied::AsGood,

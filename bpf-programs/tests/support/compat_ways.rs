@@ -151,10 +151,15 @@ fn reported(kind: Kind, script: &str) -> anyhow::Result<(Vec<Socket>, [u16; 3])>
     let numbers: Vec<u32> = said.split(' ').map(str::parse).collect::<Result<_, _>>()?;
     let [a, b, c, pid] = numbers[..] else { anyhow::bail!("{said}") };
     kernel.drain();
+    // The arguments are in memory, where they may have changed.
+    let is_marked = script.contains("socketcall(");
     let mut found = Vec::new();
     for bytes in kernel.of(pid, kind) {
         let record = decode(kind, &bytes)?;
-        ensure!(record.identity.is_some_and(|who| who.compat), "not of a 32-bit program");
+        ensure!(
+            record.identity.is_some_and(|who| who.compat && (who.unverified || !is_marked)),
+            "not of a 32-bit program, or not marked"
+        );
         let Details::Socket(socket) = record.details else { anyhow::bail!("no socket") };
         found.push(*socket);
     }

@@ -4,8 +4,8 @@
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use bpf_programs::testing::{Header, Kind, Settings, apply};
-use model::{ActField, BootNs, Details, ExecId, ProcessTable};
+use bpf_programs::testing::{Header, Kind, Settings};
+use model::{ActField, Details, ExecId};
 
 use crate::Test;
 use crate::support::{Kernel, decode};
@@ -144,18 +144,12 @@ fn named_by_inner_number() -> anyhow::Result<()> {
     let [own, outer, inner] = numbers[..] else { anyhow::bail!("{text}") };
     ensure!(outer != inner, "{text}");
     kernel.drain();
-    let table = ProcessTable::default();
-    for (pid, kind) in [(own, Kind::Exec), (own, Kind::Clone), (outer, Kind::Exit)] {
-        kernel.of(pid, kind).iter().try_for_each(|bytes| apply(&table, bytes))?;
-    }
     let end = Header::parse(kernel.of(outer, Kind::Exit).first().context("no exit")?)?;
     let kills = kernel.of(own, Kind::Kill);
     ensure!(kills.len() == 1, "{} kills", kills.len());
-    let record = decode(Kind::Kill, &kills[0])?;
-    let (Some(who), Details::Act(act)) = (record.identity, record.details) else { anyhow::bail!("no kill") };
-    ensure!(act.fields.contains(&("target_pid", ActField::Int(inner.into()))), "{act:?}");
-    let at = BootNs(Header::parse(&kills[0])?.time_ns);
-    let found = table.of_ns_pid(who.pid_ns, inner, at);
-    ensure!(found == Some(ExecId { pid: outer, start_ns: end.start_ns }), "{found:?} {text}");
+    let Details::Act(act) = decode(Kind::Kill, &kills[0])?.details else { anyhow::bail!("no kill") };
+    ensure!(act.fields.contains(&("target_ns_pid", ActField::Int(inner.into()))), "{act:?}");
+    ensure!(act.fields.contains(&("target_pid", ActField::Int(outer.into()))), "{act:?}");
+    ensure!(act.target == Some(ExecId { pid: outer, start_ns: end.start_ns }), "{act:?} {text}");
     Ok(())
 }

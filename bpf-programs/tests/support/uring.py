@@ -8,6 +8,7 @@ longest); the answer is that process's id and exit status:
     CASE plain|async|sqpoll, or skip|skip_async|skip_sqpoll: without a completion if it succeeds; or full: its queue is full
     use NAME plain|async|sqpoll|fixed|skip|skip_async|skip_sqpoll|full
     slots
+    personal: with the rights of another user
     left: ends while no thread of the process is in the kernel; waits for a line of input
     reused: the same, and another request uses its memory
     closed: the same, and the ring is closed
@@ -551,6 +552,19 @@ def waits(then):
     then(ring)
 
 
+def personal():
+    """Makes a file by the rights of another user, whose credentials the ring knows."""
+    ring = Ring()
+    number = as_user(NOBODY, lambda: call(REGISTER, ring.fd, 9, 0, 0))
+    os.mkdir("theirs")
+    os.chmod("theirs", 0o777)
+    entry = bytearray(sqe(18, HERE, addr=T("theirs/personal"), len=0o600, rw=0o101))
+    struct.pack_into("<H", entry, 42, number)
+    opened(ring.run(bytes(entry))[0])
+    if os.stat("theirs/personal").st_uid != NOBODY:
+        sys.exit("personal")
+
+
 def next_line(_):
     print("ready", os.getpid(), flush=True)
     sys.stdin.readline()
@@ -583,6 +597,7 @@ def do(words):
     other = {
         "use": lambda: uses(*words[1:]),
         "slots": slots,
+        "personal": personal,
         "left": lambda: unseen(next_line),
         "reused": lambda: unseen(lambda ring: ring.run(*[sqe(NOP)] * 8)),
         "closed": lambda: unseen(lambda ring: (ring.close(), next_line(ring))),

@@ -9,11 +9,12 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use actors::clock;
 use anyhow::{Context as _, ensure};
+use bpf_programs::Tier;
 use bpf_programs::testing::Kind;
 use model::{Details, Dns, Identity, Record, SocketIds, Transfer};
 
 use crate::ledger::flush_both_buffers;
-use crate::support::{DEADLINE, Kernel, decode};
+use crate::support::{self, DEADLINE, Kernel, decode};
 use crate::usage::{self, Sums};
 use crate::{TIMES, Test};
 
@@ -26,6 +27,7 @@ pub const TESTS: &[Test] = &[
     ("uring_bytes_of_a_polling_thread_are_the_owners", || ledger("sqpoll")),
     ("uring_bytes_of_fixed_files_are_in_the_ledger", || ledger("fixed")),
     ("uring_a_slot_is_a_file", slots),
+    ("uring_a_request_with_another_users_rights", personal),
     ("uring_without_a_completion_is_recorded_like_the_call", || each("skip")),
     ("uring_workers_without_a_completion_are_recorded", || each("skip_async")),
     ("uring_a_polling_thread_without_completions_is_recorded", || each("skip_sqpoll")),
@@ -224,6 +226,21 @@ fn slots() -> anyhow::Result<()> {
     for record in opens.iter().chain(&allocations) {
         ensure!(is_it(record) && record.details.ret() == Some(0), "{record:#?}");
     }
+    Ok(())
+}
+
+/// A request with the rights of another user has the ids of its process, as docs/COVERAGE.md says.
+fn personal() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("held"), "held")?;
+    let (mut kernel, mut python) = (Kernel::start()?, Python::start(folder.path())?);
+    let pid = python.run(&mut kernel, "personal")?.context("no personality")?;
+    kernel.drain();
+    let mut opens = reported(&kernel, pid, Kind::Open, "slots")?;
+    opens.retain(|record| record.details.fname().is_some_and(|name| name.to_str().ends_with("/personal")));
+    let [open] = &opens[..] else { anyhow::bail!("{opens:#?}") };
+    let uid = open.identity.as_ref().context("no identity")?.uid;
+    ensure!(uid == 0 || support::tier() == Tier::Function, "the line of docs/COVERAGE.md is old: {uid}");
     Ok(())
 }
 

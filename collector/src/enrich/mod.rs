@@ -91,11 +91,23 @@ impl Enricher {
         self.find_target(row, at);
     }
 
-    /// Adds the identity of the process that a call acted on. In another than the first pid namespace the number that the call
-    /// was given becomes `target_ns_pid`, and `target_pid` is that of the first one, as all pids in rows.
+    /// Adds the identity of the process that a call acted on, unless the kernel side has found it: then the process had ended
+    /// with the call. In another than the first pid namespace the number that the call was given becomes `target_ns_pid`, and
+    /// `target_pid` is that of the first one, as all pids in rows.
     fn find_target(&self, row: &mut Tracking, at: BootNs) {
-        let Some((pid_ns, pid)) = target_pid(row) else { return };
-        let Some(target) = self.processes.of_ns_pid(pid_ns, pid, at) else { return };
+        let Details::Act(act) = &row.extended.details else { return };
+        let found = act.target;
+        let looked_up = || {
+            let (pid_ns, pid) = target_pid(row)?;
+            Some((pid_ns, pid, self.processes.of_ns_pid(pid_ns, pid, at)?))
+        };
+        let (pid_ns, pid, target) = match found {
+            Some(target) => (FIRST_PID_NS, target.pid, target),
+            None => match looked_up() {
+                Some(of) => of,
+                None => return,
+            },
+        };
         let mut add = |name, value| row.extended.extra.push((Cow::Borrowed(name), Extra::Value(value)));
         add("target_exec_id", Value::String(target.to_string()));
         if pid_ns == FIRST_PID_NS {
@@ -230,7 +242,7 @@ mod tests {
         let mut enricher = Enricher::new(table);
         let mut target = |call, pid, ret, pid_ns| {
             let fields = vec![("target_pid", ActField::Int(pid))];
-            let act = Act { call, path: None, path_incomplete: false, fields, ret, file: None };
+            let act = Act { call, path: None, path_incomplete: false, fields, ret, file: None, target: None };
             let details = Details::Act(Box::new(act));
             let record = model::Record { at: model::Moment::Boot(BootNs(20)), identity: None, details };
             let mut row = crate::normalize::row(&"kill".into(), record, &model::Clocks::default()).unwrap();
@@ -290,7 +302,15 @@ mod tests {
         let mut enricher = Enricher::new(table);
         enricher.set_descent(true);
         let fields = vec![("target_pid", ActField::Int(2))];
-        let act = Act { call: "kill", path: None, path_incomplete: false, fields, ret: 0, file: None };
+        let act = Act {
+            call: "kill",
+            path: None,
+            path_incomplete: false,
+            fields,
+            ret: 0,
+            file: None,
+            target: None,
+        };
         let details = Details::Act(Box::new(act));
         let record = model::Record { at: model::Moment::Boot(BootNs(20)), identity: None, details };
         let mut row = crate::normalize::row(&"kill".into(), record, &model::Clocks::default()).unwrap();

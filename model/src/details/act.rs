@@ -1,6 +1,6 @@
 //! System calls that act on processes, credentials or the kernel itself.
 
-use crate::{File, FlagSet, Text};
+use crate::{ExecId, File, FlagSet, Text};
 
 /// A ptrace, kill, setuid, bpf, init_module, memfd_create or similar call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Act {
     pub ret: i64,
     /// Identity of the file that the call is about.
     pub file: Option<File>,
+    /// Identity of the process that the call acts on, if the kernel side has found it.
+    pub target: Option<ExecId>,
 }
 
 /// Value of an argument or a result of a call.

@@ -71,7 +71,10 @@ pub(super) const ABOUT: [(&str, &str); 179] = [
     ("dport", "TCP or UDP port of the other end."),
     ("duration_ns", "Nanoseconds from the start to the end of the process, connection or flow."),
     ("egid", "Effective group id after the call."),
-    ("errno", "Name of the error, if the call failed."),
+    (
+        "errno",
+        "Name of the error, if the call failed; `EINTR` also if a signal interrupted the call and it is made again.",
+    ),
     ("euid", "Effective user id after the call."),
     ("exe_bytes", "Exact bytes of `exe` in hex, if they are not valid UTF-8."),
     ("family", "Address family of the socket: `AF_INET`, `AF_INET6`, `AF_UNIX`, `AF_PACKET` or `AF_VSOCK`."),
@@ -219,7 +222,10 @@ pub(super) const ABOUT: [(&str, &str); 179] = [
     ("target_fd", "Descriptor that pidfd_getfd takes from the other process."),
     ("target_ns_pid", "Pid that the call was given, if the caller is in a pid namespace."),
     ("target_pid", "Pid of the process that the call is about, in the initial pid namespace."),
-    ("target_tid", "Thread id that the call was given."),
+    (
+        "target_tid",
+        "Thread that the call is about, by the id that it was given; in the initial pid namespace if it was given a pidfd.",
+    ),
     ("texts_cut", "Names of the texts in the row of which only the beginning is there."),
     ("thread", "Whether a thread was made, not a process."),
     ("tier", "Kind of hooks: `function`, `tracepoint` or `kprobe`."),

@@ -328,7 +328,7 @@ pub const FIELDS: &[Field] = &[
     field("target_fd", Int32, Only(&["ptrace"])),
     field("target_ns_pid", UInt32, Only(&["kill", "ptrace"])),
     field("target_pid", Int32, Only(&["kill", "namespace", "ptrace"])),
-    field("target_tid", Int32, Only(&["kill"])),
+    field("target_tid", Int32, Only(&["kill", "ptrace"])),
     field("texts_cut", UTF8S, Kernel),
     field("thread", Bool, Only(&["clone"])),
     field("tier", Utf8, Only(&["manifest"])),

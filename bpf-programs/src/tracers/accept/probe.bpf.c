@@ -4,13 +4,16 @@
 #include "unix.h"
 
 /* Records an accept that has ended, of a system call or of io_uring. `call` has the listening socket,
- * `accepted` is the new socket's file. An accept that found no connection waiting is not recorded.
+ * `accepted` is the new socket's file. An accept that found no connection waiting, or was
+ * interrupted, is not recorded.
  */
 static __always_inline void accept_ended(struct task_struct *task, struct sock_call *call, __u64 accepted, bool traced)
 {
 	bool watched = passes(KIND_CLOSE, task);
 	__u64 file = call->ret < 0 ? call->file : accepted;
-	__u64 sock = file && (traced || watched) && call->ret != -EAGAIN ? sock_of(file) : 0;
+	__u64 sock = file && (traced || watched) && call->ret != -EAGAIN && call->ret != -EINTR ?
+				   sock_of(file) :
+				   0;
 	struct sock_record *r;
 	struct scratch *s;
 
@@ -21,7 +24,7 @@ static __always_inline void accept_ended(struct task_struct *task, struct sock_c
 		return;
 	r = (struct sock_record *)s->record;
 	r->flags = SOCK_ACCEPTED;
-	mark_call(s, task, call, false);
+	mark_call(s, call, false);
 	if (r->family == UNIX) {
 		put_unix_name(s);
 		if (call->ret >= 0) {
@@ -44,6 +47,7 @@ SYSCALL_EXIT(accept_exit)
 		.file = file_of(task, (__s32)call_arg(call, 0)),
 		.nr = call->nr,
 		.ret = call->ret,
+		.doubtful = is_doubtful(task, call),
 	};
 
 	accept_ended(task, &as, call->ret < 0 ? 0 : file_of(task, call->ret), is_traced(KIND_ACCEPT, task));

@@ -6,7 +6,8 @@
 mod names;
 mod objects;
 
-use model::{Act, ActField, Details, FlagSet, Moment, Record, Text};
+use model::process::FIRST_PID_NS;
+use model::{Act, ActField, Details, ExecId, FlagSet, Moment, Record, Text};
 use names::{
     BPF_COMMANDS, MAP_TYPES, MEMORY_COMMANDS, MESSAGE_COMMANDS, PROGRAM_TYPES, name, ptrace_request,
 };
@@ -17,11 +18,14 @@ use crate::wire::{ActRecord, Family, RawText, TEXT_UNREADABLE, WireError, view};
 
 const BPF_MAP_CREATE: u64 = 0;
 const BPF_PROG_LOAD: u64 = 5;
+const PTRACE_TRACEME: u64 = 0;
 
 /// A field of a row, and the position of the argument it is made from, counted from 1.
 #[derive(Clone, Copy)]
 enum Part {
     Uint(&'static str, usize),
+    /// A number of which the kernel takes 32 bits.
+    Half(&'static str, usize),
     /// A pid or a signal, which is an int.
     Int(&'static str, usize),
     /// A user or group id; the largest number leaves the id unchanged.
@@ -39,8 +43,16 @@ enum Part {
     Groups,
     /// The effective capabilities after the call.
     Capabilities,
-    /// The process behind a pidfd.
+    /// The process of this number.
+    Target(usize),
+    /// The thread of this number, if it is not its process's first one.
+    Thread(usize),
+    /// The process that ptrace() is about, and the thread, if it is another than the first one.
+    Traced,
+    /// The process that the call is about, if it is known.
     Behind,
+    /// The thread behind a pidfd, if it is not its process's first one.
+    ThreadBehind,
     /// The namespaces after the call.
     Namespaces,
     /// The namespace to be entered.
@@ -58,8 +70,8 @@ enum Part {
 }
 
 use Part::{
-    Attached, Behind, Capabilities, Command, Control, Entered, Flags, Groups, Id, Int, Made, Namespaces,
-    Object, Received, Request, Uint, Users, Word,
+    Attached, Behind, Capabilities, Command, Control, Entered, Flags, Groups, Half, Id, Int, Made,
+    Namespaces, Object, Received, Request, Target, Thread, ThreadBehind, Traced, Uint, Users, Word,
 };
 
 struct Call {
@@ -99,10 +111,20 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, WireError> {
             path_incomplete: path.as_ref().is_some_and(|path| path.incomplete),
             path: path.map(|path| path.text()),
             fields,
-            ret: raw.ret.into(),
+            ret: result(call.call, raw.ret),
             file: raw.file.file(),
+            target: (raw.target_start_ns != 0)
+                .then_some(ExecId { pid: raw.target_pid, start_ns: raw.target_start_ns }),
         })),
     })
+}
+
+/// Returns the result of a call. Those that return the former id have no errors, and ids use all bits.
+fn result(call: Syscall, ret: i32) -> i64 {
+    match call {
+        syscalls::SETFSUID | syscalls::SETFSGID => ret.cast_unsigned().into(),
+        _ => ret.into(),
+    }
 }
 
 fn show(part: Part, raw: &ActRecord, word: RawText<'_>, fields: &mut Vec<(&'static str, ActField)>) {
@@ -110,6 +132,7 @@ fn show(part: Part, raw: &ActRecord, word: RawText<'_>, fields: &mut Vec<(&'stat
     let int = |at: usize| ActField::Int((arg(at) as i32).into());
     match part {
         Uint(name, at) => fields.push((name, ActField::Uint(arg(at)))),
+        Half(name, at) => fields.push((name, ActField::Uint(arg(at) & 0xffff_ffff))),
         Int(name, at) => fields.push((name, int(at))),
         Id(name, at) if arg(at) as u32 != u32::MAX => {
             fields.push((name, ActField::Uint((arg(at) as u32).into())));
@@ -125,6 +148,18 @@ fn show(part: Part, raw: &ActRecord, word: RawText<'_>, fields: &mut Vec<(&'stat
         Capabilities => {
             fields.push(("capabilities", ActField::Flags(raw.capabilities, FlagSet::Capability)));
         }
+        Target(at) => target(raw, arg(at) as i32, fields),
+        Thread(at) if is_thread(raw) => fields.push(("target_tid", int(at))),
+        Thread(_) => {}
+        Traced if arg(1) != PTRACE_TRACEME => {
+            show(Target(2), raw, word, fields);
+            show(Thread(2), raw, word, fields);
+        }
+        Traced => {}
+        ThreadBehind if is_thread(raw) => {
+            fields.push(("target_tid", ActField::Int(raw.target_tid.into())));
+        }
+        ThreadBehind => {}
         Behind if raw.target_pid != 0 => fields.push(("target_pid", ActField::Uint(raw.target_pid.into()))),
         Behind => {}
         Namespaces => objects::namespaces(raw, fields),
@@ -137,6 +172,23 @@ fn show(part: Part, raw: &ActRecord, word: RawText<'_>, fields: &mut Vec<(&'stat
         Attached if raw.ret == 0 => fields.push(("address", ActField::Uint(arg(6)))),
         Attached => {}
     }
+}
+
+/// Shows the process of this number in the caller's pid namespace.
+fn target(raw: &ActRecord, number: i32, fields: &mut Vec<(&'static str, ActField)>) {
+    if raw.target_pid == 0 {
+        fields.push(("target_pid", ActField::Int(number.into())));
+        return;
+    }
+    fields.push(("target_pid", ActField::Int(raw.target_pid.into())));
+    if raw.header.pid_ns != FIRST_PID_NS {
+        fields.push(("target_ns_pid", ActField::Int(number.into())));
+    }
+}
+
+/// Returns whether the call is about a thread, and not only about its process.
+fn is_thread(raw: &ActRecord) -> bool {
+    raw.target_start_ns != 0 && raw.target_tid != raw.target_pid
 }
 
 fn ids(

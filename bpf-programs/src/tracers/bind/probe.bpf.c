@@ -17,7 +17,7 @@ static __always_inline void bind_ended(struct task_struct *task, struct sock_cal
 		return;
 	r = (struct sock_record *)s->record;
 	r->backlog = backlog;
-	mark_call(s, task, call, call->address && (call->ret || !(is_inet(r->family) || r->family == UNIX)));
+	mark_call(s, call, call->address && (call->ret || !(is_inet(r->family) || r->family == UNIX)));
 	if (r->family != UNIX && call->address && (call->ret || !is_inet(r->family))) {
 		read_address(&asked, call->address, call->in_kernel);
 		put_address(r->saddr, &r->sport, r->family, &asked);
@@ -40,6 +40,7 @@ SYSCALL_EXIT(bind_exit)
 		.length = listens ? 0 : call_arg(call, 2),
 		.nr = call->nr,
 		.ret = call->ret,
+		.doubtful = is_doubtful(task, call),
 	};
 
 	bind_ended(task, &as, listens ? call_arg(call, 1) : 0, is_traced(KIND_BIND, task));

@@ -1,7 +1,7 @@
 //! Tracer `clone`: new processes and threads.
 //!
-//! **Hook.** BTF tracepoint `sched_process_fork`: it has parent and child at once, the child does not run yet,
-//! and only calls that succeed get there.
+//! **Hook.** BTF tracepoint `task_newtask`: it has the child and the kernel's own copy of the call's flags, the parent is the
+//! current task, the child does not run yet, and only calls that succeed get there.
 //! **Kernel.** 5.15 with BTF.
 //! **Cost.** Reading two tasks; see `docs/BENCHMARKS.md`.
 
@@ -13,11 +13,7 @@ use crate::wire::{CloneRecord, Family, Kind, RawText, WireError, view};
 pub(crate) const TRACER: Tracer = Tracer {
     name: "clone",
     kind: Kind::Clone,
-    programs: &[Program {
-        name: "clone_done",
-        hook: Hook::BtfTracepoint("sched_process_fork"),
-        without: None,
-    }],
+    programs: &[Program { name: "clone_done", hook: Hook::BtfTracepoint("task_newtask"), without: None }],
     decode,
 };
 

@@ -5,44 +5,24 @@
 #include "path.h"
 #include "ancestry.h"
 
-#define PF_KTHREAD 0x00200000
-#define CLONE_VM 0x100
-#define CLONE_VFORK 0x4000
-
-/* Fills in the flags of the call that the parent is in. When the kernel makes a thread for itself there is no
- * such call.
- */
-static __always_inline void put_flags(struct clone_record *r, struct task_struct *parent)
+/* True if the kernel makes a thread for itself: for io_uring, or for a CPU that has nothing to do. */
+static __always_inline bool is_of_kernel(struct task_struct *child)
 {
-	struct call call = {.regs = current_regs()};
-
-	r->flags = 0;
-	r->has_flags = 0;
-	if (parent->flags & PF_KTHREAD)
-		return;
-	name_call(&call);
-	r->has_flags = 1;
-	if (call.nr == NR_CLONE)
-		r->flags = (__u32)call_arg(&call, 0);
-	else if (call.nr == NR_CLONE3) /* the first field of struct clone_args */
-		r->has_flags =
-			!bpf_probe_read_user(&r->flags, sizeof(r->flags), (void *)call_arg(&call, 0));
-	else if (call.nr == NR_VFORK)
-		r->flags = CLONE_VFORK | CLONE_VM;
-	else if (call.nr != NR_FORK)
-		r->has_flags = 0;
+	return GET(child, flags) & PF_IO_WORKER || !GET(child, pid);
 }
 
-TRACEPOINT(sched_process_fork)
+TRACEPOINT(task_newtask)
 int clone_done(__u64 *ctx)
 {
 	struct task_struct *parent = current_task();
-	struct task_struct *child = ARG(ctx, 1, struct task_struct);
+	struct task_struct *child = ARG(ctx, 0, struct task_struct);
 	bool traced = is_traced(KIND_CLONE, parent);
 	struct clone_record *r;
 	struct cgroup *group;
 	struct scratch *s;
 
+	if (is_of_kernel(child))
+		return 0;
 	if (GET(child, tgid) != parent->tgid)
 		inherit_ancestors(parent, child);
 	/* A new thread changes nothing in the process table. */
@@ -57,7 +37,9 @@ int clone_done(__u64 *ctx)
 	}
 	r = (struct clone_record *)s->record;
 	fill_header(s, parent, KIND_CLONE, traced);
-	put_flags(r, parent);
+	/* The kernel's own copy: clone3 has them in the caller's memory. The kernel's threads have made no call. */
+	r->flags = ctx[1];
+	r->has_flags = !(parent->flags & PF_KTHREAD);
 	/* That of the process, also for a thread: rows name a process by it. copy_process() has set the leader by now. */
 	r->child_start_ns = GET(child, group_leader, start_boottime);
 	group = cgroup_of(child);

@@ -102,7 +102,7 @@ static __always_inline void connect_tcp(struct task_struct *task, __u64 sock, st
 	/* The socket has never had the destination. */
 	read_address(&asked, call->address, call->in_kernel);
 	put_address(r->daddr, &r->dport, r->family, &asked);
-	mark_call(s, task, call, true);
+	mark_call(s, call, true);
 	emit_sock(s, KIND_CONNECT);
 	give_back(s);
 }
@@ -123,7 +123,7 @@ static __always_inline void connect_unix(struct task_struct *task, __u64 sock, s
 	} else {
 		put_unix_asked(s, call->address, call->length, call->in_kernel);
 	}
-	mark_call(s, task, call, !peer);
+	mark_call(s, call, !peer);
 	emit_sock(s, KIND_CONNECT);
 	give_back(s);
 }
@@ -141,7 +141,7 @@ static __always_inline void connect_other(struct task_struct *task, __u64 sock, 
 	r = (struct sock_record *)s->record;
 	r->flags = call->ret == -EINPROGRESS ? SOCK_NONBLOCKING : 0;
 	is_asked = r->family == AF_VSOCK || (call->ret && call->ret != -EINPROGRESS);
-	mark_call(s, task, call, is_asked);
+	mark_call(s, call, is_asked);
 	if (is_asked) {
 		read_address(&asked, call->address, call->in_kernel);
 		put_address(r->daddr, &r->dport, r->family, &asked);
@@ -177,6 +177,7 @@ SYSCALL_EXIT(connect_exit)
 		.length = call_arg(call, 2),
 		.nr = call->nr,
 		.ret = call->ret,
+		.doubtful = is_doubtful(task, call),
 	};
 
 	if (end_attempt(bpf_get_current_pid_tgid(), task->start_boottime, as.file ? sock_of(as.file) : 0, as.ret))

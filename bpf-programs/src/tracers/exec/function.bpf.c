@@ -37,7 +37,7 @@ FUNCTION_EXIT(exec_not_found)
 	if (!now)
 		return 0;
 	now->done = 1;
-	call.ret = (__s64)result;
+	call.ret = result_seen(result);
 	emit_refused(&call, text);
 	return 0;
 }

@@ -21,26 +21,14 @@
 #define COMMAND(r) ((r)->args[1] & 0xff) /* without IPC_64 */
 
 #define INDEX_BITS 0x7fff /* of an id, without the boot parameter ipcmni_extend */
-#define IS_NODE(entry) (((entry)&3) == 2)
-
-/* Returns the object with this id below the head of its namespace's table (a radix tree); 0 if there is none. Entries are
- * copied, because the verifier allows no arithmetic with a value that it knows to be a pointer.
- */
-static __always_inline __u64 find_object(__u64 entry, __u32 id)
+/* Returns the object with this id below the head of its namespace's table; 0 if there is none. */
+static __always_inline __u64 find_object(__u64 head, __u32 id)
 {
+	__u64 object = object_of_number(head, id & INDEX_BITS);
 	__u32 found = 0;
 
-	for (int i = 0; i < 4 && IS_NODE(entry); i++) {
-		__u64 node = entry - 2, slot;
-		__u8 shift = 0;
-
-		READ(&shift, node, struct xa_node, shift);
-		slot = (id & INDEX_BITS) >> (shift & 31) & 63;
-		bpf_probe_read_kernel(&entry, sizeof(entry),
-				      (void *)(node + OFFSET(struct xa_node, slots) + slot * sizeof(entry)));
-	}
-	READ(&found, entry, struct kern_ipc_perm, id);
-	return entry && found == id ? entry : 0;
+	READ(&found, object, struct kern_ipc_perm, id);
+	return object && found == id ? object : 0;
 }
 
 static __always_inline bool is_memory(__u32 nr)
@@ -138,7 +126,7 @@ __noinline int fill_ipc(struct scratch *s)
 static __always_inline __u32 how_called(__u32 nr)
 {
 	if (nr == NR_MQ_OPEN)
-		return 1 | ACT_MADE;
+		return 1 | ACT_MADE | ACT_NAMED;
 	if (nr == NR_MQ_TIMEDSEND || nr == NR_MQ_TIMEDRECEIVE)
 		return ACT_GIVEN;
 	return nr == NR_MQ_UNLINK ? 1 : 0;

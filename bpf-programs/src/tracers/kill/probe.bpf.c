@@ -4,5 +4,7 @@
 
 SYSCALL_EXIT(kill_exit)
 {
-	emit_act(KIND_KILL, call, call->nr == NR_PIDFD_SEND_SIGNAL ? ACT_PIDFD : 0);
+	bool by_thread = call->nr == NR_TGKILL || call->nr == NR_RT_TGSIGQUEUEINFO;
+
+	emit_act(KIND_KILL, call, call->nr == NR_PIDFD_SEND_SIGNAL ? ACT_PIDFD : ACT_TARGET(by_thread ? 2 : 1));
 }

@@ -4,5 +4,5 @@
 
 SYSCALL_EXIT(memfd_exit)
 {
-	emit_act(KIND_MEMFD, call, 1 | ACT_MADE);
+	emit_act(KIND_MEMFD, call, 1 | ACT_MADE | ACT_NAMED);
 }

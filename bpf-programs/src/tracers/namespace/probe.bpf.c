@@ -31,7 +31,7 @@ static __always_inline void put_entered(struct task_struct *task, struct act_rec
 	READ(&magic, super, struct super_block, s_magic);
 	if (magic != NSFS_MAGIC) {
 		if (!r->ret || r->ret == -1 /* EPERM; for other files the call says EINVAL */)
-			r->target_pid = pid_behind(task, r->args[0]);
+			put_target_behind(task, r);
 		return;
 	}
 	READ(&ns, inode, struct inode, i_private);
@@ -79,12 +79,17 @@ __noinline int fill_namespace(struct scratch *s)
 	if (r->call == NR_CHROOT) {
 		if (!r->ret)
 			put_new_root(s, task, r);
+		else
+			r->header.flags |= FLAG_UNVERIFIED;
 		put_asked(s, r->args[0], false, &r->word);
 		return 0;
 	}
 	put_namespaces(task, r);
-	if (r->call == NR_SETNS)
+	if (r->call == NR_SETNS) {
 		put_entered(task, r);
+		if (are_files_shared(task))
+			r->header.flags |= FLAG_UNVERIFIED;
+	}
 	return 0;
 }
 

@@ -65,7 +65,7 @@ static __always_inline void emit_opened(struct doing *now, __u64 name, __u64 fil
 	r = (struct open_record *)s->record;
 	if (now->uring)
 		r->header.flags |= FLAG_URING;
-	r->ret = ret;
+	r->ret = result_seen(ret);
 	if (!name)
 		r->header.flags |= FLAG_UNVERIFIED;
 	if (drops_early(s)) {

@@ -101,7 +101,7 @@ SYSCALL_EXIT(udp_exit)
 	s = begin_datagrams(task, sock, kinds, &as, args.received);
 	if (!s)
 		return;
-	s->datagram.unverified = are_files_shared(task);
+	s->datagram.unverified = is_doubtful(task, call);
 	emit_datagrams(s, &args, call);
 	give_back(s);
 	sweep_now_and_then();

@@ -14,7 +14,7 @@ static __always_inline void use_arg(struct use *use, struct task_struct *task, s
 {
 	use->fd = call_arg(call, at);
 	use->file = file_of(task, use->fd);
-	use->unverified = are_files_shared(task) || call->abi & (CALL_SOCKET | CALL_MEMORY);
+	use->unverified = is_doubtful(task, call);
 }
 
 LEDGER_EXIT(usage_io)
@@ -68,6 +68,7 @@ LEDGER_EXIT(usage_messages)
 	use.direction = use.via & READERS ? USAGE_READ : USAGE_WRITTEN;
 	if (use.via == VIA_RECVMMSG && call_arg(call, 3) & TAKES_NOTHING)
 		return;
+	use.unverified = true;
 	for (__u32 i = 0; i < MESSAGES && i < call->ret; i += STRIDE)
 		use.bytes += bytes_of_messages(lengths + i * size, size, call->ret - i);
 	count_use(task, &use);
