@@ -61,6 +61,7 @@ _Static_assert((KINDS_OF_OPEN | KINDS_OF_EXEC | KINDS_OF_SOCKET | KINDS_OF_DNS |
 static __always_inline bool ret_of(struct header *h, __s64 *ret)
 {
 	__u64 kind = 1ULL << (h->kind & 63);
+	__u32 nr;
 
 	if (h->flags & FLAG_NO_RESULT)
 		return false;
@@ -75,8 +76,8 @@ static __always_inline bool ret_of(struct header *h, __s64 *ret)
 		*ret = ((struct fs_record *)h)->ret;
 	} else if (kind & KINDS_OF_ACT) {
 		*ret = ((struct act_record *)h)->ret;
-		/* It may be an id that setfsuid or setfsgid returned. */
-		return h->kind != KIND_SETUID || *ret >= 0;
+		nr = ((struct act_record *)h)->call;
+		return *ret >= 0 || (nr != NR_SETFSUID && nr != NR_SETFSGID); /* they return an id */
 	} else {
 		return false;
 	}
