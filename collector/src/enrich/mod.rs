@@ -91,9 +91,9 @@ impl Enricher {
         self.find_target(row, at);
     }
 
-    /// Adds the identity of the process that a call acted on, unless the kernel side has found it: then the process had ended
-    /// with the call. In another than the first pid namespace the number that the call was given becomes `target_ns_pid`, and
-    /// `target_pid` is that of the first one, as all pids in rows.
+    /// Adds the identity of the process that a call acted on: the one that the kernel side has found, or else, because it had
+    /// ended by then, the one that had the number. In another than the first pid namespace the number that the call was given
+    /// becomes `target_ns_pid`, and `target_pid` is that of the first one, as all pids in rows.
     fn find_target(&self, row: &mut Tracking, at: BootNs) {
         let Details::Act(act) = &row.extended.details else { return };
         let found = act.target;
@@ -101,13 +101,8 @@ impl Enricher {
             let (pid_ns, pid) = target_pid(row)?;
             Some((pid_ns, pid, self.processes.of_ns_pid(pid_ns, pid, at)?))
         };
-        let (pid_ns, pid, target) = match found {
-            Some(target) => (FIRST_PID_NS, target.pid, target),
-            None => match looked_up() {
-                Some(of) => of,
-                None => return,
-            },
-        };
+        let known = found.map(|target| (FIRST_PID_NS, target.pid, target)).or_else(looked_up);
+        let Some((pid_ns, pid, target)) = known else { return };
         let mut add = |name, value| row.extended.extra.push((Cow::Borrowed(name), Extra::Value(value)));
         add("target_exec_id", Value::String(target.to_string()));
         if pid_ns == FIRST_PID_NS {
