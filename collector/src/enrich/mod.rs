@@ -97,11 +97,11 @@ impl Enricher {
     fn find_target(&self, row: &mut Tracking, at: BootNs) {
         let Details::Act(act) = &row.extended.details else { return };
         let found = act.target;
-        let looked_up = || {
+        let by_number = || {
             let (pid_ns, pid) = target_pid(row)?;
             Some((pid_ns, pid, self.processes.of_ns_pid(pid_ns, pid, at)?))
         };
-        let known = found.map(|target| (FIRST_PID_NS, target.pid, target)).or_else(looked_up);
+        let known = found.map(|target| (FIRST_PID_NS, target.pid, target)).or_else(by_number);
         let Some((pid_ns, pid, target)) = known else { return };
         let mut add = |name, value| row.extended.extra.push((Cow::Borrowed(name), Extra::Value(value)));
         add("target_exec_id", Value::String(target.to_string()));
