@@ -186,7 +186,14 @@ fn raw(text: &str) -> Text {
 
 /// Returns details of three built-in tracers, with all kinds of fields.
 fn details() -> [(&'static str, Details); 3] {
-    let file = Some(model::File { dev: 1, ino: u64::MAX, generation: 3, mode: 0o100644, real: None });
+    let file = Some(model::File {
+        dev: 1,
+        ino: u64::MAX,
+        generation: 3,
+        mode: 0o100644,
+        real: None,
+        subvolume_unknown: false,
+    });
     let open = Open {
         path: raw("/a"),
         path_incomplete: true,
