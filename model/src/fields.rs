@@ -1,6 +1,7 @@
 //! Rows of each kind of [`Details`]: the values of the columns, and the names and values of the fields in `extended`.
 //! Users' scripts depend on these names.
 
+mod exec;
 mod socket;
 
 use std::borrow::Cow;
@@ -137,14 +138,12 @@ impl Details {
     pub(crate) fn visit<'a>(&'a self, field: &mut dyn FnMut(&'a str, Field<'a>)) {
         match self {
             Self::Open(open) => visit_open(open, field),
-            Self::Exec(exec) => visit_exec(exec, field),
+            Self::Exec(exec) => exec::visit(exec, field),
             Self::Clone(clone) => visit_clone(clone, field),
             Self::Exit(exit) => {
                 field("code", Field::Uint(exit.code.into()));
                 field("signal", Field::Uint(exit.signal.into()));
-                if exit.core_dumped {
-                    field("core_dumped", Field::Bool(true));
-                }
+                visit_mark("core_dumped", exit.core_dumped, field);
                 field("duration_ns", Field::Uint(exit.duration_ns));
             }
             Self::Socket(sock) => socket::visit(sock, field),
@@ -190,48 +189,8 @@ fn visit_open<'a>(open: &'a crate::Open, field: &mut dyn FnMut(&'a str, Field<'a
         field("umask", Field::Uint(open.umask.into()));
     }
     visit_file(open.file.as_ref(), field);
-    if open.path_incomplete {
-        field("path_incomplete", Field::Bool(true));
-    }
-    if open.path_unresolved {
-        field("path_unresolved", Field::Bool(true));
-    }
-}
-
-fn visit_exec<'a>(exec: &'a crate::Exec, field: &mut dyn FnMut(&'a str, Field<'a>)) {
-    visit_asked(&exec.path_asked, &exec.path, field);
-    field("argv", Field::Texts(&exec.argv));
-    if exec.argv.iter().any(|arg| arg.raw().is_some()) {
-        let bytes = exec.argv.iter().map(|arg| Value::String(text::hex(arg.as_bytes()))).collect();
-        field("argv_bytes", Field::Json(Cow::Owned(Value::Array(bytes))));
-    }
-    if exec.argv_cut {
-        field("argv_cut", Field::Bool(true));
-    }
-    if let Some(flags) = exec.execveat {
-        field("call", Field::Str("execveat".into()));
-        if flags != 0 {
-            field("flags", Field::Names(names_of(flags.into(), FlagSet::At.known())));
-        }
-    }
-    if exec.memfd {
-        field("memfd", Field::Bool(true));
-    }
-    visit_file(exec.file.as_ref(), field);
-    if let Some(interpreter) = &exec.interpreter {
-        visit_text("interpreter", "interpreter_bytes", &interpreter.path, field);
-        field("interpreter_dev", Field::Uint(interpreter.file.dev));
-        field("interpreter_ino", Field::Uint(interpreter.file.ino));
-        if interpreter.file.subvolume_unknown && exec.file.is_none_or(|file| !file.subvolume_unknown) {
-            field("subvolume_unknown", Field::Bool(true));
-        }
-    }
-    if exec.path_incomplete {
-        field("path_incomplete", Field::Bool(true));
-    }
-    if exec.path_unresolved {
-        field("path_unresolved", Field::Bool(true));
-    }
+    visit_mark("path_incomplete", open.path_incomplete, field);
+    visit_mark("path_unresolved", open.path_unresolved, field);
 }
 
 fn visit_clone<'a>(clone: &'a crate::Clone, field: &mut dyn FnMut(&'a str, Field<'a>)) {
@@ -273,12 +232,8 @@ fn visit_fs<'a>(fs: &'a crate::Fs, field: &mut dyn FnMut(&'a str, Field<'a>)) {
         field("replaced_ino", Field::Uint(replaced.ino));
         field("replaced_generation", Field::Uint(replaced.generation.into()));
     }
-    if fs.path_incomplete {
-        field("path_incomplete", Field::Bool(true));
-    }
-    if fs.path_unresolved {
-        field("path_unresolved", Field::Bool(true));
-    }
+    visit_mark("path_incomplete", fs.path_incomplete, field);
+    visit_mark("path_unresolved", fs.path_unresolved, field);
 }
 
 fn visit_act<'a>(act: &'a crate::Act, field: &mut dyn FnMut(&'a str, Field<'a>)) {
@@ -294,8 +249,13 @@ fn visit_act<'a>(act: &'a crate::Act, field: &mut dyn FnMut(&'a str, Field<'a>))
         }
     }
     visit_file(act.file.as_ref(), field);
-    if act.path_incomplete {
-        field("path_incomplete", Field::Bool(true));
+    visit_mark("path_incomplete", act.path_incomplete, field);
+}
+
+/// Visits a field that a record has only where it is true.
+fn visit_mark<'a>(name: &'a str, is_set: bool, field: &mut dyn FnMut(&'a str, Field<'a>)) {
+    if is_set {
+        field(name, Field::Bool(true));
     }
 }
 
@@ -312,9 +272,7 @@ pub(crate) fn visit_file<'a>(file: Option<&File>, field: &mut dyn FnMut(&'a str,
         field("real_ino", Field::Uint(real.ino));
         field("real_generation", Field::Uint(real.generation.into()));
     }
-    if file.subvolume_unknown {
-        field("subvolume_unknown", Field::Bool(true));
-    }
+    visit_mark("subvolume_unknown", file.subvolume_unknown, field);
 }
 
 fn visit_usage<'a>(usage: &'a Usage, field: &mut dyn FnMut(&'a str, Field<'a>)) {
@@ -337,9 +295,7 @@ fn visit_usage<'a>(usage: &'a Usage, field: &mut dyn FnMut(&'a str, Field<'a>)) 
     if let Some(ids) = &usage.socket {
         socket::visit_ids(ids, field);
     }
-    if usage.path_incomplete {
-        field("path_incomplete", Field::Bool(true));
-    }
+    visit_mark("path_incomplete", usage.path_incomplete, field);
 }
 
 fn visit_loss<'a>(loss: &'a crate::Loss, field: &mut dyn FnMut(&'a str, Field<'a>)) {

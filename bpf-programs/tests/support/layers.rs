@@ -14,7 +14,7 @@ use crate::support::{Kernel, generation};
 
 pub const TESTS: &[Test] = &[("identity_on_an_overlay_of_two_file_systems", two_file_systems)];
 
-/// What is known of a file, by stat and from its layer.
+/// A file's identity, by stat and from its layer.
 struct Known {
     stat: u64,
     dev: u64,

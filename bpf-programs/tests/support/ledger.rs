@@ -199,7 +199,8 @@ fn nameless() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One file by two hard links and two mounts: each name has its own bytes, and their sum is what was done with the file.
+/// Writes one file by two hard links and through two mounts: each name has its own bytes, and their sum is what was done with
+/// the file.
 fn names() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let at = |name: &str| folder.path().join(name);
