@@ -5,12 +5,16 @@ use std::io::Cursor;
 use std::io::Read as _;
 
 use arrow_array::RecordBatch;
-use arrow_ipc::CompressionType;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::{
     DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, write_message,
 };
+use arrow_ipc::{CompressionType, MetadataVersion};
 use arrow_schema::{ArrowError, Schema, SchemaRef};
+
+/// Alignment of buffers in a message, in bytes. A batch has some hundred buffers, mostly small ones, so that a larger one would
+/// make small batches several times as large.
+const ALIGNMENT: usize = 8;
 
 /// Encodes batches and their schemas as messages.
 #[derive(Debug)]
@@ -21,7 +25,8 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     pub(crate) fn new() -> Result<Self, ArrowError> {
-        let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+        let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)?
+            .try_with_compression(Some(CompressionType::LZ4_FRAME))?;
         Ok(Self { options, context: IpcWriteContext::default() })
     }
 

@@ -9,13 +9,15 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use serde_json::Value;
 use tests::workload::{generate, generator};
 use tests::{Agent, Setup, suite, until};
 
 const UID: u32 = 9921;
 const SOON: Duration = Duration::from_secs(60);
+/// Sinks with the role of the store, and how an agent gets each.
+const STORES: [(&str, fn(Setup) -> Setup); 2] = [("sqlite", |setup| setup), ("store", Setup::columnar)];
 
 suite! {
     threads: 2;
@@ -54,8 +56,13 @@ fn stored(agent: &Agent) -> u64 {
 fn rows(database: &Path) -> u64 {
     let store = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
     let table = "SELECT name FROM sqlite_master WHERE name LIKE 'duetector_tracking:open@%'";
-    let table: String = store.query_row(table, (), |row| row.get(0)).unwrap();
-    let count = format!("SELECT count(*) FROM \"{table}\"");
+    let table: Option<String> = store.query_row(table, (), |row| row.get(0)).optional().unwrap();
+    let count = match table {
+        Some(table) => format!("SELECT count(*) FROM \"{table}\""),
+        None => {
+            "SELECT sum(rows) FROM batch JOIN stream ON stream.id = stream WHERE tracer = 'open'".to_owned()
+        }
+    };
     store.query_row(&count, (), |row| row.get::<_, i64>(0)).unwrap().unsigned_abs()
 }
 
@@ -75,12 +82,16 @@ fn in_the_middle_of_opens(agent: &Agent, act: impl FnOnce()) {
 }
 
 fn a_store_that_is_removed_is_made_again_and_its_rows_count_as_lost() {
-    let agent = agent().start();
+    STORES.into_iter().for_each(|(sink, with_store)| remove(sink, with_store));
+}
+
+fn remove(sink: &str, with_store: fn(Setup) -> Setup) {
+    let agent = with_store(agent()).start();
     let database = agent.store().database();
     in_the_middle_of_opens(&agent, || {
         with_log(&database).iter().for_each(|file| fs::remove_file(file).unwrap())
     });
-    let state = reopened(&agent, "sqlite", 1);
+    let state = reopened(&agent, sink, 1);
     assert!(state["last_reopened"].as_str().unwrap().contains("was removed"), "{state}");
     open(&agent, 40);
     let shown = String::from_utf8(agent.store().run(&["status"]).stdout).unwrap();
@@ -99,11 +110,15 @@ fn a_store_that_is_removed_is_made_again_and_its_rows_count_as_lost() {
 }
 
 fn a_store_that_is_moved_keeps_its_rows_and_a_new_one_gets_the_rest() {
-    let agent = agent().start();
+    STORES.into_iter().for_each(|(sink, with_store)| move_away(sink, with_store));
+}
+
+fn move_away(sink: &str, with_store: fn(Setup) -> Setup) {
+    let agent = with_store(agent()).start();
     let (database, aside) = (agent.store().database(), agent.store().workdir().join("aside"));
     // The log stays behind, as when somebody moves only the file that he knows.
     in_the_middle_of_opens(&agent, || fs::rename(&database, &aside).unwrap());
-    let state = reopened(&agent, "sqlite", 1);
+    let state = reopened(&agent, sink, 1);
     assert!(state["last_reopened"].as_str().unwrap().ends_with("/aside"), "{state}");
     open(&agent, 40);
     let agent = agent.finish_run();
@@ -115,10 +130,14 @@ fn a_store_that_is_moved_keeps_its_rows_and_a_new_one_gets_the_rest() {
 }
 
 fn a_store_whose_log_is_removed_loses_nothing() {
-    let agent = agent().start();
+    STORES.into_iter().for_each(|(sink, with_store)| remove_log(sink, with_store));
+}
+
+fn remove_log(sink: &str, with_store: fn(Setup) -> Setup) {
+    let agent = with_store(agent()).start();
     let database = agent.store().database();
     in_the_middle_of_opens(&agent, || fs::remove_file(&with_log(&database)[1]).unwrap());
-    let state = reopened(&agent, "sqlite", 1);
+    let state = reopened(&agent, sink, 1);
     assert_eq!(state["lost_with_output"], 0, "{state}");
     open(&agent, 40);
     let agent = agent.finish();
