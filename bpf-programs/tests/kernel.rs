@@ -89,6 +89,47 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 /// How often each operation is done.
 const TIMES: usize = 23;
 
+/// All tests, ordered so that each half takes about half of the time.
+const GROUPS: [&[Test]; 37] = [
+    names::TESTS,
+    acts::TESTS,
+    filters::TESTS,
+    compat::TESTS,
+    compat_ways::TESTS,
+    connections::TESTS,
+    attempts::TESTS,
+    credentials::TESTS,
+    datagrams::TESTS,
+    doubts::TESTS,
+    files::TESTS,
+    identity::TESTS,
+    instructions::TESTS,
+    layers::TESTS,
+    ledger::TESTS,
+    objects::TESTS,
+    overload::TESTS,
+    budgets::TESTS,
+    processes::TESTS,
+    races::TESTS,
+    aiming::TESTS,
+    arriving::TESTS,
+    moving::TESTS,
+    reflink::TESTS,
+    racing::TESTS,
+    rings::TESTS,
+    scripts::TESTS,
+    skipped::TESTS,
+    sockets::TESTS,
+    segments::TESTS,
+    families::TESTS,
+    socket_ids::TESTS,
+    urings::TESTS,
+    unposted::TESTS,
+    unseen::TESTS,
+    usage::TESTS,
+    tiers::TESTS,
+];
+
 fn main() -> std::process::ExitCode {
     let mut arguments = Arguments::from_args();
     // One test at a time, because events of other tests would be in every ring.
@@ -101,47 +142,7 @@ fn main() -> std::process::ExitCode {
         }
     }
     let mut trials = Vec::new();
-    let groups = [
-        // Ordered so that each half takes about half of the time.
-        names::TESTS,
-        acts::TESTS,
-        filters::TESTS,
-        compat::TESTS,
-        compat_ways::TESTS,
-        connections::TESTS,
-        attempts::TESTS,
-        credentials::TESTS,
-        datagrams::TESTS,
-        doubts::TESTS,
-        files::TESTS,
-        identity::TESTS,
-        instructions::TESTS,
-        layers::TESTS,
-        ledger::TESTS,
-        objects::TESTS,
-        overload::TESTS,
-        budgets::TESTS,
-        processes::TESTS,
-        races::TESTS,
-        aiming::TESTS,
-        arriving::TESTS,
-        moving::TESTS,
-        reflink::TESTS,
-        racing::TESTS,
-        rings::TESTS,
-        scripts::TESTS,
-        skipped::TESTS,
-        sockets::TESTS,
-        segments::TESTS,
-        families::TESTS,
-        socket_ids::TESTS,
-        urings::TESTS,
-        unposted::TESTS,
-        unseen::TESTS,
-        usage::TESTS,
-        tiers::TESTS,
-    ];
-    for (name, test) in groups.into_iter().flatten() {
+    for (name, test) in GROUPS.into_iter().flatten() {
         let run = || match test() {
             Ok(()) => Ok(Completion::Completed),
             Err(error) => match error.downcast_ref::<support::Lacking>() {

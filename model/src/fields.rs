@@ -2,15 +2,17 @@
 //! Users' scripts depend on these names.
 
 mod exec;
+mod parts;
 mod socket;
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
+use self::parts::{names_of, visit_asked, visit_file, visit_mark};
 use crate::details::{Direction, FlagSet, Usage};
 use crate::extended::{Field, errno_name, visit_text};
-use crate::{Details, File, Owner, Text, text};
+use crate::{Details, Owner, Text, text};
 
 /// `O_*` bits with more than one bit first, as x86-64 and arm64 share them (asm-generic/fcntl.h).
 const OPEN_FLAGS: [(u64, &str); 16] = [
@@ -164,14 +166,6 @@ impl Details {
     }
 }
 
-/// Visits the requested path if it differs from the one in the row's `fname` column. Most often they are equal, and
-/// showing both would make rows longer by a third.
-fn visit_asked<'a>(asked: &'a Text, path: &'a Text, field: &mut dyn FnMut(&'a str, Field<'a>)) {
-    if asked.as_bytes() != path.as_bytes() {
-        visit_text("path_asked", "path_asked_bytes", asked, field);
-    }
-}
-
 /// Flags of an open that may create a file; the mode has a meaning only with one of them (open(2)).
 const CREATES: u64 = 0o100 | 0o20_000_000;
 
@@ -252,29 +246,6 @@ fn visit_act<'a>(act: &'a crate::Act, field: &mut dyn FnMut(&'a str, Field<'a>))
     visit_mark("path_incomplete", act.path_incomplete, field);
 }
 
-/// Visits a field that a record has only where it is true.
-fn visit_mark<'a>(name: &'a str, is_set: bool, field: &mut dyn FnMut(&'a str, Field<'a>)) {
-    if is_set {
-        field(name, Field::Bool(true));
-    }
-}
-
-/// Visits the file's identity, if known.
-pub(crate) fn visit_file<'a>(file: Option<&File>, field: &mut dyn FnMut(&'a str, Field<'a>)) {
-    let Some(file) = file else { return };
-    field("dev", Field::Uint(file.dev));
-    field("ino", Field::Uint(file.ino));
-    field("generation", Field::Uint(file.generation.into()));
-    field("file_type", Field::Str(file_type(file.mode).into()));
-    if let Some(real) = &file.real {
-        field("layer", Field::Str(real.layer.as_str().into()));
-        field("real_dev", Field::Uint(real.dev));
-        field("real_ino", Field::Uint(real.ino));
-        field("real_generation", Field::Uint(real.generation.into()));
-    }
-    visit_mark("subvolume_unknown", file.subvolume_unknown, field);
-}
-
 fn visit_usage<'a>(usage: &'a Usage, field: &mut dyn FnMut(&'a str, Field<'a>)) {
     let (bytes, calls) = match usage.direction {
         Direction::Read => ("bytes_read", "calls_read"),
@@ -329,34 +300,6 @@ pub fn flag_names() -> impl Iterator<Item = &'static str> {
     let sets = FlagSet::ALL.iter().flat_map(|set| set.known());
     let named = OPEN_FLAGS.iter().chain(&CLONE_FLAGS).chain(sets);
     ["O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"].into_iter().chain(named.map(|(_, name)| *name))
-}
-
-fn names_of(mut bits: u64, known: &[(u64, &'static str)]) -> Vec<Cow<'static, str>> {
-    let mut names = Vec::new();
-    for (mask, name) in known {
-        if bits & mask == *mask {
-            names.push(Cow::Borrowed(*name));
-            bits &= !mask;
-        }
-    }
-    if bits != 0 {
-        names.push(Cow::Owned(format!("{bits:#x}")));
-    }
-    names
-}
-
-/// Returns the kind of file for the `S_IFMT` bits of an inode's mode.
-pub fn file_type(mode: u16) -> &'static str {
-    match mode & 0o170000 {
-        0o100000 => "regular",
-        0o040000 => "directory",
-        0o120000 => "symlink",
-        0o020000 => "char",
-        0o060000 => "block",
-        0o010000 => "fifo",
-        0o140000 => "socket",
-        _ => "unknown",
-    }
 }
 
 #[cfg(test)]

@@ -16,8 +16,10 @@ use tests::{Agent, Setup, suite, until};
 
 const UID: u32 = 9921;
 const SOON: Duration = Duration::from_secs(60);
+/// Gives an agent a store.
+type Enable = fn(Setup) -> Setup;
 /// Sinks with the role of the store, and how an agent gets each.
-const STORES: [(&str, fn(Setup) -> Setup); 2] = [("sqlite", |setup| setup), ("store", Setup::columnar)];
+const STORES: [(&str, Enable); 2] = [("sqlite", |setup| setup), ("store", Setup::columnar)];
 
 suite! {
     threads: 2;

@@ -28,7 +28,7 @@ fn instructions_of_each_program() -> anyhow::Result<()> {
         // Before Linux 5.16 the kernel does not tell.
         let followed = program.verified_instruction_count().unwrap_or_default();
         let count = counts.entry(name).or_default();
-        *count = ((*count).0.max(translated), (*count).1.max(followed));
+        *count = (count.0.max(translated), count.1.max(followed));
     }
     drop(kernel);
     ensure!(counts.len() >= MANY, "{counts:?}");

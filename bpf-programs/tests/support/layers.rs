@@ -27,6 +27,28 @@ fn known(of: &Path, real: &Path) -> anyhow::Result<Known> {
     Ok(Known { stat, dev: meta.dev(), ino: meta.ino(), generation: generation(real)? })
 }
 
+/// Mounts an overlay of two tmpfs at `merged`, with 16 files in each layer, so that numbers of both overlap wherever each begins.
+fn mount_layers(at: &Path) -> anyhow::Result<()> {
+    for name in ["lower", "above", "merged"] {
+        fs::create_dir(at.join(name))?;
+    }
+    tmpfs(&at.join("lower"))?;
+    tmpfs(&at.join("above"))?;
+    for name in ["above/upper", "above/work"] {
+        fs::create_dir(at.join(name))?;
+    }
+    for number in 0..16 {
+        fs::write(at.join(format!("lower/low-{number}")), "")?;
+    }
+    let names = ["lower", "above/upper", "above/work"].map(|name| at.join(name).display().to_string());
+    let options = format!("lowerdir={},upperdir={},workdir={},xino=off", names[0], names[1], names[2]);
+    mount(Some("overlay"), &at.join("merged"), Some("overlay"), MsFlags::empty(), Some(options.as_str()))?;
+    for number in 0..16 {
+        Opened::create_new(at.join(format!("merged/up-{number}")))?;
+    }
+    Ok(())
+}
+
 /// Each layer counts its inodes alone, so that files of both have equal numbers: their real files distinguish them.
 fn two_file_systems() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -35,30 +57,7 @@ fn two_file_systems() -> anyhow::Result<()> {
     let (sender, receiver) = std::sync::mpsc::channel();
     let at = root.clone();
     apart(move || {
-        for name in ["lower", "above", "merged"] {
-            fs::create_dir(at.join(name))?;
-        }
-        tmpfs(&at.join("lower"))?;
-        tmpfs(&at.join("above"))?;
-        for name in ["above/upper", "above/work"] {
-            fs::create_dir(at.join(name))?;
-        }
-        // So that numbers of both layers overlap, wherever each begins.
-        for number in 0..16 {
-            fs::write(at.join(format!("lower/low-{number}")), "")?;
-        }
-        let names = ["lower", "above/upper", "above/work"].map(|name| at.join(name).display().to_string());
-        let options = format!("lowerdir={},upperdir={},workdir={},xino=off", names[0], names[1], names[2]);
-        mount(
-            Some("overlay"),
-            &at.join("merged"),
-            Some("overlay"),
-            MsFlags::empty(),
-            Some(options.as_str()),
-        )?;
-        for number in 0..16 {
-            Opened::create_new(at.join(format!("merged/up-{number}")))?;
-        }
+        mount_layers(&at)?;
         let ino = |name: &str| anyhow::Ok(fs::metadata(at.join(name))?.ino());
         for up in 0..16 {
             for low in 0..16 {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{names_of, visit_asked, visit_file, visit_mark};
+use super::parts::{names_of, visit_asked, visit_file, visit_mark};
 use crate::details::FlagSet;
 use crate::extended::{Field, visit_text};
 use crate::text;
