@@ -345,12 +345,14 @@ mod tests {
     #[test]
     fn what_is_listed_depends_on_tracer_tier_and_kernel() {
         let has = |listed: Vec<&str>, words: &str| listed.iter().any(|line| line.contains(words));
-        assert!(has(listed("open", Tier::Function, (6, 1)), "seccomp"));
-        assert!(!has(listed("open", Tier::Tracepoint, (6, 1)), "seccomp"));
+        assert!(has(listed("open", Tier::Function, (6, 1)), "seccomp refuses"));
+        assert!(!has(listed("open", Tier::Tracepoint, (6, 1)), "seccomp refuses"));
+        assert!(has(listed("open", Tier::Tracepoint, (6, 1)), "seccomp answered"));
+        assert!(!has(listed("open", Tier::Function, (6, 1)), "seccomp answered"));
         assert!(has(listed("open", Tier::Kprobe, (5, 15)), "before Linux 6.0"));
         assert!(!has(listed("open", Tier::Kprobe, (6, 0)), "before Linux 6.0"));
         assert!(has(listed("usage", Tier::Tracepoint, (6, 1)), "libaio"));
-        assert!(!has(listed("exit", Tier::Function, (6, 1)), "seccomp"));
+        assert!(!has(listed("exit", Tier::Function, (6, 1)), "seccomp refuses"));
     }
 
     #[test]
