@@ -198,7 +198,13 @@ impl Kernel {
             if found.len() >= count {
                 return Ok(found);
             }
-            ensure!(clock::now() < end, "{} records of {pid} {kind:?}, not {count}", found.len());
+            let is_late = clock::now() >= end;
+            ensure!(
+                !is_late,
+                "{} records of {pid} {kind:?}, not {count}: {:?}",
+                found.len(),
+                self.count(kind)
+            );
             let mut rings = [
                 PollFd::new(self.lifecycle.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.security.as_fd(), PollFlags::POLLIN),
