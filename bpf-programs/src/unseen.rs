@@ -155,7 +155,7 @@ pub(crate) const TABLE: &[Unseen] = &[
     ),
     always(
         Scope::Of(&["usage"]),
-        "what is read of folders (getdents), of symbolic links (readlink) and of a file's attributes (stat)",
+        "what a program learns of folders (getdents), of symbolic links (readlink) and of a file's attributes (stat)",
     ),
     always(
         Scope::Of(&["usage"]),
