@@ -3,6 +3,7 @@
 
 use std::io::Cursor;
 use std::io::Read as _;
+use std::panic::AssertUnwindSafe;
 
 use arrow_array::RecordBatch;
 use arrow_ipc::reader::StreamReader;
@@ -15,6 +16,11 @@ use arrow_schema::{ArrowError, Schema, SchemaRef};
 /// Alignment of buffers in a message, in bytes. A batch has some hundred buffers, mostly small ones, so that a larger one would
 /// make small batches several times as large.
 const ALIGNMENT: usize = 8;
+
+/// First bytes of a message.
+const CONTINUATION: [u8; 4] = [0xff; 4];
+/// Size of LZ4's data, decompressed, as a multiple of the compressed size: at most this.
+const LARGEST_RATIO: i64 = 255;
 
 /// Encodes batches and their schemas as messages.
 #[derive(Debug)]
@@ -51,6 +57,7 @@ impl Encoder {
 
 /// Returns the schema of a message.
 pub(crate) fn read_schema(schema: &[u8]) -> Result<SchemaRef, ArrowError> {
+    check(schema)?;
     StreamReader::try_new(schema, None).map(|reader| reader.schema())
 }
 
@@ -60,8 +67,44 @@ pub(crate) fn read_batch(
     batch: &[u8],
     columns: Option<Vec<usize>>,
 ) -> Result<RecordBatch, ArrowError> {
+    check(schema)?;
+    check(batch)?;
     let stream = Cursor::new(schema).chain(Cursor::new(batch));
-    let mut reader = StreamReader::try_new(stream, columns)?;
-    let missing = || ArrowError::IpcError("the message of the batch is missing".to_owned());
-    reader.next().unwrap_or_else(|| Err(missing()))
+    let damaged = |what: &str| ArrowError::IpcError(what.to_owned());
+    let read = move || {
+        let mut reader = StreamReader::try_new(stream, columns)?;
+        reader.next().unwrap_or_else(|| Err(damaged("the message of the batch is missing")))
+    };
+    // Arrow's reader panics at some damage that its types do not express. What it had read till then is dropped.
+    std::panic::catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(damaged("the message is damaged: Arrow's reader panicked")))
+}
+
+/// Checks the sizes that a message states. Arrow's reader takes as much memory as they say, so that one damaged bit could
+/// end the process.
+fn check(message: &[u8]) -> Result<(), ArrowError> {
+    let damaged = |what: &str| ArrowError::IpcError(format!("the message is damaged: {what}"));
+    let (start, rest) = message.split_first_chunk::<8>().ok_or_else(|| damaged("it is too short"))?;
+    let [m0, m1, m2, m3, size @ ..] = *start;
+    if [m0, m1, m2, m3] != CONTINUATION {
+        return Err(damaged("it does not begin like one"));
+    }
+    let size = usize::try_from(i32::from_le_bytes(size)).ok();
+    let parts = size.filter(|size| *size > 0).and_then(|size| rest.split_at_checked(size));
+    let (header, body) = parts.ok_or_else(|| damaged("it is too short for its header"))?;
+    let header = arrow_ipc::root_as_message(header).map_err(|cause| damaged(&cause.to_string()))?;
+    if i64::try_from(body.len()).ok() != Some(header.bodyLength()) {
+        return Err(damaged("its size is not the one it states"));
+    }
+    let buffers = header.header_as_record_batch().and_then(|batch| batch.buffers());
+    let is_sound = |buffer: &arrow_ipc::Buffer| {
+        let start = usize::try_from(buffer.offset()).ok().filter(|start| start % ALIGNMENT == 0)?;
+        let data = body.get(start..start.checked_add(usize::try_from(buffer.length()).ok()?)?)?;
+        let Some((size, data)) = data.split_first_chunk::<8>() else { return data.is_empty().then_some(()) };
+        let largest = i64::try_from(data.len()).ok()?.checked_mul(LARGEST_RATIO)?;
+        // A buffer that would not become smaller is not compressed: its size is -1.
+        (-1..=largest).contains(&i64::from_le_bytes(*size)).then_some(())
+    };
+    let unsound = buffers.is_some_and(|buffers| buffers.iter().any(|buffer| is_sound(buffer).is_none()));
+    if unsound { Err(damaged("a buffer has an impossible size")) } else { Ok(()) }
 }

@@ -27,6 +27,9 @@ use crate::{Error, TracerAccount, format};
 const WHOLE: i64 = 1000;
 /// Size from which a batch is left alone, in bytes, so that long texts do not make large batches.
 const LARGE: i64 = 1 << 20;
+/// Size of the values from which a batch is left alone, in bytes. Texts that compress well are much larger in memory than in
+/// the file.
+const LARGE_IN_MEMORY: usize = 8 << 20;
 
 /// An open store.
 #[derive(Debug)]
@@ -34,8 +37,18 @@ pub struct Writer {
     connection: Connection,
     bookkeeping: Bookkeeping,
     encoder: Encoder,
-    /// Streams that rows were written to; forgotten when a transaction fails.
-    streams: HashMap<TracerName, Stream>,
+    /// Streams that rows were written to; forgotten when a transaction fails, and when another program has changed the file.
+    streams: Streams,
+    /// SQLite's number for the state in which other programs have left the file.
+    data_version: i64,
+}
+
+/// Streams that rows were written to.
+#[derive(Debug, Default)]
+struct Streams {
+    streams: Vec<Stream>,
+    /// Indexes of streams. Tracers whose names differ only in what stored names do not have share one.
+    of_tracers: HashMap<TracerName, usize>,
 }
 
 /// The rows of one tracer.
@@ -77,7 +90,7 @@ impl Writer {
         let (bookkeeping, id) = Bookkeeping::begin(&transaction, run, known)?;
         transaction.commit()?;
         let encoder = Encoder::new().map_err(|source| Error::Encode { tracer: String::new(), source })?;
-        Ok((Self { connection, bookkeeping, encoder, streams: HashMap::new() }, id))
+        Ok((Self { connection, bookkeeping, encoder, streams: Streams::default(), data_version: 0 }, id))
     }
 
     /// Appends the rows of all batches and writes the bookkeeping, or does nothing.
@@ -115,44 +128,72 @@ impl Writer {
     fn transact(&mut self, work: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
         // BEGIN IMMEDIATE: if the lock can't be taken, this shows before any work is done.
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let done = work(self).and_then(|()| Ok(self.connection.execute_batch("COMMIT")?));
+        let done = self.notice_changes().and_then(|()| work(self));
+        let done = done.and_then(|()| Ok(self.connection.execute_batch("COMMIT")?));
         if done.is_err() {
             if !self.connection.is_autocommit() {
                 // If this fails too, so will the next transaction, and the file is opened again.
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
             // What they know of the file is not there.
-            self.streams.clear();
+            self.streams = Streams::default();
             self.bookkeeping.rolled_back();
         }
         done
     }
 
+    /// Forgets what is known of the streams if another program has changed the file: it may have deleted old batches, or added
+    /// some.
+    fn notice_changes(&mut self) -> Result<(), Error> {
+        let mut version = self.connection.prepare_cached("PRAGMA data_version")?;
+        let version = version.query_row([], |row| row.get(0))?;
+        if std::mem::replace(&mut self.data_version, version) != version {
+            self.streams = Streams::default();
+        }
+        Ok(())
+    }
+
     fn push(&mut self, rows: &[Tracking]) -> Result<(), Error> {
+        let collector_id = &self.bookkeeping.run().collector_id;
         for row in rows {
-            let stream = match self.streams.entry(row.tracer.clone()) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => {
-                    let collector_id = &self.bookkeeping.run().collector_id;
-                    entry.insert(Stream::open(&self.connection, row.tracer.as_str(), collector_id)?)
-                }
-            };
-            stream.rows.push(row);
+            self.streams.of(&row.tracer, &self.connection, collector_id)?.rows.push(row);
         }
         Ok(())
     }
 
     fn append_all(&mut self) -> Result<(), Error> {
         let Self { connection, encoder, streams, .. } = self;
-        let filled = streams.values_mut().filter(|stream| !stream.rows.is_empty());
+        let filled = streams.streams.iter_mut().filter(|stream| !stream.rows.is_empty());
         filled.into_iter().try_for_each(|stream| stream.append(connection, encoder))
+    }
+}
+
+impl Streams {
+    /// Returns the stream of a tracer, which is opened if it is not open yet.
+    fn of(
+        &mut self,
+        tracer: &TracerName,
+        connection: &Connection,
+        collector_id: &str,
+    ) -> Result<&mut Stream, Error> {
+        let index = match self.of_tracers.entry(tracer.clone()) {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
+                let stored = stored_name(tracer.as_str());
+                let open = self.streams.iter().position(|stream| stream.tracer == stored);
+                if open.is_none() {
+                    self.streams.push(Stream::open(connection, stored, collector_id)?);
+                }
+                *entry.insert(open.unwrap_or(self.streams.len() - 1))
+            }
+        };
+        Ok(&mut self.streams[index])
     }
 }
 
 impl Stream {
     /// Continues the stream of this tracer, or begins it.
-    fn open(connection: &Connection, tracer: &str, collector_id: &str) -> Result<Self, Error> {
-        let tracer = stored_name(tracer);
+    fn open(connection: &Connection, tracer: String, collector_id: &str) -> Result<Self, Error> {
         connection
             .prepare_cached("INSERT OR IGNORE INTO stream (tracer, collector_id) VALUES (?, ?)")?
             .execute([&tracer, collector_id])?;
@@ -168,10 +209,15 @@ impl Stream {
         let mut layout = Layout::of(&tracer);
         let mut known = (None, Vec::new());
         if let Some((id, message)) = latest {
-            let schema = read_schema(&message).map_err(|source| Error::Decode { number: 0, source })?;
-            layout = layout.continuing(&schema);
-            if layout.schema() == schema {
-                known = (Some((id, layout.columns().len())), message);
+            match read_schema(&message) {
+                Ok(schema) => {
+                    layout = layout.continuing(&schema);
+                    if layout.schema() == schema {
+                        known = (Some((id, layout.columns().len())), message);
+                    }
+                }
+                // The rows that come get a layout of their own.
+                Err(cause) => tracing::error!(tracer, layout = id, %cause, "a stored layout is damaged"),
             }
         }
         let (layout_id, schema) = known;
@@ -234,7 +280,12 @@ impl Stream {
         self.next_id += new.rows;
         let mut parts = Vec::new();
         while let Some(last) = self.tail.pop_if(|last| last.joins(&new)) {
-            parts.insert(0, self.take(connection, &last)?);
+            let Some(part) = self.take(connection, &last)? else {
+                // It stays as it is, and so do those before it.
+                self.tail.clear();
+                break;
+            };
+            parts.insert(0, part);
             new.take_in(&last);
         }
         if !parts.is_empty() {
@@ -258,12 +309,31 @@ impl Stream {
         Ok(())
     }
 
-    /// Takes a batch out of the file.
-    fn take(&self, connection: &Connection, batch: &Small) -> Result<RecordBatch, Error> {
+    /// Takes a batch out of the file; `None` if it stays there, because it is damaged or large.
+    fn take(&self, connection: &Connection, batch: &Small) -> rusqlite::Result<Option<RecordBatch>> {
         let data: Vec<u8> = connection
-            .prepare_cached("DELETE FROM batch WHERE number = ? RETURNING data")?
+            .prepare_cached("SELECT data FROM batch WHERE number = ?")?
             .query_row([batch.number], |row| row.get(0))?;
-        read_batch(&self.schema, &data, None).map_err(|source| Error::Decode { number: batch.number, source })
+        let cause = match read_batch(&self.schema, &data, None) {
+            Ok(rows) if rows.num_rows() as i64 == batch.rows => {
+                if size(&rows) > LARGE_IN_MEMORY {
+                    return Ok(None);
+                }
+                connection.prepare_cached("DELETE FROM batch WHERE number = ?")?.execute([batch.number])?;
+                return Ok(Some(rows));
+            }
+            Ok(rows) => format!("it has {} rows and not {}", rows.num_rows(), batch.rows),
+            Err(cause) => cause.to_string(),
+        };
+        let (tracer, number, rows) = (&self.tracer, batch.number, batch.rows);
+        tracing::error!(
+            tracer,
+            batch = number,
+            rows,
+            cause,
+            "a stored batch is damaged: it is left as it is"
+        );
+        Ok(None)
     }
 
     /// Writes the layout, if its columns have become more; returns its id.
@@ -283,6 +353,12 @@ impl Stream {
         self.layout = Some((id, columns));
         Ok(id)
     }
+}
+
+/// Returns the size of a batch's values in memory, in bytes.
+fn size(batch: &RecordBatch) -> usize {
+    let sizes = batch.columns().iter().map(|column| column.to_data().get_slice_memory_size());
+    sizes.map(|size| size.unwrap_or_default()).sum()
 }
 
 impl Small {

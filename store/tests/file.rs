@@ -173,3 +173,112 @@ fn a_damaged_batch_is_an_error_with_its_number() {
     }
     assert_eq!(reader.rows(&connection, &batch, |_| true).unwrap().len(), 1);
 }
+
+/// Writes a row of each of two tracers in one transaction.
+fn write_both(writer: &mut Writer, number: i64) {
+    write(writer, vec![numbered("t", number), numbered("u", number)]);
+}
+
+#[test]
+fn a_damaged_batch_at_the_end_stays_and_the_rows_that_follow_are_written() {
+    let scratch = Scratch::new();
+    let mut writer = scratch.writer();
+    (0..3).for_each(|number| write_both(&mut writer, number));
+    let damage = "UPDATE batch SET data = substr(data, 1, 100) WHERE stream = 1";
+    scratch.open().execute_batch(damage).unwrap();
+    (3..9).for_each(|number| write_both(&mut writer, number));
+    write_both(&mut scratch.writer(), 9);
+    assert_eq!(numbers(&scratch.rows("u")), (0..10).collect::<Vec<_>>());
+    let connection = scratch.open();
+    let (mut read, reader) = (Vec::new(), Reader::default());
+    for batch in reader.batches(&connection, 1, i64::MIN, i64::MAX).unwrap() {
+        if let Ok(rows) = reader.rows(&connection, &batch, |_| true) {
+            read.extend((0..rows.len()).map(|row| rows.tracking(&"t".into(), row)));
+        }
+    }
+    assert_eq!(numbers(&read), (3..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_damaged_layout_stays_and_the_rows_that_follow_get_another() {
+    let scratch = Scratch::new();
+    write_both(&mut scratch.writer(), 0);
+    scratch.open().execute_batch("UPDATE layout SET schema = x'00' WHERE tracer = 't'").unwrap();
+    write_both(&mut scratch.writer(), 1);
+    assert_eq!(numbers(&scratch.rows("u")), [0, 1]);
+    let connection = scratch.open();
+    let batch = Reader::default().batches(&connection, 1, i64::MIN, i64::MAX).unwrap()[1];
+    assert_eq!(Reader::default().rows(&connection, &batch, |_| true).unwrap().len(), 1);
+}
+
+#[test]
+fn batches_that_another_program_deletes_or_adds_are_noticed() {
+    let scratch = Scratch::new();
+    let (mut one, mut other) = (scratch.writer(), scratch.writer());
+    for number in 0..8 {
+        write(if number % 2 == 0 { &mut one } else { &mut other }, vec![numbered("t", number)]);
+    }
+    assert_eq!(numbers(&scratch.rows("t")), (0..8).collect::<Vec<_>>());
+    scratch.open().execute_batch("DELETE FROM batch").unwrap();
+    write(&mut one, vec![numbered("t", 8)]);
+    assert_eq!(numbers(&scratch.rows("t")), [8]);
+}
+
+#[test]
+fn tracers_that_are_stored_under_one_name_are_numbered_together() {
+    let scratch = Scratch::new();
+    let mut writer = scratch.writer();
+    (0..5).for_each(|number| {
+        write(&mut writer, vec![numbered("Log", number * 2), numbered("log", number * 2 + 1)]);
+    });
+    assert_eq!(numbers(&scratch.rows("log")), (0..10).collect::<Vec<_>>());
+    let ends = batches(&scratch.open())
+        .into_iter()
+        .try_fold(1, |next, (first, rows)| (first == next).then_some(first + rows));
+    assert_eq!(ends, Some(11));
+}
+
+#[test]
+fn batches_that_are_large_in_memory_are_left_alone() {
+    let scratch = Scratch::new();
+    let mut writer = scratch.writer();
+    let text = "x".repeat(1 << 20);
+    for number in 0..4 {
+        let rows = (number * 9..(number + 1) * 9).map(|number| {
+            let fields = [("number".to_owned(), json!(number)), ("text".to_owned(), json!(text))];
+            row("t", number, Map::from_iter(fields))
+        });
+        write(&mut writer, rows.collect());
+    }
+    assert_eq!(batches(&scratch.open()), [(1, 9), (10, 9), (19, 9), (28, 9)]);
+    assert_eq!(numbers(&scratch.rows("t")), (0..36).collect::<Vec<_>>());
+}
+
+/// Sizes in a message are believed by Arrow's reader, which takes as much memory as they say.
+#[test]
+fn no_flipped_bit_of_a_batch_ends_the_process() {
+    let scratch = Scratch::new();
+    let fields = |number: i64| {
+        let texts = json!(["a".repeat(50), number.to_string()]);
+        Map::from_iter([("number".to_owned(), json!(number)), ("texts".to_owned(), texts)])
+    };
+    write(&mut scratch.writer(), (0..100).map(|number| row("t", number, fields(number))).collect());
+    let connection = scratch.open();
+    let batch = Reader::default().batches(&connection, 1, i64::MIN, i64::MAX).unwrap()[0];
+    for (table, column) in [("batch", "data"), ("layout", "schema")] {
+        let whole: Vec<u8> =
+            connection.query_row(&format!("SELECT {column} FROM {table}"), [], |row| row.get(0)).unwrap();
+        let set = |value: &[u8]| {
+            connection.execute(&format!("UPDATE {table} SET {column} = ?"), [value]).unwrap();
+        };
+        for bit in (0..whole.len() * 8).step_by(3) {
+            let mut damaged = whole.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            set(&damaged);
+            if let Ok(rows) = Reader::default().rows(&connection, &batch, |_| true) {
+                (0..rows.len()).for_each(|row| drop(rows.tracking(&"t".into(), row)));
+            }
+        }
+        set(&whole);
+    }
+}
