@@ -4,11 +4,14 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use arrow_schema::ArrowError;
+use model::schema::ArrowType;
 use rusqlite::{Connection, Row, params};
 
 use crate::Error;
 use crate::decode::BatchRows;
 use crate::ipc::{read_batch, read_schema};
+use crate::layout::{OTHER, data_type};
 
 /// The rows of one tracer from one collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,12 +120,18 @@ impl Reader {
         let data: Vec<u8> = connection
             .prepare_cached("SELECT data FROM batch WHERE number = ?")?
             .query_row([batch.number], |row| row.get(0))?;
-        let rows = BatchRows::new(&read_batch(&message, &data, Some(indexes)).map_err(failed)?);
+        let read = read_batch(&message, &data, Some(indexes)).map_err(failed)?;
+        if read.column_by_name(OTHER).is_some_and(|other| *other.data_type() != data_type(ArrowType::Struct))
+        {
+            let cause = "its layout is damaged: the last column is not a map".to_owned();
+            return Err(failed(ArrowError::IpcError(cause)));
+        }
+        let rows = BatchRows::new(&read);
         if rows.len() as i64 == batch.rows {
             return Ok(rows);
         }
         let cause = format!("it has {} rows and not {}", rows.len(), batch.rows);
-        Err(failed(arrow_schema::ArrowError::IpcError(cause)))
+        Err(failed(ArrowError::IpcError(cause)))
     }
 
     fn layout(&self, connection: &Connection, id: i64) -> Result<Rc<Vec<u8>>, Error> {

@@ -4,5 +4,6 @@ mod scan;
 mod sqlite;
 mod vtab;
 
+pub use scan::DamagedBatch;
 pub(crate) use sqlite::UTC_OF;
 pub use sqlite::{Store, Table, UnknownTracer};

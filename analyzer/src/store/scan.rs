@@ -2,12 +2,28 @@
 //! row's time lies in are in memory.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
+use model::lock::lock;
 use model::schema::{COLUMNS, Column};
 use rusqlite::Connection;
 use store::{Batch, BatchRows, Cell, Error, Reader};
+
+/// A batch whose rows can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedBatch {
+    /// Number of the batch in the file.
+    pub number: i64,
+    /// Number of its rows.
+    pub rows: i64,
+    /// The reason why they can't be read.
+    pub cause: String,
+}
+
+/// The damaged batches that were found so far, by number.
+pub(super) type Damaged = Arc<Mutex<BTreeMap<i64, DamagedBatch>>>;
 
 /// The order in which rows are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,16 +90,27 @@ impl Scan {
         Ok(Self { wanted, waiting, begun: BinaryHeap::new() })
     }
 
-    /// Returns the next row.
-    pub(super) fn next(&mut self, connection: &Connection, reader: &Reader) -> Result<Option<Found>, Error> {
-        while let Some(batch) = self.waiting.last() {
-            let is_due = |Reverse(begun): &Reverse<Begun>| bound(batch, self.wanted.order) <= begun.key[0];
+    /// Returns the next row. A batch that can't be decoded is left out, and noted in `damaged`.
+    pub(super) fn next(
+        &mut self,
+        connection: &Connection,
+        reader: &Reader,
+        damaged: &Damaged,
+    ) -> Result<Option<Found>, Error> {
+        while let Some(batch) = self.waiting.last().copied() {
+            let is_due = |Reverse(begun): &Reverse<Begun>| bound(&batch, self.wanted.order) <= begun.key[0];
             if !self.begun.peek().is_none_or(is_due) {
                 break;
             }
-            let begun = begin(connection, reader, batch, &self.wanted)?;
             self.waiting.pop();
-            self.begun.extend(begun.map(Reverse));
+            match begin(connection, reader, &batch, &self.wanted) {
+                Ok(begun) => self.begun.extend(begun.map(Reverse)),
+                Err(Error::Decode { number, source }) => {
+                    let cause = source.to_string();
+                    lock(damaged).insert(number, DamagedBatch { number, rows: batch.rows, cause });
+                }
+                Err(other) => return Err(other),
+            }
         }
         let Some(mut first) = self.begun.peek_mut() else { return Ok(None) };
         let Reverse(begun) = &mut *first;

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use model::lock::lock;
 use model::{LocalTimes, schema};
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use store::{Reader, Totals, format};
 
+use super::scan::{Damaged, DamagedBatch};
 use super::vtab;
 use crate::Error;
 use crate::error::{nearest, reading};
@@ -34,6 +36,7 @@ pub struct Store {
     zone: TimeZone,
     /// Names of the virtual tables that the connection has; only if the store is columnar.
     streams: Option<RefCell<BTreeSet<String>>>,
+    damaged: Damaged,
 }
 
 /// A table with the rows of one tracer from one collector.
@@ -97,12 +100,17 @@ impl Store {
             })?;
         }
         let streams = is_columnar.then(RefCell::default);
-        Ok(Self { connection, path: path.to_owned(), zone, streams })
+        Ok(Self { connection, path: path.to_owned(), zone, streams, damaged: Damaged::default() })
     }
 
     /// Returns the time zone in which times are shown.
     pub(crate) fn zone(&self) -> &TimeZone {
         &self.zone
+    }
+
+    /// Returns the batches of a columnar store that were to be read until now and are damaged. Answers lack their rows.
+    pub fn damaged(&self) -> Vec<DamagedBatch> {
+        lock(&self.damaged).values().cloned().collect()
     }
 
     /// Returns the path of the file.
@@ -128,7 +136,7 @@ impl Store {
         for stream in Reader::default().streams(&self.connection)? {
             let name = schema::table_name(&stream.tracer, &stream.collector_id);
             if known.borrow_mut().insert(name.clone()) {
-                vtab::add_table(&self.connection, &name, stream.id)?;
+                vtab::add_table(&self.connection, &name, stream.id, self.damaged.clone())?;
             }
             let columns = schema::COLUMNS.iter().map(|column| column.name());
             let columns = std::iter::once("id").chain(columns).map(str::to_owned).collect();

@@ -19,7 +19,7 @@ use rusqlite::vtab::{
 use rusqlite::{Connection, Error, Result};
 use store::{Cell, Reader};
 
-use super::scan::{Found, Order, Scan, Wanted};
+use super::scan::{Damaged, Found, Order, Scan, Wanted};
 
 /// Number of the column `id`; those of [`COLUMNS`] follow.
 const ID: c_int = 0;
@@ -27,9 +27,9 @@ const ID: c_int = 0;
 const ROWID: c_int = -1;
 
 /// Adds a table of this name to the connection, which has the rows of a stream. The name is valid on this connection only.
-pub(super) fn add_table(connection: &Connection, name: &str, stream: i64) -> Result<()> {
+pub(super) fn add_table(connection: &Connection, name: &str, stream: i64, damaged: Damaged) -> Result<()> {
     const MODULE: Module<'_, StreamTable> = Module::eponymous_only_module();
-    connection.create_module(name, &MODULE, Some(stream))
+    connection.create_module(name, &MODULE, Some((stream, damaged)))
 }
 
 /// The table, as SQLite sees it.
@@ -46,16 +46,18 @@ struct Source {
     connection: Connection,
     reader: Reader,
     stream: i64,
+    /// Where batches that can't be read are noted.
+    damaged: Damaged,
 }
 
 // SAFETY: the struct is `repr(C)`, and SQLite's part is its first field.
 unsafe impl<'vtab> VTab<'vtab> for StreamTable {
-    type Aux = i64;
+    type Aux = (i64, Damaged);
     type Cursor = StreamCursor;
 
     fn connect(
         db: &mut VTabConnection,
-        aux: Option<&i64>,
+        aux: Option<&Self::Aux>,
         _: &[u8],
         _: &[u8],
         _: &[u8],
@@ -63,8 +65,8 @@ unsafe impl<'vtab> VTab<'vtab> for StreamTable {
     ) -> Result<(Cow<'static, CStr>, Self)> {
         // SAFETY: SQLite drops the table before it closes the connection, which this handle does not own.
         let connection = unsafe { Connection::from_handle(db.handle())? };
-        let stream = aux.copied().unwrap_or_default();
-        let source = Rc::new(Source { connection, reader: Reader::default(), stream });
+        let (stream, damaged) = aux.cloned().unwrap_or_default();
+        let source = Rc::new(Source { connection, reader: Reader::default(), stream, damaged });
         let columns: Vec<String> = COLUMNS.iter().map(declaration).collect();
         let sql = format!("CREATE TABLE x (id INTEGER, {})", columns.join(", "));
         let sql = CString::new(sql).map_err(|_| Error::InvalidQuery)?;
@@ -210,16 +212,16 @@ unsafe impl VTabCursor for StreamCursor {
         let columns = COLUMNS.iter().enumerate().filter(|(index, _)| used >> (index + 1) & 1 == 1);
         let columns = columns.map(|(_, column)| *column).collect();
         let wanted = Wanted { order: plan.order.unwrap_or_default(), since, until, columns };
-        let Source { connection, reader, stream } = &*self.source;
+        let Source { connection, reader, stream, .. } = &*self.source;
         self.scan = Some(Scan::begin(connection, reader, *stream, wanted)?);
         self.next()
     }
 
     fn next(&mut self) -> Result<()> {
-        let Source { connection, reader, .. } = &*self.source;
+        let Source { connection, reader, damaged, .. } = &*self.source;
         self.extended = OnceCell::new();
         let Some(scan) = &mut self.scan else { return Ok(()) };
-        self.found = scan.next(connection, reader).map_err(|error| match error {
+        self.found = scan.next(connection, reader, damaged).map_err(|error| match error {
             store::Error::Sqlite(error) => error,
             other => Error::ModuleError(full_text(&other)),
         })?;

@@ -105,7 +105,20 @@ pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
             "warning: --where has no answer for {rows} rows, which are left out; the first: {first}"
         ));
     }
-    Ok(())
+    damage(&store)
+}
+
+/// Fails if rows are missing in an answer because their batches are damaged. The others are printed.
+fn damage(store: &Store) -> Outcome {
+    let damaged = store.damaged();
+    let Some(first) = damaged.first() else { return Ok(()) };
+    let rows: i64 = damaged.iter().map(|batch| batch.rows).sum();
+    Err(Failure::failed(format!(
+        "{rows} rows are left out, because {} batches of the store are damaged; the first is batch {}: {}",
+        damaged.len(),
+        first.number,
+        first.cause
+    )))
 }
 
 /// Opens the store that the configuration and the work folder determine.
