@@ -92,7 +92,9 @@ pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
     for warning in args.wheres.iter().flat_map(Where::never_true) {
         output::complain(&format!("warning: --where: {warning}"));
     }
-    let mut answer = store.query(&query).map_err(failure)?;
+    // Columns that only left-out rows have are unknown: the damage is the better explanation.
+    let answer = store.query(&query).map_err(failure);
+    let mut answer = answer.or_else(|unknown| damage(&store).and(Err(unknown)))?;
     let mut out = BufWriter::new(io::stdout().lock());
     match render::rows(&mut answer, args.format, stdout(args.numeric), &mut out) {
         Ok(_) => {}
