@@ -160,7 +160,7 @@ pub(crate) const TABLE: &[Unseen] = &[
     always(
         Scope::Of(&["usage"]),
         "files of kinds that `ebpf.usage_files` does not list (by default character devices, such as terminals), and \
-         files of no kind (eventfd, inotify, timers): what is read from these are numbers and events",
+         files of no kind (eventfd, inotify, timers): what these give are numbers and events",
     ),
     always(
         Scope::Of(&["usage"]),
