@@ -37,7 +37,7 @@ pub fn is_store(connection: &Connection) -> rusqlite::Result<bool> {
 /// Checks that the file has a format that this version reads.
 ///
 /// # Errors
-/// It has another one, or SQLite can't read it.
+/// The version is a later one, or SQLite can't read the file.
 pub fn check_version(connection: &Connection) -> Result<(), Error> {
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > VERSION { Err(Error::Version { found, known: VERSION }) } else { Ok(()) }
