@@ -167,7 +167,7 @@ static __always_inline __s64 result_seen(__s64 ret)
 	EXIT_SECTION(name) int name(__u64 *ctx)                                                              \
 	{                                                                                                    \
 		struct pt_regs *regs = EXIT_REGS(ctx);                                                       \
-		struct call call = {.regs = regs, .ret = result_seen(ctx[1])};                                            \
+		struct call call = {.regs = regs, .ret = result_seen(ctx[1])};                               \
                                                                                                              \
 		name_call(&call);                                                                            \
 		of(&call);                                                                                   \

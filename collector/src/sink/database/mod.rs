@@ -1,6 +1,7 @@
 //! The SQLite file of a sink: how it is opened, privately and distrusting what is in it, and what its sinks share over their
 //! incarnations.
 
+pub(crate) mod config;
 pub(super) mod errors;
 pub(super) mod file;
 
@@ -147,7 +148,7 @@ impl Database {
 }
 
 /// Returns what a sink shares with the one before it on the same file, or begins a run.
-pub(super) fn shared(context: &BuildContext<'_>) -> Shared {
+fn shared(context: &BuildContext<'_>) -> Shared {
     context.before.get().unwrap_or_else(|| {
         Shared::new(Run {
             run_id: format!("{:x}-{}", clock::unix_ns(), std::process::id()),

@@ -8,7 +8,7 @@ mod trust;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use super::database::Synchronous;
 pub use config::SqliteConfig;
@@ -17,18 +17,16 @@ pub use store::bookkeeping::Run;
 use actors::clock;
 use model::lock::lock;
 use model::schema::{COLUMNS, ColumnValue};
-use model::{Problem, Remembered, Role, Routed, Size, TracerName, Tracking, WallTime};
+use model::{Routed, Size, TracerName, Tracking, WallTime};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 use store::bookkeeping::{Bookkeeping, Now};
 
+use super::database::Database;
 use super::database::errors::is_bad_row;
 use super::database::file::{self, Shared};
-use super::database::{self, Database};
-use super::kind::{BuildContext, CarriedOver, Pace, SinkKind, SinkSpec, Target};
 use super::output_file::{OutputFile, Replaced};
 use super::{Rejected, Sink, SinkError, TracerAccount, json};
-use crate::checks::Checks;
 use migrate::Migration;
 use schema::Table;
 use trust::Refusal;
@@ -52,37 +50,6 @@ struct Store {
     bookkeeping: Bookkeeping,
     /// Insert statements of the tables known to exist.
     inserts: HashMap<TracerName, String>,
-}
-
-impl SinkKind for SqliteConfig {
-    fn role(&self) -> Role {
-        Role::Store
-    }
-
-    fn validate(&self, section: &str) -> Vec<Problem> {
-        let checks = Checks::of(section).positive("batch", self.batch).positive("queue", self.queue);
-        checks.interval("flush_interval", self.flush_interval).problems()
-    }
-
-    fn target(&self, workdir: &Path) -> Target {
-        Target::File(self.file(workdir))
-    }
-
-    fn build(&self, context: &BuildContext<'_>) -> SinkSpec {
-        let shared = database::shared(context);
-        let (path, carried_over) = (self.file(context.workdir), CarriedOver::new(shared.clone()));
-        let durability = (self.synchronous, self.check_limit);
-        SinkSpec {
-            queue: (self.queue, self.when_full),
-            pace: Pace::new(self.batch, self.flush_interval, self.retry_for),
-            make: Box::new(move || Box::new(Sqlite::of(path.clone(), durability, shared.clone()))),
-            carried_over,
-        }
-    }
-
-    fn remembered(&self, workdir: &Path) -> Result<Remembered, SinkError> {
-        database::remembered(&self.file(workdir))
-    }
 }
 
 impl Sqlite {

@@ -3,22 +3,20 @@
 
 mod config;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ::store::bookkeeping::{Now, Run};
 use ::store::{Error, Writer};
 use actors::clock;
 pub use config::StoreConfig;
 use model::lock::lock;
-use model::{Problem, Remembered, Role, Routed, Size, WallTime};
+use model::{Routed, Size, WallTime};
 use rusqlite::ErrorCode;
 
 use super::database::file::{self, Shared};
-use super::database::{self, Database, Synchronous};
-use super::kind::{BuildContext, CarriedOver, Pace, SinkKind, SinkSpec, Target};
+use super::database::{Database, Synchronous};
 use super::output_file::{OutputFile, Replaced};
 use super::{Rejected, Sink, SinkError, TracerAccount, Trouble};
-use crate::checks::Checks;
 
 /// Page size of a new file, in bytes. A batch fills pages of its own, and half of its last page is empty on average.
 const PAGE_SIZE: u32 = 4 << 10;
@@ -34,37 +32,6 @@ struct Open {
     writer: Writer,
     /// The files beside it, in the order of [`file::log_files`].
     logs: Vec<OutputFile>,
-}
-
-impl SinkKind for StoreConfig {
-    fn role(&self) -> Role {
-        Role::Store
-    }
-
-    fn validate(&self, section: &str) -> Vec<Problem> {
-        let checks = Checks::of(section).positive("batch", self.batch).positive("queue", self.queue);
-        checks.interval("flush_interval", self.flush_interval).problems()
-    }
-
-    fn target(&self, workdir: &Path) -> Target {
-        Target::File(self.file(workdir))
-    }
-
-    fn build(&self, context: &BuildContext<'_>) -> SinkSpec {
-        let shared = database::shared(context);
-        let (path, carried_over) = (self.file(context.workdir), CarriedOver::new(shared.clone()));
-        let durability = (self.synchronous, self.check_limit);
-        SinkSpec {
-            queue: (self.queue, self.when_full),
-            pace: Pace::new(self.batch, self.flush_interval, self.retry_for),
-            make: Box::new(move || Box::new(Store::of(path.clone(), durability, shared.clone()))),
-            carried_over,
-        }
-    }
-
-    fn remembered(&self, workdir: &Path) -> Result<Remembered, SinkError> {
-        database::remembered(&self.file(workdir))
-    }
 }
 
 impl Store {
