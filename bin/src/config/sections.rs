@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use shell_monitor::config::{
     ShellConfig, ShellTemplate, SubprocessConfig, SubprocessTemplate, TemplateConfig, UnameConfig,
 };
+use store::settings::StoreSettings;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) filter: FiltersConfig,
     /// Settings of the collector and its sinks.
     pub(crate) collector: CollectorConfig,
+    /// Settings of the store's size, age and readers.
+    pub(crate) store: StoreSettings,
 }
 
 /// `[tracer.<name>]`: the kernel tracers in the catalog, `uname`, and templates.
@@ -68,6 +71,7 @@ impl Config {
         problems.extend(self.names_taken());
         problems.extend(self.filter.validate("filter"));
         problems.extend(self.collector.validate("collector"));
+        problems.extend(self.store.validate("store"));
         if self.ebpf.pin == PinChoice::Always && self.collector.store().is_none() {
             let message = "needs a store, which records how far the rings are stored: enable collector.sqlite or collector.store";
             problems.push(Problem::new("ebpf.pin", message));
