@@ -18,6 +18,7 @@ pub mod format;
 pub mod layout;
 pub mod read;
 pub mod rows;
+pub mod segment;
 pub mod settings;
 pub mod write;
 
