@@ -12,6 +12,7 @@ use model::{Accounts, Routed, SinkId, SinkName, Subject};
 use crate::config::SinkConfig;
 use crate::loss::Unwritten;
 use crate::route::Route;
+use crate::sink::gate::Gate;
 use crate::sink::kind::{BuildContext, CarriedOver, SinkSpec};
 use crate::sink::writer::{Flush, Shared, SinkActor, SinkState};
 
@@ -60,6 +61,7 @@ pub(crate) struct Sinks {
     pub(crate) accounts: Accounts,
     pub(crate) workdir: PathBuf,
     pub(crate) collector_id: String,
+    pub(crate) gate: Gate,
 }
 
 impl Sinks {
@@ -75,6 +77,7 @@ impl Sinks {
         let context = BuildContext {
             workdir: &self.workdir,
             collector_id: &self.collector_id,
+            gate: &self.gate,
             before: &before.map(|before| before.carried_over.clone()).unwrap_or_default(),
         };
         (id, sink.kind().build(&context))

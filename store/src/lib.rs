@@ -16,6 +16,7 @@ pub mod distrust;
 pub mod error;
 pub mod format;
 pub mod layout;
+pub mod open;
 pub mod read;
 pub mod rows;
 pub mod segment;

@@ -10,4 +10,5 @@ pub(crate) mod inspect;
 pub(crate) mod query;
 pub(crate) mod start;
 pub(crate) mod status;
+pub(crate) mod store;
 pub(crate) mod tracers;

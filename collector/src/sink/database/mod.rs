@@ -150,11 +150,12 @@ impl Database {
 /// Returns what a sink shares with the one before it on the same file, or begins a run.
 fn shared(context: &BuildContext<'_>) -> Shared {
     context.before.get().unwrap_or_else(|| {
-        Shared::new(Run {
+        let run = Run {
             run_id: format!("{:x}-{}", clock::unix_ns(), std::process::id()),
             collector_id: context.collector_id.to_owned(),
             started: clock::wall(),
-        })
+        };
+        Shared::new(run, context.gate.clone())
     })
 }
 
