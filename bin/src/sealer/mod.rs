@@ -1,7 +1,7 @@
 //! The actor that keeps the columnar store within its limits: it looks how much is unsealed and how much room is left, and
 //! starts a process that seals, merges and removes segments when that is due.
 //!
-//! The process has the lowest priority and a memory limit of its own. Whenever it ends, the next one completes its work.
+//! The process has a low priority and a memory limit of its own. Whenever it ends, the next one completes its work.
 
 mod process;
 mod work;
@@ -24,7 +24,7 @@ const TICK: Duration = Duration::from_secs(2);
 /// Time to wait for a lock on the file. The next look is soon.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Number of looks that are skipped after a process has failed.
-const PAUSE: u32 = 15;
+const PAUSE: u32 = 5;
 
 /// Settings that a reload replaces.
 pub(crate) type SharedSettings = Arc<Mutex<StoreSettings>>;

@@ -78,13 +78,13 @@ pub(crate) fn restrain() {
     let _ = setrlimit(Resource::RLIMIT_DATA, MEMORY, MEMORY);
 }
 
-/// Gives the process the lowest priority, so that it disturbs nobody.
+/// Gives the process a low priority, so that it disturbs nobody.
 pub(crate) fn yield_to_others() {
     // Whatever is refused makes the work dearer for others, but does not harm it. A session of its own has a group of its own
     // in the scheduler, whose weight is set in /proc.
     let _ = nix::unistd::setsid();
-    let _ = std::fs::write("/proc/self/autogroup", "19");
-    let _ = rustix::process::nice(19);
+    let _ = std::fs::write("/proc/self/autogroup", "10");
+    let _ = rustix::process::nice(10);
 }
 
 /// Opens the store for changes by this process.
