@@ -156,7 +156,7 @@ fn see(path: &Path) -> Result<Seen, store::Error> {
     let _moment = connection.unchecked_transaction()?;
     Ok(Seen {
         unsealed: unsealed(&connection)?,
-        room: Room::of(path)?,
+        room: Room::of(&connection)?,
         is_unfinished: has_unfinished(&connection)?,
         oldest: store::segment::oldest(&connection)?,
     })

@@ -105,7 +105,7 @@ pub(crate) fn moment() -> Moment {
 pub(crate) fn run(work: &Work) -> anyhow::Result<Report> {
     let mut connection = open(&work.path)?;
     let mut report = Report::default();
-    let limits = Limits::of(&work.settings, Room::of(&work.path)?.total);
+    let limits = Limits::of(&work.settings, Room::of(&connection)?.total);
     let mut sealer = Sealer::new(&mut connection, moment())?;
     if let Err(cause) = steps(&mut sealer, work, &limits, &mut report) {
         report.failed = Some(format!("{cause:#}"));

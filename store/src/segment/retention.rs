@@ -29,7 +29,8 @@ pub struct Limits {
 /// Room on the disk, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Room {
-    /// Size of the store's file and its log.
+    /// Size of what is in the store's file. Its log, and pages that are free and will be used again, do not count: removing segments
+    /// does not change them.
     pub database: u64,
     /// Size of the segments.
     pub segments: u64,
@@ -56,19 +57,22 @@ struct Candidate {
 }
 
 impl Room {
-    /// Measures the room that the store at `path` takes and has.
+    /// Measures the room that the store which is this connection's main file takes and has.
     ///
     /// # Errors
-    /// The file system can't be asked.
-    pub fn of(path: &Path) -> Result<Self, Error> {
+    /// SQLite can't read the file, or the file system can't be asked.
+    pub fn of(connection: &Connection) -> Result<Self, Error> {
+        let path = Path::new(connection.path().unwrap_or_default());
         let folder = path.parent().unwrap_or(path);
         let disk = statvfs(folder).map_err(|cause| Error::io("measure the disk of", folder)(cause.into()))?;
-        let size = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
-        // SQLite does not give back pages that are free, and uses them again.
+        let pragma = |name: &str| {
+            connection
+                .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0))
+                .map(i64::unsigned_abs)
+        };
+        let pages = pragma("page_count")?.saturating_sub(pragma("freelist_count")?);
         Ok(Self {
-            database: size(path) + size(Path::new(&log)),
+            database: pages * pragma("page_size")?,
             segments: Folder::beside(path).size(),
             free: disk.blocks_available() * disk.fragment_size(),
             total: disk.blocks() * disk.fragment_size(),
@@ -157,7 +161,7 @@ impl Sealer<'_> {
     }
 
     fn room(&self) -> Result<Room, Error> {
-        Room::of(Path::new(self.connection.path().unwrap_or_default()))
+        Room::of(self.connection)
     }
 
     /// Returns the segments that may be removed, the oldest first: not the newest ones that `min_keep` protects.

@@ -21,6 +21,10 @@ use crate::{Error, format};
 
 /// Number of batches that are deleted in one transaction, so that the agent never waits long for its own.
 const PIECE: u32 = 16;
+/// Number of pages that are given back in one transaction.
+const PAGES: u32 = 512;
+/// Number of free pages that the file keeps: the next rows need them.
+const FREE_PAGES: i64 = 2048;
 
 /// Changes the segments of a store. Only one process does that at a time.
 pub struct Sealer<'a> {
@@ -209,6 +213,22 @@ impl<'a> Sealer<'a> {
         let sql = "DELETE FROM batch WHERE number IN (SELECT number FROM batch JOIN sealing USING (stream)
                    WHERE first_id < sealed LIMIT ?)";
         while self.connection.execute(sql, [PIECE])? == PIECE as usize {}
+        self.give_back()
+    }
+
+    /// Gives free pages of the file back to the file system, some in each transaction.
+    fn give_back(&self) -> Result<(), Error> {
+        let free = || self.connection.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0));
+        let mut left = free()?;
+        while left > FREE_PAGES {
+            self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
+            let now = free()?;
+            // Files of version 1 can't give any back.
+            if now >= left {
+                break;
+            }
+            left = now;
+        }
         Ok(())
     }
 }

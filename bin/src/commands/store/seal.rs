@@ -27,7 +27,7 @@ pub(super) fn seal(common: &Common, format: Output) -> Outcome {
 pub(super) fn prune(common: &Common, format: Output) -> Outcome {
     let (path, settings) = (own_file(common)?, common.load()?.store);
     let mut connection = sealer::open(&path)?;
-    let limits = Limits::of(&settings, Room::of(&path).map_err(anyhow::Error::from)?.total);
+    let limits = Limits::of(&settings, Room::of(&connection).map_err(anyhow::Error::from)?.total);
     let mut sealer = Sealer::new(&mut connection, sealer::moment()).map_err(anyhow::Error::from)?;
     let mut report = Report::default();
     sealer::prune(&mut sealer, &limits, &mut report)?;

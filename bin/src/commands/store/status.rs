@@ -44,7 +44,7 @@ struct StoreStatus {
 pub(super) fn run(common: &Common, format: Output) -> Outcome {
     let path = file(common)?;
     let connection = store::open::for_reading(&path, PATIENCE).map_err(anyhow::Error::from)?;
-    let room = Room::of(&path).map_err(anyhow::Error::from)?;
+    let room = Room::of(&connection).map_err(anyhow::Error::from)?;
     let limits = Limits::of(&common.load()?.store, room.total);
     let status = status(&connection, &room, &limits).map_err(anyhow::Error::from)?;
     match format {

@@ -64,18 +64,26 @@ pub(super) struct Database {
     pub(super) shared: Shared,
     synchronous: Synchronous,
     check_limit: Size,
-    /// Page size of a new file, in bytes.
-    page_size: u32,
+    new_file: NewFile,
+}
+
+/// Properties that a new file gets.
+#[derive(Clone, Copy)]
+pub(super) struct NewFile {
+    /// Page size in bytes.
+    pub(super) page_size: u32,
+    /// Whether free pages can be given back to the file system.
+    pub(super) can_shrink: bool,
 }
 
 impl Database {
     pub(super) fn new(
         path: PathBuf,
         (synchronous, check_limit): (Synchronous, Size),
-        page_size: u32,
+        new_file: NewFile,
         shared: Shared,
     ) -> Self {
-        Self { path, shared, synchronous, check_limit, page_size }
+        Self { path, shared, synchronous, check_limit, new_file }
     }
 
     /// Adds to an error of SQLite what was done with the file.
@@ -121,10 +129,14 @@ impl Database {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         distrust::distrust(&connection)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-        connection.pragma_update(None, "page_size", self.page_size)?;
+        let NewFile { page_size, can_shrink } = self.new_file;
+        connection.pragma_update(None, "page_size", page_size)?;
+        if can_shrink {
+            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        }
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", self.synchronous.as_str())?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_BYTES / self.page_size)?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_BYTES / page_size)?;
         connection.pragma_update(None, "journal_size_limit", LOG_LIMIT as i64)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;

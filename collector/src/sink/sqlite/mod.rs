@@ -22,9 +22,9 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 use store::bookkeeping::{Bookkeeping, Now};
 
-use super::database::Database;
 use super::database::errors::is_bad_row;
 use super::database::file::{self, Shared};
+use super::database::{Database, NewFile};
 use super::gate::Gate;
 use super::output_file::{OutputFile, Replaced};
 use super::{Rejected, Sink, SinkError, TracerAccount, json};
@@ -34,7 +34,7 @@ use trust::Refusal;
 
 /// Page size of a new file, in bytes. Each page written costs two system calls for the log and two more when it is
 /// written back; with SQLite's default of 4 KiB these cost more than the rows.
-const PAGE_SIZE: u32 = 16 << 10;
+const NEW_FILE: NewFile = NewFile { page_size: 16 << 10, can_shrink: false };
 /// Sink that writes rows and accounts to the SQLite file.
 pub struct Sqlite {
     database: Database,
@@ -60,7 +60,7 @@ impl Sqlite {
     }
 
     fn of(path: PathBuf, durability: (Synchronous, Size), shared: Shared) -> Self {
-        let database = Database::new(path, durability, PAGE_SIZE, shared);
+        let database = Database::new(path, durability, NEW_FILE, shared);
         Self { database, store: None, extended: Vec::new() }
     }
 

@@ -14,13 +14,13 @@ use model::{Routed, Size, WallTime};
 use rusqlite::ErrorCode;
 
 use super::database::file::{self, Shared};
-use super::database::{Database, Synchronous};
+use super::database::{Database, NewFile, Synchronous};
 use super::gate::Gate;
 use super::output_file::{OutputFile, Replaced};
 use super::{Rejected, Sink, SinkError, TracerAccount, Trouble};
 
 /// Page size of a new file, in bytes. A batch fills pages of its own, and half of its last page is empty on average.
-const PAGE_SIZE: u32 = 4 << 10;
+const NEW_FILE: NewFile = NewFile { page_size: 4 << 10, can_shrink: true };
 
 /// Sink that writes rows and accounts to the store's file.
 pub struct Store {
@@ -42,7 +42,7 @@ impl Store {
     }
 
     fn of(path: PathBuf, durability: (Synchronous, Size), shared: Shared) -> Self {
-        Self { database: Database::new(path, durability, PAGE_SIZE, shared), open: None }
+        Self { database: Database::new(path, durability, NEW_FILE, shared), open: None }
     }
 
     fn open(&self) -> Result<Open, SinkError> {
