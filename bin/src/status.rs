@@ -2,6 +2,7 @@
 
 use actors::{ChildStatus, Phase};
 use bpf_programs::Tier;
+use collector::feed::FeedState;
 use comfy_table::{CellAlignment, Table, presets};
 use model::AccountSnapshot;
 use model::pushdown::Split;
@@ -27,6 +28,9 @@ pub(crate) struct Status {
     /// Time of the configuration and result of the latest reload.
     #[serde(default)]
     pub(crate) config: ConfigStatus,
+    /// Followers of the live rows, and what they got.
+    #[serde(default)]
+    pub(crate) live: FeedState,
     /// All tracers that run or should run.
     pub(crate) tracers: Vec<TracerStatus>,
     /// All actors, in the order in which they are stopped.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actors::{Supervisor, clock};
 use collector::{CollectorConfig, CollectorHandle, FilterConfig, FiltersConfig, spawn};
+use store::access::Access;
 use model::{
     Accounts, Batch, BootNs, Change, Claim, Details, Moment, ProcessTable, Record, Subject, TracerName,
     WallTime, What,
@@ -97,7 +98,7 @@ impl Rig {
         let accounts = Accounts::default();
         let (table, filters) = (ProcessTable::default(), dropping(7));
         let handle =
-            spawn(&Supervisor::new(), &config, &filters, accounts.clone(), table, workdir, None).unwrap();
+            spawn(&Supervisor::new(), &config, &filters, accounts.clone(), table, (workdir, Access::default()), None).unwrap();
         Self { accounts, handle, config, filters }
     }
 

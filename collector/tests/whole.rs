@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actors::{Supervisor, clock};
 use collector::{CollectorConfig, CollectorHandle, FilterConfig, FiltersConfig, SpawnError, spawn};
+use store::access::Access;
 use model::{
     Account, Accounts, Batch, BootNs, Claim, Details, LossPoint, Moment, ProcessTable, Record, TracerName,
     WallTime,
@@ -53,7 +54,7 @@ impl Stage {
     fn start(config: &CollectorConfig, workdir: &Path) -> Result<Self, SpawnError> {
         let accounts = Accounts::default();
         let table = ProcessTable::default();
-        let handle = spawn(&Supervisor::new(), config, &filters(), accounts.clone(), table, workdir, None)?;
+        let handle = spawn(&Supervisor::new(), config, &filters(), accounts.clone(), table, (workdir, Access::default()), None)?;
         Ok(Self { handle, accounts })
     }
 

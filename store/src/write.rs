@@ -112,6 +112,12 @@ impl Writer {
         })
     }
 
+    /// Returns the id of the newest row of a tracer that this writer has written rows of; the name is the stored one.
+    pub fn newest_id(&self, tracer: &str) -> Option<i64> {
+        let stream = self.streams.streams.iter().find(|stream| stream.tracer == tracer)?;
+        Some(stream.next_id - 1)
+    }
+
     /// Writes the final bookkeeping.
     ///
     /// # Errors

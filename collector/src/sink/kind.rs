@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actors::WhenFull;
 use model::{Period, Problem, Remembered, Role};
+use store::access::Access;
 
 use super::{Sink, SinkError};
 
@@ -60,6 +61,8 @@ pub struct BuildContext<'a> {
     pub workdir: &'a Path,
     /// Id that rows are stored under.
     pub collector_id: &'a str,
+    /// Who may read what the sink writes.
+    pub access: Access,
     /// State of the predecessor on the same target.
     pub before: &'a CarriedOver,
 }

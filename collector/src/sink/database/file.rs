@@ -18,6 +18,7 @@ use actors::clock;
 use model::Size;
 use model::lock::lock;
 use rusqlite::{Connection, OpenFlags};
+use store::access::Access;
 use store::bookkeeping::Run;
 use store::distrust;
 
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     /// Id of the store's file. A new file that replaces a lost one gets the same, so that pinned rings stay usable.
     pub(crate) id: Arc<Mutex<Option<String>>>,
     pub(crate) checked: Arc<Mutex<Checked>>,
+    /// Who may read the file.
+    pub(crate) access: Access,
 }
 
 /// Result of the search for damage, once in a run.
@@ -43,7 +46,8 @@ pub(crate) struct Checked {
 
 impl Shared {
     pub(crate) fn new(run: Run) -> Self {
-        Self { run, written: Arc::default(), id: Arc::default(), checked: Arc::default() }
+        let (written, id, checked) = (Arc::default(), Arc::default(), Arc::default());
+        Self { run, written, id, checked, access: Access::default() }
     }
 }
 

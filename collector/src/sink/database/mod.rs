@@ -103,10 +103,14 @@ impl Database {
         for beside in file::beside(&path) {
             private_file::check_if_there(&beside).map_err(io)?;
         }
+        self.shared.access.open_file(&path).map_err(io)?;
         let connection = self.connect(&path).map_err(|source| self.failed("opening", source))?;
         let opened = connected(connection)?;
+        // SQLite gives them the mode of the database, but only root can give them its group.
+        let logs = file::log_files(&path);
+        logs.iter().try_for_each(|log| self.shared.access.open_file(log)).map_err(io)?;
         let file = OutputFile::at(&path).map_err(io)?;
-        let logs = file::log_files(&path).iter().map(|log| OutputFile::at(log)).collect::<Result<_, _>>();
+        let logs = logs.iter().map(|log| OutputFile::at(log)).collect::<Result<_, _>>();
         let logs = logs.map_err(io)?;
         lock(&self.shared.written).opened(file);
         Ok((opened, logs))
@@ -150,11 +154,12 @@ impl Database {
 /// Returns what a sink shares with the one before it on the same file, or begins a run.
 fn shared(context: &BuildContext<'_>) -> Shared {
     context.before.get().unwrap_or_else(|| {
-        Shared::new(Run {
+        let run = Run {
             run_id: format!("{:x}-{}", clock::unix_ns(), std::process::id()),
             collector_id: context.collector_id.to_owned(),
             started: clock::wall(),
-        })
+        };
+        Shared { access: context.access, ..Shared::new(run) }
     })
 }
 

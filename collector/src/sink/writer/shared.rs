@@ -8,6 +8,7 @@ use flume::Receiver;
 use model::{Accounts, Role, Routed, SinkId};
 use serde::Serialize;
 
+use crate::feed::Feed;
 use crate::loss::Unwritten;
 use crate::sink::kind::Pace;
 
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) accounts: Accounts,
     pub(crate) pace: Pace,
     pub(crate) unwritten: Unwritten,
+    pub(crate) feed: Feed,
 }
 
 impl Shared {
