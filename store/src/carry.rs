@@ -102,7 +102,7 @@ impl Unpacker {
         Ok(Self { collector_id: collector_id.to_owned(), streams: HashMap::new() })
     }
 
-    /// Puts a batch into the store. `bytes` are those that were sent with it.
+    /// Puts a batch into the store. `bytes` are those that were sent with it. Without rows, only its schema is noted.
     ///
     /// # Errors
     /// The bytes are not as described, or SQLite can't keep them.
@@ -129,6 +129,9 @@ impl Unpacker {
         };
         self.streams.insert(carried.tracer.clone(), (stream, layout));
         let Carried { first_id, rows, first, last, .. } = *carried;
+        if rows == 0 {
+            return Ok(());
+        }
         connection
             .prepare_cached(
                 "INSERT INTO batch (stream, layout, first_id, rows, first, last, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
