@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use actors::{Supervisor, clock};
 use collector::{CollectorConfig, CollectorHandle, FilterConfig, FiltersConfig, spawn};
-use store::access::Access;
 use model::{
     Accounts, Batch, BootNs, Change, Claim, Details, Moment, ProcessTable, Record, Subject, TracerName,
     WallTime, What,
 };
 use serde_json::json;
+use store::access::Access;
 
 const TRACER: &str = "numbers";
 /// Number of records in a batch.
@@ -97,8 +97,16 @@ impl Rig {
         let config = CollectorConfig { id: "vm".into(), ..CollectorConfig::default() };
         let accounts = Accounts::default();
         let (table, filters) = (ProcessTable::default(), dropping(7));
-        let handle =
-            spawn(&Supervisor::new(), &config, &filters, accounts.clone(), table, (workdir, Access::default()), None).unwrap();
+        let handle = spawn(
+            &Supervisor::new(),
+            &config,
+            &filters,
+            accounts.clone(),
+            table,
+            (workdir, Access::default()),
+            None,
+        )
+        .unwrap();
         Self { accounts, handle, config, filters }
     }
 

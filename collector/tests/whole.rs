@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use actors::{Supervisor, clock};
 use collector::{CollectorConfig, CollectorHandle, FilterConfig, FiltersConfig, SpawnError, spawn};
-use store::access::Access;
 use model::{
     Account, Accounts, Batch, BootNs, Claim, Details, LossPoint, Moment, ProcessTable, Record, TracerName,
     WallTime,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use store::access::Access;
 
 const SPAN: (BootNs, BootNs) = (BootNs(1_000), BootNs(2_000));
 
@@ -54,7 +54,15 @@ impl Stage {
     fn start(config: &CollectorConfig, workdir: &Path) -> Result<Self, SpawnError> {
         let accounts = Accounts::default();
         let table = ProcessTable::default();
-        let handle = spawn(&Supervisor::new(), config, &filters(), accounts.clone(), table, (workdir, Access::default()), None)?;
+        let handle = spawn(
+            &Supervisor::new(),
+            config,
+            &filters(),
+            accounts.clone(),
+            table,
+            (workdir, Access::default()),
+            None,
+        )?;
         Ok(Self { handle, accounts })
     }
 

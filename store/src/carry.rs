@@ -172,7 +172,9 @@ mod tests {
         let (mut packer, mut unpacker) =
             (Packer::new().unwrap(), Unpacker::new(&connection, "here").unwrap());
         let mut lengths = Vec::new();
-        for (sent, first_id) in [(rows(r#"{"a":1}"#, 2), 5), (rows(r#"{"a":2}"#, 1), 7), (rows(r#"{"b":3}"#, 3), 8)] {
+        for (sent, first_id) in
+            [(rows(r#"{"a":1}"#, 2), 5), (rows(r#"{"a":2}"#, 1), 7), (rows(r#"{"b":3}"#, 3), 8)]
+        {
             let mut bytes = Vec::new();
             let carried = packer.pack(&sent, first_id, &mut bytes).unwrap();
             lengths.push(carried.schema > 0);

@@ -9,6 +9,7 @@ pub mod binary;
 pub mod catalog;
 pub mod cgroups;
 pub mod duetector;
+pub mod follower;
 pub mod numbered;
 pub mod scratch;
 pub mod store;
@@ -19,6 +20,7 @@ pub mod workload;
 
 pub use agent::{Agent, Ended, Setup};
 pub use cgroups::Cgroups;
+pub use follower::{Followed, Follower};
 pub use numbered::Crowd;
 pub use scratch::Scratch;
 pub use store::{Account, Store};

@@ -40,7 +40,8 @@ pub(crate) fn run(workdir: &Path, query: Query, format: Format, output: render::
         left_out: 0,
         is_damaged: false,
     };
-    let printed = follower.stored(&following).and_then(|()| follower.live(&mut following, live, &interrupted));
+    let printed =
+        follower.stored(&following).and_then(|()| follower.live(&mut following, live, &interrupted));
     if let Some(undecided) = follower.undecided {
         complain_of_undecided(undecided);
     }
@@ -124,7 +125,12 @@ impl<W: Write> Follower<W> {
     }
 
     /// Prints what the agent sends.
-    fn live(&mut self, following: &mut Following, mut live: Live, interrupted: &Interrupted) -> Result<(), Stop> {
+    fn live(
+        &mut self,
+        following: &mut Following,
+        mut live: Live,
+        interrupted: &Interrupted,
+    ) -> Result<(), Stop> {
         // Shows the header, and what is wrong with the query.
         self.print(live.store())?;
         let (mut bytes, mut held) = (Vec::new(), Vec::new());
@@ -157,7 +163,8 @@ impl<W: Write> Follower<W> {
     /// Returns a batch without rows if the rows were read from the store.
     fn unknown(&self, carried: Carried, output: u64) -> Carried {
         let last_id = carried.first_id + carried.rows - 1;
-        let is_known = output == self.output && self.known.get(&carried.tracer).is_some_and(|id| last_id <= *id);
+        let is_known =
+            output == self.output && self.known.get(&carried.tracer).is_some_and(|id| last_id <= *id);
         Carried { rows: if is_known { 0 } else { carried.rows }, ..carried }
     }
 

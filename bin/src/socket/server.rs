@@ -152,7 +152,11 @@ async fn accept_callers<P: Protocol>(ctx: &ActorCtx<ServerState>, listener: &Uni
 }
 
 /// Counts the caller, and returns why it is refused, if it is.
-fn admit<P: Protocol>(callers: &Callers, caller: Option<UCred>, protocol: &P) -> (Served, Option<&'static str>) {
+fn admit<P: Protocol>(
+    callers: &Callers,
+    caller: Option<UCred>,
+    protocol: &P,
+) -> (Served, Option<&'static str>) {
     let uid = caller.map_or(u32::MAX, |caller| caller.uid());
     let count = {
         let mut callers = callers.borrow_mut();

@@ -65,7 +65,9 @@ fn a_slow_follower_loses_for_itself_and_is_told_where() {
     let mut first = 0;
     let missing = loop {
         match next(&mut slow).unwrap() {
-            Event::Stored(stored) => first += stored.parts.iter().map(|part| part.rows().len()).sum::<usize>(),
+            Event::Stored(stored) => {
+                first += stored.parts.iter().map(|part| part.rows().len()).sum::<usize>()
+            }
             Event::LeftOut(count) => break count,
         }
     };
