@@ -171,6 +171,7 @@ pub(crate) fn render(status: &Status, detail: Detail) -> String {
     text.push_str(&pin_line(&status.actors).unwrap_or_default());
     text.push_str(&host_lines(&status.actors));
     text.push_str(&output_lines(&status.actors));
+    text.push_str(&live_line(&status.live).unwrap_or_default());
     text.push_str(&config_lines(&status.config));
     text.push_str(&filter_lines(status, detail.filters));
     for actor in status.actors.iter().filter(|actor| actor.status.first_cause.is_some()) {
@@ -215,6 +216,13 @@ fn output_lines(actors: &[ActorStatus]) -> String {
         Some(format!("\n\n{}: the file is damaged: {damage}\n  {advice}", actor.name))
     };
     actors.iter().filter_map(line).chain(actors.iter().filter_map(damage)).collect()
+}
+
+/// Returns the line about those who follow, if somebody does or lacks rows.
+fn live_line(live: &FeedState) -> Option<String> {
+    let FeedState { followers, rows, left_out, .. } = live;
+    let is_told = *followers > 0 || *left_out > 0;
+    is_told.then(|| format!("\n\nlive rows: {followers} followers, {rows} rows sent, {left_out} left out"))
 }
 
 /// Returns the result of the latest reload; nothing before the first one.

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tests::numbered::assert_once;
 use tests::workload::generate;
-use tests::{Agent, Crowd, Follower, Setup, follower, suite, until, within};
+use tests::{Agent, Crowd, Follower, Setup, follower, suite, until};
 
 const UID: u32 = 9925;
 const SOON: Duration = Duration::from_secs(60);
@@ -52,7 +52,7 @@ fn stored_and_live_rows_come_once() {
 
 fn come_once(enable: Enable) {
     let mut agent = enable(agent()).start();
-    let crowd = Crowd::start(UID, 2, RATE, 0);
+    let crowd = Crowd::start(UID, 2, RATE, RATE);
     until("rows are stored", SOON, || (stored(&agent) > 2 * RATE).then_some(()));
     let own = ["--tracer", "open", "--where", "fname.startsWith('/seam-')", "--format", "csv"];
     let options = |more: &[&'static str]| [&own[..], &["--columns", "fname"], more].concat();
@@ -106,7 +106,7 @@ fn filters_columns_and_formats_mean_the_same_as_for_stored_rows() {
             "--tracer",
             "open",
             "--where",
-            "extended.tid != null",
+            "tid != null",
             "--format",
             "jsonl",
             "--columns",
@@ -159,11 +159,14 @@ fn told(enable: Enable) {
     let before = stored(&agent);
     slow.signal(Signal::SIGSTOP);
     let left_out = || agent.status()["live"]["left_out"].as_u64().unwrap();
-    let told = within(SOON, || {
-        open(&agent, 20_000);
-        (left_out() > 0).then_some(())
-    });
-    assert!(told.is_some(), "the follower's queue took everything: {}", agent.status()["live"]);
+    let mut opened = 0;
+    while left_out() == 0 {
+        open(&agent, 2000);
+        opened += 2000;
+        assert!(opened < 400_000, "the follower's queue took everything: {}", agent.status()["live"]);
+        // The quick one keeps up, whatever else the machine does.
+        until("the quick one has all", SOON, || (quick.lines().len() > opened).then_some(()));
+    }
     slow.signal(Signal::SIGCONT);
     until("it is told", SOON, || slow.stderr().contains("rows were left out").then_some(()));
     open(&agent, 10);

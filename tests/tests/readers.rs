@@ -199,9 +199,9 @@ fn without_the_setting_a_group_loses_what_it_had() {
     let workdir = scratch.path().join("work");
     let first = agent().workdir(&workdir).start();
     assert_eq!(mode(&first.store().database()).0, 0o640);
-    first.finish();
+    first.finish_run();
     let second = agent().set("store.group", "\"\"").workdir(&workdir).start();
     assert_eq!(mode(&second.store().database()).0, 0o600);
     assert_eq!(mode(&workdir.join("read.sock")).0, 0o600);
-    second.finish();
+    second.finish_run();
 }

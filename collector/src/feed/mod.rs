@@ -150,7 +150,7 @@ impl Feed {
         let parts: Vec<_> = parts.collect();
         let State { queues, counts, .. } = &mut *state;
         for queue in queues.iter() {
-            let (rows, left_out) = queue.push(output, &parts);
+            let (rows, left_out) = queue.push(output, &parts, queues.len());
             counts.rows += rows;
             counts.left_out += left_out;
         }

@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 pub(super) const MOST_ROWS: usize = 32 << 10;
 /// Size of rows that may wait for a follower, in bytes.
 const MOST_BYTES: usize = 8 << 20;
+/// Number of followers from which on they share what so many may have.
+const SHARING: usize = 4;
 
 /// What a follower gets.
 #[derive(Clone, Debug)]
@@ -81,9 +83,9 @@ impl Queue {
         self.tracers.is_empty() || self.tracers.contains(&stored_name(first.tracer.as_str()))
     }
 
-    /// Adds rows that were stored together, each part with the size of its texts and whether it must be left out. Returns how
-    /// many rows were added, and how many were left out.
-    pub(super) fn push(&self, output: u64, parts: &[(Part, usize, bool)]) -> (u64, u64) {
+    /// Adds rows that were stored together, each part with the size of its texts and whether it must be left out. The more
+    /// followers there are, the less may wait for each. Returns how many rows were added, and how many were left out.
+    pub(super) fn push(&self, output: u64, parts: &[(Part, usize, bool)], followers: usize) -> (u64, u64) {
         let wanted = parts.iter().filter(|(part, ..)| self.wants(&part.rows));
         let (bad, good): (Vec<_>, Vec<_>) = wanted.partition(|(.., is_bad)| *is_bad);
         let count = |parts: &[&(Part, usize, bool)]| parts.iter().map(|(part, ..)| part.rows.len()).sum();
@@ -92,7 +94,9 @@ impl Queue {
         let mut held = self.lock();
         let mut added = 0;
         // One write always fits, however large.
-        let fits = held.rows == 0 || (held.rows + rows <= MOST_ROWS && held.bytes + bytes <= MOST_BYTES);
+        let share = |most: usize| most * SHARING / followers.max(SHARING);
+        let fits = held.rows == 0
+            || (held.rows + rows <= share(MOST_ROWS) && held.bytes + bytes <= share(MOST_BYTES));
         if rows > 0 && fits {
             let parts = good.into_iter().map(|(part, ..)| part.clone()).collect();
             held.events.push_back((Event::Stored(Stored { output, parts }), rows, bytes));
