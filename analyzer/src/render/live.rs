@@ -17,7 +17,7 @@ pub struct LiveRows {
 enum Begun {
     Nothing,
     Header,
-    Table(table::Lines),
+    Table(Box<table::Lines>),
 }
 
 impl LiveRows {
@@ -43,7 +43,7 @@ impl LiveRows {
             }
             Format::Table => {
                 if is_first {
-                    self.begun = Begun::Table(table::Lines::begin(answer, self.output, out)?);
+                    self.begun = Begun::Table(Box::new(table::Lines::begin(answer, self.output, out)?));
                 }
                 match &mut self.begun {
                     Begun::Table(lines) => lines.rows(answer, out)?,
