@@ -64,6 +64,8 @@ enum Command {
     Brief(brief::BriefArgs),
     /// Print the rows of the store that match conditions. Works without a running agent
     Query(query::QueryArgs),
+    /// Show and check the columnar store; seal or remove rows by hand
+    Store(commands::store::StoreArgs),
     /// Print, show, convert or validate a configuration
     Config(commands::config::ConfigArgs),
     /// Run tracers for another program, such as Python duetector, which starts this command and reads events from its
@@ -147,6 +149,7 @@ impl Cli {
             Command::Tracers(args) => tracers::run(common, &args),
             Command::Brief(args) => brief::run(common, &args),
             Command::Query(args) => query::run(common, &args),
+            Command::Store(args) => commands::store::run(common, &args),
             Command::Config(args) => commands::config::run(common, &args),
             Command::Child(args) => child::run(common, &args),
             Command::Unpin { of } => unpinning::run(&common.workdir()?, of),

@@ -24,6 +24,7 @@ mod logging;
 mod output;
 mod read;
 mod reload;
+mod sealer;
 mod socket;
 mod startup;
 mod status;

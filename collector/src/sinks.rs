@@ -14,6 +14,7 @@ use crate::config::SinkConfig;
 use crate::feed::Feed;
 use crate::loss::Unwritten;
 use crate::route::Route;
+use crate::sink::gate::Gate;
 use crate::sink::kind::{BuildContext, CarriedOver, SinkSpec};
 use crate::sink::writer::{Flush, Shared, SinkActor, SinkState};
 
@@ -64,6 +65,7 @@ pub(crate) struct Sinks {
     pub(crate) collector_id: String,
     pub(crate) access: Access,
     pub(crate) feed: Feed,
+    pub(crate) gate: Gate,
 }
 
 impl Sinks {
@@ -80,6 +82,7 @@ impl Sinks {
             workdir: &self.workdir,
             collector_id: &self.collector_id,
             access: self.access,
+            gate: &self.gate,
             before: &before.map(|before| before.carried_over.clone()).unwrap_or_default(),
         };
         (id, sink.kind().build(&context))

@@ -18,8 +18,10 @@ pub mod distrust;
 pub mod error;
 pub mod format;
 pub mod layout;
+pub mod open;
 pub mod read;
 pub mod rows;
+pub mod segment;
 pub mod settings;
 pub mod write;
 

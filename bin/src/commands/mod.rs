@@ -12,4 +12,5 @@ mod interrupt;
 pub(crate) mod query;
 pub(crate) mod start;
 pub(crate) mod status;
+pub(crate) mod store;
 pub(crate) mod tracers;

@@ -9,6 +9,7 @@ use actors::WhenFull;
 use model::{Period, Problem, Remembered, Role};
 use store::access::Access;
 
+use super::gate::Gate;
 use super::{Sink, SinkError};
 
 /// A kind of sink, implemented by its settings. All kinds are listed in [`crate::config`].
@@ -63,6 +64,8 @@ pub struct BuildContext<'a> {
     pub collector_id: &'a str,
     /// Who may read what the sink writes.
     pub access: Access,
+    /// Whether the store takes new rows.
+    pub gate: &'a Gate,
     /// State of the predecessor on the same target.
     pub before: &'a CarriedOver,
 }

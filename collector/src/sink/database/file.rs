@@ -22,6 +22,7 @@ use store::access::Access;
 use store::bookkeeping::Run;
 use store::distrust;
 
+use crate::sink::gate::Gate;
 use crate::sink::output_file::{Gone, OutputFile, Replaced};
 use crate::sink::written::Written;
 
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) checked: Arc<Mutex<Checked>>,
     /// Who may read the file.
     pub(crate) access: Access,
+    pub(crate) gate: Gate,
 }
 
 /// Result of the search for damage, once in a run.
@@ -45,9 +47,9 @@ pub(crate) struct Checked {
 }
 
 impl Shared {
-    pub(crate) fn new(run: Run) -> Self {
+    pub(crate) fn new(run: Run, gate: Gate) -> Self {
         let (written, id, checked) = (Arc::default(), Arc::default(), Arc::default());
-        Self { run, written, id, checked, access: Access::default() }
+        Self { run, written, id, checked, access: Access::default(), gate }
     }
 }
 

@@ -159,7 +159,7 @@ fn shared(context: &BuildContext<'_>) -> Shared {
             collector_id: context.collector_id.to_owned(),
             started: clock::wall(),
         };
-        Shared { access: context.access, ..Shared::new(run) }
+        Shared { access: context.access, ..Shared::new(run, context.gate.clone()) }
     })
 }
 

@@ -25,6 +25,7 @@ use store::bookkeeping::{Bookkeeping, Now};
 use super::database::Database;
 use super::database::errors::is_bad_row;
 use super::database::file::{self, Shared};
+use super::gate::Gate;
 use super::output_file::{OutputFile, Replaced};
 use super::{Rejected, Sink, SinkError, TracerAccount, json};
 use migrate::Migration;
@@ -55,7 +56,7 @@ struct Store {
 impl Sqlite {
     /// Makes a sink that writes to `path` as `run`. The first call opens the file.
     pub fn new(path: PathBuf, synchronous: Synchronous, run: Run) -> Self {
-        Self::of(path, (synchronous, Size(0)), Shared::new(run))
+        Self::of(path, (synchronous, Size(0)), Shared::new(run, Gate::default()))
     }
 
     fn of(path: PathBuf, durability: (Synchronous, Size), shared: Shared) -> Self {

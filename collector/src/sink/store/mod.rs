@@ -15,6 +15,7 @@ use rusqlite::ErrorCode;
 
 use super::database::file::{self, Shared};
 use super::database::{Database, Synchronous};
+use super::gate::Gate;
 use super::output_file::{OutputFile, Replaced};
 use super::{Rejected, Sink, SinkError, TracerAccount, Trouble};
 
@@ -37,7 +38,7 @@ struct Open {
 impl Store {
     /// Makes a sink that writes to `path` as `run`. The first call opens the file.
     pub fn new(path: PathBuf, synchronous: Synchronous, run: Run) -> Self {
-        Self::of(path, (synchronous, Size(0)), Shared::new(run))
+        Self::of(path, (synchronous, Size(0)), Shared::new(run, Gate::default()))
     }
 
     fn of(path: PathBuf, durability: (Synchronous, Size), shared: Shared) -> Self {
@@ -116,6 +117,15 @@ impl Sink for Store {
     }
 
     fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
+        if let Some(cause) = self.database.shared.gate.closed() {
+            let object = self.database.path.display().to_string();
+            return Err(SinkError {
+                operation: "writing to",
+                object,
+                trouble: Trouble::Full,
+                source: cause.into(),
+            });
+        }
         self.with_writer("writing to", |writer| {
             let now = Now { wall: clock::wall(), boot: clock::boot_ns(), clocks: &clock::clocks() };
             writer.write(batches, accounts, &now)
