@@ -35,9 +35,11 @@ impl Access {
         }
     }
 
-    /// Returns whether a group may read the store.
-    pub fn has_group(self) -> bool {
-        self.gid.is_some()
+    /// Returns who may read this file, which has the permissions that [`Self::open_file`] gave it: so whatever is written beside
+    /// it, in whichever process, is for the same readers.
+    pub fn like(file: &Path) -> Self {
+        let found = fs::symlink_metadata(file).ok().filter(|found| found.mode() & OF_GROUP & 0o040 != 0);
+        Self { gid: found.map(|found| found.gid()) }
     }
 
     /// Lets the group enter and list a folder (0750). Without a group, the folder stays as it is.
@@ -63,8 +65,18 @@ impl Access {
         }
     }
 
-    /// Does for a folder and the files in it what [`Self::open_folder`] and [`Self::open_file`] do. For the folder of a segment
-    /// before it gets its final name.
+    /// Lets the group enter and list a folder that is part of the store (0750); without a group, only its owner may (0700).
+    ///
+    /// # Errors
+    /// The folder's group or mode can't be changed.
+    pub fn open_own_folder(self, folder: &Path) -> io::Result<()> {
+        match self.gid {
+            Some(gid) => set(folder, gid, 0o750),
+            None => set_mode(folder, 0o700),
+        }
+    }
+
+    /// Does for a folder of the store and the files in it what [`Self::open_own_folder`] and [`Self::open_file`] do.
     ///
     /// # Errors
     /// The folder can't be listed, or a group or mode can't be changed.
@@ -72,7 +84,16 @@ impl Access {
         for entry in fs::read_dir(folder)? {
             self.open_file(&entry?.path())?;
         }
-        self.open_folder(folder)
+        self.open_own_folder(folder)
+    }
+
+    /// Returns whether [`Self::open_own_folder`] has done its work on a folder.
+    pub fn is_done(self, folder: &Path) -> bool {
+        let found = fs::symlink_metadata(folder).map(|found| (found.mode() & 0o7777, found.gid()));
+        found.is_ok_and(|(mode, gid)| match self.gid {
+            Some(wanted) => (mode, gid) == (0o750, wanted),
+            None => mode & OF_GROUP == 0,
+        })
     }
 
     /// Lets the group connect to a socket (0660). Without a group, only its owner may (0600).
@@ -130,10 +151,12 @@ mod tests {
         let own = Access { gid: Some(inner.metadata().unwrap().gid()) };
         own.open_all(&inner).unwrap();
         assert_eq!((mode(&inner), mode(&file)), (0o750, 0o640));
+        assert!(own.is_done(&inner) && !Access::default().is_done(&inner));
+        assert_eq!(Access::like(&file), own);
         own.open_socket(&file).unwrap();
         assert_eq!(mode(&file), 0o660);
         Access::default().open_all(&inner).unwrap();
-        assert_eq!((mode(&inner), mode(&file)), (0o750, 0o600));
+        assert_eq!((mode(&inner), mode(&file)), (0o700, 0o600));
         Access::default().open_socket(&file).unwrap();
         assert_eq!(mode(&file), 0o600);
     }

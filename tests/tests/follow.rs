@@ -51,7 +51,8 @@ fn stored_and_live_rows_come_once() {
 }
 
 fn come_once(enable: Enable) {
-    let mut agent = enable(agent()).start();
+    // Rows are sealed meanwhile, where they are.
+    let mut agent = enable(agent()).set("store.seal_after", "\"1s\"").start();
     let crowd = Crowd::start(UID, 2, RATE, RATE);
     until("rows are stored", SOON, || (stored(&agent) > 2 * RATE).then_some(()));
     let own = ["--tracer", "open", "--where", "fname.startsWith('/seam-')", "--format", "csv"];

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -53,51 +53,27 @@ fn a_member_of_the_group_reads_and_a_stranger_does_not() {
     enable.into_iter().for_each(reads);
 }
 
+/// Opens of the test's file.
+const OPENS: [&str; 9] =
+    ["query", "--tracer", "open", "--where", "fname.endsWith('file')", "--limit", "0", "--format", "jsonl"];
+
+fn count(output: &Output) -> usize {
+    output.stdout.iter().filter(|byte| **byte == b'\n').count()
+}
+
 fn reads(enable: fn(Setup) -> Setup) {
     let scratch = Scratch::new();
     let binary = binary::public_agent(&scratch);
     let mut agent = enable(agent()).start();
     open(&agent, 50);
     let workdir = agent.store().workdir().to_owned();
-    let query = [
-        "query",
-        "--tracer",
-        "open",
-        "--where",
-        "fname.endsWith('file')",
-        "--limit",
-        "0",
-        "--format",
-        "jsonl",
-    ];
-    let count = |output: &Output| output.stdout.iter().filter(|byte| **byte == b'\n').count();
     until("a member reads all rows", SOON, || {
-        let output = run_as(&MEMBER, &binary, &workdir, &query);
+        let output = run_as(&MEMBER, &binary, &workdir, &OPENS);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         (count(&output) == 50).then_some(())
     });
-    let database = agent.store().database();
-    let beside = |suffix: &str| std::path::PathBuf::from(format!("{}{suffix}", database.display()));
-    assert_eq!(mode(&workdir), (0o750, GROUP.1));
-    for suffix in ["", "-wal", "-shm"] {
-        assert_eq!(mode(&beside(suffix)), (0o640, GROUP.1), "{suffix}");
-    }
-    assert_eq!(mode(&workdir.join("read.sock")), (0o660, GROUP.1));
-    for closed in ["control.sock", "lock"] {
-        assert_eq!(mode(&workdir.join(closed)).0 & 0o077, 0, "{closed}");
-    }
-    let follow = [
-        "query",
-        "--follow",
-        "--since",
-        "-1h",
-        "--tracer",
-        "open",
-        "--where",
-        "fname.endsWith('file')",
-        "--limit",
-        "50",
-    ];
+    assert_modes(&agent);
+    let follow = [&["query", "--follow", "--since", "-1h"], &OPENS[1..5], &["--limit", "50"]].concat();
     let output = run_as(&MEMBER, &binary, &workdir, &follow);
     assert!(output.status.success() && count(&output) == 51, "{output:?}");
     assert!(run_as(&MEMBER, &binary, &workdir, &["brief"]).status.success());
@@ -105,22 +81,47 @@ fn reads(enable: fn(Setup) -> Setup) {
         let output = run_as(&MEMBER, &binary, &workdir, change);
         assert_eq!(output.status.code(), Some(1), "{change:?}: {output:?}");
     }
-    for question in [&query[..], &["brief"], &["query", "--follow"]] {
+    for question in [&OPENS[..], &["brief"], &["query", "--follow"]] {
         let output = run_as(&STRANGER, &binary, &workdir, question);
         assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{question:?}: {output:?}");
     }
+    if agent.store().database().ends_with("store.sqlite3") {
+        let sealed = agent.store().run(&["store", "seal"]);
+        assert!(sealed.status.success(), "{}", String::from_utf8_lossy(&sealed.stderr));
+        let output = run_as(&MEMBER, &binary, &workdir, &OPENS);
+        assert!(output.status.success() && count(&output) == 50, "sealed: {output:?}");
+        assert_eq!(mode(&workdir.join("segments")), (0o750, GROUP.1));
+        assert_eq!(mode(&workdir.join("segments/.writer")).0 & 0o077, 0);
+    }
     let ended = agent.stop(Signal::SIGTERM);
     assert!(ended.status.success(), "{}", ended.stderr);
-    let output = run_as(&MEMBER, &binary, &workdir, &query);
+    let output = run_as(&MEMBER, &binary, &workdir, &OPENS);
     assert!(output.status.success() && count(&output) == 50, "after the stop: {output:?}");
     assert!(!workdir.join("read.sock").exists());
-    // After a crash, a reader who may not write must find the rows in the log.
-    let mut agent = enable(self::agent()).workdir(&workdir).start();
+    reads_after_a_crash(enable, &binary, &workdir);
+}
+
+fn assert_modes(agent: &Agent) {
+    let (workdir, database) = (agent.store().workdir(), agent.store().database());
+    assert_eq!(mode(workdir), (0o750, GROUP.1));
+    for suffix in ["", "-wal", "-shm"] {
+        let file = PathBuf::from(format!("{}{suffix}", database.display()));
+        assert_eq!(mode(&file), (0o640, GROUP.1), "{suffix}");
+    }
+    assert_eq!(mode(&workdir.join("read.sock")), (0o660, GROUP.1));
+    for closed in ["control.sock", "lock"] {
+        assert_eq!(mode(&workdir.join(closed)).0 & 0o077, 0, "{closed}");
+    }
+}
+
+/// A reader who may not write must find the rows in the log.
+fn reads_after_a_crash(enable: fn(Setup) -> Setup, binary: &Path, workdir: &Path) {
+    let mut agent = enable(agent()).workdir(workdir).start();
     open(&agent, 25);
     until("rows are stored", SOON, || (agent.tracer("open")["stored"].as_u64() >= Some(25)).then_some(()));
-    let expected = count(&run_as(&MEMBER, &binary, &workdir, &query));
+    let expected = count(&run_as(&MEMBER, binary, workdir, &OPENS));
     agent.stop(Signal::SIGKILL);
-    let output = run_as(&MEMBER, &binary, &workdir, &query);
+    let output = run_as(&MEMBER, binary, workdir, &OPENS);
     assert!(
         output.status.success() && count(&output) == expected && expected > 50,
         "after a crash: {output:?}"
