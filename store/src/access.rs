@@ -1,4 +1,4 @@
-//! Who may read the store besides the agent's user: a group (`[store] group`). Its members may enter the work folder and read
+//! Lets a group read the store (`[store] group`), besides the agent's user. Its members may enter the work folder and read
 //! the store's files and `read.sock`; nothing else in the folder, and nothing of it may they write.
 
 use std::fs::{self, Permissions};

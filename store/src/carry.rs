@@ -38,7 +38,7 @@ pub struct Packer {
     streams: HashMap<String, Packed>,
 }
 
-/// What was sent of a tracer.
+/// State of one tracer: the columns that were sent.
 struct Packed {
     rows: Rows,
     /// Number of columns of the schema that the receiver has.

@@ -13,7 +13,7 @@ pub struct LiveRows {
     begun: Begun,
 }
 
-/// What was written before the first row.
+/// State of the output: the part that was written before the first row.
 enum Begun {
     Nothing,
     Header,

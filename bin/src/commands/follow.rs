@@ -6,27 +6,31 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use analyzer::query::Undecided;
-use analyzer::render::{self, Format, LiveRows};
+use analyzer::render::{Format, LiveRows};
 use analyzer::{Live, Query, Store};
 use store::carry::Carried;
 
 use super::interrupt::{self, Interrupted};
-use super::query::{complain_of_undecided, damage, failure, warn_of_unknown_tracers};
+use super::query::{QueryArgs, complain_of_undecided, damage, failure, stdout, warn_of_unknown_tracers};
+use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
 use crate::output;
 use crate::read::{FollowError, Following, Message, Request};
 
 /// Prints the rows that match, until the agent stops, or `limit` rows are printed, or the user has enough.
-pub(crate) fn run(workdir: &Path, query: Query, format: Format, output: render::Output) -> Outcome {
+pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
+    let query = args.query().map_err(failure)?;
+    let (format, output) = (args.format, stdout(args.numeric));
     if format == Format::Json {
         let why = "--follow has no end, and json is one array: use --format jsonl, one object a line";
         return Err(Failure::Usage(anyhow::anyhow!(why)));
     }
+    args.warn();
     let request = Request::Follow { tracers: query.tracers.clone(), recent: query.since.is_some() };
-    let mut following = Following::begin(workdir, &request)?;
+    let mut following = Following::begin(&common.workdir()?, &request)?;
     let interrupted = interrupt::watch(following.handle().map_err(FollowError::Broken)?)?;
     let live = Live::new(&following.begun.collector_id).map_err(failure)?;
     let mut follower = Follower {

@@ -6,7 +6,7 @@ pub(crate) mod check;
 pub(crate) mod child;
 pub(crate) mod config;
 pub(crate) mod control;
-mod follow;
+pub(crate) mod follow;
 pub(crate) mod inspect;
 mod interrupt;
 pub(crate) mod query;

@@ -61,14 +61,27 @@ pub(crate) struct QueryArgs {
     /// Show users and groups by number. By default, tables show the names that this machine has for them; other formats
     /// always have the numbers
     #[arg(long)]
-    numeric: bool,
+    pub(super) numeric: bool,
     /// Format of the rows: table, json (one array), jsonl (one object per line) or csv
     #[arg(long, default_value = "table", value_name = "FORMAT")]
-    format: Format,
+    pub(super) format: Format,
 }
 
 impl QueryArgs {
-    fn query(&self) -> Result<Query, analyzer::Error> {
+    /// Returns whether rows are followed as the agent stores them.
+    pub(crate) fn is_following(&self) -> bool {
+        self.follow
+    }
+
+    /// Warns of conditions that no row can meet.
+    pub(super) fn warn(&self) {
+        for warning in self.wheres.iter().flat_map(Where::never_true) {
+            output::complain(&format!("warning: --where: {warning}"));
+        }
+    }
+
+    /// Returns the query that these options make.
+    pub(super) fn query(&self) -> Result<Query, analyzer::Error> {
         let now = when::now();
         let mut query = Query {
             tracers: self.tracers.clone(),
@@ -91,12 +104,7 @@ impl QueryArgs {
 /// Prints the rows.
 pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
     let query = args.query().map_err(failure)?;
-    for warning in args.wheres.iter().flat_map(Where::never_true) {
-        output::complain(&format!("warning: --where: {warning}"));
-    }
-    if args.follow {
-        return super::follow::run(&common.workdir()?, query, args.format, stdout(args.numeric));
-    }
+    args.warn();
     let store = open(common)?;
     warn_of_unknown_tracers(&store, &query)?;
     // Columns that only left-out rows have are unknown: the damage is the better explanation.

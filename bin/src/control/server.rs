@@ -15,7 +15,7 @@ use crate::socket::{Protocol, is_own, reply};
 /// The function that answers a request.
 pub(crate) type Ask = Arc<dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync>;
 
-/// What is said on the control socket.
+/// The protocol of the control socket.
 #[derive(Clone)]
 pub(crate) struct Control(pub(crate) Ask);
 

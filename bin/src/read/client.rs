@@ -56,7 +56,7 @@ impl From<FollowError> for Failure {
 /// A connection on which the agent sends rows.
 pub(crate) struct Following {
     stream: BufReader<UnixStream>,
-    /// What the agent said at the beginning.
+    /// The answer of the agent, with which the rows begin.
     pub(crate) begun: Begun,
 }
 

@@ -51,7 +51,7 @@ pub(crate) struct Begun {
     pub(crate) store: Option<String>,
 }
 
-/// What the agent sends to those who follow.
+/// A message of the agent to those who follow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Message {

@@ -30,7 +30,7 @@ const FRESH: Duration = Duration::from_millis(250);
 /// The function that returns the state of the agent.
 type GetStatus = Arc<dyn Fn() -> Status + Send + Sync>;
 
-/// What is said on the read socket.
+/// The protocol of the read socket.
 #[derive(Clone)]
 pub(crate) struct Read {
     status: GetStatus,

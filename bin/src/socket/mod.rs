@@ -1,5 +1,5 @@
 //! The sockets in the work folder through which other processes reach the running agent: where each is, who may connect, and
-//! the actor that serves it. What is said on a socket is its [`Protocol`]: [`crate::control`] and [`crate::read`].
+//! the actor that serves it. The requests and answers on a socket are its [`Protocol`]: [`crate::control`] and [`crate::read`].
 
 mod server;
 

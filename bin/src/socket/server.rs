@@ -26,7 +26,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Interval of looking whether they have it.
 const LINGER_POLL: Duration = Duration::from_millis(10);
 
-/// What is said on a socket.
+/// A protocol: the requests on a socket, and their answers.
 pub(crate) trait Protocol: Clone + Send + 'static {
     /// The socket in messages, as in `control socket`.
     const WHAT: &'static str;

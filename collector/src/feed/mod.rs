@@ -177,7 +177,7 @@ impl State {
     }
 }
 
-/// One follower's end of the stream. Dropping it ends the following.
+/// A follower's end of the stream. Dropping it ends the following.
 #[derive(Debug)]
 pub struct Subscription {
     feed: Feed,

@@ -15,7 +15,7 @@ const MOST_BYTES: usize = 8 << 20;
 /// Number of followers from which on they share what so many may have.
 const SHARING: usize = 4;
 
-/// What a follower gets.
+/// An event in the stream of a follower.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Rows that were stored together.

@@ -1,3 +1,5 @@
+//! Tests of the stream of stored rows.
+
 use model::{Details, Extended, Role, TracerName, WallTime};
 
 use super::*;

@@ -62,7 +62,7 @@ pub struct BuildContext<'a> {
     pub workdir: &'a Path,
     /// Id that rows are stored under.
     pub collector_id: &'a str,
-    /// Who may read what the sink writes.
+    /// The group that may read the rows, if there is one.
     pub access: Access,
     /// Whether the store takes new rows.
     pub gate: &'a Gate,

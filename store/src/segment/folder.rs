@@ -27,7 +27,7 @@ const READER_LOCK: &str = ".readers";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
     path: PathBuf,
-    /// Who may read the segments: those who may read the store's file.
+    /// The group that may read the segments: the one that may read the store's file.
     access: Access,
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     /// Id of the store's file. A new file that replaces a lost one gets the same, so that pinned rings stay usable.
     pub(crate) id: Arc<Mutex<Option<String>>>,
     pub(crate) checked: Arc<Mutex<Checked>>,
-    /// Who may read the file.
+    /// The group that may read the file, if there is one.
     pub(crate) access: Access,
     pub(crate) gate: Gate,
 }

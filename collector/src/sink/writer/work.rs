@@ -246,9 +246,7 @@ impl Writer {
         rejected: &[Rejected],
         ring_losses: &BTreeMap<TracerName, u64>,
     ) {
-        if self.shared.feed.is_followed() {
-            self.publish(&batches, rejected);
-        }
+        self.shared.publish(&mut *self.sink, &batches, rejected);
         let mut lost = 0;
         for bad in rejected {
             let claim = batches.get_mut(bad.batch).and_then(|batch| batch.claim.as_mut());
@@ -288,15 +286,6 @@ impl Writer {
             state.recoveries += u64::from(recovered.is_some());
             state.failing = None;
         });
-    }
-
-    /// Gives the rows that are now stored to those who follow.
-    fn publish(&mut self, batches: &[Routed], rejected: &[Rejected]) {
-        let (shared, sink) = (&self.shared, &mut self.sink);
-        // A store that is being replaced still tells what it writes.
-        if shared.is_store() || shared.accounts.shown_sink().as_ref() == Some(&shared.id) {
-            shared.feed.publish(&shared.id, batches, rejected, |tracer| sink.newest_id(tracer));
-        }
     }
 
     fn lose(&self, batches: Vec<Routed>, cause: &str) {
