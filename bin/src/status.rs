@@ -221,8 +221,8 @@ fn output_lines(actors: &[ActorStatus]) -> String {
 /// Returns the line about those who follow, if somebody does or lacks rows.
 fn live_line(live: &FeedState) -> Option<String> {
     let FeedState { followers, rows, left_out, .. } = live;
-    let is_told = *followers > 0 || *left_out > 0;
-    is_told.then(|| format!("\n\nlive rows: {followers} followers, {rows} rows sent, {left_out} left out"))
+    let is_shown = *followers > 0 || *left_out > 0;
+    is_shown.then(|| format!("\n\nlive rows: {followers} followers, {rows} rows sent, {left_out} left out"))
 }
 
 /// Returns the result of the latest reload; nothing before the first one.

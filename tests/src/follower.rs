@@ -21,7 +21,7 @@ pub struct Follower {
     scratch: Scratch,
 }
 
-/// What a follower left behind.
+/// Output and exit status of a follower that has ended.
 #[derive(Debug)]
 pub struct Followed {
     pub status: ExitStatus,

@@ -1,5 +1,5 @@
 //! `query --follow`: rows come as they are stored, each once, also where stored rows are printed first; who reads slowly loses
-//! only for itself, and is told.
+//! only for itself, and learns how many.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::io::{BufRead as _, BufReader};
@@ -26,7 +26,7 @@ suite! {
     threads: 1;
     stored_and_live_rows_come_once: [Kernel];
     filters_columns_and_formats_mean_the_same_as_for_stored_rows: [Kernel];
-    a_slow_reader_is_told_what_it_lacks_and_nobody_else_lacks_it: [Kernel];
+    a_slow_reader_learns_what_it_lacks_and_nobody_else_lacks_it: [Kernel];
     the_memory_sink_has_a_reader: [Kernel];
     who_has_enough_ends_it_cleanly: [Kernel];
     an_agent_that_was_killed_is_no_clean_end: [Kernel];
@@ -149,11 +149,11 @@ fn filters_columns_and_formats_mean_the_same_as_for_stored_rows() {
     assert!(ended.status.code() == Some(1) && why.contains("no agent is running"), "{why}");
 }
 
-fn a_slow_reader_is_told_what_it_lacks_and_nobody_else_lacks_it() {
-    STORES.into_iter().for_each(told);
+fn a_slow_reader_learns_what_it_lacks_and_nobody_else_lacks_it() {
+    STORES.into_iter().for_each(read_slowly);
 }
 
-fn told(enable: Enable) {
+fn read_slowly(enable: Enable) {
     let mut agent = enable(agent()).start();
     let options = ["--tracer", "open", "--columns", "id", "--format", "csv"];
     let (slow, quick) = (Follower::start(&agent, &options), Follower::start(&agent, &options));
@@ -169,7 +169,7 @@ fn told(enable: Enable) {
         until("the quick one has all", SOON, || (quick.lines().len() > opened).then_some(()));
     }
     slow.signal(Signal::SIGCONT);
-    until("it is told", SOON, || slow.stderr().contains("rows were left out").then_some(()));
+    until("it learns that", SOON, || slow.stderr().contains("rows were left out").then_some(()));
     open(&agent, 10);
     let live = agent.status()["live"].clone();
     let ended = agent.stop(Signal::SIGTERM);
@@ -178,17 +178,20 @@ fn told(enable: Enable) {
     let (slow, quick) = (slow.wait(), quick.wait());
     assert!(quick.status.success(), "{}", quick.stderr);
     assert_eq!(quick.lines.len() as u64 - 1, stored, "the quick one has all: {live}");
-    let told: u64 = slow
+    let reported: u64 = slow
         .stderr
         .lines()
         .filter_map(|line| line.split_once(" rows were left out")?.0.parse::<u64>().ok())
         .sum();
     assert_eq!(slow.status.code(), Some(1), "{}", slow.stderr);
-    assert_eq!((slow.lines.len() as u64 - 1 + told, told), (stored, live["left_out"].as_u64().unwrap()));
+    assert_eq!(
+        (slow.lines.len() as u64 - 1 + reported, reported),
+        (stored, live["left_out"].as_u64().unwrap())
+    );
     // Ids grow, and what is missing is missing in one piece at each place.
     let ids: Vec<i64> = slow.lines[1..].iter().map(|id| id.parse().unwrap()).collect();
     let jumps: i64 = ids.windows(2).map(|pair| pair[1] - pair[0] - 1).sum();
-    assert_eq!(jumps.unsigned_abs(), told, "{}", slow.stderr);
+    assert_eq!(jumps.unsigned_abs(), reported, "{}", slow.stderr);
 }
 
 fn the_memory_sink_has_a_reader() {

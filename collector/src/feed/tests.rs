@@ -49,7 +49,7 @@ fn rows_have_the_ids_that_the_sink_gave_them() {
 }
 
 #[test]
-fn a_slow_follower_loses_for_itself_and_is_told_where() {
+fn a_slow_follower_loses_for_itself_and_learns_where() {
     let feed = Feed::default();
     let mut slow = feed.follow(Vec::new(), None, || None);
     let mut quick = feed.follow(Vec::new(), None, || None);
