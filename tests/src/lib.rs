@@ -8,6 +8,7 @@ pub mod agent;
 pub mod binary;
 pub mod catalog;
 pub mod cgroups;
+pub mod dice;
 pub mod duetector;
 pub mod follower;
 pub mod numbered;
@@ -20,6 +21,7 @@ pub mod workload;
 
 pub use agent::{Agent, Ended, Setup};
 pub use cgroups::Cgroups;
+pub use dice::Dice;
 pub use follower::{Followed, Follower};
 pub use numbered::Crowd;
 pub use scratch::Scratch;

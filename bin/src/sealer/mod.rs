@@ -1,7 +1,7 @@
 //! The actor that keeps the columnar store within its limits: it looks how much is unsealed and how much room is left, and
 //! starts a process that seals, merges and removes segments when that is due.
 //!
-//! The process has the lowest priority and a memory limit of its own. Whenever it ends, the next one completes its work.
+//! The process has a low priority and a memory limit of its own. Whenever it ends, the next one completes its work.
 
 mod process;
 mod work;
@@ -17,14 +17,14 @@ use serde::{Deserialize, Serialize};
 use store::segment::{Limits, Room, Unsealed, has_unfinished, unsealed};
 use store::settings::StoreSettings;
 
-pub(crate) use work::{Report, Work, moment, open, prune, restrain, run};
+pub(crate) use work::{Report, Work, moment, open, prune, restrain, run, yield_to_others};
 
 /// Interval between looks at the store.
 const TICK: Duration = Duration::from_secs(2);
 /// Time to wait for a lock on the file. The next look is soon.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Number of looks that are skipped after a process has failed.
-const PAUSE: u32 = 15;
+const PAUSE: u32 = 5;
 
 /// Settings that a reload replaces.
 pub(crate) type SharedSettings = Arc<Mutex<StoreSettings>>;
@@ -120,7 +120,12 @@ async fn look(ctx: &LoopCtx<SealerState>, path: &Path, settings: &StoreSettings,
     ctx.update(|state| {
         (state.unsealed_bytes, state.unsealed_rows, state.used_bytes) = (bytes, rows, room.used());
     });
-    let exceeded = Limits::of(settings, room.total).exceeded(&room);
+    let limits = Limits::of(settings, room.total);
+    let exceeded = limits.exceeded(&room);
+    if let Some(cause) = limits.exceeded_by_far(&room) {
+        // Whoever leaves the process no processor time does not fill the disk for all that.
+        close(ctx, gate, &cause);
+    }
     if exceeded.is_none() && gate.closed().is_some() {
         tracing::info!("the store has room again");
         gate.set(None);
@@ -159,16 +164,17 @@ fn see(path: &Path) -> Result<Seen, store::Error> {
 
 /// Has a process do the work; returns whether it succeeded.
 async fn work(ctx: &LoopCtx<SealerState>, path: &Path, settings: StoreSettings, gate: &Gate) -> bool {
-    let work = Work { path: PathBuf::from(path), settings, everything: false };
+    let unsealed = ctx.read().unsealed_bytes.unsigned_abs();
+    let is_urgent = unsealed > settings.seal_size.0.saturating_mul(2);
+    let work = Work { path: PathBuf::from(path), settings, everything: false, is_urgent };
     let done = ctx.progress().marking(process::run(&work)).await;
     match done {
         Ok(report) => {
             note(ctx, &report);
-            if report.short.is_some() && gate.closed().is_none() {
-                let cause = report.short.clone().unwrap_or_default();
-                tracing::error!(cause, "the store is full: no rows are stored until there is room");
+            match &report.short {
+                Some(cause) => close(ctx, gate, cause),
+                None => gate.set(None),
             }
-            gate.set(report.short.clone());
             report.failed.is_none()
         }
         Err(cause) => {
@@ -178,6 +184,15 @@ async fn work(ctx: &LoopCtx<SealerState>, path: &Path, settings: StoreSettings, 
             false
         }
     }
+}
+
+/// Has the store take no more rows.
+fn close(ctx: &LoopCtx<SealerState>, gate: &Gate, cause: &str) {
+    if gate.closed().is_none() {
+        tracing::error!(cause, "the store is full: no rows are stored until there is room");
+    }
+    gate.set(Some(cause.to_owned()));
+    ctx.update(|state| state.full = Some(cause.to_owned()));
 }
 
 fn note(ctx: &LoopCtx<SealerState>, report: &Report) {

@@ -25,6 +25,8 @@ pub(crate) struct Work {
     pub(crate) settings: StoreSettings,
     /// Whether all rows are sealed, whether that is due or not.
     pub(crate) everything: bool,
+    /// Whether rows come faster than they are sealed at the lowest priority.
+    pub(crate) is_urgent: bool,
 }
 
 /// What was done.
@@ -70,14 +72,19 @@ impl From<Sealed> for SealedSegment {
     }
 }
 
-/// Gives the process the lowest priority and a memory limit, so that it disturbs nobody.
+/// Bounds the memory of the process.
 pub(crate) fn restrain() {
+    // If that is refused, it has no more than it needs all the same.
+    let _ = setrlimit(Resource::RLIMIT_DATA, MEMORY, MEMORY);
+}
+
+/// Gives the process a low priority, so that it disturbs nobody.
+pub(crate) fn yield_to_others() {
     // Whatever is refused makes the work dearer for others, but does not harm it. A session of its own has a group of its own
     // in the scheduler, whose weight is set in /proc.
     let _ = nix::unistd::setsid();
-    let _ = std::fs::write("/proc/self/autogroup", "19");
-    let _ = rustix::process::nice(19);
-    let _ = setrlimit(Resource::RLIMIT_DATA, MEMORY, MEMORY);
+    let _ = std::fs::write("/proc/self/autogroup", "10");
+    let _ = rustix::process::nice(10);
 }
 
 /// Opens the store for changes by this process.

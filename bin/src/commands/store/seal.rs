@@ -17,7 +17,8 @@ const LONGEST: u64 = 1 << 20;
 
 /// Seals all rows.
 pub(super) fn seal(common: &Common, format: Output) -> Outcome {
-    let work = Work { path: own_file(common)?, settings: common.load()?.store, everything: true };
+    let work =
+        Work { path: own_file(common)?, settings: common.load()?.store, everything: true, is_urgent: true };
     let report = sealer::run(&work).map_err(Failure::Failed)?;
     print(&report, format)
 }
@@ -39,6 +40,9 @@ pub(super) fn maintain() -> Outcome {
     let mut request = Vec::new();
     std::io::stdin().take(LONGEST).read_to_end(&mut request).context("reading the request")?;
     let work: Work = serde_json::from_slice(&request).context("the request")?;
+    if !work.is_urgent {
+        sealer::yield_to_others();
+    }
     let report = sealer::run(&work).map_err(Failure::Failed)?;
     let report = serde_json::to_string(&report).context("the report")?;
     output::print(&report)
