@@ -33,4 +33,4 @@ pub use brief::{Brief, TracerBrief};
 pub use error::Error;
 pub use query::{Condition, Query};
 pub use rows::{Answer, Cell, Row, Rows};
-pub use store::{DamagedBatch, Store, Table};
+pub use store::{DamagedBatch, Live, Store, Table};

@@ -48,6 +48,8 @@ pub struct Query {
     pub start: u64,
     /// Returns at most this many rows, counted over all tables; 0 is no limit.
     pub limit: u64,
+    /// Takes names of fields that no row has; rows that come later may have them.
+    pub any_field: bool,
     /// Lets SQLite test single columns before it evaluates expressions. The answer is the same; it comes sooner.
     pub narrow: bool,
 }
@@ -67,6 +69,7 @@ impl Default for Query {
             distinct: false,
             start: 0,
             limit: DEFAULT_LIMIT,
+            any_field: false,
             narrow: true,
         }
     }

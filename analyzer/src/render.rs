@@ -6,6 +6,7 @@ mod delimited;
 pub mod escape;
 mod format;
 mod json;
+mod live;
 mod names;
 mod table;
 
@@ -13,6 +14,7 @@ use std::io::{self, Write};
 
 pub use about::tracers_with_phrases;
 pub use format::{Format, Output, RenderError};
+pub use live::LiveRows;
 pub use table::terminal_width;
 
 use crate::{Answer, Brief};

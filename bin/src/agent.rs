@@ -4,19 +4,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::{AnyChild, ChildStatus, Phase, Supervisor, clock};
+use actors::{AnyChild, ChildStatus, Phase, Placement, Supervisor, clock};
 use anyhow::Context as _;
 use collector::SinkSpec;
 use futures::future::BoxFuture;
+use store::access::Access;
 use tokio::sync::watch;
 
 use crate::assemble::{self, Topology};
 use crate::config::{Config, Loaded, Running, Sources};
-use crate::control::{self, Answer, Ask, ControlServer, Request};
+use crate::control::{self, Answer, Ask, Control, Request};
 use crate::daemon;
 use crate::enable::{self, EnableResult};
 use crate::exit::Failure;
+use crate::read::Read;
 use crate::reload::Reloader;
+use crate::socket::{self, SocketServer};
 use crate::status::{ActorStatus, Reloaded, Status, TracerPhase, TracerStatus};
 use crate::subsystem::Tracer;
 
@@ -28,6 +31,8 @@ pub(crate) struct Agent {
     inner: Arc<Inner>,
     /// The actor that answers on the control socket. The `child` command has none.
     control: Option<Arc<dyn AnyChild>>,
+    /// The actor that answers on the read socket. The `child` command has none.
+    read: Option<Arc<dyn AnyChild>>,
 }
 
 struct Inner {
@@ -52,8 +57,13 @@ impl Agent {
         let topology = assemble::assemble(&loaded.config, workdir, watched, None).await?;
         let reloader = Reloader::new(sources.clone(), loaded.clone());
         let inner = Arc::new(Inner::new(topology, reloader, workdir));
+        let access = assemble::access(&loaded.config)?;
         let control = Some(serve_control(&inner, workdir)?);
-        Ok(Self { inner, control })
+        let read = Some(serve_read(&inner, workdir, access)?);
+        access
+            .open_folder(workdir)
+            .with_context(|| format!("letting store.group into the work folder {}", workdir.display()))?;
+        Ok(Self { inner, control, read })
     }
 
     /// Starts all actors as the child of another program. The only sink is `host`, which sends the rows to that program.
@@ -63,7 +73,7 @@ impl Agent {
         let topology = assemble::assemble(config, nowhere, false, Some(host)).await?;
         let loaded = Arc::new(Loaded::from(config.clone()));
         let reloader = Reloader::new(Sources::default(), loaded);
-        Ok(Self { inner: Arc::new(Inner::new(topology, reloader, nowhere)), control: None })
+        Ok(Self { inner: Arc::new(Inner::new(topology, reloader, nowhere)), control: None, read: None })
     }
 
     /// Returns the state of all tracers and actors.
@@ -103,21 +113,39 @@ impl Agent {
         self.inner.reloader.close().await;
         let keep = *self.inner.keep.borrow();
         self.inner.topology.stop(keep, &self.inner.workdir).await;
-        if let Some(control) = &self.control {
-            control.stop().await;
-            let _ = std::fs::remove_file(control::socket_path(&self.inner.workdir));
+        // Followers get the last rows, too.
+        self.inner.topology.collector.feed().close();
+        for (server, socket) in [(&self.read, socket::READ), (&self.control, socket::CONTROL)] {
+            if let Some(server) = server {
+                server.stop().await;
+                let _ = std::fs::remove_file(socket.path(&self.inner.workdir));
+            }
         }
     }
 }
 
 fn serve_control(inner: &Arc<Inner>, workdir: &Path) -> Result<Arc<dyn AnyChild>, Failure> {
-    let listener = control::bind(workdir)
+    let listener = socket::CONTROL
+        .bind(workdir, Access::default())
         .with_context(|| format!("creating the control socket in {}", workdir.display()))?;
     let served = inner.clone();
     let ask: Ask = Arc::new(move |request| served.clone().answer(request));
     let spec = actors::Spec::new("control");
-    let server =
-        Supervisor::new().spawn_loop(spec, move |ctx| ControlServer::new(ctx, listener.clone(), ask.clone()));
+    let protocol = Control(ask);
+    let server = Supervisor::new()
+        .spawn_loop(spec, move |ctx| SocketServer::new(ctx, listener.clone(), protocol.clone()));
+    Ok(Arc::new(server))
+}
+
+fn serve_read(inner: &Arc<Inner>, workdir: &Path, access: Access) -> Result<Arc<dyn AnyChild>, Failure> {
+    let listener = socket::READ
+        .bind(workdir, access)
+        .with_context(|| format!("creating the read socket in {}", workdir.display()))?;
+    let served = inner.clone();
+    let protocol = Read::new(Arc::new(move || served.status()), inner.topology.collector.clone());
+    let spec = actors::Spec { placement: Placement::OwnThread, ..actors::Spec::new("read") };
+    let server = Supervisor::new()
+        .spawn_loop(spec, move |ctx| SocketServer::new(ctx, listener.clone(), protocol.clone()));
     Ok(Arc::new(server))
 }
 
@@ -199,6 +227,7 @@ impl Inner {
             collector_id: topology.collector.collector_id.clone(),
             started: self.started_wall.clone(),
             config: self.reloader.status(),
+            live: topology.collector.feed().state(),
             uptime_s: self.started.elapsed().as_secs_f64(),
             tracers: topology.tracers().iter().map(|tracer| self.tracer_status(tracer)).collect(),
             actors: self.actor_statuses(),

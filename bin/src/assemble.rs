@@ -17,6 +17,7 @@ use collector::{CollectorHandle, SinkConfig, SinkSpec};
 use model::{AccountSnapshot, Accounts, ProcessTable, TracerName};
 use serde::Serialize;
 use shell_monitor::{Launcher, Monitor, Reserved, Wiring};
+use store::access::Access;
 
 use crate::config::Config;
 use crate::exit::Failure;
@@ -108,6 +109,7 @@ pub(crate) async fn assemble(
     }
     // A parent that is an agent stores its own manifest and may refuse rows of that name.
     let kernel = KernelOptions { watched, manifest: host.is_none() };
+    let access = access(config)?;
     let (accounts, processes, supervisor) = (Accounts::default(), ProcessTable::default(), Supervisor::new());
 
     let collector = collector::spawn(
@@ -116,7 +118,7 @@ pub(crate) async fn assemble(
         &config.filter,
         accounts.clone(),
         processes.clone(),
-        workdir,
+        (workdir, access),
         host,
     )
     .map_err(|cause| Failure::Failed(cause.into()))?;
@@ -161,6 +163,11 @@ pub(crate) async fn assemble(
         accounts,
         collector,
     })
+}
+
+/// Returns who may read the store.
+pub(crate) fn access(config: &Config) -> Result<Access, Failure> {
+    Access::of(&config.store.group).map_err(|why| Failure::Usage(anyhow::anyhow!("store.group: {why}")))
 }
 
 /// Starts the actor that keeps the store within its limits.

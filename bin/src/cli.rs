@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use shell_monitor::{launch, launcher};
 
 use crate::cli_common::{Common, parse_duration, without_effect};
-use crate::commands::{self, brief, check, child, control, query, start, status, tracers};
+use crate::commands::{self, brief, check, child, control, follow, query, start, status, tracers};
 use crate::daemon;
 use crate::exit::{Failure, Outcome};
 use crate::logging::LogFormat;
@@ -148,6 +148,7 @@ impl Cli {
             Command::Stop(args) => control::stop(&common.workdir()?, args.keep()),
             Command::Tracers(args) => tracers::run(common, &args),
             Command::Brief(args) => brief::run(common, &args),
+            Command::Query(args) if args.is_following() => follow::run(common, &args),
             Command::Query(args) => query::run(common, &args),
             Command::Store(args) => commands::store::run(common, &args),
             Command::Config(args) => commands::config::run(common, &args),

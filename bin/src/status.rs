@@ -2,6 +2,7 @@
 
 use actors::{ChildStatus, Phase};
 use bpf_programs::Tier;
+use collector::feed::FeedState;
 use comfy_table::{CellAlignment, Table, presets};
 use model::AccountSnapshot;
 use model::pushdown::Split;
@@ -27,6 +28,9 @@ pub(crate) struct Status {
     /// Time of the configuration and result of the latest reload.
     #[serde(default)]
     pub(crate) config: ConfigStatus,
+    /// Followers of the live rows, and what they got.
+    #[serde(default)]
+    pub(crate) live: FeedState,
     /// All tracers that run or should run.
     pub(crate) tracers: Vec<TracerStatus>,
     /// All actors, in the order in which they are stopped.
@@ -167,6 +171,7 @@ pub(crate) fn render(status: &Status, detail: Detail) -> String {
     text.push_str(&pin_line(&status.actors).unwrap_or_default());
     text.push_str(&host_lines(&status.actors));
     text.push_str(&output_lines(&status.actors));
+    text.push_str(&live_line(&status.live).unwrap_or_default());
     text.push_str(&config_lines(&status.config));
     text.push_str(&filter_lines(status, detail.filters));
     for actor in status.actors.iter().filter(|actor| actor.status.first_cause.is_some()) {
@@ -211,6 +216,13 @@ fn output_lines(actors: &[ActorStatus]) -> String {
         Some(format!("\n\n{}: the file is damaged: {damage}\n  {advice}", actor.name))
     };
     actors.iter().filter_map(line).chain(actors.iter().filter_map(damage)).collect()
+}
+
+/// Returns the line about those who follow, if somebody does or lacks rows.
+fn live_line(live: &FeedState) -> Option<String> {
+    let FeedState { followers, rows, left_out, .. } = live;
+    let is_shown = *followers > 0 || *left_out > 0;
+    is_shown.then(|| format!("\n\nlive rows: {followers} followers, {rows} rows sent, {left_out} left out"))
 }
 
 /// Returns the result of the latest reload; nothing before the first one.

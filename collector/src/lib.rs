@@ -12,6 +12,7 @@ mod checks;
 pub mod collector;
 pub mod config;
 pub mod enrich;
+pub mod feed;
 pub mod filter;
 mod live_routing;
 mod loss;

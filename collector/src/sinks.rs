@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use actors::{AnyChild, AskError, ChildKind, LoopRef, Member, Outbox, Placement, Spec, Supervisor, clock};
 use model::{Accounts, Routed, SinkId, SinkName, Subject};
+use store::access::Access;
 
 use crate::config::SinkConfig;
+use crate::feed::Feed;
 use crate::loss::Unwritten;
 use crate::route::Route;
 use crate::sink::gate::Gate;
@@ -61,6 +63,8 @@ pub(crate) struct Sinks {
     pub(crate) accounts: Accounts,
     pub(crate) workdir: PathBuf,
     pub(crate) collector_id: String,
+    pub(crate) access: Access,
+    pub(crate) feed: Feed,
     pub(crate) gate: Gate,
 }
 
@@ -77,6 +81,7 @@ impl Sinks {
         let context = BuildContext {
             workdir: &self.workdir,
             collector_id: &self.collector_id,
+            access: self.access,
             gate: &self.gate,
             before: &before.map(|before| before.carried_over.clone()).unwrap_or_default(),
         };
@@ -106,7 +111,7 @@ impl ChildKind for Sinks {
         let before = before.filter(|before| self.have_one_target(&before.settings, sink));
         let before = before.and_then(|before| before.child.as_ref());
         let (id, spec) = self.describe(sink, before);
-        start(&self.supervisor, id, spec, &self.accounts, before)
+        start(&self.supervisor, (id, spec), &self.accounts, &self.feed, before)
     }
 
     /// Stops a sink; it writes what it has.
@@ -119,9 +124,9 @@ impl ChildKind for Sinks {
 /// Starts one sink's actor with its own queue. The actor waits until the sink `before` on the same target has ended.
 pub(crate) fn start(
     supervisor: &Supervisor,
-    id: SinkId,
-    spec: SinkSpec,
+    (id, spec): (SinkId, SinkSpec),
     accounts: &Accounts,
+    feed: &Feed,
     before: Option<&RunningSink>,
 ) -> RunningSink {
     let SinkSpec { queue: (capacity, when_full), pace, make, carried_over } = spec;
@@ -135,6 +140,7 @@ pub(crate) fn start(
         accounts: accounts.clone(),
         pace,
         unwritten: Unwritten::default(),
+        feed: feed.clone(),
     });
     let name = id.name.clone();
     let child = supervisor.spawn_loop(child_spec(&format!("sink:{name}")), move |ctx| {
@@ -152,7 +158,7 @@ pub fn spawn_sink(
     spec: SinkSpec,
     accounts: &Accounts,
 ) -> (SinkHandle, Outbox<Routed>) {
-    let sink = start(supervisor, id, spec, accounts, None);
+    let sink = start(supervisor, (id, spec), accounts, &Feed::default(), None);
     (sink.handle, sink.route.outbox.clone())
 }
 

@@ -9,11 +9,13 @@ use model::lock::lock;
 use model::{
     Accounts, Batch, Problem, ProcessTable, Remembered, Role, SinkId, SinkName, TracerName, Tracking,
 };
+use store::access::Access;
 use thiserror::Error;
 
 use crate::collector::{self, Collector};
 use crate::config::{CollectorConfig, SinkConfig};
 use crate::enrich::runtime::Names;
+use crate::feed::{Feed, Subscription};
 use crate::filter::{Filters, FiltersConfig};
 use crate::live_routing::LiveRouting;
 use crate::pipeline::Pipeline;
@@ -53,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) sinks: ChildSet<Sinks>,
     /// The sink to the program whose child this agent is.
     pub(crate) host: Option<RunningSink>,
+    pub(crate) feed: Feed,
 }
 
 /// The configuration in force.
@@ -103,6 +106,21 @@ impl CollectorHandle {
     /// Returns the store's file, if a store is enabled.
     pub fn store(&self) -> Option<PathBuf> {
         self.inner.present().config.store_file(&self.inner.workdir)
+    }
+
+    /// Begins to follow: the subscription gets the rows of these tracers (of all, if none is named) as soon as they are stored,
+    /// or, without a store, as soon as the first sink has them. With `recent`, and if the memory sink is that one, it first gets
+    /// what is in memory.
+    pub fn follow(&self, tracers: Vec<String>, recent: bool) -> Subscription {
+        let source = self.inner.accounts.shown_sink();
+        let memory = self.inner.running().into_iter().find(|sink| Some(&sink.route.sink) == source.as_ref());
+        let memory = memory.and_then(|sink| sink.carried_over.get::<Memory>()).filter(|_| recent);
+        self.inner.feed.follow(tracers, source.as_ref(), || memory.map(|memory| memory.pieces()))
+    }
+
+    /// Returns the stream of stored rows that followers get.
+    pub fn feed(&self) -> &Feed {
+        &self.inner.feed
     }
 
     /// Returns the columnar store's file, if that store is enabled.
@@ -157,24 +175,27 @@ pub fn spawn(
     filters: &FiltersConfig,
     accounts: Accounts,
     processes: ProcessTable,
-    workdir: &Path,
+    (workdir, access): (&Path, Access),
     host: Option<SinkSpec>,
 ) -> Result<CollectorHandle, SpawnError> {
     let compiled = Filters::compile(filters, "filter").map_err(SpawnError::Filters)?;
     let (outbox, input) = Outbox::channel(config.queue as usize, WhenFull::Block);
     let present = Mutex::new(Present { config: config.clone(), filters: filters.clone() });
     let routing = Arc::new(LiveRouting::new(compiled));
-    let (workdir, gate) = (workdir.to_owned(), Gate::default());
+    let (workdir, gate, feed) = (workdir.to_owned(), Gate::default(), Feed::default());
     let kind = Sinks {
         supervisor: supervisor.clone(),
         accounts: accounts.clone(),
         workdir: workdir.clone(),
         collector_id: config.collector_id(),
+        access,
+        feed: feed.clone(),
         gate: gate.clone(),
     };
     let (sinks, host) = first_sinks(&kind, config, host)?;
     let sinks = ChildSet::new(kind, sinks);
-    let inner = Inner { accounts: accounts.clone(), workdir, routing: routing.clone(), present, sinks, host };
+    let inner =
+        Inner { accounts: accounts.clone(), workdir, routing: routing.clone(), present, sinks, host, feed };
     routing.set_routes(inner.running().into_iter().map(|sink| sink.route).collect());
     let shared = Arc::new(collector::Shared { input, routing: routing.clone(), accounts });
     processes.set_runtime_users(&config.runtimes.uids);
@@ -207,7 +228,7 @@ fn first_sinks(
     all.into_iter().try_for_each(|(id, spec)| check(id, spec))?;
     let start = |(id, spec)| {
         kind.accounts.join(&id);
-        sinks::start(&kind.supervisor, id, spec, &kind.accounts, None)
+        sinks::start(&kind.supervisor, (id, spec), &kind.accounts, &kind.feed, None)
     };
     let sinks = of_config.into_iter().map(|(described, sink)| (sink, start(described))).collect();
     Ok((sinks, host.map(start)))

@@ -16,6 +16,7 @@ use model::{
     WallTime, What,
 };
 use serde_json::json;
+use store::access::Access;
 
 const TRACER: &str = "numbers";
 /// Number of records in a batch.
@@ -96,8 +97,16 @@ impl Rig {
         let config = CollectorConfig { id: "vm".into(), ..CollectorConfig::default() };
         let accounts = Accounts::default();
         let (table, filters) = (ProcessTable::default(), dropping(7));
-        let handle =
-            spawn(&Supervisor::new(), &config, &filters, accounts.clone(), table, workdir, None).unwrap();
+        let handle = spawn(
+            &Supervisor::new(),
+            &config,
+            &filters,
+            accounts.clone(),
+            table,
+            (workdir, Access::default()),
+            None,
+        )
+        .unwrap();
         Self { accounts, handle, config, filters }
     }
 

@@ -17,6 +17,7 @@ use model::{
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use store::access::Access;
 
 const SPAN: (BootNs, BootNs) = (BootNs(1_000), BootNs(2_000));
 
@@ -53,7 +54,15 @@ impl Stage {
     fn start(config: &CollectorConfig, workdir: &Path) -> Result<Self, SpawnError> {
         let accounts = Accounts::default();
         let table = ProcessTable::default();
-        let handle = spawn(&Supervisor::new(), config, &filters(), accounts.clone(), table, workdir, None)?;
+        let handle = spawn(
+            &Supervisor::new(),
+            config,
+            &filters(),
+            accounts.clone(),
+            table,
+            (workdir, Access::default()),
+            None,
+        )?;
         Ok(Self { handle, accounts })
     }
 

@@ -10,7 +10,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod bookkeeping;
+pub mod carry;
 pub mod decode;
 pub mod distrust;
 pub mod error;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use model::{Period, Problem, Size};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::access::Access;
+
 /// Settings of the store (`[store]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -54,6 +56,9 @@ impl StoreSettings {
         check(self.seal_size.0 >= 64 << 10, "seal_size", "must be at least 64KiB");
         let fits = |limit: Limit<Size>| !matches!(limit, Limit::Is(size) if size.0 < 1 << 20);
         check(fits(self.max_size), "max_size", "must be \"auto\" or at least 1MiB");
+        if let Err(why) = Access::of(&self.group) {
+            problems.push(Problem::new(format!("{section}.group"), why));
+        }
         problems
     }
 }

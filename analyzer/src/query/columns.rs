@@ -24,6 +24,8 @@ pub(crate) fn tracking() -> Vec<(String, Target)> {
 pub(crate) struct Names<'a> {
     pub store: &'a Store,
     pub tables: &'a [Table],
+    /// Takes names of fields that no row has.
+    pub any_field: bool,
 }
 
 impl Names<'_> {
@@ -46,7 +48,7 @@ impl Names<'_> {
             return Err(Error::UnknownColumn { name: name.to_owned(), nearest: None });
         }
         let target = Target::Field { paths: paths(field) };
-        if explicit.is_some() || built_in_fields().any(|known| known == field) {
+        if explicit.is_some() || self.any_field || built_in_fields().any(|known| known == field) {
             return Ok(target);
         }
         let seen = self.sampled_fields().map_err(reading("names of fields"))?;

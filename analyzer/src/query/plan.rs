@@ -21,7 +21,7 @@ impl Store {
     pub fn query(&self, query: &Query) -> Result<Answer<'_>, Error> {
         let mut tables = self.tables()?;
         tables.retain(|table| concerns(query, table));
-        let names = Names { store: self, tables: &tables };
+        let names = Names { store: self, tables: &tables, any_field: query.any_field };
         let plan = Plan::of(query, &names)?;
         let shown = plan.shown.iter().map(|(name, target)| Shown { name: name.clone(), kind: kind(target) });
         let shown = shown.collect();

@@ -8,10 +8,26 @@ use super::format::{Output, RenderError};
 use super::{escape, json};
 use crate::{Answer, Cell};
 
+/// Writes the header and all rows; returns the number of rows.
 pub(super) fn rows(answer: &mut Answer<'_>, output: Output, out: &mut dyn Write) -> Result<u64, RenderError> {
+    header(answer, out)?;
+    rows_only(answer, output, out)
+}
+
+/// Writes the header.
+pub(super) fn header(answer: &Answer<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
-    let names: Vec<&str> = answer.columns().iter().map(|column| column.name.as_str()).collect();
-    writer.write_record(names).map_err(io::Error::from)?;
+    writer.write_record(answer.columns().iter().map(|column| column.name.as_str()))?;
+    writer.flush()
+}
+
+/// Writes all rows without a header.
+pub(super) fn rows_only(
+    answer: &mut Answer<'_>,
+    output: Output,
+    out: &mut dyn Write,
+) -> Result<u64, RenderError> {
+    let mut writer = csv::Writer::from_writer(out);
     let mut count = 0;
     for row in answer.rows()? {
         let row = row?;

@@ -44,6 +44,47 @@ pub(super) fn rows(answer: &mut Answer<'_>, output: Output, out: &mut dyn Write)
     Ok(count)
 }
 
+/// A table of which each line is printed at once, so that its columns can only grow.
+pub(super) struct Lines {
+    layout: Layout,
+    widths: Vec<usize>,
+}
+
+impl Lines {
+    /// Prints the header.
+    pub(super) fn begin(answer: &Answer<'_>, output: Output, out: &mut dyn Write) -> io::Result<Self> {
+        let layout = Layout::of(answer, output.numeric);
+        let names: Vec<String> = layout.header().map(|name| escape::visible(&name).into_owned()).collect();
+        let mut lines = Self { widths: vec![0; names.len()], layout };
+        lines.print(&names, out)?;
+        Ok(lines)
+    }
+
+    /// Prints all rows; returns their number.
+    pub(super) fn rows(&mut self, answer: &mut Answer<'_>, out: &mut dyn Write) -> Result<u64, RenderError> {
+        let mut count = 0;
+        for row in answer.rows()? {
+            let cells = self.layout.cells(&row?);
+            self.print(&cells, out)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn print(&mut self, cells: &[String], out: &mut dyn Write) -> io::Result<()> {
+        let mut line = String::new();
+        for (index, (cell, width)) in cells.iter().zip(&mut self.widths).enumerate() {
+            let own = cell.chars().count();
+            *width = own.max(*width);
+            let padding = " ".repeat(*width - own);
+            let is_number = self.layout.shown.get(index).is_some_and(|column| column.kind == Kind::Number);
+            let (before, after) = if is_number { (padding.as_str(), "") } else { ("", padding.as_str()) };
+            line.extend([" ", before, cell, after, " "]);
+        }
+        writeln!(out, "{}", line.trim_end())
+    }
+}
+
 /// Prints the tracers that have something to show, or `all`; returns how many are left out.
 pub(super) fn brief(brief: &Brief, all: bool, output: Output, out: &mut dyn Write) -> io::Result<usize> {
     let names = ["tracer", "collector", "rows", "first", "last", "seen", "stored", "filtered", "lost"];
@@ -151,9 +192,13 @@ impl Layout {
         Self { shown: shown.collect(), about, names: Names::new(numeric) }
     }
 
-    fn table(&self, output: Output) -> Table {
+    fn header(&self) -> impl Iterator<Item = String> {
         let names = self.shown.iter().map(|column| column.name.clone());
-        let names: Vec<String> = names.chain(self.about.iter().map(|_| "about".to_owned())).collect();
+        names.chain(self.about.iter().map(|_| "about".to_owned()))
+    }
+
+    fn table(&self, output: Output) -> Table {
+        let names: Vec<String> = self.header().collect();
         let mut table = new_table(output, &names);
         for (index, column) in self.shown.iter().enumerate() {
             if column.kind == Kind::Number {

@@ -88,7 +88,12 @@ impl Store {
             Err(error) if needs_index(&error) && !wal_in_use(path) => connect(path, true),
             other => other,
         };
-        let connection = connection.map_err(failed)?;
+        Self::over(connection.map_err(failed)?, path)
+    }
+
+    /// Reads the store that this connection has open.
+    pub(super) fn over(connection: Connection, path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::Open { path: path.to_owned(), source };
         let zone = TimeZone::system();
         let times = local_times(&connection, zone.clone());
         register(&connection, times).map_err(failed)?;

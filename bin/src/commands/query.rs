@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, IsTerminal as _};
 
-use analyzer::query::Where;
+use analyzer::query::{Undecided, Where};
 use analyzer::render::{self, Format};
 use analyzer::{Query, Store, when};
 use clap::Args;
@@ -51,20 +51,37 @@ pub(crate) struct QueryArgs {
     /// Skip the first N rows
     #[arg(long, value_name = "N", default_value_t = 0)]
     start: u64,
-    /// Print at most N rows (0: no limit)
-    #[arg(long, value_name = "N", default_value_t = analyzer::query::DEFAULT_LIMIT)]
-    limit: u64,
+    /// Print at most N rows (0: no limit). Default: 20; with --follow no limit
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Print rows as the running agent stores them, until it stops or Ctrl-C. With --since, print the stored ones first. Rows
+    /// that are printed too slowly are left out and counted; the exit code is then 1
+    #[arg(long, conflicts_with_all = ["until", "order_by", "desc", "distinct", "start"])]
+    follow: bool,
     /// Show users and groups by number. By default, tables show the names that this machine has for them; other formats
     /// always have the numbers
     #[arg(long)]
-    numeric: bool,
+    pub(super) numeric: bool,
     /// Format of the rows: table, json (one array), jsonl (one object per line) or csv
     #[arg(long, default_value = "table", value_name = "FORMAT")]
-    format: Format,
+    pub(super) format: Format,
 }
 
 impl QueryArgs {
-    fn query(&self) -> Result<Query, analyzer::Error> {
+    /// Returns whether rows are followed as the agent stores them.
+    pub(crate) fn is_following(&self) -> bool {
+        self.follow
+    }
+
+    /// Warns of conditions that no row can meet.
+    pub(super) fn warn(&self) {
+        for warning in self.wheres.iter().flat_map(Where::never_true) {
+            output::complain(&format!("warning: --where: {warning}"));
+        }
+    }
+
+    /// Returns the query that these options make.
+    pub(super) fn query(&self) -> Result<Query, analyzer::Error> {
         let now = when::now();
         let mut query = Query {
             tracers: self.tracers.clone(),
@@ -76,7 +93,7 @@ impl QueryArgs {
             desc: self.desc,
             distinct: self.distinct,
             start: self.start,
-            limit: self.limit,
+            limit: self.limit.unwrap_or(if self.follow { 0 } else { analyzer::query::DEFAULT_LIMIT }),
             ..Query::default()
         };
         self.wheres.iter().cloned().for_each(|wanted| query.add(wanted));
@@ -87,11 +104,9 @@ impl QueryArgs {
 /// Prints the rows.
 pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
     let query = args.query().map_err(failure)?;
+    args.warn();
     let store = open(common)?;
     warn_of_unknown_tracers(&store, &query)?;
-    for warning in args.wheres.iter().flat_map(Where::never_true) {
-        output::complain(&format!("warning: --where: {warning}"));
-    }
     // Columns that only left-out rows have are unknown: the damage is the better explanation.
     let answer = store.query(&query).map_err(failure);
     let mut answer = answer.or_else(|unknown| damage(&store).and(Err(unknown)))?;
@@ -102,16 +117,20 @@ pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
         Err(error) => return Err(Failure::Failed(error.into())),
     }
     if let Some(undecided) = answer.undecided() {
-        let analyzer::query::Undecided { rows, first } = undecided;
-        output::complain(&format!(
-            "warning: --where has no answer for {rows} rows, which are left out; the first: {first}"
-        ));
+        complain_of_undecided(undecided);
     }
     damage(&store)
 }
 
+/// Warns of rows that are left out because an expression had no result for them.
+pub(super) fn complain_of_undecided(Undecided { rows, first }: Undecided) {
+    output::complain(&format!(
+        "warning: --where has no answer for {rows} rows, which are left out; the first: {first}"
+    ));
+}
+
 /// Fails if rows are missing in an answer because their batches are damaged. The others are printed.
-fn damage(store: &Store) -> Outcome {
+pub(super) fn damage(store: &Store) -> Outcome {
     let damaged = store.damaged();
     let Some(first) = damaged.first() else { return Ok(()) };
     let rows: i64 = damaged.iter().map(|batch| batch.rows).sum();
@@ -148,7 +167,7 @@ pub(crate) fn failure(error: analyzer::Error) -> Failure {
 
 /// Warns about tracers without a table: without the warning, a misspelled name looks as if nothing happened. It is not a
 /// failure, because scripts query tracers that have not stored anything yet.
-fn warn_of_unknown_tracers(store: &Store, query: &Query) -> Outcome {
+pub(super) fn warn_of_unknown_tracers(store: &Store, query: &Query) -> Outcome {
     for tracer in store.unknown_tracers(&query.tracers).map_err(failure)? {
         let nearest = tracer.nearest.map(|name| format!(", did you mean {name:?}?")).unwrap_or_default();
         output::complain(&format!("warning: nothing is stored of tracer {:?}{nearest}", tracer.name));

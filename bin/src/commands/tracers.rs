@@ -10,7 +10,7 @@ use crate::enable::EnableResult;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output, to_json};
 use crate::status::tracer_table;
-use crate::{assemble, control};
+use crate::{assemble, control, socket};
 
 /// Options of `tracers`.
 #[derive(Debug, Args)]
@@ -93,7 +93,7 @@ fn set_enabled(common: &Common, args: &EnableArgs, on: bool) -> Outcome {
 /// Lists the tracers of the running agent; if there is none, those of the configuration.
 fn list(common: &Common, format: Output) -> Outcome {
     let workdir = common.workdir()?;
-    if control::socket_path(&workdir).exists()
+    if socket::CONTROL.path(&workdir).exists()
         && let Ok(status) = fetch(&workdir)
     {
         return match format {

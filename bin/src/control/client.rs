@@ -1,7 +1,6 @@
 //! Sends requests to the agent that uses a work folder.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,8 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{Answer, Request, short_path};
+use super::{Answer, Request};
 use crate::exit::Failure;
+use crate::socket;
 use crate::status::Status;
 
 /// Longest wait for the agent to take the request.
@@ -64,8 +64,7 @@ pub(crate) fn ask(workdir: &Path, request: &Request) -> Result<Value, AskError> 
 }
 
 fn exchange(workdir: &Path, request: &Request) -> io::Result<Answer> {
-    let (path, _folder) = short_path(workdir)?;
-    let mut stream = UnixStream::connect(path)?;
+    let mut stream = socket::CONTROL.connect(workdir)?;
     stream.set_read_timeout(Some(request.patience()))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = serde_json::to_vec(request)?;

@@ -5,14 +5,13 @@ mod cache;
 mod client;
 mod server;
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use cache::{Cache, Change, answer as answer_cache};
 pub(crate) use client::{AskError, ask, fetch, fetch_answer, read_answer};
-pub(crate) use server::{Ask, ControlServer, bind};
+pub(crate) use server::{Ask, Control};
 
 /// A request to a running agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,24 +79,6 @@ impl Request {
             _ => Duration::from_secs(10),
         }
     }
-}
-
-/// Longest request in bytes, which limits the agent's memory. The longest legitimate request sets a cache, with every
-/// character escaped.
-const MAX_REQUEST: u64 = 8 << 20;
-
-/// Returns the path of the control socket.
-pub(crate) fn socket_path(workdir: &Path) -> PathBuf {
-    workdir.join("control.sock")
-}
-
-/// Returns a path to the socket that fits into a socket address (108 bytes, see unix(7)) even for a deep work folder. The
-/// path leads through the returned descriptor of the folder, which must stay open while the path is used.
-fn short_path(workdir: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
-    use std::os::fd::AsRawFd as _;
-    let folder = std::fs::File::open(workdir)?;
-    let path = PathBuf::from(format!("/proc/self/fd/{}/control.sock", folder.as_raw_fd()));
-    Ok((path, folder))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actors::WhenFull;
 use model::{Period, Problem, Remembered, Role};
+use store::access::Access;
 
 use super::gate::Gate;
 use super::{Sink, SinkError};
@@ -61,6 +62,8 @@ pub struct BuildContext<'a> {
     pub workdir: &'a Path,
     /// Id that rows are stored under.
     pub collector_id: &'a str,
+    /// The group that may read the rows, if there is one.
+    pub access: Access,
     /// Whether the store takes new rows.
     pub gate: &'a Gate,
     /// State of the predecessor on the same target.

@@ -111,6 +111,12 @@ pub trait Sink: Send + 'static {
     /// Nothing was written.
     fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError>;
 
+    /// Returns the id of the newest row of a tracer that this sink has written, by the name it is stored under; `None` if the
+    /// destination does not number rows. Asked right after [`Sink::write`], and only if somebody follows.
+    fn newest_id(&mut self, _tracer: &str) -> Option<i64> {
+        None
+    }
+
     /// Writes the run's final accounts and closes the destination. No other call follows.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use nix::fcntl::{Flock, FlockArg};
 use rusqlite::Connection;
 
 use crate::Error;
+use crate::access::Access;
 
 /// Name of the folder.
 pub const SEGMENTS: &str = "segments";
@@ -26,6 +27,8 @@ const READER_LOCK: &str = ".readers";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
     path: PathBuf,
+    /// The group that may read the segments: the one that may read the store's file.
+    access: Access,
 }
 
 /// A lock on the segments; dropping it releases it.
@@ -37,7 +40,7 @@ pub struct Lock {
 impl Folder {
     /// Returns the folder that belongs to the store's file `path`.
     pub fn beside(path: &Path) -> Self {
-        Self { path: path.with_file_name(SEGMENTS) }
+        Self { path: path.with_file_name(SEGMENTS), access: Access::like(path) }
     }
 
     /// Returns the folder that belongs to the main file of the connection.
@@ -70,7 +73,26 @@ impl Folder {
         make(&self.path)?;
         make(&self.path.join(REMOVED))?;
         // Readers find it there: they can't make it.
-        self.lock(READER_LOCK, FlockArg::LockSharedNonblock, true).map(|_| ())
+        self.lock(READER_LOCK, FlockArg::LockSharedNonblock, true)?;
+        if self.access.is_done(&self.path) { Ok(()) } else { self.open_to_readers() }
+    }
+
+    /// Lets those who may read the store read all segments; the folder comes last, so that this is finished if it is interrupted.
+    fn open_to_readers(&self) -> Result<(), Error> {
+        let mut folders = self.segments()?;
+        folders.push(REMOVED.to_owned());
+        let paths = folders.iter().map(|name| self.path.join(name));
+        paths
+            .into_iter()
+            .try_for_each(|path| self.access.open_all(&path))
+            .and_then(|()| self.access.open_file(&self.path.join(READER_LOCK)))
+            .and_then(|()| self.access.open_own_folder(&self.path))
+            .map_err(Error::io("let the store's readers into", &self.path))
+    }
+
+    /// Lets those who may read the store read a segment that is not there for readers yet.
+    pub(crate) fn open_unfinished(&self, unfinished: &Path) -> Result<(), Error> {
+        self.access.open_all(unfinished).map_err(Error::io("let the store's readers into", unfinished))
     }
 
     /// Takes the lock of the one process that may change segments.

@@ -184,6 +184,7 @@ impl<'a> Sealer<'a> {
     pub(super) fn publish(&self, manifest: &Manifest) -> Result<String, Error> {
         let unfinished = self.folder.unfinished(&manifest.name);
         let hash = manifest.write(&unfinished)?;
+        self.folder.open_unfinished(&unfinished)?;
         folder::sync(&unfinished)?;
         let path = self.folder.segment(&manifest.name);
         std::fs::rename(&unfinished, &path).map_err(Error::io("rename to", &path))?;

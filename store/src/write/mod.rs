@@ -65,6 +65,11 @@ impl Writer {
         })
     }
 
+    /// Returns the id of the newest row of a tracer that this writer has written rows of; the name is the stored one.
+    pub fn newest_id(&self, tracer: &str) -> Option<i64> {
+        self.streams.newest_id(tracer)
+    }
+
     /// Writes the final bookkeeping.
     ///
     /// # Errors

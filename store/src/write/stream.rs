@@ -78,6 +78,12 @@ impl Streams {
         filled.try_for_each(|stream| stream.append(connection, encoder))
     }
 
+    /// Returns the id of the newest row of a tracer, by its stored name, if its stream is open.
+    pub(super) fn newest_id(&self, tracer: &str) -> Option<i64> {
+        let stream = self.streams.iter().find(|stream| stream.tracer == tracer)?;
+        Some(stream.next_id - 1)
+    }
+
     /// Returns the stream of a tracer, which is opened if it is not open yet.
     fn of(
         &mut self,

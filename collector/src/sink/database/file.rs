@@ -18,6 +18,7 @@ use actors::clock;
 use model::Size;
 use model::lock::lock;
 use rusqlite::{Connection, OpenFlags};
+use store::access::Access;
 use store::bookkeeping::Run;
 use store::distrust;
 
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     /// Id of the store's file. A new file that replaces a lost one gets the same, so that pinned rings stay usable.
     pub(crate) id: Arc<Mutex<Option<String>>>,
     pub(crate) checked: Arc<Mutex<Checked>>,
+    /// The group that may read the file, if there is one.
+    pub(crate) access: Access,
     pub(crate) gate: Gate,
 }
 
@@ -45,7 +48,8 @@ pub(crate) struct Checked {
 
 impl Shared {
     pub(crate) fn new(run: Run, gate: Gate) -> Self {
-        Self { run, written: Arc::default(), id: Arc::default(), checked: Arc::default(), gate }
+        let (written, id, checked) = (Arc::default(), Arc::default(), Arc::default());
+        Self { run, written, id, checked, access: Access::default(), gate }
     }
 }
 

@@ -111,10 +111,14 @@ impl Database {
         for beside in file::beside(&path) {
             private_file::check_if_there(&beside).map_err(io)?;
         }
+        self.shared.access.open_file(&path).map_err(io)?;
         let connection = self.connect(&path).map_err(|source| self.failed("opening", source))?;
         let opened = connected(connection)?;
+        // SQLite gives them the mode of the database, but only root can give them its group.
+        let logs = file::log_files(&path);
+        logs.iter().try_for_each(|log| self.shared.access.open_file(log)).map_err(io)?;
         let file = OutputFile::at(&path).map_err(io)?;
-        let logs = file::log_files(&path).iter().map(|log| OutputFile::at(log)).collect::<Result<_, _>>();
+        let logs = logs.iter().map(|log| OutputFile::at(log)).collect::<Result<_, _>>();
         let logs = logs.map_err(io)?;
         lock(&self.shared.written).opened(file);
         Ok((opened, logs))
@@ -167,7 +171,7 @@ fn shared(context: &BuildContext<'_>) -> Shared {
             collector_id: context.collector_id.to_owned(),
             started: clock::wall(),
         };
-        Shared::new(run, context.gate.clone())
+        Shared { access: context.access, ..Shared::new(run, context.gate.clone()) }
     })
 }
 

@@ -69,6 +69,18 @@ impl Memory {
         ring.pieces.iter().flat_map(|piece| piece.iter()).skip(skipped).cloned().collect()
     }
 
+    /// Returns the last rows of every tracer, oldest first, as they are shared with other sinks: batches, and how many rows at
+    /// the beginning of each have left the memory.
+    pub(crate) fn pieces(&self) -> Vec<(Arc<[Tracking]>, usize)> {
+        let rings = self.lock();
+        let of_ring = |ring: &Ring| {
+            let mut skipped = ring.rows.saturating_sub(self.maxlen);
+            let piece = |piece: &Arc<[Tracking]>| (piece.clone(), std::mem::take(&mut skipped));
+            ring.pieces.iter().map(piece).collect::<Vec<_>>()
+        };
+        rings.values().flat_map(of_ring).collect()
+    }
+
     /// Returns the tracers that have rows.
     pub fn tracers(&self) -> Vec<TracerName> {
         self.lock().keys().cloned().collect()

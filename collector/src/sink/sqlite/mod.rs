@@ -16,7 +16,7 @@ pub use store::bookkeeping::Run;
 
 use actors::clock;
 use model::lock::lock;
-use model::schema::{COLUMNS, ColumnValue};
+use model::schema::{COLUMNS, ColumnValue, table_name};
 use model::{Routed, Size, TracerName, Tracking, WallTime};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode};
@@ -187,6 +187,13 @@ impl Sink for Sqlite {
         })?;
         lock(&self.database.shared.written).add(batches, &rejected);
         Ok(rejected)
+    }
+
+    fn newest_id(&mut self, tracer: &str) -> Option<i64> {
+        let Store { connection, bookkeeping, .. } = self.store.as_ref()?;
+        let table = schema::quote(&table_name(tracer, &bookkeeping.run().collector_id));
+        let mut newest = connection.prepare_cached(&format!("SELECT max(id) FROM {table}")).ok()?;
+        newest.query_row([], |row| row.get(0)).ok()?
     }
 
     fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError> {

@@ -134,6 +134,10 @@ impl Sink for Store {
         Ok(Vec::new())
     }
 
+    fn newest_id(&mut self, tracer: &str) -> Option<i64> {
+        self.open.as_ref()?.writer.newest_id(tracer)
+    }
+
     fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError> {
         self.with_writer("closing", |writer| writer.end(accounts, ended, clock::boot_ns()))?;
         if let Some(open) = self.open.take() {

@@ -8,8 +8,10 @@ use flume::Receiver;
 use model::{Accounts, Role, Routed, SinkId};
 use serde::Serialize;
 
+use crate::feed::Feed;
 use crate::loss::Unwritten;
 use crate::sink::kind::Pace;
+use crate::sink::{Rejected, Sink};
 
 /// State that a sink publishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -52,12 +54,22 @@ pub(crate) struct Shared {
     pub(crate) accounts: Accounts,
     pub(crate) pace: Pace,
     pub(crate) unwritten: Unwritten,
+    pub(crate) feed: Feed,
 }
 
 impl Shared {
     /// Returns whether the sink keeps accounts and checkpoints.
     pub(super) fn is_store(&self) -> bool {
         self.id.role == Role::Store
+    }
+
+    /// Gives rows that the sink has just written to those who follow.
+    pub(super) fn publish(&self, sink: &mut dyn Sink, batches: &[Routed], rejected: &[Rejected]) {
+        // A store that is being replaced still tells what it writes.
+        let is_source = || self.is_store() || self.accounts.shown_sink().as_ref() == Some(&self.id);
+        if self.feed.is_followed() && is_source() {
+            self.feed.publish(&self.id, batches, rejected, |tracer| sink.newest_id(tracer));
+        }
     }
 }
 

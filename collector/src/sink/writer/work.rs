@@ -184,6 +184,7 @@ impl Writer {
             lost = rows,
             "output gone, opening another"
         );
+        self.shared.feed.replaced(&self.shared.id);
         // The new output has no accounts yet.
         self.kept = Vec::new();
         self.ctx.update(|state| {
@@ -245,6 +246,7 @@ impl Writer {
         rejected: &[Rejected],
         ring_losses: &BTreeMap<TracerName, u64>,
     ) {
+        self.shared.publish(&mut *self.sink, &batches, rejected);
         let mut lost = 0;
         for bad in rejected {
             let claim = batches.get_mut(bad.batch).and_then(|batch| batch.claim.as_mut());
