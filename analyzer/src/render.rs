@@ -6,7 +6,7 @@ mod delimited;
 pub mod escape;
 mod format;
 mod json;
-mod names;
+pub(crate) mod names;
 mod table;
 
 use std::io::{self, Write};

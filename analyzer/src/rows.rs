@@ -9,7 +9,7 @@ use serde_json::Map;
 
 use crate::error::reading;
 use crate::query::{Matching, Tally, Undecided};
-use crate::{Error, Store};
+use crate::{Error, Sql, Store};
 
 /// A column of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,9 +28,34 @@ pub struct Answer<'a> {
     shown: Vec<Shown>,
     matching: Vec<Matching>,
     tally: Tally,
+    /// Only of a statement that a user wrote.
+    sql: Option<&'a Sql>,
 }
 
 impl<'a> Answer<'a> {
+    /// Prepares a statement that a user wrote. The type of each value is that of SQL.
+    pub(crate) fn of_sql(sql: &'a Sql, text: &str) -> rusqlite::Result<Self> {
+        let statement = sql.store().connection().prepare(text)?;
+        let mut shown = Vec::<Shown>::new();
+        for column in statement.columns() {
+            let is_number = column.decl_type().is_some_and(|kind| kind == "INTEGER");
+            let kind = if is_number { ColumnKind::Integer } else { ColumnKind::Text };
+            // Objects of JSON have each name once.
+            let same = shown.iter().filter(|other| other.name == column.name()).count();
+            let name =
+                if same == 0 { column.name().to_owned() } else { format!("{}_{}", column.name(), same + 1) };
+            shown.push(Shown { name, kind });
+        }
+        let mut answer = Self::empty(sql.store(), shown);
+        (answer.statement, answer.sql) = (Some(statement), Some(sql));
+        Ok(answer)
+    }
+
+    /// Sets the parameters of the statement.
+    pub(crate) fn bind(&mut self, params: Vec<Value>) {
+        self.params = params;
+    }
+
     pub(crate) fn prepare(
         store: &'a Store,
         sql: &str,
@@ -88,20 +113,22 @@ impl Answer<'_> {
     /// # Errors
     /// When the store can't be read.
     pub fn rows(&mut self) -> Result<Rows<'_>, Error> {
+        let sql = self.sql;
         let rows = match &mut self.statement {
             None => None,
             Some(statement) => {
-                Some(statement.query(params_from_iter(self.params.iter())).map_err(reading("rows"))?)
+                let rows = statement.query(params_from_iter(self.params.iter()));
+                Some(rows.map_err(|cause| explain(sql, cause))?)
             }
         };
-        Ok(Rows { store: self.store, shown: &self.shown, rows })
+        Ok(Rows { store: self.store, shown: &self.shown, rows, sql })
     }
 }
 
 impl<'a> Answer<'a> {
     pub(crate) fn empty(store: &'a Store, shown: Vec<Shown>) -> Self {
         let (matching, tally) = (Vec::new(), Tally::default());
-        Self { store, statement: None, params: Vec::new(), shown, matching, tally }
+        Self { store, statement: None, params: Vec::new(), shown, matching, tally, sql: None }
     }
 }
 
@@ -110,16 +137,41 @@ pub struct Rows<'a> {
     store: &'a Store,
     shown: &'a [Shown],
     rows: Option<rusqlite::Rows<'a>>,
+    sql: Option<&'a Sql>,
+}
+
+fn explain(sql: Option<&Sql>, cause: rusqlite::Error) -> Error {
+    match sql {
+        Some(sql) => sql.explain(cause),
+        None => reading("rows")(cause),
+    }
+}
+
+/// Goes on to the next row. The time that it takes counts, if it is limited.
+fn step<'a, 'b>(
+    sql: Option<&Sql>,
+    rows: &'b mut rusqlite::Rows<'a>,
+) -> rusqlite::Result<Option<&'b rusqlite::Row<'a>>> {
+    match sql {
+        Some(sql) => sql.meter().run(|| rows.next()),
+        None => rows.next(),
+    }
 }
 
 impl Iterator for Rows<'_> {
     type Item = Result<Row, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.rows.as_mut()?.next() {
+        match step(self.sql, self.rows.as_mut()?) {
             Ok(Some(row)) => {
                 let cells = self.shown.iter().enumerate();
-                let cells = cells.map(|(index, shown)| Ok(cell(self.store, shown.kind, row.get_ref(index)?)));
+                let cells = cells.map(|(index, shown)| {
+                    Ok(match (self.sql, row.get_ref(index)?) {
+                        // As in `extended`: `<name>_bytes` in hex.
+                        (Some(_), ValueRef::Blob(bytes)) => Cell::Text(model::text::hex(bytes)),
+                        (_, value) => cell(self.store, shown.kind, value),
+                    })
+                });
                 Some(
                     cells
                         .collect::<rusqlite::Result<_>>()
@@ -131,7 +183,7 @@ impl Iterator for Rows<'_> {
             Err(error) => {
                 // A further step after a failure would run the statement from its start.
                 self.rows = None;
-                Some(Err(reading("rows")(error)))
+                Some(Err(explain(self.sql, error)))
             }
         }
     }

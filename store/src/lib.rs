@@ -19,6 +19,7 @@ pub mod layout;
 pub mod read;
 pub mod rows;
 pub mod settings;
+pub mod typed;
 pub mod write;
 
 mod ipc;

@@ -2,7 +2,7 @@
 //! row's time lies in are in memory.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -23,7 +23,7 @@ pub struct DamagedBatch {
 }
 
 /// The damaged batches that were found so far, by number.
-pub(super) type Damaged = Arc<Mutex<BTreeMap<i64, DamagedBatch>>>;
+pub(crate) type Damaged = Arc<Mutex<BTreeMap<i64, DamagedBatch>>>;
 
 /// The order in which rows are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,8 +41,26 @@ pub(super) struct Wanted {
     /// Batches that lie wholly outside of these times are left out.
     pub(super) since: i64,
     pub(super) until: i64,
-    /// The columns that are read; `extended` stands for all fields.
-    pub(super) columns: Vec<Column>,
+    pub(super) columns: Wants,
+}
+
+/// The columns that are read, besides those that rows are ordered by.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wants {
+    names: HashSet<String>,
+    /// All fields of `extended`.
+    fields: bool,
+}
+
+impl Wants {
+    pub(super) fn new(names: impl Iterator<Item = String>, fields: bool) -> Self {
+        Self { names: names.collect(), fields }
+    }
+
+    /// Returns whether the column or field of that name is read.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.contains(name) || (self.fields && COLUMNS.iter().all(|column| column.name() != name))
+    }
 }
 
 /// The values that rows are ordered by: time, boot clock and number. For a reversed order each number is inverted.
@@ -103,14 +121,8 @@ impl Scan {
                 break;
             }
             self.waiting.pop();
-            match begin(connection, reader, &batch, &self.wanted) {
-                Ok(begun) => self.begun.extend(begun.map(Reverse)),
-                Err(Error::Decode { number, source }) => {
-                    let cause = source.to_string();
-                    lock(damaged).insert(number, DamagedBatch { number, rows: batch.rows, cause });
-                }
-                Err(other) => return Err(other),
-            }
+            let begun = begin(connection, reader, &batch, &self.wanted);
+            self.begun.extend(or_damaged(begun, &batch, damaged)?.flatten().map(Reverse));
         }
         let Some(mut first) = self.begun.peek_mut() else { return Ok(None) };
         let Reverse(begun) = &mut *first;
@@ -121,6 +133,23 @@ impl Scan {
             None => drop(std::collections::binary_heap::PeekMut::pop(first)),
         }
         Ok(Some(found))
+    }
+}
+
+/// Returns what was read of a batch; `None` if it is damaged, which is noted.
+pub(super) fn or_damaged<T>(
+    read: Result<T, Error>,
+    batch: &Batch,
+    damaged: &Damaged,
+) -> Result<Option<T>, Error> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(Error::Decode { number, source }) => {
+            let cause = source.to_string();
+            lock(damaged).insert(number, DamagedBatch { number, rows: batch.rows, cause });
+            Ok(None)
+        }
+        Err(other) => Err(other),
     }
 }
 
@@ -142,20 +171,20 @@ fn begin(
 ) -> Result<Option<Begun>, Error> {
     let is_ordering =
         |name: &str| wanted.order.by_time && (name == Column::Time.name() || name == Column::BootNs.name());
-    let wants_fields = wanted.columns.contains(&Column::Extended);
-    let is_shown = |name: &str| match COLUMNS.iter().find(|column| column.name() == name) {
-        Some(column) => wanted.columns.contains(column),
-        None => wants_fields,
-    };
-    let rows = reader.rows(connection, batch, |name| is_ordering(name) || is_shown(name))?;
+    let rows = reader.rows(connection, batch, |name| is_ordering(name) || wanted.columns.has(name))?;
     let mut rest: Vec<_> = (0..rows.len()).map(|row| (key(&rows, row, batch, wanted.order), row)).collect();
     rest.sort_unstable_by(|one, other| other.cmp(one));
     let rows = Rc::new(rows);
     Ok(rest.pop().map(|(key, row)| Begun { key, rows, first_id: batch.first_id, rest, row }))
 }
 
+/// Returns the number of a row in its stream.
+pub(super) fn id(batch: &Batch, row: usize) -> i64 {
+    batch.first_id + row as i64
+}
+
 fn key(rows: &BatchRows, row: usize, batch: &Batch, order: Order) -> Key {
-    let id = batch.first_id + row as i64;
+    let id = id(batch, row);
     let key = if order.by_time {
         let time = match rows.cell(row, Column::Time) {
             Cell::Utc(at) => at,
