@@ -90,10 +90,12 @@ pub enum Error {
         column: String,
     },
     /// A statement of SQL is wrong.
-    #[error("{cause}{}", suggest(nearest))]
+    #[error("{cause}{}{place}", suggest(nearest))]
     Statement {
         /// The message of SQLite.
         cause: String,
+        /// The line that it is about with a mark below, each on a line of its own; empty, if that is not known.
+        place: String,
         /// The known name that is spelled most like an unknown one.
         nearest: Option<String>,
     },
@@ -104,7 +106,9 @@ pub enum Error {
         what: String,
     },
     /// There is more than one statement of SQL.
-    #[error("expected one statement of SQL, found several: run them one by one, or join them with WITH or UNION ALL")]
+    #[error(
+        "expected one statement of SQL, found several: run them one by one, or join them with WITH or UNION ALL"
+    )]
     Several,
     /// There is no statement of SQL.
     #[error("expected a statement of SQL, found none")]
@@ -122,7 +126,9 @@ pub enum Error {
         limit: String,
     },
     /// A query needs more memory than it may take.
-    #[error("stopped, because it needs more than {limit} of memory: raise the limit with --memory, or ask for less")]
+    #[error(
+        "stopped, because it needs more than {limit} of memory: raise the limit with --memory, or ask for less"
+    )]
     MemoryLimit {
         /// The memory that it may take.
         limit: String,

@@ -51,6 +51,11 @@ impl<'a> Answer<'a> {
         Ok(answer)
     }
 
+    /// Returns whether there is a statement: a text can be empty.
+    pub(crate) fn has_statement(&self) -> bool {
+        self.statement.as_ref().is_some_and(|statement| statement.expanded_sql().is_some())
+    }
+
     /// Sets the parameters of the statement.
     pub(crate) fn bind(&mut self, params: Vec<Value>) {
         self.params = params;

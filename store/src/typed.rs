@@ -9,8 +9,7 @@ use arrow_array::types::{
     UInt32Type, UInt64Type,
 };
 use arrow_array::{
-    Array, ArrowPrimitiveType, BinaryArray, BooleanArray, ListArray, MapArray, PrimitiveArray,
-    StringArray,
+    Array, ArrowPrimitiveType, BinaryArray, BooleanArray, ListArray, MapArray, PrimitiveArray, StringArray,
 };
 use model::WallTime;
 use model::schema::ArrowType;
@@ -214,9 +213,8 @@ fn other<'a>(array: &MapArray, row: usize) -> Value<'a> {
     let entries = array.value(row);
     let (names, values) = (entries.column(0).as_string::<i32>(), entries.column(1).as_string::<i32>());
     let fields = names.iter().zip(values).filter_map(|(name, value)| name.zip(value));
-    let fields = fields.map(|(name, value)| {
-        (name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into()))
-    });
+    let fields = fields
+        .map(|(name, value)| (name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into())));
     let fields: Map<String, Json> = fields.collect();
     if fields.is_empty() { Value::Null } else { json(Json::Object(fields)) }
 }

@@ -29,6 +29,7 @@ impl Sql {
         let found = self.described.iter().find(|table| table.name.eq_ignore_ascii_case(name));
         let table = found.ok_or_else(|| Error::Statement {
             cause: format!("no such table: {name}"),
+            place: String::new(),
             nearest: nearest(name, self.described.iter().map(|table| table.name.as_str())),
         })?;
         let columns = table.columns.iter().map(|(name, kind, about)| [name, kind, about].map(Clone::clone));
@@ -44,7 +45,8 @@ impl Sql {
         let values: Vec<Value> = rows.flatten().map(Value::Text).collect();
         let row = format!("({})", ["?"; COLUMNS].join(", "));
         let all = vec![row; values.len() / COLUMNS].join(", ");
-        let named = names.iter().enumerate().map(|(index, name)| format!("column{} AS \"{name}\"", index + 1));
+        let named =
+            names.iter().enumerate().map(|(index, name)| format!("column{} AS \"{name}\"", index + 1));
         let sql = format!("SELECT {} FROM (VALUES {all})", named.collect::<Vec<_>>().join(", "));
         let mut answer = Answer::of_sql(self, &sql).map_err(reading("list of tables"))?;
         answer.bind(values);

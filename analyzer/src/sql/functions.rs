@@ -33,9 +33,8 @@ pub(super) fn register(connection: &Connection, zone: TimeZone) -> Result<()> {
     })?;
     // Of this machine: not of the one that the rows are from.
     let id = |context: &Context<'_>| number(context, 0).and_then(|number| u32::try_from(number).ok());
-    connection.create_scalar_function("user_name", 1, stable, move |context| {
-        Ok(id(context).and_then(user_name))
-    })?;
+    connection
+        .create_scalar_function("user_name", 1, stable, move |context| Ok(id(context).and_then(user_name)))?;
     connection.create_scalar_function("group_name", 1, stable, move |context| {
         Ok(id(context).and_then(group_name))
     })?;

@@ -11,13 +11,12 @@ mod meter;
 mod tables;
 mod views;
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Size;
 pub use meter::Meter;
+use model::Size;
 
 use self::tables::Described;
 use crate::error::reading;
@@ -75,7 +74,13 @@ impl Sql {
     pub fn query(&self, text: &str) -> Result<Answer<'_>, Error> {
         self.guard.forget();
         let answer = Answer::of_sql(self, text).map_err(|cause| self.explain(cause))?;
-        if answer.columns().is_empty() { Err(Error::NoStatement) } else { Ok(answer) }
+        if !answer.columns().is_empty() {
+            Ok(answer)
+        } else if answer.has_statement() {
+            Err(Error::Refused { what: "a statement that has no rows".to_owned() })
+        } else {
+            Err(Error::NoStatement)
+        }
     }
 
     /// Returns an error of SQLite with what a user can do about it.
@@ -97,12 +102,20 @@ impl Sql {
                 Error::MemoryLimit { limit }
             }
             (rusqlite::Error::SqlInputError { msg, sql, offset, .. }, _) => {
-                Error::Statement { cause: place(msg, sql, *offset), nearest: self.nearest(msg) }
+                if let Some(what) = changes(msg) {
+                    return Error::Refused { what };
+                }
+                let (at, place) = place(sql, *offset).unwrap_or_default();
+                Error::Statement { cause: format!("{at}{msg}"), place, nearest: self.nearest(msg) }
             }
             (rusqlite::Error::SqliteFailure(error, Some(message)), _)
                 if error.code == ErrorCode::Unknown || error.extended_code == FUNCTION =>
             {
-                Error::Statement { cause: message.clone(), nearest: self.nearest(message) }
+                if let Some(what) = changes(message) {
+                    return Error::Refused { what };
+                }
+                let nearest = self.nearest(message);
+                Error::Statement { cause: message.clone(), place: String::new(), nearest }
             }
             _ => reading("rows")(cause),
         }
@@ -115,27 +128,31 @@ impl Sql {
         }
         let name = message.strip_prefix("no such column: ")?;
         let (table, name) = name.rsplit_once('.').map_or((None, name), |(table, name)| (Some(table), name));
-        let of = |described: &&Described| table.is_none_or(|table| table == described.name);
-        let tables = self.described.iter().filter(of);
-        crate::error::nearest(name, tables.flat_map(Described::names))
+        // Before the dot can be another name that the statement gives a table.
+        let of = table.and_then(|table| self.described.iter().find(|known| known.name == table));
+        let tables = of.map_or(self.described.as_slice(), std::slice::from_ref);
+        crate::error::nearest(name, tables.iter().flat_map(Described::names))
     }
 }
 
 /// SQLite's code for an error that a function reports.
 const FUNCTION: i32 = rusqlite::ffi::SQLITE_CONSTRAINT_FUNCTION;
 
-/// Returns a message with the place in the statement that it is about, if that is known.
-fn place(message: &str, sql: &str, offset: i32) -> String {
-    let before = usize::try_from(offset).ok().and_then(|offset| sql.get(..offset));
-    let Some(before) = before else { return message.to_owned() };
+/// Returns what a statement would change, if a message of SQLite says that it can't.
+fn changes(message: &str) -> Option<String> {
+    let view = message.strip_prefix("cannot modify ").and_then(|rest| rest.split(' ').next());
+    let table = message.strip_prefix("table ").and_then(|rest| rest.strip_suffix(" may not be modified"));
+    view.or(table).map(|name| format!("a change of {name}"))
+}
+
+/// Returns line and column of a place in a statement, and the line with a mark below it.
+fn place(sql: &str, offset: i32) -> Option<(String, String)> {
+    let before = sql.get(..usize::try_from(offset).ok()?)?;
     let start = before.rfind('\n').map_or(0, |at| at + 1);
     let line = sql[start..].lines().next().unwrap_or_default();
     let column = before[start..].chars().count();
-    let number = before.matches('\n').count() + 1;
-    let mut text = format!("{number}:{}: {message}", column + 1);
-    // Writing to a String can't fail.
-    let _ = write!(text, "\n  {line}\n  {}^", " ".repeat(column));
-    text
+    let at = format!("{}:{}: ", before.matches('\n').count() + 1, column + 1);
+    Some((at, format!("\n  {line}\n  {}^", " ".repeat(column))))
 }
 
 fn prepare(store: &Store, limits: &Limits, meter: &Arc<Meter>) -> rusqlite::Result<Vec<Described>> {

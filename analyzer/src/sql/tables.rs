@@ -119,9 +119,9 @@ fn of_tracer(
         };
         add_typed_table(connection, &typed, source)?;
         let is_stored = |name: &str| stored.iter().any(|(stored, _)| stored == name);
-        let shown = columns.iter().map(|(name, _)| {
-            if is_stored(name) { quote(name) } else { format!("NULL AS {}", quote(name)) }
-        });
+        let shown = columns
+            .iter()
+            .map(|(name, _)| if is_stored(name) { quote(name) } else { format!("NULL AS {}", quote(name)) });
         let shown = shown.collect::<Vec<_>>().join(", ");
         selects.push(format!("SELECT id, collector_id, {shown} FROM temp.{}", quote(&typed)));
         events.push(event(&tracer, &quote("collector_id"), &format!("temp.{}", quote(&typed)), |column| {
@@ -225,9 +225,9 @@ fn rest(table: &Table, columns: &[TypedColumn]) -> String {
         .map(|(name, _)| literal(&format!("$.\"{name}\"")))
         .collect();
     // A function takes at most 127 arguments.
-    let all = fields.chunks(100).fold("extended".to_owned(), |value, some| {
-        format!("json_remove({value}, {})", some.join(", "))
-    });
+    let all = fields
+        .chunks(100)
+        .fold("extended".to_owned(), |value, some| format!("json_remove({value}, {})", some.join(", ")));
     format!("CASE WHEN json_valid(extended, 2) THEN nullif({all}, '{{}}') END")
 }
 

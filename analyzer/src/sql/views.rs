@@ -54,7 +54,11 @@ const PROCESS_COLUMNS: [(&str, &str, &str); 17] = [
 const FILE_COLUMNS: [(&str, &str, &str); 8] = [
     ("dev", "INTEGER", "Device of the file's file system."),
     ("ino", "INTEGER", "Inode number."),
-    ("generation", "INTEGER", "Generation of the inode; null if no row of the file has it, or rows have several."),
+    (
+        "generation",
+        "INTEGER",
+        "Generation of the inode; null if no row of the file has it, or rows have several.",
+    ),
     ("path", "TEXT", "The name that the file was seen with last."),
     ("names", "TEXT", "All names as JSON: objects with path, from and to, the earliest first."),
     ("first", "INTEGER", "Time of the first row about the file."),
@@ -143,7 +147,9 @@ fn events(tables: &[Described]) -> String {
 
 fn files(tables: &[Described]) -> String {
     let mut selects = Vec::new();
-    for table in tables.iter().filter(|table| ["dev", "ino", "generation", "fname"].iter().all(|name| table.has(name))) {
+    for table in
+        tables.iter().filter(|table| ["dev", "ino", "generation", "fname"].iter().all(|name| table.has(name)))
+    {
         let name = quote(&table.name);
         let of = format!("FROM {name} WHERE ino IS NOT NULL");
         selects.push(format!("SELECT dev, ino, generation, fname AS path, time {of}"));

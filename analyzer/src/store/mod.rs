@@ -9,6 +9,6 @@ mod vtab;
 
 pub use scan::DamagedBatch;
 pub(crate) use sqlite::UTC_OF;
+pub use sqlite::{Store, Table, UnknownTracer};
 pub(crate) use typed::{Source as TypedSource, sql_type};
 pub(crate) use typed_vtab::add_table as add_typed_table;
-pub use sqlite::{Store, Table, UnknownTracer};

@@ -67,9 +67,11 @@ struct Loaded {
 impl Loaded {
     fn new(source: &Source, used: &[bool], rows: Rc<BatchRows>) -> Self {
         let columns = source.columns.iter().zip(used);
-        let values = columns.map(|((name, _), is_used)| {
-            if *is_used { Values::of(&rows, name) } else { Values::Absent }
-        });
+        let values = columns.map(
+            |((name, _), is_used)| {
+                if *is_used { Values::of(&rows, name) } else { Values::Absent }
+            },
+        );
         Self { values: values.collect(), rows }
     }
 
@@ -134,12 +136,9 @@ impl TypedScan {
 
     /// Goes on to the next row that can have the values asked for.
     #[inline]
-    pub(super) fn next(
-        &mut self,
-        connection: &Connection,
-        reader: &Reader,
-    ) -> rusqlite::Result<()> {
-        if let (Steps::Stored { present: Some(batch), .. }, Some(current)) = (&self.steps, &mut self.current) {
+    pub(super) fn next(&mut self, connection: &Connection, reader: &Reader) -> rusqlite::Result<()> {
+        if let (Steps::Stored { present: Some(batch), .. }, Some(current)) = (&self.steps, &mut self.current)
+        {
             while current.row + 1 < current.loaded.rows.len() {
                 current.row += 1;
                 if current.loaded.matches(current.row, &self.asked.equal) {

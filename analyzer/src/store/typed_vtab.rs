@@ -77,7 +77,8 @@ unsafe impl<'vtab> VTab<'vtab> for TypedTable {
         // SAFETY: SQLite drops the table before it closes the connection, which this handle does not own.
         let connection = unsafe { Connection::from_handle(db.handle())? };
         let source = Rc::new(aux.ok_or(Error::InvalidQuery)?.0.clone());
-        let columns = source.columns.iter().map(|(name, kind)| format!("{} {}", quote(name), sql_type(*kind)));
+        let columns =
+            source.columns.iter().map(|(name, kind)| format!("{} {}", quote(name), sql_type(*kind)));
         let columns = columns.collect::<Vec<_>>().join(", ");
         let sql = format!("CREATE TABLE x (id INTEGER, collector_id TEXT, extended TEXT HIDDEN, {columns})");
         let sql = CString::new(sql).map_err(|_| Error::InvalidQuery)?;

@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod control;
 pub(crate) mod inspect;
 pub(crate) mod query;
+pub(crate) mod sql;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod tracers;

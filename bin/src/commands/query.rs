@@ -111,7 +111,7 @@ pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
 }
 
 /// Fails if rows are missing in an answer because their batches are damaged. The others are printed.
-fn damage(store: &Store) -> Outcome {
+pub(crate) fn damage(store: &Store) -> Outcome {
     let damaged = store.damaged();
     let Some(first) = damaged.first() else { return Ok(()) };
     let rows: i64 = damaged.iter().map(|batch| batch.rows).sum();
