@@ -1,4 +1,4 @@
-//! What SQL on the columnar store takes against a table of SQLite with the same typed columns and rows, in turn:
+//! Measures the time of SQL on the columnar store against a table of SQLite with the same typed columns and rows, in turn:
 //! `cargo bench -p analyzer --bench sql -- ROWS`, by default 2 million.
 
 use std::time::Instant;

@@ -90,19 +90,19 @@ pub enum Error {
         column: String,
     },
     /// A statement of SQL is wrong.
-    #[error("{cause}{}{place}", suggest(nearest))]
+    #[error("{cause}{}{mark}", suggest(nearest))]
     Statement {
         /// The message of SQLite.
         cause: String,
         /// The line that it is about with a mark below, each on a line of its own; empty, if that is not known.
-        place: String,
+        mark: String,
         /// The known name that is spelled most like an unknown one.
         nearest: Option<String>,
     },
     /// A statement of SQL would do more than read.
     #[error("only SELECT can be run, because the store is read only: {what} is refused")]
     Refused {
-        /// What it would do.
+        /// A short name of the change.
         what: String,
     },
     /// There is more than one statement of SQL.

@@ -9,7 +9,8 @@ use serde_json::Map;
 
 use crate::error::reading;
 use crate::query::{Matching, Tally, Undecided};
-use crate::{Error, Sql, Store};
+use crate::sql::Watch;
+use crate::{Error, Store};
 
 /// A column of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,13 +30,13 @@ pub struct Answer<'a> {
     matching: Vec<Matching>,
     tally: Tally,
     /// Only of a statement that a user wrote.
-    sql: Option<&'a Sql>,
+    watch: Option<&'a Watch>,
 }
 
 impl<'a> Answer<'a> {
     /// Prepares a statement that a user wrote. The type of each value is that of SQL.
-    pub(crate) fn of_sql(sql: &'a Sql, text: &str) -> rusqlite::Result<Self> {
-        let statement = sql.store().connection().prepare(text)?;
+    pub(crate) fn of_sql(store: &'a Store, watch: &'a Watch, text: &str) -> rusqlite::Result<Self> {
+        let statement = store.connection().prepare(text)?;
         let mut shown = Vec::<Shown>::new();
         for column in statement.columns() {
             let is_number = column.decl_type().is_some_and(|kind| kind == "INTEGER");
@@ -46,8 +47,8 @@ impl<'a> Answer<'a> {
                 if same == 0 { column.name().to_owned() } else { format!("{}_{}", column.name(), same + 1) };
             shown.push(Shown { name, kind });
         }
-        let mut answer = Self::empty(sql.store(), shown);
-        (answer.statement, answer.sql) = (Some(statement), Some(sql));
+        let mut answer = Self::empty(store, shown);
+        (answer.statement, answer.watch) = (Some(statement), Some(watch));
         Ok(answer)
     }
 
@@ -118,22 +119,22 @@ impl Answer<'_> {
     /// # Errors
     /// When the store can't be read.
     pub fn rows(&mut self) -> Result<Rows<'_>, Error> {
-        let sql = self.sql;
+        let watch = self.watch;
         let rows = match &mut self.statement {
             None => None,
             Some(statement) => {
                 let rows = statement.query(params_from_iter(self.params.iter()));
-                Some(rows.map_err(|cause| explain(sql, cause))?)
+                Some(rows.map_err(|cause| explain(watch, cause))?)
             }
         };
-        Ok(Rows { store: self.store, shown: &self.shown, rows, sql })
+        Ok(Rows { store: self.store, shown: &self.shown, rows, watch })
     }
 }
 
 impl<'a> Answer<'a> {
     pub(crate) fn empty(store: &'a Store, shown: Vec<Shown>) -> Self {
         let (matching, tally) = (Vec::new(), Tally::default());
-        Self { store, statement: None, params: Vec::new(), shown, matching, tally, sql: None }
+        Self { store, statement: None, params: Vec::new(), shown, matching, tally, watch: None }
     }
 }
 
@@ -142,23 +143,23 @@ pub struct Rows<'a> {
     store: &'a Store,
     shown: &'a [Shown],
     rows: Option<rusqlite::Rows<'a>>,
-    sql: Option<&'a Sql>,
+    watch: Option<&'a Watch>,
 }
 
-fn explain(sql: Option<&Sql>, cause: rusqlite::Error) -> Error {
-    match sql {
-        Some(sql) => sql.explain(cause),
+fn explain(watch: Option<&Watch>, cause: rusqlite::Error) -> Error {
+    match watch {
+        Some(watch) => watch.explain(cause),
         None => reading("rows")(cause),
     }
 }
 
 /// Goes on to the next row. The time that it takes counts, if it is limited.
 fn step<'a, 'b>(
-    sql: Option<&Sql>,
+    watch: Option<&Watch>,
     rows: &'b mut rusqlite::Rows<'a>,
 ) -> rusqlite::Result<Option<&'b rusqlite::Row<'a>>> {
-    match sql {
-        Some(sql) => sql.meter().run(|| rows.next()),
+    match watch {
+        Some(watch) => watch.meter().run(|| rows.next()),
         None => rows.next(),
     }
 }
@@ -167,11 +168,11 @@ impl Iterator for Rows<'_> {
     type Item = Result<Row, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match step(self.sql, self.rows.as_mut()?) {
+        match step(self.watch, self.rows.as_mut()?) {
             Ok(Some(row)) => {
                 let cells = self.shown.iter().enumerate();
                 let cells = cells.map(|(index, shown)| {
-                    Ok(match (self.sql, row.get_ref(index)?) {
+                    Ok(match (self.watch, row.get_ref(index)?) {
                         // As in `extended`: `<name>_bytes` in hex.
                         (Some(_), ValueRef::Blob(bytes)) => Cell::Text(model::text::hex(bytes)),
                         (_, value) => cell(self.store, shown.kind, value),
@@ -188,7 +189,7 @@ impl Iterator for Rows<'_> {
             Err(error) => {
                 // A further step after a failure would run the statement from its start.
                 self.rows = None;
-                Some(Err(explain(self.sql, error)))
+                Some(Err(explain(self.watch, error)))
             }
         }
     }

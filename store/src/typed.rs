@@ -33,7 +33,7 @@ pub enum Value<'a> {
     Real(f64),
     /// A text; a local time; a list or the map of other fields as JSON.
     Text(Cow<'a, str>),
-    /// Exact bytes.
+    /// Bytes of a name, exact.
     Bytes(&'a [u8]),
 }
 
@@ -42,7 +42,7 @@ pub enum Value<'a> {
 pub enum Values {
     /// The batch lacks the column: all values are null.
     Absent,
-    /// Truth values.
+    /// Values that are true or false.
     Bool(BooleanArray),
     /// Signed 32-bit numbers.
     Int32(PrimitiveArray<Int32Type>),
@@ -56,11 +56,11 @@ pub enum Values {
     UInt32(PrimitiveArray<UInt32Type>),
     /// Unsigned 64-bit numbers.
     UInt64(PrimitiveArray<UInt64Type>),
-    /// Texts.
+    /// Texts in valid UTF-8.
     Text(StringArray),
-    /// Exact bytes.
+    /// Exact bytes of names and other texts.
     Bytes(BinaryArray),
-    /// Local times.
+    /// Local times, in microseconds.
     Local(PrimitiveArray<TimestampMicrosecondType>),
     /// Points in time.
     Utc(PrimitiveArray<TimestampNanosecondType>),
@@ -77,9 +77,9 @@ pub enum Values {
 pub enum Sought {
     /// A whole number.
     Int(i64),
-    /// A text.
+    /// A text that must be equal, byte by byte.
     Text(String),
-    /// Exact bytes.
+    /// Bytes that must be equal.
     Bytes(Vec<u8>),
 }
 

@@ -29,7 +29,7 @@ impl Sql {
         let found = self.described.iter().find(|table| table.name.eq_ignore_ascii_case(name));
         let table = found.ok_or_else(|| Error::Statement {
             cause: format!("no such table: {name}"),
-            place: String::new(),
+            mark: String::new(),
             nearest: nearest(name, self.described.iter().map(|table| table.name.as_str())),
         })?;
         let columns = table.columns.iter().map(|(name, kind, about)| [name, kind, about].map(Clone::clone));
@@ -48,7 +48,7 @@ impl Sql {
         let named =
             names.iter().enumerate().map(|(index, name)| format!("column{} AS \"{name}\"", index + 1));
         let sql = format!("SELECT {} FROM (VALUES {all})", named.collect::<Vec<_>>().join(", "));
-        let mut answer = Answer::of_sql(self, &sql).map_err(reading("list of tables"))?;
+        let mut answer = Answer::of_sql(&self.store, &self.watch, &sql).map_err(reading("list of tables"))?;
         answer.bind(values);
         Ok(answer)
     }

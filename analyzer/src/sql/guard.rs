@@ -6,7 +6,7 @@ use model::lock::lock;
 use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
-use super::Meter;
+use super::meter::Meter;
 
 /// Number of SQLite's instructions between two looks at the bounds.
 const INSTRUCTIONS: i32 = 10_000;

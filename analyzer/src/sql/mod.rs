@@ -5,43 +5,32 @@
 //! ```
 
 mod describe;
+mod described;
 mod functions;
 mod guard;
+mod limits;
 mod meter;
 mod tables;
 mod views;
+mod watch;
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
+pub use limits::Limits;
 pub use meter::Meter;
-use model::Size;
+pub(crate) use watch::Watch;
 
-use self::tables::Described;
+use self::described::Described;
 use crate::error::reading;
 use crate::rows::Answer;
 use crate::{Error, Store};
-
-/// The bounds of a query.
-#[derive(Clone, Debug, Default)]
-pub struct Limits {
-    /// Longest time that it may take, without the time in which its rows are printed.
-    pub timeout: Option<Duration>,
-    /// Most memory that SQLite may take, in this process.
-    pub memory: Option<u64>,
-    /// Folder for what does not fit into memory. Without one, or if it can't be written, SQLite takes the system's folder for
-    /// temporary files. Like `memory`, it applies to the whole process.
-    pub spill: Option<PathBuf>,
-}
 
 /// A store that SQL can be run on. All queries see the same moment: that in which it was opened.
 #[derive(Debug)]
 pub struct Sql {
     store: Store,
-    limits: Limits,
     described: Vec<Described>,
-    guard: guard::Guard,
+    watch: Watch,
 }
 
 impl Sql {
@@ -54,12 +43,14 @@ impl Sql {
         let failed = reading("tables for SQL");
         let described = prepare(&store, &limits, &meter).map_err(failed)?;
         let guard = guard::Guard::set(store.connection_mut(), &meter).map_err(reading("bounds of SQL"))?;
-        Ok(Self { store, limits, described, guard })
+        let names = |table: &Described| (table.name.clone(), table.names().map(str::to_owned).collect());
+        let known = described.iter().map(names).collect();
+        Ok(Self { store, described, watch: Watch { limits, guard, known } })
     }
 
     /// Returns what watches the queries, and can stop them.
     pub fn meter(&self) -> Arc<Meter> {
-        self.guard.meter().clone()
+        self.watch.meter().clone()
     }
 
     /// Returns the store.
@@ -72,8 +63,9 @@ impl Sql {
     /// # Errors
     /// The statement is wrong or would change something ([`Error::is_usage`]), or the store can't be read.
     pub fn query(&self, text: &str) -> Result<Answer<'_>, Error> {
-        self.guard.forget();
-        let answer = Answer::of_sql(self, text).map_err(|cause| self.explain(cause))?;
+        self.watch.guard.forget();
+        let prepared = Answer::of_sql(&self.store, &self.watch, text);
+        let answer = prepared.map_err(|cause| self.watch.explain(cause))?;
         if !answer.columns().is_empty() {
             Ok(answer)
         } else if answer.has_statement() {
@@ -82,77 +74,6 @@ impl Sql {
             Err(Error::NoStatement)
         }
     }
-
-    /// Returns an error of SQLite with what a user can do about it.
-    pub(crate) fn explain(&self, cause: rusqlite::Error) -> Error {
-        use rusqlite::ErrorCode;
-        if let Some(what) = self.guard.refused() {
-            return Error::Refused { what };
-        }
-        match (&cause, cause.sqlite_error_code()) {
-            (rusqlite::Error::MultipleStatement, _) => Error::Several,
-            (_, Some(ErrorCode::OperationInterrupted)) => match self.limits.timeout {
-                Some(limit) if !self.guard.meter().is_stopped() => {
-                    Error::TimeLimit { limit: model::Period(limit).to_string() }
-                }
-                _ => Error::Stopped,
-            },
-            (_, Some(ErrorCode::OutOfMemory)) if self.limits.memory.is_some() => {
-                let limit = self.limits.memory.map(|limit| Size(limit).to_string()).unwrap_or_default();
-                Error::MemoryLimit { limit }
-            }
-            (rusqlite::Error::SqlInputError { msg, sql, offset, .. }, _) => {
-                if let Some(what) = changes(msg) {
-                    return Error::Refused { what };
-                }
-                let (at, place) = place(sql, *offset).unwrap_or_default();
-                Error::Statement { cause: format!("{at}{msg}"), place, nearest: self.nearest(msg) }
-            }
-            (rusqlite::Error::SqliteFailure(error, Some(message)), _)
-                if error.code == ErrorCode::Unknown || error.extended_code == FUNCTION =>
-            {
-                if let Some(what) = changes(message) {
-                    return Error::Refused { what };
-                }
-                let nearest = self.nearest(message);
-                Error::Statement { cause: message.clone(), place: String::new(), nearest }
-            }
-            _ => reading("rows")(cause),
-        }
-    }
-
-    /// Returns the known name most like the unknown one in a message.
-    fn nearest(&self, message: &str) -> Option<String> {
-        if let Some(name) = message.strip_prefix("no such table: ") {
-            return crate::error::nearest(name, self.described.iter().map(|table| table.name.as_str()));
-        }
-        let name = message.strip_prefix("no such column: ")?;
-        let (table, name) = name.rsplit_once('.').map_or((None, name), |(table, name)| (Some(table), name));
-        // Before the dot can be another name that the statement gives a table.
-        let of = table.and_then(|table| self.described.iter().find(|known| known.name == table));
-        let tables = of.map_or(self.described.as_slice(), std::slice::from_ref);
-        crate::error::nearest(name, tables.iter().flat_map(Described::names))
-    }
-}
-
-/// SQLite's code for an error that a function reports.
-const FUNCTION: i32 = rusqlite::ffi::SQLITE_CONSTRAINT_FUNCTION;
-
-/// Returns what a statement would change, if a message of SQLite says that it can't.
-fn changes(message: &str) -> Option<String> {
-    let view = message.strip_prefix("cannot modify ").and_then(|rest| rest.split(' ').next());
-    let table = message.strip_prefix("table ").and_then(|rest| rest.strip_suffix(" may not be modified"));
-    view.or(table).map(|name| format!("a change of {name}"))
-}
-
-/// Returns line and column of a place in a statement, and the line with a mark below it.
-fn place(sql: &str, offset: i32) -> Option<(String, String)> {
-    let before = sql.get(..usize::try_from(offset).ok()?)?;
-    let start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = sql[start..].lines().next().unwrap_or_default();
-    let column = before[start..].chars().count();
-    let at = format!("{}:{}: ", before.matches('\n').count() + 1, column + 1);
-    Some((at, format!("\n  {line}\n  {}^", " ".repeat(column))))
 }
 
 fn prepare(store: &Store, limits: &Limits, meter: &Arc<Meter>) -> rusqlite::Result<Vec<Described>> {

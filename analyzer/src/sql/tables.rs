@@ -7,39 +7,12 @@ use std::sync::Arc;
 use model::schema::{ArrowType, COLUMNS, Column, FIELDS, Field, Tracers};
 use store::{Reader, Stream, typed};
 
+use super::described::{Described, VIEWS, event_columns};
 use super::functions::OF_TEXT;
-use super::{Meter, views};
+use super::meter::Meter;
 use crate::query::{Names, quote};
 use crate::store::{TypedSource, UTC_OF, add_typed_table, sql_type};
 use crate::{Store, Table};
-
-/// A table or view that SQL can ask.
-#[derive(Clone, Debug)]
-pub(super) struct Described {
-    /// Name in SQL.
-    pub(super) name: String,
-    /// A sentence about its rows.
-    pub(super) about: String,
-    /// The tracer whose rows it has; `None` for a view over several.
-    pub(super) tracer: Option<String>,
-    /// Names, types and sentences of its columns.
-    pub(super) columns: Vec<(String, String, String)>,
-    /// The statement whose rows are all rows with the columns of [`COLUMNS`], as the view `events` has them.
-    pub(super) events: Option<String>,
-    /// Whether it has rows in this store.
-    pub(super) has_rows: bool,
-}
-
-impl Described {
-    /// Returns the names of its columns.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.columns.iter().map(|(name, ..)| name.as_str())
-    }
-
-    pub(super) fn has(&self, column: &str) -> bool {
-        self.names().any(|name| name == column)
-    }
-}
 
 /// A column of a table: its name, and its type unless it is a field that only rows tell of.
 type TypedColumn = (String, Option<ArrowType>);
@@ -72,7 +45,7 @@ fn built_in() -> impl Iterator<Item = String> {
 
 /// Returns the name of a tracer's table. A view has its name already, or SQLite keeps names like that to itself.
 fn table_name(tracer: &str) -> String {
-    if views::NAMES.contains(&tracer) || tracer.starts_with("sqlite_") {
+    if VIEWS.contains(&tracer) || tracer.starts_with("sqlite_") {
         format!("tracer_{tracer}")
     } else {
         tracer.to_owned()
@@ -233,7 +206,7 @@ fn rest(table: &Table, columns: &[TypedColumn]) -> String {
 
 /// Returns the statement for rows of the view `events`.
 fn event(tracer: &str, collector: &str, table: &str, of: impl Fn(Column) -> String) -> String {
-    let columns = views::event_columns().map(of).collect::<Vec<_>>().join(", ");
+    let columns = event_columns().map(of).collect::<Vec<_>>().join(", ");
     format!("SELECT {} AS tracer, {collector}, id, {columns} FROM {table}", literal(tracer))
 }
 

@@ -1,14 +1,10 @@
 //! The views over several tracers: all rows, processes, files, losses.
 
-use model::schema::{COLUMNS, Column};
 use rusqlite::Connection;
 
-use super::tables::Described;
+use super::described::{Described, event_columns};
 use crate::query::quote;
 use crate::store::sql_type;
-
-/// Names of the views.
-pub(super) const NAMES: [&str; 4] = ["events", "files", "losses", "processes"];
 
 const PROCESSES: &str = "CREATE TEMP VIEW processes AS
     WITH seen AS (
@@ -112,15 +108,6 @@ pub(super) fn make(connection: &Connection, tables: &[Described]) -> rusqlite::R
         view("losses", "a row for each gap: what was lost, when and why", owned(&LOSS_COLUMNS)),
         view("processes", processes, owned(&PROCESS_COLUMNS)),
     ])
-}
-
-/// Returns the columns of `events` after tracer, collector and number.
-pub(super) fn event_columns() -> impl Iterator<Item = Column> {
-    let (mut first, mut last): (Vec<Column>, Vec<Column>) =
-        COLUMNS.iter().copied().partition(|column| *column == Column::Time);
-    last.sort_by_key(|column| *column == Column::Extended);
-    first.append(&mut last);
-    first.into_iter()
 }
 
 fn described_events() -> Vec<(String, String, String)> {

@@ -1,4 +1,4 @@
-//! What the virtual tables have in common: how SQLite's orders and conditions become an order of rows and a range of times.
+//! Turns SQLite's orders and conditions into an order of rows and a range of times, for all virtual tables.
 
 use std::ffi::c_int;
 
@@ -10,7 +10,7 @@ use super::scan::Order;
 const ROWID: c_int = -1;
 
 /// Numbers of the columns that rows can be ordered and selected by.
-pub(super) struct Places {
+pub(super) struct Numbers {
     pub(super) id: c_int,
     pub(super) time: Option<c_int>,
     pub(super) boot_ns: Option<c_int>,
@@ -29,10 +29,10 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Returns the plan for the orders and conditions that SQLite offers.
-    pub(super) fn of(info: &IndexInfo, places: &Places) -> Self {
-        let mut plan = Self { order: order(info, places), since: None, until: None };
+    pub(super) fn of(info: &IndexInfo, numbers: &Numbers) -> Self {
+        let mut plan = Self { order: order(info, numbers), since: None, until: None };
         for (index, constraint) in info.constraints().enumerate().filter(|(_, one)| one.is_usable()) {
-            if Some(constraint.column()) != places.time {
+            if Some(constraint.column()) != numbers.time {
                 continue;
             }
             match constraint.operator() {
@@ -92,19 +92,19 @@ impl Plan {
 }
 
 /// Returns the order asked for, if rows can be read in it; the natural one, if none is asked for.
-fn order(info: &IndexInfo, places: &Places) -> Option<Order> {
+fn order(info: &IndexInfo, numbers: &Numbers) -> Option<Order> {
     let asked: Vec<(c_int, bool)> = info.order_bys().map(|by| (by.column(), by.is_order_by_desc())).collect();
     let is_reversed = asked.first().is_some_and(|(_, is_reversed)| *is_reversed);
     if asked.iter().any(|(_, other)| *other != is_reversed) {
         return None;
     }
-    let is_id = |number: c_int| number == places.id || number == ROWID;
+    let is_id = |number: c_int| number == numbers.id || number == ROWID;
     let by_time = match asked.as_slice() {
         [] => false,
         [(number, _)] if is_id(*number) => false,
-        [(number, _), rest @ ..] if Some(*number) == places.time => match rest {
+        [(number, _), rest @ ..] if Some(*number) == numbers.time => match rest {
             [] => true,
-            [(number, _), rest @ ..] if Some(*number) == places.boot_ns => match rest {
+            [(number, _), rest @ ..] if Some(*number) == numbers.boot_ns => match rest {
                 [] => true,
                 [(number, _)] if is_id(*number) => true,
                 _ => return None,

@@ -30,14 +30,14 @@ pub(crate) struct Source {
     pub(crate) meter: Arc<Meter>,
 }
 
-/// What a statement reads of a table.
+/// The part of a table that a statement reads.
 #[derive(Debug)]
 pub(super) struct Asked {
     /// The order and the times.
     pub(super) wanted: Wanted,
     /// Whether rows come in that order; otherwise as they are stored.
     pub(super) is_ordered: bool,
-    /// Which of the columns of batches are read.
+    /// True for those columns of batches that are read.
     pub(super) used: Vec<bool>,
     /// Values that columns of batches must have, by the index of the column.
     pub(super) equal: Vec<(usize, Sought)>,

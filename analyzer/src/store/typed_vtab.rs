@@ -19,7 +19,7 @@ use rusqlite::{Connection, Error, Result};
 use store::Reader;
 use store::typed::{Sought, Value};
 
-use super::reading::{Places, Plan};
+use super::reading::{Numbers, Plan};
 use super::scan::Wanted;
 use super::typed::{Asked, OWN, Source, TypedScan, sql_type};
 use crate::query::quote;
@@ -50,13 +50,13 @@ struct TypedTable {
     inner: Rc<Inner>,
 }
 
-/// What the table shares with its cursors.
+/// The part of the table that its cursors share.
 struct Inner {
     /// The connection that the table is part of, so that all that one statement reads is of one moment.
     connection: Connection,
     reader: Reader,
     source: Rc<Source>,
-    places: Places,
+    numbers: Numbers,
 }
 
 // SAFETY: the struct is `repr(C)`, and SQLite's part is its first field.
@@ -86,14 +86,14 @@ unsafe impl<'vtab> VTab<'vtab> for TypedTable {
             let index = source.columns.iter().position(|(name, _)| name == wanted.name());
             index.and_then(|index| c_int::try_from(index + OWN).ok())
         };
-        let places = Places { id: ID, time: number(Column::Time), boot_ns: number(Column::BootNs) };
-        let inner = Rc::new(Inner { connection, reader: Reader::default(), source, places });
+        let numbers = Numbers { id: ID, time: number(Column::Time), boot_ns: number(Column::BootNs) };
+        let inner = Rc::new(Inner { connection, reader: Reader::default(), source, numbers });
         Ok((sql.into(), Self { base: sqlite3_vtab::default(), inner }))
     }
 
     fn best_index(&self, info: &mut IndexInfo) -> Result<bool> {
         let source = &self.inner.source;
-        let mut plan = Plan::of(info, &self.inner.places);
+        let mut plan = Plan::of(info, &self.inner.numbers);
         if source.streams.len() > 1 && info.num_of_order_by() > 0 {
             plan.order = None;
         }
@@ -130,7 +130,7 @@ impl CreateVTab<'_> for TypedTable {
 /// Returns the conditions that a column of batches equals a value, and the columns.
 fn equalities(info: &IndexInfo, source: &Source) -> Vec<(usize, c_int)> {
     let constraints = info.constraints().enumerate().filter(|(_, constraint)| {
-        let column = usize::try_from(constraint.column()).ok().and_then(|column| column.checked_sub(OWN));
+        let column = of_batch(constraint.column());
         constraint.is_usable()
             && constraint.operator() == IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_EQ
             && column.is_some_and(|column| column < source.columns.len())
@@ -142,6 +142,11 @@ fn equalities(info: &IndexInfo, source: &Source) -> Vec<(usize, c_int)> {
     };
     let constraints = constraints.map(|(index, constraint)| (index, constraint.column()));
     constraints.filter(|(index, _)| fits(*index)).collect()
+}
+
+/// Returns the index of a column among those of batches.
+fn of_batch(number: c_int) -> Option<usize> {
+    usize::try_from(number).ok()?.checked_sub(OWN)
 }
 
 /// A scan of the table, as SQLite sees it.
@@ -199,17 +204,21 @@ unsafe impl VTabCursor for TypedCursor {
 
     fn column(&self, context: &mut Context, number: c_int) -> Result<()> {
         let Some(scan) = &self.scan else { return Ok(()) };
-        match number {
-            ID => context.set_result(scan.id()),
-            COLLECTOR => context.set_result(scan.collector_id()),
-            EXTENDED => context.set_result(scan.extended()),
-            _ => match scan.value(usize::try_from(number).map_or(usize::MAX, |number| number - OWN)) {
+        if let Some(column) = of_batch(number) {
+            return match scan.value(column) {
                 Value::Null => context.set_result(Null),
                 Value::Int(number) => context.set_result(number),
                 Value::Real(number) => context.set_result(number),
                 Value::Text(text) => context.set_result(&*text),
                 Value::Bytes(bytes) => context.set_result(bytes),
-            },
+            };
+        }
+        if number == ID {
+            context.set_result(scan.id())
+        } else if number == COLLECTOR {
+            context.set_result(scan.collector_id())
+        } else {
+            context.set_result(scan.extended())
         }
     }
 

@@ -18,7 +18,7 @@ use rusqlite::vtab::{
 use rusqlite::{Connection, Error, Result};
 use store::{Cell, Reader};
 
-use super::reading::{Places, Plan, of_sqlite};
+use super::reading::{Numbers, Plan, of_sqlite};
 use super::scan::{Damaged, Found, Scan, Wanted, Wants};
 
 /// Number of the column `id`; those of [`COLUMNS`] follow.
@@ -72,7 +72,7 @@ unsafe impl<'vtab> VTab<'vtab> for StreamTable {
     }
 
     fn best_index(&self, info: &mut IndexInfo) -> Result<bool> {
-        let plan = Plan::of(info, &places());
+        let plan = Plan::of(info, &numbers());
         let taken = plan.take(info);
         info.set_order_by_consumed(plan.order.is_some());
         info.set_estimated_cost(1e7 / f64::from(1 + 3 * i32::from(taken > 0)));
@@ -107,12 +107,12 @@ fn column(number: c_int) -> Option<Column> {
 }
 
 /// Returns the numbers of the columns that rows can be ordered and selected by.
-fn places() -> Places {
+fn numbers() -> Numbers {
     let number = |wanted: Column| {
         let index = COLUMNS.iter().position(|column| *column == wanted);
         index.and_then(|index| c_int::try_from(index + 1).ok())
     };
-    Places { id: ID, time: number(Column::Time), boot_ns: number(Column::BootNs) }
+    Numbers { id: ID, time: number(Column::Time), boot_ns: number(Column::BootNs) }
 }
 
 /// A scan of the table, as SQLite sees it.

@@ -10,7 +10,7 @@ use super::{Columnar, File, OWN_COLUMNS, at, ns};
 
 /// The process that most rows are about.
 pub const CAT: &str = "100-5000000000";
-/// Its parent.
+/// The parent of that process.
 pub const SHELL: &str = "90-1000000000";
 
 /// Returns a file of duetector's layout with the rows, and a columnar store with the same.
@@ -53,7 +53,7 @@ pub fn insert(file: &File, tracer: &str, second: u32, row: &Value) {
     file.connection.execute(&sql, params_from_iter(values)).unwrap();
 }
 
-/// What every row of a process has.
+/// Returns a row of a process: what all of them have, and these fields.
 fn of(exec_id: &str, fields: Value) -> Value {
     let pid: i64 = exec_id.split('-').next().unwrap().parse().unwrap();
     let comm = if exec_id == CAT { "cat" } else { "sh" };
