@@ -44,18 +44,23 @@ fn main() {
     for (what, statement) in STATEMENTS {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let start = Instant::now();
+            let start = now();
             let mut answer = sql.query(statement).expect("a statement");
             let found =
                 answer.rows().expect("rows").map(|row| row.expect("a row").cells.len()).sum::<usize>();
             ours.push(start.elapsed().as_secs_f64());
-            let start = Instant::now();
+            let start = now();
             assert_eq!(found, count(&native, statement), "{what}");
             theirs.push(start.elapsed().as_secs_f64());
         }
         let (ours, theirs) = (median(ours), median(theirs));
         println!("| {what} | {ours:.3} | {theirs:.3} | {:.2} |", ours / theirs);
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a program of its own, not part of the agent")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -76,30 +76,15 @@ fn of_tracer(
     let mut events = Vec::new();
     if tables.is_empty() || !streams.is_empty() {
         let typed = if tables.is_empty() { name.clone() } else { format!("duetector_batches_of_{tracer}") };
-        let mut rows = 0;
-        let mut of = Vec::new();
-        for table in streams {
-            let Some(id) = table.stream else { continue };
-            rows += store.totals(id)?.map_or(0, |totals| totals.rows);
-            of.push(Stream { id, tracer: tracer.clone(), collector_id: table.collector_id });
-        }
-        let source = TypedSource {
-            streams: of,
-            columns: stored.clone(),
-            rows,
-            damaged: store.damage_list(),
-            meter: meter.clone(),
-        };
-        add_typed_table(connection, &typed, source)?;
+        add_typed(store, meter, &typed, (&tracer, streams), &stored)?;
         let is_stored = |name: &str| stored.iter().any(|(stored, _)| stored == name);
         let shown = columns
             .iter()
             .map(|(name, _)| if is_stored(name) { quote(name) } else { format!("NULL AS {}", quote(name)) });
         let shown = shown.collect::<Vec<_>>().join(", ");
-        selects.push(format!("SELECT id, collector_id, {shown} FROM temp.{}", quote(&typed)));
-        events.push(event(&tracer, &quote("collector_id"), &format!("temp.{}", quote(&typed)), |column| {
-            quote(column.name())
-        }));
+        let typed = format!("temp.{}", quote(&typed));
+        selects.push(format!("SELECT id, collector_id, {shown} FROM {typed}"));
+        events.push(event(&tracer, "collector_id", &typed, |column| quote(column.name())));
     }
     for table in &tables {
         selects.push(select(table, &columns));
@@ -119,6 +104,30 @@ fn of_tracer(
         events: Some(events.join(" UNION ALL ")),
         has_rows,
     })
+}
+
+/// Adds the virtual table of this name, with the rows of a tracer's streams.
+fn add_typed(
+    store: &Store,
+    meter: &Arc<Meter>,
+    name: &str,
+    (tracer, tables): (&str, Vec<Table>),
+    columns: &[(String, ArrowType)],
+) -> rusqlite::Result<()> {
+    let (mut rows, mut streams) = (0, Vec::new());
+    for table in tables {
+        let Some(id) = table.stream else { continue };
+        rows += store.totals(id)?.map_or(0, |totals| totals.rows);
+        streams.push(Stream { id, tracer: tracer.to_owned(), collector_id: table.collector_id });
+    }
+    let source = TypedSource {
+        streams,
+        columns: columns.to_vec(),
+        rows,
+        damaged: store.damage_list(),
+        meter: meter.clone(),
+    };
+    add_typed_table(store.connection(), name, source)
 }
 
 /// Adds the fields that rows of the tables have beside those that are known, before the last column. As SQL does, it takes
