@@ -65,14 +65,16 @@ fn of(exec_id: &str, fields: Value) -> Value {
     row
 }
 
+/// Returns the fields of a file, and these.
+fn about(file: &Value, more: Value) -> Value {
+    let mut all = file.clone();
+    all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    all
+}
+
 fn rows() -> Vec<(&'static str, Value)> {
     let secret = json!({"dev": 8, "ino": 77, "generation": 3, "file_type": "regular"});
     let copy = json!({"dev": 8, "ino": 78, "generation": 4, "file_type": "regular"});
-    let about = |file: &Value, more: Value| {
-        let mut all = file.clone();
-        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        all
-    };
     let clone =
         json!({"ret": 100, "child_pid": 100, "child_tid": 100, "child_exec_id": CAT, "thread": false});
     let socket = json!({
