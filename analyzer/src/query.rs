@@ -7,6 +7,7 @@ mod parts;
 mod plan;
 mod sql;
 
+pub(crate) use columns::Names;
 pub use condition::{Condition, Where};
 pub use matching::Undecided;
 pub(crate) use matching::{Matching, Tally};

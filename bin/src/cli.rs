@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use shell_monitor::{launch, launcher};
 
 use crate::cli_common::{Common, parse_duration, without_effect};
-use crate::commands::{self, brief, check, child, control, follow, query, start, status, tracers};
+use crate::commands::{self, brief, check, child, control, follow, query, sql, start, status, tracers};
 use crate::daemon;
 use crate::exit::{Failure, Outcome};
 use crate::logging::LogFormat;
@@ -66,6 +66,9 @@ enum Command {
     Query(query::QueryArgs),
     /// Show and check the columnar store; seal or remove rows by hand
     Store(commands::store::StoreArgs),
+    /// Run a statement of SQL on the store and print its rows. There is a table for each tracer, with typed columns, and
+    /// views over all of them. docs/SQL.md has examples. Works without a running agent
+    Sql(sql::SqlArgs),
     /// Print, show, convert or validate a configuration
     Config(commands::config::ConfigArgs),
     /// Run tracers for another program, such as Python duetector, which starts this command and reads events from its
@@ -151,6 +154,7 @@ impl Cli {
             Command::Query(args) if args.is_following() => follow::run(common, &args),
             Command::Query(args) => query::run(common, &args),
             Command::Store(args) => commands::store::run(common, &args),
+            Command::Sql(args) => sql::run(common, &args),
             Command::Config(args) => commands::config::run(common, &args),
             Command::Child(args) => child::run(common, &args),
             Command::Unpin { of } => unpinning::run(&common.workdir()?, of),
@@ -207,7 +211,7 @@ mod tests {
 
     #[test]
     fn common_options_are_listed_where_they_have_an_effect() {
-        for path in ["start", "tracers", "brief", "query", "config", "config show"] {
+        for path in ["start", "tracers", "brief", "query", "sql", "config", "config show"] {
             assert_eq!(listed(path), ["config", "set", "workdir"], "{path}");
         }
         for path in ["check", "child", "config validate"] {

@@ -23,6 +23,7 @@ pub mod read;
 pub mod rows;
 pub mod segment;
 pub mod settings;
+pub mod typed;
 pub mod write;
 
 mod ipc;

@@ -60,7 +60,8 @@ impl Names<'_> {
         Err(Error::UnknownColumn { name: name.to_owned(), nearest: nearest_name(name, &seen) })
     }
 
-    fn sampled_fields(&self) -> rusqlite::Result<Vec<String>> {
+    /// Returns the names of fields that some of the first and of the last rows have.
+    pub(crate) fn sampled_fields(&self) -> rusqlite::Result<Vec<String>> {
         let mut names = Vec::new();
         for table in self.tables.iter().filter(|table| table.has("extended")) {
             let quoted = quote(&table.name);

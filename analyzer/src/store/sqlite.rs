@@ -195,6 +195,15 @@ impl Store {
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
+
+    pub(crate) fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Returns the list in which damaged batches are noted.
+    pub(crate) fn damage_list(&self) -> Damaged {
+        self.damaged.clone()
+    }
 }
 
 /// Returns the conversion of the file's local times, which knows in which zones its runs were.

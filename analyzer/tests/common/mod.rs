@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test target uses its part")]
 
+pub mod audit;
+
 use std::path::PathBuf;
 
 use analyzer::{Cell, Error, Query, Row, Store};

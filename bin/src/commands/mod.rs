@@ -10,6 +10,7 @@ pub(crate) mod follow;
 pub(crate) mod inspect;
 mod interrupt;
 pub(crate) mod query;
+pub(crate) mod sql;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod store;

@@ -130,7 +130,7 @@ pub(super) fn complain_of_undecided(Undecided { rows, first }: Undecided) {
 }
 
 /// Fails if rows are missing in an answer because their batches are damaged. The others are printed.
-pub(super) fn damage(store: &Store) -> Outcome {
+pub(crate) fn damage(store: &Store) -> Outcome {
     let damaged = store.damaged();
     let Some(first) = damaged.first() else { return Ok(()) };
     let rows: i64 = damaged.iter().map(|batch| batch.rows).sum();
