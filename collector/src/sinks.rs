@@ -12,7 +12,7 @@ use model::{Accounts, Routed, SinkId, SinkName, Subject};
 use crate::config::SinkConfig;
 use crate::loss::Unwritten;
 use crate::route::Route;
-use crate::sink::kind::{BuildContext, CarriedOver, SinkSpec};
+use crate::sink::kind::{BuildContext, CarriedOver, SinkSpec, StoreRun};
 use crate::sink::writer::{Flush, Shared, SinkActor, SinkState};
 
 /// Delay before asking again an actor that crashed while it was asked.
@@ -60,6 +60,9 @@ pub(crate) struct Sinks {
     pub(crate) accounts: Accounts,
     pub(crate) workdir: PathBuf,
     pub(crate) collector_id: String,
+    pub(crate) store_run: StoreRun,
+    /// Path of the file of the store that is not enabled, or only an additional output.
+    pub(crate) other_store: PathBuf,
 }
 
 impl Sinks {
@@ -71,11 +74,15 @@ impl Sinks {
     /// Builds a sink of the configuration. A sink that follows `before` on the same target takes over its id and state.
     pub(crate) fn describe(&self, sink: &SinkConfig, before: Option<&RunningSink>) -> (SinkId, SinkSpec) {
         let new_id = || self.accounts.new_sink_id(&sink.name(), sink.kind().role());
-        let id = before.map_or_else(new_id, |before| before.route.sink.clone());
+        // A sink that becomes the store, or is not any more, has accounts of its own.
+        let same = before.filter(|before| before.route.sink.role == sink.kind().role());
+        let id = same.map_or_else(new_id, |before| before.route.sink.clone());
         let context = BuildContext {
             workdir: &self.workdir,
             collector_id: &self.collector_id,
             before: &before.map(|before| before.carried_over.clone()).unwrap_or_default(),
+            other_store: &self.other_store,
+            store_run: &self.store_run,
         };
         (id, sink.kind().build(&context))
     }

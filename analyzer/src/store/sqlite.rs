@@ -103,6 +103,15 @@ impl Store {
         Ok(Self { connection, path: path.to_owned(), zone, streams, damaged: Damaged::default() })
     }
 
+    /// Opens the files of a store, which are read together.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`], for any of the files.
+    pub fn open_all(paths: &[PathBuf]) -> Result<Self, Error> {
+        let missing = || Error::Missing { path: PathBuf::new() };
+        Self::open(paths.first().ok_or_else(missing)?)
+    }
+
     /// Returns the time zone in which times are shown.
     pub(crate) fn zone(&self) -> &TimeZone {
         &self.zone

@@ -125,7 +125,7 @@ fn damage(store: &Store) -> Outcome {
 
 /// Opens the store that the configuration and the work folder determine.
 pub(crate) fn open(common: &Common) -> Result<Store, Failure> {
-    Store::open(&common.store()?).map_err(failure)
+    Store::open_all(&common.store_files()?).map_err(failure)
 }
 
 /// Returns the properties of stdout.
