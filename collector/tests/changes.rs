@@ -84,6 +84,13 @@ fn kept(file: &Path) -> (i64, i64, i64, i64) {
     connection.query_row(sums, (), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap()
 }
 
+/// Returns settings with a store whose rows can be read as tables.
+fn duetector_layout() -> CollectorConfig {
+    let mut config = CollectorConfig { id: "vm".into(), ..CollectorConfig::default() };
+    (config.store.disabled, config.sqlite.disabled) = (true, false);
+    config
+}
+
 struct Rig {
     accounts: Accounts,
     handle: CollectorHandle,
@@ -93,7 +100,7 @@ struct Rig {
 
 impl Rig {
     fn start(workdir: &Path) -> Self {
-        let config = CollectorConfig { id: "vm".into(), ..CollectorConfig::default() };
+        let config = duetector_layout();
         let accounts = Accounts::default();
         let (table, filters) = (ProcessTable::default(), dropping(7));
         let handle =
@@ -206,7 +213,7 @@ fn every_problem_is_reported_and_nothing_changes() {
                 "filter.one.re_exclude_fname[0]"
             ]
         );
-        rig.config = CollectorConfig { id: "vm".into(), ..CollectorConfig::default() };
+        rig.config = duetector_layout();
         rig.config.sqlite.disabled = true;
         let none = rig.handle.prepare(&rig.config, &dropping(7)).err().unwrap();
         assert!(none[0].to_string().contains("no sink is enabled"), "{none:?}");

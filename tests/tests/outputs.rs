@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(60);
 /// Gives an agent a store.
 type Enable = fn(Setup) -> Setup;
 /// Sinks with the role of the store, and how an agent gets each.
-const STORES: [(&str, Enable); 2] = [("sqlite", |setup| setup), ("store", Setup::columnar)];
+const STORES: [(&str, Enable); 2] = [("sqlite", Setup::duetector_layout), ("store", |setup| setup)];
 
 suite! {
     // Each agent records what the other tests' programs do, too: they have the same user.
@@ -187,7 +187,7 @@ fn a_lines_file_is_rotated_by_others() {
 
 fn a_removed_lines_file_is_made_again_and_its_rows_count_as_lost() {
     let agent =
-        agent().set("collector.jsonl.disabled", "false").set("collector.sqlite.disabled", "true").start();
+        agent().set("collector.jsonl.disabled", "false").set("collector.store.disabled", "true").start();
     let file = agent.store().workdir().join("duetector-tracking.jsonl");
     in_the_middle_of_opens(&agent, || fs::remove_file(&file).unwrap());
     let state = reopened(&agent, "jsonl", 1);

@@ -25,7 +25,7 @@ const WORKERS: u32 = 3;
 suite! {
     threads: 2;
     twenty_kills_lose_nothing_and_double_nothing: [Kernel];
-    twenty_kills_lose_nothing_with_the_columnar_store: [Kernel];
+    twenty_kills_lose_nothing_with_duetectors_layout: [Kernel];
     what_a_full_ring_lost_while_nobody_read_it_is_counted: [Kernel];
     another_version_starts_clean_and_counts_the_gap: [Kernel];
     a_missing_store_is_not_resumed: [Kernel];
@@ -40,8 +40,8 @@ fn twenty_kills_lose_nothing_and_double_nothing() {
     twenty_kills(&Site::new(9901));
 }
 
-fn twenty_kills_lose_nothing_with_the_columnar_store() {
-    twenty_kills(&Site::columnar(9900));
+fn twenty_kills_lose_nothing_with_duetectors_layout() {
+    twenty_kills(&Site::duetector_layout(9900));
 }
 
 fn twenty_kills(site: &Site) {
@@ -184,7 +184,7 @@ fn a_missing_store_is_not_resumed() {
 
 /// A ring with room for 1.4 seconds of records at [`RATE`], half of it without budgets, and a store that waits.
 fn tight(site: &Site) -> Setup {
-    site.setup().set("ebpf.data_ring", "\"512KiB\"").set("collector.sqlite.retry_for", "\"60s\"")
+    site.setup().set("ebpf.data_ring", "\"512KiB\"").set("collector.store.retry_for", "\"60s\"")
 }
 
 /// Opens a file at [`RATE`] for some seconds as the traced user; returns how often.
