@@ -15,6 +15,7 @@ pub mod decode;
 pub mod distrust;
 pub mod error;
 pub mod format;
+pub mod import;
 pub mod layout;
 pub mod read;
 pub mod rows;

@@ -1,9 +1,10 @@
 //! The store that rows are read from.
 
+mod beside;
 mod scan;
 mod sqlite;
 mod vtab;
 
 pub use scan::DamagedBatch;
-pub(crate) use sqlite::UTC_OF;
+pub(crate) use sqlite::{File, UTC_OF};
 pub use sqlite::{Store, Table, UnknownTracer};

@@ -1,0 +1,34 @@
+//! Brings rows of a file of duetector's layout into the store.
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+/// Table of the rows that were brought in: those of the table `name` of a file, up to `last_id`.
+pub const TABLE: &str = "imported";
+
+/// Returns the id by which a file of duetector's layout is recognised; `None` if it has no rows yet. A file that the agent wrote
+/// has one. A file of Python duetector is known by its first table and the first row in it, which copies of it have, too, and which stay
+/// the same while it grows. `schema` is the name that the connection has for the file.
+///
+/// # Errors
+/// SQLite can't read the file.
+pub fn file_id(connection: &Connection, schema: &str) -> rusqlite::Result<Option<String>> {
+    let is_ours = format!("SELECT 1 FROM {schema}.sqlite_master WHERE name = 'duetector_actors_store'");
+    if connection.query_row(&is_ours, [], |_| Ok(())).optional()?.is_some() {
+        let sql = format!("SELECT id FROM {schema}.duetector_actors_store");
+        return connection.query_row(&sql, [], |row| row.get(0)).optional();
+    }
+    let first = format!(
+        "SELECT name FROM {schema}.sqlite_master WHERE type = 'table' AND name LIKE 'duetector_tracking:%'
+         ORDER BY rowid LIMIT 1"
+    );
+    let Some(name) = connection.query_row(&first, [], |row| row.get::<_, String>(0)).optional()? else {
+        return Ok(None);
+    };
+    let row = format!(
+        "SELECT quote(id) || ' ' || quote(dt) || ' ' || quote(pid) || ' ' || quote(comm)
+         FROM {schema}.\"{}\" ORDER BY id LIMIT 1",
+        name.replace('"', "\"\"")
+    );
+    let row = connection.query_row(&row, [], |row| row.get::<_, String>(0)).optional()?;
+    Ok(row.map(|row| format!("{name} {row}")))
+}
