@@ -197,9 +197,10 @@ fn count_and_edges(store: &Store, table: &Table) -> rusqlite::Result<(i64, [Opti
         if tests.is_empty() { String::new() } else { format!("WHERE {}", tests.join(" AND ")) }
     };
     // One statement for each aggregate: asked for together, SQLite reads every row; alone, each comes from an index.
-    let count = store
-        .connection()
-        .query_row(&format!("SELECT count(*) FROM {name} {}", shown("")), (), |row| row.get::<_, i64>(0))?;
+    let count =
+        store.connection().query_row(&format!("SELECT count(*) FROM {name} {}", shown("")), (), |row| {
+            row.get::<_, i64>(0)
+        })?;
     let edge = |function: &str| -> rusqlite::Result<Option<ZonedTime>> {
         let connection = store.connection();
         let known = if table.has("time") {

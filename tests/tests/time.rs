@@ -144,7 +144,8 @@ fn the_last_minutes_are_found_in_another_time_zone() {
 }
 
 fn spans_of_usage_have_a_zone() {
-    let agent = Setup::new().duetector_layout().variable("TZ", "Asia/Tokyo").set("ebpf.uids", "[9888]").start();
+    let agent =
+        Setup::new().duetector_layout().variable("TZ", "Asia/Tokyo").set("ebpf.uids", "[9888]").start();
     let file = agent.scratch().file("bytes", "");
     fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
     let options = [file.to_str().unwrap(), "--threads", "1", "--calls", "100"];
@@ -177,7 +178,13 @@ fn spans_of_usage_have_a_zone() {
 fn a_store_of_the_version_before_answers_the_same() {
     let scratch = Scratch::new();
     let workdir = scratch.path().join("work");
-    let setup = || Setup::new().duetector_layout().workdir(&workdir).set("ebpf.uids", "[9887]").set("collector.id", "'vm'");
+    let setup = || {
+        Setup::new()
+            .duetector_layout()
+            .workdir(&workdir)
+            .set("ebpf.uids", "[9887]")
+            .set("collector.id", "'vm'")
+    };
     let agent = setup().variable("TZ", "Asia/Tokyo").start();
     open(&agent, 9887, "one");
     open(&agent, 9887, "two");

@@ -83,8 +83,7 @@ impl Names<'_> {
         for table in self.tables {
             let mut sql = Sql::default();
             let field = sql.field_type(table, target);
-            let text =
-                format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {field} IS NOT NULL)", table.from());
+            let text = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {field} IS NOT NULL)", table.from());
             let found = self.store.connection().query_row(
                 &text,
                 rusqlite::params_from_iter(sql.params()),

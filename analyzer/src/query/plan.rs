@@ -6,8 +6,8 @@ use rusqlite::types::Value;
 
 use super::columns::{Names, tracking};
 use super::parts::{Part, TIME, parts};
-use super::sql::Target;
 use super::sql::Sql;
+use super::sql::Target;
 use super::{Condition, Matching, Query};
 use crate::error::reading;
 use crate::rows::{Answer, Shown};

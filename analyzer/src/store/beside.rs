@@ -75,7 +75,8 @@ impl Overlap {
     pub(super) fn hides_all(&self, connection: &Connection, table: &str) -> rusqlite::Result<bool> {
         let mut hidden: Vec<(i64, i64)> = Vec::new();
         if let Some(id) = &self.imported_as {
-            let sql = format!("SELECT last_id FROM main.{} WHERE file = ? AND name = ?", store::import::TABLE);
+            let sql =
+                format!("SELECT last_id FROM main.{} WHERE file = ? AND name = ?", store::import::TABLE);
             let last: Option<i64> = connection.query_row(&sql, [id, table], |row| row.get(0)).optional()?;
             hidden.extend(last.map(|last| (i64::MIN, last)));
         }
@@ -96,9 +97,13 @@ impl Overlap {
         let ends = connection.query_row(&sql, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
         let (Some(first), Some(last)): (Option<i64>, Option<i64>) = ends else { return Ok(false) };
         hidden.sort_unstable();
-        let next = hidden.iter().fold(first, |next, (from, to)| {
-            if *from <= next { next.max(to.saturating_add(1)) } else { next }
-        });
+        let next =
+            hidden.iter().fold(
+                first,
+                |next, (from, to)| {
+                    if *from <= next { next.max(to.saturating_add(1)) } else { next }
+                },
+            );
         Ok(next > last)
     }
 }

@@ -28,6 +28,10 @@ impl Site {
         site
     }
 
+    pub(crate) fn set_columnar(&mut self, is_columnar: bool) {
+        self.columnar = is_columnar;
+    }
+
     pub(crate) fn work(&self) -> PathBuf {
         self.scratch.path().join("work")
     }

@@ -107,7 +107,8 @@ impl<L: Layout> SinkKind for DatabaseConfig<L> {
 
     fn build(&self, context: &BuildContext<'_>) -> SinkSpec {
         let path = self.file(context.workdir);
-        let shared = shared(context, || (!self.is_copy).then(|| takeover::id(&path, context.other_store)).flatten());
+        let shared =
+            shared(context, || (!self.is_copy).then(|| takeover::id(&path, context.other_store)).flatten());
         if !self.is_copy {
             *lock(context.store_run) = Some(shared.run.run_id.clone());
         }

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use actors::clock;
-use model::lock::lock;
 use model::Size;
+use model::lock::lock;
 use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 use store::bookkeeping::Run;

@@ -22,8 +22,10 @@ pub(super) fn begin(connection: &Connection) -> rusqlite::Result<()> {
         } else {
             0
         };
-        connection
-            .execute("DELETE FROM duetector_actors_copied WHERE name = ? AND first > ?", params![name, last])?;
+        connection.execute(
+            "DELETE FROM duetector_actors_copied WHERE name = ? AND first > ?",
+            params![name, last],
+        )?;
         let cut = "UPDATE duetector_actors_copied SET last = ?2 WHERE name = ?1 AND last > ?2";
         connection.execute(cut, params![name, last])?;
     }

@@ -28,8 +28,11 @@ pub(crate) fn take(rounds: usize) -> Vec<Flood> {
     let rounds = rounds.clamp(1, 5);
     let alone = median((0..rounds).map(|_| alone()).collect());
     let mut floods = vec![Flood { into: "nothing: the child alone", must: 0.0, rate: alone, cpu: 0.0 }];
-    let sinks =
-        [("`memory`", "memory", 200_000.0), ("`store`", "store", 100_000.0), ("`sqlite`", "sqlite", 100_000.0)];
+    let sinks = [
+        ("`memory`", "memory", 200_000.0),
+        ("`store`", "store", 100_000.0),
+        ("`sqlite`", "sqlite", 100_000.0),
+    ];
     for (into, sink, must) in sinks {
         let (rates, cpus): (Vec<_>, Vec<_>) = (0..rounds).map(|_| flood(sink)).unzip();
         floods.push(Flood { into, must, rate: median(rates), cpu: median(cpus) });
@@ -74,7 +77,8 @@ fn flood(sink: &str) -> (f64, f64) {
     let config = scratch.file("config.toml", format!("[tracer.template.sp.flood]\ncomm = {comm:?}\n"));
     let mut setup = Setup::new().set("ebpf.disabled", "true").set("tracer.uname.disabled", "true");
     for other in ["memory", "store", "sqlite"] {
-        setup = setup.set(&format!("collector.{other}.disabled"), if other == sink { "false" } else { "true" });
+        setup =
+            setup.set(&format!("collector.{other}.disabled"), if other == sink { "false" } else { "true" });
     }
     let agent = setup.options(&["--config", config.to_str().unwrap_or_default()]).start();
     let before = cpu_seconds(&agent);

@@ -105,7 +105,8 @@ fn has_rows(agent: &Agent) -> bool {
     let open = || {
         let database =
             Connection::open_with_flags(agent.store().database(), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let find = "SELECT 1 FROM batch JOIN stream ON stream.id = batch.stream WHERE tracer = 'open' LIMIT 1";
+        let find =
+            "SELECT 1 FROM batch JOIN stream ON stream.id = batch.stream WHERE tracer = 'open' LIMIT 1";
         database.query_row(find, [], |_| Ok(()))
     };
     open().is_ok()
