@@ -5,11 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use model::lock::lock;
 use model::{
-    Accounts, Clocks, Details, ENDED, Extended, Gap, Loss, LossPoint, Losses, TracerName, Tracking, ZonedTime,
+    Accounts, Clocks, Details, ENDED, Extended, Gap, LOSS, Loss, LossPoint, Losses, TracerName, Tracking,
+    ZonedTime,
 };
-
-/// Tracer name under which `loss` rows are stored.
-pub(crate) const LOSS_TRACER: &str = "loss";
 
 /// Takes every gap noted since the previous call.
 pub(crate) fn take_gaps(accounts: &Accounts) -> Vec<Gap> {
@@ -43,7 +41,7 @@ fn row_of(loss: Loss) -> Tracking {
     let count = (loss.count > 0).then(|| i64::try_from(loss.count).unwrap_or(i64::MAX));
     let uid = loss.owner.uid().map(i64::from);
     let (time, dt) = (loss.to, loss.to.wall());
-    let row = Tracking::new(LOSS_TRACER.into(), dt, Extended::new(Details::Loss(Box::new(loss))));
+    let row = Tracking::new(LOSS.into(), dt, Extended::new(Details::Loss(Box::new(loss))));
     Tracking { uid, count, time: Some(time), ..row }
 }
 

@@ -7,6 +7,10 @@ use serde::{Serialize, Serializer};
 
 /// Name of the tracer whose rows record how each kernel tracer is attached and what it can't see.
 pub const MANIFEST: &str = "manifest";
+/// Name of the tracer of rows about records that were lost.
+pub const LOSS: &str = "loss";
+/// Name of the tracer of rows about stored rows that were removed to make room.
+pub const RETENTION: &str = "retention";
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {

@@ -42,7 +42,7 @@ pub use details::{
 };
 pub use extended::{Container, Extended};
 pub use file::{File, Layer, RealFile};
-pub use ids::{ExecId, MANIFEST, Role, SinkId, SinkName, TracerName};
+pub use ids::{ExecId, LOSS, MANIFEST, RETENTION, Role, SinkId, SinkName, TracerName};
 pub use losses::{Gap, Loss, Losses, Owner};
 pub use offsets::{Checkpoint, KilledRun, OffsetRange, Outcomes, Remembered, RingCheckpoint};
 pub use problem::Problem;

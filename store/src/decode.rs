@@ -5,13 +5,14 @@ use arrow_array::types::{
     Int32Type, Int64Type, TimestampMicrosecondType, TimestampNanosecondType, UInt8Type, UInt16Type,
     UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, RecordBatch};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, Int64Array, RecordBatch};
 use model::schema::{ArrowType, COLUMNS, Column, ColumnSlot};
 use model::text::hex;
 use model::{Details, ExecId, Extended, TracerName, Tracking, WallTime};
 use serde_json::{Map, Value};
 
 use crate::layout::{OTHER, kind};
+use crate::read::ID;
 use crate::rows::zoned;
 
 /// The value of a column in a row of a batch.
@@ -37,6 +38,9 @@ pub struct BatchRows {
     fields: Vec<FieldColumn>,
     other: Option<ArrayRef>,
     rows: usize,
+    first_id: i64,
+    /// Numbers of the rows, if they do not follow `first_id` in order.
+    ids: Option<Int64Array>,
 }
 
 #[derive(Debug)]
@@ -49,14 +53,14 @@ struct FieldColumn {
 }
 
 impl BatchRows {
-    /// Prepares the batch.
-    pub fn new(batch: &RecordBatch) -> Self {
+    /// Prepares the batch. `first_id` is the number of its first row, unless the batch has a column `id`.
+    pub fn new(batch: &RecordBatch, first_id: i64) -> Self {
         let columns = COLUMNS.iter().map(|column| batch.column_by_name(column.name()).cloned()).collect();
         let schema = batch.schema();
         let mut fields = Vec::<FieldColumn>::new();
         for (field, values) in schema.fields().iter().zip(batch.columns()) {
             let (name, kind) = (field.name(), kind(field.data_type()));
-            if COLUMNS.iter().any(|column| column.name() == name) {
+            if name == ID || COLUMNS.iter().any(|column| column.name() == name) {
                 continue;
             }
             let Some(kind) = kind else { continue };
@@ -66,7 +70,14 @@ impl BatchRows {
             let local = fields[index].name.strip_suffix("_time");
             fields[index].local = local.and_then(|local| fields.iter().position(|field| field.name == local));
         }
-        Self { columns, fields, other: batch.column_by_name(OTHER).cloned(), rows: batch.num_rows() }
+        let ids = batch.column_by_name(ID).and_then(|ids| ids.as_primitive_opt().cloned());
+        let (other, rows) = (batch.column_by_name(OTHER).cloned(), batch.num_rows());
+        Self { columns, fields, other, rows, first_id, ids }
+    }
+
+    /// Returns the number of a row in its stream.
+    pub fn id(&self, row: usize) -> i64 {
+        self.ids.as_ref().map_or(self.first_id + row as i64, |ids| ids.value(row))
     }
 
     /// Returns the number of rows.

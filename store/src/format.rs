@@ -10,10 +10,11 @@ use crate::bookkeeping::SCHEMA;
 /// Marks the file as a store, in SQLite's `application_id`: "DuAc".
 pub const APPLICATION: i64 = 0x4475_4163;
 /// Version of the format, in the file's `user_version`.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 /// Tables of rows. A stream is the rows of one tracer from one collector; rows of a stream are numbered, and those of a batch
-/// are in order of their numbers. The columns of a batch are those of its layout.
+/// are in order of their numbers. The columns of a batch are those of its layout. `crc` is the CRC-32 of `data`; batches that
+/// version 1 wrote have none.
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS stream (
         id INTEGER PRIMARY KEY, tracer TEXT NOT NULL, collector_id TEXT NOT NULL, UNIQUE (tracer, collector_id));
@@ -22,8 +23,22 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS batch (
         number INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL REFERENCES stream (id),
         layout INTEGER NOT NULL REFERENCES layout (id), first_id INTEGER NOT NULL, rows INTEGER NOT NULL,
-        first INTEGER NOT NULL, last INTEGER NOT NULL, data BLOB NOT NULL);
+        first INTEGER NOT NULL, last INTEGER NOT NULL, data BLOB NOT NULL, crc INTEGER);
     CREATE INDEX IF NOT EXISTS batch_stream ON batch (stream, first_id);";
+
+/// Tables of sealed rows, since version 2. The rows of a stream below `closed` are left alone by the writer, and those below
+/// `sealed` are in segments. A part is a row group of a segment's file.
+const SEGMENT_TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS sealing (
+        stream INTEGER PRIMARY KEY REFERENCES stream (id), closed INTEGER NOT NULL, sealed INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS segment (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, state TEXT NOT NULL, first INTEGER NOT NULL,
+        last INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL, manifest TEXT);
+    CREATE TABLE IF NOT EXISTS part (
+        segment INTEGER NOT NULL REFERENCES segment (number), stream INTEGER NOT NULL REFERENCES stream (id),
+        file TEXT NOT NULL, row_group INTEGER NOT NULL, first_id INTEGER NOT NULL, last_id INTEGER NOT NULL,
+        rows INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (segment, file, row_group));
+    CREATE INDEX IF NOT EXISTS part_stream ON part (stream, first);";
 
 /// Returns whether the file is a store of this crate's format, whatever its version.
 ///
@@ -39,7 +54,7 @@ pub fn is_store(connection: &Connection) -> rusqlite::Result<bool> {
 /// # Errors
 /// The version is a later one, or SQLite can't read the file.
 pub fn check_version(connection: &Connection) -> Result<(), Error> {
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let found = version(connection)?;
     if found > VERSION { Err(Error::Version { found, known: VERSION }) } else { Ok(()) }
 }
 
@@ -57,11 +72,31 @@ pub(crate) fn begin(connection: &Connection) -> Result<(), Error> {
         return Err(Error::Foreign("it is a database of another program".to_owned()));
     }
     check_version(connection)?;
+    upgrade(connection)?;
     check_tables(connection)
+}
+
+/// Returns the version of the file's format.
+///
+/// # Errors
+/// SQLite can't read the file.
+pub fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Brings a file of an earlier version to this one. Nothing that the file has is written again.
+fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    if version(connection)? < 2 {
+        connection.execute_batch("ALTER TABLE batch ADD COLUMN crc INTEGER")?;
+        connection.execute_batch(SEGMENT_TABLES)?;
+        connection.pragma_update(None, "user_version", 2)?;
+    }
+    Ok(())
 }
 
 fn make(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
+    connection.execute_batch(SEGMENT_TABLES)?;
     SCHEMA.iter().try_for_each(|create| connection.execute_batch(create))?;
     connection.pragma_update(None, "application_id", APPLICATION)?;
     connection.pragma_update(None, "user_version", VERSION)

@@ -70,14 +70,19 @@ pub(crate) fn read_batch(
     check(schema)?;
     check(batch)?;
     let stream = Cursor::new(schema).chain(Cursor::new(batch));
-    let damaged = |what: &str| ArrowError::IpcError(what.to_owned());
-    let read = move || {
+    caught(move || {
         let mut reader = StreamReader::try_new(stream, columns)?;
-        reader.next().unwrap_or_else(|| Err(damaged("the message of the batch is missing")))
-    };
-    // Arrow's reader panics at some damage that its types do not express. What it had read till then is dropped.
-    std::panic::catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(damaged("the message is damaged: Arrow's reader panicked")))
+        let missing = || ArrowError::IpcError("the message of the batch is missing".to_owned());
+        reader.next().unwrap_or_else(|| Err(missing()))
+    })
+}
+
+/// Reads, and returns an error also if a reader panics: Arrow's do at some damage that their types do not express. What was read
+/// till then is dropped.
+pub(crate) fn caught<T>(read: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, ArrowError> {
+    std::panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        Err(ArrowError::IpcError("the data are damaged: Arrow's reader panicked".to_owned()))
+    })
 }
 
 /// Checks the sizes that a message states. Arrow's reader takes as much memory as they say, so that one damaged bit could

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field as ArrowField, Fields, Schema, SchemaRef, TimeUnit};
 use model::extended::Field;
 use model::schema::{ArrowType, COLUMNS, Column, FIELDS, Field as Known, Tracers};
+use model::{LOSS, MANIFEST, RETENTION};
 use serde_json::Value;
 
 /// Name of the last column: a map from names of fields to their values as JSON.
@@ -112,7 +113,7 @@ impl Layout {
 /// Returns whether kernel tracers of this name are built in: those that the table of fields names.
 fn is_kernel_tracer(tracer: &str) -> bool {
     let names = |tracers| matches!(tracers, Tracers::Only(names) if names.contains(&tracer));
-    !["loss", "manifest"].contains(&tracer) && FIELDS.iter().any(|field| names(field.tracers))
+    ![LOSS, MANIFEST, RETENTION].contains(&tracer) && FIELDS.iter().any(|field| names(field.tracers))
 }
 
 fn writes(tracers: Tracers, tracer: &str, is_kernel: bool) -> bool {

@@ -19,6 +19,7 @@ pub mod import;
 pub mod layout;
 pub mod read;
 pub mod rows;
+pub mod segment;
 pub mod settings;
 pub mod write;
 

@@ -138,8 +138,8 @@ fn other_files_and_later_formats_are_refused() {
     assert_eq!(refusal("SELECT 1"), Ok(()));
     assert_eq!(refusal("ANALYZE"), Ok(()), "SQLite's own tables are allowed");
     let move_away = "move the file away, then a new one is made";
-    let later = "it was made by a later version of duetector-actors (format 2, this version knows 1): use that version, or";
-    assert_eq!(refusal("PRAGMA user_version = 2"), Err(format!("{later} {move_away}")));
+    let later = "it was made by a later version of duetector-actors (format 3, this version knows 2): use that version, or";
+    assert_eq!(refusal("PRAGMA user_version = 3"), Err(format!("{later} {move_away}")));
     let cases = [
         ("PRAGMA application_id = 0", "it is a database of another program"),
         (
@@ -164,7 +164,7 @@ fn a_damaged_batch_is_an_error_with_its_number() {
     write(&mut scratch.writer(), vec![numbered("t", 0)]);
     let connection = scratch.open();
     let reader = Reader::default();
-    let batch = reader.batches(&connection, 1, i64::MIN, i64::MAX).unwrap()[0];
+    let batch = reader.batches(&connection, 1, i64::MIN, i64::MAX).unwrap()[0].clone();
     for damage in ["substr(data, 1, 100)", "zeroblob(length(data))", "x''"] {
         connection.execute_batch(&format!("SAVEPOINT whole; UPDATE batch SET data = {damage}")).unwrap();
         let error = reader.rows(&connection, &batch, |_| true).map(drop).unwrap_err();
@@ -207,7 +207,7 @@ fn a_damaged_layout_stays_and_the_rows_that_follow_get_another() {
     write_both(&mut scratch.writer(), 1);
     assert_eq!(numbers(&scratch.rows("u")), [0, 1]);
     let connection = scratch.open();
-    let batch = Reader::default().batches(&connection, 1, i64::MIN, i64::MAX).unwrap()[1];
+    let batch = Reader::default().batches(&connection, 1, i64::MIN, i64::MAX).unwrap()[1].clone();
     assert_eq!(Reader::default().rows(&connection, &batch, |_| true).unwrap().len(), 1);
 }
 
@@ -264,7 +264,7 @@ fn no_flipped_bit_of_a_batch_ends_the_process() {
     };
     write(&mut scratch.writer(), (0..100).map(|number| row("t", number, fields(number))).collect());
     let connection = scratch.open();
-    let batch = Reader::default().batches(&connection, 1, i64::MIN, i64::MAX).unwrap()[0];
+    let batch = Reader::default().batches(&connection, 1, i64::MIN, i64::MAX).unwrap()[0].clone();
     for (table, column) in [("batch", "data"), ("layout", "schema")] {
         let whole: Vec<u8> =
             connection.query_row(&format!("SELECT {column} FROM {table}"), [], |row| row.get(0)).unwrap();

@@ -126,11 +126,20 @@ fn assert_back(rows: &[Tracking]) {
     let scratch = Scratch::new();
     write(&mut scratch.writer(), rows.to_vec());
     let tracers: BTreeSet<&str> = rows.iter().map(|row| row.tracer.as_str()).collect();
-    for tracer in tracers {
+    for (tracer, is_sealed) in
+        tracers.iter().map(|it| (*it, false)).chain(tracers.iter().map(|it| (*it, true)))
+    {
+        if is_sealed {
+            scratch.seal();
+        }
         let written = rows.iter().filter(|row| row.tracer.as_str() == tracer);
         let json = |row: &Tracking| serde_json::to_value(row).unwrap();
         let written: Vec<Value> = written.map(json).collect();
-        assert_eq!(scratch.rows(tracer).iter().map(json).collect::<Vec<_>>(), written, "{tracer}");
+        assert_eq!(
+            scratch.rows(tracer).iter().map(json).collect::<Vec<_>>(),
+            written,
+            "{tracer}, {is_sealed}"
+        );
     }
 }
 

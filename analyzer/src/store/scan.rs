@@ -11,19 +11,19 @@ use model::schema::{COLUMNS, Column};
 use rusqlite::Connection;
 use store::{Batch, BatchRows, Cell, Error, Reader};
 
-/// A batch whose rows can't be read.
+/// A batch whose rows can't be read: one of the store's file, or a row group of a sealed file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedBatch {
-    /// Number of the batch in the file.
-    pub number: i64,
+    /// What it is called.
+    pub name: String,
     /// Number of its rows.
     pub rows: i64,
     /// The reason why they can't be read.
     pub cause: String,
 }
 
-/// The damaged batches that were found so far, by number.
-pub(super) type Damaged = Arc<Mutex<BTreeMap<i64, DamagedBatch>>>;
+/// The damaged batches that were found so far, by name.
+pub(super) type Damaged = Arc<Mutex<BTreeMap<String, DamagedBatch>>>;
 
 /// The order in which rows are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,6 @@ pub(super) struct Scan {
 struct Begun {
     key: Key,
     rows: Rc<BatchRows>,
-    first_id: i64,
     /// Keys of the rows that follow, and their indexes; the next one last.
     rest: Vec<(Key, usize)>,
     row: usize,
@@ -97,17 +96,18 @@ impl Scan {
         reader: &Reader,
         damaged: &Damaged,
     ) -> Result<Option<Found>, Error> {
-        while let Some(batch) = self.waiting.last().copied() {
-            let is_due = |Reverse(begun): &Reverse<Begun>| bound(&batch, self.wanted.order) <= begun.key[0];
+        while let Some(next) = self.waiting.last() {
+            let bound = bound(next, self.wanted.order);
+            let is_due = |Reverse(begun): &Reverse<Begun>| bound <= begun.key[0];
             if !self.begun.peek().is_none_or(is_due) {
                 break;
             }
-            self.waiting.pop();
+            let Some(batch) = self.waiting.pop() else { break };
             match begin(connection, reader, &batch, &self.wanted) {
                 Ok(begun) => self.begun.extend(begun.map(Reverse)),
-                Err(Error::Decode { number, source }) => {
-                    let cause = source.to_string();
-                    lock(damaged).insert(number, DamagedBatch { number, rows: batch.rows, cause });
+                Err(Error::Decode { what: name, source }) => {
+                    let (rows, cause) = (batch.rows, source.to_string());
+                    lock(damaged).insert(name.clone(), DamagedBatch { name, rows, cause });
                 }
                 Err(other) => return Err(other),
             }
@@ -115,7 +115,7 @@ impl Scan {
         let Some(mut first) = self.begun.peek_mut() else { return Ok(None) };
         let Reverse(begun) = &mut *first;
         let (rows, row) = (begun.rows.clone(), begun.row);
-        let found = Found { id: begun.first_id + row as i64, rows, row };
+        let found = Found { id: rows.id(row), rows, row };
         match begun.rest.pop() {
             Some(next) => (begun.key, begun.row) = next,
             None => drop(std::collections::binary_heap::PeekMut::pop(first)),
@@ -130,7 +130,7 @@ fn bound(batch: &Batch, order: Order) -> i64 {
         (true, false) => batch.first,
         (true, true) => !batch.last,
         (false, false) => batch.first_id,
-        (false, true) => !(batch.first_id + batch.rows - 1),
+        (false, true) => !batch.last_id,
     }
 }
 
@@ -147,15 +147,16 @@ fn begin(
         Some(column) => wanted.columns.contains(column),
         None => wants_fields,
     };
-    let rows = reader.rows(connection, batch, |name| is_ordering(name) || is_shown(name))?;
+    let span = (wanted.since, wanted.until);
+    let rows = reader.rows_within(connection, batch, |name| is_ordering(name) || is_shown(name), span)?;
     let mut rest: Vec<_> = (0..rows.len()).map(|row| (key(&rows, row, batch, wanted.order), row)).collect();
     rest.sort_unstable_by(|one, other| other.cmp(one));
     let rows = Rc::new(rows);
-    Ok(rest.pop().map(|(key, row)| Begun { key, rows, first_id: batch.first_id, rest, row }))
+    Ok(rest.pop().map(|(key, row)| Begun { key, rows, rest, row }))
 }
 
 fn key(rows: &BatchRows, row: usize, batch: &Batch, order: Order) -> Key {
-    let id = batch.first_id + row as i64;
+    let id = rows.id(row);
     let key = if order.by_time {
         let time = match rows.cell(row, Column::Time) {
             Cell::Utc(at) => at,

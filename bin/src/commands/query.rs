@@ -116,9 +116,9 @@ fn damage(store: &Store) -> Outcome {
     let Some(first) = damaged.first() else { return Ok(()) };
     let rows: i64 = damaged.iter().map(|batch| batch.rows).sum();
     Err(Failure::failed(format!(
-        "{rows} rows are left out, because {} batches of the store are damaged; the first is batch {}: {}",
+        "{rows} rows are left out, because {} batches of the store are damaged; the first is {}: {}",
         damaged.len(),
-        first.number,
+        first.name,
         first.cause
     )))
 }

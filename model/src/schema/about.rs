@@ -1,7 +1,7 @@
 //! Descriptions of the fields of `extended`.
 
 /// Name and description of each field of [`super::FIELDS`], in the same order.
-pub(super) const ABOUT: [(&str, &str); 179] = [
+pub(super) const ABOUT: [(&str, &str); 181] = [
     (
         "abi",
         "The calling convention, if it is not the machine's own: `i386` or `arm` for calls of 32-bit programs.",
@@ -28,6 +28,7 @@ pub(super) const ABOUT: [(&str, &str); 179] = [
     ("attributes_cleared", "Attributes that mount_setattr takes off (`MOUNT_ATTR_…`)."),
     ("attributes_set", "Attributes that mount_setattr sets (`MOUNT_ATTR_…`)."),
     ("backlog", "Number of connections that may wait, for listen."),
+    ("bytes", "Size of the files that were removed, in bytes."),
     ("bytes_mapped", "Sum of the lengths of the mappings."),
     ("bytes_read", "Bytes that were read from the file or received from the socket."),
     ("bytes_received", "Bytes received over the connection or flow."),
@@ -38,7 +39,7 @@ pub(super) const ABOUT: [(&str, &str); 179] = [
     ("calls_read", "Number of calls that read."),
     ("calls_written", "Number of calls that wrote."),
     ("capabilities", "Effective capabilities that capset asked for."),
-    ("cause", "Reason of the loss."),
+    ("cause", "Reason of the loss, or of the removal."),
     ("cgroup", "Path of the control group below the root of its hierarchy."),
     ("cgroup_id", "Number of the control group; in a `loss` row, of the one whose records were lost."),
     ("cgroup_ns", "Number of the cgroup namespace after the call."),
@@ -89,7 +90,7 @@ pub(super) const ABOUT: [(&str, &str); 179] = [
         "Names of the call's flags; for `usage` those with which the file is open. Bits without a name are in hex.",
     ),
     ("fname_bytes", "Exact bytes of `fname` in hex, if they are not valid UTF-8."),
-    ("from", "Beginning of the gap, local time."),
+    ("from", "Beginning of the gap, or time of the first row that was removed; local time."),
     ("from_time", "The same as `from`, with the offset from UTC."),
     ("fs_type", "Type of the file system that mount was given."),
     ("fsgid", "Group id for access to files after the call."),
@@ -193,6 +194,7 @@ pub(super) const ABOUT: [(&str, &str); 179] = [
     ("rgid", "Real group id after the call."),
     ("ruid", "Real user id; in `setuid` rows after the call."),
     ("saddr", "Address of the own end. Vsock: context id and port."),
+    ("segment", "Name of the segment whose rows were removed."),
     ("segments", "Number of memory segments that kexec_load was given."),
     ("sessionid", "Number of the login session; absent if nobody logged in."),
     ("sgid", "Saved group id after the call."),

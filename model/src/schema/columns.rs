@@ -170,7 +170,7 @@ columns! {
         /// Result of the call, negative errno on failure.
         Ret ret: i64, ArrowType::Int64, Tracers::Only(super::fields::RESULTS);
         /// Number of events that the row stands for, if it is not one.
-        Count count: i64, ArrowType::Int64, Tracers::Only(&["loss"]);
+        Count count: i64, ArrowType::Int64, Tracers::Only(&["loss", "retention"]);
         /// Time of the event, UTC, by the wall clock of that moment. Rows are ordered and selected by it.
         Time time: ZonedTime, ArrowType::TimestampUtc, Tracers::All;
         /// Time of the event by the boot clock, which nobody sets: nanoseconds since the machine was started.

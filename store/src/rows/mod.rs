@@ -6,7 +6,7 @@ mod hex;
 use std::sync::Arc;
 
 use arrow_array::builder::{MapBuilder, StringBuilder};
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{Array as _, ArrayRef, RecordBatch};
 use arrow_schema::ArrowError;
 use model::extended::Field;
 use model::schema::{Column, ColumnValue};
@@ -148,6 +148,12 @@ impl Rows {
         columns.push(Arc::new(self.other.finish()));
         RecordBatch::try_new(self.layout.schema(), columns)
     }
+}
+
+/// Returns the size of a batch's values in memory, in bytes.
+pub(crate) fn size(batch: &RecordBatch) -> usize {
+    let sizes = batch.columns().iter().map(|column| column.to_data().get_slice_memory_size());
+    sizes.map(|size| size.unwrap_or_default()).sum()
 }
 
 fn new_other() -> MapBuilder<StringBuilder, StringBuilder> {

@@ -8,6 +8,7 @@ use model::{BootNs, Clocks, Details, Extended, Routed, Tracking, WallTime, Zoned
 use rusqlite::Connection;
 use serde_json::{Map, Value};
 use store::bookkeeping::{Now, Run};
+use store::segment::{Moment, Sealer};
 use store::{Reader, Writer};
 
 /// A store in a scratch folder.
@@ -38,10 +39,15 @@ impl Scratch {
         let streams = reader.streams(&connection).unwrap();
         let mut rows = Vec::new();
         for stream in streams.iter().filter(|stream| stream.tracer == tracer) {
+            let mut of_stream = Vec::new();
             for batch in reader.batches(&connection, stream.id, i64::MIN, i64::MAX).unwrap() {
                 let batch = reader.rows(&connection, &batch, |_| true).unwrap();
-                rows.extend((0..batch.len()).map(|row| batch.tracking(&tracer.into(), row)));
+                of_stream
+                    .extend((0..batch.len()).map(|row| (batch.id(row), batch.tracking(&tracer.into(), row))));
             }
+            // Those of a sealed file are in order of time.
+            of_stream.sort_by_key(|(id, _)| *id);
+            rows.extend(of_stream.into_iter().map(|(_, row)| row));
         }
         rows
     }
@@ -81,4 +87,29 @@ pub(crate) fn numbered(tracer: &str, number: i64) -> Tracking {
 /// Returns the numbers of these rows.
 pub(crate) fn numbers(rows: &[Tracking]) -> Vec<i64> {
     rows.iter().map(|row| row.extended.get("number").unwrap().to_plain().parse().unwrap()).collect()
+}
+
+/// Returns the present moment for these rows, whose times are small numbers.
+pub(crate) fn moment(utc_ns: i64) -> Moment {
+    Moment { utc_ns, zone: jiff::tz::TimeZone::UTC }
+}
+
+impl Scratch {
+    /// Seals all rows.
+    pub(crate) fn seal(&self) {
+        let mut connection = self.open();
+        let mut sealer = Sealer::new(&mut connection, moment(0)).unwrap();
+        assert_eq!(sealer.recover().unwrap(), None);
+        while sealer.seal(u64::MAX).unwrap().is_some() {}
+    }
+
+    /// Returns what is wrong with the store.
+    pub(crate) fn findings(&self) -> Vec<String> {
+        let found = store::segment::verify(&self.open(), |_| {}).unwrap();
+        found.into_iter().map(|finding| format!("{}: {}", finding.place, finding.what)).collect()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
 }

@@ -1,12 +1,4 @@
-//! The write half: appends rows to an open file, with the bookkeeping, in one transaction.
-//!
-//! The rows that a tracer gets in one transaction become one batch. Small batches at the end of a stream are put together with
-//! it, so that the rows of a quiet machine take little room, too. A batch is put together only with a new one that is at least half as
-//! large, so that a row is written again a few times, and not once for each row that follows:
-//!
-//! ```text
-//! 1 ─► 1 1 = 2 ─► 2 1 = 3 ─► 3 1 ─► 3 (1 1 = 2) = 5 ─► … ─► 1,000 rows: left alone
-//! ```
+//! Streams that are written: each collects rows, and appends them to the file as batches.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,14 +6,14 @@ use std::collections::hash_map::Entry;
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use model::schema::stored_name;
-use model::{BootNs, Routed, TracerName, Tracking, WallTime};
+use model::{TracerName, Tracking};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::bookkeeping::{Bookkeeping, Now, Run};
+use crate::Error;
 use crate::ipc::{Encoder, read_batch, read_schema};
 use crate::layout::Layout;
-use crate::rows::Rows;
-use crate::{Error, TracerAccount, format};
+use crate::read::check_crc;
+use crate::rows::{Rows, size};
 
 /// Number of rows from which a batch is left alone.
 const WHOLE: i64 = 1000;
@@ -31,21 +23,9 @@ const LARGE: i64 = 1 << 20;
 /// the file.
 const LARGE_IN_MEMORY: usize = 8 << 20;
 
-/// An open store.
-#[derive(Debug)]
-pub struct Writer {
-    connection: Connection,
-    bookkeeping: Bookkeeping,
-    encoder: Encoder,
-    /// Streams that rows were written to; forgotten when a transaction fails, and when another program has changed the file.
-    streams: Streams,
-    /// SQLite's number for the state in which other programs have left the file.
-    data_version: i64,
-}
-
 /// Streams that rows were written to.
 #[derive(Debug, Default)]
-struct Streams {
+pub(super) struct Streams {
     streams: Vec<Stream>,
     /// Indexes of streams. Tracers whose names differ only in what stored names do not have share one.
     of_tracers: HashMap<TracerName, usize>,
@@ -78,97 +58,26 @@ struct Small {
     bytes: i64,
 }
 
-impl Writer {
-    /// Begins a run in the file of this connection, which is made a store if it is new. A file that replaces one that was lost
-    /// during this run gets its id, `known`. Also returns the file's id.
-    ///
-    /// # Errors
-    /// The file is not a store that this version writes, or SQLite can't write it.
-    pub fn begin(connection: Connection, run: &Run, known: Option<&str>) -> Result<(Self, String), Error> {
-        let transaction = connection.unchecked_transaction()?;
-        format::begin(&transaction)?;
-        let (bookkeeping, id) = Bookkeeping::begin(&transaction, run, known)?;
-        transaction.commit()?;
-        let encoder = Encoder::new().map_err(|source| Error::Encode { tracer: String::new(), source })?;
-        Ok((Self { connection, bookkeeping, encoder, streams: Streams::default(), data_version: 0 }, id))
-    }
-
-    /// Appends the rows of all batches and writes the bookkeeping, or does nothing.
-    ///
-    /// # Errors
-    /// Nothing was written.
-    pub fn write(
-        &mut self,
-        batches: &[Routed],
-        accounts: &[TracerAccount],
-        now: &Now<'_>,
-    ) -> Result<(), Error> {
-        self.transact(|writer| {
-            for batch in batches {
-                writer.push(&batch.rows)?;
-            }
-            writer.append_all()?;
-            Ok(writer.bookkeeping.write(&writer.connection, accounts, now)?)
-        })
-    }
-
-    /// Writes the final bookkeeping.
-    ///
-    /// # Errors
-    /// They were not written.
-    pub fn end(&mut self, accounts: &[TracerAccount], ended: WallTime, boot: BootNs) -> Result<(), Error> {
-        self.transact(|writer| Ok(writer.bookkeeping.end(&writer.connection, accounts, ended, boot)?))
-    }
-
-    /// Returns the connection, to close it.
-    pub fn into_connection(self) -> Connection {
-        self.connection
-    }
-
-    fn transact(&mut self, work: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
-        // BEGIN IMMEDIATE: if the lock can't be taken, this shows before any work is done.
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let done = self.notice_changes().and_then(|()| work(self));
-        let done = done.and_then(|()| Ok(self.connection.execute_batch("COMMIT")?));
-        if done.is_err() {
-            if !self.connection.is_autocommit() {
-                // If this fails too, so will the next transaction, and the file is opened again.
-                let _ = self.connection.execute_batch("ROLLBACK");
-            }
-            // What they know of the file is not there.
-            self.streams = Streams::default();
-            self.bookkeeping.rolled_back();
-        }
-        done
-    }
-
-    /// Forgets what is known of the streams if another program has changed the file: it may have deleted old batches, or added
-    /// some.
-    fn notice_changes(&mut self) -> Result<(), Error> {
-        let mut version = self.connection.prepare_cached("PRAGMA data_version")?;
-        let version = version.query_row([], |row| row.get(0))?;
-        if std::mem::replace(&mut self.data_version, version) != version {
-            self.streams = Streams::default();
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, rows: &[Tracking]) -> Result<(), Error> {
-        let collector_id = &self.bookkeeping.run().collector_id;
-        for row in rows {
-            self.streams.of(&row.tracer, &self.connection, collector_id)?.rows.push(row);
-        }
-        Ok(())
-    }
-
-    fn append_all(&mut self) -> Result<(), Error> {
-        let Self { connection, encoder, streams, .. } = self;
-        let filled = streams.streams.iter_mut().filter(|stream| !stream.rows.is_empty());
-        filled.into_iter().try_for_each(|stream| stream.append(connection, encoder))
-    }
-}
-
 impl Streams {
+    /// Adds rows to those that wait.
+    pub(super) fn push(
+        &mut self,
+        connection: &Connection,
+        collector_id: &str,
+        rows: &[Tracking],
+    ) -> Result<(), Error> {
+        for row in rows {
+            self.of(&row.tracer, connection, collector_id)?.rows.push(row);
+        }
+        Ok(())
+    }
+
+    /// Appends the rows that wait to the file.
+    pub(super) fn append_all(&mut self, connection: &Connection, encoder: &mut Encoder) -> Result<(), Error> {
+        let mut filled = self.streams.iter_mut().filter(|stream| !stream.rows.is_empty());
+        filled.try_for_each(|stream| stream.append(connection, encoder))
+    }
+
     /// Returns the stream of a tracer, which is opened if it is not open yet.
     fn of(
         &mut self,
@@ -234,8 +143,12 @@ impl Stream {
         Ok(stream)
     }
 
-    /// Reads which batches at the end are small.
+    /// Reads which batches at the end are small, and not closed because they are being sealed.
     fn read_tail(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let closed = "SELECT closed FROM sealing WHERE stream = ?";
+        let closed = connection.prepare_cached(closed)?.query_row([self.id], |row| row.get(0)).optional()?;
+        let closed: i64 = closed.unwrap_or(1);
+        self.next_id = self.next_id.max(closed);
         let sql = "SELECT number, layout, first_id, rows, first, last, length(data) FROM batch
                    WHERE stream = ? ORDER BY first_id DESC";
         let mut statement = connection.prepare_cached(sql)?;
@@ -254,7 +167,7 @@ impl Stream {
             if self.tail.is_empty() {
                 self.next_id = self.next_id.max(batch.first_id + batch.rows);
             }
-            if !batch.is_small() {
+            if !batch.is_small() || batch.first_id < closed {
                 break;
             }
             self.tail.insert(0, batch);
@@ -296,9 +209,19 @@ impl Stream {
         new.bytes = data.len() as i64;
         connection
             .prepare_cached(
-                "INSERT INTO batch (stream, layout, first_id, rows, first, last, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO batch (stream, layout, first_id, rows, first, last, data, crc)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             )?
-            .execute(params![self.id, new.layout, new.first_id, new.rows, new.span.0, new.span.1, data])?;
+            .execute(params![
+                self.id,
+                new.layout,
+                new.first_id,
+                new.rows,
+                new.span.0,
+                new.span.1,
+                data,
+                crc32fast::hash(&data)
+            ])?;
         new.number = connection.last_insert_rowid();
         if new.is_small() {
             self.tail.push(new);
@@ -311,10 +234,11 @@ impl Stream {
 
     /// Takes a batch out of the file; `None` if it stays there, because it is damaged or large.
     fn take(&self, connection: &Connection, batch: &Small) -> rusqlite::Result<Option<RecordBatch>> {
-        let data: Vec<u8> = connection
-            .prepare_cached("SELECT data FROM batch WHERE number = ?")?
-            .query_row([batch.number], |row| row.get(0))?;
-        let cause = match read_batch(&self.schema, &data, None) {
+        let (data, crc): (Vec<u8>, Option<u32>) = connection
+            .prepare_cached("SELECT data, crc FROM batch WHERE number = ?")?
+            .query_row([batch.number], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let read = check_crc(&data, crc).and_then(|()| read_batch(&self.schema, &data, None));
+        let cause = match read {
             Ok(rows) if rows.num_rows() as i64 == batch.rows => {
                 if size(&rows) > LARGE_IN_MEMORY {
                     return Ok(None);
@@ -353,12 +277,6 @@ impl Stream {
         self.layout = Some((id, columns));
         Ok(id)
     }
-}
-
-/// Returns the size of a batch's values in memory, in bytes.
-fn size(batch: &RecordBatch) -> usize {
-    let sizes = batch.columns().iter().map(|column| column.to_data().get_slice_memory_size());
-    sizes.map(|size| size.unwrap_or_default()).sum()
 }
 
 impl Small {

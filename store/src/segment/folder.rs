@@ -1,0 +1,224 @@
+//! The folder of the segments, which is beside the store's file.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use rusqlite::Connection;
+
+use crate::Error;
+
+/// Name of the folder.
+pub const SEGMENTS: &str = "segments";
+/// Name of the file in a segment's folder that describes it.
+pub const MANIFEST: &str = "segment.json";
+/// Folder of files that were removed, until no reader uses them any more.
+const REMOVED: &str = ".removed";
+/// Ending of the name of a folder that is being written.
+const UNFINISHED: &str = ".unfinished";
+/// File that the process which changes segments locks.
+const WRITER_LOCK: &str = ".writer";
+/// File that readers lock, so that what they read is not deleted.
+const READER_LOCK: &str = ".readers";
+
+/// The folder of the segments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+/// A lock on the segments; dropping it releases it.
+#[derive(Debug)]
+pub struct Lock {
+    _file: Flock<File>,
+}
+
+impl Folder {
+    /// Returns the folder that belongs to the store's file `path`.
+    pub fn beside(path: &Path) -> Self {
+        Self { path: path.with_file_name(SEGMENTS) }
+    }
+
+    /// Returns the folder that belongs to the main file of the connection.
+    pub fn of(connection: &Connection) -> Self {
+        Self::beside(Path::new(connection.path().unwrap_or_default()))
+    }
+
+    /// Returns its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the folder of a segment.
+    pub fn segment(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Returns the folder in which a segment is written.
+    pub(crate) fn unfinished(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}{UNFINISHED}"))
+    }
+
+    /// Returns whether a name in the folder is that of a folder that is being written.
+    pub(crate) fn is_unfinished(name: &str) -> bool {
+        name.ends_with(UNFINISHED)
+    }
+
+    /// Makes the folder, if it is not there.
+    pub(crate) fn make(&self) -> Result<(), Error> {
+        make(&self.path)?;
+        make(&self.path.join(REMOVED))?;
+        // Readers find it there: they can't make it.
+        self.lock(READER_LOCK, FlockArg::LockSharedNonblock, true).map(|_| ())
+    }
+
+    /// Takes the lock of the one process that may change segments.
+    pub(crate) fn lock_for_writing(&self) -> Result<Lock, Error> {
+        self.make()?;
+        let lock = self.lock(WRITER_LOCK, FlockArg::LockExclusiveNonblock, true)?;
+        lock.ok_or(Error::Busy)
+    }
+
+    /// Takes a lock that keeps files from being deleted; `None` if there are no segments yet, or this user can't lock.
+    pub fn lock_for_reading(&self) -> Option<Lock> {
+        self.lock(READER_LOCK, FlockArg::LockSharedNonblock, false).ok().flatten()
+    }
+
+    /// Returns whether no reader has a lock.
+    fn has_no_readers(&self) -> bool {
+        matches!(self.lock(READER_LOCK, FlockArg::LockExclusiveNonblock, true), Ok(Some(_)))
+    }
+
+    fn lock(&self, name: &str, kind: FlockArg, make: bool) -> Result<Option<Lock>, Error> {
+        let path = self.path.join(name);
+        // Readers may not write here, and a lock does not need it.
+        let mut options = OpenOptions::new();
+        options.read(true).write(make).create(make).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+        let file = options.open(&path).map_err(Error::io("open", &path))?;
+        match Flock::lock(file, kind) {
+            Ok(file) => Ok(Some(Lock { _file: file })),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, cause)) => Err(Error::io("lock", &path)(cause.into())),
+        }
+    }
+
+    /// Opens a file of a segment for reading, also one that was removed while readers use it.
+    pub(crate) fn open(&self, segment: &str, file: &str) -> std::io::Result<File> {
+        match File::open(self.segment(segment).join(file)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                File::open(self.removed(segment, file)).map_err(|_| error)
+            }
+            other => other,
+        }
+    }
+
+    fn removed(&self, segment: &str, file: &str) -> PathBuf {
+        self.path.join(REMOVED).join(format!("{segment}-{file}"))
+    }
+
+    /// Removes the files of a segment except its manifest. Readers can use them until [`Self::empty`] deletes them.
+    pub(crate) fn remove_files(&self, segment: &str) -> Result<(), Error> {
+        let folder = self.segment(segment);
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(Error::io("list", &folder))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(Error::io("list", &folder))?;
+            let (name, path) = (entry.file_name(), entry.path());
+            if name == MANIFEST {
+                continue;
+            }
+            let to = self.removed(segment, &name.to_string_lossy());
+            fs::rename(&path, &to).map_err(Error::io("move", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes removed files: all of them if no reader is there, or if `now`. Returns whether none is left.
+    pub(crate) fn empty(&self, now: bool) -> Result<bool, Error> {
+        let folder = self.path.join(REMOVED);
+        let names = entries(&folder)?;
+        if names.is_empty() {
+            return Ok(true);
+        }
+        if !now && !self.has_no_readers() {
+            return Ok(false);
+        }
+        for name in names {
+            let path = folder.join(name);
+            fs::remove_file(&path).map_err(Error::io("delete", &path))?;
+        }
+        Ok(true)
+    }
+
+    /// Deletes what unfinished work has left.
+    pub(crate) fn clean(&self) -> Result<(), Error> {
+        for name in entries(&self.path)?.iter().filter(|name| Self::is_unfinished(name)) {
+            let path = self.path.join(name);
+            fs::remove_dir_all(&path).map_err(Error::io("delete", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the names of all folders that have the form of a segment's.
+    pub(crate) fn segments(&self) -> Result<Vec<String>, Error> {
+        let mut names = entries(&self.path)?;
+        names.retain(|name| !name.starts_with('.') && !Self::is_unfinished(name));
+        Ok(names)
+    }
+
+    /// Returns the size of everything in the folder, in bytes of disk space.
+    pub fn size(&self) -> u64 {
+        use std::os::unix::fs::MetadataExt as _;
+        let size = |path: &Path| fs::symlink_metadata(path).map_or(0, |found| found.blocks() * 512);
+        let names = entries(&self.path).unwrap_or_default();
+        let files = names.iter().flat_map(|name| {
+            let folder = self.path.join(name);
+            let files = entries(&folder).unwrap_or_default().into_iter().map(move |file| folder.join(file));
+            files.chain([self.path.join(name)])
+        });
+        files.map(|path| size(&path)).sum()
+    }
+}
+
+/// Makes a folder that only this user can use, if it is not there.
+pub(crate) fn make(path: &Path) -> Result<(), Error> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(Error::io("make the folder", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes a new file that only this user can use.
+pub(crate) fn create(path: &Path) -> Result<File, Error> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+    options.open(path).map_err(Error::io("make", path))
+}
+
+/// Waits until the entries of a folder are on the disk.
+pub(crate) fn sync(path: &Path) -> Result<(), Error> {
+    let folder = File::open(path).map_err(Error::io("open", path))?;
+    folder.sync_all().map_err(Error::io("sync", path))
+}
+
+/// Returns the names of what is in a folder, in order; none if there is no such folder.
+fn entries(folder: &Path) -> Result<Vec<String>, Error> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error)
+            if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(Error::io("list", folder)(error)),
+    };
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+    let mut names = names.collect::<Result<Vec<_>, _>>().map_err(Error::io("list", folder))?;
+    names.sort();
+    Ok(names)
+}

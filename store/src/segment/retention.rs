@@ -1,0 +1,203 @@
+//! Removes the oldest segments when the store takes too much room.
+
+use std::path::Path;
+use std::time::Duration;
+
+use model::Size;
+use nix::sys::statvfs::statvfs;
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use super::seal::Sealer;
+use super::{Folder, Removed, State};
+use crate::Error;
+use crate::settings::{Limit, StoreSettings};
+use crate::write::append;
+
+/// Limits of the store, with values for this file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Size of the whole store in bytes, above which segments are removed.
+    pub max_size: u64,
+    /// Age of its last row at which a segment is removed; `None`: never.
+    pub max_age: Option<Duration>,
+    /// Free space of the file system below which segments are removed.
+    pub min_free: u64,
+    /// Age up to which segments are kept, of those that take at most a quarter of `max_size`.
+    pub min_keep: Duration,
+}
+
+/// Room on the disk, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Size of the store's file and its log.
+    pub database: u64,
+    /// Size of the segments.
+    pub segments: u64,
+    /// Free space of the file system.
+    pub free: u64,
+    /// Size of the file system.
+    pub total: u64,
+}
+
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// The segments that were removed.
+    pub removed: Vec<Removed>,
+    /// The limit that is still exceeded although nothing more may be removed.
+    pub short: Option<String>,
+}
+
+/// A segment that may be removed.
+struct Candidate {
+    number: i64,
+    removed: Removed,
+    collector_id: String,
+}
+
+impl Room {
+    /// Measures the room that the store at `path` takes and has.
+    ///
+    /// # Errors
+    /// The file system can't be asked.
+    pub fn of(path: &Path) -> Result<Self, Error> {
+        let folder = path.parent().unwrap_or(path);
+        let disk = statvfs(folder).map_err(|cause| Error::io("measure the disk of", folder)(cause.into()))?;
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        // SQLite does not give back pages that are free, and uses them again.
+        Ok(Self {
+            database: size(path) + size(Path::new(&log)),
+            segments: Folder::beside(path).size(),
+            free: disk.blocks_available() * disk.fragment_size(),
+            total: disk.blocks() * disk.fragment_size(),
+        })
+    }
+
+    /// Returns the size of the whole store.
+    pub fn used(&self) -> u64 {
+        self.database + self.segments
+    }
+}
+
+impl Limits {
+    /// Returns the limits that the settings mean on a file system of `total` bytes.
+    pub fn of(settings: &StoreSettings, total: u64) -> Self {
+        let size = |limit, auto: u64| match limit {
+            Limit::Auto => auto,
+            Limit::Is(Size(size)) => size,
+        };
+        Self {
+            max_size: size(settings.max_size, (20 << 30).min(total / 10)),
+            max_age: Some(settings.max_age.0).filter(|age| !age.is_zero()),
+            min_free: size(settings.min_free, (1 << 30).min(total / 20)),
+            min_keep: settings.min_keep.0,
+        }
+    }
+
+    /// Returns the limit that is exceeded, in words.
+    pub fn exceeded(&self, room: &Room) -> Option<String> {
+        if room.used() > self.max_size {
+            let (used, most) = (Size(room.used() & !1023), Size(self.max_size));
+            return Some(format!("the store takes {used}, and store.max_size is {most}"));
+        }
+        if room.free < self.min_free {
+            let (free, least) = (Size(room.free & !1023), Size(self.min_free));
+            return Some(format!("{free} of the disk are free, and store.min_free is {least}"));
+        }
+        None
+    }
+}
+
+impl Sealer<'_> {
+    /// Removes segments as the limits demand, the oldest first.
+    ///
+    /// # Errors
+    /// The store can't be written, or files can't be removed.
+    pub fn prune(&mut self, limits: &Limits) -> Result<Pruned, Error> {
+        let mut pruned = Pruned::default();
+        let mut candidates = self.candidates(limits)?.into_iter();
+        // What was moved away counts until it is deleted.
+        self.folder.empty(false)?;
+        loop {
+            let room = self.room()?;
+            let exceeded = limits.exceeded(&room);
+            let Some(mut candidate) = candidates.next() else {
+                pruned.short = exceeded;
+                break;
+            };
+            let age = Duration::from_nanos(
+                self.moment.utc_ns.saturating_sub(candidate.removed.span.1).max(0) as u64,
+            );
+            let too_old = limits.max_age.is_some_and(|most| age > most);
+            let Some(cause) =
+                exceeded.or_else(|| too_old.then(|| "it is older than store.max_age".to_owned()))
+            else {
+                break;
+            };
+            candidate.removed.cause = cause;
+            self.remove(&candidate)?;
+            pruned.removed.push(candidate.removed);
+            // Readers keep what they read, unless there is no room for it.
+            let is_short = limits.exceeded(&self.room()?).is_some();
+            self.folder.empty(is_short)?;
+        }
+        Ok(pruned)
+    }
+
+    fn room(&self) -> Result<Room, Error> {
+        Room::of(Path::new(self.connection.path().unwrap_or_default()))
+    }
+
+    /// Returns the segments that may be removed, the oldest first: not the newest ones that `min_keep` protects.
+    fn candidates(&self, limits: &Limits) -> Result<Vec<Candidate>, Error> {
+        let sql = "SELECT number, name, rows, bytes, first, last,
+                   ifnull((SELECT collector_id FROM duetector_actors_run ORDER BY rowid DESC LIMIT 1), '')
+                   FROM segment WHERE state = 'sealed' ORDER BY last DESC";
+        let mut segments = self.connection.prepare(sql)?;
+        let segments = segments.query_map([], |row| {
+            let removed = Removed {
+                name: row.get(1)?,
+                rows: row.get(2)?,
+                bytes: row.get::<_, i64>(3)?.unsigned_abs(),
+                span: (row.get(4)?, row.get(5)?),
+                cause: String::new(),
+            };
+            Ok(Candidate { number: row.get(0)?, removed, collector_id: row.get(6)? })
+        })?;
+        let (mut candidates, mut kept) = (Vec::new(), 0);
+        let keep = i64::try_from(limits.min_keep.as_nanos()).unwrap_or(i64::MAX);
+        for candidate in segments {
+            let candidate = candidate?;
+            kept += candidate.removed.bytes;
+            let is_young = self.moment.utc_ns.saturating_sub(candidate.removed.span.1) < keep;
+            if !is_young || kept > limits.max_size / 4 {
+                candidates.push(candidate);
+            }
+        }
+        candidates.reverse();
+        Ok(candidates)
+    }
+
+    fn remove(&mut self, candidate: &Candidate) -> Result<(), Error> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let pruned = State::Pruned.as_str();
+        transaction
+            .execute("UPDATE segment SET state = ? WHERE number = ?", params![pruned, candidate.number])?;
+        transaction.execute("DELETE FROM part WHERE segment = ?", [candidate.number])?;
+        append(&transaction, &candidate.collector_id, &[candidate.removed.row(&self.moment)])?;
+        transaction.commit()?;
+        self.folder.remove_files(&candidate.removed.name)
+    }
+}
+
+/// Returns the age of the oldest unsealed row and the size of all unsealed batches, which decide whether sealing is due.
+///
+/// # Errors
+/// SQLite can't read the file.
+pub(super) fn unsealed_sum(connection: &Connection) -> rusqlite::Result<(Option<i64>, i64, i64)> {
+    let sql = "SELECT min(first), ifnull(sum(length(data)), 0), ifnull(sum(rows), 0) FROM batch LEFT JOIN sealing USING (stream)
+               WHERE first_id >= ifnull(sealed, 0)";
+    connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+}
