@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use shell_monitor::{launch, launcher};
 
 use crate::cli_common::{Common, parse_duration, without_effect};
-use crate::commands::{self, brief, check, child, control, query, start, status, tracers};
+use crate::commands::{self, brief, check, child, control, export, query, start, status, store, tracers};
 use crate::daemon;
 use crate::exit::{Failure, Outcome};
 use crate::logging::LogFormat;
@@ -64,6 +64,10 @@ enum Command {
     Brief(brief::BriefArgs),
     /// Print the rows of the store that match conditions. Works without a running agent
     Query(query::QueryArgs),
+    /// Write rows of the store to files of another format, or to stdout. Works without a running agent
+    Export(export::ExportArgs),
+    /// Commands on the store as a whole
+    Store(store::StoreArgs),
     /// Print, show, convert or validate a configuration
     Config(commands::config::ConfigArgs),
     /// Run tracers for another program, such as Python duetector, which starts this command and reads events from its
@@ -147,6 +151,8 @@ impl Cli {
             Command::Tracers(args) => tracers::run(common, &args),
             Command::Brief(args) => brief::run(common, &args),
             Command::Query(args) => query::run(common, &args),
+            Command::Export(args) => export::run(common, &args),
+            Command::Store(args) => store::run(common, &args),
             Command::Config(args) => commands::config::run(common, &args),
             Command::Child(args) => child::run(common, &args),
             Command::Unpin { of } => unpinning::run(&common.workdir()?, of),
@@ -203,7 +209,8 @@ mod tests {
 
     #[test]
     fn common_options_are_listed_where_they_have_an_effect() {
-        for path in ["start", "tracers", "brief", "query", "config", "config show"] {
+        for path in ["start", "tracers", "brief", "query", "export", "store import", "config", "config show"]
+        {
             assert_eq!(listed(path), ["config", "set", "workdir"], "{path}");
         }
         for path in ["check", "child", "config validate"] {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use crate::Error;
 use crate::bookkeeping::SCHEMA;
+use crate::{Error, import};
 
 /// Marks the file as a store, in SQLite's `application_id`: "DuAc".
 pub const APPLICATION: i64 = 0x4475_4163;
@@ -89,6 +89,7 @@ fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
     if version(connection)? < 2 {
         connection.execute_batch("ALTER TABLE batch ADD COLUMN crc INTEGER")?;
         connection.execute_batch(SEGMENT_TABLES)?;
+        connection.execute_batch(import::SCHEMA)?;
         connection.pragma_update(None, "user_version", 2)?;
     }
     Ok(())
@@ -97,6 +98,7 @@ fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
 fn make(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
     connection.execute_batch(SEGMENT_TABLES)?;
+    connection.execute_batch(import::SCHEMA)?;
     SCHEMA.iter().try_for_each(|create| connection.execute_batch(create))?;
     connection.pragma_update(None, "application_id", APPLICATION)?;
     connection.pragma_update(None, "user_version", VERSION)

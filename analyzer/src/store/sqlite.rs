@@ -261,6 +261,14 @@ impl Store {
         if self.has_beside { &[File::Main, File::Beside] } else { &[File::Main] }
     }
 
+    /// Begins a moment: until what is returned is dropped, all answers are as of the same moment of each file.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn moment(&self) -> Result<impl Drop + '_, Error> {
+        self.connection.unchecked_transaction().map_err(reading("a moment"))
+    }
+
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }

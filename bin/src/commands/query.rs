@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal as _};
 
 use analyzer::query::Where;
 use analyzer::render::{self, Format};
-use analyzer::{Query, Store, when};
+use analyzer::{Answer, Query, Store, when};
 use clap::Args;
 
 use crate::cli_common::Common;
@@ -101,17 +101,21 @@ pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
         Err(error) if error.is_broken_pipe() => {}
         Err(error) => return Err(Failure::Failed(error.into())),
     }
-    if let Some(undecided) = answer.undecided() {
-        let analyzer::query::Undecided { rows, first } = undecided;
+    undecided(&answer);
+    damage(&store)
+}
+
+/// Warns of rows that are left out because a condition had no result for them.
+pub(crate) fn undecided(answer: &Answer<'_>) {
+    if let Some(analyzer::query::Undecided { rows, first }) = answer.undecided() {
         output::complain(&format!(
             "warning: --where has no answer for {rows} rows, which are left out; the first: {first}"
         ));
     }
-    damage(&store)
 }
 
 /// Fails if rows are missing in an answer because their batches are damaged. The others are printed.
-fn damage(store: &Store) -> Outcome {
+pub(crate) fn damage(store: &Store) -> Outcome {
     let damaged = store.damaged();
     let Some(first) = damaged.first() else { return Ok(()) };
     let rows: i64 = damaged.iter().map(|batch| batch.rows).sum();

@@ -13,7 +13,9 @@ use crate::sink::private_file;
 
 /// Returns the id that a new store at `path` takes over from the `other` one; `None` if it is not new, or there is no other.
 pub(super) fn id(path: &Path, other: &Path) -> Option<String> {
-    if path == other || path.exists() || !is_ours(other) {
+    // A store that was made by an import has no id yet.
+    let is_new = || bookkeeping::remembered(path).is_ok_and(|own| own.store.is_empty());
+    if path == other || !is_ours(other) || (path.exists() && !is_new()) {
         return None;
     }
     match bookkeeping::remembered(other) {

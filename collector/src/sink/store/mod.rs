@@ -3,7 +3,8 @@
 
 mod config;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ::store::bookkeeping::{Now, Run};
 use ::store::{Error, Writer};
@@ -11,7 +12,7 @@ use actors::clock;
 pub use config::StoreConfig;
 use model::lock::lock;
 use model::{Routed, Size, WallTime};
-use rusqlite::ErrorCode;
+use rusqlite::{Connection, ErrorCode};
 
 use super::database::file::{self, Shared};
 use super::database::{Database, Synchronous};
@@ -32,6 +33,22 @@ struct Open {
     writer: Writer,
     /// The files beside it, in the order of [`file::log_files`].
     logs: Vec<OutputFile>,
+}
+
+/// Time for which an import waits for an agent that writes to the same file.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Opens the store's file for an import, as the sink does; it is made if it is missing. An agent may have it open, too.
+///
+/// # Errors
+/// The file can't be made or written, or others may write to it.
+pub fn open_for_import(path: &Path) -> Result<Connection, SinkError> {
+    let run = Run { run_id: String::new(), collector_id: String::new(), started: clock::wall() };
+    let durability = (Synchronous::default(), Size(0));
+    let database = Database::new(path.to_owned(), durability, PAGE_SIZE, Shared::new(run));
+    let (connection, _) = database.open(Ok)?;
+    connection.busy_timeout(PATIENCE).map_err(|source| database.failed("opening", source))?;
+    Ok(connection)
 }
 
 impl Store {
