@@ -10,6 +10,7 @@ use model::{BootNs, Clocks, Details, ExecId, Extended, Routed, Tracking, WallTim
 use rusqlite::{Connection, Row as SqlRow, params};
 use store::Writer;
 use store::bookkeeping::{Now, Run};
+use store::import::{self, Import};
 use tempfile::TempDir;
 
 /// The columns of Python duetector's tables, in its spelling.
@@ -65,12 +66,26 @@ impl File {
     }
 
     /// Returns stores with these rows: this file, a columnar store, the two kinds side by side with a part of the rows each, and
-    /// with rows that both have.
+    /// with rows that both have, and this file beside a store that it was imported into.
     pub fn stores(&self) -> Stores {
-        let columnar = Columnar::of(self);
+        let (columnar, imported) = (Columnar::of(self), self.imported());
         let [apart, shared] = [false, true].map(|is_shared| Mixed::of(self, is_shared));
-        let stores = vec![self.store(), columnar.store(), apart.store(), shared.store()];
-        Stores { stores, _folders: vec![columnar.dir, apart.columnar.dir, shared.columnar.dir] }
+        let both = Store::open_all(&[imported.path.clone(), self.path.clone()]).unwrap();
+        let stores = vec![self.store(), columnar.store(), apart.store(), shared.store(), both];
+        Stores { stores, _folders: vec![columnar.dir, apart.columnar.dir, shared.columnar.dir, imported.dir] }
+    }
+
+    /// Returns a columnar store with the rows that have a time; the others stay in the file alone.
+    fn imported(&self) -> Columnar {
+        let columnar = Columnar::new();
+        let connection = Connection::open(&columnar.path).unwrap();
+        connection.pragma_update(None, "synchronous", "OFF").unwrap();
+        import::prepare(&connection).unwrap();
+        let (file, zone) = (import::open(&self.path).unwrap(), jiff::tz::TimeZone::system());
+        if let Some(found) = Import::of(file, &connection, zone).unwrap() {
+            found.run(&connection, |_| {}).unwrap();
+        }
+        columnar
     }
 
     /// Returns the names of the tables with rows.

@@ -12,7 +12,7 @@ use crate::rows::zoned;
 /// Name of the field that has an `extended` which is not an object.
 const UNREADABLE: &str = "_unreadable";
 
-/// Returns the row, or why it can't be one: it has no time, or values of other types than its columns.
+/// Returns the row, or why it can't be one: its time is none, or it has values of other types than its columns.
 pub(super) fn tracking(table: &Table, row: &Row<'_>, times: &LocalTimes) -> Result<Tracking, String> {
     let cell = |index: usize| row.get_ref(index + 1).map_err(|cause| cause.to_string());
     let find = |column| table.columns.iter().position(|known| *known == column);
@@ -32,7 +32,10 @@ pub(super) fn tracking(table: &Table, row: &Row<'_>, times: &LocalTimes) -> Resu
         Some(ValueRef::Integer(at)) => Some(at),
         _ => dt.as_deref().and_then(|dt| times.utc_ns(&table.collector_id, dt)),
     };
-    let Some(time) = time else { return Err("it has no time".to_owned()) };
+    let Some(time) = time else {
+        // Nothing is said against a row without any; it comes first, as in its table.
+        return if dt.is_none() { Ok(tracking) } else { Err("its dt is no time".to_owned()) };
+    };
     // Other writers may have another form of text.
     let local = dt.as_deref().and_then(WallTime::parse);
     let time = local.map_or_else(|| ZonedTime::new(time, times.zone()), |local| zoned(time, local));
