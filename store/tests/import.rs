@@ -40,13 +40,18 @@ impl Python {
     fn add(&self, numbers: std::ops::Range<i64>) {
         self.connection.execute_batch("BEGIN").unwrap();
         for number in numbers {
-            self.insert(&format!("2026-01-31 12:00:00.{:06}", number % 1_000_000), &format!("{{\"number\": {number}}}"));
+            self.insert(
+                &format!("2026-01-31 12:00:00.{:06}", number % 1_000_000),
+                &format!("{{\"number\": {number}}}"),
+            );
         }
         self.connection.execute_batch("COMMIT").unwrap();
     }
 
     fn insert(&self, dt: &str, extended: &str) {
-        let sql = format!("INSERT INTO {TABLE} (pid, dt, comm, fname, extended) VALUES (7, ?, 'cat', '/data/é', ?)");
+        let sql = format!(
+            "INSERT INTO {TABLE} (pid, dt, comm, fname, extended) VALUES (7, ?, 'cat', '/data/é', ?)"
+        );
         self.connection.execute(&sql, params![dt, extended]).unwrap();
     }
 

@@ -203,7 +203,9 @@ fn what_python_duetector_stored_is_imported_and_exported_again() {
     let folder = duectl.scratch().folder("data");
     open(&folder, TRIGGERED);
     let mine = folder.to_str().unwrap().to_owned();
-    duectl.until_rows("open", TRIGGERED, |row| row["fname"].as_str().is_some_and(|name| name.starts_with(&mine)));
+    duectl.until_rows("open", TRIGGERED, |row| {
+        row["fname"].as_str().is_some_and(|name| name.starts_with(&mine))
+    });
     duectl.stop();
     let scratch = Scratch::new();
     let store = tests::Store::at(scratch.path().join("work"));

@@ -122,10 +122,14 @@ impl Store {
         let (mut path, mut beside) = (path, paths.get(1));
         if let Some(other) = beside {
             let (second, is_columnar_too) = reach(other)?;
-            if is_columnar == is_columnar_too {
+            if is_empty(&second).map_err(|source| Error::Open { path: other.clone(), source })? {
+                beside = None;
+            } else if is_empty(&connection).map_err(|source| Error::Open { path: path.clone(), source })? {
+                (path, beside) = (other, None);
+                (connection, is_columnar) = (second, is_columnar_too);
+            } else if is_columnar == is_columnar_too {
                 return Err(Error::Two { path: path.clone(), other: other.clone() });
-            }
-            if is_columnar_too {
+            } else if is_columnar_too {
                 beside = Some(std::mem::replace(&mut path, other));
                 (connection, is_columnar) = (second, true);
             }
@@ -323,6 +327,11 @@ fn reach(path: &Path) -> Result<(Connection, bool), Error> {
         Ok((connection, is_columnar))
     });
     opened.map_err(|source| Error::Open { path: path.to_owned(), source })
+}
+
+/// Returns whether the file has no tables yet: an agent has just made it.
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)", (), |row| row.get(0))
 }
 
 fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
