@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use actors::{AnyChild, Phase, Stage, Supervisor};
+use actors::{AnyChild, Phase, Spec, Stage, Supervisor};
 use bpf_programs::template;
 use bpf_programs::{EbpfTracers, Pinning};
 use collector::{CollectorHandle, SinkConfig, SinkSpec};
@@ -20,8 +20,9 @@ use shell_monitor::{Launcher, Monitor, Reserved, Wiring};
 
 use crate::config::Config;
 use crate::exit::Failure;
+use crate::sealer::{Sealer, SharedSettings};
 use crate::subsystem::{
-    BpfTemplates, Group, Kernel, KernelOptions, Programs, Subsystem, Tracer, TracerKind, WriteSide,
+    BpfTemplates, Group, Kernel, KernelOptions, Programs, Segments, Subsystem, Tracer, TracerKind, WriteSide,
     reserved_names,
 };
 
@@ -119,6 +120,7 @@ pub(crate) async fn assemble(
         host,
     )
     .map_err(|cause| Failure::Failed(cause.into()))?;
+    let segments = segments(&supervisor, &collector, config);
     let pinning = pinning(workdir, &collector)?;
     let may_unpin = pinning.is_some();
     if !may_unpin && kernel.manifest && bpf_programs::unpin(workdir) {
@@ -147,6 +149,7 @@ pub(crate) async fn assemble(
         essential: vec![Arc::new(collector.collector.clone())],
         subsystems: vec![
             Arc::new(WriteSide { handle: collector.clone() }),
+            Arc::new(segments),
             Arc::new(Kernel { tracers: ebpf.clone(), options: kernel }),
             Arc::new(Programs { monitor: monitor.clone() }),
             Arc::new(BpfTemplates { templates, kernel: ebpf.clone() }),
@@ -158,6 +161,15 @@ pub(crate) async fn assemble(
         accounts,
         collector,
     })
+}
+
+/// Starts the actor that keeps the store within its limits.
+fn segments(supervisor: &Supervisor, collector: &CollectorHandle, config: &Config) -> Segments {
+    let settings = SharedSettings::new(config.store.clone().into());
+    let (collector, shared) = (collector.clone(), settings.clone());
+    let sealer = supervisor
+        .spawn_loop(Spec::new("sealer"), move |ctx| Sealer::new(ctx, collector.clone(), shared.clone()));
+    Segments { sealer, settings }
 }
 
 fn no_sink() -> Failure {

@@ -66,7 +66,7 @@ enum Command {
     Query(query::QueryArgs),
     /// Write rows of the store to files of another format, or to stdout. Works without a running agent
     Export(export::ExportArgs),
-    /// Commands on the store as a whole
+    /// Show and check the columnar store; bring in rows of other files; seal or remove rows by hand
     Store(store::StoreArgs),
     /// Print, show, convert or validate a configuration
     Config(commands::config::ConfigArgs),

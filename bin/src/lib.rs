@@ -23,6 +23,7 @@ mod live;
 mod logging;
 mod output;
 mod reload;
+mod sealer;
 mod startup;
 mod status;
 mod subsystem;

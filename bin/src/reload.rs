@@ -26,7 +26,7 @@ use crate::status::{ConfigStatus, LastReload, Reloaded};
 use crate::subsystem::Subsystem;
 
 /// Configuration sections that can change while the agent runs. All others need a restart.
-const SECTIONS: [&str; 6] = ["collector", "ebpf", "filter", "shell", "subprocess", "tracer"];
+const SECTIONS: [&str; 7] = ["collector", "ebpf", "filter", "shell", "store", "subprocess", "tracer"];
 
 /// Holds the configuration in force and replaces it on request.
 pub(crate) struct Reloader {

@@ -28,6 +28,7 @@ pub use config::{CollectorConfig, SinkConfig};
 pub use filter::{FilterConfig, Filters, FiltersConfig, default_filters};
 pub use pipeline::Pipeline;
 pub use sink::database::Synchronous;
+pub use sink::gate::Gate;
 pub use sink::kind::{CarriedOver, Pace, SinkSpec};
 pub use sink::writer::{Flush, SinkActor, SinkState};
 pub use sinks::{SinkHandle, spawn_sink};

@@ -12,6 +12,7 @@ use model::{Accounts, Routed, SinkId, SinkName, Subject};
 use crate::config::SinkConfig;
 use crate::loss::Unwritten;
 use crate::route::Route;
+use crate::sink::gate::Gate;
 use crate::sink::kind::{BuildContext, CarriedOver, SinkSpec, StoreRun};
 use crate::sink::writer::{Flush, Shared, SinkActor, SinkState};
 
@@ -63,6 +64,7 @@ pub(crate) struct Sinks {
     pub(crate) store_run: StoreRun,
     /// Path of the file of the store that is not enabled, or only an additional output.
     pub(crate) other_store: PathBuf,
+    pub(crate) gate: Gate,
 }
 
 impl Sinks {
@@ -80,6 +82,7 @@ impl Sinks {
         let context = BuildContext {
             workdir: &self.workdir,
             collector_id: &self.collector_id,
+            gate: &self.gate,
             before: &before.map(|before| before.carried_over.clone()).unwrap_or_default(),
             other_store: &self.other_store,
             store_run: &self.store_run,

@@ -17,6 +17,7 @@ use crate::enrich::runtime::Names;
 use crate::filter::{Filters, FiltersConfig};
 use crate::live_routing::LiveRouting;
 use crate::pipeline::Pipeline;
+use crate::sink::gate::Gate;
 use crate::sink::kind::{SinkSpec, StoreRun};
 use crate::sink::memory::Memory;
 use crate::sink::{SinkError, Trouble, host};
@@ -37,6 +38,8 @@ pub struct CollectorHandle {
     pub collector: LoopRef<Collector>,
     /// Collector id that rows are stored under.
     pub collector_id: String,
+    /// Whether the columnar store takes new rows.
+    pub gate: Gate,
     pub(crate) inner: Arc<Inner>,
 }
 
@@ -105,6 +108,13 @@ impl CollectorHandle {
         self.inner.present().config.store_file(&self.inner.workdir)
     }
 
+    /// Returns the columnar store's file, if that store is enabled.
+    pub fn columnar_store(&self) -> Option<PathBuf> {
+        let present = self.inner.present();
+        let store = &present.config.store;
+        (!store.disabled).then(|| store.file(&self.inner.workdir))
+    }
+
     /// Returns the last rows of a tracer, oldest first; none unless the memory sink is enabled.
     pub fn recent(&self, tracer: &TracerName) -> Vec<Tracking> {
         let memory = self.inner.running().iter().find_map(|sink| sink.carried_over.get::<Memory>());
@@ -157,7 +167,7 @@ pub fn spawn(
     let (outbox, input) = Outbox::channel(config.queue as usize, WhenFull::Block);
     let present = Mutex::new(Present { config: config.clone(), filters: filters.clone() });
     let routing = Arc::new(LiveRouting::new(compiled));
-    let workdir = workdir.to_owned();
+    let (workdir, gate) = (workdir.to_owned(), Gate::default());
     let kind = Sinks {
         supervisor: supervisor.clone(),
         accounts: accounts.clone(),
@@ -165,6 +175,7 @@ pub fn spawn(
         collector_id: config.collector_id(),
         store_run: StoreRun::default(),
         other_store: config.other_store(&workdir),
+        gate: gate.clone(),
     };
     let (sinks, host) = first_sinks(&kind, config, host)?;
     let sinks = ChildSet::new(kind, sinks);
@@ -181,7 +192,8 @@ pub fn spawn(
         let pipeline = Pipeline::new(routing.filters(), processes.clone()).with_names(names.clone());
         Collector::new(ctx, shared.clone(), pipeline)
     });
-    Ok(CollectorHandle { outbox, collector, collector_id: config.collector_id(), inner: Arc::new(inner) })
+    let collector_id = config.collector_id();
+    Ok(CollectorHandle { outbox, collector, collector_id, gate, inner: Arc::new(inner) })
 }
 
 /// Sinks of the configuration, and the host.

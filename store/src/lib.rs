@@ -17,6 +17,7 @@ pub mod error;
 pub mod format;
 pub mod import;
 pub mod layout;
+pub mod open;
 pub mod read;
 pub mod rows;
 pub mod segment;

@@ -260,7 +260,7 @@ impl Reader {
     /// Returns the columns of a batch.
     pub(crate) fn schema(&self, connection: &Connection, batch: &Batch) -> Result<SchemaRef, Error> {
         let schema = match &batch.source {
-            Source::Unsealed { layout, .. } => read_schema(&*self.layout(connection, *layout)?),
+            Source::Unsealed { layout, .. } => read_schema(&self.layout(connection, *layout)?),
             Source::Sealed(unit) => self.files.schema(&Folder::of(connection), unit),
         };
         schema.map_err(|source| Error::Decode { what: batch.name(), source })

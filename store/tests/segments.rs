@@ -275,6 +275,7 @@ fn a_day_of_small_segments_becomes_one() {
 fn readers_keep_the_files_that_are_removed() {
     let (scratch, _) = sealed();
     let snapshot = scratch.open();
+    snapshot.pragma_update(None, "journal_mode", "WAL").unwrap();
     snapshot.execute_batch("BEGIN").unwrap();
     let reader = store::Reader::default();
     let streams = reader.streams(&snapshot).unwrap();

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod binary;
 pub mod catalog;
 pub mod cgroups;
+pub mod dice;
 pub mod duetector;
 pub mod numbered;
 pub mod scratch;
@@ -19,6 +20,7 @@ pub mod workload;
 
 pub use agent::{Agent, Ended, Setup};
 pub use cgroups::Cgroups;
+pub use dice::Dice;
 pub use numbered::Crowd;
 pub use scratch::Scratch;
 pub use store::{Account, Store};

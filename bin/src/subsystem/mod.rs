@@ -7,6 +7,7 @@
 
 mod kernel;
 mod monitor;
+mod segments;
 mod templates;
 mod write_side;
 
@@ -21,6 +22,7 @@ use crate::config::Config;
 
 pub(crate) use kernel::{Kernel, KernelOptions};
 pub(crate) use monitor::{Programs, reserved_names};
+pub(crate) use segments::Segments;
 pub(crate) use templates::BpfTemplates;
 pub(crate) use write_side::WriteSide;
 

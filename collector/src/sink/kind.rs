@@ -8,6 +8,7 @@ use std::time::Duration;
 use actors::WhenFull;
 use model::{Period, Problem, Remembered, Role};
 
+use super::gate::Gate;
 use super::{Sink, SinkError};
 
 /// A kind of sink, implemented by its settings. All kinds are listed in [`crate::config`].
@@ -61,6 +62,8 @@ pub struct BuildContext<'a> {
     pub workdir: &'a Path,
     /// Id that rows are stored under.
     pub collector_id: &'a str,
+    /// Whether the store takes new rows.
+    pub gate: &'a Gate,
     /// State of the predecessor on the same target.
     pub before: &'a CarriedOver,
     /// Path of the file that a store of the other kind has in this work folder.

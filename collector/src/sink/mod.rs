@@ -2,6 +2,7 @@
 //! all sinks and are in [`writer`].
 
 pub mod database;
+pub mod gate;
 pub mod host;
 pub mod json;
 pub mod jsonl;

@@ -25,7 +25,7 @@ pub use manifest::{Manifest, ManifestFile};
 pub use notes::{Damage, Moment, Removed};
 pub use retention::{Limits, Pruned, Room};
 pub use seal::{Sealed, Sealer};
-pub use status::{SegmentStatus, Unsealed, list, unsealed};
+pub use status::{SegmentStatus, Unsealed, has_unfinished, list, oldest, unsealed};
 pub use unit::Sought;
 pub(crate) use unit::{SealedFiles, Unit};
 pub use verify::{Finding, verify};

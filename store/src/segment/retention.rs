@@ -96,6 +96,16 @@ impl Limits {
         }
     }
 
+    /// Returns the limit that is exceeded by so much that removing segments has not helped in time.
+    pub fn exceeded_by_far(&self, room: &Room) -> Option<String> {
+        let by_far = Self {
+            max_size: self.max_size.saturating_add(self.max_size / 8),
+            min_free: self.min_free / 2,
+            ..*self
+        };
+        by_far.exceeded(room).and_then(|_| self.exceeded(room))
+    }
+
     /// Returns the limit that is exceeded, in words.
     pub fn exceeded(&self, room: &Room) -> Option<String> {
         if room.used() > self.max_size {

@@ -73,6 +73,11 @@ impl<'a> Sealer<'a> {
         Ok(Self { connection, folder, reader: Reader::default(), moment, _lock: lock })
     }
 
+    /// Returns the connection, to read from.
+    pub fn connection(&self) -> &Connection {
+        self.connection
+    }
+
     /// Completes what an earlier process has left undone. Returns the segment that it had begun, if it had.
     ///
     /// # Errors

@@ -18,6 +18,9 @@ pub struct SegmentStatus {
     pub first: String,
     /// Latest time of a row, UTC.
     pub last: String,
+    /// The same times, in nanoseconds.
+    #[serde(skip)]
+    pub span: (i64, i64),
     /// Number of rows.
     pub rows: i64,
     /// Size of its files, in bytes; of removed ones the size that they had.
@@ -51,6 +54,7 @@ pub fn list(connection: &Connection) -> rusqlite::Result<Vec<SegmentStatus>> {
             state: row.get(1)?,
             first: rfc3339(row.get(2)?),
             last: rfc3339(row.get(3)?),
+            span: (row.get(2)?, row.get(3)?),
             rows: row.get(4)?,
             bytes: row.get(5)?,
         })
@@ -71,4 +75,28 @@ pub fn unsealed(connection: &Connection) -> rusqlite::Result<Unsealed> {
     }
     let (first, bytes, rows) = unsealed_sum(connection)?;
     Ok(Unsealed { first, bytes, rows })
+}
+
+/// Returns whether a process that changed segments has left something undone.
+///
+/// # Errors
+/// SQLite can't read the file.
+pub fn has_unfinished(connection: &Connection) -> rusqlite::Result<bool> {
+    if format::version(connection)? < 2 {
+        return Ok(false);
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM segment WHERE state IN ('sealing', 'merging'))
+               OR EXISTS (SELECT 1 FROM sealing JOIN batch USING (stream) WHERE first_id < sealed)";
+    connection.query_row(sql, [], |row| row.get(0))
+}
+
+/// Returns the latest time in the segment that is removed next, UTC, in nanoseconds.
+///
+/// # Errors
+/// SQLite can't read the file.
+pub fn oldest(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+    if format::version(connection)? < 2 {
+        return Ok(None);
+    }
+    connection.query_row("SELECT min(last) FROM segment WHERE state = 'sealed'", [], |row| row.get(0))
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use serde_json::Value;
-use site::{Dice, Site, folder, kill, pin, rows, wait_for_stored};
+use site::{Site, folder, kill, pin, rows, wait_for_stored};
 use tests::numbered::assert_once;
 use tests::workload::generate;
-use tests::{Crowd, Setup, Store, suite, until};
+use tests::{Crowd, Dice, Setup, Store, suite, until};
 
 const SOON: Duration = Duration::from_secs(30);
 const ROUNDS: u32 = 20;

@@ -82,16 +82,6 @@ pub(crate) fn wait_for_stored(agent: &Agent, tracer: &str, least: u64) {
     until("rows are stored", SOON, || (agent.tracer(tracer)["stored"].as_u64() >= Some(least)).then_some(()));
 }
 
-/// Random numbers that are the same in every run, so that a failure can be repeated.
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
-
 /// Returns the number of opens in the store; 0 if there is no table, or it cannot be read.
 pub(crate) fn rows(site: &Site) -> i64 {
     let path = site.store().database();

@@ -1,30 +1,93 @@
-//! `store`: commands on the store as a whole, each in a file of its own.
+//! `store`: shows and checks the columnar store, brings in rows of other files, and seals and removes rows by hand.
 
 mod import;
+mod seal;
+mod status;
+mod verify;
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use crate::cli_common::Common;
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome};
+use crate::output::Output;
 
-/// The subcommands of `store`.
+/// Name of the hidden command that the agent runs in a process of its own.
+pub(crate) const MAINTAIN: &str = "maintain";
+
+/// Options of `store`.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
     #[command(subcommand)]
-    command: StoreCommand,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum StoreCommand {
+enum Command {
     /// Bring the rows and accounts of a file of duetector's layout into the store: a file of an earlier version, or one that Python
     /// duetector wrote. The file is not changed. Rows that were brought in before are not brought in again, and an import that was
     /// interrupted goes on where it was. Works while an agent is running. Exit code 1 if some rows can't be read
     Import(import::ImportArgs),
+    /// Show the segments of the store, the rows that are not sealed yet, and for how many days there is room
+    Status(FormatArgs),
+    /// Check that nothing in the store was altered, is missing or damaged. What was removed to make room is not a finding. Exit
+    /// code 1 if there are findings
+    Verify(FormatArgs),
+    /// Remove the oldest segments as the limits in section [store] demand. The agent does that by itself
+    Prune(FormatArgs),
+    /// Seal all rows now. The agent does that by itself, when they are old or large enough (section [store])
+    Seal(FormatArgs),
+    /// Do what the agent asks for on stdin
+    #[command(name = MAINTAIN, hide = true)]
+    Maintain,
+}
+
+#[derive(Debug, Args)]
+struct FormatArgs {
+    /// Format of the output
+    #[arg(long, value_enum, default_value_t)]
+    format: Output,
 }
 
 /// Runs the subcommand.
 pub(crate) fn run(common: &Common, args: &StoreArgs) -> Outcome {
     match &args.command {
-        StoreCommand::Import(args) => import::run(common, args),
+        Command::Import(args) => import::run(common, args),
+        Command::Status(args) => status::run(common, args.format),
+        Command::Verify(args) => verify::run(common, args.format),
+        Command::Prune(args) => seal::prune(common, args.format),
+        Command::Seal(args) => seal::seal(common, args.format),
+        Command::Maintain => seal::maintain(),
     }
+}
+
+/// Returns the columnar store's file, which must be there.
+fn file(common: &Common) -> Result<PathBuf, Failure> {
+    let path = common.load()?.collector.store.file(&common.workdir()?);
+    match path.try_exists() {
+        Ok(true) => Ok(path),
+        Ok(false) => Err(Failure::failed(format!(
+            "no columnar store at {}: `duetector-actors start` makes one, --workdir sets the folder",
+            path.display()
+        ))),
+        Err(cause) => Err(Failure::failed(format!("looking for {}: {cause}", path.display()))),
+    }
+}
+
+/// Returns the same for a command that changes the store, which its owner must run: files of another user would be in the agent's
+/// way.
+fn own_file(common: &Common) -> Result<PathBuf, Failure> {
+    let path = file(common)?;
+    let found =
+        std::fs::metadata(&path).map_err(|cause| Failure::failed(format!("{}: {cause}", path.display())))?;
+    if found.uid() == nix::unistd::geteuid().as_raw() {
+        return Ok(path);
+    }
+    Err(Failure::failed(format!(
+        "{} belongs to user {}: only that user may change the store",
+        path.display(),
+        found.uid()
+    )))
 }

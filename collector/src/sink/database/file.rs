@@ -21,6 +21,7 @@ use rusqlite::{Connection, OpenFlags};
 use store::bookkeeping::Run;
 use store::distrust;
 
+use crate::sink::gate::Gate;
 use crate::sink::output_file::{Gone, OutputFile, Replaced};
 use crate::sink::written::Written;
 
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     /// Id of the store's file. A new file that replaces a lost one gets the same, so that pinned rings stay usable.
     pub(crate) id: Arc<Mutex<Option<String>>>,
     pub(crate) checked: Arc<Mutex<Checked>>,
+    pub(crate) gate: Gate,
 }
 
 /// Result of the search for damage, once in a run.
@@ -42,8 +44,8 @@ pub(crate) struct Checked {
 }
 
 impl Shared {
-    pub(crate) fn new(run: Run) -> Self {
-        Self { run, written: Arc::default(), id: Arc::default(), checked: Arc::default() }
+    pub(crate) fn new(run: Run, gate: Gate) -> Self {
+        Self { run, written: Arc::default(), id: Arc::default(), checked: Arc::default(), gate }
     }
 }
 

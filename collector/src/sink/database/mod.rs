@@ -152,11 +152,12 @@ impl Database {
 /// new.
 fn shared(context: &BuildContext<'_>, known: impl FnOnce() -> Option<String>) -> Shared {
     context.before.get().unwrap_or_else(|| {
-        let shared = Shared::new(Run {
+        let run = Run {
             run_id: format!("{:x}-{}", clock::unix_ns(), std::process::id()),
             collector_id: context.collector_id.to_owned(),
             started: clock::wall(),
-        });
+        };
+        let shared = Shared::new(run, context.gate.clone());
         *lock(&shared.id) = known();
         shared
     })

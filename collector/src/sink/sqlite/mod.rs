@@ -28,6 +28,7 @@ use super::database::Database;
 use super::database::config::Making;
 use super::database::errors::is_bad_row;
 use super::database::file::{self, Shared};
+use super::gate::Gate;
 use super::kind::StoreRun;
 use super::output_file::{OutputFile, Replaced};
 use super::{Rejected, Sink, SinkError, TracerAccount, json};
@@ -61,7 +62,8 @@ struct Store {
 impl Sqlite {
     /// Makes a sink that writes to `path` as `run`. The first call opens the file.
     pub fn new(path: PathBuf, synchronous: Synchronous, run: Run) -> Self {
-        Self::of(path, Making { durability: (synchronous, Size(0)), shared: Shared::new(run), copies: None })
+        let shared = Shared::new(run, Gate::default());
+        Self::of(path, Making { durability: (synchronous, Size(0)), shared, copies: None })
     }
 
     fn of(path: PathBuf, making: Making) -> Self {

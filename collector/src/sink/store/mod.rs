@@ -16,6 +16,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::database::file::{self, Shared};
 use super::database::{Database, Synchronous};
+use super::gate::Gate;
 use super::output_file::{OutputFile, Replaced};
 use super::{Rejected, Sink, SinkError, TracerAccount, Trouble};
 
@@ -45,7 +46,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub fn open_for_import(path: &Path) -> Result<Connection, SinkError> {
     let run = Run { run_id: String::new(), collector_id: String::new(), started: clock::wall() };
     let durability = (Synchronous::default(), Size(0));
-    let database = Database::new(path.to_owned(), durability, PAGE_SIZE, Shared::new(run));
+    let database = Database::new(path.to_owned(), durability, PAGE_SIZE, Shared::new(run, Gate::default()));
     let (connection, _) = database.open(Ok)?;
     connection.busy_timeout(PATIENCE).map_err(|source| database.failed("opening", source))?;
     Ok(connection)
@@ -54,7 +55,7 @@ pub fn open_for_import(path: &Path) -> Result<Connection, SinkError> {
 impl Store {
     /// Makes a sink that writes to `path` as `run`. The first call opens the file.
     pub fn new(path: PathBuf, synchronous: Synchronous, run: Run) -> Self {
-        Self::of(path, (synchronous, Size(0)), Shared::new(run))
+        Self::of(path, (synchronous, Size(0)), Shared::new(run, Gate::default()))
     }
 
     fn of(path: PathBuf, durability: (Synchronous, Size), shared: Shared) -> Self {
@@ -133,6 +134,15 @@ impl Sink for Store {
     }
 
     fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
+        if let Some(cause) = self.database.shared.gate.closed() {
+            let object = self.database.path.display().to_string();
+            return Err(SinkError {
+                operation: "writing to",
+                object,
+                trouble: Trouble::Full,
+                source: cause.into(),
+            });
+        }
         self.with_writer("writing to", |writer| {
             let now = Now { wall: clock::wall(), boot: clock::boot_ns(), clocks: &clock::clocks() };
             writer.write(batches, accounts, &now)
