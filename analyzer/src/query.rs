@@ -10,7 +10,7 @@ mod sql;
 pub use condition::{Condition, Where};
 pub use matching::Undecided;
 pub(crate) use matching::{Matching, Tally};
-pub(crate) use sql::{lacks_times, quote};
+pub(crate) use sql::lacks_times;
 
 use expression::Expression;
 

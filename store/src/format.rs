@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
+use crate::Error;
 use crate::bookkeeping::SCHEMA;
-use crate::{Error, import};
 
 /// Marks the file as a store, in SQLite's `application_id`: "DuAc".
 pub const APPLICATION: i64 = 0x4475_4163;
@@ -39,6 +39,12 @@ const SEGMENT_TABLES: &str = "
         file TEXT NOT NULL, row_group INTEGER NOT NULL, first_id INTEGER NOT NULL, last_id INTEGER NOT NULL,
         rows INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (segment, file, row_group));
     CREATE INDEX IF NOT EXISTS part_stream ON part (stream, first);";
+
+/// Rows that were imported, since version 2: those of the table `name` of a file, up to `last_id`.
+const IMPORTED: &str = "
+    CREATE TABLE IF NOT EXISTS imported (
+        file TEXT NOT NULL, name TEXT NOT NULL, last_id INTEGER NOT NULL, rows INTEGER NOT NULL,
+        unreadable INTEGER NOT NULL, PRIMARY KEY (file, name));";
 
 /// Returns whether the file is a store of this crate's format, whatever its version.
 ///
@@ -89,7 +95,7 @@ fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
     if version(connection)? < 2 {
         connection.execute_batch("ALTER TABLE batch ADD COLUMN crc INTEGER")?;
         connection.execute_batch(SEGMENT_TABLES)?;
-        connection.execute_batch(import::SCHEMA)?;
+        connection.execute_batch(IMPORTED)?;
         connection.pragma_update(None, "user_version", 2)?;
     }
     Ok(())
@@ -98,7 +104,7 @@ fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
 fn make(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
     connection.execute_batch(SEGMENT_TABLES)?;
-    connection.execute_batch(import::SCHEMA)?;
+    connection.execute_batch(IMPORTED)?;
     SCHEMA.iter().try_for_each(|create| connection.execute_batch(create))?;
     connection.pragma_update(None, "application_id", APPLICATION)?;
     connection.pragma_update(None, "user_version", VERSION)

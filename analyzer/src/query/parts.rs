@@ -12,7 +12,8 @@
 
 use model::schema::Column;
 
-use super::sql::{lacks_times, quote};
+use super::sql::lacks_times;
+use crate::store::quote;
 use crate::{Store, Table};
 
 /// Table of changes by which the wall clock was set back; written by the SQLite sink.

@@ -4,7 +4,7 @@
 use model::schema::{Column, ColumnKind};
 use rusqlite::types::Value;
 
-use crate::store::UTC_OF;
+use crate::store::{UTC_OF, quote};
 use crate::{Store, Table};
 
 /// The thing that a name in a query stands for.
@@ -43,11 +43,6 @@ impl Target {
 #[derive(Debug, Default)]
 pub(crate) struct Sql {
     params: Vec<Value>,
-}
-
-/// Returns an identifier in quotes.
-pub(crate) fn quote(identifier: &str) -> String {
-    format!("\"{}\"", identifier.replace('"', "\"\""))
 }
 
 /// True if some row of a table with the column `time` has none: another writer made it, or a version before, and it is not

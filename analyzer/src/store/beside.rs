@@ -10,8 +10,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::sqlite::{CACHE_KIB, File, needs_index, uri, wal_in_use};
-use crate::query::quote;
+use super::connect::{CACHE_KIB, File, needs_index, quote, uri, wal_in_use};
 
 /// Table in the file: rows that are also in the store of a run.
 const COPIED: &str = "duetector_actors_copied";
@@ -34,7 +33,7 @@ fn attach_as(connection: &Connection, uri: &str) -> rusqlite::Result<()> {
     connection.query_row("SELECT count(*) FROM beside.sqlite_master", (), |_| Ok(()))
 }
 
-/// What is known of the rows that both files have.
+/// The rows that both files have, as far as the files say.
 pub(super) struct Overlap {
     /// The file's id in the table of imports, if the store has that table.
     imported_as: Option<String>,

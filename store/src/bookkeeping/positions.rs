@@ -89,7 +89,7 @@ pub fn remembered(path: &Path) -> rusqlite::Result<Remembered> {
     read(&connection)
 }
 
-/// What a store took over from another one.
+/// Result of taking over from another store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TakenOver {
     /// Number of positions.

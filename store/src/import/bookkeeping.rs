@@ -1,11 +1,11 @@
-//! What a file of duetector's layout says about its runs.
+//! Reads and copies what a file of duetector's layout says about its runs.
 
 use jiff::tz::TimeZone;
 use model::LocalTimes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
-/// Number of columns of `duetector_actors_run`.
+/// Columns of `duetector_actors_run`.
 const RUN_COLUMNS: &str = "run_id, collector_id, started, ended, version, adopted, written";
 
 /// Returns the conversion of the file's local times, which knows in which zones its runs were.

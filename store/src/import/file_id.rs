@@ -2,6 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::table::quote;
+
 /// Returns the id by which a file of duetector's layout is recognised; `None` if it has no rows yet. A file that the agent wrote
 /// has one. A file of Python duetector is known by its first table and the first row in it, which copies of it have, too, and which
 /// stay the same while it grows. `schema` is the name that the connection has for the file.
@@ -24,7 +26,7 @@ pub fn file_id(connection: &Connection, schema: &str) -> rusqlite::Result<Option
         let row = format!(
             "SELECT quote(id) || ' ' || quote(dt) || ' ' || quote(pid) || ' ' || quote(comm)
              FROM {schema}.{} ORDER BY id LIMIT 1",
-            super::quote(&name)
+            quote(&name)
         );
         if let Some(row) = connection.query_row(&row, [], |row| row.get::<_, String>(0)).optional()? {
             return Ok(Some(format!("{name} {row}")));

@@ -7,26 +7,21 @@
 mod bookkeeping;
 mod file_id;
 mod row;
+mod table;
 
 use std::path::Path;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use model::schema::{COLUMNS, Column, parse_table_name};
-use model::{LocalTimes, TracerName};
+use model::LocalTimes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use crate::{Error, distrust, format, write};
 pub use file_id::file_id;
+use table::{Table, quote, tables};
 
 /// Table of the rows that were brought in: those of the table `name` of a file, up to `last_id`.
 pub const TABLE: &str = "imported";
-
-/// Statement that makes the table.
-pub(crate) const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS imported (
-        file TEXT NOT NULL, name TEXT NOT NULL, last_id INTEGER NOT NULL, rows INTEGER NOT NULL,
-        unreadable INTEGER NOT NULL, PRIMARY KEY (file, name));";
 
 /// Number of rows in a piece.
 const PIECE: u32 = 5000;
@@ -66,19 +61,7 @@ pub struct Import {
     times: LocalTimes,
 }
 
-/// A table of the file.
-#[derive(Debug)]
-struct Table {
-    name: String,
-    tracer: TracerName,
-    collector_id: String,
-    /// The columns that are read, in the order of the statement.
-    columns: Vec<Column>,
-    /// Rows that an additional output of this store's agent wrote: the store has them.
-    copied: Vec<(i64, i64)>,
-}
-
-/// What was done with the rows of one table.
+/// Counts of the rows of one table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// The tracer that the rows are stored under.
@@ -228,45 +211,7 @@ struct Piece {
     unreadable: u64,
 }
 
-impl Table {
-    fn of(file: &Connection, store: &Connection, name: String) -> rusqlite::Result<Self> {
-        let mut present = file.prepare("SELECT lower(name) FROM pragma_table_info(?)")?;
-        let present = present.query_map([&name], |row| row.get(0))?;
-        let present = present.collect::<rusqlite::Result<Vec<String>>>()?;
-        let is_there = |column: &&Column| present.iter().any(|name| name == column.name());
-        let columns = COLUMNS.iter().filter(is_there).copied().collect();
-        let (tracer, collector_id) = parse_table_name(&name).unwrap_or_default();
-        let (tracer, collector_id) = (TracerName::new(tracer), collector_id.to_owned());
-        let copied = bookkeeping::copied(file, store, &name)?;
-        Ok(Self { name, tracer, collector_id, columns, copied })
-    }
-
-    /// Returns the statement that reads a piece: the id, then the columns.
-    fn statement(&self) -> String {
-        let columns = self.columns.iter().map(|column| match column {
-            // Python's bare `NaN` is read as SQLite reads it.
-            Column::Extended => "CASE WHEN json_valid(extended) THEN extended WHEN json_valid(extended, 2)
-                                 THEN json(extended) ELSE extended END"
-                .to_owned(),
-            other => quote(other.name()),
-        });
-        let columns: Vec<String> = std::iter::once("id".to_owned()).chain(columns).collect();
-        format!("SELECT {} FROM {} WHERE id > ? ORDER BY id LIMIT ?", columns.join(", "), quote(&self.name))
-    }
-}
-
-/// Returns the names of the tables with rows.
-fn tables(file: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut names = file.prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")?;
-    let names = names.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
-    Ok(names.into_iter().filter(|name| parse_table_name(name).is_some()).collect())
-}
-
-fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Returns what was done in all tables.
+/// Adds up the counts of all tables.
 pub fn total(outcomes: &[Outcome]) -> Outcome {
     outcomes.iter().fold(Outcome::default(), |mut total, outcome| {
         total.rows += outcome.rows;

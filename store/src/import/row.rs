@@ -6,7 +6,7 @@ use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use serde_json::{Map, Value};
 
-use super::Table;
+use super::table::Table;
 use crate::rows::zoned;
 
 /// Name of the field that has an `extended` which is not an object.

@@ -18,6 +18,7 @@ use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
 use crate::output;
 use folder::NewFolder;
+use sqlite::Source;
 
 /// Options of `export`.
 #[derive(Debug, Args)]
@@ -49,9 +50,6 @@ enum ExportFormat {
     Jsonl,
     Sqlite,
 }
-
-/// A tracer's rows from one collector.
-type Source = (String, String);
 
 /// Writes the rows.
 pub(crate) fn run(common: &Common, args: &ExportArgs) -> Outcome {
@@ -156,8 +154,8 @@ fn write(
     out: &mut impl Write,
 ) -> Result<u64, render::RenderError> {
     let mut answer = store.query(query)?;
-    let look = render::Output { terminal: None, numeric: true };
-    let rows = render::rows(&mut answer, format, look, out)?;
+    let file = render::Output { terminal: None, numeric: true };
+    let rows = render::rows(&mut answer, format, file, out)?;
     undecided(&answer);
     Ok(rows as u64)
 }

@@ -10,11 +10,14 @@ use model::schema::{COLUMNS, ColumnSlot};
 use model::{Details, ExecId, Extended, Routed, Tracking, WallTime};
 
 use super::folder::NewFolder;
-use super::{Source, undecided};
+use crate::commands::query::{failure, undecided};
 use crate::exit::Failure;
 
 /// Name of the file, as duetector has it.
 const FILE: &str = "duetector-dbcollector.sqlite3";
+/// A tracer, and a collector that has rows of it.
+pub(super) type Source = (String, String);
+
 /// Number of rows in a transaction.
 const PIECE: usize = 4096;
 
@@ -36,10 +39,10 @@ pub(super) fn write(
         let columns = COLUMNS.iter().map(|column| column.name().to_owned()).collect();
         let (tracers, collector_id) = (vec![tracer.clone()], Some(collector_id.clone()));
         let query = Query { tracers, collector_id, columns, ..query.clone() };
-        let mut answer = store.query(&query).map_err(super::failure)?;
+        let mut answer = store.query(&query).map_err(failure)?;
         let mut piece = Vec::new();
-        for row in answer.rows().map_err(super::failure)? {
-            piece.push(tracking(tracer, row.map_err(super::failure)?));
+        for row in answer.rows().map_err(failure)? {
+            piece.push(tracking(tracer, row.map_err(failure)?));
             if piece.len() == PIECE {
                 total += insert(&mut file, std::mem::take(&mut piece))?;
             }

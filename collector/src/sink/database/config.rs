@@ -27,7 +27,7 @@ pub(crate) trait Layout {
     fn sink(path: PathBuf, making: Making) -> Box<dyn Sink>;
 }
 
-/// What a sink is made with, besides the path of its file.
+/// Everything besides the path of its file that a sink is made with.
 pub(crate) struct Making {
     pub(crate) durability: (Synchronous, Size),
     pub(crate) shared: Shared,
