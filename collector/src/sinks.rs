@@ -76,14 +76,14 @@ impl Sinks {
     /// Builds a sink of the configuration. A sink that follows `before` on the same target takes over its id and state.
     pub(crate) fn describe(&self, sink: &SinkConfig, before: Option<&RunningSink>) -> (SinkId, SinkSpec) {
         let new_id = || self.accounts.new_sink_id(&sink.name(), sink.kind().role());
-        // A sink that becomes the store, or is not any more, has accounts of its own.
+        // A sink that becomes the store, or is not any more, has accounts and a run of its own.
         let same = before.filter(|before| before.route.sink.role == sink.kind().role());
         let id = same.map_or_else(new_id, |before| before.route.sink.clone());
         let context = BuildContext {
             workdir: &self.workdir,
             collector_id: &self.collector_id,
             gate: &self.gate,
-            before: &before.map(|before| before.carried_over.clone()).unwrap_or_default(),
+            before: &same.map(|before| before.carried_over.clone()).unwrap_or_default(),
             other_store: &self.other_store,
             store_run: &self.store_run,
         };
