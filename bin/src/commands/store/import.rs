@@ -31,9 +31,8 @@ pub(super) fn run(common: &Common, args: &ImportArgs) -> Outcome {
     }
     // The file is looked at before the store is made.
     let source = import::open(&args.file).with_context(|| format!("opening {file}"))?;
-    let store = open_for_import(&path).map_err(|cause| Failure::Failed(cause.into()))?;
+    let store = open_for_import(&path).map_err(|cause| Failure::failed(cause.to_string()))?;
     let context = || format!("importing {file} into {}", path.display());
-    import::prepare(&store).with_context(context)?;
     let Some(found) = Import::of(source, &store, clock::zone()).with_context(context)? else {
         output::complain(&format!("{file} has no rows"));
         return Ok(());

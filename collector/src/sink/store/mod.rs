@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ::store::bookkeeping::{Now, Run};
+use ::store::import::prepare;
 use ::store::{Error, Writer};
 use actors::clock;
 pub use config::StoreConfig;
@@ -47,9 +48,25 @@ pub fn open_for_import(path: &Path) -> Result<Connection, SinkError> {
     let run = Run { run_id: String::new(), collector_id: String::new(), started: clock::wall() };
     let durability = (Synchronous::default(), Size(0));
     let database = Database::new(path.to_owned(), durability, PAGE_SIZE, Shared::new(run, Gate::default()));
-    let (connection, _) = database.open(Ok)?;
+    let (connection, _) = database.open(|connection| {
+        prepare(&connection).map_err(|error| failed(&database, "opening", error))?;
+        Ok(connection)
+    })?;
     connection.busy_timeout(PATIENCE).map_err(|source| database.failed("opening", source))?;
     Ok(connection)
+}
+
+/// Adds to an error of the store what was done with the file.
+fn failed(database: &Database, operation: &'static str, error: Error) -> SinkError {
+    match error {
+        Error::Sqlite(source) => database.failed(operation, source),
+        other => SinkError {
+            operation,
+            object: database.path.display().to_string(),
+            trouble: Trouble::Permanent,
+            source: other.into(),
+        },
+    }
 }
 
 impl Store {
@@ -75,15 +92,7 @@ impl Store {
     }
 
     fn failed(&self, operation: &'static str, error: Error) -> SinkError {
-        match error {
-            Error::Sqlite(source) => self.database.failed(operation, source),
-            other => SinkError {
-                operation,
-                object: self.database.path.display().to_string(),
-                trouble: Trouble::Permanent,
-                source: other.into(),
-            },
-        }
+        failed(&self.database, operation, error)
     }
 
     /// Works on the open file. After an error that may concern the file itself, the file is opened again by the next call.
