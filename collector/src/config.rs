@@ -215,9 +215,9 @@ mod tests {
             config.sinks().iter().map(|sink| (sink.name(), sink.kind().role())).collect::<Vec<_>>()
         };
         assert_eq!(roles(&config), [("store".into(), Role::Store)]);
-        assert_eq!(config.files_to_read(workdir), [columnar.clone()]);
+        assert_eq!(config.files_to_read(workdir), std::slice::from_ref(&columnar));
         std::fs::write(&plain, "").unwrap();
-        assert_eq!(config.files_to_read(workdir), [plain.clone()], "only what is there");
+        assert_eq!(config.files_to_read(workdir), std::slice::from_ref(&plain), "only what is there");
         std::fs::write(&columnar, "").unwrap();
         assert_eq!(config.files_to_read(workdir), [columnar.clone(), plain.clone()]);
         config.sqlite.disabled = false;
