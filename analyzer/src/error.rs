@@ -30,6 +30,14 @@ pub enum Error {
         #[source]
         source: store::Error,
     },
+    /// Two files that are to be read together are of one kind.
+    #[error("{} and {} can't be read together: one must be a columnar store and the other of duetector's layout", path.display(), other.display())]
+    Two {
+        /// Path of the first file.
+        path: PathBuf,
+        /// Path of the second file.
+        other: PathBuf,
+    },
     /// The file's folder can't be searched.
     #[error("access store {}", path.display())]
     Reach {
@@ -142,6 +150,7 @@ impl Error {
             Self::Missing { .. }
             | Self::Open { .. }
             | Self::Format { .. }
+            | Self::Two { .. }
             | Self::Reach { .. }
             | Self::Read { .. }
             | Self::Stopped

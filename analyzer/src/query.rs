@@ -11,7 +11,7 @@ pub(crate) use columns::Names;
 pub use condition::{Condition, Where};
 pub use matching::Undecided;
 pub(crate) use matching::{Matching, Tally};
-pub(crate) use sql::{lacks_times, quote};
+pub(crate) use sql::lacks_times;
 
 use expression::Expression;
 

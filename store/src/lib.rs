@@ -17,6 +17,7 @@ pub mod decode;
 pub mod distrust;
 pub mod error;
 pub mod format;
+pub mod import;
 pub mod layout;
 pub mod open;
 pub mod read;

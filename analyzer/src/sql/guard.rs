@@ -59,6 +59,8 @@ fn refusal(action: &AuthAction<'_>) -> Option<String> {
             }
             format!("the function {function_name}")
         }
+        // The tables themselves ask for the version of the file.
+        AuthAction::Pragma { pragma_name: "user_version", pragma_value: None } => return None,
         AuthAction::Pragma { pragma_name, .. } => format!("PRAGMA {pragma_name}"),
         AuthAction::Attach { .. } => "ATTACH".to_owned(),
         AuthAction::Detach { .. } => "DETACH".to_owned(),

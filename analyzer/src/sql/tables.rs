@@ -10,7 +10,8 @@ use store::{Reader, Stream, typed};
 use super::described::{Described, VIEWS, event_columns};
 use super::functions::OF_TEXT;
 use super::meter::Meter;
-use crate::query::{Names, quote};
+use crate::query::Names;
+use crate::store::quote;
 use crate::store::{TypedSource, UTC_OF, add_typed_table, sql_type};
 use crate::{Store, Table};
 
@@ -88,7 +89,7 @@ fn of_tracer(
     }
     for table in &tables {
         selects.push(select(table, &columns));
-        events.push(event(&tracer, &literal(&table.collector_id), &quote(&table.name), |column| {
+        events.push(event(&tracer, &literal(&table.collector_id), &rows_of(table), |column| {
             of_column(table, column)
         }));
     }
@@ -164,8 +165,14 @@ fn select(table: &Table, columns: &[TypedColumn]) -> String {
     format!(
         "SELECT {id} AS id, {} AS collector_id, {shown} FROM {}",
         literal(&table.collector_id),
-        quote(&table.name)
+        rows_of(table)
     )
+}
+
+/// Returns the table, and the condition of those rows that are shown.
+fn rows_of(table: &Table) -> String {
+    let condition = if table.shown.is_empty() { String::new() } else { format!(" WHERE {}", table.shown) };
+    format!("{}{condition}", table.from())
 }
 
 /// Returns SQL for a column of a row.

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::described::{Described, event_columns};
-use crate::query::quote;
+use crate::store::quote;
 use crate::store::sql_type;
 
 const PROCESSES: &str = "CREATE TEMP VIEW processes AS

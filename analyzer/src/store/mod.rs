@@ -1,5 +1,7 @@
 //! The store that rows are read from.
 
+mod beside;
+mod connect;
 mod live;
 mod reading;
 mod scan;
@@ -8,6 +10,7 @@ mod typed;
 mod typed_vtab;
 mod vtab;
 
+pub(crate) use connect::{File, quote};
 pub use live::Live;
 pub use scan::DamagedBatch;
 pub(crate) use sqlite::UTC_OF;

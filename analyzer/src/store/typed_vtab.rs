@@ -22,7 +22,7 @@ use store::typed::{Sought, Value};
 use super::reading::{Numbers, Plan};
 use super::scan::Wanted;
 use super::typed::{Asked, OWN, Source, TypedScan, sql_type};
-use crate::query::quote;
+use crate::store::quote;
 
 /// Number of the column `id`.
 const ID: c_int = 0;

@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod child;
 pub(crate) mod config;
 pub(crate) mod control;
+pub(crate) mod export;
 pub(crate) mod follow;
 pub(crate) mod inspect;
 mod interrupt;
