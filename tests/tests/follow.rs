@@ -195,7 +195,7 @@ fn read_slowly(enable: Enable) {
 }
 
 fn the_memory_sink_has_a_reader() {
-    let setup = agent().set("collector.sqlite.disabled", "true").set("collector.memory.disabled", "false");
+    let setup = agent().set("collector.store.disabled", "true").set("collector.memory.disabled", "false");
     let mut agent = setup.set("collector.memory.maxlen", "50").start();
     let last = "fname.endsWith('file')";
     let options = ["--tracer", "open", "--where", last, "--columns", "pid", "--format", "csv"];

@@ -81,7 +81,8 @@ fn table(store: &Store) -> String {
 fn work_folders_and_files_of_others_are_refused() {
     let scratch = Scratch::new();
     let store = Store::at(scratch.path().join("work"));
-    let (folder, database) = (store.workdir(), store.database());
+    let folder = store.workdir();
+    let database = folder.join("duetector-dbcollector.sqlite3");
     fs::create_dir(folder).unwrap();
     mode(folder, 0o777);
     assert_refused(&store, &["work (mode 0777)", "chmod", "--workdir"]);

@@ -2,7 +2,10 @@
 
 use std::ffi::c_int;
 
+use rusqlite::types::ValueRef;
 use rusqlite::vtab::{Filters, IndexConstraintOp, IndexInfo};
+
+use store::typed::Sought;
 
 use super::scan::Order;
 
@@ -88,6 +91,32 @@ impl Plan {
             if is_there { bounds.next().flatten().unwrap_or(otherwise) } else { otherwise }
         };
         (bound(self.since.is_some(), i64::MIN), bound(self.until.is_some(), i64::MAX))
+    }
+}
+
+/// Returns the conditions that a column equals a value, and the numbers of the columns, of those for which `wants` is true.
+pub(super) fn equalities(info: &IndexInfo, wants: impl Fn(c_int) -> bool) -> Vec<(usize, c_int)> {
+    let constraints = info.constraints().enumerate().filter(|(_, constraint)| {
+        constraint.is_usable()
+            && constraint.operator() == IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_EQ
+            && wants(constraint.column())
+    });
+    // Other collations hold other texts equal. Of a list of values, each would be looked for in all rows.
+    let fits = |index: usize| {
+        info.collation(index).is_ok_and(|name| name == "BINARY")
+            && info.is_in_constraint(index).is_ok_and(|is_list| !is_list)
+    };
+    let constraints = constraints.map(|(index, constraint)| (index, constraint.column()));
+    constraints.filter(|(index, _)| fits(*index)).collect()
+}
+
+/// Returns a value that rows are looked for by; `None` if no batch is left out for it.
+pub(super) fn sought(value: ValueRef<'_>) -> Option<Sought> {
+    match value {
+        ValueRef::Integer(number) => Some(Sought::Int(number)),
+        ValueRef::Text(text) => std::str::from_utf8(text).ok().map(|text| Sought::Text(text.to_owned())),
+        ValueRef::Blob(bytes) => Some(Sought::Bytes(bytes.to_owned())),
+        ValueRef::Null | ValueRef::Real(_) => None,
     }
 }
 

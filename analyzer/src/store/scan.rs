@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use model::lock::lock;
 use model::schema::{COLUMNS, Column};
 use rusqlite::Connection;
+use store::typed::Sought;
 use store::{Batch, BatchRows, Cell, Error, Reader};
 
 /// A batch whose rows can't be read: one of the store's file, or a row group of a sealed file.
@@ -42,6 +43,8 @@ pub(super) struct Wanted {
     pub(super) since: i64,
     pub(super) until: i64,
     pub(super) columns: Wants,
+    /// Values that columns must have, by name. Batches that have no such row, as far as filters of sealed files tell, are left out.
+    pub(super) equal: Vec<(String, Sought)>,
 }
 
 /// The columns that are read, besides those that rows are ordered by.
@@ -153,6 +156,21 @@ pub(super) fn or_damaged<T>(
     }
 }
 
+/// Returns whether a batch may have a row with all these values.
+pub(super) fn may_have(
+    connection: &Connection,
+    reader: &Reader,
+    batch: &Batch,
+    equal: &[(String, Sought)],
+) -> Result<bool, Error> {
+    for (column, sought) in equal {
+        if !reader.may_have(connection, batch, column, sought)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Returns the smallest first part of a key in a batch.
 fn bound(batch: &Batch, order: Order) -> i64 {
     match (order.by_time, order.is_reversed) {
@@ -171,6 +189,9 @@ fn begin(
 ) -> Result<Option<Begun>, Error> {
     let is_ordering =
         |name: &str| wanted.order.by_time && (name == Column::Time.name() || name == Column::BootNs.name());
+    if !may_have(connection, reader, batch, &wanted.equal)? {
+        return Ok(None);
+    }
     let span = (wanted.since, wanted.until);
     let wants = |name: &str| is_ordering(name) || wanted.columns.has(name);
     let rows = reader.rows_within(connection, batch, wants, span)?;

@@ -10,7 +10,7 @@ use store::typed::{Sought, Value, Values};
 use store::{Batch, BatchRows, Error, Reader, Stream};
 
 use super::reading::of_sqlite;
-use super::scan::{Damaged, Found, Scan, Wanted, Wants, or_damaged};
+use super::scan::{Damaged, Found, Scan, Wanted, Wants, may_have, or_damaged};
 use crate::sql::Meter;
 
 /// Columns before those of the batches: `id`, `collector_id` and the hidden `extended`.
@@ -155,7 +155,7 @@ impl TypedScan {
         match &mut self.steps {
             Steps::Stored { waiting } => {
                 while let Some((stream, batch)) = waiting.pop() {
-                    let may_have = may_have(connection, reader, source, &batch, &asked.equal);
+                    let may_have = may_have(connection, reader, &batch, &asked.wanted.equal);
                     if or_damaged(may_have, &batch, &source.damaged)? != Some(true) {
                         continue;
                     }
@@ -229,23 +229,6 @@ impl TypedScan {
         let fields = self.current.as_ref().map(|current| current.loaded.rows.extended(current.row));
         serde_json::Value::Object(fields.unwrap_or_default()).to_string()
     }
-}
-
-/// Returns whether a batch may have a row with all these values.
-fn may_have(
-    connection: &Connection,
-    reader: &Reader,
-    source: &Source,
-    batch: &Batch,
-    equal: &[(usize, Sought)],
-) -> Result<bool, Error> {
-    for (column, sought) in equal {
-        let Some((name, _)) = source.columns.get(*column) else { continue };
-        if !reader.may_have(connection, batch, name, sought)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// Returns the type of a column in SQL.

@@ -10,16 +10,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use model::schema::Column;
-use rusqlite::types::{Null, ValueRef};
+use rusqlite::types::Null;
 use rusqlite::vtab::{
-    Context, CreateVTab, Filters, IndexConstraintOp, IndexInfo, Module, VTab, VTabConfig, VTabConnection,
-    VTabCursor, VTabKind, sqlite3_vtab, sqlite3_vtab_cursor,
+    Context, CreateVTab, Filters, IndexInfo, Module, VTab, VTabConfig, VTabConnection, VTabCursor, VTabKind,
+    sqlite3_vtab, sqlite3_vtab_cursor,
 };
 use rusqlite::{Connection, Error, Result};
 use store::Reader;
-use store::typed::{Sought, Value};
+use store::typed::Value;
 
-use super::reading::{Numbers, Plan};
+use super::reading::{Numbers, Plan, equalities, sought};
 use super::scan::Wanted;
 use super::typed::{Asked, OWN, Source, TypedScan, sql_type};
 use crate::store::quote;
@@ -99,7 +99,8 @@ unsafe impl<'vtab> VTab<'vtab> for TypedTable {
         }
         let mut taken = plan.take(info);
         let bounded = taken > 0;
-        let equal: Vec<(usize, c_int)> = equalities(info, source);
+        let is_stored = |number| of_batch(number).is_some_and(|column| column < source.columns.len());
+        let equal: Vec<(usize, c_int)> = equalities(info, is_stored);
         let mut text = info.col_used().to_string();
         for (index, column) in &equal {
             taken += 1;
@@ -125,23 +126,6 @@ unsafe impl<'vtab> VTab<'vtab> for TypedTable {
 
 impl CreateVTab<'_> for TypedTable {
     const KIND: VTabKind = VTabKind::Default;
-}
-
-/// Returns the conditions that a column of batches equals a value, and the columns.
-fn equalities(info: &IndexInfo, source: &Source) -> Vec<(usize, c_int)> {
-    let constraints = info.constraints().enumerate().filter(|(_, constraint)| {
-        let column = of_batch(constraint.column());
-        constraint.is_usable()
-            && constraint.operator() == IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_EQ
-            && column.is_some_and(|column| column < source.columns.len())
-    });
-    // Other collations hold other texts equal. Of a list of values, each would be looked for in all rows.
-    let fits = |index: usize| {
-        info.collation(index).is_ok_and(|name| name == "BINARY")
-            && info.is_in_constraint(index).is_ok_and(|is_list| !is_list)
-    };
-    let constraints = constraints.map(|(index, constraint)| (index, constraint.column()));
-    constraints.filter(|(index, _)| fits(*index)).collect()
 }
 
 /// Returns the index of a column among those of batches.
@@ -171,20 +155,15 @@ unsafe impl VTabCursor for TypedCursor {
         for (column, value) in parts.zip(arguments.iter().skip(plan.bound_count())) {
             let column = column.parse::<usize>().ok().and_then(|column| column.checked_sub(OWN));
             let Some(column) = column.filter(|column| *column < used.len()) else { continue };
-            let sought = match value {
-                ValueRef::Integer(number) => Sought::Int(number),
-                ValueRef::Text(text) => match std::str::from_utf8(text) {
-                    Ok(text) => Sought::Text(text.to_owned()),
-                    Err(_) => continue,
-                },
-                ValueRef::Blob(bytes) => Sought::Bytes(bytes.to_owned()),
-                ValueRef::Null | ValueRef::Real(_) => continue,
-            };
+            let Some(sought) = sought(value) else { continue };
             used[column] = true;
             equal.push((column, sought));
         }
         let columns = source.wants(&used, mask >> EXTENDED & 1 == 1);
-        let wanted = Wanted { order: plan.order.unwrap_or_default(), since, until, columns };
+        let named = equal.iter().map(|(column, sought)| (source.columns[*column].0.clone(), sought.clone()));
+        let equal_names = named.collect();
+        let order = plan.order.unwrap_or_default();
+        let wanted = Wanted { order, since, until, columns, equal: equal_names };
         let asked = Asked { wanted, is_ordered: number >> 8 & 1 == 1, used, equal };
         self.scan = Some(TypedScan::begin(connection, reader, source.clone(), asked)?);
         self.next()

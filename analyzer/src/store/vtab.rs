@@ -18,9 +18,11 @@ use rusqlite::vtab::{
 use rusqlite::{Connection, Error, Result};
 use store::{Cell, Reader};
 
-use super::reading::{Numbers, Plan, of_sqlite};
+use super::reading::{Numbers, Plan, equalities, of_sqlite, sought};
 use super::scan::{Damaged, Found, Scan, Wanted, Wants};
 
+/// Columns for whose values batches are left out.
+const NARROWING: [Column; 2] = [Column::ExecId, Column::Fname];
 /// Number of the column `id`; those of [`COLUMNS`] follow.
 const ID: c_int = 0;
 
@@ -73,12 +75,20 @@ unsafe impl<'vtab> VTab<'vtab> for StreamTable {
 
     fn best_index(&self, info: &mut IndexInfo) -> Result<bool> {
         let plan = Plan::of(info, &numbers());
-        let taken = plan.take(info);
+        let mut taken = plan.take(info);
+        let mut text = info.col_used().to_string();
+        for (index, column) in
+            equalities(info, |number| column(number).is_some_and(|it| NARROWING.contains(&it)))
+        {
+            taken += 1;
+            // SQLite tests each row again.
+            info.constraint_usage(index).set_argv_index(taken);
+            text.push_str(&format!(",{column}"));
+        }
         info.set_order_by_consumed(plan.order.is_some());
         info.set_estimated_cost(1e7 / f64::from(1 + 3 * i32::from(taken > 0)));
-        let used = info.col_used();
         info.set_idx_num(plan.to_number());
-        info.set_idx_str(&used.to_string());
+        info.set_idx_str(&text);
         Ok(true)
     }
 
@@ -129,17 +139,24 @@ struct StreamCursor {
 
 // SAFETY: the struct is `repr(C)`, and SQLite's part is its first field.
 unsafe impl VTabCursor for StreamCursor {
-    fn filter(&mut self, number: c_int, used: Option<&str>, arguments: &Filters<'_>) -> Result<()> {
+    fn filter(&mut self, number: c_int, text: Option<&str>, arguments: &Filters<'_>) -> Result<()> {
         let plan = Plan::from_number(number);
         let (since, until) = plan.bounds(arguments);
-        let used: u64 = used.and_then(|used| used.parse().ok()).unwrap_or(u64::MAX);
+        let mut parts = text.unwrap_or_default().split(',');
+        let used: u64 = parts.next().and_then(|used| used.parse().ok()).unwrap_or(u64::MAX);
+        let values = parts.zip(arguments.iter().skip(plan.bound_count()));
+        let equal = values.filter_map(|(number, value)| {
+            let column = column(number.parse().ok()?)?;
+            Some((column.name().to_owned(), sought(value)?))
+        });
+        let equal = equal.collect();
         let is_used = |column: Column| {
             let index = COLUMNS.iter().position(|known| *known == column);
             index.is_some_and(|index| used >> (index + 1) & 1 == 1)
         };
         let names = COLUMNS.iter().filter(|column| is_used(**column)).map(|column| column.name().to_owned());
         let columns = Wants::new(names, is_used(Column::Extended));
-        let wanted = Wanted { order: plan.order.unwrap_or_default(), since, until, columns };
+        let wanted = Wanted { order: plan.order.unwrap_or_default(), since, until, columns, equal };
         let Source { connection, reader, stream, .. } = &*self.source;
         self.scan = Some(Scan::begin(connection, reader, *stream, wanted)?);
         self.next()

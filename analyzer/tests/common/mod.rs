@@ -13,6 +13,7 @@ use rusqlite::{Connection, Row as SqlRow, params};
 use store::Writer;
 use store::bookkeeping::{Now, Run};
 use store::import::{self, Import};
+use store::segment::{Moment, Sealer};
 use tempfile::TempDir;
 
 /// The columns of Python duetector's tables, in its spelling.
@@ -67,14 +68,18 @@ impl File {
         Store::open(&self.path).unwrap()
     }
 
-    /// Returns stores with these rows: this file, a columnar store, the two kinds side by side with a part of the rows each, and
-    /// with rows that both have, and this file beside a store that it was imported into.
+    /// Returns stores with these rows: this file, a columnar store with batches only, with segments only and with some of each, the
+    /// two kinds side by side with a part of the rows each, and with rows that both have, and this file beside a store that it was
+    /// imported into.
     pub fn stores(&self) -> Stores {
         let (columnar, imported) = (Columnar::of(self), self.imported());
+        let [sealed, partly] = [u64::MAX, 1].map(|size| Columnar::of(self).sealed(size));
         let [apart, shared] = [false, true].map(|is_shared| Mixed::of(self, is_shared));
         let both = Store::open_all(&[imported.path.clone(), self.path.clone()]).unwrap();
-        let stores = vec![self.store(), columnar.store(), apart.store(), shared.store(), both];
-        Stores { stores, _folders: vec![columnar.dir, apart.columnar.dir, shared.columnar.dir, imported.dir] }
+        let one = [self.store(), columnar.store(), sealed.store(), partly.store()];
+        let stores = one.into_iter().chain([apart.store(), shared.store(), both]).collect();
+        let folders = [columnar, sealed, partly, apart.columnar, shared.columnar, imported];
+        Stores { stores, _folders: folders.into_iter().map(|columnar| columnar.dir).collect() }
     }
 
     /// Returns a columnar store with the rows that have a time; the others stay in the file alone.
@@ -183,6 +188,14 @@ impl Columnar {
         columnar.write("vm", &[]);
         file.tables().iter().for_each(|table| columnar.copy(file, table, 0));
         columnar
+    }
+
+    /// Seals some of the rows, or all of them.
+    pub fn sealed(self, size: u64) -> Self {
+        let mut connection = Connection::open(&self.path).unwrap();
+        let moment = Moment { utc_ns: 0, zone: jiff::tz::TimeZone::system() };
+        Sealer::new(&mut connection, moment).unwrap().seal(size).unwrap();
+        self
     }
 
     /// Writes the rows of a table with greater ids than `after`.
