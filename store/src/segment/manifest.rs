@@ -70,7 +70,7 @@ pub struct ManifestFile {
 pub struct ManifestAccount {
     /// Id of the run.
     pub run: String,
-    /// The tracer.
+    /// Name of the tracer.
     pub tracer: String,
     /// Records that it made.
     pub seen: i64,

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use rusqlite::{TransactionBehavior, params};
 
+use super::files::Files;
 use super::manifest::{Manifest, Reference};
-use super::seal::{Files, Sealed, Sealer, begin_segment, mark};
+use super::seal::{Sealed, Sealer, begin_segment, mark};
 use super::{State, folder};
 use crate::Error;
 use crate::read::{Batch, Source, Stream};

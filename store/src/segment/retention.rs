@@ -40,7 +40,7 @@ pub struct Room {
     pub total: u64,
 }
 
-/// What was removed.
+/// The result of removing segments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// The segments that were removed.

@@ -154,7 +154,7 @@ pub(crate) fn metadata(file: &File) -> Result<ArrowReaderMetadata, ArrowError> {
 /// A value that is looked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sought<'a> {
-    /// A text.
+    /// A text, as the column stores it.
     Text(&'a str),
     /// A whole number, as the column stores it.
     Number(i64),
