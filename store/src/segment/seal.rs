@@ -2,12 +2,13 @@
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
+use super::Moment;
 use super::file::Part;
 use super::files::{Files, keep_damaged};
 use super::folder::{self, Folder, Lock};
 use super::manifest::Manifest;
 use super::notes::Damage;
-use super::{Moment, State};
+use super::state::{State, UNREMOVED};
 use crate::read::{Batch, Reader, Stream};
 use crate::write::append;
 use crate::{Error, format};
@@ -73,11 +74,15 @@ impl<'a> Sealer<'a> {
     pub fn recover(&mut self) -> Result<Option<Sealed>, Error> {
         self.folder.clean()?;
         self.drop_unmarked()?;
+        self.remove_files()?;
         let begun = "SELECT number, name FROM segment WHERE state = 'sealing'";
         let begun =
             self.connection.query_row(begun, [], |row| Ok(Begun { number: row.get(0)?, name: row.get(1)? }));
         let sealed = match begun.optional()? {
-            Some(begun) => Some(self.write_and_mark(&begun)?),
+            Some(begun) => {
+                let sealed = self.write_and_mark(&begun);
+                Some(self.cleaned(sealed)?)
+            }
             None => None,
         };
         self.delete_sealed()?;
@@ -90,7 +95,8 @@ impl<'a> Sealer<'a> {
     /// The files or the store can't be written. What was begun is completed by [`Self::recover`].
     pub fn seal(&mut self, size: u64) -> Result<Option<Sealed>, Error> {
         let Some(begun) = self.begin(size)? else { return Ok(None) };
-        let sealed = self.write_and_mark(&begun)?;
+        let sealed = self.write_and_mark(&begun);
+        let sealed = self.cleaned(sealed)?;
         self.delete_sealed()?;
         Ok(Some(sealed))
     }
@@ -102,9 +108,11 @@ impl<'a> Sealer<'a> {
         let (mut first, mut last, mut rows) = (i64::MAX, i64::MIN, 0);
         for stream in self.reader.streams(&transaction)? {
             let batches = self.reader.batches(&transaction, stream.id, i64::MIN, i64::MAX)?;
-            let unsealed = batches.iter().filter(|batch| !batch.is_sealed());
+            let unsealed: Vec<&Batch> = batches.iter().filter(|batch| !batch.is_sealed()).collect();
+            // Batches before one that is due are due, too, although the clock was set back after them.
+            let due = unsealed.iter().rposition(|batch| batch.first <= cut).map_or(0, |last| last + 1);
             let mut closed = None;
-            for batch in unsealed.take_while(|batch| batch.first <= cut) {
+            for batch in &unsealed[..due] {
                 closed = Some(batch.last_id + 1);
                 (first, last, rows) = (first.min(batch.first), last.max(batch.last), rows + batch.rows);
             }
@@ -174,6 +182,27 @@ impl<'a> Sealer<'a> {
         std::fs::rename(&unfinished, &path).map_err(Error::io("rename to", &path))?;
         folder::sync(self.folder.path())?;
         Ok(hash)
+    }
+
+    /// Gives the room back that failed work has taken: what is left may be the last of the disk. The next process does the work again.
+    pub(super) fn cleaned<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
+        if done.is_err() {
+            // If that fails, too, the first reason is the one to know, and `recover` does it.
+            let _ = self.folder.clean().and_then(|()| self.drop_unmarked());
+        }
+        done
+    }
+
+    /// Moves the files of pruned and merged segments away. Parts are kept until that is done, so that the next process completes it.
+    pub(super) fn remove_files(&self) -> Result<(), Error> {
+        let sql = format!("SELECT number, name FROM segment WHERE {UNREMOVED}");
+        let mut left = self.connection.prepare(&sql)?;
+        let left = left.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+        for (number, name) in left.collect::<rusqlite::Result<Vec<_>>>()? {
+            self.folder.remove_files(&name)?;
+            self.connection.execute("DELETE FROM part WHERE segment = ?", [number])?;
+        }
+        Ok(())
     }
 
     /// Removes folders of segments that were given their name but not marked: they are written again.

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+/// Condition for segments whose rows are not read any more, and whose files may still be there: they have parts.
+pub(super) const UNREMOVED: &str =
+    "state IN ('pruned', 'merged') AND EXISTS (SELECT 1 FROM part WHERE segment = number)";
+
 /// State of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
