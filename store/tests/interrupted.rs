@@ -191,7 +191,7 @@ fn a_pipe_instead_of_a_file_keeps_nobody_waiting() {
 }
 
 #[test]
-fn segments_from_the_future_are_removed_in_their_turn() {
+fn segments_from_the_future_are_removed_in_order() {
     let scratch = Scratch::new();
     let mut writer = scratch.writer();
     let day = 86_400 * SECOND;
