@@ -30,6 +30,14 @@ pub enum Error {
         #[source]
         source: store::Error,
     },
+    /// Two files that are to be read together are of one kind.
+    #[error("{} and {} can't be read together: one must be a columnar store and the other of duetector's layout", path.display(), other.display())]
+    Two {
+        /// Path of the first file.
+        path: PathBuf,
+        /// Path of the second file.
+        other: PathBuf,
+    },
     /// The file's folder can't be searched.
     #[error("access store {}", path.display())]
     Reach {
@@ -89,6 +97,50 @@ pub enum Error {
         /// Name of that column.
         column: String,
     },
+    /// A statement of SQL is wrong.
+    #[error("{cause}{}{mark}", suggest(nearest))]
+    Statement {
+        /// The message of SQLite.
+        cause: String,
+        /// The line that it is about with a mark below, each on a line of its own; empty, if that is not known.
+        mark: String,
+        /// The known name that is spelled most like an unknown one.
+        nearest: Option<String>,
+    },
+    /// A statement of SQL would do more than read.
+    #[error("only SELECT can be run, because the store is read only: {what} is refused")]
+    Refused {
+        /// A short name of the change.
+        what: String,
+    },
+    /// There is more than one statement of SQL.
+    #[error(
+        "expected one statement of SQL, found several: run them one by one, or join them with WITH or UNION ALL"
+    )]
+    Several,
+    /// There is no statement of SQL.
+    #[error("expected a statement of SQL, found none")]
+    NoStatement,
+    /// A query was stopped by the user.
+    #[error("stopped before the end")]
+    Stopped,
+    /// A query took longer than it may.
+    #[error(
+        "stopped, because it has taken {limit}: raise the limit with --timeout, or ask for less (conditions on time \
+         leave out what need not be read)"
+    )]
+    TimeLimit {
+        /// The time that it may take.
+        limit: String,
+    },
+    /// A query needs more memory than it may take.
+    #[error(
+        "stopped, because it needs more than {limit} of memory: raise the limit with --memory, or ask for less"
+    )]
+    MemoryLimit {
+        /// The memory that it may take.
+        limit: String,
+    },
 }
 
 impl Error {
@@ -98,13 +150,21 @@ impl Error {
             Self::Missing { .. }
             | Self::Open { .. }
             | Self::Format { .. }
+            | Self::Two { .. }
             | Self::Reach { .. }
-            | Self::Read { .. } => false,
+            | Self::Read { .. }
+            | Self::Stopped
+            | Self::TimeLimit { .. }
+            | Self::MemoryLimit { .. } => false,
             Self::UnknownColumn { .. }
             | Self::BadValue { .. }
             | Self::BadCondition { .. }
             | Self::BadTime { .. }
-            | Self::HiddenOrder { .. } => true,
+            | Self::HiddenOrder { .. }
+            | Self::Statement { .. }
+            | Self::Refused { .. }
+            | Self::Several
+            | Self::NoStatement => true,
         }
     }
 }

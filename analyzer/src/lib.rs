@@ -26,6 +26,7 @@ pub mod error;
 pub mod query;
 pub mod render;
 pub mod rows;
+pub mod sql;
 pub mod store;
 pub mod when;
 
@@ -33,4 +34,5 @@ pub use brief::{Brief, TracerBrief};
 pub use error::Error;
 pub use query::{Condition, Query};
 pub use rows::{Answer, Cell, Row, Rows};
+pub use sql::Sql;
 pub use store::{DamagedBatch, Live, Store, Table};

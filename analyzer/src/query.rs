@@ -7,10 +7,11 @@ mod parts;
 mod plan;
 mod sql;
 
+pub(crate) use columns::Names;
 pub use condition::{Condition, Where};
 pub use matching::Undecided;
 pub(crate) use matching::{Matching, Tally};
-pub(crate) use sql::{lacks_times, quote};
+pub(crate) use sql::lacks_times;
 
 use expression::Expression;
 

@@ -7,7 +7,7 @@ pub mod escape;
 mod format;
 mod json;
 mod live;
-mod names;
+pub(crate) mod names;
 mod table;
 
 use std::io::{self, Write};

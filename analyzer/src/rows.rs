@@ -9,6 +9,7 @@ use serde_json::Map;
 
 use crate::error::reading;
 use crate::query::{Matching, Tally, Undecided};
+use crate::sql::Watch;
 use crate::{Error, Store};
 
 /// A column of an answer.
@@ -28,9 +29,39 @@ pub struct Answer<'a> {
     shown: Vec<Shown>,
     matching: Vec<Matching>,
     tally: Tally,
+    /// Only of a statement that a user wrote.
+    watch: Option<&'a Watch>,
 }
 
 impl<'a> Answer<'a> {
+    /// Prepares a statement that a user wrote. The type of each value is that of SQL.
+    pub(crate) fn of_sql(store: &'a Store, watch: &'a Watch, text: &str) -> rusqlite::Result<Self> {
+        let statement = store.connection().prepare(text)?;
+        let mut shown = Vec::<Shown>::new();
+        for column in statement.columns() {
+            let is_number = column.decl_type().is_some_and(|kind| kind == "INTEGER");
+            let kind = if is_number { ColumnKind::Integer } else { ColumnKind::Text };
+            // Objects of JSON have each name once.
+            let same = shown.iter().filter(|other| other.name == column.name()).count();
+            let name =
+                if same == 0 { column.name().to_owned() } else { format!("{}_{}", column.name(), same + 1) };
+            shown.push(Shown { name, kind });
+        }
+        let mut answer = Self::empty(store, shown);
+        (answer.statement, answer.watch) = (Some(statement), Some(watch));
+        Ok(answer)
+    }
+
+    /// Returns whether there is a statement: a text can be empty.
+    pub(crate) fn has_statement(&self) -> bool {
+        self.statement.as_ref().is_some_and(|statement| statement.expanded_sql().is_some())
+    }
+
+    /// Sets the parameters of the statement.
+    pub(crate) fn bind(&mut self, params: Vec<Value>) {
+        self.params = params;
+    }
+
     pub(crate) fn prepare(
         store: &'a Store,
         sql: &str,
@@ -88,20 +119,22 @@ impl Answer<'_> {
     /// # Errors
     /// When the store can't be read.
     pub fn rows(&mut self) -> Result<Rows<'_>, Error> {
+        let watch = self.watch;
         let rows = match &mut self.statement {
             None => None,
             Some(statement) => {
-                Some(statement.query(params_from_iter(self.params.iter())).map_err(reading("rows"))?)
+                let rows = statement.query(params_from_iter(self.params.iter()));
+                Some(rows.map_err(|cause| explain(watch, cause))?)
             }
         };
-        Ok(Rows { store: self.store, shown: &self.shown, rows })
+        Ok(Rows { store: self.store, shown: &self.shown, rows, watch })
     }
 }
 
 impl<'a> Answer<'a> {
     pub(crate) fn empty(store: &'a Store, shown: Vec<Shown>) -> Self {
         let (matching, tally) = (Vec::new(), Tally::default());
-        Self { store, statement: None, params: Vec::new(), shown, matching, tally }
+        Self { store, statement: None, params: Vec::new(), shown, matching, tally, watch: None }
     }
 }
 
@@ -110,16 +143,41 @@ pub struct Rows<'a> {
     store: &'a Store,
     shown: &'a [Shown],
     rows: Option<rusqlite::Rows<'a>>,
+    watch: Option<&'a Watch>,
+}
+
+fn explain(watch: Option<&Watch>, cause: rusqlite::Error) -> Error {
+    match watch {
+        Some(watch) => watch.explain(cause),
+        None => reading("rows")(cause),
+    }
+}
+
+/// Goes on to the next row. The time that it takes counts, if it is limited.
+fn step<'a, 'b>(
+    watch: Option<&Watch>,
+    rows: &'b mut rusqlite::Rows<'a>,
+) -> rusqlite::Result<Option<&'b rusqlite::Row<'a>>> {
+    match watch {
+        Some(watch) => watch.meter().run(|| rows.next()),
+        None => rows.next(),
+    }
 }
 
 impl Iterator for Rows<'_> {
     type Item = Result<Row, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.rows.as_mut()?.next() {
+        match step(self.watch, self.rows.as_mut()?) {
             Ok(Some(row)) => {
                 let cells = self.shown.iter().enumerate();
-                let cells = cells.map(|(index, shown)| Ok(cell(self.store, shown.kind, row.get_ref(index)?)));
+                let cells = cells.map(|(index, shown)| {
+                    Ok(match (self.watch, row.get_ref(index)?) {
+                        // As in `extended`: `<name>_bytes` in hex.
+                        (Some(_), ValueRef::Blob(bytes)) => Cell::Text(model::text::hex(bytes)),
+                        (_, value) => cell(self.store, shown.kind, value),
+                    })
+                });
                 Some(
                     cells
                         .collect::<rusqlite::Result<_>>()
@@ -131,7 +189,7 @@ impl Iterator for Rows<'_> {
             Err(error) => {
                 // A further step after a failure would run the statement from its start.
                 self.rows = None;
-                Some(Err(reading("rows")(error)))
+                Some(Err(explain(self.watch, error)))
             }
         }
     }

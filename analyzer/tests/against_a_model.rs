@@ -5,7 +5,7 @@
 mod common;
 
 use analyzer::{Condition, Query};
-use common::{Columnar, File, OWN_COLUMNS, at, names, ns, rows};
+use common::{File, OWN_COLUMNS, at, names, ns, rows};
 use proptest::prelude::*;
 
 const COMMS: [&str; 3] = ["cat", "sed", "7"];
@@ -131,8 +131,8 @@ proptest! {
             limit,
             ..Query::default()
         };
-        for store in [file.store(), Columnar::of(&file).store()] {
-            let found = rows(&store, &query).unwrap();
+        for store in &file.stores().stores {
+            let found = rows(store, &query).unwrap();
             let found: Vec<String> = found.iter().map(|row| common::show(&row.cells[0])).collect();
             prop_assert_eq!(&found, &expected, "{:?}", store.path());
         }

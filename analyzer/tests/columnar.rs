@@ -153,9 +153,9 @@ fn the_rows_after_a_clock_was_set_back_follow_those_before() {
 #[test]
 fn a_later_format_is_refused() {
     let columnar = mixed();
-    Connection::open(&columnar.path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    Connection::open(&columnar.path).unwrap().pragma_update(None, "user_version", 3).unwrap();
     let error = analyzer::Store::open(&columnar.path).map(drop).unwrap_err();
     let Error::Format { source, .. } = &error else { panic!("{error:?}") };
-    assert!(source.to_string().contains("(format 2, this version knows 1)"), "{source}");
+    assert!(source.to_string().contains("(format 3, this version knows 2)"), "{source}");
     assert!(!error.is_usage());
 }

@@ -6,7 +6,7 @@
 mod common;
 
 use analyzer::{Cell, Query, Store};
-use common::{Columnar, DUETECTOR_COLUMNS, File, OWN_COLUMNS, first, names};
+use common::{DUETECTOR_COLUMNS, File, OWN_COLUMNS, first, names};
 use expression::{EvalError, Expression, Schema};
 use model::{Details, ExecId, Extended, TracerName, Tracking, WallTime};
 use proptest::prelude::*;
@@ -190,9 +190,9 @@ proptest! {
         };
         let wide = Query { narrow: false, ..query.clone() };
         let distinct = Query { distinct: true, ..query.clone() };
-        for store in [file.store(), Columnar::of(&file).store()] {
+        for store in &file.stores().stores {
             for query in [&query, &wide, &distinct] {
-                prop_assert_eq!(&numbers(&store, query).0, expected, "{:?} {:?}", texts, store.path());
+                prop_assert_eq!(&numbers(store, query).0, expected, "{:?} {:?}", texts, store.path());
             }
         }
     }

@@ -5,7 +5,7 @@
 mod common;
 
 use analyzer::{Condition, Error, Query};
-use common::{DUETECTOR_COLUMNS, File, OWN_COLUMNS, at, first, names, ns, rows, show};
+use common::{DUETECTOR_COLUMNS, File, OWN_COLUMNS, at, names, ns, rows, show};
 
 /// Three rows of `open` on two collectors and one of `exit`, stored out of order.
 fn sample() -> File {
@@ -28,7 +28,7 @@ fn sample() -> File {
 }
 
 fn pids(query: &Query) -> Vec<String> {
-    first(&sample().store(), &Query { columns: names(&["pid"]), ..query.clone() })
+    sample().stores().first(&Query { columns: names(&["pid"]), ..query.clone() })
 }
 
 fn pids_where(conditions: &[&str]) -> Vec<String> {
@@ -56,8 +56,10 @@ fn the_default_limit_is_twenty_rows() {
     for pid in 0..30 {
         file.row(&table, pid, &at(1), "x", None, "{}");
     }
-    assert_eq!(rows(&file.store(), &Query::default()).unwrap().len(), 20);
-    assert_eq!(rows(&file.store(), &Query { limit: 0, ..Query::default() }).unwrap().len(), 30);
+    for store in &file.stores().stores {
+        assert_eq!(rows(store, &Query::default()).unwrap().len(), 20);
+        assert_eq!(rows(store, &Query { limit: 0, ..Query::default() }).unwrap().len(), 30);
+    }
 }
 
 #[test]
@@ -81,7 +83,7 @@ fn addresses_are_found_by_network() {
     let found = |text: &str| {
         let mut query = Query { columns: names(&["pid"]), ..Query::default() };
         query.add(text.parse().unwrap());
-        first(&file.store(), &query)
+        file.stores().first(&query)
     };
     assert_eq!(found("inCidr(daddr, '10.0.0.0/8')"), ["1", "2"]);
     assert_eq!(found("inCidr(daddr, '::/0')"), ["2", "4"]);
@@ -135,25 +137,37 @@ fn any_column_orders() {
 #[test]
 fn distinct_rows_over_all_tables() {
     let query = Query { columns: names(&["comm"]), distinct: true, ..Query::default() };
-    let file = sample();
-    assert_eq!(first(&file.store(), &query), ["\"cat\"", "\"sed\""]);
-    assert_eq!(first(&file.store(), &Query { desc: true, ..query.clone() }), ["\"sed\"", "\"cat\""]);
+    let stores = sample().stores();
+    assert_eq!(stores.first(&query), ["\"cat\"", "\"sed\""]);
+    assert_eq!(stores.first(&Query { desc: true, ..query.clone() }), ["\"sed\"", "\"cat\""]);
     let hidden = Query { order_by: names(&["pid"]), ..query };
-    assert!(matches!(rows(&file.store(), &hidden), Err(Error::HiddenOrder { column }) if column == "pid"));
+    for store in &stores.stores {
+        assert!(matches!(rows(store, &hidden), Err(Error::HiddenOrder { column }) if column == "pid"));
+    }
 }
 
 #[test]
 fn fields_are_columns_too() {
     let query = Query { columns: names(&["extended.argv", "dev", "tracer", "id"]), ..Query::default() };
-    let rows = rows(&sample().store(), &query).unwrap();
-    let shown: Vec<Vec<String>> = rows.iter().map(|row| row.cells.iter().map(show).collect()).collect();
-    assert_eq!(shown[2], [r#"["a","b"]"#, "7", "\"open\"", "1"]);
-    assert_eq!(shown[3], ["null", "null", "\"exit\"", "1"]);
+    for store in &sample().stores().stores {
+        let rows = rows(store, &query).unwrap();
+        let shown: Vec<Vec<String>> = rows.iter().map(|row| row.cells.iter().map(show).collect()).collect();
+        assert_eq!(shown[2], [r#"["a","b"]"#, "7", "\"open\"", "1"]);
+        assert_eq!(shown[3], ["null", "null", "\"exit\"", "1"]);
+    }
 }
 
 #[test]
 fn unknown_names_are_refused_with_the_nearest_known_one() {
-    let refused = |query: Query| rows(&sample().store(), &query).unwrap_err();
+    let stores = sample().stores();
+    let refused = |query: Query| {
+        let errors = stores.stores.iter().map(|store| rows(store, &query).unwrap_err());
+        errors
+            .reduce(
+                |one, other| if one.to_string() == other.to_string() { one } else { panic!("{one} {other}") },
+            )
+            .unwrap()
+    };
     for (asked, nearest) in
         [("pidd", "pid"), ("fnam", "fname"), ("errn", "errno"), ("tracer_nam", "tracer_name")]
     {
@@ -172,19 +186,16 @@ fn unknown_names_are_refused_with_the_nearest_known_one() {
 fn names_and_values_are_never_sql() {
     let hostile = ["x\" OR 1=1 --", "'; DROP TABLE t; --", "a\") UNION SELECT 1", "$", "", "\0", "a'b"];
     let file = sample();
-    for text in hostile {
-        let query = Query { columns: vec![format!("extended.{text}")], ..Query::default() };
-        let _ = rows(&file.store(), &query);
-        assert!(
-            rows(&file.store(), &Query { wheres: vec![Condition::equal("comm", text)], ..Query::default() })
-                .unwrap()
-                .is_empty()
-        );
-        assert!(
-            rows(&file.store(), &Query { tracers: names(&[text]), ..Query::default() }).unwrap().is_empty()
-        );
+    for store in &file.stores().stores {
+        for text in hostile {
+            let query = Query { columns: vec![format!("extended.{text}")], ..Query::default() };
+            let _ = rows(store, &query);
+            let wheres = vec![Condition::equal("comm", text)];
+            assert!(rows(store, &Query { wheres, ..Query::default() }).unwrap().is_empty());
+            assert!(rows(store, &Query { tracers: names(&[text]), ..Query::default() }).unwrap().is_empty());
+        }
+        assert_eq!(rows(store, &Query::default()).unwrap().len(), 4);
     }
-    assert_eq!(rows(&file.store(), &Query::default()).unwrap().len(), 4);
 }
 
 #[test]

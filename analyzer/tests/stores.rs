@@ -7,7 +7,7 @@ mod common;
 use std::os::unix::fs::PermissionsExt;
 
 use analyzer::{Brief, Error, Query, Store};
-use common::{DUETECTOR_COLUMNS, File, OWN_COLUMNS, at, names, rows, show, time};
+use common::{DUETECTOR_COLUMNS, File, Mixed, OWN_COLUMNS, at, names, rows, show, time};
 
 #[test]
 fn a_store_being_written_is_read() {
@@ -61,6 +61,57 @@ fn each_kind_of_file_that_is_no_store_has_its_error() {
     let empty = dir.path().join("empty.sqlite3");
     std::fs::write(&empty, "").unwrap();
     assert_eq!(Store::open(&empty).unwrap().brief().unwrap(), Brief::default());
+}
+
+#[test]
+fn two_files_are_read_together_if_they_are_of_two_kinds() {
+    let file = File::new();
+    let table = file.table("open", "vm", OWN_COLUMNS);
+    file.row(&table, 1, &at(1), "cat", None, "{}");
+    let dir = tempfile::tempdir().unwrap();
+    let empty = dir.path().join("store.sqlite3");
+    std::fs::write(&empty, "").unwrap();
+    // As while an agent makes the store.
+    for paths in [[&empty, &file.path], [&file.path, &empty]] {
+        let store = Store::open_all(&paths.map(Clone::clone)).unwrap();
+        assert_eq!(rows(&store, &Query::default()).unwrap().len(), 1);
+    }
+    let other = File::new();
+    other.table("open", "vm", OWN_COLUMNS);
+    let two = Store::open_all(&[file.path.clone(), other.path.clone()]).map(drop);
+    assert!(matches!(two, Err(Error::Two { .. })), "{two:?}");
+}
+
+#[test]
+fn a_brief_adds_up_both_files_and_has_the_latest_run() {
+    let file = File::new();
+    let table = file.table("open", "vm", OWN_COLUMNS);
+    (1..=4).for_each(|second| file.row(&table, 1, &at(second), "cat", None, "{}"));
+    for is_shared in [false, true] {
+        let mixed = Mixed::of(&file, is_shared);
+        let account = |path: &std::path::Path, run: &str, seen: i64| {
+            let connection = rusqlite::Connection::open(path).unwrap();
+            connection
+                .execute_batch(
+                    "CREATE TABLE IF NOT EXISTS duetector_actors_run (run_id TEXT PRIMARY KEY, collector_id, started, ended, version);
+                     CREATE TABLE IF NOT EXISTS duetector_actors_account (run_id TEXT, tracer TEXT, seen, stored, filtered, lost_ring,
+                         lost_decode, lost_queue, lost_sink, PRIMARY KEY (run_id, tracer));",
+                )
+                .unwrap();
+            let sql = "INSERT INTO duetector_actors_run (run_id, collector_id, started, version) VALUES (?, 'vm', '', '')";
+            connection.execute(sql, [run]).unwrap();
+            let sql = "INSERT INTO duetector_actors_account VALUES (?, 'open', ?, 0, 0, 0, 0, 0, 0)";
+            connection.execute(sql, rusqlite::params![run, seen]).unwrap();
+        };
+        account(&mixed.beside, "ff-1", 7);
+        account(&mixed.columnar.path, "100-1", 9);
+        let brief = mixed.store().brief().unwrap();
+        let [open] = brief.tracers.as_slice() else { panic!("{brief:?}") };
+        assert_eq!((open.count, open.seen), (4, 9));
+        assert_eq!((open.start, open.end), (Some(time(&at(1))), Some(time(&at(4)))));
+        account(&mixed.beside, "200-1", 11);
+        assert_eq!(mixed.store().brief().unwrap().tracers[0].seen, 11);
+    }
 }
 
 #[test]

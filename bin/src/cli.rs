@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand};
 use shell_monitor::{launch, launcher};
 
 use crate::cli_common::{Common, parse_duration, without_effect};
-use crate::commands::{self, brief, check, child, control, follow, query, start, status, tracers};
+use crate::commands::{
+    self, brief, check, child, control, export, follow, query, sql, start, status, store, tracers,
+};
 use crate::daemon;
 use crate::exit::{Failure, Outcome};
 use crate::logging::LogFormat;
@@ -64,8 +66,13 @@ enum Command {
     Brief(brief::BriefArgs),
     /// Print the rows of the store that match conditions. Works without a running agent
     Query(query::QueryArgs),
-    /// Show and check the columnar store; seal or remove rows by hand
-    Store(commands::store::StoreArgs),
+    /// Run a statement of SQL on the store and print its rows. There is a table for each tracer, with typed columns, and
+    /// views over all of them. docs/SQL.md has examples. Works without a running agent
+    Sql(sql::SqlArgs),
+    /// Write rows of the store to files of another format, or to stdout. Works without a running agent
+    Export(export::ExportArgs),
+    /// Show and check the columnar store; bring in rows of other files; seal or remove rows by hand
+    Store(store::StoreArgs),
     /// Print, show, convert or validate a configuration
     Config(commands::config::ConfigArgs),
     /// Run tracers for another program, such as Python duetector, which starts this command and reads events from its
@@ -150,7 +157,9 @@ impl Cli {
             Command::Brief(args) => brief::run(common, &args),
             Command::Query(args) if args.is_following() => follow::run(common, &args),
             Command::Query(args) => query::run(common, &args),
-            Command::Store(args) => commands::store::run(common, &args),
+            Command::Sql(args) => sql::run(common, &args),
+            Command::Export(args) => export::run(common, &args),
+            Command::Store(args) => store::run(common, &args),
             Command::Config(args) => commands::config::run(common, &args),
             Command::Child(args) => child::run(common, &args),
             Command::Unpin { of } => unpinning::run(&common.workdir()?, of),
@@ -207,7 +216,9 @@ mod tests {
 
     #[test]
     fn common_options_are_listed_where_they_have_an_effect() {
-        for path in ["start", "tracers", "brief", "query", "config", "config show"] {
+        for path in
+            ["start", "tracers", "brief", "query", "sql", "export", "store import", "config", "config show"]
+        {
             assert_eq!(listed(path), ["config", "set", "workdir"], "{path}");
         }
         for path in ["check", "child", "config validate"] {

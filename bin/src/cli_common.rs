@@ -94,9 +94,10 @@ impl Common {
             .with_context(|| format!("finding the absolute path of the work folder {}", path.display()))?)
     }
 
-    /// Returns the path of the store: in the work folder, unless `collector.sqlite.path` or `collector.store.path` says otherwise.
-    pub(crate) fn store(&self) -> Result<PathBuf, Failure> {
-        Ok(store_path(&self.load()?, &self.workdir()?))
+    /// Returns the files of the store that are read together: in the work folder, unless `collector.store.path` or
+    /// `collector.sqlite.path` says otherwise.
+    pub(crate) fn store_files(&self) -> Result<Vec<PathBuf>, Failure> {
+        Ok(self.load()?.collector.files_to_read(&self.workdir()?))
     }
 }
 
@@ -104,11 +105,6 @@ fn warn(loaded: &Loaded) {
     for warning in &loaded.warnings {
         output::complain(&format!("warning: {warning}"));
     }
-}
-
-/// Returns the path of the store under a configuration. A relative path is relative to the work folder.
-pub(crate) fn store_path(config: &Config, workdir: &std::path::Path) -> PathBuf {
-    config.collector.file_to_read(workdir)
 }
 
 /// Returns the environment variables that are valid UTF-8. Others can't be settings.

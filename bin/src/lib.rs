@@ -22,6 +22,7 @@ mod hangup;
 mod live;
 mod logging;
 mod output;
+mod progress;
 mod read;
 mod reload;
 mod sealer;

@@ -100,7 +100,7 @@ pub struct EbpfConfig {
     /// Maximum number of batches (of up to 1,024 records) that wait for each tracer. When it is reached, the rings fill up.
     pub queue: usize,
     /// Keeps programs, rings and counters in bpffs, so that they outlive the agent: after a crash the next start resumes
-    /// with the first record that is not in the store. Needs the sqlite sink. `true`, `false`, or `auto`: if kernel, rights
+    /// with the first record that is not in the store. Needs a store. `true`, `false`, or `auto`: if kernel, rights
     /// and the other settings allow it.
     pub pin: PinChoice,
     /// With `pin`, leaves the programs running after an orderly stop, too, for a start soon afterwards (an upgrade).

@@ -121,9 +121,15 @@ impl CollectorConfig {
         if host.is_empty() { "unknown".to_owned() } else { table_part(&host) }
     }
 
-    /// Returns the enabled sinks.
+    /// Returns the enabled sinks. If both stores are enabled, the one with duetector's schema is an additional output.
     pub fn sinks(&self) -> Vec<SinkConfig> {
-        self.all_sinks().into_iter().filter(|sink| !sink.is_disabled()).collect()
+        let mut all = self.all_sinks();
+        for sink in &mut all {
+            if let SinkConfig::Sqlite(settings) = sink {
+                settings.is_copy = !self.store.disabled;
+            }
+        }
+        all.into_iter().filter(|sink| !sink.is_disabled()).collect()
     }
 
     /// Returns the enabled sink with the role of the store.
@@ -136,16 +142,24 @@ impl CollectorConfig {
         Some(self.store()?.target(workdir).file()?.to_owned())
     }
 
-    /// Returns the file that is read as the store: that of the enabled store; if none is enabled, or its file is not there,
-    /// another store's that is.
-    pub fn file_to_read(&self, workdir: &Path) -> PathBuf {
-        let others = [self.store.file(workdir), self.sqlite.file(workdir)];
-        let enabled = self.store_file(workdir).unwrap_or_else(|| self.sqlite.file(workdir));
-        if enabled.exists() {
-            enabled
-        } else {
-            others.into_iter().find(|file| file.exists()).unwrap_or(enabled)
+    /// Returns the file of the other kind of store than the one with the role of the store.
+    pub(crate) fn other_store(&self, workdir: &Path) -> PathBuf {
+        match self.store() {
+            Some(SinkConfig::Sqlite(_)) => self.store.file(workdir),
+            _ => self.sqlite.file(workdir),
         }
+    }
+
+    /// Returns the files that are read together: that of the columnar store, and that with duetector's schema. A file that is
+    /// not there is left out; without any, the one that the enabled store would write is returned.
+    pub fn files_to_read(&self, workdir: &Path) -> Vec<PathBuf> {
+        let mut files = vec![self.store.file(workdir), self.sqlite.file(workdir)];
+        files.retain(|file| file.exists());
+        files.dedup();
+        if files.is_empty() {
+            files.push(self.store_file(workdir).unwrap_or_else(|| self.store.file(workdir)));
+        }
+        files
     }
 
     /// Returns everything that is wrong with the settings.
@@ -155,13 +169,10 @@ impl CollectorConfig {
             let cause = "can't be part of a table's name: expected no `:`, `@` or control characters";
             checks = checks.problem("id", format!("{:?} {cause}", self.id));
         }
-        let stores: Vec<_> =
-            self.sinks().into_iter().filter(|sink| sink.kind().role() == Role::Store).collect();
-        if let [_, others @ ..] = stores.as_slice() {
-            let cause = "two stores are enabled, and only one can keep the accounts: disable one of them";
-            checks = others
-                .iter()
-                .fold(checks, |checks, sink| checks.problem(&format!("{}.disabled", sink.name()), cause));
+        let (store, sqlite) = (self.store.file(Path::new("")), self.sqlite.file(Path::new("")));
+        if !self.store.disabled && !self.sqlite.disabled && store == sqlite {
+            let cause = "is also the file of collector.store: the two have different tables, so each needs one of its own";
+            checks = checks.problem("sqlite.path", format!("{:?} {cause}", self.sqlite.path));
         }
         let mut problems = checks.positive("queue", self.queue).problems();
         for sink in self.all_sinks() {
@@ -186,33 +197,38 @@ mod tests {
         assert_eq!(config.collector_id(), "Host_a_b");
         let names =
             |config: &CollectorConfig| config.sinks().iter().map(SinkConfig::name).collect::<Vec<_>>();
-        assert_eq!(names(&config), ["sqlite".into()]);
+        assert_eq!(names(&config), ["store".into()]);
         config.jsonl.disabled = false;
         config.memory.disabled = false;
-        assert_eq!(names(&config), ["sqlite".into(), "memory".into(), "jsonl".into()]);
-        assert_eq!(config.store(), Some(SinkConfig::Sqlite(config.sqlite.clone())));
+        assert_eq!(names(&config), ["store".into(), "memory".into(), "jsonl".into()]);
+        assert_eq!(config.store(), Some(SinkConfig::Store(config.store.clone())));
         assert_eq!(config.validate("collector").len(), 1);
     }
 
     #[test]
-    fn one_store_keeps_the_accounts_and_is_read() {
+    fn one_store_keeps_the_accounts_and_both_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let (workdir, mut config) = (folder.path(), CollectorConfig::default());
         let named = |name: &str| workdir.join(name);
         let (plain, columnar) = (named("duetector-dbcollector.sqlite3"), named("store.sqlite3"));
-        assert_eq!(config.file_to_read(workdir), plain);
-        std::fs::write(&columnar, "").unwrap();
-        assert_eq!(config.file_to_read(workdir), columnar, "the other one, if only that is there");
+        let roles = |config: &CollectorConfig| {
+            config.sinks().iter().map(|sink| (sink.name(), sink.kind().role())).collect::<Vec<_>>()
+        };
+        assert_eq!(roles(&config), [("store".into(), Role::Store)]);
+        assert_eq!(config.files_to_read(workdir), std::slice::from_ref(&columnar));
         std::fs::write(&plain, "").unwrap();
-        assert_eq!(config.file_to_read(workdir), plain);
-        config.store.disabled = false;
+        assert_eq!(config.files_to_read(workdir), std::slice::from_ref(&plain), "only what is there");
+        std::fs::write(&columnar, "").unwrap();
+        assert_eq!(config.files_to_read(workdir), [columnar.clone(), plain.clone()]);
+        config.sqlite.disabled = false;
+        assert_eq!(roles(&config), [("store".into(), Role::Store), ("sqlite".into(), Role::Copy)]);
+        assert_eq!((config.validate("collector"), config.other_store(workdir)), (vec![], plain));
+        config.sqlite.path = "store.sqlite3".into();
         let problems = config.validate("collector");
-        assert_eq!(
-            problems.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(),
-            ["collector.sqlite.disabled"]
-        );
-        config.sqlite.disabled = true;
-        assert_eq!((config.validate("collector"), config.file_to_read(workdir)), (vec![], columnar));
+        assert_eq!(problems.iter().map(|it| it.key.as_str()).collect::<Vec<_>>(), ["collector.sqlite.path"]);
+        config.store.disabled = true;
+        assert_eq!(roles(&config), [("sqlite".into(), Role::Store)]);
+        assert_eq!((config.validate("collector"), config.other_store(workdir)), (vec![], columnar));
     }
 
     #[test]

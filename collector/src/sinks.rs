@@ -15,7 +15,7 @@ use crate::feed::Feed;
 use crate::loss::Unwritten;
 use crate::route::Route;
 use crate::sink::gate::Gate;
-use crate::sink::kind::{BuildContext, CarriedOver, SinkSpec};
+use crate::sink::kind::{BuildContext, CarriedOver, SinkSpec, StoreRun};
 use crate::sink::writer::{Flush, Shared, SinkActor, SinkState};
 
 /// Delay before asking again an actor that crashed while it was asked.
@@ -65,6 +65,9 @@ pub(crate) struct Sinks {
     pub(crate) collector_id: String,
     pub(crate) access: Access,
     pub(crate) feed: Feed,
+    pub(crate) store_run: StoreRun,
+    /// Path of the file of the store that is not enabled, or only an additional output.
+    pub(crate) other_store: PathBuf,
     pub(crate) gate: Gate,
 }
 
@@ -77,13 +80,17 @@ impl Sinks {
     /// Builds a sink of the configuration. A sink that follows `before` on the same target takes over its id and state.
     pub(crate) fn describe(&self, sink: &SinkConfig, before: Option<&RunningSink>) -> (SinkId, SinkSpec) {
         let new_id = || self.accounts.new_sink_id(&sink.name(), sink.kind().role());
-        let id = before.map_or_else(new_id, |before| before.route.sink.clone());
+        // A sink that becomes the store, or is not any more, has accounts and a run of its own.
+        let same = before.filter(|before| before.route.sink.role == sink.kind().role());
+        let id = same.map_or_else(new_id, |before| before.route.sink.clone());
         let context = BuildContext {
             workdir: &self.workdir,
             collector_id: &self.collector_id,
             access: self.access,
             gate: &self.gate,
-            before: &before.map(|before| before.carried_over.clone()).unwrap_or_default(),
+            before: &same.map(|before| before.carried_over.clone()).unwrap_or_default(),
+            other_store: &self.other_store,
+            store_run: &self.store_run,
         };
         (id, sink.kind().build(&context))
     }

@@ -20,7 +20,7 @@ use crate::filter::{Filters, FiltersConfig};
 use crate::live_routing::LiveRouting;
 use crate::pipeline::Pipeline;
 use crate::sink::gate::Gate;
-use crate::sink::kind::SinkSpec;
+use crate::sink::kind::{SinkSpec, StoreRun};
 use crate::sink::memory::Memory;
 use crate::sink::{SinkError, Trouble, host};
 use crate::sinks::{self, RunningSink, SinkHandle, Sinks, child_spec};
@@ -83,7 +83,10 @@ impl CollectorHandle {
     /// The store can't be read.
     pub fn remembered(&self) -> Result<Remembered, SinkError> {
         let store = self.inner.present().config.store();
-        store.map_or(Ok(Remembered::default()), |store| store.kind().remembered(&self.inner.workdir))
+        let kind = self.inner.sinks.kind();
+        store.map_or(Ok(Remembered::default()), |store| {
+            store.kind().remembered(&kind.workdir, &kind.other_store)
+        })
     }
 
     /// Returns the running sinks. Stop them after the collector: each writes what is queued and the
@@ -190,6 +193,8 @@ pub fn spawn(
         collector_id: config.collector_id(),
         access,
         feed: feed.clone(),
+        store_run: StoreRun::default(),
+        other_store: config.other_store(&workdir),
         gate: gate.clone(),
     };
     let (sinks, host) = first_sinks(&kind, config, host)?;

@@ -85,6 +85,13 @@ fn kept(file: &Path) -> (i64, i64, i64, i64) {
     connection.query_row(sums, (), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap()
 }
 
+/// Returns settings with a store whose rows can be read as tables.
+fn duetector_layout() -> CollectorConfig {
+    let mut config = CollectorConfig { id: "vm".into(), ..CollectorConfig::default() };
+    (config.store.disabled, config.sqlite.disabled) = (true, false);
+    config
+}
+
 struct Rig {
     accounts: Accounts,
     handle: CollectorHandle,
@@ -94,7 +101,7 @@ struct Rig {
 
 impl Rig {
     fn start(workdir: &Path) -> Self {
-        let config = CollectorConfig { id: "vm".into(), ..CollectorConfig::default() };
+        let config = duetector_layout();
         let accounts = Accounts::default();
         let (table, filters) = (ProcessTable::default(), dropping(7));
         let handle = spawn(
@@ -108,6 +115,16 @@ impl Rig {
         )
         .unwrap();
         Self { accounts, handle, config, filters }
+    }
+
+    /// Returns a source of records that ends with `stop`.
+    fn records(&self, stop: &Arc<AtomicBool>) -> Flow {
+        Flow {
+            accounts: self.accounts.clone(),
+            handle: self.handle.clone(),
+            stop: stop.clone(),
+            sender: actix::clock::interval(Duration::from_millis(1)),
+        }
     }
 
     async fn apply(&self) -> Vec<Change> {
@@ -140,13 +157,7 @@ fn rows_are_written_once_whatever_changes_while_they_flow() {
     let test = async {
         let mut rig = Rig::start(scratch.path());
         let stop = Arc::new(AtomicBool::new(false));
-        let flow = Flow {
-            accounts: rig.accounts.clone(),
-            handle: rig.handle.clone(),
-            stop: stop.clone(),
-            sender: actix::clock::interval(Duration::from_millis(1)),
-        };
-        let flow = actix::spawn(flow.run());
+        let flow = actix::spawn(rig.records(&stop).run());
         rig.flow().await;
         assert!(rig.apply().await.is_empty());
         rig.config.jsonl.disabled = false;
@@ -193,6 +204,44 @@ fn rows_are_written_once_whatever_changes_while_they_flow() {
 }
 
 #[test]
+fn a_sink_becomes_an_additional_output_and_the_store_again() {
+    let scratch = tempfile::tempdir().unwrap();
+    let test = async {
+        let mut rig = Rig::start(scratch.path());
+        let stop = Arc::new(AtomicBool::new(false));
+        let flow = actix::spawn(rig.records(&stop).run());
+        rig.flow().await;
+        rig.config.store.disabled = false;
+        let joined = [sink(What::Restarted, "sqlite"), sink(What::Added, "store")];
+        let mut changes = rig.apply().await;
+        changes.sort_by_key(|change| change.what == What::Added);
+        assert_eq!(changes, joined);
+        rig.flow().await;
+        rig.config.store.disabled = true;
+        assert_eq!(rig.apply().await.len(), 2);
+        rig.flow().await;
+        stop.store(true, Relaxed);
+        let sent = flow.await.unwrap();
+        rig.stop().await;
+        let file = scratch.path().join("duetector-dbcollector.sqlite3");
+        let rows = stored(&file);
+        assert_eq!(rows, (0..sent).filter(|number| number % 10 != 7).collect::<Vec<_>>());
+        let count = |file: &Path, sql: &str| -> i64 {
+            rusqlite::Connection::open(file).unwrap().query_row(sql, (), |row| row.get(0)).unwrap()
+        };
+        let copied = count(&file, "SELECT sum(last - first + 1) FROM duetector_actors_copied");
+        let in_store = count(&scratch.path().join("store.sqlite3"), "SELECT sum(rows) FROM batch");
+        assert!(copied > 0);
+        assert_eq!(copied, in_store, "each row that both have is noted as a copy");
+        // The accounts in a file are of the rows for which it was the store.
+        let (seen, kept, filtered, lost) = kept(&file);
+        assert_eq!((kept + copied, lost, seen), (rows.len() as i64, 0, kept + filtered));
+    };
+    let within = async { tokio::time::timeout(Duration::from_secs(60), test).await.expect("took too long") };
+    actix::System::new().block_on(within);
+}
+
+#[test]
 fn every_problem_is_reported_and_nothing_changes() {
     let scratch = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
@@ -215,7 +264,7 @@ fn every_problem_is_reported_and_nothing_changes() {
                 "filter.one.re_exclude_fname[0]"
             ]
         );
-        rig.config = CollectorConfig { id: "vm".into(), ..CollectorConfig::default() };
+        rig.config = duetector_layout();
         rig.config.sqlite.disabled = true;
         let none = rig.handle.prepare(&rig.config, &dropping(7)).err().unwrap();
         assert!(none[0].to_string().contains("no sink is enabled"), "{none:?}");

@@ -23,6 +23,7 @@ const SPAN: (BootNs, BootNs) = (BootNs(1_000), BootNs(2_000));
 
 fn config() -> CollectorConfig {
     let mut config = CollectorConfig { id: "vm".into(), ..CollectorConfig::default() };
+    (config.store.disabled, config.sqlite.disabled) = (true, false);
     config.memory.disabled = false;
     config.jsonl.disabled = false;
     config

@@ -195,3 +195,16 @@ fn json(values: &ArrayRef, kind: ArrowType, row: usize, of: Option<&ArrayRef>) -
         ArrowType::Struct => Value::Null,
     }
 }
+
+impl BatchRows {
+    /// Returns the values of a column or field; `None` if the batch lacks it, or was read without it.
+    pub(crate) fn array(&self, name: &str) -> Option<&ArrayRef> {
+        if name == OTHER {
+            return self.other.as_ref();
+        }
+        match COLUMNS.iter().position(|column| column.name() == name) {
+            Some(index) => self.columns.get(index)?.as_ref(),
+            None => self.fields.iter().find(|field| field.name == name).map(|field| &field.values),
+        }
+    }
+}

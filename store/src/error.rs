@@ -26,6 +26,9 @@ pub enum Error {
     /// The file is another program's, or another program has changed its tables.
     #[error("{0}: move the file away, then a new one is made")]
     Foreign(String),
+    /// The rows of the file can't be brought into a store.
+    #[error("{0}")]
+    NotToImport(String),
     /// A batch can't be encoded.
     #[error("encode a batch of tracer {tracer}")]
     Encode {
@@ -87,7 +90,11 @@ impl Error {
             Self::WriteFile { source: ParquetError::External(source), .. } => {
                 source.downcast_ref::<io::Error>().is_some_and(full)
             }
-            Self::Version { .. } | Self::Foreign(_) | Self::Encode { .. } | Self::Decode { .. } => false,
+            Self::Version { .. }
+            | Self::Foreign(_)
+            | Self::NotToImport(_)
+            | Self::Encode { .. }
+            | Self::Decode { .. } => false,
             Self::WriteFile { .. } | Self::Busy => false,
         }
     }

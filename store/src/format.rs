@@ -40,6 +40,12 @@ const SEGMENT_TABLES: &str = "
         rows INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (segment, file, row_group));
     CREATE INDEX IF NOT EXISTS part_stream ON part (stream, first);";
 
+/// Rows that were imported, since version 2: those of the table `name` of a file, up to `last_id`.
+const IMPORTED: &str = "
+    CREATE TABLE IF NOT EXISTS imported (
+        file TEXT NOT NULL, name TEXT NOT NULL, last_id INTEGER NOT NULL, rows INTEGER NOT NULL,
+        unreadable INTEGER NOT NULL, PRIMARY KEY (file, name));";
+
 /// Returns whether the file is a store of this crate's format, whatever its version.
 ///
 /// # Errors
@@ -89,6 +95,7 @@ fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
     if version(connection)? < 2 {
         connection.execute_batch("ALTER TABLE batch ADD COLUMN crc INTEGER")?;
         connection.execute_batch(SEGMENT_TABLES)?;
+        connection.execute_batch(IMPORTED)?;
         connection.pragma_update(None, "user_version", 2)?;
     }
     Ok(())
@@ -97,6 +104,7 @@ fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
 fn make(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
     connection.execute_batch(SEGMENT_TABLES)?;
+    connection.execute_batch(IMPORTED)?;
     SCHEMA.iter().try_for_each(|create| connection.execute_batch(create))?;
     connection.pragma_update(None, "application_id", APPLICATION)?;
     connection.pragma_update(None, "user_version", VERSION)

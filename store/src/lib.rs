@@ -17,12 +17,14 @@ pub mod decode;
 pub mod distrust;
 pub mod error;
 pub mod format;
+pub mod import;
 pub mod layout;
 pub mod open;
 pub mod read;
 pub mod rows;
 pub mod segment;
 pub mod settings;
+pub mod typed;
 pub mod write;
 
 mod ipc;

@@ -13,7 +13,8 @@ use rusqlite::{Connection, params};
 use crate::decode::BatchRows;
 use crate::ipc::{read_batch, read_schema};
 use crate::layout::{ID, OTHER, data_type};
-use crate::segment::{Folder, SealedFiles, Sought, Unit};
+use crate::segment::{Folder, SealedFiles, Unit};
+use crate::typed::Sought;
 use crate::{Error, format};
 
 /// The rows of one tracer from one collector.
@@ -219,7 +220,7 @@ impl Reader {
         connection: &Connection,
         batch: &Batch,
         name: &str,
-        value: &Sought<'_>,
+        value: &Sought,
     ) -> Result<bool, Error> {
         let Source::Sealed(unit) = &batch.source else { return Ok(true) };
         let found = self.files.may_have(&Folder::of(connection), unit, name, value);

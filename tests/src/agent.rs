@@ -48,9 +48,9 @@ impl Setup {
         self
     }
 
-    /// Stores rows in the columnar store instead of the one in duetector's layout.
-    pub fn columnar(self) -> Self {
-        self.set("collector.store.disabled", "false").set("collector.sqlite.disabled", "true")
+    /// Stores rows in a file of duetector's layout instead of the columnar store.
+    pub fn duetector_layout(self) -> Self {
+        self.set("collector.store.disabled", "true").set("collector.sqlite.disabled", "false")
     }
 
     /// Adds any other options of `start`.

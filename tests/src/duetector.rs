@@ -85,9 +85,14 @@ impl Duectl {
         }
     }
 
+    /// The file it stores rows in.
+    pub fn database(&self) -> PathBuf {
+        self.scratch.path().join("db.sqlite3")
+    }
+
     /// The rows it stored for a tracer, `extended` as an object among the other columns.
     pub fn rows(&self, tracer: &str) -> Vec<Map<String, Value>> {
-        read(&self.scratch.path().join("db.sqlite3"), tracer).unwrap_or_default()
+        read(&self.database(), tracer).unwrap_or_default()
     }
 
     /// Waits until there are at least so many rows for which `holds`, and gives these.

@@ -90,10 +90,11 @@ impl Store {
         &self.workdir
     }
 
-    /// The SQLite file: that of the columnar store, if it is there.
+    /// The SQLite file: that of the columnar store, unless only one of duetector's layout is there.
     pub fn database(&self) -> PathBuf {
+        let plain = self.workdir.join("duetector-dbcollector.sqlite3");
         let columnar = self.workdir.join("store.sqlite3");
-        if columnar.exists() { columnar } else { self.workdir.join("duetector-dbcollector.sqlite3") }
+        if plain.exists() && !columnar.exists() { plain } else { columnar }
     }
 
     /// Runs one of the agent's commands on this work folder.

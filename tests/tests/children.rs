@@ -176,7 +176,7 @@ fn a_flood_is_stored_whole_and_in_order() {
         EVENTS.to_string(),
     ];
     let template = format!("[tracer.template.sp.flood]\ncomm = {comm:?}\n");
-    let agent = agent(scratch.path(), &template).start();
+    let agent = agent(scratch.path(), &template).duetector_layout().start();
     stored(&agent, "flood", EVENTS);
     let agent = agent.finish();
     let account = agent.store().account("flood");

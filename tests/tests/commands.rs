@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use nix::unistd::{Uid, User};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid, User};
+use rusqlite::Connection;
 use serde_json::Value;
 use tests::workload::{generate, succeed};
 use tests::{Scratch, Setup, Store, suite};
@@ -36,6 +39,7 @@ suite! {
     threads: 2;
     questions_need_no_agent: [Kernel];
     nothing_there_is_reported: [];
+    sql_ends_at_its_limits_and_at_ctrl_c: [];
     check_and_tracers_know_every_tracer: [Kernel];
     what_it_makes_is_its_owners_alone: [Kernel];
     jsonl_gets_every_row_the_store_gets: [Kernel];
@@ -62,6 +66,13 @@ fn questions_need_no_agent() {
     let all = ask(store, &["--limit", "0"]);
     assert_eq!(all.len(), 50);
     assert_eq!(ask(store, &[]).len(), 20, "the default limit");
+    let path = file.to_str().unwrap();
+    let sql =
+        format!("SELECT uid, count(*) AS opens FROM open WHERE uid = 9970 AND fname = '{path}' GROUP BY uid");
+    assert_eq!(
+        store.json(&["sql", &sql, "--format", "json"]),
+        serde_json::json!([{"uid": 9970, "opens": 50}])
+    );
     assert_eq!(ask(store, &["--limit", "7", "--start", "48"]).len(), 2);
     let mut keys: Vec<_> = all[0].as_object().unwrap().keys().map(String::as_str).collect();
     let mut columns = COLUMNS.to_vec();
@@ -70,7 +81,6 @@ fn questions_need_no_agent() {
     assert_eq!(keys, columns);
     assert!(all.iter().all(|row| row["extended"].is_object()));
 
-    let path = file.to_str().unwrap();
     assert_eq!(ask(store, &["--where", &format!("fname={path}"), "--where", "comm=nobody"]).len(), 0, "AND");
     let distinct = ask(store, &["--columns", "fname,uid", "--distinct", "--limit", "0"]);
     assert_eq!(distinct.len(), 1, "{distinct:?}");
@@ -87,15 +97,58 @@ fn questions_need_no_agent() {
 fn nothing_there_is_reported() {
     let scratch = Scratch::new();
     let store = Store::at(scratch.path().join("nothing"));
-    for command in ["status", "stop", "brief", "query"] {
-        let output = store.run(&[command]);
+    let commands: [&[&str]; 5] = [&["status"], &["stop"], &["brief"], &["query"], &["sql", "SELECT 1"]];
+    for command in commands {
+        let output = store.run(command);
         let shown = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{command}: {shown}");
-        assert!(shown.contains("nothing"), "{command} does not say where it looked: {shown}");
-        assert!(output.stdout.is_empty(), "{command} prints data where there is none");
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {shown}");
+        assert!(shown.contains("nothing"), "{command:?} does not say where it looked: {shown}");
+        assert!(output.stdout.is_empty(), "{command:?} prints data where there is none");
     }
     assert!(!store.workdir().exists(), "a question made the work folder");
     assert_eq!(store.run(&["nonesuch"]).status.code(), Some(2));
+}
+
+fn sql_ends_at_its_limits_and_at_ctrl_c() {
+    let scratch = Scratch::new();
+    let store = Store::at(scratch.folder("work"));
+    let file = Connection::open(store.database()).unwrap();
+    file.execute_batch(
+        "CREATE TABLE \"duetector_tracking:open@vm\" (id INTEGER PRIMARY KEY, dt DATETIME, fname TEXT)",
+    )
+    .unwrap();
+    let endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT";
+    let sum = format!("{endless} sum(x) FROM n");
+    let large = "SELECT length(group_concat(zeroblob(1000000))) FROM json_each('[1,2,3,4,5,6,7,8,9,10]')";
+    let refused: [(&[&str], i32, &str); 4] = [
+        (&["sql", "--timeout", "50ms", &sum], 1, "--timeout"),
+        (&["sql", "--memory", "8MiB", large], 1, "--memory"),
+        (&["sql", "DELETE FROM open"], 2, "only SELECT"),
+        (&["sql", "SELECT fnmae FROM open"], 2, "did you mean \"fname\"?"),
+    ];
+    for (arguments, code, words) in refused {
+        let output = store.run(arguments);
+        let shown = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {shown}");
+        assert!(shown.contains(words), "{arguments:?}: {shown}");
+    }
+
+    let rows = format!("{endless} x FROM n");
+    let mut command = Command::new(tests::binary::agent());
+    command.args(["sql", "--format", "jsonl", "-", "--workdir"]).arg(store.workdir());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut asking = command.spawn().unwrap();
+    asking.stdin.take().unwrap().write_all(rows.as_bytes()).unwrap();
+    // Once there are rows, the statement runs. All of them are read, so that the program never waits for us.
+    let mut out = BufReader::new(asking.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "{\"x\":1}\n");
+    kill(Pid::from_raw(i32::try_from(asking.id()).unwrap()), Signal::SIGINT).unwrap();
+    std::io::copy(&mut out, &mut std::io::sink()).unwrap();
+    let output = asking.wait_with_output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), shown.trim()), (Some(1), "error: stopped before the end"));
 }
 
 fn check_and_tracers_know_every_tracer() {

@@ -26,6 +26,7 @@ suite! {
     a_host_that_is_killed_takes_its_child_with_it: [Kernel, Duetector];
     our_agent_hosts_python_duetectors_child: [Duetector];
     a_configuration_of_duetectors_works_as_it_is: [Kernel, Python, Duetector];
+    what_python_duetector_stored_is_imported_and_exported_again: [Kernel, Python, Duetector];
     our_agent_hosts_our_child: [Kernel, Python]
 }
 
@@ -195,6 +196,68 @@ fn a_configuration_of_duetectors_works_as_it_is() {
     };
     assert_eq!(values(config), values(ours));
     assert_eq!(agent.store().run(&["config", "import", ours]).status.code(), Some(2));
+}
+
+fn what_python_duetector_stored_is_imported_and_exported_again() {
+    let mut duectl = host(&["--tracer", "open"]);
+    let folder = duectl.scratch().folder("data");
+    open(&folder, TRIGGERED);
+    let mine = folder.to_str().unwrap().to_owned();
+    duectl.until_rows("open", TRIGGERED, |row| {
+        row["fname"].as_str().is_some_and(|name| name.starts_with(&mine))
+    });
+    duectl.stop();
+    let scratch = Scratch::new();
+    let store = tests::Store::at(scratch.path().join("work"));
+    std::fs::create_dir(store.workdir()).unwrap();
+    // As `start` makes it.
+    std::fs::set_permissions(store.workdir(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let theirs = store.workdir().join("duetector-dbcollector.sqlite3");
+    std::fs::copy(duectl.database(), &theirs).unwrap();
+    let beside = store.query("open", &[]);
+    assert!(beside.len() >= TRIGGERED);
+
+    let (theirs, total) = (theirs.to_str().unwrap(), beside.len());
+    let run = |arguments: &[&str], code: i32| {
+        let output = store.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
+        (String::from_utf8(output.stdout).unwrap(), errors)
+    };
+    let (said, _) = run(&["store", "import", theirs], 0);
+    assert_eq!(said, format!("open@{}: {total} rows\n{total} rows imported\n", duetector::COLLECTOR));
+    assert_eq!(run(&["store", "import", theirs], 0).0, format!("already imported, {total} rows\n"));
+    // The file is still beside the store, and each row is shown once, as before.
+    assert_eq!(store.query("open", &[]), beside);
+    assert_eq!(store.account("open").count as usize, total);
+    std::fs::rename(theirs, scratch.path().join("theirs")).unwrap();
+    assert_eq!(store.query("open", &[]), beside, "read from the store alone");
+
+    let target = |name: &str| scratch.path().join(name).to_str().unwrap().to_owned();
+    let (sqlite, lines) = (target("sqlite"), target("lines"));
+    run(&["export", "--format", "sqlite", &sqlite], 0);
+    let script = binary::workspace().join("tests/python/dbanalyzer.py");
+    let exported = format!("{sqlite}/duetector-dbcollector.sqlite3");
+    let mut analyzer = Command::new(duetector::program("python"));
+    let answer = succeed(analyzer.arg(script).arg(&exported));
+    let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(answer["brief"][format!("open@{}", duetector::COLLECTOR)]["count"], total);
+    let names = |rows: &[Value], ino: &dyn Fn(&Value) -> Value| {
+        let mut names: Vec<_> = rows.iter().map(|row| json!([row["fname"], ino(row)]).to_string()).collect();
+        names.sort_unstable();
+        names
+    };
+    let theirs_now = names(answer["rows"].as_array().unwrap(), &|row| row["ino"].clone());
+    assert_eq!(theirs_now, names(&beside, &|row| row["extended"]["ino"].clone()));
+    run(&["export", "--format", "jsonl", "--where", "fname.endsWith('/file-1')", &lines], 0);
+    let text = std::fs::read_to_string(format!("{lines}/open.jsonl")).unwrap();
+    let row: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&row["collector_id"], text.lines().count()), (&duetector::COLLECTOR.into(), 1));
+    assert_eq!(run(&["export", "--format", "csv", "--tracer", "open", "-"], 0).0.lines().count(), total + 1);
+    // Nothing is overwritten.
+    assert!(run(&["export", "--format", "csv", &lines], 1).1.contains("is not empty"));
+    assert_eq!(std::fs::read_to_string(format!("{lines}/open.jsonl")).unwrap(), text);
+    run(&["export", "--format", "sqlite", "-"], 2);
 }
 
 fn our_agent_hosts_our_child() {

@@ -149,7 +149,7 @@ fn sighup_reloads_and_a_stop_waits_for_the_reload() {
     until("the new subprocess has sent records", SOON, || {
         (agent.tracer("tick")["seen"].as_u64() > Some(10)).then_some(())
     });
-    fs::write(&file, "[collector.jsonl]\ndisabled = false\n[collector.sqlite]\nbatch = 100\n").unwrap();
+    fs::write(&file, "[collector.jsonl]\ndisabled = false\n[collector.store]\nbatch = 100\n").unwrap();
     agent.signal(Signal::SIGHUP);
     let ended = agent.stop(Signal::SIGTERM);
     assert!(ended.status.success(), "{}", ended.stderr);

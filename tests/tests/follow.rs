@@ -19,7 +19,7 @@ const RATE: u64 = 2000;
 /// Gives an agent a store.
 type Enable = fn(Setup) -> Setup;
 /// Sinks that followers get rows from, and how an agent gets each.
-const STORES: [Enable; 2] = [|setup| setup, Setup::columnar];
+const STORES: [Enable; 2] = [|setup| setup, Setup::duetector_layout];
 
 suite! {
     // Each agent records what the other tests' programs do, too: they have the same user.
@@ -88,7 +88,7 @@ fn come_once(enable: Enable) {
 }
 
 fn filters_columns_and_formats_mean_the_same_as_for_stored_rows() {
-    let agent = Setup::columnar(agent()).start();
+    let agent = agent().start();
     let since = ["--since", "-1h", "--limit", "40"];
     let queries: [&[&str]; 5] = [
         &["--tracer", "open", "--where", "ret >= 0 && fname.endsWith('file')", "--format", "jsonl"],

@@ -29,7 +29,11 @@ suite! {
 
 /// Runs the script under an agent with its defaults; gives the stopped agent and the script's pid.
 fn record() -> (Agent, i64) {
-    let agent = Setup::new().start();
+    record_with(Setup::new())
+}
+
+fn record_with(setup: Setup) -> (Agent, i64) {
+    let agent = setup.start();
     let folder = agent.scratch().folder("data");
     let output = python(UID, &folder, SCRIPT, &[]);
     let pid = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
@@ -66,7 +70,7 @@ fn a_hundred_and_one_opens_are_a_hundred_and_one_rows() {
 }
 
 fn python_duetector_reads_the_same() {
-    let (agent, _) = record();
+    let (agent, _) = record_with(Setup::new().duetector_layout());
     let file = agent.scratch().path().join("data/somefile");
     let venv = env::var_os("DUETECTOR_TEST_VENV").unwrap();
     let script = tests::binary::workspace().join("tests/python/dbanalyzer.py");

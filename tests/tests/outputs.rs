@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(60);
 /// Gives an agent a store.
 type Enable = fn(Setup) -> Setup;
 /// Sinks with the role of the store, and how an agent gets each.
-const STORES: [(&str, Enable); 2] = [("sqlite", |setup| setup), ("store", Setup::columnar)];
+const STORES: [(&str, Enable); 2] = [("sqlite", Setup::duetector_layout), ("store", |setup| setup)];
 
 suite! {
     // Each agent records what the other tests' programs do, too: they have the same user.
@@ -28,6 +28,7 @@ suite! {
     a_store_that_is_moved_keeps_its_rows_and_a_new_one_gets_the_rest: [Kernel];
     a_store_whose_log_is_removed_loses_nothing: [Kernel];
     a_removed_work_folder_is_made_again: [Kernel];
+    an_additional_output_has_the_same_rows_and_they_are_shown_once: [Kernel];
     a_lines_file_is_rotated_by_others: [Kernel];
     a_removed_lines_file_is_made_again_and_its_rows_count_as_lost: [Kernel];
     a_named_pipe_under_the_name_of_an_output_is_not_waited_for: [Kernel];
@@ -187,7 +188,7 @@ fn a_lines_file_is_rotated_by_others() {
 
 fn a_removed_lines_file_is_made_again_and_its_rows_count_as_lost() {
     let agent =
-        agent().set("collector.jsonl.disabled", "false").set("collector.sqlite.disabled", "true").start();
+        agent().set("collector.jsonl.disabled", "false").set("collector.store.disabled", "true").start();
     let file = agent.store().workdir().join("duetector-tracking.jsonl");
     in_the_middle_of_opens(&agent, || fs::remove_file(&file).unwrap());
     let state = reopened(&agent, "jsonl", 1);
@@ -227,4 +228,31 @@ fn a_named_pipe_under_the_name_of_an_output_is_not_waited_for() {
     open(&agent, 40);
     until("rows are written to a new file", SOON, || (file.is_file() && lines(&file) >= 40).then_some(()));
     agent.finish();
+}
+
+/// A file of duetector's layout beside the store.
+fn an_additional_output_has_the_same_rows_and_they_are_shown_once() {
+    let both = || agent().set("collector.sqlite.disabled", "false");
+    let first = both().start();
+    let (database, work) = (first.store().database(), first.store().workdir().to_owned());
+    let copy = work.join("duetector-dbcollector.sqlite3");
+    open(&first, 40);
+    until("rows are copied", SOON, || (stored(&first) == 40 && rows(&copy) == 40).then_some(()));
+    // While both are written, and as many rows as the books say at the end.
+    assert_eq!(first.store().query("open", &[]).len(), 40);
+    let first = first.finish();
+    assert_eq!((rows(&database), rows(&copy)), (40, 40));
+    // As the store, the same file gets rows of its own, and as an additional output copies again.
+    let second = agent().duetector_layout().workdir(&work).start();
+    open(&second, 7);
+    second.finish_run();
+    let third = both().workdir(&work).start();
+    open(&third, 3);
+    let third = third.finish_run();
+    assert_eq!((rows(&database), rows(&copy)), (43, 50));
+    let open = third.store().account("open");
+    assert_eq!((open.count, open.stored, third.store().query("open", &[]).len()), (50, 3, 50), "{open:?}");
+    // Without the store, the file has all.
+    with_log(&database).iter().for_each(|file| drop(fs::remove_file(file)));
+    assert_eq!(first.store().query("open", &[]).len(), 50);
 }

@@ -31,7 +31,8 @@ suite! {
 fn setup(store: &Store) -> Setup {
     let setup =
         Setup::new().checks_permissions().workdir(store.workdir()).set("ebpf.uids", &format!("[{UID}]"));
-    setup.set("tracer.uname.disabled", "true")
+    // What is planted here is tables and triggers of this layout; suite `file` of crate store has those of the columnar store.
+    setup.set("tracer.uname.disabled", "true").duetector_layout()
 }
 
 /// Makes a store with some rows.

@@ -236,11 +236,11 @@ fn what_is_pinned_when_the_tracers_are_switched_off_is_removed_and_counted() {
 fn what_is_pinned_when_the_store_is_switched_off_is_removed() {
     let machine = Machine::new();
     let pinned = killed_with_opens(&machine);
-    let without = machine.setup("work").set("collector.sqlite.disabled", "true");
+    let without = machine.setup("work").set("collector.store.disabled", "true");
     let mut agent = machine.start_as(without.set("collector.jsonl.disabled", "false"), &[]);
     assert!(!pinned.exists() && machine.mounts() == 0, "nobody would remove it");
     let problem = pin(&agent)["problem"].as_str().unwrap().to_owned();
-    assert!(problem.contains("collector.sqlite"), "{problem}");
+    assert!(problem.contains("collector.store"), "{problem}");
     stop(&mut agent);
     // The next run with the store says from when on it has nothing.
     let mut agent = machine.start("work", &[]);

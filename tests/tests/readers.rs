@@ -49,7 +49,7 @@ fn mode(path: &Path) -> (u32, u32) {
 }
 
 fn a_member_of_the_group_reads_and_a_stranger_does_not() {
-    let enable: [fn(Setup) -> Setup; 2] = [|setup| setup, Setup::columnar];
+    let enable: [fn(Setup) -> Setup; 2] = [|setup| setup, Setup::duetector_layout];
     enable.into_iter().for_each(reads);
 }
 

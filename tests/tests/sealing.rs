@@ -33,7 +33,6 @@ suite! {
 /// Starts an agent that records only opens, of one user only, and seals all the time.
 fn setup(uid: u32) -> Setup {
     Setup::new()
-        .columnar()
         .set("ebpf.uids", &format!("[{uid}]"))
         .set("tracer.uname.disabled", "true")
         .set("collector.id", "\"sealing\"")

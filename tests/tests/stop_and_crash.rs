@@ -151,7 +151,7 @@ fn a_duration_ends_it() {
 
 fn after_kill_9_mid_storm_the_store_is_whole_and_the_next_start_goes_on() {
     after_kill_9_mid_storm(|setup| setup);
-    after_kill_9_mid_storm(Setup::columnar);
+    after_kill_9_mid_storm(Setup::duetector_layout);
 }
 
 fn after_kill_9_mid_storm(with_store: fn(Setup) -> Setup) {

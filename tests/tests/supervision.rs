@@ -115,7 +115,7 @@ fn a_panicking_tracer_comes_back() {
 fn a_panicking_sink_comes_back() {
     let agent = Setup::new().start();
     open_23(&agent, 9918);
-    let story = panic_and_return(&agent, "sink:sqlite");
+    let story = panic_and_return(&agent, "sink:store");
     assert!(story["first_cause"].as_str().unwrap().contains("panic"), "{story}");
     assert_others_work(&agent, "");
     open_23(&agent, 9980);

@@ -64,6 +64,7 @@ fn rows_have_the_time_of_their_event_when_the_clock_is_set() {
     let lines = scratch.path().join("rows.jsonl");
     // The records wait in their ring until the agent ends, when the clock has been set twice.
     let agent = Setup::new()
+        .duetector_layout()
         .set("ebpf.uids", "[9885]")
         .set("ebpf.poll_interval", "\"30s\"")
         // Processes that others start would wake the agent when an eighth of this ring is full.
@@ -108,6 +109,7 @@ fn the_last_minutes_are_found_in_another_time_zone() {
     let scratch = Scratch::new();
     let lines = scratch.path().join("rows.jsonl");
     let agent = Setup::new()
+        .duetector_layout()
         .variable("TZ", "Asia/Tokyo")
         .set("ebpf.uids", "[9886]")
         .set("collector.jsonl.disabled", "false")
@@ -142,7 +144,8 @@ fn the_last_minutes_are_found_in_another_time_zone() {
 }
 
 fn spans_of_usage_have_a_zone() {
-    let agent = Setup::new().variable("TZ", "Asia/Tokyo").set("ebpf.uids", "[9888]").start();
+    let agent =
+        Setup::new().duetector_layout().variable("TZ", "Asia/Tokyo").set("ebpf.uids", "[9888]").start();
     let file = agent.scratch().file("bytes", "");
     fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
     let options = [file.to_str().unwrap(), "--threads", "1", "--calls", "100"];
@@ -175,7 +178,13 @@ fn spans_of_usage_have_a_zone() {
 fn a_store_of_the_version_before_answers_the_same() {
     let scratch = Scratch::new();
     let workdir = scratch.path().join("work");
-    let setup = || Setup::new().workdir(&workdir).set("ebpf.uids", "[9887]").set("collector.id", "'vm'");
+    let setup = || {
+        Setup::new()
+            .duetector_layout()
+            .workdir(&workdir)
+            .set("ebpf.uids", "[9887]")
+            .set("collector.id", "'vm'")
+    };
     let agent = setup().variable("TZ", "Asia/Tokyo").start();
     open(&agent, 9887, "one");
     open(&agent, 9887, "two");

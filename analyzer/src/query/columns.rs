@@ -2,7 +2,7 @@
 
 use model::schema;
 
-use super::sql::{Sql, Target, quote};
+use super::sql::{Sql, Target};
 use crate::error::{nearest, reading};
 use crate::{Error, Store, Table};
 
@@ -60,10 +60,11 @@ impl Names<'_> {
         Err(Error::UnknownColumn { name: name.to_owned(), nearest: nearest_name(name, &seen) })
     }
 
-    fn sampled_fields(&self) -> rusqlite::Result<Vec<String>> {
+    /// Returns the names of fields that some of the first and of the last rows have.
+    pub(crate) fn sampled_fields(&self) -> rusqlite::Result<Vec<String>> {
         let mut names = Vec::new();
         for table in self.tables.iter().filter(|table| table.has("extended")) {
-            let quoted = quote(&table.name);
+            let quoted = table.from();
             let sql = format!(
                 "WITH sample(extended) AS (
                      SELECT extended FROM (SELECT extended FROM {quoted} ORDER BY rowid LIMIT {SAMPLE})
@@ -85,8 +86,7 @@ impl Names<'_> {
         for table in self.tables {
             let mut sql = Sql::default();
             let field = sql.field_type(table, target);
-            let text =
-                format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {field} IS NOT NULL)", quote(&table.name));
+            let text = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {field} IS NOT NULL)", table.from());
             let found = self.store.connection().query_row(
                 &text,
                 rusqlite::params_from_iter(sql.params()),

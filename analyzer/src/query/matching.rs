@@ -262,6 +262,8 @@ mod tests {
     fn tests_of_single_columns_come_before_the_function() {
         let table = Table {
             stream: None,
+            file: crate::store::File::Main,
+            shown: String::new(),
             name: "duetector_tracking:open@vm".into(),
             tracer: "open".into(),
             collector_id: "vm".into(),

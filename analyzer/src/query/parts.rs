@@ -12,7 +12,8 @@
 
 use model::schema::Column;
 
-use super::sql::{lacks_times, quote};
+use super::sql::lacks_times;
+use crate::store::quote;
 use crate::{Store, Table};
 
 /// Table of changes by which the wall clock was set back; written by the SQLite sink.
@@ -38,10 +39,13 @@ pub(super) fn parts(store: &Store, tables: Vec<Table>) -> rusqlite::Result<Vec<P
         if table.has(TIME) && lacks_times(store, &table)? {
             let mut without = table.clone();
             without.columns.retain(|column| column != TIME);
-            parts.push(Part { table: without, rows: "time IS NULL".to_owned(), order: None });
-            parts.extend(timed(store, table, "time IS NOT NULL")?);
+            let rows = and(&table.shown, "time IS NULL");
+            parts.push(Part { table: without, rows, order: None });
+            let rows = and(&table.shown, "time IS NOT NULL");
+            parts.extend(timed(store, table, &rows)?);
         } else {
-            parts.extend(timed(store, table, "")?);
+            let rows = table.shown.clone();
+            parts.extend(timed(store, table, &rows)?);
         }
     }
     Ok(parts)
@@ -51,22 +55,27 @@ pub(super) fn parts(store: &Store, tables: Vec<Table>) -> rusqlite::Result<Vec<P
 fn timed(store: &Store, table: Table, rows: &str) -> rusqlite::Result<Vec<Part>> {
     let is_ours = table.has(TIME) && table.has(Column::BootNs.name());
     let spans = if is_ours { spans(store, &table)? } else { Vec::new() };
-    let part = |rows: String, order| Part { table: table.clone(), rows, order };
+    let part = |span: &str, order| Part { table: table.clone(), rows: and(rows, span), order };
     if spans.is_empty() {
-        return Ok(vec![part(rows.to_owned(), None)]);
+        return Ok(vec![part("", None)]);
     }
     let mut parts = Vec::new();
     let mut from = i64::MIN;
     for Span { low, high, order } in spans {
-        parts.push(part(format!("time >= {from} AND time < {low}"), None));
+        parts.push(part(&format!("time >= {from} AND time < {low}"), None));
         parts.push(part(
-            format!("time >= {low} AND time < {high}"),
+            &format!("time >= {low} AND time < {high}"),
             Some(format!("CASE{order} ELSE time END")),
         ));
         from = high;
     }
-    parts.push(part(format!("time >= {from}"), None));
+    parts.push(part(&format!("time >= {from}"), None));
     Ok(parts)
+}
+
+/// Returns both conditions as one; an empty one is true.
+fn and(one: &str, other: &str) -> String {
+    [one, other].iter().filter(|test| !test.is_empty()).copied().collect::<Vec<_>>().join(" AND ")
 }
 
 /// A span of time with rows from before a change and after it.
@@ -78,12 +87,13 @@ struct Span {
 }
 
 fn spans(store: &Store, table: &Table) -> rusqlite::Result<Vec<Span>> {
-    if !store.has_table(SET_BACK)? {
+    if !store.has_table(table.file, SET_BACK)? {
         return Ok(Vec::new());
     }
     let sql = format!(
-        "SELECT since_ns, utc_ns_at_boot, shown_ns FROM {SET_BACK} WHERE collector_id = ?
-         ORDER BY since_ns + utc_ns_at_boot"
+        "SELECT since_ns, utc_ns_at_boot, shown_ns FROM {}.{SET_BACK} WHERE collector_id = ?
+         ORDER BY since_ns + utc_ns_at_boot",
+        table.file.schema()
     );
     let mut changes = store.connection().prepare(&sql)?;
     let changes =

@@ -6,8 +6,8 @@ use rusqlite::types::Value;
 
 use super::columns::{Names, tracking};
 use super::parts::{Part, TIME, parts};
+use super::sql::Sql;
 use super::sql::Target;
-use super::sql::{Sql, quote};
 use super::{Condition, Matching, Query};
 use crate::error::reading;
 use crate::rows::{Answer, Shown};
@@ -43,7 +43,7 @@ fn concerns(query: &Query, table: &Table) -> bool {
 fn kind(target: &Target) -> ColumnKind {
     match target {
         Target::Tracer | Target::CollectorId => ColumnKind::Text,
-        Target::Id => ColumnKind::Integer,
+        Target::Id | Target::File => ColumnKind::Integer,
         Target::Column { kind, .. } => *kind,
         Target::Field { .. } => ColumnKind::Json,
     }
@@ -95,8 +95,7 @@ impl Plan {
     }
 
     fn statement(&self, query: &Query, tables: &[Part], sql: &mut Sql) -> String {
-        let first = tables.first().map(|part| &part.table.name);
-        let keys = self.sort_keys(query, tables.iter().all(|part| Some(&part.table.name) == first));
+        let keys = self.sort_keys(query, tables);
         let arms = tables.iter().map(|part| self.arm(part, &keys, sql)).collect::<Vec<_>>();
         let union = arms.join(" UNION ALL ");
         let direction = if query.desc { "DESC" } else { "ASC" };
@@ -120,7 +119,7 @@ impl Plan {
 
     /// Returns the values that rows are sorted by, which are selected beside the columns shown. The last of them make the
     /// order total. Those that are equal in all rows are left out: with them SQLite would sort instead of reading in order.
-    fn sort_keys(&self, query: &Query, one_table: bool) -> Vec<Target> {
+    fn sort_keys(&self, query: &Query, tables: &[Part]) -> Vec<Target> {
         if query.distinct {
             return Vec::new();
         }
@@ -128,10 +127,16 @@ impl Plan {
         let time =
             [Target::time(), Target::of(Column::BootNs)].into_iter().filter(|time| !keys.contains(time));
         keys.extend(time.collect::<Vec<_>>());
-        if one_table {
+        let is_one = |differ: fn(&Table, &Table) -> bool| {
+            tables.windows(2).all(|pair| !differ(&pair[0].table, &pair[1].table))
+        };
+        if is_one(|one, other| one.name != other.name) {
             keys.retain(|target| !matches!(target, Target::Tracer | Target::CollectorId));
         } else {
             keys.extend([Target::Tracer, Target::CollectorId]);
+        }
+        if !is_one(|one, other| one.file != other.file) {
+            keys.push(Target::File);
         }
         if !keys.contains(&Target::Id) {
             keys.push(Target::Id);
@@ -169,7 +174,7 @@ impl Plan {
         tests.extend(self.tests.iter().map(|(target, test)| compare(table, target, test, sql)));
         tests.extend(self.matching.iter().map(|matching| matching.condition(table, sql)));
         let filter = if tests.is_empty() { String::new() } else { format!(" WHERE {}", tests.join(" AND ")) };
-        format!("SELECT {} FROM {}{filter}", results.join(", "), quote(&table.name))
+        format!("SELECT {} FROM {}{filter}", results.join(", "), table.from())
     }
 }
 
@@ -184,7 +189,7 @@ fn test(condition: &Condition, target: &Target) -> Result<Test, Error> {
         value.trim().parse::<i64>().map(|number| Test::Equal(number.into())).map_err(|_| bad())
     };
     match target {
-        Target::Id => integer(),
+        Target::Id | Target::File => integer(),
         Target::Column { kind: ColumnKind::Integer, .. } => integer(),
         Target::Column { kind: ColumnKind::Time, .. } => {
             integer().or_else(|_| when::moment(value).map(|at| Test::Equal(at.into())))

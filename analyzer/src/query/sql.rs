@@ -4,7 +4,7 @@
 use model::schema::{Column, ColumnKind};
 use rusqlite::types::Value;
 
-use crate::store::UTC_OF;
+use crate::store::{UTC_OF, quote};
 use crate::{Store, Table};
 
 /// The thing that a name in a query stands for.
@@ -14,6 +14,8 @@ pub(crate) enum Target {
     Tracer,
     /// The collector that wrote a row.
     CollectorId,
+    /// The file that a row is in, in the order of files.
+    File,
     /// The number of a row in its table.
     Id,
     /// A column of the table.
@@ -43,11 +45,6 @@ pub(crate) struct Sql {
     params: Vec<Value>,
 }
 
-/// Returns an identifier in quotes.
-pub(crate) fn quote(identifier: &str) -> String {
-    format!("\"{}\"", identifier.replace('"', "\"\""))
-}
-
 /// True if some row of a table with the column `time` has none: another writer made it, or a version before, and it is not
 /// migrated yet.
 pub(crate) fn lacks_times(store: &Store, table: &Table) -> rusqlite::Result<bool> {
@@ -55,7 +52,7 @@ pub(crate) fn lacks_times(store: &Store, table: &Table) -> rusqlite::Result<bool
         // In a columnar store every row has one.
         return Ok(false);
     }
-    let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE time IS NULL)", quote(&table.name));
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE time IS NULL)", table.from());
     store.connection().query_row(&sql, (), |row| row.get(0))
 }
 
@@ -79,6 +76,7 @@ impl Sql {
         match target {
             Target::Tracer => self.bind(table.tracer.clone()),
             Target::CollectorId => self.bind(table.collector_id.clone()),
+            Target::File => self.bind(table.file as i64),
             Target::Id => column(table, "id"),
             Target::Column { kind: ColumnKind::Time, name } if !table.has(name) => self.time_of_dt(table),
             Target::Column { name, .. } => column(table, name),

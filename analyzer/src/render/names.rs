@@ -52,11 +52,13 @@ impl Known {
     }
 }
 
-fn user_name(uid: u32) -> Option<String> {
+/// Returns the name of a user.
+pub(crate) fn user_name(uid: u32) -> Option<String> {
     Some(User::from_uid(Uid::from_raw(uid)).ok()??.name)
 }
 
-fn group_name(gid: u32) -> Option<String> {
+/// Returns the name of a group.
+pub(crate) fn group_name(gid: u32) -> Option<String> {
     Some(Group::from_gid(Gid::from_raw(gid)).ok()??.name)
 }
 

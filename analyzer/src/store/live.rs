@@ -7,10 +7,10 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _};
 use store::carry::{Carried, Unpacker};
 
+use super::connect::quote;
 use super::sqlite::Store;
 use crate::Error;
 use crate::error::reading;
-use crate::query::quote;
 
 /// Rows on their way.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Live {
         let connection = Connection::open_in_memory().map_err(failed)?;
         let unpacker = Unpacker::new(&connection, collector_id);
         let unpacker = unpacker.map_err(|source| Error::Format { path: path.to_owned(), source })?;
-        Ok(Self { store: Store::over(connection, path)?, unpacker })
+        Ok(Self { store: Store::over(connection, true, path, None)?, unpacker })
     }
 
     /// Adds rows that were received.

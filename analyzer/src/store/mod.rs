@@ -1,11 +1,19 @@
 //! The store that rows are read from.
 
+mod beside;
+mod connect;
 mod live;
+mod reading;
 mod scan;
 mod sqlite;
+mod typed;
+mod typed_vtab;
 mod vtab;
 
+pub(crate) use connect::{File, quote};
 pub use live::Live;
 pub use scan::DamagedBatch;
 pub(crate) use sqlite::UTC_OF;
 pub use sqlite::{Store, Table, UnknownTracer};
+pub(crate) use typed::{Source as TypedSource, sql_type};
+pub(crate) use typed_vtab::add_table as add_typed_table;

@@ -2,7 +2,7 @@
 //! row's time lies in are in memory.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -23,7 +23,7 @@ pub struct DamagedBatch {
 }
 
 /// The damaged batches that were found so far, by name.
-pub(super) type Damaged = Arc<Mutex<BTreeMap<String, DamagedBatch>>>;
+pub(crate) type Damaged = Arc<Mutex<BTreeMap<String, DamagedBatch>>>;
 
 /// The order in which rows are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,8 +41,26 @@ pub(super) struct Wanted {
     /// Batches that lie wholly outside of these times are left out.
     pub(super) since: i64,
     pub(super) until: i64,
-    /// The columns that are read; `extended` stands for all fields.
-    pub(super) columns: Vec<Column>,
+    pub(super) columns: Wants,
+}
+
+/// The columns that are read, besides those that rows are ordered by.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wants {
+    names: HashSet<String>,
+    /// All fields of `extended`.
+    fields: bool,
+}
+
+impl Wants {
+    pub(super) fn new(names: impl Iterator<Item = String>, fields: bool) -> Self {
+        Self { names: names.collect(), fields }
+    }
+
+    /// Returns whether the column or field of that name is read.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.contains(name) || (self.fields && COLUMNS.iter().all(|column| column.name() != name))
+    }
 }
 
 /// The values that rows are ordered by: time, boot clock and number. For a reversed order each number is inverted.
@@ -103,14 +121,8 @@ impl Scan {
                 break;
             }
             let Some(batch) = self.waiting.pop() else { break };
-            match begin(connection, reader, &batch, &self.wanted) {
-                Ok(begun) => self.begun.extend(begun.map(Reverse)),
-                Err(Error::Decode { what: name, source }) => {
-                    let (rows, cause) = (batch.rows, source.to_string());
-                    lock(damaged).insert(name.clone(), DamagedBatch { name, rows, cause });
-                }
-                Err(other) => return Err(other),
-            }
+            let begun = begin(connection, reader, &batch, &self.wanted);
+            self.begun.extend(or_damaged(begun, &batch, damaged)?.flatten().map(Reverse));
         }
         let Some(mut first) = self.begun.peek_mut() else { return Ok(None) };
         let Reverse(begun) = &mut *first;
@@ -121,6 +133,23 @@ impl Scan {
             None => drop(std::collections::binary_heap::PeekMut::pop(first)),
         }
         Ok(Some(found))
+    }
+}
+
+/// Returns what was read of a batch; `None` if it is damaged, which is noted.
+pub(super) fn or_damaged<T>(
+    read: Result<T, Error>,
+    batch: &Batch,
+    damaged: &Damaged,
+) -> Result<Option<T>, Error> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(Error::Decode { what: name, source }) => {
+            let (rows, cause) = (batch.rows, source.to_string());
+            lock(damaged).insert(name.clone(), DamagedBatch { name, rows, cause });
+            Ok(None)
+        }
+        Err(other) => Err(other),
     }
 }
 
@@ -142,13 +171,9 @@ fn begin(
 ) -> Result<Option<Begun>, Error> {
     let is_ordering =
         |name: &str| wanted.order.by_time && (name == Column::Time.name() || name == Column::BootNs.name());
-    let wants_fields = wanted.columns.contains(&Column::Extended);
-    let is_shown = |name: &str| match COLUMNS.iter().find(|column| column.name() == name) {
-        Some(column) => wanted.columns.contains(column),
-        None => wants_fields,
-    };
     let span = (wanted.since, wanted.until);
-    let rows = reader.rows_within(connection, batch, |name| is_ordering(name) || is_shown(name), span)?;
+    let wants = |name: &str| is_ordering(name) || wanted.columns.has(name);
+    let rows = reader.rows_within(connection, batch, wants, span)?;
     let mut rest: Vec<_> = (0..rows.len()).map(|row| (key(&rows, row, batch, wanted.order), row)).collect();
     rest.sort_unstable_by(|one, other| other.cmp(one));
     let rows = Rc::new(rows);

@@ -1,32 +1,28 @@
 //! A store, opened read-only: one that the agent is writing, one that no process has open, or one that Python duetector
-//! wrote. A columnar store has no tables of rows; each of its streams is a virtual table with the same columns.
+//! wrote. A columnar store has no tables of rows; each of its streams is a virtual table with the same columns. A file of
+//! duetector's layout beside the columnar store is read together with it.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use model::lock::lock;
 use model::{LocalTimes, schema};
+use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use store::{Reader, Totals, format};
 
+use super::beside::{self, Overlap};
+use super::connect::{File, is_empty, quote, reach};
 use super::scan::{Damaged, DamagedBatch};
 use super::vtab;
 use crate::Error;
 use crate::error::{nearest, reading};
 
-/// Time to wait for a writer without a write-ahead log (Python duetector) to release its lock on the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Function in statements: UTC in nanoseconds, from a `dt` and its collector.
 pub(crate) const UTC_OF: &str = "duetector_utc_of";
-
-/// Size of the page cache in KiB. It bounds memory: a sort that needs more spills to disk.
-const CACHE_KIB: i64 = 16 * 1024;
 
 /// An open store: one connection, which threads can't share.
 #[derive(Debug)]
@@ -37,6 +33,8 @@ pub struct Store {
     /// Names of the virtual tables that the connection has; only if the store is columnar.
     streams: Option<RefCell<BTreeSet<String>>>,
     damaged: Damaged,
+    /// True if the connection has a second file, of duetector's layout.
+    has_beside: bool,
 }
 
 /// A table with the rows of one tracer from one collector.
@@ -52,6 +50,9 @@ pub struct Table {
     pub columns: Vec<String>,
     /// The stream of a columnar store whose rows the table has.
     pub(crate) stream: Option<i64>,
+    pub(crate) file: File,
+    /// The condition under which a row is shown; empty for all rows.
+    pub(crate) shown: String,
 }
 
 /// A tracer named in a query that has no table.
@@ -64,6 +65,11 @@ pub struct UnknownTracer {
 }
 
 impl Table {
+    /// Returns the table's name as statements have it.
+    pub(crate) fn from(&self) -> String {
+        format!("{}.{}", self.file.schema(), quote(&self.name))
+    }
+
     /// True if the table has this column. Files of other writers lack some of ours.
     pub fn has(&self, column: &str) -> bool {
         self.columns.iter().any(|name| name == column)
@@ -71,41 +77,65 @@ impl Table {
 }
 
 impl Store {
-    /// Opens a store, to which nothing is ever written.
+    /// Opens a store of one file, to which nothing is ever written.
     ///
     /// # Errors
     /// [`Error::Missing`] if there is no file, [`Error::Open`] if it is not a store or can't be read.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Open { path: path.to_owned(), source };
-        match path.try_exists() {
-            Ok(true) => {}
-            Ok(false) => return Err(Error::Missing { path: path.to_owned() }),
-            Err(source) => return Err(Error::Reach { path: path.to_owned(), source }),
-        }
-        let connection = match connect(path, false) {
-            // A file in write-ahead mode needs its index beside it. If the index is missing and can't be created (in a
-            // folder that we may not write to), then no process is writing, and the file alone is complete.
-            Err(error) if needs_index(&error) && !wal_in_use(path) => connect(path, true),
-            other => other,
-        };
-        Self::over(connection.map_err(failed)?, path)
+        Self::open_all(&[path.to_owned()])
     }
 
-    /// Reads the store that this connection has open.
-    pub(super) fn over(connection: Connection, path: &Path) -> Result<Self, Error> {
+    /// Opens the file of a store, or two that are read together: a columnar store and a file of duetector's layout. Nothing is ever
+    /// written to them.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`], for any of the files; [`Error::Two`] if both are of one kind.
+    pub fn open_all(paths: &[PathBuf]) -> Result<Self, Error> {
+        let Some(path) = paths.first() else { return Err(Error::Missing { path: PathBuf::new() }) };
+        let (mut connection, mut is_columnar) = reach(path)?;
+        let (mut path, mut beside) = (path, paths.get(1));
+        if let Some(other) = beside {
+            let (second, is_columnar_too) = reach(other)?;
+            if is_empty(&second).map_err(|source| Error::Open { path: other.clone(), source })? {
+                beside = None;
+            } else if is_empty(&connection).map_err(|source| Error::Open { path: path.clone(), source })? {
+                (path, beside) = (other, None);
+                (connection, is_columnar) = (second, is_columnar_too);
+            } else if is_columnar == is_columnar_too {
+                return Err(Error::Two { path: path.clone(), other: other.clone() });
+            } else if is_columnar_too {
+                beside = Some(std::mem::replace(&mut path, other));
+                (connection, is_columnar) = (second, true);
+            }
+        }
+        Self::over(connection, is_columnar, path, beside.map(PathBuf::as_path))
+    }
+
+    /// Reads the store that this connection has open, and a file of duetector's layout beside it.
+    pub(super) fn over(
+        connection: Connection,
+        is_columnar: bool,
+        path: &Path,
+        beside: Option<&Path>,
+    ) -> Result<Self, Error> {
         let failed = |source| Error::Open { path: path.to_owned(), source };
-        let zone = TimeZone::system();
-        let times = local_times(&connection, zone.clone());
-        register(&connection, times).map_err(failed)?;
-        let is_columnar = format::is_store(&connection).map_err(failed)?;
         if is_columnar {
             format::check_version(&connection).map_err(|error| match error {
                 store::Error::Sqlite(source) => failed(source),
                 other => Error::Format { path: path.to_owned(), source: other },
             })?;
         }
+        if let Some(beside) = beside {
+            beside::attach(&connection, beside)
+                .map_err(|source| Error::Open { path: beside.to_owned(), source })?;
+        }
+        let zone = TimeZone::system();
+        // Only rows of duetector's layout have times that are computed.
+        let with_dt = if beside.is_some() { File::Beside } else { File::Main };
+        register(&connection, local_times(&connection, with_dt, zone.clone())).map_err(failed)?;
         let streams = is_columnar.then(RefCell::default);
-        Ok(Self { connection, path: path.to_owned(), zone, streams, damaged: Damaged::default() })
+        let (path, damaged) = (path.to_owned(), Damaged::default());
+        Ok(Self { connection, path, zone, streams, damaged, has_beside: beside.is_some() })
     }
 
     /// Returns the time zone in which times are shown.
@@ -128,11 +158,30 @@ impl Store {
     /// # Errors
     /// When the file can't be read.
     pub fn tables(&self) -> Result<Vec<Table>, Error> {
-        match &self.streams {
-            Some(known) => self.list_streams(known),
-            None => self.list_tables(),
+        let list = || -> rusqlite::Result<Vec<Table>> {
+            let mut tables = match &self.streams {
+                Some(known) => self.list_streams(known)?,
+                None => self.list_tables(File::Main)?,
+            };
+            if self.has_beside {
+                tables.extend(self.list_beside()?);
+                tables.sort_by(|one, other| (&one.name, one.file).cmp(&(&other.name, other.file)));
+            }
+            Ok(tables)
+        };
+        list().map_err(reading("list of tables"))
+    }
+
+    /// Returns the tables of the second file that have rows which the columnar store does not have.
+    fn list_beside(&self) -> rusqlite::Result<Vec<Table>> {
+        let overlap = Overlap::of(&self.connection)?;
+        let mut tables = Vec::new();
+        for table in self.list_tables(File::Beside)? {
+            if !overlap.hides_all(&self.connection, &table.name)? {
+                tables.push(Table { shown: overlap.shown(&table.name), ..table });
+            }
         }
-        .map_err(reading("list of tables"))
+        Ok(tables)
     }
 
     /// Returns the streams as tables, which are added to the connection if it does not have them yet.
@@ -146,7 +195,8 @@ impl Store {
             let columns = schema::COLUMNS.iter().map(|column| column.name());
             let columns = std::iter::once("id").chain(columns).map(str::to_owned).collect();
             let (tracer, collector_id) = (stream.tracer, stream.collector_id);
-            tables.push(Table { name, tracer, collector_id, columns, stream: Some(stream.id) });
+            let (stream, file, shown) = (Some(stream.id), File::Main, String::new());
+            tables.push(Table { name, tracer, collector_id, columns, stream, file, shown });
         }
         Ok(tables)
     }
@@ -156,17 +206,20 @@ impl Store {
         Reader::default().totals(&self.connection, stream)
     }
 
-    fn list_tables(&self) -> rusqlite::Result<Vec<Table>> {
-        let mut names =
-            self.connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")?;
-        let mut columns = self.connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
+    fn list_tables(&self, file: File) -> rusqlite::Result<Vec<Table>> {
+        let schema = file.schema();
+        let names = format!("SELECT name FROM {schema}.sqlite_master WHERE type = 'table' ORDER BY name");
+        let mut names = self.connection.prepare(&names)?;
+        let columns = format!("SELECT name FROM pragma_table_info(?1, '{schema}')");
+        let mut columns = self.connection.prepare(&columns)?;
         let mut tables = Vec::new();
         for name in names.query_map((), |row| row.get::<_, String>(0))? {
             let name = name?;
             if let Some((tracer, collector_id)) = schema::parse_table_name(&name) {
                 let columns = columns.query_map([&name], |row| row.get(0))?.collect::<Result<_, _>>()?;
                 let (tracer, collector_id) = (tracer.to_owned(), collector_id.to_owned());
-                tables.push(Table { tracer, collector_id, columns, name, stream: None });
+                let (stream, shown) = (None, String::new());
+                tables.push(Table { tracer, collector_id, columns, name, stream, file, shown });
             }
         }
         Ok(tables)
@@ -187,22 +240,44 @@ impl Store {
     }
 
     /// True if the file has a table of that name; for tables other than those with rows.
-    pub(crate) fn has_table(&self, name: &str) -> rusqlite::Result<bool> {
-        let sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1";
-        Ok(self.connection.query_row(sql, [name], |_| Ok(())).optional()?.is_some())
+    pub(crate) fn has_table(&self, file: File, name: &str) -> rusqlite::Result<bool> {
+        beside::has_table(&self.connection, file, name)
+    }
+
+    /// Returns the files of the connection.
+    pub(crate) fn files(&self) -> &'static [File] {
+        if self.has_beside { &[File::Main, File::Beside] } else { &[File::Main] }
+    }
+
+    /// Begins a moment: until what is returned is dropped, all answers are as of the same moment of each file.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn moment(&self) -> Result<impl Drop + '_, Error> {
+        self.connection.unchecked_transaction().map_err(reading("a moment"))
     }
 
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
+
+    pub(crate) fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Returns the list in which damaged batches are noted.
+    pub(crate) fn damage_list(&self) -> Damaged {
+        self.damaged.clone()
+    }
 }
 
 /// Returns the conversion of the file's local times, which knows in which zones its runs were.
-fn local_times(connection: &Connection, zone: TimeZone) -> LocalTimes {
+fn local_times(connection: &Connection, file: File, zone: TimeZone) -> LocalTimes {
     let mut times = LocalTimes::new(zone);
     let mut add = || -> rusqlite::Result<()> {
-        let sql = "SELECT collector_id, run_id, started FROM duetector_actors_run";
-        let mut runs = connection.prepare(sql)?;
+        let schema = file.schema();
+        let sql = format!("SELECT collector_id, run_id, started FROM {schema}.duetector_actors_run");
+        let mut runs = connection.prepare(&sql)?;
         let text = |row: &rusqlite::Row<'_>, index| row.get::<_, String>(index);
         let runs = runs.query_map((), |row| Ok([text(row, 0)?, text(row, 1)?, text(row, 2)?]))?;
         for run in runs {
@@ -225,48 +300,4 @@ fn register(connection: &Connection, times: LocalTimes) -> rusqlite::Result<()> 
         };
         Ok(text(0).zip(text(1)).and_then(|(dt, collector)| times.utc_ns(collector, dt)))
     })
-}
-
-fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let uri = uri(path, immutable);
-    let connection = Connection::open_with_flags(uri, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "query_only", true)?;
-    // The file may be another user's: its schema must not run functions, and its pages are checked before use.
-    connection.pragma_update(None, "trusted_schema", false)?;
-    connection.pragma_update(None, "cell_size_check", true)?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    // Opening is lazy: a file that is not a database, or can't be read, fails at the first read.
-    connection.query_row("SELECT count(*) FROM sqlite_master", (), |_| Ok(()))?;
-    Ok(connection)
-}
-
-/// Returns the path as a URI; every byte that could have a meaning in a URI is escaped.
-fn uri(path: &Path, immutable: bool) -> String {
-    use std::fmt::Write as _;
-    use std::os::unix::ffi::OsStrExt;
-
-    let mut uri = String::from("file:");
-    for &byte in path.as_os_str().as_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            // Writing to a String can't fail.
-            let _ = write!(uri, "%{byte:02X}");
-        }
-    }
-    uri.push_str(if immutable { "?mode=ro&immutable=1" } else { "?mode=ro" });
-    uri
-}
-
-fn needs_index(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
-}
-
-fn wal_in_use(path: &Path) -> bool {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    std::fs::metadata(wal).is_ok_and(|wal| wal.len() > 0)
 }

@@ -13,18 +13,16 @@ use std::rc::Rc;
 use model::schema::{COLUMNS, Column};
 use rusqlite::types::Null;
 use rusqlite::vtab::{
-    Context, Filters, IndexConstraintOp, IndexInfo, Module, VTab, VTabConnection, VTabCursor, sqlite3_vtab,
-    sqlite3_vtab_cursor,
+    Context, Filters, IndexInfo, Module, VTab, VTabConnection, VTabCursor, sqlite3_vtab, sqlite3_vtab_cursor,
 };
 use rusqlite::{Connection, Error, Result};
 use store::{Cell, Reader};
 
-use super::scan::{Damaged, Found, Order, Scan, Wanted};
+use super::reading::{Numbers, Plan, of_sqlite};
+use super::scan::{Damaged, Found, Scan, Wanted, Wants};
 
 /// Number of the column `id`; those of [`COLUMNS`] follow.
 const ID: c_int = 0;
-/// Number that SQLite gives the row id in constraints and orders.
-const ROWID: c_int = -1;
 
 /// Adds a table of this name to the connection, which has the rows of a stream. The name is valid on this connection only.
 pub(super) fn add_table(connection: &Connection, name: &str, stream: i64, damaged: Damaged) -> Result<()> {
@@ -74,38 +72,10 @@ unsafe impl<'vtab> VTab<'vtab> for StreamTable {
     }
 
     fn best_index(&self, info: &mut IndexInfo) -> Result<bool> {
-        let mut plan = Plan { order: order(info), is_since: false, is_until: false };
-        let mut taken = Vec::new();
-        for (index, constraint) in info.constraints().enumerate().filter(|(_, one)| one.is_usable()) {
-            if column(constraint.column()) != Some(Column::Time) {
-                continue;
-            }
-            match constraint.operator() {
-                IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_GE
-                | IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_GT
-                    if !plan.is_since =>
-                {
-                    plan.is_since = true;
-                    taken.push((index, 1));
-                }
-                IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_LE
-                | IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_LT
-                    if !plan.is_until =>
-                {
-                    plan.is_until = true;
-                    taken.push((index, 2));
-                }
-                _ => {}
-            }
-        }
-        // The arguments are in order: first the beginning, then the end.
-        taken.sort_by_key(|(_, kind)| *kind);
-        for ((index, _), number) in taken.iter().zip(1..) {
-            // SQLite tests each row again: here only whole batches are left out.
-            info.constraint_usage(*index).set_argv_index(number);
-        }
+        let plan = Plan::of(info, &numbers());
+        let taken = plan.take(info);
         info.set_order_by_consumed(plan.order.is_some());
-        info.set_estimated_cost(1e7 / f64::from(1 + 3 * i32::from(!taken.is_empty())));
+        info.set_estimated_cost(1e7 / f64::from(1 + 3 * i32::from(taken > 0)));
         let used = info.col_used();
         info.set_idx_num(plan.to_number());
         info.set_idx_str(&used.to_string());
@@ -136,55 +106,13 @@ fn column(number: c_int) -> Option<Column> {
     COLUMNS.get(usize::try_from(number - 1).ok()?).copied()
 }
 
-/// How a statement reads the table.
-#[derive(Clone, Copy)]
-struct Plan {
-    /// The order that SQLite relies on.
-    order: Option<Order>,
-    is_since: bool,
-    is_until: bool,
-}
-
-impl Plan {
-    fn to_number(self) -> c_int {
-        let order = self.order.unwrap_or_default();
-        [self.is_since, self.is_until, order.by_time, order.is_reversed]
-            .iter()
-            .enumerate()
-            .map(|(bit, is_set)| c_int::from(*is_set) << bit)
-            .sum()
-    }
-
-    fn from_number(number: c_int) -> Self {
-        let is_set = |bit: c_int| number >> bit & 1 == 1;
-        let order = Order { by_time: is_set(2), is_reversed: is_set(3) };
-        Self { order: Some(order), is_since: is_set(0), is_until: is_set(1) }
-    }
-}
-
-/// Returns the order asked for, if rows can be read in it; the natural one, if none is asked for.
-fn order(info: &IndexInfo) -> Option<Order> {
-    let asked: Vec<(c_int, bool)> = info.order_bys().map(|by| (by.column(), by.is_order_by_desc())).collect();
-    let is_reversed = asked.first().is_some_and(|(_, is_reversed)| *is_reversed);
-    if asked.iter().any(|(_, other)| *other != is_reversed) {
-        return None;
-    }
-    let is_id = |number: c_int| number == ID || number == ROWID;
-    let by_time = match asked.as_slice() {
-        [] => false,
-        [(number, _)] if is_id(*number) => false,
-        [(number, _), rest @ ..] if column(*number) == Some(Column::Time) => match rest {
-            [] => true,
-            [(number, _), rest @ ..] if column(*number) == Some(Column::BootNs) => match rest {
-                [] => true,
-                [(number, _)] if is_id(*number) => true,
-                _ => return None,
-            },
-            _ => return None,
-        },
-        _ => return None,
+/// Returns the numbers of the columns that rows can be ordered and selected by.
+fn numbers() -> Numbers {
+    let number = |wanted: Column| {
+        let index = COLUMNS.iter().position(|column| *column == wanted);
+        index.and_then(|index| c_int::try_from(index + 1).ok())
     };
-    Some(Order { by_time, is_reversed })
+    Numbers { id: ID, time: number(Column::Time), boot_ns: number(Column::BootNs) }
 }
 
 /// A scan of the table, as SQLite sees it.
@@ -203,14 +131,14 @@ struct StreamCursor {
 unsafe impl VTabCursor for StreamCursor {
     fn filter(&mut self, number: c_int, used: Option<&str>, arguments: &Filters<'_>) -> Result<()> {
         let plan = Plan::from_number(number);
-        let mut bounds = arguments.iter().map(|value| value.as_i64_or_null().ok().flatten());
-        let mut bound = |is_there: bool, otherwise| {
-            if is_there { bounds.next().flatten().unwrap_or(otherwise) } else { otherwise }
-        };
-        let (since, until) = (bound(plan.is_since, i64::MIN), bound(plan.is_until, i64::MAX));
+        let (since, until) = plan.bounds(arguments);
         let used: u64 = used.and_then(|used| used.parse().ok()).unwrap_or(u64::MAX);
-        let columns = COLUMNS.iter().enumerate().filter(|(index, _)| used >> (index + 1) & 1 == 1);
-        let columns = columns.map(|(_, column)| *column).collect();
+        let is_used = |column: Column| {
+            let index = COLUMNS.iter().position(|known| *known == column);
+            index.is_some_and(|index| used >> (index + 1) & 1 == 1)
+        };
+        let names = COLUMNS.iter().filter(|column| is_used(**column)).map(|column| column.name().to_owned());
+        let columns = Wants::new(names, is_used(Column::Extended));
         let wanted = Wanted { order: plan.order.unwrap_or_default(), since, until, columns };
         let Source { connection, reader, stream, .. } = &*self.source;
         self.scan = Some(Scan::begin(connection, reader, *stream, wanted)?);
@@ -221,10 +149,7 @@ unsafe impl VTabCursor for StreamCursor {
         let Source { connection, reader, damaged, .. } = &*self.source;
         self.extended = OnceCell::new();
         let Some(scan) = &mut self.scan else { return Ok(()) };
-        self.found = scan.next(connection, reader, damaged).map_err(|error| match error {
-            store::Error::Sqlite(error) => error,
-            other => Error::ModuleError(full_text(&other)),
-        })?;
+        self.found = scan.next(connection, reader, damaged).map_err(of_sqlite)?;
         Ok(())
     }
 
@@ -253,10 +178,4 @@ unsafe impl VTabCursor for StreamCursor {
     fn rowid(&self) -> Result<i64> {
         Ok(self.found.as_ref().map_or(0, |found| found.id))
     }
-}
-
-/// Returns an error with its causes.
-fn full_text(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

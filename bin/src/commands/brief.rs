@@ -1,7 +1,7 @@
 //! `brief`: a summary of the store, whether or not an agent is running.
 
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::PathBuf;
 
 use analyzer::{Store, render};
 use clap::Args;
@@ -28,8 +28,8 @@ pub(crate) fn run(common: &Common, args: &BriefArgs) -> Outcome {
 }
 
 /// Prints the summary of a store as a table, as `start` does at its end.
-pub(crate) fn print_table(store: &Path) -> Outcome {
-    let store = Store::open(store).map_err(failure)?;
+pub(crate) fn print_table(files: &[PathBuf]) -> Outcome {
+    let store = Store::open_all(files).map_err(failure)?;
     print(&store, &BriefArgs { all: false, format: Output::Table })
 }
 

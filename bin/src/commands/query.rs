@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal as _};
 
 use analyzer::query::{Undecided, Where};
 use analyzer::render::{self, Format};
-use analyzer::{Query, Store, when};
+use analyzer::{Answer, Query, Store, when};
 use clap::Args;
 
 use crate::cli_common::Common;
@@ -116,10 +116,15 @@ pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
         Err(error) if error.is_broken_pipe() => {}
         Err(error) => return Err(Failure::Failed(error.into())),
     }
+    undecided(&answer);
+    damage(&store)
+}
+
+/// Warns of rows that are left out because a condition had no result for them.
+pub(crate) fn undecided(answer: &Answer<'_>) {
     if let Some(undecided) = answer.undecided() {
         complain_of_undecided(undecided);
     }
-    damage(&store)
 }
 
 /// Warns of rows that are left out because an expression had no result for them.
@@ -130,7 +135,7 @@ pub(super) fn complain_of_undecided(Undecided { rows, first }: Undecided) {
 }
 
 /// Fails if rows are missing in an answer because their batches are damaged. The others are printed.
-pub(super) fn damage(store: &Store) -> Outcome {
+pub(crate) fn damage(store: &Store) -> Outcome {
     let damaged = store.damaged();
     let Some(first) = damaged.first() else { return Ok(()) };
     let rows: i64 = damaged.iter().map(|batch| batch.rows).sum();
@@ -144,7 +149,7 @@ pub(super) fn damage(store: &Store) -> Outcome {
 
 /// Opens the store that the configuration and the work folder determine.
 pub(crate) fn open(common: &Common) -> Result<Store, Failure> {
-    Store::open(&common.store()?).map_err(failure)
+    Store::open_all(&common.store_files()?).map_err(failure)
 }
 
 /// Returns the properties of stdout.

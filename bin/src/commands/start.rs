@@ -47,7 +47,9 @@ pub(crate) fn run(start: Start) -> Outcome {
     let held_back = logging::init(start.log_format, &screen).map_err(Failure::Usage)?;
     // The work folder is unlocked before the summary is printed, so that a stopped terminal does not block the next start.
     match run_on(&start, &screen, &held_back)? {
-        Some(store) if !start.quiet => super::brief::print_table(&store),
+        Some(_) if !start.quiet => {
+            super::brief::print_table(&start.loaded.config.collector.files_to_read(&start.workdir))
+        }
         _ => Ok(()),
     }
 }

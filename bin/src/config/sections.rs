@@ -73,7 +73,7 @@ impl Config {
         problems.extend(self.collector.validate("collector"));
         problems.extend(self.store.validate("store"));
         if self.ebpf.pin == PinChoice::Always && self.collector.store().is_none() {
-            let message = "needs a store, which records how far the rings are stored: enable collector.sqlite or collector.store";
+            let message = "needs a store, which records how far the rings are stored: enable collector.store or collector.sqlite";
             problems.push(Problem::new("ebpf.pin", message));
         }
         problems

@@ -125,7 +125,7 @@ impl Present {
         let renamed =
             tracers().filter(|tracer| before.stored_as(tracer.name) != after.stored_as(tracer.name));
         let renamed = renamed.map(|tracer| format!("tracer.{}.name", tracer.name));
-        let moved = (self.settings.store != settings.store).then(|| "collector.sqlite".to_owned());
+        let moved = (self.settings.store != settings.store).then(|| "collector.store".to_owned());
         renamed.chain(moved).map(Problem::needs_restart).collect()
     }
 }

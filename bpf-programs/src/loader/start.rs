@@ -17,7 +17,7 @@ use crate::tier::Tier;
 use crate::wire::{Mark, Settings};
 
 const MARK: &str = "mark";
-const NO_STORE: &str = "no store says how far the rings are read: collector.sqlite was disabled at the start";
+const NO_STORE: &str = "no store says how far the rings are read: collector.store was disabled at the start";
 const UNPINNED: &str = "pinning is not possible: events between two runs will be missed";
 
 impl Loaded {

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actors::WhenFull;
@@ -28,11 +28,12 @@ pub trait SinkKind {
     /// Describes the sink to start.
     fn build(&self, context: &BuildContext<'_>) -> SinkSpec;
 
-    /// Reads the positions in the pinned rings that an earlier run saved; asked of the store only.
+    /// Reads the positions in the pinned rings that an earlier run saved, in this store or in the `other` one, whose place this one
+    /// has taken; asked of the store only.
     ///
     /// # Errors
     /// The destination can't be read.
-    fn remembered(&self, _workdir: &Path) -> Result<Remembered, SinkError> {
+    fn remembered(&self, _workdir: &Path, _other: &Path) -> Result<Remembered, SinkError> {
         Ok(Remembered::default())
     }
 }
@@ -68,7 +69,14 @@ pub struct BuildContext<'a> {
     pub gate: &'a Gate,
     /// State of the predecessor on the same target.
     pub before: &'a CarriedOver,
+    /// Path of the file that a store of the other kind has in this work folder.
+    pub other_store: &'a Path,
+    /// The run of the store, which it sets itself.
+    pub store_run: &'a StoreRun,
 }
+
+/// The run of the store. Additional outputs that have the same rows note it with them.
+pub type StoreRun = Arc<Mutex<Option<String>>>;
 
 /// Describes a sink to start: one of the configuration, or the host that this agent reports to as its child.
 pub struct SinkSpec {

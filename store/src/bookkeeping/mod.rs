@@ -11,7 +11,7 @@ mod tracer_account;
 use model::{BootNs, Clocks, WallTime};
 use rusqlite::Connection;
 
-pub use positions::remembered;
+pub use positions::{TakenOver, remembered, take_over};
 pub use run::Run;
 pub use tracer_account::{PinnedCheckpoint, TracerAccount};
 

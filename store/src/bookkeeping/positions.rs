@@ -6,7 +6,8 @@ use std::time::Duration;
 use model::{
     BootNs, Checkpoint, KilledRun, Lost, Outcomes, Remembered, RingCheckpoint, TracerName, WallTime,
 };
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params, params_from_iter};
 
 use super::run::Run;
 use super::tracer_account::TracerAccount;
@@ -88,15 +89,65 @@ pub fn remembered(path: &Path) -> rusqlite::Result<Remembered> {
     read(&connection)
 }
 
-fn read(connection: &Connection) -> rusqlite::Result<Remembered> {
+/// Result of taking over from another store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TakenOver {
+    /// Number of positions.
+    pub positions: usize,
+    /// The last run of the other one, if it was killed and no run has written to this one yet.
+    pub killed: Option<KilledRun>,
+}
+
+/// Moves the positions from the file `other` to the one at `path`, if that has taken over the other's id. Positions that this
+/// file has already stay.
+///
+/// # Errors
+/// A file can't be opened, read or written. Positions may be in both files then, and both are right.
+pub fn take_over(path: &Path, other: &Path) -> rusqlite::Result<TakenOver> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let (to, from) = (Connection::open_with_flags(path, flags)?, Connection::open_with_flags(other, flags)?);
+    for connection in [&to, &from] {
+        connection.busy_timeout(PATIENCE)?;
+        distrust::distrust(connection)?;
+    }
+    if !has_tables(&to)? || !has_tables(&from)? || id(&to)? != id(&from)? {
+        return Ok(TakenOver::default());
+    }
+    let was_written = "SELECT EXISTS (SELECT 1 FROM duetector_actors_run WHERE written IS NOT NULL)";
+    let was_written: bool = to.query_row(was_written, [], |row| row.get(0))?;
+    let killed = if was_written { None } else { killed(&from)? };
+    let mut positions = from.prepare("SELECT * FROM duetector_actors_position")?;
+    let positions = positions.query_map([], |row| (0..12).map(|index| row.get(index)).collect())?;
+    let positions = positions.collect::<rusqlite::Result<Vec<Vec<Value>>>>()?;
+    if !positions.is_empty() {
+        let transaction = to.unchecked_transaction()?;
+        for position in &positions {
+            let sql =
+                "INSERT OR IGNORE INTO duetector_actors_position VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            transaction.execute(sql, params_from_iter(position))?;
+        }
+        transaction.commit()?;
+        from.execute("DELETE FROM duetector_actors_position", [])?;
+    }
+    Ok(TakenOver { positions: positions.len(), killed })
+}
+
+fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
     // A new file has no tables yet if another program held it when the sink wanted to make them.
     let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN
                   ('duetector_actors_store', 'duetector_actors_position', 'duetector_actors_run')";
-    if connection.query_row(tables, [], |row| row.get::<_, u8>(0))? < 3 {
+    Ok(connection.query_row(tables, [], |row| row.get::<_, u8>(0))? == 3)
+}
+
+fn id(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    connection.query_row("SELECT id FROM duetector_actors_store", [], |row| row.get(0)).optional()
+}
+
+fn read(connection: &Connection) -> rusqlite::Result<Remembered> {
+    if !has_tables(connection)? {
         return Ok(Remembered::default());
     }
-    let store =
-        connection.query_row("SELECT id FROM duetector_actors_store", [], |row| row.get(0)).optional()?;
+    let store = id(connection)?;
     let mut points = connection.prepare(
         "SELECT pin, tracer, position, seen_before, stored, filtered, lost_ring, lost_decode, lost_queue, lost_sink,
          at_ns FROM duetector_actors_position",

@@ -29,6 +29,5 @@ pub use retention::{Limits, Pruned, Room};
 pub use seal::{Sealed, Sealer};
 pub use state::State;
 pub use status::{SegmentStatus, Unsealed, has_unfinished, list, oldest, unsealed};
-pub use unit::Sought;
 pub(crate) use unit::{SealedFiles, Unit};
 pub use verify::{Finding, verify};

@@ -17,7 +17,9 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::PageIndexPolicy;
 
 use super::Folder;
+use super::file::WITH_FILTER;
 use crate::ipc::caught;
+use crate::typed::Sought;
 
 /// Number of files whose metadata are kept.
 const KEPT: usize = 32;
@@ -70,8 +72,11 @@ impl SealedFiles {
         folder: &Folder,
         unit: &Unit,
         name: &str,
-        value: &Sought<'_>,
+        value: &Sought,
     ) -> Result<bool, ArrowError> {
+        if !WITH_FILTER.contains(&name) {
+            return Ok(true);
+        }
         let (file, metadata) = self.open(folder, unit)?;
         let Some(index) = (0..metadata.parquet_schema().num_columns())
             .find(|index| metadata.parquet_schema().column(*index).path().string() == name)
@@ -82,8 +87,9 @@ impl SealedFiles {
         let filter =
             caught(|| Ok(reader.get_row_group_column_bloom_filter(unit.row_group as usize, index)?))?;
         Ok(filter.is_none_or(|filter| match value {
-            Sought::Text(text) => filter.check(*text),
-            Sought::Number(number) => filter.check(number),
+            Sought::Text(text) => filter.check(text.as_str()),
+            Sought::Bytes(bytes) => filter.check(bytes.as_slice()),
+            Sought::Int(number) => filter.check(number),
         }))
     }
 
@@ -149,15 +155,6 @@ impl SealedFiles {
 pub(crate) fn metadata(file: &File) -> Result<ArrowReaderMetadata, ArrowError> {
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
     caught(|| Ok(ArrowReaderMetadata::load(file, options)?))
-}
-
-/// A value that is looked for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Sought<'a> {
-    /// A text, as the column stores it.
-    Text(&'a str),
-    /// A whole number, as the column stores it.
-    Number(i64),
 }
 
 /// Returns the rows of a row group from `since` to `until`; its rows are in order of time.

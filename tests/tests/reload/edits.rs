@@ -45,7 +45,7 @@ pub(crate) struct Model {
     /// Number of the file, and the batch size.
     jsonl: Option<(u64, u64)>,
     memory: Option<u64>,
-    sqlite_batch: u64,
+    store_batch: u64,
     poll_ms: u64,
     everybody: bool,
     comment: u64,
@@ -61,7 +61,7 @@ impl Model {
             filters: BTreeMap::new(),
             jsonl: None,
             memory: None,
-            sqlite_batch: 4096,
+            store_batch: 4096,
             poll_ms: 20,
             everybody: true,
             comment: 0,
@@ -96,7 +96,7 @@ impl Model {
             8 => self.jsonl = (!dice.one_in(3)).then(|| (dice.below(2), 100 + dice.below(2))),
             9 => self.memory = (!dice.one_in(3)).then(|| 10 + dice.below(2)),
             10 => match dice.below(3) {
-                0 => self.sqlite_batch = 1000 + dice.below(3),
+                0 => self.store_batch = 1000 + dice.below(3),
                 1 => self.poll_ms = 10 + 10 * dice.below(3),
                 _ => self.everybody = !self.everybody,
             },
@@ -126,7 +126,7 @@ impl Model {
         };
         expect(self.jsonl != other.jsonl, "sink jsonl");
         expect(self.memory != other.memory, "sink memory");
-        expect(self.sqlite_batch != other.sqlite_batch, "sink sqlite");
+        expect(self.store_batch != other.store_batch, "sink store");
         expect(self.poll_ms != other.poll_ms, "setting ebpf.poll_interval");
         expect(self.everybody != other.everybody, "setting ebpf.uids");
         found
@@ -159,7 +159,7 @@ impl Model {
         for (name, value) in &self.filters {
             let _ = writeln!(text, "[filter.{name}]\nre_exclude_fname = [\"^/no/such/{value}\"]");
         }
-        let _ = writeln!(text, "[collector.sqlite]\nbatch = {}", self.sqlite_batch);
+        let _ = writeln!(text, "[collector.store]\nbatch = {}", self.store_batch);
         if let Some((number, batch)) = self.jsonl {
             let path = format!("lines{number}.jsonl");
             let _ = writeln!(text, "[collector.jsonl]\ndisabled = false\npath = \"{path}\"\nbatch = {batch}");
@@ -218,7 +218,7 @@ pub(crate) fn spoil(dice: &mut Dice, good: &str, file: &Path) -> String {
         ("poll_interval = ", "poll_interval = 1 # "),
         ("poll_interval = ", "data_ring = \"1MiB\"\npoll_interval = "),
         ("poll_interval = ", "queue = 3\npoll_interval = "),
-        ("[collector.sqlite]\n", "[collector.sqlite]\npath = \"/proc/self/mem/store\"\n"),
+        ("[collector.store]\n", "[collector.store]\npath = \"/proc/self/mem/store\"\n"),
     ];
     let at = dice.below((wrong.len() + replaced.len() + 2) as u64) as usize;
     if let Some(more) = wrong.get(at) {

@@ -25,7 +25,7 @@ const WORKERS: u32 = 3;
 suite! {
     threads: 2;
     twenty_kills_lose_nothing_and_double_nothing: [Kernel];
-    twenty_kills_lose_nothing_with_the_columnar_store: [Kernel];
+    twenty_kills_lose_nothing_with_duetectors_layout: [Kernel];
     what_a_full_ring_lost_while_nobody_read_it_is_counted: [Kernel];
     another_version_starts_clean_and_counts_the_gap: [Kernel];
     a_missing_store_is_not_resumed: [Kernel];
@@ -33,15 +33,16 @@ suite! {
     a_pinned_ring_loses_no_more_than_another_while_the_store_is_behind: [Kernel];
     what_was_read_and_not_stored_when_the_agent_was_killed_is_counted: [Kernel];
     an_orderly_stop_unpins_and_keep_does_not: [Kernel];
-    tracers_that_were_switched_between_two_runs: [Kernel]
+    tracers_that_were_switched_between_two_runs: [Kernel];
+    another_kind_of_store_takes_over_the_pinned_rings: [Kernel]
 }
 
 fn twenty_kills_lose_nothing_and_double_nothing() {
     twenty_kills(&Site::new(9901));
 }
 
-fn twenty_kills_lose_nothing_with_the_columnar_store() {
-    twenty_kills(&Site::columnar(9900));
+fn twenty_kills_lose_nothing_with_duetectors_layout() {
+    twenty_kills(&Site::duetector_layout(9900));
 }
 
 fn twenty_kills(site: &Site) {
@@ -184,7 +185,7 @@ fn a_missing_store_is_not_resumed() {
 
 /// A ring with room for 1.4 seconds of records at [`RATE`], half of it without budgets, and a store that waits.
 fn tight(site: &Site) -> Setup {
-    site.setup().set("ebpf.data_ring", "\"512KiB\"").set("collector.sqlite.retry_for", "\"60s\"")
+    site.setup().set("ebpf.data_ring", "\"512KiB\"").set("collector.store.retry_for", "\"60s\"")
 }
 
 /// Opens a file at [`RATE`] for some seconds as the traced user; returns how often.
@@ -325,4 +326,51 @@ fn tracers_that_were_switched_between_two_runs() {
     assert_eq!((open.count, open.stored), (33, 33), "{open:?}");
     let connect = agent.store().account("connect");
     assert_eq!((connect.count, connect.stored), (3, 3), "{connect:?}");
+}
+
+/// As at an upgrade from a version whose store had duetector's layout, and back.
+fn another_kind_of_store_takes_over_the_pinned_rings() {
+    let mut site = Site::duetector_layout(9899);
+    let count = |path: &Path, table: &str| -> u64 {
+        let database = Connection::open(path).unwrap();
+        let sql = format!("SELECT count(*) FROM {table}");
+        database.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap().unsigned_abs()
+    };
+    let [plain, columnar] =
+        ["duetector-dbcollector.sqlite3", "store.sqlite3"].map(|name| site.work().join(name));
+    let agent = site.setup().start();
+    site.open(10);
+    wait_for_stored(&agent, "open", 10);
+    keep(agent);
+    site.open(23);
+    for (is_columnar, more, total) in [(true, 0, 33), (false, 7, 40)] {
+        site.set_columnar(is_columnar);
+        site.open(more);
+        let agent = site.setup().start();
+        assert_eq!(pin(&agent)["adopted"], true, "{}", agent.stderr());
+        assert!(agent.stderr().contains("are taken over from the other store"), "{}", agent.stderr());
+        wait_for_stored(&agent, "open", total);
+        let open = site.store().account("open");
+        assert_eq!((open.count, open.stored, open.lost_total()), (total, total, 0), "{open:?}");
+        assert_eq!(site.store().query("open", &[]).len() as u64, total);
+        let (to, from) = if is_columnar { (&columnar, &plain) } else { (&plain, &columnar) };
+        assert!(count(to, "duetector_actors_position") > 0);
+        assert_eq!(
+            count(from, "duetector_actors_position"),
+            0,
+            "only one store says how far the rings are read"
+        );
+        keep(agent);
+    }
+    // The first ten, and the last seven.
+    assert_eq!(count(&plain, "\"duetector_tracking:open@seam\""), 17);
+    let cleared = site.store().run(&["stop", "--unpin"]);
+    assert!(cleared.status.success(), "{}", String::from_utf8_lossy(&cleared.stderr));
+}
+
+/// Stops the agent and lets its programs go on.
+fn keep(mut agent: tests::Agent) {
+    let stopped = agent.store().run(&["stop", "--keep"]);
+    assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
+    agent.wait();
 }

@@ -18,14 +18,18 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(uid: u32) -> Self {
-        Self { scratch: Scratch::new(), uid, columnar: false }
+        Self { scratch: Scratch::new(), uid, columnar: true }
     }
 
-    /// The same, with the columnar store.
-    pub(crate) fn columnar(uid: u32) -> Self {
+    /// The same, with a store of duetector's layout.
+    pub(crate) fn duetector_layout(uid: u32) -> Self {
         let mut site = Self::new(uid);
-        site.columnar = true;
+        site.columnar = false;
         site
+    }
+
+    pub(crate) fn set_columnar(&mut self, is_columnar: bool) {
+        self.columnar = is_columnar;
     }
 
     pub(crate) fn work(&self) -> PathBuf {
@@ -39,7 +43,7 @@ impl Site {
     pub(crate) fn setup(&self) -> Setup {
         let only = format!("[{}]", self.uid);
         let setup = Setup::new().workdir(self.work()).set("ebpf.uids", &only).set("collector.id", "seam");
-        if self.columnar { setup.columnar() } else { setup }
+        if self.columnar { setup } else { setup.duetector_layout() }
     }
 
     /// Opens one file `count` times as the traced user.

@@ -1,5 +1,6 @@
-//! `store`: shows and checks the columnar store, and seals and removes rows by hand.
+//! `store`: shows and checks the columnar store, brings in rows of other files, and seals and removes rows by hand.
 
+mod import;
 mod seal;
 mod status;
 mod store_file;
@@ -23,6 +24,10 @@ pub(crate) struct StoreArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Bring the rows and accounts of a file of duetector's layout into the store: a file of an earlier version, or one that Python
+    /// duetector wrote. The file is not changed. Rows that were brought in before are not brought in again, and an import that was
+    /// interrupted goes on where it was. Works while an agent is running. Exit code 1 if some rows can't be read
+    Import(import::ImportArgs),
     /// Show the segments of the store, the rows that are not sealed yet, and for how many days there is room
     Status(FormatArgs),
     /// Check that nothing in the store was altered, is missing or damaged. What was removed to make room is not a finding. Exit
@@ -47,6 +52,7 @@ struct FormatArgs {
 /// Runs the subcommand.
 pub(crate) fn run(common: &Common, args: &StoreArgs) -> Outcome {
     match &args.command {
+        Command::Import(args) => import::run(common, args),
         Command::Status(args) => status::run(common, args.format),
         Command::Verify(args) => verify::run(common, args.format),
         Command::Prune(args) => seal::prune(common, args.format),

@@ -37,6 +37,9 @@ pub(super) fn implied(file: &Layer, folder: &Path) -> Vec<(Key, Value)> {
     add("shell.interval", INTERVAL.into());
     add("tracer.uname.interval", INTERVAL.into());
     add("subprocess.restart_times", 0.into());
+    // Its analyzer reads the store, so this has duetector's schema.
+    add("collector.store.disabled", true.into());
+    add("collector.sqlite.disabled", false.into());
     // A file in the current folder. Only a folder whose name is not UTF-8 is refused here.
     if let Ok(store) = Shape::Store.form(&URL.into(), folder) {
         add("collector.sqlite.path", store.value);

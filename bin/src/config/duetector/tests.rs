@@ -69,6 +69,7 @@ fn the_packaged_template_works_as_it_is() {
     assert!(kernel.of("exec").disabled && kernel.of("exit").disabled);
     let store = std::env::current_dir().unwrap().join("duetector-dbcollector.sqlite3");
     assert_eq!(config.collector.sqlite.path, store.to_str().unwrap());
+    assert!(config.collector.store.disabled && !config.collector.sqlite.disabled);
     let pattern = &config.filter.0["pattern"];
     assert_eq!(pattern.excludes["exclude_uid"], serde_json::json!([0]));
     assert_eq!(pattern.excludes["re_exclude_fname"].as_array().unwrap().len(), 7);

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use actors::WhenFull;
+use model::lock::lock;
 use model::{Period, Problem, Remembered, Role, Size};
 use serde::{Deserialize, Serialize};
 
 use super::file::Shared;
-use super::{Synchronous, remembered, shared};
+use super::takeover;
+use super::{Synchronous, shared};
 use crate::checks::Checks;
-use crate::sink::kind::{BuildContext, CarriedOver, Pace, SinkKind, SinkSpec, Target};
+use crate::sink::kind::{BuildContext, CarriedOver, Pace, SinkKind, SinkSpec, StoreRun, Target};
 use crate::sink::{Sink, SinkError};
 
 /// The tables of a SQLite file, and the sink that writes them.
@@ -22,7 +24,15 @@ pub(crate) trait Layout {
     const DISABLED: bool;
 
     /// Makes the sink; its first call opens the file.
-    fn sink(path: PathBuf, durability: (Synchronous, Size), shared: Shared) -> Box<dyn Sink>;
+    fn sink(path: PathBuf, making: Making) -> Box<dyn Sink>;
+}
+
+/// Everything besides the path of its file that a sink is made with.
+pub(crate) struct Making {
+    pub(crate) durability: (Synchronous, Size),
+    pub(crate) shared: Shared,
+    /// The run of the store that has the same rows; only if this sink is an additional output.
+    pub(crate) copies: Option<StoreRun>,
 }
 
 /// Settings of a sink that writes rows of layout `L` to a SQLite file.
@@ -48,6 +58,9 @@ pub struct DatabaseConfig<L> {
     pub retry_for: Period,
     /// Size up to which SQLite looks through the whole file for damage, once at the start, beside everything else.
     pub check_limit: Size,
+    /// True if another sink has the role of the store. Not a setting: it follows from which sinks are enabled.
+    #[serde(skip)]
+    pub(crate) is_copy: bool,
     #[serde(skip)]
     layout: PhantomData<L>,
 }
@@ -64,6 +77,7 @@ impl<L: Layout> Default for DatabaseConfig<L> {
             synchronous: Synchronous::default(),
             retry_for: Period(Duration::from_secs(5)),
             check_limit: Size(64 << 20),
+            is_copy: false,
             layout: PhantomData,
         }
     }
@@ -79,7 +93,7 @@ impl<L: Layout> DatabaseConfig<L> {
 
 impl<L: Layout> SinkKind for DatabaseConfig<L> {
     fn role(&self) -> Role {
-        Role::Store
+        if self.is_copy { Role::Copy } else { Role::Store }
     }
 
     fn validate(&self, section: &str) -> Vec<Problem> {
@@ -92,18 +106,27 @@ impl<L: Layout> SinkKind for DatabaseConfig<L> {
     }
 
     fn build(&self, context: &BuildContext<'_>) -> SinkSpec {
-        let shared = shared(context);
-        let (path, carried_over) = (self.file(context.workdir), CarriedOver::new(shared.clone()));
+        let path = self.file(context.workdir);
+        let shared =
+            shared(context, || (!self.is_copy).then(|| takeover::id(&path, context.other_store)).flatten());
+        if !self.is_copy {
+            *lock(context.store_run) = Some(shared.run.run_id.clone());
+        }
+        let copies = self.is_copy.then(|| context.store_run.clone());
+        let carried_over = CarriedOver::new(shared.clone());
         let durability = (self.synchronous, self.check_limit);
         SinkSpec {
             queue: (self.queue, self.when_full),
             pace: Pace::new(self.batch, self.flush_interval, self.retry_for),
-            make: Box::new(move || L::sink(path.clone(), durability, shared.clone())),
+            make: Box::new(move || {
+                let (shared, copies) = (shared.clone(), copies.clone());
+                L::sink(path.clone(), Making { durability, shared, copies })
+            }),
             carried_over,
         }
     }
 
-    fn remembered(&self, workdir: &Path) -> Result<Remembered, SinkError> {
-        remembered(&self.file(workdir))
+    fn remembered(&self, workdir: &Path, other: &Path) -> Result<Remembered, SinkError> {
+        takeover::remembered(&self.file(workdir), other)
     }
 }

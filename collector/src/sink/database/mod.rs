@@ -4,17 +4,18 @@
 pub(crate) mod config;
 pub(super) mod errors;
 pub(super) mod file;
+mod takeover;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use actors::clock;
+use model::Size;
 use model::lock::lock;
-use model::{Remembered, Size};
 use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
-use store::bookkeeping::{self, Run};
+use store::bookkeeping::Run;
 use store::distrust;
 
 use super::kind::BuildContext;
@@ -163,21 +164,19 @@ impl Database {
     }
 }
 
-/// Returns what a sink shares with the one before it on the same file, or begins a run.
-fn shared(context: &BuildContext<'_>) -> Shared {
+/// Returns what a sink shares with the one before it on the same file, or begins a run in a file that gets the id `known`, if it is
+/// new.
+fn shared(context: &BuildContext<'_>, known: impl FnOnce() -> Option<String>) -> Shared {
     context.before.get().unwrap_or_else(|| {
         let run = Run {
             run_id: format!("{:x}-{}", clock::unix_ns(), std::process::id()),
             collector_id: context.collector_id.to_owned(),
             started: clock::wall(),
         };
-        Shared { access: context.access, ..Shared::new(run, context.gate.clone()) }
+        let shared = Shared { access: context.access, ..Shared::new(run, context.gate.clone()) };
+        *lock(&shared.id) = known();
+        shared
     })
-}
-
-/// Reads the positions in pinned rings from the file at `path`.
-pub(super) fn remembered(path: &Path) -> Result<Remembered, SinkError> {
-    bookkeeping::remembered(path).map_err(|source| failed("reading positions from", path, source))
 }
 
 fn failed(operation: &'static str, path: &Path, source: rusqlite::Error) -> SinkError {

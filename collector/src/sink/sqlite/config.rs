@@ -1,16 +1,12 @@
-//! Settings of the store (`[collector.sqlite]`).
+//! Settings of the file with duetector's schema (`[collector.sqlite]`).
 
 use std::path::PathBuf;
 
-use model::Size;
-
 use super::Sqlite;
 use crate::sink::Sink;
-use crate::sink::database::Synchronous;
-use crate::sink::database::config::{DatabaseConfig, Layout};
-use crate::sink::database::file::Shared;
+use crate::sink::database::config::{DatabaseConfig, Layout, Making};
 
-/// Settings of the store (`[collector.sqlite]`): a SQLite file with duetector's schema.
+/// Settings of the file with duetector's schema (`[collector.sqlite]`).
 pub type SqliteConfig = DatabaseConfig<Duetector>;
 
 /// Tables of duetector's schema; the file's name is duetector's, too.
@@ -19,9 +15,9 @@ pub enum Duetector {}
 
 impl Layout for Duetector {
     const FILE: &'static str = "duetector-dbcollector.sqlite3";
-    const DISABLED: bool = false;
+    const DISABLED: bool = true;
 
-    fn sink(path: PathBuf, durability: (Synchronous, Size), shared: Shared) -> Box<dyn Sink> {
-        Box::new(Sqlite::of(path, durability, shared))
+    fn sink(path: PathBuf, making: Making) -> Box<dyn Sink> {
+        Box::new(Sqlite::of(path, making))
     }
 }

@@ -1,7 +1,9 @@
-//! The store: a SQLite file with duetector's schema, which duetector's DBAnalyzer reads unchanged. Our typed columns
-//! follow its columns; accounts and positions are in tables of other names.
+//! A SQLite file with duetector's schema, which duetector's DBAnalyzer reads unchanged. Our typed columns follow its columns. The
+//! sink can have the role of the store; then accounts and positions are in tables of other names. Beside the columnar store it is an
+//! additional output, which notes what rows it has copied.
 
 mod config;
+mod copied;
 mod migrate;
 mod schema;
 mod trust;
@@ -16,16 +18,18 @@ pub use store::bookkeeping::Run;
 
 use actors::clock;
 use model::lock::lock;
-use model::schema::{COLUMNS, ColumnValue, table_name};
+use model::schema::{COLUMNS, ColumnValue, stored_name, table_name};
 use model::{Routed, Size, TracerName, Tracking, WallTime};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 use store::bookkeeping::{Bookkeeping, Now};
 
+use super::database::config::Making;
 use super::database::errors::is_bad_row;
 use super::database::file::{self, Shared};
 use super::database::{Database, NewFile};
 use super::gate::Gate;
+use super::kind::StoreRun;
 use super::output_file::{OutputFile, Replaced};
 use super::{Rejected, Sink, SinkError, TracerAccount, json};
 use migrate::Migration;
@@ -40,6 +44,8 @@ pub struct Sqlite {
     database: Database,
     store: Option<Store>,
     extended: Vec<u8>,
+    /// The run of the store that has the same rows; only if this sink is an additional output.
+    copies: Option<StoreRun>,
 }
 
 /// An open database.
@@ -56,12 +62,13 @@ struct Store {
 impl Sqlite {
     /// Makes a sink that writes to `path` as `run`. The first call opens the file.
     pub fn new(path: PathBuf, synchronous: Synchronous, run: Run) -> Self {
-        Self::of(path, (synchronous, Size(0)), Shared::new(run, Gate::default()))
+        let shared = Shared::new(run, Gate::default());
+        Self::of(path, Making { durability: (synchronous, Size(0)), shared, copies: None })
     }
 
-    fn of(path: PathBuf, durability: (Synchronous, Size), shared: Shared) -> Self {
-        let database = Database::new(path, durability, NEW_FILE, shared);
-        Self { database, store: None, extended: Vec::new() }
+    fn of(path: PathBuf, making: Making) -> Self {
+        let database = Database::new(path, making.durability, NEW_FILE, making.shared);
+        Self { database, store: None, extended: Vec::new(), copies: making.copies }
     }
 
     fn open(&self) -> Result<Store, SinkError> {
@@ -80,6 +87,9 @@ impl Sqlite {
         let transaction = connection.unchecked_transaction()?;
         let is_present = trust::check(&transaction)?;
         let (bookkeeping, new) = Bookkeeping::begin(&transaction, run, lock(id).as_deref())?;
+        if self.copies.is_some() {
+            copied::begin(&transaction)?;
+        }
         let migration = if is_present { Migration::default() } else { Migration::begin(&transaction)? };
         if migration.is_done() {
             trust::mark(&transaction)?;
@@ -173,12 +183,16 @@ impl Sink for Sqlite {
     }
 
     fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
+        let of_store = self.copies.as_ref().and_then(|run| lock(run).clone());
         let rejected = self.transact("writing to", |store, extended| {
             let mut rejected = Vec::new();
             for (index, batch) in batches.iter().enumerate() {
-                if let Some(bad) = store.insert(batch, extended)? {
-                    rejected.push(Rejected { batch: index, ..bad });
+                let bad = store.insert(batch, extended)?;
+                let inserted = batch.rows.len() as u64 - bad.as_ref().map_or(0, |bad| bad.rows);
+                if let Some(run) = &of_store {
+                    store.note_copied(batch, inserted, run)?;
                 }
+                rejected.extend(bad.map(|bad| Rejected { batch: index, ..bad }));
             }
             let accounts = without(batches, accounts, &rejected);
             let now = Now { wall: clock::wall(), boot: clock::boot_ns(), clocks: &clock::clocks() };
@@ -197,6 +211,8 @@ impl Sink for Sqlite {
     }
 
     fn close(&mut self, accounts: &[TracerAccount], ended: WallTime) -> Result<(), SinkError> {
+        // An additional output keeps none: the positions in pinned rings are in one file only.
+        let accounts = if self.copies.is_some() { &[] } else { accounts };
         self.transact("closing", |store, _| {
             store.bookkeeping.end(&store.connection, accounts, ended, clock::boot_ns())
         })?;
@@ -253,6 +269,14 @@ impl Store {
             bad.get_or_insert(Rejected { batch: 0, rows: 0, cause }).rows += 1;
         }
         Ok(bad)
+    }
+
+    /// Notes that the rows that were inserted last are also in the store, written by its run `run_id`.
+    fn note_copied(&self, batch: &Routed, inserted: u64, run_id: &str) -> rusqlite::Result<()> {
+        let Some(first) = batch.rows.first().filter(|_| inserted > 0) else { return Ok(()) };
+        let collector_id = &self.bookkeeping.run().collector_id;
+        let name = table_name(&stored_name(first.tracer.as_str()), collector_id);
+        copied::note(&self.connection, &name, inserted as i64, run_id)
     }
 }
 

@@ -10,8 +10,8 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::{Run, Sqlite, Synchronous};
-use crate::sink::database::remembered;
 use crate::sink::{Sink, TracerAccount, Trouble};
+use store::bookkeeping::remembered;
 
 fn sink(path: &Path) -> Sqlite {
     let run = Run { run_id: "r1".into(), collector_id: "vm".into(), started: WallTime(0) };

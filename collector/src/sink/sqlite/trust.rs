@@ -11,6 +11,8 @@ use rusqlite::Connection;
 
 use store::bookkeeping::{LATER, SCHEMA};
 
+use super::copied;
+
 /// Version of the layout, in the file's `user_version`. Files of Python duetector, and of versions before 1, have 0; those of
 /// version 1 lack the column `time`.
 const LAYOUT: i64 = 2;
@@ -117,7 +119,7 @@ fn check_table(
 /// Returns the columns of each bookkeeping table, from the statements that create them.
 fn own_columns() -> rusqlite::Result<BTreeMap<String, BTreeSet<String>>> {
     let scratch = Connection::open_in_memory()?;
-    SCHEMA.iter().try_for_each(|create| scratch.execute_batch(create))?;
+    SCHEMA.iter().chain([&copied::SCHEMA]).try_for_each(|create| scratch.execute_batch(create))?;
     let sql =
         "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'";
     let mut statement = scratch.prepare(sql)?;

@@ -2,13 +2,9 @@
 
 use std::path::PathBuf;
 
-use model::Size;
-
 use super::Store;
 use crate::sink::Sink;
-use crate::sink::database::Synchronous;
-use crate::sink::database::config::{DatabaseConfig, Layout};
-use crate::sink::database::file::Shared;
+use crate::sink::database::config::{DatabaseConfig, Layout, Making};
 
 /// Settings of the columnar store (`[collector.store]`): typed rows as Arrow batches in one SQLite file.
 pub type StoreConfig = DatabaseConfig<Columnar>;
@@ -19,9 +15,9 @@ pub enum Columnar {}
 
 impl Layout for Columnar {
     const FILE: &'static str = "store.sqlite3";
-    const DISABLED: bool = true;
+    const DISABLED: bool = false;
 
-    fn sink(path: PathBuf, durability: (Synchronous, Size), shared: Shared) -> Box<dyn Sink> {
-        Box::new(Store::of(path, durability, shared))
+    fn sink(path: PathBuf, making: Making) -> Box<dyn Sink> {
+        Box::new(Store::of(path, making.durability, making.shared))
     }
 }

@@ -3,15 +3,17 @@
 
 mod config;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ::store::bookkeeping::{Now, Run};
+use ::store::import::prepare;
 use ::store::{Error, Writer};
 use actors::clock;
 pub use config::StoreConfig;
 use model::lock::lock;
 use model::{Routed, Size, WallTime};
-use rusqlite::ErrorCode;
+use rusqlite::{Connection, ErrorCode};
 
 use super::database::file::{self, Shared};
 use super::database::{Database, NewFile, Synchronous};
@@ -33,6 +35,38 @@ struct Open {
     writer: Writer,
     /// The files beside it, in the order of [`file::log_files`].
     logs: Vec<OutputFile>,
+}
+
+/// Time for which an import waits for an agent that writes to the same file.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Opens the store's file for an import, as the sink does; it is made if it is missing. An agent may have it open, too.
+///
+/// # Errors
+/// The file can't be made or written, or others may write to it.
+pub fn open_for_import(path: &Path) -> Result<Connection, SinkError> {
+    let run = Run { run_id: String::new(), collector_id: String::new(), started: clock::wall() };
+    let durability = (Synchronous::default(), Size(0));
+    let database = Database::new(path.to_owned(), durability, NEW_FILE, Shared::new(run, Gate::default()));
+    let (connection, _) = database.open(|connection| {
+        prepare(&connection).map_err(|error| failed(&database, "opening", error))?;
+        Ok(connection)
+    })?;
+    connection.busy_timeout(PATIENCE).map_err(|source| database.failed("opening", source))?;
+    Ok(connection)
+}
+
+/// Adds to an error of the store what was done with the file.
+fn failed(database: &Database, operation: &'static str, error: Error) -> SinkError {
+    match error {
+        Error::Sqlite(source) => database.failed(operation, source),
+        other => SinkError {
+            operation,
+            object: database.path.display().to_string(),
+            trouble: Trouble::Permanent,
+            source: other.into(),
+        },
+    }
 }
 
 impl Store {
@@ -58,15 +92,7 @@ impl Store {
     }
 
     fn failed(&self, operation: &'static str, error: Error) -> SinkError {
-        match error {
-            Error::Sqlite(source) => self.database.failed(operation, source),
-            other => SinkError {
-                operation,
-                object: self.database.path.display().to_string(),
-                trouble: Trouble::Permanent,
-                source: other.into(),
-            },
-        }
+        failed(&self.database, operation, error)
     }
 
     /// Works on the open file. After an error that may concern the file itself, the file is opened again by the next call.

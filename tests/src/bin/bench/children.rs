@@ -28,7 +28,12 @@ pub(crate) fn take(rounds: usize) -> Vec<Flood> {
     let rounds = rounds.clamp(1, 5);
     let alone = median((0..rounds).map(|_| alone()).collect());
     let mut floods = vec![Flood { into: "nothing: the child alone", must: 0.0, rate: alone, cpu: 0.0 }];
-    for (into, sink, must) in [("`memory`", "memory", 200_000.0), ("SQLite", "sqlite", 100_000.0)] {
+    let sinks = [
+        ("`memory`", "memory", 200_000.0),
+        ("`store`", "store", 100_000.0),
+        ("`sqlite`", "sqlite", 100_000.0),
+    ];
+    for (into, sink, must) in sinks {
         let (rates, cpus): (Vec<_>, Vec<_>) = (0..rounds).map(|_| flood(sink)).unzip();
         floods.push(Flood { into, must, rate: median(rates), cpu: median(cpus) });
     }
@@ -70,9 +75,11 @@ fn flood(sink: &str) -> (f64, f64) {
         [&binary::generator().display().to_string(), "flood", "--count", &EVENTS.to_string(), "--when"];
     let comm: Vec<_> = comm.into_iter().map(str::to_owned).chain([go.display().to_string()]).collect();
     let config = scratch.file("config.toml", format!("[tracer.template.sp.flood]\ncomm = {comm:?}\n"));
-    let disabled = if sink == "memory" { "collector.sqlite.disabled" } else { "collector.memory.disabled" };
-    let setup = Setup::new().set("ebpf.disabled", "true").set("tracer.uname.disabled", "true");
-    let setup = setup.set(&format!("collector.{sink}.disabled"), "false").set(disabled, "true");
+    let mut setup = Setup::new().set("ebpf.disabled", "true").set("tracer.uname.disabled", "true");
+    for other in ["memory", "store", "sqlite"] {
+        setup =
+            setup.set(&format!("collector.{other}.disabled"), if other == sink { "false" } else { "true" });
+    }
     let agent = setup.options(&["--config", config.to_str().unwrap_or_default()]).start();
     let before = cpu_seconds(&agent);
     let start = now();

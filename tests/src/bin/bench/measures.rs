@@ -105,10 +105,9 @@ fn has_rows(agent: &Agent) -> bool {
     let open = || {
         let database =
             Connection::open_with_flags(agent.store().database(), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let find = "SELECT name FROM sqlite_master WHERE name LIKE 'duetector_tracking:open@%'";
-        let table: String = database.query_row(find, [], |row| row.get(0))?;
-        let quoted = table.replace('"', "\"\"");
-        database.query_row(&format!("SELECT 1 FROM \"{quoted}\" LIMIT 1"), [], |_| Ok(()))
+        let find =
+            "SELECT 1 FROM batch JOIN stream ON stream.id = batch.stream WHERE tracer = 'open' LIMIT 1";
+        database.query_row(find, [], |_| Ok(()))
     };
     open().is_ok()
 }

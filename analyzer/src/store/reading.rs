@@ -1,0 +1,131 @@
+//! Turns SQLite's orders and conditions into an order of rows and a range of times, for all virtual tables.
+
+use std::ffi::c_int;
+
+use rusqlite::vtab::{Filters, IndexConstraintOp, IndexInfo};
+
+use super::scan::Order;
+
+/// Number that SQLite gives the row id in conditions and orders.
+const ROWID: c_int = -1;
+
+/// Numbers of the columns that rows can be ordered and selected by.
+pub(super) struct Numbers {
+    pub(super) id: c_int,
+    pub(super) time: Option<c_int>,
+    pub(super) boot_ns: Option<c_int>,
+}
+
+/// How a statement reads a table.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    /// The order that SQLite relies on.
+    pub(super) order: Option<Order>,
+    /// Indexes of the conditions that are the beginning and the end of the times asked for. After [`Self::from_number`] only
+    /// whether there is one.
+    since: Option<usize>,
+    until: Option<usize>,
+}
+
+impl Plan {
+    /// Returns the plan for the orders and conditions that SQLite offers.
+    pub(super) fn of(info: &IndexInfo, numbers: &Numbers) -> Self {
+        let mut plan = Self { order: order(info, numbers), since: None, until: None };
+        for (index, constraint) in info.constraints().enumerate().filter(|(_, one)| one.is_usable()) {
+            if Some(constraint.column()) != numbers.time {
+                continue;
+            }
+            match constraint.operator() {
+                IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_GE
+                | IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_GT => {
+                    plan.since.get_or_insert(index);
+                }
+                IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_LE
+                | IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_LT => {
+                    plan.until.get_or_insert(index);
+                }
+                _ => {}
+            }
+        }
+        plan
+    }
+
+    /// Asks SQLite for the bounds of the time as the first arguments; returns their number. SQLite tests each row again: here
+    /// only whole batches are left out.
+    pub(super) fn take(&self, info: &mut IndexInfo) -> c_int {
+        let mut taken = 0;
+        for index in self.since.into_iter().chain(self.until) {
+            taken += 1;
+            info.constraint_usage(index).set_argv_index(taken);
+        }
+        taken
+    }
+
+    pub(super) fn to_number(self) -> c_int {
+        let order = self.order.unwrap_or_default();
+        [self.since.is_some(), self.until.is_some(), order.by_time, order.is_reversed]
+            .iter()
+            .enumerate()
+            .map(|(bit, is_set)| c_int::from(*is_set) << bit)
+            .sum()
+    }
+
+    pub(super) fn from_number(number: c_int) -> Self {
+        let is_set = |bit: c_int| number >> bit & 1 == 1;
+        let order = Order { by_time: is_set(2), is_reversed: is_set(3) };
+        Self { order: Some(order), since: is_set(0).then_some(0), until: is_set(1).then_some(0) }
+    }
+
+    /// Returns the number of arguments that are bounds of the time.
+    pub(super) fn bound_count(self) -> usize {
+        self.since.into_iter().chain(self.until).count()
+    }
+
+    /// Returns the bounds of the time among the arguments.
+    pub(super) fn bounds(self, arguments: &Filters<'_>) -> (i64, i64) {
+        let mut bounds = arguments.iter().map(|value| value.as_i64_or_null().ok().flatten());
+        let mut bound = |is_there: bool, otherwise| {
+            if is_there { bounds.next().flatten().unwrap_or(otherwise) } else { otherwise }
+        };
+        (bound(self.since.is_some(), i64::MIN), bound(self.until.is_some(), i64::MAX))
+    }
+}
+
+/// Returns the order asked for, if rows can be read in it; the natural one, if none is asked for.
+fn order(info: &IndexInfo, numbers: &Numbers) -> Option<Order> {
+    let asked: Vec<(c_int, bool)> = info.order_bys().map(|by| (by.column(), by.is_order_by_desc())).collect();
+    let is_reversed = asked.first().is_some_and(|(_, is_reversed)| *is_reversed);
+    if asked.iter().any(|(_, other)| *other != is_reversed) {
+        return None;
+    }
+    let is_id = |number: c_int| number == numbers.id || number == ROWID;
+    let by_time = match asked.as_slice() {
+        [] => false,
+        [(number, _)] if is_id(*number) => false,
+        [(number, _), rest @ ..] if Some(*number) == numbers.time => match rest {
+            [] => true,
+            [(number, _), rest @ ..] if Some(*number) == numbers.boot_ns => match rest {
+                [] => true,
+                [(number, _)] if is_id(*number) => true,
+                _ => return None,
+            },
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(Order { by_time, is_reversed })
+}
+
+/// Returns an error of the store as SQLite passes it on.
+pub(super) fn of_sqlite(error: store::Error) -> rusqlite::Error {
+    match error {
+        store::Error::Sqlite(error) => error,
+        other => rusqlite::Error::ModuleError(full_text(&other)),
+    }
+}
+
+/// Returns an error with its causes.
+fn full_text(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,161 @@
+//! `export`: writes rows to files of other formats, or to stdout.
+
+mod folder;
+mod sqlite;
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use analyzer::query::Where;
+use analyzer::render::{self, Format};
+use analyzer::{Query, Store, when};
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use model::schema::COLUMNS;
+
+use super::query::{damage, failure, open, undecided};
+use crate::cli_common::Common;
+use crate::exit::{Failure, Outcome};
+use crate::output;
+use folder::NewFolder;
+use sqlite::Source;
+
+/// Options of `export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The folder to make, which must not exist or be empty; or `-` for stdout
+    target: PathBuf,
+    /// Format of the files: csv or jsonl, with one file for each tracer; or sqlite, one file of duetector's layout, which Python
+    /// duetector's analyzer reads
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: ExportFormat,
+    /// Export only rows of this tracer. May be repeated
+    #[arg(long = "tracer", value_name = "NAME")]
+    tracers: Vec<String>,
+    /// Export only rows that match this condition, written as for `query`. May be repeated: then all conditions must be true
+    #[arg(long = "where", value_name = "COLUMN=VALUE|CEL")]
+    wheres: Vec<Where>,
+    /// Export only rows from this time on, written as for `query`
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// Export only rows up to this time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+}
+
+/// A format of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ExportFormat {
+    Csv,
+    Jsonl,
+    Sqlite,
+}
+
+/// Writes the rows.
+pub(crate) fn run(common: &Common, args: &ExportArgs) -> Outcome {
+    let query = args.query().map_err(failure)?;
+    let store = open(common)?;
+    // All tracers as of one moment.
+    let _moment = store.moment().map_err(failure)?;
+    if args.target == Path::new("-") {
+        to_stdout(&store, &query, args.format)?;
+    } else {
+        let sources = sources(&store, &query)?;
+        let folder = NewFolder::begin(&args.target)?;
+        let rows = match args.format {
+            ExportFormat::Csv => per_tracer(&store, &query, &sources, &folder, Format::Csv)?,
+            ExportFormat::Jsonl => per_tracer(&store, &query, &sources, &folder, Format::Jsonl)?,
+            ExportFormat::Sqlite => sqlite::write(&store, &query, &sources, &folder)?,
+        };
+        folder.finish()?;
+        output::complain(&format!("{rows} rows exported to {}", args.target.display()));
+    }
+    damage(&store)
+}
+
+impl ExportArgs {
+    fn query(&self) -> Result<Query, analyzer::Error> {
+        let now = when::now();
+        let columns =
+            ["tracer", "collector_id"].into_iter().chain(COLUMNS.iter().map(|column| column.name()));
+        let mut query = Query {
+            tracers: self.tracers.clone(),
+            since: self.since.as_deref().map(|text| when::since(text, &now)).transpose()?,
+            until: self.until.as_deref().map(|text| when::until(text, &now)).transpose()?,
+            columns: columns.map(str::to_owned).collect(),
+            limit: 0,
+            ..Query::default()
+        };
+        self.wheres.iter().cloned().for_each(|wanted| query.add(wanted));
+        Ok(query)
+    }
+}
+
+/// Returns what the store has rows of, in order.
+fn sources(store: &Store, query: &Query) -> Result<Vec<Source>, Failure> {
+    let tables = store.tables().map_err(failure)?;
+    let mut sources: Vec<Source> =
+        tables.into_iter().map(|table| (table.tracer, table.collector_id)).collect();
+    sources.retain(|(tracer, _)| query.tracers.is_empty() || query.tracers.contains(tracer));
+    sources.sort();
+    sources.dedup();
+    Ok(sources)
+}
+
+fn to_stdout(store: &Store, query: &Query, format: ExportFormat) -> Outcome {
+    let format = match format {
+        ExportFormat::Csv => Format::Csv,
+        ExportFormat::Jsonl => Format::Jsonl,
+        ExportFormat::Sqlite => {
+            return Err(Failure::Usage(anyhow::anyhow!(
+                "--format sqlite needs a folder: a database can't be written to stdout"
+            )));
+        }
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(store, query, format, &mut out) {
+        Err(error) if !error.is_broken_pipe() => Err(Failure::Failed(error.into())),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file for each tracer that has rows; returns the number of rows.
+fn per_tracer(
+    store: &Store,
+    query: &Query,
+    sources: &[Source],
+    folder: &NewFolder,
+    format: Format,
+) -> Result<u64, Failure> {
+    let mut tracers: Vec<&String> = sources.iter().map(|(tracer, _)| tracer).collect();
+    tracers.dedup();
+    let ending = if format == Format::Csv { "csv" } else { "jsonl" };
+    let mut total = 0;
+    for tracer in tracers {
+        let query = Query { tracers: vec![tracer.clone()], ..query.clone() };
+        let (name, file) = folder.file(tracer, ending)?;
+        let mut out = BufWriter::new(&file);
+        let rows = write(store, &query, format, &mut out).context("exporting rows")?;
+        out.flush().and_then(|()| file.sync_all()).with_context(|| format!("writing {}", name.display()))?;
+        drop(out);
+        if rows == 0 {
+            folder.remove(&name)?;
+        }
+        total += rows;
+    }
+    Ok(total)
+}
+
+/// Writes rows and returns their number.
+fn write(
+    store: &Store,
+    query: &Query,
+    format: Format,
+    out: &mut impl Write,
+) -> Result<u64, render::RenderError> {
+    let mut answer = store.query(query)?;
+    let file = render::Output { terminal: None, numeric: true };
+    let rows = render::rows(&mut answer, format, file, out)?;
+    undecided(&answer);
+    Ok(rows as u64)
+}

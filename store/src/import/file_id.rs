@@ -1,0 +1,36 @@
+//! Ids by which files of duetector's layout are recognised.
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::table::quote;
+
+/// Returns the id by which a file of duetector's layout is recognised; `None` if it has no rows yet. A file that the agent wrote
+/// has one. A file of Python duetector is known by its first table and the first row in it, which copies of it have, too, and which
+/// stay the same while it grows. `schema` is the name that the connection has for the file.
+///
+/// # Errors
+/// SQLite can't read the file.
+pub fn file_id(connection: &Connection, schema: &str) -> rusqlite::Result<Option<String>> {
+    let is_ours = format!("SELECT 1 FROM {schema}.sqlite_master WHERE name = 'duetector_actors_store'");
+    if connection.query_row(&is_ours, [], |_| Ok(())).optional()?.is_some() {
+        let sql = format!("SELECT id FROM {schema}.duetector_actors_store");
+        return connection.query_row(&sql, [], |row| row.get(0)).optional();
+    }
+    let tables = format!(
+        "SELECT name FROM {schema}.sqlite_master WHERE type = 'table' AND name LIKE 'duetector_tracking:%'
+         ORDER BY rowid"
+    );
+    let mut tables = connection.prepare(&tables)?;
+    let tables = tables.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    for name in tables {
+        let row = format!(
+            "SELECT quote(id) || ' ' || quote(dt) || ' ' || quote(pid) || ' ' || quote(comm)
+             FROM {schema}.{} ORDER BY id LIMIT 1",
+            quote(&name)
+        );
+        if let Some(row) = connection.query_row(&row, [], |row| row.get::<_, String>(0)).optional()? {
+            return Ok(Some(format!("{name} {row}")));
+        }
+    }
+    Ok(None)
+}
