@@ -11,8 +11,7 @@ use model::text::hex;
 use model::{Details, ExecId, Extended, TracerName, Tracking, WallTime};
 use serde_json::{Map, Value};
 
-use crate::layout::{OTHER, kind};
-use crate::read::ID;
+use crate::layout::{ID, OTHER, kind};
 use crate::rows::zoned;
 
 /// The value of a column in a row of a batch.

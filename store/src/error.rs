@@ -43,7 +43,7 @@ pub enum Error {
     Decode {
         /// The batch, or the row group of a sealed file.
         what: String,
-        /// The reason.
+        /// The reason, as Arrow states it.
         #[source]
         source: ArrowError,
     },
@@ -59,7 +59,7 @@ pub enum Error {
     /// A file or folder can't be read, made, moved or removed.
     #[error("{operation} {}", path.display())]
     Io {
-        /// What was done.
+        /// Operation that failed.
         operation: &'static str,
         /// Path of the file or folder.
         path: PathBuf,

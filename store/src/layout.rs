@@ -11,6 +11,8 @@ use model::schema::{ArrowType, COLUMNS, Column, FIELDS, Field as Known, Tracers}
 use model::{LOSS, MANIFEST, RETENTION};
 use serde_json::Value;
 
+/// Name of the column of sealed files with the numbers of rows.
+pub(crate) const ID: &str = "id";
 /// Name of the last column: a map from names of fields to their values as JSON.
 pub const OTHER: &str = "other";
 /// Number of fields without an entry in [`FIELDS`] that become columns. Programs choose these names.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 
 use crate::decode::BatchRows;
 use crate::ipc::{read_batch, read_schema};
-use crate::layout::{OTHER, data_type};
+use crate::layout::{ID, OTHER, data_type};
 use crate::segment::{Folder, SealedFiles, Unit};
 use crate::typed::Sought;
 use crate::{Error, format};
@@ -300,9 +300,6 @@ impl Reader {
         Ok(self.layouts.borrow_mut().entry(id).or_insert(Rc::new(message)).clone())
     }
 }
-
-/// Name of the column of sealed files with the numbers of rows.
-pub(crate) const ID: &str = "id";
 
 /// Checks that data are as they were written.
 pub(crate) fn check_crc(data: &[u8], crc: Option<u32>) -> Result<(), ArrowError> {

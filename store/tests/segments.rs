@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 use store::segment::{Folder, Limits, Manifest, Sealer, list, unsealed};
 
-/// What may happen to a store.
+/// An event in the life of a store.
 #[derive(Clone, Debug)]
 enum Step {
     /// Rows of a tracer are written, at times from this one on.

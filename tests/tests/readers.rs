@@ -1,4 +1,4 @@
-//! Who may read besides the agent's user: the group in `store.group` reads the store and `read.sock`, and can neither change
+//! Readers besides the agent's user: the group in `store.group` reads the store and `read.sock`, and can neither change
 //! anything nor disturb the agent.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 

@@ -15,7 +15,7 @@ use store::{Batch, BatchRows, Cell, Error, Reader};
 /// A batch whose rows can't be read: one of the store's file, or a row group of a sealed file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedBatch {
-    /// What it is called.
+    /// Name of the batch in messages.
     pub name: String,
     /// Number of its rows.
     pub rows: i64,

@@ -29,7 +29,7 @@ const PAUSE: u32 = 5;
 /// Settings that a reload replaces.
 pub(crate) type SharedSettings = Arc<Mutex<StoreSettings>>;
 
-/// What the actor has seen and done, shown in `status`.
+/// The actor's view of the store and its work so far, shown in `status`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SealerState {
     /// Size of the batches that are not sealed, in bytes.
@@ -58,7 +58,7 @@ pub(crate) struct SealerState {
     pub(crate) peak_kib: u64,
 }
 
-/// The actor.
+/// The actor that seals and removes rows.
 pub(crate) struct Sealer {
     ctx: LoopCtx<SealerState>,
     collector: CollectorHandle,
@@ -93,7 +93,7 @@ impl ActorLoop for Sealer {
                     };
                     let settings = lock(&settings).clone();
                     pause = pause.saturating_sub(1);
-                    if !look(&ctx, &path, &settings, &collector.gate).await || pause > 0 {
+                    if !inspect(&ctx, &path, &settings, &collector.gate).await || pause > 0 {
                         continue;
                     }
                     pause = if work(&ctx, &path, settings, &collector.gate).await { 0 } else { PAUSE };
@@ -109,7 +109,7 @@ impl ActorLoop for Sealer {
 }
 
 /// Looks at the store; returns whether there is work.
-async fn look(ctx: &LoopCtx<SealerState>, path: &Path, settings: &StoreSettings, gate: &Gate) -> bool {
+async fn inspect(ctx: &LoopCtx<SealerState>, path: &Path, settings: &StoreSettings, gate: &Gate) -> bool {
     let asked = path.to_owned();
     let seen = tokio::task::spawn_blocking(move || see(&asked)).await;
     let Ok(Ok(seen)) = seen else {
@@ -142,7 +142,7 @@ async fn look(ctx: &LoopCtx<SealerState>, path: &Path, settings: &StoreSettings,
     seen.is_unfinished || is_due || exceeded.is_some() || is_too_old
 }
 
-/// What a look at the store shows.
+/// The state of the store at one moment.
 struct Seen {
     unsealed: Unsealed,
     room: Room,

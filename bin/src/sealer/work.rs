@@ -16,7 +16,7 @@ const MEMORY: u64 = 384 << 20;
 /// Time to wait for the agent's transactions.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is to be done.
+/// Work for the process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Work {
     /// The store's file.
@@ -29,7 +29,7 @@ pub(crate) struct Work {
     pub(crate) is_urgent: bool,
 }
 
-/// What was done.
+/// A report of the work done.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// Segments that were sealed.

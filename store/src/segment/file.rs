@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::folder;
 use crate::Error;
-use crate::read::ID;
+use crate::layout::ID;
 
 /// Level of zstd's compression. Higher levels take twice the time for a twentieth less room.
 const LEVEL: i32 = 3;

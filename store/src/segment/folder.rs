@@ -127,9 +127,9 @@ impl Folder {
 
     /// Opens a file of a segment for reading, also one that was removed while readers use it.
     pub(crate) fn open(&self, segment: &str, file: &str) -> std::io::Result<File> {
-        match File::open(self.segment(segment).join(file)) {
+        match open_file(&self.segment(segment).join(file)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                File::open(self.removed(segment, file)).map_err(|_| error)
+                open_file(&self.removed(segment, file)).map_err(|_| error)
             }
             other => other,
         }
@@ -213,6 +213,13 @@ pub(crate) fn make(path: &Path) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// Opens a file for reading; a pipe or a device instead of it would keep the reader waiting.
+pub(super) fn open_file(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("it is not a file")) }
 }
 
 /// Makes a new file that only this user can use.

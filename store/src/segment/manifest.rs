@@ -1,7 +1,6 @@
 //! The description of a segment, `segment.json`: what is in its files, how they can be checked, and which segment came before.
 
-use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -70,7 +69,7 @@ pub struct ManifestFile {
 pub struct ManifestAccount {
     /// Id of the run.
     pub run: String,
-    /// The tracer.
+    /// Name of the tracer.
     pub tracer: String,
     /// Records that it made.
     pub seen: i64,
@@ -152,7 +151,8 @@ impl Manifest {
     /// # Errors
     /// There is no such file, it can't be read, or it is no description of a segment.
     pub fn read(from: &Path) -> std::io::Result<(Self, String)> {
-        let text = fs::read(from.join(MANIFEST))?;
+        let mut text = Vec::new();
+        folder::open_file(&from.join(MANIFEST))?.read_to_end(&mut text)?;
         Ok((serde_json::from_slice(&text)?, sha256(&text)))
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use rusqlite::{TransactionBehavior, params};
 
+use super::files::Files;
 use super::manifest::{Manifest, Reference};
-use super::seal::{Files, Sealed, Sealer, begin_segment, mark};
+use super::seal::{Sealed, Sealer, begin_segment, mark};
 use super::{State, folder};
 use crate::Error;
 use crate::read::{Batch, Source, Stream};
@@ -32,6 +33,11 @@ impl Sealer<'_> {
     /// # Errors
     /// A file can't be written, or one of the segments is damaged: then they stay as they are.
     pub fn merge(&mut self) -> Result<Option<Sealed>, Error> {
+        let merged = self.write_merged();
+        self.cleaned(merged)
+    }
+
+    fn write_merged(&mut self) -> Result<Option<Sealed>, Error> {
         let small = self.small()?;
         if small.len() < 2 {
             return Ok(None);
@@ -66,12 +72,9 @@ impl Sealer<'_> {
             let merged = State::Merged.as_str();
             transaction
                 .execute("UPDATE segment SET state = ? WHERE number = ?", params![merged, one.number])?;
-            transaction.execute("DELETE FROM part WHERE segment = ?", [one.number])?;
         }
         transaction.commit()?;
-        for one in &small {
-            self.folder.remove_files(&one.reference.name)?;
-        }
+        self.remove_files()?;
         Ok(Some(Sealed { name: begun.name, rows, bytes, damaged: Vec::new() }))
     }
 

@@ -9,6 +9,7 @@
 //! read from the batches, and from then on from the segment.
 
 mod file;
+mod files;
 mod folder;
 mod manifest;
 mod merge;
@@ -16,6 +17,7 @@ mod notes;
 mod order;
 mod retention;
 mod seal;
+mod state;
 mod status;
 mod unit;
 mod verify;
@@ -25,50 +27,7 @@ pub use manifest::{Manifest, ManifestFile};
 pub use notes::{Damage, Moment, Removed};
 pub use retention::{Limits, Pruned, Room};
 pub use seal::{Sealed, Sealer};
+pub use state::State;
 pub use status::{SegmentStatus, Unsealed, has_unfinished, list, oldest, unsealed};
 pub(crate) use unit::{SealedFiles, Unit};
 pub use verify::{Finding, verify};
-
-use std::fmt;
-
-/// State of a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Its files are being written.
-    Sealing,
-    /// Its rows are read from its files.
-    Sealed,
-    /// It is written from smaller segments, whose rows are read from there.
-    Merging,
-    /// Its rows are in a larger segment; its files were removed.
-    Merged,
-    /// Its rows were removed to make room.
-    Pruned,
-}
-
-impl State {
-    /// All states.
-    pub const ALL: [Self; 5] = [Self::Sealing, Self::Sealed, Self::Merging, Self::Merged, Self::Pruned];
-
-    /// Returns the name in the file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sealing => "sealing",
-            Self::Sealed => "sealed",
-            Self::Merging => "merging",
-            Self::Merged => "merged",
-            Self::Pruned => "pruned",
-        }
-    }
-
-    /// Returns the state of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == name)
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}

@@ -11,8 +11,8 @@ use arrow_select::interleave::interleave;
 use model::schema::Column;
 use rusqlite::Connection;
 
-use crate::layout::OTHER;
-use crate::read::{Batch, ID, Reader};
+use crate::layout::{ID, OTHER};
+use crate::read::{Batch, Reader};
 use crate::rows::size;
 use crate::{Error, read};
 

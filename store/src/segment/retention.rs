@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::Size;
 use nix::sys::statvfs::statvfs;
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::seal::Sealer;
 use super::{Folder, Removed, State};
@@ -40,7 +40,7 @@ pub struct Room {
     pub total: u64,
 }
 
-/// What was removed.
+/// The result of removing segments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// The segments that were removed.
@@ -52,6 +52,8 @@ pub struct Pruned {
 /// A segment that may be removed.
 struct Candidate {
     number: i64,
+    /// Time of its last row, which decides when it is removed.
+    last: i64,
     removed: Removed,
     collector_id: String,
 }
@@ -132,8 +134,10 @@ impl Sealer<'_> {
     pub fn prune(&mut self, limits: &Limits) -> Result<Pruned, Error> {
         let mut pruned = Pruned::default();
         let mut candidates = self.candidates(limits)?.into_iter();
-        // What was moved away counts until it is deleted.
-        self.folder.empty(false)?;
+        self.remove_files()?;
+        // What was moved away counts until it is deleted. Readers keep it, unless its room is needed.
+        let is_short = limits.exceeded(&self.room()?).is_some();
+        self.folder.empty(is_short)?;
         loop {
             let room = self.room()?;
             let exceeded = limits.exceeded(&room);
@@ -141,9 +145,7 @@ impl Sealer<'_> {
                 pruned.short = exceeded;
                 break;
             };
-            let age = Duration::from_nanos(
-                self.moment.utc_ns.saturating_sub(candidate.removed.span.1).max(0) as u64,
-            );
+            let age = Duration::from_nanos(self.moment.utc_ns.saturating_sub(candidate.last).max(0) as u64);
             let too_old = limits.max_age.is_some_and(|most| age > most);
             let Some(cause) =
                 exceeded.or_else(|| too_old.then(|| "it is older than store.max_age".to_owned()))
@@ -168,7 +170,7 @@ impl Sealer<'_> {
     fn candidates(&self, limits: &Limits) -> Result<Vec<Candidate>, Error> {
         let sql = "SELECT number, name, rows, bytes, first, last,
                    ifnull((SELECT collector_id FROM duetector_actors_run ORDER BY rowid DESC LIMIT 1), '')
-                   FROM segment WHERE state = 'sealed' ORDER BY last DESC";
+                   FROM segment WHERE state = 'sealed' ORDER BY number";
         let mut segments = self.connection.prepare(sql)?;
         let segments = segments.query_map([], |row| {
             let removed = Removed {
@@ -178,14 +180,17 @@ impl Sealer<'_> {
                 span: (row.get(4)?, row.get(5)?),
                 cause: String::new(),
             };
-            Ok(Candidate { number: row.get(0)?, removed, collector_id: row.get(6)? })
+            let last = removed.span.1;
+            Ok(Candidate { number: row.get(0)?, last, removed, collector_id: row.get(6)? })
         })?;
+        let mut all = segments.collect::<rusqlite::Result<Vec<_>>>()?;
+        self.date(&mut all)?;
+        all.sort_by_key(|candidate| (std::cmp::Reverse(candidate.last), std::cmp::Reverse(candidate.number)));
         let (mut candidates, mut kept) = (Vec::new(), 0);
         let keep = i64::try_from(limits.min_keep.as_nanos()).unwrap_or(i64::MAX);
-        for candidate in segments {
-            let candidate = candidate?;
+        for candidate in all {
             kept += candidate.removed.bytes;
-            let is_young = self.moment.utc_ns.saturating_sub(candidate.removed.span.1) < keep;
+            let is_young = self.moment.utc_ns.saturating_sub(candidate.last) < keep;
             if !is_young || kept > limits.max_size / 4 {
                 candidates.push(candidate);
             }
@@ -194,15 +199,30 @@ impl Sealer<'_> {
         Ok(candidates)
     }
 
+    /// Finds a time for segments whose last row is from the future, which a clock that was set back has left: that of the segment
+    /// sealed after it, since its rows are older than those; the present, if there is none. Merged segments, which were sealed
+    /// after it but have older rows, do not decide.
+    fn date(&self, candidates: &mut [Candidate]) -> Result<(), Error> {
+        let now = self.moment.utc_ns;
+        let sql = "SELECT last FROM segment WHERE number > ?1 AND last <= ?2 AND last > ifnull(
+                   (SELECT max(last) FROM segment WHERE number < ?1 AND last <= ?2), -9223372036854775808)
+                   ORDER BY number LIMIT 1";
+        let mut next = self.connection.prepare(sql)?;
+        for candidate in candidates.iter_mut().filter(|candidate| candidate.last > now) {
+            let found = next.query_row([candidate.number, now], |row| row.get(0)).optional()?;
+            candidate.last = found.unwrap_or(now);
+        }
+        Ok(())
+    }
+
     fn remove(&mut self, candidate: &Candidate) -> Result<(), Error> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let pruned = State::Pruned.as_str();
         transaction
             .execute("UPDATE segment SET state = ? WHERE number = ?", params![pruned, candidate.number])?;
-        transaction.execute("DELETE FROM part WHERE segment = ?", [candidate.number])?;
         append(&transaction, &candidate.collector_id, &[candidate.removed.row(&self.moment)])?;
         transaction.commit()?;
-        self.folder.remove_files(&candidate.removed.name)
+        self.remove_files()
     }
 }
 

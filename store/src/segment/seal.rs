@@ -1,21 +1,15 @@
 //! Seals rows: writes the oldest batches into a segment.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use arrow_array::RecordBatch;
-use arrow_array::cast::AsArray as _;
-use arrow_array::types::Int64Type;
-use model::LOSS;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use super::file::{Part, SegmentFile};
+use super::Moment;
+use super::file::Part;
+use super::files::{Files, keep_damaged};
 use super::folder::{self, Folder, Lock};
-use super::manifest::{Manifest, ManifestDamage, ManifestFile, ManifestLoss, rfc3339};
+use super::manifest::Manifest;
 use super::notes::Damage;
-use super::order::{Group, InOrder, groups};
-use super::{Moment, State};
-use crate::read::{Batch, Reader, Source, Stream};
+use super::state::{State, UNREMOVED};
+use crate::read::{Batch, Reader, Stream};
 use crate::write::append;
 use crate::{Error, format};
 
@@ -54,15 +48,6 @@ pub(super) struct Begun {
     pub(super) name: String,
 }
 
-/// Files of a segment and the row groups in them.
-#[derive(Default)]
-pub(super) struct Files {
-    pub(super) files: Vec<ManifestFile>,
-    pub(super) parts: Vec<(i64, String, Vec<Part>)>,
-    pub(super) losses: BTreeMap<String, i64>,
-    pub(super) damaged: Vec<(Batch, Damage)>,
-}
-
 impl<'a> Sealer<'a> {
     /// Begins to work on the segments of the store that is this connection's main file.
     ///
@@ -89,11 +74,15 @@ impl<'a> Sealer<'a> {
     pub fn recover(&mut self) -> Result<Option<Sealed>, Error> {
         self.folder.clean()?;
         self.drop_unmarked()?;
+        self.remove_files()?;
         let begun = "SELECT number, name FROM segment WHERE state = 'sealing'";
         let begun =
             self.connection.query_row(begun, [], |row| Ok(Begun { number: row.get(0)?, name: row.get(1)? }));
         let sealed = match begun.optional()? {
-            Some(begun) => Some(self.write_and_mark(&begun)?),
+            Some(begun) => {
+                let sealed = self.write_and_mark(&begun);
+                Some(self.cleaned(sealed)?)
+            }
             None => None,
         };
         self.delete_sealed()?;
@@ -106,7 +95,8 @@ impl<'a> Sealer<'a> {
     /// The files or the store can't be written. What was begun is completed by [`Self::recover`].
     pub fn seal(&mut self, size: u64) -> Result<Option<Sealed>, Error> {
         let Some(begun) = self.begin(size)? else { return Ok(None) };
-        let sealed = self.write_and_mark(&begun)?;
+        let sealed = self.write_and_mark(&begun);
+        let sealed = self.cleaned(sealed)?;
         self.delete_sealed()?;
         Ok(Some(sealed))
     }
@@ -118,9 +108,11 @@ impl<'a> Sealer<'a> {
         let (mut first, mut last, mut rows) = (i64::MAX, i64::MIN, 0);
         for stream in self.reader.streams(&transaction)? {
             let batches = self.reader.batches(&transaction, stream.id, i64::MIN, i64::MAX)?;
-            let unsealed = batches.iter().filter(|batch| !batch.is_sealed());
+            let unsealed: Vec<&Batch> = batches.iter().filter(|batch| !batch.is_sealed()).collect();
+            // Batches before one that is due are due, too, although the clock was set back after them.
+            let due = unsealed.iter().rposition(|batch| batch.first <= cut).map_or(0, |last| last + 1);
             let mut closed = None;
-            for batch in unsealed.take_while(|batch| batch.first <= cut) {
+            for batch in &unsealed[..due] {
                 closed = Some(batch.last_id + 1);
                 (first, last, rows) = (first.min(batch.first), last.max(batch.last), rows + batch.rows);
             }
@@ -190,6 +182,27 @@ impl<'a> Sealer<'a> {
         std::fs::rename(&unfinished, &path).map_err(Error::io("rename to", &path))?;
         folder::sync(self.folder.path())?;
         Ok(hash)
+    }
+
+    /// Gives the room back that failed work has taken: what is left may be the last of the disk. The next process does the work again.
+    pub(super) fn cleaned<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
+        if done.is_err() {
+            // If that fails, too, the first reason is the one to know, and `recover` does it.
+            let _ = self.folder.clean().and_then(|()| self.drop_unmarked());
+        }
+        done
+    }
+
+    /// Moves the files of pruned and merged segments away. Parts are kept until that is done, so that the next process completes it.
+    pub(super) fn remove_files(&self) -> Result<(), Error> {
+        let sql = format!("SELECT number, name FROM segment WHERE {UNREMOVED}");
+        let mut left = self.connection.prepare(&sql)?;
+        let left = left.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+        for (number, name) in left.collect::<rusqlite::Result<Vec<_>>>()? {
+            self.folder.remove_files(&name)?;
+            self.connection.execute("DELETE FROM part WHERE segment = ?", [number])?;
+        }
+        Ok(())
     }
 
     /// Removes folders of segments that were given their name but not marked: they are written again.
@@ -297,122 +310,4 @@ fn cut(connection: &Connection, size: u64) -> rusqlite::Result<Option<i64>> {
         }
     }
     Ok(cut)
-}
-
-impl Files {
-    /// Writes the batches of a stream.
-    pub(super) fn write(
-        &mut self,
-        reader: &Reader,
-        connection: &Connection,
-        into: &Path,
-        (stream, batches): (&Stream, Vec<Batch>),
-    ) -> Result<(), Error> {
-        let mut of_schemas = Vec::new();
-        for batch in batches {
-            match reader.schema(connection, &batch) {
-                Ok(schema) => of_schemas.push((batch, schema)),
-                Err(Error::Decode { what, source }) => {
-                    self.damage(stream, batch, &format!("{what}: {source}"))
-                }
-                Err(other) => return Err(other),
-            }
-        }
-        for Group { schema, batches } in groups(of_schemas) {
-            let name = self.free_name(&stream.tracer);
-            let path = into.join(&name);
-            let mut file =
-                SegmentFile::create(path.clone(), schema.clone(), &stream.tracer, &stream.collector_id)?;
-            let mut rows = InOrder::new(reader, connection, schema, batches);
-            while let Some(group) = rows.next()? {
-                file.write(&group)?;
-                if stream.tracer == LOSS {
-                    self.add_losses(&group);
-                }
-            }
-            let damaged = std::mem::take(&mut rows.damaged);
-            damaged.into_iter().for_each(|(batch, cause)| self.damage(stream, batch, &cause));
-            let written = file.finish()?;
-            if written.parts.is_empty() {
-                std::fs::remove_file(&path).map_err(Error::io("delete", &path))?;
-                continue;
-            }
-            self.files.push(ManifestFile {
-                file: name.clone(),
-                tracer: stream.tracer.clone(),
-                collector_id: stream.collector_id.clone(),
-                rows: written.parts.iter().map(|part| part.rows).sum(),
-                first_id: written.parts.iter().map(|part| part.first_id).min().unwrap_or_default(),
-                last_id: written.parts.iter().map(|part| part.last_id).max().unwrap_or_default(),
-                bytes: written.bytes,
-                sha256: written.sha256,
-            });
-            self.parts.push((stream.id, name, written.parts));
-        }
-        Ok(())
-    }
-
-    /// Notes a batch that can't be read.
-    fn damage(&mut self, stream: &Stream, batch: Batch, cause: &str) {
-        let Source::Unsealed { number, .. } = &batch.source else { return };
-        let damage = Damage {
-            file: format!("damaged-batch-{number}"),
-            tracer: stream.tracer.clone(),
-            collector_id: stream.collector_id.clone(),
-            rows: batch.rows,
-            span: (batch.first, batch.last),
-            cause: cause.to_owned(),
-        };
-        self.damaged.push((batch, damage));
-    }
-
-    /// Returns the name of the next file with rows of this tracer. Characters that a file's name can't have, or that shells or
-    /// glob patterns treat in a special way, are replaced.
-    fn free_name(&self, tracer: &str) -> String {
-        let plain = |c: char| c.is_alphanumeric() || "._-".contains(c);
-        let mut name: String = tracer.chars().map(|c| if plain(c) { c } else { '_' }).take(48).collect();
-        if name.starts_with('.') {
-            name.insert(0, '_');
-        }
-        let names = std::iter::once(format!("{name}.parquet"));
-        let numbered = (2..).map(|number| format!("{name}.{number}.parquet"));
-        let is_free = |name: &String| self.files.iter().all(|file| file.file != *name);
-        names.chain(numbered).find(is_free).unwrap_or_default()
-    }
-
-    fn add_losses(&mut self, rows: &RecordBatch) {
-        let tracers = rows.column_by_name("lost_tracer").and_then(|it| it.as_string_opt::<i32>());
-        let counts = rows.column_by_name("count").and_then(|it| it.as_primitive_opt::<Int64Type>());
-        for (tracer, count) in tracers.into_iter().flatten().zip(counts.into_iter().flatten()) {
-            let sum = self.losses.entry(tracer.unwrap_or_default().to_owned()).or_default();
-            *sum = sum.saturating_add(count.unwrap_or_default());
-        }
-    }
-
-    /// Completes the description of the segment.
-    pub(super) fn describe(&self, manifest: &mut Manifest) {
-        let parts = self.parts.iter().flat_map(|(_, _, parts)| parts);
-        let span =
-            parts.fold((i64::MAX, i64::MIN), |span, part| (span.0.min(part.first), span.1.max(part.last)));
-        (manifest.first, manifest.last) = (rfc3339(span.0), rfc3339(span.1));
-        manifest.rows = self.files.iter().map(|file| file.rows).sum();
-        manifest.files.clone_from(&self.files);
-        manifest.damaged = self.damaged.iter().map(|(_, damage)| ManifestDamage::of(damage)).collect();
-        let losses = self.losses.iter();
-        manifest.losses =
-            losses.map(|(tracer, count)| ManifestLoss { tracer: tracer.clone(), count: *count }).collect();
-    }
-}
-
-/// Copies a batch that can't be read into a file, as it is.
-fn keep_damaged(connection: &Connection, batch: &Batch, path: &Path) -> Result<(), Error> {
-    let Source::Unsealed { number, layout } = &batch.source else { return Ok(()) };
-    let sql = "SELECT schema, data FROM batch, layout WHERE number = ? AND id = ?";
-    let parts = connection
-        .query_row(sql, params![number, layout], |row| Ok([row.get::<_, Vec<u8>>(0)?, row.get(1)?]))
-        .optional()?;
-    let mut file = folder::create(path)?;
-    std::io::Write::write_all(&mut file, &parts.unwrap_or_default().concat())
-        .and_then(|()| file.sync_all())
-        .map_err(Error::io("write", path))
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::manifest::rfc3339;
 use super::retention::unsealed_sum;
+use super::state::UNREMOVED;
 use crate::format;
 
 /// A segment, as `store status` shows it.
@@ -85,9 +86,11 @@ pub fn has_unfinished(connection: &Connection) -> rusqlite::Result<bool> {
     if format::version(connection)? < 2 {
         return Ok(false);
     }
-    let sql = "SELECT EXISTS (SELECT 1 FROM segment WHERE state IN ('sealing', 'merging'))
-               OR EXISTS (SELECT 1 FROM sealing JOIN batch USING (stream) WHERE first_id < sealed)";
-    connection.query_row(sql, [], |row| row.get(0))
+    let sql = format!(
+        "SELECT EXISTS (SELECT 1 FROM segment WHERE state IN ('sealing', 'merging') OR {UNREMOVED})
+         OR EXISTS (SELECT 1 FROM sealing JOIN batch USING (stream) WHERE first_id < sealed)"
+    );
+    connection.query_row(&sql, [], |row| row.get(0))
 }
 
 /// Returns the latest time in the segment that is removed next, UTC, in nanoseconds.

@@ -16,8 +16,8 @@ use crate::{Error, format};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The segment, or the batch.
-    pub place: String,
-    /// What is wrong.
+    pub subject: String,
+    /// The difference from what was written.
     pub what: String,
 }
 
@@ -76,8 +76,8 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn find(&mut self, place: &str, what: impl Into<String>) {
-        self.findings.push(Finding { place: format!("segment {place}"), what: what.into() });
+    fn find(&mut self, subject: &str, what: impl Into<String>) {
+        self.findings.push(Finding { subject: format!("segment {subject}"), what: what.into() });
     }
 
     /// Checks a segment. Returns its manifest's hash, which the next one must have.
@@ -184,18 +184,18 @@ fn batches(connection: &Connection, findings: &mut Vec<Finding>, rows: &mut Rows
         for batch in reader.batches(connection, stream.id, i64::MIN, i64::MAX)? {
             let Source::Unsealed { number, .. } = &batch.source else { continue };
             *known = (known.0.max(batch.last_id), known.1 + batch.rows);
-            let place = || format!("{} of {}", batch.name(), stream.tracer);
+            let subject = || format!("{} of {}", batch.name(), stream.tracer);
             if has_crc {
                 let (data, crc): (Vec<u8>, Option<u32>) = connection
                     .prepare_cached("SELECT data, crc FROM batch WHERE number = ?")?
                     .query_row([number], |row| Ok((row.get(0)?, row.get(1)?)))?;
                 if let Err(cause) = check_crc(&data, crc) {
-                    findings.push(Finding { place: place(), what: cause.to_string() });
+                    findings.push(Finding { subject: subject(), what: cause.to_string() });
                     continue;
                 }
             }
             if let Err(Error::Decode { source, .. }) = reader.rows(connection, &batch, |_| true) {
-                findings.push(Finding { place: place(), what: source.to_string() });
+                findings.push(Finding { subject: subject(), what: source.to_string() });
             }
         }
     }
@@ -205,7 +205,7 @@ fn batches(connection: &Connection, findings: &mut Vec<Finding>, rows: &mut Rows
 /// Finds streams in which numbers of rows are missing.
 fn missing_rows(findings: &mut Vec<Finding>, rows: &Rows) {
     for ((tracer, collector_id), (largest, count)) in rows {
-        let place = format!("rows of {tracer} from {collector_id}");
+        let subject = format!("rows of {tracer} from {collector_id}");
         let what = match largest - count {
             0 => continue,
             missing @ 1.. => format!(
@@ -213,6 +213,6 @@ fn missing_rows(findings: &mut Vec<Finding>, rows: &Rows) {
             ),
             surplus => format!("{} rows are there twice", -surplus),
         };
-        findings.push(Finding { place, what });
+        findings.push(Finding { subject, what });
     }
 }

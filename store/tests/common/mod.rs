@@ -106,7 +106,7 @@ impl Scratch {
     /// Returns what is wrong with the store.
     pub(crate) fn findings(&self) -> Vec<String> {
         let found = store::segment::verify(&self.open(), |_| {}).unwrap();
-        found.into_iter().map(|finding| format!("{}: {}", finding.place, finding.what)).collect()
+        found.into_iter().map(|finding| format!("{}: {}", finding.subject, finding.what)).collect()
     }
 
     pub(crate) fn folder(&self) -> &Path {

@@ -19,7 +19,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("collector", &["actors", "expression", "model", "store"]),
     (
         "duetector-actors",
-        &["actors", "analyzer", "bpf-programs", "collector", "expression", "model", "shell-monitor"],
+        &["actors", "analyzer", "bpf-programs", "collector", "expression", "model", "shell-monitor", "store"],
     ),
     ("expression", &["model"]),
     ("model", &[]),

@@ -3,15 +3,13 @@
 mod import;
 mod seal;
 mod status;
+mod store_file;
 mod verify;
-
-use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use crate::cli_common::Common;
-use crate::exit::{Failure, Outcome};
+use crate::exit::Outcome;
 use crate::output::Output;
 
 /// Name of the hidden command that the agent runs in a process of its own.
@@ -61,33 +59,4 @@ pub(crate) fn run(common: &Common, args: &StoreArgs) -> Outcome {
         Command::Seal(args) => seal::seal(common, args.format),
         Command::Maintain => seal::maintain(),
     }
-}
-
-/// Returns the columnar store's file, which must be there.
-fn file(common: &Common) -> Result<PathBuf, Failure> {
-    let path = common.load()?.collector.store.file(&common.workdir()?);
-    match path.try_exists() {
-        Ok(true) => Ok(path),
-        Ok(false) => Err(Failure::failed(format!(
-            "no columnar store at {}: `duetector-actors start` makes one, --workdir sets the folder",
-            path.display()
-        ))),
-        Err(cause) => Err(Failure::failed(format!("looking for {}: {cause}", path.display()))),
-    }
-}
-
-/// Returns the same for a command that changes the store, which its owner must run: files of another user would be in the agent's
-/// way.
-fn own_file(common: &Common) -> Result<PathBuf, Failure> {
-    let path = file(common)?;
-    let found =
-        std::fs::metadata(&path).map_err(|cause| Failure::failed(format!("{}: {cause}", path.display())))?;
-    if found.uid() == nix::unistd::geteuid().as_raw() {
-        return Ok(path);
-    }
-    Err(Failure::failed(format!(
-        "{} belongs to user {}: only that user may change the store",
-        path.display(),
-        found.uid()
-    )))
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use model::Size;
 use store::segment::{Limits, Room, Sealer};
 
-use super::own_file;
+use super::store_file::own_file;
 use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output, to_json};
@@ -23,7 +23,7 @@ pub(super) fn seal(common: &Common, format: Output) -> Outcome {
     print(&report, format)
 }
 
-/// Removes segments.
+/// Removes segments as the limits demand, and prints which.
 pub(super) fn prune(common: &Common, format: Output) -> Outcome {
     let (path, settings) = (own_file(common)?, common.load()?.store);
     let mut connection = sealer::open(&path)?;

@@ -8,7 +8,7 @@ use model::Size;
 use serde::Serialize;
 use store::segment::{Limits, Room, SegmentStatus, list, unsealed};
 
-use super::file;
+use super::store_file::file;
 use crate::cli_common::Common;
 use crate::exit::Outcome;
 use crate::output::{self, Output, to_json};

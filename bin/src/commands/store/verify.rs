@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use store::segment::verify;
 
-use super::file;
+use super::store_file::file;
 use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output, to_json};
@@ -31,7 +31,7 @@ pub(super) fn run(common: &Common, format: Output) -> Outcome {
         Output::Table if findings.is_empty() => output::print("everything is as it was written")?,
         Output::Table => {
             for finding in &findings {
-                output::print(&format!("{}: {}", finding.place, finding.what))?;
+                output::print(&format!("{}: {}", finding.subject, finding.what))?;
             }
         }
     }
