@@ -39,7 +39,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (path, rows) = (PathBuf::from(folder).join("store.sqlite3"), rows.parse::<u64>()?);
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open(&path)?;
-        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF")?;
+        connection.execute_batch(
+            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF",
+        )?;
         Ok(connection)
     };
     let run = Run { run_id: "made-up".into(), collector_id: "made-up".into(), started: at(0).wall() };
@@ -116,7 +118,7 @@ fn row(number: u64) -> Tracking {
     let mut row = Tracking::new(TracerName::new(tracer), at(number).wall(), Extended::new(details));
     let start_ns = boot(process * OF_PROCESS).0 - 1_000;
     row.extended.context = Some(ProcessContext {
-        cgroup_id: CgroupId(4242),
+        cgroup_id: CgroupId { hierarchy: 1, id: 4242 },
         cgroup: Some("/user.slice/user-1000.slice/session-2.scope".into()),
         container: None,
         container_claimed: None,
@@ -138,9 +140,10 @@ fn row(number: u64) -> Tracking {
     row.exe = Some(Text::from(format!("/usr/bin/{program}")));
     row.exec_id = Some(ExecId { pid, start_ns });
     row.fname = Some(path);
-    row.ret = (tracer != "usage").then_some(if tracer == "exec" { 0 } else { 3 + (number % 9).cast_signed() });
+    row.ret =
+        (tracer != "usage").then_some(if tracer == "exec" { 0 } else { 3 + (number % 9).cast_signed() });
     row.time = Some(at(number));
-    row.boot_ns = Some(boot(number));
+    row.boot_ns = Some(boot(number).0.cast_signed());
     row
 }
 

@@ -31,7 +31,8 @@ def of_duckdb():
 def of_pandas():
     import glob
 
-    frame = pandas.concat([pandas.read_parquet(file) for file in sorted(glob.glob(files))], ignore_index=True)
+    # Otherwise numbers of columns that have nulls become floating.
+    frame = pandas.concat([pandas.read_parquet(file, dtype_backend="numpy_nullable") for file in sorted(glob.glob(files))], ignore_index=True)
     assert str(frame["time"].dt.tz) == "UTC", frame["time"].dtype
     sums = {name: int(frame[name].sum()) for name in columns if pandas.api.types.is_integer_dtype(frame[name])}
     texts = frame["time"].dt.strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -43,7 +43,7 @@ fn duckdb_and_pandas_read_what_query_reads() {
         agent
     });
     let (_, agent) = agents.next().zip(agents.next()).unwrap();
-    assert_eq!(agent.store().json(&["store", "status", "--format", "json"])["unsealed"]["rows"], 0);
+    assert_eq!(agent.store().json(&["store", "status", "--format", "json"])["unsealed_rows"], 0);
     compare(agent.store(), "open", &OF_OPEN, 200);
     compare(agent.store(), "usage", &OF_USAGE, 16);
 }
@@ -53,7 +53,10 @@ fn compare(store: &Store, tracer: &str, columns: &[&str], least: usize) {
     let expected = asked(store, tracer, columns);
     assert!(expected.len() >= least, "{} rows of {tracer}", expected.len());
     let is_strange = |row: &&Vec<Value>| row[columns.len()].is_string();
-    assert!(expected.iter().filter(is_strange).count() > 4, "no name of {tracer} has bytes that are not UTF-8");
+    assert!(
+        expected.iter().filter(is_strange).count() > 4,
+        "no name of {tracer} has bytes that are not UTF-8"
+    );
     let script = binary::workspace().join("tests/python/segments.py");
     let mut command = Command::new(duetector::program("python"));
     command.arg(script).arg(store.workdir().join("segments")).arg(tracer).args(columns);

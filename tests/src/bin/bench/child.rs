@@ -28,7 +28,8 @@ pub(crate) fn measure(command: &Command) -> Cost {
 /// Runs the command and prints what it took.
 pub(crate) fn run(words: &[String]) -> ExitCode {
     let start = now();
-    let status = Command::new(&words[0]).args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).status();
+    let status =
+        Command::new(&words[0]).args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).status();
     let seconds = start.elapsed().as_secs_f64();
     let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return ExitCode::FAILURE };
     let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();

@@ -50,7 +50,8 @@ fn write(store: &Store, rows: u64) -> Value {
 
 fn questions(rows: u64) -> Vec<Question> {
     let process = rows / OF_PROCESS / 2;
-    let exec_id = format!("{}-{}", 1000 + process % 4_000_000, 999_999_999_000 + process * OF_PROCESS * 100_000);
+    let exec_id =
+        format!("{}-{}", 1000 + process % 4_000_000, 999_999_999_000 + process * OF_PROCESS * 100_000);
     let path = format!("/home/builder/project/target/object-{process}.o");
     let minute = (START + (rows / RATE / 2) as i64) / 60 * 60;
     let texts = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -59,11 +60,42 @@ fn questions(rows: u64) -> Vec<Question> {
     vec![
         ("all rows of one exec_id", query(&["--where", &format!("exec_id=={exec_id:?}")]), (1.0, 0.1)),
         ("all rows of one file", query(&["--where", &format!("fname=={path:?}")]), (1.0, 0.1)),
-        ("20 rows of a minute, `query`", texts(&["query", "--format", "json", "--limit", "20", "--since", &utc(minute), "--until", &utc(minute + 60)]), (0.3, 0.05)),
-        ("20 rows of a minute, `sql`", texts(&["sql", "--format", "json", &format!("SELECT time, comm, fname FROM open WHERE {range} ORDER BY time LIMIT 20")]), (0.3, 0.05)),
+        (
+            "20 rows of a minute, `query`",
+            texts(&[
+                "query",
+                "--format",
+                "json",
+                "--limit",
+                "20",
+                "--since",
+                &utc(minute),
+                "--until",
+                &utc(minute + 60),
+            ]),
+            (0.3, 0.05),
+        ),
+        (
+            "20 rows of a minute, `sql`",
+            texts(&[
+                "sql",
+                "--format",
+                "json",
+                &format!("SELECT time, comm, fname FROM open WHERE {range} ORDER BY time LIMIT 20"),
+            ]),
+            (0.3, 0.05),
+        ),
         ("`brief`", texts(&["brief"]), (0.2, 0.05)),
-        ("sum by group, `sql`", texts(&["sql", "--timeout", "10m", "SELECT comm, sum(bytes_read) FROM usage GROUP BY comm"]), (3.0, 0.5)),
-        ("count of all rows, `sql`", texts(&["sql", "--timeout", "10m", "SELECT count(*) FROM open"]), (3.0, 0.5)),
+        (
+            "sum by group, `sql`",
+            texts(&["sql", "--timeout", "10m", "SELECT comm, sum(bytes_read) FROM usage GROUP BY comm"]),
+            (3.0, 0.5),
+        ),
+        (
+            "count of all rows, `sql`",
+            texts(&["sql", "--timeout", "10m", "SELECT count(*) FROM open"]),
+            (3.0, 0.5),
+        ),
     ]
 }
 

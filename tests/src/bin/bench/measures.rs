@@ -15,8 +15,8 @@ use crate::kernel::{self, Cost};
 use crate::large;
 use crate::loads::{drain, lossless_rate, only};
 use crate::pinning::{self, Pinning};
-use crate::storage;
 use crate::slowdowns::{self, Slowdown};
+use crate::storage;
 
 /// Rows of the large store.
 const LARGE: u64 = 20_000_000;

@@ -27,7 +27,13 @@ pub(crate) fn take(rounds: usize, seconds: u64) -> Vec<Figure> {
     vec![
         figure("rows of a build: bytes a row, sealed", sealed.0, 1, "bytes", (45.0, 25.0)),
         figure("rows of a build: bytes a row, not sealed", unsealed, 1, "bytes", (120.0, 60.0)),
-        figure("some rows a second of ten tracers: bytes a row, not sealed", quiet(seconds), 1, "bytes", (200.0, 120.0)),
+        figure(
+            "some rows a second of ten tracers: bytes a row, not sealed",
+            quiet(seconds),
+            1,
+            "bytes",
+            (200.0, 120.0),
+        ),
         figure("sealing, CPU a row", seal.cpu_seconds * 1e6 / rows, 2, "µs", (6.0, 2.0)),
         figure("`store seal`, peak memory", seal.peak_mib, 0, "MiB", (192.0, 96.0)),
         figure("CPU a million opens, all tracers, against `sqlite`", cpu, 2, "×", (0.5, 0.3)),
@@ -46,9 +52,8 @@ fn of_a_build() -> (f64, (f64, f64), Cost) {
     let (bytes, rows) = unsealed(agent.store());
     let seal = child::measure(&command(agent.store(), &["store", "seal"]));
     let status = agent.store().json(&["store", "status", "--format", "json"]);
-    let segments = status["segments"].as_array().expect("no segments");
-    let sum = |key: &str| segments.iter().filter_map(|segment| segment[key].as_f64()).sum::<f64>();
-    (bytes / rows, (sum("bytes") / sum("rows"), sum("rows")), seal)
+    let of = |key: &str| status[key].as_f64().unwrap_or(f64::NAN);
+    (bytes / rows, (of("bytes_per_row"), of("sealed_rows")), seal)
 }
 
 /// Returns a command of the agent on this store.
@@ -61,8 +66,8 @@ pub(crate) fn command(store: &Store, words: &[&str]) -> Command {
 /// Returns size and number of the rows that are not sealed.
 fn unsealed(store: &Store) -> (f64, f64) {
     let status = store.json(&["store", "status", "--format", "json"]);
-    let of = |key: &str| status["unsealed"][key].as_f64().unwrap_or(f64::NAN);
-    (of("bytes"), of("rows"))
+    let of = |key: &str| status[key].as_f64().unwrap_or(f64::NAN);
+    (of("unsealed_bytes"), of("unsealed_rows"))
 }
 
 fn quiet(seconds: u64) -> f64 {
