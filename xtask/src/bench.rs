@@ -30,6 +30,15 @@ pub(crate) struct Options {
     /// Measure only what pinning costs and loses; print, don't write
     #[arg(long, conflicts_with = "write")]
     pinning: bool,
+    /// Measure only what the columnar store takes and bears; print, don't write
+    #[arg(long, conflicts_with = "write")]
+    store: bool,
+    /// Measure only reading a store of so many million made-up rows; print, don't write
+    #[arg(long, conflicts_with = "write")]
+    large: Option<u64>,
+    /// Keep the large store in this folder, or read the one that is there
+    #[arg(long, requires = "large")]
+    folder: Option<PathBuf>,
     /// Compare only with this other agent, for example the version before, in turn; print, don't write
     #[arg(long, conflicts_with = "write")]
     against: Option<PathBuf>,
@@ -42,6 +51,7 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     let build = ["build", "--profile", PROFILE, "--locked", "--package"];
     run::run(run::cargo().args(build).arg("duetector-actors"))?;
     run::run(run::cargo().args(build).args(["tests", "--bins"]))?;
+    run::run(run::cargo().args(build).args(["store", "--example", "large_store"]))?;
     let folder = run::target_dir()?.join(PROFILE);
     let mut command = run::as_root(&folder.join("bench"))?;
     if options.write {
@@ -55,6 +65,15 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     }
     if options.pinning {
         command.arg("--pinning");
+    }
+    if options.store {
+        command.arg("--store");
+    }
+    if let Some(millions) = options.large {
+        command.args(["--large", &millions.to_string()]);
+    }
+    if let Some(folder) = &options.folder {
+        command.arg("--folder").arg(folder);
     }
     if let Some(other) = &options.against {
         command.arg("--against").arg(other);

@@ -2,19 +2,24 @@
 //! tools where they are installed. `cargo xtask bench` builds and runs this.
 
 mod against;
+mod child;
 mod children;
 mod figure;
 mod kernel;
+mod large;
 mod loads;
 mod machine;
 mod measures;
 mod pinning;
 mod slowdowns;
+mod storage;
 mod watchers;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
+use figure::Figure;
 use measures::Figures;
 use slowdowns::Slowdown;
 use watchers::Watcher;
@@ -36,16 +41,44 @@ struct Options {
     /// Only what pinning costs and loses
     #[arg(long)]
     pinning: bool,
+    /// Only what the columnar store takes and bears
+    #[arg(long)]
+    store: bool,
+    /// Only reading a store of so many million made-up rows
+    #[arg(long)]
+    large: Option<u64>,
+    /// Keep the large store in this folder, or read the one that is there
+    #[arg(long, requires = "large")]
+    folder: Option<PathBuf>,
     /// Only a comparison with this other agent
     #[arg(long)]
     against: Option<PathBuf>,
     /// Also write the table to this file
     #[arg(long)]
     write: Option<PathBuf>,
+    /// Run this command and print what it took
+    #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true)]
+    measure: Vec<String>,
 }
 
-fn main() -> std::io::Result<()> {
+fn main() -> std::io::Result<ExitCode> {
     let options = Options::parse();
+    if !options.measure.is_empty() {
+        return Ok(child::run(&options.measure));
+    }
+    run(&options).map(|()| ExitCode::SUCCESS)
+}
+
+fn run(options: &Options) -> std::io::Result<()> {
+    if options.store {
+        say(&table(&storage::take(options.rounds, options.seconds)));
+        return Ok(());
+    }
+    if let Some(millions) = options.large {
+        let (figures, written) = large::take(millions * 1_000_000, options.rounds, options.folder.as_deref());
+        say(&format!("{}\nWriting: {written}", table(&figures)));
+        return Ok(());
+    }
     if options.children {
         say(&children::report(&children::take(options.rounds)));
         return Ok(());
@@ -65,7 +98,7 @@ fn main() -> std::io::Result<()> {
     let figures = Figures::take(options.rounds, options.seconds);
     let text = report(&figures);
     say(&text);
-    match options.write {
+    match &options.write {
         Some(file) => std::fs::write(file, text),
         None => Ok(()),
     }
@@ -76,8 +109,18 @@ fn report(figures: &Figures) -> String {
     let mut text = String::from("# Benchmarks\n\nMade by `cargo xtask bench --write`. ");
     text.push_str("Compare ratios, not absolute times: each was taken in one run, alternating.\n\n");
     text.push_str(&machine::describe());
-    text.push_str("\n| budget | must | goal | measured | |\n|---|---|---|---|---|\n");
-    for figure in &figures.figures {
+    text.push_str(&table(&figures.figures));
+    slower(&mut text, &figures.slowdowns);
+    text.push_str(&kernel::report(&figures.kernel));
+    text.push_str(&children::report(&figures.children));
+    text.push_str(&pinning::report(&figures.pinning));
+    text
+}
+
+/// Returns figures with their budgets as a table.
+fn table(figures: &[Figure]) -> String {
+    let mut text = String::from("\n| budget | must | goal | measured | |\n|---|---|---|---|---|\n");
+    for figure in figures {
         let (must, goal, value) = (figure.must, figure.goal, figure.value);
         let (what, digits, unit) = (&figure.what, figure.digits, figure.unit);
         text.push_str(&format!(
@@ -85,10 +128,6 @@ fn report(figures: &Figures) -> String {
             figure.verdict()
         ));
     }
-    slower(&mut text, &figures.slowdowns);
-    text.push_str(&kernel::report(&figures.kernel));
-    text.push_str(&children::report(&figures.children));
-    text.push_str(&pinning::report(&figures.pinning));
     text
 }
 

@@ -12,9 +12,14 @@ use tests::{Agent, Scratch, Setup, within};
 use crate::children::{self, Flood};
 use crate::figure::{Figure, cpu_seconds, figure, median};
 use crate::kernel::{self, Cost};
+use crate::large;
 use crate::loads::{drain, lossless_rate, only};
 use crate::pinning::{self, Pinning};
 use crate::slowdowns::{self, Slowdown};
+use crate::storage;
+
+/// Rows of the large store.
+const LARGE: u64 = 20_000_000;
 
 /// All figures of one run of the benchmark.
 pub(crate) struct Figures {
@@ -48,6 +53,8 @@ impl Figures {
             figure("CPU with no events", idle(seconds * 2), 2, "% of a core", (0.5, 0.1)),
             figure("bytes a stored row", bytes, 0, "bytes", (350.0, 200.0)),
         ]);
+        figures.extend(storage::take(rounds, seconds));
+        figures.extend(large::take(LARGE, rounds, None).0);
         let (children, pinning) = (children::take(rounds), pinning::take(rounds, seconds));
         Self { slowdowns, figures, kernel, children, pinning }
     }

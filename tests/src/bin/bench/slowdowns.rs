@@ -137,7 +137,7 @@ fn once(words: &[String]) -> f64 {
 }
 
 /// Builds from an empty target folder; downloads are in cargo's cache since this program was built.
-fn build() -> f64 {
+pub(crate) fn build() -> f64 {
     let scratch = Scratch::new();
     let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
     let mut command = Command::new(cargo);
