@@ -28,6 +28,7 @@ pub mod typed;
 pub mod write;
 
 mod ipc;
+mod sought;
 
 pub use bookkeeping::{PinnedCheckpoint, TracerAccount};
 pub use decode::{BatchRows, Cell};

@@ -14,7 +14,7 @@ use crate::decode::BatchRows;
 use crate::ipc::{read_batch, read_schema};
 use crate::layout::{ID, OTHER, data_type};
 use crate::segment::{Folder, SealedFiles, Unit};
-use crate::typed::Sought;
+use crate::sought::Sought;
 use crate::{Error, format};
 
 /// The rows of one tracer from one collector.

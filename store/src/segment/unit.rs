@@ -19,7 +19,7 @@ use parquet::file::metadata::PageIndexPolicy;
 use super::Folder;
 use super::file::WITH_FILTER;
 use crate::ipc::caught;
-use crate::typed::Sought;
+use crate::sought::Sought;
 
 /// Number of files whose metadata are kept.
 const KEPT: usize = 32;
