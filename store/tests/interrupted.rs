@@ -115,12 +115,12 @@ fn files(scratch: &Scratch) -> usize {
 fn files_that_an_interrupted_removal_has_left_are_removed_by_the_next() {
     let scratch = Scratch::new();
     seconds(&scratch, 3);
-    let removed = scratch.folder().join("segments/.removed");
-    fs::remove_dir(&removed).unwrap();
-    fs::write(&removed, "").unwrap();
     let limits = Limits { max_age: Some(Duration::from_secs(2)), ..NO_LIMITS };
     let mut connection = scratch.open();
     let mut sealer = Sealer::new(&mut connection, moment(4 * SECOND)).unwrap();
+    let removed = scratch.folder().join("segments/.removed");
+    fs::remove_dir(&removed).unwrap();
+    fs::write(&removed, "").unwrap();
     sealer.prune(&limits).unwrap_err();
     assert_eq!((files(&scratch), scratch.rows("retention").len()), (3, 1));
     assert!(store::segment::has_unfinished(&scratch.open()).unwrap());

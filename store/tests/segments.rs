@@ -315,3 +315,25 @@ fn a_store_of_version_1_is_read_and_continued() {
     assert_eq!(scratch.rows("nanoseconds").len(), 26);
     assert_eq!(scratch.findings(), Vec::<String>::new());
 }
+
+#[test]
+fn a_folder_of_others_or_a_link_is_not_used() {
+    let (scratch, elsewhere) = (Scratch::new(), Scratch::new());
+    let mut writer = scratch.writer();
+    write(&mut writer, vec![numbered("t", 0)]);
+    let folder = scratch.folder().join("segments");
+    let refusal = || {
+        let mut connection = scratch.open();
+        let error = Sealer::new(&mut connection, moment(0)).err().unwrap();
+        std::error::Error::source(&error).unwrap().to_string()
+    };
+    std::os::unix::fs::symlink(elsewhere.folder(), &folder).unwrap();
+    assert_eq!(refusal(), "it is a link or not a folder");
+    fs::remove_file(&folder).unwrap();
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    assert!(refusal().contains("mode 0777"), "{}", refusal());
+    fs::remove_dir(&folder).unwrap();
+    scratch.seal();
+    assert_eq!(numbers(&scratch.rows("t")), [0]);
+}

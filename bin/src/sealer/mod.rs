@@ -169,6 +169,10 @@ async fn work(ctx: &LoopCtx<SealerState>, path: &Path, settings: StoreSettings, 
     let work = Work { path: PathBuf::from(path), settings, everything: false, is_urgent };
     let done = ctx.progress().marking(process::run(&work)).await;
     match done {
+        Ok(report) if report.is_busy => {
+            tracing::info!("another process seals or removes segments: this agent waits for it");
+            false
+        }
         Ok(report) => {
             note(ctx, &report);
             match &report.short {

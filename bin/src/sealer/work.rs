@@ -40,6 +40,8 @@ pub(crate) struct Report {
     pub(crate) removed: Vec<RemovedSegment>,
     /// The limit that is exceeded although nothing more may be removed.
     pub(crate) short: Option<String>,
+    /// Whether another process works on the segments, so that this one has done nothing.
+    pub(crate) is_busy: bool,
     /// The reason why not everything was done.
     pub(crate) failed: Option<String>,
     /// Highest memory use of the process, in KiB.
@@ -106,7 +108,11 @@ pub(crate) fn run(work: &Work) -> anyhow::Result<Report> {
     let mut connection = open(&work.path)?;
     let mut report = Report::default();
     let limits = Limits::of(&work.settings, Room::of(&connection)?.total);
-    let mut sealer = Sealer::new(&mut connection, moment())?;
+    let mut sealer = match Sealer::new(&mut connection, moment()) {
+        // One that an agent before has left, or `store seal`: it does the same.
+        Err(store::Error::Busy) if !work.everything => return Ok(Report { is_busy: true, ..report }),
+        other => other?,
+    };
     if let Err(cause) = steps(&mut sealer, work, &limits, &mut report) {
         report.failed = Some(format!("{cause:#}"));
     }

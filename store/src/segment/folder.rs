@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use model::trusted::trusted_file;
 use nix::fcntl::{Flock, FlockArg};
 use rusqlite::Connection;
 
@@ -205,14 +206,24 @@ impl Folder {
     }
 }
 
-/// Makes a folder that only this user can use, if it is not there.
+/// Makes a folder that only this user can use, if it is not there. One that is there must be ours.
 pub(crate) fn make(path: &Path) -> Result<(), Error> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(Error::io("make the folder", path)(error))
-        }
-        _ => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => check(path),
+        other => other.map_err(Error::io("make the folder", path)),
     }
+}
+
+/// Checks that a folder is one, and no link, and that nobody else may write it.
+fn check(path: &Path) -> Result<(), Error> {
+    let found = fs::symlink_metadata(path).map_err(Error::io("read the owner of", path))?;
+    let cause = if found.is_dir() {
+        trusted_file(path, &found).err().map(|cause| cause.to_string())
+    } else {
+        Some("it is a link or not a folder".to_owned())
+    };
+    let Some(cause) = cause else { return Ok(()) };
+    Err(Error::io("use the folder", path)(std::io::Error::other(cause)))
 }
 
 /// Opens a file for reading; a pipe or a device instead of it would keep the reader waiting.

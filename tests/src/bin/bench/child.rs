@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tests::wait::now;
 use tests::workload::succeed;
 
-/// What a command took.
+/// Time and memory that a command took.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Cost {
     pub(crate) seconds: f64,
@@ -34,6 +34,6 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return ExitCode::FAILURE };
     let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     let cost = Cost { seconds, cpu_seconds: micros as f64 / 1e6, peak_mib: usage.max_rss() as f64 / 1024.0 };
-    crate::say(&serde_json::to_string(&cost).unwrap_or_default());
+    crate::say::say(&serde_json::to_string(&cost).unwrap_or_default());
     if status.is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -16,7 +16,7 @@ const START: i64 = 1_767_225_600;
 const RATE: u64 = 10_000;
 const OF_PROCESS: u64 = 200;
 
-/// What is asked, with must and goal in seconds for 20 million rows.
+/// A question, with must and goal in seconds for 20 million rows.
 type Question = (&'static str, Vec<String>, (f64, f64));
 
 /// Makes a store of so many rows and asks it. Returns the figures, and what writing took.

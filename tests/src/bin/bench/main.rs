@@ -11,6 +11,7 @@ mod loads;
 mod machine;
 mod measures;
 mod pinning;
+mod say;
 mod slowdowns;
 mod storage;
 mod watchers;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use figure::Figure;
 use measures::Figures;
+use say::say;
 use slowdowns::Slowdown;
 use watchers::Watcher;
 
@@ -147,9 +149,4 @@ fn slower(text: &mut String, slowdowns: &[Slowdown]) {
         }
         text.push('\n');
     }
-}
-
-#[expect(clippy::print_stdout, reason = "its result is its output")]
-fn say(text: &str) {
-    println!("{text}");
 }

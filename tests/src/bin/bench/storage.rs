@@ -14,7 +14,7 @@ use crate::slowdowns;
 const UID: u32 = 9961;
 /// Opens per second at which CPU time is measured; the sink `sqlite` bears them, too.
 const STEADY: &str = "50000";
-/// What happens ten times a second, an event of each of ten tracers.
+/// A loop of ten passes a second, each with an event of each of ten tracers.
 const QUIET: &str = "open(F, '+>', 'a'); syswrite F, 'x'; close F; rename 'a', 'b'; link 'b', 'c'; truncate 'b', 1; \
      chmod 0600, 'b'; mkdir 'd'; rmdir 'd'; unlink 'b', 'c'; kill 0, $$; syscall(105, $<); select(undef, undef, undef, 1.0)";
 
