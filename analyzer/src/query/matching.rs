@@ -22,6 +22,7 @@ use serde_json::Map;
 use super::sql::Sql;
 use super::sql::Target;
 use crate::Table;
+use crate::store::IN_DOUBT;
 
 /// Numbers the functions, because a connection may have several at once.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -127,6 +128,10 @@ impl Matching {
 
 /// Returns SQL that is true for rows with a path that may be in doubt.
 fn in_doubt(table: &Table) -> &'static str {
+    if table.stream.is_some() {
+        // No JSON is made for it.
+        return IN_DOUBT;
+    }
     if !table.has("extended") {
         return "FALSE";
     }

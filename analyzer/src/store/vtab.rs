@@ -16,6 +16,7 @@ use rusqlite::vtab::{
     Context, Filters, IndexInfo, Module, VTab, VTabConnection, VTabCursor, sqlite3_vtab, sqlite3_vtab_cursor,
 };
 use rusqlite::{Connection, Error, Result};
+use store::layout::OTHER;
 use store::{Cell, Reader};
 
 use super::reading::{Numbers, Plan, equalities, of_sqlite, sought};
@@ -23,6 +24,10 @@ use super::scan::{Damaged, Found, Scan, Wanted, Wants};
 
 /// Columns for whose values batches are left out.
 const NARROWING: [Column; 2] = [Column::ExecId, Column::Fname];
+/// Hidden column after those of [`COLUMNS`], which says whether a path of the row may be in doubt.
+pub(crate) const IN_DOUBT: &str = "in_doubt";
+/// Field that a row has if a path of it is in doubt.
+const DOUBT: &str = "path_incomplete";
 /// Number of the column `id`; those of [`COLUMNS`] follow.
 const ID: c_int = 0;
 
@@ -68,7 +73,8 @@ unsafe impl<'vtab> VTab<'vtab> for StreamTable {
         let (stream, damaged) = aux.cloned().unwrap_or_default();
         let source = Rc::new(Source { connection, reader: Reader::default(), stream, damaged });
         let columns: Vec<String> = COLUMNS.iter().map(declaration).collect();
-        let sql = format!("CREATE TABLE x (id INTEGER, {})", columns.join(", "));
+        let columns = columns.join(", ");
+        let sql = format!("CREATE TABLE x (id INTEGER, {columns}, {IN_DOUBT} INTEGER HIDDEN)");
         let sql = CString::new(sql).map_err(|_| Error::InvalidQuery)?;
         Ok((sql.into(), Self { base: sqlite3_vtab::default(), source }))
     }
@@ -154,7 +160,10 @@ unsafe impl VTabCursor for StreamCursor {
             let index = COLUMNS.iter().position(|known| *known == column);
             index.is_some_and(|index| used >> (index + 1) & 1 == 1)
         };
-        let names = COLUMNS.iter().filter(|column| is_used(**column)).map(|column| column.name().to_owned());
+        let names = COLUMNS.iter().filter(|column| is_used(**column)).map(|column| column.name());
+        let is_doubt_used = used >> (COLUMNS.len() + 1) & 1 == 1;
+        let doubt = [DOUBT, OTHER].into_iter().filter(|_| is_doubt_used);
+        let names = names.chain(doubt).map(str::to_owned);
         let columns = Wants::new(names, is_used(Column::Extended));
         let wanted = Wanted { order: plan.order.unwrap_or_default(), since, until, columns, equal };
         let Source { connection, reader, stream, .. } = &*self.source;
@@ -177,6 +186,7 @@ unsafe impl VTabCursor for StreamCursor {
     fn column(&self, context: &mut Context, number: c_int) -> Result<()> {
         let Some(Found { rows, row, id }) = &self.found else { return Ok(()) };
         match column(number) {
+            None if number > ID => context.set_result(rows.has_field(*row, DOUBT)),
             None => context.set_result(*id),
             Some(Column::Extended) => context.set_result(
                 self.extended
