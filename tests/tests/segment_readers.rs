@@ -1,6 +1,7 @@
 //! Other programs read the sealed rows: DuckDB and pandas give what `query` gives, names with any bytes included.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -44,12 +45,22 @@ fn duckdb_and_pandas_read_what_query_reads() {
     });
     let (_, agent) = agents.next().zip(agents.next()).unwrap();
     assert_eq!(agent.store().json(&["store", "status", "--format", "json"])["unsealed_rows"], 0);
-    compare(agent.store(), "open", &OF_OPEN, 200);
-    compare(agent.store(), "usage", &OF_USAGE, 16);
+    let exported = scratch.path().join("exported");
+    std::fs::create_dir(&exported).unwrap();
+    let target = exported.join("all");
+    let export = agent.store().run(&["export", "--format", "parquet", target.to_str().unwrap()]);
+    assert!(export.status.success(), "{}", String::from_utf8_lossy(&export.stderr));
+    let left = target.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let others: Vec<String> = left.filter(|name| !name.ends_with(".parquet")).collect();
+    assert_eq!(others, Vec::<String>::new());
+    for folder in [agent.store().workdir().join("segments"), exported] {
+        compare(agent.store(), &folder, "open", &OF_OPEN, 200);
+        compare(agent.store(), &folder, "usage", &OF_USAGE, 16);
+    }
 }
 
-/// Compares the sealed rows of a tracer, of which there are at least `least`.
-fn compare(store: &Store, tracer: &str, columns: &[&str], least: usize) {
+/// Compares the rows of a tracer in the folders of this folder, of which there are at least `least`.
+fn compare(store: &Store, folder: &Path, tracer: &str, columns: &[&str], least: usize) {
     let expected = asked(store, tracer, columns);
     assert!(expected.len() >= least, "{} rows of {tracer}", expected.len());
     let is_strange = |row: &&Vec<Value>| row[columns.len()].is_string();
@@ -59,7 +70,7 @@ fn compare(store: &Store, tracer: &str, columns: &[&str], least: usize) {
     );
     let script = binary::workspace().join("tests/python/segments.py");
     let mut command = Command::new(duetector::program("python"));
-    command.arg(script).arg(store.workdir().join("segments")).arg(tracer).args(columns);
+    command.arg(script).arg(folder).arg(tracer).args(columns);
     let answers: Value = serde_json::from_slice(&succeed(&mut command).stdout).unwrap();
     for reader in ["duckdb", "pandas"] {
         let answer = &answers[reader];

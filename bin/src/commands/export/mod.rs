@@ -1,7 +1,8 @@
 //! `export`: writes rows to files of other formats, or to stdout.
 
 mod folder;
-mod sqlite;
+mod parquet;
+mod through_sink;
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,8 @@ use analyzer::render::{self, Format};
 use analyzer::{Query, Store, when};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use collector::Synchronous;
+use collector::sink::sqlite::Sqlite;
 use model::schema::COLUMNS;
 
 use super::query::{damage, failure, open, undecided};
@@ -18,15 +21,18 @@ use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
 use crate::output;
 use folder::NewFolder;
-use sqlite::Source;
+use through_sink::Source;
+
+/// Name of the file of duetector's layout, as duetector has it.
+const FILE: &str = "duetector-dbcollector.sqlite3";
 
 /// Options of `export`.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     /// The folder to make, which must not exist or be empty; or `-` for stdout
     target: PathBuf,
-    /// Format of the files: csv or jsonl, with one file for each tracer; or sqlite, one file of duetector's layout, which Python
-    /// duetector's analyzer reads
+    /// Format of the files: csv or jsonl, with one file for each tracer; parquet, with one file for each tracer and collector; or
+    /// sqlite, one file of duetector's layout, which Python duetector's analyzer reads
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: ExportFormat,
     /// Export only rows of this tracer. May be repeated
@@ -48,6 +54,7 @@ pub(crate) struct ExportArgs {
 enum ExportFormat {
     Csv,
     Jsonl,
+    Parquet,
     Sqlite,
 }
 
@@ -65,7 +72,11 @@ pub(crate) fn run(common: &Common, args: &ExportArgs) -> Outcome {
         let rows = match args.format {
             ExportFormat::Csv => per_tracer(&store, &query, &sources, &folder, Format::Csv)?,
             ExportFormat::Jsonl => per_tracer(&store, &query, &sources, &folder, Format::Jsonl)?,
-            ExportFormat::Sqlite => sqlite::write(&store, &query, &sources, &folder)?,
+            ExportFormat::Parquet => parquet::write(&store, &query, &sources, &folder)?,
+            ExportFormat::Sqlite => {
+                let make = |run| Box::new(Sqlite::new(folder.path(FILE), Synchronous::Off, run)) as _;
+                through_sink::write(&store, &query, &sources, make)?
+            }
         };
         folder.finish()?;
         output::complain(&format!("{rows} rows exported to {}", args.target.display()));
@@ -106,9 +117,9 @@ fn to_stdout(store: &Store, query: &Query, format: ExportFormat) -> Outcome {
     let format = match format {
         ExportFormat::Csv => Format::Csv,
         ExportFormat::Jsonl => Format::Jsonl,
-        ExportFormat::Sqlite => {
+        ExportFormat::Parquet | ExportFormat::Sqlite => {
             return Err(Failure::Usage(anyhow::anyhow!(
-                "--format sqlite needs a folder: a database can't be written to stdout"
+                "--format parquet and --format sqlite need a folder: their files can't be written to stdout"
             )));
         }
     };

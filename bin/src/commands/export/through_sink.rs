@@ -1,32 +1,28 @@
-//! A file of duetector's layout with the exported rows.
+//! Writes the exported rows through a sink: to a file of duetector's layout, or to a columnar store.
 
 use actors::clock;
 use analyzer::{Cell, Query, Row, Store};
 use anyhow::Context as _;
-use collector::Synchronous;
-use collector::sink::sqlite::{Run, Sqlite};
-use collector::sink::{Sink as _, SinkError};
+use collector::sink::sqlite::Run;
+use collector::sink::{Sink, SinkError};
 use model::schema::{COLUMNS, ColumnSlot};
 use model::{Details, ExecId, Extended, Routed, Tracking, WallTime};
 
-use super::folder::NewFolder;
 use crate::commands::query::{failure, undecided};
 use crate::exit::Failure;
 
-/// Name of the file, as duetector has it.
-const FILE: &str = "duetector-dbcollector.sqlite3";
 /// A tracer, and a collector that has rows of it.
 pub(super) type Source = (String, String);
 
 /// Number of rows in a transaction.
 const PIECE: usize = 4096;
 
-/// Writes the rows and returns their number.
+/// Writes the rows of each collector through a sink of its own, and returns their number.
 pub(super) fn write(
     store: &Store,
     query: &Query,
     sources: &[Source],
-    folder: &NewFolder,
+    make: impl Fn(Run) -> Box<dyn Sink>,
 ) -> Result<u64, Failure> {
     let mut total = 0;
     for (tracer, collector_id) in sources {
@@ -35,7 +31,7 @@ pub(super) fn write(
             collector_id: collector_id.clone(),
             started: clock::wall(),
         };
-        let mut file = Sqlite::new(folder.path(FILE), Synchronous::Off, run);
+        let mut sink = make(run);
         let columns = COLUMNS.iter().map(|column| column.name().to_owned()).collect();
         let (tracers, collector_id) = (vec![tracer.clone()], Some(collector_id.clone()));
         let query = Query { tracers, collector_id, columns, ..query.clone() };
@@ -44,22 +40,22 @@ pub(super) fn write(
         for row in answer.rows().map_err(failure)? {
             piece.push(tracking(tracer, row.map_err(failure)?));
             if piece.len() == PIECE {
-                total += insert(&mut file, std::mem::take(&mut piece))?;
+                total += insert(&mut *sink, std::mem::take(&mut piece))?;
             }
         }
-        total += insert(&mut file, piece)?;
+        total += insert(&mut *sink, piece)?;
         undecided(&answer);
-        file.close(&[], clock::wall()).map_err(failed)?;
+        sink.close(&[], clock::wall()).map_err(failed)?;
     }
     Ok(total)
 }
 
-fn insert(file: &mut Sqlite, rows: Vec<Tracking>) -> Result<u64, Failure> {
+fn insert(sink: &mut dyn Sink, rows: Vec<Tracking>) -> Result<u64, Failure> {
     if rows.is_empty() {
         return Ok(0);
     }
     let count = rows.len() as u64;
-    let rejected = file.write(&[Routed { claim: None, rows: rows.into(), bytes: 0 }], &[]).map_err(failed)?;
+    let rejected = sink.write(&[Routed { claim: None, rows: rows.into(), bytes: 0 }], &[]).map_err(failed)?;
     match rejected.first() {
         None => Ok(count),
         Some(first) => {
