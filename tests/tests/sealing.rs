@@ -167,9 +167,8 @@ fn kills(scratch: &Scratch, setup: impl Fn() -> Setup, uid: u32) -> (Vec<(String
     }
     let done = crowd.end();
     assert!(sealing > 0, "no process that seals was killed");
-    until("rows are sealed again", SOON, || {
-        (agent.actor("sealer")["state"]["sealed"].as_u64()? > 0).then_some(())
-    });
+    // By its own process, or by one that a killed agent has left.
+    until("all rows are sealed", SOON, || (sealer(&agent)["unsealed_rows"] == 0).then_some(()));
     watcher.end();
     (done, agent)
 }
