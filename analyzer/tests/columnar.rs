@@ -4,11 +4,14 @@
 
 mod common;
 
+use std::time::Duration;
+
 use analyzer::{Error, Query};
 use common::{Columnar, File, OWN_COLUMNS, at, first, names, ns, rows};
 use model::{Details, Extended, Tracking, ZonedTime};
 use rusqlite::{Connection, params};
 use serde_json::{Map, json};
+use store::segment::{Limits, Moment, Sealer};
 
 /// Returns a row of the tracer `open` with this number and time, and of the boot clock.
 fn row(number: i64, time: i64, boot_ns: i64) -> Tracking {
@@ -158,4 +161,27 @@ fn a_later_format_is_refused() {
     let Error::Format { source, .. } = &error else { panic!("{error:?}") };
     assert!(source.to_string().contains("(format 3, this version knows 2)"), "{source}");
     assert!(!error.is_usage());
+}
+
+#[test]
+fn segments_that_are_removed_meanwhile_are_read_to_the_end() {
+    let columnar = mixed().sealed(u64::MAX);
+    let store = columnar.store();
+    let query = Query { columns: names(&["pid"]), limit: 0, ..Query::default() };
+    let moment = store.moment().unwrap();
+    assert_eq!(rows(&store, &query).unwrap().len(), 3000);
+    let mut connection = Connection::open(&columnar.path).unwrap();
+    let zone = jiff::tz::TimeZone::UTC;
+    let mut sealer = Sealer::new(&mut connection, Moment { utc_ns: i64::MAX, zone }).unwrap();
+    let oldest = Some(Duration::from_secs(1));
+    let limits = Limits { max_size: u64::MAX, max_age: oldest, min_free: 0, min_keep: Duration::ZERO };
+    assert_eq!(sealer.prune(&limits).unwrap().removed.len(), 1);
+    assert_eq!(rows(&store, &query).unwrap().len(), 3000);
+    assert_eq!(store.damaged(), []);
+    drop(moment);
+    let removed = columnar.dir.path().join("segments/.removed");
+    assert_eq!(removed.read_dir().unwrap().count(), 1);
+    drop(store);
+    sealer.prune(&limits).unwrap();
+    assert_eq!(removed.read_dir().unwrap().count(), 0);
 }

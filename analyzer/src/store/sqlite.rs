@@ -12,6 +12,7 @@ use model::{LocalTimes, schema};
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
+use store::segment::{Folder, Lock};
 use store::{Reader, Totals, format};
 
 use super::beside::{self, Overlap};
@@ -35,6 +36,7 @@ pub struct Store {
     damaged: Damaged,
     /// True if the connection has a second file, of duetector's layout.
     has_beside: bool,
+    _lock: Option<Lock>,
 }
 
 /// A table with the rows of one tracer from one collector.
@@ -89,7 +91,7 @@ impl Store {
     /// written to them.
     ///
     /// # Errors
-    /// Those of [`Self::open`], for any of the files; [`Error::Two`] if both are of one kind.
+    /// Fails as [`Self::open`] does, for any of the files; with [`Error::Two`] if both are of one kind.
     pub fn open_all(paths: &[PathBuf]) -> Result<Self, Error> {
         let Some(path) = paths.first() else { return Err(Error::Missing { path: PathBuf::new() }) };
         let (mut connection, mut is_columnar) = reach(path)?;
@@ -134,8 +136,11 @@ impl Store {
         let with_dt = if beside.is_some() { File::Beside } else { File::Main };
         register(&connection, local_times(&connection, with_dt, zone.clone())).map_err(failed)?;
         let streams = is_columnar.then(RefCell::default);
+        // Files that retention removes meanwhile can be read until the store is closed.
+        let segments = connection.path().filter(|path| is_columnar && !path.is_empty());
+        let lock = segments.and_then(|path| Folder::beside(Path::new(path)).lock_for_reading());
         let (path, damaged) = (path.to_owned(), Damaged::default());
-        Ok(Self { connection, path, zone, streams, damaged, has_beside: beside.is_some() })
+        Ok(Self { connection, path, zone, streams, damaged, has_beside: beside.is_some(), _lock: lock })
     }
 
     /// Returns the time zone in which times are shown.

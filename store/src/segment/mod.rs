@@ -22,7 +22,7 @@ mod status;
 mod unit;
 mod verify;
 
-pub use folder::{Folder, MANIFEST, SEGMENTS};
+pub use folder::{Folder, Lock, MANIFEST, SEGMENTS};
 pub use manifest::{Manifest, ManifestFile};
 pub use notes::{Damage, Moment, Removed};
 pub use retention::{Limits, Pruned, Room};
