@@ -56,6 +56,13 @@ impl FromStr for Size {
     }
 }
 
+impl Size {
+    /// Returns the size in whole KiB from 1 MiB on, which is as exact as people read it.
+    pub fn rounded(self) -> Self {
+        Self(if self.0 < 1 << 20 { self.0 } else { self.0 & !1023 })
+    }
+}
+
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write(self.0, &SIZES, f)

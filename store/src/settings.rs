@@ -56,6 +56,12 @@ impl StoreSettings {
         check(self.seal_size.0 >= 64 << 10, "seal_size", "must be at least 64KiB");
         let fits = |limit: Limit<Size>| !matches!(limit, Limit::Is(size) if size.0 < 1 << 20);
         check(fits(self.max_size), "max_size", "must be \"auto\" or at least 1MiB");
+        let is_kept_longer = !self.max_age.0.is_zero() && self.max_age.0 < self.min_keep.0;
+        check(
+            !is_kept_longer,
+            "max_age",
+            "must be 0s, or at least min_keep: what is younger than that is not removed",
+        );
         if let Err(why) = Access::of(&self.group) {
             problems.push(Problem::new(format!("{section}.group"), why));
         }
@@ -91,5 +97,28 @@ impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Limit<T> {
         let value =
             text.parse().map_err(|cause| serde::de::Error::custom(format!("{cause}, or \"auto\"")))?;
         Ok(Self::Is(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_contradict_each_other_are_named() {
+        let hour = Period(Duration::from_secs(3600));
+        let keys = |settings: StoreSettings| -> Vec<String> {
+            settings.validate("store").into_iter().map(|problem| problem.key).collect()
+        };
+        assert!(keys(StoreSettings::default()).is_empty());
+        assert_eq!(keys(StoreSettings { max_age: hour, ..Default::default() }), ["store.max_age"]);
+        assert!(keys(StoreSettings { max_age: hour, min_keep: hour, ..Default::default() }).is_empty());
+        let small = StoreSettings {
+            seal_size: Size(1),
+            max_size: Limit::Is(Size(1)),
+            group: "no-such-group".into(),
+            ..Default::default()
+        };
+        assert_eq!(keys(small), ["store.seal_size", "store.max_size", "store.group"]);
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
         let why = "--follow has no end, and json is one array: use --format jsonl, one object a line";
         return Err(Failure::Usage(anyhow::anyhow!(why)));
     }
-    args.warn();
+    args.selection.warn();
     let request = Request::Follow { tracers: query.tracers.clone(), recent: query.since.is_some() };
     let mut following = Following::begin(&common.workdir()?, &request)?;
     let interrupted = interrupt::watch(following.handle().map_err(FollowError::Broken)?)?;

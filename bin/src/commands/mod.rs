@@ -11,6 +11,7 @@ pub(crate) mod follow;
 pub(crate) mod inspect;
 mod interrupt;
 pub(crate) mod query;
+mod selection;
 pub(crate) mod sql;
 pub(crate) mod start;
 pub(crate) mod status;

@@ -2,11 +2,12 @@
 
 use std::io::{self, BufWriter, IsTerminal as _};
 
-use analyzer::query::{Undecided, Where};
+use analyzer::query::Undecided;
 use analyzer::render::{self, Format};
-use analyzer::{Answer, Query, Store, when};
+use analyzer::{Answer, Query, Store};
 use clap::Args;
 
+use super::selection::Selection;
 use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
 use crate::output;
@@ -14,27 +15,12 @@ use crate::output;
 /// Options of `query`.
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
-    /// Print only rows of this tracer, such as open or exec. May be repeated: then rows of all these tracers
-    #[arg(long = "tracer", value_name = "NAME")]
-    tracers: Vec<String>,
+    #[command(flatten)]
+    pub(super) selection: Selection,
     /// Print only rows that were written under this collector id. By default, an agent writes rows under the machine's host
     /// name; the setting collector.id changes that
     #[arg(long, value_name = "ID")]
     collector_id: Option<String>,
-    /// Print only rows that match this condition. COLUMN=VALUE: the column equals the value, for example uid=1000 or
-    /// errno=ENOENT; fields of `extended` count as columns, and COLUMN=null selects rows without a value. Or an expression
-    /// (CEL) as in filters, for example 'fname.startsWith("/data/") && uid != 0'; in it, a field that a row lacks is null.
-    /// May be repeated: then all conditions must be true
-    #[arg(long = "where", value_name = "COLUMN=VALUE|CEL")]
-    wheres: Vec<Where>,
-    /// Print only rows from this time on, for example 2026-01-31, "2026-01-31 12:00:05" (local time),
-    /// 2026-01-31T12:00:05Z (UTC), -10m, "1h ago" or now. Of a local time that occurs twice, because clocks are set back, the
-    /// first counts here and the second for --until
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    since: Option<String>,
-    /// Print only rows up to this time, written as for --since
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    until: Option<String>,
     /// Print these columns; fields of `extended` count as columns. Default: the most useful ones for a table, all for other
     /// formats
     #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
@@ -73,21 +59,10 @@ impl QueryArgs {
         self.follow
     }
 
-    /// Warns of conditions that no row can meet.
-    pub(super) fn warn(&self) {
-        for warning in self.wheres.iter().flat_map(Where::never_true) {
-            output::complain(&format!("warning: --where: {warning}"));
-        }
-    }
-
     /// Returns the query that these options make.
     pub(super) fn query(&self) -> Result<Query, analyzer::Error> {
-        let now = when::now();
-        let mut query = Query {
-            tracers: self.tracers.clone(),
+        self.selection.query(Query {
             collector_id: self.collector_id.clone(),
-            since: self.since.as_deref().map(|text| when::since(text, &now)).transpose()?,
-            until: self.until.as_deref().map(|text| when::until(text, &now)).transpose()?,
             columns: self.columns.clone(),
             order_by: self.order_by.clone(),
             desc: self.desc,
@@ -95,16 +70,14 @@ impl QueryArgs {
             start: self.start,
             limit: self.limit.unwrap_or(if self.follow { 0 } else { analyzer::query::DEFAULT_LIMIT }),
             ..Query::default()
-        };
-        self.wheres.iter().cloned().for_each(|wanted| query.add(wanted));
-        Ok(query)
+        })
     }
 }
 
 /// Prints the rows.
 pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
     let query = args.query().map_err(failure)?;
-    args.warn();
+    args.selection.warn();
     let store = open(common)?;
     warn_of_unknown_tracers(&store, &query)?;
     // Columns that only left-out rows have are unknown: the damage is the better explanation.

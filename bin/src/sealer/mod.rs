@@ -23,7 +23,7 @@ pub(crate) use work::{Report, Work, moment, open, prune, restrain, run, yield_to
 const TICK: Duration = Duration::from_secs(2);
 /// Time to wait for a lock on the file. The next look is soon.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// Number of looks that are skipped after a process has failed.
+/// Number of looks that are skipped after a process has failed, or has found nothing more to remove.
 const PAUSE: u32 = 5;
 
 /// Settings that a reload replaces.
@@ -162,7 +162,7 @@ fn see(path: &Path) -> Result<Seen, store::Error> {
     })
 }
 
-/// Has a process do the work; returns whether it succeeded.
+/// Has a process do the work; returns whether all is done.
 async fn work(ctx: &LoopCtx<SealerState>, path: &Path, settings: StoreSettings, gate: &Gate) -> bool {
     let unsealed = ctx.read().unsealed_bytes.unsigned_abs();
     let is_urgent = unsealed > settings.seal_size.0.saturating_mul(2);
@@ -179,7 +179,8 @@ async fn work(ctx: &LoopCtx<SealerState>, path: &Path, settings: StoreSettings, 
                 Some(cause) => close(ctx, gate, cause),
                 None => gate.set(None),
             }
-            report.failed.is_none()
+            // What is not there can't be removed: that is no reason to start a process at each look.
+            report.failed.is_none() && report.short.is_none()
         }
         Err(cause) => {
             let cause = format!("{cause:#}");

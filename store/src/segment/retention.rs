@@ -115,11 +115,11 @@ impl Limits {
     /// Returns the limit that is exceeded, in words.
     pub fn exceeded(&self, room: &Room) -> Option<String> {
         if room.used() > self.max_size {
-            let (used, most) = (Size(room.used() & !1023), Size(self.max_size));
+            let (used, most) = (Size(room.used()).rounded(), Size(self.max_size));
             return Some(format!("the store takes {used}, and store.max_size is {most}"));
         }
         if room.free < self.min_free {
-            let (free, least) = (Size(room.free & !1023), Size(self.min_free));
+            let (free, least) = (Size(room.free).rounded(), Size(self.min_free));
             return Some(format!("{free} of the disk are free, and store.min_free is {least}"));
         }
         None

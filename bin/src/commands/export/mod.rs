@@ -7,9 +7,8 @@ mod through_sink;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use analyzer::query::Where;
 use analyzer::render::{self, Format};
-use analyzer::{Query, Store, when};
+use analyzer::{Query, Store};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use collector::Synchronous;
@@ -17,6 +16,7 @@ use collector::sink::sqlite::Sqlite;
 use model::schema::COLUMNS;
 
 use super::query::{damage, failure, open, undecided};
+use super::selection::Selection;
 use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
 use crate::output;
@@ -35,18 +35,8 @@ pub(crate) struct ExportArgs {
     /// sqlite, one file of duetector's layout, which Python duetector's analyzer reads
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: ExportFormat,
-    /// Export only rows of this tracer. May be repeated
-    #[arg(long = "tracer", value_name = "NAME")]
-    tracers: Vec<String>,
-    /// Export only rows that match this condition, written as for `query`. May be repeated: then all conditions must be true
-    #[arg(long = "where", value_name = "COLUMN=VALUE|CEL")]
-    wheres: Vec<Where>,
-    /// Export only rows from this time on, written as for `query`
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    since: Option<String>,
-    /// Export only rows up to this time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    until: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 /// A format of files.
@@ -61,6 +51,7 @@ enum ExportFormat {
 /// Writes the rows.
 pub(crate) fn run(common: &Common, args: &ExportArgs) -> Outcome {
     let query = args.query().map_err(failure)?;
+    args.selection.warn();
     let store = open(common)?;
     // All tracers as of one moment.
     let _moment = store.moment().map_err(failure)?;
@@ -86,19 +77,10 @@ pub(crate) fn run(common: &Common, args: &ExportArgs) -> Outcome {
 
 impl ExportArgs {
     fn query(&self) -> Result<Query, analyzer::Error> {
-        let now = when::now();
         let columns =
             ["tracer", "collector_id"].into_iter().chain(COLUMNS.iter().map(|column| column.name()));
-        let mut query = Query {
-            tracers: self.tracers.clone(),
-            since: self.since.as_deref().map(|text| when::since(text, &now)).transpose()?,
-            until: self.until.as_deref().map(|text| when::until(text, &now)).transpose()?,
-            columns: columns.map(str::to_owned).collect(),
-            limit: 0,
-            ..Query::default()
-        };
-        self.wheres.iter().cloned().for_each(|wanted| query.add(wanted));
-        Ok(query)
+        let columns = columns.map(str::to_owned).collect();
+        self.selection.query(Query { columns, limit: 0, ..Query::default() })
     }
 }
 

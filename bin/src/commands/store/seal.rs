@@ -60,7 +60,7 @@ fn print(report: &Report, format: Output) -> Outcome {
 }
 
 fn text(report: &Report) -> String {
-    let size = |bytes: u64| Size(if bytes < 1 << 20 { bytes } else { bytes & !1023 });
+    let size = |bytes: u64| Size(bytes).rounded();
     let sealed = report.sealed.iter().map(|segment| {
         format!("sealed {} rows into {}, {}", segment.rows, segment.name, size(segment.bytes))
     });

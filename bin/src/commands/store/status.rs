@@ -86,7 +86,7 @@ fn days_left(segments: &[SegmentStatus], room: &Room, limits: &Limits) -> Option
 }
 
 fn text(status: &StoreStatus) -> String {
-    let size = |bytes: i64| Size(if bytes < 1 << 20 { bytes } else { bytes & !1023 }.unsigned_abs());
+    let size = |bytes: i64| Size(bytes.unsigned_abs()).rounded();
     let mut text = format!(
         "format {}, {} of {} used\n{} rows are not sealed, {}\n{} rows are sealed, {}",
         status.format,

@@ -1,0 +1,54 @@
+//! Options that select rows, which `query` and `export` have in common.
+
+use analyzer::query::Where;
+use analyzer::{Query, when};
+use clap::Args;
+
+use crate::output;
+
+/// Options that select rows.
+#[derive(Debug, Args)]
+pub(crate) struct Selection {
+    /// Only rows of this tracer, such as open or exec. May be repeated: then rows of all these tracers
+    #[arg(long = "tracer", value_name = "NAME")]
+    tracers: Vec<String>,
+    /// Only rows that match this condition. COLUMN=VALUE: the column equals the value, for example uid=1000 or
+    /// errno=ENOENT; fields of `extended` count as columns, and COLUMN=null selects rows without a value. Or an expression
+    /// (CEL) as in filters, for example 'fname.startsWith("/data/") && uid != 0'; in it, a field that a row lacks is null.
+    /// May be repeated: then all conditions must be true
+    #[arg(long = "where", value_name = "COLUMN=VALUE|CEL")]
+    wheres: Vec<Where>,
+    /// Only rows from this time on, for example 2026-01-31, "2026-01-31 12:00:05" (local time),
+    /// 2026-01-31T12:00:05Z (UTC), -10m, "1h ago" or now. Of a local time that occurs twice, because clocks are set back, the
+    /// first counts here and the second for --until
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// Only rows up to this time, written as for --since
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+}
+
+impl Selection {
+    /// Warns of conditions that no row can meet.
+    pub(super) fn warn(&self) {
+        for warning in self.wheres.iter().flat_map(Where::never_true) {
+            output::complain(&format!("warning: --where: {warning}"));
+        }
+    }
+
+    /// Returns a query for the rows, with the properties of `rest` otherwise.
+    ///
+    /// # Errors
+    /// A time is not one.
+    pub(super) fn query(&self, rest: Query) -> Result<Query, analyzer::Error> {
+        let now = when::now();
+        let mut query = Query {
+            tracers: self.tracers.clone(),
+            since: self.since.as_deref().map(|text| when::since(text, &now)).transpose()?,
+            until: self.until.as_deref().map(|text| when::until(text, &now)).transpose()?,
+            ..rest
+        };
+        self.wheres.iter().cloned().for_each(|wanted| query.add(wanted));
+        Ok(query)
+    }
+}
