@@ -14,7 +14,7 @@ __u64 data_woken[MAX_DATA_RINGS], lifecycle_woken, security_woken;
 /* Atomic, because a program in a soft interrupt may interrupt this one on the same CPU. */
 static __always_inline void count_seen(__u32 kind)
 {
-	struct count *count = bpf_map_lookup_elem(&counts, &kind);
+	struct count *count = count_of(kind);
 
 	if (count)
 		__sync_fetch_and_add(&count->seen, 1);
@@ -22,7 +22,7 @@ static __always_inline void count_seen(__u32 kind)
 
 static __always_inline void count_lost(__u32 kind)
 {
-	struct count *count = bpf_map_lookup_elem(&counts, &kind);
+	struct count *count = count_of(kind);
 
 	if (count)
 		__sync_fetch_and_add(&count->lost[LOST_RING_FULL], 1);
@@ -61,7 +61,7 @@ static __always_inline __u64 owner_of_record(struct scratch *s)
 __noinline int count_refused(__u64 owner, __u32 kind, __u32 cause)
 {
 	struct loss_key key = {.owner = owner, .kind = kind, .cause = cause};
-	struct count *count = bpf_map_lookup_elem(&counts, &kind);
+	struct count *count = count_of(kind);
 	__u64 *losses_so_far = bpf_map_lookup_elem(&losses, &key), one = 1, index = cause;
 
 	if (!losses_so_far && bpf_map_update_elem(&losses, &key, &one, BPF_NOEXIST))

@@ -16,6 +16,18 @@ static __always_inline struct settings *get_settings(void)
 	return bpf_map_lookup_elem(&settings, &zero);
 }
 
+static __always_inline struct count *count_of(__u32 kind)
+{
+	__u32 zero = 0;
+	__u64 slot = kind;
+	struct counts *all = bpf_map_lookup_elem(&counts, &zero);
+
+	if (!all)
+		return NULL;
+	BOUND(slot, COUNT_SLOTS - 1);
+	return &all->slots[slot];
+}
+
 static __always_inline bool uid_passes(struct settings *set, __u32 uid)
 {
 	if (!set->uid_count)

@@ -181,11 +181,16 @@ struct unstored {
 	__u64 taken; /* the tracer's records below it, since the ring was made */
 };
 
-/* A value of map `counts`, one for each CPU. */
+/* Counters of one kind of record. */
 struct count {
 	__u64 seen; /* events of enabled tracers */
 	__u64 filtered; /* those that filters dropped in the kernel */
 	__u64 lost[LOST_CAUSES]; /* those that were lost, by cause */
+};
+
+/* The value of map `counts`, one for each CPU. All counters are one value, so that the agent reads them by one call. */
+struct counts {
+	struct count slots[COUNT_SLOTS];
 };
 
 /* A key of map `losses`, which counts lost records by owner. */

@@ -219,9 +219,9 @@ DATA_RING(data_7, 1 << 16);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, COUNT_SLOTS);
+	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct count);
+	__type(value, struct counts);
 } counts SEC(".maps");
 
 /* Lost records by user. The agent removes entries that have not grown; what finds no room is counted in `counts`

@@ -183,7 +183,7 @@ __noinline int apply_tests(struct scratch *s, __u32 end)
 /* Counts a record that the filter with this slot drops. */
 static __always_inline void count_filtered(__u32 kind, __u32 slot)
 {
-	struct count *count = bpf_map_lookup_elem(&counts, &kind);
+	struct count *count = count_of(kind);
 	__u64 *by = bpf_map_lookup_elem(&filtered_by, &slot);
 
 	if (count)

@@ -69,10 +69,10 @@ impl Packer {
         let (first, last) = packed.rows.span().unwrap_or_default();
         let failed = |source| Error::Encode { tracer: tracer.clone(), source };
         let batch = packed.rows.finish().map_err(failed)?;
-        let columns = packed.rows.layout().columns().len();
+        let columns = packed.rows.layout().used();
         let mut schema = Vec::new();
         if packed.columns != columns {
-            schema = self.encoder.schema(&packed.rows.layout().schema()).map_err(failed)?;
+            schema = self.encoder.schema(&packed.rows.schema()).map_err(failed)?;
             packed.columns = columns;
         }
         let data = self.encoder.batch(&batch).map_err(failed)?;

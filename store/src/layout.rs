@@ -27,20 +27,24 @@ pub(crate) struct LayoutColumn {
     pub(crate) kind: ArrowType,
     /// The column of a row that it holds; `None` if it holds a field of `extended`.
     pub(crate) of: Option<Column>,
+    /// Whether a row had a value in it. Batches have only columns that are used: half of those that rows can have are for
+    /// containers, names that are not UTF-8, and other things that most machines do not have.
+    pub(crate) is_used: bool,
 }
 
-/// The columns of a tracer's batches, without the last one. Columns are only ever added.
+/// The columns that a tracer's rows can have, without the last one. Columns are only ever added, and only ever become used.
 #[derive(Clone, Debug)]
 pub struct Layout {
     columns: Vec<LayoutColumn>,
     indexes: HashMap<String, usize>,
     own_fields: usize,
+    used: usize,
 }
 
 impl Layout {
     /// Returns the layout that a tracer of this name begins with.
     pub fn of(tracer: &str) -> Self {
-        let mut layout = Self { columns: Vec::new(), indexes: HashMap::new(), own_fields: 0 };
+        let mut layout = Self { columns: Vec::new(), indexes: HashMap::new(), own_fields: 0, used: 0 };
         for column in COLUMNS.iter().filter(|column| **column != Column::Extended) {
             layout.push(column.name(), column.arrow(), Some(*column));
         }
@@ -48,19 +52,37 @@ impl Layout {
         for field in FIELDS.iter().filter(|field| writes(field.tracers, tracer, is_kernel)) {
             layout.push(field.name, field.arrow, None);
         }
+        let time = layout.columns.iter().position(|column| column.of == Some(Column::Time));
+        // Every row has a time, and readers rely on it.
+        time.into_iter().for_each(|time| layout.set_used(time));
         layout
     }
 
-    /// Returns the layout with the columns that batches of an earlier run had, too.
+    /// Returns the layout with the columns that batches of an earlier run had, too, which are used.
     pub fn continuing(mut self, schema: &Schema) -> Self {
         for field in schema.fields() {
             let Some(kind) = kind(field.data_type()) else { continue };
-            if self.index(field.name()).is_none() && Column::named(field.name()).is_none() {
+            let known = self.columns.iter().position(|column| column.name == *field.name());
+            let index = known.unwrap_or_else(|| {
                 self.own_fields += usize::from(Known::named(field.name()).is_none());
                 self.push(field.name(), kind, None);
-            }
+                self.columns.len() - 1
+            });
+            self.set_used(index);
         }
         self
+    }
+
+    /// Notes that rows have values in a column.
+    pub(crate) fn set_used(&mut self, index: usize) {
+        let column = &mut self.columns[index];
+        self.used += usize::from(!column.is_used);
+        column.is_used = true;
+    }
+
+    /// Returns the number of columns that are used. Two layouts of one stream with the same number are the same.
+    pub(crate) fn used(&self) -> usize {
+        self.used
     }
 
     pub(crate) fn columns(&self) -> &[LayoutColumn] {
@@ -98,13 +120,21 @@ impl Layout {
         if of.is_none() {
             self.indexes.insert(name.to_owned(), self.columns.len());
         }
-        self.columns.push(LayoutColumn { name: name.to_owned(), kind, of });
+        self.columns.push(LayoutColumn { name: name.to_owned(), kind, of, is_used: false });
     }
 
-    /// Returns the layout as Arrow describes it.
+    /// Returns the columns that are used, as Arrow describes them.
     pub fn schema(&self) -> SchemaRef {
-        let columns = self.columns.iter().map(|column| {
-            // Every row has a time, and readers rely on it.
+        self.schema_of(|column| column.is_used)
+    }
+
+    /// Returns all columns, as Arrow describes them: sealed files have them, so that another program finds the same columns in each.
+    pub(crate) fn whole_schema(&self) -> SchemaRef {
+        self.schema_of(|_| true)
+    }
+
+    fn schema_of(&self, has: impl Fn(&LayoutColumn) -> bool) -> SchemaRef {
+        let columns = self.columns.iter().filter(|column| has(column)).map(|column| {
             ArrowField::new(&column.name, data_type(column.kind), column.of != Some(Column::Time))
         });
         let other = ArrowField::new(OTHER, other_type(), true);

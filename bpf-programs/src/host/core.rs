@@ -2,7 +2,6 @@
 //! batches, and keeps each tracer's account up to date.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io;
 use std::sync::Arc;
 
 use actors::{Outbox, clock};
@@ -17,7 +16,7 @@ use super::tracer_slot::TracerSlot;
 use crate::errors::AttachError;
 use crate::kernel::{Attached, Kernel};
 use crate::programs::Tracer;
-use crate::wire::{COUNT_LIFECYCLE, COUNT_USAGE_CUT, Header, Ring};
+use crate::wire::{COUNT_LIFECYCLE, COUNT_USAGE_CUT, Counts, Header, Ring};
 
 /// Lifecycle records read in one slice, before control messages are answered and accounts are updated.
 const LIFECYCLE_SLICE: usize = 8192;
@@ -255,30 +254,29 @@ impl Core {
         if !self.kept {
             self.kernel.tend_skipped();
         }
-        let kernel = &self.kernel;
-        let counts: Vec<_> = self
-            .demux
-            .channels()
-            .map(|channel| {
-                let count = kernel.count(channel.tracer().kind as u32);
-                let failed = |cause: &io::Error| {
-                    tracing::error!(%cause, tracer = channel.tracer().name, "reading counters failed")
-                };
-                count.inspect_err(failed).ok()
-            })
-            .collect();
+        match self.kernel.counts() {
+            Ok(counts) => self.count(&counts, span),
+            Err(cause) => tracing::error!(%cause, "reading counters failed"),
+        }
+        if self.stale && now.0.saturating_sub(self.last_read.0) > REREAD_INTERVAL_NS {
+            (self.stale, self.last_read) = (false, now);
+            self.reread_processes();
+        }
+    }
+
+    /// Brings the accounts up to what the kernel has counted.
+    fn count(&mut self, counts: &Counts, span: (BootNs, BootNs)) {
+        let of = |channel: &TracerChannel| counts.slot(channel.tracer().kind as u32);
         // After the counters: the kernel counts in the other order, so that every loss has its owner.
-        let kept_out = counts.iter().flatten().map(|count| count.kept_out()).sum();
+        let kept_out = self.demux.channels().map(|channel| of(channel).kept_out()).sum();
         if std::mem::replace(&mut self.known_kept_out, kept_out) != kept_out {
             self.owners.refresh(self.kernel.counters.as_mut());
         }
-        for (channel, count) in self.demux.channels_mut().zip(counts) {
-            if let Some(count) = count {
-                channel.count(count, &mut self.owners, span);
-            }
+        for channel in self.demux.channels_mut() {
+            let count = of(channel);
+            channel.count(count, &mut self.owners, span);
         }
-        let lost =
-            self.kernel.count(COUNT_LIFECYCLE).map_or(self.known_lifecycle_lost, |count| count.kept_out());
+        let lost = counts.slot(COUNT_LIFECYCLE).kept_out();
         if lost > self.known_lifecycle_lost {
             let count = lost - self.known_lifecycle_lost;
             tracing::warn!(
@@ -289,13 +287,7 @@ impl Core {
             self.stale = true;
         }
         self.demux.counters.lifecycle_lost = lost;
-        if let Ok(cut) = self.kernel.counters.count(COUNT_USAGE_CUT) {
-            self.demux.counters.usage_paths_cut = cut.seen;
-        }
-        if self.stale && now.0.saturating_sub(self.last_read.0) > REREAD_INTERVAL_NS {
-            (self.stale, self.last_read) = (false, now);
-            self.reread_processes();
-        }
+        self.demux.counters.usage_paths_cut = counts.slot(COUNT_USAGE_CUT).seen;
     }
 
     /// Reads all processes again and removes those that are gone, because records of starts and exits may have been lost.

@@ -17,7 +17,7 @@ use crate::kernel::{
 use crate::ledger::Ledger;
 use crate::lowered::Lowered;
 use crate::programs::{Program, Tracer};
-use crate::wire::{Count, Kind, LossKey, Ring, Settings, Unstored};
+use crate::wire::{Count, Counts, Kind, LossKey, Ring, Settings, Unstored};
 
 /// State of the fake.
 #[derive(Default)]
@@ -113,10 +113,12 @@ impl Records for FakeRing {
 }
 
 impl Counters for Fake {
-    fn count(&self, slot: u32) -> io::Result<Count> {
+    fn counts(&self) -> io::Result<Counts> {
         let panic = std::mem::take(&mut self.lock().unwrap().panic);
         assert!(!panic, "injected: panic while updating accounts");
-        Ok(self.lock().unwrap().counts.get(&slot).copied().unwrap_or_default())
+        let fake = self.lock().unwrap();
+        let slot = |slot: usize| fake.counts.get(&(slot as u32)).copied().unwrap_or_default();
+        Ok(Counts { slots: std::array::from_fn(slot) })
     }
 
     fn losses(&self) -> io::Result<Vec<(LossKey, u64)>> {

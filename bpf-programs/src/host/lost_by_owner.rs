@@ -78,13 +78,13 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::wire::Count;
+    use crate::wire::Counts;
 
     struct Map(BTreeMap<LossKey, u64>);
 
     impl Counters for Map {
-        fn count(&self, _: u32) -> io::Result<Count> {
-            Ok(Count::default())
+        fn counts(&self) -> io::Result<Counts> {
+            Err(io::ErrorKind::Unsupported.into())
         }
 
         fn losses(&self) -> io::Result<Vec<(LossKey, u64)>> {

@@ -36,7 +36,7 @@ use crate::ledger::{Ledger, sweep_once};
 use crate::lowered::Lowered;
 use crate::programs::Tracer;
 use crate::tracers::{udp, uring, uring_unposted};
-use crate::wire::{self, Count, Kind};
+use crate::wire::{self, Count, Counts, Kind};
 
 /// The kernel side, by parts. Dropping it detaches everything that is not pinned.
 pub(crate) struct Kernel {
@@ -118,9 +118,18 @@ impl Kernel {
         }
     }
 
-    /// Returns one slot's counters: those of all CPUs, and what the kernel skipped.
+    /// Returns all counters: those of all CPUs, and what the kernel skipped.
+    pub(crate) fn counts(&self) -> io::Result<Counts> {
+        let mut counts = self.counters.counts()?;
+        for (slot, count) in (0..).zip(&mut counts.slots) {
+            *count = self.skipped.with(slot, *count);
+        }
+        Ok(counts)
+    }
+
+    /// Returns one slot's counters.
     pub(crate) fn count(&self, slot: u32) -> io::Result<Count> {
-        Ok(self.skipped.with(slot, self.counters.count(slot)?))
+        Ok(self.counts()?.slot(slot))
     }
 
     /// Makes sums into records, as far as they are due and there is room in the rings.

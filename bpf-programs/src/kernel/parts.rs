@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::errors::AttachError;
 use crate::lowered::Lowered;
 use crate::programs::{Program, Tracer};
-use crate::wire::{Count, Kind, LossKey, Settings, Unstored};
+use crate::wire::{Count, Counts, Kind, LossKey, Settings, Unstored};
 
 /// The hooks a tracer was attached to, and what it can't do without the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -56,8 +56,13 @@ pub(crate) trait Records: Send {
 
 /// The counters of events, in maps `counts` and `losses`.
 pub(crate) trait Counters: Send {
+    /// Reads all counters, summed over all CPUs.
+    fn counts(&self) -> io::Result<Counts>;
+
     /// Reads the counters in one slot, summed over all CPUs.
-    fn count(&self, slot: u32) -> io::Result<Count>;
+    fn count(&self, slot: u32) -> io::Result<Count> {
+        Ok(self.counts()?.slot(slot))
+    }
 
     /// Reads all entries of map `losses`.
     fn losses(&self) -> io::Result<Vec<(LossKey, u64)>>;

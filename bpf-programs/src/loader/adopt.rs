@@ -30,7 +30,7 @@ use crate::config::{EbpfConfig, TracersConfig};
 use crate::errors::PinError;
 use crate::kernel::{Missing, PinInfo, PinState, Skipped};
 use crate::tier::Tier;
-use crate::wire::{Count, Header, Kind, Mark, Ring, RingReader};
+use crate::wire::{Count, Counts, Header, Kind, Mark, Ring, RingReader};
 
 /// Facts needed for pinning besides the configuration.
 #[derive(Clone, Debug)]
@@ -272,11 +272,18 @@ fn missing(pins: &Pins, mark: Option<Mark>, pinning: &Pinning) -> Vec<Missing> {
 }
 
 fn count(pins: &Pins, kind: u32) -> Option<Count> {
-    let map = pins.map("counts")?;
-    let counts: PerCpuArray<MapData, Count> = Map::from_map_data(map).ok()?.try_into().ok()?;
+    let counts = || Map::from_map_data(pins.map("counts")?).ok();
     let skipped: HashMap<MapData, u32, u64> =
         Map::from_map_data(pins.map("skipped")?).ok()?.try_into().ok()?;
-    Some(Skipped::new(skipped).with(kind, Count::sum(&counts.get(&kind, 0).ok()?)))
+    let count = match PerCpuArray::<MapData, Counts>::try_from(counts()?) {
+        Ok(counts) => Counts::sum(&counts.get(&0, 0).ok()?).slot(kind),
+        // Agents of before had a value for each kind.
+        Err(_) => {
+            let counts = PerCpuArray::<MapData, Count>::try_from(counts()?).ok()?;
+            Count::sum(counts.get(&kind, 0).ok()?.iter())
+        }
+    };
+    Some(Skipped::new(skipped).with(kind, count))
 }
 
 /// Counts the tracers' records in all rings, by kind.

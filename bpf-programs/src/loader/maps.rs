@@ -13,7 +13,7 @@ use crate::errors::LoadError;
 use crate::kernel::{Counters, SettingsMap, SkippedMap, UnstoredMap};
 use crate::tier::Tier;
 use crate::trampoline::TABLES;
-use crate::wire::{Count, Kind, LossKey, RingReader, Settings, Unstored};
+use crate::wire::{Counts, Kind, LossKey, RingReader, Settings, Unstored};
 
 pub(super) fn tables(ebpf: &mut Ebpf, tier: Tier) -> Result<Vec<ProgramArray<MapData>>, LoadError> {
     let count = if tier == Tier::Function { TABLES.len() } else { 1 };
@@ -38,7 +38,7 @@ pub(super) fn ring(ebpf: &Ebpf, name: &'static str, size: Size) -> Result<RingRe
 
 /// Maps `counts` and `losses`.
 pub(crate) struct CounterMaps {
-    counts: PerCpuArray<MapData, Count>,
+    counts: PerCpuArray<MapData, Counts>,
     losses: HashMap<MapData, LossKey, u64>,
 }
 
@@ -49,9 +49,9 @@ impl CounterMaps {
 }
 
 impl Counters for CounterMaps {
-    fn count(&self, slot: u32) -> io::Result<Count> {
-        let cpus = self.counts.get(&slot, 0).map_err(io::Error::other)?;
-        Ok(Count::sum(&cpus))
+    fn counts(&self) -> io::Result<Counts> {
+        let cpus = self.counts.get(&0, 0).map_err(io::Error::other)?;
+        Ok(Counts::sum(&cpus))
     }
 
     fn losses(&self) -> io::Result<Vec<(LossKey, u64)>> {

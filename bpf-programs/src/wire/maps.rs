@@ -7,7 +7,7 @@ use super::loss_cause::LOSS_CAUSES;
 pub(crate) const MAX_UIDS: usize = 16;
 /// Maximum number of data rings.
 pub(crate) const MAX_DATA_RINGS: usize = 8;
-/// Number of slots of map `counts`, which is indexed by [`super::Kind`].
+/// Number of slots of [`Counts`], which are indexed by [`super::Kind`].
 pub(crate) const COUNT_SLOTS: u32 = 64;
 /// Slot of `counts` in which `lost` counts records that did not fit into the lifecycle ring, traced or not.
 pub(crate) const COUNT_LIFECYCLE: u32 = 63;
@@ -106,7 +106,7 @@ wire_structs! {
         taken: u64,
     }
 
-    /// Value of map `counts`, which has one for each CPU: counters of one kind of record.
+    /// Counters of one kind of record.
     #[derive(Default)]
     pub Count {
         /// Events while the tracer was enabled.
@@ -115,6 +115,12 @@ wire_structs! {
         filtered: u64,
         /// Seen events that were lost, by the number of the [`LossCause`](super::LossCause).
         lost: [u64; LOSS_CAUSES],
+    }
+
+    /// The value of map `counts`, which has one for each CPU: the counters of all kinds.
+    pub(crate) Counts {
+        /// Counters by [`Kind`](super::Kind), and some that are of no kind.
+        slots: [Count; COUNT_SLOTS as usize],
     }
 
     /// A key of map `losses`, which counts lost records by owner.

@@ -3,9 +3,9 @@
 use model::{BootNs, CgroupId, File, Identity, Layer, RealFile, Text};
 
 use super::{
-    Count, FILE_OF_SYSTEM, FILE_SUBVOLUME_UNKNOWN, FLAG_COMPAT, FLAG_NO_RESULT, FLAG_TRACED, FLAG_UNVERIFIED,
-    FLAG_URING, FileId, Header, Kind, LAYER_LOWER, LAYER_UPPER, LossCause, MAX_UIDS, NO_ID, Ring, Settings,
-    WireError, read,
+    Count, Counts, FILE_OF_SYSTEM, FILE_SUBVOLUME_UNKNOWN, FLAG_COMPAT, FLAG_NO_RESULT, FLAG_TRACED,
+    FLAG_UNVERIFIED, FLAG_URING, FileId, Header, Kind, LAYER_LOWER, LAYER_UPPER, LossCause, MAX_UIDS, NO_ID,
+    Ring, Settings, WireError, read,
 };
 
 impl Default for Settings {
@@ -46,13 +46,12 @@ impl Default for Settings {
 
 impl Count {
     /// Sums the counters of all CPUs.
-    pub(crate) fn sum(cpus: &[Self]) -> Self {
-        let sum = |pick: &dyn Fn(&Self) -> u64| cpus.iter().map(pick).sum();
-        Self {
-            seen: sum(&|cpu| cpu.seen),
-            filtered: sum(&|cpu| cpu.filtered),
-            lost: LossCause::ALL.map(|cause| sum(&|cpu| cpu.lost_for(cause))),
-        }
+    pub(crate) fn sum<'a>(cpus: impl Iterator<Item = &'a Self>) -> Self {
+        cpus.fold(Self::default(), |sum, cpu| Self {
+            seen: sum.seen + cpu.seen,
+            filtered: sum.filtered + cpu.filtered,
+            lost: LossCause::ALL.map(|cause| sum.lost_for(cause) + cpu.lost_for(cause)),
+        })
     }
 
     /// Returns the counts since `before`.
@@ -72,6 +71,18 @@ impl Count {
     /// Returns the seen events that were lost, for whatever cause.
     pub fn kept_out(&self) -> u64 {
         self.lost.iter().sum()
+    }
+}
+
+impl Counts {
+    /// Sums the counters of all CPUs.
+    pub(crate) fn sum(cpus: &[Self]) -> Self {
+        Self { slots: std::array::from_fn(|slot| Count::sum(cpus.iter().map(|cpu| &cpu.slots[slot]))) }
+    }
+
+    /// Returns the counters in one slot.
+    pub(crate) fn slot(&self, slot: u32) -> Count {
+        self.slots.get(slot as usize).copied().unwrap_or_default()
     }
 }
 

@@ -1,6 +1,5 @@
 //! The values of one column while a batch is built.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow_array::ArrayRef;
@@ -12,7 +11,7 @@ use arrow_array::builder::{
 };
 use model::extended::Field;
 use model::schema::{ArrowType, ColumnValue};
-use model::{WallTime, ZonedTime};
+use model::{ExecId, WallTime, ZonedTime};
 use serde_json::Value;
 
 use super::hex;
@@ -33,6 +32,13 @@ pub(super) enum Values {
     Utc(TimestampNanosecondBuilder),
     Texts(ListBuilder<StringBuilder>),
     ByteTexts(ListBuilder<BinaryBuilder>),
+}
+
+/// The identity of a process that was written last, with its text: most rows are of the process of the row before.
+#[derive(Debug, Default)]
+pub(super) struct LastId {
+    id: Option<ExecId>,
+    text: String,
 }
 
 /// Runs the same code for the builder of whatever type.
@@ -82,27 +88,35 @@ impl Values {
         each!(self, builder => builder.len())
     }
 
-    /// Makes the column `rows` long with nulls.
-    pub(super) fn pad(&mut self, rows: usize) {
-        let missing = rows.saturating_sub(self.len());
-        if missing > 0 {
-            each!(self, builder => builder.append_nulls(missing));
+    /// Makes the column `rows` long with nulls. Returns false if it is longer.
+    pub(super) fn pad(&mut self, rows: usize) -> bool {
+        let length = self.len();
+        if length < rows {
+            each!(self, builder => builder.append_nulls(rows - length));
         }
+        length <= rows
     }
 
-    /// Appends the value of a row's column.
-    pub(super) fn push_column(&mut self, value: ColumnValue<'_>) {
+    /// Appends the value of the row's column after `rows` rows. Nulls are appended with the next value.
+    pub(super) fn push_column(&mut self, value: ColumnValue<'_>, rows: usize, last: &mut LastId) {
+        if matches!(value, ColumnValue::Null) {
+            return;
+        }
+        self.pad(rows);
         match (self, value) {
             (Self::Int64(builder), ColumnValue::Int(number)) => builder.append_value(number),
             (Self::Text(builder), ColumnValue::Text(text)) => builder.append_value(text),
             (Self::Text(builder), ColumnValue::ExecId(id)) => {
-                // Writing to memory can't fail.
-                let _ = write!(builder, "{}-{}", id.pid, id.start_ns);
-                builder.append_value("");
+                if last.id.replace(id) != Some(id) {
+                    last.text = id.to_string();
+                }
+                builder.append_value(&last.text);
             }
             (Self::Local(builder), ColumnValue::Time(at)) => builder.append_value(at.0),
             (Self::Utc(builder), ColumnValue::Zoned(at)) => builder.append_value(at.utc_ns),
-            (values, _) => values.pad(values.len() + 1),
+            (values, _) => {
+                values.pad(rows + 1);
+            }
         }
     }
 

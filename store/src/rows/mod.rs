@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use arrow_array::builder::{MapBuilder, StringBuilder};
 use arrow_array::{Array as _, ArrayRef, RecordBatch};
-use arrow_schema::ArrowError;
+use arrow_schema::{ArrowError, SchemaRef};
 use model::extended::Field;
 use model::schema::{Column, ColumnValue};
 use model::{Tracking, ZonedTime};
 
 use crate::layout::{Layout, LayoutColumn};
-use column::Values;
 pub(crate) use column::zoned;
+use column::{LastId, Values};
 
 /// Rows of one tracer on their way into a batch.
 #[derive(Debug)]
@@ -23,6 +23,9 @@ pub struct Rows {
     columns: Vec<Growing>,
     other: MapBuilder<StringBuilder, StringBuilder>,
     rows: usize,
+    /// The columns that were used last time, as Arrow describes them, and their number.
+    schema: Option<(usize, SchemaRef)>,
+    last_id: LastId,
     /// Times of the first and the last row, in order of time.
     span: Option<(i64, i64)>,
 }
@@ -41,8 +44,15 @@ struct Growing {
 impl Rows {
     /// Begins a batch of that layout.
     pub fn new(layout: Layout) -> Self {
-        let mut rows =
-            Self { columns: Vec::new(), other: new_other(), rows: 0, span: None, layout: layout.clone() };
+        let mut rows = Self {
+            columns: Vec::new(),
+            other: new_other(),
+            rows: 0,
+            schema: None,
+            last_id: LastId::default(),
+            span: None,
+            layout: layout.clone(),
+        };
         for column in layout.columns() {
             rows.add_column(column);
         }
@@ -81,9 +91,10 @@ impl Rows {
             row.time.or_else(|| row.dt.map(|dt| ZonedTime { utc_ns: dt.0.saturating_mul(1000), offset: 0 }));
         let time = time.unwrap_or_default();
         for column in &mut self.columns {
-            let Some(of) = column.of else { continue };
+            // Those of fields follow.
+            let Some(of) = column.of else { break };
             let value = if of == Column::Time { ColumnValue::Zoned(time) } else { row.value(of) };
-            column.values.push_column(value);
+            column.values.push_column(value, self.rows, &mut self.last_id);
         }
         let mut last = None;
         row.extended.visit(|name, value| self.push_field(name, &value, &mut last));
@@ -104,11 +115,7 @@ impl Rows {
         let local = self.columns[index].local.map(|local| &self.columns[local].values);
         let local = local.filter(|local| local.len() > self.rows).and_then(Values::last_local);
         let values = &mut self.columns[index].values;
-        if values.len() > self.rows {
-            return self.push_other(name, value);
-        }
-        values.pad(self.rows);
-        if !values.push_field(value) && !values.push_zoned(value, local) {
+        if !values.pad(self.rows) || (!values.push_field(value) && !values.push_zoned(value, local)) {
             self.push_other(name, value);
         }
     }
@@ -140,13 +147,31 @@ impl Rows {
     pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         let rows = std::mem::take(&mut self.rows);
         self.span = None;
-        let columns = self.columns.iter_mut().map(|column| {
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len() + 1);
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            let is_used = self.layout.columns()[index].is_used;
+            if column.values.len() == 0 && !is_used {
+                continue;
+            }
             column.values.pad(rows);
-            column.values.finish()
-        });
-        let mut columns: Vec<ArrayRef> = columns.collect();
+            let values = column.values.finish();
+            if !is_used && values.null_count() == rows {
+                continue;
+            }
+            self.layout.set_used(index);
+            columns.push(values);
+        }
         columns.push(Arc::new(self.other.finish()));
-        RecordBatch::try_new(self.layout.schema(), columns)
+        RecordBatch::try_new(self.schema(), columns)
+    }
+
+    /// Returns the columns that are used, as Arrow describes them.
+    pub fn schema(&mut self) -> SchemaRef {
+        let used = self.layout.used();
+        match &self.schema {
+            Some((known, schema)) if *known == used => schema.clone(),
+            _ => self.schema.insert((used, self.layout.schema())).1.clone(),
+        }
     }
 }
 

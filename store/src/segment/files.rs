@@ -15,6 +15,7 @@ use super::manifest::{Manifest, ManifestDamage, ManifestFile, ManifestLoss, rfc3
 use super::notes::Damage;
 use super::order::{Group, InOrder, groups};
 use crate::Error;
+use crate::layout::Layout;
 use crate::read::{Batch, Reader, Source, Stream};
 
 /// Files of a segment and the row groups in them.
@@ -45,7 +46,7 @@ impl Files {
                 Err(other) => return Err(other),
             }
         }
-        for Group { schema, batches } in groups(of_schemas) {
+        for Group { schema, batches } in groups(of_schemas, &Layout::of(&stream.tracer).whole_schema()) {
             let name = self.free_name(&stream.tracer);
             let path = into.join(&name);
             let mut file =

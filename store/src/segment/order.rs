@@ -163,15 +163,18 @@ pub(crate) struct Group {
     pub(crate) batches: Vec<Batch>,
 }
 
-/// Divides batches into groups: a batch in which a column has another type than in those before is in another group.
-pub(crate) fn groups(batches: Vec<(Batch, SchemaRef)>) -> Vec<Group> {
+/// Divides batches into groups: a batch in which a column has another type than in those before is in another group. Each group
+/// also has the columns of `whole`, which its batches may lack.
+pub(crate) fn groups(batches: Vec<(Batch, SchemaRef)>, whole: &SchemaRef) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for (batch, schema) in batches {
         let found = groups.iter_mut().find_map(|group| Some((union(&group.schema, &schema)?, group)));
         if let Some((schema, group)) = found {
             group.schema = schema;
             group.batches.push(batch);
-        } else if let Some(schema) = union(&Arc::new(Schema::empty()), &schema) {
+        } else if let Some(schema) =
+            union(whole, &schema).or_else(|| union(&Arc::new(Schema::empty()), &schema))
+        {
             groups.push(Group { schema, batches: vec![batch] });
         }
     }
@@ -181,7 +184,7 @@ pub(crate) fn groups(batches: Vec<(Batch, SchemaRef)>) -> Vec<Group> {
 /// Returns all columns of two schemas, with the numbers of rows first and the map of other fields last; `None` if a column has
 /// two types.
 fn union(one: &SchemaRef, other: &SchemaRef) -> Option<SchemaRef> {
-    if one == other {
+    if one == other && one.field_with_name(ID).is_ok() {
         return Some(one.clone());
     }
     let mut fields = vec![Arc::new(Field::new(ID, DataType::Int64, false))];

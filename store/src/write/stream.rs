@@ -66,8 +66,10 @@ impl Streams {
         collector_id: &str,
         rows: &[Tracking],
     ) -> Result<(), Error> {
-        for row in rows {
-            self.of(&row.tracer, connection, collector_id)?.rows.push(row);
+        for of_tracer in rows.chunk_by(|one, next| one.tracer == next.tracer) {
+            let Some(first) = of_tracer.first() else { continue };
+            let stream = self.of(&first.tracer, connection, collector_id)?;
+            of_tracer.iter().for_each(|row| stream.rows.push(row));
         }
         Ok(())
     }
@@ -128,7 +130,7 @@ impl Stream {
                 Ok(schema) => {
                     layout = layout.continuing(&schema);
                     if layout.schema() == schema {
-                        known = (Some((id, layout.columns().len())), message);
+                        known = (Some((id, layout.used())), message);
                     }
                 }
                 // The rows that come get a layout of their own.
@@ -209,7 +211,7 @@ impl Stream {
         }
         if !parts.is_empty() {
             parts.push(batch);
-            batch = concat_batches(&self.rows.layout().schema(), &parts).map_err(failed)?;
+            batch = concat_batches(&self.rows.schema(), &parts).map_err(failed)?;
         }
         let data = encoder.batch(&batch).map_err(failed)?;
         new.bytes = data.len() as i64;
@@ -268,12 +270,12 @@ impl Stream {
 
     /// Writes the layout, if its columns have become more; returns its id.
     fn write_layout(&mut self, connection: &Connection, encoder: &Encoder) -> Result<i64, Error> {
-        let columns = self.rows.layout().columns().len();
+        let columns = self.rows.layout().used();
         if let Some((id, _)) = self.layout.filter(|(_, known)| *known == columns) {
             return Ok(id);
         }
         self.schema = encoder
-            .schema(&self.rows.layout().schema())
+            .schema(&self.rows.schema())
             .map_err(|source| Error::Encode { tracer: self.tracer.clone(), source })?;
         connection.execute(
             "INSERT INTO layout (tracer, made_by, schema) VALUES (?, ?, ?)",

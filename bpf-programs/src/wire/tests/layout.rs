@@ -16,7 +16,7 @@ macro_rules! layouts {
 
 #[test]
 fn c_and_rust_agree() {
-    let layouts: [Layout; 27] = layouts! {
+    let layouts: [Layout; 28] = layouts! {
         "text" TextRef
         "header" Header
         "open_record" OpenRecord
@@ -34,6 +34,7 @@ fn c_and_rust_agree() {
         "process_record" ProcessRecord
         "settings" Settings
         "count" Count
+        "counts" Counts
         "loss_key" LossKey
         "mark" Mark
         "unstored" Unstored

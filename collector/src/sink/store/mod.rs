@@ -22,7 +22,7 @@ use super::output_file::{OutputFile, Replaced};
 use super::{Rejected, Sink, SinkError, TracerAccount, Trouble};
 
 /// Page size of a new file, in bytes. A batch fills pages of its own, and half of its last page is empty on average.
-const NEW_FILE: NewFile = NewFile { page_size: 4 << 10, can_shrink: true };
+const NEW_FILE: NewFile = NewFile { page_size: 16 << 10, can_shrink: true };
 
 /// Sink that writes rows and accounts to the store's file.
 pub struct Store {

@@ -12,22 +12,26 @@ const DRAINED: Duration = Duration::from_secs(120);
 const RATES: [u64; 10] =
     [20_000, 50_000, 100_000, 150_000, 200_000, 250_000, 300_000, 400_000, 500_000, 700_000];
 
-/// Returns the highest rate that loses nothing and that the generator really reaches.
+/// Returns the highest rate that loses nothing and that the generator really reaches, to an eighth of the step between two rates
+/// to try.
 pub(crate) fn lossless_rate(uid: u32, seconds: u64, setup: impl Fn() -> Setup) -> f64 {
-    let mut best = 0;
-    for rate in RATES {
+    let loses = |rate: u64| {
         let agent = setup().start();
         let file = agent.scratch().file("file", "");
         let path = file.to_str().unwrap_or_default();
-        let (rate_text, time) = (rate.to_string(), seconds.to_string());
-        let done = generate(uid, &["paced", path, "--rate", &rate_text, "--seconds", &time]);
+        let (rate, time) = (rate.to_string(), seconds.to_string());
+        let done = generate(uid, &["paced", path, "--rate", &rate, "--seconds", &time]);
         let took = done["ns"].as_f64().unwrap_or(f64::INFINITY) / 1e9;
         drain(&agent);
         let agent = agent.finish();
-        if agent.store().account("open").lost_total() > 0 || took > seconds as f64 * 1.05 {
-            break;
-        }
-        best = rate;
+        agent.store().account("open").lost_total() > 0 || took > seconds as f64 * 1.05
+    };
+    let first_lost = RATES.iter().position(|rate| loses(*rate)).unwrap_or(RATES.len());
+    let mut best = first_lost.checked_sub(1).map_or(0, |index| RATES[index]);
+    let Some(mut lossy) = RATES.get(first_lost).copied() else { return best as f64 };
+    for _ in 0..3 {
+        let middle = best.midpoint(lossy);
+        *if loses(middle) { &mut lossy } else { &mut best } = middle;
     }
     best as f64
 }
