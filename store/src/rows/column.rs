@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow_array::ArrayRef;
-use arrow_array::builder::ArrayBuilder as _;
 use arrow_array::builder::{
     BinaryBuilder, BooleanBuilder, Int32Builder, Int64Builder, ListBuilder, StringBuilder,
     TimestampMicrosecondBuilder, TimestampNanosecondBuilder, UInt8Builder, UInt16Builder, UInt32Builder,
@@ -83,26 +82,13 @@ impl Values {
         }
     }
 
-    /// Returns the number of rows.
-    pub(super) fn len(&self) -> usize {
-        each!(self, builder => builder.len())
+    /// Appends nulls.
+    pub(super) fn push_nulls(&mut self, count: usize) {
+        each!(self, builder => builder.append_nulls(count));
     }
 
-    /// Makes the column `rows` long with nulls. Returns false if it is longer.
-    pub(super) fn pad(&mut self, rows: usize) -> bool {
-        let length = self.len();
-        if length < rows {
-            each!(self, builder => builder.append_nulls(rows - length));
-        }
-        length <= rows
-    }
-
-    /// Appends the value of the row's column after `rows` rows. Nulls are appended with the next value.
-    pub(super) fn push_column(&mut self, value: ColumnValue<'_>, rows: usize, last: &mut LastId) {
-        if matches!(value, ColumnValue::Null) {
-            return;
-        }
-        self.pad(rows);
+    /// Appends the value of a row's column.
+    pub(super) fn push_column(&mut self, value: ColumnValue<'_>, last: &mut LastId) {
         match (self, value) {
             (Self::Int64(builder), ColumnValue::Int(number)) => builder.append_value(number),
             (Self::Text(builder), ColumnValue::Text(text)) => builder.append_value(text),
@@ -114,9 +100,7 @@ impl Values {
             }
             (Self::Local(builder), ColumnValue::Time(at)) => builder.append_value(at.0),
             (Self::Utc(builder), ColumnValue::Zoned(at)) => builder.append_value(at.utc_ns),
-            (values, _) => {
-                values.pad(rows + 1);
-            }
+            (values, _) => values.push_nulls(1),
         }
     }
 

@@ -34,11 +34,23 @@ pub struct Rows {
 #[derive(Debug)]
 struct Growing {
     values: Values,
+    /// Number of rows that have a value, or null, in it. Nulls are appended with the next value.
+    filled: usize,
     of: Option<Column>,
     /// Index of the field with the local time that belongs to a point in time.
     local: Option<usize>,
     /// The index of the field that followed this one in the row before: mostly it follows again.
     next: usize,
+}
+
+impl Growing {
+    /// Appends nulls for the rows that have nothing in this column yet.
+    fn pad(&mut self, rows: usize) {
+        if self.filled < rows {
+            self.values.push_nulls(rows - self.filled);
+            self.filled = rows;
+        }
+    }
 }
 
 impl Rows {
@@ -62,7 +74,7 @@ impl Rows {
     fn add_column(&mut self, column: &LayoutColumn) {
         let local = column.name.strip_suffix("_time").and_then(|local| self.layout.index(local));
         let (values, of) = (Values::new(column.kind), column.of);
-        self.columns.push(Growing { values, of, local, next: self.columns.len() + 1 });
+        self.columns.push(Growing { values, filled: 0, of, local, next: self.columns.len() + 1 });
     }
 
     /// Returns the columns, which grow with new fields.
@@ -94,7 +106,11 @@ impl Rows {
             // Those of fields follow.
             let Some(of) = column.of else { break };
             let value = if of == Column::Time { ColumnValue::Zoned(time) } else { row.value(of) };
-            column.values.push_column(value, self.rows, &mut self.last_id);
+            if !matches!(value, ColumnValue::Null) {
+                column.pad(self.rows);
+                column.values.push_column(value, &mut self.last_id);
+                column.filled += 1;
+            }
         }
         let mut last = None;
         row.extended.visit(|name, value| self.push_field(name, &value, &mut last));
@@ -112,10 +128,17 @@ impl Rows {
             last.next = index;
         }
         *last = Some(index);
-        let local = self.columns[index].local.map(|local| &self.columns[local].values);
-        let local = local.filter(|local| local.len() > self.rows).and_then(Values::last_local);
-        let values = &mut self.columns[index].values;
-        if !values.pad(self.rows) || (!values.push_field(value) && !values.push_zoned(value, local)) {
+        let local = self.columns[index].local.map(|local| &self.columns[local]);
+        let local =
+            local.filter(|local| local.filled > self.rows).and_then(|local| local.values.last_local());
+        let column = &mut self.columns[index];
+        if column.filled > self.rows {
+            return self.push_other(name, value);
+        }
+        column.pad(self.rows);
+        if column.values.push_field(value) || column.values.push_zoned(value, local) {
+            column.filled += 1;
+        } else {
             self.push_other(name, value);
         }
     }
@@ -150,10 +173,11 @@ impl Rows {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len() + 1);
         for (index, column) in self.columns.iter_mut().enumerate() {
             let is_used = self.layout.columns()[index].is_used;
-            if column.values.len() == 0 && !is_used {
+            if column.filled == 0 && !is_used {
                 continue;
             }
-            column.values.pad(rows);
+            column.pad(rows);
+            column.filled = 0;
             let values = column.values.finish();
             if !is_used && values.null_count() == rows {
                 continue;
