@@ -26,7 +26,7 @@ const LEVEL: i32 = 3;
 /// Number of rows of a page, which is what is read at least.
 const PAGE_ROWS: usize = 8 << 10;
 /// Columns that have a bloom filter: identities of processes and files, and paths.
-pub(super) const WITH_FILTER: [&str; 3] = ["exec_id", "ino", "fname"];
+const WITH_FILTER: [&str; 3] = ["exec_id", "ino", "fname"];
 /// Share of values that a bloom filter takes for one that is there.
 const FALSE_POSITIVES: f64 = 0.01;
 /// Columns with values that mostly grow.

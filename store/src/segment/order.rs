@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use crate::layout::{ID, OTHER};
 use crate::read::{Batch, Reader};
 use crate::rows::size;
+use crate::sought::Selection;
 use crate::{Error, read};
 
 /// Number of rows of a row group. A whole one is in memory when it is written and when it is read.
@@ -65,7 +66,7 @@ impl<'a> InOrder<'a> {
                 }
             }
             let Some(batch) = self.waiting.pop_front() else { continue };
-            match self.reader.read(self.connection, &batch, &|_| true, (i64::MIN, i64::MAX)) {
+            match self.reader.read(self.connection, &batch, &|_| true, &Selection::default()) {
                 Ok(rows) => {
                     let failed = |source| Error::Decode { what: batch.name(), source };
                     self.add(adapt(&rows, &self.schema, batch.first_id).map_err(failed)?);
