@@ -70,7 +70,10 @@ impl BatchRows {
             fields[index].local = local.and_then(|local| fields.iter().position(|field| field.name == local));
         }
         let ids = batch.column_by_name(ID).and_then(|ids| ids.as_primitive_opt().cloned());
-        let (other, rows) = (batch.column_by_name(OTHER).cloned(), batch.num_rows());
+        // Most batches have no other fields in any row.
+        let is_empty = |other: &ArrayRef| other.as_map_opt().is_some_and(|map| map.entries().is_empty());
+        let other = batch.column_by_name(OTHER).filter(|other| !is_empty(other)).cloned();
+        let rows = batch.num_rows();
         Self { columns, fields, other, rows, first_id, ids }
     }
 

@@ -12,7 +12,7 @@ use model::schema::ArrowType;
 use rusqlite::Connection;
 
 use crate::decode::BatchRows;
-use crate::ipc::{read_batch, read_schema};
+use crate::ipc::{read_batch, read_schema, with_values};
 use crate::layout::{ID, OTHER, data_type};
 use crate::read::{Batch, Reader, Source, check_crc};
 use crate::segment::Folder;
@@ -52,6 +52,16 @@ impl Reader {
         Ok(BatchRows::new(&read, batch.first_id))
     }
 
+    /// Returns whether a batch may have a row with this field. False only if the statistics of a sealed file say that there is none.
+    ///
+    /// # Errors
+    /// As [`Self::rows`].
+    pub fn may_have_field(&self, connection: &Connection, batch: &Batch, name: &str) -> Result<bool, Error> {
+        let Source::Sealed(unit) = &batch.source else { return Ok(true) };
+        let found = self.files.may_have_field(&Folder::of(connection), unit, name);
+        found.map_err(|source| Error::Decode { what: batch.name(), source })
+    }
+
     /// Reads the columns of a batch. If rows have other numbers than those that follow `first_id`, there is a column `id`.
     pub(crate) fn read(
         &self,
@@ -85,6 +95,26 @@ impl Reader {
             Source::Sealed(unit) => self.files.schema(&Folder::of(connection), unit),
         };
         schema.map_err(|source| Error::Decode { what: batch.name(), source })
+    }
+
+    /// Returns the names of the columns in which some row of a batch may have a value.
+    pub(crate) fn columns_with_values(
+        &self,
+        connection: &Connection,
+        batch: &Batch,
+    ) -> Result<Vec<String>, Error> {
+        let schema = self.schema(connection, batch)?;
+        let is_used = match &batch.source {
+            Source::Unsealed { number, layout } => {
+                let encoded = self.encoded(connection, *number, *layout)?;
+                let found = with_values(&schema, &encoded.data);
+                found.map_err(|source| Error::Decode { what: batch.name(), source })?
+            }
+            // What no row has was left out when the file was written.
+            Source::Sealed(_) => vec![true; schema.fields().len()],
+        };
+        let used = schema.fields().iter().zip(is_used).filter(|(_, is_used)| *is_used);
+        Ok(used.map(|(field, _)| field.name().clone()).collect())
     }
 
     fn encoded(&self, connection: &Connection, number: i64, layout: i64) -> Result<Encoded, Error> {

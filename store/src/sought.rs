@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow_array::{Array as _, RecordBatch};
+use arrow_array::RecordBatch;
 use model::schema::Column;
 
 use crate::decode::BatchRows;
@@ -43,11 +43,6 @@ impl Condition {
         Self { column: column.to_owned(), values, is_field: false, or_has: None }
     }
 
-    /// Returns the names of fields that may be in the map of other fields and then decide.
-    pub(crate) fn in_map(&self) -> impl Iterator<Item = &str> {
-        self.is_field.then_some(self.column.as_str()).into_iter().chain(self.or_has)
-    }
-
     /// Returns whether there are so many values that nearly each bloom filter would have one of them.
     pub(crate) fn has_many(&self) -> bool {
         self.values.len() >= MANY
@@ -57,7 +52,7 @@ impl Condition {
     fn reads(&self, name: &str) -> bool {
         self.column == name
             || self.or_has == Some(name)
-            || (name == OTHER && self.in_map().next().is_some())
+            || (name == OTHER && (self.is_field || self.or_has.is_some()))
     }
 }
 
@@ -125,7 +120,6 @@ struct Test<'a> {
     values: Values,
     /// The values looked for, if they are many.
     table: Option<Table<'a>>,
-    has_map: bool,
 }
 
 /// Values by their types.
@@ -168,8 +162,7 @@ impl<'a> Test<'a> {
     fn new(condition: &'a Condition, rows: &'a BatchRows) -> Self {
         let values = Values::of(rows, &condition.column);
         let table = condition.has_many().then(|| Table::of(&condition.values));
-        let has_map = rows.array(OTHER).is_some_and(|map| map.null_count() < map.len());
-        Self { condition, rows, values, table, has_map }
+        Self { condition, rows, values, table }
     }
 
     fn passes(&self, row: usize) -> bool {
@@ -179,7 +172,7 @@ impl<'a> Test<'a> {
         };
         can_be
             || self.condition.or_has.is_some_and(|field| self.rows.has_field(row, field))
-            || (self.has_map && self.condition.is_field && self.rows.is_in_map(row, &self.condition.column))
+            || (self.condition.is_field && self.rows.is_in_map(row, &self.condition.column))
     }
 }
 

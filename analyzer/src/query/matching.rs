@@ -24,7 +24,7 @@ use serde_json::Map;
 use super::sql::Sql;
 use super::sql::Target;
 use crate::Table;
-use crate::store::IN_DOUBT;
+use crate::store::{DOUBTFUL, IN_DOUBT};
 
 /// Numbers the functions, because a connection may have several at once.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -93,7 +93,11 @@ impl Matching {
         if self.fields {
             arguments.push(json_of(table));
         } else if self.paths {
-            arguments.push(format!("CASE WHEN {} THEN {} END", in_doubt(table), json_of(table)));
+            arguments.push(match table.stream {
+                // No JSON is made for other rows.
+                Some(_) => DOUBTFUL.to_owned(),
+                None => format!("CASE WHEN {} THEN {} END", in_doubt(table), json_of(table)),
+            });
         }
         parts.push(format!("{}({})", self.function, arguments.join(", ")));
         parts.join(" AND ")

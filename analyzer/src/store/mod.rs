@@ -19,4 +19,4 @@ pub(crate) use sqlite::UTC_OF;
 pub use sqlite::{Store, Table, UnknownTracer};
 pub(crate) use typed::{Source as TypedSource, sql_type};
 pub(crate) use typed_vtab::add_table as add_typed_table;
-pub(crate) use vtab::IN_DOUBT;
+pub(crate) use vtab::{DOUBTFUL, IN_DOUBT};

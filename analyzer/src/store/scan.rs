@@ -47,18 +47,36 @@ pub(super) struct Wanted {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wants {
     names: HashSet<String>,
-    /// All fields of `extended`.
-    fields: bool,
+    fields: Fields,
+}
+
+/// The rows of which all fields of `extended` are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Fields {
+    #[default]
+    None,
+    /// Those that have this field. If rows of a batch may have it, the fields of all its rows are read.
+    Having(&'static str),
+    All,
 }
 
 impl Wants {
-    pub(super) fn new(names: impl Iterator<Item = String>, fields: bool) -> Self {
+    pub(super) fn new(names: impl Iterator<Item = String>, fields: Fields) -> Self {
         Self { names: names.collect(), fields }
     }
 
-    /// Returns whether the column or field of that name is read.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.names.contains(name) || (self.fields && COLUMNS.iter().all(|column| column.name() != name))
+    /// Returns whether the column or field of that name is read, with all fields or without those that are not named.
+    pub(super) fn has(&self, name: &str, fields: bool) -> bool {
+        self.names.contains(name) || (fields && COLUMNS.iter().all(|column| column.name() != name))
+    }
+
+    /// Returns whether all fields of the rows of a batch are read.
+    pub(super) fn has_fields(&self, connection: &Connection, reader: &Reader, batch: &Batch) -> Result<bool, Error> {
+        match self.fields {
+            Fields::None => Ok(false),
+            Fields::Having(name) => reader.may_have_field(connection, batch, name),
+            Fields::All => Ok(true),
+        }
     }
 }
 
@@ -170,7 +188,8 @@ fn begin(
 ) -> Result<Option<Begun>, Error> {
     let is_ordering =
         |name: &str| wanted.order.by_time && (name == Column::Time.name() || name == Column::BootNs.name());
-    let wants = |name: &str| is_ordering(name) || wanted.columns.has(name);
+    let fields = wanted.columns.has_fields(connection, reader, batch)?;
+    let wants = |name: &str| is_ordering(name) || wanted.columns.has(name, fields);
     let rows = reader.select(connection, batch, wants, &wanted.selection)?;
     let mut rest: Vec<_> = (0..rows.len()).map(|row| (key(&rows, row, batch, wanted.order), row)).collect();
     rest.sort_unstable_by(|one, other| other.cmp(one));

@@ -10,7 +10,7 @@ use store::typed::{Value, Values};
 use store::{Batch, BatchRows, Error, Reader, Reads, Stream};
 
 use super::reading::of_sqlite;
-use super::scan::{Damaged, Found, Scan, Wanted, Wants, or_damaged};
+use super::scan::{Damaged, Fields, Found, Scan, Wanted, Wants, or_damaged};
 use crate::sql::Meter;
 
 /// Columns before those of the batches: `id`, `collector_id` and the hidden `extended`.
@@ -52,6 +52,7 @@ impl Source {
     /// Returns the names to read.
     pub(super) fn wants(&self, used: &[bool], fields: bool) -> Wants {
         let names = self.columns.iter().zip(used).filter(|(_, is_used)| **is_used);
+        let fields = if fields { Fields::All } else { Fields::None };
         Wants::new(names.map(|((name, _), _)| name.clone()), fields)
     }
 }
@@ -147,8 +148,9 @@ impl TypedScan {
             Steps::Stored { waiting } => {
                 while let Some((stream, batch)) = waiting.pop() {
                     source.meter.reads(batch.rows)?;
-                    let wants = |name: &str| asked.wanted.columns.has(name);
-                    let rows = reader.select(connection, &batch, wants, &asked.wanted.selection);
+                    let Wanted { columns, selection, .. } = &asked.wanted;
+                    let fields = columns.has_fields(connection, reader, &batch)?;
+                    let rows = reader.select(connection, &batch, |name| columns.has(name, fields), selection);
                     let Some(rows) = or_damaged(rows, &batch, &source.damaged)? else { continue };
                     if !rows.is_empty() {
                         let loaded = Rc::new(Loaded::new(source, &asked.used, Rc::new(rows)));

@@ -18,14 +18,18 @@ use rusqlite::vtab::{
 };
 use rusqlite::{Connection, Error, Result};
 use store::layout::OTHER;
-use store::{Cell, Condition, Reader, Reads, Selection, Sought};
+use store::{BatchRows, Cell, Condition, Reader, Reads, Selection, Sought};
 
 use super::reading::{Equal, Numbers, Plan, of_sqlite};
-use super::scan::{Damaged, Found, Scan, Wanted, Wants};
+use super::scan::{Damaged, Fields, Found, Scan, Wanted, Wants};
 use super::searched::{DOUBT, Searched};
 
-/// Hidden column after those of [`COLUMNS`], which says whether a path of the row may be in doubt. Those of [`Searched`] follow.
+/// Hidden column after those of [`COLUMNS`], which says whether a path of the row may be in doubt.
 pub(crate) const IN_DOUBT: &str = "in_doubt";
+/// Hidden column after that: `extended` of such rows, and null for others. Those of [`Searched`] follow.
+pub(crate) const DOUBTFUL: &str = "extended_in_doubt";
+/// Number of the first of these columns.
+const HIDDEN: usize = COLUMNS.len() + 1;
 /// Number of the column `id`; those of [`COLUMNS`] follow.
 const ID: c_int = 0;
 
@@ -78,7 +82,7 @@ unsafe impl<'vtab> VTab<'vtab> for StreamTable {
         let columns = columns.join(", ");
         let searched = Searched::all().iter().map(|searched| format!(", {} HIDDEN", searched.column()));
         let searched = searched.collect::<String>();
-        let sql = format!("CREATE TABLE x (id INTEGER, {columns}, {IN_DOUBT} INTEGER HIDDEN{searched})");
+        let sql = format!("CREATE TABLE x (id INTEGER, {columns}, {IN_DOUBT} INTEGER HIDDEN, {DOUBTFUL} TEXT HIDDEN{searched})");
         let sql = CString::new(sql).map_err(|_| Error::InvalidQuery)?;
         Ok((sql.into(), Self { base: sqlite3_vtab::default(), source }))
     }
@@ -135,7 +139,7 @@ fn is_compared(column: Column) -> bool {
 
 /// Returns what a hidden column stands for that rows are searched by.
 fn searched(number: c_int) -> Option<Searched> {
-    let index = usize::try_from(number - 1).ok()?.checked_sub(COLUMNS.len() + 1)?;
+    let index = usize::try_from(number).ok()?.checked_sub(HIDDEN + 2)?;
     Searched::all().get(index).copied()
 }
 
@@ -184,10 +188,16 @@ unsafe impl VTabCursor for StreamCursor {
             index.is_some_and(|index| used >> (index + 1) & 1 == 1)
         };
         let names = COLUMNS.iter().filter(|column| is_used(**column)).map(|column| column.name());
-        let is_doubt_used = used >> (COLUMNS.len() + 1) & 1 == 1;
-        let doubt = [DOUBT, OTHER].into_iter().filter(|_| is_doubt_used);
+        let is_hidden_used = |index: usize| used >> (HIDDEN + index) & 1 == 1;
+        let (is_doubt_used, is_doubtful_used) = (is_hidden_used(0), is_hidden_used(1));
+        let doubt = [DOUBT, OTHER].into_iter().filter(|_| is_doubt_used || is_doubtful_used);
         let names = names.chain(doubt).map(str::to_owned);
-        let columns = Wants::new(names, is_used(Column::Extended));
+        let fields = match (is_used(Column::Extended), is_doubtful_used) {
+            (true, _) => Fields::All,
+            (false, true) => Fields::Having(DOUBT),
+            (false, false) => Fields::None,
+        };
+        let columns = Wants::new(names, fields);
         let selection = Selection { since, until, conditions };
         let wanted = Wanted { order: plan.order.unwrap_or_default(), columns, selection };
         let Source { connection, reader, stream, .. } = &*self.source;
@@ -219,13 +229,11 @@ unsafe impl VTabCursor for StreamCursor {
                     None => context.set_result(Null),
                 }
             }
-            None if number > ID => context.set_result(rows.has_field(*row, DOUBT)),
+            None if usize::try_from(number) == Ok(HIDDEN) => context.set_result(rows.has_field(*row, DOUBT)),
+            None if number > ID && !rows.has_field(*row, DOUBT) => context.set_result(Null),
+            None if number > ID => context.set_result(self.extended(rows, *row)),
             None => context.set_result(*id),
-            Some(Column::Extended) => context.set_result(
-                self.extended
-                    .get_or_init(|| serde_json::Value::Object(rows.extended(*row)).to_string())
-                    .as_str(),
-            ),
+            Some(Column::Extended) => context.set_result(self.extended(rows, *row)),
             Some(column) => match rows.cell(*row, column) {
                 Cell::Null => context.set_result(Null),
                 Cell::Int(number) | Cell::Utc(number) => context.set_result(number),
@@ -237,5 +245,11 @@ unsafe impl VTabCursor for StreamCursor {
 
     fn rowid(&self) -> Result<i64> {
         Ok(self.found.as_ref().map_or(0, |found| found.id))
+    }
+}
+
+impl StreamCursor {
+    fn extended(&self, rows: &BatchRows, row: usize) -> &str {
+        self.extended.get_or_init(|| serde_json::Value::Object(rows.extended(row)).to_string())
     }
 }

@@ -48,15 +48,21 @@ pub(super) fn may_have(
 
 /// Returns whether a row group may have a row that fulfils the condition whatever the value in the column is.
 fn fulfils_otherwise(group: &RowGroupMetaData, condition: &Condition) -> bool {
-    let has_values = |chunk: &ColumnChunkMetaData| !is_all_null(chunk);
-    let in_column = condition.or_has.and_then(|field| leaf(group, field));
-    if in_column.is_some_and(|index| has_values(group.column(index))) {
-        return true;
-    }
+    condition.or_has.is_some_and(|field| may_have_field(group, field))
+        || (condition.is_field && may_have_other(group, &condition.column))
+}
+
+/// Returns whether a row group may have a row with this field.
+pub(super) fn may_have_field(group: &RowGroupMetaData, name: &str) -> bool {
+    let in_column = leaf(group, name).is_some_and(|index| !is_all_null(group.column(index)));
+    in_column || may_have_other(group, name)
+}
+
+/// Returns whether a row group may have a row with this name in the map of other fields.
+fn may_have_other(group: &RowGroupMetaData, name: &str) -> bool {
     // The names are the first column of the map.
     let names = group.columns().iter().find(|chunk| chunk.column_path().parts()[0] == OTHER);
-    let Some(names) = names.filter(|names| has_values(names)) else { return false };
-    condition.in_map().any(|field| is_within(names, &Sought::Text(field.to_owned())))
+    names.is_some_and(|names| !is_all_null(names) && is_within(names, &Sought::Text(name.to_owned())))
 }
 
 /// Returns the index of a column whose values are not lists or maps.

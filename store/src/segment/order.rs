@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Int64Type, TimestampNanosecondType};
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, new_null_array};
+use arrow_array::{Array as _, ArrayRef, Int64Array, RecordBatch, new_null_array};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use arrow_select::interleave::interleave;
 use model::schema::Column;
@@ -146,6 +146,13 @@ impl<'a> InOrder<'a> {
 
 /// Returns the rows with the columns of the schema: with numbers, and with nulls in columns that they lack.
 fn adapt(rows: &RecordBatch, schema: &SchemaRef, first_id: i64) -> Result<RecordBatch, ArrowError> {
+    for (field, values) in rows.schema().fields().iter().zip(rows.columns()) {
+        let is_empty = values.as_map_opt().is_some_and(|map| map.entries().is_empty());
+        if !is_empty && values.null_count() < values.len() && schema.index_of(field.name()).is_err() {
+            let what = format!("the column {} has values, and its batch states that it has none", field.name());
+            return Err(ArrowError::SchemaError(what));
+        }
+    }
     let columns = schema.fields().iter().map(|field| -> ArrayRef {
         match rows.column_by_name(field.name()) {
             Some(column) => column.clone(),

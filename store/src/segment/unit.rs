@@ -85,6 +85,13 @@ impl SealedFiles {
         Ok((Outcome::Read, Some(checked(read, count as i64)?)))
     }
 
+    /// Returns whether a row group may have a row with this field.
+    pub(crate) fn may_have_field(&self, folder: &Folder, unit: &Unit, name: &str) -> Result<bool, ArrowError> {
+        let (_, metadata) = self.open(folder, unit)?;
+        let group = metadata.metadata().row_groups().get(unit.row_group as usize);
+        Ok(group.is_none_or(|group| narrow::may_have_field(group, name)))
+    }
+
     /// Returns the columns of the file.
     pub(crate) fn schema(&self, folder: &Folder, unit: &Unit) -> Result<SchemaRef, ArrowError> {
         Ok(self.open(folder, unit)?.1.schema().clone())
