@@ -18,22 +18,21 @@ use crate::ipc::caught;
 use crate::select::{Selected, checked};
 use crate::sought::{Outcome, Selection};
 
-/// Number of files that stay open, with their metadata. Rows are read in order of time, so that few files are read in turn.
+/// Number of files whose metadata are kept. The files are not kept open, so that retention can give their room back. Rows are read in order of time, so that few files are read in turn.
 const KEPT: usize = 8;
 
 /// The sealed files of a store, opened when they are needed.
 #[derive(Debug, Default)]
 pub(crate) struct SealedFiles {
-    /// Files that were read last, the latest last.
+    /// Metadata of the files that were read last, the latest last.
     known: RefCell<Vec<Known>>,
 }
 
-/// An open file and its metadata.
+/// The metadata of a file.
 #[derive(Debug)]
 struct Known {
     segment: Arc<str>,
     name: Arc<str>,
-    file: File,
     metadata: ArrowReaderMetadata,
 }
 
@@ -98,22 +97,22 @@ impl SealedFiles {
     }
 
     fn open(&self, folder: &Folder, unit: &Unit) -> Result<(File, ArrowReaderMetadata), ArrowError> {
+        let file = folder.open(&unit.segment, &unit.file)?;
         let mut known = self.known.borrow_mut();
         let is_it = |known: &Known| known.name == unit.file && known.segment == unit.segment;
         let found = match known.iter().position(is_it) {
             Some(index) => known.remove(index),
             None => {
-                let file = folder.open(&unit.segment, &unit.file)?;
                 let metadata = metadata(&file)?;
                 if known.len() == KEPT {
                     known.remove(0);
                 }
-                Known { segment: unit.segment.clone(), name: unit.file.clone(), file, metadata }
+                Known { segment: unit.segment.clone(), name: unit.file.clone(), metadata }
             }
         };
-        let copy = (found.file.try_clone()?, found.metadata.clone());
+        let metadata = found.metadata.clone();
         known.push(found);
-        Ok(copy)
+        Ok((file, metadata))
     }
 }
 
