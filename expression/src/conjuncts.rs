@@ -1,4 +1,4 @@
-//! Conditions on single columns that follow from an expression. All of them hold wherever the expression holds, so a
+//! Conditions on single columns and fields that follow from an expression. All of them hold wherever the expression holds, so a
 //! store can use them to select rows before the expression is applied.
 
 use model::schema::Column;
@@ -9,13 +9,32 @@ use super::ir::{Literal, Node, Relation};
 /// A condition that holds wherever the expression holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conjunct {
-    /// Column that the condition is on.
-    pub column: Column,
-    /// Test of the column's value.
+    /// What the condition is on.
+    pub of: Subject,
+    /// Test of the value.
     pub test: Test,
 }
 
-/// A test of a column's value. Null equals no literal and is neither less nor greater than one.
+/// A value of a row that a condition is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A column.
+    Column(Column),
+    /// A field of `extended`.
+    Field(Box<str>),
+}
+
+impl Subject {
+    fn of(node: &Node) -> Option<Self> {
+        match node {
+            Node::Column(column) => Some(Self::Column(*column)),
+            Node::Field(name) => Some(Self::Field(name.clone())),
+            _ => None,
+        }
+    }
+}
+
+/// A test of a value. Null equals no literal and is neither less nor greater than one.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
     /// The value compares to the literal in this way.
@@ -35,31 +54,25 @@ pub(super) fn of(node: &Node) -> Vec<Conjunct> {
 }
 
 fn conjunct(node: &Node) -> Option<Conjunct> {
-    let column = |node: &Node| if let Node::Column(column) = node { Some(*column) } else { None };
-    match node {
+    let (of, test) = match node {
         Node::Compare(relation, sides) => match sides.as_ref() {
-            [Node::Column(column), Node::Const(literal)] => {
-                Some(Conjunct { column: *column, test: Test::Compare(*relation, literal.clone()) })
-            }
-            [Node::Const(literal), Node::Column(column)] => {
-                Some(Conjunct { column: *column, test: Test::Compare(relation.mirrored(), literal.clone()) })
-            }
-            _ => None,
+            [of, Node::Const(literal)] => (of, Test::Compare(*relation, literal.clone())),
+            [Node::Const(literal), of] => (of, Test::Compare(relation.mirrored(), literal.clone())),
+            _ => return None,
         },
         Node::InTexts(of, texts) => {
-            let texts = texts.iter().map(|text| Literal::Text(text.clone())).collect();
-            Some(Conjunct { column: column(of)?, test: Test::In(texts) })
+            let texts = texts.iter().map(|text| Literal::Text(text.clone()));
+            (of.as_ref(), Test::In(texts.collect()))
         }
         Node::InInts(of, numbers) => {
-            let numbers = numbers.iter().map(|number| Literal::Int(*number)).collect();
-            Some(Conjunct { column: column(of)?, test: Test::In(numbers) })
+            let numbers = numbers.iter().map(|number| Literal::Int(*number));
+            (of.as_ref(), Test::In(numbers.collect()))
         }
         Node::Call(Function::StartsWith, arguments) => match arguments.as_slice() {
-            [Node::Column(column), Node::Const(Literal::Text(prefix))] => {
-                Some(Conjunct { column: *column, test: Test::StartsWith(prefix.clone()) })
-            }
-            _ => None,
+            [of, Node::Const(Literal::Text(prefix))] => (of, Test::StartsWith(prefix.clone())),
+            _ => return None,
         },
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(Conjunct { of: Subject::of(of)?, test })
 }

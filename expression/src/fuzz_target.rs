@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Expression, Relation, Schema, Source, Test, Value};
+use super::{Expression, Relation, Schema, Source, Subject, Test, Value};
 use model::{Details, Extended, TracerName, Tracking, WallTime};
 
 /// Compiles `text` and applies it to rows of every shape. Returns false if the text is refused.
@@ -32,7 +32,10 @@ pub fn fuzz_target(text: &str) -> bool {
 
 /// Evaluates a conjunct as a store would.
 fn holds(row: &Tracking, conjunct: &super::Conjunct) -> bool {
-    let value = row.column(conjunct.column);
+    let value = match &conjunct.of {
+        Subject::Column(column) => row.column(*column),
+        Subject::Field(name) => row.field(name),
+    };
     match &conjunct.test {
         Test::In(literals) => literals.iter().any(|literal| literal.value().equals(&value)),
         Test::StartsWith(prefix) => matches!(&value, Value::Text(text) if text.starts_with(prefix.as_ref())),

@@ -50,7 +50,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use asked::Asked;
-pub use conjuncts::{Conjunct, Test};
+pub use conjuncts::{Conjunct, Subject, Test};
 pub use error::{EvalError, ExpressionError};
 pub use fuzz_target::fuzz_target;
 pub use ir::{Literal, Relation};
@@ -129,7 +129,7 @@ impl Expression {
         (rules, exact)
     }
 
-    /// Returns conditions on single columns that hold wherever the expression holds, so that a store can select rows by
+    /// Returns conditions on single columns and fields that hold wherever the expression holds, so that a store can select rows by
     /// them.
     pub fn conjuncts(&self) -> Vec<Conjunct> {
         conjuncts::of(&self.0.root)

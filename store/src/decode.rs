@@ -70,7 +70,10 @@ impl BatchRows {
             fields[index].local = local.and_then(|local| fields.iter().position(|field| field.name == local));
         }
         let ids = batch.column_by_name(ID).and_then(|ids| ids.as_primitive_opt().cloned());
-        let (other, rows) = (batch.column_by_name(OTHER).cloned(), batch.num_rows());
+        // Most batches have no other fields in any row.
+        let is_empty = |other: &ArrayRef| other.as_map_opt().is_some_and(|map| map.entries().is_empty());
+        let other = batch.column_by_name(OTHER).filter(|other| !is_empty(other)).cloned();
+        let rows = batch.num_rows();
         Self { columns, fields, other, rows, first_id, ids }
     }
 
@@ -106,12 +109,16 @@ impl BatchRows {
     /// Returns whether a row has this field, if the column of the field and the map of other fields were read.
     pub fn has_field(&self, row: usize, name: &str) -> bool {
         let is_there = |field: &FieldColumn| field.name == name && field.values.is_valid(row);
+        self.fields.iter().any(is_there) || self.is_in_map(row, name)
+    }
+
+    /// Returns whether the map of other fields has this one in a row, if the map was read.
+    pub(crate) fn is_in_map(&self, row: usize, name: &str) -> bool {
         let other = self.other.as_ref().filter(|other| other.is_valid(row));
-        let in_other = |other: &ArrayRef| {
+        other.is_some_and(|other| {
             let entries = other.as_map().value(row);
             entries.column(0).as_string::<i32>().iter().any(|known| known == Some(name))
-        };
-        self.fields.iter().any(is_there) || other.is_some_and(in_other)
+        })
     }
 
     /// Returns all fields of `extended`. Those of the map come last, because they replace others of the same name.

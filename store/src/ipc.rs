@@ -11,7 +11,7 @@ use arrow_ipc::writer::{
     DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, write_message,
 };
 use arrow_ipc::{CompressionType, MetadataVersion};
-use arrow_schema::{ArrowError, Schema, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Schema, SchemaRef};
 
 /// Alignment of buffers in a message, in bytes. A batch has some hundred buffers, mostly small ones, so that a larger one would
 /// make small batches several times as large.
@@ -75,6 +75,38 @@ pub(crate) fn read_batch(
         let missing = || ArrowError::IpcError("the message of the batch is missing".to_owned());
         reader.next().unwrap_or_else(|| Err(missing()))
     })
+}
+
+/// Returns for each column of a batch whether some row has a value, as the batch's message states it.
+pub(crate) fn with_values(schema: &Schema, batch: &[u8]) -> Result<Vec<bool>, ArrowError> {
+    check(batch)?;
+    let damaged = || ArrowError::IpcError("the message does not describe all columns".to_owned());
+    // `check` has found the header where the size says.
+    let header =
+        batch.get(8..).and_then(|header| arrow_ipc::root_as_message(header).ok()).ok_or_else(damaged)?;
+    let nodes = header.header_as_record_batch().and_then(|batch| batch.nodes()).ok_or_else(damaged)?;
+    let mut next = 0;
+    let columns = schema.fields().iter().map(|field| {
+        let at = next;
+        next += nodes_of(field.data_type());
+        if at >= nodes.len() {
+            return Err(damaged());
+        }
+        // A map without entries has no values; they are described by the next node.
+        let is_map = matches!(field.data_type(), DataType::Map(..)) && at + 1 < nodes.len();
+        let node = nodes.get(if is_map { at + 1 } else { at });
+        Ok(node.null_count() < node.length())
+    });
+    columns.collect()
+}
+
+/// Returns the number of nodes that describe a column: its own, then those of the columns in it.
+fn nodes_of(data_type: &DataType) -> usize {
+    1 + match data_type {
+        DataType::List(of) | DataType::Map(of, _) => nodes_of(of.data_type()),
+        DataType::Struct(fields) => fields.iter().map(|field| nodes_of(field.data_type())).sum(),
+        _ => 0,
+    }
 }
 
 /// Reads, and returns an error also if a reader panics: Arrow's do at some damage that their types do not express. What was read

@@ -128,9 +128,10 @@ impl Layout {
         self.schema_of(|column| column.is_used)
     }
 
-    /// Returns all columns, as Arrow describes them: sealed files have them, so that another program finds the same columns in each.
-    pub(crate) fn whole_schema(&self) -> SchemaRef {
-        self.schema_of(|_| true)
+    /// Returns the columns that every row has, as Arrow describes them: all sealed files have them, so that another program finds
+    /// them in each.
+    pub(crate) fn row_schema(&self) -> SchemaRef {
+        self.schema_of(|column| column.of.is_some())
     }
 
     fn schema_of(&self, has: impl Fn(&LayoutColumn) -> bool) -> SchemaRef {

@@ -23,15 +23,17 @@ pub mod open;
 pub mod read;
 pub mod rows;
 pub mod segment;
+pub mod select;
 pub mod settings;
+pub mod sought;
 pub mod typed;
 pub mod write;
 
 mod ipc;
-mod sought;
 
 pub use bookkeeping::{PinnedCheckpoint, TracerAccount};
 pub use decode::{BatchRows, Cell};
 pub use error::Error;
 pub use read::{Batch, Reader, Stream, Totals};
+pub use sought::{Condition, ReadCounts, Reads, Selection, Sought};
 pub use write::Writer;

@@ -1,21 +1,16 @@
-//! The read half: the streams of a store, their batches, and the rows in them.
+//! The read half: the streams of a store and their batches. [`crate::select`] reads the rows in them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use arrow_schema::{ArrowError, SchemaRef};
-use model::schema::ArrowType;
+use arrow_schema::ArrowError;
 use rusqlite::{Connection, params};
 
-use crate::decode::BatchRows;
-use crate::ipc::{read_batch, read_schema};
-use crate::layout::{ID, OTHER, data_type};
-use crate::segment::{Folder, SealedFiles, Unit};
-use crate::sought::Sought;
-use crate::{Error, format};
+use crate::format;
+use crate::segment::{SealedFiles, Unit};
+use crate::sought::Reads;
 
 /// The rows of one tracer from one collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,10 +89,16 @@ const SEALED: &str = "SELECT name, file, row_group, first_id, last_id, part.rows
 pub struct Reader {
     /// Schemas that were read, as messages.
     layouts: RefCell<HashMap<i64, Rc<Vec<u8>>>>,
-    files: SealedFiles,
+    pub(crate) files: SealedFiles,
+    pub(crate) reads: Arc<Reads>,
 }
 
 impl Reader {
+    /// Makes a reader that counts what it reads here.
+    pub fn counting(reads: &Arc<Reads>) -> Self {
+        Self { reads: reads.clone(), ..Self::default() }
+    }
+
     /// Returns all streams, ordered by tracer and collector.
     ///
     /// # Errors
@@ -182,115 +183,7 @@ impl Reader {
         Ok(batches)
     }
 
-    /// Reads the rows of a batch: all columns, or those for whose names `wants` is true.
-    ///
-    /// # Errors
-    /// SQLite can't read the file, or the batch is damaged or missing.
-    pub fn rows(
-        &self,
-        connection: &Connection,
-        batch: &Batch,
-        wants: impl Fn(&str) -> bool,
-    ) -> Result<BatchRows, Error> {
-        self.rows_within(connection, batch, wants, (i64::MIN, i64::MAX))
-    }
-
-    /// Reads the rows of a batch. Of a sealed one, only those from the first time to the second.
-    ///
-    /// # Errors
-    /// As [`Self::rows`].
-    pub fn rows_within(
-        &self,
-        connection: &Connection,
-        batch: &Batch,
-        wants: impl Fn(&str) -> bool,
-        span: (i64, i64),
-    ) -> Result<BatchRows, Error> {
-        let read = self.read(connection, batch, &wants, span)?;
-        Ok(BatchRows::new(&read, batch.first_id))
-    }
-
-    /// Returns whether a batch may have a row whose column `name` has this value. False only if there is none, as the filters of
-    /// sealed files tell; those exist for columns that name processes and files.
-    ///
-    /// # Errors
-    /// The file of the batch is damaged or missing.
-    pub fn may_have(
-        &self,
-        connection: &Connection,
-        batch: &Batch,
-        name: &str,
-        value: &Sought,
-    ) -> Result<bool, Error> {
-        let Source::Sealed(unit) = &batch.source else { return Ok(true) };
-        let found = self.files.may_have(&Folder::of(connection), unit, name, value);
-        found.map_err(|source| Error::Decode { what: batch.name(), source })
-    }
-
-    /// Reads the columns of a batch, and of a sealed one also `id`.
-    pub(crate) fn read(
-        &self,
-        connection: &Connection,
-        batch: &Batch,
-        wants: &dyn Fn(&str) -> bool,
-        span: (i64, i64),
-    ) -> Result<RecordBatch, Error> {
-        let failed = |source| Error::Decode { what: batch.name(), source };
-        let read = match &batch.source {
-            Source::Unsealed { number, layout } => {
-                self.unsealed(connection, (*number, *layout), wants, failed)?
-            }
-            Source::Sealed(unit) => {
-                let wants = |name: &str| name == ID || wants(name);
-                self.files.rows(&Folder::of(connection), unit, &wants, span).map_err(failed)?
-            }
-        };
-        if read.column_by_name(OTHER).is_some_and(|other| *other.data_type() != data_type(ArrowType::Struct))
-        {
-            let cause = "its layout is damaged: the last column is not a map".to_owned();
-            return Err(failed(ArrowError::IpcError(cause)));
-        }
-        let is_whole = !batch.is_sealed() || span == (i64::MIN, i64::MAX);
-        if !is_whole || read.num_rows() as i64 == batch.rows {
-            return Ok(read);
-        }
-        let cause = format!("it has {} rows and not {}", read.num_rows(), batch.rows);
-        Err(failed(ArrowError::IpcError(cause)))
-    }
-
-    /// Returns the columns of a batch.
-    pub(crate) fn schema(&self, connection: &Connection, batch: &Batch) -> Result<SchemaRef, Error> {
-        let schema = match &batch.source {
-            Source::Unsealed { layout, .. } => read_schema(&self.layout(connection, *layout)?),
-            Source::Sealed(unit) => self.files.schema(&Folder::of(connection), unit),
-        };
-        schema.map_err(|source| Error::Decode { what: batch.name(), source })
-    }
-
-    fn unsealed(
-        &self,
-        connection: &Connection,
-        (number, layout): (i64, i64),
-        wants: &dyn Fn(&str) -> bool,
-        failed: impl Fn(ArrowError) -> Error,
-    ) -> Result<RecordBatch, Error> {
-        let message = self.layout(connection, layout)?;
-        let schema = read_schema(&message).map_err(&failed)?;
-        let indexes = schema.fields().iter().enumerate().filter(|(_, field)| wants(field.name()));
-        let indexes = indexes.map(|(index, _)| index).collect();
-        let has_crc = format::version(connection)? >= 2;
-        let sql = if has_crc {
-            "SELECT data, crc FROM batch WHERE number = ?"
-        } else {
-            "SELECT data, NULL FROM batch WHERE number = ?"
-        };
-        let (data, crc): (Vec<u8>, Option<u32>) =
-            connection.prepare_cached(sql)?.query_row([number], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        check_crc(&data, crc).map_err(&failed)?;
-        read_batch(&message, &data, Some(indexes)).map_err(failed)
-    }
-
-    fn layout(&self, connection: &Connection, id: i64) -> Result<Rc<Vec<u8>>, Error> {
+    pub(crate) fn layout(&self, connection: &Connection, id: i64) -> rusqlite::Result<Rc<Vec<u8>>> {
         if let Some(known) = self.layouts.borrow().get(&id) {
             return Ok(known.clone());
         }

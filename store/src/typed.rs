@@ -21,7 +21,7 @@ use crate::decode::BatchRows;
 use crate::ipc::read_schema;
 use crate::layout::{Layout, OTHER, kind};
 use crate::read::Reader;
-pub use crate::sought::Sought;
+use crate::sought::Sought;
 
 /// A value, in a type of SQL.
 #[derive(Clone, Debug, PartialEq)]

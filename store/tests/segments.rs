@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{Scratch, moment, numbered, numbers, write};
+use common::{Scratch, moment, numbered, numbers, row, write};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -290,6 +290,26 @@ fn readers_keep_the_files_that_are_removed() {
     assert_eq!(sealer.prune(&limits).unwrap().removed.len(), 0);
     let error = reader.rows(&snapshot, &batches[0], |_| true).unwrap_err();
     assert!(error.to_string().contains("open.parquet"), "{error}");
+}
+
+#[test]
+fn columns_that_no_row_has_take_no_room() {
+    let scratch = Scratch::new();
+    let mut writer = scratch.writer();
+    let fields = |text: &str| serde_json::from_str(text).unwrap();
+    let rows = [r#"{"ino": 7}"#, "{}", r#"{"flags": [], "mode": null}"#, r#"{"size": "not a number"}"#];
+    write(&mut writer, rows.iter().map(|text| row("open", 1, fields(text))).collect());
+    drop(writer);
+    let before = scratch.rows("open");
+    let segment = scratch.seal_one();
+    assert_eq!(format!("{:?}", scratch.rows("open")), format!("{before:?}"));
+    let file = segment.join("open.parquet");
+    let size = fs::metadata(&file).unwrap().len();
+    assert!(size < 6000, "{size} bytes");
+    let connection = scratch.open();
+    let columns = store::Reader::default().columns(&connection, "open").unwrap();
+    assert!(columns.iter().any(|(name, _)| name == "mode"), "the columns are known all the same");
+    assert_eq!(scratch.findings(), Vec::<String>::new());
 }
 
 #[test]

@@ -10,7 +10,9 @@ use std::cell::OnceCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use expression::{Conjunct, EvalError, Expression, Literal, Relation, Source, Test, Value, is_path, path_of};
+use expression::{
+    Conjunct, EvalError, Expression, Literal, Relation, Source, Subject, Test, Value, is_path, path_of,
+};
 use model::lock::lock;
 use model::schema::{Column, ColumnKind};
 use model::{Text, WallTime};
@@ -22,7 +24,7 @@ use serde_json::Map;
 use super::sql::Sql;
 use super::sql::Target;
 use crate::Table;
-use crate::store::IN_DOUBT;
+use crate::store::{DOUBTFUL, IN_DOUBT};
 
 /// Numbers the functions, because a connection may have several at once.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -91,7 +93,11 @@ impl Matching {
         if self.fields {
             arguments.push(json_of(table));
         } else if self.paths {
-            arguments.push(format!("CASE WHEN {} THEN {} END", in_doubt(table), json_of(table)));
+            arguments.push(match table.stream {
+                // No JSON is made for other rows.
+                Some(_) => DOUBTFUL.to_owned(),
+                None => format!("CASE WHEN {} THEN {} END", in_doubt(table), json_of(table)),
+            });
         }
         parts.push(format!("{}({})", self.function, arguments.join(", ")));
         parts.join(" AND ")
@@ -202,18 +208,38 @@ impl Cells<'_> {
 
 /// Returns SQL that is true at least wherever the conjunct is or has no answer; `None` if there is no such SQL.
 fn narrowed(table: &Table, conjunct: &Conjunct, sql: &mut Sql) -> Option<String> {
-    let test = of_column(table, conjunct, sql)?;
-    Some(if is_path(conjunct.column.name()) { format!("({test} OR {})", in_doubt(table)) } else { test })
+    let column = match &conjunct.of {
+        Subject::Field(name) => return looked_for(table, name, &conjunct.test, sql),
+        Subject::Column(column) => *column,
+    };
+    if !is_path(column.name()) {
+        return of_column(table, column, &conjunct.test, sql);
+    }
+    looked_for(table, column.name(), &conjunct.test, sql).or_else(|| {
+        let test = of_column(table, column, &conjunct.test, sql)?;
+        Some(format!("({test} OR {})", in_doubt(table)))
+    })
 }
 
-fn of_column(table: &Table, conjunct: &Conjunct, sql: &mut Sql) -> Option<String> {
+/// Returns SQL by which the store finds the rows in which a path or a field has one of some values.
+fn looked_for(table: &Table, name: &str, test: &Test, sql: &mut Sql) -> Option<String> {
+    let literals = match test {
+        Test::Compare(Relation::Equal, literal) => std::slice::from_ref(literal),
+        Test::In(literals) => literals.as_slice(),
+        _ => return None,
+    };
+    let values: Option<Vec<SqlValue>> = literals.iter().map(bound).collect();
+    sql.looked_for(table, name, values?)
+}
+
+fn of_column(table: &Table, column: Column, test: &Test, sql: &mut Sql) -> Option<String> {
     // Expressions know it as local time.
-    if conjunct.column.kind() == ColumnKind::Time {
+    if column.kind() == ColumnKind::Time {
         return None;
     }
-    let target = Target::of(conjunct.column);
+    let target = Target::of(column);
     let value = sql.value(table, &target);
-    match &conjunct.test {
+    match test {
         Test::Compare(relation, literal) => {
             let sign = match relation {
                 Relation::Equal => "=",

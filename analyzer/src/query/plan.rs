@@ -213,6 +213,7 @@ fn compare(table: &Table, target: &Target, test: &Test, sql: &mut Sql) -> String
         }
         Test::NotAfter(time) => format!("{value} <= {}", sql.bind(*time)),
         Test::Field(expected) => {
+            let found = found_by(table, target, expected, sql);
             let kind = sql.field_type(table, target);
             let text = sql.bind(expected.clone());
             let mut cases = format!("WHEN 'text' THEN {value} = {text}");
@@ -233,9 +234,22 @@ fn compare(table: &Table, target: &Target, test: &Test, sql: &mut Sql) -> String
             cases.push_str(&format!(
                 " WHEN 'array' THEN ({is_json}) OR EXISTS (SELECT 1 FROM {items} WHERE {is_item})"
             ));
-            format!("(CASE {kind} {cases} ELSE 0 END)")
+            format!("{found}(CASE {kind} {cases} ELSE 0 END)")
         }
     }
+}
+
+/// Returns SQL by which a columnar store finds rows with a field that may equal the text, followed by AND; empty if it does not.
+fn found_by(table: &Table, target: &Target, expected: &str, sql: &mut Sql) -> String {
+    let Target::Field { paths } = target else { return String::new() };
+    let [path] = paths.as_slice() else { return String::new() };
+    let name = path.trim_start_matches("$.\"").trim_end_matches('"');
+    let mut found = |value| sql.looked_for(table, name, vec![value]);
+    // A field has the type that the store searches by, or the row is found in any case.
+    let as_number = expected.trim().parse::<i64>().ok().map(Value::Integer);
+    let as_text = Some(expected).filter(|text| !text.contains('\0')).map(|text| Value::Text(text.to_owned()));
+    let found = as_number.and_then(&mut found).or_else(|| as_text.and_then(&mut found));
+    found.map_or_else(String::new, |found| format!("{found} AND "))
 }
 
 fn number(text: &str) -> Option<Value> {

@@ -4,7 +4,7 @@
 use model::schema::{Column, ColumnKind};
 use rusqlite::types::Value;
 
-use crate::store::{UTC_OF, quote};
+use crate::store::{Searched, UTC_OF, quote};
 use crate::{Store, Table};
 
 /// The thing that a name in a query stands for.
@@ -84,6 +84,18 @@ impl Sql {
                 self.json(table, paths, |path| format!("json_extract(extended, {path})"))
             }
         }
+    }
+
+    /// Returns SQL that is true at least for rows in which the path or field of this name has one of these values, and by which a
+    /// columnar store finds them; `None` if it does not find rows by such values.
+    pub(crate) fn looked_for(&mut self, table: &Table, name: &str, values: Vec<Value>) -> Option<String> {
+        table.stream?;
+        let searched = Searched::named(name)?;
+        if values.is_empty() || !values.iter().all(|value| searched.is_by(value)) {
+            return None;
+        }
+        let values: Vec<_> = values.into_iter().map(|value| self.bind(value)).collect();
+        Some(format!("{} IN ({})", quote(&searched.column()), values.join(", ")))
     }
 
     /// Returns SQL for the time of rows that have only local time.

@@ -127,6 +127,7 @@ fn add_typed(
         rows,
         damaged: store.damage_list(),
         meter: meter.clone(),
+        reads: store.reads().clone(),
     };
     add_typed_table(store.connection(), name, source)
 }

@@ -2,10 +2,11 @@
 
 use std::ffi::c_int;
 
+use rusqlite::fallible_iterator::FallibleIterator as _;
 use rusqlite::types::ValueRef;
 use rusqlite::vtab::{Filters, IndexConstraintOp, IndexInfo};
 
-use store::typed::Sought;
+use store::Sought;
 
 use super::scan::Order;
 
@@ -94,24 +95,92 @@ impl Plan {
     }
 }
 
+/// A condition that a column equals a value, or one of a list of values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Equal {
+    /// Number of the column.
+    pub(super) column: c_int,
+    is_list: bool,
+}
+
+impl Equal {
+    /// Asks SQLite for the values of such conditions, on columns for which `wants` is true, as the arguments that follow the `taken`
+    /// ones. SQLite tests each row again.
+    pub(super) fn take(info: &mut IndexInfo, mut taken: c_int, wants: impl Fn(c_int) -> bool) -> Vec<Self> {
+        let mut found = Vec::new();
+        for (index, column) in equalities(info, wants) {
+            let is_list = info.is_in_constraint(index).unwrap_or_default();
+            // Otherwise each value of the list would be looked for in all rows.
+            if is_list && !info.set_in_constraint(index, true).unwrap_or_default() {
+                continue;
+            }
+            taken += 1;
+            info.constraint_usage(index).set_argv_index(taken);
+            found.push(Self { column, is_list });
+        }
+        found
+    }
+
+    /// Returns the conditions as a text that [`Self::read`] understands.
+    pub(super) fn to_text(found: &[Self]) -> String {
+        let one = |one: &Self| format!(",{}{}", if one.is_list { "+" } else { "" }, one.column);
+        found.iter().map(one).collect()
+    }
+
+    /// Returns the conditions of such a text with their values, which are the arguments from `first` on. Left out are those with a
+    /// value by which no row is looked for.
+    pub(super) fn read<'a>(
+        texts: impl Iterator<Item = &'a str>,
+        arguments: &Filters<'_>,
+        first: usize,
+    ) -> rusqlite::Result<Vec<(c_int, Vec<Sought>)>> {
+        let mut conditions = Vec::new();
+        for (text, index) in texts.zip(first..arguments.len()) {
+            let is_list = text.starts_with('+');
+            let Ok(column) = text.trim_start_matches('+').parse() else { continue };
+            let values = if is_list { list(arguments, index)? } else { one(arguments, index) };
+            conditions.extend(values.map(|values| (column, values)));
+        }
+        Ok(conditions)
+    }
+}
+
+fn one(arguments: &Filters<'_>, index: usize) -> Option<Vec<Sought>> {
+    match arguments.iter().nth(index) {
+        // Nothing equals it.
+        Some(ValueRef::Null) | None => Some(Vec::new()),
+        Some(value) => sought(value).map(|value| vec![value]),
+    }
+}
+
+/// Returns the values of a list; `None` if rows are not looked for by one of them.
+fn list(arguments: &Filters<'_>, index: usize) -> rusqlite::Result<Option<Vec<Sought>>> {
+    let (mut found, mut values) = (Vec::new(), arguments.in_values(index)?);
+    while let Some(value) = values.next()? {
+        match sought(value) {
+            Some(value) => found.push(value),
+            None if matches!(value, ValueRef::Null) => {}
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(found))
+}
+
 /// Returns the conditions that a column equals a value, and the numbers of the columns, of those for which `wants` is true.
-pub(super) fn equalities(info: &IndexInfo, wants: impl Fn(c_int) -> bool) -> Vec<(usize, c_int)> {
+fn equalities(info: &IndexInfo, wants: impl Fn(c_int) -> bool) -> Vec<(usize, c_int)> {
     let constraints = info.constraints().enumerate().filter(|(_, constraint)| {
         constraint.is_usable()
             && constraint.operator() == IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_EQ
             && wants(constraint.column())
     });
-    // Other collations hold other texts equal. Of a list of values, each would be looked for in all rows.
-    let fits = |index: usize| {
-        info.collation(index).is_ok_and(|name| name == "BINARY")
-            && info.is_in_constraint(index).is_ok_and(|is_list| !is_list)
-    };
+    // Other collations hold other texts equal.
+    let fits = |index: usize| info.collation(index).is_ok_and(|name| name == "BINARY");
     let constraints = constraints.map(|(index, constraint)| (index, constraint.column()));
     constraints.filter(|(index, _)| fits(*index)).collect()
 }
 
 /// Returns a value that rows are looked for by; `None` if no batch is left out for it.
-pub(super) fn sought(value: ValueRef<'_>) -> Option<Sought> {
+fn sought(value: ValueRef<'_>) -> Option<Sought> {
     match value {
         ValueRef::Integer(number) => Some(Sought::Int(number)),
         ValueRef::Text(text) => std::str::from_utf8(text).ok().map(|text| Sought::Text(text.to_owned())),

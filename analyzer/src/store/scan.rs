@@ -9,8 +9,7 @@ use std::sync::{Arc, Mutex};
 use model::lock::lock;
 use model::schema::{COLUMNS, Column};
 use rusqlite::Connection;
-use store::typed::Sought;
-use store::{Batch, BatchRows, Cell, Error, Reader};
+use store::{Batch, BatchRows, Cell, Error, Reader, Selection};
 
 /// A batch whose rows can't be read: one of the store's file, or a row group of a sealed file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,30 +38,50 @@ pub(super) struct Order {
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) order: Order,
-    /// Batches that lie wholly outside of these times are left out.
-    pub(super) since: i64,
-    pub(super) until: i64,
     pub(super) columns: Wants,
-    /// Values that columns must have, by name. Batches that have no such row, as far as filters of sealed files tell, are left out.
-    pub(super) equal: Vec<(String, Sought)>,
+    /// Other rows are left out.
+    pub(super) selection: Selection,
 }
 
 /// The columns that are read, besides those that rows are ordered by.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wants {
     names: HashSet<String>,
-    /// All fields of `extended`.
-    fields: bool,
+    fields: Fields,
+}
+
+/// The rows of which all fields of `extended` are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Fields {
+    #[default]
+    None,
+    /// Those that have this field. If rows of a batch may have it, the fields of all its rows are read.
+    Having(&'static str),
+    All,
 }
 
 impl Wants {
-    pub(super) fn new(names: impl Iterator<Item = String>, fields: bool) -> Self {
+    pub(super) fn new(names: impl Iterator<Item = String>, fields: Fields) -> Self {
         Self { names: names.collect(), fields }
     }
 
-    /// Returns whether the column or field of that name is read.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.names.contains(name) || (self.fields && COLUMNS.iter().all(|column| column.name() != name))
+    /// Returns whether the column or field of that name is read, with all fields or without those that are not named.
+    pub(super) fn has(&self, name: &str, fields: bool) -> bool {
+        self.names.contains(name) || (fields && COLUMNS.iter().all(|column| column.name() != name))
+    }
+
+    /// Returns whether all fields of the rows of a batch are read.
+    pub(super) fn has_fields(
+        &self,
+        connection: &Connection,
+        reader: &Reader,
+        batch: &Batch,
+    ) -> Result<bool, Error> {
+        match self.fields {
+            Fields::None => Ok(false),
+            Fields::Having(name) => reader.may_have_field(connection, batch, name),
+            Fields::All => Ok(true),
+        }
     }
 }
 
@@ -105,7 +124,8 @@ impl Scan {
         stream: i64,
         wanted: Wanted,
     ) -> rusqlite::Result<Self> {
-        let mut waiting = reader.batches(connection, stream, wanted.since, wanted.until)?;
+        let mut waiting =
+            reader.batches(connection, stream, wanted.selection.since, wanted.selection.until)?;
         waiting.sort_by_key(|batch| Reverse(bound(batch, wanted.order)));
         Ok(Self { wanted, waiting, begun: BinaryHeap::new() })
     }
@@ -156,21 +176,6 @@ pub(super) fn or_damaged<T>(
     }
 }
 
-/// Returns whether a batch may have a row with all these values.
-pub(super) fn may_have(
-    connection: &Connection,
-    reader: &Reader,
-    batch: &Batch,
-    equal: &[(String, Sought)],
-) -> Result<bool, Error> {
-    for (column, sought) in equal {
-        if !reader.may_have(connection, batch, column, sought)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 /// Returns the smallest first part of a key in a batch.
 fn bound(batch: &Batch, order: Order) -> i64 {
     match (order.by_time, order.is_reversed) {
@@ -189,12 +194,9 @@ fn begin(
 ) -> Result<Option<Begun>, Error> {
     let is_ordering =
         |name: &str| wanted.order.by_time && (name == Column::Time.name() || name == Column::BootNs.name());
-    if !may_have(connection, reader, batch, &wanted.equal)? {
-        return Ok(None);
-    }
-    let span = (wanted.since, wanted.until);
-    let wants = |name: &str| is_ordering(name) || wanted.columns.has(name);
-    let rows = reader.rows_within(connection, batch, wants, span)?;
+    let fields = wanted.columns.has_fields(connection, reader, batch)?;
+    let wants = |name: &str| is_ordering(name) || wanted.columns.has(name, fields);
+    let rows = reader.select(connection, batch, wants, &wanted.selection)?;
     let mut rest: Vec<_> = (0..rows.len()).map(|row| (key(&rows, row, batch, wanted.order), row)).collect();
     rest.sort_unstable_by(|one, other| other.cmp(one));
     let rows = Rc::new(rows);

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use model::lock::lock;
@@ -13,7 +14,7 @@ use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 use store::segment::{Folder, Lock};
-use store::{Reader, Totals, format};
+use store::{ReadCounts, Reader, Reads, Totals, format};
 
 use super::beside::{self, Overlap};
 use super::connect::{File, is_empty, quote, reach};
@@ -34,6 +35,7 @@ pub struct Store {
     /// Names of the virtual tables that the connection has; only if the store is columnar.
     streams: Option<RefCell<BTreeSet<String>>>,
     damaged: Damaged,
+    reads: Arc<Reads>,
     /// True if the connection has a second file, of duetector's layout.
     has_beside: bool,
     _lock: Option<Lock>,
@@ -140,7 +142,8 @@ impl Store {
         let segments = connection.path().filter(|path| is_columnar && !path.is_empty());
         let lock = segments.and_then(|path| Folder::beside(Path::new(path)).lock_for_reading());
         let (path, damaged) = (path.to_owned(), Damaged::default());
-        Ok(Self { connection, path, zone, streams, damaged, has_beside: beside.is_some(), _lock: lock })
+        let (reads, has_beside) = (Arc::default(), beside.is_some());
+        Ok(Self { connection, path, zone, streams, damaged, reads, has_beside, _lock: lock })
     }
 
     /// Returns the time zone in which times are shown.
@@ -151,6 +154,16 @@ impl Store {
     /// Returns the batches of a columnar store that were to be read until now and are damaged. Answers lack their rows.
     pub fn damaged(&self) -> Vec<DamagedBatch> {
         lock(&self.damaged).values().cloned().collect()
+    }
+
+    /// Returns how many batches and row groups of a columnar store were read until now, and how many were left out.
+    pub fn read_counts(&self) -> ReadCounts {
+        self.reads.counts()
+    }
+
+    /// Returns the counter of batches that are read.
+    pub(crate) fn reads(&self) -> &Arc<Reads> {
+        &self.reads
     }
 
     /// Returns the path of the file.
@@ -195,7 +208,8 @@ impl Store {
         for stream in Reader::default().streams(&self.connection)? {
             let name = schema::table_name(&stream.tracer, &stream.collector_id);
             if known.borrow_mut().insert(name.clone()) {
-                vtab::add_table(&self.connection, &name, stream.id, self.damaged.clone())?;
+                let source = (stream.id, self.damaged.clone(), self.reads.clone());
+                vtab::add_table(&self.connection, &name, source)?;
             }
             let columns = schema::COLUMNS.iter().map(|column| column.name());
             let columns = std::iter::once("id").chain(columns).map(str::to_owned).collect();

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use model::schema::ArrowType;
 use rusqlite::Connection;
-use store::typed::{Sought, Value, Values};
-use store::{Batch, BatchRows, Error, Reader, Stream};
+use store::typed::{Value, Values};
+use store::{Batch, BatchRows, Error, Reader, Reads, Stream};
 
 use super::reading::of_sqlite;
-use super::scan::{Damaged, Found, Scan, Wanted, Wants, may_have, or_damaged};
+use super::scan::{Damaged, Fields, Found, Scan, Wanted, Wants, or_damaged};
 use crate::sql::Meter;
 
 /// Columns before those of the batches: `id`, `collector_id` and the hidden `extended`.
@@ -28,6 +28,7 @@ pub(crate) struct Source {
     pub(crate) rows: i64,
     pub(crate) damaged: Damaged,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) reads: Arc<Reads>,
 }
 
 /// The part of a table that a statement reads.
@@ -39,8 +40,6 @@ pub(super) struct Asked {
     pub(super) is_ordered: bool,
     /// True for those columns of batches that are read.
     pub(super) used: Vec<bool>,
-    /// Values that columns of batches must have, by the index of the column.
-    pub(super) equal: Vec<(usize, Sought)>,
 }
 
 impl Source {
@@ -53,6 +52,7 @@ impl Source {
     /// Returns the names to read.
     pub(super) fn wants(&self, used: &[bool], fields: bool) -> Wants {
         let names = self.columns.iter().zip(used).filter(|(_, is_used)| **is_used);
+        let fields = if fields { Fields::All } else { Fields::None };
         Wants::new(names.map(|((name, _), _)| name.clone()), fields)
     }
 }
@@ -74,10 +74,6 @@ impl Loaded {
         );
         Self { values: values.collect(), rows }
     }
-
-    fn matches(&self, row: usize, equal: &[(usize, Sought)]) -> bool {
-        equal.iter().all(|(column, sought)| self.values[*column].can_be(row, sought))
-    }
 }
 
 /// A row that was read.
@@ -85,7 +81,6 @@ impl Loaded {
 struct Current {
     loaded: Rc<Loaded>,
     row: usize,
-    id: i64,
     /// Index of the row's stream.
     stream: usize,
 }
@@ -115,7 +110,7 @@ impl TypedScan {
         source: Rc<Source>,
         asked: Asked,
     ) -> rusqlite::Result<Self> {
-        let Wanted { since, until, .. } = asked.wanted;
+        let (since, until) = (asked.wanted.selection.since, asked.wanted.selection.until);
         let steps = match (asked.is_ordered, source.streams.as_slice()) {
             (true, [stream]) => {
                 let scan = Scan::begin(connection, reader, stream.id, asked.wanted.clone())?;
@@ -134,16 +129,13 @@ impl TypedScan {
         Ok(Self { source, asked, steps, current: None })
     }
 
-    /// Goes on to the next row that can have the values asked for.
+    /// Goes on to the next row.
     #[inline]
     pub(super) fn next(&mut self, connection: &Connection, reader: &Reader) -> rusqlite::Result<()> {
         if let (Steps::Stored { .. }, Some(current)) = (&self.steps, &mut self.current) {
-            while current.row + 1 < current.loaded.rows.len() {
+            if current.row + 1 < current.loaded.rows.len() {
                 current.row += 1;
-                if current.loaded.matches(current.row, &self.asked.equal) {
-                    current.id = current.loaded.rows.id(current.row);
-                    return Ok(());
-                }
+                return Ok(());
             }
         }
         self.next_batch(connection, reader).map_err(of_sqlite)
@@ -155,26 +147,20 @@ impl TypedScan {
         match &mut self.steps {
             Steps::Stored { waiting } => {
                 while let Some((stream, batch)) = waiting.pop() {
-                    let may_have = may_have(connection, reader, &batch, &asked.wanted.equal);
-                    if or_damaged(may_have, &batch, &source.damaged)? != Some(true) {
-                        continue;
-                    }
                     source.meter.reads(batch.rows)?;
-                    let span = (asked.wanted.since, asked.wanted.until);
-                    let wants = |name: &str| asked.wanted.columns.has(name);
-                    let rows = reader.rows_within(connection, &batch, wants, span);
+                    let Wanted { columns, selection, .. } = &asked.wanted;
+                    let fields = columns.has_fields(connection, reader, &batch)?;
+                    let rows = reader.select(connection, &batch, |name| columns.has(name, fields), selection);
                     let Some(rows) = or_damaged(rows, &batch, &source.damaged)? else { continue };
-                    let loaded = Rc::new(Loaded::new(source, &asked.used, Rc::new(rows)));
-                    let first = (0..loaded.rows.len()).find(|row| loaded.matches(*row, &asked.equal));
-                    if let Some(row) = first {
-                        let id = loaded.rows.id(row);
-                        self.current = Some(Current { loaded, row, id, stream });
+                    if !rows.is_empty() {
+                        let loaded = Rc::new(Loaded::new(source, &asked.used, Rc::new(rows)));
+                        self.current = Some(Current { loaded, row: 0, stream });
                         return Ok(());
                     }
                 }
             }
             Steps::Ordered { scan, at_hand } => {
-                while let Some(Found { rows, row, id }) = scan.next(connection, reader, &source.damaged)? {
+                if let Some(Found { rows, row, .. }) = scan.next(connection, reader, &source.damaged)? {
                     let loaded = match at_hand.iter().find(|loaded| Rc::ptr_eq(&loaded.rows, &rows)) {
                         Some(loaded) => loaded.clone(),
                         None => {
@@ -185,10 +171,7 @@ impl TypedScan {
                             loaded
                         }
                     };
-                    if loaded.matches(row, &asked.equal) {
-                        self.current = Some(Current { loaded, row, id, stream: 0 });
-                        return Ok(());
-                    }
+                    self.current = Some(Current { loaded, row, stream: 0 });
                 }
             }
         }
@@ -209,13 +192,13 @@ impl TypedScan {
 
     /// Returns the number of the present row in its stream.
     pub(super) fn id(&self) -> i64 {
-        self.current.as_ref().map_or(0, |current| current.id)
+        self.current.as_ref().map_or(0, |current| current.loaded.rows.id(current.row))
     }
 
     /// Returns a number that only the present row has in the table.
     pub(super) fn row_id(&self) -> i64 {
         // A stream has fewer than 2^48 rows.
-        self.current.as_ref().map_or(0, |current| ((current.stream as i64) << 48) + current.id)
+        self.current.as_ref().map_or(0, |current| (current.stream as i64) << 48) + self.id()
     }
 
     /// Returns the collector of the present row.

@@ -16,10 +16,10 @@ use rusqlite::vtab::{
     sqlite3_vtab, sqlite3_vtab_cursor,
 };
 use rusqlite::{Connection, Error, Result};
-use store::Reader;
 use store::typed::Value;
+use store::{Condition, Reader, Selection};
 
-use super::reading::{Numbers, Plan, equalities, sought};
+use super::reading::{Equal, Numbers, Plan};
 use super::scan::Wanted;
 use super::typed::{Asked, OWN, Source, TypedScan, sql_type};
 use crate::store::quote;
@@ -87,7 +87,7 @@ unsafe impl<'vtab> VTab<'vtab> for TypedTable {
             index.and_then(|index| c_int::try_from(index + OWN).ok())
         };
         let numbers = Numbers { id: ID, time: number(Column::Time), boot_ns: number(Column::BootNs) };
-        let inner = Rc::new(Inner { connection, reader: Reader::default(), source, numbers });
+        let inner = Rc::new(Inner { connection, reader: Reader::counting(&source.reads), source, numbers });
         Ok((sql.into(), Self { base: sqlite3_vtab::default(), inner }))
     }
 
@@ -97,20 +97,13 @@ unsafe impl<'vtab> VTab<'vtab> for TypedTable {
         if source.streams.len() > 1 && info.num_of_order_by() > 0 {
             plan.order = None;
         }
-        let mut taken = plan.take(info);
-        let bounded = taken > 0;
+        let taken = plan.take(info);
         let is_stored = |number| of_batch(number).is_some_and(|column| column < source.columns.len());
-        let equal: Vec<(usize, c_int)> = equalities(info, is_stored);
-        let mut text = info.col_used().to_string();
-        for (index, column) in &equal {
-            taken += 1;
-            // SQLite tests each row again.
-            info.constraint_usage(*index).set_argv_index(taken);
-            text.push_str(&format!(",{column}"));
-        }
+        let equal = Equal::take(info, taken, is_stored);
+        let text = format!("{}{}", info.col_used(), Equal::to_text(&equal));
         info.set_order_by_consumed(plan.order.is_some() && info.num_of_order_by() > 0);
         // All rows of the times asked for are read, whatever is looked for in them.
-        let rows = source.rows.max(1) as f64 / if bounded { 4.0 } else { 1.0 };
+        let rows = source.rows.max(1) as f64 / if taken > 0 { 4.0 } else { 1.0 };
         let selected = equal.iter().fold(rows, |rows, _| rows / 20.0).max(1.0);
         info.set_estimated_cost(rows + selected);
         info.set_estimated_rows(selected as i64);
@@ -151,20 +144,16 @@ unsafe impl VTabCursor for TypedCursor {
         let mut parts = text.unwrap_or_default().split(',');
         let mask: u64 = parts.next().and_then(|mask| mask.parse().ok()).unwrap_or(u64::MAX);
         let mut used = source.used(mask);
-        let mut equal = Vec::new();
-        for (column, value) in parts.zip(arguments.iter().skip(plan.bound_count())) {
-            let column = column.parse::<usize>().ok().and_then(|column| column.checked_sub(OWN));
-            let Some(column) = column.filter(|column| *column < used.len()) else { continue };
-            let Some(sought) = sought(value) else { continue };
+        let mut conditions = Vec::new();
+        for (number, values) in Equal::read(parts, arguments, plan.bound_count())? {
+            let Some(column) = of_batch(number).filter(|column| *column < used.len()) else { continue };
             used[column] = true;
-            equal.push((column, sought));
+            conditions.push(Condition::new(&source.columns[column].0, values));
         }
         let columns = source.wants(&used, mask >> EXTENDED & 1 == 1);
-        let named = equal.iter().map(|(column, sought)| (source.columns[*column].0.clone(), sought.clone()));
-        let equal_names = named.collect();
-        let order = plan.order.unwrap_or_default();
-        let wanted = Wanted { order, since, until, columns, equal: equal_names };
-        let asked = Asked { wanted, is_ordered: number >> 8 & 1 == 1, used, equal };
+        let selection = Selection { since, until, conditions };
+        let wanted = Wanted { order: plan.order.unwrap_or_default(), columns, selection };
+        let asked = Asked { wanted, is_ordered: number >> 8 & 1 == 1, used };
         self.scan = Some(TypedScan::begin(connection, reader, source.clone(), asked)?);
         self.next()
     }

@@ -10,6 +10,7 @@ use arrow_array::types::{Int64Type, TimestampNanosecondType};
 use arrow_schema::SchemaRef;
 use model::schema::Column;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
@@ -20,13 +21,14 @@ use sha2::{Digest as _, Sha256};
 use super::folder;
 use crate::Error;
 use crate::layout::ID;
+use crate::read::Stream;
 
 /// Level of zstd's compression. Higher levels take twice the time for a twentieth less room.
 const LEVEL: i32 = 3;
 /// Number of rows of a page, which is what is read at least.
 const PAGE_ROWS: usize = 8 << 10;
 /// Columns that have a bloom filter: identities of processes and files, and paths.
-pub(super) const WITH_FILTER: [&str; 3] = ["exec_id", "ino", "fname"];
+const WITH_FILTER: [&str; 3] = ["exec_id", "ino", "fname"];
 /// Share of values that a bloom filter takes for one that is there.
 const FALSE_POSITIVES: f64 = 0.01;
 /// Columns with values that mostly grow.
@@ -57,16 +59,19 @@ pub(crate) struct Written {
 }
 
 impl SegmentFile {
-    /// Makes the file.
+    /// Makes the file for the rows of a stream, about so many.
     pub(crate) fn create(
         path: PathBuf,
         schema: SchemaRef,
-        tracer: &str,
-        collector_id: &str,
+        stream: &Stream,
+        rows: i64,
     ) -> Result<Self, Error> {
         let file = Hashing::new(folder::create(&path)?);
-        let properties = properties(tracer, collector_id, &schema);
-        let writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(failed(&path))?;
+        // Arrow's own description of the types says nothing that Parquet's does not say.
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties(stream, &schema, rows))
+            .with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(file, schema, options).map_err(failed(&path))?;
         Ok(Self { path, writer, parts: Vec::new() })
     }
 
@@ -103,15 +108,19 @@ fn failed(path: &Path) -> impl FnOnce(ParquetError) -> Error {
     move |source| Error::WriteFile { path, source }
 }
 
-fn properties(tracer: &str, collector_id: &str, schema: &SchemaRef) -> WriterProperties {
-    let names = [("tracer", tracer), ("collector_id", collector_id)];
+fn properties(stream: &Stream, schema: &SchemaRef, rows: i64) -> WriterProperties {
+    let names = [("tracer", &stream.tracer), ("collector_id", &stream.collector_id)];
     let names = names.map(|(key, value)| KeyValue::new(format!("duetector_actors.{key}"), value.to_owned()));
+    // Positions and statistics of single pages are of no use if each column has one.
+    let has_pages = usize::try_from(rows).is_ok_and(|rows| rows > PAGE_ROWS);
+    let of_pages = if has_pages { EnabledStatistics::Page } else { EnabledStatistics::Chunk };
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(LEVEL).unwrap_or_default()))
         .set_created_by(format!("duetector-actors version {}", env!("CARGO_PKG_VERSION")))
         .set_key_value_metadata(Some(names.to_vec()))
         .set_max_row_group_row_count(None)
         .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_offset_index_disabled(!has_pages)
         .set_statistics_enabled(EnabledStatistics::Chunk);
     let index_of = |name: &str| schema.index_of(name).ok().and_then(|index| i32::try_from(index).ok());
     if let Some(column_idx) = index_of(Column::Time.name()) {
@@ -123,13 +132,13 @@ fn properties(tracer: &str, collector_id: &str, schema: &SchemaRef) -> WriterPro
         properties = properties
             .set_column_dictionary_enabled(column.clone(), false)
             .set_column_encoding(column.clone(), Encoding::DELTA_BINARY_PACKED)
-            .set_column_statistics_enabled(column, EnabledStatistics::Page);
+            .set_column_statistics_enabled(column, of_pages);
     }
     for name in WITH_FILTER {
         let column = ColumnPath::from(name);
         properties = properties
             .set_column_bloom_filter_fpp(column.clone(), FALSE_POSITIVES)
-            .set_column_statistics_enabled(column, EnabledStatistics::Page);
+            .set_column_statistics_enabled(column, of_pages);
     }
     properties.build()
 }

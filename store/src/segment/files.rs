@@ -1,12 +1,15 @@
 //! Writes the files of a segment: one for each tracer and collector, or more if a column changed its type.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
+use arrow_schema::{Schema, SchemaRef};
 use model::LOSS;
+use model::schema::COLUMNS;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::file::{Part, SegmentFile};
@@ -15,7 +18,7 @@ use super::manifest::{Manifest, ManifestDamage, ManifestFile, ManifestLoss, rfc3
 use super::notes::Damage;
 use super::order::{Group, InOrder, groups};
 use crate::Error;
-use crate::layout::Layout;
+use crate::layout::{ID, Layout};
 use crate::read::{Batch, Reader, Source, Stream};
 
 /// Files of a segment and the row groups in them.
@@ -46,11 +49,12 @@ impl Files {
                 Err(other) => return Err(other),
             }
         }
-        for Group { schema, batches } in groups(of_schemas, &Layout::of(&stream.tracer).whole_schema()) {
+        for Group { schema, batches } in groups(of_schemas, &Layout::of(&stream.tracer).row_schema()) {
+            let schema = without_empty(reader, connection, schema, &batches)?;
             let name = self.free_name(&stream.tracer);
             let path = into.join(&name);
-            let mut file =
-                SegmentFile::create(path.clone(), schema.clone(), &stream.tracer, &stream.collector_id)?;
+            let count = batches.iter().map(|batch| batch.rows).sum();
+            let mut file = SegmentFile::create(path.clone(), schema.clone(), stream, count)?;
             let mut rows = InOrder::new(reader, connection, schema, batches);
             while let Some(group) = rows.next()? {
                 file.write(&group)?;
@@ -130,6 +134,28 @@ impl Files {
         manifest.losses =
             losses.map(|(tracer, count)| ManifestLoss { tracer: tracer.clone(), count: *count }).collect();
     }
+}
+
+/// Returns the schema without those columns of fields that no row of the batches has. Most rows have few of their tracer's fields, and
+/// in a small file the description of an empty column takes more room than the values of another.
+fn without_empty(
+    reader: &Reader,
+    connection: &Connection,
+    schema: SchemaRef,
+    batches: &[Batch],
+) -> Result<SchemaRef, Error> {
+    let mut kept: HashSet<String> = COLUMNS.iter().map(|column| column.name().to_owned()).collect();
+    kept.insert(ID.to_owned());
+    for batch in batches {
+        match reader.columns_with_values(connection, batch) {
+            Ok(names) => kept.extend(names),
+            // What it has is known when its rows are read.
+            Err(Error::Decode { .. }) => return Ok(schema),
+            Err(other) => return Err(other),
+        }
+    }
+    let fields = schema.fields().iter().filter(|field| kept.contains(field.name())).cloned();
+    Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
 }
 
 /// Copies a batch that can't be read into a file, as it is.

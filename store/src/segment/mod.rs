@@ -13,6 +13,7 @@ mod files;
 mod folder;
 mod manifest;
 mod merge;
+mod narrow;
 mod notes;
 mod order;
 mod retention;

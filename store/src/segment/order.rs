@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Int64Type, TimestampNanosecondType};
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, new_null_array};
+use arrow_array::{Array as _, ArrayRef, Int64Array, RecordBatch, new_null_array};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use arrow_select::interleave::interleave;
 use model::schema::Column;
@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use crate::layout::{ID, OTHER};
 use crate::read::{Batch, Reader};
 use crate::rows::size;
+use crate::sought::Selection;
 use crate::{Error, read};
 
 /// Number of rows of a row group. A whole one is in memory when it is written and when it is read.
@@ -65,7 +66,7 @@ impl<'a> InOrder<'a> {
                 }
             }
             let Some(batch) = self.waiting.pop_front() else { continue };
-            match self.reader.read(self.connection, &batch, &|_| true, (i64::MIN, i64::MAX)) {
+            match self.reader.read(self.connection, &batch, &|_| true, &Selection::default()) {
                 Ok(rows) => {
                     let failed = |source| Error::Decode { what: batch.name(), source };
                     self.add(adapt(&rows, &self.schema, batch.first_id).map_err(failed)?);
@@ -145,6 +146,14 @@ impl<'a> InOrder<'a> {
 
 /// Returns the rows with the columns of the schema: with numbers, and with nulls in columns that they lack.
 fn adapt(rows: &RecordBatch, schema: &SchemaRef, first_id: i64) -> Result<RecordBatch, ArrowError> {
+    for (field, values) in rows.schema().fields().iter().zip(rows.columns()) {
+        let is_empty = values.as_map_opt().is_some_and(|map| map.entries().is_empty());
+        if !is_empty && values.null_count() < values.len() && schema.index_of(field.name()).is_err() {
+            let what =
+                format!("the column {} has values, and its batch states that it has none", field.name());
+            return Err(ArrowError::SchemaError(what));
+        }
+    }
     let columns = schema.fields().iter().map(|field| -> ArrayRef {
         match rows.column_by_name(field.name()) {
             Some(column) => column.clone(),
@@ -164,8 +173,8 @@ pub(crate) struct Group {
 }
 
 /// Divides batches into groups: a batch in which a column has another type than in those before is in another group. Each group
-/// also has the columns of `whole`, which its batches may lack.
-pub(crate) fn groups(batches: Vec<(Batch, SchemaRef)>, whole: &SchemaRef) -> Vec<Group> {
+/// also has the columns of `always`, which its batches may lack.
+pub(crate) fn groups(batches: Vec<(Batch, SchemaRef)>, always: &SchemaRef) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for (batch, schema) in batches {
         let found = groups.iter_mut().find_map(|group| Some((union(&group.schema, &schema)?, group)));
@@ -173,7 +182,7 @@ pub(crate) fn groups(batches: Vec<(Batch, SchemaRef)>, whole: &SchemaRef) -> Vec
             group.schema = schema;
             group.batches.push(batch);
         } else if let Some(schema) =
-            union(whole, &schema).or_else(|| union(&Arc::new(Schema::empty()), &schema))
+            union(always, &schema).or_else(|| union(&Arc::new(Schema::empty()), &schema))
         {
             groups.push(Group { schema, batches: vec![batch] });
         }

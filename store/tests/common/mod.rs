@@ -103,6 +103,13 @@ impl Scratch {
         while sealer.seal(u64::MAX).unwrap().is_some() {}
     }
 
+    /// Seals all rows as the only segment; returns its folder.
+    pub(crate) fn seal_one(&self) -> PathBuf {
+        self.seal();
+        let [segment] = &store::segment::list(&self.open()).unwrap()[..] else { panic!("one segment") };
+        store::segment::Folder::beside(&self.path()).segment(&segment.name)
+    }
+
     /// Returns what is wrong with the store.
     pub(crate) fn findings(&self) -> Vec<String> {
         let found = store::segment::verify(&self.open(), |_| {}).unwrap();
