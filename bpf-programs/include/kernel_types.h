@@ -258,6 +258,7 @@ struct signal_struct {
 	int nr_threads;
 	int group_exit_code;
 	unsigned int flags;
+	unsigned long long sum_sched_runtime; /* of threads that have ended */
 } CO_RE;
 
 struct seccomp_filter {
@@ -279,6 +280,7 @@ struct task_struct {
 	int pid, tgid;
 	int exit_code;
 	unsigned int flags;
+	unsigned int ptrace; /* not 0: a debugger has attached to it */
 	char comm[16];
 	__u64 start_boottime;
 	struct task_struct *real_parent, *group_leader;

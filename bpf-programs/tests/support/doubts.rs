@@ -18,6 +18,8 @@ pub const TESTS: &[Test] = &[
     ("doubt_descriptors_and_texts_of_acts", acts),
     ("doubt_numbers_and_addresses_are_as_the_kernel_took_them", taken),
     ("doubt_targets_are_the_kernels_own", targets),
+    ("doubt_descriptors_that_others_exchanged_before_they_ended", exchanged),
+    ("doubt_calls_that_a_debugger_makes_up", debugged),
     ("doubt_flags_of_clone_are_the_kernels_own", cloned),
 ];
 
@@ -196,5 +198,33 @@ fn cloned() -> anyhow::Result<()> {
         shared += shares;
     }
     ensure!(shared > 0, "no child shared its parent's folders");
+    Ok(())
+}
+
+fn exchanged() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    for way in ["departed", "lent"] {
+        let lines = run(&[way])?;
+        let (pid, pipe) = (number(&lines, way)?, number(&lines, "read-from")?);
+        kernel.sweep()?;
+        let mut uses = rows(&mut kernel, pid, Kind::Usage)?;
+        uses.retain(|(_, fields, _)| fields.get("bytes_read") == Some(&json!(777)));
+        let [(_, fields, unverified)] = &uses[..] else { anyhow::bail!("{way}: {uses:?}") };
+        ensure!(*unverified || fields["ino"] == pipe, "{way}: {fields:?} is not {pipe}");
+    }
+    Ok(())
+}
+
+fn debugged() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    let pid = number(&run(&["debugged"])?, "debugged-child")?;
+    kernel.wait_for(pid, Kind::Exit, 1)?;
+    for (kind, call) in [(Kind::Kill, "kill"), (Kind::Setuid, "setuid")] {
+        let mut found = rows(&mut kernel, pid, kind)?;
+        // It stops itself.
+        found.retain(|(_, fields, _)| fields["call"] == call && fields.get("signal") != Some(&json!("SIGSTOP")));
+        ensure!(found.iter().all(|(_, _, unverified)| *unverified), "{call}: {found:?}");
+        ensure!(found.is_empty() == (support::tier() == Tier::Function), "{call}: {found:?}");
+    }
     Ok(())
 }
