@@ -115,9 +115,7 @@ fn unmet(need: Need) -> Option<String> {
         Need::Developing => {
             lacking(works("git") && works("vim") && works("gcc"), "there is no git, no vim, or no gcc")
         }
-        Need::Runtimes => {
-            lacking(works("node") && works("javac"), "there is no node, or no javac")
-        }
+        Need::Runtimes => lacking(works("node") && works("javac"), "there is no node, or no javac"),
         Need::Mounts => lacking(capable(21), "mounting needs CAP_SYS_ADMIN"),
         Need::Runc => {
             lacking(works("runc") && Path::new("/bin/busybox").exists(), "there is no runc, or no busybox")

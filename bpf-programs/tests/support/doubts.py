@@ -187,6 +187,17 @@ def cloned():
     os.waitpid(other, 0)
 
 
+def space():
+    """ioctl empties a part of a file, as fallocate does."""
+    file = os.open("emptied", os.O_CREAT | os.O_RDWR)
+    os.write(file, b"x" * 8192)
+    print("emptied", os.fstat(file).st_ino, flush=True)
+    done = call({"x86_64": 16, "aarch64": 29}[os.uname().machine], file, 0x4030582B, struct.pack("=hhiqqII16x", 0, 0, 0, 100, 4000, 0, 0))
+    # Not every file system can.
+    assert done in (0, -95), done
+    assert done or os.pread(file, 5000, 0) == b"x" * 100 + bytes(4000) + b"x" * 900
+
+
 def blocked(pid, task, descriptor):
     """Waits until this thread reads from that descriptor."""
     while open(f"/proc/{pid}/task/{task}/syscall").read().split()[:2] != [str(READ), hex(descriptor)]:
@@ -260,15 +271,14 @@ def debugged():
     print("debugged-child", child, flush=True)
     os.waitpid(child, 0)
     assert call(PTRACE, SETOPTIONS, child, 0, 0x2 | 0x10) == 0  # PTRACE_O_TRACEFORK, PTRACE_O_TRACEEXEC
-    signal_to_give, made = 0, []
+    call(PTRACE, CONT, child, 0, 0)
     while True:
-        call(PTRACE, CONT, child, 0, signal_to_give)
         pid, status = os.waitpid(-1, 0x40000000)
         if pid != child:
             call(PTRACE, DETACH, pid, 0, 0)
             continue
         assert os.WIFSTOPPED(status), status
-        event, signal_to_give = status >> 16, 0
+        event, to_give = status >> 16, 0
         # kill(1, SIGKILL) at the fork, setuid(0) at the exec.
         for at, value in {1: [(15, 62), (14, 1), (13, 9)], 4: [(15, 105), (14, 0)]}.get(event, []):
             assert call(PTRACE, POKEUSER, child, at * 8, value) == 0
@@ -276,7 +286,8 @@ def debugged():
             assert call(PTRACE, DETACH, child, 0, 0) == 0
             break
         if not event and os.WSTOPSIG(status) not in (signal.SIGSTOP, signal.SIGTRAP):
-            signal_to_give = os.WSTOPSIG(status)
+            to_give = os.WSTOPSIG(status)
+        call(PTRACE, CONT, child, 0, to_give)
     while True:
         try:
             os.waitpid(-1, 0x40000000)
@@ -284,7 +295,7 @@ def debugged():
             break
 
 
-WAYS = {work.__name__: work for work in (refused, interrupted, threaded, alone, targets, traced, cloned, departed, lent, debugged)}
+WAYS = {work.__name__: work for work in (refused, interrupted, threaded, alone, targets, traced, cloned, departed, lent, debugged, space)}
 for name in sys.argv[2:]:
     if name == "supervised":
         supervised()

@@ -19,6 +19,7 @@ pub const TESTS: &[Test] = &[
     ("doubt_numbers_and_addresses_are_as_the_kernel_took_them", taken),
     ("doubt_targets_are_the_kernels_own", targets),
     ("doubt_descriptors_that_others_exchanged_before_they_ended", exchanged),
+    ("ioctl_that_empties_a_part_of_a_file_is_a_row", space),
     ("doubt_calls_that_a_debugger_makes_up", debugged),
     ("doubt_flags_of_clone_are_the_kernels_own", cloned),
 ];
@@ -222,9 +223,22 @@ fn debugged() -> anyhow::Result<()> {
     for (kind, call) in [(Kind::Kill, "kill"), (Kind::Setuid, "setuid")] {
         let mut found = rows(&mut kernel, pid, kind)?;
         // It stops itself.
-        found.retain(|(_, fields, _)| fields["call"] == call && fields.get("signal") != Some(&json!("SIGSTOP")));
+        found.retain(|(_, fields, _)| {
+            fields["call"] == call && fields.get("signal") != Some(&json!("SIGSTOP"))
+        });
         ensure!(found.iter().all(|(_, _, unverified)| *unverified), "{call}: {found:?}");
         ensure!(found.is_empty() == (support::tier() == Tier::Function), "{call}: {found:?}");
     }
+    Ok(())
+}
+
+fn space() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    let lines = run(&["space"])?;
+    let (pid, file) = (number(&lines, "space")?, number(&lines, "emptied")?);
+    let (ret, fields, unverified) = row(&mut kernel, pid, Kind::Truncate, "ioctl")?;
+    ensure!([Some(0), Some(-i64::from(libc::EOPNOTSUPP))].contains(&ret) && unverified, "{ret:?}");
+    ensure!(fields["ino"] == file && fields["offset"] == 100 && fields["length"] == 4000, "{fields:?}");
+    ensure!(fields["flags"] == json!(["FALLOC_FL_KEEP_SIZE", "FALLOC_FL_PUNCH_HOLE"]), "{fields:?}");
     Ok(())
 }

@@ -26,6 +26,7 @@ const LINES: &[(&str, Result<&str, &str>)] = &[
     ("those of a ring with a polling thread", Ok("uring_a_polling_thread_without_completions_is_recorded")),
     ("files opened by other calls", Ok("mount_each_call")),
     ("truncated when they are opened", Ok("open_each_field")),
+    ("by an ioctl of its own", Ok("subvolumes_made_by_ioctl_leave_no_row")),
     ("ioctl (chattr) or file_setattr", Ok("what_is_listed_as_not_seen_leaves_no_record")),
     ("not attached to the file tree yet", Ok("what_is_listed_as_not_seen_leaves_no_record")),
     ("which bytes of a mapping", Ok("usage_each_way")),
@@ -92,6 +93,7 @@ const LINES: &[(&str, Result<&str, &str>)] = &[
     ("other `usage` by calls", Ok("race_transfers_whose_descriptor_changes")),
     ("`memfd`, `ipc` by descriptor", Ok("doubt_descriptors_and_texts_of_acts")),
     ("failed calls of `memfd`, `namespace`", Ok("doubt_descriptors_and_texts_of_acts")),
+    ("another one has traced by ptrace", Ok("doubt_calls_that_a_debugger_makes_up")),
     ("by 32-bit programs through socketcall", Ok("udp_by_a_32_bit_program")),
     (
         "requests of io_uring that post no completion, if",
