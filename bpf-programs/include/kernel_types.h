@@ -266,6 +266,12 @@ struct seccomp_filter {
 	struct notification *notif; /* a supervisor listens */
 } CO_RE;
 
+struct sigpending {
+	struct {
+		unsigned long sig[1];
+	} signal;
+} CO_RE;
+
 struct seccomp {
 	struct seccomp_filter *filter;
 } CO_RE;
@@ -298,6 +304,7 @@ struct task_struct {
 	struct io_uring_task *io_uring;
 	struct callback_head *task_works;
 	void *worker_private;
+	struct sigpending pending; /* signals of this thread alone */
 	struct seccomp seccomp; /* only with CONFIG_SECCOMP */
 } CO_RE;
 

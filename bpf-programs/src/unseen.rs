@@ -88,7 +88,7 @@ pub(crate) const TABLE: &[Unseen] = &[
         before: None,
         what: "whether a call was done that a filter of seccomp answered in the kernel's place: the row has \
                the filter's result, and is `unverified` only if the filter has a supervisor (user \
-               notification), who still listens when the call ends",
+               notification), who still listens when the call ends, or leaves the call to a handler of SIGSYS",
     },
     Unseen {
         scope: Scope::Uring,
@@ -158,6 +158,11 @@ pub(crate) const TABLE: &[Unseen] = &[
         Scope::Of(&["usage"]),
         "mappings created or changed by other calls than mmap: those of a program and its loader \
          (exec), those made longer (mremap), those given another protection (mprotect)",
+    ),
+    always(
+        Scope::Of(&["usage"]),
+        "memory without a file that a process shares with those it makes: anonymous mappings (MAP_SHARED), and all memory \
+         of a child made with CLONE_VM",
     ),
     always(
         Scope::Of(&["usage"]),

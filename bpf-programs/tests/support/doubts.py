@@ -80,6 +80,15 @@ def refused():
     assert call(KILL, 1, 9) == 0
 
 
+def trapped():
+    """A filter has the process's own handler do a call."""
+    signal.signal(signal.SIGSYS, lambda *_: None)
+    trap, kept = filter_of([KILL], 0x30000)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0
+    assert libc.prctl(22, 2, trap) == 0
+    call(KILL, 1, 9)
+
+
 def interrupted():
     """Calls that a signal interrupts: one is made again, the others fail."""
     signal.signal(signal.SIGALRM, lambda *_: None)
@@ -295,7 +304,7 @@ def debugged():
             break
 
 
-WAYS = {work.__name__: work for work in (refused, interrupted, threaded, alone, targets, traced, cloned, departed, lent, debugged, space)}
+WAYS = {work.__name__: work for work in (refused, trapped, interrupted, threaded, alone, targets, traced, cloned, departed, lent, debugged, space)}
 for name in sys.argv[2:]:
     if name == "supervised":
         supervised()

@@ -14,6 +14,7 @@ use crate::support::{self, Kernel, decode};
 pub const TESTS: &[Test] = &[
     ("doubt_results_that_a_supervisor_makes_up", supervised),
     ("doubt_a_result_that_a_filter_makes_up", refused),
+    ("doubt_calls_that_a_filter_leaves_to_a_handler", trapped),
     ("doubt_interrupted_calls_have_the_programs_error", interrupted),
     ("doubt_descriptors_and_texts_of_acts", acts),
     ("doubt_numbers_and_addresses_are_as_the_kernel_took_them", taken),
@@ -98,6 +99,15 @@ fn refused() -> anyhow::Result<()> {
             "the line of docs/COVERAGE.md is old: {found:?}"
         );
     }
+    Ok(())
+}
+
+fn trapped() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    let pid = number(&run(&["trapped"])?, "trapped")?;
+    let found = rows(&mut kernel, pid, Kind::Kill)?;
+    ensure!(found.iter().all(|(_, _, unverified)| *unverified), "{found:?}");
+    ensure!(found.len() == usize::from(support::tier() != Tier::Function), "{found:?}");
     Ok(())
 }
 

@@ -66,6 +66,7 @@ def unseen():
     longer = call(25, address, 4096, 8192, 1)
     assert longer > 0
     assert call(10, longer, 4096, 1) == 0
+    mmap.mmap(-1, 4096)[0] = 1
     # Datagrams by sendfile and splice; a question to a name server over TCP; netlink.
     assert os.sendfile(sender.fileno(), file, 0, 100) == 100
     assert os.splice(pipe[0], sender.fileno(), 7) == 7

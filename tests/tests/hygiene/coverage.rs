@@ -31,6 +31,7 @@ const LINES: &[(&str, Result<&str, &str>)] = &[
     ("not attached to the file tree yet", Ok("what_is_listed_as_not_seen_leaves_no_record")),
     ("which bytes of a mapping", Ok("usage_each_way")),
     ("by other calls than mmap", Ok("what_is_listed_as_not_seen_leaves_no_record")),
+    ("memory without a file", Ok("what_is_listed_as_not_seen_leaves_no_record")),
     ("what a program learns of folders", Ok("what_is_listed_as_not_seen_leaves_no_record")),
     ("files of kinds that", Ok("files_of_other_kinds_have_no_rows")),
     ("was renamed between two rows", Ok("ledger_has_a_row_for_each_name_of_a_file")),
