@@ -158,10 +158,15 @@ static __always_inline void put_base(struct scratch *s, struct task_struct *task
 	put_path(s, task, base);
 }
 
-/* True if another thread can have put another file in a descriptor's place. */
+/* True if another thread can have put another file in a descriptor's place, even if it has ended since, or if a process that shares or
+ * shared the descriptors can.
+ */
 static __always_inline bool are_files_shared(struct task_struct *task)
 {
-	return task->files->count.counter > 1;
+	struct signal_struct *process = GET(task, signal);
+
+	return task->files->count.counter > 1 || GET(process, nr_threads) > 1 || GET(process, sum_sched_runtime) ||
+	       meddled_with(task) & MEDDLED_FILES;
 }
 
 /* True if the files in the record of a call that ends, or its result, may be other ones than those of the call itself. */

@@ -159,7 +159,8 @@ static __always_inline void emit_call(__u32 kind, struct call *call, __u64 held,
 		s->given.file = 0;
 		r->file = *id;
 	}
-	if (s->given.has & (HAS_PATH | HAS_PATH2) || ((!held || s->given.has & HAS_WORD) && is_doubtful(task, call)))
+	if (s->given.has & (HAS_PATH | HAS_PATH2) || ((!held || s->given.has & HAS_WORD) && is_doubtful(task, call)) ||
+	    call->nr == NR_IOCTL)
 		r->header.flags |= FLAG_UNVERIFIED;
 	fill_fs(s);
 	emit_data(s, kind);

@@ -44,7 +44,29 @@ static __always_inline __s32 folder(const struct call *call, int at)
 	return at ? (__s32)arg(call, at) : CWD;
 }
 
-/* Reads the arguments that are passed in a structure: struct xattr_args, struct mount_attr. */
+#define FALLOC_FL_KEEP_SIZE 0x01
+#define FALLOC_FL_PUNCH_HOLE 0x02
+#define FALLOC_FL_ZERO_RANGE 0x10
+
+/* Returns the flags with which fallocate does what this command of ioctl does; 0: it is another command. Numbers of 32-bit
+ * programs differ in the size of the structure.
+ */
+static __always_inline __u32 space_flags(__u32 command)
+{
+	switch (command & 0xc000ffff) {
+	case 0x40005828: /* FS_IOC_RESVSP */
+	case 0x4000582a: /* FS_IOC_RESVSP64 */
+		return FALLOC_FL_KEEP_SIZE;
+	case 0x40005829: /* FS_IOC_UNRESVSP */
+	case 0x4000582b: /* FS_IOC_UNRESVSP64 */
+		return FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
+	case 0x40005839: /* FS_IOC_ZERO_RANGE */
+		return FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE;
+	}
+	return 0;
+}
+
+/* Reads the arguments that are passed in a structure: struct xattr_args, struct mount_attr, struct space_resv. */
 static __always_inline void read_structure(struct fs_record *r, struct call *call)
 {
 	__u64 words[2] = {};
@@ -53,7 +75,13 @@ static __always_inline void read_structure(struct fs_record *r, struct call *cal
 		bpf_probe_read_user(words, sizeof(words), (void *)call_arg(call, 4));
 		r->a = (__u32)words[1];
 		r->b = words[1] >> 32;
-	} else if (r->call == NR_MOUNT_SETATTR) {
+	} else if (r->call == NR_IOCTL) {
+		/* In 32-bit programs the numbers are not aligned. */
+		bpf_probe_read_user(words, sizeof(words), (void *)call_arg(call, 2) + (call->abi ? 4 : 8));
+		r->a = words[1];
+		r->b = words[0];
+		r->c = space_flags(call_arg(call, 1));
+	} else if (r->call == NR_MOUNT_SETATTR || r->call == NR_OPEN_TREE_ATTR) {
 		bpf_probe_read_user(words, sizeof(words), (void *)call_arg(call, 3));
 		r->b = words[0];
 		r->c = words[1];

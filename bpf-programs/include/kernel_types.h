@@ -258,11 +258,18 @@ struct signal_struct {
 	int nr_threads;
 	int group_exit_code;
 	unsigned int flags;
+	unsigned long long sum_sched_runtime; /* of threads that have ended */
 } CO_RE;
 
 struct seccomp_filter {
 	struct seccomp_filter *prev;
 	struct notification *notif; /* a supervisor listens */
+} CO_RE;
+
+struct sigpending {
+	struct {
+		unsigned long sig[1];
+	} signal;
 } CO_RE;
 
 struct seccomp {
@@ -279,6 +286,7 @@ struct task_struct {
 	int pid, tgid;
 	int exit_code;
 	unsigned int flags;
+	unsigned int ptrace; /* not 0: a debugger has attached to it */
 	char comm[16];
 	__u64 start_boottime;
 	struct task_struct *real_parent, *group_leader;
@@ -296,6 +304,7 @@ struct task_struct {
 	struct io_uring_task *io_uring;
 	struct callback_head *task_works;
 	void *worker_private;
+	struct sigpending pending; /* signals of this thread alone */
 	struct seccomp seccomp; /* only with CONFIG_SECCOMP */
 } CO_RE;
 

@@ -21,6 +21,7 @@
 #define FILTER_SLOTS 64
 #define CGROUPS 16384	   /* cgroups known to filters */
 #define TREE_PROCESSES 16384 /* processes with ancestors known to filters */
+#define MEDDLED_PROCESSES 16384 /* processes that another one may have meddled with */
 #define TREE_ROOTS 64
 #define TREE_DEPTH 256 /* generations of processes */
 #define PATH_PREFIXES 8192

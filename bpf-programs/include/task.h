@@ -14,6 +14,8 @@
 /* Set in the kernel's own threads. */
 #define PF_KTHREAD 0x00200000
 
+#include "meddling.h"
+
 /* The task that a record names: for an io_uring worker the first thread of the process that it works for. */
 static __always_inline struct task_struct *process_of(struct task_struct *task)
 {
@@ -148,15 +150,23 @@ __noinline int is_supervised(__u64 filter)
 	return filter != 0;
 }
 
-/* True if another process may answer the task's calls in the kernel's place (seccomp's user notification): then a result
- * does not say that anything was done. With tier function such calls are not seen.
+#define SIGSYS_PENDING (1UL << 30)
+
+/* True if another process may answer the task's calls in the kernel's place: then a result does not say that anything was done. A
+ * supervisor is asked by seccomp (user notification), and a filter of seccomp may have a handler of SIGSYS do it, before which the
+ * call's own number is its result; with tier function such calls are not seen. A debugger can stop the task
+ * inside of clone or exec, and give the call that is to end another number and other arguments.
  */
 static __always_inline bool is_answered_for(struct task_struct *task)
 {
 	__u64 filter = 0;
 
+	if (meddled_with(task) & MEDDLED_CALLS)
+		return true;
 	if (TIER == FUNCTION || !bpf_core_field_exists(struct task_struct, seccomp.filter) || !GET(task, seccomp.filter))
 		return false;
+	if (GET(task, pending.signal.sig[0]) & SIGSYS_PENDING)
+		return true;
 	/* As a number: a typed pointer cannot be an argument. */
 	bpf_probe_read_kernel(&filter, sizeof(filter), &task->seccomp.filter);
 	return is_supervised(filter);

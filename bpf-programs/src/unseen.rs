@@ -88,7 +88,7 @@ pub(crate) const TABLE: &[Unseen] = &[
         before: None,
         what: "whether a call was done that a filter of seccomp answered in the kernel's place: the row has \
                the filter's result, and is `unverified` only if the filter has a supervisor (user \
-               notification)",
+               notification), who still listens when the call ends, or leaves the call to a handler of SIGSYS",
     },
     Unseen {
         scope: Scope::Uring,
@@ -132,16 +132,22 @@ pub(crate) const TABLE: &[Unseen] = &[
     always(
         Scope::Of(&["open"]),
         "files opened by other calls (open_tree: see `mount`; mq_open: see `ipc`; executed files: see \
-         `exec`)",
+         `exec`; terminals by ioctl with TIOCGPTPEER)",
     ),
     always(
         Scope::Of(&["truncate"]),
         "files that are truncated when they are opened: their rows of `open` have the flag O_TRUNC",
     ),
+    always(
+        Scope::Of(&["mkdir", "unlink", "usage"]),
+        "what a file system does by an ioctl of its own: subvolumes and snapshots of btrfs that are made or removed, files \
+         that exchange their content (XFS_IOC_EXCHANGE_RANGE, EXT4_IOC_MOVE_EXT)",
+    ),
     always(Scope::Of(&["attr"]), "changes made by ioctl (chattr) or file_setattr"),
     always(
         Scope::Of(&["mount"]),
-        "mounts that exist but are not attached to the file tree yet (fsopen, fsconfig, fsmount)",
+        "mounts that exist but are not attached to the file tree yet (fsopen, fsconfig, fsmount), and which options of \
+         a mounted file system fsconfig changes after fspick, whose row names it",
     ),
     always(
         Scope::Of(&["usage"]),
@@ -152,6 +158,11 @@ pub(crate) const TABLE: &[Unseen] = &[
         Scope::Of(&["usage"]),
         "mappings created or changed by other calls than mmap: those of a program and its loader \
          (exec), those made longer (mremap), those given another protection (mprotect)",
+    ),
+    always(
+        Scope::Of(&["usage"]),
+        "memory without a file that a process shares with those it makes: anonymous mappings (MAP_SHARED), and all memory \
+         of a child made with CLONE_VM",
     ),
     always(
         Scope::Of(&["usage"]),
@@ -246,7 +257,8 @@ pub(crate) const TABLE: &[Unseen] = &[
     ),
     always(
         Scope::Of(&["kill"]),
-        "signals that the kernel sends by itself (faults, timers, terminals, pipes)",
+        "signals that the kernel sends by itself (faults, timers, terminals, pipes), also where a program has arranged \
+         for that: by F_SETOWN, PR_SET_PDEATHSIG, the signal that a child ends with, or a write to cgroup.kill",
     ),
     always(
         Scope::Of(&["ptrace"]),

@@ -29,6 +29,8 @@ pub enum Need {
     Sqlite,
     /// git, vim and gcc.
     Developing,
+    /// Node.js, and Java with its compiler.
+    Runtimes,
     /// A kernel that has btrfs, or a module of it.
     Btrfs,
     /// runc, and a static busybox to run in it.
@@ -113,6 +115,7 @@ fn unmet(need: Need) -> Option<String> {
         Need::Developing => {
             lacking(works("git") && works("vim") && works("gcc"), "there is no git, no vim, or no gcc")
         }
+        Need::Runtimes => lacking(works("node") && works("javac"), "there is no node, or no javac"),
         Need::Mounts => lacking(capable(21), "mounting needs CAP_SYS_ADMIN"),
         Need::Runc => {
             lacking(works("runc") && Path::new("/bin/busybox").exists(), "there is no runc, or no busybox")

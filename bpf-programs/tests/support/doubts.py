@@ -80,6 +80,15 @@ def refused():
     assert call(KILL, 1, 9) == 0
 
 
+def trapped():
+    """A filter has the process's own handler do a call."""
+    signal.signal(signal.SIGSYS, lambda *_: None)
+    trap, kept = filter_of([KILL], 0x30000)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0
+    assert libc.prctl(22, 2, trap) == 0
+    call(KILL, 1, 9)
+
+
 def interrupted():
     """Calls that a signal interrupts: one is made again, the others fail."""
     signal.signal(signal.SIGALRM, lambda *_: None)
@@ -187,7 +196,115 @@ def cloned():
     os.waitpid(other, 0)
 
 
-WAYS = {work.__name__: work for work in (refused, interrupted, threaded, alone, targets, traced, cloned)}
+def space():
+    """ioctl empties a part of a file, as fallocate does."""
+    file = os.open("emptied", os.O_CREAT | os.O_RDWR)
+    os.write(file, b"x" * 8192)
+    print("emptied", os.fstat(file).st_ino, flush=True)
+    done = call({"x86_64": 16, "aarch64": 29}[os.uname().machine], file, 0x4030582B, struct.pack("=hhiqqII16x", 0, 0, 0, 100, 4000, 0, 0))
+    # Not every file system can.
+    assert done in (0, -95), done
+    assert done or os.pread(file, 5000, 0) == b"x" * 100 + bytes(4000) + b"x" * 900
+
+
+def blocked(pid, task, descriptor):
+    """Waits until this thread reads from that descriptor."""
+    while open(f"/proc/{pid}/task/{task}/syscall").read().split()[:2] != [str(READ), hex(descriptor)]:
+        pass
+
+
+def exchanged(exchange):
+    """A read waits while `exchange` puts another pipe in the descriptor's place; what it started is gone when the read ends."""
+    (read, write), (other, _) = os.pipe(), os.pipe()
+    print("read-from", os.fstat(read).st_ino, flush=True)
+    own, main = os.getpid(), threading.get_native_id()
+    (told, tell) = os.pipe()
+    writer = os.fork()
+    if writer == 0:
+        # Its descriptors are its own.
+        task = int(os.read(told, 20))
+        blocked(own, main, read)
+        try:
+            while task != own and open(f"/proc/{own}/task/{task}/stat").read().split()[2] != "Z":
+                pass
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+        try:
+            while open(f"/proc/{task}/stat").read().rsplit(")", 1)[1].split()[0] != "Z":
+                pass
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+        os.write(write, b"x" * 777)
+        os._exit(0)
+    exchange(own, main, read, other, tell)
+    assert len(os.read(read, 4096)) == 777
+    assert os.fstat(read).st_ino == os.fstat(other).st_ino
+
+
+def departed():
+    """A thread that has ended puts another file in the place of a descriptor that a call uses."""
+
+    def work(own, main, read, other, tell):
+        os.write(tell, b"%d" % threading.get_native_id())
+        blocked(own, main, read)
+        os.dup2(other, read)
+
+    exchanged(lambda *known: threading.Thread(target=work, args=known).start())
+
+
+def lent():
+    """The same by a process that shares the descriptors."""
+
+    def start(own, main, read, other, tell):
+        child = call({"x86_64": 56, "aarch64": 220}[os.uname().machine], 0x400 | signal.SIGCHLD, 0, 0, 0, 0)  # CLONE_FILES
+        if child == 0:
+            blocked(own, main, read)
+            os.dup2(other, read)
+            libc._exit(0)
+        os.write(tell, b"%d" % child)
+
+    exchanged(start)
+
+
+def debugged():
+    """A debugger changes the number of a call while the call makes a process or executes a program."""
+    PTRACE = 101
+    CONT, POKEUSER, DETACH, SETOPTIONS = 7, 6, 17, 0x4200
+    child = os.fork()
+    if child == 0:
+        assert call(PTRACE, 0, 0, 0, 0) == 0
+        os.kill(os.getpid(), signal.SIGSTOP)
+        if os.fork() == 0:
+            os._exit(0)
+        os.execv("/bin/true", ["true"])
+    print("debugged-child", child, flush=True)
+    os.waitpid(child, 0)
+    assert call(PTRACE, SETOPTIONS, child, 0, 0x2 | 0x10) == 0  # PTRACE_O_TRACEFORK, PTRACE_O_TRACEEXEC
+    call(PTRACE, CONT, child, 0, 0)
+    while True:
+        pid, status = os.waitpid(-1, 0x40000000)
+        if pid != child:
+            call(PTRACE, DETACH, pid, 0, 0)
+            continue
+        assert os.WIFSTOPPED(status), status
+        event, to_give = status >> 16, 0
+        # kill(1, SIGKILL) at the fork, setuid(0) at the exec.
+        for at, value in {1: [(15, 62), (14, 1), (13, 9)], 4: [(15, 105), (14, 0)]}.get(event, []):
+            assert call(PTRACE, POKEUSER, child, at * 8, value) == 0
+        if event == 4:
+            assert call(PTRACE, DETACH, child, 0, 0) == 0
+            break
+        if not event and os.WSTOPSIG(status) not in (signal.SIGSTOP, signal.SIGTRAP):
+            to_give = os.WSTOPSIG(status)
+        call(PTRACE, CONT, child, 0, to_give)
+    while True:
+        try:
+            os.waitpid(-1, 0x40000000)
+        except ChildProcessError:
+            break
+
+
+WAYS = {work.__name__: work for work in (refused, trapped, interrupted, threaded, alone, targets, traced, cloned, departed, lent, debugged, space)}
 for name in sys.argv[2:]:
     if name == "supervised":
         supervised()

@@ -14,10 +14,14 @@ use crate::support::{self, Kernel, decode};
 pub const TESTS: &[Test] = &[
     ("doubt_results_that_a_supervisor_makes_up", supervised),
     ("doubt_a_result_that_a_filter_makes_up", refused),
+    ("doubt_calls_that_a_filter_leaves_to_a_handler", trapped),
     ("doubt_interrupted_calls_have_the_programs_error", interrupted),
     ("doubt_descriptors_and_texts_of_acts", acts),
     ("doubt_numbers_and_addresses_are_as_the_kernel_took_them", taken),
     ("doubt_targets_are_the_kernels_own", targets),
+    ("doubt_descriptors_that_others_exchanged_before_they_ended", exchanged),
+    ("ioctl_that_empties_a_part_of_a_file_is_a_row", space),
+    ("doubt_calls_that_a_debugger_makes_up", debugged),
     ("doubt_flags_of_clone_are_the_kernels_own", cloned),
 ];
 
@@ -95,6 +99,15 @@ fn refused() -> anyhow::Result<()> {
             "the line of docs/COVERAGE.md is old: {found:?}"
         );
     }
+    Ok(())
+}
+
+fn trapped() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    let pid = number(&run(&["trapped"])?, "trapped")?;
+    let found = rows(&mut kernel, pid, Kind::Kill)?;
+    ensure!(found.iter().all(|(_, _, unverified)| *unverified), "{found:?}");
+    ensure!(found.len() == usize::from(support::tier() != Tier::Function), "{found:?}");
     Ok(())
 }
 
@@ -196,5 +209,46 @@ fn cloned() -> anyhow::Result<()> {
         shared += shares;
     }
     ensure!(shared > 0, "no child shared its parent's folders");
+    Ok(())
+}
+
+fn exchanged() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    for way in ["departed", "lent"] {
+        let lines = run(&[way])?;
+        let (pid, pipe) = (number(&lines, way)?, number(&lines, "read-from")?);
+        kernel.sweep()?;
+        let mut uses = rows(&mut kernel, pid, Kind::Usage)?;
+        uses.retain(|(_, fields, _)| fields.get("bytes_read") == Some(&json!(777)));
+        let [(_, fields, unverified)] = &uses[..] else { anyhow::bail!("{way}: {uses:?}") };
+        ensure!(*unverified || fields["ino"] == pipe, "{way}: {fields:?} is not {pipe}");
+    }
+    Ok(())
+}
+
+fn debugged() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    let pid = number(&run(&["debugged"])?, "debugged-child")?;
+    kernel.wait_for(pid, Kind::Exit, 1)?;
+    for (kind, call) in [(Kind::Kill, "kill"), (Kind::Setuid, "setuid")] {
+        let mut found = rows(&mut kernel, pid, kind)?;
+        // It stops itself.
+        found.retain(|(_, fields, _)| {
+            fields["call"] == call && fields.get("signal") != Some(&json!("SIGSTOP"))
+        });
+        ensure!(found.iter().all(|(_, _, unverified)| *unverified), "{call}: {found:?}");
+        ensure!(found.is_empty() == (support::tier() == Tier::Function), "{call}: {found:?}");
+    }
+    Ok(())
+}
+
+fn space() -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    let lines = run(&["space"])?;
+    let (pid, file) = (number(&lines, "space")?, number(&lines, "emptied")?);
+    let (ret, fields, unverified) = row(&mut kernel, pid, Kind::Truncate, "ioctl")?;
+    ensure!([Some(0), Some(-i64::from(libc::EOPNOTSUPP))].contains(&ret) && unverified, "{ret:?}");
+    ensure!(fields["ino"] == file && fields["offset"] == 100 && fields["length"] == 4000, "{fields:?}");
+    ensure!(fields["flags"] == json!(["FALLOC_FL_KEEP_SIZE", "FALLOC_FL_PUNCH_HOLE"]), "{fields:?}");
     Ok(())
 }

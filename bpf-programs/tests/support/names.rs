@@ -235,7 +235,7 @@ const IDENTITY: [&str; 8] = [
 ];
 
 /// Calls that only some kernels have.
-const NEWER: &[&str] = &["fchmodat2", "setxattrat", "removexattrat"];
+const NEWER: &[&str] = &["fchmodat2", "setxattrat", "removexattrat", "open_tree_attr"];
 
 /// Returns whether this kernel is older than the call.
 fn is_unknown(number: i64) -> anyhow::Result<bool> {

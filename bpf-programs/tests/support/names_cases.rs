@@ -335,6 +335,20 @@ pub(super) const MOUNTS: &[Case] = &[
         bad_fields: r#"{"path_asked": "no", "flags": ["OPEN_TREE_CLONE", "AT_RECURSIVE"]}"#,
     },
     Case {
+        call: "open_tree_attr", number: 467, before: "mounted",
+        good: "-100, 'm', 1, $noexec, 32", good_path: "/m",
+        good_fields: r#"{"path_asked": "m", "flags": ["OPEN_TREE_CLONE"], "attributes_set": ["MOUNT_ATTR_NOEXEC"], "attributes_cleared": ["MOUNT_ATTR_RDONLY"]}"#,
+        bad: "$d, 'no', 0x8001, $noexec, 32", errno: libc::ENOENT, bad_path: "/no",
+        bad_fields: r#"{"path_asked": "no", "flags": ["OPEN_TREE_CLONE", "AT_RECURSIVE"], "attributes_set": ["MOUNT_ATTR_NOEXEC"], "attributes_cleared": ["MOUNT_ATTR_RDONLY"]}"#,
+    },
+    Case {
+        call: "fspick", number: libc::SYS_fspick, before: "mounted",
+        good: "-100, 'm', 0", good_path: "/m",
+        good_fields: r#"{"path_asked": "m"}"#,
+        bad: "$d, 'no', 0", errno: libc::ENOENT, bad_path: "/no",
+        bad_fields: r#"{"path_asked": "no"}"#,
+    },
+    Case {
         call: "mount_setattr", number: libc::SYS_mount_setattr, before: "mounted",
         good: "-100, 'm', 0, $noexec, 32", good_path: "/m",
         good_fields: r#"{"path_asked": "m", "flags": [], "attributes_set": ["MOUNT_ATTR_NOEXEC"], "attributes_cleared": ["MOUNT_ATTR_RDONLY"]}"#,

@@ -28,6 +28,13 @@ question = socket.create_connection(resolver.getsockname())
 memory = mmap.mmap(file, 4096)
 address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
 signal.signal(signal.SIGALRM, signal.SIG_IGN)
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+told = os.pipe()
+try:
+    terminal = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)
+    fcntl.ioctl(terminal, 0x40045431, bytes(4))
+except OSError:
+    terminal = None
 
 
 def call(number, *arguments):
@@ -59,6 +66,7 @@ def unseen():
     longer = call(25, address, 4096, 8192, 1)
     assert longer > 0
     assert call(10, longer, 4096, 1) == 0
+    mmap.mmap(-1, 4096)[0] = 1
     # Datagrams by sendfile and splice; a question to a name server over TCP; netlink.
     assert os.sendfile(sender.fileno(), file, 0, 100) == 100
     assert os.splice(pipe[0], sender.fileno(), 7) == 7
@@ -74,6 +82,13 @@ def unseen():
         os.write(broken[1], b"x")
     except BrokenPipeError:
         pass
+    fcntl.fcntl(told[0], fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(told[0], 10, signal.SIGUSR1)  # F_SETSIG
+    fcntl.fcntl(told[0], fcntl.F_SETFL, os.O_ASYNC)
+    os.write(told[1], b"x")
+    # The other side of a terminal.
+    if terminal is not None:
+        os.close(fcntl.ioctl(terminal, 0x5441, os.O_RDWR | os.O_NOCTTY))
     signal.setitimer(signal.ITIMER_REAL, 0.001)
     while signal.getitimer(signal.ITIMER_REAL)[0]:
         pass

@@ -11,14 +11,15 @@ use std::path::Path;
 
 use serde_json::Value;
 use tests::{Agent, Setup, Store, suite};
-use workloads::{LARGE, SMALL};
+use workloads::{LARGE, RUNTIMES, SMALL};
 
 suite! {
     threads: 1;
     what_programs_move_is_what_is_recorded: [Kernel, Python, Movers, Setpriv];
     what_fio_reports_is_what_is_recorded: [Kernel, Movers];
     what_tar_rsync_sqlite_and_python_call_is_what_is_recorded: [Kernel, Python, Movers, Setpriv, Sqlite];
-    what_git_vim_and_gcc_call_is_what_is_recorded: [Kernel, Setpriv, Developing]
+    what_git_vim_and_gcc_call_is_what_is_recorded: [Kernel, Setpriv, Developing];
+    what_node_and_java_call_is_what_is_recorded: [Kernel, Setpriv, Runtimes]
 }
 
 /// Process, inode, direction.
@@ -52,6 +53,10 @@ fn what_tar_rsync_sqlite_and_python_call_is_what_is_recorded() {
 
 fn what_git_vim_and_gcc_call_is_what_is_recorded() {
     calls_are_recorded(LARGE);
+}
+
+fn what_node_and_java_call_is_what_is_recorded() {
+    calls_are_recorded(RUNTIMES);
 }
 
 fn calls_are_recorded(workloads: &[(&'static str, &'static str)]) {

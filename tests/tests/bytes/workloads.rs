@@ -58,6 +58,19 @@ pub(crate) const LARGE: &[Workload] = &[
     ),
 ];
 
+/// Workloads of runtimes with many threads, which are too large for virtual machines.
+pub(crate) const RUNTIMES: &[Workload] = &[
+    ("node", concat!("node - <<'END'\n", include_str!("workload.js"), "END\n")),
+    (
+        "java",
+        concat!(
+            "cat > Workload.java <<'END'\n",
+            include_str!("Workload.java"),
+            "END\njavac Workload.java && java Workload"
+        ),
+    ),
+];
+
 /// Tracers of calls that the programs could make.
 pub(crate) const TRACERS: &[&str] = &[
     "accept",

@@ -22,7 +22,8 @@ suite! {
     chroot: [Kernel, Python, Mounts];
     a_file_outside_of_the_root_is_no_answer_to_filters: [Kernel, Python, Mounts];
     files_in_subvolumes_have_the_device_that_stat_shows: [Kernel, Python, Mounts, Btrfs];
-    files_in_unknown_subvolumes_are_marked: [Kernel, Python, Mounts, Btrfs]
+    files_in_unknown_subvolumes_are_marked: [Kernel, Python, Mounts, Btrfs];
+    subvolumes_made_by_ioctl_leave_no_row: [Kernel, Python, Mounts, Btrfs]
 }
 
 const SOON: Duration = Duration::from_secs(30);
@@ -312,5 +313,29 @@ fn files_in_unknown_subvolumes_are_marked() {
         assert!(of.iter().all(|row| row["extended"]["subvolume_unknown"] == true), "{of:?}");
         // Of the whole file system: one device for both, and two rows of one tracer for each of the two files.
         assert!(of.iter().all(|row| row["extended"]["dev"] == of[0]["extended"]["dev"]), "{of:?}");
+    }
+}
+
+fn subvolumes_made_by_ioctl_leave_no_row() {
+    let subvolumes = Subvolumes::mount();
+    let agent = Setup::new().only(&["mkdir", "unlink"]).start();
+    let script = "
+import fcntl, os, struct
+top = os.open('.', os.O_RDONLY)
+fcntl.ioctl(top, 0x5000940e, struct.pack('=q4088s', 0, b'three'))  # BTRFS_IOC_SUBVOL_CREATE
+assert os.path.isdir('three')
+fcntl.ioctl(top, 0x5000940f, struct.pack('=q4088s', 0, b'three'))  # BTRFS_IOC_SNAP_DESTROY
+assert not os.path.exists('three')
+os.mkdir('four')
+os.rmdir('four')
+";
+    python(0, &subvolumes.at, script, &[]);
+    let agent = agent.finish();
+    for tracer in ["mkdir", "unlink"] {
+        let of = |name: &str| {
+            let path = text(&subvolumes.at.join(name));
+            agent.store().query(tracer, &[&format!("fname={path}")]).len()
+        };
+        assert_eq!((of("three"), of("four")), (0, 1), "{tracer}");
     }
 }

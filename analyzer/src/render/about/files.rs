@@ -133,7 +133,8 @@ pub(super) fn mount(row: &Facts<'_>) -> Option<String> {
         "umount2" => format!("unmount {path}{flags}"),
         "pivot_root" => format!("new root {path}, old root at {}", row.text("put_old")?),
         "move_mount" => format!("move mount {path} to {}{flags}", row.text("new_path")?),
-        "open_tree" => format!("open mount tree {path}{flags}"),
+        "fspick" => format!("change options of {path}"),
+        "open_tree" | "open_tree_attr" => format!("open mount tree {path}{flags}"),
         "mount_setattr" => {
             let (set, cleared) =
                 (row.list("attributes_set").join("|"), row.list("attributes_cleared").join("|"));

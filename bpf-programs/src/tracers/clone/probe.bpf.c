@@ -21,6 +21,7 @@ int clone_done(__u64 *ctx)
 	struct cgroup *group;
 	struct scratch *s;
 
+	note_sharing(parent, child, ctx[1]);
 	if (is_of_kernel(child))
 		return 0;
 	if (GET(child, tgid) != parent->tgid)

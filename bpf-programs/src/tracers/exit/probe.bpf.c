@@ -52,6 +52,7 @@ int exit_done(__u64 *ctx __attribute__((unused)))
 
 	if (!is_last(task))
 		return 0;
+	forget_meddled(task);
 	traced = is_traced(KIND_EXIT, process_of(task));
 	if (traced)
 		count_seen(KIND_EXIT);

@@ -1,7 +1,7 @@
 //! Keeps the process table: applies lifecycle records to it, and has the programs that only feed it: changes of working
 //! directory and cgroup, and the processes that existed before the agent.
 //!
-//! **Hook.** The ends of `chdir` and `fchdir`; BTF tracepoint `cgroup_attach_task`; an iterator over tasks,
+//! **Hook.** The ends of `chdir`, `fchdir` and `ptrace`; BTF tracepoint `cgroup_attach_task`; an iterator over tasks,
 //! read once after everything else is attached.
 //! **Kernel.** 5.15 with BTF.
 //! **Cost.** A path walk for each chdir; nothing on hot paths.
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use model::{BootNs, Cgroup, ExecId, ProcessInfo, ProcessTable, Text};
 
 use crate::programs::{Hook, Program};
-use crate::syscalls::{CHDIR, FCHDIR, Stage};
+use crate::syscalls::{CHDIR, FCHDIR, PTRACE, Stage};
 use crate::text;
 use crate::tracers::{clone, exec};
 use crate::wire::{
@@ -24,6 +24,11 @@ pub(crate) const PROGRAMS: &[Program] = &[
         name: "chdir_exit",
         hook: Hook::SyscallExits(Stage::Events, &[CHDIR, FCHDIR]),
         without: Some("working folders that change after exec"),
+    },
+    Program {
+        name: "debugger_exit",
+        hook: Hook::SyscallExits(Stage::Ledger, &[PTRACE]),
+        without: Some("that calls of a process with a debugger are unverified"),
     },
     Program {
         name: "cgroup_moved",

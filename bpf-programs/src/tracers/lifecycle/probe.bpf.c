@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* Events that keep the process table up to date, besides exec, clone and exit. */
-#include "file.h"
+#include "targets.h"
 
 static __always_inline struct process_record *begin(struct scratch *s, struct task_struct *task, __u32 kind)
 {
@@ -31,6 +31,34 @@ SYSCALL_EXIT(chdir_exit)
 	put_cwd(s, task, &r->cwd);
 	emit_lifecycle(s, KIND_CHDIR, false);
 	give_back(s);
+}
+
+#define PTRACE_TRACEME 0
+#define PTRACE_ATTACH 16
+#define PTRACE_SEIZE 0x4206
+
+/* A debugger has attached to a process. */
+LEDGER_EXIT(debugger_exit)
+{
+	struct task_struct *task = current_task();
+	__u64 request = call_arg(call, 0), pid, node = 0, thread, leader = 0, start_ns = 0;
+	__u32 tgid = 0;
+
+	if (call->ret)
+		return;
+	if (request == PTRACE_TRACEME)
+		meddle(task, MEDDLED_CALLS);
+	if (request != PTRACE_ATTACH && request != PTRACE_SEIZE)
+		return;
+	pid = pid_of_number(task, call_arg(call, 1));
+	COPY(&node, pid, struct pid, tasks[0].first);
+	if (!pid || !node)
+		return;
+	thread = node - OFFSET(struct task_struct, pid_links[0]);
+	READ(&tgid, thread, struct task_struct, tgid);
+	READ(&leader, thread, struct task_struct, group_leader);
+	READ(&start_ns, leader, struct task_struct, start_boottime);
+	note_meddled(start_ns, tgid, MEDDLED_CALLS);
 }
 
 /* A process was moved: recorded for its leader, which the table knows; the moving process does not matter. */
@@ -79,8 +107,14 @@ int processes(struct bpf_iter__task *ctx)
 		set->reader_start_ns = current_task()->group_leader->start_boottime;
 		set->reader_tgid = bpf_get_current_pid_tgid() >> 32;
 	}
-	if (!task || task->pid != task->tgid || !task->signal->live.counter)
+	if (!task)
 		return 0;
+	if (task->ptrace)
+		meddle(task, MEDDLED_CALLS);
+	if (task->pid != task->tgid || !task->signal->live.counter)
+		return 0;
+	if (task->files && !(task->flags & PF_KTHREAD) && task->files->count.counter > task->signal->nr_threads)
+		meddle(task, MEDDLED_FILES);
 	s = take_scratch();
 	if (!s) {
 		lose_lifecycle(KIND_PROCESS, false);

@@ -5,7 +5,9 @@
 //! **Cost.** Copying up to two paths, and walking to the folder of each relative one; see `docs/BENCHMARKS.md`.
 
 use crate::programs::{Hook, Program, Tracer};
-use crate::syscalls::{MOUNT, MOUNT_SETATTR, MOVE_MOUNT, OPEN_TREE, PIVOT_ROOT, Stage, UMOUNT2};
+use crate::syscalls::{
+    FSPICK, MOUNT, MOUNT_SETATTR, MOVE_MOUNT, OPEN_TREE, OPEN_TREE_ATTR, PIVOT_ROOT, Stage, UMOUNT2,
+};
 use crate::tracers::fs;
 use crate::wire::Kind;
 
@@ -16,7 +18,7 @@ pub(crate) const TRACER: Tracer = Tracer {
         name: "mount_exit",
         hook: Hook::SyscallExits(
             Stage::Events,
-            &[MOUNT, UMOUNT2, PIVOT_ROOT, MOVE_MOUNT, OPEN_TREE, MOUNT_SETATTR],
+            &[MOUNT, UMOUNT2, PIVOT_ROOT, MOVE_MOUNT, OPEN_TREE, OPEN_TREE_ATTR, MOUNT_SETATTR, FSPICK],
         ),
         without: None,
     }],

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* mount, umount2, pivot_root, move_mount, open_tree, mount_setattr. */
+/* mount, umount2, pivot_root, move_mount, open_tree, open_tree_attr, mount_setattr, fspick. */
 #include "fs.h"
 
 SYSCALL_EXIT(mount_exit)

@@ -6,7 +6,7 @@
 //! `docs/BENCHMARKS.md`.
 
 use crate::programs::{ByFunction, Function, Hook, Program, Tracer, at_function};
-use crate::syscalls::{FALLOCATE, FTRUNCATE, Stage, TRUNCATE};
+use crate::syscalls::{FALLOCATE, FTRUNCATE, IOCTL, Stage, TRUNCATE};
 use crate::tracers::fs;
 use crate::tracers::{uring, uring_unposted};
 use crate::wire::Kind;
@@ -19,6 +19,11 @@ pub(crate) const TRACER: Tracer = Tracer {
             name: "truncate_exit",
             hook: Hook::SyscallExits(Stage::Events, &[TRUNCATE, FTRUNCATE, FALLOCATE]),
             without: None,
+        },
+        Program {
+            name: "truncate_ioctl",
+            hook: Hook::SyscallExits(Stage::Events, &[IOCTL]),
+            without: Some("ioctl, where it does the same as fallocate"),
         },
         uring::SUBMIT,
         uring::COMPLETE,

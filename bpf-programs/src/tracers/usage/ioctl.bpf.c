@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /* FICLONE, FICLONERANGE and FIDEDUPERANGE, at the end of ioctl. All other commands end the program after a few comparisons
- * (some 12 ns more than for a call without a program, by bpf_stats_enabled on the machine of docs/BENCHMARKS.md): no tracer
- * has a program of stage Events for ioctl.
+ * (some 12 ns more than for a call without a program, by bpf_stats_enabled on the machine of docs/BENCHMARKS.md): only
+ * the commands that tracer truncate records go on to its program.
  */
+#include "fs_args.h"
 #include "ioctl.h"
 
 /* Returns the size of the file behind a descriptor. A global function for the same reason as range_word(). */
@@ -66,7 +67,7 @@ static __always_inline void count_shares(struct call *call)
 }
 
 /* The command is in another register in 32-bit programs. */
-#define IOCTL_EXIT(name)                                                                                     \
+#define IOCTL_EXIT(name, table)                                                                                     \
 	EXIT_SECTION(name) int name(__u64 *ctx)                                                              \
 	{                                                                                                    \
 		struct pt_regs *regs = EXIT_REGS(ctx);                                                       \
@@ -75,10 +76,12 @@ static __always_inline void count_shares(struct call *call)
 		if (shares_blocks(syscall_arg(regs, 1)) || shares_blocks(syscall_compat_arg(regs, 1)))       \
 			if (!call.ret)                                                                       \
 				count_shares(&call);                                                         \
+		if (space_flags(syscall_arg(regs, 1)) || space_flags(syscall_compat_arg(regs, 1)))           \
+			NEXT(table);                                                                         \
 		return 0;                                                                                    \
 	}
 
-IOCTL_EXIT(usage_ioctl)
+IOCTL_EXIT(usage_ioctl, syscall_exits)
 #if TIER == FUNCTION
-IOCTL_EXIT(usage_ioctl_2)
+IOCTL_EXIT(usage_ioctl_2, syscall_exits_2)
 #endif

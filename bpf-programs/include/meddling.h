@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Processes that another one may have meddled with: it shared their descriptors without being a thread of theirs, or was their
+ * debugger. When a call ends, nothing of that need be left to see: who shared the descriptors may have ended, and a debugger
+ * may have let go. So a process stays in the map until it ends, and what its calls seem to have done is unverified.
+ *
+ *     task_newtask (CLONE_FILES) ──► MEDDLED_FILES ──► are_files_shared()
+ *     ptrace, task_newtask       ──► MEDDLED_CALLS ──► is_answered_for()
+ */
+#ifndef DUETECTOR_MEDDLING_H
+#define DUETECTOR_MEDDLING_H
+
+#include "filter.h"
+
+#define MEDDLED_FILES 1
+#define MEDDLED_CALLS 2
+
+/* A hash, because process ids are reused in any order. Few processes are in it: debugged ones, and those that share their
+ * descriptors as no library makes them do.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MEDDLED_PROCESSES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct process_key);
+	__type(value, __u32);
+} meddled SEC(".maps");
+
+/* How many entries were made: without any, nothing need be looked up. */
+__u64 meddled_count;
+/* MEDDLED_* of processes that found no room: then it is true of all processes. */
+__u32 meddled_all;
+
+/* Notes that another process may meddle with this one, as `how` says. */
+__noinline int note_meddled(__u64 start_ns, __u32 pid, __u32 how)
+{
+	struct process_key key = {.start_ns = start_ns, .pid = pid};
+	__u32 *known = bpf_map_lookup_elem(&meddled, &key);
+
+	if (known) {
+		__sync_fetch_and_or(known, how);
+		return 0;
+	}
+	__sync_fetch_and_add(&meddled_count, 1);
+	if (bpf_map_update_elem(&meddled, &key, &how, BPF_ANY))
+		__sync_fetch_and_or(&meddled_all, how);
+	return 0;
+}
+
+__noinline int find_meddled(__u64 start_ns, __u32 pid)
+{
+	struct process_key key = {.start_ns = start_ns, .pid = pid};
+	__u32 *known = bpf_map_lookup_elem(&meddled, &key);
+
+	return meddled_all | (known ? *known : 0);
+}
+
+/* Returns what others may have meddled with: MEDDLED_* bits. */
+static __always_inline __u32 meddled_with(struct task_struct *task)
+{
+	return meddled_count ? find_meddled(GET(task, group_leader, start_boottime), GET(task, tgid)) : 0;
+}
+
+/* Called for a process that has ended. */
+static __always_inline void forget_meddled(struct task_struct *task)
+{
+	struct process_key key = {.start_ns = GET(task, group_leader, start_boottime), .pid = task->tgid};
+
+	if (meddled_count)
+		bpf_map_delete_elem(&meddled, &key);
+}
+
+static __always_inline void meddle(struct task_struct *task, __u32 how)
+{
+	note_meddled(GET(task, group_leader, start_boottime), GET(task, tgid), how);
+}
+
+#define CLONE_FILES 0x400
+#define CLONE_THREAD 0x10000
+
+/* Called for a new process or thread. A debugger that follows forks is that of the child from its beginning. */
+static __always_inline void note_sharing(struct task_struct *parent, struct task_struct *child, __u64 flags)
+{
+	if (parent->flags & PF_KTHREAD)
+		return;
+	if ((flags & (CLONE_FILES | CLONE_THREAD)) == CLONE_FILES) {
+		meddle(parent, MEDDLED_FILES);
+		meddle(child, MEDDLED_FILES);
+	}
+	if (GET(child, ptrace))
+		meddle(child, MEDDLED_CALLS);
+}
+
+#endif
