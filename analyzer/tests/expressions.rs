@@ -35,8 +35,9 @@ fn extended() -> impl Strategy<Value = Map<String, Value>> {
         prop::collection::vec(prop::sample::select(&["O_RDWR", "x"][..]), 0..3).prop_map(Value::from),
         any::<bool>().prop_map(Value::from),
     ];
-    let name = prop::sample::select(&["errno", "flags", "x", "a-b", "mode", "new_path", "path_incomplete"][..])
-        .prop_map(str::to_owned);
+    let name =
+        prop::sample::select(&["errno", "flags", "x", "a-b", "mode", "new_path", "path_incomplete"][..])
+            .prop_map(str::to_owned);
     prop::collection::btree_map(name, value, 0..4).prop_map(|map| map.into_iter().collect())
 }
 
@@ -61,8 +62,11 @@ prop_compose! {
 }
 
 fn leaf() -> BoxedStrategy<String> {
-    let number =
-        || prop::sample::select(&["uid", "pid", "0", "1", "7", "1.5", "1000", "-1", "extended.x", "extended.mode"][..]);
+    let number = || {
+        prop::sample::select(
+            &["uid", "pid", "0", "1", "7", "1.5", "1000", "-1", "extended.x", "extended.mode"][..],
+        )
+    };
     let text = || {
         prop::sample::select(
             &[

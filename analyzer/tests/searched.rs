@@ -5,8 +5,8 @@
 
 mod common;
 
-use analyzer::sql::Limits;
 use analyzer::query::Where;
+use analyzer::sql::Limits;
 use analyzer::{Cell, Query, Sql};
 use common::{Columnar, first, names, ns};
 use model::{Details, ExecId, Extended, Tracking, ZonedTime};
@@ -62,7 +62,9 @@ fn one_process_or_file_is_found_without_reading_the_others() {
     }
     let both = [process(120), process(480)].concat();
     assert_eq!(asked(&columnar, "exec_id in ['1006-7', '1024-7', 'x']"), (both, skipped(3, 0, 2)));
-    for condition in ["fname=/data/055", "fname == '/data/055'", "ino=550", "ino == 550", "ino in [550, 550, 551]"] {
+    for condition in
+        ["fname=/data/055", "fname == '/data/055'", "ino=550", "ino == 550", "ino in [550, 550, 551]"]
+    {
         assert_eq!(asked(&columnar, condition), (Vec::new(), skipped(5, 0, 0)), "{condition}");
     }
     let all = texts((0..500).filter(|number| number % 10 == 5));
@@ -98,7 +100,10 @@ fn rows_with_a_path_in_doubt_or_a_value_without_a_column_are_read() {
     assert_eq!(answer.undecided().map(|undecided| undecided.rows), Some(1));
     // As a text, and in a list.
     let (found, counts) = asked(&columnar, "ino=550");
-    assert_eq!((found, counts), (texts([250, 350].into_iter()), ReadCounts { skipped: 3, tested: 0, read: 2 }));
+    assert_eq!(
+        (found, counts),
+        (texts([250, 350].into_iter()), ReadCounts { skipped: 3, tested: 0, read: 2 })
+    );
 }
 
 #[test]
@@ -112,7 +117,8 @@ fn a_list_of_values_in_sql_is_looked_for_at_once() {
         let Cell::Integer(count) = row.cells[0] else { panic!("a number") };
         (count, sql.store().read_counts())
     };
-    let (count, counts) = sql("SELECT count(*) FROM open WHERE exec_id IN (SELECT '1006-7' UNION ALL SELECT '1007-7')");
+    let (count, counts) =
+        sql("SELECT count(*) FROM open WHERE exec_id IN (SELECT '1006-7' UNION ALL SELECT '1007-7')");
     assert_eq!((count, counts), (40, ReadCounts { skipped: 4, tested: 0, read: 1 }));
     let (count, counts) = sql("SELECT count(*) FROM events WHERE exec_id = '1006-7'");
     assert_eq!((count, counts), (20, ReadCounts { skipped: 4, tested: 0, read: 1 }));

@@ -82,7 +82,8 @@ pub(crate) fn with_values(schema: &Schema, batch: &[u8]) -> Result<Vec<bool>, Ar
     check(batch)?;
     let damaged = || ArrowError::IpcError("the message does not describe all columns".to_owned());
     // `check` has found the header where the size says.
-    let header = batch.get(8..).and_then(|header| arrow_ipc::root_as_message(header).ok()).ok_or_else(damaged)?;
+    let header =
+        batch.get(8..).and_then(|header| arrow_ipc::root_as_message(header).ok()).ok_or_else(damaged)?;
     let nodes = header.header_as_record_batch().and_then(|batch| batch.nodes()).ok_or_else(damaged)?;
     let mut next = 0;
     let columns = schema.fields().iter().map(|field| {

@@ -71,7 +71,8 @@ fn files_without_the_process_are_left_out() {
     assert_eq!(found, numbers(120..140));
     // Of the batch, the column is read.
     assert_eq!(counts, ReadCounts { skipped: 3, tested: 1, read: 1 });
-    let (found, counts) = sizes(&scratch, &one(Condition::new("exec_id", vec![text("1006-7"), text("1024-7")])));
+    let (found, counts) =
+        sizes(&scratch, &one(Condition::new("exec_id", vec![text("1006-7"), text("1024-7")])));
     assert_eq!(found, numbers((120..140).chain(480..500)));
     assert_eq!(counts, ReadCounts { skipped: 3, tested: 0, read: 2 });
 }
@@ -119,8 +120,7 @@ fn rows_with_the_field_or_with_the_name_among_other_fields_are_selected_too() {
 #[test]
 fn values_of_another_type_are_left_to_the_caller() {
     let scratch = mixed(opened);
-    for condition in
-        [Condition::new("ino", vec![text("100")]), Condition::new("fname", vec![Sought::Int(1)])]
+    for condition in [Condition::new("ino", vec![text("100")]), Condition::new("fname", vec![Sought::Int(1)])]
     {
         let (found, counts) = sizes(&scratch, &one(condition));
         assert_eq!(found, numbers(0..500));

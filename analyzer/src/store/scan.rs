@@ -71,7 +71,12 @@ impl Wants {
     }
 
     /// Returns whether all fields of the rows of a batch are read.
-    pub(super) fn has_fields(&self, connection: &Connection, reader: &Reader, batch: &Batch) -> Result<bool, Error> {
+    pub(super) fn has_fields(
+        &self,
+        connection: &Connection,
+        reader: &Reader,
+        batch: &Batch,
+    ) -> Result<bool, Error> {
         match self.fields {
             Fields::None => Ok(false),
             Fields::Having(name) => reader.may_have_field(connection, batch, name),
@@ -119,7 +124,8 @@ impl Scan {
         stream: i64,
         wanted: Wanted,
     ) -> rusqlite::Result<Self> {
-        let mut waiting = reader.batches(connection, stream, wanted.selection.since, wanted.selection.until)?;
+        let mut waiting =
+            reader.batches(connection, stream, wanted.selection.since, wanted.selection.until)?;
         waiting.sort_by_key(|batch| Reverse(bound(batch, wanted.order)));
         Ok(Self { wanted, waiting, begun: BinaryHeap::new() })
     }

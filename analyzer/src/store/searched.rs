@@ -29,7 +29,11 @@ impl Searched {
             let paths = paths.map(|name| Self { name, is_text: true, is_field: false });
             let fields = FIELDS.iter().filter_map(|field| {
                 let is_text = field.arrow == ArrowType::Utf8;
-                (is_text || is_number(field.arrow)).then_some(Self { name: field.name, is_text, is_field: true })
+                (is_text || is_number(field.arrow)).then_some(Self {
+                    name: field.name,
+                    is_text,
+                    is_field: true,
+                })
             });
             paths.chain(fields).collect()
         })

@@ -132,11 +132,11 @@ impl TypedScan {
     /// Goes on to the next row.
     #[inline]
     pub(super) fn next(&mut self, connection: &Connection, reader: &Reader) -> rusqlite::Result<()> {
-        if let (Steps::Stored { .. }, Some(current)) = (&self.steps, &mut self.current) {
-            if current.row + 1 < current.loaded.rows.len() {
-                current.row += 1;
-                return Ok(());
-            }
+        if let (Steps::Stored { .. }, Some(current)) = (&self.steps, &mut self.current)
+            && current.row + 1 < current.loaded.rows.len()
+        {
+            current.row += 1;
+            return Ok(());
         }
         self.next_batch(connection, reader).map_err(of_sqlite)
     }

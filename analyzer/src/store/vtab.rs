@@ -82,7 +82,9 @@ unsafe impl<'vtab> VTab<'vtab> for StreamTable {
         let columns = columns.join(", ");
         let searched = Searched::all().iter().map(|searched| format!(", {} HIDDEN", searched.column()));
         let searched = searched.collect::<String>();
-        let sql = format!("CREATE TABLE x (id INTEGER, {columns}, {IN_DOUBT} INTEGER HIDDEN, {DOUBTFUL} TEXT HIDDEN{searched})");
+        let sql = format!(
+            "CREATE TABLE x (id INTEGER, {columns}, {IN_DOUBT} INTEGER HIDDEN, {DOUBTFUL} TEXT HIDDEN{searched})"
+        );
         let sql = CString::new(sql).map_err(|_| Error::InvalidQuery)?;
         Ok((sql.into(), Self { base: sqlite3_vtab::default(), source }))
     }

@@ -60,7 +60,12 @@ pub(crate) struct Written {
 
 impl SegmentFile {
     /// Makes the file for the rows of a stream, about so many.
-    pub(crate) fn create(path: PathBuf, schema: SchemaRef, stream: &Stream, rows: i64) -> Result<Self, Error> {
+    pub(crate) fn create(
+        path: PathBuf,
+        schema: SchemaRef,
+        stream: &Stream,
+        rows: i64,
+    ) -> Result<Self, Error> {
         let file = Hashing::new(folder::create(&path)?);
         // Arrow's own description of the types says nothing that Parquet's does not say.
         let options = ArrowWriterOptions::new()

@@ -95,7 +95,9 @@ fn is_compared(kind: ArrowType, sought: &Sought) -> bool {
 
 /// Returns whether a value lies between the smallest and the largest one of the column, as far as those are known.
 fn is_within(chunk: &ColumnChunkMetaData, sought: &Sought) -> bool {
-    let Some(statistics) = chunk.statistics().filter(|known| !known.is_min_max_deprecated()) else { return true };
+    let Some(statistics) = chunk.statistics().filter(|known| !known.is_min_max_deprecated()) else {
+        return true;
+    };
     let is_unsigned = chunk.column_descr().sort_order() == SortOrder::UNSIGNED;
     let between = |min: Option<i64>, max: Option<i64>, number: i64| {
         let (Some(min), Some(max)) = (min, max) else { return true };
@@ -106,7 +108,8 @@ fn is_within(chunk: &ColumnChunkMetaData, sought: &Sought) -> bool {
             (min..=max).contains(&number)
         }
     };
-    let widened = |number: &i32| if is_unsigned { i64::from(number.cast_unsigned()) } else { i64::from(*number) };
+    let widened =
+        |number: &i32| if is_unsigned { i64::from(number.cast_unsigned()) } else { i64::from(*number) };
     match (statistics, sought) {
         (Statistics::Int32(known), Sought::Int(number)) => {
             between(known.min_opt().map(widened), known.max_opt().map(widened), *number)
@@ -135,7 +138,9 @@ fn has(filter: &Sbbf, kind: ArrowType, sought: &Sought) -> bool {
         Sought::Int(number) => match kind {
             ArrowType::Int64 | ArrowType::UInt64 | ArrowType::TimestampUtc => filter.check(number),
             // Smaller numbers have 32 bits in a file.
-            ArrowType::UInt32 => u32::try_from(*number).is_ok_and(|number| filter.check(&number.cast_signed())),
+            ArrowType::UInt32 => {
+                u32::try_from(*number).is_ok_and(|number| filter.check(&number.cast_signed()))
+            }
             _ => i32::try_from(*number).is_ok_and(|number| filter.check(&number)),
         },
     }

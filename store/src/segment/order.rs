@@ -149,7 +149,8 @@ fn adapt(rows: &RecordBatch, schema: &SchemaRef, first_id: i64) -> Result<Record
     for (field, values) in rows.schema().fields().iter().zip(rows.columns()) {
         let is_empty = values.as_map_opt().is_some_and(|map| map.entries().is_empty());
         if !is_empty && values.null_count() < values.len() && schema.index_of(field.name()).is_err() {
-            let what = format!("the column {} has values, and its batch states that it has none", field.name());
+            let what =
+                format!("the column {} has values, and its batch states that it has none", field.name());
             return Err(ArrowError::SchemaError(what));
         }
     }

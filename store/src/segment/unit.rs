@@ -85,7 +85,12 @@ impl SealedFiles {
     }
 
     /// Returns whether a row group may have a row with this field.
-    pub(crate) fn may_have_field(&self, folder: &Folder, unit: &Unit, name: &str) -> Result<bool, ArrowError> {
+    pub(crate) fn may_have_field(
+        &self,
+        folder: &Folder,
+        unit: &Unit,
+        name: &str,
+    ) -> Result<bool, ArrowError> {
         let (_, metadata) = self.open(folder, unit)?;
         let group = metadata.metadata().row_groups().get(unit.row_group as usize);
         Ok(group.is_none_or(|group| narrow::may_have_field(group, name)))
