@@ -57,6 +57,11 @@ fn users(priority: &str) -> Command {
     command
 }
 
+/// Starts an agent with a ring that floods fill also on a busy machine, where they are slower than the agent.
+fn start() -> Agent {
+    Setup::new().set("ebpf.data_ring", "\"1MiB\"").start()
+}
+
 /// Users who flood, until this is dropped.
 struct Flood(Child);
 
@@ -108,7 +113,7 @@ fn quiet(agent: &Agent, uid: u32) {
 
 /// Floods with calls of one kind by 1, 10 and 100 users, each beside another quiet user.
 fn flood_of(kind: &str) {
-    let agent = Setup::new().start();
+    let agent = start();
     for (quiet_uid, users) in (QUIET..).zip(CROWDS) {
         // One process alone may be too slow.
         let processes = if users == 1 { "4" } else { "1" };
@@ -233,7 +238,7 @@ fn connects_cost_only_their_makers() {
 const PROCESSES: &str = "4";
 
 fn subordinate_users_have_the_share_of_their_owner() {
-    let agent = Setup::new().start();
+    let agent = start();
     let (owner, other) = (FLOODERS, FLOODERS + 1);
     {
         let (owner, other) = (owner.to_string(), other.to_string());
