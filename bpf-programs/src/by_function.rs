@@ -116,9 +116,9 @@ impl Chosen {
     /// are recorded apart.
     pub(crate) fn calls(&self, program: &Program) -> Vec<Syscall> {
         let adds_bytes = matches!(program.hook, Hook::SyscallExits(Stage::Ledger, _));
-        let of_stage = |set: &&ByFunction| (set.kind == Kind::Usage) == adds_bytes;
+        let of_stage = |set: &ByFunction| (set.kind == Kind::Usage) == adds_bytes;
         let is_recorded =
-            |call: &Syscall| self.sets.iter().filter(of_stage).any(|set| set.calls.contains(call));
+            |call: &Syscall| self.sets.iter().any(|set| of_stage(set) && set.calls.contains(call));
         program.calls().iter().filter(|call| !is_recorded(call)).copied().collect()
     }
 
