@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::programs::{ByFunction, Function, Hook, Program, Tracer};
-use crate::syscalls::Syscall;
+use crate::syscalls::{Stage, Syscall};
 use crate::tracers;
 use crate::trampoline::Functions;
 use crate::wire::Kind;
@@ -112,9 +112,14 @@ impl Chosen {
         at_functions.chain(tracer.programs.iter().filter(has_calls)).collect()
     }
 
-    /// Returns the calls at whose ends the program runs: those that no program at functions records.
+    /// Returns the calls at whose ends the program runs: those that no program at functions records. Bytes and events of a call
+    /// are recorded apart.
     pub(crate) fn calls(&self, program: &Program) -> Vec<Syscall> {
-        program.calls().iter().filter(|call| !self.is_recorded(call)).copied().collect()
+        let adds_bytes = matches!(program.hook, Hook::SyscallExits(Stage::Ledger, _));
+        let of_stage = |set: &ByFunction| (set.kind == Kind::Usage) == adds_bytes;
+        let is_recorded =
+            |call: &Syscall| self.sets.iter().any(|set| of_stage(set) && set.calls.contains(call));
+        program.calls().iter().filter(|call| !is_recorded(call)).copied().collect()
     }
 
     /// Returns whether programs at functions record the call.

@@ -234,10 +234,10 @@ fn debugged() -> anyhow::Result<()> {
         let mut found = rows(&mut kernel, pid, kind)?;
         // It stops itself.
         found.retain(|(_, fields, _)| {
-            fields["call"] == call && fields.get("signal") != Some(&json!("SIGSTOP"))
+            fields["call"] == call && fields.get("signal") != Some(&json!(libc::SIGSTOP))
         });
         ensure!(found.iter().all(|(_, _, unverified)| *unverified), "{call}: {found:?}");
-        ensure!(found.is_empty() == (support::tier() == Tier::Function), "{call}: {found:?}");
+        ensure!(!found.is_empty() || support::tier() == Tier::Function, "{call}: not reported");
     }
     Ok(())
 }
