@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use model::lock::lock;
@@ -21,6 +22,7 @@ use super::scan::{Damaged, DamagedBatch};
 use super::vtab;
 use crate::Error;
 use crate::error::{nearest, reading};
+use crate::sql::{Meter, watch};
 
 /// Function in statements: UTC in nanoseconds, from a `dt` and its collector.
 pub(crate) const UTC_OF: &str = "duetector_utc_of";
@@ -36,6 +38,8 @@ pub struct Store {
     damaged: Damaged,
     /// True if the connection has a second file, of duetector's layout.
     has_beside: bool,
+    /// Counts the rows of answers, and can stop them; only if [`Self::watched`] was called.
+    meter: Option<Arc<Meter>>,
     _lock: Option<Lock>,
 }
 
@@ -140,7 +144,16 @@ impl Store {
         let segments = connection.path().filter(|path| is_columnar && !path.is_empty());
         let lock = segments.and_then(|path| Folder::beside(Path::new(path)).lock_for_reading());
         let (path, damaged) = (path.to_owned(), Damaged::default());
-        Ok(Self { connection, path, zone, streams, damaged, has_beside: beside.is_some(), _lock: lock })
+        Ok(Self {
+            connection,
+            path,
+            zone,
+            streams,
+            damaged,
+            has_beside: beside.is_some(),
+            meter: None,
+            _lock: lock,
+        })
     }
 
     /// Returns the time zone in which times are shown.
@@ -260,6 +273,21 @@ impl Store {
     /// When the store can't be read.
     pub fn moment(&self) -> Result<impl Drop + '_, Error> {
         self.connection.unchecked_transaction().map_err(reading("a moment"))
+    }
+
+    /// Begins to count the rows of all answers; returns what counts them, and can stop them.
+    ///
+    /// # Errors
+    /// When SQLite refuses to be watched.
+    pub fn watched(&mut self) -> Result<Arc<Meter>, Error> {
+        let meter = Arc::new(Meter::new(None));
+        watch(&mut self.connection, &meter).map_err(reading("rows"))?;
+        self.meter = Some(meter.clone());
+        Ok(meter)
+    }
+
+    pub(crate) fn meter(&self) -> Option<&Meter> {
+        self.meter.as_deref()
     }
 
     pub(crate) fn connection(&self) -> &Connection {
