@@ -83,7 +83,7 @@ impl Check<'_> {
     /// Checks a segment. Returns its manifest's hash, which the next one must have.
     fn segment(&mut self, known: &Known, hashes: &BTreeMap<String, String>) -> Option<Reference> {
         let Known { name, state, hash } = known;
-        if matches!(state, Some(State::Sealing | State::Merging)) {
+        if matches!(state, Some(State::Found | State::Sealing | State::Merging)) {
             return None;
         }
         let expected = hash.clone().unwrap_or_default();
@@ -103,7 +103,8 @@ impl Check<'_> {
             self.find(name, format!("it has format {}, which a later version wrote", manifest.format));
             return Some(reference);
         }
-        if manifest.store != self.id {
+        // Segments of a file that was lost have another id: the store has gone on with them.
+        if manifest.store != self.id && found != expected {
             self.find(name, format!("its segment.json is that of another store ({})", manifest.store));
             return Some(reference);
         }
