@@ -262,9 +262,7 @@ pub(crate) fn sync(path: &Path) -> Result<(), Error> {
 fn is_old(path: &Path, utc_ns: i64) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let Ok(found) = fs::symlink_metadata(path) else { return true };
-    // If the clock was set back since, it looks as if it was moved in the future.
-    let age = utc_ns / 1_000_000_000 - found.ctime();
-    age.unsigned_abs() >= PATIENCE.as_secs()
+    utc_ns / 1_000_000_000 - found.ctime() >= PATIENCE.as_secs().cast_signed()
 }
 
 /// Deletes a file, or a folder with everything in it.

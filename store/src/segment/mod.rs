@@ -25,6 +25,7 @@ mod unit;
 mod verify;
 
 pub use adopt::Adopted;
+pub use files::file_stem;
 pub use folder::{Folder, Lock, MANIFEST, SEGMENTS};
 pub use found::Found;
 pub use manifest::{Manifest, ManifestFile};
