@@ -50,7 +50,7 @@ fn number(state: &Value, name: &str) -> i64 {
 /// Returns the names of all opens of the crowds that the store has.
 fn names(store: &Store) -> Vec<String> {
     let filter = "fname.startsWith('/seam-')";
-    let rows = store.query("open", &["--where", filter]);
+    let rows = store.query("open", &[filter]);
     rows.iter().map(|row| row["fname"].as_str().unwrap().to_owned()).collect()
 }
 
@@ -126,7 +126,7 @@ fn a_store_whose_file_is_removed_keeps_what_was_sealed() {
     until("the segments are listed again", SOON, || (number(&sealer(&agent), "adopted") > 0).then_some(()));
     let agent = agent.finish_run();
     assert_eq!(names(agent.store()), before);
-    let losses = agent.store().query("loss", &["--where", "cause.startsWith('the store\\'s file was lost')"]);
+    let losses = agent.store().query("loss", &["cause.startsWith('the store\\'s file was lost')"]);
     assert!(losses.iter().any(|row| row["extended"]["lost_tracer"] == "open"), "{losses:?}");
     assert!(verify(agent.store()).0);
 }
@@ -309,7 +309,7 @@ fn wide(path: &Path) {
 
 fn wide_rows_are_sealed_with_little_memory() {
     let scratch = Scratch::new();
-    let (source, store) = (scratch.path().join("wide.sqlite3"), Store::at(scratch.folder("work")));
+    let (source, store) = (scratch.path().join("wide.sqlite3"), Store::at(scratch.path().join("work")));
     wide(&source);
     let imported = store.run(&["store", "import", source.to_str().unwrap()]);
     assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
