@@ -232,3 +232,16 @@ fn other_files_are_refused() {
     std::fs::write(&path, "no database".repeat(100)).unwrap();
     assert!(import::open(&path).is_err());
 }
+
+#[test]
+fn what_was_imported_before_the_first_run_can_be_sealed() {
+    let (python, scratch) = (Python::new(), Scratch::new());
+    python.add(0..3);
+    python.import(&scratch);
+    scratch.seal();
+    assert_eq!(scratch.findings(), Vec::<String>::new());
+    let mut writer = scratch.writer();
+    write(&mut writer, vec![numbered("open", 3)]);
+    scratch.seal();
+    assert_eq!((sorted(&scratch), scratch.findings()), (vec![0, 1, 2, 3], Vec::<String>::new()));
+}

@@ -6,13 +6,13 @@ use model::LOSS;
 use model::schema::Column;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
-use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{TransactionBehavior, params};
 
 use super::State;
 use super::file::{Part, sha256_of};
 use super::files::Files;
 use super::found::stream_id;
-use super::manifest::{Manifest, ManifestFile};
+use super::manifest::{Manifest, ManifestFile, store_id};
 use super::notes::{Damage, lost_with_the_file};
 use super::seal::{Sealer, mark};
 use super::unit::metadata;
@@ -137,10 +137,9 @@ impl Sealer<'_> {
     /// counts its own.
     fn note_the_loss(&mut self, segments: &[String]) -> Result<(), Error> {
         let Some(last) = segments.last() else { return Ok(()) };
-        let id = "SELECT id FROM duetector_actors_store";
-        let id: Option<String> = self.connection.query_row(id, [], |row| row.get(0)).optional()?;
+        let id = store_id(self.connection)?;
         let manifest = Manifest::read(&self.folder.segment(last));
-        if manifest.is_ok_and(|(manifest, _)| Some(manifest.store) == id) {
+        if manifest.is_ok_and(|(manifest, _)| manifest.store == id) {
             return Ok(());
         }
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
 use super::file::sha256;
@@ -157,7 +157,7 @@ impl Manifest {
         Ok(Self {
             format: format::VERSION,
             made_by: env!("CARGO_PKG_VERSION").to_owned(),
-            store: connection.query_row("SELECT id FROM duetector_actors_store", [], |row| row.get(0))?,
+            store: store_id(connection)?,
             name: name.to_owned(),
             accounts: accounts(connection)?,
             previous: previous(connection, name)?,
@@ -185,6 +185,12 @@ impl Manifest {
         folder::open_file(&from.join(MANIFEST))?.read_to_end(&mut text)?;
         Ok((serde_json::from_slice(&text)?, sha256(&text)))
     }
+}
+
+/// Returns the store's id; empty if no run has written to it, but only imports.
+pub(super) fn store_id(connection: &Connection) -> rusqlite::Result<String> {
+    let id = connection.query_row("SELECT id FROM duetector_actors_store", [], |row| row.get(0));
+    Ok(id.optional()?.unwrap_or_default())
 }
 
 /// Returns the accounts of the latest run of each collector.

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::file::sha256_of;
-use super::manifest::{Manifest, Reference};
+use super::manifest::{Manifest, Reference, store_id};
 use super::{Folder, State};
 use crate::read::{Reader, Source, check_crc};
 use crate::{Error, format};
@@ -37,8 +37,7 @@ pub fn verify(connection: &Connection, mut progress: impl FnMut(&str)) -> Result
     let (mut findings, folder) = (Vec::new(), Folder::of(connection));
     let mut rows = BTreeMap::new();
     if format::version(connection)? >= 2 {
-        let id: String =
-            connection.query_row("SELECT id FROM duetector_actors_store", [], |row| row.get(0))?;
+        let id = store_id(connection)?;
         let known = known(connection)?;
         let mut check = Check { folder: &folder, id, findings: &mut findings, rows: &mut rows };
         let mut hashes = BTreeMap::new();
