@@ -186,7 +186,7 @@ fn a_reader_who_never_ends_does_not_keep_removed_files_for_ever() {
     fs::create_dir_all(removed.join("a folder/in it")).unwrap();
     let left = || fs::read_dir(&removed).unwrap().count();
     let mut connection = scratch.open();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+    let now = std::os::unix::fs::MetadataExt::ctime(&fs::metadata(&removed).unwrap());
     let mut sealer = Sealer::new(&mut connection, moment(now * SECOND)).unwrap();
     sealer.merge().unwrap().unwrap();
     sealer.prune(&NO_LIMITS).unwrap();

@@ -67,6 +67,7 @@ impl Sealer<'_> {
                     adopted.segments.push(segment.name.clone());
                     for replaced in &manifest.replaces {
                         self.folder.remove_files(&replaced.name)?;
+                        self.folder.remove_manifest(&replaced.name)?;
                     }
                 }
                 Err(cause) => {

@@ -26,7 +26,7 @@ const WRITER_LOCK: &str = ".writer";
 /// File that readers lock, so that what they read is not deleted.
 const READER_LOCK: &str = ".readers";
 /// Time after which a removed file is deleted although somebody holds the readers' lock.
-const PATIENCE: Duration = Duration::from_hours(6);
+const PATIENCE: Duration = Duration::from_secs(6 * 3600);
 
 /// The folder of the segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,6 +163,11 @@ impl Folder {
             fs::rename(&path, &to).map_err(Error::io("move", &path))?;
         }
         Ok(())
+    }
+
+    /// Deletes the manifest of a segment that another one replaces, and names with its hash.
+    pub(crate) fn remove_manifest(&self, segment: &str) -> Result<(), Error> {
+        delete(&self.segment(segment))
     }
 
     /// Deletes removed files: all of them if no reader is there, or if `now`; otherwise those that readers have kept for too long, as

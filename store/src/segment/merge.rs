@@ -63,7 +63,7 @@ impl Sealer<'_> {
         }
         let mut manifest = Manifest::begin(self.connection, &begun.name)?;
         files.describe(&mut manifest);
-        manifest.replaces = small.iter().map(|one| one.reference.clone()).collect();
+        manifest.replaces = self.replaced(&small);
         let hash = self.publish(&manifest)?;
         let bytes = manifest.files.iter().map(|file| file.bytes).sum();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -76,6 +76,17 @@ impl Sealer<'_> {
         transaction.commit()?;
         self.remove_files()?;
         Ok(Some(Sealed { name: begun.name, rows, bytes, damaged: Vec::new() }))
+    }
+
+    /// Returns the small segments, and those that they replace: their manifests are removed with their files.
+    fn replaced(&self, small: &[Small]) -> Vec<Reference> {
+        let mut replaced = Vec::new();
+        for Small { reference, .. } in small {
+            let manifest = Manifest::read(&self.folder.segment(&reference.name));
+            replaced.extend(manifest.map(|(manifest, _)| manifest.replaces).unwrap_or_default());
+            replaced.push(reference.clone());
+        }
+        replaced
     }
 
     /// Returns the oldest small segments that follow each other, if they are enough.

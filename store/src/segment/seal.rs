@@ -204,13 +204,16 @@ impl<'a> Sealer<'a> {
         done
     }
 
-    /// Moves the files of pruned and merged segments away. Parts are kept until that is done, so that the next process completes it.
+    /// Moves the files of pruned and merged segments away. The manifests of pruned ones stay. Parts are kept until that is done, so that the next process completes it.
     pub(super) fn remove_files(&self) -> Result<(), Error> {
-        let sql = format!("SELECT number, name FROM segment WHERE {UNREMOVED}");
+        let sql = format!("SELECT number, name, state = 'merged' FROM segment WHERE {UNREMOVED}");
         let mut left = self.connection.prepare(&sql)?;
-        let left = left.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
-        for (number, name) in left.collect::<rusqlite::Result<Vec<_>>>()? {
+        let left = left.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        for (number, name, is_merged) in left.collect::<rusqlite::Result<Vec<(i64, String, bool)>>>()? {
             self.folder.remove_files(&name)?;
+            if is_merged {
+                self.folder.remove_manifest(&name)?;
+            }
             self.connection.execute("DELETE FROM part WHERE segment = ?", [number])?;
         }
         Ok(())

@@ -40,7 +40,7 @@ pub fn verify(connection: &Connection, mut progress: impl FnMut(&str)) -> Result
         let id = store_id(connection)?;
         let known = known(connection)?;
         let mut check = Check { folder: &folder, id, findings: &mut findings, rows: &mut rows };
-        let mut hashes = BTreeMap::new();
+        let mut hashes = replaced(&folder, &known);
         for segment in &known {
             progress(&segment.name);
             if let Some(reference) = check.segment(segment, &hashes) {
@@ -61,6 +61,15 @@ fn known(connection: &Connection) -> rusqlite::Result<Vec<Known>> {
         Ok(Known { name: row.get(0)?, state: State::named(&state), hash: row.get(2)? })
     })?;
     known.collect()
+}
+
+/// Returns the hashes of segments that others replace.
+fn replaced(folder: &Folder, known: &[Known]) -> BTreeMap<String, String> {
+    let manifests = known.iter().filter_map(|known| {
+        let (manifest, hash) = Manifest::read(&folder.segment(&known.name)).ok()?;
+        (Some(hash) == known.hash).then_some(manifest.replaces)
+    });
+    manifests.flatten().map(|reference| (reference.name, reference.sha256)).collect()
 }
 
 /// Rows of a stream: the largest number, and how many there are or were.
@@ -89,6 +98,10 @@ impl Check<'_> {
         let reference = Reference { name: name.clone(), sha256: expected.clone() };
         let (manifest, found) = match Manifest::read(&self.folder.segment(name)) {
             Ok(read) => read,
+            // The segment that took over the rows names it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && *state == Some(State::Merged) => {
+                return Some(reference);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.find(name, "its segment.json is missing");
                 return Some(reference);
