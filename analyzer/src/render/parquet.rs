@@ -151,13 +151,11 @@ fn size(cell: &Cell) -> usize {
 
 impl Kind {
     fn declared(column: &Shown) -> Self {
-        match column.declared.as_deref() {
-            Some("INTEGER") => Self::Integer,
-            Some("REAL") => Self::Real,
-            Some("BLOB") => Self::Bytes,
-            Some("TEXT") => Self::Text,
-            _ => Self::Unknown,
-        }
+        let known =
+            [("INTEGER", Self::Integer), ("REAL", Self::Real), ("BLOB", Self::Bytes), ("TEXT", Self::Text)];
+        // Tables of other programs may declare anything.
+        let found = known.iter().find(|(name, _)| Some(*name) == column.declared.as_deref());
+        found.map_or(Self::Unknown, |(_, kind)| *kind)
     }
 
     fn of(cell: &Cell) -> Self {

@@ -79,7 +79,7 @@ pub struct ManifestAccount {
     pub filtered: i64,
     /// Records that were lost.
     pub lost: i64,
-    /// Those that were lost in the ring, in decoding, in a queue and at the sink.
+    /// Records that were lost in the ring, in decoding, in a queue, and at the sink.
     #[serde(default)]
     pub lost_at: [i64; 4],
     /// The collector whose run it was.
