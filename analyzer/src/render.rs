@@ -8,6 +8,7 @@ mod format;
 mod json;
 mod live;
 pub(crate) mod names;
+mod parquet;
 mod table;
 
 use std::io::{self, Write};
@@ -15,6 +16,7 @@ use std::io::{self, Write};
 pub use about::tracers_with_phrases;
 pub use format::{Format, Output, RenderError};
 pub use live::LiveRows;
+pub use parquet::rows as parquet;
 pub use table::terminal_width;
 
 use crate::{Answer, Brief};

@@ -9,7 +9,7 @@ use serde_json::Map;
 
 use crate::error::reading;
 use crate::query::{Matching, Tally, Undecided};
-use crate::sql::Watch;
+use crate::sql::{Meter, Watch};
 use crate::{Error, Store};
 
 /// A column of an answer.
@@ -19,6 +19,8 @@ pub struct Shown {
     pub name: String,
     /// Type of the cells.
     pub kind: ColumnKind,
+    /// Type that a table declares for the column, in SQL. Expressions have none, nor have the columns of other queries.
+    pub declared: Option<String>,
 }
 
 /// A query that was checked and compiled to a statement, which can be run any number of times.
@@ -39,13 +41,14 @@ impl<'a> Answer<'a> {
         let statement = store.connection().prepare(text)?;
         let mut shown = Vec::<Shown>::new();
         for column in statement.columns() {
-            let is_number = column.decl_type().is_some_and(|kind| kind == "INTEGER");
+            let declared = column.decl_type().map(str::to_owned);
+            let is_number = declared.as_deref() == Some("INTEGER");
             let kind = if is_number { ColumnKind::Integer } else { ColumnKind::Text };
             // Objects of JSON have each name once.
             let same = shown.iter().filter(|other| other.name == column.name()).count();
             let name =
                 if same == 0 { column.name().to_owned() } else { format!("{}_{}", column.name(), same + 1) };
-            shown.push(Shown { name, kind });
+            shown.push(Shown { name, kind, declared });
         }
         let mut answer = Self::empty(store, shown);
         (answer.statement, answer.watch) = (Some(statement), Some(watch));
@@ -124,7 +127,7 @@ impl Answer<'_> {
             None => None,
             Some(statement) => {
                 let rows = statement.query(params_from_iter(self.params.iter()));
-                Some(rows.map_err(|cause| explain(watch, cause))?)
+                Some(rows.map_err(|cause| explain(self.store, watch, cause))?)
             }
         };
         Ok(Rows { store: self.store, shown: &self.shown, rows, watch })
@@ -146,9 +149,10 @@ pub struct Rows<'a> {
     watch: Option<&'a Watch>,
 }
 
-fn explain(watch: Option<&Watch>, cause: rusqlite::Error) -> Error {
+fn explain(store: &Store, watch: Option<&Watch>, cause: rusqlite::Error) -> Error {
     match watch {
         Some(watch) => watch.explain(cause),
+        None if store.meter().is_some_and(Meter::is_stopped) => Error::Stopped,
         None => reading("rows")(cause),
     }
 }
@@ -168,13 +172,17 @@ impl Iterator for Rows<'_> {
     type Item = Result<Row, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match step(self.watch, self.rows.as_mut()?) {
+        let stepped = step(self.watch, self.rows.as_mut()?);
+        let counted = match (&stepped, self.store.meter()) {
+            (Ok(Some(_)), Some(meter)) => meter.reads(1),
+            _ => Ok(()),
+        };
+        match counted.and(stepped) {
             Ok(Some(row)) => {
                 let cells = self.shown.iter().enumerate();
                 let cells = cells.map(|(index, shown)| {
                     Ok(match (self.watch, row.get_ref(index)?) {
-                        // As in `extended`: `<name>_bytes` in hex.
-                        (Some(_), ValueRef::Blob(bytes)) => Cell::Text(model::text::hex(bytes)),
+                        (Some(_), ValueRef::Blob(bytes)) => Cell::Bytes(bytes.to_vec()),
                         (_, value) => cell(self.store, shown.kind, value),
                     })
                 });
@@ -189,7 +197,7 @@ impl Iterator for Rows<'_> {
             Err(error) => {
                 // A further step after a failure would run the statement from its start.
                 self.rows = None;
-                Some(Err(explain(self.watch, error)))
+                Some(Err(explain(self.store, self.watch, error)))
             }
         }
     }
@@ -243,6 +251,8 @@ pub enum Cell {
     Time(ZonedTime),
     /// Text; bytes that are not UTF-8 are written as `\xNN`.
     Text(String),
+    /// A BLOB, in an answer to SQL. Texts have it in hex, as `extended` has `<name>_bytes`.
+    Bytes(Vec<u8>),
     /// `extended`, or a field of it.
     Json(serde_json::Value),
 }
@@ -255,6 +265,7 @@ impl Serialize for Cell {
             Self::Time(at) => at.serialize(serializer),
             Self::Real(number) => serializer.serialize_f64(*number),
             Self::Text(text) => serializer.serialize_str(text),
+            Self::Bytes(bytes) => serializer.serialize_str(&model::text::hex(bytes)),
             Self::Json(value) => value.serialize(serializer),
         }
     }

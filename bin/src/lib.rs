@@ -21,6 +21,7 @@ pub mod fuzz_targets;
 mod hangup;
 mod live;
 mod logging;
+mod new_file;
 mod output;
 mod progress;
 mod read;

@@ -1,4 +1,5 @@
-//! The progress of a query that takes long: a line on the terminal, and Ctrl-C, which stops the query and not the program.
+//! The progress of a query or an export that takes long: a line on the terminal, and Ctrl-C, which stops the work and not the
+//! program.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
@@ -22,13 +23,13 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Shows the progress, if stderr is a terminal.
-    pub(crate) fn of(meter: Arc<Meter>) -> Option<Self> {
+    /// Shows the progress, if stderr is a terminal. `what` is what is done with the rows that the meter counts.
+    pub(crate) fn of(meter: Arc<Meter>, what: &'static str) -> Option<Self> {
         if !io::stderr().is_terminal() {
             return None;
         }
         let (end, ended) = channel();
-        let show = move || show(&meter, &ended);
+        let show = move || show(&meter, what, &ended);
         let thread = thread::Builder::new().name("progress".to_owned()).spawn(show).ok()?;
         Some(Self { end: Some(end), thread: Some(thread) })
     }
@@ -44,19 +45,19 @@ impl Drop for Progress {
     }
 }
 
-fn show(meter: &Meter, ended: &Receiver<()>) {
+fn show(meter: &Meter, what: &str, ended: &Receiver<()>) {
     if ended.recv_timeout(LONG) != Err(RecvTimeoutError::Timeout) {
         return;
     }
     let bar = ProgressBar::new_spinner();
     while ended.recv_timeout(UPDATE) == Err(RecvTimeoutError::Timeout) {
-        bar.set_message(format!("{} rows read; Ctrl-C stops", HumanCount(meter.rows())));
+        bar.set_message(format!("{} rows {what}; Ctrl-C stops", HumanCount(meter.rows())));
         bar.tick();
     }
     bar.finish_and_clear();
 }
 
-/// Makes Ctrl-C stop the query; a second one ends the program, if the first has not. Without a thread for that, the first
+/// Makes Ctrl-C stop the work; a second one ends the program, if the first has not. Without a thread for that, the first
 /// one ends it.
 pub(crate) fn stop_on_interrupt(meter: Arc<Meter>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();

@@ -171,6 +171,8 @@ pub(crate) fn render(status: &Status, detail: Detail) -> String {
     text.push_str(&pin_line(&status.actors).unwrap_or_default());
     text.push_str(&host_lines(&status.actors));
     text.push_str(&output_lines(&status.actors));
+    let sealers = status.actors.iter().filter(|actor| actor.name == "sealer");
+    text.extend(sealers.map(|actor| crate::sealer::lines(&actor.state)));
     text.push_str(&live_line(&status.live).unwrap_or_default());
     text.push_str(&config_lines(&status.config));
     text.push_str(&filter_lines(status, detail.filters));

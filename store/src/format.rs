@@ -64,12 +64,12 @@ pub fn check_version(connection: &Connection) -> Result<(), Error> {
     if found > VERSION { Err(Error::Version { found, known: VERSION }) } else { Ok(()) }
 }
 
-/// Makes the tables of a new file; of another one, checks that it has exactly these. [`crate::bookkeeping::Bookkeeping::begin`] completes those of
+/// Makes the tables of a new file, and returns true; of another one, checks that it has exactly these. [`crate::bookkeeping::Bookkeeping::begin`] completes those of
 /// a run.
 ///
 /// # Errors
 /// The file is not a store, or of a later version, or SQLite can't write it.
-pub(crate) fn begin(connection: &Connection) -> Result<(), Error> {
+pub(crate) fn begin(connection: &Connection) -> Result<bool, Error> {
     let is_new: bool =
         connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| row.get(0))?;
     if is_new {
@@ -79,7 +79,8 @@ pub(crate) fn begin(connection: &Connection) -> Result<(), Error> {
     }
     check_version(connection)?;
     upgrade(connection)?;
-    check_tables(connection)
+    check_tables(connection)?;
+    Ok(is_new)
 }
 
 /// Returns the version of the file's format.

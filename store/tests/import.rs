@@ -107,6 +107,34 @@ fn a_file_is_imported_once_and_what_was_added_to_it_later() {
 }
 
 #[test]
+fn a_file_of_pythons_that_the_agent_goes_on_with_is_the_same_file() {
+    let (python, scratch) = (Python::new(), Scratch::new());
+    // The first table has no rows yet, so that another one is the first that has.
+    let other = TABLE.replace("open", "mount");
+    let make = format!("CREATE TABLE {other} AS SELECT * FROM {TABLE}");
+    python.connection.execute_batch(&make).unwrap();
+    let insert = format!(
+        "INSERT INTO {other} (id, pid, dt, extended) VALUES (1, 7, '2026-01-31 12:00:00.000000', '{{}}')"
+    );
+    python.connection.execute_batch(&insert).unwrap();
+    assert_eq!(python.import(&scratch).rows, 1);
+    python.add(0..3);
+    assert_eq!(python.import(&scratch), Outcome { rows: 3, already: 1, ..Outcome::default() });
+    // The agent gives it an id.
+    python
+        .connection
+        .execute_batch(
+            "CREATE TABLE duetector_actors_store (id TEXT PRIMARY KEY); INSERT INTO duetector_actors_store VALUES ('ours')",
+        )
+        .unwrap();
+    assert_eq!(python.import(&scratch), Outcome { already: 4, ..Outcome::default() });
+    python.add(3..5);
+    assert_eq!(python.import(&scratch), Outcome { rows: 2, already: 4, ..Outcome::default() });
+    assert_eq!(python.import(&scratch), Outcome { already: 6, ..Outcome::default() });
+    assert_eq!(sorted(&scratch), [0, 1, 2, 3, 4]);
+}
+
+#[test]
 fn an_import_that_is_interrupted_goes_on() {
     let (python, scratch) = (Python::new(), Scratch::new());
     python.add(0..12_000);
@@ -203,4 +231,17 @@ fn other_files_are_refused() {
     assert_eq!(refused(&scratch.path()), "it is a columnar store");
     std::fs::write(&path, "no database".repeat(100)).unwrap();
     assert!(import::open(&path).is_err());
+}
+
+#[test]
+fn what_was_imported_before_the_first_run_can_be_sealed() {
+    let (python, scratch) = (Python::new(), Scratch::new());
+    python.add(0..3);
+    python.import(&scratch);
+    scratch.seal();
+    assert_eq!(scratch.findings(), Vec::<String>::new());
+    let mut writer = scratch.writer();
+    write(&mut writer, vec![numbered("open", 3)]);
+    scratch.seal();
+    assert_eq!((sorted(&scratch), scratch.findings()), (vec![0, 1, 2, 3], Vec::<String>::new()));
 }

@@ -168,6 +168,37 @@ fn a_reader_who_never_ends_does_not_cost_segments() {
     assert_eq!(numbers(&scratch.rows("t")).len(), 24);
 }
 
+#[test]
+fn a_reader_who_never_ends_does_not_keep_removed_files_for_ever() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let scratch = Scratch::new();
+    seconds(&scratch, 24);
+    let removed = scratch.folder().join("segments/.removed");
+    let lock = nix::fcntl::Flock::lock(
+        fs::File::open(scratch.folder().join("segments/.readers")).unwrap(),
+        nix::fcntl::FlockArg::LockExclusive,
+    )
+    .unwrap();
+    // Nobody can lock for reading now; who reads does so without a lock.
+    assert!(Folder::beside(&scratch.path()).lock_for_reading().is_none());
+    // Whatever lies there, under whatever name.
+    fs::write(removed.join(std::ffi::OsStr::from_bytes(b"not \xff UTF-8")), "x").unwrap();
+    fs::create_dir_all(removed.join("a folder/in it")).unwrap();
+    let left = || fs::read_dir(&removed).unwrap().count();
+    let mut connection = scratch.open();
+    let now = std::os::unix::fs::MetadataExt::ctime(&fs::metadata(&removed).unwrap());
+    let mut sealer = Sealer::new(&mut connection, moment(now * SECOND)).unwrap();
+    sealer.merge().unwrap().unwrap();
+    sealer.prune(&NO_LIMITS).unwrap();
+    assert_eq!(left(), 26);
+    assert!(Folder::beside(&scratch.path()).kept_for_readers() > 24);
+    drop(sealer);
+    let mut sealer = Sealer::new(&mut connection, moment((now + 7 * 3600) * SECOND)).unwrap();
+    sealer.prune(&NO_LIMITS).unwrap();
+    assert_eq!((left(), Folder::beside(&scratch.path()).kept_for_readers()), (0, 0));
+    drop(lock);
+}
+
 fn replace_by_a_pipe(path: &Path) {
     fs::remove_file(path).unwrap();
     nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();

@@ -40,6 +40,8 @@ suite! {
     questions_need_no_agent: [Kernel];
     nothing_there_is_reported: [];
     sql_ends_at_its_limits_and_at_ctrl_c: [];
+    answers_become_files: [Python];
+    an_export_shows_its_progress_and_ends_at_ctrl_c: [Python];
     check_and_tracers_know_every_tracer: [Kernel];
     what_it_makes_is_its_owners_alone: [Kernel];
     jsonl_gets_every_row_the_store_gets: [Kernel];
@@ -107,6 +109,98 @@ fn nothing_there_is_reported() {
     }
     assert!(!store.workdir().exists(), "a question made the work folder");
     assert_eq!(store.run(&["nonesuch"]).status.code(), Some(2));
+}
+
+/// Makes a store of duetector's layout with so many rows.
+fn with_rows(scratch: &Scratch, rows: u32) -> Store {
+    let store = Store::at(scratch.folder("work"));
+    let file = Connection::open(store.database()).unwrap();
+    let sql = format!(
+        "CREATE TABLE \"duetector_tracking:open@vm\" (id INTEGER PRIMARY KEY, dt DATETIME, fname TEXT);
+         WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {rows})
+         INSERT INTO \"duetector_tracking:open@vm\" SELECT x, '2026-01-31 12:00:00.000000', '/data/' || x FROM n"
+    );
+    file.execute_batch(&sql).unwrap();
+    store
+}
+
+/// Runs a command with its errors on a terminal; with its output there, too, or else not read until `then` is printed, and the
+/// command interrupted. Prints what the terminal shows; exits as the command does.
+const ON_A_TERMINAL: &str = r#"
+import os, pty, signal, subprocess, sys
+then, command = sys.argv[1].encode(), sys.argv[2:]
+terminal, inner = pty.openpty()
+process = subprocess.Popen(command, stdout=subprocess.PIPE if then else inner, stderr=inner)
+os.close(inner)
+shown = b""
+def more():
+    global shown
+    try:
+        part = os.read(terminal, 4096)
+    except OSError:
+        part = b""
+    shown += part
+    return part
+if then:
+    while then not in shown and more():
+        pass
+    process.send_signal(signal.SIGINT)
+    process.stdout.read()
+while more():
+    pass
+print(shown.decode())
+sys.exit(process.wait())
+"#;
+
+fn on_a_terminal(store: &Store, then: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(tests::workload::PYTHON);
+    command.args(["-c", ON_A_TERMINAL, then]).arg(tests::binary::agent()).args(arguments);
+    let output = command.arg("--workdir").arg(store.workdir()).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn answers_become_files() {
+    let scratch = Scratch::new();
+    let store = with_rows(&scratch, 10);
+    let path = scratch.path().join("answer");
+    let ask = |format: &str| {
+        let target = path.to_str().unwrap();
+        store.run(&["sql", "SELECT fname FROM open", "--format", format, "--output", target])
+    };
+    let made = ask("csv");
+    assert!(made.status.success() && made.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&made.stderr).starts_with("10 rows written to "));
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 11);
+    let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    // What is there is not replaced.
+    let refused = ask("parquet");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("exists: name another file"));
+    std::fs::remove_file(&path).unwrap();
+    assert!(ask("parquet").status.success());
+    let piped = store.run(&["sql", "SELECT fname FROM open", "--format", "parquet"]).stdout;
+    let file = std::fs::read(&path).unwrap();
+    assert!(file.starts_with(b"PAR1") && file.ends_with(b"PAR1"));
+    assert_eq!(piped, file);
+    // Nothing is left of an answer that has no end.
+    let late = "SELECT abs(CASE WHEN id = 9 THEN -9223372036854775808 ELSE id END) FROM open";
+    let other = scratch.path().join("other");
+    let failed = store.run(&["sql", late, "--format", "parquet", "--output", other.to_str().unwrap()]);
+    assert!(!failed.status.success() && !other.exists());
+    let left = std::fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.map(|name| name.into_string().unwrap()).all(|name| !name.ends_with(".part")));
+    let (code, shown) = on_a_terminal(&store, "", &["sql", "SELECT 1", "--format", "parquet"]);
+    assert!(code == Some(2) && shown.contains("Parquet is not for terminals"), "{shown}");
+}
+
+fn an_export_shows_its_progress_and_ends_at_ctrl_c() {
+    let scratch = Scratch::new();
+    let store = with_rows(&scratch, 20_000);
+    // As long as nobody reads its output, it goes on.
+    let shown = "rows exported; Ctrl-C stops";
+    let (code, shown) = on_a_terminal(&store, shown, &["export", "--format", "jsonl", "-"]);
+    assert!(code == Some(1) && shown.contains("stopped before the end"), "{code:?}: {shown}");
 }
 
 fn sql_ends_at_its_limits_and_at_ctrl_c() {

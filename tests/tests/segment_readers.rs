@@ -53,10 +53,32 @@ fn duckdb_and_pandas_read_what_query_reads() {
     let left = target.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let others: Vec<String> = left.filter(|name| !name.ends_with(".parquet")).collect();
     assert_eq!(others, Vec::<String>::new());
+    answers_are_files_too(agent.store(), &scratch.path().join("answer.parquet"));
     for folder in [agent.store().workdir().join("segments"), exported] {
         compare(agent.store(), &folder, "open", &OF_OPEN, 200);
         compare(agent.store(), &folder, "usage", &OF_USAGE, 16);
     }
+}
+
+/// Compares the answer to a statement with the Parquet file that it makes.
+fn answers_are_files_too(store: &Store, file: &Path) {
+    let text = "SELECT time, fname, fname_bytes, pid, pid / 2.0 AS half FROM open";
+    let made = store.run(&["sql", text, "--format", "parquet", "--output", file.to_str().unwrap()]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let script = "import duckdb, json, sys
+rows = duckdb.sql(f\"SELECT typeof(time), typeof(fname), typeof(fname_bytes), typeof(half), count(*), sum(pid)::BIGINT, sum(half), \\
+    count(fname_bytes), sum(time % 1000000)::BIGINT FROM read_parquet('{sys.argv[1]}') GROUP BY ALL\").fetchall()
+json.dump(rows, sys.stdout)";
+    let mut command = Command::new(duetector::program("python"));
+    let read = succeed(command.args(["-c", script]).arg(file));
+    let read: Vec<Vec<Value>> = serde_json::from_slice(&read.stdout).unwrap();
+    let sums =
+        "SELECT count(*) AS rows, sum(pid) AS pids, sum(pid / 2.0) AS halves, count(fname_bytes) AS bytes,
+                sum(time % 1000000) AS times FROM open";
+    let sums = store.json(&["sql", sums, "--format", "json"])[0].clone();
+    let kinds = ["BIGINT", "VARCHAR", "BLOB", "DOUBLE"].map(Value::from);
+    let values = ["rows", "pids", "halves", "bytes", "times"].map(|name| sums[name].clone());
+    assert_eq!(read, [kinds.into_iter().chain(values).collect::<Vec<_>>()]);
 }
 
 /// Compares the rows of a tracer in the folders of this folder, of which there are at least `least`.

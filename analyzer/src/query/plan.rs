@@ -23,7 +23,11 @@ impl Store {
         tables.retain(|table| concerns(query, table));
         let names = Names { store: self, tables: &tables, any_field: query.any_field };
         let plan = Plan::of(query, &names)?;
-        let shown = plan.shown.iter().map(|(name, target)| Shown { name: name.clone(), kind: kind(target) });
+        let shown = plan.shown.iter().map(|(name, target)| Shown {
+            name: name.clone(),
+            kind: kind(target),
+            declared: None,
+        });
         let shown = shown.collect();
         if tables.is_empty() {
             return Ok(Answer::empty(self, shown));

@@ -36,6 +36,7 @@ pub(super) fn rows_only(
             (Cell::Text(text), None) => Cow::Borrowed(text.as_str()),
             (Cell::Time(at), _) => Cow::Owned(at.to_text()),
             (Cell::Null, _) => Cow::Borrowed(""),
+            (Cell::Bytes(bytes), _) => Cow::Owned(model::text::hex(bytes)),
             // A field that holds text is written as that text, without JSON's quotes.
             (Cell::Json(serde_json::Value::String(text)), _) => escape::visible(text),
             (Cell::Json(serde_json::Value::Null), _) => Cow::Borrowed(""),

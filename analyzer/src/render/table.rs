@@ -243,6 +243,7 @@ fn text(cell: &Cell) -> String {
         Cell::Null | Cell::Json(Value::Null) => String::new(),
         Cell::Time(at) => at.to_local_text(),
         Cell::Text(text) | Cell::Json(Value::String(text)) => escape::visible(text).into_owned(),
+        Cell::Bytes(bytes) => model::text::hex(bytes),
         cell => json::text(cell),
     }
 }

@@ -30,8 +30,7 @@ impl Guard {
             lock(&note).get_or_insert(what);
             Authorization::Deny
         }))?;
-        let watched = meter.clone();
-        connection.progress_handler(INSTRUCTIONS, Some(move || watched.has_to_end()))?;
+        watch(connection, meter)?;
         Ok(Self { meter: meter.clone(), refused })
     }
 
@@ -47,6 +46,12 @@ impl Guard {
     pub(super) fn forget(&self) {
         *lock(&self.refused) = None;
     }
+}
+
+/// Has the statements of a connection end when the meter says so.
+pub(crate) fn watch(connection: &mut Connection, meter: &Arc<Meter>) -> rusqlite::Result<()> {
+    let watched = meter.clone();
+    connection.progress_handler(INSTRUCTIONS, Some(move || watched.has_to_end()))
 }
 
 /// Returns what a statement asks for that it may not do.

@@ -16,6 +16,7 @@ mod watch;
 
 use std::sync::Arc;
 
+pub(crate) use guard::watch;
 pub use limits::Limits;
 pub use meter::Meter;
 pub(crate) use watch::Watch;

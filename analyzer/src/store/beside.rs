@@ -35,7 +35,7 @@ fn attach_as(connection: &Connection, uri: &str) -> rusqlite::Result<()> {
 
 /// The rows that both files have, as far as the files say.
 pub(super) struct Overlap {
-    /// The file's id in the table of imports, if the store has that table.
+    /// The ids that the file can have in the table of imports, as a list for SQL; if the store has that table.
     imported_as: Option<String>,
     has_copies: bool,
 }
@@ -44,8 +44,13 @@ impl Overlap {
     pub(super) fn of(connection: &Connection) -> rusqlite::Result<Self> {
         let has = |file: File, name: &str| has_table(connection, file, name);
         let is_importing = has(File::Main, store::import::TABLE)?;
-        let imported_as =
-            if is_importing { store::import::file_id(connection, File::Beside.schema())? } else { None };
+        let ids = if is_importing {
+            store::import::file_ids(connection, File::Beside.schema())?
+        } else {
+            Vec::new()
+        };
+        let list = ids.iter().map(|id| literal(id)).collect::<Vec<_>>().join(", ");
+        let imported_as = (!ids.is_empty()).then_some(list);
         let has_runs = has(File::Main, "duetector_actors_run")?;
         Ok(Self { imported_as, has_copies: has_runs && has(File::Beside, COPIED)? })
     }
@@ -54,11 +59,10 @@ impl Overlap {
     pub(super) fn shown(&self, table: &str) -> String {
         let name = literal(table);
         let mut tests = Vec::new();
-        if let Some(id) = &self.imported_as {
-            let id = literal(id);
+        if let Some(ids) = &self.imported_as {
             let table = store::import::TABLE;
             tests.push(format!(
-                "id > ifnull((SELECT last_id FROM main.{table} WHERE file = {id} AND name = {name}), -1)"
+                "id > ifnull((SELECT max(last_id) FROM main.{table} WHERE file IN ({ids}) AND name = {name}), -1)"
             ));
         }
         if self.has_copies {
@@ -73,10 +77,12 @@ impl Overlap {
     /// Returns whether no row of that table is shown, so that queries do not have to look at any.
     pub(super) fn hides_all(&self, connection: &Connection, table: &str) -> rusqlite::Result<bool> {
         let mut hidden: Vec<(i64, i64)> = Vec::new();
-        if let Some(id) = &self.imported_as {
-            let sql =
-                format!("SELECT last_id FROM main.{} WHERE file = ? AND name = ?", store::import::TABLE);
-            let last: Option<i64> = connection.query_row(&sql, [id, table], |row| row.get(0)).optional()?;
+        if let Some(ids) = &self.imported_as {
+            let sql = format!(
+                "SELECT max(last_id) FROM main.{} WHERE file IN ({ids}) AND name = ?",
+                store::import::TABLE
+            );
+            let last: Option<i64> = connection.query_row(&sql, [table], |row| row.get(0))?;
             hidden.extend(last.map(|last| (i64::MIN, last)));
         }
         if self.has_copies {

@@ -22,6 +22,7 @@ use super::scan::{Damaged, DamagedBatch};
 use super::vtab;
 use crate::Error;
 use crate::error::{nearest, reading};
+use crate::sql::{Meter, watch};
 
 /// Function in statements: UTC in nanoseconds, from a `dt` and its collector.
 pub(crate) const UTC_OF: &str = "duetector_utc_of";
@@ -38,6 +39,8 @@ pub struct Store {
     reads: Arc<Reads>,
     /// True if the connection has a second file, of duetector's layout.
     has_beside: bool,
+    /// Counts the rows of answers, and can stop them; only if [`Self::watched`] was called.
+    meter: Option<Arc<Meter>>,
     _lock: Option<Lock>,
 }
 
@@ -143,7 +146,8 @@ impl Store {
         let lock = segments.and_then(|path| Folder::beside(Path::new(path)).lock_for_reading());
         let (path, damaged) = (path.to_owned(), Damaged::default());
         let (reads, has_beside) = (Arc::default(), beside.is_some());
-        Ok(Self { connection, path, zone, streams, damaged, reads, has_beside, _lock: lock })
+        let meter = None;
+        Ok(Self { connection, path, zone, streams, damaged, reads, has_beside, meter, _lock: lock })
     }
 
     /// Returns the time zone in which times are shown.
@@ -274,6 +278,21 @@ impl Store {
     /// When the store can't be read.
     pub fn moment(&self) -> Result<impl Drop + '_, Error> {
         self.connection.unchecked_transaction().map_err(reading("a moment"))
+    }
+
+    /// Begins to count the rows of all answers; returns what counts them, and can stop them.
+    ///
+    /// # Errors
+    /// When SQLite refuses to be watched.
+    pub fn watched(&mut self) -> Result<Arc<Meter>, Error> {
+        let meter = Arc::new(Meter::new(None));
+        watch(&mut self.connection, &meter).map_err(reading("rows"))?;
+        self.meter = Some(meter.clone());
+        Ok(meter)
+    }
+
+    pub(crate) fn meter(&self) -> Option<&Meter> {
+        self.meter.as_deref()
     }
 
     pub(crate) fn connection(&self) -> &Connection {

@@ -1,9 +1,12 @@
 //! `sql`: runs a statement of SQL on the store and prints its rows.
 
-use std::io::{self, BufWriter, Read as _, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal as _, Read as _, Seek as _, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
-use analyzer::render::{self, Format};
+use analyzer::render::{self, Format, Output, RenderError};
 use analyzer::sql::Limits;
 use analyzer::{Answer, Sql};
 use anyhow::Context as _;
@@ -13,6 +16,8 @@ use model::Size;
 use super::query::{damage, failure, open, stdout};
 use crate::cli_common::{Common, parse_duration};
 use crate::exit::{Failure, Outcome};
+use crate::new_file::NewFile;
+use crate::output::complain;
 use crate::progress::{Progress, stop_on_interrupt};
 
 /// Options of `sql`.
@@ -38,9 +43,32 @@ pub(crate) struct SqlArgs {
     /// machine has for them; other formats always have the numbers
     #[arg(long)]
     numeric: bool,
-    /// Format of the rows: table, json (one array), jsonl (one object per line) or csv
+    /// Format of the rows: table, json (one array), jsonl (one object per line), csv, or parquet, which needs --output or a pipe
     #[arg(long, default_value = "table", value_name = "FORMAT")]
-    format: Format,
+    format: SqlFormat,
+    /// Write the rows to this file, which must not exist. It appears when it is complete
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// A format of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SqlFormat {
+    Text(Format),
+    Parquet,
+}
+
+impl FromStr for SqlFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "parquet" {
+            return Ok(Self::Parquet);
+        }
+        text.parse()
+            .map(Self::Text)
+            .map_err(|_: String| format!("expected table, json, jsonl, csv or parquet, found {text:?}"))
+    }
 }
 
 /// Least memory that SQLite can work with.
@@ -53,6 +81,11 @@ fn parse_memory(text: &str) -> Result<Size, String> {
 
 /// Prints the rows.
 pub(crate) fn run(common: &Common, args: &SqlArgs) -> Outcome {
+    if args.format == SqlFormat::Parquet && args.output.is_none() && io::stdout().is_terminal() {
+        return Err(Failure::Usage(anyhow::anyhow!(
+            "Parquet is not for terminals: name a file with --output, or use a pipe"
+        )));
+    }
     let text = args.text.as_deref().map(read_text).transpose()?;
     let limits = Limits {
         timeout: (!args.timeout.is_zero()).then_some(args.timeout),
@@ -67,11 +100,53 @@ pub(crate) fn run(common: &Common, args: &SqlArgs) -> Outcome {
         (None, None) => sql.tables(),
     }
     .map_err(failure)?;
-    let progress = Progress::of(sql.meter());
-    let mut out = BufWriter::new(Uncovered { out: io::stdout().lock(), progress });
-    print(&mut answer, args, &mut out)?;
-    drop(out);
+    let progress = Progress::of(sql.meter(), "read");
+    match (&args.output, args.format) {
+        (Some(path), format) => to_file(&mut answer, path, (format, args.numeric), progress)?,
+        (None, SqlFormat::Text(format)) => {
+            let mut out = BufWriter::new(Uncovered { out: io::stdout().lock(), progress });
+            print(&mut answer, (format, stdout(args.numeric)), &mut out)?;
+        }
+        (None, SqlFormat::Parquet) => parquet_to_stdout(&mut answer, &common.workdir()?, progress)?,
+    }
     damage(sql.store())
+}
+
+/// Writes the rows to a new file.
+fn to_file(
+    answer: &mut Answer<'_>,
+    path: &Path,
+    (format, numeric): (SqlFormat, bool),
+    progress: Option<Progress>,
+) -> Outcome {
+    let file = NewFile::begin(path)?;
+    let rows = match format {
+        SqlFormat::Parquet => render::parquet(answer, file.file()),
+        SqlFormat::Text(format) => {
+            let mut out = BufWriter::new(file.file());
+            render::rows(answer, format, Output { terminal: None, numeric }, &mut out)
+        }
+    };
+    let rows = rows.map_err(failed)?;
+    file.finish()?;
+    drop(progress);
+    complain(&format!("{rows} rows written to {}", path.display()));
+    Ok(())
+}
+
+/// Writes the rows to stdout when all are there: a column's type is known only then.
+fn parquet_to_stdout(answer: &mut Answer<'_>, workdir: &Path, progress: Option<Progress>) -> Outcome {
+    let file = tempfile::tempfile_in(workdir).or_else(|_| tempfile::tempfile());
+    let mut file: File = file.context("making a temporary file")?;
+    render::parquet(answer, &file).map_err(failed)?;
+    drop(progress);
+    file.rewind().context("reading the temporary file")?;
+    match io::copy(&mut file, &mut io::stdout().lock()) {
+        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(anyhow::Error::new(cause).context("writing to stdout")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns the statement: the argument, or what stdin has.
@@ -84,16 +159,22 @@ fn read_text(argument: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn print(answer: &mut Answer<'_>, args: &SqlArgs, out: &mut dyn Write) -> Outcome {
-    match render::rows(answer, args.format, stdout(args.numeric), out) {
+fn print(answer: &mut Answer<'_>, (format, output): (Format, Output), out: &mut dyn Write) -> Outcome {
+    match render::rows(answer, format, output, out) {
         Ok(_) => Ok(()),
         Err(error) if error.is_broken_pipe() => Ok(()),
-        Err(render::RenderError::Read(error)) => {
+        Err(error) => {
             // The rows before the error are printed first.
             let _ = out.flush();
-            Err(failure(error))
+            Err(failed(error))
         }
-        Err(error) => Err(Failure::Failed(error.into())),
+    }
+}
+
+fn failed(error: RenderError) -> Failure {
+    match error {
+        RenderError::Read(error) => failure(error),
+        RenderError::Write(_) => Failure::Failed(error.into()),
     }
 }
 

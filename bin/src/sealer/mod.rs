@@ -4,6 +4,7 @@
 //! The process has a low priority and a memory limit of its own. Whenever it ends, the next one completes its work.
 
 mod process;
+mod shown;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -14,17 +15,23 @@ use actors::{ActorLoop, Exit, LoopCtx, clock};
 use collector::{CollectorHandle, Gate};
 use model::lock::lock;
 use serde::{Deserialize, Serialize};
-use store::segment::{Limits, Room, Unsealed, has_unfinished, unsealed};
+use store::segment::{Folder, Limits, Room, Unsealed, has_unfinished, unsealed};
 use store::settings::StoreSettings;
 
+pub(crate) use shown::lines;
 pub(crate) use work::{Report, Work, moment, open, prune, restrain, run, yield_to_others};
 
 /// Interval between looks at the store.
 const TICK: Duration = Duration::from_secs(2);
 /// Time to wait for a lock on the file. The next look is soon.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// Number of looks that are skipped after a process has failed, or has found nothing more to remove.
+/// Number of looks that are skipped after a process has failed, or has found nothing more to remove. It doubles with each failure that
+/// follows, up to the longest.
 const PAUSE: u32 = 5;
+const LONGEST_PAUSE: u32 = 20;
+
+/// Number of segments that are named in the state.
+const NAMED: usize = 3;
 
 /// Settings that a reload replaces.
 pub(crate) type SharedSettings = Arc<Mutex<StoreSettings>>;
@@ -42,6 +49,16 @@ pub(crate) struct SealerState {
     pub(crate) sealed: u64,
     /// Rows in them.
     pub(crate) sealed_rows: i64,
+    /// Segments of a lost file that the store goes on with.
+    pub(crate) adopted: u64,
+    /// Rows in them.
+    pub(crate) adopted_rows: i64,
+    /// Segments of a lost file that are not as they were written, with the reason.
+    pub(crate) refused: Vec<(String, String)>,
+    /// Names of the first segments in the folder that are not part of the store, and the number of all of them.
+    pub(crate) strangers: (Vec<String>, usize),
+    /// Size of removed files that readers keep, in bytes.
+    pub(crate) kept_for_readers: u64,
     /// Segments that were merged from smaller ones since the start.
     pub(crate) merged: u64,
     /// Segments that were removed since the start.
@@ -83,7 +100,7 @@ impl ActorLoop for Sealer {
         let (ctx, collector, settings) = (self.ctx.clone(), self.collector.clone(), self.settings.clone());
         async move {
             let work = async {
-                let mut pause = 0_u32;
+                let (mut pause, mut next) = (0_u32, PAUSE);
                 loop {
                     clock::sleep(clock::until_tick(TICK)).await;
                     ctx.progress().mark();
@@ -96,7 +113,11 @@ impl ActorLoop for Sealer {
                     if !inspect(&ctx, &path, &settings, &collector.gate).await || pause > 0 {
                         continue;
                     }
-                    pause = if work(&ctx, &path, settings, &collector.gate).await { 0 } else { PAUSE };
+                    (pause, next) = if work(&ctx, &path, settings, &collector.gate).await {
+                        (0, PAUSE)
+                    } else {
+                        (next, (next * 2).min(LONGEST_PAUSE))
+                    };
                 }
             };
             tokio::select! {
@@ -119,6 +140,7 @@ async fn inspect(ctx: &LoopCtx<SealerState>, path: &Path, settings: &StoreSettin
     let (Unsealed { first, bytes, rows }, room) = (seen.unsealed, seen.room);
     ctx.update(|state| {
         (state.unsealed_bytes, state.unsealed_rows, state.used_bytes) = (bytes, rows, room.used());
+        (state.strangers, state.kept_for_readers) = (seen.strangers, seen.kept_for_readers);
     });
     let limits = Limits::of(settings, room.total);
     let exceeded = limits.exceeded(&room);
@@ -149,12 +171,19 @@ struct Seen {
     is_unfinished: bool,
     /// Last time in the oldest segment.
     oldest: Option<i64>,
+    strangers: (Vec<String>, usize),
+    kept_for_readers: u64,
 }
 
 fn see(path: &Path) -> Result<Seen, store::Error> {
     let connection = store::open::for_reading(path, PATIENCE)?;
     let _moment = connection.unchecked_transaction()?;
+    let mut strangers = store::segment::strangers(&connection)?;
+    let count = strangers.len();
+    strangers.truncate(NAMED);
     Ok(Seen {
+        strangers: (strangers, count),
+        kept_for_readers: Folder::beside(path).kept_for_readers(),
         unsealed: unsealed(&connection)?,
         room: Room::of(&connection)?,
         is_unfinished: has_unfinished(&connection)?,
@@ -205,6 +234,17 @@ fn note(ctx: &LoopCtx<SealerState>, report: &Report) {
         let (segment, rows, bytes) = (segment.name.as_str(), segment.rows, segment.bytes);
         tracing::info!(segment, rows, bytes, "rows are sealed");
     }
+    if !report.adopted.0.is_empty() {
+        let (segments, rows) = (report.adopted.0.len(), report.adopted.1);
+        tracing::warn!(segments, rows, "the store goes on with segments of a lost file");
+    }
+    for (segment, cause) in &report.refused {
+        tracing::error!(
+            segment,
+            cause,
+            "a segment of a lost file is not as it was written: it is left alone"
+        );
+    }
     for segment in &report.removed {
         let (name, rows, cause) = (segment.name.as_str(), segment.rows, segment.cause.as_str());
         tracing::warn!(segment = name, rows, cause, "a segment was removed");
@@ -216,6 +256,9 @@ fn note(ctx: &LoopCtx<SealerState>, report: &Report) {
     ctx.update(|state| {
         state.sealed += report.sealed.len() as u64;
         state.sealed_rows += report.sealed.iter().map(|segment| segment.rows).sum::<i64>();
+        state.adopted += report.adopted.0.len() as u64;
+        state.adopted_rows += report.adopted.1;
+        state.refused.extend_from_slice(&report.refused);
         state.merged += u64::from(report.merged.is_some());
         state.removed += report.removed.len() as u64;
         state.removed_rows += report.removed.iter().map(|segment| segment.rows).sum::<i64>();

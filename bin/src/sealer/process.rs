@@ -22,15 +22,17 @@ pub(super) async fn run(work: &Work) -> anyhow::Result<Report> {
     let mut stdin = process.stdin.take().context("no pipe to the process that seals")?;
     let (output, errors) = (process.stdout.take(), process.stderr.take());
     let (Some(output), Some(errors)) = (output, errors) else { bail!("no pipe from the process that seals") };
-    // If the process ends before it has read this, its status says why.
-    let _ = stdin.write_all(&serde_json::to_vec(work)?).await;
-    drop(stdin);
+    // If the process ends before it has read this, its status says why. It ends when the pipe does.
+    let mut request = serde_json::to_vec(work)?;
+    request.push(b'\n');
+    let _ = stdin.write_all(&request).await;
     let (mut report, mut text) = (Vec::new(), Vec::new());
     let (mut output, mut errors) = (output.take(LONGEST), errors.take(LONGEST));
     let read = futures::future::join(output.read_to_end(&mut report), errors.read_to_end(&mut text));
     let (read, _) = read.await;
     read.context("reading the report of the process that seals")?;
     let status = process.wait().await.context("waiting for the process that seals")?;
+    drop(stdin);
     if !status.success() {
         let text = String::from_utf8_lossy(&text);
         bail!("the process that seals ended with {status}: {}", text.trim());

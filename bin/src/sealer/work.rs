@@ -34,6 +34,10 @@ pub(crate) struct Work {
 pub(crate) struct Report {
     /// Segments that were sealed.
     pub(crate) sealed: Vec<SealedSegment>,
+    /// Segments of a lost file that the store goes on with, and the number of their rows.
+    pub(crate) adopted: (Vec<String>, i64),
+    /// Segments of a lost file that are not as they were written, with the reason.
+    pub(crate) refused: Vec<(String, String)>,
     /// The segment that was merged from smaller ones.
     pub(crate) merged: Option<SealedSegment>,
     /// Segments that were removed.
@@ -122,6 +126,9 @@ pub(crate) fn run(work: &Work) -> anyhow::Result<Report> {
 }
 
 fn steps(sealer: &mut Sealer<'_>, work: &Work, limits: &Limits, report: &mut Report) -> anyhow::Result<()> {
+    let adopted = sealer.adopt()?;
+    report.adopted = (adopted.segments, adopted.rows);
+    report.refused = adopted.refused;
     // Room first: sealing needs some.
     prune(sealer, limits, report)?;
     report.sealed.extend(sealer.recover()?.map(SealedSegment::from));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::mem::take;
 
 use actors::clock;
+use model::schema::stored_name;
 use model::{BootNs, Routed, TracerName};
 
 use super::Rejected;
@@ -15,6 +16,8 @@ use super::output_file::{Gone, OutputFile, Replaced};
 pub(crate) struct Written {
     file: Option<OutputFile>,
     rows: BTreeMap<TracerName, u64>,
+    /// Number that the first row of each tracer has in the file, if rows have numbers.
+    first: BTreeMap<TracerName, i64>,
     since: BootNs,
 }
 
@@ -38,6 +41,29 @@ impl Written {
         }
     }
 
+    /// Notes the numbers of the first rows, for tracers of which this run has written none to the file before. `newest` returns the
+    /// number of a tracer's newest row.
+    pub(crate) fn note_first(&mut self, batches: &[Routed], newest: impl Fn(&str) -> Option<i64>) {
+        for claim in batches.iter().filter_map(|batch| batch.claim.as_ref()) {
+            let account = claim.account();
+            let tracer = account.tracer();
+            if self.first.contains_key(tracer) {
+                continue;
+            }
+            let stored = stored_name(tracer.as_str());
+            let rows = batches.iter().flat_map(|batch| batch.rows.iter());
+            let rows = rows.filter(|row| stored_name(row.tracer.as_str()) == stored).count();
+            if let Some(newest) = newest(&stored).filter(|_| rows > 0) {
+                self.first.insert(tracer.clone(), newest - rows as i64 + 1);
+            }
+        }
+    }
+
+    /// Returns the numbers of the first rows of this run.
+    pub(crate) fn first(&self) -> BTreeMap<TracerName, i64> {
+        self.first.clone()
+    }
+
     /// Returns what became of the file if its path does not lead to it any more.
     pub(crate) fn gone(&self) -> Option<Gone> {
         self.file.as_ref().and_then(OutputFile::gone)
@@ -54,6 +80,7 @@ impl Written {
     /// Forgets the file and its counts, which are returned.
     pub(crate) fn begin_again(&mut self) -> BTreeMap<TracerName, u64> {
         self.file = None;
+        self.first.clear();
         take(&mut self.rows)
     }
 }

@@ -4,17 +4,19 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::table::quote;
 
-/// Returns the id by which a file of duetector's layout is recognised; `None` if it has no rows yet. A file that the agent wrote
-/// has one. A file of Python duetector is known by its first table and the first row in it, which copies of it have, too, and which
-/// stay the same while it grows. `schema` is the name that the connection has for the file.
+/// Returns the ids by which a file of duetector's layout is recognised; none if it has no rows yet. A file that the agent wrote to
+/// has one of its own, which comes first. Each table with rows is known by its first row, which copies of the file have, too, and which
+/// stays the same while the file grows: so a file of Python duetector is also recognised when the agent has gone on with it. `schema`
+/// is the name that the connection has for the file.
 ///
 /// # Errors
 /// SQLite can't read the file.
-pub fn file_id(connection: &Connection, schema: &str) -> rusqlite::Result<Option<String>> {
+pub fn file_ids(connection: &Connection, schema: &str) -> rusqlite::Result<Vec<String>> {
+    let mut ids = Vec::new();
     let is_ours = format!("SELECT 1 FROM {schema}.sqlite_master WHERE name = 'duetector_actors_store'");
     if connection.query_row(&is_ours, [], |_| Ok(())).optional()?.is_some() {
         let sql = format!("SELECT id FROM {schema}.duetector_actors_store");
-        return connection.query_row(&sql, [], |row| row.get(0)).optional();
+        ids.extend(connection.query_row(&sql, [], |row| row.get::<_, String>(0)).optional()?);
     }
     let tables = format!(
         "SELECT name FROM {schema}.sqlite_master WHERE type = 'table' AND name LIKE 'duetector_tracking:%'
@@ -28,9 +30,8 @@ pub fn file_id(connection: &Connection, schema: &str) -> rusqlite::Result<Option
              FROM {schema}.{} ORDER BY id LIMIT 1",
             quote(&name)
         );
-        if let Some(row) = connection.query_row(&row, [], |row| row.get::<_, String>(0)).optional()? {
-            return Ok(Some(format!("{name} {row}")));
-        }
+        let row = connection.query_row(&row, [], |row| row.get::<_, String>(0)).optional()?;
+        ids.extend(row.map(|row| format!("{name} {row}")));
     }
-    Ok(None)
+    Ok(ids)
 }

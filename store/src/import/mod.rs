@@ -17,7 +17,7 @@ use model::LocalTimes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use crate::{Error, distrust, format, write};
-pub use file_id::file_id;
+pub use file_id::file_ids;
 use table::{Table, quote, tables};
 
 /// Table of the rows that were brought in: those of the table `name` of a file, up to `last_id`.
@@ -25,6 +25,8 @@ pub const TABLE: &str = "imported";
 
 /// Number of rows in a piece.
 const PIECE: u32 = 5000;
+/// Size of the values from which a piece has fewer rows, in bytes.
+const PIECE_BYTES: usize = 8 << 20;
 /// Time to wait for a writer of the file that keeps no write-ahead log (Python duetector).
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -48,7 +50,9 @@ pub fn open(path: &Path) -> rusqlite::Result<Connection> {
 /// The file is not a store that this version writes, or SQLite can't write it.
 pub fn prepare(store: &Connection) -> Result<(), Error> {
     let transaction = store.unchecked_transaction()?;
-    format::begin(&transaction)?;
+    if format::begin(&transaction)? {
+        write::found_beside(&transaction, None)?.list(&transaction, "")?;
+    }
     Ok(transaction.commit()?)
 }
 
@@ -56,7 +60,8 @@ pub fn prepare(store: &Connection) -> Result<(), Error> {
 #[derive(Debug)]
 pub struct Import {
     file: Connection,
-    id: String,
+    /// The ids of the file; the first one is noted.
+    ids: Vec<String>,
     tables: Vec<Table>,
     times: LocalTimes,
 }
@@ -92,11 +97,14 @@ impl Import {
         if names.is_empty() {
             return Err(Error::NotToImport("it has no table of duetector's layout".to_owned()));
         }
-        let Some(id) = file_id(&file, "main")? else { return Ok(None) };
+        let ids = file_ids(&file, "main")?;
+        if ids.is_empty() {
+            return Ok(None);
+        }
         let tables = names.into_iter().map(|name| Table::of(&file, store, name));
         let tables = tables.collect::<rusqlite::Result<_>>()?;
         let times = bookkeeping::times(&file, zone)?;
-        Ok(Some(Self { file, id, tables, times }))
+        Ok(Some(Self { file, ids, tables, times }))
     }
 
     /// Returns the number of rows that are still to be read.
@@ -150,7 +158,9 @@ impl Import {
         let mut piece = Piece::default();
         let mut rows = self.file.prepare_cached(&table.statement())?;
         let mut rows = rows.query(params![after, PIECE])?;
-        while let Some(row) = rows.next()? {
+        let mut bytes = 0;
+        while let Some(row) = if bytes < PIECE_BYTES { rows.next()? } else { None } {
+            bytes += size(row, table.columns.len());
             let id: i64 = row.get(0)?;
             (piece.last, piece.read) = (Some(id), piece.read + 1);
             if table.copied.iter().any(|(first, last)| (first..=last).contains(&&id)) {
@@ -188,17 +198,28 @@ impl Import {
         let note = "INSERT INTO imported VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (file, name) DO UPDATE SET
                     last_id = ?3, rows = rows + ?4, unreadable = unreadable + ?5";
         let (rows, unreadable) = (piece.rows.len() as i64, piece.unreadable as i64);
-        store.execute(note, params![self.id, table.name, last, rows, unreadable])?;
+        store.execute(note, params![self.ids.first(), table.name, last, rows, unreadable])?;
         Ok(())
     }
 
     /// Returns the last id that was read of a table, and how many rows were brought in and could not be read.
     fn progress(&self, store: &Connection, table: &Table) -> rusqlite::Result<(i64, i64, i64)> {
         let sql = "SELECT last_id, rows, unreadable FROM imported WHERE file = ? AND name = ?";
-        let known =
-            store.query_row(sql, [&self.id, &table.name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-        Ok(known.optional()?.unwrap_or((-1, 0, 0)))
+        let mut known = store.prepare_cached(sql)?;
+        let mut sum: (i64, i64, i64) = (-1, 0, 0);
+        for id in &self.ids {
+            let found = known.query_row([id, &table.name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+            let (last, rows, unreadable): (i64, i64, i64) = found.optional()?.unwrap_or((-1, 0, 0));
+            sum = (last.max(sum.0), rows + sum.1, unreadable + sum.2);
+        }
+        Ok(sum)
     }
+}
+
+/// Returns the size of the texts in a row of so many columns.
+fn size(row: &rusqlite::Row<'_>, columns: usize) -> usize {
+    let values = (0..=columns).filter_map(|index| row.get_ref(index).ok());
+    values.map(|value| value.as_bytes().map_or(8, <[u8]>::len)).sum()
 }
 
 /// Rows that are written in one transaction.

@@ -98,14 +98,9 @@ impl Files {
         self.damaged.push((batch, damage));
     }
 
-    /// Returns the name of the next file with rows of this tracer. Characters that a file's name can't have, or that shells or
-    /// glob patterns treat in a special way, are replaced.
+    /// Returns the name of the next file with rows of this tracer.
     fn free_name(&self, tracer: &str) -> String {
-        let plain = |c: char| c.is_alphanumeric() || "._-".contains(c);
-        let mut name: String = tracer.chars().map(|c| if plain(c) { c } else { '_' }).take(48).collect();
-        if name.starts_with('.') {
-            name.insert(0, '_');
-        }
+        let name = file_stem(tracer);
         let names = std::iter::once(format!("{name}.parquet"));
         let numbered = (2..).map(|number| format!("{name}.{number}.parquet"));
         let is_free = |name: &String| self.files.iter().all(|file| file.file != *name);
@@ -156,6 +151,18 @@ fn without_empty(
     }
     let fields = schema.fields().iter().filter(|field| kept.contains(field.name())).cloned();
     Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+}
+
+/// Returns the name of a file with rows of this tracer, without its ending. Characters that a file's name can't have, or that shells or
+/// glob patterns treat in a special way, are replaced, and it has at most 48: so two tracers can have the same.
+pub fn file_stem(tracer: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "._-".contains(c);
+    let mut name: String = tracer.chars().map(|c| if plain(c) { c } else { '_' }).take(48).collect();
+    // Not hidden, and no option of a command.
+    if name.is_empty() || name.starts_with(['.', '-']) {
+        name.insert(0, '_');
+    }
+    name
 }
 
 /// Copies a batch that can't be read into a file, as it is.

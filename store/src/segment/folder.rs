@@ -1,8 +1,10 @@
 //! The folder of the segments, which is beside the store's file.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use model::trusted::trusted_file;
 use nix::fcntl::{Flock, FlockArg};
@@ -23,6 +25,8 @@ const UNFINISHED: &str = ".unfinished";
 const WRITER_LOCK: &str = ".writer";
 /// File that readers lock, so that what they read is not deleted.
 const READER_LOCK: &str = ".readers";
+/// Time after which a removed file is deleted although somebody holds the readers' lock.
+const PATIENCE: Duration = Duration::from_secs(6 * 3600);
 
 /// The folder of the segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +69,8 @@ impl Folder {
     }
 
     /// Returns whether a name in the folder is that of a folder that is being written.
-    pub(crate) fn is_unfinished(name: &str) -> bool {
-        name.ends_with(UNFINISHED)
+    pub(crate) fn is_unfinished(name: &OsStr) -> bool {
+        name.as_encoded_bytes().ends_with(UNFINISHED.as_bytes())
     }
 
     /// Makes the folder, if it is not there.
@@ -82,7 +86,7 @@ impl Folder {
     fn open_to_readers(&self) -> Result<(), Error> {
         let mut folders = self.segments()?;
         folders.push(REMOVED.to_owned());
-        let paths = folders.iter().map(|name| self.path.join(name));
+        let paths = folders.iter().map(|name| self.path.join(name)).filter(|path| path.exists());
         paths
             .into_iter()
             .try_for_each(|path| self.access.open_all(&path))
@@ -136,8 +140,10 @@ impl Folder {
         }
     }
 
-    fn removed(&self, segment: &str, file: &str) -> PathBuf {
-        self.path.join(REMOVED).join(format!("{segment}-{file}"))
+    fn removed(&self, segment: &str, file: impl AsRef<OsStr>) -> PathBuf {
+        let mut name = OsString::from(format!("{segment}-"));
+        name.push(file);
+        self.path.join(REMOVED).join(name)
     }
 
     /// Removes the files of a segment except its manifest. Readers can use them until [`Self::empty`] deletes them.
@@ -153,43 +159,49 @@ impl Folder {
             if name == MANIFEST {
                 continue;
             }
-            let to = self.removed(segment, &name.to_string_lossy());
+            let to = self.removed(segment, &name);
             fs::rename(&path, &to).map_err(Error::io("move", &path))?;
         }
         Ok(())
     }
 
-    /// Deletes removed files: all of them if no reader is there, or if `now`. Returns whether none is left.
-    pub(crate) fn empty(&self, now: bool) -> Result<bool, Error> {
+    /// Deletes removed files: all of them if no reader is there, or if `now`; otherwise those that readers have kept for too long, as
+    /// somebody does who keeps the lock for ever. Returns whether none is left.
+    pub(crate) fn empty(&self, now: bool, utc_ns: i64) -> Result<bool, Error> {
         let folder = self.path.join(REMOVED);
         let names = entries(&folder)?;
         if names.is_empty() {
             return Ok(true);
         }
-        if !now && !self.has_no_readers() {
-            return Ok(false);
-        }
+        let all = now || self.has_no_readers();
+        let mut is_empty = true;
         for name in names {
             let path = folder.join(name);
-            fs::remove_file(&path).map_err(Error::io("delete", &path))?;
+            if all || is_old(&path, utc_ns) { delete(&path)? } else { is_empty = false }
         }
-        Ok(true)
+        Ok(is_empty)
+    }
+
+    /// Returns the size of removed files that readers keep, in bytes.
+    pub fn kept_for_readers(&self) -> u64 {
+        let folder = self.path.join(REMOVED);
+        let names = entries(&folder).unwrap_or_default();
+        names.iter().filter_map(|name| Some(fs::symlink_metadata(folder.join(name)).ok()?.len())).sum()
     }
 
     /// Deletes what unfinished work has left.
     pub(crate) fn clean(&self) -> Result<(), Error> {
-        for name in entries(&self.path)?.iter().filter(|name| Self::is_unfinished(name)) {
-            let path = self.path.join(name);
-            fs::remove_dir_all(&path).map_err(Error::io("delete", &path))?;
-        }
-        Ok(())
+        let names = entries(&self.path)?.into_iter();
+        names.filter(|name| Self::is_unfinished(name)).try_for_each(|name| delete(&self.path.join(name)))
     }
 
     /// Returns the names of all folders that have the form of a segment's.
     pub(crate) fn segments(&self) -> Result<Vec<String>, Error> {
-        let mut names = entries(&self.path)?;
-        names.retain(|name| !name.starts_with('.') && !Self::is_unfinished(name));
-        Ok(names)
+        let names = entries(&self.path)?.into_iter();
+        let names =
+            names.filter(|name| !Self::is_unfinished(name) && !name.as_encoded_bytes().starts_with(b"."));
+        // No segment has a name that is not UTF-8.
+        Ok(names.map(|name| name.to_string_lossy().into_owned()).collect())
     }
 
     /// Returns the size of everything in the folder, in bytes of disk space.
@@ -246,8 +258,25 @@ pub(crate) fn sync(path: &Path) -> Result<(), Error> {
     folder.sync_all().map_err(Error::io("sync", path))
 }
 
+/// Returns whether a file was moved here so long ago that readers had time enough.
+fn is_old(path: &Path, utc_ns: i64) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(found) = fs::symlink_metadata(path) else { return true };
+    utc_ns / 1_000_000_000 - found.ctime() >= PATIENCE.as_secs().cast_signed()
+}
+
+/// Deletes a file, or a folder with everything in it.
+fn delete(path: &Path) -> Result<(), Error> {
+    let is_folder = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    let deleted = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match deleted {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("delete", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Returns the names of what is in a folder, in order; none if there is no such folder.
-fn entries(folder: &Path) -> Result<Vec<String>, Error> {
+fn entries(folder: &Path) -> Result<Vec<OsString>, Error> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error)
@@ -257,7 +286,7 @@ fn entries(folder: &Path) -> Result<Vec<String>, Error> {
         }
         Err(error) => return Err(Error::io("list", folder)(error)),
     };
-    let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
     let mut names = names.collect::<Result<Vec<_>, _>>().map_err(Error::io("list", folder))?;
     names.sort();
     Ok(names)

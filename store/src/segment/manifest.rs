@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
 use super::file::sha256;
@@ -79,6 +79,12 @@ pub struct ManifestAccount {
     pub filtered: i64,
     /// Records that were lost.
     pub lost: i64,
+    /// Records that were lost in the ring, in decoding, in a queue, and at the sink.
+    #[serde(default)]
+    pub lost_at: [i64; 4],
+    /// The collector whose run it was.
+    #[serde(default)]
+    pub collector_id: String,
 }
 
 /// Records that were lost.
@@ -105,6 +111,30 @@ pub struct ManifestDamage {
     pub cause: String,
 }
 
+impl ManifestAccount {
+    /// Writes the account of a run before into a new file, if it has none of that run.
+    pub(super) fn keep(&self, connection: &Connection, of: &Manifest, present: &str) -> rusqlite::Result<()> {
+        // Manifests of before have no collector, and only the sum of the losses.
+        let only = of.files.first().map(|file| file.collector_id.as_str()).unwrap_or_default();
+        let collector_id = if self.collector_id.is_empty() { only } else { &self.collector_id };
+        if self.run == present {
+            return Ok(());
+        }
+        connection.execute(
+            "INSERT OR IGNORE INTO duetector_actors_run (run_id, collector_id, started, version) VALUES (?, ?, '', ?)",
+            params![self.run, collector_id, of.made_by],
+        )?;
+        let [ring, decode, queue, _] = self.lost_at;
+        let sink = self.lost - ring - decode - queue;
+        // Later segments have later accounts.
+        connection.execute(
+            "INSERT OR REPLACE INTO duetector_actors_account VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![self.run, self.tracer, self.seen, self.stored, self.filtered, ring, decode, queue, sink],
+        )?;
+        Ok(())
+    }
+}
+
 impl ManifestDamage {
     pub(super) fn of(damage: &Damage) -> Self {
         let Damage { file, tracer, collector_id, rows, cause, .. } = damage.clone();
@@ -127,7 +157,7 @@ impl Manifest {
         Ok(Self {
             format: format::VERSION,
             made_by: env!("CARGO_PKG_VERSION").to_owned(),
-            store: connection.query_row("SELECT id FROM duetector_actors_store", [], |row| row.get(0))?,
+            store: store_id(connection)?,
             name: name.to_owned(),
             accounts: accounts(connection)?,
             previous: previous(connection, name)?,
@@ -157,21 +187,30 @@ impl Manifest {
     }
 }
 
+/// Returns the store's id; empty if no run has written to it, but only imports.
+pub(super) fn store_id(connection: &Connection) -> rusqlite::Result<String> {
+    let id = connection.query_row("SELECT id FROM duetector_actors_store", [], |row| row.get(0));
+    Ok(id.optional()?.unwrap_or_default())
+}
+
 /// Returns the accounts of the latest run of each collector.
 fn accounts(connection: &Connection) -> rusqlite::Result<Vec<ManifestAccount>> {
     let mut accounts = connection.prepare(
-        "SELECT run_id, tracer, seen, stored, filtered, lost_ring + lost_decode + lost_queue + lost_sink
+        "SELECT run_id, tracer, seen, stored, filtered, lost_ring, lost_decode, lost_queue, lost_sink, collector_id
          FROM duetector_actors_account JOIN duetector_actors_run AS run USING (run_id)
          WHERE run.rowid IN (SELECT max(rowid) FROM duetector_actors_run GROUP BY collector_id) ORDER BY 1, 2",
     )?;
     let accounts = accounts.query_map([], |row| {
+        let lost_at = [row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?];
         Ok(ManifestAccount {
             run: row.get(0)?,
             tracer: row.get(1)?,
             seen: row.get(2)?,
             stored: row.get(3)?,
             filtered: row.get(4)?,
-            lost: row.get(5)?,
+            lost: lost_at.iter().sum(),
+            lost_at,
+            collector_id: row.get(9)?,
         })
     })?;
     accounts.collect()

@@ -8,9 +8,11 @@
 //! Whatever ends the process between two steps: the next one does the step again. Until a segment is marked, its rows are
 //! read from the batches, and from then on from the segment.
 
+mod adopt;
 mod file;
 mod files;
 mod folder;
+mod found;
 mod manifest;
 mod merge;
 mod narrow;
@@ -23,12 +25,15 @@ mod status;
 mod unit;
 mod verify;
 
+pub use adopt::Adopted;
+pub use files::file_stem;
 pub use folder::{Folder, Lock, MANIFEST, SEGMENTS};
+pub use found::Found;
 pub use manifest::{Manifest, ManifestFile};
 pub use notes::{Damage, Moment, Removed};
 pub use retention::{Limits, Pruned, Room};
 pub use seal::{Sealed, Sealer};
 pub use state::State;
-pub use status::{SegmentStatus, Unsealed, has_unfinished, list, oldest, unsealed};
+pub use status::{SegmentStatus, Unsealed, has_unfinished, list, oldest, strangers, unsealed};
 pub(crate) use unit::{SealedFiles, Unit};
 pub use verify::{Finding, verify};

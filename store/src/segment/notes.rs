@@ -54,6 +54,21 @@ impl Damage {
     }
 }
 
+/// Returns the row that says that rows after the last sealed one may be missing.
+pub(super) fn lost_with_the_file(tracer: &str, (from, to): (i64, i64), moment: &Moment) -> Tracking {
+    let loss = Loss {
+        tracer: TracerName::new(tracer),
+        point: LossPoint::Sink,
+        sink: Some("store".into()),
+        cause: "the store's file was lost, with the rows that were not sealed".to_owned(),
+        owner: Owner::Unknown,
+        count: 0,
+        from: moment.at(from),
+        to: moment.at(to.max(from)),
+    };
+    row_of(LOSS, Details::Loss(Box::new(loss)), moment)
+}
+
 /// A segment that was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removed {

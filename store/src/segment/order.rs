@@ -21,6 +21,10 @@ use crate::{Error, read};
 const GROUP_ROWS: usize = 32 << 10;
 /// Size of the values from which a row group is written although it has fewer rows, in bytes.
 const GROUP_BYTES: usize = 24 << 20;
+/// The same for rows that are wide, in bytes: of their values, more copies are in memory at a time, since nothing repeats.
+const WIDE_GROUP_BYTES: usize = 6 << 20;
+/// Size of a row on average from which rows are wide, in bytes.
+const WIDE: usize = 4 << 10;
 
 /// The rows of some batches in order of time, one row group after the other. If batches overlap in time by more rows than a row
 /// group has, row groups overlap, too; each is in order.
@@ -56,7 +60,7 @@ impl<'a> InOrder<'a> {
     pub(crate) fn next(&mut self) -> Result<Option<RecordBatch>, Error> {
         loop {
             let bound = self.waiting.front().map(|batch| batch.first);
-            if self.rows >= GROUP_ROWS || self.bytes >= GROUP_BYTES || bound.is_none() {
+            if self.rows >= GROUP_ROWS || self.bytes >= self.most() || bound.is_none() {
                 if self.rows == 0 {
                     return Ok(None);
                 }
@@ -79,6 +83,11 @@ impl<'a> InOrder<'a> {
         }
     }
 
+    /// Returns the size that a row group may have, in bytes.
+    fn most(&self) -> usize {
+        if self.bytes >= self.rows * WIDE { WIDE_GROUP_BYTES } else { GROUP_BYTES }
+    }
+
     fn add(&mut self, rows: RecordBatch) {
         self.rows += rows.num_rows();
         self.bytes += size(&rows);
@@ -88,12 +97,12 @@ impl<'a> InOrder<'a> {
     /// Takes the earliest of the pending rows, at most a row group of them. Rows from `bound` on wait for those of the next batch,
     /// unless too many are pending.
     fn take_group(&mut self, bound: Option<i64>) -> Result<Option<RecordBatch>, ArrowError> {
-        let is_too_much = self.rows >= 2 * GROUP_ROWS || self.bytes >= 2 * GROUP_BYTES;
+        let is_too_much = self.rows >= 2 * GROUP_ROWS || self.bytes >= 2 * self.most();
         let mut order = self.order()?;
         let due = bound.map_or(order.len(), |bound| order.partition_point(|(time, ..)| *time < bound));
         let due = if is_too_much { order.len() } else { due };
         // By bytes, too, if rows are large.
-        let share = (self.rows * GROUP_BYTES).checked_div(self.bytes).unwrap_or(GROUP_ROWS).max(1);
+        let share = (self.rows * self.most()).checked_div(self.bytes).unwrap_or(GROUP_ROWS).max(1);
         let count = due.min(GROUP_ROWS).min(share);
         if count == 0 || (!is_too_much && bound.is_some() && count < GROUP_ROWS.min(share) / 2) {
             return Ok(None);

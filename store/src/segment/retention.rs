@@ -137,7 +137,7 @@ impl Sealer<'_> {
         self.remove_files()?;
         // What was moved away counts until it is deleted. Readers keep it, unless its room is needed.
         let is_short = limits.exceeded(&self.room()?).is_some();
-        self.folder.empty(is_short)?;
+        self.folder.empty(is_short, self.moment.utc_ns)?;
         loop {
             let room = self.room()?;
             let exceeded = limits.exceeded(&room);
@@ -157,7 +157,7 @@ impl Sealer<'_> {
             pruned.removed.push(candidate.removed);
             // Readers keep what they read, unless there is no room for it.
             let is_short = limits.exceeded(&self.room()?).is_some();
-            self.folder.empty(is_short)?;
+            self.folder.empty(is_short, self.moment.utc_ns)?;
         }
         Ok(pruned)
     }

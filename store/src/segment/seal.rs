@@ -1,5 +1,8 @@
 //! Seals rows: writes the oldest batches into a segment.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::Moment;
@@ -26,6 +29,8 @@ pub struct Sealer<'a> {
     pub(super) folder: Folder,
     pub(super) reader: Reader,
     pub(super) moment: Moment,
+    /// Device and inode of the store's file.
+    file: Option<(u64, u64)>,
     _lock: Lock,
 }
 
@@ -59,7 +64,8 @@ impl<'a> Sealer<'a> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         format::begin(&transaction)?;
         transaction.commit()?;
-        Ok(Self { connection, folder, reader: Reader::default(), moment, _lock: lock })
+        let file = identity(connection);
+        Ok(Self { connection, folder, reader: Reader::default(), moment, file, _lock: lock })
     }
 
     /// Returns the connection, to read from.
@@ -178,6 +184,11 @@ impl<'a> Sealer<'a> {
         let hash = manifest.write(&unfinished)?;
         self.folder.open_unfinished(&unfinished)?;
         folder::sync(&unfinished)?;
+        if identity(self.connection) != self.file {
+            let path = self.connection.path().unwrap_or_default();
+            let cause = std::io::Error::other("the store's file was removed or replaced meanwhile");
+            return Err(Error::io("seal rows of", Path::new(path))(cause));
+        }
         let path = self.folder.segment(&manifest.name);
         std::fs::rename(&unfinished, &path).map_err(Error::io("rename to", &path))?;
         folder::sync(self.folder.path())?;
@@ -193,7 +204,7 @@ impl<'a> Sealer<'a> {
         done
     }
 
-    /// Moves the files of pruned and merged segments away. Parts are kept until that is done, so that the next process completes it.
+    /// Moves the files of pruned and merged segments away. Their manifests stay. Parts are kept until that is done, so that the next process completes it.
     pub(super) fn remove_files(&self) -> Result<(), Error> {
         let sql = format!("SELECT number, name FROM segment WHERE {UNREMOVED}");
         let mut left = self.connection.prepare(&sql)?;
@@ -245,6 +256,12 @@ impl<'a> Sealer<'a> {
         }
         Ok(())
     }
+}
+
+/// Returns device and inode of the file that the path of the connection leads to.
+fn identity(connection: &Connection) -> Option<(u64, u64)> {
+    let found = std::fs::symlink_metadata(connection.path()?).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 /// Adds a segment that is being written; its name has the first time and the number.

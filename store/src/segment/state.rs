@@ -9,6 +9,8 @@ pub(super) const UNREMOVED: &str =
 /// State of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
+    /// The segment was beside a new file, and is checked before its rows are read.
+    Found,
     /// Files are being written.
     Sealing,
     /// Rows are read from the files.
@@ -23,11 +25,13 @@ pub enum State {
 
 impl State {
     /// All states that a segment can have.
-    pub const ALL: [Self; 5] = [Self::Sealing, Self::Sealed, Self::Merging, Self::Merged, Self::Pruned];
+    pub const ALL: [Self; 6] =
+        [Self::Found, Self::Sealing, Self::Sealed, Self::Merging, Self::Merged, Self::Pruned];
 
     /// Returns the name in the file.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Found => "found",
             Self::Sealing => "sealing",
             Self::Sealed => "sealed",
             Self::Merging => "merging",

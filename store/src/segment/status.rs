@@ -3,17 +3,18 @@
 use rusqlite::Connection;
 use serde::Serialize;
 
+use super::Folder;
 use super::manifest::rfc3339;
 use super::retention::unsealed_sum;
 use super::state::UNREMOVED;
-use crate::format;
+use crate::{Error, format};
 
 /// A segment, as `store status` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SegmentStatus {
     /// Name, which is that of its folder.
     pub name: String,
-    /// State: `sealed`, `merged`, `pruned`, or `sealing` and `merging` while it is written.
+    /// State: `sealed`, `merged`, `pruned`; `sealing` and `merging` while it is written; `found` before it is checked.
     pub state: String,
     /// Earliest time of a row, UTC.
     pub first: String,
@@ -78,6 +79,25 @@ pub fn unsealed(connection: &Connection) -> rusqlite::Result<Unsealed> {
     Ok(Unsealed { first, bytes, rows })
 }
 
+/// Returns the names of the segments in the folder that are not part of the store: it does not read, remove or change them.
+///
+/// # Errors
+/// SQLite can't read the file, or the folder can't be listed.
+pub fn strangers(connection: &Connection) -> Result<Vec<String>, Error> {
+    if format::version(connection)? < 2 {
+        return Ok(Vec::new());
+    }
+    let mut found = Folder::of(connection).segments()?;
+    let mut known = connection.prepare_cached("SELECT 1 FROM segment WHERE name = ?")?;
+    let mut unknown = Vec::new();
+    for name in found.drain(..) {
+        if !known.exists([&name])? {
+            unknown.push(name);
+        }
+    }
+    Ok(unknown)
+}
+
 /// Returns whether a process that changed segments has left something undone.
 ///
 /// # Errors
@@ -87,7 +107,7 @@ pub fn has_unfinished(connection: &Connection) -> rusqlite::Result<bool> {
         return Ok(false);
     }
     let sql = format!(
-        "SELECT EXISTS (SELECT 1 FROM segment WHERE state IN ('sealing', 'merging') OR {UNREMOVED})
+        "SELECT EXISTS (SELECT 1 FROM segment WHERE state IN ('found', 'sealing', 'merging') OR {UNREMOVED})
          OR EXISTS (SELECT 1 FROM sealing JOIN batch USING (stream) WHERE first_id < sealed)"
     );
     connection.query_row(&sql, [], |row| row.get(0))

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::file::sha256_of;
-use super::manifest::{Manifest, Reference};
+use super::manifest::{Manifest, Reference, store_id};
 use super::{Folder, State};
 use crate::read::{Reader, Source, check_crc};
 use crate::{Error, format};
@@ -37,8 +37,7 @@ pub fn verify(connection: &Connection, mut progress: impl FnMut(&str)) -> Result
     let (mut findings, folder) = (Vec::new(), Folder::of(connection));
     let mut rows = BTreeMap::new();
     if format::version(connection)? >= 2 {
-        let id: String =
-            connection.query_row("SELECT id FROM duetector_actors_store", [], |row| row.get(0))?;
+        let id = store_id(connection)?;
         let known = known(connection)?;
         let mut check = Check { folder: &folder, id, findings: &mut findings, rows: &mut rows };
         let mut hashes = BTreeMap::new();
@@ -83,7 +82,7 @@ impl Check<'_> {
     /// Checks a segment. Returns its manifest's hash, which the next one must have.
     fn segment(&mut self, known: &Known, hashes: &BTreeMap<String, String>) -> Option<Reference> {
         let Known { name, state, hash } = known;
-        if matches!(state, Some(State::Sealing | State::Merging)) {
+        if matches!(state, Some(State::Found | State::Sealing | State::Merging)) {
             return None;
         }
         let expected = hash.clone().unwrap_or_default();
@@ -103,7 +102,8 @@ impl Check<'_> {
             self.find(name, format!("it has format {}, which a later version wrote", manifest.format));
             return Some(reference);
         }
-        if manifest.store != self.id {
+        // Segments of a file that was lost have another id: the store has gone on with them.
+        if manifest.store != self.id && found != expected {
             self.find(name, format!("its segment.json is that of another store ({})", manifest.store));
             return Some(reference);
         }

@@ -10,11 +10,14 @@
 
 mod stream;
 
+use std::path::Path;
+
 use model::{BootNs, Routed, Tracking, WallTime};
 use rusqlite::Connection;
 
 use crate::bookkeeping::{Bookkeeping, Now, Run};
 use crate::ipc::Encoder;
+use crate::segment::Found;
 use crate::{Error, TracerAccount, format};
 use stream::Streams;
 
@@ -38,7 +41,9 @@ impl Writer {
     /// The file is not a store that this version writes, or SQLite can't write it.
     pub fn begin(connection: Connection, run: &Run, known: Option<&str>) -> Result<(Self, String), Error> {
         let transaction = connection.unchecked_transaction()?;
-        format::begin(&transaction)?;
+        if format::begin(&transaction)? {
+            found_beside(&transaction, known)?.list(&transaction, &run.run_id)?;
+        }
         let (bookkeeping, id) = Bookkeeping::begin(&transaction, run, known)?;
         transaction.commit()?;
         let encoder = encoder()?;
@@ -110,6 +115,11 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Finds the segments of a file that was lost, of which this new one goes on with.
+pub(crate) fn found_beside(connection: &Connection, known: Option<&str>) -> Result<Found, Error> {
+    Found::beside(Path::new(connection.path().unwrap_or_default()), known)
 }
 
 /// Appends rows within a transaction of a connection: rows that the store has about itself, and imported ones.

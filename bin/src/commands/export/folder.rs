@@ -5,6 +5,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use store::segment::file_stem;
 
 /// A folder under its temporary name. It is removed if it is not finished.
 pub(super) struct NewFolder {
@@ -38,14 +39,22 @@ impl NewFolder {
         self.temporary.join(name)
     }
 
-    /// Makes a file that is named after a tracer. Characters that names of files can't have, or hide them, are replaced.
+    /// Makes a file that is named after a tracer, as a file of a segment is.
     pub(super) fn file(&self, tracer: &str, ending: &str) -> anyhow::Result<(PathBuf, File)> {
-        let plain = |c: char| if c == '/' || c.is_control() { '_' } else { c };
-        let stem: String = tracer.chars().map(plain).collect();
-        let stem = stem.strip_prefix('.').map_or(stem.clone(), |rest| format!("_{rest}"));
-        let path = self.path(&format!("{stem}.{ending}"));
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        Ok((path.clone(), file.with_context(|| format!("making {}", path.display()))?))
+        let stem = file_stem(tracer);
+        let mut path = self.path(&format!("{stem}.{ending}"));
+        for number in 2.. {
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => {
+                    path = self.path(&format!("{stem}.{number}.{ending}"));
+                }
+                file => {
+                    let file = file.with_context(|| format!("making {}", path.display()))?;
+                    return Ok((path, file));
+                }
+            }
+        }
+        bail!("making a file for rows of {tracer:?}")
     }
 
     /// Removes a file that got no rows.

@@ -4,7 +4,7 @@ mod folder;
 mod parquet;
 mod through_sink;
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use analyzer::render::{self, Format};
@@ -20,6 +20,7 @@ use super::selection::Selection;
 use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
 use crate::output;
+use crate::progress::{Progress, stop_on_interrupt};
 use folder::NewFolder;
 use through_sink::Source;
 
@@ -52,11 +53,17 @@ enum ExportFormat {
 pub(crate) fn run(common: &Common, args: &ExportArgs) -> Outcome {
     let query = args.query().map_err(failure)?;
     args.selection.warn();
-    let store = open(common)?;
+    let mut store = open(common)?;
+    let meter = store.watched().map_err(failure)?;
+    stop_on_interrupt(meter.clone());
+    let progress = Progress::of(meter, "exported");
     // All tracers as of one moment.
     let _moment = store.moment().map_err(failure)?;
     if args.target == Path::new("-") {
+        // Beside rows on a terminal, a line would disturb.
+        let progress = progress.filter(|_| !io::stdout().is_terminal());
         to_stdout(&store, &query, args.format)?;
+        drop(progress);
     } else {
         let sources = sources(&store, &query)?;
         let folder = NewFolder::begin(&args.target)?;
@@ -70,6 +77,7 @@ pub(crate) fn run(common: &Common, args: &ExportArgs) -> Outcome {
             }
         };
         folder.finish()?;
+        drop(progress);
         output::complain(&format!("{rows} rows exported to {}", args.target.display()));
     }
     damage(&store)

@@ -1,6 +1,6 @@
 //! `store seal` and `store prune`, and the process that the agent starts for both.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, Read as _};
 
 use anyhow::Context as _;
 use model::Size;
@@ -37,15 +37,28 @@ pub(super) fn prune(common: &Common, format: Output) -> Outcome {
 /// Does what the agent asks for on stdin, and reports on stdout.
 pub(super) fn maintain() -> Outcome {
     sealer::restrain();
-    let mut request = Vec::new();
-    std::io::stdin().take(LONGEST).read_to_end(&mut request).context("reading the request")?;
-    let work: Work = serde_json::from_slice(&request).context("the request")?;
+    let mut request = String::new();
+    std::io::stdin().lock().take(LONGEST).read_line(&mut request).context("reading the request")?;
+    let work: Work = serde_json::from_str(&request).context("the request")?;
+    end_with_the_agent()?;
     if !work.is_urgent {
         sealer::yield_to_others();
     }
     let report = sealer::run(&work).map_err(Failure::Failed)?;
     let report = serde_json::to_string(&report).context("the report")?;
     output::print(&report)
+}
+
+/// Ends this process when the agent does, however that ends: then the pipe on stdin has no writer any more. The next process completes
+/// the work.
+fn end_with_the_agent() -> anyhow::Result<()> {
+    let wait = || {
+        // Nothing more is written to it, so this returns at its end.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        std::process::exit(1);
+    };
+    std::thread::Builder::new().name("agent".to_owned()).spawn(wait).context("watching the agent")?;
+    Ok(())
 }
 
 fn print(report: &Report, format: Output) -> Outcome {

@@ -3,16 +3,19 @@
 
 mod config;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ::store::bookkeeping::{Now, Run};
 use ::store::import::prepare;
+use ::store::segment::Found;
 use ::store::{Error, Writer};
 use actors::clock;
 pub use config::StoreConfig;
 use model::lock::lock;
-use model::{Routed, Size, WallTime};
+use model::schema::stored_name;
+use model::{Routed, Size, TracerName, WallTime};
 use rusqlite::{Connection, ErrorCode};
 
 use super::database::file::{self, Shared};
@@ -91,6 +94,34 @@ impl Store {
         Ok(Open { writer, logs })
     }
 
+    /// Takes off what is lost with a file the rows that are in segments: the next file goes on with these. `first` are the numbers of
+    /// the first rows of this run.
+    fn keep_sealed(&self, lost: &mut BTreeMap<TracerName, u64>, first: &BTreeMap<TracerName, i64>) {
+        if lost.is_empty() {
+            return;
+        }
+        let Shared { run, id, .. } = &self.database.shared;
+        let known = lock(id).clone();
+        let found = match Found::beside(&self.database.path, known.as_deref()) {
+            Ok(found) => found,
+            Err(cause) => {
+                tracing::error!(%cause, "the segments of the store can't be listed");
+                return;
+            }
+        };
+        // Tracers that are stored under one name share its rows.
+        let mut left = BTreeMap::new();
+        for (tracer, count) in lost.iter_mut() {
+            let Some(first) = first.get(tracer) else { continue };
+            let stored = stored_name(tracer.as_str());
+            let sealed = found.rows(&stored, &run.collector_id, *first);
+            let left = left.entry(stored).or_insert(sealed);
+            let kept = (*left).min(*count);
+            (*left, *count) = (*left - kept, *count - kept);
+        }
+        lost.retain(|_, count| *count > 0);
+    }
+
     fn failed(&self, operation: &'static str, error: Error) -> SinkError {
         failed(&self.database, operation, error)
     }
@@ -139,7 +170,10 @@ impl Sink for Store {
         let logs = self.open.as_ref().map_or(&[][..], |open| &open.logs);
         let gone = file::gone(&self.database.shared, logs)?;
         let open = self.open.take().map(|open| (open.writer.into_connection(), open.logs));
-        Some(self.database.leave(open, gone))
+        let first = lock(&self.database.shared.written).first();
+        let mut replaced = self.database.leave(open, gone);
+        self.keep_sealed(&mut replaced.lost, &first);
+        Some(replaced)
     }
 
     fn write(&mut self, batches: &[Routed], accounts: &[TracerAccount]) -> Result<Vec<Rejected>, SinkError> {
@@ -156,7 +190,11 @@ impl Sink for Store {
             let now = Now { wall: clock::wall(), boot: clock::boot_ns(), clocks: &clock::clocks() };
             writer.write(batches, accounts, &now)
         })?;
-        lock(&self.database.shared.written).add(batches, &[]);
+        let mut written = lock(&self.database.shared.written);
+        written.add(batches, &[]);
+        let writer = self.open.as_ref().map(|open| &open.writer);
+        written.note_first(batches, |tracer| writer?.newest_id(tracer));
+        drop(written);
         Ok(Vec::new())
     }
 
