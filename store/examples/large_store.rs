@@ -2,7 +2,10 @@
 //! process opens files that others open, too, and one of its own. Rows are sealed as the agent does it.
 //!
 //! Arguments: the folder, and the number of rows. Prints JSON: what was written, and the time that writing and sealing took.
+//! With `sum` instead of a number, it reads the rows of `usage` and prints the bytes that each command read, as the scan of this crate
+//! alone gives them.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
 
@@ -14,9 +17,10 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 use rusqlite::Connection;
 use serde_json::json;
-use store::Writer;
 use store::bookkeeping::{Now, Run};
 use store::segment::{Moment, Sealer, list, unsealed};
+use store::typed::{Value, Values};
+use store::{Reader, Writer};
 
 /// 2026-01-01, UTC.
 const START: i64 = 1_767_225_600_000_000_000;
@@ -36,7 +40,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (Some(folder), Some(rows)) = (arguments.next(), arguments.next()) else {
         return Err("arguments: FOLDER ROWS".into());
     };
-    let (path, rows) = (PathBuf::from(folder).join("store.sqlite3"), rows.parse::<u64>()?);
+    let path = PathBuf::from(folder).join("store.sqlite3");
+    if rows == "sum" {
+        return sum(&Connection::open(&path)?);
+    }
+    let rows = rows.parse::<u64>()?;
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open(&path)?;
         connection.execute_batch(
@@ -75,6 +83,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         "peak_kib": getrusage(UsageWho::RUSAGE_SELF)?.max_rss(),
     });
     say(&figures.to_string());
+    Ok(())
+}
+
+/// Prints the bytes that each command read.
+fn sum(connection: &Connection) -> Result<(), Box<dyn Error>> {
+    let (reader, mut sums) = (Reader::default(), BTreeMap::<String, i64>::new());
+    for stream in reader.streams(connection)?.iter().filter(|stream| stream.tracer == "usage") {
+        for batch in reader.batches(connection, stream.id, i64::MIN, i64::MAX)? {
+            let rows = reader.rows(connection, &batch, |name| name == "comm" || name == "bytes_read")?;
+            let (commands, bytes) = (Values::of(&rows, "comm"), Values::of(&rows, "bytes_read"));
+            for row in 0..rows.len() {
+                let (Value::Text(command), Value::Int(read)) = (commands.value(row), bytes.value(row)) else {
+                    continue;
+                };
+                match sums.get_mut(&*command) {
+                    Some(sum) => *sum += read,
+                    None => drop(sums.insert(command.into_owned(), read)),
+                }
+            }
+        }
+    }
+    say(&serde_json::to_string(&sums)?);
     Ok(())
 }
 

@@ -40,6 +40,11 @@ pub(crate) fn take(rows: u64, rounds: usize, folder: Option<&Path>) -> (Vec<Figu
         peak = costs.iter().map(|cost| cost.peak_mib).fold(peak, f64::max);
         figures.push(figure(format!("{} M rows: {what}", rows / 1_000_000), seconds, 3, "s", budget));
     }
+    let mut scan = Command::new(binary::program("examples/large_store"));
+    scan.arg(made.workdir()).arg("sum");
+    forget(made.workdir());
+    let what = format!("{} M rows: sum by group, own scan", rows / 1_000_000);
+    figures.push(figure(what, measure(&scan).seconds, 3, "s", (3.0, 0.5)));
     figures.push(figure("a reader's peak memory", peak, 0, "MiB", (512.0, 256.0)));
     (figures, written)
 }
