@@ -35,5 +35,6 @@ pub use bookkeeping::{PinnedCheckpoint, TracerAccount};
 pub use decode::{BatchRows, Cell};
 pub use error::Error;
 pub use read::{Batch, Reader, Stream, Totals};
-pub use sought::{Condition, ReadCounts, Reads, Selection, Sought};
+pub use sought::{Condition, ReadCounts, Reads, Selection};
+pub use typed::Sought;
 pub use write::Writer;

@@ -1,4 +1,4 @@
-//! Values that rows are looked for by, and the rows of a batch that have them.
+//! Conditions that select rows, and the rows of a batch that fulfil them.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,21 +8,10 @@ use model::schema::Column;
 
 use crate::decode::BatchRows;
 use crate::layout::OTHER;
-use crate::typed::{Value, Values};
+use crate::typed::{Sought, Value, Values};
 
 /// Number of values from which a condition looks them up in a table, and reads no bloom filters.
 const MANY: usize = 64;
-
-/// A value that rows are looked for by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sought {
-    /// A whole number.
-    Int(i64),
-    /// A text that must be equal, byte by byte.
-    Text(String),
-    /// Bytes that must be equal.
-    Bytes(Vec<u8>),
-}
 
 /// A condition: a column has one of some values.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,14 +45,14 @@ impl Condition {
     }
 }
 
-/// What rows are selected by: their time, and conditions that all hold.
+/// Selects rows by their time, and by conditions that all hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
     /// The earliest time of a row, in nanoseconds since 1970, UTC.
     pub since: i64,
     /// The latest time of a row.
     pub until: i64,
-    /// The conditions.
+    /// Conditions, of which all must hold.
     pub conditions: Vec<Condition>,
 }
 
@@ -187,11 +176,11 @@ pub struct Reads {
 /// Numbers of batches and row groups, by how they were read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadCounts {
-    /// Those of which nothing was read, because statistics or bloom filters say that no row is selected.
+    /// Number of those of which nothing was read, because statistics or bloom filters say that no row is selected.
     pub skipped: u64,
-    /// Those of which only the columns to test were read: no row is selected.
+    /// Number of those of which only the columns to test were read: no row is selected.
     pub tested: u64,
-    /// Those of which rows were read.
+    /// Number of those of which rows were read.
     pub read: u64,
 }
 

@@ -21,7 +21,6 @@ use crate::decode::BatchRows;
 use crate::ipc::read_schema;
 use crate::layout::{Layout, OTHER, kind};
 use crate::read::Reader;
-use crate::sought::Sought;
 
 /// A value, in a type of SQL.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +70,17 @@ pub enum Values {
     BytesList(ListArray),
     /// The fields that have no column.
     Other(MapArray),
+}
+
+/// A value that rows are looked for by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sought {
+    /// A whole number.
+    Int(i64),
+    /// A text that must be equal, byte by byte.
+    Text(String),
+    /// Bytes that must be equal.
+    Bytes(Vec<u8>),
 }
 
 impl Reader {

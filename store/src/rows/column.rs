@@ -82,7 +82,7 @@ impl Values {
         }
     }
 
-    /// Appends nulls.
+    /// Appends nulls for that many rows.
     pub(super) fn push_nulls(&mut self, count: usize) {
         each!(self, builder => builder.append_nulls(count));
     }

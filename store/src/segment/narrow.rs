@@ -11,7 +11,8 @@ use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 
 use crate::layout::{OTHER, kind};
-use crate::sought::{Condition, Sought};
+use crate::sought::Condition;
+use crate::typed::Sought;
 
 /// Returns whether a row group may have a row that fulfils all conditions. False only if there is none.
 pub(super) fn may_have(
