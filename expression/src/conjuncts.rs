@@ -9,7 +9,7 @@ use super::ir::{Literal, Node, Relation};
 /// A condition that holds wherever the expression holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conjunct {
-    /// What the condition is on.
+    /// The value that the condition is on.
     pub of: Subject,
     /// Test of the value.
     pub test: Test,
@@ -18,7 +18,7 @@ pub struct Conjunct {
 /// A value of a row that a condition is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// A column.
+    /// The value of a column.
     Column(Column),
     /// A field of `extended`.
     Field(Box<str>),

@@ -209,27 +209,27 @@ impl Cells<'_> {
 /// Returns SQL that is true at least wherever the conjunct is or has no answer; `None` if there is no such SQL.
 fn narrowed(table: &Table, conjunct: &Conjunct, sql: &mut Sql) -> Option<String> {
     let column = match &conjunct.of {
-        Subject::Field(name) => return looked_for(table, name, &conjunct.test, sql),
+        Subject::Field(name) => return sought(table, name, &conjunct.test, sql),
         Subject::Column(column) => *column,
     };
     if !is_path(column.name()) {
         return of_column(table, column, &conjunct.test, sql);
     }
-    looked_for(table, column.name(), &conjunct.test, sql).or_else(|| {
+    sought(table, column.name(), &conjunct.test, sql).or_else(|| {
         let test = of_column(table, column, &conjunct.test, sql)?;
         Some(format!("({test} OR {})", in_doubt(table)))
     })
 }
 
 /// Returns SQL by which the store finds the rows in which a path or a field has one of some values.
-fn looked_for(table: &Table, name: &str, test: &Test, sql: &mut Sql) -> Option<String> {
+fn sought(table: &Table, name: &str, test: &Test, sql: &mut Sql) -> Option<String> {
     let literals = match test {
         Test::Compare(Relation::Equal, literal) => std::slice::from_ref(literal),
         Test::In(literals) => literals.as_slice(),
         _ => return None,
     };
     let values: Option<Vec<SqlValue>> = literals.iter().map(bound).collect();
-    sql.looked_for(table, name, values?)
+    sql.sought(table, name, values?)
 }
 
 fn of_column(table: &Table, column: Column, test: &Test, sql: &mut Sql) -> Option<String> {

@@ -244,7 +244,7 @@ fn found_by(table: &Table, target: &Target, expected: &str, sql: &mut Sql) -> St
     let Target::Field { paths } = target else { return String::new() };
     let [path] = paths.as_slice() else { return String::new() };
     let name = path.trim_start_matches("$.\"").trim_end_matches('"');
-    let mut found = |value| sql.looked_for(table, name, vec![value]);
+    let mut found = |value| sql.sought(table, name, vec![value]);
     // A field has the type that the store searches by, or the row is found in any case.
     let as_number = expected.trim().parse::<i64>().ok().map(Value::Integer);
     let as_text = Some(expected).filter(|text| !text.contains('\0')).map(|text| Value::Text(text.to_owned()));

@@ -88,7 +88,7 @@ impl Sql {
 
     /// Returns SQL that is true at least for rows in which the path or field of this name has one of these values, and by which a
     /// columnar store finds them; `None` if it does not find rows by such values.
-    pub(crate) fn looked_for(&mut self, table: &Table, name: &str, values: Vec<Value>) -> Option<String> {
+    pub(crate) fn sought(&mut self, table: &Table, name: &str, values: Vec<Value>) -> Option<String> {
         table.stream?;
         let searched = Searched::named(name)?;
         if values.is_empty() || !values.iter().all(|value| searched.is_by(value)) {

@@ -55,7 +55,7 @@ pub(super) struct Wants {
 pub(super) enum Fields {
     #[default]
     None,
-    /// Those that have this field. If rows of a batch may have it, the fields of all its rows are read.
+    /// Rows that have this field. If rows of a batch may have it, the fields of all its rows are read.
     Having(&'static str),
     All,
 }
