@@ -107,7 +107,7 @@ fn rows_with_a_path_in_doubt_or_a_value_without_a_column_are_read() {
 }
 
 #[test]
-fn a_list_of_values_in_sql_is_searched_at_once() {
+fn a_list_of_values_in_sql_is_sought_at_once() {
     let columnar = store(opened);
     let sql = |text: &str| {
         let sql = Sql::new(columnar.store(), Limits::default()).unwrap();

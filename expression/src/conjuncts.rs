@@ -9,7 +9,7 @@ use super::ir::{Literal, Node, Relation};
 /// A condition that holds wherever the expression holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conjunct {
-    /// Value that the condition is on.
+    /// The value that the condition is on.
     pub of: Subject,
     /// Test of the value.
     pub test: Test,
@@ -20,7 +20,7 @@ pub struct Conjunct {
 pub enum Subject {
     /// The value of a column.
     Column(Column),
-    /// The value of a field of `extended`.
+    /// A field of `extended`.
     Field(Box<str>),
 }
 

@@ -13,6 +13,7 @@
 pub mod access;
 pub mod bookkeeping;
 pub mod carry;
+pub mod columns;
 pub mod decode;
 pub mod distrust;
 pub mod error;
@@ -30,11 +31,13 @@ pub mod typed;
 pub mod write;
 
 mod ipc;
+mod matching;
+mod selected;
 
 pub use bookkeeping::{PinnedCheckpoint, TracerAccount};
 pub use decode::{BatchRows, Cell};
 pub use error::Error;
 pub use read::{Batch, Reader, Stream, Totals};
-pub use sought::{Condition, ReadCounts, Reads, Selection};
-pub use typed::Sought;
+pub use selected::{ReadCounts, Reads};
+pub use sought::{Condition, Selection, Sought};
 pub use write::Writer;

@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 
 use crate::format;
 use crate::segment::{SealedFiles, Unit};
-use crate::sought::Reads;
+use crate::selected::Reads;
 
 /// The rows of one tracer from one collector.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,15 +8,16 @@ use std::sync::Arc;
 use arrow_array::{Array as _, ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
-use model::schema::ArrowType;
 use rusqlite::Connection;
 
 use crate::decode::BatchRows;
 use crate::ipc::{read_batch, read_schema, with_values};
-use crate::layout::{ID, OTHER, data_type};
+use crate::layout::ID;
+use crate::matching::rows_of;
 use crate::read::{Batch, Reader, Source, check_crc};
 use crate::segment::Folder;
-use crate::sought::{Outcome, Selection};
+use crate::selected::{Outcome, Selected, checked};
+use crate::sought::Selection;
 use crate::{Error, format};
 
 impl Reader {
@@ -139,9 +140,6 @@ struct Encoded {
     crc: Option<u32>,
 }
 
-/// How a batch was read, and its rows, unless none is selected.
-pub(crate) type Selected = (Outcome, Option<RecordBatch>);
-
 impl Encoded {
     fn select(
         &self,
@@ -154,7 +152,7 @@ impl Encoded {
             return Ok((Outcome::Read, Some(self.read(rows, wants)?)));
         }
         let tested = self.read(rows, &|name| selection.reads(name))?;
-        let selected = selection.rows_of(&tested);
+        let selected = rows_of(selection, &tested);
         if selected.is_empty() {
             return Ok((Outcome::Tested, None));
         }
@@ -170,18 +168,6 @@ impl Encoded {
         let indexes = indexes.map(|(index, _)| index).collect();
         checked(read_batch(&self.message, &self.data, Some(indexes))?, rows)
     }
-}
-
-/// Returns a batch that was read whole, if it has as many rows as it should, and the map of other fields is a map.
-pub(crate) fn checked(read: RecordBatch, rows: i64) -> Result<RecordBatch, ArrowError> {
-    if read.column_by_name(OTHER).is_some_and(|other| *other.data_type() != data_type(ArrowType::Struct)) {
-        let cause = "its layout is damaged: the last column is not a map";
-        return Err(ArrowError::IpcError(cause.to_owned()));
-    }
-    if read.num_rows() as i64 == rows {
-        return Ok(read);
-    }
-    Err(ArrowError::IpcError(format!("it has {} rows and not {rows}", read.num_rows())))
 }
 
 /// Returns some rows of a batch, with a column of their numbers.

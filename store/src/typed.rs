@@ -14,13 +14,11 @@ use arrow_array::{
 use model::WallTime;
 use model::schema::ArrowType;
 use model::text::hex;
-use rusqlite::Connection;
 use serde_json::{Map, Value as Json};
 
 use crate::decode::BatchRows;
-use crate::ipc::read_schema;
-use crate::layout::{Layout, OTHER, kind};
-use crate::read::Reader;
+use crate::layout::{OTHER, kind};
+use crate::sought::Sought;
 
 /// A value, in a type of SQL.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,50 +68,6 @@ pub enum Values {
     BytesList(ListArray),
     /// The fields that have no column.
     Other(MapArray),
-}
-
-/// A value that rows are looked for by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sought {
-    /// A whole number.
-    Int(i64),
-    /// A text that must be equal, byte by byte.
-    Text(String),
-    /// Bytes that must be equal.
-    Bytes(Vec<u8>),
-}
-
-impl Reader {
-    /// Returns names and types of the columns that rows of a tracer have in this file, in order; those of a new file, if it has
-    /// no rows of the tracer. The last one is [`OTHER`].
-    ///
-    /// # Errors
-    /// SQLite can't read the file.
-    pub fn columns(
-        &self,
-        connection: &Connection,
-        tracer: &str,
-    ) -> rusqlite::Result<Vec<(String, ArrowType)>> {
-        let mut layout = Layout::of(tracer);
-        let mut stored = connection.prepare("SELECT schema FROM layout WHERE tracer = ? ORDER BY id")?;
-        for message in stored.query_map([tracer], |row| row.get::<_, Vec<u8>>(0))? {
-            // The rows of a damaged layout are reported when they are read.
-            if let Ok(schema) = read_schema(&message?) {
-                layout = layout.continuing(&schema);
-            }
-        }
-        Ok(named(&layout))
-    }
-}
-
-/// Returns names and types of the columns that rows of a built-in tracer have.
-pub fn columns_of(tracer: &str) -> Vec<(String, ArrowType)> {
-    named(&Layout::of(tracer))
-}
-
-fn named(layout: &Layout) -> Vec<(String, ArrowType)> {
-    let columns = layout.columns().iter().map(|column| (column.name.clone(), column.kind));
-    columns.chain([(OTHER.to_owned(), ArrowType::Struct)]).collect()
 }
 
 impl Values {

@@ -157,7 +157,7 @@ proptest! {
 fn every_field_of_every_tracer_has_a_column_that_holds_it() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     for tracer in tracers() {
-        let columns = store::typed::columns_of(tracer);
+        let columns = store::columns::columns_of(tracer);
         let has_column = |field: &str| columns.iter().any(|(name, _)| name == field);
         let writes = |field: &&model::schema::Field| match field.tracers {
             Tracers::Only(names) => names.contains(&tracer),

@@ -78,7 +78,7 @@ fn files_without_the_process_are_left_out() {
 }
 
 #[test]
-fn filters_exclude_what_the_smallest_and_the_largest_value_do_not() {
+fn filters_know_what_the_smallest_and_the_largest_value_do_not() {
     let scratch = mixed(opened);
     for (column, absent) in [("fname", text("/data/055")), ("ino", Sought::Int(550))] {
         let (found, counts) = sizes(&scratch, &one(Condition::new(column, vec![absent])));

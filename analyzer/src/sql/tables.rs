@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::schema::{ArrowType, COLUMNS, Column, FIELDS, Field, Tracers};
-use store::{Reader, Stream, typed};
+use store::{Reader, Stream};
 
 use super::described::{Described, VIEWS, event_columns};
 use super::functions::OF_TEXT;
@@ -63,7 +63,7 @@ fn of_tracer(
     let (streams, tables): (Vec<_>, Vec<_>) = tables.into_iter().partition(|table| table.stream.is_some());
     let reader = Reader::default();
     let stored = match streams.as_slice() {
-        [] => typed::columns_of(&tracer),
+        [] => store::columns::columns_of(&tracer),
         _ => reader.columns(connection, &tracer)?,
     };
     let mut columns: Vec<TypedColumn> =

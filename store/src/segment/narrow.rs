@@ -11,8 +11,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 
 use crate::layout::{OTHER, kind};
-use crate::sought::Condition;
-use crate::typed::Sought;
+use crate::sought::{Condition, Sought};
 
 /// Returns whether a row group may have a row that fulfils all conditions. False only if there is none.
 pub(super) fn may_have(

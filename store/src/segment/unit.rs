@@ -15,8 +15,9 @@ use parquet::file::metadata::PageIndexPolicy;
 
 use super::{Folder, narrow};
 use crate::ipc::caught;
-use crate::select::{Selected, checked};
-use crate::sought::{Outcome, Selection};
+use crate::matching::rows_of;
+use crate::selected::{Outcome, Selected, checked};
+use crate::sought::Selection;
 
 /// Number of files whose metadata are kept. The files are not kept open, so that retention can give their room back. Rows are read in order of time, so that few files are read in turn.
 const KEPT: usize = 8;
@@ -74,7 +75,7 @@ impl SealedFiles {
         }
         let tests = |name: &str| selection.reads(name);
         let tested = checked(read(file.try_clone()?, metadata.clone(), unit, &tests, None)?, rows)?;
-        let selected = selection.rows_of(&tested);
+        let selected = rows_of(selection, &tested);
         if selected.is_empty() {
             return Ok((Outcome::Tested, None));
         }
