@@ -218,11 +218,11 @@ def exchanged(exchange):
     (read, write), (other, _) = os.pipe(), os.pipe()
     print("read-from", os.fstat(read).st_ino, flush=True)
     own, main = os.getpid(), threading.get_native_id()
-    (source, sink) = os.pipe()
+    (received, sent) = os.pipe()
     writer = os.fork()
     if writer == 0:
         # Its descriptors are its own.
-        task = int(os.read(source, 20))
+        task = int(os.read(received, 20))
         blocked(own, main, read)
         try:
             while task != own and open(f"/proc/{own}/task/{task}/stat").read().split()[2] != "Z":
@@ -236,7 +236,7 @@ def exchanged(exchange):
             pass
         os.write(write, b"x" * 777)
         os._exit(0)
-    exchange(own, main, read, other, sink)
+    exchange(own, main, read, other, sent)
     assert len(os.read(read, 4096)) == 777
     assert os.fstat(read).st_ino == os.fstat(other).st_ino
 
@@ -244,8 +244,8 @@ def exchanged(exchange):
 def departed():
     """A thread that has ended puts another file in the place of a descriptor that a call uses."""
 
-    def work(own, main, read, other, sink):
-        os.write(sink, b"%d" % threading.get_native_id())
+    def work(own, main, read, other, sent):
+        os.write(sent, b"%d" % threading.get_native_id())
         blocked(own, main, read)
         os.dup2(other, read)
 
@@ -255,13 +255,13 @@ def departed():
 def lent():
     """The same by a process that shares the descriptors."""
 
-    def start(own, main, read, other, sink):
+    def start(own, main, read, other, sent):
         child = call({"x86_64": 56, "aarch64": 220}[os.uname().machine], 0x400 | signal.SIGCHLD, 0, 0, 0, 0)  # CLONE_FILES
         if child == 0:
             blocked(own, main, read)
             os.dup2(other, read)
             libc._exit(0)
-        os.write(sink, b"%d" % child)
+        os.write(sent, b"%d" % child)
 
     exchanged(start)
 
@@ -299,9 +299,11 @@ def debugged():
         call(PTRACE, CONT, child, 0, to_give)
     while True:
         try:
-            os.waitpid(-1, 0x40000000)
+            pid, status = os.waitpid(-1, 0x40000000)
         except ChildProcessError:
             break
+        if os.WIFSTOPPED(status):
+            call(PTRACE, DETACH, pid, 0, 0)
 
 
 WAYS = {work.__name__: work for work in (refused, trapped, interrupted, threaded, alone, targets, traced, cloned, departed, lent, debugged, space)}

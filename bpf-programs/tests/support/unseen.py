@@ -29,7 +29,7 @@ memory = mmap.mmap(file, 4096)
 address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
 signal.signal(signal.SIGALRM, signal.SIG_IGN)
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-ends = os.pipe()
+signalled = os.pipe()
 try:
     terminal = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)
     fcntl.ioctl(terminal, 0x40045431, bytes(4))
@@ -82,10 +82,10 @@ def unseen():
         os.write(broken[1], b"x")
     except BrokenPipeError:
         pass
-    fcntl.fcntl(ends[0], fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(ends[0], 10, signal.SIGUSR1)  # F_SETSIG
-    fcntl.fcntl(ends[0], fcntl.F_SETFL, os.O_ASYNC)
-    os.write(ends[1], b"x")
+    fcntl.fcntl(signalled[0], fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(signalled[0], 10, signal.SIGUSR1)  # F_SETSIG
+    fcntl.fcntl(signalled[0], fcntl.F_SETFL, os.O_ASYNC)
+    os.write(signalled[1], b"x")
     # The other side of a terminal.
     if terminal is not None:
         os.close(fcntl.ioctl(terminal, 0x5441, os.O_RDWR | os.O_NOCTTY))
