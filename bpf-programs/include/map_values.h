@@ -13,6 +13,8 @@
 #define COUNT_USAGE_FULL 62
 /* Another: its `seen` counts entries of the ledger that had no room for their whole path. */
 #define COUNT_USAGE_CUT 61
+/* Another: its `seen` counts processes that were meddled with and found no room in `meddled`. */
+#define COUNT_MEDDLED_FULL 60
 #define COUNT_SLOTS 64
 
 #define MAX_DATA_RINGS 8

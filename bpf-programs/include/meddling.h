@@ -41,8 +41,13 @@ __noinline int note_meddled(__u64 start_ns, __u32 pid, __u32 how)
 		return 0;
 	}
 	__sync_fetch_and_add(&meddled_count, 1);
-	if (bpf_map_update_elem(&meddled, &key, &how, BPF_ANY))
+	if (bpf_map_update_elem(&meddled, &key, &how, BPF_ANY)) {
+		struct count *count = count_of(COUNT_MEDDLED_FULL);
+
+		if (count)
+			__sync_fetch_and_add(&count->seen, 1);
 		__sync_fetch_and_or(&meddled_all, how);
+	}
 	return 0;
 }
 

@@ -196,7 +196,17 @@ async fn work(ctx: &LoopCtx<SealerState>, path: &Path, settings: StoreSettings, 
     let unsealed = ctx.read().unsealed_bytes.unsigned_abs();
     let is_urgent = unsealed > settings.seal_size.0.saturating_mul(2);
     let work = Work { path: PathBuf::from(path), settings, everything: false, is_urgent };
-    let done = ctx.progress().marking(process::run(&work)).await;
+    let running = async {
+        let mut running = std::pin::pin!(process::run(&work));
+        loop {
+            tokio::select! {
+                done = &mut running => break done,
+                // The limits hold also while the process gets no processor time.
+                () = clock::sleep(TICK) => drop(inspect(ctx, path, &work.settings, gate).await),
+            }
+        }
+    };
+    let done = ctx.progress().marking(running).await;
     match done {
         Ok(report) if report.is_busy => {
             tracing::info!("another process seals or removes segments: this agent waits for it");

@@ -13,6 +13,9 @@ use store::settings::StoreSettings;
 
 /// Memory that the process may have, in bytes; what it needs is a quarter of that.
 const MEMORY: u64 = 384 << 20;
+/// Time after which the process begins no further segment. The agent is told only at its end what was done, and then decides
+/// whether the next one is urgent.
+const LONGEST: Duration = Duration::from_secs(20);
 /// Time to wait for the agent's transactions.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -132,7 +135,8 @@ fn steps(sealer: &mut Sealer<'_>, work: &Work, limits: &Limits, report: &mut Rep
     // Room first: sealing needs some.
     prune(sealer, limits, report)?;
     report.sealed.extend(sealer.recover()?.map(SealedSegment::from));
-    while work.everything || is_due(sealer, &work.settings)? {
+    let began = clock::now();
+    while work.everything || (clock::now() < began + LONGEST && is_due(sealer, &work.settings)?) {
         let Some(sealed) = sealer.seal(work.settings.seal_size.0)? else { break };
         report.sealed.push(sealed.into());
         prune(sealer, limits, report)?;

@@ -16,7 +16,7 @@ use super::tracer_slot::TracerSlot;
 use crate::errors::AttachError;
 use crate::kernel::{Attached, Kernel};
 use crate::programs::Tracer;
-use crate::wire::{COUNT_LIFECYCLE, COUNT_USAGE_CUT, Counts, Header, Ring};
+use crate::wire::{COUNT_LIFECYCLE, COUNT_MEDDLED_FULL, COUNT_USAGE_CUT, Counts, Header, Ring};
 
 /// Lifecycle records read in one slice, before control messages are answered and accounts are updated.
 const LIFECYCLE_SLICE: usize = 8192;
@@ -288,6 +288,12 @@ impl Core {
         }
         self.demux.counters.lifecycle_lost = lost;
         self.demux.counters.usage_paths_cut = counts.slot(COUNT_USAGE_CUT).seen;
+        let full = counts.slot(COUNT_MEDDLED_FULL).seen;
+        if std::mem::replace(&mut self.demux.counters.meddled_full, full) == 0 && full > 0 {
+            tracing::warn!(
+                "too many processes are debugged or share their descriptors: from now on, rows of all processes are marked `unverified` as theirs are"
+            );
+        }
     }
 
     /// Reads all processes again and removes those that are gone, because records of starts and exits may have been lost.

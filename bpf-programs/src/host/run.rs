@@ -287,6 +287,7 @@ impl Shared {
             state.malformed = counters.malformed;
             state.unreadable = counters.unreadable;
             state.usage_paths_cut = counters.usage_paths_cut;
+            state.meddled_full = counters.meddled_full;
             state.given_back = counters.given_back;
         });
     }

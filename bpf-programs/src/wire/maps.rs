@@ -15,6 +15,9 @@ pub(crate) const COUNT_LIFECYCLE: u32 = 63;
 pub(crate) const COUNT_USAGE_FULL: u32 = 62;
 /// Slot of `counts` in which `seen` counts entries of the ledger that had no room for their whole path.
 pub(crate) const COUNT_USAGE_CUT: u32 = 61;
+/// Slot of `counts` in which `seen` counts processes that others may have meddled with and that found no room in map `meddled`:
+/// from then on this is taken to be true of all processes.
+pub(crate) const COUNT_MEDDLED_FULL: u32 = 60;
 /// The bit of keys of map `skipped` that stand for a slot; other keys are ids of programs.
 pub(crate) const SKIPPED_OF: u32 = 1 << 31;
 
