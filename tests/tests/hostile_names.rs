@@ -25,7 +25,8 @@ suite! {
     threads: 2;
     names_come_back_byte_for_byte: [Kernel, Python];
     a_path_longer_than_the_kernel_takes_is_marked: [Kernel, Python];
-    arguments_and_command_names_too: [Kernel, Python]
+    arguments_and_command_names_too: [Kernel, Python];
+    the_agent_opens_no_path_of_a_watched_process: [Kernel, Python]
 }
 
 fn names() -> Vec<Vec<u8>> {
@@ -155,4 +156,33 @@ os.close(os.open("named", os.O_CREAT | os.O_WRONLY))
         opens.iter().filter(|row| exact(row, "fname") == named.as_os_str().as_bytes()).collect();
     assert_eq!(opens.len(), 1);
     assert_eq!(exact(opens[0], "comm"), b"c\xfe\x1b[1m\n");
+}
+
+/// A file system of a user may answer never, or with lies: what the agent says of a file is from the kernel's memory.
+fn the_agent_opens_no_path_of_a_watched_process() {
+    let watcher = Setup::new().set("ebpf.uids", "[0]").start();
+    let agent = Setup::new().start();
+    let folder = agent.scratch().folder("names");
+    let script = r#"
+import os, shutil, subprocess
+shutil.copy("/bin/true", "program")
+subprocess.run(["./program"], check=True)
+for name in ["one", "two"]:
+    os.close(os.open(name, os.O_RDWR | os.O_CREAT))
+os.rename("one", "three"); os.symlink("two", "link"); os.unlink("three"); os.mkdir("folder")
+print(os.getpid())
+"#;
+    let output = python(UID, &folder, script, &[]);
+    let process = String::from_utf8(output.stdout).unwrap();
+    let watched = [format!("{}/", folder.display()), format!("/proc/{}/", process.trim())];
+    let pid = format!("pid={}", agent.pid());
+    let agent = agent.finish_run();
+    let own = format!("uid={UID}");
+    assert!(!agent.store().query("open", &[&own]).is_empty());
+    let watcher = watcher.finish();
+    let opens = watcher.store().query("open", &[&pid]);
+    let paths: Vec<_> = opens.iter().filter_map(|row| row["fname"].as_str()).collect();
+    assert!(paths.iter().any(|path| path.contains("store.sqlite3")), "{paths:?}");
+    let touched = paths.iter().filter(|path| watched.iter().any(|watched| path.starts_with(watched)));
+    assert_eq!(touched.collect::<Vec<_>>(), Vec::<&&str>::new());
 }
