@@ -19,7 +19,7 @@ pub struct Shown {
     pub name: String,
     /// Type of the cells.
     pub kind: ColumnKind,
-    /// Type that a table declares for the column, in SQL. Expressions have none, nor have the columns of other queries.
+    /// Type that a table declares for the column, in SQL; `None` for expressions, and for queries that are not SQL.
     pub declared: Option<String>,
 }
 
@@ -251,7 +251,7 @@ pub enum Cell {
     Time(ZonedTime),
     /// Text; bytes that are not UTF-8 are written as `\xNN`.
     Text(String),
-    /// A BLOB, in an answer to SQL. Texts have it in hex, as `extended` has `<name>_bytes`.
+    /// A BLOB, in an answer to SQL. The text formats print it in hex, as `extended` has `<name>_bytes`.
     Bytes(Vec<u8>),
     /// `extended`, or a field of it.
     Json(serde_json::Value),

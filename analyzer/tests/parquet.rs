@@ -1,4 +1,4 @@
-//! Answers as Parquet files: the types of columns, and values that do not fit the first one's.
+//! Answers as Parquet files: the types of columns, and values that do not fit the type of the first value.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

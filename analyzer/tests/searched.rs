@@ -1,5 +1,5 @@
-//! Questions for one process or file of a store with sealed files: only what can have such rows is read, and the answer is that of
-//! a question that reads everything.
+//! Queries for one process or file of a store with sealed files: only batches and row groups that can have such rows are read, and the
+//! answer is the same as if all were read.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

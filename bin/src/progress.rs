@@ -23,7 +23,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Shows the progress, if stderr is a terminal. `what` is what is done with the rows that the meter counts.
+    /// Shows the progress, if stderr is a terminal. `what` names what is done with the rows, for example `exported`.
     pub(crate) fn of(meter: Arc<Meter>, what: &'static str) -> Option<Self> {
         if !io::stderr().is_terminal() {
             return None;
@@ -57,8 +57,8 @@ fn show(meter: &Meter, what: &str, ended: &Receiver<()>) {
     bar.finish_and_clear();
 }
 
-/// Makes Ctrl-C stop the work; a second one ends the program, if the first has not. Without a thread for that, the first
-/// one ends it.
+/// Makes Ctrl-C stop the work. A second Ctrl-C ends the program, if the first has not. If no thread can be started for that, the first
+/// one ends the program.
 pub(crate) fn stop_on_interrupt(meter: Arc<Meter>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     let Ok(runtime) = runtime else { return };

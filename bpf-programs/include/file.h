@@ -158,8 +158,8 @@ static __always_inline void put_base(struct scratch *s, struct task_struct *task
 	put_path(s, task, base);
 }
 
-/* True if another thread can have put another file in a descriptor's place, even if it has ended since, or if a process that shares or
- * shared the descriptors can.
+/* True if another thread can have put another file in a descriptor's place, or a process that shares or shared the descriptors can
+ * have done so, even if that thread or process has ended since.
  */
 static __always_inline bool are_files_shared(struct task_struct *task)
 {

@@ -48,8 +48,8 @@ static __always_inline __s32 folder(const struct call *call, int at)
 #define FALLOC_FL_PUNCH_HOLE 0x02
 #define FALLOC_FL_ZERO_RANGE 0x10
 
-/* Returns the flags with which fallocate does what this command of ioctl does; 0: it is another command. Numbers of 32-bit
- * programs differ in the size of the structure.
+/* Returns the flags with which fallocate does the same as this command of ioctl; 0 if fallocate has none for it. The structure has
+ * another size in 32-bit programs, and the command's number has that size in it.
  */
 static __always_inline __u32 space_flags(__u32 command)
 {

@@ -13,7 +13,7 @@
 #define COUNT_USAGE_FULL 62
 /* Another: its `seen` counts entries of the ledger that had no room for their whole path. */
 #define COUNT_USAGE_CUT 61
-/* Another: its `seen` counts processes that were meddled with and found no room in `meddled`. */
+/* Another: its `seen` counts processes that another one may have meddled with, and that found no room in `meddled`. */
 #define COUNT_MEDDLED_FULL 60
 #define COUNT_SLOTS 64
 
@@ -191,7 +191,7 @@ struct count {
 	__u64 lost[LOST_CAUSES]; /* those that were lost, by cause */
 };
 
-/* The value of map `counts`, one for each CPU. All counters are one value, so that the agent reads them by one call. */
+/* The value of map `counts`, one for each CPU. All counters are in one value, so that the agent reads them by one call. */
 struct counts {
 	struct count slots[COUNT_SLOTS];
 };

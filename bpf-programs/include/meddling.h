@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Processes that another one may have meddled with: it shared their descriptors without being a thread of theirs, or was their
- * debugger. When a call ends, nothing of that need be left to see: who shared the descriptors may have ended, and a debugger
- * may have let go. So a process stays in the map until it ends, and what its calls seem to have done is unverified.
+/* Processes that another one may have meddled with: the other one shared their descriptors without being a thread of theirs, or was
+ * their debugger. That may not be visible any more when a call ends: the other process may have ended, and a debugger may have
+ * detached. So a process stays in the map until it ends, and rows of its calls are marked as unverified.
  *
  *     task_newtask (CLONE_FILES) ──► MEDDLED_FILES ──► are_files_shared()
  *     ptrace, task_newtask       ──► MEDDLED_CALLS ──► is_answered_for()
@@ -15,7 +15,7 @@
 #define MEDDLED_CALLS 2
 
 /* A hash, because process ids are reused in any order. Few processes are in it: debugged ones, and those that share their
- * descriptors as no library makes them do.
+ * descriptors with another process, which they do only by calling clone themselves.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -25,12 +25,12 @@ struct {
 	__type(value, __u32);
 } meddled SEC(".maps");
 
-/* How many entries were made: without any, nothing need be looked up. */
+/* Number of entries that were made. If there are none, nothing need be looked up. */
 __u64 meddled_count;
-/* MEDDLED_* of processes that found no room: then it is true of all processes. */
+/* MEDDLED_* bits of processes that found no room in the map. They are taken to be set for all processes. */
 __u32 meddled_all;
 
-/* Notes that another process may meddle with this one, as `how` says. */
+/* Notes that another process may meddle with this one; `how` has MEDDLED_* bits. */
 __noinline int note_meddled(__u64 start_ns, __u32 pid, __u32 how)
 {
 	struct process_key key = {.start_ns = start_ns, .pid = pid};
@@ -59,7 +59,7 @@ __noinline int find_meddled(__u64 start_ns, __u32 pid)
 	return meddled_all | (known ? *known : 0);
 }
 
-/* Returns what others may have meddled with: MEDDLED_* bits. */
+/* Returns in which ways others may have meddled with the process: MEDDLED_* bits. */
 static __always_inline __u32 meddled_with(struct task_struct *task)
 {
 	return meddled_count ? find_meddled(GET(task, group_leader, start_boottime), GET(task, tgid)) : 0;
@@ -82,7 +82,7 @@ static __always_inline void meddle(struct task_struct *task, __u32 how)
 #define CLONE_FILES 0x400
 #define CLONE_THREAD 0x10000
 
-/* Called for a new process or thread. A debugger that follows forks is that of the child from its beginning. */
+/* Called for a new process or thread. If a debugger follows forks, it also traces the child, from its beginning. */
 static __always_inline void note_sharing(struct task_struct *parent, struct task_struct *child, __u64 flags)
 {
 	if (parent->flags & PF_KTHREAD)

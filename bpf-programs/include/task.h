@@ -152,10 +152,10 @@ __noinline int is_supervised(__u64 filter)
 
 #define SIGSYS_PENDING (1UL << 30)
 
-/* True if another process may answer the task's calls in the kernel's place: then a result does not say that anything was done. A
- * supervisor is asked by seccomp (user notification), and a filter of seccomp may have a handler of SIGSYS do it, before which the
- * call's own number is its result; with tier function such calls are not seen. A debugger can stop the task
- * inside of clone or exec, and give the call that is to end another number and other arguments.
+/* True if something else than the kernel may answer the task's calls: then a result does not say that anything was done. Seccomp can
+ * ask a supervisor (user notification), or leave a call to a handler of SIGSYS; until the handler runs, the result is the call's own
+ * number. With tier function calls that seccomp answers are not seen. A debugger can stop the task inside of clone or exec, and
+ * change the call's number and arguments before it ends.
  */
 static __always_inline bool is_answered_for(struct task_struct *task)
 {

@@ -112,8 +112,8 @@ impl Chosen {
         at_functions.chain(tracer.programs.iter().filter(has_calls)).collect()
     }
 
-    /// Returns the calls at whose ends the program runs: those that no program at functions records. Bytes and events of a call
-    /// are recorded apart.
+    /// Returns the calls at whose ends the program runs: those that no program at functions records. Functions may
+    /// record a call's event and not the bytes that it transfers, or the reverse.
     pub(crate) fn calls(&self, program: &Program) -> Vec<Syscall> {
         let adds_bytes = matches!(program.hook, Hook::SyscallExits(Stage::Ledger, _));
         let of_stage = |set: &ByFunction| (set.kind == Kind::Usage) == adds_bytes;

@@ -2,8 +2,8 @@
 //! process opens files that others open, too, and one of its own. Rows are sealed as the agent does it.
 //!
 //! Arguments: the folder, and the number of rows. Prints JSON: what was written, and the time that writing and sealing took.
-//! With `sum` instead of a number, it reads the rows of `usage` and prints the bytes that each command read, as the scan of this crate
-//! alone gives them.
+//! With `sum` instead of a number, it reads the rows of `usage` by this crate alone, without SQLite, and prints the bytes that each
+//! command read.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -8,8 +8,8 @@ use crate::layout::{Layout, OTHER};
 use crate::read::Reader;
 
 impl Reader {
-    /// Returns names and types of the columns that rows of a tracer have in this file, in order; those of a new file, if it has
-    /// no rows of the tracer. The last one is [`OTHER`].
+    /// Returns names and types of the columns that rows of a tracer have in this file, in order. If there are no such rows, they are
+    /// the columns that the tracer has in a new file. The last one is [`OTHER`].
     ///
     /// # Errors
     /// SQLite can't read the file.

@@ -112,7 +112,7 @@ impl BatchRows {
         self.fields.iter().any(is_there) || self.is_in_map(row, name)
     }
 
-    /// Returns whether the map of other fields has this one in a row, if the map was read.
+    /// Returns whether a row has this field in the map of other fields; false if the map was not read.
     pub(crate) fn is_in_map(&self, row: usize, name: &str) -> bool {
         let other = self.other.as_ref().filter(|other| other.is_valid(row));
         other.is_some_and(|other| {

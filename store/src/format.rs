@@ -64,8 +64,8 @@ pub fn check_version(connection: &Connection) -> Result<(), Error> {
     if found > VERSION { Err(Error::Version { found, known: VERSION }) } else { Ok(()) }
 }
 
-/// Makes the tables of a new file, and returns true; of another one, checks that it has exactly these. [`crate::bookkeeping::Bookkeeping::begin`] completes those of
-/// a run.
+/// Makes the tables of a new file and returns true, or checks that a file has exactly these tables and returns false.
+/// [`crate::bookkeeping::Bookkeeping::begin`] completes those of a run.
 ///
 /// # Errors
 /// The file is not a store, or of a later version, or SQLite can't write it.

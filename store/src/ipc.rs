@@ -77,7 +77,7 @@ pub(crate) fn read_batch(
     })
 }
 
-/// Returns for each column of a batch whether some row has a value, as the batch's message states it.
+/// Returns for each column of a batch whether any row has a value in it, according to the batch's message.
 pub(crate) fn with_values(schema: &Schema, batch: &[u8]) -> Result<Vec<bool>, ArrowError> {
     check(batch)?;
     let damaged = || ArrowError::IpcError("the message does not describe all columns".to_owned());

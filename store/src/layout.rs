@@ -27,12 +27,12 @@ pub(crate) struct LayoutColumn {
     pub(crate) kind: ArrowType,
     /// The column of a row that it holds; `None` if it holds a field of `extended`.
     pub(crate) of: Option<Column>,
-    /// Whether a row had a value in it. Batches have only columns that are used: half of those that rows can have are for
-    /// containers, names that are not UTF-8, and other things that most machines do not have.
+    /// Whether any row has had a value in it so far. Batches have only such columns: on most machines half of all columns are never
+    /// used, such as those about containers and names that are not UTF-8.
     pub(crate) is_used: bool,
 }
 
-/// The columns that a tracer's rows can have, without the last one. Columns are only ever added, and only ever become used.
+/// The columns that a tracer's rows can have, without the last one. A column is never removed, and a used one stays used.
 #[derive(Clone, Debug)]
 pub struct Layout {
     columns: Vec<LayoutColumn>,
@@ -58,7 +58,7 @@ impl Layout {
         layout
     }
 
-    /// Returns the layout with the columns that batches of an earlier run had, too, which are used.
+    /// Returns the layout with the columns that batches of an earlier run had. These are used.
     pub fn continuing(mut self, schema: &Schema) -> Self {
         for field in schema.fields() {
             let Some(kind) = kind(field.data_type()) else { continue };

@@ -9,7 +9,7 @@ use crate::decode::BatchRows;
 use crate::sought::{Condition, Selection, Sought};
 use crate::typed::{Value, Values};
 
-/// Returns the selected rows of a batch that has the columns to test. They are ranges in ascending order.
+/// Returns the selected rows of a batch as ranges in ascending order. The batch has the columns that the selection tests.
 pub(crate) fn rows_of(selection: &Selection, batch: &RecordBatch) -> Vec<std::ops::Range<usize>> {
     let rows = BatchRows::new(batch, 0);
     let times = selection.has_bounds().then(|| Values::of(&rows, Column::Time.name()));
@@ -36,11 +36,11 @@ struct Test<'a> {
     condition: &'a Condition,
     rows: &'a BatchRows,
     values: Values,
-    /// The values looked for, if they are many.
+    /// The values looked for, if there are many.
     table: Option<Table<'a>>,
 }
 
-/// Values by their types.
+/// Values looked for, by their types.
 #[derive(Default)]
 struct Table<'a> {
     ints: HashSet<i64>,

@@ -1,4 +1,4 @@
-//! The read half: the streams of a store and their batches. [`crate::select`] reads the rows in them.
+//! Reads the list of streams of a store and of their batches. [`crate::select`] reads the rows in them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -94,7 +94,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Makes a reader that counts what it reads here.
+    /// Makes a reader that counts in `reads` how it reads batches.
     pub fn counting(reads: &Arc<Reads>) -> Self {
         Self { reads: reads.clone(), ..Self::default() }
     }

@@ -1,6 +1,5 @@
-//! Reads the rows of a batch: all of them, or those that are selected. Then what says that no row is selected is looked at first: the
-//! statistics and bloom filters of a sealed file, and the columns that the selection is about. Only if there are such rows, the other
-//! columns are read.
+//! Reads the rows of a batch: all of them, or those that are selected. For a selection, the statistics and bloom filters of a sealed
+//! file are read first, then the columns that the selection tests. The other columns are read only if some row is selected.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -53,7 +52,8 @@ impl Reader {
         Ok(BatchRows::new(&read, batch.first_id))
     }
 
-    /// Returns whether a batch may have a row with this field. False only if the statistics of a sealed file say that there is none.
+    /// Returns whether a batch may have a row with this field. The result is false only if statistics of a sealed file say that there
+    /// is none.
     ///
     /// # Errors
     /// As [`Self::rows`].
@@ -111,7 +111,7 @@ impl Reader {
                 let found = with_values(&schema, &encoded.data);
                 found.map_err(|source| Error::Decode { what: batch.name(), source })?
             }
-            // What no row has was left out when the file was written.
+            // A sealed file has no column for a field in which no row has a value.
             Source::Sealed(_) => vec![true; schema.fields().len()],
         };
         let used = schema.fields().iter().zip(is_used).filter(|(_, is_used)| *is_used);

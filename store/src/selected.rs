@@ -1,4 +1,4 @@
-//! Batches that were read: how, and whether they are as they should be.
+//! How batches were read, and whether they have the rows that they should have.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +19,7 @@ pub struct Reads {
 /// Numbers of batches and row groups, by how they were read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadCounts {
-    /// Number of those of which nothing was read, because statistics or bloom filters say that no row is selected.
+    /// Number of those of which no column was read, because statistics or bloom filters say that no row is selected.
     pub skipped: u64,
     /// Number of those of which only the columns to test were read: no row is selected.
     pub tested: u64,
@@ -55,7 +55,7 @@ pub(crate) enum Outcome {
 /// How a batch was read, and its rows, unless none is selected.
 pub(crate) type Selected = (Outcome, Option<RecordBatch>);
 
-/// Returns a batch that was read whole, if it has as many rows as it should, and the map of other fields is a map.
+/// Returns the batch, or an error if it has not as many rows as it should, or its column of other fields is not a map.
 pub(crate) fn checked(read: RecordBatch, rows: i64) -> Result<RecordBatch, ArrowError> {
     if read.column_by_name(OTHER).is_some_and(|other| *other.data_type() != data_type(ArrowType::Struct)) {
         let cause = "its layout is damaged: the last column is not a map";

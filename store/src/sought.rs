@@ -1,13 +1,13 @@
-//! Values that rows are looked for by, and conditions with them.
+//! Values by which rows are looked for, and conditions with them.
 
 use model::schema::Column;
 
 use crate::layout::OTHER;
 
-/// Number of values from which a condition looks them up in a table, and reads no bloom filters.
+/// Number of values from which a row's value is looked up in a table, and no bloom filters are read.
 const MANY: usize = 64;
 
-/// A value that rows are looked for by.
+/// A value by which rows are looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sought {
     /// A whole number.
@@ -23,9 +23,9 @@ pub enum Sought {
 pub struct Condition {
     /// Name of the column.
     pub column: String,
-    /// The values. A value of the column with a type that is not compared with theirs fulfils the condition, too.
+    /// The values. If the type of a row's value can't be compared with theirs, the row fulfils the condition, too.
     pub values: Vec<Sought>,
-    /// True if rows that have the column's name in the map of other fields fulfil the condition, too: what is there is the row's value.
+    /// True if rows that have the column's name in the map of other fields fulfil the condition, too: the map then has the row's value.
     pub is_field: bool,
     /// Name of a field: rows that have it fulfil the condition, too.
     pub or_has: Option<&'static str>,

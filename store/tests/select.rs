@@ -1,4 +1,4 @@
-//! Rows are selected as a loop over all rows would select them, and what can't have such rows is not read.
+//! Rows are selected as a loop over all rows would select them, and row groups that can't have such rows are not read.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

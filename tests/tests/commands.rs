@@ -124,8 +124,8 @@ fn with_rows(scratch: &Scratch, rows: u32) -> Store {
     store
 }
 
-/// Runs a command with its errors on a terminal; with its output there, too, or else not read until `then` is printed, and the
-/// command interrupted. Prints what the terminal shows; exits as the command does.
+/// Runs a command with its stderr on a terminal. Its stdout is there, too, or is not read until `then` is printed and the command is
+/// interrupted. Prints what the terminal shows, and exits with the command's code.
 const ON_A_TERMINAL: &str = r#"
 import os, pty, signal, subprocess, sys
 then, command = sys.argv[1].encode(), sys.argv[2:]

@@ -57,7 +57,7 @@ fn users(priority: &str) -> Command {
     command
 }
 
-/// Starts an agent with a ring that floods fill also on a busy machine, where they are slower than the agent.
+/// Starts an agent with a ring so small that floods fill it even on a busy machine, where they are slower than the agent.
 fn start() -> Agent {
     Setup::new().set("ebpf.data_ring", "\"1MiB\"").start()
 }

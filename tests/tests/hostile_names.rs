@@ -158,7 +158,7 @@ os.close(os.open("named", os.O_CREAT | os.O_WRONLY))
     assert_eq!(exact(opens[0], "comm"), b"c\xfe\x1b[1m\n");
 }
 
-/// A file system of a user may answer never, or with lies: what the agent says of a file is from the kernel's memory.
+/// Checks that the agent opens no path of a watched process: a user's file system may never answer, or give false answers.
 fn the_agent_opens_no_path_of_a_watched_process() {
     let watcher = Setup::new().set("ebpf.uids", "[0]").start();
     let agent = Setup::new().start();

@@ -47,7 +47,7 @@ fn number(state: &Value, name: &str) -> i64 {
     state[name].as_i64().unwrap_or_default()
 }
 
-/// Returns the names of all opens of the crowds that the store has.
+/// Returns the names of all files that crowds opened, as the store has them.
 fn names(store: &Store) -> Vec<String> {
     let filter = "fname.startsWith('/seam-')";
     let rows = store.query("open", &[filter]);
@@ -110,7 +110,7 @@ fn a_store_whose_file_is_removed_keeps_what_was_sealed() {
     let agent = agent.finish_run();
     let account = agent.store().account("open");
     assert!(account.lost.sink > 0, "{account:?}");
-    // To the row: what is stored is there, and only what is missing counts as lost.
+    // Each row is either in the store or counts as lost.
     assert_eq!(account.count, account.stored, "{account:?}");
     assert_once(&names(agent.store()), &expected(&done), account.lost_total());
     let losses = agent.store().query("loss", &[]);
@@ -272,7 +272,7 @@ fn without_inodes_sealing_waits_and_nothing_is_lost() {
     umount(&disk).unwrap();
 }
 
-/// Makes a file of duetector's layout with rows that have a field of 1 MiB, and with rows each of which has fields of its own.
+/// Makes a file of duetector's layout: some rows have a field of 1 MiB, the others have fields whose names no other row has.
 fn wide(path: &Path) {
     let file = Connection::open(path).unwrap();
     file.execute_batch(

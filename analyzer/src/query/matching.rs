@@ -221,7 +221,7 @@ fn narrowed(table: &Table, conjunct: &Conjunct, sql: &mut Sql) -> Option<String>
     })
 }
 
-/// Returns SQL by which the store finds the rows in which a path or a field has one of some values.
+/// Returns a condition in SQL by which the store finds the rows whose path or field has one of some values.
 fn sought(table: &Table, name: &str, test: &Test, sql: &mut Sql) -> Option<String> {
     let literals = match test {
         Test::Compare(Relation::Equal, literal) => std::slice::from_ref(literal),

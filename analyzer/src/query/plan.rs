@@ -243,13 +243,14 @@ fn compare(table: &Table, target: &Target, test: &Test, sql: &mut Sql) -> String
     }
 }
 
-/// Returns SQL by which a columnar store finds rows with a field that may equal the text, followed by AND; empty if it does not.
+/// Returns a condition in SQL, followed by AND, by which a columnar store finds the rows whose field may equal the text; empty if
+/// rows can't be found by this field.
 fn found_by(table: &Table, target: &Target, expected: &str, sql: &mut Sql) -> String {
     let Target::Field { paths } = target else { return String::new() };
     let [path] = paths.as_slice() else { return String::new() };
     let name = path.trim_start_matches("$.\"").trim_end_matches('"');
     let mut found = |value| sql.sought(table, name, vec![value]);
-    // A field has the type that the store searches by, or the row is found in any case.
+    // A row is also found if its field has another type than the one that the store searches by.
     let as_number = expected.trim().parse::<i64>().ok().map(Value::Integer);
     let as_text = Some(expected).filter(|text| !text.contains('\0')).map(|text| Value::Text(text.to_owned()));
     let found = as_number.and_then(&mut found).or_else(|| as_text.and_then(&mut found));

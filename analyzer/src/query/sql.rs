@@ -86,8 +86,8 @@ impl Sql {
         }
     }
 
-    /// Returns SQL that is true at least for rows in which the path or field of this name has one of these values, and by which a
-    /// columnar store finds them; `None` if it does not find rows by such values.
+    /// Returns a condition in SQL by which a columnar store finds the rows whose path or field of this name has one of these values.
+    /// The condition is also true for some other rows. `None` if the store can't find rows by such values.
     pub(crate) fn sought(&mut self, table: &Table, name: &str, values: Vec<Value>) -> Option<String> {
         table.stream?;
         let searched = Searched::named(name)?;

@@ -1,5 +1,6 @@
-//! Rows as a Parquet file. A column has the type that its table declares, or else that of its values. As with SQLite, a value can
-//! have another type than its column: then the statement is run again, with a type for the column that all values so far fit.
+//! Rows as a Parquet file. A column has the type that its table declares; if none is declared, it has that of its values. In SQLite
+//! a value can have another type than its column. If one does, the statement is run again, and the column gets a type that all
+//! values read so far fit.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek as _};
@@ -19,9 +20,9 @@ use crate::{Answer, Cell, Row};
 
 /// Number of rows that are in memory at a time.
 const ROWS: usize = 4096;
-/// Size of the values of rows from which they are written although they are fewer, in bytes.
+/// Size of the values in memory, in bytes, at which rows are written although there are fewer than [`ROWS`].
 const BYTES: usize = 4 << 20;
-/// Number of rows of a row group.
+/// Largest number of rows of a row group.
 const GROUP_ROWS: usize = 128 << 10;
 /// Memory that a row group may take, in bytes.
 const GROUP_BYTES: usize = 32 << 20;
@@ -44,7 +45,7 @@ enum Kind {
 pub fn rows(answer: &mut Answer<'_>, file: &File) -> Result<u64, RenderError> {
     let columns = answer.columns().to_vec();
     let mut kinds: Vec<Kind> = columns.iter().map(Kind::declared).collect();
-    // Each time a column gets a wider type, of which there are few.
+    // This ends: with each attempt a column gets a wider type, and there are few types.
     loop {
         if let Some(count) = attempt(answer, &columns, &mut kinds, file)? {
             return Ok(count);
@@ -54,7 +55,7 @@ pub fn rows(answer: &mut Answer<'_>, file: &File) -> Result<u64, RenderError> {
     }
 }
 
-/// Writes the rows; returns `None` if a later row does not fit the types, which are widened then.
+/// Writes the rows; returns `None` if a later row does not fit the types, after widening them.
 fn attempt(
     answer: &mut Answer<'_>,
     columns: &[Shown],
@@ -184,7 +185,7 @@ impl Kind {
             Self::Integer => DataType::Int64,
             Self::Real => DataType::Float64,
             Self::Bytes => DataType::Binary,
-            // Without any value, every type fits.
+            // A column that has only nulls can have any type.
             Self::Unknown | Self::Text => DataType::Utf8,
         }
     }
@@ -210,7 +211,7 @@ impl Kind {
     }
 }
 
-/// Returns a value as the text formats have it.
+/// Returns a value as the text formats print it.
 fn text(cell: &Cell) -> Option<String> {
     match cell {
         Cell::Null => None,

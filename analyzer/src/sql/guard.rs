@@ -48,7 +48,7 @@ impl Guard {
     }
 }
 
-/// Has the statements of a connection end when the meter says so.
+/// Makes SQLite end the statements of a connection when they were stopped or their time is over, as the meter says.
 pub(crate) fn watch(connection: &mut Connection, meter: &Arc<Meter>) -> rusqlite::Result<()> {
     let watched = meter.clone();
     connection.progress_handler(INSTRUCTIONS, Some(move || watched.has_to_end()))

@@ -35,7 +35,8 @@ fn attach_as(connection: &Connection, uri: &str) -> rusqlite::Result<()> {
 
 /// The rows that both files have, as far as the files say.
 pub(super) struct Overlap {
-    /// The ids that the file can have in the table of imports, as a list for SQL; if the store has that table.
+    /// The ids that the file can have in the table of imports, as a list for SQL; `None` if the store has no such table, or the
+    /// file has no ids.
     imported_as: Option<String>,
     has_copies: bool,
 }

@@ -104,8 +104,8 @@ pub(super) struct Equal {
 }
 
 impl Equal {
-    /// Asks SQLite for the values of such conditions, on columns for which `wants` is true, as the arguments that follow the `taken`
-    /// ones. SQLite tests each row again.
+    /// Asks SQLite for the values of such conditions on columns for which `wants` is true. They become the arguments after the first
+    /// `taken` ones. SQLite tests each row again.
     pub(super) fn take(info: &mut IndexInfo, mut taken: c_int, wants: impl Fn(c_int) -> bool) -> Vec<Self> {
         let mut found = Vec::new();
         for (index, column) in equalities(info, wants) {
@@ -127,8 +127,8 @@ impl Equal {
         found.iter().map(one).collect()
     }
 
-    /// Returns the conditions of such a text with their values, which are the arguments from `first` on. Left out are those with a
-    /// value by which no row is looked for.
+    /// Returns the conditions of such a text with their values, which are the arguments from `first` on. A condition is left out if
+    /// rows can't be looked for by one of its values.
     pub(super) fn read<'a>(
         texts: impl Iterator<Item = &'a str>,
         arguments: &Filters<'_>,
@@ -153,7 +153,7 @@ fn one(arguments: &Filters<'_>, index: usize) -> Option<Vec<Sought>> {
     }
 }
 
-/// Returns the values of a list; `None` if rows are not looked for by one of them.
+/// Returns the values of a list; `None` if rows can't be looked for by one of them.
 fn list(arguments: &Filters<'_>, index: usize) -> rusqlite::Result<Option<Vec<Sought>>> {
     let (mut found, mut values) = (Vec::new(), arguments.in_values(index)?);
     while let Some(value) = values.next()? {
@@ -173,7 +173,7 @@ fn equalities(info: &IndexInfo, wants: impl Fn(c_int) -> bool) -> Vec<(usize, c_
             && constraint.operator() == IndexConstraintOp::SQLITE_INDEX_CONSTRAINT_EQ
             && wants(constraint.column())
     });
-    // Other collations hold other texts equal.
+    // With other collations, different texts can be equal.
     let fits = |index: usize| info.collation(index).is_ok_and(|name| name == "BINARY");
     let constraints = constraints.map(|(index, constraint)| (index, constraint.column()));
     constraints.filter(|(index, _)| fits(*index)).collect()

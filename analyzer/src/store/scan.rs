@@ -50,7 +50,7 @@ pub(super) struct Wants {
     fields: Fields,
 }
 
-/// The rows of which all fields of `extended` are read.
+/// Says for which rows all fields of `extended` are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Fields {
     #[default]
@@ -65,7 +65,7 @@ impl Wants {
         Self { names: names.collect(), fields }
     }
 
-    /// Returns whether the column or field of that name is read, with all fields or without those that are not named.
+    /// Returns whether the column or field of that name is read; `fields` is true if all fields are.
     pub(super) fn has(&self, name: &str, fields: bool) -> bool {
         self.names.contains(name) || (fields && COLUMNS.iter().all(|column| column.name() != name))
     }

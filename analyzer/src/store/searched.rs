@@ -1,6 +1,6 @@
-//! Paths and fields that rows of a columnar store are searched by. For each, its table has a hidden column: a condition that it
-//! equals a value, or one of a list, is true for all rows in which the path or field has that value, and for some others, in which
-//! it can't be told.
+//! Paths and fields by which rows of a columnar store are searched. The virtual table has a hidden column for each. The condition
+//! that this column equals a value, or one of a list, is true for all rows whose path or field has such a value. It is also true for
+//! some other rows: those in which the store can't decide it.
 
 use std::sync::OnceLock;
 
@@ -12,7 +12,7 @@ use store::{Condition, Sought};
 /// Field that a row has if a path of it is in doubt.
 pub(super) const DOUBT: &str = "path_incomplete";
 
-/// A path or a field that rows are searched by.
+/// A path or a field by which rows are searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Searched {
     name: &'static str,

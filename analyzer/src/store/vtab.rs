@@ -139,7 +139,7 @@ fn is_compared(column: Column) -> bool {
     matches!(column.kind(), ColumnKind::Integer | ColumnKind::Text)
 }
 
-/// Returns what a hidden column stands for that rows are searched by.
+/// Returns the path or field that a hidden column stands for.
 fn searched(number: c_int) -> Option<Searched> {
     let index = usize::try_from(number).ok()?.checked_sub(HIDDEN + 2)?;
     Searched::all().get(index).copied()

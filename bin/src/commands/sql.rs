@@ -134,7 +134,7 @@ fn to_file(
     Ok(())
 }
 
-/// Writes the rows to stdout when all are there: a column's type is known only then.
+/// Writes the rows to stdout after all were read, because a column's type is known only then.
 fn parquet_to_stdout(answer: &mut Answer<'_>, workdir: &Path, progress: Option<Progress>) -> Outcome {
     let file = tempfile::tempfile_in(workdir).or_else(|_| tempfile::tempfile());
     let mut file: File = file.context("making a temporary file")?;

@@ -25,8 +25,8 @@ pub(crate) use work::{Report, Work, moment, open, prune, restrain, run, yield_to
 const TICK: Duration = Duration::from_secs(2);
 /// Time to wait for a lock on the file. The next look is soon.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// Number of looks that are skipped after a process has failed, or has found nothing more to remove. It doubles with each failure that
-/// follows, up to the longest.
+/// Number of looks that are skipped after a process has failed or has found nothing more to remove. It doubles with each further
+/// failure, up to [`LONGEST_PAUSE`].
 const PAUSE: u32 = 5;
 const LONGEST_PAUSE: u32 = 20;
 
@@ -49,7 +49,7 @@ pub(crate) struct SealerState {
     pub(crate) sealed: u64,
     /// Rows in them.
     pub(crate) sealed_rows: i64,
-    /// Segments of a lost file that the store goes on with.
+    /// Number of segments of a lost file that the store goes on with.
     pub(crate) adopted: u64,
     /// Rows in them.
     pub(crate) adopted_rows: i64,

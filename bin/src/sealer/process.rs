@@ -22,7 +22,7 @@ pub(super) async fn run(work: &Work) -> anyhow::Result<Report> {
     let mut stdin = process.stdin.take().context("no pipe to the process that seals")?;
     let (output, errors) = (process.stdout.take(), process.stderr.take());
     let (Some(output), Some(errors)) = (output, errors) else { bail!("no pipe from the process that seals") };
-    // If the process ends before it has read this, its status says why. It ends when the pipe does.
+    // If the process ends before it has read this, its status says why. It also ends when the pipe is closed.
     let mut request = serde_json::to_vec(work)?;
     request.push(b'\n');
     let _ = stdin.write_all(&request).await;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::SealerState;
 
-/// Returns a line for everything about the store that somebody should know; none if all is well.
+/// Returns a line for each thing about the store that an administrator should know; an empty text if there is none.
 pub(crate) fn lines(state: &Value) -> String {
     let Ok(state) = serde_json::from_value::<SealerState>(state.clone()) else { return String::new() };
     let mut lines = Vec::new();

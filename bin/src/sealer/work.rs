@@ -13,8 +13,8 @@ use store::settings::StoreSettings;
 
 /// Memory that the process may have, in bytes; what it needs is a quarter of that.
 const MEMORY: u64 = 384 << 20;
-/// Time after which the process begins no further segment. The agent is told only at its end what was done, and then decides
-/// whether the next one is urgent.
+/// Time after which the process begins no further segment. It reports to the agent only when it ends, and the agent then decides
+/// whether the next process is urgent.
 const LONGEST: Duration = Duration::from_secs(20);
 /// Time to wait for the agent's transactions.
 const PATIENCE: Duration = Duration::from_secs(30);

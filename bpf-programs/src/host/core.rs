@@ -264,7 +264,7 @@ impl Core {
         }
     }
 
-    /// Brings the accounts up to what the kernel has counted.
+    /// Brings the accounts up to date with what the kernel has counted.
     fn count(&mut self, counts: &Counts, span: (BootNs, BootNs)) {
         let of = |channel: &TracerChannel| counts.slot(channel.tracer().kind as u32);
         // After the counters: the kernel counts in the other order, so that every loss has its owner.

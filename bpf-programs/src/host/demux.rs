@@ -33,7 +33,7 @@ pub(super) struct HostCounters {
     pub(super) unreadable: u64,
     /// Entries of the usage ledger that had no room for their whole path.
     pub(super) usage_paths_cut: u64,
-    /// Processes that were debugged or shared their descriptors, and found no room in map `meddled`.
+    /// Number of processes that were debugged or shared their descriptors, and found no room in map `meddled`.
     pub(super) meddled_full: u64,
     /// Bytes of pinned rings that were given back before their records were stored.
     pub(super) given_back: u64,

@@ -29,7 +29,7 @@ pub(crate) struct HostState {
     pub unreadable: u64,
     /// Entries of the usage ledger that had no room for their whole path: their rows have `path_incomplete`.
     pub usage_paths_cut: u64,
-    /// Processes that were debugged or shared their descriptors, and found no room in map `meddled`.
+    /// Number of processes that were debugged or shared their descriptors, and found no room in map `meddled`.
     pub meddled_full: u64,
     /// Bytes of pinned rings that were given back to the kernel before their records were stored, because the store was
     /// behind. If the agent is killed before they are, the next start counts these records as lost.

@@ -118,7 +118,7 @@ impl Kernel {
         }
     }
 
-    /// Returns all counters: those of all CPUs, and what the kernel skipped.
+    /// Returns all counters, summed over all CPUs, with the events that the kernel skipped.
     pub(crate) fn counts(&self) -> io::Result<Counts> {
         let mut counts = self.counters.counts()?;
         for (slot, count) in (0..).zip(&mut counts.slots) {

@@ -277,7 +277,7 @@ fn count(pins: &Pins, kind: u32) -> Option<Count> {
         Map::from_map_data(pins.map("skipped")?).ok()?.try_into().ok()?;
     let count = match PerCpuArray::<MapData, Counts>::try_from(counts()?) {
         Ok(counts) => Counts::sum(&counts.get(&0, 0).ok()?).slot(kind),
-        // Agents of before had a value for each kind.
+        // Earlier agents had a value for each kind.
         Err(_) => {
             let counts = PerCpuArray::<MapData, Count>::try_from(counts()?).ok()?;
             Count::sum(counts.get(&kind, 0).ok()?.iter())

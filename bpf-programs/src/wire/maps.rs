@@ -15,8 +15,8 @@ pub(crate) const COUNT_LIFECYCLE: u32 = 63;
 pub(crate) const COUNT_USAGE_FULL: u32 = 62;
 /// Slot of `counts` in which `seen` counts entries of the ledger that had no room for their whole path.
 pub(crate) const COUNT_USAGE_CUT: u32 = 61;
-/// Slot of `counts` in which `seen` counts processes that others may have meddled with and that found no room in map `meddled`:
-/// from then on this is taken to be true of all processes.
+/// Slot of `counts` in which `seen` counts processes that others may have meddled with and that found no room in map `meddled`.
+/// After the first one, all processes are treated as if others had meddled with them.
 pub(crate) const COUNT_MEDDLED_FULL: u32 = 60;
 /// The bit of keys of map `skipped` that stand for a slot; other keys are ids of programs.
 pub(crate) const SKIPPED_OF: u32 = 1 << 31;
@@ -122,7 +122,7 @@ wire_structs! {
 
     /// The value of map `counts`, which has one for each CPU: the counters of all kinds.
     pub(crate) Counts {
-        /// Counters by [`Kind`](super::Kind), and some that are of no kind.
+        /// Counters by [`Kind`](super::Kind), and some that belong to no kind.
         slots: [Count; COUNT_SLOTS as usize],
     }
 

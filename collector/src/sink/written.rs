@@ -16,7 +16,7 @@ use super::output_file::{Gone, OutputFile, Replaced};
 pub(crate) struct Written {
     file: Option<OutputFile>,
     rows: BTreeMap<TracerName, u64>,
-    /// Number that the first row of each tracer has in the file, if rows have numbers.
+    /// Number of each tracer's first row in the file, if rows have numbers.
     first: BTreeMap<TracerName, i64>,
     since: BootNs,
 }
@@ -41,7 +41,7 @@ impl Written {
         }
     }
 
-    /// Notes the numbers of the first rows, for tracers of which this run has written none to the file before. `newest` returns the
+    /// Notes the number of the first row of each tracer whose rows this run writes to the file for the first time. `newest` returns the
     /// number of a tracer's newest row.
     pub(crate) fn note_first(&mut self, batches: &[Routed], newest: impl Fn(&str) -> Option<i64>) {
         for claim in batches.iter().filter_map(|batch| batch.claim.as_ref()) {

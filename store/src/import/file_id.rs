@@ -5,9 +5,9 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::table::quote;
 
 /// Returns the ids by which a file of duetector's layout is recognised; none if it has no rows yet. A file that the agent wrote to
-/// has one of its own, which comes first. Each table with rows is known by its first row, which copies of the file have, too, and which
-/// stays the same while the file grows: so a file of Python duetector is also recognised when the agent has gone on with it. `schema`
-/// is the name that the connection has for the file.
+/// has an id of its own, which comes first. Each table with rows has an id made of its first row. Copies of the file have that row,
+/// too, and it stays the same while the file grows: so a file of Python duetector is recognised even after the agent has added rows
+/// to it. `schema` is the name that the connection has for the file.
 ///
 /// # Errors
 /// SQLite can't read the file.

@@ -25,7 +25,7 @@ pub const TABLE: &str = "imported";
 
 /// Number of rows in a piece.
 const PIECE: u32 = 5000;
-/// Size of the values from which a piece has fewer rows, in bytes.
+/// Size of the values, in bytes, at which a piece ends although it has fewer rows than [`PIECE`].
 const PIECE_BYTES: usize = 8 << 20;
 /// Time to wait for a writer of the file that keeps no write-ahead log (Python duetector).
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -60,7 +60,7 @@ pub fn prepare(store: &Connection) -> Result<(), Error> {
 #[derive(Debug)]
 pub struct Import {
     file: Connection,
-    /// The ids of the file; the first one is noted.
+    /// The ids of the file. The first one is written to the table of imports.
     ids: Vec<String>,
     tables: Vec<Table>,
     times: LocalTimes,
@@ -216,7 +216,7 @@ impl Import {
     }
 }
 
-/// Returns the size of the texts in a row of so many columns.
+/// Returns the size of the texts in a row that has this number of columns.
 fn size(row: &rusqlite::Row<'_>, columns: usize) -> usize {
     let values = (0..=columns).filter_map(|index| row.get_ref(index).ok());
     values.map(|value| value.as_bytes().map_or(8, <[u8]>::len)).sum()

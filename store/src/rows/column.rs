@@ -33,7 +33,7 @@ pub(super) enum Values {
     ByteTexts(ListBuilder<BinaryBuilder>),
 }
 
-/// The identity of a process that was written last, with its text: most rows are of the process of the row before.
+/// The process identity that was written last, with its text: most rows have that of the row before.
 #[derive(Debug, Default)]
 pub(super) struct LastId {
     id: Option<ExecId>,

@@ -23,7 +23,7 @@ pub struct Rows {
     columns: Vec<Growing>,
     other: MapBuilder<StringBuilder, StringBuilder>,
     rows: usize,
-    /// The columns that were used last time, as Arrow describes them, and their number.
+    /// The columns that were used in the batch before, as Arrow describes them, and their number.
     schema: Option<(usize, SchemaRef)>,
     last_id: LastId,
     /// Times of the first and the last row, in order of time.
@@ -34,7 +34,7 @@ pub struct Rows {
 #[derive(Debug)]
 struct Growing {
     values: Values,
-    /// Number of rows that have a value, or null, in it. Nulls are appended with the next value.
+    /// Number of rows for which a value or a null was appended. Missing nulls are appended before the next value.
     filled: usize,
     of: Option<Column>,
     /// Index of the field with the local time that belongs to a point in time.

@@ -27,11 +27,12 @@ pub struct Adopted {
     pub segments: Vec<String>,
     /// Number of their rows.
     pub rows: i64,
-    /// Names of those that are not as they were written, with the reason. They are left alone, and their rows count as lost.
+    /// Names of the segments that are not as they were written, with the reason. They are left alone, and their rows count as lost
+    /// if their manifests are right.
     pub refused: Vec<(String, String)>,
 }
 
-/// A segment that the file lists, and whose files were not checked yet.
+/// A segment that the store's file lists, and whose own files were not checked yet.
 struct Listed {
     number: i64,
     name: String,
@@ -98,7 +99,7 @@ impl Sealer<'_> {
         Ok((manifest, files))
     }
 
-    /// Returns the row groups of a file that is as it was written.
+    /// Checks that a file is as it was written; returns its row groups.
     fn parts_of_file(&self, segment: &str, file: &ManifestFile) -> io::Result<Vec<Part>> {
         let mut open = self.folder.open(segment, &file.file)?;
         let (hash, bytes) = sha256_of(&mut open)?;
@@ -110,7 +111,7 @@ impl Sealer<'_> {
         parts(metadata.metadata()).ok_or_else(|| io::Error::other("it has no statistics"))
     }
 
-    /// Takes a segment off the list, and counts its rows as lost.
+    /// Takes a segment off the list, and counts its rows as lost if its manifest is right.
     fn refuse(&mut self, segment: &Listed, cause: &str) -> Result<(), Error> {
         let files = Manifest::read(&self.folder.segment(&segment.name));
         let files =
@@ -133,8 +134,8 @@ impl Sealer<'_> {
         Ok(())
     }
 
-    /// Writes `loss` rows for the rows that were lost with a file of an earlier run: those after the last sealed one. The present run
-    /// counts its own.
+    /// Writes `loss` rows that say since when rows are missing that were lost with a file of an earlier run: since the last sealed row.
+    /// The present run counts the rows that it loses.
     fn note_the_loss(&mut self, segments: &[String]) -> Result<(), Error> {
         let Some(last) = segments.last() else { return Ok(()) };
         let id = store_id(self.connection)?;

@@ -59,7 +59,7 @@ pub(crate) struct Written {
 }
 
 impl SegmentFile {
-    /// Makes the file for the rows of a stream, about so many.
+    /// Makes the file for the rows of a stream; `rows` is about their number.
     pub(crate) fn create(
         path: PathBuf,
         schema: SchemaRef,
@@ -67,7 +67,7 @@ impl SegmentFile {
         rows: i64,
     ) -> Result<Self, Error> {
         let file = Hashing::new(folder::create(&path)?);
-        // Arrow's own description of the types says nothing that Parquet's does not say.
+        // Arrow's own description of the types says nothing more than Parquet's.
         let options = ArrowWriterOptions::new()
             .with_properties(properties(stream, &schema, rows))
             .with_skip_arrow_metadata(true);
@@ -111,7 +111,7 @@ fn failed(path: &Path) -> impl FnOnce(ParquetError) -> Error {
 fn properties(stream: &Stream, schema: &SchemaRef, rows: i64) -> WriterProperties {
     let names = [("tracer", &stream.tracer), ("collector_id", &stream.collector_id)];
     let names = names.map(|(key, value)| KeyValue::new(format!("duetector_actors.{key}"), value.to_owned()));
-    // Positions and statistics of single pages are of no use if each column has one.
+    // Positions and statistics of pages are of no use if each column has only one page.
     let has_pages = usize::try_from(rows).is_ok_and(|rows| rows > PAGE_ROWS);
     let of_pages = if has_pages { EnabledStatistics::Page } else { EnabledStatistics::Chunk };
     let mut properties = WriterProperties::builder()

@@ -131,8 +131,8 @@ impl Files {
     }
 }
 
-/// Returns the schema without those columns of fields that no row of the batches has. Most rows have few of their tracer's fields, and
-/// in a small file the description of an empty column takes more room than the values of another.
+/// Returns the schema without the columns of fields in which no row of the batches has a value. Most rows have few of their tracer's
+/// fields, and in a small file the description of an empty column takes more room than the values of another one.
 fn without_empty(
     reader: &Reader,
     connection: &Connection,
@@ -144,7 +144,7 @@ fn without_empty(
     for batch in batches {
         match reader.columns_with_values(connection, batch) {
             Ok(names) => kept.extend(names),
-            // What it has is known when its rows are read.
+            // Its columns are known only when its rows are read.
             Err(Error::Decode { .. }) => return Ok(schema),
             Err(other) => return Err(other),
         }
@@ -154,11 +154,11 @@ fn without_empty(
 }
 
 /// Returns the name of a file with rows of this tracer, without its ending. Characters that a file's name can't have, or that shells or
-/// glob patterns treat in a special way, are replaced, and it has at most 48: so two tracers can have the same.
+/// glob patterns treat in a special way, become `_`. At most 48 characters are kept. So two tracers can have the same name.
 pub fn file_stem(tracer: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "._-".contains(c);
     let mut name: String = tracer.chars().map(|c| if plain(c) { c } else { '_' }).take(48).collect();
-    // Not hidden, and no option of a command.
+    // The file is not hidden, and commands do not take its name for an option.
     if name.is_empty() || name.starts_with(['.', '-']) {
         name.insert(0, '_');
     }

@@ -165,8 +165,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Deletes removed files: all of them if no reader is there, or if `now`; otherwise those that readers have kept for too long, as
-    /// somebody does who keeps the lock for ever. Returns whether none is left.
+    /// Deletes removed files: all of them if nobody holds the readers' lock, or if `now` is true; otherwise those that were removed
+    /// long ago, because somebody may hold the lock for ever. Returns whether none is left.
     pub(crate) fn empty(&self, now: bool, utc_ns: i64) -> Result<bool, Error> {
         let folder = self.path.join(REMOVED);
         let names = entries(&folder)?;
@@ -258,7 +258,7 @@ pub(crate) fn sync(path: &Path) -> Result<(), Error> {
     folder.sync_all().map_err(Error::io("sync", path))
 }
 
-/// Returns whether a file was moved here so long ago that readers had time enough.
+/// Returns whether a file was removed so long ago that readers have had enough time.
 fn is_old(path: &Path, utc_ns: i64) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let Ok(found) = fs::symlink_metadata(path) else { return true };

@@ -1,5 +1,5 @@
-//! Finds the segments in the folder of a new file: those of a file that was lost. Only their manifests are read here; the process
-//! that seals checks the files, and makes their rows readable ([`super::Sealer::adopt`]).
+//! Finds the segments that a lost file has left beside a new one. Only their manifests are read here; the process that seals checks
+//! the files, and makes their rows readable ([`super::Sealer::adopt`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::manifest::{Manifest, Reference};
 use super::{Folder, State, folder};
 use crate::{Error, format};
 
-/// Segments that no file lists.
+/// Segments in the folder of a new file, which does not list them yet.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     segments: Vec<FoundSegment>,
@@ -32,8 +32,8 @@ struct FoundSegment {
 type Rows = BTreeMap<(String, String), Vec<(i64, i64)>>;
 
 impl Found {
-    /// Looks for segments beside the store's file `path`. `known` is the id of the file that was lost; without one, segments belong
-    /// together with the one that was written last.
+    /// Looks for segments beside the store's file `path`. `known` is the id of the file that was lost; if it is not known, the id of
+    /// the last segment is taken.
     ///
     /// # Errors
     /// The folder can't be listed, or others may write to it.
@@ -55,7 +55,7 @@ impl Found {
         Ok(found)
     }
 
-    /// Divides segments into those that belong to the lost file and are as it left them, and others.
+    /// Divides the segments into those that belong to the lost file and were not altered, and all others.
     fn divide(&mut self, at: &Folder, read: Vec<FoundSegment>, known: Option<&str>) {
         let ours = belonging(&read, known);
         let named: BTreeMap<String, BTreeSet<String>> = read
@@ -92,7 +92,7 @@ impl Found {
         }
     }
 
-    /// Returns how many rows of a stream the segments have whose numbers are at least `from`. Those that were removed to make room
+    /// Returns the number of rows of a stream in the segments, from the row with number `from` on. Rows that were removed to make room
     /// count, too.
     pub fn rows(&self, tracer: &str, collector_id: &str, from: i64) -> u64 {
         let segments = self.segments.iter().filter(|one| one.state != State::Merged);
@@ -102,7 +102,7 @@ impl Found {
         rows.sum::<i64>().unsigned_abs()
     }
 
-    /// Writes the segments into the list of a new file. Rows that come get numbers above theirs.
+    /// Writes the segments into the list of a new file. New rows get numbers above those of the segments.
     pub(crate) fn list(&self, connection: &Connection, run_id: &str) -> Result<(), Error> {
         for one in &self.segments {
             let FoundSegment { number, state, manifest, hash } = one;
@@ -129,7 +129,7 @@ impl Found {
             }
             manifest.accounts.iter().try_for_each(|account| account.keep(connection, manifest, run_id))?;
         }
-        // Names of new segments are no others' names.
+        // New segments get numbers above those of the segments that are left alone, so that no two have the same name.
         let last = self.strange.iter().filter_map(|(name, _)| number(name)).max();
         if let Some(last) = last {
             let sql = "INSERT INTO segment SELECT ?, '', 'pruned', 0, 0, 0, 0, NULL
@@ -169,7 +169,7 @@ impl FoundSegment {
         }
     }
 
-    /// Adds the numbers of its rows; returns whether none of them was there.
+    /// Adds the numbers of its rows to `rows`; returns false, and adds none, if `rows` has one of them.
     fn take_numbers(&self, rows: &mut Rows) -> bool {
         let files = &self.manifest.files;
         let of = |file: &super::ManifestFile| (file.tracer.clone(), file.collector_id.clone());
@@ -205,7 +205,8 @@ fn of_folder(at: &Folder, name: &str) -> Result<FoundSegment, String> {
     Ok(FoundSegment { number, state: State::Found, manifest, hash })
 }
 
-/// Returns the names of the segments of the store `known`, or else of that of the last segment, and of those that they follow.
+/// Returns the names of the segments of the store `known`, and of those that they name. If no segment is of that store, it is the
+/// store of the last segment instead.
 fn belonging(read: &[FoundSegment], known: Option<&str>) -> BTreeSet<String> {
     let is_of = |store: &str| read.iter().any(|one| one.manifest.store == store);
     let known = known.filter(|known| is_of(known));
@@ -227,7 +228,7 @@ fn belonging(read: &[FoundSegment], known: Option<&str>) -> BTreeSet<String> {
     }
 }
 
-/// Has the rows of a stream begin at this number at least.
+/// Makes the numbers of a stream's next rows begin at this one, or above it.
 fn close(connection: &Connection, stream: (&str, &str), next: i64) -> rusqlite::Result<()> {
     let id = stream_id(connection, stream)?;
     connection.execute(

@@ -112,9 +112,9 @@ pub struct ManifestDamage {
 }
 
 impl ManifestAccount {
-    /// Writes the account of a run before into a new file, if it has none of that run.
+    /// Writes the account of an earlier run into a new file.
     pub(super) fn keep(&self, connection: &Connection, of: &Manifest, present: &str) -> rusqlite::Result<()> {
-        // Manifests of before have no collector, and only the sum of the losses.
+        // Earlier manifests have no collector, and only the sum of the losses.
         let only = of.files.first().map(|file| file.collector_id.as_str()).unwrap_or_default();
         let collector_id = if self.collector_id.is_empty() { only } else { &self.collector_id };
         if self.run == present {
@@ -126,7 +126,7 @@ impl ManifestAccount {
         )?;
         let [ring, decode, queue, _] = self.lost_at;
         let sink = self.lost - ring - decode - queue;
-        // Later segments have later accounts.
+        // Segments are listed in order, so the account of a later one replaces that of an earlier one.
         connection.execute(
             "INSERT OR REPLACE INTO duetector_actors_account VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![self.run, self.tracer, self.seen, self.stored, self.filtered, ring, decode, queue, sink],
@@ -187,7 +187,7 @@ impl Manifest {
     }
 }
 
-/// Returns the store's id; empty if no run has written to it, but only imports.
+/// Returns the store's id; empty if only imports have written to it, and no run.
 pub(super) fn store_id(connection: &Connection) -> rusqlite::Result<String> {
     let id = connection.query_row("SELECT id FROM duetector_actors_store", [], |row| row.get(0));
     Ok(id.optional()?.unwrap_or_default())

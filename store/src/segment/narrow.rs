@@ -1,4 +1,4 @@
-//! Tells from statistics and bloom filters of a sealed file that a row group has no row with the values asked for.
+//! Finds out by statistics and bloom filters of a sealed file that a row group has no row with the values looked for.
 
 use std::fs::File;
 
@@ -13,7 +13,7 @@ use parquet::file::statistics::Statistics;
 use crate::layout::{OTHER, kind};
 use crate::sought::{Condition, Sought};
 
-/// Returns whether a row group may have a row that fulfils all conditions. False only if there is none.
+/// Returns whether a row group may have a row that fulfils all conditions. The result is false only if there is none.
 pub(super) fn may_have(
     file: &File,
     metadata: &ArrowReaderMetadata,

@@ -19,11 +19,11 @@ use crate::{Error, read};
 
 /// Number of rows of a row group. A whole one is in memory when it is written and when it is read.
 const GROUP_ROWS: usize = 32 << 10;
-/// Size of the values from which a row group is written although it has fewer rows, in bytes.
+/// Size of the values, in bytes, at which a row group is written although it has fewer rows.
 const GROUP_BYTES: usize = 24 << 20;
-/// The same for rows that are wide, in bytes: of their values, more copies are in memory at a time, since nothing repeats.
+/// The same for wide rows. More copies of their values are in memory at a time, because few values repeat.
 const WIDE_GROUP_BYTES: usize = 6 << 20;
-/// Size of a row on average from which rows are wide, in bytes.
+/// Average size of a row, in bytes, from which rows are wide.
 const WIDE: usize = 4 << 10;
 
 /// The rows of some batches in order of time, one row group after the other. If batches overlap in time by more rows than a row

@@ -204,7 +204,8 @@ impl<'a> Sealer<'a> {
         done
     }
 
-    /// Moves the files of pruned and merged segments away. Their manifests stay. Parts are kept until that is done, so that the next process completes it.
+    /// Moves the files of pruned and merged segments away; their manifests stay. The table `part` keeps its rows until that is done, so
+    /// that the next process completes it.
     pub(super) fn remove_files(&self) -> Result<(), Error> {
         let sql = format!("SELECT number, name FROM segment WHERE {UNREMOVED}");
         let mut left = self.connection.prepare(&sql)?;

@@ -9,7 +9,7 @@ pub(super) const UNREMOVED: &str =
 /// State of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The segment was beside a new file, and is checked before its rows are read.
+    /// The segment was found beside a new file. It is checked before its rows are read.
     Found,
     /// Files are being written.
     Sealing,

@@ -14,7 +14,7 @@ use crate::{Error, format};
 pub struct SegmentStatus {
     /// Name, which is that of its folder.
     pub name: String,
-    /// State: `sealed`, `merged`, `pruned`; `sealing` and `merging` while it is written; `found` before it is checked.
+    /// State: `sealed`, `merged` or `pruned`; `sealing` or `merging` while it is written; `found` if it is not checked yet.
     pub state: String,
     /// Earliest time of a row, UTC.
     pub first: String,
@@ -79,7 +79,7 @@ pub fn unsealed(connection: &Connection) -> rusqlite::Result<Unsealed> {
     Ok(Unsealed { first, bytes, rows })
 }
 
-/// Returns the names of the segments in the folder that are not part of the store: it does not read, remove or change them.
+/// Returns the names of the segments in the folder that are not part of the store, and are left alone.
 ///
 /// # Errors
 /// SQLite can't read the file, or the folder can't be listed.

@@ -19,7 +19,8 @@ use crate::matching::rows_of;
 use crate::selected::{Outcome, Selected, checked};
 use crate::sought::Selection;
 
-/// Number of files whose metadata are kept. The files are not kept open, so that retention can give their room back. Rows are read in order of time, so that few files are read in turn.
+/// Number of files whose metadata are kept in memory. The files are not kept open, so that retention can give their room back. Rows
+/// are read in order of time, so few files are read at a time.
 const KEPT: usize = 8;
 
 /// The sealed files of a store, opened when they are needed.
@@ -55,7 +56,7 @@ impl std::fmt::Display for Unit {
 }
 
 impl SealedFiles {
-    /// Reads the selected rows of a row group, which has so many rows: the columns for whose names `wants` is true.
+    /// Reads the selected rows of a row group: the columns for whose names `wants` is true. The row group must have `rows` rows.
     pub(crate) fn select(
         &self,
         folder: &Folder,
@@ -154,7 +155,7 @@ fn read(
 
 /// Reads the metadata at the end of a file.
 pub(crate) fn metadata(file: &File) -> Result<ArrowReaderMetadata, ArrowError> {
-    // Pages are found by their positions; what values they have is not looked at.
+    // Positions of pages are read, to find the pages; statistics of pages are not.
     let options = ArrowReaderOptions::new()
         .with_column_index_policy(PageIndexPolicy::Skip)
         .with_offset_index_policy(PageIndexPolicy::Optional);

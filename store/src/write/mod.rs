@@ -117,7 +117,7 @@ impl Writer {
     }
 }
 
-/// Finds the segments of a file that was lost, of which this new one goes on with.
+/// Finds the segments of a lost file that this new one goes on with.
 pub(crate) fn found_beside(connection: &Connection, known: Option<&str>) -> Result<Found, Error> {
     Found::beside(Path::new(connection.path().unwrap_or_default()), known)
 }

@@ -60,7 +60,7 @@ pub(crate) fn run(common: &Common, args: &ExportArgs) -> Outcome {
     // All tracers as of one moment.
     let _moment = store.moment().map_err(failure)?;
     if args.target == Path::new("-") {
-        // Beside rows on a terminal, a line would disturb.
+        // A line of progress would stand between the rows if they are printed on a terminal, too.
         let progress = progress.filter(|_| !io::stdout().is_terminal());
         to_stdout(&store, &query, args.format)?;
         drop(progress);

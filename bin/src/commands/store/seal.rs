@@ -49,11 +49,11 @@ pub(super) fn maintain() -> Outcome {
     output::print(&report)
 }
 
-/// Ends this process when the agent does, however that ends: then the pipe on stdin has no writer any more. The next process completes
-/// the work.
+/// Ends this process when the agent ends, even if the agent is killed: then the pipe on stdin has no writer any more. The next process
+/// completes the work.
 fn end_with_the_agent() -> anyhow::Result<()> {
     let wait = || {
-        // Nothing more is written to it, so this returns at its end.
+        // Nothing more is written to the pipe, so this returns when it is closed.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         std::process::exit(1);
     };

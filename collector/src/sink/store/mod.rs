@@ -94,8 +94,8 @@ impl Store {
         Ok(Open { writer, logs })
     }
 
-    /// Takes off what is lost with a file the rows that are in segments: the next file goes on with these. `first` are the numbers of
-    /// the first rows of this run.
+    /// Subtracts the rows that are in segments from those that are lost with a file: the next file goes on with the segments. `first`
+    /// has the number of each tracer's first row of this run.
     fn keep_sealed(&self, lost: &mut BTreeMap<TracerName, u64>, first: &BTreeMap<TracerName, i64>) {
         if lost.is_empty() {
             return;

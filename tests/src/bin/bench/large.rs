@@ -49,14 +49,14 @@ pub(crate) fn take(rows: u64, rounds: usize, folder: Option<&Path>) -> (Vec<Figu
     (figures, written)
 }
 
-/// Lets the kernel drop what it has in memory of the files in a folder, so that the next question reads them from the disk.
+/// Makes the kernel drop the files in a folder from its page cache, so that the next question reads them from the disk.
 fn forget(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
             forget(&path);
         } else if let Ok(file) = std::fs::File::open(&path) {
-            // If it does not, the question is answered faster.
+            // If the kernel does not drop it, the question is answered faster.
             let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
         }
     }

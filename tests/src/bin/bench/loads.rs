@@ -12,8 +12,8 @@ const DRAINED: Duration = Duration::from_secs(120);
 const RATES: [u64; 10] =
     [20_000, 50_000, 100_000, 150_000, 200_000, 250_000, 300_000, 400_000, 500_000, 700_000];
 
-/// Returns the highest rate that loses nothing and that the generator really reaches, to an eighth of the step between two rates
-/// to try.
+/// Returns the highest rate at which nothing is lost and that the generator really reaches. It is found to an eighth of the step
+/// between two rates that are tried.
 pub(crate) fn lossless_rate(uid: u32, seconds: u64, setup: impl Fn() -> Setup) -> f64 {
     let loses = |rate: u64| {
         let agent = setup().start();

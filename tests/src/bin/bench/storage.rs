@@ -14,8 +14,8 @@ use crate::slowdowns;
 const UID: u32 = 9961;
 /// Opens per second at which CPU time is measured; the sink `sqlite` bears them, too.
 const STEADY: &str = "50000";
-/// A pass with an event of each of ten tracers. Twenty passes a second, and not one, fill the batches as on a quiet machine in a
-/// twentieth of the time.
+/// A pass with an event of each of ten tracers. With twenty passes a second instead of one, batches are filled as on a quiet machine,
+/// in a twentieth of the time.
 const QUIET: &str = "open(F, '+>', 'a'); syswrite F, 'x'; close F; rename 'a', 'b'; link 'b', 'c'; truncate 'b', 1; \
      chmod 0600, 'b'; mkdir 'd'; rmdir 'd'; unlink 'b', 'c'; kill 0, $$; syscall(105, $<); select(undef, undef, undef, 0.05)";
 
