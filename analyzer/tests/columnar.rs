@@ -172,7 +172,9 @@ fn segments_that_are_removed_meanwhile_are_read_to_the_end() {
     assert_eq!(rows(&store, &query).unwrap().len(), 3000);
     let mut connection = Connection::open(&columnar.path).unwrap();
     let zone = jiff::tz::TimeZone::UTC;
-    let mut sealer = Sealer::new(&mut connection, Moment { utc_ns: i64::MAX, zone }).unwrap();
+    // The rows are old enough. What readers have open is kept for hours from the present moment on.
+    let utc_ns = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap();
+    let mut sealer = Sealer::new(&mut connection, Moment { utc_ns, zone }).unwrap();
     let oldest = Some(Duration::from_secs(1));
     let limits = Limits { max_size: u64::MAX, max_age: oldest, min_free: 0, min_keep: Duration::ZERO };
     assert_eq!(sealer.prune(&limits).unwrap().removed.len(), 1);

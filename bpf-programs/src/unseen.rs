@@ -140,7 +140,7 @@ pub(crate) const TABLE: &[Unseen] = &[
     ),
     always(
         Scope::Of(&["mkdir", "unlink", "usage"]),
-        "what a file system does by an ioctl of its own: subvolumes and snapshots of btrfs that are made or removed, files \
+        "what a file system does by a request of its own: subvolumes and snapshots of btrfs that are made or removed, files \
          that exchange their content (XFS_IOC_EXCHANGE_RANGE, EXT4_IOC_MOVE_EXT)",
     ),
     always(Scope::Of(&["attr"]), "changes made by ioctl (chattr) or file_setattr"),

@@ -32,7 +32,7 @@ const CHECKPOINT_BYTES: u32 = 16 << 20;
 /// Size to which the log is truncated after it grew while a long read was open, in bytes.
 const LOG_LIMIT: u64 = 64 << 20;
 /// Page cache in KiB; bounds memory.
-const CACHE_KIB: i64 = 8 * 1024;
+const CACHE_KIB: i64 = 3 * 1024;
 /// Number of cached statements: one insert statement per tracer, and those of the accounts.
 const STATEMENTS_KEPT: usize = 128;
 
