@@ -322,9 +322,9 @@ fn subvolumes_made_by_ioctl_leave_no_row() {
     let script = "
 import fcntl, os, struct
 top = os.open('.', os.O_RDONLY)
-fcntl.ioctl(top, 0x5000940e, struct.pack('=q4088s', 0, b'three'))  # BTRFS_IOC_SUBVOL_CREATE
+fcntl.ioctl(top, 0x5000940e, bytearray(struct.pack('=q4088s', 0, b'three')))  # BTRFS_IOC_SUBVOL_CREATE
 assert os.path.isdir('three')
-fcntl.ioctl(top, 0x5000940f, struct.pack('=q4088s', 0, b'three'))  # BTRFS_IOC_SNAP_DESTROY
+fcntl.ioctl(top, 0x5000940f, bytearray(struct.pack('=q4088s', 0, b'three')))  # BTRFS_IOC_SNAP_DESTROY
 assert not os.path.exists('three')
 os.mkdir('four')
 os.rmdir('four')
