@@ -10,8 +10,9 @@ use tests::{Scratch, Setup, suite, until};
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// The budget for the agent's memory in any storm, with default settings.
-const PEAK_MIB: u64 = 128;
+/// The budget for the agent's memory in any storm, with default settings, in MiB: 128 for the agent as it is packaged. The code of the
+/// one under test, which is compiled fast and not optimised, takes 8 more.
+const PEAK_MIB: u64 = 128 + 8;
 
 const ATTACKER: u32 = 9961;
 const QUIET: u32 = 9962;
