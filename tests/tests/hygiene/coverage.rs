@@ -26,7 +26,7 @@ const LINES: &[(&str, Result<&str, &str>)] = &[
     ("those of a ring with a polling thread", Ok("uring_a_polling_thread_without_completions_is_recorded")),
     ("files opened by other calls", Ok("mount_each_call")),
     ("truncated when they are opened", Ok("open_each_field")),
-    ("by an ioctl of its own", Ok("subvolumes_made_by_ioctl_leave_no_row")),
+    ("by a request of its own", Ok("subvolumes_made_by_ioctl_leave_no_row")),
     ("ioctl (chattr) or file_setattr", Ok("what_is_listed_as_not_seen_leaves_no_record")),
     ("not attached to the file tree yet", Ok("what_is_listed_as_not_seen_leaves_no_record")),
     ("which bytes of a mapping", Ok("usage_each_way")),
