@@ -147,7 +147,7 @@ pub(crate) const TABLE: &[Unseen] = &[
     always(
         Scope::Of(&["mount"]),
         "mounts that exist but are not attached to the file tree yet (fsopen, fsconfig, fsmount), and which options of \
-         a mounted file system fsconfig changes after fspick, whose row names it",
+         a mounted file system fsconfig changes later: the row names only the file system",
     ),
     always(
         Scope::Of(&["usage"]),
@@ -258,7 +258,7 @@ pub(crate) const TABLE: &[Unseen] = &[
     always(
         Scope::Of(&["kill"]),
         "signals that the kernel sends by itself (faults, timers, terminals, pipes), also where a program has arranged \
-         for that: by F_SETOWN, PR_SET_PDEATHSIG, the signal that a child ends with, or a write to cgroup.kill",
+         for that: by F_SETOWN, PR_SET_PDEATHSIG, the signal that a child ends with, or a write to a file of its control group",
     ),
     always(
         Scope::Of(&["ptrace"]),
