@@ -182,18 +182,7 @@ fn kind_of(value: &Field<'_>) -> Option<ArrowType> {
 
 /// Returns whether values of the type `of` fit into a column of the type `known`, or most of them.
 fn holds(known: ArrowType, of: ArrowType) -> bool {
-    let is_number = |kind| {
-        matches!(
-            kind,
-            ArrowType::Int32
-                | ArrowType::Int64
-                | ArrowType::UInt8
-                | ArrowType::UInt16
-                | ArrowType::UInt32
-                | ArrowType::UInt64
-        )
-    };
-    known == of || (is_number(known) && is_number(of))
+    known == of || (known.is_number() && of.is_number())
 }
 
 /// Returns Arrow's type for a column.

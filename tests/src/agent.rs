@@ -53,6 +53,15 @@ impl Setup {
         self.set("collector.store.disabled", "true").set("collector.sqlite.disabled", "false")
     }
 
+    /// Records only opens, of one user only, and seals all the time.
+    pub fn sealing(self, uid: u32) -> Self {
+        self.set("ebpf.uids", &format!("[{uid}]"))
+            .set("tracer.uname.disabled", "true")
+            .set("collector.id", "\"sealing\"")
+            .set("store.seal_after", "\"1s\"")
+            .only(&["open"])
+    }
+
     /// Adds any other options of `start`.
     pub fn options(mut self, options: &[&str]) -> Self {
         self.options.extend(options.iter().map(|option| (*option).to_owned()));

@@ -30,16 +30,6 @@ suite! {
     a_full_disk_while_sealing_loses_nothing_that_was_stored: [Kernel]
 }
 
-/// Starts an agent that records only opens, of one user only, and seals all the time.
-fn setup(uid: u32) -> Setup {
-    Setup::new()
-        .set("ebpf.uids", &format!("[{uid}]"))
-        .set("tracer.uname.disabled", "true")
-        .set("collector.id", "\"sealing\"")
-        .set("store.seal_after", "\"1s\"")
-        .only(&["open"])
-}
-
 /// Kills the process that seals for this agent, if it has one now. Returns whether it had.
 fn kill_sealing(agent: &Agent) -> bool {
     let children =
@@ -111,7 +101,8 @@ impl Watcher {
 
 fn kills_of_the_agent_and_its_sealing_lose_nothing() {
     let (scratch, uid) = (Scratch::new(), 9931);
-    let (done, agent) = kills(&scratch, || setup(uid).set("ebpf.data_ring", "\"128MiB\""), uid);
+    let (done, agent) =
+        kills(&scratch, || Setup::new().sealing(uid).set("ebpf.data_ring", "\"128MiB\""), uid);
     let total: u64 = done.iter().map(|(_, count)| count).sum();
     until("every open is stored or lost", SOON, || {
         let open = agent.tracer("open");
@@ -130,7 +121,7 @@ fn kills_of_the_agent_and_its_sealing_lose_nothing() {
 
 fn kills_without_pins_show_no_row_twice() {
     let (scratch, uid) = (Scratch::new(), 9932);
-    let (_, agent) = kills(&scratch, || setup(uid).set("ebpf.pin", "false"), uid);
+    let (_, agent) = kills(&scratch, || Setup::new().sealing(uid).set("ebpf.pin", "false"), uid);
     let agent = agent.finish_run();
     let found = names(agent.store()).unwrap();
     let set: BTreeSet<&String> = found.iter().collect();
@@ -186,7 +177,8 @@ fn sealer(agent: &Agent) -> Value {
 fn limits_hold_under_load_and_what_is_removed_is_noted() {
     let uid = 9933;
     let most = 6 << 20;
-    let agent = setup(uid)
+    let agent = Setup::new()
+        .sealing(uid)
         .set("store.seal_size", "\"64KiB\"")
         .set("store.max_size", "\"6MiB\"")
         .set("store.min_keep", "\"0s\"")
@@ -226,7 +218,7 @@ fn a_store_that_is_full_stops_and_counts_until_there_is_room() {
     let limited =
         |most: &str| format!("[store]\nmax_size = \"{most}\"\nmin_free = \"0B\"\nseal_after = \"1s\"\n");
     let limits = config.file("limits.toml", limited("1MiB"));
-    let agent = setup(uid).options(&["--config", limits.to_str().unwrap()]).start();
+    let agent = Setup::new().sealing(uid).options(&["--config", limits.to_str().unwrap()]).start();
     let file = agent.scratch().file("file", "");
     // All segments are young: none may be removed but those above a quarter of the size.
     let crowd = Crowd::start(uid, 2, 20_000, 1_000_000);
@@ -254,7 +246,8 @@ fn a_full_disk_while_sealing_loses_nothing_that_was_stored() {
     let config = scratch.file("limits.toml", "[store]\nmax_size = \"1GiB\"\nmin_free = \"0B\"\n");
     fs::create_dir(&disk).unwrap();
     mount(Some("tmpfs"), &disk, Some("tmpfs"), MsFlags::empty(), Some("size=24m,mode=0700")).unwrap();
-    let agent = setup(uid)
+    let agent = Setup::new()
+        .sealing(uid)
         .workdir(disk.join("work"))
         .options(&["--config", config.to_str().unwrap()])
         .set("store.seal_after", "\"1h\"")

@@ -29,16 +29,6 @@ suite! {
     wide_rows_are_sealed_with_little_memory: []
 }
 
-/// Starts an agent that records only opens, of one user only, and seals all the time.
-fn setup(uid: u32) -> Setup {
-    Setup::new()
-        .set("ebpf.uids", &format!("[{uid}]"))
-        .set("tracer.uname.disabled", "true")
-        .set("collector.id", "\"sealing\"")
-        .set("store.seal_after", "\"1s\"")
-        .only(&["open"])
-}
-
 fn sealer(agent: &Agent) -> Value {
     agent.actor("sealer")["state"].clone()
 }
@@ -95,7 +85,7 @@ fn is_alive(pid: Pid) -> bool {
 fn a_store_whose_file_is_removed_keeps_what_was_sealed() {
     let (scratch, uid) = (Scratch::new(), 9941);
     let work = scratch.path().join("work");
-    let agent = setup(uid).workdir(&work).start();
+    let agent = Setup::new().sealing(uid).workdir(&work).start();
     let crowd = Crowd::start(uid, 2, 1000, 1_000_000);
     until("rows are sealed", SOON, || (number(&sealer(&agent), "sealed_rows") > 2000).then_some(()));
     crowd.wait_for(1000);
@@ -122,7 +112,7 @@ fn a_store_whose_file_is_removed_keeps_what_was_sealed() {
     assert!(agent.store().run(&["store", "seal"]).status.success());
     let before = names(agent.store());
     remove(&agent.store().database());
-    let agent = setup(uid).workdir(&work).start();
+    let agent = Setup::new().sealing(uid).workdir(&work).start();
     until("the segments are listed again", SOON, || (number(&sealer(&agent), "adopted") > 0).then_some(()));
     let agent = agent.finish_run();
     assert_eq!(names(agent.store()), before);
@@ -136,7 +126,7 @@ fn the_file_of_another_store_is_not_mixed_with_the_segments() {
     let [ours, theirs] = ["ours", "theirs"].map(|name| scratch.path().join(name));
     let file = scratch.file("file", "");
     for work in [&ours, &theirs] {
-        let agent = setup(uid).workdir(work).set("store.seal_after", "\"1h\"").start();
+        let agent = Setup::new().sealing(uid).workdir(work).set("store.seal_after", "\"1h\"").start();
         generate(uid, &["open", file.to_str().unwrap(), "--count", "100"]);
         agent.until_settled("open", 100);
         let agent = agent.finish_run();
@@ -145,7 +135,7 @@ fn the_file_of_another_store_is_not_mixed_with_the_segments() {
         }
     }
     fs::copy(theirs.join("store.sqlite3"), ours.join("store.sqlite3")).unwrap();
-    let agent = setup(uid).workdir(&ours).start();
+    let agent = Setup::new().sealing(uid).workdir(&ours).start();
     let names = until("the segment is noticed", SOON, || {
         let strangers = sealer(&agent)["strangers"].clone();
         (strangers[1] == 1).then(|| strangers[0].clone())
@@ -163,7 +153,7 @@ fn the_file_of_another_store_is_not_mixed_with_the_segments() {
 
 fn a_process_that_seals_ends_with_its_agent() {
     let uid = 9943;
-    let mut agent = setup(uid).start();
+    let mut agent = Setup::new().sealing(uid).start();
     let file = agent.scratch().file("file", "");
     generate(uid, &["open", file.to_str().unwrap(), "--count", "100"]);
     // While somebody else has the file, the process waits half a minute for it.
@@ -239,7 +229,8 @@ fn without_inodes_sealing_waits_and_nothing_is_lost() {
     fs::create_dir(&disk).unwrap();
     let options = Some("size=64m,nr_inodes=80,mode=0700");
     mount(Some("tmpfs"), &disk, Some("tmpfs"), MsFlags::empty(), options).unwrap();
-    let agent = setup(uid)
+    let agent = Setup::new()
+        .sealing(uid)
         .workdir(disk.join("work"))
         .set("store.max_size", "\"1GiB\"")
         .set("store.min_free", "\"0B\"")

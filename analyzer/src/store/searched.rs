@@ -29,7 +29,7 @@ impl Searched {
             let paths = paths.map(|name| Self { name, is_text: true, is_field: false });
             let fields = FIELDS.iter().filter_map(|field| {
                 let is_text = field.arrow == ArrowType::Utf8;
-                (is_text || is_number(field.arrow)).then_some(Self {
+                (is_text || field.arrow.is_number()).then_some(Self {
                     name: field.name,
                     is_text,
                     is_field: true,
@@ -59,16 +59,4 @@ impl Searched {
         let or_has = is_path(self.name).then_some(DOUBT);
         Condition { is_field: self.is_field, or_has, ..Condition::new(self.name, values) }
     }
-}
-
-fn is_number(kind: ArrowType) -> bool {
-    matches!(
-        kind,
-        ArrowType::Int32
-            | ArrowType::Int64
-            | ArrowType::UInt8
-            | ArrowType::UInt16
-            | ArrowType::UInt32
-            | ArrowType::UInt64
-    )
 }

@@ -33,6 +33,13 @@ pub enum ArrowType {
     Struct,
 }
 
+impl ArrowType {
+    /// Returns whether values are whole numbers. Points in time are none, although SQL shows them as numbers.
+    pub const fn is_number(self) -> bool {
+        matches!(self, Self::Int32 | Self::Int64 | Self::UInt8 | Self::UInt16 | Self::UInt32 | Self::UInt64)
+    }
+}
+
 impl fmt::Display for ArrowType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

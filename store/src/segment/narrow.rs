@@ -78,16 +78,7 @@ fn is_all_null(chunk: &ColumnChunkMetaData) -> bool {
 /// Returns whether values of a column of this type are compared with such a value ([`crate::typed::Values::can_be`]).
 fn is_compared(kind: ArrowType, sought: &Sought) -> bool {
     match sought {
-        Sought::Int(_) => matches!(
-            kind,
-            ArrowType::Int32
-                | ArrowType::Int64
-                | ArrowType::UInt8
-                | ArrowType::UInt16
-                | ArrowType::UInt32
-                | ArrowType::UInt64
-                | ArrowType::TimestampUtc
-        ),
+        Sought::Int(_) => kind.is_number() || kind == ArrowType::TimestampUtc,
         Sought::Text(_) => kind == ArrowType::Utf8,
         Sought::Bytes(_) => kind == ArrowType::Binary,
     }
