@@ -4,6 +4,9 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
+/// Time in which a limited share of a CPU is given anew, in microseconds; the kernel's own default.
+const PERIOD: u32 = 100_000;
+
 /// A cgroup below each hierarchy's root, and all that is made below it; gone with it.
 #[derive(Debug)]
 pub struct Cgroups {
@@ -67,6 +70,28 @@ impl Cgroups {
         let folders: Vec<PathBuf> = self.roots.iter().filter_map(gives).collect();
         assert!(!folders.is_empty(), "no cgroup can be delegated");
         folders
+    }
+
+    /// Moves a process, with its later children, to a group that gets so many hundredths of one CPU's time.
+    ///
+    /// # Panics
+    /// If no hierarchy here limits CPU time.
+    pub fn limit_cpu(&self, below: &str, pid: u32, percent: u32) {
+        let (quota, period) = (percent * PERIOD / 100, PERIOD);
+        let limits = |root: &PathBuf| {
+            let group = root.join(&self.name).join(below);
+            // Where version 2 is the only one, its controllers are turned on one level at a time.
+            for folder in [root.clone(), root.join(&self.name)] {
+                let _ = fs::create_dir_all(&folder);
+                let _ = fs::write(folder.join("cgroup.subtree_control"), "+cpu");
+            }
+            fs::create_dir_all(&group).ok()?;
+            let first = fs::write(group.join("cpu.cfs_period_us"), period.to_string())
+                .and_then(|()| fs::write(group.join("cpu.cfs_quota_us"), quota.to_string()));
+            first.or_else(|_| fs::write(group.join("cpu.max"), format!("{quota} {period}"))).ok()?;
+            fs::write(group.join("cgroup.procs"), pid.to_string()).ok()
+        };
+        assert!(self.roots.iter().any(|root| limits(root).is_some()), "no cgroup here limits CPU time");
     }
 
     /// Moves this process back to where it was.

@@ -8,12 +8,15 @@ use tests::{Agent, Setup, Store, binary};
 
 use crate::child::{self, Cost};
 use crate::figure::{Figure, cpu_seconds, figure, median};
-use crate::loads::{drain, lossless_rate, only};
+use crate::loads::{drain, lossless_rate_of, only};
 use crate::slowdowns;
 
 const UID: u32 = 9961;
 /// Opens per second at which CPU time is measured; the sink `sqlite` bears them, too.
 const STEADY: &str = "50000";
+/// Hundredths of one CPU that the agent with its processes gets where the highest rate is measured. With a whole CPU it bears more
+/// than a program that does nothing but open a file can make.
+const SHARE: u32 = 10;
 /// A pass with an event of each of ten tracers. With twenty passes a second instead of one, batches are filled as on a quiet machine,
 /// in a twentieth of the time.
 const QUIET: &str = "open(F, '+>', 'a'); syswrite F, 'x'; close F; rename 'a', 'b'; link 'b', 'c'; truncate 'b', 1; \
@@ -38,7 +41,13 @@ pub(crate) fn take(rounds: usize, seconds: u64) -> Vec<Figure> {
         figure("sealing, CPU a row", seal.cpu_seconds * 1e6 / rows, 2, "µs", (6.0, 2.0)),
         figure("`store seal`, peak memory", seal.peak_mib, 0, "MiB", (192.0, 96.0)),
         figure("CPU a million opens, all tracers, against `sqlite`", cpu, 2, "×", (0.5, 0.3)),
-        figure("highest paced rate without loss, against `sqlite`", rates[0], 2, "×", (1.5, 2.5)),
+        figure(
+            "highest paced rate without loss on a tenth of a CPU, against `sqlite`",
+            rates[0],
+            2,
+            "×",
+            (1.5, 2.5),
+        ),
         figure("the same while sealing", rates[1], 2, "×", (1.2, 2.0)),
         figure("peak memory in a storm that is sealed: agent", memory[0], 0, "MiB", (128.0, 64.0)),
         figure("peak memory in a storm that is sealed: sealing", memory[1], 0, "MiB", (192.0, 96.0)),
@@ -102,13 +111,15 @@ fn against_sqlite(rounds: usize, seconds: u64) -> f64 {
     median(ratios.collect())
 }
 
-/// Returns the highest rates of the columnar store, without and with sealing, relative to that of the sink `sqlite`.
+/// Returns the highest rates of the columnar store, without and with sealing, relative to that of the sink `sqlite`. The process that
+/// seals has the same share of the CPU as the agent.
 fn rates(rounds: usize, seconds: u64) -> [f64; 2] {
     let (mut plain, mut sealing) = (Vec::new(), Vec::new());
+    let rate = |setup: &dyn Fn() -> Setup| lossless_rate_of(SHARE, UID, seconds * 2, setup);
     for _ in 0..rounds.min(3) {
-        let sqlite = lossless_rate(UID, seconds, || only(UID).duetector_layout());
-        plain.push(lossless_rate(UID, seconds, || only(UID)) / sqlite);
-        sealing.push(lossless_rate(UID, seconds, || only(UID).set("store.seal_size", "\"1MiB\"")) / sqlite);
+        let sqlite = rate(&|| only(UID).duetector_layout());
+        plain.push(rate(&|| only(UID)) / sqlite);
+        sealing.push(rate(&|| only(UID).set("store.seal_size", "\"1MiB\"")) / sqlite);
     }
     [median(plain), median(sealing)]
 }
