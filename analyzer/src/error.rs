@@ -89,6 +89,25 @@ pub enum Error {
         /// The text that was given.
         found: String,
     },
+    /// A text is not a target of a question.
+    #[error(
+        "{found:?} is no target: {cause}; a target is a path, folder/, a pattern such as '/data/*.csv', id:DEV:INO[:GENERATION] or \
+         label:NAME"
+    )]
+    BadTarget {
+        /// The text that was given.
+        found: String,
+        /// The reason.
+        cause: String,
+    },
+    /// A text does not name a process.
+    #[error("{found:?} is no process: {cause}")]
+    BadProcess {
+        /// The text that was given.
+        found: String,
+        /// The reason.
+        cause: String,
+    },
     /// Distinct rows are ordered by a column that is not among those shown.
     #[error(
         "distinct rows can only be ordered by columns that are printed, and {column:?} is not one of them"
@@ -160,6 +179,8 @@ impl Error {
             | Self::BadValue { .. }
             | Self::BadCondition { .. }
             | Self::BadTime { .. }
+            | Self::BadTarget { .. }
+            | Self::BadProcess { .. }
             | Self::HiddenOrder { .. }
             | Self::Statement { .. }
             | Self::Refused { .. }

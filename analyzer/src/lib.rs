@@ -22,17 +22,35 @@
 //! ```
 
 pub mod brief;
+pub mod envelope;
 pub mod error;
+pub mod evidence;
+pub mod file_id;
+pub mod identities;
+pub mod labels;
+pub mod process;
 pub mod query;
 pub mod render;
 pub mod rows;
+pub mod span;
 pub mod sql;
 pub mod store;
+pub mod target;
+pub mod uses;
 pub mod when;
 
 pub use brief::{Brief, TracerBrief};
+pub use envelope::Envelope;
 pub use error::Error;
+pub use evidence::Evidence;
+pub use file_id::FileId;
+pub use identities::Identities;
+pub use labels::{LabelSettings, Labels};
+pub use process::{ProcessQuery, Which};
 pub use query::{Condition, Query};
 pub use rows::{Answer, Cell, Row, Rows};
+pub use span::Span;
 pub use sql::Sql;
 pub use store::{DamagedBatch, Live, Store, Table};
+pub use target::Target;
+pub use uses::{By, Uses, UsesQuery};

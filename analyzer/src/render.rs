@@ -4,20 +4,26 @@
 mod about;
 mod delimited;
 pub mod escape;
+mod evidence;
 mod format;
 mod json;
 mod live;
 pub(crate) mod names;
 mod parquet;
+mod process;
 mod table;
+mod uses;
 
 use std::io::{self, Write};
 
 pub use about::tracers_with_phrases;
+pub use evidence::{evidence, warnings};
 pub use format::{Format, Output, RenderError};
 pub use live::LiveRows;
 pub use parquet::rows as parquet;
+pub use process::{process, process_lines};
 pub use table::terminal_width;
+pub use uses::uses;
 
 use crate::{Answer, Brief};
 

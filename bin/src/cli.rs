@@ -8,7 +8,8 @@ use shell_monitor::{launch, launcher};
 
 use crate::cli_common::{Common, parse_duration, without_effect};
 use crate::commands::{
-    self, brief, check, child, control, export, follow, query, sql, start, status, store, tracers,
+    self, brief, check, child, control, export, follow, process, query, sql, start, status, store, tracers,
+    uses,
 };
 use crate::daemon;
 use crate::exit::{Failure, Outcome};
@@ -66,6 +67,14 @@ enum Command {
     Brief(brief::BriefArgs),
     /// Print the rows of the store that match conditions. Works without a running agent
     Query(query::QueryArgs),
+    /// Show who used a file, a folder or a label: processes, users, programs, containers or days, with the bytes that they read,
+    /// wrote, mapped and copied, and what else they did to it. Works without a running agent
+    #[command(after_help = uses::EXAMPLES)]
+    Uses(uses::UsesArgs),
+    /// Show where a process comes from, what it executed, used and talked to, what was refused, and the processes that it made.
+    /// Works without a running agent
+    #[command(after_help = process::EXAMPLES)]
+    Process(process::ProcessArgs),
     /// Run a statement of SQL on the store and print its rows. There is a table for each tracer, with typed columns, and
     /// views over all of them. docs/SQL.md has examples. Works without a running agent
     Sql(sql::SqlArgs),
@@ -157,6 +166,8 @@ impl Cli {
             Command::Brief(args) => brief::run(common, &args),
             Command::Query(args) if args.is_following() => follow::run(common, &args),
             Command::Query(args) => query::run(common, &args),
+            Command::Uses(args) => uses::run(common, &args),
+            Command::Process(args) => process::run(common, &args),
             Command::Sql(args) => sql::run(common, &args),
             Command::Export(args) => export::run(common, &args),
             Command::Store(args) => store::run(common, &args),

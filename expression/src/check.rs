@@ -26,12 +26,15 @@ pub(super) struct Checker<'a> {
     pub(super) used: BTreeSet<String>,
     /// True if a field is read with a name that is only known at run time.
     pub(super) any_field: bool,
+    /// True if the expression asks for labels.
+    pub(super) has_labels: bool,
     depth: usize,
 }
 
 impl<'a> Checker<'a> {
     pub(super) fn new(parsed: &'a Parsed, schema: &'a Schema) -> Self {
-        Self { parsed, schema, vars: Vec::new(), used: BTreeSet::new(), any_field: false, depth: 0 }
+        let (vars, used, any_field, has_labels) = (Vec::new(), BTreeSet::new(), false, false);
+        Self { parsed, schema, vars, used, any_field, has_labels, depth: 0 }
     }
 
     pub(super) fn fail<T>(&self, part: u64, message: impl Into<String>) -> Result<T, ExpressionError> {

@@ -10,6 +10,7 @@ use super::check::{Checker, Typed};
 use super::error::ExpressionError;
 use super::ir::{Each, Literal, Node, Quantifier};
 use super::kind::Kind;
+use super::label;
 use super::network::Network;
 use super::schema;
 
@@ -26,8 +27,11 @@ impl Checker<'_> {
         if let Some(what) = quantifier(&call.func_name) {
             return self.each(id, call, what);
         }
+        if call.func_name == label::NAME {
+            return self.label(id, call);
+        }
         let Some(signature) = Signature::named(&call.func_name) else {
-            let known = FUNCTIONS.iter().map(|signature| signature.name).chain(MACROS);
+            let known = FUNCTIONS.iter().map(|signature| signature.name).chain(MACROS).chain([label::NAME]);
             let nearest = schema::nearest(&call.func_name, known);
             return self
                 .fail(id, format!("unknown function {:?}, did you mean {nearest:?}?", call.func_name));

@@ -36,6 +36,7 @@ mod functions;
 mod fuzz_target;
 mod ir;
 mod kind;
+mod label;
 mod network;
 mod ops;
 mod parse;
@@ -56,7 +57,7 @@ pub use fuzz_target::fuzz_target;
 pub use ir::{Literal, Relation};
 pub use kind::Kind;
 pub use parse::{MAX_DEPTH, MAX_LENGTH};
-pub use schema::{Schema, nearest};
+pub use schema::{Labels, Schema, nearest};
 pub use source::{Source, is_path, path_of};
 pub use time::Localize;
 pub use value::{Items, Value};
@@ -70,6 +71,7 @@ struct Compiled {
     root: ir::Node,
     used: BTreeSet<String>,
     any_field: bool,
+    has_labels: bool,
     localize: Localize,
 }
 
@@ -83,10 +85,22 @@ impl Expression {
             let parsed = parse::Parsed::of(text)?;
             let mut checker = check::Checker::new(&parsed, schema);
             let root = checker.root()?;
-            let (used, any_field) = (checker.used, checker.any_field);
-            Ok(Compiled { text: text.to_owned(), root, used, any_field, localize: schema.localize })
+            let (used, any_field, has_labels) = (checker.used, checker.any_field, checker.has_labels);
+            Ok(Compiled {
+                text: text.to_owned(),
+                root,
+                used,
+                any_field,
+                has_labels,
+                localize: schema.localize,
+            })
         })?;
         Ok(Self(Arc::new(compiled)))
+    }
+
+    /// Returns whether the expression asks for labels.
+    pub fn has_labels(&self) -> bool {
+        self.0.has_labels
     }
 
     /// Returns whether the expression holds for a row.

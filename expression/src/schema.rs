@@ -1,5 +1,8 @@
 //! The names that an expression can use, and their types.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use model::WallTime;
 use model::schema::{ArrowType, Column, FIELDS, Field};
 
@@ -9,18 +12,32 @@ use super::time::Localize;
 /// Name of the object with all fields that have no column.
 pub(super) const EXTENDED: &str = "extended";
 
+/// The labels that the function `label` knows.
+#[derive(Clone, Debug, Default)]
+pub enum Labels {
+    /// There are none.
+    #[default]
+    None,
+    /// They are not known yet: every name is accepted, and no row has it. The expression is compiled again when they are known.
+    Unknown,
+    /// The alternatives of each label, as expressions: a row has the label if one of them holds.
+    Known(Arc<BTreeMap<String, Vec<String>>>),
+}
+
 /// Settings for compiling an expression. The names are always those of [`model::Tracking`] and of built-in tracers' fields.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Schema {
     /// Converts a moment to local time; by default, local time is UTC.
     pub localize: Localize,
     /// True if the rows come from a store, which has no [`Column::Ancestors`].
     pub stored: bool,
+    /// The labels that the function `label` knows.
+    pub labels: Labels,
 }
 
 impl Default for Schema {
     fn default() -> Self {
-        Self { localize: WallTime, stored: false }
+        Self { localize: WallTime, stored: false, labels: Labels::None }
     }
 }
 

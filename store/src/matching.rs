@@ -45,6 +45,7 @@ struct Test<'a> {
 struct Table<'a> {
     ints: HashSet<i64>,
     texts: HashSet<&'a str>,
+    prefixes: Vec<&'a str>,
     bytes: HashSet<&'a [u8]>,
 }
 
@@ -56,6 +57,10 @@ impl<'a> Table<'a> {
                 Sought::Int(number) => table.ints.insert(*number),
                 Sought::Text(text) => table.texts.insert(text),
                 Sought::Bytes(bytes) => table.bytes.insert(bytes),
+                Sought::Prefix(prefix) => {
+                    table.prefixes.push(prefix);
+                    true
+                }
             };
         }
         table
@@ -63,12 +68,16 @@ impl<'a> Table<'a> {
 
     /// Returns whether the value in a row can be one of these.
     fn can_have(&self, values: &Values, row: usize) -> bool {
-        let (ints, texts, bytes) = (!self.ints.is_empty(), !self.texts.is_empty(), !self.bytes.is_empty());
+        let texts = !self.texts.is_empty() || !self.prefixes.is_empty();
+        let (ints, bytes) = (!self.ints.is_empty(), !self.bytes.is_empty());
         match values.value(row) {
             Value::Null => false,
             Value::Int(number) => self.ints.contains(&number) || texts || bytes,
             Value::Text(text) if matches!(values, Values::Text(_)) => {
-                self.texts.contains(&*text) || ints || bytes
+                self.texts.contains(&*text)
+                    || self.prefixes.iter().any(|prefix| text.starts_with(prefix))
+                    || ints
+                    || bytes
             }
             Value::Bytes(found) => self.bytes.contains(found) || ints || texts,
             Value::Real(_) | Value::Text(_) => true,

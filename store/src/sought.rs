@@ -16,6 +16,8 @@ pub enum Sought {
     Text(String),
     /// Bytes that must be equal.
     Bytes(Vec<u8>),
+    /// A text that must begin with this one.
+    Prefix(String),
 }
 
 /// A condition: a column has one of some values.

@@ -143,6 +143,9 @@ impl Values {
             }
             (Self::Utc(array), Sought::Int(number)) => is(array, row, *number),
             (Self::Text(array), Sought::Text(text)) => array.is_valid(row) && array.value(row) == text,
+            (Self::Text(array), Sought::Prefix(prefix)) => {
+                array.is_valid(row) && array.value(row).starts_with(prefix.as_str())
+            }
             (Self::Bytes(array), Sought::Bytes(bytes)) => array.is_valid(row) && array.value(row) == bytes,
             _ => true,
         }

@@ -133,7 +133,11 @@ fn values_of_another_type_are_left_to_the_caller() {
 /// Returns conditions on the columns that differ between rows.
 fn conditions() -> impl Strategy<Value = Vec<Condition>> {
     let int = (-1_i64..12).prop_map(|number| Sought::Int(number * 100));
-    let file = (0..12).prop_map(|number| Sought::Text(format!("/data/{number:02}")));
+    let file = prop_oneof![
+        (0..12).prop_map(|number| Sought::Text(format!("/data/{number:02}"))),
+        prop::sample::select(vec!["/data/0", "/data/05", "/data/1", "/data/05x", "/tmp", ""])
+            .prop_map(|prefix| Sought::Prefix(prefix.to_owned())),
+    ];
     let process = (998..1030).prop_map(|pid| Sought::Text(format!("{pid}-7")));
     let many = |of: BoxedStrategy<Sought>| prop::collection::vec(of, 0..80);
     let one = prop_oneof![
@@ -163,7 +167,12 @@ proptest! {
                 "fname" => Sought::Text(format!("/data/{:02}", number % 10)),
                 _ => Sought::Text(format!("{}-7", 1000 + number / 20)),
             };
-            condition.values.contains(&value)
+            let text = if let Sought::Text(text) = &value { text.as_str() } else { "" };
+            let is_one = |sought: &Sought| match sought {
+                Sought::Prefix(prefix) => text.starts_with(prefix.as_str()),
+                other => *other == value,
+            };
+            condition.values.iter().any(is_one)
         };
         let expected = (0..500).filter(|number| (since..=until).contains(number));
         let expected = expected.filter(|number| selection.conditions.iter().all(|one| has(*number, one)));

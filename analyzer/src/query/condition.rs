@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use expression::{Asked, Expression, Schema};
+use expression::{Asked, Expression, Labels, Schema};
 
 use crate::{Error, when};
 
@@ -71,12 +71,36 @@ impl FromStr for Where {
         if is_condition {
             return text.parse().map(Self::Equal).map_err(|error: Error| error.to_string());
         }
-        let schema = Schema { localize: when::local, stored: true };
-        Expression::compile(text, &schema).map(Self::Expression).map_err(|error| error.show(text))
+        Expression::compile(text, &schema(Labels::Unknown))
+            .map(Self::Expression)
+            .map_err(|error| error.show(text))
     }
 }
 
+fn schema(labels: Labels) -> Schema {
+    Schema { localize: when::local, stored: true, labels }
+}
+
 impl Where {
+    /// Returns whether the condition asks for labels, which it must be given by [`Self::with_labels`].
+    pub fn has_labels(&self) -> bool {
+        matches!(self, Self::Expression(expression) if expression.has_labels())
+    }
+
+    /// Returns the condition with these labels.
+    ///
+    /// # Errors
+    /// The text names a label that there is none of.
+    pub fn with_labels(self, labels: &Labels) -> Result<Self, String> {
+        match self {
+            Self::Expression(expression) if expression.has_labels() => {
+                let compiled = Expression::compile(expression.text(), &schema(labels.clone()));
+                compiled.map(Self::Expression).map_err(|error| error.show(expression.text()))
+            }
+            other => Ok(other),
+        }
+    }
+
     /// Returns why parts of the condition are true for no row of a built-in tracer.
     pub fn never_true(&self) -> Vec<String> {
         let asked = match self {

@@ -39,6 +39,12 @@ pub(super) fn brief(brief: &Brief, out: &mut dyn Write) -> io::Result<()> {
     out.flush()
 }
 
+/// Writes a value as one object.
+pub(super) fn object(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    write(out, value)?;
+    out.write_all(b"\n")
+}
+
 /// Returns a value as JSON text, for cells of other formats.
 pub(super) fn text(value: &impl Serialize) -> String {
     let mut out = Vec::new();

@@ -248,7 +248,7 @@ fn text(cell: &Cell) -> String {
     }
 }
 
-fn new_table(output: Output, names: &[String]) -> Table {
+pub(super) fn new_table(output: Output, names: &[String]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
     match output.terminal {
@@ -266,13 +266,13 @@ pub fn terminal_width() -> Option<u16> {
     Some(width).filter(|width| *width >= NARROWEST)
 }
 
-fn right(table: &mut Table, index: usize) {
+pub(super) fn right(table: &mut Table, index: usize) {
     if let Some(column) = table.column_mut(index) {
         column.set_cell_alignment(CellAlignment::Right);
     }
 }
 
-fn print(table: &Table, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn print(table: &Table, out: &mut dyn Write) -> io::Result<()> {
     for line in table.lines() {
         writeln!(out, "{}", line.trim_end())?;
     }

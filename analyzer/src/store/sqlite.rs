@@ -165,6 +165,11 @@ impl Store {
         self.reads.counts()
     }
 
+    /// Returns the name of the sink that writes such a store.
+    pub(crate) fn sink(&self) -> &'static str {
+        if self.streams.is_some() { "store" } else { "sqlite" }
+    }
+
     /// Returns the counter of batches that are read.
     pub(crate) fn reads(&self) -> &Arc<Reads> {
         &self.reads

@@ -228,6 +228,7 @@ unsafe impl VTabCursor for StreamCursor {
                     Some(Sought::Int(number)) => context.set_result(number),
                     Some(Sought::Text(text)) => context.set_result(text.as_str()),
                     Some(Sought::Bytes(bytes)) => context.set_result(bytes.as_slice()),
+                    Some(Sought::Prefix(prefix)) => context.set_result(prefix.as_str()),
                     None => context.set_result(Null),
                 }
             }

@@ -22,7 +22,7 @@ use crate::read::{FollowError, Following, Message, Request};
 
 /// Prints the rows that match, until the agent stops, or `limit` rows are printed, or the user has enough.
 pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
-    let query = args.query().map_err(failure)?;
+    let query = args.query(common)?;
     let (format, output) = (args.format, stdout(args.numeric));
     if format == Format::Json {
         let why = "--follow has no end, and json is one array: use --format jsonl, one object a line";

@@ -1,5 +1,6 @@
 //! The commands, each in a file of its own.
 
+mod asked;
 pub(crate) mod brief;
 pub(crate) mod cache;
 pub(crate) mod check;
@@ -10,6 +11,7 @@ pub(crate) mod export;
 pub(crate) mod follow;
 pub(crate) mod inspect;
 mod interrupt;
+pub(crate) mod process;
 pub(crate) mod query;
 mod selection;
 pub(crate) mod sql;
@@ -17,3 +19,4 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod tracers;
+pub(crate) mod uses;

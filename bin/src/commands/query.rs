@@ -60,23 +60,26 @@ impl QueryArgs {
     }
 
     /// Returns the query that these options make.
-    pub(super) fn query(&self) -> Result<Query, analyzer::Error> {
-        self.selection.query(Query {
-            collector_id: self.collector_id.clone(),
-            columns: self.columns.clone(),
-            order_by: self.order_by.clone(),
-            desc: self.desc,
-            distinct: self.distinct,
-            start: self.start,
-            limit: self.limit.unwrap_or(if self.follow { 0 } else { analyzer::query::DEFAULT_LIMIT }),
-            ..Query::default()
-        })
+    pub(super) fn query(&self, common: &Common) -> Result<Query, Failure> {
+        self.selection.query(
+            common,
+            Query {
+                collector_id: self.collector_id.clone(),
+                columns: self.columns.clone(),
+                order_by: self.order_by.clone(),
+                desc: self.desc,
+                distinct: self.distinct,
+                start: self.start,
+                limit: self.limit.unwrap_or(if self.follow { 0 } else { analyzer::query::DEFAULT_LIMIT }),
+                ..Query::default()
+            },
+        )
     }
 }
 
 /// Prints the rows.
 pub(crate) fn run(common: &Common, args: &QueryArgs) -> Outcome {
-    let query = args.query().map_err(failure)?;
+    let query = args.query(common)?;
     args.selection.warn();
     let store = open(common)?;
     warn_of_unknown_tracers(&store, &query)?;

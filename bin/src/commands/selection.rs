@@ -4,6 +4,9 @@ use analyzer::query::Where;
 use analyzer::{Query, when};
 use clap::Args;
 
+use super::query::failure;
+use crate::cli_common::Common;
+use crate::exit::Failure;
 use crate::output;
 
 /// Options that select rows.
@@ -39,16 +42,26 @@ impl Selection {
     /// Returns a query for the rows, with the properties of `rest` otherwise.
     ///
     /// # Errors
-    /// A time is not one.
-    pub(super) fn query(&self, rest: Query) -> Result<Query, analyzer::Error> {
+    /// A time is not one, or a label is not known.
+    pub(super) fn query(&self, common: &Common, rest: Query) -> Result<Query, Failure> {
         let now = when::now();
         let mut query = Query {
             tracers: self.tracers.clone(),
-            since: self.since.as_deref().map(|text| when::since(text, &now)).transpose()?,
-            until: self.until.as_deref().map(|text| when::until(text, &now)).transpose()?,
+            since: self.since.as_deref().map(|text| when::since(text, &now)).transpose().map_err(failure)?,
+            until: self.until.as_deref().map(|text| when::until(text, &now)).transpose().map_err(failure)?,
             ..rest
         };
-        self.wheres.iter().cloned().for_each(|wanted| query.add(wanted));
+        for wanted in self.wheres.iter().cloned() {
+            let wanted = if wanted.has_labels() {
+                let labels = common.load()?.label.expressions();
+                wanted
+                    .with_labels(&labels)
+                    .map_err(|cause| Failure::Usage(anyhow::anyhow!("--where: {cause}")))?
+            } else {
+                wanted
+            };
+            query.add(wanted);
+        }
         Ok(query)
     }
 }

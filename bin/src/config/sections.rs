@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use analyzer::Labels;
 use bpf_programs::template::{self, TemplatesConfig};
 use bpf_programs::{EbpfConfig, PinChoice, TracerConfig, TracersConfig};
 use collector::config::CollectorConfig;
@@ -32,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) collector: CollectorConfig,
     /// Settings of the store's size, age and readers.
     pub(crate) store: StoreSettings,
+    /// Names of files and processes, for questions.
+    pub(crate) label: Labels,
 }
 
 /// `[tracer.<name>]`: the kernel tracers in the catalog, `uname`, and templates.
@@ -72,6 +75,7 @@ impl Config {
         problems.extend(self.filter.validate("filter"));
         problems.extend(self.collector.validate("collector"));
         problems.extend(self.store.validate("store"));
+        problems.extend(self.label.validate("label"));
         if self.ebpf.pin == PinChoice::Always && self.collector.store().is_none() {
             let message = "needs a store, which records how far the rings are stored: enable collector.store or collector.sqlite";
             problems.push(Problem::new("ebpf.pin", message));

@@ -32,7 +32,7 @@ impl CelFilter {
                 return Err(vec![Problem::new(prefix, message)]);
             }
         };
-        let schema = Schema { localize: local_micros, stored: false };
+        let schema = Schema { localize: local_micros, ..Schema::default() };
         let expression = Expression::compile(text, &schema)
             .map_err(|error| vec![Problem::new(format!("{prefix}.{key}"), error.to_string())])?;
         let enriched =

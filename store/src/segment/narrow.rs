@@ -79,7 +79,7 @@ fn is_all_null(chunk: &ColumnChunkMetaData) -> bool {
 fn is_compared(kind: ArrowType, sought: &Sought) -> bool {
     match sought {
         Sought::Int(_) => kind.is_number() || kind == ArrowType::TimestampUtc,
-        Sought::Text(_) => kind == ArrowType::Utf8,
+        Sought::Text(_) | Sought::Prefix(_) => kind == ArrowType::Utf8,
         Sought::Bytes(_) => kind == ArrowType::Binary,
     }
 }
@@ -108,15 +108,16 @@ fn is_within(chunk: &ColumnChunkMetaData, sought: &Sought) -> bool {
         (Statistics::Int64(known), Sought::Int(number)) => {
             between(known.min_opt().copied(), known.max_opt().copied(), *number)
         }
-        (Statistics::ByteArray(known), Sought::Text(_) | Sought::Bytes(_)) => {
-            let sought = match sought {
-                Sought::Text(text) => text.as_bytes(),
-                Sought::Bytes(bytes) => bytes,
+        (Statistics::ByteArray(known), Sought::Text(_) | Sought::Bytes(_) | Sought::Prefix(_)) => {
+            let (sought, is_prefix) = match sought {
+                Sought::Text(text) => (text.as_bytes(), false),
+                Sought::Bytes(bytes) => (bytes.as_slice(), false),
+                Sought::Prefix(prefix) => (prefix.as_bytes(), true),
                 Sought::Int(_) => return true,
             };
+            let is_from = |min: &[u8]| min <= sought || (is_prefix && min.starts_with(sought));
             // Long ones are cut so that they are still bounds.
-            known.min_bytes_opt().is_none_or(|min| min <= sought)
-                && known.max_bytes_opt().is_none_or(|max| sought <= max)
+            known.min_bytes_opt().is_none_or(is_from) && known.max_bytes_opt().is_none_or(|max| sought <= max)
         }
         _ => true,
     }
@@ -126,6 +127,8 @@ fn has(filter: &Sbbf, kind: ArrowType, sought: &Sought) -> bool {
     match sought {
         Sought::Text(text) => filter.check(text.as_str()),
         Sought::Bytes(bytes) => filter.check(bytes.as_slice()),
+        // A filter knows only whole values.
+        Sought::Prefix(_) => true,
         Sought::Int(number) => match kind {
             ArrowType::Int64 | ArrowType::UInt64 | ArrowType::TimestampUtc => filter.check(number),
             // Smaller numbers have 32 bits in a file.

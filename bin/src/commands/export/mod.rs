@@ -51,7 +51,7 @@ enum ExportFormat {
 
 /// Writes the rows.
 pub(crate) fn run(common: &Common, args: &ExportArgs) -> Outcome {
-    let query = args.query().map_err(failure)?;
+    let query = args.query(common)?;
     args.selection.warn();
     let mut store = open(common)?;
     let meter = store.watched().map_err(failure)?;
@@ -84,11 +84,11 @@ pub(crate) fn run(common: &Common, args: &ExportArgs) -> Outcome {
 }
 
 impl ExportArgs {
-    fn query(&self) -> Result<Query, analyzer::Error> {
+    fn query(&self, common: &Common) -> Result<Query, Failure> {
         let columns =
             ["tracer", "collector_id"].into_iter().chain(COLUMNS.iter().map(|column| column.name()));
         let columns = columns.map(str::to_owned).collect();
-        self.selection.query(Query { columns, limit: 0, ..Query::default() })
+        self.selection.query(common, Query { columns, limit: 0, ..Query::default() })
     }
 }
 

@@ -1,0 +1,115 @@
+//! What an answer may lack: gaps, blind spots, rows that were removed, damage, and what a question's bounds left out. Only what touches
+//! the time and the tracers that the answer was made from is listed.
+
+mod blind;
+mod losses;
+mod runs;
+
+use jiff::tz::TimeZone;
+use model::ZonedTime;
+use serde::Serialize;
+
+pub use blind::Blind;
+pub use losses::{Gap, Removed};
+pub(crate) use runs::Reach;
+
+use crate::span::Span;
+use crate::store::{DamagedBatch, Walker};
+use crate::{Error, Store};
+
+/// What an answer may lack.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Evidence {
+    /// True if nothing is missing: all lists are empty.
+    pub complete: bool,
+    /// True if nothing is missing of what the tracers could see: only `blind` may have entries.
+    pub lossless: bool,
+    /// Records that were lost, and times in which no agent ran.
+    pub gaps: Vec<Gap>,
+    /// Events that tracers could not see.
+    pub blind: Vec<Blind>,
+    /// Rows that were removed to make room.
+    pub removed: Vec<Removed>,
+    /// Batches that can't be read.
+    pub damaged: Vec<Damage>,
+    /// What the question's bounds have left out.
+    pub cut: Vec<Cut>,
+}
+
+/// A batch, or a row group of a segment, that can't be read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Damage {
+    /// Name of the batch.
+    pub batch: String,
+    /// Number of its rows.
+    pub rows: i64,
+    /// Reason why they can't be read.
+    pub cause: String,
+}
+
+/// Something that a bound left out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cut {
+    /// The thing at which it was.
+    pub node: String,
+    /// The bound.
+    pub why: String,
+    /// Number of things that were left out.
+    pub edges: u64,
+}
+
+impl Evidence {
+    /// Returns what rows of these tracers in this time may lack. Batches that were found to be damaged until now are part of it, so it is
+    /// asked for after the rows were read.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn of(store: &Store, span: Span, tracers: &[&str]) -> Result<Self, Error> {
+        Self::by(&Walker::new(store)?, span, tracers)
+    }
+
+    /// Returns the same by a reader that is at hand.
+    pub(crate) fn by(walker: &Walker<'_>, span: Span, tracers: &[&str]) -> Result<Self, Error> {
+        let mut gaps = losses::gaps(walker, span, tracers)?;
+        gaps.extend(runs::gaps(walker.store(), span)?);
+        gaps.sort_by_key(|gap| (gap.from, gap.to));
+        let mut evidence = Self {
+            gaps,
+            blind: blind::spots(walker, span, tracers)?,
+            removed: losses::removed(walker, span)?,
+            ..Self::default()
+        };
+        let damaged = walker.store().damaged().into_iter();
+        evidence.damaged =
+            damaged.map(|DamagedBatch { name, rows, cause }| Damage { batch: name, rows, cause }).collect();
+        evidence.settle();
+        Ok(evidence)
+    }
+
+    /// Keeps only the gaps that touch rows of these users.
+    pub fn of_users(&mut self, uids: &[i64]) {
+        self.gaps.retain(|gap| gap.concerns(uids));
+        self.settle();
+    }
+
+    /// Adds what a bound has left out, if that is something.
+    pub fn add_cut(&mut self, node: impl Into<String>, why: impl Into<String>, edges: u64) {
+        if edges > 0 {
+            self.cut.push(Cut { node: node.into(), why: why.into(), edges });
+            self.settle();
+        }
+    }
+
+    /// Shows all times in this zone.
+    pub fn in_zone(&mut self, zone: &TimeZone) {
+        let show = |at: &mut ZonedTime| *at = ZonedTime::new(at.utc_ns, zone);
+        self.gaps.iter_mut().flat_map(|gap| [&mut gap.from, &mut gap.to]).for_each(show);
+        self.removed.iter_mut().flat_map(|part| [&mut part.from, &mut part.to]).for_each(show);
+    }
+
+    fn settle(&mut self) {
+        self.lossless =
+            self.gaps.is_empty() && self.removed.is_empty() && self.damaged.is_empty() && self.cut.is_empty();
+        self.complete = self.lossless && self.blind.is_empty();
+    }
+}

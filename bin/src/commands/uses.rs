@@ -1,0 +1,96 @@
+//! `uses`: shows who used files, how much, and what else was done to them.
+
+use std::ffi::OsString;
+use std::io::{self, BufWriter};
+
+use analyzer::render::{self, Format};
+use analyzer::uses::DEFAULT_GROUPS;
+use analyzer::{By, Envelope, Target, UsesQuery};
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::asked::{Asked, rendered, with_labels};
+use super::query::{damage, failure, open, stdout};
+use crate::cli_common::Common;
+use crate::exit::Outcome;
+
+/// Examples in the help of the command.
+pub(crate) const EXAMPLES: &str = "Examples:
+  duetector-actors uses /data/customers.csv              who used this file, under whatever name
+  duetector-actors uses /data/ --by user --since -7d     bytes that each user read and wrote below a folder
+  duetector-actors uses '/data/*.csv' --by day           the same for each day, of the files that match
+  duetector-actors uses label:customers                  the files of a label that the configuration has
+  duetector-actors uses id:65025:12                      the file with this device and inode number";
+
+/// Options of `uses`.
+#[derive(Debug, Args)]
+pub(crate) struct UsesArgs {
+    /// The files: a path, folder/, a pattern ('/data/*.csv'; ** also stands for slashes), id:DEV:INO[:GENERATION] or label:NAME. A file
+    /// is followed under all its names. Several are added up
+    #[arg(value_name = "TARGET", required = true)]
+    targets: Vec<OsString>,
+    /// What a row is about
+    #[arg(long, value_enum, default_value_t, value_name = "GROUP")]
+    by: Group,
+    #[command(flatten)]
+    asked: Asked,
+    /// Print at most N rows of a table (0: no limit). Other formats have all rows
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+    /// Show users by number. By default, tables show the names that this machine has for them
+    #[arg(long)]
+    numeric: bool,
+    /// Format of the answer: table, json (one object, with what the answer may lack), jsonl (one row per line) or csv
+    #[arg(long, default_value = "table", value_name = "FORMAT")]
+    format: Format,
+}
+
+/// The kinds of groups.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Group {
+    /// One process
+    #[default]
+    Process,
+    /// All processes of a user
+    User,
+    /// All processes that ran a program
+    Exe,
+    /// All processes of a container
+    Container,
+    /// A day
+    Day,
+}
+
+impl From<Group> for By {
+    fn from(group: Group) -> Self {
+        match group {
+            Group::Process => Self::Process,
+            Group::User => Self::User,
+            Group::Exe => Self::Exe,
+            Group::Container => Self::Container,
+            Group::Day => Self::Day,
+        }
+    }
+}
+
+/// Prints the answer.
+pub(crate) fn run(common: &Common, args: &UsesArgs) -> Outcome {
+    let folder = std::env::current_dir().context("finding the working folder")?;
+    let targets = args.targets.iter().map(|text| Target::parse(text, &folder));
+    let targets = targets.collect::<Result<Vec<_>, _>>().map_err(failure)?;
+    let names: Vec<String> = targets.iter().map(Target::to_string).collect();
+    let targets = with_labels(common, targets)?;
+    let (span, zone, by) = (args.asked.span()?, args.asked.zone(), By::from(args.by));
+    let store = open(common)?;
+    let query = UsesQuery { targets, span, by, zone: zone.clone(), limit: DEFAULT_GROUPS };
+    let (uses, evidence) = query.run(&store).map_err(failure)?;
+    let question = json!({"command": "uses", "targets": names, "by": by});
+    let answer =
+        Envelope::new(&store, ("uses/1", question, &zone), (span, evidence), uses).map_err(failure)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let how = (args.format, by, args.limit);
+    rendered(render::uses(&answer, how, stdout(args.numeric), &mut out))?;
+    args.asked.warn(args.format, &answer.evidence);
+    damage(&store)
+}
