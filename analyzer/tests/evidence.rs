@@ -29,7 +29,7 @@ fn with_losses() -> File {
     let table = file.table("loss", "vm", OWN_COLUMNS);
     let loss = |tracer: &str, from: u32, to: u32, sink: Option<&str>| {
         let mut fields = json!({
-            "lost_tracer": tracer, "from_time": text(from), "to_time": text(to), "place": "ring", "cause": "the ring was full",
+            "lost_tracer": tracer, "from": at(from), "to": at(to), "from_time": text(from), "to_time": text(to), "place": "ring", "cause": "the ring was full",
         });
         if let Some(sink) = sink {
             fields["sink"] = sink.into();
@@ -51,15 +51,16 @@ fn counts(gaps: &[Gap]) -> Vec<Option<i64>> {
 
 /// Returns the gaps of tracers in a stretch of time, which are the same in all kinds of stores.
 fn gaps(file: &File, span: Span, tracers: &[&str]) -> Vec<Gap> {
-    let stores = file.stores().stores;
+    let all = file.stores();
+    let stores = &all.stores;
     let of = |store: &Store| Evidence::of(store, span, tracers).unwrap();
     let lost = |store| {
         let gaps = of(store).gaps.into_iter();
         gaps.filter(|gap| gap.tracer.is_some()).collect::<Vec<_>>()
     };
     let expected = lost(&stores[0]);
-    for store in &stores {
-        assert_eq!(lost(store), expected, "{:?}", store.path());
+    for (number, store) in stores.iter().enumerate() {
+        assert_eq!(lost(store), expected, "store {number}, {:?}: {:?}", store.path(), of(store));
         assert_eq!(of(store).complete, of(store).lossless && of(store).blind.is_empty());
     }
     expected
@@ -120,8 +121,7 @@ fn blind_spots_are_those_of_the_time_and_the_tracers() {
 fn removed_rows_count_if_they_touch_the_time() {
     let file = File::new();
     let table = file.table("retention", "vm", OWN_COLUMNS);
-    let fields =
-        json!({"segment": "x-1", "from_time": text(5), "to_time": text(9), "cause": "no room", "bytes": 1});
+    let fields = json!({"segment": "x-1", "from": at(5), "to": at(9), "from_time": text(5), "to_time": text(9), "cause": "no room", "bytes": 1});
     add(&file, &table, 40, (None, Some(99)), &fields);
     for store in &file.stores().stores {
         let removed = |span| Evidence::of(store, span, &["open"]).unwrap().removed;
@@ -167,13 +167,7 @@ fn times_without_an_agent_are_gaps() {
 fn damaged_batches_are_part_of_the_evidence_once_they_were_met() {
     let file = File::new();
     let table = file.table("loss", "vm", OWN_COLUMNS);
-    add(
-        &file,
-        &table,
-        1,
-        (None, Some(1)),
-        &json!({"lost_tracer": "open", "from_time": text(1), "to_time": text(1)}),
-    );
+    add(&file, &table, 1, (None, Some(1)), &json!({"lost_tracer": "open", "from": at(1), "to": at(1)}));
     let columnar = Columnar::of(&file);
     let connection = Connection::open(&columnar.path).unwrap();
     connection.execute("UPDATE batch SET data = zeroblob(10)", []).unwrap();

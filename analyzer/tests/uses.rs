@@ -24,7 +24,7 @@ const BYS: [By; 5] = [By::Process, By::User, By::Exe, By::Container, By::Day];
 #[derive(Clone, Debug)]
 struct Plain {
     second: u32,
-    process: usize,
+    process: i64,
     kind: Kind,
     /// Number of the file; `None` if the row has no identity.
     file: Option<u64>,
@@ -108,6 +108,8 @@ impl Plain {
             Kind::Unlink | Kind::Attr => {}
         }
         if self.is_usage() {
+            add("first", json!(at(self.second.saturating_sub(1))));
+            add("last", json!(at(self.second)));
             add("first_time", json!(text(self.second.saturating_sub(1))));
             add("last_time", json!(text(self.second)));
         }
@@ -126,7 +128,9 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, name: &'static str, more: u64) {
-        *self.numbers.entry(name).or_default() += more;
+        if more > 0 {
+            *self.numbers.entry(name).or_default() += more;
+        }
     }
 
     fn note(&mut self, first: u32, last: u32) {
@@ -318,7 +322,7 @@ fn plain() -> impl Strategy<Value = Plain> {
     let errno = prop::sample::select(vec![None, None, Some("EACCES"), Some("ENOENT")]);
     let names = (0..NAMES.len(), 0..NAMES.len());
     let ids = (prop::option::of(10..14u64), prop::option::of(10..14u64));
-    ((1..30u32, 0..3usize), kind, names, ids, errno, 0..10_000u64).prop_map(
+    ((1..30u32, 0..3i64), kind, names, ids, errno, 0..10_000u64).prop_map(
         |((second, process), kind, (name, new_name), (file, replaced), errno, number)| {
             // A rename of a file over itself does nothing.
             let replaced = replaced.filter(|other| Some(*other) != file);
