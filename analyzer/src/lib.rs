@@ -36,6 +36,7 @@ pub mod span;
 pub mod sql;
 pub mod store;
 pub mod target;
+pub mod top;
 pub mod uses;
 pub mod when;
 

@@ -20,6 +20,7 @@ pub use about::tracers_with_phrases;
 pub use evidence::{evidence, warnings};
 pub use format::{Format, Output, RenderError};
 pub use live::LiveRows;
+pub use names::Names;
 pub use parquet::rows as parquet;
 pub use process::{process, process_lines};
 pub use table::terminal_width;

@@ -8,8 +8,8 @@ use shell_monitor::{launch, launcher};
 
 use crate::cli_common::{Common, parse_duration, without_effect};
 use crate::commands::{
-    self, brief, check, child, control, export, follow, process, query, sql, start, status, store, tracers,
-    uses,
+    self, brief, check, child, control, export, follow, process, query, questions, sql, start, status, store,
+    top, tracers, uses,
 };
 use crate::daemon;
 use crate::exit::{Failure, Outcome};
@@ -23,6 +23,8 @@ use crate::unpinning;
 /// `start` runs the agent, which gets its records from tracers: built-in kernel tracers, each for one kind of event (open,
 /// exec, connect, …); shell tracers, which run a command at intervals; and child processes and eBPF programs of your own.
 /// The agent writes all records to the store, an SQLite file in the work folder. `query` and `brief` read the store.
+///
+/// `help questions` lists questions that people ask, with the command for each.
 ///
 /// For a first try, run as root: `duetector-actors check`; then `duetector-actors start`, which you stop with Ctrl-C; then
 /// `duetector-actors query`.
@@ -78,10 +80,16 @@ enum Command {
     /// Run a statement of SQL on the store and print its rows. There is a table for each tracer, with typed columns, and
     /// views over all of them. docs/SQL.md has examples. Works without a running agent
     Sql(sql::SqlArgs),
+    /// Show the busiest files, processes, users and network peers of the last seconds, on a screen that changes each second.
+    /// Needs a running agent
+    Top(top::TopArgs),
     /// Write rows of the store to files of another format, or to stdout. Works without a running agent
     Export(export::ExportArgs),
     /// Show and check the columnar store; bring in rows of other files; seal or remove rows by hand
     Store(store::StoreArgs),
+    /// List questions that people ask of the record, with the command that answers each
+    #[command(args = without_effect(&["config", "set", "workdir"]), after_help = questions::text())]
+    Questions,
     /// Print, show, convert or validate a configuration
     Config(commands::config::ConfigArgs),
     /// Run tracers for another program, such as Python duetector, which starts this command and reads events from its
@@ -169,8 +177,10 @@ impl Cli {
             Command::Uses(args) => uses::run(common, &args),
             Command::Process(args) => process::run(common, &args),
             Command::Sql(args) => sql::run(common, &args),
+            Command::Top(args) => top::run(common, &args),
             Command::Export(args) => export::run(common, &args),
             Command::Store(args) => store::run(common, &args),
+            Command::Questions => questions::run(),
             Command::Config(args) => commands::config::run(common, &args),
             Command::Child(args) => child::run(common, &args),
             Command::Unpin { of } => unpinning::run(&common.workdir()?, of),
@@ -257,6 +267,15 @@ mod tests {
                 (Some("a.toml".into()), vec!["ebpf.pin=true".to_owned()])
             );
             assert_eq!(common.workdir, Some("/w".into()), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_commands_of_the_questions_are_understood() {
+        for command in questions::commands() {
+            let words = shlex::split(command).expect(command);
+            let cli = Cli::try_parse_from(["duetector-actors".to_owned()].into_iter().chain(words));
+            assert!(cli.is_ok(), "{command}: {:?}", cli.err());
         }
     }
 

@@ -10,6 +10,7 @@ mod child;
 mod cli;
 mod cli_common;
 mod commands;
+mod completion;
 mod config;
 mod control;
 mod daemon;
@@ -36,11 +37,14 @@ mod workdir;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
+use clap_complete::CompleteEnv;
 use exit::Failure;
 
 /// Parses the command line, runs the command, and returns its exit code.
 pub fn main() -> ExitCode {
+    // Ends the program if a shell asks how a word goes on.
+    CompleteEnv::with_factory(cli::Cli::command).complete();
     match cli::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

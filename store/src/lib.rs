@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod arrivals;
 pub mod bookkeeping;
 pub mod carry;
 pub mod columns;

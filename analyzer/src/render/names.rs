@@ -10,19 +10,21 @@ use nix::unistd::{Gid, Group, Uid, User};
 type Lookup = fn(u32) -> Option<String>;
 
 /// Looks names up, each number once: a lookup may ask a directory service.
-pub(super) struct Names {
+#[derive(Debug)]
+pub struct Names {
     users: Known,
     groups: Known,
 }
 
+#[derive(Debug)]
 struct Known {
     lookup: Lookup,
     found: RefCell<HashMap<u32, Option<String>>>,
 }
 
 impl Names {
-    /// Names of this machine, or only numbers if `numeric`.
-    pub(super) fn new(numeric: bool) -> Self {
+    /// Makes a look-up of names of this machine; if `numeric`, numbers stay numbers.
+    pub fn new(numeric: bool) -> Self {
         if numeric { Self::by(|_| None, |_| None) } else { Self::by(user_name, group_name) }
     }
 
@@ -32,8 +34,8 @@ impl Names {
         Self { users: known(users), groups: known(groups) }
     }
 
-    /// The name of a user, else its number.
-    pub(super) fn user(&self, uid: i64) -> String {
+    /// Returns the name of a user, else its number.
+    pub fn user(&self, uid: i64) -> String {
         self.users.name(uid)
     }
 

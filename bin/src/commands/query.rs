@@ -6,11 +6,12 @@ use analyzer::query::Undecided;
 use analyzer::render::{self, Format};
 use analyzer::{Answer, Query, Store};
 use clap::Args;
+use clap_complete::ArgValueCandidates;
 
 use super::selection::Selection;
 use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
-use crate::output;
+use crate::{completion, output};
 
 /// Options of `query`.
 #[derive(Debug, Args)]
@@ -23,10 +24,10 @@ pub(crate) struct QueryArgs {
     collector_id: Option<String>,
     /// Print these columns; fields of `extended` count as columns. Default: the most useful ones for a table, all for other
     /// formats
-    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',', add = ArgValueCandidates::new(completion::columns))]
     columns: Vec<String>,
     /// Order rows by these columns, then by time. Default: by time, the oldest first
-    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',', add = ArgValueCandidates::new(completion::columns))]
     order_by: Vec<String>,
     /// Reverse the order, for every column of --order-by. Without --order-by: the newest rows first
     #[arg(long)]

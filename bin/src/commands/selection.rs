@@ -3,23 +3,24 @@
 use analyzer::query::Where;
 use analyzer::{Query, when};
 use clap::Args;
+use clap_complete::ArgValueCandidates;
 
 use super::query::failure;
 use crate::cli_common::Common;
 use crate::exit::Failure;
-use crate::output;
+use crate::{completion, output};
 
 /// Options that select rows.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
     /// Only rows of this tracer, such as open or exec. May be repeated: then rows of all these tracers
-    #[arg(long = "tracer", value_name = "NAME")]
+    #[arg(long = "tracer", value_name = "NAME", add = ArgValueCandidates::new(completion::tracers))]
     tracers: Vec<String>,
     /// Only rows that match this condition. COLUMN=VALUE: the column equals the value, for example uid=1000 or
     /// errno=ENOENT; fields of `extended` count as columns, and COLUMN=null selects rows without a value. Or an expression
     /// (CEL) as in filters, for example 'fname.startsWith("/data/") && uid != 0'; in it, a field that a row lacks is null.
     /// May be repeated: then all conditions must be true
-    #[arg(long = "where", value_name = "COLUMN=VALUE|CEL")]
+    #[arg(long = "where", value_name = "COLUMN=VALUE|CEL", add = ArgValueCandidates::new(completion::conditions))]
     wheres: Vec<Where>,
     /// Only rows from this time on, for example 2026-01-31, "2026-01-31 12:00:05" (local time),
     /// 2026-01-31T12:00:05Z (UTC), -10m, "1h ago" or now. Of a local time that occurs twice, because clocks are set back, the

@@ -11,10 +11,12 @@ use analyzer::sql::Limits;
 use analyzer::{Answer, Sql};
 use anyhow::Context as _;
 use clap::Args;
+use clap_complete::ArgValueCandidates;
 use model::Size;
 
 use super::query::{damage, failure, open, stdout};
 use crate::cli_common::{Common, parse_duration};
+use crate::completion;
 use crate::exit::{Failure, Outcome};
 use crate::new_file::NewFile;
 use crate::output::complain;
@@ -30,7 +32,7 @@ pub(crate) struct SqlArgs {
     #[arg(long, conflicts_with = "text")]
     tables: bool,
     /// List the columns of this table or view
-    #[arg(long, value_name = "TABLE", conflicts_with_all = ["text", "tables"])]
+    #[arg(long, value_name = "TABLE", conflicts_with_all = ["text", "tables"], add = ArgValueCandidates::new(completion::tables))]
     describe: Option<String>,
     /// Stop after this time, for example 5m; 0s: no limit. The time in which rows are printed does not count
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]

@@ -1,6 +1,7 @@
 //! `tracers`: lists tracers, enables and disables them, and helps to make eBPF programs of the user into tracers.
 
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 
 use super::inspect::{self, CompileArgs, InspectArgs};
 use crate::cli_common::{Common, without_effect};
@@ -10,7 +11,7 @@ use crate::enable::EnableResult;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output, to_json};
 use crate::status::tracer_table;
-use crate::{assemble, control, socket};
+use crate::{assemble, completion, control, socket};
 
 /// Options of `tracers`.
 #[derive(Debug, Args)]
@@ -52,7 +53,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct EnableArgs {
     /// Names of the tracers as in `status`, or their sections in the configuration, such as tracer.open
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = ArgValueCandidates::new(completion::tracers))]
     names: Vec<String>,
     /// Format of the output
     #[arg(long, value_enum, default_value_t)]

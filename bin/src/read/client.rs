@@ -12,6 +12,7 @@ use super::{Begun, Message, Request};
 use crate::control::Answer;
 use crate::exit::Failure;
 use crate::socket;
+use crate::status::Status;
 
 /// Longest wait for the agent to take the request and answer it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -63,28 +64,7 @@ pub(crate) struct Following {
 impl Following {
     /// Begins to follow.
     pub(crate) fn begin(workdir: &Path, request: &Request) -> Result<Self, FollowError> {
-        let mut stream = socket::READ.connect(workdir).map_err(|cause| match cause.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                FollowError::NotRunning(workdir.to_owned())
-            }
-            io::ErrorKind::PermissionDenied => FollowError::NotAllowed(workdir.to_owned()),
-            _ => FollowError::Broken(cause),
-        })?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let mut line = serde_json::to_vec(request).map_err(io::Error::from)?;
-        line.push(b'\n');
-        // An agent that refuses does so before it reads.
-        let sent = stream.write_all(&line);
-        let mut stream = BufReader::new(stream);
-        let answer: Answer = match read_line(&mut stream)? {
-            Some(line) => serde_json::from_str(&line).map_err(io::Error::from)?,
-            None => return Err(sent.err().map_or(FollowError::Lost, FollowError::Broken)),
-        };
-        let begun: Value = match answer {
-            Answer::Ok(begun) => begun,
-            Answer::Error(why) => return Err(FollowError::Refused(why)),
-        };
+        let (stream, begun) = ask(workdir, request)?;
         let begun = serde_json::from_value(begun).map_err(io::Error::from)?;
         stream.get_ref().set_read_timeout(None)?;
         Ok(Self { stream, begun })
@@ -111,6 +91,41 @@ impl Following {
             }
         }
         Ok(message)
+    }
+}
+
+/// Returns the state of the agent that uses a work folder.
+///
+/// # Errors
+/// No agent answers, or this user may not ask it.
+pub(crate) fn status(workdir: &Path) -> Result<Status, FollowError> {
+    let (_, status) = ask(workdir, &Request::Status)?;
+    Ok(serde_json::from_value(status).map_err(io::Error::from)?)
+}
+
+/// Sends a request; returns the answer, and the connection for what follows it.
+fn ask(workdir: &Path, request: &Request) -> Result<(BufReader<UnixStream>, Value), FollowError> {
+    let mut stream = socket::READ.connect(workdir).map_err(|cause| match cause.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            FollowError::NotRunning(workdir.to_owned())
+        }
+        io::ErrorKind::PermissionDenied => FollowError::NotAllowed(workdir.to_owned()),
+        _ => FollowError::Broken(cause),
+    })?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = serde_json::to_vec(request).map_err(io::Error::from)?;
+    line.push(b'\n');
+    // An agent that refuses does so before it reads.
+    let sent = stream.write_all(&line);
+    let mut stream = BufReader::new(stream);
+    let answer: Answer = match read_line(&mut stream)? {
+        Some(line) => serde_json::from_str(&line).map_err(io::Error::from)?,
+        None => return Err(sent.err().map_or(FollowError::Lost, FollowError::Broken)),
+    };
+    match answer {
+        Answer::Ok(answer) => Ok((stream, answer)),
+        Answer::Error(why) => Err(FollowError::Refused(why)),
     }
 }
 

@@ -20,7 +20,7 @@ mod server;
 use serde::{Deserialize, Serialize};
 use store::carry::Carried;
 
-pub(crate) use client::{FollowError, Following};
+pub(crate) use client::{FollowError, Following, status};
 pub(crate) use server::Read;
 
 /// A request that changes nothing.
