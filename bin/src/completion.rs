@@ -31,7 +31,7 @@ pub(crate) fn conditions() -> Vec<CompletionCandidate> {
 }
 
 fn tracer_names() -> impl Iterator<Item = &'static str> {
-    bpf_programs::catalog::tracers().map(|tracer| tracer.name).chain(OTHERS)
+    bpf_programs::tracers().map(|tracer| tracer.name).chain(OTHERS)
 }
 
 fn described(word: impl Fn(&str) -> String) -> Vec<CompletionCandidate> {

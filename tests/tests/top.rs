@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
@@ -86,7 +87,7 @@ fn what_is_counted_once_is_what_was_recorded() {
 
 fn bytes_of_files_and_peers() {
     let agent = agent().set("ebpf.usage_interval", "\"1s\"").start();
-    let file = agent.scratch().file("data", &"x".repeat(100_000));
+    let file = agent.scratch().file("data", "x".repeat(100_000));
     let top = start(&agent, &["--once", "--format", "json", "--window", "15"]);
     let script = "
 import socket, sys, threading
@@ -112,6 +113,10 @@ thread.join(); print(port)
     agent.finish();
 }
 
+fn parser() -> vt100::Parser {
+    vt100::Parser::new(24.try_into().unwrap(), 80.try_into().unwrap(), 0)
+}
+
 /// `top` on a terminal of its own.
 struct Screen {
     child: Child,
@@ -124,13 +129,15 @@ impl Screen {
     fn start(agent: &Agent) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(&size, None).unwrap();
+        // Otherwise the program would keep its own terminal open.
+        fcntl(&pty.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
         let end = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
         let mut command = Command::new(binary::agent());
         command.args(["top", "--window", "60", "--workdir"]).arg(agent.store().workdir());
         command.env("TERM", "xterm-256color");
         let child = command.stdin(end(&pty.slave)).stdout(end(&pty.slave)).stderr(end(&pty.slave)).spawn();
         drop(pty.slave);
-        let terminal = Arc::new(Mutex::new(vt100::Parser::new(24, 80, 0)));
+        let terminal = Arc::new(Mutex::new(parser()));
         let (mut output, keys) = (File::from(pty.master.try_clone().unwrap()), File::from(pty.master));
         let shown = terminal.clone();
         let reader = thread::spawn(move || {
@@ -157,7 +164,7 @@ impl Screen {
     }
 
     /// Waits for the end; the terminal must be as before.
-    fn wait(mut self) -> ExitStatus {
+    fn wait(&mut self) -> ExitStatus {
         let status = until("top has ended", SOON, || self.child.try_wait().unwrap());
         let terminal = self.terminal.clone();
         until("the screen is left", SOON, || {
@@ -165,6 +172,14 @@ impl Screen {
             (!terminal.screen().alternate_screen() && !terminal.screen().hide_cursor()).then_some(())
         });
         status
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

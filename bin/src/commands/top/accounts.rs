@@ -41,7 +41,7 @@ impl Accounts {
 
     /// Adds the state of a second, and forgets moments that are no longer needed.
     pub(super) fn add(&mut self, second: u64, status: &Status) {
-        let of = status.tracers.iter().map(|tracer| (tracer.tracer.clone(), tracer.account.clone()));
+        let of = status.tracers.iter().map(|tracer| (tracer.tracer.clone(), tracer.account));
         let accounts: BTreeMap<_, _> = of.collect();
         let began_anew = |(_, before): &(u64, BTreeMap<String, AccountSnapshot>)| {
             before.iter().any(|(tracer, before)| {

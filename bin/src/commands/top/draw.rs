@@ -52,9 +52,6 @@ fn headline(view: &View) -> Line<'_> {
     if view.is_frozen {
         parts.push(Span::from("  frozen").yellow().bold());
     }
-    if let Some(gone) = &shown.gone {
-        parts.push(Span::from(format!("  {gone}; waiting for an agent")).red().bold());
-    }
     Line::from(parts)
 }
 
@@ -98,9 +95,11 @@ fn table(frame: &mut Frame<'_>, view: &View, names: &Names, area: Rect) {
     let height = usize::from(area.height);
     let first = view.selected.saturating_sub(height.saturating_sub(2));
     let lines = view.shown.lines.iter().skip(first).take(height);
+    let room =
+        usize::from(area.width).saturating_sub(WIDTHS.iter().map(|width| usize::from(width + 1)).sum());
     let rows = lines.map(|line| {
         let cells = numbers(&line.sums).into_iter().map(right);
-        Row::new(cells.chain([Cell::from(name(line, names))]))
+        Row::new(cells.chain([Cell::from(end_of(&name(line, names), room))]))
     });
     let widths = WIDTHS.map(Constraint::Length).into_iter().chain([Constraint::Min(10)]);
     let table = Table::new(rows, widths).header(header).row_highlight_style(Modifier::REVERSED);
@@ -108,6 +107,7 @@ fn table(frame: &mut Frame<'_>, view: &View, names: &Names, area: Rect) {
     frame.render_stateful_widget(table, area, &mut state);
 }
 
+<<<<<<< HEAD
 fn foot_line(view: &View) -> Line<'_> {
     match (&view.typed, &view.message) {
         (Some(typed), _) => Line::from(format!("where {typed}▏  (Enter uses it, Esc gives up)")).cyan(),
@@ -117,7 +117,32 @@ fn foot_line(view: &View) -> Line<'_> {
             Line::from("f p u n tables   s order   / filter   space freeze   Enter ask   ? help   q quit")
                 .dim()
         }
+=======
+/// Returns a name that has room: the end of a longer one, because that is what tells paths apart.
+fn end_of(name: &str, room: usize) -> String {
+    let count = name.chars().count();
+    if count <= room {
+        return name.to_owned();
+>>>>>>> 55b526da (The screen shows the ends of long names, and says at its foot that no agent runs)
     }
+    let end = name.chars().skip(count - room.saturating_sub(1));
+    ['…'].into_iter().chain(end).collect()
+}
+
+fn foot_line(view: &View) -> Line<'_> {
+    if let Some(typed) = &view.typed {
+        return Line::from(format!("where {typed}▏  (Enter uses it, Esc gives up)")).cyan();
+    }
+    if let Some(message) = &view.message {
+        return Line::from(message.as_str()).red();
+    }
+    if let Some(gone) = &view.shown.gone {
+        return Line::from(format!("waiting for an agent: {gone}")).red().bold();
+    }
+    if view.detail.is_some() {
+        return Line::from("↑ ↓ scroll   Esc back   q quit").dim();
+    }
+    Line::from("f p u n tables   s order   / filter   space freeze   Enter ask   ? help   q quit").dim()
 }
 
 fn cover(frame: &mut Frame<'_>, detail: &Detail, area: Rect) {
