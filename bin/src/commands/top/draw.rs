@@ -107,23 +107,11 @@ fn table(frame: &mut Frame<'_>, view: &View, names: &Names, area: Rect) {
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-<<<<<<< HEAD
-fn foot_line(view: &View) -> Line<'_> {
-    match (&view.typed, &view.message) {
-        (Some(typed), _) => Line::from(format!("where {typed}▏  (Enter uses it, Esc gives up)")).cyan(),
-        (None, Some(message)) => Line::from(message.as_str()).red(),
-        (None, None) if view.detail.is_some() => Line::from("↑ ↓ scroll   Esc back   q quit").dim(),
-        (None, None) => {
-            Line::from("f p u n tables   s order   / filter   space freeze   Enter ask   ? help   q quit")
-                .dim()
-        }
-=======
 /// Returns a name that has room: the end of a longer one, because that is what tells paths apart.
 fn end_of(name: &str, room: usize) -> String {
     let count = name.chars().count();
     if count <= room {
         return name.to_owned();
->>>>>>> 55b526da (The screen shows the ends of long names, and says at its foot that no agent runs)
     }
     let end = name.chars().skip(count - room.saturating_sub(1));
     ['…'].into_iter().chain(end).collect()
