@@ -139,7 +139,7 @@ fn cover(frame: &mut Frame<'_>, detail: &Detail, area: Rect) {
     let lines = detail.lines.iter().skip(detail.scroll).map(|line| Line::from(line.as_str()));
     let lines: Vec<_> = lines.take(usize::from(area.height)).collect();
     frame.render_widget(Clear, area);
-    frame.render_widget(Paragraph::new(lines).block(block), area);
+    frame.render_widget(Paragraph::new(lines).block(block).wrap(Wrap { trim: false }), area);
 }
 
 fn help(frame: &mut Frame<'_>) {

@@ -18,12 +18,12 @@ pub(super) const HELP: [(&str, &str); 12] = [
     ("↑ ↓ PgUp PgDn Home", "select a line, or scroll"),
     ("Enter", "ask the store about the selected line"),
     ("Esc", "go back"),
-    ("/", "filter by an expression (CEL), for example uid == 1000; an empty one counts all"),
+    ("/", "filter (CEL), such as uid == 1000; an empty one counts all"),
     ("space", "freeze the numbers; counting goes on"),
     ("r", "take the numbers now"),
     ("?", "this help"),
     ("q", "quit, as Ctrl-C"),
-    ("numbers", "sums over the window; K, M, G are units of 1,024 bytes or of 1,000 rows"),
+    ("numbers", "sums in the window; K is 1,024 bytes or 1,000 rows"),
 ];
 
 impl View {
