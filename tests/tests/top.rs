@@ -1,21 +1,13 @@
 //! `top`: what is counted is what was recorded meanwhile; the screen works at 80 × 24 on a real terminal, and leaves it as it was.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::pty::{Winsize, openpty};
-use nix::sys::signal::{self, Signal};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tests::workload::generate;
-use tests::{Agent, Setup, binary, suite, until};
+use tests::{Agent, Screen, Setup, binary, suite, until};
 
 const UID: u32 = 9931;
 const SOON: Duration = Duration::from_secs(60);
@@ -113,80 +105,10 @@ thread.join(); print(port)
     agent.finish();
 }
 
-fn parser() -> vt100::Parser {
-    vt100::Parser::new(24.try_into().unwrap(), 80.try_into().unwrap(), 0)
-}
-
-/// `top` on a terminal of its own.
-struct Screen {
-    child: Child,
-    keys: File,
-    terminal: Arc<Mutex<vt100::Parser>>,
-    _reader: thread::JoinHandle<()>,
-}
-
-impl Screen {
-    fn start(agent: &Agent) -> Self {
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-        let pty = openpty(&size, None).unwrap();
-        // Otherwise the program would keep its own terminal open.
-        fcntl(&pty.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
-        let end = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
-        let mut command = Command::new(binary::agent());
-        command.args(["top", "--window", "60", "--workdir"]).arg(agent.store().workdir());
-        command.env("TERM", "xterm-256color");
-        let child = command.stdin(end(&pty.slave)).stdout(end(&pty.slave)).stderr(end(&pty.slave)).spawn();
-        drop(pty.slave);
-        let terminal = Arc::new(Mutex::new(parser()));
-        let (mut output, keys) = (File::from(pty.master.try_clone().unwrap()), File::from(pty.master));
-        let shown = terminal.clone();
-        let reader = thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            // Ends with an error when the other side is closed.
-            while let Ok(count @ 1..) = output.read(&mut bytes) {
-                shown.lock().unwrap().process(&bytes[..count]);
-            }
-        });
-        Self { child: child.unwrap(), keys, terminal, _reader: reader }
-    }
-
-    fn text(&self) -> String {
-        self.terminal.lock().unwrap().screen().contents()
-    }
-
-    fn until(&self, expected: &str) {
-        let shown = || self.text().contains(expected).then_some(());
-        until(&format!("the screen shows {expected}"), SOON, shown);
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// Waits for the end; the terminal must be as before.
-    fn wait(&mut self) -> ExitStatus {
-        let status = until("top has ended", SOON, || self.child.try_wait().unwrap());
-        let terminal = self.terminal.clone();
-        until("the screen is left", SOON, || {
-            let terminal = terminal.lock().unwrap();
-            (!terminal.screen().alternate_screen() && !terminal.screen().hide_cursor()).then_some(())
-        });
-        status
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn the_screen_works_and_leaves_the_terminal_as_it_was() {
     let agent = agent().only(&["open"]).start();
     let file = agent.scratch().file("busy\x1b[2Jfile", "");
-    let mut screen = Screen::start(&agent);
+    let mut screen = Screen::start(&agent, &["--window", "60"]);
     screen.until("seen");
     generate(UID, &["open", file.to_str().unwrap(), "--count", &OPENS.to_string()]);
     // The name is harmless.
@@ -208,7 +130,7 @@ fn the_screen_works_and_leaves_the_terminal_as_it_was() {
     screen.press("q");
     assert!(screen.wait().success());
 
-    let mut screen = Screen::start(&agent);
+    let mut screen = Screen::start(&agent, &["--window", "60"]);
     screen.until("seen");
     generate(UID, &["open", file.to_str().unwrap(), "--count", &OPENS.to_string()]);
     screen.press("u");
@@ -218,7 +140,7 @@ fn the_screen_works_and_leaves_the_terminal_as_it_was() {
     screen.until("about");
     screen.press("\x1b");
     screen.until("opens");
-    signal::kill(Pid::from_raw(screen.child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    screen.signal(Signal::SIGTERM);
     assert!(screen.wait().success());
     agent.finish();
 }
@@ -231,7 +153,7 @@ fn who_has_enough_or_no_terminal_is_understood() {
     let wrong = agent.store().run(&["top", "--once", "--where", "comm=cat"]);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("comm == 'cat'"), "{wrong:?}");
-    let mut screen = Screen::start(&agent);
+    let mut screen = Screen::start(&agent, &["--window", "60"]);
     screen.until("seen");
     let ended = agent.stop(Signal::SIGTERM);
     assert!(ended.status.success(), "{}", ended.stderr);

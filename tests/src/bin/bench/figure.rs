@@ -39,7 +39,12 @@ pub(crate) fn figure(
 
 /// Returns user and system time of the agent so far.
 pub(crate) fn cpu_seconds(agent: &Agent) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", agent.pid())).unwrap_or_default();
+    cpu_seconds_of(agent.pid())
+}
+
+/// Returns user and system time of a process so far.
+pub(crate) fn cpu_seconds_of(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // After the name, which may hold anything: fields 14 and 15 of proc(5), in hundredths of a second.
     let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
     let ticks =

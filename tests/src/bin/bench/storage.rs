@@ -4,10 +4,10 @@
 use std::process::Command;
 
 use tests::workload::{generate, succeed};
-use tests::{Agent, Setup, Store, binary};
+use tests::{Agent, Screen, Setup, Store, binary};
 
 use crate::child::{self, Cost};
-use crate::figure::{Figure, cpu_seconds, figure, median};
+use crate::figure::{Figure, cpu_seconds, cpu_seconds_of, figure, median};
 use crate::loads::{drain, lossless_rate_of, only};
 use crate::slowdowns;
 
@@ -51,6 +51,7 @@ pub(crate) fn take(rounds: usize, seconds: u64) -> Vec<Figure> {
         figure("the same while sealing", rates[1], 2, "×", (1.2, 2.0)),
         figure("peak memory in a storm that is sealed: agent", memory[0], 0, "MiB", (128.0, 64.0)),
         figure("peak memory in a storm that is sealed: sealing", memory[1], 0, "MiB", (192.0, 96.0)),
+        figure("CPU of `top` at 10,000 events a second", screen(seconds), 2, "% of a core", (2.0, 1.0)),
     ]
 }
 
@@ -133,6 +134,19 @@ fn storm(seconds: u64) -> [f64; 2] {
     let peak = agent.peak_mib() as f64;
     agent.finish_run();
     [peak, sealing]
+}
+
+/// Returns the share of a core that the screen `top` takes while 10,000 rows are stored a second, in hundredths.
+fn screen(seconds: u64) -> f64 {
+    let agent = Setup::new().set("ebpf.uids", &format!("[{UID}]")).start();
+    let screen = Screen::start(&agent, &[]);
+    screen.until("seen");
+    let before = cpu_seconds_of(screen.pid());
+    let seconds = seconds * 4;
+    generate(UID, &["paced", &file(&agent), "--rate", "10000", "--seconds", &seconds.to_string()]);
+    let used = cpu_seconds_of(screen.pid()) - before;
+    agent.finish_run();
+    100.0 * used / seconds as f64
 }
 
 fn file(agent: &Agent) -> String {
