@@ -15,6 +15,7 @@ mod config;
 mod control;
 mod daemon;
 mod enable;
+mod examples;
 mod exit;
 #[cfg(feature = "fault-injection")]
 mod faults;
@@ -37,7 +38,7 @@ mod workdir;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 use clap_complete::CompleteEnv;
 use exit::Failure;
 
@@ -45,7 +46,9 @@ use exit::Failure;
 pub fn main() -> ExitCode {
     // Ends the program if a shell asks how a word goes on.
     CompleteEnv::with_factory(cli::Cli::command).complete();
-    match cli::Cli::parse().run() {
+    let matches = examples::add(cli::Cli::command()).get_matches();
+    let cli = cli::Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !matches!(failure, Failure::No) {
