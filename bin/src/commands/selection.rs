@@ -53,16 +53,20 @@ impl Selection {
             ..rest
         };
         for wanted in self.wheres.iter().cloned() {
-            let wanted = if wanted.has_labels() {
-                let labels = common.load()?.label.expressions();
-                wanted
-                    .with_labels(&labels)
-                    .map_err(|cause| Failure::Usage(anyhow::anyhow!("--where: {cause}")))?
-            } else {
-                wanted
-            };
-            query.add(wanted);
+            query.add(with_labels(common, wanted)?);
         }
         Ok(query)
     }
+}
+
+/// Returns a condition with the labels that it names. The configuration is read only if it names some.
+///
+/// # Errors
+/// A label is not known, or the configuration can't be read.
+pub(super) fn with_labels(common: &Common, wanted: Where) -> Result<Where, Failure> {
+    if !wanted.has_labels() {
+        return Ok(wanted);
+    }
+    let labels = common.load()?.label.expressions();
+    wanted.with_labels(&labels).map_err(|cause| Failure::Usage(anyhow::anyhow!("--where: {cause}")))
 }

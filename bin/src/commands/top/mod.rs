@@ -15,9 +15,12 @@ use std::io::{self, IsTerminal as _};
 
 use analyzer::query::Where;
 use clap::{Args, ValueEnum};
+use clap_complete::ArgValueCandidates;
 use expression::Expression;
 
+use super::selection::with_labels;
 use crate::cli_common::Common;
+use crate::completion;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output};
 
@@ -31,8 +34,8 @@ pub(crate) struct TopArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=LONGEST))]
     window: u64,
     /// Count only rows for which this expression (CEL) is true, for example 'fname.startsWith("/data/")'
-    #[arg(long = "where", value_name = "CEL", value_parser = parse_filter)]
-    filter: Option<Expression>,
+    #[arg(long = "where", value_name = "CEL", add = ArgValueCandidates::new(completion::columns))]
+    filter: Option<Where>,
     /// Order of the lines
     #[arg(long, value_enum, default_value_t)]
     sort: Order,
@@ -76,47 +79,37 @@ impl Order {
     }
 }
 
-/// Returns the expression of `--where`.
-fn parse_filter(text: &str) -> Result<Expression, String> {
-    match text.parse::<Where>()? {
-        Where::Expression(expression) => Ok(expression),
+/// Returns the filter that a condition is, and why it may never be true.
+///
+/// # Errors
+/// It is no expression, or names an unknown label.
+fn to_filter(common: &Common, wanted: Where) -> Result<(Expression, Option<String>), Failure> {
+    let warning = wanted.never_true().into_iter().next();
+    match with_labels(common, wanted)? {
+        Where::Expression(expression) => Ok((expression, warning)),
         Where::Equal(condition) => {
             let value = condition.value.unwrap_or_default();
-            Err(format!(
+            Err(Failure::Usage(anyhow::anyhow!(
                 "top takes expressions: {} == '{value}', or without quotes if it is a number",
                 condition.column
-            ))
+            )))
         }
     }
 }
 
 /// Shows the screen, or prints once.
 pub(crate) fn run(common: &Common, args: &TopArgs) -> Outcome {
-    let workdir = common.workdir()?;
-    if let Some(filter) = &args.filter {
-        for warning in Where::Expression(filter.clone()).never_true() {
-            output::complain(&format!("warning: --where: {warning}"));
-        }
+    let filter = args.filter.clone().map(|wanted| to_filter(common, wanted)).transpose()?;
+    if let Some((_, Some(warning))) = &filter {
+        output::complain(&format!("warning: --where: {warning}"));
     }
+    let filter = filter.map(|(filter, _)| filter);
     if args.once {
-        return once::run(&workdir, args);
+        return once::run(&common.workdir()?, args, filter);
     }
     if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
         let why = "top needs a terminal; without one, use top --once, which prints and ends";
         return Err(Failure::Usage(anyhow::anyhow!(why)));
     }
-    screen::run(&workdir, args)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_filter_is_an_expression_and_the_error_shows_how_to_write_one() {
-        assert!(parse_filter("uid == 0 && fname.startsWith('/data/')").is_ok());
-        let error = parse_filter("comm=cat").expect_err("a condition");
-        assert!(error.contains("comm == 'cat'"), "{error}");
-        assert!(parse_filter("uid ==").is_err());
-    }
+    screen::run(common, args, filter)
 }

@@ -8,6 +8,7 @@ use analyzer::render::Names;
 use analyzer::top::{Busy, Counter, Kind};
 use analyzer::when;
 use comfy_table::{Table, presets};
+use expression::Expression;
 use serde_json::{Value, json};
 
 use super::TopArgs;
@@ -21,11 +22,12 @@ use crate::output::{self, Output, to_json};
 const SCHEMA: u32 = 1;
 
 /// Counts, prints and ends.
-pub(super) fn run(workdir: &Path, args: &TopArgs) -> Outcome {
-    let mut counter = Counter::new(args.window, args.filter.clone());
+pub(super) fn run(workdir: &Path, args: &TopArgs, filter: Option<Expression>) -> Outcome {
+    let reads_all = filter.is_some();
+    let mut counter = Counter::new(args.window, filter);
     let mut accounts = Accounts::new(args.window);
     let since = moment();
-    let feed = Feed::begin(workdir, args.filter.is_some())?;
+    let feed = Feed::begin(workdir, reads_all)?;
     let (began, length) = (clock::now(), Duration::from_secs(args.window));
     let mut left_out = 0;
     loop {
@@ -67,7 +69,7 @@ impl Answer<'_> {
             "query": {
                 "command": "top",
                 "window": self.args.window,
-                "where": self.args.filter.as_ref().map(expression::Expression::text),
+                "where": self.counter.filter().map(Expression::text),
                 "sort": self.args.sort.sort().as_str(),
             },
             "as_of": until,

@@ -1,7 +1,7 @@
 //! The loop of the screen: news, keys, drawing.
 
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use actors::clock;
@@ -9,6 +9,7 @@ use analyzer::query::Where;
 use analyzer::render::Names;
 use analyzer::top::{Counter, Key};
 use anyhow::Context as _;
+use expression::Expression;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
@@ -17,7 +18,8 @@ use super::ask::Asking;
 use super::draw::draw;
 use super::feed::{Feed, News};
 use super::view::{Action, Detail, View};
-use super::{TopArgs, parse_filter};
+use super::{TopArgs, to_filter};
+use crate::cli_common::Common;
 use crate::commands::interrupt::{self, Interrupted};
 use crate::exit::{Failure, Outcome};
 
@@ -27,18 +29,20 @@ const WAIT: Duration = Duration::from_millis(250);
 const AT_ONCE: usize = 1024;
 
 /// Shows the screen until the user has enough.
-pub(super) fn run(workdir: &Path, args: &TopArgs) -> Outcome {
-    let feed = Feed::begin(workdir, args.filter.is_some())?;
+pub(super) fn run(common: &Common, args: &TopArgs, filter: Option<Expression>) -> Outcome {
+    let workdir = common.workdir()?;
+    let feed = Feed::begin(&workdir, filter.is_some())?;
     let (mine, watched) = UnixStream::pair().context("listening for signals")?;
     let interrupted = interrupt::watch(watched)?;
     let mut screen = Screen {
         feed,
-        counter: Counter::new(args.window, args.filter.clone()),
+        counter: Counter::new(args.window, filter),
         accounts: Accounts::new(args.window),
         view: View::new(args.sort.sort()),
         asking: None,
         names: Names::new(false),
-        workdir: workdir.to_owned(),
+        workdir,
+        common,
         began: clock::now(),
         _connection: mine,
     };
@@ -49,7 +53,8 @@ pub(super) fn run(workdir: &Path, args: &TopArgs) -> Outcome {
     shown.map_err(|cause| Failure::Failed(anyhow::Error::new(cause).context("drawing on the terminal")))
 }
 
-struct Screen {
+struct Screen<'a> {
+    common: &'a Common,
     feed: Feed,
     counter: Counter,
     accounts: Accounts,
@@ -62,7 +67,7 @@ struct Screen {
     _connection: UnixStream,
 }
 
-impl Screen {
+impl Screen<'_> {
     fn show(&mut self, terminal: &mut DefaultTerminal, interrupted: &Interrupted) -> std::io::Result<()> {
         let mut drawn = None;
         while !interrupted.is_set() {
@@ -130,24 +135,26 @@ impl Screen {
     }
 
     fn filter(&mut self, text: &str) {
-        let filter = match text.trim() {
+        let parsed = match text.trim() {
             "" => Ok(None),
-            text => parse_filter(text).map(Some),
+            text => self.parse(text).map(Some),
         };
-        match filter {
-            Ok(filter) => {
-                let warning = filter
-                    .clone()
-                    .and_then(|filter| Where::Expression(filter).never_true().into_iter().next());
+        match parsed {
+            Ok(parsed) => {
+                let (filter, warning) = parsed.unzip();
                 self.feed.read_all(filter.is_some());
                 self.counter = Counter::new(self.counter.seconds(), filter);
                 self.counter.advance(self.began.elapsed().as_secs());
                 self.view.take(&self.counter, &self.accounts);
-                self.view.message = warning;
+                self.view.message = warning.flatten();
             }
             // The first line says what is wrong, the others where.
             Err(error) => self.view.message = error.lines().next().map(str::to_owned),
         }
+    }
+
+    fn parse(&self, text: &str) -> Result<(Expression, Option<String>), String> {
+        to_filter(self.common, text.parse::<Where>()?).map_err(|failure| failure.words())
     }
 
     fn ask(&mut self, key: &Key) {
