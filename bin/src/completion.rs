@@ -2,8 +2,13 @@
 //!
 //! `source <(COMPLETE=bash duetector-actors)` makes a shell ask this program how a word goes on.
 
+use std::ffi::OsStr;
+
 use clap_complete::CompletionCandidate;
+use clap_complete::engine::{PathCompleter, ValueCompleter as _};
 use model::schema::{COLUMNS, FIELDS};
+
+use crate::cli_common::Common;
 
 /// Tracers whose rows are not made by hooks in the kernel.
 const OTHERS: [&str; 4] = ["uname", "loss", "manifest", "retention"];
@@ -28,6 +33,23 @@ pub(crate) fn columns() -> Vec<CompletionCandidate> {
 /// Returns the beginnings of conditions: a column and `=`.
 pub(crate) fn conditions() -> Vec<CompletionCandidate> {
     described(|name| format!("{name}="))
+}
+
+/// Returns the targets of questions that begin so: paths, and the labels of the configuration that is named on the line.
+pub(crate) fn targets(current: &OsStr) -> Vec<CompletionCandidate> {
+    let mut words = std::env::args_os().skip_while(|word| word != "--config").skip(1);
+    let common = Common { config: words.next().map(Into::into), ..Common::default() };
+    // A configuration with errors has no labels to offer; the command then says what is wrong.
+    let labels = common.load().map(|config| config.label).unwrap_or_default();
+    let label = |(name, label): (&String, &analyzer::labels::LabelSettings)| {
+        let candidate = CompletionCandidate::new(format!("label:{name}"));
+        candidate.help((!label.purpose.is_empty()).then(|| label.purpose.clone().into()))
+    };
+    let mut found: Vec<_> = labels.0.iter().map(label).collect();
+    found
+        .retain(|candidate| candidate.get_value().to_string_lossy().starts_with(&*current.to_string_lossy()));
+    found.extend(PathCompleter::any().complete(current));
+    found
 }
 
 fn tracer_names() -> impl Iterator<Item = &'static str> {
