@@ -7,7 +7,7 @@ use store::typed::{Value, Values};
 
 use super::peers::Peers;
 use super::sums::{Key, Kind, Sort, Sums};
-use super::window::{Busy, Window};
+use super::window::{Busy, Window, shortened};
 
 /// Columns that are read of rows that no expression is applied to.
 const READ: [&str; 18] = [
@@ -180,7 +180,7 @@ impl Columns {
             }
             _ => {
                 let path = text(&self.fname, row);
-                (!path.is_empty()).then(|| Key::Path(path.into()))
+                (!path.is_empty()).then(|| Key::Path(shortened(path).into()))
             }
         }
     }

@@ -1,13 +1,14 @@
 //! Sums by key over the last seconds.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
 use super::sums::{Key, Sort, Sums};
 
 /// Most keys of a window. A process can make up names as fast as it likes; those of further keys are summed as one.
 pub(super) const MAX_KEYS: usize = 20_000;
-/// Longest name that is kept, in bytes.
-const MAX_NAME: usize = 4096;
+/// Longest name that is kept, in bytes: the windows then take 20 MB at most.
+const MAX_NAME: usize = 512;
 
 /// Sums by key over the last seconds.
 #[derive(Debug)]
@@ -129,9 +130,13 @@ impl Entry {
     }
 }
 
-fn shortened(name: &str) -> &str {
-    let end = (0..=MAX_NAME.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
-    &name[..end.unwrap_or(0)]
+/// Returns a name, of a longer one its end after `…`.
+pub(super) fn shortened(name: &str) -> Cow<'_, str> {
+    if name.len() <= MAX_NAME {
+        return Cow::Borrowed(name);
+    }
+    let begin = (name.len() - MAX_NAME..).find(|begin| name.is_char_boundary(*begin)).unwrap_or(name.len());
+    Cow::Owned(format!("…{}", &name[begin..]))
 }
 
 #[cfg(test)]
@@ -186,9 +191,10 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_cut_between_characters() {
+    fn of_a_long_name_the_end_is_kept() {
         let name = "é".repeat(MAX_NAME);
-        assert_eq!(shortened(&name).len(), MAX_NAME);
-        assert_eq!(shortened(&format!("a{name}")).len(), MAX_NAME - 1);
+        assert_eq!(shortened(&name), format!("…{}", "é".repeat(MAX_NAME / 2)));
+        assert_eq!(shortened(&format!("{name}a")), format!("…{}a", "é".repeat(MAX_NAME / 2 - 1)));
+        assert_eq!(shortened("/a"), "/a");
     }
 }

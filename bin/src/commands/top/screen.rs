@@ -159,6 +159,10 @@ impl Screen<'_> {
 
     fn ask(&mut self, key: &Key) {
         self.asking = None;
+        if matches!(key, Key::Path(path) if path.starts_with('…')) {
+            self.view.message = Some("the name is too long to ask about".to_owned());
+            return;
+        }
         match Asking::begin(key, self.counter.seconds(), &self.workdir) {
             Ok((title, asking)) => {
                 self.view.detail = Some(Detail { title, lines: Vec::new(), scroll: 0, is_running: true });
