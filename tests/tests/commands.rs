@@ -48,7 +48,7 @@ suite! {
     a_start_without_a_terminal_takes_ten_lines: [Kernel];
     brief_and_status_list_tracers_with_rows_and_all_lists_the_rest: [Kernel];
     users_have_names_in_tables_only: [Kernel];
-    status_shows_filters_in_full_if_asked: [Kernel]
+    status_shows_filters_in_full_if_asked: [Kernel];
     shells_complete_tracers_columns_tables_and_labels: [];
 }
 
