@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::asked::{Asked, rendered};
-use super::query::{damage, failure, open, stdout};
+use super::query::{damage, failure, open_at_one_moment, stdout};
 use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
 
@@ -61,7 +61,7 @@ pub(crate) fn run(common: &Common, args: &ProcessArgs) -> Outcome {
     }
     let which = which(args)?;
     let (span, zone) = (args.asked.span()?, args.asked.zone());
-    let store = open(common)?;
+    let store = open_at_one_moment(common)?;
     let question = json!({
         "command": "process", "exec_id": which.exec_id, "pid": which.pid, "comm": which.comm, "container": which.container,
     });

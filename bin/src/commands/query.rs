@@ -129,6 +129,14 @@ pub(crate) fn open(common: &Common) -> Result<Store, Failure> {
     Store::open_all(&common.store_files()?).map_err(failure)
 }
 
+/// Opens the store for a question that takes several reads: all are of one moment, whatever the agent writes meanwhile.
+pub(crate) fn open_at_one_moment(common: &Common) -> Result<Store, Failure> {
+    let store = open(common)?;
+    // Ends when the store is closed.
+    store.begin_snapshot().map_err(failure)?;
+    Ok(store)
+}
+
 /// Returns the properties of stdout.
 pub(crate) fn stdout(numeric: bool) -> render::Output {
     // 80 columns are usual for a terminal that does not report its width.

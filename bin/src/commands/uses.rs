@@ -12,7 +12,7 @@ use clap_complete::ArgValueCompleter;
 use serde_json::json;
 
 use super::asked::{Asked, rendered, with_labels};
-use super::query::{damage, failure, open, stdout};
+use super::query::{damage, failure, open_at_one_moment, stdout};
 use crate::cli_common::Common;
 use crate::completion;
 use crate::exit::Outcome;
@@ -84,7 +84,7 @@ pub(crate) fn run(common: &Common, args: &UsesArgs) -> Outcome {
     let names: Vec<String> = targets.iter().map(Target::to_string).collect();
     let targets = with_labels(common, targets)?;
     let (span, zone, by) = (args.asked.span()?, args.asked.zone(), By::from(args.by));
-    let store = open(common)?;
+    let store = open_at_one_moment(common)?;
     let query = UsesQuery { targets, span, by, zone: zone.clone(), limit: DEFAULT_GROUPS };
     let (uses, evidence) = query.run(&store).map_err(failure)?;
     let question = json!({"command": "uses", "targets": names, "by": by});
