@@ -8,11 +8,13 @@ use analyzer::uses::DEFAULT_GROUPS;
 use analyzer::{By, Envelope, Target, UsesQuery};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use clap_complete::ArgValueCompleter;
 use serde_json::json;
 
 use super::asked::{Asked, rendered, with_labels};
 use super::query::{damage, failure, open, stdout};
 use crate::cli_common::Common;
+use crate::completion;
 use crate::exit::Outcome;
 
 /// Examples in the help of the command.
@@ -28,7 +30,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
 pub(crate) struct UsesArgs {
     /// The files: a path, folder/, a pattern ('/data/*.csv'; ** also stands for slashes), id:DEV:INO[:GENERATION] or label:NAME. A file
     /// is followed under all its names. Several are added up
-    #[arg(value_name = "TARGET", required = true)]
+    #[arg(value_name = "TARGET", required = true, add = ArgValueCompleter::new(completion::targets))]
     targets: Vec<OsString>,
     /// What a row is about
     #[arg(long, value_enum, default_value_t, value_name = "GROUP")]

@@ -15,7 +15,7 @@ use std::io::{self, IsTerminal as _};
 
 use analyzer::query::Where;
 use clap::{Args, ValueEnum};
-use expression::Expression;
+use expression::{Expression, Labels};
 
 use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
@@ -25,7 +25,7 @@ use crate::output::{self, Output};
 const LONGEST: u64 = 300;
 
 /// Options of `top`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct TopArgs {
     /// Sum over this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=LONGEST))]
@@ -90,9 +90,26 @@ fn parse_filter(text: &str) -> Result<Expression, String> {
     }
 }
 
+/// Returns the expression with these labels.
+fn with_labels(filter: Expression, labels: &Labels) -> Result<Expression, String> {
+    match Where::Expression(filter).with_labels(labels)? {
+        Where::Expression(expression) => Ok(expression),
+        Where::Equal(_) => Err("top takes expressions".to_owned()),
+    }
+}
+
 /// Shows the screen, or prints once.
 pub(crate) fn run(common: &Common, args: &TopArgs) -> Outcome {
     let workdir = common.workdir()?;
+    let asks = args.filter.as_ref().is_some_and(Expression::has_labels);
+    // On the screen, another expression may ask for labels. Without a valid configuration there are none.
+    let labels = match common.load() {
+        Err(cause) if asks => return Err(cause),
+        config => config.map(|config| config.label.expressions()).unwrap_or_default(),
+    };
+    let filter = args.filter.clone().map(|filter| with_labels(filter, &labels)).transpose();
+    let filter = filter.map_err(|cause| Failure::Usage(anyhow::anyhow!("--where: {cause}")))?;
+    let args = &TopArgs { filter, ..args.clone() };
     if let Some(filter) = &args.filter {
         for warning in Where::Expression(filter.clone()).never_true() {
             output::complain(&format!("warning: --where: {warning}"));
@@ -105,7 +122,7 @@ pub(crate) fn run(common: &Common, args: &TopArgs) -> Outcome {
         let why = "top needs a terminal; without one, use top --once, which prints and ends";
         return Err(Failure::Usage(anyhow::anyhow!(why)));
     }
-    screen::run(&workdir, args)
+    screen::run(&workdir, args, labels)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use analyzer::query::Where;
 use analyzer::render::Names;
 use analyzer::top::{Counter, Key};
 use anyhow::Context as _;
+use expression::Labels;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
@@ -17,7 +18,7 @@ use super::ask::Asking;
 use super::draw::draw;
 use super::feed::{Feed, News};
 use super::view::{Action, Detail, View};
-use super::{TopArgs, parse_filter};
+use super::{TopArgs, parse_filter, with_labels};
 use crate::commands::interrupt::{self, Interrupted};
 use crate::exit::{Failure, Outcome};
 
@@ -27,7 +28,7 @@ const WAIT: Duration = Duration::from_millis(250);
 const AT_ONCE: usize = 1024;
 
 /// Shows the screen until the user has enough.
-pub(super) fn run(workdir: &Path, args: &TopArgs) -> Outcome {
+pub(super) fn run(workdir: &Path, args: &TopArgs, labels: Labels) -> Outcome {
     let feed = Feed::begin(workdir, args.filter.is_some())?;
     let (mine, watched) = UnixStream::pair().context("listening for signals")?;
     let interrupted = interrupt::watch(watched)?;
@@ -39,6 +40,7 @@ pub(super) fn run(workdir: &Path, args: &TopArgs) -> Outcome {
         asking: None,
         names: Names::new(false),
         workdir: workdir.to_owned(),
+        labels,
         began: clock::now(),
         _connection: mine,
     };
@@ -57,6 +59,7 @@ struct Screen {
     asking: Option<Asking>,
     names: Names,
     workdir: PathBuf,
+    labels: Labels,
     began: clock::Instant,
     /// The other end of what signals end.
     _connection: UnixStream,
@@ -132,7 +135,7 @@ impl Screen {
     fn filter(&mut self, text: &str) {
         let filter = match text.trim() {
             "" => Ok(None),
-            text => parse_filter(text).map(Some),
+            text => parse_filter(text).and_then(|filter| with_labels(filter, &self.labels)).map(Some),
         };
         match filter {
             Ok(filter) => {
