@@ -1,8 +1,7 @@
 //! Finds the rows of a batch that a selection selects.
 
-use std::collections::HashSet;
-
 use arrow_array::RecordBatch;
+use foldhash::HashSet;
 use model::schema::Column;
 
 use crate::decode::BatchRows;

@@ -1,6 +1,6 @@
 //! The files that a question is about, found by identity, with the names that they had.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::file_id::FileId;
 

@@ -83,6 +83,7 @@ impl Identities {
                 found.files.add(*id);
             }
         }
+        let asked = found.files.clone();
         if targets.iter().any(|target| !target.sought().is_empty()) {
             for tracer in TRACERS {
                 found.search_in(walker, (tracer, "fname"), targets, span)?;
@@ -91,8 +92,8 @@ impl Identities {
                 found.search_in(walker, (tracer, "new_path"), targets, span)?;
             }
         }
-        if targets.iter().any(|target| matches!(target, Target::Id(_))) {
-            found.add_layers(walker, span)?;
+        if !asked.all().is_empty() {
+            found.add_asked(walker, &asked, span)?;
         }
         found.add_overlays(walker, span)?;
         Ok(found)
@@ -174,18 +175,18 @@ impl Identities {
         vec![Condition::new(column, inodes.into_iter().map(Sought::Int).collect())]
     }
 
-    /// Adds the identities that the files have in the layers of an overlay.
-    fn add_layers(&mut self, walker: &Walker<'_>, span: Span) -> Result<(), Error> {
+    /// Adds what rows say about files that were named by identity: generations, if none was named, and identities in layers of overlays.
+    fn add_asked(&mut self, walker: &Walker<'_>, asked: &KnownFiles, span: Span) -> Result<(), Error> {
         let selection = span.select(self.conditions("ino"));
         for tracer in TRACERS {
-            let mut found = Vec::new();
             walker.walk(Walk { tracer, columns: &COLUMNS, selection: &selection }, &mut |chunk| {
                 for row in 0..chunk.len() {
-                    let real = id_of(chunk, row, REAL);
-                    found.extend(real.and_then(|real| Some((self.of_row(chunk, row, ID)?, real))));
+                    let Some(id) = id_of(chunk, row, ID).filter(|id| asked.find(id).is_some()) else {
+                        continue;
+                    };
+                    self.add(chunk, row, Some(id));
                 }
             })?;
-            found.into_iter().for_each(|(file, real)| self.files.add_alias(file, real));
         }
         Ok(())
     }

@@ -74,6 +74,8 @@ pub(super) const TIME: usize = 8;
 pub(super) struct Known {
     pub(super) process: Process,
     at: Option<i64>,
+    /// Time of the exec that the arguments are from.
+    executed: Option<i64>,
 }
 
 /// Processes by their identities.
@@ -95,6 +97,11 @@ impl Processes {
             known.process.end = time.map(|utc_ns| ZonedTime { utc_ns, offset: 0 });
             (known.process.code, known.process.signal) = (chunk.int(row, 12), chunk.int(row, 13));
         }
+        if tracer == "exec" && known.executed <= time && chunk.int(row, 11).is_none_or(|ret| ret >= 0) {
+            let argv: Vec<String> = chunk.texts(row, 10).map(str::to_owned).collect();
+            known.executed = time;
+            known.process.argv = Some(argv).filter(|argv| !argv.is_empty());
+        }
         if known.at > time {
             return;
         }
@@ -112,10 +119,6 @@ impl Processes {
         process.pid = chunk.int(row, PID).or(process.pid);
         process.ppid = chunk.int(row, 2).or(process.ppid);
         process.uid = chunk.int(row, 5).or(process.uid);
-        if tracer == "exec" && chunk.int(row, 11).is_none_or(|ret| ret >= 0) {
-            let argv: Vec<String> = chunk.texts(row, 10).map(str::to_owned).collect();
-            process.argv = Some(argv).filter(|argv| !argv.is_empty()).or(process.argv.take());
-        }
     }
 
     /// Notes what rows of `exec`, `clone` and `exit` say about processes.

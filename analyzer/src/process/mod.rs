@@ -32,7 +32,7 @@ const TRACERS: [&str; 17] = [
 pub struct ProcessQuery {
     /// The process.
     pub which: Which,
-    /// Only rows of this time; its life and its kin are told whole.
+    /// Only rows of this time; its life and its kin are shown whole.
     pub span: Span,
     /// The zone in which times are shown.
     pub zone: TimeZone,
@@ -76,6 +76,7 @@ impl ProcessQuery {
     /// # Errors
     /// When the store can't be read.
     pub fn run(&self, store: &Store) -> Result<Found, Error> {
+        let _moment = store.moment()?;
         let walker = Walker::new(store)?;
         let mut found = self.which.find(&walker, self.span, &self.zone)?;
         if found.len() != 1 {

@@ -1,7 +1,6 @@
 //! Groups of rows: by process, user, program, container or day.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use jiff::tz::TimeZone;
 use model::ZonedTime;
 use serde::Serialize;
@@ -117,7 +116,7 @@ impl Groups {
             zone,
             limit,
             entries: Vec::new(),
-            index: HashMap::new(),
+            index: HashMap::default(),
             others: None,
             last,
             day,

@@ -59,6 +59,7 @@ impl UsesQuery {
     /// # Errors
     /// When the store can't be read.
     pub fn run(&self, store: &Store) -> Result<(Uses, Evidence), Error> {
+        let _moment = store.moment()?;
         let walker = Walker::new(store)?;
         let mut files = Identities::search(&walker, &self.targets, self.span)?;
         let mut groups = Groups::new(self.by, self.zone.clone(), self.limit);

@@ -80,6 +80,7 @@ fn questions(rows: u64) -> Vec<Question> {
     let minute = (START + (rows / RATE / 2) as i64) / 60 * 60;
     let texts = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let query = |rest: &[&str]| texts(&[&["query", "--format", "json", "--limit", "0"], rest].concat());
+    let uses = |folder: &str| texts(&["uses", "--format", "json", "--by", "user", folder]);
     let range = format!("time >= {} AND time < {}", minute * 1_000_000_000, (minute + 60) * 1_000_000_000);
     vec![
         ("all rows of one exec_id", query(&["--where", &format!("exec_id=={exec_id:?}")]), (1.0, 0.1)),
@@ -111,6 +112,10 @@ fn questions(rows: u64) -> Vec<Question> {
             (0.3, 0.05),
         ),
         ("`brief`", texts(&["brief"]), (0.2, 0.05)),
+        ("`uses` of a file", texts(&["uses", "--format", "json", &path]), (1.0, 0.1)),
+        ("`uses` of a folder with 1 % of the rows", uses("/usr/include/library-[1-4]/"), (3.0, 0.5)),
+        ("`uses` of a folder with 95 % of the rows", uses("/usr/include/"), (3.0, 0.5)),
+        ("`process`", texts(&["process", "--format", "json", &exec_id]), (1.0, 0.1)),
         (
             "sum by group, `sql`",
             texts(&["sql", "--timeout", "10m", "SELECT comm, sum(bytes_read) FROM usage GROUP BY comm"]),
