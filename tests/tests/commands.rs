@@ -49,7 +49,6 @@ suite! {
     brief_and_status_list_tracers_with_rows_and_all_lists_the_rest: [Kernel];
     users_have_names_in_tables_only: [Kernel];
     status_shows_filters_in_full_if_asked: [Kernel];
-    shells_complete_tracers_columns_tables_and_labels: [];
 }
 
 fn ask(store: &Store, arguments: &[&str]) -> Vec<Value> {
@@ -376,33 +375,4 @@ fn status_shows_filters_in_full_if_asked() {
         assert!(full.contains(part), "no {part:?} in:\n{full}");
     }
     agent.finish();
-}
-
-/// Returns the words that a shell offers.
-fn completed(words: &[&str]) -> Vec<String> {
-    let mut command = std::process::Command::new(tests::binary::agent());
-    command.env("COMPLETE", "fish").arg("--").arg("duetector-actors").args(words);
-    let output = command.output().unwrap();
-    let lines = String::from_utf8(output.stdout).unwrap();
-    lines.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect()
-}
-
-fn shells_complete_tracers_columns_tables_and_labels() {
-    let has = |words: &[&str], expected: &str| {
-        let found = completed(words);
-        assert!(found.iter().any(|word| word == expected), "{words:?} offers {found:?}");
-    };
-    has(&["qu"], "query");
-    has(&["query", "--tracer", "ren"], "rename");
-    has(&["query", "--columns", "bytes_r"], "bytes_read");
-    has(&["query", "--where", "loginu"], "loginuid=");
-    has(&["sql", "--describe", "proc"], "processes");
-    has(&["tracers", "disable", "us"], "usage");
-    let scratch = tests::Scratch::new();
-    let config =
-        scratch.file("agent.toml", "[label.customers]\nfiles = [\"/data/\"]\npurpose = \"billing\"\n");
-    has(&["uses", "--config", config.to_str().unwrap(), "label:"], "label:customers");
-    // A script that the shell runs at its start.
-    let script = std::process::Command::new(tests::binary::agent()).env("COMPLETE", "bash").output().unwrap();
-    assert!(String::from_utf8_lossy(&script.stdout).contains("complete"), "{script:?}");
 }

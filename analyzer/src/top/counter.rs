@@ -3,33 +3,12 @@
 use expression::Expression;
 use model::TracerName;
 use store::BatchRows;
-use store::typed::{Value, Values};
+use store::typed::Value;
 
+use super::columns::{Columns, READ, text};
 use super::peers::Peers;
-use super::sums::{Key, Kind, Sort, Sums};
-use super::window::{Busy, Window, shortened};
-
-/// Columns that are read of rows that no expression is applied to.
-const READ: [&str; 18] = [
-    "bytes_mapped",
-    "bytes_read",
-    "bytes_received",
-    "bytes_sent",
-    "bytes_written",
-    "calls_mapped",
-    "calls_read",
-    "calls_written",
-    "comm",
-    "daddr",
-    "dev",
-    "dport",
-    "exec_id",
-    "fname",
-    "generation",
-    "ino",
-    "sock_ino",
-    "uid",
-];
+use super::sums::{Key, Kind, Sort};
+use super::window::{Busy, Window};
 
 /// Counts rows as they come.
 #[derive(Debug)]
@@ -116,89 +95,5 @@ impl Counter {
         if let Some((address, traffic)) = self.peers.of(tracer, columns, row, &sums) {
             self.windows[Kind::Peers.index()].add(Key::Peer(address), || comm, &traffic);
         }
-    }
-}
-
-/// The columns of a batch that are summed.
-pub(super) struct Columns {
-    pub(super) daddr: Values,
-    pub(super) dport: Values,
-    pub(super) sock_ino: Values,
-    bytes_sent: Values,
-    bytes_received: Values,
-    /// Bytes read, written and mapped.
-    bytes: [Values; 3],
-    calls: [Values; 3],
-    comm: Values,
-    exec_id: Values,
-    uid: Values,
-    fname: Values,
-    identity: [Values; 3],
-}
-
-impl Columns {
-    fn of(rows: &BatchRows) -> Self {
-        let of = |name| Values::of(rows, name);
-        Self {
-            daddr: of("daddr"),
-            dport: of("dport"),
-            sock_ino: of("sock_ino"),
-            bytes_sent: of("bytes_sent"),
-            bytes_received: of("bytes_received"),
-            bytes: ["bytes_read", "bytes_written", "bytes_mapped"].map(of),
-            calls: ["calls_read", "calls_written", "calls_mapped"].map(of),
-            comm: of("comm"),
-            exec_id: of("exec_id"),
-            uid: of("uid"),
-            fname: of("fname"),
-            identity: ["dev", "ino", "generation"].map(of),
-        }
-    }
-
-    fn sums(&self, tracer: &str, row: usize) -> Sums {
-        let [bytes_read, bytes_written, bytes_mapped] = self.bytes.each_ref().map(|of| number(of, row));
-        let calls = self.calls.iter().map(|of| number(of, row)).sum();
-        let opens = u64::from(tracer == "open");
-        Sums { bytes_read, bytes_written, bytes_mapped, calls, opens, rows: 1 }
-    }
-
-    /// Returns what a connection or flow moved, of a row that says it.
-    pub(super) fn traffic(&self, row: usize) -> (u64, u64) {
-        (number(&self.bytes_received, row), number(&self.bytes_sent, row))
-    }
-
-    /// Returns the file of a row: its identity, or the path if it has none. A socket's row is about a peer instead.
-    fn file(&self, row: usize) -> Option<Key> {
-        if self.daddr.value(row) != Value::Null || self.sock_ino.value(row) != Value::Null {
-            return None;
-        }
-        let [dev, ino, generation] = self.identity.each_ref().map(|of| of.value(row));
-        match (dev, ino, generation) {
-            (Value::Int(dev), Value::Int(ino), generation) => {
-                let generation = if let Value::Int(number) = generation { number } else { 0 };
-                Some(Key::File(dev.cast_unsigned(), ino.cast_unsigned(), generation.cast_unsigned()))
-            }
-            _ => {
-                let path = text(&self.fname, row);
-                (!path.is_empty()).then(|| Key::Path(shortened(path).into()))
-            }
-        }
-    }
-}
-
-/// Returns a number; 0 if there is none.
-pub(super) fn number(values: &Values, row: usize) -> u64 {
-    match values.value(row) {
-        Value::Int(number) => u64::try_from(number).unwrap_or(0),
-        Value::Real(number) => number as u64,
-        _ => 0,
-    }
-}
-
-/// Returns a text; nothing if there is none.
-fn text(values: &Values, row: usize) -> &str {
-    match values.value(row) {
-        Value::Text(std::borrow::Cow::Borrowed(text)) => text,
-        _ => "",
     }
 }

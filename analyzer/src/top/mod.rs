@@ -4,6 +4,7 @@
 //! batches of live rows ─► Counter (one row at a time) ─► four Windows ─► the busiest, in order
 //! ```
 
+mod columns;
 mod counter;
 mod peers;
 mod sums;

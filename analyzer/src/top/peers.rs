@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use store::typed::Value;
 
-use super::counter::{Columns, number};
+use super::columns::{Columns, number};
 use super::sums::Sums;
 
 /// Most sockets whose addresses are remembered; those that were heard of first are forgotten first.

@@ -1,4 +1,4 @@
-//! What is summed, and for whom.
+//! Sums, and the things that they are kept for: files, processes, users, peers.
 
 use serde::Serialize;
 
@@ -49,7 +49,7 @@ pub enum Key {
     Path(Box<str>),
     /// A process, by `exec_id`.
     Process(Box<str>),
-    /// A user.
+    /// A user, by effective user id.
     User(i64),
     /// An address with its port.
     Peer(Box<str>),
@@ -79,7 +79,7 @@ pub struct Sums {
     pub calls: u64,
     /// Rows of tracer `open`.
     pub opens: u64,
-    /// Rows.
+    /// Rows of all tracers.
     pub rows: u64,
 }
 
@@ -93,9 +93,9 @@ pub enum Sort {
     Read,
     /// By bytes written.
     Written,
-    /// By opens.
+    /// By rows of tracer `open`.
     Opens,
-    /// By rows.
+    /// By rows of all tracers.
     Rows,
 }
 
@@ -121,7 +121,7 @@ impl Sums {
         self.bytes_read.saturating_add(self.bytes_written).saturating_add(self.bytes_mapped)
     }
 
-    /// Adds others.
+    /// Adds the sums of other rows.
     pub fn add(&mut self, other: &Self) {
         self.each(other, u64::saturating_add);
     }

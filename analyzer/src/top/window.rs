@@ -31,7 +31,7 @@ struct Entry {
 /// A line of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Busy {
-    /// Whom the line is about.
+    /// The file, process, user or peer of the line.
     pub key: Key,
     /// The latest name: a path, a process's command name.
     pub name: String,

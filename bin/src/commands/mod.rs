@@ -22,3 +22,4 @@ pub(crate) mod store;
 pub(crate) mod top;
 pub(crate) mod tracers;
 pub(crate) mod uses;
+mod wrong;

@@ -9,6 +9,7 @@ use clap::Args;
 use clap_complete::ArgValueCandidates;
 
 use super::selection::Selection;
+pub(crate) use super::wrong::failure;
 use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
 use crate::{completion, output};
@@ -142,17 +143,6 @@ pub(crate) fn stdout(numeric: bool) -> render::Output {
     // 80 columns are usual for a terminal that does not report its width.
     let terminal = io::stdout().is_terminal().then(|| render::terminal_width().unwrap_or(80));
     render::Output { terminal, numeric }
-}
-
-/// Returns the failure for an error: exit code 2 if the query was wrong, else 1.
-pub(crate) fn failure(error: analyzer::Error) -> Failure {
-    if let analyzer::Error::Missing { path } = &error {
-        return Failure::failed(format!(
-            "no store at {}: nothing was recorded there yet; `duetector-actors start` records, --workdir sets the folder",
-            path.display()
-        ));
-    }
-    if error.is_usage() { Failure::Usage(error.into()) } else { Failure::Failed(error.into()) }
 }
 
 /// Warns about tracers without a table: without the warning, a misspelled name looks as if nothing happened. It is not a

@@ -24,7 +24,7 @@ pub(super) struct Conservation {
     pub(super) in_flight: i64,
 }
 
-/// What a tracer added in the window.
+/// Events and losses of a tracer in the window.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rate {
     pub(super) tracer: String,

@@ -15,7 +15,7 @@ use super::words::{HEADS, conservation, name, numbers, rates};
 /// Widths of the columns of numbers.
 const WIDTHS: [u16; 6] = [6, 7, 6, 6, 5, 6];
 
-/// Draws everything.
+/// Draws the whole screen, and an answer or the help above it.
 pub(super) fn draw(frame: &mut Frame<'_>, view: &View, names: &Names) {
     let areas = Layout::vertical([
         Constraint::Length(1),

@@ -25,7 +25,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub(super) enum News {
     /// Rows of one tracer were stored.
     Rows { tracer: String, rows: BatchRows },
-    /// So many rows were left out, because this program was too slow.
+    /// The agent left out this number of rows, because this program was too slow.
     LeftOut(u64),
     /// The agent's state.
     Status(Box<Status>),

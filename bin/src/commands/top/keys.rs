@@ -1,4 +1,4 @@
-//! The keys.
+//! The keys of the screen, and what each does.
 
 use analyzer::top::{Kind, Sort};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};

@@ -11,8 +11,8 @@ use comfy_table::{Table, presets};
 use expression::Expression;
 use serde_json::{Value, json};
 
-use super::TopArgs;
 use super::accounts::{Accounts, Rate};
+use super::args::TopArgs;
 use super::feed::{Feed, News};
 use super::words::{HEADS, conservation, name, numbers, rates};
 use crate::exit::{Failure, Outcome};
@@ -48,7 +48,7 @@ pub(super) fn run(workdir: &Path, args: &TopArgs, filter: Option<Expression>) ->
     Ok(())
 }
 
-/// What was counted.
+/// The sums of one window, with what they lack.
 struct Answer<'a> {
     counter: &'a Counter,
     accounts: &'a Accounts,

@@ -14,11 +14,11 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
 use super::accounts::Accounts;
+use super::args::{TopArgs, to_filter};
 use super::ask::Asking;
 use super::draw::draw;
 use super::feed::{Feed, News};
 use super::view::{Action, Detail, View};
-use super::{TopArgs, to_filter};
 use crate::cli_common::Common;
 use crate::commands::interrupt::{self, Interrupted};
 use crate::exit::{Failure, Outcome};

@@ -7,7 +7,7 @@ use super::accounts::{Accounts, Conservation, Rate};
 /// Most lines of a table that can be reached by scrolling.
 pub(super) const LINES: usize = 500;
 
-/// What the screen shows.
+/// The table that is shown, its numbers, and what covers it.
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) kind: Kind,
@@ -17,7 +17,7 @@ pub(super) struct View {
     pub(super) is_helping: bool,
     /// The filter that is being typed.
     pub(super) typed: Option<String>,
-    /// What went wrong last, for example with the filter.
+    /// The latest error, for example with the filter.
     pub(super) message: Option<String>,
     pub(super) selected: usize,
     pub(super) detail: Option<Detail>,
@@ -52,7 +52,7 @@ pub(super) struct Detail {
     pub(super) is_running: bool,
 }
 
-/// What the program has to do after a key.
+/// An action that a key asks the program for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
     None,
