@@ -13,7 +13,7 @@
 #define COUNT_USAGE_FULL 62
 /* Another: its `seen` counts entries of the ledger that had no room for their whole path. */
 #define COUNT_USAGE_CUT 61
-/* Another: its `seen` counts processes that another one may have meddled with, and that found no room in `meddled`. */
+/* Another: its `seen` counts processes that another one may have meddled with, and that found no room in map `meddled`. */
 #define COUNT_MEDDLED_FULL 60
 #define COUNT_SLOTS 64
 
@@ -74,6 +74,8 @@ struct settings {
 	 * the upper; 0: none does.
 	 */
 	__u32 system_filters;
+	__u32 meddled_room; /* processes for which map `meddled` has room; 0: as many as it has entries */
+	__u32 pad;
 	/* Ranges of map `tests`, 16 bits each: the first test; the number of tests that need no path; the
 	 * number of all; the number of those on paths. Written at once, after the tests.
 	 */

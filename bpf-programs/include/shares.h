@@ -23,6 +23,7 @@ enum shared_map {
 	IN_USAGE_0,
 	IN_USAGE_1,
 	IN_USAGE_PARTS,
+	IN_MEDDLED,
 	SHARED_MAPS
 };
 

@@ -77,26 +77,6 @@ static __always_inline struct cgroup *cgroup_of(struct task_struct *task)
 	return GET(set, dfl_cgrp);
 }
 
-/* Returns the user who made the outermost ancestor of a user namespace, which is below the first: whoever has made a
- * namespace has all ids in it. 0: root made it.
- */
-__noinline int maker_of_namespace(__u64 ns)
-{
-	__u64 parent = 0;
-	__u32 maker = 0;
-	int level = 0;
-
-	for (int i = 0; i < 33; i++) { /* create_user_ns() refuses more */
-		READ(&level, ns, struct user_namespace, level);
-		if (level <= 1)
-			break;
-		READ(&parent, ns, struct user_namespace, parent);
-		ns = parent;
-	}
-	READ(&maker, ns, struct user_namespace, owner.val);
-	return maker;
-}
-
 /* Returns the owner of a task's record: its user, the maker of the user's namespace, or, where that is root, the
  * cgroup.
  */

@@ -291,7 +291,7 @@ impl Core {
         let full = counts.slot(COUNT_MEDDLED_FULL).seen;
         if std::mem::replace(&mut self.demux.counters.meddled_full, full) == 0 && full > 0 {
             tracing::warn!(
-                "too many processes are debugged or share their descriptors: from now on, rows of all processes are marked `unverified` as theirs are"
+                "too many processes of one user are debugged or share their descriptors: from now on, rows of all processes of that user are marked `unverified` as theirs are"
             );
         }
     }

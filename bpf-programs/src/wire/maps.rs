@@ -16,7 +16,7 @@ pub(crate) const COUNT_USAGE_FULL: u32 = 62;
 /// Slot of `counts` in which `seen` counts entries of the ledger that had no room for their whole path.
 pub(crate) const COUNT_USAGE_CUT: u32 = 61;
 /// Slot of `counts` in which `seen` counts processes that others may have meddled with and that found no room in map `meddled`.
-/// After the first one, all processes are treated as if others had meddled with them.
+/// After the first one, all processes of its owner are treated as if others had meddled with them.
 pub(crate) const COUNT_MEDDLED_FULL: u32 = 60;
 /// The bit of keys of map `skipped` that stand for a slot; other keys are ids of programs.
 pub(crate) const SKIPPED_OF: u32 = 1 << 31;
@@ -67,6 +67,10 @@ wire_structs! {
         /// 1 + the slot of the filter that drops what was done with files of the system: opens in the lower half, usage in
         /// the upper; 0: none does.
         system_filters: u32,
+        /// Number of processes for which map `meddled` has room; 0: as many as the map has entries.
+        meddled_room: u32,
+        /// Unused.
+        pad: u32,
         /// The rules in force, four numbers of 16 bits: index of their first test in map `tests`, number of tests that need
         /// no path, number of all tests, number of tests on paths.
         rules: u64,

@@ -36,6 +36,8 @@ impl Default for Settings {
             usage_room: 16_384,
             last_sweep: 0,
             system_filters: 0,
+            meddled_room: 0,
+            pad: 0,
             rules: 0,
             trees: 0,
             proof: 0,

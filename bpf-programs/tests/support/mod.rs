@@ -32,6 +32,9 @@ pub const DATA_RING: u32 = 8 << 20;
 /// Entries in each buffer of the ledger, if it is not to overflow.
 pub const ENTRIES: u32 = 16384;
 
+/// The slot of counters for processes that found no room in map `meddled`, as `COUNT_MEDDLED_FULL` in `map_values.h`.
+const MEDDLED_FULL: u32 = 60;
+
 /// All file types of the ledger.
 const FILES: u32 = u32::MAX;
 
@@ -140,6 +143,17 @@ impl Kernel {
         let small: Table<MapData, u64, [u8; 872]> = map(&self.object, "uring_small")?;
         let large: Table<MapData, u64, [u8; 22632]> = map(&self.object, "uring_large")?;
         Ok(small.keys().chain(large.keys()).collect::<Result<Vec<_>, _>>()?.len())
+    }
+
+    /// Returns the processes that are known as such that others may have meddled with.
+    pub fn marked(&self) -> anyhow::Result<Vec<u32>> {
+        let marks: Table<MapData, ProcessKey, [u8; 16]> = map(&self.object, "meddled")?;
+        marks.keys().map(|key| Ok(key?.pid)).collect()
+    }
+
+    /// Returns how many of them found no room.
+    pub fn refused_marks(&self) -> anyhow::Result<u64> {
+        Ok(self.object.count(MEDDLED_FULL).map_err(anyhow::Error::from_boxed)?.0.seen)
     }
 
     /// Returns the records of the task iterator.

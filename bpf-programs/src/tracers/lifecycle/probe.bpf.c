@@ -41,8 +41,7 @@ SYSCALL_EXIT(chdir_exit)
 LEDGER_EXIT(debugger_exit)
 {
 	struct task_struct *task = current_task();
-	__u64 request = call_arg(call, 0), pid, node = 0, thread, leader = 0, start_ns = 0;
-	__u32 tgid = 0;
+	__u64 request = call_arg(call, 0), pid, node = 0, thread, leader = 0;
 
 	if (call->ret)
 		return;
@@ -55,10 +54,8 @@ LEDGER_EXIT(debugger_exit)
 	if (!pid || !node)
 		return;
 	thread = node - OFFSET(struct task_struct, pid_links[0]);
-	READ(&tgid, thread, struct task_struct, tgid);
-	READ(&leader, thread, struct task_struct, group_leader);
-	READ(&start_ns, leader, struct task_struct, start_boottime);
-	note_meddled(start_ns, tgid, MEDDLED_CALLS);
+	COPY(&leader, thread, struct task_struct, group_leader);
+	meddle_with(leader, MEDDLED_CALLS);
 }
 
 /* A process was moved: recorded for its leader, which the table knows; the moving process does not matter. */
