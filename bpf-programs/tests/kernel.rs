@@ -49,6 +49,8 @@ mod names;
 mod objects;
 #[path = "support/overload.rs"]
 mod overload;
+#[path = "support/paged.rs"]
+mod paged;
 #[path = "support/processes.rs"]
 mod processes;
 #[path = "support/races.rs"]
@@ -63,6 +65,10 @@ mod rings;
 mod scripts;
 #[path = "support/segments.rs"]
 mod segments;
+#[path = "support/served.rs"]
+mod served;
+#[path = "support/sharing.rs"]
+mod sharing;
 #[path = "support/skipped.rs"]
 mod skipped;
 #[path = "support/socket_ids.rs"]
@@ -90,7 +96,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 const TIMES: usize = 23;
 
 /// All tests, ordered so that each half takes about half of the time.
-const GROUPS: [&[Test]; 37] = [
+const GROUPS: [&[Test]; 40] = [
     names::TESTS,
     acts::TESTS,
     filters::TESTS,
@@ -109,6 +115,7 @@ const GROUPS: [&[Test]; 37] = [
     objects::TESTS,
     overload::TESTS,
     budgets::TESTS,
+    paged::TESTS,
     processes::TESTS,
     races::TESTS,
     aiming::TESTS,
@@ -118,6 +125,8 @@ const GROUPS: [&[Test]; 37] = [
     racing::TESTS,
     rings::TESTS,
     scripts::TESTS,
+    served::TESTS,
+    sharing::TESTS,
     skipped::TESTS,
     sockets::TESTS,
     segments::TESTS,

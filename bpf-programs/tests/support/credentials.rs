@@ -120,9 +120,9 @@ fn only_with_proof() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Kills a child in a pid namespace, by the pid that the child has there.
+/// Traces and kills a child in a pid namespace, by the pid that the child has there.
 const KILLER: &str = "
-import os, signal
+import ctypes, os, signal
 own = os.readlink('/proc/self')
 reader, writer = os.pipe()
 child = os.fork()
@@ -130,6 +130,8 @@ if not child:
     os.write(writer, os.readlink('/proc/self').encode())
     signal.pause()
 outer = os.read(reader, 32).decode()
+assert ctypes.CDLL(None).ptrace(16, child, None, None) == 0
+os.waitpid(child, 0)
 os.kill(child, signal.SIGKILL)
 os.waitpid(child, 0)
 print(own, outer, child)
@@ -145,11 +147,13 @@ fn named_by_inner_number() -> anyhow::Result<()> {
     ensure!(outer != inner, "{text}");
     kernel.drain();
     let end = Header::parse(kernel.of(outer, Kind::Exit).first().context("no exit")?)?;
-    let kills = kernel.of(own, Kind::Kill);
-    ensure!(kills.len() == 1, "{} kills", kills.len());
-    let Details::Act(act) = decode(Kind::Kill, &kills[0])?.details else { anyhow::bail!("no kill") };
-    ensure!(act.fields.contains(&("target_ns_pid", ActField::Int(inner.into()))), "{act:?}");
-    ensure!(act.fields.contains(&("target_pid", ActField::Int(outer.into()))), "{act:?}");
-    ensure!(act.target == Some(ExecId { pid: outer, start_ns: end.start_ns }), "{act:?} {text}");
+    for kind in [Kind::Kill, Kind::Ptrace] {
+        let rows = kernel.of(own, kind);
+        ensure!(rows.len() == 1, "{} rows of {kind:?}", rows.len());
+        let Details::Act(act) = decode(kind, &rows[0])?.details else { anyhow::bail!("no act") };
+        ensure!(act.fields.contains(&("target_ns_pid", ActField::Int(inner.into()))), "{act:?}");
+        ensure!(act.fields.contains(&("target_pid", ActField::Int(outer.into()))), "{act:?}");
+        ensure!(act.target == Some(ExecId { pid: outer, start_ns: end.start_ns }), "{act:?} {text}");
+    }
     Ok(())
 }

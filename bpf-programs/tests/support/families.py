@@ -11,6 +11,7 @@ import sys
 TIMES = 23
 SCTP, UDPLITE, MPTCP = 132, 136, 262
 BINDX_ADD = 100
+EVENTS, NOTIFICATION = 11, 0x8000
 LACKING = 77  # exit code if the kernel has no such sockets
 
 
@@ -170,6 +171,18 @@ def sctp():
         sums["type"] = "SOCK_SEQPACKET"
         row("udp", bytes_sent=TIMES * 5, datagrams_sent=TIMES, dport=port, **sums)
         row("udp", bytes_received=TIMES * 5, datagrams_received=TIMES, dport=own, sport=port, **sums)
+        # A notification of a new association counts as a message.
+        noticing = socket.socket(family, socket.SOCK_SEQPACKET, SCTP)
+        noticing.setsockopt(SCTP, EVENTS, bytes([1, 1]) + bytes(11))
+        noticing.bind((host, 0))
+        noticing.listen()
+        port = noticing.getsockname()[1]
+        either = socket.socket(family, socket.SOCK_SEQPACKET, SCTP)
+        either.sendto(b"words", (host, port))
+        notice, _, flags, _ = noticing.recvmsg(99)
+        assert flags & NOTIFICATION and noticing.recv(99) == b"words"
+        own = either.getsockname()[1]
+        row("udp", bytes_received=len(notice) + 5, datagrams_received=2, dport=own, sport=port, **sums)
         closed = socket.socket(family, socket.SOCK_STREAM, SCTP)
         closed.bind((host, 0))
         port = closed.getsockname()[1]

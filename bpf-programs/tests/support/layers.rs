@@ -1,10 +1,11 @@
 //! Files on an overlay whose layers are on two file systems.
 
 use std::fs::{self, File as Opened};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use bpf_programs::testing::Kind;
 use model::File;
 use nix::mount::{MsFlags, mount};
 
@@ -12,7 +13,10 @@ use crate::Test;
 use crate::identity::{apart, opens, tmpfs};
 use crate::support::{Kernel, generation};
 
-pub const TESTS: &[Test] = &[("identity_on_an_overlay_of_two_file_systems", two_file_systems)];
+pub const TESTS: &[Test] = &[
+    ("identity_on_an_overlay_of_two_file_systems", two_file_systems),
+    ("what_an_overlay_does_in_its_layers_leaves_no_record", below),
+];
 
 /// A file's identity, by stat and from its layer.
 struct Known {
@@ -92,5 +96,42 @@ fn two_file_systems() -> anyhow::Result<()> {
         found.push(file);
     }
     ensure!(found[0].ino == found[1].ino && found[0].real != found[1].real, "{found:?}");
+    Ok(())
+}
+
+/// The kernel copies a file up, makes whiteouts and folders, and renames them in the layers: the rows are those of the calls.
+fn below() -> anyhow::Result<()> {
+    const KINDS: [Kind; 7] =
+        [Kind::Open, Kind::Rename, Kind::Unlink, Kind::Link, Kind::Mkdir, Kind::Attr, Kind::Truncate];
+    let folder = tempfile::tempdir()?;
+    let root = folder.path().to_owned();
+    let mut kernel = Kernel::start()?;
+    let (ready, go) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    let (at, own) = (root, std::process::id());
+    let thread = std::thread::spawn(move || {
+        apart(move || {
+            mount_layers(&at)?;
+            ready.0.send(())?;
+            go.1.recv()?;
+            let at = |name: &str| at.join("merged").join(name);
+            drop(Opened::options().write(true).open(at("low-0"))?);
+            fs::rename(at("low-1"), at("renamed"))?;
+            fs::remove_file(at("low-2"))?;
+            fs::create_dir(at("folder"))?;
+            fs::hard_link(at("low-3"), at("linked"))?;
+            fs::set_permissions(at("low-4"), fs::Permissions::from_mode(0o600))?;
+            Ok(())
+        })
+    });
+    ready.1.recv()?;
+    kernel.drain();
+    let counts = |kernel: &Kernel| KINDS.map(|kind| kernel.of(own, kind).len());
+    let before = counts(&kernel);
+    go.0.send(())?;
+    thread.join().map_err(|_| anyhow::anyhow!("panicked"))??;
+    kernel.drain();
+    let after = counts(&kernel);
+    let made: Vec<_> = after.iter().zip(before).map(|(after, before)| after - before).collect();
+    ensure!(made == [1, 1, 1, 1, 1, 1, 0], "rows of {KINDS:?}: {made:?}");
     Ok(())
 }

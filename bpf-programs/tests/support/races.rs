@@ -19,6 +19,7 @@ pub const TESTS: &[Test] = &[
     ("race_exec_whose_text_changes", exec_changes),
     ("race_attr_whose_descriptor_changes", descriptor_changes),
     ("race_names_through_symlinks", through_symlinks),
+    ("refused_open_through_a_symlink_is_marked", refused),
 ];
 
 /// Two opens of a FIFO wait for a writer. Meanwhile another thread changes the text. The first is then interrupted by a
@@ -301,6 +302,38 @@ fn through_symlinks() -> anyhow::Result<()> {
         }
     }
     ensure!(std::fs::metadata(root.join("b"))?.ino() != 0, "the file that the text names still exists");
+    Ok(())
+}
+
+/// Opens a file behind a symbolic link that its user may not open; another of that name is where the text leads without it.
+const REFUSED: &str = r#"
+import os, sys
+os.chdir(sys.argv[1]); os.makedirs("real/dir"); os.symlink("real/dir", "lnk")
+for name in ("real/secret", "secret"): os.close(os.open(name, os.O_CREAT, 0o600))
+os.chmod(".", 0o755); os.setresuid(64983, 64983, 64983)
+try: os.open("lnk/../secret", os.O_RDONLY)
+except PermissionError: sys.exit()
+sys.exit("it is open")
+"#;
+
+fn refused() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut kernel = start(&[Kind::Open])?;
+    let pid = run(&mut kernel, REFUSED, folder.path(), "")?;
+    let mut found = Vec::new();
+    for bytes in kernel.of(pid, Kind::Open) {
+        let Record { identity, details: Details::Open(open), .. } = decode(Kind::Open, &bytes)? else {
+            continue;
+        };
+        if open.path_asked.as_bytes() == b"lnk/../secret" {
+            found.push((*open, identity.context("no identity")?.unverified));
+        }
+    }
+    let [(open, unverified)] = &found[..] else { anyhow::bail!("{found:?}") };
+    // The kernel gives no file to whoever may not open it.
+    ensure!(open.ret == -i64::from(libc::EACCES) && open.path_unresolved && open.file.is_none(), "{open:?}");
+    // With functions the text is the kernel's own copy.
+    ensure!(*unverified == (support::tier() != Tier::Function), "{open:?}");
     Ok(())
 }
 

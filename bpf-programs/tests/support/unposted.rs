@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = &[
     ("uring_a_request_whose_ring_is_closed_has_no_result", || ends("closed", true)),
     ("uring_what_waits_is_not_recorded_as_ended", waits),
     ("uring_one_users_requests_hide_no_others", flood),
+    ("uring_a_multishot_request_has_its_last_result", multishot),
 ];
 
 /// Starts the programs, such that requests need not be old to be found.
@@ -116,6 +117,21 @@ fn waits() -> anyhow::Result<()> {
 
 fn is_fifo(details: &Details) -> bool {
     matches!(details, Details::Open(open) if open.path.to_str().ends_with("/fifo"))
+}
+
+/// Checks that a request which accepts several connections leaves the row of its end alone, as docs/COVERAGE.md says.
+fn multishot() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (mut kernel, mut python) = start(&folder)?;
+    let pid = python.run(&mut kernel, "multishot")?.context("no process")?;
+    kernel.drain();
+    let records: Result<Vec<_>, _> =
+        kernel.of(pid, Kind::Accept).iter().map(|bytes| decode(Kind::Accept, bytes)).collect();
+    let records = records?;
+    let [record] = &records[..] else { anyhow::bail!("{records:#?}") };
+    ensure!(record.details.ret() == Some(-i64::from(libc::EINVAL)), "{record:#?}");
+    ensure!(record.identity.as_ref().is_some_and(|identity| identity.uring), "{record:#?}");
+    Ok(())
 }
 
 /// Checks that another user's requests are recorded while one user has many whose ends no program has seen, and that

@@ -67,6 +67,16 @@ def unseen():
     assert longer > 0
     assert call(10, longer, 4096, 1) == 0
     mmap.mmap(-1, 4096)[0] = 1
+    # A request of libaio whose result the program takes from the ring in its memory.
+    ring, room = ctypes.c_ulong(), ctypes.create_string_buffer(100)
+    assert call(206, 4, ctypes.byref(ring)) == 0
+    request = struct.pack("=QIIHhIQQqQII", 0, 0, 0, 0, 0, file, ctypes.addressof(room), 100, 0, 0, 0, 0)
+    request = ctypes.create_string_buffer(request)
+    assert call(209, ring.value, 1, ctypes.byref(ctypes.c_ulong(ctypes.addressof(request)))) == 1
+    words = (ctypes.c_uint32 * 4).from_address(ring.value)
+    while words[2] == words[3]:
+        pass
+    assert room.raw == b"x" * 100
     # Datagrams by sendfile and splice; a question to a name server over TCP; netlink.
     assert os.sendfile(sender.fileno(), file, 0, 100) == 100
     assert os.splice(pipe[0], sender.fileno(), 7) == 7

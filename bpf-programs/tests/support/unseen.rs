@@ -2,20 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 use bpf_programs::Tier;
 use bpf_programs::testing::Kind;
 use model::{Details, Direction, Socket};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, connect, listen, socket,
+};
 
 use crate::Test;
 use crate::connections::{inet, reported};
-use crate::support::{self, DATA_RING, ENTRIES, Kernel, decode};
+use crate::support::{self, DATA_RING, DEADLINE, ENTRIES, Kernel, decode};
 
 pub const TESTS: &[Test] = &[
     ("what_is_listed_as_not_seen_leaves_no_record", nothing),
     ("connections_of_before_have_no_outcome_and_no_end", of_before),
+    ("connect_that_began_before_has_no_outcome", outcome_of_before),
 ];
 
 const PROGRAM: &str = include_str!("unseen.py");
@@ -71,7 +78,7 @@ fn nothing() -> anyhow::Result<()> {
     ensure!(found.is_empty(), "{found:?}");
     for bytes in kernel.of(unseen, Kind::Usage) {
         let Details::Usage(usage) = decode(Kind::Usage, &bytes)?.details else { continue };
-        ensure!(!matches!(usage.direction, Direction::Mapped(_)), "{usage:?}");
+        ensure!(!matches!(usage.direction, Direction::Mapped(_)) && !usage.via.contains(&"aio"), "{usage:?}");
     }
     // The other kinds of hooks are at the ends of all calls.
     let expected = if support::tier() == Tier::Function { only(&[]) } else { only(&[(Kind::Unlink, 1)]) };
@@ -103,5 +110,31 @@ fn of_before() -> anyhow::Result<()> {
         closed = reported(&mut kernel, Kind::Close)?;
     }
     ensure!(closed.iter().all(|one| !before.contains(&one.ends)), "{closed:?}");
+    Ok(())
+}
+
+/// A connection whose listener has no room begins before the programs are loaded, and is made afterwards.
+fn outcome_of_before() -> anyhow::Result<()> {
+    let full = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None)?;
+    bind(full.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0))?;
+    listen(&full, Backlog::new(0)?)?;
+    let listener = TcpListener::from(full);
+    let address = listener.local_addr()?;
+    let first = TcpStream::connect(address)?;
+    let late = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_NONBLOCK, None)?;
+    let begun = connect(late.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, address.port()));
+    ensure!(begun == Err(Errno::EINPROGRESS), "{begun:?}");
+    let mut kernel = Kernel::start_on(support::tier(), DATA_RING, ENTRIES, |kind| kind == Kind::Connect)?;
+    drop((listener.accept()?, first));
+    let timeout = PollTimeout::try_from(DEADLINE)?;
+    ensure!(poll(&mut [PollFd::new(late.as_fd(), PollFlags::POLLOUT)], timeout)? == 1, "no connection");
+    let late = TcpStream::from(late);
+    ensure!(late.take_error()?.is_none() && late.peer_addr()? == address, "no connection");
+    drop(listener.accept()?);
+    let later = TcpStream::connect(address)?;
+    kernel.wait_for(std::process::id(), Kind::Connect, 1)?;
+    let ends: Vec<_> = reported(&mut kernel, Kind::Connect)?.into_iter().map(|one| one.ends).collect();
+    ensure!(ends.contains(&inet(later.local_addr()?, Some(address))), "{ends:?}");
+    ensure!(!ends.contains(&inet(late.local_addr()?, Some(address))), "{ends:?}");
     Ok(())
 }

@@ -8,6 +8,7 @@ longest); the answer is that process's id and exit status:
     CASE plain|async|sqpoll, or skip|skip_async|skip_sqpoll: without a completion if it succeeds; or full: its queue is full
     use NAME plain|async|sqpoll|fixed|skip|skip_async|skip_sqpoll|full
     slots
+    multishot: one request with several results
     personal: with the rights of another user
     left: ends while no thread of the process is in the kernel; waits for a line of input
     reused: the same, and another request uses its memory
@@ -552,6 +553,25 @@ def waits(then):
     then(ring)
 
 
+def multishot():
+    """Accepts three connections by one request, which then fails."""
+    ring, listener, clients = Ring(), stream(), []
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    ring.push(sqe(13, listener.fileno(), ioprio=1))
+    call(ENTER, ring.fd, 1, 0, 0, 0, 0)
+    for _ in range(3):
+        clients.append(stream())
+        clients[-1].connect(listener.getsockname())
+        call(ENTER, ring.fd, 0, 1, 1, 0, 0)
+        if ring.reap()[0] < 0:
+            sys.exit("multishot")
+    listener.shutdown(socket.SHUT_RDWR)
+    call(ENTER, ring.fd, 0, 1, 1, 0, 0)
+    if ring.reap() != [-22]:
+        sys.exit("multishot: no last result")
+
+
 def personal():
     """Makes a file by the rights of another user, whose credentials the ring knows."""
     ring = Ring()
@@ -597,6 +617,7 @@ def do(words):
     other = {
         "use": lambda: uses(*words[1:]),
         "slots": slots,
+        "multishot": multishot,
         "personal": personal,
         "left": lambda: unseen(next_line),
         "reused": lambda: unseen(lambda ring: ring.run(*[sqe(NOP)] * 8)),

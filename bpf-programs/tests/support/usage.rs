@@ -142,6 +142,13 @@ const CASES: &[Case] = &[
         "call(SENDTO, $a, $buf, 33, 0, 0, 0); die unless call(RECVMSG, $b, message(), 0x20) == 33",
         &[("socket", 'r', 12, "recvmsg"), ("socket", 'w', 33, "sendto")],
     ),
+    (
+        "what_was_not_delivered",
+        "socket(X, 2, 2, 0) or die; bind(X, pack('SnC4x8', 2, 0, 127, 0, 0, 1)) or die; $to = getsockname(X); close(X);
+                 socket(U, 2, 2, 0) or die; setsockopt(U, 0, 11, pack('i', 1)) or die; connect(U, $to) or die; $u = fileno(U);
+                 call(SENDTO, $u, $buf, 3, 0, 0, 0); die unless call(RECVMSG, $u, message(), 0x2000) == 3",
+        &[("socket", 'w', 3, "sendto")],
+    ),
     ("aio_read", "aio(0)", &[("held", 'r', 10, "aio")]),
     ("aio_write", "aio(1)", &[("held", 'w', 10, "aio")]),
     ("mmap", "$m = call(MMAP, 0, 300, 1, 2, $f, 4096); call(MUNMAP, $m, 300)", &[("held", 'm', 300, "mmap")]),
