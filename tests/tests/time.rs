@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime, clock_settime};
 use rusqlite::Connection;
 use serde_json::Value;
 use tests::workload::generate;
@@ -15,6 +17,7 @@ use tests::{Agent, Scratch, Setup, Store, binary, suite, until};
 suite! {
     threads: 2;
     rows_have_the_time_of_their_event_when_the_clock_is_set: [Kernel];
+    rows_are_in_order_when_the_clock_of_the_machine_is_set: [Guest, Kernel];
     the_last_minutes_are_found_in_another_time_zone: [Kernel];
     a_store_of_the_version_before_answers_the_same: [Kernel];
     spans_of_usage_have_a_zone: [Kernel]
@@ -103,6 +106,52 @@ fn rows_have_the_time_of_their_event_when_the_clock_is_set() {
     let mut printed: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     printed.retain(|row| row["tracer"] == "open");
     assert_eq!(printed, rows, "the sinks have the same times");
+}
+
+/// Sets the machine's wall clock forward by so many seconds, or back.
+fn set_machines_clock(seconds: i64) {
+    let now = clock_gettime(ClockId::CLOCK_REALTIME).unwrap();
+    let then = TimeSpec::new(now.tv_sec() + seconds, now.tv_nsec());
+    clock_settime(ClockId::CLOCK_REALTIME, then).unwrap();
+}
+
+fn rows_are_in_order_when_the_clock_of_the_machine_is_set() {
+    const STEPS: [(&str, i64); 4] =
+        [("1-before", HOUR), ("2-ahead", -2 * HOUR), ("3-back", HOUR), ("4-right", 0)];
+    let agent = Setup::new().set("ebpf.uids", "[9884]").start();
+    for (number, (name, seconds)) in STEPS.iter().enumerate() {
+        open(&agent, 9884, name);
+        if *seconds != 0 {
+            set_machines_clock(*seconds);
+            until("the change is counted", SOON, || {
+                (agent.actor("collector")["state"]["clock_changes"] == number + 1).then_some(())
+            });
+        }
+    }
+    let agent = agent.finish();
+    let store = agent.store();
+    let rows = ask(store, "UTC", &[]);
+    let in_order = STEPS.iter().flat_map(|(name, _)| [*name; 10]);
+    assert_eq!(names(&rows), in_order.collect::<Vec<_>>());
+    let boot: Vec<_> = rows.iter().map(|row| row["boot_ns"].as_i64().unwrap()).collect();
+    assert!(boot.is_sorted(), "{boot:?}");
+    // By the time that the clock showed: the last of a step, and the first of another.
+    let time = |number: usize| rows[number]["time"].as_str().unwrap().to_owned();
+    let found = |arguments: &[&str]| {
+        let rows = ask(store, "UTC", arguments);
+        let mut names: Vec<_> = names(&rows).into_iter().map(str::to_owned).collect();
+        names.dedup();
+        (rows.len(), names)
+    };
+    assert_eq!(found(&["--since", &time(10)]), (10, vec!["2-ahead".to_owned()]));
+    assert_eq!(found(&["--until", &time(29)]), (10, vec!["3-back".to_owned()]));
+    let (count, found) = found(&["--since", &time(0), "--until", &time(39)]);
+    assert_eq!((count, found), (20, vec!["1-before".to_owned(), "4-right".to_owned()]));
+    let pages = (0..rows.len()).step_by(7).flat_map(|at| {
+        let page = ask(store, "UTC", &["--start", &at.to_string()]);
+        page.into_iter().take(7)
+    });
+    assert_eq!(pages.collect::<Vec<_>>(), rows);
 }
 
 fn the_last_minutes_are_found_in_another_time_zone() {

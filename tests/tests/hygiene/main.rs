@@ -2,6 +2,7 @@
 //! language.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
+mod cases;
 mod circles;
 mod closed;
 mod coverage;

@@ -28,7 +28,7 @@ hostname guest
 stty -F /dev/ttyS1 raw
 stty -F /dev/ttyS2 raw
 exec </dev/null >/dev/ttyS2 2>&1
-export HOME=/root CI=true RUST_BACKTRACE=1 RUST_TEST_THREADS=2 DUETECTOR_TEST_SLOWNESS=16 DUETECTOR_TEST_BIN=/suites/duetector-actors DUETECTOR_TEST_EXAMPLES=/suites/examples
+export HOME=/root CI=true RUST_BACKTRACE=1 RUST_TEST_THREADS=2 DUETECTOR_TEST_GUEST=1 DUETECTOR_TEST_SLOWNESS=16 DUETECTOR_TEST_BIN=/suites/duetector-actors DUETECTOR_TEST_EXAMPLES=/suites/examples
 # Each trampoline is two descriptors.
 ulimit -n 65536
 cd /tmp
