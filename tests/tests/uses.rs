@@ -166,10 +166,10 @@ fn a_process_is_told_with_its_kin() {
     chown(&folder, Some(OWNER), Some(OWNER)).unwrap();
     fs::write(folder.join("read"), vec![b'z'; 1000]).unwrap();
     let output = python(OWNER, &folder, FAMILY, &[]);
-    let pid = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    let pid: i64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
     let agent = agent.finish();
-    let answer = ask(&agent, &["process", &pid]);
-    assert_eq!(answer["process"]["pid"].to_string(), pid, "{answer}");
+    let answer = ask(&agent, &["process", &pid.to_string()]);
+    assert_eq!(answer["process"]["pid"], pid, "{answer}");
     assert_eq!(
         (&answer["process"]["code"], &answer["process"]["uid"]),
         (&json!(0), &json!(OWNER)),
@@ -191,5 +191,5 @@ fn a_process_is_told_with_its_kin() {
     // The shell's answer has this process among its ancestors.
     let answer = ask(&agent, &["process", shell["exec_id"].as_str().unwrap()]);
     let ancestors = answer["ancestors"].as_array().unwrap();
-    assert!(ancestors.iter().any(|one| one["pid"].to_string() == pid), "{answer}");
+    assert!(ancestors.iter().any(|one| one["pid"] == pid), "{answer}");
 }
