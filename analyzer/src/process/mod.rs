@@ -71,12 +71,11 @@ pub struct Answer {
 }
 
 impl ProcessQuery {
-    /// Answers the question, and says what the answer may lack.
+    /// Answers the question, and says what the answer may lack. While an agent writes, the caller begins a moment of the store first.
     ///
     /// # Errors
     /// When the store can't be read.
     pub fn run(&self, store: &Store) -> Result<Found, Error> {
-        let _moment = store.moment()?;
         let walker = Walker::new(store)?;
         let mut found = self.which.find(&walker, self.span, &self.zone)?;
         if found.len() != 1 {

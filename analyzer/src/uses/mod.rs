@@ -54,12 +54,11 @@ pub struct Uses {
 }
 
 impl UsesQuery {
-    /// Answers the question, and says what the answer may lack.
+    /// Answers the question, and says what the answer may lack. While an agent writes, the caller begins a moment of the store first.
     ///
     /// # Errors
     /// When the store can't be read.
     pub fn run(&self, store: &Store) -> Result<(Uses, Evidence), Error> {
-        let _moment = store.moment()?;
         let walker = Walker::new(store)?;
         let mut files = Identities::search(&walker, &self.targets, self.span)?;
         let mut groups = Groups::new(self.by, self.zone.clone(), self.limit);
