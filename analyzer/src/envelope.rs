@@ -14,7 +14,7 @@ use crate::{Error, Store};
 pub struct Envelope<T> {
     /// Name of the answer's form with its version, such as `uses/1`.
     pub schema: &'static str,
-    /// The question.
+    /// The question as it was asked.
     pub query: Value,
     /// The moment up to which the store has rows: the present, or the end of the last run.
     pub as_of: ZonedTime,
@@ -22,10 +22,10 @@ pub struct Envelope<T> {
     pub since: Option<ZonedTime>,
     /// End of the time that the question is about; `None`: `as_of`.
     pub until: Option<ZonedTime>,
-    /// What the answer may lack.
+    /// Evidence of what the answer may lack.
     #[serde(flatten)]
     pub evidence: Evidence,
-    /// The answer.
+    /// The answer itself, whose fields follow.
     #[serde(flatten)]
     pub answer: T,
 }

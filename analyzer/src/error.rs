@@ -97,7 +97,7 @@ pub enum Error {
     BadTarget {
         /// The text that was given.
         found: String,
-        /// The reason.
+        /// The reason why it is refused.
         cause: String,
     },
     /// A text does not name a process.
@@ -105,7 +105,7 @@ pub enum Error {
     BadProcess {
         /// The text that was given.
         found: String,
-        /// The reason.
+        /// The reason why it is refused.
         cause: String,
     },
     /// Distinct rows are ordered by a column that is not among those shown.

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 pub struct FileId {
     /// Device of the file's file system, as in the field `dev`.
     pub dev: u64,
-    /// Inode number.
+    /// Inode number of the file.
     pub ino: u64,
     /// Generation of the inode; `None` if it is not known.
     pub generation: Option<u32>,

@@ -26,6 +26,7 @@ pub mod envelope;
 pub mod error;
 pub mod evidence;
 pub mod file_id;
+pub mod glob;
 pub mod identities;
 pub mod labels;
 pub mod process;

@@ -10,7 +10,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// All time.
+    /// All time that there is.
     pub const ALL: Self = Self { since: i64::MIN, until: i64::MAX };
 
     /// Returns the time between two moments; without one of them it has no end there.

@@ -1,4 +1,4 @@
-//! What an answer may lack: exactly the losses, blind spots, removed rows, times without an agent and damage that touch it.
+//! Evidence of what an answer may lack: exactly the losses, blind spots, removed rows, times without an agent and damage that touch it.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

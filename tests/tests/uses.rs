@@ -16,7 +16,7 @@ const OTHER: u32 = 9962;
 suite! {
     threads: 1;
     a_file_is_followed_under_all_its_names: [Kernel, Python];
-    a_process_is_told_with_its_kin: [Kernel, Python]
+    a_process_is_shown_with_its_kin: [Kernel, Python]
 }
 
 /// Uses the files of the folder that it starts in.
@@ -160,7 +160,7 @@ except PermissionError:
 print(os.getpid())
 ";
 
-fn a_process_is_told_with_its_kin() {
+fn a_process_is_shown_with_its_kin() {
     let agent = Setup::new().set("ebpf.uids", &format!("[{OWNER}]")).start();
     let folder = agent.scratch().folder("kin");
     chown(&folder, Some(OWNER), Some(OWNER)).unwrap();

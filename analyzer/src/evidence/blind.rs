@@ -12,7 +12,7 @@ use crate::store::{Walk, Walker};
 /// Events that a tracer could not see.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Blind {
-    /// The tracer.
+    /// Name of the tracer.
     pub tracer: String,
     /// Description of the events.
     pub what: String,

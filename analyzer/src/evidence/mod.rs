@@ -1,4 +1,4 @@
-//! What an answer may lack: gaps, blind spots, rows that were removed, damage, and what a question's bounds left out. Only what touches
+//! Evidence of what an answer may lack: gaps, blind spots, rows that were removed, damage, and what a question's bounds left out. Only what touches
 //! the time and the tracers that the answer was made from is listed.
 
 mod blind;
@@ -17,7 +17,7 @@ use crate::span::Span;
 use crate::store::{DamagedBatch, Walker};
 use crate::{Error, Store};
 
-/// What an answer may lack.
+/// Evidence of what an answer may lack.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Evidence {
     /// True if nothing is missing: all lists are empty.
@@ -32,7 +32,7 @@ pub struct Evidence {
     pub removed: Vec<Removed>,
     /// Batches that can't be read.
     pub damaged: Vec<Damage>,
-    /// What the question's bounds have left out.
+    /// Things that the question's bounds have left out.
     pub cut: Vec<Cut>,
 }
 
@@ -52,7 +52,7 @@ pub struct Damage {
 pub struct Cut {
     /// The thing at which it was.
     pub node: String,
-    /// The bound.
+    /// The bound that left something out.
     pub why: String,
     /// Number of things that were left out.
     pub edges: u64,

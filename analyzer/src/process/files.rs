@@ -20,9 +20,9 @@ const KEPT: usize = 100_000;
 pub struct UsedFile {
     /// Identity of the file; `None` if rows have only its name.
     pub file_id: Option<FileId>,
-    /// Its path, the last one.
+    /// Path of the file, the last one.
     pub path: Option<String>,
-    /// What the process did to it.
+    /// Sums of what the process did to it.
     #[serde(flatten)]
     pub sums: Sums,
 }
@@ -110,15 +110,13 @@ impl Reading<'_> {
         ];
         let (selection, mut left_out) = (self.select("exec_id"), 0);
         let mut peers: BTreeMap<(String, Option<i64>, &'static str), Peer> = BTreeMap::new();
-        for tracer in ["connect", "accept", "close", "udp"] {
+        let tracers = [("connect", "connect"), ("accept", "accept"), ("close", "connect"), ("udp", "udp")];
+        for (tracer, via) in tracers {
             self.walker.walk(Walk { tracer, columns: &columns, selection: &selection }, &mut |chunk| {
                 for row in (0..chunk.len()).filter(|row| chunk.text(*row, 0) == Some(self.exec_id)) {
                     let text = |column| chunk.text(row, column).map(str::to_owned);
-                    let via = match tracer {
-                        "close" if chunk.int(row, 9) == Some(1) => "accept",
-                        "close" | "connect" => "connect",
-                        other => other,
-                    };
+                    let is_accepted = tracer == "close" && chunk.int(row, 9) == Some(1);
+                    let via = if is_accepted { "accept" } else { via };
                     let address = text(1).or_else(|| text(3)).unwrap_or_default();
                     // Each connection that a server accepts has another port.
                     let port = chunk.int(row, 2).filter(|_| via != "accept");

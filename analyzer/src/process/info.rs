@@ -1,4 +1,4 @@
-//! What is known of processes: from rows of `clone`, `exec` and `exit`.
+//! Facts about processes, from rows of `clone`, `exec` and `exit`.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::Error;
 use crate::span::Span;
 use crate::store::{Chunk, Walk, Walker};
 
-/// A process.
+/// A process with what is known of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Process {
     /// Identity of the process; `None` if only its pid is known.
@@ -19,7 +19,7 @@ pub struct Process {
     /// Identity of the process that made it, if that was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_exec_id: Option<String>,
-    /// Process id.
+    /// Process id in the initial pid namespace.
     pub pid: Option<i64>,
     /// Process id of the parent.
     pub ppid: Option<i64>,
@@ -39,7 +39,7 @@ pub struct Process {
     pub start: Option<ZonedTime>,
     /// Time of its end, if that was recorded.
     pub end: Option<ZonedTime>,
-    /// Exit code.
+    /// Exit code, 0 to 255.
     pub code: Option<i64>,
     /// Number of the signal that ended it; 0 if none did.
     pub signal: Option<i64>,

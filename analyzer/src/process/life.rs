@@ -21,7 +21,7 @@ pub struct Execution {
     pub time: Option<ZonedTime>,
     /// Path of the program.
     pub path: Option<String>,
-    /// Arguments.
+    /// Arguments, including the program's name.
     pub argv: Vec<String>,
     /// Program that runs in the place of a script.
     #[serde(skip_serializing_if = "Option::is_none")]

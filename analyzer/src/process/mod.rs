@@ -30,7 +30,7 @@ const TRACERS: [&str; 17] = [
 /// A question about one process.
 #[derive(Clone, Debug)]
 pub struct ProcessQuery {
-    /// The process.
+    /// The process that is asked for.
     pub which: Which,
     /// Only rows of this time; its life and its kin are shown whole.
     pub span: Span,
@@ -43,14 +43,14 @@ pub struct ProcessQuery {
 pub enum Found {
     /// No process, or several.
     Several(Vec<Process>),
-    /// The answer.
+    /// The answer about the only one, and what it may lack.
     One(Box<Answer>, Box<Evidence>),
 }
 
 /// The answer about a process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Answer {
-    /// The process.
+    /// The process that was found.
     pub process: Process,
     /// The programs that it executed.
     pub execs: Vec<Execution>,

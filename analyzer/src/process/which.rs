@@ -18,11 +18,11 @@ const LISTED: usize = 1_000;
 /// The process that a question is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Which {
-    /// Its identity.
+    /// Identity of the process.
     pub exec_id: Option<String>,
-    /// Its process id.
+    /// Process id of the process.
     pub pid: Option<i64>,
-    /// Its command name.
+    /// Command name of the process.
     pub comm: Option<String>,
     /// Id or name of its container, or the beginning of the id.
     pub container: Option<String>,

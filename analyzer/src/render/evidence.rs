@@ -1,4 +1,4 @@
-//! What an answer may lack, in words.
+//! Evidence of what an answer may lack, in words.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

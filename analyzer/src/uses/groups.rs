@@ -9,11 +9,11 @@ use super::columns::{COMM, CONTAINER, CONTAINER_NAME, COUNT, EXE, EXEC_ID, PID, 
 use super::sums::Sums;
 use crate::store::Chunk;
 
-/// What a row of the answer is about.
+/// The kind of groups: a row of the answer is about one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum By {
-    /// One process, by its `exec_id`.
+    /// A single process, by its `exec_id`.
     #[default]
     Process,
     /// All processes of one user.
@@ -53,7 +53,7 @@ pub struct Group {
     /// Name of the container, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_name: Option<String>,
-    /// The day.
+    /// The day as in local time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub day: Option<String>,
 }
@@ -74,12 +74,12 @@ impl By {
     }
 }
 
-/// What one group did.
+/// A group with what it did.
 #[derive(Clone, Debug, Serialize)]
 pub struct UsesRow {
-    /// The group.
+    /// The properties of the group.
     pub group: Group,
-    /// What it did.
+    /// Sums of what it did.
     #[serde(flatten)]
     pub sums: Sums,
 }

@@ -25,11 +25,11 @@ use targets::Named;
 /// A question who used files.
 #[derive(Clone, Debug)]
 pub struct UsesQuery {
-    /// The files.
+    /// The files that are asked for.
     pub targets: Vec<Target>,
     /// Only rows of this time.
     pub span: Span,
-    /// What a row of the answer is about.
+    /// The kind of groups: a row of the answer is about one.
     pub by: By,
     /// The zone in which times and days are shown.
     pub zone: TimeZone,

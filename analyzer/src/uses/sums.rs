@@ -13,7 +13,21 @@ const COPYING: [&str; 6] = ["sendfile", "splice", "tee", "copy_file_range", "clo
 /// Errors by which the system refuses what it could do.
 pub(crate) const REFUSALS: [&str; 3] = ["EACCES", "EPERM", "EROFS"];
 
-/// What was done to files.
+/// Finds the counter that a row of a tracer counts in.
+type Counter = fn(&mut Sums) -> &mut u64;
+
+/// Counters of the calls that succeeded, by tracer.
+const COUNTERS: [(&str, Counter); 7] = [
+    ("open", |sums| &mut sums.opens),
+    ("exec", |sums| &mut sums.execs),
+    ("rename", |sums| &mut sums.renames),
+    ("unlink", |sums| &mut sums.deletes),
+    ("attr", |sums| &mut sums.attrs),
+    ("link", |sums| &mut sums.links),
+    ("truncate", |sums| &mut sums.truncations),
+];
+
+/// Sums of what was done to files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sums {
     /// Bytes that were read.
@@ -22,7 +36,7 @@ pub struct Sums {
     pub bytes_written: u64,
     /// Sum of the lengths of mappings.
     pub bytes_mapped: u64,
-    /// Those of the bytes read and written that the kernel copied from one file into another.
+    /// The part of the bytes read and written that the kernel copied from one file into another.
     pub bytes_copied: u64,
     /// Number of all calls that read, wrote or mapped.
     pub calls: u64,
@@ -77,24 +91,18 @@ impl Sums {
         }
         self.note(chunk.int(row, TIME), chunk.int(row, TIME));
         let is_failed = chunk.int(row, RET).is_some_and(|ret| ret < 0) || chunk.text(row, OWN).is_some();
-        let counter = match tracer {
-            _ if is_failed && chunk.text(row, OWN).is_some_and(|errno| REFUSALS.contains(&errno)) => {
-                &mut self.refused
-            }
-            _ if is_failed => &mut self.failed,
-            "open" => {
-                self.truncations += u64::from(chunk.texts(row, OWN + 1).any(|flag| flag == "O_TRUNC"));
-                &mut self.opens
-            }
-            "exec" => &mut self.execs,
-            "rename" => &mut self.renames,
-            "unlink" => &mut self.deletes,
-            "attr" => &mut self.attrs,
-            "link" => &mut self.links,
-            "truncate" => &mut self.truncations,
-            _ => &mut self.others,
-        };
-        *counter += 1;
+        let errno = chunk.text(row, OWN);
+        if is_failed {
+            let is_refused = errno.is_some_and(|errno| REFUSALS.contains(&errno));
+            *(if is_refused { &mut self.refused } else { &mut self.failed }) += 1;
+            return;
+        }
+        if tracer == "open" {
+            self.truncations += u64::from(chunk.texts(row, OWN + 1).any(|flag| flag == "O_TRUNC"));
+        }
+        let known = COUNTERS.iter().find(|(name, _)| *name == tracer);
+        let counter = known.map_or((|sums| &mut sums.others) as Counter, |(_, counter)| *counter);
+        *counter(self) += 1;
     }
 
     /// Adds a rename that replaced a file.

@@ -19,10 +19,10 @@ const NAMES: usize = 2_000;
 pub struct TargetFile {
     /// Identity of the file.
     pub file_id: FileId,
-    /// Its identities in layers of overlays, or on overlays.
+    /// Other identities of the file, in layers of overlays, or on overlays.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<FileId>,
-    /// Its names, the earliest first.
+    /// Names of the file, the earliest first.
     pub names: Vec<NameSpan>,
     /// Number of times that a name was not kept, because the file has too many.
     #[serde(skip_serializing_if = "is_zero")]

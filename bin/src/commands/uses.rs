@@ -32,7 +32,7 @@ pub(crate) struct UsesArgs {
     /// is followed under all its names. Several are added up
     #[arg(value_name = "TARGET", required = true, add = ArgValueCompleter::new(completion::targets))]
     targets: Vec<OsString>,
-    /// What a row is about
+    /// Add rows up by this
     #[arg(long, value_enum, default_value_t, value_name = "GROUP")]
     by: Group,
     #[command(flatten)]
@@ -51,7 +51,7 @@ pub(crate) struct UsesArgs {
 /// The kinds of groups.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Group {
-    /// One process
+    /// A single process
     #[default]
     Process,
     /// All processes of a user
@@ -60,7 +60,7 @@ enum Group {
     Exe,
     /// All processes of a container
     Container,
-    /// A day
+    /// A day of local time, or of UTC with --utc
     Day,
 }
 

@@ -31,7 +31,7 @@ impl PartialEq for Glob {
 
 impl Glob {
     /// Returns whether a text has characters that mean more than themselves.
-    pub(super) fn is_one(text: &str) -> bool {
+    pub(crate) fn is_one(text: &str) -> bool {
         text.contains(['*', '?', '['])
     }
 
@@ -39,7 +39,7 @@ impl Glob {
     ///
     /// # Errors
     /// The reason why it is none, as text.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (mut pattern, mut prefix, mut is_literal) = (String::from(r"(?s)\A"), String::new(), true);
         let mut rest = text.chars().peekable();
         while let Some(first) = rest.next() {

@@ -1,6 +1,4 @@
-//! What a question is about: files by path, folder, pattern, identity or label.
-
-mod glob;
+//! Targets of questions: files by path, folder, pattern, identity or label.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,12 +7,11 @@ use std::path::Path;
 use model::Text;
 use store::Sought;
 
-pub use glob::Glob;
-
 use crate::Error;
 use crate::file_id::FileId;
+use crate::glob::Glob;
 
-/// What a question is about.
+/// The subject of a question.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
     /// The file with this path, absolute.
