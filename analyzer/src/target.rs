@@ -117,11 +117,11 @@ fn absolute(path: &str, folder: &str) -> String {
     let whole = if path.starts_with('/') { path.to_owned() } else { format!("{folder}/{path}") };
     let is_folder = whole.ends_with('/') || whole.ends_with("/.") || whole.ends_with("/..");
     let mut parts: Vec<&str> = Vec::new();
-    for part in whole.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
+    for part in whole.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        if part == ".." {
+            parts.pop();
+        } else {
+            parts.push(part);
         }
     }
     let mut found = String::new();
