@@ -29,6 +29,7 @@ pub mod file_id;
 pub mod identities;
 pub mod labels;
 pub mod process;
+pub mod lineage;
 pub mod query;
 pub mod render;
 pub mod rows;

@@ -12,6 +12,7 @@ pub(crate) mod follow;
 pub(crate) mod inspect;
 mod interrupt;
 pub(crate) mod process;
+pub(crate) mod lineage;
 pub(crate) mod query;
 pub(crate) mod questions;
 mod selection;

@@ -1,0 +1,120 @@
+//! What happened, as a graph: facts, nodes, names and edges together.
+
+use super::channels::{Channels, host_and_port};
+use super::edges::edges;
+use super::facts::{Facts, FileKind};
+use super::graph::{Graph, Node};
+use super::names::FileNames;
+use super::nodes::{Nodes, Thing};
+use super::read;
+use crate::{Error, Store};
+
+/// The flows of data that a store has recorded.
+#[derive(Debug)]
+pub struct World {
+    pub(super) facts: Facts,
+    pub(super) channels: Channels,
+    pub(super) nodes: Nodes,
+    pub(super) names: FileNames,
+    /// The collector of the rows, which is the machine unless the configuration names it.
+    pub host: String,
+    /// All flows, with the nodes by their numbers.
+    pub graph: Graph,
+}
+
+/// Description of a node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeName {
+    /// Identity, for example `file:8388609:77:3/0`.
+    pub id: String,
+    /// Kind of node: `process`, `file`, `pipe`, `fifo`, `socket`, `queue` or `address`.
+    pub kind: &'static str,
+    /// Name for people: a path, a command, an address.
+    pub name: String,
+    /// All other names that it had.
+    pub others: Vec<String>,
+}
+
+impl World {
+    /// Reads the rows up to a time.
+    ///
+    /// # Errors
+    /// The store can't be read, or is not columnar.
+    pub fn read(store: &Store, (since, until): (i64, i64)) -> Result<Self, Error> {
+        if !store.is_columnar() {
+            return Err(Error::NotColumnar { path: store.path().to_owned() });
+        }
+        let mut facts = read::facts(store)?;
+        let (channels, names) = (Channels::of(&facts), FileNames::of(&facts));
+        let nodes = Nodes::of(&facts, &channels);
+        let mut edges = edges(&mut facts, &nodes, &channels);
+        edges.retain(|edge| edge.last >= since && edge.first <= until);
+        let graph = Graph::new(nodes.len(), edges);
+        let host = store.tables()?.into_iter().next().map(|table| table.collector_id).unwrap_or_default();
+        Ok(Self { facts, channels, nodes, names, host, graph })
+    }
+
+    /// Names the tracers whose rows are read.
+    pub fn tracers() -> impl Iterator<Item = &'static str> {
+        read::tracers()
+    }
+
+    /// Describes a node.
+    pub fn name(&self, node: Node) -> NodeName {
+        let plain = |id: String, kind, name: String| NodeName { id, kind, name, others: Vec::new() };
+        match self.nodes.thing(node) {
+            Thing::Process { process, epoch } => {
+                let id = format!("process:{}/{epoch}", self.facts.processes.items[process as usize]);
+                plain(id, "process", self.command(process, node))
+            }
+            Thing::File { file, epoch } => self.file_name(file, epoch),
+            Thing::Socket(socket) => {
+                let ino = self.facts.sockets.items[socket as usize].ino;
+                let name = self.channels.names.get(&socket).cloned();
+                plain(format!("socket:{ino}"), "socket", name.unwrap_or_else(|| format!("socket {ino}")))
+            }
+            Thing::Sent(socket) => {
+                let ino = self.facts.sockets.items[socket as usize].ino;
+                let name = self.channels.names.get(&socket).map_or_else(|| format!("socket {ino}"), Clone::clone);
+                plain(format!("socket:{ino}:peer"), "socket", format!("unknown other end of {name}"))
+            }
+            Thing::Queue(queue) => {
+                let queue = &self.facts.queues.items[queue as usize];
+                let id = format!("queue:{}:{}", queue.ipc_ns, queue.id);
+                plain(id, "queue", format!("System V object {}", queue.id))
+            }
+            Thing::Address(address) => {
+                let address = &self.channels.addresses.items[address as usize];
+                let text = host_and_port(&address.host, address.port);
+                let host = self.facts.hosts.get(&address.host);
+                let name = host.map_or_else(|| text.clone(), |host| format!("{} ({text})", host_and_port(host, address.port)));
+                plain(format!("address:{text}"), "address", name)
+            }
+        }
+    }
+
+    fn command(&self, process: u32, node: Node) -> String {
+        let pid = self.facts.processes.items[process as usize].pid;
+        let begin = self.nodes.processes.begin(node);
+        let exec = begin.and_then(|at| self.facts.execs.iter().find(|exec| exec.process == process && exec.at == at));
+        let name = exec.map(|exec| exec.name).or_else(|| self.facts.comms.get(&process).copied());
+        let name = name.map_or("?", |name| &*self.facts.names.items[name as usize]);
+        let name = name.rsplit('/').next().unwrap_or(name);
+        format!("{name} ({pid})")
+    }
+
+    fn file_name(&self, file: u32, epoch: u32) -> NodeName {
+        let id = self.facts.files.items[file as usize];
+        let of_name = |name: u32| self.facts.names.items[name as usize].to_string();
+        let last = self.names.last(file);
+        let others = self.names.names(file).filter(|name| Some(*name) != last).map(of_name).collect();
+        let numbers = format!("{}:{}:{}", id.dev, id.ino, id.generation);
+        let (id, kind) = match id.kind {
+            FileKind::Plain => (format!("file:{numbers}/{epoch}"), "file"),
+            FileKind::Pipe => (format!("pipe:{}", id.ino), "pipe"),
+            FileKind::Fifo => (format!("fifo:{numbers}"), "fifo"),
+        };
+        let name = last.map_or_else(|| id.replace(':', " "), of_name);
+        NodeName { id, kind, name, others }
+    }
+}
