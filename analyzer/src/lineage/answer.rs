@@ -96,6 +96,9 @@ pub struct Answer {
     pub is_between: bool,
 }
 
+/// Arrival at a node, and departure from it.
+type Label = (Option<i64>, Option<i64>);
+
 /// What searches found, for all kinds of questions.
 enum Found {
     One(Vec<(Direction, Reached)>),
@@ -136,9 +139,10 @@ struct Building<'a> {
 impl Building<'_> {
     fn build(&self) -> Answer {
         let labels = self.labels();
-        let mut order: Vec<(Node, (Option<i64>, Option<i64>))> = labels.into_iter().collect();
+        let mut order: Vec<(Node, Label)> = labels.into_iter().collect();
         order.sort_by_key(|(node, (arrival, departure))| (arrival.or(*departure), *departure, *node));
-        let index: BTreeMap<Node, usize> = order.iter().enumerate().map(|(index, (node, _))| (*node, index)).collect();
+        let index: BTreeMap<Node, usize> =
+            order.iter().enumerate().map(|(index, (node, _))| (*node, index)).collect();
         let nodes = order.iter().map(|(node, (arrival, departure))| AnswerNode {
             about: self.world.name(*node),
             arrival: arrival.filter(|at| *at != i64::MIN),
@@ -165,8 +169,8 @@ impl Building<'_> {
     }
 
     /// Returns the nodes of the answer with arrival and departure.
-    fn labels(&self) -> BTreeMap<Node, (Option<i64>, Option<i64>)> {
-        let mut labels: BTreeMap<Node, (Option<i64>, Option<i64>)> = BTreeMap::new();
+    fn labels(&self) -> BTreeMap<Node, Label> {
+        let mut labels: BTreeMap<Node, Label> = BTreeMap::new();
         match &self.found {
             Found::One(found) => {
                 for (direction, reached) in found {
@@ -186,7 +190,8 @@ impl Building<'_> {
                     Some((node, (Some(arrival), Some(departure))))
                 }));
                 let cut = between.cuts().into_iter().map(|cut| (cut.node, between.one(cut.node)));
-                labels.extend(cut.filter(|(_, (arrival, departure))| arrival.is_some() || departure.is_some()));
+                labels
+                    .extend(cut.filter(|(_, (arrival, departure))| arrival.is_some() || departure.is_some()));
             }
         }
         // Nodes of the target with which nothing was done.

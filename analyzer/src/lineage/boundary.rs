@@ -46,7 +46,12 @@ mod tests {
 
     #[test]
     fn files_of_the_system_are_common_and_data_are_not() {
-        for path in ["/usr/lib/x86_64-linux-gnu/libc.so.6", "/etc/ld.so.cache", "/dev/null", "/run/systemd/journal/socket"] {
+        for path in [
+            "/usr/lib/x86_64-linux-gnu/libc.so.6",
+            "/etc/ld.so.cache",
+            "/dev/null",
+            "/run/systemd/journal/socket",
+        ] {
             assert!(is_common(path), "{path}");
         }
         for path in ["/home/a/usr/lib/x", "/data/etc", "/dev/nullx", "/srv/lib/x.csv", ""] {

@@ -1,8 +1,29 @@
 //! Bounds of a search, and what they cut off.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::graph::Node;
+
+/// A moment at which work stops.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// Returns the moment after some time from now; `None` if that is beyond all times.
+    pub fn after(time: Duration) -> Option<Self> {
+        now().checked_add(time).map(Self)
+    }
+
+    /// Returns whether the moment is over.
+    pub(super) fn is_over(self) -> bool {
+        now() >= self.0
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "real time is limited, and this crate has no actors")]
+fn now() -> Instant {
+    Instant::now()
+}
 
 /// Limits of a search. What they cut off is part of what is found.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +37,7 @@ pub struct Bounds {
     /// Most edges that are followed.
     pub edges: Option<u64>,
     /// The moment at which the search stops.
-    pub deadline: Option<Instant>,
+    pub deadline: Option<Deadline>,
     /// True for nodes that are not left again, by their numbers; nodes beyond the end are left.
     pub boundary: Vec<bool>,
 }

@@ -99,8 +99,10 @@ fn is_any(address: &Address) -> bool {
 
 /// Returns whether the second socket, which has the address that the first one sends to, can be its other end.
 fn fits((socket, about): (u32, &Known<'_>), (other, others): (u32, &Known<'_>)) -> bool {
-    let sends_back = others.remotes.is_empty() || about.locals.iter().any(|local| others.remotes.contains(local));
-    let overlaps = about.first.saturating_sub(SLACK_NS) <= others.last && others.first.saturating_sub(SLACK_NS) <= about.last;
+    let sends_back =
+        others.remotes.is_empty() || about.locals.iter().any(|local| others.remotes.contains(local));
+    let overlaps = about.first.saturating_sub(SLACK_NS) <= others.last
+        && others.first.saturating_sub(SLACK_NS) <= about.last;
     socket != other && sends_back && overlaps
 }
 

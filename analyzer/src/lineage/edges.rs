@@ -85,7 +85,11 @@ impl Making<'_> {
         for exec in &self.facts.execs {
             let at = exec.at;
             let program = flow(at, exec_ways, Kind::Exec);
-            let node = self.nodes.processes.nodes(exec.process).find(|node| self.nodes.processes.begin(*node) == Some(at));
+            let node = self
+                .nodes
+                .processes
+                .nodes(exec.process)
+                .find(|node| self.nodes.processes.begin(*node) == Some(at));
             let Some(node) = node else { continue };
             let arguments = Edge {
                 from: node - 1,
@@ -217,8 +221,12 @@ fn edge(from: Node, to: Node, (first, last): (i64, i64), flow: Flow) -> Edge {
 /// Adds edges for copies that are proven: of what a program moved only by calls that copy within the kernel, one file gave as many
 /// bytes as one other file or channel got.
 fn copies(facts: &Facts, nodes: &Nodes, channels: &Channels, edges: &mut Vec<Edge>) {
-    let is_copying: Vec<bool> =
-        facts.ways.items.iter().map(|ways| !ways.is_empty() && ways.split('+').all(|way| COPYING.contains(&way))).collect();
+    let is_copying: Vec<bool> = facts
+        .ways
+        .items
+        .iter()
+        .map(|ways| !ways.is_empty() && ways.split('+').all(|way| COPYING.contains(&way)))
+        .collect();
     let mut pairs: HashMap<(u32, u64, u16), [Vec<&Use>; 2]> = HashMap::new();
     for one in facts.uses.iter().filter(|one| is_copying.get(one.ways as usize) == Some(&true)) {
         let pair = pairs.entry((one.process, one.bytes, one.ways)).or_default();

@@ -31,8 +31,9 @@ pub(super) fn with_inherited(facts: &Facts, nodes: &Nodes) -> Vec<Mapping> {
         };
         let Some(parents) = of.get(&clone.parent) else { continue };
         let inherited = parents.iter().filter(is_there);
-        let inherited: Vec<Mapping> =
-            inherited.map(|mapping| Mapping { process: clone.child, first: clone.at, last: i64::MAX, ..*mapping }).collect();
+        let inherited: Vec<Mapping> = inherited
+            .map(|mapping| Mapping { process: clone.child, first: clone.at, last: i64::MAX, ..*mapping })
+            .collect();
         all.extend(&inherited);
         of.entry(clone.child).or_default().extend(inherited);
     }

@@ -1,7 +1,8 @@
 //! Puts the facts of several segments together: the same thing has the same number then.
 
 use super::facts::{
-    Alias, Clone_, Detach, End, Exec, Facts, FileId, FileKind, Mapping, Object, Peek, Queue, Renaming, Sighting, Socket, Use,
+    Alias, Clone_, Detach, End, Exec, Facts, FileId, FileKind, Mapping, Object, Peek, Queue, Renaming,
+    Sighting, Socket, Use,
 };
 
 /// Numbers of things in the whole, by their numbers in a part.
@@ -47,7 +48,6 @@ impl Facts {
         let boot = |number: u16| starts.get(number as usize).map_or(0, |start| boot(*start));
         let numbers = self.numbers(&part, boot);
         let of = &numbers;
-        self.uses.reserve(part.uses.len());
         self.uses.extend(part.uses.into_iter().map(|one| Use {
             process: of.process(one.process),
             object: of.object(one.object),
@@ -60,7 +60,8 @@ impl Facts {
             ways: of.way(one.ways),
             ..one
         }));
-        self.detaches.extend(part.detaches.into_iter().map(|one| Detach { process: of.process(one.process), ..one }));
+        self.detaches
+            .extend(part.detaches.into_iter().map(|one| Detach { process: of.process(one.process), ..one }));
         self.execs.extend(part.execs.into_iter().map(|one| Exec {
             process: of.process(one.process),
             file: one.file.map(|file| of.file(file)),
@@ -74,21 +75,18 @@ impl Facts {
             child: of.process(one.child),
             ..one
         }));
-        self.exits.extend(part.exits.into_iter().map(|(process, at)| (of.process(process), at)));
-        self.peeks.extend(part.peeks.into_iter().map(|one| Peek {
-            from: of.process(one.from),
-            to: of.process(one.to),
-            ways: of.way(one.ways),
-            ..one
-        }));
-        self.truncations.extend(part.truncations.into_iter().map(|(file, at)| (of.file(file), at)));
+        self.add_rest(of, part.exits, (part.peeks, part.truncations));
         self.ends.extend(part.ends.into_iter().map(|end| End {
             socket: of.sockets[end.socket as usize],
             peer: end.peer.map(|peer| of.sockets[peer as usize]),
             ..end
         }));
         let sightings = part.sightings.into_iter();
-        self.sightings.extend(sightings.map(|one| Sighting { file: of.file(one.file), name: of.name(one.name), ..one }));
+        self.sightings.extend(sightings.map(|one| Sighting {
+            file: of.file(one.file),
+            name: of.name(one.name),
+            ..one
+        }));
         self.renamings.extend(part.renamings.into_iter().map(|one| Renaming {
             old: of.name(one.old),
             new: of.name(one.new),
@@ -108,6 +106,22 @@ impl Facts {
         }
     }
 
+    fn add_rest(
+        &mut self,
+        of: &Numbers,
+        exits: Vec<(u32, i64)>,
+        (peeks, truncations): (Vec<Peek>, Vec<(u32, i64)>),
+    ) {
+        self.exits.extend(exits.into_iter().map(|(process, at)| (of.process(process), at)));
+        self.peeks.extend(peeks.into_iter().map(|one| Peek {
+            from: of.process(one.from),
+            to: of.process(one.to),
+            ways: of.way(one.ways),
+            ..one
+        }));
+        self.truncations.extend(truncations.into_iter().map(|(file, at)| (of.file(file), at)));
+    }
+
     fn numbers(&mut self, part: &Self, boot: impl Fn(u16) -> u16) -> Numbers {
         let files = part.files.items.iter().map(|file| {
             // Only a pipe ends with the boot.
@@ -116,7 +130,8 @@ impl Facts {
         });
         let files = files.collect();
         let sockets = part.sockets.items.iter();
-        let sockets = sockets.map(|one| self.sockets.number(Socket { boot: boot(one.boot), ..*one })).collect();
+        let sockets =
+            sockets.map(|one| self.sockets.number(Socket { boot: boot(one.boot), ..*one })).collect();
         let queues = part.queues.items.iter();
         let queues = queues.map(|one| self.queues.number(Queue { boot: boot(one.boot), ..*one })).collect();
         Numbers {

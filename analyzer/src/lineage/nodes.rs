@@ -42,13 +42,17 @@ impl Nodes {
             layers.map(|alias| (alias.real, *at)).collect::<Vec<_>>()
         };
         let truncations = facts.truncations.iter().filter(|(file, _)| is_plain(*file));
-        let of_layers: Vec<(u32, i64)> =
-            if facts.aliases.is_empty() { Vec::new() } else { truncations.clone().flat_map(in_layer).collect() };
+        let of_layers: Vec<(u32, i64)> = if facts.aliases.is_empty() {
+            Vec::new()
+        } else {
+            truncations.clone().flat_map(in_layer).collect()
+        };
         let files =
             Epochs::new(facts.files.items.len(), truncations.copied().chain(of_layers), processes.end());
         let mut next = files.end();
         let sockets = facts.sockets.items.len() as u32;
-        let counts = [sockets, sockets, facts.queues.items.len() as u32, channels.addresses.items.len() as u32];
+        let counts =
+            [sockets, sockets, facts.queues.items.len() as u32, channels.addresses.items.len() as u32];
         let mut bases = [next; 5];
         for (index, count) in counts.into_iter().enumerate() {
             next += count;

@@ -6,12 +6,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet};
-use std::time::Instant;
 
-use super::bounds::{Bounds, Cut, Why};
+use super::bounds::{Bounds, Cut, Deadline, Why};
 use super::graph::{Direction, Edge, Graph, Node};
 
-/// Number of edges between two looks at the clock.
+/// Number of edges between two times at which the clock is read.
 const CLOCK_EVERY: u64 = 4096;
 /// Key of a node that was not reached.
 const NEVER: i64 = i64::MAX;
@@ -49,9 +48,7 @@ impl Reached {
             Direction::Backward => (edge.to, edge.from),
         };
         let is_followed = self.followed.get(begin as usize).copied().unwrap_or_default();
-        is_followed
-            && self.keys[begin as usize] <= self.direction.interval(edge).1
-            && self.at(end).is_some()
+        is_followed && self.keys[begin as usize] <= self.direction.interval(edge).1 && self.at(end).is_some()
     }
 }
 
@@ -172,7 +169,7 @@ impl<'a> Search<'a> {
         let before = self.edges / CLOCK_EVERY;
         self.edges += followed;
         self.cut(node, Why::MinBytes, light);
-        let is_late = || self.bounds.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let is_late = || self.bounds.deadline.is_some_and(Deadline::is_over);
         self.is_over |= self.bounds.edges.is_some_and(|most| self.edges >= most)
             || (self.edges / CLOCK_EVERY > before && is_late());
     }

@@ -49,7 +49,8 @@ impl World {
             }
             _ => (0..self.graph.nodes() as Node).filter(|node| self.name(*node).id == id).collect(),
         };
-        let is_meant = |node: &Node| epoch.is_none_or(|epoch| self.name(*node).id.ends_with(&format!("/{epoch}")));
+        let is_meant =
+            |node: &Node| epoch.is_none_or(|epoch| self.name(*node).id.ends_with(&format!("/{epoch}")));
         nodes.into_iter().filter(is_meant).collect()
     }
 

@@ -75,7 +75,8 @@ impl World {
             }
             Thing::Sent(socket) => {
                 let ino = self.facts.sockets.items[socket as usize].ino;
-                let name = self.channels.names.get(&socket).map_or_else(|| format!("socket {ino}"), Clone::clone);
+                let name =
+                    self.channels.names.get(&socket).map_or_else(|| format!("socket {ino}"), Clone::clone);
                 plain(format!("socket:{ino}:peer"), "socket", format!("unknown other end of {name}"))
             }
             Thing::Queue(queue) => {
@@ -87,7 +88,10 @@ impl World {
                 let address = &self.channels.addresses.items[address as usize];
                 let text = host_and_port(&address.host, address.port);
                 let host = self.facts.hosts.get(&address.host);
-                let name = host.map_or_else(|| text.clone(), |host| format!("{} ({text})", host_and_port(host, address.port)));
+                let name = host.map_or_else(
+                    || text.clone(),
+                    |host| format!("{} ({text})", host_and_port(host, address.port)),
+                );
                 plain(format!("address:{text}"), "address", name)
             }
         }
@@ -96,7 +100,8 @@ impl World {
     fn command(&self, process: u32, node: Node) -> String {
         let pid = self.facts.processes.items[process as usize].pid;
         let begin = self.nodes.processes.begin(node);
-        let exec = begin.and_then(|at| self.facts.execs.iter().find(|exec| exec.process == process && exec.at == at));
+        let exec = begin
+            .and_then(|at| self.facts.execs.iter().find(|exec| exec.process == process && exec.at == at));
         let name = exec.map(|exec| exec.name).or_else(|| self.facts.comms.get(&process).copied());
         let name = name.map_or("?", |name| &*self.facts.names.items[name as usize]);
         let name = name.rsplit('/').next().unwrap_or(name);

@@ -1,10 +1,10 @@
 //! `lineage`: where data can have gone, and where they can have come from.
 
 use std::io::{self, BufWriter, Write as _};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use analyzer::lineage::format::{self, Format, Frame};
-use analyzer::lineage::{Ask, Bounds, Question, World, is_common};
+use analyzer::lineage::{Ask, Bounds, Deadline, Question, World, is_common};
 use analyzer::when;
 use clap::Args;
 use model::Size;
@@ -117,7 +117,9 @@ pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
 }
 
 fn nodes(world: &World, text: &str) -> Result<Vec<u32>, Failure> {
-    let is_id = ["process:", "address:", "socket:", "pipe:", "fifo:", "queue:", "file:"].iter().any(|kind| text.starts_with(kind));
+    let is_id = ["process:", "address:", "socket:", "pipe:", "fifo:", "queue:", "file:"]
+        .iter()
+        .any(|kind| text.starts_with(kind));
     let found = if is_id {
         world.identified(text)
     } else {
@@ -130,7 +132,11 @@ fn nodes(world: &World, text: &str) -> Result<Vec<u32>, Failure> {
 }
 
 fn bounds(world: &World, args: &LineageArgs) -> Result<Bounds, Failure> {
-    let patterns: Vec<&str> = if args.boundary.is_empty() { vec!["common"] } else { args.boundary.iter().map(String::as_str).collect() };
+    let patterns: Vec<&str> = if args.boundary.is_empty() {
+        vec!["common"]
+    } else {
+        args.boundary.iter().map(String::as_str).collect()
+    };
     let marked = world.marked(|path| {
         patterns.iter().any(|pattern| match *pattern {
             "common" => is_common(path),
@@ -148,7 +154,7 @@ fn bounds(world: &World, args: &LineageArgs) -> Result<Bounds, Failure> {
     for budget in &args.budget {
         match budget {
             Budget::Edges(edges) => bounds.edges = Some(*edges),
-            Budget::Time(time) => bounds.deadline = Instant::now().checked_add(*time),
+            Budget::Time(time) => bounds.deadline = Deadline::after(*time),
         }
     }
     Ok(bounds)

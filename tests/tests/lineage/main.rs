@@ -28,8 +28,12 @@ fn every_flow_is_found_and_none_that_time_forbids() {
     let folder = agent.scratch().folder("flows");
     let output = python(UID, &folder, FLOWS, &[]);
     let agent = agent.finish();
-    let flows: Vec<Flow> =
-        output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).map(flow).collect();
+    let flows: Vec<Flow> = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .map(flow)
+        .collect();
     assert_eq!(flows.len(), WAYS);
     let wrong: Vec<String> = flows.iter().filter_map(|flow| complaint(agent.store(), flow)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -37,7 +41,12 @@ fn every_flow_is_found_and_none_that_time_forbids() {
 
 fn flow(line: Value) -> Flow {
     let text = |name: &str| line[name].as_str().unwrap().to_owned();
-    Flow { way: text("way"), source: text("source"), target: text("target"), is_true: line["is_true"] == true }
+    Flow {
+        way: text("way"),
+        source: text("source"),
+        target: text("target"),
+        is_true: line["is_true"] == true,
+    }
 }
 
 /// Returns what is wrong with the answers about a flow.

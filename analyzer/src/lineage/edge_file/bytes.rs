@@ -20,7 +20,7 @@ impl Writer {
 
     /// Adds a number near zero.
     pub(super) fn signed(&mut self, number: i64) {
-        self.number((number << 1 ^ number >> 63).cast_unsigned());
+        self.number(((number << 1) ^ (number >> 63)).cast_unsigned());
     }
 
     /// Adds a time, as the difference from the one before.

@@ -3,8 +3,8 @@
 use super::bytes::{Reader, Writer};
 use super::uses;
 use crate::lineage::facts::{
-    Address, Alias, Clone_, Detach, End, Exec, Facts, FileId, FileKind, Mapping, Object, Peek, Process, Queue,
-    Renaming, Sighting, Socket,
+    Address, Alias, Clone_, Detach, End, Exec, Facts, FileId, FileKind, Mapping, Object, Peek, Process,
+    Queue, Renaming, Sighting, Socket,
 };
 
 const KINDS: [FileKind; 3] = [FileKind::Plain, FileKind::Pipe, FileKind::Fifo];
@@ -19,7 +19,9 @@ pub(super) fn write(facts: &Facts, to: &mut Writer) {
     });
     to.list(&facts.files.items, |to, one| {
         let kind = KINDS.iter().position(|kind| *kind == one.kind).unwrap_or_default();
-        [one.dev, one.ino, one.generation.into(), one.boot.into(), kind as u64].iter().for_each(|part| to.number(*part));
+        [one.dev, one.ino, one.generation.into(), one.boot.into(), kind as u64]
+            .iter()
+            .for_each(|part| to.number(*part));
     });
     to.list(&facts.sockets.items, |to, one| {
         to.number(one.ino);
@@ -72,7 +74,10 @@ pub(super) fn write(facts: &Facts, to: &mut Writer) {
 
 fn mapping(to: &mut Writer, one: &Mapping) {
     let (kind, number) = uses::split(one.object);
-    let bits = u64::from(one.can_read) | u64::from(one.can_write) << 1 | u64::from(one.is_shared) << 2 | (kind as u64) << 3;
+    let bits = u64::from(one.can_read)
+        | (u64::from(one.can_write) << 1)
+        | (u64::from(one.is_shared) << 2)
+        | ((kind as u64) << 3);
     to.number(bits);
     to.number(one.process.into());
     to.number(number.into());
@@ -148,8 +153,12 @@ pub(super) fn read(from: &mut Reader<'_>) -> Option<Facts> {
         Some(facts.queues.number(Queue { ipc_ns, id, boot: from.small()? }))
     })?;
     facts.uses = uses::read(from, &facts)?;
-    Reading { processes: facts.processes.items.len(), files: facts.files.items.len(), names: facts.names.items.len() }
-        .rest(from, &mut facts)?;
+    Reading {
+        processes: facts.processes.items.len(),
+        files: facts.files.items.len(),
+        names: facts.names.items.len(),
+    }
+    .rest(from, &mut facts)?;
     Some(facts)
 }
 
@@ -172,8 +181,9 @@ impl Reading {
         })?;
         self.life(from, facts)?;
         facts.ends = from.list(|from| end_of(from, sockets))?;
-        facts.sightings =
-            from.list(|from| Some(Sighting { file: from.below(files)?, name: from.below(names)?, at: from.time()? }))?;
+        facts.sightings = from.list(|from| {
+            Some(Sighting { file: from.below(files)?, name: from.below(names)?, at: from.time()? })
+        })?;
         facts.renamings = from.list(|from| {
             let (at, old, new) = (from.time()?, from.below(names)?, from.below(names)?);
             Some(Renaming { at, old, new, file: from.maybe(|from| from.below(files))? })

@@ -31,7 +31,8 @@ pub(super) fn save(store: &Store, segment: &str, hash: &str, facts: &Facts) {
         return;
     }
     // Retention may have removed the segment meanwhile: this file must not stay alone.
-    let is_there = manifest_hash(store.connection(), segment).is_ok_and(|found| found.as_deref() == Some(hash));
+    let is_there =
+        manifest_hash(store.connection(), segment).is_ok_and(|found| found.as_deref() == Some(hash));
     if !is_there {
         folder.remove_derived(segment, NAME);
     }
@@ -65,24 +66,41 @@ fn decode(bytes: &[u8], hash: &str) -> Option<Facts> {
 #[cfg(test)]
 mod tests {
     use super::super::facts::{
-        Address, Alias, Clone_, Detach, End, Exec, FileId, FileKind, Mapping, Object, Peek, Process, Queue, Renaming,
-        Sighting, Socket, Use, Way,
+        Address, Alias, Clone_, Detach, End, Exec, FileId, FileKind, Mapping, Object, Peek, Process, Queue,
+        Renaming, Sighting, Socket, Use, Way,
     };
     use super::*;
 
     fn sample() -> Facts {
         let mut facts = Facts { boots: vec![-5, 1_700_000_000_000_000_000], ..Facts::default() };
         let process = facts.processes.number(Process { pid: 7, start_ns: u64::MAX });
-        let file = facts.files.number(FileId { dev: 1, ino: u64::MAX, generation: 3, boot: 1, kind: FileKind::Pipe });
+        let file = facts.files.number(FileId {
+            dev: 1,
+            ino: u64::MAX,
+            generation: 3,
+            boot: 1,
+            kind: FileKind::Pipe,
+        });
         let socket = facts.sockets.number(Socket { ino: 9, boot: 0 });
         let queue = facts.queues.number(Queue { ipc_ns: 1, id: -1, boot: 1 });
         let name = facts.names.text("/a\\xffb");
         let ways = facts.ways.text("read+pread") as u16;
-        for (number, object) in [Object::File(file), Object::Socket(socket), Object::Queue(queue)].into_iter().enumerate() {
+        for (number, object) in
+            [Object::File(file), Object::Socket(socket), Object::Queue(queue)].into_iter().enumerate()
+        {
             let first = 1_700_000_000_000_000_000 + number as i64;
             let (last, end, way) = (first + 5, first + 10_000_005, Way::Written);
             facts.uses.push(Use { process, object, way, first, last, end, bytes: u64::MAX, ways });
-            facts.uses.push(Use { process, object, way: Way::Read, first: i64::MIN, last: 0, end: 0, bytes: 0, ways });
+            facts.uses.push(Use {
+                process,
+                object,
+                way: Way::Read,
+                first: i64::MIN,
+                last: 0,
+                end: 0,
+                bytes: 0,
+                ways,
+            });
             facts.mappings.push(Mapping {
                 process,
                 object,
@@ -103,7 +121,14 @@ mod tests {
         facts.peeks.push(Peek { from: process, to: process, at: 6, bytes: 1, ways });
         facts.truncations.push((file, 7));
         let address = Address { host: "::1".into(), port: 53, net_ns: 4 };
-        facts.ends.push(End { socket, at: 8, local: Some(address), remote: None, peer: Some(socket), path: Some("@x".into()) });
+        facts.ends.push(End {
+            socket,
+            at: 8,
+            local: Some(address),
+            remote: None,
+            peer: Some(socket),
+            path: Some("@x".into()),
+        });
         facts.sightings.push(Sighting { file, name, at: 9 });
         facts.renamings.push(Renaming { at: 10, old: name, new: name, file: None });
         facts.aliases.insert(Alias { file, real: file, is_upper: true }, (1, 2));

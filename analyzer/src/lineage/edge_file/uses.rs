@@ -22,11 +22,11 @@ pub(super) fn write(uses: &[Use], to: &mut Writer) {
     for one in uses {
         let (kind, number) = split(one.object);
         let after = one.end.wrapping_sub(one.last);
-        let bits = u64::from(one.way == Way::Written) * WRITTEN
-            | u64::from(one.last == one.first) * ONCE
-            | u64::from(after == TICK_NS) * TICK
-            | (kind as u64) << OBJECT
-            | u64::from(one.ways) << WAYS;
+        let flag = |is_set: bool, bit: u64| if is_set { bit } else { 0 };
+        let flags = flag(one.way == Way::Written, WRITTEN)
+            | flag(one.last == one.first, ONCE)
+            | flag(after == TICK_NS, TICK);
+        let bits = flags | ((kind as u64) << OBJECT) | (u64::from(one.ways) << WAYS);
         to.number(bits);
         to.time(one.first);
         if one.last != one.first {
@@ -65,10 +65,19 @@ pub(super) fn read(from: &mut Reader<'_>, facts: &Facts) -> Option<Vec<Use>> {
             u32::try_from(number).ok().filter(|number| (*number as usize) < limits[slot])
         };
         let process = near(3)?;
-        let kind = (bits >> OBJECT & 3) as usize;
+        let kind = ((bits >> OBJECT) & 3) as usize;
         let object = join(kind, near(kind)?)?;
         let way = if bits & WRITTEN != 0 { Way::Written } else { Way::Read };
-        Some(Use { process, object, way, first, last, end: last.wrapping_add(after), bytes: from.number()?, ways })
+        Some(Use {
+            process,
+            object,
+            way,
+            first,
+            last,
+            end: last.wrapping_add(after),
+            bytes: from.number()?,
+            ways,
+        })
     })
 }
 

@@ -17,7 +17,11 @@ pub(super) fn write(answer: &Answer, _: &Frame, out: &mut dyn Write) -> io::Resu
         };
         let name = quoted(&text::shortened(&node.about.name));
         let more = if node.is_target { ", penwidth = 3" } else { "" };
-        writeln!(out, "  n{index} [label = {name}, tooltip = {}, shape = {shape}{more}];", quoted(&node.about.id))?;
+        writeln!(
+            out,
+            "  n{index} [label = {name}, tooltip = {}, shape = {shape}{more}];",
+            quoted(&node.about.id)
+        )?;
     }
     for edge in &answer.edges {
         // What is proven is drawn solid.

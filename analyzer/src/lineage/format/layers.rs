@@ -24,15 +24,17 @@ pub(super) fn positions(answer: &Answer) -> Vec<(usize, usize)> {
         for index in order {
             // A node goes where its neighbours are on average, so that fewer edges cross.
             let weight = |node: usize| {
-                let near = answer.edges.iter().filter_map(|edge| match (edge.from == node, edge.to == node) {
-                    (false, true) if is_down => Some(rows[edge.from]),
-                    (true, false) if !is_down => Some(rows[edge.to]),
-                    _ => None,
-                });
+                let near =
+                    answer.edges.iter().filter_map(|edge| match (edge.from == node, edge.to == node) {
+                        (false, true) if is_down => Some(rows[edge.from]),
+                        (true, false) if !is_down => Some(rows[edge.to]),
+                        _ => None,
+                    });
                 let (sum, count) = near.fold((0, 0), |(sum, count), row| (sum + row, count + 1));
                 if count == 0 { rows[node] as f64 } else { sum as f64 / f64::from(count) }
             };
-            let mut weighted: Vec<(f64, usize)> = layers[index].iter().map(|node| (weight(*node), *node)).collect();
+            let mut weighted: Vec<(f64, usize)> =
+                layers[index].iter().map(|node| (weight(*node), *node)).collect();
             weighted.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
             layers[index] = weighted.into_iter().map(|(_, node)| node).collect();
             number(&layers[index], &mut rows);

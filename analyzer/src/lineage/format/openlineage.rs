@@ -68,7 +68,8 @@ impl Writing<'_> {
         });
         if kind == "COMPLETE" {
             event["inputs"] = run.inputs.iter().map(|edge| self.data_set(edge, edge.from, "input")).collect();
-            event["outputs"] = run.outputs.iter().map(|edge| self.data_set(edge, edge.to, "output")).collect();
+            event["outputs"] =
+                run.outputs.iter().map(|edge| self.data_set(edge, edge.to, "output")).collect();
         }
         event
     }
@@ -91,13 +92,12 @@ impl Writing<'_> {
             "address" => ("tcp".to_owned(), about.id.replacen("address:", "", 1)),
             _ => (format!("ipc://{}", self.frame.host), about.id.clone()),
         };
-        let facet = |name: &str| {
-            json!({"_producer": PRODUCER, "_schemaURL": format!("{FACETS}/{name}.json#/$defs/{name}")})
-        };
+        let facet = |name: &str| json!({"_producer": PRODUCER, "_schemaURL": format!("{FACETS}/{name}.json#/$defs/{name}")});
         let mut set = json!({"namespace": namespace, "name": name});
         if !about.others.is_empty() {
             let mut links = facet("SymlinksDatasetFacet");
-            let link = |name: &String| json!({"namespace": namespace, "name": text::visible(name), "type": "FILE"});
+            let link =
+                |name: &String| json!({"namespace": namespace, "name": text::visible(name), "type": "FILE"});
             links["identifiers"] = about.others.iter().map(link).collect();
             set["facets"] = json!({"symlinks": links});
         }
@@ -123,8 +123,8 @@ impl Writing<'_> {
         hash.update(self.answer.nodes[process].about.id.as_bytes());
         let mut bytes = [0_u8; 16];
         bytes.copy_from_slice(&hash.finalize()[..16]);
-        bytes[6] = bytes[6] & 0x0f | 0x80;
-        bytes[8] = bytes[8] & 0x3f | 0x80;
+        bytes[6] = (bytes[6] & 0x0f) | 0x80;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
         let hex = model::text::hex(&bytes);
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }

@@ -15,7 +15,12 @@ enum Side {
 }
 
 pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::Result<()> {
-    let has = |side: Side| answer.nodes.iter().any(|node| !node.is_target && label(answer, side, node_index(answer, node)).is_some());
+    let has = |side: Side| {
+        answer
+            .nodes
+            .iter()
+            .any(|node| !node.is_target && label(answer, side, node_index(answer, node)).is_some())
+    };
     let sides = if answer.is_between { vec![Side::Down] } else { vec![Side::Up, Side::Down] };
     let sides: Vec<Side> = sides.into_iter().filter(|side| has(*side)).collect();
     if answer.is_between && answer.widest.is_none() {
@@ -40,7 +45,12 @@ pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::
     }
     let processes = answer.nodes.iter().filter(|node| node.about.kind == "process").count();
     let cut: u64 = answer.cuts.iter().map(|cut| cut.edges).sum();
-    write!(out, "\n{} nodes, {processes} of them processes; {} edges", answer.nodes.len(), answer.edges.len())?;
+    write!(
+        out,
+        "\n{} nodes, {processes} of them processes; {} edges",
+        answer.nodes.len(),
+        answer.edges.len()
+    )?;
     if cut > 0 {
         write!(out, "; {cut} edges at {} nodes were cut off", answer.cuts.len())?;
     }
@@ -81,7 +91,9 @@ impl<'a> Tree<'a> {
         // The parent of a node is one of those that were reached before it, so that there are no circles.
         let mut parents: HashMap<usize, (&AnswerEdge, (bool, i64, i64))> = HashMap::new();
         for edge in &answer.edges {
-            let (Some(own), Some(parent)) = (label(answer, side, end(edge)), label(answer, side, begin(edge))) else {
+            let (Some(own), Some(parent)) =
+                (label(answer, side, end(edge)), label(answer, side, begin(edge)))
+            else {
                 continue;
             };
             if answer.nodes[end(edge)].is_target || (parent, begin(edge)) >= (own, end(edge)) {
@@ -122,12 +134,13 @@ impl<'a> Tree<'a> {
     /// Writes what is below a node, without recursion: ways can be long.
     fn below(&mut self, root: usize, out: &mut dyn Write) -> io::Result<()> {
         let mut waiting: Vec<(&AnswerEdge, String, bool)> = Vec::new();
-        let push = |waiting: &mut Vec<(&'a AnswerEdge, String, bool)>, node: usize, indent: &str, tree: &Self| {
-            let children = tree.children.get(&node).map(Vec::as_slice).unwrap_or_default();
-            for (number, edge) in children.iter().enumerate().rev() {
-                waiting.push((edge, indent.to_owned(), number + 1 == children.len()));
-            }
-        };
+        let push =
+            |waiting: &mut Vec<(&'a AnswerEdge, String, bool)>, node: usize, indent: &str, tree: &Self| {
+                let children = tree.children.get(&node).map(Vec::as_slice).unwrap_or_default();
+                for (number, edge) in children.iter().enumerate().rev() {
+                    waiting.push((edge, indent.to_owned(), number + 1 == children.len()));
+                }
+            };
         push(&mut waiting, root, "", self);
         while let Some((edge, indent, is_last)) = waiting.pop() {
             if self.left == 0 {
@@ -138,7 +151,8 @@ impl<'a> Tree<'a> {
             let branch = if is_last { "└─" } else { "├─" };
             let at = if self.side == Side::Up { edge.last } else { edge.first };
             let label = self.answer.nodes[node].arrival.filter(|_| self.side == Side::Down);
-            let at = text::short_time(label.or(self.answer.nodes[node].departure).unwrap_or(at), &self.frame.zone);
+            let at =
+                text::short_time(label.or(self.answer.nodes[node].departure).unwrap_or(at), &self.frame.zone);
             let name = text::visible(&self.answer.nodes[node].about.name);
             let arrow = if self.side == Side::Up { "←" } else { "→" };
             writeln!(out, "{indent}{branch} {arrow} {name}  [{at}  {}]", text::label(edge))?;

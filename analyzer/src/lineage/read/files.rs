@@ -6,9 +6,7 @@ use super::columns::{Column, columns};
 use super::{Reading, Tracer};
 use crate::lineage::facts::{Alias, FileId, FileKind, Renaming, Sighting};
 
-columns!(Identity {
-    dev, ino, generation, file_type, fname, real_dev, real_ino, real_generation, layer
-});
+columns!(Identity { dev, ino, generation, file_type, fname, real_dev, real_ino, real_generation, layer });
 
 /// The columns of a row that identify its file.
 pub(super) struct FileColumns(Identity);
@@ -92,7 +90,11 @@ columns!(Throwing { ret, flags, length, time, boot_ns });
 
 /// Rows of opens and truncations: those that throw contents away.
 pub(super) const THROWING: [Tracer; 2] = [
-    Tracer { name: "open", columns: &[Throwing::NAMES, FileColumns::NAMES], read: |reading, rows| throwing(reading, rows, true) },
+    Tracer {
+        name: "open",
+        columns: &[Throwing::NAMES, FileColumns::NAMES],
+        read: |reading, rows| throwing(reading, rows, true),
+    },
     Tracer {
         name: "truncate",
         columns: &[Throwing::NAMES, FileColumns::NAMES],
@@ -109,7 +111,8 @@ fn throwing(reading: &mut Reading, rows: &BatchRows, is_open: bool) {
         }
         let boot = reading.boot(at, columns.boot_ns.signed(row));
         let Some(file) = files.file(reading, row, at, boot) else { continue };
-        let throws = if is_open { columns.flags.has(row, "O_TRUNC") } else { columns.length.signed(row) == Some(0) };
+        let throws =
+            if is_open { columns.flags.has(row, "O_TRUNC") } else { columns.length.signed(row) == Some(0) };
         if throws {
             reading.facts.truncations.push((file, at));
         }

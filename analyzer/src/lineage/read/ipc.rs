@@ -7,9 +7,7 @@ use super::files::FileColumns;
 use super::{Reading, Tracer};
 use crate::lineage::facts::{Detach, Mapping, Object, Queue, Use, Way};
 
-columns!(Ipc {
-    exec_id, comm, ret, time, boot_ns, call, flags, ipc_ns, ipc_id, length, size, address
-});
+columns!(Ipc { exec_id, comm, ret, time, boot_ns, call, flags, ipc_ns, ipc_id, length, size, address });
 
 pub(super) const IPC: Tracer = Tracer { name: "ipc", columns: &[Ipc::NAMES, FileColumns::NAMES], read: ipc };
 
@@ -34,7 +32,8 @@ fn ipc(reading: &mut Reading, rows: &BatchRows) {
         let facts = &mut reading.facts;
         let mut moved = |object: Option<Object>, way: Way| {
             let moved = object.filter(|_| bytes > 0);
-            let moved = moved.map(|object| Use { process, object, way, first: at, last: at, end: at, bytes, ways });
+            let moved =
+                moved.map(|object| Use { process, object, way, first: at, last: at, end: at, bytes, ways });
             facts.uses.extend(moved);
         };
         match call {

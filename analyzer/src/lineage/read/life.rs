@@ -8,9 +8,7 @@ use super::{Reading, Tracer};
 use crate::lineage::facts::{Clone_, Exec, FileId, FileKind, Peek, Process};
 use crate::lineage::graph::ANY_BYTES;
 
-columns!(Execs {
-    exec_id, ret, time, boot_ns, fname, interpreter_dev, interpreter_ino
-});
+columns!(Execs { exec_id, ret, time, boot_ns, fname, interpreter_dev, interpreter_ino });
 
 columns!(Clones { exec_id, comm, time, child_exec_id, thread, flags });
 

@@ -7,7 +7,17 @@ use super::{Reading, Tracer};
 use crate::lineage::facts::{Address, End, Socket};
 
 columns!(Ends {
-    time, boot_ns, sock_ino, peer_ino, sock_net_ns, saddr, sport, daddr, dport, sun_path, errno
+    time,
+    boot_ns,
+    sock_ino,
+    peer_ino,
+    sock_net_ns,
+    saddr,
+    sport,
+    daddr,
+    dport,
+    sun_path,
+    errno
 });
 
 columns!(Names { name, addresses });
@@ -42,7 +52,8 @@ fn ends(reading: &mut Reading, rows: &BatchRows) {
 fn address(host: &Column, port: &Column, row: usize, net_ns: u32) -> Option<Address> {
     let host = host.text(row)?;
     let port = port.number(row)? as u16;
-    let is_loopback = host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified());
+    let is_loopback =
+        host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified());
     Some(Address { host: host.into(), port, net_ns: if is_loopback { net_ns } else { 0 } })
 }
 

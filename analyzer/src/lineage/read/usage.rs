@@ -11,8 +11,22 @@ use crate::lineage::facts::{FileKind, Mapping, Object, Use, Way};
 const TICK_NS: i64 = 10_000_000;
 
 columns!(Usage {
-    exec_id, comm, first_time, last_time, time, boot_ns, bytes_read, bytes_written, bytes_mapped, calls_read,
-    calls_written, calls_mapped, protection, via, sock_ino, peer_ino
+    exec_id,
+    comm,
+    first_time,
+    last_time,
+    time,
+    boot_ns,
+    bytes_read,
+    bytes_written,
+    bytes_mapped,
+    calls_read,
+    calls_written,
+    calls_mapped,
+    protection,
+    via,
+    sock_ino,
+    peer_ino
 });
 
 pub(super) const USAGE: Tracer =
