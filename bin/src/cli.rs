@@ -85,6 +85,7 @@ enum Command {
     Top(top::TopArgs),
     /// Show where data can have gone, or where they can have come from: through processes, files, pipes, sockets and shared memory,
     /// in the order of time. docs/LINEAGE.md describes what is followed. Works without a running agent
+    #[command(after_help = lineage::EXAMPLES)]
     Lineage(lineage::LineageArgs),
     /// Write rows of the store to files of another format, or to stdout. Works without a running agent
     Export(export::ExportArgs),

@@ -7,6 +7,7 @@ use super::bounds::{Bounds, Cut, Why};
 use super::graph::{ANY_BYTES, Direction, Edge, Kind, Node};
 use super::search::{Reached, search};
 use super::world::{NodeName, World};
+use crate::span::Span;
 
 /// The ways that are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub struct Question {
     pub targets: Vec<Node>,
     /// The ways that are asked for.
     pub ask: Ask,
-    /// The time from which on, and until which, data move, in nanoseconds since 1970, UTC.
-    pub span: (i64, i64),
+    /// The time in which data move.
+    pub span: Span,
     /// Limits of the search.
     pub bounds: Bounds,
 }
@@ -108,7 +109,7 @@ enum Found {
 impl World {
     /// Answers a question.
     pub fn answer(&self, question: &Question) -> Answer {
-        let (since, until) = question.span;
+        let Span { since, until } = question.span;
         let starts: Vec<(Node, i64)> = question.targets.iter().map(|node| (*node, since)).collect();
         let ends = |nodes: &[Node]| nodes.iter().map(|node| (*node, until)).collect::<Vec<_>>();
         let bounds = &question.bounds;

@@ -33,7 +33,7 @@ const SINGLE: [&str; 10] = [
 ];
 
 /// Returns whether nearly all programs touch a file with this path.
-pub fn is_common(path: &str) -> bool {
+pub(super) fn is_common(path: &str) -> bool {
     SYSTEM.iter().chain(&SINGLE).any(|known| {
         let is_folder = known.ends_with('/');
         if is_folder { path.starts_with(known) } else { path == *known }

@@ -29,7 +29,6 @@ mod world;
 
 pub use answer::{Answer, AnswerCut, AnswerEdge, AnswerNode, Ask, Question};
 pub use between::{Between, widest};
-pub use boundary::is_common;
 pub use bounds::{Bounds, Cut, Deadline, Why};
 pub use graph::{ANY_BYTES, Direction, Edge, Graph, Kind, Node};
 pub use search::{Reached, search};

@@ -2,26 +2,37 @@
 
 use std::net::IpAddr;
 
-use super::facts::Process;
+use super::boundary::is_common;
+use super::facts::{FileId as Known, Process};
 use super::graph::Node;
 use super::world::World;
+use crate::file_id::FileId;
+use crate::target::Target;
 
 impl World {
-    /// Returns the nodes of all files that have had a path for which `is_meant` is true.
-    pub fn files_named(&self, is_meant: impl Fn(&str) -> bool) -> Vec<Node> {
-        let names = (0..).zip(&self.facts.names.items).filter(|(_, name)| is_meant(name));
-        self.nodes_of(names.flat_map(|(name, _)| self.names.files(name)))
-    }
-
-    /// Returns the nodes of the files with these numbers; of all generations, if none is given.
-    pub fn files_numbered(&self, dev: u64, ino: u64, generation: Option<u32>) -> Vec<Node> {
+    /// Returns the nodes of the files that these targets stand for, under all names that they have had. Labels stand for none: their
+    /// files are looked up before.
+    pub fn files(&self, targets: &[Target]) -> Vec<Node> {
+        let is_id = |id: &FileId, known: &Known| {
+            let numbers = (known.dev, known.ino) == (id.dev, id.ino);
+            numbers && id.generation.is_none_or(|generation| generation == known.generation)
+        };
+        let names = (0..).zip(&self.facts.names.items);
+        let names = names.filter(|(_, name)| targets.iter().any(|target| target.matches(name)));
+        let named = names.flat_map(|(name, _)| self.names.files(name));
+        let ids: Vec<&FileId> = targets
+            .iter()
+            .filter_map(|target| match target {
+                Target::Id(id) => Some(id),
+                _ => None,
+            })
+            .collect();
         let files = (0..).zip(&self.facts.files.items);
-        let files = files.filter(|(_, id)| (id.dev, id.ino) == (dev, ino));
-        let files = files.filter(|(_, id)| generation.is_none_or(|generation| generation == id.generation));
-        self.nodes_of(files.map(|(file, _)| file))
+        let numbered = files.filter(|(_, known)| ids.iter().any(|id| is_id(id, known))).map(|(file, _)| file);
+        self.nodes_of(named.chain(numbered))
     }
 
-    /// Returns the nodes of these files, and of those that are the same in another layer of an overlay.
+    /// Returns the nodes of these files.
     fn nodes_of(&self, files: impl Iterator<Item = u32>) -> Vec<Node> {
         let mut nodes: Vec<Node> = files.flat_map(|file| self.nodes.files.nodes(file)).collect();
         nodes.sort_unstable();
@@ -54,17 +65,20 @@ impl World {
         nodes.into_iter().filter(is_meant).collect()
     }
 
-    /// Marks the nodes of all files that have had a path for which `is_meant` is true, for a boundary.
-    pub fn marked(&self, is_meant: impl Fn(&str) -> bool) -> Vec<bool> {
+    /// Marks the nodes that are not left again: those of these targets, and if `has_common`, of what nearly all programs use.
+    pub fn boundary(&self, targets: &[Target], has_common: bool) -> Vec<bool> {
+        let is_meant =
+            |name: &str| (has_common && is_common(name)) || targets.iter().any(|target| target.matches(name));
         let mut marked = vec![false; self.graph.nodes()];
-        self.files_named(&is_meant).into_iter().for_each(|node| marked[node as usize] = true);
-        for (socket, name) in &self.channels.names {
-            if is_meant(name) {
-                marked[self.nodes.socket(*socket) as usize] = true;
-                // What is sent to the listener is received by the socket that it accepts.
-                let peers = &self.channels.of[*socket as usize].sockets;
-                peers.iter().for_each(|peer| marked[self.nodes.socket(*peer) as usize] = true);
-            }
+        let mut mark = |node: Node| marked[node as usize] = true;
+        self.files(targets).into_iter().for_each(&mut mark);
+        let names = (0..).zip(&self.facts.names.items).filter(|(_, name)| is_meant(name));
+        self.nodes_of(names.flat_map(|(name, _)| self.names.files(name))).into_iter().for_each(&mut mark);
+        for (socket, _) in self.channels.names.iter().filter(|(_, name)| is_meant(name)) {
+            mark(self.nodes.socket(*socket));
+            // A socket that was accepted has the name of the one that listens, and its other end has none.
+            let peers = &self.channels.of[*socket as usize].sockets;
+            peers.iter().for_each(|peer| mark(self.nodes.socket(*peer)));
         }
         marked
     }

@@ -7,6 +7,7 @@ use super::graph::{Graph, Node};
 use super::names::FileNames;
 use super::nodes::{Nodes, Thing};
 use super::read;
+use crate::span::Span;
 use crate::{Error, Store};
 
 /// The flows of data that a store has recorded.
@@ -36,11 +37,11 @@ pub struct NodeName {
 }
 
 impl World {
-    /// Reads the rows up to a time.
+    /// Reads the rows. Only data that moved in a span of time are followed.
     ///
     /// # Errors
     /// The store can't be read, or is not columnar.
-    pub fn read(store: &Store, (since, until): (i64, i64)) -> Result<Self, Error> {
+    pub fn read(store: &Store, span: Span) -> Result<Self, Error> {
         if !store.is_columnar() {
             return Err(Error::NotColumnar { path: store.path().to_owned() });
         }
@@ -48,7 +49,7 @@ impl World {
         let (channels, names) = (Channels::of(&facts), FileNames::of(&facts));
         let nodes = Nodes::of(&facts, &channels);
         let mut edges = edges(&mut facts, &nodes, &channels);
-        edges.retain(|edge| edge.last >= since && edge.first <= until);
+        edges.retain(|edge| span.touches(edge.first, edge.last));
         let graph = Graph::new(nodes.len(), edges);
         let host = store.tables()?.into_iter().next().map(|table| table.collector_id).unwrap_or_default();
         Ok(Self { facts, channels, nodes, names, host, graph })

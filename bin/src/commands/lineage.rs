@@ -1,26 +1,29 @@
 //! `lineage`: where data can have gone, and where they can have come from.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, Write as _};
 use std::time::Duration;
 
 use analyzer::lineage::format::{self, Format, Frame};
-use analyzer::lineage::{Ask, Bounds, Deadline, Question, World, is_common};
-use analyzer::when;
+use analyzer::lineage::{Ask, Bounds, Deadline, Question, World};
+use analyzer::{Envelope, Evidence, Target, render};
+use anyhow::Context as _;
 use clap::Args;
 use model::Size;
 use serde_json::json;
 
+use super::asked::{Asked, with_labels};
 use super::query::{damage, failure, open};
 use crate::cli_common::{Common, parse_duration};
 use crate::exit::{Failure, Outcome};
+use crate::output::complain;
 
 /// Options of `lineage`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
 pub(crate) struct LineageArgs {
     /// A file (path, folder/, pattern, id:DEV:INO[:GENERATION], label:NAME), or what an answer names: process:EXEC_ID, address:HOST[:PORT], socket:…
     #[arg(value_name = "TARGET")]
-    target: String,
+    target: OsString,
     /// Ask where the data can have come from
     #[arg(long, conflicts_with_all = ["down", "both", "to"])]
     up: bool,
@@ -32,13 +35,9 @@ pub(crate) struct LineageArgs {
     both: bool,
     /// Ask for all ways from TARGET to this, which is written as TARGET is
     #[arg(long, value_name = "TARGET")]
-    to: Option<String>,
-    /// Only data that moved from this time on, for example 2026-01-31, "2026-01-31 12:00:05", -10m or "1h ago"
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    since: Option<String>,
-    /// Only data that moved until this time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    until: Option<String>,
+    to: Option<OsString>,
+    #[command(flatten)]
+    asked: Asked,
     /// Do not follow flows of fewer bytes, for example 1000 or 1MiB
     #[arg(long, value_name = "SIZE")]
     min_bytes: Option<Size>,
@@ -58,15 +57,13 @@ pub(crate) struct LineageArgs {
     /// Show at most this many nodes in a tree
     #[arg(long, value_name = "N", default_value_t = 500)]
     limit: usize,
-    /// Show times in UTC
-    #[arg(long)]
-    utc: bool,
     /// Format of the answer: tree, json, dot, svg, mermaid, prov (PROV-JSON) or openlineage (events, one a line)
     #[arg(long, default_value = "tree", value_name = "FORMAT")]
     format: Format,
 }
 
-const EXAMPLES: &str = "Examples:
+/// Examples in the help of the command.
+pub(crate) const EXAMPLES: &str = "Examples:
   duetector-actors lineage /data/train.csv                 where did the data set go?
   duetector-actors lineage --up /srv/model.bin             what was this file made of?
   duetector-actors lineage /data/train.csv --to address:203.0.113.7
@@ -86,26 +83,40 @@ fn parse_budget(text: &str) -> Result<Budget, String> {
     }
 }
 
+/// Kinds of nodes, with which their identities begin.
+const KINDS: [&str; 7] = ["process:", "address:", "socket:", "pipe:", "fifo:", "queue:", "file:"];
+
 /// Prints the answer.
 pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
-    let now = when::now();
-    let since = args.since.as_deref().map(|text| when::since(text, &now)).transpose().map_err(failure)?;
-    let until = args.until.as_deref().map(|text| when::until(text, &now)).transpose().map_err(failure)?;
-    let span = (since.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX));
+    let (span, zone) = (args.asked.span()?, args.asked.zone());
     let store = open(common)?;
     let world = World::read(&store, span).map_err(failure)?;
-    let targets = nodes(&world, &args.target)?;
+    let targets = nodes(common, &world, &args.target)?;
     let ask = match &args.to {
-        Some(to) => Ask::To(nodes(&world, to)?),
+        Some(to) => Ask::To(nodes(common, &world, to)?),
         None if args.up => Ask::Up,
         None if args.both => Ask::Both,
         None => Ask::Down,
     };
-    let bounds = bounds(&world, args)?;
+    let bounds = bounds(common, &world, args)?;
     let answer = world.answer(&Question { targets, ask, span, bounds });
-    let envelope = json!({"schema": "lineage/1", "query": {"target": args.target}});
-    let envelope = envelope.as_object().cloned().unwrap_or_default();
-    let frame = Frame { envelope, most: args.limit, ..Frame::new(&now, args.utc, &world.host) };
+    let tracers: Vec<&str> = World::tracers().collect();
+    let mut evidence = Evidence::of(&store, span, &tracers).map_err(failure)?;
+    // All formats show what was cut off.
+    let notes = render::warnings(&evidence);
+    for cut in &answer.cuts {
+        evidence.add_cut(&answer.nodes[cut.node].about.id, cut.why.name(), cut.edges);
+    }
+    let question = json!({
+        "command": "lineage",
+        "target": args.target.to_string_lossy(),
+        "direction": if args.up { "up" } else if args.both { "both" } else { "down" },
+        "to": args.to.as_ref().map(|to| to.to_string_lossy()),
+    });
+    let framed = Envelope::new(&store, ("lineage/1", question, &zone), (span, evidence), ());
+    let framed = serde_json::to_value(framed.map_err(failure)?).context("making the answer")?;
+    let envelope = framed.as_object().cloned().unwrap_or_default();
+    let frame = Frame { envelope, notes: notes.clone(), zone, host: world.host.clone(), most: args.limit };
     let mut out = BufWriter::new(io::stdout().lock());
     match format::write(&answer, &frame, args.format, &mut out).and_then(|()| out.flush()) {
         Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
@@ -113,42 +124,43 @@ pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
         }
         _ => {}
     }
+    if !matches!(args.format, Format::Tree | Format::Json) {
+        notes.iter().for_each(|note| complain(&format!("warning: {note}")));
+    }
     damage(&store)
 }
 
-fn nodes(world: &World, text: &str) -> Result<Vec<u32>, Failure> {
-    let is_id = ["process:", "address:", "socket:", "pipe:", "fifo:", "queue:", "file:"]
-        .iter()
-        .any(|kind| text.starts_with(kind));
-    let found = if is_id {
-        world.identified(text)
+/// Returns the nodes that a target stands for.
+fn nodes(common: &Common, world: &World, target: &OsStr) -> Result<Vec<u32>, Failure> {
+    let text = target.to_string_lossy();
+    let found = if KINDS.iter().any(|kind| text.starts_with(kind)) {
+        world.identified(&text)
     } else {
-        world.files_named(|path| path == text || (text.ends_with('/') && path.starts_with(text)))
+        let folder = std::env::current_dir().context("finding the working folder")?;
+        let target = Target::parse(target, &folder).map_err(failure)?;
+        world.files(&with_labels(common, vec![target])?)
     };
     if found.is_empty() {
-        return Err(Failure::failed(format!("nothing is recorded of {text:?}")));
+        return Err(Failure::failed(format!("nothing was recorded of {text}")));
     }
     Ok(found)
 }
 
-fn bounds(world: &World, args: &LineageArgs) -> Result<Bounds, Failure> {
-    let patterns: Vec<&str> = if args.boundary.is_empty() {
-        vec!["common"]
-    } else {
-        args.boundary.iter().map(String::as_str).collect()
-    };
-    let marked = world.marked(|path| {
-        patterns.iter().any(|pattern| match *pattern {
-            "common" => is_common(path),
-            "none" => false,
-            pattern => path == pattern || (pattern.ends_with('/') && path.starts_with(pattern)),
-        })
-    });
+fn bounds(common: &Common, world: &World, args: &LineageArgs) -> Result<Bounds, Failure> {
+    let patterns: Vec<&str> = args.boundary.iter().map(String::as_str).collect();
+    let folder = std::env::current_dir().context("finding the working folder")?;
+    let named = patterns.iter().filter(|pattern| !["common", "none"].contains(*pattern));
+    let named = named.map(|pattern| Target::parse(OsStr::new(pattern), &folder));
+    let mut targets = with_labels(common, named.collect::<Result<_, _>>().map_err(failure)?)?;
+    if !patterns.contains(&"none") {
+        targets.extend(common.load()?.label.boundary().map_err(failure)?);
+    }
+    let has_common = patterns.is_empty() || patterns.contains(&"common");
     let mut bounds = Bounds {
         min_bytes: args.min_bytes.map_or(0, |size| size.0),
         depth: args.depth,
         hub: (args.hub > 0).then_some(args.hub),
-        boundary: marked,
+        boundary: world.boundary(&targets, has_common),
         ..Bounds::default()
     };
     for budget in &args.budget {

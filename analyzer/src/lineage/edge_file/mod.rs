@@ -114,6 +114,12 @@ mod tests {
                 address: 77,
             });
         }
+        add_events(&mut facts, (process, file, socket), (name, ways));
+        facts.uses.sort_by_key(|one| one.first);
+        facts
+    }
+
+    fn add_events(facts: &mut Facts, (process, file, socket): (u32, u32, u32), (name, ways): (u32, u16)) {
         facts.detaches.push(Detach { process, address: 77, at: 3 });
         facts.execs.push(Exec { process, at: -1, file: Some(file), interpreter: None, name });
         facts.clones.push(Clone_ { parent: process, child: process, at: 4, shares_memory: true });
@@ -134,8 +140,6 @@ mod tests {
         facts.aliases.insert(Alias { file, real: file, is_upper: true }, (1, 2));
         facts.comms.insert(process, name);
         facts.hosts.insert("::1".into(), "localhost".into());
-        facts.uses.sort_by_key(|one| one.first);
-        facts
     }
 
     #[test]

@@ -10,8 +10,6 @@ use crate::lineage::answer::{Answer, AnswerEdge, AnswerNode};
 pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::Result<()> {
     let mut object = frame.envelope.clone();
     let id = |index: usize| answer.nodes[index].about.id.as_str();
-    let cut = |cut: &crate::lineage::AnswerCut| json!({"node": id(cut.node), "why": cut.why.name(), "edges": cut.edges});
-    object.insert("cut".to_owned(), answer.cuts.iter().map(cut).collect());
     if answer.is_between {
         let widest = answer.widest.filter(|bytes| *bytes != crate::lineage::ANY_BYTES);
         object.insert("reached".to_owned(), answer.widest.is_some().into());

@@ -14,7 +14,6 @@ mod tree;
 use std::io::{self, Write};
 use std::str::FromStr;
 
-use jiff::Zoned;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
@@ -68,27 +67,14 @@ impl FromStr for Format {
 pub struct Frame {
     /// Members of a JSON answer that come before nodes and edges: the question, and the evidence.
     pub envelope: Map<String, Value>,
+    /// What the answer may lack, in words.
+    pub notes: Vec<String>,
     /// The zone in which times are shown.
     pub zone: TimeZone,
     /// Name of the machine.
     pub host: String,
-    /// Time of the answer, in nanoseconds since 1970, UTC.
-    pub as_of: i64,
     /// Most nodes that a tree shows.
     pub most: usize,
-}
-
-impl Frame {
-    /// Returns the frame of an answer that is given now. Times are of the machine's zone, or in UTC.
-    pub fn new(now: &Zoned, is_utc: bool, host: &str) -> Self {
-        Self {
-            envelope: Map::new(),
-            zone: if is_utc { TimeZone::UTC } else { now.time_zone().clone() },
-            host: host.to_owned(),
-            as_of: i64::try_from(now.timestamp().as_nanosecond()).unwrap_or(i64::MAX),
-            most: 500,
-        }
-    }
 }
 
 /// Writes an answer.

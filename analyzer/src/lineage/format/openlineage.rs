@@ -57,7 +57,7 @@ impl Writing<'_> {
         let last = all().map(|edge| edge.last).filter(known).max();
         let at = if kind == "START" { first } else { last };
         let node = &self.answer.nodes[process];
-        let at = at.or(node.arrival).or(node.departure).unwrap_or(self.frame.as_of);
+        let at = at.or(node.arrival).or(node.departure).unwrap_or_default();
         let mut event = json!({
             "eventType": kind,
             "eventTime": text::time(at, &self.frame.zone),

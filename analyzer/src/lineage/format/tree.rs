@@ -58,6 +58,9 @@ pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::
     if shown < answer.nodes.len() && shown >= frame.most {
         writeln!(out, "only the first {} nodes are shown; --format json has all", frame.most)?;
     }
+    for note in &frame.notes {
+        writeln!(out, "{note}")?;
+    }
     Ok(())
 }
 
