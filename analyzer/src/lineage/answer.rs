@@ -16,13 +16,13 @@ pub enum Ask {
     Up,
     /// Where can data have gone?
     Down,
-    /// Both.
+    /// Both of these questions.
     Both,
     /// How can data have got to these nodes?
     To(Vec<Node>),
 }
 
-/// A question.
+/// A question about lineage.
 #[derive(Clone, Debug)]
 pub struct Question {
     /// The nodes that it is about.
@@ -55,9 +55,9 @@ pub struct AnswerEdge {
     pub from: usize,
     /// Index of the node that they went to.
     pub to: usize,
-    /// The earliest and the latest time at which they can have gone.
+    /// The earliest time at which they can have gone.
     pub first: i64,
-    /// See `first`.
+    /// The latest such time.
     pub last: i64,
     /// Number of bytes, if it is known.
     pub bytes: Option<u64>,
@@ -69,25 +69,25 @@ pub struct AnswerEdge {
     pub kind: Kind,
 }
 
-/// What an answer lacks because of the bounds.
+/// Edges that an answer lacks because of the bounds.
 #[derive(Clone, Debug)]
 pub struct AnswerCut {
     /// Index of the node.
     pub node: usize,
-    /// The reason.
+    /// The reason why they were not followed.
     pub why: Why,
     /// Number of edges that were not followed.
     pub edges: u64,
 }
 
-/// An answer.
+/// An answer: a part of the graph.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The nodes, those with the earliest arrival first.
     pub nodes: Vec<AnswerNode>,
     /// The edges, in order of time.
     pub edges: Vec<AnswerEdge>,
-    /// What was cut off.
+    /// The edges that were not followed.
     pub cuts: Vec<AnswerCut>,
     /// For ways between two targets: the most bytes that can have gone along one of them.
     pub widest: Option<u64>,
@@ -100,7 +100,7 @@ pub struct Answer {
 /// Arrival at a node, and departure from it.
 type Label = (Option<i64>, Option<i64>);
 
-/// What searches found, for all kinds of questions.
+/// The findings of searches, for all kinds of questions.
 enum Found {
     One(Vec<(Direction, Reached)>),
     Between(Between, Option<u64>),

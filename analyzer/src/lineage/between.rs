@@ -4,7 +4,7 @@ use super::bounds::{Bounds, Cut};
 use super::graph::{Direction, Edge, Graph, Node};
 use super::search::{Reached, search};
 
-/// What two searches have found: one forward from the beginning, one backward from the end.
+/// The findings of two searches: one forward from the beginning, one backward from the end.
 #[derive(Clone, Debug)]
 pub struct Between {
     forward: Reached,

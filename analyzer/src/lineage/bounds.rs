@@ -60,7 +60,7 @@ pub enum Why {
     MinBytes,
     /// The way to the node has as many edges as it may have.
     Depth,
-    /// So many edges were followed, or so much time was used, that the search stopped.
+    /// The search stopped, because of the number of edges or the time.
     Budget,
 }
 

@@ -8,7 +8,7 @@ use super::facts::{Address, Facts, Table};
 /// Ends of a connection that are further apart in time than this are of two connections with the same addresses.
 const SLACK_NS: i64 = 1_000_000_000;
 
-/// What bytes that are written to a socket get to.
+/// The ends that bytes get to which are written to a socket.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Channel {
     /// Sockets of this machine.
@@ -29,7 +29,7 @@ pub(super) struct Channels {
     pub(super) names: HashMap<u32, String>,
 }
 
-/// What all rows say about a socket.
+/// A socket, by all rows about it.
 #[derive(Clone, Debug)]
 struct Known<'a> {
     locals: HashSet<&'a Address>,

@@ -1,4 +1,4 @@
-//! What rows say about flows of data, in numbers: the things between which data went, and what happened to them. Nodes and
+//! Facts that rows have about flows of data, in numbers: the things between which data went, and what happened to them. Nodes and
 //! edges are made of it ([`super::build`]).
 
 use std::collections::HashMap;
@@ -70,14 +70,14 @@ pub(super) enum Object {
     Queue(u32),
 }
 
-/// Which way data went between a process and an object.
+/// The direction in which data went between a process and an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Way {
     Read,
     Written,
 }
 
-/// What a process read or wrote during an interval.
+/// Bytes that a process read or wrote during an interval.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Use {
     pub(super) process: u32,

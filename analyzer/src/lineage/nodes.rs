@@ -5,7 +5,7 @@ use super::epochs::Epochs;
 use super::facts::{Facts, FileKind};
 use super::graph::Node;
 
-/// What a node stands for; the numbers are those of the facts.
+/// The thing that a node stands for; the numbers are those of the facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Thing {
     /// A process between two programs that it executed.

@@ -15,7 +15,7 @@ const CLOCK_EVERY: u64 = 4096;
 /// Key of a node that was not reached.
 const NEVER: i64 = i64::MAX;
 
-/// What a search found.
+/// The findings of a search.
 #[derive(Clone, Debug)]
 pub struct Reached {
     direction: Direction,
@@ -23,7 +23,7 @@ pub struct Reached {
     keys: Vec<i64>,
     /// For each node whether its edges were followed.
     followed: Vec<bool>,
-    /// What was cut off, ordered by node.
+    /// The edges that were not followed, ordered by node.
     pub cuts: Vec<Cut>,
     /// Number of edges that were followed.
     pub edges: u64,

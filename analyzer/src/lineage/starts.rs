@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::boundary::is_common;
 use super::facts::{FileId as Known, Process};
 use super::graph::Node;
+use super::kinds::NodeKind;
 use super::world::World;
 use crate::file_id::FileId;
 use crate::target::Target;
@@ -47,22 +48,25 @@ impl World {
             Some((thing, epoch)) => (thing, epoch.parse::<u32>().ok()),
             None => (id, None),
         };
-        let (kind, rest) = thing.split_once(':').unwrap_or_default();
-        let nodes = match kind {
-            "process" => self.process(rest),
-            "address" => {
-                let (host, port) = rest.rsplit_once(':').unwrap_or((rest, ""));
-                let host = host.trim_start_matches('[').trim_end_matches(']');
-                match port.parse() {
-                    Ok(port) => self.address(host, Some(port)),
-                    Err(_) => self.address(rest.trim_start_matches('[').trim_end_matches(']'), None),
-                }
-            }
-            _ => (0..self.graph.nodes() as Node).filter(|node| self.name(*node).id == id).collect(),
+        let rest = thing.split_once(':').map_or("", |(_, rest)| rest);
+        let nodes = match NodeKind::of_id(thing) {
+            Some(NodeKind::Process) => self.process(rest),
+            Some(NodeKind::Address) => self.address_named(rest),
+            Some(_) | None => self.all_named(id),
         };
         let is_meant =
             |node: &Node| epoch.is_none_or(|epoch| self.name(*node).id.ends_with(&format!("/{epoch}")));
         nodes.into_iter().filter(is_meant).collect()
+    }
+
+    fn address_named(&self, text: &str) -> Vec<Node> {
+        let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+        let (host, port) = port.parse().map_or((text, None), |port| (host, Some(port)));
+        self.address(host.trim_start_matches('[').trim_end_matches(']'), port)
+    }
+
+    fn all_named(&self, id: &str) -> Vec<Node> {
+        (0..self.graph.nodes() as Node).filter(|node| self.name(*node).id == id).collect()
     }
 
     /// Marks the nodes that are not left again: those of these targets, and if `has_common`, of what nearly all programs use.

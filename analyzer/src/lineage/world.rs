@@ -1,9 +1,10 @@
-//! What happened, as a graph: facts, nodes, names and edges together.
+//! All that happened, as a graph: facts, nodes, names and edges together.
 
 use super::channels::{Channels, host_and_port};
 use super::edges::edges;
 use super::facts::{Facts, FileKind};
 use super::graph::{Graph, Node};
+use super::kinds::NodeKind;
 use super::names::FileNames;
 use super::nodes::{Nodes, Thing};
 use super::read;
@@ -28,8 +29,8 @@ pub struct World {
 pub struct NodeName {
     /// Identity, for example `file:8388609:77:3/0`.
     pub id: String,
-    /// Kind of node: `process`, `file`, `pipe`, `fifo`, `socket`, `queue` or `address`.
-    pub kind: &'static str,
+    /// Kind of node.
+    pub kind: NodeKind,
     /// Name for people: a path, a command, an address.
     pub name: String,
     /// All other names that it had.
@@ -66,24 +67,28 @@ impl World {
         match self.nodes.thing(node) {
             Thing::Process { process, epoch } => {
                 let id = format!("process:{}/{epoch}", self.facts.processes.items[process as usize]);
-                plain(id, "process", self.command(process, node))
+                plain(id, NodeKind::Process, self.command(process, node))
             }
             Thing::File { file, epoch } => self.file_name(file, epoch),
             Thing::Socket(socket) => {
                 let ino = self.facts.sockets.items[socket as usize].ino;
                 let name = self.channels.names.get(&socket).cloned();
-                plain(format!("socket:{ino}"), "socket", name.unwrap_or_else(|| format!("socket {ino}")))
+                plain(
+                    format!("socket:{ino}"),
+                    NodeKind::Socket,
+                    name.unwrap_or_else(|| format!("socket {ino}")),
+                )
             }
             Thing::Sent(socket) => {
                 let ino = self.facts.sockets.items[socket as usize].ino;
                 let name =
                     self.channels.names.get(&socket).map_or_else(|| format!("socket {ino}"), Clone::clone);
-                plain(format!("socket:{ino}:peer"), "socket", format!("unknown other end of {name}"))
+                plain(format!("socket:{ino}:peer"), NodeKind::Socket, format!("unknown other end of {name}"))
             }
             Thing::Queue(queue) => {
                 let queue = &self.facts.queues.items[queue as usize];
                 let id = format!("queue:{}:{}", queue.ipc_ns, queue.id);
-                plain(id, "queue", format!("System V object {}", queue.id))
+                plain(id, NodeKind::Queue, format!("System V object {}", queue.id))
             }
             Thing::Address(address) => {
                 let address = &self.channels.addresses.items[address as usize];
@@ -93,7 +98,7 @@ impl World {
                     || text.clone(),
                     |host| format!("{} ({text})", host_and_port(host, address.port)),
                 );
-                plain(format!("address:{text}"), "address", name)
+                plain(format!("address:{text}"), NodeKind::Address, name)
             }
         }
     }
@@ -116,9 +121,9 @@ impl World {
         let others = self.names.names(file).filter(|name| Some(*name) != last).map(of_name).collect();
         let numbers = format!("{}:{}:{}", id.dev, id.ino, id.generation);
         let (id, kind) = match id.kind {
-            FileKind::Plain => (format!("file:{numbers}/{epoch}"), "file"),
-            FileKind::Pipe => (format!("pipe:{}", id.ino), "pipe"),
-            FileKind::Fifo => (format!("fifo:{numbers}"), "fifo"),
+            FileKind::Plain => (format!("file:{numbers}/{epoch}"), NodeKind::File),
+            FileKind::Pipe => (format!("pipe:{}", id.ino), NodeKind::Pipe),
+            FileKind::Fifo => (format!("fifo:{numbers}"), NodeKind::Fifo),
         };
         let name = last.map_or_else(|| id.replace(':', " "), of_name);
         NodeName { id, kind, name, others }

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::time::Duration;
 
 use analyzer::lineage::format::{self, Format, Frame};
-use analyzer::lineage::{Ask, Bounds, Deadline, Question, World};
+use analyzer::lineage::{Ask, Bounds, Deadline, NodeKind, Question, World};
 use analyzer::{Envelope, Evidence, Target, render};
 use anyhow::Context as _;
 use clap::Args;
@@ -30,7 +30,7 @@ pub(crate) struct LineageArgs {
     /// Ask where the data can have gone. This is the default
     #[arg(long, conflicts_with_all = ["both", "to"])]
     down: bool,
-    /// Ask both
+    /// Ask both of these questions
     #[arg(long, conflicts_with = "to")]
     both: bool,
     /// Ask for all ways from TARGET to this, which is written as TARGET is
@@ -83,9 +83,6 @@ fn parse_budget(text: &str) -> Result<Budget, String> {
     }
 }
 
-/// Kinds of nodes, with which their identities begin.
-const KINDS: [&str; 7] = ["process:", "address:", "socket:", "pipe:", "fifo:", "queue:", "file:"];
-
 /// Prints the answer.
 pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
     let (span, zone) = (args.asked.span()?, args.asked.zone());
@@ -133,7 +130,7 @@ pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
 /// Returns the nodes that a target stands for.
 fn nodes(common: &Common, world: &World, target: &OsStr) -> Result<Vec<u32>, Failure> {
     let text = target.to_string_lossy();
-    let found = if KINDS.iter().any(|kind| text.starts_with(kind)) {
+    let found = if NodeKind::of_id(&text).is_some() {
         world.identified(&text)
     } else {
         let folder = std::env::current_dir().context("finding the working folder")?;

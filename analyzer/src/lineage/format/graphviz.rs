@@ -2,18 +2,19 @@
 
 use std::io::{self, Write};
 
-use super::{Frame, drawing, text};
-use crate::lineage::Kind;
+use super::frame::Frame;
+use super::{drawing, text};
 use crate::lineage::answer::Answer;
+use crate::lineage::{Kind, NodeKind};
 
 pub(super) fn write(answer: &Answer, _: &Frame, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "digraph lineage {{\n  rankdir = LR;\n  node [fontname = \"sans-serif\"];")?;
     for (index, node) in answer.nodes.iter().enumerate() {
         let shape = match node.about.kind {
-            "process" => "ellipse",
-            "file" => "box",
-            "address" => "diamond",
-            _ => "cds",
+            NodeKind::Process => "ellipse",
+            NodeKind::File => "box",
+            NodeKind::Address => "diamond",
+            NodeKind::Pipe | NodeKind::Fifo | NodeKind::Socket | NodeKind::Queue => "cds",
         };
         let name = quoted(&text::shortened(&node.about.name));
         let more = if node.is_target { ", penwidth = 3" } else { "" };

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-use super::{Frame, text};
+use super::frame::Frame;
+use super::text;
 use crate::lineage::answer::{Answer, AnswerEdge, AnswerNode};
 
 pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::Result<()> {
@@ -27,7 +28,7 @@ fn node_object(node: &AnswerNode, frame: &Frame) -> Value {
     let time = |at: Option<i64>| at.and_then(|at| text::time(at, &frame.zone));
     let mut object = Map::new();
     object.insert("id".to_owned(), about.id.clone().into());
-    object.insert("kind".to_owned(), about.kind.into());
+    object.insert("kind".to_owned(), about.kind.name().into());
     object.insert("name".to_owned(), about.name.clone().into());
     if !about.others.is_empty() {
         object.insert("other_names".to_owned(), about.others.clone().into());

@@ -2,19 +2,20 @@
 
 use std::io::{self, Write};
 
-use super::{Frame, drawing, text};
-use crate::lineage::Kind;
+use super::frame::Frame;
+use super::{drawing, text};
 use crate::lineage::answer::Answer;
+use crate::lineage::{Kind, NodeKind};
 
 pub(super) fn write(answer: &Answer, _: &Frame, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "flowchart LR")?;
     for (index, node) in answer.nodes.iter().enumerate() {
         let name = escaped(&text::shortened(&node.about.name));
         let (open, close) = match node.about.kind {
-            "process" => ("([", "])"),
-            "file" => ("[", "]"),
-            "address" => ("{{", "}}"),
-            _ => ("[/", "/]"),
+            NodeKind::Process => ("([", "])"),
+            NodeKind::File => ("[", "]"),
+            NodeKind::Address => ("{{", "}}"),
+            NodeKind::Pipe | NodeKind::Fifo | NodeKind::Socket | NodeKind::Queue => ("[/", "/]"),
         };
         writeln!(out, "  n{index}{open}\"{name}\"{close}")?;
         if node.is_target {

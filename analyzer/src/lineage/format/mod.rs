@@ -1,6 +1,7 @@
 //! Answers in writing: a tree for people, and formats of other programs.
 
 mod drawing;
+mod frame;
 mod graphviz;
 mod json;
 mod layers;
@@ -14,8 +15,7 @@ mod tree;
 use std::io::{self, Write};
 use std::str::FromStr;
 
-use jiff::tz::TimeZone;
-use serde_json::{Map, Value};
+pub use frame::Frame;
 
 use super::answer::Answer;
 
@@ -29,7 +29,7 @@ pub enum Format {
     Json,
     /// The language of Graphviz.
     Dot,
-    /// A drawing.
+    /// A drawing with its own positions.
     Svg,
     /// A flowchart of Mermaid.
     Mermaid,
@@ -60,21 +60,6 @@ impl FromStr for Format {
         let names = Self::ALL.map(|(name, _)| name).join(", ");
         known.ok_or_else(|| format!("expected one of {names}, found {text:?}"))
     }
-}
-
-/// What surrounds an answer.
-#[derive(Clone, Debug)]
-pub struct Frame {
-    /// Members of a JSON answer that come before nodes and edges: the question, and the evidence.
-    pub envelope: Map<String, Value>,
-    /// What the answer may lack, in words.
-    pub notes: Vec<String>,
-    /// The zone in which times are shown.
-    pub zone: TimeZone,
-    /// Name of the machine.
-    pub host: String,
-    /// Most nodes that a tree shows.
-    pub most: usize,
 }
 
 /// Writes an answer.

@@ -5,14 +5,16 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::{Frame, text};
+use super::frame::Frame;
+use super::text;
+use crate::lineage::NodeKind;
 use crate::lineage::answer::{Answer, AnswerEdge};
 
 const PRODUCER: &str = "https://github.com/hitsz-ids/duetector";
 const SCHEMA: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent";
 const FACETS: &str = "https://openlineage.io/spec/facets/1-0-0";
 
-/// What one process read and wrote.
+/// The edges of one process.
 #[derive(Default)]
 struct Run<'a> {
     inputs: Vec<&'a AnswerEdge>,
@@ -22,7 +24,7 @@ struct Run<'a> {
 
 pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::Result<()> {
     let mut runs: BTreeMap<usize, Run<'_>> = BTreeMap::new();
-    let is_process = |index: usize| answer.nodes[index].about.kind == "process";
+    let is_process = |index: usize| answer.nodes[index].about.kind == NodeKind::Process;
     for index in (0..answer.nodes.len()).filter(|index| is_process(*index)) {
         runs.entry(index).or_default();
     }
@@ -88,9 +90,13 @@ impl Writing<'_> {
     fn data_set(&self, edge: &AnswerEdge, index: usize, side: &str) -> Value {
         let about = &self.answer.nodes[index].about;
         let (namespace, name) = match about.kind {
-            "file" | "fifo" => (format!("file://{}", self.frame.host), text::visible(&about.name)),
-            "address" => ("tcp".to_owned(), about.id.replacen("address:", "", 1)),
-            _ => (format!("ipc://{}", self.frame.host), about.id.clone()),
+            NodeKind::File | NodeKind::Fifo => {
+                (format!("file://{}", self.frame.host), text::visible(&about.name))
+            }
+            NodeKind::Address => ("tcp".to_owned(), about.id.replacen("address:", "", 1)),
+            NodeKind::Process | NodeKind::Pipe | NodeKind::Socket | NodeKind::Queue => {
+                (format!("ipc://{}", self.frame.host), about.id.clone())
+            }
         };
         let facet = |name: &str| json!({"_producer": PRODUCER, "_schemaURL": format!("{FACETS}/{name}.json#/$defs/{name}")});
         let mut set = json!({"namespace": namespace, "name": name});

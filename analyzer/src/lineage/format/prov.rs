@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-use super::{Frame, text};
-use crate::lineage::Kind;
+use super::frame::Frame;
+use super::text;
 use crate::lineage::answer::{Answer, AnswerEdge, AnswerNode};
+use crate::lineage::{Kind, NodeKind};
 
 /// Names of our own types and attributes.
 const NAMESPACE: &str = "https://duetector.example/lineage#";
@@ -49,14 +50,15 @@ impl Document {
 
     fn node(&mut self, node: &AnswerNode, frame: &Frame) {
         let id = name(&node.about.id);
-        let mut about = json!({"prov:label": text::visible(&node.about.name), "prov:type": {"$": format!("due:{}", node.about.kind), "type": "prov:QUALIFIED_NAME"}});
+        let mut about = json!({"prov:label": text::visible(&node.about.name), "prov:type": {"$": format!("due:{}", node.about.kind.name()), "type": "prov:QUALIFIED_NAME"}});
         if let Some(at) = node.arrival.and_then(|at| text::time(at, &frame.zone)) {
             about["due:arrival"] = json!({"$": at, "type": "xsd:dateTime"});
         }
-        if node.about.kind == "process" {
+        if node.about.kind == NodeKind::Process {
             return self.add("activity", id, about);
         }
-        if let Some((file, _)) = node.about.id.rsplit_once('/').filter(|_| node.about.kind == "file") {
+        if let Some((file, _)) = node.about.id.rsplit_once('/').filter(|_| node.about.kind == NodeKind::File)
+        {
             // An epoch is a part of the file's life.
             let general = name(file);
             self.add("entity", general.clone(), json!({"prov:label": text::visible(&node.about.name)}));
@@ -68,7 +70,7 @@ impl Document {
 
     fn edge(&mut self, number: usize, edge: &AnswerEdge, answer: &Answer, frame: &Frame) {
         let (from, to) = (&answer.nodes[edge.from].about, &answer.nodes[edge.to].about);
-        let is_process = [from, to].map(|node| node.kind == "process");
+        let is_process = [from, to].map(|node| node.kind == NodeKind::Process);
         let [from, to] = [from, to].map(|node| name(&node.id));
         let mut about = match is_process {
             [false, true] => json!({"prov:activity": to, "prov:entity": from}),

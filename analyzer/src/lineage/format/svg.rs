@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 
+use super::frame::Frame;
 use super::layers::positions;
-use super::{Frame, drawing, text};
-use crate::lineage::Kind;
+use super::{drawing, text};
 use crate::lineage::answer::Answer;
+use crate::lineage::{Kind, NodeKind};
 
 /// Size of a node, and the distance between columns and rows.
 const WIDTH: usize = 220;
@@ -52,7 +53,7 @@ pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::
     }
     for (index, node) in answer.nodes.iter().enumerate() {
         let (x, y) = corner(positions[index]);
-        let rounded = if node.about.kind == "process" { HEIGHT / 2 } else { 3 };
+        let rounded = if node.about.kind == NodeKind::Process { HEIGHT / 2 } else { 3 };
         let class = if node.is_target { " target" } else { "" };
         let name = end_of(&text::visible(&node.about.name));
         let title = text::xml(&text::visible(&format!("{} ({})", node.about.name, node.about.id)));
@@ -60,7 +61,7 @@ pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::
             out,
             "<g><title>{title}</title><rect class=\"node {}{class}\" x=\"{x}\" y=\"{y}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
              rx=\"{rounded}\"/><text text-anchor=\"middle\" x=\"{}\" y=\"{}\">{}</text></g>",
-            node.about.kind,
+            node.about.kind.name(),
             x + WIDTH / 2,
             y + HEIGHT / 2 + 4,
             text::xml(&name)

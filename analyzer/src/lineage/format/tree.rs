@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use super::{Frame, text};
-use crate::lineage::ANY_BYTES;
+use super::frame::Frame;
+use super::text;
 use crate::lineage::answer::{Answer, AnswerEdge};
+use crate::lineage::{ANY_BYTES, NodeKind};
 
 /// A direction in which an answer is drawn.
 #[derive(Clone, Copy, PartialEq)]
@@ -43,7 +44,7 @@ pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::
     if let Some(bytes) = answer.widest.filter(|bytes| *bytes != ANY_BYTES) {
         writeln!(out, "\nat most {} along one way; several ways can add up", text::size(bytes))?;
     }
-    let processes = answer.nodes.iter().filter(|node| node.about.kind == "process").count();
+    let processes = answer.nodes.iter().filter(|node| node.about.kind == NodeKind::Process).count();
     let cut: u64 = answer.cuts.iter().map(|cut| cut.edges).sum();
     write!(
         out,

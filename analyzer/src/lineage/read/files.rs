@@ -3,7 +3,7 @@
 use store::BatchRows;
 
 use super::columns::{Column, columns};
-use super::{Reading, Tracer};
+use super::reading::{Reading, Tracer};
 use crate::lineage::facts::{Alias, FileId, FileKind, Renaming, Sighting};
 
 columns!(Identity { dev, ino, generation, file_type, fname, real_dev, real_ino, real_generation, layer });
@@ -26,10 +26,11 @@ impl FileColumns {
     pub(super) fn file(&self, reading: &mut Reading, row: usize, at: i64, boot: u16) -> Option<u32> {
         let columns = &self.0;
         let name = columns.fname.text(row);
-        let kind = match columns.file_type.text(row) {
-            Some("fifo") if name.is_some_and(|name| name.starts_with("pipe:")) => FileKind::Pipe,
-            Some("fifo") => FileKind::Fifo,
-            _ => FileKind::Plain,
+        let is_pipe = columns.file_type.text(row) == Some("fifo");
+        let kind = match (is_pipe, name.is_some_and(|name| name.starts_with("pipe:"))) {
+            (true, true) => FileKind::Pipe,
+            (true, false) => FileKind::Fifo,
+            (false, _) => FileKind::Plain,
         };
         let id = FileId {
             dev: columns.dev.number(row)?,

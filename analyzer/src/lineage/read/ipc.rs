@@ -4,7 +4,7 @@ use store::BatchRows;
 
 use super::columns::{Column, columns};
 use super::files::FileColumns;
-use super::{Reading, Tracer};
+use super::reading::{Reading, Tracer};
 use crate::lineage::facts::{Detach, Mapping, Object, Queue, Use, Way};
 
 columns!(Ipc { exec_id, comm, ret, time, boot_ns, call, flags, ipc_ns, ipc_id, length, size, address });
@@ -36,32 +36,31 @@ fn ipc(reading: &mut Reading, rows: &BatchRows) {
                 moved.map(|object| Use { process, object, way, first: at, last: at, end: at, bytes, ways });
             facts.uses.extend(moved);
         };
-        match call {
-            "msgsnd" => moved(queue, Way::Written),
-            "msgrcv" => moved(queue, Way::Read),
-            "mq_timedsend" => moved(file, Way::Written),
-            "mq_timedreceive" => moved(file, Way::Read),
-            "shmat" => {
-                let Some(object) = file.or(queue) else { continue };
-                reading.facts.mappings.push(Mapping {
-                    process,
-                    object,
-                    first: at,
-                    last: i64::MAX,
-                    bytes: columns.size.number(row).unwrap_or_default(),
-                    ways,
-                    can_read: true,
-                    can_write: !columns.flags.has(row, "SHM_RDONLY"),
-                    is_shared: true,
-                    address: address.unwrap_or_default(),
-                });
-            }
-            "shmdt" => {
-                let detach = address.map(|address| Detach { process, address, at });
-                reading.facts.detaches.extend(detach);
-            }
-            // The other calls make objects or ask about them.
-            _ => {}
+        // The other calls make objects or ask about them.
+        if call == "msgsnd" {
+            moved(queue, Way::Written);
+        } else if call == "msgrcv" {
+            moved(queue, Way::Read);
+        } else if call == "mq_timedsend" {
+            moved(file, Way::Written);
+        } else if call == "mq_timedreceive" {
+            moved(file, Way::Read);
+        } else if call == "shmdt" {
+            let detach = address.map(|address| Detach { process, address, at });
+            reading.facts.detaches.extend(detach);
+        } else if let Some(object) = file.or(queue).filter(|_| call == "shmat") {
+            reading.facts.mappings.push(Mapping {
+                process,
+                object,
+                first: at,
+                last: i64::MAX,
+                bytes: columns.size.number(row).unwrap_or_default(),
+                ways,
+                can_read: true,
+                can_write: !columns.flags.has(row, "SHM_RDONLY"),
+                is_shared: true,
+                address: address.unwrap_or_default(),
+            });
         }
     }
 }

@@ -4,7 +4,7 @@ use store::BatchRows;
 
 use super::columns::{Column, columns};
 use super::files::FileColumns;
-use super::{Reading, Tracer};
+use super::reading::{Reading, Tracer};
 use crate::lineage::facts::{Clone_, Exec, FileId, FileKind, Peek, Process};
 use crate::lineage::graph::ANY_BYTES;
 

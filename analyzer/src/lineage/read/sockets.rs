@@ -3,7 +3,7 @@
 use store::BatchRows;
 
 use super::columns::{Column, columns};
-use super::{Reading, Tracer};
+use super::reading::{Reading, Tracer};
 use crate::lineage::facts::{Address, End, Socket};
 
 columns!(Ends {

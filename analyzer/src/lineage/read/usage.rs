@@ -4,7 +4,7 @@ use store::BatchRows;
 
 use super::columns::{Column, columns};
 use super::files::FileColumns;
-use super::{Reading, Tracer};
+use super::reading::{Reading, Tracer};
 use crate::lineage::facts::{FileKind, Mapping, Object, Use, Way};
 
 /// The time of the last use in a row has the resolution of a clock tick, which is at most this long.
