@@ -87,6 +87,8 @@ fn parse_budget(text: &str) -> Result<Budget, String> {
 pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
     let (span, zone) = (args.asked.span()?, args.asked.zone());
     let store = open(common)?;
+    // Rows that are sealed meanwhile are read once.
+    let moment = store.moment().map_err(failure)?;
     let world = World::read(&store, span).map_err(failure)?;
     let targets = nodes(common, &world, &args.target)?;
     let ask = match &args.to {
@@ -113,6 +115,7 @@ pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
     let framed = Envelope::new(&store, ("lineage/1", question, &zone), (span, evidence), ());
     let framed = serde_json::to_value(framed.map_err(failure)?).context("making the answer")?;
     let envelope = framed.as_object().cloned().unwrap_or_default();
+    drop(moment);
     let frame = Frame { envelope, notes: notes.clone(), zone, host: world.host.clone(), most: args.limit };
     let mut out = BufWriter::new(io::stdout().lock());
     match format::write(&answer, &frame, args.format, &mut out).and_then(|()| out.flush()) {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
+use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -29,7 +30,9 @@ impl Folder {
             let mut file = create(&temporary)?;
             file.write_all(bytes).map_err(Error::io("write", &temporary))?;
             self.open_derived(&temporary).map_err(Error::io("let the store's readers into", &temporary))?;
-            fs::rename(&temporary, &path).map_err(Error::io("rename", &temporary))
+            fs::rename(&temporary, &path).map_err(Error::io("rename", &temporary))?;
+            self.remove_alone(segment, &path);
+            Ok(())
         };
         let written = write();
         if written.is_err() {
@@ -39,14 +42,18 @@ impl Folder {
         written
     }
 
-    fn open_derived(&self, path: &std::path::Path) -> io::Result<()> {
+    fn open_derived(&self, path: &Path) -> io::Result<()> {
         self.access().open_file(path)
     }
 
-    /// Removes a file that was made of a segment.
-    pub fn remove_derived(&self, segment: &str, name: &str) {
-        // It may be gone already, with the segment.
-        let _ = fs::remove_file(self.segment(segment).join(name));
+    /// Removes a file that was made of a segment whose own files are gone: retention may have removed them meanwhile.
+    fn remove_alone(&self, segment: &str, path: &Path) {
+        let entries = fs::read_dir(self.segment(segment)).into_iter().flatten().flatten();
+        let has_rows = entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|end| end == "parquet"));
+        if !has_rows {
+            // It may be gone already, with the segment.
+            let _ = fs::remove_file(path);
+        }
     }
 }
 

@@ -5,8 +5,6 @@ mod bytes;
 mod facts;
 mod uses;
 
-use store::segment::manifest_hash;
-
 use self::bytes::{Reader, Writer};
 use super::facts::Facts;
 use crate::Store;
@@ -27,15 +25,8 @@ pub(super) fn load(store: &Store, segment: &str, hash: &str) -> Option<Facts> {
 /// Writes the facts of a segment, if this user may. Otherwise they are read from the rows each time.
 pub(super) fn save(store: &Store, segment: &str, hash: &str, facts: &Facts) {
     let Some(folder) = store.segments() else { return };
-    if folder.write_derived(segment, NAME, &encode(facts, hash)).is_err() {
-        return;
-    }
-    // Retention may have removed the segment meanwhile: this file must not stay alone.
-    let is_there =
-        manifest_hash(store.connection(), segment).is_ok_and(|found| found.as_deref() == Some(hash));
-    if !is_there {
-        folder.remove_derived(segment, NAME);
-    }
+    // A user who may only read the store reads the rows.
+    let _ = folder.write_derived(segment, NAME, &encode(facts, hash));
 }
 
 /// Returns the bytes of a file: a header with the version, the hash of the segment's manifest and a checksum, and the facts.
