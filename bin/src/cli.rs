@@ -8,8 +8,8 @@ use shell_monitor::{launch, launcher};
 
 use crate::cli_common::{Common, parse_duration, without_effect};
 use crate::commands::{
-    self, brief, check, child, control, export, follow, lineage, process, query, questions, sql, start, status,
-    store, top, tracers, uses,
+    self, brief, check, child, control, export, follow, lineage, process, query, questions, sql, start,
+    status, store, top, tracers, uses,
 };
 use crate::daemon;
 use crate::exit::{Failure, Outcome};

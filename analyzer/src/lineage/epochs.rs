@@ -54,6 +54,12 @@ impl Epochs {
         self.bases[thing as usize] + epoch.min(most)
     }
 
+    /// Returns the node of the epoch that a thing is in at some time.
+    pub(super) fn node_at(&self, thing: u32, at: i64) -> u32 {
+        let before = self.moments[thing as usize].partition_point(|moment| *moment <= at);
+        self.bases[thing as usize] + before as u32
+    }
+
     /// Returns the nodes of all epochs of a thing.
     pub(super) fn nodes(&self, thing: u32) -> std::ops::Range<u32> {
         self.bases[thing as usize]..self.bases[thing as usize + 1]

@@ -23,6 +23,7 @@ mod kinds;
 mod merge;
 mod names;
 mod nodes;
+mod programs;
 mod read;
 mod search;
 mod starts;

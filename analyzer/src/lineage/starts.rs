@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::boundary::is_common;
-use super::facts::{FileId as Known, Process};
+use super::facts::{Address, FileId as Known, Process};
 use super::graph::Node;
 use super::kinds::NodeKind;
 use super::world::World;
@@ -93,17 +93,24 @@ impl World {
         process.into_iter().flat_map(|process| self.nodes.processes.nodes(process)).collect()
     }
 
-    /// Returns the nodes of an address outside of the machine: of all its ports, if none is given. It can be the name of a host.
+    /// Returns the nodes of an address: outside of the machine, and sockets that have it at one end; of all its ports, if none is given.
+    /// It can be the name of a host.
     pub fn address(&self, host: &str, port: Option<u16>) -> Vec<Node> {
-        let is_meant = |found: &str| {
+        let is_meant = |address: &Address| {
+            let found = &*address.host;
             let same_ip = found.parse::<IpAddr>().ok().zip(host.parse::<IpAddr>().ok());
-            same_ip.is_some_and(|(one, other)| one == other)
+            let same_host = same_ip.is_some_and(|(one, other)| one == other)
                 || found == host
-                || self.facts.hosts.get(found).is_some_and(|name| &**name == host)
+                || self.facts.hosts.get(found).is_some_and(|name| &**name == host);
+            same_host && port.is_none_or(|port| port == address.port)
         };
-        let addresses = (0..).zip(&self.channels.addresses.items);
-        let addresses = addresses.filter(|(_, address)| is_meant(&address.host));
-        let addresses = addresses.filter(|(_, address)| port.is_none_or(|port| port == address.port));
-        addresses.map(|(address, _)| self.nodes.address(address)).collect()
+        let addresses = (0..).zip(&self.channels.addresses.items).filter(|(_, address)| is_meant(address));
+        let outside = addresses.map(|(address, _)| self.nodes.address(address));
+        let ends = self.facts.ends.iter();
+        let ends = ends.filter(|end| [&end.local, &end.remote].into_iter().flatten().any(is_meant));
+        let mut nodes: Vec<Node> = outside.chain(ends.map(|end| self.nodes.socket(end.socket))).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
     }
 }

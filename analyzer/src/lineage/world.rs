@@ -7,6 +7,7 @@ use super::graph::{Graph, Node};
 use super::kinds::NodeKind;
 use super::names::FileNames;
 use super::nodes::{Nodes, Thing};
+use super::programs::Programs;
 use super::read;
 use crate::span::Span;
 use crate::{Error, Store};
@@ -18,6 +19,7 @@ pub struct World {
     pub(super) channels: Channels,
     pub(super) nodes: Nodes,
     pub(super) names: FileNames,
+    programs: Programs,
     /// The collector of the rows, which is the machine unless the configuration names it.
     pub host: String,
     /// All flows, with the nodes by their numbers.
@@ -35,6 +37,8 @@ pub struct NodeName {
     pub name: String,
     /// All other names that it had.
     pub others: Vec<String>,
+    /// Number of the contents, from 1 on, if a file has had several.
+    pub contents: Option<u32>,
 }
 
 impl World {
@@ -49,11 +53,12 @@ impl World {
         let mut facts = read::facts(store)?;
         let (channels, names) = (Channels::of(&facts), FileNames::of(&facts));
         let nodes = Nodes::of(&facts, &channels);
+        let programs = Programs::of(&facts);
         let mut edges = edges(&mut facts, &nodes, &channels);
         edges.retain(|edge| span.touches(edge.first, edge.last));
         let graph = Graph::new(nodes.len(), edges);
         let host = store.tables()?.into_iter().next().map(|table| table.collector_id).unwrap_or_default();
-        Ok(Self { facts, channels, nodes, names, host, graph })
+        Ok(Self { facts, channels, nodes, names, programs, host, graph })
     }
 
     /// Names the tracers whose rows are read.
@@ -63,7 +68,8 @@ impl World {
 
     /// Describes a node.
     pub fn name(&self, node: Node) -> NodeName {
-        let plain = |id: String, kind, name: String| NodeName { id, kind, name, others: Vec::new() };
+        let plain =
+            |id: String, kind, name: String| NodeName { id, kind, name, others: Vec::new(), contents: None };
         match self.nodes.thing(node) {
             Thing::Process { process, epoch } => {
                 let id = format!("process:{}/{epoch}", self.facts.processes.items[process as usize]);
@@ -103,12 +109,10 @@ impl World {
         }
     }
 
+    /// Returns the name of the program that a process runs, and its number.
     fn command(&self, process: u32, node: Node) -> String {
         let pid = self.facts.processes.items[process as usize].pid;
-        let begin = self.nodes.processes.begin(node);
-        let exec = begin
-            .and_then(|at| self.facts.execs.iter().find(|exec| exec.process == process && exec.at == at));
-        let name = exec.map(|exec| exec.name).or_else(|| self.facts.comms.get(&process).copied());
+        let name = self.programs.name(&self.facts, &self.nodes, node);
         let name = name.map_or("?", |name| &*self.facts.names.items[name as usize]);
         let name = name.rsplit('/').next().unwrap_or(name);
         format!("{name} ({pid})")
@@ -126,6 +130,7 @@ impl World {
             FileKind::Fifo => (format!("fifo:{numbers}"), NodeKind::Fifo),
         };
         let name = last.map_or_else(|| id.replace(':', " "), of_name);
-        NodeName { id, kind, name, others }
+        let contents = (self.nodes.files.nodes(file).len() > 1).then_some(epoch + 1);
+        NodeName { id, kind, name, others, contents }
     }
 }

@@ -13,7 +13,7 @@ use model::Size;
 use serde_json::json;
 
 use super::asked::{Asked, with_labels};
-use super::query::{damage, failure, open};
+use super::query::{damage, failure, open_at_one_moment};
 use crate::cli_common::{Common, parse_duration};
 use crate::exit::{Failure, Outcome};
 use crate::output::complain;
@@ -86,9 +86,7 @@ fn parse_budget(text: &str) -> Result<Budget, String> {
 /// Prints the answer.
 pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
     let (span, zone) = (args.asked.span()?, args.asked.zone());
-    let store = open(common)?;
-    // Rows that are sealed meanwhile are read once.
-    let moment = store.moment().map_err(failure)?;
+    let store = open_at_one_moment(common)?;
     let world = World::read(&store, span).map_err(failure)?;
     let targets = nodes(common, &world, &args.target)?;
     let ask = match &args.to {
@@ -101,11 +99,13 @@ pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
     let answer = world.answer(&Question { targets, ask, span, bounds });
     let tracers: Vec<&str> = World::tracers().collect();
     let mut evidence = Evidence::of(&store, span, &tracers).map_err(failure)?;
-    // All formats show what was cut off.
-    let notes = render::warnings(&evidence);
     for cut in &answer.cuts {
         evidence.add_cut(&answer.nodes[cut.node].about.id, cut.why.name(), cut.edges);
     }
+    let warnings = render::warnings(&evidence);
+    let mut text = Vec::new();
+    render::evidence(&evidence, &mut text).context("writing the evidence")?;
+    let text = String::from_utf8_lossy(&text).into_owned();
     let question = json!({
         "command": "lineage",
         "target": args.target.to_string_lossy(),
@@ -115,8 +115,7 @@ pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
     let framed = Envelope::new(&store, ("lineage/1", question, &zone), (span, evidence), ());
     let framed = serde_json::to_value(framed.map_err(failure)?).context("making the answer")?;
     let envelope = framed.as_object().cloned().unwrap_or_default();
-    drop(moment);
-    let frame = Frame { envelope, notes: notes.clone(), zone, host: world.host.clone(), most: args.limit };
+    let frame = Frame { envelope, evidence: text, zone, host: world.host.clone(), most: args.limit };
     let mut out = BufWriter::new(io::stdout().lock());
     match format::write(&answer, &frame, args.format, &mut out).and_then(|()| out.flush()) {
         Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
@@ -125,7 +124,7 @@ pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
         _ => {}
     }
     if !matches!(args.format, Format::Tree | Format::Json) {
-        notes.iter().for_each(|note| complain(&format!("warning: {note}")));
+        warnings.iter().for_each(|line| complain(&format!("warning: {line}")));
     }
     damage(&store)
 }

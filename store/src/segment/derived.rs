@@ -49,7 +49,9 @@ impl Folder {
     /// Removes a file that was made of a segment whose own files are gone: retention may have removed them meanwhile.
     fn remove_alone(&self, segment: &str, path: &Path) {
         let entries = fs::read_dir(self.segment(segment)).into_iter().flatten().flatten();
-        let has_rows = entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|end| end == "parquet"));
+        let has_rows = entries
+            .map(|entry| entry.path())
+            .any(|path| path.extension().is_some_and(|end| end == "parquet"));
         if !has_rows {
             // It may be gone already, with the segment.
             let _ = fs::remove_file(path);

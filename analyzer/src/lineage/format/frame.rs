@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 pub struct Frame {
     /// Members of a JSON answer that come before nodes and edges: the question, and the evidence.
     pub envelope: Map<String, Value>,
-    /// Lines about what the answer may lack.
-    pub notes: Vec<String>,
+    /// Text about what the answer may lack, for people.
+    pub evidence: String,
     /// The zone in which times are shown.
     pub zone: TimeZone,
     /// Name of the machine.

@@ -16,7 +16,7 @@ pub(super) fn write(answer: &Answer, _: &Frame, out: &mut dyn Write) -> io::Resu
             NodeKind::Address => "diamond",
             NodeKind::Pipe | NodeKind::Fifo | NodeKind::Socket | NodeKind::Queue => "cds",
         };
-        let name = quoted(&text::shortened(&node.about.name));
+        let name = quoted(&text::shortened(&node.about));
         let more = if node.is_target { ", penwidth = 3" } else { "" };
         writeln!(
             out,

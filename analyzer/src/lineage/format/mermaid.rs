@@ -10,7 +10,7 @@ use crate::lineage::{Kind, NodeKind};
 pub(super) fn write(answer: &Answer, _: &Frame, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "flowchart LR")?;
     for (index, node) in answer.nodes.iter().enumerate() {
-        let name = escaped(&text::shortened(&node.about.name));
+        let name = escaped(&text::shortened(&node.about));
         let (open, close) = match node.about.kind {
             NodeKind::Process => ("([", "])"),
             NodeKind::File => ("[", "]"),

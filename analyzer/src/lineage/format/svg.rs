@@ -55,7 +55,7 @@ pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::
         let (x, y) = corner(positions[index]);
         let rounded = if node.about.kind == NodeKind::Process { HEIGHT / 2 } else { 3 };
         let class = if node.is_target { " target" } else { "" };
-        let name = end_of(&text::visible(&node.about.name));
+        let name = end_of(&text::name(&node.about));
         let title = text::xml(&text::visible(&format!("{} ({})", node.about.name, node.about.id)));
         writeln!(
             out,

@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 use model::ZonedTime;
 
 use crate::lineage::answer::AnswerEdge;
+use crate::lineage::{Kind, NodeName};
 use crate::render::escape;
 
 /// Longest name in a drawing, in characters.
@@ -48,11 +49,15 @@ pub(super) fn ways(edge: &AnswerEdge) -> String {
         return edge.kind.name().to_owned();
     }
     let all = edge.via.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    if edge.kind == crate::lineage::Kind::Copy { format!("copied by {all}") } else { all }
+    if edge.kind == Kind::Copy { format!("copied by {all}") } else { all }
 }
 
 /// Returns the label of an edge in a drawing.
 pub(super) fn label(edge: &AnswerEdge) -> String {
+    if edge.kind == Kind::Exec {
+        // The bytes are a limit that nobody reaches.
+        return if edge.is_upper { "exec (arguments and environment)" } else { "exec" }.to_owned();
+    }
     let parts = [bytes(edge), ways(edge)];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     visible(&parts.join(" · "))
@@ -63,9 +68,15 @@ pub(super) fn visible(name: &str) -> String {
     escape::visible(name).into_owned()
 }
 
+/// Returns the name of a node; of a file whose contents were thrown away, also which contents the node stands for.
+pub(super) fn name(about: &NodeName) -> String {
+    let name = visible(&about.name);
+    about.contents.map_or_else(|| name.clone(), |number| format!("{name} (contents {number})"))
+}
+
 /// Returns a name that is short enough for a drawing: of a long one, the end.
-pub(super) fn shortened(name: &str) -> String {
-    let name = visible(name);
+pub(super) fn shortened(about: &NodeName) -> String {
+    let name = name(about);
     let length = name.chars().count();
     if length <= NAME_LENGTH {
         return name;
@@ -99,7 +110,15 @@ mod tests {
         let sizes = [0, 1023, 1024, 1536, 1_048_575, 1 << 20, u64::MAX];
         let texts = sizes.map(size);
         assert_eq!(texts, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "16.0 EiB"]);
-        assert_eq!(shortened(&"x".repeat(60)).chars().count(), NAME_LENGTH);
+        let about = |name: &str, contents| NodeName {
+            id: String::new(),
+            kind: crate::lineage::NodeKind::File,
+            name: name.to_owned(),
+            others: Vec::new(),
+            contents,
+        };
+        assert_eq!(shortened(&about(&"x".repeat(60), None)).chars().count(), NAME_LENGTH);
+        assert_eq!(name(&about("/a\u{1b}", Some(2))), "/a\\x1b (contents 2)");
         assert_eq!(xml("a<b>&\"'"), "a&lt;b&gt;&amp;&quot;&#39;");
     }
 }

@@ -1,12 +1,13 @@
 //! An answer as a tree: each node below the one from which data reached it first.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::io::{self, Write};
 
 use super::frame::Frame;
 use super::text;
 use crate::lineage::answer::{Answer, AnswerEdge};
-use crate::lineage::{ANY_BYTES, NodeKind};
+use crate::lineage::{ANY_BYTES, Kind, NodeKind};
 
 /// A direction in which an answer is drawn.
 #[derive(Clone, Copy, PartialEq)]
@@ -27,18 +28,19 @@ pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::
     if answer.is_between && answer.widest.is_none() {
         writeln!(out, "no way was found")?;
     }
-    let mut shown = 0;
+    let mut shown = HashSet::new();
     for side in &sides {
         let title = if *side == Side::Up { "came from" } else { "went to" };
         if sides.len() > 1 {
             writeln!(out, "{title}:")?;
         }
-        shown += Tree::of(answer, frame, *side).write(out)?;
+        Tree::of(answer, frame, *side).write(&mut shown, out)?;
     }
     if sides.is_empty() {
         for node in &answer.nodes {
-            writeln!(out, "{}  ({})", text::visible(&node.about.name), node.about.id)?;
+            writeln!(out, "{}  ({})", text::name(&node.about), node.about.id)?;
         }
+        shown.extend(0..answer.nodes.len());
         writeln!(out, "no data went from or to it that was recorded")?;
     }
     if let Some(bytes) = answer.widest.filter(|bytes| *bytes != ANY_BYTES) {
@@ -56,13 +58,11 @@ pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::
         write!(out, "; {cut} edges at {} nodes were cut off", answer.cuts.len())?;
     }
     writeln!(out)?;
-    if shown < answer.nodes.len() && shown >= frame.most {
-        writeln!(out, "only the first {} nodes are shown; --format json has all", frame.most)?;
+    let left = answer.nodes.len().saturating_sub(shown.len());
+    if left > 0 {
+        writeln!(out, "{left} more nodes are not shown (--limit); --format json has all")?;
     }
-    for note in &frame.notes {
-        writeln!(out, "{note}")?;
-    }
-    Ok(())
+    write!(out, "{}", frame.evidence)
 }
 
 fn node_index(answer: &Answer, node: &crate::lineage::AnswerNode) -> usize {
@@ -70,6 +70,7 @@ fn node_index(answer: &Answer, node: &crate::lineage::AnswerNode) -> usize {
     answer.nodes.iter().position(|other| std::ptr::eq(other, node)).unwrap_or_default()
 }
 
+/// Returns the time by which the nodes of a side are ordered: the smaller, the nearer to the target.
 fn label(answer: &Answer, side: Side, index: usize) -> Option<i64> {
     let node = &answer.nodes[index];
     match side {
@@ -77,6 +78,9 @@ fn label(answer: &Answer, side: Side, index: usize) -> Option<i64> {
         Side::Down => node.arrival.or(node.is_target.then_some(i64::MIN)),
     }
 }
+
+/// Order in which edges are taken into the tree, with the index of the edge.
+type Rank = (Option<i64>, bool, i64, usize);
 
 struct Tree<'a> {
     answer: &'a Answer,
@@ -89,54 +93,58 @@ struct Tree<'a> {
 
 impl<'a> Tree<'a> {
     fn of(answer: &'a Answer, frame: &'a Frame, side: Side) -> Self {
-        let end = |edge: &AnswerEdge| if side == Side::Up { edge.from } else { edge.to };
-        let begin = |edge: &AnswerEdge| if side == Side::Up { edge.to } else { edge.from };
-        let first = |edge: &AnswerEdge| if side == Side::Up { !edge.last } else { edge.first };
-        // The parent of a node is one of those that were reached before it, so that there are no circles.
-        let mut parents: HashMap<usize, (&AnswerEdge, (bool, i64, i64))> = HashMap::new();
-        for edge in &answer.edges {
-            let (Some(own), Some(parent)) =
-                (label(answer, side, end(edge)), label(answer, side, begin(edge)))
-            else {
-                continue;
-            };
-            if answer.nodes[end(edge)].is_target || (parent, begin(edge)) >= (own, end(edge)) {
-                continue;
-            }
-            // A copy is what people want to see; otherwise the edge by which data came first.
-            let rank = (edge.kind != crate::lineage::Kind::Copy, first(edge).max(parent), parent);
-            let known = parents.entry(end(edge)).or_insert((edge, rank));
-            if rank < known.1 {
-                *known = (edge, rank);
-            }
+        let ends = |edge: &AnswerEdge| match side {
+            Side::Up => (edge.to, edge.from),
+            Side::Down => (edge.from, edge.to),
+        };
+        let mut edges: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (index, edge) in answer.edges.iter().enumerate() {
+            edges.entry(ends(edge).0).or_default().push(index);
         }
+        let mut is_there: Vec<bool> = answer.nodes.iter().map(|node| node.is_target).collect();
+        let mut waiting = BinaryHeap::new();
+        let follow = |node: usize, waiting: &mut BinaryHeap<Reverse<Rank>>| {
+            for index in edges.get(&node).into_iter().flatten() {
+                let edge = &answer.edges[*index];
+                let at = label(answer, side, ends(edge).1);
+                let first = if side == Side::Up { !edge.last } else { edge.first };
+                if at.is_none() {
+                    continue;
+                }
+                // A copy is what people want to see; otherwise the edge by which data came first.
+                waiting.push(Reverse((at, edge.kind != Kind::Copy, first, *index)));
+            }
+        };
+        (0..is_there.len()).filter(|node| is_there[*node]).for_each(|node| follow(node, &mut waiting));
         let mut children: HashMap<usize, Vec<&AnswerEdge>> = HashMap::new();
-        for (edge, _) in parents.values() {
-            children.entry(begin(edge)).or_default().push(edge);
-        }
-        for edges in children.values_mut() {
-            edges.sort_by_key(|edge| (label(answer, side, end(edge)), end(edge)));
+        while let Some(Reverse((.., index))) = waiting.pop() {
+            let (begin, end) = ends(&answer.edges[index]);
+            if !std::mem::replace(&mut is_there[end], true) {
+                children.entry(begin).or_default().push(&answer.edges[index]);
+                follow(end, &mut waiting);
+            }
         }
         Self { answer, frame, side, children, left: frame.most }
     }
 
-    /// Writes the tree; returns how many nodes it has.
-    fn write(mut self, out: &mut dyn Write) -> io::Result<usize> {
+    /// Writes the tree, and adds its nodes to those that are shown.
+    fn write(mut self, shown: &mut HashSet<usize>, out: &mut dyn Write) -> io::Result<()> {
         let roots = self.answer.nodes.iter().enumerate().filter(|(_, node)| node.is_target);
         for (root, node) in roots {
             if self.left == 0 {
                 break;
             }
             self.left -= 1;
-            writeln!(out, "{}  ({})", text::visible(&node.about.name), node.about.id)?;
+            shown.insert(root);
+            writeln!(out, "{}  ({})", text::name(&node.about), node.about.id)?;
             self.cuts(root, "", out)?;
-            self.below(root, out)?;
+            self.below(root, shown, out)?;
         }
-        Ok(self.frame.most - self.left)
+        Ok(())
     }
 
     /// Writes what is below a node, without recursion: ways can be long.
-    fn below(&mut self, root: usize, out: &mut dyn Write) -> io::Result<()> {
+    fn below(&mut self, root: usize, shown: &mut HashSet<usize>, out: &mut dyn Write) -> io::Result<()> {
         let mut waiting: Vec<(&AnswerEdge, String, bool)> = Vec::new();
         let push =
             |waiting: &mut Vec<(&'a AnswerEdge, String, bool)>, node: usize, indent: &str, tree: &Self| {
@@ -152,12 +160,13 @@ impl<'a> Tree<'a> {
             }
             self.left -= 1;
             let node = if self.side == Side::Up { edge.from } else { edge.to };
+            shown.insert(node);
             let branch = if is_last { "└─" } else { "├─" };
             let at = if self.side == Side::Up { edge.last } else { edge.first };
             let label = self.answer.nodes[node].arrival.filter(|_| self.side == Side::Down);
             let at =
                 text::short_time(label.or(self.answer.nodes[node].departure).unwrap_or(at), &self.frame.zone);
-            let name = text::visible(&self.answer.nodes[node].about.name);
+            let name = text::name(&self.answer.nodes[node].about);
             let arrow = if self.side == Side::Up { "←" } else { "→" };
             writeln!(out, "{indent}{branch} {arrow} {name}  [{at}  {}]", text::label(edge))?;
             let indent = format!("{indent}{}", if is_last { "   " } else { "│  " });
