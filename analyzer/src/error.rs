@@ -38,6 +38,12 @@ pub enum Error {
         /// Path of the second file.
         other: PathBuf,
     },
+    /// The file has rows in duetector's layout, which lack what the question needs.
+    #[error("{} is of duetector's layout: this question needs a columnar store; `store import` makes one", path.display())]
+    NotColumnar {
+        /// Path of the file.
+        path: PathBuf,
+    },
     /// The file's folder can't be searched.
     #[error("access store {}", path.display())]
     Reach {
@@ -170,6 +176,7 @@ impl Error {
             | Self::Open { .. }
             | Self::Format { .. }
             | Self::Two { .. }
+            | Self::NotColumnar { .. }
             | Self::Reach { .. }
             | Self::Read { .. }
             | Self::Stopped

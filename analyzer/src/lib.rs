@@ -29,6 +29,7 @@ pub mod file_id;
 pub mod glob;
 pub mod identities;
 pub mod labels;
+pub mod lineage;
 pub mod process;
 pub mod query;
 pub mod render;

@@ -8,8 +8,8 @@ use shell_monitor::{launch, launcher};
 
 use crate::cli_common::{Common, parse_duration, without_effect};
 use crate::commands::{
-    self, brief, check, child, control, export, follow, process, query, questions, sql, start, status, store,
-    top, tracers, uses,
+    self, brief, check, child, control, export, follow, lineage, process, query, questions, sql, start,
+    status, store, top, tracers, uses,
 };
 use crate::daemon;
 use crate::exit::{Failure, Outcome};
@@ -83,6 +83,10 @@ enum Command {
     /// Show the busiest files, processes, users and network peers of the last seconds, on a screen that changes each second.
     /// Needs a running agent
     Top(top::TopArgs),
+    /// Show where data can have gone, or where they can have come from: through processes, files, pipes, sockets and shared memory,
+    /// in the order of time. docs/LINEAGE.md describes what is followed. Works without a running agent
+    #[command(after_help = lineage::EXAMPLES)]
+    Lineage(lineage::LineageArgs),
     /// Write rows of the store to files of another format, or to stdout. Works without a running agent
     Export(export::ExportArgs),
     /// Show and check the columnar store; bring in rows of other files; seal or remove rows by hand
@@ -178,6 +182,7 @@ impl Cli {
             Command::Process(args) => process::run(common, &args),
             Command::Sql(args) => sql::run(common, &args),
             Command::Top(args) => top::run(common, &args),
+            Command::Lineage(args) => lineage::run(common, &args),
             Command::Export(args) => export::run(common, &args),
             Command::Store(args) => store::run(common, &args),
             Command::Questions => questions::run(),

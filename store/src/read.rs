@@ -57,6 +57,14 @@ impl Batch {
         }
     }
 
+    /// Returns the name of the segment that the rows are in, if they are sealed.
+    pub fn segment(&self) -> Option<&str> {
+        match &self.source {
+            Source::Unsealed { .. } => None,
+            Source::Sealed(unit) => Some(&unit.segment),
+        }
+    }
+
     /// Returns whether the rows are in a segment.
     pub fn is_sealed(&self) -> bool {
         matches!(self.source, Source::Sealed(_))

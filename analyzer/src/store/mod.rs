@@ -2,6 +2,7 @@
 
 mod beside;
 mod chunk;
+mod columnar;
 mod connect;
 mod live;
 mod reading;
@@ -15,6 +16,7 @@ mod vtab;
 mod walk;
 
 pub(crate) use chunk::{Chunk, Walk};
+pub(crate) use columnar::Piece;
 pub(crate) use connect::{File, quote};
 pub use live::Live;
 pub use scan::DamagedBatch;

@@ -296,6 +296,11 @@ impl Store {
         Ok(meter)
     }
 
+    /// Returns whether the rows are in streams of a columnar store.
+    pub(super) fn has_streams(&self) -> bool {
+        self.streams.is_some()
+    }
+
     pub(crate) fn meter(&self) -> Option<&Meter> {
         self.meter.as_deref()
     }

@@ -11,6 +11,7 @@ pub(crate) mod export;
 pub(crate) mod follow;
 pub(crate) mod inspect;
 mod interrupt;
+pub(crate) mod lineage;
 pub(crate) mod process;
 pub(crate) mod query;
 pub(crate) mod questions;

@@ -58,6 +58,10 @@ impl Folder {
         &self.path
     }
 
+    pub(super) fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// Returns the folder of a segment.
     pub fn segment(&self, name: &str) -> PathBuf {
         self.path.join(name)

@@ -9,6 +9,7 @@
 //! read from the batches, and from then on from the segment.
 
 mod adopt;
+mod derived;
 mod file;
 mod files;
 mod folder;
@@ -26,6 +27,7 @@ mod unit;
 mod verify;
 
 pub use adopt::Adopted;
+pub use derived::manifest_hash;
 pub use files::file_stem;
 pub use folder::{Folder, Lock, MANIFEST, SEGMENTS};
 pub use found::Found;

@@ -1,0 +1,38 @@
+//! Lineage: where data can have gone, and where they can have come from.
+//!
+//! ```text
+//! rows ─► nodes and edges with intervals ─► graph ─► forward, backward, or both ─► answer ─► tree, json, dot, …
+//! ```
+//!
+//! Data can go along an edge into the next one if the second edge's last time is not before their arrival at its beginning. Equal
+//! times count as possible. `docs/LINEAGE.md` describes what nodes and edges are made of.
+
+mod answer;
+mod between;
+mod boundary;
+mod bounds;
+mod channels;
+mod edge_file;
+mod edges;
+mod epochs;
+mod facts;
+pub mod format;
+mod graph;
+mod inherited;
+mod kinds;
+mod merge;
+mod names;
+mod nodes;
+mod programs;
+mod read;
+mod search;
+mod starts;
+mod world;
+
+pub use answer::{Answer, AnswerCut, AnswerEdge, AnswerNode, Ask, Question};
+pub use between::{Between, widest};
+pub use bounds::{Bounds, Cut, Deadline, Why};
+pub use graph::{ANY_BYTES, Direction, Edge, Graph, Kind, Node};
+pub use kinds::NodeKind;
+pub use search::{Reached, search};
+pub use world::{NodeName, World};
