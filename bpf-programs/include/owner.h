@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Who the owner of a process is: see owner_of() in task.h, which has the same for records.
+/* The owner of a process: see owner_of() in task.h, which has the same for records.
  */
 #ifndef DUETECTOR_OWNER_H
 #define DUETECTOR_OWNER_H

@@ -69,7 +69,7 @@ wire_structs! {
         system_filters: u32,
         /// Number of processes for which map `meddled` has room; 0: as many as the map has entries.
         meddled_room: u32,
-        /// Unused.
+        /// Fills the gap before the next number; unused.
         pad: u32,
         /// The rules in force, four numbers of 16 bits: index of their first test in map `tests`, number of tests that need
         /// no path, number of all tests, number of tests on paths.

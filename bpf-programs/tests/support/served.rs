@@ -16,7 +16,7 @@ use crate::support::{self, DATA_RING, ENTRIES, Kernel, decode};
 pub const TESTS: &[Test] = &[("served_names_that_lead_elsewhere", names), ("served_bytes", bytes)];
 
 const PROGRAM: &str = include_str!("served.py");
-/// What the program prints, and the kinds of the rows.
+/// Names that the program prints, and the kinds of the rows.
 const KINDS: [(&str, Kind); 6] = [
     ("open", Kind::Open),
     ("attr", Kind::Attr),
