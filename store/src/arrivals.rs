@@ -26,11 +26,12 @@ impl Arrivals {
     ) -> Result<BatchRows, Error> {
         let foreign = || Error::Foreign("a batch of live rows is not as described".to_owned());
         let (schema, data) = bytes.split_at_checked(carried.schema as usize).ok_or_else(foreign)?;
+        let failed = |source| Error::Decode { what: format!("live rows of {}", carried.tracer), source };
         if !schema.is_empty() {
+            read_schema(schema).map_err(failed)?;
             self.schemas.insert(carried.tracer.clone(), schema.to_vec());
         }
         let schema = self.schemas.get(&carried.tracer).ok_or_else(foreign)?;
-        let failed = |source| Error::Decode { what: format!("live rows of {}", carried.tracer), source };
         let fields = read_schema(schema).map_err(failed)?;
         let wanted = fields.fields().iter().enumerate().filter(|(_, field)| wants(field.name()));
         let wanted = wanted.map(|(index, _)| index).collect();
@@ -69,8 +70,8 @@ mod tests {
         let mut packer = Packer::new().expect("a packer");
         let mut bytes = Vec::new();
         let carried = packer.pack(&[row(r#"{"a":1,"b":2}"#)], 1, &mut bytes).expect("a batch");
-        let rows = Arrivals::default().rows(&carried, &bytes, |name| name != "other").expect("rows");
-        assert!(rows.extended(0).is_empty(), "both fields are in the map");
+        let rows = Arrivals::default().rows(&carried, &bytes, |name| name != "b").expect("rows");
+        assert_eq!(serde_json::Value::Object(rows.extended(0)).to_string(), r#"{"a":1}"#);
         let without = Carried { schema: 0, ..carried };
         assert!(Arrivals::default().rows(&without, &bytes, |_| true).is_err());
     }

@@ -48,7 +48,10 @@ pub(crate) fn to_toml(settings: &[Effective]) -> String {
     let mut text = String::new();
     for (section, settings) in sections {
         let gap = if text.is_empty() { "" } else { "\n" };
-        text.push_str(&format!("{gap}[{}]\n", dotted(section)));
+        // Settings without a section come first.
+        if !section.is_empty() {
+            text.push_str(&format!("{gap}[{}]\n", dotted(section)));
+        }
         for setting in settings {
             let name =
                 setting.parts.last().map(|name| dotted(std::slice::from_ref(name))).unwrap_or_default();
