@@ -145,6 +145,14 @@ fn a_file_is_followed_under_all_its_names() {
         assert_eq!(sums(&answer, OWNER)["bytes_read"], 7500, "{answer}");
         assert_eq!(answer["targets"][0]["file_id"], target["file_id"], "{answer}");
     }
+
+    // What was made of the label's file has its bytes, too.
+    let derived = ask(&agent, &["--set", &label, "uses", "label:it", "--by", "user", "--derived"]);
+    let targets = derived["targets"].as_array().unwrap();
+    let has = |name: &str| targets.iter().any(|target| target["names"][0]["path"] == path(name));
+    assert!(has("other/copy"), "{derived}");
+    assert_eq!(sums(&derived, OWNER)["bytes_read"], 7500, "the copy was not read: {derived}");
+    assert!(sums(&derived, OWNER)["bytes_written"].as_u64() >= Some(500 + 1500), "{derived}");
 }
 
 /// Runs a program, which runs another one, and waits for it.

@@ -100,6 +100,16 @@ impl Evidence {
         }
     }
 
+    /// Adds what another part of the same answer may lack. What both lack is listed once.
+    pub fn join(&mut self, other: Self) {
+        add(&mut self.gaps, other.gaps);
+        add(&mut self.blind, other.blind);
+        add(&mut self.removed, other.removed);
+        add(&mut self.damaged, other.damaged);
+        add(&mut self.cut, other.cut);
+        self.settle();
+    }
+
     /// Shows all times in this zone.
     pub fn in_zone(&mut self, zone: &TimeZone) {
         let show = |at: &mut ZonedTime| *at = ZonedTime::new(at.utc_ns, zone);
@@ -111,5 +121,14 @@ impl Evidence {
         self.lossless =
             self.gaps.is_empty() && self.removed.is_empty() && self.damaged.is_empty() && self.cut.is_empty();
         self.complete = self.lossless && self.blind.is_empty();
+    }
+}
+
+/// Adds what is not there yet.
+fn add<T: PartialEq>(to: &mut Vec<T>, others: Vec<T>) {
+    for other in others {
+        if !to.contains(&other) {
+            to.push(other);
+        }
     }
 }

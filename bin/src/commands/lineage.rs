@@ -18,6 +18,9 @@ use crate::cli_common::{Common, parse_duration};
 use crate::exit::{Failure, Outcome};
 use crate::output::complain;
 
+/// Most others that read or wrote a thing at which `lineage` goes on, unless an option says otherwise.
+pub(crate) const HUB: usize = 5000;
+
 /// Options of `lineage`.
 #[derive(Debug, Args)]
 pub(crate) struct LineageArgs {
@@ -49,7 +52,7 @@ pub(crate) struct LineageArgs {
     #[arg(long, value_name = "PATTERN")]
     boundary: Vec<String>,
     /// Do not go on from what more than this many others read or wrote; 0: no limit
-    #[arg(long, value_name = "N", default_value_t = 5000)]
+    #[arg(long, value_name = "N", default_value_t = HUB)]
     hub: usize,
     /// Stop after this many flows (a number) or this time (for example 2s). May be given twice
     #[arg(long, value_name = "N|TIME", value_parser = parse_budget)]

@@ -7,6 +7,7 @@ pub(crate) mod check;
 pub(crate) mod child;
 pub(crate) mod config;
 pub(crate) mod control;
+mod derived;
 pub(crate) mod export;
 pub(crate) mod follow;
 pub(crate) mod inspect;

@@ -12,6 +12,7 @@ use clap_complete::ArgValueCompleter;
 use serde_json::json;
 
 use super::asked::{Asked, rendered, with_labels};
+use super::derived::Derived;
 use super::query::{damage, failure, open_at_one_moment, stdout};
 use crate::cli_common::Common;
 use crate::completion;
@@ -35,6 +36,9 @@ pub(crate) struct UsesArgs {
     /// Add rows up by this
     #[arg(long, value_enum, default_value_t, value_name = "GROUP")]
     by: Group,
+    /// Also the files that data of these can have gone to, as `lineage --down` finds them: a label with all that was made from its files
+    #[arg(long)]
+    derived: bool,
     #[command(flatten)]
     asked: Asked,
     /// Print at most N rows of a table (0: no limit). Other formats have all rows
@@ -85,9 +89,15 @@ pub(crate) fn run(common: &Common, args: &UsesArgs) -> Outcome {
     let targets = with_labels(common, targets)?;
     let (span, zone, by) = (args.asked.span()?, args.asked.zone(), By::from(args.by));
     let store = open_at_one_moment(common)?;
+    let derived = args.derived.then(|| Derived::of(common, &store, &targets, span)).transpose()?;
+    let mut targets = targets;
+    targets.extend(derived.iter().flat_map(|derived| derived.targets.iter().cloned()));
     let query = UsesQuery { targets, span, by, zone: zone.clone(), limit: DEFAULT_GROUPS };
-    let (uses, evidence) = query.run(&store).map_err(failure)?;
-    let question = json!({"command": "uses", "targets": names, "by": by});
+    let (uses, mut evidence) = query.run(&store).map_err(failure)?;
+    if let Some(derived) = derived {
+        derived.add_to(&mut evidence);
+    }
+    let question = json!({"command": "uses", "targets": names, "by": by, "derived": args.derived});
     let answer =
         Envelope::new(&store, ("uses/1", question, &zone), (span, evidence), uses).map_err(failure)?;
     let mut out = BufWriter::new(io::stdout().lock());
