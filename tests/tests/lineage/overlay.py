@@ -34,6 +34,7 @@ def write(path, data, flags=os.O_CREAT):
 
 
 subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0777", "none", folder], check=True)
+os.chdir(folder)
 for name in ("lower", "upper", "work", "merged"):
     os.mkdir(name)
     os.chmod(name, 0o777)

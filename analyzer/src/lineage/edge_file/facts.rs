@@ -52,7 +52,13 @@ pub(super) fn write(facts: &Facts, to: &mut Writer) {
         to.number(one.new.into());
         to.maybe(one.file, |to, file| to.number(file.into()));
     });
-    let aliases: Vec<_> = facts.aliases.iter().collect();
+    maps(facts, to);
+}
+
+/// Writes what is kept in tables without an order, in order, so that the same facts are the same bytes.
+fn maps(facts: &Facts, to: &mut Writer) {
+    let mut aliases: Vec<_> = facts.aliases.iter().collect();
+    aliases.sort_unstable_by_key(|(alias, _)| (alias.file, alias.real, alias.is_upper));
     to.list(&aliases, |to, (alias, (first, last))| {
         to.number(alias.file.into());
         to.number(alias.real.into());
@@ -60,12 +66,14 @@ pub(super) fn write(facts: &Facts, to: &mut Writer) {
         to.time(*first);
         to.time(*last);
     });
-    let comms: Vec<_> = facts.comms.iter().collect();
+    let mut comms: Vec<_> = facts.comms.iter().collect();
+    comms.sort_unstable();
     to.list(&comms, |to, (process, name)| {
         to.number((**process).into());
         to.number((**name).into());
     });
-    let hosts: Vec<_> = facts.hosts.iter().collect();
+    let mut hosts: Vec<_> = facts.hosts.iter().collect();
+    hosts.sort_unstable();
     to.list(&hosts, |to, (address, host)| {
         to.text(address);
         to.text(host);
