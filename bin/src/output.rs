@@ -34,7 +34,7 @@ pub(crate) enum Output {
     Json,
 }
 
-/// Formats a value as indented JSON.
+/// Formats a value as indented JSON, without any character that a terminal would act on.
 pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String, Failure> {
-    serde_json::to_string_pretty(value).map_err(|cause| Failure::Failed(cause.into()))
+    analyzer::render::indented(value).map_err(|cause| Failure::Failed(cause.into()))
 }

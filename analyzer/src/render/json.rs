@@ -40,9 +40,33 @@ pub(super) fn brief(brief: &Brief, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Writes a value as one object.
-pub(super) fn object(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn object(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     write(out, value)?;
     out.write_all(b"\n")
+}
+
+/// Returns a value as indented JSON, without any character that a terminal would act on.
+///
+/// # Errors
+/// The value has keys that are no texts.
+pub fn indented(value: &impl Serialize) -> serde_json::Result<String> {
+    let text = serde_json::to_string_pretty(value)?;
+    // Between strings there are only spaces and ends of lines, and those in strings are escaped already.
+    let is_harmless = |character: char| character == '\n' || !is_hostile(character);
+    if text.chars().all(is_harmless) {
+        return Ok(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_harmless(character) {
+            out.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    Ok(out)
 }
 
 /// Returns a value as JSON text, for cells of other formats.

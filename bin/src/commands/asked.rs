@@ -29,11 +29,18 @@ impl Asked {
     /// Returns the time that the question is about.
     ///
     /// # Errors
-    /// A text is not a time.
+    /// A text is not a time, or the end is before the beginning.
     pub(super) fn span(&self) -> Result<Span, Failure> {
         let now = when::now();
         let since = self.since.as_deref().map(|text| when::since(text, &now)).transpose().map_err(failure)?;
         let until = self.until.as_deref().map(|text| when::until(text, &now)).transpose().map_err(failure)?;
+        if let (Some(since), Some(until)) = (since, until)
+            && since > until
+        {
+            return Err(Failure::Usage(anyhow::anyhow!(
+                "--since is later than --until: no time is between them"
+            )));
+        }
         Ok(Span::new(since, until))
     }
 

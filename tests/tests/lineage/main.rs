@@ -15,8 +15,9 @@ const WAYS: usize = 30;
 
 /// Reads PROV-JSON as another program does; prints the number of records.
 const READ_PROV: &str = "
-import sys, prov.model
-document = prov.model.ProvDocument.deserialize(sys.stdin, format='json')
+import sys
+from prov.serializers.provjson import ProvJSONSerializer
+document = ProvJSONSerializer().deserialize(sys.stdin)
 print(len(document.get_records()))";
 
 /// Checks events, one in a line, with the schema; prints their number.

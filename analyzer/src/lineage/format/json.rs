@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::frame::Frame;
 use super::text;
 use crate::lineage::answer::{Answer, AnswerEdge, AnswerNode};
+use crate::render::indented;
 
 pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::Result<()> {
     let mut object = frame.envelope.clone();
@@ -19,8 +20,7 @@ pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::
     object.insert("nodes".to_owned(), answer.nodes.iter().map(|node| node_object(node, frame)).collect());
     let edge = |edge: &AnswerEdge| edge_object(edge, frame, [id(edge.from), id(edge.to)]);
     object.insert("edges".to_owned(), answer.edges.iter().map(edge).collect());
-    serde_json::to_writer_pretty(&mut *out, &object)?;
-    writeln!(out)
+    writeln!(out, "{}", indented(&object)?)
 }
 
 fn node_object(node: &AnswerNode, frame: &Frame) -> Value {

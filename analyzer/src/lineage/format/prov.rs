@@ -8,6 +8,7 @@ use super::frame::Frame;
 use super::text;
 use crate::lineage::answer::{Answer, AnswerEdge, AnswerNode};
 use crate::lineage::{Kind, NodeKind};
+use crate::render::indented;
 
 /// Names of our own types and attributes.
 const NAMESPACE: &str = "https://duetector.example/lineage#";
@@ -25,8 +26,7 @@ pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::
     let prefixes = json!({"due": NAMESPACE, "node": NODES});
     let mut object = Map::from_iter([("prefix".to_owned(), prefixes)]);
     object.extend(document.parts.into_iter().map(|(name, part)| (name.to_owned(), Value::Object(part))));
-    serde_json::to_writer_pretty(&mut *out, &object)?;
-    writeln!(out)
+    writeln!(out, "{}", indented(&object)?)
 }
 
 #[derive(Default)]
