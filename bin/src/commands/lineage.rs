@@ -48,7 +48,7 @@ pub(crate) struct LineageArgs {
     /// programs use, such as those of /usr and /etc, "none" for no file. Default: common
     #[arg(long, value_name = "PATTERN")]
     boundary: Vec<String>,
-    /// Do not go on from a file, process or channel that more than this many others read or wrote; 0: no limit
+    /// Do not go on from a file, process or the like that has flows to (with --up: from) more than this many others; 0: no limit
     #[arg(long, value_name = "N", default_value_t = 5000)]
     hub: usize,
     /// Stop the search after this many flows (a number) or this time (for example 2s). May be given twice, once for each

@@ -30,11 +30,11 @@ const QUESTIONS: [Question; 10] = [
     Question { question: "What is busy now?", command: "top" },
     Question {
         question: "Who deleted or renamed files below this folder?",
-        command: "query --tracer unlink --tracer rename --where 'fname.startsWith(\"/srv/data/\")' --limit 0",
+        command: "query --tracer unlink --tracer rename --where 'fname.startsWith(\"/srv/data/\") && ret == 0' --limit 0",
     },
     Question {
         question: "Which programs talked to an address outside of our network?",
-        command: "query --tracer connect --where '!inCidr(daddr, \"10.0.0.0/8\")' --columns comm,daddr,dport --distinct",
+        command: "query --tracer connect --where 'has(daddr) && !inCidr(daddr, \"10.0.0.0/8\")' --columns comm,daddr,dport --distinct",
     },
     Question {
         question: "How many bytes did each user read in each file, the largest first?",
