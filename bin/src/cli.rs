@@ -69,12 +69,12 @@ enum Command {
     Brief(brief::BriefArgs),
     /// Print the rows of the store that match conditions. Works without a running agent
     Query(query::QueryArgs),
-    /// Show who used a file, a folder or a label: processes, users, programs, containers or days, with the bytes that they read,
-    /// wrote, mapped and copied, and what else they did to it. Works without a running agent
+    /// Show who used a file, the files of a folder or those of a label: a line for each process, user, program, container or day,
+    /// with the bytes read, written, mapped and copied, and what else was done. Works without a running agent
     #[command(after_help = uses::EXAMPLES)]
     Uses(uses::UsesArgs),
-    /// Show where a process comes from, what it executed, used and talked to, what was refused, and the processes that it made.
-    /// Works without a running agent
+    /// Show the ancestors of a process, the programs that it executed, the files that it used, the addresses that it talked to, the
+    /// calls that were refused, and the processes that it made. Works without a running agent
     #[command(after_help = process::EXAMPLES)]
     Process(process::ProcessArgs),
     /// Run a statement of SQL on the store and print its rows. There is a table for each tracer, with typed columns, and
@@ -84,14 +84,14 @@ enum Command {
     /// Needs a running agent
     Top(top::TopArgs),
     /// Show where data can have gone, or where they can have come from: through processes, files, pipes, sockets and shared memory,
-    /// in the order of time. docs/LINEAGE.md describes what is followed. Works without a running agent
+    /// in the order of time. docs/LINEAGE.md explains what an answer means. Works without a running agent
     #[command(after_help = lineage::EXAMPLES)]
     Lineage(lineage::LineageArgs),
     /// Write rows of the store to files of another format, or to stdout. Works without a running agent
     Export(export::ExportArgs),
     /// Show and check the columnar store; bring in rows of other files; seal or remove rows by hand
     Store(store::StoreArgs),
-    /// List questions that people ask of the record, with the command that answers each
+    /// List questions that the store can answer, with the command for each
     #[command(args = without_effect(&["config", "set", "workdir"]), after_help = questions::text())]
     Questions,
     /// Print, show, convert or validate a configuration

@@ -19,7 +19,7 @@ const EXAMPLES: [(&str, &str, &str); 28] = [
     ("brief", "brief --all", "also tracers without rows"),
     ("query", "query --tracer open --where uid=1000 --since -10m --limit 0", "what a user opened"),
     ("sql", "sql 'SELECT comm, count(*) FROM exec GROUP BY comm'", "how often each program was run"),
-    ("top", "top --once --format json --window 5", "what is busy, for a script"),
+    ("top", "top --once --format json --window 5", "what was busy in five seconds, for a script"),
     ("export", "export --format parquet --since -1d /srv/rows", "the rows of a day, a file for each tracer"),
     ("store status", "store status", "segments, sizes, and days that are left"),
     ("store verify", "store verify", "whether anything was altered"),

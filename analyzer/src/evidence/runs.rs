@@ -56,10 +56,7 @@ pub(super) fn gaps(store: &Store, span: Span) -> Result<Vec<Gap>, Error> {
     let mut add = |from: i64, to: i64| {
         let (from, to) = (from.max(span.since), to.min(span.until));
         if from < to {
-            let time = |at| ZonedTime::new(at, store.zone());
-            let cause = "no agent was running".to_owned();
-            let (from, to) = (time(from), time(to));
-            found.push(Gap { tracer: None, from, to, count: None, cause, uid: None, cgroup_id: None });
+            found.push(without_agent(store, from, to));
         }
     };
     let mut may_go_on = false;
@@ -76,7 +73,20 @@ pub(super) fn gaps(store: &Store, span: Span) -> Result<Vec<Gap>, Error> {
     if let Some(reached) = reached.filter(|_| span.until < i64::MAX && !may_go_on) {
         add(reached, span.until);
     }
+    // A time without a bound on one side that lies before or after all runs.
+    let is_before = runs.iter().all(|run| run.started > span.until);
+    let is_after = reached.is_some_and(|reached| reached < span.since && !may_go_on);
+    if found.is_empty() && !runs.is_empty() && (is_before || is_after) {
+        let at = if is_before { span.until } else { span.since };
+        found.push(without_agent(store, at, at));
+    }
     Ok(found)
+}
+
+fn without_agent(store: &Store, from: i64, to: i64) -> Gap {
+    let time = |at| ZonedTime::new(at, store.zone());
+    let cause = "no agent was running".to_owned();
+    Gap { tracer: None, from: time(from), to: time(to), count: None, cause, uid: None, cgroup_id: None }
 }
 
 /// Returns the runs of all files.

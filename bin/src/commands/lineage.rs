@@ -24,19 +24,19 @@ pub(crate) const HUB: usize = 5000;
 /// Options of `lineage`.
 #[derive(Debug, Args)]
 pub(crate) struct LineageArgs {
-    /// A file (path, folder/, pattern, id:DEV:INO[:GENERATION], label:NAME), or what an answer names: process:EXEC_ID, address:HOST[:PORT], socket:…
+    /// A file (path, folder/, pattern, id:DEV:INO[:GENERATION], label:NAME), or an id from an answer: process:EXEC_ID, address:HOST[:PORT], socket:…
     #[arg(value_name = "TARGET")]
     target: OsString,
-    /// Ask where the data can have come from
+    /// Show where the data can have come from
     #[arg(long, conflicts_with_all = ["down", "both", "to"])]
     up: bool,
-    /// Ask where the data can have gone. This is the default
+    /// Show where the data can have gone. This is the default
     #[arg(long, conflicts_with_all = ["both", "to"])]
     down: bool,
-    /// Ask both of these questions
+    /// Show both
     #[arg(long, conflicts_with = "to")]
     both: bool,
-    /// Ask for all ways from TARGET to this, which is written as TARGET is
+    /// Show all ways from the first TARGET to this one, which is written in the same form
     #[arg(long, value_name = "TARGET")]
     to: Option<OsString>,
     #[command(flatten)]
@@ -44,17 +44,17 @@ pub(crate) struct LineageArgs {
     /// Do not follow flows of fewer bytes, for example 1000 or 1MiB
     #[arg(long, value_name = "SIZE")]
     min_bytes: Option<Size>,
-    /// Follow at most this many flows one after the other
+    /// Show only ways of at most this many flows; with --to, so many from each end
     #[arg(long, value_name = "N")]
     depth: Option<u32>,
     /// Do not go on from files with such a path (a path, folder/ or pattern). May be repeated. "common" stands for files that nearly all
     /// programs use, such as those of /usr and /etc, "none" for no file. Default: common
     #[arg(long, value_name = "PATTERN")]
     boundary: Vec<String>,
-    /// Do not go on from what more than this many others read or wrote; 0: no limit
+    /// Do not go on from a file, process or the like that has flows to (with --up: from) more than this many others; 0: no limit
     #[arg(long, value_name = "N", default_value_t = HUB)]
     hub: usize,
-    /// Stop after this many flows (a number) or this time (for example 2s). May be given twice
+    /// Stop the search after this many flows (a number) or this time (for example 2s). May be given twice, once for each
     #[arg(long, value_name = "N|TIME", value_parser = parse_budget)]
     budget: Vec<Budget>,
     /// Show at most this many nodes in a tree
@@ -67,8 +67,8 @@ pub(crate) struct LineageArgs {
 
 /// Examples in the help of the command.
 pub(crate) const EXAMPLES: &str = "Examples:
-  duetector-actors lineage /data/train.csv                 where did the data set go?
-  duetector-actors lineage --up /srv/model.bin             what was this file made of?
+  duetector-actors lineage /data/train.csv                 where can the data set have gone?
+  duetector-actors lineage --up /srv/model.bin             where can its data have come from?
   duetector-actors lineage /data/train.csv --to address:203.0.113.7
   duetector-actors lineage --both process:1234-567890 --format svg > job.svg";
 
@@ -112,7 +112,7 @@ pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
     let question = json!({
         "command": "lineage",
         "target": args.target.to_string_lossy(),
-        "direction": if args.up { "up" } else if args.both { "both" } else { "down" },
+        "direction": if args.to.is_some() { "to" } else if args.up { "up" } else if args.both { "both" } else { "down" },
         "to": args.to.as_ref().map(|to| to.to_string_lossy()),
     });
     let framed = Envelope::new(&store, ("lineage/1", question, &zone), (span, evidence), ());

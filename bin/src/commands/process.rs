@@ -1,4 +1,4 @@
-//! `process`: shows where a process comes from, what it did, and what came of it.
+//! `process`: shows the ancestors of a process, what it did, and the processes that it made.
 
 use std::io::{self, BufWriter};
 
@@ -17,7 +17,7 @@ use crate::exit::{Failure, Outcome};
 pub(crate) const EXAMPLES: &str = "Examples:
   duetector-actors process 4711                          the process with this pid
   duetector-actors process 4711 --at '2026-01-31 12:00'  the one that had this pid at that time
-  duetector-actors process 4711-98765432100 --timeline   all that it did, in order of time
+  duetector-actors process 4711-98765432100 --timeline   all rows of a process, in order of time
   duetector-actors process --comm train.py --since -1h   the process with this command name";
 
 /// Number of processes that are listed if several are meant.
@@ -27,13 +27,13 @@ const LISTED: usize = 20;
 #[derive(Debug, Args)]
 #[group(id = "which", required = true, multiple = true, args = ["id", "comm", "container"])]
 pub(crate) struct ProcessArgs {
-    /// The process: its pid, or its exec_id, which rows have
+    /// The process: its pid, or its exec_id as `uses` shows it
     #[arg(value_name = "ID")]
     id: Option<String>,
-    /// Only a process that lived at this time, written as for --since: a pid is used again
+    /// Only a process that lived at this time, written as for --since. For a pid that several processes had
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     at: Option<String>,
-    /// Only a process with this command name
+    /// Only a process with this command name (comm, at most 15 bytes)
     #[arg(long, value_name = "NAME")]
     comm: Option<String>,
     /// Only a process of the container with this name or id

@@ -22,18 +22,18 @@ use crate::exit::Outcome;
 pub(crate) const EXAMPLES: &str = "Examples:
   duetector-actors uses /data/customers.csv              who used this file, under whatever name
   duetector-actors uses /data/ --by user --since -7d     bytes that each user read and wrote below a folder
-  duetector-actors uses '/data/*.csv' --by day           the same for each day, of the files that match
-  duetector-actors uses label:customers                  the files of a label that the configuration has
+  duetector-actors uses '/data/*.csv' --by day           bytes for each day, of the files that match
+  duetector-actors uses label:customers                  the files of a label of the configuration
   duetector-actors uses id:65025:12                      the file with this device and inode number";
 
 /// Options of `uses`.
 #[derive(Debug, Args)]
 pub(crate) struct UsesArgs {
-    /// The files: a path, folder/, a pattern ('/data/*.csv'; ** also stands for slashes), id:DEV:INO[:GENERATION] or label:NAME. A file
-    /// is followed under all its names. Several are added up
+    /// The files: a path, folder/ (with the slash), a pattern ('/data/*.csv'; ** also stands for slashes), id:DEV:INO[:GENERATION] or
+    /// label:NAME. A file is found under all its names. The sums are over the files of all targets
     #[arg(value_name = "TARGET", required = true, add = ArgValueCompleter::new(completion::targets))]
     targets: Vec<OsString>,
-    /// Add rows up by this
+    /// Add up the rows of each process, user, program, container or day
     #[arg(long, value_enum, default_value_t, value_name = "GROUP")]
     by: Group,
     /// Also the files that data of these can have gone to, as `lineage --down` finds them: a label with all that was made from its files

@@ -17,7 +17,7 @@ const LONGEST: u64 = 300;
 /// Options of `top`.
 #[derive(Debug, Args)]
 pub(crate) struct TopArgs {
-    /// Sum over this many seconds
+    /// Add up the rows of the last seconds, this many (at most 300)
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=LONGEST))]
     pub(super) window: u64,
     /// Count only rows for which this expression (CEL) is true, for example 'fname.startsWith("/data/")'
@@ -29,10 +29,10 @@ pub(crate) struct TopArgs {
     /// Wait for one window, print what was counted in it, and end. Needs no terminal
     #[arg(long)]
     pub(super) once: bool,
-    /// Format of what --once prints
+    /// Format of the output. Needs --once
     #[arg(long, value_enum, default_value_t, requires = "once")]
     pub(super) format: Output,
-    /// Most lines of each table that --once prints
+    /// Print at most N lines of each table. Needs --once
     #[arg(long, value_name = "N", default_value_t = 20, requires = "once")]
     pub(super) limit: usize,
 }
@@ -47,7 +47,7 @@ pub(super) enum Order {
     Read,
     /// Bytes written to files and sockets
     Written,
-    /// Rows of tracer open
+    /// Rows of the tracer open
     Opens,
     /// Rows of all tracers
     Rows,
