@@ -161,6 +161,10 @@ fn times_without_an_agent_are_gaps() {
     assert_eq!(gaps(span(5, 22)), times(&[(5, 10), (20, 22)]));
     assert_eq!(gaps(span(26, 40)), times(&[(33, 40)]));
     assert_eq!(gaps(span(11, 19)), []);
+    // A time that is outside of all runs, and has no end on one side.
+    assert_eq!(gaps(Span::new(Some(ns(40)), None)), times(&[(40, 40)]));
+    assert_eq!(gaps(Span::new(None, Some(ns(5)))), times(&[(5, 5)]));
+    assert_eq!(gaps(Span::new(Some(ns(31)), None)), []);
 }
 
 #[test]
