@@ -33,7 +33,7 @@ pub(crate) struct LineageArgs {
     /// Show where the data can have gone. This is the default
     #[arg(long, conflicts_with_all = ["both", "to"])]
     down: bool,
-    /// Show both
+    /// Show where the data can have come from, and where they can have gone
     #[arg(long, conflicts_with = "to")]
     both: bool,
     /// Show all ways from the first TARGET to this one, which is written in the same form
