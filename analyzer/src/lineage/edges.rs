@@ -234,19 +234,30 @@ fn copies(facts: &Facts, nodes: &Nodes, channels: &Channels, edges: &mut Vec<Edg
     }
     for ((.., bytes, ways), pair) in pairs {
         let ([read], [written]) = (&pair[0][..], &pair[1][..]) else { continue };
+        let (Some(from), Some(to)) = (only_node(nodes, channels, read), only_node(nodes, channels, written))
+        else {
+            continue;
+        };
         let (first, last) = (read.first.min(written.first), read.last.max(written.last));
-        let end = read.end.max(written.end);
-        let flow = Flow { end, bytes, ways, kind: Kind::Copy, is_upper: false };
-        let mut froms = Vec::new();
-        each_end(nodes, channels, read.object, Way::Read, |end, _| froms.push(end));
-        let mut ends = Vec::new();
-        each_end(nodes, channels, written.object, Way::Written, |end, _| ends.push(end));
-        let ([from], [to]) = (&froms[..], &ends[..]) else { continue };
-        let mut from_part = |part: Part| between(nodes, (part, *to, Way::Written), flow, edges);
-        match from {
-            End::Node(node) => from_part(Part { node: *node, first, last: end }),
-            End::File(file) => nodes.files.parts(*file, (first, last, end), from_part),
+        let flow = Flow { end: last, bytes, ways, kind: Kind::Copy, is_upper: false };
+        if from != to {
+            edges.push(edge(from, to, (first, last), flow));
         }
+    }
+}
+
+/// Returns the node that a use is about, if it can be only one. Within the time of the row, a file must have had one contents only.
+fn only_node(nodes: &Nodes, channels: &Channels, one: &Use) -> Option<Node> {
+    let mut found = Vec::new();
+    each_end(nodes, channels, one.object, one.way, |end, _| match end {
+        End::Node(node) => found.push(node),
+        End::File(file) => {
+            nodes.files.parts(file, (one.first, one.last, one.last), |part| found.push(part.node));
+        }
+    });
+    match found[..] {
+        [node] => Some(node),
+        _ => None,
     }
 }
 

@@ -238,6 +238,22 @@ def copy_file_range(source, target):
     run(copies)
 
 
+def copied_and_thrown_away(source, target):
+    """The contents that were copied are thrown away at once: a flow into what comes after them is possible, and not proven."""
+    name = source + ".copy"
+
+    def copies():
+        from_, to = os.open(source, os.O_RDONLY), os.open(name, os.O_WRONLY | os.O_CREAT, 0o600)
+        left = SIZE
+        while left:
+            left -= os.copy_file_range(from_, to, min(left, 7000))
+        os.close(to)
+        write(name, b"other", os.O_TRUNC)
+
+    run(copies)
+    run(lambda: write(target, read(name)))
+
+
 def splice(source, target):
     reader, writer = os.pipe()
 
@@ -414,7 +430,7 @@ def other_socket(source, target):
 
 TRUE = [
     one_process, fork_tree, arguments, pipe, fifo, socketpair, unix, tcp, tcp6, udp, shared_map, inherited_map, posix_memory,
-    sysv_memory, sysv_queue, sendfile, copy_file_range, splice, rename_over, hard_link, process_vm, io_uring, shell_pipeline, head,
+    sysv_memory, sysv_queue, sendfile, copy_file_range, copied_and_thrown_away, splice, rename_over, hard_link, process_vm, io_uring, shell_pipeline, head,
 ]
 FALSE = [written_too_early, thrown_away, truncated, replaced, read_too_early, other_socket]
 

@@ -11,7 +11,7 @@ use tests::{Setup, Store, duetector, suite};
 const UID: u32 = 9971;
 const FLOWS: &str = include_str!("flows.py");
 const OVERLAY: &str = include_str!("overlay.py");
-const WAYS: usize = 30;
+const WAYS: usize = 31;
 
 /// Reads PROV-JSON as another program does; prints the number of records.
 const READ_PROV: &str = "
@@ -56,6 +56,7 @@ fn every_flow_is_found_and_none_that_time_forbids() {
     let flows = flows(&output);
     assert_eq!(flows.len(), WAYS);
     check(agent.store(), &flows);
+    only_what_was_copied_is_proven(agent.store(), &flows);
     // The same from segments: from their rows, from the files that this makes, and if one of these is damaged.
     succeed_with(&agent.store().run(&["store", "seal"]));
     let sealed: Vec<PathBuf> = edge_files(agent.store());
@@ -69,6 +70,14 @@ fn every_flow_is_found_and_none_that_time_forbids() {
     check(agent.store(), &flows[..3]);
     assert!(std::fs::read(&made[0]).unwrap() == bytes);
     succeed_with(&agent.store().run(&["store", "verify"]));
+}
+
+fn only_what_was_copied_is_proven(store: &Store, flows: &[Flow]) {
+    let flow = flows.iter().find(|flow| flow.way == "copied_and_thrown_away").unwrap();
+    let answer = store.json(&["lineage", &flow.source, "--format", "json"]);
+    let copies = answer["edges"].as_array().unwrap().iter().filter(|edge| edge["kind"] == "copy");
+    let ends: Vec<&str> = copies.map(|edge| edge["to"].as_str().unwrap()).collect();
+    assert!(matches!(ends[..], [end] if end.ends_with("/0")), "{ends:?}");
 }
 
 fn flows_through_the_layers_of_an_overlay() {

@@ -14,7 +14,7 @@ const NAME: &str = "lineage.edges";
 /// Beginning of each file.
 const MAGIC: &[u8; 8] = b"DuLineag";
 /// Version of the format. Any change of what is written, or of how rows are understood, needs a new one.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// Reads the facts of a segment; `None` if there is no file, or it is not one of this segment and version, or is damaged.
 pub(super) fn load(store: &Store, segment: &str, hash: &str) -> Option<Facts> {

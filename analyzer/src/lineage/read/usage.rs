@@ -63,7 +63,9 @@ fn usage(reading: &mut Reading, rows: &BatchRows) {
                 let last = if calls == 1 { first } else { last };
                 // A reader of a channel can be back from its call before the writer is.
                 let is_exact = calls == 1 && (way == Way::Written || !is_channel);
-                let end = if is_exact { last } else { last.saturating_add(TICK_NS) };
+                // The row was written after the last use.
+                let limit = if is_channel { i64::MAX } else { time.max(last) };
+                let end = if is_exact { last } else { last.saturating_add(TICK_NS).min(limit) };
                 reading.facts.uses.push(Use { process, object, way, first, last, end, bytes, ways });
             }
         };

@@ -115,6 +115,11 @@ fn questions(rows: u64) -> Vec<Question> {
         ("`uses` of a file", texts(&["uses", "--format", "json", &path]), (1.0, 0.1)),
         ("`uses` of a folder with 1 % of the rows", uses("/usr/include/library-[1-4]/"), (3.0, 0.5)),
         ("`uses` of a folder with 95 % of the rows", uses("/usr/include/"), (3.0, 0.5)),
+        (
+            "`lineage` of a file, two flows deep",
+            texts(&["lineage", "--format", "json", "--boundary", "none", "--depth", "2", &path]),
+            (2.0, 0.1),
+        ),
         ("`process`", texts(&["process", "--format", "json", &exec_id]), (1.0, 0.1)),
         (
             "sum by group, `sql`",
