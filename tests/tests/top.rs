@@ -108,6 +108,13 @@ thread.join(); print(port)
 fn the_screen_works_and_leaves_the_terminal_as_it_was() {
     let agent = agent().only(&["open"]).start();
     let file = agent.scratch().file("busy\x1b[2Jfile", "");
+    for signal in [Signal::SIGHUP, Signal::SIGQUIT] {
+        let screen = Screen::start(&agent, &[]);
+        screen.until("seen");
+        screen.signal(signal);
+        assert!(screen.wait().success(), "{signal}");
+    }
+
     let mut screen = Screen::start(&agent, &["--window", "60"]);
     screen.until("seen");
     generate(UID, &["open", file.to_str().unwrap(), "--count", &OPENS.to_string()]);

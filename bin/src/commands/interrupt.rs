@@ -1,4 +1,4 @@
-//! Ends a connection when the user has enough: at Ctrl-C, SIGTERM, or when nobody reads the output any more.
+//! Ends a connection when the user has enough: at Ctrl-C, SIGTERM, SIGHUP, SIGQUIT, or when nobody reads the output any more.
 
 use std::io;
 use std::net::Shutdown;
@@ -30,7 +30,10 @@ pub(crate) fn watch(connection: UnixStream) -> anyhow::Result<Interrupted> {
     let mut signals = {
         let _entered = runtime.enter();
         let listen = |kind| signal(kind).context("listening for signals");
-        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?)
+        let ends =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()];
+        let [interrupt, terminate, hangup, quit] = ends.map(listen);
+        [interrupt?, terminate?, hangup?, quit?]
     };
     let end = {
         let (is_set, connection) = (is_set.clone(), Arc::new(connection));
@@ -44,11 +47,13 @@ pub(crate) fn watch(connection: UnixStream) -> anyhow::Result<Interrupted> {
     let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
     let on_signal = move || {
         runtime.block_on(async {
-            let (interrupt, terminate) = &mut signals;
+            let [interrupt, terminate, hangup, quit] = &mut signals;
             for is_second in [false, true] {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
+                    _ = hangup.recv() => {}
+                    _ = quit.recv() => {}
                 }
                 if is_second {
                     std::process::exit(130);
