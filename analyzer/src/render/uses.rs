@@ -46,7 +46,10 @@ pub fn uses(
 /// Writes the files with their names.
 fn files(answer: &Uses, out: &mut dyn Write) -> io::Result<()> {
     if answer.targets.is_empty() {
-        return writeln!(out, "No row names such a file.\n");
+        return writeln!(
+            out,
+            "No row names such a file. For the files in a folder, end its name with a slash.\n"
+        );
     }
     for file in answer.targets.iter().take(FILES) {
         writeln!(out, "{}", file_line(file))?;
@@ -67,7 +70,7 @@ fn file_line(file: &TargetFile) -> String {
 
 fn rows(rows: &[UsesRow], (by, limit): (By, usize), output: Output, out: &mut dyn Write) -> io::Result<()> {
     if rows.is_empty() {
-        return writeln!(out, "Nobody used it in this time, as far as rows say.");
+        return writeln!(out, "No row of this time says that somebody used it.");
     }
     let names = Names::new(output.numeric);
     let group = group_columns(by);

@@ -57,7 +57,7 @@ pub(crate) struct LineageArgs {
     /// Stop the search after this many flows (a number) or this time (for example 2s). May be given twice, once for each
     #[arg(long, value_name = "N|TIME", value_parser = parse_budget)]
     budget: Vec<Budget>,
-    /// Show at most this many nodes in a tree
+    /// Show at most this many nodes in a tree (0: no limit)
     #[arg(long, value_name = "N", default_value_t = 500)]
     limit: usize,
     /// Format of the answer: tree, json, dot, svg, mermaid, prov (PROV-JSON) or openlineage (events, one a line)
@@ -118,7 +118,13 @@ pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
     let framed = Envelope::new(&store, ("lineage/1", question, &zone), (span, evidence), ());
     let framed = serde_json::to_value(framed.map_err(failure)?).context("making the answer")?;
     let envelope = framed.as_object().cloned().unwrap_or_default();
-    let frame = Frame { envelope, evidence: text, zone, host: world.host.clone(), most: args.limit };
+    let frame = Frame {
+        envelope,
+        evidence: text,
+        zone,
+        host: world.host.clone(),
+        most: if args.limit == 0 { usize::MAX } else { args.limit },
+    };
     let mut out = BufWriter::new(io::stdout().lock());
     match format::write(&answer, &frame, args.format, &mut out).and_then(|()| out.flush()) {
         Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {

@@ -70,7 +70,7 @@ pub(crate) fn run(common: &Common, args: &ProcessArgs) -> Outcome {
         Found::One(answer, evidence) => (*answer, *evidence),
         Found::Several(processes) if processes.is_empty() => {
             damage(&store)?;
-            return Err(Failure::failed("no such process in this time, as far as rows say"));
+            return Err(Failure::failed("no row of this time names such a process"));
         }
         Found::Several(processes) => return Err(several(&render::process_lines(&processes))),
     };

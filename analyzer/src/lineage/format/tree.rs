@@ -41,7 +41,7 @@ pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::
             writeln!(out, "{}  ({})", text::name(&node.about), node.about.id)?;
         }
         shown.extend(0..answer.nodes.len());
-        writeln!(out, "no data went from or to it that was recorded")?;
+        writeln!(out, "in the direction that was asked for, no flow was recorded")?;
     }
     if let Some(bytes) = answer.widest.filter(|bytes| *bytes != ANY_BYTES) {
         writeln!(out, "\nat most {} along one way; several ways can add up", text::size(bytes))?;
@@ -55,12 +55,13 @@ pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::
         answer.edges.len()
     )?;
     if cut > 0 {
-        write!(out, "; {cut} edges at {} nodes were cut off", answer.cuts.len())?;
+        write!(out, "; {cut} edges were not followed, at {} nodes", answer.cuts.len())?;
     }
     writeln!(out)?;
     let left = answer.nodes.len().saturating_sub(shown.len());
     if left > 0 {
-        writeln!(out, "{left} more nodes are not shown (--limit); --format json has all")?;
+        let why = if shown.len() >= frame.most { "(--limit)" } else { "(the search was cut there)" };
+        writeln!(out, "{left} more nodes are not shown {why}; --format json has all")?;
     }
     write!(out, "{}", frame.evidence)
 }
