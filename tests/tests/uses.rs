@@ -195,7 +195,9 @@ fn a_process_is_shown_with_its_kin() {
     assert_eq!(shell["argv"][2], "cat read > written; exit 3", "{answer}");
     assert_eq!(shell["parent_exec_id"], answer["process"]["exec_id"], "{answer}");
     assert!(!answer["execs"].as_array().unwrap().is_empty(), "{answer}");
-    assert_eq!(answer["refused"][0]["errno"], "EPERM", "{answer}");
+    // The environment of a test can have folders of libraries that this user may not read.
+    let refused = answer["refused"].as_array().unwrap();
+    assert!(refused.iter().any(|call| call["tracer"] == "kill" && call["errno"] == "EPERM"), "{answer}");
     // The shell's answer has this process among its ancestors.
     let answer = ask(&agent, &["process", shell["exec_id"].as_str().unwrap()]);
     let ancestors = answer["ancestors"].as_array().unwrap();
