@@ -94,7 +94,7 @@ impl World {
     }
 
     /// Returns the nodes of an address: outside of the machine, and sockets that have it at one end; of all its ports, if none is given.
-    /// It can be the name of a host.
+    /// `host` can also be the name that a name server gave for the address.
     pub fn address(&self, host: &str, port: Option<u16>) -> Vec<Node> {
         let is_meant = |address: &Address| {
             let found = &*address.host;

@@ -8,8 +8,8 @@ use analyzer::{Answer, Query, Store};
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 
+pub(crate) use super::failures::failure;
 use super::selection::Selection;
-pub(crate) use super::wrong::failure;
 use crate::cli_common::Common;
 use crate::exit::{Failure, Outcome};
 use crate::{completion, output};

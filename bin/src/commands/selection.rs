@@ -5,7 +5,7 @@ use analyzer::{Query, when};
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 
-use super::wrong::failure;
+use super::failures::failure;
 use crate::cli_common::Common;
 use crate::exit::Failure;
 use crate::{completion, output};

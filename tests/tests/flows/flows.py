@@ -1,27 +1,5 @@
-"""Moves the contents of a file through each kind of channel into another file: one process reads the file and writes into the
-channel, a second reads from the channel and writes the other file. Prints a line of JSON for each of these flows.
-"""
-import ctypes, json, mmap, os, socket, struct, sys, traceback
-
-libc = ctypes.CDLL(None, use_errno=True)
-libc.syscall.restype = ctypes.c_long
-
-
-def process(work, *arguments):
-    child = os.fork()
-    if child:
-        return child
-    try:
-        work(*arguments)
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-
-
-def wait(*children):
-    for child in children:
-        assert os.waitpid(child, 0)[1] == 0
+# Moves the contents of a file through each kind of channel into another file: one process reads the file and writes into the
+# channel, a second reads from the channel and writes the other file. Prints a line of JSON for each of these flows.
 
 
 def copy(read, write, left):

@@ -7,7 +7,7 @@ use tests::workload::python;
 use tests::{Setup, Store, suite};
 
 const UID: u32 = 9958;
-const FLOWS: &str = concat!(include_str!("../../python/uring.py"), include_str!("flows.py"));
+const FLOWS: &str = concat!(include_str!("../../python/generator.py"), include_str!("flows.py"));
 const WAYS: usize = 11;
 const TRACERS: [&str; 5] = ["usage", "connect", "accept", "close", "udp"];
 

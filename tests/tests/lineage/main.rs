@@ -9,7 +9,7 @@ use tests::workload::{PYTHON, python, succeed};
 use tests::{Setup, Store, duetector, suite};
 
 const UID: u32 = 9971;
-const FLOWS: &str = concat!(include_str!("../../python/uring.py"), include_str!("flows.py"));
+const FLOWS: &str = concat!(include_str!("../../python/generator.py"), include_str!("flows.py"));
 const OVERLAY: &str = include_str!("overlay.py");
 const WAYS: usize = 31;
 

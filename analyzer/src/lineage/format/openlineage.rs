@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use serde_json::{Value, json as value};
+use serde_json::{Value, json};
 
 use super::frame::Frame;
 use super::text;
 use crate::lineage::NodeKind;
 use crate::lineage::answer::{Answer, AnswerEdge};
-use crate::render::json;
 
 const PRODUCER: &str = "https://github.com/hitsz-ids/duetector";
 const SCHEMA: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent";
@@ -40,7 +39,7 @@ pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::
     let writing = Writing { answer, frame };
     for (process, run) in &runs {
         for kind in ["START", "COMPLETE"] {
-            json::object(&writing.event(*process, run, kind), out)?;
+            crate::render::json::object(&writing.event(*process, run, kind), out)?;
         }
     }
     Ok(())
@@ -60,7 +59,7 @@ impl Writing<'_> {
         let at = if kind == "START" { first } else { last };
         let node = &self.answer.nodes[process];
         let at = at.or(node.arrival).or(node.departure).unwrap_or_default();
-        let mut event = value!({
+        let mut event = json!({
             "eventType": kind,
             "eventTime": text::time(at, &self.frame.zone),
             "producer": PRODUCER,
@@ -77,9 +76,9 @@ impl Writing<'_> {
     }
 
     fn run_facets(&self, run: &Run<'_>) -> Value {
-        let Some(parent) = run.parent else { return value!({}) };
+        let Some(parent) = run.parent else { return json!({}) };
         let name = text::visible(&self.answer.nodes[parent].about.name);
-        value!({"parent": {
+        json!({"parent": {
             "_producer": PRODUCER,
             "_schemaURL": format!("{FACETS}/ParentRunFacet.json#/$defs/ParentRunFacet"),
             "run": {"runId": self.run_id(parent)},
@@ -98,14 +97,14 @@ impl Writing<'_> {
                 (format!("ipc://{}", self.frame.host), about.id.clone())
             }
         };
-        let facet = |name: &str| value!({"_producer": PRODUCER, "_schemaURL": format!("{FACETS}/{name}.json#/$defs/{name}")});
-        let mut set = value!({"namespace": namespace, "name": name});
+        let facet = |name: &str| json!({"_producer": PRODUCER, "_schemaURL": format!("{FACETS}/{name}.json#/$defs/{name}")});
+        let mut set = json!({"namespace": namespace, "name": name});
         if !about.others.is_empty() {
             let mut links = facet("SymlinksDatasetFacet");
             let link =
-                |name: &String| value!({"namespace": namespace, "name": text::visible(name), "type": "FILE"});
+                |name: &String| json!({"namespace": namespace, "name": text::visible(name), "type": "FILE"});
             links["identifiers"] = about.others.iter().map(link).collect();
-            set["facets"] = value!({"symlinks": links});
+            set["facets"] = json!({"symlinks": links});
         }
         let Some(bytes) = edge.bytes else { return set };
         let (key, facet_key, facet_name) = if side == "input" {
@@ -115,7 +114,7 @@ impl Writing<'_> {
         };
         let mut statistics = facet(facet_name);
         statistics["size"] = bytes.into();
-        set[key] = value!({facet_key: statistics});
+        set[key] = json!({facet_key: statistics});
         set
     }
 

@@ -31,7 +31,7 @@ fn all() -> impl Iterator<Item = &'static Tracer> {
 }
 
 /// Reads all rows. Also those before a time that is asked about number the contents of files, and have the ends of sockets.
-/// Of a sealed segment, the facts are in a file beside it, which is made when it is missing.
+/// The facts of a sealed segment come from a file beside it, which is made when it is missing.
 pub(super) fn facts(store: &Store) -> Result<Facts, Error> {
     let boots = Boots::of(store)?;
     let mut whole = Facts { boots: boots.starts().to_vec(), ..Facts::default() };

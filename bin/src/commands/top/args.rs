@@ -69,7 +69,7 @@ impl Order {
 /// Returns the filter that a condition is, and why it may never be true.
 ///
 /// # Errors
-/// It is no expression, or names an unknown label.
+/// The condition is no expression, or names an unknown label.
 pub(super) fn to_filter(common: &Common, wanted: Where) -> Result<(Expression, Option<String>), Failure> {
     let warning = wanted.never_true().into_iter().next();
     match with_labels(common, wanted)? {

@@ -1,4 +1,27 @@
-# Put before a script that has imported ctypes, mmap and struct when it makes a ring, and has the C library as `libc`.
+"""What generators of flows have in common: processes, and an io_uring. A test puts this before the generator itself."""
+import ctypes, json, mmap, os, socket, struct, subprocess, sys, traceback
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+
+
+def process(work, *arguments):
+    child = os.fork()
+    if child:
+        return child
+    try:
+        work(*arguments)
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def wait(*children):
+    for child in children:
+        assert os.waitpid(child, 0)[1] == 0
+
+
 class Ring:
     """An io_uring that does one request at a time."""
 
