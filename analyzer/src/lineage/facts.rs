@@ -27,7 +27,7 @@ impl std::fmt::Display for Process {
 
 /// Identity of a file, and the boot of the machine for files that exist only in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct FileId {
+pub(super) struct FileOfBoot {
     pub(super) dev: u64,
     pub(super) ino: u64,
     pub(super) generation: u32,
@@ -242,7 +242,7 @@ pub(super) struct Facts {
     /// Starts of the machine by its clocks; the numbers of boots are indexes of these.
     pub(super) boots: Vec<i64>,
     pub(super) processes: Table<Process>,
-    pub(super) files: Table<FileId>,
+    pub(super) files: Table<FileOfBoot>,
     pub(super) sockets: Table<Socket>,
     pub(super) queues: Table<Queue>,
     /// Paths, names of commands, hosts.
@@ -291,7 +291,7 @@ impl Facts {
             return;
         }
         // Rows have no generation of an interpreter: a file with the same numbers that another row names is taken for it.
-        let numbers = |file: &FileId| (file.dev, file.ino);
+        let numbers = |file: &FileOfBoot| (file.dev, file.ino);
         let files = (0..).zip(&self.files.items).filter(|(_, file)| file.generation != 0);
         let known: HashMap<(u64, u64), u32> = files.map(|(number, file)| (numbers(file), number)).collect();
         for exec in &mut self.execs {

@@ -1,7 +1,7 @@
 //! Puts the facts of several segments together: the same thing has the same number then.
 
 use super::facts::{
-    Alias, Clone_, Detach, End, Exec, Facts, FileId, FileKind, Mapping, Object, Peek, Queue, Renaming,
+    Alias, Clone_, Detach, End, Exec, Facts, FileKind, FileOfBoot, Mapping, Object, Peek, Queue, Renaming,
     Sighting, Socket, Use,
 };
 
@@ -126,7 +126,7 @@ impl Facts {
         let files = part.files.items.iter().map(|file| {
             // Only a pipe ends with the boot.
             let boot = if file.kind == FileKind::Pipe { boot(file.boot) } else { 0 };
-            self.files.number(FileId { boot, ..*file })
+            self.files.number(FileOfBoot { boot, ..*file })
         });
         let files = files.collect();
         let sockets = part.sockets.items.iter();

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::boundary::is_common;
-use super::facts::{Address, FileId as Known, Process};
+use super::facts::{Address, FileOfBoot, Process};
 use super::graph::Node;
 use super::kinds::NodeKind;
 use super::world::World;
@@ -14,7 +14,7 @@ impl World {
     /// Returns the nodes of the files that these targets stand for, under all names that they have had. Labels stand for none: their
     /// files are looked up before.
     pub fn files(&self, targets: &[Target]) -> Vec<Node> {
-        let is_id = |id: &FileId, known: &Known| {
+        let is_id = |id: &FileId, known: &FileOfBoot| {
             let numbers = (known.dev, known.ino) == (id.dev, id.ino);
             numbers && id.generation.is_none_or(|generation| generation == known.generation)
         };

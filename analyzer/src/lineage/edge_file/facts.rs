@@ -3,7 +3,7 @@
 use super::bytes::{Reader, Writer};
 use super::uses;
 use crate::lineage::facts::{
-    Address, Alias, Clone_, Detach, End, Exec, Facts, FileId, FileKind, Mapping, Object, Peek, Process,
+    Address, Alias, Clone_, Detach, End, Exec, Facts, FileKind, FileOfBoot, Mapping, Object, Peek, Process,
     Queue, Renaming, Sighting, Socket,
 };
 
@@ -153,7 +153,7 @@ pub(super) fn read(from: &mut Reader<'_>) -> Option<Facts> {
     from.list(|from| {
         let (dev, ino, generation, boot) = (from.number()?, from.number()?, from.small()?, from.small()?);
         let kind = KINDS[from.below(KINDS.len())? as usize];
-        Some(facts.files.number(FileId { dev, ino, generation, boot, kind }))
+        Some(facts.files.number(FileOfBoot { dev, ino, generation, boot, kind }))
     })?;
     from.list(|from| Some(facts.sockets.number(Socket { ino: from.number()?, boot: from.small()? })))?;
     from.list(|from| {

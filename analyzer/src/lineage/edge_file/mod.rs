@@ -57,15 +57,15 @@ fn decode(bytes: &[u8], hash: &str) -> Option<Facts> {
 #[cfg(test)]
 mod tests {
     use super::super::facts::{
-        Address, Alias, Clone_, Detach, End, Exec, FileId, FileKind, Mapping, Object, Peek, Process, Queue,
-        Renaming, Sighting, Socket, Use, Way,
+        Address, Alias, Clone_, Detach, End, Exec, FileKind, FileOfBoot, Mapping, Object, Peek, Process,
+        Queue, Renaming, Sighting, Socket, Use, Way,
     };
     use super::*;
 
     fn sample() -> Facts {
         let mut facts = Facts { boots: vec![-5, 1_700_000_000_000_000_000], ..Facts::default() };
         let process = facts.processes.number(Process { pid: 7, start_ns: u64::MAX });
-        let file = facts.files.number(FileId {
+        let file = facts.files.number(FileOfBoot {
             dev: 1,
             ino: u64::MAX,
             generation: 3,

@@ -4,7 +4,7 @@ use store::BatchRows;
 
 use super::columns::{Column, columns};
 use super::reading::{Reading, Tracer};
-use crate::lineage::facts::{Alias, FileId, FileKind, Renaming, Sighting};
+use crate::lineage::facts::{Alias, FileKind, FileOfBoot, Renaming, Sighting};
 
 columns!(Identity { dev, ino, generation, file_type, fname, real_dev, real_ino, real_generation, layer });
 
@@ -32,7 +32,7 @@ impl FileColumns {
             (true, false) => FileKind::Fifo,
             (false, _) => FileKind::Plain,
         };
-        let id = FileId {
+        let id = FileOfBoot {
             dev: columns.dev.number(row)?,
             ino: columns.ino.number(row)?,
             generation: number(&columns.generation, row),
@@ -47,12 +47,12 @@ impl FileColumns {
         Some(file)
     }
 
-    fn note_layer(&self, reading: &mut Reading, row: usize, (file, id): (u32, FileId), at: i64) {
+    fn note_layer(&self, reading: &mut Reading, row: usize, (file, id): (u32, FileOfBoot), at: i64) {
         let columns = &self.0;
         let Some(ino) = columns.real_ino.number(row) else { return };
         let dev = columns.real_dev.number(row).unwrap_or(id.dev);
         let generation = number(&columns.real_generation, row);
-        let real = reading.facts.files.number(FileId { dev, ino, generation, ..id });
+        let real = reading.facts.files.number(FileOfBoot { dev, ino, generation, ..id });
         if real == file {
             return;
         }

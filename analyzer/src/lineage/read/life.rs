@@ -5,7 +5,7 @@ use store::BatchRows;
 use super::columns::{Column, columns};
 use super::files::FileColumns;
 use super::reading::{Reading, Tracer};
-use crate::lineage::facts::{Clone_, Exec, FileId, FileKind, Peek, Process};
+use crate::lineage::facts::{Clone_, Exec, FileKind, FileOfBoot, Peek, Process};
 use crate::lineage::graph::ANY_BYTES;
 
 columns!(Execs { exec_id, ret, time, boot_ns, fname, interpreter_dev, interpreter_ino });
@@ -36,7 +36,7 @@ fn execs(reading: &mut Reading, rows: &BatchRows) {
         let interpreter = columns.interpreter_dev.number(row).zip(columns.interpreter_ino.number(row));
         let interpreter = interpreter.map(|(dev, ino)| {
             // The row has no generation of it: a file with these numbers that is known already is taken for it.
-            let id = FileId { dev, ino, generation: 0, boot: 0, kind: FileKind::Plain };
+            let id = FileOfBoot { dev, ino, generation: 0, boot: 0, kind: FileKind::Plain };
             reading.facts.files.number(id)
         });
         let name = reading.facts.names.text(columns.fname.text(row).unwrap_or_default());
