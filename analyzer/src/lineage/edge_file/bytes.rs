@@ -34,6 +34,12 @@ impl Writer {
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
+    /// Adds a list of so many texts.
+    pub(super) fn texts<'a>(&mut self, length: usize, texts: impl Iterator<Item = &'a str>) {
+        self.number(length as u64);
+        texts.for_each(|text| self.text(text));
+    }
+
     /// Adds a value that may be missing.
     pub(super) fn maybe<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         self.bytes.push(u8::from(value.is_some()));

@@ -1,4 +1,4 @@
-//! Facts as bytes. What refers to a number is checked when it is read.
+//! Facts without uses as bytes. What refers to a number is checked when it is read.
 
 use super::bytes::{Reader, Writer};
 use super::uses;
@@ -11,8 +11,8 @@ const KINDS: [FileKind; 3] = [FileKind::Plain, FileKind::Pipe, FileKind::Fifo];
 
 pub(super) fn write(facts: &Facts, to: &mut Writer) {
     to.list(&facts.boots, |to, start| to.time(*start));
-    to.list(&facts.names.items, |to, name| to.text(name));
-    to.list(&facts.ways.items, |to, ways| to.text(ways));
+    to.texts(facts.names.len(), facts.names.iter());
+    to.texts(facts.ways.len(), facts.ways.iter());
     to.list(&facts.processes.items, |to, one| {
         to.number(one.pid.into());
         to.time(one.start_ns.cast_signed());
@@ -32,7 +32,6 @@ pub(super) fn write(facts: &Facts, to: &mut Writer) {
         to.signed(one.id.into());
         to.number(one.boot.into());
     });
-    uses::write(&facts.uses, to);
     to.list(&facts.mappings, mapping);
     to.list(&facts.detaches, |to, one| {
         to.number(one.process.into());
@@ -144,8 +143,8 @@ fn end(to: &mut Writer, one: &End) {
 
 pub(super) fn read(from: &mut Reader<'_>) -> Option<Facts> {
     let mut facts = Facts { boots: from.list(Reader::time)?, ..Facts::default() };
-    from.list(|from| Some(facts.names.text(from.text()?)))?;
-    from.list(|from| Some(facts.ways.text(from.text()?)))?;
+    from.list(|from| Some(facts.names.number(from.text()?)))?;
+    from.list(|from| Some(facts.ways.number(from.text()?)))?;
     from.list(|from| {
         let (pid, start_ns) = (from.small()?, from.time()?.cast_unsigned());
         Some(facts.processes.number(Process { pid, start_ns }))
@@ -160,11 +159,10 @@ pub(super) fn read(from: &mut Reader<'_>) -> Option<Facts> {
         let (ipc_ns, id) = (from.small()?, i32::try_from(from.signed()?).ok()?);
         Some(facts.queues.number(Queue { ipc_ns, id, boot: from.small()? }))
     })?;
-    facts.uses = uses::read(from, &facts)?;
     Reading {
         processes: facts.processes.items.len(),
         files: facts.files.items.len(),
-        names: facts.names.items.len(),
+        names: facts.names.len(),
     }
     .rest(from, &mut facts)?;
     Some(facts)
@@ -203,7 +201,7 @@ impl Reading {
         facts.aliases.extend(aliases);
         facts.comms.extend(from.list(|from| Some((from.below(processes)?, from.below(names)?)))?);
         facts.hosts.extend(from.list(|from| Some((from.text()?.into(), from.text()?.into())))?);
-        from.rest().is_empty().then_some(())
+        Some(())
     }
 
     fn mapping(self, from: &mut Reader<'_>, limits: [usize; 3]) -> Option<Mapping> {
