@@ -25,6 +25,8 @@ mod hubs;
 mod inherited;
 mod kinds;
 mod levels;
+#[cfg(feature = "made-up")]
+pub mod made_up;
 mod merge;
 mod names;
 mod nodes;
@@ -37,6 +39,8 @@ mod seen;
 mod starts;
 mod sweep;
 mod table;
+#[cfg(test)]
+mod tests;
 mod uses;
 mod world;
 

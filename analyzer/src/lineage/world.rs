@@ -57,7 +57,12 @@ impl World {
         if !store.is_columnar() {
             return Err(Error::NotColumnar { path: store.path().to_owned() });
         }
-        let (mut facts, uses) = read::facts(store)?;
+        let (facts, uses) = read::facts(store)?;
+        let host = store.tables()?.into_iter().next().map(|table| table.collector_id).unwrap_or_default();
+        Ok(Self::of(facts, uses, span, host))
+    }
+
+    pub(super) fn of(mut facts: Facts, uses: Uses, span: Span, host: String) -> Self {
         let names = FileNames::of(&mut facts);
         let seen = Seen::of(&facts, &uses);
         let channels = Channels::of(&facts, &seen);
@@ -66,8 +71,7 @@ impl World {
         rest.extend(copies(&seen.copying, &nodes, &channels));
         let early = Early::of((&facts, &nodes, &channels), &seen, &mut rest);
         let rest = Graph::new(nodes.len(), rest);
-        let host = store.tables()?.into_iter().next().map(|table| table.collector_id).unwrap_or_default();
-        Ok(Self { facts, channels, nodes, names, uses, rest, early, span, host })
+        Self { facts, channels, nodes, names, uses, rest, early, span, host }
     }
 
     /// Names the tracers whose rows are read.

@@ -8,7 +8,7 @@ use super::uses::{self, Limits};
 use crate::lineage::facts::{Facts, Use};
 
 /// Uses in a block.
-const USES: usize = 4096;
+const USES: usize = if cfg!(test) { 3 } else { 4096 };
 
 /// A block.
 #[derive(Clone, Copy, Debug)]
