@@ -26,6 +26,7 @@ const END: i64 = 30;
 /// Facts of some processes, files of all kinds and sockets, which have no uses yet.
 fn things() -> Facts {
     let mut facts = Facts { boots: vec![0], ..Facts::default() };
+    facts.names.number("program");
     for number in 0..THINGS {
         facts.processes.number(Process { pid: number, start_ns: 0 });
         let kind = [FileKind::Plain, FileKind::Plain, FileKind::Pipe, FileKind::Fifo][number as usize];

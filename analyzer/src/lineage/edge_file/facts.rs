@@ -17,11 +17,18 @@ pub(super) fn write(facts: &Facts, to: &mut Writer) {
         to.number(one.pid.into());
         to.time(one.start_ns.cast_signed());
     });
+    let (mut dev, mut ino) = (0_u64, 0_u64);
     to.list(&facts.files.items, |to, one| {
         let kind = KINDS.iter().position(|kind| *kind == one.kind).unwrap_or_default();
-        [one.dev, one.ino, one.generation.into(), one.boot.into(), kind as u64]
-            .iter()
-            .for_each(|part| to.number(*part));
+        // Most files are of the file system of the one before, and many have a number near its number.
+        to.number(kind as u64 | (u64::from(one.dev != dev) << 2));
+        if one.dev != dev {
+            to.number(one.dev);
+        }
+        to.signed(one.ino.wrapping_sub(ino).cast_signed());
+        to.number(one.generation.into());
+        to.number(one.boot.into());
+        (dev, ino) = (one.dev, one.ino);
     });
     to.list(&facts.sockets.items, |to, one| {
         to.number(one.ino);
@@ -143,15 +150,19 @@ fn end(to: &mut Writer, one: &End) {
 
 pub(super) fn read(from: &mut Reader<'_>) -> Option<Facts> {
     let mut facts = Facts { boots: from.list(Reader::time)?, ..Facts::default() };
-    from.list(|from| Some(facts.names.number(from.text()?)))?;
-    from.list(|from| Some(facts.ways.number(from.text()?)))?;
+    from.texts(|name| drop(facts.names.number(name)))?;
+    from.texts(|ways| drop(facts.ways.number(ways)))?;
     from.list(|from| {
         let (pid, start_ns) = (from.small()?, from.time()?.cast_unsigned());
         Some(facts.processes.number(Process { pid, start_ns }))
     })?;
+    let (mut dev, mut ino) = (0_u64, 0_u64);
     from.list(|from| {
-        let (dev, ino, generation, boot) = (from.number()?, from.number()?, from.small()?, from.small()?);
-        let kind = KINDS[from.below(KINDS.len())? as usize];
+        let bits = from.number()?;
+        let kind = *KINDS.get(usize::try_from(bits & 3).ok()?)?;
+        dev = if bits & 4 == 0 { dev } else { from.number()? };
+        ino = ino.wrapping_add(from.signed()?.cast_unsigned());
+        let (generation, boot) = (from.small()?, from.small()?);
         Some(facts.files.number(FileOfBoot { dev, ino, generation, boot, kind }))
     })?;
     from.list(|from| Some(facts.sockets.number(Socket { ino: from.number()?, boot: from.small()? })))?;
