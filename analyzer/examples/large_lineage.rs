@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 
 use analyzer::lineage::{Edges as _, World, made_up};
 use analyzer::{Span, Store};
-use model::{
-    BootNs, Clocks, Details, Direction, Extended, Routed, TracerName, Tracking, Usage, ZonedTime,
-};
+use model::{BootNs, Clocks, Details, Direction, Extended, Routed, TracerName, Tracking, Usage, ZonedTime};
 use rusqlite::Connection;
 use serde_json::json;
 use store::Writer;
@@ -43,7 +41,8 @@ fn count(path: &Path) -> Result<(), Box<dyn Error>> {
     let span = Span { since: i64::MIN, until: i64::MAX };
     let world = World::read(&Store::open(path)?, span)?;
     let segments = path.parent().unwrap_or(Path::new(".")).join("segments");
-    let sizes = fs::read_dir(segments)?.map(|segment| Ok(segment?.path().join("lineage.edges").metadata()?.len()));
+    let sizes =
+        fs::read_dir(segments)?.map(|segment| Ok(segment?.path().join("lineage.edges").metadata()?.len()));
     let bytes: u64 = sizes.sum::<std::io::Result<u64>>()?;
     say(&json!({ "edges": world.count(), "nodes": world.nodes(), "bytes": bytes }).to_string());
     Ok(())
@@ -83,7 +82,8 @@ fn segment(path: &Path, number: u64) -> Result<(), Box<dyn Error>> {
     writer.write(&[batch], &[], &Now { wall, boot, clocks: &Clocks::default() })?;
     writer.end(&[], wall, boot)?;
     let mut connection = open()?;
-    let mut sealer = Sealer::new(&mut connection, Moment { utc_ns: at.utc_ns, zone: jiff::tz::TimeZone::UTC })?;
+    let mut sealer =
+        Sealer::new(&mut connection, Moment { utc_ns: at.utc_ns, zone: jiff::tz::TimeZone::UTC })?;
     sealer.recover()?;
     sealer.seal(u64::MAX)?;
     Ok(())

@@ -45,7 +45,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// Files of flows beside segments could be read at first, and then not any more.
-    #[error("read lineage.edges beside a segment: it could be read before; `store verify` checks the disk's files")]
+    #[error(
+        "read lineage.edges beside a segment: it could be read before; `store verify` checks the disk's files"
+    )]
     EdgeFile,
     /// The file's folder can't be searched.
     #[error("access store {}", path.display())]

@@ -227,7 +227,9 @@ impl Building<'_> {
                 }
                 Some(label).filter(|label| *label != (None, None))
             }
-            Found::Between(between, _) => between.at(node).map(|(arrival, departure)| (Some(arrival), Some(departure))),
+            Found::Between(between, _) => {
+                between.at(node).map(|(arrival, departure)| (Some(arrival), Some(departure)))
+            }
         }
     }
 

@@ -105,7 +105,8 @@ impl Between {
         for edge in &mut found {
             (edge.from, edge.to) = (number(edge.from), number(edge.to));
         }
-        let of = |list: &[(Node, i64)]| list.iter().map(|(node, at)| (number(*node), *at)).collect::<Vec<_>>();
+        let of =
+            |list: &[(Node, i64)]| list.iter().map(|(node, at)| (number(*node), *at)).collect::<Vec<_>>();
         widest_of(&Graph::new(nodes.len(), found), &of(starts), &of(ends))
     }
 }

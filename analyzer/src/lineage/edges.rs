@@ -98,7 +98,9 @@ impl Making<'_> {
             self.edges.push(arguments);
             let part = Part { node, first: at, last: at };
             for file in exec.file.into_iter().chain(exec.interpreter) {
-                between(self.nodes, (part, End::File(file), Way::Read), program, &mut |edge| self.edges.push(edge));
+                between(self.nodes, (part, End::File(file), Way::Read), program, &mut |edge| {
+                    self.edges.push(edge)
+                });
             }
         }
         for clone in &self.facts.clones {
@@ -146,9 +148,13 @@ impl Making<'_> {
             let (first, end) = if alias.is_upper { (*first, i64::MAX) } else { (i64::MIN, *last) };
             let flow = Flow { end, bytes: ANY_BYTES, ways, kind: Kind::Flow, is_upper: false };
             self.nodes.files.parts(alias.file, (first, end, end), |part| {
-                between(self.nodes, (part, End::File(alias.real), Way::Read), flow, &mut |edge| self.edges.push(edge));
+                between(self.nodes, (part, End::File(alias.real), Way::Read), flow, &mut |edge| {
+                    self.edges.push(edge)
+                });
                 if alias.is_upper {
-                    between(self.nodes, (part, End::File(alias.real), Way::Written), flow, &mut |edge| self.edges.push(edge));
+                    between(self.nodes, (part, End::File(alias.real), Way::Written), flow, &mut |edge| {
+                        self.edges.push(edge)
+                    });
                 }
             });
         }
@@ -163,7 +169,13 @@ pub(super) enum End {
 }
 
 /// Calls `visit` with what a process reads from or writes to when it uses an object, and whether there are several.
-pub(super) fn each_end(nodes: &Nodes, channels: &Channels, object: Object, way: Way, mut visit: impl FnMut(End, bool)) {
+pub(super) fn each_end(
+    nodes: &Nodes,
+    channels: &Channels,
+    object: Object,
+    way: Way,
+    mut visit: impl FnMut(End, bool),
+) {
     match (object, way) {
         (Object::File(file), _) => visit(End::File(file), false),
         (Object::Queue(queue), _) => visit(End::Node(nodes.queue(queue)), false),

@@ -45,7 +45,8 @@ impl Edges for World {
     fn each(&self, direction: Direction, visit: &mut dyn FnMut(&Edge) -> ControlFlow<()>) {
         let mut rest = self.rest.edges(direction);
         let next = rest.next();
-        let mut going = Going { world: self, direction, rest, next, later: BinaryHeap::new(), visit, is_over: false };
+        let mut going =
+            Going { world: self, direction, rest, next, later: BinaryHeap::new(), visit, is_over: false };
         let wants = |block: &super::edge_file::Block| self.span.touches(block.first, block.end);
         self.uses.each(direction, wants, |one| {
             going.use_of(&one);

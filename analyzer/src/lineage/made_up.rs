@@ -79,7 +79,8 @@ struct Making {
 
 impl Making {
     fn below(&mut self, limit: u64) -> u64 {
-        self.number = self.number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.number =
+            self.number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.number >> 33) % limit
     }
 
@@ -124,7 +125,13 @@ impl Making {
         let at = self.at;
         self.facts.clones.push(Clone_ { parent, child, at, shares_memory: true });
         let name = self.facts.names.number(name);
-        self.facts.execs.push(Exec { process: child, at: at + 300_000, file: Some(program), interpreter: None, name });
+        self.facts.execs.push(Exec {
+            process: child,
+            at: at + 300_000,
+            file: Some(program),
+            interpreter: None,
+            name,
+        });
         self.facts.comms.insert(child, name);
         // From the parent, from the program before, and from the program's file.
         (0..3).for_each(|_| self.step());
@@ -193,9 +200,8 @@ impl Making {
         self.use_of(test, Object::File(result), Way::Written, "write");
         let server = self.process(800, 2);
         self.made += 2;
-        let [one, other] = [0, 1].map(|end| {
-            self.facts.sockets.number(Socket { ino: MADE + self.made - end, boot: 0 })
-        });
+        let [one, other] =
+            [0, 1].map(|end| self.facts.sockets.number(Socket { ino: MADE + self.made - end, boot: 0 }));
         for (socket, peer) in [(one, other), (other, one)] {
             let (at, peer) = (self.at, Some(peer));
             self.facts.ends.push(End { socket, at, local: None, remote: None, peer, path: None });

@@ -55,7 +55,8 @@ impl FileNames {
     fn of_name(&self, name: u32) -> impl Iterator<Item = Sighting> {
         let one = |index: &u32| self.seen[*index as usize];
         let begin = self.by_name.partition_point(|index| one(index).name < name);
-        let seen = self.by_name[begin..].iter().map(move |index| one(index)).take_while(move |one| one.name == name);
+        let seen =
+            self.by_name[begin..].iter().map(move |index| one(index)).take_while(move |one| one.name == name);
         seen.chain(self.given_names.get(&name).into_iter().flatten().copied())
     }
 

@@ -64,7 +64,10 @@ impl Pending {
         for edge in &edges {
             self.heads[edge.begin as usize] = NONE;
         }
-        edges.into_iter().filter(|edge| edge.last >= now && edge.end != NONE).for_each(|edge| self.link(edge));
+        edges
+            .into_iter()
+            .filter(|edge| edge.last >= now && edge.end != NONE)
+            .for_each(|edge| self.link(edge));
         self.limit = FEW.max(self.edges.len() * 2);
     }
 }

@@ -123,7 +123,8 @@ impl<'a> Progress<'a> {
     /// Counts an edge that was read. Returns whether the search's time is over; then, all edges that are left count as cut at a start.
     pub(super) fn is_late(&mut self, all: u64) -> bool {
         self.read += 1;
-        let is_late = self.read.is_multiple_of(CLOCK_EVERY) && self.bounds.deadline.is_some_and(Deadline::is_over);
+        let is_late =
+            self.read.is_multiple_of(CLOCK_EVERY) && self.bounds.deadline.is_some_and(Deadline::is_over);
         if is_late && let Some(start) = self.starts.iter().min() {
             self.cuts.insert((*start, Why::Budget), all.saturating_sub(self.read).max(1));
             self.is_over = true;

@@ -54,12 +54,7 @@ impl Reached {
 }
 
 /// Searches from nodes at which data are at certain times.
-pub fn search(
-    edges: &dyn Edges,
-    direction: Direction,
-    starts: &[(Node, i64)],
-    bounds: &Bounds,
-) -> Reached {
+pub fn search(edges: &dyn Edges, direction: Direction, starts: &[(Node, i64)], bounds: &Bounds) -> Reached {
     let nodes = edges.nodes();
     let starts = starts.iter().filter(|(node, _)| (*node as usize) < nodes);
     let starts: Vec<(i64, Node)> = starts.map(|(node, at)| (direction.key(*at), *node)).collect();
@@ -70,8 +65,7 @@ pub fn search(
     }
     let followed = progress.followed();
     let Progress { keys, order, cuts, edges, .. } = progress;
-    let mut cuts: Vec<Cut> =
-        cuts.into_iter().map(|((node, why), edges)| Cut { node, why, edges }).collect();
+    let mut cuts: Vec<Cut> = cuts.into_iter().map(|((node, why), edges)| Cut { node, why, edges }).collect();
     cuts.sort_unstable();
     Reached { direction, keys, followed, min_bytes: bounds.min_bytes, order, cuts, edges }
 }

@@ -66,8 +66,12 @@ fn add(facts: &mut Facts, (kind, one, other, at): Event) {
         1 => facts.clones.push(Clone_ { parent: one, child: other, at, shares_memory: at % 2 == 0 }),
         2 => facts.exits.push((one, at)),
         3 => facts.truncations.push((one, at)),
-        4 => facts.ends.push(End { socket: one, at, local: None, remote: None, peer: Some(other), path: None }),
-        5 => drop(facts.aliases.insert(Alias { file: one, real: other, is_upper: at % 2 == 0 }, (at, at + 3))),
+        4 => {
+            facts.ends.push(End { socket: one, at, local: None, remote: None, peer: Some(other), path: None })
+        }
+        5 => {
+            drop(facts.aliases.insert(Alias { file: one, real: other, is_upper: at % 2 == 0 }, (at, at + 3)))
+        }
         _ => facts.mappings.push(Mapping {
             process: one,
             object: Object::File(other),

@@ -56,11 +56,20 @@ impl Uses {
             Direction::Forward => block.first,
             Direction::Backward => !block.end,
         };
-        let all = (0..).zip(&self.parts).flat_map(|(part, (blocks, _))| blocks.all.iter().map(move |block| (part, block)));
+        let all = (0..)
+            .zip(&self.parts)
+            .flat_map(|(part, (blocks, _))| blocks.all.iter().map(move |block| (part, block)));
         let mut blocks: Vec<(i64, usize, &Block)> =
             all.filter(|(_, block)| wants(block)).map(|(part, block)| (begin(block), part, block)).collect();
         blocks.sort_by_key(|(begin, ..)| Reverse(*begin));
-        let mut reading = Reading { uses: self, direction, blocks, open: Vec::new(), next: BinaryHeap::new(), buffer: Vec::new() };
+        let mut reading = Reading {
+            uses: self,
+            direction,
+            blocks,
+            open: Vec::new(),
+            next: BinaryHeap::new(),
+            buffer: Vec::new(),
+        };
         while let Some(slot) = reading.least() {
             let limit = reading.limit();
             let open = &mut reading.open[slot];

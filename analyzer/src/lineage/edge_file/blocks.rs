@@ -58,7 +58,8 @@ impl Blocks {
         }
         let blocks = Self { source: Source::File(file), all, limits: uses::limits(facts) };
         let mut buffer = Vec::new();
-        let is_whole = |block| blocks.bytes(block, &mut buffer).is_some_and(|bytes| crc32fast::hash(bytes) == block.crc);
+        let is_whole =
+            |block| blocks.bytes(block, &mut buffer).is_some_and(|bytes| crc32fast::hash(bytes) == block.crc);
         blocks.all.iter().all(is_whole).then_some(blocks)
     }
 

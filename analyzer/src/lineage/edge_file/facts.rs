@@ -150,8 +150,12 @@ fn end(to: &mut Writer, one: &End) {
 
 pub(super) fn read(from: &mut Reader<'_>) -> Option<Facts> {
     let mut facts = Facts { boots: from.list(Reader::time)?, ..Facts::default() };
-    from.texts(|name| drop(facts.names.number(name)))?;
-    from.texts(|ways| drop(facts.ways.number(ways)))?;
+    from.texts(|name| {
+        facts.names.number(name);
+    })?;
+    from.texts(|ways| {
+        facts.ways.number(ways);
+    })?;
     from.list(|from| {
         let (pid, start_ns) = (from.small()?, from.time()?.cast_unsigned());
         Some(facts.processes.number(Process { pid, start_ns }))

@@ -35,11 +35,13 @@ fn all() -> impl Iterator<Item = &'static Tracer> {
 /// The facts of a sealed segment come from a file beside it, which is made when it is missing.
 pub(super) fn facts(store: &Store) -> Result<(Facts, Uses), Error> {
     let boots = Boots::of(store)?;
-    let (mut whole, mut uses) = (Facts { boots: boots.starts().to_vec(), ..Facts::default() }, Uses::default());
+    let (mut whole, mut uses) =
+        (Facts { boots: boots.starts().to_vec(), ..Facts::default() }, Uses::default());
     let tracers: Vec<&Tracer> = all().collect();
     let names: Vec<&str> = tracers.iter().map(|tracer| tracer.name).collect();
     for piece in store.pieces(&names)? {
-        let load = || piece.segment.as_ref().and_then(|(segment, hash)| edge_file::load(store, segment, hash));
+        let load =
+            || piece.segment.as_ref().and_then(|(segment, hash)| edge_file::load(store, segment, hash));
         let (part, blocks) = match load() {
             Some(known) => known,
             None => {

@@ -42,7 +42,10 @@ pub(crate) fn take(millions: u64, rounds: usize, folder: Option<&Path>) -> (Vec<
 /// Asks a store of rows for the first time, which makes the edge files, and once more.
 fn building(store: &Store, figures: &mut Vec<Figure>) -> Value {
     let written = large::write(store, ROWS);
-    let ask = command(store, &["lineage", "--format", "json", "--depth", "0", "/home/builder/project/target/object-1.o"]);
+    let ask = command(
+        store,
+        &["lineage", "--format", "json", "--depth", "0", "/home/builder/project/target/object-1.o"],
+    );
     let (first, second) = (measure(&ask), measure(&ask));
     let counted = count(store);
     let edges = counted["edges"].as_f64().expect("no number of edges");
