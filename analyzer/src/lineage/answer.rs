@@ -110,6 +110,10 @@ pub struct Answer {
     pub is_between: bool,
 }
 
+/// Marks of nodes: the question is about it; the answer has it.
+const TARGET: u8 = 1;
+const SHOWN: u8 = 2;
+
 /// Arrival at a node, and departure from it.
 type Label = (Option<i64>, Option<i64>);
 
@@ -282,16 +286,19 @@ impl Building<'_> {
     /// Adds up the edges between nodes of the answer, and finds out with which targets something was done.
     fn edges(&self, labels: HashMap<Node, Label>) -> (Sums, HashMap<Node, bool>) {
         let mut used: HashMap<Node, bool> = self.question.targets.iter().map(|node| (*node, false)).collect();
+        let mut marks = vec![0_u8; self.world.nodes.len()];
+        used.keys().for_each(|node| marks[*node as usize] |= TARGET);
+        labels.keys().for_each(|node| marks[*node as usize] |= SHOWN);
         let mut sums = Sums { labels, sums: HashMap::default() };
         let ways = &self.world.facts.ways;
         self.world.each(Direction::Forward, &mut |edge| {
-            for node in [edge.from, edge.to] {
-                if let Some(used) = used.get_mut(&node) {
-                    *used = true;
+            let [from, to] = [edge.from, edge.to].map(|node| marks[node as usize]);
+            if (from | to) & TARGET != 0 {
+                for node in [edge.from, edge.to] {
+                    used.entry(node).and_modify(|used| *used = true);
                 }
             }
-            let ends = [edge.from, edge.to];
-            if ends.iter().all(|node| sums.labels.contains_key(node)) && self.has(edge) {
+            if from & to & SHOWN != 0 && self.has(edge) {
                 sums.add(edge, ways.get(edge.ways.into()));
             }
             ControlFlow::Continue(())

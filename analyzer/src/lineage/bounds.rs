@@ -20,6 +20,29 @@ impl Deadline {
     }
 }
 
+/// Number of edges between two times at which the clock is read.
+const CLOCK_EVERY: u64 = 4096;
+
+/// Counts edges that are read, and looks at the clock now and then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    deadline: Option<Deadline>,
+    /// Number of edges that were read.
+    pub(super) read: u64,
+}
+
+impl Clock {
+    pub(super) const fn new(deadline: Option<Deadline>) -> Self {
+        Self { deadline, read: 0 }
+    }
+
+    /// Counts an edge. Returns whether the time is over.
+    pub(super) fn is_over(&mut self) -> bool {
+        self.read += 1;
+        self.read.is_multiple_of(CLOCK_EVERY) && self.deadline.is_some_and(Deadline::is_over)
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "real time is limited, and this crate has no actors")]
 fn now() -> Instant {
     Instant::now()

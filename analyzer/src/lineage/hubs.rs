@@ -5,16 +5,25 @@ use std::ops::ControlFlow;
 
 use foldhash::HashMap;
 
+use super::bounds::{Clock, Deadline};
 use super::graph::{Direction, Edges, Node};
 
 /// Returns the nodes that have edges to more than `most` others in a direction. They are found in two passes, so that only the
-/// neighbours of nodes with many edges need memory.
-pub(super) fn hubs(edges: &dyn Edges, direction: Direction, most: usize) -> HashSet<Node> {
+/// neighbours of nodes with many edges need memory. If the time is over meanwhile, some are missing.
+pub(super) fn hubs(
+    edges: &dyn Edges,
+    direction: Direction,
+    most: usize,
+    deadline: Option<Deadline>,
+) -> HashSet<Node> {
+    let mut clock = Clock::new(deadline);
+    let mut goes_on =
+        move || if clock.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     let mut counts = vec![0_u32; edges.nodes()];
     edges.each(direction, &mut |edge| {
         let count = &mut counts[direction.ends(edge).0 as usize];
         *count = count.saturating_add(1);
-        ControlFlow::Continue(())
+        goes_on()
     });
     let may_be = |count: &u32| *count as usize > most;
     let nodes = (0..).zip(&counts).filter(|(_, count)| may_be(count)).map(|(node, _)| node);
@@ -35,7 +44,7 @@ pub(super) fn hubs(edges: &dyn Edges, direction: Direction, most: usize) -> Hash
                 found.insert(begin);
             }
         }
-        ControlFlow::Continue(())
+        goes_on()
     });
     found
 }

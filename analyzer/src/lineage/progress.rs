@@ -4,14 +4,12 @@ use std::collections::HashSet;
 
 use foldhash::HashMap;
 
-use super::bounds::{Bounds, Deadline, Why};
+use super::bounds::{Bounds, Clock, Why};
 use super::graph::{Direction, Edges, Node};
 use super::hubs::hubs;
 
 /// Key of a node that was not reached.
 pub(super) const NEVER: i64 = i64::MAX;
-/// Number of edges between two times at which the clock is read.
-const CLOCK_EVERY: u64 = 4096;
 
 /// What is done with the edges of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +39,7 @@ pub(super) struct Progress<'a> {
     pub(super) cuts: HashMap<(Node, Why), u64>,
     /// Number of edges that were followed.
     pub(super) edges: u64,
-    /// Number of edges that were read.
-    read: u64,
+    clock: Clock,
     is_over: bool,
 }
 
@@ -60,11 +57,11 @@ impl<'a> Progress<'a> {
             keys: vec![NEVER; nodes],
             states: vec![State::Unknown; nodes],
             starts: starts.iter().map(|(_, node)| *node).collect(),
-            hubs: bounds.hub.map(|most| hubs(edges, direction, most)).unwrap_or_default(),
+            hubs: bounds.hub.map(|most| hubs(edges, direction, most, bounds.deadline)).unwrap_or_default(),
             order: Vec::new(),
             cuts: HashMap::default(),
             edges: 0,
-            read: 0,
+            clock: Clock::new(bounds.deadline),
             is_over: false,
         }
     }
@@ -122,11 +119,9 @@ impl<'a> Progress<'a> {
 
     /// Counts an edge that was read. Returns whether the search's time is over; then, all edges that are left count as cut at a start.
     pub(super) fn is_late(&mut self, all: u64) -> bool {
-        self.read += 1;
-        let is_late =
-            self.read.is_multiple_of(CLOCK_EVERY) && self.bounds.deadline.is_some_and(Deadline::is_over);
+        let is_late = self.clock.is_over();
         if is_late && let Some(start) = self.starts.iter().min() {
-            self.cuts.insert((*start, Why::Budget), all.saturating_sub(self.read).max(1));
+            self.cuts.insert((*start, Why::Budget), all.saturating_sub(self.clock.read).max(1));
             self.is_over = true;
         }
         is_late

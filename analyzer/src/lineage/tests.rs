@@ -69,9 +69,7 @@ fn add(facts: &mut Facts, (kind, one, other, at): Event) {
         4 => {
             facts.ends.push(End { socket: one, at, local: None, remote: None, peer: Some(other), path: None })
         }
-        5 => {
-            drop(facts.aliases.insert(Alias { file: one, real: other, is_upper: at % 2 == 0 }, (at, at + 3)))
-        }
+        5 => facts.aliases.extend([(Alias { file: one, real: other, is_upper: at % 2 == 0 }, (at, at + 3))]),
         _ => facts.mappings.push(Mapping {
             process: one,
             object: Object::File(other),
