@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use analyzer::lineage::{ANY_BYTES, Between, Bounds, Direction, Edge, Graph, Node, Why, search, widest};
+use analyzer::lineage::{
+    ANY_BYTES, Between, Bounds, Cut, Deadline, Direction, Edge, Graph, Node, Why, search, widest,
+};
 use proptest::prelude::*;
 
 const NODES: Node = 5;
@@ -165,5 +168,19 @@ proptest! {
             prop_assert!(labels == all || !reached.cuts.is_empty(), "{:?}", why);
             prop_assert!(labels.iter().all(|(node, at)| all.get(node).is_some_and(|best| best <= at)));
         }
+    }
+}
+
+#[test]
+fn a_search_without_time_counts_what_it_did_not_read() {
+    let edges: Vec<Edge> = (0..5000).map(|at| Edge::flow((at % 2) as Node, 1, (at, at), 1)).collect();
+    let graph = Graph::new(2, edges);
+    let deadline = Deadline::after(Duration::ZERO);
+    for depth in [None, Some(1)] {
+        let bounds = Bounds { deadline, depth, ..Bounds::default() };
+        let reached = search(&graph, Direction::Forward, &[(0, 0)], &bounds);
+        let late: Vec<&Cut> = reached.cuts.iter().filter(|cut| cut.why == Why::Budget).collect();
+        assert_eq!(late, [&Cut { node: 0, why: Why::Budget, edges: 5000 - 4096 }]);
+        assert_eq!(reached.nodes().collect::<Vec<_>>(), [0, 1]);
     }
 }
