@@ -6,6 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::Moment;
+use super::begun::Begun;
 use super::file::Part;
 use super::files::{Files, keep_damaged};
 use super::folder::{self, Folder, Lock};
@@ -45,12 +46,6 @@ pub struct Sealed {
     pub bytes: u64,
     /// Batches that could not be read. They are in the segment's folder as they were, and their rows are counted as lost.
     pub damaged: Vec<Damage>,
-}
-
-/// A segment that is being written.
-pub(super) struct Begun {
-    pub(super) number: i64,
-    pub(super) name: String,
 }
 
 impl<'a> Sealer<'a> {
@@ -132,7 +127,7 @@ impl<'a> Sealer<'a> {
         if rows == 0 {
             return Ok(None);
         }
-        let begun = begin_segment(&transaction, State::Sealing, (first, last), rows)?;
+        let begun = Begun::new(&transaction, &self.folder, State::Sealing, (first, last), rows)?;
         transaction.commit()?;
         Ok(Some(begun))
     }
@@ -217,23 +212,6 @@ impl<'a> Sealer<'a> {
         Ok(())
     }
 
-    /// Removes folders of segments that were given their name but not marked: they are written again.
-    fn drop_unmarked(&self) -> Result<(), Error> {
-        let sql = "SELECT name FROM segment WHERE state IN ('sealing', 'merging')";
-        let mut names = self.connection.prepare(sql)?;
-        for name in names.query_map([], |row| row.get::<_, String>(0))? {
-            let path = self.folder.segment(&name?);
-            match std::fs::remove_dir_all(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io("delete", &path)(error));
-                }
-                _ => {}
-            }
-        }
-        self.connection.execute("DELETE FROM segment WHERE state = 'merging'", [])?;
-        Ok(())
-    }
-
     /// Deletes the batches whose rows are sealed, a few in each transaction.
     fn delete_sealed(&mut self) -> Result<(), Error> {
         let sql = "DELETE FROM batch WHERE number IN (SELECT number FROM batch JOIN sealing USING (stream)
@@ -263,29 +241,6 @@ impl<'a> Sealer<'a> {
 fn identity(connection: &Connection) -> Option<(u64, u64)> {
     let found = std::fs::symlink_metadata(connection.path()?).ok()?;
     Some((found.dev(), found.ino()))
-}
-
-/// Adds a segment that is being written; its name has the first time and the number.
-pub(super) fn begin_segment(
-    connection: &Connection,
-    state: State,
-    (first, last): (i64, i64),
-    rows: i64,
-) -> rusqlite::Result<Begun> {
-    connection.execute(
-        "INSERT INTO segment (name, state, first, last, rows, bytes) VALUES ('', ?, ?, ?, ?, 0)",
-        params![state.as_str(), first, last, rows],
-    )?;
-    let number = connection.last_insert_rowid();
-    let name = name(first, number);
-    connection.execute("UPDATE segment SET name = ? WHERE number = ?", params![name, number])?;
-    Ok(Begun { number, name })
-}
-
-/// Returns the name of a segment: the time of its first row, UTC, and its number.
-fn name(first: i64, number: i64) -> String {
-    let at = jiff::Timestamp::from_nanosecond(i128::from(first)).unwrap_or_default();
-    format!("{}-{number}", at.strftime("%Y%m%dT%H%M%SZ"))
 }
 
 /// Notes in a transaction that the rows of a segment are read from its files.
