@@ -8,7 +8,6 @@ use std::time::Duration;
 use actors::clock;
 use sd_notify::NotifyState;
 
-use crate::agent::Agent;
 use crate::status::Status;
 
 /// Reports that the tracers have started, and how many of them record.
@@ -31,10 +30,10 @@ pub(crate) fn stopping() {
 
 /// Reports twice in each interval of the service manager's watchdog (`WATCHDOG_USEC`) that the agent can still compute its status,
 /// until cancelled. If that hangs, the service manager restarts the agent.
-pub(crate) async fn watchdog(agent: &Agent) {
+pub(crate) async fn watchdog(status: impl Fn() -> Status) {
     let Some(interval) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
     loop {
-        send(&[NotifyState::Watchdog, NotifyState::Status(&summary(&agent.status()))]);
+        send(&[NotifyState::Watchdog, NotifyState::Status(&summary(&status()))]);
         clock::sleep((interval / 2).max(Duration::from_millis(1))).await;
     }
 }

@@ -15,7 +15,7 @@ const UID: u32 = 9974;
 const READ: i64 = 1;
 const WRITTEN: i64 = 2;
 
-/// What is run. ReproZip writes its records elsewhere.
+/// A small build. ReproZip writes its records elsewhere.
 const SCRIPT: &str = "
 set -e
 sort -o sorted numbers

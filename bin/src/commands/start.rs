@@ -81,7 +81,7 @@ async fn serve(
         let served = tokio::select! {
             ended = wait_for_end(start, &agent, &mut signals) => ended,
             () = hangups.serve(&agent) => Ok(()),
-            () = service::watchdog(&agent) => Ok(()),
+            () = service::watchdog(|| agent.status()) => Ok(()),
             broken = agent.broken() => Err(broken),
             () = show(&agent, screen) => Ok(()),
         };

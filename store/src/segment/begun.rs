@@ -6,7 +6,6 @@ use rusqlite::{Connection, params};
 
 use super::found::number;
 use super::manifest::{Manifest, store_id};
-use super::seal::Sealer;
 use super::{Folder, State};
 use crate::Error;
 
@@ -44,20 +43,18 @@ impl Begun {
         )?;
         Ok(Self { number, name })
     }
-}
 
-impl Sealer<'_> {
     /// Removes folders of segments that were given their name but not marked: they are written again. A folder of that name which
     /// another store wrote stays as it is, and the segment gets another name.
-    pub(super) fn drop_unmarked(&self) -> Result<(), Error> {
+    pub(super) fn drop_unmarked(connection: &Connection, folder: &Folder) -> Result<(), Error> {
         let sql = "SELECT number, name, first FROM segment WHERE state IN ('sealing', 'merging')";
-        let mut begun = self.connection.prepare(sql)?;
+        let mut begun = connection.prepare(sql)?;
         let begun = begun.query_map([], |row| {
-            Ok((Begun { number: row.get(0)?, name: row.get(1)? }, row.get::<_, i64>(2)?))
+            Ok((Self { number: row.get(0)?, name: row.get(1)? }, row.get::<_, i64>(2)?))
         })?;
-        let store = store_id(self.connection)?;
+        let store = store_id(connection)?;
         for (begun, first) in begun.collect::<rusqlite::Result<Vec<_>>>()? {
-            let path = self.folder.segment(&begun.name);
+            let path = folder.segment(&begun.name);
             if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
                 continue;
             }
@@ -65,12 +62,12 @@ impl Sealer<'_> {
             let is_ours = Manifest::read(&path)
                 .is_ok_and(|(found, _)| found.store == store && found.name == begun.name);
             if is_ours {
-                self.folder.remove(&begun.name)?;
+                folder.remove(&begun.name)?;
             } else {
-                Begun::named(self.connection, &self.folder, begun.number, first)?;
+                Self::named(connection, folder, begun.number, first)?;
             }
         }
-        self.connection.execute("DELETE FROM segment WHERE state = 'merging'", [])?;
+        connection.execute("DELETE FROM segment WHERE state = 'merging'", [])?;
         Ok(())
     }
 }

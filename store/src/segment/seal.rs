@@ -74,7 +74,7 @@ impl<'a> Sealer<'a> {
     /// The files or the store can't be written.
     pub fn recover(&mut self) -> Result<Option<Sealed>, Error> {
         self.folder.clean()?;
-        self.drop_unmarked()?;
+        Begun::drop_unmarked(self.connection, &self.folder)?;
         self.remove_files()?;
         let begun = "SELECT number, name FROM segment WHERE state = 'sealing'";
         let begun =
@@ -194,7 +194,7 @@ impl<'a> Sealer<'a> {
     pub(super) fn cleaned<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
         if done.is_err() {
             // If that fails, too, the first reason is the one to know, and `recover` does it.
-            let _ = self.folder.clean().and_then(|()| self.drop_unmarked());
+            let _ = self.folder.clean().and_then(|()| Begun::drop_unmarked(self.connection, &self.folder));
         }
         done
     }
