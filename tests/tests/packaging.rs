@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tests::binary::{self, workspace};
 use tests::workload::succeed;
-use tests::{Scratch, suite};
+use tests::{Scratch, duetector, suite};
 
 /// Exposure that `systemd-analyze security` may find, in tenths: 0 is none, 100 is everything.
 const EXPOSURE: &str = "--threshold=15";
@@ -18,7 +18,9 @@ suite! {
     the_unit_is_sandboxed: [SystemdAnalyze];
     the_unit_s_commands_and_configuration_are_understood: [];
     each_command_has_a_manual_page: [];
-    the_package_s_scripts_are_shell: []
+    the_package_s_scripts_are_shell: [];
+    everywhere_the_recorder_has_the_same_capabilities: [];
+    the_daemon_set_follows_the_schema_of_kubernetes: [Duetector]
 }
 
 fn every_file_of_the_package_is_there() {
@@ -111,4 +113,35 @@ fn the_package_s_scripts_are_shell() {
         assert!(text.contains("#DEBHELPER#") && text.contains("set -e"), "{}", script.display());
     }
     succeed(Command::new("bash").arg("-n").arg(workspace().join("packaging/try.sh")));
+}
+
+fn everywhere_the_recorder_has_the_same_capabilities() {
+    let names = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|letter: char| !letter.is_ascii_uppercase() && letter != '_');
+        words
+            .filter(|word| word.len() > 1)
+            .map(|word| format!("CAP_{}", word.trim_start_matches("CAP_")))
+            .collect()
+    };
+    let line = |file: &str, beginning: &str| {
+        let text = fs::read_to_string(workspace().join(file)).unwrap();
+        let line =
+            text.lines().find_map(|line| line.trim_start().strip_prefix(beginning)).unwrap().to_owned();
+        names(line.split_once("add:").map_or(&*line, |(_, added)| added))
+    };
+    let unit = line("packaging/duetector-actors.service", "CapabilityBoundingSet=");
+    assert_eq!(unit.len(), 3, "{unit:?}");
+    assert_eq!(line("packaging/duetector-actors.service", "AmbientCapabilities="), unit);
+    assert_eq!(line("deploy/compose.yaml", "cap_add: "), unit);
+    assert_eq!(line("deploy/daemonset.yaml", "capabilities: "), unit);
+    assert_eq!(line("xtask/src/package/image.rs", "const CAPABILITIES: [&str; 3] = "), unit);
+}
+
+fn the_daemon_set_follows_the_schema_of_kubernetes() {
+    let mut validate = Command::new(duetector::program("python"));
+    validate.args(["-m", "kubernetes_validate", "--strict"]).arg(workspace().join("deploy/daemonset.yaml"));
+    let output = succeed(&mut validate);
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8(said).unwrap();
+    assert_eq!(said.matches("passed for resource").count(), 3, "{said}");
 }

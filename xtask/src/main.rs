@@ -45,7 +45,7 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Measure what the agent costs, and print one table
     Bench(bench::Options),
-    /// Make a Debian package and a tarball, with manual pages, licences and a bill of materials
+    /// Make a Debian package, a tarball and an image for containers, with manual pages, licences and a bill of materials
     Package(package::Options),
 }
 

@@ -127,7 +127,7 @@ pub(crate) const VM: [Need; 3] = [
 ];
 
 /// Everything else that packages need.
-pub(crate) const PACKAGE: [Need; 2] = [
+pub(crate) const PACKAGE: [Need; 3] = [
     Need {
         what: "dpkg-deb, dpkg-shlibdeps and strip (make and unpack the package)",
         present: || find("dpkg-deb").is_some() && find("dpkg-shlibdeps").is_some() && find("strip").is_some(),
@@ -140,6 +140,11 @@ pub(crate) const PACKAGE: [Need; 2] = [
         ],
     },
     Need {
+        what: "umoci (makes the image for containers)",
+        present: || find("umoci").is_some(),
+        packages: ["umoci", "umoci", "umoci", "umoci", "umoci"],
+    },
+    Need {
         what: "git (says of which commit the package is)",
         present: || find("git").is_some(),
         packages: ["git", "git", "git", "git", "git"],
@@ -147,7 +152,12 @@ pub(crate) const PACKAGE: [Need; 2] = [
 ];
 
 /// Everything else that trying a package needs.
-pub(crate) const TRY_PACKAGE: [Need; 2] = [
+pub(crate) const TRY_PACKAGE: [Need; 3] = [
+    Need {
+        what: "runc (runs the image)",
+        present: || find("runc").is_some(),
+        packages: ["runc", "runc", "runc", "runc", "runc"],
+    },
     Need {
         what: "debootstrap (makes a minimal Debian)",
         present: || find("debootstrap").is_some(),

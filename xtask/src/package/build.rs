@@ -38,6 +38,15 @@ pub(super) fn deb(tools: &Tools, deb: &Path) -> Result<Command> {
     Ok(command)
 }
 
+/// Archives a folder, or what is in it, so that the same contents are the same bytes; returns the archive's path.
+pub(super) fn tar(folder: &Path, what: &str, archive: &Path) -> Result<PathBuf> {
+    let mut tar = Command::new("tar");
+    tar.args(["--create", "--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);
+    tar.arg(format!("--mtime=@{}", date()?)).arg("--file").arg(archive);
+    run::run(tar.arg("--directory").arg(folder).arg(what))?;
+    Ok(archive.to_owned())
+}
+
 /// Makes a command write the time of the commit instead of the present one.
 pub(super) fn reproducible(command: &mut Command) -> Result<&mut Command> {
     Ok(command.env("SOURCE_DATE_EPOCH", date()?))

@@ -1,13 +1,15 @@
-//! `cargo xtask package`: a Debian package and a tarball of the agent, with manual pages, licences and a bill of materials.
+//! `cargo xtask package`: a Debian package, a tarball and an image for containers of the agent, with manual pages, licences and a bill of materials.
 //!
 //! ```text
 //! release build ─▶ manual pages ─┐
 //! dependencies ──▶ licences, ────┼─▶ cargo-deb ─▶ .deb ─▶ unpacked ─▶ .tar.gz
 //!                  materials     │                                └─▶ SHA256SUMS
 //! packaging/ ────────────────────┘
+//! release build, its libraries, deploy/config.toml ─▶ umoci ─▶ image
 //! ```
 
 mod build;
+mod image;
 mod machine;
 mod papers;
 mod tools;
@@ -82,6 +84,7 @@ pub(crate) fn package(options: &Options) -> Result<()> {
     if options.try_it {
         plan.next();
         machine::try_it(&tools, &packages[0], &folder)?;
+        image::try_it(&folder)?;
     }
     for package in &packages {
         run::say(&format!("made {}", package.display()));
@@ -111,12 +114,13 @@ fn pack(tools: &tools::Tools, agent: &Path, folder: &Path) -> Result<Vec<PathBuf
     let deb = folder.join("duetector-actors.deb");
     run::run(&mut build::deb(tools, &deb)?)?;
     let tarball = tarball(&deb, folder)?;
+    let image = image::make(&folder.join("duetector-actors.program"), folder)?;
     let sums = folder.join("SHA256SUMS");
-    let names = ["duetector-actors.deb", "duetector-actors.tar.gz"];
+    let names = [&deb, &tarball, &image].map(|path| path.file_name().unwrap_or_default());
     let text =
         run::output(Command::new("sha256sum").args(names).current_dir(folder)).context("sha256sum failed")?;
     fs::write(&sums, text + "\n").with_context(|| format!("writing {}", sums.display()))?;
-    Ok(vec![deb, tarball, sums])
+    Ok(vec![deb, tarball, image, sums])
 }
 
 /// Makes a tarball of what is in the Debian package.
@@ -126,17 +130,7 @@ fn tarball(deb: &Path, folder: &Path) -> Result<PathBuf> {
         fs::remove_dir_all(&contents).with_context(|| format!("removing {}", contents.display()))?;
     }
     run::run(Command::new("dpkg-deb").arg("--extract").arg(deb).arg(&contents))?;
-    let tarball = folder.join("duetector-actors.tar.gz");
-    let mut tar = Command::new("tar");
-    tar.args([
-        "--create",
-        "--sort=name",
-        "--owner=0",
-        "--group=0",
-        "--numeric-owner",
-        "--use-compress-program=gzip -9n",
-    ]);
-    tar.arg(format!("--mtime=@{}", build::date()?)).arg("--file").arg(&tarball);
-    run::run(tar.arg("--directory").arg(folder).arg("duetector-actors"))?;
-    Ok(tarball)
+    let tarball = build::tar(folder, "duetector-actors", &folder.join("duetector-actors.tar"))?;
+    run::run(Command::new("gzip").args(["--force", "--no-name", "--best"]).arg(&tarball))?;
+    Ok(folder.join("duetector-actors.tar.gz"))
 }
