@@ -44,6 +44,11 @@ pub enum Error {
         /// Path of the file.
         path: PathBuf,
     },
+    /// Files of flows beside segments could be read at first, and then not any more.
+    #[error(
+        "read lineage.edges beside a segment: it could be read before; `store verify` checks the disk's files"
+    )]
+    EdgeFile,
     /// The file's folder can't be searched.
     #[error("access store {}", path.display())]
     Reach {
@@ -177,6 +182,7 @@ impl Error {
             | Self::Format { .. }
             | Self::Two { .. }
             | Self::NotColumnar { .. }
+            | Self::EdgeFile
             | Self::Reach { .. }
             | Self::Read { .. }
             | Self::Stopped

@@ -36,8 +36,11 @@ pub(crate) struct Options {
     /// Measure only reading a store of so many million made-up rows; print, don't write
     #[arg(long, conflicts_with = "write")]
     large: Option<u64>,
-    /// Keep the large store in this folder, or read the one that is there
-    #[arg(long, requires = "large")]
+    /// Measure only lineage, also of so many million made-up edges; print, don't write
+    #[arg(long, conflicts_with_all = ["write", "large"])]
+    lineage: Option<u64>,
+    /// Keep the large store in this folder, or read the one that is there; with --large or --lineage
+    #[arg(long)]
     folder: Option<PathBuf>,
     /// Compare only with this other agent, for example the version before, in turn; print, don't write
     #[arg(long, conflicts_with = "write")]
@@ -52,6 +55,10 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     run::run(run::cargo().args(build).arg("duetector-actors"))?;
     run::run(run::cargo().args(build).args(["tests", "--bins"]))?;
     run::run(run::cargo().args(build).args(["store", "--example", "large_store"]))?;
+    if options.lineage.is_some() {
+        let example = ["analyzer", "--example", "large_lineage", "--features", "analyzer/made-up"];
+        run::run(run::cargo().args(build).args(example))?;
+    }
     let folder = run::target_dir()?.join(PROFILE);
     let mut command = run::as_root(&folder.join("bench"))?;
     if options.write {
@@ -71,6 +78,9 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     }
     if let Some(millions) = options.large {
         command.args(["--large", &millions.to_string()]);
+    }
+    if let Some(millions) = options.lineage {
+        command.args(["--lineage", &millions.to_string()]);
     }
     if let Some(folder) = &options.folder {
         command.arg("--folder").arg(folder);

@@ -3,7 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::facts::{Address, Facts, Table};
+use super::facts::{Address, Facts, Object};
+use super::seen::Seen;
+use super::table::Table;
 
 /// Ends of a connection that are further apart in time than this are of two connections with the same addresses.
 const SLACK_NS: i64 = 1_000_000_000;
@@ -41,8 +43,8 @@ struct Known<'a> {
 
 impl Channels {
     /// Finds the other ends of all sockets.
-    pub(super) fn of(facts: &Facts) -> Self {
-        let known = known(facts);
+    pub(super) fn of(facts: &Facts, seen: &Seen) -> Self {
+        let known = known(facts, seen);
         let mut at: HashMap<&Address, Vec<u32>> = HashMap::new();
         let mut wildcard: HashMap<u16, Vec<u32>> = HashMap::new();
         let mut reverse: HashMap<u32, Vec<u32>> = HashMap::new();
@@ -106,7 +108,7 @@ fn fits((socket, about): (u32, &Known<'_>), (other, others): (u32, &Known<'_>)) 
     socket != other && sends_back && overlaps
 }
 
-fn known(facts: &Facts) -> Vec<Known<'_>> {
+fn known<'a>(facts: &'a Facts, seen: &Seen) -> Vec<Known<'a>> {
     let none = Known {
         locals: HashSet::new(),
         remotes: HashSet::new(),
@@ -122,10 +124,10 @@ fn known(facts: &Facts) -> Vec<Known<'_>> {
         about.peers.extend(end.peer);
         (about.first, about.last) = (about.first.min(end.at), about.last.max(end.at));
     }
-    for one in &facts.uses {
-        if let super::facts::Object::Socket(socket) = one.object {
-            let about = &mut known[socket as usize];
-            (about.first, about.last) = (about.first.min(one.first), about.last.max(one.end));
+    for (object, times) in &seen.channels {
+        if let Object::Socket(socket) = object {
+            let about = &mut known[*socket as usize];
+            (about.first, about.last) = (about.first.min(times.first), about.last.max(times.end));
         }
     }
     known

@@ -3,10 +3,12 @@
 /// Moments at which an epoch of some thing ended and the next one began.
 #[derive(Debug)]
 pub(super) struct Epochs {
-    /// For each thing its moments, in order.
-    moments: Vec<Vec<i64>>,
-    /// For each thing the number of its first node, and after the last thing the number of all nodes.
-    bases: Vec<u32>,
+    /// The moments of all things, in order of things and then of time.
+    moments: Vec<i64>,
+    /// For each thing the index of its first moment, and after the last thing the number of all moments.
+    begins: Vec<u32>,
+    /// Number of the first node.
+    base: u32,
 }
 
 /// An epoch during an interval.
@@ -22,65 +24,89 @@ pub(super) struct Part {
 impl Epochs {
     /// Makes the epochs of `things` things from moments, each with the number of its thing. Nodes are numbered from `base` on.
     pub(super) fn new(things: usize, moments: impl Iterator<Item = (u32, i64)>, base: u32) -> Self {
-        let mut of = vec![Vec::new(); things];
-        for (thing, at) in moments {
-            of[thing as usize].push(at);
+        let mut ordered: Vec<(u32, i64)> = moments.collect();
+        ordered.sort_unstable();
+        ordered.dedup();
+        let mut begins = vec![0; things + 1];
+        for (thing, _) in &ordered {
+            begins[*thing as usize + 1] += 1;
         }
-        let (mut bases, mut next) = (Vec::with_capacity(things + 1), base);
-        for moments in &mut of {
-            moments.sort_unstable();
-            moments.dedup();
-            bases.push(next);
-            next += moments.len() as u32 + 1;
+        let mut sum = 0;
+        for begin in &mut begins {
+            sum += *begin;
+            *begin = sum;
         }
-        bases.push(next);
-        Self { moments: of, bases }
+        Self { moments: ordered.into_iter().map(|(_, at)| at).collect(), begins, base }
+    }
+
+    /// Returns the moments of a thing, in order.
+    fn of(&self, thing: u32) -> &[i64] {
+        &self.moments[self.begins[thing as usize] as usize..self.begins[thing as usize + 1] as usize]
+    }
+
+    /// Returns the node of a thing's first epoch. Each moment before, and each thing before, has a node.
+    fn first(&self, thing: u32) -> u32 {
+        self.base + self.begins[thing as usize] + thing
+    }
+
+    /// Returns the number of things.
+    fn things(&self) -> u32 {
+        self.begins.len() as u32 - 1
     }
 
     /// Returns the number after the last node.
     pub(super) fn end(&self) -> u32 {
-        self.bases.last().copied().unwrap_or_default()
+        self.first(self.things())
     }
 
     /// Returns the thing and the epoch of a node, if it is one of these.
     pub(super) fn of_node(&self, node: u32) -> Option<(u32, u32)> {
-        let thing = self.bases.partition_point(|base| *base <= node).checked_sub(1)?;
-        (thing < self.moments.len()).then(|| (thing as u32, node - self.bases[thing]))
+        if node < self.base || node >= self.end() {
+            return None;
+        }
+        let (mut least, mut above) = (0, self.things());
+        while above - least > 1 {
+            let middle = least + (above - least) / 2;
+            if self.first(middle) <= node {
+                least = middle;
+            } else {
+                above = middle;
+            }
+        }
+        Some((least, node - self.first(least)))
     }
 
     /// Returns the node of an epoch; the last one, if there are fewer.
     pub(super) fn node(&self, thing: u32, epoch: u32) -> u32 {
-        let most = self.moments[thing as usize].len() as u32;
-        self.bases[thing as usize] + epoch.min(most)
+        self.first(thing) + epoch.min(self.of(thing).len() as u32)
     }
 
     /// Returns the node of the epoch that a thing is in at some time.
     pub(super) fn node_at(&self, thing: u32, at: i64) -> u32 {
-        let before = self.moments[thing as usize].partition_point(|moment| *moment <= at);
-        self.bases[thing as usize] + before as u32
+        self.first(thing) + self.of(thing).partition_point(|moment| *moment <= at) as u32
     }
 
     /// Returns the nodes of all epochs of a thing.
     pub(super) fn nodes(&self, thing: u32) -> std::ops::Range<u32> {
-        self.bases[thing as usize]..self.bases[thing as usize + 1]
+        self.first(thing)..self.first(thing + 1)
     }
 
     /// Returns the moment at which an epoch began; `None` for the first one.
     pub(super) fn begin(&self, node: u32) -> Option<i64> {
         let (thing, epoch) = self.of_node(node)?;
-        self.moments[thing as usize].get((epoch as usize).checked_sub(1)?).copied()
+        self.of(thing).get((epoch as usize).checked_sub(1)?).copied()
     }
 
     /// Returns the moment at which the epoch ends that a thing is in at some time; `None` if it is the last one.
     pub(super) fn end_of(&self, thing: u32, at: i64) -> Option<i64> {
-        let moments = &self.moments[thing as usize];
+        let moments = self.of(thing);
         moments.get(moments.partition_point(|moment| *moment <= at)).copied()
     }
 
     /// Calls `visit` with the epochs in which an interval is. At a moment, both neighbours count. What is known to have happened until
     /// `last` can have gone on until `end`.
     pub(super) fn parts(&self, thing: u32, (first, last, end): (i64, i64, i64), mut visit: impl FnMut(Part)) {
-        let (moments, base) = (&self.moments[thing as usize], self.bases[thing as usize]);
+        let (moments, base) = (self.of(thing), self.first(thing));
         if moments.is_empty() {
             return visit(Part { node: base, first, last: end });
         }

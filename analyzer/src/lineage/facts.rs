@@ -2,7 +2,8 @@
 //! edges are made of it ([`super::build`]).
 
 use std::collections::HashMap;
-use std::hash::Hash;
+
+use super::table::{Table, Texts};
 
 /// A process: its id, and when it was started, in nanoseconds since the machine was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -196,46 +197,6 @@ pub(super) struct Alias {
     pub(super) is_upper: bool,
 }
 
-/// Values with numbers: equal ones have the same.
-#[derive(Debug)]
-pub(super) struct Table<T> {
-    pub(super) items: Vec<T>,
-    numbers: HashMap<T, u32>,
-}
-
-impl<T> Default for Table<T> {
-    fn default() -> Self {
-        Self { items: Vec::new(), numbers: HashMap::new() }
-    }
-}
-
-impl<T: Clone + Eq + Hash> Table<T> {
-    /// Returns the number of a value, which is added if it is new.
-    pub(super) fn number(&mut self, item: T) -> u32 {
-        let next = self.items.len() as u32;
-        *self.numbers.entry(item).or_insert_with_key(|item| {
-            self.items.push(item.clone());
-            next
-        })
-    }
-
-    /// Returns the number of a value that is there.
-    pub(super) fn known<Q>(&self, item: &Q) -> Option<u32>
-    where
-        T: std::borrow::Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-    {
-        self.numbers.get(item).copied()
-    }
-}
-
-impl Table<Box<str>> {
-    /// Returns the number of a text, which is copied only if it is new.
-    pub(super) fn text(&mut self, text: &str) -> u32 {
-        self.known(text).unwrap_or_else(|| self.number(text.into()))
-    }
-}
-
 /// All that rows say.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -246,9 +207,10 @@ pub(super) struct Facts {
     pub(super) sockets: Table<Socket>,
     pub(super) queues: Table<Queue>,
     /// Paths, names of commands, hosts.
-    pub(super) names: Table<Box<str>>,
+    pub(super) names: Texts,
     /// Sets of calls, each with `+` between them.
-    pub(super) ways: Table<Box<str>>,
+    pub(super) ways: Texts,
+    /// What processes read and wrote. Of a whole store, it is not kept in memory.
     pub(super) uses: Vec<Use>,
     pub(super) mappings: Vec<Mapping>,
     pub(super) detaches: Vec<Detach>,
@@ -256,6 +218,8 @@ pub(super) struct Facts {
     pub(super) clones: Vec<Clone_>,
     /// Ends of processes.
     pub(super) exits: Vec<(u32, i64)>,
+    /// For each process its end, or the end of all times; made of `exits` when all was read.
+    pub(super) ends_of: Vec<i64>,
     pub(super) peeks: Vec<Peek>,
     /// Moments at which the contents of a file were thrown away.
     pub(super) truncations: Vec<(u32, i64)>,
@@ -273,9 +237,13 @@ pub(super) struct Facts {
 impl Facts {
     /// Puts what was read in order.
     pub(super) fn finish(&mut self) {
-        self.exits.sort_unstable();
-        self.exits.dedup_by_key(|(process, _)| *process);
-        self.sightings.sort_by_key(|sighting| sighting.at);
+        self.ends_of = vec![i64::MAX; self.processes.items.len()];
+        for (process, at) in std::mem::take(&mut self.exits) {
+            let end = &mut self.ends_of[process as usize];
+            *end = at.min(*end);
+        }
+        self.execs.sort_by_key(|exec| (exec.process, exec.at));
+        self.clones.sort_by_key(|clone| clone.child);
         self.renamings.sort_by_key(|renaming| renaming.at);
         self.detaches.sort_by_key(|detach| detach.at);
         for detach in &self.detaches {

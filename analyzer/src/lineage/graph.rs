@@ -1,4 +1,6 @@
-//! A graph of nodes between which data went at known times, in flat arrays.
+//! Nodes and edges between which data went at known times, and how a search gets at the edges.
+
+use std::ops::ControlFlow;
 
 /// Number of a node in a graph.
 pub type Node = u32;
@@ -89,87 +91,72 @@ impl Direction {
         }
     }
 
-    /// Returns the node in which an edge ends in this direction.
-    pub(super) const fn end(self, edge: &Edge) -> Node {
+    /// Returns the nodes in which an edge begins and ends in this direction.
+    pub(super) const fn ends(self, edge: &Edge) -> (Node, Node) {
         match self {
-            Self::Forward => edge.to,
-            Self::Backward => edge.from,
+            Self::Forward => (edge.from, edge.to),
+            Self::Backward => (edge.to, edge.from),
         }
     }
 }
 
-/// Edges, found by the node that they leave and by the node that they enter.
+/// Edges that a search goes through, one after the other.
+pub trait Edges {
+    /// Returns the number of nodes; those of all edges are below it.
+    fn nodes(&self) -> usize;
+
+    /// Returns about how many edges there are.
+    fn count(&self) -> u64;
+
+    /// Calls `visit` with each edge until it breaks: forward in the order of their first times, backward in that of their last
+    /// times, the latest first.
+    fn each(&self, direction: Direction, visit: &mut dyn FnMut(&Edge) -> ControlFlow<()>);
+}
+
+/// Edges in memory.
 #[derive(Debug, Default)]
 pub struct Graph {
-    /// Ordered by `from`.
+    nodes: usize,
+    /// Ordered by their first times.
     edges: Vec<Edge>,
-    /// Index in `edges` of the first edge that leaves a node, and after the last node the number of edges.
-    leaving: Vec<u32>,
-    /// Indexes of edges, ordered by `to`.
-    by_target: Vec<u32>,
-    /// As `leaving`, for `by_target`.
-    entering: Vec<u32>,
+    /// Indexes of edges, those with the latest last time first.
+    by_last: Vec<u32>,
 }
 
 impl Graph {
-    /// Makes the graph. Edges of nodes that are not below `nodes` are left out.
+    /// Makes the graph. Edges of nodes that are not below `nodes`, and those that end before they begin, are left out.
     pub fn new(nodes: usize, mut edges: Vec<Edge>) -> Self {
         edges.retain(|edge| (edge.from.max(edge.to) as usize) < nodes && edge.first <= edge.last);
-        edges.sort_unstable_by_key(|edge| (edge.from, edge.first));
-        let leaving = starts(nodes, edges.iter().map(|edge| edge.from));
-        let entering = starts(nodes, edges.iter().map(|edge| edge.to));
-        let mut next = entering.clone();
-        let mut by_target = vec![0; edges.len()];
-        for (index, edge) in (0..).zip(&edges) {
-            let slot = &mut next[edge.to as usize];
-            by_target[*slot as usize] = index;
-            *slot += 1;
-        }
-        Self { edges, leaving, by_target, entering }
+        edges.sort_unstable_by_key(|edge| (edge.first, edge.from));
+        edges.shrink_to_fit();
+        let mut by_last: Vec<u32> = (0..edges.len() as u32).collect();
+        by_last.sort_unstable_by_key(|index| !edges[*index as usize].last);
+        Self { nodes, edges, by_last }
     }
 
-    /// Returns the number of nodes.
-    pub fn nodes(&self) -> usize {
-        self.leaving.len().saturating_sub(1)
-    }
-
-    /// Returns all edges, ordered by the node that they leave.
-    pub fn edges(&self) -> &[Edge] {
-        &self.edges
-    }
-
-    /// Returns the edges that leave a node.
-    pub fn leaving(&self, node: Node) -> impl Iterator<Item = &Edge> {
-        self.edges[range(&self.leaving, node)].iter()
-    }
-
-    /// Returns the edges that enter a node.
-    pub fn entering(&self, node: Node) -> impl Iterator<Item = &Edge> {
-        self.by_target[range(&self.entering, node)].iter().map(|index| &self.edges[*index as usize])
-    }
-
-    /// Calls `visit` with each edge by which the direction goes on from a node.
-    pub(super) fn each(&self, node: Node, direction: Direction, visit: impl FnMut(&Edge)) {
-        match direction {
-            Direction::Forward => self.leaving(node).for_each(visit),
-            Direction::Backward => self.entering(node).for_each(visit),
-        }
+    /// Returns all edges in the order of a direction.
+    pub fn edges(&self, direction: Direction) -> impl Iterator<Item = &Edge> {
+        (0..self.edges.len()).map(move |index| match direction {
+            Direction::Forward => &self.edges[index],
+            Direction::Backward => &self.edges[self.by_last[index] as usize],
+        })
     }
 }
 
-/// Returns for each node how many of the items are smaller, and at the end the number of all.
-fn starts(nodes: usize, items: impl Iterator<Item = Node>) -> Vec<u32> {
-    let mut starts = vec![0_u32; nodes + 1];
-    items.for_each(|node| starts[node as usize + 1] += 1);
-    let mut sum = 0;
-    for start in &mut starts {
-        sum += *start;
-        *start = sum;
+impl Edges for Graph {
+    fn nodes(&self) -> usize {
+        self.nodes
     }
-    starts
-}
 
-fn range(starts: &[u32], node: Node) -> std::ops::Range<usize> {
-    let at = |index: usize| starts.get(index).map_or(0, |start| *start as usize);
-    at(node as usize)..at(node as usize + 1)
+    fn count(&self) -> u64 {
+        self.edges.len() as u64
+    }
+
+    fn each(&self, direction: Direction, visit: &mut dyn FnMut(&Edge) -> ControlFlow<()>) {
+        for edge in self.edges(direction) {
+            if visit(edge).is_break() {
+                return;
+            }
+        }
+    }
 }

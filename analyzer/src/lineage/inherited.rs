@@ -8,8 +8,7 @@ use super::nodes::Nodes;
 /// Returns the time at which what a process is at some time ends: it executes a program, or exits.
 pub(super) fn end_of_process(facts: &Facts, nodes: &Nodes, process: u32, at: i64) -> i64 {
     let exec = nodes.processes.end_of(process, at).unwrap_or(i64::MAX);
-    let exit = facts.exits.binary_search_by_key(&process, |(process, _)| *process);
-    exec.min(exit.map_or(i64::MAX, |index| facts.exits[index].1))
+    exec.min(facts.ends_of.get(process as usize).copied().unwrap_or(i64::MAX))
 }
 
 /// Returns all mappings, with those that children got from their parents: shared ones, as long as they execute no program.

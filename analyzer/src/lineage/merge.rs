@@ -6,7 +6,8 @@ use super::facts::{
 };
 
 /// Numbers of things in the whole, by their numbers in a part.
-struct Numbers {
+#[derive(Debug)]
+pub(super) struct Numbers {
     processes: Vec<u32>,
     files: Vec<u32>,
     sockets: Vec<u32>,
@@ -39,21 +40,26 @@ impl Numbers {
             Object::Queue(queue) => Object::Queue(self.queues[queue as usize]),
         }
     }
+
+    /// Returns a use with the numbers of the whole.
+    pub(super) fn of_use(&self, one: Use) -> Use {
+        Use {
+            process: self.process(one.process),
+            object: self.object(one.object),
+            ways: self.way(one.ways),
+            ..one
+        }
+    }
 }
 
 impl Facts {
-    /// Adds the facts of a part. `boot` returns the number of the boot at which the machine started at some time.
-    pub(super) fn add(&mut self, part: Self, boot: impl Fn(i64) -> u16) {
+    /// Adds the facts of a part, without its uses. `boot` returns the number of the boot at which the machine started at some time.
+    /// Returns the numbers that things of the part have in the whole.
+    pub(super) fn add(&mut self, part: Self, boot: impl Fn(i64) -> u16) -> Numbers {
         let starts = part.boots.clone();
         let boot = |number: u16| starts.get(number as usize).map_or(0, |start| boot(*start));
         let numbers = self.numbers(&part, boot);
         let of = &numbers;
-        self.uses.extend(part.uses.into_iter().map(|one| Use {
-            process: of.process(one.process),
-            object: of.object(one.object),
-            ways: of.way(one.ways),
-            ..one
-        }));
         self.mappings.extend(part.mappings.into_iter().map(|one| Mapping {
             process: of.process(one.process),
             object: of.object(one.object),
@@ -104,6 +110,8 @@ impl Facts {
         for (address, host) in part.hosts {
             self.hosts.entry(address).or_insert(host);
         }
+        // Uses have no names.
+        Numbers { names: Vec::new(), ..numbers }
     }
 
     fn add_rest(
@@ -139,8 +147,8 @@ impl Facts {
             sockets,
             queues,
             processes: part.processes.items.iter().map(|process| self.processes.number(*process)).collect(),
-            names: part.names.items.iter().map(|name| self.names.text(name)).collect(),
-            ways: part.ways.items.iter().map(|ways| self.ways.text(ways) as u16).collect(),
+            names: part.names.iter().map(|name| self.names.number(name)).collect(),
+            ways: part.ways.iter().map(|ways| self.ways.number(ways) as u16).collect(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The nodes of a graph: which thing each number stands for.
 
+use std::collections::HashMap;
+
 use super::channels::Channels;
 use super::epochs::Epochs;
 use super::facts::{Facts, FileKind};
@@ -37,16 +39,15 @@ impl Nodes {
         let processes = Epochs::new(facts.processes.items.len(), execs, 0);
         let is_plain = |file: u32| facts.files.items[file as usize].kind == FileKind::Plain;
         // Of an overlay's file, the contents are in the layer.
+        let upper = facts.aliases.keys().filter(|alias| alias.is_upper && is_plain(alias.real));
+        let mut layers: HashMap<u32, Vec<u32>> = HashMap::new();
+        upper.for_each(|alias| layers.entry(alias.file).or_default().push(alias.real));
         let in_layer = |(file, at): &(u32, i64)| {
-            let layers = facts.aliases.keys().filter(|alias| alias.file == *file && alias.is_upper);
-            layers.map(|alias| (alias.real, *at)).collect::<Vec<_>>()
+            let (layers, at) = (layers.get(file), *at);
+            layers.into_iter().flatten().map(move |real| (*real, at)).collect::<Vec<_>>()
         };
         let truncations = facts.truncations.iter().filter(|(file, _)| is_plain(*file));
-        let of_layers: Vec<(u32, i64)> = if facts.aliases.is_empty() {
-            Vec::new()
-        } else {
-            truncations.clone().flat_map(in_layer).collect()
-        };
+        let of_layers = truncations.clone().flat_map(in_layer);
         let files =
             Epochs::new(facts.files.items.len(), truncations.copied().chain(of_layers), processes.end());
         let mut next = files.end();

@@ -18,7 +18,7 @@ impl World {
             let numbers = (known.dev, known.ino) == (id.dev, id.ino);
             numbers && id.generation.is_none_or(|generation| generation == known.generation)
         };
-        let names = (0..).zip(&self.facts.names.items);
+        let names = (0..).zip(self.facts.names.iter());
         let names = names.filter(|(_, name)| targets.iter().any(|target| target.matches(name)));
         let named = names.flat_map(|(name, _)| self.names.files(name));
         let ids: Vec<&FileId> = targets
@@ -66,17 +66,17 @@ impl World {
     }
 
     fn all_named(&self, id: &str) -> Vec<Node> {
-        (0..self.graph.nodes() as Node).filter(|node| self.name(*node).id == id).collect()
+        (0..self.nodes.len() as Node).filter(|node| self.name(*node).id == id).collect()
     }
 
     /// Marks the nodes that are not left again: those of these targets, and if `has_common`, of what nearly all programs use.
     pub fn boundary(&self, targets: &[Target], has_common: bool) -> Vec<bool> {
         let is_meant =
             |name: &str| (has_common && is_common(name)) || targets.iter().any(|target| target.matches(name));
-        let mut marked = vec![false; self.graph.nodes()];
+        let mut marked = vec![false; self.nodes.len()];
         let mut mark = |node: Node| marked[node as usize] = true;
         self.files(targets).into_iter().for_each(&mut mark);
-        let names = (0..).zip(&self.facts.names.items).filter(|(_, name)| is_meant(name));
+        let names = (0..).zip(self.facts.names.iter()).filter(|(_, name)| is_meant(name));
         self.nodes_of(names.flat_map(|(name, _)| self.names.files(name))).into_iter().for_each(&mut mark);
         for (socket, _) in self.channels.names.iter().filter(|(_, name)| is_meant(name)) {
             mark(self.nodes.socket(*socket));

@@ -1,14 +1,18 @@
 //! All that happened, as a graph: facts, nodes, names and edges together.
 
 use super::channels::{Channels, host_and_port};
+use super::copies::copies;
+use super::early::Early;
 use super::edges::edges;
 use super::facts::{Facts, FileKind};
 use super::graph::{Graph, Node};
 use super::kinds::NodeKind;
 use super::names::FileNames;
 use super::nodes::{Nodes, Thing};
-use super::programs::Programs;
+use super::programs::program;
 use super::read;
+use super::seen::Seen;
+use super::uses::Uses;
 use crate::span::Span;
 use crate::{Error, Store};
 
@@ -19,11 +23,14 @@ pub struct World {
     pub(super) channels: Channels,
     pub(super) nodes: Nodes,
     pub(super) names: FileNames,
-    programs: Programs,
+    /// What processes read and wrote.
+    pub(super) uses: Uses,
+    /// Edges of everything else.
+    pub(super) rest: Graph,
+    pub(super) early: Early,
+    pub(super) span: Span,
     /// The collector of the rows, which is the machine unless the configuration names it.
     pub host: String,
-    /// All flows, with the nodes by their numbers.
-    pub graph: Graph,
 }
 
 /// Description of a node.
@@ -50,15 +57,21 @@ impl World {
         if !store.is_columnar() {
             return Err(Error::NotColumnar { path: store.path().to_owned() });
         }
-        let mut facts = read::facts(store)?;
-        let (channels, names) = (Channels::of(&facts), FileNames::of(&facts));
-        let nodes = Nodes::of(&facts, &channels);
-        let programs = Programs::of(&facts);
-        let mut edges = edges(&mut facts, &nodes, &channels);
-        edges.retain(|edge| span.touches(edge.first, edge.last));
-        let graph = Graph::new(nodes.len(), edges);
+        let (facts, uses) = read::facts(store)?;
         let host = store.tables()?.into_iter().next().map(|table| table.collector_id).unwrap_or_default();
-        Ok(Self { facts, channels, nodes, names, programs, host, graph })
+        Ok(Self::of(facts, uses, span, host))
+    }
+
+    pub(super) fn of(mut facts: Facts, uses: Uses, span: Span, host: String) -> Self {
+        let names = FileNames::of(&mut facts);
+        let seen = Seen::of(&facts, &uses);
+        let channels = Channels::of(&facts, &seen);
+        let nodes = Nodes::of(&facts, &channels);
+        let mut rest = edges(&mut facts, &nodes, &channels);
+        rest.extend(copies(&seen.copying, &nodes, &channels));
+        let early = Early::of((&facts, &nodes, &channels), &seen, &mut rest);
+        let rest = Graph::new(nodes.len(), rest);
+        Self { facts, channels, nodes, names, uses, rest, early, span, host }
     }
 
     /// Names the tracers whose rows are read.
@@ -112,15 +125,15 @@ impl World {
     /// Returns the name of the program that a process runs, and its number.
     fn command(&self, process: u32, node: Node) -> String {
         let pid = self.facts.processes.items[process as usize].pid;
-        let name = self.programs.name(&self.facts, &self.nodes, node);
-        let name = name.map_or("?", |name| &*self.facts.names.items[name as usize]);
+        let name = program(&self.facts, &self.nodes, node);
+        let name = name.map_or("?", |name| self.facts.names.get(name));
         let name = name.rsplit('/').next().unwrap_or(name);
         format!("{name} ({pid})")
     }
 
     fn file_name(&self, file: u32, epoch: u32) -> NodeName {
         let id = self.facts.files.items[file as usize];
-        let of_name = |name: u32| self.facts.names.items[name as usize].to_string();
+        let of_name = |name: u32| self.facts.names.get(name).to_owned();
         let last = self.names.last(file);
         let others = self.names.names(file).filter(|name| Some(*name) != last).map(of_name).collect();
         let numbers = format!("{}:{}:{}", id.dev, id.ino, id.generation);

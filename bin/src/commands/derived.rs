@@ -29,8 +29,8 @@ impl Derived {
         let boundary = common.load()?.label.boundary().map_err(failure)?;
         let bounds =
             Bounds { hub: Some(HUB), boundary: world.boundary(&boundary, true), ..Bounds::default() };
-        let question = Question { targets: world.files(targets), ask: Ask::Down, span, bounds };
-        let answer = world.answer(&question);
+        let question = Question { targets: world.files(targets), ask: Ask::Down, span, bounds, most: None };
+        let answer = world.answer(&question).map_err(failure)?;
         let tracers: Vec<&str> = World::tracers().collect();
         let mut evidence = Evidence::of(store, span, &tracers).map_err(failure)?;
         for cut in &answer.cuts {

@@ -99,11 +99,15 @@ pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
         None => Ask::Down,
     };
     let bounds = bounds(common, &world, args)?;
-    let answer = world.answer(&Question { targets, ask, span, bounds });
+    let most = (args.format == Format::Tree && args.limit > 0).then_some(args.limit);
+    let answer = world.answer(&Question { targets, ask, span, bounds, most }).map_err(failure)?;
     let tracers: Vec<&str> = World::tracers().collect();
     let mut evidence = Evidence::of(&store, span, &tracers).map_err(failure)?;
     for cut in &answer.cuts {
         evidence.add_cut(&answer.nodes[cut.node].about.id, cut.why.name(), cut.edges);
+    }
+    for (why, (nodes, edges)) in &answer.cuts_beyond {
+        evidence.add_cut(&format!("{nodes} nodes that are not shown"), why.name(), *edges);
     }
     let warnings = render::warnings(&evidence);
     let mut text = Vec::new();

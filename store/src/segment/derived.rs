@@ -2,7 +2,7 @@
 //! files, are removed with them, and can always be made again.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _};
@@ -12,11 +12,9 @@ use super::folder::{create, open_file};
 use crate::Error;
 
 impl Folder {
-    /// Reads a file that was made of a segment; `None` if it is not there, or can't be read.
-    pub fn read_derived(&self, segment: &str, name: &str) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        open_file(&self.segment(segment).join(name)).ok()?.read_to_end(&mut bytes).ok()?;
-        Some(bytes)
+    /// Opens a file that was made of a segment; `None` if it is not there, or can't be opened.
+    pub fn derived(&self, segment: &str, name: &str) -> Option<fs::File> {
+        open_file(&self.segment(segment).join(name)).ok()
     }
 
     /// Writes a file that was made of a segment. It appears when it is complete.

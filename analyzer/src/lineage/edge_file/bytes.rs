@@ -34,6 +34,19 @@ impl Writer {
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
+    /// Adds a list of so many texts, each without the beginning that it shares with the one before.
+    pub(super) fn texts<'a>(&mut self, length: usize, texts: impl Iterator<Item = &'a str>) {
+        self.number(length as u64);
+        let mut before = "";
+        for text in texts {
+            let shared = before.bytes().zip(text.bytes()).take_while(|(one, other)| one == other).count();
+            let shared = text.floor_char_boundary(shared);
+            self.number(shared as u64);
+            self.text(&text[shared..]);
+            before = text;
+        }
+    }
+
     /// Adds a value that may be missing.
     pub(super) fn maybe<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         self.bytes.push(u8::from(value.is_some()));
@@ -119,6 +132,21 @@ impl<'a> Reader<'a> {
         let (text, rest) = self.bytes.split_at_checked(length)?;
         self.bytes = rest;
         std::str::from_utf8(text).ok()
+    }
+
+    /// Reads a list of texts.
+    pub(super) fn texts(&mut self, mut visit: impl FnMut(&str)) -> Option<()> {
+        let mut text = String::new();
+        for _ in 0..self.number()? {
+            let shared = usize::try_from(self.number()?).ok()?;
+            if !text.is_char_boundary(shared) {
+                return None;
+            }
+            text.truncate(shared);
+            text.push_str(self.text()?);
+            visit(&text);
+        }
+        Some(())
     }
 
     pub(super) fn maybe<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {

@@ -1,4 +1,4 @@
-//! Facts as bytes. What refers to a number is checked when it is read.
+//! Facts without uses as bytes. What refers to a number is checked when it is read.
 
 use super::bytes::{Reader, Writer};
 use super::uses;
@@ -11,17 +11,24 @@ const KINDS: [FileKind; 3] = [FileKind::Plain, FileKind::Pipe, FileKind::Fifo];
 
 pub(super) fn write(facts: &Facts, to: &mut Writer) {
     to.list(&facts.boots, |to, start| to.time(*start));
-    to.list(&facts.names.items, |to, name| to.text(name));
-    to.list(&facts.ways.items, |to, ways| to.text(ways));
+    to.texts(facts.names.len(), facts.names.iter());
+    to.texts(facts.ways.len(), facts.ways.iter());
     to.list(&facts.processes.items, |to, one| {
         to.number(one.pid.into());
         to.time(one.start_ns.cast_signed());
     });
+    let (mut dev, mut ino) = (0_u64, 0_u64);
     to.list(&facts.files.items, |to, one| {
         let kind = KINDS.iter().position(|kind| *kind == one.kind).unwrap_or_default();
-        [one.dev, one.ino, one.generation.into(), one.boot.into(), kind as u64]
-            .iter()
-            .for_each(|part| to.number(*part));
+        // Most files are of the file system of the one before, and many have a number near its number.
+        to.number(kind as u64 | (u64::from(one.dev != dev) << 2));
+        if one.dev != dev {
+            to.number(one.dev);
+        }
+        to.signed(one.ino.wrapping_sub(ino).cast_signed());
+        to.number(one.generation.into());
+        to.number(one.boot.into());
+        (dev, ino) = (one.dev, one.ino);
     });
     to.list(&facts.sockets.items, |to, one| {
         to.number(one.ino);
@@ -32,7 +39,6 @@ pub(super) fn write(facts: &Facts, to: &mut Writer) {
         to.signed(one.id.into());
         to.number(one.boot.into());
     });
-    uses::write(&facts.uses, to);
     to.list(&facts.mappings, mapping);
     to.list(&facts.detaches, |to, one| {
         to.number(one.process.into());
@@ -144,15 +150,23 @@ fn end(to: &mut Writer, one: &End) {
 
 pub(super) fn read(from: &mut Reader<'_>) -> Option<Facts> {
     let mut facts = Facts { boots: from.list(Reader::time)?, ..Facts::default() };
-    from.list(|from| Some(facts.names.text(from.text()?)))?;
-    from.list(|from| Some(facts.ways.text(from.text()?)))?;
+    from.texts(|name| {
+        facts.names.number(name);
+    })?;
+    from.texts(|ways| {
+        facts.ways.number(ways);
+    })?;
     from.list(|from| {
         let (pid, start_ns) = (from.small()?, from.time()?.cast_unsigned());
         Some(facts.processes.number(Process { pid, start_ns }))
     })?;
+    let (mut dev, mut ino) = (0_u64, 0_u64);
     from.list(|from| {
-        let (dev, ino, generation, boot) = (from.number()?, from.number()?, from.small()?, from.small()?);
-        let kind = KINDS[from.below(KINDS.len())? as usize];
+        let bits = from.number()?;
+        let kind = *KINDS.get(usize::try_from(bits & 3).ok()?)?;
+        dev = if bits & 4 == 0 { dev } else { from.number()? };
+        ino = ino.wrapping_add(from.signed()?.cast_unsigned());
+        let (generation, boot) = (from.small()?, from.small()?);
         Some(facts.files.number(FileOfBoot { dev, ino, generation, boot, kind }))
     })?;
     from.list(|from| Some(facts.sockets.number(Socket { ino: from.number()?, boot: from.small()? })))?;
@@ -160,11 +174,10 @@ pub(super) fn read(from: &mut Reader<'_>) -> Option<Facts> {
         let (ipc_ns, id) = (from.small()?, i32::try_from(from.signed()?).ok()?);
         Some(facts.queues.number(Queue { ipc_ns, id, boot: from.small()? }))
     })?;
-    facts.uses = uses::read(from, &facts)?;
     Reading {
         processes: facts.processes.items.len(),
         files: facts.files.items.len(),
-        names: facts.names.items.len(),
+        names: facts.names.len(),
     }
     .rest(from, &mut facts)?;
     Some(facts)
@@ -203,7 +216,7 @@ impl Reading {
         facts.aliases.extend(aliases);
         facts.comms.extend(from.list(|from| Some((from.below(processes)?, from.below(names)?)))?);
         facts.hosts.extend(from.list(|from| Some((from.text()?.into(), from.text()?.into())))?);
-        from.rest().is_empty().then_some(())
+        Some(())
     }
 
     fn mapping(self, from: &mut Reader<'_>, limits: [usize; 3]) -> Option<Mapping> {

@@ -13,11 +13,8 @@ const TICK: u64 = 4;
 const OBJECT: u32 = 3;
 const WAYS: u32 = 5;
 
-pub(super) fn write(uses: &[Use], to: &mut Writer) {
-    let mut uses: Vec<&Use> = uses.iter().collect();
-    // Files without order are as right, but larger.
-    uses.sort_by_key(|one| one.first);
-    to.number(uses.len() as u64);
+/// Writes uses, which are in order of time.
+pub(super) fn write(uses: &[&Use], to: &mut Writer) {
     let mut before = [0_i64; 4];
     for one in uses {
         let (kind, number) = split(one.object);
@@ -45,15 +42,23 @@ pub(super) fn write(uses: &[Use], to: &mut Writer) {
     }
 }
 
-pub(super) fn read(from: &mut Reader<'_>, facts: &Facts) -> Option<Vec<Use>> {
-    let mut before = [0_i64; 4];
-    let limits = [
+/// Limits of the numbers that a use can have.
+pub(super) type Limits = [usize; 4];
+
+/// Returns the limits of the numbers of files, sockets, queues and processes.
+pub(super) fn limits(facts: &Facts) -> Limits {
+    [
         facts.files.items.len(),
         facts.sockets.items.len(),
         facts.queues.items.len(),
         facts.processes.items.len(),
-    ];
-    from.list(|from| {
+    ]
+}
+
+/// Reads as many uses as there are bytes, and calls `visit` with each.
+pub(super) fn read(bytes: &[u8], limits: &Limits, mut visit: impl FnMut(Use)) -> Option<()> {
+    let (mut before, mut from) = ([0_i64; 4], Reader::new(bytes));
+    while !from.rest().is_empty() {
         let bits = from.number()?;
         let ways = u16::try_from(bits >> WAYS).ok()?;
         let first = from.time()?;
@@ -68,17 +73,10 @@ pub(super) fn read(from: &mut Reader<'_>, facts: &Facts) -> Option<Vec<Use>> {
         let kind = ((bits >> OBJECT) & 3) as usize;
         let object = join(kind, near(kind)?)?;
         let way = if bits & WRITTEN != 0 { Way::Written } else { Way::Read };
-        Some(Use {
-            process,
-            object,
-            way,
-            first,
-            last,
-            end: last.wrapping_add(after),
-            bytes: from.number()?,
-            ways,
-        })
-    })
+        let (end, bytes) = (last.wrapping_add(after), from.number()?);
+        visit(Use { process, object, way, first, last, end, bytes, ways });
+    }
+    Some(())
 }
 
 /// Returns the kind of an object and its number.

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use super::frame::Frame;
 use super::text;
 use crate::lineage::answer::{Answer, AnswerEdge};
-use crate::lineage::{ANY_BYTES, Kind, NodeKind};
+use crate::lineage::{ANY_BYTES, Kind};
 
 /// A direction in which an answer is drawn.
 #[derive(Clone, Copy, PartialEq)]
@@ -46,21 +46,26 @@ pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::
     if let Some(bytes) = answer.widest.filter(|bytes| *bytes != ANY_BYTES) {
         writeln!(out, "\nat most {} along one way; several ways can add up", text::size(bytes))?;
     }
-    let processes = answer.nodes.iter().filter(|node| node.about.kind == NodeKind::Process).count();
-    let cut: u64 = answer.cuts.iter().map(|cut| cut.edges).sum();
+    let beyond = answer.cuts_beyond.values();
+    let (cut_nodes, cut) = answer
+        .cuts
+        .iter()
+        .map(|cut| (1, cut.edges))
+        .chain(beyond.copied())
+        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     write!(
         out,
-        "\n{} nodes, {processes} of them processes; {} edges",
-        answer.nodes.len(),
-        answer.edges.len()
+        "\n{} nodes, {} of them processes; {} edges were followed",
+        answer.found, answer.found_processes, answer.followed
     )?;
     if cut > 0 {
-        write!(out, "; {cut} edges were not followed, at {} nodes", answer.cuts.len())?;
+        write!(out, ", {cut} were not, at {cut_nodes} nodes")?;
     }
     writeln!(out)?;
-    let left = answer.nodes.len().saturating_sub(shown.len());
+    let left = answer.found.saturating_sub(shown.len());
     if left > 0 {
-        let why = if shown.len() >= frame.most { "(--limit)" } else { "(the search was cut there)" };
+        let is_limited = answer.found > answer.nodes.len() || shown.len() >= frame.most;
+        let why = if is_limited { "(--limit)" } else { "(the search was cut there)" };
         writeln!(out, "{left} more nodes are not shown {why}; --format json has all")?;
     }
     write!(out, "{}", frame.evidence)

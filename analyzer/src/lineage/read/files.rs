@@ -72,7 +72,7 @@ impl Reading {
         if self.last_sighting == Some(file) && &*self.last_name == name {
             return;
         }
-        let number = self.facts.names.text(name);
+        let number = self.facts.names.number(name);
         (self.last_sighting, self.last_name) = (Some(file), name.into());
         match self.sighted.entry((file, number)) {
             std::collections::hash_map::Entry::Occupied(known) => {
@@ -138,7 +138,7 @@ fn naming(reading: &mut Reading, rows: &BatchRows) {
         }
         let boot = reading.boot(at, columns.boot_ns.signed(row));
         let file = files.file(reading, row, at, boot);
-        let (old, new) = (reading.facts.names.text(old), reading.facts.names.text(new));
+        let (old, new) = (reading.facts.names.number(old), reading.facts.names.number(new));
         reading.facts.renamings.push(Renaming { at, old, new, file });
     }
 }

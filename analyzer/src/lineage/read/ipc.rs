@@ -28,7 +28,7 @@ fn ipc(reading: &mut Reading, rows: &BatchRows) {
             Object::Queue(reading.facts.queues.number(Queue { ipc_ns, id: id as i32, boot }))
         });
         let bytes = columns.length.number(row).unwrap_or_default();
-        let ways = reading.facts.ways.text(call) as u16;
+        let ways = reading.facts.ways.number(call) as u16;
         let facts = &mut reading.facts;
         let mut moved = |object: Option<Object>, way: Way| {
             let moved = object.filter(|_| bytes > 0);

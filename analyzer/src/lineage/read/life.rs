@@ -39,7 +39,7 @@ fn execs(reading: &mut Reading, rows: &BatchRows) {
             let id = FileOfBoot { dev, ino, generation: 0, boot: 0, kind: FileKind::Plain };
             reading.facts.files.number(id)
         });
-        let name = reading.facts.names.text(columns.fname.text(row).unwrap_or_default());
+        let name = reading.facts.names.number(columns.fname.text(row).unwrap_or_default());
         reading.facts.execs.push(Exec { process, at, file, interpreter, name });
     }
 }
@@ -88,7 +88,7 @@ fn peeks(reading: &mut Reading, rows: &BatchRows) {
             || ["POKE", "SETREGS", "ATTACH", "SEIZE"].iter().any(|word| request.contains(word));
         let bytes = if call.starts_with("process_vm") { ret.unsigned_abs() } else { ANY_BYTES };
         let name = if request.is_empty() { call } else { request };
-        let ways = reading.facts.ways.text(name) as u16;
+        let ways = reading.facts.ways.number(name) as u16;
         let mut add = |from, to| reading.facts.peeks.push(Peek { from, to, at, bytes, ways });
         if reads && bytes > 0 {
             add(target, caller);

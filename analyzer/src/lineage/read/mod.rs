@@ -11,8 +11,9 @@ mod usage;
 
 use self::boots::Boots;
 use self::reading::{Reading, Tracer};
-use super::edge_file;
+use super::edge_file::{self, Blocks};
 use super::facts::Facts;
+use super::uses::Uses;
 use crate::store::Piece;
 use crate::{Error, Store};
 
@@ -32,28 +33,39 @@ fn all() -> impl Iterator<Item = &'static Tracer> {
 
 /// Reads all rows. Also those before a time that is asked about number the contents of files, and have the ends of sockets.
 /// The facts of a sealed segment come from a file beside it, which is made when it is missing.
-pub(super) fn facts(store: &Store) -> Result<Facts, Error> {
+pub(super) fn facts(store: &Store) -> Result<(Facts, Uses), Error> {
     let boots = Boots::of(store)?;
-    let mut whole = Facts { boots: boots.starts().to_vec(), ..Facts::default() };
+    let (mut whole, mut uses) =
+        (Facts { boots: boots.starts().to_vec(), ..Facts::default() }, Uses::default());
     let tracers: Vec<&Tracer> = all().collect();
     let names: Vec<&str> = tracers.iter().map(|tracer| tracer.name).collect();
     for piece in store.pieces(&names)? {
-        let known = piece.segment.as_ref().and_then(|(segment, hash)| edge_file::load(store, segment, hash));
-        let of_piece = match known {
+        let load =
+            || piece.segment.as_ref().and_then(|(segment, hash)| edge_file::load(store, segment, hash));
+        let (part, blocks) = match load() {
             Some(known) => known,
             None => {
-                let read = read_piece(store, &piece, &tracers, &boots)?;
+                let mut read = read_piece(store, &piece, &tracers, &boots)?;
                 // Those of a damaged segment would lack rows for ever.
                 if let Some((segment, hash)) = piece.segment.as_ref().filter(|_| store.damaged().is_empty()) {
                     edge_file::save(store, segment, hash, &read);
                 }
-                read
+                // What was written needs no memory; if it was not, the uses need as much as in the file.
+                match load() {
+                    Some(known) => known,
+                    None => {
+                        let blocks = Blocks::of(&read);
+                        read.uses = Vec::new();
+                        (read, blocks)
+                    }
+                }
             }
         };
-        whole.add(of_piece, |start| boots.of_row(start, 0));
+        let numbers = whole.add(part, |start| boots.of_row(start, 0));
+        uses.add(blocks, numbers);
     }
     whole.finish();
-    Ok(whole)
+    Ok((whole, uses))
 }
 
 fn read_piece(store: &Store, piece: &Piece, tracers: &[&Tracer], boots: &Boots) -> Result<Facts, Error> {

@@ -64,7 +64,7 @@ impl Reading {
         if !self.facts.comms.contains_key(&process)
             && let Some(comm) = comm.text(row)
         {
-            let name = self.facts.names.text(comm);
+            let name = self.facts.names.number(comm);
             self.facts.comms.insert(process, name);
         }
     }
@@ -79,6 +79,6 @@ impl Reading {
             }
             joined.push_str(way);
         });
-        u16::try_from(self.facts.ways.text(&self.joined)).unwrap_or(u16::MAX)
+        u16::try_from(self.facts.ways.number(&self.joined)).unwrap_or(u16::MAX)
     }
 }

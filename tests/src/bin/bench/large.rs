@@ -62,10 +62,16 @@ fn forget(folder: &Path) {
     }
 }
 
-fn write(store: &Store, rows: u64) -> Value {
+/// Makes the folder of a store.
+pub(crate) fn make_folder(store: &Store) {
     std::fs::create_dir_all(store.workdir()).expect("no folder for a large store");
     std::fs::set_permissions(store.workdir(), std::os::unix::fs::PermissionsExt::from_mode(0o700))
         .expect("a folder can't be closed to others");
+}
+
+/// Writes a store of so many made-up rows. Returns what it took.
+pub(crate) fn write(store: &Store, rows: u64) -> Value {
+    make_folder(store);
     let example = binary::program("examples/large_store");
     let output = succeed(Command::new(example).arg(store.workdir()).arg(rows.to_string()));
     serde_json::from_slice(&output.stdout).expect("no figures of a large store")

@@ -7,6 +7,7 @@ mod children;
 mod figure;
 mod kernel;
 mod large;
+mod lineage;
 mod loads;
 mod machine;
 mod measures;
@@ -49,8 +50,11 @@ struct Options {
     /// Only reading a store of so many million made-up rows
     #[arg(long)]
     large: Option<u64>,
+    /// Only lineage, also of so many million made-up edges
+    #[arg(long, conflicts_with = "large")]
+    lineage: Option<u64>,
     /// Keep the large store in this folder, or read the one that is there
-    #[arg(long, requires = "large")]
+    #[arg(long)]
     folder: Option<PathBuf>,
     /// Only a comparison with this other agent
     #[arg(long)]
@@ -79,6 +83,12 @@ fn run(options: &Options) -> std::io::Result<()> {
     if let Some(millions) = options.large {
         let (figures, written) = large::take(millions * 1_000_000, options.rounds, options.folder.as_deref());
         say(&format!("{}\nWriting: {written}", table(&figures)));
+        return Ok(());
+    }
+    if let Some(millions) = options.lineage {
+        let (figures, written) = lineage::take(millions, options.rounds, options.folder.as_deref());
+        let written: Vec<String> = written.iter().map(ToString::to_string).collect();
+        say(&format!("{}\nWriting: {}", table(&figures), written.join("\n")));
         return Ok(());
     }
     if options.children {
