@@ -19,6 +19,7 @@ use crate::enable::{self, EnableResult};
 use crate::exit::Failure;
 use crate::read::Read;
 use crate::reload::Reloader;
+use crate::service;
 use crate::socket::{self, SocketServer};
 use crate::status::{ActorStatus, Reloaded, Status, TracerPhase, TracerStatus};
 use crate::subsystem::Tracer;
@@ -189,10 +190,12 @@ impl Inner {
     /// Reloads in a task of its own, so that the reload completes even if the caller disconnects.
     async fn reload(self: Arc<Self>) -> Reloaded {
         let reload = async move {
+            service::reloading();
             daemon::reopen_log();
             let result = self.reloader.reload(&self.topology.subsystems).await;
             // As logrotate expects, also if the configuration was refused.
             self.topology.collector.reopen_outputs().await;
+            service::ready(&self.status());
             result
         };
         let ended = actix::spawn(reload).await;

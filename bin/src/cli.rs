@@ -1,21 +1,22 @@
 //! The command line: all commands with their options, and the functions that run them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use shell_monitor::{launch, launcher};
 
 use crate::cli_common::{Common, parse_duration, without_effect};
 use crate::commands::{
-    self, brief, check, child, control, export, follow, lineage, process, query, questions, sql, start,
+    self, brief, check, child, control, export, follow, lineage, man, process, query, questions, sql, start,
     status, store, top, tracers, uses,
 };
-use crate::daemon;
 use crate::exit::{Failure, Outcome};
 use crate::logging::LogFormat;
 use crate::output::{self, Output};
 use crate::unpinning;
+use crate::{daemon, examples};
 
 /// Records how data is used on this machine: which process opened, read, wrote, ran or connected to what. Answers
 /// questions about it afterwards.
@@ -100,6 +101,12 @@ enum Command {
     /// stdout (duetector's subprocess protocol). Not for use on a terminal
     #[command(args = without_effect(&["workdir"]))]
     Child(child::ChildArgs),
+    /// Write the manual pages into a folder (used by `cargo xtask package`)
+    #[command(hide = true)]
+    Man {
+        /// The folder, which is made if it is not there
+        folder: PathBuf,
+    },
     /// Become the program of a template (used by the agent)
     #[command(name = launch::COMMAND, hide = true)]
     LaunchProgram,
@@ -188,6 +195,7 @@ impl Cli {
             Command::Questions => questions::run(),
             Command::Config(args) => commands::config::run(common, &args),
             Command::Child(args) => child::run(common, &args),
+            Command::Man { folder } => man::run(examples::add(Cli::command()), &folder),
             Command::Unpin { of } => unpinning::run(&common.workdir()?, of),
             Command::LaunchProgram => Err(Failure::failed(launcher::run())),
             #[cfg(feature = "fault-injection")]
@@ -226,7 +234,6 @@ fn run_start(common: &Common, args: &StartArgs) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
 
     use super::*;
 

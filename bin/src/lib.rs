@@ -29,6 +29,7 @@ mod progress;
 mod read;
 mod reload;
 mod sealer;
+mod service;
 mod socket;
 mod startup;
 mod status;

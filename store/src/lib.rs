@@ -31,6 +31,7 @@ pub mod sought;
 pub mod typed;
 pub mod write;
 
+mod in_order;
 mod ipc;
 mod matching;
 mod selected;
@@ -38,6 +39,7 @@ mod selected;
 pub use bookkeeping::{PinnedCheckpoint, TracerAccount};
 pub use decode::{BatchRows, Cell};
 pub use error::Error;
+pub use in_order::Wanted;
 pub use read::{Batch, Reader, Stream, Totals};
 pub use selected::{ReadCounts, Reads};
 pub use sought::{Condition, Selection, Sought};

@@ -44,11 +44,7 @@ impl Reader {
         wants: impl Fn(&str) -> bool,
         selection: &Selection,
     ) -> Result<BatchRows, Error> {
-        let is_within = selection.since <= batch.first && batch.last <= selection.until;
-        let within = Selection { conditions: selection.conditions.clone(), ..Selection::default() };
-        // No time is compared if all are within.
-        let selection = if is_within { &within } else { selection };
-        let read = self.read(connection, batch, &wants, selection)?;
+        let read = self.read(connection, batch, &wants, &selection.within(batch.first, batch.last))?;
         Ok(BatchRows::new(&read, batch.first_id))
     }
 
@@ -78,15 +74,18 @@ impl Reader {
                 let read = encoded.select(batch.rows, wants, (selection, batch.first_id));
                 read.map_err(failed)?
             }
-            Source::Sealed(unit) => {
-                let wants = |name: &str| name == ID || wants(name);
-                let folder = Folder::of(connection);
-                self.files.select(&folder, unit, (batch.rows, &wants), selection).map_err(failed)?
-            }
+            Source::Sealed(unit) => self
+                .files
+                .select(&Folder::of(connection), unit, (batch.rows, wants), selection)
+                .map_err(failed)?,
         };
-        let (outcome, read) = read;
+        Ok(self.counted(read))
+    }
+
+    /// Counts how a batch was read; returns its rows.
+    pub(crate) fn counted(&self, (outcome, read): Selected) -> RecordBatch {
         self.reads.count(outcome);
-        Ok(read.unwrap_or_else(|| RecordBatch::new_empty(Arc::new(Schema::empty()))))
+        read.unwrap_or_else(|| RecordBatch::new_empty(Arc::new(Schema::empty())))
     }
 
     /// Returns the columns of a batch.

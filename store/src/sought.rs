@@ -1,5 +1,7 @@
 //! Values by which rows are looked for, and conditions with them.
 
+use std::borrow::Cow;
+
 use model::schema::Column;
 
 use crate::layout::OTHER;
@@ -71,6 +73,16 @@ impl Default for Selection {
 }
 
 impl Selection {
+    /// Returns the selection for a batch with these first and last times: without bounds if all rows are within them, so that no times
+    /// are compared.
+    pub(crate) fn within(&self, first: i64, last: i64) -> Cow<'_, Self> {
+        if self.has_bounds() && self.since <= first && last <= self.until {
+            Cow::Owned(Self { conditions: self.conditions.clone(), ..Self::default() })
+        } else {
+            Cow::Borrowed(self)
+        }
+    }
+
     /// Returns whether all rows are selected.
     pub fn is_all(&self) -> bool {
         !self.has_bounds() && self.conditions.is_empty()

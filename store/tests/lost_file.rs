@@ -5,7 +5,8 @@
 mod common;
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{Scratch, moment, numbered, numbers, open, run, write};
@@ -53,6 +54,18 @@ fn folders(scratch: &Scratch) -> Vec<PathBuf> {
     let mut names: Vec<String> = names.collect();
     names.sort_by_key(|name| name.rsplit_once('-').unwrap().1.parse::<u32>().unwrap());
     names.into_iter().map(|name| scratch.folder().join("segments").join(name)).collect()
+}
+
+/// Copies a segment's folder to the segments of another store; returns the copy.
+fn copy_into(segment: &Path, scratch: &Scratch) -> PathBuf {
+    let copy = scratch.folder().join("segments").join(segment.file_name().unwrap());
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(&copy).unwrap();
+    for entry in fs::read_dir(segment).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    copy
 }
 
 /// Returns the tracer, the cause and the number of each loss.
@@ -204,17 +217,48 @@ fn segments_of_another_store_are_not_mixed_with_its_own() {
     third.open().execute("UPDATE duetector_actors_store SET id = 'third'", []).unwrap();
     third.seal();
     let foreign = folders(&third).pop().unwrap();
-    let to = scratch.folder().join("segments").join(foreign.file_name().unwrap());
-    fs::create_dir(&to).unwrap();
-    for entry in fs::read_dir(&foreign).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
+    copy_into(&foreign, &scratch);
     lose(&scratch);
     drop(Writer::begin(scratch.open(), &run(), Some("r1")).unwrap());
     assert_eq!(adopt(&scratch).segments.len(), 2);
     assert_eq!(strangers(&scratch.open()).unwrap().len(), 1);
     assert_eq!(numbers(&scratch.rows("t")), [0, SECOND]);
+}
+
+#[test]
+fn a_folder_with_the_next_name_is_left_alone_and_does_not_keep_a_store_from_sealing() {
+    // Both stores began in the same second: their first segments would have the same name.
+    let (scratch, other) = (with_segments(0), with_segments(0));
+    other.open().execute("UPDATE duetector_actors_store SET id = 'other'", []).unwrap();
+    let foreign = other.seal_one();
+    copy_into(&foreign, &scratch);
+    let made = scratch.seal_one();
+    assert_eq!(made.file_name().unwrap(), "19700101T000000Z-2");
+    assert_eq!(numbers(&scratch.rows("t")), [0]);
+    assert_eq!(strangers(&scratch.open()).unwrap(), ["19700101T000000Z-1"]);
+
+    // The folder comes while a segment of that name is being written.
+    let scratch = with_segments(0);
+    let mut connection = scratch.open();
+    let interrupt =
+        "CREATE TEMP TRIGGER stop BEFORE INSERT ON main.part BEGIN SELECT raise(ABORT, 'interrupted'); END";
+    connection.execute_batch(interrupt).unwrap();
+    assert!(Sealer::new(&mut connection, moment(0)).unwrap().seal(u64::MAX).is_err());
+    let copy = copy_into(&foreign, &scratch);
+    let sealed = Sealer::new(&mut scratch.open(), moment(0)).unwrap().recover().unwrap().unwrap();
+    assert_eq!((sealed.name.as_str(), sealed.rows), ("19700101T000000Z-2", 1));
+    assert!(copy.join("t.parquet").exists());
+
+    // A store that comes back from a backup seals its row again.
+    let scratch = with_segments(0);
+    scratch.open().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let backup = fs::read(scratch.path()).unwrap();
+    let sealed = scratch.seal_one();
+    lose(&scratch);
+    fs::write(scratch.path(), backup).unwrap();
+    assert_eq!(scratch.seal_one().file_name().unwrap(), "19700101T000000Z-2");
+    assert!(sealed.join("t.parquet").exists());
+    assert_eq!(numbers(&scratch.rows("t")), [0]);
 }
 
 #[test]

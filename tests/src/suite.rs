@@ -35,6 +35,8 @@ pub enum Need {
     Btrfs,
     /// runc, and a static busybox to run in it.
     Runc,
+    /// systemd-analyze, which judges units.
+    SystemdAnalyze,
     /// setpriv, to run the agent with fewer privileges.
     Setpriv,
     /// A kernel that lets every user make requests of io_uring.
@@ -130,6 +132,7 @@ fn unmet(need: Need) -> Option<String> {
                 std::fs::read_to_string("/proc/filesystems").is_ok_and(|known| known.contains("\tbtrfs\n"));
             lacking(known || works_with("modprobe", "btrfs"), "the kernel has no btrfs")
         }
+        Need::SystemdAnalyze => lacking(works("systemd-analyze"), "there is no systemd-analyze"),
         Need::Setpriv => lacking(works("setpriv"), "there is no setpriv"),
         Need::Guest => lacking(
             env::var_os("DUETECTOR_TEST_GUEST").is_some(),

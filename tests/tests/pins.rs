@@ -206,6 +206,16 @@ fn a_service_that_can_t_see_the_machine_s_mounts_says_so() {
     let note = pin(&agent)["note"].as_str().unwrap().to_owned();
     assert!(note.contains("ends with the service"), "{note}");
     stop(&mut agent);
+    // What it pins in the machine's own bpffs stays.
+    let less = ["setpriv", "--bounding-set=-sys_ptrace,-sys_admin", "--inh-caps=-sys_ptrace,-sys_admin"];
+    let service = [&["unshare", "--mount"], &less[..]].concat();
+    let mut agent = machine.start("work", &service);
+    let note = pin(&agent)["note"].as_str().unwrap().to_owned();
+    assert!(!note.contains("ends with the service"), "{note}");
+    kill_inside(&mut agent);
+    let mut agent = machine.start("work", &service);
+    assert_eq!(pin(&agent)["adopted"], true, "{}", pin(&agent));
+    stop(&mut agent);
 }
 
 /// Starts an agent, kills it once it has stored opens, and makes more; returns where it had pinned.

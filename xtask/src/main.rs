@@ -1,9 +1,10 @@
-//! The commands that automate work on this repository: `cargo xtask start | test | vm | fuzz | fmt | bench`. Each
+//! The commands that automate work on this repository: `cargo xtask start | test | vm | fuzz | fmt | bench | package`. Each
 //! installs what it needs, so that a fresh machine with cargo and a C compiler is enough.
 
 mod bench;
 mod fmt;
 mod fuzz;
+mod package;
 mod plan;
 mod programs;
 mod run;
@@ -44,6 +45,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Measure what the agent costs, and print one table
     Bench(bench::Options),
+    /// Make a Debian package, a tarball and an image for containers, with manual pages, licences and a bill of materials
+    Package(package::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -54,5 +57,6 @@ fn main() -> anyhow::Result<()> {
         Command::Fuzz(options) => fuzz::fuzz(&options),
         Command::Fmt => fmt::fmt(),
         Command::Bench(options) => bench::bench(&options),
+        Command::Package(options) => package::package(&options),
     }
 }

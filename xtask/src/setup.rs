@@ -32,7 +32,12 @@ pub(crate) const BUILD: [Need; 2] = [
 ];
 
 /// Everything else that the tests need.
-pub(crate) const TEST: [Need; 6] = [
+pub(crate) const TEST: [Need; 7] = [
+    Need {
+        what: "systemd-analyze (says how much a unit may do)",
+        present: || find("systemd-analyze").is_some(),
+        packages: ["systemd", "systemd", "systemd", "systemd", "systemd"],
+    },
     Need {
         what: "runc and busybox (run containers of milliseconds)",
         present: || find("runc").is_some() && Path::new("/bin/busybox").exists(),
@@ -118,6 +123,50 @@ pub(crate) const VM: [Need; 3] = [
             "cpio binutils xz glibc",
             "cpio binutils xz musl-utils",
         ],
+    },
+];
+
+/// Everything else that packages need.
+pub(crate) const PACKAGE: [Need; 3] = [
+    Need {
+        what: "dpkg-deb, dpkg-shlibdeps and strip (make and unpack the package)",
+        present: || find("dpkg-deb").is_some() && find("dpkg-shlibdeps").is_some() && find("strip").is_some(),
+        packages: [
+            "dpkg dpkg-dev binutils",
+            "dpkg dpkg-dev binutils",
+            "dpkg binutils",
+            "dpkg binutils",
+            "dpkg dpkg-dev binutils",
+        ],
+    },
+    Need {
+        what: "umoci (makes the image for containers)",
+        present: || find("umoci").is_some(),
+        packages: ["umoci", "umoci", "umoci", "umoci", "umoci"],
+    },
+    Need {
+        what: "git (says of which commit the package is)",
+        present: || find("git").is_some(),
+        packages: ["git", "git", "git", "git", "git"],
+    },
+];
+
+/// Everything else that trying a package needs.
+pub(crate) const TRY_PACKAGE: [Need; 3] = [
+    Need {
+        what: "runc (runs the image)",
+        present: || find("runc").is_some(),
+        packages: ["runc", "runc", "runc", "runc", "runc"],
+    },
+    Need {
+        what: "debootstrap (makes a minimal Debian)",
+        present: || find("debootstrap").is_some(),
+        packages: ["debootstrap", "debootstrap", "debootstrap", "debootstrap", "debootstrap"],
+    },
+    Need {
+        what: "systemd-nspawn (boots it)",
+        present: || find("systemd-nspawn").is_some(),
+        packages: ["systemd-container", "systemd-container", "systemd", "systemd-container", "systemd"],
     },
 ];
 

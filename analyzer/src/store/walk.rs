@@ -1,8 +1,8 @@
 //! Reads rows tracer by tracer and column by column, for questions that add up many rows: from columnar stores by Arrow, from files of
 //! duetector's layout by SQL.
 
-use store::Reader;
 use store::typed::Values;
+use store::{Reader, Wanted};
 
 use super::chunk::{Chunk, Walk};
 use super::reading::of_sqlite;
@@ -71,14 +71,15 @@ impl<'a> Walker<'a> {
     ) -> rusqlite::Result<()> {
         let Walk { columns, selection, .. } = walk;
         let (connection, damaged) = (self.store.connection(), self.store.damage_list());
-        for batch in self.reader.batches(connection, stream, selection.since, selection.until)? {
-            let rows = self.reader.select(connection, &batch, |name| columns.contains(&name), selection);
-            let Some(rows) = or_damaged(rows, &batch, &damaged).map_err(of_sqlite)? else { continue };
+        let batches = self.reader.batches(connection, stream, selection.since, selection.until)?;
+        let wanted = Wanted { columns: &|name| columns.contains(&name), selection };
+        self.reader.select_each(connection, &batches, wanted, &mut |batch, rows| {
+            let Some(rows) = or_damaged(rows, batch, &damaged).map_err(of_sqlite)? else { return Ok(()) };
             if !rows.is_empty() {
                 let values = columns.iter().map(|name| Values::of(&rows, name)).collect();
                 each(&Chunk::new(collector_id, values, rows.len()));
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }

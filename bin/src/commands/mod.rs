@@ -14,6 +14,7 @@ pub(crate) mod follow;
 pub(crate) mod inspect;
 mod interrupt;
 pub(crate) mod lineage;
+pub(crate) mod man;
 pub(crate) mod process;
 pub(crate) mod query;
 pub(crate) mod questions;

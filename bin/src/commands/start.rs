@@ -16,7 +16,7 @@ use crate::live::Screen;
 use crate::logging::{self, HeldBack, LogFormat};
 use crate::status::Status;
 use crate::workdir::Workdir;
-use crate::{reload, startup};
+use crate::{reload, service, startup};
 
 /// Interval at which the live lines are redrawn.
 const LIVE_INTERVAL: Duration = Duration::from_millis(500);
@@ -77,9 +77,11 @@ async fn serve(
     held_back.end();
     let traces = settled.traces();
     if traces {
+        service::ready(&settled);
         let served = tokio::select! {
             ended = wait_for_end(start, &agent, &mut signals) => ended,
             () = hangups.serve(&agent) => Ok(()),
+            () = service::watchdog(|| agent.status()) => Ok(()),
             broken = agent.broken() => Err(broken),
             () = show(&agent, screen) => Ok(()),
         };
@@ -136,6 +138,7 @@ async fn show(agent: &Agent, screen: &Screen) {
 
 /// Stops the agent. A second signal ends that at once.
 async fn stop(agent: &Agent, signals: &mut Signals) -> Result<(), Failure> {
+    service::stopping();
     tokio::select! {
         () = agent.stop() => Ok(()),
         name = signals.next() => {

@@ -14,7 +14,8 @@
 //!
 //! All this happens in the mount namespace of process 1. A sandboxed service has a mount namespace of its own; what is
 //! mounted there ends with the service, and so would the pins. Therefore a thread enters the namespace of process 1 and
-//! opens the folder. The whole agent can use the folder's descriptor, whatever its own namespace is.
+//! opens the folder. The whole agent can use the folder's descriptor, whatever its own namespace is. A service that may not
+//! enter that namespace uses the folder that it sees, which is as good if process 1 has the same file system mounted.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -27,6 +28,7 @@ use model::trusted::trusted_path;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags};
 use nix::sched::CloneFlags;
+use nix::sys::stat::{fstat, major, minor};
 use nix::sys::statfs::{FsType, Statfs, fstatfs, statfs};
 
 use crate::errors::{BPFFS, PinError, chain};
@@ -57,7 +59,8 @@ pub(super) fn existing() -> Vec<Root> {
         let opened = [SHARED, OWN].into_iter().filter_map(|path| Some((path, open_own(path).ok()?)));
         // Asked of the opened folder: anybody may have put a symbolic link to a file system that never answers at the path.
         let usable = opened.filter(|(_, folder)| fstatfs(folder).is_ok_and(|found| is_of_bpffs(&found)));
-        usable.map(|(path, folder)| Root { path, folder, note: None, ends: outside.clone() }).collect()
+        let ends = |folder: &OwnedFd| outside.clone().filter(|_| !is_on_machine(folder));
+        usable.map(|(path, folder)| Root { path, note: None, ends: ends(&folder), folder }).collect()
     })
 }
 
@@ -79,6 +82,7 @@ pub(super) fn make(name: &str) -> Result<Root, PinError> {
         let unmounted = unmounted.map(|cause| {
             format!("others may write to {BPFFS}, and an own bpffs is not possible: {}", chain(&cause))
         });
+        let outside = outside.filter(|_| !is_on_machine(&root.folder));
         let notes: Vec<String> = taken.into_iter().chain(unmounted).chain(outside.clone()).collect();
         Ok(Root { note: (!notes.is_empty()).then(|| notes.join("; ")), ends: outside, ..root })
     })
@@ -253,6 +257,15 @@ fn machine_s_namespace() -> io::Result<Option<File>> {
             _ => Ok(None),
         },
     }
+}
+
+/// Returns whether process 1 has the folder's bpffs mounted, too: then what is pinned there stays when the service ends. A sandboxed
+/// service usually has mounts of the same file systems (systemd's `ReadWritePaths=`).
+fn is_on_machine(folder: &OwnedFd) -> bool {
+    let device = fstat(folder).map(|found| format!("{}:{}", major(found.st_dev), minor(found.st_dev)));
+    let mounts = fs::read("/proc/1/mountinfo").unwrap_or_default();
+    let mounts = String::from_utf8_lossy(&mounts);
+    device.is_ok_and(|device| mounts.lines().any(|mount| mount.split(' ').nth(2) == Some(&*device)))
 }
 
 /// Returns the number of the first mount that a process sees.

@@ -193,6 +193,15 @@ impl Folder {
         names.iter().filter_map(|name| Some(fs::symlink_metadata(folder.join(name)).ok()?.len())).sum()
     }
 
+    /// Deletes the folder of a segment. It loses its name first: one that is only partly deleted is not taken for a segment.
+    pub(crate) fn remove(&self, segment: &str) -> Result<(), Error> {
+        let (path, unfinished) = (self.segment(segment), self.unfinished(segment));
+        delete(&unfinished)?;
+        fs::rename(&path, &unfinished).map_err(Error::io("move", &path))?;
+        delete(&unfinished)?;
+        Ok(())
+    }
+
     /// Deletes what unfinished work has left.
     pub(crate) fn clean(&self) -> Result<(), Error> {
         let names = entries(&self.path)?.into_iter();

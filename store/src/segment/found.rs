@@ -129,14 +129,6 @@ impl Found {
             }
             manifest.accounts.iter().try_for_each(|account| account.keep(connection, manifest, run_id))?;
         }
-        // New segments get numbers above those of the segments that are left alone, so that no two have the same name.
-        let last = self.strange.iter().filter_map(|(name, _)| number(name)).max();
-        if let Some(last) = last {
-            let sql = "INSERT INTO segment SELECT ?, '', 'pruned', 0, 0, 0, 0, NULL
-                       WHERE ?1 > ifnull((SELECT max(number) FROM segment), 0)";
-            connection.execute(sql, [last])?;
-            connection.execute("DELETE FROM segment WHERE name = ''", [])?;
-        }
         self.report();
         Ok(())
     }
@@ -187,9 +179,11 @@ impl FoundSegment {
     }
 }
 
-/// Returns the number in a segment's name.
-fn number(name: &str) -> Option<i64> {
-    name.rsplit_once('-').and_then(|(_, number)| number.parse().ok()).filter(|number| *number > 0)
+/// Returns the number in a segment's name; none if so many segments can't be.
+pub(super) fn number(name: &str) -> Option<i64> {
+    name.rsplit_once('-')
+        .and_then(|(_, number)| number.parse().ok())
+        .filter(|number| (1..i64::MAX / 2).contains(number))
 }
 
 fn of_folder(at: &Folder, name: &str) -> Result<FoundSegment, String> {

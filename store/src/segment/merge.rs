@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use rusqlite::{TransactionBehavior, params};
 
+use super::begun::Begun;
 use super::files::Files;
 use super::manifest::{Manifest, Reference};
-use super::seal::{Sealed, Sealer, begin_segment, mark};
+use super::seal::{Sealed, Sealer, mark};
 use super::{State, folder};
 use crate::Error;
 use crate::read::{Batch, Source, Stream};
@@ -46,7 +47,7 @@ impl Sealer<'_> {
             .iter()
             .fold((i64::MAX, i64::MIN), |all, one| (all.0.min(one.span.0), all.1.max(one.span.1)));
         let rows = small.iter().map(|one| one.rows).sum();
-        let begun = begin_segment(self.connection, State::Merging, span, rows)?;
+        let begun = Begun::new(self.connection, &self.folder, State::Merging, span, rows)?;
         let unfinished = self.folder.unfinished(&begun.name);
         folder::make(&unfinished)?;
         let mut files = Files::default();

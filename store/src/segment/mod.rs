@@ -9,6 +9,8 @@
 //! read from the batches, and from then on from the segment.
 
 mod adopt;
+mod at_once;
+mod begun;
 mod derived;
 mod file;
 mod files;

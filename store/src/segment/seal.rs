@@ -6,6 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::Moment;
+use super::begun::Begun;
 use super::file::Part;
 use super::files::{Files, keep_damaged};
 use super::folder::{self, Folder, Lock};
@@ -47,12 +48,6 @@ pub struct Sealed {
     pub damaged: Vec<Damage>,
 }
 
-/// A segment that is being written.
-pub(super) struct Begun {
-    pub(super) number: i64,
-    pub(super) name: String,
-}
-
 impl<'a> Sealer<'a> {
     /// Begins to work on the segments of the store that is this connection's main file.
     ///
@@ -79,7 +74,7 @@ impl<'a> Sealer<'a> {
     /// The files or the store can't be written.
     pub fn recover(&mut self) -> Result<Option<Sealed>, Error> {
         self.folder.clean()?;
-        self.drop_unmarked()?;
+        Begun::drop_unmarked(self.connection, &self.folder)?;
         self.remove_files()?;
         let begun = "SELECT number, name FROM segment WHERE state = 'sealing'";
         let begun =
@@ -132,7 +127,7 @@ impl<'a> Sealer<'a> {
         if rows == 0 {
             return Ok(None);
         }
-        let begun = begin_segment(&transaction, State::Sealing, (first, last), rows)?;
+        let begun = Begun::new(&transaction, &self.folder, State::Sealing, (first, last), rows)?;
         transaction.commit()?;
         Ok(Some(begun))
     }
@@ -199,7 +194,7 @@ impl<'a> Sealer<'a> {
     pub(super) fn cleaned<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
         if done.is_err() {
             // If that fails, too, the first reason is the one to know, and `recover` does it.
-            let _ = self.folder.clean().and_then(|()| self.drop_unmarked());
+            let _ = self.folder.clean().and_then(|()| Begun::drop_unmarked(self.connection, &self.folder));
         }
         done
     }
@@ -214,23 +209,6 @@ impl<'a> Sealer<'a> {
             self.folder.remove_files(&name)?;
             self.connection.execute("DELETE FROM part WHERE segment = ?", [number])?;
         }
-        Ok(())
-    }
-
-    /// Removes folders of segments that were given their name but not marked: they are written again.
-    fn drop_unmarked(&self) -> Result<(), Error> {
-        let sql = "SELECT name FROM segment WHERE state IN ('sealing', 'merging')";
-        let mut names = self.connection.prepare(sql)?;
-        for name in names.query_map([], |row| row.get::<_, String>(0))? {
-            let path = self.folder.segment(&name?);
-            match std::fs::remove_dir_all(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io("delete", &path)(error));
-                }
-                _ => {}
-            }
-        }
-        self.connection.execute("DELETE FROM segment WHERE state = 'merging'", [])?;
         Ok(())
     }
 
@@ -263,29 +241,6 @@ impl<'a> Sealer<'a> {
 fn identity(connection: &Connection) -> Option<(u64, u64)> {
     let found = std::fs::symlink_metadata(connection.path()?).ok()?;
     Some((found.dev(), found.ino()))
-}
-
-/// Adds a segment that is being written; its name has the first time and the number.
-pub(super) fn begin_segment(
-    connection: &Connection,
-    state: State,
-    (first, last): (i64, i64),
-    rows: i64,
-) -> rusqlite::Result<Begun> {
-    connection.execute(
-        "INSERT INTO segment (name, state, first, last, rows, bytes) VALUES ('', ?, ?, ?, ?, 0)",
-        params![state.as_str(), first, last, rows],
-    )?;
-    let number = connection.last_insert_rowid();
-    let name = name(first, number);
-    connection.execute("UPDATE segment SET name = ? WHERE number = ?", params![name, number])?;
-    Ok(Begun { number, name })
-}
-
-/// Returns the name of a segment: the time of its first row, UTC, and its number.
-fn name(first: i64, number: i64) -> String {
-    let at = jiff::Timestamp::from_nanosecond(i128::from(first)).unwrap_or_default();
-    format!("{}-{number}", at.strftime("%Y%m%dT%H%M%SZ"))
 }
 
 /// Notes in a transaction that the rows of a segment are read from its files.

@@ -13,8 +13,10 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::file::metadata::PageIndexPolicy;
 
+use super::at_once::AtOnce;
 use super::{Folder, narrow};
 use crate::ipc::caught;
+use crate::layout::ID;
 use crate::matching::rows_of;
 use crate::selected::{Outcome, Selected, checked};
 use crate::sought::Selection;
@@ -22,6 +24,9 @@ use crate::sought::Selection;
 /// Number of files whose metadata are kept in memory. The files are not kept open, so that retention can give their room back. Rows
 /// are read in order of time, so few files are read at a time.
 const KEPT: usize = 8;
+
+/// Only the pages with selected rows are read from the disk if less than one row of so many is selected.
+const FEW: usize = 8;
 
 /// The sealed files of a store, opened when they are needed.
 #[derive(Debug, Default)]
@@ -55,6 +60,12 @@ impl std::fmt::Display for Unit {
     }
 }
 
+/// Rows of a row group.
+struct Rows {
+    selection: RowSelection,
+    are_few: bool,
+}
+
 impl SealedFiles {
     /// Reads the selected rows of a row group: the columns for whose names `wants` is true. The row group must have `rows` rows.
     pub(crate) fn select(
@@ -64,6 +75,7 @@ impl SealedFiles {
         (rows, wants): (i64, &dyn Fn(&str) -> bool),
         selection: &Selection,
     ) -> Result<Selected, ArrowError> {
+        let wants = &|name: &str| name == ID || wants(name);
         let (file, metadata) = self.open(folder, unit)?;
         if metadata.metadata().num_row_groups() <= unit.row_group as usize {
             return Err(ArrowError::ParquetError("the file has fewer row groups".to_owned()));
@@ -81,7 +93,9 @@ impl SealedFiles {
             return Ok((Outcome::Tested, None));
         }
         let count: usize = selected.iter().map(std::ops::Range::len).sum();
-        let selected = RowSelection::from_consecutive_ranges(selected.into_iter(), tested.num_rows());
+        let of = tested.num_rows();
+        let selection = RowSelection::from_consecutive_ranges(selected.into_iter(), of);
+        let selected = Rows { selection, are_few: count * FEW < of };
         let read = read(file, metadata, unit, wants, Some(selected))?;
         Ok((Outcome::Read, Some(checked(read, count as i64)?)))
     }
@@ -128,19 +142,24 @@ fn read(
     metadata: ArrowReaderMetadata,
     unit: &Unit,
     wants: &dyn Fn(&str) -> bool,
-    selection: Option<RowSelection>,
+    rows: Option<Rows>,
 ) -> Result<RecordBatch, ArrowError> {
     let schema = metadata.schema().clone();
     let wanted = schema.fields().iter().enumerate().filter(|(_, field)| wants(field.name()));
     let wanted = ProjectionMask::roots(metadata.parquet_schema(), wanted.map(|(index, _)| index));
     caught(move || {
         let row_group = unit.row_group as usize;
-        let rows = usize::try_from(metadata.metadata().row_group(row_group).num_rows());
+        let group = metadata.metadata().row_group(row_group);
+        let size = usize::try_from(group.num_rows()).unwrap_or_default().max(1);
+        let file = match &rows {
+            Some(Rows { are_few: true, .. }) => AtOnce::later(file),
+            _ => AtOnce::read(file, group, &wanted)?,
+        };
         let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
             .with_row_groups(vec![row_group])
-            .with_batch_size(rows.unwrap_or_default().max(1))
+            .with_batch_size(size)
             .with_projection(wanted);
-        if let Some(selection) = selection {
+        if let Some(Rows { selection, .. }) = rows {
             reader = reader.with_row_selection(selection);
         }
         let reader = reader.build()?;

@@ -1,0 +1,2 @@
+# Completes commands, options, tracers, columns and tables by asking the program itself.
+COMPLETE=fish duetector-actors | source
