@@ -1,4 +1,4 @@
-//! What a search has found so far, and what its bounds let it do.
+//! Findings of a search under way, and the work that its bounds let it do.
 
 use std::collections::HashSet;
 
@@ -11,16 +11,16 @@ use super::hubs::hubs;
 /// Key of a node that was not reached.
 pub(super) const NEVER: i64 = i64::MAX;
 
-/// What is done with the edges of a node.
+/// Treatment of the edges of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The node was not reached.
     Unknown,
     /// The node is one of the start, and none of its edges was followed yet.
     Waiting,
-    /// Its edges are followed.
+    /// The node was reached, and its edges are followed.
     Followed,
-    /// Its edges are not followed.
+    /// The node was reached, and its edges are not followed.
     Stopped(Why),
 }
 

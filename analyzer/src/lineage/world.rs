@@ -24,9 +24,9 @@ pub struct World {
     pub(super) channels: Channels,
     pub(super) nodes: Nodes,
     pub(super) names: FileNames,
-    /// What processes read and wrote.
+    /// Bytes that processes read and wrote.
     pub(super) uses: Uses,
-    /// What happened to processes.
+    /// Events of the lives of processes.
     pub(super) life: Life,
     /// Edges of everything else.
     pub(super) rest: Graph,
