@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::build;
+use super::build::deb as package;
 use super::tools::Tools;
 use crate::run;
 
@@ -19,9 +19,9 @@ const UNIT: &str = "[Unit]\nDescription=Tries the package\nAfter=multi-user.targ
                     TimeoutStartSec=10min\n[Install]\nWantedBy=graphical.target\n";
 
 /// Installs this package and a later one of the same contents, and fails unless everything that the script tries works.
-pub(super) fn try_it(tools: &Tools, deb: &Path, folder: &Path) -> Result<()> {
+pub(super) fn try_it(tools: &Tools, build: &Path, deb: &Path, folder: &Path) -> Result<()> {
     let later = folder.join("duetector-actors-later.deb");
-    run::run(build::deb(tools, &later)?.args(["--deb-revision", "2"]))?;
+    run::run(package(tools, build, &later)?.args(["--deb-revision", "2"]))?;
     let machine = folder.join("machine");
     if !machine.join("etc/os-release").exists() {
         let mut debootstrap = run::as_root(&run::find("debootstrap").context("debootstrap is missing")?)?;
