@@ -36,7 +36,9 @@ pub(super) fn deb(tools: &Tools, folder: &Path, deb: &Path) -> Result<Command> {
     command
         .args(["--no-build", "--no-strip", "--locked", "--package", "duetector-actors", "--output"])
         .arg(deb)
-        .env("CARGO_TARGET_DIR", folder);
+        .env("CARGO_TARGET_DIR", folder)
+        // Some paths of the manifest are taken from the working folder.
+        .current_dir(run::root().join("bin"));
     reproducible(&mut command)?;
     Ok(command)
 }
