@@ -1,6 +1,7 @@
 //! `lineage` finds each flow that a program has made, and none that the order of time forbids.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -33,7 +34,8 @@ suite! {
     threads: 1;
     every_flow_is_found_and_none_that_time_forbids: [Kernel, Python, Uring];
     flows_through_the_layers_of_an_overlay: [Kernel, Python];
-    other_programs_read_the_formats: [Kernel, Python, Duetector]
+    other_programs_read_the_formats: [Kernel, Python, Duetector];
+    what_touches_an_answer_is_named_and_nothing_else: [Kernel, Python]
 }
 
 /// A flow of the program.
@@ -121,6 +123,53 @@ fn other_programs_read_the_formats() {
         assert!(tree.contains(name), "{name} is not in {tree}");
     }
     assert!(!tree.contains("not shown"), "{tree}");
+}
+
+/// Copies a file and says when it has done so. Then it opens and changes a file so often that records are lost.
+const COPY_AND_FLOOD: &str = "
+import datetime, os
+open('copy', 'wb').write(open('source', 'rb').read())
+print(datetime.datetime.now().astimezone().isoformat())
+for _ in range(100000):
+    os.close(os.open('source', os.O_RDONLY))
+    os.chmod('copy', 0o600)";
+
+fn what_touches_an_answer_is_named_and_nothing_else() {
+    let tracers = ["open", "usage", "exec", "clone", "exit", "attr"];
+    let agent = setup().only(&tracers).set("ebpf.data_ring", "\"64KiB\"").set("ebpf.sample", "16").start();
+    let folder = agent.scratch().folder("losses");
+    std::fs::write(folder.join("source"), [7; 3000]).unwrap();
+    let output = python(UID, &folder, COPY_AND_FLOOD, &[]);
+    let copied = String::from_utf8(output.stdout).unwrap();
+    let agent = agent.finish();
+    let source = folder.join("source");
+    let ask = |words: &[&str]| {
+        let words = [&["lineage", source.to_str().unwrap(), "--format", "json"], words].concat();
+        agent.store().json(&words)
+    };
+    let answer = ask(&[]);
+    let text = |of: &Value| of["tracer"].as_str().unwrap_or("all").to_owned();
+    let list = |answer: &Value, what: &str| answer[what].as_array().unwrap().clone();
+    // Both were lost, but changes of attributes carry no data.
+    for tracer in ["open", "attr"] {
+        assert!(agent.store().account(tracer).lost_total() > 0, "{tracer}");
+    }
+    let gaps = list(&answer, "gaps");
+    assert!(gaps.iter().all(|gap| tracers[..5].contains(&text(gap).as_str())), "{gaps:?}");
+    let open = gaps.iter().filter(|gap| text(gap) == "open");
+    let lost: u64 = open.map(|gap| gap["count"].as_u64().unwrap()).sum();
+    assert_eq!(lost, agent.store().account("open").lost_total(), "{gaps:?}");
+    // Of tracers that lineage needs, those that did not run are blind spots.
+    let blind: BTreeSet<String> = list(&answer, "blind").iter().map(text).collect();
+    for missing in ["ptrace", "truncate", "rename", "connect", "ipc"] {
+        assert!(blind.contains(missing), "{missing} is not in {blind:?}");
+    }
+    assert!(!blind.contains("attr") && !blind.contains("kill"), "{blind:?}");
+    assert_eq!([&answer["complete"], &answer["lossless"]], [false, false]);
+    // Before anything was lost, the copy was made.
+    let before = ask(&["--until", copied.trim()]);
+    assert!(has(&before, folder.join("copy").to_str().unwrap()), "{before:#}");
+    assert_eq!((list(&before, "gaps"), &before["lossless"]), (Vec::new(), &Value::Bool(true)));
 }
 
 /// Runs a script of the virtual environment; returns the number that it prints.
