@@ -30,7 +30,8 @@ impl Address {
             if path.starts_with('/') {
                 return Ok(Self::Unix(path.into()));
             }
-            return Err("the path of a unix socket must be absolute, as in unix:/run/duetector-actors.sock".to_owned());
+            return Err("the path of a unix socket must be absolute, as in unix:/run/duetector-actors.sock"
+                .to_owned());
         }
         let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
         found.map(Self::Tcp).ok_or_else(|| "must be HOST:PORT, as in 127.0.0.1:8120, or unix:PATH".to_owned())

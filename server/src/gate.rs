@@ -4,8 +4,8 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::Next;
 use actix_web::web::Data;
@@ -44,7 +44,8 @@ fn check(state: &State, request: &HttpRequest, scope: Option<Scope>) -> Result<(
     let token = bearer(request.headers()).and_then(|sent| state.tokens.find(sent)).ok_or_else(unknown)?;
     note(request, token);
     if let Some(scope) = scope.filter(|scope| !token.opens(*scope)) {
-        let what = format!("this token does not open {:?} (server.token.{}.scopes)", scope.name(), token.name);
+        let what =
+            format!("this token does not open {:?} (server.token.{}.scopes)", scope.name(), token.name);
         return Err(Problem::new(StatusCode::FORBIDDEN, what));
     }
     within_rate(token)
@@ -55,7 +56,10 @@ pub(crate) fn within_rate(token: &Token) -> Result<(), Problem> {
     if token.admits() {
         return Ok(());
     }
-    Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests a second with this token (server.rate)"))
+    Err(Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too many requests a second with this token (server.rate)",
+    ))
 }
 
 /// Remembers the token of a request for the log.

@@ -3,10 +3,10 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use actix_web::HttpResponse;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, ServiceConfig, resource};
-use actix_web::HttpResponse;
 use model::lock::lock;
 use serde_json::json;
 

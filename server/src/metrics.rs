@@ -34,7 +34,11 @@ impl Metrics {
     }
 
     /// Returns all metrics as text.
-    pub(crate) fn text(&self, running: usize, agent: &Result<AgentStatus, String>) -> Result<String, fmt::Error> {
+    pub(crate) fn text(
+        &self,
+        running: usize,
+        agent: &Result<AgentStatus, String>,
+    ) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix("duetector_actors");
         registry.register("http_requests", "Requests that were answered", self.requests.clone());
         registry.register("http_seconds", "Time that answers took", self.seconds.clone());

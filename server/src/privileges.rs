@@ -19,7 +19,9 @@ pub enum PrivilegeError {
     #[error("there is no group {0:?} (store.group): create it with `groupadd --system {0}`")]
     UnknownGroup(String),
     /// There is no such user.
-    #[error("there is no user {0:?} (server.user): create it with `useradd --system {0}`, or name another one")]
+    #[error(
+        "there is no user {0:?} (server.user): create it with `useradd --system {0}`, or name another one"
+    )]
     UnknownUser(String),
     /// Running as root is what the server is kept from.
     #[error("server.user must not be root")]

@@ -11,7 +11,7 @@ use serde_json::json;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) status: StatusCode,
-    /// What is wrong, and what to do about it.
+    /// Sentence that says what is wrong, and what to do about it.
     pub(crate) detail: String,
 }
 
@@ -70,7 +70,10 @@ impl From<analyzer::Error> for Problem {
             error => {
                 // Causes name files, which clients need not know.
                 tracing::error!(cause = %chain(&error), "the store could not be read");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the store could not be read; the server's log says why")
+                Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the store could not be read; the server's log says why",
+                )
             }
         }
     }

@@ -42,7 +42,7 @@ struct Admitted {
     _running: OwnedSemaphorePermit,
 }
 
-/// What a question works with.
+/// The store that a question reads, and what can stop it.
 #[derive(Debug)]
 pub(crate) struct Job<'a> {
     pub(crate) stores: &'a Stores,
@@ -52,7 +52,12 @@ pub(crate) struct Job<'a> {
 impl Questions {
     /// Sets the bounds: how many questions run, how many more wait, how long one may take, and how long a client may take for a part of an
     /// answer.
-    pub(crate) fn new(stores: Stores, (running, waiting): (usize, usize), limit: Duration, patience: Duration) -> Self {
+    pub(crate) fn new(
+        stores: Stores,
+        (running, waiting): (usize, usize),
+        limit: Duration,
+        patience: Duration,
+    ) -> Self {
         let admitted = Arc::new(Semaphore::new(running + waiting));
         Self { stores, running: Arc::new(Semaphore::new(running)), admitted, limit, patience }
     }
@@ -119,13 +124,16 @@ impl Questions {
             Some(Part::More(first)) => {
                 let rest = Rest { first: Some(first), parts, is_done: false, _ended: ended };
                 let until = tokio::time::sleep(self.limit * SENDING);
-                Ok(response.streaming(stream::unfold((rest, Box::pin(until)), |(mut rest, mut until)| async {
-                    let part = tokio::select! {
-                        () = &mut until => Some(Err(io::ErrorKind::TimedOut.into())),
-                        part = rest.next() => part,
-                    };
-                    Some((part?, (rest, until)))
-                })))
+                Ok(response.streaming(stream::unfold(
+                    (rest, Box::pin(until)),
+                    |(mut rest, mut until)| async {
+                        let part = tokio::select! {
+                            () = &mut until => Some(Err(io::ErrorKind::TimedOut.into())),
+                            part = rest.next() => part,
+                        };
+                        Some((part?, (rest, until)))
+                    },
+                )))
             }
         }
     }
@@ -136,7 +144,10 @@ fn too_long() -> Problem {
 }
 
 fn panicked() -> Problem {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the server has failed at this question; its log says why")
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the server has failed at this question; its log says why",
+    )
 }
 
 /// Stops a question when nobody waits for its answer any more.

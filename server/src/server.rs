@@ -30,9 +30,9 @@ const BACKLOG: u32 = 1024;
 
 /// A server that is ready to run.
 pub struct Server {
-    /// The settings.
+    /// Settings of the section `server`.
     pub settings: ServerSettings,
-    /// The tokens.
+    /// Tokens that clients may use.
     pub tokens: Tokens,
     /// The files of the store.
     pub files: Vec<PathBuf>,

@@ -92,9 +92,9 @@ impl ServerSettings {
             problems.push(Problem::new(format!("{section}.listen"), why));
         }
         for (name, token) in &self.token {
-            problems.extend(token.problem().map(|(key, why)| {
-                Problem::new(format!("{section}.token.{name}.{key}"), why)
-            }));
+            problems.extend(
+                token.problem().map(|(key, why)| Problem::new(format!("{section}.token.{name}.{key}"), why)),
+            );
         }
         problems
     }
@@ -105,10 +105,16 @@ impl TokenSettings {
     fn problem(&self) -> Option<(&'static str, String)> {
         let has_file = !self.file.as_os_str().is_empty();
         if has_file != self.sha256.is_empty() {
-            return Some(("sha256", "set either file or sha256, the hash that `printf %s TOKEN | sha256sum` prints".to_owned()));
+            return Some((
+                "sha256",
+                "set either file or sha256, the hash that `printf %s TOKEN | sha256sum` prints".to_owned(),
+            ));
         }
         if !has_file && parse_hash(&self.sha256).is_none() {
-            return Some(("sha256", "must be 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints them".to_owned()));
+            return Some((
+                "sha256",
+                "must be 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints them".to_owned(),
+            ));
         }
         self.scopes.is_empty().then(|| ("scopes", format!("must name at least one of {}", Scope::names())))
     }

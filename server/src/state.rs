@@ -35,7 +35,8 @@ impl State {
         let bounds = (parallel, settings.waiting as usize);
         let patience = settings.slow_client.0;
         let questions = Questions::new(Stores::new(files), bounds, settings.timeout.0, patience);
-        let body = Bounds { size: usize::try_from(settings.max_body.0).unwrap_or(usize::MAX), time: patience };
+        let body =
+            Bounds { size: usize::try_from(settings.max_body.0).unwrap_or(usize::MAX), time: patience };
         let (questions, metrics) = (Arc::new(questions), Metrics::default());
         Self { tokens, questions, parallel, body, agent, metrics }
     }

@@ -38,7 +38,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// All scopes.
+    /// All scopes that there are.
     pub const ALL: [Self; 4] = [Self::Rows, Self::Attributes, Self::Sql, Self::Follow];
 
     /// Returns the name in configurations.
@@ -79,7 +79,7 @@ impl Token {
     }
 }
 
-/// All tokens.
+/// All tokens that clients may use.
 #[derive(Debug)]
 pub struct Tokens {
     tokens: Vec<Token>,
@@ -93,7 +93,11 @@ impl Tokens {
     ///
     /// # Errors
     /// A file can't be read or made, others may read it, or its content is no token: a sentence.
-    pub fn load(settings: &BTreeMap<String, TokenSettings>, workdir: &Path, rate: u32) -> Result<Self, String> {
+    pub fn load(
+        settings: &BTreeMap<String, TokenSettings>,
+        workdir: &Path,
+        rate: u32,
+    ) -> Result<Self, String> {
         let limiter = || Some(RateLimiter::direct(Quota::per_second(NonZeroU32::new(rate)?)));
         let token = |name: &str, hash, scopes: &[Scope]| Token {
             name: name.to_owned(),
@@ -169,12 +173,16 @@ fn make(file: &Path) -> Result<(), String> {
 
 /// Returns the hash of the token in a file.
 fn read(path: &Path) -> Result<[u8; 32], String> {
-    let failed = |cause: &dyn std::fmt::Display| format!("the token in {} can't be used: {cause}", path.display());
+    let failed =
+        |cause: &dyn std::fmt::Display| format!("the token in {} can't be used: {cause}", path.display());
     let file = File::open(path).map_err(|cause| failed(&cause))?;
     let found = file.metadata().map_err(|cause| failed(&cause))?;
     model::trusted::trusted_file(path, &found).map_err(|cause| failed(&cause))?;
     if found.mode() & OF_OTHERS != 0 {
-        return Err(failed(&format!("others may read the file (mode {:o}): chmod 600", found.mode() & 0o7777)));
+        return Err(failed(&format!(
+            "others may read the file (mode {:o}): chmod 600",
+            found.mode() & 0o7777
+        )));
     }
     let mut text = String::new();
     file.take(LONGEST).read_to_string(&mut text).map_err(|cause| failed(&cause))?;

@@ -33,7 +33,12 @@ pub struct Tracking {
 
 impl Tracking {
     /// Reads the columns that were selected; the others have duetector's defaults.
-    pub(super) fn read(store: &Store, tracer: &str, columns: &[String], row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn read(
+        store: &Store,
+        tracer: &str,
+        columns: &[String],
+        row: &Row<'_>,
+    ) -> rusqlite::Result<Self> {
         let mut tracking = Self {
             tracer: tracer.to_owned(),
             pid: Value::Null,

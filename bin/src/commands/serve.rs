@@ -44,7 +44,8 @@ pub(crate) fn run(common: &Common, args: &ServeArgs) -> Outcome {
     // As whoever starts the server: files of tokens, and the socket.
     let tokens = Tokens::load(&settings.token, &folder, settings.rate).map_err(Failure::failed)?;
     let listener = address.bind().with_context(|| format!("listening on {address}"))?;
-    privileges::drop_all(&settings.user, &config.store.group).map_err(|cause| Failure::Failed(cause.into()))?;
+    privileges::drop_all(&settings.user, &config.store.group)
+        .map_err(|cause| Failure::Failed(cause.into()))?;
     logging::init_plain(std::io::stderr, "info")?;
     let bound = listener.address().unwrap_or(address);
     output::complain(&format!("serving {} on {bound}", folder.display()));

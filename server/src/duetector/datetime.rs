@@ -13,7 +13,9 @@ pub(super) fn parse(value: &Value) -> Result<String, Option<&'static str>> {
     let found = match value {
         Value::Number(number) => number.as_f64().and_then(epoch).ok_or(None)?,
         Value::String(text) => match text.trim().parse::<f64>() {
-            Ok(number) if !text.contains(['e', 'n', 'N', 'i']) => epoch(number).ok_or(Some("input is too short"))?,
+            Ok(number) if !text.contains(['e', 'n', 'N', 'i']) => {
+                epoch(number).ok_or(Some("input is too short"))?
+            }
             _ => iso(text.trim()).map_err(Some)?,
         },
         _ => return Err(None),
@@ -38,7 +40,8 @@ fn iso(text: &str) -> Result<DateTime, &'static str> {
             digit.is_ascii_digit().then(|| number * 10 + i16::from(digit - b'0')).ok_or(wrong)
         })
     };
-    let dash = |at: usize| if bytes[at] == b'-' { Ok(()) } else { Err("invalid date separator, expected `-`") };
+    let dash =
+        |at: usize| if bytes[at] == b'-' { Ok(()) } else { Err("invalid date separator, expected `-`") };
     let year = number(0, 4, "invalid character in year")?;
     dash(4)?;
     let month = number(5, 7, "invalid character in month")?;

@@ -49,7 +49,11 @@ mod tests {
         ] {
             let cause = serde_json::from_str::<Value>(text).unwrap_err();
             let errors = errors(text, &cause);
-            assert_eq!((&errors[0]["loc"][1], &errors[0]["ctx"]["error"]), (&json!(at), &json!(words)), "{text}");
+            assert_eq!(
+                (&errors[0]["loc"][1], &errors[0]["ctx"]["error"]),
+                (&json!(at), &json!(words)),
+                "{text}"
+            );
         }
     }
 }

@@ -84,7 +84,12 @@ mod tests {
     #[test]
     fn a_body_is_json_only_if_its_type_says_so_or_nothing() {
         let body = r#"{"collector_id": "x", "unknown": 1}"#;
-        for kind in [None, Some("application/json"), Some("Application/JSON; charset=utf-8"), Some("application/a+json")] {
+        for kind in [
+            None,
+            Some("application/json"),
+            Some("Application/JSON; charset=utf-8"),
+            Some("application/a+json"),
+        ] {
             assert_eq!(parse(kind, body).unwrap().collector_ids, ["x"], "{kind:?}");
         }
         assert!(matches!(parse(Some("text/plain"), body), Err(Wrong::Invalid(_))));

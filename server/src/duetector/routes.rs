@@ -91,7 +91,8 @@ async fn query(request: HttpRequest, state: Data<State>, analyzer: Path<String>,
                     out.write_all(b",")?;
                 }
                 count += 1;
-                serde_json::to_writer(&mut *out, &tracking).map_err(|cause| Problem::from(std::io::Error::from(cause)))
+                serde_json::to_writer(&mut *out, &tracking)
+                    .map_err(|cause| Problem::from(std::io::Error::from(cause)))
             })?;
             Ok(write!(out, "],\"count\":{count}}}")?)
         })

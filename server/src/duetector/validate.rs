@@ -63,7 +63,11 @@ impl Fields {
             None | Some(Value::Null) => {}
             Some(Value::Object(object)) => return object,
             Some(other) => {
-                self.wrong(json!(["body", name]), ("dict_type", "Input should be a valid dictionary"), &other);
+                self.wrong(
+                    json!(["body", name]),
+                    ("dict_type", "Input should be a valid dictionary"),
+                    &other,
+                );
             }
         }
         Map::new()
@@ -115,8 +119,7 @@ const INT_PARSING: Wrong =
 const INT_FRACTION: Wrong =
     ("int_from_float", "Input should be a valid integer, got a number with a fractional part");
 const BOOL: Wrong = ("bool_type", "Input should be a valid boolean");
-const BOOL_PARSING: Wrong =
-    ("bool_parsing", "Input should be a valid boolean, unable to interpret input");
+const BOOL_PARSING: Wrong = ("bool_parsing", "Input should be a valid boolean, unable to interpret input");
 
 fn int(value: &Value) -> Result<i64, Wrong> {
     match value {
@@ -168,18 +171,25 @@ mod tests {
         fields.object("where");
         fields.bool("distinct");
         let errors = fields.end().unwrap();
-        let kinds: Vec<_> = errors.as_array().unwrap().iter().map(|error| error["type"].as_str().unwrap()).collect();
-        let expected = ["string_type", "string_type", "int_parsing", "int_from_float", "dict_type", "bool_parsing"];
+        let kinds: Vec<_> =
+            errors.as_array().unwrap().iter().map(|error| error["type"].as_str().unwrap()).collect();
+        let expected =
+            ["string_type", "string_type", "int_parsing", "int_from_float", "dict_type", "bool_parsing"];
         assert_eq!(kinds, expected);
         assert_eq!(errors[1]["loc"], json!(["body", "tracers", 1]));
     }
 
     #[test]
     fn numbers_and_truth_values_are_converted() {
-        for (value, expected) in [(json!(" 5 "), 5), (json!("5.0"), 5), (json!(5.0), 5), (json!(true), 1), (json!(-3), -3)] {
+        for (value, expected) in
+            [(json!(" 5 "), 5), (json!("5.0"), 5), (json!(5.0), 5), (json!(true), 1), (json!(-3), -3)]
+        {
             assert_eq!(int(&value), Ok(expected), "{value}");
         }
         assert_eq!(int(&Value::Null), Err(INT));
-        assert_eq!((truth(&json!("Yes")), truth(&json!(0)), truth(&json!([]))), (Ok(true), Ok(false), Err(BOOL)));
+        assert_eq!(
+            (truth(&json!("Yes")), truth(&json!(0)), truth(&json!([]))),
+            (Ok(true), Ok(false), Err(BOOL))
+        );
     }
 }

@@ -17,7 +17,13 @@ pub(super) fn page(openapi: &str) -> String {
     let text = |value: &Value| escape(value.as_str().unwrap_or_default());
     let info = &description["info"];
     // Writing to a String can't fail.
-    let _ = write!(page, "<h1>{} {}</h1><p>{}</p>", text(&info["title"]), text(&info["version"]), text(&info["description"]));
+    let _ = write!(
+        page,
+        "<h1>{} {}</h1><p>{}</p>",
+        text(&info["title"]),
+        text(&info["version"]),
+        text(&info["description"])
+    );
     let _ = write!(page, "<p>The description for programs: <a href=\"openapi.json\">openapi.json</a></p>");
     for (path, methods) in description["paths"].as_object().into_iter().flatten() {
         for (method, operation) in methods.as_object().into_iter().flatten() {
@@ -26,7 +32,11 @@ pub(super) fn page(openapi: &str) -> String {
             for part in ["parameters", "requestBody", "responses"] {
                 if let Some(part_of) = operation.get(part) {
                     let json = serde_json::to_string_pretty(part_of).unwrap_or_default();
-                    let _ = write!(page, "<details><summary>{part}</summary><pre>{}</pre></details>", escape(&json));
+                    let _ = write!(
+                        page,
+                        "<details><summary>{part}</summary><pre>{}</pre></details>",
+                        escape(&json)
+                    );
                 }
             }
         }
@@ -34,7 +44,12 @@ pub(super) fn page(openapi: &str) -> String {
     page.push_str("<h2>Schemas</h2>");
     for (name, schema) in description["components"]["schemas"].as_object().into_iter().flatten() {
         let json = serde_json::to_string_pretty(schema).unwrap_or_default();
-        let _ = write!(page, "<details><summary>{}</summary><pre>{}</pre></details>", escape(name), escape(&json));
+        let _ = write!(
+            page,
+            "<details><summary>{}</summary><pre>{}</pre></details>",
+            escape(name),
+            escape(&json)
+        );
     }
     page
 }
@@ -49,7 +64,8 @@ mod tests {
 
     #[test]
     fn what_a_description_says_is_text_and_no_markup() {
-        let page = page(r#"{"info": {"title": "<script>"}, "paths": {"/x": {"get": {"description": "a & b"}}}}"#);
+        let page =
+            page(r#"{"info": {"title": "<script>"}, "paths": {"/x": {"get": {"description": "a & b"}}}}"#);
         assert!(page.contains("&lt;script&gt;") && page.contains("a &amp; b") && !page.contains("<script>"));
     }
 }

@@ -20,7 +20,15 @@ const ARROWS: [(&str, &[&str]); 12] = [
     (
         "duetector-actors",
         &[
-            "actors", "analyzer", "bpf-programs", "collector", "expression", "model", "server", "shell-monitor", "store",
+            "actors",
+            "analyzer",
+            "bpf-programs",
+            "collector",
+            "expression",
+            "model",
+            "server",
+            "shell-monitor",
+            "store",
         ],
     ),
     ("expression", &["model"]),
