@@ -20,7 +20,7 @@ pub struct AgentStatus {
     pub uptime_s: f64,
     /// All tracers that run or should run.
     pub tracers: Vec<TracerState>,
-    /// All actors.
+    /// All actors of the agent.
     pub actors: Vec<ActorState>,
     /// Number of followers of the live rows.
     pub followers: u64,

@@ -1,4 +1,4 @@
-//! What surrounds each request: the check of its token, its line in the log, and headers for browsers.
+//! Surrounds each request: the check of its token, its line in the log, and headers for browsers.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -13,8 +13,9 @@ use actix_web::{Error, HttpMessage as _, HttpRequest};
 
 use crate::clock;
 use crate::problem::Problem;
+use crate::scope::Scope;
 use crate::state::State;
-use crate::tokens::{Scope, Token};
+use crate::tokens::Token;
 
 /// Name of the token with which a request came, for the log.
 #[derive(Clone)]

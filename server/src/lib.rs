@@ -18,6 +18,7 @@ mod metrics;
 pub mod privileges;
 mod problem;
 mod questions;
+mod scope;
 pub mod server;
 pub mod settings;
 mod state;
@@ -26,6 +27,7 @@ pub mod tokens;
 
 pub use address::{Address, Listener};
 pub use agent::{ActorState, Agent, AgentStatus, TracerState};
+pub use scope::Scope;
 pub use server::Server;
 pub use settings::ServerSettings;
-pub use tokens::{Scope, Tokens};
+pub use tokens::Tokens;

@@ -8,7 +8,7 @@ use model::{Period, Problem, Size};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
-use crate::tokens::{Scope, parse_hash};
+use crate::scope::Scope;
 
 /// Settings of the server (`[server]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,6 +118,18 @@ impl TokenSettings {
         }
         self.scopes.is_empty().then(|| ("scopes", format!("must name at least one of {}", Scope::names())))
     }
+}
+
+/// Returns the hash that a text of 64 hexadecimal digits is.
+pub(crate) fn parse_hash(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(hash)
 }
 
 #[cfg(test)]

@@ -8,11 +8,11 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::settings::TokenSettings;
+use crate::scope::Scope;
+use crate::settings::{TokenSettings, parse_hash};
 
 /// Name of the token, and of its file in the work folder, if the configuration has none.
 const DEFAULT: &str = "server.token";
@@ -22,40 +22,6 @@ const LONGEST: u64 = 4096;
 const SHORTEST: usize = 16;
 /// Bits of a file's mode that let others than its owner and group do something.
 const OF_OTHERS: u32 = 0o007;
-
-/// A part of the server that a token opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// Rows, and questions about files and processes.
-    Rows,
-    /// Attributes for policy engines.
-    Attributes,
-    /// Statements of SQL.
-    Sql,
-    /// Rows as they are stored.
-    Follow,
-}
-
-impl Scope {
-    /// All scopes that there are.
-    pub const ALL: [Self; 4] = [Self::Rows, Self::Attributes, Self::Sql, Self::Follow];
-
-    /// Returns the name in configurations.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Rows => "rows",
-            Self::Attributes => "attributes",
-            Self::Sql => "sql",
-            Self::Follow => "follow",
-        }
-    }
-
-    /// Returns the names of all scopes.
-    pub(crate) fn names() -> String {
-        Self::ALL.map(Self::name).join(", ")
-    }
-}
 
 /// A token that is known.
 #[derive(Debug)]
@@ -137,18 +103,6 @@ impl Tokens {
         }
         found
     }
-}
-
-/// Returns the hash that a text of 64 hexadecimal digits is.
-pub(crate) fn parse_hash(text: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(hash)
 }
 
 /// Makes the file with a new token, which only its owner may read, unless there is a file.

@@ -18,7 +18,7 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// An answer.
+/// An answer of the server.
 #[derive(Clone, Debug)]
 pub struct Response {
     pub status: u16,

@@ -19,15 +19,15 @@ pub struct Tracking {
     pub uid: Value,
     /// Id of the group.
     pub gid: Value,
-    /// Command name.
+    /// Command name of the process.
     pub comm: Value,
-    /// Working folder.
+    /// Working folder of the process.
     pub cwd: Value,
-    /// File name.
+    /// Name of the file.
     pub fname: Value,
-    /// Local time.
+    /// Local time of the event.
     pub dt: Value,
-    /// Everything else.
+    /// Everything that has no column.
     pub extended: Value,
 }
 
@@ -62,7 +62,8 @@ impl Tracking {
                 "dt" => tracking.dt = iso(value),
                 "extended" => tracking.extended = object(store, value),
                 // The id is used to select and to order; rows do not have it.
-                _ => {}
+                "id" => {}
+                other => return Err(rusqlite::Error::InvalidColumnName(other.to_owned())),
             }
         }
         Ok(tracking)

@@ -13,8 +13,8 @@ use super::query_body::{Wrong, read};
 use super::refusal::Refusal;
 use crate::gate;
 use crate::problem::Problem;
+use crate::scope::Scope;
 use crate::state::State;
-use crate::tokens::Scope;
 
 /// Name of the only analyzer.
 const ANALYZER: &str = "dbanalyzer";
