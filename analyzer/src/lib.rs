@@ -22,6 +22,7 @@
 //! ```
 
 pub mod brief;
+pub mod duetector;
 pub mod envelope;
 pub mod error;
 pub mod evidence;

@@ -19,6 +19,7 @@ pub(crate) mod process;
 pub(crate) mod query;
 pub(crate) mod questions;
 mod selection;
+pub(crate) mod serve;
 pub(crate) mod sql;
 pub(crate) mod start;
 pub(crate) mod status;
