@@ -41,6 +41,7 @@ mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
+mod traits;
 mod uses;
 mod world;
 

@@ -13,6 +13,7 @@ use super::programs::program;
 use super::read;
 use super::seen::Seen;
 use super::uses::Uses;
+use crate::render::words;
 use crate::span::Span;
 use crate::{Error, Store};
 
@@ -126,9 +127,7 @@ impl World {
     fn command(&self, process: u32, node: Node) -> String {
         let pid = self.facts.processes.items[process as usize].pid;
         let name = program(&self.facts, &self.nodes, node);
-        let name = name.map_or("?", |name| self.facts.names.get(name));
-        let name = name.rsplit('/').next().unwrap_or(name);
-        format!("{name} ({pid})")
+        words::process(name.map(|name| self.facts.names.get(name)), Some(pid.into()))
     }
 
     fn file_name(&self, file: u32, epoch: u32) -> NodeName {

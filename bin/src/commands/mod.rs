@@ -15,6 +15,7 @@ pub(crate) mod inspect;
 mod interrupt;
 pub(crate) mod lineage;
 pub(crate) mod man;
+mod meant;
 pub(crate) mod process;
 pub(crate) mod query;
 pub(crate) mod questions;
