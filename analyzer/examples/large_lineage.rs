@@ -41,9 +41,8 @@ fn count(path: &Path) -> Result<(), Box<dyn Error>> {
     let span = Span { since: i64::MIN, until: i64::MAX };
     let world = World::read(&Store::open(path)?, span)?;
     let segments = path.parent().unwrap_or(Path::new(".")).join("segments");
-    let sizes =
-        fs::read_dir(segments)?.map(|segment| Ok(segment?.path().join("lineage.edges").metadata()?.len()));
-    let bytes: u64 = sizes.sum::<std::io::Result<u64>>()?;
+    let files = fs::read_dir(segments)?.filter_map(|entry| Some(entry.ok()?.path().join("lineage.edges")));
+    let bytes: u64 = files.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
     say(&json!({ "edges": world.count(), "nodes": world.nodes(), "bytes": bytes }).to_string());
     Ok(())
 }

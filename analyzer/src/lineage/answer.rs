@@ -120,7 +120,7 @@ type Label = (Option<i64>, Option<i64>);
 /// The findings of searches, for all kinds of questions.
 enum Found {
     One(Vec<(Direction, Reached)>),
-    Between(Between, Option<u64>),
+    Between(Box<Between>, Option<u64>),
 }
 
 impl World {
@@ -145,7 +145,7 @@ impl World {
                 let to = ends(to);
                 let between = Between::of(self, &starts, &to, bounds);
                 let widest = between.widest(self, &starts, &to);
-                Found::Between(between, widest)
+                Found::Between(Box::new(between), widest)
             }
         };
         let answer = Building { world: self, question, found }.build();

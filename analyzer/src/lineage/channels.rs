@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::facts::{Address, Facts, Object};
+use super::facts::{Address, Facts};
 use super::seen::Seen;
 use super::table::Table;
 
@@ -124,11 +124,9 @@ fn known<'a>(facts: &'a Facts, seen: &Seen) -> Vec<Known<'a>> {
         about.peers.extend(end.peer);
         (about.first, about.last) = (about.first.min(end.at), about.last.max(end.at));
     }
-    for (object, times) in &seen.channels {
-        if let Object::Socket(socket) = object {
-            let about = &mut known[*socket as usize];
-            (about.first, about.last) = (about.first.min(times.first), about.last.max(times.end));
-        }
+    for (socket, (first, end)) in &seen.sockets {
+        let about = &mut known[*socket as usize];
+        (about.first, about.last) = (about.first.min(*first), about.last.max(*end));
     }
     known
 }

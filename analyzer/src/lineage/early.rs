@@ -1,7 +1,7 @@
 //! Writes to channels that were under way when the first bytes were read. The row of a write has the time when it ended; if bytes
 //! were read before any write ended, the one that ended first was under way.
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 
 use super::channels::Channels;
 use super::edges::{End, each_end, of_use};
@@ -9,6 +9,7 @@ use super::facts::{Facts, FileKind, Way};
 use super::graph::{Edge, Node};
 use super::nodes::Nodes;
 use super::seen::Seen;
+use super::uses::Uses;
 
 /// For each channel that was read before a write to it ended, the first time at which a write ended, and that at which it was read.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ impl Early {
     /// others, because they are not in the order of the uses any more; [`Early::begin`] tells them from those that are.
     pub(super) fn of(
         (facts, nodes, channels): (&Facts, &Nodes, &Channels),
-        seen: &Seen,
+        (seen, uses): (&Seen, &Uses),
         edges: &mut Vec<Edge>,
     ) -> Self {
         let mut reads: HashMap<Node, i64> = HashMap::default();
@@ -44,6 +45,13 @@ impl Early {
             None => nodes.processes.of_node(node).is_none(),
         };
         let is_process = |node: Node| node < nodes.processes.end();
+        for exec in &facts.execs {
+            for file in exec.file.into_iter().chain(exec.interpreter).map(|file| nodes.files.node(file, 0)) {
+                if is_channel(file) {
+                    note(&mut reads, file, exec.at);
+                }
+            }
+        }
         for edge in edges.iter() {
             if is_process(edge.to) && !is_process(edge.from) && is_channel(edge.from) {
                 note(&mut reads, edge.from, edge.first);
@@ -56,12 +64,35 @@ impl Early {
         for edge in edges.iter_mut() {
             edge.first = early.begin(nodes, edge).unwrap_or(edge.first);
         }
-        for one in &seen.writes {
-            of_use((facts, nodes, channels), one, |edge| {
-                edges.extend(early.begin(nodes, &edge).map(|first| Edge { first, ..edge }));
+        let blocks = early.blocks((nodes, channels), seen);
+        uses.all(
+            |block| blocks.contains(&block),
+            |_, one| {
+                if one.way == Way::Written {
+                    of_use((facts, nodes, channels), &one, |edge| {
+                        edges.extend(early.begin(nodes, &edge).map(|first| Edge { first, ..edge }));
+                    });
+                }
+            },
+        );
+        early
+    }
+
+    /// Returns the numbers of the blocks that have first writes to these channels.
+    fn blocks(&self, (nodes, channels): (&Nodes, &Channels), seen: &Seen) -> HashSet<u32> {
+        let mut blocks = HashSet::default();
+        for (object, times) in &seen.channels {
+            each_end(nodes, channels, *object, Way::Written, |end, _| {
+                let node = match end {
+                    End::Node(node) => node,
+                    End::File(file) => nodes.files.node(file, 0),
+                };
+                if self.0.get(&node).is_some_and(|(written, _)| *written == times.written) {
+                    blocks.extend(times.blocks.0..=times.blocks.1);
+                }
             });
         }
-        early
+        blocks
     }
 
     /// Returns the time at which an edge began, if that is before its first time.

@@ -7,17 +7,13 @@ use super::graph::{ANY_BYTES, Edge, Kind, Node};
 use super::inherited::{end_of_process, with_inherited};
 use super::nodes::Nodes;
 
-/// Most bytes that arguments and environment of a program can have, by the usual limit of the stack.
-const EXEC_BYTES: u64 = 2 << 20;
-
-/// Makes the edges of everything but uses, which are nearly all and are made one by one.
+/// Makes the edges of everything but uses and the lives of processes, which are nearly all and are made one by one.
 pub(super) fn edges(facts: &mut Facts, nodes: &Nodes, channels: &Channels) -> Vec<Edge> {
-    let ways = ["exec", "fork", "memory", "overlay"].map(|way| facts.ways.number(way) as u16);
+    let overlay = facts.ways.number("overlay") as u16;
     let mut making = Making { facts, nodes, channels, edges: Vec::new() };
     making.mappings();
-    making.life(ways);
     making.peeks();
-    making.layers(ways[3]);
+    making.layers(overlay);
     making.edges
 }
 
@@ -71,55 +67,6 @@ impl Making<'_> {
                     });
                 });
             }
-        }
-    }
-
-    fn life(&mut self, [exec_ways, fork, memory, _]: [u16; 4]) {
-        let flow = |end, ways, kind| Flow { end, bytes: ANY_BYTES, ways, kind, is_upper: false };
-        for exec in &self.facts.execs {
-            let at = exec.at;
-            let program = flow(at, exec_ways, Kind::Exec);
-            let node = self
-                .nodes
-                .processes
-                .nodes(exec.process)
-                .find(|node| self.nodes.processes.begin(*node) == Some(at));
-            let Some(node) = node else { continue };
-            let arguments = Edge {
-                from: node - 1,
-                to: node,
-                first: at,
-                last: at,
-                bytes: EXEC_BYTES,
-                ways: exec_ways,
-                kind: Kind::Exec,
-                is_upper: true,
-            };
-            self.edges.push(arguments);
-            let part = Part { node, first: at, last: at };
-            for file in exec.file.into_iter().chain(exec.interpreter) {
-                between(self.nodes, (part, End::File(file), Way::Read), program, &mut |edge| {
-                    self.edges.push(edge)
-                });
-            }
-        }
-        for clone in &self.facts.clones {
-            let child = self.nodes.processes.node(clone.child, 0);
-            let until = if clone.shares_memory {
-                end_of_process(self.facts, self.nodes, clone.child, clone.at)
-            } else {
-                clone.at
-            };
-            let forked = flow(until.max(clone.at), fork, Kind::Fork);
-            let shared = Flow { ways: memory, kind: Kind::Flow, ..forked };
-            self.nodes.processes.parts(clone.parent, (clone.at, clone.at, forked.end), |parent| {
-                // Both at the moment of a program's start are possible; the child has only its first one.
-                let edge = |from, to, flow: Flow| edge(from, to, (parent.first, parent.last), flow);
-                self.edges.push(edge(parent.node, child, forked));
-                if clone.shares_memory {
-                    self.edges.push(edge(child, parent.node, shared));
-                }
-            });
         }
     }
 
@@ -200,7 +147,12 @@ pub(super) fn each_end(
 }
 
 /// Adds the edges between a part of a thing that reads or writes and the other end.
-fn between(nodes: &Nodes, (part, end, way): (Part, End, Way), flow: Flow, mut push: impl FnMut(Edge)) {
+pub(super) fn between(
+    nodes: &Nodes,
+    (part, end, way): (Part, End, Way),
+    flow: Flow,
+    mut push: impl FnMut(Edge),
+) {
     let mut add = |other: Node, first: i64, last: i64| {
         let (from, to) = match way {
             Way::Read => (other, part.node),

@@ -225,6 +225,8 @@ pub(super) struct Facts {
     pub(super) truncations: Vec<(u32, i64)>,
     pub(super) ends: Vec<End>,
     pub(super) sightings: Vec<Sighting>,
+    /// Number of sightings beyond which those of the same file and name are joined.
+    pub(super) few_sightings: usize,
     pub(super) renamings: Vec<Renaming>,
     /// Files of overlays with the first and the last time at which a row names their layer.
     pub(super) aliases: HashMap<Alias, (i64, i64)>,
@@ -235,6 +237,13 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    /// Keeps the first sighting of each file with each name: each part of a store has its own.
+    pub(super) fn join_sightings(&mut self) {
+        self.sightings.sort_unstable_by_key(|one| (one.file, one.name, one.at));
+        self.sightings.dedup_by_key(|one| (one.file, one.name));
+        self.few_sightings = 1_000_000.max(self.sightings.len() * 2);
+    }
+
     /// Puts what was read in order.
     pub(super) fn finish(&mut self) {
         self.ends_of = vec![i64::MAX; self.processes.items.len()];

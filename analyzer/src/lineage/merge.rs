@@ -93,6 +93,9 @@ impl Facts {
             name: of.name(one.name),
             ..one
         }));
+        if self.sightings.len() > self.few_sightings {
+            self.join_sightings();
+        }
         self.renamings.extend(part.renamings.into_iter().map(|one| Renaming {
             old: of.name(one.old),
             new: of.name(one.new),

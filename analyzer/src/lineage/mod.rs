@@ -25,6 +25,7 @@ mod hubs;
 mod inherited;
 mod kinds;
 mod levels;
+mod life;
 #[cfg(feature = "made-up")]
 pub mod made_up;
 mod merge;

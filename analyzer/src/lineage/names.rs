@@ -23,9 +23,8 @@ pub(super) struct FileNames {
 impl FileNames {
     /// Finds the names. Takes what is only needed for them from the facts.
     pub(super) fn of(facts: &mut Facts) -> Self {
+        facts.join_sightings();
         let mut seen = std::mem::take(&mut facts.sightings);
-        seen.sort_unstable_by_key(|one| (one.file, one.name, one.at));
-        seen.dedup_by_key(|one| (one.file, one.name));
         seen.shrink_to_fit();
         let mut by_name: Vec<u32> = (0..seen.len() as u32).collect();
         by_name.sort_unstable_by_key(|index| (seen[*index as usize].name, *index));
@@ -55,8 +54,7 @@ impl FileNames {
     fn of_name(&self, name: u32) -> impl Iterator<Item = Sighting> {
         let one = |index: &u32| self.seen[*index as usize];
         let begin = self.by_name.partition_point(|index| one(index).name < name);
-        let seen =
-            self.by_name[begin..].iter().map(move |index| one(index)).take_while(move |one| one.name == name);
+        let seen = self.by_name[begin..].iter().map(one).take_while(move |one| one.name == name);
         seen.chain(self.given_names.get(&name).into_iter().flatten().copied())
     }
 

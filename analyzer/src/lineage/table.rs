@@ -44,6 +44,11 @@ impl<T: Eq + Hash> Table<T> {
         }
     }
 
+    /// Frees what numbers are looked up by: from now on, only what is new may be added.
+    pub(super) fn forget(&mut self) {
+        self.numbers = HashTable::new();
+    }
+
     /// Returns the number of a value that is there.
     pub(super) fn known(&self, item: &T) -> Option<u32> {
         self.numbers.find(self.hasher.hash_one(item), |number| self.items[*number as usize] == *item).copied()
@@ -82,6 +87,11 @@ impl Texts {
                 number
             }
         }
+    }
+
+    /// Frees what numbers are looked up by: from now on, only what is new may be added.
+    pub(super) fn forget(&mut self) {
+        self.numbers = HashTable::new();
     }
 
     /// Returns a text by its number; an empty one for a number that no text has.

@@ -14,6 +14,7 @@ use super::facts::{
     Alias, Clone_, End, Exec, Facts, FileKind, FileOfBoot, Mapping, Object, Process, Socket, Use, Way,
 };
 use super::graph::{Direction, Edge, Edges as _, Graph, Node};
+use super::life::Life;
 use super::search::search;
 use super::seen::Seen;
 use super::uses::Uses;
@@ -107,6 +108,8 @@ fn world(parts: &[Vec<Use>], events: &[Event], span: Span) -> (World, Vec<Edge>)
     let mut again = things();
     events.iter().for_each(|event| add(&mut again, *event));
     again.finish();
+    let life = Life::of(&mut again, &world.nodes);
+    (0..life.len() as u32).for_each(|event| life.each(&again, &world.nodes, event, |edge| all.push(edge)));
     all.extend(edges(&mut again, &world.nodes, &world.channels));
     all.extend(copies(&seen.copying, &world.nodes, &world.channels));
     begin_before_readers(&world, &mut all);

@@ -33,14 +33,13 @@ impl Uses {
         self.parts.iter().flat_map(|(blocks, _)| &blocks.all).map(|block| u64::from(block.uses)).sum()
     }
 
-    /// Calls `visit` with each use, in no order.
-    pub(super) fn all(&self, mut visit: impl FnMut(Use)) {
+    /// Calls `visit` with the number of the block and the use, for each use of the blocks whose numbers are wanted, in no order.
+    pub(super) fn all(&self, wants: impl Fn(u32) -> bool, mut visit: impl FnMut(u32, Use)) {
         let mut buffer = Vec::new();
-        for (blocks, numbers) in &self.parts {
-            for block in &blocks.all {
-                let read = blocks.read(block, &mut buffer, |one| visit(numbers.of_use(one)));
-                self.is_damaged.set(self.is_damaged.get() || read.is_none());
-            }
+        let blocks = self.parts.iter().flat_map(|part| part.0.all.iter().map(move |block| (part, block)));
+        for (number, ((blocks, numbers), block)) in (0..).zip(blocks).filter(|(number, _)| wants(*number)) {
+            let read = blocks.read(block, &mut buffer, |one| visit(number, numbers.of_use(one)));
+            self.is_damaged.set(self.is_damaged.get() || read.is_none());
         }
     }
 

@@ -7,6 +7,7 @@ use super::edges::edges;
 use super::facts::{Facts, FileKind};
 use super::graph::{Graph, Node};
 use super::kinds::NodeKind;
+use super::life::Life;
 use super::names::FileNames;
 use super::nodes::{Nodes, Thing};
 use super::programs::program;
@@ -26,6 +27,8 @@ pub struct World {
     pub(super) names: FileNames,
     /// What processes read and wrote.
     pub(super) uses: Uses,
+    /// What happened to processes.
+    pub(super) life: Life,
     /// Edges of everything else.
     pub(super) rest: Graph,
     pub(super) early: Early,
@@ -65,14 +68,18 @@ impl World {
 
     pub(super) fn of(mut facts: Facts, uses: Uses, span: Span, host: String) -> Self {
         let names = FileNames::of(&mut facts);
+        // Nothing is looked up any more by these.
+        facts.names.forget();
+        facts.files.forget();
         let seen = Seen::of(&facts, &uses);
         let channels = Channels::of(&facts, &seen);
         let nodes = Nodes::of(&facts, &channels);
+        let life = Life::of(&mut facts, &nodes);
         let mut rest = edges(&mut facts, &nodes, &channels);
         rest.extend(copies(&seen.copying, &nodes, &channels));
-        let early = Early::of((&facts, &nodes, &channels), &seen, &mut rest);
+        let early = Early::of((&facts, &nodes, &channels), (&seen, &uses), &mut rest);
         let rest = Graph::new(nodes.len(), rest);
-        Self { facts, channels, nodes, names, uses, rest, early, span, host }
+        Self { facts, channels, nodes, names, uses, life, rest, early, span, host }
     }
 
     /// Names the tracers whose rows are read.

@@ -40,7 +40,7 @@ impl Writer {
         let mut before = "";
         for text in texts {
             let shared = before.bytes().zip(text.bytes()).take_while(|(one, other)| one == other).count();
-            let shared = text.floor_char_boundary(shared);
+            let shared = (0..=shared).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
             self.number(shared as u64);
             self.text(&text[shared..]);
             before = text;
