@@ -140,7 +140,7 @@ pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
         evidence.add_cut(&answer.nodes[cut.node].about.id, cut.why.name(), cut.edges);
     }
     for (why, (nodes, edges)) in &answer.cuts_beyond {
-        evidence.add_cut(&format!("{nodes} nodes that are not shown"), why.name(), *edges);
+        evidence.add_cut(format!("{nodes} nodes that are not shown"), why.name(), *edges);
     }
     let absent = absent.map(|subject| nothing(args, &store, &subject, &evidence));
     if args.format != Format::Json
