@@ -75,7 +75,7 @@ struct Going<'a, R> {
     /// The edges that are not of uses, without the next one.
     rest: R,
     next: Option<&'a Edge>,
-    /// What happened to processes, without the next event.
+    /// The events of processes' lives, without the next event.
     life: std::slice::Iter<'a, u32>,
     /// The next event, with its key.
     event: Option<(i64, u32)>,

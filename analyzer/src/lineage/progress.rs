@@ -1,4 +1,4 @@
-//! What a search has found so far, and what its bounds let it do.
+//! The state of a search: the nodes that it has found, and what its bounds let it do.
 
 use std::collections::HashSet;
 
@@ -11,16 +11,16 @@ use super::hubs::hubs;
 /// Key of a node that was not reached.
 pub(super) const NEVER: i64 = i64::MAX;
 
-/// What is done with the edges of a node.
+/// Decision about the edges of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The node was not reached.
     Unknown,
     /// The node is one of the start, and none of its edges was followed yet.
     Waiting,
-    /// Its edges are followed.
+    /// The edges are followed.
     Followed,
-    /// Its edges are not followed.
+    /// The edges are not followed.
     Stopped(Why),
 }
 

@@ -1,4 +1,4 @@
-//! What has to be known of all uses before the first edge is made of one.
+//! Facts of all uses that have to be known before the first edge is made of one.
 
 use foldhash::HashMap;
 
@@ -18,7 +18,7 @@ pub(super) struct Times {
     pub(super) blocks: (u32, u32),
 }
 
-/// What was seen of all uses.
+/// Facts of all uses.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// For each pipe, socket and queue that was used, when.

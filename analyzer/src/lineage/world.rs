@@ -25,9 +25,9 @@ pub struct World {
     pub(super) channels: Channels,
     pub(super) nodes: Nodes,
     pub(super) names: FileNames,
-    /// What processes read and wrote.
+    /// Uses: the reading and writing of processes.
     pub(super) uses: Uses,
-    /// What happened to processes.
+    /// Events of processes' lives.
     pub(super) life: Life,
     /// Edges of everything else.
     pub(super) rest: Graph,
