@@ -46,7 +46,7 @@ fn check(state: &State, request: &HttpRequest, scope: Option<Scope>) -> Result<(
     note(request, token);
     if let Some(scope) = scope.filter(|scope| !token.opens(*scope)) {
         let what =
-            format!("this token does not open {:?} (server.token.{}.scopes)", scope.name(), token.name);
+            format!("this token does not open {:?} (server.tokens.{}.scopes)", scope.name(), token.name);
         return Err(Problem::new(StatusCode::FORBIDDEN, what));
     }
     within_rate(token)

@@ -109,8 +109,10 @@ impl Questions {
         let (send, mut parts) = channel(PARTS);
         let mut out = Parts { buffer: Vec::new(), send, handle: Handle::current(), patience: self.patience };
         tokio::task::spawn_blocking(move || {
-            let _admitted = admitted;
-            match question(&Job { stores: &own.stores, stop: &stop }, &mut out) {
+            let answered = question(&Job { stores: &own.stores, stop: &stop }, &mut out);
+            // A client that has the whole answer may ask again at once.
+            drop(admitted);
+            match answered {
                 Ok(()) => out.end(),
                 Err(problem) => out.send(Part::Failed(problem)).unwrap_or_default(),
             }

@@ -60,7 +60,8 @@ impl Server {
                 .configure(duetector::configure)
         })
         .workers(1)
-        .worker_max_blocking_threads(parallel)
+        // Some may still hand on the last part of an answer.
+        .worker_max_blocking_threads(2 * parallel)
         .max_connections(connections)
         .backlog(BACKLOG)
         .client_request_timeout(patience)

@@ -33,10 +33,10 @@ pub struct ServerSettings {
     /// Number of requests that each token may make in a second; 0: no limit.
     pub rate: u32,
     /// Tokens, by name.
-    pub token: BTreeMap<String, TokenSettings>,
+    pub tokens: BTreeMap<String, TokenSettings>,
 }
 
-/// A token that clients may use (`[server.token.NAME]`).
+/// A token that clients may use (`[server.tokens.NAME]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenSettings {
@@ -60,7 +60,7 @@ impl Default for ServerSettings {
             waiting: 64,
             timeout: Period(Duration::from_secs(30)),
             rate: 1000,
-            token: BTreeMap::new(),
+            tokens: BTreeMap::new(),
         }
     }
 }
@@ -91,9 +91,9 @@ impl ServerSettings {
         if let Err(why) = Address::parse(&self.listen) {
             problems.push(Problem::new(format!("{section}.listen"), why));
         }
-        for (name, token) in &self.token {
+        for (name, token) in &self.tokens {
             problems.extend(
-                token.problem().map(|(key, why)| Problem::new(format!("{section}.token.{name}.{key}"), why)),
+                token.problem().map(|(key, why)| Problem::new(format!("{section}.tokens.{name}.{key}"), why)),
             );
         }
         problems
@@ -159,8 +159,8 @@ mod tests {
     #[test]
     fn a_token_has_a_file_or_a_hash_and_a_scope() {
         let with = |token: TokenSettings| {
-            let token = BTreeMap::from([("x".to_owned(), token)]);
-            keys(&ServerSettings { token, ..Default::default() })
+            let tokens = BTreeMap::from([("x".to_owned(), token)]);
+            keys(&ServerSettings { tokens, ..Default::default() })
         };
         let hash = "ab".repeat(32);
         assert!(with(TokenSettings { sha256: hash.clone(), ..Default::default() }).is_empty());
@@ -170,9 +170,9 @@ mod tests {
             TokenSettings { file: "/t".into(), sha256: hash.clone(), ..Default::default() },
             TokenSettings { sha256: "secret".into(), ..Default::default() },
         ] {
-            assert_eq!(with(wrong), ["server.token.x.sha256"]);
+            assert_eq!(with(wrong), ["server.tokens.x.sha256"]);
         }
         let none = TokenSettings { sha256: hash, scopes: Vec::new(), ..Default::default() };
-        assert_eq!(with(none), ["server.token.x.scopes"]);
+        assert_eq!(with(none), ["server.tokens.x.scopes"]);
     }
 }

@@ -119,7 +119,7 @@ fn make(file: &Path) -> Result<(), String> {
     .map_err(|cause| {
         format!(
             "no token is configured, and none can be made in {}: {cause}; start the server once as the agent's user, or set \
-             server.token.NAME.file or server.token.NAME.sha256",
+             server.tokens.NAME.file or server.tokens.NAME.sha256",
             file.display()
         )
     })

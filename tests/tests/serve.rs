@@ -192,9 +192,9 @@ fn tokens_have_scopes_and_a_rate() {
     let hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
     let options = [
         "--set",
-        &format!("server.token.policy.sha256=\"{hash}\""),
+        &format!("server.tokens.policy.sha256=\"{hash}\""),
         "--set",
-        "server.token.policy.scopes=[\"attributes\"]",
+        "server.tokens.policy.scopes=[\"attributes\"]",
         "--set",
         "server.rate=2",
     ];
@@ -212,7 +212,7 @@ fn tokens_have_scopes_and_a_rate() {
     // Without a right file for its token, the server does not start.
     let file = scratch.file("token", "a-token-of-enough-letters\n");
     fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    let file = format!("server.token.x.file=\"{}\"", file.display());
+    let file = format!("server.tokens.x.file=\"{}\"", file.display());
     let output = serve(&["--workdir", scratch.path().to_str().unwrap(), "--set", &file]);
     assert_eq!(output.0, Some(1));
     assert!(output.1.contains("others may read the file"), "{}", output.1);

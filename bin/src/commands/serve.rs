@@ -42,7 +42,7 @@ pub(crate) fn run(common: &Common, args: &ServeArgs) -> Outcome {
         workdir::make(&folder)?;
     }
     // As whoever starts the server: files of tokens, and the socket.
-    let tokens = Tokens::load(&settings.token, &folder, settings.rate).map_err(Failure::failed)?;
+    let tokens = Tokens::load(&settings.tokens, &folder, settings.rate).map_err(Failure::failed)?;
     let listener = address.bind().with_context(|| format!("listening on {address}"))?;
     privileges::drop_all(&settings.user, &config.store.group)
         .map_err(|cause| Failure::Failed(cause.into()))?;
