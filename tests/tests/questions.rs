@@ -13,7 +13,8 @@ const UID: u32 = 9981;
 suite! {
     threads: 1;
     each_target_is_taken_by_each_command_that_can_answer: [Kernel, Python];
-    names_that_tables_print_are_targets: [Kernel, Python]
+    names_that_tables_print_are_targets: [Kernel, Python];
+    what_renamed_folders_hide_is_said: [Kernel, Python]
 }
 
 /// Copies a file; the pid of the process is also the name of another file.
@@ -101,6 +102,10 @@ fn words_are_the_same(store: &Store, uses: &Value, (source, pid): (&str, &str)) 
     assert!(table.contains(&format!("{shown}  {exec_id}")) && table.contains("3000 bytes"), "{table}");
     assert!(tree.contains(&format!("→ {shown}  [")) && tree.contains("3000 bytes"), "{tree}");
     assert!(text.starts_with(&format!("{shown} {exec_id}  ")) && text.contains("3000 bytes"), "{text}");
+    // The file was new when it was opened with O_TRUNC.
+    assert!(!tree.contains("(contents"), "{tree}");
+    let bounded = store.json(&["uses", source, "--until", "2100-01-01", "--utc", "--format", "json"]);
+    assert_eq!(bounded["until"], "2100-01-01T00:00:00.000000000+00:00");
     let year = &time[..5];
     for answer in [&table, &tree, &text] {
         let times: Vec<&str> =
@@ -212,4 +217,35 @@ fn names_that_tables_print_are_targets() {
     }
     sizes.sort_unstable();
     assert_eq!(sizes, [1, 2, 3, 4, 5, 6, 7], "{table}");
+}
+
+/// Renames a folder, and deletes a file in it under the new path.
+const RENAMED: &str = r"
+import os
+os.mkdir('names/old')
+open('names/old/file', 'w').write('x')
+open('names/other', 'w').write('x')
+os.rename('names/old', 'names/new')
+os.remove('names/new/file')
+";
+
+fn what_renamed_folders_hide_is_said() {
+    let agent = Setup::new().set("ebpf.uids", &format!("[{UID}]")).set("ebpf.tier", "\"tracepoint\"").start();
+    let folder = agent.scratch().folder("renamed");
+    std::fs::create_dir(folder.join("names")).unwrap();
+    std::os::unix::fs::chown(folder.join("names"), Some(UID), Some(UID)).unwrap();
+    python(UID, &folder, RENAMED, &[]);
+    let agent = agent.finish();
+    let spots = |name: &str| {
+        let path = format!("{}/names/{name}", folder.display());
+        let answer = agent.store().json(&["uses", &path, "--format", "json"]);
+        let blind = answer["blind"].as_array().unwrap().clone();
+        blind
+            .into_iter()
+            .filter(|spot| spot["what"].as_str().unwrap().contains("was renamed to"))
+            .collect::<Vec<_>>()
+    };
+    let found = spots("old/file");
+    assert!(found.len() == 1 && found[0]["touches"] == true && found[0]["tracer"] == "rename", "{found:?}");
+    assert_eq!(spots("other"), Vec::<Value>::new());
 }

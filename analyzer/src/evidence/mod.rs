@@ -95,6 +95,12 @@ impl Evidence {
         self.blind.iter_mut().for_each(|spot| spot.decide(traits));
     }
 
+    /// Adds events that the answer lacks because of how they were recorded.
+    pub(crate) fn add_blind(&mut self, tracer: &str, what: &str) {
+        self.blind.push(Blind::new(tracer, what));
+        self.settle();
+    }
+
     /// Keeps only the gaps that touch rows of these users.
     pub fn of_users(&mut self, uids: &[i64]) {
         self.gaps.retain(|gap| gap.concerns(uids));

@@ -149,7 +149,12 @@ impl World {
             FileKind::Fifo => (format!("fifo:{numbers}"), NodeKind::Fifo),
         };
         let name = last.map_or_else(|| id.replace(':', " "), of_name);
-        let contents = (self.nodes.files.nodes(file).len() > 1).then_some(epoch + 1);
+        // A file that was not seen before it was emptied, as a new one, had no contents that count.
+        let nodes = self.nodes.files.nodes(file);
+        let emptied = self.nodes.files.begin(nodes.start + 1).filter(|_| nodes.len() > 1);
+        let is_new = emptied.is_some() && emptied == self.names.first_time(file);
+        let count = nodes.len() - usize::from(is_new);
+        let contents = (count > 1).then_some((epoch + 1).saturating_sub(u32::from(is_new)).max(1));
         NodeName { id, kind, name, others, contents }
     }
 }

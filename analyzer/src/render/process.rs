@@ -69,8 +69,9 @@ fn text(answer: &Answer, output: Output, out: &mut dyn Write) -> io::Result<()> 
     writeln!(out, "{}", line(&answer.process, &names))?;
     let ancestors: Vec<String> = answer.ancestors.iter().map(|process| line(process, &names)).collect();
     list(out, "comes from (nearest first)", &ancestors)?;
-    let execs: Vec<String> = answer
-        .execs
+    let (searched, execs): (Vec<_>, Vec<_>) =
+        answer.execs.iter().partition(|exec| exec.errno.as_deref() == Some("ENOENT"));
+    let mut execs: Vec<String> = execs
         .iter()
         .map(|exec| {
             let interpreter = exec.interpreter.iter().map(|by| format!(" (by {by})")).collect::<String>();
@@ -79,6 +80,13 @@ fn text(answer: &Answer, output: Output, out: &mut dyn Write) -> io::Result<()> 
             format!("{}  {path}{interpreter}: {}{errno}", time(exec.time), exec.argv.join(" "))
         })
         .collect();
+    match searched.len() {
+        0 => {}
+        1 => execs.push("and 1 path that does not exist; --timeline lists it".to_owned()),
+        count => execs.push(format!(
+            "and {count} paths that do not exist, as in a search of PATH; --timeline lists them"
+        )),
+    }
     list(out, "executed", &execs)?;
     let ids: Vec<String> = answer
         .ids

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::format::{Format, Output, RenderError};
 use super::names::Names;
 use super::words::bytes;
-use super::{escape, evidence, json, table, words};
+use super::{delimited, escape, evidence, json, table, words};
 use crate::Envelope;
 use crate::quoting::quoted;
 use crate::uses::{By, Group, Sums, TargetFile, Uses, UsesRow};
@@ -38,7 +38,7 @@ pub fn uses(
                 json::object(row, out)?;
             }
         }
-        Format::Csv => csv(&answer.answer.rows, by, out)?,
+        Format::Csv => csv(&answer.answer.rows, by, output, out)?,
     }
     out.flush()?;
     Ok(())
@@ -153,7 +153,7 @@ fn sums_cells(sums: &Sums) -> Vec<String> {
 }
 
 /// Writes the rows as CSV with the fields of JSON.
-fn csv(rows: &[UsesRow], by: By, out: &mut dyn Write) -> Result<(), RenderError> {
+fn csv(rows: &[UsesRow], by: By, output: Output, out: &mut dyn Write) -> Result<(), RenderError> {
     let group: &[&str] = match by {
         By::Process => &["exec_id", "pid", "comm", "uid", "exe", "container_id", "container_name"],
         By::User => &["uid"],
@@ -169,7 +169,9 @@ fn csv(rows: &[UsesRow], by: By, out: &mut dyn Write) -> Result<(), RenderError>
         let (of_group, of_sums) = (object(&row.group), object(&row.sums));
         let cells =
             group.iter().map(|name| of_group.get(*name)).chain(names.keys().map(|name| of_sums.get(name)));
-        writer.write_record(cells.map(plain)).map_err(io::Error::from)?;
+        writer
+            .write_record(cells.map(|cell| delimited::shown(&plain(cell), output).into_owned()))
+            .map_err(io::Error::from)?;
     }
     writer.flush()?;
     Ok(())

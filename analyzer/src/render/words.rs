@@ -14,7 +14,9 @@ pub fn time(at: ZonedTime) -> String {
 
 /// Returns the name of a process: its program or command, and its pid: `gzip[4711]`. Questions take it as a target.
 pub fn process(name: Option<&str>, pid: Option<i64>) -> String {
-    let name = name.map_or("?", |name| name.rsplit('/').next().unwrap_or(name));
+    // Of a path, the last part; a command name such as `kworker/0:1` is none.
+    let name = name.unwrap_or("?");
+    let name = if name.starts_with('/') { name.rsplit('/').next().unwrap_or(name) } else { name };
     let pid = pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
     escape::visible(&format!("{name}[{pid}]")).into_owned()
 }
@@ -29,5 +31,6 @@ mod tests {
         assert_eq!(time(at), "2026-01-01 01:00:00.123+01:00");
         assert_eq!(process(Some("/usr/bin/gz\nip"), Some(7)), r"gz\nip[7]");
         assert_eq!(process(None, None), "?[?]");
+        assert_eq!(process(Some("kworker/0:1"), Some(7)), "kworker/0:1[7]");
     }
 }

@@ -4,6 +4,7 @@ mod columns;
 mod groups;
 mod sums;
 mod targets;
+mod unjoined;
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -101,6 +102,7 @@ impl UsesQuery {
         let targets = listed.map(|file| TargetFile::new(file, &self.zone)).collect();
         let uses = Uses { targets, files: files.files.all().len(), rows: groups.finish() };
         evidence.decide(&uses.traits());
+        unjoined::add(&mut evidence, &walker, (&self.targets, &uses.targets), self.span)?;
         Ok((uses, evidence))
     }
 
