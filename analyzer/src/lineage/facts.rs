@@ -210,7 +210,7 @@ pub(super) struct Facts {
     pub(super) names: Texts,
     /// Sets of calls, each with `+` between them.
     pub(super) ways: Texts,
-    /// Uses: the reading and writing of processes. Of a whole store, it is not kept in memory.
+    /// Bytes that processes read and wrote. Those of a whole store are not kept in memory.
     pub(super) uses: Vec<Use>,
     pub(super) mappings: Vec<Mapping>,
     pub(super) detaches: Vec<Detach>,

@@ -75,7 +75,7 @@ struct Going<'a, R> {
     /// The edges that are not of uses, without the next one.
     rest: R,
     next: Option<&'a Edge>,
-    /// The events of processes' lives, without the next event.
+    /// Events of the lives of processes, without the next one.
     life: std::slice::Iter<'a, u32>,
     /// The next event, with its key.
     event: Option<(i64, u32)>,

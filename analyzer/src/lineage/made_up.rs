@@ -28,7 +28,7 @@ const LOG: u64 = 3_200_000;
 const TOOL: u64 = 3_300_000;
 const MADE: u64 = 10_000_000;
 
-/// The numbers of what was written.
+/// Amount that was written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Made {
     /// Number of edges, without those of processes that are made or execute programs.

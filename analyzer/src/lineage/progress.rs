@@ -1,4 +1,4 @@
-//! The state of a search: the nodes that it has found, and what its bounds let it do.
+//! Findings of a search under way, and the work that its bounds let it do.
 
 use std::collections::HashSet;
 
@@ -11,16 +11,16 @@ use super::hubs::hubs;
 /// Key of a node that was not reached.
 pub(super) const NEVER: i64 = i64::MAX;
 
-/// Decision about the edges of a node.
+/// Treatment of the edges of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The node was not reached.
     Unknown,
     /// The node is one of the start, and none of its edges was followed yet.
     Waiting,
-    /// The edges are followed.
+    /// The node was reached, and its edges are followed.
     Followed,
-    /// The edges are not followed.
+    /// The node was reached, and its edges are not followed.
     Stopped(Why),
 }
 

@@ -1,4 +1,4 @@
-//! Facts of all uses that have to be known before the first edge is made of one.
+//! Findings about all uses, which have to be known before the first edge is made of one.
 
 use foldhash::HashMap;
 
@@ -18,7 +18,7 @@ pub(super) struct Times {
     pub(super) blocks: (u32, u32),
 }
 
-/// Facts of all uses.
+/// Findings about all uses.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// For each pipe, socket and queue that was used, when.

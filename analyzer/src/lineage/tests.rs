@@ -58,7 +58,7 @@ prop_compose! {
     }
 }
 
-/// Events besides uses: kind, two things and a time.
+/// Something that happened besides uses: kind, two things and a time.
 type Event = (u8, u32, u32, i64);
 
 fn add(facts: &mut Facts, (kind, one, other, at): Event) {

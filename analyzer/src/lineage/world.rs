@@ -25,9 +25,9 @@ pub struct World {
     pub(super) channels: Channels,
     pub(super) nodes: Nodes,
     pub(super) names: FileNames,
-    /// Uses: the reading and writing of processes.
+    /// Bytes that processes read and wrote.
     pub(super) uses: Uses,
-    /// Events of processes' lives.
+    /// Events of the lives of processes.
     pub(super) life: Life,
     /// Edges of everything else.
     pub(super) rest: Graph,

@@ -10,7 +10,7 @@ use crate::lineage::facts::{Facts, Use};
 /// Uses in a block.
 const USES: usize = if cfg!(test) { 3 } else { 4096 };
 
-/// A block of uses: where it begins, and the times that it covers.
+/// Place and contents of a block.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::lineage) struct Block {
     offset: u64,
