@@ -71,8 +71,10 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn brief(&self) -> Result<Brief, Error> {
-        // One read transaction, so that counts and accounts are of the same moment while the agent goes on writing.
-        let _snapshot = self.connection().unchecked_transaction().map_err(reading("brief"))?;
+        // One read transaction, so that counts and accounts are of the same moment while the agent goes on writing; the caller may have
+        // begun one.
+        let begin = || self.connection().unchecked_transaction().map_err(reading("brief"));
+        let _snapshot = self.connection().is_autocommit().then(begin).transpose()?;
         let tables = self.tables()?;
         let mut accounts = self.last_accounts().map_err(reading("accounts"))?;
         let mut found: BTreeMap<(String, String), TracerBrief> = BTreeMap::new();

@@ -51,7 +51,7 @@ impl<T> Envelope<T> {
             query,
             as_of: time(reach.to.unwrap_or(now)),
             since: bound(span.since),
-            until: bound(span.until),
+            until: bound(span.until_as_asked()),
             evidence,
             answer,
         })

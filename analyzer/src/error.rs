@@ -102,8 +102,8 @@ pub enum Error {
     },
     /// A text is not a target of a question.
     #[error(
-        "{found:?} is no target: {cause}; a target is a path, folder/, a pattern such as '/data/*.csv', id:DEV:INO[:GENERATION] or \
-         label:NAME"
+        "{found:?} is no target: {cause}; a target is a path, folder/, a pattern such as '/data/*.csv', id:DEV:INO[:GENERATION], \
+         label:NAME, or a process: pid:PID, exec:EXEC_ID, comm:NAME"
     )]
     BadTarget {
         /// The text that was given.
@@ -111,12 +111,12 @@ pub enum Error {
         /// The reason why it is refused.
         cause: String,
     },
-    /// A text does not name a process.
-    #[error("{found:?} is no process: {cause}")]
-    BadProcess {
-        /// The text that was given.
+    /// A subject of a question is of another kind than the question.
+    #[error("{found} is {cause}")]
+    OtherSubject {
+        /// The subject as it was named.
         found: String,
-        /// The reason why it is refused.
+        /// Description of what it is, and of the command that is about it.
         cause: String,
     },
     /// Distinct rows are ordered by a column that is not among those shown.
@@ -193,7 +193,7 @@ impl Error {
             | Self::BadCondition { .. }
             | Self::BadTime { .. }
             | Self::BadTarget { .. }
-            | Self::BadProcess { .. }
+            | Self::OtherSubject { .. }
             | Self::HiddenOrder { .. }
             | Self::Statement { .. }
             | Self::Refused { .. }

@@ -12,6 +12,8 @@ pub struct Glob {
     text: String,
     /// The text that each matching path begins with.
     prefix: String,
+    /// True if no other path matches than `prefix`.
+    is_name: bool,
     regex: Regex,
 }
 
@@ -64,12 +66,17 @@ impl Glob {
         }
         pattern.push_str(r"\z");
         let regex = Regex::new(&pattern).map_err(|cause| cause.to_string())?;
-        Ok(Self { text: text.to_owned(), prefix, regex })
+        Ok(Self { text: text.to_owned(), prefix, is_name: is_literal, regex })
     }
 
     /// Returns the text that each matching path begins with.
     pub fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// Returns the only path that matches, if there is only one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.is_name.then_some(&self.prefix)
     }
 
     /// Returns the regular expression of whole paths.

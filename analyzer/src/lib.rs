@@ -22,6 +22,7 @@
 //! ```
 
 pub mod brief;
+pub mod duetector;
 pub mod envelope;
 pub mod error;
 pub mod evidence;
@@ -32,11 +33,13 @@ pub mod labels;
 pub mod lineage;
 pub mod process;
 pub mod query;
+pub mod quoting;
 pub mod render;
 pub mod rows;
 pub mod span;
 pub mod sql;
 pub mod store;
+pub mod subject;
 pub mod target;
 pub mod top;
 pub mod uses;
@@ -49,11 +52,12 @@ pub use evidence::Evidence;
 pub use file_id::FileId;
 pub use identities::Identities;
 pub use labels::{LabelSettings, Labels};
-pub use process::{ProcessQuery, Which};
+pub use process::{Candidates, ProcessQuery, Which};
 pub use query::{Condition, Query};
 pub use rows::{Answer, Cell, Row, Rows};
 pub use span::Span;
 pub use sql::Sql;
 pub use store::{DamagedBatch, Live, Store, Table};
+pub use subject::Subject;
 pub use target::Target;
 pub use uses::{By, Uses, UsesQuery};

@@ -13,11 +13,12 @@ mod parquet;
 mod process;
 mod table;
 mod uses;
+pub(crate) mod words;
 
 use std::io::{self, Write};
 
 pub use about::tracers_with_phrases;
-pub use evidence::{evidence, warnings};
+pub use evidence::{evidence, nothing, warnings};
 pub use format::{Format, Output, RenderError};
 pub use json::indented;
 pub use live::LiveRows;
@@ -26,6 +27,7 @@ pub use parquet::rows as parquet;
 pub use process::{process, process_lines};
 pub use table::terminal_width;
 pub use uses::uses;
+pub use words::{process as process_name, time};
 
 use crate::{Answer, Brief};
 

@@ -217,7 +217,7 @@ fn cell(store: &Store, kind: ColumnKind, value: ValueRef<'_>) -> Cell {
 }
 
 /// Parses JSON. Any other text becomes an object with one field, `_unreadable`.
-fn json(store: &Store, bytes: &[u8]) -> serde_json::Value {
+pub(crate) fn json(store: &Store, bytes: &[u8]) -> serde_json::Value {
     serde_json::from_slice(bytes).ok().or_else(|| lenient_json(store, bytes)).unwrap_or_else(|| {
         let text = model::Text::from_bytes(bytes).to_str().into_owned();
         serde_json::Value::Object(Map::from_iter([("_unreadable".to_owned(), text.into())]))

@@ -18,6 +18,15 @@ impl Span {
         Self { since: since.unwrap_or(i64::MIN), until: until.unwrap_or(i64::MAX) }
     }
 
+    /// Returns the last moment as it was asked for: a time without nanoseconds stands for all of its microsecond.
+    pub fn until_as_asked(&self) -> i64 {
+        if self.until != i64::MAX && self.until.rem_euclid(1000) == 999 {
+            self.until - 999
+        } else {
+            self.until
+        }
+    }
+
     /// Returns whether some moment from `first` to `last` is within.
     pub fn touches(&self, first: i64, last: i64) -> bool {
         first <= self.until && last >= self.since

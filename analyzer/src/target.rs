@@ -10,6 +10,7 @@ use store::Sought;
 use crate::Error;
 use crate::file_id::FileId;
 use crate::glob::Glob;
+use crate::quoting::unquoted;
 
 /// The subject of a question.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +28,8 @@ pub enum Target {
 }
 
 impl Target {
-    /// Parses a target: a path, `folder/`, a pattern, `id:DEV:INO[:GENERATION]`, `label:NAME`. Paths that are not absolute begin at
-    /// `folder`. Bytes that are not valid UTF-8 become `\xNN`, as in rows.
+    /// Parses a target: a path, `folder/`, a pattern, `id:DEV:INO[:GENERATION]` (or `file:`), `label:NAME`, or one of them as `$'…'`
+    /// ([`crate::quoting`]). Paths that are not absolute begin at `folder`. Bytes that are not valid UTF-8 become `\xNN`, as in rows.
     ///
     /// ```
     /// use std::{ffi::OsStr, path::Path};
@@ -40,9 +41,10 @@ impl Target {
     /// # Errors
     /// [`Error::BadTarget`] says what is wrong.
     pub fn parse(text: &OsStr, folder: &Path) -> Result<Self, Error> {
-        let shown = Text::from_bytes(text.as_bytes()).to_str().into_owned();
+        let unquoted = unquoted(text.as_bytes());
+        let shown = Text::from_bytes(unquoted.as_deref().unwrap_or(text.as_bytes())).to_str().into_owned();
         let wrong = |cause: String| Error::BadTarget { found: shown.clone(), cause };
-        if let Some(id) = shown.strip_prefix("id:") {
+        if let Some(id) = shown.strip_prefix("id:").or_else(|| shown.strip_prefix("file:")) {
             return id.parse().map(Self::Id).map_err(wrong);
         }
         if let Some(name) = shown.strip_prefix("label:") {
@@ -66,7 +68,11 @@ impl Target {
             let pattern =
                 if shown.starts_with('/') { path } else { absolute(&shown, &quoted(&base.to_str())) };
             let pattern = if pattern.ends_with('/') { format!("{pattern}**") } else { pattern };
-            return Glob::parse(&pattern).map(Self::Glob).map_err(wrong);
+            let glob = Glob::parse(&pattern).map_err(wrong)?;
+            // A name with such characters, each in brackets.
+            return Ok(glob
+                .name()
+                .map_or_else(|| Self::Glob(glob.clone()), |name| Self::Path(name.to_owned())));
         }
         Ok(if path.ends_with('/') { Self::Folder(path) } else { Self::Path(path) })
     }
@@ -166,6 +172,9 @@ mod tests {
         check(b"id:65025:12:7", "/", "Id(FileId { dev: 65025, ino: 12, generation: Some(7) })");
         check(b"label:secret", "/", r#"Label("secret")"#);
         check(b"./label:x", "/data", r#"Path("/data/label:x")"#);
+        check(b"file:65025:12:7", "/", "Id(FileId { dev: 65025, ino: 12, generation: Some(7) })");
+        check(b"/data/[[]1].csv", "/", r#"Path("/data/[1].csv")"#);
+        check(br"$'x\ny\'s'", "/data", r#"Path("/data/x\ny's")"#);
     }
 
     #[test]

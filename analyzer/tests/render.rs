@@ -24,8 +24,13 @@ fn file(fname: &str, extended: &Value) -> File {
 
 fn text(store: &Store, query: &Query, format: Format, terminal: Option<u16>) -> String {
     let mut out = Vec::new();
-    render::rows(&mut store.query(query).unwrap(), format, Output { terminal, numeric: false }, &mut out)
-        .unwrap();
+    render::rows(
+        &mut store.query(query).unwrap(),
+        format,
+        Output { terminal, ..Output::default() },
+        &mut out,
+    )
+    .unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -71,7 +76,7 @@ fn a_table_shows_users_by_name_unless_numbers_are_wanted() {
     let shown = |columns: &[&str], numeric: bool| {
         let query = Query { columns: names(columns), ..Query::default() };
         let mut out = Vec::new();
-        let output = Output { terminal: None, numeric };
+        let output = Output { numeric, ..Output::default() };
         render::rows(&mut store.query(&query).unwrap(), Format::Table, output, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     };
@@ -104,7 +109,7 @@ fn formats_for_programs_are_as_they_always_were() {
     for (format, expected) in golden {
         for numeric in [false, true] {
             let mut out = Vec::new();
-            let output = Output { terminal: None, numeric };
+            let output = Output { numeric, ..Output::default() };
             render::rows(&mut store.query(&Query::default()).unwrap(), format, output, &mut out).unwrap();
             assert_eq!(String::from_utf8(out).unwrap(), with_times(expected), "{format:?}");
         }
@@ -158,7 +163,7 @@ fn a_terminal_gets_only_characters_that_it_can_show() {
         }
     }
     let mut brief = Vec::new();
-    let output = Output { terminal: Some(80), numeric: false };
+    let output = Output { terminal: Some(80), ..Output::default() };
     render::brief_table(&store.brief().unwrap(), true, output, &mut brief).unwrap();
     assert!(String::from_utf8(brief).unwrap().contains("open"));
 }

@@ -9,8 +9,8 @@ use shell_monitor::{launch, launcher};
 
 use crate::cli_common::{Common, parse_duration, without_effect};
 use crate::commands::{
-    self, brief, check, child, control, export, follow, lineage, man, process, query, questions, sql, start,
-    status, store, top, tracers, uses,
+    self, brief, check, child, control, export, follow, lineage, man, process, query, questions, serve, sql,
+    start, status, store, top, tracers, uses,
 };
 use crate::exit::{Failure, Outcome};
 use crate::logging::LogFormat;
@@ -88,6 +88,9 @@ enum Command {
     /// in the order of time. docs/LINEAGE.md explains what an answer means. Works without a running agent
     #[command(after_help = lineage::EXAMPLES)]
     Lineage(lineage::LineageArgs),
+    /// Serve the store over HTTP, with the API of duetector's server, to clients that have a token. Runs until Ctrl-C or SIGTERM, as a
+    /// user without privileges. docs/SERVER.md describes it. Works without a running agent
+    Serve(serve::ServeArgs),
     /// Write rows of the store to files of another format, or to stdout. Works without a running agent
     Export(export::ExportArgs),
     /// Show and check the columnar store; bring in rows of other files; seal or remove rows by hand
@@ -190,6 +193,7 @@ impl Cli {
             Command::Sql(args) => sql::run(common, &args),
             Command::Top(args) => top::run(common, &args),
             Command::Lineage(args) => lineage::run(common, &args),
+            Command::Serve(args) => serve::run(common, &args),
             Command::Export(args) => export::run(common, &args),
             Command::Store(args) => store::run(common, &args),
             Command::Questions => questions::run(),

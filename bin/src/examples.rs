@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Commands with an example and what it does. Those that are missing here have examples in their own files.
-const EXAMPLES: [(&str, &str, &str); 28] = [
+const EXAMPLES: [(&str, &str, &str); 29] = [
     ("start", "start --config agent.toml --duration 10m", "record for ten minutes"),
     ("check", "check --format json", "what can run here, for a script"),
     ("status", "status --all", "also the tracers that have seen nothing"),
@@ -26,6 +26,7 @@ const EXAMPLES: [(&str, &str, &str); 28] = [
     ("store prune", "store prune", "keep the limits now"),
     ("store seal", "store seal", "make Parquet files of all rows"),
     ("store import", "store import duetector-dbcollector.sqlite3", "rows of Python duetector"),
+    ("serve", "serve --listen unix:/run/duetector.sock", "for a proxy on this machine"),
     ("questions", "questions", "the list below"),
     ("config generate", "config generate > agent.toml", "a file to begin with"),
     ("config show", "config show --running", "what the running agent uses"),

@@ -25,8 +25,10 @@ use crate::config::{Config, Loaded, Sources, Warning, load_for};
 use crate::status::{ConfigStatus, LastReload, Reloaded};
 use crate::subsystem::Subsystem;
 
-/// Configuration sections that can change while the agent runs. All others need a restart.
-const SECTIONS: [&str; 7] = ["collector", "ebpf", "filter", "shell", "store", "subprocess", "tracer"];
+/// Configuration sections that can change while the agent runs: the agent applies them, or, as `server`, does not use them. All others
+/// need a restart.
+const SECTIONS: [&str; 8] =
+    ["collector", "ebpf", "filter", "server", "shell", "store", "subprocess", "tracer"];
 
 /// Holds the configuration in force and replaces it on request.
 pub(crate) struct Reloader {

@@ -30,7 +30,7 @@ fn every_file_of_the_package_is_there() {
     let assets = deb["assets"].as_array().unwrap().iter().map(|asset| asset[0].as_str().unwrap());
     let others = ["extended-description-file", "maintainer-scripts"].map(|key| deb[key].as_str().unwrap());
     // What is built is there after a build.
-    let names = assets.chain(others).filter(|name| !name.starts_with("../target/"));
+    let names = assets.chain(others).filter(|name| !name.starts_with("target/"));
     let mut count = 0;
     for name in names {
         let path = workspace().join("bin").join(name.trim_end_matches("*.md"));

@@ -16,6 +16,17 @@ pub struct Blind {
     pub tracer: String,
     /// Description of the events.
     pub what: String,
+    /// Whether events of this kind could belong to the answer. True as long as that was not decided.
+    pub touches: bool,
+    /// A short phrase for the events, if they are known.
+    #[serde(skip)]
+    pub brief: Option<&'static str>,
+}
+
+impl Blind {
+    pub(super) fn new(tracer: &str, what: &str) -> Self {
+        Self { tracer: tracer.to_owned(), what: what.to_owned(), touches: true, brief: None }
+    }
 }
 
 /// A row of the tracer `manifest`.
@@ -49,10 +60,10 @@ pub(super) fn spots(walker: &Walker<'_>, span: Span, tracers: &[&str]) -> Result
             rows.sort_by_key(|row| row.time);
             let before = rows.iter().rposition(|row| row.time <= span.since).unwrap_or(0);
             let whats = rows[before..].iter().flat_map(|row| &row.what);
-            found.extend(whats.map(|what| Blind { tracer: tracer.clone(), what: what.clone() }));
+            found.extend(whats.map(|what| Blind::new(&tracer, what)));
         }
         if !is_known {
-            found.insert(Blind { tracer, what: unknown(has_any).to_owned() });
+            found.insert(Blind::new(&tracer, unknown(has_any)));
         }
     }
     Ok(found.into_iter().collect())

@@ -4,6 +4,8 @@
 mod blind;
 mod losses;
 mod runs;
+mod searched;
+mod touch;
 
 use jiff::tz::TimeZone;
 use model::ZonedTime;
@@ -12,6 +14,8 @@ use serde::Serialize;
 pub use blind::Blind;
 pub use losses::{Gap, Removed};
 pub(crate) use runs::Reach;
+pub use searched::Searched;
+pub use touch::{Asked, Traits};
 
 use crate::span::Span;
 use crate::store::{DamagedBatch, Walker};
@@ -86,6 +90,17 @@ impl Evidence {
         Ok(evidence)
     }
 
+    /// Decides which blind spots could touch the answer.
+    pub fn decide(&mut self, traits: &Traits) {
+        self.blind.iter_mut().for_each(|spot| spot.decide(traits));
+    }
+
+    /// Adds events that the answer lacks because of how they were recorded.
+    pub(crate) fn add_blind(&mut self, tracer: &str, what: &str) {
+        self.blind.push(Blind::new(tracer, what));
+        self.settle();
+    }
+
     /// Keeps only the gaps that touch rows of these users.
     pub fn of_users(&mut self, uids: &[i64]) {
         self.gaps.retain(|gap| gap.concerns(uids));
@@ -103,7 +118,14 @@ impl Evidence {
     /// Adds what another part of the same answer may lack. What both lack is listed once.
     pub fn join(&mut self, other: Self) {
         add(&mut self.gaps, other.gaps);
-        add(&mut self.blind, other.blind);
+        for spot in other.blind {
+            let known =
+                self.blind.iter_mut().find(|own| (&own.tracer, &own.what) == (&spot.tracer, &spot.what));
+            match known {
+                Some(own) => own.touches |= spot.touches,
+                None => self.blind.push(spot),
+            }
+        }
         add(&mut self.removed, other.removed);
         add(&mut self.damaged, other.damaged);
         add(&mut self.cut, other.cut);

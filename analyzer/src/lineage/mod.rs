@@ -42,6 +42,7 @@ mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
+mod traits;
 mod uses;
 mod world;
 

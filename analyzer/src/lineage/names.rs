@@ -76,6 +76,11 @@ impl FileNames {
         names.into_iter().map(|(_, name)| name)
     }
 
+    /// Returns the time at which a file was seen first.
+    pub(super) fn first_time(&self, file: u32) -> Option<i64> {
+        self.of_file(file).map(|one| one.at).min()
+    }
+
     /// Returns the name that a file had last.
     pub(super) fn last(&self, file: u32) -> Option<u32> {
         self.of_file(file).map(|one| (one.at, one.name)).max().map(|(_, name)| name)

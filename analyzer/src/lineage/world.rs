@@ -14,6 +14,7 @@ use super::programs::program;
 use super::read;
 use super::seen::Seen;
 use super::uses::Uses;
+use crate::render::words;
 use crate::span::Span;
 use crate::{Error, Store};
 
@@ -133,9 +134,7 @@ impl World {
     fn command(&self, process: u32, node: Node) -> String {
         let pid = self.facts.processes.items[process as usize].pid;
         let name = program(&self.facts, &self.nodes, node);
-        let name = name.map_or("?", |name| self.facts.names.get(name));
-        let name = name.rsplit('/').next().unwrap_or(name);
-        format!("{name} ({pid})")
+        words::process(name.map(|name| self.facts.names.get(name)), Some(pid.into()))
     }
 
     fn file_name(&self, file: u32, epoch: u32) -> NodeName {
@@ -150,7 +149,12 @@ impl World {
             FileKind::Fifo => (format!("fifo:{numbers}"), NodeKind::Fifo),
         };
         let name = last.map_or_else(|| id.replace(':', " "), of_name);
-        let contents = (self.nodes.files.nodes(file).len() > 1).then_some(epoch + 1);
+        // A file that was not seen before it was emptied, as a new one, had no contents that count.
+        let nodes = self.nodes.files.nodes(file);
+        let emptied = self.nodes.files.begin(nodes.start + 1).filter(|_| nodes.len() > 1);
+        let is_new = emptied.is_some() && emptied == self.names.first_time(file);
+        let count = nodes.len() - usize::from(is_new);
+        let contents = (count > 1).then_some((epoch + 1).saturating_sub(u32::from(is_new)).max(1));
         NodeName { id, kind, name, others, contents }
     }
 }

@@ -65,9 +65,11 @@ pub(super) const COLUMNS: [&str; 14] = [
 pub(super) const EXEC_ID: usize = 0;
 pub(super) const PID: usize = 1;
 pub(super) const COMM: usize = 3;
+pub(super) const EXE: usize = 4;
 pub(super) const CONTAINER: usize = 6;
 pub(super) const CONTAINER_NAME: usize = 7;
 pub(super) const TIME: usize = 8;
+pub(super) const BOOT_NS: usize = 9;
 
 /// A process and the time of what is known last of it.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +94,7 @@ impl Processes {
         };
         known.process.exec_id.get_or_insert_with(|| exec_id.to_owned());
         let time = chunk.int(row, TIME);
-        known.process.start = known.process.start.or_else(|| start(exec_id, time?, chunk.int(row, 9)?));
+        known.process.start = known.process.start.or_else(|| start(exec_id, time?, chunk.int(row, BOOT_NS)?));
         if tracer == "exit" {
             known.process.end = time.map(|utc_ns| ZonedTime { utc_ns, offset: 0 });
             (known.process.code, known.process.signal) = (chunk.int(row, 12), chunk.int(row, 13));
@@ -113,7 +115,7 @@ impl Processes {
             }
         };
         take(&mut process.comm, COMM);
-        take(&mut process.exe, 4);
+        take(&mut process.exe, EXE);
         take(&mut process.container_id, CONTAINER);
         take(&mut process.container_name, CONTAINER_NAME);
         process.pid = chunk.int(row, PID).or(process.pid);

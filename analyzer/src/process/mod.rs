@@ -12,9 +12,9 @@ use serde::Serialize;
 pub use files::{Peer, UsedFile};
 pub use info::Process;
 pub use life::{Execution, IdChange, Refusal, Signal};
-pub use which::Which;
+pub use which::{Candidates, Which};
 
-use crate::evidence::Evidence;
+use crate::evidence::{Asked, Evidence, Traits};
 use crate::span::Span;
 use crate::store::Walker;
 use crate::{Error, Store};
@@ -38,11 +38,13 @@ pub struct ProcessQuery {
     pub zone: TimeZone,
 }
 
-/// The processes that a question can mean, or the answer about the only one.
+/// The answer about the only process that a question can mean, or why there is none.
 #[derive(Debug)]
 pub enum Found {
-    /// No process, or several.
-    Several(Vec<Process>),
+    /// No process, and what the search may lack.
+    Nothing(Box<Evidence>),
+    /// More than one process that can be meant.
+    Several(Candidates),
     /// The answer about the only one, and what it may lack.
     One(Box<Answer>, Box<Evidence>),
 }
@@ -78,10 +80,12 @@ impl ProcessQuery {
     pub fn run(&self, store: &Store) -> Result<Found, Error> {
         let walker = Walker::new(store)?;
         let mut found = self.which.find(&walker, self.span, &self.zone)?;
-        if found.len() != 1 {
+        if found.processes.len() > 1 || found.is_cut {
             return Ok(Found::Several(found));
         }
-        let Some(mut process) = found.pop() else { return Ok(Found::Several(found)) };
+        let Some(mut process) = found.processes.pop() else {
+            return Ok(Found::Nothing(Box::new(Evidence::by(&walker, self.span, &TRACERS)?)));
+        };
         let exec_id = process.exec_id.clone().unwrap_or_default();
         let kin = Kin::of(&walker, &exec_id)?;
         process.parent_exec_id = kin.ancestors.first().and_then(|parent| parent.exec_id.clone());
@@ -110,6 +114,7 @@ impl ProcessQuery {
         files.truncate(LISTED);
         peers.truncate(LISTED);
         (answer.files, answer.peers) = (files, peers);
+        evidence.decide(&answer.traits());
         let kin = answer.ancestors.iter_mut().chain(&mut answer.descendants);
         kin.for_each(|process| process.in_zone(&self.zone));
         Ok(Found::One(Box::new(answer), Box::new(evidence)))
@@ -117,6 +122,18 @@ impl ProcessQuery {
 }
 
 impl Answer {
+    fn traits(&self) -> Traits {
+        Traits {
+            asked: Asked::Process,
+            has_mapped: self.files.iter().any(|file| file.sums.calls_mapped > 0),
+            has_executed: !self.execs.is_empty(),
+            has_overlay: self.process.container_id.is_some(),
+            has_sockets: !self.peers.is_empty(),
+            has_signals: !self.signals.is_empty(),
+            ..Traits::default()
+        }
+    }
+
     /// Returns the users that the process had: their losses may be its own.
     fn uids(&self) -> Vec<i64> {
         let ids = self.ids.iter().filter_map(|change| change.euid);

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use super::{escape, json};
 pub(super) use facts::Facts;
 use facts::{arguments, in_parentheses};
-pub(super) use units::bytes;
+pub(crate) use units::bytes;
 
 /// Fields that say where a process runs, not what it did; left out where all fields of a row are listed.
 const CONTEXT_FIELDS: [&str; 11] = [

@@ -8,6 +8,11 @@ use super::format::{Output, RenderError};
 use super::{escape, json};
 use crate::{Answer, Cell};
 
+/// Returns a text as a cell has it: harmless on a terminal, unchanged in a file or pipe.
+pub(super) fn shown(text: &str, output: Output) -> Cow<'_, str> {
+    if output.terminal.is_some() { escape::visible(text) } else { Cow::Borrowed(text) }
+}
+
 /// Writes the header and all rows; returns the number of rows.
 pub(super) fn rows(answer: &mut Answer<'_>, output: Output, out: &mut dyn Write) -> Result<u64, RenderError> {
     header(answer, out)?;
@@ -31,16 +36,13 @@ pub(super) fn rows_only(
     let mut count = 0;
     for row in answer.rows()? {
         let row = row?;
-        let cells = row.cells.iter().map(|cell| match (cell, output.terminal) {
-            (Cell::Text(text), Some(_)) => escape::visible(text),
-            (Cell::Text(text), None) => Cow::Borrowed(text.as_str()),
-            (Cell::Time(at), _) => Cow::Owned(at.to_text()),
-            (Cell::Null, _) => Cow::Borrowed(""),
-            (Cell::Bytes(bytes), _) => Cow::Owned(model::text::hex(bytes)),
+        let cells = row.cells.iter().map(|cell| match cell {
             // A field that holds text is written as that text, without JSON's quotes.
-            (Cell::Json(serde_json::Value::String(text)), _) => escape::visible(text),
-            (Cell::Json(serde_json::Value::Null), _) => Cow::Borrowed(""),
-            (cell, _) => Cow::Owned(json::text(cell)),
+            Cell::Text(text) | Cell::Json(serde_json::Value::String(text)) => shown(text, output),
+            Cell::Time(at) => Cow::Owned(at.to_text()),
+            Cell::Null | Cell::Json(serde_json::Value::Null) => Cow::Borrowed(""),
+            Cell::Bytes(bytes) => Cow::Owned(model::text::hex(bytes)),
+            cell => Cow::Owned(json::text(cell)),
         });
         writer.write_record(cells.map(|cell| cell.into_owned())).map_err(io::Error::from)?;
         count += 1;

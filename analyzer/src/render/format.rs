@@ -40,6 +40,8 @@ pub struct Output {
     pub terminal: Option<u16>,
     /// Tables show users and groups by number rather than by name.
     pub numeric: bool,
+    /// Tables of answers end with all blind spots, not only with those that could touch the answer.
+    pub evidence: bool,
 }
 
 /// The reason why an answer could not be written to its end.

@@ -5,12 +5,13 @@ use std::io::{self, Write};
 
 use model::ZonedTime;
 
-use super::about::bytes;
 use super::format::{Format, Output, RenderError};
 use super::names::Names;
-use super::{escape, evidence, json, table};
+use super::words::bytes;
+use super::{escape, evidence, json, table, words};
 use crate::Envelope;
 use crate::process::{Answer, Process};
+use crate::quoting::quoted;
 
 /// Number of entries of a list in a table.
 const SHOWN: usize = 20;
@@ -27,7 +28,7 @@ pub fn process(
 ) -> Result<(), RenderError> {
     if format == Format::Table {
         text(&answer.answer, output, out)?;
-        evidence::evidence(&answer.evidence, out)?;
+        evidence::evidence(&answer.evidence, output.evidence, out)?;
     } else {
         json::object(answer, out)?;
     }
@@ -43,19 +44,14 @@ pub fn process_lines(processes: &[Process]) -> Vec<String> {
 
 /// Returns a process in one line.
 fn line(process: &Process, names: &Names) -> String {
-    let id = match (&process.exec_id, process.pid) {
-        (Some(exec_id), _) => exec_id.clone(),
-        (None, Some(pid)) => pid.to_string(),
-        (None, None) => "unknown".to_owned(),
-    };
-    let argv = process.argv.as_ref().map(|argv| argv.join(" "));
-    let what = argv.or_else(|| process.exe.clone()).or_else(|| process.comm.clone());
-    let mut line = id;
-    line.extend(what.map(|what| format!("  {what}")));
+    let name = process.exe.as_deref().or(process.comm.as_deref());
+    let mut line = words::process(name, process.pid);
+    line.extend(process.exec_id.iter().map(|exec_id| format!(" {exec_id}")));
+    line.extend(process.argv.as_ref().map(|argv| format!("  {}", argv.join(" "))));
     line.extend(process.uid.map(|uid| format!("  user {}", names.user(uid))));
     line.extend(process.container_name.as_ref().map(|name| format!("  container {name}")));
-    line.extend(process.start.map(|at| format!("  started {}", evidence::short(at))));
-    line.extend(process.end.map(|at| format!("  ended {}", evidence::short(at))));
+    line.extend(process.start.map(|at| format!("  started {}", words::time(at))));
+    line.extend(process.end.map(|at| format!("  ended {}", words::time(at))));
     line.extend(ending(process));
     escape::visible(&line).into_owned()
 }
@@ -73,8 +69,9 @@ fn text(answer: &Answer, output: Output, out: &mut dyn Write) -> io::Result<()> 
     writeln!(out, "{}", line(&answer.process, &names))?;
     let ancestors: Vec<String> = answer.ancestors.iter().map(|process| line(process, &names)).collect();
     list(out, "comes from (nearest first)", &ancestors)?;
-    let execs: Vec<String> = answer
-        .execs
+    let (searched, execs): (Vec<_>, Vec<_>) =
+        answer.execs.iter().partition(|exec| exec.errno.as_deref() == Some("ENOENT"));
+    let mut execs: Vec<String> = execs
         .iter()
         .map(|exec| {
             let interpreter = exec.interpreter.iter().map(|by| format!(" (by {by})")).collect::<String>();
@@ -83,6 +80,13 @@ fn text(answer: &Answer, output: Output, out: &mut dyn Write) -> io::Result<()> 
             format!("{}  {path}{interpreter}: {}{errno}", time(exec.time), exec.argv.join(" "))
         })
         .collect();
+    match searched.len() {
+        0 => {}
+        1 => execs.push("and 1 path that does not exist; --timeline lists it".to_owned()),
+        count => execs.push(format!(
+            "and {count} paths that do not exist, as in a search of PATH; --timeline lists them"
+        )),
+    }
     list(out, "executed", &execs)?;
     let ids: Vec<String> = answer
         .ids
@@ -130,7 +134,7 @@ fn text(answer: &Answer, output: Output, out: &mut dyn Write) -> io::Result<()> 
 }
 
 fn time(at: Option<ZonedTime>) -> String {
-    at.map(evidence::short).unwrap_or_default()
+    at.map(words::time).unwrap_or_default()
 }
 
 /// Writes a list under a heading, unless it is empty.
@@ -188,10 +192,10 @@ fn files(answer: &Answer, output: Output, out: &mut dyn Write) -> io::Result<()>
     let number = |count: u64| if count == 0 { String::new() } else { count.to_string() };
     for file in answer.files.iter().take(SHOWN) {
         let id = file.file_id.map(|id| format!("id:{id}"));
-        let name = file.path.clone().or(id).unwrap_or_default();
+        let name = file.path.as_deref().map(|path| quoted(path).into_owned()).or(id).unwrap_or_default();
         let sums = &file.sums;
         shown.add_row(vec![
-            escape::visible(&name).into_owned(),
+            name,
             amount(sums.bytes_read),
             amount(sums.bytes_written),
             amount(sums.bytes_mapped),

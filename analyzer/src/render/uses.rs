@@ -5,11 +5,12 @@ use std::io::{self, Write};
 use comfy_table::Table;
 use serde_json::{Map, Value};
 
-use super::about::bytes;
 use super::format::{Format, Output, RenderError};
 use super::names::Names;
-use super::{escape, evidence, json, table};
+use super::words::bytes;
+use super::{delimited, escape, evidence, json, table, words};
 use crate::Envelope;
+use crate::quoting::quoted;
 use crate::uses::{By, Group, Sums, TargetFile, Uses, UsesRow};
 
 /// Number of files that a table lists.
@@ -29,7 +30,7 @@ pub fn uses(
         Format::Table => {
             files(&answer.answer, out)?;
             rows(&answer.answer.rows, (by, limit), output, out)?;
-            evidence::evidence(&answer.evidence, out)?;
+            evidence::evidence(&answer.evidence, output.evidence, out)?;
         }
         Format::Json => json::object(answer, out)?,
         Format::Jsonl => {
@@ -37,7 +38,7 @@ pub fn uses(
                 json::object(row, out)?;
             }
         }
-        Format::Csv => csv(&answer.answer.rows, by, out)?,
+        Format::Csv => csv(&answer.answer.rows, by, output, out)?,
     }
     out.flush()?;
     Ok(())
@@ -45,12 +46,6 @@ pub fn uses(
 
 /// Writes the files with their names.
 fn files(answer: &Uses, out: &mut dyn Write) -> io::Result<()> {
-    if answer.targets.is_empty() {
-        return writeln!(
-            out,
-            "No row names such a file. For the files in a folder, end its name with a slash.\n"
-        );
-    }
     for file in answer.targets.iter().take(FILES) {
         writeln!(out, "{}", file_line(file))?;
     }
@@ -62,7 +57,7 @@ fn files(answer: &Uses, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn file_line(file: &TargetFile) -> String {
-    let names = file.names.iter().map(|name| escape::visible(&name.path)).collect::<Vec<_>>().join(", ");
+    let names = file.names.iter().map(|name| quoted(&name.path)).collect::<Vec<_>>().join(", ");
     let aliases = file.aliases.iter().map(|alias| format!(", id:{alias}")).collect::<String>();
     let names = if names.is_empty() { "no name is known".to_owned() } else { names };
     format!("{names} (id:{}{aliases})", file.file_id)
@@ -93,7 +88,7 @@ fn rows(rows: &[UsesRow], (by, limit): (By, usize), output: Output, out: &mut dy
 
 fn group_columns(by: By) -> Vec<&'static str> {
     match by {
-        By::Process => vec!["process", "command", "user", "container"],
+        By::Process => vec!["process", "exec_id", "program", "user", "container"],
         By::User => vec!["user"],
         By::Exe => vec!["program"],
         By::Container => vec!["container"],
@@ -119,8 +114,8 @@ fn group_cells(group: &Group, by: By, names: &Names) -> Vec<String> {
     }
     match by {
         By::Process => {
-            let id = group.exec_id.clone().or_else(|| group.pid.map(|pid| pid.to_string()));
-            vec![text(&id), text(&group.exe.clone().or_else(|| group.comm.clone())), user(), container()]
+            let name = group.exe.as_deref().or(group.comm.as_deref());
+            vec![words::process(name, group.pid), text(&group.exec_id), text(&group.exe), user(), container()]
         }
         By::User => vec![user()],
         By::Exe => vec![text(&group.exe)],
@@ -143,7 +138,7 @@ fn sums_cells(sums: &Sums) -> Vec<String> {
         ("other", sums.others),
     ];
     let also = also.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name} {count}"));
-    let time = |at: Option<model::ZonedTime>| at.map(evidence::short).unwrap_or_default();
+    let time = |at: Option<model::ZonedTime>| at.map(words::time).unwrap_or_default();
     vec![
         amount(sums.bytes_read),
         amount(sums.bytes_written),
@@ -158,7 +153,7 @@ fn sums_cells(sums: &Sums) -> Vec<String> {
 }
 
 /// Writes the rows as CSV with the fields of JSON.
-fn csv(rows: &[UsesRow], by: By, out: &mut dyn Write) -> Result<(), RenderError> {
+fn csv(rows: &[UsesRow], by: By, output: Output, out: &mut dyn Write) -> Result<(), RenderError> {
     let group: &[&str] = match by {
         By::Process => &["exec_id", "pid", "comm", "uid", "exe", "container_id", "container_name"],
         By::User => &["uid"],
@@ -174,7 +169,9 @@ fn csv(rows: &[UsesRow], by: By, out: &mut dyn Write) -> Result<(), RenderError>
         let (of_group, of_sums) = (object(&row.group), object(&row.sums));
         let cells =
             group.iter().map(|name| of_group.get(*name)).chain(names.keys().map(|name| of_sums.get(name)));
-        writer.write_record(cells.map(plain)).map_err(io::Error::from)?;
+        writer
+            .write_record(cells.map(|cell| delimited::shown(&plain(cell), output).into_owned()))
+            .map_err(io::Error::from)?;
     }
     writer.flush()?;
     Ok(())

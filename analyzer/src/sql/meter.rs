@@ -44,7 +44,8 @@ impl Meter {
         self.rows.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn is_stopped(&self) -> bool {
+    /// Returns whether the query was stopped.
+    pub fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::Relaxed)
     }
 

@@ -11,6 +11,7 @@ use super::sqlite::{Store, Table};
 use super::tables::walk_table;
 use crate::Error;
 use crate::error::reading;
+use crate::sql::Meter;
 
 /// Reads rows of a store.
 #[derive(Debug)]
@@ -53,13 +54,19 @@ impl<'a> Walker<'a> {
     /// When the store can't be read.
     pub(crate) fn walk(&self, walk: Walk<'_>, each: &mut dyn FnMut(&Chunk<'_>)) -> Result<(), Error> {
         for table in self.tables.iter().filter(|table| table.tracer == walk.tracer) {
+            self.go_on()?;
             match table.stream {
                 Some(stream) => self.walk_stream(stream, &table.collector_id, walk, each),
                 None => walk_table(self.store.connection(), table, walk, each),
             }
-            .map_err(reading("rows"))?;
+            .map_err(|cause| self.go_on().err().unwrap_or_else(|| reading("rows")(cause)))?;
         }
         Ok(())
+    }
+
+    /// Fails if whoever watches the store has stopped the question.
+    fn go_on(&self) -> Result<(), Error> {
+        if self.store.meter().is_some_and(Meter::is_stopped) { Err(Error::Stopped) } else { Ok(()) }
     }
 
     fn walk_stream(
@@ -75,6 +82,9 @@ impl<'a> Walker<'a> {
         let wanted = Wanted { columns: &|name| columns.contains(&name), selection };
         self.reader.select_each(connection, &batches, wanted, &mut |batch, rows| {
             let Some(rows) = or_damaged(rows, batch, &damaged).map_err(of_sqlite)? else { return Ok(()) };
+            if let Some(meter) = self.store.meter() {
+                meter.reads(i64::try_from(rows.len()).unwrap_or_default())?;
+            }
             if !rows.is_empty() {
                 let values = columns.iter().map(|name| Values::of(&rows, name)).collect();
                 each(&Chunk::new(collector_id, values, rows.len()));

@@ -4,6 +4,7 @@ mod columns;
 mod groups;
 mod sums;
 mod targets;
+mod unjoined;
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -13,7 +14,7 @@ pub(crate) use sums::REFUSALS;
 pub use sums::Sums;
 pub use targets::{NameSpan, TargetFile};
 
-use crate::evidence::Evidence;
+use crate::evidence::{Asked, Evidence, Traits};
 use crate::identities::{Identities, TRACERS, id_of};
 use crate::span::Span;
 use crate::store::{Chunk, Walk, Walker};
@@ -53,6 +54,26 @@ pub struct Uses {
     pub rows: Vec<UsesRow>,
 }
 
+impl Uses {
+    /// Returns whether no row is about the files: an identity that was asked for has no name then.
+    pub fn is_nothing(&self) -> bool {
+        self.rows.is_empty() && self.targets.iter().all(|file| file.names.is_empty())
+    }
+
+    fn traits(&self) -> Traits {
+        let has = |count: fn(&Sums) -> u64| self.rows.iter().any(|row| count(&row.sums) > 0);
+        let mut names = self.targets.iter().flat_map(|file| &file.names);
+        Traits {
+            asked: Asked::Files,
+            has_mapped: has(|sums| sums.calls_mapped),
+            has_executed: has(|sums| sums.execs),
+            has_overlay: self.targets.iter().any(|file| !file.aliases.is_empty()),
+            has_system_files: names.any(|name| Traits::is_of_system(&name.path)),
+            ..Traits::default()
+        }
+    }
+}
+
 impl UsesQuery {
     /// Answers the question, and says what the answer may lack. While an agent writes, the caller begins a moment of the store first.
     ///
@@ -79,7 +100,10 @@ impl UsesQuery {
         );
         let listed = files.files.all().iter().take(LISTED);
         let targets = listed.map(|file| TargetFile::new(file, &self.zone)).collect();
-        Ok((Uses { targets, files: files.files.all().len(), rows: groups.finish() }, evidence))
+        let uses = Uses { targets, files: files.files.all().len(), rows: groups.finish() };
+        evidence.decide(&uses.traits());
+        unjoined::add(&mut evidence, &walker, (&self.targets, &uses.targets), self.span)?;
+        Ok((uses, evidence))
     }
 
     /// Adds up the rows of a tracer about files whose identity is known.

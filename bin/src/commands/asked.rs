@@ -1,7 +1,11 @@
 //! Options and output that questions about files and processes have in common.
 
+use std::ffi::OsStr;
+
+use analyzer::evidence::Searched;
 use analyzer::render::{self, Format, RenderError};
-use analyzer::{Evidence, Span, Target, when};
+use analyzer::{Candidates, Error, Evidence, Identities, Span, Store, Subject, Target, Which, when};
+use anyhow::Context as _;
 use clap::Args;
 use jiff::tz::TimeZone;
 
@@ -23,6 +27,9 @@ pub(crate) struct Asked {
     /// Show times in UTC. By default they are in local time, with the offset from UTC
     #[arg(long)]
     utc: bool,
+    /// Describe all that no tracer could see, not only name what could belong to the answer
+    #[arg(long)]
+    pub(super) evidence: bool,
 }
 
 impl Asked {
@@ -44,6 +51,17 @@ impl Asked {
         Ok(Span::new(since, until))
     }
 
+    /// Returns the failure of a question about something of which nothing is recorded, with hints of what can be meant instead.
+    pub(super) fn nothing(&self, store: &Store, absent: &Absent<'_>, evidence: &Evidence) -> Failure {
+        let made = || -> Result<String, Failure> {
+            let searched = Searched::of(store, absent.span, &self.zone()).map_err(failure)?;
+            let mut text = render::nothing(absent.what, absent.why, &searched, evidence);
+            absent.hints.iter().for_each(|hint| text.extend(["\n", hint]));
+            Ok(text)
+        };
+        made().map_or_else(|cause| cause, Failure::failed)
+    }
+
     /// Returns the zone in which times are shown.
     pub(super) fn zone(&self) -> TimeZone {
         if self.utc { TimeZone::UTC } else { TimeZone::system() }
@@ -56,6 +74,69 @@ impl Asked {
             lines.iter().for_each(|line| output::complain(&format!("warning: {line}")));
         }
     }
+}
+
+/// Something of which nothing is recorded.
+pub(super) struct Absent<'a> {
+    /// The thing as it was named.
+    pub(super) what: &'a str,
+    /// The reason why it counts as not recorded.
+    pub(super) why: &'a str,
+    /// The time that was searched.
+    pub(super) span: Span,
+    /// Sentences about what else could be asked.
+    pub(super) hints: Vec<String>,
+}
+
+/// Number of processes that are listed if several are meant.
+const LISTED: usize = 20;
+
+/// Parses a target of a question; paths begin at the working folder.
+pub(super) fn subject(text: &OsStr) -> Result<Subject, Failure> {
+    let folder = std::env::current_dir().context("finding the working folder")?;
+    Subject::parse(text, &folder).map_err(failure)
+}
+
+/// Returns the failure of a question about one process, if several are meant.
+pub(super) fn several(which: &Which, Candidates { processes, is_cut }: &Candidates) -> Failure {
+    let lines = render::process_lines(processes);
+    let count = lines.len();
+    let at_least = if *is_cut { "at least " } else { "" };
+    let mut text = format!(
+        "{which} can be {at_least}{count} processes; name one by its exec_id (the numbers after the name), or say --at what time it lived:"
+    );
+    lines.iter().take(LISTED).for_each(|line| text.extend(["\n  ", line]));
+    if count > LISTED {
+        text.push_str(&format!(
+            "\n  and {} more; --since and --until leave out those of other times",
+            count - LISTED
+        ));
+    }
+    if *is_cut {
+        text.push_str(&format!("\n  the search ended at {count} processes: there are more, of any time"));
+    }
+    Failure::failed(text)
+}
+
+/// Returns what else can be meant by a file of which nothing is recorded: those below it, or a process of that name.
+pub(super) fn other_meanings(store: &Store, (subject, span): (&Subject, Span)) -> Result<Vec<String>, Error> {
+    let mut hints = Vec::new();
+    if let Subject::Files(Target::Path(path)) | Subject::Either(Target::Path(path), _) = subject {
+        let folder = Target::Folder(format!("{path}/"));
+        let below = Identities::find(store, std::slice::from_ref(&folder), span)?.files.all().len();
+        if below > 0 {
+            hints.push(format!(
+                "It is a folder with {below} files in the record: for those, write {folder} (with the slash)"
+            ));
+        }
+    }
+    if let Subject::Either(_, which) = subject
+        && let Some(one) = which.candidates(store, span, &jiff::tz::TimeZone::UTC)?.processes.first()
+    {
+        let line = render::process_lines(std::slice::from_ref(one)).concat();
+        hints.push(format!("A process has that name or number, {line}: `process {which}` is about it"));
+    }
+    Ok(hints)
 }
 
 /// Returns the targets, with the files of labels in the place of the labels. The configuration is read only if there are some.

@@ -33,6 +33,7 @@ impl Derived {
         let answer = world.answer(&question).map_err(failure)?;
         let tracers: Vec<&str> = World::tracers().collect();
         let mut evidence = Evidence::of(store, span, &tracers).map_err(failure)?;
+        evidence.decide(&answer.traits());
         for cut in &answer.cuts {
             evidence.add_cut(&answer.nodes[cut.node].about.id, cut.why.name(), cut.edges);
         }

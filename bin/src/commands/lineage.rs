@@ -5,16 +5,19 @@ use std::io::{self, BufWriter, Write as _};
 use std::time::Duration;
 
 use analyzer::lineage::format::{self, Format, Frame};
-use analyzer::lineage::{Ask, Bounds, Deadline, NodeKind, Question, World};
-use analyzer::{Envelope, Evidence, Target, render};
+use analyzer::lineage::{Ask, Bounds, Deadline, Question, World};
+use analyzer::{Envelope, Evidence, Span, Store, Subject, Target, render, when};
 use anyhow::Context as _;
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use model::Size;
 use serde_json::json;
 
-use super::asked::{Asked, with_labels};
+use super::asked::{Absent, Asked, other_meanings, with_labels};
+use super::meant::Meant;
 use super::query::{damage, failure, open_at_one_moment};
 use crate::cli_common::{Common, parse_duration};
+use crate::completion;
 use crate::exit::{Failure, Outcome};
 use crate::output::complain;
 
@@ -24,8 +27,9 @@ pub(crate) const HUB: usize = 5000;
 /// Options of `lineage`.
 #[derive(Debug, Args)]
 pub(crate) struct LineageArgs {
-    /// A file (path, folder/, pattern, id:DEV:INO[:GENERATION], label:NAME), or an id from an answer: process:EXEC_ID, address:HOST[:PORT], socket:…
-    #[arg(value_name = "TARGET")]
+    /// Files as for `uses` (path, folder/, pattern, id:DEV:INO[:GENERATION], label:NAME), a process as for `process` (PID, EXEC_ID,
+    /// NAME[PID], pid:PID, exec:EXEC_ID, comm:NAME), or an id of an answer (process:EXEC_ID/EPOCH, address:HOST[:PORT], socket:…)
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(completion::targets))]
     target: OsString,
     /// Show where the data can have come from
     #[arg(long, conflicts_with_all = ["down", "both", "to"])]
@@ -37,8 +41,11 @@ pub(crate) struct LineageArgs {
     #[arg(long, conflicts_with = "to")]
     both: bool,
     /// Show all ways from the first TARGET to this one, which is written in the same form
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", add = ArgValueCompleter::new(completion::targets))]
     to: Option<OsString>,
+    /// Only a process that lived at this time, written as for --since. For a pid or a name that several processes had
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    at: Option<String>,
     #[command(flatten)]
     asked: Asked,
     /// Do not follow flows of fewer bytes, for example 1000 or 1MiB
@@ -70,7 +77,10 @@ pub(crate) const EXAMPLES: &str = "Examples:
   duetector-actors lineage /data/train.csv                 where can the data set have gone?
   duetector-actors lineage --up /srv/model.bin             where can its data have come from?
   duetector-actors lineage /data/train.csv --to address:203.0.113.7
-  duetector-actors lineage --both process:1234-567890 --format svg > job.svg";
+  duetector-actors lineage --both 'train[4711]' --format svg > job.svg
+
+Exit codes: 0 with an answer, 1 if nothing is recorded of a target in this time (stderr says what was searched) or if it can be
+several processes (stderr lists them), 2 if a target is wrong.";
 
 /// A limit of the work.
 #[derive(Clone, Copy, Debug)]
@@ -86,38 +96,68 @@ fn parse_budget(text: &str) -> Result<Budget, String> {
     }
 }
 
+/// The targets of a question.
+struct Named {
+    targets: Vec<u32>,
+    ask: Ask,
+    /// The target and that of `--to`, as they were understood.
+    names: [Option<String>; 2],
+    /// A target of which nothing is recorded.
+    absent: Option<Subject>,
+}
+
+fn named(meant: &Meant<'_>, args: &LineageArgs) -> Result<Named, Failure> {
+    let (subject, targets) = meant.nodes(&args.target)?;
+    let to = args.to.as_ref().map(|to| meant.nodes(to)).transpose()?;
+    let names = [Some(subject.to_string()), to.as_ref().map(|(subject, _)| subject.to_string())];
+    let both = [Some((&subject, &targets)), to.as_ref().map(|(subject, nodes)| (subject, nodes))];
+    let absent = both.into_iter().flatten().find(|(_, nodes)| nodes.is_empty());
+    let absent = absent.map(|(subject, _)| subject.clone());
+    let ask = match to {
+        Some((_, to)) => Ask::To(to),
+        None if args.up => Ask::Up,
+        None if args.both => Ask::Both,
+        None => Ask::Down,
+    };
+    Ok(Named { targets, ask, names, absent })
+}
+
 /// Prints the answer.
 pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
     let (span, zone) = (args.asked.span()?, args.asked.zone());
     let store = open_at_one_moment(common)?;
     let world = World::read(&store, span).map_err(failure)?;
-    let targets = nodes(common, &world, &args.target)?;
-    let ask = match &args.to {
-        Some(to) => Ask::To(nodes(common, &world, to)?),
-        None if args.up => Ask::Up,
-        None if args.both => Ask::Both,
-        None => Ask::Down,
-    };
+    let at = args.at.as_deref().map(|text| when::since(text, &when::now())).transpose().map_err(failure)?;
+    let meant = Meant { common, store: &store, world: &world, span, zone: zone.clone(), at };
+    let Named { targets, ask, names, absent } = named(&meant, args)?;
     let bounds = bounds(common, &world, args)?;
     let most = (args.format == Format::Tree && args.limit > 0).then_some(args.limit);
     let answer = world.answer(&Question { targets, ask, span, bounds, most }).map_err(failure)?;
     let tracers: Vec<&str> = World::tracers().collect();
     let mut evidence = Evidence::of(&store, span, &tracers).map_err(failure)?;
+    evidence.decide(&answer.traits());
     for cut in &answer.cuts {
         evidence.add_cut(&answer.nodes[cut.node].about.id, cut.why.name(), cut.edges);
     }
     for (why, (nodes, edges)) in &answer.cuts_beyond {
-        evidence.add_cut(&format!("{nodes} nodes that are not shown"), why.name(), *edges);
+        evidence.add_cut(format!("{nodes} nodes that are not shown"), why.name(), *edges);
+    }
+    let absent = absent.map(|subject| nothing(args, &store, &subject, &evidence));
+    if args.format != Format::Json
+        && let Some(absent) = absent
+    {
+        damage(&store)?;
+        return Err(absent);
     }
     let warnings = render::warnings(&evidence);
     let mut text = Vec::new();
-    render::evidence(&evidence, &mut text).context("writing the evidence")?;
+    render::evidence(&evidence, args.asked.evidence, &mut text).context("writing the evidence")?;
     let text = String::from_utf8_lossy(&text).into_owned();
     let question = json!({
         "command": "lineage",
-        "target": args.target.to_string_lossy(),
+        "target": names[0],
         "direction": if args.to.is_some() { "to" } else if args.up { "up" } else if args.both { "both" } else { "down" },
-        "to": args.to.as_ref().map(|to| to.to_string_lossy()),
+        "to": names[1],
     });
     let framed = Envelope::new(&store, ("lineage/1", question, &zone), (span, evidence), ());
     let framed = serde_json::to_value(framed.map_err(failure)?).context("making the answer")?;
@@ -139,23 +179,18 @@ pub(crate) fn run(common: &Common, args: &LineageArgs) -> Outcome {
     if !matches!(args.format, Format::Tree | Format::Json) {
         warnings.iter().for_each(|line| complain(&format!("warning: {line}")));
     }
-    damage(&store)
+    damage(&store)?;
+    absent.map_or(Ok(()), Err)
 }
 
-/// Returns the nodes that a target stands for.
-fn nodes(common: &Common, world: &World, target: &OsStr) -> Result<Vec<u32>, Failure> {
-    let text = target.to_string_lossy();
-    let found = if NodeKind::of_id(&text).is_some() {
-        world.identified(&text)
-    } else {
-        let folder = std::env::current_dir().context("finding the working folder")?;
-        let target = Target::parse(target, &folder).map_err(failure)?;
-        world.files(&with_labels(common, vec![target])?)
-    };
-    if found.is_empty() {
-        return Err(Failure::failed(format!("nothing was recorded of {text}")));
-    }
-    Ok(found)
+/// Returns the failure that nothing is recorded of a target.
+fn nothing(args: &LineageArgs, store: &Store, subject: &Subject, evidence: &Evidence) -> Failure {
+    // Only processes are looked for in the time that is asked for.
+    let is_process = matches!(subject, Subject::Process(..));
+    let span = if is_process { args.asked.span().unwrap_or_default() } else { Span::ALL };
+    let hints = other_meanings(store, (subject, span)).unwrap_or_default();
+    let what = subject.to_string();
+    args.asked.nothing(store, &Absent { what: &what, why: subject.absence(false), span, hints }, evidence)
 }
 
 fn bounds(common: &Common, world: &World, args: &LineageArgs) -> Result<Bounds, Failure> {

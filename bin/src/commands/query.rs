@@ -142,7 +142,7 @@ pub(crate) fn open_at_one_moment(common: &Common) -> Result<Store, Failure> {
 pub(crate) fn stdout(numeric: bool) -> render::Output {
     // 80 columns are usual for a terminal that does not report its width.
     let terminal = io::stdout().is_terminal().then(|| render::terminal_width().unwrap_or(80));
-    render::Output { terminal, numeric }
+    render::Output { terminal, numeric, evidence: false }
 }
 
 /// Warns about tracers without a table: without the warning, a misspelled name looks as if nothing happened. It is not a

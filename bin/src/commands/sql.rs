@@ -126,7 +126,7 @@ fn to_file(
         SqlFormat::Parquet => render::parquet(answer, file.file()),
         SqlFormat::Text(format) => {
             let mut out = BufWriter::new(file.file());
-            render::rows(answer, format, Output { terminal: None, numeric }, &mut out)
+            render::rows(answer, format, Output { terminal: None, numeric, evidence: false }, &mut out)
         }
     };
     let rows = rows.map_err(failed)?;

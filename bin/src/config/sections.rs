@@ -12,6 +12,7 @@ use model::{MANIFEST, Problem, TracerName};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use server::ServerSettings;
 use shell_monitor::config::{
     ShellConfig, ShellTemplate, SubprocessConfig, SubprocessTemplate, TemplateConfig, UnameConfig,
 };
@@ -33,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) collector: CollectorConfig,
     /// Settings of the store's size, age and readers.
     pub(crate) store: StoreSettings,
+    /// Settings of the server, which is a process of its own.
+    pub(crate) server: ServerSettings,
     /// Names of files and processes, for questions.
     pub(crate) label: Labels,
 }
@@ -75,6 +78,7 @@ impl Config {
         problems.extend(self.filter.validate("filter"));
         problems.extend(self.collector.validate("collector"));
         problems.extend(self.store.validate("store"));
+        problems.extend(self.server.validate("server"));
         problems.extend(self.label.validate("label"));
         if self.ebpf.pin == PinChoice::Always && self.collector.store().is_none() {
             let message = "needs a store, which records how far the rings are stored: enable collector.store or collector.sqlite";

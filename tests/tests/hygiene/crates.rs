@@ -12,17 +12,28 @@ use tests::binary::workspace;
 use crate::{files, none, production};
 
 /// Crates of this workspace that each crate may link. The package in `bin` is `duetector-actors`.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("actors", &["model"]),
     ("analyzer", &["expression", "model", "store"]),
     ("bpf-programs", &["actors", "model"]),
     ("collector", &["actors", "expression", "model", "store"]),
     (
         "duetector-actors",
-        &["actors", "analyzer", "bpf-programs", "collector", "expression", "model", "shell-monitor", "store"],
+        &[
+            "actors",
+            "analyzer",
+            "bpf-programs",
+            "collector",
+            "expression",
+            "model",
+            "server",
+            "shell-monitor",
+            "store",
+        ],
     ),
     ("expression", &["model"]),
     ("model", &[]),
+    ("server", &["analyzer", "model"]),
     ("shell-monitor", &["actors", "model"]),
     ("store", &["model"]),
     ("tests", &[]),

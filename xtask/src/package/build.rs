@@ -8,8 +8,11 @@ use anyhow::{Context as _, Result};
 use super::tools::Tools;
 use crate::run;
 
-/// Builds the agent with the profile of packages into the folder; returns its path.
-pub(super) fn agent(folder: &Path) -> Result<PathBuf> {
+/// Folder of what the Debian package's list of contents names, below the one in which was built.
+pub(super) const PACKAGED: &str = "release/packaged";
+
+/// Builds the agent with the profile of packages, in the folder.
+pub(super) fn agent(folder: &Path) -> Result<()> {
     let mut build = run::cargo();
     build.args(["build", "--release", "--locked", "--package", "duetector-actors"]);
     build.env("CARGO_TARGET_DIR", folder).env("CARGO_INCREMENTAL", "0");
@@ -19,8 +22,7 @@ pub(super) fn agent(folder: &Path) -> Result<PathBuf> {
     flags.extend(home.map(|home| remap(&home, "/cargo")));
     // One text, in which spaces of paths do no harm.
     build.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-    run::run(reproducible(&mut build)?)?;
-    Ok(folder.join("release/duetector-actors"))
+    run::run(reproducible(&mut build)?)
 }
 
 /// Returns the option by which the compiler writes another path instead of the one on this machine.
@@ -28,12 +30,15 @@ fn remap(path: &Path, as_path: &str) -> String {
     format!("--remap-path-prefix={}={as_path}", path.display())
 }
 
-/// Returns the command that makes the Debian package of the agent that was built.
-pub(super) fn deb(tools: &Tools, deb: &Path) -> Result<Command> {
+/// Returns the command that makes the Debian package of the agent that was built in a folder.
+pub(super) fn deb(tools: &Tools, folder: &Path, deb: &Path) -> Result<Command> {
     let mut command = tools.command("cargo-deb");
     command
         .args(["--no-build", "--no-strip", "--locked", "--package", "duetector-actors", "--output"])
-        .arg(deb);
+        .arg(deb)
+        .env("CARGO_TARGET_DIR", folder)
+        // Some paths of the manifest are taken from the working folder.
+        .current_dir(run::root().join("bin"));
     reproducible(&mut command)?;
     Ok(command)
 }

@@ -2,12 +2,13 @@
 //! when the machine is up, and switches it off.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::build;
+use super::build::deb as package;
 use super::tools::Tools;
 use crate::run;
 
@@ -15,13 +16,13 @@ use crate::run;
 const CONTENTS: &str = "--include=systemd,systemd-sysv,debconf,jq";
 /// Runs the script once all other units are up.
 const UNIT: &str = "[Unit]\nDescription=Tries the package\nAfter=multi-user.target\nSuccessAction=poweroff\nFailureAction=poweroff\n\
-                    [Service]\nType=oneshot\nExecStart=/root/try.sh\nStandardOutput=file:/root/result\nStandardError=inherit\n\
-                    TimeoutStartSec=10min\n[Install]\nWantedBy=graphical.target\n";
+                    [Service]\nType=oneshot\nExecStart=/bin/bash /root/try.sh\nStandardOutput=file:/root/result\nStandardError=inherit\n\
+                    TimeoutStartSec=10min\n";
 
 /// Installs this package and a later one of the same contents, and fails unless everything that the script tries works.
-pub(super) fn try_it(tools: &Tools, deb: &Path, folder: &Path) -> Result<()> {
+pub(super) fn try_it(tools: &Tools, build: &Path, deb: &Path, folder: &Path) -> Result<()> {
     let later = folder.join("duetector-actors-later.deb");
-    run::run(build::deb(tools, &later)?.args(["--deb-revision", "2"]))?;
+    run::run(package(tools, build, &later)?.args(["--deb-revision", "2"]))?;
     let machine = folder.join("machine");
     if !machine.join("etc/os-release").exists() {
         let mut debootstrap = run::as_root(&run::find("debootstrap").context("debootstrap is missing")?)?;
@@ -34,15 +35,27 @@ pub(super) fn try_it(tools: &Tools, deb: &Path, folder: &Path) -> Result<()> {
     fs::copy(&later, root.join("second.deb")).context("copying the package")?;
     fs::copy(run::root().join("packaging/try.sh"), root.join("try.sh"))
         .context("copying packaging/try.sh")?;
-    fs::write(machine.join("etc/systemd/system/try.service"), UNIT).context("writing the unit")?;
+    let units = machine.join("etc/systemd/system");
+    fs::write(units.join("try.service"), UNIT).context("writing the unit")?;
+    let wants = units.join("graphical.target.wants");
+    fs::create_dir_all(&wants).context("making the folder of wanted units")?;
+    let link = wants.join("try.service");
+    if !link.is_symlink() {
+        symlink("/etc/systemd/system/try.service", &link).context("enabling the unit")?;
+    }
+    // systemd writes over it, and does not shorten it.
+    let result = root.join("result");
+    if result.exists() {
+        fs::remove_file(&result).context("removing the result of the run before")?;
+    }
     boot(&machine)?;
-    let result = fs::read_to_string(root.join("result")).context("the machine has left no result")?;
+    let result = fs::read_to_string(&result).context("the machine has left no result")?;
     run::say(&format!("on the machine:\n{}", result.trim_end()));
     ensure!(result.trim_end().ends_with("SUCCEEDED"), "the package does not work as it should");
     Ok(())
 }
 
-/// Boots a copy of the machine in memory, and waits until it is off.
+/// Boots the machine, and waits until it is off.
 fn boot(machine: &Path) -> Result<()> {
     // sysfs with write access has bpffs, which the machine mounts.
     let nspawn = run::find("systemd-nspawn").context("systemd-nspawn is missing")?;

@@ -62,15 +62,17 @@ pub(crate) fn package(options: &Options) -> Result<()> {
     let tools = tools::provide()?;
     plan.next();
     let folder = run::root().join("target/package");
-    let agent = build::agent(&folder.join("build"))?;
+    let build = folder.join("build");
+    build::agent(&build)?;
     plan.next();
-    let packages = pack(&tools, &agent, &folder)?;
+    let packages = pack(&tools, &build, &folder)?;
     if options.twice {
         plan.next();
         let second = folder.join("second");
-        // The same paths, because the contents are found by them.
         let first = keep(&packages, &second)?;
-        let again = pack(&tools, &build::agent(&folder.join("build-again"))?, &folder)?;
+        let build = folder.join("build-again");
+        build::agent(&build)?;
+        let again = pack(&tools, &build, &folder)?;
         for (first, again) in first.iter().zip(&again) {
             ensure!(
                 fs::read(first)? == fs::read(again)?,
@@ -83,7 +85,7 @@ pub(crate) fn package(options: &Options) -> Result<()> {
     }
     if options.try_it {
         plan.next();
-        machine::try_it(&tools, &packages[0], &folder)?;
+        machine::try_it(&tools, &build, &packages[0], &folder)?;
         image::try_it(&folder)?;
     }
     for package in &packages {
@@ -103,18 +105,18 @@ fn keep(packages: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>> {
     packages.iter().map(copy).collect()
 }
 
-/// Makes the Debian package, the tarball and their sums of this agent. Returns their paths.
-fn pack(tools: &tools::Tools, agent: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
-    // In the place that the package's list of contents names.
-    let program = folder.join("duetector-actors.program");
-    fs::copy(agent, &program).context("copying the agent")?;
+/// Makes all packages of the agent that was built, and their sums. Returns their paths.
+fn pack(tools: &tools::Tools, build: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    let packaged = build.join(build::PACKAGED);
+    papers::write(tools, &build.join("release/duetector-actors"), &packaged)?;
+    let program = packaged.join("duetector-actors");
+    fs::copy(build.join("release/duetector-actors"), &program).context("copying the agent")?;
     // Names of functions stay, for the log of a panic.
     run::run(Command::new("strip").arg("--strip-debug").arg(&program))?;
-    papers::write(tools, agent, &folder.join("papers"))?;
     let deb = folder.join("duetector-actors.deb");
-    run::run(&mut build::deb(tools, &deb)?)?;
+    run::run(&mut build::deb(tools, build, &deb)?)?;
     let tarball = tarball(&deb, folder)?;
-    let image = image::make(&folder.join("duetector-actors.program"), folder)?;
+    let image = image::make(&program, folder)?;
     let sums = folder.join("SHA256SUMS");
     let names = [&deb, &tarball, &image].map(|path| path.file_name().unwrap_or_default());
     let text =

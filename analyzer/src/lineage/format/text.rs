@@ -4,8 +4,9 @@ use jiff::tz::TimeZone;
 use model::ZonedTime;
 
 use crate::lineage::answer::AnswerEdge;
-use crate::lineage::{Kind, NodeName};
-use crate::render::escape;
+use crate::lineage::{Kind, NodeKind, NodeName};
+use crate::quoting::quoted;
+use crate::render::{escape, words};
 
 /// Longest name in a drawing, in characters.
 const NAME_LENGTH: usize = 48;
@@ -15,31 +16,17 @@ pub(super) fn time(at: i64, zone: &TimeZone) -> Option<String> {
     (at != i64::MIN && at != i64::MAX).then(|| ZonedTime::new(at, zone).to_text())
 }
 
-/// Returns a time to the millisecond, without the zone.
+/// Returns a time as all answers for people have it.
 pub(super) fn short_time(at: i64, zone: &TimeZone) -> String {
     if at == i64::MIN || at == i64::MAX {
         return "-".to_owned();
     }
-    let text = ZonedTime::new(at, zone).to_local_text();
-    text.get(..23).unwrap_or(&text).to_owned()
-}
-
-/// Returns a number of bytes for people.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let (mut amount, mut unit) = (bytes as f64 / 1024.0, 0);
-    while amount >= 1023.95 && unit + 1 < UNITS.len() {
-        (amount, unit) = (amount / 1024.0, unit + 1);
-    }
-    format!("{amount:.1} {}", UNITS[unit])
+    words::time(ZonedTime::new(at, zone))
 }
 
 /// Returns the bytes of an edge for people; empty if they are not known.
 pub(super) fn bytes(edge: &AnswerEdge) -> String {
-    let text = edge.bytes.map(size).unwrap_or_default();
+    let text = edge.bytes.map(words::bytes).unwrap_or_default();
     if edge.is_upper && !text.is_empty() { format!("≤ {text}") } else { text }
 }
 
@@ -70,7 +57,8 @@ pub(super) fn visible(name: &str) -> String {
 
 /// Returns the name of a node; of a file whose contents were thrown away, also which contents the node stands for.
 pub(super) fn name(about: &NodeName) -> String {
-    let name = visible(&about.name);
+    let name =
+        if about.kind == NodeKind::File { quoted(&about.name).into_owned() } else { visible(&about.name) };
     about.contents.map_or_else(|| name.clone(), |number| format!("{name} (contents {number})"))
 }
 
@@ -106,19 +94,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_names_are_short() {
-        let sizes = [0, 1023, 1024, 1536, 1_048_575, 1 << 20, u64::MAX];
-        let texts = sizes.map(size);
-        assert_eq!(texts, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "16.0 EiB"]);
+    fn names_are_short() {
         let about = |name: &str, contents| NodeName {
             id: String::new(),
-            kind: crate::lineage::NodeKind::File,
+            kind: NodeKind::File,
             name: name.to_owned(),
             others: Vec::new(),
             contents,
         };
         assert_eq!(shortened(&about(&"x".repeat(60), None)).chars().count(), NAME_LENGTH);
-        assert_eq!(name(&about("/a\u{1b}", Some(2))), "/a\\x1b (contents 2)");
+        assert_eq!(name(&about("/a\u{1b}", Some(2))), r"$'/a\x1b' (contents 2)");
         assert_eq!(xml("a<b>&\"'"), "a&lt;b&gt;&amp;&quot;&#39;");
     }
 }

@@ -8,6 +8,7 @@ use super::frame::Frame;
 use super::text;
 use crate::lineage::answer::{Answer, AnswerEdge};
 use crate::lineage::{ANY_BYTES, Kind};
+use crate::render::words;
 
 /// A direction in which an answer is drawn.
 #[derive(Clone, Copy, PartialEq)]
@@ -44,7 +45,7 @@ pub(super) fn write(answer: &Answer, frame: &Frame, out: &mut dyn Write) -> io::
         writeln!(out, "in the direction that was asked for, no flow was recorded")?;
     }
     if let Some(bytes) = answer.widest.filter(|bytes| *bytes != ANY_BYTES) {
-        writeln!(out, "\nat most {} along one way; several ways can add up", text::size(bytes))?;
+        writeln!(out, "\nat most {} along one way; several ways can add up", words::bytes(bytes))?;
     }
     let beyond = answer.cuts_beyond.values();
     let (cut_nodes, cut) = answer

@@ -1,7 +1,7 @@
 //! Amounts in words: bytes, durations, numbers of things.
 
 /// Bytes exactly while they are few, else in binary units with one decimal.
-pub(in crate::render) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if count < 10_000 {
         return counted(count, "byte");

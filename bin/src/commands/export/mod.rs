@@ -155,7 +155,7 @@ fn write(
     out: &mut impl Write,
 ) -> Result<u64, render::RenderError> {
     let mut answer = store.query(query)?;
-    let file = render::Output { terminal: None, numeric: true };
+    let file = render::Output { terminal: None, numeric: true, evidence: false };
     let rows = render::rows(&mut answer, format, file, out)?;
     undecided(&answer);
     Ok(rows as u64)

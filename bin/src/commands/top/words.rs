@@ -1,7 +1,7 @@
 //! Texts that the screen and `--once` have in common.
 
-use analyzer::render::Names;
 use analyzer::render::escape::visible;
+use analyzer::render::{Names, process_name};
 use analyzer::top::{Busy, Key, Sums};
 
 use super::accounts::{Conservation, Rate};
@@ -22,7 +22,9 @@ pub(super) fn name(line: &Busy, names: &Names) -> String {
     match &line.key {
         Key::User(uid) => visible(&names.user(*uid)).into_owned(),
         // The id begins with the pid.
-        Key::Process(id) => format!("{:>8} {name}", id.split('-').next().unwrap_or_default()),
+        Key::Process(id) => {
+            process_name(Some(&line.name), id.split('-').next().and_then(|pid| pid.parse().ok()))
+        }
         Key::Peer(address) => format!("{} {name}", visible(address)),
         key if name.is_empty() => key.text(),
         _ => name.into_owned(),
@@ -98,7 +100,7 @@ mod tests {
         let file = busy(Key::File(1, 2, 3), "/a\x1b[2J\n");
         assert_eq!(name(&file, &names), r"/a\x1b[2J\n");
         assert_eq!(name(&busy(Key::File(1, 2, 3), ""), &names), "id:1:2:3");
-        assert_eq!(name(&busy(Key::Process("7-9".into()), "a\r"), &names), r"       7 a\r");
+        assert_eq!(name(&busy(Key::Process("7-9".into()), "a\r"), &names), r"a\r[7]");
         assert_eq!(name(&busy(Key::Peer("\x1b".into()), "nc"), &names), r"\x1b nc");
         assert_eq!(name(&busy(Key::User(0), ""), &names), "root");
     }

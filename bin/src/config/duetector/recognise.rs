@@ -11,7 +11,7 @@ const THEIRS: [&str; 17] = [
     "monitor",
     "analyzer",
     "injector",
-    "server",
+    "server.token",
     "filter.disabled",
     "filter.include_extension",
     "tracer.disabled",

@@ -207,7 +207,10 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("monitor.subprocess.poller.call_when_shutdown", LAST_CALL),
     (
         "server.token",
-        NothingUnless(Expected::Text(""), "there is no server: brief and query read the store themselves"),
+        NothingUnless(
+            Expected::Text(""),
+            "`serve` makes a token of its own, and reads others only from files or as hashes",
+        ),
     ),
 ];
 
