@@ -69,25 +69,7 @@ fn text(answer: &Answer, output: Output, out: &mut dyn Write) -> io::Result<()> 
     writeln!(out, "{}", line(&answer.process, &names))?;
     let ancestors: Vec<String> = answer.ancestors.iter().map(|process| line(process, &names)).collect();
     list(out, "comes from (nearest first)", &ancestors)?;
-    let (searched, execs): (Vec<_>, Vec<_>) =
-        answer.execs.iter().partition(|exec| exec.errno.as_deref() == Some("ENOENT"));
-    let mut execs: Vec<String> = execs
-        .iter()
-        .map(|exec| {
-            let interpreter = exec.interpreter.iter().map(|by| format!(" (by {by})")).collect::<String>();
-            let errno = exec.errno.iter().map(|errno| format!(" ({errno})")).collect::<String>();
-            let path = exec.path.as_deref().unwrap_or("?");
-            format!("{}  {path}{interpreter}: {}{errno}", time(exec.time), exec.argv.join(" "))
-        })
-        .collect();
-    match searched.len() {
-        0 => {}
-        1 => execs.push("and 1 path that does not exist; --timeline lists it".to_owned()),
-        count => execs.push(format!(
-            "and {count} paths that do not exist, as in a search of PATH; --timeline lists them"
-        )),
-    }
-    list(out, "executed", &execs)?;
+    list(out, "executed", &executed(answer))?;
     let ids: Vec<String> = answer
         .ids
         .iter()
@@ -131,6 +113,29 @@ fn text(answer: &Answer, output: Output, out: &mut dyn Write) -> io::Result<()> 
         })
         .collect();
     list(out, "was refused", &refused)
+}
+
+/// Returns a line for each program that was executed. Paths that were searched and do not exist are one line.
+fn executed(answer: &Answer) -> Vec<String> {
+    let (searched, execs): (Vec<_>, Vec<_>) =
+        answer.execs.iter().partition(|exec| exec.errno.as_deref() == Some("ENOENT"));
+    let mut execs: Vec<String> = execs
+        .iter()
+        .map(|exec| {
+            let interpreter = exec.interpreter.iter().map(|by| format!(" (by {by})")).collect::<String>();
+            let errno = exec.errno.iter().map(|errno| format!(" ({errno})")).collect::<String>();
+            let path = exec.path.as_deref().unwrap_or("?");
+            format!("{}  {path}{interpreter}: {}{errno}", time(exec.time), exec.argv.join(" "))
+        })
+        .collect();
+    match searched.len() {
+        0 => {}
+        1 => execs.push("and 1 path that does not exist; --timeline lists it".to_owned()),
+        count => execs.push(format!(
+            "and {count} paths that do not exist, as in a search of PATH; --timeline lists them"
+        )),
+    }
+    execs
 }
 
 fn time(at: Option<ZonedTime>) -> String {
