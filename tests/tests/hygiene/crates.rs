@@ -11,26 +11,26 @@ use tests::binary::workspace;
 
 use crate::{files, none, production};
 
+/// The crates that are libraries: they never print.
+pub(crate) const LIBRARIES: [&str; 9] = [
+    "actors",
+    "analyzer",
+    "bpf-programs",
+    "collector",
+    "expression",
+    "model",
+    "server",
+    "shell-monitor",
+    "store",
+];
+
 /// Crates of this workspace that each crate may link. The package in `bin` is `duetector-actors`.
 const ARROWS: [(&str, &[&str]); 12] = [
     ("actors", &["model"]),
     ("analyzer", &["expression", "model", "store"]),
     ("bpf-programs", &["actors", "model"]),
     ("collector", &["actors", "expression", "model", "store"]),
-    (
-        "duetector-actors",
-        &[
-            "actors",
-            "analyzer",
-            "bpf-programs",
-            "collector",
-            "expression",
-            "model",
-            "server",
-            "shell-monitor",
-            "store",
-        ],
-    ),
+    ("duetector-actors", &LIBRARIES),
     ("expression", &["model"]),
     ("model", &[]),
     ("server", &["analyzer", "model"]),

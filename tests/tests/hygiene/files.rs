@@ -4,6 +4,7 @@ use std::fs;
 
 use tests::binary::workspace;
 
+use crate::crates::LIBRARIES;
 use crate::{files, none, production, relative, rust_files};
 
 /// Most lines of a Rust file; what comes after `mod tests` is not counted.
@@ -21,19 +22,6 @@ const LONGER: [(&str, usize); 2] = [
 /// Where `unsafe` may be: what reads the kernel's bytes, and the traits of virtual tables, which are unsafe to implement.
 const MAY_USE_UNSAFE: [&str; 3] =
     ["bpf-programs/src/wire", "analyzer/src/store/vtab.rs", "analyzer/src/store/typed_vtab.rs"];
-
-/// The crates that are libraries: they never print.
-const LIBRARIES: [&str; 9] = [
-    "actors",
-    "analyzer",
-    "bpf-programs",
-    "collector",
-    "expression",
-    "model",
-    "server",
-    "shell-monitor",
-    "store",
-];
 
 /// Returns how many lines the file at `path` may have.
 fn limit(path: &str, usual: usize) -> usize {
