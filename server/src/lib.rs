@@ -1,4 +1,4 @@
-//! The read side over HTTP: duetector's API, for a process of its own that may read the store and nothing else.
+//! The read side over HTTP: duetector's API and our own, for a process of its own that may read the store and nothing else.
 //!
 //! ```text
 //! request ─► log and headers ─► token ─► bounds of the body ─► question, on a bounded number of threads ─► store
@@ -9,12 +9,14 @@
 
 pub mod address;
 pub mod agent;
+mod api;
 mod body;
 mod clock;
 mod duetector;
 mod gate;
 mod health;
 mod metrics;
+mod params;
 pub mod privileges;
 mod problem;
 mod questions;

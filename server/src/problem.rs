@@ -5,6 +5,7 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
+use analyzer::render::RenderError;
 use serde_json::json;
 
 /// An error that a client gets.
@@ -66,6 +67,9 @@ impl From<analyzer::Error> for Problem {
                 StatusCode::GATEWAY_TIMEOUT,
                 "stopped, because the question has taken the time that it may (server.timeout): ask for less, for example with since",
             ),
+            Error::MemoryLimit { limit } => Self::wrong(format!(
+                "stopped, because statements need more than {limit} of memory (server.sql_memory): ask for less"
+            )),
             error if error.is_usage() => Self::wrong(error.to_string()),
             error => {
                 // Causes name files, which clients need not know.
@@ -75,6 +79,15 @@ impl From<analyzer::Error> for Problem {
                     "the store could not be read; the server's log says why",
                 )
             }
+        }
+    }
+}
+
+impl From<RenderError> for Problem {
+    fn from(error: RenderError) -> Self {
+        match error {
+            RenderError::Read(error) => error.into(),
+            RenderError::Write(cause) => cause.into(),
         }
     }
 }

@@ -12,6 +12,7 @@ use actix_web::rt::System;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
+use analyzer::Labels;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::address::Listener;
@@ -21,7 +22,7 @@ use crate::settings::ServerSettings;
 use crate::state::State;
 use crate::stores::LONGEST;
 use crate::tokens::Tokens;
-use crate::{duetector, gate};
+use crate::{api, duetector, gate};
 
 /// Time that answers under way have when the server stops, in seconds.
 const STOPPING: u64 = 10;
@@ -36,6 +37,8 @@ pub struct Server {
     pub tokens: Tokens,
     /// The files of the store.
     pub files: Vec<PathBuf>,
+    /// The labels of the configuration.
+    pub labels: Labels,
     /// The way to the agent.
     pub agent: Arc<dyn Agent>,
 }
@@ -48,7 +51,7 @@ impl Server {
     pub fn run(self, listener: Listener) -> io::Result<()> {
         let patience = self.settings.slow_client.0;
         let connections = self.settings.max_connections as usize;
-        let state = Data::new(State::new(&self.settings, self.tokens, self.files, self.agent));
+        let state = Data::new(State::new(&self.settings, self.tokens, (self.files, self.labels), self.agent));
         let (ready, parallel) = (Data::new(Ready::default()), state.parallel);
         let stores = state.clone();
         let server = HttpServer::new(move || {
@@ -57,6 +60,7 @@ impl Server {
                 .app_data(ready.clone())
                 .wrap(from_fn(gate::surround))
                 .configure(health::configure)
+                .configure(api::configure)
                 .configure(duetector::configure)
         })
         .workers(1)

@@ -30,6 +30,8 @@ pub struct ServerSettings {
     pub waiting: u32,
     /// Longest time for a question, without the time in which its answer is sent.
     pub timeout: Period,
+    /// Most memory that statements of SQL take together.
+    pub sql_memory: Size,
     /// Number of requests that each token may make in a second; 0: no limit.
     pub rate: u32,
     /// Tokens, by name.
@@ -59,6 +61,7 @@ impl Default for ServerSettings {
             parallel: 0,
             waiting: 64,
             timeout: Period(Duration::from_secs(30)),
+            sql_memory: Size(256 << 20),
             rate: 1000,
             tokens: BTreeMap::new(),
         }
@@ -88,6 +91,7 @@ impl ServerSettings {
         check(is_patient(self.timeout), "timeout", "must be 1s to 1h");
         check(self.parallel <= 256, "parallel", "must be at most 256");
         check(self.waiting <= 65_536, "waiting", "must be at most 65536");
+        check(self.sql_memory.0 >= 8 << 20, "sql_memory", "must be at least 8MiB");
         if let Err(why) = Address::parse(&self.listen) {
             problems.push(Problem::new(format!("{section}.listen"), why));
         }

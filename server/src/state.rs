@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
+
+use analyzer::Labels;
 
 use crate::agent::Agent;
 use crate::body::Bounds;
@@ -20,6 +23,9 @@ pub(crate) struct State {
     pub(crate) parallel: usize,
     pub(crate) body: Bounds,
     pub(crate) agent: Arc<dyn Agent>,
+    pub(crate) labels: Labels,
+    /// Longest time and most memory of a statement of SQL.
+    pub(crate) sql: (Duration, u64),
     pub(crate) metrics: Metrics,
 }
 
@@ -27,7 +33,7 @@ impl State {
     pub(crate) fn new(
         settings: &ServerSettings,
         tokens: Tokens,
-        files: Vec<PathBuf>,
+        (files, labels): (Vec<PathBuf>, Labels),
         agent: Arc<dyn Agent>,
     ) -> Self {
         let processors = available_parallelism().map_or(1, usize::from);
@@ -37,7 +43,8 @@ impl State {
         let questions = Questions::new(Stores::new(files), bounds, settings.timeout.0, patience);
         let body =
             Bounds { size: usize::try_from(settings.max_body.0).unwrap_or(usize::MAX), time: patience };
+        let sql = (settings.timeout.0, settings.sql_memory.0);
         let (questions, metrics) = (Arc::new(questions), Metrics::default());
-        Self { tokens, questions, parallel, body, agent, metrics }
+        Self { tokens, questions, parallel, body, agent, labels, sql, metrics }
     }
 }

@@ -1,9 +1,13 @@
 //! Files of duetector's layout with rows that a test makes up, as Python duetector writes them.
 
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::Scratch;
 
 /// A row: its fields by name, `extended` as an object.
 pub type Row = Value;
@@ -37,4 +41,25 @@ pub fn write_table(file: &Path, tracer: &str, collector: &str, rows: impl Iterat
     }
     drop(insert);
     connection.execute_batch("COMMIT").expect("rows are refused");
+}
+
+/// Makes a work folder with rows, which belongs to a user.
+///
+/// # Panics
+/// When it can't be made.
+pub fn workdir(scratch: &Scratch, uid: u32, rows: u32) -> PathBuf {
+    let folder = scratch.path().join("work");
+    fs::create_dir(&folder).expect("no work folder");
+    let file = folder.join("duetector-dbcollector.sqlite3");
+    let row = |number: u32| {
+        json!({
+            "pid": number, "uid": 1000, "gid": 1000, "dt": format!("2026-01-31 12:{:02}:{:02}.000000", number / 60 % 60, number % 60),
+            "comm": "sh", "fname": format!("/data/{number}"), "extended": {"tracer_name": "open", "flags": ["O_RDONLY"]},
+        })
+    };
+    write_table(&file, "open", "here", (0..rows).map(row));
+    for path in [&folder, &file] {
+        chown(path, Some(uid), Some(uid)).expect("no work folder");
+    }
+    folder
 }

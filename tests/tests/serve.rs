@@ -2,14 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, chown};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::http::{Address, Connection, ask};
-use tests::rows::write_table;
+use tests::rows::workdir;
 use tests::served::Served;
 use tests::{Scratch, Setup, binary, suite, until};
 
@@ -31,26 +30,8 @@ suite! {
     accounts_of_the_agent_are_metrics: [Kernel];
 }
 
-/// A work folder with rows, which belongs to the user that serves.
-fn workdir(scratch: &Scratch, rows: u32) -> PathBuf {
-    let folder = scratch.path().join("work");
-    fs::create_dir(&folder).unwrap();
-    let file = folder.join("duetector-dbcollector.sqlite3");
-    let row = |number: u32| {
-        json!({
-            "pid": number, "uid": 1000, "gid": 1000, "dt": format!("2026-01-31 12:{:02}:{:02}.000000", number / 60 % 60, number % 60),
-            "comm": "sh", "fname": format!("/data/{number}"), "extended": {"tracer_name": "open", "flags": ["O_RDONLY"]},
-        })
-    };
-    write_table(&file, "open", "here", (0..rows).map(row));
-    for path in [&folder, &file] {
-        chown(path, Some(UID), Some(UID)).unwrap();
-    }
-    folder
-}
-
 fn start(scratch: &Scratch, rows: u32, options: &[&str]) -> Served {
-    Served::start(&workdir(scratch, rows), Some(UID), options)
+    Served::start(&workdir(scratch, UID, rows), Some(UID), options)
 }
 
 fn nothing_is_answered_without_a_token() {
@@ -254,7 +235,7 @@ fn root_is_given_up() {
 
 fn addresses_that_others_reach_need_a_proxy() {
     let scratch = Scratch::new();
-    let work = workdir(&scratch, 3);
+    let work = workdir(&scratch, UID, 3);
     let options = ["--workdir", work.to_str().unwrap(), "--listen"];
     for address in ["0.0.0.0:0", "[::]:0"] {
         let refused = serve(&[&options[..], &[address]].concat());

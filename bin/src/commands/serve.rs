@@ -53,7 +53,7 @@ pub(crate) fn run(common: &Common, args: &ServeArgs) -> Outcome {
         output::complain(&format!("the token is in {}", file.display()));
     }
     let agent = Arc::new(ReadSocket(folder));
-    let server = Server { settings, tokens, files, agent };
+    let server = Server { settings, tokens, files, labels: config.label, agent };
     Ok(server.run(listener).context("serving")?)
 }
 
