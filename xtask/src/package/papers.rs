@@ -24,7 +24,7 @@ pub(super) fn write(tools: &Tools, agent: &Path, folder: &Path) -> Result<()> {
     materials(tools, folder)
 }
 
-/// Writes the licences of all crates that are built in. Those that may be are listed in deny.toml.
+/// Writes the licences of all crates that are built in, as the crates have them: no service is asked. Those that may be are listed in deny.toml.
 fn licences(tools: &Tools, folder: &Path) -> Result<()> {
     let deny: toml::Table = read("deny.toml")?.parse().context("deny.toml")?;
     let section = |name: &str, key: &str| deny.get(name).and_then(|section| section.get(key)).cloned();
@@ -35,15 +35,21 @@ fn licences(tools: &Tools, folder: &Path) -> Result<()> {
     );
     about
         .insert("targets".to_owned(), section("graph", "targets").context("deny.toml has no graph.targets")?);
-    // The licences are read from the crates themselves, not asked of a service.
-    about.insert("no-clearly-defined".to_owned(), true.into());
     about.insert("ignore-dev-dependencies".to_owned(), true.into());
     about.insert("ignore-build-dependencies".to_owned(), true.into());
     let settings = folder.join("about.toml");
     fs::write(&settings, about.to_string()).with_context(|| format!("writing {}", settings.display()))?;
     let mut command = tools.command("cargo-about");
     command
-        .args(["generate", "--locked", "--fail", "--manifest-path", "bin/Cargo.toml", "--config"])
+        .args([
+            "generate",
+            "--locked",
+            "--offline",
+            "--fail",
+            "--manifest-path",
+            "bin/Cargo.toml",
+            "--config",
+        ])
         .arg(&settings);
     run::run(command.arg("--output-file").arg(folder.join("LICENCES.txt")).arg(TEMPLATE))
 }
