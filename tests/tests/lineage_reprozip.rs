@@ -47,7 +47,7 @@ const DIFFERENCES: [(&str, &[&str], &[&str]); 8] = [
 
 suite! {
     threads: 1;
-    reprozip_knows_of_the_same_flows: [Kernel, Duetector]
+    reprozip_knows_of_the_same_flows: [Kernel, Duetector, Setpriv]
 }
 
 fn reprozip_knows_of_the_same_flows() {

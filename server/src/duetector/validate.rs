@@ -4,6 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::datetime;
 
+/// Number of errors that an answer lists. A body has room for hundreds of thousands of wrong values, and each makes an error that is many
+/// times as long.
+const LISTED: usize = 100;
+
 /// The fields of a body, and what is wrong with those that were taken.
 pub(super) struct Fields {
     given: Map<String, Value>,
@@ -21,7 +25,9 @@ impl Fields {
     }
 
     fn wrong(&mut self, loc: Value, (kind, msg): (&str, &str), input: &Value) {
-        self.errors.push(json!({"type": kind, "loc": loc, "msg": msg, "input": input}));
+        if self.errors.len() < LISTED {
+            self.errors.push(json!({"type": kind, "loc": loc, "msg": msg, "input": input}));
+        }
     }
 
     /// Takes a text that has to be there.
@@ -177,6 +183,15 @@ mod tests {
             ["string_type", "string_type", "int_parsing", "int_from_float", "dict_type", "bool_parsing"];
         assert_eq!(kinds, expected);
         assert_eq!(errors[1]["loc"], json!(["body", "tracers", 1]));
+    }
+
+    #[test]
+    fn a_body_of_wrong_values_has_a_short_answer() {
+        let Value::Object(body) = json!({"columns": vec![1; 100_000], "limit": "x"}) else { unreachable!() };
+        let mut fields = Fields::new(body);
+        assert!(fields.texts("columns").is_empty());
+        fields.int("limit");
+        assert_eq!(fields.end().unwrap().as_array().unwrap().len(), LISTED);
     }
 
     #[test]

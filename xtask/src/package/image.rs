@@ -14,6 +14,10 @@ use crate::run;
 const CAPABILITIES: [&str; 3] = ["CAP_BPF", "CAP_PERFMON", "CAP_DAC_READ_SEARCH"];
 /// Where the store is in the container.
 const WORK: &str = "/var/lib/duetector-actors";
+/// Name of the container that tries the image.
+const NAME: &str = "duetector-actors-try";
+/// Seconds after which a container that does not start or end is given up.
+const PATIENCE: u64 = 60;
 /// Programs that a neighbour of the container runs, each of which must have a row.
 const NEIGHBOURS: usize = 50;
 
@@ -117,7 +121,7 @@ pub(super) fn try_it(folder: &Path) -> Result<()> {
     let done = (|| {
         let watch = run::Watch::start();
         while inside(&["status"])?.is_none() {
-            ensure!(watch.elapsed().as_secs() < 60, "the agent in the container does not start");
+            ensure!(watch.elapsed().as_secs() < PATIENCE, "the agent in the container does not start");
         }
         for _ in 0..NEIGHBOURS {
             run::quietly(Command::new("/bin/true").arg("neighbour-of-the-image"))?;
@@ -129,7 +133,10 @@ pub(super) fn try_it(folder: &Path) -> Result<()> {
             tracers.iter().filter(|one| one["phase"] != "attached").map(|one| &one["tracer"]).collect();
         ensure!(idle.is_empty(), "these tracers do not attach: {idle:?}");
         runc(&["kill", NAME, "TERM"]).and_then(|mut kill| run::run(&mut kill))?;
-        while run::output(&mut runc(&["state", NAME])?).is_some_and(|state| state.contains("running")) {}
+        let watch = run::Watch::start();
+        while run::output(&mut runc(&["state", NAME])?).is_some_and(|state| state.contains("running")) {
+            ensure!(watch.elapsed().as_secs() < PATIENCE, "the agent in the container does not end");
+        }
         Ok(tracers.len())
     })();
     let removed = runc(&["delete", "--force", NAME]).and_then(|mut delete| run::quietly(&mut delete));
@@ -149,9 +156,6 @@ pub(super) fn try_it(folder: &Path) -> Result<()> {
     ));
     Ok(())
 }
-
-/// The container's name.
-const NAME: &str = "duetector-actors-try";
 
 /// Returns the configuration of the container: what deploy/compose.yaml asks for.
 fn container(mut config: Value, work: &Path) -> Value {
