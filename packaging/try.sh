@@ -53,8 +53,10 @@ jq --raw-output '.tracers[] | ([.lost[]] | add) as $lost | select($lost > 0) |
 rm /run/made
 
 step "readers"
-useradd --create-home --groups duetector-actors reader
-useradd --create-home stranger
+# The machine may have them from the time before.
+id reader > /dev/null 2>&1 || useradd --create-home reader
+id stranger > /dev/null 2>&1 || useradd --create-home stranger
+usermod --groups duetector-actors reader
 runuser --user reader -- duetector-actors --workdir $work brief > /dev/null || fail "a member of the group can't read"
 ! runuser --user stranger -- duetector-actors --workdir $work brief > /dev/null 2>&1 || fail "a stranger can read"
 systemctl start $unit
