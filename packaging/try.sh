@@ -11,6 +11,10 @@ fail() { echo "FAILED: $*"; journalctl --boot --unit $unit --no-pager --output c
 load() { while [ -e /run/load ]; do setpriv --reuid 4711 --clear-groups /bin/true && echo >> /run/made; done; }
 rows() { duetector-actors query --tracer exec --where uid=4711 --where comm=true --limit 0 --format jsonl | wc -l; }
 
+step "nothing is left of a run before"
+dpkg --purge $unit 2> /dev/null || true
+rm -rf $work
+
 step "a bpffs as systemd mounts it on machines"
 mountpoint -q /sys/fs/bpf || mount -t bpf -o mode=700 bpf /sys/fs/bpf
 
